@@ -43,7 +43,7 @@ from assay.spec.parse import parse_study
 from assay.stats.metrics import auroc
 from assay.stats.rows import LeadVerdict
 from assay.stats.swing import Bounded, marked
-from assay.stats.verdicts import decide_lead
+from assay.stats.verdicts import WEAK_LEAD, decide_lead
 from assay.study.references import LeadLimits, limit_of, shipped_limits
 
 Row = dict[str, Any]
@@ -492,7 +492,8 @@ def verdict(row: Row, of: str, limit: float | None) -> LeadVerdict:
     effect = Bounded(*(float(row[f"{of} {key}"]) for key in ("z", "error", "low", "high")))
     halves = float(row[f"{of} first"]), float(row[f"{of} second"])
     return decide_lead(effect, halves, agree=row[f"{of} agree"] == "True", discrete=row[f"{of} discrete"] == "True",
-                       effective=float(row[f"{of} effective"]), limit=limit)  # fmt: skip
+                       effective=float(row[f"{of} effective"]), limit=limit,
+                       clear=WEAK_LEAD if of == "drawn" else None)  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)

@@ -86,6 +86,20 @@ def test_networks_that_are_always_wrong_are_below_a_cue_that_is_always_right() -
     assert held_against(alone, list(cues_of_table(table)), table) == [], "no AUROC of one class"
 
 
+def test_a_number_that_the_target_was_made_of_is_no_cue() -> None:
+    """A mean rating is cut to get the target; the networks are held against the next best cue."""
+    rating = np.random.default_rng(4).normal(size=N)
+    target = (rating > 0).astype(np.int64)
+    columns = {"rating": rating, "size": rating + np.random.default_rng(5).normal(size=N)}
+    table = FactorTable(np.arange(N), target, np.arange(N), ("no", "yes"),
+                        tuple(Factor(name, "continuous") for name in columns), columns)  # fmt: skip
+    images = np.arange(N // 2, N)
+    panel = Panel(np.stack([0 * rating, rating], axis=-1)[None][:, images], target[images], images, images=images)
+    named = {kind: held_against(panel, list(cues_of_table(table, kind)), table)[0]["name"]
+             for kind in ("factor", "column")}  # fmt: skip
+    assert named == {"factor": "rating", "column": "size"}
+
+
 def test_the_auroc_of_one_model_is_that_of_all_its_images() -> None:
     """Not that within the halves whose cue the other half chooses: it is the number of the rest of the page."""
     draw = np.random.default_rng(4)

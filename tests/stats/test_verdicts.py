@@ -187,3 +187,5 @@ def test_the_rules_of_a_lead(name: str) -> None:
     decided = partial(decide_lead, effect, halves, agree=agree, discrete=discrete, limit=limit)
     assert decided(effective=20) == expected
     assert decided(effective=19.9) == LeadVerdict.INCONCLUSIVE
+    open_ = decided(effective=20, clear=effect.high - 0.01)
+    assert open_ == (LeadVerdict.INCONCLUSIVE if expected == LeadVerdict.NOTHING_FOUND else expected)

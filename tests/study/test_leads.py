@@ -110,8 +110,8 @@ def audited(name: str, folder: Path, **more: Any) -> Path:
     return assay.audit(model, pictures(folder / "set", name), out=folder / "out", **given).folder
 
 
-def limits(monkeypatch: pytest.MonkeyPatch, value: float = 0.65) -> None:
-    known = LeadLimits(60, {"place": value, "whole": 3.0, "drawn": value}, {"false_rate": 0.02, "false_rate_high": 0.05,
+def limits(monkeypatch: pytest.MonkeyPatch, value: float = 0.65, drawn: float = 0.65) -> None:
+    known = LeadLimits(60, {"place": value, "whole": 3.0, "drawn": drawn}, {"false_rate": 0.02, "false_rate_high": 0.05,
                                                             "missed_rate": 0.1, "missed_rate_high": 0.2})  # fmt: skip
 
     def shipped(domain: str) -> LeadLimits | None:
@@ -188,6 +188,11 @@ def test_a_second_mark_is_named_apart_and_the_leading_one_is_not_named_twice(
     shares = json.loads(second["shares"])
     assert shares["label"] == pytest.approx(0.25, abs=0.1)
     assert shares["not label"] == pytest.approx(0.03, abs=0.05)
+    limits(monkeypatch, drawn=99)
+    (tmp_path / "both" / "out" / "tables" / "stamp.json").unlink()
+    *_, within = RunFolder(audited("both", tmp_path / "both", domain="chest-xray")).table("regions")
+    assert (within["of"], within["verdict"]) == ("drawn", "inconclusive"), "what moves an image is not nothing"
+    limits(monkeypatch)
     *_, second = RunFolder(audited("letter", tmp_path / "one", domain="chest-xray")).table("regions")
     assert (second["of"], second["verdict"]) == ("drawn", "nothing-found")
     assert "Apart" not in " ".join(answer({"regions": [first, second]}))
@@ -294,11 +299,11 @@ def test_a_letter_whose_place_varies_is_on_those_that_have_it(tmp_path: Path) ->
 def test_without_a_limit_it_is_a_lead_and_with_a_high_one_nothing_is_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    out = audited("letter", tmp_path)
+    out = audited("letter", tmp_path / "letter")
     assert RunFolder(out).table("regions")[0]["verdict"] == "lead"
     assert "This is a lead: no limit from networks without a shortcut" in (out / "report.html").read_text()
     limits(monkeypatch, 9.0)
-    out = audited("letter", tmp_path, domain="chest-xray")
+    out = audited("none", tmp_path, domain="chest-xray")
     assert {row["verdict"] for row in RunFolder(out).table("regions")} == {"nothing-found"}
     page = (out / "report.html").read_text()
     assert "<h1>No region was found in these images that the answers live by, which does not clear the model." in page

@@ -66,7 +66,8 @@ def model_added(scored: Scored, cues: Sequence[Cue], table: FactorTable) -> list
 def held_against(panel: Panel, cues: Sequence[Cue], table: FactorTable, *, halves: bool = False) -> list[Row]:
     """Return one row, without its place; none where no cue has scores, or all images are of one side.
 
-    The cue is the best one among patients that a fold does not test. Networks are then ranked within strata of its
+    The cue is the best one among patients that a fold does not test; no undeclared number that divides the classes
+    without an error: the target was made of it. Networks are then ranked within strata of its
     score. They are beyond it where they rank better than chance there, and better than the cue itself.
 
     Args:
@@ -84,7 +85,8 @@ def held_against(panel: Panel, cues: Sequence[Cue], table: FactorTable, *, halve
     parts = [(seed, fold[seed] == one, tested[seed] & (fold[seed] == one))
              for seed in range(shape[0]) for one in np.unique(fold[seed][tested[seed]])]  # fmt: skip
     areas = [_told_elsewhere(cues, table, ~np.isin(table.patient, patient[here])) for _, _, here in parts]
-    areas = [{key: one for key, one in found.items() if abs(one - 0.5) > 0} for found in areas]
+    areas = [{key: one for key, one in found.items() if abs(one - 0.5) > 0 and not _restates(cues[key[0]], one)}
+             for found in areas]  # fmt: skip
     if not all(areas):
         return []
     code = Counter(_best(found)[1] for found in areas).most_common(1)[0][0]
@@ -110,6 +112,11 @@ def held_against(panel: Panel, cues: Sequence[Cue], table: FactorTable, *, halve
             **_row(pairs, fold, stratum, fold * (not halves)),
         }
     ]
+
+
+def _restates(cue: Cue, area: float) -> bool:
+    """Return whether a column is the target in another form: a number that divides the classes without an error."""
+    return area in (0, 1) and cue.row["kind"] == "column" and len(np.unique(list(cue.scores.values()))) > 2
 
 
 def _told_elsewhere(

@@ -182,6 +182,7 @@ def decide_lead(
     effective: float,
     limit: float | None = None,
     least: float = WEAK_LEAD,
+    clear: float | None = None,
 ) -> LeadVerdict:
     """Decide on the region that a model's answers lead to.
 
@@ -193,18 +194,19 @@ def decide_lead(
         effective: Effective patients of the smaller class.
         limit: The largest effect of clean networks; None without any.
         least: Effect from which on it is a lead without a limit.
+        clear: Largest effect of which nothing is said; None: the limit, or `least` without one.
 
     Returns:
         `lives-by` where both halves and the lower bound are beyond the limit, and images are of two groups;
         `relies-on-look` where they are not; `lead` in both cases without a limit, from `least` on; `nothing-found`
-        where the upper bound is not beyond it; else `inconclusive`.
+        where the upper bound is not beyond `clear`; else `inconclusive`.
     """
     if effective < LEAST_PATIENTS:
         return LeadVerdict.INCONCLUSIVE
     least = least if limit is None else limit
     if agree and min(*halves, effect.low) > least:
         return LeadVerdict.LEAD if limit is None else LeadVerdict.LIVES if discrete else LeadVerdict.LOOKS
-    return LeadVerdict.NOTHING_FOUND if effect.high <= least else LeadVerdict.INCONCLUSIVE
+    return LeadVerdict.NOTHING_FOUND if effect.high <= (least if clear is None else clear) else LeadVerdict.INCONCLUSIVE
 
 
 def _too_few(effect: Effect, limit: float | None = None) -> Decision:

@@ -203,8 +203,10 @@ class Search:
         limit = self.limit
         effect = Bounded(row["value"], math.nan, row["value_low"], row["value_high"])
         halves, agree, discrete = (row["first"], row["second"]), bool(row["agree"]), bool(row["discrete"])
-        verdict = decide_lead(effect, halves, agree=agree, discrete=discrete,
-                              effective=row["effective"], limit=limit, least=row["least"])  # fmt: skip
+        # Clean networks too have things drawn alike that move an image; that is a finding, and clears nothing.
+        clear = row["least"] if self.of == "drawn" else None
+        verdict = decide_lead(effect, halves, agree=agree, discrete=discrete, effective=row["effective"],
+                              limit=limit, least=row["least"], clear=clear)  # fmt: skip
         known = {} if limits is None or limit is None else {"limit": limit, "networks": limits.networks, **limits.rates}
         return {**row, **known, "shares": json.dumps(row["shares"]), "verdict": str(verdict)}
 

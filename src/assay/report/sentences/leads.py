@@ -41,7 +41,10 @@ _WORDS: Mapping[str, tuple[str, str]] = {
         "A place where answers can be moved. Networks without a shortcut have one too, and no limit of theirs is known "
         "for this search and kind of image: name it with --domain, or train some with --references 59.",
     ),
-    LeadVerdict.INCONCLUSIVE: ("{what}: inconclusive", "The patients do not settle it. Next: more images."),
+    LeadVerdict.INCONCLUSIVE: (
+        "{what}: inconclusive",
+        "The effect is neither beyond the limit nor clearly below it. Next: look at images that have it, or give more.",
+    ),
     LeadVerdict.NOTHING_FOUND: (
         "Nothing found{which}",
         f"No region moves answers by more than the limit. {NOT_LOOKED_FOR}",
