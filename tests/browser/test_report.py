@@ -6,6 +6,7 @@ Skipped where there is no Chromium; ASSAY_REQUIRE_BROWSER=1 makes that a failure
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -19,10 +20,13 @@ from tests.worlds.audits import audited, images, shortcut
 from tests.worlds.tables import Made, make_run
 
 import assay
+from assay.core.reasons import Code, because
 from assay.report.blocks import FULL, NARROW
 from assay.report.charts import draw_rows
 from assay.report.drawing import Mark, Panel, Plot, styles
 from assay.report.page import write_page
+from assay.store.folder import RunFolder
+from assay.store.schema import CONTRASTS, ESTIMATES, PROVENANCE
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.browser]
 
@@ -44,6 +48,39 @@ def short(tmp_path_factory: pytest.TempPathFactory) -> Path:
         losses=("cross-entropy", "supcon", "arcface"), budgets=("10",), seeds=3, environments=("same", "reversed")
     )
     return write_page(make_run(tmp_path_factory.mktemp("short"), made))
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study with the words of `make demo`: its question, recipes, test conditions, comparisons and a worst group."""
+    spec = assay.load("nodule-loss", scale="quick").spec
+    made = Made(
+        losses=tuple(dict.fromkeys(one.coordinates["loss"] for one in spec.points)), budgets=("20",), seeds=spec.seeds,
+        environments=tuple(spec.points[0].tests), question=spec.question, more=(("texture", ("0.9", "0.8")),),
+    )  # fmt: skip
+    folder = RunFolder(make_run(tmp_path_factory.mktemp("demo") / "nodule-loss-quick", made))
+    first = folder.table("contrasts")[0]
+    decided = {"decision_low": -0.039, "decision_high": -0.002, "decision_p": 0.008}
+    rows = [
+        {**first, **decided, "id": f"c-{one.role}-{one.measure}", "role": one.role, "axis": one.axis, "a": a,
+         "b": one.against, "measure": one.measure, "layer": one.layer, "environment": one.environment, "value": -0.02,
+         "decision_level": 0.9 if decision == "equivalent" else 0.95,
+         "where": json.dumps(dict(one.where)), "pooled": json.dumps(one.mean_over), "decision": decision,
+         "detectable": 0.034, "seeds_needed": float("nan"), "exploratory": False, "reason": ""}
+        for one, a, decision in zip(spec.contrasts, ("arcface", "triplet", "0.8", "1"),
+                                    ("equivalent", "higher", "detected", "none detected"), strict=True)
+    ]  # fmt: skip
+    folder.write_table("contrasts", CONTRASTS.names, rows)
+    known = {row["key"]: row["value"] for row in folder.table("provenance")} | {
+        "spec": json.dumps(spec.model_dump(mode="json", exclude_defaults=True))
+    }
+    folder.write_table("provenance", PROVENANCE.names, [{"key": key, "value": text} for key, text in known.items()])
+    rows = folder.table("estimates")
+    worst = next(row for row in rows if row["group"] == "worst group" and row["environment"] == "same")
+    place = str(because(Code.WORST_GROUP_PLACE, factor="texture", level="part-solid", target=""))
+    rows.append({**worst, "id": "w", "measure": "auroc", "value": 0.5, "low": 0.4, "high": 0.6, "where": place})
+    folder.write_table("estimates", ESTIMATES.names, rows)
+    return write_page(folder.root)
 
 
 @pytest.fixture(scope="module")
@@ -131,15 +168,17 @@ DRAWN = "[...document.querySelectorAll('svg')].filter((one) => one.getClientRect
 """Charts on the first screen."""
 
 
+@pytest.mark.parametrize("of", ["report", "demo"])
 @pytest.mark.parametrize(
     ("width", "height", "most", "charts", "holds"),
     [(1280, 800, 120, 1, ("h1", ".chips >> nth=0", ".done", "#figure-performance", ".lines")),
      (390, 844, 60, 1, ("h1", ".chips >> nth=0", ".places"))],
 )  # fmt: skip
 def test_the_first_screen_is_few_words_and_one_chart(
-    browser: Browser, report: Path, width: int, height: int, most: int, charts: int, holds: tuple[str, ...]
-) -> None:
-    page = opened(browser, report, width, height)
+    browser: Browser, request: pytest.FixtureRequest, of: str, width: int, height: int, most: int, charts: int,
+    holds: tuple[str, ...],
+) -> None:  # fmt: skip
+    page = opened(browser, request.getfixturevalue(of), width, height)
     words = page.evaluate(WORDS_SEEN)
     assert 30 < len(words) <= most, " ".join(words)
     for what in holds:

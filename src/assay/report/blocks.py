@@ -47,8 +47,8 @@ from assay.stats.format import common_decimals, count, in_words, listed, number
 from assay.stats.rows import Row, numeric
 from assay.store.audit_tables import EVERY_TABLE
 
-FULL, NARROW = 800.0, 350.0
-"""Widths in pixels: on a desktop, and on a phone."""
+FULL, FIRST_WIDTH, NARROW = 800.0, 680.0, 350.0
+"""Widths in pixels: on a desktop, there on the first screen, and on a phone."""
 MOST_LEVELS, MOST_PANELS, MOST_COLUMNS = 12, 12, 8
 """What a chart and a table of the page show at most; the file has all."""
 EFFECTS = "reliance"
@@ -457,7 +457,7 @@ def drawn(
 ) -> Figure:
     """Make a figure. still: the plot without its texts on hovering, for a phone and for the file."""
     alternative = f"{block.title}. {sentence_case(plot.axis)}. " + " ".join(plot.words())
-    note = " ".join(part for part in (block.note, _counted(rows), cut) if part)
+    note = " ".join(part for part in (block.note, _counted(rows, first=width == FIRST_WIDTH), cut) if part)
     wide, quiet = draw(plot, width), still(plot)
     return Figure(
         block.id,
@@ -472,10 +472,13 @@ def drawn(
     )
 
 
-def _counted(rows: Sequence[Row]) -> str:
-    """Return the seeds and patients that the values of a figure rest on: `4 to 5 seeds, 1,000 patients.`"""
+def _counted(rows: Sequence[Row], *, first: bool) -> str:
+    """Return the seeds and patients that the values of a figure rest on: `4 to 5 seeds, 1,000 patients.`
+
+    first: On the first screen, which names the seeds elsewhere.
+    """
     over = "patients" if any(whole(row, "patients") for row in rows if "patients" in row) else "images"
-    parts = [_range([whole(row, name) for row in rows if name in row], name) for name in ("seeds", over)]
+    parts = [_range([whole(row, name) for row in rows if name in row], name) for name in ("seeds", over)[first:]]
     doubts = sum(doubtful(row) for row in rows)
     words = f" {doubts} of {count(len(rows), 'value')} undefined or doubtful." if doubts else ""
     return ", ".join(part for part in parts if part) + "." + words if any(parts) else words.strip()

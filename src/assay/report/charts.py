@@ -77,7 +77,7 @@ def _strip_frame(panel: Panel, box: _Box, scale: Scale, head: float) -> str:
     if panel.band:
         low, high = (scale(end) for end in panel.band)
         parts.append(element("rect", x=low, y=box.y, width=high - low, height=box.height, fill="var(--grid)"))
-    for value in ticks(scale.low, scale.high, min(7, max(3, int(box.width // 30)))):
+    for value in ticks(scale.low, scale.high, min(6, max(3, int(box.width // 30)))):
         x, words = scale(value), tick_text(value)
         half = breadth(words, NARROW) / 2 - 6  # at an edge a label stays clear of the next panel's
         at = min(max(x, box.x + half), box.x + box.width - half)

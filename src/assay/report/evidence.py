@@ -16,7 +16,7 @@ from assay.core.measures import MEASURES, PROBES_OF_MAPS
 from assay.core.reasons import Cause, Field, Reason
 from assay.report.drawing import Style, styles
 from assay.report.sentences.leads import lead_words, region_title, shares_words
-from assay.report.words import Names, leading, place_labels, places_by_recipe, statement
+from assay.report.words import UNSHIFTED, Names, leading, place_labels, places_by_recipe, statement
 from assay.stats.rows import CONTROLS, Row, numeric
 from assay.store.columns import Table
 from assay.store.files import ColumnRows
@@ -194,7 +194,10 @@ class Evidence:
         spec: Any = json.loads(self.facts.get("spec") or "{}")
         rows = self.tables.get("environments", ())
         recipes = {row["recipe"]: coordinates(row) for row in networks(self.tables) if "coordinates" in row}
-        places = place_labels(rows)
+        points: Sequence[Any] = spec.get("points", ())
+        alike = [name for name in (points[0]["tests"] if points else ())
+                 if all({"split": "train", **one["tests"][name]} == one["train"] for one in points)]  # fmt: skip
+        places = place_labels(rows) | dict.fromkeys(alike, UNSHIFTED)
         apart = places_by_recipe(distinct(row["environment"] for row in rows), recipes, places)
         return Names({**places, **apart}, spec.get("labels", {}))
 

@@ -18,6 +18,7 @@ from assay.report.sentences.cues import added_words
 from assay.report.sentences.reasons import chip_words, place_words, reason_words
 from assay.report.words import (
     TRAINING,
+    UNSHIFTED,
     bare_place,
     control_words,
     decided_by,
@@ -25,9 +26,13 @@ from assay.report.words import (
     headline,
     held_words,
     model_headline,
+    outcome,
     primary_line,
     sentence_case,
+    shared,
+    shortened,
     sides,
+    statement,
     strengths,
     subject,
     valued,
@@ -53,6 +58,8 @@ MOST_LINES = 3
 """Comparisons on the first screen; the others are in the table."""
 MOST_FLIPS = 3
 """Factors on the first screen of one model."""
+ABOVE = "As above:"
+"""Line of the comparison that the title names."""
 COLUMNS, GAP = 8, 2
 """Images in a row of a sheet, and pixels between them."""
 
@@ -200,21 +207,21 @@ def opening(root: Path, evidence: Evidence, findings: Sequence[Finding]) -> Open
     rows = primary_rows(evidence)
     about = {subject(row, evidence.names) + held_words(row, evidence.names) for row in rows}
     bases = {sides(row, evidence.names)[1] for row in rows}
+    common = shared(rows) if rows else {}
+    said = verdict(evidence)
     lines = [
         Line(f"{primary_line(row, evidence.names)}:", decided_by(row), anchor(row),
-             f"{sides(row, evidence.names)[0]}: {verdict_words(row)}:" if len(about) == len(bases) == 1 else "")
+             f"{sides(row, evidence.names)[0]}: {verdict_words(row)}:" if len(about) == len(bases) == 1
+             else ABOVE if outcome(short := shortened(row, common), evidence.names) in said
+             else f"{statement(short, evidence.names)}: {verdict_words(short)}:")
         for row in rows
     ] or list(_measured(evidence))  # fmt: skip
-    lines += _worst_group(evidence)
+    lines = [*sorted(lines, key=lambda one: one.short != ABOVE), *_worst_group(evidence, common)]
     shown = [*reach, *chips][:MOST_CHIPS] if quick else [*chips[: MOST_CHIPS - len(reach)], *reach]
-    title = (
-        f"{about.pop()}, against {bases.pop()}"
-        if len(about) == len(bases) == 1
-        else ""
-        if "contrasts" in evidence.tables
-        else "What was measured"
-    )
-    return Opening(tuple(shown), done(evidence), places_of(root, evidence), tuple(lines), title)
+    heading = f"Primary comparisons{held_words({'where': common}, evidence.names)}" if rows else "What was measured"
+    if len(about) == len(bases) == 1:
+        heading = f"{about.pop()}, against {bases.pop()}"
+    return Opening(tuple(shown), done(evidence), places_of(root, evidence), tuple(lines), heading)
 
 
 def primary_rows(evidence: Evidence) -> list[Row]:
@@ -238,8 +245,11 @@ def _measured(evidence: Evidence) -> Iterator[Line]:
         yield Line(f"Answers that change with {displayed(row['factor'])}:", valued(row), "reliance-table")
 
 
-def _worst_group(evidence: Evidence) -> Iterator[Line]:
-    """Yield the group that is furthest below all images of its recipe and test condition, if by `MARGIN` or more."""
+def _worst_group(evidence: Evidence, common: Mapping[str, str]) -> Iterator[Line]:
+    """Yield the group that is furthest below all images of its recipe and test condition, if by `MARGIN` or more.
+
+    common: Axis -> value that the heading names.
+    """
     measure = evidence.outline.measure
     if better(measure) != "higher":
         return
@@ -252,9 +262,11 @@ def _worst_group(evidence: Evidence) -> Iterator[Line]:
     if max(gaps, default=0.0) < MARGIN:
         return
     row, own = pairs[gaps.index(max(gaps))]
-    of = f", {recipe}" if evidence.several and (recipe := evidence.recipe(row)) else ""
-    where = f"{place_words(row['where'])}{evidence.names.inside(row['environment'])}{of}"
-    yield Line(f"Worst group, {where}:", f"{label_of(measure)} {valued(row)}, of all images {valued(own)}", "worst")
+    own_axes = {axis: value for axis, value in coordinates(row).items() if common.get(axis) != value}
+    recipe, place = evidence.names.recipe(own_axes, evidence.outline.axes), evidence.names.place(row["environment"])
+    where = ", ".join(filter(None, (place_words(row["where"]), place, recipe)))
+    value = f"{label_of(measure)} {valued(row)}, all images {number(numeric(own, 'value'))}"
+    yield Line(f"Worst group ({where}):", value, "worst")
 
 
 def is_quick(root: Path) -> bool:
@@ -269,7 +281,8 @@ def _control(row: Row, evidence: Evidence) -> Chip:
     decision = row["decision"]
     light = "ok" if decision in PASSED else "warn" if decision == "untested" else "bad"
     whole_words = f"{sentence_case(control_words(row, evidence.names))}: {decided_by(row)}"
-    return Chip(light, SIGNS[light], sentence_case(control_words(row)), whole_words)
+    text = control_words(row) if light != "ok" else f"{control_words(row).partition(' control')[0]} control passed"
+    return Chip(light, SIGNS[light], sentence_case(text), whole_words)
 
 
 def doubts(findings: Sequence[Finding]) -> list[Chip]:
@@ -297,7 +310,7 @@ def detectable(evidence: Evidence, *, quick: bool) -> list[Chip]:
     least = min(numeric(row, "detectable") for row in rows)
     what = _differences(rows[0]["measure"], least)
     if quick:
-        text = quick_look(rows[0]["measure"], least, seeds)
+        text = quick_look(rows[0]["measure"], least, seeds, "run")
     elif least >= COARSE:
         text = f"only {what} could be detected reliably: add seeds"
     else:
@@ -306,11 +319,11 @@ def detectable(evidence: Evidence, *, quick: bool) -> list[Chip]:
     return [Chip(light, SIGNS[light], text, f"{text} (80% power)")]
 
 
-def quick_look(measure: str, least: float | None, seeds: int) -> str:
-    """Return the limit of a quick look: the smallest difference it detects, or that it can show none."""
+def quick_look(measure: str, least: float | None, seeds: int, how: str = "planned") -> str:
+    """Return the limit of a quick look: the smallest difference it detects as planned or run, or that it shows none."""
     if least is None:
         return f"quick look: {count(seeds, 'seed')} cannot show a difference; use the default scale"
-    return f"quick look: detects only {_differences(measure, least)}"
+    return f"quick look as {how}: detects {number(least)} in {label_of(measure)}"
 
 
 def _differences(measure: str, least: float) -> str:
@@ -392,7 +405,7 @@ def places_of(root: Path, evidence: Evidence) -> tuple[Place, ...]:
         if row["kind"] == "sheet" and json_object(row["facts"]).get("rows"):
             sheets.setdefault(bare_place(row["environment"]), row)
     asked = {bare_place(row["environment"]) for row in evidence.tables.get("contrasts", ()) if row["role"] == PRIMARY}
-    order = [name for name in sheets if "as in training" not in evidence.names.place(name)]
+    order = [name for name in sheets if not evidence.names.place(name).endswith(("as in training", UNSHIFTED))]
     order.sort(key=lambda name: (name != TRAINING, name not in asked, "reversed" not in evidence.names.place(name)))
     return tuple(Place(evidence.names.place(name), _small(root, sheets[name])) for name in order[:MOST_PLACES])
 

@@ -19,7 +19,7 @@ from ruamel.yaml import YAML
 from assay.core.errors import StoreError
 from assay.report.audit_comparison import comparison_account
 from assay.report.audit_page import Opened, audit_account, leads_words, opened
-from assay.report.blocks import Figure, Rendered, chart, render
+from assay.report.blocks import FIRST_WIDTH, Figure, Rendered, chart, render
 from assay.report.drawing import DARK, LIGHT, declarations
 from assay.report.evidence import Evidence, Tables, distinct, networks, outline
 from assay.report.glossary import first_used
@@ -43,8 +43,6 @@ from assay.store.files import write_text
 from assay.store.folder import RunFolder
 from assay.store.schema import PICTURES, VALUES
 
-FIRST_WIDTH = 680.0
-"""Width in pixels of the chart of the first screen."""
 LIMIT = "What this does not show: "
 OF_ONE_MODEL = (
     "whether the model has seen these images before",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from assay.core.measures import INDEPENDENT, MEASURES, NEUTRAL, label_of
 from assay.core.reasons import Code, reason_of
@@ -34,11 +35,14 @@ UNTIED = 0.15
 SAME = 0.05
 """Associations that differ by less through all environments are not told."""
 TRAINING = "train"
+UNSHIFTED = "no shift"
+"""Name of a test condition whose images are chosen as those of training."""
 MEAN = "mean of "
 """Words that open a level of a comparison that is a mean over several."""
 
 MOST_NAMED = 3
-"""Levels that a headline names; more are counted."""
+"""Levels or comparisons that a headline names or leaves to the list below it; more are counted."""
+LAST_LAYER = "trunk"
 
 # Names of recipes, test conditions and measures.
 
@@ -275,7 +279,9 @@ def subject(row: Row, names: Names = PLAIN) -> str:
     )
     name = label_of(text_of(row, "measure"))
     if factors:
-        name = f"{'mean ' if len(factors) > 1 else ''}{name} of {listed([displayed(one) for one in factors])}"
+        first, *others = map(displayed, factors)
+        others = [one.removeprefix(f"{first.partition(' ')[0]} ") for one in others]
+        name = f"{'mean ' if others else ''}{name} of {listed([first, *others])}"
     if over_doses(row):
         doses = text_of(row, "doses")
         name = f"change in {name} from p = 0" + (f" to {doses}" if doses else "")
@@ -380,6 +386,19 @@ def control_words(row: Row, names: Names | None = None) -> str:
     return f"{role}{compared} {verb}"
 
 
+def shared(rows: Sequence[Row]) -> dict[str, Any]:
+    """Return what all comparisons hold equal: axis -> value."""
+    first, *others = (json_object(row.get("where")) for row in rows)
+    return {axis: value for axis, value in first.items() if all(one.get(axis) == value for one in others)}
+
+
+def shortened(row: Row, common: Collection[str]) -> Row:
+    """Return a comparison without the axes that all hold equal, and without the usual layer and images of a probe."""
+    where = {axis: value for axis, value in json_object(row.get("where")).items() if axis not in common}
+    usual = row.get("layer") == LAST_LAYER and row.get("environment") in (NEUTRAL, INDEPENDENT)
+    return {**row, "where": where, **({"layer": "", "environment": ""} if usual else {})}
+
+
 def asked(contrasts: Sequence[Row]) -> list[Row]:
     """Return the comparisons that a title speaks of: the primary ones, or all that were pre-specified if none is."""
     stated = [row for row in contrasts if not row.get("exploratory") and text_of(row, "role") not in CONTROLS]
@@ -405,9 +424,9 @@ def leading(contrasts: Sequence[Row]) -> Row | None:
 def headline(contrasts: Sequence[Row], names: Names = PLAIN) -> str:
     """Return the verdict of a study, without numbers, by the first rule that applies.
 
-    A control failed; none was pre-specified; nothing was shown: what was compared; one primary comparison (or of a
-    study without any, one comparison); several: the first difference or equivalence, then counts. Shown is what has an
-    interval, which takes three seeds.
+    A control failed; none was pre-specified; nothing was shown: what was compared; the first difference or equivalence
+    among primary comparisons (or of a study without any, all), then counts if they are more than a first screen lists.
+    Shown is what has an interval, which takes three seeds. What all hold equal is left to the list.
     """
     failed = [row for row in contrasts if row.get("decision") in FAILED]
     if failed:
@@ -416,12 +435,13 @@ def headline(contrasts: Sequence[Row], names: Names = PLAIN) -> str:
     if not rows:
         return "No comparison was pre-specified, so no difference is claimed."
     called = "primary comparisons" if rows[0].get("role") == PRIMARY else "comparisons"
+    rows = [shortened(row, shared(rows)) for row in rows]
     kinds = shown(rows)
     open_ = len(rows) - sum(map(len, kinds.values()))
     if open_ == len(rows):
         return _nothing_shown(rows, names)
     first = next(row for found in kinds.values() for row in found)
-    if len(rows) == 1:
+    if len(rows) <= (MOST_NAMED if rows[0].get("role") == PRIMARY else 1):
         return f"{outcome(first, names)}."
     parts = [f"{len(found)} {name}" for name, found in {**kinds, "inconclusive": range(open_)}.items() if found]
     return f"{outcome(first, names)}. Of {len(rows)} {called}: {listed(parts)}."
