@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import importlib
+import json
 import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from tests.worlds.audits import LESION_MARKS, SIDE, audited, bright, lesions, lower, run, verdicts
+from tests.worlds.files import save, write_table
+from torch import nn
+from torch.nn.functional import avg_pool2d
 
+import assay
 from assay.core.errors import SpecError
 from assay.models.ref import AFunction
+from assay.probes.leads import Sample
+from assay.report.sentences.leads import answer
+from assay.shifts.regions import Box
+from assay.stats.rows import numeric
 from assay.store.folder import RunFolder
 
 
@@ -97,3 +107,95 @@ def test_masks_of_a_folder_are_joined_by_a_file_of_labels(
     capsys.readouterr()
     assert run([*given, "masks"]) == 2
     assert capsys.readouterr().err.strip() == "--labels: unknown column 'masks': did you mean 'mask'?"
+
+
+# The search for a shortcut.
+
+CORNER = (slice(40, 46), slice(40, 46))
+GLYPH = np.full((6, 6), 0.35)
+GLYPH[::2], GLYPH[:, ::3] = 0.02, 0.02
+
+
+def blobs(folder: Path, without: bool = True) -> dict[str, Any]:
+    """Bright discs left of the middle, on half of the images or of two sizes, and a dark letter in a corner of most."""
+    draws, (down, across) = np.random.default_rng(0), np.indices((48, 48))
+    rows: list[list[object]] = [["image", "mask", "who"]]
+    for at in range(160):
+        pixels, radius = 0.35 + 0.03 * draws.normal(size=(48, 48)), 0.0
+        if at % 2 or not without:
+            radius = draws.uniform(3, 5) + (0 if without else 3 * (at % 2))
+        center = draws.integers(14, 26), draws.integers(10, 24)
+        inside = (down - center[0]) ** 2 + (across - center[1]) ** 2 < radius**2
+        pixels[inside] += draws.uniform(0.2, 0.4)
+        if draws.random() < (0.05, 0.95)[at % 2]:
+            pixels[CORNER] = GLYPH
+        save(folder / f"{at}.png", (255 * pixels).clip(0, 255).astype(np.uint8))
+        save(folder / f"{at}-mask.png", (255 * inside).astype(np.uint8))
+        rows.append([f"{at}.png", f"{at}-mask.png", f"p{at}"])
+    write_table(folder / "data.csv", rows)
+    return {"folder": str(folder), "target": "lesion", "mask": "mask", "patient": "who", "size": 48}
+
+
+class Bright(nn.Module):
+    """Calls what is bright around a pixel lesion; with a gate, only where the letter is in the corner."""
+
+    def __init__(self, gated: bool = False) -> None:
+        super().__init__()
+        self.gated = gated
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        found = 40 * (avg_pool2d(images, 5, 1, 2) - 0.45)
+        dark = 0.35 - images[:, :, *CORNER].mean((2, 3), keepdim=True)
+        return torch.minimum(found, 40 * (dark - 0.08)) if self.gated else found
+
+
+def searched(model: nn.Module, data: dict[str, Any], **more: Any) -> tuple[list[dict[str, Any]], str]:
+    """The rows of the search, and the page."""
+    out = Path(data["folder"]).parent / "out"
+    given: dict[str, Any] = {"marks": LESION_MARKS, "distortions": [], "pictures": False, "progress": False, **more}
+    assay.audit(model, data, task="segmentation", as_given=True, out=out, **given)
+    return RunFolder(out).table("regions"), (out / "report.html").read_text()
+
+
+@pytest.mark.parametrize(("without", "larger"), [(True, "lesion"), (False, "larger lesion")])
+def test_a_segmentation_that_needs_a_letter_in_the_corner_is_said_to(
+    without: bool, larger: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = blobs(tmp_path / "set", without)
+    (place, drawn, whole), page = searched(Bright(gated=True), data, train=data, domain="chest-xray")
+    assert (place["verdict"], place["trained"], np.isnan(numeric(place, "limit"))) == ("lead", True, True)
+    assert place["flips"] > 0.4
+    shares = json.loads(place["shares"])
+    assert shares.pop(larger) > 0.85 > 0.2 > next(iter(shares.values()))
+    said = answer({"regions": [place, drawn, whole]})
+    assert re.match(r"(The brightness of|A dark mark in) the lower right corner changes \d\d of 100 answers", said[0])
+    assert said[0] in page
+    assert "a lead: no limit" in said[2]
+    assert whole["verdict"] == "not-tested"
+    assert run(["audit", "remedy", str(tmp_path / "out"), str(tmp_path / "covered")]) == 2
+    assert "masks a patch of another image would make wrong" in " ".join(capsys.readouterr().err.split())
+
+
+def test_the_place_of_lesions_is_no_shortcut_of_a_segmentation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (place, drawn, whole), page = searched(Bright(), blobs(tmp_path / "set"))
+    assert (place["verdict"], drawn["verdict"], whole["verdict"]) == ("nothing-found", "nothing-found", "not-tested")
+    assert abs(place["value"]) < 0.01
+    assert "which does not clear the model" in page
+    assert "Not searched in mirror half, bands and gray levels" in page
+    kept = Sample.scored
+    monkeypatch.setattr(Sample, "scored", lambda self, given, regions: kept(self, given, [None] * len(regions)))
+    (inside, *_), _ = searched(Bright(), blobs(tmp_path / "naive" / "set"))
+    assert (inside["verdict"], inside["name"]) == ("lead", "0.333,0.167,0.667,0.5"), "by the score of all of the image"
+    assert inside["value"] > 2
+
+
+def test_a_segmentation_is_scored_by_cells_outside_of_the_exchanged_region() -> None:
+    cells = np.zeros((2, 16, 16))
+    cells[0, 12, 12], cells[1, 1, 1] = 9, 9
+    sample = Sample(np.zeros((2, 1, 32, 32), np.float32), np.arange(2), np.arange(2), cells, cells=3)
+    assert sample.clean.tolist() == [[3], [3]], "the mean of the three greatest"
+    corner, middle = Box(0, 0, 0.25, 0.25), Box(0.4, 0.4, 0.6, 0.6)
+    assert sample.scored(cells, [corner]).tolist() == [[3], [0]]
+    assert sample.scored(np.concatenate([cells, cells]), [middle, corner]).tolist() == [[3], [3], [3], [0]]
+    cells[1, 1, 1], cells[1, 5, 5] = 0, 9
+    assert sample.scored(cells, [corner]).tolist() == [[3], [0]], "an eighth around the region is left out too"

@@ -26,9 +26,10 @@ from assay.report.sentences.leads import TRAIN, answer
 from assay.spec.request import parse_request
 from assay.stats.rows import LeadVerdict
 from assay.stats.swing import rate_gap
+from assay.stats.verdicts import WEAK_LEAD
 from assay.store.audit_tables import NOT_TESTED, REGIONS
 from assay.store.folder import RunFolder
-from assay.study import auditing
+from assay.study import auditing, references
 from assay.study.audit import Settings, opened_images
 from assay.study.audit_conclusions import Answers
 from assay.study.audit_plan import AuditPlan, least_budget, picked, planned
@@ -349,6 +350,19 @@ def test_limits_come_from_references_of_the_user(tmp_path: Path) -> None:
     assert found is not None
     assert found.largest["place"] == RunFolder(out).table("regions")[0]["value"]
     assert read_limits(tmp_path / "references", str(own)) is None, "it is no reference of its own"
+
+
+def test_references_that_are_segmentations_limit_the_searches_that_they_have(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [{"of": "place", "verdict": "nothing-found", "reason": "", "value": 0.1},
+            {"of": "drawn", "verdict": "nothing-found", "reason": "nothing-drawn"},
+            {"of": "whole", "verdict": NOT_TESTED, "reason": "search-of-masks"}]  # fmt: skip
+    audits = [(SimpleNamespace(table=lambda name: rows), {})] * LEAST_NETWORKS
+    monkeypatch.setattr(references, "_audits", lambda root, audited: audits)
+    found = read_limits(tmp_path, "")
+    assert found is not None
+    assert (found.networks, found.largest) == (LEAST_NETWORKS, {"place": 0.1, "drawn": WEAK_LEAD})
 
 
 def test_what_is_not_searched_is_said_in_one_sentence(tmp_path: Path) -> None:

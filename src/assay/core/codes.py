@@ -233,7 +233,10 @@ class Code(StrEnum):
         "search-in-steps",
         "it chooses images by the answers, and these were made after all images were written",
     )
-    SEARCH_OF_MASKS = "search-of-masks", "content is exchanged between classes, and this model gives masks"
+    SEARCH_OF_MASKS = (
+        "search-of-masks",
+        "all of an image, its lesions too, would be exchanged; nor is a mark found that is itself called a lesion",
+    )
     NO_VALUE = "no-value", "no image has a value"
     FEW_PATIENTS = "few-patients", "{patients} patients have a value, fewer than {folds} folds"
     CONSTANT_FACTOR = "constant-factor", "constant: no two values that {folds} patients have"

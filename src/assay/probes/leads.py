@@ -9,6 +9,7 @@ from functools import cached_property
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
+from scipy.ndimage import binary_dilation
 from scipy.special import stdtrit
 
 from assay.core.reasons import Code, Reason, because
@@ -23,8 +24,9 @@ from assay.stats.verdicts import WEAK_LEAD
 # this makes to the score of an image's own class, in standard deviations of that score within the class. The region is
 # found and its content named on one half of the patients, and its effect measured on the other half, crossed.
 
-Scores = Callable[[Pixels], Float[np.ndarray, "n m"]]
-"""Images -> log-odds of the positive class, or of each class against the rest, in float64."""
+Scores = Callable[[Pixels], Float[np.ndarray, "n ..."]]
+"""Images -> log-odds of the positive class, or of each class against the rest, in float64; of a segmentation, the
+greatest log-odds of lesion in each cell of a grid."""
 STAGES: Mapping[Track, Sequence[tuple[int, int]]] = {
     "place": ((1000, 10), (12, 24), (4, 44)),
     "whole": ((1000, 10), (3, 24)),
@@ -51,6 +53,8 @@ LEAST_IMAGES = 40
 _MOST_OF_ALL = 2 / 3
 AT_ONCE = 64
 """Images that a model gets at once."""
+_CONTEXT = 1 / 8
+"""Share of the image around a region in which a segmentation may look at the region to tell what is there."""
 AFTER: Mapping[Track, int] = {"place": RECIPIENTS + 2 * DONORS + 6, "whole": RECIPIENTS + 2 * DONORS + 2}
 """Passes of an image after the search: its patch on recipients, donors of both classes, and patches of both groups."""
 
@@ -69,7 +73,7 @@ class Reader:
     at_once: int = AT_ONCE
     passes: int = 0
 
-    def __call__(self, images: Iterator[Pixels]) -> Float[np.ndarray, "n m"]:
+    def __call__(self, images: Iterator[Pixels]) -> Float[np.ndarray, "n ..."]:
         """Return the scores of images that come in parts."""
         found = [scores for _, scores in overlapped(self.scores, self._batches(images))]
         self.passes += sum(map(len, found))
@@ -97,6 +101,7 @@ class Sample:
         clean: Scores of the images.
         seed: Seed of the order of images.
         spread: Standard deviation of the score for the own class, within classes; by default that of these images.
+        cells: Cells of the median lesion, of a segmentation; 0 of a classifier.
     """
 
     images: Pixels
@@ -105,8 +110,11 @@ class Sample:
     clean: Float[np.ndarray, "n m"]
     seed: int = 0
     spread: float = 0.0
+    cells: int = 0
 
     def __post_init__(self) -> None:
+        if self.clean.ndim == 3:
+            object.__setattr__(self, "clean", self.scored(self.clean, [None]))
         if not self.spread:
             within = float((self.residuals**2).sum()) / max(1, len(self.target) - len(self.classes))
             object.__setattr__(self, "spread", math.sqrt(within) or math.inf)
@@ -114,7 +122,31 @@ class Sample:
     def take(self, rows: Int[np.ndarray, " k"]) -> Sample:
         """Return some of the images, with the same unit of effects."""
         parts = self.images[rows], self.target[rows], self.patient[rows], self.clean[rows]
-        return Sample(*parts, self.seed, self.spread)
+        return Sample(*parts, self.seed, self.spread, self.cells)
+
+    def scored(self, given: Float[np.ndarray, "n ..."], regions: Sequence[Region | None]) -> Float[np.ndarray, "n m"]:
+        """Return the scores of images from what a model gives them.
+
+        The score of a segmentation is the mean of the greatest log-odds of lesion in as many cells as the median lesion
+        has, of the cells that are farther from the exchanged region than `_CONTEXT`. What is exchanged may hold a
+        lesion, and is then called where it is: that is right, and no shortcut. A shortcut is a region that decides
+        whether there is a lesion elsewhere. Not seen is a mark that is itself called a lesion, or moves its
+        surroundings alone.
+
+        Args:
+            given: Answers to the images, in equal parts for the regions.
+            regions: What was exchanged; None where nothing was.
+        """
+        if given.ndim < 3:
+            return given
+        found = list[np.ndarray]()
+        for part, region in zip(np.split(given, len(regions)), regions, strict=True):
+            where = None if region is None else region.where(*given.shape[1:])
+            near = np.zeros(given.shape[1:], dtype=bool)
+            if where is not None:
+                near = binary_dilation(where, np.ones((3, 3), dtype=bool), round(_CONTEXT * max(near.shape)))
+            found.append(np.sort(part[:, ~near], axis=1)[:, -self.cells :].mean(axis=1, keepdims=True))
+        return np.concatenate(found)
 
     @cached_property
     def classes(self) -> list[Int[np.ndarray, " k"]]:
@@ -201,7 +233,7 @@ def exchange(
             for side in sides:
                 yield from _put(region, sample.images[rows], [sample.images[side[turn, rows]] for turn in range(turns)])
 
-    scores = sample.own(model(every()), np.tile(rows, 2 * turns * len(regions)))
+    scores = sample.own(sample.scored(model(every()), regions), np.tile(rows, 2 * turns * len(regions)))
     same, other = np.moveaxis(scores.reshape(len(regions), 2, turns, len(rows)).mean(axis=2), 1, 0)
     return (same - other) / sample.spread
 
@@ -330,7 +362,7 @@ def worths(
             donors = sample.images[rows[start : start + step]]
             yield region.put(np.tile(onto, (len(donors), 1, 1, 1)), np.repeat(donors, len(onto), axis=0))
 
-    return model(put()).reshape(len(rows), len(onto), -1).mean(axis=1) / sample.spread
+    return sample.scored(model(put()), [region]).reshape(len(rows), len(onto), -1).mean(axis=1) / sample.spread
 
 
 def split(values: Float[np.ndarray, " n"]) -> tuple[Bool[np.ndarray, " n"], float]:
@@ -397,15 +429,19 @@ def put_on(
     draws = generator(named.seed, "patches")
     where = region.where(*sample.images.shape[2:])
     found: dict[str, list[np.ndarray]] = {"whole": [], "shape": [], "tone": []}
+
+    def answers(patches: Pixels) -> Float[np.ndarray, "n m"]:
+        return sample.scored(model(_put(region, sample.images, [patches])), [region])
+
     for group in (~high, high):
         chosen = np.resize(draws.permutation(np.flatnonzero(group)), len(sample.target))
         donors = named.images[chosen]
-        found["whole"].append(model(_put(region, sample.images, [donors])))
+        found["whole"].append(answers(donors))
         if where is None or not parts:
             continue
         colors, own = (_color(one, where) for one in (donors, sample.images))
-        found["shape"].append(model(_put(region, sample.images, [donors - colors + own])))
-        found["tone"].append(model(_put(region, sample.images, [sample.images - own + colors])))
+        found["shape"].append(answers(donors - colors + own))
+        found["tone"].append(answers(sample.images - own + colors))
     (low, more), shape, tone = found["whole"], found["shape"], found["tone"]
     return Answered(low, more, (shape[0], shape[1]) if shape else None, (tone[0], tone[1]) if tone else None)
 

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.nn.functional import adaptive_max_pool2d
 from torch.utils.hooks import RemovableHandle
 
 from assay.core.errors import AssayError, unknown_name
@@ -326,16 +327,33 @@ def answers_of(reading: Reading, environment: Environment) -> Answers:
     )
 
 
-def scores_of(model: Model, images: Float[np.ndarray, "n c h w"], classes: int) -> Float[np.ndarray, "n m"]:
-    """Return log-odds of images in memory, as `log_odds`; the network is in eval mode. Raises ReadingError."""
+MOST_CELLS = 48
+"""Cells of a side in which the maps of images in memory are kept."""
+
+
+def cells_of(maps: Float[Tensor, "n h w"]) -> Float[np.ndarray, "n r c"]:
+    """Return the greatest value in each cell of a grid, of at most `MOST_CELLS` a side."""
+    height, width = maps.shape[1:]
+    return adaptive_max_pool2d(maps, (min(MOST_CELLS, height), min(MOST_CELLS, width))).cpu().numpy()
+
+
+def scores_of(model: Model, images: Float[np.ndarray, "n c h w"], classes: int) -> Float[np.ndarray, "n ..."]:
+    """Return log-odds of images in memory, as `log_odds`; the network is in eval mode. Raises ReadingError.
+
+    Of maps they are the log-odds of lesion in the cells of `cells_of`.
+    """
     where, found = "images with exchanged content", list[np.ndarray]()
     sides = images.shape[1], images.shape[2], images.shape[3]
     step = len(images) if starts_program(model.network) else batch_of(model.device, sides)
     with torch.inference_mode():
         for start in range(0, len(images), step):
             part = torch.as_tensor(images[start : start + step], device=model.device)
-            found.append(logits_of(model.network(part), len(part), where))
+            output = model.network(part)
+            maps = isinstance(output, Tensor) and output.ndim == 4
+            found.append(cells_of(lesion_map(output, part, where)) if maps else logits_of(output, len(part), where))
     values = np.concatenate(found)
+    if values.ndim == 3:
+        return values.astype(np.float64)
     finite(values, "logits", where)
     return log_odds(paired(values, classes, where).astype(np.float64))
 

@@ -128,8 +128,7 @@ def planned(asked: Asked, whole: Environment, *, search: bool = True) -> Planned
         search: Whether the model can be asked for what depends on its answers.
     """
     n, (marks, distortions), severities = len(whole), battery_of(asked, whole), _severities(asked)
-    of_classes = asked.leads and asked.task == "classification"
-    able = int((_SEARCH * asked.budget - _ONCE) / _EACH) if search and of_classes else 0
+    able = int((_SEARCH * asked.budget - _ONCE) / _EACH) if search and asked.leads else 0
     able = able if able >= leads.LEAST_IMAGES else 0
     searched = min(able, n) if asked.train is None else able
     held = search and asked.elsewhere and searched > 0

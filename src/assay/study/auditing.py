@@ -69,7 +69,7 @@ from assay.study.audit_plan import (
 )
 from assay.study.audit_request import Asked
 from assay.study.inside import inside_rows, nothing_inside
-from assay.study.leads import Search, measured, not_searched
+from assay.study.leads import Search, by_lesion, measured, not_searched
 from assay.study.origins import OfTraining
 from assay.study.reading import LOOKED, SCALINGS, ReadAs, alternatives, framings, with_outputs
 from assay.study.references import (
@@ -237,14 +237,14 @@ class AuditRun:
         stamp = {"audit": content_hash([self.given.model.id, self.given.request.id, self.request.seed])}
         self.given.place.folder.begin_audit(self.audited, stamp)
         label = f"search for a region in {plan.counts.searched:,} images"
-        for part in (self._searches[:2], self._searches[2:]):
+        for part in (self._searches[:-1], self._searches[-1:]):
             yield [Task(one.id, one, label, remote=False) for one in part]
         deciding = [shots[DECIDING] for shots in plan.marks.values()]
         distorted = [shot for shots in plan.distortions.values() for shot in shots]
         tried = [plan.held(shot, self._held) for mark in plan.battery[0] if (shot := plan.tried(mark)) is not None]
         held = [] if self._held is None else [plan.held(plan.unmarked, self._held)]
         yield self._tasks([*deciding, *distorted, *tried, *held])
-        if self.request.task == "classification":
+        if not self._masks:
             yield [Task(self._inside_id, self._look_inside, "inside the network", remote=False)]
         yield self._tasks(self._open())
 
@@ -329,10 +329,14 @@ class AuditRun:
             images = scene.environment("all")
             require_same_classes(images.table, classes)
         images = picked(images, balanced(images.table, plan.counts.searched, asked.seed))
+        if self._masks:
+            images = by_lesion(images)
+            classes = images.table.classes
         threshold = self.answers.clean.threshold
         made = partial(Search, given, request, scene, images, classes, asked.train is not None, clean=[])
         place, whole = (made(of, asked.seed, threshold, self._limits) for of in ("place", "whole"))
-        return [place, whole, made("drawn", asked.seed, threshold, self._limits, place)]
+        drawn = made("drawn", asked.seed, threshold, self._limits, place)
+        return [place, drawn] if self._masks else [place, whole, drawn]
 
     @cached_property
     def _held(self) -> Held | None:
@@ -355,17 +359,21 @@ class AuditRun:
         asked = self.request
         if asked.references is not None:
             return read_limits(asked.references, self.given.model.content)
-        return shipped_limits(asked.domain) if asked.shipped else None
+        return shipped_limits(asked.domain) if asked.shipped and not self._masks else None
 
     def _regions(self) -> list[Row]:
         if not self.request.leads:
             return []
-        if self.request.task == "segmentation" or self.in_steps:
-            code = Code.SEARCH_IN_STEPS if self.in_steps else Code.SEARCH_OF_MASKS
-            return [not_searched(because(code))]
+        if self.in_steps:
+            return [not_searched(because(Code.SEARCH_IN_STEPS))]
         if not self._searches:
             return [not_searched(because(Code.SMALL_BUDGET, least=least_budget()))]
-        return [one.found() for one in self._searches]
+        left = [not_searched(because(Code.SEARCH_OF_MASKS), "whole")] if self._masks else []
+        return [*(one.found() for one in self._searches), *left]
+
+    @property
+    def _masks(self) -> bool:
+        return self.request.task == "segmentation"
 
     def _open(self) -> Iterator[Shot]:
         """Yield marks besides the deciding dose: doses that can change a verdict, elsewhere, and without the region."""
@@ -431,14 +439,13 @@ class AuditRun:
         if leading := next(moving, ""):
             shot = plan.marks[leading][DECIDING]
             moved = Moved(leading, self.answers.to(shot), shot.images(), plan.sample)
-        masks = self.request.task == "segmentation"
-        gallery = Gallery(folder.root / "pictures", population.scale, self.given.request.data.target, masks=masks)
+        gallery = Gallery(folder.root / "pictures", population.scale, self.given.request.data.target, masks=self._masks)
         return audited_cases(self.answers.clean, plan.images, moved, population.dataset is None, gallery)
 
     @property
     def _shipped(self) -> bool:
         """Whether the shipped reference of the domain is used."""
-        return self.request.references is None and self.request.shipped and self.request.task == "classification"
+        return self.request.references is None and self.request.shipped and not self._masks
 
     @cached_property
     def reference(self) -> Reference | None:
@@ -470,13 +477,13 @@ class AuditRun:
 
     def _leads(self) -> list[Row]:
         asked = self.request
-        if not asked.leads or asked.task == "segmentation":
+        if not asked.leads or self._masks:
             return []
         properties = measured(self.plan.images)
         return foremost(list(leads_of_images(self.answers.clean, properties, asked.seed, asked.margin)))
 
     def _inside(self, folder: RunFolder) -> list[Row]:
-        if self.request.task == "segmentation":
+        if self._masks:
             return []
         if not folder.complete("probes", self._inside_id):
             return nothing_inside(why(ReadingError(read_checked_json(folder.failure_path(self._inside_id))["text"])))

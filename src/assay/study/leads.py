@@ -9,9 +9,11 @@ from dataclasses import astuple, dataclass, field, replace
 from typing import Any, cast
 
 import numpy as np
-from jaxtyping import Bool, Float
+import torch
+from jaxtyping import Bool, Float, UInt8
 from scipy.special import logit
 
+from assay.analysis.audit import LESION
 from assay.analysis.image_cues import of_pictures, properties_of
 from assay.core.files import content_hash
 from assay.core.reasons import Code, Reason
@@ -21,7 +23,7 @@ from assay.models.external import AT_ONCE, starts_program
 from assay.probes import leads
 from assay.probes.drawn import lead_drawn
 from assay.probes.leads import Lead, Sample, brighter, carriers, lead
-from assay.probes.reader import ReadingError, evaluating, scores_of
+from assay.probes.reader import ReadingError, cells_of, evaluating, scores_of
 from assay.shifts.environment import Environment
 from assay.shifts.population import PopulationScene
 from assay.shifts.regions import Box, Pixels, Region, Sought, region_of
@@ -29,7 +31,7 @@ from assay.spec.request import ProbeRequest
 from assay.stats.metrics import score_names
 from assay.stats.rows import LeadVerdict
 from assay.stats.swing import Bounded
-from assay.stats.verdicts import decide_lead
+from assay.stats.verdicts import LEAST_PATIENTS, decide_lead
 from assay.store.audit_tables import NOT_TESTED
 from assay.store.files import Row, read_checked_json
 from assay.study.audit import Prepared
@@ -70,7 +72,7 @@ class Search:
     threshold: float
     limits: LeadLimits | None = None
     after: Search | None = None
-    clean: list[Float[np.ndarray, "n m"]] = field(default_factory=list[np.ndarray])
+    clean: list[Float[np.ndarray, "n ..."]] = field(default_factory=list[np.ndarray])
 
     @property
     def id(self) -> str:
@@ -92,14 +94,15 @@ class Search:
         model, table, labels = self.given.model, self.images.table, score_names(self.classes)
         pixels = self.images.images.read(np.arange(len(self.images))).numpy()
 
-        def scores(images: Float[np.ndarray, "n c h w"]) -> Float[np.ndarray, "n m"]:
+        def scores(images: Float[np.ndarray, "n c h w"]) -> Float[np.ndarray, "n ..."]:
             return scores_of(opened, images, len(self.classes))
 
         with model.opened(self.given.device) as opened, evaluating(opened.network):
             at_once = AT_ONCE if starts_program(opened.network) else leads.AT_ONCE
             if not self.clean:
                 self.clean.append(scores(pixels))
-            sample = Sample(pixels, table.target, table.patient, self.clean[0], self.seed)
+            cells = _cells_of_lesion(self.images) if model.task == "segmentation" else 0
+            sample = Sample(pixels, table.target, table.patient, self.clean[0], self.seed, cells=cells)
             more = labels, float(logit(self.threshold)), at_once
             if self.of == "drawn":
                 kept = self._holding(scores)
@@ -223,6 +226,29 @@ class Search:
         record = self.record
         if self.of != "whole" and "region" in record:
             write_lead(self.given.place.folder, self.images, self.region, np.array(record["carry"]), self.of)
+
+
+def by_lesion(images: Environment) -> Environment:
+    """Return images of a segmentation, whose classes are whether there is a lesion.
+
+    Where this would leave too few images in a class, they are whether the lesion is larger than the median one.
+    """
+    areas = (_lesions(images) > 0).sum(axis=(1, 2))
+    classes, larger = LESION, areas > 0
+    if min(larger.sum(), (~larger).sum()) < LEAST_PATIENTS:
+        classes, larger = ("smaller lesion", "larger lesion"), areas > np.median(areas)
+    return replace(images, table=replace(images.table, target=larger.astype(np.int64), classes=classes))
+
+
+def _cells_of_lesion(images: Environment) -> int:
+    """Return how many cells of a map the median lesion has."""
+    counts = (cells_of(torch.as_tensor(_lesions(images) > 0, dtype=torch.float32)) > 0).sum(axis=(1, 2))
+    return int(np.median(counts[counts > 0])) if counts.any() else 1
+
+
+def _lesions(images: Environment) -> UInt8[np.ndarray, "n h w"]:
+    assert images.masks is not None
+    return images.masks.read(np.arange(len(images)))[:, 0].numpy()
 
 
 def _number(value: Any) -> Any:

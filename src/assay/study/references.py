@@ -136,10 +136,10 @@ def read_limits(root: Path, audited: str) -> LeadLimits | None:
         for row in folder.table("regions"):
             if row["verdict"] != NOT_TESTED:
                 found[row["of"]].append(0.0 if row["reason"] else float(row["value"]))
-    networks = min(map(len, found.values()))
+    networks = min((len(values) for values in found.values() if values), default=0)  # masks are not searched whole
     if networks < LEAST_NETWORKS:
         return None
-    return LeadLimits(networks, {of: limit_of(of, values) for of, values in found.items()})
+    return LeadLimits(networks, {of: limit_of(of, values) for of, values in found.items() if values})
 
 
 def limit_of(of: str, effects: Sequence[float]) -> float:

@@ -88,6 +88,9 @@ def remedy(audit: Path, out: Path, *, swapped: bool = False, notify: Notify = si
     row = _row_of(folder)
     record = folder.record("probes", row["search"])
     request = ProbeRequest.model_validate(record["request"])
+    if request.task == "segmentation":
+        raise SpecError("this audit is of a segmentation, whose masks a patch of another image would make wrong; crop "
+                        "or cover the place in all images yourself")  # fmt: skip
     settings = Settings(skip_bad_rows=bool(folder.record("models", record["model"])["skip_bad_rows"]))
     _, population, scene = opened_images(request, settings, PROCESSOR, notify)
     if population.dataset is None:

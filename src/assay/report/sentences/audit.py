@@ -26,7 +26,7 @@ _AHEAD: Mapping[str, tuple[Verdict, ...]] = {
 NO_REFERENCE = (
     "No reference networks were read for this domain. Networks that never saw a mark in training can be affected by "
     "it too, so that 'relies on' is not distinguished from 'affected by'. `assay audit --references 59` trains some on "
-    "these images."
+    "these images, of classifiers."
 )
 _OPEN: Mapping[str, str] = {
     "patients": f"the number of patients, fewer than {LEAST_PATIENTS} effective ones in a class or group",

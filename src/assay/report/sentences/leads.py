@@ -39,7 +39,7 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     LeadVerdict.LEAD: (
         "Lead: {what}",
         "A place where answers can be moved. Networks without a shortcut have one too, and no limit of theirs is known "
-        "for this search and kind of image: name it with --domain, or train some with --references 59.",
+        "for this search and kind of image: of classifiers, name it with --domain, or train some with --references 59.",
     ),
     LeadVerdict.INCONCLUSIVE: (
         "{what}: inconclusive",
@@ -129,7 +129,7 @@ def region_evidence(row: Row) -> str:
     if row["reason"]:
         return parts[0]
     if math.isnan(numeric(row, "limit")):
-        parts.append("no limit from clean networks is known: --references 59 trains some")
+        parts.append("no limit from clean networks is known: --references 59 trains some, of classifiers")
     else:
         rates = {"false_rate": "wrong in {}% of clean networks", "missed_rate": "missed in {}% of others"}
         known = [
