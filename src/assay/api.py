@@ -154,6 +154,8 @@ class Study:
                 raise SpecError("train and tests are for a mapping without `data`; write them in that `data`")
             if not isinstance(tests, Mapping) or train is None:
                 raise SpecError("give both: train, a set as in `data`, and tests, a mapping of names to other sets")
+            if own := {"train", "found"} & {*tests}:
+                raise SpecError(f"tests: '{own.pop()}' names rows of the training set; give the other set another name")
             found = {"train": {}, "found": {}, **{name: {"data": name} for name in tests}}
             usual = {"name": "study", "environments": found, "data": {"train": train, "tests": dict(tests)}}
             object.__setattr__(self, "source", {**usual, **self.source})

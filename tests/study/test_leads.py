@@ -21,12 +21,13 @@ from assay.cli.audit_predictions import print_verdicts
 from assay.core.errors import DataError
 from assay.core.types import Factor, FactorTable
 from assay.data.cache import silent
-from assay.report.sentences.audit import ANSWERED, answer_words, stated, title
+from assay.report.sentences.audit import ANSWERED, answer_words, evidence, stated, title
 from assay.report.sentences.leads import TRAIN, answer
+from assay.shifts.battery import battery, marks_of
 from assay.spec.request import parse_request
 from assay.stats.rows import LeadVerdict
 from assay.stats.swing import rate_gap
-from assay.stats.verdicts import WEAK_LEAD
+from assay.stats.verdicts import WEAK_LEAD, Reference
 from assay.store.audit_tables import NOT_TESTED, REGIONS
 from assay.store.folder import RunFolder
 from assay.study import auditing, references
@@ -34,6 +35,7 @@ from assay.study.audit import Settings, opened_images
 from assay.study.audit_conclusions import Answers
 from assay.study.audit_plan import AuditPlan, least_budget, picked, planned
 from assay.study.audit_request import Asked
+from assay.study.policy import Policy
 from assay.study.references import LEAST_NETWORKS, LeadLimits, read_limits
 
 SIDE, COUNT = 48, 160
@@ -222,6 +224,7 @@ def test_marks_that_the_leading_one_explains_are_no_second_finding(
     for name in ("tag", "border"):  # each covers that corner
         assert (verdicts[name]["verdict"], verdicts[name]["explained"]) == ("affected-by", True)
         assert name not in named
+        assert Policy((("affected-by", name),)).broken([verdicts[name]], [], []), "it stays a verdict"
     assert "also change with" not in said
 
 
@@ -247,6 +250,34 @@ def test_a_mark_is_tried_in_corners_and_at_the_middle_of_each_side(tmp_path: Pat
         "No effect of 0.05 or more: tag, drawn with size 0.12, x 0.85, y 0.12, contrast 0.9, jitter 0.04, "
         "shape rectangle, gray value 0.94, tried at 8 places"
     )
+
+
+@pytest.mark.parametrize(("given", "places"), [
+    ({}, 8),
+    ({"x": 0.14}, {"upper left": (0.14, 0.1), "left": (0.14, 0.5), "lower left": (0.14, 0.9)}),
+    ({"x": 0.5}, {"top": (0.5, 0.1), "bottom": (0.5, 0.9)}),
+    ({"y": 0.95}, {"lower left": (0.1, 0.95), "bottom": (0.5, 0.95), "lower right": (0.9, 0.95)}),
+    ({"x": 0.14, "y": 0.95}, {}),
+])  # fmt: skip
+def test_a_coordinate_that_a_user_gives_is_kept_where_a_mark_is_tried_elsewhere(given: Any, places: Any) -> None:
+    (mark,) = marks_of({"tag": [{"tag": {"size": 0.1, **given}}] * 3})
+    found = {place: (one.params["x"], one.params["y"]) for place, one in mark.places.items()}
+    assert found == places if given else len(found) == places
+    text = next(one for one in battery("", 1)[0] if one.name == "text-line")
+    assert len(text.places) == 8, "a coordinate of the battery is none of a user"
+
+
+def test_a_mark_elsewhere_has_no_limit_and_breaks_no_rule_against_relying_where_there_is_a_reference(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = Reference("chest-xray", LEAST_NETWORKS, 0.01, dict.fromkeys(BATTERY, 0.3), SIDE)
+    for name, reference, broken in (("with", known, False), ("without", None, True)):
+        monkeypatch.setattr(auditing, "shipped_reference", lambda domain, drawn, given=reference: given)
+        out = audited("lit apart", tmp_path / name, budget=4_000, domain="chest-xray", marks=BATTERY, pictures=False)
+        tag = said_of(out)[1]["tag"]
+        assert (tag["place"], tag["verdict"], np.isnan(tag["limit"])) == ("upper left", "affected-by", broken)
+        assert "limit of reference" not in evidence(tag)
+        assert bool(Policy((("relies-on", "tag"),)).broken([tag], [], [])) == broken
 
 
 def test_each_half_of_the_patients_gets_a_mark_where_the_other_half_is_changed_most(

@@ -17,10 +17,13 @@ from assay.spec.recipe import Component
 DOSES = ("weak", "middle", "strong")
 DECIDING = 1
 """Position of the dose that a verdict is about, since nothing is matched to the images."""
-_PLACES: Mapping[str, tuple[float, float]] = {
-    "upper left": (0.1, 0.1), "top": (0.5, 0.1), "upper right": (0.9, 0.1), "left": (0.1, 0.5), "right": (0.9, 0.5),
-    "lower left": (0.1, 0.9), "bottom": (0.5, 0.9), "lower right": (0.9, 0.9),
+_PLACES: Mapping[str, Mapping[str, float]] = {
+    place: {"x": x, "y": y} for place, x, y in (
+        ("upper left", 0.1, 0.1), ("top", 0.5, 0.1), ("upper right", 0.9, 0.1), ("left", 0.1, 0.5),
+        ("right", 0.9, 0.5), ("lower left", 0.1, 0.9), ("bottom", 0.5, 0.9), ("lower right", 0.9, 0.9))
 }  # fmt: skip
+_NEAR = 0.2
+"""Share of the image by which a given coordinate may be away from that of a place."""
 """Place -> center of a mark there, as shares of the width and the height."""
 
 
@@ -31,10 +34,12 @@ class AuditedMark:
     Attributes:
         name: Its name in tables.
         doses: One component per name in `DOSES`.
+        fixed: Whether it stays at those parts of its place that are given, since a user wrote them.
     """
 
     name: str
     doses: tuple[Component, Component, Component]
+    fixed: bool = False
 
     @property
     def family(self) -> str:
@@ -53,12 +58,15 @@ class AuditedMark:
     def places(self) -> Mapping[str, Component]:
         """Place -> the mark there at the deciding dose; none where its place is given, or is the middle or the whole.
 
-        A place is a corner or the middle of a side, or one of four corners or sides that the mark can be at.
+        A place is a corner or the middle of a side, or one of four corners or sides that the mark can be at. Where a
+        user gives one coordinate, it is kept, and places near it are tried.
         """
         one = self.doses[DECIDING]
         able, at = lookup("intervention", one.name).params.model_fields, dict[str, dict[str, Any]]()
         if {"x", "y"} <= set(able) and able["x"].default != 0.5:
-            at = {place: {"x": x, "y": y} for place, (x, y) in _PLACES.items()}
+            own = {axis: one.params[axis] for axis in ("x", "y") if self.fixed and axis in one.params}
+            at = {place: {**spot, **own} for place, spot in _PLACES.items()
+                  if all(abs(spot[axis] - value) < _NEAR for axis, value in own.items())}  # fmt: skip
         for name in {"corner", "side"} & set(able):
             values = values_of(able[name].annotation)
             at |= {value: {name: value} for value in values if set(values) <= set(_PLACES)}
@@ -175,7 +183,8 @@ def marks_of(given: Mapping[str, Sequence[Any]]) -> tuple[AuditedMark, ...]:
     for name, doses in given.items():
         if len(doses) != len(DOSES):
             raise SpecError(f"mark '{name}' has {len(doses)} doses; give three, from weak to strong")
-        made.append(AuditedMark(name, (_component(doses[0]), _component(doses[1]), _component(doses[2]))))
+        weak, middle, strong = map(_component, doses)
+        made.append(AuditedMark(name, (weak, middle, strong), fixed=True))
     return tuple(made)
 
 

@@ -65,7 +65,7 @@ VERDICTS = Table(
         *_SWING,
         number("at_least", "lower bound of |g|, corrected for classes, groups and places"),
         number("at_most", "upper bound of |g|"),
-        number("limit", "reference limit of |g|; NaN without a reference"),
+        number("limit", "reference limit of |g|, of a mark as drawn; NaN without a reference"),
         *_ON_NEGATIVES,
         *_bounded("loss_positives", "AUROC lost with the mark on positives alone"),
         *_LOST,

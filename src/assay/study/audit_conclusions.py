@@ -151,7 +151,8 @@ class Answers:
         """Return a row of `audit_tables.VERDICTS` and rows of `audit_tables.EFFECTS`.
 
         The verdict is the more harmful one of the mark as it is drawn and at the place with most effect, without those
-        that the leading region explains where another one is left.
+        that the leading region explains where another one is left. It explains every mark within it, since that is the
+        place that the answer names; such a mark has no sentence of its own, but keeps its verdict, for policies too.
 
         Args:
             mark: The mark.
@@ -169,6 +170,7 @@ class Answers:
             if chosen := self.elsewhere(mark, held):
                 shot = self.plan.placed(mark, chosen)
                 there = decide_mark([self._effect(mark, shot, DOSES[DECIDING])], 0, self.plan.asked.margin)
+                there = replace(there, limit=decided.limit)  # of the mark as drawn: none decides elsewhere
                 arms.append((there, " or ".join(dict.fromkeys(chosen)), shot))
                 drawn.append(f"tried at {len(mark.places)} places")
         known = [(decided, place, decided.verdict in MOVING and not self._kept(shot, held))

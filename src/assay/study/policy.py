@@ -41,8 +41,9 @@ class Policy:
     ) -> list[str]:
         """Return a sentence for everything that breaks the policy.
 
-        Without a reference `affected-by` breaks a rule against `relies-on`, since the two are not distinguished. A
-        group or a column that was not tested is an open gap.
+        Without a reference of a mark `affected-by` breaks a rule against `relies-on`, since the two are not
+        distinguished. With one, a mark with an effect at another place alone is affected. That the leading region
+        explains a mark changes nothing. A group or a column that was not tested is an open gap.
 
         Args:
             verdicts: Rows of `audit_tables.VERDICTS`.

@@ -70,7 +70,7 @@ def evidence(row: Row) -> str:
         parts.append(f"Dice lost {difference_words(row['dice'], row['dice_low'], row['dice_high']).lstrip('+')}")
     if not math.isnan(flips):
         parts.append(f"changed calls {number(100 * flips, 1)}%")
-    if not math.isnan(limit) and row["verdict"] in (Verdict.RELIES, Verdict.AFFECTED):
+    if not math.isnan(limit) and row["verdict"] in (Verdict.RELIES, Verdict.AFFECTED) and not row.get("place"):
         side = "beyond" if row["verdict"] == Verdict.RELIES else "not beyond"
         parts.append(f"{side} the limit of reference networks, {number(limit, 3)}")
     if row["open"]:
