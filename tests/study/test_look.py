@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import tracemalloc
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +16,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 from torch.nn import functional
 
-from assay import look
+from assay import load, look
 from assay.analysis import data_checks
 from assay.analysis.image_cues import EDGES, Seen, properties_of
 from assay.analysis.shortcuts import shortcut_cautions
@@ -26,6 +27,7 @@ from assay.report import look_page
 from assay.report.index_page import write_index
 from assay.report.sentences.reasons import reason_words
 from assay.stats.doubts import cautioned
+from assay.stats.panel import Panel
 from assay.store.data_tables import LARGE
 
 N = 240
@@ -132,6 +134,75 @@ def test_labels_of_unsure_images_are_suspected_of_no_class() -> None:
     rows, away = data_checks._suspected_labels(table, Seen(np.arange(200), {}, features))
     assert sorted(rows.tolist()) == [1, 101]
     assert (away > 0.9).all()
+
+
+@pytest.mark.parametrize("flipped", [0.0, 0.06, 0.09])
+def test_networks_judge_labels_of_images_that_they_were_not_trained_on(flipped: float) -> None:
+    """Of 1,000 images three networks answer half each: all wrong labels there, none in a clean set, none else.
+
+    A recipe whose networks are reversed in one of two environments judges none: it relies on something else.
+    """
+    draw, n = np.random.default_rng(5), 1000
+    truth = np.arange(n) % 2
+    wrong = draw.choice(n, int(flipped * n), replace=False)
+    target = truth.copy()
+    target[wrong] = 1 - target[wrong]
+    table = FactorTable(np.arange(n), target, np.arange(n), ("no", "yes"), (), {})
+    seen = Seen(np.arange(n), {}, {"thumbnail": draw.normal(size=(n, 8)), EDGES: np.zeros((n, 1))})
+    images = np.sort(draw.permutation(n)[: n - 200])
+    tested = draw.random((3, len(images))) < 0.6
+    images, tested = images[tested.any(axis=0)], tested[:, tested.any(axis=0)]
+
+    def answers(recipe: str, side: np.ndarray, which: np.ndarray) -> tuple[str, Panel]:
+        logits = draw.normal((2 * side - 1) * 4, 1.3, (3, len(images)))
+        logits = np.where(tested, logits, np.nan)[:, which, None]
+        return recipe, Panel(logits, target[images][which], images[which], images=images[which])
+
+    each = np.arange(len(images))
+    mixed = np.where(each % 2, truth[images], 1 - truth[images])
+    given = [answers("plain", truth[images], each), answers("tied", truth[images], each[1::2]),
+             answers("tied", mixed, each[::2])]  # fmt: skip
+    found, away = data_checks._suspected_labels(table, seen, None, given)
+    there = np.intersect1d(wrong, images)
+    assert len(np.intersect1d(found, there)) >= 0.95 * len(there)
+    assert len(np.setdiff1d(found, there)) <= (0.01 * n if flipped else 0)
+    assert away.tolist() == sorted(away, reverse=True)
+    assert not len(data_checks._suspected_labels(table, seen, None, given[1:])[0]), "reversed somewhere"
+    assert not len(data_checks._suspected_labels(table, seen)[0]), "pictures say nothing"
+
+
+@pytest.mark.parametrize("flipped", [0, 19])
+def test_a_run_names_labels_that_its_own_networks_contradict(
+    tmp_path: Path, flipped: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A disk is bright or dark at any place on a ground that balances it: no ridge regression sees it."""
+    draw, (y, x) = np.random.default_rng(1), np.mgrid[:32, :32]
+    truth, data = np.arange(N) % 2, tmp_path / "set"
+    data.mkdir()
+    for at in range(N):
+        down, across = draw.integers(6, 26, 2)
+        pixels = draw.normal(0, 8, (32, 32)) + (180 * truth[at] - 90) * ((y - down) ** 2 + (x - across) ** 2 <= 16)
+        Image.fromarray((pixels + 128 - pixels.mean()).clip(0, 255).astype(np.uint8)).save(data / f"{at:03d}.png")
+    wrong = {f"{at:03d}.png" for at in draw.choice(N, flipped, replace=False).tolist()}
+    names = [f"{at:03d}.png" for at in range(N)]
+    ill = [label ^ (name in wrong) for label, name in zip(truth.tolist(), names, strict=True)]
+    pd.DataFrame({"image": names, "ill": ill, "patient": range(N)}).to_csv(data / "data.csv", index=False)
+    spec = {"name": "flipped", "environments": {"train": {}, "same": {}}, "seeds": 1, "probes": ["performance"],
+            "data": {"folder": str(data), "target": "ill", "patient": "patient", "size": 32, "split": {"folds": 3}},
+            "recipe": {"epochs": 8, "optimizer": {"adamw": {"lr": 0.005}}}}  # fmt: skip
+    run = load(spec).run(tmp_path / "run", workers=0, progress=False)
+    capsys.readouterr()
+    with pytest.raises(SystemExit):
+        main(["results", str(run.folder), "--table", "issues", "--json"])
+    found = {row["file"] for row in json.loads(capsys.readouterr().out) if row["kind"] == "suspected-label"}
+    assert len(found & wrong) >= 0.9 * len(wrong)
+    assert len(found - wrong) <= 2 * bool(flipped)
+    assert len(run.table("issues")) == len(found)
+    page = (run.folder / "report.html").read_text()
+    words = f"{len(found)} images: with a label that predictions from other patients contradict; rows "
+    assert (words in page) == bool(flipped)
+    assert not any("117.png" in path.read_text(errors="ignore") for path in run.folder.rglob("*.*"))
+    assert "Best simple cues" not in page, "it is not the page of a look"
 
 
 def test_thousands_of_images_are_compared_with_each_other_in_parts() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -40,14 +40,20 @@ def added_rows(gathered: Gathered, cues: Sequence[Cue], table: FactorTable) -> l
         cues: Scores of all images.
         table: All images.
     """
-    found: list[Row] = []
+    return [
+        {"recipe": recipe, "environment": name, **row}
+        for recipe, name, panel in clean_answers(gathered)
+        for row in held_against(panel, cues, table)
+    ]
+
+
+def clean_answers(gathered: Gathered) -> Iterator[tuple[str, str, Panel]]:
+    """Yield recipe, test environment and answers to images of the training set's kind, as they are."""
     for point in gathered.plan.spec.points:
         for name, environment in point.tests.items():
             panel = None if environment.interventions or environment.data else gathered.panel(point, name)
             if panel is not None:
-                place = {"recipe": point.label, "environment": name}
-                found += [{**place, **row} for row in held_against(panel, cues, table)]
-    return found
+                yield point.label, name, panel
 
 
 def model_added(scored: Scored, cues: Sequence[Cue], table: FactorTable) -> list[Row]:

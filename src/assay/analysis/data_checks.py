@@ -1,8 +1,8 @@
-"""Check images before any network: copies, predictors of the target, odd images and groups too small to test."""
+"""Check images: copies, predictors of the target, odd images, suspected labels and groups too small to test."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,6 +25,8 @@ from assay.data.near_copies import Pair, bounded, together
 from assay.probes.decodability import held_out
 from assay.shifts.population import Population
 from assay.spec.schema import DataSpec
+from assay.stats.metrics import log_odds
+from assay.stats.panel import Panel
 from assay.store.data_tables import ISSUE_KINDS
 from assay.store.files import Row
 
@@ -41,7 +43,7 @@ NAMED = 3
 """Rows that a reason names."""
 SUSPECTED, LABEL = "suspected-copy", "suspected-label"
 READ_OUT = 0.85
-"""AUROC of a read-out of images, lower end, from which on labels that it contradicts are suspected."""
+"""AUROC of predictions from other patients, lower end, from which on labels that they contradict are suspected."""
 
 Cluster = Int[np.ndarray, " m"]
 """Positions of images that belong together, ascending."""
@@ -90,6 +92,7 @@ def data_checks(
     sets: Mapping[str, Population] | None = None,
     near: Cluster | None = None,
     embeddings: Float[np.ndarray, "n d"] | None = None,
+    answers: Iterable[tuple[str, Panel]] = (),
 ) -> DataChecks:
     """Check images; of a phantom, which draws each for itself, there is nothing to check.
 
@@ -99,6 +102,7 @@ def data_checks(
         sets: Other sets to test on, in which copies of these images are looked for.
         near: Positions of the images among which near copies are searched; all where None.
         embeddings: Features of every image that judge labels; thumbnails and edges where None.
+        answers: Recipes with answers to images that they were not trained on, whose labels they judge.
     """
     if dataset is None:
         return DataChecks(None, [because(Code.DRAWN_IMAGES)])
@@ -108,7 +112,7 @@ def data_checks(
     clusters = _clusters(dataset, [pair for pair in pairs if pair.likeness >= SURELY])
     known = {tuple(_positions(one)) for one in clusters}
     suspected = [one for one in _clusters(dataset, pairs) if tuple(_positions(one)) not in known]
-    found = {**_odd(seen), LABEL: _suspected_labels(table, seen, embeddings)}
+    found = {**_odd(seen), LABEL: _suspected_labels(table, seen, embeddings, answers)}
     odd = {kind: one for kind, one in found.items() if len(one[0])}
     small = [name for one in (table, others) for name in _small_groups(one)]
     parts = list(_across_parts(table, others, clusters))
@@ -268,32 +272,75 @@ def _odd(seen: Seen) -> Odd:
 
 
 def _suspected_labels(
-    table: FactorTable, seen: Seen, embeddings: Float[np.ndarray, "n d"] | None = None
+    table: FactorTable,
+    seen: Seen,
+    embeddings: Float[np.ndarray, "n d"] | None = None,
+    answers: Iterable[tuple[str, Panel]] = (),
 ) -> tuple[Cluster, Float[np.ndarray, " m"]]:
-    """Return images whose label a read-out of other patients contradicts, and by how much, the surest first.
+    """Return images whose label predictions from other patients contradict, and by how much, the surest first.
 
-    It must predict the target well, or its contradictions say nothing.
+    Networks judge the images that they were not trained on, a ridge regression the others.
+    """
+    part = table.take(seen.rows)
+    member, fold = part.target[:, None] == np.unique(part.target), folds_by_patient(part.patient, FOLDS, SEED)
+    plain = np.concatenate([next(iter(seen.features.values())), seen.features[EDGES]], axis=1)
+    features = plain if embeddings is None else embeddings[seen.rows]
+    away = _contradicted(table, seen.rows, held_out(features, member.astype(np.float64), fold), fold)
+    own = _contradicted(table, *_mean_odds(table, answers))
+    away = np.where(np.isnan(own), away, own)
+    order = np.argsort(-away, kind="stable")
+    order = order[away[order] > 0]
+    return order, away[order]
+
+
+def _mean_odds(table: FactorTable, answers: Iterable[tuple[str, Panel]]) -> tuple[Cluster, Float[np.ndarray, "m c"]]:
+    """Return the images that networks answer and the mean log-odds of the classes that these images have.
+
+    A recipe counts whose networks predict the target well in each of its environments: one that relies on a factor
+    contradicts the labels of images in which the factor is reversed.
+    """
+    by_recipe: dict[str, list[tuple[Cluster, Float[np.ndarray, "m c"]]]] = {}
+    for recipe, panel in answers:
+        assert panel.images is not None
+        odds = np.nanmean([log_odds(one) for one in panel.scores], axis=0)
+        odds = np.concatenate([-odds, odds], axis=1) if odds.shape[1] == 1 else odds
+        by_recipe.setdefault(recipe, []).append((panel.images, odds))
+    total, count = np.zeros((len(table), len(table.classes))), np.zeros(len(table))
+    for found in by_recipe.values():
+        if all(np.isfinite(_contradicted(table, *one)).any() for one in found):
+            for rows, odds in found:
+                total[rows] += odds
+                count[rows] += 1
+    rows = np.flatnonzero(count)
+    return rows, total[rows] / count[rows, None]
+
+
+def _contradicted(
+    table: FactorTable,
+    rows: Cluster,
+    score: Float[np.ndarray, "m c"],
+    fold: Int[np.ndarray, " m"] | None = None,
+) -> Float[np.ndarray, " n"]:
+    """Return by how much more another class is expected of every image than its own; NaN where nothing is expected.
+
+    Scores must predict the target well, or their contradictions say nothing.
 
     References:
         Northcutt, Jiang and Chuang, "Confident learning: estimating uncertainty in dataset labels", JAIR 70, 2021.
     """
-    table = table.take(seen.rows)
-    classes, own = np.unique(table.target, return_inverse=True)
-    member, fold = own[:, None] == np.arange(len(classes)), folds_by_patient(table.patient, FOLDS, SEED)
-    plain = np.concatenate([next(iter(seen.features.values())), seen.features[EDGES]], axis=1)
-    features = plain if embeddings is None else embeddings[seen.rows]
-    score = held_out(features, member.astype(np.float64), fold)
-    cue = cue_of("baseline", EDGES, table, dict(zip(classes.tolist(), score.T, strict=True)), fold)
+    away, part = np.full(len(table), np.nan), table.take(rows)
+    classes, own = np.unique(part.target, return_inverse=True)
+    score = score[:, classes] if score.shape[1] > len(classes) else score
+    member, fold = own[:, None] == np.arange(len(classes)), np.zeros(len(rows), np.int64) if fold is None else fold
+    cue = cue_of("baseline", EDGES, part, dict(zip(classes.tolist(), score.T, strict=True)), fold)
     if not cue.row["low"] >= READ_OUT:
-        return np.zeros(0, dtype=np.int64), np.zeros(0)
+        return away
     sure = _probabilities(score, member)
     usual = np.array([sure[own == code, code].mean() for code in range(len(classes))])
     called = np.where((sure >= usual).any(axis=1), np.argmax(np.where(sure >= usual, sure, -1), axis=1), own)
     each = np.arange(len(own))
-    away = sure[each, called] - sure[each, own]
-    order = np.argsort(-away, kind="stable")
-    order = order[away[order] > 0]
-    return seen.rows[order], away[order]
+    away[rows] = sure[each, called] - sure[each, own]
+    return away
 
 
 def _probabilities(score: Float[np.ndarray, "n c"], member: Bool[np.ndarray, "n c"]) -> Float[np.ndarray, "n c"]:

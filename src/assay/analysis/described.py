@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Int
 from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer
 
-from assay.analysis.added import added_rows
+from assay.analysis.added import added_rows, clean_answers
 from assay.analysis.confounders import Looked, cautions, visibility_rows
 from assay.analysis.data_checks import data_checks
 from assay.analysis.doses import dose_count_rows
@@ -112,6 +112,7 @@ class Described(DataDescription):
         dose_counts: Rows of this table.
         visibility: Rows of this table.
         shortcuts: Rows of this table.
+        issues: Rows of this table.
         added: Rows of this table.
         folds: Folds of every seed.
         pooled: Measurements over folds.
@@ -121,6 +122,7 @@ class Described(DataDescription):
     dose_counts: Rows
     visibility: Rows
     shortcuts: Rows
+    issues: Rows = ()
     added: Rows
     folds: int
     pooled: tuple[Pooled, ...]
@@ -149,7 +151,8 @@ class Described(DataDescription):
 def describe(gathered: Gathered, population: Population) -> Described:
     """Draw the pictures of a finished study to `pictures/`, and describe its data for the tables."""
     spec, dataset = gathered.plan.spec, population.dataset
-    looked, checks = Looked.at(spec, population), data_checks(spec.data, dataset, population.sets)
+    looked, answers = Looked.at(spec, population), ((recipe, panel) for recipe, _, panel in clean_answers(gathered))
+    checks = data_checks(spec.data, dataset, population.sets, answers=answers)
     return Described(
         environments=environment_rows(gathered.plan, population),
         pictures=illustrate(gathered, population, checks),
@@ -158,6 +161,7 @@ def describe(gathered: Gathered, population: Population) -> Described:
         dose_counts=dose_count_rows(spec, population),
         visibility=visibility_rows(spec, looked),
         shortcuts=checks.shortcuts,
+        issues=checks.issues,
         added=added_rows(gathered, checks.cues, dataset.table) if dataset else [],
         folds=population.folds,
         pooled=tuple(Pooled(recipe=recipe, seed=seed, rows=rows) for (recipe, seed), rows in gathered.pooled.items()),

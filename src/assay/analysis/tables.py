@@ -361,6 +361,7 @@ MAKERS: Mapping[str, Callable[[Made], Sequence[Row]]] = {
     "dose_counts": lambda made: made.described.dose_counts,
     "visibility": lambda made: made.described.visibility,
     "shortcuts": lambda made: made.described.shortcuts,
+    "issues": lambda made: made.described.issues,
     "added": lambda made: made.described.added,
     "findings": _findings,
     "pictures": lambda made: made.described.pictures,

@@ -11,17 +11,18 @@ import shlex
 import shutil
 import sys
 import webbrowser
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from getpass import getuser
 from pathlib import Path
 from textwrap import fill
 from typing import Any
 
-from assay.core.errors import StoreError, nearest, unknown_of_few
+from assay.core.errors import AssayError, StoreError, nearest, unknown_of_few
 from assay.core.files import is_file, is_folder
 from assay.store.columns import Table
+from assay.store.data_tables import ISSUES
 from assay.store.files import Row
 from assay.store.folder import AUDIT, EARLIER, PAGE, REQUEST, STUDY, RunFolder, remove_unit, working_in
 from assay.store.manifest import read_manifest, write_manifest
@@ -30,8 +31,9 @@ from assay.store.schema import CONTRASTS, FINDINGS, LOOKS, PUBLISHED
 MOST_FOLDED = 2_000
 """Rows that are folded to the width of a terminal; of longer tables each row is a line."""
 
-COMPARISON, SENTENCE = "comparison", "sentence"
-"""A row of `contrasts` or `looks`, and one of `findings`, in words: printed, and in its JSON."""
+COMPARISON, SENTENCE, FILE = "comparison", "sentence", "file"
+"""A row of `contrasts` or `looks`, and one of `findings`, in words, and the file of an issue, which no run folder has:
+printed, and in its JSON."""
 
 
 def find_run(run: str, out: Path) -> Path:
@@ -90,12 +92,14 @@ def results_command(run: str, table: str, out: Path, form: Form) -> None:
     table = table or next(iter(folder.tables))
     stored = folder.table(table)
     described = folder.tables[table]
-    worded = {CONTRASTS.name: [COMPARISON], LOOKS.name: [COMPARISON], FINDINGS.name: [SENTENCE]}
+    worded = {CONTRASTS.name: [COMPARISON], LOOKS.name: [COMPARISON], FINDINGS.name: [SENTENCE],
+              ISSUES.name: [FILE]}  # fmt: skip
     plain, spread = described.spread(stored)
     every = [*plain, *([] if form.csv else worded.get(table, []))]
     columns = [_column(name.strip(), every) for name in form.columns.split(",")] if form.columns else []
     wanted = [_condition(text, every) for text in form.rows]
-    whole = ({**row, **({} if form.csv else _said(of, table))} for row, of in zip(spread, stored, strict=True))
+    files: Mapping[int, str] = _files(folder) if table == ISSUES.name else {}
+    whole = ({**row, **({} if form.csv else _said(of, table, files))} for row, of in zip(spread, stored, strict=True))
     rows = [row for row in whole if all(_is(row[name], value) for name, value in wanted)]
     if not folder.tables_are_current():
         print(f"{folder.root}: {EARLIER}", file=sys.stderr)
@@ -323,8 +327,8 @@ def _print_table(rows: list[Row], described: Table, columns: Sequence[str], form
     """Print the given columns, or those for reading that have a value in some row, folded on a terminal."""
     from assay.report.sentences.reasons import reason_words
 
-    first, last = ([name] if rows and name in rows[0] else [] for name in (COMPARISON, SENTENCE))
-    names = [*first, *described.shown, *last]
+    added = {name for name in (COMPARISON, FILE, SENTENCE) if rows and name in rows[0]} - {*described.names}
+    names = [*(added - {SENTENCE}), *described.shown, *(added & {SENTENCE})]
     said = columns or [name for name in names if any(_text(row[name]) for row in rows)] or names
     heads = {column.name: column.head for column in described.columns}
     if form.latex:
@@ -423,8 +427,20 @@ def _print_lines(columns: list[tuple[str, bool]], cells: list[list[str]]) -> Non
     print("\n".join(aligned(table, [is_number for _, is_number in columns])))
 
 
-def _said(row: Row, table: str) -> Row:
-    """Return the words of a comparison or a finding; nothing of other tables."""
+def _files(folder: RunFolder) -> Mapping[int, str]:
+    """Return the names of files by row; none where they are not at hand."""
+    from assay.data.files.load import names_of
+    from assay.study.records import stored_study
+
+    with suppress(AssayError, OSError):
+        return names_of(stored_study(folder.root).plan.spec.data)
+    return {}
+
+
+def _said(row: Row, table: str, files: Mapping[int, str]) -> Row:
+    """Return the words of a comparison or a finding, and the file of an issue; nothing of other tables."""
+    if table == ISSUES.name:
+        return {FILE: files.get(row["row"], "")}
     if table in (CONTRASTS.name, LOOKS.name):
         from assay.report.words import statement
 

@@ -237,10 +237,9 @@ def first_figures(evidence: Evidence) -> tuple[Figure, ...]:
         searched = any(not row["reason"] for row in evidence.tables.get("regions", ()))
         swings = None if searched else chart(SWINGS, evidence, FIRST_WIDTH)
         return () if swings is None else (swings,)
-    if "issues" in evidence.tables:
-        return () if (cues := chart(best_cues(evidence.tables), evidence, FIRST_WIDTH)) is None else (cues,)
     if "estimates" not in evidence.tables:
-        return ()
+        cues = chart(best_cues(evidence.tables), evidence, FIRST_WIDTH) if "issues" in evidence.tables else None
+        return () if cues is None else (cues,)
     view = evidence.outline
     leading = [FIRST["trades"], *([doses(view.measure, view.dosed)] if view.dosed else []), performance(view.measure)]
     leading += [block for one in study_sections(evidence.tables) if one.id == "relies" for block in one.blocks[:1]]

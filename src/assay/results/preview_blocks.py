@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from assay.results.block import Block, Query, Row, Section
-from assay.results.study_blocks import CUES, ENVIRONMENTS, VISIBLE
+from assay.results.study_blocks import CUES, ENVIRONMENTS, ISSUES, VISIBLE
 from assay.stats.format import count
 from assay.stats.power import Assumptions
 from assay.store.data_tables import LARGE
@@ -57,11 +57,9 @@ def best_cues(tables: Mapping[str, Sequence[Row]]) -> Block:
 
 def look_sections(tables: Mapping[str, Sequence[Row]]) -> list[Section]:
     """Return the sections of the page of a look at images."""
-    issues = Block(id="issues", title="Issues; issues.csv has the files", table="issues", folded=True,
-                   columns=("kind", "row", "cluster", "of", "value"))  # fmt: skip
     return [
         Section("cues", "Simple cues", (look_cues(tables), replace(CUES, id="every-cue"))),
-        Section("found", "Issues", (issues,)),
+        Section("found", "Issues", (ISSUES,)),
     ]
 
 

@@ -101,7 +101,7 @@ def sections(tables: Mapping[str, Sequence[Row]], measure: str, dosed: str, budg
                 "Attention is the share of an explainer's map on the lesion. An attended lesion need not be used."),
         Section("geometry", "Similarity and shape of layers", _GEOMETRY,
                 "Geometry shows neither encoding nor use."),
-        Section("cues", "Simple cues and confounders", (ADDED, CUES, VISIBLE)),
+        Section("cues", "Simple cues and confounders", (ADDED, CUES, ISSUES, VISIBLE)),
     ]  # fmt: skip
     shown = {
         name for one in asked for block in one.blocks if block.table == "estimates" for name in block.keep.measures
@@ -166,6 +166,13 @@ CUES = Block(
     table="shortcuts",
     columns=("name", "kind", "of", "value", "direction", "images", "patients", "reason"),
     note="AUROC of one column, property or fitted score, without any network.",
+)
+ISSUES = Block(
+    id="issues",
+    title="Issues of images",
+    table="issues",
+    columns=("kind", "row", "cluster", "of", "value"),
+    folded=True,
 )
 ADDED = Block(
     id="added",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from assay.store.columns import IMAGES, PATIENTS, Column, Table, keyed, number, whole
-from assay.store.data_tables import ADDED, ISSUES, SHORTCUTS
+from assay.store.data_tables import ADDED, SHORTCUTS
 from assay.store.schema import COUNTS, PICTURES, POWER, PROVENANCE, TABLES
 
 
@@ -371,5 +371,5 @@ AUDIT_TABLES = {
 }
 """Every table of an audit by name, the most requested first."""
 
-EVERY_TABLE = {**TABLES, **AUDIT_TABLES, **{one.name: one for one in (COMPARED, COUNTS, POWER, ISSUES)}}
+EVERY_TABLE = {**TABLES, **AUDIT_TABLES, **{one.name: one for one in (COMPARED, COUNTS, POWER)}}
 """Every table that a run folder can have, by name; those of studies first."""

@@ -113,10 +113,10 @@ ISSUE_KINDS = (
     "copy", "across-parts", "suspected-copy", "left-out", "blank", "dark", "bright", "blurry", "marked", "outlying",
     "suspected-label", "small-group",
 )  # fmt: skip
-"""Kinds of issues of `assay look`, the gravest first."""
+"""Kinds of issues of images, the gravest first."""
 ISSUES = Table(
     "issues",
-    "issue of an image, or of a group of images, found by `assay look`",
+    "issue of an image, or of a group of images",
     (
         Column("kind", "kind of issue", values=ISSUE_KINDS),
         whole("row", "line of the table or number of the file; 0 of a group"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,7 +22,7 @@ from assay.data.cache import ArrayCache, Notify, default_cache_root, silent
 from assay.data.dataset import Dataset
 from assay.data.files.guess import guess
 from assay.data.files.in_memory import on_disk
-from assay.data.files.load import listing_of, load_dataset
+from assay.data.files.load import load_dataset, names_of
 from assay.data.files.table import number, read_table
 from assay.execution.local import InProcess
 from assay.execution.tasks import Task
@@ -95,7 +95,7 @@ class LookRun:
         """Return the tables, draw the pictures, and write `issues.csv` with the names of files."""
         found = data_checks(self.spec, self.dataset, embeddings=self._embeddings())
         gallery = Gallery(folder.root / "pictures", self.dataset.scale, self.spec.target)
-        names, places = self._names, self.dataset.table.places
+        names, places = names_of(self.spec), self.dataset.table.places
         left = sorted(names.keys() - set(places.numbers)) if places else []
         issues = [*found.issues, *(issue("left-out", at) for at in left)]
         rows = [{"file": names.get(row["row"], ""), **row} for row in issues]
@@ -130,7 +130,7 @@ class LookRun:
         if path is None or places is None:
             return None
         column = self.spec.image if self.spec.table else "file"
-        table, names = read_table(path, column), [self._names[at] for at in places.numbers]
+        table, names = read_table(path, column), list(map(names_of(self.spec).__getitem__, places.numbers))
         given = table.usable.frame.set_index(column) if table.column(column, "--embeddings") else table.frame
         lacking = [name for name in names if name not in given.index]
         if lacking:
@@ -141,11 +141,6 @@ class LookRun:
             what = f"a cell of {names[bad[0]]} is no number" if len(bad) else "no column of numbers"
             raise DataError(f"{path.name}: {what}; expected {column} and columns of numbers")
         return cells
-
-    @cached_property
-    def _names(self) -> Mapping[int, str]:
-        listing = listing_of(self.spec)
-        return dict(zip(listing.numbers, listing.cells("name"), strict=True))
 
 
 # Policies.

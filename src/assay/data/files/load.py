@@ -214,6 +214,12 @@ def listing_of(spec: DataSpec) -> Listing:
     return list_table(spec) if spec.table else list_stems(spec)
 
 
+def names_of(spec: DataSpec) -> dict[int, str]:
+    """Return the name of every file by its number; none where `spec` names no files."""
+    listing = listing_of(spec) if spec.classes or spec.folder else None
+    return {} if listing is None else dict(zip(listing.numbers, listing.cells("name"), strict=True))
+
+
 def load_images(spec: DataSpec, numbers: Sequence[int], cache: ArrayCache) -> Images | None:
     """Return the images of some rows of files, by their numbers in the table; None where `spec` names no files.
 

@@ -119,7 +119,7 @@ CUES = {"baseline": "the {} alone", "image": "the image's {}", "factor": "factor
 
 ISSUES = {"blank": "blank", "dark": "far darker than the others", "bright": "far brighter than the others",
           "blurry": "far blurrier than the others", "outlying": "unlike the others",
-          "suspected-label": "with a label that a read-out of images contradicts",
+          "suspected-label": "with a label that predictions from other patients contradict",
           "suspected-copy": "much alike, which may be copies",
          "marked": "more thin bright marks than the others, such as letters or calipers"}  # fmt: skip
 """Kind of an odd image -> its words."""
