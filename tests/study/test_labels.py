@@ -21,6 +21,7 @@ from assay.core.errors import SpecError
 from assay.models.external import CommandNetwork, OfCommand
 from assay.models.ref import AFunction
 from assay.probes.reader import scores_of
+from assay.stats.rows import numeric
 from assay.store.folder import RunFolder
 from assay.study.labels import Remembering
 
@@ -54,9 +55,10 @@ def test_every_label_has_a_row_a_page_and_a_p_corrected_over_labels(
     }
     alone: list[float] = []
     for label in ("label", "copy"):
-        region = RunFolder(Path("out") / label).table("regions")[0]
+        region, *_ = regions = RunFolder(Path("out") / label).table("regions")
         error = (region["value"] - region["value_low"]) / t.ppf(0.95, COUNT - 1)
-        alone.append(float(t.sf((region["value"] - 0.45) / error, COUNT - 1)))
+        searches = np.isfinite([numeric(one, "value") for one in regions]).sum()
+        alone.append(float(searches * t.sf((region["value"] - 0.45) / error, COUNT - 1)))
     held = [float(found[label]["p"]) for label in ("label", "copy")]
     least, other = sorted(alone)
     assert sorted(held) == pytest.approx([2 * least, max(2 * least, other)], rel=1e-6)
@@ -64,6 +66,22 @@ def test_every_label_has_a_row_a_page_and_a_p_corrected_over_labels(
     page = Path("out/report.html").read_text()
     assert 'href="label/report.html"' in page
     assert 'href="copy/report.html"' in page
+
+
+def test_a_label_has_the_region_that_its_page_leads_with(tmp_path: Path) -> None:
+    """A mark on few images is found by the search of marks drawn alike, and by no other."""
+    data = pictures(tmp_path / "set", "both", tie=0.0)
+
+    def rare(images: np.ndarray) -> np.ndarray:
+        mark = MODELS["both"](images) - MODELS["letter"](images)
+        return np.stack([mark + 0.1 * middle(images)] * 2, axis=1)
+
+    found = assay.audit(rare, {**data, "target": ["label"]}, output="all", out=tmp_path / "out", marks=MARKS,
+                        distortions=[], as_given=True, progress=False)  # fmt: skip
+    place, _, drawn = found.labels["label"].table("regions").to_dict("records")
+    assert place["verdict"] != "lead" == drawn["verdict"]
+    (row,) = csv.DictReader((tmp_path / "out" / "labels.csv").read_text(encoding="utf-8").splitlines())
+    assert (row["verdict"], row["found"]) == ("lead", "Lead: a bright mark in the left side")
 
 
 def test_images_are_read_once_for_all_labels_unless_answers_change() -> None:

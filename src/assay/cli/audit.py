@@ -103,7 +103,8 @@ def _audit_labels(origin: Origin, asked: Asked, dry_run: bool, quiet: bool, json
         sure = f"; effect {number(row['value'], 2)} sd; {p_value(row['p'])}" if not math.isnan(row["p"]) else ""
         what = f"AUROC {number(row['auroc'], 2)}; {row['found']}{sure}" if row["folder"] else row["reason"]
         print(f"{row['label']}: {what}")
-    print(f"p: effect beyond its limit, corrected over labels by Holm's method\nreport: {out / PAGE}, {out / TABLE}")
+    print("p: effect beyond its limit, of a lead 0.45 sd or more, corrected over searches and labels")
+    print(f"report: {out / PAGE}, {out / TABLE}")
 
 
 def _labels(origin: Origin, asked: Asked) -> Sequence[str]:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from assay.core.errors import DataError, SpecError
 from assay.models.ref import Facts, Origin
 from assay.report.index_page import write_index
-from assay.report.sentences.leads import region_title
+from assay.report.sentences.leads import leading_region, region_title
 from assay.stats.compare import holm
 from assay.stats.rows import FOUND, LeadVerdict, numeric
 from assay.stats.swing import ALPHA
@@ -44,9 +44,9 @@ def audit_labels(origin: Origin, labels: Sequence[str], out: Path, audit: Audit)
         audit: Audits one label.
 
     Returns:
-        Rows with `label`, `auroc`, `verdict` on the region with a place, `found` in words, `value`, `value_low`,
-        `limit`, `p` (Holm over labels), `folder` and `reason`. A verdict that does not hold over all labels is
-        inconclusive; the page of a label has the one without correction.
+        Rows with `label`, `auroc`, `verdict` on the region that its page leads with, `found` in words, `value`,
+        `value_low`, `limit`, `p` (corrected over searches, and by Holm over labels), `folder` and `reason`. A verdict
+        that does not hold over all labels is inconclusive; the page of a label has the one without correction.
 
     Raises:
         SpecError: Labels are no outputs, or a request is wrong.
@@ -78,16 +78,19 @@ def audit_labels(origin: Origin, labels: Sequence[str], out: Path, audit: Audit)
 
 
 def _read(label: str, folder: RunFolder) -> Row:
-    """Return the AUROC, the row of the region with a place, and the p of an effect within its limit."""
+    """Return the AUROC, the region that leads the page, and the p of an effect within its limit, over searches."""
     auroc = next((row["value"] for row in folder.table("checks") if row["check"] == "ranking"), math.nan)
-    region = next((row for row in folder.table("regions") if row["of"] == "place"), None)
+    regions = folder.table("regions")
+    region = leading_region(regions) or next((row for row in regions if row["of"] == "place"), None)
+    searches = sum(not math.isnan(numeric(row, "value")) for row in regions)
     made: Row = {"label": label, "auroc": auroc, "p": math.nan, "region": region, "folder": str(folder.root)}
     if region is None or math.isnan(numeric(region, "value")):
         return made
     known, df = numeric(region, "limit"), numeric(region, "patients") - 1
     error = (numeric(region, "value") - numeric(region, "value_low")) / -float(stdtrit(df, ALPHA))
     short = numeric(region, "least" if math.isnan(known) else "limit") - numeric(region, "value")
-    return {**made, "p": float(stdtr(df, short / error)) if error > 0 else float(short >= 0)}
+    p = float(stdtr(df, short / error)) if error > 0 else float(short >= 0)
+    return {**made, "p": min(1.0, searches * p)}
 
 
 def _corrected(rows: Sequence[Row]) -> list[Row]:
