@@ -121,7 +121,7 @@ def test_what_cannot_be_covered_is_said_in_one_sentence_and_leaves_no_trace(
     first = table(tmp_path / "set" / "data.csv")[0]["image"]
     save(tmp_path / "set" / first, np.zeros((SIDE, SIDE), dtype=np.uint8))
     assert "changed since the audit: audit them again" in refused(out)
-    limits(monkeypatch, 9.0)
+    limits(monkeypatch, 9.0, drawn=9.0)
     audited("letter", tmp_path / "other", domain="chest-xray")
     assert "found no mark that can be covered: Nothing found" in refused(tmp_path / "other" / "out")
     assert list(covered.iterdir()) == []
