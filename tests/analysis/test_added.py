@@ -118,11 +118,11 @@ def test_words() -> None:
     assert set(row) == set(ADDED.names)
     within = f"(AUROC {row['value']:.2f} [{row['low']:.2f}, {row['high']:.2f}] among images alike in it)"
     assert added_words([row]) == (
-        f"The model: AUROC {row['network']:.3f}; factor 'brightness': {row['cue']:.3f}; it is below this cue {within}."
+        f"The model: AUROC {row['network']:.2f}; factor 'brightness': {row['cue']:.2f}; it is below this cue {within}."
     )
     assert not added_words([{**row, "value": math.nan}]).count("among")
     rows = [{**row, "recipe": "a"}, {**_row(draw, 1, 0.6, 0.1), "recipe": "b"}]
     found = [{**one, "environment": "found"} for one in rows]
-    assert " in as found; factor" in added_words(found, lambda name: f"as {name}"), "not the AUROC of another set"
+    assert " as found; factor" in added_words(found, lambda name: f" as {name}"), "not the AUROC of another set"
     assert added_words(rows).endswith("; 1 of 2 recipes are beyond this cue.")
     assert added_words([]) == ""

@@ -10,6 +10,7 @@ import pytest
 
 from assay.analysis.cases import _masks, _probabilities, of_classes, of_masks, taken
 from assay.core.map_grid import MapGrid
+from assay.report.sentences.captions import caption
 from assay.stats.panel import Panel
 
 
@@ -34,9 +35,11 @@ def test_the_surest_wrong_the_most_divided_and_the_surest_right_are_taken_once()
 def test_masks_are_missed_false_divided_or_found() -> None:
     dice, other = np.array([0.1, 0.9, np.nan, np.nan, 0.6]), np.array([0.1, 0.9, np.nan, np.nan, 0.8])
     area = np.array([0.01, 0.1, 0.3, 0.0, 0.1])
-    judged = of_masks([(dice, area), (other, area)])
+    judged = of_masks([(dice, area, area / 2), (other, area, area / 2)])
     assert chosen(*judged, count=2) == {"missed": [0], "false-mask": [2], "divided": [4], "outlined": [1]}
-    assert judged[1](2) == {"dice": None, "area": pytest.approx(0.3)}
+    assert judged[1](2) == {"dice": None, "area": pytest.approx(0.3), "lesion": pytest.approx(0.15)}
+    row = {"kind": "case", "facts": json.dumps({"outcome": "missed", "row": 118, **judged[1](0), "made": True})}
+    assert caption(row) == "row 118: Dice 0.10, 1% of the image predicted, 0.5% true"
 
 
 def test_probabilities_are_of_mean_logits_over_seeds_in_the_first_fold() -> None:
@@ -67,3 +70,4 @@ def test_dice_and_area_of_masks_are_means_over_seeds() -> None:
     assert found[0][0] == pytest.approx(0.75)
     assert np.isnan(found[0][1])
     assert found[1].tolist() == [0.25, 0.125]
+    assert found[2].tolist() == [0.25, 0]

@@ -131,6 +131,7 @@ def test_a_study_is_written_and_runs_at_the_first_try(
     init_command(tmp_path / "mine", path, "", "")
     told = capsys.readouterr().out
     assert "to mend" not in told, told
+    assert "()" not in told
     assert told.rstrip().endswith(f"Next: assay run {path} --open")
     text = path.read_text()
     assert str(tmp_path) not in text
@@ -138,6 +139,10 @@ def test_a_study_is_written_and_runs_at_the_first_try(
     small = assay.load(path).set("seeds", 1).set("recipe.epochs", 1).set("data.size", 32)
     run = small.run(tmp_path / "run", workers=0, progress=False)
     assert (run.folder / "report.html").is_file()
+    assert " with no shift" in (run.folder / "report.html").read_text(), "in images chosen as those of training are"
+    if layout is nnunet:
+        monkeypatch.chdir(tmp_path)
+        assert assay.look("mine").folder.resolve() == tmp_path / "looks" / "mine", "not after the table in the cache"
     assert len(run.table("trials")) == 2 * (1 if layout is image_folder_in_parts else 3)
     if layout in (table_of_paths, table_of_bare_names):
         assert all(word in text for word in ("target: diagnosis", "patient: patient_id", "sex: categorical", "age: c"))

@@ -9,6 +9,7 @@ from assay.core.reasons import Code, because
 from assay.core.registry import entries
 from assay.report.crosswalk import Audited
 from assay.report.sentences.audit import answer_words, headline, stated, verdict_line, worst_group
+from assay.report.sentences.leads import region_evidence, region_title
 from assay.shifts.battery import marks_of
 
 
@@ -60,7 +61,7 @@ def test_harm_that_is_shown_leads_before_a_search_that_found_no_region() -> None
     for verdict, leading in (
         ("nothing-found", (relied, affected)),
         ("inconclusive", (relied, affected)),
-        ("lead", (relied, "A bright mark")),
+        ("lead", (relied, "Lead, no verdict: a bright mark")),
         ("relies-on-look", ("A bright mark", "A bright mark")),
         ("lives-by", ("A bright mark", "A bright mark")),
     ):
@@ -86,6 +87,17 @@ def test_harm_that_is_shown_leads_before_a_search_that_found_no_region() -> None
     assert answer_words(tables)[0].endswith("which does not clear the model.")
     tables["regions"] = [region | {"verdict": "not-tested"}, region | {"of": "whole", "verdict": "nothing-found"}]
     assert answer_words(tables) == ["No tested factor is shown to change this model's answers."]
+
+
+def test_of_a_drawn_mark_in_which_nothing_is_found_no_share_is_told() -> None:
+    """The mark that is named before is of another search."""
+    sizes = {"value": 0.1, "value_low": 0.0, "value_high": 0.2, "limit": 0.45, "reason": "", "networks": 59,
+             "false_rate": math.nan, "missed_rate": math.nan, "flips": 0.1, "moved": 0.5}  # fmt: skip
+    drawn = {"of": "drawn", "kind": "corners", "name": "", "bright": True, "discrete": True, "shape": 1.0, **sizes,
+             "shares": '{"finding": 0.88, "rest": 0.1}'}  # fmt: skip
+    assert "on 88% of 'finding'" in region_evidence(drawn | {"verdict": "lead"})
+    assert "88%" not in region_evidence(drawn | {"verdict": "nothing-found"})
+    assert region_title(drawn | {"verdict": "nothing-found"}) == "Nothing found in rarer marks drawn alike"
 
 
 def test_answers_that_change_from_call_to_call_come_first() -> None:

@@ -64,6 +64,7 @@ CASES: list[list[dict[str, Any]]] = [
     [OPEN, OPEN, OPEN],
     [row(), row("lower", role="secondary")],
     [row("inconclusive", role="secondary"), row("inconclusive", role="")],
+    [row("inconclusive", a="dice", measure="dice", environment="same")],
     [row(), row("undetected", **CONTROL)],
     [row("inconclusive"), row("differs", **TWIN)],
     [row(), row("detected", **CONTROL)],

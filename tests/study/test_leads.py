@@ -333,7 +333,7 @@ def test_without_a_limit_it_is_a_lead_and_with_a_high_one_nothing_is_found(
 ) -> None:
     out = audited("letter", tmp_path / "letter")
     assert RunFolder(out).table("regions")[0]["verdict"] == "lead"
-    assert "This is a lead: no limit from networks without a shortcut" in (out / "report.html").read_text()
+    assert "<h1>Lead, no verdict: a bright mark" in (out / "report.html").read_text()
     limits(monkeypatch, 9.0)
     out = audited("none", tmp_path, domain="chest-xray")
     assert {row["verdict"] for row in RunFolder(out).table("regions")} == {"nothing-found"}

@@ -112,7 +112,8 @@ def audited_cases(clean: Scored, images: Environment, moved: Moved | None, made:
 def _of_scored(scored: Scored) -> tuple[Outcomes, Callable[[int], Facts]]:
     """Return the outcomes of an audited model."""
     if isinstance(scored, ScoredMaps):
-        return of_masks([(scored.dice, scored.maps["predicted"][:, _HALF] / scored.maps["pixels"])])
+        maps = scored.maps
+        return of_masks([(scored.dice, maps["predicted"][:, _HALF] / maps["pixels"], maps["truth"] / maps["pixels"])])
     return of_classes([(probabilities(scored.logits), scored.table.target)], scored.table.classes, scored.called)
 
 
@@ -153,18 +154,20 @@ def of_classes(
 
 
 def of_masks(
-    each: Sequence[tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]],
+    each: Sequence[tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"], Float[np.ndarray, " n"]]],
 ) -> tuple[Outcomes, Callable[[int], Facts]]:
-    """Return the outcomes of a segmentation, from Dice (NaN without a lesion) and predicted share of each recipe."""
-    dice, area = np.mean([own for own, _ in each], axis=0), np.mean([own for _, own in each], axis=0)
-    free, apart = np.isnan(dice), np.ptp([own for own, _ in each], axis=0)
+    """Return the outcomes of a segmentation, from Dice (NaN without a lesion), predicted and true share by recipe."""
+    dice, area, lesion = np.mean(each, axis=0)
+    free, apart = np.isnan(dice), np.ptp([own for own, *_ in each], axis=0)
     outcomes = (
         ("missed", dice, ~free & (dice < MISSED)),
         ("false-mask", -area, free & (area > 0)),
         ("divided", -apart, ~free & (apart > 0)),
         ("outlined", -dice, ~free),
     )
-    return outcomes, lambda at: {"dice": None if free[at] else float(dice[at]), "area": float(area[at])}
+    return outcomes, lambda at: {
+        "dice": None if free[at] else float(dice[at]), "area": float(area[at]), "lesion": float(lesion[at])
+    }  # fmt: skip
 
 
 def beside(spec: StudySpec, points: Sequence[RecipePoint]) -> list[RecipePoint]:
@@ -189,8 +192,8 @@ def _probabilities(panel: Panel, images: int) -> tuple[Float[np.ndarray, "n k"],
     return probabilities(np.nanmean(panel.scores[:, mine], axis=0)), panel.target[mine]
 
 
-def _masks(panel: Panel, images: int) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]] | None:
-    """Return the Dice of each image, NaN without a lesion, and the share of it that is predicted, means of seeds."""
+def _masks(panel: Panel, images: int) -> tuple[Float[np.ndarray, " n"], ...] | None:
+    """Return the Dice of each image, NaN without a lesion, and its predicted and true shares, means of seeds."""
     if (mine := _first(panel, images)) is None:
         return None
     maps: Mapping[str, np.ndarray] = {name: values[:, mine] for name, values in panel.maps.items()}
@@ -198,4 +201,4 @@ def _masks(panel: Panel, images: int) -> tuple[Float[np.ndarray, " n"], Float[np
     truth, predicted = maps["truth"].astype(np.float64), maps["predicted"][..., _HALF]
     dice = np.mean(2 * maps["hit"][..., _HALF] / np.maximum(predicted + truth, 1), axis=0, where=seen)
     area = np.mean(predicted / np.maximum(maps["pixels"], 1), axis=0, where=seen)
-    return np.where(truth[0] > 0, dice, np.nan), area
+    return np.where(truth[0] > 0, dice, np.nan), area, truth[0] / np.maximum(maps["pixels"][0], 1)

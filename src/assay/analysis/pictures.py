@@ -218,6 +218,8 @@ class Gallery:
             for one, at in shown.values()
         ]
         *_, mark = shown
+        first, at = shown[""]
+        facts = {**facts, "row": int(first.table.row[at])}
         return self._write(f"case-{_safe(name)}.png", _grid([drawn]), "case", facts, environment=place, factor=mark)
 
     def heat_map(self, image: np.ndarray, facts: Facts, name: str, environment: str, explainer: str) -> Row:

@@ -184,8 +184,8 @@ def _data(found: Guess, rows: Sequence[dict[str, str]], path: Path) -> Iterator[
         return
     yield Assumed("  folder", where, "images are searched from here")
     made = f"written from names of files and folders: {len(found.rows)} images"
-    listed = made if found.rows else f"{len(rows)} rows" if rows else ""
-    yield Assumed("  table", found.table, listed or ("" if found.table else "images/ and masks/ with equal names"))
+    listed = f"{len(rows)} rows" if rows else "outlines in the COCO format" if found.table else ""
+    yield Assumed("  table", found.table, made if found.rows else listed or "images/ and masks/ with equal names")
     if found.image:
         yield Assumed("  image", found.image, "its cells are files")
     if found.mask:

@@ -170,7 +170,7 @@ def verdict(evidence: Evidence) -> str:
         return "There are no results, since every training run collapsed, diverged or failed."
     asked = any(row["role"] in (PRIMARY, *CONTROLS) for row in evidence.tables["contrasts"])
     said = ("" if asked else elsewhere(evidence)) or headline(evidence.tables["contrasts"], evidence.names)
-    return " ".join(filter(None, (said, added_words(evidence.tables.get("added", ()), evidence.names.place))))
+    return " ".join(filter(None, (said, added_words(evidence.tables.get("added", ()), evidence.names.inside))))
 
 
 def elsewhere(evidence: Evidence) -> str:
@@ -184,11 +184,11 @@ def elsewhere(evidence: Evidence) -> str:
         if row["measure"] == measure and not any(row[name] for name in ("factor", "level", "layer", "group")):
             found.setdefault(row["environment"], row)
     own = next((row for name, row in found.items() if sets.get(name) == ""), None)
-    others = [f"{valued(row)} in {sets[name]}" for name, row in found.items() if sets.get(name)]
+    others = [f"{valued(row, 2)} in {sets[name]}" for name, row in found.items() if sets.get(name)]
     if own is None or not others:
         return ""
     recipe = evidence.names.recipe(coordinates(own), evidence.outline.axes)
-    there = f"{listed(others)}, and {valued(own)} in held-out images of the training set"
+    there = f"{listed(others)}, and {valued(own, 2)} in held-out images of the training set"
     return f"{sentence_case(label_of(measure))}{f' of {recipe}' if recipe else ''} was {there}."
 
 

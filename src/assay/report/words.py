@@ -368,7 +368,7 @@ def outcome(row: Row, names: Names = PLAIN) -> str:
 
 def _inside(text: str) -> str:
     """Return a text for the middle of a sentence; abbreviations keep their letters."""
-    return text if text[:2].isupper() else text[:1].lower() + text[1:]
+    return text if text[:2].isupper() or text.split()[0] in _DISPLAYED.values() else text[:1].lower() + text[1:]
 
 
 def control_words(row: Row, names: Names | None = None) -> str:

@@ -52,8 +52,8 @@ def look(asked: LookRequest, notify: Notify = silent) -> Path:
         DataError: No image can be read.
     """
     spec = DataSpec.model_validate({**_data(asked), "size": asked.size, "links": "follow"})
-    name = Path(spec.folder or spec.classes).name
-    out = asked.out or Path("looks") / (name if isinstance(asked.data, str | Path) else "frame")
+    place = Path(asked.data).resolve() if isinstance(asked.data, str | Path) else Path("frame")
+    out = asked.out or Path("looks") / (place.parent if place.is_file() else place).name
     dataset = load_dataset(spec, ArrayCache(default_cache_root(), notify), skip_bad_rows=True, keep_copies=True)
     kept = asked.but(data=str(asked.data) if isinstance(asked.data, str | Path) else "in memory")
     run = LookRun(kept, spec, dataset)

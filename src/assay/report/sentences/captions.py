@@ -115,7 +115,8 @@ def _on_lesion(found: Facts) -> str:
 
 
 def _case(row: Row, facts: Facts) -> str:
-    head = "" if "area" in facts else f"{in_words(facts['truth'])}, predicted "
+    head = f"row {facts['row']}: " if "row" in facts else ""
+    head += "" if "area" in facts else f"{in_words(facts['truth'])}, predicted "
     after = f"; with the mark {_answer(facts['marked'])}" if "marked" in facts else ""
     return f"{head}{_answer(facts)}{after}"
 
@@ -124,9 +125,11 @@ def _answer(facts: Facts) -> str:
     """Return `benign (0.93)`, or what is predicted of a mask."""
     if "area" not in facts:
         return f"{in_words(facts['called'])} ({number(facts['probability'])})"
-    return (
-        f"no lesion, {100 * facts['area']:.3g}% predicted" if facts["dice"] is None else f"Dice {number(facts['dice'])}"
-    )
+    shares = f"{100 * facts['area']:.3g}% of the image predicted"
+    if facts["dice"] is None:
+        return f"no lesion, {shares}"
+    true = f", {100 * facts['lesion']:.3g}% true" if "lesion" in facts else ""
+    return f"Dice {number(facts['dice'])}, {shares}{true}"
 
 
 def _found(row: Row, facts: Facts) -> str:

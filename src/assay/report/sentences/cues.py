@@ -16,20 +16,20 @@ _SAID = {
 }
 
 
-def added_words(rows: Sequence[Row], place: Callable[[str], str] = str) -> str:
+def added_words(rows: Sequence[Row], inside: Callable[[str], str] = str) -> str:
     """Return the networks' AUROC, the best cue with its own, and the verdict; of the first test environment.
 
     Recipes that differ in their verdict are counted. Empty without rows.
 
     Args:
         rows: The table `added`.
-        place: The name of an environment in words.
+        inside: Gives ` in ` an environment in words.
     """
     rows = [row for row in rows if row["environment"] == rows[0]["environment"]]
     if not rows:
         return ""
     values = sorted(numeric(row, "network") for row in rows)
-    ends = " to ".join(dict.fromkeys(number(value, 3) for value in (values[0], values[-1])))
+    ends = " to ".join(dict.fromkeys(number(value) for value in (values[0], values[-1])))
     best = max(rows, key=lambda row: numeric(row, "cue"))
     who = "Networks" if best["recipe"] else "The model"
     verdicts = [row["verdict"] for row in rows]
@@ -41,5 +41,5 @@ def added_words(rows: Sequence[Row], place: Callable[[str], str] = str) -> str:
     else:
         said = f"{verdicts.count('beyond')} of {len(rows)} recipes are beyond this cue"
     cue = cue_words(best["kind"], best["name"])
-    where = f" in {place(best['environment'])}" if best["environment"] else ""
-    return f"{who}: AUROC {ends}{where}; {cue}: {number(numeric(best, 'cue'), 3)}; {said}."
+    where = inside(best["environment"])
+    return f"{who}: AUROC {ends}{where}; {cue}: {number(numeric(best, 'cue'))}; {said}."

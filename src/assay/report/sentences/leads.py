@@ -53,7 +53,7 @@ _WORDS: Mapping[str, tuple[str, str]] = {
 }  # fmt: skip
 """Verdict on a region -> its heading, and what it means."""
 SOUGHT: Mapping[str, str] = {
-    "place": "region with a place", "whole": "mirror half, bands and gray levels", "drawn": "marks drawn alike",
+    "place": "region with a place", "whole": "mirror half, bands and gray levels", "drawn": "rarer marks drawn alike",
 }  # fmt: skip
 """Search -> what is looked for."""
 _MOVED = 2.0
@@ -139,7 +139,7 @@ def region_evidence(row: Row) -> str:
         ]
         parts[0] += f", the largest of {int(row['networks'])} clean networks"
         parts += [", ".join(known)] if known else []
-    if row["of"] == "drawn":
+    if row["of"] == "drawn" and row["verdict"] != LeadVerdict.NOTHING_FOUND:
         parts.append(f"on {shares_words(row)}")
     if row["verdict"] == LeadVerdict.NOTHING_FOUND and row["of"] == "place":
         least = row["least"] if math.isnan(numeric(row, "limit")) else row["limit"]
@@ -195,13 +195,14 @@ def _answer(rows: Sequence[Row]) -> Iterator[str]:
     elif row["verdict"] == LeadVerdict.INCONCLUSIVE:
         yield f"Whether answers live by {what_words(row)} is inconclusive."
     else:
-        flips = f"{100 * row['flips']:.0f} of 100"
+        flips, lead = f"{100 * row['flips']:.0f} of 100", row["verdict"] == LeadVerdict.LEAD
         if _moves_none(row):
-            yield f"Scores move most with {what_words(row)}, but no answer in 100 changes."
-        elif row["discrete"] or row["verdict"] != LeadVerdict.LEAD:
-            yield f"{sentence_case(what_words(row))} changes {flips} answers."
+            found = f"scores move most with {what_words(row)}, but no answer in 100 changes."
+        elif row["discrete"] or not lead:
+            found = f"{what_words(row)} changes {flips} answers."
         else:
-            yield f"Answers change most with {what_words(row)}: {flips}."
+            found = f"answers change most with {what_words(row)}: {flips}."
+        yield f"Lead, no verdict: {found}" if lead else sentence_case(found)
         if _placed(row) and row["discrete"]:
             yield f"It is on {shares_words(row)}{' in the training images' if row['trained'] else ''}."
         yield from (
@@ -210,8 +211,8 @@ def _answer(rows: Sequence[Row]) -> Iterator[str]:
             for one in rows
             if one["of"] == "drawn" and one is not row and one["verdict"] in FOUND
         )
-        if row["verdict"] == LeadVerdict.LEAD:
-            yield "This is a lead: no limit from networks without a shortcut is known for this kind of image."
+        if lead:
+            yield "No limit from networks without a shortcut is known for this kind of image."
     shown = row is not None and row["verdict"] in FOUND and row["discrete"] and not _moves_none(row)
     if not rows[0]["trained"] and not shown:
         yield TRAIN
