@@ -345,7 +345,7 @@ def test_without_a_limit_it_is_a_lead_and_with_a_high_one_nothing_is_found(
 
 def test_a_region_that_changes_no_answer_is_no_headline_of_changed_answers(tmp_path: Path) -> None:
     rows = RunFolder(audited("letter", tmp_path)).table("regions")
-    assert answer({"regions": rows})[0].startswith("A bright mark in the lower right corner changes ")
+    assert answer({"regions": rows})[0].startswith("Lead, no verdict: a bright mark in the lower right corner changes ")
     assert TRAIN not in answer({"regions": rows})
     said = answer({"regions": [{**row, "flips": 0.0} for row in rows]})
     assert said[0] == "Scores move most with a bright mark in the lower right corner, but no answer in 100 changes."

@@ -34,6 +34,8 @@ _HALF = MapGrid().thresholds.index(0.0)
 Facts = dict[str, Any]
 Outcomes = Sequence[tuple[str, Float[np.ndarray, " n"], Bool[np.ndarray, " n"]]]
 """Outcome, score by which its images are taken, the smallest first, and which images have it."""
+Masks = tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"], Float[np.ndarray, " n"]]
+"""Dice of each image, NaN without a lesion, and the shares of it that are predicted and true."""
 
 
 def case_rows(gathered: Gathered, population: Population, gallery: Gallery) -> list[Row]:
@@ -54,7 +56,7 @@ def case_rows(gathered: Gathered, population: Population, gallery: Gallery) -> l
         environment = scene.environment(name)
         panels = [panel for point in points if (panel := gathered.panel(point, name)) is not None]
         of = _masks if spec.task == "segmentation" else _probabilities
-        each = [found for panel in panels if (found := of(panel, len(environment))) is not None]
+        each: list[Any] = [found for panel in panels if (found := of(panel, len(environment))) is not None]
         if each:
             place, classes = np.argsort(environment.table.row, kind="stable"), environment.table.classes
             judged = of_masks(each) if spec.task == "segmentation" else of_classes(each, classes)
@@ -154,9 +156,9 @@ def of_classes(
 
 
 def of_masks(
-    each: Sequence[tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"], Float[np.ndarray, " n"]]],
+    each: Sequence[Masks],
 ) -> tuple[Outcomes, Callable[[int], Facts]]:
-    """Return the outcomes of a segmentation, from Dice (NaN without a lesion), predicted and true share by recipe."""
+    """Return the outcomes of a segmentation, from the answers of each recipe."""
     dice, area, lesion = np.mean(each, axis=0)
     free, apart = np.isnan(dice), np.ptp([own for own, *_ in each], axis=0)
     outcomes = (
@@ -192,8 +194,8 @@ def _probabilities(panel: Panel, images: int) -> tuple[Float[np.ndarray, "n k"],
     return probabilities(np.nanmean(panel.scores[:, mine], axis=0)), panel.target[mine]
 
 
-def _masks(panel: Panel, images: int) -> tuple[Float[np.ndarray, " n"], ...] | None:
-    """Return the Dice of each image, NaN without a lesion, and its predicted and true shares, means of seeds."""
+def _masks(panel: Panel, images: int) -> Masks | None:
+    """Return the answers of one recipe, means of seeds."""
     if (mine := _first(panel, images)) is None:
         return None
     maps: Mapping[str, np.ndarray] = {name: values[:, mine] for name, values in panel.maps.items()}

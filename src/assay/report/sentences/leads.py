@@ -101,7 +101,7 @@ def what_words(row: Row) -> str:
 
 def region_title(row: Row) -> str:
     """Return the verdict on a region as a heading."""
-    which = "" if row["of"] == "place" else f" in {SOUGHT[row['of']]}"
+    which = " by region" if row["of"] == "place" else f" in {SOUGHT[row['of']]}"
     what = what_words(row) if row["kind"] else ""
     return sentence_case(_WORDS[row["verdict"]][0].format(what=what, which=which))
 
@@ -196,13 +196,13 @@ def _answer(rows: Sequence[Row]) -> Iterator[str]:
         yield f"Whether answers live by {what_words(row)} is inconclusive."
     else:
         flips, lead = f"{100 * row['flips']:.0f} of 100", row["verdict"] == LeadVerdict.LEAD
+        start = "Lead, no verdict: " if lead else ""
         if _moves_none(row):
-            found = f"scores move most with {what_words(row)}, but no answer in 100 changes."
+            yield f"Scores move most with {what_words(row)}, but no answer in 100 changes."
         elif row["discrete"] or not lead:
-            found = f"{what_words(row)} changes {flips} answers."
+            yield sentence_case(f"{start}{what_words(row)} changes {flips} answers.")
         else:
-            found = f"answers change most with {what_words(row)}: {flips}."
-        yield f"Lead, no verdict: {found}" if lead else sentence_case(found)
+            yield f"{start}answers change most with {what_words(row)}: {flips}."
         if _placed(row) and row["discrete"]:
             yield f"It is on {shares_words(row)}{' in the training images' if row['trained'] else ''}."
         yield from (
