@@ -13,6 +13,7 @@ from scipy.stats import mannwhitneyu
 
 from assay.analysis.confounders import Looked
 from assay.analysis.data_checks import data_checks
+from assay.analysis.image_cues import cues_of, looked_at
 from assay.analysis.shortcuts import Cue, number_cue, shortcut_cautions, shortcut_rows
 from assay.core.types import FactorTable
 from assay.execution.jobs import Place, population_of
@@ -208,7 +209,7 @@ def test_of_a_segmentation_lesion_area_is_what_cues_predict(tmp_path: Path) -> N
     assert reason_words(said).startswith("without a network, lesion area is predicted by factor 'scanner' (AUROC 1.00")
 
 
-def test_nearly_white_pixels_are_those_of_the_files(tmp_path: Path) -> None:
+def test_properties_are_those_of_the_files(tmp_path: Path) -> None:
     """Thin white lines of one class are gray at study size, where they would tell nothing."""
     draw = np.random.default_rng(6)
     lines = ["image,ill,who"]
@@ -222,11 +223,17 @@ def test_nearly_white_pixels_are_those_of_the_files(tmp_path: Path) -> None:
     spec = parse_study(study(tmp_path, factors={}, size=8))
     dataset = population_of(spec.data, Place(tmp_path / "run", tmp_path / "cache")).dataset
     assert dataset is not None
-    assert dataset.tones is not None
-    np.testing.assert_allclose(dataset.tones(np.array([1, 0])), [[0, 8 / 128], [0, 0]])
-    rows = shortcut_rows(data_checks(spec.data, dataset).cues)
-    assert row(rows, "share of nearly white pixels")["value"] == 1
-    assert not row(shortcut_rows(data_checks(spec.data, replace(dataset, tones=None)).cues), "contrast")["strong"]
+    seen, small = looked_at(dataset), looked_at(replace(dataset, in_files=None))
+    np.testing.assert_allclose(seen.properties["share of nearly white pixels"][:2], [0, 8 / 128])
+    pixels = np.asarray(Image.open(tmp_path / "0.png")) / 255
+    for name, value in (("contrast", pixels.std()), ("mean brightness", pixels.mean())):
+        assert seen.properties[name][0] == pytest.approx(value, abs=1e-5)
+    rows = shortcut_rows(cues_of(dataset, None, seen))
+    for name in ("share of nearly white pixels", "contrast"):
+        assert row(rows, name)["value"] == 1
+    found = shortcut_rows(cues_of(dataset, None, small))
+    assert not row(found, "contrast")["strong"]
+    assert "share of nearly white pixels" not in {one["name"] for one in found}
 
 
 def test_a_phantom_has_none(tmp_path: Path) -> None:

@@ -180,6 +180,15 @@ class Originals(Protocol):
         """Return the pictures at these positions."""
         ...
 
+    def measured(self, name: str, measure: Callable[[Tensor], Sequence[float]]) -> Float[np.ndarray, "k m"]:
+        """Return numbers of every picture.
+
+        Args:
+            name: All that decides the measure.
+            measure: Returns the numbers of a picture, [1, c, h, w] in [0, 1].
+        """
+        ...
+
     def changed(self, change: Redraw, names: Sequence[str]) -> Images:
         """Return the pictures changed and then brought to the study's size; they are kept in the cache.
 
@@ -258,8 +267,7 @@ class Dataset:
         search: Search for near copies; None where there is none.
         original: Pictures at original resolution; None where files have no other than the study's.
         mask_pixels: Hash of each mask's pixels at study size; none without masks.
-        tones: Returns the shares of black and of nearly white pixels of images in their files, of these positions; None
-            where files are not what the study shows.
+        in_files: Pictures to be measured in their files; None where these are not what the study shows.
     """
 
     table: FactorTable
@@ -280,7 +288,7 @@ class Dataset:
     search: NearCopies | None = None
     original: Originals | None = None
     mask_pixels: tuple[int, ...] = field(default=(), repr=False)
-    tones: Callable[[Int[np.ndarray, " k"]], Float[np.ndarray, "k 2"]] | None = field(default=None, repr=False)
+    in_files: Originals | None = None
 
     @cached_property
     def near_copies(self) -> tuple[Pair, ...]:

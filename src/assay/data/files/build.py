@@ -219,10 +219,6 @@ class Pixels:
     sources: Sequence[Callable[[], np.ndarray | bytes]] = ()
 
 
-NEAR_WHITE = 240
-"""Gray level of 8 bit from which on a pixel is nearly white, such as of letters and of glare."""
-
-
 @dataclass(frozen=True)
 class FileOriginals:
     """See `Originals`.
@@ -261,36 +257,36 @@ class FileOriginals:
             raise DataError(f"{len(made.failures)} images cannot be read at original resolution: {what}; {remedy}")
         return ArrayImages(made.array)
 
-    def tones(self, rows: Int[np.ndarray, "k"]) -> Float[np.ndarray, "k 2"]:
-        """Return `Dataset.tones`, which are kept in the cache."""
-        asked: list[int] = self.rows[rows].tolist()
+    def measured(self, name: str, measure: Callable[[Tensor], Sequence[float]]) -> Float[np.ndarray, "k m"]:
+        """Return numbers of the shown part of every picture, which are kept in the cache."""
+        rows: list[int] = self.rows.tolist()
 
-        def one(at: int, out: np.ndarray) -> None:
-            shown = np.atleast_3d(self.framing.kept(self._read(asked[at])))
-            gray, one = shown.mean(axis=2, dtype=np.float32), np.float32(np.iinfo(shown.dtype).max / 255)
-            out[:] = np.mean(gray <= one), np.mean(gray >= NEAR_WHITE * one)
+        def one(at: int) -> Sequence[float]:
+            planes = np.ascontiguousarray(np.moveaxis(self.framing.kept(self._picture(rows[at])), 2, 0))[None]
+            return measure(torch.as_tensor(planes.astype(np.float32)).div_(np.iinfo(planes.dtype).max))
 
         def fill(array: np.ndarray) -> None:
-            for at, _ in enumerate(in_threads(lambda at: one(at, array[at]), range(len(array)))):
+            for at, found in enumerate(in_threads(one, range(len(array)))):
+                array[at] = found
                 self.cache.notify("measuring the original images", at + 1, len(array))
 
-        digests = [self.pixels.digests[at] for at in asked]
-        name = name_of("tones", digests, NEAR_WHITE, self.framing.label, *self.pixels.images.stretch)
-        return self.cache.get(name, (len(asked), 2), np.float32, fill)
+        digests = [self.pixels.digests[at] for at in rows]
+        name = name_of("measured", digests, name, self._planes, self.framing.label, *self.pixels.images.stretch)
+        return self.cache.get(name, (len(rows), len(one(0))), np.float32, fill)
 
     @property
     def _planes(self) -> int:
         return self.pixels.images.array.shape[1]
 
-    def _read(self, row: int) -> np.ndarray:
+    def _picture(self, row: int) -> np.ndarray:
         given = self.pixels.sources[row]()
         picture = Picture(given) if isinstance(given, np.ndarray) else read_picture(given, 0)
-        return self.pixels.images.stretch.shown(picture.pixels, picture.used)
+        pixels = self.pixels.images.stretch.shown(picture.pixels, picture.used)
+        pixels = np.atleast_3d(grayed(pixels) if self._planes == 1 else pixels)
+        return np.repeat(pixels, self._planes // pixels.shape[2], axis=2)
 
     def _changed(self, row: int, change: Callable[[Tensor], Tensor]) -> np.ndarray:
-        pixels = self._read(row)
-        pixels = np.atleast_3d(grayed(pixels) if self._planes == 1 else pixels)
-        out = np.repeat(pixels, self._planes // pixels.shape[2], axis=2)
+        out = self._picture(row)
         window, most = self.framing.window(*out.shape[:2]), np.float32(np.iinfo(out.dtype).max)
         shown = np.moveaxis(out[window.rows, window.columns], 2, 0)[None] / most
         made = change(torch.as_tensor(shown))[0].numpy()
@@ -382,7 +378,7 @@ def assemble(
         pixels=tuple(hashes[kept].tolist()),
         search=search,
         original=original if spec.resize and pixels.sources else None,
-        tones=original.tones if pixels.sources and not spec.preprocessing else None,
+        in_files=original if pixels.sources and not spec.preprocessing else None,
         mask_pixels=() if mask_hashes is None else tuple(mask_hashes.tolist()),
     )
 
