@@ -120,6 +120,23 @@ def test_a_table_that_cannot_be_audited_is_refused_with_the_remedy(
     assert not Path("out/verdicts.json").exists()
 
 
+def test_a_model_that_gives_nan_for_an_image_that_is_read_late_names_the_option(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = drawn(Path("set"))
+    save(Path("set/50.png"), np.full((SIDE, SIDE), 250, dtype=np.uint8))
+    write_rows(Path("set/data.csv"), rows)
+
+    def late(images: np.ndarray) -> np.ndarray:
+        return np.where(images.mean((1, 2, 3)) > 0.9, np.nan, middle(images))
+
+    monkeypatch.setattr(importlib.import_module("assay.cli.audit"), "origin_of", lambda *_, **__: AFunction(late))
+    assert run(asked()) == 2
+    error = " ".join(capsys.readouterr().err.split())
+    assert "NaN or infinite logits for 1 of 60 images" in error
+    assert error.endswith("(positions 50); check its weights, and the scaling of images with --scaling")
+
+
 def test_thirty_images_of_three_patients_with_odd_columns_are_audited(capsys: pytest.CaptureFixture[str]) -> None:
     rows = drawn(Path("set"), 40)
     for at, row in enumerate(rows):

@@ -23,6 +23,7 @@ from assay.execution.progress import display_for, reading_shown
 from assay.execution.tasks import Observer, Task
 from assay.models.external import OfCommand
 from assay.models.ref import Origin
+from assay.probes.reader import ReadingError
 from assay.report.audit_comparison import comparison_lines
 from assay.runs.run import carry_out, quietly
 from assay.stats.format import count, duration, number, p_value
@@ -169,10 +170,9 @@ def _errors_as_options() -> Generator[None]:
     """Raise errors of the request with options in place of keys."""
     try:
         yield
-    except SpecError as error:
-        raise SpecError(as_options(str(error))) from error
-    except DataError as error:
-        raise DataError(as_options(str(error))) from error
+    except (SpecError, DataError, ReadingError) as error:
+        kind = DataError if isinstance(error, DataError) else SpecError
+        raise kind(as_options(str(error))) from error
 
 
 def _say(text: str) -> None:

@@ -74,6 +74,7 @@ _KEY = re.compile(
 
 _SENTENCES = {
     "write data.links: follow": "give --follow-links",
+    "it diverged, or its input is out of range": "check its weights, and the scaling of images with --scaling",
     "say so in `data`, or give preprocessing='none' and images stay in 0..1": "give its own, and its --scaling",
 }
 """Remedies of a study, and those of `assay audit`."""
