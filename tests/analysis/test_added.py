@@ -100,6 +100,21 @@ def test_a_number_that_the_target_was_made_of_is_no_cue() -> None:
     assert named == {"factor": "rating", "column": "size"}
 
 
+def test_a_column_that_the_tested_images_lack_is_no_cue_for_them() -> None:
+    """A clinic alone may have filled it: the networks are held against the best cue that both have."""
+    count, other, noise = np.random.default_rng(4).normal(size=(3, N))
+    target = (count + 0.5 * other + 0.1 * noise > 0).astype(np.int64)
+    images = np.arange(N // 2, N)
+    count[images] = np.nan
+    table = FactorTable(np.arange(N), target, np.arange(N), ("no", "yes"),
+                        tuple(Factor(name, "continuous") for name in ("count", "other")),
+                        {"count": count, "other": other})  # fmt: skip
+    panel = Panel(np.stack([0 * other, other], axis=-1)[None][:, images], target[images], images, images=images)
+    (row,) = held_against(panel, list(cues_of_table(table)), table)
+    assert row["name"] == "other"
+    assert not math.isnan(row["network"])
+
+
 def test_the_auroc_of_one_model_is_that_of_all_its_images() -> None:
     """Not that within the halves whose cue the other half chooses: it is the number of the rest of the page."""
     draw = np.random.default_rng(4)

@@ -91,8 +91,9 @@ def held_against(panel: Panel, cues: Sequence[Cue], table: FactorTable, *, halve
     parts = [(seed, fold[seed] == one, tested[seed] & (fold[seed] == one))
              for seed in range(shape[0]) for one in np.unique(fold[seed][tested[seed]])]  # fmt: skip
     areas = [_told_elsewhere(cues, table, ~np.isin(table.patient, patient[here])) for _, _, here in parts]
-    areas = [{key: one for key, one in found.items() if abs(one - 0.5) > 0 and not _restates(cues[key[0]], one)}
-             for found in areas]  # fmt: skip
+    areas = [{(at, code): one for (at, code), one in found.items() if abs(one - 0.5) > 0
+              and not _restates(cues[at], one) and np.isfinite(cues[at].scores[code][panel.images[here]]).any()}
+             for (_, _, here), found in zip(parts, areas, strict=True)]  # fmt: skip
     if not all(areas):
         return []
     code = Counter(_best(found)[1] for found in areas).most_common(1)[0][0]
