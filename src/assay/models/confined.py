@@ -1,18 +1,26 @@
-"""Entry of a model's process: its rights go before torch is imported, since a process of threads cannot drop them."""
+"""A model's process: its rights go before NumPy or torch is imported, since a process of threads cannot drop them."""
 
 from __future__ import annotations
 
 import ctypes
+import errno
+import json
 import os
+import pickle
+import re
 import resource
-import runpy
 import signal
 import socket
 import struct
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from multiprocessing.connection import Connection
 from pathlib import Path
+
+from assay.core import errors
+from assay.core.errors import AssayError, first_line
+from assay.core.files import is_file
 
 _NEW_USER, _NEW_NETWORK = 0x10000000, 0x40000000
 """Flags of Linux's unshare."""
@@ -129,9 +137,84 @@ def limit_memory(more: int) -> None:
         resource.setrlimit(resource.RLIMIT_DATA, (wanted, hard))
 
 
+def _serve(connection: Connection, notes: Sequence[str]) -> None:
+    """Load a model and answer images until the other end is closed.
+
+    Args:
+        connection: To the process that asks.
+        notes: What this process could reach.
+    """
+    import numpy as np  # it has threads, as torch
+
+    path, origin, device, threads, limit = pickle.loads(connection.recv_bytes())
+    sys.path[:] = path
+    try:
+        if device == "cpu":  # the address space of CUDA is far larger than what it takes
+            limit_memory(allowed(origin.files, origin.memory))
+        facts, answers = origin.served(device, threads)
+        facts["notes"] = [*facts.get("notes", ()), *notes]
+    except BaseException as error:
+        _fail(connection, error, confined=not origin.downloaded)
+        return
+    connection.send_bytes(json.dumps(facts, default=str).encode())
+    connection.send_bytes(b"")
+    while True:
+        try:
+            shape = json.loads(connection.recv_bytes())
+            images = np.frombuffer(connection.recv_bytes(), dtype=np.float32).reshape(shape).copy()
+        except EOFError:
+            return
+        signal.alarm(int(limit * len(images)) + 10)  # also where nobody waits any more
+        try:
+            found = answers(images)
+        except BaseException as error:
+            _fail(connection, error, confined=not origin.downloaded)
+        else:
+            connection.send_bytes(json.dumps({"dtype": found.dtype.name, "shape": found.shape}).encode())
+            connection.send_bytes(found.tobytes())
+        signal.alarm(0)
+
+
+FULL = re.compile(
+    r"MemoryError|bad_?alloc|can(?:'|no)t allocate memory|failed to allocate|DefaultCPUAllocator", re.IGNORECASE
+)
+_REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENETUNREACH)
+
+
+def _refusal(error: BaseException | None) -> OSError | None:
+    """Return the error of code that reached for the network or for files, which others may come from."""
+    while error is not None:
+        if isinstance(error, OSError) and (error.errno in _REFUSED or isinstance(error, socket.gaierror)):
+            unreadable = is_file(Path(name := str(error.filename or ""))) and not os.access(name, os.R_OK)
+            return None if unreadable else error
+        error = error.__cause__ or (error.__context__ if isinstance(error, OSError) else None)
+    return None
+
+
+def _fail(connection: Connection, error: BaseException, *, confined: bool) -> None:
+    ours = isinstance(error, AssayError)
+    known = type(error).__name__ if ours and hasattr(errors, type(error).__name__) else "other"
+    text = str(error) if ours else first_line(error)
+    if not isinstance(error, Exception):
+        text = f"its code raised {type(error).__name__}({text})"
+    if "CUDA out of memory" in text:
+        known, text = "SpecError", f"the GPU has too little free memory for the model ({text})"
+    if isinstance(error, MemoryError) or FULL.search(text):
+        known, text = "SpecError", f"the model needs more memory than it may take ({text}); give --memory for more"
+    if confined and (refused := _refusal(error)):
+        why = f"the model's code was refused ({first_line(refused)}): it has no network and may change no files"
+        known, text = "SpecError", why
+    connection.send_bytes(json.dumps({"error": known, "text": text}).encode())
+    connection.send_bytes(b"")
+
+
 if __name__ == "__main__":
-    _, _, downloaded, scratch = sys.argv
+    _, descriptor, downloaded, scratch = sys.argv
     closed = [True] * 3 if downloaded == "1" else [without_network(), files_kept(scratch), alone()]
-    sys.argv[2:] = [what for what, done in zip((REACHABLE, WRITABLE, ASKABLE), closed, strict=True) if not done]
-    runpy.run_module("assay.models.process", run_name="__main__")  # one that ends itself has its own exit code
+    missing = [what for what, done in zip((REACHABLE, WRITABLE, ASKABLE), closed, strict=True) if not done]
+    with socket.socket(fileno=int(descriptor)) as kept:
+        opened = Connection(os.dup(kept.fileno()))
+    os.dup2(2, 1)  # output that a model prints is no answer
+    with suppress(BrokenPipeError, ConnectionResetError):  # who asked has ended
+        _serve(opened, missing)
     os.killpg(os.getpid(), signal.SIGKILL)  # with all that it started

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import os
 import shlex
 import signal
@@ -10,11 +9,11 @@ import subprocess
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import torch
@@ -22,81 +21,15 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor, nn
 
-from assay.core.errors import DataError, SpecError, WeightsError, cut, extra, first_line
+from assay.core.errors import DataError, SpecError, cut
 from assay.core.files import content_hash, is_file, sha256
 from assay.data.files.table import number, read_table, require_whole
 from assay.models.confined import MEMORY
+from assay.models.onnx_session import OnnxFile, OnnxSession
 from assay.models.process import LIMIT, LOOK, ModelFile, taken
-from assay.models.ref import Facts, Origin, unwrapped
+from assay.models.ref import Facts, Origin
 
-
-@dataclass(frozen=True)
-class FixedInput:
-    """The images that an exported network takes.
-
-    Attributes:
-        name: Name of its file.
-        batch: The number of images that it takes at once; None where any will do.
-        shape: Channels, height and width; None where any will do.
-    """
-
-    name: str
-    batch: int | None
-    shape: tuple[int | None, int | None, int | None]
-
-    @property
-    def framing(self) -> dict[str, Any]:
-        """The size as a key of `data`, where it is fixed."""
-        _, high, wide = self.shape
-        return {"size": high} if high is not None and high == wide else {}
-
-    def answers(self, images: Tensor, network: Callable[[Tensor], Any]) -> Tensor:
-        """Return a network's answers, in batches of the size that it takes, the last filled up.
-
-        Raises:
-            SpecError: The images are of another size or have other channels.
-        """
-        self._require(tuple(images.shape[1:]))
-        step = self.batch or len(images)
-        found: list[Tensor] = []
-        for start in range(0, len(images), step):
-            part = images[start : start + step]
-            whole = torch.cat([part, part[-1:].expand(step - len(part), *part.shape[1:])])
-            found.append(unwrapped(network, (whole,), network(whole))[: len(part)])
-        return torch.cat(found)
-
-    def _require(self, shape: tuple[int, ...]) -> None:
-        channels, *sides = self.shape
-        if channels is not None and channels != shape[0]:
-            key = "gray" if channels == 1 else "color"
-            raise SpecError(
-                f"{self.name} takes images with {channels} channels, and these have {shape[0]}: give channels: {key}"
-            )
-        if any(side is not None and side != own for side, own in zip(sides, shape[1:], strict=True)):
-            if len(set(sides)) > 1:
-                raise SpecError(f"{self.name} takes images of {sides[0]} x {sides[1]} px, and Assay reads squares")
-            raise SpecError(f"{self.name} takes images of {sides[0]} px, these have {shape[1]}: give size {sides[0]}")
-
-
-# ONNX files. Their graph is data: no code of theirs runs. What could reach beyond the file is refused: tensors in files
-# outside its folder, and operators that only a library of somebody else's could run.
-
-_DOMAINS = (
-    "", "ai.onnx", "ai.onnx.ml", "com.microsoft", "com.microsoft.nchwc", "ai.onnx.training", "com.ms.internal.nhwc",
-)  # fmt: skip
-"""Domains of operators that onnxruntime has itself."""
-_NAMES = ("names", "classes", "labels", "class_names", "id2label", "outputs")
-"""Keys of metadata that hold the names of outputs."""
-_EXTERNAL = 1
-"""`TensorProto.EXTERNAL`."""
-_TYPES: Mapping[str, type] = {
-    "tensor(float)": np.float32,
-    "tensor(float16)": np.float16,
-    "tensor(double)": np.float64,
-    "tensor(uint8)": np.uint8,
-}
-"""Types of input images."""
-_CUDA = "CUDAExecutionProvider"
+# ONNX files, see `onnx_session`.
 
 
 @dataclass(frozen=True)
@@ -108,42 +41,20 @@ class OfOnnx(ModelFile):
     opaque = "an ONNX file"
 
     @property
-    def files(self) -> Sequence[Path]:
-        """The graph, and the files of its tensors."""
-        return (self.path, *_tensor_files(self.path))
+    def sent(self) -> OnnxFile:
+        """The file without torch."""
+        return OnnxFile(self.path, self.memory)
 
     def _content(self) -> str:
-        return content_hash([sha256(path) for path in self.files])
+        return self.sent.content
 
     def _load(self) -> OnnxNetwork:
-        _ = self.files  # refused where they lead out of the folder
+        _ = self.sent.files  # refused where they lead out of the folder
         return OnnxNetwork(self.path)
 
     def _facts(self) -> Facts:
-        network = cast(OnnxNetwork, self.loaded)
-        return Facts(network.taken.framing, names_of(network.session.get_modelmeta().custom_metadata_map))
-
-
-def names_of(metadata: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the names of outputs in the metadata of a file: a list, a mapping from numbers, or text of either.
-
-    Returns:
-        The names; empty where the metadata has none, such as a number of classes.
-    """
-    return next((names for key in _NAMES if (names := _listed(metadata.get(key)))), ())
-
-
-def _listed(found: Any) -> tuple[str, ...]:
-    if isinstance(found, str):
-        try:
-            found = ast.literal_eval(found)
-        except (ValueError, SyntaxError, RecursionError, MemoryError):
-            found = found.split(",") if "," in found else ()
-    if isinstance(found, Mapping):
-        numbered = {str(key): name for key, name in cast("Mapping[Any, Any]", found).items()}
-        numbers = [str(at) for at in range(len(numbered))]
-        found = [numbered[at] for at in numbers] if all(at in numbered for at in numbers) else ()
-    return tuple(str(one).strip() for one in cast("Sequence[Any]", found)) if isinstance(found, list | tuple) else ()
+        session = cast(OnnxNetwork, self.loaded).session
+        return Facts(session.taken.framing, session.names)
 
 
 class OnnxNetwork(nn.Module):
@@ -156,140 +67,12 @@ class OnnxNetwork(nn.Module):
 
     def __init__(self, path: Path, output: str = "") -> None:
         super().__init__()
-        self.path = path
-        self.session = self._opened(["CPUExecutionProvider"])
-        inputs: list[Any] = self.session.get_inputs()
-        if len(inputs) != 1 or len(inputs[0].shape) != 4 or inputs[0].type not in _TYPES:
-            shown = ", ".join(f"{one.name} {one.type} {one.shape}" for one in inputs)
-            raise WeightsError(f"{path}: expected one input of images [b, c, h, w], not {cut(shown, 120)}")
-        outputs = [one for one in self.session.get_outputs() if "float" in one.type or "double" in one.type]
-        if not outputs or (output and output not in [one.name for one in outputs]):
-            shown = ", ".join(one.name for one in self.session.get_outputs())
-            raise WeightsError(f"{path}: no output of scores{f' named {output}' if output else ''}; it has {shown}")
-        self._on_gpu: dict[int, Any] = {}
-        self.input: Any = inputs[0]
-        self.output: str = output or outputs[0].name
-        fixed = [side if isinstance(side, int) and side > 0 else None for side in self.input.shape]
-        self.channels_last = fixed[3] in (1, 3) and fixed[1] not in (1, 3)
-        order = (3, 1, 2) if self.channels_last else (1, 2, 3)
-        self.taken = FixedInput(path.name, fixed[0], (fixed[order[0]], fixed[order[1]], fixed[order[2]]))
+        self.session = OnnxSession(path, torch.get_num_threads(), output)
 
     def forward(self, images: Float[Tensor, "b c h w"]) -> Tensor:
-        """Return the output for the images, as float32, computed on their device.
-
-        Raises:
-            SpecError: The images are of another size or have other channels, or onnxruntime cannot use their device.
-        """
-        session = self.session_on(images.device)
-        found = self.taken.answers(images.detach().float().cpu(), lambda part: self._run(part, session))
-        return found.to(images.device)
-
-    def session_on(self, device: torch.device) -> Any:
-        """Return the session of a device.
-
-        Raises:
-            SpecError: It is a GPU, and this onnxruntime has no CUDA or cannot load it.
-        """
-        if device.type == "cpu":
-            return self.session
-        number = device.index or 0
-        if number not in self._on_gpu:
-            with extra("onnx"):
-                import onnxruntime  # pyright: ignore[reportMissingTypeStubs]
-            made = None
-            if _CUDA in cast("list[str]", onnxruntime.get_available_providers()):  # pyright: ignore[reportUnknownMemberType]
-                made = self._opened([(_CUDA, {"device_id": number}), "CPUExecutionProvider"])
-            if made is None or _CUDA not in made.get_providers():  # it goes on without one that it cannot load
-                raise SpecError(
-                    f"{self.path.name}: this onnxruntime has no CUDA that works; install onnxruntime-gpu in place of "
-                    "onnxruntime, or give --device cpu"
-                )
-            self._on_gpu[number] = made
-        return self._on_gpu[number]
-
-    def _opened(self, providers: Sequence[str | tuple[str, dict[Any, Any]]]) -> Any:
-        with extra("onnx"):
-            import onnxruntime  # pyright: ignore[reportMissingTypeStubs]
-        options: Any = onnxruntime.SessionOptions()  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-        options.intra_op_num_threads = torch.get_num_threads()
-        options.log_severity_level = 4  # errors are raised, too
-        onnxruntime.set_default_logger_severity(4)  # pyright: ignore[reportUnknownMemberType]
-        try:
-            return onnxruntime.InferenceSession(str(self.path), options, providers=providers)
-        except Exception as error:
-            raise WeightsError(f"{self.path}: onnxruntime cannot load it: {first_line(error)}") from error
-
-    def _run(self, images: Tensor, session: Any) -> Tensor:
-        values = images.numpy()
-        if self.channels_last:
-            values = values.transpose(0, 2, 3, 1)
-        kind = _TYPES[self.input.type]
-        values = np.ascontiguousarray(values.round() if kind is np.uint8 else values).astype(kind)
-        try:
-            (found,) = session.run([self.output], {self.input.name: values})
-        except Exception as error:
-            raise SpecError(f"{self.path.name} failed on images {list(values.shape)}: {first_line(error)}") from error
-        return torch.as_tensor(np.asarray(found).astype(np.float32))
-
-
-def _tensor_files(path: Path) -> tuple[Path, ...]:
-    """Return the files that hold tensors of a graph.
-
-    Raises:
-        ExtraError: onnx is not installed.
-        WeightsError: The file is missing or damaged, names a file outside its folder, or has foreign operators.
-    """
-    with extra("onnx"):
-        import onnx
-    if not path.is_file():
-        raise WeightsError(f"there is no file {path}")
-    try:
-        model: Any = onnx.load(str(path), load_external_data=False)  # pyright: ignore[reportUnknownMemberType]
-    except Exception as error:
-        raise WeightsError(f"{path} is damaged, or no ONNX file: {first_line(error)}") from error
-    own = {function.domain for function in model.functions}
-    folder, found = path.parent.resolve(), dict[Path, None]()
-    for graph in (model.graph, *model.functions):
-        for node, tensors in _nodes(graph):
-            if node is not None and node.domain not in (*_DOMAINS, *own):
-                raise WeightsError(
-                    f"{path.name} needs the operator '{cut(node.op_type)}' of '{cut(node.domain)}', which is a library "
-                    "of its own and could run any code; export the model with standard operators"
-                )
-            for tensor in tensors:
-                if tensor.data_location == _EXTERNAL:
-                    found[_inside(folder, path, tensor)] = None
-    return tuple(found)
-
-
-def _inside(folder: Path, path: Path, tensor: Any) -> Path:
-    """Return the file of a tensor, which must be in the folder of the graph, links resolved."""
-    location = next((entry.value for entry in tensor.external_data if entry.key == "location"), "")
-    file = (folder / location).resolve()
-    if not location or not file.is_relative_to(folder):
-        raise WeightsError(
-            f"{path.name} keeps tensors in '{cut(location)}', which is outside its folder; put that file beside it"
-        )
-    if not file.is_file():
-        raise WeightsError(f"{path.name} keeps tensors in '{cut(location)}', which is missing; copy it to {folder}")
-    return file
-
-
-def _nodes(graph: Any) -> Iterator[tuple[Any, list[Any]]]:
-    """Yield every node with its tensors, of subgraphs too, and None with the tensors of the graph itself."""
-    yield None, [*getattr(graph, "initializer", ()), *_dense(getattr(graph, "sparse_initializer", ()))]
-    for node in graph.node:
-        plain = [one for attribute in node.attribute for one in (attribute.t, *attribute.tensors)]
-        sparse = [one for attribute in node.attribute for one in (attribute.sparse_tensor, *attribute.sparse_tensors)]
-        yield node, [*plain, *_dense(sparse)]
-        for attribute in node.attribute:
-            for inner in (attribute.g, *attribute.graphs):
-                yield from _nodes(inner)
-
-
-def _dense(sparse: Any) -> list[Any]:
-    """Return the values and positions of sparse tensors, each a tensor of its own."""
-    return [part for one in sparse for part in (one.values, one.indices)]
+        """Return the output for the images, as float32, computed on their device. Raises as `OnnxSession.answers`."""
+        found = self.session.answers(images.detach().float().cpu().numpy(), str(images.device))
+        return torch.as_tensor(found).to(images.device)
 
 
 # Commands: a folder of pictures in, a CSV of scores or a folder of masks out.

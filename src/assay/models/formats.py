@@ -23,9 +23,10 @@ from torch import Tensor, nn
 from assay.core.errors import SpecError, WeightsError, cut, extra, first_line, unknown_name
 from assay.core.files import content_hash, sha256
 from assay.core.registry import own_object
-from assay.models.external import FixedInput, OfOnnx, names_of
+from assay.models.external import OfOnnx
+from assay.models.onnx_session import FixedInput, names_of
 from assay.models.process import LIMIT, ModelFile
-from assay.models.ref import AFunction, Facts, InMemory, Origin, network_content
+from assay.models.ref import AFunction, Facts, InMemory, Origin, network_content, unwrapped
 from assay.models.weight_files import WeightsFile, read_weights, some
 from assay.models.weights import load_into
 
@@ -256,7 +257,8 @@ class ExportedNetwork(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the scores of the images. Raises SpecError where they are of another size."""
-        return self.taken.answers(images, self.program)
+        parts = self.taken.parts(images)
+        return torch.cat([unwrapped(self, (part,), self.program(part))[:kept] for part, kept in parts])
 
 
 def _is_exported(path: Path) -> bool:

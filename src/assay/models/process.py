@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import math
 import os
 import pickle
-import re
 import shutil
 import signal
 import socket
@@ -18,22 +16,22 @@ import tempfile
 import time
 import weakref
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from assay.core import errors
-from assay.core.errors import AssayError, SpecError, first_line
-from assay.core.files import is_file
-from assay.models.confined import MEMORY, allowed, limit_memory
+from assay.core.errors import AssayError, SpecError
+from assay.models.confined import MEMORY, allowed
+from assay.models.onnx_session import OnnxFile
 from assay.models.ref import Facts, Origin, channels_of, unwrapped
 from assay.models.untyped import tensor_of
 
@@ -97,13 +95,37 @@ class ModelFile(Origin):
         """The network in this process, on the CPU."""
         return self._load()
 
+    @property
+    def sent(self) -> ModelFile | OnnxFile:
+        """What its process gets and serves."""
+        return replace(self, limit=0.0)
+
+    def served(self, device: str, threads: int) -> tuple[dict[str, Any], Callable[[np.ndarray], np.ndarray]]:
+        """Return what the file states, and a function from images to scores."""
+        torch.set_num_threads(threads)
+        network = self.network(device)
+        known, config = self.facts, getattr(network, "pretrained_cfg", None)
+        facts = {"content": self.content, "framing": dict(known.framing), "outputs": known.outputs,
+                 "notes": known.notes, "channels": channels_of(network), "config": config}  # fmt: skip
+
+        def answers(images: np.ndarray) -> np.ndarray:
+            given = tensor_of(images)
+            with torch.inference_mode():
+                found = unwrapped(network, (given,), network(given.to(device)))
+            if not isinstance(found, Tensor):
+                raise SpecError(f"the model gave a {type(found).__name__}; expected scores [b] or [b, classes]")
+            values = found.detach().cpu()
+            return (values if values.dtype == torch.float64 else values.float()).contiguous().numpy()
+
+        return facts, answers
+
     def _apart(self, device: str) -> ProcessNetwork:
         """Return the process on a device, or any that runs; a new one in place of one that ended."""
         running = self._processes
         for ended in [name for name, one in running.items() if not one.runs]:
             del running[ended]
         if device not in running and (device or not running):
-            running[device or "cpu"] = ProcessNetwork(replace(self, limit=0.0), device or "cpu", self.limit)
+            running[device or "cpu"] = ProcessNetwork(self.sent, device or "cpu", self.limit)
         return running[device or next(iter(running))]
 
     @cached_property
@@ -129,7 +151,7 @@ class ProcessNetwork(nn.Module):
         AssayError: The file cannot be loaded, as in this process; or loading ends its process, or needs more memory.
     """
 
-    def __init__(self, origin: ModelFile, device: str, limit: float) -> None:
+    def __init__(self, origin: ModelFile | OnnxFile, device: str, limit: float) -> None:
         super().__init__()
         self.name, self.limit = origin.path.name, limit
         self._most = math.inf if origin.downloaded else allowed(origin.files, origin.memory)  # they are not here yet
@@ -155,8 +177,8 @@ class ProcessNetwork(nn.Module):
         self.content: str = facts["content"]
         framing = {key: facts["framing"][key] for key in ("size", "channels") if key in facts["framing"]}  # no more
         self.facts = Facts(framing, tuple(facts["outputs"]), tuple(facts["notes"]))
-        self.channels: int | None = facts["channels"]
-        self.pretrained_cfg: Mapping[str, Any] | None = facts["config"]
+        self.channels: int | None = facts.get("channels")
+        self.pretrained_cfg: Mapping[str, Any] | None = facts.get("config")
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the scores of the images.
@@ -243,95 +265,3 @@ def _end(process: subprocess.Popen[bytes], connection: Connection, scratch: str)
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     shutil.rmtree(scratch, ignore_errors=True)
-
-
-def _serve(connection: Connection, notes: Sequence[str]) -> None:
-    """Load a model and answer images until the other end is closed.
-
-    Args:
-        connection: To the process that asks.
-        notes: What this process could reach.
-    """
-    path, origin, device, threads, limit = pickle.loads(connection.recv_bytes())
-    sys.path[:] = path
-    torch.set_num_threads(threads)
-    try:
-        if device == "cpu":  # the address space of CUDA is far larger than what it takes
-            limit_memory(allowed(origin.files, origin.memory))
-        network = cast(ModelFile, origin).network(device)
-        facts = {
-            "content": origin.content,
-            "framing": dict(origin.facts.framing),
-            "outputs": origin.facts.outputs,
-            "notes": [*origin.facts.notes, *notes],
-            "channels": channels_of(network),
-            "config": getattr(network, "pretrained_cfg", None),
-        }
-    except BaseException as error:
-        _fail(connection, error, confined=not origin.downloaded)
-        return
-    connection.send_bytes(json.dumps(facts, default=str).encode())
-    connection.send_bytes(b"")
-    while True:
-        try:
-            shape = json.loads(connection.recv_bytes())
-            images = tensor_of(np.frombuffer(connection.recv_bytes(), dtype=np.float32).reshape(shape).copy())
-        except EOFError:
-            return
-        signal.alarm(int(limit * len(images)) + 10)  # also where nobody waits any more
-        try:
-            with torch.inference_mode():
-                found = unwrapped(network, (images,), network(images.to(device)))
-            if not isinstance(found, Tensor):
-                raise SpecError(f"the model gave a {type(found).__name__}; expected scores [b] or [b, classes]")
-            values = found.detach().cpu()
-            plain = (values if values.dtype == torch.float64 else values.float()).contiguous().numpy()
-        except BaseException as error:
-            _fail(connection, error, confined=not origin.downloaded)
-        else:
-            connection.send_bytes(json.dumps({"dtype": plain.dtype.name, "shape": plain.shape}).encode())
-            connection.send_bytes(plain.tobytes())
-        signal.alarm(0)
-
-
-FULL = re.compile(
-    r"MemoryError|bad_?alloc|can(?:'|no)t allocate memory|failed to allocate|DefaultCPUAllocator", re.IGNORECASE
-)
-
-
-_REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENETUNREACH)
-
-
-def _refusal(error: BaseException | None) -> OSError | None:
-    """Return the error of code that reached for the network or for files, which others may come from."""
-    while error is not None:
-        if isinstance(error, OSError) and (error.errno in _REFUSED or isinstance(error, socket.gaierror)):
-            unreadable = is_file(Path(name := str(error.filename or ""))) and not os.access(name, os.R_OK)
-            return None if unreadable else error
-        error = error.__cause__ or (error.__context__ if isinstance(error, OSError) else None)
-    return None
-
-
-def _fail(connection: Connection, error: BaseException, *, confined: bool) -> None:
-    ours = isinstance(error, AssayError)
-    known = type(error).__name__ if ours and hasattr(errors, type(error).__name__) else "other"
-    text = str(error) if ours else first_line(error)
-    if not isinstance(error, Exception):
-        text = f"its code raised {type(error).__name__}({text})"
-    if "CUDA out of memory" in text:
-        known, text = "SpecError", f"the GPU has too little free memory for the model ({text})"
-    if isinstance(error, MemoryError) or FULL.search(text):
-        known, text = "SpecError", f"the model needs more memory than it may take ({text}); give --memory for more"
-    if confined and (refused := _refusal(error)):
-        why = f"the model's code was refused ({first_line(refused)}): it has no network and may change no files"
-        known, text = "SpecError", why
-    connection.send_bytes(json.dumps({"error": known, "text": text}).encode())
-    connection.send_bytes(b"")
-
-
-if __name__ == "__main__":  # by `assay.models.confined`
-    with socket.socket(fileno=int(sys.argv[1])) as kept:
-        opened = Connection(os.dup(kept.fileno()))
-    os.dup2(2, 1)  # output that a model prints is no answer
-    with suppress(BrokenPipeError, ConnectionResetError):  # who asked has ended
-        _serve(opened, sys.argv[2:])
