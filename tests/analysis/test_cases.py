@@ -39,7 +39,7 @@ def test_masks_are_missed_false_divided_or_found() -> None:
     assert chosen(*judged, count=2) == {"missed": [0], "false-mask": [2], "divided": [4], "outlined": [1]}
     assert judged[1](2) == {"dice": None, "area": pytest.approx(0.3), "lesion": pytest.approx(0.15)}
     row = {"kind": "case", "facts": json.dumps({"outcome": "missed", "row": 118, **judged[1](0), "made": True})}
-    assert caption(row) == "row 118: Dice 0.10, 1% of the image predicted, 0.5% true"
+    assert caption(row) == "row 118: Dice 0.10; of the image 1% predicted, 0.5% true"
 
 
 def test_probabilities_are_of_mean_logits_over_seeds_in_the_first_fold() -> None:

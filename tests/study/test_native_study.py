@@ -148,7 +148,9 @@ def test_the_page_shows_what_each_loss_outlines_on_the_same_images(run: RunFolde
     assert all("White: truth; orange: called." in caption(row) for row in pictures)
     cases = [row for row in run.table("pictures") if row["kind"] == "case"]
     assert {json.loads(row["facts"])["outcome"] for row in cases} & {"missed", "outlined"}
-    assert all(re.fullmatch(r"Dice [01]\.\d\d|no lesion, [\d.e-]+% predicted", caption(row)) for row in cases)
+    called = r"[\d.e-]+% predicted"
+    shown = rf"row \d+: (Dice [01]\.\d\d; of the image {called}, [\d.e-]+% true|no lesion, {called})"
+    assert all(re.fullmatch(shown, caption(row)) for row in cases)
     page = (run.root / "report.html").read_text()
     require_links(page)
     for text in ("Predicted outlines on the same images", "Lesions found against false positives",

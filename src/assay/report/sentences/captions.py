@@ -125,11 +125,11 @@ def _answer(facts: Facts) -> str:
     """Return `benign (0.93)`, or what is predicted of a mask."""
     if "area" not in facts:
         return f"{in_words(facts['called'])} ({number(facts['probability'])})"
-    shares = f"{100 * facts['area']:.3g}% of the image predicted"
+    predicted = f"{100 * facts['area']:.3g}% predicted"
     if facts["dice"] is None:
-        return f"no lesion, {shares}"
+        return f"no lesion, {predicted}"
     true = f", {100 * facts['lesion']:.3g}% true" if "lesion" in facts else ""
-    return f"Dice {number(facts['dice'])}, {shares}{true}"
+    return f"Dice {number(facts['dice'])}; of the image {predicted}{true}"
 
 
 def _found(row: Row, facts: Facts) -> str:
