@@ -49,7 +49,7 @@ def test_a_mean_over_factors_has_a_member_for_each() -> None:
     spec = study({**words, "mean_over": {"factor": ["position_x", "position_y"]}}, probes=probes)
     (pair,) = spec_pairs(spec)
     assert [one.stated.factor for one in pair.members] == ["position_x", "position_y"]
-    assert "Mean decodability of position x and position y" in statement(compared(pair))
+    assert "Mean decodability of position x and y" in statement(compared(pair))
     with pytest.raises(SpecError, match="no such factor"):
         study({**words, "mean_over": {"factor": ["position_x", "position_z"]}}, probes=probes)
     with pytest.raises(SpecError, match="the factors are those of `mean_over`"):
