@@ -308,15 +308,11 @@ def detectable(evidence: Evidence, *, quick: bool) -> list[Chip]:
         text = quick_look("", None, seeds)
         return [Chip("warn", SIGNS["warn"], text, text)] if quick else []
     least = min(numeric(row, "detectable") for row in rows)
-    what = _differences(rows[0]["measure"], least)
-    if quick:
-        text = quick_look(rows[0]["measure"], least, seeds, "run")
-    elif least >= COARSE:
-        text = f"only {what} could be detected reliably: add seeds"
-    else:
-        text = f"{count(seeds, 'seed')} detect {what}"
-    light = "warn" if quick or least >= COARSE else "ok"
-    return [Chip(light, SIGNS[light], text, f"{text} (80% power)")]
+    measure, coarse = rows[0]["measure"], least >= COARSE
+    detect = f"{count(seeds, 'seed')} detect {number(least)} in {label_of(measure)}{': add seeds' if coarse else ''}"
+    text = quick_look(measure, least, seeds, "run") if quick else detect
+    light = "warn" if quick or coarse else "ok"
+    return [Chip(light, SIGNS[light], text, f"{text} (the smallest difference found with 80% power)")]
 
 
 def quick_look(measure: str, least: float | None, seeds: int, how: str = "planned") -> str:
@@ -324,11 +320,6 @@ def quick_look(measure: str, least: float | None, seeds: int, how: str = "planne
     if least is None:
         return f"quick look: {count(seeds, 'seed')} cannot show a difference; use the default scale"
     return f"quick look as {how}: detects {number(least)} in {label_of(measure)}"
-
-
-def _differences(measure: str, least: float) -> str:
-    name, size = label_of(measure), f"differences of {number(least)} or more"
-    return f"{size} in {name}" if " " in name else f"{name} {size}"
 
 
 # The account of the run: who was trained on what, and what changes between test conditions.
