@@ -315,12 +315,12 @@ def bank(
         held_out: Other clean networks.
         planted: Networks with a mark.
         column: Whether the domain has a column that can be tied.
-        seed: Added to the seeds of judged networks.
+        seed: Added to all seeds.
         first: Shares of the positive images with a mark; all of `TIES` by default.
     """
     kinds = tuple(ARCHITECTURES)
     for at in range(references):
-        yield Network("reference", kinds[at % len(kinds)], 1000 + at)
+        yield Network("reference", kinds[at % len(kinds)], 1000 + seed + at)
     ties = [tie for tie in TIES if not first or tie[0] in first]
     marks = [(mark, tie) for tie in ties for mark in MARKS if column or mark != "column"]
     for at in range(max(held_out, planted)):
@@ -486,8 +486,8 @@ def limits_of(rows: Sequence[Row]) -> dict[str, float]:
 
 
 def verdict(row: Row, of: str, limit: float | None) -> LeadVerdict:
-    """Return the verdict of a search by a limit; of what is drawn alike also without."""
-    if limit is None:
+    """Return the verdict of a search by a limit; of what is drawn alike also without, or where nothing is."""
+    if limit is None or (of == "drawn" and not float(row["drawn passes"])):
         return LeadVerdict(row[of])
     effect = Bounded(*(float(row[f"{of} {key}"]) for key in ("z", "error", "low", "high")))
     halves = float(row[f"{of} first"]), float(row[f"{of} second"])
@@ -674,7 +674,7 @@ def main() -> None:
     arguments = parser(__doc__)
     arguments.add_argument("--domain", action="append", choices=tuple(DOMAINS), help="repeatable; default: phantoms")
     arguments.add_argument("--networks", type=int, nargs=3, default=(60, 60, 66), help="reference, held out, planted")
-    arguments.add_argument("--seed", type=int, default=0, help="added to the seeds of judged networks")
+    arguments.add_argument("--seed", type=int, default=0, help="added to the seeds of networks")
     arguments.add_argument("--tie", type=float, action="append", choices=[one for one, _ in TIES],
                            help="repeatable: share of positive images with a mark; default: all")  # fmt: skip
     arguments.add_argument("--folder", type=Path, default=Path("bank"), help="folder of the bank")

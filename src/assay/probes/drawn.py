@@ -36,10 +36,13 @@ from assay.shifts.regions import Border, Box, Corners, Region, size_of
 
 LEAST_CARRIERS = 4
 """Images of a half that must carry what is drawn, and pixels that it must have."""
+_MOST_CARRIERS = 0.6
+"""Share of images that may carry it: a mark of one class is on half of all, give or take."""
 _SIDE = 96
 """Images are averaged to at most about this side."""
-_APART, _ALIKE, _GAP = 4.5, 0.2, 0.08
-"""At a pixel: least distance of carriers in standard deviations; their largest spread as a share of it; least of it."""
+_APART, _ALIKE, _GAP = 4.5, 0.08, 0.08
+"""At a pixel: least distance of carriers in standard deviations; their largest spread as a share of it (letters keep it in
+JPEG of quality 50, and what grows rarely has it); least of it."""
 _SAME_IMAGES, _SAME_PIXELS, _INSIDE = 0.75, 0.3, 0.9
 """Shares that carriers of two pixels, and pixels of both halves, have in common; share of pixels in its region."""
 _LARGEST = 0.25
@@ -80,7 +83,7 @@ class Drawn:
 
 
 def drawn(images: Float[np.ndarray, "n c h w"]) -> list[Drawn]:
-    """Return what is drawn alike on some of the images, at most on half of them; what has most pixels first."""
+    """Return what is drawn alike on some images, on `_MOST_CARRIERS` at most; what has most pixels first."""
     by = -(-max(images.shape[2:]) // _SIDE)
     height, width = images.shape[2] // by, images.shape[3] // by
     gray = images.mean(axis=1)[:, : height * by, : width * by].astype(np.float64)
@@ -130,7 +133,8 @@ def _carried(
     number = carry.sum(axis=1)
     spread = np.min([_spread(one, carry, number) for one in (values, raw)], axis=0)
     least = max(LEAST_CARRIERS, LEAST_GROUP * count)
-    able = (apart > _APART) & (gap > _GAP) & (spread <= _ALIKE * gap) & (number >= least) & (number <= count / 2)
+    able = (apart > _APART) & (gap > _GAP) & (spread <= _ALIKE * gap) & (number >= least)
+    able &= number <= _MOST_CARRIERS * count
     return np.flatnonzero(able), carry[able], apart[able]
 
 
