@@ -5,7 +5,7 @@
     PEER/bin/python benchmarks/audit_bank_peers.py FOLDER --peer shortkit     # with shortkit-ml
 
 The first makes networks of `audit_bank.py`, clean and planted, and keeps of each the images that an audit would get,
-their labels, the features before the last layer, and the probability of the class. Datalab looks at images and labels
+their labels, and the features before the last layer. Datalab looks at images and labels
 for properties that tell the label (default threshold 0.3). ShortKit-ML gets features and labels, without a group, which
 is what is sought: its default detectors, and each that says anything without a group; flagged is a moderate or high
 risk. A share is of the clean networks, and of those whose mark moves scores by 1 standard deviation or more.
@@ -18,6 +18,7 @@ import contextlib
 import json
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ THRESHOLD = 0.3
 
 
 def make(folder: Path, domain: str, clean: int, planted: int, seed: int) -> None:
-    """Write a file per network: its images, labels, features and probabilities, and what its mark does."""
+    """Write a file per network: its images, labels and features, and what its mark does."""
     import audit_bank
     import torch
 
@@ -47,12 +48,12 @@ def make(folder: Path, domain: str, clean: int, planted: int, seed: int) -> None
         seen: list[np.ndarray] = []
         head = [layer for layer in network.modules() if isinstance(layer, torch.nn.Linear)][-1]
         hook = head.register_forward_pre_hook(lambda _, given, seen=seen: seen.append(given[0].numpy()))
-        scores = audit_bank.answers(network, search)[:, 0]
+        audit_bank.answers(network, search)
         hook.remove()
-        moves = audit_bank._truth(one, lambda x, net=network: audit_bank.answers(net, x), whole, rows[2], draws)["moves"]
-        np.savez(path, images=search, target=whole.target[rows[1]], features=seen[0], positive=1 / (1 + np.exp(-scores)),
-                 moves=moves, mark=one.mark, tie=one.tie[0])  # fmt: skip
-        print(path.stem, f"moves {moves:.2f}", file=sys.stderr, flush=True)
+        truth = audit_bank._truth(one, partial(audit_bank.answers, network), whole, rows[2], draws)
+        np.savez(path, images=search, target=whole.target[rows[1]], features=seen[0], moves=truth["moves"],
+                 mark=one.mark, tie=one.tie[0])  # fmt: skip
+        print(path.stem, f"moves {truth['moves']:.2f}", file=sys.stderr, flush=True)
 
 
 def datalab(made: Any) -> dict[str, bool]:
@@ -103,7 +104,7 @@ def main() -> None:
             role = "clean" if not str(made["mark"]) else f"planted {float(made['tie']):g}" if strong else ""
             if not role:
                 continue
-            with open(os.devnull, "w", encoding="utf-8") as nowhere, contextlib.redirect_stdout(nowhere):
+            with Path(os.devnull).open("w", encoding="utf-8") as nowhere, contextlib.redirect_stdout(nowhere):
                 found = (datalab if asked.peer == "datalab" else shortkit)(made)
         for name, flagged in found.items():
             said.setdefault(name, {}).setdefault(role, []).append(flagged)

@@ -41,8 +41,8 @@ _MOST_CARRIERS = 0.6
 _SIDE = 96
 """Images are averaged to at most about this side."""
 _APART, _ALIKE, _GAP = 4.5, 0.08, 0.08
-"""At a pixel: least distance of carriers in standard deviations; their largest spread as a share of it (letters keep it in
-JPEG of quality 50, and what grows rarely has it); least of it."""
+"""At a pixel: least distance of carriers in standard deviations; their largest spread as a share of it (letters keep it
+in JPEG of quality 50, and what grows rarely has it); least of it."""
 _SAME_IMAGES, _SAME_PIXELS, _INSIDE = 0.75, 0.3, 0.9
 """Shares that carriers of two pixels, and pixels of both halves, have in common; share of pixels in its region."""
 _LARGEST = 0.25
