@@ -95,7 +95,7 @@ def test_shipped_limits_of_regions_come_from_enough_networks_of_five_architectur
     for domain, one in shipped.items():
         assert domain in DOMAINS
         assert one["networks"] >= 59
-        assert set(one["limits"]) == {"place", "whole"} | ({"drawn"} if "chest" not in domain else set())
+        assert set(one["limits"]) == {"place", "whole", "drawn"}
         assert len(one["leave_one_architecture_out"]) == 5
         for of, limit in one["limits"].items():
             others = [architecture[of][0] for architecture in one["leave_one_architecture_out"].values()]
