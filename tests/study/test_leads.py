@@ -35,6 +35,7 @@ from assay.study.audit import Settings, opened_images
 from assay.study.audit_conclusions import Answers
 from assay.study.audit_plan import AuditPlan, least_budget, picked, planned
 from assay.study.audit_request import Asked
+from assay.study.leads import measured
 from assay.study.policy import Policy
 from assay.study.references import LEAST_NETWORKS, LeadLimits, read_limits
 
@@ -307,6 +308,13 @@ def test_each_half_of_the_patients_gets_a_mark_where_the_other_half_is_changed_m
     for one, (down, across) in zip(changed, ((0.1, 0.5), (0.5, 0.1)), strict=True):
         where = np.argwhere(one).mean(axis=0) / SIDE
         assert np.abs(where - (down, across)).max() < 0.05
+
+
+def test_a_lead_of_the_whole_image_may_be_its_sharpness(tmp_path: Path) -> None:
+    """Properties at the size that the model reads, those too that cannot be compared between sizes."""
+    request = parse_request(pictures(tmp_path), {"all": {}}, ("performance",))
+    whole = opened_images(request, Settings(), "cpu", silent)[2].environment("all")
+    assert {"sharpness", "mean brightness", "contrast"} <= measured(whole).keys()
 
 
 @pytest.mark.parametrize("domain", ["", "chest-xray", "endoscopy", "ultrasound"])

@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from assay import load, look
 from assay.analysis import data_checks
-from assay.analysis.image_cues import EDGES, Seen, properties_of, shapes_of
+from assay.analysis.image_cues import EDGES, Seen, properties_of
 from assay.analysis.shortcuts import shortcut_cautions
 from assay.cli import main
 from assay.core.errors import AssayError
@@ -260,8 +260,7 @@ def test_texture_is_no_text(side: int, kind: str) -> None:
     if kind != "glints":
         grain = torch.rand(200, 1, 1, generator=draw) * noise
         gray = 0.1 + 0.15 * grain.abs() if kind == "dark" else 0.5 + 0.2 * grain
-    pictures = gray.clamp(0, 1)[:, None]
-    found = {name: one.double().numpy() for of in (properties_of, shapes_of) for name, one in of(pictures).items()}
+    found = {name: values.double().numpy() for name, values in properties_of(gray.clamp(0, 1)[:, None]).items()}
     thumbnail = functional.adaptive_avg_pool2d(gray, 16).flatten(1).double().numpy()
     assert not len(data_checks._odd(Seen(np.arange(200), found, {"thumbnail": thumbnail}))["marked"][0])
 

@@ -33,8 +33,8 @@ On fewer pixels a side no letter can be told from texture.
 CELLS, DIRECTIONS, EDGES = 8, 8, "edges by direction"
 OF_IMAGES = ("image", "baseline")
 """Kinds of cues of the pictures alone."""
-PROPERTIES = "properties 1"
-"""Name of what `properties_of` returns; its number rises when the same picture yields another."""
+TONES = "tones 1"
+"""Name of what `tones_of` returns; its number rises when the same picture yields another."""
 _BLACK, _WHITE = 1.5 / 255, 239.5 / 255
 """Gray up to level 1 of 255, and from 240 on, with rounding of the mean of channels."""
 _BATCH = 64
@@ -46,7 +46,7 @@ Measure = Callable[[Tensor], Mapping[str, Tensor]]
 
 @dataclass(frozen=True)
 class Seen:
-    """What cheap measures see in images, without padding: properties in files, shapes and features at study size.
+    """What cheap measures see in images, without padding: tones in files, the rest at study size.
 
     Attributes:
         rows: Positions of the images: all of them, or whole patients up to `MOST_IMAGES`.
@@ -144,17 +144,12 @@ def _native(dataset: Dataset, rows: Int[np.ndarray, " m"]) -> dict[str, np.ndarr
 def looked_at(dataset: Dataset) -> Seen:
     """Measure every image, or those of some patients."""
     rows, boxes = sampled_images(dataset.table.patient), dataset.boxes
-    original = None if dataset.in_files is None else dataset.in_files.take(rows)
-
-    def measure(pictures: Tensor) -> Mapping[str, Tensor]:
-        return shapes_of(pictures) | _features(pictures) | (properties_of(pictures) if original is None else {})
-
-    found = of_pictures(dataset.images, boxes, rows, measure)
+    found = of_pictures(dataset.images, boxes, rows, lambda pictures: properties_of(pictures) | _features(pictures))
     properties = {name: values for name, values in found.items() if values.ndim == 1}
     features = {name: values for name, values in found.items() if values.ndim == 2}
-    if original is not None:
-        names = properties_of(torch.zeros(1, dataset.images.shape[0], 1, 1))
-        values = original.measured(PROPERTIES, lambda picture: [float(one) for one in properties_of(picture).values()])
+    if dataset.in_files is not None:
+        files, names = dataset.in_files.take(rows), tones_of(torch.zeros(1, dataset.images.shape[0], 1, 1))
+        values = files.measured(TONES, lambda picture: [float(one) for one in tones_of(picture).values()])
         properties |= dict(zip(names, values.T.astype(np.float64), strict=True))
     if boxes is not None and len(np.unique(boxes[rows], axis=0)) > 1:
         features["padding mask"] = _padding(boxes[rows], dataset.images.shape)
@@ -174,8 +169,8 @@ def of_pictures(
     return found
 
 
-def properties_of(pictures: Float[Tensor, "b c h w"]) -> dict[str, Float[Tensor, " b"]]:
-    """Return cheap properties of images at any size: name -> a number for each."""
+def tones_of(pictures: Float[Tensor, "b c h w"]) -> dict[str, Float[Tensor, " b"]]:
+    """Return properties of images that mean the same at any size: name -> a number for each."""
     gray = pictures.mean(dim=1)
     flat = gray.flatten(1)
     inner = _inner(gray.shape[1], gray.shape[2])
@@ -192,15 +187,13 @@ def properties_of(pictures: Float[Tensor, "b c h w"]) -> dict[str, Float[Tensor,
     return found
 
 
-def shapes_of(pictures: Float[Tensor, "b c h w"]) -> dict[str, Float[Tensor, " b"]]:
-    """Return properties that depend on the number of pixels, so that images are compared at one size."""
-    gray = pictures.mean(dim=1)
+def properties_of(pictures: Float[Tensor, "b c h w"]) -> dict[str, Float[Tensor, " b"]]:
+    """Return cheap properties of images, marks and sharpness too, which can be compared at one size alone."""
+    gray, found = pictures.mean(dim=1), tones_of(pictures)
     steps = [side.abs().flatten(1).mean(dim=1) for axis in (1, 2) if (side := gray.diff(dim=axis)).numel()]
-    contrast = gray.flatten(1).std(dim=1, correction=0)
-    return {
-        "share of thin bright marks": _most_marked(gray),
-        "sharpness": sum(steps, torch.zeros(len(gray))) / contrast.clamp(min=_BLACK),
-    }
+    found["share of thin bright marks"] = _most_marked(gray)
+    found["sharpness"] = sum(steps, torch.zeros(len(gray))) / found["contrast"].clamp(min=_BLACK)
+    return found
 
 
 def _most_marked(gray: Float[Tensor, "b h w"]) -> Float[Tensor, " b"]:
