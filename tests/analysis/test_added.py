@@ -100,6 +100,17 @@ def test_a_number_that_the_target_was_made_of_is_no_cue() -> None:
     assert named == {"factor": "rating", "column": "size"}
 
 
+def test_two_levels_that_part_the_classes_stay_a_cue() -> None:
+    """A scanner that is tied to the target without an exception may be all that a network sees."""
+    target = np.arange(N) % 2
+    scanner = np.where(np.arange(N) % 7 == 0, np.nan, target)
+    table = FactorTable(np.arange(N), target, np.arange(N), ("no", "yes"), (Factor("scanner", "continuous"),),
+                        {"scanner": scanner})  # fmt: skip
+    images = np.arange(N // 2, N)
+    panel = Panel(np.stack([0.0 * target, target], axis=-1)[None][:, images], target[images], images, images=images)
+    assert [row["kind"] for row in held_against(panel, list(cues_of_table(table, "column")), table)] == ["column"]
+
+
 def test_a_column_that_the_tested_images_lack_is_no_cue_for_them() -> None:
     """A clinic alone may have filled it: the networks are held against the best cue that both have."""
     count, other, noise = np.random.default_rng(4).normal(size=(3, N))

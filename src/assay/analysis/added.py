@@ -73,8 +73,8 @@ def held_against(panel: Panel, cues: Sequence[Cue], table: FactorTable, *, halve
     """Return one row, without its place; none where no cue has scores, or all images are of one side.
 
     The cue is the best one among patients that a fold does not test; no undeclared number that divides the classes
-    without an error: the target was made of it. Networks are then ranked within strata of its
-    score. They are beyond it where they rank better than chance there, and better than the cue itself.
+    without an error: the target was made of it. Networks are then ranked within strata of its score. They are beyond it
+    where they rank better than chance there, and better than the cue itself.
 
     Args:
         panel: Outputs by seed, with the positions of their images.
@@ -123,7 +123,10 @@ def held_against(panel: Panel, cues: Sequence[Cue], table: FactorTable, *, halve
 
 def _restates(cue: Cue, area: float) -> bool:
     """Return whether a column is the target in another form: a number that divides the classes without an error."""
-    return area in (0, 1) and cue.row["kind"] == "column" and len(np.unique(list(cue.scores.values()))) > 2
+    if area not in (0, 1) or cue.row["kind"] != "column":
+        return False
+    scores = np.array(list(cue.scores.values()))
+    return len(np.unique(scores[np.isfinite(scores)])) > 2
 
 
 def _told_elsewhere(

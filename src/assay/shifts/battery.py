@@ -22,9 +22,9 @@ _PLACES: Mapping[str, Mapping[str, float]] = {
         ("upper left", 0.1, 0.1), ("top", 0.5, 0.1), ("upper right", 0.9, 0.1), ("left", 0.1, 0.5),
         ("right", 0.9, 0.5), ("lower left", 0.1, 0.9), ("bottom", 0.5, 0.9), ("lower right", 0.9, 0.9))
 }  # fmt: skip
+"""Place -> center of a mark there, as shares of the width and the height."""
 _NEAR = 0.2
 """Share of the image by which a given coordinate may be away from that of a place."""
-"""Place -> center of a mark there, as shares of the width and the height."""
 
 
 @dataclass(frozen=True)
