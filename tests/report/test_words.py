@@ -23,6 +23,7 @@ from assay.report.words import (
     primary_line,
     relation,
     statement,
+    titled,
 )
 
 NAN = float("nan")
@@ -184,3 +185,11 @@ def test_one_model_is_above_chance_or_not_and_changes_with_factors() -> None:
     )
     assert model_headline([], "auroc") == ""
     assert json.dumps(model_headline(flips, "auroc")) == '"Its answers change with texture."'
+
+
+def test_the_comparison_that_a_title_states_is_one_that_was_decided() -> None:
+    first = row()
+    assert titled([OPEN, EQUAL, first]) is first, "a difference comes before an equivalence"
+    assert titled([OPEN]) is None
+    assert titled([first, row("undetected", **CONTROL)]) is None
+    assert titled([first, row("detected", **CONTROL)]) is first

@@ -20,13 +20,13 @@ from assay.report.words import (
     TRAINING,
     UNSHIFTED,
     bare_place,
+    control_name,
     control_words,
     decided_by,
     displayed,
     headline,
     held_words,
     model_headline,
-    outcome,
     primary_line,
     sentence_case,
     shared,
@@ -35,6 +35,7 @@ from assay.report.words import (
     statement,
     strengths,
     subject,
+    titled,
     valued,
     verdict_words,
 )
@@ -58,8 +59,6 @@ MOST_LINES = 3
 """Comparisons on the first screen; the others are in the table."""
 MOST_FLIPS = 3
 """Factors on the first screen of one model."""
-ABOVE = "As above:"
-"""Line of the comparison that the title names."""
 COLUMNS, GAP = 8, 2
 """Images in a row of a sheet, and pixels between them."""
 
@@ -204,19 +203,19 @@ def opening(root: Path, evidence: Evidence, findings: Sequence[Finding]) -> Open
     contrasts = evidence.tables.get("contrasts", ())
     reach = detectable(evidence, quick=quick)
     chips = [_control(row, evidence) for row in contrasts if row["role"] in CONTROLS] + doubts(findings)
-    rows = primary_rows(evidence)
+    first = titled(contrasts)
+    rows = sorted(primary_rows(evidence), key=lambda row: row is not first)
     about = {subject(row, evidence.names) + held_words(row, evidence.names) for row in rows}
     bases = {sides(row, evidence.names)[1] for row in rows}
     common = shared(rows) if rows else {}
-    said = verdict(evidence)
     lines = [
         Line(f"{primary_line(row, evidence.names)}:", decided_by(row), anchor(row),
              f"{sides(row, evidence.names)[0]}: {verdict_words(row)}:" if len(about) == len(bases) == 1
-             else ABOVE if outcome(short := shortened(row, common), evidence.names) in said
-             else f"{statement(short, evidence.names)}: {verdict_words(short)}:")
+             else "As above:" if row is first
+             else f"{statement(short := shortened(row, common), evidence.names)}: {verdict_words(short)}:")
         for row in rows
     ] or list(_measured(evidence))  # fmt: skip
-    lines = [*sorted(lines, key=lambda one: one.short != ABOVE), *_worst_group(evidence, common)]
+    lines += _worst_group(evidence, common)
     shown = [*reach, *chips][:MOST_CHIPS] if quick else [*chips[: MOST_CHIPS - len(reach)], *reach]
     heading = f"Primary comparisons{held_words({'where': common}, evidence.names)}" if rows else "What was measured"
     if len(about) == len(bases) == 1:
@@ -281,7 +280,7 @@ def _control(row: Row, evidence: Evidence) -> Chip:
     decision = row["decision"]
     light = "ok" if decision in PASSED else "warn" if decision == "untested" else "bad"
     whole_words = f"{sentence_case(control_words(row, evidence.names))}: {decided_by(row)}"
-    text = control_words(row) if light != "ok" else f"{control_words(row).partition(' control')[0]} control passed"
+    text = f"{control_name(row)} passed" if light == "ok" else control_words(row)
     return Chip(light, SIGNS[light], sentence_case(text), whole_words)
 
 

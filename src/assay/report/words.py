@@ -379,11 +379,15 @@ def control_words(row: Row, names: Names | None = None) -> str:
         names: Names of what it compares; without them, that is not told.
     """
     compared = "" if names is None else f" ({statement(row, names)})"
-    role = "A/A control" if text_of(row, "role") == "a-a" else "positive control"
     verb = {"detected": "found the planted difference", "undetected": "did not find the planted difference",
             "none detected": "found no difference", "differs": "shows a difference",
             "untested": "could not be tested"}[text_of(row, "decision")]  # fmt: skip
-    return f"{role}{compared} {verb}"
+    return f"{control_name(row)}{compared} {verb}"
+
+
+def control_name(row: Row) -> str:
+    """Return the kind of a control."""
+    return "A/A control" if text_of(row, "role") == "a-a" else "positive control"
 
 
 def shared(rows: Sequence[Row]) -> dict[str, Any]:
@@ -419,6 +423,12 @@ def leading(contrasts: Sequence[Row]) -> Row | None:
     """Return the comparison that a title names, or the first that was asked where nothing was shown."""
     rows = asked(contrasts)
     return next(iter([row for kind in shown(rows).values() for row in kind] or rows), None)
+
+
+def titled(contrasts: Sequence[Row]) -> Row | None:
+    """Return the comparison whose outcome a title states; None where a control failed, or nothing was shown."""
+    failed = any(row.get("decision") in FAILED for row in contrasts)
+    return None if failed or not any(shown(asked(contrasts)).values()) else leading(contrasts)
 
 
 def headline(contrasts: Sequence[Row], names: Names = PLAIN) -> str:
