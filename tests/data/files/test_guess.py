@@ -70,6 +70,17 @@ def test_decimal_commas_of_a_joined_table_stay_numbers(tmp_path: Path) -> None:
     assert sorted(ages["Alter"].tolist()) == [20.5 + at for at in range(12)]
 
 
+def test_patients_of_one_image_each_are_patients(tmp_path: Path) -> None:
+    """A column that repeats comes first: of two it is the one that says what belongs together."""
+    names = [f"{at}.png" for at in range(6)]
+    _images(tmp_path, names)
+    rows = [f"{name},{at % 2},P{at},S{at // 2}" for at, name in enumerate(names)]
+    _table(tmp_path, "image,mass,patient,subject", rows)
+    assert guess(tmp_path).patient == "subject"
+    _table(tmp_path, "image,mass,patient", [row.rpartition(",")[0] for row in rows])
+    assert guess(tmp_path).patient == "patient"
+
+
 def test_folders(tmp_path: Path) -> None:
     """A folder per class, inside of train and test too, and masks beside images."""
     plain, parted, masked, empty = (tmp_path / name for name in ("plain", "parted", "masked", "empty"))

@@ -254,11 +254,15 @@ def _words(name: str) -> set[str]:
 
 
 def _patients(read: Table, taken: set[str]) -> Iterator[str]:
-    """Yield columns that are called as patients are, and repeat."""
-    for name in read.header:
+    """Yield columns that are called as patients are, those that repeat first."""
+    once: list[str] = []
+    for name in filter(called_patient, read.header):
         cells = [cell for cell in read.column(name, "data") if not absent(cell)]
-        if name not in taken and called_patient(name) and 1 < len(set(cells)) < len(cells):
+        if name not in taken and 1 < len(set(cells)) < len(cells):
             yield name
+        elif name not in taken and len(cells) == len(set(cells)) > 1:
+            once.append(name)
+    yield from once
 
 
 def _targets(read: Table, names: Sequence[str]) -> Sequence[str]:
