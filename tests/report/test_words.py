@@ -22,6 +22,7 @@ from assay.report.words import (
     places_by_recipe,
     primary_line,
     relation,
+    relations,
     statement,
     titled,
 )
@@ -156,6 +157,10 @@ def test_test_conditions_are_named_by_their_association_where_that_names_one_alo
         "again": "again",
     }  # fmt: skip
     assert place_labels([tie("train", 0.8), tie("site_b", 0.8)]) == {"train": "training", "site_b": "site b"}
+    rows += [tie("train", 0.0, "sex"), tie("neutral", 0.6, "sex")]
+    found = relations(rows)
+    assert (found["texture"]["same"], found["texture"]["reversed"]) == ("as in training", "reversed")
+    assert found["sex"] == {"neutral": "stronger"}
 
 
 def test_conditions_of_a_recipe_are_named_by_the_axes_that_differ() -> None:

@@ -17,7 +17,9 @@ from assay.report.images import encoded, natural
 from assay.report.sentences.cues import added_words
 from assay.report.sentences.reasons import chip_words, place_words, reason_words
 from assay.report.words import (
+    REVERSED,
     TRAINING,
+    UNCHANGED,
     UNSHIFTED,
     bare_place,
     control_name,
@@ -28,6 +30,7 @@ from assay.report.words import (
     held_words,
     model_headline,
     primary_line,
+    relations,
     sentence_case,
     shared,
     shortened,
@@ -395,8 +398,10 @@ def places_of(root: Path, evidence: Evidence) -> tuple[Place, ...]:
         if row["kind"] == "sheet" and json_object(row["facts"]).get("rows"):
             sheets.setdefault(bare_place(row["environment"]), row)
     asked = {bare_place(row["environment"]) for row in evidence.tables.get("contrasts", ()) if row["role"] == PRIMARY}
-    order = [name for name in sheets if not evidence.names.place(name).endswith(("as in training", UNSHIFTED))]
-    order.sort(key=lambda name: (name != TRAINING, name not in asked, "reversed" not in evidence.names.place(name)))
+    ties = relations(evidence.tables.get("environments", ())).values()
+    related = {name: {own[name] for own in ties if name in own} for name in sheets}
+    order = [name for name in sheets if related[name] != {UNCHANGED} and evidence.names.places.get(name) != UNSHIFTED]
+    order.sort(key=lambda name: (name != TRAINING, name not in asked, REVERSED not in related[name]))
     return tuple(Place(evidence.names.place(name), _small(root, sheets[name])) for name in order[:MOST_PLACES])
 
 

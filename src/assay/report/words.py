@@ -37,6 +37,8 @@ SAME = 0.05
 TRAINING = "train"
 UNSHIFTED = "no shift"
 """Name of a test condition whose images are chosen as those of training."""
+UNCHANGED, REVERSED = "as in training", "reversed"
+"""Of an association in a test condition, see `relation`."""
 MEAN = "mean of "
 """Words that open a level of a comparison that is a mean over several."""
 
@@ -92,26 +94,26 @@ def relation(value: float, training: float) -> str:
     if abs(value) < UNTIED:
         return "uninformative"
     if abs(training) >= UNTIED and value * training < 0:
-        return "reversed"
-    return (
-        "as in training" if abs(value - training) < UNTIED else "weaker" if abs(value) < abs(training) else "stronger"
-    )
+        return REVERSED
+    return UNCHANGED if abs(value - training) < UNTIED else "weaker" if abs(value) < abs(training) else "stronger"
+
+
+def relations(rows: Sequence[Row]) -> dict[str, dict[str, str]]:
+    """Return, by factor whose association differs between environments, its `relation` in each but training."""
+    found: dict[str, dict[str, str]] = {}
+    for factor, own in strengths(rows).items():
+        training = own.pop(TRAINING, math.nan)
+        found[factor] = {name: relation(value, training) for name, value in own.items() if training == training}
+    return found
 
 
 def place_labels(rows: Sequence[Row]) -> dict[str, str]:
     """Return names of test conditions: `texture reversed` where that names one alone, else the name in the study."""
+    factor, related = next(iter(relations(rows).items()), ("", dict[str, str]()))
     names = list(dict.fromkeys(text_of(row, "environment") for row in rows))
-    found = {name: in_words(name) for name in names}
-    for factor, own in strengths(rows).items():
-        training = own.get(TRAINING, math.nan)
-        words = {
-            name: f"{in_words(factor)} {relation(own[bare_place(name)], training)}"
-            for name in names
-            if bare_place(name) in own and bare_place(name) != TRAINING and training == training
-        }
-        once = {name: label for name, label in words.items() if list(words.values()).count(label) == 1}
-        return {**found, **once, TRAINING: "training"}
-    return {**found, TRAINING: "training"}
+    words = {name: f"{in_words(factor)} {related[bare_place(name)]}" for name in names if bare_place(name) in related}
+    once = {name: label for name, label in words.items() if list(words.values()).count(label) == 1}
+    return {**{name: in_words(name) for name in names}, **once, TRAINING: "training"}
 
 
 def places_by_recipe(
