@@ -306,6 +306,22 @@ def test_given_embeddings_judge_labels(root: Path, tmp_path: Path) -> None:
             look(root / "plain", embeddings=tmp_path / "seen.csv", out=tmp_path / "look")
 
 
+def test_masks_can_be_the_target_where_another_column_looks_like_one(tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    for at in range(60):
+        mask = np.zeros((32, 32), np.uint8)
+        mask[8:20, 8:20] = 255 * (at % 3 > 0)
+        Image.fromarray(draw.integers(60, 120, (32, 32)).astype(np.uint8)).save(tmp_path / f"{at}.png")
+        Image.fromarray(mask).save(tmp_path / f"m{at}.png")
+    files = {"image": [f"{at}.png" for at in range(60)], "mask": [f"m{at}.png" for at in range(60)]}
+    pd.DataFrame({**files, "scanner": list("AB") * 30}).to_csv(tmp_path / "data.csv", index=False)
+    found = look(tmp_path, target="lesion", out=tmp_path / "look").table("shortcuts")
+    assert {"present"} <= set(found["of"]) <= {"present", LARGE, ""}
+    assert "scanner" in set(found["name"])
+    with pytest.raises(AssayError, match="no column 'lesions'"):
+        look(tmp_path, target="lesions", out=tmp_path / "look")
+
+
 @pytest.mark.parametrize("both", [True, False])
 def test_the_cue_that_the_verdict_names_is_not_said_again(both: bool) -> None:
     """Of a segmentation the best cue may be one of lesion area, where no cue tells whether there is a lesion."""

@@ -196,7 +196,7 @@ def _of_folders(path: Path) -> Guess:
 def _of_table(path: Path, target: str, patient: str, image: str) -> Guess:
     """Raises SpecError where no column names images."""
     read, folder = read_table(path, image or "image"), path.parent
-    for name in filter(None, (target, patient, image)):
+    for name in filter(None, ("" if target == LESION.name else target, patient, image)):
         read.column(name, "data")
     files = [name for name in read.header if _share(read, name, partial(_is_image, folder)) > 0.5]
     masks = [name for name in files if _words(name) & _MASKS]
@@ -217,6 +217,8 @@ def _of_table(path: Path, target: str, patient: str, image: str) -> Guess:
         (some for some in (targets, codes) if len(some) == 1), ()
     )
     mask = next(iter(masks), "")
+    if target == LESION.name and not mask:
+        read.column(target, "data")
     target = target or next(iter(sure), LESION.name if mask else "")
     kinds = {name: kind_of(read.column(name, "data"), read.comma) for name in left if name not in (target, *KEYS)}
     columns = {name: kind for name, kind in kinds.items() if kind is not None}
