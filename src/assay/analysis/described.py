@@ -19,7 +19,7 @@ from assay.analysis.data_checks import data_checks
 from assay.analysis.doses import dose_count_rows
 from assay.analysis.folds import Folds, Group, Outputs
 from assay.analysis.illustrations import illustrate
-from assay.analysis.preview import distinct_environments
+from assay.analysis.preview import Distinct, distinct_environments
 from assay.analysis.results import Gathered
 from assay.core.errors import StoreError
 from assay.core.files import sha256
@@ -28,10 +28,10 @@ from assay.core.reasons import Reason, read
 from assay.core.types import FactorTable
 from assay.data.cards import without_patients
 from assay.data.dataset import Card
-from assay.execution.plan import Plan
+from assay.shifts.association import also_achieved
 from assay.shifts.environment import Achieved, Environment
 from assay.shifts.population import Population
-from assay.spec.schema import ENVIRONMENT, RecipePoint
+from assay.spec.schema import ENVIRONMENT, RecipePoint, StudySpec
 from assay.store.files import ALTERED, REMADE, Row, read_checked_json, write_checked_json
 from assay.store.folder import RunFolder
 from assay.store.migrations import migrated
@@ -153,8 +153,9 @@ def describe(gathered: Gathered, population: Population) -> Described:
     spec, dataset = gathered.plan.spec, population.dataset
     looked, answers = Looked.at(spec, population), ((recipe, panel) for recipe, _, panel in clean_answers(gathered))
     checks = data_checks(spec.data, dataset, population.sets, answers=answers)
+    found = distinct_environments(spec.points, population, spec.first_seed)
     return Described(
-        environments=environment_rows(gathered.plan, population),
+        environments=environment_rows(spec, population, found, [one.label for one in found]),
         pictures=illustrate(gathered, population, checks),
         facts=facts_of_sets(population),
         cautions=(*checks.reasons, *cautions(spec, population, looked)),
@@ -224,18 +225,26 @@ def _drawn(folder: RunFolder, rows: Sequence[Row]) -> list[Path]:
     return [path for name in names if (path := folder.root / "pictures" / name).is_file()]
 
 
-def environment_rows(plan: Plan, population: Population) -> list[Row]:
-    """Describe every distinct environment as requested and achieved; training ones as in the first seed and fold.
+def environment_rows(
+    spec: StudySpec, population: Population, found: Sequence[Distinct], names: Sequence[str], marks: Sequence[str] = ()
+) -> list[Row]:
+    """Describe distinct environments as requested and achieved; training ones as in the first seed and fold.
 
     A test environment of k-fold data is that of all folds, as its association is.
+
+    Args:
+        spec: The study.
+        population: Its images.
+        found: The environments.
+        names: Their names in tables.
+        marks: Marks whose association is described even where a share alone selects their rows.
     """
-    rows: list[Row] = []
-    spec = plan.spec
     folds, points = Folds(population, spec.probes), {point.label: point for point in spec.points}
-    for found in distinct_environments(spec.points, population, spec.first_seed):
-        tests = points.get(found.recipe, spec.points[0]).tests
-        table = folds.whole(tests, found.name, found.environment)
-        rows += environment_rows_of(found.label, found.recipe, found.environment, table)
+    rows: list[Row] = []
+    for one, name in zip(found, names, strict=True):
+        environment = also_achieved(one.environment, dict.fromkeys(marks, ()))
+        table = folds.whole(points.get(one.recipe, spec.points[0]).tests, one.name, environment)
+        rows += environment_rows_of(name, one.recipe, environment, table)
     return rows
 
 

@@ -9,8 +9,7 @@ from pathlib import Path
 
 from assay.analysis.confounders import Looked, cautions, confounders, visibility_rows
 from assay.analysis.data_checks import DataChecks, data_checks
-from assay.analysis.described import environment_rows_of, facts_of_sets
-from assay.analysis.folds import Folds
+from assay.analysis.described import environment_rows, facts_of_sets
 from assay.analysis.pictures import Gallery
 from assay.analysis.preview import Distinct, detectable_differences, distinct_environments, headed
 from assay.analysis.tables import without_home
@@ -19,7 +18,6 @@ from assay.core.reasons import Reason
 from assay.core.versions import versions
 from assay.execution.tasks import Task
 from assay.runs.run import Tables
-from assay.shifts.association import also_achieved
 from assay.shifts.population import Population
 from assay.spec.environments import dose_axis, images_seed
 from assay.spec.schema import RecipePoint, StudySpec
@@ -95,8 +93,8 @@ def preview_tables(
     """
     looked, changes = Looked.at(spec, population), confounders(spec.points)
     environments = distinct_environments(spec.points, population, spec.first_seed)
-    marks = dict.fromkeys((change.name for change in changes), ())
-    rows = list(_environment_rows(spec, population, environments, marks))
+    heads, marks = headed(environments, spec.points), [change.name for change in changes]
+    rows = environment_rows(spec, population, environments, heads, marks)
     checks = data_checks(spec.data, population.dataset, population.sets)
     doubts = (*checks.reasons, *_uneven(spec, environments), *cautions(spec, population, looked))
     return {
@@ -112,17 +110,6 @@ def preview_tables(
         "findings": caution_rows(doubts),
         "pictures": list(_pictures(spec, population, pictures, environments, starts or {}, checks)),
     }
-
-
-def _environment_rows(
-    spec: StudySpec, population: Population, environments: Sequence[Distinct], marks: Mapping[str, tuple[str, ...]]
-) -> Iterator[Row]:
-    """Yield the properties of each environment, with those of marks even where a share alone selects their rows."""
-    folds, points = Folds(population, spec.probes), {point.label: point for point in spec.points}
-    for found, head in zip(environments, headed(environments, spec.points), strict=True):
-        tests = points.get(found.recipe, spec.points[0]).tests
-        environment = also_achieved(found.environment, marks)
-        yield from environment_rows_of(head, found.recipe, environment, folds.whole(tests, found.name, environment))
 
 
 def _pictures(
