@@ -68,8 +68,10 @@ def _data(asked: LookRequest) -> Mapping[str, Any]:
     if not isinstance(given, str | Path):
         table = on_disk({"table": given, **({"image": asked.image} if asked.image else {})})
         given = Path(table["folder"]) / table["table"]
-    found = guess(given, asked.target, asked.patient, asked.image).data()
-    return {**found, **({"positive": [asked.positive]} if asked.positive else {})}
+    found = guess(given, asked.target, asked.patient, asked.image)
+    data = found.data()
+    columns = {"factors": found.columns} if "unmasked" in data else {}  # no column of the target to hold others against
+    return {**data, **columns, **({"positive": [asked.positive]} if asked.positive else {})}
 
 
 @dataclass(frozen=True)
