@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import tracemalloc
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +17,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 from torch.nn import functional
 
-from assay import load, look
+from assay import audit, load, look
 from assay.analysis import data_checks
 from assay.analysis.image_cues import EDGES, Seen, properties_of
 from assay.analysis.shortcuts import shortcut_cautions
@@ -110,6 +111,36 @@ def test_what_was_planted_is_found(root: Path, tmp_path: Path, capsys: pytest.Ca
     assert "without a network, the target is predicted" not in said.out, "the verdict has said it"
     assert "copy: 010.png, 031.png, 230.png" in said.out
     assert said.err.count("policy: ") == 2
+
+
+def test_a_preview_and_an_audit_list_the_same_issues(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = {"folder": str(root / "planted"), "target": "ill", "patient": "patient", "size": 32,
+            "split": {"together": "near-copies"}}  # fmt: skip
+    spec = {"name": "planted", "environments": {"train": {}, "same": {}}, "data": data, "seeds": 1}
+    written, of_image = tmp_path / "study.yaml", {"copy", "blank", "dark"}
+    written.write_text(json.dumps(spec))
+    listed = pd.read_csv(look(root / "planted", out=tmp_path / "look").folder / "issues.csv").to_dict("records")
+    looked = {(row["kind"], row["row"], row["file"]) for row in listed if row["kind"] in of_image}
+
+    def said(*words: object) -> str:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main([str(word) for word in words])
+        assert not ended.value.code
+        return capsys.readouterr().out
+
+    previewed = said("preview", written, "--out", tmp_path)
+    (where,) = re.findall(r"^all \d+ issues: assay results (\S+) --table issues$", previewed, re.MULTILINE)
+    rows = json.loads(said("results", where, "--table", "issues", "--json"))
+    assert {(row["kind"], row["row"], row["file"]) for row in rows if row["kind"] in of_image} == looked
+    assert not any("010.png" in path.read_text(errors="ignore") for path in Path(where).rglob("*.*"))
+    found = audit(lambda images: images.mean((1, 2, 3)), data, out=tmp_path / "audit", marks={},
+                  distortions=(), progress=False)  # fmt: skip
+    rows = found.table("issues").to_dict("records")
+    assert {(row["kind"], row["row"]) for row in rows if row["kind"] in of_image} == {one[:2] for one in looked}
+    assert len(looked) == 5
 
 
 def test_plain_images_have_no_issue(root: Path, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import typer
 
+from assay.cli.results import where_issues_are
 from assay.core.errors import DataError, SpecError
 from assay.core.files import is_file
 from assay.report.sentences.audit import ANSWERED, answer_words, check_words, stated, verdict_line, worst_group
@@ -109,4 +110,5 @@ def print_verdicts(root: Path, json: bool) -> None:
     for row in tables["checks"]:
         if row["status"] == "warn":
             print(f"caution: {as_options(check_words(row))}")
-    print(f"report: {root / 'report.html'}")
+    for line in [*where_issues_are(root), f"report: {root / 'report.html'}"]:
+        print(line)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from assay.cli.results import open_page
+from assay.cli.results import open_page, where_issues_are
 from assay.execution.local import InProcess, executor_for
 from assay.report.evidence import Evidence, Tables
 from assay.report.preview_page import preview_lines
@@ -34,9 +34,8 @@ def preview_command(asked: RunRequest) -> None:
     if asked.as_json:
         print(json_text(_facts(evidence, page), sort_keys=False), end="")
     else:
-        for line in preview_lines(evidence):
+        for line in [*preview_lines(evidence), *where_issues_are(page.parent), f"preview: {page}"]:
             print(line)
-        print(f"preview: {page}")
     if asked.open:
         open_page(page)
 
@@ -44,7 +43,7 @@ def preview_command(asked: RunRequest) -> None:
 def _facts(evidence: Evidence, page: Path) -> dict[str, object]:
     """Return the rows of the tables, with the numbers of training runs."""
     facts, tables = evidence.facts, evidence.tables
-    shown = ("environments", "counts", "visibility", "shortcuts", "power")
+    shown = ("environments", "counts", "visibility", "shortcuts", "issues", "power")
     return {
         "study": facts["study"],
         "trials": int(facts["training runs"]),

@@ -21,9 +21,10 @@ from typing import Any
 
 from assay.core.errors import AssayError, StoreError, nearest, unknown_of_few
 from assay.core.files import is_file, is_folder
+from assay.store import kinds
 from assay.store.columns import Table
 from assay.store.data_tables import ISSUES
-from assay.store.files import Row
+from assay.store.files import Row, read_checked_json
 from assay.store.folder import AUDIT, EARLIER, PAGE, REQUEST, STUDY, RunFolder, remove_unit, working_in
 from assay.store.manifest import read_manifest, write_manifest
 from assay.store.schema import CONTRASTS, FINDINGS, LOOKS, PUBLISHED
@@ -427,13 +428,23 @@ def _print_lines(columns: list[tuple[str, bool]], cells: list[list[str]]) -> Non
     print("\n".join(aligned(table, [is_number for _, is_number in columns])))
 
 
+def where_issues_are(root: Path) -> list[str]:
+    """Return a line on where all issues of images are listed; none without issues."""
+    issues = RunFolder(root).table(ISSUES.name)
+    where = f"assay results {shlex.quote(str(root))} --table {ISSUES.name}"
+    return [f"all {len(issues):,} issues: {where}"] if issues else []
+
+
 def _files(folder: RunFolder) -> Mapping[int, str]:
     """Return the names of files by row; none where they are not at hand."""
     from assay.data.files.load import names_of
     from assay.study.records import stored_study
+    from assay.study.run_request import RunRequest
 
-    with suppress(AssayError, OSError):
-        return names_of(stored_study(folder.root).plan.spec.data)
+    with suppress(AssayError, OSError, ValueError):
+        asked = read_checked_json(folder.root / REQUEST)["request"] if folder.kind is kinds.PREVIEW else None
+        spec = RunRequest.model_validate(asked).settled().spec if asked else stored_study(folder.root).plan.spec
+        return names_of(spec.data)
     return {}
 
 

@@ -238,7 +238,8 @@ def first_figures(evidence: Evidence) -> tuple[Figure, ...]:
         swings = None if searched else chart(SWINGS, evidence, FIRST_WIDTH)
         return () if swings is None else (swings,)
     if "estimates" not in evidence.tables:
-        cues = chart(best_cues(evidence.tables), evidence, FIRST_WIDTH) if "issues" in evidence.tables else None
+        looked = "issues" in evidence.tables and "power" not in evidence.tables
+        cues = chart(best_cues(evidence.tables), evidence, FIRST_WIDTH) if looked else None
         return () if cues is None else (cues,)
     view = evidence.outline
     leading = [FIRST["trades"], *([doses(view.measure, view.dosed)] if view.dosed else []), performance(view.measure)]

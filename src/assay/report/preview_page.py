@@ -94,7 +94,7 @@ def preview_lines(evidence: Evidence) -> Iterator[str]:
             yield f"source {caption(picture)}"
     for section in preview_sections(evidence.tables):
         for block in section.blocks:
-            made = render(block, evidence).sheet
+            made = None if block.folded else render(block, evidence).sheet
             yield from () if made is None else _table(made)
     yield ""
     yield from (f"{'checked' if one.light == 'ok' else 'doubt'}: {one.text}" for one in account.doubts)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from assay.results.block import Block, Query, Row, Section
-from assay.results.study_blocks import ADDED, CUES
+from assay.results.study_blocks import ADDED, CUES, ISSUES
 from assay.store.audit_tables import NOT_TESTED
 
 MOST_SWINGS = 15
@@ -79,7 +79,7 @@ def audit_sections(tables: Mapping[str, Sequence[Row]], words: Mapping[str, str]
         Section("performance", "Groups and distortions", (*_GROUPS, distorted)),
         Section("verdict", "Marks and columns", _BATTERY,
                 "These verdicts hold for this model, these images and these marks as drawn: they clear no model."),
-        Section("cues", "Simple cues and error rates", (ADDED, CUES, _RATES)),
+        Section("cues", "Simple cues and error rates", (ADDED, CUES, ISSUES, _RATES)),
     ]  # fmt: skip
 
 

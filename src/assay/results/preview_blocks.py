@@ -39,7 +39,7 @@ def preview_sections(tables: Mapping[str, Sequence[Row]]) -> list[Section]:
     return [
         Section("conditions", "Training and test conditions", (environments, counts)),
         Section("detects", "Detectable differences", (power,)),
-        Section("cues", "Simple cues and confounders", (CUES, replace(VISIBLE, folded=False))),
+        Section("cues", "Simple cues and confounders", (CUES, ISSUES, replace(VISIBLE, folded=False))),
     ]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from assay.store.columns import IMAGES, PATIENTS, Column, Table, keyed, number, whole
-from assay.store.data_tables import ADDED, SHORTCUTS
+from assay.store.data_tables import ADDED, ISSUES, SHORTCUTS
 from assay.store.schema import COUNTS, PICTURES, POWER, PROVENANCE, TABLES
 
 
@@ -362,6 +362,7 @@ AUDIT_TABLES = {
         RATES,
         SHORTCUTS,
         ADDED,
+        ISSUES,
         AUDITED_IMAGES,
         CARRIERS,
         ANSWERS,

@@ -60,7 +60,7 @@ AUDITS = Kind(
 PREVIEW = Kind(
     "preview",
     "a preview",
-    _only("findings", "environments", "visibility", "shortcuts", "pictures", "provenance", "counts", "power"),
+    _only("findings", "environments", "visibility", "shortcuts", "issues", "pictures", "provenance", "counts", "power"),
     "run `assay preview` again",
 )
 

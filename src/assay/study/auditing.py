@@ -419,6 +419,7 @@ class AuditRun:
             "checks": [*self.checks, *checks_of_images(plan.whole, plan.images, given, checks, asked.train)],
             "columns": column_rows(plan.whole.table),
             "shortcuts": checks.shortcuts,
+            "issues": checks.issues,
             "added": self._added(checks.cues),
             "images": image_rows(given, plan.images),
             "answers": [

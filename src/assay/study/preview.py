@@ -106,6 +106,7 @@ def preview_tables(
         ],
         "visibility": visibility_rows(spec, looked),
         "shortcuts": checks.shortcuts,
+        "issues": checks.issues,
         "power": detectable_differences(spec, population),
         "findings": caution_rows(doubts),
         "pictures": list(_pictures(spec, population, pictures, environments, starts or {}, checks)),
