@@ -479,8 +479,8 @@ class ContrastSpec(Frozen):
             `where`). `matched-fit` compares along the budgets at equal log-loss of a refitted head, segmentations at
             equal Dice of validation lesions. `dose-response` compares the mean change from p = 0 over the doses of the
             axis `p`. `matched-clean` compares that change along the amounts of the axis `rows`, where both are equally
-            good at p = 0 in `clean` (METHODS). Models that were trained elsewhere are compared `as-given`: nothing is
-            known of their budgets.
+            good at p = 0 in `clean`. Models that were trained elsewhere are compared `as-given`: nothing is known of
+            their budgets.
         clean: The test environment without the confounder, for `matched-clean` alone.
         margin: With it, equivalence within +- margin is tested as well, and whether a is worse than b by as much.
         exploratory: Whether it was added after results existed.

@@ -109,7 +109,7 @@ OF_GRADES = tuple(_grade_measures())
 #
 # Most are ratios of sums over images: an image contributes its terms of both. The threshold is p = 0.5 where
 # none is named; measures `-at-80`, `-at-90`, `-at-95` use the threshold at which the same model finds that share
-# of the lesions of its validation images (METHODS, matched sensitivity).
+# of the lesions of its validation images (docs/reference/probes.md, `lesion-free`).
 
 LEVELS = (0.8, 0.9, 0.95)
 """Shares of the validation lesions at which models are compared."""

@@ -295,7 +295,7 @@ def _bounds(parts: Sequence[Evaluated], weights: np.ndarray) -> tuple[float, flo
 
 
 CLIP = 0.005
-"""How near to 0 and 1 values come on the probit scale (METHODS, dose-response)."""
+"""How near to 0 and 1 values come on the probit scale (docs/statistics.md, dose-response)."""
 
 
 def probit(part: Evaluated) -> Evaluated:
