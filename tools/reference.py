@@ -28,8 +28,7 @@ from assay.core.types import Factor
 from assay.plugin import MODULES
 from assay.report.glossary import GLOSSARY
 from assay.spec import schema as study
-from assay.store import data_tables, schema
-from assay.store.audit_tables import AUDIT_TABLES
+from assay.store import audit_tables, schema
 from assay.store.columns import Column, Table
 
 SOURCE = Path(__file__).resolve().parents[1] / "src"
@@ -204,10 +203,10 @@ def _measure(one: Measure) -> tuple[str, ...]:
 
 
 def tables(which: str) -> str:
-    """Return tables and their columns: `common`, or those of a `study`, `model`, `audit`, `look` or `preview`."""
+    """Return tables and their columns: `common`, or those of a `study`, `model`, `audit`, `comparison` or `preview`."""
     studies = schema.TABLES
     models = {name: one for name, one in schema.MODEL_TABLES.items() if name not in studies}
-    audits = {name: one for name, one in AUDIT_TABLES.items() if name not in studies}
+    audits = {name: one for name, one in audit_tables.AUDIT_TABLES.items() if name not in studies}
     common = _common([*studies.values(), *models.values()])
     if which == "common":
         return _columns(sorted(common, key=lambda one: one.name))
@@ -216,7 +215,7 @@ def tables(which: str) -> str:
         "study": studies,
         "model": models,
         "audit": audits,
-        "look": {"issues": data_tables.ISSUES},
+        "comparison": {"compared": audit_tables.COMPARED},
         "preview": planned,
     }[which]
     return "\n\n".join(_table(one, common) for one in chosen.values())
