@@ -142,7 +142,8 @@ def test_words() -> None:
     draw = np.random.default_rng(4)
     row = _row(draw, 1, 0, 1.0)
     assert set(row) == set(ADDED.names)
-    within = f"(AUROC {row['value']:.2f} [{row['low']:.2f}, {row['high']:.2f}] among images alike in it)"
+    within = f"(AUROC {row['value']:.2f} [{row['low']:.2f}, {row['high']:.2f}] among images alike in it, "
+    within += f"the cue's {row['rest']:.2f})"
     assert added_words([row]) == (
         f"The model: AUROC {row['network']:.2f}; factor 'brightness': {row['cue']:.2f}; it is below this cue {within}."
     )

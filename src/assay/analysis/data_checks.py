@@ -27,6 +27,7 @@ from assay.shifts.population import Population
 from assay.spec.schema import DataSpec
 from assay.stats.metrics import log_odds
 from assay.stats.panel import Panel
+from assay.stats.swing import share
 from assay.store.data_tables import ISSUE_KINDS
 from assay.store.files import Row
 
@@ -43,7 +44,7 @@ NAMED = 3
 """Rows that a reason names."""
 SUSPECTED, LABEL = "suspected-copy", "suspected-label"
 READ_OUT = 0.85
-"""AUROC of predictions from other patients, lower end, from which on labels that they contradict are suspected."""
+"""AUROC of predictions from other patients, were no label wrong, lower end, from which on labels are suspected."""
 
 Cluster = Int[np.ndarray, " m"]
 """Positions of images that belong together, ascending."""
@@ -333,7 +334,10 @@ def _contradicted(
     score = score[:, classes] if score.shape[1] > len(classes) else score
     member, fold = own[:, None] == np.arange(len(classes)), np.zeros(len(rows), np.int64) if fold is None else fold
     cue = cue_of("baseline", EDGES, part, dict(zip(classes.tolist(), score.T, strict=True)), fold)
-    if not cue.row["low"] >= READ_OUT:
+    if not cue.row["low"] > 0.5:
+        return away
+    best = int(np.argmax(classes == part.classes.index(cue.row["of"])))
+    if 0.5 + (cue.row["low"] - 0.5) / _sound(score[:, best], member[:, best], part.patient) < READ_OUT:
         return away
     sure = _probabilities(score, member)
     usual = np.array([sure[own == code, code].mean() for code in range(len(classes))])
@@ -341,6 +345,22 @@ def _contradicted(
     each = np.arange(len(own))
     away[rows] = sure[each, called] - sure[each, own]
     return away
+
+
+def _sound(score: Float[np.ndarray, " n"], of: Bool[np.ndarray, " n"], patient: Int[np.ndarray, " n"]) -> float:
+    """Return the factor by which wrong labels bring an AUROC closer to 0.5, from those among the surest images.
+
+    Shares of wrong labels are lower bounds, since classes that overlap look like classes with wrong labels.
+
+    References:
+        Menon, van Rooyen, Ong and Williamson, "Learning from corrupted binary labels via class-probability estimation",
+        ICML 2015.
+    """
+    order, few = np.argsort(score, kind="stable"), max(10, min(of.sum(), (~of).sum()) // 10)
+    wrong = [share(label[rows], patient[rows]).low for label, rows in ((of, order[:few]), (~of, order[-few:]))]
+    odds = of.sum() / (~of).sum()
+    first, second = wrong[0] / (1 - wrong[0]) / odds, wrong[1] / (1 - wrong[1]) * odds
+    return max(0.5, (1 - first) * (1 - second) / (1 - first * second)) if max(first, second) < 1 else 1.0
 
 
 def _probabilities(score: Float[np.ndarray, "n c"], member: Bool[np.ndarray, "n c"]) -> Float[np.ndarray, "n c"]:

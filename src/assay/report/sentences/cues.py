@@ -36,7 +36,8 @@ def added_words(rows: Sequence[Row], inside: Callable[[str], str] = str) -> str:
     if len(set(verdicts)) == 1:
         are = "they are" if best["recipe"] else "it is"
         within = with_interval(numeric(best, "value"), numeric(best, "low"), numeric(best, "high"))
-        alike = "" if math.isnan(numeric(best, "value")) else f" (AUROC {within} among images alike in it)"
+        alike = f" (AUROC {within} among images alike in it, the cue's {number(numeric(best, 'rest'))})"
+        alike = "" if math.isnan(numeric(best, "value")) else alike
         said = _SAID[verdicts[0]].format(*([are, alike] if verdicts[0] != "not-shown" else [alike]))
     else:
         said = f"{verdicts.count('beyond')} of {len(rows)} recipes are beyond this cue"
