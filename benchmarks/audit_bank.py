@@ -1,19 +1,22 @@
-"""How often find, name and verify are right: a bank of small networks, clean and with planted marks.
+"""How often find, name and verify are right: a bank of networks, clean and with planted marks.
 
-    python benchmarks/audit_bank.py [--domain phantom-chest] [--networks 60 30 48] [--seed 0] [--tie 0.6]
+    python benchmarks/audit_bank.py [--domain phantom-chest] [--networks 60 30 48] [--seed 0] [--tie 0.6] [--usual]
 
-Networks of five architectures are trained on 300 images each, clean or with a mark tied to the class, and searched on
-160 images of other patients as in training. Marks are drawn here, by code that audits do not use. The first clean
-networks of a domain set its limits; others, and all planted ones, are judged by them. What a planted mark does is
-measured on a third set, put on and not. Next to it, on the same images: an occlusion map, with a limit from the same
-clean networks, and paired t tests over drawn marks, the planted one among them. Real images are read from
-`ASSAY_ASSETS`. The folder gets networks.csv, which a second call goes on with, and leads.json, the limits that
-`study/references/` ships. Some seconds of a core a network.
+Networks of five small architectures, or with `--usual` of three of usual size, are trained on 300 images each, clean or
+with a mark tied to the class, and searched on 160 images of other patients as in training. Marks are drawn here, by
+code that audits do not use. The first clean networks of a domain set its limits; others, and all planted ones, are
+judged by them, or without any by those that are shipped. What a planted mark does is measured on a third set, put on
+and not. Next to it, on the same images: an occlusion map, with a limit from the same clean networks, and paired t tests
+over drawn marks, the planted one among them. In three more domains nothing is planted: images that have something of
+their own are chosen so that it is tied to the class, or not. Real images are read from `ASSAY_ASSETS`. The folder gets
+networks.csv, which a second call goes on with, and leads.json, the limits that `study/references/` ships. Some seconds
+of a core a network, half a minute of one of usual size.
 """
 
 from __future__ import annotations
 
 import csv
+import io
 import json
 import math
 import os
@@ -25,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import timm
 import torch
 from _shared import Page, parser
 from PIL import Image, ImageDraw, ImageFont
@@ -85,6 +89,7 @@ class Pool:
     target: np.ndarray
     patient: np.ndarray
     column: np.ndarray
+    sizes: Sequence[int] = (TRAINED, SEARCHED, TRUTH)
 
 
 DOMAINS: Mapping[str, Domain] = {
@@ -100,8 +105,57 @@ DOMAINS: Mapping[str, Domain] = {
 }  # fmt: skip
 
 
-def pool(domain: Domain, count: int = 1500) -> Pool:
+@dataclass(frozen=True)
+class Natural:
+    """Images of which some have something that nobody planted.
+
+    Attributes:
+        folder: Their folder in `ASSAY_ASSETS`.
+        positive: Whether a row of its table is positive.
+        has: Whether an image has it.
+        sizes: Images to train on, to search on (0: those of training), and to measure the truth on.
+        limits: The domain whose shipped limits judge; empty: none, so that a lead is the most that is said.
+        mode: Mode of the images.
+        column: What images have is a column, as in a domain with one.
+    """
+
+    folder: str
+    positive: Callable[[Row], bool]
+    has: Callable[[Row, np.ndarray], bool]
+    sizes: Sequence[int]
+    limits: str = ""
+    mode: str = "RGB"
+    column: str = "has"
+
+
+NATURAL: Mapping[str, Natural] = {
+    "xray-origin": Natural("chest-xray", lambda row: row["finding"] == "1", lambda row, _: row["origin"] == "b",
+                           (TRAINED, SEARCHED, TRUTH), "chest-xray", "L"),
+    "foot-padding": Natural("foot-ulcer", lambda row: float(row["lesion_fraction"]) > 0.007,
+                            lambda _, image: image[-6:].max() < 0.1, (76, 0, 20)),
+    "polyp-inset": Natural("polyp", lambda row: float(row["lesion_fraction"]) < 0.12,
+                           lambda _, image: np.diff(image[30:, :16, :2]).mean() > 0.1, (72, 0, 16)),
+}  # fmt: skip
+"""Two sources of radiographs with and without a finding; photographs of feet padded at the bottom or at the right, with
+a large wound or a small one; frames with a green inset or none, with no polyp, a small one, or a large one."""
+
+
+def natural(found: Natural) -> Pool:
+    """Return all images of a folder at 48 px."""
+    folder = Path(os.environ["ASSAY_ASSETS"]) / found.folder
+    rows = read(folder / "data.csv")
+    opened = (Image.open(folder / row["image"]).convert(found.mode) for row in rows)
+    images = np.stack([np.asarray(one.resize((SIDE, SIDE), Image.Resampling.BOX), np.float32) / 255 for one in opened])
+    has = np.array([found.has(row, image) for row, image in zip(rows, images, strict=True)])
+    people = np.unique([row.get("patient", row["image"]) for row in rows], return_inverse=True)[1]
+    pixels = np.ascontiguousarray(np.moveaxis(images.reshape(*images.shape[:3], -1), 3, 1))
+    return Pool(pixels, np.array([found.positive(row) for row in rows], np.int64), people, has, found.sizes)
+
+
+def pool(domain: Domain | Natural, count: int = 1500) -> Pool:
     """Return the images of a domain at 48 px; of a phantom this many."""
+    if isinstance(domain, Natural):
+        return natural(domain)
     data = {"size": 64, **domain.data}
     cache = ArrayCache(default_cache_root())
     if "phantom" in data:
@@ -165,6 +219,8 @@ PLACED: Mapping[str, Callable[[], tuple[np.ndarray, float]]] = {
 }
 """Mark -> its pixels and their gray level; NaN for one far from that of the images there."""
 MARKS = (*PLACED, "sticker", "column")
+MORE = ("hair", "vignette", "jpeg", "mirror")
+"""Marks that are planted where they are named."""
 TIES = ((0.95, 0.05), (0.6, 0.2), (0.2, 0.02))
 """Shares of the positive and of the other images with a mark."""
 
@@ -186,9 +242,36 @@ def draw(mark: str, images: Pixels, draws: np.random.Generator) -> Pixels:
             one[:, top : top + 7, left : left + 7] = 0.9
             one[:, top + 3, left + 1 : left + 6] = one[:, top + 1 : top + 6, left + 3] = 0.1
         return made
+    if mark == "mirror":
+        return np.ascontiguousarray(images[..., ::-1])
+    if mark == "jpeg":
+        return np.stack([_compressed(one) for one in images])
+    if mark == "hair":
+        for one in made:
+            one[:, _hair(draws)] = 0.1
+        return made
+    if mark == "vignette":
+        across = np.linspace(-1, 1, SIDE) ** 2
+        return (images * (1 - np.multiply.outer([0.1, 0.3, 0.5], across[:, None] + across))).astype(np.float32)
     where, level = pixels_of(mark, images)
     made[:, :, where] = level
     return made
+
+
+def _hair(draws: np.random.Generator) -> np.ndarray:
+    """Return the pixels of four arcs."""
+    page = Image.new("L", (SIDE, SIDE))
+    for left, top, wide, high, angle in draws.integers([-24, -24, 30, 30, 0], [30, 30, 60, 60, 360], (4, 5)).tolist():
+        ImageDraw.Draw(page).arc((left, top, left + wide, top + high), angle, angle + 120, fill=255)
+    return np.asarray(page) > 0
+
+
+def _compressed(image: np.ndarray) -> np.ndarray:
+    """Return an image after JPEG at quality 15."""
+    file, pixels = io.BytesIO(), (255 * np.moveaxis(image, 0, 2)).round().astype(np.uint8)
+    Image.fromarray(pixels.squeeze()).save(file, "jpeg", quality=15)
+    found = np.asarray(Image.open(file), np.float32).reshape(pixels.shape) / 255
+    return np.moveaxis(found, 2, 0)
 
 
 # Networks.
@@ -255,15 +338,34 @@ ARCHITECTURES: Mapping[str, Callable[[int], nn.Module]] = {
 }
 
 
+def _timm(name: str, channels: int, weights: str = "", **more: Any) -> nn.Module:
+    """Return a network of timm that reads images on the scale of those of training, with weights of ImageNet if any."""
+    if weights:
+        file = Path(os.environ["ASSAY_ASSETS"]) / "weights" / weights
+        more |= {"pretrained": True, "pretrained_cfg_overlay": {"file": str(file)}}
+    return nn.Sequential(nn.BatchNorm2d(channels, affine=False),
+                         timm.create_model(name, in_chans=channels, num_classes=1, **more))  # fmt: skip
+
+
+USUAL: Mapping[str, Callable[[int], nn.Module]] = {
+    "resnet18": partial(_timm, "resnet18"),
+    "vit-tiny": partial(_timm, "vit_tiny_patch16_224", img_size=SIDE, patch_size=12),
+    "efficientnet": partial(_timm, "tf_efficientnet_lite0", weights="tf_efficientnet_lite0.imagenet.safetensors"),
+}
+"""Networks of 11.2, 5.4 and 3.4 million parameters, the last pretrained."""
+USUAL_RATE = 3e-4
+
+
 def trained(architecture: str, images: Pixels, target: np.ndarray, seed: int) -> nn.Module:
     """Return a network that was trained on images."""
     torch.manual_seed(seed)
-    network = ARCHITECTURES[architecture](images.shape[1])
+    network = (ARCHITECTURES | USUAL)[architecture](images.shape[1])
     x, y = torch.from_numpy(images), torch.from_numpy(target).float()
-    steps = EPOCHS * (len(y) // BATCH)
+    epochs, rate = EPOCHS * TRAINED // len(y), USUAL_RATE if architecture in USUAL else RATE
+    steps = epochs * (len(y) // BATCH)
     optimizer = torch.optim.AdamW(network.parameters(), weight_decay=0.05)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=steps)
-    for _ in range(EPOCHS):
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps)
+    for _ in range(epochs):
         for rows in torch.randperm(len(y))[: len(y) // BATCH * BATCH].split(BATCH):
             optimizer.zero_grad()
             functional.binary_cross_entropy_with_logits(network(x[rows])[:, 0], y[rows]).backward()
@@ -306,7 +408,14 @@ class Network:
 
 
 def bank(
-    references: int, held_out: int, planted: int, column: bool, seed: int = 0, first: Sequence[float] = ()
+    references: int,
+    held_out: int,
+    planted: int,
+    column: bool,
+    seed: int = 0,
+    first: Sequence[float] = (),
+    only: Sequence[str] = (),
+    usual: bool = False,
 ) -> Iterator[Network]:
     """Yield the networks of a domain: those of the reference, then clean and planted ones in turns.
 
@@ -317,18 +426,21 @@ def bank(
         column: Whether the domain has a column that can be tied.
         seed: Added to all seeds.
         first: Shares of the positive images with a mark; all of `TIES` by default.
+        only: Marks; all of `MARKS` by default. With the column alone, clean networks have it on a fifth of each class.
+        usual: Whether networks are of usual size.
     """
-    kinds = tuple(ARCHITECTURES)
+    kinds = tuple(USUAL if usual else ARCHITECTURES)
+    clean = ("column", (0.2, 0.2)) if list(only) == ["column"] else ()
     for at in range(references):
         yield Network("reference", kinds[at % len(kinds)], 1000 + seed + at)
     ties = [tie for tie in TIES if not first or tie[0] in first]
-    marks = [(mark, tie) for tie in ties for mark in MARKS if column or mark != "column"]
+    marks = [(mark, tie) for tie in ties for mark in only or MARKS if column or mark != "column"]
     for at in range(max(held_out, planted)):
         if at < planted:
             mark, tie = marks[at % len(marks)]
             yield Network("planted", kinds[at % len(kinds)], 3000 + seed + at, mark, tie)
         if at < held_out:
-            yield Network("held-out", kinds[at % len(kinds)], 2000 + seed + at)
+            yield Network("held-out", kinds[at % len(kinds)], 2000 + seed + at, *clean)
 
 
 def parts(whole: Pool, network: Network, draws: np.random.Generator) -> list[np.ndarray]:
@@ -337,8 +449,8 @@ def parts(whole: Pool, network: Network, draws: np.random.Generator) -> list[np.
     place = draws.permutation(len(people))[np.searchsorted(people, whole.patient)]
     left = iter(np.split(np.argsort(place, kind="stable"), np.flatnonzero(np.diff(np.sort(place))) + 1))
     tied, found = network.mark == "column", []
-    for size in (TRAINED, SEARCHED, TRUTH):
-        shares = (network.tie if size != TRUTH else (0.5, 0.5)) if tied else (0.0, 0.0)
+    for part, size in enumerate(whole.sizes):
+        shares = (network.tie if part < 2 else (0.5, 0.5)) if tied else (0.0, 0.0)
         high = [round(size / 2 * share) for share in shares]
         need = {(1, 1): high[0], (1, 0): size // 2 - high[0], (0, 1): high[1], (0, 0): size // 2 - high[1]}
         rows: list[int] = []
@@ -348,7 +460,7 @@ def parts(whole: Pool, network: Network, draws: np.random.Generator) -> list[np.
                 if need[kind]:
                     need[kind] -= 1
                     rows.append(int(row))
-        found.append(np.array(rows))
+        found.append(np.array(rows) if rows else found[0])
     return found
 
 
@@ -487,7 +599,7 @@ def limits_of(rows: Sequence[Row]) -> dict[str, float]:
 
 def verdict(row: Row, of: str, limit: float | None) -> LeadVerdict:
     """Return the verdict of a search by a limit; of what is drawn alike also without, or where nothing is."""
-    if limit is None or (of == "drawn" and not float(row["drawn passes"])):
+    if of == "drawn" and (limit is None or not float(row["drawn passes"])):
         return LeadVerdict(row[of])
     effect = Bounded(*(float(row[f"{of} {key}"]) for key in ("z", "error", "low", "high")))
     halves = float(row[f"{of} first"]), float(row[f"{of} second"])
@@ -504,7 +616,7 @@ class Judged:
         reference: Clean networks that set the limits.
         clean: Other clean networks.
         planted: Networks with a mark.
-        shipped: Limits where there is no reference.
+        shipped: Limits where there is no reference; None: a lead is the most that is said.
     """
 
     reference: Sequence[Row]
@@ -521,7 +633,7 @@ class Judged:
     @cached_property
     def limits(self) -> Mapping[str, float]:
         """The limits."""
-        return self.shipped.largest if self.shipped is not None and not self.reference else limits_of(self.reference)
+        return limits_of(self.reference) if self.reference else self.shipped.largest if self.shipped else {}
 
     def says(self, row: Row) -> set[LeadVerdict]:
         """Return the verdicts of all searches."""
@@ -530,6 +642,10 @@ class Judged:
     def called(self, row: Row) -> bool:
         """Return whether a network is said to live by a mark, or to rely on a region's look."""
         return bool(self.says(row) & {LeadVerdict.LIVES, LeadVerdict.LOOKS})
+
+    def open(self, row: Row) -> bool:
+        """Return whether a network is called, or has a lead."""
+        return self.called(row) or LeadVerdict.LEAD in self.says(row)
 
     def named(self, row: Row) -> bool:
         """Return whether a local mark is said to be lived by, with its place and polarity."""
@@ -599,8 +715,9 @@ class Judged:
                for tie, other in TIES},
             "planted: place of the search right": share(lambda row: row["place place"] == "True", strong),
             "planted: nothing found": share(lambda row: self.says(row) == {LeadVerdict.NOTHING_FOUND}, strong),
-            "sticker at a random place: lives by, or look": share(self.called, of("sticker")),
-            "column: lives by, or look": share(self.called, of("column")),
+            "clean: a lead, or more": share(self.open, clean),
+            **{f"{mark}: {words}": share(test, of(mark)) for mark in (*MARKS[-2:], *MORE)
+               for words, test in (("lives by, or look", self.called), ("a lead, or more", self.open))},
             "drawn alike: clean with a lead": share(hinted, clean),
             **{f"drawn alike: planted, tied {tie} / {other}, a lead with place and polarity right":
                share(lambda row: hinted(row) and row["drawn right"] == "True",
@@ -636,7 +753,7 @@ def collected(domain: str, networks: Sequence[Network], folder: Path) -> list[Ro
     path.parent.mkdir(parents=True, exist_ok=True)
     known = read(path)
     missing = [one for one in networks if one.name not in {row["network"] for row in known}]
-    whole = pool(DOMAINS[domain]) if missing else None
+    whole = pool((DOMAINS | NATURAL)[domain]) if missing else None
     for one in missing:
         assert whole is not None
         row = measured(one, whole)
@@ -672,24 +789,26 @@ def shown(cell: tuple[int, int] | str) -> str:
 def main() -> None:
     """Print a column per domain; a line per network goes to standard error."""
     arguments = parser(__doc__)
-    arguments.add_argument("--domain", action="append", choices=tuple(DOMAINS), help="repeatable; default: phantoms")
+    arguments.add_argument(
+        "--domain", action="append", choices=(*DOMAINS, *NATURAL), help="repeatable; default: phantoms"
+    )
     arguments.add_argument("--networks", type=int, nargs=3, default=(60, 60, 66), help="reference, held out, planted")
     arguments.add_argument("--seed", type=int, default=0, help="added to the seeds of networks")
     arguments.add_argument("--tie", type=float, action="append", choices=[one for one, _ in TIES],
                            help="repeatable: share of positive images with a mark; default: all")  # fmt: skip
+    arguments.add_argument("--mark", action="append", choices=(*MARKS, *MORE), help=f"repeatable; default: {MARKS}")
+    arguments.add_argument("--usual", action="store_true", help="networks of usual size")
     arguments.add_argument("--folder", type=Path, default=Path("bank"), help="folder of the bank")
     given = arguments.parse_args()
     torch.set_num_threads(1)
     domains = given.domain or ["phantom-chest", "phantom-nodule"]
-    judged = {
-        name: Judged.of(
-            collected(
-                name, list(bank(*given.networks, bool(DOMAINS[name].column), given.seed, given.tie or ())), given.folder
-            ),
-            shipped_limits(name),
-        )
-        for name in domains
-    }
+    judged = dict[str, Judged]()
+    for name in domains:
+        column, only, limits = bool((DOMAINS | NATURAL)[name].column), given.mark or (), name
+        if name in NATURAL:
+            only, limits = ("column",), NATURAL[name].limits
+        networks = list(bank(*given.networks, column, given.seed, given.tie or (), only, given.usual))
+        judged[name] = Judged.of(collected(name, networks, given.folder), shipped_limits(limits))
     rates = {name: one.rates() for name, one in judged.items()}
     page = Page(("", *domains), given.out)
     for measure in rates[domains[0]]:

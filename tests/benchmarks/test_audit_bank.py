@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
@@ -17,11 +18,15 @@ from audit_bank import (  # noqa: E402
     ARCHITECTURES,
     DOMAINS,
     MARKS,
+    MORE,
+    NATURAL,
     PLACED,
     SEARCHED,
     SIDE,
     TRAINED,
+    USUAL,
     Judged,
+    Natural,
     Network,
     Pool,
     bank,
@@ -67,6 +72,53 @@ def test_marks_change_their_pixels_alone() -> None:
         assert made[:, :, where] == pytest.approx(level)
     stuck = (draw("sticker", images, np.random.default_rng(2)) != images).any(axis=1)
     assert len({one.tobytes() for one in stuck}) == len(images)
+
+
+def test_marks_without_a_place_change_what_they_say() -> None:
+    images = np.repeat(np.linspace(0.2, 0.8, SIDE, dtype=np.float32)[None, None, None], 3, axis=1).repeat(SIDE, axis=2)
+    made = {mark: draw(mark, images.repeat(4, axis=0), np.random.default_rng(2)) for mark in MORE}
+    assert {one.shape for one in made.values()} == {(4, 3, SIDE, SIDE)}
+    assert {one.dtype for one in made.values()} == {np.dtype(np.float32)}
+    assert (made["mirror"] == images[..., ::-1]).all()
+    assert made["jpeg"] == pytest.approx(images.repeat(4, axis=0), abs=0.15)
+    assert len(np.unique(made["jpeg"][0])) < len(np.unique(images))
+    hair = (made["hair"] != images).any(axis=1)
+    assert made["hair"].swapaxes(0, 1)[:, hair] == pytest.approx(0.1)
+    assert len({one.tobytes() for one in hair}) == 4
+    kept = made["vignette"][0] / images[0]
+    assert kept[:, 24, 24] == pytest.approx(1, abs=0.01)
+    assert kept[:, 0, 0] == pytest.approx([0.8, 0.4, 0], abs=0.01), "the corners of a colored vignette are red"
+
+
+def test_networks_of_usual_size_have_millions_of_parameters() -> None:
+    for name in ("resnet18", "vit-tiny"):
+        assert sum(one.numel() for one in USUAL[name](1).parameters()) > 5e6
+    assert {one.architecture for one in bank(0, 3, 3, column=False, usual=True)} == set(USUAL)
+
+
+def test_images_with_something_of_their_own_are_tied_by_choice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "photographs").mkdir()
+    rows = ["image,ill"]
+    for at in range(160):
+        pixels = np.full((64, 96, 3), 150, np.uint8)
+        pixels[-16:] *= at % 4 < 2
+        Image.fromarray(pixels).save(tmp_path / "photographs" / f"{at}.png")
+        rows.append(f"{at}.png,{at % 2}")
+    (tmp_path / "photographs" / "data.csv").write_text("\n".join(rows))
+    monkeypatch.setenv("ASSAY_ASSETS", str(tmp_path))
+    dark = Natural("photographs", lambda row: row["ill"] == "1", lambda _, image: image[-6:].max() < 0.1, (40, 0, 8))
+    whole = audit_bank.pool(dark)
+    assert whole.images.shape == (160, 3, SIDE, SIDE)
+    assert whole.column.tolist() == [at % 4 >= 2 for at in range(160)]
+    networks = list(bank(0, 1, 1, True, 0, (0.95,), ("column",)))
+    assert [(one.role, one.mark, one.tie) for one in networks] == [
+        ("planted", "column", (0.95, 0.05)), ("held-out", "column", (0.2, 0.2)),
+    ]  # fmt: skip
+    train, search, truth = parts(whole, networks[0], np.random.default_rng(1))
+    assert (train == search).all()
+    assert not set(train) & set(truth)
+    assert [whole.column[train][whole.target[train] == code].mean() for code in (0, 1)] == [0.05, 0.95]
+    assert {one.mode for one in NATURAL.values()} == {"L", "RGB"}
 
 
 def test_another_seed_gives_other_networks() -> None:
@@ -124,6 +176,11 @@ def test_networks_are_judged_by_the_reference() -> None:
     assert rates["drawn alike: clean with a lead"] == (0, 2)
     assert rates["drawn alike: planted, tied 0.95 / 0.05, a lead with place and polarity right"] == (2, 3)
     assert rates["drawn alike: planted, a lead with another place or polarity"] == (1, 3)
+    shipped = Judged.of([row("held-out", 0.9), row("planted", 1.2, mark="column", moves=2.0), row("held-out", 0.1)])
+    assert shipped.limits == {}
+    assert shipped.rates()["column: lives by, or look"] == (0, 1), "without a limit nothing is"
+    assert shipped.rates()["column: a lead, or more"] == (1, 1)
+    assert shipped.rates()["clean: a lead, or more"] == (1, 2)
     assert interval(0, 59) == [0.0, 0.0, pytest.approx(1 - 0.025 ** (1 / 59), abs=1e-4)]
 
 
