@@ -8,9 +8,10 @@ code that audits do not use. The first clean networks of a domain set its limits
 judged by them, or without any by those that are shipped. What a planted mark does is measured on a third set, put on
 and not. Next to it, on the same images: an occlusion map, with a limit from the same clean networks, and paired t tests
 over drawn marks, the planted one among them. In three more domains nothing is planted: images that have something of
-their own are chosen so that it is tied to the class, or not. Real images are read from `ASSAY_ASSETS`. The folder gets
-networks.csv, which a second call goes on with, and leads.json, the limits that `study/references/` ships. Some seconds
-of a core a network, half a minute of one of usual size.
+their own are chosen so that it is tied to the class, or not. With `--trained`, networks are searched in their training
+images; effects are then in standard deviations of the third set, since scores of images known by heart vary less. Real
+images are read from `ASSAY_ASSETS`. The folder gets networks.csv, which a second call goes on with, and leads.json, the
+limits that `study/references/` ships. Some seconds of a core a network, half a minute of one of usual size.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import math
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -480,8 +481,9 @@ def measured(network: Network, whole: Pool) -> Row:
     train, search, truth = parts(whole, network, draws)
     made = [planted(network, whole.images[rows], whole.target[rows], draws) for rows in (train, search)]
     scores = partial(answers, trained(network.architecture, made[0], whole.target[train], network.seed))
-    sample = Sample(made[1], whole.target[search], whole.patient[search], scores(made[1]), network.seed)
     clean = whole.images[truth]
+    own = 0.0 if search is not train else Sample(clean, whole.target[truth], whole.patient[truth], scores(clean)).spread
+    sample = Sample(made[1], whole.target[search], whole.patient[search], scores(made[1]), network.seed, own)
     row: Row = {"network": network.name, "role": network.role, "architecture": network.architecture,
                 "mark": network.mark, "tie": network.tie[0],
                 "auroc": auroc(scores(clean)[:, 0], whole.target[truth]).value,
@@ -747,13 +749,15 @@ class Judged:
 # The command.
 
 
-def collected(domain: str, networks: Sequence[Network], folder: Path) -> list[Row]:
-    """Return rows of the networks of a domain, measured where networks.csv has none."""
+def collected(domain: str, networks: Sequence[Network], folder: Path, trained: bool = False) -> list[Row]:
+    """Return rows of the networks of a domain, measured where networks.csv has none; in their training images if so."""
     path = folder / domain / "networks.csv"
     path.parent.mkdir(parents=True, exist_ok=True)
     known = read(path)
     missing = [one for one in networks if one.name not in {row["network"] for row in known}]
     whole = pool((DOMAINS | NATURAL)[domain]) if missing else None
+    if whole is not None and trained:
+        whole = replace(whole, sizes=(whole.sizes[0], 0, whole.sizes[2]))
     for one in missing:
         assert whole is not None
         row = measured(one, whole)
@@ -798,6 +802,7 @@ def main() -> None:
                            help="repeatable: share of positive images with a mark; default: all")  # fmt: skip
     arguments.add_argument("--mark", action="append", choices=(*MARKS, *MORE), help=f"repeatable; default: {MARKS}")
     arguments.add_argument("--usual", action="store_true", help="networks of usual size")
+    arguments.add_argument("--trained", action="store_true", help="search in the training images")
     arguments.add_argument("--folder", type=Path, default=Path("bank"), help="folder of the bank")
     given = arguments.parse_args()
     torch.set_num_threads(1)
@@ -808,7 +813,7 @@ def main() -> None:
         if name in NATURAL:
             only, limits = ("column",), NATURAL[name].limits
         networks = list(bank(*given.networks, column, given.seed, given.tie or (), only, given.usual))
-        judged[name] = Judged.of(collected(name, networks, given.folder), shipped_limits(limits))
+        judged[name] = Judged.of(collected(name, networks, given.folder, given.trained), shipped_limits(limits))
     rates = {name: one.rates() for name, one in judged.items()}
     page = Page(("", *domains), given.out)
     for measure in rates[domains[0]]:
