@@ -111,6 +111,8 @@ def test_what_was_planted_is_found(root: Path, tmp_path: Path, capsys: pytest.Ca
     assert "without a network, the target is predicted" not in said.out, "the verdict has said it"
     assert "copy: 010.png, 031.png, 230.png" in said.out
     assert said.err.count("policy: ") == 2
+    found = [line for line in said.out.splitlines() if re.match("  1 image: ", line)]
+    assert len(found) == 4, "a line for each kind of issue"
 
 
 def test_a_preview_and_an_audit_list_the_same_issues(
@@ -275,6 +277,27 @@ def test_text_and_pictures_of_something_else_are_found(tmp_path: Path, lettered:
     issues = pd.read_csv(tmp_path / "look" / "issues.csv", keep_default_na=False)
     files = {kind: {int(file[:3]) for file in part["file"]} for kind, part in issues.groupby("kind")}
     assert files == {"marked": texts, "outlying": blocks}
+
+
+def test_a_frame_blurs_no_picture_and_many_are_not_odd() -> None:
+    """Two in five pictures have a white frame or are all soft; one more is far softer than any."""
+    draw = torch.Generator().manual_seed(1)
+    coarse = torch.rand(200, 1, 16, 16, generator=draw)
+    gray = 0.3 + 0.3 * functional.interpolate(coarse, (128, 128), mode="bicubic")[:, 0].clamp(0, 1)
+    gray += 0.02 * torch.randn(200, 128, 128, generator=draw)
+    many, soft = torch.arange(200) % 5 < 2, functional.avg_pool2d(gray[:, None], 9, 1, 4)[:, 0]
+    framed = gray.clone()
+    framed[3] = soft[3]
+    for side in (slice(0, 6), slice(-6, None)):
+        framed[many, side] = framed[many, :, side] = 1
+
+    def blurry(pictures: torch.Tensor) -> list[int]:
+        found = {name: values.double().numpy() for name, values in properties_of(pictures[:, None]).items()}
+        thumbnail = functional.adaptive_avg_pool2d(pictures, 16).flatten(1).double().numpy()
+        return data_checks._odd(Seen(np.arange(200), found, {"thumbnail": thumbnail}))["blurry"][0].tolist()
+
+    assert blurry(framed) == [3]
+    assert blurry(torch.where(many[:, None, None], soft, gray)) == []
 
 
 @pytest.mark.parametrize("kind", ["glints", "noise", "dark"])

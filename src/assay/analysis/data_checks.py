@@ -36,6 +36,8 @@ SURELY = 0.9
 FAR = 5.0
 FARS = {"marked": 1.0, "outlying": 6.0}
 """Robust standard deviations from the median from which an image is odd, by kind or `FAR`: 1% of usual ones at most."""
+MOST_FAR = 0.2
+"""Share of images that are far from the others at most; more are a group, and not odd."""
 BLANK, MARKED, MORE = 0.003, 0.06, 2.5
 """Contrast under which an image is blank, and share of thin bright marks over which it is marked where it has so many
 times as many as the 90th percentile."""
@@ -373,10 +375,11 @@ def _probabilities(score: Float[np.ndarray, "n c"], member: Bool[np.ndarray, "n 
 
 
 def _away(values: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-    """Return robust standard deviations from the median; 0 where over half of the values are equal."""
+    """Return robust standard deviations from the median; 0 where over half of the values are equal, or many are far."""
     middle = np.median(values)
     spread = 1.4826 * np.median(np.abs(values - middle))
-    return (values - middle) / spread if spread > 0 else np.zeros(len(values))
+    away = (values - middle) / spread if spread > 0 else np.zeros(len(values))
+    return away if (np.abs(away) >= FAR).mean() <= MOST_FAR else np.zeros(len(values))
 
 
 def _unlike(features: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " n"]:

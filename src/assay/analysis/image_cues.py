@@ -190,9 +190,12 @@ def tones_of(pictures: Float[Tensor, "b c h w"]) -> dict[str, Float[Tensor, " b"
 def properties_of(pictures: Float[Tensor, "b c h w"]) -> dict[str, Float[Tensor, " b"]]:
     """Return cheap properties of images, marks and sharpness too, which can be compared at one size alone."""
     gray, found = pictures.mean(dim=1), tones_of(pictures)
-    steps = [side.abs().flatten(1).mean(dim=1) for axis in (1, 2) if (side := gray.diff(dim=axis)).numel()]
+    inner = gray[:, *_inner(*gray.shape[1:])]  # without a frame, whose contrast is none of the picture
+    steps = [side.abs().flatten(1).mean(dim=1) for axis in (1, 2) if (side := inner.diff(dim=axis)).numel()]
     found["share of thin bright marks"] = _most_marked(gray)
-    found["sharpness"] = sum(steps, torch.zeros(len(gray))) / found["contrast"].clamp(min=_BLACK)
+    found["sharpness"] = sum(steps, torch.zeros(len(gray))) / inner.flatten(1).std(dim=1, correction=0).clamp(
+        min=_BLACK
+    )
     return found
 
 
