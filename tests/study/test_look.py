@@ -148,7 +148,7 @@ def test_a_preview_and_an_audit_list_the_same_issues(
 def test_plain_images_have_no_issue(root: Path, tmp_path: Path) -> None:
     """Nothing tells the target, no image is odd, and frames are looked at as files are."""
     frame = pd.read_csv(root / "plain" / "data.csv")
-    frame["image"] = [str(root / "plain" / name) for name in frame["image"]]
+    frame["scan"] = [str(root / "plain" / name) for name in frame.pop("image")]
     found = look(frame, target="ill", out=tmp_path / "look")
     assert not found.table("issues").shape[0]
     assert not found.table("shortcuts")["strong"].any()

@@ -72,11 +72,14 @@ def _kept(given: Any, keys: dict[str, Any], place: str) -> dict[str, Any]:
     if not len(given):
         raise SpecError(f"{place} has no rows; give {_KINDS}")
     rows = _rows(given, place)
-    first = next(rows)
+    first, base = next(rows), str(keys.get("folder", ""))
     if "label" in first and not {"mask", "target"} & set(keys):
-        keys["mask" if _shows_pixels(first.get("label"), str(keys.get("folder", ""))) else "target"] = "label"
+        keys["mask" if _shows_pixels(first.get("label"), base) else "target"] = "label"
         if "mask" in keys:
             keys["target"] = "lesion"
+    shown = [name for name, cell in first.items() if name != keys.get("mask") and _shows_pixels(cell, base)]
+    if shown and "image" not in {*keys, *first}:
+        keys["image"] = shown[0]
     root = default_cache_root() / "in-memory"
     partial = root / f"partial-{uuid4().hex}"
     with writing(partial):
