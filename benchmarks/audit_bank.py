@@ -135,7 +135,7 @@ NATURAL: Mapping[str, Natural] = {
     "foot-padding": Natural("foot-ulcer", lambda row: float(row["lesion_fraction"]) > 0.007,
                             lambda _, image: image[-6:].max() < 0.1, (76, 0, 20)),
     "polyp-inset": Natural("polyp", lambda row: float(row["lesion_fraction"]) < 0.12,
-                           lambda _, image: np.diff(image[30:, :16, :2]).mean() > 0.1, (72, 0, 16)),
+                           lambda _, image: np.diff(image[30:, :16, :2]).mean() > 0.1, (60, 0, 20)),
 }  # fmt: skip
 """Two sources of radiographs with and without a finding; photographs of feet padded at the bottom or at the right, with
 a large wound or a small one; frames with a green inset or none, with no polyp, a small one, or a large one."""
