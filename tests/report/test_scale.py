@@ -11,7 +11,9 @@ import pytest
 from tests.worlds.tables import Made, make_run
 
 from assay.report.blocks import MOST_LEVELS
+from assay.report.evidence import Tables
 from assay.report.page import SIZE_LIMIT, as_html, collect, without_files, write_page
+from assay.store.folder import RunFolder
 
 LOSSES = tuple(f"loss(margin={i})" for i in range(30))
 MANY = Made(losses=LOSSES, seeds=3, environments=("same", "reversed"), probes=("performance",), pictures=False,
@@ -46,3 +48,11 @@ def test_a_page_without_room_leaves_files_to_the_run_folder(run: Path, monkeypat
     assert "Drawing (SVG)" not in page
     assert not re.search(r"download=\"[^\"]*\.csv", page)
     assert re.search(r'<p class="files">[^<]*under tables/', page)
+
+
+def test_which_tables_there_are_is_known_without_the_disk(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tables = Tables(run)
+    for name in ("require_table", "kind"):
+        monkeypatch.setattr(RunFolder, name, None)
+    assert "estimates" in tables
+    assert "verdicts" not in tables

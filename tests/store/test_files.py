@@ -12,9 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.store.stores import WRITERS
 
 from assay.core.errors import StoreError
-from assay.core.files import write_whole
+from assay.core.files import sha256, write_whole
 from assay.store import files
 from assay.store.files import (
     connect,
@@ -181,3 +182,20 @@ def test_who_completes_a_unit_removes_what_a_killed_worker_left_in_it(tmp_path: 
         (unit / name).touch()
     folder.write_record("trials", "a", {"status": "complete"})
     assert sorted(path.name for path in unit.iterdir()) == [living, "record.json"]
+
+
+def test_a_file_is_read_once_to_be_compared_as_long_as_it_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = RunFolder(tmp_path)
+    WRITERS["readings"](folder, "a")
+    path = folder.unit("readings", "a") / "outputs.parquet"
+    with monkeypatch.context() as patched:
+        read: list[Path] = []
+        patched.setattr("assay.core.files.sha256", lambda path: (read.append(path), sha256(path))[1])
+        assert not folder.altered_units()
+        folder.outputs("a")
+        assert read.count(path) == 1
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    with pytest.raises(StoreError, match="its content is not that of its checksum"):
+        folder.outputs("a")

@@ -77,6 +77,9 @@ class Tables(Mapping[str, Rows]):
             self._read[name] = _checked(self._folder, self._known[name])
         return self._read[name]
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._known  # asked for every cell of the page
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._known)
 

@@ -19,7 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load, save
 
 from assay.core.errors import NoTableError, StoreError, unknown_name
-from assay.core.files import holding, is_abandoned, is_file, sha256, write_bytes
+from assay.core.files import file_hash, holding, is_abandoned, is_file, sha256, write_bytes
 from assay.core.types import Contributions, Measurement
 from assay.spec.schema import StudySpec
 from assay.store import kinds
@@ -288,7 +288,7 @@ def _require(path: Path, wanted: str | None) -> Path:
         StoreError: For another content, or where no checksum is known.
     """
     try:
-        altered = sha256(path) != wanted
+        altered = file_hash(path) != wanted
     except OSError:
         altered = False
     if altered:

@@ -69,7 +69,7 @@ def write_manifest(root: Path, known: Mapping[str, str]) -> None:
         for name in (SIGNED, SIGNATURE):
             (root / name).unlink(missing_ok=True)
             digests.pop(name, None)
-    listed = {name: [(root / name).stat().st_size, digest] for name, digest in digests.items()}
+    listed = {name: [file_state(f"{root}/{name}")[0], digest] for name, digest in digests.items()}
     write_checked_json(root / MANIFEST, {"schema": SCHEMA_VERSION, _LISTED: listed})
 
 
@@ -147,10 +147,10 @@ def _files(root: Path, parts: Collection[str] = ()) -> dict[str, Path]:
         top = folder == str(root)
         left = {one for one in folders if one in BESIDE or (parts and one not in parts)} if top else ()
         folders[:] = sorted(one for one in folders if not one.startswith(".") and one not in left)
+        inside = "" if top else f"{Path(folder).relative_to(root).as_posix()}/"
         for name in sorted(names):
             if not name.startswith(".") and not (top and name == MANIFEST):
-                path = Path(folder, name)
-                found[path.relative_to(root).as_posix()] = path
+                found[inside + name] = Path(folder, name)
     return found
 
 

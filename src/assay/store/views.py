@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import accumulate, groupby
 
 from assay.store.files import ColumnRows, Row
 from assay.store.schema import SEEDS
@@ -17,9 +18,9 @@ class SeedValues:
 
     def __init__(self, values: ColumnRows) -> None:
         self._seeds, self._values = values.columns["seed"], values.columns["value"]
-        self._ends: dict[str, tuple[int, int]] = {}
-        for place, id in enumerate(values.columns["id"]):
-            self._ends[id] = self._ends.get(id, (place, 0))[0], place + 1
+        counts = [(id, len(list(own))) for id, own in groupby(values.columns["id"])]
+        ends = accumulate(count for _, count in counts)
+        self._ends = {id: (end - count, end) for (id, count), end in zip(counts, ends, strict=True)}
 
     def of(self, id: str) -> Iterator[tuple[int, float]]:
         """Yield (seed, value) of an estimate; nothing of one that has no seeds."""
