@@ -360,8 +360,7 @@ def test_the_greatest_factor_is_compared_with_each_other_one_by_seed() -> None:
     }
     scalars["flip-rate", "(neutral)", "lost", "", "", ""] = {0: {"value": math.nan, **nothing}}
     recipe = point("metric")
-    plan = SimpleNamespace(spec=SimpleNamespace(points=[recipe]))
-    rows = reliance_rows(SimpleNamespace(plan=plan, scalars={recipe.label: scalars}))  # type: ignore[arg-type]
+    rows = reliance_rows(SimpleNamespace(scalars={recipe.label: scalars}), recipe)  # type: ignore[arg-type]
     assert [(row["factor"], row["against"]) for row in rows] == [("tag", "size"), ("tag", "mass")]
     assert set(rows[0]) == set(RELIANCE_CONTRASTS.names)
     expected = [stats.ttest_rel(values["tag"], values[name]).pvalue for name in ("size", "mass")]

@@ -22,6 +22,7 @@ from assay.analysis.measurements import (
     with_one_worst,
 )
 from assay.analysis.panels import panel_of
+from assay.analysis.results import RECIPES, _Lazily
 from assay.analysis.tables import scalar_rows, without_home
 from assay.core.errors import StoreError
 from assay.core.reasons import NOTHING, Code, Reason, because, read, stated
@@ -204,3 +205,13 @@ def test_a_shared_page_names_no_folder_of_its_author() -> None:
         "recipe": [{"loss": "a/b"}],
     }
     assert without_home(["C:\\Users\\ada\\x.csv", "../shared/x.csv"]) == ["…/ada/x.csv", "../shared/x.csv"]
+
+
+def test_measurements_of_so_many_recipes_are_held_and_others_made_again() -> None:
+    asked: list[str] = []
+    labels = [str(number) for number in range(RECIPES + 1)]
+    held = _Lazily({label: label for label in labels}, lambda label: asked.append(label) or {})  # type: ignore[arg-type,misc]
+    for label in (*labels, labels[-1], labels[0]):
+        assert held[label] == {}
+    assert asked == [*labels, labels[0]]
+    assert len(held.made) == RECIPES

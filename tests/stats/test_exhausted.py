@@ -10,6 +10,7 @@ from tests.stats.sentences import contrast, estimate, verdict
 
 from assay.report.sentences.reasons import reason_words
 from assay.stats.decisions import ruled
+from assay.stats.rows import compared
 
 
 def pair(measure: str, a: float, b: float, half: float = 0.01, chance: float | None = None) -> list[dict[str, Any]]:
@@ -67,3 +68,11 @@ def test_differences_at_an_end_stand_with_a_caution_and_chance_is_no_end_for_the
     assert (found["decision"], reason_words(found["reason"])) == snapshot
     open_ = contrast(measure="auroc", margin=0.05, decision="inconclusive")
     assert ruled([open_], pair("auroc", 0.5, 0.5, 0.2, 0.5))[0]["reason"] == ""
+
+
+def test_contrasts_are_held_against_estimates_of_the_trained_network_in_their_places_alone() -> None:
+    own, elsewhere = pair("auroc", 0.9, 0.8), [{**row, "environment": "same"} for row in pair("auroc", 0.7, 0.6)]
+    others = [{**own[0], **other} for other in ({"group": "untrained"}, {"level": "2"}, {"factor": "texture"})]
+    estimates = [*own, *pair("dice", 0.5, 0.4), *others, *elsewhere]
+    assert compared(iter(estimates), [equal("auroc")]) == [*own, *elsewhere]
+    assert compared(estimates, []) == [row for row in estimates if row not in others[:2]]

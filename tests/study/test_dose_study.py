@@ -216,10 +216,14 @@ def test_there_is_no_margin_to_halve_where_nothing_could_be_learned(run: RunFold
     )
 
 
-def test_tables_do_not_depend_on_the_panels_that_memory_keeps(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(results, "PANELS", 1)
+def test_tables_do_not_depend_on_what_memory_keeps(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("PANELS", "RECIPES"):
+        monkeypatch.setattr(results, name, 1)
     made = Made(Gathered(stored_study(run.root).plan, run, kept(run, Described)), kept(run, Described), run.root)
-    assert repr(list(made.estimates)) == repr(run.table("estimates"))
+    assert repr(list(made["estimates"])) == repr(run.table("estimates"))
+    assert [row["p"] for row in made["contrasts"]] == pytest.approx(
+        [row["p"] for row in run.table("contrasts")], rel=0, abs=0, nan_ok=True
+    )
 
 
 def test_what_lost_every_seed_is_undefined_in_every_measure_that_is_compared(

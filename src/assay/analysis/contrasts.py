@@ -149,6 +149,11 @@ class Pair:
         return self.members or (self,)
 
     @property
+    def recipes(self) -> set[str]:
+        """Labels of all recipes of both sides."""
+        return {point.label for one in self.single for point in (*one.a, *one.b)}
+
+    @property
     def id(self) -> str:
         """The hash of the contrast's words, with the level and the held values."""
         words = content_hash(self.stated.model_copy(update={"seed_sd": None}).canonical())  # a plan, and no statement
@@ -179,14 +184,22 @@ def spec_pairs(spec: StudySpec) -> list[Pair]:
     return [pair for stated in spec.contrasts for pair in pairs(stated, spec.points, tuple(spec.axes))]
 
 
-def families_of(gathered: Gathered, beforehand: Collection[str]) -> list[Family]:
+def families_of(
+    gathered: Gathered, beforehand: Collection[str], carried: Mapping[str, Contrast] | None = None
+) -> list[Family]:
     """Carry out the comparisons of a study: primary families first, then secondary ones and controls.
 
     Only comparisons that were stated beforehand (by `Pair.id`) are in families of the study. Exploratory ones form one
     of their own. Primary families of a study with looks are tested at the level of a look.
+
+    Args:
+        gathered: Records of the study.
+        beforehand: Ids of comparisons.
+        carried: Results of comparisons that were carried out already, by id.
     """
     alpha = LOOK_ALPHA if gathered.plan.spec.looks else ALPHA
-    found = [(pair, carry_out(gathered, pair)) for pair in spec_pairs(gathered.plan.spec)]
+    known = carried or {}
+    found = [(pair, known.get(pair.id) or carry_out(gathered, pair)) for pair in spec_pairs(gathered.plan.spec)]
     stated = pooled_pairs([one for one in found if one[0].id in beforehand])
     # Exploratory contrasts are moderated by all, and change the variance of no pre-specified one.
     exploratory = [one for one in pooled_pairs(found) if one[0].id not in beforehand]
@@ -351,13 +364,10 @@ def _equal(pair: Pair, result: Contrast) -> str:
 # means that are then tested. Holm corrects over the other factors, and a factor is the greatest where all are rejected.
 
 
-def reliance_rows(gathered: Gathered) -> list[Row]:
-    """Rows of `schema.RELIANCE_CONTRASTS`, by every measure of reliance that has more than one factor."""
+def reliance_rows(gathered: Gathered, point: RecipePoint) -> list[Row]:
+    """Rows of `schema.RELIANCE_CONTRASTS` of a recipe, by every measure of reliance that has more than one factor."""
     return [
-        row
-        for point in gathered.plan.spec.points
-        for measure in RELIANCE
-        for row in _against_greatest(point, measure, _by_factor(gathered, point, measure))
+        row for measure in RELIANCE for row in _against_greatest(point, measure, _by_factor(gathered, point, measure))
     ]
 
 

@@ -56,6 +56,8 @@ SURFACES = {"surface_code": "shared", f"{AT_NATIVE}surface_code": f"{AT_NATIVE}s
 """Columns that are 0 where truth and prediction both have a surface -> those that say where all recipes have both."""
 READ_AT_ONCE = 64
 """Probe units whose contributions are held at once: about 0.2 MB each."""
+RECIPES = 64
+"""Recipes whose measurements are held at once."""
 PANELS = 16
 """Panels kept in memory with the measures computed of them. One of 10 seeds takes 2 MB and more."""
 
@@ -108,7 +110,7 @@ class Gathered:
         return lru_cache(maxsize=PANELS)(self._panel)
 
     def _panel(self, label: str, environment: str) -> Panel | None:
-        point = next(point for point in self.plan.spec.points if point.label == label)
+        point = self._points[label]
         ahead = self._ahead.pop((label, environment), None)
         found = self._reads(self.kept_seeds(point), label, [environment])[environment] if ahead is None else ahead
         for outputs in found.values():
@@ -143,7 +145,7 @@ class Gathered:
         return lru_cache(maxsize=PANELS)(self._worst_panel)
 
     def _worst_panel(self, label: str, environment: str, measure: str) -> Panel | None:
-        point = next(point for point in self.plan.spec.points if point.label == label)
+        point = self._points[label]
         place, panel = self.worst_place(point, environment, measure), self.panel(point, environment)
         if place is None or panel is None:
             return None
@@ -234,14 +236,18 @@ class Gathered:
         )
 
     @cached_property
-    def scalars(self) -> Mapping[str, Mapping[Key, Mapping[int, Row]]]:
+    def scalars(self) -> _Lazily:
         """Recipe label -> measurement key -> seed -> the measurement, averaged over folds.
 
         A value that a fold lacks makes that of its seed NaN. Measures of all images, computed from kept outputs, only
         give the worst environment here, since `panel` has them with intervals over patients. Groups of k-fold rows are
         made of all folds together (`pooled`). The worst of them is one for all seeds.
         """
-        return _Lazily({point.label: point for point in self.plan.spec.points}, self._scalars_of)
+        return _Lazily(self._points, self._scalars_of)
+
+    @cached_property
+    def _points(self) -> Mapping[str, RecipePoint]:
+        return {point.label: point for point in self.plan.spec.points}
 
     def _scalars_of(self, point: RecipePoint) -> dict[Key, BySeed]:
         seeds = self.kept_seeds(point)
@@ -382,8 +388,8 @@ def _places(count: int) -> list[int]:
 
 
 @dataclass(frozen=True)
-class _Lazily(Mapping[str, dict[Key, BySeed]]):
-    """Measurements of recipes by label, each made when it is first asked for, while its panels are in memory."""
+class _Lazily:
+    """Measurements of recipes by label, made when they are asked for, of `RECIPES` at once: 0.7 MB each."""
 
     points: Mapping[str, RecipePoint]
     make: Callable[[RecipePoint], dict[Key, BySeed]]
@@ -391,14 +397,10 @@ class _Lazily(Mapping[str, dict[Key, BySeed]]):
 
     def __getitem__(self, label: str) -> dict[Key, BySeed]:
         if label not in self.made:
+            if len(self.made) == RECIPES:
+                del self.made[next(iter(self.made))]
             self.made[label] = self.make(self.points[label])
         return self.made[label]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.points)
-
-    def __len__(self) -> int:
-        return len(self.points)
 
 
 def _asked(key: Key, trials: Sequence[Trial], folds: Sequence[dict[Key, Row]]) -> list[dict[Key, Row]]:

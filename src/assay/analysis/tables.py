@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from assay.analysis.contrasts import families_of, reliance_rows, spec_pairs
+from assay.analysis.contrasts import Pair, carry_out, families_of, reliance_rows, spec_pairs
 from assay.analysis.described import Described, describe, keep, kept
 from assay.analysis.doses import dose_change_rows, half_dose_rows
 from assay.analysis.folds import Folds, Pooled
@@ -39,6 +39,7 @@ from assay.spec.environments import dose_axis, start_of
 from assay.spec.grid import label
 from assay.spec.recipe import WORST_GROUP, Component, looks_at_labels, readout_of, training_labels
 from assay.spec.schema import RecipePoint, SourceSpec, StudySpec
+from assay.stats.compare import Contrast
 from assay.stats.decisions import decided
 from assay.stats.doubts import Split, findings_of, outlying_seeds
 from assay.stats.estimate import Estimate, estimate_seeds, estimates_of_seeds
@@ -48,7 +49,7 @@ from assay.stats.format import count
 from assay.stats.measures import COMPUTED
 from assay.stats.outcomes import collapse_rate, contrast_collapse, corruption_rows
 from assay.stats.panel import Panel, of_seeds
-from assay.stats.rows import identified, of_whole_model, with_outcomes
+from assay.stats.rows import compared, identified, with_outcomes
 from assay.store import schema
 from assay.store.files import ColumnRows, Row
 from assay.store.folder import RunFolder
@@ -267,20 +268,11 @@ class Made(Mapping[str, Sequence[Row]]):
         return self.gathered.plan.spec
 
     @cached_property
-    def _measured(self) -> tuple[ColumnRows, ColumnRows]:
-        values, estimates = _estimates(self.gathered)
-        estimates.add(list(map(identified, _corruption(self.spec, estimates))))
-        return values, estimates
-
-    @property
-    def per_seed(self) -> ColumnRows:
-        """Rows of `schema.VALUES`."""
-        return self._measured[0]
-
-    @property
-    def estimates(self) -> ColumnRows:
-        """Rows of `schema.ESTIMATES`."""
-        return self._measured[1]
+    def measured(self) -> Measured:
+        """Estimates with the values behind them, and what was compared while they were made."""
+        found = _estimates(self.gathered, () if self.spec.looks else spec_pairs(self.spec))
+        found.estimates.add(list(map(identified, _corruption(self.spec, found.estimates))))
+        return found
 
     @cached_property
     def before(self) -> Stated:
@@ -303,14 +295,9 @@ class Made(Mapping[str, Sequence[Row]]):
         if self.looks:
             rows = contrasts_of(self.looks, self.spec.most_seeds)
             return with_outcomes(self.before.marked(rows, lambda row: seeds_of(row["id"], self.looks)), self.trials)
-        estimates = self.estimates  # first: each panel then serves both the values of outputs and those of probes
-        rows = decided(families_of(self.gathered, self.before.pairs), estimates)
+        made = self.measured
+        rows = decided(families_of(self.gathered, self.before.pairs, made.carried), made.estimates)
         return with_outcomes(self.before.marked(rows, lambda _: self.spec.seeds), self.trials)
-
-    @cached_property
-    def reliance_contrasts(self) -> list[Row]:
-        """Rows of `schema.RELIANCE_CONTRASTS`."""
-        return reliance_rows(self.gathered)
 
 
 def carried_looks(plan: Plan, root: Path, folds: Pooled, known: Sequence[Look] = ()) -> list[Look]:
@@ -319,17 +306,17 @@ def carried_looks(plan: Plan, root: Path, folds: Pooled, known: Sequence[Look] =
 
     def measured(part: Plan) -> tuple[Gathered, Sequence[Row]]:
         gathered = Gathered(part, folder, folds)
-        return gathered, _estimates(gathered)[1]
+        return gathered, _estimates(gathered).estimates
 
     return looks_at(plan, folder, stated(root, plan.spec).pairs, measured, known) if plan.spec.looks else []
 
 
 def _findings(made: Made) -> Sequence[Row]:
-    described, spec = made.described, made.spec
-    seeds = list(SeedValues(made.per_seed).rows(filter(of_whole_model, made.estimates)))
+    described, spec, estimates = made.described, made.spec, made.measured.estimates
+    seeds = list(SeedValues(made.measured.values).rows(compared(estimates, made.contrasts)))
     found = findings_of(
         made.contrasts,
-        made.estimates,
+        estimates,
         made.trials,
         described.environments,
         (made.before.looks[-1], spec.most_seeds),
@@ -343,10 +330,10 @@ def _findings(made: Made) -> Sequence[Row]:
 MAKERS: Mapping[str, Callable[[Made], Sequence[Row]]] = {
     "trials": lambda made: made.trials,
     "sources": lambda made: [_source_row(source, made.gathered) for source in made.gathered.plan.sources],
-    "values": lambda made: made.per_seed,
-    "estimates": lambda made: made.estimates,
+    "values": lambda made: made.measured.values,
+    "estimates": lambda made: made.measured.estimates,
     "contrasts": lambda made: made.contrasts,
-    "reliance_contrasts": lambda made: made.reliance_contrasts,
+    "reliance_contrasts": lambda made: made.measured.reliance,
     "half_doses": lambda made: with_outcomes(half_dose_rows(made.gathered), made.trials),
     "dose_changes": lambda made: with_outcomes(dose_change_rows(made.gathered), made.trials),
     "trades": lambda made: trade_rows(made.gathered),
@@ -365,7 +352,7 @@ MAKERS: Mapping[str, Callable[[Made], Sequence[Row]]] = {
     "added": lambda made: made.described.added,
     "findings": _findings,
     "pictures": lambda made: made.described.pictures,
-    "published": lambda made: published_rows(made.spec, made.estimates, made.per_seed),
+    "published": lambda made: published_rows(made.spec, made.measured.estimates, made.measured.values),
     "provenance": lambda made: _provenance_rows(made.gathered, made.described),
 }
 """Maker of the rows of every table of `schema.TABLES`."""
@@ -423,10 +410,25 @@ AT_ONCE = 64
 """Measurements whose contributions are held at once, to compute their variances together."""
 
 
+@dataclass(frozen=True)
+class Measured:
+    """Rows of values, estimates and contrasts of reliance, and comparisons that were carried out, by id."""
+
+    values: ColumnRows
+    estimates: ColumnRows
+    reliance: list[Row]
+    carried: dict[str, Contrast]
+
+
 @uncollected()
-def _estimates(gathered: Gathered) -> tuple[ColumnRows, ColumnRows]:
-    """Return rows of `schema.VALUES` and of `schema.ESTIMATES`."""
+def _estimates(gathered: Gathered, pairs: Sequence[Pair] = ()) -> Measured:
+    """Measure recipe by recipe, and compare each pair as soon as all of its recipes are, while they are in memory."""
     values, estimates = (ColumnRows({name: [] for name in one.names}) for one in (schema.VALUES, schema.ESTIMATES))
+    made = Measured(values, estimates, [], {})
+    labels = [point.label for point in gathered.plan.spec.points]
+    ending: dict[str, list[Pair]] = {}
+    for pair in pairs:
+        ending.setdefault(max(pair.recipes, key=labels.index), []).append(pair)
 
     def add(rows: Sequence[Row], by_seed: Sequence[tuple[Sequence[int], Sequence[float]]]) -> None:
         estimates.add(rows)
@@ -455,7 +457,9 @@ def _estimates(gathered: Gathered) -> tuple[ColumnRows, ColumnRows]:
         for start in range(0, len(measured), AT_ONCE):
             some = measured[start : start + AT_ONCE]
             add(scalar_rows(some), [(list(rows), column_of(rows, "value")) for _, rows in some])
-    return values, estimates
+        made.reliance.extend(reliance_rows(gathered, point))
+        made.carried.update((pair.id, carry_out(gathered, pair)) for pair in ending.get(point.label, ()))
+    return made
 
 
 def _corruption(spec: StudySpec, estimates: Sequence[Row]) -> list[Row]:

@@ -29,12 +29,14 @@ from assay.stats.rows import (
     FAILED,
     NONINFERIORITY_ALPHA,
     SETTLED,
+    Place,
     Row,
     belongs,
+    compared,
     ends,
     json_object,
     numeric,
-    of_the_model,
+    place_of,
     text_of,
     undefined,
 )
@@ -315,7 +317,10 @@ def ruled(rows: Sequence[Row], estimates: Sequence[Row]) -> list[dict[str, Any]]
     where one failed no other comparison claims anything. Recipes that all are at one end of the scale are not called
     equivalent.
     """
-    found = [{**row, **_ruling(row, end_of_scale(row, estimates))} for row in rows]
+    by_place: dict[Place, list[Row]] = {}
+    for row in compared(estimates if rows else (), rows):
+        by_place.setdefault(place_of(row), []).append(row)
+    found = [{**row, **_ruling(row, end_of_scale(row, by_place))} for row in rows]
     failed = next((row for row in found if row["decision"] in FAILED), None)
     if failed is None:
         return found
@@ -445,7 +450,7 @@ NEAR_WORST = 0.05
 """Share of the range next to its worst end within which recipes are at that end, whatever the margin."""
 
 
-def end_of_scale(contrast: Row, estimates: Sequence[Row]) -> Reason:
+def end_of_scale(contrast: Row, estimates: Mapping[Place, Sequence[Row]]) -> Reason:
     """Return the end of the scale at which every value behind a contrast is, as a code; nothing elsewhere.
 
     The values are those of both recipes, at every budget or dose that is compared. Chance is an end for equivalent
@@ -469,13 +474,13 @@ def end_of_scale(contrast: Row, estimates: Sequence[Row]) -> Reason:
     return NOTHING
 
 
-def _values(contrast: Row, estimates: Sequence[Row], side: str) -> list[Row]:
+def _values(contrast: Row, estimates: Mapping[Place, Sequence[Row]], side: str) -> list[Row]:
     """Estimates of the measure of one recipe that a contrast rests on."""
-    environments = json_object(contrast.get("pooled")).get("environment", [text_of(contrast, "environment")])
+    measure, factor, layer, own = place_of(contrast)
     return [
         row
-        for environment in dict.fromkeys(environments)
-        for row in of_the_model(estimates, contrast, environment)
+        for environment in dict.fromkeys(json_object(contrast.get("pooled")).get("environment", [own]))
+        for row in estimates.get((measure, factor, layer, environment), ())
         if not math.isnan(numeric(row, "value")) and belongs(row, contrast, side)
     ]
 

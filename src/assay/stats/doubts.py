@@ -19,14 +19,16 @@ from assay.stats.rows import (
     FIRST_SIGN_UNDER,
     MATCHED,
     MINIMUM_SEEDS,
+    Place,
     Row,
+    compared,
     differs,
     ends,
     is_open,
     json_object,
     numeric,
-    of_whole_model,
     over_doses,
+    place_of,
     text_of,
     undefined,
     under_seeds,
@@ -342,10 +344,6 @@ def _far(contrasts: Sequence[Row]) -> list[Finding]:
     return [_doubt(reason, row=far[0])]
 
 
-_Place = tuple[str, str, str, str]
-_PLACE = ("measure", "environment", "factor", "layer")
-
-
 def outlying_seeds(seeds: Sequence[Row], contrasts: Sequence[Row]) -> list[Reason]:
     """Caution about seeds that are far from the others of their recipe, in the compared measures.
 
@@ -366,19 +364,16 @@ def outlying_seeds(seeds: Sequence[Row], contrasts: Sequence[Row]) -> list[Reaso
     return [*reasons, because(Code.SEEDS_UNCHECKED, measures=names, least=FEWEST_DISTANCES)] if names else reasons
 
 
-def _by_place(seeds: Sequence[Row], contrasts: Sequence[Row]) -> dict[_Place, list[list[Row]]]:
+def _by_place(seeds: Sequence[Row], contrasts: Sequence[Row]) -> dict[Place, list[list[Row]]]:
     """Rows of the recipes with a value, in every place that is compared."""
-    places = {tuple(text_of(row, key) for key in _PLACE) for row in contrasts}
-    compared = {measure for measure, *_ in places}
-    whole = [row for row in seeds if (not contrasts or text_of(row, "measure") in compared) and of_whole_model(row)]
+    places = set(map(place_of, contrasts))
+    whole = compared(seeds, contrasts)
     lead = "" if contrasts else _leading(whole)
-    found: dict[_Place, dict[str, list[Row]]] = {}
+    found: dict[Place, dict[str, list[Row]]] = {}
     for row in whole:
-        measure, environment, factor, layer = place = tuple(text_of(row, name) for name in _PLACE)
+        measure, factor, layer, environment = place = place_of(row)
         if place in places or (measure == lead and environment and not factor and not layer):
-            found.setdefault((measure, environment, factor, layer), {}).setdefault(text_of(row, "recipe"), []).append(
-                row
-            )
+            found.setdefault(place, {}).setdefault(text_of(row, "recipe"), []).append(row)
     return {place: list(by_recipe.values()) for place, by_recipe in found.items()}
 
 

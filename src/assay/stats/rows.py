@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections import deque
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum, unique
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any
 
@@ -155,8 +154,13 @@ def under_seeds(row: Row) -> bool:
 
 def json_object(value: Any) -> Mapping[str, Any]:
     """A column that holds JSON."""
-    found: Mapping[str, Any] = json.loads(value) if isinstance(value, str) and value else value or {}
-    return found
+    return _parsed(value) if isinstance(value, str) and value else value or {}
+
+
+@lru_cache(maxsize=2**12)
+def _parsed(text: str) -> Mapping[str, Any]:
+    """Cached: every contrast is held against the coordinates of many estimates."""
+    return json.loads(text)
 
 
 def belongs(estimate: Row, contrast: Row, side: str) -> bool:
@@ -175,34 +179,22 @@ def of_whole_model(row: Row) -> bool:
     return text_of(row, "group") in OF_THE_MODEL and not text_of(row, "level")
 
 
-Place = tuple[str, ...]
-_PLACE = ("measure", "environment", "factor", "layer")
+Place = tuple[str, str, str, str]
+"""Measure, factor, layer, environment."""
 
 
-@dataclass
-class _Indexed:
-    estimates: Sequence[Row]
-    by_place: Mapping[Place, Sequence[Row]]
+def place_of(row: Row) -> Place:
+    """Return the place that an estimate is of, or a contrast is in."""
+    return text_of(row, "measure"), text_of(row, "factor"), text_of(row, "layer"), text_of(row, "environment")
 
 
-_INDEXED: deque[_Indexed] = deque(maxlen=1)
+def compared(estimates: Iterable[Row], contrasts: Sequence[Row]) -> list[Row]:
+    """Return the estimates of the trained network in the places of contrasts, in any environment; without these, all.
 
-
-def of_the_model(estimates: Sequence[Row], contrast: Row, environment: str) -> Sequence[Row]:
-    """Return the estimates of the trained network in an environment, and else in the place of a contrast.
-
-    The same rows are indexed once: there are tens of thousands in a large study, and hundreds of contrasts.
+    They are few: a large study has hundreds of thousands of estimates.
     """
-    known = next((one for one in _INDEXED if one.estimates is estimates), None)
-    if known is None:
-        found: dict[Place, list[Row]] = {}
-        for row in estimates:
-            if of_whole_model(row):
-                found.setdefault(tuple(text_of(row, key) for key in _PLACE), []).append(row)
-        known = _Indexed(estimates, found)
-        _INDEXED.append(known)
-    measure, _, factor, layer = (text_of(contrast, key) for key in _PLACE)
-    return known.by_place.get((measure, environment, factor, layer), ())
+    named = {place_of(row)[:3] for row in contrasts}
+    return [row for row in filter(of_whole_model, estimates) if not named or place_of(row)[:3] in named]
 
 
 _ENDS = ("collapsed", "diverged", "failed", "pending", "done")

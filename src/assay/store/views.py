@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import accumulate, groupby
+from typing import Any
 
 from assay.store.files import ColumnRows, Row
 from assay.store.schema import SEEDS
@@ -27,7 +28,7 @@ class SeedValues:
         first, end = self._ends.get(id, (0, 0))
         return zip(self._seeds[first:end], self._values[first:end], strict=True)
 
-    def rows(self, estimates: Iterable[Row]) -> Iterator[Row]:
+    def rows(self, estimates: Iterable[Mapping[str, Any]]) -> Iterator[Row]:
         """Yield a row per estimate and seed."""
         for row in estimates:
             for seed, value in self.of(row["id"]):
