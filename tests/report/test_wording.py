@@ -87,7 +87,14 @@ OF_CODES: dict[Code, dict[str, Any]] = {
     Code.COPIES_BETWEEN_SETS: {"set": "site b", "first": 3, "second": 9},
     Code.NO_COPIES: {"searched": 0},
     Code.PARTS_SHARED: {"groups": 3},
-    Code.ODD_IMAGES: {"kind": "blank", "rows": ("3", "1,200")},
+    Code.ODD_IMAGES: {
+        "kind": "suspected-label",
+        "rows": ("3", "1,200"),
+        "against": 2,
+        "kinds": ("baseline",),
+        "names": ("outer tenth",),
+        "values": ("0.9",),
+    },
     Code.DETECTABLE: {"low": 0.06, "high": 0.12},
 }
 

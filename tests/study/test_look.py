@@ -335,6 +335,39 @@ def test_labels_that_pictures_contradict_are_suspected_and_shuffled_ones_are_not
         assert found == ({f"{at:03d}.png" for at in wrong} if name == "kept" else set())
 
 
+@pytest.mark.parametrize("marked", [True, False])
+def test_right_labels_against_a_shortcut_are_not_doubted_alone(
+    tmp_path: Path, marked: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """All labels are right and a corner is marked in 90% of positives and 5% of negatives; or numbers of a network tell
+    the class but for three wrong labels, which no cue explains.
+    """
+    draw, ill = np.random.default_rng(6), np.arange(160) % 2
+    corner = draw.random(160) < np.where(ill == 1, 0.9, 0.05)
+    for at in range(160):
+        pixels = _blobs(draw)
+        pixels[:18, :18] = 250 if marked and corner[at] else pixels[:18, :18]
+        Image.fromarray(pixels).save(tmp_path / f"{at:03d}.png")
+    names, wrong = [f"{at:03d}.png" for at in range(160)], [9, 90, 121]
+    read = (corner if marked else np.where(np.isin(np.arange(160), wrong), 1 - ill, ill)) + draw.normal(0, 0.05, 160)
+    pd.DataFrame({"image": names, "ill": ill, "patient": range(160)}).to_csv(tmp_path / "data.csv", index=False)
+    pd.DataFrame({"image": names, "a": read}).to_csv(tmp_path / "seen.csv", index=False)
+    given = ["--embeddings", str(tmp_path / "seen.csv"), "--out", str(tmp_path / "look")]
+    with pytest.raises(SystemExit):
+        main(["look", str(tmp_path / "data.csv"), *given])
+    issues = pd.read_csv(tmp_path / "look" / "issues.csv", keep_default_na=False)
+    found = issues["file"][issues["kind"] == "suspected-label"]
+    planted = set(np.flatnonzero(corner != ill).tolist()) if marked else set(wrong)
+    assert {int(name[:3]) for name in found} == planted
+    page, said = (tmp_path / "look" / "report.html").read_text(), capsys.readouterr().out
+    why = r"(\d+) of (\d+) are against a simple cue \(.*: AUROC 0[.]\d\d\): a shortcut explains them as well"
+    for text in (page, said):
+        against = re.search(why, text)
+        assert bool(against) == marked
+        assert not against or (int(against[1]) > 0.9 * len(planted) and int(against[2]) == len(planted))
+    assert ("of them are against a simple cue" in page) == marked
+
+
 @pytest.mark.parametrize("away", [2.9, 1.2])
 def test_many_wrong_labels_hide_no_more_than_few(away: float) -> None:
     """One label in eight is wrong, which brings an AUROC of 0.98 down to 0.86; classes that overlap have none."""

@@ -13,7 +13,7 @@ from assay.analysis.audit import LEAST_IN_CLASS, groups_of
 from assay.analysis.image_cues import EDGES, Seen, cues_of, looked_at
 from assay.analysis.pictures import Gallery
 from assay.analysis.shortcuts import FOLDS, SEED, Cue, cue_of, shortcut_cautions, shortcut_rows
-from assay.core.reasons import Code, Reason, because
+from assay.core.reasons import Code, Field, Reason, because
 from assay.core.seeds import folds_by_patient
 from assay.core.types import FactorTable
 from assay.data.cards import without_patients
@@ -64,6 +64,7 @@ class DataChecks:
         clusters: The files of each picture that several files hold, the most frequent first.
         suspected: Files that may show one picture.
         odd: Images that are unlike the others.
+        against: The simple cue that explains suspected labels, if one does.
         issues: Rows of this table.
         reasons: What was found, the gravest first.
     """
@@ -74,6 +75,7 @@ class DataChecks:
     clusters: Sequence[Cluster] = ()
     suspected: Sequence[Cluster] = ()
     odd: Odd = field(default_factory=dict[str, Any])
+    against: Mapping[str, Field] = field(default_factory=dict[str, Any])
     issues: Sequence[Row] = ()
 
     @property
@@ -86,7 +88,8 @@ class DataChecks:
         if self.dataset is not None:
             yield from gallery.copies(self.dataset, self.clusters)
             yield from (gallery.found(self.dataset, one, SUSPECTED) for one in self.suspected[:NAMED])
-            yield from (gallery.found(self.dataset, rows, kind) for kind, (rows, _) in self.odd.items())
+            yield from (gallery.found(self.dataset, rows, kind, **(self.against if kind == LABEL else {}))
+                        for kind, (rows, _) in self.odd.items())  # fmt: skip
 
 
 def data_checks(
@@ -117,6 +120,7 @@ def data_checks(
     suspected = [one for one in _clusters(dataset, pairs) if tuple(_positions(one)) not in known]
     found = {**_odd(seen), LABEL: _suspected_labels(table, seen, embeddings, answers)}
     odd = {kind: one for kind, one in found.items() if len(one[0])}
+    against = _explained(table, cues, found[LABEL][0])
     small = [name for one in (table, others) for name in _small_groups(one)]
     parts = list(_across_parts(table, others, clusters))
     numbers = numbers_of(table)
@@ -137,13 +141,14 @@ def data_checks(
         *_of_copies(dataset, clusters, suspected, len(table) if near is None else len(near), named=not unnamed),
         *([because(Code.PATIENTS_UNKNOWN, text=unnamed)] if unnamed else []),
         *shortcut_cautions(shortcut_rows(cues)),
-        *(because(Code.ODD_IMAGES, count=len(rows), kind=kind, rows=_named(table, rows))
+        *(because(Code.ODD_IMAGES, count=len(rows), kind=kind, rows=_named(table, rows),
+                  **(against if kind == LABEL else {}))
           for kind, (rows, _) in odd.items()),
         *([because(Code.ROWS_LEFT_OUT, count=left)] if left else []),
         *([because(Code.SMALL_GROUPS_OF, count=len(small), least=LEAST_IN_CLASS, names=tuple(small[:NAMED]))]
           if small else []),
     ]  # fmt: skip
-    return DataChecks(dataset, reasons, cues, clusters, suspected, odd, issues)
+    return DataChecks(dataset, reasons, cues, clusters, suspected, odd, against, issues)
 
 
 def numbers_of(table: FactorTable) -> Sequence[int]:
@@ -294,6 +299,26 @@ def _suspected_labels(
     order = np.argsort(-away, kind="stable")
     order = order[away[order] > 0]
     return order, away[order]
+
+
+def _explained(table: FactorTable, cues: Sequence[Cue], suspected: Cluster) -> dict[str, Field]:
+    """Return the strong cue that over half of the suspected labels are against, and how many; nothing without one.
+
+    An image is against a cue whose score is nearer to the mean of the other side. Among suspected labels this must be
+    twice as frequent as in all images, since a weak cue has many images against it.
+    """
+    found: dict[str, Field] = {}
+    most = len(suspected) // 2
+    for cue in sorted((one for one in cues if one.row["strong"] and one.scores), key=lambda one: -one.row["value"]):
+        of = table.classes.index(cue.row["of"])
+        score, own = cue.scores[of] * (-1 if cue.row["direction"] == "lower" else 1), table.target == of
+        wrong = (score > (np.nanmean(score[own]) + np.nanmean(score[~own])) / 2) != own
+        known = np.isfinite(score)
+        many = int((wrong & known)[suspected].sum())
+        if many > most and many >= 2 * wrong[known].mean() * len(suspected):
+            row, most = cue.row, many
+            found = {"against": many, "kinds": (row["kind"],), "names": (row["name"],), "values": (str(row["value"]),)}
+    return found
 
 
 def _mean_odds(table: FactorTable, answers: Iterable[tuple[str, Panel]]) -> tuple[Cluster, Float[np.ndarray, "m c"]]:

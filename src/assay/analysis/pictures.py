@@ -118,14 +118,14 @@ class Gallery:
         rows = [_pixels(environment, index) for index in chosen]
         return self._write(f"source-{_safe(name)}.png", _grid(rows), "source", facts, environment=name)
 
-    def found(self, dataset: Dataset, rows: Int[np.ndarray, " m"], kind: str) -> Row:
-        """Draw the first of some images, with the numbers of their rows."""
+    def found(self, dataset: Dataset, rows: Int[np.ndarray, " m"], kind: str, **more: Any) -> Row:
+        """Draw the first of some images, with the numbers of their rows and `more` facts."""
         shown: list[int] = rows[: 2 * COLUMNS].tolist()
         images = dataset.images.read(np.array(shown)).numpy()
         drawn = [colored(image) for image in images]
         places = dataset.table.places
         numbers = list(places.numbers) if places else list(range(1, len(dataset.table) + 1))
-        facts = {"kind": kind, "images": len(rows), "rows": [numbers[at] for at in shown]}
+        facts = {"kind": kind, "images": len(rows), "rows": [numbers[at] for at in shown], **more}
         grid = _grid([drawn[start : start + COLUMNS] for start in range(0, len(drawn), COLUMNS)])
         return self._write(f"found-{kind}-{int(rows[0])}.png", grid, "found", facts)
 

@@ -620,8 +620,9 @@ class Code(StrEnum):
     )
     ODD_IMAGES = (
         "odd-images",
-        "{count:image}: {kind:issue}; {rows:rows}",
-        "{count:image}: {kind:issue}",
+        "{count:image}: {kind:issue}; {rows:rows}[against?; {against} of {count} are against a simple cue "
+        "({names:cue}): a shortcut explains them as well as wrong labels do]",
+        "{count:image}: [against?a wrong label or a shortcut|{kind:issue}]",
     )
     ROWS_LEFT_OUT = "rows-left-out", "{count:row} cannot be used; the page says why"
     SMALL_GROUPS_OF = (

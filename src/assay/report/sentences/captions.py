@@ -135,7 +135,8 @@ def _answer(facts: Facts) -> str:
 def _found(row: Row, facts: Facts) -> str:
     where = "from the left, rows" if len(facts["rows"]) > 1 else "row"
     shown = listed([f"{row:,}" for row in facts["rows"]])
-    return f"{count(facts['images'], 'image')}: {ISSUES[facts['kind']]}; {where} {shown}."
+    cue = f"; {facts['against']} of them are against a simple cue" if "against" in facts else ""
+    return f"{count(facts['images'], 'image')}: {ISSUES[facts['kind']]}{cue}; {where} {shown}."
 
 
 CAPTIONS: Mapping[str, Callable[[Row, Facts], str]] = {
