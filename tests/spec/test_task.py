@@ -53,5 +53,5 @@ def test_what_is_compared_at_native_size_must_be_measured_at_it(tmp_path: Path) 
     assert parse_study(asked).contrasts[0].measure == "dice-native"
     with pytest.raises(SpecError) as refused:
         parse_study({**asked, "probes": ["segmentation"]})
-    assert "is measured at native size, which no probe of this study is asked for" in str(refused.value)
-    assert "write probes: [{segmentation: {native: true}}]" in str(refused.value)
+    assert "needs `native` of probe 'segmentation'" in str(refused.value)
+    assert "give {segmentation: {native: ...}} in probes" in str(refused.value)

@@ -38,6 +38,7 @@ class Measure:
         direction: Direction that is better.
         chance: Value of a model that knows nothing: a number, words where it depends on the data, None without one.
         needs: Fields of a contrast without which it is ambiguous.
+        option: Argument of its probe without which it is not measured.
         environment: Environment that its probe reads where a contrast names none.
         among: Images without which it is undefined.
         dosed: Whether its change over doses can be compared.
@@ -56,6 +57,7 @@ class Measure:
     direction: Better = "none"
     chance: float | str | None = None
     needs: tuple[Need, ...] = ()
+    option: str = ""
     environment: str = ""
     among: Among = ""
     dosed: bool = False
@@ -276,7 +278,7 @@ register_measures(
     *(
         _outlined(f"{name}-native", meaning=f"{one.meaning}, at the size of the images' files",
                   display=f"{one.label} at native size", unit=one.unit, low=one.low, high=one.high,
-                  direction=one.direction, reference=one.reference)
+                  direction=one.direction, option="native", reference=one.reference)
         for name, one in ((name, _BY_NAME[name]) for name in (
             "dice", "iou", "pixel-precision", "pixel-recall", "volume-error", "hd95", "surface-distance",
             "surface-dice",
@@ -456,7 +458,7 @@ register_measures(
     _layer("condition-number-90-10", meaning="90th over 10th percentile of the eigenvalues", unit="ratio", low=1.0,
            display="condition number, 90th over 10th percentile"),
     _layer(OF_MAPS, meaning="99.9th over 90th percentile of 100 eigenvalues of the flattened maps", unit="ratio",
-           low=1.0, display="condition number of flattened maps", reference="Srinivasan et al. 2022"),
+           low=1.0, option="maps", display="condition number of flattened maps", reference="Srinivasan et al. 2022"),
     _layer("kurtosis", meaning="excess kurtosis of units; 0 for normal ones", low=-2.0),
     _dimensions("intrinsic-dimension", meaning="dimension of the images' activations, by nearest neighbors", low=0.0,
                 reference="Facco et al. 2017"),

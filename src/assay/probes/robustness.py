@@ -38,7 +38,7 @@ register_measures(
     _distorted("distorted-auroc-macro", meaning="macro AUROC on distorted images",
                display="macro AUROC on distorted images", chance=0.5),
     _distorted("distorted-auroc-referable", meaning="AUROC of grades from the threshold grade on, on distorted images",
-               display="AUROC of referable grades on distorted images", chance=0.5),
+               display="AUROC of referable grades on distorted images", chance=0.5, option="referable"),
     _distorted("stability", meaning="share of distorted images classified as when clean"),
     _distorted("distorted-calibration-error", meaning="calibration error on distorted images", direction="lower",
                display="calibration error on distorted images", chance=0.0),

@@ -14,9 +14,7 @@ from assay.core.measures import (
     COMPARED,
     DOSED,
     INDEPENDENT,
-    NATIVE,
     NEUTRAL,
-    OF_MAPS,
     OF_WORST_GROUP,
     PROBES_OF_MAPS,
     SHARES,
@@ -135,7 +133,7 @@ def _check_task(parts: Parts) -> None:
                 what = f"probe '{probe.name}' reads logits of pixels, and the recipes classify images"
                 issues.add(("probes", i), probe.name, what, "set recipe.task to segmentation, or leave the probe out")
     else:
-        check_native(data, parts.contrasts, probes, issues)
+        check_native(data, probes, issues)
         for where, own in ({} if data is None else {"these data": data, **data.tests}).items():
             if without_masks(own):
                 remedy = "name the column of masks in data.mask, or table: '' for the folders images/ and masks/"
@@ -147,20 +145,12 @@ def asks_native(probes: Sequence[Component]) -> bool:
     return any(probe.name == "segmentation" and probe.params.get("native") for probe in probes)
 
 
-def check_native(
-    data: DataSpec | None, contrasts: Sequence[ContrastSpec | None], probes: Sequence[Component], issues: Issues
-) -> None:
-    """Check that native size is that of files, and that contrasts at native size have measures at native size."""
-    asked = asks_native(probes)
-    if asked and data is not None and data.phantom is not None:
+def check_native(data: DataSpec | None, probes: Sequence[Component], issues: Issues) -> None:
+    """Check that native size is that of files."""
+    if asks_native(probes) and data is not None and data.phantom is not None:
         at = next(i for i, probe in enumerate(probes) if asks_native([probe]))
         what = f"a phantom has no native size: its images are drawn at data.size, {data.size} px"
         issues.add(("probes", at, "segmentation", "native"), True, what, "leave `native` out, or raise data.size")
-    for i, contrast in enumerate(contrasts):
-        if contrast is not None and contrast.measure in NATIVE and not asked:
-            what = "is measured at native size, which no probe of this study is asked for"
-            remedy = "write probes: [{segmentation: {native: true}}]"
-            issues.add(("contrasts", i, "measure"), contrast.measure, what, remedy)
 
 
 def without_masks(data: DataSpec) -> bool:
@@ -700,9 +690,9 @@ def _check_measure(claim: Claim, probes: Sequence[Component]) -> None:
     elif measure.name in BY_VARIANCE and all(params.get("sobol") is False for params in own):
         what = "comes from the Sobol' indices, which probe 'reliance' leaves out here"
         claim.wrong("measure", what, "take `sobol: false` away")
-    elif measure.name == OF_MAPS and not any(params.get("maps") for params in own):
-        what = "needs `maps` of probe 'representation'"
-        claim.wrong("measure", what, "list {representation: {maps: 200}} in probes")
+    elif measure.option and not any(params.get(measure.option) for params in own):
+        what = f"needs `{measure.option}` of probe '{measure.probe}'"
+        claim.wrong("measure", what, f"give {{{measure.probe}: {{{measure.option}: ...}}}} in probes")
     for field in measure.needs:
         if not getattr(contrast, field):
             claim.wrong("", f"measure '{measure.name}' needs `{field}`")
