@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.lib.stride_tricks import sliding_window_view
+from PIL import Image
 from tests.worlds.files import save, write_table
 
 import assay
@@ -21,6 +22,7 @@ from assay.cli.audit_predictions import print_verdicts
 from assay.core.errors import DataError
 from assay.core.types import Factor, FactorTable
 from assay.data.cache import silent
+from assay.probes.leads import spread_within
 from assay.report.sentences.audit import ANSWERED, answer_words, evidence, stated, title
 from assay.report.sentences.leads import TRAIN, answer
 from assay.shifts.battery import battery, marks_of
@@ -56,7 +58,7 @@ def pictures(folder: Path, mark: str = "letter", tie: float = 0.9, seed: int = 0
         label = at % 2
         pixels = 0.45 + 0.04 * draws.normal(size=(SIDE, SIDE))
         pixels += 0.06 * draws.normal(size=(8, 8)).repeat(6, axis=0).repeat(6, axis=1)
-        pixels[16:32, 16:32] += 0.1 * label + 0.06 * draws.normal()
+        pixels[16:32, 16:32] += 0.1 * label + (0 if mark == "exact" else 0.06) * draws.normal()
         if mark == "both" and rare.random() < (0.03, 0.25)[label]:
             pixels[BESIDE][UPPER > 0] = 0.9
         if draws.random() < 0.5 + tie * (label - 0.5):
@@ -82,6 +84,11 @@ def pictures(folder: Path, mark: str = "letter", tie: float = 0.9, seed: int = 0
         rows.append([f"{seed}-{at}.png", label, f"p{seed}-{at}"])
     write_table(folder / "data.csv", rows)
     return {"folder": str(folder), "target": "label", "patient": "who", "size": SIDE}
+
+
+def read(folder: Path, seed: int) -> np.ndarray:
+    images = [np.asarray(Image.open(folder / f"{seed}-{at}.png"), dtype=np.float32) / 255 for at in range(COUNT)]
+    return np.stack(images)[:, None]
 
 
 def middle(images: np.ndarray) -> np.ndarray:
@@ -377,6 +384,22 @@ def test_a_mark_that_only_training_images_carry_is_found_in_them(
     page = (both / "report.html").read_text()
     assert "<h1>A bright mark in the lower right corner changes" in page
     assert TRAIN not in page
+
+
+def test_effects_in_training_images_are_in_standard_deviations_of_tested_ones(tmp_path: Path) -> None:
+    """A network that learned its training images by heart spreads less there, and is no more of a shortcut for it."""
+    given: dict[str, Any] = {"marks": MARKS, "distortions": [], "progress": False, "as_given": True}
+    train, tested = pictures(tmp_path / "train", "exact", seed=1), pictures(tmp_path / "tested", "none")
+    found = dict[str, float]()
+    for name, images, more in (("own", train, {}), ("both", tested, {"train": train})):
+        out = assay.audit(middle, images, out=tmp_path / name, **given, **more).folder
+        found[name] = RunFolder(out).table("regions")[0]["value"]
+    own, other = (
+        spread_within(middle(read(tmp_path / name, seed))[:, None], np.arange(COUNT) % 2)
+        for name, seed in (("train", 1), ("tested", 0))
+    )
+    assert other > 2 * own
+    assert found["both"] * other == pytest.approx(found["own"] * own, rel=0.02)  # other donors
 
 
 def test_limits_come_from_references_of_the_user(tmp_path: Path) -> None:

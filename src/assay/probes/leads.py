@@ -90,6 +90,19 @@ class Reader:
             yield np.concatenate(held)
 
 
+def spread_within(scores: Float[np.ndarray, "n m"], target: Int[np.ndarray, " n"]) -> float:
+    """Return the standard deviation of the score for the own class, within classes; infinite where all are equal."""
+    own, codes = _own(scores, target), np.unique(target)
+    within = sum(float(((own[target == code] - own[target == code].mean()) ** 2).sum()) for code in codes)
+    return math.sqrt(within / max(1, len(target) - len(codes))) or math.inf
+
+
+def _own(scores: Float[np.ndarray, "k m"], target: Int[np.ndarray, " k"]) -> Float[np.ndarray, " k"]:
+    if scores.shape[1] == 1:
+        return np.where(target == 1, scores[:, 0], -scores[:, 0])
+    return scores[np.arange(len(target)), target]
+
+
 @dataclass(frozen=True, eq=False)
 class Sample:
     """Images of some patients, with what a model answers to them.
@@ -116,8 +129,7 @@ class Sample:
         if self.clean.ndim == 3:
             object.__setattr__(self, "clean", self.scored(self.clean, [None]))
         if not self.spread:
-            within = float((self.residuals**2).sum()) / max(1, len(self.target) - len(self.classes))
-            object.__setattr__(self, "spread", math.sqrt(within) or math.inf)
+            object.__setattr__(self, "spread", spread_within(self.clean, self.target))
 
     def take(self, rows: Int[np.ndarray, " k"]) -> Sample:
         """Return some of the images, with the same unit of effects."""
@@ -184,9 +196,7 @@ class Sample:
 
     def own(self, scores: Float[np.ndarray, "k m"], rows: Int[np.ndarray, " k"]) -> Float[np.ndarray, " k"]:
         """Return the scores of images for their own class."""
-        if scores.shape[1] == 1:
-            return np.where(self.target[rows] == 1, scores[:, 0], -scores[:, 0])
-        return scores[np.arange(len(rows)), self.target[rows]]
+        return _own(scores, self.target[rows])
 
     @cached_property
     def residuals(self) -> Float[np.ndarray, " n"]:

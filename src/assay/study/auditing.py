@@ -30,6 +30,7 @@ from assay.data.dataset import Images
 from assay.execution.local import InProcess, computing_on
 from assay.execution.tasks import Context, Event, Observer, Task
 from assay.models.ref import Origin
+from assay.probes.leads import spread_within
 from assay.probes.reader import ReadingError
 from assay.report.audit_cards import write_outcome
 from assay.report.sentences.leads import leading_region
@@ -332,10 +333,11 @@ class AuditRun:
         if self._masks:
             images = by_lesion(images)
             classes = images.table.classes
-        threshold = self.answers.clean.threshold
-        made = partial(Search, given, request, scene, images, classes, asked.train is not None, clean=[])
-        place, whole = (made(of, asked.seed, threshold, self._limits) for of in ("place", "whole"))
-        drawn = made("drawn", asked.seed, threshold, self._limits, place)
+        tested, trained = self.answers.clean, asked.train is not None
+        spread = spread_within(tested.scores, tested.table.target) if trained and not self._masks else 0.0
+        made = partial(Search, given, request, scene, images, classes, trained, clean=[], spread=spread)
+        place, whole = (made(of, asked.seed, tested.threshold, self._limits) for of in ("place", "whole"))
+        drawn = made("drawn", asked.seed, tested.threshold, self._limits, place)
         return [place, drawn] if self._masks else [place, whole, drawn]
 
     @cached_property

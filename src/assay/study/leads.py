@@ -59,6 +59,8 @@ class Search:
         limits: Limits of effects; None without any.
         after: A search whose mark is held the same in all images, so that another one is found and not its kin.
         clean: Scores of the images without exchanges, of whichever search reads them first.
+        spread: See `Sample`: that of the tested images where training images are searched, since scores that were
+            learned by heart vary less, and limits are of images that networks were not trained on.
     """
 
     given: Prepared
@@ -73,12 +75,13 @@ class Search:
     limits: LeadLimits | None = None
     after: Search | None = None
     clean: list[Float[np.ndarray, "n ..."]] = field(default_factory=list[np.ndarray])
+    spread: float = 0.0
 
     @property
     def id(self) -> str:
         """Name of what is kept."""
         table = self.images.table
-        rows = [table.row.tolist(), table.target.tolist(), self.images.name, self.trained]
+        rows = [table.row.tolist(), table.target.tolist(), self.images.name, self.trained, self.spread]
         after = {} if self.after is None else {"after": [self.after.id, self.after.limit]}
         return content_hash({**after, "search": self.of, "model": self.given.model.content, "rows": rows,
                              "data": self._content,
@@ -102,7 +105,7 @@ class Search:
             if not self.clean:
                 self.clean.append(scores(pixels))
             cells = _cells_of_lesion(self.images) if model.task == "segmentation" else 0
-            sample = Sample(pixels, table.target, table.patient, self.clean[0], self.seed, cells=cells)
+            sample = Sample(pixels, table.target, table.patient, self.clean[0], self.seed, self.spread, cells)
             more = labels, float(logit(self.threshold)), at_once
             if self.of == "drawn":
                 kept = self._holding(scores)
