@@ -118,6 +118,14 @@ def test_name_file_and_mapping_are_the_same_study(tmp_path: Path) -> None:
     )
 
 
+def test_a_study_as_it_was_changed_parses_to_the_same_study() -> None:
+    for name in study_files():
+        scale = "quick" if "quick" in read_yaml(study_files()[name]).values.get("scales", ()) else None
+        spec = parse_study(name, scale=scale, overrides=["question=Another?"], seeds=4)
+        assert "scales" not in spec.written
+        assert parse_study(spec.written) == spec, name
+
+
 def test_a_stored_study_cannot_test_on_training_rows_either() -> None:
     stored = parse_study("nodule-loss").model_dump(mode="json", context={"complete": True})
     name = next(iter(stored["points"][0]["tests"]))

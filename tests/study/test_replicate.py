@@ -72,6 +72,7 @@ def test_a_replication_has_fresh_seeds_new_patients_and_both_decisions_on_its_pa
     plan = stored_study(again).plan
     assert {trial.training.seed for trial in plan.trials} == {3, 4, 5}
     assert (plan.spec.data.population, plan.spec.seeds) == (1, 3)
+    assert parse_study(plan.spec.written) == plan.spec
     (row,) = RunFolder(again).table("replications")
     (first,), (second,) = (RunFolder(one).table("contrasts") for one in (root, again))
     assert (row["first_value"], row["value"], row["patients"]) == (first["value"], second["value"], "new")

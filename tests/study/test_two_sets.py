@@ -112,6 +112,9 @@ def test_a_study_is_trained_on_one_folder_and_tested_on_another(
     page = (run.folder / "report.html").read_text()
     answer = r"AUROC of cross-entropy was \d\.\d\d in site b, and \d\.\d\d in held-out images of the training set\."
     assert re.search(answer, page)
+    written = page.partition("<summary>Study file</summary>")[2].partition(">")[2].partition("</pre>")[0]
+    (tmp_path / "again.yaml").write_text(html.unescape(written).replace("…", str(own.parents[1])))
+    assert parse_study(tmp_path / "again.yaml") == parse_study(given)
     again = assay.load(given).run(tmp_path / "runs", workers=0, progress=False)
     assert again.result is not None
     assert again.result.trained == again.result.probed == 0

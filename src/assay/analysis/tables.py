@@ -562,9 +562,13 @@ def _provenance_rows(gathered: Gathered, described: Described) -> list[Row]:
         # trials of an earlier version may not have named all that a later one does
         versions = {record["libraries"][name] for record in records if name in record["libraries"]}
         facts[name] = ", ".join(sorted(versions))
-    dumped = without_home(spec.model_dump(mode="json", exclude_defaults=True))
-    facts["spec"] = json.dumps(dumped, ensure_ascii=False, indent=1)
-    return [{"key": key, "value": value} for key, value in facts.items() if value]
+    return [{"key": key, "value": value} for key, value in {**facts, **spec_facts(spec)}.items() if value]
+
+
+def spec_facts(spec: StudySpec) -> dict[str, str]:
+    """Return a study as it was resolved, and its file as it was written with scale and overrides, both as JSON."""
+    forms = {"spec": spec.canonical(), "study file": spec.written}
+    return {key: json.dumps(without_home(form), ensure_ascii=False, indent=1) for key, form in forms.items() if form}
 
 
 def _registration(root: Path) -> dict[str, str]:

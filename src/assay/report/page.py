@@ -70,7 +70,7 @@ class Content:
         account: Its words; cautions without a place on this page have no anchor.
         facts: The provenance.
         paper: Texts to copy into a paper: heading, id, text.
-        study: The study as YAML, without the recipes that its grid makes.
+        study: The study file with its scale and overrides, or the request, as YAML.
         limits: What the results do not show, in one sentence; or empty.
         first: The chart of the first screen, if there is one.
         lost: What failed, collapsed or is undefined.
@@ -155,7 +155,7 @@ def content(evidence: Evidence, account: Account, asked: Sequence[Section]) -> C
         account=replace(account, doubts=doubts),
         facts=facts,
         paper=paper(evidence, account.verdict, account.opening),
-        study=_study(facts["spec"]),
+        study=_study(facts.get("study file", facts["spec"])),
         limits=_limits(account.limits, " " if evidence.of_audit else "; "),
         first=first,
         gallery=gallery(root, evidence, tables.get("pictures", ()), all_shown=account.planned),
@@ -262,7 +262,7 @@ def without_files(content: Content) -> Content:
 
 
 def _study(text: str) -> str:
-    """Return the specification in provenance as YAML, without the recipes that its grid makes; as it is if damaged."""
+    """Return the study file or the request in provenance as YAML; as it is if damaged."""
     try:
         spec: dict[str, Any] = json.loads(text)
     except ValueError:
@@ -271,7 +271,7 @@ def _study(text: str) -> str:
     writer.sort_base_mapping_type_on_output = False  # pyright: ignore[reportAttributeAccessIssue]
     writer.default_flow_style = None
     writer.width = 100
-    writer.dump({key: value for key, value in spec.items() if key != "points"}, out)  # pyright: ignore[reportUnknownMemberType]
+    writer.dump(spec, out)  # pyright: ignore[reportUnknownMemberType]
     return out.getvalue()
 
 

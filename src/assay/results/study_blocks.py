@@ -377,6 +377,6 @@ ENVIRONMENTS = Block(
     folded=True,
 )
 PROVENANCE = Block(
-    id="provenance", title="Provenance", table="provenance", keep=Query(without={"key": ("spec",)}),
+    id="provenance", title="Provenance", table="provenance", keep=Query(without={"key": ("spec", "study file")}),
     columns=("key", "value"), folded=True,
 )  # fmt: skip

@@ -169,6 +169,7 @@ def check_study(document: Document, compare: bool = True) -> StudySpec:
     for key in values.keys() - {*SECTIONS}:
         issues.note(unknown_key((key,), SECTIONS))
     issues.raise_found()  # later checks would report invalid values and sections that are not read
+    written = {key: value for key, value in values.items() if key != "scales"}
     document, models = take_models(document, issues)
     values, issues = document.values, Issues(document, issues.found)
     header = _header(document, issues)
@@ -216,6 +217,7 @@ def check_study(document: Document, compare: bool = True) -> StudySpec:
         models=models,
         ensemble=header.ensemble,
         published=published,
+        written={"name": header.name, **written},
     )
 
 

@@ -652,6 +652,7 @@ class StudySpec(Frozen):
         ensemble: Whether the networks of a seed's folds answer together, by their mean probability, in environments of
             other sets.
         published: Published tables beside which `assay results --as-published` puts the study's own figures.
+        written: The study file with its scale and overrides, from which this is parsed. No hash depends on it.
     """
 
     name: str
@@ -670,6 +671,7 @@ class StudySpec(Frozen):
     models: Annotated[tuple[GivenWeights, ...], Field(exclude_if=lambda models: not models)] = ()
     ensemble: Annotated[bool, Field(exclude_if=lambda ensemble: not ensemble)] = False
     published: Annotated[tuple[PublishedTable, ...], Field(exclude_if=lambda published: not published)] = ()
+    written: Annotated[Mapping[str, Any], Field(exclude=True)] = {}
 
     @model_validator(mode="after")
     def _one_task(self) -> StudySpec:

@@ -12,7 +12,7 @@ from assay.analysis.data_checks import DataChecks, data_checks
 from assay.analysis.described import environment_rows, facts_of_sets
 from assay.analysis.pictures import Gallery
 from assay.analysis.preview import Distinct, detectable_differences, distinct_environments, headed
-from assay.analysis.tables import without_home
+from assay.analysis.tables import spec_facts
 from assay.core.files import canonical_json
 from assay.core.reasons import Reason
 from assay.core.versions import versions
@@ -74,7 +74,7 @@ class PreviewRun:
             "workers": str(self.workers),
             "device": prepared.device,
             **versions(),
-            "spec": json.dumps(without_home(spec.model_dump(mode="json", exclude_defaults=True)), indent=1),
+            **spec_facts(spec),
         }
 
 

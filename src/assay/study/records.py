@@ -52,7 +52,7 @@ def store(folder: RunFolder, plan: Plan, inputs: Inputs, skip_bad_rows: bool) ->
     """Write spec and plan, before anything of them is run."""
     spec = plan.spec
     complete = spec.model_dump(mode="json", context={"complete": True})
-    study = {"stamp": stamp(plan), "skip_bad_rows": skip_bad_rows, "spec": complete}
+    study = {"stamp": stamp(plan), "skip_bad_rows": skip_bad_rows, "spec": complete, "written": spec.written}
     folder.begin(PLAN, _plan_values(plan, inputs))
     folder.begin(STUDY, study, sort_keys=False)
 
@@ -69,7 +69,7 @@ def stored_study(root: Path) -> Stored:
     plan = plan_values(root)
     path = root / STUDY
     study = migrated(read_checked_json(path), path)
-    spec = _read(path, lambda: StudySpec.model_validate(study["spec"]))
+    spec = _read(path, lambda: StudySpec.model_validate({**study["spec"], "written": study.get("written", {})}))
     return _read(root / PLAN, lambda: _stored(spec, plan, study))
 
 

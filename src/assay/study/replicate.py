@@ -8,6 +8,8 @@ from assay.analysis.looks import goes_on
 from assay.analysis.replication import Earlier, earlier_of
 from assay.core.errors import StoreError
 from assay.report.evidence import Tables
+from assay.spec.document import Document
+from assay.spec.load import put
 from assay.stats.format import count
 from assay.store import kinds
 from assay.store.folder import RunFolder
@@ -45,6 +47,10 @@ def replication(root: Path, out: Path, seeds: int = SEEDS) -> tuple[Settled, Ear
         )
     last = max(trial.training.seed for trial in plan.trials)
     first = earlier_of(root.name, spec, last, tables["contrasts"])
-    data = spec.data.model_copy(update={"population": spec.data.population + 1} if first.drawn else {})
-    again = spec.model_copy(update={"data": data, "first_seed": last + 1, "seeds": seeds, "looks": ()})
+    own, patients = {"first_seed": last + 1, "seeds": seeds}, spec.data.population + first.drawn
+    section, written = "data.train" if spec.data.tests else "data", Document(dict(spec.written))
+    for key, value in {**own, **({f"{section}.population": patients} if first.drawn else {})}.items():
+        written = put(written, key, value, "")
+    data = spec.data.model_copy(update={"population": patients})
+    again = spec.model_copy(update={**own, "data": data, "looks": (), "written": written.values})
     return Settled(again, out / f"{root.name}-replication"), first
