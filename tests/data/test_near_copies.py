@@ -298,6 +298,20 @@ def test_pairs_below_certainty_are_shown_to_look_at_and_not_called_copies(tmp_pa
     assert drawn[1] == "2 images: much alike, which may be copies; from the left, rows 2 and 3."
 
 
+@pytest.mark.parametrize("likeness", [0.95, 0.8])
+def test_no_copies_is_not_said_where_another_set_may_have_one(tmp_path: Path, likeness: float) -> None:
+    spec = folder_of(tmp_path / "set", copies=0)
+    dataset = loaded(spec, tmp_path / "cache", size=16)
+
+    def lights(*pairs: Pair) -> list[tuple[Code, str]]:
+        other = SimpleNamespace(dataset=SimpleNamespace(near_copies=pairs, table=dataset.table))
+        reasons = data_checks(spec, dataset, {"far": cast("Any", other)}).reasons
+        return [(one.codes[0], one.codes[0].light) for one in reasons[:2]]
+
+    assert (Code.NO_COPIES, "ok") in lights()
+    assert Code.NO_COPIES not in dict(lights(Pair(4, 7, likeness)))
+
+
 def test_pairs_are_drawn_one_above_the_other_and_those_that_contradict_come_first(tmp_path: Path) -> None:
     spec = folder_of(tmp_path / "set", copies=11)  # row 49 copies row 0: the labels of all pairs contradict
     table = tmp_path / "set" / "data.csv"

@@ -134,11 +134,12 @@ def data_checks(
         *(issue("small-group", 0, of=name) for name in small),
     ]  # fmt: skip
     unnamed = without_patients(dataset.card.known_faults)
-    left = len(dataset.card.left_out)
+    left, searched = len(dataset.card.left_out), len(table) if near is None else len(near)
+    between = [one for name, other in (sets or {}).items() for one in _between(name, dataset, other.dataset)]
     reasons = [
         *parts,
-        *(one for name, other in (sets or {}).items() for one in _between(name, dataset, other.dataset)),
-        *_of_copies(dataset, clusters, suspected, len(table) if near is None else len(near), named=not unnamed),
+        *between,
+        *_of_copies(dataset, clusters, suspected, searched, named=not unnamed, clear=not between),
         *([because(Code.PATIENTS_UNKNOWN, text=unnamed)] if unnamed else []),
         *shortcut_cautions(shortcut_rows(cues)),
         *(because(Code.ODD_IMAGES, count=len(rows), kind=kind, rows=_named(table, rows),
@@ -187,8 +188,15 @@ def _clusters(dataset: Dataset, near: Sequence[Pair]) -> list[Cluster]:
 
 
 def _of_copies(
-    dataset: Dataset, clusters: Sequence[Cluster], suspected: Sequence[Cluster], searched: int, *, named: bool
+    dataset: Dataset,
+    clusters: Sequence[Cluster],
+    suspected: Sequence[Cluster],
+    searched: int,
+    *,
+    named: bool,
+    clear: bool,
 ) -> Iterator[Reason]:
+    """Yield copies among images; that there are none only where it is `clear` that other sets have none either."""
     table = dataset.table
     part = {"searched": searched if searched < len(table) else 0, "images": len(table),
             "bounded": bounded(searched)}  # fmt: skip
@@ -205,7 +213,7 @@ def _of_copies(
         yield because(Code.COPIES_SUSPECTED, **_counts(table, suspected), **part)
     if dataset.search is None:
         yield because(Code.COPIES_UNCHECKED)
-    elif not clusters and not suspected:
+    elif clear and not clusters and not suspected:
         yield because(Code.NO_COPIES, patients=named, **part)
 
 
