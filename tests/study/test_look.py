@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import re
 import tracemalloc
@@ -137,6 +138,8 @@ def test_a_preview_and_an_audit_list_the_same_issues(
     (where,) = re.findall(r"^all \d+ issues: assay results (\S+) --table issues$", previewed, re.MULTILINE)
     rows = json.loads(said("results", where, "--table", "issues", "--json"))
     assert {(row["kind"], row["row"], row["file"]) for row in rows if row["kind"] in of_image} == looked
+    table = pd.read_csv(io.StringIO(said("results", where, "--table", "issues", "--csv")), keep_default_na=False)
+    assert table[["row", "file"]].to_numpy().tolist() == [[row["row"], row["file"]] for row in rows]
     assert not any("010.png" in path.read_text(errors="ignore") for path in Path(where).rglob("*.*"))
     found = audit(lambda images: images.mean((1, 2, 3)), data, out=tmp_path / "audit", marks={},
                   distortions=(), progress=False)  # fmt: skip

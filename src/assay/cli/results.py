@@ -33,8 +33,8 @@ MOST_FOLDED = 2_000
 """Rows that are folded to the width of a terminal; of longer tables each row is a line."""
 
 COMPARISON, SENTENCE, FILE = "comparison", "sentence", "file"
-"""A row of `contrasts` or `looks`, and one of `findings`, in words, and the file of an issue, which no run folder has:
-printed, and in its JSON."""
+"""A row of `contrasts` or `looks`, and one of `findings`, in words: printed, and in its JSON; and the file of an issue,
+which no run folder has: in its CSV too."""
 
 
 def find_run(run: str, out: Path) -> Path:
@@ -93,14 +93,14 @@ def results_command(run: str, table: str, out: Path, form: Form) -> None:
     table = table or next(iter(folder.tables))
     stored = folder.table(table)
     described = folder.tables[table]
-    worded = {CONTRASTS.name: [COMPARISON], LOOKS.name: [COMPARISON], FINDINGS.name: [SENTENCE],
-              ISSUES.name: [FILE]}  # fmt: skip
+    words = {CONTRASTS.name: [COMPARISON], LOOKS.name: [COMPARISON], FINDINGS.name: [SENTENCE]}
+    worded = {ISSUES.name: [FILE], **({} if form.csv else words)}
     plain, spread = described.spread(stored)
-    every = [*plain, *([] if form.csv else worded.get(table, []))]
+    every = [*plain, *worded.get(table, [])]
     columns = [_column(name.strip(), every) for name in form.columns.split(",")] if form.columns else []
     wanted = [_condition(text, every) for text in form.rows]
     files: Mapping[int, str] = _files(folder) if table == ISSUES.name else {}
-    whole = ({**row, **({} if form.csv else _said(of, table, files))} for row, of in zip(spread, stored, strict=True))
+    whole = ({**row, **_said(of, table * (table in worded), files)} for row, of in zip(spread, stored, strict=True))
     rows = [row for row in whole if all(_is(row[name], value) for name, value in wanted)]
     if not folder.tables_are_current():
         print(f"{folder.root}: {EARLIER}", file=sys.stderr)
