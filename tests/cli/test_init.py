@@ -163,6 +163,12 @@ def test_another_folder_is_a_set_to_test_on(
     told = capsys.readouterr().out
     assert "to mend" not in told
     assert re.search(r"^there: {.+}  \(nothing names patients: each image counts as one\)$", told, re.MULTILINE)
+    assert "\nhere-there-images.csv: written too, the table of there\n" in told
+    assert Path("here-there-images.csv").is_file()
+    assert told.count("written too") == 1
+    bids(tmp_path / "third")
+    init_command(Path("third"), None, "", "")
+    assert "\nthird-images.csv: written too, the table of third, with its patients\n" in capsys.readouterr().out
     spec = assay.load("here.yaml").spec
     assert list(spec.points[0].tests) == ["same", "neutral", "there"]
     assert spec.ensemble

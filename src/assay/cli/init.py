@@ -75,6 +75,9 @@ def init_command(place: Path, out: Path | None, target: str, patient: str, tests
     for one in lines:
         if one.key.strip() in PRINTED or one.key in {f"    {_flow(key)}" for key in sets}:
             print(f"{one.key.strip()}:{'' if one.value is None else ' ' + _flow(one.value)}  ({one.why})")
+    for key, table in tables.items():
+        patients = ", with its patients" if (sets[key] if key else found).patient else ""
+        print(f"{table}: written too, the table of {key or name}{patients}")
     if why:
         print(f"to mend before a run: {why}")
     print(f"{path}: change what is wrong; the other assumptions are comments in it. Next: assay run {path} --open")
