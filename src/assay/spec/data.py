@@ -236,9 +236,11 @@ def check_table(data: DataSpec, issues: Issues, keys: Keys = ("data",)) -> None:
             remedy = f"with masks `target: {derived}` is whether one shows any" if derived and at == ("target",) else ""
             if at == ("image",):
                 remedy = "write image: and the column that names the files"
-            what = f"{path.name} has no column '{column}'"
-            given = at != ("target",) or "target" in data.model_fields_set or bool(remedy)
-            issues.add((*keys, *at), column * given, what if given else "no column to predict is named", remedy, header)
+            given, what = column, f"{path.name} has no column '{column}'"
+            if at == ("target",) and "target" not in data.model_fields_set and not remedy:
+                given, what = "", "no column to predict is named"
+                remedy = 'write target: COLUMN (in Python {"table": frame, "target": "COLUMN"})'
+            issues.add((*keys, *at), given, what, remedy, header)
 
 
 def undeclared_columns(data: DataSpec) -> tuple[str, ...]:
