@@ -21,7 +21,7 @@ from torch.nn import functional
 from assay import audit, load, look
 from assay.analysis import data_checks
 from assay.analysis.image_cues import EDGES, Seen, properties_of
-from assay.analysis.shortcuts import shortcut_cautions
+from assay.analysis.shortcuts import number_cue, shortcut_cautions
 from assay.cli import main
 from assay.core.errors import AssayError
 from assay.core.types import FactorTable
@@ -369,6 +369,19 @@ def test_right_labels_against_a_shortcut_are_not_doubted_alone(
         assert bool(against) == marked
         assert not against or (int(against[1]) > 0.9 * len(planted) and int(against[2]) == len(planted))
     assert ("of them are against a simple cue" in page) == marked
+
+
+@pytest.mark.parametrize("away", [4.0, -4.0, 0.75])
+def test_a_weak_cue_explains_no_suspected_label(away: float) -> None:
+    """Forty labels are wrong. A cue that tells the truth is against all of them, a weak one against two in three."""
+    draw, n = np.random.default_rng(3), 1000
+    truth, wrong = np.arange(n) % 2, np.arange(0, n, 25)
+    label = np.where(np.isin(np.arange(n), wrong), 1 - truth, truth)
+    table = FactorTable(np.arange(n), label, np.arange(n), ("no", "yes"), (), {})
+    cue = number_cue("image", "tone", away * truth + draw.normal(size=n), table)
+    found = data_checks._explained(table, [cue], wrong)
+    assert cue.row["strong"]
+    assert found["against"] >= 38 if abs(away) > 1 else not found, found
 
 
 @pytest.mark.parametrize("away", [2.9, 1.2])

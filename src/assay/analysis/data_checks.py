@@ -134,12 +134,13 @@ def data_checks(
         *(issue("small-group", 0, of=name) for name in small),
     ]  # fmt: skip
     unnamed = without_patients(dataset.card.known_faults)
-    left, searched = len(dataset.card.left_out), len(table) if near is None else len(near)
+    left, searched = len(dataset.card.left_out), len(table if near is None else near)
     between = [one for name, other in (sets or {}).items() for one in _between(name, dataset, other.dataset)]
     reasons = [
         *parts,
         *between,
-        *_of_copies(dataset, clusters, suspected, searched, named=not unnamed, clear=not between),
+        *(one for one in _of_copies(dataset, clusters, suspected, searched, named=not unnamed)
+          if not between or Code.NO_COPIES not in one),
         *([because(Code.PATIENTS_UNKNOWN, text=unnamed)] if unnamed else []),
         *shortcut_cautions(shortcut_rows(cues)),
         *(because(Code.ODD_IMAGES, count=len(rows), kind=kind, rows=_named(table, rows),
@@ -188,15 +189,8 @@ def _clusters(dataset: Dataset, near: Sequence[Pair]) -> list[Cluster]:
 
 
 def _of_copies(
-    dataset: Dataset,
-    clusters: Sequence[Cluster],
-    suspected: Sequence[Cluster],
-    searched: int,
-    *,
-    named: bool,
-    clear: bool,
+    dataset: Dataset, clusters: Sequence[Cluster], suspected: Sequence[Cluster], searched: int, *, named: bool
 ) -> Iterator[Reason]:
-    """Yield copies among images; that there are none only where it is `clear` that other sets have none either."""
     table = dataset.table
     part = {"searched": searched if searched < len(table) else 0, "images": len(table),
             "bounded": bounded(searched)}  # fmt: skip
@@ -213,7 +207,7 @@ def _of_copies(
         yield because(Code.COPIES_SUSPECTED, **_counts(table, suspected), **part)
     if dataset.search is None:
         yield because(Code.COPIES_UNCHECKED)
-    elif clear and not clusters and not suspected:
+    elif not clusters and not suspected:
         yield because(Code.NO_COPIES, patients=named, **part)
 
 
@@ -309,14 +303,13 @@ def _suspected_labels(
     return order, away[order]
 
 
-def _explained(table: FactorTable, cues: Sequence[Cue], suspected: Cluster) -> dict[str, Field]:
+def _explained(table: FactorTable, cues: Sequence[Cue], suspected: Cluster) -> Mapping[str, Field]:
     """Return the strong cue that over half of the suspected labels are against, and how many; nothing without one.
 
     An image is against a cue whose score is nearer to the mean of the other side. Among suspected labels this must be
     twice as frequent as in all images, since a weak cue has many images against it.
     """
-    found: dict[str, Field] = {}
-    most = len(suspected) // 2
+    most, found = len(suspected) // 2, dict[str, Field]()
     for cue in sorted((one for one in cues if one.row["strong"] and one.scores), key=lambda one: -one.row["value"]):
         of = table.classes.index(cue.row["of"])
         score, own = cue.scores[of] * (-1 if cue.row["direction"] == "lower" else 1), table.target == of

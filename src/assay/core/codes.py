@@ -556,9 +556,8 @@ class Code(StrEnum):
     )
     ONE_POOL = (
         "one-pool",
-        "seeds draw their training rows from one pool, most of which they share, so p holds for this training set "
-        "and may be too low for others: where nothing differed, p < 0.05 came in up to {rate:.3f} of simulated "
-        "comparisons",
+        "seeds draw their training rows from one pool, most of which they share, so p holds for this training set and "
+        "may be too low for others: where nothing differed, p < 0.05 came in up to {rate:.3f} of simulated comparisons",
         "one set of training images: differences may not generalize",
     )
     FIXED_TRAINING_ROWS = (
