@@ -380,9 +380,10 @@ def test_a_mark_that_only_training_images_carry_is_found_in_them(
     assert TRAIN in (alone / "report.html").read_text()
     both = assay.audit(MODELS["letter"], clean, out=tmp_path / "both", train=train, **given).folder
     row = RunFolder(both).table("regions")[0]
-    assert (row["verdict"], row["trained"]) == ("lives-by", True)
+    assert (row["verdict"], row["trained"]) == ("lead", True), "the limit is of images new to the network"
     page = (both / "report.html").read_text()
-    assert "<h1>A bright mark in the lower right corner changes" in page
+    assert "<h1>Lead, no verdict: a bright mark in the lower right corner changes" in page
+    assert "No limit from networks without a shortcut is known for training images." in page
     assert TRAIN not in page
 
 
@@ -417,14 +418,15 @@ def test_limits_come_from_references_of_the_user(tmp_path: Path) -> None:
 def test_references_that_are_segmentations_limit_the_searches_that_they_have(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rows = [{"of": "place", "verdict": "nothing-found", "reason": "", "value": 0.1},
-            {"of": "drawn", "verdict": "nothing-found", "reason": "nothing-drawn"},
-            {"of": "whole", "verdict": NOT_TESTED, "reason": "search-of-masks"}]  # fmt: skip
+    rows = [{"of": "place", "verdict": "nothing-found", "reason": "", "value": 0.1, "trained": False},
+            {"of": "drawn", "verdict": "nothing-found", "reason": "nothing-drawn", "trained": False},
+            {"of": "whole", "verdict": NOT_TESTED, "reason": "search-of-masks", "trained": False}]  # fmt: skip
     audits = [(SimpleNamespace(table=lambda name: rows), {})] * LEAST_NETWORKS
     monkeypatch.setattr(references, "_audits", lambda root, audited: audits)
     found = read_limits(tmp_path, "")
     assert found is not None
     assert (found.networks, found.largest) == (LEAST_NETWORKS, {"place": 0.1, "drawn": WEAK_LEAD})
+    assert read_limits(tmp_path, "", trained=True) is None, "effects in training images are larger"
 
 
 def test_what_is_not_searched_is_said_in_one_sentence(tmp_path: Path) -> None:

@@ -124,17 +124,18 @@ def shipped_limits(domain: str) -> LeadLimits | None:
     return LeadLimits(int(known[domain]["networks"]), known[domain]["limits"], rates)
 
 
-def read_limits(root: Path, audited: str) -> LeadLimits | None:
+def read_limits(root: Path, audited: str, *, trained: bool = False) -> LeadLimits | None:
     """Return the limits of a folder of audits, see `read_reference`; None where fewer than 59 searched for regions.
 
     Args:
         root: A folder of audits of clean networks.
         audited: Hash of the audited model, which is no reference of its own.
+        trained: Whether the searches are those in training images, where effects are larger.
     """
     found: dict[str, list[float]] = {"place": [], "whole": [], "drawn": []}
     for folder, _ in _audits(root, audited):
         for row in folder.table("regions"):
-            if row["verdict"] != NOT_TESTED:
+            if row["verdict"] != NOT_TESTED and row["trained"] == trained:
                 found[row["of"]].append(0.0 if row["reason"] else float(row["value"]))
     networks = min((len(values) for values in found.values() if values), default=0)  # masks are not searched whole
     if networks < LEAST_NETWORKS:

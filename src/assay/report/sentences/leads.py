@@ -39,7 +39,8 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     LeadVerdict.LEAD: (
         "Lead: {what}",
         "A place where answers can be moved. Networks without a shortcut have one too, and no limit of theirs is known "
-        "for this search and kind of image: of classifiers, name it with --domain, or train some with --references 59.",
+        "for this search and these images: of classifiers in images new to them, name these with --domain, or train "
+        "some with --references 59.",
     ),
     LeadVerdict.INCONCLUSIVE: (
         "{what}: inconclusive",
@@ -129,7 +130,8 @@ def region_evidence(row: Row) -> str:
     if row["reason"]:
         return parts[0]
     if math.isnan(numeric(row, "limit")):
-        parts.append("no limit from clean networks is known: --references 59 trains some, of classifiers")
+        parts.append("no limit from clean networks is known in training images" if row["trained"] else
+                     "no limit from clean networks is known: --references 59 trains some, of classifiers")  # fmt: skip
     else:
         rates = {"false_rate": "wrong in {}% of clean networks", "missed_rate": "missed in {}% of others"}
         known = [
@@ -212,7 +214,8 @@ def _answer(rows: Sequence[Row]) -> Iterator[str]:
             if one["of"] == "drawn" and one is not row and one["verdict"] in FOUND
         )
         if lead:
-            yield "No limit from networks without a shortcut is known for this kind of image."
+            of = "training images" if row["trained"] else "this kind of image"
+            yield f"No limit from networks without a shortcut is known for {of}."
     shown = row is not None and row["verdict"] in FOUND and row["discrete"] and not _moves_none(row)
     if not rows[0]["trained"] and not shown:
         yield TRAIN
