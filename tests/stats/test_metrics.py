@@ -180,7 +180,11 @@ def test_logits_of_one_column_are_those_of_two() -> None:
         (metrics.auroc(np.zeros(2), np.array([0, 1]), np.array([0, 1])), "no fold holds both classes"),
         (
             metrics.macro_auroc(np.zeros((3, 3)), np.array([0, 1, 1])),
-            "class 2 against the rest: no image of the positive class",
+            "no image of class 2",
+        ),
+        (
+            metrics.macro_auroc(np.zeros((3, 4)), np.array([0, 1, 1]), names=("a", "b", "cyst", "lump")),
+            "no image of cyst and lump",
         ),
         (metrics.sensitivity(np.zeros(2), np.zeros(2)), "no image of the positive class"),
         (metrics.specificity(np.ones(2), np.ones(2)), "no image of the negative class"),

@@ -18,7 +18,7 @@ from tests.data.public.test_lesion_sets import endotect, hyperkvasir
 
 import assay
 from assay.analysis.data_checks import data_checks
-from assay.cli.results import Form, published_command
+from assay.cli.results import Form, published_command, results_command
 from assay.core.errors import AssayError
 from assay.data.cache import ArrayCache
 from assay.report.sentences.reasons import reason_words
@@ -118,6 +118,22 @@ def test_a_study_is_trained_on_one_folder_and_tested_on_another(
     again = assay.load(given).run(tmp_path / "runs", workers=0, progress=False)
     assert again.result is not None
     assert again.result.trained == again.result.probed == 0
+
+
+def test_a_class_that_another_set_lacks_is_named_where_the_page_begins(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for at, classes in enumerate((("normal", "ill", "cyst", "ill"), ("normal", "ill"))):
+        folder = hospital(tmp_path / "ab"[at], 1 + 2 * at, prefix="PQ"[at])
+        table = pd.read_csv(folder / "data.csv")
+        table["grade"] = [classes[row % len(classes)] for row in range(IMAGES)]
+        table.to_csv(folder / "data.csv", index=False)
+    given = study(tmp_path / "a", {"folder": str(tmp_path / "b")})
+    run = assay.load(given).run(tmp_path / "runs", workers=0, progress=False)
+    page = html.unescape((run.folder / "report.html").read_text())
+    assert re.search(r"Macro AUROC was undefined in site b \(no image of cyst\), and \d\.\d\d in held-out images", page)
+    results_command(str(run.folder), "estimates", tmp_path, Form(rows=("measure=auroc", "environment=found")))
+    assert {"normal", "ill", "cyst"} <= {*capsys.readouterr().out.split()}, "a row of each class is told by its name"
 
 
 def test_the_study_of_the_docs_starts_from_two_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

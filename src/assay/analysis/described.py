@@ -115,6 +115,7 @@ class Described(DataDescription):
         issues: Rows of this table.
         added: Rows of this table.
         folds: Folds of every seed.
+        classes: Names of the classes, in the order of their codes.
         pooled: Measurements over folds.
         worst: Worst groups.
     """
@@ -125,6 +126,7 @@ class Described(DataDescription):
     issues: Rows = ()
     added: Rows
     folds: int
+    classes: tuple[str, ...] = ()
     pooled: tuple[Pooled, ...]
     worst: tuple[WorstGroup, ...]
 
@@ -165,6 +167,7 @@ def describe(gathered: Gathered, population: Population) -> Described:
         issues=checks.issues,
         added=added_rows(gathered, checks.cues, dataset.table) if dataset else [],
         folds=population.folds,
+        classes=population.classes,
         pooled=tuple(Pooled(recipe=recipe, seed=seed, rows=rows) for (recipe, seed), rows in gathered.pooled.items()),
         worst=_worst_groups(gathered),
     )

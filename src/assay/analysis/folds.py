@@ -48,6 +48,11 @@ class Pooled(Protocol):
         """In how many folds every seed trained; 1 when the split is not k-fold."""
         ...
 
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes, in the order of their codes."""
+        ...
+
     def measurements(self, point: RecipePoint, seed: int, outputs: Mapping[str, Outputs]) -> list[Row]:
         """See `Folds.measurements`."""
         ...
@@ -71,6 +76,11 @@ class Folds:
     def folds(self) -> int:
         """See `Pooled`."""
         return self.population.folds
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """See `Pooled`."""
+        return self.population.classes
 
     def measurements(self, point: RecipePoint, seed: int, outputs: Mapping[str, Outputs]) -> list[Row]:
         """Compute the measurements of each probe of `POOLED` on one seed, all folds together, as rows of MEASUREMENTS.
@@ -154,7 +164,6 @@ def _answers(found: Outputs, table: FactorTable, middle: bool) -> tuple[Answers,
         for name, column in found.items()
         if name not in (*OF_ROWS, "threshold", "logits", "specific")
     }
-    said = Answers(
-        found["logits"][order], mine.target, found["threshold"][order], found["fold"][order], maps=maps, middle=middle
-    )
+    of_rows = found["logits"][order], mine.target, found["threshold"][order], found["fold"][order]
+    said = Answers(*of_rows, maps=maps, middle=middle, names=mine.classes)
     return said, mine

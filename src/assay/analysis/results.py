@@ -120,8 +120,8 @@ class Gathered:
         if not found:
             return None
         panel = panel_of(found, f"{label} in {environment}")
-        cut = self._cut if panel.scores.shape[2] > 2 else 1
-        return replace(panel, middle=readout_of(point.recipe.loss) != "linear", cut=cut)
+        several, middle = panel.scores.shape[2] > 2, readout_of(point.recipe.loss) != "linear"
+        return replace(panel, middle=middle, cut=self._cut if several else 1, names=self.folds.classes)
 
     @cached_property
     def _ahead(self) -> dict[tuple[str, str], dict[int, dict[str, np.ndarray]]]:

@@ -100,6 +100,7 @@ class Code(StrEnum):
     NO_IMAGES = "no-images", "no images"
     NOT_FINITE = "not-finite", "the model's answer is not finite for {count} of {images} images"
     ABSENT_CLASS = "absent-class", "no image of the {kind} class"
+    ABSENT_CLASSES = "absent-classes", "no image of {classes:list}"
     NO_FOLD_WITH_BOTH_CLASSES = "no-fold-with-both-classes", "no fold holds both classes"
     ONE_CLASS_AGAINST_REST = "one-class-against-rest", "class {label} against the rest:"
     ONE_GRADE = "one-grade", "all images have and were given one grade"

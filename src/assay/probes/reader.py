@@ -324,6 +324,7 @@ def answers_of(reading: Reading, environment: Environment) -> Answers:
         middle=model.middle,
         cut=model.cut or 1,
         specific=np.tile(model.specific, (len(read.logits), 1)) if model.specific else None,
+        names=environment.table.classes,
     )
 
 

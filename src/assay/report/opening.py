@@ -186,12 +186,16 @@ def elsewhere(evidence: Evidence) -> str:
         if row["measure"] == measure and not any(row[name] for name in ("factor", "level", "layer", "group")):
             found.setdefault(row["environment"], row)
     own = next((row for name, row in found.items() if sets.get(name) == ""), None)
-    others = [f"{valued(row, 2)} in {sets[name]}" for name, row in found.items() if sets.get(name)]
+    others = [f"{valued(row, 2)} in {sets[name]}{_why(row)}" for name, row in found.items() if sets.get(name)]
     if own is None or not others:
         return ""
     recipe = evidence.names.recipe(coordinates(own), evidence.outline.axes)
     there = f"{listed(others)}, and {valued(own, 2)} in held-out images of the training set"
     return f"{sentence_case(label_of(measure))}{f' of {recipe}' if recipe else ''} was {there}."
+
+
+def _why(row: Row) -> str:
+    return f" ({reason_words(row['reason'])})" if math.isnan(numeric(row, "value")) else ""
 
 
 def opening(root: Path, evidence: Evidence, findings: Sequence[Finding]) -> Opening:

@@ -366,7 +366,7 @@ ACCOUNT = (
     Block(id="sources", title="Sources that were left out", table="sources", keep=Query(without={"status": ("done",)}),
           columns=("name", "seed", "status", "reason")),
     Block(id="reasons", title="Undefined or doubtful values", keep=Query(filled=("reason",)),
-          columns=("measure", "recipe", "environment", "factor", "layer", "value", "reason"), folded=True),
+          columns=("measure", "recipe", "environment", "factor", "level", "layer", "value", "reason"), folded=True),
 )  # fmt: skip
 ENVIRONMENTS = Block(
     id="environments",

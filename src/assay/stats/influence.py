@@ -66,6 +66,7 @@ class Answers:
     middle: of several classes that are grades the one is called beyond which the probability is less than a half, as
     ordinal models do; else the likeliest. cut: the first class that counts as positive where classes are cut in two.
     specific: [n, levels], the log-odds of being at or above the cut from which validation specificities are reached.
+    names: of the classes, for reasons.
     """
 
     logits: Float[np.ndarray, "n k"]
@@ -76,6 +77,7 @@ class Answers:
     middle: bool = False
     cut: int = 1
     specific: Float[np.ndarray, "n levels"] | None = None
+    names: tuple[str, ...] = ()
     influences: dict[str, tuple[np.ndarray, tuple[Metric, np.ndarray]]] = field(
         init=False, repr=False, compare=False, default_factory=dict[str, tuple[np.ndarray, tuple[Metric, np.ndarray]]]
     )

@@ -405,7 +405,7 @@ def _macro_ranking(answers: Answers) -> Metric:
     """AUROC of each class against the rest, on average: of two classes it is the same one twice."""
     if answers.classes == 2 and (one := _ranking(answers)).defined:
         return one
-    return metrics.macro_auroc(answers.logits, answers.target, answers.fold)
+    return metrics.macro_auroc(answers.logits, answers.target, answers.fold, answers.names)
 
 
 def _somers_d(answers: Answers) -> Metric:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -204,16 +205,23 @@ def area(right: Float[np.ndarray, " n"], opposite: Float[np.ndarray, " n"], targ
 
 
 def macro_auroc(
-    logits: Float[np.ndarray, "n k"], target: Int[np.ndarray, " n"], fold: Int[np.ndarray, " n"] | None = None
+    logits: Float[np.ndarray, "n k"],
+    target: Int[np.ndarray, " n"],
+    fold: Int[np.ndarray, " n"] | None = None,
+    names: Sequence[str] = (),
 ) -> Metric:
     """The unweighted mean over classes of the AUROC of that class against the rest. Range 0..1, chance 0.5.
 
-    Undefined when one of the classes has no image (or no other has), or no fold holds it and another.
+    names: of the classes, for the reason. Undefined when a class has no image, or no fold holds it and another.
     """
     if reason := class_fault(logits, target):
         return undefined(reason)
-    values: list[float] = []
-    for label in range(two_columns(logits).shape[-1]):
+    values, labels = list[float](), range(two_columns(logits).shape[-1])
+    if absent := sorted({*labels} - {*target.tolist()}):
+        return undefined(
+            because(Code.ABSENT_CLASSES, classes=tuple(names[k] if names else f"class {k}" for k in absent))
+        )
+    for label in labels:
         one = auroc(class_score(logits, label), (target == label).astype(np.int64), fold)
         if not one.defined:
             return undefined(because(Code.ONE_CLASS_AGAINST_REST, label=label) + one.reason)

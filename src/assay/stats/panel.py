@@ -27,7 +27,7 @@ class Panel:
     tested: bool [s, n], which rows a seed answered at all (all of them when None).
     thresholds: [s], or [s, n] where folds have their own, on the positive probability (0.5 when None).
     maps: of a segmentation, name -> [s, n, ...], the columns of each image's map (see `Answers`).
-    middle, cut: how calls of grades are made, and where grades are cut in two (see `Answers`).
+    middle, cut, names: how calls of grades are made, where grades are cut in two, and classes (see `Answers`).
     specific: [s, n, levels], the log-odds from which validation specificities are reached at the cut.
     images: int64 [n], positions of the images in their set; None where they are not known.
     seeds: int64 [s], their numbers, by which panels are paired (0 .. s-1 when None); a collapsed seed is left out.
@@ -45,6 +45,7 @@ class Panel:
     cut: int = 1
     specific: Float[np.ndarray, "s n levels"] | None = None
     images: Int[np.ndarray, " n"] | None = None
+    names: tuple[str, ...] = ()
     _answers: dict[int, tuple[Answers, Int[np.ndarray, " m"]]] = field(
         init=False, repr=False, compare=False, default_factory=dict[int, tuple[Answers, Int[np.ndarray, " m"]]]
     )
@@ -115,7 +116,7 @@ class Panel:
         whole = isinstance(here, slice)
         target, patient = (self.target, self.patient) if whole else (self.target[here], self.patient[here])
         scores = self.scores[position][here]
-        return Answers(scores, target, threshold, fold, maps, self.middle, self.cut, specific), patient
+        return Answers(scores, target, threshold, fold, maps, self.middle, self.cut, specific, self.names), patient
 
 
 @dataclass(frozen=True)

@@ -274,7 +274,7 @@ ESTIMATES = Table(
         Column("where", "which group or environment a worst value is of, codes with fields as JSON; empty otherwise"),
         REASON,
     ),
-    ("recipe", "measure", "environment", "factor", "layer", "group", "value", "low", "high", "reason"),
+    ("recipe", "measure", "environment", "factor", "level", "layer", "group", "value", "low", "high", "reason"),
 )
 
 _OF_SEED = (whole("seed", "number of the seed"), number("value", "value of this seed"))
@@ -290,7 +290,7 @@ SEEDS = Table(
     "seeds",
     "recipe × seed × measure × place, folds pooled",
     (*RECIPE, *_PLACE, *_OF_SEED),
-    ("recipe", "seed", "measure", "environment", "factor", "layer", "group", "value"),
+    ("recipe", "seed", "measure", "environment", "factor", "level", "layer", "group", "value"),
     "No file: the rows of `values` with what names them in `estimates`.",
     parts=("estimates", "values"),
 )
