@@ -21,11 +21,14 @@ from tests.worlds.tables import Made, make_run
 
 from assay.analysis.tables import over_images
 from assay.core.errors import StoreError
+from assay.core.reasons import Code, because
 from assay.report.blocks import MOST_COLUMNS
+from assay.report.evidence import Evidence, Tables
 from assay.report.glossary import GLOSSARY
+from assay.report.opening import opening
 from assay.report.page import SIZE_LIMIT, write_page
 from assay.report.sentences.reasons import reason_words
-from assay.stats.findings import from_row
+from assay.stats.findings import Finding, from_row
 from assay.store import schema
 from assay.store.folder import RunFolder
 
@@ -102,6 +105,15 @@ def test_a_number_of_the_first_screen_leads_to_the_cell_that_holds_it(page: str)
     assert len(cited) >= 1
     for anchor, numbers in cited:
         assert re.search(rf'<td id="{anchor}"[^>]*>{re.escape(numbers)}</td>', page)
+
+
+def test_that_nothing_was_learned_is_the_first_chip(run: Path) -> None:
+    tables = {**Tables(run)}
+    passed = [{**tables["contrasts"][0], "role": "positive-control", "decision": "detected"}] * 4
+    small = because(Code.SMALL_GROUPS_OF, count=2, least=10, names=("F, ill", "M, ill"))
+    found = [Finding("caution", one.codes[0].light, one) for one in (small, because(Code.ALL_AT_CHANCE, dosed=""))]
+    chips = opening(run, Evidence({**tables, "contrasts": [*passed, *tables["contrasts"]]}, run), found).chips
+    assert chips[0].text == "no recipe above chance: train longer"
 
 
 def test_labels_of_the_study_file_are_the_names_on_the_page(run: Path, page: str, tmp_path: Path) -> None:

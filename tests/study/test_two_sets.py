@@ -132,7 +132,7 @@ def test_a_class_that_another_set_lacks_is_named_where_the_page_begins(
     run = assay.load(given).run(tmp_path / "runs", workers=0, progress=False)
     page = html.unescape((run.folder / "report.html").read_text())
     assert re.search(r"Macro AUROC was undefined in site b \(no image of cyst\), and \d\.\d\d in held-out images", page)
-    results_command(str(run.folder), "estimates", tmp_path, Form(rows=("measure=auroc", "environment=found")))
+    results_command(str(run.folder), "", tmp_path, Form(rows=("measure=auroc", "environment=found")))
     assert {"normal", "ill", "cyst"} <= {*capsys.readouterr().out.split()}, "a row of each class is told by its name"
 
 

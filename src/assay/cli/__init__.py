@@ -181,7 +181,7 @@ def results(
             "--table",
             metavar="NAME",
             autocompletion=completion.tables,
-            help="A table, see `assay list tables`; default: contrasts, or the first of the run.",
+            help="A table, see `assay list tables`; default: contrasts, else estimates, else the first of the run.",
         ),
     ] = "",
     out: Out = RUNS,

@@ -27,7 +27,7 @@ from assay.store.data_tables import ISSUES
 from assay.store.files import Row, read_checked_json
 from assay.store.folder import AUDIT, EARLIER, PAGE, REQUEST, STUDY, RunFolder, remove_unit, working_in
 from assay.store.manifest import read_manifest, write_manifest
-from assay.store.schema import CONTRASTS, FINDINGS, LOOKS, PUBLISHED
+from assay.store.schema import CONTRASTS, ESTIMATES, FINDINGS, LOOKS, PUBLISHED
 
 MOST_FOLDED = 2_000
 """Rows that are folded to the width of a terminal; of longer tables each row is a line."""
@@ -79,7 +79,7 @@ def results_command(run: str, table: str, out: Path, form: Form) -> None:
 
     Args:
         run: Run folder, or a name under `out`.
-        table: Name of the table; empty for the first of the run's, such as `contrasts` of a study.
+        table: Name of the table; empty for the first of the run's, or `estimates` of a study without comparisons.
         out: Where run folders are.
         form: The format and the part.
 
@@ -90,7 +90,8 @@ def results_command(run: str, table: str, out: Path, form: Form) -> None:
         raise StoreError("--json, --csv, --markdown and --latex: choose one of them")
     folder = RunFolder(find_run(run, out))
     folder.require_sound(["tables"])
-    table = table or next(iter(folder.tables))
+    first = next(iter(folder.tables))
+    table = table or (ESTIMATES.name if first == CONTRASTS.name and not folder.table(first) else first)
     stored = folder.table(table)
     described = folder.tables[table]
     words = {CONTRASTS.name: [COMPARISON], LOOKS.name: [COMPARISON], FINDINGS.name: [SENTENCE]}

@@ -490,6 +490,7 @@ class Code(StrEnum):
         "all-at-chance",
         "no recipe is above chance (AUROC 0.50)[dosed? at p = 0]: comparisons mean little",
         "no recipe above chance: train longer",
+        "bad",
     )
     ONE_CLASS_CALLED = (
         "one-class-called",

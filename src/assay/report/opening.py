@@ -210,6 +210,7 @@ def opening(root: Path, evidence: Evidence, findings: Sequence[Finding]) -> Open
     contrasts = evidence.tables.get("contrasts", ())
     reach = detectable(evidence, quick=quick)
     chips = [_control(row, evidence) for row in contrasts if row["role"] in CONTROLS] + doubts(findings)
+    chips.sort(key=lambda chip: chip.light != "bad")
     first = titled(contrasts)
     rows = sorted(primary_rows(evidence), key=lambda row: row is not first)
     about = {subject(row, evidence.names) + held_words(row, evidence.names) for row in rows}
