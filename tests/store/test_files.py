@@ -6,6 +6,8 @@ import math
 import os
 import platform
 import re
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -199,3 +201,16 @@ def test_a_file_is_read_once_to_be_compared_as_long_as_it_stays(
     path.write_bytes(path.read_bytes()[:-1] + b"?")
     with pytest.raises(StoreError, match="its content is not that of its checksum"):
         folder.outputs("a")
+
+
+def test_no_database_is_left_at_exit() -> None:
+    """DuckDB prints a line for each of its objects that is left, where a run has loaded more libraries."""
+    code = """
+import atexit
+atexit.register(lambda: print(files._database.cache_info().currsize))
+from assay.store import files
+files.connect().execute("select 1").fetchnumpy()
+print(files._database.cache_info().currsize)
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ended.stdout.split() == ["1", "0"]

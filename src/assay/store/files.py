@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import csv
 import errno
 import functools
@@ -360,6 +361,9 @@ def _database(process: int) -> duckdb.DuckDBPyConnection:
         process: Whose it is, since none survives a fork.
     """
     return duckdb.connect(":memory:", config={"threads": "1"})
+
+
+atexit.register(_database.cache_clear)  # else DuckDB lists all of its objects where other libraries outlive it
 
 
 def quoted(path: Path | str) -> str:
