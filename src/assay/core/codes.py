@@ -109,10 +109,7 @@ class Code(StrEnum):
         "no class is at or above {cut}, from which images count as positive: there are {classes}",
     )
     NO_CUT_THRESHOLD = "no-cut-threshold", "no threshold was chosen: no validation image is below the positive grades"
-    NO_LESION_THRESHOLD = (
-        "no-lesion-threshold",
-        "no threshold was set on validation lesions: the model came without one",
-    )
+    NO_LESION_THRESHOLD = "no-lesion-threshold", "no threshold was set on validation lesions: the model came with none"
     UNREACHED_VALIDATION_SENSITIVITY = (
         "unreached-validation-sensitivity",
         "censored: no threshold finds {level:.0%} of the validation lesions",
