@@ -53,17 +53,22 @@ class Found:
     again: Mapping[str, Row]
 
     @property
+    def seeds(self) -> str:
+        """Seeds of both runs, and whether patients are the same."""
+        seeds = [f"seeds {_seeds(one)}" for one in (self.run, self.second) if one]
+        patients = f", {self.second.facts['repeated with']}" if self.second else "; not replicated"
+        return f"{' and '.join(seeds)}{patients}"
+
+    @property
     def origin(self) -> str:
         """Seeds, registration, and what else to know of both runs."""
         facts = self.run.facts
-        seeds = [f"seeds {_seeds(one)}" for one in (self.run, self.second) if one]
-        patients = f", {self.second.facts['repeated with']}" if self.second else "; not replicated"
         known = "not registered"
         if "registered" in facts:
             known = f"registered {facts['registered']}, SHA-256 `{facts['hash of the registration']}`"
             commit = facts.get("commit of the registration")
             known += f" ({facts.get('deposit', 'registered locally')}{f', commit `{commit}`' if commit else ''})"
-        return f"{' and '.join(seeds)}{patients}; {known}"
+        return f"{self.seeds}; {known}"
 
 
 def evidence_of(root: Path) -> Evidence | None:
@@ -196,7 +201,7 @@ def head(
         own = [one for one in each_test(data) if one["study"] == study]
         name = f"[`{study}`](results/{'real-images' if own[0]['domain'] == 'real' else study}.md)"
         if of is not None:
-            lines.append((name, *counts(own, of), of.origin))
+            lines.append((name, *counts(own, of), of.seeds))
         elif name in before:
             lines.append(before[name])
     again, made, pairs, inside = ([int(line[at]) for line in lines if line[1].isdigit()] for at in range(1, 5))
