@@ -375,7 +375,7 @@ class Code(StrEnum):
     MISSING_TRIALS = (
         "missing-trials",
         "[failed?{failed} failed, ][pending?{pending} pending, ]of {of:training run}: left out",
-        "training runs are missing: run again",
+        "missing runs: run again",
         "bad",
     )
     ALL_FINISHED = "all-finished", "all {count:training run} finished", "all training runs finished", "ok"
