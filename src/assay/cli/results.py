@@ -94,14 +94,14 @@ def results_command(run: str, table: str, out: Path, form: Form) -> None:
     table = table or (ESTIMATES.name if first == CONTRASTS.name and not folder.table(first) else first)
     stored = folder.table(table)
     described = folder.tables[table]
-    words = {CONTRASTS.name: [COMPARISON], LOOKS.name: [COMPARISON], FINDINGS.name: [SENTENCE]}
-    worded = {ISSUES.name: [FILE], **({} if form.csv else words)}
+    worded = {ISSUES.name: [FILE], CONTRASTS.name: [COMPARISON], LOOKS.name: [COMPARISON], FINDINGS.name: [SENTENCE]}
+    said = [] if form.csv and table != ISSUES.name else worded.get(table, [])
     plain, spread = described.spread(stored)
-    every = [*plain, *worded.get(table, [])]
+    every = [*plain, *said]
     columns = [_column(name.strip(), every) for name in form.columns.split(",")] if form.columns else []
     wanted = [_condition(text, every) for text in form.rows]
     files: Mapping[int, str] = _files(folder) if table == ISSUES.name else {}
-    whole = ({**row, **_said(of, table * (table in worded), files)} for row, of in zip(spread, stored, strict=True))
+    whole = ({**row, **(_said(of, table, files) if said else {})} for row, of in zip(spread, stored, strict=True))
     rows = [row for row in whole if all(_is(row[name], value) for name, value in wanted)]
     if not folder.tables_are_current():
         print(f"{folder.root}: {EARLIER}", file=sys.stderr)
