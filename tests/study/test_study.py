@@ -83,9 +83,9 @@ def test_killed_at_random_and_resumed_the_records_are_the_same_bytes(finished_ru
     for event, count in (("started", 2), ("done", 2), ("done", 2)):
         kill_after(event, count, draw.uniform(0, 0.3), "run", spec, "--out", tmp_path)
         left = len(list((tmp_path / "small").glob("[tp]r*/*/record.json")))
-        assert done <= left < 12
+        assert done <= left
         done = left
-    assert done >= 4
+    assert done >= 4  # of 12: a fast machine may have all before the last kill
     last = command("run", spec, "--out", tmp_path, "--workers", "1")
     _, err = last.communicate(timeout=300)
     assert last.returncode == 0, err
