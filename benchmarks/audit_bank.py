@@ -9,8 +9,8 @@ judged by them, or without any by those that are shipped. What a planted mark do
 and not. Next to it, on the same images: an occlusion map, with a limit from the same clean networks, and paired t tests
 over drawn marks, the planted one among them. In three more domains nothing is planted: images that have something of
 their own are chosen so that it is tied to the class, or not. With `--trained`, networks are searched in their training
-images; effects are then in standard deviations of the third set, since scores of images known by heart vary less. Real
-images are read from `ASSAY_ASSETS`. The folder gets networks.csv, which a second call goes on with, and leads.json, the
+images; effects are then in standard deviations of the third set, since scores of images known by heart vary less, and
+networks are of both sizes, since larger ones know more by heart. Real images are read from `ASSAY_ASSETS`. The folder gets networks.csv, which a second call goes on with, and leads.json, the
 limits that `study/references/` ships. Some seconds of a core a network, half a minute of one of usual size.
 """
 
@@ -416,7 +416,7 @@ def bank(
     seed: int = 0,
     first: Sequence[float] = (),
     only: Sequence[str] = (),
-    usual: bool = False,
+    kinds: Sequence[str] = tuple(ARCHITECTURES),
 ) -> Iterator[Network]:
     """Yield the networks of a domain: those of the reference, then clean and planted ones in turns.
 
@@ -428,9 +428,8 @@ def bank(
         seed: Added to all seeds.
         first: Shares of the positive images with a mark; all of `TIES` by default.
         only: Marks; all of `MARKS` by default. With the column alone, clean networks have it on a fifth of each class.
-        usual: Whether networks are of usual size.
+        kinds: Architectures, in turns.
     """
-    kinds = tuple(USUAL if usual else ARCHITECTURES)
     clean = ("column", (0.2, 0.2)) if list(only) == ["column"] else ()
     for at in range(references):
         yield Network("reference", kinds[at % len(kinds)], 1000 + seed + at)
@@ -802,17 +801,18 @@ def main() -> None:
                            help="repeatable: share of positive images with a mark; default: all")  # fmt: skip
     arguments.add_argument("--mark", action="append", choices=(*MARKS, *MORE), help=f"repeatable; default: {MARKS}")
     arguments.add_argument("--usual", action="store_true", help="networks of usual size")
-    arguments.add_argument("--trained", action="store_true", help="search in the training images")
+    arguments.add_argument("--trained", action="store_true", help="search in the training images, networks of both sizes")
     arguments.add_argument("--folder", type=Path, default=Path("bank"), help="folder of the bank")
     given = arguments.parse_args()
     torch.set_num_threads(1)
+    kinds = tuple(USUAL) if given.usual else (*ARCHITECTURES, *(USUAL if given.trained else ()))
     domains = given.domain or ["phantom-chest", "phantom-nodule"]
     judged = dict[str, Judged]()
     for name in domains:
         column, only, limits = bool((DOMAINS | NATURAL)[name].column), given.mark or (), name
         if name in NATURAL:
             only, limits = ("column",), NATURAL[name].limits
-        networks = list(bank(*given.networks, column, given.seed, given.tie or (), only, given.usual))
+        networks = list(bank(*given.networks, column, given.seed, given.tie or (), only, kinds))
         judged[name] = Judged.of(collected(name, networks, given.folder, given.trained), shipped_limits(limits))
     rates = {name: one.rates() for name, one in judged.items()}
     page = Page(("", *domains), given.out)
