@@ -10,8 +10,9 @@ and not. Next to it, on the same images: an occlusion map, with a limit from the
 over drawn marks, the planted one among them. In three more domains nothing is planted: images that have something of
 their own are chosen so that it is tied to the class, or not. With `--trained`, networks are searched in their training
 images; effects are then in standard deviations of the third set, since scores of images known by heart vary less, and
-networks are of both sizes, since larger ones know more by heart. Real images are read from `ASSAY_ASSETS`. The folder gets networks.csv, which a second call goes on with, and leads.json, the
-limits that `study/references/` ships. Some seconds of a core a network, half a minute of one of usual size.
+networks are of both sizes, since larger ones know more by heart. Real images are read from `ASSAY_ASSETS`. The folder
+gets networks.csv, which a second call goes on with, and leads.json, the limits that `study/references/` ships. Some
+seconds of a core a network, half a minute of one of usual size.
 """
 
 from __future__ import annotations
@@ -801,7 +802,9 @@ def main() -> None:
                            help="repeatable: share of positive images with a mark; default: all")  # fmt: skip
     arguments.add_argument("--mark", action="append", choices=(*MARKS, *MORE), help=f"repeatable; default: {MARKS}")
     arguments.add_argument("--usual", action="store_true", help="networks of usual size")
-    arguments.add_argument("--trained", action="store_true", help="search in the training images, networks of both sizes")
+    arguments.add_argument(
+        "--trained", action="store_true", help="networks of both sizes, searched in their training images"
+    )
     arguments.add_argument("--folder", type=Path, default=Path("bank"), help="folder of the bank")
     given = arguments.parse_args()
     torch.set_num_threads(1)
@@ -813,7 +816,8 @@ def main() -> None:
         if name in NATURAL:
             only, limits = ("column",), NATURAL[name].limits
         networks = list(bank(*given.networks, column, given.seed, given.tie or (), only, kinds))
-        judged[name] = Judged.of(collected(name, networks, given.folder, given.trained), shipped_limits(limits))
+        shipped = shipped_limits(limits, trained=given.trained)
+        judged[name] = Judged.of(collected(name, networks, given.folder, given.trained), shipped)
     rates = {name: one.rates() for name, one in judged.items()}
     page = Page(("", *domains), given.out)
     for measure in rates[domains[0]]:
@@ -823,7 +827,8 @@ def main() -> None:
         return
     path = given.folder / "leads.json"
     known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    document = known | {name: one.document() for name, one in judged.items()}
+    of = "trained" if given.trained else "new"
+    document = known | {name: {**known.get(name, {}), of: one.document()} for name, one in judged.items()}
     path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 
 
