@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -121,12 +121,15 @@ def audited(name: str, folder: Path, **more: Any) -> Path:
     return assay.audit(model, pictures(folder / "set", name), out=folder / "out", **given).folder
 
 
-def limits(monkeypatch: pytest.MonkeyPatch, value: float = 0.65, drawn: float = 0.65) -> None:
+def limits(
+    monkeypatch: pytest.MonkeyPatch, value: float = 0.65, drawn: float = 0.65, of: Sequence[bool] = (False,)
+) -> None:
+    """Ship limits for radiographs; `of`: whether of searches in training images."""
     known = LeadLimits(60, {"place": value, "whole": 3.0, "drawn": drawn}, {"false_rate": 0.02, "false_rate_high": 0.05,
                                                             "missed_rate": 0.1, "missed_rate_high": 0.2})  # fmt: skip
 
-    def shipped(domain: str) -> LeadLimits | None:
-        return known if domain == "chest-xray" else None
+    def shipped(domain: str, *, trained: bool) -> LeadLimits | None:
+        return known if domain == "chest-xray" and trained in of else None
 
     monkeypatch.setattr(auditing, "shipped_limits", shipped)
 
@@ -383,6 +386,10 @@ def test_a_mark_that_only_training_images_carry_is_found_in_them(
     both = assay.audit(MODELS["letter"], clean, out=tmp_path / "both", train=train, **given).folder
     row = RunFolder(both).table("regions")[0]
     assert (row["verdict"], row["trained"]) == ("lead", True), "the limit is of images new to the network"
+    limits(monkeypatch, of=(True,))
+    judged = assay.audit(MODELS["letter"], clean, out=tmp_path / "judged", train=train, **given).folder
+    row = RunFolder(judged).table("regions")[0]
+    assert (row["verdict"], row["trained"], row["limit"]) == ("lives-by", True, 0.65)
     page = (both / "report.html").read_text()
     assert "<h1>Lead, no verdict: a bright mark in the lower right corner changes" in page
     assert "No limit from networks without a shortcut is known for training images." in page

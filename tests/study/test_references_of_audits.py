@@ -18,7 +18,20 @@ from assay.store.folder import RunFolder
 from assay.study import clean_networks, references
 from assay.study.audit_request import Asked
 from assay.study.clean_networks import parts_of, trained_references
-from assay.study.references import SHIPPED, shipped_rates, shipped_reference
+from assay.study.references import SHIPPED, read_limits, shipped_rates, shipped_reference
+
+
+def drawn_rows(count: int, seed: int = 0) -> list[dict[str, Any]]:
+    """Rows of gray images whose middle is brighter in every second one; two of each patient."""
+    draws = np.random.default_rng(seed)
+
+    def row(at: int) -> dict[str, Any]:
+        positive = at % 2
+        pixels = draws.normal(0.4, 0.05, (32, 32))
+        pixels[8:24, 8:24] += 0.3 * positive
+        return {"image": (255 * pixels.clip(0, 1)).astype(np.uint8), "ill": positive, "patient": f"{seed}-{at // 2}"}
+
+    return [row(at) for at in range(count)]
 
 
 def test_reference_networks_are_trained_once_on_patients_that_are_not_audited(
@@ -27,15 +40,7 @@ def test_reference_networks_are_trained_once_on_patients_that_are_not_audited(
     monkeypatch.setattr(clean_networks, "LEAST_NETWORKS", 2)
     monkeypatch.setattr(references, "LEAST_NETWORKS", 2)
     monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
-    draws = np.random.default_rng(0)
-
-    def row(at: int) -> dict[str, Any]:
-        positive = at % 2
-        pixels = draws.normal(0.4, 0.05, (32, 32))
-        pixels[8:24, 8:24] += 0.3 * positive
-        return {"image": (255 * pixels.clip(0, 1)).astype(np.uint8), "ill": positive, "patient": at // 2}
-
-    data = {"table": [row(at) for at in range(280)], "target": "ill", "patient": "patient", "channels": "gray"}
+    data = {"table": drawn_rows(280), "target": "ill", "patient": "patient", "channels": "gray"}
     asked = Asked(domain="chest-xray", leads=False)
     said: list[str] = []
     folder = trained_references(on_disk(data), None, asked, 2, workers=0, say=said.append)
@@ -69,6 +74,22 @@ def test_reference_networks_are_trained_once_on_patients_that_are_not_audited(
     )
 
 
+def test_references_are_searched_in_their_training_images_where_the_audited_model_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clean_networks, "LEAST_NETWORKS", 1)
+    monkeypatch.setattr(references, "LEAST_NETWORKS", 1)
+    keys = {"target": "ill", "patient": "patient", "channels": "gray"}
+    tested, train = ({**keys, "table": drawn_rows(*of)} for of in ((60, 0), (240, 1)))
+    asked = Asked(domain="chest-xray", train=on_disk(train))
+    folder = trained_references(on_disk(tested), asked.train, asked, 1, workers=0, root=tmp_path)
+    (audit,) = (path for path in folder.iterdir() if path.is_dir())
+    (searched,) = {(row["trained"], row["images"]) for row in RunFolder(audit).table("regions") if row["images"]}
+    assert searched == (True, 204), "85% of the patients are trained on"
+    assert read_limits(folder, "another") is None
+    assert read_limits(folder, "another", trained=True) is not None
+
+
 @pytest.mark.parametrize("name", ["chest-xray", "dermoscopy"])
 def test_of_images_that_are_not_drawn_error_rates_are_shipped_and_no_reference(name: str) -> None:
     drawn = {mark.name: mark.doses[DECIDING].label for mark in battery(name, 1)[0]}
@@ -92,11 +113,11 @@ def test_a_shipped_reference_has_the_marks_of_its_domain_as_they_are_drawn(name:
 def test_shipped_limits_of_regions_come_from_enough_networks_of_five_architectures() -> None:
     shipped = read_json(SHIPPED / "leads.json")
     assert set(shipped) == {"chest-xray", "dermoscopy", "fundus", "phantom-chest", "phantom-nodule"}
-    for domain, one in shipped.items():
+    for domain, part, one in [(domain, part, one) for domain, both in shipped.items() for part, one in both.items()]:
         assert domain in DOMAINS
         assert one["networks"] >= 59
         assert set(one["limits"]) == {"place", "whole", "drawn"}
-        assert len(one["leave_one_architecture_out"]) == 5
+        assert len(one["leave_one_architecture_out"]) == {"new": 5, "trained": 8}[part], "training images: large too"
         for of, limit in one["limits"].items():
             others = [architecture[of][0] for architecture in one["leave_one_architecture_out"].values()]
             assert 0 < max(others) == limit

@@ -357,11 +357,11 @@ class AuditRun:
 
     @cached_property
     def _limits(self) -> LeadLimits | None:
-        """Limits of the effect of a region, those that are shipped being of images new to the network."""
+        """Limits of the effect of a region, in images of the same part: of training or new to the network."""
         asked, trained = self.request, self.request.train is not None
         if asked.references is not None:
             return read_limits(asked.references, self.given.model.content, trained=trained)
-        return shipped_limits(asked.domain) if asked.shipped and not self._masks and not trained else None
+        return shipped_limits(asked.domain, trained=trained) if asked.shipped and not self._masks else None
 
     def _regions(self) -> list[Row]:
         if not self.request.leads:

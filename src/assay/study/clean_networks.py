@@ -206,7 +206,7 @@ def trained_references(
 
     Args:
         data: The images of the audit.
-        train: Other images that they are trained on, see `parts_of`.
+        train: Other images that they are trained on, see `parts_of`, and searched in as the audited model is.
         asked: The audit.
         count: Number of networks.
         workers: Worker processes, one per core where None.
@@ -231,8 +231,11 @@ def trained_references(
     study = training_study("references", parts.training(), {"train": {}, "same": {}}, seeds=count)
     marks, _ = battery(asked.domain, 1)
     once = at_deciding_dose(marks if asked.marks is None else marks_of(asked.marks))
-    wanted = Asked(domain=asked.domain, margin=asked.margin, seed=asked.seed, marks=once, leads=asked.leads)
-    key = content_hash([parts.pixels(), asked.domain, once, asked.margin])
+    within = None if train is None else parts.tested(parts.rows["train"])
+    wanted = Asked(
+        domain=asked.domain, margin=asked.margin, seed=asked.seed, marks=once, leads=asked.leads, train=within
+    )
+    key = content_hash([parts.pixels(), asked.domain, once, asked.margin, train is None])
     home = root or default_cache_root() / "references" / key
     tested = parts.tested(parts.rows["test"])
     began, trials = time.monotonic(), list[Path]()

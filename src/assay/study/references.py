@@ -113,15 +113,21 @@ class LeadLimits:
     rates: Mapping[str, float] = field(default_factory=dict[str, float])
 
 
-def shipped_limits(domain: str) -> LeadLimits | None:
-    """Return the limits that are shipped for a domain, as `benchmarks/audit_bank.py` writes them; None without any."""
+def shipped_limits(domain: str, *, trained: bool = False) -> LeadLimits | None:
+    """Return the limits that are shipped for a domain, as `benchmarks/audit_bank.py` writes them; None without any.
+
+    Args:
+        domain: The domain.
+        trained: Whether the searches are those in training images.
+    """
     path = SHIPPED / "leads.json"
-    known: Mapping[str, Any] = read_json(path) if is_file(path) else {}
-    if domain not in known:
+    every: Mapping[str, Any] = read_json(path) if is_file(path) else {}
+    known = every.get(domain, {}).get("trained" if trained else "new")
+    if known is None:
         return None
     rates = {f"{name}{end}": math.nan if value is None else float(value) for name in ("false_rate", "missed_rate")
-             for end, value in zip(("", "_low", "_high"), known[domain][name], strict=True)}  # fmt: skip
-    return LeadLimits(int(known[domain]["networks"]), known[domain]["limits"], rates)
+             for end, value in zip(("", "_low", "_high"), known[name], strict=True)}  # fmt: skip
+    return LeadLimits(int(known["networks"]), known["limits"], rates)
 
 
 def read_limits(root: Path, audited: str, *, trained: bool = False) -> LeadLimits | None:
