@@ -93,7 +93,7 @@ def test_marks_without_a_place_change_what_they_say() -> None:
 def test_networks_of_usual_size_have_millions_of_parameters() -> None:
     for name in ("resnet18", "vit-tiny"):
         assert sum(one.numel() for one in USUAL[name](1).parameters()) > 5e6
-    assert {one.architecture for one in bank(0, 3, 3, column=False, usual=True)} == set(USUAL)
+    assert {one.architecture for one in bank(0, 3, 3, column=False, kinds=tuple(USUAL))} == set(USUAL)
 
 
 def test_images_with_something_of_their_own_are_tied_by_choice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,7 +189,7 @@ def test_a_small_bank_goes_on_where_it_ended(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(sys, "argv", ["audit_bank", "--domain", "phantom-chest", "--networks", "2", "1", "1",
                                       "--folder", str(tmp_path)])  # fmt: skip
     audit_bank.main()
-    document = json.loads((tmp_path / "leads.json").read_text())["phantom-chest"]
+    document = json.loads((tmp_path / "leads.json").read_text())["phantom-chest"]["new"]
     assert document["networks"] == 2
     (found,) = (one for one in audit_bank.read(tmp_path / "phantom-chest" / "networks.csv") if one["mark"])
     assert found["mark"] == "letter"
@@ -203,5 +203,5 @@ def test_a_small_bank_goes_on_where_it_ended(tmp_path: Path, monkeypatch: pytest
 
     monkeypatch.setattr(audit_bank, "measured", never)
     audit_bank.main()
-    assert json.loads((tmp_path / "leads.json").read_text())["phantom-chest"] == document
+    assert json.loads((tmp_path / "leads.json").read_text())["phantom-chest"]["new"] == document
     assert len(collected("phantom-chest", list(bank(2, 1, 1, DOMAINS["phantom-chest"].column != "")), tmp_path)) == 4
