@@ -18,7 +18,8 @@ is a difference that is shown, and of a difference of 0 equivalence within .05. 
 seconds of one (`benchmarks/default_study.py`), at the least number of seeds up to 200 that decides four comparisons in
 five; of Assay at the last look that it needs, with the mean number of seeds that were trained until then. `ratio` is
 (a) over the way where (a) knows the true difference and takes just enough seeds; `ratio_planned` where it does not, and
-takes those that a difference of .05 needs.
+takes those that a difference of .05 needs. Last comes what other numbers of test images would do to the variance of a
+paired difference of means over ten seeds.
 """
 
 from __future__ import annotations
@@ -252,8 +253,8 @@ def main() -> None:
     place, spec = Place(given.run, default_cache_root(), study.skip_bad_rows), study.plan.spec
     gathered = Gathered(study.plan, place.folder, Folds(population_of(spec.data, place), spec.probes))
     rows: list[dict[str, object]] = []
-    for measure in MEASURES:
-        how = varies(gathered, measure)
+    found = {measure: varies(gathered, measure) for measure in MEASURES}
+    for measure, how in found.items():
         print(measure, how, flush=True)
         rows += [
             {name: float(f"{value:.4g}") if isinstance(value, float) else value for name, value in row.items()}
@@ -263,6 +264,14 @@ def main() -> None:
             print(*(row[name] for name in COLUMNS), sep="\t", flush=True)
         _write(given.out or Path("docs/results/decision-cost.csv"), COLUMNS, rows)
     print(summary(rows))
+    for measure, how in found.items():
+        less, more = (of_images(how, times) / of_images(how, 1) for times in (0.5, 2))
+        print(f"{measure}: variance with half of the test images times {less:.2f}, with twice as many {more:.2f}")
+
+
+def of_images(how: Varies, times: float, seeds: int = 10) -> float:
+    """Return the variance of a paired difference of means over seeds, with so many times the test images."""
+    return 2 * ((how.own**2 + how.rest**2 / times) / seeds + how.recipe**2 / times)
 
 
 def summary(rows: Sequence[Mapping[str, object]]) -> str:
