@@ -397,13 +397,19 @@ def test_a_model_that_is_read_wrongly_stops_the_audit(tmp_path: Path, capsys: py
     def of_bytes(images: np.ndarray) -> np.ndarray:
         return np.asarray((middle(images) + 16.8).round(-1) - 16.8)
 
-    with pytest.raises(SpecError, match=r"with images read as 0..255.*give --scaling 0..255"):
-        audited(of_bytes, data)
+    for model in (of_bytes, lambda images: (of_bytes(images) + 16.8) / 40):  # the second is in 0..1, as probabilities
+        with pytest.raises(SpecError, match=r"with images read as 0..255.*give --scaling 0..255"):
+            audited(model, data)
     found = audited(of_bytes, data, as_given=True)
     warned = found.table("checks").query("status == 'warn'")
     assert "with images read as 0..255" in " ".join(warned.text)
     scaled = audited(of_bytes, data, scaling="0..255")
     assert scaled.table("checks").query("check == 'scaling'").status.tolist() == ["ok"]
+    strict = audited(lambda images: middle(images) + np.where(images.max() > 2, np.nan, 0), data)
+    (row,) = strict.table("checks").query("check == 'scaling'").to_dict("records")
+    assert (row["status"], row["text"]) == (
+        "not-done", "not compared, without usable answers: images read as 0..255 and -1024..1024"
+    )  # fmt: skip
     with pytest.raises(SpecError, match="same output"):
         audited(lambda images: np.zeros(len(images)), data)
     with pytest.raises(SpecError, match=r"NaN or infinite scores for (\d+) of \1 images: check its weights"):

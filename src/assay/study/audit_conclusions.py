@@ -32,7 +32,7 @@ from assay.report.audit_page import EXAMPLES, EXAMPLES_OF_LEAD, LEAD, picture_na
 from assay.shifts.battery import DECIDING, DOSES, AuditedMark
 from assay.shifts.environment import Environment
 from assay.shifts.regions import Region, Sought
-from assay.stats.format import number
+from assay.stats.format import listed, number
 from assay.stats.metrics import log_odds
 from assay.stats.rows import MOVING, Verdict
 from assay.stats.swing import ALPHA, Effect
@@ -234,11 +234,12 @@ class Answers:
         flipped = measure == "AUROC" and whole.high < 0.5
         chance = measure == "AUROC" and not whole.low > 0.5
         yield check("ranking", "warn" if chance else "ok", f"{measure} on these images", whole.value)
-        before, better = self.clean.take(self.plan.compared), dict[str, float]()
+        before, better, left = self.clean.take(self.plan.compared), dict[str, float](), list[str]()
         for name, shot in others.items():
             try:
                 after = self.to(shot)
-            except ReadingError:  # such as NaN: the model was not trained so
+            except ReadingError:  # such as NaN
+                left.append(name)
                 continue
             gain = before.gain(after, ALPHA / len(others))
             if gain.value >= _GAIN and gain.low > 0 and after.quality is not None:
@@ -250,6 +251,8 @@ class Answers:
             yield check("scaling", "warn", f"with images read as {name} the {measure} is higher", value)
         if own_scaling:
             yield check("scaling", "ok", "the model scales its images itself")
+        elif left:
+            yield check("scaling", "not-done", f"not compared, without usable answers: images read as {listed(left)}")
         elif not better:
             framed = " or framing" if any(name in FITS for name in others) else ""
             yield check("scaling", "ok", f"no other usual scaling{framed} gives a higher {measure}")

@@ -233,7 +233,7 @@ class AuditRun:
         plan = self.plan
         _ = self.reference  # refused before anything is read
         yield self._tasks([plan.clean])
-        yield self._tasks([self._again, *self._others.values()])
+        yield [*self._tasks([self._again]), *self._tasks(self._others.values(), self._unscaled)]
         _ = self.checks
         stamp = {"audit": content_hash([self.given.model.id, self.given.request.id, self.request.seed])}
         self.given.place.folder.begin_audit(self.audited, stamp)
@@ -249,11 +249,9 @@ class AuditRun:
             yield [Task(self._inside_id, self._look_inside, "inside the network", remote=False)]
         yield self._tasks(self._open())
 
-    def _tasks(self, shots: Iterable[Shot]) -> list[Task]:
-        return [
-            Task(one.id, partial(read_answers, self.given, one.id, one.images), one.label, remote=False)
-            for one in shots
-        ]
+    def _tasks(self, shots: Iterable[Shot], given: Prepared | None = None) -> list[Task]:
+        read = partial(read_answers, given or self.given)
+        return [Task(one.id, partial(read, one.id, one.images), one.label, remote=False) for one in shots]
 
     def _look_inside(self, context: Context) -> None:
         """Keep what the network holds and looks at, as a `Job`. Raises ReadingError for any failure.
@@ -307,6 +305,15 @@ class AuditRun:
             name: self._read_otherwise(replace(small, name=f"({name})", images=images), {"scaling": name})
             for name, images in others.items()
         }
+
+    @property
+    def _unscaled(self) -> Prepared:
+        """The model with its outputs as they are: ranks need no probabilities, which other scalings may not give."""
+        given, model = self.given, self.given.model
+        if model.scores == "logits" or self._masks:
+            return given
+        output = model.output and replace(model.output, head="sigmoid")
+        return replace(given, model=replace(model, scores="logits", output=output))
 
     def _read_otherwise(self, images: Environment, named: Mapping[str, Any]) -> Shot:
         return self.plan.shot("reading", lambda: images, images.table, named, self.plan.clean.label)
