@@ -529,7 +529,8 @@ def _searched(found: Lead, sample: Sample, network: Network, clean: Pixels) -> R
                 "first": found.values[0], "second": found.values[1], "agree": found.agree,
                 "discrete": all(half.groups.discrete for half in found.halves), "least": found.least,
                 "effective": found.swing.effective, "kind": found.region.kind, "region": found.region.name,
-                "moved": found.moved, "swing": found.swing.largest.g.value, "passes": found.passes}  # fmt: skip
+                "moved": found.moved, "swing": found.swing.largest.g.value, "passes": found.passes,
+                "apart": found.apart}  # fmt: skip
     where = found.region.where(SIDE, SIDE)
     if network.mark not in PLACED or where is None:
         return {**row, "place": "", "polarity": ""}
@@ -605,8 +606,9 @@ def verdict(row: Row, of: str, limit: float | None) -> LeadVerdict:
         return LeadVerdict(row[of])
     effect = Bounded(*(float(row[f"{of} {key}"]) for key in ("z", "error", "low", "high")))
     halves = float(row[f"{of} first"]), float(row[f"{of} second"])
+    least = WEAK_LEAD if of == "drawn" else float(row[f"{of} least"])
     return decide_lead(effect, halves, agree=row[f"{of} agree"] == "True", discrete=row[f"{of} discrete"] == "True",
-                       effective=float(row[f"{of} effective"]), limit=limit,
+                       effective=float(row[f"{of} effective"]), limit=limit, least=least,
                        clear=WEAK_LEAD if of == "drawn" else None)  # fmt: skip
 
 
@@ -633,13 +635,20 @@ class Judged:
         return cls(*parts, shipped)
 
     @cached_property
-    def limits(self) -> Mapping[str, float]:
+    def limits(self) -> LeadLimits | None:
         """The limits."""
-        return limits_of(self.reference) if self.reference else self.shipped.largest if self.shipped else {}
+        if not self.reference:
+            return self.shipped
+        apart = max(float(row["place apart"]) for row in self.reference)
+        return LeadLimits(len(self.reference), limits_of(self.reference), round(apart, 4))
+
+    def verdict(self, row: Row, of: str) -> LeadVerdict:
+        """Return the verdict of a search."""
+        return verdict(row, of, self.limits.of(of, float(row["place apart"])) if self.limits else None)
 
     def says(self, row: Row) -> set[LeadVerdict]:
         """Return the verdicts of all searches."""
-        return {verdict(row, of, self.limits.get(of)) for of in SEARCHES}
+        return {self.verdict(row, of) for of in SEARCHES}
 
     def called(self, row: Row) -> bool:
         """Return whether a network is said to live by a mark, or to rely on a region's look."""
@@ -650,10 +659,10 @@ class Judged:
         return self.called(row) or LeadVerdict.LEAD in self.says(row)
 
     def named(self, row: Row) -> bool:
-        """Return whether a local mark is said to be lived by, with its place and polarity."""
-        said = {of: verdict(row, of, self.limits.get(of)) == LeadVerdict.LIVES for of in SEARCHES}
-        return ((said["place"] and row["place place"] == row["place polarity"] == "True")
-                or (said["drawn"] and row["drawn right"] == "True"))  # fmt: skip
+        """Return whether the first sentence says that a mark is lived by, with its place and polarity."""
+        if self.verdict(row, "place") == LeadVerdict.LIVES:
+            return bool(row["place place"] == row["place polarity"] == "True")
+        return bool(self.verdict(row, "drawn") == LeadVerdict.LIVES and row["drawn right"] == "True")
 
     @property
     def strong(self) -> list[Row]:
@@ -673,13 +682,15 @@ class Judged:
     def document(self) -> Row:
         """Return what is shipped of a domain."""
         missed = sum(not self.called(row) for row in self.strong)
-        return {"networks": len(self.reference), "limits": self.limits, "leave_one_architecture_out": self.left_out(),
+        assert self.limits is not None
+        return {"networks": len(self.reference), "limits": self.limits.largest, "apart": self.limits.apart,
+                "leave_one_architecture_out": self.left_out(),
                 "false_rate": interval(sum(map(self.called, self.clean)), len(self.clean)),
                 "missed_rate": interval(missed, len(self.strong))}  # fmt: skip
 
     def rates(self) -> dict[str, tuple[int, int] | str]:
         """Return what the table shows."""
-        limits, clean, strong = self.limits, self.clean, self.strong
+        limits, clean, strong = self.limits.largest if self.limits else {}, self.clean, self.strong
         occlusion = max((float(row["occlusion"]) for row in self.reference), default=math.nan)
         without = self.left_out()
         out = [one for of in without.values() for one in of.values()]
@@ -700,7 +711,7 @@ class Judged:
         def of(mark: str) -> list[Row]:
             return [row for row in self.planted if row["mark"] == mark and abs(float(row["moves"])) >= MOVES]
 
-        networks = len(self.reference) or (self.shipped.networks if self.shipped else 0)
+        networks = self.limits.networks if self.limits else 0
         found: dict[str, tuple[int, int] | str] = {
             "limit: place, whole image, drawn alike":
                 ", ".join(f"{limits[of]:.2f}" for of in SEARCHES if of in limits) + f" ({networks})",

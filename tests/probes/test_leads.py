@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from assay.core.reasons import Code, Reason
+from assay.core.reasons import Code, Reason, because
 from assay.probes.leads import (
     DONORS,
     LEAST_IMAGES,
@@ -20,6 +20,8 @@ from assay.probes.leads import (
     carriers,
     effect_of,
     exchange,
+    exchanged,
+    given_by,
     halves_of,
     lead,
     name,
@@ -312,6 +314,47 @@ def test_an_effect_by_hand() -> None:
     found = effect_of(values[0], one)
     assert found.value == 2
     assert found.low < 2 < found.high, "the standard deviation is an estimate"
+
+
+@pytest.mark.parametrize(("tie", "slope", "each"), [((0.6, 0.2), 3.0, 1), ((0.5, 0.5), 1.0, 1), ((0.6, 0.2), 3.0, 3)])
+def test_bounds_of_an_effect_hold_over_donors_too(tie: tuple[float, float], slope: float, each: int) -> None:
+    """The score is a mark and noise, so that an exchange of the mark's place has an effect that is known."""
+    box, people, worlds, missed = Box(0, 0, 0.5, 0.5), 160 // each, 400, np.zeros(2)
+    variances = sum(one * (1 - one) for one in tie) / 2
+    tissue = 1.0 if tie[0] == tie[1] else 0.0
+    truth = slope * (tie[1] - tie[0]) / math.sqrt(1 + slope**2 * (variances + tissue))
+
+    def scores(images: Pixels) -> np.ndarray:
+        return np.asarray(slope * images[:, 0, 0, :1] + images[:, 0, 1, 1:], dtype=np.float64)
+
+    for seed in range(worlds):
+        draws = np.random.default_rng(seed)
+        target = np.arange(people) % 2
+        has = draws.random(people) < np.where(target == 1, tie[0], tie[1])
+        patient = np.repeat(np.arange(people), each)
+        images = np.zeros((len(patient), 1, 2, 2), dtype=np.float32)
+        images[:, 0, 0, 0] = has[patient] + tissue * draws.normal(size=len(patient))
+        images[:, 0, 1, 1] = draws.normal(size=len(patient))
+        made = Sample(images, target[patient], patient, scores(images), seed)
+        whole = np.arange(len(patient))
+        assert made.donors is not None
+        sides = exchanged(Reader(scores), made, [box], whole, DONORS)[0]
+        given = given_by(-sides, np.stack(made.donors), made.target, len(whole))
+        same, other = sides.mean(axis=1)
+        found = effect_of(other - same, made, given)
+        missed += found.low > truth, found.high < truth
+    assert (missed / worlds <= 0.075).all(), "5% a side are promised; without donors it is 9% to 30%"
+
+
+def test_without_spread_within_classes_nothing_is_said() -> None:
+    made = world(0, "letter")
+
+    def called(images: Pixels) -> np.ndarray:
+        return np.where(glyph(images) > 0.05, 16.0, -16.0)[:, None] + 1e-14 * images[:, 0, 0, :1]
+
+    target = (called(made.images)[:, 0] > 0).astype(np.int64)
+    found = lead(called, Sample(made.images, target, np.arange(COUNT), called(made.images)))
+    assert found == because(Code.ALIKE_WITHIN)
 
 
 def test_splitting_one_normal_separates_by_two_point_six_five() -> None:

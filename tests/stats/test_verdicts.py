@@ -176,6 +176,7 @@ LEADS: dict[str, tuple[Bounded, tuple[float, float], bool, bool, float | None, L
     "in one half": (flat(1.2, 1.0, 1.4), (0.8, 1.6), True, True, 0.9, LeadVerdict.INCONCLUSIVE),
     "in two places": (flat(1.2, 1.0, 1.4), (1.1, 1.3), False, True, 0.9, LeadVerdict.INCONCLUSIVE),
     "perhaps beyond": (flat(1.0, 0.8, 1.2), (0.95, 1.05), True, True, 0.9, LeadVerdict.INCONCLUSIVE),
+    "one half beyond, the mean within": (flat(0.6, 0.5, 0.7), (1.2, 0.0), False, True, 0.9, LeadVerdict.INCONCLUSIVE),
     "within the limit": (flat(0.5, 0.3, 0.7), (0.5, 0.5), True, True, 0.9, LeadVerdict.NOTHING_FOUND),
     "little": (flat(0.2, 0.0, 0.4), (0.2, 0.2), True, True, None, LeadVerdict.NOTHING_FOUND),
 }

@@ -125,8 +125,9 @@ def limits(
     monkeypatch: pytest.MonkeyPatch, value: float = 0.65, drawn: float = 0.65, of: Sequence[bool] = (False,)
 ) -> None:
     """Ship limits for radiographs; `of`: whether of searches in training images."""
-    known = LeadLimits(60, {"place": value, "whole": 3.0, "drawn": drawn}, {"false_rate": 0.02, "false_rate_high": 0.05,
-                                                            "missed_rate": 0.1, "missed_rate_high": 0.2})  # fmt: skip
+    largest = {"place": value, "whole": 3.0, "drawn": drawn}
+    rates = {"false_rate": 0.02, "false_rate_high": 0.05, "missed_rate": 0.1, "missed_rate_high": 0.2}
+    known = LeadLimits(60, largest, 99.0, rates)
 
     def shipped(domain: str, *, trained: bool) -> LeadLimits | None:
         return known if domain == "chest-xray" and trained in of else None
@@ -427,7 +428,7 @@ def test_limits_come_from_references_of_the_user(tmp_path: Path) -> None:
 def test_references_that_are_segmentations_limit_the_searches_that_they_have(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rows = [{"of": "place", "verdict": "nothing-found", "reason": "", "value": 0.1, "trained": False},
+    rows = [{"of": "place", "verdict": "nothing-found", "reason": "", "value": 0.1, "apart": 2.0, "trained": False},
             {"of": "drawn", "verdict": "nothing-found", "reason": "nothing-drawn", "trained": False},
             {"of": "whole", "verdict": NOT_TESTED, "reason": "search-of-masks", "trained": False}]  # fmt: skip
     audits = [(SimpleNamespace(table=lambda name: rows), {})] * LEAST_NETWORKS
@@ -435,6 +436,8 @@ def test_references_that_are_segmentations_limit_the_searches_that_they_have(
     found = read_limits(tmp_path, "")
     assert found is not None
     assert (found.networks, found.largest) == (LEAST_NETWORKS, {"place": 0.1, "drawn": WEAK_LEAD})
+    assert [found.of("place", apart) for apart in (1.0, 2.0, 3.0)] == pytest.approx([0.1, 0.1, 0.15])
+    assert found.of("drawn", 3.0) == WEAK_LEAD, "on one image"
     assert read_limits(tmp_path, "", trained=True) is None, "effects in training images are larger"
 
 

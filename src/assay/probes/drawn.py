@@ -23,6 +23,7 @@ from assay.probes.leads import (
     Sample,
     Scores,
     divided,
+    given_by,
     put_on,
     verified,
     worths,
@@ -182,8 +183,9 @@ def lead_drawn(
         groups = Groups(np.full(len(high), np.nan), high, one.apart, ONE_NORMAL, column)
         answers = put_on(model, own, regions[at], high, other, parts=False)
         answered.append(answers)
-        effect = (answers.high - answers.low)[:, column] / sample.spread
-        halves.append(Half(rows[half], Found(regions[at], 1), groups, effect))
+        sides = np.stack([answers.high, answers.low])[..., column] / sample.spread
+        given = given_by(sides[:, None], rows[half][answers.donors][:, None], other.target, len(sample.target))
+        halves.append(Half(rows[half], Found(regions[at], 1), groups, sides[0] - sides[1], given))
     agree = best[0] == best[1] and bool(worth[0][best[0]][halves[0].groups.column]
                                         * worth[1][best[1]][halves[0].groups.column] > 0)  # fmt: skip
     return verified(model, sample, (halves[0], halves[1]), answered, agree, searched, labels, threshold)

@@ -51,6 +51,8 @@ LEAST_SIDE = 4
 LEAST_IMAGES = 40
 """Images that a search needs."""
 _MOST_OF_ALL = 2 / 3
+_LEAST_SPREAD = 1e-6
+"""Spread within class, as a share of the largest score, below which scores vary by rounding alone."""
 AT_ONCE = 64
 """Images that a model gets at once."""
 _CONTEXT = 1 / 8
@@ -178,7 +180,7 @@ class Sample:
     def donors(self) -> tuple[Int[np.ndarray, "r n"], Int[np.ndarray, "r n"]] | None:
         """Donors of the same class and of another, of other patients; None where an image has none.
 
-        As each image gives as often as the classes' sizes allow, donors of different images vary independently.
+        Each image gives as often as the classes' sizes allow.
         """
         found = np.empty((2, DONORS, len(self.target)), dtype=np.int64)
         for code, own in enumerate(self.classes):
@@ -235,6 +237,14 @@ def exchange(
         rows: Images that get content.
         turns: Donors of each class, at most `DONORS`.
     """
+    same, other = np.moveaxis(exchanged(model, sample, regions, rows, turns).mean(axis=2), 1, 0)
+    return same - other
+
+
+def exchanged(
+    model: Reader, sample: Sample, regions: Sequence[Region], rows: Int[np.ndarray, " k"], turns: int
+) -> Float[np.ndarray, "r 2 t k"]:
+    """Return scores for the own class with content of the same class and of another, see `exchange`."""
     assert sample.donors is not None
     sides = sample.donors
 
@@ -244,20 +254,61 @@ def exchange(
                 yield from _put(region, sample.images[rows], [sample.images[side[turn, rows]] for turn in range(turns)])
 
     scores = sample.own(sample.scored(model(every()), regions), np.tile(rows, 2 * turns * len(regions)))
-    same, other = np.moveaxis(scores.reshape(len(regions), 2, turns, len(rows)).mean(axis=2), 1, 0)
-    return (same - other) / sample.spread
+    return scores.reshape(len(regions), 2, turns, len(rows)) / sample.spread
 
 
-def effect_of(values: Float[np.ndarray, " n"], sample: Sample) -> Bounded:
+@dataclass(frozen=True, eq=False)
+class Given:
+    """What images add as donors to a sum of effects on others.
+
+    Attributes:
+        sums: By image.
+        squares: Sum of the squares of what each score adds, which counts for its recipient already.
+    """
+
+    sums: Float[np.ndarray, " n"]
+    squares: float
+
+
+def given_by(
+    scores: Float[np.ndarray, "2 t k"], donors: Int[np.ndarray, "2 t k"], target: Int[np.ndarray, " k"], count: int
+) -> Given:
+    """Return what donors add to the sum over recipients of the first side less the second, by deviations of scores.
+
+    Args:
+        scores: Of recipients, with content of donors of two sides.
+        donors: Position of the donor of each score.
+        target: Class of the recipients.
+        count: Number of images that donors are of.
+    """
+    sides, turns = scores.shape[:2]
+    apart = scores - scores.mean(axis=(0, 1))
+    for code in np.unique(target):
+        apart[..., target == code] -= apart[..., target == code].mean(axis=(1, 2), keepdims=True)
+    apart *= np.array([1.0, -1.0])[:, None, None] * sides / (sides * turns - 1)  # degrees of freedom of a recipient
+    return Given(np.bincount(donors.ravel(), apart.ravel(), count), float((apart**2).sum()))
+
+
+def effect_of(values: Float[np.ndarray, " n"], sample: Sample, given: Given | None = None) -> Bounded:
     """Return the mean of effects on all images of a sample, with one-sided bounds by t over patients.
 
-    The standard deviation that they are in is an estimate too, so that images far from their class add to the error.
+    An image varies as a recipient and as a donor (Aronow, Samii and Assenova 2015, variance of dyads). The standard
+    deviation that effects are in is an estimate too, so that images far from their class add to the error.
+
+    Args:
+        values: Effects on images.
+        sample: The images.
+        given: What images add as donors; None: donors are taken as fixed.
     """
     mean, squares = float(values.mean()), (sample.residuals / sample.spread) ** 2
-    parts = clustered(values - mean - mean / 2 * (squares - squares.mean()), sample.patient)
+    own = values - mean - mean / 2 * (squares - squares.mean())
+    parts = clustered(own, sample.patient)
     people, error = len(parts.samples), parts.standard_error / len(values)
     if people < 2:
         return Bounded(mean, math.inf, -math.inf, math.inf, 1.0)
+    if given is not None:
+        both = clustered(own + given.sums, sample.patient).standard_error ** 2 - given.squares
+        error = max(error, math.sqrt(max(0.0, both)) / len(values))
     reach = -float(stdtrit(people - 1, ALPHA)) * error
     return Bounded(mean, error, mean - reach, mean + reach, people - 1.0)
 
@@ -415,10 +466,12 @@ class Answered:
         high: With one of the higher group.
         shape: The same with the patches given the mean color of what they cover; None where it was not put on.
         tone: What is there, given the mean color of such patches.
+        donors: Positions of the images whose patches are put on, of the higher group first.
     """
 
     low: Float[np.ndarray, "n m"]
     high: Float[np.ndarray, "n m"]
+    donors: Int[np.ndarray, "2 n"]
     shape: tuple[Float[np.ndarray, "n m"], Float[np.ndarray, "n m"]] | None
     tone: tuple[Float[np.ndarray, "n m"], Float[np.ndarray, "n m"]] | None
 
@@ -438,7 +491,7 @@ def put_on(
     """
     draws = generator(named.seed, "patches")
     where = region.where(*sample.images.shape[2:])
-    found: dict[str, list[np.ndarray]] = {"whole": [], "shape": [], "tone": []}
+    found: dict[str, list[np.ndarray]] = {"whole": [], "shape": [], "tone": [], "donors": []}
 
     def answers(patches: Pixels) -> Float[np.ndarray, "n m"]:
         return sample.scored(model(_put(region, sample.images, [patches])), [region])
@@ -446,6 +499,7 @@ def put_on(
     for group in (~high, high):
         chosen = np.resize(draws.permutation(np.flatnonzero(group)), len(sample.target))
         donors = named.images[chosen]
+        found["donors"].append(chosen)
         found["whole"].append(answers(donors))
         if where is None or not parts:
             continue
@@ -453,7 +507,8 @@ def put_on(
         found["shape"].append(answers(donors - colors + own))
         found["tone"].append(answers(sample.images - own + colors))
     (low, more), shape, tone = found["whole"], found["shape"], found["tone"]
-    return Answered(low, more, (shape[0], shape[1]) if shape else None, (tone[0], tone[1]) if tone else None)
+    parted = ((one[0], one[1]) if one else None for one in (shape, tone))
+    return Answered(low, more, np.stack(found["donors"][::-1]), *parted)
 
 
 def _color(images: Pixels, where: Bool[np.ndarray, "h w"]) -> Float[np.ndarray, "n c 1 1"]:
@@ -502,12 +557,14 @@ class Half:
         found: The region found on them.
         groups: Its groups on them.
         effect: Effect of the region on each image of the other half, positive where it has the sign found.
+        given: What images of either half add to it as donors.
     """
 
     rows: Int[np.ndarray, " k"]
     found: Found
     groups: Groups
     effect: Float[np.ndarray, " j"]
+    given: Given
 
 
 @dataclass(frozen=True, eq=False)
@@ -600,8 +657,12 @@ def lead(
     answered: list[Answered] = []
     for at, (own, other) in enumerate((parts, parts[::-1])):
         groups = name(model, own, found[at].region)
-        effect = exchange(model, other, [found[at].region], np.arange(len(other.target)), DONORS)[0]
-        halves.append(Half(rows[at], found[at], groups, found[at].sign * effect))
+        whole = np.arange(len(other.target))
+        sides = found[at].sign * exchanged(model, other, [found[at].region], whole, DONORS)[0]
+        assert other.donors is not None
+        given = given_by(sides, rows[1 - at][np.stack(other.donors)], other.target, len(sample.target))
+        same, apart = sides.mean(axis=1)
+        halves.append(Half(rows[at], found[at], groups, same - apart, given))
         answered.append(put_on(model, own, found[at].region, groups.high, other))
     agree = same_place(found[0].region, found[1].region, *sample.images.shape[2:])
     return verified(model, sample, (halves[0], halves[1]), answered, agree, searched, labels, threshold)
@@ -634,7 +695,8 @@ def verified(
               for name in ("shape", "tone")]  # fmt: skip
     flipped = _called(low, threshold) != _called(high, threshold)
     swing = marked(low, high, sample.target[order], sample.patient[order], flipped, labels)
-    return Lead(halves, first, agree, effect_of(effects, sample), swing, moved, parted[0], parted[1],
+    given = Given(halves[0].given.sums + halves[1].given.sums, halves[0].given.squares + halves[1].given.squares)
+    return Lead(halves, first, agree, effect_of(effects, sample, given), swing, moved, parted[0], parted[1],
                 sample.apart, model.passes, searched)  # fmt: skip
 
 
@@ -642,6 +704,8 @@ def divided(sample: Sample) -> tuple[Int[np.ndarray, " k"], Int[np.ndarray, " j"
     """Return the halves of `halves_of`, or why images allow no search in them."""
     if len(sample.target) < LEAST_IMAGES:
         return because(Code.FEW_IMAGES, images=len(sample.target), least=LEAST_IMAGES)
+    if not _LEAST_SPREAD * float(np.abs(sample.clean).max()) < sample.spread < math.inf:
+        return because(Code.ALIKE_WITHIN)
     rows = halves_of(sample)
     parts = [sample.take(one) for one in rows]
     if any(len(one.classes) < len(sample.classes) or one.donors is None for one in parts):
@@ -661,7 +725,7 @@ def halves_of(sample: Sample) -> tuple[Int[np.ndarray, " k"], Int[np.ndarray, " 
 
 
 def _called(scores: Float[np.ndarray, "n m"], threshold: float) -> Int[np.ndarray, " n"]:
-    return (scores[:, 0] > threshold).astype(np.int64) if scores.shape[1] == 1 else scores.argmax(axis=1)
+    return (scores[:, 0] >= threshold).astype(np.int64) if scores.shape[1] == 1 else scores.argmax(axis=1)
 
 
 def _share(answered: Sequence[tuple[np.ndarray, np.ndarray] | None], column: int, whole: float) -> float:

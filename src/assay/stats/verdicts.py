@@ -199,14 +199,15 @@ def decide_lead(
     Returns:
         `lives-by` where both halves and the lower bound are beyond the limit, and images are of two groups;
         `relies-on-look` where they are not; `lead` in both cases without a limit, from `least` on; `nothing-found`
-        where the upper bound is not beyond `clear`; else `inconclusive`.
+        where neither half nor the upper bound is beyond `clear`; else `inconclusive`.
     """
     if effective < LEAST_PATIENTS:
         return LeadVerdict.INCONCLUSIVE
     least = least if limit is None else limit
     if agree and min(*halves, effect.low) > least:
         return LeadVerdict.LEAD if limit is None else LeadVerdict.LIVES if discrete else LeadVerdict.LOOKS
-    return LeadVerdict.NOTHING_FOUND if effect.high <= (least if clear is None else clear) else LeadVerdict.INCONCLUSIVE
+    most = max(effect.high, *map(abs, halves))
+    return LeadVerdict.NOTHING_FOUND if most <= (least if clear is None else clear) else LeadVerdict.INCONCLUSIVE
 
 
 def _too_few(effect: Effect, limit: float | None = None) -> Decision:

@@ -179,7 +179,7 @@ class Search:
             "kind": found.region.kind, "name": found.region.name, "search": self.id, "passes": found.passes,
             **_bounded("value", found.effect), "first": found.values[0], "second": found.values[1],
             "agree": found.agree, "discrete": all(bool(one.groups.discrete) for one in found.halves),
-            "separation": half.groups.separation, "least": found.least,
+            "separation": half.groups.separation, "least": found.least, "apart": found.apart,
             "raises": bool((carry == found.high).all()), "class": score_names(self.classes)[half.groups.column],
             "shares": {self.classes[code]: float(carry[sample.target == code].mean()) for code in codes},
             "moved": found.moved, "shape": found.shape, "tone": found.tone, "effective": found.swing.effective,
@@ -188,7 +188,7 @@ class Search:
 
     @property
     def limit(self) -> float | None:
-        """The limit of the effect; None without any."""
+        """The limit of the effect in networks as good as those that set it; None without any."""
         return None if self.limits is None else self.limits.largest.get(self.of)
 
     @property
@@ -206,7 +206,7 @@ class Search:
         if row["reason"]:
             nothing = Code.NOTHING_DRAWN in row["reason"]
             return {**row, "verdict": str(LeadVerdict.NOTHING_FOUND) if nothing else NOT_TESTED}
-        limit = self.limit
+        limit = None if limits is None else limits.of(self.of, row["apart"])
         effect = Bounded(row["value"], math.nan, row["value_low"], row["value_high"])
         halves, agree, discrete = (row["first"], row["second"]), bool(row["agree"]), bool(row["discrete"])
         # Clean networks too have things drawn alike that move an image; that is a finding, and clears nothing.

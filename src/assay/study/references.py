@@ -105,12 +105,23 @@ class LeadLimits:
     Attributes:
         networks: Number of networks.
         largest: Search (`place`, `whole`, `drawn`) -> the largest effect, in standard deviations.
+        apart: The largest distance of the classes, in the same unit.
         rates: Error rates of verdicts by them, as columns of `audit_tables.REGIONS`.
     """
 
     networks: int
     largest: Mapping[str, float]
+    apart: float
     rates: Mapping[str, float] = field(default_factory=dict[str, float])
+
+    def of(self, search: str, apart: float) -> float | None:
+        """Return the limit of a search in a network whose classes lie so far apart; None without any.
+
+        Effects grow with this distance, so the limit of a network that tells the classes better than those that set it
+        is larger in proportion. What is drawn is measured on an image, and has one limit.
+        """
+        known = self.largest.get(search)
+        return known if known is None or search == "drawn" else known * max(1.0, apart / self.apart)
 
 
 def shipped_limits(domain: str, *, trained: bool = False) -> LeadLimits | None:
@@ -127,7 +138,7 @@ def shipped_limits(domain: str, *, trained: bool = False) -> LeadLimits | None:
         return None
     rates = {f"{name}{end}": math.nan if value is None else float(value) for name in ("false_rate", "missed_rate")
              for end, value in zip(("", "_low", "_high"), known[name], strict=True)}  # fmt: skip
-    return LeadLimits(int(known["networks"]), known["limits"], rates)
+    return LeadLimits(int(known["networks"]), known["limits"], known["apart"], rates)
 
 
 def read_limits(root: Path, audited: str, *, trained: bool = False) -> LeadLimits | None:
@@ -139,14 +150,16 @@ def read_limits(root: Path, audited: str, *, trained: bool = False) -> LeadLimit
         trained: Whether the searches are those in training images, where effects are larger.
     """
     found: dict[str, list[float]] = {"place": [], "whole": [], "drawn": []}
+    apart = 1.0  # networks near chance set no scale
     for folder, _ in _audits(root, audited):
         for row in folder.table("regions"):
             if row["verdict"] != NOT_TESTED and row["trained"] == trained:
                 found[row["of"]].append(0.0 if row["reason"] else float(row["value"]))
+                apart = max(apart, 1.0 if row["reason"] else float(row["apart"]))
     networks = min((len(values) for values in found.values() if values), default=0)  # masks are not searched whole
     if networks < LEAST_NETWORKS:
         return None
-    return LeadLimits(networks, {of: limit_of(of, values) for of, values in found.items() if values})
+    return LeadLimits(networks, {of: limit_of(of, values) for of, values in found.items() if values}, apart)
 
 
 def limit_of(of: str, effects: Sequence[float]) -> float:
