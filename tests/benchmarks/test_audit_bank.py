@@ -143,7 +143,8 @@ def row(role: str, z: float, **more: Any) -> dict[str, str]:
            "drawn": "nothing-found", "drawn passes": 9, "drawn right": False}  # fmt: skip
     for of, value in (("place", z), ("whole", z), ("drawn", 0.1)):
         here = {"z": value, "error": 0.05, "low": value - 0.1, "high": value + 0.1, "first": value, "second": value,
-                "agree": True, "discrete": True, "effective": 80, "place": "", "polarity": ""}  # fmt: skip
+                "agree": True, "discrete": True, "effective": 80, "apart": 2.0, "least": 0.45, "place": "",
+                "polarity": ""}  # fmt: skip
         one |= {f"{of} {key}": value for key, value in here.items()}
     return {key: str(value) for key, value in (one | more).items()}
 
@@ -160,7 +161,11 @@ def test_networks_are_judged_by_the_reference() -> None:
     ])  # fmt: skip
     nothing = {**row("planted", 0.2), "drawn passes": "0"}
     assert audit_bank.verdict(nothing, "drawn", 0.45) == "nothing-found"
-    assert judged.limits == {"place": 0.5, "whole": 0.5, "drawn": 0.45}, "never below a lead"
+    assert judged.limits is not None
+    assert judged.limits.largest == {"place": 0.5, "whole": 0.5, "drawn": 0.45}, "never below a lead"
+    assert not judged.called(row("held-out", 0.9, **{"place apart": 4.0})), (
+        "classes twice as far apart as in any of them"
+    )
     document = judged.document()
     assert document["false_rate"] == interval(1, 2)
     assert document["missed_rate"] == interval(1, 3)
@@ -177,7 +182,7 @@ def test_networks_are_judged_by_the_reference() -> None:
     assert rates["drawn alike: planted, tied 0.95 / 0.05, a lead with place and polarity right"] == (2, 3)
     assert rates["drawn alike: planted, a lead with another place or polarity"] == (1, 3)
     shipped = Judged.of([row("held-out", 0.9), row("planted", 1.2, mark="column", moves=2.0), row("held-out", 0.1)])
-    assert shipped.limits == {}
+    assert shipped.limits is None
     assert shipped.rates()["column: lives by, or look"] == (0, 1), "without a limit nothing is"
     assert shipped.rates()["column: a lead, or more"] == (1, 1)
     assert shipped.rates()["clean: a lead, or more"] == (1, 2)

@@ -74,20 +74,19 @@ def test_reference_networks_are_trained_once_on_patients_that_are_not_audited(
     )
 
 
-def test_references_are_searched_in_their_training_images_where_the_audited_model_is(
+def test_networks_that_learned_from_the_training_images_of_the_model_set_no_limit_of_regions(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """What the model lives by is in these images, so that such networks may live by it too."""
     monkeypatch.setattr(clean_networks, "LEAST_NETWORKS", 1)
     monkeypatch.setattr(references, "LEAST_NETWORKS", 1)
     keys = {"target": "ill", "patient": "patient", "channels": "gray"}
     tested, train = ({**keys, "table": drawn_rows(*of)} for of in ((60, 0), (240, 1)))
     asked = Asked(domain="chest-xray", train=on_disk(train))
     folder = trained_references(on_disk(tested), asked.train, asked, 1, workers=0, root=tmp_path)
-    (audit,) = (path for path in folder.iterdir() if path.is_dir())
-    (searched,) = {(row["trained"], row["images"]) for row in RunFolder(audit).table("regions") if row["images"]}
-    assert searched == (True, 204), "85% of the patients are trained on"
+    assert len([path for path in folder.iterdir() if path.is_dir()]) == 1
+    assert read_limits(folder, "another", trained=True) is None
     assert read_limits(folder, "another") is None
-    assert read_limits(folder, "another", trained=True) is not None
 
 
 @pytest.mark.parametrize("name", ["chest-xray", "dermoscopy"])

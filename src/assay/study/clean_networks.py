@@ -206,7 +206,7 @@ def trained_references(
 
     Args:
         data: The images of the audit.
-        train: Other images that they are trained on, see `parts_of`, and searched in as the audited model is.
+        train: Other images that they are trained on, see `parts_of`; they are then not searched for regions.
         asked: The audit.
         count: Number of networks.
         workers: Worker processes, one per core where None.
@@ -231,11 +231,9 @@ def trained_references(
     study = training_study("references", parts.training(), {"train": {}, "same": {}}, seeds=count)
     marks, _ = battery(asked.domain, 1)
     once = at_deciding_dose(marks if asked.marks is None else marks_of(asked.marks))
-    within = None if train is None else parts.tested(parts.rows["train"])
-    wanted = Asked(
-        domain=asked.domain, margin=asked.margin, seed=asked.seed, marks=once, leads=asked.leads, train=within
-    )
-    key = content_hash([parts.pixels(), asked.domain, once, asked.margin, train is None])
+    leads = asked.leads and train is None  # trained on images that may carry the mark, networks set no limit for it
+    wanted = Asked(domain=asked.domain, margin=asked.margin, seed=asked.seed, marks=once, leads=leads)
+    key = content_hash([parts.pixels(), asked.domain, once, asked.margin, asked.seed, leads])
     home = root or default_cache_root() / "references" / key
     tested = parts.tested(parts.rows["test"])
     began, trials = time.monotonic(), list[Path]()

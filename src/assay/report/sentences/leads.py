@@ -28,8 +28,9 @@ _BANDS = ("below 1/32", "1/32 to 1/16", "1/16 to 1/8", "1/8 to 1/4", "above 1/4"
 _WORDS: Mapping[str, tuple[str, str]] = {
     LeadVerdict.LIVES: (
         "Lives by {what}",
-        "The effect is beyond that in networks without a shortcut, and images are of two kinds there. Next: "
-        "`assay audit remedy` covers the place in a copy of the images; retrain on it, and audit again.",
+        "The effect is beyond that in networks without a shortcut, and images are of two kinds there. A finding that "
+        "is always at one place looks like a mark: see the pictures. Next: `assay audit remedy` covers a mark in a "
+        "copy of the images; retrain on it, and audit again.",
     ),
     LeadVerdict.LOOKS: (
         "Relies on {what}",
@@ -48,7 +49,7 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     ),
     LeadVerdict.NOTHING_FOUND: (
         "Nothing found{which}",
-        f"No region moves answers by more than the limit. {NOT_LOOKED_FOR}",
+        f"No region moves answers by more than the limit or, where none is known, enough for a lead. {NOT_LOOKED_FOR}",
     ),
     NOT_TESTED: ("Not searched{which}", ""),
 }  # fmt: skip
@@ -120,8 +121,9 @@ def region_size(row: Row) -> str:
         return reason_words(row["reason"])
     per = "on an image " if row["of"] == "drawn" else ""
     ends = (number(row[name], 2) for name in ("value", "value_low", "value_high"))
-    limit = "" if math.isnan(numeric(row, "limit")) else f"; limit {number(row['limit'], 2)}"
-    return "effect {}{} sd [{}, {}]".format(per, *ends) + limit
+    known = not math.isnan(numeric(row, "limit"))
+    held = f"limit {number(row['limit'], 2)}" if known else f"a lead from {number(row['least'], 2)} on"
+    return "effect {}{} sd [{}, {}]; ".format(per, *ends) + held
 
 
 def region_evidence(row: Row) -> str:
