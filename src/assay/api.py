@@ -685,6 +685,7 @@ def audit(
                   device=device, skip_bad_rows=skip_bad_rows)  # fmt: skip
     more: dict[str, Any] = {"weights": weights, "trust": trust, "limit": time_limit, "memory": memory}
     origin = OfCommand(command, time_limit, memory) if command else origin_of(model, factory, **more)
+    data = _with_files({"data": data})["data"] if output == ALL else data
     audited = partial(_audited, data=data, train=train, asked=asked, name=name, progress=progress)
     root = None if out is None else Path(out)
     if output != ALL:
@@ -692,7 +693,8 @@ def audit(
     labels = data.get("target", origin.facts.outputs)
     if root is None or not labels or isinstance(labels, str):
         raise SpecError("output 'all': list the column of each output in data['target'], and name a folder with out")
-    rows = audit_labels(origin, labels, root, audited)
+    table = Path(str(data.get("folder", "")), str(data.get("table", "data.csv")))
+    rows = audit_labels(origin, labels, table, root, audited)
     return Audit(root, labels={row["label"]: Audit(Path(row["folder"])) for row in rows if row["folder"]})
 
 

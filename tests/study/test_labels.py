@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import html
 import importlib
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -44,10 +46,15 @@ def test_every_label_has_a_row_a_page_and_a_p_corrected_over_labels(
     with pytest.raises(SystemExit, match="2"):
         main(asked)
     assert "name the column of each output, in their order, with --target A,B,C" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="2"):
+        main([*asked, "--target", "label,cpoy,rare"])
+    assert "--target: unknown column 'cpoy': did you mean 'copy'?" in capsys.readouterr().err
+    assert not Path("out").exists(), "before anything is read"
     with pytest.raises(SystemExit, match="0"):
         main([*asked, "--target", "label,copy,rare", "--patient", "who", "--quiet"])
     said = capsys.readouterr().out
     assert "label: AUROC" in said
+    assert said.count("Nothing found does not clear the model.") == 1
     assert "Lead: a bright mark in the lower right corner; effect" in said
     assert "rare: 157 of 'not rare' and 3 of 'rare': nothing is decided with fewer than 20 images of a class" in said
     found = {
@@ -64,8 +71,16 @@ def test_every_label_has_a_row_a_page_and_a_p_corrected_over_labels(
     assert sorted(held) == pytest.approx([2 * least, max(2 * least, other)], rel=1e-6)
     assert found["rare"]["p"] == ""
     page = Path("out/report.html").read_text()
-    assert 'href="label/report.html"' in page
-    assert 'href="copy/report.html"' in page
+    assert "<h1>3 labels</h1>" in page
+    cells = [html.unescape(re.sub(r"<[^>]*>", "", cell)) for cell in re.findall(r"<td>(.*?)</td>", page)]
+    numbers = [{name: f"{float(cell):.2f}" if cell and name in ("auroc", "value", "value_low", "limit") else cell
+                for name, cell in row.items()} for row in found.values()]  # fmt: skip
+    assert [cell for at, cell in enumerate(cells) if at % 7 != 6] == [
+        row["found"] or row["reason"] if name == "found" else row[name]
+        for row in numbers for name in ("label", "auroc", "found", "value", "value_low", "limit")
+    ]  # fmt: skip
+    assert cells[6::7] == ["< 0.001" if float(row["p"] or 1) < 0.001 else row["p"][:4] for row in numbers]
+    assert re.findall(r'<a href="([^"#]+)">', page) == ["label/report.html", "copy/report.html"]
 
 
 def test_a_label_has_the_region_that_its_page_leads_with(tmp_path: Path) -> None:
@@ -123,6 +138,8 @@ def test_python_audits_every_label_and_reads_an_image_once(tmp_path: Path) -> No
     rows = list(csv.reader((tmp_path / "set" / "data.csv").open(encoding="utf-8")))
     write_table(tmp_path / "set" / "data.csv", [[*row, row[1] if at else "copy"] for at, row in enumerate(rows)])
     asked: dict[str, Any] = {"marks": MARKS, "distortions": [], "as_given": True, "progress": False}
+    with pytest.raises(SpecError, match="unknown column 'lable': did you mean 'label'"):
+        assay.audit(counted, {**data, "target": ["lable", "copy"]}, output="all", out=tmp_path / "out", **asked)
     with pytest.raises(SpecError, match="list the column of each output"):
         assay.audit(counted, data, output="all", out=tmp_path / "out", **asked)
     found = assay.audit(counted, {**data, "target": ["label", "copy"]}, output="all", out=tmp_path / "out", **asked)

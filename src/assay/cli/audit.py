@@ -25,6 +25,7 @@ from assay.models.external import OfCommand
 from assay.models.ref import Origin
 from assay.probes.reader import ReadingError
 from assay.report.audit_comparison import comparison_lines
+from assay.report.index_page import LABELS_NOTE
 from assay.runs.run import carry_out, quietly
 from assay.stats.format import count, duration, number, p_value
 from assay.store.files import json_text
@@ -96,7 +97,7 @@ def _audit_labels(origin: Origin, asked: Asked, dry_run: bool, quiet: bool, json
         assert isinstance(found, Path)
         return found
 
-    rows = audit_labels(origin, _labels(origin, asked), out, audit)
+    rows = audit_labels(origin, *_labels(origin, asked), out, audit)
     if json:
         print(json_text(rows), end="")
         return
@@ -104,18 +105,23 @@ def _audit_labels(origin: Origin, asked: Asked, dry_run: bool, quiet: bool, json
         sure = f"; effect {number(row['value'], 2)} sd; {p_value(row['p'])}" if not math.isnan(row["p"]) else ""
         what = f"AUROC {number(row['auroc'], 2)}; {row['found']}{sure}" if row["folder"] else row["reason"]
         print(f"{row['label']}: {what}")
-    print("p: effect beyond its limit, of a lead 0.45 sd or more, corrected over searches and labels")
+    print(LABELS_NOTE)
     print(f"report: {out / PAGE}, {out / TABLE}")
 
 
-def _labels(origin: Origin, asked: Asked) -> Sequence[str]:
-    """Return the columns of labels: those named, or those that are called like an output. Raises SpecError."""
+def _labels(origin: Origin, asked: Asked) -> tuple[Sequence[str], Path]:
+    """Return the columns of labels, those named or those that are called like an output, and their table.
+
+    Raises:
+        SpecError: No column is.
+    """
+    path = Path(asked.labels or asked.images).expanduser()
+    path = path / "data.csv" if is_folder(path) else path
     if asked.target != Asked().target:
-        return names(asked.target)
-    path = Path(asked.images).expanduser()
-    header = read_table(path / "data.csv" if is_folder(path) else path, asked.image).header
+        return names(asked.target), path
+    header = read_table(path, asked.image).header
     if found := [name for name in origin.facts.outputs if name in header]:
-        return found
+        return found, path
     raise SpecError("--output all: name the column of each output, in their order, with --target A,B,C")
 
 

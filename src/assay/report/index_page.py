@@ -1,8 +1,9 @@
-"""Index of several runs as one page, and a run or several packed to hand to a colleague."""
+"""Index of several runs or audited labels as one page, and a run or several packed to hand to a colleague."""
 
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import zipfile
 from collections.abc import Sequence
@@ -13,21 +14,28 @@ from assay.core.errors import StoreError
 from assay.report.evidence import Evidence, Tables
 from assay.report.page import page_of, rendered
 from assay.report.sheets import Cell, Line
-from assay.store.files import write_text
+from assay.stats.format import number, p_value
+from assay.store.files import Row, write_text
 from assay.store.manifest import SIGNATURE, SIGNED, read_manifest
 
 HEADS = ("run", "verdict", "set", "model", "date")
+OF_LABELS = ("label", "AUROC", "found", "effect (sd)", "95% lower bound", "limit", "p")
+LABELS_NOTE = (
+    "Nothing found does not clear the model. p: effect beyond its limit, of a lead 0.45 sd or more, corrected over "
+    "searches and, by Holm, over labels."
+)
 PACKED = ("tables", "pictures")
 """Folders of a run that a bundle holds, besides its page."""
 
 
 @dataclass(frozen=True)
 class Index:
-    """Content of the index. links: pages of the runs, relative to the index, in the order of the lines."""
+    """Content of the index. links: pages, relative to the index, in the order of the lines; empty where none is."""
 
     heads: tuple[str, ...]
     lines: tuple[Line, ...]
     links: tuple[str, ...]
+    note: str = ""
 
 
 def write_index(folders: Sequence[Path], path: Path) -> Path:
@@ -40,9 +48,27 @@ def write_index(folders: Sequence[Path], path: Path) -> Path:
     Returns:
         The file.
     """
-    links = [Path(os.path.relpath(one / "report.html", path.parent)).as_posix() for one in folders]
-    write_text(path, _index(folders, links))
+    write_text(path, _index(folders, [_link(one, path) for one in folders]))
     return path
+
+
+def write_labels(rows: Sequence[Row], path: Path) -> None:
+    """Write a page with the rows of `labels.audit_labels`, linked to their pages."""
+    links = tuple(_link(Path(row["folder"]), path) if row["folder"] else "" for row in rows)
+    lines = [[row["label"], _value(row["auroc"]), row["found"] or row["reason"],
+              *(_value(row[name]) for name in ("value", "value_low", "limit")),
+              "" if math.isnan(row["p"]) else p_value(row["p"]).removeprefix("p ").removeprefix("= ")]
+             for row in rows]  # fmt: skip
+    lines = tuple(Line(tuple(map(Cell, line))) for line in lines)
+    write_text(path, rendered("index.html", Index(OF_LABELS, lines, links, LABELS_NOTE)))
+
+
+def _link(folder: Path, path: Path) -> str:
+    return Path(os.path.relpath(folder / "report.html", path.parent)).as_posix()
+
+
+def _value(value: float) -> str:
+    return "" if math.isnan(value) else number(value)
 
 
 def _index(folders: Sequence[Path], links: Sequence[str]) -> str:

@@ -16,9 +16,12 @@ from jaxtyping import Float
 from scipy.special import stdtr, stdtrit
 from torch import Tensor, nn
 
-from assay.core.errors import DataError, SpecError
+from assay.core.errors import DataError, SpecError, unknown_name
+from assay.core.files import is_file
+from assay.data.files.labels import HEADERS
+from assay.data.files.table import read_table
 from assay.models.ref import Facts, Origin
-from assay.report.index_page import write_index
+from assay.report.index_page import write_labels
 from assay.report.sentences.leads import leading_region, region_title
 from assay.stats.compare import holm
 from assay.stats.rows import FOUND, LeadVerdict, numeric
@@ -34,12 +37,13 @@ Audit = Callable[[Origin, str, int, Path], Path]
 """Given a model, a label, the position of its output and a folder: audits it, and returns the folder."""
 
 
-def audit_labels(origin: Origin, labels: Sequence[str], out: Path, audit: Audit) -> list[Row]:
+def audit_labels(origin: Origin, labels: Sequence[str], table: Path, out: Path, audit: Audit) -> list[Row]:
     """Audit labels, and write a page of all with `labels.csv`. An image that several ask for is read once.
 
     Args:
         origin: The model.
         labels: Columns of the labels, named as outputs, or in the order of the outputs where these have no names.
+        table: The file of the columns; none is missing where there is no such file.
         out: The folder, which gets a folder for each label.
         audit: Audits one label.
 
@@ -49,11 +53,13 @@ def audit_labels(origin: Origin, labels: Sequence[str], out: Path, audit: Audit)
         that does not hold over all labels is inconclusive; the page of a label has the one without correction.
 
     Raises:
-        SpecError: Labels are no outputs, or a request is wrong.
+        SpecError: A label is no output or column, or a request is wrong.
     """
     names = origin.facts.outputs
-    if names and (missing := [label for label in labels if label not in names]):
-        raise SpecError(f"--target {', '.join(missing)}: the model has no such output; it has {', '.join(names)}")
+    columns = read_table(table, "").header if is_file(table) else labels
+    for what, known, more in (("output", names or labels, ()), ("column", columns, HEADERS)):
+        if missing := [label for label in labels if label not in (*known, *more)]:
+            raise SpecError(f"--target: {unknown_name(what, missing[0], known)}")
     memory = Remembering(origin)
     rows: list[Row] = []
     for place, label in enumerate(labels):
@@ -71,8 +77,7 @@ def audit_labels(origin: Origin, labels: Sequence[str], out: Path, audit: Audit)
     if not any(row["folder"] for row in rows):
         raise SpecError(rows[0]["reason"])
     corrected = _corrected(rows)
-    if pages := [Path(row["folder"]) for row in corrected if row["folder"]]:
-        write_index(pages, out / PAGE)
+    write_labels(corrected, out / PAGE)
     write_text(out / TABLE, pd.DataFrame(corrected).to_csv(index=False, lineterminator="\n"))
     return corrected
 
