@@ -27,6 +27,7 @@ from assay.store.files import write_json
 from assay.study.audit_plan import Say
 from assay.study.audit_request import Asked
 from assay.study.auditing import run_audit
+from assay.study.leads import VERSION
 from assay.study.origins import OfTraining
 from assay.study.records import trained_model
 from assay.study.references import ABOUT, LEAST_NETWORKS, SIZE
@@ -233,7 +234,7 @@ def trained_references(
     once = at_deciding_dose(marks if asked.marks is None else marks_of(asked.marks))
     leads = asked.leads and train is None  # trained on images that may carry the mark, networks set no limit for it
     wanted = Asked(domain=asked.domain, margin=asked.margin, seed=asked.seed, marks=once, leads=leads)
-    key = content_hash([parts.pixels(), asked.domain, once, asked.margin, asked.seed, leads])
+    key = content_hash([parts.pixels(), asked.domain, once, asked.margin, asked.seed, leads and VERSION])
     home = root or default_cache_root() / "references" / key
     tested = parts.tested(parts.rows["test"])
     began, trials = time.monotonic(), list[Path]()

@@ -38,6 +38,8 @@ from assay.study.audit import Prepared
 from assay.study.audit_conclusions import why, write_lead
 from assay.study.references import LeadLimits
 
+VERSION = 2
+"""Of what a search finds in equal images."""
 _HELD = 0.15
 """Squared difference of the groups in a corner, as a share of the largest, from which on it holds something."""
 
@@ -83,7 +85,7 @@ class Search:
         table = self.images.table
         rows = [table.row.tolist(), table.target.tolist(), self.images.name, self.trained, self.spread]
         after = {} if self.after is None else {"after": [self.after.id, self.after.limit]}
-        return content_hash({**after, "search": self.of, "model": self.given.model.content, "rows": rows,
+        return content_hash({**after, "search": [self.of, VERSION], "model": self.given.model.content, "rows": rows,
                              "data": self._content,
                              "seed": self.seed, "threshold": self.threshold})  # fmt: skip
 
