@@ -346,15 +346,26 @@ def test_bounds_of_an_effect_hold_over_donors_too(tie: tuple[float, float], slop
     assert (missed / worlds <= 0.075).all(), "5% a side are promised; without donors it is 9% to 30%"
 
 
-def test_without_spread_within_classes_nothing_is_said() -> None:
+@pytest.mark.parametrize("noise", [0.0, 1e-14])
+def test_a_model_that_calls_all_images_surely_is_searched(noise: float) -> None:
     made = world(0, "letter")
 
     def called(images: Pixels) -> np.ndarray:
-        return np.where(glyph(images) > 0.05, 16.0, -16.0)[:, None] + 1e-14 * images[:, 0, 0, :1]
+        return np.where(glyph(images) > 0.05, 16.0, -16.0)[:, None] + noise * images[:, 0, 0, :1]
 
     target = (called(made.images)[:, 0] > 0).astype(np.int64)
     found = lead(called, Sample(made.images, target, np.arange(COUNT), called(made.images)))
-    assert found == because(Code.ALIKE_WITHIN)
+    assert isinstance(found, Lead)
+    assert found.apart == pytest.approx(8)
+    assert 6 < found.effect.value <= 8
+    assert verdict(found, 1.0) == LeadVerdict.LIVES
+
+    def constant(images: Pixels) -> np.ndarray:
+        return 16 + noise * images[:, 0, 0, :1].astype(np.float64)
+
+    assert lead(constant, Sample(made.images, target, np.arange(COUNT), constant(made.images))) == because(
+        Code.ANSWERS_ALIKE
+    )
 
 
 def test_splitting_one_normal_separates_by_two_point_six_five() -> None:

@@ -224,7 +224,7 @@ class Code(StrEnum):
     SMALL_BUDGET = "small-budget", "the budget is too small: {least:,} passes are needed"
     NOTHING_DRAWN = "nothing-drawn", "nothing is drawn alike on {least} or more images of both halves of the patients"
     NO_DONORS = "no-donors", "an image has no other patient of its class, or of another class"
-    ALIKE_WITHIN = "alike-within", "scores do not vary within a class, so that effects have no unit"
+    ANSWERS_ALIKE = "answers-alike", "the model answers all images alike"
     NOTHING_INSIDE = "nothing-inside", "{kind} shows no layers and no gradients"
     NO_LINEAR_HEAD = "no-linear-head", "the network has no linear layer at its end"
     NO_REGION = "no-region", "too few images have such a region"

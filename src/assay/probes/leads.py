@@ -51,8 +51,10 @@ LEAST_SIDE = 4
 LEAST_IMAGES = 40
 """Images that a search needs."""
 _MOST_OF_ALL = 2 / 3
+_MOST_APART = 8.0
+"""Standard deviations within class that classes are apart at most: an AUROC of 1 for any number of images."""
 _LEAST_SPREAD = 1e-6
-"""Spread within class, as a share of the largest score, below which scores vary by rounding alone."""
+"""Spread as a share of the largest score, below which scores vary by rounding alone."""
 AT_ONCE = 64
 """Images that a model gets at once."""
 _CONTEXT = 1 / 8
@@ -93,10 +95,22 @@ class Reader:
 
 
 def spread_within(scores: Float[np.ndarray, "n m"], target: Int[np.ndarray, " n"]) -> float:
-    """Return the standard deviation of the score for the own class, within classes; infinite where all are equal."""
+    """Return the standard deviation of the score for the own class, within classes; infinite where all are equal.
+
+    It is at least an eighth of the distance of the classes: a model may call all images alike, and surely.
+    """
     own, codes = _own(scores, target), np.unique(target)
     within = sum(float(((own[target == code] - own[target == code].mean()) ** 2).sum()) for code in codes)
-    return math.sqrt(within / max(1, len(target) - len(codes))) or math.inf
+    spread = math.sqrt(within / max(1, len(target) - len(codes)))
+    return max(spread, abs(_gap(scores, target)) / _MOST_APART) or math.inf
+
+
+def _gap(scores: Float[np.ndarray, "n m"], target: Int[np.ndarray, " n"]) -> float:
+    """Return the distance of the classes, a mean over classes."""
+    each = np.concatenate([-scores, scores], axis=1) if scores.shape[1] == 1 else scores
+    codes = np.unique(target)
+    gaps = [each[target == code, code].mean() - each[target != code, code].mean() for code in codes if len(codes) > 1]
+    return float(np.mean(gaps)) if gaps else 0.0
 
 
 def _own(scores: Float[np.ndarray, "k m"], target: Int[np.ndarray, " k"]) -> Float[np.ndarray, " k"]:
@@ -211,10 +225,7 @@ class Sample:
     @property
     def apart(self) -> float:
         """Distance of the classes in standard deviations within class, a mean over classes."""
-        scores = np.concatenate([-self.clean, self.clean], axis=1) if self.clean.shape[1] == 1 else self.clean
-        codes = np.unique(self.target)
-        gaps = [scores[self.target == code, code].mean() - scores[self.target != code, code].mean() for code in codes]
-        return float(np.mean(gaps)) / self.spread
+        return _gap(self.clean, self.target) / self.spread
 
 
 def _put(region: Region, images: Pixels, donors: Sequence[Pixels]) -> Iterator[Pixels]:
@@ -705,7 +716,7 @@ def divided(sample: Sample) -> tuple[Int[np.ndarray, " k"], Int[np.ndarray, " j"
     if len(sample.target) < LEAST_IMAGES:
         return because(Code.FEW_IMAGES, images=len(sample.target), least=LEAST_IMAGES)
     if not _LEAST_SPREAD * float(np.abs(sample.clean).max()) < sample.spread < math.inf:
-        return because(Code.ALIKE_WITHIN)
+        return because(Code.ANSWERS_ALIKE)
     rows = halves_of(sample)
     parts = [sample.take(one) for one in rows]
     if any(len(one.classes) < len(sample.classes) or one.donors is None for one in parts):
