@@ -215,10 +215,17 @@ def remedy_command(audit: Path, folder: Path, swap: bool, quiet: bool) -> None:
     """
     with reading_shown(quietly=quiet) as notify:
         made = remedy(audit, folder, swapped=swap, notify=notify)
-    print(f"{folder / COVERED}: {made.images:,} images with {made.what} covered by those of {made.donors:,} without it")
-    known = f"{made.balanced:,} of {made.searched:,} images that were searched"
-    print(f"{folder / BALANCED}: {known}, half of each class with it")
-    print(f"retrain on either, audit the new model on the same images, then: assay audit compare {audit} NEW")
+    if not made.trained:
+        print("these are the test images: do not train on them. To cover the images of the training, audit again with "
+              "--train, and give that audit here")  # fmt: skip
+    place = f"{100 * made.share:.0f}% of each image covered by that of {made.donors:,} without it"
+    print(f"{made.what} is on {made.carriers:,} of {made.searched:,} images that were searched, and perhaps on others")
+    print(f"{folder / COVERED}: {made.images:,} images, {place}")
+    print(f"{folder / BALANCED}: {made.balanced:,} of {made.searched:,} rows, the mark on half of each class")
+    if made.rougher:
+        print("caution: there are more edges than before: if all images have the mark now, give --swap or leave it out")
+    if made.trained:
+        print(f"retrain on the covered images, audit with the same options, then: assay audit compare {audit} NEW")
 
 
 def compare_command(asked: AuditsRequest) -> None:

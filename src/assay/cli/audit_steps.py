@@ -16,7 +16,7 @@ def add_commands(app: typer.Typer) -> None:
     """Add the commands to the command line."""
     for name, example, command in (
         ("audit compare", "assay audit compare audits/m1 audits/m2 --out differences", compare),
-        ("audit remedy", "assay audit remedy audits/model covered", remedy),
+        ("audit remedy", "assay audit remedy audits/m1 covered", remedy),
         ("audit prepare", "assay audit prepare prepared --images data.csv --target finding --size 224", prepare),
         ("audit score", "assay audit score prepared scores.csv", score),
     ):
@@ -44,8 +44,9 @@ def remedy(
 ) -> None:
     """Write a copy of the images with the mark covered that an audit found, to train on.
 
-    DIR gets `images/` as the model reads them, `data.csv` with the columns of your table, and `balanced.csv`: rows of
-    your table with the mark on half of each class. Images are those that were searched: of --train where it was given.
+    DIR gets `images/` as the model reads them, `data.csv` with the columns of your table, and `balanced.csv`: images
+    that are not covered, with the mark on half of each class. To train on them, the audit must have had --train: those
+    of an audit without it are the test images.
     """
     from assay.cli.audit import remedy_command
 

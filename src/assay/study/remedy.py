@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from assay.data.files.load import listing_of
 from assay.data.files.table import expand
 from assay.execution.local import PROCESSOR
 from assay.models.external import picture_of
-from assay.report.sentences.leads import region_title, what_words
+from assay.report.sentences.leads import is_drawn, region_title, what_words
 from assay.shifts.environment import Environment
 from assay.shifts.regions import Border, Box, Corners, Region, region_of
 from assay.spec.data import is_coco
@@ -43,6 +43,10 @@ CARRIES = "carries"
 """Column of both tables: yes or no, empty of images that were not searched."""
 _MARGIN = 0.5
 """How far what is covered goes beyond the region on each side, as a share of the region."""
+_BEFORE = "-before.png"
+"""End of the name of an image that was not covered."""
+_SURE = 0.25
+"""Share of the images without the mark that are donors."""
 _SMALL = 16
 """Side of the pictures by which images are compared outside the region."""
 _AT_ONCE = 64
@@ -54,29 +58,38 @@ class Remedied:
 
     Attributes:
         what: The mark in words.
+        trained: Whether these are images of the training.
         images: Images that were covered.
+        share: What was covered, as a share of the image.
         donors: Images without the mark whose patches they got.
         searched: Images of which it is known whether they carry the mark.
+        carriers: Those that carry it.
         balanced: Rows that were listed.
+        rougher: Whether there are more edges in the place than before, though what carriers have is drawn.
     """
 
     what: str
+    trained: bool
     images: int
+    share: float
     donors: int
     searched: int
+    carriers: int
     balanced: int
+    rougher: bool
 
 
 def remedy(audit: Path, out: Path, *, swapped: bool = False, notify: Notify = silent) -> Remedied:
     """Write a copy of the images in which an audit found a mark, with the place of the mark covered in all of them.
 
-    Each image gets what the image without the mark has there that is most like it elsewhere, of another patient and of
-    any class. Images have the size and the framing that the model reads.
+    Each image gets what the donor has there that is most like it elsewhere, of another patient and of any class. Donors
+    are the quarter of the images without the mark whose patches move scores least its way, since a search misses some
+    carriers. Images have the size and the framing that the model reads.
 
     Args:
         audit: The folder of the audit.
         out: A new or empty folder. It gets `images/`, `data.csv` with the columns of the original table, and
-            `balanced.csv` with rows of the original table: of each class as many with the mark as without.
+            `balanced.csv` with rows of images that were not covered: of each class as many with the mark as without.
         swapped: Whether the images that the audit takes for carriers are those without the mark.
         notify: Callback for images while they are read.
 
@@ -105,15 +118,19 @@ def remedy(audit: Path, out: Path, *, swapped: bool = False, notify: Notify = si
     carry = np.array(record["carry"]) ^ swapped
     table[CARRIES] = ""
     table.iloc[searched, -1] = np.where(carry, "yes", "no")
-    chosen = _balanced(images.table.target[searched], carry)
+    chosen = searched[_balanced(images.table.target[searched], carry)]
+    where = _grown(region_of(row["kind"], record["region"])).where(*images.images.shape[1:])
+    assert where is not None
+    donors = searched[_surely_without(carry, np.array(record["worth"], dtype=float))]
+    table[request.data.image] = [f"{IMAGES}/{at:06d}.png" for at in range(len(table))]
     with filling(out / IMAGES):
-        where = _grown(region_of(row["kind"], record["region"])).where(*images.images.shape[1:])
-        assert where is not None
-        files = _cover(images, where, searched[~carry], out / IMAGES)
-    write_text(out / BALANCED, table.iloc[searched[chosen]].to_csv(index=False, lineterminator="\n"))
-    table[request.data.image] = files
+        edges = _cover(images, where, donors, set(chosen.tolist()), out / IMAGES)
     write_text(out / COVERED, table.to_csv(index=False, lineterminator="\n"))
-    return Remedied(what_words(row), len(files), int((~carry).sum()), len(searched), len(chosen))
+    table[request.data.image] = table[request.data.image].str.replace(".png", _BEFORE)
+    write_text(out / BALANCED, table.iloc[chosen].to_csv(index=False, lineterminator="\n"))
+    rougher = is_drawn(row) and edges[1] > edges[0]
+    return Remedied(what_words(row), row["trained"], len(images), float(where.mean()), len(donors), len(searched),
+                    int(carry.sum()), len(chosen), rougher)  # fmt: skip
 
 
 def _row_of(folder: RunFolder) -> Row:
@@ -148,6 +165,15 @@ def _balanced(target: Int[np.ndarray, " n"], carry: Bool[np.ndarray, " n"]) -> I
     return np.sort(np.concatenate([draws.permutation(one)[:least] for one in cells]))
 
 
+def _surely_without(carry: Bool[np.ndarray, " n"], worth: Float[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
+    """Return the images without the mark with the worth least like that of carriers; all where none is known.
+
+    The worth of the halves of a search differs by a constant, so that all may come from one of them.
+    """
+    toward = worth if worth[carry].mean() > worth[~carry].mean() else -worth
+    return ~carry & ~(toward > np.quantile(toward[~carry], _SURE))
+
+
 def _grown(region: Region) -> Region:
     """Return the region with some of what is around it: a search keeps the smallest part that has most of an effect."""
     match region:
@@ -162,20 +188,32 @@ def _grown(region: Region) -> Region:
             return region
 
 
-def _cover(images: Environment, where: Bool[np.ndarray, "h w"], donors: Int[np.ndarray, " d"], out: Path) -> list[str]:
-    """Write all images with the patch of a donor, and return the names of their files in the folder of the table."""
+def _cover(
+    images: Environment, where: Bool[np.ndarray, "h w"], donors: Int[np.ndarray, " d"], kept: Set[int], out: Path
+) -> Float[np.ndarray, "2"]:
+    """Write all images with the patch of a donor, those to keep also without; return their edges before and after."""
     given = images.images.read(donors).numpy()
     patches, theirs, patient = given[:, :, where], _outside(given, where), images.table.patient
-    files: list[str] = []
+    edges = np.zeros(2)
     for part in np.array_split(np.arange(len(images)), max(1, len(images) // _AT_ONCE)):
-        pixels = images.images.read(part).numpy().copy()
-        apart = ((_outside(pixels, where)[:, None] - theirs) ** 2).sum(axis=2)
+        before = images.images.read(part).numpy()
+        apart = ((_outside(before, where)[:, None] - theirs) ** 2).sum(axis=2)
         apart[patient[part][:, None] == patient[donors]] = np.inf
+        pixels = before.copy()
         pixels[:, :, where] = patches[apart.argmin(axis=1)]
-        for at, one in zip(part.tolist(), pixels, strict=True):
-            files.append(f"{IMAGES}/{at:06d}.png")
-            picture_of(torch.as_tensor(one)).save(out.parent / files[-1])
-    return files
+        edges += [_edges(before, where), _edges(pixels, where)]
+        for at, old, new in zip(part.tolist(), before, pixels, strict=True):
+            picture_of(torch.as_tensor(new)).save(out / f"{at:06d}.png")
+            if at in kept:
+                picture_of(torch.as_tensor(old)).save(out / f"{at:06d}{_BEFORE}")
+    return edges
+
+
+def _edges(images: Float[np.ndarray, "n c h w"], where: Bool[np.ndarray, "h w"]) -> float:
+    """Return the sum of differences of neighbors within the region."""
+    inner = where[1:, 1:] & where[:-1, 1:] & where[1:, :-1]
+    down, across = (np.abs(np.diff(images, axis=axis)) for axis in (2, 3))
+    return float((down[..., 1:] + across[:, :, 1:])[..., inner].sum())
 
 
 def _outside(images: Float[np.ndarray, "n c h w"], where: Bool[np.ndarray, "h w"]) -> Float[np.ndarray, "n k"]:

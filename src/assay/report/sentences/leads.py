@@ -96,9 +96,13 @@ def what_words(row: Row) -> str:
         return f"the look of the {place}"
     if row["kind"] == "border":
         return f"a {tone} border"
-    drawn = numeric(row, "shape") >= 0.5 or row["of"] == "drawn"
     where = "one of the corners" if place == "corners" else f"the {place}"
-    return f"a {tone} mark in {where}" if drawn else f"the brightness of {where}"
+    return f"a {tone} mark in {where}" if is_drawn(row) else f"the brightness of {where}"
+
+
+def is_drawn(row: Row) -> bool:
+    """Return whether a region has something drawn, and not a tone."""
+    return numeric(row, "shape") >= 0.5 or row["of"] == "drawn"
 
 
 def region_title(row: Row) -> str:
