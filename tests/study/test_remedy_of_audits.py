@@ -57,6 +57,13 @@ def auroc(network: nn.Module, folder: Path) -> float:
         return float(roc_auc_score(label, network(images)[:, 0]))
 
 
+def main_json(command: list[str], capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    with pytest.raises(SystemExit, match="0"):
+        main([*command, "--json"])
+    made: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return made
+
+
 def found(network: nn.Module, data: Mapping[str, Any], train: Mapping[str, Any], out: Path) -> dict[str, Any]:
     marks = {"tag": [{"tag": {"size": 0.1, "x": 0.9, "y": 0.1}}] * 3}
     assay.audit(network, data, train=train, marks=marks, distortions=[], domain="chest-xray", out=out, progress=False)
@@ -83,8 +90,23 @@ def test_the_mark_is_gone_after_training_on_images_with_it_covered(
     assert mark["value_low"] > 1.5 * middle["value_high"]
     assert auroc(second, tmp_path / "clean") > auroc(first, tmp_path / "clean") + 0.03
     with pytest.raises(SystemExit, match="0"):
-        main(["audit", "compare", str(before), str(after)])
-    assert "Region with a place: lead (before), lead (after); effect 3.82 and 1.45 sd" in capsys.readouterr().out
+        main(["audit", "compare", str(before), str(after), "--out", str(tmp_path / "differ")])
+    said = capsys.readouterr().out.splitlines()
+    ends = [", {value:.2f} sd [{value_low:.2f}, {value_high:.2f}]".format(**one) for one in (mark, middle)]
+    first = (
+        f"before: lead: a bright mark in the lower right corner{ends[0]}; after: lead: the look of the middle{ends[1]}."
+    )
+    assert said[0] == first
+    assert said[1] == "before and after differ in AUROC (0.86 in before, 0.91 in after)."
+    assert "Region with a place" not in "".join(said), "it is said once"
+    page = (tmp_path / "differ" / "report.html").read_text()
+    assert f"<h1>{first}" in page
+    assert "region with a place: not tested" in page, "in the chart"
+    assert main_json(["audit", "compare", str(before), str(after)], capsys)["answer"] == said[:2]
+    row = next(row for row in RunFolder(tmp_path / "differ").table("compared") if row["kind"] == "region")
+    assert row["value"] == pytest.approx(mark["value"] - middle["value"])
+    assert 0 < row["low"] < mark["value_low"] - middle["value_high"] + 0.5
+    assert row["high"] - row["low"] > mark["value_high"] - mark["value_low"], "of two that vary"
 
 
 def test_every_image_gets_a_place_without_the_mark_and_its_row_says_what_it_carried(

@@ -24,7 +24,7 @@ from assay.execution.tasks import Observer, Task
 from assay.models.external import OfCommand
 from assay.models.ref import Origin
 from assay.probes.reader import ReadingError
-from assay.report.audit_comparison import comparison_lines
+from assay.report.audit_comparison import comparison_answer, comparison_lines
 from assay.report.index_page import LABELS_NOTE
 from assay.runs.run import carry_out, quietly
 from assay.stats.format import count, duration, number, p_value
@@ -237,9 +237,10 @@ def compare_command(asked: AuditsRequest) -> None:
     rows = compare_audits(asked.a, asked.b)
     page = None if asked.out is None else carry_out(AuditsRun(asked, rows), asked.out, InProcess()).page
     if asked.as_json:
-        print(json_text({"a": str(asked.a), "b": str(asked.b), "compared": rows}), end="")
+        said = {"a": str(asked.a), "b": str(asked.b), "answer": comparison_answer(rows, asked.names)}
+        print(json_text({**said, "compared": rows}), end="")
         return
-    for line in comparison_lines(rows, asked.names):
+    for line in [*comparison_answer(rows, asked.names), *comparison_lines(rows, asked.names)]:
         print(line)
     if page is not None:
         print(page)

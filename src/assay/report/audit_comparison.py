@@ -9,7 +9,7 @@ from assay.core.measures import label_of
 from assay.report.evidence import Evidence, whole
 from assay.report.opening import Account, Opening
 from assay.report.sentences.audit import factor_words
-from assay.report.sentences.leads import SOUGHT
+from assay.report.sentences.leads import OPEN, SOUGHT
 from assay.report.words import difference_words, sentence_case
 from assay.results.audit_blocks import DIFFERENCES
 from assay.stats.format import in_words, listed, number
@@ -19,24 +19,47 @@ from assay.stats.rows import Row
 def comparison_account(evidence: Evidence) -> Account:
     """Return the words on a comparison of two audits."""
     rows, names = evidence.tables["compared"], (evidence.facts["first"], evidence.facts["second"])
+    first, *more = comparison_answer(rows, names)
     most = max(whole(row, "images") for row in rows)
     return Account(
         name="comparison",
         question=f"How do {names[0]} and {names[1]} differ?",
         meta=f"{most:,} images that both audits read, paired by image; first: {names[0]}, second: {names[1]}",
-        verdict=_headline(rows, names),
-        opening=Opening((), tuple(comparison_lines(rows, names)), (), ()),
+        verdict=first,
+        opening=Opening((), tuple(comparison_lines(rows, names)), (), (), more=tuple(more)),
         doubts=(),
         limits=(),
         methods=(DIFFERENCES.note,),
     )
 
 
+def comparison_answer(rows: Sequence[Row], names: tuple[str, str]) -> list[str]:
+    """Return the first sentences: the region that answers of either live by, then what differs."""
+    return [*(f"{_region(row, names)}." for row in _led(rows)), _headline(rows, names)]
+
+
+def _led(rows: Sequence[Row]) -> Sequence[Row]:
+    """Return the row of the region that leads, the first; none where neither audit found one."""
+    first = [row for row in rows if row["kind"] == "region"][:1]
+    return [row for row in first if row["verdict_a"] in OPEN or row["verdict_b"] in OPEN]
+
+
+def _region(row: Row, names: tuple[str, str]) -> str:
+    """Return the verdicts of both on a region, with the effects."""
+    made: list[str] = []
+    for name, side in zip(names, "ab", strict=True):
+        found, ends = row[f"found_{side}"], (number(row[f"{side}{end}"], 2) for end in ("", "_low", "_high"))
+        effect = "" if math.isnan(row[side]) else ", {} sd [{}, {}]".format(*ends)
+        made.append(f"{name}: {found[0].lower()}{found[1:]}{effect}")
+    return "; ".join(made)
+
+
 def _headline(rows: Sequence[Row], names: tuple[str, str]) -> str:
     differing = [row for row in rows if row["decision"] == "differs" and not math.isnan(row["p"])]
-    overall = [label_of(row["measure"]) for row in differing if not row["factor"]]
+    overall = [f"{label_of(row['measure'])} ({number(row['a'], 2)} in {names[0]}, {number(row['b'], 2)} in {names[1]})"
+               for row in differing if not row["factor"]]  # fmt: skip
     factors = list(dict.fromkeys(factor_words(row) for row in differing if row["factor"]))
-    parts = [*dict.fromkeys(overall), *([f"the swing of {listed(factors)}"] if factors else [])]
+    parts = [*overall, *([f"the swing of {listed(factors)}"] if factors else [])]
     if not parts:
         return f"No difference between {names[0]} and {names[1]} is shown."
     return f"{names[0]} and {names[1]} differ in {listed(parts)}."
@@ -46,11 +69,8 @@ def comparison_lines(rows: Sequence[Row], names: tuple[str, str]) -> list[str]:
     """Return the comparison as sentences: performance, then every factor whose swing or verdict differs."""
     on = f" on the {max(whole(row, 'images') for row in rows):,} images that both read"
     made = [f"{_subject(row)}{on}: {_values(row, names)}." for row in rows if row["kind"] == "performance"]
-    made += [
-        f"{SOUGHT[row['factor']]}: {_verdicts(row, names)}; effect {number(row['a'], 2)} and {number(row['b'], 2)} sd"
-        for row in rows
-        if row["kind"] == "region"
-    ]
+    made += [f"{SOUGHT[row['factor']]}: {_region(row, names)}." for row in rows
+             if row["kind"] == "region" and row not in _led(rows)]  # fmt: skip
     alike, without = list[str](), list[str]()
     for factor in dict.fromkeys(row["factor"] for row in rows if row["kind"] not in ("performance", "region")):
         own = [row for row in rows if row["factor"] == factor]
@@ -83,6 +103,6 @@ def _subject(row: Row) -> str:
 
 def _values(row: Row, names: tuple[str, str]) -> str:
     return (
-        f"{number(row['a'], 3)} for {names[0]} and {number(row['b'], 3)} for {names[1]}, difference "
+        f"{number(row['a'], 3)} in {names[0]} and {number(row['b'], 3)} in {names[1]}, the first less the second "
         f"{difference_words(row['value'], row['low'], row['high'])}"
     )

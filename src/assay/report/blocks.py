@@ -501,6 +501,7 @@ HEADS: Mapping[str, str] = {
     "flips": "changed calls", "dice": "Dice lost", "stray": "area wrongly called lesion", "open": "not settled",
     "limit": "limit of reference networks", "moved": "score moved (sd)",
     "carried": "images that carry it", "needed": "images needed",
+    "found_a": "region of the first", "found_b": "of the second",
     "verdict_a": "verdict of the first", "verdict_b": "verdict of the second",
     "first": "earlier run", "second": "this run", "agreement": "agreement expected", "both": "both runs",
     "of": "class", "asked": "association asked", "strength": "achieved", "where": "worst in",
@@ -532,7 +533,7 @@ def _text(column: str, row: Row, evidence: Evidence) -> str:
             return worst_words(value)
         case "a" | "b" if "axis" in row:
             return evidence.names.level(str(row["axis"]), value)
-        case "comparison" | "key" | "value" | "text" | "lead" | "found" | "carried" | "a" | "b":
+        case "comparison" | "key" | "value" | "text" | "lead" | "found" | "found_a" | "found_b" | "carried" | "a" | "b":
             return value
         case "doses":
             return listed([f"{dose:g}" for dose in json.loads(value or "[]")])

@@ -85,20 +85,20 @@ def audit_sections(tables: Mapping[str, Sequence[Row]], words: Mapping[str, str]
 
 DIFFERENCES = Block(
     id="compared",
-    title="Performance, and the swing of marks and columns",
+    title="Performance, regions, and the swing of marks and columns",
     table="compared",
-    keep=Query(without={"kind": ("region",)}),
     chart="strip",
     place=("factor", "dose", "class"),
     panel="measure",
     colors="decision",
     columns=("factor", "measure", "dose", "class", "a", "b", "value", "decision", "p", "verdict_a", "verdict_b",
-             "images", "reason"),
+             "found_a", "found_b", "images", "reason"),
     note=(
         "A difference is the first audit less the second. Its interval is over patients (images, where patients are "
         "not named), with the same images in both, and is not corrected. There is one decision per factor, for a mark "
         "at the middle dose, with p corrected for classes and groups (Bonferroni) and for factors (Holm). A verdict "
-        "that differs is no evidence of a difference by itself: the decision is."
+        "that differs is no evidence of a difference by itself: the decision is. The interval of a region's effect is "
+        "from the bounds in both audits, without pairs, and has none."
     ),
 )  # fmt: skip
 COMPARISON = Section("differences", "Differences", (DIFFERENCES,))

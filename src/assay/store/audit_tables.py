@@ -303,20 +303,25 @@ COMPARED = Table(
     "compared",
     "difference between two audits of the same images",
     (
-        Column("factor", "mark or column; of a region place or whole; empty of images without changes"),
+        Column("factor", "mark or column; of a region the search that found it; empty of images without changes"),
         Column("kind", "performance, mark, column or region", values=("performance", "mark", "column", "region")),
         Column("dose", "dose of the mark, or group of the column"),
         Column("class", "class against the rest; empty of two classes"),
         Column("measure", "auroc, dice, swing or effect", values=("auroc", "dice", "swing", "effect")),
         number("a", "value in the first audit, on the common images"),
         number("b", "value in the second audit"),
+        *(
+            number(f"{side}_{end}", f"{end}er 95% bound of {side}, of a region")
+            for side in "ab"
+            for end in ("low", "high")
+        ),
         number("value", "value of the first less that of the second"),
-        number("low", "lower end of the 95% interval over patients, paired by image"),
+        number("low", "lower end of the 95% interval over patients, paired by image; of a region from bounds of both"),
         number("high", "upper end of the interval"),
         Column(
             "decision",
-            "of the factor, the same in all of its rows, without a margin: differs or inconclusive",
-            values=("differs", "inconclusive"),
+            "of the factor, the same in all of its rows, without a margin: differs or inconclusive; of regions none",
+            values=("differs", "inconclusive", NOT_TESTED),
         ),
         number(
             "p",
@@ -325,6 +330,8 @@ COMPARED = Table(
         ),
         Column("verdict_a", "verdict of the first audit"),
         Column("verdict_b", "verdict of the second audit"),
+        Column("found_a", "of a region: the verdict of the first audit with what it has, in words"),
+        Column("found_b", "the same of the second audit"),
         IMAGES,
         PATIENTS,
         Column("reason", "why there is no value"),

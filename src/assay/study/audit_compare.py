@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+from scipy.special import stdtrit
 
 from assay.analysis.audit import Scored, ScoredMaps
 from assay.core.errors import SpecError, cut
@@ -18,12 +19,13 @@ from assay.core.types import FactorTable
 from assay.core.versions import OF_STATISTICS, versions
 from assay.execution.jobs import kept_read
 from assay.execution.tasks import Task
+from assay.report.sentences.leads import leading_region, region_title
 from assay.runs.run import Tables
 from assay.shifts.battery import DECIDING, DOSES
 from assay.stats.compare import holm
 from assay.stats.format import listed
 from assay.stats.metrics import auroc, score_names
-from assay.stats.swing import Bounded, gained, group_swing_less, grouped, marked, p_of_nothing, swing_less
+from assay.stats.swing import ALPHA, Bounded, gained, group_swing_less, grouped, marked, p_of_nothing, swing_less
 from assay.store import kinds
 from assay.store.audit_tables import COMPARED, NOT_TESTED
 from assay.store.files import Row
@@ -177,13 +179,25 @@ def compare_audits(a: Path, b: Path) -> list[Row]:
 
 
 def _regions(a: RunFolder, b: RunFolder) -> Iterator[Row]:
-    """Yield the verdicts of both audits on the regions that answers live by."""
-    found = [{row["of"]: row for row in one.table("regions") if row["verdict"] != NOT_TESTED} for one in (a, b)]
-    for of in found[0]:
-        if of in found[1]:
-            one, other = found[0][of], found[1][of]
-            yield {"factor": of, "kind": "region", "measure": "effect", "a": one["value"], "b": other["value"],
-                   "verdict_a": one["verdict"], "verdict_b": other["verdict"]}  # fmt: skip
+    """Yield the verdicts of both audits on the regions that answers live by, that of the headline first."""
+    rows = [[row for row in one.table("regions") if row["verdict"] != NOT_TESTED] for one in (a, b)]
+    found = [{row["of"]: row for row in one} for one in rows]
+    led = [row["of"] for one in rows if (row := leading_region(one)) is not None]
+    for of in dict.fromkeys([*led, *found[0]]):
+        if of in found[0] and of in found[1]:
+            named = {"factor": of, "kind": "region", "measure": "effect", "decision": NOT_TESTED}
+            for side, row in (("a", found[0][of]), ("b", found[1][of])):
+                named |= {side: row["value"], f"{side}_low": row["value_low"], f"{side}_high": row["value_high"],
+                          f"verdict_{side}": row["verdict"], f"found_{side}": region_title(row)}  # fmt: skip
+            yield {**named, **_less(named, found[0][of]["patients"])}
+
+
+def _less(row: Row, patients: int) -> Row:
+    """Return the difference of two effects, with an interval from the bounds of both as if images were not paired."""
+    wider = float(stdtrit(max(1, patients - 1), 1 - TWO_SIDED) / stdtrit(max(1, patients - 1), 1 - ALPHA))
+    value, below, above = row["a"] - row["b"], (row["a"] - row["a_low"], row["b_high"] - row["b"]), (
+        row["a_high"] - row["a"], row["b"] - row["b_low"])  # fmt: skip
+    return {"value": value, "low": value - wider * math.hypot(*below), "high": value + wider * math.hypot(*above)}
 
 
 def with_decisions(rows: Sequence[Row]) -> list[Row]:
