@@ -71,4 +71,4 @@ def test_a_column_with_an_empty_cell_is_tied_to_the_target_and_tested_within_a_c
     assert headline([found, untested])[0].startswith(
         "In these images site and copy are tied to the target, which hides what a model takes"
     )
-    assert "within no" in evidence(found)
+    assert "within no" in evidence(found, {})

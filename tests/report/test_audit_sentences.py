@@ -8,7 +8,7 @@ from typing import Any
 from assay.core.reasons import Code, because
 from assay.core.registry import entries
 from assay.report.crosswalk import Audited
-from assay.report.sentences.audit import answer_words, headline, stated, verdict_line, worst_group
+from assay.report.sentences.audit import answer_words, done, headline, stated, verdict_line, worst_group
 from assay.report.sentences.leads import region_evidence, region_title
 from assay.shifts.battery import marks_of
 
@@ -130,17 +130,35 @@ def test_drawn_marks_are_called_harmless_only_where_a_search_within_known_limits
 
 def test_a_line_of_a_terminal_has_the_verdict_its_swing_and_the_images_needed() -> None:
     numbers = {"g": -0.25, "low": -0.3, "high": -0.2, "dice": math.nan, "open": "", "needed": math.nan}
-    assert verdict_line(row("tag", "objects") | numbers, "0.05") == "Affected by tag; swing -0.25 [-0.30, -0.20]"
+    facts = {"margin": "0.05", "images": "400 of 400", "images under marks": "86"}
+    assert verdict_line(row("tag", "objects") | numbers, facts) == "Affected by tag; swing -0.25 [-0.30, -0.20]"
     undecided = row("low-pass", "detail", "inconclusive") | numbers | {"open": "swing loss", "needed": 1234.0}
-    assert verdict_line(undecided, "0.05").endswith("; about 1,200 images would settle it")
+    assert verdict_line(undecided, facts).endswith(
+        "; about 1,200 images would settle it: a larger --budget reads more of the 400"
+    )
+    for column, known in ((undecided, {"images under marks": "400"}), (undecided | {"kind": "column"}, {})):
+        assert verdict_line(column, facts | known).endswith("; about 1,200 images would settle it"), "all were read"
     (mark,) = marks_of({"tag": [{"tag": {"size": 0.2}}] * 3})
     harmless = row("tag", "objects", "no-effect") | numbers | {"drawn": mark.drawn}
-    assert verdict_line(harmless, "0.05") == (
+    assert verdict_line(harmless, facts) == (
         "No effect of 0.05 or more: tag, drawn with size 0.2, x 0.85, y 0.12, contrast 0.6, jitter 0.04, shape letter; "
         "swing -0.25 [-0.30, -0.20]"
     )
     untested = row("view", "", "not-tested") | numbers | {"g": math.nan, "reason": str(because(Code.NO_IMAGES))}
-    assert verdict_line(untested, "0.05").startswith("View: not tested: ")
+    assert verdict_line(untested, facts).startswith("View: not tested: ")
+
+
+def test_the_strengths_of_marks_that_were_read_are_counted() -> None:
+    facts = {"images": "400 of 400", "patients": "400", "images under marks": "86"}
+    marks = [row("tag", "objects"), row("hair", "lines"), row("jpeg", "detail")]
+    effects = [{"factor": one["factor"], "dose": "middle"} for one in marks]
+    more = [{"factor": "hair", "dose": dose} for dose in ("weak", "strong")]
+    for read, strengths in (
+        ([*effects, *more], "at the middle strength (1 of them at two more)"),
+        (effects, "at the middle strength"),
+        (effects * 3, "at three strengths"),
+    ):
+        assert done(facts, marks, read)[1] == f"86 of them were read again with 3 marks {strengths}."
 
 
 def test_every_intervention_is_of_a_family() -> None:

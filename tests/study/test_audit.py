@@ -171,6 +171,7 @@ def test_reliance_is_an_effect_beyond_those_of_networks_that_never_saw_the_mark(
     page = (tmp_path / "out" / "report.html").read_text()
     assert "Relies on tag" in page
     assert "limit of reference networks" in page
+    assert "limit of the mark<" in page
     assert "No reference networks were read" not in page
     weaker = {"tag": [{"tag": {"size": 0.1}}] * 3}
     other: dict[str, Any] = {**given, "marks": weaker}

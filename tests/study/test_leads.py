@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -180,9 +181,11 @@ def test_a_network_that_lives_by_a_mark_is_said_to_on_page_card_and_terminal(
     print_verdicts(out, json=False)
     said = capsys.readouterr().out
     assert said.startswith(sentence)
-    assert (
-        "limit 0.65, the largest of 60 clean networks; wrong in 2.0% of clean networks (at most 5.0%), missed" in said
-    )
+    known = "limit 0.65, the largest of 60 clean networks; wrong in 2.0% of clean networks (at most 5.0%), missed"
+    assert known in said
+    assert known in page[page.index('id="regions"') - 3000 : page.index('id="regions"')], "with the table of regions"
+    assert "No reference networks were read for drawn marks (limits of regions are others)." in page
+    assert set(re.findall(r"limit of the (\w+)", page)) == {"region"}
     verdicts = {row["factor"]: row["verdict"] for row in RunFolder(out).table("verdicts")}
     for text in (said, card, page[: page.index("<nav")]):
         assert "No effect" not in text, verdicts
@@ -290,7 +293,7 @@ def test_a_mark_elsewhere_has_no_limit_and_breaks_no_rule_against_relying_where_
         out = audited("lit apart", tmp_path / name, budget=4_000, domain="chest-xray", marks=BATTERY, pictures=False)
         tag = said_of(out)[1]["tag"]
         assert (tag["place"], tag["verdict"], np.isnan(tag["limit"])) == ("upper left", "affected-by", broken)
-        assert "limit of reference" not in evidence(tag)
+        assert "limit of reference" not in evidence(tag, {})
         assert bool(Policy((("relies-on", "tag"),)).broken([tag], [], [])) == broken
 
 

@@ -34,7 +34,7 @@ from assay.study.audit_plan import Planned, Say
 from assay.study.audit_request import Asked
 from assay.study.audit_scores import factor_of
 from assay.study.auditing import run_audit
-from assay.study.clean_networks import trained_references
+from assay.study.clean_networks import parts_of, trained_references
 from assay.study.compare_request import AuditsRequest
 from assay.study.labels import ALL, PAGE, TABLE, audit_labels
 from assay.study.origins import origin_of
@@ -58,7 +58,7 @@ def audit_command(asked: Asked, *, dry_run: bool, quiet: bool, json: bool) -> No
     asked = _with_target(asked, _quiet if quiet or json else _say)
     found = _audited(origin, asked, asked.out or Path("audits") / origin.name, dry_run, quiet, json)
     if isinstance(found, tuple):
-        _print_plan(*found, json)
+        _print_plan(asked, *found, json)
         return
     answer(found, rules, json)
 
@@ -194,14 +194,22 @@ def _quiet(text: str) -> None:
     pass
 
 
-def _print_plan(plan: Planned, each: float, json: bool) -> None:
+def _print_plan(asked: Asked, plan: Planned, each: float, json: bool) -> None:
+    """Print the plan. Raises SpecError where images do not suffice to train reference networks."""
+    parts = None
+    if asked.networks and asked.task == "classification":
+        parts = parts_of(data_of(asked), _trained_on(asked) if asked.train_images else None).rows
     if json:
         counts = {"images": plan.clean, "marked": plan.marked, "searched": plan.searched, "passes": plan.passes}
-        print(jsonlib.dumps({**counts, "seconds": plan.passes * each}))
+        trained = {"references": asked.networks, "references trained on": len(parts["train"])} if parts else {}
+        print(jsonlib.dumps({**counts, "seconds": plan.passes * each, **trained}))
         return
+    if parts:
+        print(f"{asked.networks} reference networks are first trained on {len(parts['train']):,} images, and audited "
+              f"on {len(parts['test']):,}; the time below is without them")  # fmt: skip
     print(f"{plan.searched:,} images searched for a region")
     print(f"{plan.clean:,} of {plan.all:,} images, {plan.marked:,} of them under every mark and distortion")
-    print(f"{count(plan.marks, 'mark')} at three doses, {plan.distortions} distortions at {plan.severities} severities")
+    print(f"{count(plan.marks, 'mark')} {plan.doses}; {plan.distortions} distortions at {plan.severities} severities")
     took = f"{1000 * each:.3g} ms each"
     print(f"{plan.passes:,} passes of images through the model at most, {took}: about {duration(plan.passes * each)}")
 

@@ -102,7 +102,7 @@ def print_verdicts(root: Path, json: bool) -> None:
         print(f"  {region_title(row)}; {region_evidence(row)}")
     rows = stated(tables)
     for row in rows[:SHOWN]:
-        print(f"  {verdict_line(row, facts['margin'])}")
+        print(f"  {verdict_line(row, facts)}")
     if any(not math.isnan(numeric(row, "g")) for row in rows[:SHOWN]):
         print("swing: half of the AUROC with the mark on positives less that on negatives; one-sided 95% bounds")
     if worst := worst_group(folder.table("groups")):

@@ -66,7 +66,7 @@ def _model(found: Audited) -> Iterator[str]:
         ("verdict", "evidence"),
         (
             *((region_title(row), sentence_case(region_evidence(row))) for row in found.tables["regions"]),
-            *((title(row, facts["margin"]), sentence_case(evidence(row))) for row in stated(found.tables)),
+            *((title(row, facts["margin"]), sentence_case(evidence(row, facts))) for row in stated(found.tables)),
         ),
     )
     yield from ("", "## Performance", "")

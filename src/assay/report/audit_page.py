@@ -48,6 +48,7 @@ from assay.report.sentences.leads import (
     VALUES,
     leading_region,
     place_words,
+    region_evidence,
     region_size,
     region_title,
 )
@@ -85,8 +86,7 @@ def audit_account(evidence: Evidence) -> Account:
         parts.remove(f"{facts['patients']} patients")
     first, *more = answer_words(tables)
     led = leading_region(tables["regions"])
-    regions = [led] if led is not None else tables["regions"][:1]
-    said = [Line(f"{region_title(row)}:", region_size(row), "regions") for row in regions]
+    said = [Line(f"{region_title(row)}:", region_size(row), "regions") for row in _foremost(tables)]
     marks = [
         Line(f"{title(row, margin)}:", strength(row), anchors[row["kind"], row["factor"]])
         for row in leading(stated(tables))[: MOST_LINES - (led is not None)]
@@ -99,7 +99,7 @@ def audit_account(evidence: Evidence) -> Account:
     chips = _chips(tables["checks"], facts, marks=unlimited and any(row["kind"] == "mark" for row in verdicts))
     opening = Opening(
         tuple(sorted(chips, key=lambda one: one.light == "ok")[:MOST_CHIPS]),
-        tuple(done(facts, verdicts)),
+        tuple(done(facts, verdicts, tables["effects"])),
         tuple(_places_of_lead(evidence, led) if led else _places(evidence)),
         tuple(lines),
         "Leading verdicts, with one-sided 95% bounds",
@@ -122,10 +122,16 @@ def _said(row: Row) -> Said:
     return Said(check_words(row), light, SIGNS.get(light, ""), LIGHTS.get(light, "not done"), "")
 
 
+def _foremost(tables: Mapping[str, Sequence[Row]]) -> Sequence[Row]:
+    """Return the row of the region that leads, else that of the first search; none where none was searched for."""
+    led = leading_region(tables["regions"])
+    return tables["regions"][:1] if led is None else [led]
+
+
 def leads_words(tables: Mapping[str, Sequence[Row]]) -> dict[str, str]:
     """Return sentences on the sections of regions and leads, see `audit_blocks.audit_sections`."""
-    region = NOT_LOOKED_FOR if tables["regions"] else ""
-    return {"region": region, "found": NOTE if tables["leads"] else NO_LEADS, "leads": VALUES}
+    regions = [f"{region_title(row)}; {region_evidence(row)}. {NOT_LOOKED_FOR}" for row in _foremost(tables)]
+    return {"region": "".join(regions), "found": NOTE if tables["leads"] else NO_LEADS, "leads": VALUES}
 
 
 def _chips(checks: Sequence[Row], facts: Mapping[str, str], *, marks: bool) -> Iterator[Chip]:
@@ -142,7 +148,9 @@ def _chips(checks: Sequence[Row], facts: Mapping[str, str], *, marks: bool) -> I
                 light, "" if (row["check"], light) == ("ranking", "ok") else SIGNS[light], words, check_words(row)
             )
     if marks and "references" not in facts:
-        yield Chip("warn", SIGNS["warn"], "no reference networks: 'relies on' cannot be claimed", NO_REFERENCE)
+        yield Chip(
+            "warn", SIGNS["warn"], "no reference networks for marks: 'relies on' cannot be claimed", NO_REFERENCE
+        )
 
 
 # Verdicts that open.
@@ -166,7 +174,7 @@ def opened(evidence: Evidence) -> Iterator[Opened]:
         path = _picture_of(evidence.root, row["factor"])
         yield Opened(
             title(row, evidence.facts["margin"]),
-            audit_evidence(row),
+            audit_evidence(row, evidence.facts),
             _place(row, path) if mark and path.is_file() else None,
             render(doses, evidence).sheet if mark else None,
         )

@@ -499,14 +499,14 @@ HEADS: Mapping[str, str] = {
     "closed_at": "closed at", "a": "first", "environment": "test condition", "below": "less alike than seeds",
     "dose": "strength", "g": "swing", "loss": "AUROC lost", "loss_negatives": "AUROC lost, mark on negatives",
     "flips": "changed calls", "dice": "Dice lost", "stray": "area wrongly called lesion", "open": "not settled",
-    "limit": "limit of reference networks", "moved": "score moved (sd)",
+    "limit": "limit of the mark", "regions limit": "limit of the region", "moved": "score moved (sd)",
     "carried": "images that carry it", "needed": "images needed",
     "found_a": "region of the first", "found_b": "of the second",
     "verdict_a": "verdict of the first", "verdict_b": "verdict of the second",
     "first": "earlier run", "second": "this run", "agreement": "agreement expected", "both": "both runs",
     "of": "class", "asked": "association asked", "strength": "achieved", "where": "worst in",
 }  # fmt: skip
-"""Column -> its heading, where another word is clearer."""
+"""Column, of one table with the table's name, -> its heading, where another word is clearer."""
 
 
 def _text(column: str, row: Row, evidence: Evidence) -> str:
@@ -599,7 +599,7 @@ def _table(block: Block, rows: Sequence[Row], evidence: Evidence) -> Sheet | Non
         columns = [one for one in columns if one != "recipe" or evidence.several]
         measures = {row.get("measure", "") for row in rows}
         decimals = {name: _places([row for row in rows if row.get("measure", "") == name]) for name in measures}
-        heads = [HEADS.get(name, in_words(name)) for name in columns]
+        heads = [HEADS.get(f"{block.table} {name}") or HEADS.get(name, in_words(name)) for name in columns]
         lines = [
             Line(tuple(cell(name, row, evidence, decimals[row.get("measure", "")]) for name in columns))
             for row in _first(rows, evidence)

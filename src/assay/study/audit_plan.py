@@ -114,9 +114,14 @@ class Planned:
         return self.clean + self.marked * self.times + self.tried + passes_of(self.searched)
 
     @property
+    def doses(self) -> str:
+        """The doses of marks in words."""
+        return "at the middle dose, at two more where these can change a verdict" if self.short else "at three doses"
+
+    @property
     def words(self) -> str:
         """The plan in a line."""
-        return f"{self.clean:,} images, {self.marked:,} of them under {self.marks} marks at {len(DOSES)} doses"
+        return f"{self.clean:,} images, {self.marked:,} of them under {self.marks} marks {self.doses}"
 
 
 def planned(asked: Asked, whole: Environment, *, search: bool = True) -> Planned:

@@ -24,9 +24,9 @@ _AHEAD: Mapping[str, tuple[Verdict, ...]] = {
 }
 """Verdict on a region that was found -> verdicts on marks and columns that still come first."""
 NO_REFERENCE = (
-    "No reference networks were read for this domain. Networks that never saw a mark in training can be affected by "
-    "it too, so that 'relies on' is not distinguished from 'affected by'. `assay audit --references 59` trains some on "
-    "these images, of classifiers."
+    "No reference networks were read for drawn marks (limits of regions are others). Networks that never saw a mark in "
+    "training can be affected by it too, so that 'relies on' is not distinguished from 'affected by'. "
+    "`assay audit --references 59` trains some on these images, of classifiers."
 )
 _OPEN: Mapping[str, str] = {
     "patients": f"the number of patients, fewer than {LEAST_PATIENTS} effective ones in a class or group",
@@ -57,8 +57,13 @@ def meanings(rows: Sequence[Row]) -> dict[str, str]:
     return {one.text: one.meaning for code, one in VERDICTS.items() if code in there and one.meaning}
 
 
-def evidence(row: Row) -> str:
-    """Return the numbers behind a verdict, or why there are none."""
+def evidence(row: Row, facts: Mapping[str, str]) -> str:
+    """Return the numbers behind a verdict, or why there are none.
+
+    Args:
+        row: A row of `audit_tables.VERDICTS`.
+        facts: Provenance of the audit.
+    """
     if row["verdict"] == NOT_TESTED:
         return reason_words(row["reason"])
     label = row.get("class")
@@ -76,7 +81,10 @@ def evidence(row: Row) -> str:
     if row["open"]:
         parts.append(f"not settled: {open_words(row['open'])}")
     if row["open"] and not math.isnan(needed):
-        parts.append(f"about {float(format(needed, '.2g')):,.0f} images would settle it")
+        clean, _, given = facts.get("images", "").partition(" of ")
+        read = facts.get("images under marks", "") if row["kind"] == "mark" else clean
+        more = f": a larger --budget reads more of the {given}" if given not in ("", read) else ""
+        parts.append(f"about {float(format(needed, '.2g')):,.0f} images would settle it{more}")
     if is_tied(row):
         parts.append("tied to the target")
     return "; ".join(parts)
@@ -108,10 +116,10 @@ def worst_group(rows: Sequence[Row]) -> tuple[str, str] | None:
     return f"Worst group, {in_words(worst['column'])} {worst['level']}", f"AUROC {value}, of all images {number(whole)}"
 
 
-def verdict_line(row: Row, margin: str) -> str:
+def verdict_line(row: Row, facts: Mapping[str, str]) -> str:
     """Return a verdict with its numbers, as one line of a terminal."""
     separator = ": " if row["verdict"] == NOT_TESTED else "; "
-    return separator.join(filter(None, (title(row, margin), evidence(row))))
+    return separator.join(filter(None, (title(row, facts["margin"]), evidence(row, facts))))
 
 
 def check_words(row: Row) -> str:
@@ -269,8 +277,14 @@ def _count(count: int) -> str:
     return words[count - 2] if count < 10 else f"{count:,}"
 
 
-def done(facts: Mapping[str, str], rows: Sequence[Row]) -> list[str]:
-    """Return two sentences on the images and on what was changed in them."""
+def done(facts: Mapping[str, str], rows: Sequence[Row], effects: Sequence[Row]) -> list[str]:
+    """Return two sentences on the images and on what was changed in them.
+
+    Args:
+        facts: Provenance of the audit.
+        rows: Rows of `audit_tables.VERDICTS`.
+        effects: Rows of `audit_tables.EFFECTS`.
+    """
     of = f" of {facts['patients']} patients" if facts.get("intervals over") == "patients" else ""
     read = "The model read" if any(row["kind"] == "mark" for row in rows) else "The answers are to"
     classes = f": {facts['classes']}" if "classes" in facts else ""
@@ -279,7 +293,13 @@ def done(facts: Mapping[str, str], rows: Sequence[Row]) -> list[str]:
     columns = sum(row["kind"] == "column" for row in rows)
     by = f"compared between the groups of {count(columns, 'column')}" if columns else ""
     if marks and "images under marks" in facts:
-        again = f"{facts['images under marks']} of them were read again with {count(marks, 'mark')} at three strengths"
+        drawn = [row["factor"] for row in effects]
+        more = sum(drawn.count(name) > 1 for name in set(drawn))
+        strengths = "three strengths" if more == marks else "the middle strength"
+        also = f" ({more} of them at two more)" if 0 < more < marks else ""
+        again = (
+            f"{facts['images under marks']} of them were read again with {count(marks, 'mark')} at {strengths}{also}"
+        )
         made.append(f"{again}{f', and answers were {by}' if by else ''}.")
     elif by:
         made.append(f"Answers were {by}.")
@@ -319,11 +339,11 @@ def not_established(tables: Mapping[str, Sequence[Row]]) -> tuple[str, ...]:
     limits = (*NOT_ESTABLISHED, *(() if apart else (NOT_APART,)), *_of_references(tables))
     rates = tables["rates"]
     if not rates:
-        return (*limits, "The error rates of these verdicts are not calibrated for this domain.")
+        return (*limits, "Error rates of verdicts on marks and columns are not known for this domain.")
     wrong = next(row for row in rates if row["rate"].startswith("audits of clean networks"))
     return (
         *limits,
-        f"Error rates hold for small networks on such images: 'relies on' was found in {wrong['count']} of "
+        f"Error rates of marks hold for small networks on such images: 'relies on' was found in {wrong['count']} of "
         f"{wrong['among']} audits of networks that never saw a mark (at most {number(100 * wrong['high'], 1)}%).",
     )
 
