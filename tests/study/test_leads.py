@@ -371,6 +371,8 @@ def test_a_region_that_changes_no_answer_is_no_headline_of_changed_answers(tmp_p
     rows = RunFolder(audited("letter", tmp_path)).table("regions")
     assert answer({"regions": rows})[0].startswith("Lead, no verdict: a bright mark in the lower right corner changes ")
     assert TRAIN not in answer({"regions": rows})
+    second = answer({"regions": rows})[1]
+    assert re.match(r"It speaks for 'label', and is on 9\d% of 'label' and \d+% of 'not label'", second)
     said = answer({"regions": [{**row, "flips": 0.0} for row in rows]})
     assert said[0] == "Scores move most with a bright mark in the lower right corner, but no answer in 100 changes."
     assert TRAIN in said, "the images may lack what the model learned"

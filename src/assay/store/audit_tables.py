@@ -176,7 +176,7 @@ REGIONS = Table(
         number("separation", "distance of the groups in standard deviations; 2.65 where one normal is split"),
         Column("bright", "whether carriers are brighter there than the others", "BOOLEAN"),
         Column("raises", "whether what carriers have there raises the score", "BOOLEAN"),
-        Column("class", "the class whose score it moves; empty of two classes"),
+        Column("class", "the class whose score it moves; of two classes the positive one"),
         keyed("shares", "share of carriers in each class"),
         number("moved", "change of the score with a carrier's patch for another's, in standard deviations"),
         number("shape", "share of the change that stays with the shape alone; NaN without a place"),

@@ -182,7 +182,8 @@ class Search:
             **_bounded("value", found.effect), "first": found.values[0], "second": found.values[1],
             "agree": found.agree, "discrete": all(bool(one.groups.discrete) for one in found.halves),
             "separation": half.groups.separation, "least": found.least, "apart": found.apart,
-            "raises": bool((carry == found.high).all()), "class": score_names(self.classes)[half.groups.column],
+            "raises": bool((carry == found.high).all()), "class": (score_names(self.classes)[half.groups.column]
+                                                                   or self.classes[-1]),
             "shares": {self.classes[code]: float(carry[sample.target == code].mean()) for code in codes},
             "moved": found.moved, "shape": found.shape, "tone": found.tone, "effective": found.swing.effective,
             **_bounded("g", swing.g), **_bounded("flips", flips), "reason": "",

@@ -212,7 +212,8 @@ def _answer(rows: Sequence[Row]) -> Iterator[str]:
         else:
             yield f"{start}answers change most with {what_words(row)}: {flips}."
         if _placed(row) and row["discrete"]:
-            yield f"It is on {shares_words(row)}{' in the training images' if row['trained'] else ''}."
+            side, inside = "for" if row["raises"] else "against", " in the training images" if row["trained"] else ""
+            yield f"It speaks {side} '{row['class']}', and is on {shares_words(row)}{inside}."
         yield from (
             f"Apart from it, {what_words(one)} changes {100 * one['flips']:.0f} of 100 answers: it is on "
             f"{shares_words(one)}."
