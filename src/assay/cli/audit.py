@@ -73,17 +73,8 @@ def _audited(
     if asked.networks and not dry_run:
         asked = _with_references(data, asked, quiet or json)
     with reading_shown(quietly=quiet) as notify, _errors_as_options():
-        return run_audit(
-            origin,
-            data,
-            asked,
-            device=choose_device(asked.device),
-            skip_bad_rows=asked.skip_bad_rows,
-            out=out,
-            dry_run=dry_run,
-            notify=notify,
-            say=_quiet if quiet or json else _say,
-        )
+        return run_audit(origin, data, asked, device=choose_device(asked.device), skip_bad_rows=asked.skip_bad_rows,
+                         out=out, dry_run=dry_run, notify=notify, say=_quiet if quiet or json else _say)  # fmt: skip
 
 
 def _audit_labels(origin: Origin, asked: Asked, dry_run: bool, quiet: bool, json: bool) -> None:

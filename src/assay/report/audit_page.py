@@ -12,18 +12,7 @@ from PIL import Image
 from assay.core.files import content_hash
 from assay.report.blocks import render
 from assay.report.evidence import Evidence
-from assay.report.opening import (
-    LIGHTS,
-    MOST_PLACES,
-    SIGNS,
-    Account,
-    Chip,
-    Line,
-    Opening,
-    Place,
-    Said,
-    small,
-)
+from assay.report.opening import LIGHTS, MOST_PLACES, SIGNS, Account, Chip, Line, Opening, Place, Said, small
 from assay.report.sentences.audit import (
     CHIPS,
     HARMFUL,

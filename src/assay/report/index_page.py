@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import os
 import zipfile
 from collections.abc import Sequence
@@ -13,16 +12,15 @@ from pathlib import Path
 from assay.core.errors import StoreError
 from assay.report.evidence import Evidence, Tables
 from assay.report.page import page_of, rendered
-from assay.report.sheets import Cell, Line
-from assay.stats.format import number, p_value
+from assay.report.sheets import Cell, Line, figure, probability, words
 from assay.store.files import Row, write_text
 from assay.store.manifest import SIGNATURE, SIGNED, read_manifest
 
 HEADS = ("run", "verdict", "set", "model", "date")
 OF_LABELS = ("label", "AUROC", "found", "effect (sd)", "95% lower bound", "limit", "p")
 LABELS_NOTE = (
-    "Nothing found does not clear the model. p: effect beyond its limit, of a lead 0.45 sd or more, corrected over "
-    "searches and, by Holm, over labels."
+    "Nothing found does not clear the model. p: effect beyond its limit, without one beyond the least of a lead, "
+    "corrected over searches and, by Holm, over labels."
 )
 PACKED = ("tables", "pictures")
 """Folders of a run that a bundle holds, besides its page."""
@@ -55,20 +53,14 @@ def write_index(folders: Sequence[Path], path: Path) -> Path:
 def write_labels(rows: Sequence[Row], path: Path) -> None:
     """Write a page with the rows of `labels.audit_labels`, linked to their pages."""
     links = tuple(_link(Path(row["folder"]), path) if row["folder"] else "" for row in rows)
-    lines = [[row["label"], _value(row["auroc"]), row["found"] or row["reason"],
-              *(_value(row[name]) for name in ("value", "value_low", "limit")),
-              "" if math.isnan(row["p"]) else p_value(row["p"]).removeprefix("p ").removeprefix("= ")]
-             for row in rows]  # fmt: skip
-    lines = tuple(Line(tuple(map(Cell, line))) for line in lines)
+    lines = tuple(Line((words(row["label"]), figure(row["auroc"]), words(row["found"] or row["reason"]),
+                        *(figure(row[name]) for name in ("value", "value_low", "limit")), probability(row["p"])))
+                  for row in rows)  # fmt: skip
     write_text(path, rendered("index.html", Index(OF_LABELS, lines, links, LABELS_NOTE)))
 
 
 def _link(folder: Path, path: Path) -> str:
     return Path(os.path.relpath(folder / "report.html", path.parent)).as_posix()
-
-
-def _value(value: float) -> str:
-    return "" if math.isnan(value) else number(value)
 
 
 def _index(folders: Sequence[Path], links: Sequence[str]) -> str:

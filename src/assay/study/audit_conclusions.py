@@ -217,12 +217,9 @@ class Answers:
         twice = self.to(again).scores
         moved = float(np.abs(twice - scored.scores[: len(twice)]).max())
         alike = moved <= SAME * max(1.0, spread)
-        text = (
-            "gives the same images the same answers"
-            if alike
-            else "answers the same images differently when asked again"
-        )
-        rows.append(check("repeatable", "ok" if alike else "warn", f"the model {text}", moved))
+        status, text = ("ok", "gives the same images the same answers") if alike else (
+            "warn", "answers the same images differently when asked again")  # fmt: skip
+        rows.append(check("repeatable", status, f"the model {text}", moved))
         return [*rows, *self._ranking(others, own_scaling)]
 
     def _ranking(self, others: Mapping[str, Shot], own_scaling: bool) -> Iterator[Row]:

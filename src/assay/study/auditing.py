@@ -43,15 +43,7 @@ from assay.store import kinds
 from assay.store.files import Row, read_checked_json
 from assay.store.folder import RunFolder, working_in
 from assay.study.audit import Prepared, Settings, keep_model, prepare_model, read_answers
-from assay.study.audit_conclusions import (
-    Answers,
-    digests_of,
-    image_keys,
-    image_rows,
-    provenance_rows,
-    why,
-    write_mark,
-)
+from assay.study.audit_conclusions import Answers, digests_of, image_keys, image_rows, provenance_rows, why, write_mark
 from assay.study.audit_data import checks_of_images, training_scene
 from assay.study.audit_plan import (
     AuditPlan,

@@ -65,10 +65,7 @@ def audit_labels(origin: Origin, labels: Sequence[str], table: Path, out: Path, 
     for place, label in enumerate(labels):
         try:
             root = audit(memory, label, names.index(label) if names else place, out / label)
-        except (
-            DataError,
-            SpecError,
-        ) as error:  # such as a label that too few images have, or that the model ranks the wrong way
+        except (DataError, SpecError) as error:  # such as of a label that too few images have
             rows.append({"label": label, "auroc": math.nan, "p": math.nan, "region": None, "folder": "",
                          "reason": str(error)})  # fmt: skip
             continue
