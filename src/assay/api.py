@@ -690,8 +690,8 @@ def audit(
     root = None if out is None else Path(out)
     if output != ALL:
         return Audit(audited(origin, "", output, root))
-    labels = data.get("target", origin.facts.outputs)
-    if root is None or not labels or isinstance(labels, str):
+    labels = data.get("target", ())
+    if root is None or isinstance(labels, str):
         raise SpecError("output 'all': list the column of each output in data['target'], and name a folder with out")
     table = Path(str(data.get("folder", "")), str(data.get("table", "data.csv")))
     rows = audit_labels(origin, labels, table, root, audited)

@@ -102,7 +102,7 @@ def test_the_target_is_found_by_its_name_or_asked_for(capsys: pytest.CaptureFixt
     assert run(given) == 0
     said, told = capsys.readouterr()
     assert "--target finding: the column that is called like one" in told
-    assert "at three doses;" in said
+    assert "at three doses; " in said
     assert "reference networks" not in said
     more = ["--budget", "4000", "--references", "59", "--domain", "chest-xray"]
     assert run([*given, *more]) == 2
@@ -113,7 +113,7 @@ def test_the_target_is_found_by_its_name_or_asked_for(capsys: pytest.CaptureFixt
     assert (
         "59 reference networks are first trained on 120 images, and audited on 150; the time below is without" in said
     )
-    assert "marks at the middle dose, at two more where these can change a verdict;" in said
+    assert "marks at the middle dose, at two more where these can change a verdict; " in said
     write_rows(Path("set/data.csv"), [{"image": row["image"], "a": row["finding"], "b": str(at // 2 % 2)}
                                  for at, row in enumerate(rows)])  # fmt: skip
     assert run(given) == 2

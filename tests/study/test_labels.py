@@ -19,13 +19,13 @@ from tests.worlds.files import write_table
 
 import assay
 from assay.cli import main
-from assay.core.errors import SpecError
+from assay.core.errors import DataError, SpecError
 from assay.models.external import CommandNetwork, OfCommand
-from assay.models.ref import AFunction
+from assay.models.ref import AFunction, Facts
 from assay.probes.reader import scores_of
 from assay.stats.rows import numeric
 from assay.store.folder import RunFolder
-from assay.study.labels import Remembering
+from assay.study.labels import Remembering, audit_labels
 
 
 def both(images: np.ndarray) -> np.ndarray:
@@ -154,6 +154,26 @@ def test_python_audits_every_label_and_reads_an_image_once(tmp_path: Path) -> No
     for label, output in (("label", 0), ("copy", 1)):
         assay.audit(counted, {**data, "target": label}, output=output, out=tmp_path / label, **asked)
     assert all_at_once <= sum(given) - COUNT
+
+
+def test_labels_that_are_not_named_are_the_columns_that_are_called_like_an_output(tmp_path: Path) -> None:
+    origin = cast("Any", SimpleNamespace(facts=Facts(outputs=("label", "other", "rare")), kind="", complete=True,
+                                         opaque=""))  # fmt: skip
+    write_table(tmp_path / "data.csv", [["image", "rare", "label"]])
+    audited: list[tuple[str, int]] = []
+
+    def audit(_: Any, label: str, output: int, folder: Path) -> Path:
+        audited.append((label, output))
+        raise DataError("no images")
+
+    with pytest.raises(SpecError, match="no images"):
+        audit_labels(origin, (), tmp_path / "data.csv", tmp_path, audit)
+    assert audited == [("label", 0), ("rare", 2)]
+    with pytest.raises(SpecError, match="unknown output 'lable': did you mean 'label'"):
+        audit_labels(origin, ("lable",), tmp_path / "data.csv", tmp_path, audit)
+    with pytest.raises(SpecError, match="unknown column 'other': allowed: image, label, rare"):
+        audit_labels(origin, ("label", "other"), tmp_path / "data.csv", tmp_path, audit)
+    assert len(audited) == 2
 
 
 def test_a_program_is_started_as_rarely_for_all_labels_as_for_one(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as jsonlib
 import math
 import sys
 from collections.abc import Generator, Mapping, Sequence
@@ -27,7 +26,7 @@ from assay.probes.reader import ReadingError
 from assay.report.audit_comparison import comparison_answer, comparison_lines
 from assay.report.index_page import LABELS_NOTE
 from assay.runs.run import carry_out, quietly
-from assay.stats.format import count, duration, number, p_value
+from assay.stats.format import duration, number, p_value
 from assay.store.files import json_text
 from assay.study.audit_compare import AuditsRun, compare_audits
 from assay.study.audit_plan import Planned, Say
@@ -88,7 +87,9 @@ def _audit_labels(origin: Origin, asked: Asked, dry_run: bool, quiet: bool, json
         assert isinstance(found, Path)
         return found
 
-    rows = audit_labels(origin, *_labels(origin, asked), out, audit)
+    path = Path(asked.labels or asked.images).expanduser()
+    labels = names(asked.target) if asked.target != Asked().target else ()
+    rows = audit_labels(origin, labels, path / "data.csv" if is_folder(path) else path, out, audit)
     if json:
         print(json_text(rows), end="")
         return
@@ -98,22 +99,6 @@ def _audit_labels(origin: Origin, asked: Asked, dry_run: bool, quiet: bool, json
         print(f"{row['label']}: {what}")
     print(LABELS_NOTE)
     print(f"report: {out / PAGE}, {out / TABLE}")
-
-
-def _labels(origin: Origin, asked: Asked) -> tuple[Sequence[str], Path]:
-    """Return the columns of labels, those named or those that are called like an output, and their table.
-
-    Raises:
-        SpecError: No column is.
-    """
-    path = Path(asked.labels or asked.images).expanduser()
-    path = path / "data.csv" if is_folder(path) else path
-    if asked.target != Asked().target:
-        return names(asked.target), path
-    header = read_table(path, asked.image).header
-    if found := [name for name in origin.facts.outputs if name in header]:
-        return found, path
-    raise SpecError("--output all: name the column of each output, in their order, with --target A,B,C")
 
 
 def _with_references(data: Mapping[str, Any], asked: Asked, quiet: bool) -> Asked:
@@ -193,14 +178,13 @@ def _print_plan(asked: Asked, plan: Planned, each: float, json: bool) -> None:
     if json:
         counts = {"images": plan.clean, "marked": plan.marked, "searched": plan.searched, "passes": plan.passes}
         trained = {"references": asked.networks, "references trained on": len(parts["train"])} if parts else {}
-        print(jsonlib.dumps({**counts, "seconds": plan.passes * each, **trained}))
+        print(json_text({**counts, "seconds": plan.passes * each, **trained}), end="")
         return
     if parts:
         print(f"{asked.networks} reference networks are first trained on {len(parts['train']):,} images, and audited "
               f"on {len(parts['test']):,}; the time below is without them")  # fmt: skip
     print(f"{plan.searched:,} images searched for a region")
-    print(f"{plan.clean:,} of {plan.all:,} images, {plan.marked:,} of them under every mark and distortion")
-    print(f"{count(plan.marks, 'mark')} {plan.doses}; {plan.distortions} distortions at {plan.severities} severities")
+    print(f"{plan.words}; {plan.distortions} distortions at {plan.severities} severities")
     took = f"{1000 * each:.3g} ms each"
     print(f"{plan.passes:,} passes of images through the model at most, {took}: about {duration(plan.passes * each)}")
 

@@ -30,7 +30,7 @@ from assay.shifts.population import switched
 from assay.shifts.sampling import TEST_SEED
 from assay.spec.recipe import Component
 from assay.spec.schema import InterventionSpec
-from assay.stats.format import listed
+from assay.stats.format import count, listed
 from assay.stats.verdicts import LEAST_PATIENTS
 from assay.study.audit import Prepared
 from assay.study.audit_request import Asked
@@ -114,14 +114,11 @@ class Planned:
         return self.clean + self.marked * self.times + self.tried + passes_of(self.searched)
 
     @property
-    def doses(self) -> str:
-        """The doses of marks in words."""
-        return "at the middle dose, at two more where these can change a verdict" if self.short else "at three doses"
-
-    @property
     def words(self) -> str:
         """The plan in a line."""
-        return f"{self.clean:,} images, {self.marked:,} of them under {self.marks} marks {self.doses}"
+        doses = "at the middle dose, at two more where these can change a verdict" if self.short else "at three doses"
+        marked = f"{self.marked:,} of them under {count(self.marks, 'mark')}"
+        return f"{self.clean:,} of {self.all:,} images, {marked} {doses}"
 
 
 def planned(asked: Asked, whole: Environment, *, search: bool = True) -> Planned:

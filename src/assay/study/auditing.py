@@ -122,14 +122,8 @@ def run_audit(
     require_asked(asked)
     if out is not None:
         RunFolder(out).require(kinds.AUDIT)
-    settings = Settings(
-        name=name,
-        seed=asked.seed,
-        skip_bad_rows=skip_bad_rows,
-        device=device,
-        scaling=SCALINGS.get(asked.scaling),
-        expect=asked.expect,
-    )
+    settings = Settings(name=name, seed=asked.seed, skip_bad_rows=skip_bad_rows, device=device,
+                        scaling=SCALINGS.get(asked.scaling), expect=asked.expect)  # fmt: skip
     given = prepare_model(
         origin, data, ("performance",), {"all": environment or {}}, settings, task=asked.task, out=out, notify=notify
     )

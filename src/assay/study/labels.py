@@ -42,7 +42,8 @@ def audit_labels(origin: Origin, labels: Sequence[str], table: Path, out: Path, 
 
     Args:
         origin: The model.
-        labels: Columns of the labels, named as outputs, or in the order of the outputs where these have no names.
+        labels: Columns of the labels, named as outputs, or in the order of the outputs where these have no names;
+            where empty, all columns that are called like an output.
         table: The file of the columns; none is missing where there is no such file.
         out: The folder, which gets a folder for each label.
         audit: Audits one label.
@@ -53,10 +54,13 @@ def audit_labels(origin: Origin, labels: Sequence[str], table: Path, out: Path, 
         that does not hold over all labels is inconclusive; the page of a label has the one without correction.
 
     Raises:
-        SpecError: A label is no output or column, or a request is wrong.
+        SpecError: There is no label, one is no output or column, or a request is wrong.
     """
     names = origin.facts.outputs
-    columns = read_table(table, "").header if is_file(table) else labels
+    columns = read_table(table, "").header if is_file(table) else labels or names
+    labels = labels or [name for name in names if name in columns]
+    if not labels:
+        raise SpecError("--output all: name the column of each output, in their order, with --target A,B,C")
     for what, known, more in (("output", names or labels, ()), ("column", columns, HEADERS)):
         if missing := [label for label in labels if label not in (*known, *more)]:
             raise SpecError(f"--target: {unknown_name(what, missing[0], known)}")
