@@ -159,7 +159,10 @@ def test_the_strengths_of_marks_that_were_read_are_counted() -> None:
         (effects, "at the middle strength"),
         (effects * 3, "at three strengths"),
     ):
-        assert done(facts, marks, read)[1] == f"86 of them were read again with 3 marks {strengths}."
+        assert (
+            done(facts, [*marks, row("wide", "objects", "not-tested")], read)[1]
+            == f"86 of them were read again with 3 marks {strengths}."
+        )
 
 
 def test_every_intervention_is_of_a_family() -> None:

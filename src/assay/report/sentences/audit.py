@@ -289,17 +289,14 @@ def done(facts: Mapping[str, str], rows: Sequence[Row], effects: Sequence[Row]) 
     read = "The model read" if any(row["kind"] == "mark" for row in rows) else "The answers are to"
     classes = f": {facts['classes']}" if "classes" in facts else ""
     made = [f"{read} {facts['images'].partition(' of ')[0]} images{of}{classes}."]
-    marks = sum(row["kind"] == "mark" for row in rows)
+    drawn = [row["factor"] for row in effects]
+    marks, more = len(set(drawn)), sum(drawn.count(name) > 1 for name in set(drawn))
     columns = sum(row["kind"] == "column" for row in rows)
     by = f"compared between the groups of {count(columns, 'column')}" if columns else ""
-    if marks and "images under marks" in facts:
-        drawn = [row["factor"] for row in effects]
-        more = sum(drawn.count(name) > 1 for name in set(drawn))
-        strengths = "three strengths" if more == marks else "the middle strength"
-        also = f" ({more} of them at two more)" if 0 < more < marks else ""
-        again = (
-            f"{facts['images under marks']} of them were read again with {count(marks, 'mark')} at {strengths}{also}"
-        )
+    if marks:
+        at = f"the middle strength{f' ({more} of them at two more)' if more else ''}"
+        again = f"{facts['images under marks']} of them were read again with {count(marks, 'mark')} at "
+        again += "three strengths" if more == marks else at
         made.append(f"{again}{f', and answers were {by}' if by else ''}.")
     elif by:
         made.append(f"Answers were {by}.")
