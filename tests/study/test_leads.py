@@ -25,7 +25,7 @@ from assay.core.types import Factor, FactorTable
 from assay.data.cache import silent
 from assay.probes.leads import spread_within
 from assay.report.sentences.audit import ANSWERED, answer_words, evidence, stated, title
-from assay.report.sentences.leads import TRAIN, answer
+from assay.report.sentences.leads import TRAIN, answer, next_words
 from assay.shifts.battery import battery, marks_of
 from assay.spec.request import parse_request
 from assay.stats.rows import LeadVerdict
@@ -186,6 +186,14 @@ def test_a_network_that_lives_by_a_mark_is_said_to_on_page_card_and_terminal(
     assert known in page[page.index('id="regions"') - 3000 : page.index('id="regions"')], "with the table of regions"
     assert "No reference networks were read for drawn marks (limits of regions are others)." in page
     assert set(re.findall(r"limit of the (\w+)", page)) == {"region"}
+    then = (
+        "Next: audit again with --train, then assay audit remedy AUDIT DIR covers it in a copy of the training images, "
+        "to retrain on."
+    )
+    assert said.endswith(f"{then}\n")
+    assert json.loads((out / "verdicts.json").read_text())["answer"][-1] == then
+    assert page.index(f'<p class="more">{then}</p>') < page.index("<nav")
+    assert page.count("Next:") == page.count(then), "it is said once on the page and in its text"
     verdicts = {row["factor"]: row["verdict"] for row in RunFolder(out).table("verdicts")}
     for text in (said, card, page[: page.index("<nav")]):
         assert "No effect" not in text, verdicts
@@ -363,19 +371,25 @@ def test_without_a_limit_it_is_a_lead_and_with_a_high_one_nothing_is_found(
     assert {row["verdict"] for row in RunFolder(out).table("regions")} == {"nothing-found"}
     page = (out / "report.html").read_text()
     assert "<h1>No region was found in these images that the answers live by, which does not clear the model." in page
-    assert f'<p class="more">{TRAIN}' in page
+    said = next_words(RunFolder(out).table("regions"))
+    assert said == f"Next: {TRAIN}"
+    trained = [row | {"trained": True} for row in RunFolder(out).table("regions")]
+    assert next_words(trained).startswith("Next: look yourself for what no search finds")
+    assert f'<p class="more">{said}</p>' in page
     assert "Marks that wander (hair, stripes" in page
 
 
 def test_a_region_that_changes_no_answer_is_no_headline_of_changed_answers(tmp_path: Path) -> None:
     rows = RunFolder(audited("letter", tmp_path)).table("regions")
     assert answer({"regions": rows})[0].startswith("Lead, no verdict: a bright mark in the lower right corner changes ")
-    assert TRAIN not in answer({"regions": rows})
     second = answer({"regions": rows})[1]
     assert re.match(r"It speaks for 'label', and is on 9\d% of 'label' and \d+% of 'not label'", second)
+    assert next_words(rows) == "Next: look at the pictures. For a limit, of classifiers: --domain or --references 59."
+    assert TRAIN[1:] in next_words([{**row, "flips": 0.0} for row in rows]), (
+        "the images may lack what the model learned"
+    )
     said = answer({"regions": [{**row, "flips": 0.0} for row in rows]})
     assert said[0] == "Scores move most with a bright mark in the lower right corner, but no answer in 100 changes."
-    assert TRAIN in said, "the images may lack what the model learned"
 
 
 def test_a_mark_that_only_training_images_carry_is_found_in_them(
@@ -388,7 +402,7 @@ def test_a_mark_that_only_training_images_carry_is_found_in_them(
                              "domain": "chest-xray"}  # fmt: skip
     alone = assay.audit(MODELS["letter"], clean, out=tmp_path / "alone", **given).folder
     assert RunFolder(alone).table("regions")[0]["verdict"] != "lives-by"
-    assert TRAIN in (alone / "report.html").read_text()
+    assert TRAIN[1:] in (alone / "report.html").read_text()
     both = assay.audit(MODELS["letter"], clean, out=tmp_path / "both", train=train, **given).folder
     row = RunFolder(both).table("regions")[0]
     assert (row["verdict"], row["trained"]) == ("lead", True), "the limit is of images new to the network"
@@ -396,10 +410,12 @@ def test_a_mark_that_only_training_images_carry_is_found_in_them(
     judged = assay.audit(MODELS["letter"], clean, out=tmp_path / "judged", train=train, **given).folder
     row = RunFolder(judged).table("regions")[0]
     assert (row["verdict"], row["trained"], row["limit"]) == ("lives-by", True, 0.65)
+    cover = "assay audit remedy AUDIT DIR covers it in a copy of the training images, to retrain on."
+    assert next_words([row]) == f"Next: {cover}"
     page = (both / "report.html").read_text()
     assert "<h1>Lead, no verdict: a bright mark in the lower right corner changes" in page
     assert "No limit from networks without a shortcut is known for training images." in page
-    assert TRAIN not in page
+    assert TRAIN[1:] not in page
 
 
 def test_effects_in_training_images_are_in_standard_deviations_of_tested_ones(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from assay.cli.results import where_issues_are
 from assay.core.errors import DataError, SpecError
 from assay.core.files import is_file
 from assay.report.sentences.audit import ANSWERED, answer_words, check_words, stated, verdict_line, worst_group
-from assay.report.sentences.leads import region_evidence, region_title
+from assay.report.sentences.leads import next_words, region_evidence, region_title
 from assay.stats.rows import numeric
 from assay.store.folder import RunFolder
 from assay.study.audit_request import Asked
@@ -110,5 +110,7 @@ def print_verdicts(root: Path, json: bool) -> None:
     for row in tables["checks"]:
         if row["status"] == "warn":
             print(f"caution: {as_options(check_words(row))}")
-    for line in [*where_issues_are(root), f"report: {root / 'report.html'}"]:
+    for line in filter(
+        None, (*where_issues_are(root), f"report: {root / 'report.html'}", next_words(tables["regions"]))
+    ):
         print(line)

@@ -19,7 +19,7 @@ from assay.report.sentences.audit import (
     stated,
     title,
 )
-from assay.report.sentences.leads import region_evidence, region_title
+from assay.report.sentences.leads import next_words, region_evidence, region_title
 from assay.report.sentences.reasons import reason_words
 from assay.report.sheets import NONE, inert
 from assay.report.words import sentence_case, valued
@@ -36,7 +36,8 @@ _MODEL_CHECKS = ("repeatable", "reading", "scaling", "ranking", "expected", "pix
 
 def write_outcome(folder: RunFolder) -> None:
     """Write `verdicts.json` and the cards of an audit from its tables, and its manifest."""
-    write_verdicts(folder, answer_words({name: folder.table(name) for name in ANSWERED}))
+    tables = {name: folder.table(name) for name in ANSWERED}
+    write_verdicts(folder, [*answer_words(tables), *filter(None, (next_words(tables["regions"]),))])
     write_cards(folder.root)
     folder.seal()
 

@@ -12,7 +12,7 @@ from PIL import Image
 from assay.core.files import content_hash
 from assay.report.blocks import render
 from assay.report.evidence import Evidence
-from assay.report.opening import LIGHTS, MOST_PLACES, SIGNS, Account, Chip, Line, Opening, Place, Said, small
+from assay.report.opening import LIGHTS, MOST_PLACES, SIDE, SIGNS, Account, Chip, Line, Opening, Place, Said, small
 from assay.report.sentences.audit import (
     CHIPS,
     HARMFUL,
@@ -36,6 +36,7 @@ from assay.report.sentences.leads import (
     NOTE,
     VALUES,
     leading_region,
+    next_words,
     place_words,
     region_evidence,
     region_size,
@@ -59,6 +60,8 @@ EXAMPLES = 2
 """Images in a picture of a mark, one above the other."""
 LEAD = "region"
 """Beginning of the names of pictures of a region; a mark of that name has a picture without a space."""
+EXAMPLE = 224
+"""Most CSS pixels of the first image that carries it, and of the first that does not."""
 EXAMPLES_OF_LEAD = 3
 """Images that carry what a region has, and as many that do not."""
 
@@ -92,7 +95,8 @@ def audit_account(evidence: Evidence) -> Account:
         tuple(_places_of_lead(evidence, led) if led else _places(evidence)),
         tuple(lines),
         "Leading verdicts, with one-sided 95% bounds",
-        more=tuple(more),
+        more=tuple(more if led is not None else ("", *more)),
+        next=next_words(tables["regions"]),
     )
     return Account(
         name=facts["model"],
@@ -177,7 +181,8 @@ def _places_of_lead(evidence: Evidence, row: Row) -> Iterator[Place]:
     for name in _PICTURES:
         path = evidence.root / "pictures" / f"{LEAD} {row['of']} {name}.png"
         if path.is_file():
-            yield Place(_PICTURES[name], (small(_opened(path), place_words(row)),))
+            side = EXAMPLE if name in ("with 1", "without 1") else SIDE
+            yield Place(_PICTURES[name], (small(_opened(path), place_words(row), side),))
 
 
 _PICTURES = {

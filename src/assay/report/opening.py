@@ -112,6 +112,7 @@ class Opening:
     """Parts of the first screen next to verdict and chart.
 
     more: sentences that go on from the verdict, the first on the first screen and the others among the findings.
+    next: what to do next.
     """
 
     chips: tuple[Chip, ...]
@@ -120,6 +121,7 @@ class Opening:
     lines: tuple[Line, ...]
     title: str = ""
     more: tuple[str, ...] = ()
+    next: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -430,11 +432,11 @@ def _small(root: Path, row: Row) -> tuple[Small, ...]:
     return tuple(made)
 
 
-def small(image: Image.Image, label: str) -> Small:
-    """Return an image of the first screen, reduced or enlarged by a whole number."""
+def small(image: Image.Image, label: str, side: int = SIDE) -> Small:
+    """Return an image of the first screen, reduced or enlarged by a whole number, to a side of at most `side`."""
     image = image if image.mode in ("L", "RGB") else image.convert("RGB")
-    image = image.reduce(max(1, math.ceil(max(image.size) / SIDE)))
-    times = max(1, SIDE // max(image.size))
+    image = image.reduce(max(1, math.ceil(max(image.size) / side)))
+    times = max(1, side // max(image.size))
     return Small(encoded(image, lossless=True), image.width * times, image.height * times, label)
 
 

@@ -19,41 +19,43 @@ NO_LEADS = "No such lead was found. That clears nothing: a shortcut that these i
 VALUES = "Value: of a property the swing; of errors the share of these images more than of the others."
 OPEN = (*FOUND, LeadVerdict.INCONCLUSIVE)
 """Verdicts after which no mark clears the model."""
-TRAIN = "Your images may not carry the mark: give the training images with --train."
+TRAIN = "give the training images with --train: yours may not carry the mark."
 NOT_LOOKED_FOR = (
     "Marks that wander (hair, stripes, a small dot anywhere), the history of zoom or scaling, what these images do not "
     "carry, and regions weaker than the leading one, unless something is drawn there alike, are not looked for."
 )
 _BANDS = ("below 1/32", "1/32 to 1/16", "1/16 to 1/8", "1/8 to 1/4", "above 1/4")
-_WORDS: Mapping[str, tuple[str, str]] = {
+_WORDS: Mapping[str, tuple[str, str, str]] = {
     LeadVerdict.LIVES: (
         "Lives by {what}",
         "The effect is beyond that in networks without a shortcut, and images are of two kinds there. A finding that "
-        "is always at one place looks like a mark: see the pictures. Next: `assay audit remedy` covers a mark in a "
-        "copy of the images; retrain on it, and audit again.",
+        "is always at one place looks like a mark: see the pictures.",
+        "{train}assay audit remedy AUDIT DIR covers it in a copy of the training images, to retrain on.",
     ),
     LeadVerdict.LOOKS: (
         "Relies on {what}",
-        "The effect is beyond that in networks without a shortcut, but images are not of two kinds there. Next: look "
-        "at images of both classes at this place.",
+        "The effect is beyond that in networks without a shortcut, but images are not of two kinds there.",
+        "look at images of both classes at this place.",
     ),
     LeadVerdict.LEAD: (
         "Lead: {what}",
         "A place where answers can be moved. Networks without a shortcut have one too, and no limit of theirs is known "
-        "for this search and these images: of classifiers in images new to them, name these with --domain, or train "
-        "some with --references 59.",
+        "for this search and these images.",
+        "look at the pictures. For a limit, of classifiers: --domain or --references 59.",
     ),
     LeadVerdict.INCONCLUSIVE: (
         "{what}: inconclusive",
-        "The effect is neither beyond the limit nor clearly below it. Next: look at images that have it, or give more.",
+        "The effect is neither beyond the limit nor clearly below it.",
+        "look at images that have it, or give more.",
     ),
     LeadVerdict.NOTHING_FOUND: (
         "Nothing found{which}",
         f"No region moves answers by more than the limit or, where none is known, enough for a lead. {NOT_LOOKED_FOR}",
+        "look yourself for what no search finds: marks that wander (hair, stripes), zoom, what these images lack.",
     ),
-    NOT_TESTED: ("Not searched{which}", ""),
+    NOT_TESTED: ("Not searched{which}", "", ""),
 }  # fmt: skip
-"""Verdict on a region -> its heading, and what it means."""
+"""Verdict on a region -> its heading, what it means, and what to do next."""
 SOUGHT: Mapping[str, str] = {
     "place": "region with a place", "whole": "mirror half, bands and gray levels", "drawn": "rarer marks drawn alike",
 }  # fmt: skip
@@ -223,9 +225,19 @@ def _answer(rows: Sequence[Row]) -> Iterator[str]:
         if lead:
             of = "training images" if row["trained"] else "this kind of image"
             yield f"No limit from networks without a shortcut is known for {of}."
+
+
+def next_words(rows: Sequence[Row]) -> str:
+    """Return what to do next after the searches for a region; empty where none was done."""
+    rows = [row for row in rows if row["verdict"] != NOT_TESTED]
+    if not rows:
+        return ""
+    row, trained = leading_region(rows), rows[0]["trained"]
+    then = _WORDS[LeadVerdict.NOTHING_FOUND if row is None else row["verdict"]][2]
+    then = then.format(train="" if trained else "audit again with --train, then ")
     shown = row is not None and row["verdict"] in FOUND and row["discrete"] and not _moves_none(row)
-    if not rows[0]["trained"] and not shown:
-        yield TRAIN
+    steps = [then] if shown or trained else [TRAIN] if row is None else [then, sentence_case(TRAIN)]
+    return f"Next: {' '.join(steps)}"
 
 
 def _moves_none(row: Row) -> bool:
