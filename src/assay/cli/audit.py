@@ -199,14 +199,15 @@ def remedy_command(audit: Path, folder: Path, swap: bool, quiet: bool) -> None:
     with reading_shown(quietly=quiet) as notify:
         made = remedy(audit, folder, swapped=swap, notify=notify)
     if not made.trained:
-        print("these are the test images: do not train on them. To cover the images of the training, audit again with "
-              "--train, and give that audit here")  # fmt: skip
+        print("these are the test images: do not train on them. Audit again with --train to cover the training images")
     place = f"{100 * made.share:.0f}% of each image covered by that of {made.donors:,} without it"
     print(f"{made.what} is on {made.carriers:,} of {made.searched:,} images that were searched, and perhaps on others")
     print(f"{folder / COVERED}: {made.images:,} images, {place}")
     print(f"{folder / BALANCED}: {made.balanced:,} of {made.searched:,} rows, the mark on half of each class")
-    if made.rougher:
-        print("caution: there are more edges than before: if all images have the mark now, give --swap or leave it out")
+    if made.doubtful:
+        print(
+            "caution: what the page shows with it looks drawn, and is on all images now: look whether --swap is right"
+        )
     if made.trained:
         print(f"retrain on the covered images, audit with the same options, then: assay audit compare {audit} NEW")
 

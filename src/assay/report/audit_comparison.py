@@ -9,7 +9,7 @@ from assay.core.measures import label_of
 from assay.report.evidence import Evidence, whole
 from assay.report.opening import Account, Opening
 from assay.report.sentences.audit import factor_words
-from assay.report.sentences.leads import OPEN, SOUGHT
+from assay.report.sentences.leads import OPEN
 from assay.report.words import difference_words, sentence_case
 from assay.results.audit_blocks import DIFFERENCES
 from assay.stats.format import in_words, listed, number
@@ -69,7 +69,7 @@ def comparison_lines(rows: Sequence[Row], names: tuple[str, str]) -> list[str]:
     """Return the comparison as sentences: performance, then every factor whose swing or verdict differs."""
     on = f" on the {max(whole(row, 'images') for row in rows):,} images that both read"
     made = [f"{_subject(row)}{on}: {_values(row, names)}." for row in rows if row["kind"] == "performance"]
-    made += [f"{SOUGHT[row['factor']]}: {_region(row, names)}." for row in rows
+    made += [f"{row['factor']}: {_region(row, names)}." for row in rows
              if row["kind"] == "region" and row not in _led(rows)]  # fmt: skip
     alike, without = list[str](), list[str]()
     for factor in dict.fromkeys(row["factor"] for row in rows if row["kind"] not in ("performance", "region")):

@@ -15,7 +15,7 @@ from assay.core.errors import StoreError
 from assay.core.measures import MEASURES, PROBES_OF_MAPS
 from assay.core.reasons import Cause, Field, Reason
 from assay.report.drawing import Style, styles
-from assay.report.sentences.leads import SOUGHT, lead_words, region_title, shares_words
+from assay.report.sentences.leads import lead_words, region_title, shares_words
 from assay.report.words import UNSHIFTED, Names, leading, place_labels, places_by_recipe, statement
 from assay.stats.rows import CONTROLS, Row, numeric
 from assay.store.columns import Table
@@ -256,10 +256,6 @@ class Evidence:
                      "same_layer": "yes" if row["layer"] == row["against_layer"] else "no"}
                     for row in rows
                 ]  # fmt: skip
-            case "compared":
-                return [
-                    {**row, **({"factor": SOUGHT[row["factor"]]} if row["kind"] == "region" else {})} for row in rows
-                ]
             case "verdicts" | "effects" | "distorted" | "gaps" | "groups" | "leads" | "regions" if self.of_audit:
                 return [self._audited(table, number, row) for number, row in enumerate(rows)]
             case _:

@@ -303,18 +303,14 @@ COMPARED = Table(
     "compared",
     "difference between two audits of the same images",
     (
-        Column("factor", "mark or column; of a region the search that found it; empty of images without changes"),
+        Column("factor", "mark or column; of a region what is looked for; empty of images without changes"),
         Column("kind", "performance, mark, column or region", values=("performance", "mark", "column", "region")),
         Column("dose", "dose of the mark, or group of the column"),
         Column("class", "class against the rest; empty of two classes"),
         Column("measure", "auroc, dice, swing or effect", values=("auroc", "dice", "swing", "effect")),
         number("a", "value in the first audit, on the common images"),
         number("b", "value in the second audit"),
-        *(
-            number(f"{side}_{end}", f"{end}er 95% bound of {side}, of a region")
-            for side in "ab"
-            for end in ("low", "high")
-        ),
+        *(number(end, "one-sided 95% bound, of a region") for end in ("a_low", "a_high", "b_low", "b_high")),
         number("value", "value of the first less that of the second"),
         number("low", "lower end of the 95% interval over patients, paired by image; of a region from bounds of both"),
         number("high", "upper end of the interval"),

@@ -19,7 +19,7 @@ from assay.core.types import FactorTable
 from assay.core.versions import OF_STATISTICS, versions
 from assay.execution.jobs import kept_read
 from assay.execution.tasks import Task
-from assay.report.sentences.leads import leading_region, region_title
+from assay.report.sentences.leads import SOUGHT, leading_region, region_title
 from assay.runs.run import Tables
 from assay.shifts.battery import DECIDING, DOSES
 from assay.stats.compare import holm
@@ -185,7 +185,7 @@ def _regions(a: RunFolder, b: RunFolder) -> Iterator[Row]:
     led = [row["of"] for one in rows if (row := leading_region(one)) is not None]
     for of in dict.fromkeys([*led, *found[0]]):
         if of in found[0] and of in found[1]:
-            named = {"factor": of, "kind": "region", "measure": "effect", "decision": NOT_TESTED}
+            named = {"factor": SOUGHT[of], "kind": "region", "measure": "effect", "decision": NOT_TESTED}
             for side, row in (("a", found[0][of]), ("b", found[1][of])):
                 named |= {side: row["value"], f"{side}_low": row["value_low"], f"{side}_high": row["value_high"],
                           f"verdict_{side}": row["verdict"], f"found_{side}": region_title(row)}  # fmt: skip
@@ -195,9 +195,9 @@ def _regions(a: RunFolder, b: RunFolder) -> Iterator[Row]:
 def _less(row: Row, patients: int) -> Row:
     """Return the difference of two effects, with an interval from the bounds of both as if images were not paired."""
     wider = float(stdtrit(max(1, patients - 1), 1 - TWO_SIDED) / stdtrit(max(1, patients - 1), 1 - ALPHA))
-    value, below, above = row["a"] - row["b"], (row["a"] - row["a_low"], row["b_high"] - row["b"]), (
-        row["a_high"] - row["a"], row["b"] - row["b_low"])  # fmt: skip
-    return {"value": value, "low": value - wider * math.hypot(*below), "high": value + wider * math.hypot(*above)}
+    below, above = (wider * math.hypot(row["a"] - row[f"a_{end}"], row["b"] - row[f"b_{other}"])
+                    for end, other in (("low", "high"), ("high", "low")))  # fmt: skip
+    return {"value": row["a"] - row["b"], "low": row["a"] - row["b"] - below, "high": row["a"] - row["b"] + above}
 
 
 def with_decisions(rows: Sequence[Row]) -> list[Row]:

@@ -65,7 +65,7 @@ class Remedied:
         searched: Images of which it is known whether they carry the mark.
         carriers: Those that carry it.
         balanced: Rows that were listed.
-        rougher: Whether there are more edges in the place than before, though what carriers have is drawn.
+        doubtful: Whether the page shows something drawn on the donors.
     """
 
     what: str
@@ -76,7 +76,7 @@ class Remedied:
     searched: int
     carriers: int
     balanced: int
-    rougher: bool
+    doubtful: bool
 
 
 def remedy(audit: Path, out: Path, *, swapped: bool = False, notify: Notify = silent) -> Remedied:
@@ -124,13 +124,12 @@ def remedy(audit: Path, out: Path, *, swapped: bool = False, notify: Notify = si
     donors = searched[_surely_without(carry, np.array(record["worth"], dtype=float))]
     table[request.data.image] = [f"{IMAGES}/{at:06d}.png" for at in range(len(table))]
     with filling(out / IMAGES):
-        edges = _cover(images, where, donors, set(chosen.tolist()), out / IMAGES)
+        _cover(images, where, donors, set(chosen.tolist()), out / IMAGES)
     write_text(out / COVERED, table.to_csv(index=False, lineterminator="\n"))
     table[request.data.image] = table[request.data.image].str.replace(".png", _BEFORE)
     write_text(out / BALANCED, table.iloc[chosen].to_csv(index=False, lineterminator="\n"))
-    rougher = is_drawn(row) and edges[1] > edges[0]
     return Remedied(what_words(row), row["trained"], len(images), float(where.mean()), len(donors), len(searched),
-                    int(carry.sum()), len(chosen), rougher)  # fmt: skip
+                    int(carry.sum()), len(chosen), swapped and is_drawn(row))  # fmt: skip
 
 
 def _row_of(folder: RunFolder) -> Row:
@@ -190,30 +189,20 @@ def _grown(region: Region) -> Region:
 
 def _cover(
     images: Environment, where: Bool[np.ndarray, "h w"], donors: Int[np.ndarray, " d"], kept: Set[int], out: Path
-) -> Float[np.ndarray, "2"]:
-    """Write all images with the patch of a donor, those to keep also without; return their edges before and after."""
+) -> None:
+    """Write all images with the patch of a donor, those to keep also without."""
     given = images.images.read(donors).numpy()
     patches, theirs, patient = given[:, :, where], _outside(given, where), images.table.patient
-    edges = np.zeros(2)
     for part in np.array_split(np.arange(len(images)), max(1, len(images) // _AT_ONCE)):
         before = images.images.read(part).numpy()
         apart = ((_outside(before, where)[:, None] - theirs) ** 2).sum(axis=2)
         apart[patient[part][:, None] == patient[donors]] = np.inf
         pixels = before.copy()
         pixels[:, :, where] = patches[apart.argmin(axis=1)]
-        edges += [_edges(before, where), _edges(pixels, where)]
         for at, old, new in zip(part.tolist(), before, pixels, strict=True):
             picture_of(torch.as_tensor(new)).save(out / f"{at:06d}.png")
             if at in kept:
                 picture_of(torch.as_tensor(old)).save(out / f"{at:06d}{_BEFORE}")
-    return edges
-
-
-def _edges(images: Float[np.ndarray, "n c h w"], where: Bool[np.ndarray, "h w"]) -> float:
-    """Return the sum of differences of neighbors within the region."""
-    inner = where[1:, 1:] & where[:-1, 1:] & where[1:, :-1]
-    down, across = (np.abs(np.diff(images, axis=axis)) for axis in (2, 3))
-    return float((down[..., 1:] + across[:, :, 1:])[..., inner].sum())
 
 
 def _outside(images: Float[np.ndarray, "n c h w"], where: Bool[np.ndarray, "h w"]) -> Float[np.ndarray, "n k"]:

@@ -138,8 +138,7 @@ def region_evidence(row: Row) -> str:
     if row["reason"]:
         return parts[0]
     if math.isnan(numeric(row, "limit")):
-        parts.append("no limit from clean networks is known in training images" if row["trained"] else
-                     "no limit from clean networks is known: --references 59 trains some, of classifiers")  # fmt: skip
+        parts.append(f"no limit from clean networks is known{' in training images' if row['trained'] else ''}")
     else:
         rates = {"false_rate": "wrong in {}% of clean networks", "missed_rate": "missed in {}% of others"}
         known = [
@@ -233,8 +232,8 @@ def next_words(rows: Sequence[Row]) -> str:
     if not rows:
         return ""
     row, trained = leading_region(rows), rows[0]["trained"]
-    then = _WORDS[LeadVerdict.NOTHING_FOUND if row is None else row["verdict"]][2]
-    then = then.format(train="" if trained else "audit again with --train, then ")
+    words = _WORDS[LeadVerdict.NOTHING_FOUND if row is None else row["verdict"]][2]
+    then = words.format(train="" if trained else "audit again with --train, then ")
     shown = row is not None and row["verdict"] in FOUND and row["discrete"] and not _moves_none(row)
     steps = [then] if shown or trained else [TRAIN] if row is None else [then, sentence_case(TRAIN)]
     return f"Next: {' '.join(steps)}"
