@@ -66,7 +66,7 @@ def main_json(command: list[str], capsys: pytest.CaptureFixture[str]) -> dict[st
 
 def found(network: nn.Module, data: Mapping[str, Any], train: Mapping[str, Any], out: Path) -> dict[str, Any]:
     marks = {"tag": [{"tag": {"size": 0.1, "x": 0.9, "y": 0.1}}] * 3}
-    assay.audit(network, data, train=train, marks=marks, distortions=[], domain="chest-xray", out=out, progress=False)
+    assay.audit(network, data, train=train, marks=marks, distortions=[], out=out, progress=False)
     return RunFolder(out).table("regions")[0]
 
 
