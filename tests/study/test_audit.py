@@ -82,7 +82,7 @@ def test_the_page_of_an_audit_cites_cells_and_names_no_patient(planted: Path) ->
     first = page[: page.index("<nav")]
     for text in (
         "<h1>Lead, no verdict: answers change most with the look of the middle: 15 of 100.",
-        "No limit from networks without a shortcut",
+        "Next: give training images with --train",
         "answers also change with tag",
         "Affected by tag",
         "gives the same images the same answers",

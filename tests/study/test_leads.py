@@ -186,10 +186,7 @@ def test_a_network_that_lives_by_a_mark_is_said_to_on_page_card_and_terminal(
     assert known in page[page.index('id="regions"') - 3000 : page.index('id="regions"')], "with the table of regions"
     assert "No reference networks were read for drawn marks (limits of regions are others)." in page
     assert set(re.findall(r"limit of the (\w+)", page)) == {"region"}
-    then = (
-        "Next: audit again with --train, then assay audit remedy AUDIT DIR covers it in a copy of the training images, "
-        "to retrain on."
-    )
+    then = "Next: audit with --train, then: assay audit remedy AUDIT DIR."
     assert said.endswith(f"{then}\n")
     assert json.loads((out / "verdicts.json").read_text())["answer"][-1] == then
     assert page.index(f'<p class="more">{then}</p>') < page.index("<nav")
@@ -384,10 +381,8 @@ def test_a_region_that_changes_no_answer_is_no_headline_of_changed_answers(tmp_p
     assert answer({"regions": rows})[0].startswith("Lead, no verdict: a bright mark in the lower right corner changes ")
     second = answer({"regions": rows})[1]
     assert re.match(r"It speaks for 'label', and is on 9\d% of 'label' and \d+% of 'not label'", second)
-    assert next_words(rows) == "Next: look at the pictures. For a limit, of classifiers: --domain or --references 59."
-    assert TRAIN[1:] in next_words([{**row, "flips": 0.0} for row in rows]), (
-        "the images may lack what the model learned"
-    )
+    assert next_words(rows) == "Next: look at the pictures; of classifiers, --domain or --references 59 gives a limit."
+    assert next_words([{**row, "flips": 0.0} for row in rows]) == f"Next: {TRAIN}", "they may lack what it learned"
     said = answer({"regions": [{**row, "flips": 0.0} for row in rows]})
     assert said[0] == "Scores move most with a bright mark in the lower right corner, but no answer in 100 changes."
 
@@ -402,7 +397,7 @@ def test_a_mark_that_only_training_images_carry_is_found_in_them(
                              "domain": "chest-xray"}  # fmt: skip
     alone = assay.audit(MODELS["letter"], clean, out=tmp_path / "alone", **given).folder
     assert RunFolder(alone).table("regions")[0]["verdict"] != "lives-by"
-    assert TRAIN[1:] in (alone / "report.html").read_text()
+    assert TRAIN in (alone / "report.html").read_text()
     both = assay.audit(MODELS["letter"], clean, out=tmp_path / "both", train=train, **given).folder
     row = RunFolder(both).table("regions")[0]
     assert (row["verdict"], row["trained"]) == ("lead", True), "the limit is of images new to the network"
@@ -410,12 +405,11 @@ def test_a_mark_that_only_training_images_carry_is_found_in_them(
     judged = assay.audit(MODELS["letter"], clean, out=tmp_path / "judged", train=train, **given).folder
     row = RunFolder(judged).table("regions")[0]
     assert (row["verdict"], row["trained"], row["limit"]) == ("lives-by", True, 0.65)
-    cover = "assay audit remedy AUDIT DIR covers it in a copy of the training images, to retrain on."
-    assert next_words([row]) == f"Next: {cover}"
+    assert next_words([row]) == "Next: cover it, and retrain: assay audit remedy AUDIT DIR."
     page = (both / "report.html").read_text()
     assert "<h1>Lead, no verdict: a bright mark in the lower right corner changes" in page
-    assert "No limit from networks without a shortcut is known for training images." in page
-    assert TRAIN[1:] not in page
+    assert "no limit from clean networks is known in training images" in page
+    assert TRAIN not in page
 
 
 def test_effects_in_training_images_are_in_standard_deviations_of_tested_ones(tmp_path: Path) -> None:

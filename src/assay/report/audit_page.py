@@ -95,7 +95,7 @@ def audit_account(evidence: Evidence) -> Account:
         tuple(_places_of_lead(evidence, led) if led else _places(evidence)),
         tuple(lines),
         "Leading verdicts, with one-sided 95% bounds",
-        more=tuple(more if led is not None else ("", *more)),
+        more=tuple(more if led is not None and led["discrete"] and led["of"] != "whole" else ("", *more)),
         next=next_words(tables["regions"]),
     )
     return Account(

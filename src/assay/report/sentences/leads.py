@@ -19,7 +19,7 @@ NO_LEADS = "No such lead was found. That clears nothing: a shortcut that these i
 VALUES = "Value: of a property the swing; of errors the share of these images more than of the others."
 OPEN = (*FOUND, LeadVerdict.INCONCLUSIVE)
 """Verdicts after which no mark clears the model."""
-TRAIN = "give the training images with --train: yours may not carry the mark."
+TRAIN = "give training images with --train: yours may lack the mark."
 NOT_LOOKED_FOR = (
     "Marks that wander (hair, stripes, a small dot anywhere), the history of zoom or scaling, what these images do not "
     "carry, and regions weaker than the leading one, unless something is drawn there alike, are not looked for."
@@ -30,7 +30,7 @@ _WORDS: Mapping[str, tuple[str, str, str]] = {
         "Lives by {what}",
         "The effect is beyond that in networks without a shortcut, and images are of two kinds there. A finding that "
         "is always at one place looks like a mark: see the pictures.",
-        "{train}assay audit remedy AUDIT DIR covers it in a copy of the training images, to retrain on.",
+        "{first}: assay audit remedy AUDIT DIR.",
     ),
     LeadVerdict.LOOKS: (
         "Relies on {what}",
@@ -41,7 +41,7 @@ _WORDS: Mapping[str, tuple[str, str, str]] = {
         "Lead: {what}",
         "A place where answers can be moved. Networks without a shortcut have one too, and no limit of theirs is known "
         "for this search and these images.",
-        "look at the pictures. For a limit, of classifiers: --domain or --references 59.",
+        "look at the pictures; of classifiers, --domain or --references 59 gives a limit.",
     ),
     LeadVerdict.INCONCLUSIVE: (
         "{what}: inconclusive",
@@ -221,9 +221,6 @@ def _answer(rows: Sequence[Row]) -> Iterator[str]:
             for one in rows
             if one["of"] == "drawn" and one is not row and one["verdict"] in FOUND
         )
-        if lead:
-            of = "training images" if row["trained"] else "this kind of image"
-            yield f"No limit from networks without a shortcut is known for {of}."
 
 
 def next_words(rows: Sequence[Row]) -> str:
@@ -232,11 +229,11 @@ def next_words(rows: Sequence[Row]) -> str:
     if not rows:
         return ""
     row, trained = leading_region(rows), rows[0]["trained"]
-    words = _WORDS[LeadVerdict.NOTHING_FOUND if row is None else row["verdict"]][2]
-    then = words.format(train="" if trained else "audit again with --train, then ")
-    shown = row is not None and row["verdict"] in FOUND and row["discrete"] and not _moves_none(row)
-    steps = [then] if shown or trained else [TRAIN] if row is None else [then, sentence_case(TRAIN)]
-    return f"Next: {' '.join(steps)}"
+    code, first = LeadVerdict.NOTHING_FOUND if row is None else row["verdict"], "cover it, and retrain"
+    shown = row is not None and code in FOUND and row["discrete"] and not _moves_none(row)
+    if not shown and not trained:
+        return f"Next: {TRAIN}"
+    return f"Next: {_WORDS[code][2].format(first=first if trained else 'audit with --train, then')}"
 
 
 def _moves_none(row: Row) -> bool:
