@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -44,6 +45,8 @@ _SIDE = 96
 _APART, _ALIKE, _GAP = 4.5, 0.08, 0.08
 """At a pixel: least distance of carriers in standard deviations; their largest spread as a share of it (letters keep it
 in JPEG of quality 50, and what grows rarely has it); least of it."""
+_ONE_VALUE, _NEAR = 1.5 / 255, 10
+"""Half of the width in which values are one, and of that around it that tells how many are there by chance."""
 _SAME_IMAGES, _SAME_PIXELS, _INSIDE = 0.75, 0.3, 0.9
 """Shares that carriers of two pixels, and pixels of both halves, have in common; share of pixels in its region."""
 _LARGEST = 0.25
@@ -94,8 +97,9 @@ def drawn(images: Float[np.ndarray, "n c h w"]) -> list[Drawn]:
     raw = gray.reshape(len(gray), -1).T
     parts = [_carried(values, raw, bright) for values in (raw, around.reshape(len(gray), -1).T)
              for bright in (True, False)]  # fmt: skip
-    at, carry, apart = (np.concatenate(one) for one in zip(*(part[:3] for part in parts), strict=True))
-    bright = np.repeat([True, False, True, False], [len(part[0]) for part in parts])
+    parts += [_shared(raw, bright) for bright in (True, False)]
+    at, carry, apart = (np.concatenate(one) for one in zip(*parts, strict=True))
+    bright = np.repeat([True, False] * 3, [len(part[0]) for part in parts])
     best = np.argsort(-apart, kind="stable")[:_MOST_PIXELS]
     at, carry, apart, bright = at[best], carry[best], apart[best], bright[best]
     common = carry.astype(np.float32) @ carry.T.astype(np.float32)
@@ -136,6 +140,26 @@ def _carried(
     least = max(LEAST_CARRIERS, LEAST_GROUP * count)
     able = (apart > _APART) & (gap > _GAP) & (spread <= _ALIKE * gap) & (number >= least)
     able &= number <= _MOST_CARRIERS * count
+    return np.flatnonzero(able), carry[able], apart[able]
+
+
+def _shared(raw: Float[np.ndarray, "p n"], bright: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return pixels at which more images have one value than have others near it, these images, and how many more."""
+    count, pixel = int(raw.shape[1]), np.arange(len(raw))
+    least = math.ceil(max(LEAST_CARRIERS, LEAST_GROUP * count))
+    ordered = np.sort(raw, axis=1)
+    reach = ordered[:, least - 1 :] - ordered[:, : count - least + 1]
+    first = reach.argmin(axis=1)
+    value = (ordered[pixel, first] + ordered[pixel, first + least - 1])[:, None] / 2
+    carry = np.abs(raw - value) <= _ONE_VALUE
+    number = carry.sum(axis=1)
+    near = ((np.abs(raw - value) <= _NEAR * _ONE_VALUE).sum(axis=1) - number) / (_NEAR - 1)
+    apart = (number - near) / np.sqrt(near + 1)
+    others = (raw * ~carry).sum(axis=1) / np.maximum(count - number, 1)
+    able = (
+        (number >= least) & (number <= _MOST_CARRIERS * count) & (apart > _APART) & ((value[:, 0] > others) == bright)
+    )
+    able &= np.abs(value[:, 0] - others) > _GAP
     return np.flatnonzero(able), carry[able], apart[able]
 
 
