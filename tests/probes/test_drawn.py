@@ -7,7 +7,7 @@ import pytest
 from tests.probes.test_leads import CORNER, COUNT, GLYPH, MODELS, SIDE, verdict, world
 
 from assay.core.reasons import Code, Reason
-from assay.probes.drawn import MOST_PASSES, drawn, lead_drawn
+from assay.probes.drawn import LEAST_CARRIERS, MOST_PASSES, drawn, lead_drawn
 from assay.probes.leads import DONORS, Lead, Reader, Sample, carriers, exchange, lead
 from assay.shifts.regions import Box, Pixels
 from assay.stats.rows import LeadVerdict
@@ -39,7 +39,8 @@ def sought(images: Pixels, target: np.ndarray, seed: int) -> Sample:
 def test_what_is_drawn_alike_is_found_with_its_pixels_its_images_and_its_polarity(side: int) -> None:
     images, _, has = rare(0)
     (one, *more) = drawn(images.repeat(side, axis=2).repeat(side, axis=3))
-    assert not more or all((other.carry == has).all() for other in more), "the dark parts of the letter"
+    dark = [other for other in more if (other.carry == has).all()]
+    assert all(other.pixels.sum() == LEAST_CARRIERS for other in more if other not in dark), "one pixel, enlarged"
     assert (one.carry == has).all()
     pixels = np.zeros((SIDE, SIDE), dtype=bool)
     pixels[CORNER] = True
@@ -49,6 +50,22 @@ def test_what_is_drawn_alike_is_found_with_its_pixels_its_images_and_its_polarit
     assert one.bright
     assert isinstance(one.region, Box)
     assert one.region.where(SIDE, SIDE)[CORNER].all()
+
+
+def test_one_value_among_values_that_vary_as_far_is_drawn() -> None:
+    """A frame of the gray of tissue: no cut of the values tells its carriers, but these are the same all round."""
+    draws = np.random.default_rng(0)
+    images = draws.uniform(0.1, 0.9, (80, 1, SIDE, SIDE)).astype(np.float32)
+    has = np.arange(80) % 10 == 0
+    frame = np.ones((SIDE, SIDE), dtype=bool)
+    frame[2:-2, 2:-2] = False
+    images[np.ix_(has, [0])] = np.where(frame, np.float32(0.7), images[np.ix_(has, [0])])
+    one, *more = drawn(images)
+    assert (one.carry == has).all()
+    assert not any((other.pixels & ~frame).any() for other in more)
+    assert (one.pixels & frame).sum() == one.pixels.sum() >= 0.6 * frame.sum()
+    assert one.bright
+    assert not drawn(draws.uniform(0.1, 0.9, (80, 1, SIDE, SIDE)).astype(np.float32))
 
 
 @pytest.mark.parametrize("seed", [0, 1])
