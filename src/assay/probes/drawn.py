@@ -148,18 +148,18 @@ def _shared(raw: Float[np.ndarray, "p n"], bright: bool) -> tuple[np.ndarray, np
     count, pixel = int(raw.shape[1]), np.arange(len(raw))
     least = math.ceil(max(LEAST_CARRIERS, LEAST_GROUP * count))
     ordered = np.sort(raw, axis=1)
-    reach = ordered[:, least - 1 :] - ordered[:, : count - least + 1]
-    first = reach.argmin(axis=1)
-    value = (ordered[pixel, first] + ordered[pixel, first + least - 1])[:, None] / 2
-    carry = np.abs(raw - value) <= _ONE_VALUE
+    lowest, highest = ordered[:, : count - least + 1], ordered[:, least - 1 :]
+    inside = (lowest > 2 * _ONE_VALUE) & (highest < 1 - 2 * _ONE_VALUE)  # the ends of the scale are around the body
+    first = np.where(inside, highest - lowest, np.inf).argmin(axis=1)
+    value = (lowest + highest)[pixel, first] / 2
+    away = np.abs(raw - value[:, None])
+    carry = away <= _ONE_VALUE
     number = carry.sum(axis=1)
-    near = ((np.abs(raw - value) <= _NEAR * _ONE_VALUE).sum(axis=1) - number) / (_NEAR - 1)
+    near = ((away <= _NEAR * _ONE_VALUE).sum(axis=1) - number) / (_NEAR - 1)
     apart = (number - near) / np.sqrt(near + 1)
     others = (raw * ~carry).sum(axis=1) / np.maximum(count - number, 1)
-    able = (
-        (number >= least) & (number <= _MOST_CARRIERS * count) & (apart > _APART) & ((value[:, 0] > others) == bright)
-    )
-    able &= np.abs(value[:, 0] - others) > _GAP
+    able = inside[pixel, first] & (apart > _APART) & (np.abs(value - others) > _GAP) & ((value > others) == bright)
+    able &= (number >= least) & (number <= _MOST_CARRIERS * count)
     return np.flatnonzero(able), carry[able], apart[able]
 
 
