@@ -1,14 +1,17 @@
-"""Networks of known truth before other tools: cleanlab's Datalab, and ShortKit-ML, each in its own environment.
+"""Networks of known truth before other tools: cleanlab's Datalab, ShortKit-ML, and audits as Assay once made them.
 
     python benchmarks/audit_bank_peers.py FOLDER --domain phantom-nodule --networks 20 40 --seed 0
     PEER/bin/python benchmarks/audit_bank_peers.py FOLDER --peer datalab      # with cleanlab[datalab,image]
     PEER/bin/python benchmarks/audit_bank_peers.py FOLDER --peer shortkit     # with shortkit-ml
+    PYTHONPATH=EARLIER/src python benchmarks/audit_bank_peers.py FOLDER --peer earlier     # a checkout of 8541ab18
 
-The first makes networks of `audit_bank.py`, clean and planted, and keeps of each the images that an audit would get,
-their labels, and the features before the last layer. Datalab looks at images and labels
+The first makes networks of `audit_bank.py`, clean and planted, and keeps of each an ONNX file, the images that an audit
+would get, their labels, and the features before the last layer. Datalab looks at images and labels
 for properties that tell the label (default threshold 0.3). ShortKit-ML gets features and labels, without a group, which
 is what is sought: its default detectors, and each that says anything without a group; flagged is a moderate or high
-risk. A share is of the clean networks, and of those whose mark moves scores by 1 standard deviation or more.
+risk. The earlier audit has drawn marks and no search; what its headline names first is held against the planted mark by
+its family, without a place. A share is of the clean networks, and of those whose mark moves scores by 1 standard
+deviation or more.
 """
 
 from __future__ import annotations
@@ -18,12 +21,15 @@ import contextlib
 import json
 import os
 import sys
+import tempfile
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+FAMILIES = {"letter": "objects", "date": "objects", "dot": "objects", "triangle": "objects", "frame": "frames",
+            "ruler": "lines"}  # fmt: skip
 DETECTORS = ("default", "hbac", "probe", "statistical", "geometric", "gce", "frequency")
 THRESHOLD = 0.3
 
@@ -51,8 +57,10 @@ def make(folder: Path, domain: str, clean: int, planted: int, seed: int) -> None
         audit_bank.answers(network, search)
         hook.remove()
         truth = audit_bank._truth(one, partial(audit_bank.answers, network), whole, rows[2], draws)
-        np.savez(path, images=search, target=whole.target[rows[1]], features=seen[0], moves=truth["moves"],
-                 mark=one.mark, tie=one.tie[0])  # fmt: skip
+        torch.onnx.export(network, (torch.from_numpy(search[:2]),), path.with_suffix(".onnx"), verbose=False,
+                          dynamic_shapes=({0: torch.export.Dim.DYNAMIC},))  # fmt: skip
+        np.savez(path, images=search, target=whole.target[rows[1]], patient=whole.patient[rows[1]], features=seen[0],
+                 moves=truth["moves"], mark=one.mark, tie=one.tie[0], domain=domain)  # fmt: skip
         print(path.stem, f"moves {truth['moves']:.2f}", file=sys.stderr, flush=True)
 
 
@@ -85,6 +93,35 @@ def shortkit(made: Any) -> dict[str, bool]:
     return found
 
 
+def earlier(made: Any, network: Path) -> dict[str, bool]:
+    """Return what the headline of an audit of drawn marks says."""
+    from PIL import Image as Picture
+
+    import assay
+    from assay.report.sentences.audit import HARMFUL, leading
+
+    with tempfile.TemporaryDirectory() as kept:
+        rows = ["image,target,patient"]
+        of = zip(made["images"], made["target"], made["patient"], strict=True)
+        for at, (image, target, patient) in enumerate(of):
+            pixels = (255 * np.moveaxis(image, 0, 2)).round().astype(np.uint8).squeeze()
+            Picture.fromarray(pixels).save(Path(kept) / f"{at}.png")
+            rows.append(f"{at}.png,{target},{patient}")
+        Path(kept, "data.csv").write_text("\n".join(rows), encoding="utf-8")
+        data = {"folder": kept, "target": "target", "patient": "patient", "size": made["images"].shape[-1]}
+        said = assay.audit(network, data, domain=str(made["domain"]), scaling="0..1", pictures=False, progress=False,
+                           out=Path(kept) / "audit")  # fmt: skip
+        tested = leading(said.table("verdicts").to_dict("records"))
+    harmful = [row for row in tested if row["verdict"] in HARMFUL]
+    open_ = any(row["verdict"] == "inconclusive" for row in tested)
+    mark = str(made["mark"])
+    return {
+        "says that answers change with a mark": bool(harmful),
+        "the first is of the planted mark's family": bool(harmful) and harmful[0]["family"] == FAMILIES.get(mark),
+        "says that no mark changes answers": not harmful and not open_,
+    }
+
+
 def main() -> None:
     """Make networks, or print what a peer says of them."""
     given = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -92,7 +129,7 @@ def main() -> None:
     given.add_argument("--domain", default="phantom-nodule")
     given.add_argument("--networks", type=int, nargs=2, default=(20, 40), help="clean, planted")
     given.add_argument("--seed", type=int, default=0)
-    given.add_argument("--peer", choices=("datalab", "shortkit"))
+    given.add_argument("--peer", choices=("datalab", "shortkit", "earlier"))
     asked = given.parse_args()
     if asked.peer is None:
         make(asked.folder, asked.domain, *asked.networks, asked.seed)
@@ -105,7 +142,10 @@ def main() -> None:
             if not role:
                 continue
             with Path(os.devnull).open("w", encoding="utf-8") as nowhere, contextlib.redirect_stdout(nowhere):
-                found = (datalab if asked.peer == "datalab" else shortkit)(made)
+                if asked.peer == "earlier":
+                    found = earlier(made, path.with_suffix(".onnx"))
+                else:
+                    found = (datalab if asked.peer == "datalab" else shortkit)(made)
         for name, flagged in found.items():
             said.setdefault(name, {}).setdefault(role, []).append(flagged)
     for name, roles in said.items():
