@@ -9,11 +9,11 @@ from assay.core.measures import label_of
 from assay.report.evidence import Evidence, whole
 from assay.report.opening import Account, Opening
 from assay.report.sentences.audit import factor_words
-from assay.report.sentences.leads import OPEN
+from assay.report.sentences.leads import region_title
 from assay.report.words import difference_words, sentence_case
 from assay.results.audit_blocks import DIFFERENCES
 from assay.stats.format import in_words, listed, number
-from assay.stats.rows import Row
+from assay.stats.rows import OPEN, Row, json_object
 
 
 def comparison_account(evidence: Evidence) -> Account:
@@ -48,7 +48,8 @@ def _region(row: Row, names: tuple[str, str]) -> str:
     """Return the verdicts of both on a region, with the effects."""
     made: list[str] = []
     for name, side in zip(names, "ab", strict=True):
-        found, ends = row[f"found_{side}"], (number(row[f"{side}{end}"], 2) for end in ("", "_low", "_high"))
+        found = region_title({**json_object(row[f"found_{side}"]), "verdict": row[f"verdict_{side}"]})
+        ends = (number(row[f"{side}{end}"], 2) for end in ("", "_low", "_high"))
         effect = "" if math.isnan(row[side]) else ", {} sd [{}, {}]".format(*ends)
         made.append(f"{name}: {found[0].lower()}{found[1:]}{effect}")
     return "; ".join(made)
@@ -69,7 +70,7 @@ def comparison_lines(rows: Sequence[Row], names: tuple[str, str]) -> list[str]:
     """Return the comparison as sentences: performance, then every factor whose swing or verdict differs."""
     on = f" on the {max(whole(row, 'images') for row in rows):,} images that both read"
     made = [f"{_subject(row)}{on}: {_values(row, names)}." for row in rows if row["kind"] == "performance"]
-    made += [f"{row['factor']}: {_region(row, names)}." for row in rows
+    made += [f"{factor_words(row)}: {_region(row, names)}." for row in rows
              if row["kind"] == "region" and row not in _led(rows)]  # fmt: skip
     alike, without = list[str](), list[str]()
     for factor in dict.fromkeys(row["factor"] for row in rows if row["kind"] not in ("performance", "region")):

@@ -35,7 +35,6 @@ from assay.report.sentences.leads import (
     NOT_LOOKED_FOR,
     NOTE,
     VALUES,
-    leading_region,
     next_words,
     place_words,
     region_evidence,
@@ -45,7 +44,7 @@ from assay.report.sentences.leads import (
 from assay.report.sheets import Sheet
 from assay.results.audit_blocks import DOSES
 from assay.results.block import Query
-from assay.stats.rows import Row, numeric
+from assay.stats.rows import Row, leading_region, numeric
 from assay.stats.verdicts import MARGIN
 
 _LONGEST = 40

@@ -13,6 +13,7 @@ from assay.report.charts import Field, Planes, Spot, Trace, draw_curves, draw_fi
 from assay.report.drawing import Drawing, Mark, Panel, Plot, Reference, Style, limits, short_names, styles
 from assay.report.evidence import Evidence, coordinates, distinct, whole
 from assay.report.sentences.audit import factor_words, open_words
+from assay.report.sentences.leads import region_title
 from assay.report.sentences.reasons import place_words as worst_words
 from assay.report.sentences.reasons import reason_words
 from assay.report.sheets import (
@@ -44,7 +45,7 @@ from assay.report.words import (
 )
 from assay.results.block import Block
 from assay.stats.format import common_decimals, count, in_words, listed, number
-from assay.stats.rows import Row, numeric
+from assay.stats.rows import Row, json_object, numeric
 from assay.store.audit_tables import EVERY_TABLE
 
 FULL, FIRST_WIDTH, NARROW = 800.0, 680.0, 350.0
@@ -533,7 +534,9 @@ def _text(column: str, row: Row, evidence: Evidence) -> str:
             return worst_words(value)
         case "a" | "b" if "axis" in row:
             return evidence.names.level(str(row["axis"]), value)
-        case "comparison" | "key" | "value" | "text" | "lead" | "found" | "found_a" | "found_b" | "carried" | "a" | "b":
+        case "found_a" | "found_b":
+            return region_title({**json_object(value), "verdict": row[f"verdict_{column[-1]}"]}) if value else ""
+        case "comparison" | "key" | "value" | "text" | "lead" | "found" | "carried" | "a" | "b":
             return value
         case "doses":
             return listed([f"{dose:g}" for dose in json.loads(value or "[]")])

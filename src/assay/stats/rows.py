@@ -45,6 +45,8 @@ class LeadVerdict(StrEnum):
 
 FOUND = (LeadVerdict.LIVES, LeadVerdict.LOOKS, LeadVerdict.LEAD)
 """Verdicts on a region that was found."""
+OPEN = (*FOUND, LeadVerdict.INCONCLUSIVE)
+"""Verdicts on a region after which no mark clears the model, that of the headline first."""
 
 RULES = 1
 """Version of the statistical rules: raised with every change after which the same values can be decided otherwise."""
@@ -128,6 +130,14 @@ def numeric(row: Row, key: str) -> float:
     """A number of a row, NaN where it has none."""
     value = row.get(key)
     return float("nan") if value is None or value == "" else float(value)
+
+
+def leading_region(rows: Sequence[Row]) -> Row | None:
+    """Return the row of the region that the headline is about; None where none is open."""
+    there = [row for row in rows if row["verdict"] in OPEN]
+    return min(
+        there, key=lambda row: (OPEN.index(row["verdict"]), row["of"] == "whole", not row["discrete"]), default=None
+    )
 
 
 def ends(row: Row) -> tuple[float, float]:

@@ -19,12 +19,12 @@ from assay.core.types import FactorTable
 from assay.core.versions import OF_STATISTICS, versions
 from assay.execution.jobs import kept_read
 from assay.execution.tasks import Task
-from assay.report.sentences.leads import SOUGHT, leading_region, region_title
 from assay.runs.run import Tables
 from assay.shifts.battery import DECIDING, DOSES
 from assay.stats.compare import holm
 from assay.stats.format import listed
 from assay.stats.metrics import auroc, score_names
+from assay.stats.rows import leading_region
 from assay.stats.swing import ALPHA, Bounded, gained, group_swing_less, grouped, marked, p_of_nothing, swing_less
 from assay.store import kinds
 from assay.store.audit_tables import COMPARED, NOT_TESTED
@@ -32,6 +32,8 @@ from assay.store.files import Row
 from assay.store.folder import RunFolder
 from assay.study.compare_request import AuditsRequest
 
+PARTS = ("of", "kind", "name", "bright", "discrete", "shape")
+"""Columns of `audit_tables.REGIONS` that say what a region has."""
 TWO_SIDED = 0.025
 """Level of each end of a 95% interval."""
 
@@ -185,10 +187,11 @@ def _regions(a: RunFolder, b: RunFolder) -> Iterator[Row]:
     led = [row["of"] for one in rows if (row := leading_region(one)) is not None]
     for of in dict.fromkeys([*led, *found[0]]):
         if of in found[0] and of in found[1]:
-            named = {"factor": SOUGHT[of], "kind": "region", "measure": "effect", "decision": NOT_TESTED}
+            named = {"factor": of, "kind": "region", "measure": "effect", "decision": NOT_TESTED}
             for side, row in (("a", found[0][of]), ("b", found[1][of])):
                 named |= {side: row["value"], f"{side}_low": row["value_low"], f"{side}_high": row["value_high"],
-                          f"verdict_{side}": row["verdict"], f"found_{side}": region_title(row)}  # fmt: skip
+                          f"verdict_{side}": row["verdict"],
+                          f"found_{side}": json.dumps({part: row[part] for part in PARTS})}  # fmt: skip
             yield {**named, **_less(named, found[0][of]["patients"])}
 
 

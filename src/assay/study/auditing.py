@@ -33,11 +33,10 @@ from assay.models.ref import Origin
 from assay.probes.leads import spread_within
 from assay.probes.reader import ReadingError
 from assay.report.audit_cards import write_outcome
-from assay.report.sentences.leads import leading_region
 from assay.runs.run import Tables, Watch, carry_out_held
 from assay.shifts.battery import DECIDING, DETAIL
 from assay.shifts.environment import Environment
-from assay.stats.rows import FOUND, MOVING
+from assay.stats.rows import FOUND, MOVING, leading_region
 from assay.stats.verdicts import MARGIN, Reference
 from assay.store import kinds
 from assay.store.files import Row, read_checked_json

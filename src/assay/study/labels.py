@@ -22,9 +22,9 @@ from assay.data.files.labels import HEADERS
 from assay.data.files.table import read_table
 from assay.models.ref import Facts, Origin
 from assay.report.index_page import write_labels
-from assay.report.sentences.leads import leading_region, region_title
+from assay.report.sentences.leads import region_title
 from assay.stats.compare import holm
-from assay.stats.rows import FOUND, LeadVerdict, numeric
+from assay.stats.rows import FOUND, LeadVerdict, leading_region, numeric
 from assay.stats.swing import ALPHA
 from assay.store.audit_tables import NOT_TESTED
 from assay.store.files import Row, write_text

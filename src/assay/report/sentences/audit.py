@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from assay.core.reasons import Code, reason_of
 from assay.report.sentences.cues import added_words
-from assay.report.sentences.leads import answer, clears, leading_region
+from assay.report.sentences.leads import SOUGHT, answer, clears
 from assay.report.sentences.reasons import reason_words
 from assay.report.words import VERDICTS, difference_words, displayed, sentence_case
 from assay.stats.format import count, in_words, listed, number, with_interval
-from assay.stats.rows import MOVING, LeadVerdict, Row, Verdict, numeric
+from assay.stats.rows import MOVING, LeadVerdict, Row, Verdict, leading_region, numeric
 from assay.stats.verdicts import LEAST_PATIENTS, MARGIN
 from assay.store.audit_tables import NOT_TESTED
 
@@ -40,7 +40,9 @@ _OPEN: Mapping[str, str] = {
 
 
 def factor_words(row: Row) -> str:
-    """Return the name of a mark or column in words, of a mark at another place than usual with the place."""
+    """Return the name of a mark, column or search in words, of a mark at another place than usual with the place."""
+    if row.get("kind") == "region":
+        return SOUGHT[row["factor"]]
     name = displayed(row["factor"].replace("-", " ") if row.get("kind") == "mark" else row["factor"])
     return f"{name} ({row['place']})" if row.get("place") else name
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from assay.report.sentences.reasons import reason_words
 from assay.report.words import sentence_case
 from assay.stats.format import in_words, listed, number
-from assay.stats.rows import FOUND, LeadVerdict, Row, json_object, numeric
+from assay.stats.rows import FOUND, LeadVerdict, Row, json_object, leading_region, numeric
 from assay.store.audit_tables import NOT_TESTED
 
 NOTE = (
@@ -17,8 +17,6 @@ NOTE = (
 )
 NO_LEADS = "No such lead was found. That clears nothing: a shortcut that these images lack cannot be seen."
 VALUES = "Value: of a property the swing; of errors the share of these images more than of the others."
-OPEN = (*FOUND, LeadVerdict.INCONCLUSIVE)
-"""Verdicts after which no mark clears the model."""
 TRAIN = "give training images with --train: yours may lack the mark."
 NOT_LOOKED_FOR = (
     "Marks that wander (hair, stripes, a small dot anywhere), the history of zoom or scaling, what these images do not "
@@ -175,20 +173,6 @@ def answer(tables: Mapping[str, Sequence[Row]]) -> list[str]:
     return list(_answer(rows)) if searched else []
 
 
-def leading_region(rows: Sequence[Row]) -> Row | None:
-    """Return the row of the region that the headline is about; None where none is open."""
-    order = [str(one) for one in OPEN]
-    there = [row for row in rows if row["verdict"] in order]
-    return min(
-        there, key=lambda row: (order.index(row["verdict"]), not _placed(row), not row["discrete"]), default=None
-    )
-
-
-def _placed(row: Row) -> bool:
-    """Return whether a region has a place."""
-    return bool(row["of"] != "whole")
-
-
 def clears(rows: Sequence[Row]) -> bool:
     """Return whether the search found nothing within known limits, so that drawn marks may be called harmless."""
     limits = [bool(row.get("reason")) or not math.isnan(numeric(row, "limit")) for row in rows]
@@ -212,7 +196,7 @@ def _answer(rows: Sequence[Row]) -> Iterator[str]:
             yield sentence_case(f"{start}{what_words(row)} changes {flips} answers.")
         else:
             yield f"{start}answers change most with {what_words(row)}: {flips}."
-        if _placed(row) and row["discrete"]:
+        if row["of"] != "whole" and row["discrete"]:
             side, inside = "for" if row["raises"] else "against", " in the training images" if row["trained"] else ""
             yield f"It speaks {side} '{row['class']}', and is on {shares_words(row)}{inside}."
         yield from (
