@@ -6,12 +6,12 @@
     PYTHONPATH=EARLIER/src python benchmarks/audit_bank_peers.py FOLDER --peer earlier     # a checkout of 8541ab18
 
 The first makes networks of `audit_bank.py`, clean and planted, and keeps of each an ONNX file, the images that an audit
-would get, their labels, and the features before the last layer. Datalab looks at images and labels
-for properties that tell the label (default threshold 0.3). ShortKit-ML gets features and labels, without a group, which
-is what is sought: its default detectors, and each that says anything without a group; flagged is a moderate or high
-risk. The earlier audit has drawn marks and no search; what its headline names first is held against the planted mark by
-its family, without a place. A share is of the clean networks, and of those whose mark moves scores by 1 standard
-deviation or more.
+would get, their labels, and the features before the last layer. Datalab looks at images and labels for properties that
+tell the label (default threshold 0.3). ShortKit-ML gets features and labels, without a group, which is what is sought:
+its default detectors, and each that says anything without a group; flagged is a moderate or high risk. The earlier
+audit has drawn marks and no search, and of phantoms alone limits of clean networks, without which nothing is said to be
+relied on; the first mark of its headline is held against the planted one by its family, without a place. A share is of
+the clean networks, and of those whose mark moves scores by 1 standard deviation or more.
 """
 
 from __future__ import annotations
@@ -117,6 +117,7 @@ def earlier(made: Any, network: Path) -> dict[str, bool]:
     mark = str(made["mark"])
     return {
         "says that answers change with a mark": bool(harmful),
+        "says that the model relies on a mark": any(row["verdict"] == "relies-on" for row in harmful),
         "the first is of the planted mark's family": bool(harmful) and harmful[0]["family"] == FAMILIES.get(mark),
         "says that no mark changes answers": not harmful and not open_,
     }
