@@ -527,7 +527,7 @@ def _searched(found: Lead, sample: Sample, network: Network, clean: Pixels) -> R
     row: Row = {"z": found.effect.value, "error": found.effect.error,
                 "low": found.effect.low, "high": found.effect.high,
                 "first": found.values[0], "second": found.values[1], "agree": found.agree,
-                "discrete": all(half.groups.discrete for half in found.halves), "least": found.least,
+                "discrete": found.discrete, "least": found.least,
                 "effective": found.swing.effective, "kind": found.region.kind, "region": found.region.name,
                 "moved": found.moved, "swing": found.swing.largest.g.value, "passes": found.passes,
                 "apart": found.apart}  # fmt: skip

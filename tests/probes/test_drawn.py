@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tests.probes.test_leads import CORNER, COUNT, GLYPH, MODELS, SIDE, verdict, world
+from tests.probes.test_leads import CORNER, COUNT, GLYPH, MODELS, SIDE, two_scores, verdict, world
 
 from assay.core.reasons import Code, Reason
 from assay.probes.drawn import LEAST_CARRIERS, MOST_PASSES, drawn, lead_drawn
@@ -90,6 +90,17 @@ def test_a_mark_on_few_images_is_found_where_the_exchange_of_regions_cannot_see_
     truth = (letter(marked) - letter(world(seed).images)).mean() / sample.spread
     assert found.effect.value == pytest.approx(truth, rel=0.1)
     assert found.searched <= MOST_PASSES
+
+
+def test_carriers_of_what_is_drawn_are_by_one_score_in_both_halves() -> None:
+    images, binary, has = rare(2)
+    target = np.where(binary == 1, 2, np.arange(COUNT) // 2 % 2)
+    found = lead_drawn(two_scores, Sample(images, target, np.arange(COUNT), two_scores(images), 2), ("a", "b", "c"))
+    assert isinstance(found, Lead)
+    assert found.agree
+    same = (found.high == has).mean()
+    assert max(same, 1 - same) == 1
+    assert abs(found.moved) > 1
 
 
 def test_the_effect_of_an_exchange_is_that_on_an_image_times_the_difference_of_shares() -> None:

@@ -14,6 +14,7 @@ from assay.probes.leads import (
     DONORS,
     LEAST_IMAGES,
     MOST_PASSES,
+    RECIPIENTS,
     Lead,
     Reader,
     Sample,
@@ -22,10 +23,11 @@ from assay.probes.leads import (
     exchange,
     exchanged,
     given_by,
+    groups_of,
     halves_of,
     lead,
-    name,
     split,
+    worths,
 )
 from assay.shifts.regions import Box, Pixels, Track
 from assay.stats.rows import LeadVerdict
@@ -123,8 +125,7 @@ def led(model: str, mark: str, seed: int, of: Track = "place") -> tuple[Lead, Wo
 
 
 def verdict(found: Lead, limit: float | None) -> LeadVerdict:
-    discrete = all(half.groups.discrete for half in found.halves)
-    return decide_lead(found.effect, found.values, agree=found.agree, discrete=discrete,
+    return decide_lead(found.effect, found.values, agree=found.agree, discrete=found.discrete,
                        effective=found.swing.effective, limit=limit, least=found.least)  # fmt: skip
 
 
@@ -136,7 +137,7 @@ def verdict(found: Lead, limit: float | None) -> LeadVerdict:
 def test_a_local_mark_is_found_named_and_verified(model: str, mark: str, kind: str, seed: int) -> None:
     found, made = led(model, mark, seed)
     assert found.agree
-    assert {half.found.region.kind for half in found.halves} == {kind}
+    assert {half.region.kind for half in found.halves} == {kind}
     assert verdict(found, 0.65) == LeadVerdict.LIVES
     assert verdict(found, None) == LeadVerdict.LEAD
     same = (found.high == made.marked).mean()
@@ -273,6 +274,28 @@ def test_several_classes_are_searched_by_the_score_of_the_own_class() -> None:
     assert found.swing.largest.label in ("a", "b", "c")
 
 
+def two_scores(images: Pixels) -> np.ndarray:
+    """Scores of three classes, of which a letter lowers the first as far as it raises the last."""
+    mark, noise = MODELS["letter"](images), 3 * images[:, 0, 46, 45:47].astype(np.float64)
+    return np.stack([noise[:, 1] - mark, -0.5 * middle(images), noise[:, 0] + mark], axis=1)
+
+
+def test_carriers_of_both_halves_are_by_one_score() -> None:
+    """By the score that varies most in each half they would be carriers in one half and all others in the other."""
+    made = world(5, "letter")
+    target = np.where(made.target == 1, 2, np.arange(COUNT) // 2 % 2)
+    given = Sample(made.images, target, np.arange(COUNT), two_scores(made.images), 5)
+    halves = [given.take(rows) for rows in halves_of(given)]
+    box = Box(5 / 6, 5 / 6, 1, 1)
+    every = [worths(Reader(two_scores), half, box, np.arange(len(half.target)), RECIPIENTS) for half in halves]
+    assert {int(one.std(axis=0).argmax()) for one in every} == {0, 2}, "halves differ in it"
+    found = lead(two_scores, given, labels=("a", "b", "c"))
+    assert isinstance(found, Lead)
+    same = (found.high == made.marked).mean()
+    assert max(same, 1 - same) > 0.95
+    assert abs(found.moved) > 1
+
+
 def sample(patient: np.ndarray, target: np.ndarray) -> Sample:
     draws = np.random.default_rng(0)
     n = len(target)
@@ -381,8 +404,8 @@ def test_one_normal_is_called_two_groups_in_one_of_twenty_at_most() -> None:
     often = 0
     for seed in range(60):
         made.images[:, 0, 0, 0] = np.random.default_rng(seed).normal(size=100)
-        groups = name(Reader(lambda x: x[:, 0, 0, :1].astype(np.float64)), made, box)
-        often += groups.discrete
+        model = Reader(lambda x: x[:, 0, 0, :1].astype(np.float64))
+        often += groups_of(worths(model, made, box, np.arange(100), RECIPIENTS)[:, 0]).discrete
     assert often <= 7
 
 

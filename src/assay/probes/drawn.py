@@ -16,7 +16,6 @@ from assay.probes.leads import (
     LEAST_GROUP,
     ONE_NORMAL,
     Answered,
-    Found,
     Groups,
     Half,
     Lead,
@@ -196,23 +195,22 @@ def lead_drawn(
         for half, part in enumerate(parts)
     ]
     best = [max(range(len(pairs)), key=lambda at, own=own: float(np.abs(own[at]).max())) for own in worth]
+    gaps = [own[at] for own, at in zip(worth, best, strict=True)]
+    column = int(np.abs(gaps).sum(axis=0).argmax())
     searched = model.passes
     halves: list[Half] = []
     answered: list[Answered] = []
     for half, (own, other) in enumerate((parts, parts[::-1])):
-        at = best[half]
-        one, gap = pairs[at][half], worth[half][at]
-        column = int(np.abs(gap).argmax())
-        high = one.carry if gap[column] > 0 else ~one.carry
-        groups = Groups(np.full(len(high), np.nan), high, one.apart, ONE_NORMAL, column)
-        answers = put_on(model, own, regions[at], high, other, parts=False)
+        one, region = pairs[best[half]][half], regions[best[half]]
+        high = one.carry if gaps[half][column] > 0 else ~one.carry
+        groups = Groups(np.full(len(high), np.nan), high, one.apart, ONE_NORMAL)
+        answers = put_on(model, own, region, high, other, parts=False)
         answered.append(answers)
         sides = np.stack([answers.high, answers.low])[..., column] / sample.spread
         given = given_by(sides[:, None], rows[half][answers.donors][:, None], other.target, len(sample.target))
-        halves.append(Half(rows[half], Found(regions[at], 1), groups, sides[0] - sides[1], given))
-    agree = best[0] == best[1] and bool(worth[0][best[0]][halves[0].groups.column]
-                                        * worth[1][best[1]][halves[0].groups.column] > 0)  # fmt: skip
-    return verified(model, sample, (halves[0], halves[1]), answered, agree, searched, labels, threshold)
+        halves.append(Half(rows[half], region, groups, sides[0] - sides[1], given))
+    agree = best[0] == best[1] and bool(gaps[0][column] * gaps[1][column] > 0)
+    return verified(model, sample, (halves[0], halves[1]), answered, agree, column, searched, labels, threshold)
 
 
 def _pairs(first: Sequence[Drawn], second: Sequence[Drawn]) -> Iterator[tuple[Drawn, Drawn]]:

@@ -327,26 +327,16 @@ def effect_of(values: Float[np.ndarray, " n"], sample: Sample, given: Given | No
 # Find.
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A region that was found.
-
-    Attributes:
-        region: The region.
-        sign: 1 where content of another class lowers the score of the own class, -1 where it raises it.
-    """
-
-    region: Region
-    sign: int
-
-
-def find(model: Reader, sample: Sample, of: Track = "place") -> Found:
+def find(model: Reader, sample: Sample, of: Track = "place") -> tuple[Region, int]:
     """Return the smallest region that has most of the largest effect.
 
     Args:
         model: The model.
         sample: The images.
         of: Regions with a place, or those without.
+
+    Returns:
+        The region, and 1 where content of another class lowers the score of the own class, -1 where it raises it.
     """
     left = model.passes + MOST_PASSES[of] // 2
     found: dict[Region, np.ndarray] = dict.fromkeys(candidates(of), np.zeros(0))
@@ -365,7 +355,7 @@ def find(model: Reader, sample: Sample, of: Track = "place") -> Found:
     sign = 1 if found[region].mean() >= 0 else -1
     if isinstance(region, Box):
         region = _shrunk(model, sample, region, sign * found[region], sign, left)
-    return Found(region, sign)
+    return region, sign
 
 
 def _shrunk(model: Reader, sample: Sample, region: Box, known: np.ndarray, sign: int, left: int) -> Box:
@@ -397,14 +387,12 @@ class Groups:
         high: Images whose patches have the larger worth.
         separation: Distance of the groups' means in standard deviations within groups.
         one: Separation that the groups of one normal distribution exceed with a probability of 5 %.
-        column: The score that the worth is of.
     """
 
     worth: Float[np.ndarray, " n"]
     high: Bool[np.ndarray, " n"]
     separation: float
     one: float
-    column: int
 
     @property
     def discrete(self) -> bool:
@@ -413,13 +401,9 @@ class Groups:
         return self.separation > self.one and share >= LEAST_GROUP
 
 
-def name(model: Reader, sample: Sample, region: Region) -> Groups:
+def groups_of(worth: Float[np.ndarray, " n"]) -> Groups:
     """Return the groups of images by the worth of their patches on the same recipients."""
-    every = worths(model, sample, region, np.arange(len(sample.target)), RECIPIENTS)
-    column = int(every.std(axis=0).argmax())
-    worth = every[:, column]
-    high, separation = split(worth)
-    return Groups(worth, high, separation, _of_one_normal(len(worth)), column)
+    return Groups(worth, *split(worth), _of_one_normal(len(worth)))
 
 
 def worths(
@@ -527,33 +511,34 @@ def _color(images: Pixels, where: Bool[np.ndarray, "h w"]) -> Float[np.ndarray, 
 
 
 def carriers(
-    sample: Sample, where: Bool[np.ndarray, "h w"], high: Bool[np.ndarray, " n"]
+    sample: Sample, where: Bool[np.ndarray, "h w"], high: Bool[np.ndarray, " n"], shape: float = math.nan
 ) -> tuple[Bool[np.ndarray, " n"], bool]:
-    """Return which images carry what the groups differ by, and whether it is brighter than what the others have.
+    """Return the images that carry the difference of the groups, and whether it is brighter than the others' content.
 
-    They are the group that is more alike where the groups differ: what is drawn is the same on every image.
+    They are the group that is more alike where the groups differ, since a drawn mark is the same on every image; where
+    the shape moves answers, the group with more edges. Brightness is apart from the tone of whole images.
 
     Args:
         sample: The images.
         where: The pixels of the region.
         high: Images of the higher group.
+        shape: See `Lead`.
     """
-    content = sample.images[:, :, where]
+    content, inner = sample.images[:, :, where], where[1:, 1:]
     gap = content[high].mean(axis=0) - content[~high].mean(axis=0)
     spread = [float((gap**2 * content[group].var(axis=0)).sum()) for group in (high, ~high)]
     carry = high if spread[0] <= spread[1] else ~high
-    return carry, brighter(sample, where, carry)
-
-
-def brighter(sample: Sample, where: Bool[np.ndarray, "h w"], carry: Bool[np.ndarray, " n"]) -> bool:
-    """Return whether what images carry is brighter than what others have, apart from the tone of whole images."""
+    if shape >= 0.5 and inner.any():
+        across, down = (np.abs(np.diff(sample.images, axis=axis)).mean(axis=1) for axis in (3, 2))
+        edges = (across[:, 1:] + down[:, :, 1:])[:, inner].mean(axis=1)
+        carry = carry if edges[carry].mean() >= edges[~carry].mean() else ~carry
     with_it, without = sample.images[carry], sample.images[~carry]
     least = 0.01 * sample.images.var(axis=0).mean()
     alike = np.maximum(1, (without.var(axis=0) + least) / (with_it.var(axis=0) + least))
     gap = with_it.mean(axis=0) - without.mean(axis=0)
     apart = gap - np.average(gap, axis=(1, 2), weights=1 / alike**2, keepdims=True)
     gray = (apart * alike).mean(axis=0)[where]
-    return float((gray * np.abs(gray)).sum()) > 0
+    return carry, float((gray * np.abs(gray)).sum()) > 0
 
 
 # All three, crossed.
@@ -565,14 +550,14 @@ class Half:
 
     Attributes:
         rows: Its images.
-        found: The region found on them.
+        region: The region found on them.
         groups: Its groups on them.
         effect: Effect of the region on each image of the other half, positive where it has the sign found.
         given: What images of either half add to it as donors.
     """
 
     rows: Int[np.ndarray, " k"]
-    found: Found
+    region: Region
     groups: Groups
     effect: Float[np.ndarray, " j"]
     given: Given
@@ -586,6 +571,7 @@ class Lead:
         halves: Both halves.
         first: Position of the half whose region is named: the one with the larger effect on the other.
         agree: Whether both halves lead to the same region.
+        column: The score that groups are by, the same in both halves.
         effect: Effect of the regions on the patients that they were not found on.
         swing: Swing, loss and flips with the higher group's patch in place of the lower group's.
         moved: Change of the score by it, in standard deviations within class.
@@ -599,6 +585,7 @@ class Lead:
     halves: tuple[Half, Half]
     first: int
     agree: bool
+    column: int
     effect: Bounded
     swing: Effect
     moved: float
@@ -611,7 +598,12 @@ class Lead:
     @property
     def region(self) -> Region:
         """The region that is named."""
-        return self.halves[self.first].found.region
+        return self.halves[self.first].region
+
+    @property
+    def discrete(self) -> bool:
+        """Whether there are two groups in both halves."""
+        return all(bool(half.groups.discrete) for half in self.halves)
 
     @property
     def least(self) -> float:
@@ -664,24 +656,26 @@ def lead(
     parts, model = [sample.take(one) for one in rows], Reader(scores, at_once)
     found = [find(model, one, of) for one in parts]
     searched = model.passes
+    every = [worths(model, one, region, np.arange(len(one.target)), RECIPIENTS)
+             for one, (region, _) in zip(parts, found, strict=True)]  # fmt: skip
+    column = int(np.sum([one.var(axis=0) for one in every], axis=0).argmax())
     halves: list[Half] = []
     answered: list[Answered] = []
     for at, (own, other) in enumerate((parts, parts[::-1])):
-        groups = name(model, own, found[at].region)
-        whole = np.arange(len(other.target))
-        sides = found[at].sign * exchanged(model, other, [found[at].region], whole, DONORS)[0]
+        (region, sign), groups = found[at], groups_of(every[at][:, column])
+        sides = sign * exchanged(model, other, [region], np.arange(len(other.target)), DONORS)[0]
         assert other.donors is not None
         given = given_by(sides, rows[1 - at][np.stack(other.donors)], other.target, len(sample.target))
         same, apart = sides.mean(axis=1)
-        halves.append(Half(rows[at], found[at], groups, same - apart, given))
-        answered.append(put_on(model, own, found[at].region, groups.high, other))
-    agree = same_place(found[0].region, found[1].region, *sample.images.shape[2:])
-    return verified(model, sample, (halves[0], halves[1]), answered, agree, searched, labels, threshold)
+        halves.append(Half(rows[at], region, groups, same - apart, given))
+        answered.append(put_on(model, own, region, groups.high, other))
+    agree = same_place(halves[0].region, halves[1].region, *sample.images.shape[2:])
+    return verified(model, sample, (halves[0], halves[1]), answered, agree, column, searched, labels, threshold)
 
 
 def verified(
-    model: Reader, sample: Sample, halves: tuple[Half, Half], answered: Sequence[Answered], agree: bool, searched: int,
-    labels: Sequence[str], threshold: float,
+    model: Reader, sample: Sample, halves: tuple[Half, Half], answered: Sequence[Answered], agree: bool, column: int,
+    searched: int, labels: Sequence[str], threshold: float,
 ) -> Lead:  # fmt: skip
     """Return a lead from both halves.
 
@@ -691,6 +685,7 @@ def verified(
         halves: Both halves.
         answered: For each half, the answers of the other with patches of its groups.
         agree: Whether both halves lead to the same region.
+        column: The score that groups are by.
         searched: Images put through the model by the search alone.
         labels: Name of each score.
         threshold: See `lead`.
@@ -699,7 +694,6 @@ def verified(
     effects = np.empty(len(order))
     effects[order] = np.concatenate([one.effect for one in halves])
     first = int(halves[1].effect.mean() > halves[0].effect.mean())
-    column = halves[first].groups.column
     low, high = (np.concatenate(both) for both in zip(*((one.low, one.high) for one in answered), strict=True))
     moved = float((high - low)[:, column].mean()) / sample.spread
     parted = [_share([getattr(one, name) for one in answered], column, moved * sample.spread)
@@ -707,7 +701,7 @@ def verified(
     flipped = _called(low, threshold) != _called(high, threshold)
     swing = marked(low, high, sample.target[order], sample.patient[order], flipped, labels)
     given = Given(halves[0].given.sums + halves[1].given.sums, halves[0].given.squares + halves[1].given.squares)
-    return Lead(halves, first, agree, effect_of(effects, sample, given), swing, moved, parted[0], parted[1],
+    return Lead(halves, first, agree, column, effect_of(effects, sample, given), swing, moved, parted[0], parted[1],
                 sample.apart, model.passes, searched)  # fmt: skip
 
 

@@ -22,7 +22,7 @@ from assay.execution.tasks import Context
 from assay.models.external import AT_ONCE, starts_program
 from assay.probes import leads
 from assay.probes.drawn import lead_drawn
-from assay.probes.leads import Lead, Sample, brighter, carriers, lead
+from assay.probes.leads import Lead, Sample, carriers, lead
 from assay.probes.reader import ReadingError, cells_of, evaluating, scores_of
 from assay.shifts.environment import Environment
 from assay.shifts.population import PopulationScene
@@ -38,7 +38,7 @@ from assay.study.audit import Prepared
 from assay.study.audit_conclusions import why, write_lead
 from assay.study.references import LeadLimits
 
-VERSION = 3
+VERSION = 4
 """Of what a search finds in equal images."""
 _HELD = 0.15
 """Squared difference of the groups in a corner, as a share of the largest, from which on it holds something."""
@@ -122,10 +122,7 @@ class Search:
         if isinstance(found, Reason):
             row["reason"] = str(found)
         else:
-            where, name = found.region.where(*pixels.shape[2:]), found.region.name
-            carry, bright = (found.high, False) if where is None else _carriers(found, sample, where)
-            if where is not None and found.region.kind == "corners":
-                name, carry, bright = _of_corners(found, sample, where, name)
+            name, carry, bright = _carried(found, sample)
             row |= {**self._row(found, sample, carry), "name": name, "bright": bright}
             record |= {"region": list(astuple(cast("Any", found.region))), "carry": carry.tolist(),
                        "worth": found.worth.tolist(), "searched": table.row.tolist(), "request": self._kept_request,
@@ -174,16 +171,16 @@ class Search:
 
     def _row(self, found: Lead, sample: Sample, carry: Bool[np.ndarray, " n"]) -> Row:
         """Return columns of `audit_tables.REGIONS`."""
-        half, swing, flips = found.halves[found.first], found.swing.largest, found.swing.flips
+        swing, flips = found.swing.largest, found.swing.flips
         assert flips is not None
         codes = np.unique(sample.target).tolist()
         return {
             "kind": found.region.kind, "name": found.region.name, "search": self.id, "passes": found.passes,
             **_bounded("value", found.effect), "first": found.values[0], "second": found.values[1],
-            "agree": found.agree, "discrete": all(bool(one.groups.discrete) for one in found.halves),
-            "separation": half.groups.separation, "least": found.least, "apart": found.apart,
-            "raises": bool((carry == found.high).all()), "class": (score_names(self.classes)[half.groups.column]
-                                                                   or self.classes[-1]),
+            "agree": found.agree, "discrete": found.discrete,
+            "separation": found.halves[found.first].groups.separation, "least": found.least, "apart": found.apart,
+            "raises": bool((carry == found.high).all()),
+            "class": score_names(self.classes)[found.column] or self.classes[-1],
             "shares": {self.classes[code]: float(carry[sample.target == code].mean()) for code in codes},
             "moved": found.moved, "shape": found.shape, "tone": found.tone, "effective": found.swing.effective,
             **_bounded("g", swing.g), **_bounded("flips", flips), "reason": "",
@@ -266,38 +263,29 @@ def not_searched(reason: Reason, of: Sought = "place", trained: bool = False) ->
     return {"of": of, "trained": trained, "verdict": NOT_TESTED, "reason": str(reason), "images": 0, "patients": 0}
 
 
-def _carriers(found: Lead, sample: Sample, where: Bool[np.ndarray, "h w"]) -> tuple[Bool[np.ndarray, " n"], bool]:
-    """Return which images carry what is found, and whether it is bright: what is drawn has edges wherever it is."""
-    carry, bright = carriers(sample, where, found.high)
-    inner = where[1:, 1:]
-    if not inner.any():
-        return carry, bright
-    across, down = (np.abs(np.diff(sample.images, axis=axis)).mean(axis=1) for axis in (3, 2))
-    edges = (across[:, 1:] + down[:, :, 1:])[:, inner].mean(axis=1)
-    swapped = found.shape >= 0.5 and edges[~carry].mean() > edges[carry].mean()
-    return (~carry, brighter(sample, where, ~carry)) if swapped else (carry, bright)
-
-
-def _of_corners(
-    found: Lead, sample: Sample, where: Bool[np.ndarray, "h w"], name: str
-) -> tuple[str, Bool[np.ndarray, " n"], bool]:
-    """Return the name of corners with those that hold something, which images carry it, and whether it is bright.
+def _carried(found: Lead, sample: Sample) -> tuple[str, Bool[np.ndarray, " n"], bool]:
+    """Return the name of a region, of corners with those that hold something, and `carriers` with its brightness.
 
     Where images of the other group carry something too, in another corner, this is of the corner with most.
     """
-    gap = sample.images[found.high].mean(axis=0) - sample.images[~found.high].mean(axis=0)
+    name, where, high = found.region.name, found.region.where(*sample.images.shape[2:]), found.high
+    if where is None:
+        return name, high, False
+    if found.region.kind != "corners":
+        return name, *carriers(sample, where, high, found.shape)
+    gap = sample.images[high].mean(axis=0) - sample.images[~high].mean(axis=0)
     down, across = np.indices(where.shape)
     lower, right = 2 * down >= where.shape[0], 2 * across >= where.shape[1]
-    parts = {"upper left": where & ~lower & ~right, "upper right": where & ~lower & right,
-             "lower left": where & lower & ~right, "lower right": where & lower & right}  # fmt: skip
+    parts = {f"{row} {side}": where & (lower == (row == "lower")) & (right == (side == "right"))
+             for row in ("upper", "lower") for side in ("left", "right")}  # fmt: skip
     sizes = {corner: float((gap[:, part] ** 2).sum()) for corner, part in parts.items()}
     held = sorted((one for one in sizes if sizes[one] >= _HELD * max(sizes.values())), key=lambda one: -sizes[one])
-    (first, bright), *others = (_carriers(found, sample, parts[one]) for one in held)
-    if all(np.array_equal(first, other) for other, _ in others):
-        first, bright = _carriers(found, sample, where)
-        return name if len(held) == len(parts) else f"{name} {' or '.join(held)}", first, bright
-    against = next(one for one, (other, _) in zip(held[1:], others, strict=True) if not np.array_equal(first, other))
-    return f"{name} {held[0]} against {against}", first, bright
+    (first, bright), *others = (carriers(sample, parts[one], high, found.shape) for one in held)
+    against = [one for one, (other, _) in zip(held[1:], others, strict=True) if not np.array_equal(first, other)]
+    if against:
+        return f"{name} {held[0]} against {against[0]}", first, bright
+    there = "" if len(held) == len(parts) else f" {' or '.join(held)}"
+    return name + there, *carriers(sample, where, high, found.shape)
 
 
 def _bounded(name: str, found: Bounded) -> Row:
