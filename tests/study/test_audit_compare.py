@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from tests.study.test_leads import MODELS, pictures
 from tests.worlds.audits import bright, images, lesions, lower, middle, run, shortcut
 
 import assay
 from assay.core.errors import SpecError, StoreError
-from assay.report.audit_comparison import comparison_lines
+from assay.report.audit_comparison import comparison_answer, comparison_lines
 from assay.store.files import Row
 from assay.store.folder import RunFolder
 from assay.study.audit_compare import compare_audits, with_decisions
@@ -146,6 +147,41 @@ def test_a_comparison_does_not_overwrite_an_audit(audits: Path, capsys: pytest.C
     assert run(["audit", "compare", str(audits / "a"), str(audits / "b"), "--out", str(audits / "a")]) == 2
     assert "holds an audit, not a comparison of audits: give another folder" in capsys.readouterr().err
     assert (audits / "a" / "report.html").read_bytes() == before
+
+
+def test_effects_in_training_images_and_in_others_are_not_compared_nor_is_a_search_that_one_audit_lacks(
+    tmp_path: Path,
+) -> None:
+    """The same network: where the second audit was given no training images, its mark seems to be gone."""
+    clean, train = pictures(tmp_path / "clean", "none", seed=1), pictures(tmp_path / "train")
+    for name, more in (("both", {"train": train}), ("alone", {}), ("short", {"train": train, "budget": 4_000})):
+        audited(MODELS["letter"], clean, tmp_path / name, **more)
+    lead = "both: lead: a bright mark in the lower right corner, "
+    for other, words, reason in (
+        ("alone", "sd [", "only one of them searched training images: these are effects in other images."),
+        ("short", "; short: not searched by region; ", "tested in one of the audits only."),
+    ):
+        rows = compare_audits(tmp_path / "both", tmp_path / other)
+        row = only(rows, factor="place")
+        assert np.isnan([row["value"], row["low"], row["high"]]).all()
+        said = comparison_answer(rows, ("both", other))[0]
+        assert said.startswith(lead)
+        assert words in said.removeprefix(lead)
+        assert said.endswith(f"; {reason}")
+        assert comparison_answer(rows, ("both", other))[1].startswith("No difference in performance or in the swing of")
+    out = tmp_path / "out"
+    assert run(["audit", "compare", str(tmp_path / "both"), str(tmp_path / "alone"), "--out", str(out)]) == 0
+    page = (out / "report.html").read_text()
+    shown = [
+        f"<figcaption>{name}: mean {one}</figcaption>" for name in ("both", "alone") for one in ("with", "without")
+    ]
+    assert [page.index(one) for one in shown] == sorted(page.index(one) for one in shown)
+    assert page.index(shown[-1]) < page.index("<nav"), "on the first screen"
+    assert run(["audit", "compare", str(tmp_path / "short"), str(tmp_path / "both"), "--out", str(out)]) == 0
+    assert {path.name for path in (out / "pictures").iterdir()} == {
+        "b region place with.png",
+        "b region place without.png",
+    }
 
 
 def test_other_images_and_folders_are_refused(audits: Path, tmp_path: Path) -> None:

@@ -211,6 +211,7 @@ class Code(StrEnum):
     FEW_GROUPS = "few-groups", "fewer than two groups have two images"
     MANY_LEVELS = "many-levels", "{levels:,} levels are more than {most}"
     ONE_AUDIT = "one-audit", "tested in one of the audits only"
+    ONE_TRAINED = "one-trained", "only one of them searched training images: these are effects in other images"
     DRAWN_OTHERWISE = "drawn-otherwise", "the mark is drawn differently in the audits"
     ONE_VALUE = "one-value", "all images have one value"
     SMALL_GROUP = "small-group", "fewer than {least} images of a class"
@@ -228,10 +229,7 @@ class Code(StrEnum):
     NOTHING_INSIDE = "nothing-inside", "{kind} shows no layers and no gradients"
     NO_LINEAR_HEAD = "no-linear-head", "the network has no linear layer at its end"
     NO_REGION = "no-region", "too few images have such a region"
-    SEARCH_IN_STEPS = (
-        "search-in-steps",
-        "it chooses images by the answers, and these were made after all images were written",
-    )
+    SEARCH_IN_STEPS = "search-in-steps", "it chooses images by answers, and all were written before there were any"
     SEARCH_OF_MASKS = (
         "search-of-masks",
         "all of an image, its lesions too, would be exchanged; nor is a mark found that is itself called a lesion",

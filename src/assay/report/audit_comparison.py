@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from assay.core.measures import label_of
+from assay.report.audit_page import places_of_lead
 from assay.report.evidence import Evidence, whole
-from assay.report.opening import Account, Opening
+from assay.report.opening import Account, Opening, Place
 from assay.report.sentences.audit import factor_words
 from assay.report.sentences.leads import region_title
+from assay.report.sentences.reasons import reason_words
 from assay.report.words import difference_words, sentence_case
 from assay.results.audit_blocks import DIFFERENCES
 from assay.stats.format import in_words, listed, number
 from assay.stats.rows import OPEN, Row, json_object
+
+SHOWN = ("with", "without")
+"""Pictures of the region that leads, of each audit that has it."""
 
 
 def comparison_account(evidence: Evidence) -> Account:
@@ -26,7 +32,9 @@ def comparison_account(evidence: Evidence) -> Account:
         question=f"How do {names[0]} and {names[1]} differ?",
         meta=f"{most:,} images that both audits read, paired by image; first: {names[0]}, second: {names[1]}",
         verdict=first,
-        opening=Opening((), tuple(comparison_lines(rows, names)), (), (), more=tuple(more)),
+        opening=Opening(
+            (), tuple(comparison_lines(rows, names)), tuple(_pictures(evidence, names)), (), more=tuple(more)
+        ),
         doubts=(),
         limits=(),
         methods=(DIFFERENCES.note,),
@@ -44,15 +52,24 @@ def _led(rows: Sequence[Row]) -> Sequence[Row]:
     return [row for row in first if row["verdict_a"] in OPEN or row["verdict_b"] in OPEN]
 
 
+def _pictures(evidence: Evidence, names: tuple[str, str]) -> Iterator[Place]:
+    for row in _led(evidence.tables["compared"]):
+        for side, name in zip("ab", names, strict=True):
+            if row[f"verdict_{side}"] in OPEN:
+                found = {**json_object(row[f"found_{side}"]), "of": row["factor"]}
+                yield from (replace(one, name=f"{name}: {one.name}")
+                            for one in places_of_lead(evidence.root, found, SHOWN, f"{side} "))  # fmt: skip
+
+
 def _region(row: Row, names: tuple[str, str]) -> str:
-    """Return the verdicts of both on a region, with the effects."""
+    """Return the verdicts of both on a region, with the effects, or why these cannot be compared."""
     made: list[str] = []
     for name, side in zip(names, "ab", strict=True):
         found = region_title({**json_object(row[f"found_{side}"]), "verdict": row[f"verdict_{side}"]})
         ends = (number(row[f"{side}{end}"], 2) for end in ("", "_low", "_high"))
         effect = "" if math.isnan(row[side]) else ", {} sd [{}, {}]".format(*ends)
         made.append(f"{name}: {found[0].lower()}{found[1:]}{effect}")
-    return "; ".join(made)
+    return "; ".join([*made, *([reason_words(row["reason"])] if row["reason"] else [])])
 
 
 def _headline(rows: Sequence[Row], names: tuple[str, str]) -> str:
@@ -62,7 +79,7 @@ def _headline(rows: Sequence[Row], names: tuple[str, str]) -> str:
     factors = list(dict.fromkeys(factor_words(row) for row in differing if row["factor"]))
     parts = [*overall, *([f"the swing of {listed(factors)}"] if factors else [])]
     if not parts:
-        return f"No difference between {names[0]} and {names[1]} is shown."
+        return "No difference in performance or in the swing of a mark or column is shown."
     return f"{names[0]} and {names[1]} differ in {listed(parts)}."
 
 

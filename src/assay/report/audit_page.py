@@ -91,7 +91,7 @@ def audit_account(evidence: Evidence) -> Account:
     opening = Opening(
         tuple(sorted(chips, key=lambda one: one.light == "ok")[:MOST_CHIPS]),
         tuple(done(facts, verdicts, tables["effects"])),
-        tuple(_places_of_lead(evidence, led) if led else _places(evidence)),
+        tuple(places_of_lead(evidence.root, led, tuple(_PICTURES)) if led else _places(evidence)),
         tuple(lines),
         "Leading verdicts, with one-sided 95% bounds",
         more=tuple(more if led is not None and led["discrete"] and led["of"] != "whole" else ("", *more)),
@@ -175,10 +175,17 @@ def opened(evidence: Evidence) -> Iterator[Opened]:
 # Pictures of marks: images without (left) and with the mark.
 
 
-def _places_of_lead(evidence: Evidence, row: Row) -> Iterator[Place]:
-    """Yield the means of images with and without what a region has, their difference, and images of both kinds."""
-    for name in _PICTURES:
-        path = evidence.root / "pictures" / f"{LEAD} {row['of']} {name}.png"
+def places_of_lead(root: Path, row: Row, shown: Sequence[str], audit: str = "") -> Iterator[Place]:
+    """Yield pictures of a region: means of images with and without its content, their difference, and images of both.
+
+    Args:
+        root: The run folder.
+        row: The region.
+        shown: Names of the pictures.
+        audit: Start of the names of the files of one audit of two.
+    """
+    for name in shown:
+        path = root / "pictures" / f"{audit}{LEAD} {row['of']} {name}.png"
         if path.is_file():
             side = EXAMPLE if name in ("with 1", "without 1") else SIDE
             yield Place(_PICTURES[name], (small(_opened(path), place_words(row), side),))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,17 +16,20 @@ from scipy.special import stdtrit
 
 from assay.analysis.audit import Scored, ScoredMaps
 from assay.core.errors import SpecError, cut
+from assay.core.files import write_bytes
 from assay.core.reasons import Code, because
 from assay.core.types import FactorTable
 from assay.core.versions import OF_STATISTICS, versions
 from assay.execution.jobs import kept_read
 from assay.execution.tasks import Task
+from assay.report.audit_comparison import SHOWN
+from assay.report.audit_page import LEAD
 from assay.runs.run import Tables
 from assay.shifts.battery import DECIDING, DOSES
 from assay.stats.compare import holm
 from assay.stats.format import listed
 from assay.stats.metrics import auroc, score_names
-from assay.stats.rows import leading_region
+from assay.stats.rows import leading_region, numeric
 from assay.stats.swing import ALPHA, Bounded, gained, group_swing_less, grouped, marked, p_of_nothing, swing_less
 from assay.store import kinds
 from assay.store.audit_tables import COMPARED, NOT_TESTED
@@ -111,10 +116,7 @@ class _Both:
         """Return answers of both to the same images, in the same order, with the patients of the first."""
         first, second = (one.scored(factor, dose) for one in (self.a, self.b))
         places = [{int(row): at for at, row in enumerate(one.table.row)} for one in (first, second)]
-        rows = [
-            [int(audit.images[key]["row"]) for key in self.common]
-            for audit in (self.a, self.b)
-        ]  # fmt: skip
+        rows = [[int(audit.images[key]["row"]) for key in self.common] for audit in (self.a, self.b)]
         there = [(places[0][x], places[1][y]) for x, y in zip(*rows, strict=True) if x in places[0] and y in places[1]]
         chosen = np.array(there, dtype=np.int64).reshape(-1, 2)
         return first.take(chosen[:, 0]), second.take(chosen[:, 1])
@@ -138,11 +140,18 @@ class AuditsRun:
         return ()
 
     def conclude(self, folder: RunFolder) -> Tables:
-        """Return the differences, and the names of the audits."""
+        """Return the differences, and the names of the audits; write pictures of the region that leads."""
         unit = Kept(RunFolder(self.request.a)).facts["intervals over"]
         facts = {**dict(zip(("first", "second"), self.request.names, strict=True)), "intervals over": unit,
                  **versions(OF_STATISTICS)}  # fmt: skip
         rows = self.rows if unit == "patients" else [{**row, "patients": 0} for row in self.rows]
+        pictures = folder.root / "pictures"
+        shutil.rmtree(pictures, ignore_errors=True)  # those of an earlier comparison
+        led = [row["factor"] for row in self.rows if row["kind"] == "region"][:1]
+        for side, audit in (("a", self.request.a), ("b", self.request.b)):
+            for name in [f"{LEAD} {of} {name}.png" for of in led for name in SHOWN]:
+                with suppress(FileNotFoundError):
+                    write_bytes(pictures / f"{side} {name}", (audit / "pictures" / name).read_bytes())
         return {"compared": rows, "provenance": [{"key": key, "value": value} for key, value in facts.items()]}
 
 
@@ -181,18 +190,22 @@ def compare_audits(a: Path, b: Path) -> list[Row]:
 
 
 def _regions(a: RunFolder, b: RunFolder) -> Iterator[Row]:
-    """Yield the verdicts of both audits on the regions that answers live by, that of the headline first."""
-    rows = [[row for row in one.table("regions") if row["verdict"] != NOT_TESTED] for one in (a, b)]
-    found = [{row["of"]: row for row in one} for one in rows]
-    led = [row["of"] for one in rows if (row := leading_region(one)) is not None]
-    for of in dict.fromkeys([*led, *found[0]]):
-        if of in found[0] and of in found[1]:
-            named = {"factor": of, "kind": "region", "measure": "effect", "decision": NOT_TESTED}
-            for side, row in (("a", found[0][of]), ("b", found[1][of])):
-                named |= {side: row["value"], f"{side}_low": row["value_low"], f"{side}_high": row["value_high"],
-                          f"verdict_{side}": row["verdict"],
-                          f"found_{side}": json.dumps({part: row[part] for part in PARTS})}  # fmt: skip
-            yield {**named, **_less(named, found[0][of]["patients"])}
+    """Yield the verdicts of both audits on the regions that answers live by, that of the headline first.
+
+    Effects in other images, or of a search that one audit lacks, have no difference.
+    """
+    found = [{row["of"]: row for row in one.table("regions")} for one in (a, b)]
+    led = [row["of"] for one in found if (row := leading_region(list(one.values()))) is not None]
+    for of in dict.fromkeys([*led, *found[0], *found[1]]):
+        rows = [one.get(of, {"of": of, "verdict": NOT_TESTED}) for one in found]
+        named = {"factor": of, "kind": "region", "measure": "effect", "decision": NOT_TESTED}
+        for side, row in zip("ab", rows, strict=True):
+            named |= {f"{side}{end}": numeric(row, f"value{end}") for end in ("", "_low", "_high")}
+            named |= {f"verdict_{side}": row["verdict"],
+                      f"found_{side}": json.dumps({part: row.get(part, "") for part in PARTS})}  # fmt: skip
+        if searched := [row["trained"] for row in rows if row["verdict"] != NOT_TESTED]:
+            code = Code.ONE_AUDIT if len(searched) == 1 else Code.ONE_TRAINED if len(set(searched)) == 2 else None
+            yield {**named, **({"reason": str(because(code))} if code else _less(named, rows[0]["patients"]))}
 
 
 def _less(row: Row, patients: int) -> Row:
