@@ -87,6 +87,24 @@ def test_a_change_that_no_comparison_rests_on_leaves_it_stated(tmp_path: Path) -
     assert exploratory(tmp_path, small(environments=beside, question="?")) == {"supcon": False}
 
 
+def test_boxes_of_lesions_are_tested_on_alone_so_they_may_be_named_after_results(tmp_path: Path) -> None:
+    for name, columns in (("data.csv", "image,grade"), ("boxes.csv", "image,kind,x0,y0,x1,y1")):
+        (tmp_path / name).write_text(columns)
+    own = {"own": {"data": "own", "recipe": {"loss": "vicreg"}}}
+    recipe = {**SMALL["recipe"], "loss": "cross-entropy", "initialization": ["random", "own"]}
+    contrast = {"axis": "initialization", "against": "random", "environment": "all"}
+
+    def given(**more: Any) -> StudySpec:
+        return small(data={"folder": str(tmp_path), "target": "grade", "size": 32, **more}, sources=own, recipe=recipe,
+                     environments={"train": {}, "all": {}}, contrasts=[contrast])  # fmt: skip
+
+    boxed = given(boxes={"table": "boxes.csv", "kinds": ["drusen"]})
+    state(tmp_path, given(), results_exist=False)
+    state(tmp_path, boxed, results_exist=True)
+    assert exploratory(tmp_path, boxed) == {"own": False}
+    assert boxed.trained == given().trained
+
+
 def test_the_seeds_are_those_planned_when_results_first_existed(tmp_path: Path) -> None:
     for seeds, results_exist in ((5, False), (3, False), (9, True), (12, True)):
         state(tmp_path, small(seeds=seeds), results_exist)

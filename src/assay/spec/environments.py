@@ -621,6 +621,7 @@ def _source(name: str, value: Any, keys: Keys, issues: Issues) -> SourceSpec | N
     own, at = fields.get("data") == OWN, (*keys, "recipe")
     if own:  # problems with the study's own data are reported where they are written
         data = data_section(issues.document.values.get("data"), Issues(issues.document))
+        data = data and data.model_copy(update={"boxes": None})  # which nothing is trained on
     else:
         data = data_section(fields.get("data"), issues, (*keys, "data"))
     drawn = environment(fields.get("environment"), (*keys, "environment"), issues)

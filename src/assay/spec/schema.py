@@ -251,8 +251,8 @@ class DataSpec(Frozen):
 
     def for_training(self) -> dict[str, Any]:
         """Return the canonical form without fields that only test images, or measures of them, depend on."""
-        of_tests = ("test", "tests", "population", "referable")
-        return {name: value for name, value in self.canonical().items() if name not in of_tests}
+        of_tests, plain = ("test", "tests", "population", "referable"), self.model_copy(update={"boxes": None})
+        return {name: value for name, value in plain.canonical().items() if name not in of_tests}
 
 
 # A named distribution of images: factors tied to the target, marks, constant factors and difficulty.
