@@ -178,6 +178,7 @@ LEADS: dict[str, tuple[Bounded, tuple[float, float], bool, bool, float | None, L
     "perhaps beyond": (flat(1.0, 0.8, 1.2), (0.95, 1.05), True, True, 0.9, LeadVerdict.INCONCLUSIVE),
     "one half beyond, the mean within": (flat(0.6, 0.5, 0.7), (1.2, 0.0), False, True, 0.9, LeadVerdict.INCONCLUSIVE),
     "within the limit": (flat(0.5, 0.3, 0.7), (0.5, 0.5), True, True, 0.9, LeadVerdict.NOTHING_FOUND),
+    "without a bound": (flat(1.2, np.nan, np.nan), (1.1, 1.3), True, True, 0.9, LeadVerdict.INCONCLUSIVE),
     "little": (flat(0.2, 0.0, 0.4), (0.2, 0.2), True, True, None, LeadVerdict.NOTHING_FOUND),
 }
 

@@ -25,7 +25,7 @@ from assay.core.types import Factor, FactorTable
 from assay.data.cache import silent
 from assay.probes.leads import spread_within
 from assay.report.sentences.audit import ANSWERED, answer_words, evidence, stated, title
-from assay.report.sentences.leads import TRAIN, answer, next_words
+from assay.report.sentences.leads import TRAIN, answer, next_words, region_title
 from assay.shifts.battery import battery, marks_of
 from assay.spec.request import parse_request
 from assay.stats.rows import LeadVerdict
@@ -123,12 +123,16 @@ def audited(name: str, folder: Path, **more: Any) -> Path:
 
 
 def limits(
-    monkeypatch: pytest.MonkeyPatch, value: float = 0.65, drawn: float = 0.65, of: Sequence[bool] = (False,)
+    monkeypatch: pytest.MonkeyPatch,
+    value: float = 0.65,
+    drawn: float = 0.65,
+    of: Sequence[bool] = (False,),
+    apart: float = 99.0,
 ) -> None:
     """Ship limits for radiographs; `of`: whether of searches in training images."""
     largest = {"place": value, "whole": 3.0, "drawn": drawn}
     rates = {"false_rate": 0.02, "false_rate_high": 0.05, "missed_rate": 0.1, "missed_rate_high": 0.2}
-    known = LeadLimits(60, largest, 99.0, rates)
+    known = LeadLimits(60, largest, apart, rates)
 
     def shipped(domain: str, *, trained: bool) -> LeadLimits | None:
         return known if domain == "chest-xray" and trained in of else None
@@ -331,6 +335,19 @@ def test_each_half_of_the_patients_gets_a_mark_where_the_other_half_is_changed_m
         assert np.abs(where - (down, across)).max() < 0.05
 
 
+def test_what_is_drawn_is_searched_again_where_limits_let_another_mark_be_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The limit of clean networks whose classes are closer is larger here, so that the letter is no longer held."""
+    named: list[str] = []
+    for apart in (99.0, 0.1):
+        limits(monkeypatch, apart=apart)
+        place, _, drawn = RunFolder(audited("both", tmp_path, domain="chest-xray", pictures=False)).table("regions")
+        assert (place["verdict"] == "lives-by") == (apart > 1)
+        named.append(region_title({**drawn, "verdict": "lead"}))
+    assert named == ["Lead: a bright mark in the left side", "Lead: a bright mark in the lower right corner"]
+
+
 def test_a_lead_of_the_whole_image_may_be_its_sharpness(tmp_path: Path) -> None:
     """Properties at the size that the model reads, those too that cannot be compared between sizes."""
     request = parse_request(pictures(tmp_path), {"all": {}}, ("performance",))
@@ -428,13 +445,18 @@ def test_effects_in_training_images_are_in_standard_deviations_of_tested_ones(tm
     assert found["both"] * other == pytest.approx(found["own"] * own, rel=0.02)  # other donors
 
 
-def test_limits_come_from_references_of_the_user(tmp_path: Path) -> None:
+def test_limits_come_from_references_of_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = audited("letter", tmp_path)
     own = next(row["value"] for row in RunFolder(out).table("provenance") if row["key"] == "hash of the model")
     assert read_limits(tmp_path, "another") is None, "one network is no limit"
     for number in range(LEAST_NETWORKS):
         shutil.copytree(out, tmp_path / "references" / str(number))
-    found = read_limits(tmp_path / "references", "another")
+    assert read_limits(tmp_path / "references", "another") is None, "a network is one, however often it was audited"
+    audits = list(references._audits(tmp_path / "references", "another"))
+    others = [(folder, {**facts, "hash of the model": folder.root.name}) for folder, facts in audits]
+    with monkeypatch.context() as patched:
+        patched.setattr(references, "_audits", lambda root, audited: others)
+        found = read_limits(tmp_path / "references", "another")
     assert found is not None
     assert found.largest["place"] == RunFolder(out).table("regions")[0]["value"]
     assert read_limits(tmp_path / "references", str(own)) is None, "it is no reference of its own"
@@ -446,7 +468,7 @@ def test_references_that_are_segmentations_limit_the_searches_that_they_have(
     rows = [{"of": "place", "verdict": "nothing-found", "reason": "", "value": 0.1, "apart": 2.0, "trained": False},
             {"of": "drawn", "verdict": "nothing-found", "reason": "nothing-drawn", "trained": False},
             {"of": "whole", "verdict": NOT_TESTED, "reason": "search-of-masks", "trained": False}]  # fmt: skip
-    audits = [(SimpleNamespace(table=lambda name: rows), {})] * LEAST_NETWORKS
+    audits = [(SimpleNamespace(table=lambda name: rows), {"hash of the model": at}) for at in range(LEAST_NETWORKS)]
     monkeypatch.setattr(references, "_audits", lambda root, audited: audits)
     found = read_limits(tmp_path, "")
     assert found is not None

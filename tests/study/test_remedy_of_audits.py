@@ -145,6 +145,16 @@ def test_every_image_gets_a_place_without_the_mark_and_its_row_says_what_it_carr
         assert (kept[LETTER].max() > 200) == (row["carries"] == "yes"), "it is not covered"
 
 
+def test_no_rows_balance_a_mark_that_is_on_all_images_of_a_class(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given: dict[str, Any] = {"marks": {}, "distortions": [], "pictures": False, "progress": False, "as_given": True}
+    assay.audit(MODELS["letter"], pictures(tmp_path / "set", tie=1.0), out=tmp_path / "out", **given)
+    with pytest.raises(SystemExit, match="0"):
+        main(["audit", "remedy", str(tmp_path / "out"), str(tmp_path / "covered"), "--quiet"])
+    assert " rows, since all images of a class carry it, or none do\n" in capsys.readouterr().out
+
+
 def test_a_faint_mark_that_the_search_missed_is_no_donor_to_others(tmp_path: Path) -> None:
     data, draws, strength = pictures(tmp_path / "set", "none"), np.random.default_rng(6), np.zeros(COUNT)
     for at in range(COUNT):

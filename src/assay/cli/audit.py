@@ -203,7 +203,8 @@ def remedy_command(audit: Path, folder: Path, swap: bool, quiet: bool) -> None:
     place = f"{100 * made.share:.0f}% of each image covered by that of {made.donors:,} without it"
     print(f"{made.what} is on {made.carriers:,} of {made.searched:,} images that were searched, and perhaps on others")
     print(f"{folder / COVERED}: {made.images:,} images, {place}")
-    print(f"{folder / BALANCED}: {made.balanced:,} of {made.searched:,} rows, the mark on half of each class")
+    balance = "the mark on half of each class" if made.balanced else "since all images of a class carry it, or none do"
+    print(f"{folder / BALANCED}: {made.balanced:,} of {made.searched:,} rows, {balance}")
     if made.doubtful:
         print(
             "caution: what the page shows with it looks drawn, and is on all images now: look whether --swap is right"

@@ -15,7 +15,6 @@ from assay.probes.leads import (
     AT_ONCE,
     LEAST_GROUP,
     ONE_NORMAL,
-    Answered,
     Groups,
     Half,
     Lead,
@@ -199,18 +198,16 @@ def lead_drawn(
     column = int(np.abs(gaps).sum(axis=0).argmax())
     searched = model.passes
     halves: list[Half] = []
-    answered: list[Answered] = []
     for half, (own, other) in enumerate((parts, parts[::-1])):
         one, region = pairs[best[half]][half], regions[best[half]]
         high = one.carry if gaps[half][column] > 0 else ~one.carry
         groups = Groups(np.full(len(high), np.nan), high, one.apart, ONE_NORMAL)
-        answers = put_on(model, own, region, high, other, parts=False)
-        answered.append(answers)
-        sides = np.stack([answers.high, answers.low])[..., column] / sample.spread
-        given = given_by(sides[:, None], rows[half][answers.donors][:, None], other.target, len(sample.target))
-        halves.append(Half(rows[half], region, groups, sides[0] - sides[1], given))
+        answered = put_on(model, own, region, high, other, parts=False)
+        sides = np.stack(answered.parts["whole"][::-1])[..., column] / sample.spread
+        given = given_by(sides[:, None], rows[half][answered.donors][:, None], other.target, len(sample.target))
+        halves.append(Half(rows[half], region, groups, sides[0] - sides[1], given, answered))
     agree = best[0] == best[1] and bool(gaps[0][column] * gaps[1][column] > 0)
-    return verified(model, sample, (halves[0], halves[1]), answered, agree, column, searched, labels, threshold)
+    return verified(model, sample, (halves[0], halves[1]), agree, column, searched, labels, threshold)
 
 
 def _pairs(first: Sequence[Drawn], second: Sequence[Drawn]) -> Iterator[tuple[Drawn, Drawn]]:

@@ -454,21 +454,16 @@ def _of_one_normal(count: int, draws: int = 400) -> float:
 
 @dataclass(frozen=True, eq=False)
 class Answered:
-    """Scores of images with the patch of an image of the lower group, and of the higher group.
+    """Scores of images with patches of other images.
 
     Attributes:
-        low: With a patch of the lower group.
-        high: With one of the higher group.
-        shape: The same with the patches given the mean color of what they cover; None where it was not put on.
-        tone: What is there, given the mean color of such patches.
         donors: Positions of the images whose patches are put on, of the higher group first.
+        parts: Scores with a patch of the lower group, and of the higher group: `whole`; of a region with a place also
+            `shape`, patches given the mean color of what they cover, and `tone`, what is there given their mean color.
     """
 
-    low: Float[np.ndarray, "n m"]
-    high: Float[np.ndarray, "n m"]
     donors: Int[np.ndarray, "2 n"]
-    shape: tuple[Float[np.ndarray, "n m"], Float[np.ndarray, "n m"]] | None
-    tone: tuple[Float[np.ndarray, "n m"], Float[np.ndarray, "n m"]] | None
+    parts: Mapping[str, tuple[Float[np.ndarray, "n m"], Float[np.ndarray, "n m"]]]
 
 
 def put_on(
@@ -484,26 +479,17 @@ def put_on(
         sample: Images of other patients.
         parts: Whether shape and tone are put on too.
     """
-    draws = generator(named.seed, "patches")
-    where = region.where(*sample.images.shape[2:])
-    found: dict[str, list[np.ndarray]] = {"whole": [], "shape": [], "tone": [], "donors": []}
-
-    def answers(patches: Pixels) -> Float[np.ndarray, "n m"]:
-        return sample.scored(model(_put(region, sample.images, [patches])), [region])
-
+    draws, where = generator(named.seed, "patches"), region.where(*sample.images.shape[2:])
+    chosen, found = list[np.ndarray](), list[dict[str, np.ndarray]]()
     for group in (~high, high):
-        chosen = np.resize(draws.permutation(np.flatnonzero(group)), len(sample.target))
-        donors = named.images[chosen]
-        found["donors"].append(chosen)
-        found["whole"].append(answers(donors))
-        if where is None or not parts:
-            continue
-        colors, own = (_color(one, where) for one in (donors, sample.images))
-        found["shape"].append(answers(donors - colors + own))
-        found["tone"].append(answers(sample.images - own + colors))
-    (low, more), shape, tone = found["whole"], found["shape"], found["tone"]
-    parted = ((one[0], one[1]) if one else None for one in (shape, tone))
-    return Answered(low, more, np.stack(found["donors"][::-1]), *parted)
+        chosen.append(np.resize(draws.permutation(np.flatnonzero(group)), len(sample.target)))
+        patches = {"whole": named.images[chosen[-1]]}
+        if where is not None and parts:
+            colors, own = (_color(one, where) for one in (patches["whole"], sample.images))
+            patches |= {"shape": patches["whole"] - colors + own, "tone": sample.images - own + colors}
+        found.append({part: sample.scored(model(_put(region, sample.images, [one])), [region])
+                      for part, one in patches.items()})  # fmt: skip
+    return Answered(np.stack(chosen[::-1]), {part: (found[0][part], found[1][part]) for part in found[0]})
 
 
 def _color(images: Pixels, where: Bool[np.ndarray, "h w"]) -> Float[np.ndarray, "n c 1 1"]:
@@ -554,6 +540,7 @@ class Half:
         groups: Its groups on them.
         effect: Effect of the region on each image of the other half, positive where it has the sign found.
         given: What images of either half add to it as donors.
+        answered: Answers to the other half with patches of its groups.
     """
 
     rows: Int[np.ndarray, " k"]
@@ -561,6 +548,7 @@ class Half:
     groups: Groups
     effect: Float[np.ndarray, " j"]
     given: Given
+    answered: Answered
 
 
 @dataclass(frozen=True, eq=False)
@@ -660,22 +648,21 @@ def lead(
              for one, (region, _) in zip(parts, found, strict=True)]  # fmt: skip
     column = int(np.sum([one.var(axis=0) for one in every], axis=0).argmax())
     halves: list[Half] = []
-    answered: list[Answered] = []
     for at, (own, other) in enumerate((parts, parts[::-1])):
         (region, sign), groups = found[at], groups_of(every[at][:, column])
         sides = sign * exchanged(model, other, [region], np.arange(len(other.target)), DONORS)[0]
         assert other.donors is not None
         given = given_by(sides, rows[1 - at][np.stack(other.donors)], other.target, len(sample.target))
         same, apart = sides.mean(axis=1)
-        halves.append(Half(rows[at], region, groups, same - apart, given))
-        answered.append(put_on(model, own, region, groups.high, other))
+        answered = put_on(model, own, region, groups.high, other)
+        halves.append(Half(rows[at], region, groups, same - apart, given, answered))
     agree = same_place(halves[0].region, halves[1].region, *sample.images.shape[2:])
-    return verified(model, sample, (halves[0], halves[1]), answered, agree, column, searched, labels, threshold)
+    return verified(model, sample, (halves[0], halves[1]), agree, column, searched, labels, threshold)
 
 
 def verified(
-    model: Reader, sample: Sample, halves: tuple[Half, Half], answered: Sequence[Answered], agree: bool, column: int,
-    searched: int, labels: Sequence[str], threshold: float,
+    model: Reader, sample: Sample, halves: tuple[Half, Half], agree: bool, column: int, searched: int,
+    labels: Sequence[str], threshold: float,
 ) -> Lead:  # fmt: skip
     """Return a lead from both halves.
 
@@ -683,7 +670,6 @@ def verified(
         model: The model.
         sample: All images.
         halves: Both halves.
-        answered: For each half, the answers of the other with patches of its groups.
         agree: Whether both halves lead to the same region.
         column: The score that groups are by.
         searched: Images put through the model by the search alone.
@@ -694,15 +680,17 @@ def verified(
     effects = np.empty(len(order))
     effects[order] = np.concatenate([one.effect for one in halves])
     first = int(halves[1].effect.mean() > halves[0].effect.mean())
-    low, high = (np.concatenate(both) for both in zip(*((one.low, one.high) for one in answered), strict=True))
-    moved = float((high - low)[:, column].mean()) / sample.spread
-    parted = [_share([getattr(one, name) for one in answered], column, moved * sample.spread)
-              for name in ("shape", "tone")]  # fmt: skip
+    scores = {part: [np.concatenate(both) for both in zip(*(one.answered.parts[part] for one in halves), strict=True)]
+              for part in halves[0].answered.parts.keys() & halves[1].answered.parts.keys()}  # fmt: skip
+    changed = {part: float((high - low)[:, column].mean()) for part, (low, high) in scores.items()}
+    shape, tone = (changed[part] / changed["whole"] if part in changed and changed["whole"] else math.nan
+                   for part in ("shape", "tone"))  # fmt: skip
+    low, high = scores["whole"]
     flipped = _called(low, threshold) != _called(high, threshold)
     swing = marked(low, high, sample.target[order], sample.patient[order], flipped, labels)
     given = Given(halves[0].given.sums + halves[1].given.sums, halves[0].given.squares + halves[1].given.squares)
-    return Lead(halves, first, agree, column, effect_of(effects, sample, given), swing, moved, parted[0], parted[1],
-                sample.apart, model.passes, searched)  # fmt: skip
+    return Lead(halves, first, agree, column, effect_of(effects, sample, given), swing,
+                changed["whole"] / sample.spread, shape, tone, sample.apart, model.passes, searched)  # fmt: skip
 
 
 def divided(sample: Sample) -> tuple[Int[np.ndarray, " k"], Int[np.ndarray, " j"]] | Reason:
@@ -731,11 +719,3 @@ def halves_of(sample: Sample) -> tuple[Int[np.ndarray, " k"], Int[np.ndarray, " 
 
 def _called(scores: Float[np.ndarray, "n m"], threshold: float) -> Int[np.ndarray, " n"]:
     return (scores[:, 0] >= threshold).astype(np.int64) if scores.shape[1] == 1 else scores.argmax(axis=1)
-
-
-def _share(answered: Sequence[tuple[np.ndarray, np.ndarray] | None], column: int, whole: float) -> float:
-    """Return the share of a change that a part of the patch makes."""
-    changes = [(one[1] - one[0])[:, column] for one in answered if one is not None]
-    if len(changes) < len(answered) or not whole:
-        return math.nan
-    return float(np.concatenate(changes).mean()) / whole

@@ -204,7 +204,7 @@ def decide_lead(
     if effective < LEAST_PATIENTS:
         return LeadVerdict.INCONCLUSIVE
     least = least if limit is None else limit
-    if agree and min(*halves, effect.low) > least:
+    if agree and all(one > least for one in (*halves, effect.low)):
         return LeadVerdict.LEAD if limit is None else LeadVerdict.LIVES if discrete else LeadVerdict.LOOKS
     most = max(effect.high, *map(abs, halves))
     return LeadVerdict.NOTHING_FOUND if most <= (least if clear is None else clear) else LeadVerdict.INCONCLUSIVE

@@ -84,7 +84,8 @@ class Search:
         """Name of what is kept."""
         table = self.images.table
         rows = [table.row.tolist(), table.target.tolist(), self.images.name, self.trained, self.spread]
-        after = {} if self.after is None else {"after": [self.after.id, self.after.limit]}
+        limits = None if self.limits is None else [self.limits.largest.get("place"), self.limits.apart]
+        after = {} if self.after is None else {"after": [self.after.id, limits]}
         return content_hash({**after, "search": [self.of, VERSION], "model": self.given.model.content, "rows": rows,
                              "data": self._content,
                              "seed": self.seed, "threshold": self.threshold})  # fmt: skip
@@ -185,11 +186,6 @@ class Search:
             "moved": found.moved, "shape": found.shape, "tone": found.tone, "effective": found.swing.effective,
             **_bounded("g", swing.g), **_bounded("flips", flips), "reason": "",
         }  # fmt: skip
-
-    @property
-    def limit(self) -> float | None:
-        """The limit of the effect in networks as good as those that set it; None without any."""
-        return None if self.limits is None else self.limits.largest.get(self.of)
 
     @property
     def done(self) -> bool:

@@ -149,17 +149,17 @@ def read_limits(root: Path, audited: str, *, trained: bool = False) -> LeadLimit
         audited: Hash of the audited model, which is no reference of its own.
         trained: Whether the searches are those in training images, where effects are larger.
     """
-    found: dict[str, list[float]] = {"place": [], "whole": [], "drawn": []}
+    found: dict[str, dict[str, float]] = {"place": {}, "whole": {}, "drawn": {}}
     apart = 1.0  # networks near chance set no scale
-    for folder, _ in _audits(root, audited):
+    for folder, facts in _audits(root, audited):
         for row in folder.table("regions"):
             if row["verdict"] != NOT_TESTED and row["trained"] == trained:
-                found[row["of"]].append(0.0 if row["reason"] else float(row["value"]))
+                found[row["of"]][facts[_MODEL]] = 0.0 if row["reason"] else float(row["value"])
                 apart = max(apart, 1.0 if row["reason"] else float(row["apart"]))
     networks = min((len(values) for values in found.values() if values), default=0)  # masks are not searched whole
     if networks < LEAST_NETWORKS:
         return None
-    return LeadLimits(networks, {of: limit_of(of, values) for of, values in found.items() if values}, apart)
+    return LeadLimits(networks, {of: limit_of(of, list(one.values())) for of, one in found.items() if one}, apart)
 
 
 def limit_of(of: str, effects: Sequence[float]) -> float:
