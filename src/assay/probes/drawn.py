@@ -1,4 +1,4 @@
-"""Search of a model for what is drawn alike on some images, however few, and moves its answers."""
+"""Search for marks that are drawn alike on some images, however few, and move a model's answers."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ from assay.probes.leads import (
 from assay.shifts.regions import Border, Box, Corners, Region, size_of
 
 # The exchange of a region with images of another class is a mean over images: a mark on a tenth of them moves it by a
-# tenth. What is drawn has the same pixels wherever it is, at pixels that carriers share. So pixels are looked for at
-# which a few images have nearly one value, apart from the others', and joined where these are the same images. This
-# needs no pass of the model, in both halves of the patients. What moves answers most is then measured as a lead is.
+# tenth. A drawn mark has the same values at pixels that its carriers share. So pixels are looked for at which a few
+# images have nearly one value, apart from the others', and joined where these are the same images. This needs no pass
+# of the model, in both halves of the patients. The mark that moves answers most is then measured as a lead is.
 
 LEAST_CARRIERS = 4
-"""Images of a half that must carry what is drawn, and pixels that it must have."""
+"""Images of a half that must carry a mark, and pixels that it must have."""
 _MOST_CARRIERS = 0.6
 """Share of images that may carry it: a mark of one class is on half of all, give or take."""
 _SIDE = 96
 """Images are averaged to at most about this side."""
 _APART, _ALIKE, _GAP = 4.5, 0.08, 0.08
 """At a pixel: least distance of carriers in standard deviations; their largest spread as a share of it (letters keep it
-in JPEG of quality 50, and what grows rarely has it); least of it."""
+in JPEG of quality 50, and tissue rarely has it); least of it."""
 _ONE_VALUE, _NEAR = 1.5 / 255, 10
 """Half of the width in which values are one, and of that around it that tells how many are there by chance."""
 _SAME_IMAGES, _SAME_PIXELS, _INSIDE = 0.75, 0.3, 0.9
@@ -52,7 +52,7 @@ _LARGEST = 0.25
 _MOST_PIXELS, _MOST = 2000, 6
 _CARRIERS, _RECIPIENTS = 6, 4
 MOST_PASSES = 2 * _MOST * 2 * _CARRIERS * _RECIPIENTS
-"""Images put through the model at most to choose between what is drawn."""
+"""Images put through the model at most to choose between marks."""
 AFTER = 2 + 1
 """Passes of an image after that: patches of both groups, and without the region that is held."""
 
@@ -64,7 +64,7 @@ class Drawn:
     Attributes:
         pixels: Where it is.
         carry: Images that carry it.
-        bright: Whether it is brighter than what the others have there.
+        bright: Whether it is brighter than the other images are there.
         apart: Distance of carriers in standard deviations, a median over pixels.
     """
 
@@ -85,7 +85,7 @@ class Drawn:
 
 
 def drawn(images: Float[np.ndarray, "n c h w"]) -> list[Drawn]:
-    """Return what is drawn alike on some images, on `_MOST_CARRIERS` at most; what has most pixels first."""
+    """Return marks that are drawn alike on some images, on `_MOST_CARRIERS` at most; those with most pixels first."""
     by = -(-max(images.shape[2:]) // _SIDE)
     height, width = images.shape[2] // by, images.shape[3] // by
     gray = images.mean(axis=1)[:, : height * by, : width * by].astype(np.float64)
@@ -169,7 +169,7 @@ def _spread(values: np.ndarray, carry: np.ndarray, number: np.ndarray) -> np.nda
 def lead_drawn(
     scores: Scores, sample: Sample, labels: Sequence[str] = ("",), threshold: float = 0.0, at_once: int = AT_ONCE
 ) -> Lead | Reason:
-    """Return what is drawn alike on images of both halves of the patients and moves answers most, or why nothing is.
+    """Return the mark that is drawn alike in both halves of the patients and moves answers most, or why none is.
 
     Its effect is the change of an image's score with a carrier's patch for another's, on the other half.
 
@@ -211,7 +211,7 @@ def lead_drawn(
 
 
 def _pairs(first: Sequence[Drawn], second: Sequence[Drawn]) -> Iterator[tuple[Drawn, Drawn]]:
-    """Yield what is drawn in both halves."""
+    """Yield marks that are drawn in both halves."""
     for one in first:
         for other in second:
             both, either = (one.pixels & other.pixels).sum(), (one.pixels | other.pixels).sum()

@@ -58,7 +58,7 @@ _LEAST_SPREAD = 1e-6
 AT_ONCE = 64
 """Images that a model gets at once."""
 _CONTEXT = 1 / 8
-"""Share of the image around a region in which a segmentation may look at the region to tell what is there."""
+"""Share of the image around a region whose cells a segmentation may rightly call by looking at the region."""
 AFTER: Mapping[Track, int] = {"place": RECIPIENTS + 2 * DONORS + 6, "whole": RECIPIENTS + 2 * DONORS + 2}
 """Passes of an image after the search: its patch on recipients, donors of both classes, and patches of both groups."""
 
@@ -121,7 +121,7 @@ def _own(scores: Float[np.ndarray, "k m"], target: Int[np.ndarray, " k"]) -> Flo
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """Images of some patients, with what a model answers to them.
+    """Images of some patients with a model's answers.
 
     Attributes:
         images: Pixels in [0, 1].
@@ -153,17 +153,16 @@ class Sample:
         return Sample(*parts, self.seed, self.spread, self.cells)
 
     def scored(self, given: Float[np.ndarray, "n ..."], regions: Sequence[Region | None]) -> Float[np.ndarray, "n m"]:
-        """Return the scores of images from what a model gives them.
+        """Return the scores of images from a model's answers.
 
         The score of a segmentation is the mean of the greatest log-odds of lesion in as many cells as the median lesion
-        has, of the cells that are farther from the exchanged region than `_CONTEXT`. What is exchanged may hold a
-        lesion, and is then called where it is: that is right, and no shortcut. A shortcut is a region that decides
-        whether there is a lesion elsewhere. Not seen is a mark that is itself called a lesion, or moves its
-        surroundings alone.
+        has, of the cells that are farther from the exchanged region than `_CONTEXT`. An exchanged lesion is rightly
+        called where it is. A shortcut is a region that decides whether there is a lesion elsewhere. Not seen is a mark
+        that is itself called a lesion, or moves its surroundings alone.
 
         Args:
             given: Answers to the images, in equal parts for the regions.
-            regions: What was exchanged; None where nothing was.
+            regions: The exchanged region of each part; None where nothing was exchanged.
         """
         if given.ndim < 3:
             return given
@@ -244,7 +243,7 @@ def exchange(
     Args:
         model: The model.
         sample: The images.
-        regions: What is exchanged, each by itself.
+        regions: Regions, exchanged one at a time.
         rows: Images that get content.
         turns: Donors of each class, at most `DONORS`.
     """
@@ -270,11 +269,11 @@ def exchanged(
 
 @dataclass(frozen=True, eq=False)
 class Given:
-    """What images add as donors to a sum of effects on others.
+    """Contributions of images as donors to a sum of effects on others.
 
     Attributes:
         sums: By image.
-        squares: Sum of the squares of what each score adds, which counts for its recipient already.
+        squares: Sum of the squares of the contributions of scores, which count for their recipients already.
     """
 
     sums: Float[np.ndarray, " n"]
@@ -284,7 +283,9 @@ class Given:
 def given_by(
     scores: Float[np.ndarray, "2 t k"], donors: Int[np.ndarray, "2 t k"], target: Int[np.ndarray, " k"], count: int
 ) -> Given:
-    """Return what donors add to the sum over recipients of the first side less the second, by deviations of scores.
+    """Return the contributions of donors to the sum over recipients of the first side less the second.
+
+    They are deviations of scores from the means of recipients and classes.
 
     Args:
         scores: Of recipients, with content of donors of two sides.
@@ -309,7 +310,7 @@ def effect_of(values: Float[np.ndarray, " n"], sample: Sample, given: Given | No
     Args:
         values: Effects on images.
         sample: The images.
-        given: What images add as donors; None: donors are taken as fixed.
+        given: Contributions of images as donors; None: donors are taken as fixed.
     """
     mean, squares = float(values.mean()), (sample.residuals / sample.spread) ** 2
     own = values - mean - mean / 2 * (squares - squares.mean())
@@ -459,7 +460,7 @@ class Answered:
     Attributes:
         donors: Positions of the images whose patches are put on, of the higher group first.
         parts: Scores with a patch of the lower group, and of the higher group: `whole`; of a region with a place also
-            `shape`, patches given the mean color of what they cover, and `tone`, what is there given their mean color.
+            `shape`, patches given the mean color below them, and `tone`, the image there given their mean color.
     """
 
     donors: Int[np.ndarray, "2 n"]
@@ -532,14 +533,14 @@ def carriers(
 
 @dataclass(frozen=True, eq=False)
 class Half:
-    """What one half of the patients leads to, and what the other half says of it.
+    """A region found on one half of the patients, and its effect on the other half.
 
     Attributes:
         rows: Its images.
         region: The region found on them.
         groups: Its groups on them.
         effect: Effect of the region on each image of the other half, positive where it has the sign found.
-        given: What images of either half add to it as donors.
+        given: Contributions of images of either half to it as donors.
         answered: Answers to the other half with patches of its groups.
     """
 
@@ -597,7 +598,7 @@ class Lead:
     def least(self) -> float:
         """Effect from which on it is a lead where no clean networks set a limit.
 
-        Of a region without a place it is a part of what exchanging all of an image does: any half has half of that.
+        Of a region without a place it is a part of the effect of exchanging all of an image: any half has half of it.
         """
         return WEAK_LEAD if self.region.where(1, 1) is not None else max(WEAK_LEAD, _MOST_OF_ALL * abs(self.apart))
 

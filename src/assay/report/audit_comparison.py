@@ -42,7 +42,7 @@ def comparison_account(evidence: Evidence) -> Account:
 
 
 def comparison_answer(rows: Sequence[Row], names: tuple[str, str]) -> list[str]:
-    """Return the first sentences: the region that answers of either live by, then what differs."""
+    """Return the first sentences: the region that answers of either live by, then the differences."""
     return [*(f"{_region(row, names)}." for row in _led(rows)), _headline(rows, names)]
 
 
@@ -97,20 +97,15 @@ def comparison_lines(rows: Sequence[Row], names: tuple[str, str]) -> list[str]:
         if leading is None or (verdicts[0] == verdicts[1] and leading["decision"] == "inconclusive"):
             (without if leading is None else alike).append(factor_words(own[0]))
             continue
-        changed = "" if verdicts[0] == verdicts[1] else f" Verdicts: {_verdicts(own[0], names)}."
+        said = (f"{in_words(str(code).replace('-', ' ')) or 'not tested'} ({name})"
+                for code, name in zip(verdicts, names, strict=True))  # fmt: skip
+        changed = "" if verdicts[0] == verdicts[1] else f" Verdicts: {', '.join(said)}."
         made.append(f"{_subject(leading)}: {_values(leading, names)}.{changed}")
     if alike:
         made.append(f"No difference shown: {', '.join(alike)}.")
     if without:
         made.append(f"Not compared: {', '.join(without)}.")
     return list(map(sentence_case, made))
-
-
-def _verdicts(row: Row, names: tuple[str, str]) -> str:
-    codes = (str(row.get(f"verdict_{side}", "")) for side in "ab")
-    return ", ".join(
-        f"{in_words(code.replace('-', ' ')) or 'not tested'} ({name})" for code, name in zip(codes, names, strict=True)
-    )
 
 
 def _subject(row: Row) -> str:

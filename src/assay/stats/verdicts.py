@@ -190,7 +190,7 @@ def decide_lead(
         effect: Its effect on patients on whom it was not found, in standard deviations within class.
         halves: The same of each half of the patients.
         agree: Whether both halves lead to the same region.
-        discrete: Whether images are of two groups by the worth of what they have there.
+        discrete: Whether images are of two groups by the worth of their content there.
         effective: Effective patients of the smaller class.
         limit: The largest effect of clean networks; None without any.
         least: Effect from which on it is a lead without a limit.

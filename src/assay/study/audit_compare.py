@@ -38,7 +38,7 @@ from assay.store.folder import RunFolder
 from assay.study.compare_request import AuditsRequest
 
 PARTS = ("of", "kind", "name", "bright", "discrete", "shape")
-"""Columns of `audit_tables.REGIONS` that say what a region has."""
+"""Columns of `audit_tables.REGIONS` that name a region and its content."""
 TWO_SIDED = 0.025
 """Level of each end of a 95% interval."""
 
@@ -127,8 +127,8 @@ class AuditsRun:
     """A comparison of two audits as a `Run` without tasks.
 
     Attributes:
-        request: What was asked.
-        rows: What `compare_audits` gave.
+        request: The request.
+        rows: Rows of `compare_audits`.
     """
 
     request: AuditsRequest

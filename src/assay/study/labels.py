@@ -139,7 +139,7 @@ class Remembering(Origin):
 
     @property
     def facts(self) -> Facts:
-        """What the model states."""
+        """Facts that the model states."""
         return self.origin.facts
 
     def _content(self) -> str:
@@ -150,7 +150,7 @@ class Remembering(Origin):
         return _Memory(self.origin.network(device), self._known, self._new)
 
     def next_label(self, audited: RunFolder) -> None:
-        """Go on to the next label: what was read is known, unless asking again gave other answers."""
+        """Go on to the next label: answers are known, unless asking again gave others."""
         repeats = {row["status"] for row in audited.table("checks") if row["check"] == "repeatable"}
         if repeats == {"ok"}:
             self._known.update(self._new)

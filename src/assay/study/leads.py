@@ -39,7 +39,7 @@ from assay.study.audit_conclusions import why, write_lead
 from assay.study.references import LeadLimits
 
 VERSION = 4
-"""Of what a search finds in equal images."""
+"""Version of the search: raised where equal images can give another result."""
 _HELD = 0.15
 """Squared difference of the groups in a corner, as a share of the largest, from which on it holds something."""
 
@@ -55,7 +55,7 @@ class Search:
         images: Those that are searched.
         classes: Classes of the images that the model is audited on.
         trained: Whether these are images of the training.
-        of: Regions with a place, those without, or what is drawn alike.
+        of: Regions with a place, those without, or marks that are drawn alike.
         seed: Seed of the search.
         threshold: On the probability of the second of two classes.
         limits: Limits of effects; None without any.
@@ -81,7 +81,7 @@ class Search:
 
     @property
     def id(self) -> str:
-        """Name of what is kept."""
+        """Name of the record."""
         table = self.images.table
         rows = [table.row.tolist(), table.target.tolist(), self.images.name, self.trained, self.spread]
         limits = None if self.limits is None else [self.limits.largest.get("place"), self.limits.apart]
@@ -96,7 +96,7 @@ class Search:
         return content_hash(self.scene.identity("all"))
 
     def __call__(self, context: Context) -> None:
-        """Search and keep what is found, as a `Job`. Raises ReadingError where the model cannot be read."""
+        """Search and keep the result, as a `Job`. Raises ReadingError where the model cannot be read."""
         model, table, labels = self.given.model, self.images.table, score_names(self.classes)
         pixels = self.images.images.read(np.arange(len(self.images))).numpy()
 
@@ -139,7 +139,7 @@ class Search:
         return lambda images: scores(held(images))
 
     def held(self, more: float = 0.0) -> Callable[[Pixels], Pixels]:
-        """Return a function that gives images what one without the mark has in the region that was found.
+        """Return a function that puts the region of an image without the mark on images.
 
         Args:
             more: Share of the image that is added to a box on each side.
@@ -153,7 +153,7 @@ class Search:
 
     @property
     def record(self) -> dict[str, Any]:
-        """What is kept; nothing where the search failed."""
+        """The kept record; empty where the search failed."""
         return self.given.place.folder.record("probes", self.id) if self.done else {}
 
     @property

@@ -54,9 +54,9 @@ def shipped_rates(domain: str) -> list[Row]:
                                      for row in known["rates"]]  # fmt: skip
 
 
-def _shipped(domain: str) -> dict[str, Any] | None:
-    path = SHIPPED / f"{domain}.json"
-    return read_json(path) if domain and is_file(path) else None
+def _shipped(name: str) -> dict[str, Any] | None:
+    path = SHIPPED / f"{name}.json"
+    return read_json(path) if name and is_file(path) else None
 
 
 def read_reference(root: Path, domain: str, drawn: Mapping[str, str], audited: str = "") -> Reference:
@@ -118,7 +118,7 @@ class LeadLimits:
         """Return the limit of a search in a network whose classes lie so far apart; None without any.
 
         Effects grow with this distance, so the limit of a network that tells the classes better than those that set it
-        is larger in proportion. What is drawn is measured on an image, and has one limit.
+        is larger in proportion. A mark drawn alike is measured on single images, and has one limit.
         """
         known = self.largest.get(search)
         return known if known is None or search == "drawn" else known * max(1.0, apart / self.apart)
@@ -131,9 +131,7 @@ def shipped_limits(domain: str, *, trained: bool = False) -> LeadLimits | None:
         domain: The domain.
         trained: Whether the searches are those in training images.
     """
-    path = SHIPPED / "leads.json"
-    every: Mapping[str, Any] = read_json(path) if is_file(path) else {}
-    known = every.get(domain, {}).get("trained" if trained else "new")
+    known = (_shipped("leads") or {}).get(domain, {}).get("trained" if trained else "new")
     if known is None:
         return None
     rates = {f"{name}{end}": math.nan if value is None else float(value) for name in ("false_rate", "missed_rate")

@@ -42,7 +42,7 @@ COVERED, BALANCED = "data.csv", "balanced.csv"
 CARRIES = "carries"
 """Column of both tables: yes or no, empty of images that were not searched."""
 _MARGIN = 0.5
-"""How far what is covered goes beyond the region on each side, as a share of the region."""
+"""Margin of the covered area around the region on each side, as a share of the region."""
 _BEFORE = "-before.png"
 """End of the name of an image that was not covered."""
 _SURE = 0.25
@@ -54,13 +54,13 @@ _AT_ONCE = 64
 
 @dataclass(frozen=True, slots=True)
 class Remedied:
-    """What was written.
+    """Counts of a remedy.
 
     Attributes:
         what: The mark in words.
         trained: Whether these are images of the training.
         images: Images that were covered.
-        share: What was covered, as a share of the image.
+        share: Covered share of the image.
         donors: Images without the mark whose patches they got.
         searched: Images of which it is known whether they carry the mark.
         carriers: Those that carry it.
@@ -82,7 +82,7 @@ class Remedied:
 def remedy(audit: Path, out: Path, *, swapped: bool = False, notify: Notify = silent) -> Remedied:
     """Write a copy of the images in which an audit found a mark, with the place of the mark covered in all of them.
 
-    Each image gets what the donor has there that is most like it elsewhere, of another patient and of any class. Donors
+    Each image gets the place of the donor that is most like it elsewhere, of another patient and of any class. Donors
     are the quarter of the images without the mark whose patches move scores least its way, since a search misses some
     carriers. Images have the size and the framing that the model reads.
 
@@ -174,7 +174,7 @@ def _surely_without(carry: Bool[np.ndarray, " n"], worth: Float[np.ndarray, " n"
 
 
 def _grown(region: Region) -> Region:
-    """Return the region with some of what is around it: a search keeps the smallest part that has most of an effect."""
+    """Return the region with a margin: a search keeps the smallest part that has most of an effect."""
     match region:
         case Box(top, left, bottom, right):
             high, wide = _MARGIN * (bottom - top), _MARGIN * (right - left)
@@ -206,5 +206,5 @@ def _cover(
 
 
 def _outside(images: Float[np.ndarray, "n c h w"], where: Bool[np.ndarray, "h w"]) -> Float[np.ndarray, "n k"]:
-    """Return small pictures of what is outside the region."""
+    """Return small pictures of the images outside the region."""
     return adaptive_avg_pool2d(torch.as_tensor(images * ~where), _SMALL).flatten(1).numpy()

@@ -53,13 +53,13 @@ _WORDS: Mapping[str, tuple[str, str, str]] = {
     ),
     NOT_TESTED: ("Not searched{which}", "", ""),
 }  # fmt: skip
-"""Verdict on a region -> its heading, what it means, and what to do next."""
+"""Verdict on a region -> its heading, its meaning, and the next step."""
 SOUGHT: Mapping[str, str] = {
     "place": "region with a place", "whole": "mirror half, bands and gray levels", "drawn": "rarer marks drawn alike",
 }  # fmt: skip
-"""Search -> what is looked for."""
+"""Search -> its aim."""
 _MOVED = 2.0
-"""Standard deviations by which a mark moves the score of an image, for what a search could have seen."""
+"""Standard deviations by which a mark moves the score of an image, for the power of a search."""
 
 
 def place_words(row: Row) -> str:
@@ -88,7 +88,7 @@ def place_words(row: Row) -> str:
 
 
 def what_words(row: Row) -> str:
-    """Return what a region has, in words: a drawn mark, its tone, or its look."""
+    """Return the content of a region in words: a drawn mark, its tone, or its look."""
     place, tone = place_words(row), "bright" if row["bright"] else "dark"
     if row["of"] == "whole":
         return f"the {place}" if row["kind"] != "band" else place
@@ -113,7 +113,7 @@ def region_title(row: Row) -> str:
 
 
 def region_meanings(rows: Sequence[Row]) -> dict[str, str]:
-    """Return the verdicts on regions with what they mean."""
+    """Return the verdicts on regions with their meanings."""
     there = {row["verdict"] for row in rows}
     heads = {code: words[0].partition("{")[0].strip(" :").lower() or "inconclusive" for code, words in _WORDS.items()}
     return {heads[code]: words[1] for code, words in _WORDS.items() if code in there and words[1]}
@@ -158,7 +158,7 @@ def region_evidence(row: Row) -> str:
 
 
 def shares_words(row: Row) -> str:
-    """Return how many images of each class carry what is found: `on 89% of finding, 15% of normal`."""
+    """Return the share of carriers in each class: `89% of 'finding', 15% of 'normal'`."""
     shares = json_object(row["shares"])
     return listed([f"{100 * float(share):.0f}% of '{name}'" for name, share in shares.items()])
 
@@ -208,7 +208,7 @@ def _answer(rows: Sequence[Row]) -> Iterator[str]:
 
 
 def next_words(rows: Sequence[Row]) -> str:
-    """Return what to do next after the searches for a region; empty where none was done."""
+    """Return the next step after the searches for a region; empty where none was done."""
     rows = [row for row in rows if row["verdict"] != NOT_TESTED]
     if not rows:
         return ""
