@@ -273,6 +273,43 @@ def test_an_output_that_is_not_named_is_refused_with_the_names(
         of(function, FINDINGS, **more)
 
 
+def two(images: np.ndarray) -> np.ndarray:
+    """Two findings, independent of each other: the first is that of the table, the second the brightness."""
+    return np.stack([middle(images), 9 * images.mean((1, 2, 3))], axis=1)
+
+
+def softmax(images: np.ndarray) -> np.ndarray:
+    return np.stack([1 - sigmoid(middle(images)), sigmoid(middle(images))], 1)
+
+
+@pytest.mark.parametrize("name", ["finding", "not finding", "nonsense"])
+def test_classes_of_the_target_are_no_names_of_independent_outputs(name: str) -> None:
+    for more in ({}, {"head": "sigmoid"}):
+        with pytest.raises(SpecError, match=f"output '{name}': the model names no outputs; give --output 0 or 1$"):
+            of(two, output=name, **more)
+    with pytest.raises(SpecError, match=f"output '{name}': the model names no outputs; give --output 0 to 2$"):
+        of(findings, output=name)
+
+
+@pytest.mark.parametrize(("function", "output"), [(two, "0"), (softmax, "finding"), (softmax, "")])
+def test_an_output_without_a_name_is_read_by_its_position_and_classes_of_a_softmax_by_theirs(
+    function: Callable[[np.ndarray], Any], output: str
+) -> None:
+    table = RunFolder(of(function, output=output)).table("checks")
+    (ranking,) = (row["value"] for row in table if row["check"] == "ranking")
+    assert ranking > 0.7, "the finding, and not the brightness"
+
+
+def test_two_outputs_with_classes_the_other_way_round_are_called_two_outputs() -> None:
+    said = "2 outputs are read as classes, --output 0 or 1 with --head sigmoid audits one"
+    with pytest.raises(SpecError, match=f"the other way round.*; the model's {said}"):
+        of(two)
+    for function in (lambda images: softmax(images)[:, ::-1], lambda images: -middle(images)):
+        with pytest.raises(SpecError, match="the other way round") as refused:
+            of(function)
+        assert said not in str(refused.value)
+
+
 def test_another_framing_that_is_better_stops_the_audit() -> None:
     def left(images: np.ndarray) -> np.ndarray:
         return np.asarray(40 * images[:, 0, :5, :3].mean((1, 2)) + images[:, 0, 8:16, 8:16].mean((1, 2)) - 16)

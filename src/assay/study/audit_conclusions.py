@@ -242,8 +242,9 @@ class Answers:
             if gain.value >= _GAIN and gain.low > 0 and after.quality is not None:
                 better[name] = after.quality[1].value
         if (better or flipped) and before.quality is not None and not self.plan.asked.as_given:
-            positive = self.clean.table.classes[1] if flipped else ""
-            raise SpecError(misread(measure, before.quality[1].value, better, positive))
+            positive, logits = self.clean.table.classes[1] if flipped else "", self.clean.logits
+            pair = flipped and logits[:, 0].any() and not np.allclose(np.logaddexp(*logits.T), 0, atol=1e-3)
+            raise SpecError(misread(measure, before.quality[1].value, better, positive, bool(pair)))
         for name, value in better.items():
             yield check("scaling", "warn", f"with images read as {name} the {measure} is higher", value)
         if own_scaling:

@@ -66,12 +66,13 @@ def with_outputs(
     if model.task == "segmentation":
         return replace(given, model=model)
     classes, count = whole.table.classes, raw.shape[1]
-    names = given.model.origin.facts.outputs
-    names = names if len(names) == count else classes if len(classes) == count else ()
     exclusive = scores == "probabilities" and bool((abs(raw.sum(axis=1) - 1) < _ADDED).all())
+    found: Literal["sigmoid", "softmax"] = head if head != "auto" else "softmax" if exclusive else "sigmoid"
+    names = given.model.origin.facts.outputs
+    if len(names) != count:  # outputs that do not exclude each other need not be the classes of the target
+        names = classes if found == "softmax" and len(classes) == count else ()
     if output:
         guessed = head == "auto" and scores == "logits" and count > 1
-        found: Literal["sigmoid", "softmax"] = head if head != "auto" else "softmax" if exclusive else "sigmoid"
         doubts = (*given.doubts, _GUESSED) if guessed else given.doubts
         return replace(
             given, model=replace(model, output=Output(_position(output, names, count), found)), doubts=doubts
@@ -121,6 +122,9 @@ def _position(text: str, names: tuple[str, ...], count: int) -> int:
     ]
     if len(alike) == 1:
         return alike[0]
+    if not names and not text.isdigit():
+        numbers = ("0", "0 or 1")[count - 1] if count < 3 else f"0 to {count - 1}"
+        raise SpecError(f"output '{cut(text)}': the model names no outputs; give --output {numbers}")
     listed = f": {cut(', '.join(names), 300)}" if names else ""
     raise SpecError(f"output '{cut(text)}': the model has outputs 0 to {count - 1}{listed}")
 
@@ -165,7 +169,7 @@ def alternatives(scaling: Scaling | None, channels: int) -> dict[str, Change]:
     return found
 
 
-def misread(measure: str, given: float, better: Mapping[str, float], flipped: str) -> str:
+def misread(measure: str, given: float, better: Mapping[str, float], flipped: str, pair: bool) -> str:
     """Return why an audit stops: other ways to read images that are better, or classes the other way round.
 
     Args:
@@ -173,14 +177,20 @@ def misread(measure: str, given: float, better: Mapping[str, float], flipped: st
         given: Its value as the images are read.
         better: Other ways to read them, with their values.
         flipped: The positive class where the AUROC is below chance, else empty.
+        pair: Whether two logits were read as one softmax.
     """
     best = max(better, key=lambda one: better[one]) if better else ""
     if flipped:
+        both = (
+            "; the model's 2 outputs are read as classes, --output 0 or 1 with --head sigmoid audits one"
+            if pair
+            else ""
+        )
         more = f", or images be read as {best} ({measure} {better[best]:.2f})" if better else ""
         return (
             f"the {measure} is {given:.2f}, below 0.5: the classes may be the other way round{more}, or a "
             f"shortcut be tied the other way here; check target, output and the positive class (here '{flipped}'; "
-            "--positive names another), or give --as-given to go on"
+            f"--positive names another), or give --as-given to go on{both}"
         )
     key = f"--scaling {best}" if best in SCALINGS else f"--{best}" if best in FITS else f"images prepared as {best}"
     return (
