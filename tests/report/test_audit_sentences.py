@@ -131,14 +131,15 @@ def test_drawn_marks_are_called_harmless_only_where_a_search_within_known_limits
 
 def test_a_line_of_a_terminal_has_the_verdict_its_swing_and_the_images_needed() -> None:
     numbers = {"g": -0.25, "low": -0.3, "high": -0.2, "dice": math.nan, "open": "", "needed": math.nan}
-    facts = {"margin": "0.05", "images": "400 of 400", "images under marks": "86"}
+    facts = {"margin": "0.05", "images": "2,400 of 2,400", "images under marks": "86"}
     assert verdict_line(row("tag", "objects") | numbers, facts) == "Affected by tag; swing -0.25 [-0.30, -0.20]"
     undecided = row("low-pass", "detail", "inconclusive") | numbers | {"open": "swing loss", "needed": 1234.0}
     assert verdict_line(undecided, facts).endswith(
-        "; about 1,200 images would settle it: a larger --budget reads more of the 400"
+        "; about 1,200 images would settle it: a larger --budget reads more of the 2,400"
     )
-    for column, known in ((undecided, {"images under marks": "400"}), (undecided | {"kind": "column"}, {})):
+    for column, known in ((undecided, {"images under marks": "2,400"}), (undecided | {"kind": "column"}, {})):
         assert verdict_line(column, facts | known).endswith("; about 1,200 images would settle it"), "all were read"
+    assert verdict_line(undecided | {"needed": 34e3}, facts).endswith("about 34,000 images would settle it"), "too few"
     (mark,) = marks_of({"tag": [{"tag": {"size": 0.2}}] * 3})
     harmless = row("tag", "objects", "no-effect") | numbers | {"drawn": mark.drawn}
     assert verdict_line(harmless, facts) == (

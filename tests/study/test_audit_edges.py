@@ -225,6 +225,15 @@ def of(function: Callable[[np.ndarray], Any], names: tuple[str, ...] = (), **mor
     return found
 
 
+def test_an_audit_that_replaces_one_with_other_options_says_so() -> None:
+    data = {"folder": str(write_rows(Path("set/data.csv"), drawn(Path("set"))).parent), "target": "finding",
+            "patient": "who", "size": SIDE}  # fmt: skip
+    for margin, replaced in ((0.05, False), (0.05, False), (0.1, True)):
+        said, asked = list[str](), Asked(marks={"tag": MARKS["tag"]}, distortions=(), margin=margin)
+        run_audit(AFunction(middle), data, asked, out=Path("out"), say=said.append)
+        assert ("out: an audit with other options is replaced; --out keeps both" in said) is replaced
+
+
 def sigmoid(values: np.ndarray) -> np.ndarray:
     return np.asarray(1 / (1 + np.exp(-values)))
 

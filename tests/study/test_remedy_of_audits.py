@@ -123,6 +123,9 @@ def test_every_image_gets_a_place_without_the_mark_and_its_row_says_what_it_carr
     with pytest.raises(SystemExit, match="0"):
         main(["audit", "remedy", str(out), str(tmp_path / "swapped"), "--quiet", "--swap"])
     assert "is on all images now: look whether --swap is right" in capsys.readouterr().out
+    with pytest.raises(SystemExit, match="0"):
+        main(["results", str(out), "--table", "regions"])
+    assert "shares." in capsys.readouterr().out.splitlines()[0]
     swapped = [np.asarray(Image.open(path)) for path in (tmp_path / "swapped" / "images").glob("??????.png")]
     assert min(one[LETTER].max() for one in swapped) > 200, "it is"
     before, after = table(tmp_path / "set" / "data.csv"), table(covered / "data.csv")

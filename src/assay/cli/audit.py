@@ -210,7 +210,8 @@ def remedy_command(audit: Path, folder: Path, swap: bool, quiet: bool) -> None:
             "caution: what the page shows with it looks drawn, and is on all images now: look whether --swap is right"
         )
     if made.trained:
-        print(f"retrain on the covered images, audit with the same options, then: assay audit compare {audit} NEW")
+        again = "audit with the same options (--train as before)"
+        print(f"retrain on the covered images, {again}, then: assay audit compare {audit} NEW")
 
 
 def compare_command(asked: AuditsRequest) -> None:

@@ -330,7 +330,8 @@ def _print_table(rows: list[Row], described: Table, columns: Sequence[str], form
     from assay.report.sentences.reasons import reason_words
 
     added = {name for name in (COMPARISON, FILE, SENTENCE) if rows and name in rows[0]} - {*described.names}
-    names = [*(added - {SENTENCE}), *described.shown, *(added & {SENTENCE})]
+    shown = [key for name in described.shown for key in (rows[0] if rows else ()) if key.partition(".")[0] == name]
+    names = [*(added - {SENTENCE}), *(shown or described.shown), *(added & {SENTENCE})]
     said = columns or [name for name in names if any(_text(row[name]) for row in rows)] or names
     heads = {column.name: column.head for column in described.columns}
     if form.latex:

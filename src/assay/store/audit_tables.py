@@ -278,7 +278,7 @@ CARRIERS = Table(
     (
         Column("of", "the search: place, whole or drawn", values=_TRACKS),
         Column("trained", "whether it is an image of the training", "BOOLEAN"),
-        whole("row", "its row in the data"),
+        whole("row", "its row in the data, from 0"),
         Column("class", "its class"),
         whole("patient", "number of its patient"),
         Column("carries", "whether it carries what is found", "BOOLEAN"),

@@ -141,6 +141,8 @@ def run_audit(
         folder.remove_partial_files()
         plan = AuditPlan(whole, asked, counts, {"model": given.model.content, "data": given.scene.identity("all")})
         run = AuditRun(asked, given, plan, audited, in_steps)
+        if folder.stamp() not in ({}, run.stamp):
+            say(f"{folder.root}: an audit with other options is replaced; --out keeps both")
         carry_out_held(run, folder, InProcess(), _telling(say))
         write_outcome(folder)
     return folder.root
@@ -210,6 +212,12 @@ class AuditRun:
                 return missing
         return ()
 
+    @property
+    def stamp(self) -> dict[str, str]:
+        """What the tables are made of."""
+        asked = self.request.model_dump(mode="json", exclude={"out", "policy"})
+        return {"audit": content_hash([self.given.model.id, self.given.request.id, asked])}
+
     @cached_property
     def _rounds(self) -> Iterator[list[Task]]:
         return self._each_round()
@@ -220,8 +228,7 @@ class AuditRun:
         yield self._tasks([plan.clean])
         yield [*self._tasks([self._again]), *self._tasks(self._others.values(), self._unscaled)]
         _ = self.checks
-        stamp = {"audit": content_hash([self.given.model.id, self.given.request.id, self.request.seed])}
-        self.given.place.folder.begin_audit(self.audited, stamp)
+        self.given.place.folder.begin_audit(self.audited, self.stamp)
         label = f"search for a region in {plan.counts.searched:,} images"
         for part in (self._searches[:-1], self._searches[-1:]):
             yield [Task(one.id, one, label, remote=False) for one in part]

@@ -85,7 +85,8 @@ def evidence(row: Row, facts: Mapping[str, str]) -> str:
     if row["open"] and not math.isnan(needed):
         clean, _, given = facts.get("images", "").partition(" of ")
         read = facts.get("images under marks", "") if row["kind"] == "mark" else clean
-        more = f": a larger --budget reads more of the {given}" if given not in ("", read) else ""
+        there = given not in ("", read) and needed <= int(given.replace(",", ""))
+        more = f": a larger --budget reads more of the {given}" if there else ""
         parts.append(f"about {float(format(needed, '.2g')):,.0f} images would settle it{more}")
     if is_tied(row):
         parts.append("tied to the target")
