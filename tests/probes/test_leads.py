@@ -153,6 +153,20 @@ def test_a_local_mark_is_found_named_and_verified(model: str, mark: str, kind: s
         assert found.region.where(SIDE, SIDE)[CORNER].mean() > 0.5
 
 
+def test_a_model_is_given_no_pixels_beyond_the_range_of_images() -> None:
+    """A dark frame whose mean is put below tissue, and the reverse: a root of such pixels is no number."""
+    made, ends = world(0, "frame"), list[float]()
+
+    def scores(images: Pixels) -> np.ndarray:
+        ends.extend((float(images.min()), float(images.max())))
+        return np.asarray(MODELS["frame"](images), dtype=np.float64)[:, None]
+
+    found = lead(scores, Sample(made.images, made.target, np.arange(COUNT), scores(made.images)))
+    assert isinstance(found, Lead)
+    assert not math.isnan(found.shape)
+    assert 0 <= min(ends) < max(ends) <= 1
+
+
 @pytest.mark.parametrize("color", [(0.9, 0.1, 0.1), (0.1, 0.3, 0.9)])
 def test_a_colored_sticker_is_found_on_images_that_are_not_aligned(color: tuple[float, float, float]) -> None:
     draws, made = np.random.default_rng(5), world(5)

@@ -488,7 +488,7 @@ def put_on(
         if where is not None and parts:
             colors, own = (_color(one, where) for one in (patches["whole"], sample.images))
             patches |= {"shape": patches["whole"] - colors + own, "tone": sample.images - own + colors}
-        found.append({part: sample.scored(model(_put(region, sample.images, [one])), [region])
+        found.append({part: sample.scored(model(_put(region, sample.images, [one.clip(0, 1)])), [region])
                       for part, one in patches.items()})  # fmt: skip
     return Answered(np.stack(chosen[::-1]), {part: (found[0][part], found[1][part]) for part in found[0]})
 

@@ -38,7 +38,7 @@ from assay.study.audit import Prepared
 from assay.study.audit_conclusions import why, write_lead
 from assay.study.references import LeadLimits
 
-VERSION = 4
+VERSION = 5
 """Version of the search: raised where equal images can give another result."""
 _HELD = 0.15
 """Squared difference of the groups in a corner, as a share of the largest, from which on it holds something."""
