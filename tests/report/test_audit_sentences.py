@@ -56,7 +56,7 @@ def test_a_column_with_a_large_swing_is_named_before_marks_with_a_small_one() ->
 
 def test_harm_that_is_shown_leads_before_a_search_that_found_no_region() -> None:
     region = {"of": "place", "kind": "corners", "name": "", "trained": True, "flips": 0.2, "discrete": True,
-              "bright": True, "shape": 1.0, "shares": '{"yes": 0.9, "no": 0.1}', "raises": True,
+              "bright": True, "shape": 1.0, "shares": '{"yes": 0.9, "no": 0.1}', "raises": True, "images": 157,
               "class": "yes"}  # fmt: skip
     relied, affected = "This model relies on tag.", "This model's answers change with tag."
     for verdict, leading in (

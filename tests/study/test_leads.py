@@ -397,7 +397,7 @@ def test_a_region_that_changes_no_answer_is_no_headline_of_changed_answers(tmp_p
     rows = RunFolder(audited("letter", tmp_path)).table("regions")
     assert answer({"regions": rows})[0].startswith("Lead, no verdict: a bright mark in the lower right corner changes ")
     second = answer({"regions": rows})[1]
-    assert re.match(r"It speaks for 'label', and is on 9\d% of 'label' and \d+% of 'not label'", second)
+    assert re.match(r"It speaks for 'label', and is on 9\d% of 'label' and \d+% of 'not label' in \d+ images", second)
     assert next_words(rows) == "Next: look at the pictures; of classifiers, --domain or --references 59 gives a limit."
     assert next_words([{**row, "flips": 0.0} for row in rows]) == f"Next: {TRAIN}", "they may lack what it learned"
     said = answer({"regions": [{**row, "flips": 0.0} for row in rows]})

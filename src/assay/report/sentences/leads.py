@@ -197,8 +197,8 @@ def _answer(rows: Sequence[Row]) -> Iterator[str]:
         else:
             yield f"{start}answers change most with {what_words(row)}: {flips}."
         if row["of"] != "whole" and row["discrete"]:
-            side, inside = "for" if row["raises"] else "against", " in the training images" if row["trained"] else ""
-            yield f"It speaks {side} '{row['class']}', and is on {shares_words(row)}{inside}."
+            side, inside = "for" if row["raises"] else "against", "training images" if row["trained"] else "images"
+            yield f"It speaks {side} '{row['class']}', and is on {shares_words(row)} in {row['images']:,} {inside}."
         yield from (
             f"Apart from it, {what_words(one)} changes {100 * one['flips']:.0f} of 100 answers: it is on "
             f"{shares_words(one)}."
