@@ -96,6 +96,22 @@ def test_one_decision_per_factor_is_corrected_for_factors_and_classes() -> None:
     assert np.isnan([one["p"] for one in doses]).tolist() == [True, False, True, False]
 
 
+def test_the_answer_has_the_regions_of_both_audits_where_another_search_leads_in_each() -> None:
+    def row(of: str, a: str, b: str) -> Row:
+        part = {"of": of, "kind": "box", "name": "0.8,0.8,1,1", "bright": True, "discrete": True, "shape": 0.9}
+        return {"factor": of, "kind": "region", "found_a": json.dumps(part), "found_b": json.dumps(part), "reason": "",
+                "verdict_a": a, "verdict_b": b, "p": np.nan, "decision": "not-tested",
+                **{f"{side}{end}": 1.0 for side in "ab" for end in ("", "_low", "_high")}}  # fmt: skip
+
+    rows = [row("drawn", "lead", "nothing-found"), row("place", "nothing-found", "lives-by"),
+            row("whole", "inconclusive", "nothing-found")]  # fmt: skip
+    said = comparison_answer(rows, ("a", "b"))
+    assert said[0].startswith("a: lead: a bright mark in the lower right corner")
+    assert "b: lives by a bright mark in the lower right corner" in said[1]
+    assert len(said) == 3
+    assert len(comparison_lines(rows, ("a", "b"))) == 1
+
+
 def test_a_mark_that_has_no_swing_in_any_class_says_why(tmp_path: Path) -> None:
     data = lesions(tmp_path / "set", without=False, count=40)
     for model in (bright, lower):
@@ -178,10 +194,8 @@ def test_effects_in_training_images_and_in_others_are_not_compared_nor_is_a_sear
     assert [page.index(one) for one in shown] == sorted(page.index(one) for one in shown)
     assert page.index(shown[-1]) < page.index("<nav"), "on the first screen"
     assert run(["audit", "compare", str(tmp_path / "short"), str(tmp_path / "both"), "--out", str(out)]) == 0
-    assert {path.name for path in (out / "pictures").iterdir()} == {
-        "b region place with.png",
-        "b region place without.png",
-    }
+    kept = {path.name for path in (out / "pictures").iterdir()}
+    assert {name for name in kept if "place" in name} == {"b region place with.png", "b region place without.png"}
 
 
 def test_other_images_and_folders_are_refused(audits: Path, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from assay.report.sentences.reasons import reason_words
 from assay.report.words import difference_words, sentence_case
 from assay.results.audit_blocks import DIFFERENCES
 from assay.stats.format import in_words, listed, number
-from assay.stats.rows import OPEN, Row, json_object
+from assay.stats.rows import OPEN, Row, json_object, leading_region
 
 SHOWN = ("with", "without")
 """Pictures of the region that leads, of each audit that has it."""
@@ -42,30 +42,35 @@ def comparison_account(evidence: Evidence) -> Account:
 
 
 def comparison_answer(rows: Sequence[Row], names: tuple[str, str]) -> list[str]:
-    """Return the first sentences: the region that answers of either live by, then the differences."""
+    """Return the first sentences: the regions that answers of either live by, then the differences."""
     return [*(f"{_region(row, names)}." for row in _led(rows)), _headline(rows, names)]
 
 
 def _led(rows: Sequence[Row]) -> Sequence[Row]:
-    """Return the row of the region that leads, the first; none where neither audit found one."""
-    first = [row for row in rows if row["kind"] == "region"][:1]
-    return [row for row in first if row["verdict_a"] in OPEN or row["verdict_b"] in OPEN]
+    """Return the rows of the regions that lead in either audit."""
+    regions = [row for row in rows if row["kind"] == "region"]
+    led = [leading_region([_side(row, side) for row in regions]) for side in "ab"]
+    return [row for row in regions if any(one is not None and one["of"] == row["factor"] for one in led)]
+
+
+def _side(row: Row, side: str) -> Row:
+    """Return the region of one audit."""
+    return {**json_object(row[f"found_{side}"]), "verdict": row[f"verdict_{side}"]}
 
 
 def _pictures(evidence: Evidence, names: tuple[str, str]) -> Iterator[Place]:
     for row in _led(evidence.tables["compared"]):
         for side, name in zip("ab", names, strict=True):
             if row[f"verdict_{side}"] in OPEN:
-                found = {**json_object(row[f"found_{side}"]), "of": row["factor"]}
-                yield from (replace(one, name=f"{name}: {one.name}")
-                            for one in places_of_lead(evidence.root, found, SHOWN, f"{side} "))  # fmt: skip
+                shown = places_of_lead(evidence.root, _side(row, side), SHOWN, f"{side} ")
+                yield from (replace(one, name=f"{name}: {one.name}") for one in shown)
 
 
 def _region(row: Row, names: tuple[str, str]) -> str:
     """Return the verdicts of both on a region, with the effects, or why these cannot be compared."""
     made: list[str] = []
     for name, side in zip(names, "ab", strict=True):
-        found = region_title({**json_object(row[f"found_{side}"]), "verdict": row[f"verdict_{side}"]})
+        found = region_title(_side(row, side))
         ends = (number(row[f"{side}{end}"], 2) for end in ("", "_low", "_high"))
         effect = "" if math.isnan(row[side]) else ", {} sd [{}, {}]".format(*ends)
         made.append(f"{name}: {found[0].lower()}{found[1:]}{effect}")

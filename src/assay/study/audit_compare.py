@@ -140,16 +140,16 @@ class AuditsRun:
         return ()
 
     def conclude(self, folder: RunFolder) -> Tables:
-        """Return the differences, and the names of the audits; write pictures of the region that leads."""
+        """Return the differences, and the names of the audits; write pictures of regions."""
         unit = Kept(RunFolder(self.request.a)).facts["intervals over"]
         facts = {**dict(zip(("first", "second"), self.request.names, strict=True)), "intervals over": unit,
                  **versions(OF_STATISTICS)}  # fmt: skip
         rows = self.rows if unit == "patients" else [{**row, "patients": 0} for row in self.rows]
         pictures = folder.root / "pictures"
         shutil.rmtree(pictures, ignore_errors=True)  # those of an earlier comparison
-        led = [row["factor"] for row in self.rows if row["kind"] == "region"][:1]
+        names = [f"{LEAD} {row['factor']} {name}.png" for row in self.rows if row["kind"] == "region" for name in SHOWN]
         for side, audit in (("a", self.request.a), ("b", self.request.b)):
-            for name in [f"{LEAD} {of} {name}.png" for of in led for name in SHOWN]:
+            for name in names:
                 with suppress(FileNotFoundError):
                     write_bytes(pictures / f"{side} {name}", (audit / "pictures" / name).read_bytes())
         return {"compared": rows, "provenance": [{"key": key, "value": value} for key, value in facts.items()]}
