@@ -310,8 +310,8 @@ def test_an_output_without_a_name_is_read_by_its_position_and_classes_of_a_softm
 
 
 def test_two_outputs_with_classes_the_other_way_round_are_called_two_outputs() -> None:
-    said = "2 outputs are read as classes, --output 0 or 1 with --head sigmoid audits one"
-    with pytest.raises(SpecError, match=f"the other way round.*; the model's {said}"):
+    said = "; the 2 outputs are read as classes, --output 0 or 1 with --head sigmoid audits one"
+    with pytest.raises(SpecError, match=f"the other way round.*{said}"):
         of(two)
     for function in (lambda images: softmax(images)[:, ::-1], lambda images: -middle(images)):
         with pytest.raises(SpecError, match="the other way round") as refused:

@@ -54,6 +54,10 @@ def test_every_label_has_a_row_a_page_and_a_p_corrected_over_labels(
     with pytest.raises(SystemExit, match="2"):
         main([*asked, "--target", "label,cpoy,rare"])
     assert "--target: unknown column 'cpoy': did you mean 'copy'?" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="2"):
+        main([*asked, "--target", "rare,copy,label,who"])
+    few = "--target needs 4 outputs, and the model has 3: name the column of each output, in their order"
+    assert capsys.readouterr().err.splitlines()[-1] == few
     assert not Path("out").exists(), "before anything is read"
     with pytest.raises(SystemExit, match="0"):
         main([*asked, "--target", "label,copy,rare", "--patient", "who", "--quiet"])
@@ -83,6 +87,11 @@ def test_every_label_has_a_row_a_page_and_a_p_corrected_over_labels(
              for row in found.values()]  # fmt: skip
     assert cells == [cell for part in parts for cell in part]
     assert re.findall(r'<a href="([^"#]+)">', page) == ["label/report.html", "copy/report.html"]
+    for command in (["compare", "out", "out/label"], ["remedy", "out", "covered"]):
+        with pytest.raises(SystemExit, match="2"):
+            main(["audit", *command])
+        inner = "out holds no audit of its own but those of copy, label; give one, such as out/copy"
+        assert inner in capsys.readouterr().err
 
 
 def test_a_label_has_the_region_that_its_page_leads_with(tmp_path: Path) -> None:

@@ -405,7 +405,7 @@ def test_a_region_that_changes_no_answer_is_no_headline_of_changed_answers(tmp_p
 
 
 def test_a_mark_that_only_training_images_carry_is_found_in_them(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     limits(monkeypatch)
     train = pictures(tmp_path / "train", seed=1)
@@ -423,6 +423,8 @@ def test_a_mark_that_only_training_images_carry_is_found_in_them(
     row = RunFolder(judged).table("regions")[0]
     assert (row["verdict"], row["trained"], row["limit"]) == ("lives-by", True, 0.65)
     assert next_words([row]) == "Next: cover it, and retrain: assay audit remedy AUDIT DIR."
+    print_verdicts(judged, json=False)
+    assert capsys.readouterr().out.endswith(f"retrain: assay audit remedy {judged} DIR.\n")
     page = (both / "report.html").read_text()
     assert "<h1>Lead, no verdict: a bright mark in the lower right corner changes" in page
     assert "no limit from clean networks is known in training images" in page

@@ -110,7 +110,6 @@ def print_verdicts(root: Path, json: bool) -> None:
     for row in tables["checks"]:
         if row["status"] == "warn":
             print(f"caution: {as_options(check_words(row))}")
-    for line in filter(
-        None, (*where_issues_are(root), f"report: {root / 'report.html'}", next_words(tables["regions"]))
-    ):
+    then = next_words(tables["regions"], root)
+    for line in filter(None, (*where_issues_are(root), f"report: {root / 'report.html'}", then)):
         print(line)

@@ -18,7 +18,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load, save
 
-from assay.core.errors import NoTableError, StoreError, unknown_name
+from assay.core.errors import NoTableError, SpecError, StoreError, cut, unknown_name
 from assay.core.files import file_hash, holding, is_abandoned, is_file, sha256, write_bytes
 from assay.core.types import Contributions, Measurement
 from assay.spec.schema import StudySpec
@@ -341,6 +341,14 @@ class RunFolder:
         held = self.kind
         if held not in (None, kind):
             raise StoreError(f"{self.root} holds {held.words}, not {kind.words}: give another folder")
+
+    def require_audit(self) -> None:
+        """Raises SpecError when it holds no audit, with those in its folders, such as of each label."""
+        if self.kind is not kinds.AUDIT:
+            inner = sorted(path.parent for path in self.root.glob(f"*/{AUDIT}"))
+            listed = cut(", ".join(path.name for path in inner))
+            held = f" of its own but those of {listed}; give one, such as {inner[0]}" if inner else ""
+            raise SpecError(f"{self.root} holds no audit{held or '; give a folder that assay audit wrote'}")
 
     def require_audit_of(self, audited: str) -> None:
         """Check that nothing else was started here.

@@ -242,8 +242,7 @@ def with_decisions(rows: Sequence[Row]) -> list[Row]:
 
 def _opened(path: Path) -> Kept:
     folder = RunFolder(path)
-    if folder.kind is not kinds.AUDIT:
-        raise SpecError(f"{path} holds no audit; give two folders that assay audit wrote")
+    folder.require_audit()
     if not folder.tables_are_current():
         raise SpecError(f"{path}: the last audit there did not end, and its tables may be of two; run it again")
     folder.require_sound()

@@ -64,12 +64,15 @@ def audit_labels(origin: Origin, labels: Sequence[str], table: Path, out: Path, 
     for what, known, more in (("output", names or labels, ()), ("column", columns, HEADERS)):
         if missing := [label for label in labels if label not in (*known, *more)]:
             raise SpecError(f"--target: {unknown_name(what, missing[0], known)}")
-    memory = Remembering(origin)
+    places = [names.index(label) if names else place for place, label in enumerate(labels)]
+    memory = Remembering(origin, max(places) + 1)
     rows: list[Row] = []
-    for place, label in enumerate(labels):
+    for place, label in zip(places, labels, strict=True):
         try:
-            root = audit(memory, label, names.index(label) if names else place, out / label)
+            root = audit(memory, label, place, out / label)
         except (DataError, SpecError) as error:  # such as of a label that too few images have
+            if isinstance(error.__cause__ or error, _FewOutputsError):
+                raise
             rows.append({"label": label, "auroc": math.nan, "p": math.nan, "region": None, "folder": "",
                          "reason": str(error)})  # fmt: skip
             continue
@@ -116,15 +119,21 @@ def _corrected(rows: Sequence[Row]) -> list[Row]:
     return made
 
 
+class _FewOutputsError(SpecError):
+    """A model has fewer outputs than labels."""
+
+
 @dataclass(frozen=True)
 class Remembering(Origin):
     """A model that reads an image once for all labels; for each label anew where its answers change.
 
     Attributes:
         origin: The model.
+        least: Number of outputs that it must have.
     """
 
     origin: Origin
+    least: int = 0
     _known: dict[bytes, Tensor] = field(default_factory=dict[bytes, Tensor], compare=False, repr=False)
     _new: dict[bytes, Tensor] = field(default_factory=dict[bytes, Tensor], compare=False, repr=False)
 
@@ -147,7 +156,7 @@ class Remembering(Origin):
 
     def network(self, device: str) -> nn.Module:
         """Return the network with the memory before it."""
-        return _Memory(self.origin.network(device), self._known, self._new)
+        return _Memory(self.origin.network(device), self.least, self._known, self._new)
 
     def next_label(self, audited: RunFolder) -> None:
         """Go on to the next label: answers are known, unless asking again gave others."""
@@ -160,9 +169,9 @@ class Remembering(Origin):
 class _Memory(nn.Module):
     """A network that looks up the answers to images that were known before, and keeps those to others."""
 
-    def __init__(self, network: nn.Module, known: Mapping[bytes, Tensor], new: dict[bytes, Tensor]) -> None:
+    def __init__(self, network: nn.Module, least: int, known: Mapping[bytes, Tensor], new: dict[bytes, Tensor]) -> None:
         super().__init__()
-        self.network, self.known, self.new = network, known, new
+        self.network, self.least, self.known, self.new = network, least, known, new
 
     def forward(self, images: Float[Tensor, "b c h w"]) -> Tensor:
         parts = map(vars, self.network.modules())
@@ -177,6 +186,9 @@ class _Memory(nn.Module):
             found: Any = self.network(images[left])
             if not isinstance(found, Tensor) or found.ndim != 2:
                 return cast(Tensor, found)  # refused by who asked
+            if found.shape[1] < self.least:
+                raise _FewOutputsError(f"--target needs {self.least} outputs, and the model has {found.shape[1]}: name "
+                                       "the column of each output, in their order")  # fmt: skip
             fresh = dict(zip(left, found.detach(), strict=True))
             self.new.update({keys[at]: scores for at, scores in fresh.items()})
         return torch.stack([fresh[at] if at in fresh else self.known[key] for at, key in enumerate(keys)])

@@ -181,11 +181,7 @@ def misread(measure: str, given: float, better: Mapping[str, float], flipped: st
     """
     best = max(better, key=lambda one: better[one]) if better else ""
     if flipped:
-        both = (
-            "; the model's 2 outputs are read as classes, --output 0 or 1 with --head sigmoid audits one"
-            if pair
-            else ""
-        )
+        both = "; the 2 outputs are read as classes, --output 0 or 1 with --head sigmoid audits one" if pair else ""
         more = f", or images be read as {best} ({measure} {better[best]:.2f})" if better else ""
         return (
             f"the {measure} is {given:.2f}, below 0.5: the classes may be the other way round{more}, or a "

@@ -29,7 +29,6 @@ from assay.spec.data import is_coco
 from assay.spec.request import ProbeRequest
 from assay.spec.schema import DataSpec
 from assay.stats.rows import FOUND, Row
-from assay.store import kinds
 from assay.store.files import write_text
 from assay.store.folder import RunFolder
 from assay.study.audit import Settings, opened_images
@@ -134,8 +133,7 @@ def remedy(audit: Path, out: Path, *, swapped: bool = False, notify: Notify = si
 
 def _row_of(folder: RunFolder) -> Row:
     """Return the verdict on a mark with a place. Raises SpecError where there is none."""
-    if folder.kind is not kinds.AUDIT:
-        raise SpecError(f"{folder.root} holds no audit; give a folder that assay audit wrote")
+    folder.require_audit()
     rows = [row for row in folder.table("regions") if row["of"] != "whole"]
     able = [row for row in rows if row["verdict"] in FOUND and row["discrete"]]
     if not able:

@@ -279,7 +279,7 @@ def _target(
     lost = dict(zip(labels, target.codes[len(cells) :].tolist(), strict=True))
     target = replace(target, codes=target.codes[: len(cells)])
     if len({*target.codes.tolist(), *lost.values()} - {-1}) < 2 and len(table):
-        found = ", ".join(sorted({cell for cell in cells if not absent(cell)})) or "none"
+        found = ", ".join(f"only '{cell}'" for cell in sorted({*cells}) if not absent(cell)) or "none"
         raise SpecError(f"data.target: column '{spec.target}' needs at least two different labels; found: {found}")
     wrong: Wrong = {
         at: (f"{spec.target} is missing", "label it")

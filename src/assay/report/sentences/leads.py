@@ -28,7 +28,7 @@ _WORDS: Mapping[str, tuple[str, str, str]] = {
         "Lives by {what}",
         "The effect is beyond that in networks without a shortcut, and images are of two kinds there. A finding that "
         "is always at one place looks like a mark: see the pictures.",
-        "{first}: assay audit remedy AUDIT DIR.",
+        "{first}: assay audit remedy {audit} DIR.",
     ),
     LeadVerdict.LOOKS: (
         "Relies on {what}",
@@ -207,8 +207,8 @@ def _answer(rows: Sequence[Row]) -> Iterator[str]:
         )
 
 
-def next_words(rows: Sequence[Row]) -> str:
-    """Return the next step after the searches for a region; empty where none was done."""
+def next_words(rows: Sequence[Row], audit: object = "AUDIT") -> str:
+    """Return the next step after the searches for a region in the folder of an audit; empty where none was done."""
     rows = [row for row in rows if row["verdict"] != NOT_TESTED]
     if not rows:
         return ""
@@ -217,7 +217,8 @@ def next_words(rows: Sequence[Row]) -> str:
     shown = row is not None and code in FOUND and row["discrete"] and not _moves_none(row)
     if not shown and not trained:
         return f"Next: {TRAIN}"
-    return f"Next: {_WORDS[code][2].format(first=first if trained else 'audit with --train, then')}"
+    first, audit = (first, audit) if trained else ("audit with --train, then", "AUDIT")  # that of the training images
+    return f"Next: {_WORDS[code][2].format(first=first, audit=audit)}"
 
 
 def _moves_none(row: Row) -> bool:
