@@ -176,13 +176,13 @@ ISSUES = Block(
 )
 ADDED = Block(
     id="added",
-    title="Networks against the best simple cue",
+    title="Networks against the simple cue that is best in other patients",
     table="added",
     columns=("recipe", "environment", "name", "of", "verdict", "network", "cue", "value", "rest", "images", "reason"),
     note=(
-        "The cue is the best one among patients that are not tested. Value: AUROC of the networks among images of the "
-        "same tenth of the cue; rest: AUROC of the cue there. Networks are beyond the cue where both 0.5 and the rest "
-        "are below the value with 95% confidence, and below it where their AUROC is less than the cue's."
+        "Among the patients tested another cue may have a greater AUROC. Value: AUROC of the networks among images of "
+        "the same tenth of the cue; rest: the cue's. Beyond: 0.5 and the rest are below the value with 95% confidence, "
+        "so networks add to the cue, whatever their AUROC. Else below, where it is less than the cue's with 95%."
     ),
 )
 

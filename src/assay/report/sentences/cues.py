@@ -1,4 +1,4 @@
-"""Sentences on networks that are held against the best simple cue."""
+"""Sentences on networks that are held against a simple cue."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from assay.stats.format import number, with_interval
 from assay.stats.rows import Row, numeric
 
 _SAID = {
-    "beyond": "{} beyond this cue{}",
-    "not-shown": "nothing beyond this cue was shown{}",
-    "below": "{} below this cue{}",
+    "beyond": ("they add to this cue", "it adds to this cue"),
+    "not-shown": ("nothing beyond this cue was shown",) * 2,
+    "below": ("they are below this cue", "it is below this cue"),
 }
+"""Verdict on the networks of a recipe, and on a model, in words."""
 
 
 def added_words(rows: Sequence[Row], inside: Callable[[str], str] = str) -> str:
-    """Return the networks' AUROC, the best cue with its own, and the verdict; of the first test environment.
+    """Return the networks' AUROC, the cue with its own, and the verdict; of the first test environment.
 
     Recipes that differ in their verdict are counted. Empty without rows.
 
@@ -34,13 +35,12 @@ def added_words(rows: Sequence[Row], inside: Callable[[str], str] = str) -> str:
     who = "Networks" if best["recipe"] else "The model"
     verdicts = [row["verdict"] for row in rows]
     if len(set(verdicts)) == 1:
-        are = "they are" if best["recipe"] else "it is"
         within = with_interval(numeric(best, "value"), numeric(best, "low"), numeric(best, "high"))
         alike = f" (AUROC {within} among images alike in it, the cue's {number(numeric(best, 'rest'))})"
         alike = "" if math.isnan(numeric(best, "value")) else alike
-        said = _SAID[verdicts[0]].format(*([are, alike] if verdicts[0] != "not-shown" else [alike]))
+        said = _SAID[verdicts[0]][not best["recipe"]] + alike
     else:
-        said = f"{verdicts.count('beyond')} of {len(rows)} recipes are beyond this cue"
+        said = f"{verdicts.count('beyond')} of {len(rows)} recipes add to this cue"
     cue = cue_words(best["kind"], best["name"])
     where = inside(best["environment"])
     return f"{who}: AUROC {ends}{where}; {cue}: {number(numeric(best, 'cue'))}; {said}."
