@@ -24,6 +24,7 @@ from assay.core.reasons import Code, because
 from assay.report.blocks import FULL, NARROW
 from assay.report.charts import draw_rows
 from assay.report.drawing import Mark, Panel, Plot, styles
+from assay.report.index_page import write_labels
 from assay.report.page import write_page
 from assay.store.folder import RunFolder
 from assay.store.schema import CONTRASTS, ESTIMATES, PROVENANCE
@@ -90,6 +91,17 @@ def audit(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def labels(audit: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of all labels, one of which could not be audited."""
+    page, found = tmp_path_factory.mktemp("labels") / "report.html", "Lives by a bright mark in the upper right corner"
+    row = {"auroc": 0.95, "value": 1.9, "value_low": 1.7, "limit": 0.9, "p": 1e-4, "reason": ""}
+    bare = {**dict.fromkeys(row, float("nan")), "reason": "nothing is decided with fewer than 20 images of a class"}
+    write_labels([{**row, "label": "finding", "verdict": "lives-by", "found": found, "folder": str(audit.parent)},
+                  {**bare, "label": "rare", "verdict": "not-tested", "found": "", "folder": ""}], page)  # fmt: skip
+    return page
+
+
+@pytest.fixture(scope="module")
 def looked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("look")
     planted_set(folder / "set", True)
@@ -136,6 +148,36 @@ def test_no_error_and_no_request(browser: Browser, report: Path) -> None:
 def test_nothing_overflows(browser: Browser, report: Path, width: int) -> None:
     page = opened(browser, report, width)
     assert page.evaluate(OVERFLOW) <= 0
+    page.context.close()
+
+
+CELLS_SEEN = """() => { const box = document.querySelector(".box").getBoundingClientRect();
+    return [...document.querySelectorAll("tr:first-child > *")].map((one) => one.getBoundingClientRect())
+        .filter((one) => one.width && one.right <= box.right + 1).length; }"""
+"""Cells of the heads and of the first row that are within the box of the table."""
+
+
+@pytest.mark.parametrize(("width", "seen"), [(390, 2), (1280, 7)])
+def test_the_page_of_all_labels_shows_its_findings(browser: Browser, labels: Path, width: int, seen: int) -> None:
+    page = opened(browser, labels, width)
+    found = "1 of 2 labels: lives by a bright mark in the upper right corner; 1: not tested."
+    assert page.locator("h1").inner_text() == found
+    assert page.evaluate(CELLS_SEEN) == 2 * seen
+    assert page.evaluate(OVERFLOW) <= 0
+    page.emulate_media(media="print")
+    assert page.get_by_role("cell", name="0.95").is_visible()
+    assert page.get_by_text("95% lower bound").is_visible(), "heads are buttons, which are not printed elsewhere"
+    page.context.close()
+
+
+@pytest.mark.parametrize("of", ["report", "audit", "looked"])
+def test_no_heading_is_printed_bare(browser: Browser, request: pytest.FixtureRequest, of: str) -> None:
+    page = opened(browser, request.getfixturevalue(of))
+    page.emulate_media(media="print")
+    bare = """[...document.querySelectorAll("section:has(>h2)")].filter((one) => one.checkVisibility() &&
+        one.innerText.trim() === one.querySelector("h2").innerText.trim()).map((one) => one.innerText)"""
+    assert page.evaluate(bare) == []
+    assert page.locator("#source").is_visible()
     page.context.close()
 
 

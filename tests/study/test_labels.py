@@ -80,9 +80,12 @@ def test_every_label_has_a_row_a_page_and_a_p_corrected_over_labels(
     assert sorted(held) == pytest.approx([2 * least, max(2 * least, other)], rel=1e-6)
     assert found["rare"]["p"] == ""
     page = Path("out/report.html").read_text()
-    assert "<h1>3 labels</h1>" in page
-    cells = [html.unescape(re.sub(r"<[^>]*>", "", cell)) for cell in re.findall(r"<td>(.*?)</td>", page)]
-    parts = [(row["label"], of(row["auroc"]), row["found"] or row["reason"],
+    assert re.findall(r"<h1>(.*?)</h1>", page) == [
+        "1 of 3 labels: lead, a bright mark in the lower right corner; 1: lead, the look of the middle; 1: not tested."
+    ]
+    assert re.findall(r'class="meta">(.*?)<', page) == ["both · 3 labels · 160 images"]
+    cells = [html.unescape(re.sub(r"<[^>]*>", "", cell)) for cell in re.findall(r"<td[^>]*>(.*?)</td>", page)]
+    parts = [(row["label"], row["found"] or row["reason"], of(row["auroc"]),
               *(of(row[name]) for name in ("value", "value_low", "limit")), of(row["p"], 3))
              for row in found.values()]  # fmt: skip
     assert cells == [cell for part in parts for cell in part]
