@@ -28,7 +28,8 @@ from assay.report.glossary import GLOSSARY
 from assay.report.opening import opening
 from assay.report.page import SIZE_LIMIT, write_page
 from assay.report.sentences.reasons import reason_words
-from assay.stats.findings import Finding, from_row
+from assay.stats.doubts import findings_of
+from assay.stats.findings import Finding, from_row, to_row
 from assay.store import schema
 from assay.store.folder import RunFolder
 
@@ -226,7 +227,7 @@ def test_formulas_are_harmless_in_files(tmp_path: Path) -> None:
         (Made(contrasts=False, seeds=3), "No comparison was pre-specified"),
         (Made(probes=(), contrasts=False), "No comparison was pre-specified"),
         (Made(all_failed=True, contrasts=False), "75 failed, of 75 training runs"),
-        (Made(all_failed=True, contrasts=False), "There are no results, since every training run collapsed"),
+        (Made(all_failed=True, contrasts=False), "<h1>No result: 75 of 75 training runs failed.</h1>"),
         (Made(seeds=1), "there are no intervals"),
         (Made(probes=("attribution",), contrasts=False), "What models attend to"),
         (Made(probes=("reliance",), classes=("mild", "severe"), contrasts=False), "margin, severe"),
@@ -241,6 +242,29 @@ def test_it_can_be_made_of_any_study(tmp_path: Path, made: Made, words: str) -> 
     assert words in html.unescape(page)
     require_links(page)
     assert len(page.encode()) < SIZE_LIMIT
+
+
+def test_a_page_says_that_training_runs_collapsed(tmp_path: Path) -> None:
+    """Where most did in the headline, unless something was shown; where few did in the text for a paper."""
+    folder = RunFolder(make_run(tmp_path, Made(losses=("cross-entropy",), budgets=("10",), seeds=18, contrasts=False)))
+    headline = "No comparison was pre-specified, so no difference is claimed."
+    for lost, answer in ((6, headline), (16, "No result: 16 of 18 training runs collapsed.")):
+        trials = [
+            {**row, "status": "collapsed" if at < lost else "done"} for at, row in enumerate(folder.table("trials"))
+        ]
+        folder.write_table("trials", schema.TRIALS.names, trials)
+        findings = findings_of([], folder.table("estimates"), trials, [])
+        folder.write_table("findings", schema.FINDINGS.names, list(map(to_row, findings)))
+        page = html.unescape(write_page(folder.root).read_text())
+        assert f"<h1>{answer}</h1>" in page
+        methods = re.findall(r'id="paper-methods"[^>]*>(.*?)</pre>', page)[0]
+        assert f"{lost} training runs collapsed (cross-entropy): {lost} of 18 seeds left out of means." in methods
+    shown = RunFolder(make_run(tmp_path / "shown", Made(budgets=("10",))))
+    told = re.findall("<h1>(.*?)</h1>", write_page(shown.root).read_text())[0]
+    trials = [{**row, "status": "collapsed" if at else "done"} for at, row in enumerate(shown.table("trials"))]
+    shown.write_table("trials", schema.TRIALS.names, trials)
+    page = write_page(shown.root).read_text()
+    assert f"<h1>{len(trials) - 1} of {len(trials)} training runs collapsed. {told}</h1>" in page
 
 
 def test_a_missing_table_and_a_damaged_picture_are_named(run: Path, tmp_path: Path) -> None:

@@ -160,7 +160,7 @@ def test_the_networks_of_folds_answer_an_outside_set_together(own: Path, tmp_pat
     run = assay.load({**given, "ensemble": True}).run(tmp_path / "runs", workers=0, progress=False)
 
     trials, folder = run.table("trials"), RunFolder(run.folder)
-    assert len(trials) == 4
+    assert len(trials) == 3
     records = {path.name: json.loads((path / "record.json").read_text()) for path in (run.folder / "trials").iterdir()}
     joint = next(id for id, record in records.items() if record["training"].get("members"))
     members = records[joint]["training"]["members"]
@@ -178,6 +178,9 @@ def test_the_networks_of_folds_answer_an_outside_set_together(own: Path, tmp_pat
     assert set(estimates["environment"]) == {"found", "external"}
     assert estimates.set_index("environment").loc["external", "images"] == IMAGES
     page = html.unescape((run.folder / "report.html").read_text())
+    assert "3 networks (1 seed, 3 folds) were trained to predict" in page
+    assert "1 recipe · 3 training runs · 1 seed" in page
+    assert "all 3 training runs finished" in page, "an ensemble is no training run"
     assert "and tested on site b too, by the mean probability of a seed's networks." in page
     named = re.findall(r"(found|external): rows are [^<]*? images \([^)]+\)[.]( This is the first of 3 folds.)?", page)
     assert set(named) == {("found", " This is the first of 3 folds."), ("external", "")}

@@ -281,8 +281,9 @@ class Made(Mapping[str, Sequence[Row]]):
 
     @cached_property
     def trials(self) -> list[Row]:
-        """Rows of `schema.TRIALS`."""
-        return [_trial_row(trial, self.gathered) for trial in self.gathered.plan.trials]
+        """Rows of `schema.TRIALS`: networks, and ensembles that lack something of their own."""
+        rows = ((trial, _trial_row(trial, self.gathered)) for trial in self.gathered.plan.trials)
+        return [row for trial, row in rows if not trial.training.members or row["status"] in ("failed", "pending")]
 
     @cached_property
     def looks(self) -> list[Look]:

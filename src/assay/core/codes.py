@@ -393,7 +393,7 @@ class Code(StrEnum):
     )
     LOST_TRIALS = (
         "lost-trials",
-        "{count:training run} {status} ({recipes:few}): left out of means",
+        "{count:training run} {status} ({recipes:few}): [seeds?{seeds} of {of:seed} ]left out of means",
         "some training runs collapsed",
     )
     SILENT_TRIALS = (

@@ -42,7 +42,7 @@ from assay.report.words import (
     valued,
     verdict_words,
 )
-from assay.stats.findings import Finding
+from assay.stats.findings import Finding, from_row
 from assay.stats.format import count, in_words, listed, number, plural
 from assay.stats.rows import CONTROLS, PASSED, PRIMARY, SETTLED, Row, json_object, numeric
 from assay.stats.verdicts import MARGIN
@@ -165,15 +165,19 @@ class Account:
 def verdict(evidence: Evidence) -> str:
     """Return the headline of a study, of compared predictions, or of one model; of a study with its best simple cue.
 
-    That of a study which is tested on other sets, and asks no primary comparison, is how well it does there.
+    That of a study which is tested on other sets, and asks no primary comparison, is how well it does there. It begins
+    with the training runs that failed or collapsed where most did.
     """
     if "contrasts" not in evidence.tables:
         return model_headline(evidence.tables["estimates"], evidence.outline.measure, evidence.names)
-    ends = {row.get("status") for row in networks(evidence.tables)}
-    if ends and ends <= {"failed", "collapsed", "diverged"}:
-        return "There are no results, since every training run collapsed, diverged or failed."
-    asked = any(row["role"] in (PRIMARY, *CONTROLS) for row in evidence.tables["contrasts"])
-    said = ("" if asked else elsewhere(evidence)) or headline(evidence.tables["contrasts"], evidence.names)
+    ends, contrasts = [row.get("status") for row in networks(evidence.tables)], evidence.tables["contrasts"]
+    asked = any(row["role"] in (PRIMARY, *CONTROLS) for row in contrasts)
+    there = "" if asked else elsewhere(evidence)
+    said = there or headline(contrasts, evidence.names)
+    lost = [one for one in ends if one in ("failed", "collapsed", "diverged")]
+    if 2 * len(lost) > len(ends):
+        gone = f"{len(lost)} of {count(len(ends), 'training run')} {' or '.join(distinct(lost))}."
+        said = f"{gone} {said}" if there or titled(contrasts) else f"No result: {gone}"
     return " ".join(filter(None, (said, added_words(evidence.tables.get("added", ()), evidence.names.inside))))
 
 
@@ -456,7 +460,9 @@ def paper(evidence: Evidence, said: str, first: Opening) -> tuple[tuple[str, str
         first: The first screen.
     """
     facts, rows, unit = evidence.facts, evidence.tables.get("contrasts", ()), evidence.unit
-    methods = list(first.done)
+    known = (from_row(row) for row in evidence.tables.get("findings", ()))
+    failures = (evidence.in_words(one.reason) for one in known if one.kind == "failure" and one.light != "ok")
+    methods = [*first.done, *(f"{sentence_case(reason_words(one))}." for one in failures)]
     if rows:
         methods.append(
             f"Comparisons were paired by seed and {unit[:-1]}. Intervals are confidence intervals over {unit} and "

@@ -153,7 +153,7 @@ def _trials(trials: Sequence[Row]) -> list[Finding]:
     kinds = ("failed", "pending", "collapsed", "diverged")
     by_status = {status: [row for row in trials if row.get("status") == status] for status in kinds}
     failed, pending = len(by_status["failed"]), len(by_status["pending"])
-    lost = [_lost(status, by_status[status]) for status in ("collapsed", "diverged") if by_status[status]]
+    lost = [_lost(status, by_status[status], trials) for status in ("collapsed", "diverged") if by_status[status]]
     finished: list[Finding] = []
     if failed or pending:
         reason = because(Code.MISSING_TRIALS, failed=failed, pending=pending, of=len(trials))
@@ -186,8 +186,13 @@ def _extreme(trials: Sequence[Row], what: Code, code: Code) -> list[Finding]:
     return [_failure(because(code, count=len(rows), of=len(trials), recipes=_recipes(rows)))] if rows else []
 
 
-def _lost(status: str, rows: Sequence[Row]) -> Finding:
-    return _failure(because(Code.LOST_TRIALS, count=len(rows), status=status, recipes=_recipes(rows)))
+def _lost(status: str, rows: Sequence[Row], trials: Sequence[Row]) -> Finding:
+    """Return training runs that were lost; of one recipe with its seeds, which go with any of their folds."""
+    recipes = _recipes(rows)
+    own = [row for row in trials if text_of(row, "recipe") == recipes[0]]
+    seeds, of = (len({row.get("seed") for row in some}) for some in (rows, own))
+    known = {"seeds": seeds, "of": of} if len(recipes) == 1 and "seed" in own[0] else {}
+    return _failure(because(Code.LOST_TRIALS, count=len(rows), status=status, recipes=recipes, **known))
 
 
 def _recipes(rows: Sequence[Row]) -> tuple[str, ...]:

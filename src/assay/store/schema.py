@@ -410,7 +410,8 @@ TRIALS = Table(
         *_LOSSES,
     ),
     ("trial", "recipe", "seed", "fold", "status", "yardstick", "seconds", "reason"),
-    "A trial whose source collapsed or diverged has the status of the source.",
+    "A trial whose source collapsed or diverged has the status of the source. An ensemble is here only where it "
+    "failed or is pending.",
 )
 
 SOURCES = Table(

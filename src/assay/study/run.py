@@ -341,7 +341,7 @@ def unlearned(trials: Sequence[Trial], folder: RunFolder) -> int:
     """How many trials collapsed or diverged. Several can share a training, as all confounders do at p = 0."""
     trained = {trial.id for trial in trials if folder.complete("trials", trial.id)}
     lost = {id for id in trained if folder.record("trials", id)["status"] != "done"}
-    return sum(trial.id in lost for trial in trials)
+    return sum(trial.id in lost for trial in trials if not trial.training.members)
 
 
 def train_only(prepared: Prepared, watch: Watch, executor: Executor) -> Outcome:
