@@ -539,7 +539,7 @@ def _searched(found: Lead, sample: Sample, network: Network, clean: Pixels) -> R
     return {
         **row,
         "place": _near(where, pixels),
-        "polarity": bool(carriers(sample, where, found.high)[1] == (level > around)),
+        "polarity": bool(carriers(sample, where, found.high, found.shape)[1] == (level > around)),
     }
 
 
