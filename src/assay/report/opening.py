@@ -172,12 +172,12 @@ def verdict(evidence: Evidence) -> str:
         return model_headline(evidence.tables["estimates"], evidence.outline.measure, evidence.names)
     ends, contrasts = [row.get("status") for row in networks(evidence.tables)], evidence.tables["contrasts"]
     asked = any(row["role"] in (PRIMARY, *CONTROLS) for row in contrasts)
-    there = "" if asked else elsewhere(evidence)
-    said = there or headline(contrasts, evidence.names)
+    said = ("" if asked else elsewhere(evidence)) or headline(contrasts, evidence.names)
     lost = [one for one in ends if one in ("failed", "collapsed", "diverged")]
     if 2 * len(lost) > len(ends):
         gone = f"{len(lost)} of {count(len(ends), 'training run')} {' or '.join(distinct(lost))}."
-        said = f"{gone} {said}" if there or titled(contrasts) else f"No result: {gone}"
+        known = any(not math.isnan(numeric(row, "value")) for row in evidence.tables["estimates"])
+        said = f"{gone} {said}" if known else f"No result: {gone}"
     return " ".join(filter(None, (said, added_words(evidence.tables.get("added", ()), evidence.names.inside))))
 
 
