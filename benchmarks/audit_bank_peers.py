@@ -94,7 +94,7 @@ def shortkit(made: Any) -> dict[str, bool]:
 
 
 def earlier(made: Any, network: Path) -> dict[str, bool]:
-    """Return what the headline of an audit of drawn marks says."""
+    """Return the statements in the headline of an audit of drawn marks."""
     from PIL import Image as Picture
 
     import assay

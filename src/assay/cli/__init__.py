@@ -28,6 +28,12 @@ class _TwoWords(TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         two = " ".join(args[:2])
+        seconds = [name.split()[1] for name in self.commands if name.startswith(f"{args[0]} ")]
+        if two not in self.commands and seconds and args[1:] and args[1].isalpha() and not Path(args[1]).exists():
+            from assay.core.errors import nearest
+
+            if near := nearest(args[1], seconds):
+                ctx.fail(f"No such command '{two}'. Did you mean '{args[0]} {near}'?")
         return super().resolve_command(ctx, [two, *args[2:]] if two in self.commands else args)
 
 

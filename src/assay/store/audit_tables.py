@@ -326,7 +326,7 @@ COMPARED = Table(
         ),
         Column("verdict_a", "verdict of the first audit"),
         Column("verdict_b", "verdict of the second audit"),
-        keyed("found_a", "JSON: of a region, what it has in the first audit: columns of `regions`"),
+        keyed("found_a", "JSON: of a region, its kind, place and look in the first audit: columns of `regions`"),
         keyed("found_b", "the same in the second audit"),
         IMAGES,
         PATIENTS,
