@@ -1,5 +1,5 @@
 # The two commands of a new user: `make demo` and `make test`. Both build the environment first, if it is not there.
-.PHONY: demo readme test tests acceptance environment docs gallery index release torture clean anew
+.PHONY: demo readme test tests acceptance thorough environment docs gallery index release torture clean anew
 SHELL := /bin/bash
 BIN := .venv/bin
 # Compiled modules and rewritten tests are kept, or every worker and every subprocess compiles them.
@@ -19,13 +19,17 @@ test: .venv/.ready-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/codespell
 	$(BIN)/pyright
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not acceptance" -n $${ASSAY_TEST_WORKERS:-2} --timeout 1200 --durations 15
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not acceptance and not thorough" -n $${ASSAY_TEST_WORKERS:-2} --timeout 1200 --durations 15
 
 tests: test
 
 # The slow tests: commands and tutorials of the docs, every scale of every study, benchmarks, the page in a browser.
 acceptance: .venv/.ready-dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m acceptance -n $${ASSAY_TEST_WORKERS:-2} --timeout 1200 --durations 15
+
+# Fuzzing of readers against their reference libraries and long simulations, with new seeds: an hour, outside the gate.
+thorough: .venv/.ready-dev
+	OMP_NUM_THREADS=1 ASSAY_HYPOTHESIS=thorough $(BIN)/python -m pytest -m thorough -n $${ASSAY_TEST_WORKERS:-2} --durations 15
 
 environment: .venv/.ready
 

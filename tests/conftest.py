@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +17,8 @@ from assay.models.untyped import seed_torch
 
 # On a busy machine an example may take any time; and what passed once must pass again, in whatever order tests run.
 settings.register_profile("assay", deadline=None, derandomize=True)
-settings.load_profile("assay")
+settings.register_profile("thorough", deadline=None, max_examples=500, print_blob=True)
+settings.load_profile(os.environ.get("ASSAY_HYPOTHESIS", "assay"))
 
 
 FAST = ("core", "maps", "spec", "stats", "store")

@@ -1,0 +1,3 @@
+"""Classes, and which one is positive."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""Image files."""
+
+from __future__ import annotations

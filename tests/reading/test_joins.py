@@ -1,0 +1,3 @@
+"""Joining tables, images and masks."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""Masks."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""Patients."""
+
+from __future__ import annotations

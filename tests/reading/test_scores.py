@@ -1,0 +1,3 @@
+"""Scores and outputs of models."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""Tables and their columns."""
+
+from __future__ import annotations
