@@ -181,6 +181,7 @@ def test_what_is_new_is_said_before_it_is_trained(ask: Asking, run_copy: Path, t
     assert why["trials"] == 1
     assert "recipe.loss is focal" in why["reason"]
     assert [event["event"] for event in between] == ["started", "done", "started", "done"]
+    assert finished.pop("read") == ["positive class: malignant, against not malignant"]
     assert finished.pop("verdict")
     assert finished.pop("primary") == []
     assert finished == {"event": "finished", "folder": "runs/small", "trained": 1, "probed": 1, "failed": 0,

@@ -28,6 +28,7 @@ from assay.core.reasons import Reason, read
 from assay.core.types import FactorTable
 from assay.data.cards import without_patients
 from assay.data.dataset import Card
+from assay.data.files.classes import positive_words
 from assay.shifts.association import also_achieved
 from assay.shifts.environment import Achieved, Environment
 from assay.shifts.population import Population
@@ -271,9 +272,11 @@ def environment_rows_of(name: str, recipe: str, environment: Environment, table:
     return [{**shared, **_achieved_row(found)} for found in environment.achieved] or [shared]
 
 
-def facts_of(card: Card) -> dict[str, str]:
+def facts_of(card: Card, classes: Sequence[str]) -> dict[str, str]:
     """Return the provenance of the data."""
     return {
+        "positive class": positive_words(classes),
+        **card.read,
         "data": card.name,
         "data summary": card.summary,
         "license": card.license,
@@ -285,9 +288,9 @@ def facts_of(card: Card) -> dict[str, str]:
 
 def facts_of_sets(population: Population) -> dict[str, str]:
     """Return the provenance of the training set and of the other sets that are tested on."""
-    found = facts_of(population.card)
+    found = facts_of(population.card, population.classes)
     for name, other in population.sets.items():
-        found |= {f"{key} of {name}": fact for key, fact in facts_of(other.card).items()}
+        found |= {f"{key} of {name}": fact for key, fact in facts_of(other.card, ()).items()}
     return found
 
 

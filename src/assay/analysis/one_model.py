@@ -126,7 +126,7 @@ def describe_data(folder: RunFolder, plan: ModelPlan, population: Population) ->
         request=request.id,
         environments=rows,
         pictures=pictures,
-        facts=facts_of(population.card),
+        facts=facts_of(population.card, population.classes),
         cautions=(
             *filter(_grave, found.reasons),
             *map(read, notes),

@@ -25,10 +25,12 @@ from assay.models.ref import Origin
 from assay.probes.reader import ReadingError
 from assay.report.audit_comparison import comparison_answer, comparison_lines
 from assay.report.index_page import LABELS_NOTE
+from assay.report.sentences.reading import reading_lines
 from assay.runs.run import carry_out, quietly
 from assay.stats.format import duration, number, p_value
 from assay.store.files import json_text
-from assay.study.audit_compare import AuditsRun, compare_audits
+from assay.store.folder import RunFolder
+from assay.study.audit_compare import AuditsRun, Kept, compare_audits
 from assay.study.audit_plan import Planned, Say
 from assay.study.audit_request import Asked
 from assay.study.audit_scores import factor_of
@@ -221,12 +223,13 @@ def compare_command(asked: AuditsRequest) -> None:
         SpecError: A folder holds no audit, or the audits are of different images.
     """
     rows = compare_audits(asked.a, asked.b)
+    read = reading_lines(Kept(RunFolder(asked.a)).facts)
     page = None if asked.out is None else carry_out(AuditsRun(asked, rows), asked.out, InProcess()).page
     if asked.as_json:
-        said = {"a": str(asked.a), "b": str(asked.b), "answer": comparison_answer(rows, asked.names)}
+        said = {"read": read, "a": str(asked.a), "b": str(asked.b), "answer": comparison_answer(rows, asked.names)}
         print(json_text({**said, "compared": rows}), end="")
         return
-    for line in [*comparison_answer(rows, asked.names), *comparison_lines(rows, asked.names)]:
+    for line in [*read, *comparison_answer(rows, asked.names), *comparison_lines(rows, asked.names)]:
         print(line)
     if page is not None:
         print(page)

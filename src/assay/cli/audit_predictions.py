@@ -15,6 +15,7 @@ from assay.core.errors import DataError, SpecError
 from assay.core.files import is_file
 from assay.report.sentences.audit import ANSWERED, answer_words, check_words, stated, verdict_line, worst_group
 from assay.report.sentences.leads import next_words, region_evidence, region_title
+from assay.report.sentences.reading import reading_lines
 from assay.stats.rows import numeric
 from assay.store.folder import RunFolder
 from assay.study.audit_request import Asked
@@ -96,7 +97,7 @@ def print_verdicts(root: Path, json: bool) -> None:
     folder = RunFolder(root)
     tables = {name: folder.table(name) for name in ANSWERED}
     facts = {row["key"]: row["value"] for row in folder.table("provenance")}
-    for text in answer_words(tables):
+    for text in (*reading_lines(facts), *answer_words(tables)):
         print(text)
     for row in tables["regions"]:
         print(f"  {region_title(row)}; {region_evidence(row)}")

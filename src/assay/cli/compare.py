@@ -6,6 +6,7 @@ import math
 import sys
 
 from assay.execution.local import InProcess
+from assay.report.sentences.reading import reading_lines
 from assay.report.sentences.reasons import reason_words
 from assay.report.words import verdict_words
 from assay.runs.run import carry_out
@@ -32,11 +33,17 @@ def compare_command(asked: CompareRequest) -> None:
         rows = {"estimates": found.estimates, "contrasts": found.contrasts}
         shown = {} if page is None else {"report": str(page)}
         notes, cautions = (list(map(reason_words, one)) for one in (found.notes, found.cautions))
-        print(json_text({**rows, "notes": notes, "cautions": cautions, **shown}, sort_keys=False), end="")
+        print(
+            json_text(
+                {"read": reading_lines(read.facts), **rows, "notes": notes, "cautions": cautions, **shown},
+                sort_keys=False,
+            ),
+            end="",
+        )
         return
     for note in found.notes:
         print(reason_words(note), file=sys.stderr)
-    for line in [*lines(found), *([] if page is None else [f"report: {page}"])]:
+    for line in [*reading_lines(read.facts), *lines(found), *([] if page is None else [f"report: {page}"])]:
         print(line)
 
 

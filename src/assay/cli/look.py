@@ -11,6 +11,7 @@ from assay.cli.results import open_page
 from assay.execution.progress import reading_shown
 from assay.report.evidence import Evidence, Tables
 from assay.report.look_page import look_lines, look_verdict
+from assay.report.sentences.reading import reading_lines
 from assay.report.sentences.reasons import reason_words
 from assay.store.files import json_text
 from assay.store.folder import RunFolder
@@ -29,7 +30,12 @@ def look_command(asked: LookRequest) -> None:
     if asked.as_json:
         print(json_text(_facts(evidence, root), sort_keys=False), end="")
     else:
-        for line in [*look_lines(evidence), *_worst(root), f"report: {root / 'report.html'}"]:
+        for line in [
+            *reading_lines(evidence.facts),
+            *look_lines(evidence),
+            *_worst(root),
+            f"report: {root / 'report.html'}",
+        ]:
             print(line)
     if asked.open:
         open_page(root / "report.html")
@@ -51,6 +57,7 @@ def _worst(root: Path) -> list[str]:
 def _facts(evidence: Evidence, root: Path) -> dict[str, object]:
     tables = evidence.tables
     return {
+        "read": reading_lines(evidence.facts),
         "verdict": look_verdict(evidence),
         "findings": [reason_words(row["reason"]) for row in tables["findings"]],
         **{name: list(tables[name]) for name in ("shortcuts", "issues")},

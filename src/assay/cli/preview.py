@@ -8,6 +8,7 @@ from assay.cli.results import open_page, where_issues_are
 from assay.execution.local import InProcess, executor_for
 from assay.report.evidence import Evidence, Tables
 from assay.report.preview_page import preview_lines
+from assay.report.sentences.reading import reading_lines
 from assay.report.sentences.reasons import reason_words
 from assay.runs.run import carry_out
 from assay.stats.findings import from_row
@@ -34,7 +35,12 @@ def preview_command(asked: RunRequest) -> None:
     if asked.as_json:
         print(json_text(_facts(evidence, page), sort_keys=False), end="")
     else:
-        for line in [*preview_lines(evidence), *where_issues_are(page.parent), f"preview: {page}"]:
+        for line in [
+            *reading_lines(evidence.facts),
+            *preview_lines(evidence),
+            *where_issues_are(page.parent),
+            f"preview: {page}",
+        ]:
             print(line)
     if asked.open:
         open_page(page)
@@ -45,6 +51,7 @@ def _facts(evidence: Evidence, page: Path) -> dict[str, object]:
     facts, tables = evidence.facts, evidence.tables
     shown = ("environments", "counts", "visibility", "shortcuts", "issues", "power")
     return {
+        "read": reading_lines(facts),
         "study": facts["study"],
         "trials": int(facts["training runs"]),
         "to_train": int(facts["new training runs"]),

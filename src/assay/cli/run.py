@@ -224,29 +224,31 @@ def _planned(prepared: Prepared, workers: int) -> dict[str, object]:
 
 
 def _finished(result: Result) -> dict[str, object]:
-    said, lines = _answer(result)
+    read, said, lines = _answer(result)
     return {
         "event": "finished",
         "folder": str(result.folder),
         **{name: getattr(result, name) for name in ("trained", "probed", "failed", "unlearned", "stopped")},
+        "read": read,
         "verdict": said,
         "primary": lines,
         "report": str(result.page) if result.page else None,
     }
 
 
-def _answer(result: Result) -> tuple[str, list[str]]:
-    """Return the verdict and a line per primary comparison; empty of a run without a page."""
+def _answer(result: Result) -> tuple[list[str], str, list[str]]:
+    """Return what was read, the verdict and a line per primary comparison; empty of a run without a page."""
     if result.page is None:
-        return "", []
+        return [], "", []
 
     from assay.report.evidence import Evidence, Tables
     from assay.report.opening import primary_rows, verdict
+    from assay.report.sentences.reading import reading_lines
     from assay.report.words import decided_by, primary_line
 
     evidence = Evidence(Tables(result.folder))
     lines = [f"{primary_line(row, evidence.names)}, {decided_by(row)}" for row in primary_rows(evidence)]
-    return verdict(evidence), lines
+    return reading_lines(evidence.facts), verdict(evidence), lines
 
 
 def _tell(result: Result) -> None:
@@ -260,8 +262,8 @@ def _tell(result: Result) -> None:
         )
     if result.failed:
         _warn(f"{count(result.failed, 'task')} failed; the report shows why, and the same command tries again")
-    said, lines = _answer(result)
-    for line in [*([said] if said else []), *(f"  {line}" for line in lines), f"report: {result.page}"]:
+    read, said, lines = _answer(result)
+    for line in [*read, *([said] if said else []), *(f"  {line}" for line in lines), f"report: {result.page}"]:
         print(line, flush=True)
 
 

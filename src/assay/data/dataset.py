@@ -43,6 +43,7 @@ class Card:
     known_faults: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()  # rows that were skipped, with the reason; identifiers stay out
     doubts: tuple[str, ...] = ()  # reasons to doubt any result from it, other than its known faults
+    read: Mapping[str, str] = field(default_factory=dict[str, str])  # rows of `provenance` on how it was read
 
 
 @runtime_checkable

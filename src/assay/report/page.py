@@ -29,6 +29,7 @@ from assay.report.opening import MOST_LINES, MOST_SMALL, Account, opening, paper
 from assay.report.preview_page import preview_account
 from assay.report.sentences.audit import meanings
 from assay.report.sentences.leads import region_meanings
+from assay.report.sentences.reading import reading_lines
 from assay.report.sentences.reasons import reason_words
 from assay.report.sheets import Download, Sheet, as_file, as_markdown
 from assay.results.audit_blocks import COMPARISON, SWINGS, UNTESTED, audit_sections
@@ -69,6 +70,7 @@ class Content:
     Attributes:
         account: Its words; cautions without a place on this page have no anchor.
         facts: The provenance.
+        read: Lines on what was read.
         paper: Texts to copy into a paper: heading, id, text.
         study: The study file with its scale and overrides, or the request, as YAML.
         limits: What the results do not show, in one sentence; or empty.
@@ -86,6 +88,7 @@ class Content:
 
     account: Account
     facts: Mapping[str, str]
+    read: Sequence[str]
     paper: tuple[tuple[str, str, str], ...]
     study: str
     limits: str
@@ -154,6 +157,7 @@ def content(evidence: Evidence, account: Account, asked: Sequence[Section]) -> C
     return Content(
         account=replace(account, doubts=doubts),
         facts=facts,
+        read=reading_lines(facts),
         paper=paper(evidence, account.verdict, account.opening),
         study=_study(facts.get("study file", facts["spec"])),
         limits=_limits(account.limits, " " if evidence.of_audit else "; "),
@@ -322,6 +326,7 @@ def as_text(content: Content) -> str:
 def _lines(content: Content) -> Iterator[str]:
     account = content.account
     yield from (f"# {_paragraph(account.question)}", "", _paragraph(account.verdict), "")
+    yield from (text for line in content.read for text in (_paragraph(line), ""))
     yield from (_paragraph(account.meta), "")
     for text in account.opening.done:
         yield from (_paragraph(text), "")

@@ -24,6 +24,7 @@ from assay.execution.jobs import kept_read
 from assay.execution.tasks import Task
 from assay.report.audit_comparison import SHOWN
 from assay.report.audit_page import LEAD
+from assay.report.sentences.reading import KEYS
 from assay.runs.run import Tables
 from assay.shifts.battery import DECIDING, DOSES
 from assay.stats.compare import holm
@@ -141,9 +142,10 @@ class AuditsRun:
 
     def conclude(self, folder: RunFolder) -> Tables:
         """Return the differences, and the names of the audits; write pictures of regions."""
-        unit = Kept(RunFolder(self.request.a)).facts["intervals over"]
+        read = Kept(RunFolder(self.request.a)).facts
+        unit = read["intervals over"]
         facts = {**dict(zip(("first", "second"), self.request.names, strict=True)), "intervals over": unit,
-                 **versions(OF_STATISTICS)}  # fmt: skip
+                 **{key: read[key] for key in KEYS if key in read}, **versions(OF_STATISTICS)}  # fmt: skip
         rows = self.rows if unit == "patients" else [{**row, "patients": 0} for row in self.rows]
         pictures = folder.root / "pictures"
         shutil.rmtree(pictures, ignore_errors=True)  # those of an earlier comparison

@@ -26,6 +26,7 @@ from assay.analysis.pictures import colored
 from assay.core.errors import SpecError, cut
 from assay.core.files import content_hash, write_whole
 from assay.core.reasons import Reason, stated
+from assay.data.files.classes import positive_words
 from assay.execution.jobs import kept_provenance, kept_read
 from assay.probes.reader import ReadingError
 from assay.report.audit_page import EXAMPLES, EXAMPLES_OF_LEAD, LEAD, picture_name
@@ -321,6 +322,8 @@ def provenance_rows(given: Prepared, answers: Answers, reference: Reference | No
     facts = {
         "model": str(record["name"]),
         "kind": str(record["kind"]),
+        "positive class": positive_words(scored.table.classes),
+        **card.read,
         "hash of the model": given.model.content,
         "data": card.name,
         "source": card.source,

@@ -16,6 +16,7 @@ from assay.core.errors import DataError, SpecError, cut
 from assay.core.files import content_hash, sha256
 from assay.core.types import Factor, FactorTable
 from assay.core.versions import OF_STATISTICS, versions
+from assay.data.files.classes import positive_words
 from assay.data.files.table import Table, number, read_table, require_whole
 from assay.report.audit_cards import write_outcome
 from assay.report.page import write_page
@@ -77,6 +78,7 @@ def audit_predictions(path: Path, columns: PredictionColumns, asked: Asked, out:
     facts = {
         "model": path.stem,
         "kind": "predictions",
+        "positive class": positive_words(table.classes),
         "hash of the model": sha256(path),
         "images": f"{len(table):,}",
         "patients": f"{len(np.unique(table.patient)):,}",

@@ -86,7 +86,7 @@ class CompareRun:
         found = findings_of(made.contrasts, made.estimates, cautions=(*made.notes, *made.cautions))
         unnamed = any(note.first(Code.NO_PATIENT_COLUMN) for note in made.notes)
         counted = over_images if unnamed else dict[str, Any]
-        facts = {"study": self.name, "question": made.title, "predictions": "yes",
+        facts = {"study": self.name, "question": made.title, "predictions": "yes", **self.read.facts,
                  "intervals over": "images" if unnamed else "patients", **versions(OF_STATISTICS)}  # fmt: skip
         named = zip(self.read.seed_numbers, self.read.seeds, strict=True)
         if names := ", ".join(f"{number}: {name}" for number, name in named if str(number) != name):

@@ -110,7 +110,7 @@ class LookRun:
             "embeddings": getattr(self.request.embeddings, "name", ""),
             "images": f"{len(self.dataset.table):,}",
             "patients": f"{len(np.unique(self.dataset.table.patient)):,}",
-            **facts_of(self.dataset.card),
+            **facts_of(self.dataset.card, self.dataset.table.classes),
             "looked at": datetime.now(UTC).isoformat(timespec="seconds"),
             **versions(),
         }

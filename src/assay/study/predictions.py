@@ -12,6 +12,7 @@ from scipy.special import logit
 from assay.core.errors import DataError, SpecError, unknown_name
 from assay.core.files import is_file
 from assay.core.reasons import Code, Reason, because
+from assay.data.files.classes import positive_words
 from assay.data.files.table import number, read_table
 from assay.stats.panel import Panel
 from assay.study.compare_request import CompareRequest
@@ -29,6 +30,7 @@ class Predictions:
 
     Attributes:
         panels: Recipe -> its outputs.
+        positive: Which class is positive, for readers.
         notes: What was assumed of the file.
         seeds: Names of the seeds, by their numbers in the panels.
     """
@@ -36,6 +38,12 @@ class Predictions:
     panels: Mapping[str, Panel]
     notes: tuple[Reason, ...]
     seeds: tuple[str, ...]
+    positive: str
+
+    @property
+    def facts(self) -> Mapping[str, str]:
+        """Rows of `provenance` on how the predictions were read."""
+        return {"positive class": self.positive}
 
     @property
     def seed_numbers(self) -> tuple[int, ...]:
@@ -128,7 +136,8 @@ def from_arrays(
     if len(set(lengths.values())) > 1 or not lengths["groups"]:
         raise DataError(f"expected one entry per prediction everywhere, and there are {lengths}")
     classes, class_of = _codes(y_true)
-    target = (class_of == classes.index(_positive(classes, positive))).astype(np.int64)
+    named = _positive(classes, positive)
+    target = (class_of == classes.index(named)).astype(np.int64)
     image_names, image = _codes(images)
     patient = image if patients is None else _codes(patients)[1]
     group_names, group = _codes(groups)
@@ -163,7 +172,8 @@ def from_arrays(
             thresholds=np.full(len(own), threshold),
             seeds=own,
         )
-    return Predictions(panels, tuple(assumed), tuple(seed_names))
+    ordered = sorted(classes, key=named.__eq__)
+    return Predictions(panels, tuple(assumed), tuple(seed_names), positive_words(ordered))
 
 
 def _counted(at: tuple[np.ndarray, ...], names: Sequence[Sequence[str]]) -> Int[np.ndarray, "groups seeds images"]:
