@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from assay.core.errors import SpecError
+from assay.core.errors import DataError, SpecError
 from assay.core.files import filled, is_file, is_folder
 from assay.core.registry import build, lookup
+from assay.core.tables import header_of
 from assay.core.traits import DataTraits
 from assay.core.types import Factor
 from assay.spec.document import Keys, mapping_of
@@ -285,16 +285,8 @@ def _column(data: DataSpec, name: str) -> str:
 
 
 def read_header(path: Path) -> list[str]:
-    """Read the column names of a CSV file with commas, semicolons or tabs.
-
-    Raises:
-        SpecError: The file is not text.
-    """
+    """Read the column names of a CSV file. Raises SpecError where it is no text."""
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            first = file.readline(100_000)
-    except (OSError, UnicodeDecodeError) as error:
-        raise SpecError(f"{path}: cannot be read as a UTF-8 table: {error}") from None
-    delimiter = max(",;\t", key=first.count)
-    rows = list(csv.reader([first], delimiter=delimiter))
-    return [name.strip() for row in rows for name in row]
+        return header_of(path)
+    except (OSError, DataError) as error:
+        raise SpecError(str(error)) from None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,6 +13,7 @@ from pydantic import ValidationError
 
 from assay.core.files import file_hash, filled, is_file
 from assay.core.request import Task
+from assay.core.tables import read_text
 from assay.spec.data import read_header
 from assay.spec.document import Document, Keys, mapping_of
 from assay.spec.issues import Issues, validated
@@ -117,9 +117,7 @@ def _rows(asked: ModelsSpec, document: Document, issues: Issues) -> list[_Row]:
         what = f"{path.name} has no column '{lacking[0]}'" if lacking else f"{path.name} names a column twice"
         issues.add(keys, asked.table, what, names=header)
         return []
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        delimiter = max(",;\t", key=file.readline().count)
-        found = [(number, cells) for number, cells in enumerate(csv.reader(file, delimiter=delimiter), 2) if any(cells)]
+    found = [(row.first, row.cells) for row in read_text(path).rows() if any(row.cells)][1:]
     rows: list[_Row] = []
     for number, cells in found:
         if len(cells) != len(header) or not all(cell.strip() for cell in cells):

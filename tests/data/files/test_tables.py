@@ -44,7 +44,11 @@ def test_rows_have_the_number_of_the_line_that_they_begin_at(tmp_path: Path) -> 
         (b"", "t.csv has no header; its first line must name the columns, such as image"),
         (b"\n\n", "t.csv has no header; its first line must name the columns, such as image"),
         (b"image,label,image\na,0,b\n", "t.csv names column 'image' twice (columns 1 and 3); rename one of them"),
-        (b"image\ncaf\xe9.png\n", "t.csv is not UTF-8 text (byte 0xE9 in line 2); save it as CSV (UTF-8)"),
+        (
+            b"image\ncaf\xe9\xe8\xea.png\n",
+            "t.csv is not UTF-8 text (byte 0xE9 in line 2), and its encoding is not "
+            "surely known; save it as CSV (UTF-8)",
+        ),
         (b"image\0label\n", "t.csv is not a text file; save it as CSV (UTF-8)"),
     ],
 )
@@ -65,7 +69,7 @@ def test_the_number_of_columns_is_bounded(tmp_path: Path) -> None:
 
 
 def test_a_packed_table_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("assay.data.files.table._LARGEST", 1 << 20)
+    monkeypatch.setattr("assay.core.tables._LARGEST", 1 << 20)
     (tmp_path / "t.csv").write_bytes(gzip.compress(b"image\n" + b"a.png\n" * (1 << 18)))
     with pytest.raises(DataError, match=r"t\.csv unpacks to over 1 MiB; leave out"):
         read_table(tmp_path / "t.csv", "image")

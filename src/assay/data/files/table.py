@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import csv
-import gzip
-import io
 import os
 import re
 import unicodedata
-import zlib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -22,12 +19,9 @@ from jaxtyping import Bool
 
 from assay.core.errors import DataError, SpecError, cut, nearest, nearest_of, unknown_name
 from assay.core.files import ASSETS, filled, unset
+from assay.core.tables import Row, read_text
 from assay.core.types import Factor, Role
 from assay.spec.schema import FactorSpec
-
-if TYPE_CHECKING:
-    from _csv import Reader
-
 
 # Bad rows: all their faults are listed at once.
 
@@ -124,15 +118,16 @@ def left_out(problems: Sequence[Problem], word: str = "line") -> tuple[str, ...]
     return tuple(f"{places[row]}: {' and '.join(what)}" for row, what in reasons.items())
 
 
-# Read a CSV as people save it: with a byte-order mark, semicolons or tabs, and mistakes in some rows.
+# Read a CSV as people save it, with mistakes in some rows.
 
-_MARKS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
-_LARGEST = 1 << 28
-"""Bytes that a packed table may unpack to."""
 _MOST_COLUMNS = 10_000
 LACKING = "\0"
 """A cell that a line with too few cells does not have. It is absent, and no empty cell, which can be a label."""
-_ABSENT = frozenset({"", LACKING, "na", "n/a", "nan", "null"})
+_ABSENT = frozenset({
+    "", LACKING, "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "1.#IND", "1.#QNAN", "<NA>", "None",
+})  # fmt: skip
+_ABSENT_FOLDED = frozenset({"na", "n/a", "nan", "-nan", "null"})
+"""Words that pandas reads as missing by default: as they are, and in any case."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,13 +140,15 @@ class Table:
             cells under the header counted from the left, and from the right, with `LACKING` for the rest. One of them
             is right unless the line is damaged on both sides of a cell.
         problems: Lines with too few or too many cells, or that say the same as an earlier one.
-        comma: Numbers may be written 3,5 (a table that is separated by semicolons).
+        comma: Numbers may be written 3,5.
+        assumed: The encoding, where the file does not show it; else empty.
     """
 
     name: str
     frame: pd.DataFrame
     problems: tuple[Problem, ...] = ()
     comma: bool = False
+    assumed: str = ""
 
     def __len__(self) -> int:
         return int((~self.torn).sum())
@@ -208,21 +205,27 @@ def stacked(name: str, tables: Sequence[Table], headers: bool) -> Table:
         frames.append(table.frame.set_axis(table.frame.index + start))
         problems += [replace(p, row=p.row + start, last=p.last and p.last + start) for p in table.problems]
         last = max([1, *frames[-1].index, *(max(problem.row, problem.last) for problem in problems)])
-    return Table(name, pd.concat(frames).fillna(""), tuple(problems), any(table.comma for table in tables))
+    return Table(name, pd.concat(frames).fillna(""), tuple(problems), any(table.comma for table in tables),
+                 next((table.assumed for table in tables if table.assumed), ""))  # fmt: skip
 
 
 def absent(cell: str) -> bool:
-    """Return whether a cell says that there is no value: empty, NA, N/A, NaN or null in any case."""
-    return cell.casefold() in _ABSENT
+    """Return whether a cell says that there is no value, by the words of pandas; case matters as in `_ABSENT`."""
+    return cell in _ABSENT or cell.casefold() in _ABSENT_FOLDED
+
+
+_DECIMAL_COMMA = re.compile(r"[-+]?(\d*|\d{1,3}(\.\d{3})+),\d+([eE][-+]?\d+)?$")
+_DECIMAL_POINT = re.compile(r"[-+]?\d*\.\d+([eE][-+]?\d+)?$")
 
 
 def number(cell: str, comma: bool = False) -> float | None:
     """Return the number that a cell holds, or None. Infinity and NaN are no numbers.
 
     Args:
-        comma: 3,5 is three and a half.
+        comma: 3,5 is three and a half, and 1.234,5 is over a thousand.
     """
-    text = cell.replace(",", ".") if comma and cell.count(",") == 1 and "." not in cell else cell
+    decimal = comma and _DECIMAL_COMMA.match(cell)
+    text = cell.replace(".", "").replace(",", ".") if decimal else cell
     try:
         value = float(text)
     except ValueError:
@@ -231,49 +234,40 @@ def number(cell: str, comma: bool = False) -> float | None:
 
 
 def read_table(path: Path, image: str) -> Table:
-    """Read a CSV of UTF-8 or UTF-16 text, also in gzip; commas, semicolons or tabs, whichever the header has most of.
+    """Read a CSV, see `core.tables`. Blank lines are passed over.
 
     Args:
-        image: The column that names a row in messages. Blank lines are passed over.
+        image: The column that names a row in messages.
 
     Raises:
         DataError: If the file as a whole cannot be read (not text, no header, a repeated header); single bad rows come
             as `problems`.
     """
-    text = _text(path)
-    first = text.splitlines()[0] if text.strip() else ""
-    separator = max(",;\t", key=first.count)
-    physical = io.StringIO(text, newline="").readlines()
-    try:
-        lines = list(_numbered(csv.reader(physical, delimiter=separator)))
-    except csv.Error as error:
-        raise DataError(f"{path.name} is not a table: {error}; save it as CSV (UTF-8) again") from error
+    text = read_text(path)
+    lines = list(text.rows())
     if not lines or not any(lines[0].cells):
         raise DataError(f"{path.name} has no header; its first line must name the columns, such as {image}")
     header = _header(path, lines[0].cells)
     named = header.index(image) if image in header else 0
-    _refuse_swallowed(path, lines, physical, separator, len(lines[0].cells), named)
-    return _check_rows(path.name, header, lines[1:], named, separator == ";")
+    _refuse_swallowed(path, lines, text.lines, text.separator, len(lines[0].cells), named)
+    cells = (cell for line in lines[1:] for cell in line.cells)
+    comma = text.separator == ";" or _has_decimal_comma(cells)
+    return replace(_check_rows(path.name, header, lines[1:], named), comma=comma, assumed=text.assumed)
 
 
-@dataclass(frozen=True, slots=True)
-class _Read:
-    """The cells of a row, and the first and last line of the file that it takes: a cell in quotes may hold several."""
-
-    first: int
-    last: int
-    cells: list[str]
-
-
-def _numbered(reader: Reader) -> Iterator[_Read]:
-    begins = 1
-    for cells in reader:
-        yield _Read(begins, reader.line_num, cells)
-        begins = reader.line_num + 1
+def _has_decimal_comma(cells: Iterable[str]) -> bool:
+    """Return whether numbers are written 3,5: some are, not all with three digits after it, and none is written 3.5."""
+    seen, thousands = False, True
+    for cell in map(str.strip, cells):
+        if _DECIMAL_POINT.match(cell):
+            return False
+        if _DECIMAL_COMMA.match(cell):
+            seen, thousands = True, thousands and len(cell.rpartition(",")[2]) == 3
+    return seen and not thousands
 
 
 def _refuse_swallowed(
-    path: Path, rows: Sequence[_Read], physical: Sequence[str], separator: str, columns: int, named: int
+    path: Path, rows: Sequence[Row], physical: Sequence[str], separator: str, columns: int, named: int
 ) -> None:
     """Raise DataError where a stray quotation mark joins rows into one.
 
@@ -306,7 +300,7 @@ def _like_header(line: str, separator: str, columns: int) -> bool:
     return line.count(separator) == columns - 1 or len(next(csv.reader([line], delimiter=separator), ())) == columns
 
 
-def _unclosed(physical: Sequence[str], row: _Read, separator: str) -> bool:
+def _unclosed(physical: Sequence[str], row: Row, separator: str) -> bool:
     """Return whether the file ends within the quotes of this row."""
     if row.last < len(physical):
         return False
@@ -315,29 +309,6 @@ def _unclosed(physical: Sequence[str], row: _Read, separator: str) -> bool:
     except csv.Error as error:
         return "end of data" in str(error)
     return False
-
-
-def _text(path: Path) -> str:
-    data = path.read_bytes()
-    if data[:2] == b"\x1f\x8b":
-        try:
-            with gzip.open(io.BytesIO(data)) as file:
-                data = file.read(_LARGEST + 1)
-        except (OSError, EOFError, zlib.error) as error:
-            raise DataError(f"{path.name} is damaged or cut short; download it again") from error
-        if len(data) > _LARGEST:
-            raise DataError(f"{path.name} unpacks to over {_LARGEST >> 20} MiB; leave out columns that are not used")
-    encoding = next((name for mark, name in _MARKS if data.startswith(mark)), "utf-8")
-    try:
-        text = data.decode(encoding)
-    except UnicodeDecodeError as error:
-        line = data[: error.start].count(b"\n") + 1
-        raise DataError(
-            f"{path.name} is not UTF-8 text (byte 0x{data[error.start]:02X} in line {line}); save it as CSV (UTF-8)"
-        ) from error
-    if "\0" in text:
-        raise DataError(f"{path.name} is not a text file; save it as CSV (UTF-8)")
-    return text
 
 
 def _header(path: Path, cells: Sequence[str]) -> tuple[str, ...]:
@@ -354,7 +325,7 @@ def _header(path: Path, cells: Sequence[str]) -> tuple[str, ...]:
     return header
 
 
-def _check_rows(name: str, header: tuple[str, ...], lines: Sequence[_Read], named: int, comma: bool) -> Table:
+def _check_rows(name: str, header: tuple[str, ...], lines: Sequence[Row], named: int) -> Table:
     rows: list[tuple[str, ...]] = []
     numbers: list[int] = []
     problems: list[Problem] = []
@@ -377,7 +348,7 @@ def _check_rows(name: str, header: tuple[str, ...], lines: Sequence[_Read], name
         rows += found
         numbers += [at] * len(found)
     frame = pd.DataFrame(rows, columns=header, index=np.array(numbers, dtype=np.int64), dtype=object)
-    return Table(name, frame.loc[:, list(map(bool, header))].copy(), tuple(problems), comma)
+    return Table(name, frame.loc[:, list(map(bool, header))].copy(), tuple(problems))
 
 
 # Meaning of the columns of a user's table: factors, target, patient, and which rows are used.

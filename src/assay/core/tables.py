@@ -1,0 +1,152 @@
+"""Text of CSV files as programs save them: encodings, gzip, separators, the header. No other code reads CSV text."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import re
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from assay.core.errors import DataError
+
+SEPARATORS = ",;\t|"
+_MARKS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
+_LARGEST = 1 << 28
+"""Bytes that a packed table may unpack to."""
+_OTHERS = (
+    (b"PK\x03\x04", "an Excel or OpenDocument workbook, or a ZIP file"),
+    (b"\xd0\xcf\x11\xe0", "an Excel workbook"),
+    (b"PAR1", "a Parquet file"),
+    (b"SQLite", "a database"),
+)
+"""First bytes of files that hold tables and are no text."""
+_LOOKED = 1 << 12
+"""Bytes in which UTF-16 is recognized by its zeros."""
+_LONGEST = 100_000
+"""Letters of the header by which the separator is found."""
+_EXCEL_LINE = re.compile(r'"?sep=(.)"?\s*$', re.IGNORECASE)
+_WESTERN = "Windows-1252"
+_DAMAGED = re.compile(rb"[\xc3-\xf4][\x80-\xbf]")
+"""Two bytes that are a character in UTF-8, and an unlikely pair in Windows-1252."""
+_UNLIKELY = re.compile(r"[^\x00-\x7f]{3}|\w[^\x00-\x7f\w’‘´·–—°]\w|[^\W\d_]{3}[¹³]|[¹³][^\W\d_]")
+"""Runs of foreign letters, or a sign within a word: text of another code page than the western one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Cells of a row, and the first and last line of the file that it takes: a cell in quotes may hold several."""
+
+    first: int
+    last: int
+    cells: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """The text of a CSV file.
+
+    Attributes:
+        name: Name of the file.
+        lines: Lines with their ends; a line `sep=;` of Excel is among them.
+        separator: The one by which the header has most cells.
+        assumed: The encoding, where the file does not show it; else empty.
+    """
+
+    name: str
+    lines: list[str]
+    separator: str
+    assumed: str = ""
+
+    def rows(self) -> Iterator[Row]:
+        """Yield the rows, the header first. Raises DataError."""
+        reader, begins = csv.reader(self.lines, delimiter=self.separator), 1
+        try:
+            for cells in reader:
+                if begins > 1 or not _EXCEL_LINE.match(self.lines[0]):
+                    yield Row(begins, reader.line_num, cells)
+                begins = reader.line_num + 1
+        except csv.Error as error:
+            raise DataError(f"{self.name} is not a table: {error}; save it as CSV (UTF-8) again") from error
+
+
+def read_text(path: Path) -> Text:
+    """Read a CSV file: UTF-8, UTF-16 with or without a byte-order mark, Windows-1252, each also in gzip.
+
+    Bytes that are not UTF-8 are read as Windows-1252, the encoding of Excel in western Europe and America, if the text
+    is then likely: foreign letters are alone or in pairs, and no sign is inside a word.
+
+    Raises:
+        DataError: The file is no text, or of an encoding that is not surely known.
+    """
+    text, assumed = _decoded(path.name, _unpacked(path))
+    lines = io.StringIO(text, newline="").readlines()
+    if lines and (stated := _EXCEL_LINE.match(lines[0])):
+        return Text(path.name, lines, stated[1], assumed)
+    header = [line[:_LONGEST] for line in lines[:1]]
+    separator = max(SEPARATORS, key=lambda one: len(next(csv.reader(header, delimiter=one), ())))
+    return Text(path.name, lines, separator, assumed)
+
+
+def header_of(path: Path) -> list[str]:
+    """Return the names of the columns of a CSV file; none of an empty one. Raises DataError."""
+    first = next(read_text(path).rows(), None)
+    return [] if first is None else [cell.strip() for cell in first.cells]
+
+
+def _unpacked(path: Path) -> bytes:
+    data = path.read_bytes()
+    if data[:2] != b"\x1f\x8b":
+        return data
+    try:
+        with gzip.open(io.BytesIO(data)) as file:
+            data = file.read(_LARGEST + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{path.name} is damaged or cut short; download it again") from error
+    if len(data) > _LARGEST:
+        raise DataError(f"{path.name} unpacks to over {_LARGEST >> 20} MiB; leave out columns that are not used")
+    return data
+
+
+def _decoded(name: str, data: bytes) -> tuple[str, str]:
+    """Return the text, and the encoding where it is assumed."""
+    if kind := next((kind for mark, kind in _OTHERS if data.startswith(mark)), ""):
+        raise DataError(f"{name} is {kind}; save the table as CSV (UTF-8)")
+    encoding = next((name for mark, name in _MARKS if data.startswith(mark)), "") or _wide(data)
+    try:
+        text = data.decode(encoding or "utf-8")
+    except UnicodeDecodeError as error:
+        western = "" if encoding else _western(data)
+        if not western:
+            at, line = error.start, data[: error.start].count(b"\n") + 1
+            raise DataError(
+                f"{name} is not UTF-8 text (byte 0x{data[at]:02X} in line {line}), and its encoding is not surely "
+                "known; save it as CSV (UTF-8)"
+            ) from error
+        return western, _WESTERN
+    if "\0" in text:
+        raise DataError(f"{name} is not a text file; save it as CSV (UTF-8)")
+    return text, ""
+
+
+def _wide(data: bytes) -> str:
+    """Return the name of UTF-16 without a byte-order mark, by the zeros of its Latin letters; else an empty text."""
+    even, odd = (data[at:_LOOKED:2] for at in (0, 1))
+    for zeros, others, name in ((odd, even, "utf-16-le"), (even, odd, "utf-16-be")):
+        if 2 * zeros.count(0) > len(zeros) > 0 and not others.count(0):
+            return name
+    return ""
+
+
+def _western(data: bytes) -> str:
+    """Return the text in Windows-1252; empty where it is unlikely to be that."""
+    if _DAMAGED.search(data):
+        return ""
+    try:
+        text = data.decode("cp1252")
+    except UnicodeDecodeError:
+        return ""
+    return "" if _UNLIKELY.search(text) else text
