@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from assay.core.errors import SpecError
+from assay.core.request import AsScores
 from assay.spec.parse import locate_errors, parse_study, refuse_unknown_keys
 from assay.spec.schema import StudySpec
 from assay.stats.format import count
@@ -81,6 +82,7 @@ def compare(
     margin: float | None = None,
     positive: str = "",
     threshold: float = 0.5,
+    scores: AsScores = "auto",
     out: str | Path | None = None,
 ) -> Compared:
     """Compare predictions that were made elsewhere, as the contrasts of a study are.
@@ -89,7 +91,7 @@ def compare(
 
     Args:
         y_true: Class of the image; two classes.
-        y_score: Probability of the positive class, or log-odds.
+        y_score: Score of the positive class.
         groups: Recipe, such as the loss.
         images: Image, by which seeds and recipes are paired.
         seeds: Seed of the training, by which recipes are paired.
@@ -100,6 +102,7 @@ def compare(
         margin: Largest difference that does not matter, in units of the measure.
         positive: Name of the positive class; not needed where the classes are 0 and 1.
         threshold: Probability from which an image is called positive.
+        scores: probabilities, percent or logits; by default found from all scores of a recipe.
         out: The folder that gets a page and its tables.
 
     Returns:
@@ -116,7 +119,7 @@ def compare(
     entries = {"y_true": y_true, "groups": groups, "images": images, "seeds": seeds}
     entries |= {name: one for name, one in (("patients", patients), ("folds", folds)) if one is not None}
     lists: dict[str, Any] = {name: list(one) for name, one in entries.items()}
-    read = from_arrays(**lists, y_score=list(y_score), positive=positive, threshold=threshold)
+    read = from_arrays(**lists, y_score=list(y_score), positive=positive, threshold=threshold, scores=scores)
     asked = CompareRequest(file=Path(), by="recipe", against=str(against), measure=measure, margin=margin)
     found = compare_predictions(read, asked)
     if out is not None:
@@ -610,7 +613,7 @@ def audit(
     distortions: Sequence[str] | None = None,
     output: int | str = "",
     head: Literal["auto", "sigmoid", "softmax"] = "auto",
-    scores: Literal["auto", "logits", "probabilities"] = "auto",
+    scores: AsScores = "auto",
     scaling: str = "",
     threshold: float | str | None = None,
     as_given: bool = False,
@@ -654,7 +657,7 @@ def audit(
             each that is in `data["target"]`, a list of columns in the order of the outputs, or named like them.
         head: Whether several outputs are independent (sigmoid) or exclude each other (softmax); by default
             probabilities that add up to 1 exclude each other.
-        scores: Whether the model gives logits or probabilities; by default outputs from 0 to 1 are probabilities.
+        scores: probabilities, percent or logits; by default found from the scores of all images.
         scaling: 0..1, imagenet, -1..1, 0..255 or -1024..1024, by which images are scaled before the model.
         threshold: On the probability of the second of two classes, or `sensitivity=0.95`; 0.5 by default.
         as_given: Go on where the model seems to be read wrongly.

@@ -132,6 +132,17 @@ def operating_point(text: float | str) -> tuple[Literal["probability", "sensitiv
     raise SpecError(f"threshold {cut(str(text))}: expected a probability such as 0.37, or sensitivity=0.95")
 
 
+def probability_of(asked: float | str | None, own: float | None = None) -> float:
+    """Return the threshold as far as no answer decides it: the one that is asked for, else the model's own, else 0.5.
+
+    Args:
+        asked: See `operating_point`; None for the model's own.
+        own: The model's own threshold.
+    """
+    kind, number = ("", 0.5) if asked is None else operating_point(asked)
+    return number if kind == "probability" else own or 0.5
+
+
 def threshold_of(
     asked: float | str | None, logits: Float[np.ndarray, "n k"], table: FactorTable, own: float | None = None
 ) -> float:

@@ -650,7 +650,7 @@ class Code(StrEnum):
     # Assumptions on a file of predictions.
     NO_SEED_COLUMN = "no-seed-column", "no column '{column}': one seed each"
     NO_PATIENT_COLUMN = "no-patient-column", "no column '{column}': each image counts as a patient"
-    LOG_ODDS = "log-odds", "scores are not all between 0 and 1: taken as log-odds"
+    CALLED_ALIKE = "called-alike", "{recipe}: all {count} predictions are called {kind} at the threshold"
     MISSING_PREDICTIONS = (
         "missing-predictions",
         "{recipe}: {count} predictions are missing, of images that other seeds or recipes have",

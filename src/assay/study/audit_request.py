@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import field_validator, model_validator
 
 from assay.core.errors import SpecError, cut
-from assay.core.request import Option, Request, Task, names, seconds
+from assay.core.request import AsScores, Option, Request, Task, names, seconds
 from assay.study.run_request import device_in
 
 BUDGET = 15_000
@@ -98,8 +98,8 @@ class Asked(Request):
         str, Option("Range of pixels: 0..1, imagenet, -1..1, 0..255 or -1024..1024.", "NAME", complete=SCALINGS)
     ] = ""
     scores: Annotated[
-        Literal["auto", "logits", "probabilities"],
-        Option("logits or probabilities; found from the outputs by default.", "KIND"),
+        AsScores,
+        Option("probabilities, percent or logits; found from all scores by default.", "KIND"),
     ] = "auto"
     output: Annotated[str, Option("The output to audit, by position or name; all: each, by its column.", "N")] = ""
     head: Annotated[Head, Option("Of several outputs: sigmoid (independent) or softmax.", "KIND")] = "auto"

@@ -7,10 +7,18 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from scipy.special import logit
 
 from assay.analysis.added import model_added
-from assay.analysis.audit import Scored, by_harm, check, column_rows, of_columns, require_classes, threshold_of
+from assay.analysis.audit import (
+    Scored,
+    by_harm,
+    check,
+    column_rows,
+    of_columns,
+    probability_of,
+    require_classes,
+    threshold_of,
+)
 from assay.analysis.shortcuts import cues_of_table, shortcut_rows
 from assay.core.errors import DataError, SpecError, cut
 from assay.core.files import content_hash, sha256
@@ -20,6 +28,7 @@ from assay.data.files.classes import positive_words
 from assay.data.files.table import Table, number, read_table, require_whole
 from assay.report.audit_cards import write_outcome
 from assay.report.page import write_page
+from assay.stats.scores import called_alike, scale_of
 from assay.stats.swing import area
 from assay.store.folder import RunFolder, working_in
 from assay.study.audit_request import Asked
@@ -31,7 +40,7 @@ class PredictionColumns:
 
     Attributes:
         target: The class.
-        score: Probability of the positive class, or log-odds.
+        score: Score of the positive class.
         patient: The patient; empty where each row is one.
         others: Columns to audit.
         positive: The positive class; 1 of 0 and 1 where empty.
@@ -63,10 +72,9 @@ def audit_predictions(path: Path, columns: PredictionColumns, asked: Asked, out:
     scores = np.array([number(one, read.comma) for one in read.column(columns.score, place)], dtype=np.float64)
     if not np.isfinite(scores).all():
         raise DataError(f"{path.name}: {int((~np.isfinite(scores)).sum())} scores in '{columns.score}' are no numbers")
-    if scores.min() >= 0 and scores.max() <= 1:
-        scores = logit(np.clip(scores, LEAST_PROBABILITY, 1 - LEAST_PROBABILITY))
     require_classes(table)
-    logits = np.stack([np.zeros(len(scores)), scores], axis=1)
+    scale = scale_of(scores, asked.scores, probability_of(asked.threshold), f"the scores in '{columns.score}'")
+    logits = np.stack([np.zeros(len(scores)), scale.log_odds(scores)], axis=1)
     threshold = threshold_of(asked.threshold, logits, table)
     scored = Scored(table, logits, threshold)
     verdicts, groups, gaps = of_columns(scored, asked.margin)
@@ -75,6 +83,8 @@ def audit_predictions(path: Path, columns: PredictionColumns, asked: Asked, out:
         check("ranking", "ok" if found.low > 0.5 else "warn", "AUROC on these rows", found.value),
         check("pixels", "not-done", "predictions have no images: no mark was put on, and no distortion"),
     ]
+    if alike := called_alike(logits, table.target, table.classes, threshold):
+        checks.append(check("calls", "warn", alike))
     facts = {
         "model": path.stem,
         "kind": "predictions",
@@ -83,6 +93,7 @@ def audit_predictions(path: Path, columns: PredictionColumns, asked: Asked, out:
         "images": f"{len(table):,}",
         "patients": f"{len(np.unique(table.patient)):,}",
         "intervals over": "patients" if columns.patient else "images",
+        "scores": scale.words,
         "threshold": f"{threshold:.6g}",
         "margin": f"{asked.margin:g}",
         "domain": asked.domain,
@@ -102,10 +113,6 @@ def audit_predictions(path: Path, columns: PredictionColumns, asked: Asked, out:
         write_page(out)
         write_outcome(folder)
     return out
-
-
-LEAST_PROBABILITY = 1e-9
-"""Probabilities are brought to at least this far from 0 and 1 before their log-odds are taken."""
 
 
 def _rows_of(read: Table, columns: PredictionColumns) -> FactorTable:

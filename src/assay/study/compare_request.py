@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from assay.core.request import Option, Request
+from assay.core.request import AsScores, Option, Request
 
 
 class CompareRequest(Request):
@@ -16,7 +16,8 @@ class CompareRequest(Request):
     against: Annotated[str, Option("The reference; default: the first in the file.", "NAME")] = ""
     measure: Annotated[str, Option("See `assay list measures`.", "NAME", complete="measures")] = "auroc"
     margin: Annotated[float | None, Option("Largest difference that does not matter.", "M")] = None
-    score: Annotated[str, Option("Probability of the positive class, or log-odds.", "COLUMN")] = "score"
+    score: Annotated[str, Option("The score of the positive class.", "COLUMN")] = "score"
+    scores: Annotated[AsScores, Option("probabilities, percent or logits; found from all scores.", "KIND")] = "auto"
     target: Annotated[str, Option("The class.", "COLUMN")] = "target"
     positive: Annotated[str, Option("The positive class; default: 1 of 0 and 1.", "CLASS")] = ""
     seed: Annotated[str, Option("The seed of the training.", "COLUMN")] = "seed"

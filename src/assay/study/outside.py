@@ -14,7 +14,8 @@ from assay.models.ref import channels_of
 from assay.spec.document import mapping_of
 from assay.stats.format import count, number
 from assay.stats.influence import auroc_rows
-from assay.stats.metrics import auroc, log_odds, placements, predictions, probabilities
+from assay.stats.metrics import auroc, log_odds, placements
+from assay.stats.scores import called_alike
 
 # The config that timm keeps with its models: size, framing, channels and scaling of the images that they were trained
 # on.
@@ -94,8 +95,6 @@ CAUSES = (
 )
 _ONE_CLASS = 0.98
 """The share of images called one class from which an output counts as nearly constant."""
-_TRUE = 0.9
-"""Where a greater share of images is of that class, the calls are a sign if as great a share of others gets them."""
 _FAR = 0.05
 _NORMAL = 1.96
 
@@ -117,20 +116,7 @@ def _constant(logits: np.ndarray, table: FactorTable, threshold: float) -> str:
     scores = log_odds(logits)
     if float(scores.std(axis=0).max()) <= 1e-6 * max(1.0, float(np.abs(scores).max())):
         return f"the model gives all {count(len(logits), 'image')} the same output"
-    called = predictions(probabilities(logits), threshold)
-    counts = np.bincount(called, minlength=len(table.classes))
-    most = int(counts.argmax())
-    others = table.target != most
-    true, missed = int((~others).sum()), int((called[others] == most).sum())
-    if counts[most] < _ONE_CLASS * len(called) or not missed:
-        return ""
-    if true > _TRUE * len(called) and missed < _TRUE * int(others.sum()):
-        return ""
-    return (
-        f"nearly all images get one class: the model calls {counts[most]:,} of {count(len(called), 'image')} "
-        f"'{table.classes[most]}' at its threshold, and {true:,} are; its flip rates say little; "
-        "choose another threshold where its AUROC is good"
-    )
+    return called_alike(logits, table.target, table.classes, threshold, _ONE_CLASS)
 
 
 def _unexpected(logits: np.ndarray, table: FactorTable, expect: float) -> str:

@@ -7,18 +7,18 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Int
-from scipy.special import logit
+from scipy.special import expit
 
 from assay.core.errors import DataError, SpecError, unknown_name
 from assay.core.files import is_file
 from assay.core.reasons import Code, Reason, because
+from assay.core.request import AsScores
 from assay.data.files.classes import positive_words
 from assay.data.files.table import number, read_table
 from assay.stats.panel import Panel
+from assay.stats.scores import scale_of
 from assay.study.compare_request import CompareRequest
 
-LEAST = 1e-12
-"""Probabilities are held this far from 0 and 1, where log-odds are infinite."""
 _MOST_NAMED = 5
 _MOST_DIGITS = 19
 """Digits of a number that a table cannot hold."""
@@ -30,20 +30,22 @@ class Predictions:
 
     Attributes:
         panels: Recipe -> its outputs.
-        positive: Which class is positive, for readers.
         notes: What was assumed of the file.
         seeds: Names of the seeds, by their numbers in the panels.
+        positive: Which class is positive, for readers.
+        scores: What the scores are, for readers.
     """
 
     panels: Mapping[str, Panel]
     notes: tuple[Reason, ...]
     seeds: tuple[str, ...]
     positive: str
+    scores: str
 
     @property
     def facts(self) -> Mapping[str, str]:
         """Rows of `provenance` on how the predictions were read."""
-        return {"positive class": self.positive}
+        return {"positive class": self.positive, "scores": self.scores}
 
     @property
     def seed_numbers(self) -> tuple[int, ...]:
@@ -94,6 +96,7 @@ def read_predictions(columns: CompareRequest) -> Predictions:
         folds=table.column(columns.fold, "predictions") if columns.fold in header else None,
         positive=columns.positive,
         threshold=columns.threshold,
+        scores=columns.scores,
         notes=notes,
     )
 
@@ -109,13 +112,14 @@ def from_arrays(
     *,
     positive: str = "",
     threshold: float = 0.5,
+    scores: AsScores = "auto",
     notes: Sequence[Reason] = (),
 ) -> Predictions:
     """Return predictions from one entry per image, recipe and seed.
 
     Args:
         y_true: Class of the image; two classes.
-        y_score: Probability of the positive class, or any number that rises with it, such as log-odds.
+        y_score: Probability of the positive class, in per cent too, or any number that rises with it, such as log-odds.
         groups: Recipe.
         images: Image, by which seeds and recipes are paired.
         seeds: Seed of the training.
@@ -123,11 +127,12 @@ def from_arrays(
         folds: Fold whose model answered. Pairs of an AUROC are then taken within folds.
         positive: Name of the positive class; found where the classes are 0 and 1.
         threshold: Probability from which an image is called positive.
+        scores: What the scores are; of each recipe, it is found from all of them.
         notes: Assumptions that were made before.
 
     Raises:
         DataError: Entries contradict each other.
-        SpecError: The positive class is not known, or there are not two classes.
+        SpecError: The positive class is not known, there are not two classes, or it is not clear what scores are.
     """
     arrays = {"y_true": y_true, "y_score": y_score, "groups": groups, "images": images, "seeds": seeds}
     arrays |= {"patients": patients} if patients is not None else {}
@@ -144,14 +149,20 @@ def from_arrays(
     seed_names, seed = _codes(seeds)
     target = _same(image, target, image_names, "targets")
     patient = _same(image, patient, image_names, "patients")
-    score = np.asarray(y_score, dtype=np.float64)
+    score = np.array(y_score, dtype=np.float64)
     if not np.isfinite(score).all():
         raise DataError(f"{int((~np.isfinite(score)).sum())} scores are not finite numbers")
     assumed = list(notes)
-    if score.min() >= 0 and score.max() <= 1:
-        score = logit(np.clip(score, LEAST, 1 - LEAST))
-    else:
-        assumed.append(because(Code.LOG_ODDS))
+    said = list[str]()
+    for g, name in enumerate(group_names):
+        own = group == g
+        scale = scale_of(score[own], scores, threshold, f"the scores of '{name}'")
+        score[own], told = scale.log_odds(score[own]), scale.words
+        said.append(told if len(group_names) == 1 else f"{name}: {told}")
+        called = expit(score[own]) >= threshold
+        if called.all() or not called.any():
+            kind = "positive" if called.all() else "negative"
+            assumed.append(because(Code.CALLED_ALIKE, recipe=name, count=len(called), kind=kind))
     at = group, seed, image
     counted = _counted(at, (group_names, seed_names, image_names))
     scores, fold = np.zeros(counted.shape), np.zeros(counted.shape, dtype=np.int64)
@@ -173,7 +184,7 @@ def from_arrays(
             seeds=own,
         )
     ordered = sorted(classes, key=named.__eq__)
-    return Predictions(panels, tuple(assumed), tuple(seed_names), positive_words(ordered))
+    return Predictions(panels, tuple(assumed), tuple(seed_names), positive_words(ordered), "; ".join(said))
 
 
 def _counted(at: tuple[np.ndarray, ...], names: Sequence[Sequence[str]]) -> Int[np.ndarray, "groups seeds images"]:
