@@ -76,7 +76,8 @@ def test_an_output_that_calls_nearly_all_images_alike_is_reported(tmp_path: Path
             return super().forward(images) - 30
 
     with pytest.warns(
-        UserWarning, match="get one class: the model calls 40 of 40 images 'not label' at its threshold, and 20 are"
+        UserWarning,
+        match=r"the model calls 40 of 40 images 'not label' at its threshold \(sensitivity 0\), and 20 are",
     ):
         assay.probe(Low(), {**wide_set(tmp_path), "fit": "squash"}, progress=False)
 
@@ -87,7 +88,9 @@ def test_an_output_that_calls_all_images_the_commonest_class_is_reported() -> No
     table = FactorTable(row=np.arange(100), target=target, patient=np.arange(100), classes=("no", "yes"))
     varied = np.linspace(-4.2, -3.8, 100)[:, None]
     (found,) = signs(varied, table, None, None)
-    assert found.startswith("nearly all images get one class: the model calls 100 of 100 images 'no' at its threshold")
+    assert found.startswith(
+        "all images get one class: the model calls 100 of 100 images 'no' at its threshold (sensitivity 0)"
+    )
     some = np.where(np.arange(100) < 2, 4.0, -4.0)[:, None] + varied / 100
     assert signs(some, table, None, None) == []
     alone = FactorTable(row=np.arange(100), target=0 * target, patient=np.arange(100), classes=("no", "yes"))

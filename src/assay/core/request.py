@@ -15,7 +15,8 @@ from assay.core.errors import SpecError, cut
 Task = Literal["classification", "segmentation"]
 """A class for each image, or a class for each pixel."""
 AsScores = Literal["auto", "probabilities", "percent", "logits"]
-"""What a user calls scores; `auto` finds it from all of them. Here, as the task, since the command line must not wait for NumPy."""
+"""What a user calls scores; `auto` finds it from all of them. Types are here, since the command line
+must not wait for NumPy."""
 
 
 @dataclass(frozen=True)

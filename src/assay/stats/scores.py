@@ -6,27 +6,18 @@ Scores are ranked as they are given. Log-odds keep their order and their ties.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from assay.core.errors import SpecError
 from assay.core.request import AsScores
-from assay.stats.format import count
-from assay.stats.metrics import predictions, probabilities
 
 Kind = Literal["probabilities", "percent", "logits", "other"]
 _OVER = 1e-6
 """Probabilities are outside 0 to 1 by so much at most, as a softmax in float32 may be."""
-_WORDS = {
-    "probabilities": "probabilities",
-    "percent": "per cent, divided by 100,",
-    "logits": "log-odds",
-    "other": "numbers of no usual scale, read as log-odds,",
-}
 Ends = tuple[float, float]
 """The smallest distances from 0 and from 1 of probabilities that are neither."""
 SMALLEST: Ends = (5e-324, 2.0**-53)
@@ -50,14 +41,6 @@ class Scale:
     greatest: float
     ends: Ends = SMALLEST
     exact: tuple[int, int] = (0, 0)
-
-    @property
-    def words(self) -> str:
-        """The kind and the range, and what became of scores of exactly 0 and 1."""
-        halves = (f"{self.ends[0] / 2 or self.ends[0]:.1g}", f"1 - {self.ends[1] / 2:.1g}")
-        moved = [f"{count(n, 'score')} of exactly {at} set to {half} for log-odds"
-                 for at, (n, half) in enumerate(zip(self.exact, halves, strict=True)) if n]  # fmt: skip
-        return "; ".join([f"{_WORDS[self.kind]} from {self.least:.3g} to {self.greatest:.3g}", *moved])
 
     def log_odds(self, scores: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "*n"]:
         """Return log-odds in float64 with the order and the ties of the scores."""
@@ -90,10 +73,11 @@ def scale_of(
     """
     least, greatest = float(np.min(scores)), float(np.max(scores))
     spread = f"{of} are from {least:.3g} to {greatest:.3g}"
-    inside = {"probabilities": -_OVER <= least and greatest <= 1 + _OVER, "percent": least >= 0 and greatest <= 100}
+    inside = {"probabilities": least >= -_OVER and greatest <= 1 + _OVER, "percent": least >= 0 and greatest <= 100}
     if not inside.get(asked, True):
-        raise SpecError(f"{spread}, and {asked} are from 0 to {1 if asked == 'probabilities' else 100}: give --scores "
-                        f"{'percent or ' * (asked == 'probabilities' and inside['percent'])}logits, or leave it out")  # fmt: skip
+        name, most = ("probabilities", 1) if asked == "probabilities" else ("per cent", 100)
+        others = "--scores percent or logits" if inside["percent"] else "--scores logits"
+        raise SpecError(f"{spread}, and {name} are from 0 to {most}: give {others}, or leave it out")
     if asked == "auto" and inside["percent"] and not inside["probabilities"]:
         raise SpecError(f"{spread}: give --scores percent if they are per cent, or --scores logits if they are "
                         "log-odds (probabilities are from 0 to 1)")  # fmt: skip
@@ -104,9 +88,9 @@ def scale_of(
         return Scale(kind, least, greatest)
     p = np.asarray(scores, dtype=np.float64) / (100 if kind == "percent" else 1)
     distances = (p[p > 0], 1 - p[p < 1])
-    near, far = (float(np.min(one, initial=end)) for one, end in zip(distances, (threshold, 1 - threshold), strict=True))
-    exact = (int((p <= 0).sum()), int((p >= 1).sum()))
-    return Scale(kind, least, greatest, (near, far), exact)
+    most = (threshold, 1 - threshold)
+    near, far = (float(np.min(one, initial=end)) for one, end in zip(distances, most, strict=True))
+    return Scale(kind, least, greatest, (near, far), (int((p <= 0).sum()), int((p >= 1).sum())))
 
 
 def log_odds_of(p: Any, ends: Ends, of: Any) -> Any:
@@ -127,36 +111,3 @@ def log_of(p: Any, end: float, of: Any) -> Any:
     p = p.clip(0)
     half = of.where(p < end, of.full_like(p, math.log(2)), of.zeros_like(p))
     return of.log(of.where(p < end, p + end, p)) - half
-
-
-def called_alike(
-    logits: Float[np.ndarray, "n k"], target: Int[np.ndarray, " n"], classes: Sequence[str], threshold: float,
-    least: float = 1.0,
-) -> str:  # fmt: skip
-    """Return a caution where calls are of one class; empty where they are not, or all images are of it.
-
-    Args:
-        logits: Answers to images.
-        target: Their class codes.
-        classes: Names of the classes.
-        threshold: On the probability of the second of two classes.
-        least: Share of the images that gets one class.
-    """
-    called = predictions(probabilities(logits), threshold)
-    counts = np.bincount(called, minlength=len(classes))
-    most = int(counts.argmax())
-    others = target != most
-    true, missed = int((~others).sum()), int((called[others] == most).sum())
-    if counts[most] < least * len(called) or not missed:
-        return ""
-    if true > _TRUE * len(called) and missed < _TRUE * int(others.sum()):
-        return ""
-    rate = f"; {('specificity' if most else 'sensitivity')} is 0" if counts[most] == len(called) and len(classes) == 2 else ""
-    return (
-        f"{'nearly ' if counts[most] < len(called) else ''}all images get one class: {counts[most]:,} of "
-        f"{count(len(called), 'image')} are called '{classes[most]}' at the threshold, and {true:,} are{rate}"
-    )
-
-
-_TRUE = 0.9
-"""Where a greater share of images is of that class, the calls are a sign if as great a share of others gets them."""

@@ -28,10 +28,11 @@ from assay.data.files.classes import positive_words
 from assay.data.files.table import Table, number, read_table, require_whole
 from assay.report.audit_cards import write_outcome
 from assay.report.page import write_page
-from assay.stats.scores import called_alike, scale_of
+from assay.stats.scores import scale_of
 from assay.stats.swing import area
 from assay.store.folder import RunFolder, working_in
 from assay.study.audit_request import Asked
+from assay.study.scores import called_alike, scale_words
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ def audit_predictions(path: Path, columns: PredictionColumns, asked: Asked, out:
         "images": f"{len(table):,}",
         "patients": f"{len(np.unique(table.patient)):,}",
         "intervals over": "patients" if columns.patient else "images",
-        "scores": scale.words,
+        "scores": scale_words(scale),
         "threshold": f"{threshold:.6g}",
         "margin": f"{asked.margin:g}",
         "domain": asked.domain,

@@ -15,7 +15,7 @@ from assay.spec.document import mapping_of
 from assay.stats.format import count, number
 from assay.stats.influence import auroc_rows
 from assay.stats.metrics import auroc, log_odds, placements
-from assay.stats.scores import called_alike
+from assay.study.scores import called_alike
 
 # The config that timm keeps with its models: size, framing, channels and scaling of the images that they were trained
 # on.

@@ -16,8 +16,9 @@ from assay.core.request import AsScores
 from assay.data.files.classes import positive_words
 from assay.data.files.table import number, read_table
 from assay.stats.panel import Panel
-from assay.stats.scores import scale_of
+from assay.stats.scores import Scale, scale_of
 from assay.study.compare_request import CompareRequest
+from assay.study.scores import scales_words
 
 _MOST_NAMED = 5
 _MOST_DIGITS = 19
@@ -149,24 +150,23 @@ def from_arrays(
     seed_names, seed = _codes(seeds)
     target = _same(image, target, image_names, "targets")
     patient = _same(image, patient, image_names, "patients")
-    score = np.array(y_score, dtype=np.float64)
+    score: np.ndarray = np.array(y_score, dtype=np.float64)
     if not np.isfinite(score).all():
         raise DataError(f"{int((~np.isfinite(score)).sum())} scores are not finite numbers")
     assumed = list(notes)
-    said = list[str]()
+    scales = dict[str, Scale]()
     for g, name in enumerate(group_names):
         own = group == g
         scale = scale_of(score[own], scores, threshold, f"the scores of '{name}'")
-        score[own], told = scale.log_odds(score[own]), scale.words
-        said.append(told if len(group_names) == 1 else f"{name}: {told}")
+        score[own], scales[name] = scale.log_odds(score[own]), scale
         called = expit(score[own]) >= threshold
         if called.all() or not called.any():
             kind = "positive" if called.all() else "negative"
             assumed.append(because(Code.CALLED_ALIKE, recipe=name, count=len(called), kind=kind))
     at = group, seed, image
     counted = _counted(at, (group_names, seed_names, image_names))
-    scores, fold = np.zeros(counted.shape), np.zeros(counted.shape, dtype=np.int64)
-    scores[at] = score
+    answers, fold = np.zeros(counted.shape), np.zeros(counted.shape, dtype=np.int64)
+    answers[at] = score
     fold[at] = 0 if folds is None else _codes(folds)[1]
     panels: dict[str, Panel] = {}
     for g, name in enumerate(group_names):
@@ -175,7 +175,7 @@ def from_arrays(
         if not tested.all():
             assumed.append(because(Code.MISSING_PREDICTIONS, recipe=name, count=int((~tested).sum())))
         panels[name] = Panel(
-            scores[g, own, :, None],
+            answers[g, own, :, None],
             target,
             patient,
             fold=None if folds is None else fold[g, own],
@@ -184,7 +184,7 @@ def from_arrays(
             seeds=own,
         )
     ordered = sorted(classes, key=named.__eq__)
-    return Predictions(panels, tuple(assumed), tuple(seed_names), positive_words(ordered), "; ".join(said))
+    return Predictions(panels, tuple(assumed), tuple(seed_names), positive_words(ordered), scales_words(scales))
 
 
 def _counted(at: tuple[np.ndarray, ...], names: Sequence[Sequence[str]]) -> Int[np.ndarray, "groups seeds images"]:

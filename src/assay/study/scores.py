@@ -1,0 +1,71 @@
+"""Sentences on scores, and on calls that follow from them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from assay.stats.format import count
+from assay.stats.metrics import predictions, probabilities
+from assay.stats.scores import Scale
+
+_WORDS = {
+    "probabilities": "probabilities",
+    "percent": "per cent, divided by 100,",
+    "logits": "log-odds",
+    "other": "numbers of no usual scale, read as log-odds,",
+}
+
+
+def scale_words(scale: Scale) -> str:
+    """Return what scores are, and what became of scores of exactly 0 and 1."""
+    halves = (f"{scale.ends[0] / 2 or scale.ends[0]:.1g}", f"1 - {scale.ends[1] / 2:.1g}")
+    moved = [f"{count(n, 'score')} of exactly {at} set to {half} for log-odds"
+             for at, (n, half) in enumerate(zip(scale.exact, halves, strict=True)) if n]  # fmt: skip
+    return "; ".join([f"{_WORDS[scale.kind]} from {scale.least:.3g} to {scale.greatest:.3g}", *moved])
+
+
+def scales_words(scales: Mapping[str, Scale]) -> str:
+    """Return what the scores of several models are, once where they are alike."""
+    if len({one.kind for one in scales.values()}) == 1 and not any(any(one.exact) for one in scales.values()):
+        least, greatest = min(one.least for one in scales.values()), max(one.greatest for one in scales.values())
+        return scale_words(replace(next(iter(scales.values())), least=least, greatest=greatest))
+    return "; ".join(f"{name}: {scale_words(one)}" for name, one in scales.items())
+
+
+def called_alike(
+    logits: Float[np.ndarray, "n k"], target: Int[np.ndarray, " n"], classes: Sequence[str], threshold: float,
+    least: float = 1.0,
+) -> str:  # fmt: skip
+    """Return a caution where calls are of one class; empty where they are not, or all images are of it.
+
+    Args:
+        logits: Answers to images.
+        target: Their class codes.
+        classes: Names of the classes.
+        threshold: On the probability of the second of two classes.
+        least: Share of the images that gets one class.
+    """
+    called = predictions(probabilities(logits), threshold)
+    counts = np.bincount(called, minlength=len(classes))
+    most = int(counts.argmax())
+    others = target != most
+    true, missed = int((~others).sum()), int((called[others] == most).sum())
+    if counts[most] < least * len(called) or not missed:
+        return ""
+    if true > _TRUE * len(called) and missed < _TRUE * int(others.sum()):
+        return ""
+    every = counts[most] == len(called)
+    rate = f" ({'specificity' if most else 'sensitivity'} 0)" if every and len(classes) == 2 else ""
+    return (
+        f"{'' if every else 'nearly '}all images get one class: the model calls {counts[most]:,} of "
+        f"{count(len(called), 'image')} '{classes[most]}' at its threshold{rate}, and {true:,} are; its flip rates say "
+        "little; choose another threshold where its AUROC is good"
+    )
+
+
+_TRUE = 0.9
+"""Where a greater share of images is of that class, the calls are a sign if as great a share of others gets them."""
