@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Literal
 
 import typer
 
-from assay.core.errors import DISTRIBUTION, SpecError, StoreError, unknown_of_few
+from assay.core.errors import DISTRIBUTION, ExtraError, SpecError, StoreError, unknown_of_few
 from assay.core.files import ASSETS, at_home
 from assay.core.measures import COMPARED, better
 from assay.core.registry import entries
@@ -147,7 +147,7 @@ def doctor_command(out: Path, json: bool, dev: bool) -> None:
         json: Print JSON.
         dev: Check what only the tests of Assay need, too.
     """
-    found = [*_python(), *_torch(), *_disk(out), *_cache(), *_assets(), *_weights()]
+    found = [*_python(), *_torch(), *_decoders(), *_disk(out), *_cache(), *_assets(), *_weights()]
     _tell([*found, *(_browser() if dev else ())], json)
 
 
@@ -256,6 +256,21 @@ def _torch() -> Iterator[Finding]:
     chosen = choose_device("auto")
     found = "no GPU that torch can use" if chosen == PROCESSOR else f"{device_name(chosen)}, used by default"
     yield Finding("ok", "device", f"{found}; --device auto chooses {chosen}")
+
+
+def _decoders() -> Iterator[Finding]:
+    """Compressions of DICOM and TIFF that can be unpacked here, and the packages that bring the others."""
+    try:
+        from assay.data.files.formats import decoders, installs
+    except ExtraError as error:
+        found, _, remedy = str(error).partition(": ")
+        yield Finding("warn", "DICOM, TIFF, NIfTI", found, remedy)
+        return
+    packages = decoders()
+    yield Finding("ok", "decoders", ", ".join(name for name in packages if not packages[name]) or "none")
+    for package in dict.fromkeys(filter(None, packages.values())):
+        missing = ", ".join(name for name in packages if packages[name] == package)
+        yield Finding("warn", "decoders missing", missing, installs(package))
 
 
 def _disk(out: Path) -> Iterator[Finding]:

@@ -50,6 +50,8 @@ REFERABLE = 2
 """The grade from which an image counts as positive where grades are cut in two, unless a study says otherwise."""
 BACKGROUND = "background"
 """The kind in `mask_values` that is no lesion."""
+IGNORE = "ignore"
+"""The kind in `mask_values` that is neither lesion nor background, as in nnU-Net: an image that has it is left out."""
 
 
 class FactorSpec(Frozen):
@@ -147,8 +149,9 @@ class DataSpec(Frozen):
             classes are grades. `REFERABLE` for grades by default.
         mask_format: The form of a cell of the mask's column: a file, or runs (`assay.data.files.masks`).
         mask_values: Value in a mask (of COCO: number of a category) -> name of the kind of lesion, `background` for
-            none. Where empty, lesion is where a mask is above half of its range. Kinds are in the order of their least
-        value. mask_inverted: Whether lesion is where masks are dark.
+            none, `ignore` for neither: an image with such pixels is left out. Where empty, lesion is where a mask is
+            above half of its range. Kinds are in the order of their least value.
+        mask_inverted: Whether lesion is where masks are dark.
         fit: How images become squares. `pad` keeps the aspect and pads with black, `squash` scales height and width
             each to `size`, `crop` keeps the central square. A model trained elsewhere needs the setting of its
             training.
@@ -239,8 +242,8 @@ class DataSpec(Frozen):
             yield "boxes are of images that a folder's CSV names; leave them out"
         if self.boxes and self.preprocessing:
             yield "preprocessing cuts images, and boxes would not follow; leave one out"
-        if self.mask_values and set(self.mask_values.values()) == {BACKGROUND}:
-            yield "mask_values names the background alone; name at least one kind of lesion"
+        if self.mask_values and set(self.mask_values.values()) <= {BACKGROUND, IGNORE}:
+            yield "mask_values names no kind of lesion; name at least one"
         if self.mask_values and self.mask_inverted:
             yield "mask_inverted is for masks of one kind; mask_values says what every value means"
 

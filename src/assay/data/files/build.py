@@ -52,7 +52,7 @@ from assay.data.files.table import Problem, Unreadable, left_out, refuse
 from assay.data.leakage import exact_groups, exact_pairs, row_hashes
 from assay.data.near_copies import Pair, together
 from assay.spec.data import LESION
-from assay.spec.schema import DataSpec
+from assay.spec.schema import IGNORE, DataSpec
 
 # Windows of photographs, cut at native resolution and framed like the whole ones.
 
@@ -208,6 +208,7 @@ class Pixels:
         crops: Where windows of the same images can be cut from.
         digests: Hash of each file as it is; none where images are no files.
         sources: Per image, a call that gives its file; none where images are drawn or cut.
+        doubts: Cautions of the files' headers.
     """
 
     images: Decoded
@@ -217,6 +218,7 @@ class Pixels:
     crops: FileCrops | None = None
     digests: Sequence[str] = ()
     sources: Sequence[Callable[[], np.ndarray | bytes]] = ()
+    doubts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -308,7 +310,7 @@ def from_files(
     masks = None if masks is None else [masks[at] for at in rows]
     if not len(whole):
         _none_left(whole)
-    pixels = _decoded(whole, facts, masks, spec, cache)
+    pixels = replace(_decoded(whole, facts, masks, spec, cache), doubts=_turned(whole, facts, masks))
     return assemble(whole, pixels, spec, cache, skip_bad_rows, keep_copies)
 
 
@@ -352,7 +354,7 @@ def assemble(
         facts=(*listing.facts, *about_masks),
         warnings=(*listing.warnings, *_noted(pixels.images), *warnings),
         left_out=left_out(listing.problems, listing.word),
-        doubts=(*unequally_lost(listing), *depth),
+        doubts=(*unequally_lost(listing), *pixels.doubts, *_left_to_ignore(listing), *depth),
         fit=framing_of(spec).fit,
     )
     millimeters = _millimeters(spec, table, native)
@@ -389,14 +391,14 @@ def _usable(
     """Return the listing without rows that cannot be used, with a target, and the positions of those kept."""
     listing, kept = listing.drop(_undecoded(listing, pixels))
     if len(listing) and pixels.masks is not None:
-        for judged in (_doubtful, _contradicted):
+        for judged in (_to_ignore, _doubtful, _contradicted):
             listing, again = listing.drop(judged(listing, pixels.masks, kept))
             kept = kept[again]
         if listing.target is None:
             listing = _target_from_masks(listing, pixels.masks.array[kept])
     listing, again = listing.drop([] if keep_copies else _copies(listing, hashes[kept]))
     if not skip_bad_rows:
-        refuse(listing.where, listing.problems, listing.word)
+        refuse(listing.where, [one for one in listing.problems if one.what != _IGNORE], listing.word)
     if not len(listing):
         _none_left(listing)
     listing = labeled_by_masks(listing)
@@ -461,6 +463,8 @@ def _unusable(listing: Listing, facts: Sequence[Fact], masks: Sequence[Fact | No
             image, other = ((h.width, h.height) for h in (fact.header, mask.header))
             if image != other:
                 what = f"its mask is {other[0]} x {other[1]} px, the image {image[0]} x {image[1]}"
+                if other == image[::-1] and fact.header.orientation != mask.header.orientation:
+                    what += ", which the EXIF orientation of one of them turns"
                 problems.append(listing.problem(at, what, "export the mask at the image's size"))
     return problems
 
@@ -505,6 +509,39 @@ def _undecoded(listing: Listing, pixels: Pixels) -> list[Problem]:
         for at, (what, remedy) in masks.items()
         if at not in bad
     ]
+
+
+_IGNORE = "its mask marks pixels as neither lesion nor background (`ignore`, or `iscrowd` of COCO)"
+
+
+def _to_ignore(listing: Listing, masks: Decoded, kept: np.ndarray) -> list[Problem]:
+    """Rows that are left out, since no measure and no loss passes over a part of an image."""
+    ignored = set(masks.notes.get(IGNORE, ()))
+    return [
+        listing.problem(position, _IGNORE, "label these pixels, one lesion by one")
+        for position, at in enumerate(kept.tolist())
+        if at in ignored
+    ]
+
+
+def _left_to_ignore(listing: Listing) -> tuple[str, ...]:
+    count = sum(one.what == _IGNORE for one in listing.problems)
+    whose = _IGNORE.removeprefix("its mask marks ")
+    return (f"{count:,} images were left out whose masks mark {whose}",) if count else ()
+
+
+def _turned(listing: Listing, facts: Sequence[Fact], masks: Sequence[Fact | None] | None) -> tuple[str, ...]:
+    """Return a doubt where EXIF turns images, or masks, and not the other of the two."""
+    masked = zip(facts, masks or (), listing.cells("mask"), strict=True) if masks else ()
+    count = sum(_orientation(fact) != _orientation(mask) for fact, mask, at in masked if at is not None)
+    if not count:
+        return ()
+    told = "images are turned as their EXIF orientation says, and their masks have no such tag or another one: check"
+    return (f"{count:,} {told} that masks lie on the lesions, or take the tag out of the images",)
+
+
+def _orientation(fact: Fact | None) -> int:
+    return fact.header.orientation if fact is not None and fact.header is not None else 1
 
 
 def _doubtful(listing: Listing, masks: Decoded, kept: np.ndarray) -> list[Problem]:

@@ -23,7 +23,7 @@ from assay.data.files.fitting import PAD, Box, Framing, cut_off, fit_image, fit_
 from assay.data.files.pictures import Header, Picture, Used, at_full_range, ben_graham, circle_crop, limits
 from assay.data.files.readers import examine, read_picture
 from assay.data.files.table import Unreadable
-from assay.spec.schema import BACKGROUND, DataSpec
+from assay.spec.schema import BACKGROUND, IGNORE, DataSpec
 
 # Label maps from the values that mask files store, or the reason why a file has none.
 #
@@ -31,17 +31,19 @@ from assay.spec.schema import BACKGROUND, DataSpec
 # in a file of 0 and 1. That rule is not used where it would hide something: several flat values or colors, or values
 # of which none is above half, are refused. In a lossy file values are smeared: see `_of_lossy`.
 
-MASK_VERSION = 2
+MASK_VERSION = 3
 """Rises when the same file gives another label map."""
 UNIT = "0 and 1"
 """The note of a mask that holds 0 and 1 only, where others of its set might hold 0 and 255."""
+IGNORED = 255
+"""The label of pixels that are neither lesion nor background."""
 _NAMED = 6
 _EXPORT = "export it as PNG with one number per kind"
 
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """A label map, uint8 [h, w], 0 background, and notes about it (`UNIT`)."""
+    """A label map, uint8 [h, w], 0 background, and notes about it (`UNIT`, `IGNORE`)."""
 
     values: UInt8[np.ndarray, "h w"]
     notes: tuple[str, ...] = ()
@@ -53,7 +55,8 @@ class Meaning:
 
     Attributes:
         kinds: Names of the labels from 1 on.
-        labels: Value in a file -> label, 0 for background; empty where masks are of one kind, given by brightness.
+        labels: Value in a file -> label, 0 for background, `IGNORED` for neither; empty where masks are of one kind,
+            given by brightness.
         inverted: Of one kind, dark pixels are lesion.
     """
 
@@ -79,9 +82,9 @@ def meaning_of(spec: DataSpec) -> Meaning:
 
 
 def numbered(names: Mapping[int, str]) -> Meaning:
-    """Values with names: kinds in the order of their least value; `background` is none."""
-    kinds = tuple(dict.fromkeys(names[value] for value in sorted(names) if names[value] != BACKGROUND))
-    label = {BACKGROUND: 0, **{kind: at for at, kind in enumerate(kinds, start=1)}}
+    """Values with names: kinds in the order of their least value; `background` and `ignore` are none."""
+    kinds = tuple(dict.fromkeys(names[value] for value in sorted(names) if names[value] not in (BACKGROUND, IGNORE)))
+    label = {BACKGROUND: 0, IGNORE: IGNORED, **{kind: at for at, kind in enumerate(kinds, start=1)}}
     return Meaning(kinds, {value: label[name] for value, name in names.items()})
 
 
@@ -92,7 +95,9 @@ def labels_of(stored: Picture, meaning: Meaning) -> Labels:
         Unreadable: If the meaning would be a guess; the text names the keys to write.
     """
     if meaning.labels:
-        return Labels(_by_number(stored, meaning.labels))
+        values = _by_number(stored, meaning.labels)
+        ignored = values == IGNORED
+        return Labels(np.where(ignored, np.uint8(0), values), (IGNORE,) if ignored.any() else ())
     lesion, notes = _by_brightness(stored)
     return Labels((lesion != meaning.inverted).astype(np.uint8), notes)
 
@@ -119,7 +124,7 @@ def _by_number(stored: Picture, labels: Mapping[int, int]) -> np.ndarray:
 def _by_brightness(stored: Picture) -> tuple[np.ndarray, tuple[str, ...]]:
     pixels = stored.pixels
     if pixels.dtype == np.bool_:
-        return pixels, ()
+        return np.atleast_3d(pixels).max(axis=2), ()
     if stored.palette is not None and int(pixels.max()) > 1:
         pixels = stored.palette  # a label tool writes 0 and 1 with any colors; other indices say nothing by themselves
     gray = pixels if pixels.ndim == 2 else pixels.max(axis=2)
@@ -200,7 +205,7 @@ def _listed(values: list[int]) -> str:
 #
 # `data.files.fitting` fits an image and its mask into a square.
 
-IMAGE_VERSION = 3
+IMAGE_VERSION = 4
 """Rises when the same files decode to other pixels."""
 READING = "reading images"
 _AHEAD = 256
@@ -525,7 +530,7 @@ def name_of(kind: str, digests: Sequence[str], *decides: object) -> str:
 
 # Content hash and header of files are kept by (path, size, time of change), so that planning is quick.
 
-NOTES_VERSION = 1
+NOTES_VERSION = 2
 """Rises when the same file yields another fact."""
 LOOKING = "looking at image files"
 _SETTLED = 2.0  # seconds: a file changed this lately may change again within one tick of the clock

@@ -9,24 +9,38 @@ import math
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from assay.core.errors import DataError, extra
-from assay.data.files.pictures import Header, Picture, Used, finite, limits, scaled, stored
+from assay.core.errors import DISTRIBUTION, DataError, ExtraError, extra
+from assay.data.files.pictures import Header, Picture, Used, finite, limits, scaled, stored, whole
 from assay.data.files.table import Unreadable
 
 with extra("medical"):
     import nibabel
     import pydicom
     import tifffile
+    from nibabel.orientations import apply_orientation, io_orientation
     from pydicom.filereader import read_dataset
+    from pydicom.pixels.decoders.base import get_decoder
     from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply_voi_lut, apply_windowing
     from pydicom.pixels.utils import pixel_array
-    from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
+    from pydicom.uid import (
+        UID,
+        DeflatedExplicitVRLittleEndian,
+        ExplicitVRBigEndian,
+        ExplicitVRLittleEndian,
+        HTJ2KLossless,
+        ImplicitVRLittleEndian,
+        JPEG2000Lossless,
+        JPEGExtended12Bit,
+        JPEGLosslessSV1,
+        JPEGLSLossless,
+    )
 
 # Packed data is unpacked no further than the size that the file's own header gives.
 
@@ -55,11 +69,89 @@ def _too_long() -> Unreadable:
 # pyright: reportAttributeAccessIssue=false
 
 
+_DECODERS = {
+    "JPEG Lossless": (JPEGLosslessSV1, "python-gdcm"),
+    "JPEG-LS": (JPEGLSLossless, "python-gdcm"),
+    "JPEG of 12 bit": (JPEGExtended12Bit, "python-gdcm"),
+    "JPEG 2000": (JPEG2000Lossless, "python-gdcm"),
+    "HTJ2K": (HTJ2KLossless, "pylibjpeg pylibjpeg-openjpeg"),
+}
+"""Compression of DICOM -> a transfer syntax, and packages that decode it, where pydicom alone does not."""
+_IMAGECODECS = "imagecodecs"
+_EXTRA = (_IMAGECODECS, "python-gdcm")
+"""Packages of the extra `medical` that decode."""
+
+
+def decoders() -> dict[str, str]:
+    """Return the packages that are missing for each compression; empty where it can be decoded."""
+    found = {name: "" if _plugins(uid, 16) else package for name, (uid, package) in _DECODERS.items()}
+    return {**found, "LZW of TIFF": "" if _has_codec(5, 1, 16) else _IMAGECODECS}
+
+
+def installs(packages: str) -> str:
+    """Return the line that installs packages of decoders."""
+    return "pip install " + (f"'{DISTRIBUTION}[medical]'" if packages in _EXTRA else packages)
+
+
+def _absent(compression: str, packages: str) -> ExtraError:
+    return ExtraError(f"it is compressed as {compression}, which needs {packages}: {installs(packages)}")
+
+
+def _plugins(uid: UID, bits: int) -> set[str]:
+    """Return the installed libraries by which pydicom decodes a compression."""
+    pillow = {"pillow"} if uid == JPEGExtended12Bit and bits > 8 else set[str]()  # it reads 8 bits alone
+    return set(get_decoder(uid).available_plugins) - pillow
+
+
+def _check_decoder(dataset: Any) -> None:
+    """Raise ExtraError where a library is missing, and Unreadable where none decodes the pixels of a DICOM file."""
+    uid = dataset.file_meta.TransferSyntaxUID
+    try:
+        native = not get_decoder(uid).is_encapsulated
+    except NotImplementedError:
+        raise Unreadable(f"it is compressed as {uid.name}, which pydicom does not decode", _UNPACKED) from None
+    if not native and not _plugins(uid, int(dataset.get("BitsAllocated", 8))):
+        packages = _DECODERS["HTJ2K"][1] if "High-Throughput" in uid.name else "python-gdcm"
+        raise _absent(uid.name, packages)
+
+
+_UNPACKED = "export it without compression"
+_GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
+_SHOWN = ("PixelValueTransformationSequence", "FrameVOILUTSequence")
+_NEEDED = ("RescaleSlope", "RescaleIntercept")
+
+
+def _dataset(data: bytes, header: bool = False) -> Any:
+    """Return a DICOM file, with or without its preamble (PS3.10, 7.1), of one frame or none.
+
+    Slope, intercept and window of functional groups (PS3.3, C.7.6.16), which enhanced objects have, are moved to where
+    other objects have them. A file that does not name its transfer syntax has the one in which it was found to be.
+    """
+    dataset: Any = pydicom.dcmread(io.BytesIO(data), force=True, stop_before_pixels=header)
+    if "TransferSyntaxUID" not in dataset.file_meta:
+        implicit, little = dataset.original_encoding
+        explicit = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
+        dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else explicit
+    for group in _GROUPS:
+        for frame in (dataset.get(group) or ())[:1]:
+            for name in _SHOWN:
+                for item in (frame.get(name) or ())[:1]:
+                    dataset.update(item)
+    for name in _NEEDED:
+        if name in dataset and dataset.get(name) in (None, ""):
+            raise Unreadable(f"its {name} is empty", "write the number, or take the attribute out")
+    for name in ("WindowCenter", "WindowWidth"):
+        if dataset.get(name) in (None, ""):
+            dataset.pop(name, None)
+    return dataset
+
+
 def dicom_header(data: bytes) -> Header:
     """Size and kind of a DICOM image, without its pixels."""
-    dataset = pydicom.dcmread(io.BytesIO(_inflated(data, _SPARE)[0]), stop_before_pixels=True)
+    dataset = _dataset(_inflated(data, _SPARE)[0], header=True)
     if "Rows" not in dataset or "Columns" not in dataset:
         raise Unreadable("this DICOM file holds no image", "name the image object, not a report or a presentation")
+    _check_decoder(dataset)
     color = int(dataset.get("SamplesPerPixel", 1)) > 1 or "PALETTE" in str(dataset.PhotometricInterpretation)
     frames = int(dataset.get("NumberOfFrames", 1) or 1)
     return Header(int(dataset.Columns), int(dataset.Rows), not color, frames)
@@ -68,7 +160,7 @@ def dicom_header(data: bytes) -> Header:
 def dicom_attributes(path: Path, names: Sequence[str]) -> dict[str, str]:
     """Return attributes of a DICOM header by keyword, those that are there."""
     try:
-        dataset = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(names))
+        dataset = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(names), force=True)
     except (pydicom.errors.InvalidDicomError, OSError, ValueError) as error:
         raise DataError(f"{path.name} cannot be read as DICOM: {error}") from error
     return {name: str(dataset.get(name)) for name in names if dataset.get(name) not in (None, "")}
@@ -81,18 +173,21 @@ def dicom_pixels(data: bytes, mask: bool, size: int) -> Picture:
     stored bits can take, or a set's common range where these are 16; MONOCHROME1 is inverted; 16 bit. Color: RGB, 8
     bit.
     """
-    dataset = pydicom.dcmread(io.BytesIO(_bounded(data)))
+    dataset = _dataset(_bounded(data))
+    if not any(f"{kind}PixelData" in dataset for kind in ("", "Float", "DoubleFloat")):
+        raise Unreadable("this DICOM file holds no pixels", "export it with its pixels")
     values = pixel_array(dataset)  # YBR comes as RGB
     if values.ndim > (3 if int(dataset.SamplesPerPixel) > 1 else 2):
         raise Unreadable(f"it holds the pixels of {len(values)} frames", _ONE_FRAME)
     photometric = str(dataset.PhotometricInterpretation)
     if photometric == "PALETTE COLOR":
-        values = apply_color_lut(values, dataset)
-        return Picture((values >> 8).astype(np.uint8) if values.dtype == np.uint16 else values)
+        colors = apply_color_lut(values, dataset)
+        colors = (colors >> 8).astype(np.uint8) if colors.dtype == np.uint16 else colors
+        return Picture(stored(values), palette=colors) if mask else Picture(colors)
     if values.ndim == 3:
         return Picture(stored(values))
     if mask:
-        return Picture(values > 0 if int(values.max()) <= 1 else stored(values))
+        return Picture(whole(values))
     gray = _windowed(values, dataset)
     if photometric != "MONOCHROME1":
         return gray
@@ -107,7 +202,7 @@ def _bounded(data: bytes) -> bytes:
     start, complete = _inflated(data, _SPARE)
     if complete:
         return start
-    header = pydicom.dcmread(io.BytesIO(start), stop_before_pixels=True)
+    header = _dataset(start, header=True)
     count = int(header.Rows) * int(header.Columns)
     _check_pixels(count)
     whole, complete = _inflated(data, _SPARE + count * int(header.SamplesPerPixel) * int(header.BitsAllocated) // 8)
@@ -123,7 +218,7 @@ def _inflated(data: bytes, most: int) -> tuple[bytes, bool]:
     Files in other transfer syntaxes are returned as they are.
     """
     file = io.BytesIO(data)
-    file.seek(132)
+    file.seek(132 if data[128:132] == b"DICM" else 0)
     meta = read_dataset(
         file, is_implicit_VR=False, is_little_endian=True, stop_when=lambda tag, vr, length: tag.group != 2
     )
@@ -140,24 +235,39 @@ def _windowed(values: np.ndarray, dataset: Any) -> Picture:
     """Gray values as uint16 over the range that the display transform can give."""
     rescaled = np.asarray(apply_modality_lut(values, dataset), dtype=np.float64)
     if "VOILUTSequence" in dataset:
-        shown = np.asarray(apply_voi_lut(rescaled.astype(np.int64), dataset), dtype=np.float64)
+        shown = np.asarray(apply_voi_lut(np.rint(rescaled).astype(np.int64), dataset), dtype=np.float64)
         return _over(shown, 0.0, 2.0 ** int(dataset.VOILUTSequence[0].LUTDescriptor[2]) - 1)
-    bits, slope = int(dataset.BitsStored), float(dataset.get("RescaleSlope", 1))
-    ends = np.array(limits(bits, bool(dataset.PixelRepresentation)), dtype=np.float64)
-    low, high = (ends * slope + float(dataset.get("RescaleIntercept", 0))).tolist()
+    if values.dtype.kind == "f":  # Float Pixel Data (PS3.3, C.7.6.24) has no bits stored; a window needs some
+        dataset.BitsStored, dataset.PixelRepresentation = 32, 0
+    bits, signed = int(dataset.BitsStored), bool(dataset.PixelRepresentation)
+    both = all(name in dataset for name in _NEEDED)  # pydicom uses neither alone
+    slope, intercept = (float(dataset[name].value) for name in _NEEDED) if both else (1.0, 0.0)
+    low, high = (end * slope + intercept for end in limits(bits, signed))
     if "ModalityLUTSequence" in dataset:
         low, high = 0.0, 2.0 ** int(dataset.ModalityLUTSequence[0].LUTDescriptor[2]) - 1
-    if "WindowCenter" in dataset and dataset.WindowCenter not in (None, ""):
+    if "WindowCenter" in dataset and "WindowWidth" in dataset:
         center, width = _first(dataset.WindowCenter), _first(dataset.WindowWidth)
         shown = (apply_windowing(rescaled, dataset) - low) / (high - low)
         return Picture(scaled(shown, 0.0, 1.0), range=(center - width / 2, center + width / 2))
+    declared = not slope or "ModalityLUTSequence" in dataset
+    if bits > 16 and not declared:
+        least, most = limits(16, signed)
+        if values.dtype.kind == "f" or values.min() < least or values.max() > most:
+            return _own_range(rescaled, "a DICOM image of more than 16 bit without a window")
+        bits, low, high = 16, least * slope + intercept, most * slope + intercept
     shown = _over(rescaled, *sorted((low, high)))
-    declared = bits != 16 or not slope or "ModalityLUTSequence" in dataset
-    return shown if declared else replace(shown, used=_used(values, slope, dataset))
+    return shown if declared or bits != 16 else replace(shown, used=_used(values, slope, dataset))
 
 
 def _over(values: np.ndarray, low: float, high: float) -> Picture:
     return Picture(scaled(values, low, high), range=(low, high))
+
+
+def _own_range(values: np.ndarray, what: str) -> Picture:
+    """Return values over their own range, which is noted since it loses equality between files."""
+    finite(values)
+    shown = _over(values, float(values.min()), float(values.max()))
+    return replace(shown, notes=(f"{what} was scaled from its own minimum to its maximum",))
 
 
 def _used(values: np.ndarray, slope: float, dataset: Any) -> Used:
@@ -182,35 +292,57 @@ def nifti_header(data: bytes) -> Header:
     """
     with _nifti_file(data) as file:
         _, header = _nifti_start(file)
-    shape = tuple(int(length) for length in header.get_data_shape() if length != 1)
+    lengths = [int(length) for length in header.get_data_shape()]
+    turns = _turns(header)
+    if turns is not None:
+        lengths = [*lengths, 1, 1, 1][: max(3, len(lengths))]
+        lengths[:3] = [lengths[at] for at in np.argsort(turns[:, 0])]
+    shape = tuple(length for length in lengths if length != 1)
     if len(shape) != 2:
         text = " x ".join(str(length) for length in header.get_data_shape())
         raise Unreadable(f"it is a volume of {text}; 3-D images are not built yet", "export one slice a file")
     rescaled = header.get_slope_inter() not in ((None, None), (1.0, 0.0))
-    return Header(shape[0], shape[1], header.get_data_dtype() != np.uint8 or rescaled)
+    deep = header.get_data_dtype() not in (np.uint8, _RGB) or rescaled
+    return Header(shape[0], shape[1], deep)
 
 
 def nifti_pixels(data: bytes, mask: bool, size: int) -> Picture:
     """Pixels of a NIfTI slice; a mask as its stored values.
 
-    The first axis runs to the right and the second upwards, as in a RAS slice seen from below. 8-bit values without a
-    scale stay; others span cal_min to cal_max where the header gives them, else the slice's own minimum to maximum,
+    The first axis runs to the right and the second upwards, as in a RAS slice seen from below; a slice whose header
+    says that its axes run otherwise is turned (`as_closest_canonical` of nibabel). 8-bit values without a scale and
+    colors stay; others span cal_min to cal_max where the header gives them, else the slice's own minimum to maximum,
     which is noted since it loses equality between files.
     """
     image = _nifti(data)
-    values = np.squeeze(np.asarray(image.dataobj)).T[::-1]
-    finite(values)
-    if mask and float(values.max()) <= 1 and float(values.min()) >= 0:
-        return Picture(values > 0.5)
-    if image.get_data_dtype() == np.uint8 and not _rescaled(image):
-        return Picture(np.ascontiguousarray(values.astype(np.uint8)))
+    values = np.asarray(image.dataobj)
+    if values.dtype == _RGB:
+        values = np.stack([values[name] for name in "RGB"], axis=-1)
+    turns = _turns(image.header)
+    if turns is not None:
+        shape = image.shape + (1,) * (3 - image.ndim) + values.shape[image.ndim :]
+        values = apply_orientation(values.reshape(shape), turns)
+    values = np.squeeze(values)
+    values = np.ascontiguousarray(np.swapaxes(values, 0, 1)[::-1])
+    if values.ndim == 3:
+        return Picture(values)
     if mask:
-        return Picture(stored(np.clip(values, -1, 65536).astype(np.int64)))  # values outside are refused later
+        return Picture(whole(values))
+    if image.get_data_dtype() == np.uint8 and not _rescaled(image):
+        return Picture(values.astype(np.uint8))
+    finite(values)
     low, high = float(image.header["cal_min"]), float(image.header["cal_max"])
     if high > low:
         return _over(values, low, high)
-    note = "a NIfTI slice without cal_min and cal_max was scaled from its own minimum to its maximum"
-    return replace(_over(values, float(values.min()), float(values.max())), notes=(note,))
+    return _own_range(values, "a NIfTI slice without cal_min and cal_max")
+
+
+_RGB = np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1")])
+
+
+def _turns(header: Any) -> np.ndarray | None:
+    """Return how the axes of a slice are turned towards RAS; None where its header does not say how they run."""
+    return io_orientation(header.get_best_affine()) if header["sform_code"] or header["qform_code"] else None
 
 
 def _nifti(data: bytes) -> Any:
@@ -296,11 +428,26 @@ def tiff_header(data: bytes) -> Header:
         width, height = int(page.imagewidth), int(page.imagelength)
         if _orientation(page) >= 5:
             width, height = height, width
-        return Header(width, height, _bits(page) > 8, frames)
+        deep = _bits(page) > 8 or int(page.sampleformat) == tifffile.SAMPLEFORMAT.INT
+        if deep and not _has_codec(page.compression, page.predictor, _bits(page)):
+            raise _absent(page.compression.name, _IMAGECODECS)
+        return Header(width, height, deep, frames, _orientation(page))
 
 
-def tiff_pixels(data: bytes) -> Picture:
-    """Pixels of a TIFF of more than 8 bit: integers of 0 to 65535, or floats of 0 to 1."""
+def _has_codec(compression: int, predictor: int, bits: int) -> bool:
+    """Return whether tifffile can unpack pages of this kind. Raises Unreadable where no library does."""
+    try:
+        for codecs, code in ((tifffile.TIFF.DECOMPRESSORS, compression), (tifffile.TIFF.UNPREDICTORS, predictor)):
+            _ = codecs[code]
+    except KeyError:
+        if find_spec(_IMAGECODECS) is None:
+            return False
+        raise Unreadable(f"its compression {compression} is not read by tifffile", _UNPACKED) from None
+    return bits in (8, 16, 32, 64) or find_spec(_IMAGECODECS) is not None
+
+
+def tiff_pixels(data: bytes, mask: bool) -> Picture:
+    """Pixels of a TIFF of more than 8 bit: integers of 0 to 65535, or floats of 0 to 1; a mask of floats is rounded."""
     with tifffile.TiffFile(io.BytesIO(data)) as file:
         page = file.pages.first
         if math.prod(page.shape) > _CHANNELS * (Image.MAX_IMAGE_PIXELS or math.inf):
@@ -313,14 +460,19 @@ def tiff_pixels(data: bytes) -> Picture:
         if values.ndim == 3 and (page.photometric not in (*_GRAY, tifffile.PHOTOMETRIC.RGB)):
             raise Unreadable("it is a 16-bit TIFF in a color space other than RGB", "export it as RGB or gray")
         if values.ndim == 3:
-            values = values[..., :3] if page.photometric == tifffile.PHOTOMETRIC.RGB else values[..., 0]
-        pixels = stored(values)
+            colors = 3 if page.photometric == tifffile.PHOTOMETRIC.RGB else 1
+            if 2 in page.extrasamples[:1]:  # over black, as the other kind of alpha is already
+                most = np.iinfo(values.dtype).max if values.dtype.kind in "iu" else 1
+                shown = values[..., :colors] * (values[..., colors : colors + 1] / most)
+                values = (np.rint(shown) if values.dtype.kind in "iu" else shown).astype(values.dtype)
+            values = values[..., :3] if colors == 3 else values[..., 0]
+        pixels = whole(values) if mask and values.dtype.kind == "f" else stored(values)
         inverted = page.photometric == tifffile.PHOTOMETRIC.MINISWHITE
-        whole = np.issubdtype(values.dtype, np.integer)
-        used = Used(0, int(pixels.max()), inverted=inverted) if whole and pixels.dtype == np.uint16 else None
+        integers = values.dtype.kind in "iu"
+        used = Used(0, int(pixels.max()), inverted=inverted) if integers and pixels.dtype == np.uint16 else None
         if inverted:
-            pixels = np.iinfo(pixels.dtype).max - pixels
-        return Picture(_upright(pixels, _orientation(page)), range=(0, 65535 if whole else 1), used=used)
+            pixels = ~pixels
+        return Picture(_upright(pixels, _orientation(page)), range=(0, 65535 if integers else 1), used=used)
 
 
 def _check_segments(page: Any, data: bytes) -> None:

@@ -33,10 +33,10 @@ from assay.data.files.decode import (
 )
 from assay.data.files.fitting import PAD, Framing
 from assay.data.files.outlines import Coco, Drawn, runs, unknown
-from assay.data.files.readers import read_stored
+from assay.data.files.readers import holds_dicom, read_stored
 from assay.data.files.table import Problem, Table, Unreadable, absent, inside, number, read_table, refuse
 from assay.spec.data import has_masks
-from assay.spec.schema import BoxesSpec, DataSpec
+from assay.spec.schema import IGNORE, BoxesSpec, DataSpec
 
 # The masks of a whole set: where each comes from, how they are decoded, and checks that need all of them together.
 
@@ -62,7 +62,7 @@ def mask_source(mask: MaskAt, width: int, height: int, meaning: Meaning) -> Call
     if isinstance(mask, Path):
         return lambda: labels_of(read_stored(read_file(mask)), meaning)
     if isinstance(mask, Drawn):
-        return lambda: Labels(mask.draw(height, width))
+        return lambda: Labels(mask.draw(height, width), (IGNORE,) if mask.ignored else ())
     return lambda: Labels(np.zeros((height, width), dtype=np.uint8))
 
 
@@ -303,10 +303,12 @@ def _of_stem(found: Sequence[Path], images: int, masks: Path, all_masked: bool) 
 
 
 def image_files(folder: Path, deep: bool = False) -> tuple[list[Path], int]:
-    """Image files in sorted order, hidden ones left out, and how many other files there are."""
+    """Image files by their endings and DICOM files by their content, sorted, hidden ones left out, and how many other
+    files there are.
+    """
     found = [path for path in (folder.rglob("*") if deep else folder.iterdir()) if path.is_file()]
     seen = [path for path in found if not path.name.startswith(".")]
-    images = sorted(path for path in seen if path.suffix.lower() in SUFFIXES)
+    images = sorted(path for path in seen if path.suffix.lower() in SUFFIXES or holds_dicom(path))
     return images, len(seen) - len(images)
 
 
@@ -318,7 +320,7 @@ def stem_of(path: Path) -> str:
 
 # Masks of several kinds of lesion, a file for each image and kind, as one label map an image.
 
-VERSION = 1
+VERSION = 2
 """Rises when the same files give another label map."""
 
 

@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 
 from assay.core.errors import DataError
 from assay.core.files import content_hash
-from assay.data.files.decode import Meaning, numbered
+from assay.data.files.decode import IGNORED, Meaning, numbered
 from assay.data.files.table import Problem, Table, Unreadable, shown
 from assay.spec.schema import DataSpec
 
@@ -29,11 +29,13 @@ class Drawn:
         draw: Height and width -> label map; raises Unreadable.
         digest: Its content.
         lesion: Whether the text describes any lesion; None where only the drawn map says so.
+        ignored: Whether it names regions that are neither lesion nor background.
     """
 
     digest: str
     draw: Callable[[int, int], UInt8[np.ndarray, "h w"]]
     lesion: bool | None = None
+    ignored: bool = False
 
 
 def unknown(error: Unreadable) -> Drawn:
@@ -139,7 +141,7 @@ def _decompressed(text: str) -> list[int]:
 #
 # All annotations of an image make one mask. A pixel is inside a polygon where its center is (even-odd rule; of several
 # polygons any); a polygon around no pixel's center takes the pixel in its middle. Where annotations of several kinds
-# overlap, the smaller one is seen.
+# overlap, the smaller one is seen. A region of a crowd (`iscrowd`) is to be ignored, as COCO's own evaluation does.
 
 FILE_NAME = "file_name"
 _POLYGON = "give `segmentation` as polygons [[x, y, x, y, ...]] or run lengths"
@@ -270,10 +272,14 @@ def _cell(value: Any) -> str:
 
 
 def _drawn(image: Mapping[str, Any], entries: Sequence[Mapping[str, Any]], meaning: Meaning) -> Drawn:
-    outlines = [_Outline(entry.get("segmentation"), meaning.labels[entry["category_id"]]) for entry in entries]
+    named = [(entry, meaning.labels[entry["category_id"]]) for entry in entries]
+    single = [(entry, label) for entry, label in named if label != IGNORED and not entry.get("iscrowd")]
+    ignored = len(single) < len(named)
+    outlines = [_Outline(entry.get("segmentation"), label) for entry, label in single]
     size = (image.get("height"), image.get("width"))
-    digest = content_hash([[repr(outline.segmentation), outline.label] for outline in outlines] + [repr(size)], 32)
-    return Drawn(digest, partial(_filled, outlines, size), any(outline.label for outline in outlines))
+    told = [[repr(outline.segmentation), outline.label] for outline in outlines]
+    lesion = None if ignored else any(outline.label for outline in outlines)
+    return Drawn(content_hash([*told, repr((size, ignored))], 32), partial(_filled, outlines, size), lesion, ignored)
 
 
 def _filled(outlines: Sequence[_Outline], stated: tuple[Any, Any], height: int, width: int) -> UInt8[np.ndarray, "h w"]:

@@ -18,12 +18,17 @@ SMALLEST = 8
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """Width and height as shown (after orientation), whether it has over 8 bit, how many frames."""
+    """Width and height as shown (after orientation), whether it has over 8 bit, how many frames.
+
+    Attributes:
+        orientation: Of EXIF, by which viewers turn it; 1 for none.
+    """
 
     width: int
     height: int
     deep: bool
     frames: int = 1
+    orientation: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +93,31 @@ def stored(values: np.ndarray) -> np.ndarray:
         f"its values run from {low:g} to {high:g}, and what range is shown is not said",
         f"shift and scale them to {allowed}",
     )
+
+
+FROM_WHOLE = 0.01
+"""Distance from the next whole number up to which a value of a mask is rounded to it."""
+
+
+def whole(values: np.ndarray) -> np.ndarray:
+    """Values of a mask as whole numbers of 8 or 16 bit; of 0 and 1 as bool. Floats, and rescaled values, are rounded.
+
+    Raises:
+        Unreadable: If one is far from a whole number, or is not in 0 to 65535.
+    """
+    finite(values)
+    numbers = np.rint(values) if values.dtype.kind == "f" else values
+    far = np.abs(values - numbers) if values.dtype.kind == "f" else np.zeros(1)
+    if far.max() > FROM_WHOLE:
+        count, one = int((far > FROM_WHOLE).sum()), float(values.flat[far.argmax()])
+        what = f"{count:,} of its values are no whole numbers, such as {one:g}"
+        raise Unreadable(what, "a mask holds labels: export it without interpolation, or at a threshold")
+    if numbers.min() < 0 or numbers.max() > 65535:
+        what = f"its values run from {numbers.min():g} to {numbers.max():g}"
+        raise Unreadable(what, "a mask holds labels from 0 to 65535")
+    if numbers.max() <= 1:
+        return numbers > 0
+    return stored(numbers if values.dtype.kind in "iu" else numbers.astype(np.int64))
 
 
 def limits(bits: int, signed: bool) -> tuple[int, int]:

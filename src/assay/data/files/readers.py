@@ -10,11 +10,14 @@ from __future__ import annotations
 
 import io
 import logging
+import struct
 import sys
 import zlib
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 from typing import IO, Any, TypeVar
 
@@ -22,7 +25,7 @@ import numpy as np
 from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from assay.core.errors import ExtraError, cut
-from assay.data.files.pictures import SMALLEST, Header, Picture, Used, stored
+from assay.data.files.pictures import SMALLEST, Header, Picture, Used, stored, whole
 from assay.data.files.table import Unreadable
 
 _FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "JPEG2000")
@@ -122,20 +125,27 @@ def _attempt(step: Callable[[bytes], T], data: bytes) -> T:
         ) from error
     except Exception as error:
         unknown = isinstance(error, UnidentifiedImageError)  # its text holds an address in memory
-        text = "no image can be made of it" if unknown else " ".join(str(error).split())[:80] or type(error).__name__
-        raise Unreadable(f"the file is damaged or cut short ({text})", "copy or export it again") from error
+        text = "no image can be made of it" if unknown else cut(str(error), 120) or type(error).__name__
+        what = "the file is damaged or cut short" if isinstance(error, _DAMAGE) else "it cannot be decoded"
+        raise Unreadable(f"{what} ({text})", "copy or export it again") from error
+
+
+_DAMAGE = (OSError, EOFError, SyntaxError, struct.error, zlib.error)
+"""Errors of decoders that meet an end or a number that cannot be; others speak of what they do not read."""
 
 
 def _raster_header(data: bytes) -> Header:
     with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
         width, height = image.size
         # Asking a PNG without the chunk for its EXIF decodes the whole file.
-        turned = image.format != "PNG" or b"eXIf" in data or b"Raw profile type exif" in data
-        if turned and image.getexif().get(ExifTags.Base.Orientation, 1) >= 5:
+        asked = image.format != "PNG" or b"eXIf" in data or b"Raw profile type exif" in data
+        given = image.getexif().get(ExifTags.Base.Orientation, 1) if asked else 1
+        turned = given if given in range(2, 9) else 1
+        if turned >= 5:
             width, height = height, width
         # A camera's MPO is a JPEG with further pictures behind it that viewers do not show.
         frames = 1 if image.format in ("JPEG", "MPO") else getattr(image, "n_frames", 1)
-        return Header(width, height, image.mode in _DEEP, frames)
+        return Header(width, height, image.mode in _DEEP, frames, turned)
 
 
 def _raster_pixels(data: bytes, mask: bool, size: int) -> Picture:
@@ -147,6 +157,8 @@ def _raster_pixels(data: bytes, mask: bool, size: int) -> Picture:
         image = ImageOps.exif_transpose(opened)
         if image.mode in _DEEP:
             pixels = stored(np.asarray(image))
+            if isinstance(clear := image.info.get("transparency"), int):
+                pixels = np.where(pixels == clear, np.uint16(0), pixels)
             return Picture(pixels, lossy=lossy, range=(0, 65535), used=Used(0, int(pixels.max())))
         if mask and image.mode == "P":
             return Picture(np.asarray(image), palette=np.asarray(image.convert("RGB")))
@@ -196,11 +208,11 @@ def _array_pixels(data: bytes, mask: bool, size: int) -> Picture:
         values = np.moveaxis(values, 0, -1)
     if values.ndim == 3:
         values = values[..., 0] if values.shape[2] == 1 else values[..., :3]
-    if mask and float(values.max()) <= 1 and float(values.min()) >= 0:
-        return Picture(values > 0)
-    whole, pixels = np.issubdtype(dtype, np.integer), np.ascontiguousarray(stored(values))
-    used = Used(0, int(pixels.max())) if whole and pixels.dtype == np.uint16 else None
-    return Picture(pixels, range=None if pixels.dtype == np.uint8 else (0, 65535 if whole else 1), used=used)
+    if mask:
+        return Picture(whole(values))
+    integers, pixels = np.issubdtype(dtype, np.integer), np.ascontiguousarray(stored(values))
+    used = Used(0, int(pixels.max())) if integers and pixels.dtype == np.uint16 else None
+    return Picture(pixels, range=None if pixels.dtype == np.uint8 else (0, 65535 if integers else 1), used=used)
 
 
 def _is_nifti(data: bytes) -> bool:
@@ -222,15 +234,35 @@ def _formats() -> ModuleType:
 
 
 def _tiff_pixels(data: bytes, mask: bool, size: int) -> Picture:
-    """Pillow reads every compression at 8 bit; more than 8 bit comes from tifffile."""
-    deep = _formats().tiff_header(data).deep
-    return _formats().tiff_pixels(data) if deep else _raster_pixels(data, mask, size)
+    """Pillow reads every compression at 8 bit; more than 8 bit, and kinds that it does not know, come from tifffile."""
+    if not _formats().tiff_header(data).deep:
+        with suppress(UnidentifiedImageError):
+            return _raster_pixels(data, mask, size)
+    return _formats().tiff_pixels(data, mask)
+
+
+def is_dicom(start: bytes) -> bool:
+    """Return whether a file that starts like this is DICOM.
+
+    It has the preamble and prefix of PS3.10, 7.1, or starts with an element of group 2 or 8, as files without them do.
+    """
+    group, element = int.from_bytes(start[:2], "little"), int.from_bytes(start[2:4], "little")
+    explicit, length = start[4:6].isalpha() and start[4:6].isupper(), int.from_bytes(start[4:8], "little")
+    bare = group in (2, 8) and element < 0x100 and len(start) > 8 and (explicit or length < 0x400)
+    return bare or start[128:132] == b"DICM"
+
+
+def holds_dicom(path: Path) -> bool:
+    """Return whether a file is DICOM by its content, and no index of others (DICOMDIR)."""
+    with suppress(OSError), path.open("rb") as file:
+        return path.name != "DICOMDIR" and is_dicom(file.read(132))
+    return False
 
 
 _RASTERS = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51")
 _KNOWN = (
-    _Format(  # the preamble and prefix of PS3.10, 7.1
-        lambda data: data[128:132] == b"DICM",
+    _Format(
+        is_dicom,
         lambda data: _formats().dicom_header(data),
         lambda data, mask, size: _formats().dicom_pixels(data, mask, size),
     ),
