@@ -1,6 +1,6 @@
 """The list of situations in which files are read: each is a test, and a row of docs/reading.md.
 
-    python -m tests.reading.situations    # write docs/reading.md
+python -m tests.reading.situations    # write docs/reading.md
 """
 
 from __future__ import annotations
@@ -61,7 +61,9 @@ def page() -> str:
     for module in MODULES:
         heading = (importlib.import_module(f"tests.reading.test_{module}").__doc__ or module).splitlines()[0]
         rows = [f"| {one.situation} | {one.outcome} |" for one in situations(module)]
-        parts.append("\n".join([f"## {heading.rstrip('.')}", "", "| situation | what Assay does |", "|---|---|", *rows]))
+        parts.append(
+            "\n".join([f"## {heading.rstrip('.')}", "", "| situation | what Assay does |", "|---|---|", *rows])
+        )
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
 

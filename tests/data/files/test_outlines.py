@@ -183,7 +183,7 @@ def coco(folder: Path, *, n: int = 6, below: str = "images", **changed: Any) -> 
     corner[6:10, 7:9] = True
     runs = {"size": [SIDE, SIDE], "counts": counts(corner)}
     annotations += [
-        {"id": 90 + at, "image_id": 10 + at, "category_id": 7, "iscrowd": 1, "segmentation": runs} for at in range(2)
+        {"id": 90 + at, "image_id": 10 + at, "category_id": 7, "iscrowd": 0, "segmentation": runs} for at in range(2)
     ]
     categories = [{"id": 0, "name": "all"}, {"id": 1, "name": "polyp"}, {"id": 7, "name": "instrument"}]
     whole = {"images": images, "annotations": annotations, "categories": categories, **changed}

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import io
 import logging
-import struct
 import sys
 import zlib
 from collections import Counter
@@ -126,12 +125,12 @@ def _attempt(step: Callable[[bytes], T], data: bytes) -> T:
     except Exception as error:
         unknown = isinstance(error, UnidentifiedImageError)  # its text holds an address in memory
         text = "no image can be made of it" if unknown else cut(str(error), 120) or type(error).__name__
-        what = "the file is damaged or cut short" if isinstance(error, _DAMAGE) else "it cannot be decoded"
+        what = "it cannot be decoded" if type(error) in _UNREAD else "the file is damaged or cut short"
         raise Unreadable(f"{what} ({text})", "copy or export it again") from error
 
 
-_DAMAGE = (OSError, EOFError, SyntaxError, struct.error, zlib.error)
-"""Errors of decoders that meet an end or a number that cannot be; others speak of what they do not read."""
+_UNREAD = (AttributeError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError)
+"""Errors of decoders that may speak of a kind of file that they do not read; others meet an end, or broken content."""
 
 
 def _raster_header(data: bytes) -> Header:
