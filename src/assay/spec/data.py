@@ -113,14 +113,14 @@ def grouped(factors: Iterable[str]) -> list[str]:
 SOURCES = ("phantom", "dataset", "folder", "classes", "medmnist")
 PHANTOM_ONLY = ("core", "train", "validation", "test")
 TABLE = (
-    "table", "further", "image", "mask", "mask_format", "mask_values", "mask_inverted", "unmasked", "patient",
-    "unnamed", "positive", "factors", "pixel_size", "boxes",
+    "table", "further", "image", "mask", "mask_format", "mask_values", "mask_inverted", "unmasked", "unmatched",
+    "matched", "patient", "unnamed", "positive", "factors", "pixel_size", "boxes",
 )  # fmt: skip
 OF_ANY_SET = ("size", "channels", "fit", "crop_share", "resize", "preprocessing", "referable")
 """Fields that a test set has from the training set where it does not write them."""
 OF_A_TABLE = (
-    "target", "image", "mask", "mask_format", "mask_values", "mask_inverted", "unmasked", "patient", "unnamed",
-    "positive", "pixel_size", "links",
+    "target", "image", "mask", "mask_format", "mask_values", "mask_inverted", "unmasked", "unmatched", "patient",
+    "unnamed", "positive", "pixel_size", "links",
 )  # fmt: skip
 """Such fields where both sets are tables of a folder."""
 OF_TESTS = ("tests", "map", "numbering")

@@ -162,6 +162,8 @@ class DataSpec(Frozen):
             (`assay.data.files.pictures`).
         links: Whether files that a table names may be links that lead out of the folder: refused, or followed.
         unmasked: How an image without a mask counts: as an error, free of lesions, or left out.
+        unmatched: Whether masks of no image are refused where images have no mask, or passed over.
+        matched: Sentences on how images and labels were matched before, for the page.
         unnamed: How an image without a patient counts: as an error, or as a patient of its own.
         tests: Name -> another set, all of whose rows are test rows. `{train: ..., tests: {name: ...}}` writes them.
         map: Of a set in `tests`: its name of a class -> that of the training set.
@@ -193,6 +195,8 @@ class DataSpec(Frozen):
     mask_values: Mapping[MaskValue, Annotated[str, Field(min_length=1)]] = {}
     mask_inverted: bool = False
     unmasked: Literal["refuse", "lesion-free", "leave-out"] = "refuse"
+    unmatched: Literal["refuse", "drop"] = "refuse"
+    matched: Annotated[tuple[str, ...], Texts] = ()
     patient: str = ""
     unnamed: Literal["refuse", "own"] = "refuse"
     # which values of the target column are the positive class, when it is not 0/1

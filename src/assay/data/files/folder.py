@@ -19,9 +19,10 @@ from assay.core.types import Factor, FactorTable
 from assay.data.cards import OWN_PATIENT, known_set
 from assay.data.files.decode import meaning_of
 from assay.data.files.listing import Listing, frame_of, located, same_image
+from assay.data.files.joins import image_files
 from assay.data.files.masks import (
     MaskAt,
-    image_files,
+    ask_unmasked,
     paired,
     read_boxes,
     row_masks,
@@ -195,7 +196,8 @@ def list_stems(spec: DataSpec) -> Listing:
     for part in ("images", "masks"):
         if not (folder / part).is_dir():
             raise SpecError(f"data.folder: {folder.name}/ has no folder {part}/; add it, or name a CSV in data.table")
-    pairs = paired(folder / "images", folder / "masks", folder, spec.unmasked == "refuse")
+    pairs = paired(folder / "images", folder / "masks", folder, False, unmatched=spec.unmatched)
+    ask_unmasked(f"{folder.name}/masks/", pairs.names, pairs.masks, spec)
     warnings = (OWN_PATIENT, *_ignored(pairs.others), *pairs.warnings, *unmasked(pairs.masks, spec))
     listing = plain(folder, pairs.images, pairs.names, None, LESION.levels, warnings, (BY_MASK,), pairs.masks)
     listing = replace(listing, meaning=meaning_of(spec))

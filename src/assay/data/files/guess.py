@@ -15,7 +15,7 @@ from assay.core.files import is_file
 from assay.data.files.folder import called_patient, kind_of
 from assay.data.files.in_memory import on_disk
 from assay.data.files.labels import KEYS, joined
-from assay.data.files.masks import image_files, stem_of
+from assay.data.files.joins import image_files, stem_of
 from assay.data.files.table import Table, absent, expand, read_table
 from assay.spec.data import LESION
 from assay.spec.schema import FactorSpec

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from assay.core.errors import DataError, SpecError, extra
-from assay.data.files.masks import SUFFIXES
+from assay.data.files.joins import Matched, Unmatched, image_files, is_dicom, match, require_matched
 from assay.data.files.table import read_table, shown
 
 IMAGE, PATIENT = "image", "patient"
@@ -25,10 +26,18 @@ HEADERS: Mapping[str, str] = {
 """Column -> the attribute of a DICOM header that it is made of."""
 KEYS = ("SOPInstanceUID", "AccessionNumber")
 """Identifiers of DICOM by which labels may name an image, the first that the table has."""
-_DICOM = (".dcm", ".dicom", "")
 
 
-def joined(folder: Path, table: Path, image: str = IMAGE) -> list[dict[str, str]]:
+class Joined(NamedTuple):
+    """A row per image that has a label, and sentences on what was left over or ignored in names."""
+
+    rows: list[dict[str, str]]
+    said: tuple[str, ...]
+
+
+def joined(
+    folder: Path, table: Path, image: str = IMAGE, target: str = "", unmatched: Unmatched = "refuse"
+) -> Joined:
     """Return a row per image of a folder that the table labels, with columns of DICOM headers.
 
     Identifiers of patients are replaced by numbers in the order of the files; they and dates reach no row.
@@ -38,10 +47,12 @@ def joined(folder: Path, table: Path, image: str = IMAGE) -> list[dict[str, str]
         table: A CSV with a row per image or, by `AccessionNumber`, per examination.
         image: The column of file names, with or without folders and endings; where the table has none, it is joined by
             one of `KEYS`.
+        target: The column of classes, of which no more than of the others may be lost; none where empty.
+        unmatched: Whether too many images without a label are refused, or left out.
 
     Raises:
         SpecError: The table has none of these columns.
-        DataError: No image has a label, or a name fits several images or has several labels.
+        DataError: No image has a label, too many have none, or a name fits several images or has several labels.
         ExtraError: The library for DICOM is not installed.
     """
     read = read_table(table, image)
@@ -53,49 +64,44 @@ def joined(folder: Path, table: Path, image: str = IMAGE) -> list[dict[str, str]
     if len(set(names)) < len(names):
         again = next(name for name in names if names.count(name) > 1)
         raise DataError(f"labels: {table.name} has several rows for {shown(again)}; give one per image")
-    rows = dict(zip(names, read.rows, strict=True))
+    paths = image_files(folder, deep=True)[0]
+    headers = [_header(path) for path in paths]
+    files = [str(path.relative_to(folder)) for path in paths]
+    keys = files if key == image else [str(one.get(key, "")) for one in headers]
+    found = _of_examinations(keys, names) if key == "AccessionNumber" else match(keys, names)
+    found = replace(found, left=tuple(files))
+    if not found.pairs and not found.rivals:
+        raise DataError(f"labels: {table.name} labels no image of {folder}, by its column '{key}'; an example there is "
+                        f"{shown(names[0]) if names else 'missing'}")  # fmt: skip
+    lines = [] if key == image else [f"line {number}" for number in read.numbers]
+    classes = read.column(target, "labels") if target in read.header else ()
+    said = require_matched(found, table.name, unmatched=unmatched, row_classes=classes, row_names=lines)
     numbers: dict[str, str] = {}
-    found: list[dict[str, str]] = []
-    taken: dict[str, str] = {}
-    for path in _files(folder):
-        header = _header(path)
-        relative = str(path.relative_to(folder))
-        own = [relative, path.name, path.stem] if key == image else [str(header.get(key, ""))]
-        name = next((one for one in own if one in rows), None)
-        if name is None:
-            continue
-        if key != "AccessionNumber" and taken.setdefault(name, relative) != relative:
-            raise DataError(f"labels: {shown(name)} of {table.name} fits {shown(taken[name])} and {shown(relative)}")
-        row = {column: cell for column, cell in zip(read.header, rows[name], strict=True) if column not in (key, *KEYS)}
+    rows: list[dict[str, str]] = []
+    for at, other in found.pairs.items():
+        cells = zip(read.header, read.rows[other], strict=True)
+        row = {column: cell for column, cell in cells if column not in (key, *KEYS)}
+        header = headers[at]
         columns = {column: _cell(column, str(header.get(attribute, ""))) for column, attribute in HEADERS.items()}
         who = str(header.get("PatientID", ""))
         number = numbers.setdefault(who, str(len(numbers) + 1)) if who else ""
         more = {column: cell for column, cell in {**columns, PATIENT: number}.items() if cell and column not in row}
-        found.append({IMAGE: relative, **row, **more})
-    if not found:
-        raise DataError(f"labels: {table.name} labels no image of {folder}, by its column '{key}'; an example there is "
-                        f"{shown(names[0]) if names else 'missing'}")  # fmt: skip
-    every = list(dict.fromkeys(column for row in found for column in row))
-    return [{column: row.get(column, "") for column in every} for row in found]
+        rows.append({IMAGE: files[at], **row, **more})
+    every = list(dict.fromkeys(column for row in rows for column in row))
+    return Joined([{column: row.get(column, "") for column in every} for row in rows], said)
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    for place, folders, names in os.walk(folder):
-        folders.sort()
-        for name in sorted(names):
-            path = Path(place) / name
-            if path.suffix.lower() in SUFFIXES or (not path.suffix and _is_dicom(path)):
-                yield path
-
-
-def _is_dicom(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(132)[128:] == b"DICM"
+def _of_examinations(keys: Sequence[str], names: Sequence[str]) -> Matched:
+    """Return files matched with rows of examinations, each of several files."""
+    different = dict.fromkeys(keys)
+    found = match(tuple(different), names)
+    row = {key: found.pairs[at] for at, key in enumerate(different) if at in found.pairs}
+    return replace(found, pairs={at: row[key] for at, key in enumerate(keys) if key in row})
 
 
 def _header(path: Path) -> Mapping[str, object]:
     """Return the attributes of a DICOM header that are used; none of other files."""
-    if path.suffix.lower() not in _DICOM or not _is_dicom(path):
+    if not is_dicom(path):
         return {}
     with extra("medical"):
         from assay.data.files.formats import dicom_attributes

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import unicodedata
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -32,9 +31,10 @@ from assay.data.files.decode import (
     read_file,
 )
 from assay.data.files.fitting import PAD, Framing
+from assay.data.files.joins import Unmatched, image_files, match, stem_of, such
 from assay.data.files.outlines import Coco, Drawn, runs, unknown
-from assay.data.files.readers import holds_dicom, read_stored
-from assay.data.files.table import Problem, Table, Unreadable, absent, inside, number, read_table, refuse
+from assay.data.files.readers import read_stored
+from assay.data.files.table import Problem, Table, Unreadable, absent, inside, number, read_table, refuse, shown
 from assay.spec.data import has_masks
 from assay.spec.schema import IGNORE, BoxesSpec, DataSpec
 
@@ -158,14 +158,19 @@ EDGES = ("x0", "y0", "x1", "y1")
 
 @dataclass(frozen=True, slots=True)
 class Boxes:
-    """The boxes of a listing's images, in its order: float64 [b, 5], number of the kind, then `EDGES`."""
+    """The boxes of a listing's images, in its order: float64 [b, 5], number of the kind, then `EDGES`.
+
+    Attributes:
+        said: Sentences on boxes of no image, and on what was ignored in names.
+    """
 
     kinds: tuple[str, ...]
     of_image: tuple[Float[np.ndarray, "b 5"], ...]
+    said: tuple[str, ...] = ()
 
     def take(self, kept: Sequence[int]) -> Boxes:
         """Return those of the images at these positions."""
-        return Boxes(self.kinds, tuple(self.of_image[at] for at in kept))
+        return replace(self, of_image=tuple(self.of_image[at] for at in kept))
 
     def fitted(self, native: Int[np.ndarray, "n 2"], size: int, framing: Framing = PAD) -> BoxedLesions:
         """Return the same at study resolution. Boxes outside the part that is shown are left out, others cut to it.
@@ -209,43 +214,54 @@ def read_boxes(folder: Path, spec: BoxesSpec, images: Sequence[str]) -> Boxes:
     kinds = spec.kinds or there
     edges = [[number(cell, table.comma) for cell in table.column(column, "data.boxes")] for column in EDGES]
     problems = list(table.problems)
+    matched = match(tuple(dict.fromkeys(names)), tuple(dict.fromkeys(images)))
+    image_of = {matched.left[at]: matched.right[other] for at, other in matched.pairs.items()}
     found: Mapping[str, list[list[float]]] = {name: [] for name in images}
     for line, name, of, box in zip(table.numbers, names, kind, zip(*edges, strict=True), strict=True):
-        if of not in kinds or name not in found:
+        if of not in kinds or name not in image_of:
             continue
         known = [edge for edge in box if edge is not None]
         if len(known) < len(EDGES) or known[0] >= known[2] or known[1] >= known[3]:
             problems.append(Problem(line, name, "it is no box", "give x0 < x1 and y0 < y1 in px of the file"))
         else:
-            found[name].append([kinds.index(of), *known])
+            found[image_of[name]].append([kinds.index(of), *known])
     refuse(spec.table, problems)
     if not any(found.values()):
         raise DataError(f"data.boxes: no box of {spec.table} is of an image of the table; name images as it does")
-    return Boxes(kinds, tuple(np.array(found[name], dtype=np.float64).reshape(-1, 5) for name in images))
+    of_image = tuple(np.array(found[name], dtype=np.float64).reshape(-1, 5) for name in images)
+    return Boxes(kinds, of_image, (*matched.over(f"images of {spec.table}", "image of the table"), *matched.ignoring()))
 
 
 # Images in one folder and masks in another, paired by the stems of their names.
 
-SUFFIXES = frozenset(
-    (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".gif", ".bmp", ".webp", ".jp2", ".dcm", ".dicom", ".nii", ".gz")
-)
-UNMASKED = "name one, or write data.unmasked: lesion-free or leave-out"
-"""Treatment of an image that has no mask: whether it shows a lesion is never guessed."""
-
-
 @dataclass(frozen=True, slots=True)
 class Pairs:
-    """Images and their masks, and the number of other files next to the images."""
+    """Images and their masks.
+
+    Attributes:
+        warnings: Sentences on masks of no image.
+        said: Sentences on what was ignored in names.
+        others: Number of other files next to the images.
+    """
 
     images: tuple[Path, ...]
     names: tuple[str, ...]
     masks: tuple[MaskAt, ...]
     problems: list[Problem]
     warnings: tuple[str, ...]
+    said: tuple[str, ...]
     others: int
 
 
-def paired(images: Path, masks: Path, root: Path, all_masked: bool, suffix: str = "", first: int = 1) -> Pairs:
+def paired(
+    images: Path,
+    masks: Path,
+    root: Path,
+    all_masked: bool,
+    suffix: str = "",
+    first: int = 1,
+    unmatched: Unmatched = "refuse",
+) -> Pairs:
     """Return the images of a folder, each with the mask of its stem. An image without one is a problem if all have
     masks.
 
@@ -253,69 +269,57 @@ def paired(images: Path, masks: Path, root: Path, all_masked: bool, suffix: str 
         suffix: Text of a mask's stem that its image's lacks, in any case; without it a file is the mask of no image,
             or, if all have masks, passed over.
         first: The number of the first image.
+        unmatched: Whether masks of no image are refused where images have no mask, or left out.
     """
     files, others = image_files(images)
-    found: dict[str, list[Path]] = {}
     strays: list[str] = []
+    drawn: list[tuple[str, Path]] = []
     for mask in image_files(masks)[0]:
         stem = stem_of(mask)
         if stem.casefold().endswith(suffix.casefold()):
-            found.setdefault(stem[: len(stem) - len(suffix)], []).append(mask)
+            drawn.append((stem[: len(stem) - len(suffix)], mask))
         elif not all_masked:
             strays.append(mask.name)
     names = tuple(str(path.relative_to(root)) for path in files)
-    problems: list[Problem] = []
     stems = [stem_of(path) for path in files]
-    count = Counter(stems)
+    found = match(stems, [stem for stem, _ in drawn])
+    count, masks_of = Counter(stems), Counter(stem for stem, _ in drawn)
+    problems: list[Problem] = []
     chosen: list[MaskAt] = []
     for at, stem in enumerate(stems):
         try:
-            chosen.append(_of_stem(found.get(stem, ()), count[stem], masks, all_masked))
+            if count[stem] > 1:
+                raise Unreadable("another image has the same stem", "rename one of them")
+            if masks_of[stem] > 1:
+                raise Unreadable(f"{masks_of[stem]} masks have its stem in {masks.name}/", "keep one of them")
+            if at not in found.pairs and all_masked:
+                raise Unreadable("no mask has its stem: lesion-free, or not labeled?", "name one, or take it away")
+            chosen.append(drawn[found.pairs[at]][1] if at in found.pairs else None)
         except Unreadable as error:
             problems.append(Problem(at + first, names[at], error.what, error.remedy))
             chosen.append(unknown(error))
-    orphans = sorted([*strays, *(path.name for stem in found.keys() - set(stems) for path in found[stem])])
-    lacking = [stem for stem in stems if stem not in found]
-    if orphans and lacking and not all_masked:
+    orphans = sorted([*strays, *(drawn[at][1].name for at in found.right_over if not count[drawn[at][0]])])
+    lacking = [stem for stem, mask in zip(stems, chosen, strict=True) if mask is None]
+    if orphans and lacking and not all_masked and unmatched == "refuse":
         raise DataError(
             f"{masks.name}/ has {len(orphans):,} masks of no image, first {orphans[0]}, while {len(lacking):,} images "
             f"have no mask, first {lacking[0]}: what is free of lesions cannot be told from what is misnamed; give a "
-            f"mask its image's stem{suffix and f' and {suffix}'}, or take it away"
+            f"mask its image's stem{suffix and f' and {suffix}'}, or take it away (or pass over it with "
+            "--unmatched drop; in a study, data: {unmatched: drop})"
         )
     warnings = (f"{len(orphans):,} masks belong to no image, first {orphans[0]}",) if orphans else ()
-    return Pairs(tuple(files), names, tuple(chosen), problems, warnings, others)
+    return Pairs(tuple(files), names, tuple(chosen), problems, warnings, found.ignoring(), others)
 
 
-def _of_stem(found: Sequence[Path], images: int, masks: Path, all_masked: bool) -> Path | None:
-    """Return the mask of an image.
-
-    Args:
-        found: The masks of its stem.
-        images: How many images have this stem.
-    """
-    if images > 1:
-        raise Unreadable("another image has the same stem", "rename one of them")
-    if len(found) > 1:
-        raise Unreadable(f"{len(found)} masks have its stem in {masks.name}/", "keep one of them")
-    if not found and all_masked:
-        raise Unreadable("no mask has its stem: lesion-free, or not labeled?", UNMASKED)
-    return found[0] if found else None
-
-
-def image_files(folder: Path, deep: bool = False) -> tuple[list[Path], int]:
-    """Image files by their endings and DICOM files by their content, sorted, hidden ones left out, and how many other
-    files there are.
-    """
-    found = [path for path in (folder.rglob("*") if deep else folder.iterdir()) if path.is_file()]
-    seen = [path for path in found if not path.name.startswith(".")]
-    images = sorted(path for path in seen if path.suffix.lower() in SUFFIXES or holds_dicom(path))
-    return images, len(seen) - len(images)
-
-
-def stem_of(path: Path) -> str:
-    """Return a file's name without its ending, in one Unicode form."""
-    name = path.name[: -len(".nii.gz")] if path.name.endswith(".nii.gz") else path.stem
-    return unicodedata.normalize("NFC", name)
+def ask_unmasked(where: str, names: Sequence[str], masks: Sequence[MaskAt], spec: DataSpec) -> None:
+    """Raise DataError where images have no mask and the spec does not say what that means."""
+    lacking = [name for name, mask in zip(names, masks, strict=True) if mask is None]
+    if lacking and spec.unmasked == "refuse":
+        raise DataError(
+            f"{where}: {len(lacking):,} of {len(masks):,} images have no mask{such(map(shown, lacking))}: do they show "
+            "no lesion, or were they not labeled? Answer with --unmasked lesion-free or --unmasked leave-out (in a "
+            "study, data: {unmasked: lesion-free} or {unmasked: leave-out})"
+        )
 
 
 # Masks of several kinds of lesion, a file for each image and kind, as one label map an image.
@@ -440,13 +444,11 @@ def row_masks(
         mask: MaskAt = None
         try:
             mask = coco.masks[line - 1] if coco is not None else _of_cell(folder, spec, cell)
-            if mask is None and spec.unmasked == "refuse":
-                what = "it names none" if coco is None else "no annotation outlines anything"
-                raise Unreadable(f"{what}: lesion-free, or not labeled?", UNMASKED)
         except Unreadable as error:
             problems.append(Problem(line, name, f"mask: {error.what}", error.remedy))
             mask = unknown(error)
         masks.append(mask)
+    ask_unmasked(spec.table, names, masks, spec)
     return masks, problems
 
 

@@ -195,7 +195,7 @@ def read_coco(path: Path, spec: DataSpec) -> Coco:
         masks.append(_drawn(image, entries, meaning) if entries else None)
     stray = sum(map(len, by_image.values()))
     lacking = [str(image.get(FILE_NAME, "")) for image, mask in zip(images, masks, strict=True) if mask is None]
-    if stray and lacking and spec.unmasked != "refuse":
+    if stray and lacking and spec.unmatched == "refuse":
         raise DataError(
             f"{path.name}: {stray:,} annotations are of no image, first image_id {next(iter(by_image))!r:.40}, "
             f"while {len(lacking):,} images have none, first {lacking[0]}: what is free of lesions cannot be told from "

@@ -1,0 +1,287 @@
+"""Match the names of two sides one to one, such as images and rows of a table, and say what is left over."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from scipy.stats import chi2_contingency
+
+from assay.core.errors import DataError
+from assay.data.files.table import shown
+
+MOST_LOST = 0.1
+"""Share of the images that may find no partner and be left out."""
+FEWEST = 5
+"""With fewer rows left out nothing is said of their classes."""
+UNEQUAL = 0.01
+"""The p-value under which the shares left out of each class count as unequal."""
+NAMED = 3
+"""Names that a sentence lists of each side."""
+ENDINGS = (
+    "png", "jpg", "jpeg", "jpe", "jfif", "tif", "tiff", "gif", "bmp", "webp", "jp2", "j2k", "dcm", "dicom", "ima",
+    "nii", "npy", "mha", "mhd", "nrrd",
+)  # fmt: skip
+"""Endings of images. What follows another point, as in a UID, is part of the name."""
+Unmatched = Literal["refuse", "drop"]
+
+# What of a name is ignored, the mildest first: a later rule is tried where the earlier ones find no partner.
+
+_END = rf"\.(?:{'|'.join(ENDINGS)})(?:\.gz)?$"
+_ENDING = re.compile(rf"(?<=[^/.]){_END}", re.IGNORECASE)
+_CHANNEL = re.compile(rf"(?<=[^/])_0000(?=$|{_END})", re.IGNORECASE)
+_SUBJECT = re.compile(r"(?:(?<=/)|^)sub-(?=\w[^/]*$)", re.IGNORECASE)
+_WHOLE = re.compile(r"^([0-9]+)\.0+$")
+_ZEROS = re.compile(r"(?<![0-9.])0+(?=[0-9])")
+
+
+def _plain(name: str) -> str:
+    """Return a path in one Unicode form with plain slashes."""
+    text = unicodedata.normalize("NFC", name.strip()).replace("\\", "/")
+    return posixpath.normpath(text).lstrip("/") if text else ""
+
+
+def without_ending(name: str) -> str:
+    """Return a name without the ending of an image, which may have two parts such as `.nii.gz`."""
+    return _ENDING.sub("", name)
+
+
+def stem_of(path: Path) -> str:
+    """Return a file's name without its ending, in one Unicode form."""
+    return unicodedata.normalize("NFC", without_ending(path.name))
+
+
+def image_files(folder: Path, deep: bool = False) -> tuple[list[Path], int]:
+    """Image files in sorted order, hidden ones left out, and how many other files there are.
+
+    A file without the ending of an image is one where it begins as a DICOM file.
+    """
+    found = [path for path in (folder.rglob("*") if deep else folder.iterdir()) if path.is_file()]
+    seen = [path for path in found if not path.name.startswith(".")]
+    images = sorted(path for path in seen if _ENDING.search(path.name) or is_dicom(path))
+    return images, len(seen) - len(images)
+
+
+def is_dicom(path: Path) -> bool:
+    """Return whether a file begins as DICOM files do."""
+    with path.open("rb") as file:
+        return file.read(132)[128:] == b"DICM"
+
+
+def _without_zeros(name: str) -> str:
+    return _ZEROS.sub("", _WHOLE.sub(r"\1", name))
+
+
+_RULES: Mapping[str, Callable[[str], str]] = {
+    "slashes and Unicode form": _plain,
+    "endings": without_ending,
+    "folders": posixpath.basename,
+    "upper and lower case": str.casefold,
+    "marks _0000 and sub-": lambda name: _CHANNEL.sub("", _SUBJECT.sub("", name)),
+    "leading zeros": _without_zeros,
+}
+
+
+def same_id(name: str) -> str:
+    """Return an identifier, such as a patient's, without what tables change: blanks, case, zeros before, `.0` after."""
+    return _without_zeros(unicodedata.normalize("NFKC", name.strip()).casefold())
+
+
+# Match.
+
+
+@dataclass(frozen=True, slots=True)
+class Matched:
+    """The names of two sides, matched one to one.
+
+    Attributes:
+        left: Names of images, or of what else has to find a partner.
+        right: Names of rows, masks and so on.
+        pairs: Position on the left -> on the right.
+        ignored: What was ignored to find a partner -> names that have one only so.
+        rivals: Names on the left and on the right that fit each other, but not one to one.
+    """
+
+    left: tuple[str, ...]
+    right: tuple[str, ...]
+    pairs: Mapping[int, int]
+    ignored: Mapping[str, int] = field(default_factory=dict[str, int])
+    rivals: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = ()
+
+    @property
+    def left_over(self) -> list[int]:
+        """Positions on the left without a partner."""
+        return [at for at in range(len(self.left)) if at not in self.pairs]
+
+    @property
+    def right_over(self) -> list[int]:
+        """Positions on the right without a partner."""
+        taken = set(self.pairs.values())
+        return [at for at in range(len(self.right)) if at not in taken]
+
+    def over(self, lefts: str, right: str) -> tuple[str, ...]:
+        """Return a sentence for names on the left without a partner."""
+        lone = [shown(self.left[at]) for at in self.left_over]
+        return (f"{len(lone):,} of {len(self.left):,} {lefts} fit no {right}{such(lone)}",) if lone else ()
+
+    def ignoring(self) -> tuple[str, ...]:
+        """Return a sentence for what was ignored in names."""
+        counts: dict[int, list[str]] = {}
+        for rule, count in self.ignored.items():
+            counts.setdefault(count, []).append(rule)
+        return tuple(f"{count:,} of {len(self.left):,} names match only where {', '.join(rules)} are ignored"
+                     for count, rules in counts.items())  # fmt: skip
+
+
+def match(left: Sequence[str], right: Sequence[str]) -> Matched:
+    """Match names one to one: equal ones first, then those that are equal where more and more is ignored.
+
+    A rule matches two names only if no other name of either side is equal to them under it, those with a partner
+    included. Blank names have no partner.
+    """
+    alike: dict[str, tuple[dict[int, str], dict[int, str]]] = {}
+    for side, names in enumerate((left, right)):
+        for at, name in enumerate(names):
+            if name.strip():
+                alike.setdefault(_key(name, _RULES, 1), ({}, {}))[side][at] = name
+    pairs: dict[int, int] = {}
+    ignored: Counter[str] = Counter()
+    rivals: list[tuple[tuple[str, ...], tuple[str, ...]]] = []
+    for here, there in alike.values():
+        found = list(_pairs(here, there)) if here and there else []
+        pairs |= {one: other for one, other, _ in found}
+        ignored.update(rule for _, _, rules in found for rule in rules)
+        lone = [name for at, name in here.items() if at not in pairs]
+        others = [name for at, name in there.items() if at not in {other for _, other, _ in found}]
+        if lone and others:
+            rivals.append((tuple(lone), tuple(others)))
+    order = {rule: ignored[rule] for rule in _RULES if rule in ignored}
+    return Matched(tuple(left), tuple(right), dict(sorted(pairs.items())), order, tuple(rivals))
+
+
+def _pairs(left: Mapping[int, str], right: Mapping[int, str]) -> Iterator[tuple[int, int, tuple[str, ...]]]:
+    """Yield pairs of positions among names that are alike, with what was ignored."""
+    lone, others = set(left), set(right)
+    deepest = max(1 + _plain(name).count("/") for side in (left, right) for name in side.values())
+    for rules, depth in _ways(deepest):
+        here, there = _by_key(left, rules, depth), _by_key(right, rules, depth)
+        for key, positions in here.items():
+            if len(positions) == len(there.get(key, ())) == 1 and positions[0] in lone and there[key][0] in others:
+                lone.remove(positions[0])
+                others.remove(there[key][0])
+                yield positions[0], there[key][0], rules
+        if not lone or not others:
+            return
+
+
+def _ways(deepest: int) -> Iterator[tuple[tuple[str, ...], int]]:
+    """Yield sets of rules, the mildest first, and how many parts of a path are kept."""
+    for chosen in range(1 << len(_RULES)):
+        rules = tuple(rule for at, rule in enumerate(_RULES) if chosen >> at & 1)
+        yield from ((rules, depth) for depth in (range(deepest - 1, 0, -1) if "folders" in rules else (deepest,)))
+
+
+def _by_key(names: Mapping[int, str], rules: Sequence[str], depth: int) -> dict[str, list[int]]:
+    found: dict[str, list[int]] = {}
+    for at, name in names.items():
+        found.setdefault(_key(name, rules, depth), []).append(at)
+    return found
+
+
+def _key(name: str, rules: Iterable[str], depth: int) -> str:
+    for rule in rules:
+        name = "/".join(name.split("/")[-depth:]) if rule == "folders" else _RULES[rule](name)
+    return name
+
+
+# Say or refuse what is left over.
+
+
+def require_matched(
+    found: Matched,
+    where: str,
+    image: str = "image",
+    row: str = "row",
+    *,
+    unmatched: Unmatched = "refuse",
+    classes: Sequence[str] = (),
+    row_classes: Sequence[str] = (),
+    row_names: Sequence[str] = (),
+) -> tuple[str, ...]:
+    """Return sentences on what is left over, and on what was ignored in names.
+
+    Args:
+        found: Images on the left, rows on the right.
+        where: The table or folder on the right.
+        image: Word for a name on the left.
+        row: Word for one on the right.
+        unmatched: Whether too many images without a row are refused, or left out.
+        classes: Class of each image, where it is known before.
+        row_classes: Class of each row. Rows left over count as lost images if no more rows than images are left over.
+        row_names: What a message shows of each row, where its name identifies a person.
+
+    Raises:
+        DataError: Over a tenth of the images have no row, the classes lose unequally, or names fit several.
+    """
+    lone, others = found.left_over, found.right_over
+    named = row_names or list(map(shown, found.right))
+    said = [
+        *([f"{len(lone):,} of {len(found.left):,} {image}s have no {row} in {where}"
+           + such(shown(found.left[at]) for at in lone)] if lone else []),
+        *([f"{len(others):,} of {len(found.right):,} {row}s in {where} fit no {image}" + such(named[at] for at in others)]
+          if others else []),
+    ]  # fmt: skip
+    why = ""
+    if found.rivals:
+        here, there = found.rivals[0]
+        why = f"{_either(there)} fits {_either(here)}, and names cannot tell which is meant"
+    elif len(lone) > MOST_LOST * len(found.left):
+        why = "so many are rarely left out on purpose"
+    else:
+        lost = [(classes, lone, found.pairs.keys())] if classes else []
+        lost += [(row_classes, others, found.pairs.values())] if row_classes and len(others) <= len(lone) else []
+        why = next(filter(None, (_unequal(*one) for one in lost)), "")
+    if why and unmatched == "refuse":
+        raise DataError(
+            f"{'; '.join(said)}: {why}; correct the names, or leave out what fits nothing with --unmatched drop "
+            "(in a study, data: {unmatched: drop})"
+        )
+    return (*said, *found.ignoring())
+
+
+def uneven(kept: np.ndarray, lost: np.ndarray) -> bool:
+    """Return whether the classes lose different shares of their rows (chi-squared test).
+
+    Args:
+        kept: Rows of each class that are left, int64 [classes].
+        lost: Those that are lost.
+    """
+    there = kept + lost > 0
+    if lost.sum() < FEWEST or there.sum() < 2 or not kept.any():
+        return False
+    return float(chi2_contingency(np.stack([kept, lost])[:, there]).pvalue) < UNEQUAL
+
+
+def _unequal(classes: Sequence[str], lost: Iterable[int], kept: Iterable[int]) -> str:
+    names = sorted(set(classes))
+    gone, left = (Counter(classes[at] for at in part) for part in (lost, kept))
+    counts = [np.array([part[name] for name in names], dtype=np.int64) for part in (left, gone)]
+    each = ", ".join(f"{gone[name]:,} of {gone[name] + left[name]:,} '{name}'" for name in names)
+    return f"the classes lose unequally ({each}), so the rest is no fair sample" if uneven(*counts) else ""
+
+
+def such(names: Iterable[str]) -> str:
+    """Return the first names, for a sentence."""
+    return ", such as " + ", ".join(islice(names, NAMED))
+
+
+def _either(names: Sequence[str]) -> str:
+    return " and ".join(map(shown, names[:2]))
