@@ -322,7 +322,7 @@ def _labeled(folder: Path, given: Asked) -> dict[str, Any]:
     """Return `data` of a folder joined with labels; headers of DICOM files are columns, and name patients."""
     if not is_folder(folder):
         raise SpecError(f"--labels: --images must be a folder, and {folder} is none")
-    rows = joined(folder, Path(given.labels).expanduser(), given.image)
+    rows = joined(folder, Path(given.labels).expanduser(), given.image).rows
     there = list(rows[0])
     patient = given.patient or (PATIENT if PATIENT in there else "")
     names = given.columns or tuple(name for name in HEADERS if name in there)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -34,6 +34,7 @@ def card_of(
     left_out: tuple[str, ...] = (),
     doubts: tuple[str, ...] = (),
     fit: str = "pad",
+    read: Mapping[str, str] | None = None,
 ) -> Card:
     """Return the card of a set from files.
 
@@ -43,6 +44,7 @@ def card_of(
         native: int64 [n, 2], width and height before decoding.
         shape: (channels, height, width) after.
         deep: 16 bit. facts end the summary; warnings join the known faults.
+        read: Rows of `provenance` on how the set was read.
     """
     computed = f"{_counts(table, warnings)}; {_sizes(native)}, decoded to {_shape(shape, deep)}"
     about = [known.summary] if known else []
@@ -56,6 +58,7 @@ def card_of(
         known_faults=faults,
         left_out=left_out,
         doubts=doubts,
+        read=read or {},
     )
 
 

@@ -18,8 +18,8 @@ from assay.core.files import is_file
 from assay.core.types import Factor, FactorTable
 from assay.data.cards import OWN_PATIENT, known_set
 from assay.data.files.decode import meaning_of
-from assay.data.files.listing import Listing, frame_of, located, same_image
 from assay.data.files.joins import image_files
+from assay.data.files.listing import Listing, frame_of, located, same_image
 from assay.data.files.masks import (
     MaskAt,
     ask_unmasked,
@@ -107,6 +107,7 @@ def list_table(spec: DataSpec) -> Listing:
         numbers = set(table.numbers)
         problems += [problem for problem in coco.problems if problem.row in numbers]
     target, classes, facts, lost = _target(spec, table, names, problems)
+    boxes = None if spec.boxes is None else read_boxes(folder, spec.boxes, names)
     patient = _patient(spec, table, names, problems)
     factors, columns = _factors(spec, table, names, problems)
     word = "line" if coco is None else "image"
@@ -128,9 +129,10 @@ def list_table(spec: DataSpec) -> Listing:
             *(coco.warnings if coco else ()),
             *(() if masks is None else unmasked(masks, spec)),
         ),
+        matched=(*spec.matched, *(boxes.said if boxes else ())),
         about=known_set(folder.name, table.header),
         meaning=coco.meaning if coco else meaning_of(spec),
-        boxes=None if spec.boxes is None else read_boxes(folder, spec.boxes, names),
+        boxes=boxes,
     )
     return _without_unmasked(_said_of_lesions(listing, spec).drop(problems)[0], spec)
 
@@ -198,9 +200,9 @@ def list_stems(spec: DataSpec) -> Listing:
             raise SpecError(f"data.folder: {folder.name}/ has no folder {part}/; add it, or name a CSV in data.table")
     pairs = paired(folder / "images", folder / "masks", folder, False, unmatched=spec.unmatched)
     ask_unmasked(f"{folder.name}/masks/", pairs.names, pairs.masks, spec)
-    warnings = (OWN_PATIENT, *_ignored(pairs.others), *pairs.warnings, *unmasked(pairs.masks, spec))
+    warnings = (OWN_PATIENT, *_ignored(pairs.others), *unmasked(pairs.masks, spec))
     listing = plain(folder, pairs.images, pairs.names, None, LESION.levels, warnings, (BY_MASK,), pairs.masks)
-    listing = replace(listing, meaning=meaning_of(spec))
+    listing = replace(listing, meaning=meaning_of(spec), matched=(*pairs.warnings, *pairs.said))
     return _without_unmasked(listing.drop(pairs.problems)[0], spec)
 
 

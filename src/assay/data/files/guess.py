@@ -14,8 +14,8 @@ from assay.core.errors import DataError, SpecError
 from assay.core.files import is_file
 from assay.data.files.folder import called_patient, kind_of
 from assay.data.files.in_memory import on_disk
-from assay.data.files.labels import KEYS, joined
 from assay.data.files.joins import image_files, stem_of
+from assay.data.files.labels import KEYS, joined
 from assay.data.files.table import Table, absent, expand, read_table
 from assay.spec.data import LESION
 from assay.spec.schema import FactorSpec
@@ -207,7 +207,7 @@ def _of_table(path: Path, target: str, patient: str, image: str) -> Guess:
     rows: tuple[Mapping[str, str], ...] = ()
     if image not in files:
         image = image or _naming(read, folder)
-        rows = tuple(joined(folder, path, image))
+        rows = tuple(joined(folder, path, image).rows)
         image = "image"
     patient = patient or next(_patients(read, {image, target, *masks}), "")
     left = [name for name in read.header if name not in {image, patient, *masks}]

@@ -16,6 +16,7 @@ import numpy as np
 from scipy.stats import chi2_contingency
 
 from assay.core.errors import DataError
+from assay.data.files.readers import holds_dicom
 from assay.data.files.table import shown
 
 MOST_LOST = 0.1
@@ -62,18 +63,12 @@ def stem_of(path: Path) -> str:
 def image_files(folder: Path, deep: bool = False) -> tuple[list[Path], int]:
     """Image files in sorted order, hidden ones left out, and how many other files there are.
 
-    A file without the ending of an image is one where it begins as a DICOM file.
+    A file without the ending of an image is one where its content is DICOM.
     """
     found = [path for path in (folder.rglob("*") if deep else folder.iterdir()) if path.is_file()]
     seen = [path for path in found if not path.name.startswith(".")]
-    images = sorted(path for path in seen if _ENDING.search(path.name) or is_dicom(path))
+    images = sorted(path for path in seen if _ENDING.search(path.name) or holds_dicom(path))
     return images, len(seen) - len(images)
-
-
-def is_dicom(path: Path) -> bool:
-    """Return whether a file begins as DICOM files do."""
-    with path.open("rb") as file:
-        return file.read(132)[128:] == b"DICM"
 
 
 def _without_zeros(name: str) -> str:
@@ -233,12 +228,9 @@ def require_matched(
     """
     lone, others = found.left_over, found.right_over
     named = row_names or list(map(shown, found.right))
-    said = [
-        *([f"{len(lone):,} of {len(found.left):,} {image}s have no {row} in {where}"
-           + such(shown(found.left[at]) for at in lone)] if lone else []),
-        *([f"{len(others):,} of {len(found.right):,} {row}s in {where} fit no {image}" + such(named[at] for at in others)]
-          if others else []),
-    ]  # fmt: skip
+    lost, stray = such(shown(found.left[at]) for at in lone), such(named[at] for at in others)
+    said = [f"{len(lone):,} of {len(found.left):,} {image}s have no {row} in {where}{lost}"] if lone else []
+    said += [f"{len(others):,} of {len(found.right):,} {row}s in {where} fit no {image}{stray}"] if others else []
     why = ""
     if found.rivals:
         here, there = found.rivals[0]
@@ -246,9 +238,8 @@ def require_matched(
     elif len(lone) > MOST_LOST * len(found.left):
         why = "so many are rarely left out on purpose"
     else:
-        lost = [(classes, lone, found.pairs.keys())] if classes else []
-        lost += [(row_classes, others, found.pairs.values())] if row_classes and len(others) <= len(lone) else []
-        why = next(filter(None, (_unequal(*one) for one in lost)), "")
+        of_rows = row_classes if len(others) <= len(lone) else ()
+        why = _unequal(classes, lone, found.pairs) or _unequal(of_rows, others, found.pairs.values())
     if why and unmatched == "refuse":
         raise DataError(
             f"{'; '.join(said)}: {why}; correct the names, or leave out what fits nothing with --unmatched drop "
@@ -271,6 +262,8 @@ def uneven(kept: np.ndarray, lost: np.ndarray) -> bool:
 
 
 def _unequal(classes: Sequence[str], lost: Iterable[int], kept: Iterable[int]) -> str:
+    if not classes:
+        return ""
     names = sorted(set(classes))
     gone, left = (Counter(classes[at] for at in part) for part in (lost, kept))
     counts = [np.array([part[name] for name in names], dtype=np.int64) for part in (left, gone)]

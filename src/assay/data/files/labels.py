@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from assay.core.errors import DataError, SpecError, extra
-from assay.data.files.joins import Matched, Unmatched, image_files, is_dicom, match, require_matched
+from assay.data.files.joins import Matched, Unmatched, image_files, match, require_matched
+from assay.data.files.readers import holds_dicom
 from assay.data.files.table import read_table, shown
 
 IMAGE, PATIENT = "image", "patient"
@@ -35,9 +36,7 @@ class Joined(NamedTuple):
     said: tuple[str, ...]
 
 
-def joined(
-    folder: Path, table: Path, image: str = IMAGE, target: str = "", unmatched: Unmatched = "refuse"
-) -> Joined:
+def joined(folder: Path, table: Path, image: str = IMAGE, target: str = "", unmatched: Unmatched = "refuse") -> Joined:
     """Return a row per image of a folder that the table labels, with columns of DICOM headers.
 
     Identifiers of patients are replaced by numbers in the order of the files; they and dates reach no row.
@@ -101,7 +100,7 @@ def _of_examinations(keys: Sequence[str], names: Sequence[str]) -> Matched:
 
 def _header(path: Path) -> Mapping[str, object]:
     """Return the attributes of a DICOM header that are used; none of other files."""
-    if not is_dicom(path):
+    if not holds_dicom(path):
         return {}
     with extra("medical"):
         from assay.data.files.formats import dicom_attributes

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from jaxtyping import Int
-from scipy.stats import chi2_contingency
 
 from assay.core.errors import DataError
 from assay.core.types import Factor
 from assay.data.files.decode import ONE, Meaning, labels_of, read_file
+from assay.data.files.joins import FEWEST, uneven
 from assay.data.files.masks import Boxes, MaskAt
 from assay.data.files.outlines import Drawn
 from assay.data.files.readers import read_stored
@@ -50,6 +50,7 @@ class Listing:
         meaning: Of the masks' values.
         facts: Half-sentences for the card, such as how the classes were found.
         warnings: Warnings for the user.
+        matched: Sentences on what matched no other side, and on what was ignored in names.
         about: Facts on a known set.
         boxes: Of lesions, where a table of them is named.
         lost: Number of a row that was left out as bad -> its class code, -1 where its label could not be read.
@@ -66,6 +67,7 @@ class Listing:
     problems: tuple[Problem, ...] = ()
     facts: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    matched: tuple[str, ...] = ()
     about: KnownSet | None = None
     meaning: Meaning = ONE
     boxes: Boxes | None = None
@@ -186,11 +188,6 @@ def factors_of(
 
 # Check how leaving rows out changes the classes.
 
-FEWEST = 5
-"""With fewer rows left out nothing is said of their classes."""
-UNEQUAL = 0.01
-"""The p-value under which the shares left out of each class count as unequal."""
-
 
 def contradicting(classes: Sequence[str], here: int, there: int) -> str:
     """Addition to a message on two rows of one image whose labels differ."""
@@ -270,10 +267,8 @@ def unequally_lost(listing: Listing) -> tuple[str, ...]:
         return (f"all images left are of class '{one}', and the class of {unknown:,} bad {of} left out is unknown",)
     there = kept + lost > 0
     kept, lost = kept[there], lost[there]
-    if lost.sum() < FEWEST or len(lost) < 2:
-        return ()
-    of_one = int((lost > 0).sum()) == 1
-    if not of_one and float(chi2_contingency(np.stack([kept, lost])).pvalue) >= UNEQUAL:
+    of_one = lost.sum() >= FEWEST and len(lost) > 1 and int((lost > 0).sum()) == 1
+    if not of_one and not uneven(kept, lost):
         return ()
     names = [name for name, used in zip(listing.classes, there.tolist(), strict=True) if used]
     each = ", ".join(

@@ -234,6 +234,7 @@ def read_boxes(folder: Path, spec: BoxesSpec, images: Sequence[str]) -> Boxes:
 
 # Images in one folder and masks in another, paired by the stems of their names.
 
+
 @dataclass(frozen=True, slots=True)
 class Pairs:
     """Images and their masks.

@@ -213,7 +213,8 @@ def list_pairs(layout: Layout, known: KnownSet, folder: Path, spec: DataSpec, ca
         [mask for one in pairs for mask in one.masks],
         "data.dataset.folder",
     )
-    listing = replace(listing, title=known.title, about=known, meaning=layout.meaning)
+    said = tuple(text for one in pairs for text in one.said)
+    listing = replace(listing, title=known.title, about=known, meaning=layout.meaning, matched=said)
     if any(part.split for part in found):
         words = [part.split for part, one in zip(found, pairs, strict=True) for _ in one.images]
         listing = _divided(listing, words, spec)

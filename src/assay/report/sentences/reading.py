@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-KEYS = ("positive class", "scores", "outputs")
+KEYS = ("positive class", "matched", "scores", "outputs")
 """Keys of the table `provenance` that are read out first, in this order."""
 
 
