@@ -1,3 +1,138 @@
 """Patients."""
 
 from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from PIL import Image
+from tests.cli.asking import Answer, Asking
+from tests.reading.situations import situation
+
+import assay
+
+SIDE = 16
+COUNT = 24
+
+
+def _images(folder: Path, ids: Sequence[str], first: int, column: str = "patient") -> dict[str, str]:
+    """Write images with a table, two of a patient, and return `data` of a study."""
+    folder.mkdir(parents=True)
+    rows: list[dict[str, object]] = []
+    for at in range(2 * len(ids)):
+        pixels = np.random.default_rng(first + at).integers(0, 128, (SIDE, SIDE)) + 100 * (at % 2)
+        Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{first + at}.png")
+        rows.append({"image": f"{first + at}.png", "target": at % 2, column: ids[at // 2]})
+    pd.DataFrame(rows).to_csv(folder / "data.csv", index=False)
+    return {"folder": str(folder), "target": "target", **({"patient": column} if column == "patient" else {})}
+
+
+def _mean(images: np.ndarray) -> np.ndarray:
+    return np.asarray(images).mean(axis=(1, 2, 3)) * 20 - 10
+
+
+def _check(tmp_path: Path, tested: Sequence[str], trained: Sequence[str], column: str = "patient") -> Mapping[str, Any]:
+    """Return the check of patients in both sets of an audit with its training images."""
+    found = assay.audit(
+        _mean, {**_images(tmp_path / "test", tested, 0), "size": SIDE},
+        train=_images(tmp_path / "train", trained, 1000, column),
+        marks={"tag": [{"tag": {"size": size}} for size in (0.2, 0.3, 0.4)]}, distortions=(), out=tmp_path / "out",
+        scores="logits", as_given=True, progress=False,
+    )  # fmt: skip
+    (row,) = found.table("checks").query("check == 'training-patients'").to_dict("records")
+    return row
+
+
+NUMBERS = [f"{4000 + at}" for at in range(COUNT)]
+
+
+@situation(
+    "`--train` names patients 00004012, the test table 4012.0",
+    "both are compared as numbers; the patients in both sets are counted, and it says that only so they were found",
+)
+def test_padded_numbers_and_decimals(tmp_path: Path) -> None:
+    trained = [f"{4012 + at:08d}" for at in range(COUNT)]
+    row = _check(tmp_path, [f"{name}.0" for name in NUMBERS], trained)
+    right = pd.DataFrame({"id": NUMBERS}).astype(int).merge(pd.DataFrame({"id": trained}).astype(int))
+    assert (row["status"], row["value"]) == ("warn", len(right))
+    assert "leading zeros" in row["text"]
+
+
+@situation(
+    "patient ids that differ in case and blanks in the two sets", "the same patients, and it says how they were found"
+)
+def test_case_and_blanks(tmp_path: Path) -> None:
+    tested, trained = [f"pat-{at}" for at in range(COUNT)], [f" PAT - {at}" for at in range(20, 20 + COUNT)]
+    row = _check(tmp_path, tested, trained)
+    right = {*tested} & {name.replace(" ", "").lower() for name in trained}
+    assert (row["status"], row["value"]) == ("warn", len(right))
+    assert "case" in row["text"]
+
+
+@situation(
+    "hashes as patient ids in one set, numbers in the other",
+    "not compared, and no tick: ids of different kinds cannot match",
+)
+@situation("UIDs as patient ids in one set, numbers in the other", "not compared, and no tick")
+@pytest.mark.parametrize("kind", ["hash", "UID"])
+def test_ids_of_different_kinds(tmp_path: Path, kind: str) -> None:
+    digests = [hashlib.sha256(name.encode()).hexdigest()[:20] for name in NUMBERS]
+    row = _check(tmp_path, NUMBERS, digests if kind == "hash" else [f"1.2.840.{name}.7" for name in NUMBERS])
+    assert row["status"] == "not-done"
+    assert kind in row["text"].replace("hashes", "hash")
+
+
+@situation("training images whose table names no patients", "not compared, and no tick")
+def test_no_patients_in_one_set(tmp_path: Path) -> None:
+    row = _check(tmp_path, NUMBERS, NUMBERS, column="other")
+    assert row["status"] == "not-done"
+
+
+@situation("other patients of the same kind of id in both sets", "a tick with 0 patients in both: they were compared")
+def test_other_patients(tmp_path: Path) -> None:
+    row = _check(tmp_path, NUMBERS, [f"{9000 + at:08d}" for at in range(COUNT)])
+    assert (row["status"], row["value"]) == ("ok", 0)
+
+
+def _two_sets(ask: Asking, tmp_path: Path, tested: Sequence[str], **more: str) -> Answer:
+    """Preview a study that trains on patients `NUMBERS` and tests on others."""
+    sets = [_images(tmp_path / "clinic", NUMBERS, 0), _images(tmp_path / "other", tested, 1000)]
+    study = {
+        "name": "two-sets",
+        "data": {"train": {**sets[0], "size": SIDE}, "tests": {"other": {**sets[1], **more}}},
+        "environments": {"train": {}, "same": {}, "there": {"data": "other"}},
+        "recipe": {"epochs": 1},
+        "probes": ["performance"],
+        "seeds": 1,
+    }
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(study))
+    return ask("preview", tmp_path / "study.yaml", "--json")
+
+
+@situation(
+    "a patient of the test set of a study is one of the training set, with zeros before the number",
+    "refused, with how the patient was found; `numbering: own` says that they are others",
+)
+def test_sets_of_a_study(ask: Asking, tmp_path: Path) -> None:
+    tested = [f"{4000 + at:06d}" for at in range(20, 20 + COUNT)]
+    refused = _two_sets(ask, tmp_path / "shared", tested)
+    assert refused.code == 2
+    assert f"{len(set(NUMBERS) & {str(int(name)) for name in tested})}, 4 of them only without" in refused.err
+    assert _two_sets(ask, tmp_path / "own", tested, numbering="own").code == 0
+
+
+@situation(
+    "all images are of one patient", "copies across patients are not ticked off: there is no other patient to compare"
+)
+def test_one_patient_alone(ask: Asking, tmp_path: Path) -> None:
+    folder = Path(_images(tmp_path / "set", ["4012"] * COUNT, 0)["folder"])
+    said = " ".join(json.loads(ask("look", folder, "--patient", "patient", "--json").out)["findings"])
+    assert "not searched" in said
+    assert "no exact or near copy" not in said

@@ -86,6 +86,7 @@ OF_CODES: dict[Code, dict[str, Any]] = {
     Code.SUSPECTED_BETWEEN_SETS: {"set": "site b", "first": 3, "second": 9},
     Code.COPIES_BETWEEN_SETS: {"set": "site b", "first": 3, "second": 9},
     Code.NO_COPIES: {"searched": 0},
+    Code.COPIES_UNCHECKED: {"alone": 0},
     Code.PARTS_SHARED: {"groups": 3},
     Code.ODD_IMAGES: {
         "kind": "suspected-label",

@@ -205,8 +205,9 @@ def _of_copies(
         )  # fmt: skip
     if suspected:
         yield because(Code.COPIES_SUSPECTED, **_counts(table, suspected), **part)
-    if dataset.search is None:
-        yield because(Code.COPIES_UNCHECKED)
+    alone = named and len(np.unique(table.patient)) < 2  # near copies are searched across patients
+    if dataset.search is None or alone:
+        yield because(Code.COPIES_UNCHECKED, alone=int(alone))
     elif not clusters and not suspected:
         yield because(Code.NO_COPIES, patients=named, **part)
 

@@ -422,7 +422,7 @@ class Code(StrEnum):
     )
     COPIES_UNCHECKED = (
         "copies-unchecked",
-        "near copies were not searched: this set has no search",
+        "near copies were not searched: [alone?all images are of one patient|this set has no search]",
         "near copies unknown",
     )
     NO_COPIES = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -13,6 +14,8 @@ from assay.core.files import content_hash
 from assay.core.types import FactorTable
 from assay.data.dataset import Dataset
 from assay.data.files.build import FileCopies
+from assay.data.files.folder import OWN
+from assay.data.files.joins import same_id
 from assay.data.files.table import answered
 from assay.spec.data import LESION
 from assay.spec.schema import DataSpec
@@ -114,17 +117,62 @@ def _refuse_shared(data: DataSpec, found: Dataset, trained: DataSpec, training: 
         raise DataError(
             f"the training set has images of this set too ({found.table.named(rows)}); leave them out of one of both"
         )
-    patients = shared_patients(data, found, trained, training)
-    rows = np.array([row for row, one in enumerate(found.names) if one in patients], dtype=np.int64)
-    if patients:
+    shared = shared_patients(data, found, trained, training)
+    rows = np.array([row for row, one in enumerate(found.names) if one in shared.names], dtype=np.int64)
+    if shared.names:
         raise DataError(
-            f"the training set has patients of this set too ({len(patients):,}: {found.table.named(rows)}); leave "
-            "their rows out of one of both, or write numbering: own where each set numbers its patients by itself"
+            f"the training set has patients of this set too ({len(shared.names):,}{shared.how}: "
+            f"{found.table.named(rows)}); leave their rows out of one of both, or write numbering: own where each set "
+            "numbers its patients by itself"
         )
 
 
-def shared_patients(data: DataSpec, found: Dataset, trained: DataSpec, training: Dataset) -> set[str]:
-    """Return names of patients that both sets have; none of two public sets, or where a set numbers its own."""
-    public = {one.dataset.name for one in (data, trained) if one.dataset}
-    apart = "own" in (data.numbering, trained.numbering) or len(public) == 2
-    return set() if apart else {*training.names} & {*found.names}
+@dataclass(frozen=True)
+class SharedPatients:
+    """Patients that two sets have.
+
+    Attributes:
+        names: Their names in the set that is tested.
+        loosely: How many of them are found only by `same_id`.
+        why: Why nothing was compared; empty where it was.
+    """
+
+    names: frozenset[str] = frozenset()
+    loosely: int = 0
+    why: str = ""
+
+    @property
+    def how(self) -> str:
+        """How patients were found whose names differ, for a sentence."""
+        return f", {self.loosely:,} of them only without case, blanks and leading zeros" if self.loosely else ""
+
+
+def shared_patients(data: DataSpec, found: Dataset, trained: DataSpec, training: Dataset) -> SharedPatients:
+    """Return the patients that both sets have, by name or by what `same_id` makes of it.
+
+    Nothing is compared where that could find none: patients have no names in a set, both sets are public, one numbers
+    its patients by itself, or their ids are of different kinds, such as hashes and numbers.
+    """
+    here, there = ({name for name in one.names if not name.startswith(OWN)} for one in (found, training))
+    if not here or not there:
+        return SharedPatients(why="patients are not named in a file of both sets")
+    if data.dataset and trained.dataset and data.dataset.name != trained.dataset.name:
+        return SharedPatients(why="two public sets have their own names of patients")
+    if "own" in (data.numbering, trained.numbering):
+        return SharedPatients(why="a set numbers its patients by itself")
+    known = {same_id(name) for name in there}
+    shared = frozenset(name for name in here if name in there or same_id(name) in known)
+    kinds = [sorted({_kind(name) for name in names}) for names in (here, there)]
+    if not shared and not set(kinds[0]) & set(kinds[1]):
+        words = " and ".join(" or ".join(one) for one in kinds)
+        return SharedPatients(
+            why=f"their ids are of different kinds, {words}: whether persons are the same is not known"
+        )
+    return SharedPatients(shared, len(shared - there))
+
+
+def _kind(name: str) -> str:
+    """Return the kind of an id, for a sentence."""
+    text = same_id(name)
+    kinds = {r"[0-9]+": "numbers", r"[0-9]+(\.[0-9]+){3,}": "UIDs", r"[0-9a-f-]{16,}": "hashes"}
+    return next((kind for pattern, kind in kinds.items() if re.fullmatch(pattern, text)), "names")

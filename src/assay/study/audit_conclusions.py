@@ -195,11 +195,13 @@ class Answers:
 
     # Whether the model is read rightly.
 
-    def checks(self, again: Shot, others: Mapping[str, Shot], doubts: tuple[str, ...], own_scaling: bool) -> list[Row]:
+    def checks(
+        self, again: Shot | None, others: Mapping[str, Shot], doubts: tuple[str, ...], own_scaling: bool
+    ) -> list[Row]:
         """Return rows of `audit_tables.AUDIT_CHECKS` on how the model is read.
 
         Args:
-            again: Some of the images, read a second time.
+            again: Some of the images, read a second time; None where answers are in files.
             others: The same images at other scalings and framings.
             doubts: Assumptions that were made.
             own_scaling: Whether the model scales its images itself.
@@ -215,12 +217,15 @@ class Answers:
         spread = float(np.ptp(log_odds(scored.logits), axis=0).max())
         if spread <= 1e-6 * max(1.0, float(np.abs(log_odds(scored.logits)).max())):
             raise SpecError("the model gives all images the same output; check size, framing and --scaling")
-        twice = self.to(again).scores
-        moved = float(np.abs(twice - scored.scores[: len(twice)]).max())
-        alike = moved <= SAME * max(1.0, spread)
-        status, text = ("ok", "gives the same images the same answers") if alike else (
-            "warn", "answers the same images differently when asked again")  # fmt: skip
-        rows.append(check("repeatable", status, f"the model {text}", moved))
+        if again is None:
+            rows.append(check("repeatable", "not-done", "the model was not asked again: its answers are in files"))
+        else:
+            twice = self.to(again).scores
+            moved = float(np.abs(twice - scored.scores[: len(twice)]).max())
+            alike = moved <= SAME * max(1.0, spread)
+            status, text = ("ok", "gives the same images the same answers") if alike else (
+                "warn", "answers the same images differently when asked again")  # fmt: skip
+            rows.append(check("repeatable", status, f"the model {text}", moved))
         return [*rows, *self._ranking(others, own_scaling)]
 
     def _ranking(self, others: Mapping[str, Shot], own_scaling: bool) -> Iterator[Row]:
@@ -248,8 +253,9 @@ class Answers:
             raise SpecError(misread(measure, before.quality[1].value, better, positive, bool(pair)))
         for name, value in better.items():
             yield check("scaling", "warn", f"with images read as {name} the {measure} is higher", value)
-        if own_scaling:
-            yield check("scaling", "ok", "the model scales its images itself")
+        if own_scaling or not others:
+            why = "the model scales its images itself" if own_scaling else "too few images have a lesion"
+            yield check("scaling", "not-done", f"other scalings were not compared: {why}")
         elif left:
             yield check("scaling", "not-done", f"not compared, without usable answers: images read as {listed(left)}")
         elif not better:

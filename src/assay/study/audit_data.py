@@ -11,8 +11,10 @@ import numpy as np
 
 from assay.analysis.audit import check
 from assay.analysis.data_checks import DataChecks, copied
+from assay.core.codes import Code
 from assay.data.dataset import Dataset
 from assay.data.files.build import FileCopies
+from assay.data.files.joins import same_id
 from assay.data.leakage import image_hashes
 from assay.data.near_copies import Pair, bounded
 from assay.data.outside import shared_patients
@@ -48,7 +50,8 @@ def checks_of_images(
                     patients)  # fmt: skip
     for one in checks.reasons:
         code = one.codes[0]
-        yield check(str(code), "ok" if code.light == "ok" else "warn", reason_words(one))
+        undone = code in (Code.DRAWN_IMAGES, Code.COPIES_UNCHECKED)
+        yield check(str(code), "not-done" if undone else "ok" if code.light == "ok" else "warn", reason_words(one))
     yield from _training_checks(whole, audited, given, train)
 
 
@@ -91,18 +94,21 @@ def _training_checks(
     near += f"; {suspected:,} more are much alike, look at them" if suspected else ""
     text = f"images that are copies of one of {len(images):,} training images{near}"
     yield check("training-copies", "warn" if found else "ok", text, found)
-    if own is None or trained is None or not own.names or not trained.names:
+    if own is None or trained is None:
         yield check("training-patients", "not-done", "patients are not named in a file of both sets")
         return
-    shared = len(shared_patients(given.request.data, own, asked.data, trained))
-    if shared and given.request.data.folder != asked.data.folder and all(map(_counts_from_1, (own, trained))):
+    found = shared_patients(given.request.data, own, asked.data, trained)
+    shared = len(found.names)
+    if found.why:
+        yield check("training-patients", "not-done", f"patients of the two sets were not compared: {found.why}")
+    elif shared and given.request.data.folder != asked.data.folder and all(map(_counts_from_1, (own, trained))):
         yield check("training-patients", "not-done", "both sets number their patients from 1: whether a number is one "
                      "patient in both is not known")  # fmt: skip
     else:
-        yield check("training-patients", "warn" if shared else "ok", "patients who are in the training images too",
-                     shared)  # fmt: skip
+        yield check("training-patients", "warn" if shared else "ok",
+                     f"patients who are in the training images too{found.how}", shared)  # fmt: skip
 
 
 def _counts_from_1(dataset: Dataset) -> bool:
-    names = {*dataset.names}
+    names = {same_id(name) for name in dataset.names}
     return all(name.isdecimal() for name in names) and max(map(int, names)) <= MOST_NUMBERED * len(names)

@@ -313,7 +313,8 @@ class AuditRun:
     @cached_property
     def checks(self) -> list[Row]:
         """Checks of how the model is read. Raises SpecError where it seems to be read wrongly."""
-        return self.answers.checks(self._again, self._others, self.given.doubts, self._scales_itself)
+        again = None if self.in_steps else self._again
+        return self.answers.checks(again, self._others, self.given.doubts, self._scales_itself)
 
     # The search for a region.
 

@@ -58,6 +58,8 @@ from assay.spec.schema import DataSpec, FactorSpec
 BY_MASK = "present where the mask shows a lesion"
 SHOWN = 6
 """Messages name the first values of a column and count the others."""
+OWN = "\0"
+"""The beginning of the name of a patient of its own, which no cell has."""
 TABLE = "table"
 """The column that tells the tables of a study apart, where there are several."""
 
@@ -361,7 +363,7 @@ def _with_own(spec: DataSpec, cells: Sequence[str], names: Sequence[str]) -> Seq
     """Return the patients' cells. With `unnamed: own` an empty cell becomes an unused prefix and the image's name."""
     if spec.unnamed == "refuse":
         return cells
-    return [f"\0{name}" if absent(cell) else cell for cell, name in zip(cells, names, strict=True)]
+    return [f"{OWN}{name}" if absent(cell) else cell for cell, name in zip(cells, names, strict=True)]
 
 
 def _unnamed(spec: DataSpec, table: Table) -> tuple[str, ...]:

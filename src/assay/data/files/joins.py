@@ -87,7 +87,7 @@ _RULES: Mapping[str, Callable[[str], str]] = {
 
 def same_id(name: str) -> str:
     """Return an identifier, such as a patient's, without what tables change: blanks, case, zeros before, `.0` after."""
-    return _without_zeros(unicodedata.normalize("NFKC", name.strip()).casefold())
+    return _without_zeros("".join(unicodedata.normalize("NFKC", name).casefold().split()))
 
 
 # Match.
