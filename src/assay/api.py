@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import copy
+import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import InitVar, dataclass, field
-from functools import partial
+from functools import partial, wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, cast
 
-from assay.core.errors import SpecError
+from assay.core.errors import AssayError, SpecError
 from assay.core.request import AsScores
 from assay.spec.parse import locate_errors, parse_study, refuse_unknown_keys
 from assay.spec.schema import StudySpec
@@ -32,7 +33,39 @@ if TYPE_CHECKING:
     from assay.study.compare import Compared
     from assay.study.finished import Result
 
+    Data = str | Path | pd.DataFrame | Rows | Mapping[str, Any]
+    Fit = Literal["", "pad", "squash", "crop"]
+    Channels = Literal["", "gray", "color"]
 
+
+Given = ParamSpec("Given")
+Made = TypeVar("Made")
+_WORDS = "a|and|at|by|for|gives|has|if|is|more|names|of|on|or|so|the|to|trains|where|with"
+_OPTION = re.compile(rf"(?<![\w-])--([a-z][a-z-]*)(:|[ =](?!(?:{_WORDS})\b)[\w./*][\w./*-]*(?<![.]))?")
+"""An option of the command line in an error, with a colon or its value; a word of the sentence is none."""
+_FLAGS = ("as-given", "follow-links", "skip-bad-rows", "trust")
+
+
+def _in_python(act: Callable[Given, Made]) -> Callable[Given, Made]:
+    """Let errors of a function name its keywords, where those of the command line name options."""
+
+    def keyword(found: re.Match[str]) -> str:
+        name, more = found[1].replace("-", "_").replace("images", "data"), found[2] or ""
+        value = "True" + more if found[1] in _FLAGS else more.lstrip(" =")
+        return f"{name}:" if more == ":" else f"{name}={value}"
+
+    @wraps(act)
+    def function(*args: Given.args, **kwargs: Given.kwargs) -> Made:
+        try:
+            return act(*args, **kwargs)
+        except AssayError as error:
+            error.args = (_OPTION.sub(keyword, str(error)), *error.args[1:])
+            raise
+
+    return function
+
+
+@_in_python
 def load(source: str | Path | Mapping[str, Any], *, scale: str | None = None) -> Study:
     """Load a study by built-in name, YAML file, or plain values, at one of its scales.
 
@@ -52,55 +85,62 @@ def load(source: str | Path | Mapping[str, Any], *, scale: str | None = None) ->
 
 
 def _with_files(study: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a study whose `data` is kept as files where it is in memory."""
+    """Return a study whose `data` is kept as files where it is in memory, with what it does not name guessed."""
     data = study.get("data")
     if isinstance(data, Mapping) and "tests" in data:
         sets = cast("Mapping[str, Any]", data)
-        tests = {name: _with_files({"data": one})["data"] for name, one in sets["tests"].items()}
-        return {
-            **study,
-            "data": {**sets, **{"train": _with_files({"data": sets.get("train")})["data"], "tests": tests}},
-        }
-    if isinstance(data, Mapping) and isinstance(cast("Mapping[str, Any]", data).get("table", ""), str):
+        if not isinstance(sets["tests"], Mapping):
+            return dict(study)  # which is refused with its place
+        from assay.data.files.in_memory import on_disk
+
+        # A set to test on has what it does not name from the training set.
+        tests = {name: on_disk(one, f"tests.{name}") for name, one in cast("Mapping[str, Any]", sets["tests"]).items()}
+        return {**study, "data": {**sets, "train": _with_files({"data": sets.get("train")})["data"], "tests": tests}}
+    if data is None or (isinstance(data, Mapping) and _is_plain(cast("Mapping[str, Any]", data))):
         return dict(study)  # the usual case, without the libraries that read images
-    from assay.data.files.in_memory import on_disk
+    from assay.data.files.request import data_of
 
-    return {**study, "data": on_disk(data)}
+    return {**study, "data": data_of(data).data}
 
 
+def _is_plain(data: Mapping[str, Any]) -> bool:
+    return isinstance(data.get("table", ""), str) and isinstance(data.get("factors", {}), Mapping)
+
+
+@_in_python
 def compare(
-    y_true: Sequence[object],
-    y_score: Sequence[float],
+    data: Data,
+    by: str,
     *,
-    groups: Sequence[object],
-    images: Sequence[object],
-    seeds: Sequence[object],
-    patients: Sequence[object] | None = None,
-    folds: Sequence[object] | None = None,
+    target: str = "",
+    score: str = "",
+    positive: str = "",
+    patient: str = "",
+    image: str = "",
+    seed: str = "",
+    fold: str = "fold",
     against: str = "",
     measure: str = "auroc",
     margin: float | None = None,
-    positive: str = "",
     threshold: float = 0.5,
     scores: AsScores = "auto",
     out: str | Path | None = None,
 ) -> Compared:
     """Compare predictions that were made elsewhere, as the contrasts of a study are.
 
-    All sequences have one entry per image, recipe and seed.
-
     Args:
-        y_true: Class of the image; two classes.
-        y_score: Score of the positive class.
-        groups: Recipe, such as the loss.
-        images: Image, by which seeds and recipes are paired.
-        seeds: Seed of the training, by which recipes are paired.
-        patients: Patient; each image is one where None.
-        folds: Fold whose model answered.
+        data: A CSV, a data frame or a list of dicts with a row per image, recipe and seed.
+        by: The column that is compared, such as the loss.
+        target: The class, one of two; by default the column that is called like one, as are the next five.
+        score: Score of the positive class.
+        positive: Name of the positive class; not needed where the classes are 0 and 1.
+        patient: The patient; each image is one where there is no such column.
+        image: The image, by which seeds and recipes are paired.
+        seed: Seed of the training, by which recipes are paired.
+        fold: Fold whose model answered; the column may be absent.
         against: The reference; the first recipe if empty.
         measure: A measure of classification, see `assay list measure`.
         margin: Largest difference that does not matter, in units of the measure.
-        positive: Name of the positive class; not needed where the classes are 0 and 1.
         threshold: Probability from which an image is called positive.
         scores: probabilities, percent or logits; by default found from all scores of a recipe.
         out: The folder that gets a page and its tables.
@@ -109,18 +149,17 @@ def compare(
         Estimates and comparisons, as tuples of rows of the tables of a study.
 
     Raises:
-        DataError: Entries contradict each other.
+        DataError: Rows contradict each other.
         SpecError: A name is unknown.
     """
     from assay.study.compare import CompareRun, compare_predictions
     from assay.study.compare_request import CompareRequest
-    from assay.study.predictions import from_arrays
+    from assay.study.predictions import read_predictions
 
-    entries = {"y_true": y_true, "groups": groups, "images": images, "seeds": seeds}
-    entries |= {name: one for name, one in (("patients", patients), ("folds", folds)) if one is not None}
-    lists: dict[str, Any] = {name: list(one) for name, one in entries.items()}
-    read = from_arrays(**lists, y_score=list(y_score), positive=positive, threshold=threshold, scores=scores)
-    asked = CompareRequest(file=Path(), by="recipe", against=str(against), measure=measure, margin=margin)
+    asked = CompareRequest(file=data, by=by, target=target, score=score, positive=positive, patient=patient,
+                           image=image, seed=seed, fold=fold, against=str(against), measure=measure, margin=margin,
+                           threshold=threshold, scores=scores)  # fmt: skip
+    read = read_predictions(asked)
     found = compare_predictions(read, asked)
     if out is not None:
         from assay.execution.local import InProcess
@@ -356,6 +395,12 @@ class Run:
 
         return log_to(self.folder, tracker, experiment)
 
+    def __repr__(self) -> str:
+        """Return the first lines of the answer, and the folder."""
+        from assay.report.notebook import run_text
+
+        return run_text(self.folder)
+
     def _repr_html_(self) -> str:
         """Return the verdict and the two first figures, for a notebook."""
         from assay.report.notebook import run_html
@@ -458,7 +503,7 @@ def load_model(trial: str | Path) -> Model:
     return stored_model(Path(trial))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Probed(Run):
     """A model that was probed by itself, and its records: `models/`, `readings/` and `probes/`, as those of a trial.
 
@@ -472,13 +517,22 @@ class Probed(Run):
     doubts: tuple[str, ...] = ()
 
 
+@_in_python
 def probe(
     model: nn.Module | Callable[[np.ndarray], object] | str | Path,
-    data: Mapping[str, Any] | Rows | pd.DataFrame,
+    data: Data,
     probes: Sequence[str | Mapping[str, Any]] = ("performance",),
     *,
+    target: str = "",
+    positive: str = "",
+    patient: str = "",
+    image: str = "",
+    mask: str = "",
+    size: int = 0,
+    fit: Fit = "",
+    channels: Channels = "",
     environments: Mapping[str, Any] | None = None,
-    validation: Mapping[str, Any] | Rows | pd.DataFrame | None = None,
+    validation: Data | None = None,
     layers: Sequence[str] = (),
     task: schema.Task = "classification",
     factory: Callable[[], nn.Module] | None = None,
@@ -508,10 +562,18 @@ def probe(
             - the path of an `.onnx` file (extra `onnx`), which has neither layers nor gradients;
             - the folder of a trial or source in a run folder, `runs/<study>/trials/<id>`. Its thresholds and layers are
               known.
-        data: As `data` of a study, or images in memory: a data frame, a dataset of PyTorch or a list of dicts, alone or
-            as the `table` of a mapping. All rows of files are tested, whatever `split` says: leave out those that the
-            model was trained on.
+        data: A folder of images, a CSV, a data frame, a list of dicts or a dataset of PyTorch, or `data` of a study,
+            whose `table` may be one of these. All rows of files are tested, whatever `split` says: leave out those that
+            the model was trained on.
         probes: As `probes` of a study. Probes of layers and gradients need a module.
+        target: The class; by default the column that is called like one.
+        positive: The positive class.
+        patient: The patient; by default the column that is called like one.
+        image: The image's file; by default the column that names files.
+        mask: The mask's file; by default the column of files that is called like one.
+        size: Side of the images that the model takes, in pixels, where it does not tell it.
+        fit: How images are made square: `pad` (default), `squash` or `crop`.
+        channels: `gray` or `color`; by default as most images are.
         environments: As those of a study to test on; by default all rows, as `all`.
         validation: As `data`, images that the model was neither trained on nor is tested on. They set the threshold
             between two classes (Youden's), of grades those at specificities of 80, 90 and 95%, and of a segmentation
@@ -544,6 +606,7 @@ def probe(
         ReadingError: The model cannot take the images, or gives no scores of the right shape.
         WeightsError: A file of weights cannot be read or does not fit the network.
     """
+    from assay.data.files.request import data_of
     from assay.execution.progress import reading_shown
     from assay.study.audit import Settings, probe_model
     from assay.study.origins import origin_of
@@ -559,14 +622,18 @@ def probe(
         skip_bad_rows=skip_bad_rows,
         device=device,
     )
+    named = {"target": target, "positive": positive, "patient": patient, "image": image, "mask": mask}
+    framing = {name: value for name, value in (("size", size), ("fit", fit), ("channels", channels)) if value}
+    images = {**data_of(data, **named).data, **framing}
+    held = None if validation is None else data_of(validation, "validation", lenient=True, **named).data
     with reading_shown(quietly=not progress) as notify:
         found = probe_model(
             origin_of(model, factory),
-            _with_files({"data": data})["data"],
+            images,
             probes,
             environments or {"all": {}},
             settings,
-            validation=_with_files({"data": validation})["data"],
+            validation=held,
             task=task,
             out=None if out is None else Path(out),
             notify=notify,
@@ -578,7 +645,7 @@ def probe(
     return Probed(found.folder.root, doubts=found.plan.doubts)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Audit(Run):
     """An audit of a model, and its records.
 
@@ -593,10 +660,21 @@ class Audit(Run):
     labels: Mapping[str, Audit] = field(default_factory=dict[str, "Audit"])
 
 
+@_in_python
 def audit(
     model: nn.Module | Callable[[np.ndarray], object] | str | Path,
-    data: Mapping[str, Any],
+    data: Data,
     *,
+    target: str | Sequence[str] = "",
+    positive: str = "",
+    patient: str = "",
+    image: str = "",
+    mask: str = "",
+    columns: Sequence[str] = (),
+    labels: str | Path = "",
+    size: int = 0,
+    fit: Fit = "",
+    channels: Channels = "",
     factory: Callable[[], nn.Module] | None = None,
     command: str = "",
     weights: str | Path = "",
@@ -606,7 +684,7 @@ def audit(
     task: schema.Task = "classification",
     domain: str = "",
     references: int | str | Path | None = None,
-    train: Mapping[str, Any] | None = None,
+    train: Data | None = None,
     margin: float = 0.05,
     budget: int = 15_000,
     marks: Mapping[str, Sequence[Any]] | None = None,
@@ -634,7 +712,18 @@ def audit(
     Args:
         model: As for `probe`, or timm:NAME, smp:ARCHITECTURE/ENCODER or monai:NAME with `weights`, module:function
             with or without, hf:OWNER/NAME, the folder of a MONAI bundle, TorchScript or .pt2; empty with `command`.
-        data: As `data` of a study. All rows are tested; its factors are the columns that are audited.
+        data: A folder of images, a CSV, a data frame, a list of dicts or a dataset of PyTorch, or `data` of a study,
+            whose `table` may be one of these. All rows are tested; its factors are audited as `columns` are.
+        target: The class; by default the column that is called like one. With `output="all"`, a list of columns.
+        positive: The positive class.
+        patient: The patient; by default the column that is called like one.
+        image: The image's file; by default the column that names files.
+        mask: The mask's file: the model is a segmentation.
+        columns: Columns to audit.
+        labels: A CSV of labels for a folder of images.
+        size: Side of the images that the model takes, in pixels, where it does not tell it.
+        fit: How images are made square: `pad` (default), `squash` or `crop`.
+        channels: `gray` or `color`; by default as most images are.
         factory: Returns the network that a file of weights belongs to.
         command: A program that reads a folder of PNG files and writes a CSV, `python predict.py {images} {scores}`.
         weights: File of weights of a named network.
@@ -676,42 +765,49 @@ def audit(
         DataError: Rows cannot be read, or all are of one class.
         ReadingError: The model cannot take the images, or gives no scores of the right shape.
     """
+    from assay.data.files.in_memory import on_disk
     from assay.models.external import OfCommand
     from assay.study.audit_request import Asked
     from assay.study.labels import ALL, audit_labels
     from assay.study.origins import origin_of
 
-    asked = Asked(task=task, domain=domain, references=None if references is None else Path(str(references)),
-                  margin=margin, budget=budget, marks=marks, head=head, scores=scores, scaling=scaling,
+    asked = Asked(task=task, mask=mask, size=size, fit=fit, channels=channels, domain=domain,
+                  references=None if references is None else Path(str(references)), margin=margin,
+                  budget=budget, marks=marks, head=head, scores=scores, scaling=scaling,
                   distortions=None if distortions is None else tuple(distortions), threshold=threshold,
                   as_given=as_given, expect=expect, intended_use=intended_use, seed=seed, pictures=pictures,
                   device=device, skip_bad_rows=skip_bad_rows)  # fmt: skip
     more: dict[str, Any] = {"weights": weights, "trust": trust, "limit": time_limit, "memory": memory}
     origin = OfCommand(command, time_limit, memory) if command else origin_of(model, factory, **more)
-    data = _with_files({"data": data})["data"] if output == ALL else data
-    audited = partial(_audited, data=data, train=train, asked=asked, name=name, progress=progress)
+    named: dict[str, Any] = {"positive": positive, "patient": patient, "image": image, "mask": mask}
+    named |= {"columns": [columns] if isinstance(columns, str) else list(columns), "labels": labels}
+    audited = partial(_audited, data=data, named=named, train=train, asked=asked, name=name, progress=progress)
     root = None if out is None else Path(out)
     if output != ALL:
-        return Audit(audited(origin, "", output, root))
-    labels = data.get("target", ())
-    if root is None or isinstance(labels, str):
-        raise SpecError("output 'all': list the column of each output in data['target'], and name a folder with out")
-    table = Path(str(data.get("folder", "")), str(data.get("table", "data.csv")))
-    rows = audit_labels(origin, labels, table, root, audited)
+        return Audit(audited(origin, target, output, root))
+    keys = cast("Mapping[str, Any]", data) if isinstance(data, Mapping) else {}
+    each = target or keys.get("target", ())
+    if root is None or isinstance(each, str):
+        raise SpecError("output 'all': list the column of each output in target, and name a folder with out")
+    kept = on_disk({**keys, "target": ""}) if keys else {}
+    table = Path(str(kept.get("folder", "")), str(kept.get("table", "data.csv")))
+    rows = audit_labels(origin, list(each), table, root, audited)
     return Audit(root, labels={row["label"]: Audit(Path(row["folder"])) for row in rows if row["folder"]})
 
 
 def _audited(
-    origin: Origin, label: str, output: int | str, root: Path | None, *, data: Mapping[str, Any],
-    train: Mapping[str, Any] | None, asked: Asked, name: str, progress: bool,
+    origin: Origin, target: str | Sequence[str], output: int | str, root: Path | None, *, data: Data,
+    named: Mapping[str, Any], train: Data | None, asked: Asked, name: str, progress: bool,
 ) -> Path:  # fmt: skip
     """Audit an output of a model, and train reference networks where a number of them is asked for."""
+    from assay.data.files.request import data_of
     from assay.execution.progress import reading_shown
     from assay.study.auditing import run_audit
 
-    target = {"target": label} if label else {}
-    images = {**data, **target}
-    asked = asked.but(output=str(output), train=None if train is None else {**train, **target})
+    images = {**data_of(data, **{**named, "target": target}).data, **asked.keys}
+    shared = {**named, "target": target, "columns": (), "labels": ""}
+    learned = None if train is None else data_of(train, "train", lenient=True, **shared).data
+    asked = asked.but(output=str(output), train=learned)
     if asked.networks:
         from assay.study.clean_networks import trained_references
 
@@ -724,18 +820,20 @@ def _audited(
     return found
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Look(Run):
     """A look at images. Its tables are `issues`, `shortcuts`, `findings`, `pictures` and `provenance`."""
 
 
+@_in_python
 def look(
-    data: str | Path | pd.DataFrame | Mapping[str, Any],
+    data: Data,
     target: str = "",
     *,
     positive: str = "",
     patient: str = "",
     image: str = "",
+    mask: str = "",
     embeddings: str | Path | None = None,
     size: int = 128,
     out: str | Path | None = None,
@@ -744,11 +842,13 @@ def look(
     """Look at images before any network: copies, simple cues that predict the target, odd images and small groups.
 
     Args:
-        data: A folder of images, a CSV or a data frame with a row per image, or `data` of a study.
+        data: A folder of images, a CSV, a data frame, a list of dicts or a dataset of PyTorch, or `data` of a study,
+            whose `table` may be one of these.
         target: The class; by default the column that is called like one.
         positive: The positive class.
         patient: The patient; by default the column that is called like one.
         image: The image's file; by default the column that names files.
+        mask: The mask's file; by default the column of files that is called like one.
         embeddings: A CSV of numbers by image, such as a network's features, from which labels are judged.
         size: Side in pixels at which images are looked at.
         out: The folder of the page and of issues.csv; by default `looks/NAME`.
@@ -765,7 +865,7 @@ def look(
     from assay.study.look import look as looked
     from assay.study.look_request import LookRequest
 
-    asked = LookRequest(data=data, target=target, positive=positive, patient=patient, image=image, size=size,
+    asked = LookRequest(data=data, target=target, positive=positive, patient=patient, image=image, mask=mask, size=size,
                         embeddings=None if embeddings is None else Path(embeddings),
                         out=None if out is None else Path(out))  # fmt: skip
     with reading_shown(quietly=not progress) as notify:

@@ -101,7 +101,7 @@ def test_the_target_is_found_by_its_name_or_asked_for(capsys: pytest.CaptureFixt
     given = ["audit", "m.onnx", "--images", "set/data.csv", "--size", str(SIDE), "--dry-run"]
     assert run(given) == 0
     said, told = capsys.readouterr()
-    assert "--target finding: the column that is called like one" in told
+    assert "--images set/data.csv: target finding, patient none: each image counts as one, images image" in told
     assert "at three doses; " in said
     assert "reference networks" not in said
     more = ["--budget", "4000", "--references", "59", "--domain", "chest-xray"]
@@ -332,7 +332,7 @@ def test_another_framing_that_is_better_stops_the_audit() -> None:
     write_rows(Path("set/data.csv"), rows)
     data = {"folder": "set", "target": "finding", "patient": "who", "size": SIDE}
     more: dict[str, Any] = {"marks": {"tag": MARKS["tag"]}, "distortions": [], "progress": False, "scores": "logits"}
-    with pytest.raises(SpecError, match=r"with images read as fit squash.*give --fit squash, or --as-given"):
+    with pytest.raises(SpecError, match=r"with images read as fit squash.*give fit=squash, or as_given=True"):
         assay.audit(left, data, **more)
     found = assay.audit(left, {**data, "fit": "squash"}, **more).table("checks")
     (row,) = found.query("check == 'scaling'").to_dict("records")

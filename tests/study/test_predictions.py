@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 from tests.worlds.files import write_rows
@@ -17,7 +18,7 @@ from assay.core.errors import DataError, SpecError
 from assay.stats.compare import contrast
 from assay.stats.decisions import decide, pooled
 from assay.stats.panel import Panel
-from assay.study.compare import compare_predictions
+from assay.study.compare import Compared, compare_predictions
 from assay.study.compare_request import CompareRequest
 from assay.study.predictions import read_predictions
 
@@ -58,12 +59,19 @@ def rows_of_file() -> list[dict[str, Any]]:
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
+def compared(given: dict[str, Any], **asked: Any) -> Compared:
+    """Entries as a data frame, through the Python API."""
+    names = {"groups": "loss", "seeds": "seed", "images": "image", "y_true": "target", "patients": "patient",
+             "y_score": "score", "folds": "fold"}  # fmt: skip
+    return assay.compare(pd.DataFrame({names[key]: value for key, value in given.items()}), by="loss", **asked)
+
+
 def test_the_rows_are_those_of_the_contrasts_of_a_study() -> None:
     made, target, patient = odds()
     panels = {name: Panel(one[:, :, None], target, patient) for name, one in made.items()}
     family = pooled([contrast(panels[name], panels["reference"], "auroc", 0.05) for name in ("copy", "worse")])
     decisions = decide(family)
-    found = assay.compare(**entries(), measure="auroc", margin=0.05)
+    found = compared(entries(), measure="auroc", margin=0.05)
     for row, one, decision in zip(found.contrasts, family, decisions, strict=True):
         assert (row["value"], row["low"], row["high"]) == pytest.approx((one.value, one.low, one.high), abs=1e-12)
         assert row["p_holm"] == pytest.approx(decision.p_holm, abs=1e-12)
@@ -79,7 +87,7 @@ def test_a_file_gives_what_arrays_give_in_any_order_of_its_rows(tmp_path: Path) 
     rows = [rows[i] for i in np.random.default_rng(1).permutation(len(rows))]
     read = read_predictions(ASKED.but(file=write_rows(tmp_path / "p.csv", rows)))
     found = compare_predictions(read, ASKED)
-    expected = assay.compare(**entries(), against="reference")
+    expected = compared(entries(), against="reference")
     values = {row["a"]: (row["value"], row["p_holm"]) for row in expected.contrasts}
     assert {row["a"]: (row["value"], row["p_holm"]) for row in found.contrasts} == {
         name: pytest.approx(value, abs=1e-9) for name, value in values.items()
@@ -104,7 +112,7 @@ def test_folds_are_kept_apart() -> None:
     folds = [image % 2 for image in given["images"]]
     shifted = [score + 100 * fold for score, fold in zip(given["y_score"], folds, strict=True)]
     given["y_score"] = shifted
-    plain, apart = assay.compare(**given), assay.compare(**given, folds=folds)
+    plain, apart = compared(given), compared({**given, "folds": folds})
     assert apart.estimates[0]["value"] > plain.estimates[0]["value"] + 0.1
 
 
@@ -112,10 +120,9 @@ def test_folds_are_kept_apart() -> None:
     ("change", "error", "message"),
     [
         ({"groups": lambda g: ["only"] * len(g)}, DataError, "predictions are there twice"),
-        ({"seeds": lambda g: g[:-1]}, DataError, "one entry per prediction"),
         ({"y_true": lambda g: [1 - g[0], *g[1:]]}, DataError, "1 images have several targets, such as '0'"),
         ({"patients": lambda g: [99, *g[1:]]}, DataError, "1 images have several patients"),
-        ({"y_score": lambda g: [float("nan"), *g[1:]]}, DataError, "1 scores are not finite"),
+        ({"y_score": lambda g: [float("nan"), *g[1:]]}, DataError, "score '' is not a finite number"),
         (
             {"y_true": lambda g: ["ill" if one else "well" for one in g]},
             SpecError,
@@ -127,7 +134,7 @@ def test_folds_are_kept_apart() -> None:
 def test_what_contradicts_itself_is_refused(change: dict[str, Any], error: type[Exception], message: str) -> None:
     given = entries()
     with pytest.raises(error, match=message):
-        assay.compare(**{**given, **{name: make(given[name]) for name, make in change.items()}})
+        compared({**given, **{name: make(given[name]) for name, make in change.items()}})
 
 
 @pytest.mark.parametrize(
@@ -142,4 +149,4 @@ def test_what_contradicts_itself_is_refused(change: dict[str, Any], error: type[
 )
 def test_unknown_names_are_refused(asked: dict[str, Any], message: str) -> None:
     with pytest.raises(SpecError, match=message):
-        assay.compare(**entries(), **asked)
+        compared(entries(), **asked)

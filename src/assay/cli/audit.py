@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-from assay.cli.audit_predictions import answer, as_options
-from assay.core.errors import DataError, SpecError, unknown_name
-from assay.core.files import is_file, is_folder
+from assay.cli.audit_predictions import answer, as_options, errors_as_options, speaker
+from assay.core.errors import SpecError
+from assay.core.files import is_folder
 from assay.core.request import names
-from assay.data.files.guess import guess
-from assay.data.files.in_memory import on_disk
-from assay.data.files.labels import HEADERS, IMAGE, PATIENT, joined
-from assay.data.files.table import read_table
+from assay.data.files.request import data_of
 from assay.execution.local import InProcess, choose_device, default_workers
 from assay.execution.progress import display_for, reading_shown
 from assay.execution.tasks import Observer, Task
@@ -27,13 +23,13 @@ from assay.report.audit_comparison import comparison_answer, comparison_lines
 from assay.report.index_page import LABELS_NOTE
 from assay.report.sentences.reading import reading_lines
 from assay.runs.run import carry_out, quietly
+from assay.spec.data import LESION
 from assay.stats.format import duration, number, p_value
 from assay.store.files import json_text
 from assay.store.folder import RunFolder
 from assay.study.audit_compare import AuditsRun, Kept, compare_audits
-from assay.study.audit_plan import Planned, Say
-from assay.study.audit_request import Asked
-from assay.study.audit_scores import factor_of
+from assay.study.audit_plan import Planned
+from assay.study.audit_request import NOT_OF_COMMANDS, NOT_OF_MASKS, Asked
 from assay.study.auditing import run_audit
 from assay.study.clean_networks import parts_of, trained_references
 from assay.study.compare_request import AuditsRequest
@@ -56,7 +52,6 @@ def audit_command(asked: Asked, *, dry_run: bool, quiet: bool, json: bool) -> No
     if asked.output == ALL:
         _audit_labels(origin, asked, dry_run, quiet, json)
         return
-    asked = _with_target(asked, _quiet if quiet or json else _say)
     found = _audited(origin, asked, asked.out or Path("audits") / origin.name, dry_run, quiet, json)
     if isinstance(found, tuple):
         _print_plan(asked, *found, json)
@@ -68,14 +63,14 @@ def _audited(
     origin: Origin, asked: Asked, out: Path, dry_run: bool, quiet: bool, json: bool
 ) -> Path | tuple[Planned, float]:
     """Audit a model, and return the folder; of a dry run the plan and the seconds an image takes."""
-    if asked.train_images:
-        asked = asked.but(train=_trained_on(asked))
-    data = data_of(asked)
+    with _errors_as_options():
+        data, train = images_of(asked, quiet or json)
+    asked = asked.but(train=train)
     if asked.networks and not dry_run:
         asked = _with_references(data, asked, quiet or json)
     with reading_shown(quietly=quiet) as notify, _errors_as_options():
         return run_audit(origin, data, asked, device=choose_device(asked.device), skip_bad_rows=asked.skip_bad_rows,
-                         out=out, dry_run=dry_run, notify=notify, say=_quiet if quiet or json else _say)  # fmt: skip
+                         out=out, dry_run=dry_run, notify=notify, say=speaker(quiet or json))  # fmt: skip
 
 
 def _audit_labels(origin: Origin, asked: Asked, dry_run: bool, quiet: bool, json: bool) -> None:
@@ -90,7 +85,7 @@ def _audit_labels(origin: Origin, asked: Asked, dry_run: bool, quiet: bool, json
         return found
 
     path = Path(asked.labels or asked.images).expanduser()
-    labels = names(asked.target) if asked.target != Asked().target else ()
+    labels = names(asked.target)
     rows = audit_labels(origin, labels, path / "data.csv" if is_folder(path) else path, out, audit)
     if json:
         print(json_text(rows), end="")
@@ -105,7 +100,7 @@ def _audit_labels(origin: Origin, asked: Asked, dry_run: bool, quiet: bool, json
 
 def _with_references(data: Mapping[str, Any], asked: Asked, quiet: bool) -> Asked:
     """Return what is asked with reference networks, which are trained where they are not there."""
-    watch, say = (quietly, _quiet) if quiet else (shown, _say)
+    watch, say = quietly if quiet else shown, speaker(quiet)
     with _errors_as_options():
         root = trained_references(data, asked.train, asked, asked.networks, watch=watch, say=say)
     return asked.but(references=root)
@@ -118,13 +113,12 @@ def prepare_command(folder: Path, asked: Asked, quiet: bool) -> None:
         SpecError: The folder is not empty, or the request is wrong.
         DataError: Rows cannot be read.
     """
-    asked = _with_target(asked, _quiet if quiet else _say)
-    data = _anywhere(data_of(asked))
-    if asked.train_images:
-        asked = asked.but(train=_anywhere(_trained_on(asked)))
+    with _errors_as_options():
+        data, train = images_of(asked, quiet)
+    data, asked = _anywhere(data), asked.but(train=None if train is None else _anywhere(train))
     with reading_shown(quietly=quiet) as notify, _errors_as_options():
         count = prepare_images(folder, data, asked, skip_bad_rows=asked.skip_bad_rows, notify=notify,
-                               say=_quiet if quiet else _say)  # fmt: skip
+                               say=speaker(quiet))  # fmt: skip
     print(f"{count:,} images in {folder / IMAGES}, named in {folder / NAMES}")
     if asked.task == "segmentation":
         print(f"write a mask of each, 0 for background, to a folder, then: assay audit score {folder} masks")
@@ -145,22 +139,18 @@ def score_command(folder: Path, scores: Path, asked: Asked, *, name: str, quiet:
         asked = _with_references(data, known, quiet or json)
     with reading_shown(quietly=quiet) as notify:
         found = finish_audit(folder, scores, asked, name=name, out=asked.out, notify=notify,
-                             say=_quiet if quiet or json else _say)  # fmt: skip
+                             say=speaker(quiet or json))  # fmt: skip
     answer(found, rules, json)
 
 
 @contextmanager
 def _errors_as_options() -> Generator[None]:
-    """Raise errors of the request with options in place of keys."""
+    """Let errors name options in place of keys; errors of a model are those of the request."""
     try:
-        yield
-    except (SpecError, DataError, ReadingError) as error:
-        kind = DataError if isinstance(error, DataError) else SpecError
-        raise kind(as_options(str(error))) from error
-
-
-def _say(text: str) -> None:
-    print(as_options(text), file=sys.stderr)
+        with errors_as_options():
+            yield
+    except ReadingError as error:
+        raise SpecError(as_options(str(error))) from error
 
 
 def shown(tasks: Sequence[Task]) -> AbstractContextManager[Observer]:
@@ -168,15 +158,11 @@ def shown(tasks: Sequence[Task]) -> AbstractContextManager[Observer]:
     return display_for(tasks, default_workers(), as_json=False)
 
 
-def _quiet(text: str) -> None:
-    pass
-
-
 def _print_plan(asked: Asked, plan: Planned, each: float, json: bool) -> None:
     """Print the plan. Raises SpecError where images do not suffice to train reference networks."""
     parts = None
     if asked.networks and asked.task == "classification":
-        parts = parts_of(data_of(asked), _trained_on(asked) if asked.train_images else None).rows
+        parts = parts_of(*images_of(asked)).rows
     if json:
         counts = {"images": plan.clean, "marked": plan.marked, "searched": plan.searched, "passes": plan.passes}
         trained = {"references": asked.networks, "references trained on": len(parts["train"])} if parts else {}
@@ -239,7 +225,10 @@ def compare_command(asked: AuditsRequest) -> None:
 
 
 def _origin(given: Asked) -> Origin:
+    if given.score:
+        raise SpecError("--score is for predictions: a model gives its own")
     if given.command:
+        given.require_used(NOT_OF_COMMANDS, "is for models in a file: a command has its own")
         if given.model:
             raise SpecError("give a model or --command, not both")
         return OfCommand(given.command, given.time_limit, given.memory)
@@ -252,70 +241,43 @@ def _origin(given: Asked) -> Origin:
 # The images.
 
 
-def _with_target(asked: Asked, say: Say) -> Asked:
-    """Return what is asked with the column that is called like a target, where none is named and none is `target`.
+def images_of(given: Asked, quiet: bool = True) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """Return `data` of a study of the images, and of those of the training where these are given.
 
     Raises:
-        SpecError: No column is surely the target.
-    """
-    path = Path(asked.images).expanduser()
-    path = path / "data.csv" if is_folder(path) else path
-    if asked.target != Asked().target or asked.mask or asked.labels or not is_file(path):
-        return asked
-    if asked.target in read_table(path, asked.image).header:
-        return asked
-    try:
-        found = guess(path, patient=asked.patient, image=asked.image).data_keys()["target"]
-    except SpecError as error:
-        raise SpecError(f"--{error}") from error
-    say(f"--target {found}: the column that is called like one")
-    return asked.but(target=found)
-
-
-def data_of(given: Asked, option: str = "--images") -> dict[str, Any]:
-    """Return `data` of a study from a table of images, or a folder.
-
-    Args:
-        given: The images.
-        option: The option that names them, for errors.
-
-    Raises:
-        SpecError: There is no such file or folder, or a column is missing.
+        SpecError: There is no such file or folder, a column is missing, or something is named that they do not use.
+        DataError: A table cannot be read.
     """
     if not given.images:
-        raise SpecError("name the images with --images: a CSV with a row per image, or a folder with one")
-    path = Path(given.images).expanduser()
-    keys = given.keys
-    if given.labels:
-        return {**_labeled(path, given), **keys}
-    if is_folder(path) and not is_file(path / "data.csv"):
-        if given.columns or given.patient:
-            raise SpecError(f"{path} has no data.csv: columns and patients need a table")
-        return {"classes": str(path), **keys}
-    folder, table = (path, "data.csv") if is_folder(path) else (path.parent, path.name)
-    if not is_file(folder / table):
-        raise SpecError(f"{option}: there is no file {folder / table}")
-    read = read_table(folder / table, given.image)
-    factors = {name: _factor(name, read.column(name, "--columns"), read.comma) for name in given.columns}
-    named = _named(given, given.image, given.patient)
-    return {"folder": str(folder), "table": table, **named, "factors": factors, **keys}
+        raise SpecError("name the images with --images: a CSV with a row per image, or a folder")
+    if given.mask:
+        given.require_used(NOT_OF_MASKS, "is for classes: with --mask, pixels are called")
+    if given.mask and given.target not in ("", LESION.name):
+        raise SpecError(f"--target {given.target} is for classes: with --mask, the class is whether a mask shows any")
+    say, lenient = speaker(quiet), False
+    made: list[dict[str, Any]] = []
+    for option, place in (("--images", given.images), ("--train", given.train_images)):
+        if place:
+            # What is named is named of the images; those of the training have the same columns, if they have a table.
+            named = {**given.named, **({"columns": ()} if lenient else {"labels": given.labels})}
+            read = data_of(place, option, lenient, **named)
+            if read.line:
+                say(f"{option} {place}: {read.line}")
+            made.append({**_classified(read.data, given), **given.keys})
+        lenient = True
+    return made[0], made[1] if len(made) > 1 else None
 
 
-def _named(given: Asked, image: str, patient: str) -> dict[str, Any]:
-    """Return what `data` says of the columns of a table, factors apart."""
-    named: dict[str, Any] = {"image": image, "target": "lesion" if given.mask else given.target}
-    more = {"mask": given.mask, "patient": patient, "positive": [given.positive] if given.positive else ()}
-    return named | {name: value for name, value in more.items() if value}
-
-
-def _trained_on(given: Asked) -> dict[str, Any]:
-    """Return `data` of the images of the training."""
-    return data_of(given.but(images=given.train_images, labels="", columns=()), "--train")
+def _classified(data: Mapping[str, Any], given: Asked) -> dict[str, Any]:
+    """Return `data` without the masks that nobody asked for, where there is a class besides."""
+    drop = {"mask", "unmasked", "mask_values"} if not given.mask and data.get("target") != LESION.name else set[str]()
+    return {name: value for name, value in data.items() if name not in drop}
 
 
 def _anywhere(data: Mapping[str, Any]) -> dict[str, Any]:
     """Return `data` with whole paths, which hold in any working directory."""
     return {**data, **{key: str(Path(data[key]).resolve()) for key in ("folder", "classes") if key in data}}
+<<<<<<< HEAD
 
 
 def _labeled(folder: Path, given: Asked) -> dict[str, Any]:
@@ -339,3 +301,5 @@ def _labeled(folder: Path, given: Asked) -> dict[str, Any]:
 def _factor(name: str, values: Sequence[str], comma: bool = False) -> dict[str, Any]:
     factor, _ = factor_of(name, values, comma)
     return {"kind": factor.kind, **({"levels": list(factor.levels)} if factor.levels else {})}
+=======
+>>>>>>> ef610cca (data: one guesser of columns, and one data argument for look, audit, probe and compare)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import typer
@@ -13,19 +14,19 @@ import typer
 from assay.cli.results import where_issues_are
 from assay.core.errors import DataError, SpecError
 from assay.core.files import is_file
+from assay.data.files.columns import roles_of
+from assay.data.files.table import read_table
 from assay.report.sentences.audit import ANSWERED, answer_words, check_words, stated, verdict_line, worst_group
 from assay.report.sentences.leads import next_words, region_evidence, region_title
 from assay.report.sentences.reading import reading_lines
 from assay.stats.rows import numeric
 from assay.store.folder import RunFolder
-from assay.study.audit_request import Asked
+from assay.study.audit_request import OF_PREDICTIONS, Asked
 from assay.study.audit_scores import PredictionColumns, audit_predictions
 from assay.study.policy import POLICY_FAILED, Policy, read_policy
 
 SHOWN = 15
 """Verdicts that are printed; the page has all."""
-_OF_MODELS = ("images", "mask", "labels", "train_images", "weights", "command", "scaling", "output", "references")
-"""Fields that mean nothing to an audit of predictions."""
 
 
 def predictions_command(asked: Asked, *, dry_run: bool, json: bool) -> None:
@@ -36,21 +37,23 @@ def predictions_command(asked: Asked, *, dry_run: bool, json: bool) -> None:
         DataError: The predictions cannot be read.
     """
     rules = None if asked.policy is None else read_policy(asked.policy)
-    _require_none_of_models(asked, dry_run)
-    columns = PredictionColumns(asked.target, asked.score, asked.patient, asked.columns, asked.positive)
+    why = "is for models: of predictions nothing is read but the file"
+    if dry_run:
+        raise SpecError(f"--dry-run {why}")
+    asked.require_used(Asked.options().keys() - OF_PREDICTIONS, why)
     path = Path(asked.model).expanduser()
     if not is_file(path):
         raise DataError(f"there is no file {path}")
+    read = read_table(path, asked.score or "score")
+    roles, line = roles_of(
+        read, score=asked.score, target=asked.target, patient=asked.patient, image=asked.image, columns=asked.columns
+    )
+    if line:
+        speaker(json)(f"{path.name}: {line}")
+    patient = roles["patient"] if roles["patient"] in read.header else ""
+    columns = PredictionColumns(roles["target"], roles["score"], patient, asked.columns, asked.positive)
+    asked = asked.but(image=roles["image"])
     answer(audit_predictions(path, columns, asked, asked.out or Path("audits") / path.stem), rules, json)
-
-
-def _require_none_of_models(asked: Asked, dry_run: bool) -> None:
-    """Check that an audit of predictions is given no option of models. Raises SpecError."""
-    given = [field for field in _OF_MODELS if getattr(asked, field)]
-    given += [name for name, there in (("expect", asked.expect is not None), ("dry-run", dry_run)) if there]
-    if given:
-        option = given[0].removesuffix("_images")
-        raise SpecError(f"--{option} is for models: of predictions nothing is read but the file")
 
 
 def answer(found: Path, rules: Policy | None, json: bool) -> None:
@@ -87,6 +90,21 @@ def as_options(text: str) -> str:
     for of_study, of_audit in _SENTENCES.items():
         text = text.replace(of_study, of_audit)
     return _KEY.sub(lambda found: f"--{found[1]}" if found[1] else f"--{found[2]} ", text)
+
+
+@contextmanager
+def errors_as_options() -> Generator[None]:
+    """Let errors of the request name options in place of keys."""
+    try:
+        yield
+    except (SpecError, DataError) as error:
+        error.args = (as_options(str(error)),)
+        raise
+
+
+def speaker(quiet: bool) -> Callable[[str], None]:
+    """Return what prints a step, or what was guessed, on standard error; nothing if quiet."""
+    return (lambda text: None) if quiet else lambda text: print(as_options(text), file=sys.stderr)
 
 
 def print_verdicts(root: Path, json: bool) -> None:

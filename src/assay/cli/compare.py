@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+from pathlib import Path
 
 from assay.execution.local import InProcess
 from assay.report.sentences.reading import reading_lines
@@ -26,8 +27,10 @@ def compare_command(asked: CompareRequest) -> None:
         SpecError: A name is unknown.
     """
     read = read_predictions(asked)
+    if read.guessed and not asked.as_json:
+        print(f"{Path(asked.file).name}: {read.guessed}", file=sys.stderr)
     found = compare_predictions(read, asked)
-    run = CompareRun(asked, read, asked.file.stem)
+    run = CompareRun(asked, read, Path(asked.file).stem)
     page = None if asked.out is None else carry_out(run, asked.out, InProcess()).page
     if asked.as_json:
         rows = {"estimates": found.estimates, "contrasts": found.contrasts}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Self, get_args, get_origin
 
@@ -62,6 +62,20 @@ class Request(BaseModel):
     def but(self, **changes: Any) -> Self:
         """Return the request with some fields changed."""
         return self.model_copy(update=changes)
+
+    def require_used(self, unused: Collection[str], why: str) -> None:
+        """Refuse options that are given and mean nothing here.
+
+        Args:
+            unused: Fields that are not used.
+            why: What does not use them, as the end of a sentence.
+
+        Raises:
+            SpecError: One of them differs from its default.
+        """
+        for name, option in self.options().items():
+            if name in unused and getattr(self, name) != type(self).model_fields[name].default:
+                raise SpecError(f"{option.name or '--' + name.replace('_', '-')} {why}")
 
     @classmethod
     def options(cls) -> dict[str, Option]:

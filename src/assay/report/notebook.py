@@ -13,7 +13,10 @@ from assay.core.measures import MEASURES
 from assay.report.blocks import Figure
 from assay.report.blocks import chart as draw
 from assay.report.evidence import Evidence, Tables, distinct
+from assay.report.look_page import look_lines
 from assay.report.page import first_figures, page_of
+from assay.report.sentences.audit import ANSWERED, answer_words
+from assay.report.sentences.reading import reading_lines
 from assay.results.audit_blocks import SWINGS
 from assay.results.study_blocks import COMPARISONS, further
 from assay.store import kinds
@@ -132,6 +135,26 @@ def run_html(root: Path) -> str:
     return block(
         root.name, said or "No answer is possible from these results.", [f"Page: {root / 'report.html'}"], drawings
     )
+
+
+def run_text(root: Path) -> str:
+    """Return the first lines of a run's answer, as the terminal has them, and the path of its page."""
+    lines: list[str] = []
+    try:
+        evidence = Evidence(Tables(root), root)
+        kind = RunFolder(root).kind
+        facts = evidence.facts
+        lines += [facts["columns"]] if facts.get("columns") else []
+        lines += reading_lines(facts)
+        if kind is kinds.AUDIT:
+            lines += answer_words({name: evidence.tables[name] for name in ANSWERED})
+        elif kind is kinds.LOOK:
+            lines += look_lines(evidence)
+        else:
+            lines += [page_of(root).account(evidence).verdict or "No answer is possible from these results."]
+    except StoreError as error:
+        lines.append(str(error))
+    return "\n".join([*lines, f"report: {root / 'report.html'}"])
 
 
 def block(head: str, said: str, facts: Iterable[str], drawings: Sequence[str] = ()) -> str:

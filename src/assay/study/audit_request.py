@@ -18,6 +18,13 @@ FULL = 90_000
 """Passes from which on all distortions of the domain are read at all severities, and all doses of each mark."""
 SCALINGS = ("0..1", "imagenet", "-1..1", "0..255", "-1024..1024")
 """Names of usual ranges of pixels; `reading.SCALINGS` has their numbers."""
+OF_PREDICTIONS = frozenset({
+    "model", "target", "positive", "patient", "image", "columns", "score", "threshold", "margin", "domain",
+    "intended_use", "policy", "out",
+})  # fmt: skip
+"""Fields that an audit of predictions uses."""
+NOT_OF_COMMANDS = frozenset({"weights", "trust", "device"})
+NOT_OF_MASKS = frozenset({"positive", "threshold", "output", "head", "references", "networks"})
 Head = Literal["auto", "sigmoid", "softmax"]
 
 
@@ -69,15 +76,15 @@ class Asked(Request):
         ),
     ] = ""
     images: Annotated[str, Option("A CSV with a row per image, or a folder with one.", "PATH")] = ""
-    target: Annotated[
-        str, Option("The class; by default the column that is called like one.", "COLUMN", shown=False)
-    ] = "target"
+    target: Annotated[str, Option("The class; by default the column that is called like one.", "COLUMN")] = ""
     positive: Annotated[str, Option("The positive class.", "CLASS")] = ""
-    patient: Annotated[str, Option("The patient.", "COLUMN")] = ""
-    image: Annotated[str, Option("The image's file.", "COLUMN")] = "image"
+    patient: Annotated[str, Option("The patient; by default the column that is called like one.", "COLUMN")] = ""
+    image: Annotated[str, Option("The image's file; by default the column that names files.", "COLUMN")] = ""
     mask: Annotated[str, Option("The mask's file: the model is a segmentation.", "COLUMN")] = ""
     columns: Annotated[tuple[str, ...], Option("Columns to audit, such as view,sex.", "A,B", parse=names, text="")] = ()
-    score: Annotated[str, Option("The score, of predictions.", "COLUMN")] = "score"
+    score: Annotated[
+        str, Option("The score, of predictions; by default the column that is called like one.", "COLUMN")
+    ] = ""
     weights: Annotated[str, Option("Weights of a named network.", "FILE")] = ""
     trust: Annotated[bool, Option("Run code that the model needs: TorchScript, .pt2, module:function.")] = False
     time_limit: Annotated[float, Option("Longest time per image.", "TIME", parse=seconds, text="60s")] = 60.0
@@ -149,6 +156,11 @@ class Asked(Request):
     shipped: bool = True
     leads: bool = True
     elsewhere: bool = True
+
+    @property
+    def named(self) -> dict[str, Any]:
+        """What is named of the images, as arguments of `data_of`."""
+        return {name: getattr(self, name) for name in ("target", "positive", "patient", "image", "mask", "columns")}
 
     @property
     def full(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from assay.core.request import AsScores, Option, Request
 
@@ -11,18 +11,20 @@ from assay.core.request import AsScores, Option, Request
 class CompareRequest(Request):
     """A request of `assay compare`. The names of columns are those of its file."""
 
-    file: Annotated[Path, Option("A CSV with a row per image, recipe and seed.", "FILE", argument=True)]
+    file: Annotated[Any, Option("A CSV with a row per image, recipe and seed.", "FILE", argument=True)]
     by: Annotated[str, Option("What is compared, such as loss.", "COLUMN")]
     against: Annotated[str, Option("The reference; default: the first in the file.", "NAME")] = ""
     measure: Annotated[str, Option("See `assay list measures`.", "NAME", complete="measures")] = "auroc"
     margin: Annotated[float | None, Option("Largest difference that does not matter.", "M")] = None
-    score: Annotated[str, Option("The score of the positive class.", "COLUMN")] = "score"
+    score: Annotated[str, Option("The score of the positive class; default: the column called like one.", "COLUMN")] = ""
     scores: Annotated[AsScores, Option("probabilities, percent or logits; found from all scores.", "KIND")] = "auto"
-    target: Annotated[str, Option("The class.", "COLUMN")] = "target"
+    target: Annotated[str, Option("The class; default: the column that is called like one.", "COLUMN")] = ""
     positive: Annotated[str, Option("The positive class; default: 1 of 0 and 1.", "CLASS")] = ""
-    seed: Annotated[str, Option("The seed of the training.", "COLUMN")] = "seed"
-    image: Annotated[str, Option("The image.", "COLUMN")] = "image"
-    patient: Annotated[str, Option("The patient; without, each image is one.", "COLUMN")] = "patient"
+    seed: Annotated[str, Option("The seed of the training; default: the column that is called like one.", "COLUMN")] = (
+        ""
+    )
+    image: Annotated[str, Option("The image; default: the column that is called like one.", "COLUMN")] = ""
+    patient: Annotated[str, Option("The patient, likewise; without, each image is one.", "COLUMN")] = ""
     fold: Annotated[str, Option("The fold whose model answered; may be absent.", "COLUMN")] = "fold"
     threshold: Annotated[float, Option("Probability from which an image is called positive.", "P")] = 0.5
     out: Annotated[Path | None, Option("Write a page and its tables there.", "FOLDER", short="-o")] = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -20,14 +20,14 @@ from assay.core.errors import DataError, SpecError
 from assay.core.versions import versions
 from assay.data.cache import ArrayCache, Notify, default_cache_root, silent
 from assay.data.dataset import Dataset
-from assay.data.files.guess import guess
-from assay.data.files.in_memory import on_disk
 from assay.data.files.load import load_dataset, names_of
+from assay.data.files.request import data_of
 from assay.data.files.table import number, read_table
 from assay.execution.local import InProcess
 from assay.execution.tasks import Task
 from assay.runs.run import Tables, carry_out
 from assay.spec.document import mapping_of
+from assay.spec.request import parse_request
 from assay.spec.schema import DataSpec
 from assay.spec.yaml import read_yaml
 from assay.stats.doubts import caution_rows
@@ -40,38 +40,32 @@ from assay.study.look_request import LookRequest
 CUE = "cue"
 
 
-def look(asked: LookRequest, notify: Notify = silent) -> Path:
+def look(asked: LookRequest, notify: Notify = silent, say: Callable[[str], None] = lambda text: None) -> Path:
     """Look at images, and write tables, pictures, `issues.csv` and a page. Return the run folder.
 
     Args:
         asked: What to look at: a folder, a CSV, a data frame or `data` of a study.
         notify: Callback for images while they are read.
+        say: Callback for what was guessed.
 
     Raises:
         SpecError: No column is surely the target, or one is missing.
         DataError: No image can be read.
     """
-    spec = DataSpec.model_validate({**_data(asked), "size": asked.size, "links": "follow"})
-    place = Path(asked.data).resolve() if isinstance(asked.data, str | Path) else Path("frame")
-    out = asked.out or Path("looks") / (place.parent if place.is_file() else place).name
+    given = {name: getattr(asked, name) for name in ("target", "positive", "patient", "image", "mask")}
+    read = data_of(asked.data, **given)
+    if read.line:
+        say(f"{read.name}: {read.line}")
+    # Where masks decide, no column of the target holds others against it.
+    factors = {"factors": read.others} if "unmasked" in read.data and "factors" not in read.data else {}
+    images = {**read.data, **factors, "size": asked.size, "links": "follow"}
+    spec = parse_request(images, {"all": {}}, ("performance",)).data
+    out = asked.out or Path("looks") / read.name
     dataset = load_dataset(spec, ArrayCache(default_cache_root(), notify), skip_bad_rows=True, keep_copies=True)
     kept = asked.but(data=str(asked.data) if isinstance(asked.data, str | Path) else "in memory")
-    run = LookRun(kept, spec, dataset)
+    run = LookRun(kept, spec, dataset, read.line)
     carry_out(run, out, InProcess())
     return out
-
-
-def _data(asked: LookRequest) -> Mapping[str, Any]:
-    given = asked.data
-    if isinstance(given, Mapping):
-        return cast("Mapping[str, Any]", given)
-    if not isinstance(given, str | Path):
-        table = on_disk({"table": given, **({"image": asked.image} if asked.image else {})})
-        given = Path(table["folder"]) / table["table"]
-    found = guess(given, asked.target, asked.patient, asked.image)
-    data = found.data()
-    columns = {"factors": found.columns} if "unmasked" in data else {}  # no column of the target to hold others against
-    return {**data, **columns, **({"positive": [asked.positive]} if asked.positive else {})}
 
 
 @dataclass(frozen=True)
@@ -82,11 +76,13 @@ class LookRun:
         request: What was asked.
         spec: The images.
         dataset: The images as they were read.
+        guessed: What was guessed, for a reader.
     """
 
     request: LookRequest
     spec: DataSpec
     dataset: Dataset
+    guessed: str = ""
     kind = kinds.LOOK
 
     def next(self, folder: RunFolder) -> Sequence[Task]:
@@ -107,6 +103,7 @@ class LookRun:
             "data": str(self.request.data),
             "target": self.spec.target if not self.spec.classes else "class",
             "patient": self.spec.patient,
+            "columns": self.guessed,
             "embeddings": getattr(self.request.embeddings, "name", ""),
             "images": f"{len(self.dataset.table):,}",
             "patients": f"{len(np.unique(self.dataset.table.patient)):,}",

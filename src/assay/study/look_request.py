@@ -16,6 +16,9 @@ class LookRequest(Request):
     positive: Annotated[str, Option("The positive class.", "CLASS")] = ""
     patient: Annotated[str, Option("The patient; by default the column that is called like one.", "COLUMN")] = ""
     image: Annotated[str, Option("The image's file; by default the column that names files.", "COLUMN")] = ""
+    mask: Annotated[
+        str, Option("The mask's file; by default the column of files that is called like one.", "COLUMN")
+    ] = ""
     embeddings: Annotated[
         Path | None,
         Option("Columns of numbers by image, such as a network's features; they judge labels.", "FILE.csv"),

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 from jaxtyping import Int
@@ -14,6 +17,8 @@ from assay.core.files import is_file
 from assay.core.reasons import Code, Reason, because
 from assay.core.request import AsScores
 from assay.data.files.classes import positive_words
+from assay.data.files.columns import roles_of
+from assay.data.files.in_memory import kept_table
 from assay.data.files.table import number, read_table
 from assay.stats.panel import Panel
 from assay.stats.scores import Scale, scale_of
@@ -33,8 +38,7 @@ class Predictions:
         panels: Recipe -> its outputs.
         notes: What was assumed of the file.
         seeds: Names of the seeds, by their numbers in the panels.
-        positive: Which class is positive, for readers.
-        scores: What the scores are, for readers.
+        guessed: Columns that nobody named, for readers.
     """
 
     panels: Mapping[str, Panel]
@@ -42,11 +46,12 @@ class Predictions:
     seeds: tuple[str, ...]
     positive: str
     scores: str
+    guessed: str = ""
 
     @property
     def facts(self) -> Mapping[str, str]:
         """Rows of `provenance` on how the predictions were read."""
-        return {"positive class": self.positive, "scores": self.scores}
+        return {"positive class": self.positive, "scores": self.scores, "columns": self.guessed}
 
     @property
     def seed_numbers(self) -> tuple[int, ...]:
@@ -62,13 +67,14 @@ def read_predictions(columns: CompareRequest) -> Predictions:
         DataError: The file cannot be read, or holds a row twice, an image of two targets, or a score that is no number.
         SpecError: A column is missing, or the positive class is not known.
     """
-    path = columns.file
-    if not is_file(path):
-        raise DataError(f"there is no file {path}")
-    table = read_table(path, columns.image)
+    path = _file_of(columns.file)
+    table = read_table(path, columns.image or "image")
     if table.problems:
         named = "; ".join(str(one) for one in table.problems[:_MOST_NAMED])
         raise DataError(f"{path.name}: {len(table.problems)} lines cannot be read: {named}")
+    roles = {name: getattr(columns, name) for name in ("score", "target", "patient", "image", "seed")}
+    roles, guessed = roles_of(table, (columns.by, columns.fold), **roles)
+    columns = columns.but(**roles)
     asked = ((columns.by, "--by"), (columns.score, "--score"), (columns.target, "--target"))
     given = {name: table.column(name, option) for name, option in asked}
     header = set(table.header)
@@ -87,7 +93,7 @@ def read_predictions(columns: CompareRequest) -> Predictions:
             raise DataError(f"{table.name}:{line}: score '{text[:40]}' is not a finite number")
         scores.append(score)
     images = table.column(columns.image, "--image")
-    return from_arrays(
+    found = from_arrays(
         y_true=given[columns.target],
         y_score=scores,
         groups=given[columns.by],
@@ -100,6 +106,19 @@ def read_predictions(columns: CompareRequest) -> Predictions:
         scores=columns.scores,
         notes=notes,
     )
+    return replace(found, guessed=guessed)
+
+
+def _file_of(given: Any) -> Path:
+    """Return the file of predictions that may be in memory. Raises DataError, or SpecError where they are no table."""
+    if isinstance(given, Mapping):
+        given = cast("Mapping[str, Any]", given).get("table")
+    if not isinstance(given, str | os.PathLike):
+        return kept_table(given, "predictions")
+    path = Path(os.fspath(cast("str", given)))
+    if not is_file(path):
+        raise DataError(f"there is no file {path}")
+    return path
 
 
 def from_arrays(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
@@ -14,11 +13,16 @@ from typing import cast
 import numpy as np
 
 from assay.core.errors import SpecError
-from assay.core.files import is_file
+from assay.core.files import is_file, told
 from assay.core.types import Factor, FactorTable
 from assay.data.cards import OWN_PATIENT, known_set
+from assay.data.files.columns import called_patient
 from assay.data.files.decode import meaning_of
+<<<<<<< HEAD
 from assay.data.files.joins import image_files
+=======
+from assay.data.files.in_memory import own_path
+>>>>>>> ef610cca (data: one guesser of columns, and one data argument for look, audit, probe and compare)
 from assay.data.files.listing import Listing, frame_of, located, same_image
 from assay.data.files.masks import (
     MaskAt,
@@ -74,13 +78,6 @@ def _asked(spec: DataSpec, table: Table) -> str:
     return "; ".join(told)
 
 
-_PATIENT_STEMS = ("patient", "subject", "participant")
-_PATIENT_WORDS = frozenset(
-    {"pid", "pat", "mrn", "person", "case", "study", "individual", "eid", "donor", "fall", "fallnummer"}
-)
-"""Words of a column's name that speak of patients, as a part of it and as a whole word."""
-
-
 def list_table(spec: DataSpec) -> Listing:
     """Return a CSV or a COCO file next to images.
 
@@ -114,11 +111,15 @@ def list_table(spec: DataSpec) -> Listing:
     factors, columns = _factors(spec, table, names, problems)
     word = "line" if coco is None else "image"
     problems += same_image(table, images, target, classes, word, names)
+    own = partial(own_path, spec.folder)
+    problems = [replace(one, name=own(one.name)) for one in problems]
     listing = Listing(
         title=folder.name,
-        where=spec.table,
+        where=told(spec.table),
         word=word,
-        frame=frame_of(table.numbers, name=names, image=images, mask=masks, target=target, patient=patient),
+        frame=frame_of(
+            table.numbers, name=list(map(own, names)), image=images, mask=masks, target=target, patient=patient
+        ),
         classes=classes,
         factors=factors,
         columns=columns,
@@ -351,12 +352,6 @@ def _suggested(spec: DataSpec, table: Table) -> str:
         if called_patient(column) and column not in named and 1 < len(set(cells)) < len(cells):
             return f"; column '{column}' looks like one ({len(set(cells)):,} values): write `patient: {column}` in data"
     return ""
-
-
-def called_patient(column: str) -> bool:
-    """Return whether the name of a column speaks of patients."""
-    parts = set(re.split(r"[^a-z]+", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", column).lower()))
-    return not parts.isdisjoint(_PATIENT_WORDS) or any(word in column.lower() for word in _PATIENT_STEMS)
 
 
 def _with_own(spec: DataSpec, cells: Sequence[str], names: Sequence[str]) -> Sequence[str]:

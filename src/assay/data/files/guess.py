@@ -3,37 +3,51 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from assay.core.errors import DataError, SpecError
 from assay.core.files import is_file
+<<<<<<< HEAD
 from assay.data.files.folder import called_patient, kind_of
 from assay.data.files.in_memory import on_disk
 from assay.data.files.joins import image_files, stem_of
 from assay.data.files.labels import KEYS, joined
+=======
+from assay.data.files.columns import SPLITS, TARGETS, patients_of, rank_of, sure_target, targets_of, units_of, words_of
+from assay.data.files.folder import kind_of
+from assay.data.files.in_memory import kept_table
+from assay.data.files.labels import IMAGE, KEYS, joined
+from assay.data.files.masks import image_files, stem_of
+>>>>>>> ef610cca (data: one guesser of columns, and one data argument for look, audit, probe and compare)
 from assay.data.files.table import Table, absent, expand, read_table
 from assay.spec.data import LESION
 from assay.spec.schema import FactorSpec
 
-TARGETS = (
-    "target", "label", "class", "diagnosis", "dx", "y", "outcome", "disease", "finding", "pathology", "malignant",
-    "cancer", "abnormal", "positive", "grade", "severity", "lesion",
-)  # fmt: skip
-"""Words of the names of targets, the surest first."""
 _MASKS = frozenset({"mask", "masks", "segmentation", "seg", "annotation"})
-SPLITS = frozenset({"train", "training", "val", "valid", "validation", "test", "testing", "split", "fold", "set"})
-"""Names of parts and of their columns."""
-MOST_CLASSES = 10
-"""A column with more values is not guessed to be a target."""
 LABEL, SPLIT = "label", "split"
 """Columns of rows that are listed from folders."""
 _LOOKED = 50
 """Rows whose cells are looked up as files."""
+
+
+_OF_TABLES = frozenset({"target", "patient", "positive", "image", "mask", "columns"})
+WAYS: Mapping[str, tuple[str, Collection[str]]] = {
+    "table": ("a table with a row per image", _OF_TABLES),
+    "participants": ("participants.tsv and a folder per participant", {"target", "positive", "columns"}),
+    "classes": ("a folder per class, and no table", {"positive"}),
+    "parts": ("folders of classes, and no table", {"positive"}),
+    "outlines": ("a COCO file, whose outlines are the target", ()),
+    "masks": ("images/ and masks/, and no table", ()),
+    "nnunet": ("imagesTr/ and labelsTr/, and no table", ()),
+}
+"""Layout -> its words, and the names of columns and classes that it takes from a user. Others are refused."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +64,8 @@ class Guess:
         targets: Columns that may be the target, the likeliest first.
         columns: The other columns that hold levels or numbers, with their kind.
         rows: Rows of a table that is not there, with files from the folder: joined by names, or of nested folders.
-        classes: Whether there is a folder per class.
+        way: The layout, a key of `WAYS`.
+        key: The column that `rows` were joined to files by; empty where it is `image` itself.
         mask_values: Value in a mask -> its kind of lesion, where a set names several.
     """
 
@@ -63,8 +78,24 @@ class Guess:
     targets: tuple[str, ...] = ()
     columns: Mapping[str, FactorSpec] = field(default_factory=dict[str, FactorSpec])
     rows: tuple[Mapping[str, str], ...] = ()
-    classes: bool = False
+    way: str = "table"
+    key: str = ""
     mask_values: Mapping[int, str] = field(default_factory=dict[int, str])
+
+    @property
+    def classes(self) -> bool:
+        """Whether there is a folder per class, and nothing else."""
+        return self.way == "classes"
+
+    @property
+    def line(self) -> str:
+        """What was guessed, for a reader."""
+        masks = "outlines" if self.way == "outlines" else self.mask or "masks/" if self.target == LESION.name else ""
+        named = {"target": self.target or "the folder", "patient": self.patient or "none: each image counts as one",
+                 "images": self.key or self.image, "masks": self.mask or (masks if not self.table else "")}  # fmt: skip
+        parts = [f"{role} {name}" for role, name in named.items() if name]
+        others = ", ".join(f"{name} ({kind.kind})" for name, kind in self.columns.items())
+        return ", ".join(parts) + (f"; other columns: {others}" if others else "")
 
     def data(self) -> dict[str, Any]:
         """Return `data` of a study; `rows` are written to the cache as a table.
@@ -73,7 +104,7 @@ class Guess:
             SpecError: No column is likely to be the target.
         """
         keys = self.data_keys()
-        return on_disk({**keys, "table": list(self.rows)}) if self.rows else keys
+        return {**keys, "table": str(kept_table(self.rows))} if self.rows else keys
 
     def data_keys(self) -> dict[str, Any]:
         """Return `data` of a study whose `rows`, where there are any, are not written yet.
@@ -84,8 +115,8 @@ class Guess:
         if not self.target and not self.classes:
             there = self.targets or tuple(self.columns)
             may = f"; it has {', '.join(there[:20])}" if there else "; no column has a few values"
-            raise SpecError(f"target: no column of {self.table or self.folder.name} is surely the one to predict: name "
-                            f"it{may}{f'; --target {there[0]}, for example' if there else ''}")  # fmt: skip
+            raise SpecError(f"--target: no column of {self.table or self.folder.name} is surely the one to predict: "
+                            f"name it{may}{f'; --target {there[0]}, for example' if there else ''}")  # fmt: skip
         if self.classes:
             return {"classes": str(self.folder)}
         named = {"image": self.image, "mask": self.mask, "patient": self.patient, "target": self.target}
@@ -95,7 +126,10 @@ class Guess:
         return {**keys, **more, **({"unmasked": "lesion-free"} if of_masks else {}), "table": self.table}
 
 
-def guess(place: str | Path, target: str = "", patient: str = "", image: str = "") -> Guess:
+def guess(
+    place: str | Path, target: str = "", patient: str = "", image: str = "", mask: str = "", labels: str | Path = "",
+    *, lenient: bool = False, **others: Any,
+) -> Guess:  # fmt: skip
     """Guess what a folder or a CSV holds. A column that is named is taken as it is.
 
     Args:
@@ -104,14 +138,33 @@ def guess(place: str | Path, target: str = "", patient: str = "", image: str = "
         target: The column to predict.
         patient: The column of patients.
         image: The column of files.
+        mask: The column of masks.
+        labels: A CSV that a folder of images is joined with.
+        lenient: Whether names that the layout does not use are passed over.
+        others: Further names that a user gives, such as `positive`.
 
     Raises:
-        SpecError: There is no such place, or it holds no images that are labeled.
+        SpecError: There is no such place, it holds no images that are labeled, or something is named that its layout
+            does not use.
         DataError: The table cannot be read.
     """
-    path = expand(str(place), "data")
+    named = {"target": target, "patient": patient, "image": image, "mask": mask}
+    found = _found(expand(str(place), "data"), **named, labels=labels)
+    words, uses = WAYS[found.way]
+    for name, value in {**named, **others}.items():
+        if not lenient and value and name not in uses and value != getattr(found, name, ""):
+            also = f"; it takes {', '.join(f'--{one}' for one in sorted(uses))}" if uses else ""
+            raise SpecError(f"--{name}: {found.folder} has {words}: nothing there is named by it{also}")
+    return found
+
+
+def _found(path: Path, target: str, patient: str, image: str, mask: str, labels: str | Path) -> Guess:
+    if labels and not path.is_dir():
+        raise SpecError(f"--labels: labels are joined with the images of a folder, and {path} is none")
+    if labels:
+        return _of_labels(path, expand(str(labels), "--labels"), target, patient, image, mask)
     if path.is_file():
-        return _of_table(path, target, patient, image)
+        return _of_table(path, target, patient, image, mask)
     if (path / "dataset.json").is_file() and (path / "imagesTr").is_dir():
         return _of_nnunet(path)
     if (path / "participants.tsv").is_file():
@@ -120,16 +173,16 @@ def guess(place: str | Path, target: str = "", patient: str = "", image: str = "
     errors: list[Exception] = []
     for table in tables:
         try:
-            return _of_table(table, target, patient, image)
+            return _of_table(table, target, patient, image, mask)
         except (SpecError, DataError) as error:
             errors.append(error)
     if errors:
         raise errors[0]
     for outlines in (*sorted(path.glob("*.json")), *sorted(path.glob("annotations/*.json"))):
         if outlines.read_bytes()[:1] == b"{" and {"images", "annotations"} <= json.loads(outlines.read_bytes()).keys():
-            return Guess(path, str(outlines.relative_to(path)), target=LESION.name)
+            return Guess(path, str(outlines.relative_to(path)), target=LESION.name, way="outlines")
     if (path / "images").is_dir() and (path / "masks").is_dir():
-        return Guess(path, target=LESION.name)
+        return Guess(path, target=LESION.name, way="masks")
     return _of_folders(path)
 
 
@@ -143,7 +196,7 @@ def _of_nnunet(path: Path) -> Guess:
         raise SpecError(f"data: no image of {path / 'imagesTr'} has a mask of its name in labelsTr/")
     labels = json.loads((path / "dataset.json").read_bytes()).get("labels", {})
     kinds = {int(value): str(name) for name, value in labels.items() if isinstance(value, int) and value}
-    return Guess(path, image="image", mask="mask", target=LESION.name, rows=tuple(rows),
+    return Guess(path, image="image", mask="mask", target=LESION.name, rows=tuple(rows), way="nnunet",
                  mask_values=kinds if len(kinds) > 1 else {})  # fmt: skip
 
 
@@ -158,14 +211,14 @@ def _of_participants(path: Path, target: str) -> Guess:
     if not rows:
         raise SpecError(f"data: no folder of {path} that participants.tsv names holds images")
     left = [name for name in read.header if name != "participant_id"]
-    targets = tuple(_targets(read, left))
-    sure = [name for name in targets if _rank(name) < len(TARGETS)] or (targets if len(targets) == 1 else ())
+    targets = tuple(targets_of(read, left))
+    sure = [name for name in targets if rank_of(name) < len(TARGETS)] or (targets if len(targets) == 1 else ())
     target = target or next(iter(sure), "")
     kinds = {name: kind_of(read.column(name, "data"), read.comma) for name in left if name != target}
     kinds["suffix"] = FactorSpec(kind="categorical") if len({row["suffix"] for row in rows}) > 1 else None
     columns = {name: kind for name, kind in kinds.items() if kind is not None}
     return Guess(path, image="image", target=target, patient="participant_id", targets=targets, columns=columns,
-                 rows=tuple(rows))  # fmt: skip
+                 rows=tuple(rows), way="participants")  # fmt: skip
 
 
 def _of_folders(path: Path) -> Guess:
@@ -181,23 +234,44 @@ def _of_folders(path: Path) -> Guess:
         ]
         if len({row[LABEL] for row in rows}) > 1:
             split = {SPLIT: FactorSpec(kind="categorical")}
-            return Guess(path, image="image", target=LABEL, targets=(LABEL,), columns=split, rows=tuple(rows))
+            return Guess(path, image="image", target=LABEL, targets=(LABEL,), columns=split, rows=tuple(rows),
+                         way="parts")  # fmt: skip
     filled = [one for one in inside if image_files(one, deep=True)[0]]
     if len(filled) < 2:
         raise SpecError(f"data: {path} holds no CSV, no images/ and masks/, and no folder per class; nothing labels "
                         "its images: add a CSV with a row per image")  # fmt: skip
     if len(filled) == len(inside):
-        return Guess(path, classes=True)
+        return Guess(path, way="classes")
     rows = [{"image": str(file.relative_to(path)), LABEL: of.name}
             for of in filled for file in image_files(of, deep=True)[0]]  # fmt: skip
-    return Guess(path, image="image", target=LABEL, targets=(LABEL,), rows=tuple(rows))
+    return Guess(path, image="image", target=LABEL, targets=(LABEL,), rows=tuple(rows), way="parts")
 
 
-def _of_table(path: Path, target: str, patient: str, image: str) -> Guess:
+def _of_labels(folder: Path, labels: Path, target: str, patient: str, image: str, mask: str) -> Guess:
+    """Return the images of a folder joined with a table of labels; headers of DICOM files are columns."""
+    key = image or IMAGE
+    rows = joined(folder, labels, key)
+    return _of_rows(folder, labels.name, rows, key, target, patient, mask)
+
+
+def _of_rows(
+    folder: Path, table: str, rows: Sequence[Mapping[str, str]], key: str, target: str, patient: str, mask: str,
+    comma: bool = False,
+) -> Guess:  # fmt: skip
+    read = Table(table, pd.DataFrame(rows), comma=comma)
+    found = _of_columns(read, folder, target, patient, IMAGE, mask)
+    if comma:  # rows are written with commas between them
+        numbers = [name for name, kind in found.columns.items() if kind.kind == "continuous"]
+        rows = [{**row, **{name: row[name].replace(",", ".") for name in numbers}} for row in rows]
+    return replace(found, rows=tuple(rows), key=key)
+
+
+def _of_table(path: Path, target: str, patient: str, image: str, mask: str) -> Guess:
     """Raises SpecError where no column names images."""
     read, folder = read_table(path, image or "image"), path.parent
-    for name in filter(None, ("" if target == LESION.name else target, patient, image)):
+    for name in filter(None, ("" if target == LESION.name else target, patient, image, mask)):
         read.column(name, "data")
+<<<<<<< HEAD
     files = [name for name in read.header if _share(read, name, partial(_is_image, folder)) > 0.5]
     masks = [name for name in files if _words(name) & _MASKS]
     images = sorted(
@@ -217,15 +291,39 @@ def _of_table(path: Path, target: str, patient: str, image: str) -> Guess:
         (some for some in (targets, codes) if len(some) == 1), ()
     )
     mask = next(iter(masks), "")
+=======
+    files = _files_of(read, folder)
+    image = image or _first_image(files)
+    if image in files or (key := _naming(read, folder, image)) is None:
+        return _of_columns(read, folder, target, patient, image or "image", mask)
+    return _of_rows(folder, path.name, joined(folder, path, key), key, target, patient, mask, read.comma)
+
+
+def _files_of(read: Table, folder: Path) -> list[str]:
+    return [name for name in read.header if _share(read, name, partial(_is_image, folder)) > 0.5]
+
+
+def _first_image(files: Sequence[str]) -> str:
+    images = [name for name in files if not words_of(name) & _MASKS]
+    return min(images, key=lambda name: (name != "image", "image" not in name), default="")
+
+
+def _of_columns(read: Table, folder: Path, target: str, patient: str, image: str, mask: str) -> Guess:
+    """Return what the columns of a table are whose column of images is known."""
+    files = [name for name in _files_of(read, folder) if name != image]
+    masks = [name for name in files if name == mask or words_of(name) & _MASKS]
+    mask = mask or next(iter(masks), "")
+    taken = {image, target, mask, *masks}
+    patient = patient or next(chain(patients_of(read, taken), units_of(read, taken)), "")
+    left = [name for name in read.header if name not in {image, patient, mask, *masks}]
+    targets = tuple(targets_of(read, left))
+>>>>>>> ef610cca (data: one guesser of columns, and one data argument for look, audit, probe and compare)
     if target == LESION.name and not mask:
         read.column(target, "data")
-    target = target or next(iter(sure), LESION.name if mask else "")
+    target = target or sure_target(read, targets) or (LESION.name if mask else "")
     kinds = {name: kind_of(read.column(name, "data"), read.comma) for name in left if name not in (target, *KEYS)}
     columns = {name: kind for name, kind in kinds.items() if kind is not None}
-    if read.comma:  # rows are written with commas between them
-        numbers = [name for name, kind in columns.items() if kind.kind == "continuous"]
-        rows = tuple({**row, **{name: row[name].replace(",", ".") for name in numbers}} for row in rows)
-    return Guess(folder, path.name, image, mask, target, patient, targets, columns, rows)
+    return Guess(folder, read.name, image, mask, target, patient, targets, columns)
 
 
 def _is_image(folder: Path, cell: str) -> bool:
@@ -238,47 +336,28 @@ def _share(read: Table, name: str, fits: Any) -> float:
     return sum(map(fits, cells)) / max(1, len(cells))
 
 
-def _naming(read: Table, folder: Path) -> str:
-    """Return the column whose cells are names of image files, with or without ending. Raises SpecError without one."""
+def _naming(read: Table, folder: Path, image: str = "") -> str | None:
+    """Return the column whose cells are names of image files, with or without folders and endings.
+
+    Args:
+        read: The table.
+        folder: The images, in any depth.
+        image: The column of files, if a user names it.
+
+    Returns:
+        The column, or None where its cells are paths of which none is there: its rows are refused one by one.
+
+    Raises:
+        SpecError: No column names files.
+    """
     files = image_files(folder, deep=True)[0]
     names = {stem_of(file) for file in files} | {file.name for file in files}
-    for name in read.header:
+    for name in [image] if image else read.header:
         if _share(read, name, names.__contains__) > 0.5 and len(set(cells := read.column(name, "data"))) == len(cells):
             return name
-    if any(key in read.header for key in KEYS):
-        return "image"
+    if not image and any(key in read.header for key in KEYS):
+        return IMAGE
+    if image or IMAGE in read.header:
+        return None
     raise SpecError(f"data: no column of {read.name} names image files of {folder}; its columns are "
                     f"{', '.join(read.header[:20])}")  # fmt: skip
-
-
-def _words(name: str) -> set[str]:
-    return set(re.split(r"[^a-z0-9]+", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()))
-
-
-def _patients(read: Table, taken: set[str]) -> Iterator[str]:
-    """Yield columns that are called as patients are, those that repeat first."""
-    once: list[str] = []
-    for name in filter(called_patient, read.header):
-        cells = [cell for cell in read.column(name, "data") if not absent(cell)]
-        if name not in taken and 1 < len(set(cells)) < len(cells):
-            yield name
-        elif name not in taken and len(cells) == len(set(cells)) > 1:
-            once.append(name)
-    yield from once
-
-
-def _targets(read: Table, names: Sequence[str]) -> Sequence[str]:
-    """Return columns of a few values, each on two rows and more; those called as targets are first."""
-    few: list[str] = []
-    for name in names:
-        cells = [cell for cell in read.column(name, "data") if not absent(cell)]
-        values = set(cells)
-        if 1 < len(values) <= MOST_CLASSES and 2 * len(values) <= len(cells) and not _words(name) & SPLITS:
-            few.append(name)
-    return sorted(few, key=_rank)
-
-
-def _rank(name: str) -> int:
-    """Return the place of the surest word of a target in a name; past the last without one."""
-    words = _words(name)
-    return next((at for at, word in enumerate(TARGETS) if word in words), len(TARGETS))

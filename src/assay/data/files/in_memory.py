@@ -14,10 +14,9 @@ from uuid import uuid4
 
 import numpy as np
 import pandas as pd
-import torch
 
 from assay.core.errors import SpecError
-from assay.core.files import filled, is_file
+from assay.core.files import filled, is_file, write_bytes
 from assay.data.cache import default_cache_root, writing
 
 # They are kept as a folder of the cache, named by its content: a CSV, arrays as .npy files, and a link to the folder of
@@ -56,15 +55,38 @@ def on_disk(data: Any, place: str = "data") -> Any:
     """
     if isinstance(data, Mapping):
         given = {**cast(Mapping[str, Any], data)}
-        return _kept(given["table"], given, f"{place}.table") if _in_memory(given.get("table")) else given
-    if _in_memory(data):
+        return _kept(given["table"], given, f"{place}.table") if in_memory(given.get("table")) else given
+    if in_memory(data):
         return _kept(data, {}, place)
     if data is None or isinstance(data, str):
         return data
     raise SpecError(f"{place} is {type(data).__name__}; give {_KINDS}")
 
 
-def _in_memory(value: object) -> bool:
+def kept_table(given: Any, place: str = "data") -> Path:
+    """Write the cells of a table in memory, whose files lie elsewhere, as a CSV of the cache, and return its path."""
+    if not in_memory(given) or not len(given):
+        raise SpecError(f"{place} is {'empty' if in_memory(given) else type(given).__name__}; give a table with rows")
+    rows = [{name: _text(cell) for name, cell in row.items()} for row in _rows(given, place)]
+    text = pd.DataFrame(rows, dtype=object).fillna("").to_csv(index=False, lineterminator="\n").encode()
+    path = default_cache_root() / "in-memory" / hashlib.sha256(text).hexdigest()[:16] / TABLE
+    if not is_file(path):
+        write_bytes(path, text)
+    return path
+
+
+def own_path(folder: str, name: str) -> str:
+    """Return a file of a table as its user knows it: tables in memory reach their files by a link of the cache."""
+    first, _, rest = name.partition("/")
+    link = Path(folder, first)
+    if first != _LINK or default_cache_root() not in link.parents or not link.is_symlink():
+        return name
+    path = link.readlink() / rest
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+
+
+def in_memory(value: object) -> bool:
+    """Return whether a value is a table or a dataset: a data frame, a list of rows or a dataset of PyTorch."""
     return not isinstance(value, str | bytes | Mapping) and hasattr(value, "__len__") and hasattr(value, "__getitem__")
 
 
@@ -158,7 +180,7 @@ def _text(cell: Any) -> str:
 
 def _array(cell: Any) -> np.ndarray | None:
     """Return an array, a tensor or an image of Pillow as an array; None for another value."""
-    if isinstance(cell, torch.Tensor):
+    if hasattr(cell, "detach"):  # a tensor, without the import of PyTorch
         return cell.detach().cpu().numpy()
     known = hasattr(cell, "__array__") or hasattr(cell, "__array_interface__")
     return np.asarray(cell) if known else None

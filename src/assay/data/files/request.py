@@ -1,0 +1,171 @@
+"""One `data` argument for every command and function: a path, a table in memory, or `data` of a study."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+from assay.core.errors import DataError, SpecError
+from assay.core.files import filled, is_file
+from assay.data.files.folder import kind_of
+from assay.data.files.guess import Guess, guess
+from assay.data.files.in_memory import in_memory, on_disk
+from assay.data.files.labels import HEADERS
+from assay.data.files.table import number, read_table
+from assay.spec.data import LESION
+from assay.spec.schema import DataSpec
+
+NAMED = ("target", "patient", "positive", "image", "mask", "labels", "columns")
+"""What a user may name apart from the images: options of the commands, and keywords in Python."""
+_KINDS = "a path, a pandas DataFrame, a list of dicts, a dataset of PyTorch, or a mapping as `data:` of a study"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Images as they are read.
+
+    Attributes:
+        data: `data` of a study.
+        line: What was guessed; empty where nothing was.
+        name: Name of a run folder for them.
+        others: Columns that have no part in them, as `factors` of a study.
+    """
+
+    data: dict[str, Any]
+    line: str = ""
+    name: str = "frame"
+    others: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+def data_of(given: Any, place: str = "data", lenient: bool = False, **named: Any) -> Reading:
+    """Return `data` of a study from whatever a user gives, with columns guessed that are not named.
+
+    Args:
+        given: A folder, a CSV, a table or dataset in memory, or `data` of a study. A mapping that names its target is
+            taken as it is; of one with a table alone, what it does not name is guessed.
+        place: What a user calls it, for errors.
+        lenient: Whether what is named, and means nothing to such images, is left out in place of being refused.
+        named: Names of columns and classes, see `NAMED`. `columns` become factors.
+
+    Raises:
+        SpecError: It is nothing of this kind, no column is surely the target, one is missing, or something is named
+            that such images do not use.
+        DataError: The table cannot be read.
+    """
+    if unknown := {*named} - {*NAMED}:
+        raise TypeError(f"unknown names {sorted(unknown)}")
+    named = {name: value for name, value in named.items() if value}
+    wrong = [name for name, value in named.items() if not isinstance(value, str | os.PathLike | Sequence)]
+    if wrong:
+        raise SpecError(f"{wrong[0]} is {type(named[wrong[0]]).__name__}; give the name of a column")
+    if isinstance(given, Mapping):
+        return _of_keys({**cast("Mapping[str, Any]", given)}, place, named)
+    if isinstance(given, str | os.PathLike) and given:
+        path = Path(os.fspath(cast("str", given)))
+        return _of_path(path, place, lenient, named)
+    if given is None or not in_memory(given):
+        kind = "empty" if isinstance(given, str) else type(given).__name__
+        raise SpecError(f"{place} is {kind}; give {_KINDS}")
+    return _of_keys({"table": given}, place, named)
+
+
+def _of_path(path: Path, place: str, lenient: bool, named: Mapping[str, Any]) -> Reading:
+    if not filled(str(path)).exists():
+        raise SpecError(f"{place}: there is no file or folder {path}")
+    found = guess(path, lenient=lenient, **named)
+    data = {**found.data(), **_positive(named)}
+    columns = named.get("columns", ())
+    if not columns and "labels" in named:
+        columns = [name for name in HEADERS if name in found.columns]
+    return Reading(_with_factors(data, columns), found.line, found.folder.resolve().name, _others(found))
+
+
+def _of_keys(keys: dict[str, Any], place: str, named: dict[str, Any]) -> Reading:
+    """Return a mapping with what is named, and what is guessed of a table whose target nobody names."""
+    if labels := named.get("labels"):
+        raise SpecError(f"--labels: labels ({labels}) are joined with the images of a folder; give its path")
+    own = {name: named[name] for name in ("target", "patient", "image", "mask") if name in named}
+    own |= {"target": own.get("target", LESION.name)} if "mask" in own else {}
+    own |= _positive(named)
+    table, columns = keys.get("table"), named.get("columns", ())
+    if isinstance(table, os.PathLike):
+        keys["table"] = table = os.fspath(cast("os.PathLike[str]", table))
+    if isinstance(table, str) and table and not keys.get("folder") and not _sources(keys):
+        path = filled(table)
+        keys |= {"folder": str(path.parent), "table": path.name}
+    complete = _is_complete(keys)
+    keys = cast("dict[str, Any]", on_disk({**keys, **own}, place))
+    line, others = "", dict[str, Any]()
+    if not complete and (path := _table_of(keys)) is not None:
+        given = {name: keys[name] for name in ("target", "patient", "image", "mask") if name in keys}
+        found = _guessed(path, in_memory(table), given)
+        line, others = found.line, _others(found)
+        keys = {**keys, **found.data()} if found.rows else {**found.data(), **keys}
+    return Reading(_with_factors(keys, columns), line, others=others)
+
+
+def _guessed(path: Path, kept: bool, named: Mapping[str, Any]) -> Guess:
+    """Return what a table holds; errors on one that is kept in the cache do not name its file, which no user knows."""
+    try:
+        return guess(path, **named)
+    except (SpecError, DataError) as error:
+        text = str(error).replace(f" of {path.parent}", "").replace(path.name, "the table")
+        error.args = (text if kept else str(error),)
+        raise
+
+
+def _others(found: Guess) -> dict[str, Any]:
+    return {name: {"kind": kind.kind} for name, kind in found.columns.items()}
+
+
+def _sources(keys: Mapping[str, Any]) -> list[str]:
+    return [name for name in ("phantom", "dataset", "classes", "medmnist", "train") if keys.get(name)]
+
+
+def _table_of(keys: Mapping[str, Any]) -> Path | None:
+    """Return the CSV that `data` of a study names; None where images come otherwise."""
+    table = keys.get("table", DataSpec.model_fields["table"].default)
+    if _sources(keys) or not keys.get("folder") or not str(table).casefold().endswith(".csv"):
+        return None
+    path = filled(str(keys["folder"])) / str(table)
+    return path if is_file(path) else None
+
+
+def _is_complete(keys: Mapping[str, Any]) -> bool:
+    """Return whether `data` names its target, or has a column of the default name."""
+    if keys.get("target") or in_memory(keys.get("table", "")):
+        return bool(keys.get("target"))
+    table = _table_of(keys)
+    return table is None or DataSpec.model_fields["target"].default in read_table(table, "image").header
+
+
+def _positive(named: Mapping[str, Any]) -> dict[str, Any]:
+    given = named.get("positive", ())
+    return {"positive": [given] if isinstance(given, str) else list(given)} if given else {}
+
+
+def _with_factors(data: dict[str, Any], columns: Sequence[str]) -> dict[str, Any]:
+    """Return `data` whose factors have their kinds where only their names are given.
+
+    Raises:
+        SpecError: There is no such column, or no table.
+    """
+    given = data.get("factors", {})
+    names = [*([] if isinstance(given, Mapping) else [given] if isinstance(given, str) else given), *columns]
+    if not names:
+        return data
+    if (path := _table_of(data)) is None:
+        raise SpecError(f"--columns: {', '.join(map(str, names))}: these images come without a table")
+    read = read_table(path, str(data.get("image", "image")))
+
+    def kind(name: str) -> str:
+        cells = read.column(str(name), "--columns")
+        if found := kind_of(cells, read.comma):
+            return found.kind
+        return "categorical" if any(number(cell, read.comma) is None for cell in cells) else "continuous"
+
+    kinds = {str(name): {"kind": kind(name)} for name in names}
+    return {**data, "factors": {**kinds, **(given if isinstance(given, Mapping) else {})}}
