@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     Data = str | Path | pd.DataFrame | Rows | Mapping[str, Any]
     Fit = Literal["", "pad", "squash", "crop"]
     Channels = Literal["", "gray", "color"]
+    Unmatched = Literal["refuse", "drop"]
 
 
 Given = ParamSpec("Given")
@@ -528,6 +529,7 @@ def probe(
     patient: str = "",
     image: str = "",
     mask: str = "",
+    unmatched: Unmatched = "refuse",
     size: int = 0,
     fit: Fit = "",
     channels: Channels = "",
@@ -571,6 +573,8 @@ def probe(
         patient: The patient; by default the column that is called like one.
         image: The image's file; by default the column that names files.
         mask: The mask's file; by default the column of files that is called like one.
+        unmatched: Whether images without a label and masks without an image are refused where there are many, or
+            dropped.
         size: Side of the images that the model takes, in pixels, where it does not tell it.
         fit: How images are made square: `pad` (default), `squash` or `crop`.
         channels: `gray` or `color`; by default as most images are.
@@ -641,7 +645,7 @@ def probe(
     if out is not None:
         found.report()
     for sentence in found.plan.doubts:
-        warnings.warn(sentence, stacklevel=2)
+        warnings.warn(sentence, stacklevel=3)
     return Probed(found.folder.root, doubts=found.plan.doubts)
 
 
@@ -672,6 +676,7 @@ def audit(
     mask: str = "",
     columns: Sequence[str] = (),
     labels: str | Path = "",
+    unmatched: Unmatched = "refuse",
     size: int = 0,
     fit: Fit = "",
     channels: Channels = "",
@@ -721,6 +726,8 @@ def audit(
         mask: The mask's file: the model is a segmentation.
         columns: Columns to audit.
         labels: A CSV of labels for a folder of images.
+        unmatched: Whether images without a label and masks without an image are refused where there are many, or
+            dropped.
         size: Side of the images that the model takes, in pixels, where it does not tell it.
         fit: How images are made square: `pad` (default), `squash` or `crop`.
         channels: `gray` or `color`; by default as most images are.
@@ -780,7 +787,7 @@ def audit(
     more: dict[str, Any] = {"weights": weights, "trust": trust, "limit": time_limit, "memory": memory}
     origin = OfCommand(command, time_limit, memory) if command else origin_of(model, factory, **more)
     named: dict[str, Any] = {"positive": positive, "patient": patient, "image": image, "mask": mask}
-    named |= {"columns": [columns] if isinstance(columns, str) else list(columns), "labels": labels}
+    named |= {"columns": [columns] if isinstance(columns, str) else list(columns), "labels": labels, "unmatched": unmatched}
     audited = partial(_audited, data=data, named=named, train=train, asked=asked, name=name, progress=progress)
     root = None if out is None else Path(out)
     if output != ALL:
@@ -834,6 +841,7 @@ def look(
     patient: str = "",
     image: str = "",
     mask: str = "",
+    unmatched: Unmatched = "refuse",
     embeddings: str | Path | None = None,
     size: int = 128,
     out: str | Path | None = None,
@@ -849,6 +857,8 @@ def look(
         patient: The patient; by default the column that is called like one.
         image: The image's file; by default the column that names files.
         mask: The mask's file; by default the column of files that is called like one.
+        unmatched: Whether images without a label and masks without an image are refused where there are many, or
+            dropped.
         embeddings: A CSV of numbers by image, such as a network's features, from which labels are judged.
         size: Side in pixels at which images are looked at.
         out: The folder of the page and of issues.csv; by default `looks/NAME`.
@@ -865,7 +875,7 @@ def look(
     from assay.study.look import look as looked
     from assay.study.look_request import LookRequest
 
-    asked = LookRequest(data=data, target=target, positive=positive, patient=patient, image=image, mask=mask, size=size,
+    asked = LookRequest(data=data, target=target, positive=positive, patient=patient, image=image, mask=mask, unmatched=unmatched, size=size,
                         embeddings=None if embeddings is None else Path(embeddings),
                         out=None if out is None else Path(out))  # fmt: skip
     with reading_shown(quietly=not progress) as notify:

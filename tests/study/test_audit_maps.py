@@ -108,7 +108,7 @@ def test_masks_of_a_folder_are_joined_by_a_file_of_labels(
     assert rows["ranking"]["value"] == pytest.approx(1), "the Dice, with the masks"
     capsys.readouterr()
     assert run([*given, "masks"]) == 2
-    assert capsys.readouterr().err.strip() == "--labels: unknown column 'masks': did you mean 'mask'?"
+    assert capsys.readouterr().err.strip() == "--mask: labels.csv has no column 'masks': did you mean 'mask'?"
 
 
 # The search for a shortcut.

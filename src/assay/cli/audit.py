@@ -277,29 +277,3 @@ def _classified(data: Mapping[str, Any], given: Asked) -> dict[str, Any]:
 def _anywhere(data: Mapping[str, Any]) -> dict[str, Any]:
     """Return `data` with whole paths, which hold in any working directory."""
     return {**data, **{key: str(Path(data[key]).resolve()) for key in ("folder", "classes") if key in data}}
-<<<<<<< HEAD
-
-
-def _labeled(folder: Path, given: Asked) -> dict[str, Any]:
-    """Return `data` of a folder joined with labels; headers of DICOM files are columns, and name patients."""
-    if not is_folder(folder):
-        raise SpecError(f"--labels: --images must be a folder, and {folder} is none")
-    rows = joined(folder, Path(given.labels).expanduser(), given.image).rows
-    there = list(rows[0])
-    patient = given.patient or (PATIENT if PATIENT in there else "")
-    names = given.columns or tuple(name for name in HEADERS if name in there)
-    kept = (given.mask or given.target, *names, *filter(None, (patient,)))
-    for name in kept:
-        if name not in there:
-            raise SpecError(f"--labels: {unknown_name('column', name, there)}")
-    table = [{name: row[name] for name in (IMAGE, *kept)} for row in rows]
-    factors = {name: _factor(name, [row[name] for row in rows]) for name in names}
-    data = {"folder": str(folder), "table": table, **_named(given, IMAGE, patient), "factors": factors}
-    return cast("dict[str, Any]", on_disk(data))
-
-
-def _factor(name: str, values: Sequence[str], comma: bool = False) -> dict[str, Any]:
-    factor, _ = factor_of(name, values, comma)
-    return {"kind": factor.kind, **({"levels": list(factor.levels)} if factor.levels else {})}
-=======
->>>>>>> ef610cca (data: one guesser of columns, and one data argument for look, audit, probe and compare)

@@ -55,7 +55,7 @@ def remedy(
 
 @taking(
     Asked,
-    "images target positive patient image mask columns labels train_images size fit channels domain marks margin "
+    "images target positive patient image mask columns labels unmatched train_images size fit channels domain marks margin "
     "follow_links skip_bad_rows",
 )
 def prepare(

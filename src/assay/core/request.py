@@ -18,6 +18,9 @@ AsScores = Literal["auto", "probabilities", "percent", "logits"]
 """What a user calls scores; `auto` finds it from all of them. Types are here, since the command line
 must not wait for NumPy."""
 
+UNMATCHED = "Images without a label and masks without an image, where there are many: refuse or drop."
+"""What the option `--unmatched` says of itself."""
+
 
 @dataclass(frozen=True)
 class Option:

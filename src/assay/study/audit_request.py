@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import field_validator, model_validator
 
 from assay.core.errors import SpecError, cut
-from assay.core.request import AsScores, Option, Request, Task, names, seconds
+from assay.core.request import UNMATCHED, AsScores, Option, Request, Task, names, seconds
 from assay.study.run_request import device_in
 
 BUDGET = 15_000
@@ -19,7 +19,7 @@ FULL = 90_000
 SCALINGS = ("0..1", "imagenet", "-1..1", "0..255", "-1024..1024")
 """Names of usual ranges of pixels; `reading.SCALINGS` has their numbers."""
 OF_PREDICTIONS = frozenset({
-    "model", "target", "positive", "patient", "image", "columns", "score", "threshold", "margin", "domain",
+    "model", "target", "positive", "patient", "image", "columns", "score", "scores", "threshold", "margin", "domain",
     "intended_use", "policy", "out",
 })  # fmt: skip
 """Fields that an audit of predictions uses."""
@@ -136,6 +136,7 @@ class Asked(Request):
     labels: Annotated[
         str, Option("Labels of a folder's images, by file name, SOPInstanceUID or AccessionNumber.", "CSV")
     ] = ""
+    unmatched: Annotated[Literal["refuse", "drop"], Option(UNMATCHED, "HOW")] = "refuse"
     margin: Annotated[float, Option("The smallest effect that matters.", "M")] = 0.05
     budget: Annotated[int, Option("Images put through the model at most, about; 90000: the full battery.", "N")] = (
         BUDGET
@@ -160,7 +161,8 @@ class Asked(Request):
     @property
     def named(self) -> dict[str, Any]:
         """What is named of the images, as arguments of `data_of`."""
-        return {name: getattr(self, name) for name in ("target", "positive", "patient", "image", "mask", "columns")}
+        names = ("target", "positive", "patient", "image", "mask", "columns", "unmatched")
+        return {name: getattr(self, name) for name in names}
 
     @property
     def full(self) -> bool:

@@ -16,7 +16,7 @@ class CompareRequest(Request):
     against: Annotated[str, Option("The reference; default: the first in the file.", "NAME")] = ""
     measure: Annotated[str, Option("See `assay list measures`.", "NAME", complete="measures")] = "auroc"
     margin: Annotated[float | None, Option("Largest difference that does not matter.", "M")] = None
-    score: Annotated[str, Option("The score of the positive class; default: the column called like one.", "COLUMN")] = ""
+    score: Annotated[str, Option("The score of the positive class; default: called like one.", "COLUMN")] = ""
     scores: Annotated[AsScores, Option("probabilities, percent or logits; found from all scores.", "KIND")] = "auto"
     target: Annotated[str, Option("The class; default: the column that is called like one.", "COLUMN")] = ""
     positive: Annotated[str, Option("The positive class; default: 1 of 0 and 1.", "CLASS")] = ""

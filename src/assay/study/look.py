@@ -52,7 +52,7 @@ def look(asked: LookRequest, notify: Notify = silent, say: Callable[[str], None]
         SpecError: No column is surely the target, or one is missing.
         DataError: No image can be read.
     """
-    given = {name: getattr(asked, name) for name in ("target", "positive", "patient", "image", "mask")}
+    given = {name: getattr(asked, name) for name in ("target", "positive", "patient", "image", "mask", "unmatched")}
     read = data_of(asked.data, **given)
     if read.line:
         say(f"{read.name}: {read.line}")

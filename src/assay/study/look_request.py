@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from assay.core.request import Option, Request
+from assay.core.request import UNMATCHED, Option, Request
 
 
 class LookRequest(Request):
@@ -19,6 +19,7 @@ class LookRequest(Request):
     mask: Annotated[
         str, Option("The mask's file; by default the column of files that is called like one.", "COLUMN")
     ] = ""
+    unmatched: Annotated[Literal["refuse", "drop"], Option(UNMATCHED, "HOW")] = "refuse"
     embeddings: Annotated[
         Path | None,
         Option("Columns of numbers by image, such as a network's features; they judge labels.", "FILE.csv"),

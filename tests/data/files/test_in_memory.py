@@ -124,7 +124,7 @@ def test_a_label_of_pixels_is_a_mask_and_classes_name_labels(tmp_path: Path) -> 
 def test_bad_rows_are_refused_as_those_of_a_folder(tmp_path: Path) -> None:
     frame = as_files(tmp_path / "set")
     frame.loc[4, "image"] = "pngs/none.png"
-    with pytest.raises(DataError, match=r"line 6 'files/none\.png': the file is missing"):
+    with pytest.raises(DataError, match=r"line 6 'pngs/none\.png': the file is missing"):
         loaded({"table": frame, "folder": str(tmp_path / "set"), **KEYS}, tmp_path)
     rows: list[dict[str, Any]] = [{"image": p / 255.0, "label": at % 2} for at, p in enumerate(pictures())]
     rows[2]["image"] = rows[2]["image"] * 3 - 1
@@ -141,7 +141,7 @@ def test_bad_rows_are_refused_as_those_of_a_folder(tmp_path: Path) -> None:
     ("data", "why"),
     [
         ([], "data has no rows"),
-        (3, "data is int; give a mapping"),
+        (3, "data is int; give a path"),
         ([3, 4], r"data\[0\] is int; expected a dict, or an image and its label"),
     ],
 )

@@ -18,11 +18,8 @@ from assay.core.types import Factor, FactorTable
 from assay.data.cards import OWN_PATIENT, known_set
 from assay.data.files.columns import called_patient
 from assay.data.files.decode import meaning_of
-<<<<<<< HEAD
-from assay.data.files.joins import image_files
-=======
 from assay.data.files.in_memory import own_path
->>>>>>> ef610cca (data: one guesser of columns, and one data argument for look, audit, probe and compare)
+from assay.data.files.joins import image_files
 from assay.data.files.listing import Listing, frame_of, located, same_image
 from assay.data.files.masks import (
     MaskAt,

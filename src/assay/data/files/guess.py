@@ -14,18 +14,11 @@ import pandas as pd
 
 from assay.core.errors import DataError, SpecError
 from assay.core.files import is_file
-<<<<<<< HEAD
-from assay.data.files.folder import called_patient, kind_of
-from assay.data.files.in_memory import on_disk
-from assay.data.files.joins import image_files, stem_of
-from assay.data.files.labels import KEYS, joined
-=======
 from assay.data.files.columns import SPLITS, TARGETS, patients_of, rank_of, sure_target, targets_of, units_of, words_of
 from assay.data.files.folder import kind_of
 from assay.data.files.in_memory import kept_table
+from assay.data.files.joins import Unmatched, image_files, stem_of
 from assay.data.files.labels import IMAGE, KEYS, joined
-from assay.data.files.masks import image_files, stem_of
->>>>>>> ef610cca (data: one guesser of columns, and one data argument for look, audit, probe and compare)
 from assay.data.files.table import Table, absent, expand, read_table
 from assay.spec.data import LESION
 from assay.spec.schema import FactorSpec
@@ -66,6 +59,7 @@ class Guess:
         rows: Rows of a table that is not there, with files from the folder: joined by names, or of nested folders.
         way: The layout, a key of `WAYS`.
         key: The column that `rows` were joined to files by; empty where it is `image` itself.
+        matched: Sentences on images and rows that found no partner.
         mask_values: Value in a mask -> its kind of lesion, where a set names several.
     """
 
@@ -80,6 +74,7 @@ class Guess:
     rows: tuple[Mapping[str, str], ...] = ()
     way: str = "table"
     key: str = ""
+    matched: tuple[str, ...] = ()
     mask_values: Mapping[int, str] = field(default_factory=dict[int, str])
 
     @property
@@ -104,7 +99,8 @@ class Guess:
             SpecError: No column is likely to be the target.
         """
         keys = self.data_keys()
-        return {**keys, "table": str(kept_table(self.rows))} if self.rows else keys
+        matched = {"matched": list(self.matched)} if self.matched else {}
+        return {**keys, **matched, "table": str(kept_table(self.rows))} if self.rows else keys
 
     def data_keys(self) -> dict[str, Any]:
         """Return `data` of a study whose `rows`, where there are any, are not written yet.
@@ -128,7 +124,7 @@ class Guess:
 
 def guess(
     place: str | Path, target: str = "", patient: str = "", image: str = "", mask: str = "", labels: str | Path = "",
-    *, lenient: bool = False, **others: Any,
+    unmatched: Unmatched = "refuse", *, lenient: bool = False, **others: Any,
 ) -> Guess:  # fmt: skip
     """Guess what a folder or a CSV holds. A column that is named is taken as it is.
 
@@ -140,6 +136,7 @@ def guess(
         image: The column of files.
         mask: The column of masks.
         labels: A CSV that a folder of images is joined with.
+        unmatched: Whether images that no row labels are refused where there are many, or left out.
         lenient: Whether names that the layout does not use are passed over.
         others: Further names that a user gives, such as `positive`.
 
@@ -149,7 +146,7 @@ def guess(
         DataError: The table cannot be read.
     """
     named = {"target": target, "patient": patient, "image": image, "mask": mask}
-    found = _found(expand(str(place), "data"), **named, labels=labels)
+    found = _found(expand(str(place), "data"), **named, labels=labels, unmatched=unmatched)
     words, uses = WAYS[found.way]
     for name, value in {**named, **others}.items():
         if not lenient and value and name not in uses and value != getattr(found, name, ""):
@@ -158,13 +155,16 @@ def guess(
     return found
 
 
-def _found(path: Path, target: str, patient: str, image: str, mask: str, labels: str | Path) -> Guess:
+def _found(
+    path: Path, target: str, patient: str, image: str, mask: str, labels: str | Path, unmatched: Unmatched
+) -> Guess:
+    columns = {"target": target, "patient": patient, "mask": mask}
     if labels and not path.is_dir():
         raise SpecError(f"--labels: labels are joined with the images of a folder, and {path} is none")
     if labels:
-        return _of_labels(path, expand(str(labels), "--labels"), target, patient, image, mask)
+        return _joined(path, expand(str(labels), "--labels"), image or IMAGE, unmatched, **columns)
     if path.is_file():
-        return _of_table(path, target, patient, image, mask)
+        return _of_table(path, image, unmatched, **columns)
     if (path / "dataset.json").is_file() and (path / "imagesTr").is_dir():
         return _of_nnunet(path)
     if (path / "participants.tsv").is_file():
@@ -173,7 +173,7 @@ def _found(path: Path, target: str, patient: str, image: str, mask: str, labels:
     errors: list[Exception] = []
     for table in tables:
         try:
-            return _of_table(table, target, patient, image, mask)
+            return _of_table(table, image, unmatched, **columns)
         except (SpecError, DataError) as error:
             errors.append(error)
     if errors:
@@ -247,56 +247,39 @@ def _of_folders(path: Path) -> Guess:
     return Guess(path, image="image", target=LABEL, targets=(LABEL,), rows=tuple(rows), way="parts")
 
 
-def _of_labels(folder: Path, labels: Path, target: str, patient: str, image: str, mask: str) -> Guess:
+def _joined(
+    folder: Path, table: Path, key: str, unmatched: Unmatched, *, target: str, patient: str, mask: str
+) -> Guess:
     """Return the images of a folder joined with a table of labels; headers of DICOM files are columns."""
-    key = image or IMAGE
-    rows = joined(folder, labels, key)
-    return _of_rows(folder, labels.name, rows, key, target, patient, mask)
-
-
-def _of_rows(
-    folder: Path, table: str, rows: Sequence[Mapping[str, str]], key: str, target: str, patient: str, mask: str,
-    comma: bool = False,
-) -> Guess:  # fmt: skip
-    read = Table(table, pd.DataFrame(rows), comma=comma)
-    found = _of_columns(read, folder, target, patient, IMAGE, mask)
-    if comma:  # rows are written with commas between them
+    labels = read_table(table, key)
+    classes = target or sure_target(labels, targets_of(labels, [name for name in labels.header if name != key]))
+    made = joined(folder, table, key, classes, unmatched)
+    rows = made.rows
+    read = Table(table.name, pd.DataFrame(rows), comma=labels.comma)
+    _require(read, target=target, patient=patient, mask=mask)
+    found = _of_columns(read, folder, IMAGE, target, patient, mask)
+    if labels.comma:  # rows are written with commas between them
         numbers = [name for name, kind in found.columns.items() if kind.kind == "continuous"]
         rows = [{**row, **{name: row[name].replace(",", ".") for name in numbers}} for row in rows]
-    return replace(found, rows=tuple(rows), key=key)
+    return replace(found, rows=tuple(rows), key=key, matched=made.said)
 
 
-def _of_table(path: Path, target: str, patient: str, image: str, mask: str) -> Guess:
+def _of_table(path: Path, image: str, unmatched: Unmatched, *, target: str, patient: str, mask: str) -> Guess:
     """Raises SpecError where no column names images."""
     read, folder = read_table(path, image or "image"), path.parent
-    for name in filter(None, ("" if target == LESION.name else target, patient, image, mask)):
-        read.column(name, "data")
-<<<<<<< HEAD
-    files = [name for name in read.header if _share(read, name, partial(_is_image, folder)) > 0.5]
-    masks = [name for name in files if _words(name) & _MASKS]
-    images = sorted(
-        (name for name in files if name not in masks), key=lambda name: (name != "image", "image" not in name)
-    )
-    image = image or next(iter(images), "")
-    rows: tuple[Mapping[str, str], ...] = ()
-    if image not in files:
-        image = image or _naming(read, folder)
-        rows = tuple(joined(folder, path, image).rows)
-        image = "image"
-    patient = patient or next(_patients(read, {image, target, *masks}), "")
-    left = [name for name in read.header if name not in {image, patient, *masks}]
-    targets = tuple(_targets(read, left))
-    codes = [name for name in targets if set(read.column(name, "data")) <= {"0", "1", ""}]
-    sure = [name for name in targets if _rank(name) < len(TARGETS)] or next(
-        (some for some in (targets, codes) if len(some) == 1), ()
-    )
-    mask = next(iter(masks), "")
-=======
+    _require(read, target=target, patient=patient, image=image, mask=mask)
     files = _files_of(read, folder)
     image = image or _first_image(files)
     if image in files or (key := _naming(read, folder, image)) is None:
-        return _of_columns(read, folder, target, patient, image or "image", mask)
-    return _of_rows(folder, path.name, joined(folder, path, key), key, target, patient, mask, read.comma)
+        return _of_columns(read, folder, image or "image", target, patient, mask)
+    return _joined(folder, path, key, unmatched, target=target, patient=patient, mask=mask)
+
+
+def _require(read: Table, **named: str) -> None:
+    """Raise SpecError where a column that is named is missing; `lesion` is what masks say."""
+    for role, name in named.items():
+        if name and (role, name) != ("target", LESION.name):
+            read.column(name, f"--{role}")
 
 
 def _files_of(read: Table, folder: Path) -> list[str]:
@@ -308,7 +291,7 @@ def _first_image(files: Sequence[str]) -> str:
     return min(images, key=lambda name: (name != "image", "image" not in name), default="")
 
 
-def _of_columns(read: Table, folder: Path, target: str, patient: str, image: str, mask: str) -> Guess:
+def _of_columns(read: Table, folder: Path, image: str, target: str, patient: str, mask: str) -> Guess:
     """Return what the columns of a table are whose column of images is known."""
     files = [name for name in _files_of(read, folder) if name != image]
     masks = [name for name in files if name == mask or words_of(name) & _MASKS]
@@ -317,9 +300,8 @@ def _of_columns(read: Table, folder: Path, target: str, patient: str, image: str
     patient = patient or next(chain(patients_of(read, taken), units_of(read, taken)), "")
     left = [name for name in read.header if name not in {image, patient, mask, *masks}]
     targets = tuple(targets_of(read, left))
->>>>>>> ef610cca (data: one guesser of columns, and one data argument for look, audit, probe and compare)
     if target == LESION.name and not mask:
-        read.column(target, "data")
+        read.column(target, "--target")
     target = target or sure_target(read, targets) or (LESION.name if mask else "")
     kinds = {name: kind_of(read.column(name, "data"), read.comma) for name in left if name not in (target, *KEYS)}
     columns = {name: kind for name, kind in kinds.items() if kind is not None}

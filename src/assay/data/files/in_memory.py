@@ -24,7 +24,8 @@ from assay.data.cache import default_cache_root, writing
 # processes read it, and bad rows are refused by the same sentences.
 
 TABLE = "data.csv"
-_LINK = "files"
+_LINK, _WHOLE = "files", "paths"
+"""Links to the folder that paths of rows start from, and to the one that whole paths have in common."""
 _KINDS = "a mapping as `data:` of a study, a pandas DataFrame, a dataset of PyTorch, or a list of dicts"
 
 
@@ -40,7 +41,7 @@ class Rows(Protocol):
         ...
 
 
-def on_disk(data: Any, place: str = "data") -> Any:
+def on_disk(data: Any, place: str = "data", **keys: Any) -> Any:
     """Return `data` of a study, with a table or images in memory replaced by a folder of the cache.
 
     Args:
@@ -49,15 +50,16 @@ def on_disk(data: Any, place: str = "data") -> Any:
             arrays and tensors [h, w], [h, w, 3] or [c, h, w], or images of Pillow. Items (image, label) of a dataset
             become the columns `image` and `label`. Other values are returned as they are.
         place: The key, for errors.
+        keys: Further keys of `data`.
 
     Raises:
         SpecError: The value is of another kind, or has no row.
     """
     if isinstance(data, Mapping):
-        given = {**cast(Mapping[str, Any], data)}
+        given = {**cast(Mapping[str, Any], data), **keys}
         return _kept(given["table"], given, f"{place}.table") if in_memory(given.get("table")) else given
     if in_memory(data):
-        return _kept(data, {}, place)
+        return _kept(data, keys, place)
     if data is None or isinstance(data, str):
         return data
     raise SpecError(f"{place} is {type(data).__name__}; give {_KINDS}")
@@ -78,11 +80,9 @@ def kept_table(given: Any, place: str = "data") -> Path:
 def own_path(folder: str, name: str) -> str:
     """Return a file of a table as its user knows it: tables in memory reach their files by a link of the cache."""
     first, _, rest = name.partition("/")
-    link = Path(folder, first)
-    if first != _LINK or default_cache_root() not in link.parents or not link.is_symlink():
+    if first not in (_LINK, _WHOLE) or default_cache_root() / "in-memory" != Path(folder).parent:
         return name
-    path = link.readlink() / rest
-    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+    return rest if first == _LINK else str(Path(folder, first).readlink() / rest)
 
 
 def in_memory(value: object) -> bool:
@@ -142,6 +142,7 @@ def _write(folder: Path, rows: Iterable[dict[str, Any]], keys: Mapping[str, Any]
     """Write CSV, arrays and the link; return a hash of them."""
     shown = {str(keys.get("image", "image")), str(keys.get("mask", ""))}
     base, digest, table = str(keys.get("folder", "")), hashlib.sha256(), list[dict[str, str]]()
+    whole = False
     for at, row in enumerate(rows):
         cells = {name: _text(cell) for name, cell in row.items()}
         for name in sorted(shown & row.keys()):
@@ -152,16 +153,18 @@ def _write(folder: Path, rows: Iterable[dict[str, Any]], keys: Mapping[str, Any]
                 cells[name] = f"{name}-{at:06d}.npy".replace("/", "-")
                 (folder / cells[name]).write_bytes(content.getvalue())
             elif cells[name]:
+                whole = whole or Path(cells[name]).is_absolute() or ".." in Path(cells[name]).parts
                 cells[name] = str(filled(cells[name], base))
         table.append(cells)
     paths = [Path(row[name]) for row in table for name in shown if Path(row.get(name, "")).is_absolute()]
     if paths:
-        common = os.path.commonpath([path.parent for path in paths])
-        (folder / _LINK).symlink_to(common, target_is_directory=True)
+        common = os.path.commonpath([path.parent for path in paths]) if whole else str(filled(base))
+        link = _WHOLE if whole else _LINK
+        (folder / link).symlink_to(common, target_is_directory=True)
         digest.update(common.encode())
         for row in table:
             named = [name for name in shown if Path(row.get(name, "")).is_absolute()]
-            row.update({name: f"{_LINK}/{Path(row[name]).relative_to(common).as_posix()}" for name in named})
+            row.update({name: f"{link}/{Path(row[name]).relative_to(common).as_posix()}" for name in named})
     text = pd.DataFrame(table, dtype=object).fillna("").to_csv(index=False, lineterminator="\n")
     (folder / TABLE).write_text(text, encoding="utf-8")
     digest.update(text.encode())

@@ -18,7 +18,7 @@ from assay.data.files.table import number, read_table
 from assay.spec.data import LESION
 from assay.spec.schema import DataSpec
 
-NAMED = ("target", "patient", "positive", "image", "mask", "labels", "columns")
+NAMED = ("target", "patient", "positive", "image", "mask", "labels", "columns", "unmatched")
 """What a user may name apart from the images: options of the commands, and keywords in Python."""
 _KINDS = "a path, a pandas DataFrame, a list of dicts, a dataset of PyTorch, or a mapping as `data:` of a study"
 
@@ -69,27 +69,27 @@ def data_of(given: Any, place: str = "data", lenient: bool = False, **named: Any
     if given is None or not in_memory(given):
         kind = "empty" if isinstance(given, str) else type(given).__name__
         raise SpecError(f"{place} is {kind}; give {_KINDS}")
-    return _of_keys({"table": given}, place, named)
+    return _of_keys({"table": given}, place, named, bare=True)
 
 
 def _of_path(path: Path, place: str, lenient: bool, named: Mapping[str, Any]) -> Reading:
     if not filled(str(path)).exists():
-        raise SpecError(f"{place}: there is no file or folder {path}")
+        raise SpecError(f"{place}: there is no file {path}")
     found = guess(path, lenient=lenient, **named)
-    data = {**found.data(), **_positive(named)}
+    data = {**found.data(), **_further(named)}
     columns = named.get("columns", ())
     if not columns and "labels" in named:
         columns = [name for name in HEADERS if name in found.columns]
     return Reading(_with_factors(data, columns), found.line, found.folder.resolve().name, _others(found))
 
 
-def _of_keys(keys: dict[str, Any], place: str, named: dict[str, Any]) -> Reading:
+def _of_keys(keys: dict[str, Any], place: str, named: Mapping[str, Any], bare: bool = False) -> Reading:
     """Return a mapping with what is named, and what is guessed of a table whose target nobody names."""
     if labels := named.get("labels"):
         raise SpecError(f"--labels: labels ({labels}) are joined with the images of a folder; give its path")
     own = {name: named[name] for name in ("target", "patient", "image", "mask") if name in named}
     own |= {"target": own.get("target", LESION.name)} if "mask" in own else {}
-    own |= _positive(named)
+    own |= _further(named)
     table, columns = keys.get("table"), named.get("columns", ())
     if isinstance(table, os.PathLike):
         keys["table"] = table = os.fspath(cast("os.PathLike[str]", table))
@@ -97,10 +97,10 @@ def _of_keys(keys: dict[str, Any], place: str, named: dict[str, Any]) -> Reading
         path = filled(table)
         keys |= {"folder": str(path.parent), "table": path.name}
     complete = _is_complete(keys)
-    keys = cast("dict[str, Any]", on_disk({**keys, **own}, place))
+    keys = cast("dict[str, Any]", on_disk(table if bare else keys, place, **own))
     line, others = "", dict[str, Any]()
     if not complete and (path := _table_of(keys)) is not None:
-        given = {name: keys[name] for name in ("target", "patient", "image", "mask") if name in keys}
+        given = {name: keys[name] for name in ("target", "patient", "image", "mask", "unmatched") if name in keys}
         found = _guessed(path, in_memory(table), given)
         line, others = found.line, _others(found)
         keys = {**keys, **found.data()} if found.rows else {**found.data(), **keys}
@@ -142,9 +142,11 @@ def _is_complete(keys: Mapping[str, Any]) -> bool:
     return table is None or DataSpec.model_fields["target"].default in read_table(table, "image").header
 
 
-def _positive(named: Mapping[str, Any]) -> dict[str, Any]:
+def _further(named: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is named beside columns, as keys of `data`."""
     given = named.get("positive", ())
-    return {"positive": [given] if isinstance(given, str) else list(given)} if given else {}
+    positive = {"positive": [given] if isinstance(given, str) else list(given)} if given else {}
+    return {**positive, **({"unmatched": named["unmatched"]} if named.get("unmatched", "refuse") != "refuse" else {})}
 
 
 def _with_factors(data: dict[str, Any], columns: Sequence[str]) -> dict[str, Any]:
