@@ -787,7 +787,11 @@ def audit(
     more: dict[str, Any] = {"weights": weights, "trust": trust, "limit": time_limit, "memory": memory}
     origin = OfCommand(command, time_limit, memory) if command else origin_of(model, factory, **more)
     named: dict[str, Any] = {"positive": positive, "patient": patient, "image": image, "mask": mask}
-    named |= {"columns": [columns] if isinstance(columns, str) else list(columns), "labels": labels, "unmatched": unmatched}
+    named |= {
+        "columns": [columns] if isinstance(columns, str) else list(columns),
+        "labels": labels,
+        "unmatched": unmatched,
+    }
     audited = partial(_audited, data=data, named=named, train=train, asked=asked, name=name, progress=progress)
     root = None if out is None else Path(out)
     if output != ALL:
@@ -875,7 +879,8 @@ def look(
     from assay.study.look import look as looked
     from assay.study.look_request import LookRequest
 
-    asked = LookRequest(data=data, target=target, positive=positive, patient=patient, image=image, mask=mask, unmatched=unmatched, size=size,
+    asked = LookRequest(data=data, target=target, positive=positive, patient=patient, image=image, mask=mask,
+                        unmatched=unmatched, size=size,
                         embeddings=None if embeddings is None else Path(embeddings),
                         out=None if out is None else Path(out))  # fmt: skip
     with reading_shown(quietly=not progress) as notify:
