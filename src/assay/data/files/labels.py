@@ -63,7 +63,8 @@ def joined(folder: Path, table: Path, image: str = IMAGE, target: str = "", unma
     if len(set(names)) < len(names):
         again = next(name for name in names if names.count(name) > 1)
         raise DataError(f"labels: {table.name} has several rows for {shown(again)}; give one per image")
-    paths = image_files(folder, deep=True)[0]
+    others = {cell for row in read.rows for cell, column in zip(row, read.header, strict=True) if column != key}
+    paths = [path for path in image_files(folder, deep=True)[0] if others.isdisjoint(_names(path, folder))]  # no masks
     headers = [_header(path) for path in paths]
     files = [str(path.relative_to(folder)) for path in paths]
     keys = files if key == image else [str(one.get(key, "")) for one in headers]
@@ -88,6 +89,10 @@ def joined(folder: Path, table: Path, image: str = IMAGE, target: str = "", unma
         rows.append({IMAGE: files[at], **row, **more})
     every = list(dict.fromkeys(column for row in rows for column in row))
     return Joined([{column: row.get(column, "") for column in every} for row in rows], said)
+
+
+def _names(path: Path, folder: Path) -> tuple[str, str]:
+    return str(path.relative_to(folder)), path.name
 
 
 def _of_examinations(keys: Sequence[str], names: Sequence[str]) -> Matched:
