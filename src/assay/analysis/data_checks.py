@@ -18,8 +18,8 @@ from assay.core.seeds import folds_by_patient
 from assay.core.types import FactorTable
 from assay.data.cards import without_patients
 from assay.data.dataset import Dataset
-from assay.data.files.columns import SPLITS
 from assay.data.files.folder import undeclared_table
+from assay.data.files.roles import SPLITS
 from assay.data.leakage import exact_pairs
 from assay.data.near_copies import Pair, bounded, together
 from assay.probes.decodability import held_out

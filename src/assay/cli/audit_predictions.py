@@ -14,7 +14,7 @@ import typer
 from assay.cli.results import where_issues_are
 from assay.core.errors import DataError, SpecError
 from assay.core.files import is_file
-from assay.data.files.columns import roles_of
+from assay.data.files.roles import roles_of
 from assay.data.files.table import read_table
 from assay.report.sentences.audit import ANSWERED, answer_words, check_words, stated, verdict_line, worst_group
 from assay.report.sentences.leads import next_words, region_evidence, region_title

@@ -17,8 +17,8 @@ from assay.core.files import is_file
 from assay.core.reasons import Code, Reason, because
 from assay.core.request import AsScores
 from assay.data.files.classes import positive_words
-from assay.data.files.columns import roles_of
 from assay.data.files.in_memory import kept_table
+from assay.data.files.roles import roles_of
 from assay.data.files.table import number, read_table
 from assay.stats.panel import Panel
 from assay.stats.scores import Scale, scale_of

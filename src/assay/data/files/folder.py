@@ -16,7 +16,6 @@ from assay.core.errors import SpecError
 from assay.core.files import is_file, told
 from assay.core.types import Factor, FactorTable
 from assay.data.cards import OWN_PATIENT, known_set
-from assay.data.files.columns import called_patient
 from assay.data.files.decode import meaning_of
 from assay.data.files.in_memory import own_path
 from assay.data.files.joins import image_files
@@ -30,6 +29,7 @@ from assay.data.files.masks import (
     unmasked,
 )
 from assay.data.files.outlines import FILE_NAME, read_coco
+from assay.data.files.roles import called_patient
 from assay.data.files.table import (
     Problem,
     Table,

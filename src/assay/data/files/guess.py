@@ -14,11 +14,11 @@ import pandas as pd
 
 from assay.core.errors import DataError, SpecError
 from assay.core.files import is_file
-from assay.data.files.columns import SPLITS, TARGETS, patients_of, rank_of, sure_target, targets_of, units_of, words_of
 from assay.data.files.folder import kind_of
 from assay.data.files.in_memory import kept_table
 from assay.data.files.joins import Unmatched, image_files, stem_of
 from assay.data.files.labels import IMAGE, KEYS, joined
+from assay.data.files.roles import SPLITS, TARGETS, patients_of, rank_of, sure_target, targets_of, units_of, words_of
 from assay.data.files.table import Table, absent, expand, read_table
 from assay.spec.data import LESION
 from assay.spec.schema import FactorSpec
