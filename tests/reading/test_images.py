@@ -1,3 +1,460 @@
 """Image files."""
 
 from __future__ import annotations
+
+import io
+import json
+import struct
+import sys
+import zlib
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import gdcm
+import nibabel
+import numpy as np
+import pydicom
+import pytest
+import tifffile
+from PIL import Image, ImageOps
+from pydicom.pixels.decoders.base import get_decoder
+from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply_voi_lut
+from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian, JPEGLosslessSV1, generate_uid
+from tests.cli.asking import Asking
+from tests.reading.situations import situation
+from tests.worlds.pixels import SIDE, dataset, dicom, encoded, grouped, image_set, shown, smooth, written
+from tifffile import _imagecodecs
+
+from assay.core.errors import DataError
+
+N = 4
+CT = [smooth(at, 4095) for at in range(N)]
+RESCALE = {"RescaleSlope": 2, "RescaleIntercept": -1024}
+WINDOW = {"WindowCenter": 1000, "WindowWidth": 2000}
+
+
+def by_pydicom(values: np.ndarray, **tags: Any) -> np.ndarray:
+    """Gray levels from 0 to 1 by pydicom's own processing of a plain object, over the range that it can give."""
+    plain = dataset(values, **tags)
+    low, high = (0, 2**plain.BitsStored - 1)
+    if plain.PixelRepresentation:
+        low, high = -(2 ** (plain.BitsStored - 1)), 2 ** (plain.BitsStored - 1) - 1
+    if "RescaleSlope" in plain:
+        low, high = (end * float(plain.RescaleSlope) + float(plain.RescaleIntercept) for end in (low, high))
+    levels = (apply_voi_lut(apply_modality_lut(values, plain), plain) - low) / (high - low)
+    return 1 - levels if plain.PhotometricInterpretation == "MONOCHROME1" else levels
+
+
+def agrees(
+    files: list[bytes], folder: Path, expected: list[np.ndarray], ending: str = ".dcm", tol: float = 2e-5
+) -> None:
+    found = shown(image_set(folder / "set", files, ending))
+    right = np.stack([one[None] if one.ndim == 2 else np.moveaxis(one, -1, 0) for one in expected])
+    np.testing.assert_allclose(found, right, atol=tol)
+
+
+# Enhanced objects of one frame.
+
+
+@situation(
+    "an enhanced DICOM object of one frame, slope and window in the shared functional groups",
+    "read, as pydicom shows a plain object with them",
+)
+def test_shared_groups(tmp_path: Path) -> None:
+    files = [dicom(one, NumberOfFrames=1, SharedFunctionalGroupsSequence=grouped(RESCALE, WINDOW)) for one in CT]
+    agrees(files, tmp_path, [by_pydicom(one, **RESCALE, **WINDOW) for one in CT])
+
+
+@situation("the same in the per-frame functional groups", "read alike")
+def test_groups_of_the_frame(tmp_path: Path) -> None:
+    files = [dicom(one, NumberOfFrames=1, PerFrameFunctionalGroupsSequence=grouped(RESCALE, WINDOW)) for one in CT]
+    agrees(files, tmp_path, [by_pydicom(one, **RESCALE, **WINDOW) for one in CT])
+
+
+@situation("slope in the shared groups and window in those of the frame", "both are used")
+def test_groups_of_both(tmp_path: Path) -> None:
+    files = [
+        dicom(one, SharedFunctionalGroupsSequence=grouped(RESCALE, None),
+              PerFrameFunctionalGroupsSequence=grouped(None, WINDOW))
+        for one in CT
+    ]  # fmt: skip
+    agrees(files, tmp_path, [by_pydicom(one, **RESCALE, **WINDOW) for one in CT])
+
+
+@situation("a DICOM object of several frames", "refused, with the number of frames")
+def test_several_frames(ask: Asking, tmp_path: Path) -> None:
+    table = image_set(tmp_path / "set", [dicom(one, NumberOfFrames=3) for one in CT])
+    answer = ask("look", table)
+    assert answer.code == 2
+    assert "3 frames" in answer.err
+
+
+# Files without what DICOM files begin with, and with other endings.
+
+
+@pytest.mark.parametrize("syntax", [None, ImplicitVRLittleEndian])
+@situation("DICOM without the 128 bytes of the preamble", "read by its content, with or without a transfer syntax")
+def test_no_preamble(tmp_path: Path, syntax: str | None) -> None:
+    files: list[bytes] = []
+    for one in CT:
+        made = dataset(one, BitsStored=12, **WINDOW)
+        if syntax:
+            made.file_meta.TransferSyntaxUID = syntax
+            bare = pydicom.Dataset()
+            bare.update(made)
+            buffer = io.BytesIO()
+            pydicom.dcmwrite(buffer, bare, implicit_vr=True, little_endian=True)
+            files.append(buffer.getvalue())
+        else:
+            files.append(written(made)[132:])
+        assert files[-1][128:132] != b"DICM"
+    agrees(files, tmp_path, [by_pydicom(one, BitsStored=12, **WINDOW) for one in CT])
+
+
+@situation("DICOM files that are called .png", "read as DICOM: the content decides")
+def test_another_ending(tmp_path: Path) -> None:
+    agrees([dicom(one, **WINDOW) for one in CT], tmp_path, [by_pydicom(one, **WINDOW) for one in CT], ".png")
+
+
+@situation(
+    "folders per class with DICOM files named by their UID, without an ending",
+    "all are found; an index of files (DICOMDIR) is none",
+)
+def test_names_without_endings(ask: Asking, tmp_path: Path) -> None:
+    for at in range(8):
+        place = tmp_path / "set" / ("benign", "malignant")[at % 2]
+        place.mkdir(parents=True, exist_ok=True)
+        (place / str(generate_uid())).write_bytes(dicom(smooth(at, 4095), BitsStored=12))
+        (place / "notes.txt").write_text("nothing")
+        (place / "DICOMDIR").write_bytes(b"\0" * 128 + b"DICM")
+    answer = ask("look", tmp_path / "set")
+    assert answer.code == 0, answer.err
+    assert "8 images" in answer.out
+
+
+@situation("DICOM in big-endian order", "read")
+def test_big_endian(tmp_path: Path) -> None:
+    files: list[bytes] = []
+    for one in CT:
+        made = dataset(one, BitsStored=12, **WINDOW)
+        made.file_meta.TransferSyntaxUID = ExplicitVRBigEndian
+        made.PixelData = one.astype(">u2").tobytes()
+        made["PixelData"].VR = "OW"
+        buffer = io.BytesIO()
+        pydicom.dcmwrite(buffer, made, implicit_vr=False, little_endian=False)
+        files.append(buffer.getvalue())
+    agrees(files, tmp_path, [by_pydicom(one, BitsStored=12, **WINDOW) for one in CT])
+
+
+# More than 16 bit.
+
+
+@situation(
+    "32-bit DICOM without a window, values to 4,095",
+    "shown like the same values in 16 bit, not black; no image is called a copy",
+)
+def test_many_bits(tmp_path: Path) -> None:
+    wide = shown(image_set(tmp_path / "wide", [dicom(one.astype(np.uint32)) for one in CT]))
+    np.testing.assert_array_equal(wide, shown(image_set(tmp_path / "deep", [dicom(one) for one in CT])))
+    np.testing.assert_allclose(wide[:, 0], np.stack(CT) / 4095, atol=2e-5)
+
+
+@situation("signed 32-bit DICOM without a window", "shown like signed 16 bit")
+def test_many_signed_bits(tmp_path: Path) -> None:
+    signed = [smooth(at, 1000, np.int32, least=-1000) for at in range(N)]
+    wide = shown(image_set(tmp_path / "wide", [dicom(one) for one in signed]))
+    np.testing.assert_allclose(wide[:, 0], (np.stack(signed) + 1024) / 2047, atol=2e-5)  # 11 bits
+
+
+@situation("32-bit DICOM with values beyond 16 bit and without a window", "over the image's own range, which is said")
+def test_values_of_many_bits(tmp_path: Path) -> None:
+    large = [smooth(at, 3_000_000_000, np.uint32) for at in range(N)]
+    table = image_set(tmp_path / "set", [dicom(one) for one in large])
+    np.testing.assert_allclose(shown(table)[:, 0], np.stack(large) / 3e9, atol=2e-5)
+
+
+@situation("DICOM of floats (FloatPixelData)", "read, over the image's own range, or by its window")
+def test_floats(tmp_path: Path) -> None:
+    floats = [smooth(at, 1000).astype(np.float32) / 10 for at in range(N)]
+    agrees([dicom(one) for one in floats], tmp_path, [one / 100 for one in floats])
+    window = {"WindowCenter": 50, "WindowWidth": 20, "VOILUTFunction": "LINEAR_EXACT"}
+    agrees([dicom(one, **window) for one in floats], tmp_path / "two",
+           [np.clip((one - 50.0) / 20 + 0.5, 0, 1) for one in floats])  # fmt: skip
+
+
+# Compression.
+
+
+def compressed(values: np.ndarray, syntax: int, bits: int) -> bytes:
+    """A DICOM file that GDCM compressed."""
+    source, target = Path("plain.dcm").absolute(), Path("packed.dcm").absolute()
+    source.write_bytes(dicom(values, BitsStored=bits))
+    reader = gdcm.ImageReader()
+    reader.SetFileName(str(source))
+    assert reader.Read()
+    change = gdcm.ImageChangeTransferSyntax()
+    change.SetTransferSyntax(gdcm.TransferSyntax(syntax))
+    change.SetInput(reader.GetImage())
+    assert change.Change()
+    writer = gdcm.ImageWriter()
+    writer.SetFileName(str(target))
+    writer.SetFile(reader.GetFile())
+    writer.SetImage(change.GetOutput())
+    assert writer.Write()
+    return target.read_bytes()
+
+
+LOSSLESS = {
+    "JPEG Lossless": gdcm.TransferSyntax.JPEGLosslessProcess14_1,
+    "JPEG-LS": gdcm.TransferSyntax.JPEGLSLossless,
+    "JPEG 2000": gdcm.TransferSyntax.JPEG2000Lossless,
+    "RLE": gdcm.TransferSyntax.RLELossless,
+}
+
+
+@pytest.mark.parametrize("kind", LOSSLESS)
+@situation("DICOM as JPEG Lossless, JPEG-LS, JPEG 2000 or RLE", "read, with the decoders of the extra `medical`")
+def test_compressed(ask: Asking, tmp_path: Path, kind: str) -> None:
+    files = [compressed(one, LOSSLESS[kind], 12) for one in CT]
+    agrees(files, tmp_path, [one / 4095 for one in CT])
+
+
+@pytest.mark.skipif(find_spec("libjpeg") is not None, reason="it can be decoded here")
+@situation(
+    "DICOM as JPEG of 12 bit", "refused, with the packages that decode it; their license keeps them out of `medical`"
+)
+def test_jpeg_of_12_bit(ask: Asking, tmp_path: Path) -> None:
+    files = [compressed(one, gdcm.TransferSyntax.JPEGExtendedProcess2_4, 12) for one in CT]
+    answer = ask("look", image_set(tmp_path / "set", files))
+    assert answer.code == 2
+    assert "pip install pylibjpeg pylibjpeg-libjpeg" in answer.err
+    assert "damaged" not in answer.err
+
+
+@pytest.mark.parametrize("kind", ["DICOM", "TIFF"])
+@situation(
+    "DICOM as JPEG Lossless, or 16-bit TIFF with LZW, whose decoder is not installed",
+    "refused, with the package and the line that installs it; not called damaged",
+)
+def test_no_decoder(ask: Asking, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    if kind == "DICOM":
+        table = image_set(tmp_path / "set", [compressed(one, LOSSLESS["JPEG Lossless"], 12) for one in CT])
+        monkeypatch.setattr(get_decoder(JPEGLosslessSV1), "_available", {})  # as pydicom finds without packages
+    else:
+        files = [encoded(Image.fromarray(one), "TIFF", compression="tiff_lzw") for one in CT]
+        table = image_set(tmp_path / "set", files, ".tif")
+        monkeypatch.setitem(sys.modules, "imagecodecs", None)
+        monkeypatch.setattr("tifffile.tifffile.imagecodecs", _imagecodecs)  # tifffile's own stand-in
+        monkeypatch.setattr(tifffile.TIFF.DECOMPRESSORS, "_codecs", {1: bytes})
+    answer = ask("look", table)
+    assert answer.code == 2
+    assert {"DICOM": "python-gdcm", "TIFF": "imagecodecs"}[kind] in answer.err
+    assert "pip install 'assay-imaging[medical]'" in answer.err
+    assert {"DICOM": "0.dcm", "TIFF": "0.tif"}[kind] in answer.err
+    assert "damaged" not in answer.err
+
+
+@situation("the machine's decoders", "`assay doctor` lists them, and the packages of the missing ones")
+def test_doctor(ask: Asking) -> None:
+    found = {one["what"]: one for one in json.loads(ask("doctor", "--json").out)}
+    assert all(name in found["decoders"]["found"] for name in ("JPEG Lossless", "JPEG-LS", "JPEG 2000", "LZW"))
+    missing = found.get("decoders missing", {"remedy": "pip install"})
+    assert missing["remedy"].startswith("pip install")
+
+
+@situation("DICOM whose RescaleSlope is empty", "refused with that cause")
+def test_empty_slope(ask: Asking, tmp_path: Path) -> None:
+    answer = ask("look", image_set(tmp_path / "set", [dicom(one, RescaleSlope=None, RescaleIntercept=0) for one in CT]))
+    assert answer.code == 2
+    assert "RescaleSlope is empty" in answer.err
+    assert "damaged" not in answer.err
+
+
+@situation("a DICOM or TIFF file that is cut short", "refused as damaged, or with the number of bytes that lack")
+def test_cut_short(ask: Asking, tmp_path: Path) -> None:
+    files = [dicom(one) for one in CT]
+    tiffs = [encoded(Image.fromarray(one), "TIFF", compression="tiff_lzw") for one in CT]
+    cut = {
+        ".dcm": ([files[0][:-300], *files[1:]], "less than expected"),
+        ".tif": ([tiffs[0][:-200], *tiffs[1:]], "damaged"),
+    }
+    for ending, (some, why) in cut.items():
+        answer = ask("look", image_set(tmp_path / ending[1:], some, ending))
+        assert f"left-out: 0{ending}" in answer.out
+        assert why in Path("looks", ending[1:], "report.html").read_text()
+
+
+# Color and polarity of DICOM.
+
+
+@situation("MONOCHROME1 in a set of MONOCHROME2", "inverted, so that both look alike")
+def test_monochrome1(tmp_path: Path) -> None:
+    kinds = ["MONOCHROME1", "MONOCHROME2"] * 2
+    files = [dicom(one, PhotometricInterpretation=kind, **WINDOW) for one, kind in zip(CT, kinds, strict=True)]
+    right = [by_pydicom(one, PhotometricInterpretation=kind, **WINDOW) for one, kind in zip(CT, kinds, strict=True)]
+    agrees(files, tmp_path, right)
+
+
+RGB = [np.dstack([smooth(3 * at + plane, 255, np.uint8) for plane in range(3)]) for at in range(N)]
+
+
+@situation("DICOM in color by planes, in YBR or with a palette", "read as RGB, as pydicom does")
+def test_colors(tmp_path: Path) -> None:
+    planar = [dicom(one, PlanarConfiguration=1, PixelData=np.moveaxis(one, -1, 0).tobytes()) for one in RGB]
+    agrees(planar, tmp_path / "planar", [one / 255 for one in RGB])
+    ybr = [
+        dicom(np.asarray(Image.fromarray(one).convert("YCbCr")), PhotometricInterpretation="YBR_FULL") for one in RGB
+    ]
+    agrees(ybr, tmp_path / "ybr", [one / 255 for one in RGB], tol=0.02)
+    ramp = np.arange(256, dtype=np.uint16)
+    luts = {"Red": ramp * 257, "Green": ramp[::-1] * 257, "Blue": (ramp // 2) * 257}
+    tags: dict[str, Any] = {"PhotometricInterpretation": "PALETTE COLOR"}
+    for name, lut in luts.items():
+        tags[f"{name}PaletteColorLookupTableDescriptor"] = [256, 0, 16]
+        tags[f"{name}PaletteColorLookupTableData"] = lut.astype("<u2").tobytes()
+    gray = [smooth(at, 255, np.uint8) for at in range(N)]
+    palette = [dataset(one, **tags) for one in gray]
+    right = [apply_color_lut(one, made) / 65535 for one, made in zip(gray, palette, strict=True)]
+    agrees([written(made) for made in palette], tmp_path / "palette", right, tol=3e-3)
+
+
+# TIFF.
+
+
+def tiff(values: np.ndarray, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    tifffile.imwrite(buffer, values, **options)
+    return buffer.getvalue()
+
+
+TIFFS: dict[str, Callable[[np.ndarray], bytes]] = {
+    "LZW": lambda one: tiff(one, compression="lzw"),
+    "LZW and differences": lambda one: tiff(one, compression="lzw", predictor=True),
+    "deflate, tiles": lambda one: tiff(one, compression="zlib", tile=(16, 16)),
+    "zstd": lambda one: tiff(one, compression="zstd"),
+    "white is zero": lambda one: tiff(65535 - one, photometric="miniswhite"),
+    "big TIFF": lambda one: tiff(one, bigtiff=True),
+    "float": lambda one: tiff(one.astype(np.float32) / 65535),
+}
+
+
+@pytest.mark.parametrize("kind", TIFFS)
+@situation("16-bit and float TIFF: LZW, deflate, zstd, tiles, white is zero, BigTIFF", "read, as tifffile reads it")
+def test_deep_tiff(tmp_path: Path, kind: str) -> None:
+    values = [smooth(at, 65535) for at in range(N)]
+    agrees([TIFFS[kind](one) for one in values], tmp_path, [one / 65535 for one in values], ".tif")
+
+
+@situation("8-bit TIFF by planes, in CMYK or with five channels", "read as RGB, as Pillow and tifffile read it")
+def test_color_tiff(tmp_path: Path) -> None:
+    planar = [tiff(np.moveaxis(one, -1, 0), photometric="rgb", planarconfig="separate") for one in RGB]
+    agrees(planar, tmp_path / "planar", [one / 255 for one in RGB], ".tif")
+    inks = [Image.fromarray(one).convert("CMYK") for one in RGB]
+    agrees([encoded(one, "TIFF") for one in inks], tmp_path / "cmyk",
+           [np.asarray(one.convert("RGB")) / 255 for one in inks], ".tif")  # fmt: skip
+    five = [tiff(np.dstack([one, one[..., :2]]), photometric="rgb", extrasamples=(0, 0)) for one in RGB]
+    agrees(five, tmp_path / "five", [one / 255 for one in RGB], ".tif")
+
+
+@situation("a TIFF of several pages", "refused, with the number of pages")
+def test_pages(ask: Asking, tmp_path: Path) -> None:
+    pages = [tiff(np.stack([one, one]), photometric="minisblack") for one in CT]
+    answer = ask("look", image_set(tmp_path / "set", pages, ".tif"))
+    assert answer.code == 2
+    assert "2 frames" in answer.err
+
+
+@situation("signed 8-bit TIFF with negative values", "refused with its range, since no range is declared")
+def test_signed_tiff(ask: Asking, tmp_path: Path) -> None:
+    files = [tiff(smooth(at, 100, np.int8, least=-100)) for at in range(N)]
+    answer = ask("look", image_set(tmp_path / "set", files, ".tif"))
+    assert answer.code == 2
+    assert "-100 to 100" in answer.err
+
+
+# NIfTI, PNG and JPEG.
+
+
+@situation(
+    "NIfTI slices whose affine runs to the left",
+    "turned, as nibabel's `as_closest_canonical`; image and mask stay together",
+)
+def test_nifti_orientation(tmp_path: Path) -> None:
+    values = [smooth(at, 255, np.uint8)[: SIDE - 4] for at in range(N)]
+    affines = [np.diag([1, 1, 1, 1.0]), np.diag([-1, 1, 1, 1.0]), np.diag([-1, -1, 1, 1.0]),
+               np.array([[0, 1, 0, 0], [1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1.0]])]  # fmt: skip
+    images = [nibabel.Nifti1Image(one[..., None], affine) for one, affine in zip(values, affines, strict=True)]
+    turned = [np.asarray(nibabel.as_closest_canonical(one).dataobj)[..., 0] for one in images]
+    found = shown(image_set(tmp_path / "set", [one.to_bytes() for one in images], ".nii"))
+    for at, one in enumerate(turned):
+        right = one.T[::-1] / 255
+        down, across = ((SIDE - side) // 2 for side in right.shape)
+        there = found[at, 0, down : down + right.shape[0], across : across + right.shape[1]]
+        np.testing.assert_allclose(there, right, atol=1e-6)
+
+
+@situation("NIfTI with slope and intercept, and cal_min and cal_max", "read as nibabel scales it, over that range")
+def test_nifti_scale(tmp_path: Path) -> None:
+    files: list[bytes] = []
+    right: list[np.ndarray] = []
+    for at in range(N):
+        image = nibabel.Nifti1Image(smooth(at, 300).astype(np.float64) - 50.5, np.eye(4))
+        image.set_data_dtype(np.int16)
+        image.header["cal_min"], image.header["cal_max"] = -50.5, 249.5
+        files.append(image.to_bytes())
+        values = nibabel.Nifti1Image.from_bytes(files[-1]).get_fdata()
+        right.append((values.T[::-1] + 50.5) / 300)
+    agrees(files, tmp_path, right, ".nii")
+
+
+def png(values: np.ndarray, color: int, more: bytes = b"", depth: int = 16) -> bytes:
+    """A PNG of these rows by the chunks of its specification."""
+    rows = b"".join(b"\0" + row.astype(">u2" if depth == 16 else "u1").tobytes() for row in values)
+    head = struct.pack(">IIBBBBB", values.shape[1], values.shape[0], depth, color, 0, 0, 0)
+    chunks = [(b"IHDR", head), *([(b"tRNS", more)] if more else []), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body)) for name, body in chunks
+    )
+
+
+@situation("16-bit gray PNG with a transparent level", "that level lies over black, all 16 bits are kept")
+def test_transparent_level(tmp_path: Path) -> None:
+    values = [smooth(at, 65535) for at in range(N)]
+    files = [png(one, 0, struct.pack(">H", 65535)) for one in values]
+    agrees(files, tmp_path, [np.where(one == 65535, 0, one) / 65535 for one in values], ".png")
+
+
+@situation("gray PNG with alpha, and interlaced PNG", "transparency lies over black; interlacing changes nothing")
+def test_alpha(tmp_path: Path) -> None:
+    gray = [smooth(at, 255, np.uint8) for at in range(N)]
+    half = [Image.merge("LA", (Image.fromarray(one), Image.new("L", (SIDE, SIDE), 128))) for one in gray]
+    agrees([encoded(one, "PNG") for one in half], tmp_path, [one / 255 * 128 / 255 for one in gray], ".png", tol=5e-3)
+
+
+@situation("JPEG in CMYK, as Photoshop writes it", "read as RGB, as Pillow reads it")
+def test_cmyk_jpeg(tmp_path: Path) -> None:
+    files = [encoded(Image.fromarray(one).convert("CMYK"), "JPEG", quality=95) for one in RGB]
+    right = [np.asarray(Image.open(io.BytesIO(one)).convert("RGB")) / 255 for one in files]
+    agrees(files, tmp_path, right, ".jpg", tol=2e-2)
+
+
+@pytest.mark.parametrize("orientation", [2, 3, 5, 6, 8])
+@situation("JPEG, PNG or TIFF with an orientation in EXIF", "turned, as viewers do")
+def test_exif(tmp_path: Path, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[274] = orientation
+    gray = [smooth(at, 255, np.uint8) for at in range(N)]
+    files = [encoded(one, kind, exif=exif) for one, kind in zip(gray, ("PNG", "TIFF", "PNG", "TIFF"), strict=True)]
+    right = [np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(one)))) / 255 for one in files]
+    agrees(files, tmp_path, right, ".png")
+
+
+@situation("a text file that is called .dcm", "refused by name, as no image")
+def test_no_image(ask: Asking, tmp_path: Path) -> None:
+    table = image_set(tmp_path / "set", [b"a list of findings", *(dicom(one) for one in CT[1:])])
+    answer = ask("look", table)
+    assert "left-out: 0.dcm" in answer.out
+    with pytest.raises(DataError, match="it is no PNG, JPEG"):
+        shown(table)

@@ -1,3 +1,361 @@
 """Masks."""
 
 from __future__ import annotations
+
+import gzip
+import io
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+from tests.cli.asking import Asking
+from tests.reading.situations import situation
+from tests.worlds.pixels import SIDE, dice, dicom, encoded, image_set
+
+from assay.core.errors import DataError
+
+N = 8
+KINDS = {"mask_values": {1: "edema", 2: "core", 3: "rim"}}
+
+
+def truth(at: int, kinds: int = 1) -> np.ndarray:
+    """Labels [SIDE, SIDE] of an image: every other one has no lesion, the others one of each kind."""
+    labels = np.zeros((SIDE, SIDE), dtype=np.uint8)
+    if at % 2:
+        for kind in range(1, kinds + 1):
+            top, left = (at + 7 * kind) % 15, 6 * kind - 4
+            labels[top : top + 8 - kind, left : left + 5] = kind
+    return labels
+
+
+def pictured(labels: np.ndarray, at: int, kinds: int = 1) -> np.ndarray:
+    """An image that shows kind i at the level i / kinds, with a little of its own."""
+    own = np.random.default_rng(at).integers(0, 12, labels.shape)
+    return np.clip(labels.astype(int) * 240 // kinds + own, 0, 255).astype(np.uint8)
+
+
+def masked(
+    folder: Path, masks: Sequence[bytes], ending: str, kinds: int = 1, images: Mapping[int, bytes] | None = None
+) -> Path:
+    """A set whose images show the truth, with these files as masks."""
+    files = [encoded(pictured(truth(at, kinds), at, kinds), "PNG") for at in range(len(masks))]
+    files = [(images or {}).get(at, data) for at, data in enumerate(files)]
+    for at, data in enumerate(masks):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"m{at}{ending}").write_bytes(data)
+    return image_set(folder, files, ".png", mask=[f"m{at}{ending}" for at in range(len(masks))])
+
+
+def nifti(labels: np.ndarray, dtype: Any, scale: tuple[float, float] | None = None) -> bytes:
+    """A slice as nibabel saves it; its first axis runs right, its second up."""
+    image = nibabel.Nifti1Image(labels[::-1].T.astype(np.float64), np.eye(4))
+    image.set_data_dtype(dtype)
+    if scale:
+        image.header.set_slope_inter(*scale)
+    return image.to_bytes()
+
+
+# Numbers of masks.
+
+
+@situation(
+    "NIfTI masks of floats 0 to 3, which nibabel saves as int16 with a slope and reads as 0.99999",
+    "rounded: all kinds are right",
+)
+def test_scaled_labels(tmp_path: Path) -> None:
+    files = [nifti(truth(at, 3), np.int16) for at in range(N)]
+    stored = nibabel.Nifti1Image.from_bytes(files[1])
+    assert stored.dataobj.slope != 1
+    assert 0 < np.abs(stored.get_fdata() - np.rint(stored.get_fdata())).max() < 1e-3
+    assert dice(masked(tmp_path / "set", files, ".nii", 3), 3, **KINDS) == pytest.approx(1, abs=1e-6)
+
+
+@situation("NIfTI masks of 0 and 1 as uint8 with a slope of 1/255, packed", "rounded to 0 and 1")
+def test_scaled_to_one(tmp_path: Path) -> None:
+    files: list[bytes] = []
+    for at in range(N):
+        image = nibabel.Nifti1Image(truth(at)[::-1].T * np.uint8(255), np.eye(4))
+        image.header.set_slope_inter(1 / 255, 0)
+        files.append(gzip.compress(image.to_bytes()))
+    assert nibabel.Nifti1Image.from_bytes(gzip.decompress(files[1])).get_fdata().max() <= 1
+    assert dice(masked(tmp_path / "set", files, ".nii.gz")) == pytest.approx(1, abs=1e-6)
+
+
+def refused(ask: Asking, table: Path, *told: str, **keys: Any) -> None:
+    with pytest.raises(DataError) as caught:
+        dice(table, **keys)
+    assert all(text in str(caught.value) for text in told), str(caught.value)
+
+
+SOFT = {
+    ".nii": lambda labels: nifti(labels * 0.4, np.float32),
+    ".npy": lambda labels: _npy(labels * 0.4),
+    ".tif": lambda labels: _tiff((labels * 0.4).astype(np.float32)),
+}
+
+
+def _npy(values: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, values)
+    return buffer.getvalue()
+
+
+def _tiff(values: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    tifffile.imwrite(buffer, values)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("ending", SOFT)
+@situation(
+    "masks of probabilities, such as 0.4, or resampled ones, in NIfTI, TIFF or NumPy",
+    "refused with a value: no threshold is guessed",
+)
+def test_soft_masks(ask: Asking, tmp_path: Path, ending: str) -> None:
+    files = [SOFT[ending](truth(at)) for at in range(N)]
+    refused(ask, masked(tmp_path / "set", files, ending), "whole numbers", "0.4", "'1.png'")
+
+
+@pytest.mark.parametrize("ending", [".npy", ".tif"])
+@situation("TIFF and NumPy masks of floats 0.0 to 3.0", "read as labels 0 to 3")
+def test_float_labels(tmp_path: Path, ending: str) -> None:
+    write = {".npy": _npy, ".tif": _tiff}[ending]
+    files = [write(truth(at, 3).astype(np.float32) + np.float32(1e-4)) for at in range(N)]
+    assert dice(masked(tmp_path / "set", files, ending, 3), 3, **KINDS) == pytest.approx(1, abs=1e-6)
+
+
+@situation("a mask with negative numbers", "refused with its range")
+def test_negative_labels(ask: Asking, tmp_path: Path) -> None:
+    files = [nifti(truth(at).astype(int) - 1, np.int16) for at in range(N)]
+    refused(ask, masked(tmp_path / "set", files, ".nii"), "run from -1 to 0")
+
+
+@situation(
+    "masks of several kinds as 16-bit PNG, as PNG with a palette and as DICOM",
+    "read by their stored numbers, not by their colors",
+)
+@pytest.mark.parametrize("kind", ["16 bit", "palette", "DICOM"])
+def test_stored_numbers(tmp_path: Path, kind: str) -> None:
+    files: list[bytes] = []
+    for at in range(N):
+        labels = truth(at, 3)
+        paletted = Image.fromarray(labels, mode="P")
+        paletted.putpalette([0, 0, 0, 200, 0, 0, 0, 200, 0, 10, 10, 250])
+        made = {"16 bit": lambda: encoded(labels.astype(np.uint16), "PNG"), "palette": lambda: encoded(paletted, "PNG"),
+                "DICOM": lambda: dicom(labels)}  # fmt: skip
+        files.append(made[kind]())
+    ending = ".dcm" if kind == "DICOM" else ".png"
+    assert dice(masked(tmp_path / "set", files, ending, 3), 3, **KINDS) == pytest.approx(1, abs=1e-6)
+
+
+@situation("a value that nobody named", "refused, with the value and what to write")
+def test_unnamed_value(ask: Asking, tmp_path: Path) -> None:
+    files = [encoded(truth(at, 3), "PNG") for at in range(N)]
+    table = masked(tmp_path / "set", files, ".png", 3)
+    refused(ask, table, "holds 3", "3: background", mask_values={1: "edema", 2: "core"})
+
+
+# Pixels that are to be ignored.
+
+
+def nnunet(folder: Path, ignored: Sequence[int]) -> Path:
+    """A set of nnU-Net whose images `ignored` have a band of the value of `ignore`."""
+    for part in ("imagesTr", "labelsTr"):
+        (folder / part).mkdir(parents=True, exist_ok=True)
+    labels = {"background": 0, "lesion": 1, "ignore": 2}
+    text = {"channel_names": {"0": "gray"}, "labels": labels, "numTraining": N, "file_ending": ".png"}
+    (folder / "dataset.json").write_text(json.dumps(text))
+    for at in range(N):
+        mask = truth(at)
+        (folder / "imagesTr" / f"case_{at:03}_0000.png").write_bytes(encoded(pictured(mask, at), "PNG"))
+        if at in ignored:
+            mask[:2] = 2
+        (folder / "labelsTr" / f"case_{at:03}.png").write_bytes(encoded(mask, "PNG"))
+    return folder
+
+
+@situation(
+    "nnU-Net's label `ignore` in some masks", "these images are left out and counted; `ignore` is no kind of lesion"
+)
+def test_ignore(ask: Asking, tmp_path: Path) -> None:
+    answer = ask("look", nnunet(tmp_path / "set", (1, 2)))
+    assert answer.code == 0, answer.err
+    assert "6 images" in answer.out
+    assert "2 images were left out" in answer.out
+    assert "`ignore`" in answer.out
+
+
+@situation(
+    "nnU-Net's label `ignore` in every mask, as with scribbles", "refused: it says that no image is labeled whole"
+)
+def test_ignore_everywhere(ask: Asking, tmp_path: Path) -> None:
+    answer = ask("look", nnunet(tmp_path / "set", range(N)))
+    assert answer.code == 2
+    assert "`ignore`" in answer.err
+
+
+@situation(
+    "a value called `ignore` in mask_values",
+    "the images that have it leave the score, and the others are scored by the kinds alone",
+)
+def test_ignore_leaves_the_score(tmp_path: Path) -> None:
+    masks = [truth(at) for at in range(N)]
+    masks[3][0] = 7
+    table = masked(tmp_path / "set", [encoded(mask, "PNG") for mask in masks], ".png")
+    assert dice(table, mask_values={1: "lesion", 7: "ignore"}) == pytest.approx(1, abs=1e-6)
+
+
+def coco(folder: Path, crowds: Mapping[int, Any], categories: Sequence[str] = ("nodule",)) -> Path:
+    """A COCO file of boxes as polygons; images of `crowds` have a further annotation with these fields."""
+    folder.mkdir(parents=True, exist_ok=True)
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    for at in range(N):
+        mask = truth(at)
+        (folder / f"{at}.png").write_bytes(encoded(pictured(mask, at), "PNG"))
+        images.append({"id": at, "file_name": f"{at}.png", "width": SIDE, "height": SIDE})
+        if mask.any():
+            rows, columns = np.nonzero(mask)
+            top, left, bottom, right = rows.min(), columns.min(), rows.max() + 1, columns.max() + 1
+            corners = [left, top, right, top, right, bottom, left, bottom]
+            annotations.append({"image_id": at, "category_id": 1, "iscrowd": 0,
+                                "segmentation": [[int(corner) for corner in corners]]})  # fmt: skip
+        if at in crowds:
+            counts = [0, SIDE * 2, SIDE * (SIDE - 2)]
+            annotations.append({"image_id": at, "category_id": 1, "segmentation":
+                                {"size": [SIDE, SIDE], "counts": counts}, **crowds[at]})  # fmt: skip
+    names = [{"id": number, "name": name} for number, name in enumerate(categories, start=1)]
+    text = {"images": images, "annotations": annotations, "categories": names}
+    (folder / "annotations.json").write_text(json.dumps(text))
+    return folder
+
+
+OF_COCO = {"image": "file_name", "mask": "", "unmasked": "lesion-free"}
+
+
+@situation(
+    "COCO regions of a crowd (`iscrowd`: 1)", "their images are left out and counted; the regions are no lesions"
+)
+def test_crowd(ask: Asking, tmp_path: Path) -> None:
+    folder = coco(tmp_path / "set", {1: {"iscrowd": 1}, 4: {"iscrowd": 1}})
+    assert dice(folder / "annotations.json", **OF_COCO) == pytest.approx(1, abs=1e-6)
+    answer = ask("look", folder)
+    assert answer.code == 0, answer.err
+    assert "6 images" in answer.out
+    assert "2 images were left out" in answer.out
+    assert "`iscrowd`" in answer.out
+
+
+@situation("a COCO category called `ignore`", "treated like a crowd")
+def test_category_to_ignore(tmp_path: Path) -> None:
+    folder = coco(tmp_path / "set", {1: {"category_id": 2}}, ("nodule", "ignore"))
+    assert dice(folder / "annotations.json", **OF_COCO) == pytest.approx(1, abs=1e-6)
+
+
+@situation("COCO run lengths of single lesions (`iscrowd`: 0)", "lesions like any other")
+def test_runs_of_one_lesion(tmp_path: Path) -> None:
+    folder = coco(tmp_path / "set", {1: {"iscrowd": 0}})
+    assert dice(folder / "annotations.json", **OF_COCO) < 1  # two columns more than the image shows
+
+
+# Masks that do not lie on their image.
+
+
+def turned(at: int, orientation: int, mask: bool) -> bytes:
+    exif = Image.Exif()
+    exif[274] = orientation
+    labels = truth(at)
+    return encoded(labels * np.uint8(255) if mask else pictured(labels, at), "PNG", exif=exif)
+
+
+@pytest.mark.parametrize("orientation", [2, 3, 6])
+@situation("images that EXIF turns, also square ones, whose masks have no such tag", "a caution with their number")
+def test_image_turned_alone(ask: Asking, tmp_path: Path, orientation: int) -> None:
+    images = {at: turned(at, orientation, False) for at in (1, 3, 4)}
+    table = masked(tmp_path / "set", [encoded(truth(at) * np.uint8(255), "PNG") for at in range(N)], ".png", 1, images)
+    answer = ask("look", table, "--target", "lesion")
+    assert answer.code == 0, answer.err
+    assert "3 images are turned" in answer.out
+    assert "EXIF" in answer.out
+    assert dice(table) < 1
+
+
+@situation("images and masks with the same orientation in EXIF", "both are turned; no caution")
+def test_both_turned(ask: Asking, tmp_path: Path) -> None:
+    images = {at: turned(at, 6, False) for at in range(N)}
+    table = masked(tmp_path / "set", [turned(at, 6, True) for at in range(N)], ".png", 1, images)
+    assert dice(table) == pytest.approx(1, abs=1e-6)
+    assert "EXIF" not in ask("look", table, "--target", "lesion").out
+
+
+@situation(
+    "an image that is not square and turned by EXIF, and its mask is not",
+    "refused: the sizes differ, and EXIF is named",
+)
+def test_turned_and_of_another_size(ask: Asking, tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[274] = 6
+    wide = [encoded(pictured(truth(at), at)[:16], "PNG", exif=exif) for at in range(N)]
+    masks = [encoded(truth(at)[:16] * np.uint8(255), "PNG") for at in range(N)]
+    refused(ask, masked(tmp_path / "set", masks, ".png", 1, dict(enumerate(wide))), "24 x 16", "EXIF")
+
+
+@situation(
+    "NIfTI images and masks whose affines run opposite ways",
+    "both are turned to the same side: the mask lies on the lesion",
+)
+def test_affines_of_both(tmp_path: Path) -> None:
+    left, right = np.diag([-1, 1, 1, 1.0]), np.eye(4)
+    images: dict[int, bytes] = {}
+    masks: list[bytes] = []
+    for at in range(N):
+        labels = truth(at)
+        images[at] = nibabel.Nifti1Image(pictured(labels, at)[::-1, ::-1].T, left).to_bytes()
+        masks.append(nibabel.Nifti1Image(labels[::-1].T, right).to_bytes())
+    assert dice(masked(tmp_path / "set", masks, ".nii", 1, images)) == pytest.approx(1, abs=1e-6)
+
+
+# Masks written as text.
+
+
+def column(pixels: np.ndarray, order: str) -> str:
+    """Run lengths of a mask by their definition: pairs of start, counted from 1, and length."""
+    flat = pixels.flatten(order=order)
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], flat, [0]])))
+    return " ".join(f"{start + 1} {end - start}" for start, end in edges.reshape(-1, 2).tolist()) or "-1"
+
+
+@pytest.mark.parametrize("form", ["kaggle-rle", "kaggle-rle-rows"])
+@situation("run lengths of Kaggle, down the columns or along the rows", "read as they are defined; `-1` is no lesion")
+def test_run_lengths(tmp_path: Path, form: str) -> None:
+    files = [encoded(pictured(truth(at), at), "PNG") for at in range(N)]
+    order = "F" if form == "kaggle-rle" else "C"
+    table = image_set(tmp_path / "set", files, ".png", mask=[column(truth(at), order) for at in range(N)])
+    assert dice(table, mask_format=form) == pytest.approx(1, abs=1e-6)
+
+
+@situation("run lengths that end beyond the image, or start at pixel 0", "refused by row")
+def test_wrong_runs(ask: Asking, tmp_path: Path) -> None:
+    files = [encoded(pictured(truth(at), at), "PNG") for at in range(N)]
+    cells = [column(truth(at), "F") for at in range(N)]
+    cells[1], cells[3] = f"{SIDE * SIDE} 2", "0 5"
+    table = image_set(tmp_path / "set", files, ".png", mask=cells)
+    refused(ask, table, "'1.png'", "'3.png'", "end at pixel", "before pixel 1", mask_format="kaggle-rle")
+
+
+@situation("several kinds of lesion in a JPEG", "refused: compression smears their numbers")
+def test_jpeg_of_kinds(ask: Asking, tmp_path: Path) -> None:
+    files = [encoded(truth(at, 3), "JPEG") for at in range(N)]
+    refused(ask, masked(tmp_path / "set", files, ".jpg", 3), "lossy", **KINDS)
+
+
+@situation("masks of 0 and 255 of which some are all 0", "images without a lesion; the others as they are")
+def test_empty_masks(tmp_path: Path) -> None:
+    files = [encoded(truth(at) * np.uint8(255), "PNG") for at in range(N)]
+    assert dice(masked(tmp_path / "set", files, ".png")) == pytest.approx(1, abs=1e-6)

@@ -16,6 +16,7 @@ from typing import Any, Literal, NamedTuple, cast
 import numpy as np
 from jaxtyping import Int, UInt8
 
+from assay.core.errors import ExtraError
 from assay.core.files import content_hash, file_state
 from assay.data.cache import ArrayCache, release
 from assay.data.dataset import ONE_KIND
@@ -605,6 +606,8 @@ def _examine(path: Path) -> Fact:
         return Fact(digest, examine(data))
     except Unreadable as error:
         return Fact(digest, None, error.what, error.remedy)
+    except ExtraError as error:
+        raise ExtraError(f"{path.name}: {error}") from error
 
 
 def read_file(path: Path) -> bytes:

@@ -8,8 +8,9 @@ import lzma
 import math
 import zlib
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
-from importlib.util import find_spec
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -70,13 +71,13 @@ def _too_long() -> Unreadable:
 
 
 _DECODERS = {
-    "JPEG Lossless": (JPEGLosslessSV1, "python-gdcm"),
-    "JPEG-LS": (JPEGLSLossless, "python-gdcm"),
-    "JPEG of 12 bit": (JPEGExtended12Bit, "python-gdcm"),
-    "JPEG 2000": (JPEG2000Lossless, "python-gdcm"),
-    "HTJ2K": (HTJ2KLossless, "pylibjpeg pylibjpeg-openjpeg"),
+    "JPEG Lossless": JPEGLosslessSV1,
+    "JPEG-LS": JPEGLSLossless,
+    "JPEG 2000": JPEG2000Lossless,
+    "JPEG of 12 bit": JPEGExtended12Bit,
+    "HTJ2K": HTJ2KLossless,
 }
-"""Compression of DICOM -> a transfer syntax, and packages that decode it, where pydicom alone does not."""
+"""Compressions of DICOM that pydicom alone does not decode."""
 _IMAGECODECS = "imagecodecs"
 _EXTRA = (_IMAGECODECS, "python-gdcm")
 """Packages of the extra `medical` that decode."""
@@ -84,8 +85,15 @@ _EXTRA = (_IMAGECODECS, "python-gdcm")
 
 def decoders() -> dict[str, str]:
     """Return the packages that are missing for each compression; empty where it can be decoded."""
-    found = {name: "" if _plugins(uid, 16) else package for name, (uid, package) in _DECODERS.items()}
+    found = {name: "" if _plugins(uid, 12) else _package(uid) for name, uid in _DECODERS.items()}
     return {**found, "LZW of TIFF": "" if _has_codec(5, 1, 16) else _IMAGECODECS}
+
+
+def _package(uid: UID) -> str:
+    """Return the packages that decode a compression. The license of the one for 12 bit, GPL, keeps it out of extras."""
+    if uid == JPEGExtended12Bit:
+        return "pylibjpeg pylibjpeg-libjpeg"
+    return "pylibjpeg pylibjpeg-openjpeg" if "High-Throughput" in uid.name else "python-gdcm"
 
 
 def installs(packages: str) -> str:
@@ -99,8 +107,8 @@ def _absent(compression: str, packages: str) -> ExtraError:
 
 def _plugins(uid: UID, bits: int) -> set[str]:
     """Return the installed libraries by which pydicom decodes a compression."""
-    pillow = {"pillow"} if uid == JPEGExtended12Bit and bits > 8 else set[str]()  # it reads 8 bits alone
-    return set(get_decoder(uid).available_plugins) - pillow
+    narrow = {"gdcm", "pillow"} if uid == JPEGExtended12Bit and bits > 8 else set[str]()
+    return set(get_decoder(uid).available_plugins) - narrow
 
 
 def _check_decoder(dataset: Any) -> None:
@@ -110,9 +118,8 @@ def _check_decoder(dataset: Any) -> None:
         native = not get_decoder(uid).is_encapsulated
     except NotImplementedError:
         raise Unreadable(f"it is compressed as {uid.name}, which pydicom does not decode", _UNPACKED) from None
-    if not native and not _plugins(uid, int(dataset.get("BitsAllocated", 8))):
-        packages = _DECODERS["HTJ2K"][1] if "High-Throughput" in uid.name else "python-gdcm"
-        raise _absent(uid.name, packages)
+    if not native and not _plugins(uid, int(dataset.get("BitsStored", 8))):
+        raise _absent(uid.name, _package(uid))
 
 
 _UNPACKED = "export it without compression"
@@ -440,10 +447,16 @@ def _has_codec(compression: int, predictor: int, bits: int) -> bool:
         for codecs, code in ((tifffile.TIFF.DECOMPRESSORS, compression), (tifffile.TIFF.UNPREDICTORS, predictor)):
             _ = codecs[code]
     except KeyError:
-        if find_spec(_IMAGECODECS) is None:
+        if not _imagecodecs():
             return False
         raise Unreadable(f"its compression {compression} is not read by tifffile", _UNPACKED) from None
-    return bits in (8, 16, 32, 64) or find_spec(_IMAGECODECS) is not None
+    return bits in (8, 16, 32, 64) or _imagecodecs()
+
+
+def _imagecodecs() -> bool:
+    with suppress(ImportError):
+        return bool(import_module(_IMAGECODECS))
+    return False
 
 
 def tiff_pixels(data: bytes, mask: bool) -> Picture:
