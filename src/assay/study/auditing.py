@@ -314,7 +314,8 @@ class AuditRun:
     def checks(self) -> list[Row]:
         """Checks of how the model is read. Raises SpecError where it seems to be read wrongly."""
         again = None if self.in_steps else self._again
-        return self.answers.checks(again, self._others, self.given.doubts, self._scales_itself)
+        doubts = (*self.given.doubts, *self.given.population.card.doubts)
+        return self.answers.checks(again, self._others, doubts, self._scales_itself)
 
     # The search for a region.
 

@@ -17,6 +17,7 @@ from assay.analysis.data_checks import data_checks, issue
 from assay.analysis.described import facts_of
 from assay.analysis.pictures import Gallery
 from assay.core.errors import DataError, SpecError
+from assay.core.reasons import stated
 from assay.core.versions import versions
 from assay.data.cache import ArrayCache, Notify, default_cache_root, silent
 from assay.data.dataset import Dataset
@@ -112,7 +113,7 @@ class LookRun:
             **versions(),
         }
         return {
-            "findings": caution_rows(found.reasons),
+            "findings": caution_rows((*found.reasons, *map(stated, self.dataset.card.doubts))),
             "shortcuts": found.shortcuts,
             "issues": issues,
             "pictures": list(found.pictures(gallery)),

@@ -395,7 +395,7 @@ def _usable(
         for judged in (_to_ignore, _doubtful, _contradicted):
             listing, again = listing.drop(judged(listing, pixels.masks, kept))
             kept = kept[again]
-        if listing.target is None:
+        if listing.target is None and len(listing):
             listing = _target_from_masks(listing, pixels.masks.array[kept])
     listing, again = listing.drop([] if keep_copies else _copies(listing, hashes[kept]))
     if not skip_bad_rows:

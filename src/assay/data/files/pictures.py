@@ -113,7 +113,7 @@ def whole(values: np.ndarray) -> np.ndarray:
         what = f"{count:,} of its values are no whole numbers, such as {one:g}"
         raise Unreadable(what, "a mask holds labels: export it without interpolation, or at a threshold")
     if numbers.min() < 0 or numbers.max() > 65535:
-        what = f"its values run from {numbers.min():g} to {numbers.max():g}"
+        what = f"its values run from {int(numbers.min()):,} to {int(numbers.max()):,}"
         raise Unreadable(what, "a mask holds labels from 0 to 65535")
     if numbers.max() <= 1:
         return numbers > 0
