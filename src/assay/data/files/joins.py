@@ -41,6 +41,8 @@ _ENDING = re.compile(rf"(?<=[^/.]){_END}", re.IGNORECASE)
 _CHANNEL = re.compile(rf"(?<=[^/])_0000(?=$|{_END})", re.IGNORECASE)
 _SUBJECT = re.compile(r"(?:(?<=/)|^)sub-(?=\w[^/]*$)", re.IGNORECASE)
 _WHOLE = re.compile(r"^([0-9]+)\.0+$")
+_LAST = re.compile(r"(_0)+$")
+"""What a channel may have become of which zeros were taken: `case_0000` may be `case` or `case_0`."""
 _ZEROS = re.compile(r"(?<![0-9.])0+(?=[0-9])")
 
 
@@ -146,7 +148,7 @@ def match(left: Sequence[str], right: Sequence[str]) -> Matched:
     for side, names in enumerate((left, right)):
         for at, name in enumerate(names):
             if name.strip():
-                alike.setdefault(_key(name, _RULES, 1), ({}, {}))[side][at] = name
+                alike.setdefault(_LAST.sub("", _key(name, _RULES, 1)), ({}, {}))[side][at] = name
     pairs: dict[int, int] = {}
     ignored: Counter[str] = Counter()
     rivals: list[tuple[tuple[str, ...], tuple[str, ...]]] = []
