@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from assay.core.errors import DataError, SpecError, cut
 from assay.core.files import content_hash, is_file, sha256
+from assay.data.files.joins import match
 from assay.data.files.table import number, read_table, require_whole
 from assay.models.confined import MEMORY
 from assay.models.onnx_session import OnnxFile, OnnxSession
@@ -276,7 +277,7 @@ def read_scores(path: Path, files: Sequence[str]) -> tuple[Float[np.ndarray, "n 
     """Return the scores of pictures in a CSV with the column `image` and one column per score.
 
     Args:
-        path: The table. Its names are those of the pictures, without a folder.
+        path: The table. Its names are those of the pictures, with or without folders and endings.
         files: Names of pictures.
 
     Returns:
@@ -292,20 +293,20 @@ def read_scores(path: Path, files: Sequence[str]) -> tuple[Float[np.ndarray, "n 
     if "image" not in read.header or not (columns := [one for one in read.header if one and one != "image"]):
         raise DataError(f"{path.name} needs a column `image` and one column per score")
     names = read.column("image", "scores")
-    at = {name: row for row, name in enumerate(names)}
-    twice = len(names) - len(at)
+    twice = len(names) - len(set(names))
     if twice:
         name = next(name for name, times in Counter(names).items() if times > 1)
         raise DataError(f"{path.name} has {twice:,} rows of images that it has already, such as {cut(name)}")
-    missing = [name for name in files if name not in at]
-    if missing:
+    found = match(files, names)
+    if missing := found.left_over:
+        more = f"; {found.strays('rows', 'image')[0]}" if found.right_over else ""
         raise DataError(
-            f"{path.name} has no row for {len(missing):,} of {len(files):,} images, such as {missing[0]}; the column "
-            "`image` holds their names without a folder"
+            f"{path.name} has no row for {len(missing):,} of {len(files):,} images, such as {files[missing[0]]}{more}; "
+            "the column `image` holds their names"
         )
     cells = ([number(cell, read.comma) for cell in read.column(one, "scores")] for one in columns)
-    values = np.array(list(cells), dtype=np.float64).T[[at[name] for name in files]]
+    values = np.array(list(cells), dtype=np.float64).T[list(found.pairs.values())]
     wrong = np.flatnonzero(~np.isfinite(values).all(axis=1))
     if len(wrong):
         raise DataError(f"{path.name}: {len(wrong):,} images have a score that is no number, such as {files[wrong[0]]}")
-    return values, len(names) - len(files)
+    return values, len(found.right_over)

@@ -124,10 +124,10 @@ class Matched:
         taken = set(self.pairs.values())
         return [at for at in range(len(self.right)) if at not in taken]
 
-    def over(self, lefts: str, right: str) -> tuple[str, ...]:
-        """Return a sentence for names on the left without a partner."""
-        lone = [shown(self.left[at]) for at in self.left_over]
-        return (f"{len(lone):,} of {len(self.left):,} {lefts} fit no {right}{such(lone)}",) if lone else ()
+    def strays(self, rows: str, image: str) -> tuple[str, ...]:
+        """Return a sentence for names on the right without a partner."""
+        lone = [shown(self.right[at]) for at in self.right_over]
+        return (f"{len(lone):,} of {len(self.right):,} {rows} fit no {image}{such(lone)}",) if lone else ()
 
     def ignoring(self) -> tuple[str, ...]:
         """Return a sentence for what was ignored in names."""

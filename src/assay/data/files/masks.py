@@ -214,8 +214,8 @@ def read_boxes(folder: Path, spec: BoxesSpec, images: Sequence[str]) -> Boxes:
     kinds = spec.kinds or there
     edges = [[number(cell, table.comma) for cell in table.column(column, "data.boxes")] for column in EDGES]
     problems = list(table.problems)
-    matched = match(tuple(dict.fromkeys(names)), tuple(dict.fromkeys(images)))
-    image_of = {matched.left[at]: matched.right[other] for at, other in matched.pairs.items()}
+    matched = match(tuple(dict.fromkeys(images)), tuple(dict.fromkeys(names)))
+    image_of = {matched.right[other]: matched.left[at] for at, other in matched.pairs.items()}
     found: Mapping[str, list[list[float]]] = {name: [] for name in images}
     for line, name, of, box in zip(table.numbers, names, kind, zip(*edges, strict=True), strict=True):
         if of not in kinds or name not in image_of:
@@ -229,7 +229,7 @@ def read_boxes(folder: Path, spec: BoxesSpec, images: Sequence[str]) -> Boxes:
     if not any(found.values()):
         raise DataError(f"data.boxes: no box of {spec.table} is of an image of the table; name images as it does")
     of_image = tuple(np.array(found[name], dtype=np.float64).reshape(-1, 5) for name in images)
-    return Boxes(kinds, of_image, (*matched.over(f"images of {spec.table}", "image of the table"), *matched.ignoring()))
+    return Boxes(kinds, of_image, (*matched.strays(f"images of {spec.table}", "image"), *matched.ignoring()))
 
 
 # Images in one folder and masks in another, paired by the stems of their names.
