@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     Fit = Literal["", "pad", "squash", "crop"]
     Channels = Literal["", "gray", "color"]
     Unmatched = Literal["refuse", "drop"]
+    Unmasked = Literal["refuse", "lesion-free", "leave-out"]
 
 
 Given = ParamSpec("Given")
@@ -530,6 +531,7 @@ def probe(
     image: str = "",
     mask: str = "",
     unmatched: Unmatched = "refuse",
+    unmasked: Unmasked = "refuse",
     size: int = 0,
     fit: Fit = "",
     channels: Channels = "",
@@ -575,6 +577,7 @@ def probe(
         mask: The mask's file; by default the column of files that is called like one.
         unmatched: Whether images without a label and masks without an image are refused where there are many, or
             dropped.
+        unmasked: Whether images without a mask are `lesion-free`, or `leave-out`; by default they are asked about.
         size: Side of the images that the model takes, in pixels, where it does not tell it.
         fit: How images are made square: `pad` (default), `squash` or `crop`.
         channels: `gray` or `color`; by default as most images are.
@@ -627,6 +630,7 @@ def probe(
         device=device,
     )
     named = {"target": target, "positive": positive, "patient": patient, "image": image, "mask": mask}
+    named |= {"unmatched": unmatched, "unmasked": unmasked}
     framing = {name: value for name, value in (("size", size), ("fit", fit), ("channels", channels)) if value}
     images = {**data_of(data, **named).data, **framing}
     held = None if validation is None else data_of(validation, "validation", lenient=True, **named).data
@@ -677,6 +681,7 @@ def audit(
     columns: Sequence[str] = (),
     labels: str | Path = "",
     unmatched: Unmatched = "refuse",
+    unmasked: Unmasked = "refuse",
     size: int = 0,
     fit: Fit = "",
     channels: Channels = "",
@@ -728,6 +733,7 @@ def audit(
         labels: A CSV of labels for a folder of images.
         unmatched: Whether images without a label and masks without an image are refused where there are many, or
             dropped.
+        unmasked: Whether images without a mask are `lesion-free`, or `leave-out`; by default they are asked about.
         size: Side of the images that the model takes, in pixels, where it does not tell it.
         fit: How images are made square: `pad` (default), `squash` or `crop`.
         channels: `gray` or `color`; by default as most images are.
@@ -791,6 +797,7 @@ def audit(
         "columns": [columns] if isinstance(columns, str) else list(columns),
         "labels": labels,
         "unmatched": unmatched,
+        "unmasked": unmasked,
     }
     audited = partial(_audited, data=data, named=named, train=train, asked=asked, name=name, progress=progress)
     root = None if out is None else Path(out)
@@ -846,6 +853,7 @@ def look(
     image: str = "",
     mask: str = "",
     unmatched: Unmatched = "refuse",
+    unmasked: Unmasked = "refuse",
     embeddings: str | Path | None = None,
     size: int = 128,
     out: str | Path | None = None,
@@ -863,6 +871,7 @@ def look(
         mask: The mask's file; by default the column of files that is called like one.
         unmatched: Whether images without a label and masks without an image are refused where there are many, or
             dropped.
+        unmasked: Whether images without a mask are `lesion-free`, or `leave-out`; by default they are asked about.
         embeddings: A CSV of numbers by image, such as a network's features, from which labels are judged.
         size: Side in pixels at which images are looked at.
         out: The folder of the page and of issues.csv; by default `looks/NAME`.
@@ -880,7 +889,7 @@ def look(
     from assay.study.look_request import LookRequest
 
     asked = LookRequest(data=data, target=target, positive=positive, patient=patient, image=image, mask=mask,
-                        unmatched=unmatched, size=size,
+                        unmatched=unmatched, unmasked=unmasked, size=size,
                         embeddings=None if embeddings is None else Path(embeddings),
                         out=None if out is None else Path(out))  # fmt: skip
     with reading_shown(quietly=not progress) as notify:

@@ -55,8 +55,8 @@ def remedy(
 
 @taking(
     Asked,
-    "images target positive patient image mask columns labels unmatched train_images size fit channels domain marks "
-    "margin follow_links skip_bad_rows",
+    "images target positive patient image mask columns labels unmatched unmasked train_images size fit channels "
+    "domain marks margin follow_links skip_bad_rows",
 )
 def prepare(
     folder: Annotated[Path, typer.Argument(help="A new folder.", metavar="DIR")],

@@ -175,6 +175,7 @@ def _of_set(found: Guess, train: Guess, path: Path) -> dict[str, Any]:
     where = os.path.relpath(found.folder.resolve(), path.resolve().parent)
     own = {key: where if key in ("folder", "classes") else value for key, value in found.data_keys().items()}
     lacks = () if found.classes else ("image", "mask", "patient")
+    own |= {"unmasked": "lesion-free"} if found.of_masks else {}
     return {**own, **{key: "" for key in lacks if getattr(train, key) and not getattr(found, key)}}
 
 
@@ -193,7 +194,7 @@ def _data(found: Guess, rows: Sequence[dict[str, str]], path: Path) -> Iterator[
         yield Assumed("  image", found.image, "its cells are files")
     if found.mask:
         yield Assumed("  mask", found.mask, "its cells are files of masks")
-    if found.target == LESION.name and LESION.name not in (rows[0] if rows else {}):
+    if found.of_masks:
         yield Assumed("  unmasked", "lesion-free", "an image without a mask shows no lesion")
     if found.mask_values:
         yield Assumed("  mask_values", dict(found.mask_values), "from dataset.json")

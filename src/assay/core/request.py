@@ -20,6 +20,9 @@ must not wait for NumPy."""
 
 UNMATCHED = "Images without a label and masks without an image, where there are many: refuse or drop."
 """What the option `--unmatched` says of itself."""
+UNMASKED = "Images without a mask: lesion-free or leave-out; by default you are asked where there are any."
+"""What the option `--unmasked` says of itself."""
+Unmasked = Literal["refuse", "lesion-free", "leave-out"]
 
 
 @dataclass(frozen=True)

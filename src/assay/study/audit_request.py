@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import field_validator, model_validator
 
 from assay.core.errors import SpecError, cut
-from assay.core.request import UNMATCHED, AsScores, Option, Request, Task, names, seconds
+from assay.core.request import UNMASKED, UNMATCHED, AsScores, Option, Request, Task, Unmasked, names, seconds
 from assay.study.run_request import device_in
 
 BUDGET = 15_000
@@ -137,6 +137,7 @@ class Asked(Request):
         str, Option("Labels of a folder's images, by file name, SOPInstanceUID or AccessionNumber.", "CSV")
     ] = ""
     unmatched: Annotated[Literal["refuse", "drop"], Option(UNMATCHED, "HOW")] = "refuse"
+    unmasked: Annotated[Unmasked, Option(UNMASKED, "HOW", shown=False)] = "refuse"
     margin: Annotated[float, Option("The smallest effect that matters.", "M")] = 0.05
     budget: Annotated[int, Option("Images put through the model at most, about; 90000: the full battery.", "N")] = (
         BUDGET
@@ -161,7 +162,7 @@ class Asked(Request):
     @property
     def named(self) -> dict[str, Any]:
         """What is named of the images, as arguments of `data_of`."""
-        names = ("target", "positive", "patient", "image", "mask", "columns", "unmatched")
+        names = ("target", "positive", "patient", "image", "mask", "columns", "unmatched", "unmasked")
         return {name: getattr(self, name) for name in names}
 
     @property

@@ -53,12 +53,15 @@ def look(asked: LookRequest, notify: Notify = silent, say: Callable[[str], None]
         SpecError: No column is surely the target, or one is missing.
         DataError: No image can be read.
     """
-    given = {name: getattr(asked, name) for name in ("target", "positive", "patient", "image", "mask", "unmatched")}
+    given = {
+        name: getattr(asked, name)
+        for name in ("target", "positive", "patient", "image", "mask", "unmatched", "unmasked")
+    }
     read = data_of(asked.data, **given)
     if read.line:
         say(f"{read.name}: {read.line}")
     # Where masks decide, no column of the target holds others against it.
-    factors = {"factors": read.others} if "unmasked" in read.data and "factors" not in read.data else {}
+    factors = {"factors": read.others} if read.of_masks and "factors" not in read.data else {}
     images = {**read.data, **factors, "size": asked.size, "links": "follow"}
     spec = parse_request(images, {"all": {}}, ("performance",)).data
     out = asked.out or Path("looks") / read.name

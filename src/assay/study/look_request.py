@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from assay.core.request import UNMATCHED, Option, Request
+from assay.core.request import UNMASKED, UNMATCHED, Option, Request, Unmasked
 
 
 class LookRequest(Request):
@@ -20,6 +20,7 @@ class LookRequest(Request):
         str, Option("The mask's file; by default the column of files that is called like one.", "COLUMN")
     ] = ""
     unmatched: Annotated[Literal["refuse", "drop"], Option(UNMATCHED, "HOW")] = "refuse"
+    unmasked: Annotated[Unmasked, Option(UNMASKED, "HOW", shown=False)] = "refuse"
     embeddings: Annotated[
         Path | None,
         Option("Columns of numbers by image, such as a network's features; they judge labels.", "FILE.csv"),

@@ -10,13 +10,14 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from assay.core.errors import DataError, SpecError
 from assay.core.files import is_file
 from assay.data.files.folder import kind_of
 from assay.data.files.in_memory import kept_table
-from assay.data.files.joins import Unmatched, image_files, stem_of
+from assay.data.files.joins import Unmatched, image_files, match, require_matched, stem_of
 from assay.data.files.labels import IMAGE, KEYS, joined
 from assay.data.files.roles import SPLITS, TARGETS, patients_of, rank_of, sure_target, targets_of, units_of, words_of
 from assay.data.files.table import Table, absent, expand, read_table
@@ -83,6 +84,11 @@ class Guess:
         return self.way == "classes"
 
     @property
+    def of_masks(self) -> bool:
+        """Whether the target is if a mask shows a lesion."""
+        return self.target == LESION.name and LESION.name not in self.targets
+
+    @property
     def line(self) -> str:
         """What was guessed, for a reader."""
         masks = "outlines" if self.way == "outlines" else self.mask or "masks/" if self.target == LESION.name else ""
@@ -117,9 +123,8 @@ class Guess:
             return {"classes": str(self.folder)}
         named = {"image": self.image, "mask": self.mask, "patient": self.patient, "target": self.target}
         keys: dict[str, Any] = {"folder": str(self.folder), **{key: name for key, name in named.items() if name}}
-        of_masks = self.target == LESION.name and LESION.name not in self.targets
         more = {"mask_values": dict(self.mask_values)} if self.mask_values else {}
-        return {**keys, **more, **({"unmasked": "lesion-free"} if of_masks else {}), "table": self.table}
+        return {**keys, **more, "table": self.table}
 
 
 def guess(
@@ -166,9 +171,9 @@ def _found(
     if path.is_file():
         return _of_table(path, image, unmatched, **columns)
     if (path / "dataset.json").is_file() and (path / "imagesTr").is_dir():
-        return _of_nnunet(path)
+        return _of_nnunet(path, unmatched)
     if (path / "participants.tsv").is_file():
-        return _of_participants(path, target)
+        return _of_participants(path, target, unmatched)
     tables = sorted(path.glob("*.csv"), key=lambda one: (one.name != "data.csv", -one.stat().st_size))
     errors: list[Exception] = []
     for table in tables:
@@ -186,39 +191,62 @@ def _found(
     return _of_folders(path)
 
 
-def _of_nnunet(path: Path) -> Guess:
+def _of_nnunet(path: Path, unmatched: Unmatched) -> Guess:
     """Return the first channel of every training image, with its mask."""
-    masks = {stem_of(file): file for file in image_files(path / "labelsTr", deep=False)[0]}
-    files = {stem_of(file).removesuffix("_0000"): file for file in image_files(path / "imagesTr", deep=False)[0]}
-    rows = [{"image": str(file.relative_to(path)), "mask": str(masks[name].relative_to(path))}
-            for name, file in files.items() if name in masks]  # fmt: skip
-    if not rows:
+    files, masks = image_files(path / "imagesTr")[0], image_files(path / "labelsTr")[0]
+    files = [file for file in files if stem_of(file).endswith("_0000")] or files
+    found = match([file.name for file in files], [file.name for file in masks])
+    if not found.pairs:
         raise SpecError(f"data: no image of {path / 'imagesTr'} has a mask of its name in labelsTr/")
-    labels = json.loads((path / "dataset.json").read_bytes()).get("labels", {})
-    kinds = {int(value): str(name) for name, value in labels.items() if isinstance(value, int) and value}
+    said = require_matched(found, "labelsTr/", row="mask", unmatched=unmatched)
+    rows = [{"image": str(files[at].relative_to(path)), "mask": str(masks[other].relative_to(path))}
+            for at, other in found.pairs.items()]  # fmt: skip
+    kinds, note = _nnunet_kinds(json.loads((path / "dataset.json").read_bytes()).get("labels", {}))
     return Guess(path, image="image", mask="mask", target=LESION.name, rows=tuple(rows), way="nnunet",
-                 mask_values=kinds if len(kinds) > 1 else {})  # fmt: skip
+                 mask_values=kinds, matched=(*said, *note))  # fmt: skip
 
 
-def _of_participants(path: Path, target: str) -> Guess:
+def _nnunet_kinds(labels: Mapping[str, Any]) -> tuple[dict[int, str], tuple[str, ...]]:
+    """Return the name of every value in masks, and a sentence where names are of regions; nothing of the value 1 alone.
+
+    Version 1 has names by value, version 2 values by name. A region is a list of values: a value is named after the
+    smallest region that has it.
+    """
+    if not any(isinstance(value, int | list) for value in labels.values()):
+        labels = {str(name): int(value) for value, name in labels.items()}
+    regions = {name: [int(one) for one in np.atleast_1d(value)] for name, value in labels.items()}
+    kinds = {value: name for name in sorted(regions, key=lambda name: -len(regions[name]))
+             for value in regions[name] if value}  # fmt: skip
+    note = ("labels of dataset.json are regions: a value is named after the smallest that has it",)
+    several = any(len(values) > 1 for values in regions.values())
+    return (kinds if kinds.keys() != {1} else {}), (note if several else ())
+
+
+def _of_participants(path: Path, target: str, unmatched: Unmatched) -> Guess:
     """Return the images below a folder per participant, with the columns of `participants.tsv` (BIDS)."""
     read = read_table(path / "participants.tsv", "participant_id")
     names = read.column("participant_id", "data")
-    rows = [{"image": str(file.relative_to(path)), "suffix": stem_of(file).split("_")[-1],
-             **dict(zip(read.header, row, strict=True))}
-            for name, row in zip(names, read.rows, strict=True) if (path / name).is_dir()
-            for file in image_files(path / name, deep=True)[0]]  # fmt: skip
-    if not rows:
+    folders = [one for one in sorted(path.iterdir()) if one.is_dir() and not one.name.startswith(".")]
+    folders = [one for one in folders if one.name.casefold().startswith("sub-")] or folders
+    images = {one: files for one in folders if (files := image_files(one, deep=True)[0])}
+    found = match([one.name for one in images], names)
+    if not found.pairs:
         raise SpecError(f"data: no folder of {path} that participants.tsv names holds images")
     left = [name for name in read.header if name != "participant_id"]
     targets = tuple(targets_of(read, left))
     sure = [name for name in targets if rank_of(name) < len(TARGETS)] or (targets if len(targets) == 1 else ())
     target = target or next(iter(sure), "")
+    said = require_matched(found, "participants.tsv", "folder", unmatched=unmatched,
+                           row_classes=read.column(target, "data") if target in read.header else (),
+                           row_names=[f"line {number}" for number in read.numbers])  # fmt: skip
+    rows = [{"image": str(file.relative_to(path)), "suffix": stem_of(file).split("_")[-1],
+             **dict(zip(read.header, read.rows[found.pairs[at]], strict=True))}
+            for at, files in enumerate(images.values()) if at in found.pairs for file in files]  # fmt: skip
     kinds = {name: kind_of(read.column(name, "data"), read.comma) for name in left if name != target}
     kinds["suffix"] = FactorSpec(kind="categorical") if len({row["suffix"] for row in rows}) > 1 else None
     columns = {name: kind for name, kind in kinds.items() if kind is not None}
     return Guess(path, image="image", target=target, patient="participant_id", targets=targets, columns=columns,
-                 rows=tuple(rows), way="participants")  # fmt: skip
+                 rows=tuple(rows), way="participants", matched=said)  # fmt: skip
 
 
 def _of_folders(path: Path) -> Guess:
@@ -332,10 +360,10 @@ def _naming(read: Table, folder: Path, image: str = "") -> str | None:
     Raises:
         SpecError: No column names files.
     """
-    files = image_files(folder, deep=True)[0]
-    names = {stem_of(file) for file in files} | {file.name for file in files}
+    files = [str(file.relative_to(folder)) for file in image_files(folder, deep=True)[0]]
     for name in [image] if image else read.header:
-        if _share(read, name, names.__contains__) > 0.5 and len(set(cells := read.column(name, "data"))) == len(cells):
+        cells = read.column(name, "data")
+        if len(set(cells)) == len(cells) and 2 * len(match(files, cells).pairs) > min(len(cells), len(files)):
             return name
     if not image and any(key in read.header for key in KEYS):
         return IMAGE

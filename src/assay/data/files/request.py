@@ -18,7 +18,7 @@ from assay.data.files.table import number, read_table
 from assay.spec.data import LESION
 from assay.spec.schema import DataSpec
 
-NAMED = ("target", "patient", "positive", "image", "mask", "labels", "columns", "unmatched")
+NAMED = ("target", "patient", "positive", "image", "mask", "labels", "columns", "unmatched", "unmasked")
 """What a user may name apart from the images: options of the commands, and keywords in Python."""
 _KINDS = "a path, a pandas DataFrame, a list of dicts, a dataset of PyTorch, or a mapping as `data:` of a study"
 
@@ -32,12 +32,14 @@ class Reading:
         line: What was guessed; empty where nothing was.
         name: Name of a run folder for them.
         others: Columns that have no part in them, as `factors` of a study.
+        of_masks: Whether the target is if a mask shows a lesion.
     """
 
     data: dict[str, Any]
     line: str = ""
     name: str = "frame"
     others: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    of_masks: bool = False
 
 
 def data_of(given: Any, place: str = "data", lenient: bool = False, **named: Any) -> Reading:
@@ -75,12 +77,14 @@ def data_of(given: Any, place: str = "data", lenient: bool = False, **named: Any
 def _of_path(path: Path, place: str, lenient: bool, named: Mapping[str, Any]) -> Reading:
     if not filled(str(path)).exists():
         raise SpecError(f"{place}: there is no file {path}")
-    found = guess(path, lenient=lenient, **named)
+    found = guess(path, lenient=lenient, **{name: one for name, one in named.items() if name != "unmasked"})
     data = {**found.data(), **_further(named)}
     columns = named.get("columns", ())
     if not columns and "labels" in named:
         columns = [name for name in HEADERS if name in found.columns]
-    return Reading(_with_factors(data, columns), found.line, found.folder.resolve().name, _others(found))
+    return Reading(
+        _with_factors(data, columns), found.line, found.folder.resolve().name, _others(found), found.of_masks
+    )
 
 
 def _of_keys(keys: dict[str, Any], place: str, named: Mapping[str, Any], bare: bool = False) -> Reading:
@@ -98,13 +102,13 @@ def _of_keys(keys: dict[str, Any], place: str, named: Mapping[str, Any], bare: b
         keys |= {"folder": str(path.parent), "table": path.name}
     complete = _is_complete(keys)
     keys = cast("dict[str, Any]", on_disk(table if bare else keys, place, **own))
-    line, others = "", dict[str, Any]()
+    line, others, of_masks = "", dict[str, Any](), False
     if not complete and (path := _table_of(keys)) is not None:
         given = {name: keys[name] for name in ("target", "patient", "image", "mask", "unmatched") if name in keys}
         found = _guessed(path, in_memory(table), given)
-        line, others = found.line, _others(found)
+        line, others, of_masks = found.line, _others(found), found.of_masks
         keys = {**keys, **found.data()} if found.rows else {**found.data(), **keys}
-    return Reading(_with_factors(keys, columns), line, others=others)
+    return Reading(_with_factors(keys, columns), line, others=others, of_masks=of_masks)
 
 
 def _guessed(path: Path, kept: bool, named: Mapping[str, Any]) -> Guess:
@@ -146,7 +150,8 @@ def _further(named: Mapping[str, Any]) -> dict[str, Any]:
     """Return what is named beside columns, as keys of `data`."""
     given = named.get("positive", ())
     positive = {"positive": [given] if isinstance(given, str) else list(given)} if given else {}
-    return {**positive, **({"unmatched": named["unmatched"]} if named.get("unmatched", "refuse") != "refuse" else {})}
+    answers = {name: named[name] for name in ("unmatched", "unmasked") if named.get(name, "refuse") != "refuse"}
+    return {**positive, **answers}
 
 
 def _with_factors(data: dict[str, Any], columns: Sequence[str]) -> dict[str, Any]:
