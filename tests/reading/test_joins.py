@@ -1,3 +1,335 @@
 """Joining tables, images and masks."""
 
 from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+import pandas as pd
+import pydicom
+import pytest
+import scipy.stats
+import yaml
+from PIL import Image
+from tests.cli.asking import Asking
+from tests.reading.situations import situation
+from tests.worlds.public import hu, write_slice
+
+SIDE = 16
+
+
+def _pixels(at: int) -> np.ndarray:
+    return np.random.default_rng(at).integers(0, 256, (SIDE, SIDE)).astype(np.uint8)
+
+
+def _write(path: Path, pixels: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.name.endswith(".nii.gz"):
+        nibabel.save(nibabel.Nifti1Image(pixels[..., None], np.eye(4)), path)
+    else:
+        Image.fromarray(pixels).save(path)
+
+
+def _images(folder: Path, names: Sequence[str]) -> None:
+    for at, name in enumerate(names):
+        _write(folder / name, _pixels(at))
+
+
+def _labels(path: Path, key: str, names: Sequence[str], labels: Sequence[object] | None = None) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    found = labels or [at % 2 for at in range(len(names))]
+    pd.DataFrame({key: names, "diagnosis": found}).to_csv(path, index=False, sep="\t" if path.suffix == ".tsv" else ",")
+    return path
+
+
+def _count(ask: Asking, *arguments: str | Path) -> tuple[int, str]:
+    """Return how many images a look reads, and its first lines."""
+    said = ask("look", *arguments, "--out", "look")
+    assert said.code == 0, said.err
+    counted = next(line for line in said.out.splitlines() if " images, " in line and ", target " in line)
+    return int(counted.split(" images")[0].replace(",", "")), said.out
+
+
+def _refused(ask: Asking, *arguments: str | Path) -> str:
+    said = ask("look", *arguments, "--out", "look")
+    assert said.code == 2
+    return said.err
+
+
+# Participants (BIDS).
+
+FOLDERS = [f"sub-{at:02d}" for at in range(1, 31)]
+
+
+def _bids(tmp_path: Path, ids: Sequence[str], labels: Sequence[object] | None = None) -> Path:
+    _images(tmp_path / "bids", [f"{name}/anat/{name}_T1w.png" for name in FOLDERS])
+    _labels(tmp_path / "bids" / "participants.tsv", "participant_id", ids, labels)
+    return tmp_path / "bids"
+
+
+@situation(
+    "participants.tsv has sub-1 to sub-30, folders are sub-01 to sub-30",
+    "all 30 are matched, and it says how many only without leading zeros",
+)
+def test_participants_without_zeros(ask: Asking, tmp_path: Path) -> None:
+    ids = [f"sub-{at}" for at in range(1, 31)]
+    count, said = _count(ask, _bids(tmp_path, ids))
+    right = pd.DataFrame({"at": FOLDERS}).merge(pd.DataFrame({"at": ids}))
+    assert count == 30
+    assert f"{30 - len(right)} of 30 names" in said
+    assert "leading zeros" in said
+
+
+@situation("participants.tsv has numbers, 1 to 30, folders are sub-01 to sub-30", "all 30 are matched, and it says how")
+def test_participants_as_numbers(ask: Asking, tmp_path: Path) -> None:
+    count, said = _count(ask, _bids(tmp_path, [str(at) for at in range(1, 31)]))
+    assert count == 30
+    assert "sub-" in said
+
+
+@situation(
+    "2 of 30 folders of participants have no row, and 1 row no folder",
+    "28 are read; both numbers are said, with the first names",
+)
+def test_a_few_participants_without_a_row(ask: Asking, tmp_path: Path) -> None:
+    count, said = _count(ask, _bids(tmp_path, [*FOLDERS[:28], "sub-99"]))
+    assert count == len({*FOLDERS} & {*FOLDERS[:28]})
+    assert "2 of 30 folders have no row" in said
+    assert "'sub-29', 'sub-30'" in said
+    assert "1 of 29 rows" in said
+
+
+@situation(
+    "5 of 30 folders of participants have no row",
+    "refused with the first names of each side; `--unmatched drop` leaves them out and says so",
+)
+def test_many_participants_without_a_row(ask: Asking, tmp_path: Path) -> None:
+    folder = _bids(tmp_path, [*FOLDERS[:25], *(f"pat{at}" for at in range(5))])
+    said = _refused(ask, folder)
+    assert "5 of 30 folders" in said
+    assert "'sub-26'" in said
+    assert "5 of 30 rows" in said
+    assert "--unmatched drop" in said
+    count, said = _count(ask, folder, "--unmatched", "drop")
+    assert count == 25
+    assert "5 of 30 folders have no row" in said
+
+
+# Labels and files.
+
+
+@situation(
+    "DICOM files, half of them named by their UID without `.dcm`, labels by SOPInstanceUID",
+    "all are matched: what follows the last point of a UID is no ending",
+)
+@situation("the same files, labels by file name", "all are matched")
+@pytest.mark.parametrize("key", ["SOPInstanceUID", "image"])
+def test_files_named_by_their_uid(ask: Asking, tmp_path: Path, key: str) -> None:
+    uids: list[str] = []
+    for at in range(20):
+        write_slice(tmp_path / "set" / "next", "1.2.840.7", at, f"P{at}", hu(at))
+        uid = str(pydicom.dcmread(tmp_path / "set" / "next").SOPInstanceUID)
+        (tmp_path / "set" / "next").rename(tmp_path / "set" / (uid if at % 2 else f"{uid}.dcm"))
+        uids.append(uid)
+    table = _labels(tmp_path / "set" / "labels.csv", key, uids)
+    assert _count(ask, table)[0] == len(uids) == 20
+
+
+@situation(
+    "labels by AccessionNumber from a spreadsheet, which took the zeros before the numbers",
+    "all files of each examination are matched, and it says how",
+)
+def test_accession_numbers_without_zeros(ask: Asking, tmp_path: Path) -> None:
+    for at in range(20):
+        write_slice(tmp_path / "set" / f"{at}", "1.2.3", at, f"P{at}", hu(at), AccessionNumber=f"{at // 2 + 7:06d}")
+    table = _labels(tmp_path / "set" / "labels.csv", "AccessionNumber", [str(at + 7) for at in range(10)])
+    count, said = _count(ask, table)
+    assert count == 20
+    assert "leading zeros" in said
+
+
+NAMED: Mapping[str, tuple[Callable[[int], str], Callable[[int], str]]] = {
+    "endings": (lambda at: f"case_{at:03d}.nii.gz", lambda at: f"case_{at:03d}"),
+    "channels": (lambda at: f"case_{at:03d}_0000.nii.gz", lambda at: f"case_{at:03d}.nii.gz"),
+    "windows": (lambda at: f"scans/{at % 2}/p{at}.png", lambda at: f"D:\\export\\scans\\{at % 2}\\p{at}.png"),
+    "case": (lambda at: f"IMG_{at}.PNG", lambda at: f"img_{at}.png"),
+    "zeros": (lambda at: f"{at:05d}.png", lambda at: str(at)),
+    "other": (lambda at: f"p{at}.png", lambda at: f"p{at}.dcm"),
+    "unicode": (lambda at: f"mu\u0308ller{at}.png", lambda at: f"m\u00fcller{at}.png"),
+}
+
+
+@situation("labels name `case_000`, files are `case_000.nii.gz`", "matched: endings of two parts are one ending")
+@situation("labels name `case_000.nii.gz`, files are `case_000_0000.nii.gz` (nnU-Net)", "matched, and it says how")
+@situation("labels have paths of another computer, with backslashes", "matched by as much of the path as tells them apart")
+@situation("labels and files differ in upper and lower case", "matched, as long as that stays one to one; it says how")
+@situation("labels are numbers, 7, files are padded, 00007.png", "matched, and it says how")
+@situation("labels name the DICOM files from which PNG files were made", "matched without the ending")
+@situation("umlauts in two Unicode forms, as macOS and Windows write them", "matched")
+@pytest.mark.parametrize("kind", NAMED)
+def test_names_of_files_and_of_labels(ask: Asking, tmp_path: Path, kind: str) -> None:
+    file, label = NAMED[kind]
+    _images(tmp_path / "set", [file(at) for at in range(20)])
+    table = _labels(tmp_path / "set" / "data.csv", "scan", [label(at) for at in range(20)])
+    assert _count(ask, table, "--target", "diagnosis")[0] == 20
+
+
+@situation("two files in different folders have the name that a label has", "refused: it names the label and both files")
+def test_a_label_that_fits_two_files(ask: Asking, tmp_path: Path) -> None:
+    _images(tmp_path / "set", [*(f"one/{at}.png" for at in range(20)), "two/7.png"])
+    said = _refused(ask, _labels(tmp_path / "set" / "data.csv", "scan", [f"{at}.png" for at in range(20)]))
+    assert "'7.png' fits 'one/7.png' and 'two/7.png'" in said
+
+
+@situation("a table of labels that is longer than the set of images", "read; the rows without an image are counted")
+def test_a_longer_table(ask: Asking, tmp_path: Path) -> None:
+    _images(tmp_path / "set", [f"p{at}.png" for at in range(20)])
+    count, said = _count(ask, _labels(tmp_path / "set" / "data.csv", "scan", [f"p{at}" for at in range(100)]))
+    assert count == 20
+    assert "80 of 100 rows" in said
+
+
+@situation(
+    "a tenth of the images has no label, all of one class by the rows that fit no image",
+    "refused: the classes lose unequally, so the rest is no fair sample",
+)
+@situation("a tenth of the images has no label, as many of each class", "read; it says how many and which")
+@pytest.mark.parametrize("equal", [False, True])
+def test_classes_that_lose_unequally(ask: Asking, tmp_path: Path, equal: bool) -> None:
+    _images(tmp_path / "set", [f"p{at}.png" for at in range(100)])
+    lost = [at for at in range(100) if (at < 10 if equal else at % 2 and at < 20)]
+    names = [f"x{at}" if at in lost else f"p{at}" for at in range(100)]
+    table = _labels(tmp_path / "set" / "data.csv", "scan", names)
+    right = scipy.stats.chi2_contingency([[50 - sum(at % 2 == one for at in lost) for one in (0, 1)],
+                                          [sum(at % 2 == one for at in lost) for one in (0, 1)]]).pvalue  # fmt: skip
+    assert (right < 0.01) != equal
+    if equal:
+        count, said = _count(ask, table)
+        assert count == 90
+        assert "10 of 100 images have no row" in said
+    else:
+        assert "unequally" in _refused(ask, table)
+
+
+# Masks.
+
+
+def _masked(folder: Path, names: Sequence[str], masks: Sequence[str]) -> Path:
+    _images(folder / "images", names)
+    for at, name in enumerate(masks):
+        mask = np.zeros((SIDE, SIDE), np.uint8)
+        mask[2 : 4 + 9 * (at % 2), 3:9] = 255
+        _write(folder / "masks" / name, mask)
+    return folder
+
+
+TWELVE = [f"{at}.png" for at in range(12)]
+
+
+@situation(
+    "images/ and masks/, and 2 of 12 images have no mask",
+    "asked once whether they show no lesion: refused with the number and both answers",
+)
+@situation("the same with `--unmasked lesion-free`", "2 images count as lesion-free")
+@situation("the same with `--unmasked leave-out`", "10 images are read, and it says so")
+@pytest.mark.parametrize("answer", ["", "lesion-free", "leave-out"])
+def test_images_without_a_mask(ask: Asking, tmp_path: Path, answer: str) -> None:
+    folder = _masked(tmp_path / "set", TWELVE, TWELVE[:10])
+    if not answer:
+        said = _refused(ask, folder)
+        assert "2 of 12 images have no mask" in said
+        assert all(f"--unmasked {one}" in said for one in ("lesion-free", "leave-out"))
+        return
+    black = np.zeros((SIDE, SIDE), np.uint8)
+    _write(folder / "masks" / "0.png", black)  # a lesion-free image with a mask, so that there are two classes
+    count, _ = _count(ask, folder, "--unmasked", answer)
+    absent = 1 + 2 * (answer == "lesion-free")
+    facts = Path("look/report.html").read_text()
+    assert count == absent + 9
+    assert f"absent {absent}, present 9" in facts
+
+
+@situation("images/ and masks/, and each image has its mask", "read without a question, by `init` and `preview` too")
+def test_each_image_has_a_mask(ask: Asking, tmp_path: Path) -> None:
+    folder = _masked(tmp_path / "set", TWELVE, TWELVE)
+    made = ask("init", folder)
+    assert made.code == 0
+    assert "to mend" not in made.out
+
+
+@situation("a mask is misnamed, and its image is without one", "refused with both: no image becomes lesion-free so")
+def test_a_misnamed_mask(ask: Asking, tmp_path: Path) -> None:
+    folder = _masked(tmp_path / "set", TWELVE, [*TWELVE[:11], "elsewhere.png"])
+    said = _refused(ask, folder, "--unmasked", "lesion-free")
+    assert "elsewhere.png" in said
+    assert "1 images have no mask" in said
+
+
+# nnU-Net.
+
+
+def _nnunet(folder: Path, labels: Mapping[str, Any], values: Sequence[int], masks: int = 12) -> Path:
+    """Write twelve images with masks, each with a square of every value."""
+    for at in range(12):
+        _write(folder / "imagesTr" / f"case_{at:03d}_0000.nii.gz", _pixels(at))
+        _write(folder / "imagesTr" / f"case_{at:03d}_0001.nii.gz", _pixels(at + 100))
+        mask = np.zeros((SIDE, SIDE), np.uint8)
+        for row, value in enumerate(values if at % 2 else ()):
+            mask[4 * row : 4 * row + 4, 2:12] = value
+        if at < masks:
+            _write(folder / "labelsTr" / f"case_{at:03d}.nii.gz", mask)
+    (folder / "dataset.json").write_text(json.dumps({"labels": labels}))
+    return folder
+
+
+def _kinds(ask: Asking, folder: Path) -> tuple[Mapping[int, str], str]:
+    """Return the names of values in the study that `init` writes, and what it prints."""
+    made = ask("init", folder, "--out", "study.yaml")
+    assert made.code == 0
+    return yaml.safe_load(Path("study.yaml").read_text())["data"].get("mask_values", {}), made.out
+
+
+@situation("dataset.json of nnU-Net version 1: names by value", "each value has its name")
+@situation("dataset.json of nnU-Net version 2: values by name", "each value has its name")
+@situation(
+    "dataset.json of nnU-Net with regions, lists of values", "a value is named after the smallest region that has it"
+)
+@pytest.mark.parametrize(
+    "labels",
+    [
+        {"0": "background", "1": "edema", "2": "core", "3": "enhancing"},
+        {"background": 0, "edema": 1, "core": 2, "enhancing": 3},
+        {"background": 0, "edema": [1, 2, 3], "core": [2, 3], "enhancing": 3},
+    ],
+)
+def test_labels_of_nnunet(ask: Asking, tmp_path: Path, labels: Mapping[str, Any]) -> None:
+    found, said = _kinds(ask, _nnunet(tmp_path / "set", labels, (1, 2, 3)))
+    assert found == {1: "edema", 2: "core", 3: "enhancing"}
+    assert "to mend" not in said
+
+
+@situation(
+    "dataset.json of nnU-Net with one kind of lesion and `ignore`",
+    "the value of `ignore` is no kind of lesion: images that have it are named as such",
+)
+def test_ignore_of_nnunet(ask: Asking, tmp_path: Path) -> None:
+    found, said = _kinds(ask, _nnunet(tmp_path / "set", {"background": 0, "tumor": 1, "ignore": 2}, (1, 2)))
+    assert found == {1: "tumor", 2: "ignore"}
+    assert "neither lesion nor background" in said
+
+
+@situation("nnU-Net: 1 of 12 images has no mask", "11 are read, and it says which is without")
+@situation("nnU-Net: 4 of 12 images have no mask", "refused with the first names")
+@pytest.mark.parametrize("masks", [11, 8])
+def test_nnunet_images_without_a_mask(ask: Asking, tmp_path: Path, masks: int) -> None:
+    folder = _nnunet(tmp_path / "set", {"background": 0, "tumor": 1}, (1,), masks)
+    if masks == 11:
+        count, said = _count(ask, folder)
+        assert count == 11
+        assert "case_011_0000.nii.gz" in said
+    else:
+        assert "4 of 12 images have no mask" in _refused(ask, folder)

@@ -95,7 +95,8 @@ def test_folders(tmp_path: Path) -> None:
     assert (found.target, list(found.columns), len(found.rows)) == ("label", ["split"], 8)
     assert _classes(tmp_path, found.data()) == ("ill", "well")
     assert (guess(masked).target, guess(masked).table) == ("lesion", "")
-    assert guess(masked).data()["unmasked"] == "lesion-free"
+    assert guess(masked).of_masks
+    assert "unmasked" not in guess(masked).data()
     with pytest.raises(SpecError, match="nothing labels its images"):
         guess(empty)
 

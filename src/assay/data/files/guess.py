@@ -361,7 +361,7 @@ def _naming(read: Table, folder: Path, image: str = "") -> str | None:
         SpecError: No column names files.
     """
     files = [str(file.relative_to(folder)) for file in image_files(folder, deep=True)[0]]
-    for name in [image] if image else read.header:
+    for name in [image] if image else (name for name in read.header if name not in KEYS):
         cells = read.column(name, "data")
         if len(set(cells)) == len(cells) and 2 * len(match(files, cells).pairs) > min(len(cells), len(files)):
             return name
