@@ -145,7 +145,9 @@ def test_files_named_by_their_uid(ask: Asking, tmp_path: Path, key: str) -> None
 )
 def test_accession_numbers_without_zeros(ask: Asking, tmp_path: Path) -> None:
     for at in range(20):
-        write_slice(tmp_path / "set" / f"{at}", "1.2.3", at, f"P{at}", hu(at), AccessionNumber=f"{at // 2 + 7:06d}")
+        write_slice(
+            tmp_path / "set" / f"slice-{at}", "1.2.3", at, f"P{at}", hu(at), AccessionNumber=f"{at // 2 + 7:06d}"
+        )
     table = _labels(tmp_path / "set" / "labels.csv", "AccessionNumber", [str(at + 7) for at in range(10)])
     count, said = _count(ask, table)
     assert count == 20
@@ -157,7 +159,7 @@ NAMED: Mapping[str, tuple[Callable[[int], str], Callable[[int], str]]] = {
     "channels": (lambda at: f"case_{at:03d}_0000.nii.gz", lambda at: f"case_{at:03d}.nii.gz"),
     "windows": (lambda at: f"scans/{at % 2}/p{at}.png", lambda at: f"D:\\export\\scans\\{at % 2}\\p{at}.png"),
     "case": (lambda at: f"IMG_{at}.PNG", lambda at: f"img_{at}.png"),
-    "zeros": (lambda at: f"{at:05d}.png", lambda at: str(at)),
+    "zeros": (lambda at: f"{at:05d}.png", str),
     "other": (lambda at: f"p{at}.png", lambda at: f"p{at}.dcm"),
     "unicode": (lambda at: f"mu\u0308ller{at}.png", lambda at: f"m\u00fcller{at}.png"),
 }
@@ -165,7 +167,9 @@ NAMED: Mapping[str, tuple[Callable[[int], str], Callable[[int], str]]] = {
 
 @situation("labels name `case_000`, files are `case_000.nii.gz`", "matched: endings of two parts are one ending")
 @situation("labels name `case_000.nii.gz`, files are `case_000_0000.nii.gz` (nnU-Net)", "matched, and it says how")
-@situation("labels have paths of another computer, with backslashes", "matched by as much of the path as tells them apart")
+@situation(
+    "labels have paths of another computer, with backslashes", "matched by as much of the path as tells them apart"
+)
 @situation("labels and files differ in upper and lower case", "matched, as long as that stays one to one; it says how")
 @situation("labels are numbers, 7, files are padded, 00007.png", "matched, and it says how")
 @situation("labels name the DICOM files from which PNG files were made", "matched without the ending")
@@ -178,7 +182,9 @@ def test_names_of_files_and_of_labels(ask: Asking, tmp_path: Path, kind: str) ->
     assert _count(ask, table, "--target", "diagnosis")[0] == 20
 
 
-@situation("two files in different folders have the name that a label has", "refused: it names the label and both files")
+@situation(
+    "two files in different folders have the name that a label has", "refused: it names the label and both files"
+)
 def test_a_label_that_fits_two_files(ask: Asking, tmp_path: Path) -> None:
     _images(tmp_path / "set", [*(f"one/{at}.png" for at in range(20)), "two/7.png"])
     said = _refused(ask, _labels(tmp_path / "set" / "data.csv", "scan", [f"{at}.png" for at in range(20)]))

@@ -46,7 +46,7 @@ def look_command(asked: LookRequest) -> None:
 def _worst(root: Path) -> list[str]:
     if not RunFolder(root).table("issues"):
         return []
-    issues = pd.read_csv(root / "issues.csv", keep_default_na=False)
+    issues = pd.read_csv(root / "issues.csv", keep_default_na=False, dtype={"file": str})
     kinds = list(dict.fromkeys(issues["kind"]))
     named = [(kind, list(dict.fromkeys(issues["file"][issues["kind"] == kind]))) for kind in kinds]
     lines = [f"  {kind}: {', '.join(files[:MOST_FILES])}{' ...' if len(files) > MOST_FILES else ''}"

@@ -311,7 +311,8 @@ def _require(read: Table, **named: str) -> None:
 
 
 def _files_of(read: Table, folder: Path) -> list[str]:
-    return [name for name in read.header if _share(read, name, partial(_is_image, folder)) > 0.5]
+    names = (name for name in read.header if name not in KEYS)
+    return [name for name in names if _share(read, name, partial(_is_image, folder)) > 0.5]
 
 
 def _first_image(files: Sequence[str]) -> str:
