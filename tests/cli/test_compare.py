@@ -16,7 +16,7 @@ def test_the_command_prints_decisions_and_json(tmp_path: Path, ask: Asking) -> N
     path = write_rows(tmp_path / "p.csv", rows_of_file())
     answer = ask("compare", path, "--by", "loss", "--margin", "0.05")
     lines = answer.out.splitlines()
-    assert lines[0] == "positive class: 1, against 0"
+    assert lines[0] == "positive class: 1 in column target, against 0"
     assert lines[1].startswith("scores: probabilities from 0.0")
     assert lines[2] == "AUROC against reference"
     assert lines[3].startswith("  copy       equivalent within 0.05: ")

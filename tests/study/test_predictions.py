@@ -124,9 +124,9 @@ def test_folds_are_kept_apart() -> None:
         ({"patients": lambda g: [99, *g[1:]]}, DataError, "1 images have several patients"),
         ({"y_score": lambda g: [float("nan"), *g[1:]]}, DataError, "score '' is not a finite number"),
         (
-            {"y_true": lambda g: ["ill" if one else "well" for one in g]},
+            {"y_true": lambda g: ["red" if one else "blue" for one in g]},
             SpecError,
-            "ill or well: name the positive class with `positive`",
+            "the classes are blue and red, and neither is surely the positive one: name it with --positive",
         ),
         ({"y_true": lambda g: [1] * len(g)}, SpecError, "the target has 1 classes"),
     ],
@@ -144,7 +144,7 @@ def test_what_contradicts_itself_is_refused(change: dict[str, Any], error: type[
         ({"measure": "aurok"}, "did you mean 'auroc'"),
         ({"measure": "dice"}, "unknown measure of classification"),
         ({"margin": -1.0}, "expected a number above 0"),
-        ({"positive": "2"}, "unknown positive class '2'"),
+        ({"positive": "2"}, "unknown class '2'"),
     ],
 )
 def test_unknown_names_are_refused(asked: dict[str, Any], message: str) -> None:

@@ -210,7 +210,7 @@ def test_data_frames_are_sets_too_and_their_patients_are_others(own: Path, tmp_p
     scene = population.scene(made.points[0].tests, 0)
     patients = [scene.environment(name).table.patient for name in scene.names]
     assert not set(patients[0]) & set(patients[1]), "P0 of another hospital is another patient"
-    assert scene.environment("site b").table.classes == population.classes == ("ill", "normal")
+    assert scene.environment("site b").table.classes == population.classes == ("normal", "ill")
     for given in ({"train": train}, {"train": train, "tests": [frames["b"]]}, {"tests": {"site b": frames["b"]}}):
         with pytest.raises(AssayError, match="give both: train, a set as in `data`, and tests, a mapping of names"):
             assay.Study(**given)
@@ -231,7 +231,7 @@ def test_data_frames_are_sets_too_and_their_patients_are_others(own: Path, tmp_p
         (
             {"classes": ("healthy", "sick")},
             {},
-            "no class of the training set (ill, normal) is called 'healthy' or 'sick'; say which it is: map: {healthy: "
+            "no class of the training set (normal, ill) is called 'healthy' or 'sick'; say which it is: map: {healthy: "
             "CLASS, sick: CLASS}",
         ),
         ({"classes": ("ill", "ill")}, {}, "set 'site b': data.target: column 'grade' needs at least two different"),
@@ -241,7 +241,7 @@ def test_data_frames_are_sets_too_and_their_patients_are_others(own: Path, tmp_p
         ({}, {"external": {"data": "site c"}}, "did you mean 'site b'?"),
         ({}, {"train": {"data": "site b"}}, "training rows are those of data.train"),
         ({"split": {"folds": 3}}, {}, "every row of a test set is tested"),
-        ({"map": {"sick": "ill"}}, {}, "no class is called 'sick': the set has ill, normal"),
+        ({"map": {"sick": "ill"}}, {}, "no class is called 'sick': the set has normal, ill"),
     ],
 )
 def test_wrong_sets_are_one_sentence(
@@ -287,7 +287,7 @@ def test_classes_of_answers_are_mapped_by_their_cells(own: Path, tmp_path: Path)
     """A column of no and yes has the classes `not grade` and `grade`; a map may say no and yes."""
     other = hospital(tmp_path / "b", 3, ("no", "yes"), prefix="Q")
     found = external(study(own, {"folder": str(other), "map": {"no": "normal", "yes": "ill"}}), tmp_path)
-    assert found.table.classes == ("ill", "normal")
+    assert found.table.classes == ("normal", "ill")
     assert found.table.target.tolist() == [1, 0] * (IMAGES // 2)
     asked = hospital(tmp_path / "c", 7, ("no", "yes"), prefix="C")
     given = study(asked, {"folder": str(own), "map": {"normal": "no", "ill": "yes"}})

@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
 from assay.core.errors import AssayError, StoreError
+from assay.data.files.classes import in_order
 from assay.data.files.guess import SPLIT, Guess, guess
+from assay.data.files.masks import image_files
+from assay.data.files.table import absent, read_table, spellings
 from assay.spec.data import LESION
 from assay.store.files import csv_text, write_text
 
@@ -19,7 +23,7 @@ FEW_IMAGES = 200
 MOST_FACTORS = 8
 MARGIN = 0.05
 COMMENTS_AT = 44
-PRINTED = ("classes", "table", "image", "mask", "target", "patient", "split")
+PRINTED = ("classes", "table", "image", "mask", "target", "positive", "patient", "split")
 """Keys whose assumptions are printed: what was taken from the folder. The file has all."""
 
 
@@ -184,6 +188,7 @@ def _data(found: Guess, rows: Sequence[dict[str, str]], path: Path) -> Iterator[
     where = os.path.relpath(found.folder.resolve(), path.resolve().parent)
     if found.classes:
         yield Assumed("  classes", where, f"a folder per class: {', '.join(_class_folders(found))}")
+        yield from _positive({one: len(image_files(found.folder / one, deep=True)[0]) for one in _class_folders(found)})
         yield Assumed("  split", {"folds": 3}, "every image is its own patient, since nothing names patients")
         return
     yield Assumed("  folder", where, "images are searched from here")
@@ -203,6 +208,8 @@ def _data(found: Guess, rows: Sequence[dict[str, str]], path: Path) -> Iterator[
     why = f"values: {', '.join(values[:6])}" if values else "whether a mask shows any"
     if found.table or found.mask:
         yield Assumed("  target", found.target, why + (f"; it may also be {', '.join(others[:4])}" if others else ""))
+    labels = [cell for row in rows if not absent(cell := row.get(found.target, ""))]
+    yield from _positive(Counter(map(spellings(labels).__getitem__, labels)))
     if found.patient:
         yield Assumed("  patient", found.patient, "called as patients are; all images of one stay together")
     factors = {name: kind for name, kind in found.columns.items() if len(_values(rows, name)) > 1 and name != SPLIT}
@@ -218,14 +225,19 @@ def _data(found: Guess, rows: Sequence[dict[str, str]], path: Path) -> Iterator[
         yield Assumed("  split", {"folds": 3}, f"every image is tested once a seed{unnamed}")
 
 
+def _positive(images: Mapping[str, int]) -> Iterator[Assumed]:
+    """Yield which of two classes is positive, the rarer one, where no word of theirs says it."""
+    if len(images) == 2 and in_order(tuple(images)) is None:
+        rarer, other = sorted(sorted(images, reverse=True), key=lambda name: images[name])
+        yield Assumed("  positive", rarer, f"a guess, since no word says it: the rarer class; {other} is negative")
+
+
 def _rows(found: Guess) -> list[dict[str, str]]:
     """Return the rows of the table; none of a COCO file or without a table."""
     if found.rows:
         return [dict(row) for row in found.rows]
     if not found.table or found.table.endswith(".json"):
         return []
-    from assay.data.files.table import read_table
-
     read = read_table(found.folder / found.table, found.image)
     return [dict(zip(read.header, row, strict=True)) for row in read.rows]
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from assay.core.types import FactorTable
 from assay.data.dataset import Card
+from assay.data.files.kinds import one_patient
 from assay.data.public.sets import PREPARED, KnownSet
 
 OWN_PATIENT = (
@@ -43,6 +44,7 @@ def card_of(
         known: Facts about it.
         native: int64 [n, 2], width and height before decoding.
         shape: (channels, height, width) after.
+        read: How it was read, as rows of `provenance`.
         deep: 16 bit. facts end the summary; warnings join the known faults.
         read: Rows of `provenance` on how the set was read.
     """
@@ -58,7 +60,7 @@ def card_of(
         known_faults=faults,
         left_out=left_out,
         doubts=doubts,
-        read=read or {},
+        read={**(read or {}), **one_patient(table.patient)},
     )
 
 

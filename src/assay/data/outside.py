@@ -14,9 +14,9 @@ from assay.core.files import content_hash
 from assay.core.types import FactorTable
 from assay.data.dataset import Dataset
 from assay.data.files.build import FileCopies
+from assay.data.files.classes import answered
 from assay.data.files.folder import OWN
 from assay.data.files.joins import same_id
-from assay.data.files.table import answered
 from assay.spec.data import LESION
 from assay.spec.schema import DataSpec
 

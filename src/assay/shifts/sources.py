@@ -50,6 +50,6 @@ def _outside(
 
     training = Training(own.data, own.classes, own.kinds, own.channels, own.dataset)
     try:
-        return outside(number, data, load_dataset(data, cache, skip_bad_rows=skip_bad_rows), training)
+        return outside(number, data, load_dataset(data, cache, skip_bad_rows=skip_bad_rows, alike=True), training)
     except (SpecError, DataError) as error:
         raise type(error)(f"set '{name}': {error}") from error

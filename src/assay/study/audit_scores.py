@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -20,12 +19,13 @@ from assay.analysis.audit import (
     threshold_of,
 )
 from assay.analysis.shortcuts import cues_of_table, shortcut_rows
-from assay.core.errors import DataError, SpecError, cut
+from assay.core.errors import DataError
 from assay.core.files import content_hash, sha256
-from assay.core.types import Factor, FactorTable
+from assay.core.types import FactorTable
 from assay.core.versions import OF_STATISTICS, versions
-from assay.data.files.classes import positive_words
-from assay.data.files.table import Table, number, read_table, require_whole
+from assay.data.files.classes import two_classes
+from assay.data.files.kinds import cautions_of, factor_of, one_patient, patients_in
+from assay.data.files.table import Table, number, patient_codes, read_table, require_whole
 from assay.report.audit_cards import write_outcome
 from assay.report.page import write_page
 from assay.stats.scores import scale_of
@@ -69,7 +69,7 @@ def audit_predictions(path: Path, columns: PredictionColumns, asked: Asked, out:
         raise DataError(
             f"{path.name}: {twice:,} rows have a file in '{asked.image}' that another row has; keep one each"
         )
-    table = _rows_of(read, columns)
+    table, said = _rows_of(read, columns)
     scores = np.array([number(one, read.comma) for one in read.column(columns.score, place)], dtype=np.float64)
     if not np.isfinite(scores).all():
         raise DataError(f"{path.name}: {int((~np.isfinite(scores)).sum())} scores in '{columns.score}' are no numbers")
@@ -89,7 +89,7 @@ def audit_predictions(path: Path, columns: PredictionColumns, asked: Asked, out:
     facts = {
         "model": path.stem,
         "kind": "predictions",
-        "positive class": positive_words(table.classes),
+        **said,
         "hash of the model": sha256(path),
         "images": f"{len(table):,}",
         "patients": f"{len(np.unique(table.patient)):,}",
@@ -116,40 +116,21 @@ def audit_predictions(path: Path, columns: PredictionColumns, asked: Asked, out:
     return out
 
 
-def _rows_of(read: Table, columns: PredictionColumns) -> FactorTable:
-    targets = list(read.column(columns.target, "predictions"))
-    names = sorted(set(targets))
-    positive = columns.positive or ("1" if set(names) <= {"0", "1"} else "")
-    if len(names) != 2 or positive not in names:
-        raise SpecError(
-            f"target '{cut(columns.target)}' has the values {cut(', '.join(names))}; an audit of predictions needs two "
-            "classes, and the positive one named (--positive)"
-        )
-    patients = (
-        list(read.column(columns.patient, "predictions")) if columns.patient else list(map(str, range(len(targets))))
-    )
-    found = [factor_of(name, read.column(name, "predictions"), read.comma) for name in columns.others]
-    return FactorTable(
-        row=np.arange(len(targets)),
-        target=np.array([one == positive for one in targets], dtype=np.int64),
-        patient=np.unique(patients, return_inverse=True)[1].astype(np.int64),
-        classes=(next(name for name in names if name != positive), positive),
+def _rows_of(read: Table, columns: PredictionColumns) -> tuple[FactorTable, dict[str, str]]:
+    """Return the rows, and how they were read, as rows of `provenance`."""
+    place = "predictions"
+    cells = read.column(columns.target, place)
+    target = two_classes(columns.target, columns.positive, cells, read)
+    patients = patients_in(read, columns.patient) if columns.patient else list(map(str, range(len(cells))))
+    others = {name: read.column(name, place) for name in columns.others}
+    found = [factor_of(name, values, read.comma) for name, values in others.items()]
+    table = FactorTable(
+        row=np.arange(len(cells)),
+        target=target.codes,
+        patient=patient_codes(patients),
+        classes=target.classes,
         factors=tuple(factor for factor, _ in found),
         columns={factor.name: values for factor, values in found},
     )
-
-
-def factor_of(name: str, values: Sequence[str], comma: bool = False) -> tuple[Factor, np.ndarray]:
-    """Return a column of texts as a factor: numbers with several values, else levels; blanks are missing.
-
-    Args:
-        name: Its name.
-        values: A text per row.
-        comma: Numbers may be written 3,5.
-    """
-    present = sorted({one for one in values if one.strip()})
-    if len(present) > 2 and all(number(one, comma) is not None for one in present):
-        return Factor(name, "continuous"), np.array([number(one, comma) for one in values], dtype=np.float64)
-    code = {level: at for at, level in enumerate(present)}
-    levels = np.array([code.get(one, -1) for one in values], dtype=np.int64)
-    return Factor(name, "categorical", levels=tuple(present), high=tuple(present[-1:])), levels
+    said = cautions_of({columns.target: cells, **others}, columns.target)
+    return table, {"positive class": target.positive, **said, **one_patient(table.patient)}

@@ -65,7 +65,8 @@ def look(asked: LookRequest, notify: Notify = silent, say: Callable[[str], None]
     images = {**read.data, **factors, "size": asked.size, "links": "follow"}
     spec = parse_request(images, {"all": {}}, ("performance",)).data
     out = asked.out or Path("looks") / read.name
-    dataset = load_dataset(spec, ArrayCache(default_cache_root(), notify), skip_bad_rows=True, keep_copies=True)
+    dataset = load_dataset(spec, ArrayCache(default_cache_root(), notify), skip_bad_rows=True, keep_copies=True,
+                           alike=True)  # fmt: skip
     kept = asked.but(data=str(asked.data) if isinstance(asked.data, str | Path) else "in memory")
     run = LookRun(kept, spec, dataset, read.line)
     carry_out(run, out, InProcess())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,12 +12,13 @@ import numpy as np
 from jaxtyping import Int
 from scipy.special import expit
 
-from assay.core.errors import DataError, SpecError, unknown_name
+from assay.core.errors import DataError
 from assay.core.files import is_file
 from assay.core.reasons import Code, Reason, because
 from assay.core.request import AsScores
-from assay.data.files.classes import positive_words
+from assay.data.files.classes import two_classes
 from assay.data.files.in_memory import kept_table
+from assay.data.files.kinds import cautions_of, one_patient, patients_in
 from assay.data.files.roles import roles_of
 from assay.data.files.table import number, read_table
 from assay.stats.panel import Panel
@@ -36,22 +37,20 @@ class Predictions:
 
     Attributes:
         panels: Recipe -> its outputs.
+        facts: How the file was read, as rows of `provenance`.
         notes: What was assumed of the file.
         seeds: Names of the seeds, by their numbers in the panels.
-        guessed: Columns that nobody named, for readers.
     """
 
     panels: Mapping[str, Panel]
     notes: tuple[Reason, ...]
     seeds: tuple[str, ...]
-    positive: str
-    scores: str
-    guessed: str = ""
+    facts: Mapping[str, str]
 
     @property
-    def facts(self) -> Mapping[str, str]:
-        """Rows of `provenance` on how the predictions were read."""
-        return {"positive class": self.positive, "scores": self.scores, "columns": self.guessed}
+    def guessed(self) -> str:
+        """Columns that nobody named, for readers."""
+        return self.facts.get("columns", "")
 
     @property
     def seed_numbers(self) -> tuple[int, ...]:
@@ -93,20 +92,24 @@ def read_predictions(columns: CompareRequest) -> Predictions:
             raise DataError(f"{table.name}:{line}: score '{text[:40]}' is not a finite number")
         scores.append(score)
     images = table.column(columns.image, "--image")
-    found = from_arrays(
+    named = columns.patient in header
+    patients = patients_in(table, columns.patient) if named else optional(columns.patient, images,
+                                                                          Code.NO_PATIENT_COLUMN)  # fmt: skip
+    return from_arrays(
         y_true=given[columns.target],
         y_score=scores,
         groups=given[columns.by],
         images=images,
         seeds=optional(columns.seed, ["0"] * count, Code.NO_SEED_COLUMN),
-        patients=optional(columns.patient, images, Code.NO_PATIENT_COLUMN),
+        patients=patients,
         folds=table.column(columns.fold, "predictions") if columns.fold in header else None,
         positive=columns.positive,
         threshold=columns.threshold,
         scores=columns.scores,
         notes=notes,
+        name=columns.target,
+        facts={"columns": guessed, **cautions_of({columns.target: given[columns.target]}, columns.target)},
     )
-    return replace(found, guessed=guessed)
 
 
 def _file_of(given: Any) -> Path:
@@ -134,6 +137,8 @@ def from_arrays(
     threshold: float = 0.5,
     scores: AsScores = "auto",
     notes: Sequence[Reason] = (),
+    name: str = "",
+    facts: Mapping[str, str] | None = None,
 ) -> Predictions:
     """Return predictions from one entry per image, recipe and seed.
 
@@ -145,10 +150,12 @@ def from_arrays(
         seeds: Seed of the training.
         patients: Patient; each image is one where None.
         folds: Fold whose model answered. Pairs of an AUROC are then taken within folds.
-        positive: Name of the positive class; found where the classes are 0 and 1.
+        positive: Name of the positive class, where the words of the classes do not say it.
         threshold: Probability from which an image is called positive.
         scores: What the scores are; of each recipe, it is found from all of them.
         notes: Assumptions that were made before.
+        name: Name of the column of the target.
+        facts: How a file was read, as rows of `provenance`.
 
     Raises:
         DataError: Entries contradict each other.
@@ -160,14 +167,12 @@ def from_arrays(
     lengths = {name: len(one) for name, one in arrays.items()}
     if len(set(lengths.values())) > 1 or not lengths["groups"]:
         raise DataError(f"expected one entry per prediction everywhere, and there are {lengths}")
-    classes, class_of = _codes(y_true)
-    named = _positive(classes, positive)
-    target = (class_of == classes.index(named)).astype(np.int64)
+    labels = two_classes(name, positive, list(map(_text, y_true)))
     image_names, image = _codes(images)
     patient = image if patients is None else _codes(patients)[1]
     group_names, group = _codes(groups)
     seed_names, seed = _codes(seeds)
-    target = _same(image, target, image_names, "targets")
+    target = _same(image, labels.codes, image_names, "targets")
     patient = _same(image, patient, image_names, "patients")
     score: np.ndarray = np.array(y_score, dtype=np.float64)
     if not np.isfinite(score).all():
@@ -202,8 +207,9 @@ def from_arrays(
             thresholds=np.full(len(own), threshold),
             seeds=own,
         )
-    ordered = sorted(classes, key=named.__eq__)
-    return Predictions(panels, tuple(assumed), tuple(seed_names), positive_words(ordered), scales_words(scales))
+    said = {"positive class": labels.positive, "scores": scales_words(scales),
+            **({} if patients is None else one_patient(patient))}  # fmt: skip
+    return Predictions(panels, tuple(assumed), tuple(seed_names), {**(facts or {}), **said})
 
 
 def _counted(at: tuple[np.ndarray, ...], names: Sequence[Sequence[str]]) -> Int[np.ndarray, "groups seeds images"]:
@@ -233,21 +239,6 @@ def _text(value: object) -> str:
     if isinstance(value, float) and value.is_integer():  # a NumPy float64 is one
         return str(int(value))
     return str(value).strip()
-
-
-def _positive(classes: Sequence[str], positive: str) -> str:
-    if len(classes) != 2:
-        shown = ", ".join(sorted(classes)[:_MOST_NAMED])
-        raise SpecError(
-            f"the target has {len(classes)} classes ({shown}): give two, such as one class against the rest"
-        )
-    if positive:
-        if positive not in classes:
-            raise SpecError(unknown_name("positive class", positive, sorted(classes)))
-        return positive
-    if set(classes) == {"0", "1"}:
-        return "1"
-    raise SpecError(f"the target is {' or '.join(sorted(classes))}: name the positive class with `positive`")
 
 
 def _same(

@@ -162,7 +162,7 @@ CELLS: dict[str, tuple[list[object], str]] = {
     "without its ending": (["2", 0], "line 4 '2': the file is missing; there is '2.png'; write the whole path"),
     "no name": (["", 1], "line 4 '': it names no image; name a file"),
     "missing label": (["2.png", ""], "line 4 '2.png': label is missing; label it"),
-    "label NA": (["2.png", "NA"], "line 4 '2.png': label is missing; label it"),
+    "label NA": (["2.png", "NA"], "line 4 '2.png': label is missing ('NA', as in pandas); label it"),
     "climbing": (
         ["../set/2.png", 0],
         "line 4 '../set/2.png': its path climbs out of the folder; keep all images under set/",

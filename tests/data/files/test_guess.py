@@ -56,7 +56,7 @@ def test_names_without_folder_or_ending(tmp_path: Path) -> None:
     _table(tmp_path, "isic,kind", [f"x{at},{'nevus' if at % 2 else 'melanoma'}" for at in range(8)], "train.csv")
     found = guess(tmp_path)
     assert (found.image, found.target, len(found.rows)) == ("image", "kind", 8)
-    assert _classes(tmp_path, found.data()) == ("melanoma", "nevus")
+    assert _classes(tmp_path, {**found.data(), "positive": ["melanoma"]}) == ("nevus", "melanoma")
 
 
 def test_decimal_commas_of_a_joined_table_stay_numbers(tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ def test_folders(tmp_path: Path) -> None:
     assert guess(plain).data() == {"classes": str(plain)}
     found = guess(parted)
     assert (found.target, list(found.columns), len(found.rows)) == ("label", ["split"], 8)
-    assert _classes(tmp_path, found.data()) == ("ill", "well")
+    assert _classes(tmp_path, found.data()) == ("well", "ill")
     assert (guess(masked).target, guess(masked).table) == ("lesion", "")
     assert guess(masked).of_masks
     assert "unmasked" not in guess(masked).data()

@@ -58,8 +58,8 @@ def test_a_column_called_lesion_is_the_target_where_there_is_one(tmp_path: Path)
     words = ["naevus", "melanoma"] * 4
     folder = small_set(tmp_path / "set", extra={"mask": ["m.png"] * N, "lesion": words})
     save(folder / "m.png", blob())
-    dataset = load(folder, target="lesion", mask="mask")
-    assert dataset.table.classes == ("melanoma", "naevus")
+    dataset = load(folder, target="lesion", mask="mask", positive=("melanoma",))
+    assert dataset.table.classes == ("naevus", "melanoma")
     assert dataset.table.factors == ()
 
 

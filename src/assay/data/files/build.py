@@ -356,7 +356,7 @@ def assemble(
         left_out=left_out(listing.problems, listing.word),
         doubts=(*unequally_lost(listing), *pixels.doubts, *_left_to_ignore(listing), *depth),
         fit=framing_of(spec).fit,
-        read={"matched": "; ".join(listing.matched)} if listing.matched else {},
+        read={**listing.read, **({"matched": "; ".join(listing.matched)} if listing.matched else {})},
     )
     millimeters = _millimeters(spec, table, native)
     scale = _scale(PixelScale(**known.scale) if known else PixelScale(), millimeters)

@@ -1,10 +1,52 @@
-"""Classes: which of two is positive, and the words for it."""
+"""Classes of a column of labels, and which of two is positive: by name, by a written list of words, or asked for."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 
+import numpy as np
+
+from assay.core.errors import DataError, SpecError, cut, unknown_name
+from assay.data.files.kinds import doubtful
+from assay.data.files.table import Table, absent, fold, number, same_value, sorted_values, spellings
 from assay.spec.data import LESION
+
+MOST_CLASSES = 100
+_NO = frozenset({"0", "no", "false"})
+_YES = frozenset({"1", "yes", "true"})
+PAIRS = (("0", "1"), ("-1", "1"), ("no", "yes"), ("n", "y"), ("false", "true"), ("f", "t"), ("-", "+"), ("nein", "ja"),
+         ("non", "oui"), ("no", "si"), ("no", "sí"))  # fmt: skip
+"""Negative and positive answers."""
+NEGATIVES = frozenset({
+    "negative", "neg", "normal", "benign", "healthy", "absent", "control", "controls", "none", "unaffected",
+    "no finding", "no findings", "other", "others", "rest", "well", "negativ", "gesund", "gutartig",
+})  # fmt: skip
+"""Names of negative classes. Any other word is then the positive class: abnormal, malignant, diseased, present, case,
+or the name of a disease."""
+_NOT = re.compile(r"(without|not|non|no)[ _-]*(?=\w)")
+"""Beginnings of the name of a negative class `not x`, whose positive class is `x` or `with x`."""
+_WITH = re.compile(r"with[ _-]+(?=\w)")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Classes of rows.
+
+    Attributes:
+        codes: Class codes [n], -1 where the row has none.
+        classes: Names of the classes, the positive one of two last.
+        rule: How they were found, as a sentence.
+        positive: Which of two is positive, for readers; else empty.
+        question: What must be known before a class is positive or an image has it; else empty.
+    """
+
+    codes: np.ndarray
+    classes: tuple[str, ...]
+    rule: str
+    positive: str = ""
+    question: str = ""
 
 
 def positive_words(classes: Sequence[str]) -> str:
@@ -18,3 +60,179 @@ def positive_words(classes: Sequence[str]) -> str:
     if tuple(classes) == LESION.levels:
         return "lesion present, against absent"
     return f"{classes[1]}, against {classes[0]}"
+
+
+def in_order(classes: Sequence[str]) -> tuple[str, str] | None:
+    """Return two classes, the positive one last, by the written list of words; None where it does not decide."""
+    for negative, positive in (classes, classes[::-1]):
+        no, yes = _whole(fold(negative)), _whole(fold(positive))
+        named = no in NEGATIVES and yes not in NEGATIVES and number(yes) is None
+        if (no, yes) in PAIRS or named or (_NOT.match(no) and _NOT.sub("", no, 1) == _WITH.sub("", yes, 1)):
+            return negative, positive
+    return None
+
+
+def target_column(
+    name: str, positive: Sequence[str], cells: Sequence[str], place: str = "data.target", named: Sequence[object] = (),
+    option: str = "data.positive",
+) -> Target:  # fmt: skip
+    """Return the classes of a column of labels. Labels that differ in case or blanks alone are one class.
+
+    With `positive`, those values are class 1 and all others class 0. Else 0/1, no/yes and false/true (in any case) are
+    the classes `not <name>` and `<name>`; of two other values `in_order` decides which is class 1, or the target has a
+    question. More values are sorted, numbers by size. A word among 0 and 1 is no third class: its code is -1. A value
+    that usually means that the class is not known is a question too.
+
+    Args:
+        name: Name of the column.
+        positive: Values that are positive.
+        cells: A label per row.
+        place: Where the column is named, for errors.
+        named: Values that the user named as classes, which are no question.
+        option: What names the positive class, for errors.
+
+    Raises:
+        SpecError: If there are over 100 values (a measured number is no class) or `positive` names an absent one,
+            DataError when cells hold several labels joined by `|`.
+    """
+    spelled = spellings(cells)
+    found = sorted_values(spelled.values())
+    if any("|" in value for value in found):
+        raise DataError(
+            f"{place}: column '{name}' holds several labels in a cell; multi-label targets are not built yet"
+        )
+    unclear = [value for value in doubtful(spelled) if not any(same_value(value, one) for one in (*named, *positive))]
+    question = _of_unknown(name, cells, unclear, found, place) if unclear else ""
+    usual = _of_answers(name, cells, found)
+    if positive:
+        made = _of_positive(name, positive, cells, spelled, found, option)
+        if usual is not None and np.array_equal(made.codes, usual.codes):
+            made = usual
+        return Target(made.codes, made.classes, made.rule, made.positive, question)
+    if usual is not None:
+        return usual
+    if len(found) > MOST_CLASSES:
+        raise SpecError(
+            f"{place}: column '{name}' has {len(found)} different values, over {MOST_CLASSES}; "
+            f"name a column of classes, or say which values are positive with {option}"
+        )
+    ordered = in_order(found) if len(found) == 2 else None
+    classes = ordered or tuple(found)
+    index = {value: classes.index(spelling) for value, spelling in spelled.items()}
+    codes = np.array([index.get(cell, -1) for cell in cells], dtype=np.int64)
+    if ordered:
+        return Target(codes, classes, f"{classes[1]} is positive, {classes[0]} negative", positive_words(classes),
+                      question)  # fmt: skip
+    rule = f"classes in sorted order: {', '.join(found)}"
+    undecided = f"none is chosen: {' and '.join(found)} are treated alike" if len(found) == 2 else ""
+    return Target(
+        codes, classes, rule, undecided, question or (undecided and which_is_positive(name, classes, place, option))
+    )
+
+
+_OPTION = "--positive (in Python positive=)"
+
+
+def two_classes(name: str, positive: str, cells: Sequence[str], read: Table | None = None) -> Target:
+    """Return the two classes of predictions.
+
+    Args:
+        name: Name of the column; may be empty.
+        positive: The positive class; empty where it is not named.
+        cells: A label per row.
+        read: The table of the rows, for their lines.
+
+    Raises:
+        SpecError: There are not two classes, or it is not known which is positive.
+        DataError: A row has no label.
+    """
+    there = sorted_values(spellings(cells).values())
+    if len(there) != 2:
+        raise SpecError(
+            f"the target{_quoted(name)} has {len(there)} classes ({cut(', '.join(there[:MOST_NAMED]))}): give two, "
+            f"such as one class against the rest, and name the positive one with {_OPTION}"
+        )
+    target = target_column(name, (positive,) if positive else (), cells, "target", option=_OPTION)
+    if target.question:
+        raise SpecError(target.question)
+    blank = np.flatnonzero(target.codes < 0).tolist()
+    if blank:
+        line = f", the first in line {read.numbers[blank[0]]}" if read is not None else ""
+        raise DataError(
+            f"the target{_quoted(name)} is missing in {len(blank):,} rows{line}; label them, or leave them out"
+        )
+    return target
+
+
+def which_is_positive(name: str, classes: Sequence[str], place: str, option: str = "data.positive") -> str:
+    """Return the question which of two classes is positive."""
+    return (
+        f"{place}: the classes{_quoted(name, ' of')} are {' and '.join(map(cut, classes))}, and neither is surely the "
+        f"positive one: name it with {option}, such as {cut(classes[-1])}"
+    )
+
+
+def _quoted(name: str, before: str = "") -> str:
+    return f"{before} '{cut(name)}'" if name else ""
+
+
+def _of_unknown(name: str, cells: Sequence[str], unclear: Sequence[str], found: Sequence[str], place: str) -> str:
+    """Return the question whether values that usually mean that the class is not known are classes."""
+    words = ", ".join(f"'{cut(value)}' ({cells.count(value):,} rows)" for value in unclear)
+    kept = ", ".join(cut(value) for value in found if value not in unclear)
+    return (
+        f"{place}: column '{name}' holds {words}, which usually means that the class is not known. Either leave these "
+        f"rows out, by where: {{{name}: [{kept}]}} in `data` or in the table; or, if it is a class, name it in `where` "
+        "too, or give it a name of its own in the table, such as 'class 9'"
+    )
+
+
+def _of_answers(name: str, cells: Sequence[str], found: Sequence[str]) -> Target | None:
+    """Return the classes of a column of 0/1, no/yes or false/true; None of another column."""
+    told = {_whole(value.casefold()) for value in found}
+    others = [value for value in found if _whole(value.casefold()) not in _NO | _YES]
+    # Both answers stand there and the rest are words among numbers: a slip of the pen, not a third class.
+    slips = told & _NO and told & _YES and others and all(number(value) is None for value in others)
+    if not found or not (told <= _NO | _YES or slips):
+        return None
+    folded = [_whole(cell.casefold()) for cell in cells]
+    codes = np.array([1 if cell in _YES else 0 if cell in _NO else -1 for cell in folded], dtype=np.int64)
+    yes, no = ("/".join(sorted(told & words) or sorted(words)[:1]) for words in (_YES, _NO))
+    of = f" in column {name}" if name else ""
+    return Target(codes, (f"not {name}", name), f"{name} is 0/1, no/yes or false/true", f"{yes}{of}, against {no}")
+
+
+def answered(cell: str, classes: Sequence[str]) -> str:
+    """Return the class that a cell of answers is: of `not ill` and `ill` also no and yes, 0 and 1, false and true."""
+    if len(classes) != 2 or classes[0] != f"not {classes[1]}":
+        return cell
+    word = _whole(cell.casefold())
+    return classes[word in _YES] if word in _NO | _YES else cell
+
+
+def _of_positive(
+    name: str, positive: Sequence[str], cells: Sequence[str], spelled: dict[str, str], found: list[str],
+    option: str,
+) -> Target:  # fmt: skip
+    wanted = {value for value in found for asked in positive if same_value(value, asked)}
+    for asked in positive:
+        if not any(same_value(value, asked) for value in found):
+            raise SpecError(
+                f"{option}: {unknown_name(f'value of {name}' if name else 'class', asked, found or ['(none)'])}"
+            )
+    rest = [value for value in found if value not in wanted]
+    if not rest:
+        raise SpecError(f"{option} names every value of '{name}'; leave at least one out as the negative class")
+    codes = [-1 if absent(cell) else int(spelled[cell] in wanted) for cell in cells]
+    names = (rest[0] if len(rest) == 1 else "other", " or ".join(sorted(wanted)))
+    words = f"{names[1]}, against {', '.join(rest[:MOST_NAMED])}{' ...' if len(rest) > MOST_NAMED else ''}"
+    return Target(np.array(codes, dtype=np.int64), names, f"{names[1]} is positive, {', '.join(rest)} negative", words)
+
+
+MOST_NAMED = 6
+"""Negative classes that are named, of several."""
+
+
+def _whole(text: str) -> str:
+    value = number(text)
+    return str(int(value)) if value is not None and value.is_integer() else text

@@ -16,9 +16,11 @@ from assay.core.errors import SpecError
 from assay.core.files import is_file, told
 from assay.core.types import Factor, FactorTable
 from assay.data.cards import OWN_PATIENT, known_set
+from assay.data.files.classes import Target, target_column
 from assay.data.files.decode import meaning_of
 from assay.data.files.in_memory import own_path
 from assay.data.files.joins import image_files
+from assay.data.files.kinds import cautions_of, kind_of
 from assay.data.files.listing import Listing, frame_of, located, same_image
 from assay.data.files.masks import (
     MaskAt,
@@ -29,11 +31,10 @@ from assay.data.files.masks import (
     unmasked,
 )
 from assay.data.files.outlines import FILE_NAME, read_coco
-from assay.data.files.roles import called_patient
+from assay.data.files.roles import called_patient, called_unit
 from assay.data.files.table import (
     Problem,
     Table,
-    Target,
     Unreadable,
     Wrong,
     absent,
@@ -42,13 +43,12 @@ from assay.data.files.table import (
     factor_column,
     inside,
     level_codes,
-    number,
+    merged,
     patient_codes,
     problems_of,
     read_table,
     shown,
     stacked,
-    target_column,
 )
 from assay.spec.data import LESION, has_masks, is_coco, undeclared_columns
 from assay.spec.issues import show
@@ -56,7 +56,13 @@ from assay.spec.schema import DataSpec, FactorSpec
 
 # List a folder: images with a CSV, `images/` and `masks/` with equal stems, or one folder per class.
 
-BY_MASK = "present where the mask shows a lesion"
+BY_MASK = Target(
+    np.empty(0, dtype=np.int64),
+    LESION.levels,
+    "present where the mask shows a lesion",
+    "an image whose mask shows a lesion",
+)
+"""The target where masks decide it."""
 SHOWN = 6
 """Messages name the first values of a column and count the others."""
 OWN = "\0"
@@ -102,12 +108,13 @@ def list_table(spec: DataSpec) -> Listing:
     if coco is not None:
         numbers = set(table.numbers)
         problems += [problem for problem in coco.problems if problem.row in numbers]
-    target, classes, facts, lost = _target(spec, table, names, problems)
+    target, lost = _target(spec, table, names, problems)
     boxes = None if spec.boxes is None else read_boxes(folder, spec.boxes, names)
     patient = _patient(spec, table, names, problems)
     factors, columns = _factors(spec, table, names, problems)
     word = "line" if coco is None else "image"
-    problems += same_image(table, images, target, classes, word, names)
+    codes = None if target is BY_MASK else target.codes
+    problems += same_image(table, images, codes, target.classes, word, names)
     own = partial(own_path, spec.folder)
     problems = [replace(one, name=own(one.name)) for one in problems]
     listing = Listing(
@@ -115,14 +122,16 @@ def list_table(spec: DataSpec) -> Listing:
         where=told(spec.table),
         word=word,
         frame=frame_of(
-            table.numbers, name=list(map(own, names)), image=images, mask=masks, target=target, patient=patient
+            table.numbers, name=list(map(own, names)), image=images, mask=masks, target=codes, patient=patient
         ),
-        classes=classes,
+        classes=target.classes,
         factors=factors,
         columns=columns,
         problems=read.problems,
         lost=lost,
-        facts=facts,
+        facts=(target.rule,),
+        read=_read(spec, table, target),
+        question=target.question,
         warnings=(
             *(() if spec.patient else (OWN_PATIENT + _suggested(spec, table),)),
             *_unnamed(spec, table),
@@ -201,7 +210,7 @@ def list_stems(spec: DataSpec) -> Listing:
     pairs = paired(folder / "images", folder / "masks", folder, False, unmatched=spec.unmatched)
     ask_unmasked(f"{folder.name}/masks/", pairs.names, pairs.masks, spec)
     warnings = (OWN_PATIENT, *_ignored(pairs.others), *unmasked(pairs.masks, spec))
-    listing = plain(folder, pairs.images, pairs.names, None, LESION.levels, warnings, (BY_MASK,), pairs.masks)
+    listing = plain(folder, pairs.images, pairs.names, None, BY_MASK, warnings, pairs.masks)
     listing = replace(listing, meaning=meaning_of(spec), matched=(*pairs.warnings, *pairs.said))
     return _without_unmasked(listing.drop(pairs.problems)[0], spec)
 
@@ -226,19 +235,20 @@ def list_classes(spec: DataSpec) -> Listing:
         labels += [name] * len(found)
         others += ignored
     target = target_column(folder.name, spec.positive, labels, "data.classes")
+    alike = {"read as one": f"folders {same}"} if (same := merged(names)) else {}
     relative = tuple(str(path.relative_to(folder)) for path in images)
     warnings = (OWN_PATIENT, *_ignored(others))
-    return plain(folder, images, relative, target.codes, target.classes, warnings, (target.rule,))
+    listing = plain(folder, images, relative, target.codes, target, warnings)
+    return replace(listing, read={**listing.read, **alike})
 
 
 def plain(
     folder: Path,
     images: Sequence[Path],
     names: Sequence[str],
-    target: np.ndarray | None,
-    classes: tuple[str, ...],
+    codes: np.ndarray | None,
+    target: Target,
     warnings: tuple[str, ...],
-    facts: tuple[str, ...],
     masks: Sequence[MaskAt] | None = None,
     place: str = "data.folder",
 ) -> Listing:
@@ -247,9 +257,11 @@ def plain(
         raise SpecError(f"{place}: {folder.name}/ holds no images")
     numbers = range(1, len(images) + 1)
     frame = frame_of(
-        numbers, name=names, image=images, mask=masks, target=target, patient=np.arange(len(images), dtype=np.int64)
+        numbers, name=names, image=images, mask=masks, target=codes, patient=np.arange(len(images), dtype=np.int64)
     )
-    return Listing(folder.name, f"{folder.name}/", "file", frame, classes, facts=facts, warnings=warnings)
+    read = {"positive class": target.positive}
+    return Listing(folder.name, f"{folder.name}/", "file", frame, target.classes, facts=(target.rule,), read=read,
+                   question=target.question, warnings=warnings)  # fmt: skip
 
 
 def folder_of(text: str, place: str) -> Path:
@@ -270,29 +282,33 @@ def _ignored(others: int) -> tuple[str, ...]:
 
 def _target(
     spec: DataSpec, table: Table, names: Sequence[str], problems: list[Problem]
-) -> tuple[np.ndarray | None, tuple[str, ...], tuple[str, ...], dict[int, int]]:
-    """Return class codes, classes, facts for the card, and the class codes of lines with too few or too many cells."""
+) -> tuple[Target, dict[int, int]]:
+    """Return the classes, and the class codes of lines with too few or too many cells."""
     if spec.target == LESION.name and has_masks(spec) and spec.target not in table.header:
         if LESION.name in spec.factors:
             raise SpecError("data.factors.lesion: that is what the masks say; give the factor another name")
-        return None, LESION.levels, (BY_MASK,), dict.fromkeys(table.frame.index[table.torn].tolist(), -1)
+        return BY_MASK, dict.fromkeys(table.frame.index[table.torn].tolist(), -1)
     cells = table.column(spec.target, "data.target")
     labels = _torn_labels(table, spec)
     everywhere = (*cells, *labels.values())
-    target = _graded(spec, everywhere) or target_column(spec.target, spec.positive, everywhere)
+    chosen_by = spec.where.get(spec.target, ())
+    named = cast("Sequence[object]", chosen_by if isinstance(chosen_by, list | tuple) else [chosen_by])
+    target = _graded(spec, everywhere) or target_column(spec.target, spec.positive, everywhere, named=named)
+    if labels:  # a label of a damaged line is a guess, and no question
+        target = replace(target, question=target_column(spec.target, spec.positive, cells, named=named).question)
     lost = dict(zip(labels, target.codes[len(cells) :].tolist(), strict=True))
     target = replace(target, codes=target.codes[: len(cells)])
     if len({*target.codes.tolist(), *lost.values()} - {-1}) < 2 and len(table):
         found = ", ".join(f"only '{cell}'" for cell in sorted({*cells}) if not absent(cell)) or "none"
         raise SpecError(f"data.target: column '{spec.target}' needs at least two different labels; found: {found}")
     wrong: Wrong = {
-        at: (f"{spec.target} is missing", "label it")
+        at: (f"{spec.target} is missing{f' ({shown(cells[at])}, as in pandas)' if cells[at] else ''}", "label it")
         if absent(cells[at])
         else (f"{spec.target} is {shown(cells[at])}, the others are {_others(target)}", "label it as they are")
         for at in np.flatnonzero(target.codes < 0).tolist()
     }
     problems += problems_of(table, names, wrong)
-    return target.codes, target.classes, (target.rule,), lost
+    return target, lost
 
 
 def _torn_labels(table: Table, spec: DataSpec) -> dict[int, str]:
@@ -315,6 +331,21 @@ def _torn_labels(table: Table, spec: DataSpec) -> dict[int, str]:
             likely = max(cells, key=lambda cell: unseen[cell])
             labels[line] = likely if unseen[likely] >= least else ""
     return labels
+
+
+def _read(spec: DataSpec, table: Table, target: Target) -> dict[str, str]:
+    """Return how the columns were read, as rows of `provenance`."""
+    factors = {one.column or name: one for name, one in spec.factors.items()}
+    others = {name: table.column(name, "data.factors") for name in undeclared_columns(spec) if name in table.header}
+    kinds = {name: kind_of(name, cells, table.comma) for name, cells in others.items()}
+    left = [f"{name} ({why})" for name, (kind, why) in kinds.items() if kind is None]
+    named = [name for name in (spec.target, *factors) if name in table.header]
+    used = {name: table.column(name, "data.factors") for name in named}
+    used |= {name: cells for name, cells in others.items() if kinds[name][0] is not None}
+    encoding = f"{table.assumed}, as Excel writes it: {table.name} does not show it" if table.assumed else ""
+    read = {"positive class": target.positive, "encoding": encoding, **cautions_of(used, spec.target),
+            "columns left out": "; ".join(left)}  # fmt: skip
+    return {key: value for key, value in read.items() if value}
 
 
 def _graded(spec: DataSpec, cells: Sequence[str]) -> Target | None:
@@ -344,9 +375,10 @@ def _patient(spec: DataSpec, table: Table, names: Sequence[str], problems: list[
 def _suggested(spec: DataSpec, table: Table) -> str:
     """`; column 'patient_id' looks like one: ...`, of a column with a patient's name that repeats; or empty."""
     named = {spec.image, spec.target, spec.mask, *spec.factors}
-    for column in table.header:
+    for column in sorted(table.header, key=called_unit):
         cells = [cell for cell in table.column(column, "data.patient") if not absent(cell)]
-        if called_patient(column) and column not in named and 1 < len(set(cells)) < len(cells):
+        called = called_patient(column) or called_unit(column)
+        if called and column not in named and 1 < len(set(cells)) < len(cells):
             return f"; column '{column}' looks like one ({len(set(cells)):,} values): write `patient: {column}` in data"
     return ""
 
@@ -389,17 +421,11 @@ def _factors(
 
 # The columns of a study's table that have no part in it: read to be doubted, never to be used.
 
-FEW = 20
-"""Up to so many different numbers, each on five rows and more, are taken for levels, such as those of a site."""
-MOST = 100
-"""A column of text with more different values names things."""
-
 
 def undeclared_table(spec: DataSpec) -> FactorTable | None:
     """Return the rows that a study uses, with the columns that it does not name as factors; None where there are none.
 
-    Files are not looked at: a row whose image is left out is here. Columns of text with over `MOST` values are left
-    out, and those of whole numbers no two of which are equal, which count rows.
+    Files are not looked at: a row whose image is left out is here. Columns that `kind_of` leaves out are not.
     """
     names = undeclared_columns(spec)
     if not names:
@@ -415,23 +441,10 @@ def undeclared_table(spec: DataSpec) -> FactorTable | None:
     columns: dict[str, np.ndarray] = {}
     for name in names:
         cells = table.column(name, f"data.factors.{name}")
-        kind = kind_of(cells, table.comma)
+        kind, _ = kind_of(name, cells, table.comma)
         if kind is not None:
             factor, columns[name], _ = factor_column(name, kind, cells, comma=table.comma)
             factors.append(factor)
     rows = np.arange(len(table), dtype=np.int64)
     whole = FactorTable(rows, target.codes, patient, target.classes, tuple(factors), columns)
     return whole.take(np.flatnonzero(target.codes >= 0))
-
-
-def kind_of(cells: Sequence[str], comma: bool) -> FactorSpec | None:
-    """Return the kind of a column, numbers or levels; None for names of rows or things."""
-    present = [cell for cell in cells if not absent(cell)]
-    values = set(present)
-    numbers = [number(value, comma) for value in values]
-    if any(found is None for found in numbers):
-        return FactorSpec(kind="categorical") if len(values) <= MOST else None
-    if len(values) <= FEW and 5 * len(values) <= len(present):
-        return FactorSpec(kind="categorical")
-    counts = len(values) == len(present) and all(found is not None and found.is_integer() for found in numbers)
-    return None if counts else FactorSpec(kind="continuous")

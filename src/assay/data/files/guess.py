@@ -15,9 +15,9 @@ import pandas as pd
 
 from assay.core.errors import DataError, SpecError
 from assay.core.files import is_file
-from assay.data.files.folder import kind_of
 from assay.data.files.in_memory import kept_table
 from assay.data.files.joins import Unmatched, image_files, match, require_matched, stem_of
+from assay.data.files.kinds import kind_of
 from assay.data.files.labels import IMAGE, KEYS, joined
 from assay.data.files.roles import SPLITS, TARGETS, patients_of, rank_of, sure_target, targets_of, units_of, words_of
 from assay.data.files.table import Table, absent, expand, read_table
@@ -242,7 +242,7 @@ def _of_participants(path: Path, target: str, unmatched: Unmatched) -> Guess:
     rows = [{"image": str(file.relative_to(path)), "suffix": stem_of(file).split("_")[-1],
              **dict(zip(read.header, read.rows[found.pairs[at]], strict=True))}
             for at, files in enumerate(images.values()) if at in found.pairs for file in files]  # fmt: skip
-    kinds = {name: kind_of(read.column(name, "data"), read.comma) for name in left if name != target}
+    kinds = {name: kind_of(name, read.column(name, "data"), read.comma)[0] for name in left if name != target}
     kinds["suffix"] = FactorSpec(kind="categorical") if len({row["suffix"] for row in rows}) > 1 else None
     columns = {name: kind for name, kind in kinds.items() if kind is not None}
     return Guess(path, image="image", target=target, patient="participant_id", targets=targets, columns=columns,
@@ -332,7 +332,8 @@ def _of_columns(read: Table, folder: Path, image: str, target: str, patient: str
     if target == LESION.name and not mask:
         read.column(target, "--target")
     target = target or sure_target(read, targets) or (LESION.name if mask else "")
-    kinds = {name: kind_of(read.column(name, "data"), read.comma) for name in left if name not in (target, *KEYS)}
+    others = [name for name in left if name not in (target, *KEYS)]
+    kinds = {name: kind_of(name, read.column(name, "data"), read.comma)[0] for name in others}
     columns = {name: kind for name, kind in kinds.items() if kind is not None}
     return Guess(folder, read.name, image, mask, target, patient, targets, columns)
 

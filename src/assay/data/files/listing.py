@@ -49,6 +49,8 @@ class Listing:
         columns: Values of the factors, in the order of the rows.
         meaning: Of the masks' values.
         facts: Half-sentences for the card, such as how the classes were found.
+        read: Rows of `provenance` on how the table was read.
+        question: What must be known before a class is positive, see `classes.Target`; else empty.
         warnings: Warnings for the user.
         matched: Sentences on what matched no other side, and on what was ignored in names.
         about: Facts on a known set.
@@ -73,6 +75,8 @@ class Listing:
     boxes: Boxes | None = None
     lost: Mapping[int, int] = field(default_factory=dict[int, int])
     lost_masks: Mapping[int, MaskAt] = field(default_factory=dict[int, MaskAt])
+    read: Mapping[str, str] = field(default_factory=dict[str, str])
+    question: str = ""
 
     def __len__(self) -> int:
         return len(self.frame)

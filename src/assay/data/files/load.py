@@ -20,12 +20,13 @@ from assay.data.cache import ArrayCache
 from assay.data.cards import OWN_PATIENT
 from assay.data.dataset import Dataset, Images
 from assay.data.files.build import Pixels, assemble, detail_of, from_files, images_of
+from assay.data.files.classes import in_order, positive_words, target_column, which_is_positive
 from assay.data.files.decode import WHOLE, decode_images
 from assay.data.files.fitting import framing_of
 from assay.data.files.folder import list_classes, list_stems, list_table
 from assay.data.files.listing import Listing, frame_of
 from assay.data.files.readers import array_header
-from assay.data.files.table import SHOWN, expand, target_column
+from assay.data.files.table import SHOWN, expand
 from assay.spec.schema import DataSpec
 
 # MedMNIST `.npz` files (Yang et al. 2023): 2-D, one label an image. The given split becomes the factor `split`.
@@ -33,7 +34,7 @@ from assay.spec.schema import DataSpec
 PARTS = ("train", "val", "test")
 
 
-def load_medmnist(spec: DataSpec, cache: ArrayCache, skip_bad_rows: bool) -> Dataset:
+def load_medmnist(spec: DataSpec, cache: ArrayCache, skip_bad_rows: bool, alike: bool) -> Dataset:
     """Return all three parts as one dataset, rows numbered from 1 in the order train, val, test.
 
     Classes are the label numbers as text.
@@ -47,7 +48,7 @@ def load_medmnist(spec: DataSpec, cache: ArrayCache, skip_bad_rows: bool) -> Dat
     arrays, labels, digest = _open(path, cache)
     counts = [len(array) for array in arrays]
     sources: list[Callable[[], np.ndarray | bytes]] = [_row(array, at) for array in arrays for at in range(len(array))]
-    listing = _listing(spec, path, np.concatenate(labels), counts)
+    listing = _decided(_listing(spec, path, np.concatenate(labels), counts), alike)
     digests = [f"{digest}:{at}" for at in range(len(sources))]
     images = decode_images(sources, digests, spec.size, False, spec.channels, cache, framing=framing_of(spec))
     height, width = arrays[0].shape[1:3]
@@ -65,12 +66,14 @@ def _listing(spec: DataSpec, path: Path, labels: np.ndarray, counts: list[int]) 
     cells = [str(label) for label in labels.tolist()]
     if spec.positive:
         found = target_column(path.stem, spec.positive, cells, "data.medmnist")
-        codes, classes, rule = found.codes, found.classes, found.rule
+        codes, classes, rule, question = found.codes, found.classes, found.rule, found.question
     else:
         values = sorted(set(labels.tolist()))
         codes = np.searchsorted(values, labels).astype(np.int64)
         classes = tuple(str(value) for value in values)
         rule = f"classes are the label numbers {', '.join(classes)}"
+        undecided = len(classes) == 2 and in_order(classes) is None
+        question = which_is_positive(path.stem, classes, "data.medmnist") if undecided else ""
     split = Factor("split", "categorical", levels=PARTS, description="the split given with the set")
     names = [f"{part} {at}" for part, count in zip(PARTS, counts, strict=True) for at in range(count)]
     return Listing(
@@ -82,6 +85,8 @@ def _listing(spec: DataSpec, path: Path, labels: np.ndarray, counts: list[int]) 
         factors=(split,),
         columns={"split": np.repeat(np.arange(3, dtype=np.int64), counts)},
         facts=(rule,),
+        read={"positive class": positive_words(classes)},
+        question=question,
         warnings=(OWN_PATIENT,),
     )
 
@@ -186,13 +191,19 @@ _PLACES = ("dataset", "folder", "classes", "medmnist")
 
 
 def load_dataset(
-    spec: DataSpec, cache: ArrayCache, *, skip_bad_rows: bool = False, keep_copies: bool = False
+    spec: DataSpec,
+    cache: ArrayCache,
+    *,
+    skip_bad_rows: bool = False,
+    keep_copies: bool = False,
+    alike: bool = False,
 ) -> Dataset:
     """Return the set that a spec's `dataset`, `folder`, `classes` or `medmnist` names, decoded at `spec.size` into the
     cache.
 
     Args:
         keep_copies: Keep exact copies of different patients, which are bad rows otherwise.
+        alike: Treat classes alike: none needs to be positive, and values that usually mean unknown may be classes.
         skip_bad_rows: Leave bad rows out and list them in `card.left_out`; else any bad row is an error. Raises
             DataError with all bad rows at once, SpecError for errors of the spec, StoreError when the cache cannot be
             written.
@@ -203,8 +214,15 @@ def load_dataset(
     if spec.dataset:
         return build("dataset", spec.dataset.name, spec.dataset.params, spec, cache, skip_bad_rows)
     if spec.medmnist:
-        return load_medmnist(spec, cache, skip_bad_rows)
-    return from_files(listing_of(spec), spec, cache, skip_bad_rows, keep_copies)
+        return load_medmnist(spec, cache, skip_bad_rows, alike)
+    return from_files(_decided(listing_of(spec), alike), spec, cache, skip_bad_rows, keep_copies)
+
+
+def _decided(listing: Listing, alike: bool) -> Listing:
+    """Return a listing whose classes are clear, or where they need not be. Raises SpecError with the question."""
+    if listing.question and not alike:
+        raise SpecError(listing.question)
+    return listing
 
 
 def listing_of(spec: DataSpec) -> Listing:

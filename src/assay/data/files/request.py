@@ -10,11 +10,11 @@ from typing import Any, cast
 
 from assay.core.errors import DataError, SpecError
 from assay.core.files import filled, is_file
-from assay.data.files.folder import kind_of
 from assay.data.files.guess import Guess, guess
 from assay.data.files.in_memory import in_memory, on_disk
+from assay.data.files.kinds import kind_named
 from assay.data.files.labels import HEADERS
-from assay.data.files.table import number, read_table
+from assay.data.files.table import read_table
 from assay.spec.data import LESION
 from assay.spec.schema import DataSpec
 
@@ -169,10 +169,7 @@ def _with_factors(data: dict[str, Any], columns: Sequence[str]) -> dict[str, Any
     read = read_table(path, str(data.get("image", "image")))
 
     def kind(name: str) -> str:
-        cells = read.column(str(name), "--columns")
-        if found := kind_of(cells, read.comma):
-            return found.kind
-        return "categorical" if any(number(cell, read.comma) is None for cell in cells) else "continuous"
+        return kind_named(name, read.column(name, "--columns"), read.comma).kind
 
-    kinds = {str(name): {"kind": kind(name)} for name in names}
+    kinds = {str(name): {"kind": kind(str(name))} for name in names}
     return {**data, "factors": {**kinds, **(given if isinstance(given, Mapping) else {})}}

@@ -19,7 +19,10 @@ _ATTRIBUTES = frozenset({
     "modality", "camera", "localization", "year", "model", "kvp",
 })  # fmt: skip
 """Words of the names of what patients and images are: such a column is a target only where it is named."""
-_UNITS = frozenset({"lesion", "exam", "examination", "series", "accession", "visit", "scan", "slide", "specimen"})
+_UNITS = frozenset({
+    "lesion", "wound", "nodule", "polyp", "biopsy", "exam", "examination", "series", "accession", "visit", "scan",
+    "slide", "specimen",
+})  # fmt: skip
 _IDS = frozenset({"id", "uid", "no", "nr", "number", "nummer", "code"})
 """Words of the names of what has several images, where no column names patients: one of each in `lesion_id`."""
 _PATIENT_STEMS = ("patient", "subject", "participant")
@@ -48,6 +51,12 @@ def called_patient(column: str) -> bool:
     return not parts.isdisjoint(_PATIENT_WORDS) or any(word in column.lower() for word in _PATIENT_STEMS)
 
 
+def called_unit(column: str) -> bool:
+    """Return whether the name of a column is that of ids of lesions, examinations or series, such as `lesion_id`."""
+    words = words_of(column)
+    return bool(words & _UNITS and words & _IDS)
+
+
 def sure_target(read: Table, targets: Sequence[str]) -> str:
     """Return the column that surely is the target: called like one, the only one that may be, or the only 0/1."""
     called = [name for name in targets if rank_of(name) < len(TARGETS)]
@@ -74,8 +83,7 @@ def units_of(read: Table, taken: set[str]) -> Iterator[str]:
     """Yield columns of ids of what has several images, such as `lesion_id`."""
     for name in read.header:
         cells = [cell for cell in read.column(name, "data") if not absent(cell)]
-        words = words_of(name) - {""}
-        if name not in taken and words & _UNITS and words & _IDS and MOST_CLASSES < len(set(cells)) < len(cells):
+        if name not in taken and called_unit(name) and MOST_CLASSES < len(set(cells)) < len(cells):
             yield name
 
 

@@ -233,6 +233,39 @@ def number(cell: str, comma: bool = False) -> float | None:
     return value if abs(value) < float("inf") and "_" not in text else None
 
 
+def fold(text: str) -> str:
+    """Return a text in which case, blanks and Unicode forms make no difference."""
+    return unicodedata.normalize("NFC", " ".join(text.split())).casefold()
+
+
+def spellings(cells: Iterable[str]) -> dict[str, str]:
+    """Return the values of a column, each with the spelling that stands for it.
+
+    Values that differ in case or blanks alone are one, and so are equal numbers where all values are numbers without
+    leading zeros. The most frequent spelling stands for them.
+    """
+    counts = Counter(cell for cell in cells if not absent(cell))
+    plain = all(number(value) is not None and not leads_with_zero(value) for value in counts)
+    first: dict[object, str] = {}
+    for value in sorted(counts, key=lambda value: (-counts[value], value)):
+        first.setdefault(number(value) if plain else fold(value), value)
+    return {value: first[number(value) if plain else fold(value)] for value in counts}
+
+
+def leads_with_zero(cell: str) -> bool:
+    """Return whether a number is written as codes are: 007."""
+    return len(cell) > 1 and cell[0] == "0" and cell[1].isdigit()
+
+
+def merged(cells: Iterable[str]) -> str:
+    """Return which values of a column are read as one, for readers; empty where none are."""
+    groups: dict[str, list[str]] = {}
+    for value, spelling in spellings(cells).items():
+        groups.setdefault(spelling, []).append(value)
+    alike = (sorted(group) for group in groups.values() if len(group) > 1 and number(group[0]) is None)
+    return ", ".join(" and ".join(map(shown, group)) for group in alike)
+
+
 def read_table(path: Path, image: str) -> Table:
     """Read a CSV, see `core.tables`. Blank lines are passed over.
 
@@ -353,20 +386,6 @@ def _check_rows(name: str, header: tuple[str, ...], lines: Sequence[Row], named:
 
 # Meaning of the columns of a user's table: factors, target, patient, and which rows are used.
 
-MOST_CLASSES = 100
-_NO = frozenset({"0", "no", "false"})
-_YES = frozenset({"1", "yes", "true"})
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """Class codes [n] (-1 where the row has none), the names of the classes, and how they were found, as a sentence."""
-
-    codes: np.ndarray
-    classes: tuple[str, ...]
-    rule: str
-
-
 Wrong = dict[int, tuple[str, str]]
 """Position in a column -> problem of the cell, and its remedy."""
 
@@ -392,7 +411,7 @@ def factor_column(
     """
     levels = spec.levels
     if spec.kind == "categorical" and not levels:
-        levels = tuple(_sorted_values(cell for cell in cells if not absent(cell)))
+        levels = tuple(sorted_values(spellings(cells).values()))
     unknown = [level for level in spec.high if level not in levels]
     if unknown:
         raise SpecError(f"data.factors.{name}.high: {unknown_name('level', unknown[0], levels or ('(none)',))}")
@@ -409,11 +428,14 @@ def factor_column(
 def level_codes(cells: Sequence[str], levels: tuple[str, ...]) -> tuple[np.ndarray, Wrong]:
     """Codes by levels that are given, int64 [n], -1 where a cell is empty or none of them; the latter with a hint."""
     index = {level: code for code, level in enumerate(levels)}
+    folded = {fold(level): code for code, level in enumerate(levels)}
     numeric = {value: code for code, level in enumerate(levels) if (value := number(level)) is not None}
     out = np.full(len(cells), -1, dtype=np.int64)
     wrong: Wrong = {}
     for at, cell in enumerate(cells):
         code = index.get(cell)
+        if code is None and not absent(cell):
+            code = folded.get(fold(cell))
         if code is None and not absent(cell):
             code = numeric.get(cast(float, number(cell)))  # a level 2 is also written 2.0
         if code is not None:
@@ -436,63 +458,6 @@ def _numbers(cells: Sequence[str], comma: bool, name: str, ordinal: bool) -> tup
             kind = f"give {name} its levels in order" if ordinal else f"write a number, or make {name} categorical"
             wrong[at] = (f"{name} is {shown(cell)}, which is not a number", kind)
     return out, wrong
-
-
-def target_column(name: str, positive: Sequence[str], cells: Sequence[str], place: str = "data.target") -> Target:
-    """Class codes from a column of labels.
-
-    With `positive`, those values are class 1 and all others class 0. Else 0/1, no/yes and false/true (in any case) are
-    the classes `not <name>` and `<name>`; other values are sorted, numbers by size, and of two the second is class 1. A
-    word among 0 and 1 is no third class: its code is -1.
-
-    Raises:
-        SpecError: If there are over 100 values (a measured number is no class) or `positive` names an absent one,
-            DataError when cells hold several labels joined by `|`.
-    """
-    found = _sorted_values(cell for cell in cells if not absent(cell))
-    if any("|" in value for value in found):
-        raise DataError(
-            f"{place}: column '{name}' holds several labels in a cell; multi-label targets are not built yet"
-        )
-    if positive:
-        return _positive(name, positive, cells, found, place)
-    folded = [cell.casefold() for cell in cells]
-    told = {_whole(value.casefold()) for value in found}
-    others = [value for value in found if _whole(value.casefold()) not in _NO | _YES]
-    # Both answers stand there and the rest are words among numbers: a slip of the pen, not a third class.
-    slips = told & _NO and told & _YES and others and all(number(value) is None for value in others)
-    if found and (told <= _NO | _YES or slips):
-        codes = [1 if _whole(cell) in _YES else 0 if _whole(cell) in _NO else -1 for cell in folded]
-        return Target(np.array(codes, dtype=np.int64), (f"not {name}", name), f"{name} is 0/1, no/yes or false/true")
-    if len(found) > MOST_CLASSES:
-        raise SpecError(
-            f"{place}: column '{name}' has {len(found)} different values, over {MOST_CLASSES}; "
-            "name a column of classes, or say which values are positive with data.positive"
-        )
-    index = {value: code for code, value in enumerate(found)}
-    codes = [index.get(cell, -1) for cell in cells]
-    return Target(np.array(codes, dtype=np.int64), tuple(found), f"classes in sorted order: {', '.join(found)}")
-
-
-def answered(cell: str, classes: Sequence[str]) -> str:
-    """Return the class that a cell of answers is: of `not ill` and `ill` also no and yes, 0 and 1, false and true."""
-    if len(classes) != 2 or classes[0] != f"not {classes[1]}":
-        return cell
-    word = _whole(cell.casefold())
-    return classes[word in _YES] if word in _NO | _YES else cell
-
-
-def _positive(name: str, positive: Sequence[str], cells: Sequence[str], found: list[str], place: str) -> Target:
-    wanted = {value for value in found for asked in positive if _same(value, asked)}
-    for asked in positive:
-        if not any(_same(value, asked) for value in found):
-            raise SpecError(f"data.positive: {unknown_name(f'value of {name}', asked, found or ['(none)'])}")
-    rest = [value for value in found if value not in wanted]
-    if not rest:
-        raise SpecError(f"data.positive names every value of '{name}'; leave at least one out as the negative class")
-    codes = [-1 if absent(cell) else int(cell in wanted) for cell in cells]
-    names = (rest[0] if len(rest) == 1 else "other", " or ".join(sorted(wanted)))
-    return Target(np.array(codes, dtype=np.int64), names, f"{names[1]} is positive, {', '.join(rest)} negative")
 
 
 def patient_codes(cells: Sequence[str]) -> np.ndarray:
@@ -526,27 +491,22 @@ def _fits(cell: str, wanted: Any, place: str, comma: bool) -> bool:
         value = number(cell, comma)
         return value is not None and bounds.get("min", -np.inf) <= value <= bounds.get("max", np.inf)
     if isinstance(wanted, (list, tuple)):
-        return any(_same(cell, item) for item in cast(Sequence[Any], wanted))
-    return _same(cell, wanted)
+        return any(same_value(cell, item) for item in cast(Sequence[Any], wanted))
+    return same_value(cell, wanted)
 
 
-def _same(cell: str, wanted: Any) -> bool:
-    if isinstance(wanted, bool):
-        return cell.casefold() == str(wanted).casefold()
+def same_value(cell: str, wanted: Any) -> bool:
+    """Return whether a cell has this value: as text in any case, or as a number."""
     text = str(wanted)
-    if cell == text:
+    if fold(cell) == fold(text):
         return True
     left, right = number(cell), number(text)
     return left is not None and left == right
 
 
-def _whole(text: str) -> str:
-    value = number(text)
-    return str(int(value)) if value is not None and value.is_integer() else text
-
-
-def _sorted_values(cells: Any) -> list[str]:
-    values = set(cast("list[str]", list(cells)))
+def sorted_values(cells: Iterable[str]) -> list[str]:
+    """Return the distinct values: numbers by size, if all are numbers, else by their letters."""
+    values = set(cells)
     numeric = {value: number(value) for value in values}
     if all(found is not None for found in numeric.values()):
         return sorted(values, key=lambda value: (cast(float, numeric[value]), value))

@@ -207,9 +207,8 @@ def list_pairs(layout: Layout, known: KnownSet, folder: Path, spec: DataSpec, ca
         [path for one in pairs for path in one.images],
         [name for one in pairs for name in one.names],
         None,
-        LESION.levels,
+        BY_MASK,
         (OWN_PATIENT, *(text for one in pairs for text in one.warnings)),
-        (BY_MASK,),
         [mask for one in pairs for mask in one.masks],
         "data.dataset.folder",
     )

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-KEYS = ("positive class", "matched", "scores", "outputs")
+KEYS = (
+    "positive class", "matched", "scores", "outputs", "encoding", "read as one", "may mean unknown", "large patient",
+    "columns left out",
+)  # fmt: skip
 """Keys of the table `provenance` that are read out first, in this order."""
+CAUTIONS = frozenset({"may mean unknown", "large patient"})
 
 
 def reading_lines(facts: Mapping[str, str]) -> list[str]:
@@ -14,4 +18,5 @@ def reading_lines(facts: Mapping[str, str]) -> list[str]:
     Args:
         facts: Key -> value of the table `provenance`.
     """
-    return [f"{key}: {facts[key]}" for key in KEYS if facts.get(key)]
+    there = [key for key in KEYS if facts.get(key)]
+    return [f"{'caution: ' if key in CAUTIONS else ''}{key}: {facts[key]}" for key in there]

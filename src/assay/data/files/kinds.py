@@ -1,0 +1,139 @@
+"""Kinds of the columns of a table, by their names and cells: levels, numbers, names of things, patients."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+
+from assay.core.errors import DataError
+from assay.core.types import Factor
+from assay.data.files.roles import called_patient, called_unit, words_of
+from assay.data.files.table import Table, absent, factor_column, fold, leads_with_zero, merged, number, shown, spellings
+from assay.spec.schema import FactorSpec
+
+LEVELS = 10
+"""Up to so many different numbers, each on five rows and more, are taken for levels, such as those of a site."""
+MOST = 100
+"""A column of text with more different values names things."""
+FEW = 20
+"""Dates and ids with up to so many values, each on five rows and more, are taken for levels."""
+_DATE = re.compile(r"\d{4}([-/.])\d{1,2}\1\d{1,2}([T ].*)?$|\d{1,2}([-/.])\d{1,2}\3(\d{4}|\d{2})( .*)?$")
+_IDS = frozenset({"id", "ids", "uid", "uuid", "guid", "code", "codes", "zip", "plz", "postcode", "nr", "key", "hash"})
+"""Words of the name of a column that names things."""
+_GRADES = frozenset({
+    "grade", "grades", "score", "stage", "level", "class", "category", "type", "birads", "rads", "fitzpatrick",
+    "site", "center", "centre", "hospital", "clinic", "scanner", "device", "machine", "station", "ward", "batch",
+    "fold", "group", "cluster",
+})  # fmt: skip
+"""Words of the name of a column whose numbers are levels."""
+_COUNTS = "whole numbers without a repetition"
+_UNKNOWN = frozenset({
+    "unknown", "unk", "unkn", "not known", "?", "??", "???", "not available", "not stated", "not specified",
+    "unspecified", "missing", "no data", "undefined", "--", "---", ".", "*",
+})  # fmt: skip
+_SENTINELS = (-1.0, -9.0, -99.0, -999.0, 9.0, 99.0, 999.0, 9999.0)
+"""Words and numbers that usually mean that a value is not known."""
+MOST_LINES = 5
+"""Lines that an error names."""
+_FAR = 1.5
+"""A number that means unknown is so many times the largest other one."""
+
+
+def kind_of(name: str, cells: Sequence[str], comma: bool) -> tuple[FactorSpec | None, str]:
+    """Return the kind of a column, numbers or levels; of a column that is neither None, and the reason.
+
+    Numbers with more than `LEVELS` values are continuous, unless their name or form is that of ids, codes or grades.
+    """
+    present = [cell for cell in cells if not absent(cell)]
+    values = set(spellings(present).values())
+    words = words_of(name)
+    often = len(values) <= FEW and 5 * len(values) <= len(present)
+    levels = FactorSpec(kind="categorical")
+    if called_patient(name) or called_unit(name):
+        return (levels, "") if len(values) < 3 else (None, "ids of patients, lesions or examinations")
+    if words & _IDS:
+        return (levels, "") if often else (None, "ids or codes")
+    numbers = [number(value, comma) for value in values]
+    if any(found is None for found in numbers):
+        if not often and all(map(_DATE.match, values)):
+            return None, "dates"
+        return (levels, "") if len(values) <= MOST else (None, f"{len(values):,} different texts")
+    if any(map(leads_with_zero, values)):
+        return (levels, "") if often else (None, "codes with leading zeros")
+    whole = all(found is not None and found.is_integer() for found in numbers)
+    if often and (len(values) <= LEVELS or (whole and words & _GRADES)):
+        return levels, ""
+    if whole and len(values) == len(present):
+        return None, _COUNTS
+    return FactorSpec(kind="continuous"), ""
+
+
+def kind_named(name: str, cells: Sequence[str], comma: bool) -> FactorSpec:
+    """Return the kind of a column that the user names as a factor: one that `kind_of` leaves out has levels, or counts."""
+    kind, why = kind_of(name, cells, comma)
+    return kind or FactorSpec(kind="continuous" if why == _COUNTS else "categorical")
+
+
+def factor_of(name: str, cells: Sequence[str], comma: bool = False) -> tuple[Factor, np.ndarray]:
+    """Return a column that the user names as a factor, with its values."""
+    return factor_column(name, kind_named(name, cells, comma), cells, comma=comma)[:2]
+
+
+def doubtful(values: Iterable[str]) -> list[str]:
+    """Return the values of a column that usually mean that a value is not known."""
+    values = list(values)
+    folded = {value: fold(value) for value in values}
+    found = [value for value, text in folded.items() if text in _UNKNOWN
+             or (text == "u" and max(map(len, values)) < 3)
+             or (text == "-" and "+" not in values)]  # fmt: skip
+    known = {value: one for value in values if value not in found and (one := number(value)) is not None}
+    numbers = sorted(set(known.values()))
+    if len(known) + len(found) < len(values) or len(numbers) < 3:
+        return found
+    low = numbers[0] in _SENTINELS and numbers[0] < 0 <= numbers[1]
+    high = numbers[-1] in _SENTINELS and numbers[-1] > max(0, _FAR * numbers[-2])
+    ends = {*numbers[: int(low)], *numbers[len(numbers) - int(high) :]}
+    return [*found, *(value for value, one in known.items() if one in ends)]
+
+
+def cautions_of(columns: Mapping[str, Sequence[str]], target: str) -> dict[str, str]:
+    """Return which values of columns are read as one, or may mean unknown, as rows of `provenance`.
+
+    Args:
+        columns: Name -> cells.
+        target: The column whose values that may mean unknown were asked about.
+    """
+    alike = [f"{same} in {name}" for name, cells in columns.items() if (same := merged(cells))]
+    unclear = [f"{shown(value)} in {cells.count(value):,} rows of {name}" for name, cells in columns.items()
+               if name != target for value in doubtful({cell for cell in cells if not absent(cell)})]  # fmt: skip
+    found = {"read as one": alike, "may mean unknown": unclear}
+    return {key: "; ".join(some) for key, some in found.items() if some}
+
+
+def patients_in(table: Table, column: str) -> Sequence[str]:
+    """Return the patients of predictions. Raises DataError where some are missing."""
+    cells = table.column(column, "--patient")
+    blank = [line for line, cell in zip(table.numbers, cells, strict=True) if absent(cell)]
+    if blank:
+        lines = ", ".join(map(str, blank[:MOST_LINES]))
+        more = " ..." if len(blank) > MOST_LINES else ""
+        raise DataError(f"{table.name}: '{column}' is missing in {len(blank):,} of {len(cells):,} rows (lines {lines}"
+                        f"{more}); say whose images they are, or leave the rows out")  # fmt: skip
+    return cells
+
+
+LARGE = 0.1
+"""Share of the images that one patient has at most, without a caution."""
+MANY_IMAGES, MANY_PATIENTS = 20, 3
+"""In fewer images, or of fewer patients, nothing is said of it."""
+
+
+def one_patient(patient: np.ndarray) -> dict[str, str]:
+    """Return the caution that one patient has many of the images, as a row of `provenance`; empty where none has."""
+    counts = np.unique(patient, return_counts=True)[1]
+    if len(patient) < MANY_IMAGES or len(counts) < MANY_PATIENTS or counts.max() <= LARGE * len(patient):
+        return {}
+    share = f"{counts.max():,} of {len(patient):,} images are of one patient ({len(counts):,} patients)"
+    return {"large patient": f"{share}: is it one, or a word for missing?"}
