@@ -126,9 +126,9 @@ def test_folds_are_kept_apart() -> None:
         (
             {"y_true": lambda g: ["red" if one else "blue" for one in g]},
             SpecError,
-            "the classes are blue and red, and neither is surely the positive one: name it with --positive",
+            "are blue and red, and neither is surely the positive one: name it with positive=",
         ),
-        ({"y_true": lambda g: [1] * len(g)}, SpecError, "the target has 1 classes"),
+        ({"y_true": lambda g: [1] * len(g)}, SpecError, "the target 'target' has 1 classes"),
     ],
 )
 def test_what_contradicts_itself_is_refused(change: dict[str, Any], error: type[Exception], message: str) -> None:
@@ -144,7 +144,7 @@ def test_what_contradicts_itself_is_refused(change: dict[str, Any], error: type[
         ({"measure": "aurok"}, "did you mean 'auroc'"),
         ({"measure": "dice"}, "unknown measure of classification"),
         ({"margin": -1.0}, "expected a number above 0"),
-        ({"positive": "2"}, "unknown class '2'"),
+        ({"positive": "2"}, "positive=: unknown value of target '2'"),
     ],
 )
 def test_unknown_names_are_refused(asked: dict[str, Any], message: str) -> None:

@@ -130,7 +130,7 @@ def target_column(
     )
 
 
-_OPTION = "--positive (in Python positive=)"
+_OPTION = "--positive"
 
 
 def two_classes(name: str, positive: str, cells: Sequence[str], read: Table | None = None) -> Target:

@@ -71,7 +71,7 @@ def kind_of(name: str, cells: Sequence[str], comma: bool) -> tuple[FactorSpec | 
 
 
 def kind_named(name: str, cells: Sequence[str], comma: bool) -> FactorSpec:
-    """Return the kind of a column that the user names as a factor: one that `kind_of` leaves out has levels, or counts."""
+    """Return the kind of a column that the user names as a factor, also of one that `kind_of` leaves out."""
     kind, why = kind_of(name, cells, comma)
     return kind or FactorSpec(kind="continuous" if why == _COUNTS else "categorical")
 
