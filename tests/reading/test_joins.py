@@ -15,7 +15,7 @@ import pytest
 import scipy.stats
 import yaml
 from PIL import Image
-from tests.cli.asking import Asking
+from tests.cli.asking import Answer, Asking
 from tests.reading.situations import situation
 from tests.worlds.public import hu, write_slice
 
@@ -339,3 +339,51 @@ def test_nnunet_images_without_a_mask(ask: Asking, tmp_path: Path, masks: int) -
         assert "case_011_0000.nii.gz" in said
     else:
         assert "4 of 12 images have no mask" in _refused(ask, folder)
+
+
+@situation("`init` on a folder where images and rows are left over", "both are in the study file and printed")
+def test_init_says_what_is_left_over(ask: Asking, tmp_path: Path) -> None:
+    folder = _bids(tmp_path, [*FOLDERS[:25], *(f"pat{at}" for at in range(5))])
+    assert ask("init", folder).code == 2
+    made = ask("init", folder, "--unmatched", "drop", "--out", "study.yaml")
+    assert made.code == 0
+    assert "5 of 30 folders have no row" in made.out
+    assert "5 of 30 folders have no row" in yaml.safe_load(Path("study.yaml").read_text())["data"]["matched"][0]
+    assert "to mend" not in made.out
+    assert ask("init", folder, "--unmatched", "maybe").code == 2
+
+
+# Embeddings.
+
+
+def _embedded(ask: Asking, tmp_path: Path, names: Sequence[str]) -> Answer:
+    """Look at a hundred images whose labels numbers by image tell, two of which are wrong."""
+    _images(tmp_path / "set", [f"p{at}.png" for at in range(100)])
+    _labels(tmp_path / "set" / "data.csv", "image", [f"p{at}.png" for at in range(100)])
+    truth = [at % 2 if at not in (7, 30) else 1 - at % 2 for at in range(100)]
+    draw = np.random.default_rng(0)
+    pd.DataFrame({"image": names, "a": [truth[int(name.split(".")[0][1:])] + draw.normal(0, 0.1) for name in names],
+                  "b": draw.normal(size=len(names))}).to_csv("seen.csv", index=False)  # fmt: skip
+    return ask("look", tmp_path / "set", "--embeddings", "seen.csv", "--out", "look")
+
+
+@situation("`--embeddings` name images without their endings", "matched, and it says how")
+@situation("`--embeddings` lack 5 of 100 images", "it says which; their labels are not judged by them")
+@pytest.mark.parametrize("count", [100, 95])
+def test_embeddings_of_images(ask: Asking, tmp_path: Path, count: int) -> None:
+    said = _embedded(ask, tmp_path, [f"p{at}" for at in range(count)])
+    assert said.code == 0, said.err
+    assert "endings" in said.out
+    assert ("5 of 100 images have no row in seen.csv" in said.out) == (count == 95)
+    issues = pd.read_csv("look/issues.csv")
+    assert set(issues["file"][issues["kind"] == "suspected-label"]) == {"p7.png", "p30.png"}
+
+
+@situation("`--embeddings` lack 20 of 100 images", "refused with the first names")
+@situation("`--embeddings` have two rows of an image", "refused: it is not known which is meant")
+@pytest.mark.parametrize("twice", [False, True])
+def test_embeddings_of_other_images(ask: Asking, tmp_path: Path, twice: bool) -> None:
+    names = [f"p{at}.png" for at in range(100)]
+    said = _embedded(ask, tmp_path, [*names, "p3.png"] if twice else names[20:])
+    assert said.code == 2
+    assert ("fits" if twice else "20 of 100 images have no row in seen.csv") in said.err

@@ -292,11 +292,13 @@ def _suspected_labels(
 
     Networks judge the images that they were not trained on, a ridge regression the others.
     """
-    part = table.take(seen.rows)
+    kept = np.isfinite(embeddings[seen.rows]).all(axis=1) if embeddings is not None else seen.rows >= 0
+    rows = seen.rows[kept]
+    part = table.take(rows)
     member, fold = part.target[:, None] == np.unique(part.target), folds_by_patient(part.patient, FOLDS, SEED)
     plain = np.concatenate([next(iter(seen.features.values())), seen.features[EDGES]], axis=1)
-    features = plain if embeddings is None else embeddings[seen.rows]
-    away = _contradicted(table, seen.rows, held_out(features, member.astype(np.float64), fold), fold)
+    features = plain if embeddings is None else embeddings[rows]
+    away = _contradicted(table, rows, held_out(features, member.astype(np.float64), fold), fold)
     own = _contradicted(table, *_mean_odds(table, answers))
     away = np.where(np.isnan(own), away, own)
     order = np.argsort(-away, kind="stable")

@@ -14,6 +14,7 @@ from typing import Any, cast
 from assay.core.errors import AssayError, StoreError
 from assay.data.files.classes import in_order
 from assay.data.files.guess import SPLIT, Guess, guess
+from assay.data.files.joins import Unmatched
 from assay.data.files.masks import image_files
 from assay.data.files.table import absent, read_table, spellings
 from assay.spec.data import LESION
@@ -23,7 +24,7 @@ FEW_IMAGES = 200
 MOST_FACTORS = 8
 MARGIN = 0.05
 COMMENTS_AT = 44
-PRINTED = ("classes", "table", "image", "mask", "target", "positive", "patient", "split")
+PRINTED = ("classes", "table", "matched", "image", "mask", "unmasked", "target", "positive", "patient", "split")
 """Keys whose assumptions are printed: what was taken from the folder. The file has all."""
 
 
@@ -43,7 +44,14 @@ class Assumed:
         return f"{line:<{COMMENTS_AT}} # {self.why}" if self.why else line
 
 
-def init_command(place: Path, out: Path | None, target: str, patient: str, tests: Sequence[Path] = ()) -> None:
+def init_command(
+    place: Path,
+    out: Path | None,
+    target: str,
+    patient: str,
+    tests: Sequence[Path] = (),
+    unmatched: Unmatched = "refuse",
+) -> None:
     """Write the study, and where no table of a folder has a row per image one beside it; print what is assumed.
 
     Args:
@@ -52,13 +60,14 @@ def init_command(place: Path, out: Path | None, target: str, patient: str, tests
         target: The column to predict, where it is not to be guessed.
         patient: The column of patients, where it is not to be guessed.
         tests: Folders or tables of other sets, all of whose images are tested.
+        unmatched: Whether images without a label are refused where there are many, or left out.
 
     Raises:
         SpecError: Nothing labels the images, or no column is surely the target.
         StoreError: The file is there, or two folders have the same name.
     """
-    found = _guessed(place, target, patient)
-    name, others = _name(found), [_guessed(one, "", "", found.target) for one in tests]
+    found = _guessed(place, target, patient, unmatched)
+    name, others = _name(found), [_guessed(one, "", "", unmatched, found.target) for one in tests]
     sets = {_name(one): one for one in others}
     if len({name, *sets}) <= len(others):
         raise StoreError("two of these folders have the same name, and sets are told apart by it: rename one")
@@ -87,11 +96,11 @@ def init_command(place: Path, out: Path | None, target: str, patient: str, tests
     print(f"{path}: change what is wrong; the other assumptions are comments in it. Next: assay run {path} --open")
 
 
-def _guessed(place: Path, target: str, patient: str, likely: str = "") -> Guess:
+def _guessed(place: Path, target: str, patient: str, unmatched: Unmatched, likely: str = "") -> Guess:
     """Return what a place holds, with a target, the likely one if it may be. Raises SpecError where there is none."""
-    found = guess(place, target, patient)
+    found = guess(place, target, patient, unmatched=unmatched)
     if likely in found.targets or (not found.target and found.targets):
-        found = guess(place, likely if likely in found.targets else found.targets[0], patient)
+        found = guess(place, likely if likely in found.targets else found.targets[0], patient, unmatched=unmatched)
     found.data_keys()  # raises where there is no target
     return found
 
@@ -180,6 +189,7 @@ def _of_set(found: Guess, train: Guess, path: Path) -> dict[str, Any]:
     own = {key: where if key in ("folder", "classes") else value for key, value in found.data_keys().items()}
     lacks = () if found.classes else ("image", "mask", "patient")
     own |= {"unmasked": "lesion-free"} if found.of_masks else {}
+    own |= {"matched": list(found.matched)} if found.matched else {}
     return {**own, **{key: "" for key in lacks if getattr(train, key) and not getattr(found, key)}}
 
 
@@ -195,6 +205,8 @@ def _data(found: Guess, rows: Sequence[dict[str, str]], path: Path) -> Iterator[
     made = f"written from names of files and folders: {len(found.rows)} images"
     listed = f"{len(rows)} rows" if rows else "outlines in the COCO format" if found.table else ""
     yield Assumed("  table", found.table, made if found.rows else listed or "images/ and masks/ with equal names")
+    if found.matched:
+        yield Assumed("  matched", list(found.matched), "what was ignored or left out, for the page")
     if found.image:
         yield Assumed("  image", found.image, "its cells are files")
     if found.mask:

@@ -21,6 +21,7 @@ from assay.core.reasons import stated
 from assay.core.versions import versions
 from assay.data.cache import ArrayCache, Notify, default_cache_root, silent
 from assay.data.dataset import Dataset
+from assay.data.files.joins import match, require_matched
 from assay.data.files.load import load_dataset, names_of
 from assay.data.files.request import data_of
 from assay.data.files.table import number, read_table
@@ -96,7 +97,8 @@ class LookRun:
 
     def conclude(self, folder: RunFolder) -> Tables:
         """Return the tables, draw the pictures, and write `issues.csv` with the names of files."""
-        found = data_checks(self.spec, self.dataset, embeddings=self._embeddings())
+        embeddings, said = self._embeddings()
+        found = data_checks(self.spec, self.dataset, embeddings=embeddings)
         gallery = Gallery(folder.root / "pictures", self.dataset.scale, self.spec.target)
         names, places = names_of(self.spec), self.dataset.table.places
         left = sorted(names.keys() - set(places.numbers)) if places else []
@@ -113,6 +115,7 @@ class LookRun:
             "images": f"{len(self.dataset.table):,}",
             "patients": f"{len(np.unique(self.dataset.table.patient)):,}",
             **facts_of(self.dataset.card, self.dataset.table.classes),
+            "matched": "; ".join(filter(None, (self.dataset.card.read.get("matched"), *said))),
             "looked at": datetime.now(UTC).isoformat(timespec="seconds"),
             **versions(),
         }
@@ -124,27 +127,28 @@ class LookRun:
             "provenance": [{"key": key, "value": value} for key, value in facts.items() if value],
         }
 
-    def _embeddings(self) -> Float[np.ndarray, "n d"] | None:
-        """Return the numbers of every image from the file that was given.
+    def _embeddings(self) -> tuple[Float[np.ndarray, "n d"] | None, tuple[str, ...]]:
+        """Return the numbers of every image from the file that was given, NaN without a row, and what to say of it.
 
         Raises:
-            DataError: An image has no row there, or a cell is no finite number.
+            DataError: Too many images have no row there, or a cell is no finite number.
         """
-        path, places = self.request.embeddings, self.dataset.table.places
-        if path is None or places is None:
-            return None
+        path, own = self.request.embeddings, self.dataset.table
+        if path is None or own.places is None:
+            return None, ()
         column = self.spec.image if self.spec.table else "file"
-        table, names = read_table(path, column), list(map(names_of(self.spec).__getitem__, places.numbers))
-        given = table.usable.frame.set_index(column) if table.column(column, "--embeddings") else table.frame
-        lacking = [name for name in names if name not in given.index]
-        if lacking:
-            raise DataError(f"{path.name}: {len(lacking)} of {len(names)} images have no row, such as {lacking[0]}")
-        cells = given[~given.index.duplicated()].loc[names].map(partial(number, comma=table.comma)).to_numpy(np.float64)
-        bad = np.flatnonzero(np.isnan(cells).any(axis=1))
-        if len(bad) or not cells.shape[1]:
-            what = f"a cell of {names[bad[0]]} is no number" if len(bad) else "no column of numbers"
+        table, names = read_table(path, column), list(map(names_of(self.spec).__getitem__, own.places.numbers))
+        found = match(names, table.column(column, "--embeddings"))
+        classes = [own.classes[int(code)] for code in own.target]
+        said = require_matched(found, path.name, unmatched=self.request.unmatched, classes=classes)
+        given = table.usable.frame.drop(columns=column).iloc[list(found.pairs.values())]
+        cells = np.full((len(names), given.shape[1]), np.nan)
+        cells[list(found.pairs)] = given.map(partial(number, comma=table.comma)).to_numpy(np.float64)
+        bad = [at for at in found.pairs if np.isnan(cells[at]).any()]
+        if bad or not cells.shape[1]:
+            what = f"a cell of {names[bad[0]]} is no number" if bad else "no column of numbers"
             raise DataError(f"{path.name}: {what}; expected {column} and columns of numbers")
-        return cells
+        return cells, said
 
 
 # Policies.
