@@ -13,8 +13,8 @@ from tests.worlds.files import load, noise, save, small_set, write_table
 
 from assay.core.errors import DataError, SpecError
 from assay.data.cache import ArrayCache
-from assay.data.files.load import load_dataset
 from assay.data.files.classes import target_column
+from assay.data.files.load import load_dataset
 from assay.data.files.table import chosen, factor_column, number, read_table
 from assay.spec.schema import DataSpec, FactorSpec, SplitSpec
 
