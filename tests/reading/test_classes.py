@@ -1,3 +1,170 @@
 """Classes, and which one is positive."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from PIL import Image
+from sklearn.metrics import roc_auc_score
+from tests.cli.asking import Asking
+from tests.reading.situations import situation
+from tests.reading.tables_for_tests import audited, auroc, images, looked, predictions, refused
+
+import assay
+from assay.core.errors import SpecError
+
+
+def _with(ask: Asking, folder: Path, classes: Sequence[object], positive: object, *options: str) -> str:
+    """Check that the AUROC of a class is that of scikit-learn, and return which class is said to be positive."""
+    frame = predictions(classes)
+    frame.to_csv(folder / "p.csv", index=False)
+    found = audited(ask, folder / "p.csv", *options)
+    assert auroc(found) == pytest.approx(roc_auc_score(frame["target"] == positive, frame["score"]), abs=1e-9)
+    return found["audit"]["positive class"]
+
+
+@situation("classes whose words say nothing: melanom and naevus", "asked for: both are listed, with the option")
+def test_no_class_is_guessed(ask: Asking, tmp_path: Path) -> None:
+    predictions(("melanom", "naevus")).to_csv(tmp_path / "p.csv", index=False)
+    said = refused(ask, tmp_path / "p.csv")
+    assert {"melanom", "naevus", "--positive"} <= set(said.replace(",", " ").split())
+
+
+@situation("`--positive melanom`", "that class is positive, first in the alphabet or not, and the first line says so")
+def test_the_class_that_is_named(ask: Asking, tmp_path: Path) -> None:
+    assert _with(ask, tmp_path, ("naevus", "melanom"), "melanom", "--positive", "melanom") == "melanom, against naevus"
+    said = ask("audit", tmp_path / "p.csv", "--positive", "melanom", "--out", "again")
+    assert said.out.splitlines()[0] == "positive class: melanom, against naevus"
+    assert "positive class: melanom, against naevus" in Path("again/report.html").read_text()
+
+
+@situation("`--positive MELANOM ` for the class melanom", "the same class: case and blanks make no difference")
+def test_the_class_in_other_letters(ask: Asking, tmp_path: Path) -> None:
+    assert "melanom" in _with(ask, tmp_path, ("naevus", "melanom"), "melanom", "--positive", "MELANOM ")
+
+
+@situation("`--positive quatsch`, which no row has", "refused, with the classes that there are")
+def test_no_such_class(ask: Asking, tmp_path: Path) -> None:
+    predictions(("melanom", "naevus")).to_csv(tmp_path / "p.csv", index=False)
+    said = refused(ask, tmp_path / "p.csv", "--positive", "quatsch")
+    assert "melanom" in said
+    assert "naevus" in said
+
+
+@pytest.mark.parametrize(
+    "classes",
+    [
+        (0, 1), ("0.0", "1.0"), ("no", "yes"), ("n", "y"), (False, True), (-1, 1), ("-", "+"), ("nein", "ja"),
+        ("negative", "positive"), ("normal", "abnormal"), ("benign", "malignant"), ("healthy", "diseased"),
+        ("absent", "present"),
+    ],
+)  # fmt: skip
+@situation("0/1, no/yes, negative/positive, normal/abnormal, benign/malignant and their like", "read by a written list")
+def test_words_that_say_it(ask: Asking, tmp_path: Path, classes: tuple[object, object]) -> None:
+    _with(ask, tmp_path, classes, classes[1])
+
+
+@situation("control and case, whose positive class is first in the alphabet", "case is positive")
+def test_case_and_control(ask: Asking, tmp_path: Path) -> None:
+    assert _with(ask, tmp_path, ("control", "case"), "case") == "case, against control"
+
+
+@situation("normal and the name of a disease", "the disease is positive")
+def test_a_disease_against_normal(ask: Asking, tmp_path: Path) -> None:
+    assert _with(ask, tmp_path, ("Normal", "Emphysema"), "Emphysema") == "Emphysema, against Normal"
+
+
+@pytest.mark.parametrize("negative", ["not melanoma", "non-melanoma", "no_melanoma"])
+@situation("`not x` and `x`", "x is positive")
+def test_not_x(ask: Asking, tmp_path: Path, negative: str) -> None:
+    assert _with(ask, tmp_path, (negative, "melanoma"), "melanoma") == f"melanoma, against {negative}"
+
+
+@situation("classes 1 and 2, whose order no convention fixes", "asked for by name")
+def test_other_numbers(ask: Asking, tmp_path: Path) -> None:
+    predictions((1, 2)).to_csv(tmp_path / "p.csv", index=False)
+    assert "--positive" in refused(ask, tmp_path / "p.csv")
+    assert _with(ask, tmp_path, (1, 2), 1, "--positive", "1.0") == "1, against 2"
+
+
+@situation("`Malignant`, `malignant` and `benign ` in one column", "two classes, and the spellings are said")
+def test_classes_in_several_spellings(ask: Asking, tmp_path: Path) -> None:
+    frame = predictions(("benign", "malignant", "Benign ", "Malignant"))
+    frame.to_csv(tmp_path / "p.csv", index=False)
+    found = audited(ask, tmp_path / "p.csv")
+    right = frame["target"].str.strip().str.casefold() == "malignant"
+    assert auroc(found) == pytest.approx(roc_auc_score(right, frame["score"]), abs=1e-9)
+    assert "'Malignant' and 'malignant'" in found["audit"]["read as one"]
+
+
+@situation("folders `Benign` and `benign` beside `malignant`", "two classes, and that they are one is said")
+def test_folders_in_several_spellings(ask: Asking, tmp_path: Path) -> None:
+    for at, name in enumerate(("Benign", "benign", "malignant", "malignant") * 6):
+        (tmp_path / "set" / name).mkdir(parents=True, exist_ok=True)
+        pixels = np.random.default_rng(at).integers(0, 256, (16, 16)).astype(np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "set" / name / f"{at}.png")
+    said = looked(ask, tmp_path / "set")
+    assert "positive class: malignant, against" in said
+    assert "'Benign' and 'benign'" in said
+
+
+@pytest.mark.parametrize(("classes", "word"), [((0, 1, -1), "-1"), (("benign", "malignant", "unknown"), "unknown"),
+                                               (("a", "b", "?"), "?"), ((1, 2, 9), "9")])  # fmt: skip
+@situation("a class -1, 9, ? or unknown in the target of images", "asked about: such values usually mean unknown")
+def test_classes_that_may_mean_unknown(tmp_path: Path, classes: tuple[object, ...], word: str) -> None:
+    path = images(tmp_path / "set", pd.DataFrame({"target": classes * 8, "patient": range(24)}))
+    with pytest.raises(SpecError, match="usually means that the class is not known") as refused:
+        _audit(path)
+    assert f"'{word}' (8 rows)" in str(refused.value)
+
+
+def _audit(path: Path, **more: object) -> None:
+    data = {"folder": str(path.parent), "table": path.name, "target": "target", "patient": "patient", "size": 16}
+    assay.audit(lambda x: np.asarray(x).mean(axis=(1, 2, 3)), {**data, **more}, out=path.parent / "out", progress=False)
+
+
+@situation("images of melanoma and nevus, in a study without `data.positive`", "asked for, with the key")
+def test_a_study_asks(tmp_path: Path) -> None:
+    path = images(tmp_path / "set", pd.DataFrame({"target": ["melanoma", "nevus"] * 12, "patient": range(24)}))
+    with pytest.raises(
+        SpecError, match=r"melanoma and nevus, and neither is surely the positive one: name it with .*positive"
+    ):
+        _audit(path)
+
+
+@situation("`assay look` at images of melanoma and nevus", "needs no positive class, and says that none is chosen")
+def test_a_look_treats_classes_alike(ask: Asking, tmp_path: Path) -> None:
+    path = images(tmp_path / "set", pd.DataFrame({"target": ["melanoma", "nevus"] * 12}))
+    first = looked(ask, path).splitlines()[0]
+    assert first == "positive class: none is chosen: melanoma and nevus are treated alike"
+
+
+@situation("`assay init` of images of melanoma and nevus", "writes the rarer class as positive, as an assumption")
+def test_init_writes_it(ask: Asking, tmp_path: Path) -> None:
+    path = images(tmp_path / "set", pd.DataFrame({"target": ["nevus", "nevus", "melanoma"] * 12, "patient": range(36)}))
+    said = ask("init", path.parent, "--out", "study.yaml")
+    assert said.code == 0, said.err
+    assert yaml.safe_load(Path("study.yaml").read_text())["data"]["positive"] == "melanoma"
+    assert "positive: melanoma  (a guess" in said.out
+
+
+@situation("predictions of several models whose classes say nothing, in `assay compare`", "asked for by name")
+def test_compare_asks(ask: Asking, tmp_path: Path) -> None:
+    frame = predictions(("red", "blue")).assign(image=range(120))
+    both = pd.concat([frame.assign(loss=name, seed=0) for name in ("a", "b")])
+    both.to_csv(tmp_path / "p.csv", index=False)
+    said = ask("compare", tmp_path / "p.csv", "--by", "loss")
+    assert (said.code, "--positive" in said.err) == (2, True)
+    said = ask("compare", tmp_path / "p.csv", "--by", "loss", "--positive", "blue")
+    assert said.out.splitlines()[0] == "positive class: blue, against red"
+
+
+@situation("three classes in predictions with one score", "refused: one class against the rest")
+def test_three_classes(ask: Asking, tmp_path: Path) -> None:
+    predictions(("a", "b", "c")).to_csv(tmp_path / "p.csv", index=False)
+    assert "3 classes" in refused(ask, tmp_path / "p.csv")

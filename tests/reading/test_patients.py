@@ -15,8 +15,10 @@ import yaml
 from PIL import Image
 from tests.cli.asking import Answer, Asking
 from tests.reading.situations import situation
+from tests.reading.tables_for_tests import audited, images, looked, predictions, refused
 
 import assay
+from assay.core.errors import DataError
 
 SIDE = 16
 COUNT = 24
@@ -136,3 +138,59 @@ def test_one_patient_alone(ask: Asking, tmp_path: Path) -> None:
     said = " ".join(json.loads(ask("look", folder, "--patient", "patient", "--json").out)["findings"])
     assert "not searched" in said
     assert "no exact or near copy" not in said
+
+
+@pytest.mark.parametrize("word", ["", "NA", "nan", "None"])
+@situation("patients missing in half of the rows of predictions", "refused, with the first lines")
+def test_blank_patients_of_predictions(ask: Asking, tmp_path: Path, word: str) -> None:
+    frame = predictions()
+    frame["patient"] = frame["patient"].where(frame.index % 2 == 0, word)
+    frame.to_csv(tmp_path / "p.csv", index=False)
+    said = refused(ask, tmp_path / "p.csv", "--patient", "patient")
+    assert f"missing in {pd.read_csv(tmp_path / 'p.csv')['patient'].isna().sum()} of 120 rows (lines 3, 5, 7" in said
+
+
+@situation("patients missing in some rows of `assay compare`", "refused, with the first lines")
+def test_blank_patients_of_compared_predictions(ask: Asking, tmp_path: Path) -> None:
+    frame = predictions().assign(image=range(120), seed=0)
+    frame.loc[5, "patient"] = "n/a"
+    pd.concat([frame.assign(loss=name) for name in ("a", "b")]).to_csv(tmp_path / "p.csv", index=False)
+    said = ask("compare", tmp_path / "p.csv", "--by", "loss")
+    assert said.code == 2
+    assert "'patient' is missing in 2 of 240 rows (lines 7, 127)" in said.err
+
+
+@situation("patients missing in some rows of a table of images", "refused, with the lines and what to write")
+def test_blank_patients_of_images(tmp_path: Path) -> None:
+    path = images(tmp_path / "set", pd.DataFrame({"target": [0, 1] * 12, "patient": ["a", "b", "NA"] * 8}))
+    data = {"folder": str(path.parent), "target": "target", "patient": "patient", "size": SIDE}
+    with pytest.raises(DataError, match=r"line 4 '002\.png': patient is missing; say whose image it is"):
+        assay.audit(_mean, data, out=tmp_path / "out", progress=False)
+
+
+@situation("one patient with over a tenth of the images", "a caution with the number of images")
+def test_one_patient_with_many_images(ask: Asking, tmp_path: Path) -> None:
+    frame = predictions(patient=["x" if at % 4 == 0 else f"p{at}" for at in range(120)])
+    frame.to_csv(tmp_path / "p.csv", index=False)
+    said = ask("audit", tmp_path / "p.csv", "--patient", "patient", "--out", "out").out
+    assert f"caution: large patient: {frame['patient'].value_counts().max()} of 120 images" in said
+    said = looked(ask, images(tmp_path / "set", frame[:40]), "--target", "target", "--patient", "patient")
+    assert "caution: large patient: 10 of 40 images" in said
+
+
+@situation("two images of each patient", "no caution")
+def test_no_large_patient(ask: Asking, tmp_path: Path) -> None:
+    predictions().to_csv(tmp_path / "p.csv", index=False)
+    assert "large patient" not in audited(ask, tmp_path / "p.csv", "--patient", "patient")["audit"]
+
+
+@situation("HAM10000's `lesion_id`, with several images of a lesion", "the unit that stays together, and no cue")
+def test_ids_of_lesions(ask: Asking, tmp_path: Path) -> None:
+    frame = pd.DataFrame({"lesion_id": [f"HAM_{at // 2:07d}" for at in range(48)],
+                          "dx": [("mel", "nv")[at // 2 % 2] for at in range(48)],
+                          "sex": [("male", "female")[at // 4 % 2] for at in range(48)]})  # fmt: skip
+    path = images(tmp_path / "set", frame)
+    said = looked(ask, path)
+    assert f"{frame['lesion_id'].nunique()} patients" in said
+    cues = json.loads(ask("results", "look", "--table", "shortcuts", "--json").out)
+    assert "lesion_id" not in {row["name"] for row in cues}

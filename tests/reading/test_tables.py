@@ -1,3 +1,189 @@
 """Tables and their columns."""
 
 from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import roc_auc_score
+from tests.cli.asking import Asking
+from tests.reading.situations import situation
+from tests.reading.tables_for_tests import COUNT, audited, auroc, columns, images, looked, predictions, refused
+
+
+def _right(ask: Asking, path: Path, frame: pd.DataFrame, *options: str) -> dict[str, Any]:
+    """Check that the AUROC is that of scikit-learn, and return the verdicts."""
+    found = audited(ask, path, *options)
+    assert auroc(found) == pytest.approx(roc_auc_score(frame["target"], frame["score"]), abs=1e-9)
+    assert found["audit"]["patients"] == str(frame["patient"].nunique())
+    return found
+
+
+@situation("a table in UTF-16, as Excel's Unicode text", "read, as pandas reads it")
+def test_utf_16(ask: Asking, tmp_path: Path) -> None:
+    frame = predictions()
+    frame.to_csv(tmp_path / "p.csv", index=False, encoding="utf-16")
+    _right(ask, tmp_path / "p.csv", pd.read_csv(tmp_path / "p.csv", encoding="utf-16"))
+
+
+@situation("a table in UTF-16 without a byte-order mark", "recognized by its zeros and read")
+def test_utf_16_without_a_mark(ask: Asking, tmp_path: Path) -> None:
+    frame = predictions()
+    for encoding in ("utf-16-le", "utf-16-be"):
+        (tmp_path / "p.csv").write_bytes(frame.to_csv(index=False).encode(encoding))
+        _right(ask, tmp_path / "p.csv", frame)
+
+
+@situation("a table in UTF-16 given to `assay look`", "read by the same reader as everywhere")
+def test_utf_16_of_images(ask: Asking, tmp_path: Path) -> None:
+    path = images(tmp_path / "set", pd.DataFrame({"target": [0, 1] * 12}), encoding="utf-16")
+    assert "24 images" in looked(ask, path)
+
+
+@situation("a table in UTF-8 with a byte-order mark", "read; the mark is no part of the first column's name")
+def test_a_mark(ask: Asking, tmp_path: Path) -> None:
+    frame = predictions()
+    frame[["target", "score", "patient"]].to_csv(tmp_path / "p.csv", index=False, encoding="utf-8-sig")
+    _right(ask, tmp_path / "p.csv", frame)
+
+
+@situation(
+    "a table in Windows-1252, as Excel saves CSV in western Europe",
+    "read, and the assumed encoding is the first to be said",
+)
+def test_windows_1252(ask: Asking, tmp_path: Path) -> None:
+    frame = predictions(Größe=["groß", "klein"] * (COUNT // 2))
+    frame.to_csv(tmp_path / "p.csv", index=False, encoding="cp1252")
+    found = _right(ask, tmp_path / "p.csv", frame, "--columns", "Größe")
+    assert "Windows-1252" in found["audit"]["encoding"]
+    assert columns(ask)["Größe"]["missing"] == 0
+
+
+@pytest.mark.parametrize(("text", "encoding"), [("Диагноз", "cp1251"), ("διάγνωση", "cp1253"), ("診断", "shift-jis")])
+@situation("a table in Cyrillic, Greek or Japanese code pages", "refused, since its encoding is not surely known")
+def test_other_code_pages(ask: Asking, tmp_path: Path, text: str, encoding: str) -> None:
+    predictions(**{text: [text] * COUNT}).to_csv(tmp_path / "p.csv", index=False, encoding=encoding)
+    assert "UTF-8" in refused(ask, tmp_path / "p.csv")
+
+
+@situation("a first line `sep=;`, as Excel writes it", "taken as the separator; line numbers stay those of the file")
+def test_excel_line(ask: Asking, tmp_path: Path) -> None:
+    frame = predictions()
+    (tmp_path / "p.csv").write_text("sep=;\n" + frame.to_csv(index=False, sep=";"))
+    _right(ask, tmp_path / "p.csv", frame)
+    frame.loc[3, "patient"] = ""
+    (tmp_path / "p.csv").write_text("sep=;\n" + frame.to_csv(index=False, sep=";"))
+    assert "lines 6)" in refused(ask, tmp_path / "p.csv", "--patient", "patient")
+
+
+@pytest.mark.parametrize("separator", [";", "\t", "|"])
+@situation("semicolons, tabs or bars between cells, and scores with a decimal comma", "read as numbers, as pandas does")
+def test_separators_and_decimal_commas(ask: Asking, tmp_path: Path, separator: str) -> None:
+    predictions().to_csv(tmp_path / "p.csv", index=False, sep=separator, decimal=",")
+    _right(ask, tmp_path / "p.csv", pd.read_csv(tmp_path / "p.csv", sep=separator, decimal=","))
+
+
+@situation("commas in a quoted name of a column of a table with semicolons", "no separators: the header has most cells")
+def test_a_separator_within_quotes(ask: Asking, tmp_path: Path) -> None:
+    frame = predictions(**{"a, b, c, d, e": ["x"] * COUNT})
+    frame.to_csv(tmp_path / "p.csv", index=False, sep=";", quoting=1)
+    _right(ask, tmp_path / "p.csv", frame)
+
+
+@situation("an Excel workbook or a Parquet file in place of a CSV", "refused by what it is: save it as CSV")
+def test_workbooks(ask: Asking, tmp_path: Path) -> None:
+    for content, what in ((b"PK\x03\x04", "Excel"), (b"\xd0\xcf\x11\xe0", "Excel"), (b"PAR1", "Parquet")):
+        (tmp_path / "p.csv").write_bytes(content + b"rest")
+        assert what in (said := refused(ask, tmp_path / "p.csv"))
+        assert "CSV" in said
+
+
+@situation("ages with 17 different values, with a decimal comma", "continuous: intervals of ages, no level each")
+def test_ages(ask: Asking, tmp_path: Path) -> None:
+    ages = [20.5 + 3 * (at % 17) for at in range(COUNT)]
+    predictions(Alter=ages).to_csv(tmp_path / "p.csv", index=False, sep=";", decimal=",")
+    audited(ask, tmp_path / "p.csv", "--columns", "Alter")
+    found = columns(ask)["Alter"]
+    assert (found["kind"], found["median"]) == ("continuous", pytest.approx(np.median(ages)))
+
+
+@situation("grades 0 to 4, or a site that is called 1 to 15", "levels")
+def test_grades_are_levels(ask: Asking, tmp_path: Path) -> None:
+    frame = predictions(grade=[at % 5 for at in range(COUNT)], site=[1 + at % 15 for at in range(COUNT)])
+    frame.to_csv(tmp_path / "p.csv", index=False)
+    audited(ask, tmp_path / "p.csv", "--columns", "grade,site")
+    assert {row["kind"] for name, row in columns(ask).items() if name in ("grade", "site")} == {"categorical"}
+
+
+@situation("`nan` in a third of the ages and `NA` in sex, in predictions", "missing, as in pandas, and no levels")
+def test_missing_words(ask: Asking, tmp_path: Path) -> None:
+    frame = predictions(
+        age=["nan" if at % 3 == 0 else 20 + at % 40 for at in range(COUNT)],
+        sex=[("F", "M", "NA", "N/A", "null", "", "<NA>", "None")[at % 8] for at in range(COUNT)],
+    )
+    frame.to_csv(tmp_path / "p.csv", index=False)
+    right = pd.read_csv(tmp_path / "p.csv")
+    audited(ask, tmp_path / "p.csv", "--columns", "age,sex")
+    found = columns(ask)
+    assert {name: found[name]["missing"] for name in ("age", "sex")} == dict(right[["age", "sex"]].isna().sum())
+    assert found["age"]["kind"] == "continuous"
+    assert found["sex"]["levels"] == right["sex"].nunique()
+
+
+@situation("levels that differ in case or blanks: `M`, `m` and `F `", "read as one level, and said")
+def test_levels_in_several_spellings(ask: Asking, tmp_path: Path) -> None:
+    frame = predictions(sex=[("M", "m", "F", "F ")[at % 4] for at in range(COUNT)])
+    frame.to_csv(tmp_path / "p.csv", index=False)
+    found = audited(ask, tmp_path / "p.csv", "--columns", "sex")
+    assert columns(ask)["sex"]["levels"] == frame["sex"].str.strip().str.casefold().nunique()
+    assert "'M' and 'm' in sex" in found["audit"]["read as one"]
+
+
+@situation("`unk` among sexes, and 999 among ages", "a caution: such values usually mean unknown")
+def test_values_that_may_mean_unknown(ask: Asking, tmp_path: Path) -> None:
+    frame = predictions(
+        sex=[("M", "F", "unk")[at % 3] for at in range(COUNT)],
+        age=[999 if at % 20 == 0 else 20 + at % 60 for at in range(COUNT)],
+    )
+    frame.to_csv(tmp_path / "p.csv", index=False)
+    said = ask("audit", tmp_path / "p.csv", "--columns", "sex,age", "--out", "out").out
+    line = next(line for line in said.splitlines() if "may mean unknown" in line)
+    assert line.startswith("caution:")
+    assert "'unk' in 40 rows of sex" in line
+    assert "'999' in 6 rows of age" in line
+
+
+@situation(
+    "dates, ids and codes with leading zeros among the columns", "left out of the cues, and listed with the reason"
+)
+def test_columns_left_out(ask: Asking, tmp_path: Path) -> None:
+    count = 48
+    frame = pd.DataFrame({
+        "target": [0, 1] * (count // 2),
+        "Datum": [f"{1 + at % 28:02d}.{1 + at % 12:02d}.2021" for at in range(count)],
+        "zip": [f"0{1000 + at % 30}" for at in range(count)],
+        "note": ["seen", "unseen"] * (count // 2),
+    })  # fmt: skip
+    said = looked(ask, images(tmp_path / "set", frame), "--target", "target")
+    line = next(line for line in said.splitlines() if line.startswith("columns left out"))
+    assert "Datum (dates)" in line
+    assert "zip (ids or codes)" in line
+    assert "note" not in line
+
+
+@situation("a cell of several labels joined by `|` in the target", "refused")
+def test_several_labels(ask: Asking, tmp_path: Path) -> None:
+    predictions(("Edema|Mass", "Mass")).to_csv(tmp_path / "p.csv", index=False)
+    assert "several labels" in refused(ask, tmp_path / "p.csv")
+
+
+@situation("a row without a label, in predictions", "refused, with its line")
+def test_a_label_is_missing(ask: Asking, tmp_path: Path) -> None:
+    frame = predictions()
+    frame["target"] = frame["target"].astype(object)
+    frame.loc[4, "target"] = ""
+    frame.to_csv(tmp_path / "p.csv", index=False)
+    assert "line 6" in refused(ask, tmp_path / "p.csv")

@@ -28,6 +28,7 @@ _LOOKED = 1 << 12
 """Bytes in which UTF-16 is recognized by its zeros."""
 _LONGEST = 100_000
 """Letters of the header by which the separator is found."""
+_QUOTED = re.compile(r'"[^"]*"')
 _EXCEL_LINE = re.compile(r'"?sep=(.)"?\s*$', re.IGNORECASE)
 _WESTERN = "Windows-1252"
 _DAMAGED = re.compile(rb"[\xc3-\xf4][\x80-\xbf]")
@@ -52,7 +53,7 @@ class Text:
     Attributes:
         name: Name of the file.
         lines: Lines with their ends; a line `sep=;` of Excel is among them.
-        separator: The one by which the header has most cells.
+        separator: The one that the header has most of, quoted names apart.
         assumed: The encoding, where the file does not show it; else empty.
     """
 
@@ -86,8 +87,8 @@ def read_text(path: Path) -> Text:
     lines = io.StringIO(text, newline="").readlines()
     if lines and (stated := _EXCEL_LINE.match(lines[0])):
         return Text(path.name, lines, stated[1], assumed)
-    header = [line[:_LONGEST] for line in lines[:1]]
-    separator = max(SEPARATORS, key=lambda one: len(next(csv.reader(header, delimiter=one), ())))
+    header = _QUOTED.sub("", lines[0][:_LONGEST] if lines else "")
+    separator = max(SEPARATORS, key=header.count)
     return Text(path.name, lines, separator, assumed)
 
 

@@ -24,7 +24,7 @@ from assay.core.files import content_hash, sha256
 from assay.core.types import FactorTable
 from assay.core.versions import OF_STATISTICS, versions
 from assay.data.files.classes import two_classes
-from assay.data.files.kinds import cautions_of, factor_of, one_patient, patients_in
+from assay.data.files.kinds import cautions_of, encoding_of, factor_of, one_patient, patients_in
 from assay.data.files.table import Table, number, patient_codes, read_table, require_whole
 from assay.report.audit_cards import write_outcome
 from assay.report.page import write_page
@@ -133,4 +133,4 @@ def _rows_of(read: Table, columns: PredictionColumns) -> tuple[FactorTable, dict
         columns={factor.name: values for factor, values in found},
     )
     said = cautions_of({columns.target: cells, **others}, columns.target)
-    return table, {"positive class": target.positive, **said, **one_patient(table.patient)}
+    return table, {"positive class": target.positive, **encoding_of(read), **said, **one_patient(table.patient)}

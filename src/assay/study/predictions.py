@@ -18,7 +18,7 @@ from assay.core.reasons import Code, Reason, because
 from assay.core.request import AsScores
 from assay.data.files.classes import two_classes
 from assay.data.files.in_memory import kept_table
-from assay.data.files.kinds import cautions_of, one_patient, patients_in
+from assay.data.files.kinds import cautions_of, encoding_of, one_patient, patients_in
 from assay.data.files.roles import roles_of
 from assay.data.files.table import number, read_table
 from assay.stats.panel import Panel
@@ -108,7 +108,7 @@ def read_predictions(columns: CompareRequest) -> Predictions:
         scores=columns.scores,
         notes=notes,
         name=columns.target,
-        facts={"columns": guessed, **cautions_of({columns.target: given[columns.target]}, columns.target)},
+        facts={"columns": guessed, **encoding_of(table), **cautions_of({columns.target: given[columns.target]}, "")},
     )
 
 

@@ -112,6 +112,11 @@ def cautions_of(columns: Mapping[str, Sequence[str]], target: str) -> dict[str, 
     return {key: "; ".join(some) for key, some in found.items() if some}
 
 
+def encoding_of(table: Table) -> dict[str, str]:
+    """Return the encoding that was assumed, as a row of `provenance`; empty where the file shows it."""
+    return {"encoding": f"{table.assumed}, as Excel writes it: {table.name} does not show it"} if table.assumed else {}
+
+
 def patients_in(table: Table, column: str) -> Sequence[str]:
     """Return the patients of predictions. Raises DataError where some are missing."""
     cells = table.column(column, "--patient")
