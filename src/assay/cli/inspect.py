@@ -261,16 +261,15 @@ def _torch() -> Iterator[Finding]:
 def _decoders() -> Iterator[Finding]:
     """Compressions of DICOM and TIFF that can be unpacked here, and the packages that bring the others."""
     try:
-        from assay.data.files.formats import decoders, installs
+        from assay.data.files.decoders import install, missing
     except ExtraError as error:
         found, _, remedy = str(error).partition(": ")
         yield Finding("warn", "DICOM, TIFF, NIfTI", found, remedy)
         return
-    packages = decoders()
-    yield Finding("ok", "decoders", ", ".join(name for name in packages if not packages[name]) or "none")
-    for package in dict.fromkeys(filter(None, packages.values())):
-        missing = ", ".join(name for name in packages if packages[name] == package)
-        yield Finding("warn", "decoders missing", missing, installs(package))
+    absent = missing()
+    yield Finding("ok", "decoders", ", ".join(name for name in absent if not absent[name]) or "none")
+    if any(absent.values()):
+        yield Finding("warn", "decoders missing", ", ".join(name for name in absent if absent[name]), install())
 
 
 def _disk(out: Path) -> Iterator[Finding]:

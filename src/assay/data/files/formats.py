@@ -8,16 +8,15 @@ import lzma
 import math
 import zlib
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import replace
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from assay.core.errors import DISTRIBUTION, DataError, ExtraError, extra
+from assay.core.errors import DataError, extra
+from assay.data.files.decoders import check_tiff, plugin_of
 from assay.data.files.pictures import Header, Picture, Used, finite, limits, scaled, stored, whole
 from assay.data.files.table import Unreadable
 
@@ -27,20 +26,13 @@ with extra("medical"):
     import tifffile
     from nibabel.orientations import apply_orientation, io_orientation
     from pydicom.filereader import read_dataset
-    from pydicom.pixels.decoders.base import get_decoder
     from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply_voi_lut, apply_windowing
     from pydicom.pixels.utils import pixel_array
     from pydicom.uid import (
-        UID,
         DeflatedExplicitVRLittleEndian,
         ExplicitVRBigEndian,
         ExplicitVRLittleEndian,
-        HTJ2KLossless,
         ImplicitVRLittleEndian,
-        JPEG2000Lossless,
-        JPEGExtended12Bit,
-        JPEGLosslessSV1,
-        JPEGLSLossless,
     )
 
 # Packed data is unpacked no further than the size that the file's own header gives.
@@ -70,59 +62,6 @@ def _too_long() -> Unreadable:
 # pyright: reportAttributeAccessIssue=false
 
 
-_DECODERS = {
-    "JPEG Lossless": JPEGLosslessSV1,
-    "JPEG-LS": JPEGLSLossless,
-    "JPEG 2000": JPEG2000Lossless,
-    "JPEG of 12 bit": JPEGExtended12Bit,
-    "HTJ2K": HTJ2KLossless,
-}
-"""Compressions of DICOM that pydicom alone does not decode."""
-_IMAGECODECS = "imagecodecs"
-_EXTRA = (_IMAGECODECS, "python-gdcm")
-"""Packages of the extra `medical` that decode."""
-
-
-def decoders() -> dict[str, str]:
-    """Return the packages that are missing for each compression; empty where it can be decoded."""
-    found = {name: "" if _plugins(uid, 12) else _package(uid) for name, uid in _DECODERS.items()}
-    return {**found, "LZW of TIFF": "" if _has_codec(5, 1, 16) else _IMAGECODECS}
-
-
-def _package(uid: UID) -> str:
-    """Return the packages that decode a compression. The license of the one for 12 bit, GPL, keeps it out of extras."""
-    if uid == JPEGExtended12Bit:
-        return "pylibjpeg pylibjpeg-libjpeg"
-    return "pylibjpeg pylibjpeg-openjpeg" if "High-Throughput" in uid.name else "python-gdcm"
-
-
-def installs(packages: str) -> str:
-    """Return the line that installs packages of decoders."""
-    return "pip install " + (f"'{DISTRIBUTION}[medical]'" if packages in _EXTRA else packages)
-
-
-def _absent(compression: str, packages: str) -> ExtraError:
-    return ExtraError(f"it is compressed as {compression}, which needs {packages}: {installs(packages)}")
-
-
-def _plugins(uid: UID, bits: int) -> set[str]:
-    """Return the installed libraries by which pydicom decodes a compression."""
-    narrow = {"gdcm", "pillow"} if uid == JPEGExtended12Bit and bits > 8 else set[str]()
-    return set(get_decoder(uid).available_plugins) - narrow
-
-
-def _check_decoder(dataset: Any) -> None:
-    """Raise ExtraError where a library is missing, and Unreadable where none decodes the pixels of a DICOM file."""
-    uid = dataset.file_meta.TransferSyntaxUID
-    try:
-        native = not get_decoder(uid).is_encapsulated
-    except NotImplementedError:
-        raise Unreadable(f"it is compressed as {uid.name}, which pydicom does not decode", _UNPACKED) from None
-    if not native and not _plugins(uid, int(dataset.get("BitsStored", 8))):
-        raise _absent(uid.name, _package(uid))
-
-
-_UNPACKED = "export it without compression"
 _GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
 _SHOWN = ("PixelValueTransformationSequence", "FrameVOILUTSequence")
 _NEEDED = ("RescaleSlope", "RescaleIntercept")
@@ -158,7 +97,7 @@ def dicom_header(data: bytes) -> Header:
     dataset = _dataset(_inflated(data, _SPARE)[0], header=True)
     if "Rows" not in dataset or "Columns" not in dataset:
         raise Unreadable("this DICOM file holds no image", "name the image object, not a report or a presentation")
-    _check_decoder(dataset)
+    plugin_of(dataset)
     color = int(dataset.get("SamplesPerPixel", 1)) > 1 or "PALETTE" in str(dataset.PhotometricInterpretation)
     frames = int(dataset.get("NumberOfFrames", 1) or 1)
     return Header(int(dataset.Columns), int(dataset.Rows), not color, frames)
@@ -183,7 +122,7 @@ def dicom_pixels(data: bytes, mask: bool, size: int) -> Picture:
     dataset = _dataset(_bounded(data))
     if not any(f"{kind}PixelData" in dataset for kind in ("", "Float", "DoubleFloat")):
         raise Unreadable("this DICOM file holds no pixels", "export it with its pixels")
-    values = pixel_array(dataset)  # YBR comes as RGB
+    values = pixel_array(dataset, decoding_plugin=plugin_of(dataset))  # YBR comes as RGB
     if values.ndim > (3 if int(dataset.SamplesPerPixel) > 1 else 2):
         raise Unreadable(f"it holds the pixels of {len(values)} frames", _ONE_FRAME)
     photometric = str(dataset.PhotometricInterpretation)
@@ -436,27 +375,9 @@ def tiff_header(data: bytes) -> Header:
         if _orientation(page) >= 5:
             width, height = height, width
         deep = _bits(page) > 8 or int(page.sampleformat) == tifffile.SAMPLEFORMAT.INT
-        if deep and not _has_codec(page.compression, page.predictor, _bits(page)):
-            raise _absent(page.compression.name, _IMAGECODECS)
+        if deep:
+            check_tiff(page, _bits(page))
         return Header(width, height, deep, frames, _orientation(page))
-
-
-def _has_codec(compression: int, predictor: int, bits: int) -> bool:
-    """Return whether tifffile can unpack pages of this kind. Raises Unreadable where no library does."""
-    try:
-        for codecs, code in ((tifffile.TIFF.DECOMPRESSORS, compression), (tifffile.TIFF.UNPREDICTORS, predictor)):
-            _ = codecs[code]
-    except KeyError:
-        if not _imagecodecs():
-            return False
-        raise Unreadable(f"its compression {compression} is not read by tifffile", _UNPACKED) from None
-    return bits in (8, 16, 32, 64) or _imagecodecs()
-
-
-def _imagecodecs() -> bool:
-    with suppress(ImportError):
-        return bool(import_module(_IMAGECODECS))
-    return False
 
 
 def tiff_pixels(data: bytes, mask: bool) -> Picture:

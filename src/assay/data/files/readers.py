@@ -23,7 +23,7 @@ from typing import IO, Any, TypeVar
 import numpy as np
 from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
 
-from assay.core.errors import ExtraError, cut
+from assay.core.errors import cut
 from assay.data.files.pictures import SMALLEST, Header, Picture, Used, stored, whole
 from assay.data.files.table import Unreadable
 
@@ -116,7 +116,7 @@ def _attempt(step: Callable[[bytes], T], data: bytes) -> T:
     """Run a decoder. Decoders raise almost anything on a damaged file; whatever it is, it is about this file."""
     try:
         return step(data)
-    except (Unreadable, ExtraError, MemoryError):
+    except (Unreadable, ImportError, MemoryError):
         raise
     except Image.DecompressionBombError as error:
         raise Unreadable(

@@ -1,0 +1,116 @@
+"""Decoders of compressed DICOM and TIFF files: which are installed, and those of imagecodecs for pydicom."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from importlib import import_module
+from typing import Any
+
+from assay.core.errors import DISTRIBUTION, ExtraError, extra
+from assay.data.files.table import Unreadable
+
+with extra("medical"):
+    import tifffile
+    from pydicom import uid
+    from pydicom.pixels.decoders.base import get_decoder
+
+# pydicom and tifffile are partly untyped: unknown types are let through in this adapter alone.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
+_LIBRARY = "imagecodecs"
+_SHOWN = {
+    "JPEG Lossless": uid.JPEGLosslessSV1,
+    "JPEG of 12 bit": uid.JPEGExtended12Bit,
+    "JPEG-LS": uid.JPEGLSLossless,
+    "JPEG 2000": uid.JPEG2000Lossless,
+    "HTJ2K": uid.HTJ2KLossless,
+}
+"""Compressions of DICOM that `assay doctor` names."""
+_CODECS = {
+    **dict.fromkeys((uid.JPEGLossless, uid.JPEGLosslessSV1, uid.JPEGExtended12Bit), "jpeg_decode"),
+    **dict.fromkeys(uid.JPEGLSTransferSyntaxes, "jpegls_decode"),
+    **dict.fromkeys((uid.JPEG2000Lossless, uid.JPEG2000), "jpeg2k_decode"),
+    **dict.fromkeys((uid.HTJ2KLossless, uid.HTJ2KLosslessRPCL, uid.HTJ2K), "jpeg2k_decode"),
+}
+"""Compression of DICOM -> the function of imagecodecs that decodes it."""
+DECODER_DEPENDENCIES = dict.fromkeys(_CODECS, (_LIBRARY,))
+"""See `pydicom.pixels.decoders.base.Decoder.add_plugin`."""
+
+
+def is_available(syntax: str) -> bool:
+    """Return whether imagecodecs decodes a compression here."""
+    with suppress(ImportError):
+        return syntax in _CODECS and bool(import_module(_LIBRARY))
+    return False
+
+
+def decode_frame(source: bytes, runner: Any) -> bytes:
+    """Return the values of a frame for pydicom, which mends signs and unused bits."""
+    values = getattr(import_module(_LIBRARY), _CODECS[runner.transfer_syntax])(source)
+    runner.set_option("bits_allocated", 8 * values.itemsize)
+    runner.set_option("planar_configuration", 0)
+    if str(runner.photometric_interpretation) in ("YBR_ICT", "YBR_RCT"):
+        runner.set_option("photometric_interpretation", "RGB")
+    return values.tobytes()
+
+
+for _syntax in _CODECS:
+    get_decoder(_syntax).add_plugin(_LIBRARY, (__name__, "decode_frame"))
+
+
+def missing() -> dict[str, bool]:
+    """Return for each compression whether it needs a library that is not installed."""
+    found = {name: not _plugin(syntax, 12) for name, syntax in _SHOWN.items()}
+    return {**found, "LZW of TIFF": not _unpacks(5, 1, 16)}
+
+
+def install() -> str:
+    """Return the line that installs decoders."""
+    return f"pip install '{DISTRIBUTION}[medical]'"
+
+
+def _absent(compression: str) -> ExtraError:
+    return ExtraError(f"it is compressed as {compression}, which needs the library {_LIBRARY}: {install()}")
+
+
+def plugin_of(dataset: Any) -> str:
+    """Return the library by which pydicom decodes the pixels of a file; empty where they are not compressed.
+
+    Raises:
+        ExtraError: If it is not installed.
+        Unreadable: If none decodes them.
+    """
+    syntax = dataset.file_meta.TransferSyntaxUID
+    try:
+        if not get_decoder(syntax).is_encapsulated:
+            return ""
+    except NotImplementedError:
+        what = f"it is compressed as {syntax.name}, which pydicom does not decode"
+        raise Unreadable(what, "export it without compression") from None
+    plugin = _plugin(syntax, int(dataset.get("BitsStored", 8)))
+    if not plugin:
+        raise _absent(syntax.name)
+    return plugin
+
+
+def _plugin(syntax: uid.UID, bits: int) -> str:
+    """Return the surest of the installed libraries; GDCM ends the whole process where a file contradicts itself."""
+    narrow = ("pillow", "gdcm") if syntax == uid.JPEGExtended12Bit and bits > 8 else ()
+    found = [name for name in get_decoder(syntax).available_plugins if name not in narrow]
+    return min(found, key=lambda name: (name != _LIBRARY, name == "gdcm"), default="")
+
+
+def check_tiff(page: Any, bits: int) -> None:
+    """Raise ExtraError where a library is missing for a page, and Unreadable where none unpacks it."""
+    if not _unpacks(page.compression, page.predictor, bits):
+        if is_available(uid.JPEG2000):
+            what = f"its compression {page.compression} is not read by tifffile"
+            raise Unreadable(what, "export it without compression")
+        raise _absent(getattr(page.compression, "name", str(page.compression)))
+
+
+def _unpacks(compression: int, predictor: int, bits: int) -> bool:
+    with suppress(KeyError):
+        _ = tifffile.TIFF.DECOMPRESSORS[compression], tifffile.TIFF.UNPREDICTORS[predictor]
+        return bits in (8, 16, 32, 64) or is_available(uid.JPEG2000)
+    return False
