@@ -244,7 +244,7 @@ OF_COCO = {"image": "file_name", "mask": "", "unmasked": "lesion-free"}
 def test_crowd(ask: Asking, tmp_path: Path) -> None:
     folder = coco(tmp_path / "set", {1: {"iscrowd": 1}, 4: {"iscrowd": 1}})
     assert dice(folder / "annotations.json", **OF_COCO) == pytest.approx(1, abs=1e-6)
-    answer = ask("look", folder)
+    answer = ask("look", folder, "--unmasked", "lesion-free")
     assert answer.code == 0, answer.err
     assert "6 images" in answer.out
     assert "2 images were left out" in answer.out
