@@ -387,3 +387,54 @@ def test_embeddings_of_other_images(ask: Asking, tmp_path: Path, twice: bool) ->
     said = _embedded(ask, tmp_path, [*names, "p3.png"] if twice else names[20:])
     assert said.code == 2
     assert ("fits" if twice else "20 of 100 images have no row in seen.csv") in said.err
+
+
+# Predictions of several recipes.
+
+
+@situation(
+    "`assay compare`: one recipe names images with their endings and folders, the other without",
+    "compared image by image, and it says how the names were matched",
+)
+def test_predictions_of_images_with_two_names(ask: Asking) -> None:
+    truth = np.arange(80) % 2
+    found: list[Any] = []
+    for renamed in (False, True):
+        rows = [{"loss": loss, "target": truth[at], "score": 1 / (1 + np.exp(-(truth[at] + draw.normal()))),
+                 "image": f"p{at}" if renamed and loss == "dice" else f"images/p{at}.png"}
+                for draw in (np.random.default_rng(1),) for loss in ("bce", "dice") for at in range(80)]  # fmt: skip
+        pd.DataFrame(rows).to_csv("scores.csv", index=False)
+        said = ask("compare", "scores.csv", "--by", "loss", "--json")
+        assert said.code == 0, said.err
+        found.append(json.loads(said.out))
+    assert found[0]["contrasts"] == found[1]["contrasts"]
+    assert not any("ignored" in line for line in found[0]["read"])
+    assert any("80 of 80 names" in line for line in found[1]["read"])
+
+
+@situation(
+    "scores of prepared images whose table names them with a folder and without endings",
+    "matched; a table that lacks images is refused, with the first of each side",
+)
+@situation("scores in a file", "no tick for what was not compared: the model cannot be asked again")
+def test_scores_of_prepared_images(ask: Asking, tmp_path: Path) -> None:
+    for at in range(40):
+        _write(tmp_path / "set" / f"{at}.png", (_pixels(at) // 2 + 100 * (at % 2)).astype(np.uint8))
+    _labels(tmp_path / "set" / "data.csv", "image", [f"{at}.png" for at in range(40)])
+    (tmp_path / "marks.yaml").write_text("tag: [{tag: {size: 0.2}}, {tag: {size: 0.3}}, {tag: {size: 0.4}}]")
+    made = ask("audit", "prepare", "dir", "--images", tmp_path / "set", "--size", SIDE, "--marks", "marks.yaml",
+               "--target", "diagnosis", "--most", 200)  # fmt: skip
+    assert made.code == 0, made.err
+    rows = [{"image": f"out/{path.stem}", "score": np.asarray(Image.open(path)).mean() / 10 - 12}
+            for path in sorted(Path("dir/images").iterdir(), reverse=True)]  # fmt: skip
+    pd.DataFrame([*rows[3:], {"image": "strange", "score": 0}]).to_csv("scores.csv", index=False)
+    refused = ask("audit", "score", "dir", "scores.csv")
+    assert refused.code == 2
+    assert f"no row for 3 of {len(rows)} images" in refused.err
+    assert "'strange'" in refused.err
+    pd.DataFrame(rows).to_csv("scores.csv", index=False)
+    said = ask("audit", "score", "dir", "scores.csv", "--json")
+    assert said.code == 0, said.err
+    checks = {row["check"]: row for row in json.loads(said.out)["checks"]}
+    assert checks["ranking"]["value"] == 1  # sklearn.metrics.roc_auc_score, as the classes differ by 100 gray levels
+    assert {checks[name]["status"] for name in ("repeatable", "scaling")} == {"not-done"}

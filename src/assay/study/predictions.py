@@ -18,6 +18,7 @@ from assay.core.reasons import Code, Reason, because
 from assay.core.request import AsScores
 from assay.data.files.classes import two_classes
 from assay.data.files.in_memory import kept_table
+from assay.data.files.joins import match
 from assay.data.files.kinds import cautions_of, encoding_of, one_patient, patients_in
 from assay.data.files.roles import roles_of
 from assay.data.files.table import number, read_table
@@ -168,8 +169,9 @@ def from_arrays(
     if len(set(lengths.values())) > 1 or not lengths["groups"]:
         raise DataError(f"expected one entry per prediction everywhere, and there are {lengths}")
     labels = two_classes(name, positive, list(map(_text, y_true)))
-    image_names, image = _codes(images)
-    patient = image if patients is None else _codes(patients)[1]
+    named, matched = _same_names(list(map(_text, images)), list(map(_text, groups)))
+    image_names, image = _codes(named)
+    patient = image if patients is None or patients is images else _codes(patients)[1]
     group_names, group = _codes(groups)
     seed_names, seed = _codes(seeds)
     target = _same(image, labels.codes, image_names, "targets")
@@ -207,9 +209,23 @@ def from_arrays(
             thresholds=np.full(len(own), threshold),
             seeds=own,
         )
-    said = {"positive class": labels.positive, "scores": scales_words(scales),
+    said = {"positive class": labels.positive, "matched": matched, "scores": scales_words(scales),
             **({} if patients is None else one_patient(patient))}  # fmt: skip
     return Predictions(panels, tuple(assumed), tuple(seed_names), {**(facts or {}), **said})
+
+
+def _same_names(images: Sequence[str], groups: Sequence[str]) -> tuple[list[str], str]:
+    """Return each image by its name in the first recipe, where it is there, and what was ignored to find it there."""
+    own: dict[str, dict[str, str]] = {}
+    for image, group in zip(images, groups, strict=True):
+        own.setdefault(group, {})[image] = image
+    first, *others = own
+    said: list[str] = []
+    for group in others:
+        found = match(tuple(own[group]), tuple(own[first]))
+        own[group] |= {found.left[at]: found.right[to] for at, to in found.pairs.items()}
+        said += [f"{group}: {sentence}" for sentence in found.ignoring()]
+    return [own[group][image] for image, group in zip(images, groups, strict=True)], "; ".join(said)
 
 
 def _counted(at: tuple[np.ndarray, ...], names: Sequence[Sequence[str]]) -> Int[np.ndarray, "groups seeds images"]:
