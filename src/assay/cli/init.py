@@ -6,6 +6,7 @@ import json
 import os
 import re
 from collections import Counter
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from assay.data.files.guess import SPLIT, Guess, guess
 from assay.data.files.joins import Unmatched
 from assay.data.files.masks import image_files
 from assay.data.files.table import absent, read_table, spellings
+from assay.data.files.roles import called_patient
 from assay.spec.data import LESION
 from assay.store.files import csv_text, write_text
 
@@ -79,6 +81,8 @@ def init_command(
             raise StoreError(f"{one} is there already, and nothing was written: name another file with --out")
     found = _with_table(found, tables.get(None))
     sets = {key: _with_table(one, tables.get(key)) for key, one in sets.items()}
+    for one in (found, *others):
+        print(f"{one.folder.name}: {one.line}", *one.matched, sep="\n", file=sys.stderr)
     lines = list(_lines(found, name, path, sets))
     write_text(path, _document(lines, found.folder))
     if why := _refused(path):
@@ -202,7 +206,9 @@ def _data(found: Guess, rows: Sequence[dict[str, str]], path: Path) -> Iterator[
         yield Assumed("  split", {"folds": 3}, "every image is its own patient, since nothing names patients")
         return
     yield Assumed("  folder", where, "images are searched from here")
-    made = f"written from names of files and folders: {len(found.rows)} images"
+    by = f" by its column {found.key}" if found.key not in ("", "image") else ""
+    joined = f"your table, joined with the files{by}" if found.key else "written from names of files and folders"
+    made = f"{joined}: {len(found.rows)} images"
     listed = f"{len(rows)} rows" if rows else "outlines in the COCO format" if found.table else ""
     yield Assumed("  table", found.table, made if found.rows else listed or "images/ and masks/ with equal names")
     if found.matched:
@@ -223,7 +229,8 @@ def _data(found: Guess, rows: Sequence[dict[str, str]], path: Path) -> Iterator[
     labels = [cell for row in rows if not absent(cell := row.get(found.target, ""))]
     yield from _positive(Counter(map(spellings(labels).__getitem__, labels)))
     if found.patient:
-        yield Assumed("  patient", found.patient, "called as patients are; all images of one stay together")
+        called = "called as patients are" if called_patient(found.patient) else "no column is called as patients are"
+        yield Assumed("  patient", found.patient, f"{called}; all images of one stay together")
     factors = {name: kind for name, kind in found.columns.items() if len(_values(rows, name)) > 1 and name != SPLIT}
     for at, (name, kind) in enumerate(list(factors.items())[:MOST_FACTORS]):
         if not at:

@@ -25,7 +25,7 @@ from assay.spec.checks import (
     settle_contrast,
     usual_probes,
 )
-from assay.spec.data import data_section, declared_factors, imported_factors, refused_size
+from assay.spec.data import data_section, declared_factors, imported_factors, refused_size, with_columns
 from assay.spec.document import Document, Keys, leaves, nodes, plain
 from assay.spec.environments import Factors, grid_points, sources_section
 from assay.spec.fields import component_of, components_of
@@ -129,13 +129,13 @@ def read_study(source: Path | str | Mapping[str, Any]) -> Document:
         Its values with their places.
     """
     if isinstance(source, Mapping):
-        return Document(cast(dict[str, Any], plain(source)))
+        return with_columns(Document(cast(dict[str, Any], plain(source))))
     text = str(source)
     if isinstance(source, Path) or text.endswith((".yaml", ".yml")) or "/" in text or is_file(Path(text)):
         path = at_home(source)
         if is_folder(path):
             raise SpecError(_of_folder(path))
-        return read_yaml(path)
+        return with_columns(read_yaml(path))
     files = study_files()
     if text not in files and is_folder(Path(text)):
         raise SpecError(_of_folder(Path(text)))

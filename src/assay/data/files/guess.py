@@ -92,7 +92,7 @@ class Guess:
     def line(self) -> str:
         """What was guessed, for a reader."""
         masks = "outlines" if self.way == "outlines" else self.mask or "masks/" if self.target == LESION.name else ""
-        named = {"target": self.target or "the folder", "patient": self.patient or "none: each image counts as one",
+        named = {"target": self.target or "a folder per class", "patient": self.patient or "none: each image counts as one",
                  "images": self.key or self.image, "masks": self.mask or (masks if not self.table else "")}  # fmt: skip
         parts = [f"{role} {name}" for role, name in named.items() if name]
         others = ", ".join(f"{name} ({kind.kind})" for name, kind in self.columns.items())
@@ -155,8 +155,7 @@ def guess(
     words, uses = WAYS[found.way]
     for name, value in {**named, **others}.items():
         if not lenient and value and name not in uses and value != getattr(found, name, ""):
-            also = f"; it takes {', '.join(f'--{one}' for one in sorted(uses))}" if uses else ""
-            raise SpecError(f"--{name}: {found.folder} has {words}: nothing there is named by it{also}")
+            raise SpecError(f"--{name}: {found.folder} has {words}: nothing there is named by it")
     return found
 
 

@@ -161,7 +161,7 @@ def _with_factors(data: dict[str, Any], columns: Sequence[str]) -> dict[str, Any
         SpecError: There is no such column, or no table.
     """
     given = data.get("factors", {})
-    names = [*([] if isinstance(given, Mapping) else [given] if isinstance(given, str) else given), *columns]
+    names = [*(given if isinstance(given, list | tuple) else ()), *columns]
     if not names:
         return data
     if (path := _table_of(data)) is None:

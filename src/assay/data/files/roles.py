@@ -58,11 +58,14 @@ def called_unit(column: str) -> bool:
 
 
 def sure_target(read: Table, targets: Sequence[str]) -> str:
-    """Return the column that surely is the target: called like one, the only one that may be, or the only 0/1."""
+    """Return the column that surely is the target: called like one, or else the only one that may be, or that is 0/1.
+
+    What patients and images are, such as sex or site, is a target only where it is named.
+    """
     called = [name for name in targets if rank_of(name) < len(TARGETS)]
     others = [name for name in targets if not words_of(name) & _ATTRIBUTES]
     codes = [name for name in others if set(read.column(name, "data")) <= {"0", "1", ""}]
-    alone = (some[0] for some in (targets, others, codes) if len(some) == 1)
+    alone = (some[0] for some in (others, codes) if len(some) == 1)
     exact = "target" if "target" in read.header else ""
     return exact or next(chain(called, alone), "")
 
