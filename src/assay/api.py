@@ -99,7 +99,11 @@ def _with_files(study: Mapping[str, Any]) -> dict[str, Any]:
         # A set to test on has what it does not name from the training set.
         tests = {name: on_disk(one, f"tests.{name}") for name, one in cast("Mapping[str, Any]", sets["tests"]).items()}
         return {**study, "data": {**sets, "train": _with_files({"data": sets.get("train")})["data"], "tests": tests}}
-    if data is None or isinstance(data, str | os.PathLike) or (isinstance(data, Mapping) and _is_plain(cast("Mapping[str, Any]", data))):
+    if (
+        data is None
+        or isinstance(data, str | os.PathLike)
+        or (isinstance(data, Mapping) and _is_plain(cast("Mapping[str, Any]", data)))
+    ):
         return dict(study)  # the usual case, without the libraries that read images
     from assay.data.files.request import data_of
 

@@ -127,7 +127,9 @@ def test_the_same_folder_has_the_same_reading_everywhere(ask: Asking, haut: Path
         assert answer.code == 0, answer.err
         said = answer.out if command[0] == "preview" else answer.err
         assert LINE in next(line for line in said.splitlines() if "target" in line), command
-    assert "Geschlecht" not in {*audited("haut").table("columns")["column"]}, "no column is audited that nobody asked for"
+    assert "Geschlecht" not in {*audited("haut").table("columns")["column"]}, (
+        "no column is audited that nobody asked for"
+    )
 
 
 @situation("files named without folder and ending, in a column of any name", "found, and each image has its own label")
@@ -363,7 +365,7 @@ WRONG: dict[str, Callable[[], Any]] = {
     "files that are not there": lambda: with_paths().assign(bild="nosuch.png"),
     "a mapping with a number": lambda: {"table": 5},
     "a mapping with nothing": lambda: {"table": None},
-    "a wrong type of a field": lambda: {"table": with_paths(), "target": "Diagnose", "fit": 5},
+    "a wrong type of a field": lambda: {"table": with_paths(), "target": "Diagnose", "patient": ["Fall"]},
     "an unknown field": lambda: {"table": with_paths(), "target": "Diagnose", "sise": 3},
     "factors of a wrong type": lambda: {"table": with_paths(), "factors": 3},
     "a text file": lambda: "note.txt",

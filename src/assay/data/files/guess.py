@@ -91,9 +91,13 @@ class Guess:
     @property
     def line(self) -> str:
         """What was guessed, for a reader."""
-        masks = "outlines" if self.way == "outlines" else self.mask or "masks/" if self.target == LESION.name else ""
-        named = {"target": self.target or "a folder per class", "patient": self.patient or "none: each image counts as one",
-                 "images": self.key or self.image, "masks": self.mask or (masks if not self.table else "")}  # fmt: skip
+        masks = {"masks": "masks/", "outlines": self.table}
+        named = {
+            "target": self.target or "a folder per class",
+            "patient": self.patient or "none: each image counts as one",
+            "images": self.key or self.image,
+            "masks": self.mask or masks.get(self.way, ""),
+        }
         parts = [f"{role} {name}" for role, name in named.items() if name]
         others = ", ".join(f"{name} ({kind.kind})" for name, kind in self.columns.items())
         return ", ".join(parts) + (f"; other columns: {others}" if others else "")
