@@ -19,7 +19,7 @@ from assay.data.files.in_memory import kept_table
 from assay.data.files.joins import Unmatched, image_files, match, require_matched, stem_of
 from assay.data.files.kinds import kind_of
 from assay.data.files.labels import IMAGE, KEYS, joined
-from assay.data.files.roles import SPLITS, TARGETS, patients_of, rank_of, sure_target, targets_of, units_of, words_of
+from assay.data.files.roles import SPLITS, patients_of, sure_target, targets_of, units_of, words_of
 from assay.data.files.table import Table, absent, expand, read_table
 from assay.spec.data import LESION
 from assay.spec.schema import FactorSpec
@@ -237,8 +237,7 @@ def _of_participants(path: Path, target: str, unmatched: Unmatched) -> Guess:
         raise SpecError(f"data: no folder of {path} that participants.tsv names holds images")
     left = [name for name in read.header if name != "participant_id"]
     targets = tuple(targets_of(read, left))
-    sure = [name for name in targets if rank_of(name) < len(TARGETS)] or (targets if len(targets) == 1 else ())
-    target = target or next(iter(sure), "")
+    target = target or sure_target(read, targets)
     said = require_matched(found, "participants.tsv", "folder", unmatched=unmatched,
                            row_classes=read.column(target, "data") if target in read.header else (),
                            row_names=[f"line {number}" for number in read.numbers])  # fmt: skip
