@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections import Counter
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,8 +17,8 @@ from assay.data.files.classes import in_order
 from assay.data.files.guess import SPLIT, Guess, guess
 from assay.data.files.joins import Unmatched
 from assay.data.files.masks import image_files
-from assay.data.files.table import absent, read_table, spellings
 from assay.data.files.roles import called_patient
+from assay.data.files.table import absent, read_table, spellings
 from assay.spec.data import LESION
 from assay.store.files import csv_text, write_text
 
