@@ -15,7 +15,7 @@ TARGETS = (
 """Words of the names of targets, the surest first."""
 _ATTRIBUTES = frozenset({
     "sex", "gender", "geschlecht", "age", "alter", "race", "ethnicity", "view", "side", "seite", "laterality", "eye",
-    "site", "center", "centre", "hospital", "klinik", "clinic", "ward", "scanner", "device", "manufacturer", "station",
+    "site", "center", "hospital", "klinik", "clinic", "ward", "scanner", "device", "manufacturer", "station",
     "modality", "camera", "localization", "year", "model", "kvp",
 })  # fmt: skip
 """Words of the names of what patients and images are: such a column is a target only where it is named."""
