@@ -705,9 +705,12 @@ def audit(
     marks: Mapping[str, Sequence[Any]] | None = None,
     distortions: Sequence[str] | None = None,
     output: int | str = "",
+    outputs: Sequence[str] = (),
     head: Literal["auto", "sigmoid", "softmax"] = "auto",
     scores: AsScores = "auto",
     scaling: str = "",
+    mean: Sequence[float] = (),
+    std: Sequence[float] = (),
     threshold: float | str | None = None,
     as_given: bool = False,
     expect: float | None = None,
@@ -762,10 +765,13 @@ def audit(
         distortions: Families of distortions in place of the battery's.
         output: The output to audit, of several: its position, or its name in the metadata of the model; `all` for
             each that is in `data["target"]`, a list of columns in the order of the outputs, or named like them.
+        outputs: Class of each output, in their order; by default the names in the model.
         head: Whether several outputs are independent (sigmoid) or exclude each other (softmax); by default
             probabilities that add up to 1 exclude each other.
         scores: probabilities, percent or logits; by default found from the scores of all images.
         scaling: 0..1, imagenet, -1..1, 0..255 or -1024..1024, by which images are scaled before the model.
+        mean: Mean that its training took off pixels in 0..1, of all channels or of each, in place of `scaling`.
+        std: Standard deviation that these were divided by.
         threshold: On the probability of the second of two classes, or `sensitivity=0.95`; 0.5 by default.
         as_given: Go on where the model seems to be read wrongly.
         expect: The AUROC that you know of this model on such images.
@@ -792,10 +798,17 @@ def audit(
     asked = Asked(task=task, mask=mask, size=size, fit=fit, channels=channels, domain=domain,
                   references=None if references is None else Path(str(references)), margin=margin,
                   budget=budget, marks=marks, head=head, scores=scores, scaling=scaling,
+                  outputs=tuple(outputs), mean=tuple(mean), std=tuple(std),
                   distortions=None if distortions is None else tuple(distortions), threshold=threshold,
                   as_given=as_given, expect=expect, intended_use=intended_use, seed=seed, pictures=pictures,
                   device=device, skip_bad_rows=skip_bad_rows)  # fmt: skip
-    more: dict[str, Any] = {"weights": weights, "trust": trust, "limit": time_limit, "memory": memory}
+    more: dict[str, Any] = {
+        "weights": weights,
+        "trust": trust,
+        "limit": time_limit,
+        "memory": memory,
+        "output": str(output),
+    }
     origin = OfCommand(command, time_limit, memory) if command else origin_of(model, factory, **more)
     named: dict[str, Any] = {"positive": positive, "patient": patient, "image": image, "mask": mask}
     named |= {

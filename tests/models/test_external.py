@@ -244,7 +244,8 @@ def test_a_command_reads_a_folder_and_writes_scores(tmp_path: Path) -> None:
     images = torch.rand(5, 3, 8, 8)
     origin = OfCommand(command(tmp_path))
     found = origin.network("cpu")(images)
-    assert torch.allclose(found[:, 0], images.mean((1, 2, 3)), atol=2e-3)
+    assert torch.allclose(found[:, 0].float(), images.mean((1, 2, 3)), atol=2e-3)
+    assert origin.facts.outputs == ("malignant",)
     before = origin.content
     assert OfCommand(command(tmp_path, PROGRAM + "#")).content != before
     assert origin.name == "predict"

@@ -310,7 +310,7 @@ def test_an_output_without_a_name_is_read_by_its_position_and_classes_of_a_softm
 
 
 def test_two_outputs_with_classes_the_other_way_round_are_called_two_outputs() -> None:
-    said = "; the 2 outputs are read as classes, --output 0 or 1 with --head sigmoid audits one"
+    said = "or of two outputs that are no classes --output 0 or 1 with --head sigmoid"
     with pytest.raises(SpecError, match=f"the other way round.*{said}"):
         of(two)
     for function in (lambda images: softmax(images)[:, ::-1], lambda images: -middle(images)):
@@ -336,7 +336,7 @@ def test_another_framing_that_is_better_stops_the_audit() -> None:
         assay.audit(left, data, **more)
     found = assay.audit(left, {**data, "fit": "squash"}, **more).table("checks")
     (row,) = found.query("check == 'scaling'").to_dict("records")
-    assert (row["status"], row["text"]) == ("ok", "no other usual scaling or framing gives a higher AUROC")
+    assert (row["status"], row["text"]) == ("ok", "no other usual scaling or framing gives a much higher AUROC")
 
 
 # Killed, and started again.

@@ -6,11 +6,12 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import combinations
+from itertools import combinations, permutations
 from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
+from scipy.optimize import linear_sum_assignment
 from scipy.special import stdtrit
 
 from assay.core.errors import DataError, SpecError, cut
@@ -23,7 +24,20 @@ from assay.stats.influence import Answers, calibration_in_the_large, calibration
 from assay.stats.measures import influence_of
 from assay.stats.metrics import log_odds, predictions, probabilities, score_names
 from assay.stats.rows import CONFIDENCE, Verdict
-from assay.stats.swing import Bounded, Effect, area, changed, gained, grouped, marked, share, within_classes
+from assay.stats.swing import (
+    ALPHA,
+    MUCH,
+    Bounded,
+    Effect,
+    area,
+    changed,
+    gained,
+    grouped,
+    marked,
+    share,
+    together,
+    within_classes,
+)
 from assay.stats.verdicts import LEAST_PATIENTS, Decision, decide_column
 from assay.store.files import Row
 
@@ -200,9 +214,9 @@ class Scored:
 
     @property
     def quality(self) -> tuple[str, Bounded] | None:
-        """Name and value of what a better reading of the images would raise; None of several classes."""
+        """Name and value of what a better reading of the images would raise."""
         if len(self.table.classes) != 2:
-            return None
+            return "accuracy", changed(self._right, self.table.patient)
         return "AUROC", area(self.scores[:, 0], self.table.target, self.table.patient)
 
     def take(self, rows: Int[np.ndarray, " m"]) -> Scored:
@@ -211,7 +225,27 @@ class Scored:
 
     def gain(self, after: Scored, alpha: float) -> Bounded:
         """Return the change of `quality` from these answers to others of the same images."""
+        if len(self.table.classes) != 2:
+            return changed(after._right - self._right, self.table.patient, alpha)
         return gained(self.scores[:, 0], after.scores[:, 0], self.table.target, self.table.patient, alpha)
+
+    @property
+    def _right(self) -> Float[np.ndarray, " n"]:
+        return (self.called == self.table.target).astype(np.float64)
+
+    @property
+    def orders(self) -> Sequence[tuple[int, ...]]:
+        """Orders of the outputs: every one of up to four classes, of more their own and the one with most hits."""
+        classes = len(self.table.classes)
+        if classes <= _EVERY_ORDER:
+            return list(permutations(range(classes)))
+        hits = np.zeros((classes, classes))
+        np.add.at(hits, (self.table.target, self.logits.argmax(axis=1)), 1)
+        return [tuple(range(classes)), tuple(map(int, linear_sum_assignment(-hits)[1]))]
+
+    def ordered(self, order: Sequence[int]) -> Scored:
+        """Return the answers with the outputs in another order."""
+        return replace(self, logits=self.logits[:, list(order)])
 
     def effect(self, after: Scored, dose: str) -> Effect:
         """Return the effect of a change, from the answers to the same images with it."""
@@ -278,6 +312,11 @@ class ScoredMaps(Scored):
         there = self.table.target == 1
         return changed((after.dice - self.dice)[there], self.table.patient[there], alpha)
 
+    @property
+    def orders(self) -> Sequence[tuple[int, ...]]:
+        """Background is first in every order."""
+        return [(0, 1)]
+
     def effect(self, after: Scored, dose: str) -> Effect:
         """Return the effect of a change; the swing needs images with a lesion and without one."""
         assert isinstance(after, ScoredMaps)
@@ -289,6 +328,47 @@ class ScoredMaps(Scored):
             found = Effect((), len(table), len(np.unique(table.patient)), share(flipped, table.patient), dose)
         lost = changed((self.dice - after.dice)[there], table.patient[there]) if there.any() else None
         return replace(found, dice=lost, stray=changed(after.stray - self.stray, table.patient))
+
+
+_EVERY_ORDER = 4
+"""Classes up to which every order of the outputs is tried."""
+
+
+def better(
+    given: Scored, others: Mapping[str, Scored], second: Bool[np.ndarray, " n"]
+) -> tuple[str, tuple[int, ...], Bounded] | None:
+    """Return the reading that is much better than the given one, and its gain in patients that did not choose it.
+
+    A reading is a way to read images with an order of the outputs; of two classes the other order inverts scores. The
+    best of each half of the patients is tested on the other half, and the gain is the mean of both: the choice adds
+    nothing to it, however many there are.
+
+    Args:
+        given: Answers as the model is read.
+        others: Answers to the same images when these are read otherwise.
+        second: Images of the second half of the patients.
+
+    Returns:
+        Name of the way, the order of the outputs, and the gain. None where its lower bound is not above `MUCH`, or a
+        half lacks a class.
+    """
+    halves = [np.flatnonzero(second == side) for side in (False, True)]
+    needed = {1} if isinstance(given, ScoredMaps) else {0, 1}
+    if any(not needed <= {*given.table.target[half].tolist()} for half in halves):
+        return None
+    found: list[tuple[float, str, tuple[int, ...], Bounded]] = []
+    for own, rest in (halves, halves[::-1]):
+        before, after = given.take(own), {name: one.take(own) for name, one in {"": given, **others}.items()}
+        gains = {(name, order): before.gain(one.ordered(order), ALPHA).value
+                 for name, one in after.items() for order in one.orders if name or order != one.orders[0]}  # fmt: skip
+        if not gains or max(gains.values()) <= 0:
+            return None
+        name, order = max(gains, key=lambda one: gains[one])
+        tested = {"": given, **others}[name].take(rest).ordered(order)
+        found.append((gains[name, order], name, order, given.take(rest).gain(tested, ALPHA)))
+    gain = together(found[0][3], found[1][3], ALPHA / len(found))
+    _, name, order, _ = max(found, key=lambda one: one[0] + one[3].value)
+    return (name, order, gain) if gain.low > MUCH else None
 
 
 _AT_HALF = MapGrid().thresholds.index(0.0)

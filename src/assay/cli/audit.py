@@ -235,7 +235,7 @@ def _origin(given: Asked) -> Origin:
     if not given.model:
         raise SpecError("name a model: an .onnx file, timm:NAME with --weights, or --command")
     return origin_of(given.model, weights=given.weights, trust=given.trust, limit=given.time_limit,
-                     memory=given.memory)  # fmt: skip
+                     memory=given.memory, output=given.output)  # fmt: skip
 
 
 # The images.

@@ -77,7 +77,7 @@ def prepare(
 
 @taking(
     Asked,
-    "scores output head threshold references expect as_given policy out pictures",
+    "scores output outputs head threshold references expect as_given policy out pictures",
     output="The score to audit, of several.",
     as_given="Go on even if classes seem to be swapped.",
     out="The run folder; default: DIR/audit.",

@@ -11,7 +11,8 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import cast
 
@@ -29,14 +30,20 @@ from assay.models.confined import MEMORY
 from assay.models.onnx_session import OnnxFile, OnnxSession
 from assay.models.process import LIMIT, LOOK, ModelFile, taken
 from assay.models.ref import Facts, Origin
+from assay.stats.format import listed
 
 # ONNX files, see `onnx_session`.
 
 
 @dataclass(frozen=True)
 class OfOnnx(ModelFile):
-    """A network in an ONNX file, run by onnxruntime. Tensors may be in other files of its folder."""
+    """A network in an ONNX file, run by onnxruntime. Tensors may be in other files of its folder.
 
+    Attributes:
+        output: See `OnnxSession`.
+    """
+
+    output: str = field(default="", kw_only=True)
     kind = "ONNX file"
     complete = True
     opaque = "an ONNX file"
@@ -44,18 +51,19 @@ class OfOnnx(ModelFile):
     @property
     def sent(self) -> OnnxFile:
         """The file without torch."""
-        return OnnxFile(self.path, self.memory)
+        return OnnxFile(self.path, self.memory, self.output)
 
     def _content(self) -> str:
-        return self.sent.content
+        heads = cast(OnnxNetwork, self.loaded).session.heads
+        return self.sent.content if len(heads) == 1 else content_hash([self.sent.content, heads[0]])
 
     def _load(self) -> OnnxNetwork:
         _ = self.sent.files  # refused where they lead out of the folder
-        return OnnxNetwork(self.path)
+        return OnnxNetwork(self.path, self.output)
 
     def _facts(self) -> Facts:
         session = cast(OnnxNetwork, self.loaded).session
-        return Facts(session.taken.framing, session.names)
+        return Facts(session.taken.framing, session.names, heads=session.heads)
 
 
 class OnnxNetwork(nn.Module):
@@ -63,7 +71,7 @@ class OnnxNetwork(nn.Module):
 
     Args:
         path: The file.
-        output: Name of the output to return; the first of floating-point numbers where empty.
+        output: See `OnnxSession`.
     """
 
     def __init__(self, path: Path, output: str = "") -> None:
@@ -71,7 +79,7 @@ class OnnxNetwork(nn.Module):
         self.session = OnnxSession(path, torch.get_num_threads(), output)
 
     def forward(self, images: Float[Tensor, "b c h w"]) -> Tensor:
-        """Return the output for the images, as float32, computed on their device. Raises as `OnnxSession.answers`."""
+        """Return the output for the images, computed on their device. Raises as `OnnxSession.answers`."""
         found = self.session.answers(images.detach().float().cpu().numpy(), str(images.device))
         return torch.as_tensor(found).to(images.device)
 
@@ -110,7 +118,16 @@ class OfCommand(Origin):
 
     def network(self, device: str) -> nn.Module:
         """Return a module that calls the command."""
-        return CommandNetwork(self.command, self.limit, self.memory)
+        return CommandNetwork(self.command, self.limit, self.memory, self._names)
+
+    @property
+    def facts(self) -> Facts:
+        """The columns of the scores, once it was called."""
+        return Facts(outputs=tuple(self._names))
+
+    @cached_property
+    def _names(self) -> list[str]:
+        return []
 
     def _content(self) -> str:
         words = shlex.split(self.command)
@@ -124,14 +141,17 @@ class CommandNetwork(nn.Module):
         command: See `OfCommand`.
         limit: See `OfCommand`.
         memory: See `OfCommand`.
+        names: The columns of the scores, which the first call sets.
 
     Raises:
         SpecError: The command lacks `{images}`, or does not have one of `{scores}` and `{masks}`.
     """
 
-    def __init__(self, command: str, limit: float = LIMIT, memory: float = MEMORY) -> None:
+    def __init__(
+        self, command: str, limit: float = LIMIT, memory: float = MEMORY, names: list[str] | None = None
+    ) -> None:
         super().__init__()
-        self.limit, self.memory = limit, memory
+        self.limit, self.memory, self.names = limit, memory, [] if names is None else names
         try:
             self.words = shlex.split(command)
         except ValueError as error:
@@ -165,9 +185,13 @@ class CommandNetwork(nn.Module):
                 if not scores.is_file():
                     raise SpecError(f"the command wrote no {scores.name}")
                 try:
-                    return torch.as_tensor(read_scores(scores, files)[0].astype(np.float32))
+                    values, names, _ = read_scores(scores, files)
                 except DataError as error:
                     raise SpecError(f"of the command: {error}") from error
+                self.names[:] = self.names or names
+                if sorted(names) != sorted(self.names):
+                    raise SpecError(f"of the command: columns {listed(names)}, and before {listed(self.names)}")
+                return torch.as_tensor(values[:, [names.index(one) for one in self.names]])
             found = {file: mask_of(folder / MASKS, file) for file in files}
             missing = [file for file, mask in found.items() if mask is None]
             if missing:
@@ -273,7 +297,7 @@ def lesion_map(path: Path, sides: tuple[int, int]) -> Float[Tensor, "1 h w"]:
     return torch.as_tensor(found).logit(eps=1e-9).float()[None]
 
 
-def read_scores(path: Path, files: Sequence[str]) -> tuple[Float[np.ndarray, "n k"], int]:
+def read_scores(path: Path, files: Sequence[str]) -> tuple[Float[np.ndarray, "n k"], list[str], int]:
     """Return the scores of pictures in a CSV with the column `image` and one column per score.
 
     Args:
@@ -281,7 +305,8 @@ def read_scores(path: Path, files: Sequence[str]) -> tuple[Float[np.ndarray, "n 
         files: Names of pictures.
 
     Returns:
-        A row per picture in this order, and the number of rows of other pictures, which are not read.
+        A row per picture in this order, the names of the columns, and the number of rows of other pictures, which are
+        not read.
 
     Raises:
         DataError: The file cannot be read, lacks a picture or has it twice, or a score is no number.
@@ -309,4 +334,4 @@ def read_scores(path: Path, files: Sequence[str]) -> tuple[Float[np.ndarray, "n 
     wrong = np.flatnonzero(~np.isfinite(values).all(axis=1))
     if len(wrong):
         raise DataError(f"{path.name}: {len(wrong):,} images have a score that is no number, such as {files[wrong[0]]}")
-    return values, len(found.right_over)
+    return values, columns, len(found.right_over)

@@ -26,7 +26,7 @@ from assay.core.registry import own_object
 from assay.models.external import OfOnnx
 from assay.models.onnx_session import FixedInput, names_of
 from assay.models.process import LIMIT, ModelFile
-from assay.models.ref import AFunction, Facts, InMemory, Origin, network_content, unwrapped
+from assay.models.ref import AFunction, Facts, InMemory, Origin, network_content, require_rows, unwrapped
 from assay.models.weight_files import WeightsFile, read_weights, some
 from assay.models.weights import load_into
 
@@ -257,8 +257,12 @@ class ExportedNetwork(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the scores of the images. Raises SpecError where they are of another size."""
-        parts = self.taken.parts(images)
-        return torch.cat([unwrapped(self, (part,), self.program(part))[:kept] for part, kept in parts])
+        return torch.cat([self._scores(part)[:kept] for part, kept in self.taken.parts(images)])
+
+    def _scores(self, part: Tensor) -> Tensor:
+        found = unwrapped(self, (part,), self.program(part))
+        require_rows(found.shape, len(part))
+        return found
 
 
 def _is_exported(path: Path) -> bool:
@@ -490,6 +494,7 @@ def given_origin(
     weights: str | Path = "",
     trust: bool = False,
     limit: float = LIMIT,
+    output: str = "",
 ) -> Origin:
     """Return the origin of a model that the user names: a module, a function, a file, or a name with weights.
 
@@ -500,6 +505,7 @@ def given_origin(
         weights: File of weights of a name; a function may bring its own.
         trust: Whether code of the file, or a function that is named, may run.
         limit: Seconds that an image may take.
+        output: The output that the user names, which may be one of several tensors.
 
     Raises:
         SpecError: It is none of these, or runs code that is not trusted.
@@ -513,7 +519,7 @@ def given_origin(
             return _named(str(model), Path(weights).expanduser() if weights else None, trust, limit)
         if weights:
             raise SpecError(f"weights belong to a named network such as timm:resnet50, not to the file {path}")
-        return _of_path(path, trust, limit)
+        return _of_path(path, trust, limit, output)
     if factory is not None:
         raise SpecError("factory: of a module or function nothing is built; leave it out")
     if isinstance(model, nn.Module):
@@ -543,13 +549,13 @@ def _named(text: str, weights: Path | None, trust: bool, limit: float) -> Origin
     return OfFunction(Path(text), limit) if weights is None else OfFile(weights, limit, factory=Own(text))
 
 
-def _of_path(path: Path, trust: bool, limit: float) -> Origin:
+def _of_path(path: Path, trust: bool, limit: float, output: str) -> Origin:
     if is_bundle(path):
         return OfBundle(path, limit, trust=trust)
     if path.suffix.lower() == ".onnx":
         with extra("onnx"):  # before images are read, and a process is started
             importlib.import_module("onnxruntime")
-        return OfOnnx(path, limit)
+        return OfOnnx(path, limit, output=output)
     if not path.is_file():
         raise WeightsError(f"there is no file {path}")
     if _is_program(path):

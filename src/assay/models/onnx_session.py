@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,10 +88,12 @@ class OnnxFile:
     Attributes:
         path: The file. Tensors may be in other files of its folder.
         memory: GB that the process may take beyond the model's own size.
+        output: See `OnnxSession`.
     """
 
     path: Path
     memory: float = MEMORY
+    output: str = ""
     downloaded = False
 
     @property
@@ -105,8 +108,9 @@ class OnnxFile:
 
     def served(self, device: str, threads: int) -> tuple[dict[str, Any], Callable[[np.ndarray], np.ndarray]]:
         """Return what the file states, and a function from images to scores."""
-        content, session = self.content, OnnxSession(self.path, threads)
-        facts = {"content": content, "framing": session.taken.framing, "outputs": session.names}
+        content, session = self.content, OnnxSession(self.path, threads, self.output)
+        content = content if len(session.heads) == 1 else content_hash([content, session.output])
+        facts = {"content": content, "framing": session.taken.framing, "outputs": session.names, "heads": session.heads}
         return facts, lambda images: session.answers(images, device)
 
 
@@ -132,13 +136,35 @@ def _listed(found: Any) -> tuple[str, ...]:
     return tuple(str(one).strip() for one in cast("Sequence[Any]", found)) if isinstance(found, list | tuple) else ()
 
 
+def head_of(heads: Sequence[str], asked: str, name: str) -> str:
+    """Return which of several tensors that a model returns has the scores: the one asked for, or called like them.
+
+    Args:
+        heads: Their names.
+        asked: The name that the user gives, if it is one of them; what follows a colon is a column.
+        name: Name of the model.
+
+    Raises:
+        WeightsError: There is none.
+        SpecError: It is not clear which one.
+    """
+    if not heads:
+        raise WeightsError(f"{name}: no output of scores")
+    alike = [one for one in heads if one == asked.partition(":")[0]]
+    alike = alike or [one for one in heads if len(heads) == 1 or re.search("logit|score|prob", one.lower())]
+    if len(alike) != 1:
+        raise SpecError(f"{name} has the outputs {', '.join(heads)}: name the one with the scores, such as --output "
+                        f"{heads[0]}")  # fmt: skip
+    return alike[0]
+
+
 class OnnxSession:
     """A session of onnxruntime that maps images to scores.
 
     Args:
         path: The file.
         threads: Threads that an operator may use.
-        output: Name of the output to return; the first of floating-point numbers where empty.
+        output: Name of the output to return; what follows a colon is not read here.
     """
 
     def __init__(self, path: Path, threads: int, output: str = "") -> None:
@@ -148,21 +174,19 @@ class OnnxSession:
         if len(inputs) != 1 or len(inputs[0].shape) != 4 or inputs[0].type not in _TYPES:
             shown = ", ".join(f"{one.name} {one.type} {one.shape}" for one in inputs)
             raise WeightsError(f"{path}: expected one input of images [b, c, h, w], not {cut(shown, 120)}")
-        outputs = [one for one in self.session.get_outputs() if "float" in one.type or "double" in one.type]
-        if not outputs or (output and output not in [one.name for one in outputs]):
-            shown = ", ".join(one.name for one in self.session.get_outputs())
-            raise WeightsError(f"{path}: no output of scores{f' named {output}' if output else ''}; it has {shown}")
+        heads = [one.name for one in self.session.get_outputs() if "float" in one.type or "double" in one.type]
+        self.output: str = head_of(heads, output, path.name)
+        self.heads = (self.output, *(name for name in heads if name != self.output))
         self._on_gpu: dict[int, Any] = {}
         self.names = names_of(self.session.get_modelmeta().custom_metadata_map)
         self.input: Any = inputs[0]
-        self.output: str = output or outputs[0].name
         fixed = [side if isinstance(side, int) and side > 0 else None for side in self.input.shape]
         self.channels_last = fixed[3] in (1, 3) and fixed[1] not in (1, 3)
         order = (3, 1, 2) if self.channels_last else (1, 2, 3)
         self.taken = FixedInput(path.name, fixed[0], (fixed[order[0]], fixed[order[1]], fixed[order[2]]))
 
     def answers(self, images: np.ndarray, device: str = "cpu") -> np.ndarray:
-        """Return the output for the images, as float32.
+        """Return the output for the images, as float32, or float64 where it is so.
 
         Raises:
             SpecError: The images are of another size or have other channels, or onnxruntime cannot use the device.
@@ -214,7 +238,13 @@ class OnnxSession:
             (found,) = session.run([self.output], {self.input.name: values})
         except Exception as error:
             raise SpecError(f"{self.path.name} failed on images {list(values.shape)}: {first_line(error)}") from error
-        return np.asarray(found).astype(np.float32)
+        scores = np.asarray(found)
+        if not scores.ndim or len(scores) != len(values):
+            raise SpecError(
+                f"the model gives scores of the shape {list(scores.shape)} for {len(values)} images; expected "
+                f"{len(values)} rows, one for each image in their order"
+            )
+        return scores if scores.dtype == np.float64 else scores.astype(np.float32)
 
 
 def _tensor_files(path: Path) -> tuple[Path, ...]:

@@ -29,6 +29,7 @@ from assay.models.weight_files import read_weights
 from assay.models.weights import load_into
 from assay.spec.document import mapping_of
 from assay.spec.recipe import GivenSpec, RecipeSpec
+from assay.stats import scores as numbers
 
 # The input of probes: a network with its thresholds.
 
@@ -117,9 +118,7 @@ class ModelRef(Protocol):
 
 # Models that were not trained by a study: a module, a function, a file.
 
-Scores = Literal["logits", "probabilities"]
-_LEAST = 1e-9
-"""Probabilities are brought to at least this far from 0 and 1 before their log-odds are taken."""
+Scores = Literal["logits", "probabilities", "percent"]
 _OF_LIBRARIES = ("torch", "torchvision", "timm", "monai", "segmentation_models_pytorch", "builtins")
 """Packages whose classes are identified by name; of others the source is hashed."""
 
@@ -132,11 +131,13 @@ class Facts:
         framing: Keys of `data`, such as size and channels.
         outputs: Names of its outputs; empty where they are not known.
         notes: Sentences on assumptions of loading it.
+        heads: Names of the tensors that it returns, the one that is read first; empty where there is one.
     """
 
     framing: Mapping[str, Any] = field(default_factory=dict[str, Any])
     outputs: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    heads: tuple[str, ...] = ()
 
 
 class Origin(ABC):
@@ -227,8 +228,11 @@ class GivenModel:
         inputs: The images that it takes and the number of classes that it gives.
         layers: Dotted names of the modules to read activations from.
         scaling: Scaling to apply before the network; None where the network takes images in [0, 1].
-        scores: Whether the network gives logits or probabilities.
+        scores: Whether the network gives logits, probabilities or per cent.
+        ends: Of probabilities, see `stats.scores.Ends`; those of their precision where None.
         output: The output that is read; None where all are those of one softmax or there is one.
+        order: Position of each class among the outputs; empty where it is that of the classes.
+        inverted: Whether the one output is the score of the first of two classes.
         answers: Hash of its answers to a few images, where its content cannot be hashed.
         seed: Seed of probes' own draws.
         threshold: See `Model`.
@@ -246,7 +250,10 @@ class GivenModel:
     layers: tuple[str, ...] = ()
     scaling: Scaling | None = None
     scores: Scores = "logits"
+    ends: numbers.Ends | None = None
     output: Output | None = None
+    order: tuple[int, ...] = ()
+    inverted: bool = False
     answers: str = ""
     seed: int = 0
     threshold: float | None = None
@@ -278,6 +285,8 @@ class GivenModel:
                 "scores": self.scores,
                 "task": self.task,
                 **({} if self.output is None else {"output": [self.output.column, self.output.head]}),
+                **({"order": self.order} if self.order else {}),
+                **({"inverted": True} if self.inverted else {}),
             }
         )
 
@@ -318,10 +327,7 @@ class GivenModel:
             if self.scaling is not None:
                 stack.callback(network.register_forward_pre_hook(scaled_by(self.scaling)).remove)
             stack.callback(network.register_forward_hook(unwrapped).remove)
-            if self.output is not None:
-                stack.callback(network.register_forward_hook(_picked(self.output, self.scores)).remove)
-            if self.scores == "probabilities":
-                stack.callback(network.register_forward_hook(to_log_odds).remove)
+            stack.callback(network.register_forward_hook(self._read).remove)
             yield Model(
                 network,
                 self.layers,
@@ -334,6 +340,23 @@ class GivenModel:
                 cut=self.cut,
                 specific=self.specific,
             )
+
+    def _read(self, _: object, given: tuple[Any, ...], found: object) -> object:
+        """Replace the scores of images by logits, as a hook after the network."""
+        if not isinstance(found, Tensor):
+            return found
+        require_rows(found.shape, len(cast(Tensor, given[0])))
+        return self.logits_of(found)
+
+    def logits_of(self, found: Tensor) -> Tensor:
+        """Return logits of the classes, or of the output that is read, from scores as the network gives them."""
+        if self.order:
+            found = found[:, list(self.order)]
+        if self.output is not None:
+            found = self.output(found, self.scores)
+        if self.scores != "logits":
+            found = log_odds_of(found / 100 if self.scores == "percent" else found, self.ends)
+        return -found if self.inverted else found
 
     def identified(self, images: Float[Tensor, "b c h w"], device: str = "cpu") -> GivenModel:
         """Return the model with the hash of its answers to some images, where its content does not identify it."""
@@ -377,23 +400,26 @@ def unwrapped(_: object, given: tuple[Any, ...], found: Any) -> Any:
     return next((one for one in fitting if len(one) == count), cast(object, found))
 
 
+def require_rows(shape: Sequence[int], images: int) -> None:
+    """Check that a model gives a row of scores for each image. Raises SpecError."""
+    if not shape or shape[0] != images:
+        raise SpecError(
+            f"the model gives scores of the shape {list(shape)} for {images} images; expected {images} rows, one for "
+            "each image in their order"
+        )
+
+
 def to_log_odds(_: nn.Module, given: tuple[Any, ...], output: object) -> object:
     """Replace probabilities by log-odds, as a hook after a network."""
-    return log_odds_of(output) if isinstance(output, Tensor) else output
+    return log_odds_of(output).float() if isinstance(output, Tensor) else output
 
 
-def _picked(output: Output, scores: Scores) -> Callable[[nn.Module, object, object], object]:
-    def picked(_: nn.Module, given: object, found: object) -> object:
-        return output(found, scores) if isinstance(found, Tensor) else found
-
-    return picked
-
-
-def log_odds_of(probabilities: Float[Tensor, "b *rest"]) -> Float[Tensor, "b *rest"]:
-    """Return logits with the same probabilities: log-odds of a single one, logarithms of one per class.
+def log_odds_of(probabilities: Float[Tensor, "b *rest"], ends: numbers.Ends | None = None) -> Float[Tensor, "b *rest"]:
+    """Return logits with the same probabilities, float64: log-odds of a single one, logarithms of one per class.
 
     Args:
         probabilities: Of images [b], [b, 1] or [b, k], or of pixels [b, 1, h, w] or [b, k, h, w].
+        ends: See `stats.scores.Ends`; those of the precision of the probabilities where None.
 
     Raises:
         SpecError: A value is outside 0 to 1.
@@ -404,9 +430,11 @@ def log_odds_of(probabilities: Float[Tensor, "b *rest"]) -> Float[Tensor, "b *re
             f"the model gave values from {float(p.min()):.3g} to {float(p.max()):.3g}, and probabilities are between 0 "
             "and 1: leave scores='probabilities' out where it gives logits"
         )
-    p = p.clamp(_LEAST, 1 - _LEAST)
-    single = p.ndim == 1 or p.shape[1] == 1
-    return (torch.log(p) - torch.log1p(-p) if single else torch.log(p)).float()
+    if ends is None:
+        known = torch.finfo(probabilities.dtype if probabilities.is_floating_point() else torch.float32)
+        ends = known.tiny * known.eps, known.eps / 2
+    p, single = p.clamp(max=1), p.ndim == 1 or p.shape[1] == 1
+    return numbers.log_odds_of(p, ends, torch) if single else numbers.log_of(p, ends[0], torch)
 
 
 @dataclass(frozen=True)
@@ -528,7 +556,7 @@ class Ensemble(nn.Module):
         """Return logits whose probabilities are the mean of the members'."""
         logits = torch.stack([member(images) for member in self.members])
         single = logits.ndim == 2 or logits.shape[2] == 1
-        return log_odds_of((logits.sigmoid() if single else functional.softmax(logits, dim=2)).mean(0))
+        return log_odds_of((logits.sigmoid() if single else functional.softmax(logits, dim=2)).mean(0)).float()
 
 
 def given_network(recipe: RecipeSpec, inputs: Inputs, files: Sequence[str] = ()) -> nn.Module:

@@ -92,7 +92,7 @@ class ReadingError(AssayError):
 
 
 def logits_of(output: object, images: int, where: str) -> Float[np.ndarray, "b k"]:
-    """Return a network's output as float32 [b, k]; [b] becomes [b, 1]."""
+    """Return a network's output as [b, k], float64 where it is so and else float32; [b] becomes [b, 1]."""
     if not isinstance(output, Tensor):
         raise ReadingError(
             f"the model gave a {type(output).__name__} for {where}; expected a tensor of logits [b, k], [b, 1] or [b]: "
@@ -105,7 +105,7 @@ def logits_of(output: object, images: int, where: str) -> Float[np.ndarray, "b k
             f"the model gave logits of shape {list(output.shape)} for {images} images of {where}; "
             "expected [b, k], [b, 1] or [b]"
         )
-    return output.float().cpu().numpy()
+    return (output if output.dtype == torch.float64 else output.float()).cpu().numpy()
 
 
 def lesion_map(output: Tensor, batch: Tensor, where: str) -> Float[Tensor, "b h w"]:
@@ -424,8 +424,8 @@ class ModelReading:
     the pixels alone and not on other images. A network that does not answer every image by itself, and one that gives
     maps, is read environment by environment.
 
-    Answers are float32. One logit z per image becomes the pair (0, z), which has the same softmax as z has sigmoid. Of
-    a map of logits the image's logit is the greatest log-odds of lesion, and the columns of `assay.maps.summary` are
+    Answers are float32, or float64 where the network gives these. One logit z per image becomes the pair (0, z), which
+    has the same softmax as z has sigmoid. Of a map of logits the image's logit is the greatest log-odds of lesion, and the columns of `assay.maps.summary` are
     kept; the map itself is not. Activations are pooled over space by the mean (`Recorder`). The module is read in eval
     mode and left exactly as it was found: weights, buffers, gradients, hooks and the mode of each submodule. It must
     stand on `model.device`.
@@ -472,12 +472,12 @@ class ModelReading:
             self._answers[key] = Read(logits, read.activations, read.maps)
         return self._answers[key]
 
-    def logits(self, images: object) -> Float[np.ndarray, "n k"]:
+    def logits(self, images: object, where: str = "images of a design") -> Float[np.ndarray, "n k"]:
         """Logits for images that belong to no environment. Read again by every call."""
         if not isinstance(images, Images):
             raise ReadingError(f"expected images that can be read by position, got {type(images).__name__}")
-        logits = self._pass(self.model.network, images, (), "images of a design").logits
-        return paired(logits, max(2, logits.shape[1]), "images of a design")
+        logits = self._pass(self.model.network, images, (), where).logits
+        return paired(logits, max(2, logits.shape[1]), where)
 
     def answered(self) -> dict[str, Read]:
         """Outputs of the trained network for every environment read so far, by name."""

@@ -29,6 +29,8 @@ from assay.stats.panel import effective_patients
 
 ALPHA = 0.05
 """Level of every one-sided bound."""
+MUCH = 0.05
+"""AUROC, accuracy or Dice by which another reading must be better to stop an audit."""
 _NORMAL = 1e9
 """Degrees of freedom at which Student's quantiles are the normal ones."""
 
@@ -321,6 +323,17 @@ def gained(
     values, rows = _areas(np.stack([after, before]), target)
     parts = [_Contributions.of(one, target, patient) for one in rows]
     return _difference(values[0], values[1], parts[0], parts[1], alpha=alpha)
+
+
+def together(first: Bounded, second: Bounded, alpha: float = ALPHA) -> Bounded:
+    """Compute the mean of two independent estimates of a difference from -1 to 1."""
+    value, error = (first.value + second.value) / 2, math.hypot(first.error, second.error) / 2
+    df = first.df + second.df
+    if not math.isfinite(error) or abs(value) >= 1:
+        low, high = (first.low + second.low) / 2, (first.high + second.high) / 2
+    else:
+        low, high = _ends(value, error, df, 1.0, alpha)
+    return Bounded(value, error, low, high, df)
 
 
 def rate_gap(

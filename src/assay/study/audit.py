@@ -141,6 +141,8 @@ class Prepared:
         device: Device of the model.
         config: Image settings from the config of a timm model, where they were used.
         doubts: Sentences on assumptions that were made.
+        scores: What its scores are, for readers.
+        outputs: How its outputs are matched to the classes, for readers.
     """
 
     model: GivenModel
@@ -151,6 +153,8 @@ class Prepared:
     device: str
     config: Config | None
     doubts: tuple[str, ...]
+    scores: str = ""
+    outputs: str = ""
 
 
 def prepare_model(

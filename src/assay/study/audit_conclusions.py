@@ -14,6 +14,7 @@ from PIL import Image
 from assay.analysis.audit import (
     Scored,
     ScoredMaps,
+    better,
     check,
     distorted_row,
     effect_row,
@@ -36,7 +37,7 @@ from assay.shifts.regions import Region, Sought
 from assay.stats.format import listed, number
 from assay.stats.metrics import log_odds
 from assay.stats.rows import MOVING, Verdict
-from assay.stats.swing import ALPHA, Effect
+from assay.stats.swing import Effect
 from assay.stats.verdicts import MARGIN, Decision, Reference, decide_mark, settled
 from assay.store.files import Row, read_checked_json
 from assay.store.folder import RunFolder
@@ -46,8 +47,6 @@ from assay.study.outside import CAUSES, signs
 from assay.study.reading import FITS, misread, output_words
 from assay.study.references import trained_on
 
-_GAIN = 0.03
-"""AUROC by which another scaling must be better to stop the audit."""
 _MEASURED = 16
 """Images in which the gray value of a mark is measured."""
 SAME = 1e-4
@@ -229,38 +228,41 @@ class Answers:
         return [*rows, *self._ranking(others, own_scaling)]
 
     def _ranking(self, others: Mapping[str, Shot], own_scaling: bool) -> Iterator[Row]:
-        """Yield the AUROC or Dice, and compare the scaling with the other usual ones. Raises SpecError."""
+        """Yield how good the answers are, and whether another reading is much better. Raises SpecError where one is."""
         if self.clean.quality is None:
-            yield check("scaling", "not-done", "other scalings are compared for two classes, or with lesions, only")
+            yield check("scaling", "not-done", "other scalings are compared with lesions only")
             return
         measure, whole = self.clean.quality
-        flipped = measure == "AUROC" and whole.high < 0.5
         chance = measure == "AUROC" and not whole.low > 0.5
         yield check("ranking", "warn" if chance else "ok", f"{measure} on these images", whole.value)
-        before, better, left = self.clean.take(self.plan.compared), dict[str, float](), list[str]()
+        before, after, left = self.clean.take(self.plan.compared), dict[str, Scored](), list[str]()
         for name, shot in others.items():
             try:
-                after = self.to(shot)
+                after[name] = self.to(shot)
             except ReadingError:  # such as NaN
                 left.append(name)
-                continue
-            gain = before.gain(after, ALPHA / len(others))
-            if gain.value >= _GAIN and gain.low > 0 and after.quality is not None:
-                better[name] = after.quality[1].value
-        if (better or flipped) and before.quality is not None and not self.plan.asked.as_given:
-            positive, logits = self.clean.table.classes[1] if flipped else "", self.clean.logits
-            pair = flipped and logits[:, 0].any() and not np.allclose(np.logaddexp(*logits.T), 0, atol=1e-3)
-            raise SpecError(misread(measure, before.quality[1].value, better, positive, bool(pair)))
-        for name, value in better.items():
-            yield check("scaling", "warn", f"with images read as {name} the {measure} is higher", value)
-        if own_scaling or not others:
-            why = "the model scales its images itself" if own_scaling else "too few images have a lesion"
-            yield check("scaling", "not-done", f"other scalings were not compared: {why}")
+        found = better(before, after, self.plan.halves)
+        if found is not None:
+            name, order, _ = found
+            best = {"": before, **after}[name].ordered(order).quality
+            assert before.quality is not None
+            assert best is not None
+            logits = self.clean.logits
+            pair = logits[:, 0].any() and not np.allclose(np.logaddexp(*logits[:, :2].T), 0, atol=1e-3)
+            texts = misread(
+                measure, before.quality[1].value, best[1].value, name, order, before.table.classes, bool(pair)
+            )
+            if not self.plan.asked.as_given:
+                raise SpecError(texts[0])
+            yield check("scaling", "warn", texts[1], best[1].value)
+        elif own_scaling or not others:
+            reason = "the model scales its images itself" if own_scaling else "too few images have a lesion"
+            yield check("scaling", "not-done", f"other scalings were not compared: {reason}")
         elif left:
             yield check("scaling", "not-done", f"not compared, without usable answers: images read as {listed(left)}")
-        elif not better:
+        else:
             framed = " or framing" if any(name in FITS for name in others) else ""
-            yield check("scaling", "ok", f"no other usual scaling{framed} gives a higher {measure}")
+            yield check("scaling", "ok", f"no other usual scaling{framed} gives a much higher {measure}")
 
 
 def why(error: Exception) -> Reason:
@@ -285,7 +287,7 @@ def _gray(without: Environment, marked: Environment) -> str:
 
 def _expected(scored: Scored, expect: float) -> Row:
     """Return the check of what the user knows of the model: far where outside the interval and 0.05 or more away."""
-    if scored.quality is None:
+    if scored.quality is None or len(scored.table.classes) != 2:
         return check("expected", "not-done", "an expectation is compared for two classes, or with lesions, only")
     measure, found = scored.quality
     text = f"the {measure} is {number(found.value)} [{number(found.low)}, {number(found.high)}]"
@@ -342,8 +344,9 @@ def provenance_rows(given: Prepared, answers: Answers, reference: Reference | No
         "images": f"{counts.clean:,} of {counts.all:,}",
         "images under marks": f"{counts.marked:,}",
         "size": f"{given.model.inputs.size} px, fit {given.request.data.fit}",
-        "scaling": asked.scaling or ("config" if given.config else "0..1"),
-        "scores": given.model.scores,
+        "scaling": asked.normalization or ("config" if given.config else "0..1"),
+        "scores": given.scores or given.model.scores,
+        "outputs": given.outputs,
         "output": output_words(given.model),
         "threshold": f"{scored.threshold:.6g}",
         "margin": f"{asked.margin:g}",

@@ -47,7 +47,7 @@ _SCOUTS, _TRIED = 8, 0.1
 """Images of each half of the patients on which places of a mark are compared; share of the budget that this may take.
 """
 _TIMED = 16
-_COMPARED = 200
+_COMPARED = 400
 """Images on which other scalings are tried."""
 Say = Callable[[str], None]
 
@@ -262,6 +262,11 @@ class AuditPlan:
         """Positions in `images` of those on which other scalings are tried."""
         return balanced(self.images.table, _COMPARED, self.asked.seed)
 
+    @property
+    def halves(self) -> Bool[np.ndarray, " m"]:
+        """Whether each of `compared` is of the second half of the patients."""
+        return self._second(self.images.table.patient[self.compared], "halves")
+
     @cached_property
     def before(self) -> Environment:
         """The images that get marks, without them."""
@@ -297,8 +302,11 @@ class AuditPlan:
     @cached_property
     def second(self) -> Bool[np.ndarray, " m"]:
         """Whether each of the images that get marks is of the second half of the patients."""
-        people, own = np.unique(self.before.table.patient, return_inverse=True)
-        return np.argsort(np.argsort(row_uniform(self.asked.seed, "places", people)))[own] % 2 == 1
+        return self._second(self.before.table.patient, "places")
+
+    def _second(self, patients: Int[np.ndarray, " m"], of: str) -> Bool[np.ndarray, " m"]:
+        people, own = np.unique(patients, return_inverse=True)
+        return np.argsort(np.argsort(row_uniform(self.asked.seed, of, people)))[own] % 2 == 1
 
     @cached_property
     def scouts(self) -> Int[np.ndarray, " k"]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import isfinite
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import field_validator, model_validator
 
@@ -37,6 +38,14 @@ def expected(given: str) -> float:
     except ValueError:
         pass
     raise ValueError(f"expected such as 0.97 or auroc=0.97, not {cut(given)}")
+
+
+def numbers(text: str) -> tuple[float, ...]:
+    """Return numbers between commas. Raises ValueError for others."""
+    try:
+        return tuple(float(one) for one in text.split(",") if text)
+    except ValueError:
+        raise ValueError(f"expected numbers such as 0.5 or 0.485,0.456,0.406, not {cut(text)}") from None
 
 
 def marks_in(path: str) -> Mapping[str, Any]:
@@ -104,11 +113,23 @@ class Asked(Request):
     scaling: Annotated[
         str, Option("Range of pixels: 0..1, imagenet, -1..1, 0..255 or -1024..1024.", "NAME", complete=SCALINGS)
     ] = ""
+    mean: Annotated[
+        tuple[float, ...],
+        Option("Mean that its training took off pixels in 0..1: one number, or one per channel.", "M,M,M",
+               parse=numbers, text=""),
+    ] = ()  # fmt: skip
+    std: Annotated[
+        tuple[float, ...], Option("Its standard deviation, as --mean.", "S,S,S", parse=numbers, text="")
+    ] = ()
     scores: Annotated[
         AsScores,
         Option("probabilities, percent or logits; found from all scores by default.", "KIND"),
     ] = "auto"
     output: Annotated[str, Option("The output to audit, by position or name; all: each, by its column.", "N")] = ""
+    outputs: Annotated[
+        tuple[str, ...],
+        Option("Class of each output in their order; by default the names in the model.", "A,B", parse=names, text=""),
+    ] = ()
     head: Annotated[Head, Option("Of several outputs: sigmoid (independent) or softmax.", "KIND")] = "auto"
     threshold: Annotated[
         float | str | None, Option("A probability, or sensitivity=0.95; 0.5 by default.", "P", parse=str)
@@ -192,6 +213,25 @@ class Asked(Request):
         if name and name not in SCALINGS:
             raise SpecError(f"scaling '{cut(name)}': expected one of {', '.join(SCALINGS)}")
         return name
+
+    @model_validator(mode="after")
+    def _normalizes(self) -> Self:
+        if self.mean or self.std:
+            if self.scaling:
+                raise SpecError("scaling, mean: give one of them")
+            if len(self.mean) != len(self.std) or len(self.mean) not in (1, 3):
+                raise SpecError("mean, std: give both, one number or three each, such as 0.485,0.456,0.406")
+            if not all(isfinite(one) for one in (*self.mean, *self.std)) or min(self.std) <= 0:
+                raise SpecError(f"std {cut(str(self.std))}: expected numbers above 0")
+        return self
+
+    @property
+    def normalization(self) -> str:
+        """The scaling of images in words; empty where none is given."""
+        if not self.mean:
+            return self.scaling
+        mean, std = (", ".join(f"{one:g}" for one in values) for values in (self.mean, self.std))
+        return f"mean {mean}, std {std}"
 
     @field_validator("margin")
     @classmethod

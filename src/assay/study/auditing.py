@@ -27,10 +27,12 @@ from assay.core.files import content_hash
 from assay.core.reasons import Code, because
 from assay.data.cache import Notify, silent
 from assay.data.dataset import Images
+from assay.execution.jobs import keep_read
 from assay.execution.local import InProcess, computing_on
 from assay.execution.tasks import Context, Event, Observer, Task
-from assay.models.ref import Origin
+from assay.models.ref import Origin, Scaling
 from assay.probes.leads import spread_within
+from assay.probes.probe import Read
 from assay.probes.reader import ReadingError
 from assay.report.audit_cards import write_outcome
 from assay.runs.run import Tables, Watch, carry_out_held
@@ -63,7 +65,7 @@ from assay.study.audit_request import Asked
 from assay.study.inside import inside_rows, nothing_inside
 from assay.study.leads import Search, by_lesion, measured, not_searched
 from assay.study.origins import OfTraining
-from assay.study.reading import LOOKED, SCALINGS, ReadAs, alternatives, framings, with_outputs
+from assay.study.reading import LOOKED, SCALINGS, ReadAs, alternatives, framings, raw_scores, with_outputs, with_scores
 from assay.study.references import (
     LeadLimits,
     read_limits,
@@ -121,14 +123,15 @@ def run_audit(
     require_asked(asked)
     if out is not None:
         RunFolder(out).require(kinds.AUDIT)
-    settings = Settings(name=name, seed=asked.seed, skip_bad_rows=skip_bad_rows, device=device,
-                        scaling=SCALINGS.get(asked.scaling), expect=asked.expect)  # fmt: skip
+    scaling = Scaling(asked.mean, asked.std) if asked.mean else SCALINGS.get(asked.scaling)
+    settings = Settings(name=name, seed=asked.seed, skip_bad_rows=skip_bad_rows, device=device, scaling=scaling,
+                        expect=asked.expect)  # fmt: skip
     given = prepare_model(
         origin, data, ("performance",), {"all": environment or {}}, settings, task=asked.task, out=out, notify=notify
     )
     whole = given.scene.environment("all")
     require_fitting(asked, whole.table)
-    given = with_outputs(given, whole, asked.output, asked.head, asked.scores)
+    given = with_outputs(given, whole, asked)
     audited = _audited(given, whole)
     if out is None:
         given = replace(given, place=replace(given.place, root=given.place.cache / "audits" / audited))
@@ -139,7 +142,15 @@ def run_audit(
         if dry_run:
             return counts, seconds_each(given, whole)
         folder.remove_partial_files()
-        plan = AuditPlan(whole, asked, counts, {"model": given.model.content, "data": given.scene.identity("all")})
+        plan = AuditPlan(whole, asked, counts, {"data": given.scene.identity("all")})
+        if asked.task == "classification":  # what scores are is found from all of them
+            raw = raw_scores(given, plan.images, {"clean": plan.clean.id}, partial(say, counts.words))
+            given, logits = with_scores(given, raw, plan.images.table, asked)
+            plan = replace(plan, read_by={**plan.read_by, "model": given.model.content, "ends": given.model.ends})
+            record = {"model": given.model.id, "environment": plan.images.name}
+            keep_read(folder, plan.clean.id, plan.images.table, Read(logits, {}), record)
+        else:
+            plan = replace(plan, read_by={**plan.read_by, "model": given.model.content})
         run = AuditRun(asked, given, plan, audited, in_steps)
         if folder.stamp() not in ({}, run.stamp):
             say(f"{folder.root}: an audit with other options is replaced; --out keeps both")
@@ -290,7 +301,7 @@ class AuditRun:
         if self._scales_itself or self.answers.clean.take(plan.compared).quality is None:
             return {}
         small = picked(plan.images, plan.compared)
-        changes = alternatives(given.model.scaling, plan.images.images.shape[0])
+        changes = alternatives(given.model.scaling, plan.images.images, given.config)
         others: dict[str, Images] = {name: ReadAs(small.images, change) for name, change in changes.items()}
         others |= framings(given, small.table.row.tolist()) if small.masks is None else {}
         return {

@@ -74,6 +74,7 @@ def origin_of(
     trust: bool = False,
     limit: float = 0.0,
     memory: float = MEMORY,
+    output: str = "",
 ) -> Origin:
     """Return the origin of a model that the user names. Further arguments are those of `formats.given_origin`.
 
@@ -91,5 +92,5 @@ def origin_of(
             return OfTraining(trained_model(Path(model)))
     if not 0 < memory < 1e6:
         raise SpecError(f"memory {memory:g}: expected a number of GB above 0, such as 8")
-    origin = given_origin(model, factory, weights=weights, trust=trust, limit=limit)
+    origin = given_origin(model, factory, weights=weights, trust=trust, limit=limit, output=output)
     return replace(origin, memory=memory) if isinstance(origin, ModelFile) else origin

@@ -22,7 +22,7 @@ from assay.data.cache import Notify, silent
 from assay.data.files.table import read_table
 from assay.execution.local import PROCESSOR
 from assay.models.external import FIRST_CHANNEL, lesion_map, mask_of, picture_of, read_scores
-from assay.models.ref import FunctionNetwork, Origin
+from assay.models.ref import Facts, FunctionNetwork, Origin
 from assay.spec.request import parse_request
 from assay.store.files import csv_text, read_checked_json, write_checked_json, write_text
 from assay.store.manifest import changes, write_manifest
@@ -48,7 +48,7 @@ def _named(image: Float[Tensor, "c h w"], end: str) -> tuple[str, Image.Image]:
 
 def _of_scores(scores: Mapping[str, Sequence[float]]) -> Answer:
     """Return the function that gives the scores of a table by the pixels of each image."""
-    return lambda images: torch.tensor([scores[name] for name in _known(images, "", scores)])
+    return lambda images: torch.tensor([scores[name] for name in _known(images, "", scores)], dtype=torch.float64)
 
 
 def _of_masks(masks: Mapping[str, Path]) -> Answer:
@@ -80,11 +80,13 @@ class _OfPictures(Origin):
         called: Its name.
         digest: Hash of its scores or masks.
         answer: Returns its answers to images.
+        columns: Names of its scores.
     """
 
     called: str
     digest: str
     answer: Answer
+    columns: tuple[str, ...] = ()
     kind = "pictures"
     complete = True
     opaque = "a table of scores"
@@ -93,6 +95,11 @@ class _OfPictures(Origin):
     def name(self) -> str:
         """Its name."""
         return self.called
+
+    @property
+    def facts(self) -> Facts:
+        """The names of its scores."""
+        return Facts(outputs=self.columns)
 
     def network(self, device: str) -> nn.Module:
         """Return a module that gives the answers."""
@@ -210,6 +217,7 @@ def finish_audit(
         DataError: The folder, the table or a mask cannot be used.
     """
     data, asked, skip_bad_rows = prepared_request(folder, asked)
+    columns: Sequence[str] = ()
     if asked.task == "segmentation":
         masks = _masks_of(scores, folder)
         answer = _of_masks(masks)
@@ -217,12 +225,12 @@ def finish_audit(
         asked = asked.but(scores="logits")
     else:
         wanted = _wanted(folder)
-        values, others = read_scores(scores, wanted)
+        values, columns, others = read_scores(scores, wanted)
         if others:
             say(f"{scores.name}: {others:,} rows are of no image that was prepared, and were not read")
         answer = _of_scores(dict(zip(wanted, values.tolist(), strict=True)))
         digest = sha256(scores)[:16]
-    origin = _OfPictures(name or scores.stem, digest, answer)
+    origin = _OfPictures(name or scores.stem, digest, answer, tuple(columns))
     made = run_audit(origin, data, asked, out=out or folder / "audit", in_steps=True, skip_bad_rows=skip_bad_rows,
                      notify=notify, say=say)  # fmt: skip
     assert isinstance(made, Path)
