@@ -30,7 +30,6 @@ from assay.models.confined import MEMORY
 from assay.models.onnx_session import OnnxFile, OnnxSession
 from assay.models.process import LIMIT, LOOK, ModelFile, taken
 from assay.models.ref import Facts, Origin
-from assay.stats.format import listed
 
 # ONNX files, see `onnx_session`.
 
@@ -190,7 +189,7 @@ class CommandNetwork(nn.Module):
                     raise SpecError(f"of the command: {error}") from error
                 self.names[:] = self.names or names
                 if sorted(names) != sorted(self.names):
-                    raise SpecError(f"of the command: columns {listed(names)}, and before {listed(self.names)}")
+                    raise SpecError(f"of the command: columns {', '.join(names)}, and before {', '.join(self.names)}")
                 return torch.as_tensor(values[:, [names.index(one) for one in self.names]])
             found = {file: mask_of(folder / MASKS, file) for file in files}
             missing = [file for file, mask in found.items() if mask is None]

@@ -20,6 +20,8 @@ from torch.nn import functional
 
 from assay.core.errors import SpecError
 from assay.core.files import content_hash
+from assay.core.log_odds import Ends, log_of
+from assay.core.log_odds import log_odds_of as odds_of
 from assay.core.reasons import NOTHING, Reason
 from assay.core.registry import own_object
 from assay.core.request import Task
@@ -29,7 +31,6 @@ from assay.models.weight_files import read_weights
 from assay.models.weights import load_into
 from assay.spec.document import mapping_of
 from assay.spec.recipe import GivenSpec, RecipeSpec
-from assay.stats import scores as numbers
 
 # The input of probes: a network with its thresholds.
 
@@ -229,7 +230,7 @@ class GivenModel:
         layers: Dotted names of the modules to read activations from.
         scaling: Scaling to apply before the network; None where the network takes images in [0, 1].
         scores: Whether the network gives logits, probabilities or per cent.
-        ends: Of probabilities, see `stats.scores.Ends`; those of their precision where None.
+        ends: Of probabilities, see `core.log_odds.Ends`; those of their precision where None.
         output: The output that is read; None where all are those of one softmax or there is one.
         order: Position of each class among the outputs; empty where it is that of the classes.
         inverted: Whether the one output is the score of the first of two classes.
@@ -250,7 +251,7 @@ class GivenModel:
     layers: tuple[str, ...] = ()
     scaling: Scaling | None = None
     scores: Scores = "logits"
-    ends: numbers.Ends | None = None
+    ends: Ends | None = None
     output: Output | None = None
     order: tuple[int, ...] = ()
     inverted: bool = False
@@ -414,7 +415,7 @@ def to_log_odds(_: nn.Module, given: tuple[Any, ...], output: object) -> object:
     return log_odds_of(output).float() if isinstance(output, Tensor) else output
 
 
-def log_odds_of(probabilities: Float[Tensor, "b *rest"], ends: numbers.Ends | None = None) -> Float[Tensor, "b *rest"]:
+def log_odds_of(probabilities: Float[Tensor, "b *rest"], ends: Ends | None = None) -> Float[Tensor, "b *rest"]:
     """Return logits with the same probabilities, float64: log-odds of a single one, logarithms of one per class.
 
     Args:
@@ -434,7 +435,7 @@ def log_odds_of(probabilities: Float[Tensor, "b *rest"], ends: numbers.Ends | No
         known = torch.finfo(probabilities.dtype if probabilities.is_floating_point() else torch.float32)
         ends = known.tiny * known.eps, known.eps / 2
     p, single = p.clamp(max=1), p.ndim == 1 or p.shape[1] == 1
-    return numbers.log_odds_of(p, ends, torch) if single else numbers.log_of(p, ends[0], torch)
+    return odds_of(p, ends, torch) if single else log_of(p, ends[0], torch)
 
 
 @dataclass(frozen=True)

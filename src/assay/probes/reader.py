@@ -425,10 +425,10 @@ class ModelReading:
     maps, is read environment by environment.
 
     Answers are float32, or float64 where the network gives these. One logit z per image becomes the pair (0, z), which
-    has the same softmax as z has sigmoid. Of a map of logits the image's logit is the greatest log-odds of lesion, and the columns of `assay.maps.summary` are
-    kept; the map itself is not. Activations are pooled over space by the mean (`Recorder`). The module is read in eval
-    mode and left exactly as it was found: weights, buffers, gradients, hooks and the mode of each submodule. It must
-    stand on `model.device`.
+    has the same softmax as z has sigmoid. Of a map of logits the image's logit is the greatest log-odds of lesion, and
+    the columns of `assay.maps.summary` are kept; the map itself is not. Activations are pooled over space by the mean
+    (`Recorder`). The module is read in eval mode and left exactly as it was found: weights, buffers, gradients, hooks
+    and the mode of each submodule. It must stand on `model.device`.
 
     Raises ReadingError for logits of a wrong shape, for NaN or infinity in logits or layers, for an environment that
     nobody requested, for two different environments of one name, for known answers that do not fit their environment.

@@ -7,21 +7,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
 
 from assay.core.errors import SpecError
+from assay.core.log_odds import SMALLEST, Ends, log_odds_of
 from assay.core.request import AsScores
 
 Kind = Literal["probabilities", "percent", "logits", "other"]
 _OVER = 1e-6
 """Probabilities are outside 0 to 1 by so much at most, as a softmax in float32 may be."""
-Ends = tuple[float, float]
-"""The smallest distances from 0 and from 1 of probabilities that are neither."""
-SMALLEST: Ends = (5e-324, 2.0**-53)
-"""Those of float64."""
 
 
 @dataclass(frozen=True)
@@ -91,23 +88,3 @@ def scale_of(
     most = (threshold, 1 - threshold)
     near, far = (float(np.min(one, initial=end)) for one, end in zip(distances, most, strict=True))
     return Scale(kind, least, greatest, (near, far), (int((p <= 0).sum()), int((p >= 1).sum())))
-
-
-def log_odds_of(p: Any, ends: Ends, of: Any) -> Any:
-    """Return log-odds of probabilities, finite and rising.
-
-    Exactly 0 becomes half the smallest distance from 0, and what is nearer to 0 than that is between the two; so at 1.
-
-    Args:
-        p: Probabilities in float64.
-        ends: See `Ends`.
-        of: The module of the array: NumPy or PyTorch.
-    """
-    return log_of(p, ends[0], of) - log_of(1 - p, ends[1], of)
-
-
-def log_of(p: Any, end: float, of: Any) -> Any:
-    """Return the logarithm of probabilities; see `log_odds_of`."""
-    p = p.clip(0)
-    half = of.where(p < end, of.full_like(p, math.log(2)), of.zeros_like(p))
-    return of.log(of.where(p < end, p + end, p)) - half

@@ -121,7 +121,8 @@ def aligned(names: Sequence[str], classes: Sequence[str]) -> tuple[int, ...]:
         return ()
     raise SpecError(
         f"the outputs of the model are named {cut(listed([*names]), 200)}, and the classes "
-        f"{cut(listed([*classes]), 200)}: only some fit; name the class of each output, in their order, with --outputs A,B"
+        f"{cut(listed([*classes]), 200)}: only some fit; name the class of each output, in their order, with --outputs "
+        "A,B"
     )
 
 
@@ -178,7 +179,7 @@ def with_scores(
 
 
 def _higher(given: Prepared, raw: Float[np.ndarray, "n k"], table: FactorTable) -> Iterator[str]:
-    """Yield a sentence on the output with the highest AUROC, where it is much higher than that of the one that is read."""
+    """Yield a sentence on the output with the highest AUROC, where that of the one that is read is much lower."""
     if given.model.output is None or len(table.classes) != 2 or raw.shape[1] < 2:
         return
     at, names = given.model.output.column, given.model.origin.facts.outputs
@@ -341,9 +342,10 @@ def misread(
         write.append(f"--scaling {name}" if name in SCALINGS else f"--{name}" if name in FITS else
                      "no --scaling" if name == CONFIG else f"images prepared as {name}")  # fmt: skip
     found = f"the {measure} is {given:.2f} as given and {best:.2f} with {' and '.join(ways)}"
+    given_so = (", or " if pair else " and ").join(write)
     return (
-        f"{found}: look up how the model was trained; give {', or '.join(write) if pair else ' and '.join(write)}, or --as-given if it is read rightly, "
-        "as where a shortcut is tied the other way here",
+        f"{found}: look up how the model was trained; give {given_so}, or --as-given if it is read rightly, as where a "
+        "shortcut is tied the other way here",
         found,
     )
 
