@@ -1,3 +1,344 @@
 """Scores and outputs of models."""
 
 from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+from sklearn.metrics import accuracy_score, roc_auc_score
+from tests.cli.asking import Asking
+from tests.reading.situations import situation
+from tests.worlds.files import save, write_table
+
+import assay
+from assay.core.errors import SpecError
+
+SIDE, COUNT = 12, 120
+DRAWS = np.random.default_rng(0)
+TARGET = np.arange(COUNT) % 2
+TRUTH = DRAWS.normal(size=COUNT) + 1.2 * (2 * TARGET - 1)
+"""Log-odds of a model of these images: its mean gray value has the same order."""
+GRAY = (128 + 12 * TRUTH).round().clip(20, 235).astype(np.uint8)
+NONE: dict[str, Any] = {"marks": {}, "distortions": [], "progress": False, "pictures": False}
+
+
+def of_gray(images: np.ndarray) -> np.ndarray:
+    """The mean gray value, centered."""
+    return np.asarray(images.mean((1, 2, 3), dtype=np.float64) * 255 - 128)
+
+
+@pytest.fixture(scope="module")
+def gray(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Even gray images, of which the positive ones are brighter."""
+    folder = tmp_path_factory.mktemp("gray")
+    rows: list[list[object]] = [["image", "finding", "who"]]
+    for at in range(COUNT):
+        pixels = np.full(SIDE * SIDE, GRAY[at], dtype=np.uint8)
+        pixels[at], pixels[(at + 9) % len(pixels)] = GRAY[at] + 9, GRAY[at] - 9  # no two alike, and the same mean
+        save(folder / f"{at}.png", pixels.reshape(SIDE, SIDE))
+        rows.append([f"{at}.png", int(TARGET[at]), f"p{at}"])
+    write_table(folder / "data.csv", rows)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+def audited(model: Callable[[np.ndarray], Any] | Path, folder: Path, **more: Any) -> assay.Audit:
+    given: dict[str, Any] = {**NONE, **more}
+    return assay.audit(model, {"folder": str(folder), "target": "finding", "patient": "who", "size": SIDE}, **given)
+
+
+def of_checks(found: assay.Audit, name: str) -> Any:
+    table: Any = found.table("checks").set_index("check")
+    return table.loc[name]
+
+
+def said(found: assay.Audit) -> dict[str, str]:
+    table = found.table("provenance")
+    return dict(zip(table.key, table.value, strict=True))
+
+
+def predictions(scores: np.ndarray, target: np.ndarray = TARGET) -> Path:
+    """Write predictions with every digit of the scores."""
+    path = Path("predictions.csv")
+    rows = [[at, int(y), repr(float(s))] for at, (y, s) in enumerate(zip(target, scores, strict=True))]
+    write_table(path, [["image", "target", "score"], *rows])
+    return path
+
+
+def auroc_of(ask: Asking, path: Path, *more: str) -> tuple[float, str]:
+    """Audit predictions; return the AUROC and all that was printed."""
+    answer = ask("audit", path, "--target", "target", "--score", "score", "--out", "out", *more)
+    assert answer.code == 0, answer.err
+    checks = assay.open_run("out").table("checks").set_index("check")
+    return float(checks.value["ranking"]), answer.out
+
+
+# Predictions in a table.
+
+EXTREME = {
+    "around 1e-20": 10.0 ** (-20 + 4 * TRUTH),
+    "around 1e-40": 10.0 ** (-40 + TRUTH),
+    "subnormal": 5e-324 * np.floor(50 + 10 * TRUTH),
+    "within 1e-12 of 1": 1 - 10.0 ** (-12 - TRUTH),
+}
+
+
+@pytest.mark.parametrize("kind", EXTREME)
+@situation(
+    "probabilities of a confident network, from 1e-320 to 1 - 1e-15", "ranked as given: the AUROC of scikit-learn"
+)
+def test_extreme_probabilities_are_ranked_as_given(kind: str, ask: Asking) -> None:
+    value, out = auroc_of(ask, predictions(EXTREME[kind]))
+    assert value == pytest.approx(roc_auc_score(TARGET, EXTREME[kind]), abs=1e-12)
+    assert "scores: probabilities from" in out.splitlines()[1]
+
+
+def recipes(**scores: np.ndarray) -> list[dict[str, Any]]:
+    """Return rows of predictions of recipes."""
+    return [{"loss": name, "image": str(at), "target": int(TARGET[at]), "score": float(one)}
+            for name, values in scores.items() for at, one in enumerate(values)]  # fmt: skip
+
+
+@situation("two recipes whose probabilities have the same order, one of them around 1e-20", "compared as equal")
+def test_recipes_of_one_order_do_not_differ() -> None:
+    p, tiny = 1 / (1 + np.exp(-TRUTH)), EXTREME["around 1e-20"]
+    found = assay.compare(recipes(a=p, b=tiny), "loss")
+    values = [row["value"] for row in found.estimates]
+    assert values == pytest.approx([roc_auc_score(TARGET, p)] * 2, abs=1e-12)
+
+
+@situation("scores of exactly 0 and 1", "ranked as given; for log-odds half the smallest distance, counted and said")
+def test_exact_zeros_and_ones_are_counted(ask: Asking) -> None:
+    p = (1 / (1 + np.exp(-3 * TRUTH))).astype(np.float32).astype(np.float64)
+    p[p > 0.99], p[p < 0.01] = 1.0, 0.0
+    value, out = auroc_of(ask, predictions(p))
+    assert value == pytest.approx(roc_auc_score(TARGET, p), abs=1e-12)
+    first = out.splitlines()[1]
+    assert f"{(p == 1).sum()} scores of exactly 1 set to 1 - " in first
+    assert f"{(p == 0).sum()} scores of exactly 0 set to " in first
+
+
+@situation("hard labels of 0 and 1 as scores", "ranked with their ties")
+def test_hard_labels_are_ranked_with_ties(ask: Asking) -> None:
+    hard = (TRUTH > 0).astype(float)
+    assert auroc_of(ask, predictions(hard))[0] == pytest.approx(roc_auc_score(TARGET, hard), abs=1e-12)
+
+
+PERCENT = 100 / (1 + np.exp(-TRUTH))
+
+
+@situation("scores from 0 to 100", "asked: per cent or log-odds; with `--scores percent` divided by 100")
+def test_scores_up_to_100_are_asked_about(ask: Asking) -> None:
+    path = predictions(PERCENT)
+    refused = ask("audit", path, "--target", "target", "--score", "score", "--out", "out")
+    assert refused.code == 2
+    assert "--scores percent" in refused.err
+    assert f"{PERCENT.max():.3g}" in refused.err
+    assert auroc_of(ask, path, "--scores", "percent")[0] == pytest.approx(roc_auc_score(TARGET, PERCENT), abs=1e-12)
+    table = assay.open_run("out").table("groups")
+    value = table[(table["column"] == "") & (table.measure == "sensitivity")].value.iloc[0]
+    assert value == pytest.approx((PERCENT[TARGET == 1] >= 50).mean())
+    assert ask("audit", path, "--target", "target", "--scores", "probabilities", "--out", "o").code == 2
+
+
+@situation("per cent in a table for `assay compare`", "asked in the same way, with the same option")
+def test_compare_asks_about_per_cent(ask: Asking) -> None:
+    rows = [["loss", "image", "target", "score"]]
+    rows += [[name, str(at), str(TARGET[at]), repr(float(PERCENT[at]))] for name in "ab" for at in range(COUNT)]
+    write_table(Path("p.csv"), rows)
+    assert "--scores percent" in ask("compare", "p.csv", "--by", "loss").err
+    found = json.loads(ask("compare", "p.csv", "--by", "loss", "--scores", "percent", "--json").out)
+    assert found["estimates"][0]["value"] == pytest.approx(roc_auc_score(TARGET, PERCENT), abs=1e-12)
+    assert any("per cent" in line for line in found["read"])
+
+
+@situation("one recipe with probabilities and one with log-odds in a table", "each read as what it is, and said")
+def test_each_recipe_has_its_own_kind_of_scores() -> None:
+    p = 1 / (1 + np.exp(-TRUTH))
+    found = assay.compare(recipes(a=p, b=TRUTH), "loss", measure="accuracy")
+    right = accuracy_score(TARGET, TRUTH >= 0)
+    assert [row["value"] for row in found.estimates] == pytest.approx([right, right])
+
+
+@situation("a threshold at which all calls are of one class", "a caution: sensitivity or specificity is 0")
+def test_calls_of_one_class_are_a_caution(ask: Asking) -> None:
+    _, out = auroc_of(ask, predictions(EXTREME["around 1e-20"]))
+    assert "caution: all images get one class" in out
+    assert "sensitivity 0" in out
+
+
+# Models.
+
+
+@situation("a model whose first images score from 0 to 1, and a later one -0.9", "log-odds: all images decide")
+def test_all_scores_decide_what_scores_are(gray: Path) -> None:
+    def late(images: np.ndarray) -> np.ndarray:
+        found = of_gray(images) / 300 + 0.5
+        return np.where(found < np.sort(GRAY.astype(float))[0] / 300 + 0.5 - 128 / 300 + 1e-6, -0.9, found)
+
+    found = audited(late, gray)
+    assert said(found)["scores"].startswith("log-odds from -0.9")
+
+
+@situation("a function that gives float64 probabilities of 1e-40", "ranked as given: the AUROC of scikit-learn")
+def test_probabilities_of_a_function_are_ranked_as_given(gray: Path) -> None:
+    found = audited(lambda images: 10.0 ** (-40 + of_gray(images) / 12), gray)
+    expected = roc_auc_score(TARGET, GRAY)
+    assert of_checks(found, "ranking").value == pytest.approx(expected, abs=1e-12)
+    near = audited(lambda images: 1 - 10.0 ** (-12 - of_gray(images) / 40), gray)
+    assert of_checks(near, "ranking").value == pytest.approx(expected, abs=1e-12)
+
+
+@situation("a model that gives per cent", "asked; with `--scores percent` read as probabilities")
+def test_per_cent_of_a_model_is_asked_about(gray: Path) -> None:
+    def percent(images: np.ndarray) -> np.ndarray:
+        return 100 / (1 + np.exp(-of_gray(images) / 12))
+
+    with pytest.raises(SpecError, match="percent"):
+        audited(percent, gray)
+    found = audited(percent, gray, scores="percent")
+    assert of_checks(found, "ranking").value == pytest.approx(roc_auc_score(TARGET, GRAY), abs=1e-12)
+    assert said(found)["scores"].startswith("per cent")
+
+
+@pytest.mark.parametrize("shape", [(-1,), (-1, 1), (-1, 2)])
+@situation(
+    "a model that gives two rows for each image", "refused, with the rows that came and those that were expected"
+)
+def test_an_output_whose_rows_are_not_the_images_is_refused(shape: tuple[int, ...], gray: Path) -> None:
+    def twice(images: np.ndarray) -> np.ndarray:
+        return np.repeat(of_gray(images), 2 * (2 if shape == (-1, 2) else 1)).reshape(shape)
+
+    with pytest.raises(SpecError, match=r"scores of the shape \[2.* for 1 images; expected 1 rows"):
+        audited(twice, gray)
+
+
+def onnx_file(path: Path, outputs: dict[str, list[float]], rows: int = 1, batch: str | int = "b", **names: str) -> Path:
+    """Write a network whose outputs are multiples of the mean gray value; with several rows, that of each repeated."""
+    nodes = [helper.make_node("ReduceMean", ["x"], ["m"], axes=[1, 2, 3], keepdims=0)]
+    nodes += [helper.make_node("Unsqueeze", ["m", "one"], ["c"]), helper.make_node("Sub", ["c", "half"], ["d"])]
+    if rows > 1:
+        nodes[-1] = helper.make_node("Sub", ["c", "half"], ["e"])
+        nodes += [helper.make_node("Concat", ["e"] * rows, ["d"], axis=0)]
+    held = [helper.make_tensor("one", TensorProto.INT64, [1], [1]),
+            helper.make_tensor("half", TensorProto.FLOAT, [1], [128 / 255])]  # fmt: skip
+    for name, weights in outputs.items():
+        held.append(helper.make_tensor(f"w{name}", TensorProto.FLOAT, [1, len(weights)], weights))
+        nodes.append(helper.make_node("MatMul", ["d", f"w{name}"], [name]))
+    made = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [None, len(w)]) for name, w in outputs.items()]
+    image = helper.make_tensor_value_info("x", TensorProto.FLOAT, [batch, 1, SIDE, SIDE])
+    model = helper.make_model(
+        helper.make_graph(nodes, "g", [image], made, held), opset_imports=[helper.make_opsetid("", 13)]
+    )
+    model.ir_version = 8
+    for key, value in names.items():
+        entry = model.metadata_props.add()
+        entry.key, entry.value = key, value
+    onnx.save(model, str(path))
+    return path
+
+
+@situation("an ONNX file whose output has two rows for each image, of a fixed batch", "refused in the same way")
+def test_rows_of_an_onnx_file_with_a_fixed_batch_are_counted(tmp_path: Path, gray: Path) -> None:
+    path = onnx_file(tmp_path / "m.onnx", {"y": [40.0]}, rows=2, batch=1)
+    with pytest.raises(SpecError, match=r"scores of the shape \[2, 1\] for 1 images; expected 1 rows"):
+        audited(path, gray, channels="gray")
+
+
+@situation("an ONNX file with the outputs aux and logits", "logits is read, and said")
+def test_the_output_called_like_scores_is_read(tmp_path: Path, gray: Path) -> None:
+    found = audited(onnx_file(tmp_path / "m.onnx", {"aux": [-40.0], "logits": [40.0]}), gray, channels="gray")
+    assert of_checks(found, "ranking").value == pytest.approx(roc_auc_score(TARGET, GRAY), abs=1e-12)
+    assert said(found)["outputs"].startswith("logits, of aux and logits")
+
+
+@situation("an ONNX file with several outputs of which none is called like scores", "asked for with --output")
+def test_several_outputs_without_such_a_name_are_asked_for(tmp_path: Path, gray: Path) -> None:
+    path = onnx_file(tmp_path / "m.onnx", {"a": [-40.0], "b": [40.0]})
+    with pytest.raises(SpecError, match=r"has the outputs a, b: name the one with the scores"):
+        audited(path, gray, channels="gray")
+    found = audited(path, gray, channels="gray", output="b")
+    assert of_checks(found, "ranking").value == pytest.approx(roc_auc_score(TARGET, GRAY), abs=1e-12)
+
+
+@situation("another output with a much higher AUROC than the one that is read", "a caution")
+def test_a_much_better_output_is_a_caution(gray: Path) -> None:
+    def three(images: np.ndarray) -> np.ndarray:
+        value = of_gray(images)
+        return np.stack([np.sin(97 * value), value, -value], axis=1)
+
+    found = audited(three, gray, output=0, head="sigmoid", as_given=True)
+    words = " ".join(found.table("checks").query("status == 'warn'").text)
+    assert f"output 1 has an AUROC of {roc_auc_score(TARGET, GRAY):.2f}" in words
+
+
+@situation("a model upside down: its score is that of the other class", "stopped, with the option to write")
+def test_a_model_upside_down_is_stopped(gray: Path) -> None:
+    with pytest.raises(SpecError, match=r"with the classes the other way round.*positive"):
+        audited(lambda images: -of_gray(images), gray)
+
+
+@situation(
+    "a model with a normalization of its own, for the class that is not taken as positive", "stopped at once for both"
+)
+def test_signs_are_tried_together_with_scalings(gray: Path) -> None:
+    def network(images: np.ndarray) -> np.ndarray:  # for class 0: right at 0..255, and upside down with noise at 0..1
+        value = images.mean((1, 2, 3), dtype=np.float64)
+        return -value if images.max() > 2 else 4 * value + np.sin(5e5 * value)
+
+    with pytest.raises(SpecError, match=r"classes the other way round and images read as 0..255"):
+        audited(network, gray, scores="logits")
+
+
+@situation(
+    "`--mean` and `--std` of one's own", "used in place of --scaling; one alone, or both and --scaling, is refused"
+)
+def test_a_normalization_of_ones_own_is_used(gray: Path) -> None:
+    def network(images: np.ndarray) -> np.ndarray:
+        value = images.mean((1, 2, 3), dtype=np.float64)
+        return np.where(np.abs(value) < 4, value, np.nan)
+
+    found = audited(network, gray, mean=(0.5,), std=(0.25,))
+    assert of_checks(found, "ranking").value == pytest.approx(roc_auc_score(TARGET, GRAY), abs=1e-12)
+    assert said(found)["scaling"] == "mean 0.5, std 0.25"
+    with pytest.raises(SpecError, match="give both"):
+        audited(network, gray, mean=(0.5,))
+    with pytest.raises(SpecError, match="give one of them"):
+        audited(network, gray, mean=(0.5,), std=(0.25,), scaling="imagenet")
+
+
+@situation("8-bit images", "-1024..1024 is not tried, which no 8-bit image has")
+def test_hounsfield_units_are_not_tried_for_8_bit_images(gray: Path) -> None:
+    seen = list[float]()
+
+    def network(images: np.ndarray) -> np.ndarray:
+        seen.append(float(images.min()))
+        return of_gray(images)
+
+    audited(network, gray)
+    assert min(seen) > -100
+
+
+@situation("a command whose table of scores has probabilities with 15 digits", "ranked with all of them")
+def test_digits_of_a_command_are_kept(tmp_path: Path, gray: Path) -> None:
+    script = tmp_path / "predict.py"
+    script.write_text(
+        "import sys, csv\nfrom pathlib import Path\nimport numpy as np\nfrom PIL import Image\n"
+        "rows = [(p.name, repr(0.5 + 1e-12 * float(np.asarray(Image.open(p)).mean()))) "
+        "for p in Path(sys.argv[1]).iterdir()]\n"
+        "csv.writer(open(sys.argv[2], 'w')).writerows([('image', 'score'), *rows])\n"
+    )
+    command = f"{sys.executable} '{script}' {{images}} {{scores}}"
+    found = audited("", gray, command=command, channels="gray")  # pyright: ignore[reportArgumentType]
+    assert of_checks(found, "ranking").value == pytest.approx(roc_auc_score(TARGET, GRAY), abs=1e-12)

@@ -330,6 +330,8 @@ class ScoredMaps(Scored):
         return replace(found, dice=lost, stray=changed(after.stray - self.stray, table.patient))
 
 
+_LEVEL = ALPHA / 4
+"""Level of the gain by another reading, of the best of either half, at which 1 of 100 audits stops falsely at most."""
 _EVERY_ORDER = 4
 """Classes up to which every order of the outputs is tried."""
 
@@ -366,7 +368,7 @@ def better(
         name, order = max(gains, key=lambda one: gains[one])
         tested = {"": given, **others}[name].take(rest).ordered(order)
         found.append((gains[name, order], name, order, given.take(rest).gain(tested, ALPHA)))
-    gain = together(found[0][3], found[1][3], ALPHA / len(found))
+    gain = together(found[0][3], found[1][3], _LEVEL)
     _, name, order, _ = max(found, key=lambda one: one[0] + one[3].value)
     return (name, order, gain) if gain.low > MUCH else None
 

@@ -592,7 +592,8 @@ class RunFolder:
         Others [n, ...] are the columns kept of maps; their entries become columns of their own.
         """
         columns = {name: outputs[name].astype(np.int64) for name in OF_ROWS}
-        logits = outputs["logits"].astype(np.float32)
+        logits = outputs["logits"]
+        logits = logits if logits.dtype == np.float64 else logits.astype(np.float32)
         columns |= {f"logit_{k}": np.ascontiguousarray(logits[:, k]) for k in range(logits.shape[1])}
         for name, values in outputs.items():
             if name not in (*OF_ROWS, "logits"):
@@ -601,7 +602,7 @@ class RunFolder:
         self.write_record("readings", id, record)
 
     def outputs(self, id: str) -> dict[str, np.ndarray]:
-        """Read the outputs stored by `write_outputs`, with `logits` as float32 [n, k]."""
+        """Read the outputs stored by `write_outputs`, with `logits` as float32 or float64 [n, k], as they were."""
         return self.outputs_of([id])[0]
 
     def outputs_of(self, ids: Sequence[str]) -> list[dict[str, np.ndarray]]:

@@ -46,6 +46,7 @@ from assay.study.audit_plan import AuditPlan, Held, Shot
 from assay.study.outside import CAUSES, signs
 from assay.study.reading import FITS, misread, output_words
 from assay.study.references import trained_on
+from assay.study.scores import constant
 
 _MEASURED = 16
 """Images in which the gray value of a mark is measured."""
@@ -214,7 +215,7 @@ class Answers:
         if asked.expect is not None:
             rows.append(_expected(scored, asked.expect))
         spread = float(np.ptp(log_odds(scored.logits), axis=0).max())
-        if spread <= 1e-6 * max(1.0, float(np.abs(log_odds(scored.logits)).max())):
+        if constant(scored.logits):
             raise SpecError("the model gives all images the same output; check size, framing and --scaling")
         if again is None:
             rows.append(check("repeatable", "not-done", "the model was not asked again: its answers are in files"))

@@ -15,7 +15,7 @@ from assay.spec.document import mapping_of
 from assay.stats.format import count, number
 from assay.stats.influence import auroc_rows
 from assay.stats.metrics import auroc, log_odds, placements
-from assay.study.scores import called_alike
+from assay.study.scores import called_alike, constant
 
 # The config that timm keeps with its models: size, framing, channels and scaling of the images that they were trained
 # on.
@@ -113,8 +113,7 @@ def signs(logits: np.ndarray, table: FactorTable, threshold: float | None, expec
 
 
 def _constant(logits: np.ndarray, table: FactorTable, threshold: float) -> str:
-    scores = log_odds(logits)
-    if float(scores.std(axis=0).max()) <= 1e-6 * max(1.0, float(np.abs(scores).max())):
+    if constant(logits):
         return f"the model gives all {count(len(logits), 'image')} the same output"
     return called_alike(logits, table.target, table.classes, threshold, _ONE_CLASS)
 

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from assay.stats.format import count
-from assay.stats.metrics import predictions, probabilities
+from assay.stats.metrics import log_odds, predictions, probabilities
 from assay.stats.scores import Scale
 
 _WORDS = {
@@ -34,6 +34,12 @@ def scales_words(scales: Mapping[str, Scale]) -> str:
         least, greatest = min(one.least for one in scales.values()), max(one.greatest for one in scales.values())
         return scale_words(replace(next(iter(scales.values())), least=least, greatest=greatest))
     return "; ".join(f"{name}: {scale_words(one)}" for name, one in scales.items())
+
+
+def constant(logits: Float[np.ndarray, "n k"]) -> bool:
+    """Return whether all images have the same log-odds, but for the last digits that their precision has."""
+    scores = log_odds(logits)
+    return float(np.ptp(scores, axis=0).max()) <= 8 * np.finfo(logits.dtype).eps * max(1.0, float(np.abs(scores).max()))
 
 
 def called_alike(
