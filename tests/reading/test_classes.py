@@ -1,19 +1,25 @@
 """Classes, and which one is positive."""
 
+# pyright: basic
+
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
 from PIL import Image
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import accuracy_score, roc_auc_score
 from tests.cli.asking import Asking
 from tests.reading.situations import situation
 from tests.reading.tables_for_tests import audited, auroc, images, looked, predictions, refused
+from tests.reading.test_scores import NONE, SIDE, onnx_file
+from tests.worlds.files import save, write_table
 
 import assay
 from assay.core.errors import SpecError
@@ -168,3 +174,126 @@ def test_compare_asks(ask: Asking, tmp_path: Path) -> None:
 def test_three_classes(ask: Asking, tmp_path: Path) -> None:
     predictions(("a", "b", "c")).to_csv(tmp_path / "p.csv", index=False)
     assert "3 classes" in refused(ask, tmp_path / "p.csv")
+
+
+# Classes are matched to outputs by name.
+
+KINDS, SHOWN = ("bacterial", "normal", "viral"), (90, 128, 166)
+"""Classes in the order of the alphabet, and the gray value of each."""
+
+
+@pytest.fixture(scope="module")
+def lungs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, np.ndarray, np.ndarray]:
+    """Images of three classes that differ in gray value: their folder, classes and gray values."""
+    folder, draws = tmp_path_factory.mktemp("lungs"), np.random.default_rng(1)
+    target = np.arange(90) % 3
+    gray = (np.array(SHOWN)[target] + draws.normal(0, 12, 90)).round().astype(np.uint8)
+    rows: list[list[object]] = [["image", "kind", "who"]]
+    for at in range(90):
+        pixels = np.full(SIDE * SIDE, gray[at], dtype=np.uint8)
+        pixels[at], pixels[at + 9] = gray[at] + 9, gray[at] - 9  # no two alike, and the same mean
+        save(folder / f"{at}.png", pixels.reshape(SIDE, SIDE))
+        rows.append([f"{at}.png", KINDS[target[at]], f"p{at}"])
+    write_table(folder / "data.csv", rows)
+    return folder, target, gray
+
+
+def of_kinds(model: Any, folder: Path, **more: Any) -> tuple[float, str]:
+    """Audit a model of the three classes; return its accuracy and how its outputs were matched."""
+    found = assay.audit(model, {"folder": str(folder), "target": "kind", "patient": "who", "size": SIDE,
+                                "channels": "gray"}, **{**NONE, **more})  # fmt: skip
+    checks: Any = found.table("checks").set_index("check")
+    facts = found.table("provenance").set_index("key").value
+    return float(checks.value["ranking"]), str(facts.get("outputs", ""))
+
+
+def lung_file(path: Path, order: tuple[int, ...], names: str = "") -> Path:
+    """Write a network that is right about most images, with its outputs in an order."""
+    middles = [(SHOWN[k] - 128) / 255 for k in order]
+    return onnx_file(path, {"y": [200 * one for one in middles]}, added=[-100 * one**2 for one in middles],
+                     **({"names": names} if names else {}))  # fmt: skip
+
+
+def right(gray: np.ndarray, target: np.ndarray) -> float:
+    """The accuracy of these networks."""
+    return float(accuracy_score(target, np.abs(gray[:, None] - np.array(SHOWN)).argmin(axis=1)))
+
+
+NAMES = {
+    "other order": "normal,bacterial,viral",
+    "case and underscores": "NORMAL,Bacterial_,_viral",
+    "a list": "['normal', 'bacterial', 'viral']",
+    "a mapping": "{0: 'normal', 1: 'bacterial', 2: 'viral'}",
+}
+
+
+@pytest.mark.parametrize("kind", NAMES)
+@situation("names of outputs in an ONNX file, in another order than the classes", "matched by name, and said")
+def test_outputs_are_matched_to_classes_by_name(kind: str, tmp_path: Path, lungs: Any) -> None:
+    folder, target, gray = lungs
+    value, said = of_kinds(lung_file(tmp_path / "m.onnx", (1, 0, 2), NAMES[kind]), folder)
+    assert value == pytest.approx(right(gray, target), abs=1e-9)
+    assert "bacterial is output 1, normal is output 0 and viral is output 2, by name" in said
+
+
+@situation("names of outputs of which only some are classes", "refused with both lists; `--outputs` names them")
+def test_names_that_fit_partly_are_refused(tmp_path: Path, lungs: Any) -> None:
+    folder, target, gray = lungs
+    path = lung_file(tmp_path / "m.onnx", (1, 0, 2), "healthy,bacterial,viral")
+    with pytest.raises(SpecError, match=r"healthy, bacterial and viral, and the classes bacterial, normal and viral"):
+        of_kinds(path, folder)
+    assert of_kinds(path, folder, outputs=["normal", "bacterial", "viral"])[0] == pytest.approx(right(gray, target))
+
+
+@situation("three outputs without names, in another order than the classes", "stopped, with the order to write")
+def test_another_order_that_fits_far_better_stops(tmp_path: Path, lungs: Any) -> None:
+    folder, target, gray = lungs
+    path = lung_file(tmp_path / "m.onnx", (1, 0, 2))
+    with pytest.raises(SpecError, match=r"outputs in the order normal, bacterial and viral.*normal,bacterial,viral"):
+        of_kinds(path, folder)
+    value, _ = of_kinds(path, folder, outputs=["normal", "bacterial", "viral"])
+    assert value == pytest.approx(right(gray, target))
+
+
+@situation("outputs without names, in the order of the classes", "read so, and said")
+def test_outputs_without_names_in_the_right_order_are_read(tmp_path: Path, lungs: Any) -> None:
+    folder, target, gray = lungs
+    value, said = of_kinds(lung_file(tmp_path / "m.onnx", (0, 1, 2)), folder)
+    assert value == pytest.approx(right(gray, target))
+    assert "in the order of the classes bacterial, normal and viral" in said
+
+
+@situation("a command whose columns are called like the classes, in another order", "matched by name")
+def test_columns_of_a_command_are_matched_by_name(tmp_path: Path, lungs: Any) -> None:
+    folder, target, gray = lungs
+    script = tmp_path / "predict.py"
+    script.write_text(
+        "import sys, csv\nfrom pathlib import Path\nimport numpy as np\nfrom PIL import Image\n"
+        "rows = [['image', 'Viral', 'Normal', 'Bacterial']]\n"
+        "for p in Path(sys.argv[1]).iterdir():\n"
+        "    m = float(np.asarray(Image.open(p)).mean())\n"
+        "    rows.append([p.name, -abs(m - 166), -abs(m - 128), -abs(m - 90)])\n"
+        "csv.writer(open(sys.argv[2], 'w')).writerows(rows)\n"
+    )
+    value, said = of_kinds("", folder, command=f"{sys.executable} '{script}' {{images}} {{scores}}")
+    assert value == pytest.approx(right(gray, target))
+    assert "bacterial is output 2" in said
+
+
+@situation("one score that is named like the class that is not positive", "turned around, and said")
+def test_one_score_named_like_the_other_class_is_turned(tmp_path: Path) -> None:
+    folder, draws = tmp_path / "skin", np.random.default_rng(2)
+    rows: list[list[object]] = [["image", "kind"]]
+    gray = (128 + draws.normal(0, 15, 60) + 20 * (np.arange(60) % 2)).round().astype(np.uint8)
+    for at in range(60):
+        pixels = np.full(SIDE * SIDE, gray[at], dtype=np.uint8)
+        pixels[at], pixels[at + 9] = gray[at] + 9, gray[at] - 9
+        save(folder / f"{at}.png", pixels.reshape(SIDE, SIDE))
+        rows.append([f"{at}.png", ("melanoma", "nevus")[at % 2]])
+    write_table(folder / "data.csv", rows)
+    path = onnx_file(tmp_path / "m.onnx", {"y": [40.0]}, names="['nevus']")
+    found = assay.audit(path, {"folder": str(folder), "target": "kind", "size": SIDE, "channels": "gray",
+                               "positive": ["melanoma"]}, as_given=True, **NONE)  # fmt: skip
+    checks: Any = found.table("checks").set_index("check")
+    expected = roc_auc_score(np.arange(60) % 2 == 0, -gray.astype(float))
+    assert checks.value["ranking"] == pytest.approx(expected, abs=1e-9)

@@ -1,5 +1,7 @@
 """Scores and outputs of models."""
 
+# pyright: basic
+
 from __future__ import annotations
 
 import json
@@ -224,7 +226,10 @@ def test_an_output_whose_rows_are_not_the_images_is_refused(shape: tuple[int, ..
         audited(twice, gray)
 
 
-def onnx_file(path: Path, outputs: dict[str, list[float]], rows: int = 1, batch: str | int = "b", **names: str) -> Path:
+def onnx_file(
+    path: Path, outputs: dict[str, list[float]], rows: int = 1, batch: str | int = "b", added: list[float] | None = None,
+    **names: str,
+) -> Path:  # fmt: skip
     """Write a network whose outputs are multiples of the mean gray value; with several rows, that of each repeated."""
     nodes = [helper.make_node("ReduceMean", ["x"], ["m"], axes=[1, 2, 3], keepdims=0)]
     nodes += [helper.make_node("Unsqueeze", ["m", "one"], ["c"]), helper.make_node("Sub", ["c", "half"], ["d"])]
@@ -235,7 +240,9 @@ def onnx_file(path: Path, outputs: dict[str, list[float]], rows: int = 1, batch:
             helper.make_tensor("half", TensorProto.FLOAT, [1], [128 / 255])]  # fmt: skip
     for name, weights in outputs.items():
         held.append(helper.make_tensor(f"w{name}", TensorProto.FLOAT, [1, len(weights)], weights))
-        nodes.append(helper.make_node("MatMul", ["d", f"w{name}"], [name]))
+        held.append(helper.make_tensor(f"b{name}", TensorProto.FLOAT, [len(weights)], added or [0.0] * len(weights)))
+        nodes.append(helper.make_node("MatMul", ["d", f"w{name}"], [f"p{name}"]))
+        nodes.append(helper.make_node("Add", [f"p{name}", f"b{name}"], [name]))
     made = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [None, len(w)]) for name, w in outputs.items()]
     image = helper.make_tensor_value_info("x", TensorProto.FLOAT, [batch, 1, SIDE, SIDE])
     model = helper.make_model(
