@@ -227,8 +227,8 @@ def test_an_output_whose_rows_are_not_the_images_is_refused(shape: tuple[int, ..
 
 
 def onnx_file(
-    path: Path, outputs: dict[str, list[float]], rows: int = 1, batch: str | int = "b", added: list[float] | None = None,
-    **names: str,
+    path: Path, outputs: dict[str, list[float]], rows: int = 1, batch: str | int = "b",
+    added: list[float] | None = None, **names: str,
 ) -> Path:  # fmt: skip
     """Write a network whose outputs are multiples of the mean gray value; with several rows, that of each repeated."""
     nodes = [helper.make_node("ReduceMean", ["x"], ["m"], axes=[1, 2, 3], keepdims=0)]

@@ -332,6 +332,8 @@ class ScoredMaps(Scored):
 
 _LEVEL = ALPHA / 4
 """Level of the gain by another reading, of the best of either half, at which 1 of 100 audits stops falsely at most."""
+_BOTH = 0.02
+"""Gain by which another order and another way to read images must together be better than one of them."""
 _EVERY_ORDER = 4
 """Classes up to which every order of the outputs is tried."""
 
@@ -365,7 +367,7 @@ def better(
                  for name, one in after.items() for order in one.orders if name or order != one.orders[0]}  # fmt: skip
         if not gains or max(gains.values()) <= 0:
             return None
-        name, order = max(gains, key=lambda one: gains[one])
+        name, order = max(gains, key=lambda one: gains[one] - _BOTH * bool(one[0] and [*one[1]] != sorted(one[1])))
         tested = {"": given, **others}[name].take(rest).ordered(order)
         found.append((gains[name, order], name, order, given.take(rest).gain(tested, ALPHA)))
     gain = together(found[0][3], found[1][3], _LEVEL)
