@@ -332,7 +332,7 @@ class ScoredMaps(Scored):
 
 _LEVEL = ALPHA / 4
 """Level of the gain by another reading, of the best of either half, at which 1 of 100 audits stops falsely at most."""
-_BOTH = 0.02
+_BOTH = 0.05
 """Gain by which another order and another way to read images must together be better than one of them."""
 _EVERY_ORDER = 4
 """Classes up to which every order of the outputs is tried."""
@@ -367,12 +367,16 @@ def better(
                  for name, one in after.items() for order in one.orders if name or order != one.orders[0]}  # fmt: skip
         if not gains or max(gains.values()) <= 0:
             return None
-        name, order = max(gains, key=lambda one: gains[one] - _BOTH * bool(one[0] and [*one[1]] != sorted(one[1])))
+        name, order = max(gains, key=lambda one: gains[one] - _extra(*one))
         tested = {"": given, **others}[name].take(rest).ordered(order)
         found.append((gains[name, order], name, order, given.take(rest).gain(tested, ALPHA)))
     gain = together(found[0][3], found[1][3], _LEVEL)
-    _, name, order, _ = max(found, key=lambda one: one[0] + one[3].value)
+    _, name, order, _ = max(found, key=lambda one: one[0] + one[3].value - 2 * _extra(one[1], one[2]))
     return (name, order, gain) if gain.low > MUCH else None
+
+
+def _extra(name: str, order: Sequence[int]) -> float:
+    return _BOTH * bool(name and [*order] != sorted(order))
 
 
 _AT_HALF = MapGrid().thresholds.index(0.0)
