@@ -21,7 +21,7 @@ PAIRS = (("0", "1"), ("-1", "1"), ("no", "yes"), ("n", "y"), ("false", "true"), 
 """Negative and positive answers."""
 NEGATIVES = frozenset({
     "negative", "neg", "normal", "benign", "healthy", "absent", "control", "controls", "none", "unaffected",
-    "no finding", "no findings", "other", "others", "rest", "well", "negativ", "gesund", "gutartig",
+    "no finding", "no findings", "other", "others", "rest", "well", "gesund", "gutartig",
 })  # fmt: skip
 """Names of negative classes. Any other word is then the positive class: abnormal, malignant, diseased, present, case,
 or the name of a disease."""

@@ -24,7 +24,7 @@ _IDS = frozenset({"id", "ids", "uid", "uuid", "guid", "code", "codes", "zip", "p
 """Words of the name of a column that names things."""
 _GRADES = frozenset({
     "grade", "grades", "score", "stage", "level", "class", "category", "type", "birads", "rads", "fitzpatrick",
-    "site", "center", "centre", "hospital", "clinic", "scanner", "device", "machine", "station", "ward", "batch",
+    "site", "center", "hospital", "clinic", "scanner", "device", "machine", "station", "ward", "batch",
     "fold", "group", "cluster",
 })  # fmt: skip
 """Words of the name of a column whose numbers are levels."""
