@@ -16,6 +16,7 @@ TARGETS = (
 _ATTRIBUTES = frozenset({
     "sex", "gender", "geschlecht", "age", "alter", "race", "ethnicity", "view", "side", "seite", "laterality", "eye",
     "site", "center", "hospital", "klinik", "clinic", "ward", "scanner", "device", "manufacturer", "station",
+    "centre",  # codespell:ignore centre
     "modality", "camera", "localization", "year", "model", "kvp",
 })  # fmt: skip
 """Words of the names of what patients and images are: such a column is a target only where it is named."""
