@@ -88,7 +88,7 @@ def gray(draw: st.DrawFn) -> tuple[np.ndarray, dict[str, Any], dict[str, Any]]:
         shows |= {"WindowCenter": draw(st.integers(-2000, 4000)), "WindowWidth": draw(st.integers(2, 4000)),
                   "VOILUTFunction": draw(st.sampled_from(["LINEAR", "LINEAR_EXACT", "SIGMOID"]))}  # fmt: skip
     elif draw(st.booleans()):
-        tags |= {"PixelPaddingValue": low}
+        tags |= {"PixelPaddingValue": max(low, -32768)}
     return draw(pixels(dtype, low, high)), tags, shows
 
 
