@@ -7,11 +7,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 import yaml
 from PIL import Image
 from sklearn.metrics import accuracy_score, roc_auc_score
@@ -20,6 +22,7 @@ from tests.reading.situations import situation
 from tests.reading.tables_for_tests import audited, auroc, images, looked, predictions, refused
 from tests.reading.test_scores import NONE, SIDE, onnx_file
 from tests.worlds.files import save, write_table
+from torch import nn
 
 import assay
 from assay.core.errors import SpecError
@@ -297,3 +300,23 @@ def test_one_score_named_like_the_other_class_is_turned(tmp_path: Path) -> None:
     checks: Any = found.table("checks").set_index("check")
     expected = roc_auc_score(np.arange(60) % 2 == 0, -gray.astype(float))
     assert checks.value["ranking"] == pytest.approx(expected, abs=1e-9)
+
+
+class Lungs(nn.Module):
+    """A network of transformers in memory: its config names the classes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.config = SimpleNamespace(id2label={0: "viral", 1: "normal", 2: "bacterial"})
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        gray = 255 * images.mean((1, 2, 3))
+        return torch.stack([-(gray - shown).abs() for shown in reversed(SHOWN)], dim=1)
+
+
+@situation("`id2label` of a model in memory, in another order than the classes", "matched by name")
+def test_labels_of_a_config_are_matched_by_name(lungs: Any) -> None:
+    folder, target, gray = lungs
+    value, said = of_kinds(Lungs(), folder)
+    assert value == pytest.approx(right(gray, target))
+    assert "viral is output 0" in said

@@ -26,6 +26,7 @@ from assay.core.reasons import NOTHING, Reason
 from assay.core.registry import own_object
 from assay.core.request import Task
 from assay.models.networks import empty_network
+from assay.models.onnx_session import names_of
 from assay.models.untyped import named_layers
 from assay.models.weight_files import read_weights
 from assay.models.weights import load_into
@@ -455,6 +456,14 @@ class InMemory(Origin):
         """Device of its first parameter or buffer."""
         held = next(iter([*self.module.parameters(), *self.module.buffers()]), None)
         return "cpu" if held is None else str(held.device)
+
+    @property
+    def facts(self) -> Facts:
+        """The names of its outputs, in a config of transformers or timm."""
+        labels = getattr(getattr(self.module, "config", None), "id2label", None)
+        known = mapping_of(getattr(self.module, "pretrained_cfg", None)) or {}
+        names = names_of({"names": labels or known.get("label_names")})
+        return Facts(outputs=names if len(names) == getattr(self.module, "num_classes", len(names)) else ())
 
     def network(self, device: str) -> nn.Module:
         """Return the module itself, on the device on which it is."""

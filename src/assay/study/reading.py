@@ -187,7 +187,7 @@ def _higher(given: Prepared, raw: Float[np.ndarray, "n k"], table: FactorTable) 
     best = int(np.argmax(areas))
     found = gained(raw[:, at], raw[:, best], table.target, table.patient, ALPHA / (raw.shape[1] - 1))
     if best != at and found.low > MUCH:
-        name = f" '{names[best]}'" if best < len(names) else ""
+        name = f" '{names[best]}'" if len(names) == raw.shape[1] else ""
         yield f"output {best}{name} has an AUROC of {areas[best]:.2f} on these images, output {at} {areas[at]:.2f}"
 
 
