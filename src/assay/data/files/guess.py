@@ -367,6 +367,8 @@ def _naming(read: Table, folder: Path, image: str = "") -> str | None:
     files = [str(file.relative_to(folder)) for file in image_files(folder, deep=True)[0]]
     for name in [image] if image else (name for name in read.header if name not in KEYS):
         cells = read.column(name, "data")
+        if any(cell.startswith("/") or ".." in cell.split("/") for cell in cells):
+            continue  # paths out of the folder are refused row by row
         if len(set(cells)) == len(cells) and 2 * len(match(files, cells).pairs) > min(len(cells), len(files)):
             return name
     if not image and any(key in read.header for key in KEYS):
