@@ -634,7 +634,7 @@ def probe(
         skip_bad_rows=skip_bad_rows,
         device=device,
     )
-    named = {"target": target, "positive": positive, "patient": patient, "image": image, "mask": mask}
+    named: dict[str, Any] = {"target": target, "positive": positive, "patient": patient, "image": image, "mask": mask}
     named |= {"unmatched": unmatched, "unmasked": unmasked}
     framing = {name: value for name, value in (("size", size), ("fit", fit), ("channels", channels)) if value}
     images = {**data_of(data, **named).data, **framing}
@@ -821,11 +821,11 @@ def audit(
     root = None if out is None else Path(out)
     if output != ALL:
         return Audit(audited(origin, target, output, root))
-    keys = cast("Mapping[str, Any]", data) if isinstance(data, Mapping) else {}
+    keys: Mapping[str, Any] = cast("Mapping[str, Any]", data) if isinstance(data, Mapping) else {}
     each = target or keys.get("target", ())
     if root is None or isinstance(each, str):
         raise SpecError("output 'all': list the column of each output in target, and name a folder with out")
-    kept = on_disk({**keys, "target": ""}) if keys else {}
+    kept: dict[str, Any] = on_disk({**keys, "target": ""}) if keys else {}
     table = Path(str(kept.get("folder", "")), str(kept.get("table", "data.csv")))
     rows = audit_labels(origin, list(each), table, root, audited)
     return Audit(root, labels={row["label"]: Audit(Path(row["folder"])) for row in rows if row["folder"]})
@@ -840,8 +840,9 @@ def _audited(
     from assay.execution.progress import reading_shown
     from assay.study.auditing import run_audit
 
-    images = {**data_of(data, **{**named, "target": target}).data, **asked.keys}
-    shared = {**named, "target": target, "columns": (), "labels": ""}
+    shared: dict[str, Any] = {**named, "target": target}
+    images = {**data_of(data, **shared).data, **asked.keys}
+    shared |= {"columns": (), "labels": ""}
     learned = None if train is None else data_of(train, "train", lenient=True, **shared).data
     asked = asked.but(output=str(output), train=learned)
     if asked.networks:

@@ -26,7 +26,9 @@ def of_width(low: float, high: float, width: int) -> st.SearchStrategy[np.ndarra
     return COUNT.flatmap(lambda n: arrays.arrays(np.dtype(f"f{width // 8}"), n, elements=numbers))
 
 
-@given(st.one_of(of_width(0, 1, 64), of_width(0, 1, 32), of_width(-1e300, 1e300, 64), of_width(-(2.0**90), 2.0**90, 32)))
+@given(
+    st.one_of(of_width(0, 1, 64), of_width(0, 1, 32), of_width(-1e300, 1e300, 64), of_width(-(2.0**90), 2.0**90, 32))
+)
 def test_any_scores_are_ranked_as_scikit_learn_ranks_them(scores: np.ndarray) -> None:
     target = np.arange(len(scores)) % 2
     try:

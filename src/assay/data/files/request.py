@@ -66,8 +66,8 @@ def data_of(given: Any, place: str = "data", lenient: bool = False, **named: Any
     if isinstance(given, Mapping):
         return _of_keys({**cast("Mapping[str, Any]", given)}, place, named)
     if isinstance(given, str | os.PathLike) and given:
-        path = Path(os.fspath(cast("str", given)))
-        return _of_path(path, place, lenient, named)
+        return _of_path(Path(os.fspath(cast("str", given))), place, lenient, named)
+    given = cast("Any", given)
     if given is None or not in_memory(given):
         kind = "empty" if isinstance(given, str) else type(given).__name__
         raise SpecError(f"{place} is {kind}; give {_KINDS}")
@@ -161,7 +161,7 @@ def _with_factors(data: dict[str, Any], columns: Sequence[str]) -> dict[str, Any
         SpecError: There is no such column, or no table.
     """
     given = data.get("factors", {})
-    names = [*(given if isinstance(given, list | tuple) else ()), *columns]
+    names: list[str] = [*(cast("Sequence[str]", given) if isinstance(given, list | tuple) else ()), *columns]
     if not names:
         return data
     if (path := _table_of(data)) is None:
@@ -172,4 +172,4 @@ def _with_factors(data: dict[str, Any], columns: Sequence[str]) -> dict[str, Any
         return kind_named(name, read.column(name, "--columns"), read.comma).kind
 
     kinds = {str(name): {"kind": kind(str(name))} for name in names}
-    return {**data, "factors": {**kinds, **(given if isinstance(given, Mapping) else {})}}
+    return {**data, "factors": {**kinds, **(cast("Mapping[str, Any]", given) if isinstance(given, Mapping) else {})}}
