@@ -141,7 +141,7 @@ class LookRun:
         found = match(names, table.column(column, "--embeddings"))
         classes = [own.classes[int(code)] for code in own.target]
         said = require_matched(found, path.name, unmatched=self.request.unmatched, classes=classes)
-        given = table.usable.frame.drop(columns=column).iloc[list(found.pairs.values())]
+        given = table.frame.drop(columns=column).iloc[list(found.pairs.values())]
         cells = np.full((len(names), given.shape[1]), np.nan)
         cells[list(found.pairs)] = given.map(partial(number, comma=table.comma)).to_numpy(np.float64)
         bad = [at for at in found.pairs if np.isnan(cells[at]).any()]

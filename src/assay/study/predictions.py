@@ -21,7 +21,7 @@ from assay.data.files.in_memory import kept_table
 from assay.data.files.joins import match
 from assay.data.files.kinds import cautions_of, encoding_of, one_patient, patients_in
 from assay.data.files.roles import roles_of
-from assay.data.files.table import number, read_table
+from assay.data.files.table import number, read_table, require_whole
 from assay.stats.panel import Panel
 from assay.stats.scores import Scale, scale_of
 from assay.study.compare_request import CompareRequest
@@ -69,9 +69,7 @@ def read_predictions(columns: CompareRequest) -> Predictions:
     """
     path = _file_of(columns.file)
     table = read_table(path, columns.image or "image")
-    if table.problems:
-        named = "; ".join(str(one) for one in table.problems[:_MOST_NAMED])
-        raise DataError(f"{path.name}: {len(table.problems)} lines cannot be read: {named}")
+    require_whole(table)
     roles = {name: getattr(columns, name) for name in ("score", "target", "patient", "image", "seed")}
     roles, guessed = roles_of(table, (columns.by, columns.fold), **roles)
     columns = columns.but(**roles)

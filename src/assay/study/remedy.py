@@ -146,7 +146,7 @@ def _table(data: DataSpec, numbers: Sequence[int]) -> pd.DataFrame:
     """Return the rows of the original table; of images without one, their file, class and patient."""
     if data.table and not is_coco(data):
         path = expand(data.folder, "data.folder")
-        return pasted(path, path / data.table, data).usable.frame.loc[list(numbers)]
+        return pasted(path, path / data.table, data).frame.loc[list(numbers)]
     listing = listing_of(data)
     frame = listing.frame.loc[list(numbers)]
     codes: list[int] = frame["target"].tolist()

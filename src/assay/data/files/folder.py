@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -47,6 +46,7 @@ from assay.data.files.table import (
     patient_codes,
     problems_of,
     read_table,
+    require_whole,
     shown,
     stacked,
 )
@@ -108,7 +108,7 @@ def list_table(spec: DataSpec) -> Listing:
     if coco is not None:
         numbers = set(table.numbers)
         problems += [problem for problem in coco.problems if problem.row in numbers]
-    target, lost = _target(spec, table, names, problems)
+    target = _target(spec, table, names, problems)
     boxes = None if spec.boxes is None else read_boxes(folder, spec.boxes, names)
     patient = _patient(spec, table, names, problems)
     factors, columns = _factors(spec, table, names, problems)
@@ -128,7 +128,7 @@ def list_table(spec: DataSpec) -> Listing:
         factors=factors,
         columns=columns,
         problems=read.problems,
-        lost=lost,
+        lost=read.lost,
         facts=(target.rule,),
         read=_read(spec, table, target),
         question=target.question,
@@ -280,25 +280,17 @@ def _ignored(others: int) -> tuple[str, ...]:
     return (f"{others} files without an image's extension were not looked at",) if others else ()
 
 
-def _target(
-    spec: DataSpec, table: Table, names: Sequence[str], problems: list[Problem]
-) -> tuple[Target, dict[int, int]]:
-    """Return the classes, and the class codes of lines with too few or too many cells."""
+def _target(spec: DataSpec, table: Table, names: Sequence[str], problems: list[Problem]) -> Target:
     if spec.target == LESION.name and has_masks(spec) and spec.target not in table.header:
         if LESION.name in spec.factors:
             raise SpecError("data.factors.lesion: that is what the masks say; give the factor another name")
-        return BY_MASK, dict.fromkeys(table.frame.index[table.torn].tolist(), -1)
+        return BY_MASK
     cells = table.column(spec.target, "data.target")
-    labels = _torn_labels(table, spec)
-    everywhere = (*cells, *labels.values())
     chosen_by = spec.where.get(spec.target, ())
     named = cast("Sequence[object]", chosen_by if isinstance(chosen_by, list | tuple) else [chosen_by])
-    target = _graded(spec, everywhere) or target_column(spec.target, spec.positive, everywhere, named=named)
-    if labels:  # a label of a damaged line is a guess, and no question
-        target = replace(target, question=target_column(spec.target, spec.positive, cells, named=named).question)
-    lost = dict(zip(labels, target.codes[len(cells) :].tolist(), strict=True))
-    target = replace(target, codes=target.codes[: len(cells)])
-    if len({*target.codes.tolist(), *lost.values()} - {-1}) < 2 and len(table):
+    target = _graded(spec, cells) or target_column(spec.target, spec.positive, cells, named=named)
+    if len({*target.codes.tolist()} - {-1}) < 2 and len(table):
+        require_whole(table)
         found = ", ".join(f"only '{cell}'" for cell in sorted({*cells}) if not absent(cell)) or "none"
         raise SpecError(f"data.target: column '{spec.target}' needs at least two different labels; found: {found}")
     wrong: Wrong = {
@@ -308,29 +300,7 @@ def _target(
         for at in np.flatnonzero(target.codes < 0).tolist()
     }
     problems += problems_of(table, names, wrong)
-    return target, lost
-
-
-def _torn_labels(table: Table, spec: DataSpec) -> dict[int, str]:
-    """Return the label of each line with too few or too many cells, empty where it cannot be read.
-
-    A cell at the label's place, counted from either end of the line, is the label if other rows have it. A value that
-    only such lines have is a class of its own if two of them agree on it.
-    """
-    known = set(table.column(spec.target, "data.target"))
-    found: dict[int, list[str]] = {}
-    for line, cell in table.frame[spec.target][table.torn].items():
-        found.setdefault(cast(int, line), []).extend([] if absent(cell) else [cell])
-    unseen = Counter(cell for cells in found.values() if known.isdisjoint(cells) for cell in set(cells))
-    both_sides = spec.positive and len({cell in spec.positive for cell in known if not absent(cell)}) > 1
-    least = 1 if len(known) < 2 else 2
-    labels: dict[int, str] = {}
-    for line, cells in found.items():
-        labels[line] = next((cell for cell in cells if cell in known), "")
-        if not labels[line] and cells and not both_sides:
-            likely = max(cells, key=lambda cell: unseen[cell])
-            labels[line] = likely if unseen[likely] >= least else ""
-    return labels
+    return target
 
 
 def _read(spec: DataSpec, table: Table, target: Target) -> dict[str, str]:

@@ -15,7 +15,6 @@ from typing import Any, cast
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool
 
 from assay.core.errors import DataError, SpecError, cut, nearest, nearest_of, unknown_name
 from assay.core.files import ASSETS, filled, unset
@@ -39,6 +38,7 @@ class Problem:
         what: The problem, half a sentence.
         remedy: Half a sentence.
         last: The last line that the row takes, where it takes several; else 0.
+        repeats: The row says the same as an earlier one, so that nothing is lost with it.
     """
 
     row: int
@@ -46,6 +46,7 @@ class Problem:
     what: str
     remedy: str
     last: int = 0
+    repeats: bool = False
 
 
 class Unreadable(Exception):
@@ -91,9 +92,13 @@ def refuse(where: str, problems: Sequence[Problem], word: str = "line") -> None:
 def require_whole(table: Table) -> None:
     """Raise DataError with the first line of a table that cannot be read, where every line is needed."""
     if table.problems:
-        first = table.problems[0]
-        raise DataError(f"{table.name}: {len(table.problems)} lines cannot be read, the first is line {first.row}: "
-                        f"{first.what}; {first.remedy}")  # fmt: skip
+        raise DataError(f"{table.name}: {unread(table)}")
+
+
+def unread(table: Table) -> str:
+    """Return how many lines cannot be read, and the first with its remedy."""
+    first = table.problems[0]
+    return f"{len(table.problems)} lines cannot be read, the first is line {first.row}: {first.what}; {first.remedy}"
 
 
 def _lines(problems: Sequence[Problem]) -> dict[int, int]:
@@ -121,10 +126,8 @@ def left_out(problems: Sequence[Problem], word: str = "line") -> tuple[str, ...]
 # Read a CSV as people save it, with mistakes in some rows.
 
 _MOST_COLUMNS = 10_000
-LACKING = "\0"
-"""A cell that a line with too few cells does not have. It is absent, and no empty cell, which can be a label."""
 _ABSENT = frozenset({
-    "", LACKING, "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "1.#IND", "1.#QNAN", "<NA>", "None",
+    "", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "1.#IND", "1.#QNAN", "<NA>", "None",
 })  # fmt: skip
 _ABSENT_FOLDED = frozenset({"na", "n/a", "nan", "-nan", "null"})
 """Words that pandas reads as missing by default: as they are, and in any case."""
@@ -136,9 +139,7 @@ class Table:
 
     Attributes:
         frame: The rows: one text per header, stripped; the index has the number of the line that a row begins at, as a
-            text editor shows it (the header is line 1). A line with too few or too many cells is in it as two rows: its
-            cells under the header counted from the left, and from the right, with `LACKING` for the rest. One of them
-            is right unless the line is damaged on both sides of a cell.
+            text editor shows it (the header is line 1).
         problems: Lines with too few or too many cells, or that say the same as an earlier one.
         comma: Numbers may be written 3,5.
         assumed: The encoding, where the file does not show it; else empty.
@@ -151,17 +152,12 @@ class Table:
     assumed: str = ""
 
     def __len__(self) -> int:
-        return int((~self.torn).sum())
+        return len(self.frame)
 
     @property
-    def torn(self) -> Bool[np.ndarray, " n"]:
-        """Rows of the frame that are guesses: their line cannot be used."""
-        return np.asarray(self.frame.index.isin([problem.row for problem in self.problems]))
-
-    @property
-    def usable(self) -> Table:
-        """The table without guesses."""
-        return replace(self, frame=self.frame[~self.torn])
+    def lost(self) -> dict[int, int]:
+        """Lines that cannot be read, as `lost` of a listing: their class is unknown."""
+        return {problem.row: -1 for problem in self.problems if not problem.repeats}
 
     @property
     def header(self) -> tuple[str, ...]:
@@ -170,23 +166,23 @@ class Table:
 
     @property
     def numbers(self) -> tuple[int, ...]:
-        """Line numbers of the usable rows."""
-        return tuple(self.usable.frame.index.tolist())
+        """Line numbers of the rows."""
+        return tuple(self.frame.index.tolist())
 
     @property
     def rows(self) -> tuple[tuple[str, ...], ...]:
-        """Cells of the usable rows."""
-        return tuple(self.usable.frame.itertuples(index=False, name=None))
+        """Cells of the rows."""
+        return tuple(self.frame.itertuples(index=False, name=None))
 
     def column(self, name: str, place: str) -> tuple[str, ...]:
-        """Return a column's cells in usable rows.
+        """Return a column's cells.
 
         Args:
             place: The spec's key that names it. Raises SpecError with the nearest column.
         """
         if name not in self.frame:
             raise SpecError(f"{place}: {self.name} has no column '{cut(name)}': {nearest_of(name, self.header)}")
-        return tuple(self.frame[name][~self.torn])
+        return tuple(self.frame[name])
 
 
 def stacked(name: str, tables: Sequence[Table], headers: bool) -> Table:
@@ -368,18 +364,17 @@ def _check_rows(name: str, header: tuple[str, ...], lines: Sequence[Row], named:
         if not any(cells):
             continue
         label = cells[named] if named < len(cells) else ""
-        found = [cells[: len(header)]]
+        row = cells[: len(header)]
         if len(cells) < len(header) or any(cells[len(header) :]):
             what = f"it has {len(cells)} cells where the header has {len(header)}"
             remedy = "fill it up, or put text that holds the separator in double quotes"
             problems.append(Problem(at, label, what, remedy, line.last if line.last > at else 0))
-            lacking = (LACKING,) * (len(header) - len(cells))
-            found = list(dict.fromkeys(((*cells, *lacking)[: len(header)], (*lacking, *cells)[-len(header) :])))
-        elif seen.setdefault(found[0], at) != at:
-            problems.append(Problem(at, label, f"it says the same as line {seen[found[0]]}", "keep one of them"))
-            continue
-        rows += found
-        numbers += [at] * len(found)
+        elif seen.setdefault(row, at) != at:
+            what = f"it says the same as line {seen[row]}"
+            problems.append(Problem(at, label, what, "keep one of them", repeats=True))
+        else:
+            rows.append(row)
+            numbers.append(at)
     frame = pd.DataFrame(rows, columns=header, index=np.array(numbers, dtype=np.int64), dtype=object)
     return Table(name, frame.loc[:, list(map(bool, header))].copy(), tuple(problems))
 

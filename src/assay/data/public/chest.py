@@ -15,7 +15,7 @@ from pydantic import Field
 
 from assay.core.errors import DataError, SpecError, unknown_name
 from assay.core.types import Factor
-from assay.data.files.table import LACKING, Problem, Table, Unreadable, inside, number, read_table, refuse
+from assay.data.files.table import Problem, Table, Unreadable, inside, number, read_table, refuse
 from assay.data.public.tables import (
     SPLIT,
     Finder,
@@ -392,28 +392,18 @@ def _lookup(path: Path, names: Sequence[str], skip_bad_rows: bool) -> Table:
 
 
 def _labeled(table: Table, labels: Table, sides: Callable[[pd.DataFrame], Sides], find: Finder) -> Rows:
-    """Join images with the labels of their study.
-
-    Images of a study whose labels are in a line with too few or too many cells are bad lines of the table of images.
-    """
-    known = labels.usable.frame.drop_duplicates("study_id", keep="last")
-    guesses = labels.frame[labels.torn & ~labels.frame["study_id"].isin(known["study_id"])]
-    stated = pd.concat([known, guesses]).rename(columns={"study_id": "study", "subject_id": "owner"})
+    """Join images with the labels of their study."""
+    known = labels.frame.drop_duplicates("study_id", keep="last")
+    stated = known.rename(columns={"study_id": "study", "subject_id": "owner"})
     frame = table.frame.assign(line=table.frame.index).merge(stated, "left", "study").set_index("line")
-    torn = np.asarray(frame.index.isin(table.frame.index[table.torn]))
-    guessed = np.asarray(frame["study"].isin(guesses["study_id"])) & ~torn
-    bare = np.asarray(frame["owner"].isna()) & ~torn
-    strange = np.asarray(frame["owner"] != frame["patient"]) & ~bare & ~guessed & ~torn
-    cases = (
-        (strange, "its study belongs to another patient in the labels", "download both tables again"),
-        (guessed, f"the line of its study in {labels.name} has too few or too many cells", "copy that table again"),
-    )
+    bare = frame["owner"].isna()
+    strange = (frame["owner"] != frame["patient"]) & ~bare
+    what = "its study belongs to another patient in the labels"
     problems = [
-        Problem(int(row), image, what, remedy)
-        for rows, what, remedy in cases
-        for row, image in dict(zip(frame.index[rows], frame["image"][rows], strict=True)).items()
+        Problem(int(row), image, what, "download both tables again") for row, image in frame["image"][strange].items()
     ]
-    left = f"{int(bare.sum()):,} images belong to a study without labels and were left out"
-    kept = frame[~bare & ~strange].drop(columns="owner").fillna(LACKING)
+    unread = f" ({len(labels.problems):,} lines of {labels.name} cannot be read)" if labels.problems else ""
+    left = f"{int(bare.sum()):,} images belong to a study without labels and were left out{unread}"
+    kept = frame[~bare & ~strange].drop(columns="owner")
     whole = replace(table, frame=kept, problems=(*table.problems, *problems))
     return Rows(whole, sides, find, (left,) if bare.any() else ())

@@ -214,8 +214,7 @@ def messidor2(asked: GradedArguments, skip_bad_rows: bool) -> Rows:
     frame = table.frame
     gradable = np.array([number(cell) == 1 for cell in frame.pop("gradable")], dtype=np.bool_)
     frame["grade"] = frame["grade"].where(gradable, _UNGRADABLE)
-    good = table.usable.frame
-    pairs, cautions = _pairs(root, good["patient"][good["grade"] != _UNGRADABLE].tolist())
+    pairs, cautions = _pairs(root, frame["patient"][frame["grade"] != _UNGRADABLE].tolist())
     return _graded(asked, mapped(table, patient=lambda stem: pairs.get(stem, stem)), finder(root), *cautions)
 
 

@@ -31,6 +31,7 @@ from assay.data.files.table import (
     problems_of,
     read_table,
     stacked,
+    unread,
 )
 from assay.data.public.sets import SETS, KnownSet
 from assay.spec.schema import DataSpec
@@ -296,8 +297,12 @@ def listing_of(
     table = chosen(rows.table, spec.where)
     if not len(table) and not table.problems:
         raise SpecError(f"data.where: no row of {table.name} fits")
-    found, lost = _sides_and_lost(table, rows.sides)
-    table = table.usable
+    try:
+        found = rows.sides(table.frame)
+    except DataError as error:
+        if not table.problems:
+            raise
+        raise DataError(f"{error}; {unread(table)}") from error
     problems = problems_of(table, table.column("image", _PLACE), dict(found.wrong))
     used = found.codes >= 0
     used[list(found.wrong)] = True
@@ -324,40 +329,9 @@ def listing_of(
         facts=found.facts,
         warnings=(*rows.warnings, *found.warnings),
         about=known,
-        lost=lost,
+        lost=table.lost,
     )
     return listing.drop(problems)[0]
-
-
-def _sides_and_lost(table: Table, sides: Callable[[pd.DataFrame], Sides]) -> tuple[Sides, dict[int, int]]:
-    """Return the classes of usable rows, and of the lines with too few or too many cells: line -> class, -1 if unknown.
-
-    A line that can be read as a row of no class is not counted.
-    """
-    torn, usable = table.torn, table.usable.frame
-    if not torn.any():
-        return sides(usable), {}
-    readings: dict[int, list[int]] = {number: [] for number in table.frame.index[torn].tolist()}
-    try:
-        whole = sides(table.frame)
-    except (DataError, SpecError):
-        return sides(usable), dict.fromkeys(readings, -1)
-    for at in np.flatnonzero(torn).tolist():
-        if at not in whole.wrong:
-            readings[int(table.frame.index[at])].append(int(whole.codes[at]))
-    lost = {
-        number: next((code for code in codes if code >= 0), -1)
-        for number, codes in readings.items()
-        if not codes or max(codes) >= 0
-    }
-    try:
-        return sides(usable), lost
-    except DataError:
-        kept = whole.codes[~torn]
-        if set(lost.values()) <= {-1, *kept.tolist()}:
-            raise
-        wrong = {row: whole.wrong[at] for row, at in enumerate(np.flatnonzero(~torn).tolist()) if at in whole.wrong}
-        return replace(whole, codes=kept, wrong=wrong), lost
 
 
 def _factors(
