@@ -17,7 +17,7 @@ from typer.exceptions import TyperException
 from assay.cli import completion
 from assay.cli.audit_steps import add_commands
 from assay.cli.requests import Json, Quiet, taking
-from assay.core.request import UNMATCHED, one_of
+from assay.core.request import DataRequest, one_of
 from assay.study.audit_request import Asked
 from assay.study.compare_request import CompareRequest
 from assay.study.look_request import LookRequest
@@ -396,7 +396,13 @@ def init(
         list[Path] | None, typer.Option("--test", metavar="FOLDER", help="Another set, to test on; may be repeated.")
     ] = None,
     unmatched: Annotated[
-        Any, typer.Option("--unmatched", metavar="HOW", help=UNMATCHED, parser=one_of(("refuse", "drop")))
+        Any,
+        typer.Option(
+            "--unmatched",
+            metavar="HOW",
+            help=DataRequest.options()["unmatched"].help,
+            parser=one_of(("refuse", "drop")),
+        ),
     ] = "refuse",
 ) -> None:
     """Write a study file from a folder or CSV.

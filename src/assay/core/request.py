@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Self, get_args, get_origin
+from typing import Annotated, Any, Literal, Self, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, ValidationError, model_validator
 from pydantic.fields import FieldInfo
@@ -17,12 +17,6 @@ Task = Literal["classification", "segmentation"]
 AsScores = Literal["auto", "probabilities", "percent", "logits"]
 """What a user calls scores; `auto` finds it from all of them. Types are here, since the command line
 must not wait for NumPy."""
-
-UNMATCHED = "Images without a label and masks without an image, where there are many: refuse or drop."
-"""What the option `--unmatched` says of itself."""
-UNMASKED = "Images without a mask: lesion-free or leave-out; by default you are asked where there are any."
-"""What the option `--unmasked` says of itself."""
-Unmasked = Literal["refuse", "lesion-free", "leave-out"]
 
 
 @dataclass(frozen=True)
@@ -88,6 +82,35 @@ class Request(BaseModel):
         """Return the fields that are options of the command line."""
         every = ((name, option_of(field)) for name, field in cls.model_fields.items())
         return {name: option for name, option in every if option is not None}
+
+
+class DataRequest(Request):
+    """A request of images, with the names of their columns and classes."""
+
+    target: Annotated[str, Option("The class; by default the column that is called like one.", "COLUMN")] = ""
+    positive: Annotated[str, Option("The positive class.", "CLASS")] = ""
+    patient: Annotated[str, Option("The patient; by default the column that is called like one.", "COLUMN")] = ""
+    image: Annotated[str, Option("The image's file; by default the column that names files.", "COLUMN")] = ""
+    mask: Annotated[
+        str, Option("The mask's file; by default the column of files that is called like one.", "COLUMN")
+    ] = ""
+    unmatched: Annotated[
+        Literal["refuse", "drop"],
+        Option("Images without a label and masks without an image, where there are many: refuse or drop.", "HOW"),
+    ] = "refuse"
+    unmasked: Annotated[
+        Literal["refuse", "lesion-free", "leave-out"],
+        Option(
+            "Images without a mask: lesion-free or leave-out; by default you are asked where there are any.",
+            "HOW",
+            shown=False,
+        ),
+    ] = "refuse"
+
+    @property
+    def named(self) -> dict[str, Any]:
+        """What is named of the images, as arguments of `data_of`."""
+        return {name: getattr(self, name) for name in DataRequest.model_fields}
 
 
 def option_of(field: FieldInfo) -> Option | None:

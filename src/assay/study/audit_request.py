@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import field_validator, model_validator
 
 from assay.core.errors import SpecError, cut
-from assay.core.request import UNMASKED, UNMATCHED, AsScores, Option, Request, Task, Unmasked, names, seconds
+from assay.core.request import AsScores, DataRequest, Option, Request, Task, names, seconds
 from assay.study.run_request import device_in
 
 BUDGET = 15_000
@@ -61,7 +61,21 @@ def marks_in(path: str) -> Mapping[str, Any]:
     return values
 
 
-class Asked(Request):
+class Tested(Request):
+    """The model and the images of an audit, the first options that `--help` shows."""
+
+    model: Annotated[
+        Any,
+        Option(
+            "A model's file, the folder of a trial, timm:NAME or module:function, or a CSV of predictions.",
+            "MODEL",
+            argument=True,
+        ),
+    ] = ""
+    images: Annotated[str, Option("A CSV with a row per image, or a folder with one.", "PATH")] = ""
+
+
+class Asked(DataRequest, Tested):
     """A request of an audit. Fields with an option are those of `assay audit`.
 
     Attributes:
@@ -76,19 +90,6 @@ class Asked(Request):
         shipped: Whether the shipped reference of the domain is used where no folder is given.
     """
 
-    model: Annotated[
-        Any,
-        Option(
-            "A model's file, the folder of a trial, timm:NAME or module:function, or a CSV of predictions.",
-            "MODEL",
-            argument=True,
-        ),
-    ] = ""
-    images: Annotated[str, Option("A CSV with a row per image, or a folder with one.", "PATH")] = ""
-    target: Annotated[str, Option("The class; by default the column that is called like one.", "COLUMN")] = ""
-    positive: Annotated[str, Option("The positive class.", "CLASS")] = ""
-    patient: Annotated[str, Option("The patient; by default the column that is called like one.", "COLUMN")] = ""
-    image: Annotated[str, Option("The image's file; by default the column that names files.", "COLUMN")] = ""
     mask: Annotated[str, Option("The mask's file: the model is a segmentation.", "COLUMN")] = ""
     columns: Annotated[tuple[str, ...], Option("Columns to audit, such as view,sex.", "A,B", parse=names, text="")] = ()
     score: Annotated[
@@ -157,8 +158,6 @@ class Asked(Request):
     labels: Annotated[
         str, Option("Labels of a folder's images, by file name, SOPInstanceUID or AccessionNumber.", "CSV")
     ] = ""
-    unmatched: Annotated[Literal["refuse", "drop"], Option(UNMATCHED, "HOW")] = "refuse"
-    unmasked: Annotated[Unmasked, Option(UNMASKED, "HOW", shown=False)] = "refuse"
     margin: Annotated[float, Option("The smallest effect that matters.", "M")] = 0.05
     budget: Annotated[int, Option("Images put through the model at most, about; 90000: the full battery.", "N")] = (
         BUDGET
@@ -183,8 +182,7 @@ class Asked(Request):
     @property
     def named(self) -> dict[str, Any]:
         """What is named of the images, as arguments of `data_of`."""
-        names = ("target", "positive", "patient", "image", "mask", "columns", "unmatched", "unmasked")
-        return {name: getattr(self, name) for name in names}
+        return {**super().named, "columns": self.columns}
 
     @property
     def full(self) -> bool:

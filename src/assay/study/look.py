@@ -54,11 +54,7 @@ def look(asked: LookRequest, notify: Notify = silent, say: Callable[[str], None]
         SpecError: No column is surely the target, or one is missing.
         DataError: No image can be read.
     """
-    given = {
-        name: getattr(asked, name)
-        for name in ("target", "positive", "patient", "image", "mask", "unmatched", "unmasked")
-    }
-    read = data_of(asked.data, **given)
+    read = data_of(asked.data, **asked.named)
     if read.line:
         say(f"{read.name}: {read.line}")
     # Where masks decide, no column of the target holds others against it.

@@ -3,24 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from assay.core.request import UNMASKED, UNMATCHED, Option, Request, Unmasked
+from assay.core.request import DataRequest, Option
 
 
-class LookRequest(Request):
+class LookRequest(DataRequest):
     """A request of `assay look`."""
 
     data: Annotated[Any, Option("A folder of images, or a CSV with a row per image.", "PATH", argument=True)]
-    target: Annotated[str, Option("The class; by default the column that is called like one.", "COLUMN")] = ""
-    positive: Annotated[str, Option("The positive class.", "CLASS")] = ""
-    patient: Annotated[str, Option("The patient; by default the column that is called like one.", "COLUMN")] = ""
-    image: Annotated[str, Option("The image's file; by default the column that names files.", "COLUMN")] = ""
-    mask: Annotated[
-        str, Option("The mask's file; by default the column of files that is called like one.", "COLUMN")
-    ] = ""
-    unmatched: Annotated[Literal["refuse", "drop"], Option(UNMATCHED, "HOW")] = "refuse"
-    unmasked: Annotated[Unmasked, Option(UNMASKED, "HOW", shown=False)] = "refuse"
     embeddings: Annotated[
         Path | None,
         Option("Columns of numbers by image, such as a network's features; they judge labels.", "FILE.csv"),

@@ -15,7 +15,6 @@ from scipy.special import expit
 from assay.core.errors import DataError
 from assay.core.files import is_file
 from assay.core.reasons import Code, Reason, because
-from assay.core.request import AsScores
 from assay.data.files.classes import two_classes
 from assay.data.files.in_memory import kept_table
 from assay.data.files.joins import match
@@ -74,41 +73,72 @@ def read_predictions(columns: CompareRequest) -> Predictions:
     roles, guessed = roles_of(table, (columns.by, columns.fold), **roles)
     columns = columns.but(**roles)
     asked = ((columns.by, "--by"), (columns.score, "--score"), (columns.target, "--target"))
-    given = {name: table.column(name, option) for name, option in asked}
-    header = set(table.header)
-    notes: list[Reason] = []
-
-    def optional(name: str, default: Sequence[str], note: Code) -> Sequence[str]:
-        if name in header:
-            return table.column(name, "predictions")
-        notes.append(because(note, column=name))
-        return default
-
-    count = len(given[columns.by])
-    scores: list[float] = []
-    for text, line in zip(given[columns.score], table.numbers, strict=True):
-        if (score := number(text, table.comma)) is None:
+    groups, texts, classes = (table.column(name, option) for name, option in asked)
+    if not len(table):
+        raise DataError(f"{path.name} holds no predictions; give a row per image, recipe and seed")
+    score = np.zeros(len(table))
+    for at, (text, line) in enumerate(zip(texts, table.numbers, strict=True)):
+        if (value := number(text, table.comma)) is None:
             raise DataError(f"{table.name}:{line}: score '{text[:40]}' is not a finite number")
-        scores.append(score)
-    images = table.column(columns.image, "--image")
-    named = columns.patient in header
-    patients = patients_in(table, columns.patient) if named else optional(columns.patient, images,
-                                                                          Code.NO_PATIENT_COLUMN)  # fmt: skip
-    return from_arrays(
-        y_true=given[columns.target],
-        y_score=scores,
-        groups=given[columns.by],
-        images=images,
-        seeds=optional(columns.seed, ["0"] * count, Code.NO_SEED_COLUMN),
-        patients=patients,
-        folds=table.column(columns.fold, "predictions") if columns.fold in header else None,
-        positive=columns.positive,
-        threshold=columns.threshold,
-        scores=columns.scores,
-        notes=notes,
-        name=columns.target,
-        facts={"columns": guessed, **encoding_of(table), **cautions_of({columns.target: given[columns.target]}, "")},
-    )
+        score[at] = value
+    labels = two_classes(columns.target, columns.positive, classes)
+    named, matched = _same_names(table.column(columns.image, "--image"), groups)
+    image_names, image = _codes(named)
+    group_names, group = _codes(groups)
+    notes: list[Reason] = []
+    patient = image
+    if columns.patient in table.header:
+        patient = _codes(patients_in(table, columns.patient))[1]
+    else:
+        notes.append(because(Code.NO_PATIENT_COLUMN, column=columns.patient))
+    target = _same(image, labels.codes, image_names, "targets")
+    patient = _same(image, patient, image_names, "patients")
+    if columns.seed in table.header:
+        seeds = table.column(columns.seed, "--seed")
+    else:
+        seeds = ["0"] * len(table)
+        notes.append(because(Code.NO_SEED_COLUMN, column=columns.seed))
+    seed_names, seed = _codes(seeds)
+    folds = _codes(table.column(columns.fold, "--fold"))[1] if columns.fold in table.header else None
+    scales = dict[str, Scale]()
+    for g, name in enumerate(group_names):
+        own = group == g
+        scale = scale_of(score[own], columns.scores, columns.threshold, f"the scores of '{name}'")
+        score[own], scales[name] = scale.log_odds(score[own]), scale
+        called = expit(score[own]) >= columns.threshold
+        if called.all() or not called.any():
+            kind = "positive" if called.all() else "negative"
+            notes.append(because(Code.CALLED_ALIKE, recipe=name, count=len(called), kind=kind))
+    at = group, seed, image
+    counted = _counted(at, (group_names, seed_names, image_names))
+    answers, fold = np.zeros(counted.shape), np.zeros(counted.shape, dtype=np.int64)
+    answers[at] = score
+    fold[at] = 0 if folds is None else folds
+    panels: dict[str, Panel] = {}
+    for g, name in enumerate(group_names):
+        own = np.flatnonzero(counted[g].any(axis=1))
+        tested = counted[g, own] == 1
+        if not tested.all():
+            notes.append(because(Code.MISSING_PREDICTIONS, recipe=name, count=int((~tested).sum())))
+        panels[name] = Panel(
+            answers[g, own, :, None],
+            target,
+            patient,
+            fold=None if folds is None else fold[g, own],
+            tested=None if tested.all() else tested,
+            thresholds=np.full(len(own), columns.threshold),
+            seeds=own,
+        )
+    facts = {
+        "columns": guessed,
+        **encoding_of(table),
+        **cautions_of({columns.target: classes}, ""),
+        "positive class": labels.positive,
+        "matched": matched,
+        "scores": scales_words(scales),
+        **one_patient(patient),
+    }
+    return Predictions(panels, tuple(notes), tuple(seed_names), facts)
 
 
 def _file_of(given: Any) -> Path:
@@ -121,95 +151,6 @@ def _file_of(given: Any) -> Path:
     if not is_file(path):
         raise DataError(f"there is no file {path}")
     return path
-
-
-def from_arrays(
-    y_true: Sequence[object],
-    y_score: Sequence[float],
-    groups: Sequence[object],
-    images: Sequence[object],
-    seeds: Sequence[object],
-    patients: Sequence[object] | None = None,
-    folds: Sequence[object] | None = None,
-    *,
-    positive: str = "",
-    threshold: float = 0.5,
-    scores: AsScores = "auto",
-    notes: Sequence[Reason] = (),
-    name: str = "",
-    facts: Mapping[str, str] | None = None,
-) -> Predictions:
-    """Return predictions from one entry per image, recipe and seed.
-
-    Args:
-        y_true: Class of the image; two classes.
-        y_score: Probability of the positive class, in per cent too, or any number that rises with it, such as log-odds.
-        groups: Recipe.
-        images: Image, by which seeds and recipes are paired.
-        seeds: Seed of the training.
-        patients: Patient; each image is one where None.
-        folds: Fold whose model answered. Pairs of an AUROC are then taken within folds.
-        positive: Name of the positive class, where the words of the classes do not say it.
-        threshold: Probability from which an image is called positive.
-        scores: What the scores are; of each recipe, it is found from all of them.
-        notes: Assumptions that were made before.
-        name: Name of the column of the target.
-        facts: How a file was read, as rows of `provenance`.
-
-    Raises:
-        DataError: Entries contradict each other.
-        SpecError: The positive class is not known, there are not two classes, or it is not clear what scores are.
-    """
-    arrays = {"y_true": y_true, "y_score": y_score, "groups": groups, "images": images, "seeds": seeds}
-    arrays |= {"patients": patients} if patients is not None else {}
-    arrays |= {"folds": folds} if folds is not None else {}
-    lengths = {name: len(one) for name, one in arrays.items()}
-    if len(set(lengths.values())) > 1 or not lengths["groups"]:
-        raise DataError(f"expected one entry per prediction everywhere, and there are {lengths}")
-    labels = two_classes(name, positive, list(map(_text, y_true)))
-    named, matched = _same_names(list(map(_text, images)), list(map(_text, groups)))
-    image_names, image = _codes(named)
-    patient = image if patients is None or patients is images else _codes(patients)[1]
-    group_names, group = _codes(groups)
-    seed_names, seed = _codes(seeds)
-    target = _same(image, labels.codes, image_names, "targets")
-    patient = _same(image, patient, image_names, "patients")
-    score: np.ndarray = np.array(y_score, dtype=np.float64)
-    if not np.isfinite(score).all():
-        raise DataError(f"{int((~np.isfinite(score)).sum())} scores are not finite numbers")
-    assumed = list(notes)
-    scales = dict[str, Scale]()
-    for g, name in enumerate(group_names):
-        own = group == g
-        scale = scale_of(score[own], scores, threshold, f"the scores of '{name}'")
-        score[own], scales[name] = scale.log_odds(score[own]), scale
-        called = expit(score[own]) >= threshold
-        if called.all() or not called.any():
-            kind = "positive" if called.all() else "negative"
-            assumed.append(because(Code.CALLED_ALIKE, recipe=name, count=len(called), kind=kind))
-    at = group, seed, image
-    counted = _counted(at, (group_names, seed_names, image_names))
-    answers, fold = np.zeros(counted.shape), np.zeros(counted.shape, dtype=np.int64)
-    answers[at] = score
-    fold[at] = 0 if folds is None else _codes(folds)[1]
-    panels: dict[str, Panel] = {}
-    for g, name in enumerate(group_names):
-        own = np.flatnonzero(counted[g].any(axis=1))
-        tested = counted[g, own] == 1
-        if not tested.all():
-            assumed.append(because(Code.MISSING_PREDICTIONS, recipe=name, count=int((~tested).sum())))
-        panels[name] = Panel(
-            answers[g, own, :, None],
-            target,
-            patient,
-            fold=None if folds is None else fold[g, own],
-            tested=None if tested.all() else tested,
-            thresholds=np.full(len(own), threshold),
-            seeds=own,
-        )
-    said = {"positive class": labels.positive, "matched": matched, "scores": scales_words(scales),
-            **({} if patients is None else one_patient(patient))}  # fmt: skip
-    return Predictions(panels, tuple(assumed), tuple(seed_names), {**(facts or {}), **said})
 
 
 def _same_names(images: Sequence[str], groups: Sequence[str]) -> tuple[list[str], str]:
@@ -239,20 +180,11 @@ def _counted(at: tuple[np.ndarray, ...], names: Sequence[Sequence[str]]) -> Int[
     return counted
 
 
-def _codes(values: Sequence[object]) -> tuple[list[str], Int[np.ndarray, " n"]]:
-    """Return the distinct values as text, in the order in which they come first, and the place of each entry."""
+def _codes(values: Sequence[str]) -> tuple[list[str], Int[np.ndarray, " n"]]:
+    """Return the distinct values, in the order in which they come first, and the place of each entry."""
     places: dict[str, int] = {}
-    codes = np.array([places.setdefault(_text(value), len(places)) for value in values], dtype=np.int64)
+    codes = np.array([places.setdefault(value, len(places)) for value in values], dtype=np.int64)
     return list(places), codes
-
-
-def _text(value: object) -> str:
-    """Return 1, 1.0 and True as `1`."""
-    if isinstance(value, bool):
-        return str(int(value))
-    if isinstance(value, float) and value.is_integer():  # a NumPy float64 is one
-        return str(int(value))
-    return str(value).strip()
 
 
 def _same(

@@ -400,7 +400,8 @@ def _labeled(table: Table, labels: Table, sides: Callable[[pd.DataFrame], Sides]
     strange = (frame["owner"] != frame["patient"]) & ~bare
     what = "its study belongs to another patient in the labels"
     problems = [
-        Problem(int(row), image, what, "download both tables again") for row, image in frame["image"][strange].items()
+        Problem(row, image, what, "download both tables again")
+        for row, image in zip(frame.index[strange].tolist(), frame["image"][strange], strict=True)
     ]
     unread = f" ({len(labels.problems):,} lines of {labels.name} cannot be read)" if labels.problems else ""
     left = f"{int(bare.sum()):,} images belong to a study without labels and were left out{unread}"
