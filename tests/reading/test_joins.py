@@ -438,3 +438,21 @@ def test_scores_of_prepared_images(ask: Asking, tmp_path: Path) -> None:
     checks = {row["check"]: row for row in json.loads(said.out)["checks"]}
     assert checks["ranking"]["value"] == 1  # sklearn.metrics.roc_auc_score, as the classes differ by 100 gray levels
     assert {checks[name]["status"] for name in ("repeatable", "scaling")} == {"not-done"}
+
+
+@situation("a table that names earlier images in a column `prior`", "each image with a row of its own is read")
+@situation("a table that names masks in a column `seg`, beside the images", "masks are no images, and are counted")
+def test_cells_that_name_other_images(ask: Asking, tmp_path: Path) -> None:
+    names = [f"a{at:02d}.png" for at in range(40)]
+    _images(tmp_path / "prior", names)
+    frame = pd.DataFrame({"image": [name[:-4] for name in names], "dx": [at % 2 for at in range(40)],
+                          "prior": [names[at - 20] if at > 19 else "" for at in range(40)]})  # fmt: skip
+    frame.to_csv(tmp_path / "prior" / "data.csv", index=False)
+    assert _count(ask, tmp_path / "prior", "--target", "dx")[0] == frame["image"].nunique()
+    _images(tmp_path / "seg", [*names, *(f"s_{name}" for name in names)])
+    frame.drop(columns="prior").assign(seg=[f"s_{name}" for name in names]).to_csv(
+        tmp_path / "seg" / "data.csv", index=False
+    )
+    count, said = _count(ask, tmp_path / "seg", "--target", "dx")
+    assert count == 40
+    assert "40 files are masks" in said

@@ -194,3 +194,61 @@ def test_ids_of_lesions(ask: Asking, tmp_path: Path) -> None:
     assert f"{frame['lesion_id'].nunique()} patients" in said
     cues = json.loads(ask("results", "look", "--table", "shortcuts", "--json").out)
     assert "lesion_id" not in {row["name"] for row in cues}
+
+
+def _columns(count: int) -> dict[str, list[object]]:
+    """Return columns whose names speak of patients, and whose values are none."""
+    return {"patient_sex": ["mf"[at // 3 % 2] for at in range(count)],
+            "patient_age": [40 + at // 2 % 30 for at in range(count)],
+            "study": ["AB"[at // 4 % 2] for at in range(count)],
+            "case": [at % 2 for at in range(count)]}  # fmt: skip
+
+
+def _guessed(ask: Asking, folder: Path, frame: pd.DataFrame) -> str:
+    said = ask("look", images(folder, frame), "--out", "look")
+    assert said.code == 0, said.err
+    return said.err
+
+
+@situation("`patient_sex`, `patient_age`, `study` of A and B, or `case` of 0 and 1", "no patients, and no ids")
+@pytest.mark.parametrize("name", ["patient_sex", "patient_age", "study", "case"])
+def test_columns_called_almost_as_patients(ask: Asking, tmp_path: Path, name: str) -> None:
+    frame = pd.DataFrame({"diagnosis": [at // 2 % 2 for at in range(80)], name: _columns(80)[name]})
+    said = _guessed(ask, tmp_path / "set", frame)
+    assert "patient none" in said
+    assert f"{name} (" in said.partition("other columns")[2]
+    scored = predictions().drop(columns="patient").assign(**{name: _columns(120)[name]})
+    scored.to_csv(tmp_path / "p.csv", index=False)
+    assert f"patient {name}" not in ask("audit", tmp_path / "p.csv", "--out", "out").err
+
+
+@situation("`case` of 0 and 1 beside `pid`", "the patient is `pid`, and the target `case`")
+@situation("`case` with several images each beside `patient_id`", "the patient is `patient_id`")
+def test_ids_go_before_bare_words(ask: Asking, tmp_path: Path) -> None:
+    pids = [f"P{at // 2}" for at in range(80)]
+    frame = pd.DataFrame({"case": [at // 2 % 2 for at in range(80)], "pid": pids})
+    assert "target case, patient pid" in _guessed(ask, tmp_path / "one", frame)
+    frame = pd.DataFrame({"case": [f"C{at // 5}" for at in range(80)], "dx": frame["case"], "patient_id": pids})
+    assert "target dx, patient patient_id" in _guessed(ask, tmp_path / "two", frame)
+
+
+@situation("half of the images are of each of two patients", "a caution with the number of images")
+def test_two_patients(ask: Asking, tmp_path: Path) -> None:
+    predictions(patient=["ab"[at // 60] for at in range(120)]).to_csv(tmp_path / "p.csv", index=False)
+    said = ask("audit", tmp_path / "p.csv", "--patient", "patient", "--out", "out")
+    assert "60 of 120 images are of one patient" in said.out + said.err
+
+
+@situation("predictions with two rows of each `lesion_id`, and no patients", "rows of one lesion stay together")
+@situation("predictions with decisions, `pred`, beside `logit_malignant`", "the logits are the scores")
+@situation("a blank score", "refused with its line")
+def test_columns_of_predictions(ask: Asking, tmp_path: Path) -> None:
+    frame = predictions().rename(columns={"score": "logit_malignant", "target": "truth"}).drop(columns="patient")
+    frame = frame.assign(lesion_id=[f"L{at // 2}" for at in range(120)], pred=(frame["logit_malignant"] > 0.5) * 1)
+    frame.to_csv(tmp_path / "p.csv", index=False)
+    said = ask("audit", tmp_path / "p.csv", "--out", "out")
+    assert said.code == 0, said.err
+    assert "score logit_malignant, target truth, patient lesion_id" in said.err
+    frame["logit_malignant"] = frame["logit_malignant"].where(frame.index != 4)
+    frame.to_csv(tmp_path / "p.csv", index=False)
+    assert "p.csv:6: " in refused(ask, tmp_path / "p.csv")

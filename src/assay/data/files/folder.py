@@ -30,7 +30,7 @@ from assay.data.files.masks import (
     unmasked,
 )
 from assay.data.files.outlines import FILE_NAME, read_coco
-from assay.data.files.roles import called_patient, called_unit
+from assay.data.files.roles import called_unit, holds_patients
 from assay.data.files.table import (
     Problem,
     Table,
@@ -346,7 +346,7 @@ def _suggested(spec: DataSpec, table: Table) -> str:
     named = {spec.image, spec.target, spec.mask, *spec.factors}
     for column in sorted(table.header, key=called_unit):
         cells = [cell for cell in table.column(column, "data.patient") if not absent(cell)]
-        called = called_patient(column) or called_unit(column)
+        called = holds_patients(column, cells) or called_unit(column)
         if called and column not in named and 1 < len(set(cells)) < len(cells):
             return f"; column '{column}' looks like one ({len(set(cells)):,} values): write `patient: {column}` in data"
     return ""

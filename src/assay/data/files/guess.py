@@ -19,12 +19,11 @@ from assay.data.files.in_memory import kept_table
 from assay.data.files.joins import Unmatched, image_files, match, require_matched, stem_of
 from assay.data.files.kinds import kind_of
 from assay.data.files.labels import IMAGE, KEYS, joined
-from assay.data.files.roles import SPLITS, patients_of, sure_target, targets_of, units_of, words_of
+from assay.data.files.roles import MASKS, SPLITS, patients_of, sure_target, targets_of, units_of, words_of
 from assay.data.files.table import Table, absent, expand, read_table
 from assay.spec.data import LESION
 from assay.spec.schema import FactorSpec
 
-_MASKS = frozenset({"mask", "masks", "segmentation", "seg", "annotation"})
 LABEL, SPLIT = "label", "split"
 """Columns of rows that are listed from folders."""
 _LOOKED = 50
@@ -283,7 +282,7 @@ def _joined(
     """Return the images of a folder joined with a table of labels; headers of DICOM files are columns."""
     labels = read_table(table, key)
     classes = target or sure_target(labels, targets_of(labels, [name for name in labels.header if name != key]))
-    made = joined(folder, table, key, classes, unmatched)
+    made = joined(folder, table, key, classes, unmatched, mask)
     rows = made.rows
     read = Table(table.name, pd.DataFrame(rows), comma=labels.comma)
     _require(read, target=target, patient=patient, mask=mask)
@@ -299,7 +298,9 @@ def _of_table(path: Path, image: str, unmatched: Unmatched, *, target: str, pati
     read, folder = read_table(path, image or "image"), path.parent
     _require(read, target=target, patient=patient, image=image, mask=mask)
     files = _files_of(read, folder)
-    image = image or _first_image(files)
+    if not image:
+        bare = IMAGE in read.header and IMAGE not in files and _naming(read, folder, IMAGE)
+        image = IMAGE if bare else _first_image(files)
     if image in files or (key := _naming(read, folder, image)) is None:
         return _of_columns(read, folder, image or "image", target, patient, mask)
     return _joined(folder, path, key, unmatched, target=target, patient=patient, mask=mask)
@@ -318,14 +319,14 @@ def _files_of(read: Table, folder: Path) -> list[str]:
 
 
 def _first_image(files: Sequence[str]) -> str:
-    images = [name for name in files if not words_of(name) & _MASKS]
+    images = [name for name in files if not words_of(name) & MASKS]
     return min(images, key=lambda name: (name != "image", "image" not in name), default="")
 
 
 def _of_columns(read: Table, folder: Path, image: str, target: str, patient: str, mask: str) -> Guess:
     """Return what the columns of a table are whose column of images is known."""
     files = [name for name in _files_of(read, folder) if name != image]
-    masks = [name for name in files if name == mask or words_of(name) & _MASKS]
+    masks = [name for name in files if name == mask or words_of(name) & MASKS]
     mask = mask or next(iter(masks), "")
     taken = {image, target, mask, *masks}
     patient = patient or next(chain(patients_of(read, taken), units_of(read, taken)), "")

@@ -9,7 +9,7 @@ import numpy as np
 
 from assay.core.errors import DataError
 from assay.core.types import Factor
-from assay.data.files.roles import called_patient, called_unit, words_of
+from assay.data.files.roles import called_unit, holds_patients, words_of
 from assay.data.files.table import Table, absent, factor_column, fold, leads_with_zero, merged, number, shown, spellings
 from assay.spec.schema import FactorSpec
 
@@ -51,7 +51,7 @@ def kind_of(name: str, cells: Sequence[str], comma: bool) -> tuple[FactorSpec | 
     words = words_of(name)
     often = len(values) <= FEW and 5 * len(values) <= len(present)
     levels = FactorSpec(kind="categorical")
-    if called_patient(name) or called_unit(name):
+    if holds_patients(name, present) or called_unit(name):
         return (levels, "") if len(values) < 3 else (None, "ids of patients, lesions or examinations")
     if words & _IDS:
         return (levels, "") if often else (None, "ids or codes")
@@ -131,7 +131,7 @@ def patients_in(table: Table, column: str) -> Sequence[str]:
 
 LARGE = 0.1
 """Share of the images that one patient has at most, without a caution."""
-MANY_IMAGES, MANY_PATIENTS = 20, 3
+MANY_IMAGES, MANY_PATIENTS = 20, 2
 """In fewer images, or of fewer patients, nothing is said of it."""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -10,6 +10,7 @@ from typing import NamedTuple
 from assay.core.errors import DataError, SpecError, extra
 from assay.data.files.joins import Matched, Unmatched, image_files, match, require_matched
 from assay.data.files.readers import holds_dicom
+from assay.data.files.roles import MASKS, words_of
 from assay.data.files.table import read_table, shown
 
 IMAGE, PATIENT = "image", "patient"
@@ -36,7 +37,8 @@ class Joined(NamedTuple):
     said: tuple[str, ...]
 
 
-def joined(folder: Path, table: Path, image: str = IMAGE, target: str = "", unmatched: Unmatched = "refuse") -> Joined:
+def joined(folder: Path, table: Path, image: str = IMAGE, target: str = "", unmatched: Unmatched = "refuse",
+           mask: str = "") -> Joined:  # fmt: skip
     """Return a row per image of a folder that the table labels, with columns of DICOM headers.
 
     Identifiers of patients are replaced by numbers in the order of the files; they and dates reach no row.
@@ -48,6 +50,7 @@ def joined(folder: Path, table: Path, image: str = IMAGE, target: str = "", unma
             one of `KEYS`.
         target: The column of classes, of which no more than of the others may be lost; none where empty.
         unmatched: Whether too many images without a label are refused, or left out.
+        mask: The column of masks, if one is named. Files that it names, or a column called so, are no images.
 
     Raises:
         SpecError: The table has none of these columns.
@@ -63,8 +66,10 @@ def joined(folder: Path, table: Path, image: str = IMAGE, target: str = "", unma
     if len(set(names)) < len(names):
         again = next(name for name in names if names.count(name) > 1)
         raise DataError(f"labels: {table.name} has several rows for {shown(again)}; give one per image")
-    others = {cell for row in read.rows for cell, column in zip(row, read.header, strict=True) if column != key}
-    paths = [path for path in image_files(folder, deep=True)[0] if others.isdisjoint(_names(path, folder))]  # no masks
+    every = image_files(folder, deep=True)[0]
+    of_masks = [name for name in read.header if name != key and (name == mask or words_of(name) & MASKS)]
+    masks = {cell for name in of_masks for cell in read.column(name, "labels")}
+    paths = [path for path in every if not _is_mask(path, folder, masks, set(names))]
     headers = [_header(path) for path in paths]
     files = [str(path.relative_to(folder)) for path in paths]
     keys = files if key == image else [str(one.get(key, "")) for one in headers]
@@ -76,6 +81,8 @@ def joined(folder: Path, table: Path, image: str = IMAGE, target: str = "", unma
     lines = [] if key == image else [f"line {number}" for number in read.numbers]
     classes = read.column(target, "labels") if target in read.header else ()
     said = require_matched(found, table.name, unmatched=unmatched, row_classes=classes, row_names=lines)
+    if len(paths) < len(every):
+        said = (*said, f"{len(every) - len(paths):,} files are masks, as {' and '.join(of_masks)} says, and no images")
     numbers: dict[str, str] = {}
     rows: list[dict[str, str]] = []
     for at, other in found.pairs.items():
@@ -87,12 +94,14 @@ def joined(folder: Path, table: Path, image: str = IMAGE, target: str = "", unma
         number = numbers.setdefault(who, str(len(numbers) + 1)) if who else ""
         more = {column: cell for column, cell in {**columns, PATIENT: number}.items() if cell and column not in row}
         rows.append({IMAGE: files[at], **row, **more})
-    every = list(dict.fromkeys(column for row in rows for column in row))
-    return Joined([{column: row.get(column, "") for column in every} for row in rows], said)
+    columns_of = list(dict.fromkeys(column for row in rows for column in row))
+    return Joined([{column: row.get(column, "") for column in columns_of} for row in rows], said)
 
 
-def _names(path: Path, folder: Path) -> tuple[str, str]:
-    return str(path.relative_to(folder)), path.name
+def _is_mask(path: Path, folder: Path, masks: Collection[str], images: Collection[str]) -> bool:
+    """Return whether a column of masks names a file, and no row is its own."""
+    whole = str(path.relative_to(folder))
+    return whole not in images and (whole in masks or (path.name in masks and path.name not in images))
 
 
 def _of_examinations(keys: Sequence[str], names: Sequence[str]) -> Matched:

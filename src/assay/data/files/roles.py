@@ -27,14 +27,22 @@ _UNITS = frozenset({
 _IDS = frozenset({"id", "uid", "no", "nr", "number", "nummer", "code"})
 """Words of the names of what has several images, where no column names patients: one of each in `lesion_id`."""
 _PATIENT_STEMS = ("patient", "subject", "participant")
-_PATIENT_WORDS = frozenset(
-    {"pid", "pat", "mrn", "person", "case", "study", "individual", "eid", "donor", "fall", "fallnummer"}
-)
+_PATIENT_IDS = frozenset({"pid", "mrn", "eid", "fallnummer"})
+_PATIENT_WORDS = _PATIENT_IDS | {"pat", "person", "case", "study", "individual", "donor", "fall"}
 """Words of a column's name that speak of patients, as a part of it and as a whole word."""
+_TRAITS = _ATTRIBUTES | {
+    "weight", "gewicht", "height", "bmi", "size", "date", "datum", "time", "birth", "dob", "birthdate", "status",
+    "group", "type", "position", "orientation", "history", "description", "phase", "arm",
+}  # fmt: skip
+"""Words of the names of what is known of patients: `patient_weight` holds no patients."""
 SPLITS = frozenset({"train", "training", "val", "valid", "validation", "test", "testing", "split", "fold", "set"})
 """Names of parts and of their columns."""
+MASKS = frozenset({"mask", "masks", "segmentation", "seg", "annotation"})
+"""Words of the names of columns of masks."""
 MOST_CLASSES = 10
 """A column with more values is not guessed to be a target."""
+_OFTEN = 5
+"""Rows of each value from which a few values are rather classes than patients."""
 _SCORES = ("score", "probability", "prob", "prediction", "predicted", "pred", "logit", "logits", "output", "risk")
 """Words of the names of scores, the surest first."""
 _SEEDS = ("seed", "run", "repeat", "repetition", "replicate")
@@ -47,9 +55,33 @@ def words_of(name: str) -> set[str]:
 
 
 def called_patient(column: str) -> bool:
-    """Return whether the name of a column speaks of patients."""
-    parts = set(re.split(r"[^a-z]+", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", column).lower()))
-    return not parts.isdisjoint(_PATIENT_WORDS) or any(word in column.lower() for word in _PATIENT_STEMS)
+    """Return whether the name of a column speaks of patients, and not of what is known of them."""
+    words = words_of(column)
+    parts = {re.sub("[0-9]+", "", word) for word in words}
+    called = not parts.isdisjoint(_PATIENT_WORDS) or any(word in column.lower() for word in _PATIENT_STEMS)
+    return called and words.isdisjoint(_TRAITS)
+
+
+def holds_patients(column: str, cells: Sequence[str]) -> bool:
+    """Return whether a column is called as patients are, and its values may be patients.
+
+    A few values with many rows each are classes, as in `case` of 0 and 1, unless the name says that they are ids or is
+    that of patients alone.
+    """
+    values = {cell for cell in cells if not absent(cell)}
+    most = 2 if column.lower() in _PATIENT_STEMS else MOST_CLASSES
+    few = len(values) <= most and _OFTEN * len(values) <= len(cells)
+    return called_patient(column) and (_rank_of_patient(column) in (0, 2) or not few)
+
+
+def _rank_of_patient(column: str) -> int:
+    """Return how sure the name of a column of patients is: `patient_id`, then `patient`, `case_id` and `case`."""
+    words = words_of(column)
+    stem = next((word for word in _PATIENT_STEMS if word in column.lower()), "")
+    rest = re.split(r"[^a-z]+", column.lower().replace(stem, " ")) if stem else ()
+    ids = bool(words & _IDS or _IDS & {*rest} or any(word.endswith("nummer") for word in rest))
+    of_patients = stem or "pat" in words
+    return 0 if words & _PATIENT_IDS or (of_patients and ids) else 1 if of_patients else 2 if ids else 3
 
 
 def called_unit(column: str) -> bool:
@@ -71,16 +103,15 @@ def sure_target(read: Table, targets: Sequence[str]) -> str:
     return exact or next(chain(called, alone), "")
 
 
-def patients_of(read: Table, taken: set[str]) -> Iterator[str]:
-    """Yield columns that are called as patients are, those that repeat first."""
-    once: list[str] = []
-    for name in filter(called_patient, read.header):
+def patients_of(read: Table, taken: set[str]) -> Sequence[str]:
+    """Return columns of patients: ids of patients first, then those that repeat, then the surest names."""
+    found: list[tuple[bool, bool, int, str]] = []
+    for name in read.header:
         cells = [cell for cell in read.column(name, "data") if not absent(cell)]
-        if name not in taken and 1 < len(set(cells)) < len(cells):
-            yield name
-        elif name not in taken and len(cells) == len(set(cells)) > 1:
-            once.append(name)
-    yield from once
+        if name not in taken and len(set(cells)) > 1 and holds_patients(name, cells):
+            rank = _rank_of_patient(name)
+            found.append((rank > 0, len(cells) == len(set(cells)), rank, name))
+    return [name for *_, name in sorted(found, key=lambda one: one[:3])]
 
 
 def units_of(read: Table, taken: set[str]) -> Iterator[str]:
@@ -130,16 +161,28 @@ def roles_of(read: Table, columns: Sequence[str] = (), **named: str) -> tuple[di
     def left() -> list[str]:
         return [name for name in read.header if name not in {*found.values(), *columns}]
 
-    def like(words: Sequence[str], numbers: bool = False) -> str:
-        names = [name for name in left() if not numbers or _all_numbers(read, name)]
+    def like(words: Sequence[str], names: Sequence[str]) -> str:
         return next((name for word in words for name in names if word in words_of(name)), "")
 
+    def score() -> str:  # decisions, of two values, only where there is nothing better
+        numbers = {name: values for name in left() if (values := _numbers(read, name))}
+        return like(_SCORES, [name for name in numbers if len(numbers[name]) > 2]) or like(_SCORES, [*numbers])
+
+    def patient() -> str:
+        taken = {*found.values(), *columns}
+        return next(chain(patients_of(read, taken), units_of(read, taken)), "")
+
+    def target() -> str:
+        names = left()
+        plain = [name for name in names if words_of(name).isdisjoint(_SCORES)]
+        return sure_target(read, targets_of(read, plain)) or sure_target(read, targets_of(read, names))
+
     ways = {
-        "score": lambda: like(_SCORES, numbers=True),
-        "image": lambda: like(_IMAGES),
-        "seed": lambda: like(_SEEDS),
-        "patient": lambda: next(patients_of(read, {*found.values(), *columns}), ""),
-        "target": lambda: sure_target(read, targets_of(read, left())),
+        "score": score,
+        "image": lambda: like(_IMAGES, left()),
+        "seed": lambda: like(_SEEDS, left()),
+        "patient": patient,
+        "target": target,
     }
     for role in [one for one in ways if one in found]:  # the score before the target, which may have as few values
         found[role] = found[role] or ways[role]()
@@ -148,5 +191,7 @@ def roles_of(read: Table, columns: Sequence[str] = (), **named: str) -> tuple[di
     return {role: name or role for role, name in found.items()}, line if {*guessed} != {*guessed.values()} else ""
 
 
-def _all_numbers(read: Table, name: str) -> bool:
-    return all(number(cell, read.comma) is not None for cell in read.column(name, "data"))
+def _numbers(read: Table, name: str) -> set[float]:
+    """Return the numbers of a column, where all cells are numbers or blank; else nothing."""
+    found = {number(cell, read.comma) for cell in read.column(name, "data") if not absent(cell)}
+    return {one for one in found if one is not None} if None not in found else set()
