@@ -71,8 +71,9 @@ def audit_predictions(path: Path, columns: PredictionColumns, asked: Asked, out:
         )
     table, said = _rows_of(read, columns)
     scores = np.array([number(one, read.comma) for one in read.column(columns.score, place)], dtype=np.float64)
-    if not np.isfinite(scores).all():
-        raise DataError(f"{path.name}: {int((~np.isfinite(scores)).sum())} scores in '{columns.score}' are no numbers")
+    if wrong := [line for line, score in zip(read.numbers, scores, strict=True) if not np.isfinite(score)]:
+        raise DataError(f"{path.name}:{wrong[0]}: {len(wrong):,} scores in '{columns.score}' are no numbers, this "
+                        "one first; correct them, or leave the rows out")  # fmt: skip
     require_classes(table)
     scale = scale_of(scores, asked.scores, probability_of(asked.threshold), f"the scores in '{columns.score}'")
     logits = np.stack([np.zeros(len(scores)), scale.log_odds(scores)], axis=1)
