@@ -128,7 +128,7 @@ def test_folds_are_kept_apart() -> None:
             SpecError,
             "are blue and red, and neither is surely the positive one: name it with positive=",
         ),
-        ({"y_true": lambda g: [1] * len(g)}, SpecError, "the target 'target' has 1 classes"),
+        ({"y_true": lambda g: [1] * len(g)}, SpecError, "the target 'target' has 1 class "),
     ],
 )
 def test_what_contradicts_itself_is_refused(change: dict[str, Any], error: type[Exception], message: str) -> None:

@@ -78,6 +78,8 @@ _KEY = re.compile(
 
 
 _SENTENCES = {
+    "with data.positive: ": "with --positive ",
+    " or data.positive: ": " or --positive ",
     "write data.links: follow": "give --follow-links",
     "it diverged, or its input is out of range": "check its weights, and the scaling of images with --scaling",
     "say so in `data`, or give preprocessing='none' and images stay in 0..1": "give its own, and its --scaling",

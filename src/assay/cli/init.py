@@ -25,6 +25,8 @@ from assay.store.files import csv_text, write_text
 FEW_IMAGES = 200
 MOST_FACTORS = 8
 MARGIN = 0.05
+RARER = 4 / 3
+"""A class is the rarer one where the other has so many times its images."""
 COMMENTS_AT = 44
 PRINTED = ("classes", "table", "matched", "image", "mask", "unmasked", "target", "positive", "patient", "split")
 """Keys whose assumptions are printed: what was taken from the folder. The file has all."""
@@ -89,7 +91,8 @@ def init_command(
         lines = [one for one in lines if not one.key.strip().startswith("neutral")]
         write_text(path, _document(lines, found.folder))
         why = _refused(path)
-    for one in lines:
+    # A guessed positive class may turn every answer around: it is said first.
+    for one in sorted(lines, key=lambda one: one.key.strip() != "positive"):
         if one.key.strip() in PRINTED or one.key in {f"    {_flow(key)}" for key in sets}:
             print(f"{one.key.strip()}:{'' if one.value is None else ' ' + _flow(one.value)}  ({one.why})")
     for key, table in tables.items():
@@ -245,10 +248,12 @@ def _data(found: Guess, rows: Sequence[dict[str, str]], path: Path) -> Iterator[
 
 
 def _positive(images: Mapping[str, int]) -> Iterator[Assumed]:
-    """Yield which of two classes is positive, the rarer one, where no word of theirs says it."""
+    """Yield which of two classes is positive, where no word of theirs says it: the rarer one, or any to be checked."""
     if len(images) == 2 and in_order(tuple(images)) is None:
-        rarer, other = sorted(sorted(images, reverse=True), key=lambda name: images[name])
-        yield Assumed("  positive", rarer, f"a guess, since no word says it: the rarer class; {other} is negative")
+        rarer, other = sorted(sorted(images), key=lambda name: images[name])
+        counts = f"{rarer} ({images[rarer]:,}) or {other} ({images[other]:,})"
+        why = "it is the rarer class" if images[other] >= RARER * images[rarer] else "they are about as frequent"
+        yield Assumed("  positive", rarer, f"a guess to be checked, {counts}, since no word says it: {why}")
 
 
 def _rows(found: Guess) -> list[dict[str, str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -101,8 +101,7 @@ def target_column(
         raise DataError(
             f"{place}: column '{name}' holds several labels in a cell; multi-label targets are not built yet"
         )
-    unclear = [value for value in doubtful(spelled) if not any(same_value(value, one) for one in (*named, *positive))]
-    question = _of_unknown(name, cells, unclear, found, place) if unclear else ""
+    question = _of_unknown(name, cells, (*named, *positive), place)
     usual = _of_answers(name, cells, found)
     if positive:
         made = _of_positive(name, positive, cells, spelled, found, option)
@@ -146,10 +145,13 @@ def two_classes(name: str, positive: str, cells: Sequence[str], read: Table | No
         SpecError: There are not two classes, or it is not known which is positive.
         DataError: A row has no label.
     """
+    if question := _of_unknown(name, cells, filter(None, (positive,)), "target", "of the file"):
+        raise SpecError(question)
     there = sorted_values(spellings(cells).values())
     if len(there) != 2:
+        count = "1 class" if len(there) == 1 else f"{len(there)} classes"
         raise SpecError(
-            f"the target{_quoted(name)} has {len(there)} classes ({cut(', '.join(there[:MOST_NAMED]))}): give two, "
+            f"the target{_quoted(name)} has {count} ({cut(', '.join(there[:MOST_NAMED]))}): give two, "
             f"such as one class against the rest, and name the positive one with {_OPTION}"
         )
     target = target_column(name, (positive,) if positive else (), cells, "target", option=_OPTION)
@@ -165,10 +167,12 @@ def two_classes(name: str, positive: str, cells: Sequence[str], read: Table | No
 
 
 def which_is_positive(name: str, classes: Sequence[str], place: str, option: str = "data.positive") -> str:
-    """Return the question which of two classes is positive."""
+    """Return the question which of two classes is positive. Both answers stand there: none is likelier."""
+    option = option if option.startswith("--") else f"{option}:"
+    names = [f"'{cut(one)}'" if " " in one else cut(one) for one in classes]
     return (
         f"{place}: the classes{_quoted(name, ' of')} are {' and '.join(map(cut, classes))}, and neither is surely the "
-        f"positive one: name it with {option}, such as {cut(classes[-1])}"
+        f"positive one: name it with {' or '.join(f'{option} {one}' for one in names)}"
     )
 
 
@@ -176,14 +180,28 @@ def _quoted(name: str, before: str = "") -> str:
     return f"{before} '{cut(name)}'" if name else ""
 
 
-def _of_unknown(name: str, cells: Sequence[str], unclear: Sequence[str], found: Sequence[str], place: str) -> str:
-    """Return the question whether values that usually mean that the class is not known are classes."""
+def _of_unknown(name: str, cells: Sequence[str], named: Iterable[object], place: str, out: str = "") -> str:
+    """Return the question whether values that usually mean that the class is not known are classes; empty without one.
+
+    Args:
+        name: Name of the column.
+        cells: A label per row.
+        named: Values that the user named as classes.
+        place: Where the column is named.
+        out: What rows are left out of, where there is no `where`.
+    """
+    spelled, taken = spellings(cells), tuple(named)
+    unclear = [value for value in doubtful(spelled) if not any(same_value(value, one) for one in taken)]
+    if not unclear:
+        return ""
     words = ", ".join(f"'{cut(value)}' ({cells.count(value):,} rows)" for value in unclear)
-    kept = ", ".join(cut(value) for value in found if value not in unclear)
+    kept = ", ".join(cut(value) for value in sorted_values(spelled.values()) if value not in unclear)
+    where = f" {out}" if out else f", by where: {{{name}: [{kept}]}} in `data` or in the table"
+    too = "" if out else "name it in `where` too, or "
     return (
         f"{place}: column '{name}' holds {words}, which usually means that the class is not known. Either leave these "
-        f"rows out, by where: {{{name}: [{kept}]}} in `data` or in the table; or, if it is a class, name it in `where` "
-        "too, or give it a name of its own in the table, such as 'class 9'"
+        f"rows out{where}; or, if it is a class, {too}give it a name of its own "
+        "in the table, such as 'class 9'"
     )
 
 
