@@ -219,6 +219,11 @@ class Scored:
             return "accuracy", changed(self._right, self.table.patient)
         return "AUROC", area(self.scores[:, 0], self.table.target, self.table.patient)
 
+    @property
+    def chance(self) -> float:
+        """The `quality` of answers that do not depend on the image: 0.5, or the share of the largest class."""
+        return 0.5 if len(self.table.classes) == 2 else float(np.bincount(self.table.target).max() / len(self.table))
+
     def take(self, rows: Int[np.ndarray, " m"]) -> Scored:
         """Return the answers to some of the images."""
         return replace(self, table=self.table.take(rows), logits=self.logits[rows])
@@ -301,6 +306,12 @@ class ScoredMaps(Scored):
         there = self.table.target == 1
         return ("Dice", changed(self.dice[there], self.table.patient[there])) if there.any() else None
 
+    @property
+    def chance(self) -> float:
+        """Mean Dice of maps that are all lesion, over the images with one."""
+        truth = self.maps["truth"][self.table.target == 1].astype(np.float64)
+        return float((2 * truth / (truth + self.maps["pixels"][self.table.target == 1])).mean())
+
     def take(self, rows: Int[np.ndarray, " m"]) -> ScoredMaps:
         """Return the answers to some of the images."""
         maps = {name: values[rows] for name, values in self.maps.items()}
@@ -353,13 +364,12 @@ def better(
         second: Images of the second half of the patients.
 
     Returns:
-        Name of the way, the order of the outputs, and the gain. None where its lower bound is not above `MUCH`, or a
-        half lacks a class.
+        Name of the way, the order of the outputs, and the gain. None where its lower bound is not above `MUCH`, or
+        the halves are not `comparable`.
     """
-    halves = [np.flatnonzero(second == side) for side in (False, True)]
-    needed = {1} if isinstance(given, ScoredMaps) else {0, 1}
-    if any(not needed <= {*given.table.target[half].tolist()} for half in halves):
+    if not comparable(given, second):
         return None
+    halves = [np.flatnonzero(second == side) for side in (False, True)]
     found: list[tuple[float, str, tuple[int, ...], Bounded]] = []
     for own, rest in (halves, halves[::-1]):
         before, after = given.take(own), {name: one.take(own) for name, one in {"": given, **others}.items()}
@@ -373,6 +383,12 @@ def better(
     gain = together(found[0][3], found[1][3], _LEVEL)
     _, name, order, _ = max(found, key=lambda one: one[0] + one[3].value - 2 * _extra(one[1], one[2]))
     return (name, order, gain) if gain.low > MUCH else None
+
+
+def comparable(given: Scored, second: Bool[np.ndarray, " n"]) -> bool:
+    """Return whether both halves of the patients have images of every class; with maps, images with a lesion."""
+    needed = {1} if isinstance(given, ScoredMaps) else {*given.table.target.tolist()}
+    return all(needed <= {*given.table.target[second == side].tolist()} for side in (False, True))
 
 
 def _extra(name: str, order: Sequence[int]) -> float:

@@ -357,7 +357,7 @@ class GivenModel:
         if self.output is not None:
             found = self.output(found, self.scores)
         if self.scores != "logits":
-            found = log_odds_of(found / 100 if self.scores == "percent" else found, self.ends)
+            found = log_odds_of(found.double() / 100 if self.scores == "percent" else found, self.ends)
         return -found if self.inverted else found
 
     def identified(self, images: Float[Tensor, "b c h w"], device: str = "cpu") -> GivenModel:

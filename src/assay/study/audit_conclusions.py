@@ -16,6 +16,7 @@ from assay.analysis.audit import (
     ScoredMaps,
     better,
     check,
+    comparable,
     distorted_row,
     effect_row,
     group_names,
@@ -234,8 +235,8 @@ class Answers:
             yield check("scaling", "not-done", "other scalings are compared with lesions only")
             return
         measure, whole = self.clean.quality
-        chance = measure == "AUROC" and not whole.low > 0.5
-        yield check("ranking", "warn" if chance else "ok", f"{measure} on these images", whole.value)
+        status = "ok" if whole.low > self.clean.chance else "warn"
+        yield check("ranking", status, f"{measure} on these images", whole.value)
         before, after, left = self.clean.take(self.plan.compared), dict[str, Scored](), list[str]()
         for name, shot in others.items():
             try:
@@ -256,8 +257,9 @@ class Answers:
             if not self.plan.asked.as_given:
                 raise SpecError(texts[0])
             yield check("scaling", "warn", texts[1], best[1].value)
-        elif own_scaling or not others:
-            reason = "the model scales its images itself" if own_scaling else "too few images have a lesion"
+        elif own_scaling or not others or not comparable(before, self.plan.halves):
+            reason = "the model scales its images itself" if own_scaling else "a half of the patients lacks a class"
+            reason = "too few images have a lesion" if measure == "Dice" and not own_scaling else reason
             yield check("scaling", "not-done", f"other scalings were not compared: {reason}")
         elif left:
             yield check("scaling", "not-done", f"not compared, without usable answers: images read as {listed(left)}")

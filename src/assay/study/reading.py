@@ -83,7 +83,8 @@ def with_outputs(given: Prepared, whole: Environment, asked: Asked) -> Prepared:
         exclusive = asked.head == "softmax" or (asked.head == "auto" and _exclusive(raw))
         if len(names) != count:  # outputs that do not exclude each other need not be the classes of the target
             names = classes if exclusive and len(classes) == count else ()
-        model = replace(model, output=Output(_position(output, names, count), "sigmoid"))
+        chosen = Output(_position(output, names, count), "sigmoid")
+        model = replace(model, output=chosen if count > 1 else None)
     elif len(classes) == 2 and count > 2:
         text = f": {cut(', '.join(names), 200)}" if names else ""
         raise SpecError(f"the model gives {count} scores, and the target has two classes: choose one with --output 0 "
@@ -210,7 +211,8 @@ def raw_scores(
             found = ModelReading(opened, ()).logits(images.images, "these images")
         keep_read(folder, id, images.table, Read(found, {}), {"model": model.id, "environment": images.name})
     found = kept_read(folder.outputs(id)).logits
-    return found[:, 1:] if found.shape[1] == 2 and not found[:, 0].any() else found  # one score is kept as a pair
+    single = given.model.output is None and found.shape[1] == 2 and not found[:, 0].any()
+    return found[:, 1:] if single else found  # one score is kept as a pair
 
 
 def _looked(given: Prepared, whole: Environment) -> Float[np.ndarray, "n k"]:
