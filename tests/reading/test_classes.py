@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -348,3 +349,29 @@ def test_labels_of_a_config_are_matched_by_name(lungs: Any) -> None:
     value, said = of_kinds(Lungs(), folder)
     assert value == pytest.approx(right(gray, target))
     assert "viral is output 0" in said
+
+
+@pytest.mark.parametrize("names", [("1", "0"), ("yes", "no"), ("label", "not label")])
+@situation(
+    "two outputs that are named 1 and 0, or yes and no, of a target of 0 and 1", "matched by what the names mean"
+)
+def test_names_that_mean_the_classes_are_matched(names: tuple[str, str], tmp_path: Path) -> None:
+    target, draws = np.arange(80) % 2, np.random.default_rng(0)
+    rows: list[dict[str, object]] = []
+    gray = np.zeros(80)
+    for at, label in enumerate(target.tolist()):
+        pixels = np.clip(draws.integers(60, 140, (16, 16)) + int(draws.normal(25 * label, 15)), 0, 255).astype(np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"{at}.png")
+        gray[at] = pixels.mean()
+        rows.append({"image": f"{at}.png", "label": label, "patient": f"p{at}"})
+
+    def both(images: np.ndarray) -> np.ndarray:
+        score = 40 * (images[:, 0].mean((1, 2)) - 0.43)
+        return np.stack([score, -score], axis=1)  # the positive class is the first
+
+    audit = partial(assay.audit, both, pd.DataFrame(rows).assign(image=lambda frame: str(tmp_path) + "/" + frame.image),
+                    size=16, budget=300, progress=False)  # fmt: skip
+    found = audit(outputs=names, out=tmp_path / "out").table("checks").set_index("check")["value"]
+    assert found["ranking"] == pytest.approx(roc_auc_score(target, gray), abs=1e-9)
+    with pytest.raises(SpecError, match="none of the classes"):
+        audit(outputs=("a", "b"), out=tmp_path / "other")

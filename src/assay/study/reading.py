@@ -18,6 +18,7 @@ from assay.core.files import content_hash
 from assay.core.types import FactorTable
 from assay.data.cache import ArrayCache
 from assay.data.dataset import Images, OverImages
+from assay.data.files.classes import answered
 from assay.data.files.load import load_images
 from assay.execution.jobs import keep_read, kept_read
 from assay.models.ref import GivenModel, Output, Scaling
@@ -75,7 +76,7 @@ def with_outputs(given: Prepared, whole: Environment, asked: Asked) -> Prepared:
     known, output = model.origin.facts, asked.output
     if known.heads and output.partition(":")[0] in known.heads:
         output = output.partition(":")[2]
-    names = asked.outputs or known.outputs
+    names = tuple(answered(name, classes) for name in asked.outputs or known.outputs)  # 1 and yes name a class too
     if asked.outputs and count > 1 and len(names) != count:
         raise SpecError(f"outputs: {len(names)} names ({listed([*names])}), and the model gives {count} scores")
     said = [f"{known.heads[0]}, of {listed(sorted(known.heads))}"] if len(known.heads) > 1 else []
@@ -98,8 +99,11 @@ def with_outputs(given: Prepared, whole: Environment, asked: Asked) -> Prepared:
             model = replace(model, order=() if order == tuple(range(count)) else order)
             places = [f"{name} is output {at}" for name, at in zip(classes, order, strict=True)]
             said.append(f"{listed(places)}, by name")
+    if asked.outputs and not output and not aligned(names, classes):
+        raise SpecError(f"outputs: {listed([*asked.outputs])} are none of the classes {listed([*classes])}")
     if not output and count > 1 and not model.order and not said:
-        said.append(f"in the order of the classes {listed([*classes])}: the model does not name them")
+        why = f"the model names its outputs {cut(listed([*names]), 100)}" if names else "the model does not name them"
+        said.append(f"in the order of the classes {listed([*classes])}: {why}")
     return replace(given, model=model, outputs="; ".join(said))
 
 
