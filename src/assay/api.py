@@ -795,29 +795,23 @@ def audit(
     from assay.study.labels import ALL, audit_labels
     from assay.study.origins import origin_of
 
-    asked = Asked(task=task, mask=mask, size=size, fit=fit, channels=channels, domain=domain,
+    asked = Asked(task=task, positive=positive, patient=patient, image=image, mask=mask, unmatched=unmatched,
+                  unmasked=unmasked, columns=(columns,) if isinstance(columns, str) else tuple(columns),
+                  labels=str(labels), size=size, fit=fit, channels=channels, domain=domain,
                   references=None if references is None else Path(str(references)), margin=margin,
                   budget=budget, marks=marks, head=head, scores=scores, scaling=scaling,
                   outputs=tuple(outputs), mean=tuple(mean), std=tuple(std),
                   distortions=None if distortions is None else tuple(distortions), threshold=threshold,
                   as_given=as_given, expect=expect, intended_use=intended_use, seed=seed, pictures=pictures,
                   device=device, skip_bad_rows=skip_bad_rows)  # fmt: skip
-    more: dict[str, Any] = {
-        "weights": weights,
-        "trust": trust,
-        "limit": time_limit,
-        "memory": memory,
-        "output": str(output),
-    }
-    origin = OfCommand(command, time_limit, memory) if command else origin_of(model, factory, **more)
-    named: dict[str, Any] = {"positive": positive, "patient": patient, "image": image, "mask": mask}
-    named |= {
-        "columns": [columns] if isinstance(columns, str) else list(columns),
-        "labels": labels,
-        "unmatched": unmatched,
-        "unmasked": unmasked,
-    }
-    audited = partial(_audited, data=data, named=named, train=train, asked=asked, name=name, progress=progress)
+    origin = (
+        OfCommand(command, time_limit, memory)
+        if command
+        else origin_of(
+            model, factory, weights=weights, trust=trust, limit=time_limit, memory=memory, output=str(output)
+        )
+    )
+    audited = partial(_audited, data=data, train=train, asked=asked, name=name, progress=progress)
     root = None if out is None else Path(out)
     if output != ALL:
         return Audit(audited(origin, target, output, root))
@@ -833,17 +827,16 @@ def audit(
 
 def _audited(
     origin: Origin, target: str | Sequence[str], output: int | str, root: Path | None, *, data: Data,
-    named: Mapping[str, Any], train: Data | None, asked: Asked, name: str, progress: bool,
+    train: Data | None, asked: Asked, name: str, progress: bool,
 ) -> Path:  # fmt: skip
     """Audit an output of a model, and train reference networks where a number of them is asked for."""
     from assay.data.files.request import data_of
     from assay.execution.progress import reading_shown
     from assay.study.auditing import run_audit
 
-    shared: dict[str, Any] = {**named, "target": target}
-    images = {**data_of(data, **shared).data, **asked.keys}
-    shared |= {"columns": (), "labels": ""}
-    learned = None if train is None else data_of(train, "train", lenient=True, **shared).data
+    named: dict[str, Any] = {**asked.named, "target": target}
+    images = {**data_of(data, **named, labels=asked.labels).data, **asked.keys}
+    learned = None if train is None else data_of(train, "train", lenient=True, **{**named, "columns": ()}).data
     asked = asked.but(output=str(output), train=learned)
     if asked.networks:
         from assay.study.clean_networks import trained_references

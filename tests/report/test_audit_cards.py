@@ -9,7 +9,7 @@ from tests.worlds.files import write_table
 from assay.report.audit_cards import CROSSWALK, DATA_CARD, MODEL_CARD
 from assay.report.crosswalk import CLAIM, FDA
 from assay.study.audit_request import Asked
-from assay.study.audit_scores import PredictionColumns, audit_predictions
+from assay.study.audit_scores import audit_predictions
 
 
 @pytest.fixture(scope="module")
@@ -23,8 +23,8 @@ def cards(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         rows.append([label, score, f"Smith{at // 2}", "" if at < 2 else ["AP", "PA"][view], 20 + at % 50, f"c{at}"])
     write_table(folder / "predictions.csv", rows)
     names = ("view", "<b>age|years</b>", "code")
-    columns = PredictionColumns("finding", patient="patient", others=names)
-    out = audit_predictions(folder / "predictions.csv", columns, Asked(), folder / "out")
+    asked = Asked(target="finding", score="score", patient="patient", columns=names)
+    out = audit_predictions(folder / "predictions.csv", asked, folder / "out")
     return {name: (out / name).read_text() for name in (MODEL_CARD, DATA_CARD, CROSSWALK)}
 
 

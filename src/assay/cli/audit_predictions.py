@@ -22,7 +22,7 @@ from assay.report.sentences.reading import reading_lines
 from assay.stats.rows import numeric
 from assay.store.folder import RunFolder
 from assay.study.audit_request import OF_PREDICTIONS, Asked
-from assay.study.audit_scores import PredictionColumns, audit_predictions
+from assay.study.audit_scores import audit_predictions
 from assay.study.policy import POLICY_FAILED, Policy, read_policy
 
 SHOWN = 15
@@ -51,9 +51,8 @@ def predictions_command(asked: Asked, *, dry_run: bool, json: bool) -> None:
     if line:
         speaker(json)(f"{path.name}: {line}")
     patient = roles["patient"] if roles["patient"] in read.header else ""
-    columns = PredictionColumns(roles["target"], roles["score"], patient, asked.columns, asked.positive)
-    asked = asked.but(image=roles["image"])
-    answer(audit_predictions(path, columns, asked, asked.out or Path("audits") / path.stem), rules, json)
+    asked = asked.but(**{**roles, "patient": patient})
+    answer(audit_predictions(path, asked, asked.out or Path("audits") / path.stem), rules, json)
 
 
 def answer(found: Path, rules: Policy | None, json: bool) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -35,47 +34,33 @@ from assay.study.audit_request import Asked
 from assay.study.scores import called_alike, scale_words
 
 
-@dataclass(frozen=True)
-class PredictionColumns:
-    """Names of the columns of a file of predictions.
-
-    Attributes:
-        target: The class.
-        score: Score of the positive class.
-        patient: The patient; empty where each row is one.
-        others: Columns to audit.
-        positive: The positive class; 1 of 0 and 1 where empty.
-    """
-
-    target: str
-    score: str = "score"
-    patient: str = ""
-    others: tuple[str, ...] = ()
-    positive: str = ""
-
-
-def audit_predictions(path: Path, columns: PredictionColumns, asked: Asked, out: Path) -> Path:
+def audit_predictions(path: Path, asked: Asked, out: Path) -> Path:
     """Audit scores in a CSV by its columns, and write tables, `verdicts.json` and page. Return the run folder.
+
+    Args:
+        path: The CSV.
+        asked: Names its columns; each row is a patient where `patient` is empty.
+        out: The run folder.
 
     Raises:
         DataError: The file cannot be read, has an image twice, a score is no number, or all rows are of one class.
         SpecError: A column is missing, or the positive class is not known.
         StoreError: The folder holds the audit of another file or of other columns, or another kind of run.
     """
-    read = read_table(path, columns.score)
+    read = read_table(path, asked.score)
     require_whole(read)
     place = "predictions"
     if asked.image in read.header and (twice := len(read.rows) - len(set(read.column(asked.image, place)))):
         raise DataError(
             f"{path.name}: {twice:,} rows have a file in '{asked.image}' that another row has; keep one each"
         )
-    table, said = _rows_of(read, columns)
-    scores = np.array([number(one, read.comma) for one in read.column(columns.score, place)], dtype=np.float64)
+    table, said = _rows_of(read, asked)
+    scores = np.array([number(one, read.comma) for one in read.column(asked.score, place)], dtype=np.float64)
     if wrong := [line for line, score in zip(read.numbers, scores, strict=True) if not np.isfinite(score)]:
-        raise DataError(f"{path.name}:{wrong[0]}: {len(wrong):,} scores in '{columns.score}' are no numbers, this "
+        raise DataError(f"{path.name}:{wrong[0]}: {len(wrong):,} scores in '{asked.score}' are no numbers, this "
                         "one first; correct them, or leave the rows out")  # fmt: skip
     require_classes(table)
-    scale = scale_of(scores, asked.scores, probability_of(asked.threshold), f"the scores in '{columns.score}'")
+    scale = scale_of(scores, asked.scores, probability_of(asked.threshold), f"the scores in '{asked.score}'")
     logits = np.stack([np.zeros(len(scores)), scale.log_odds(scores)], axis=1)
     threshold = threshold_of(asked.threshold, logits, table)
     scored = Scored(table, logits, threshold)
@@ -94,7 +79,7 @@ def audit_predictions(path: Path, columns: PredictionColumns, asked: Asked, out:
         "hash of the model": sha256(path),
         "images": f"{len(table):,}",
         "patients": f"{len(np.unique(table.patient)):,}",
-        "intervals over": "patients" if columns.patient else "images",
+        "intervals over": "patients" if asked.patient else "images",
         "scores": scale_words(scale),
         "threshold": f"{threshold:.6g}",
         "margin": f"{asked.margin:g}",
@@ -107,23 +92,23 @@ def audit_predictions(path: Path, columns: PredictionColumns, asked: Asked, out:
     made = {"shortcuts": shortcut_rows(cues), "added": model_added(scored, cues, table),
             "verdicts": by_harm(verdicts), "groups": groups, "gaps": gaps, "checks": checks, "provenance": rows,
             "columns": column_rows(table)}  # fmt: skip
-    folder, audited = RunFolder(out), content_hash([sha256(path), columns.target, columns.score])
+    folder, audited = RunFolder(out), content_hash([sha256(path), asked.target, asked.score])
     folder.require_audit_of(audited)
     with working_in(out):
-        folder.begin_audit(audited, {"audit": content_hash([sha256(path), asked.margin, threshold, asdict(columns)])})
+        folder.begin_audit(audited, {"audit": content_hash([sha256(path), asked.margin, threshold, asked.named])})
         folder.write_tables(made)
         write_page(out)
         write_outcome(folder)
     return out
 
 
-def _rows_of(read: Table, columns: PredictionColumns) -> tuple[FactorTable, dict[str, str]]:
+def _rows_of(read: Table, asked: Asked) -> tuple[FactorTable, dict[str, str]]:
     """Return the rows, and how they were read, as rows of `provenance`."""
     place = "predictions"
-    cells = read.column(columns.target, place)
-    target = two_classes(columns.target, columns.positive, cells, read)
-    patients = patients_in(read, columns.patient) if columns.patient else list(map(str, range(len(cells))))
-    others = {name: read.column(name, place) for name in columns.others}
+    cells = read.column(asked.target, place)
+    target = two_classes(asked.target, asked.positive, cells, read)
+    patients = patients_in(read, asked.patient) if asked.patient else list(map(str, range(len(cells))))
+    others = {name: read.column(name, place) for name in asked.columns}
     found = [factor_of(name, values, read.comma) for name, values in others.items()]
     table = FactorTable(
         row=np.arange(len(cells)),
@@ -133,5 +118,5 @@ def _rows_of(read: Table, columns: PredictionColumns) -> tuple[FactorTable, dict
         factors=tuple(factor for factor, _ in found),
         columns={factor.name: values for factor, values in found},
     )
-    said = cautions_of({columns.target: cells, **others}, columns.target)
+    said = cautions_of({asked.target: cells, **others}, asked.target)
     return table, {"positive class": target.positive, **encoding_of(read), **said, **one_patient(table.patient)}

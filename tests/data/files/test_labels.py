@@ -52,7 +52,7 @@ def test_labels_name_images_by_identifier_or_by_file(tmp_path: Path) -> None:
     for name in ("x.png", "deep/y.png"):
         save(plain / name, np.zeros((8, 8), dtype=np.uint8))
     write_table(labels, [["image", "finding"], ["x", "yes"], ["deep/y.png", "no"]])
-    rows = joined(plain, labels).rows
+    rows = joined(plain, labels)[0]
     assert [(row["image"], row["finding"]) for row in rows] == [("deep/y.png", "no"), ("x.png", "yes")]
 
 

@@ -558,15 +558,11 @@ def _contradicted(listing: Listing, masks: Decoded, kept: np.ndarray) -> list[Pr
     if claimed is None:
         return []
     shown = np.array([bool(masks.array[at].any()) for at in kept.tolist()])
-    remedy = "correct the column or the mask"
+    remedy, some = "correct the column or the mask", ("no lesion", "a lesion")
     return [
-        listing.problem(at, f"it says {LESION.levels[claimed[at]]}, and its mask shows {_some(shown[at])}", remedy)
+        listing.problem(at, f"it says {LESION.levels[claimed[at]]}, and its mask shows {some[int(shown[at])]}", remedy)
         for at in np.flatnonzero((claimed >= 0) & (claimed != shown)).tolist()
     ]
-
-
-def _some(lesion: bool) -> str:
-    return "a lesion" if lesion else "no lesion"
 
 
 def _target_from_masks(listing: Listing, masks: np.ndarray) -> Listing:

@@ -368,7 +368,7 @@ def tiff_header(data: bytes) -> Header:
         for at, other in enumerate(file.pages):
             if at == _PAGES:
                 raise Unreadable(f"it has over {_PAGES} pages, or one that points back to an earlier one", _ONE_FRAME)
-            frames += not _reduced(other)
+            frames += not getattr(other, "is_reduced", False)
         page = file.pages.first
         frames *= int(page.imagedepth)
         width, height = int(page.imagewidth), int(page.imagelength)
@@ -434,7 +434,3 @@ def _orientation(page: Any) -> int:
 
 def _bits(page: Any) -> int:
     return int(np.max(page.bitspersample))
-
-
-def _reduced(page: Any) -> bool:
-    return bool(getattr(page, "is_reduced", False))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -282,15 +281,14 @@ def _joined(
     """Return the images of a folder joined with a table of labels; headers of DICOM files are columns."""
     labels = read_table(table, key)
     classes = target or sure_target(labels, targets_of(labels, [name for name in labels.header if name != key]))
-    made = joined(folder, table, key, classes, unmatched, mask)
-    rows = made.rows
+    rows, said = joined(folder, table, key, classes, unmatched, mask)
     read = Table(table.name, pd.DataFrame(rows), comma=labels.comma)
     _require(read, target=target, patient=patient, mask=mask)
     found = _of_columns(read, folder, IMAGE, target, patient, mask)
     if labels.comma:  # rows are written with commas between them
         numbers = [name for name, kind in found.columns.items() if kind.kind == "continuous"]
         rows = [{**row, **{name: row[name].replace(",", ".") for name in numbers}} for row in rows]
-    return replace(found, rows=tuple(rows), key=key, matched=made.said)
+    return replace(found, rows=tuple(rows), key=key, matched=said)
 
 
 def _of_table(path: Path, image: str, unmatched: Unmatched, *, target: str, patient: str, mask: str) -> Guess:
@@ -314,8 +312,13 @@ def _require(read: Table, **named: str) -> None:
 
 
 def _files_of(read: Table, folder: Path) -> list[str]:
-    names = (name for name in read.header if name not in KEYS)
-    return [name for name in names if _share(read, name, partial(_is_image, folder)) > 0.5]
+    """Return the columns that name files in most of their first cells."""
+    found: list[str] = []
+    for name in read.header:
+        cells = [cell for cell in read.column(name, "data") if not absent(cell)][:_LOOKED]
+        if name not in KEYS and 2 * sum(is_file(folder / cell) for cell in cells) > len(cells):
+            found.append(name)
+    return found
 
 
 def _first_image(files: Sequence[str]) -> str:
@@ -339,16 +342,6 @@ def _of_columns(read: Table, folder: Path, image: str, target: str, patient: str
     kinds = {name: kind_of(name, read.column(name, "data"), read.comma)[0] for name in others}
     columns = {name: kind for name, kind in kinds.items() if kind is not None}
     return Guess(folder, read.name, image, mask, target, patient, targets, columns)
-
-
-def _is_image(folder: Path, cell: str) -> bool:
-    return is_file(folder / cell)
-
-
-def _share(read: Table, name: str, fits: Any) -> float:
-    """Return the share of the first cells of a column that fit."""
-    cells = [cell for cell in read.column(name, "data") if not absent(cell)][:_LOOKED]
-    return sum(map(fits, cells)) / max(1, len(cells))
 
 
 def _naming(read: Table, folder: Path, image: str = "") -> str | None:

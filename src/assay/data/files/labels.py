@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
 from assay.core.errors import DataError, SpecError, extra
 from assay.data.files.joins import Matched, Unmatched, image_files, match, require_matched
@@ -30,16 +29,10 @@ KEYS = ("SOPInstanceUID", "AccessionNumber")
 """Identifiers of DICOM by which labels may name an image, the first that the table has."""
 
 
-class Joined(NamedTuple):
-    """A row per image that has a label, and sentences on what was left over or ignored in names."""
-
-    rows: list[dict[str, str]]
-    said: tuple[str, ...]
-
-
 def joined(folder: Path, table: Path, image: str = IMAGE, target: str = "", unmatched: Unmatched = "refuse",
-           mask: str = "") -> Joined:  # fmt: skip
-    """Return a row per image of a folder that the table labels, with columns of DICOM headers.
+           mask: str = "") -> tuple[list[dict[str, str]], tuple[str, ...]]:  # fmt: skip
+    """Return a row per image of a folder that the table labels, with columns of DICOM headers, and sentences on what
+    was left over or ignored in names.
 
     Identifiers of patients are replaced by numbers in the order of the files; they and dates reach no row.
 
@@ -95,7 +88,7 @@ def joined(folder: Path, table: Path, image: str = IMAGE, target: str = "", unma
         more = {column: cell for column, cell in {**columns, PATIENT: number}.items() if cell and column not in row}
         rows.append({IMAGE: files[at], **row, **more})
     columns_of = list(dict.fromkeys(column for row in rows for column in row))
-    return Joined([{column: row.get(column, "") for column in columns_of} for row in rows], said)
+    return [{column: row.get(column, "") for column in columns_of} for row in rows], said
 
 
 def _is_mask(path: Path, folder: Path, masks: Collection[str], images: Collection[str]) -> bool:

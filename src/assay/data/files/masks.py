@@ -49,12 +49,8 @@ MaskAt = Path | Drawn | None
 
 def mask_facts(masks: Sequence[MaskAt], cache: ArrayCache) -> list[Fact | None]:
     """Header of each mask that is a file, None for the others."""
-    at = [position for position, mask in enumerate(masks) if isinstance(mask, Path)]
     found = iter(facts_of([mask for mask in masks if isinstance(mask, Path)], cache))
-    facts: list[Fact | None] = [None] * len(masks)
-    for position in at:
-        facts[position] = next(found)
-    return facts
+    return [next(found) if isinstance(mask, Path) else None for mask in masks]
 
 
 def mask_source(mask: MaskAt, width: int, height: int, meaning: Meaning) -> Callable[[], Labels]:
@@ -69,7 +65,7 @@ def mask_source(mask: MaskAt, width: int, height: int, meaning: Meaning) -> Call
 def mask_digests(masks: Sequence[MaskAt], facts: Sequence[Fact | None], native: Int[np.ndarray, "n 2"]) -> list[str]:
     """Name of the content of every mask, without the meaning of its values."""
     return [
-        fact.digest if fact is not None else f"{_text(mask)} {width}x{height}"
+        fact.digest if fact else f"{mask.digest if isinstance(mask, Drawn) else 'empty'} {width}x{height}"
         for mask, fact, (width, height) in zip(masks, facts, native.tolist(), strict=True)
     ]
 
@@ -93,10 +89,6 @@ def decoded_masks(
     ]
     digests = [f"{meaning.digest} {digest}" for digest in mask_digests(masks, facts, native)]
     return decode_masks(sources, digests, size, cache, framing)
-
-
-def _text(mask: MaskAt) -> str:
-    return mask.digest if isinstance(mask, Drawn) else "empty"
 
 
 def doubtful(decoded: Decoded, rows: Int[np.ndarray, "n"]) -> dict[int, tuple[str, str]]:

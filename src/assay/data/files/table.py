@@ -428,14 +428,10 @@ def level_codes(cells: Sequence[str], levels: tuple[str, ...]) -> tuple[np.ndarr
     out = np.full(len(cells), -1, dtype=np.int64)
     wrong: Wrong = {}
     for at, cell in enumerate(cells):
-        code = index.get(cell)
-        if code is None and not absent(cell):
-            code = folded.get(fold(cell))
-        if code is None and not absent(cell):
-            code = numeric.get(cast(float, number(cell)))  # a level 2 is also written 2.0
-        if code is not None:
-            out[at] = code
-        elif not absent(cell):
+        out[at] = index.get(cell, -1)
+        if out[at] < 0 and not absent(cell):  # a level 2 is also written 2.0
+            out[at] = folded.get(fold(cell), numeric.get(cast(float, number(cell)), -1))
+        if out[at] < 0 and not absent(cell):
             near = nearest(cell, levels)
             hint = f"did you mean {shown(near)}?" if near else f"levels: {', '.join(levels[:8])}"
             wrong[at] = (f"{shown(cell)} is no level of the factor", hint)
@@ -457,8 +453,7 @@ def _numbers(cells: Sequence[str], comma: bool, name: str, ordinal: bool) -> tup
 
 def patient_codes(cells: Sequence[str]) -> np.ndarray:
     """Codes int64 [n] of the patients' rank in sorted order, so that they do not depend on the order of rows."""
-    index = {value: code for code, value in enumerate(sorted(set(cells)))}
-    return np.array([index[cell] for cell in cells], dtype=np.int64)
+    return np.unique(np.array(cells, dtype=object), return_inverse=True)[1].astype(np.int64)
 
 
 def chosen(table: Table, where: Mapping[str, Any]) -> Table:
@@ -501,11 +496,9 @@ def same_value(cell: str, wanted: Any) -> bool:
 
 def sorted_values(cells: Iterable[str]) -> list[str]:
     """Return the distinct values: numbers by size, if all are numbers, else by their letters."""
-    values = set(cells)
-    numeric = {value: number(value) for value in values}
-    if all(found is not None for found in numeric.values()):
-        return sorted(values, key=lambda value: (cast(float, numeric[value]), value))
-    return sorted(values)
+    values = sorted(set(cells))
+    numbers = list(map(number, values))
+    return values if None in numbers else [value for _, value in sorted(zip(numbers, values, strict=True))]
 
 
 # Where a spec's files are, and whether a row's file is inside its folder.
