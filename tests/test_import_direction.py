@@ -148,3 +148,21 @@ def test_declaring_what_a_spec_can_name_imports_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+OWN_BY_NAME = {"__init__.py", "plugin.py", "core/registry.py", "core/index.py"}
+"""Files that import modules of Assay by name: components, and names of the public interface."""
+
+
+def test_only_the_registry_imports_modules_by_name() -> None:
+    """A module that another one names in a text is an import that the tests above cannot see."""
+    own = {".".join(("assay", *file.relative_to(SOURCE).with_suffix("").parts)) for file in SOURCE.rglob("*.py")}
+    wrong = [
+        f"{file.relative_to(SOURCE)}:{node.lineno} names {node.value}"
+        for file in sorted(SOURCE.rglob("*.py"))
+        if str(file.relative_to(SOURCE)) not in OWN_BY_NAME
+        and any(name.split(".")[0] == "importlib" for _, name in imports(file))
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Constant) and node.value in own
+    ]
+    assert not wrong, "\n".join(wrong)

@@ -125,7 +125,7 @@ def test_the_same_folder_has_the_same_reading_everywhere(ask: Asking, haut: Path
     for command in commands:
         answer = ask(*command)
         assert answer.code == 0, answer.err
-        said = answer.out if command[0] == "preview" else answer.err
+        said = answer.out if command[0] in ("look", "preview") else answer.err
         assert LINE in next(line for line in said.splitlines() if "target" in line), command
     assert "Geschlecht" not in {*audited("haut").table("columns")["column"]}, (
         "no column is audited that nobody asked for"
@@ -198,7 +198,7 @@ def test_patients_go_before_lesions(ask: Asking, haut: Path) -> None:
 def test_a_column_of_lesions_is_no_id(ask: Asking, haut: Path) -> None:
     plain = rows().drop(columns="Fall").rename(columns={"Diagnose": "lesion"})
     plain.assign(lesion=[at % 2 for at in range(NUMBER)]).to_csv(haut / "befunde.csv", index=False)
-    assert "target lesion, patient none" in ask("look", "haut").err
+    assert "target lesion, patient none" in ask("look", "haut").out
 
 
 # Options that mean nothing here.
@@ -431,12 +431,12 @@ def test_columns_of_predictions_are_guessed(ask: Asking, haut: Path) -> None:
     expected = roc_auc_score(own.Diagnose == "Melanom", own.prob)
     found = {row["recipe"]: row["value"] for row in json.loads(answer.out)["estimates"]}
     assert found["ce"] == pytest.approx(expected, abs=1e-9)
-    said = ask("compare", "p.csv", "--by", "loss", "--positive", "Melanom").err
+    said = ask("compare", "p.csv", "--by", "loss", "--positive", "Melanom").out
     assert "score prob, target Diagnose, patient Fall, image Dateiname" in said
     own.drop(columns="loss").to_csv("one.csv", index=False)
     answer = ask("audit", "one.csv", "--positive", "Melanom", "--out", "a")
     assert answer.code == 0, answer.err
-    assert "score prob, target Diagnose, patient Fall, image Dateiname" in answer.err
+    assert "score prob, target Diagnose, patient Fall, image Dateiname" in answer.out
     assert auroc_of(assay.open_run("a")) == pytest.approx(expected, abs=1e-9)
 
 

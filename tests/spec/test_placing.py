@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from assay.core.errors import SpecError, UnfitError, WeightsError
-from assay.spec.parse import locate_errors
+from assay.spec.parse import locate_errors, read_study
 
 STUDY = """\
 scales:
@@ -22,7 +23,7 @@ recipe:
 
 
 def said(source: Any, given: str, **asked: Any) -> str:
-    with pytest.raises(WeightsError) as caught, locate_errors(source, **asked):
+    with pytest.raises(WeightsError) as caught, locate_errors(partial(read_study, source), **asked):
         raise WeightsError("it is of another network", given)
     return str(caught.value)
 
@@ -60,7 +61,7 @@ environments:
 
 def refused(source: Any, *names: str, **asked: Any) -> str:
     known = {"tag": {"size": 1.5}, "ruler": {"marks": 90}, "text-line": {"size": 0.5}, "hair": {}, "pen": {"width": 2}}
-    with pytest.raises(SpecError) as caught, locate_errors(source, **asked):
+    with pytest.raises(SpecError) as caught, locate_errors(partial(read_study, source), **asked):
         raise UnfitError({name: (known[name], "it is too large") for name in names})
     return str(caught.value)
 

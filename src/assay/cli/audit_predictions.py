@@ -48,11 +48,9 @@ def predictions_command(asked: Asked, *, dry_run: bool, json: bool) -> None:
     roles, line = roles_of(
         read, score=asked.score, target=asked.target, patient=asked.patient, image=asked.image, columns=asked.columns
     )
-    if line:
-        speaker(json)(f"{path.name}: {line}")
     patient = roles["patient"] if roles["patient"] in read.header else ""
     asked = asked.but(**{**roles, "patient": patient})
-    answer(audit_predictions(path, asked, asked.out or Path("audits") / path.stem), rules, json)
+    answer(audit_predictions(path, asked, asked.out or Path("audits") / path.stem, line), rules, json)
 
 
 def answer(found: Path, rules: Policy | None, json: bool) -> None:

@@ -27,8 +27,6 @@ def compare_command(asked: CompareRequest) -> None:
         SpecError: A name is unknown.
     """
     read = read_predictions(asked)
-    if read.guessed and not asked.as_json:
-        print(f"{Path(asked.file).name}: {read.guessed}", file=sys.stderr)
     found = compare_predictions(read, asked)
     run = CompareRun(asked, read, Path(asked.file).stem)
     page = None if asked.out is None else carry_out(run, asked.out, InProcess()).page

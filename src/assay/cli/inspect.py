@@ -40,18 +40,19 @@ def show_command(name: str, sets: Sequence[str], seeds: int | None, scale: str |
     Names, types and ranges are checked from the index. Checks that compare arguments need the code of components, and
     are left to planning.
     """
-    from assay.spec.parse import parse_study, read_study
+    from assay.spec.parse import parse_study
+    from assay.study.opened import opened
 
     if json:
-        spec = parse_study(name, overrides=sets, seeds=seeds, scale=scale, compare=False)
+        spec = parse_study(opened(name), overrides=sets, seeds=seeds, scale=scale, compare=False)
         values = spec.model_dump(mode="json", exclude_defaults=True)
         print(jsonlib.dumps({**values, "seeds": spec.seeds, "trials": len(spec.points) * spec.seeds}, indent=1))
         return
     if name not in builtin_studies():
-        read_study(name)  # refuses what is no study
+        opened(name)  # refuses what is no study
     text = study_yaml(name) if name in builtin_studies() else at_home(name).read_text(encoding="utf-8")
     if sets or seeds is not None or scale:
-        parse_study(name, overrides=sets, seeds=seeds, scale=scale)
+        parse_study(opened(name), overrides=sets, seeds=seeds, scale=scale)
         raise SpecError("show prints the study as it is written; add --json to see it after --set, --seeds or --scale")
     print(text, end="")
 

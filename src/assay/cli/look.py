@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from assay.cli.audit_predictions import end_if_broken, errors_as_options, speaker
+from assay.cli.audit_predictions import end_if_broken, errors_as_options
 from assay.cli.results import open_page
 from assay.execution.progress import reading_shown
 from assay.report.evidence import Evidence, Tables
@@ -25,7 +25,7 @@ MOST_FILES = 3
 def look_command(asked: LookRequest) -> None:
     """Look at images, print what was found, and end with 3 where a policy is not met."""
     with reading_shown(asked.as_json) as notify, errors_as_options():
-        root = look(asked, notify, speaker(asked.as_json))
+        root = look(asked, notify)
     folder, evidence = RunFolder(root), Evidence(Tables(root), root)
     if asked.as_json:
         print(json_text(_facts(evidence, root), sort_keys=False), end="")

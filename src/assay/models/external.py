@@ -24,8 +24,8 @@ from torch import Tensor, nn
 
 from assay.core.errors import DataError, SpecError, cut
 from assay.core.files import content_hash, is_file, sha256
-from assay.data.files.joins import match
-from assay.data.files.table import number, read_table, require_whole
+from assay.data.files.joins import match, such
+from assay.data.files.table import number, read_table, require_whole, shown
 from assay.models.confined import MEMORY
 from assay.models.onnx_session import OnnxFile, OnnxSession
 from assay.models.process import LIMIT, LOOK, ModelFile, taken
@@ -323,7 +323,8 @@ def read_scores(path: Path, files: Sequence[str]) -> tuple[Float[np.ndarray, "n 
         raise DataError(f"{path.name} has {twice:,} rows of images that it has already, such as {cut(name)}")
     found = match(files, names)
     if missing := found.left_over:
-        more = f"; {found.strays('rows', 'image')[0]}" if found.right_over else ""
+        others = such(shown(names[at]) for at in found.right_over)
+        more = "".join(f"; {said}{others}" for said in found.strays("rows", "image"))
         raise DataError(
             f"{path.name} has no row for {len(missing):,} of {len(files):,} images, such as {files[missing[0]]}{more}; "
             "the column `image` holds their names"

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
-from importlib import import_module
-from pathlib import Path
 from typing import Any, cast
 
-from assay.core.errors import DataError, SpecError
+from assay.core.errors import SpecError
 from assay.core.files import filled, is_file, is_folder
 from assay.core.registry import build, lookup
 from assay.core.tables import header_of
 from assay.core.traits import DataTraits
 from assay.core.types import Factor
-from assay.spec.document import Document, Keys, mapping_of, plain
+from assay.spec.document import Keys, mapping_of
 from assay.spec.issues import Issues, validated
 from assay.spec.recipe import Component
 from assay.spec.schema import DataSpec
@@ -126,33 +123,7 @@ OF_A_TABLE = (
 )  # fmt: skip
 """Such fields where both sets are tables of a folder."""
 OF_TESTS = ("tests", "map", "numbering")
-FILES_ONLY = (*TABLE, "channels", "where", "split", "preprocessing", "fit", "crop_share", "resize", "links")
-
-
-READER = "assay.data.files.request"
-"""The module that reads what images are, found by name as components are: this room may not import it."""
-
-
-def with_columns(document: Document) -> Document:
-    """Return a study whose `data` is a path, or names factors without their kinds, with what its table says.
-
-    Raises:
-        SpecError: No column is surely the target, or one is missing.
-    """
-    value = document.values.get("data")
-    given = {**(mapping_of(value) or {})}
-    path = filled(value, document.folder) if isinstance(value, str) and value else None
-    if not isinstance(given.get("factors"), list) and not (path and (is_file(path) or is_folder(path))):
-        return document
-    if given.get("folder"):
-        given["folder"] = str(filled(given["folder"], document.folder))
-    try:
-        read = import_module(READER).data_of(path or given)
-    except (SpecError, DataError) as error:
-        place = document.place(("data",))
-        raise SpecError(f"{place}{': ' if place else ''}data: {error}".replace("--", "data.")) from error
-    guessed = {"matched": [*read.data.get("matched", ()), read.line]} if path else {}
-    return replace(document, values={**document.values, "data": plain({**read.data, **guessed})})
+FILES_ONLY = (*TABLE, "guessed", "channels", "where", "split", "preprocessing", "fit", "crop_share", "resize", "links")
 
 
 def data_section(value: Any, issues: Issues, keys: Keys = ("data",)) -> DataSpec | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
@@ -25,7 +25,7 @@ from assay.spec.checks import (
     settle_contrast,
     usual_probes,
 )
-from assay.spec.data import data_section, declared_factors, imported_factors, refused_size, with_columns
+from assay.spec.data import data_section, declared_factors, imported_factors, refused_size
 from assay.spec.document import Document, Keys, leaves, nodes, plain
 from assay.spec.environments import Factors, grid_points, sources_section
 from assay.spec.fields import component_of, components_of
@@ -51,7 +51,7 @@ SECTIONS = (
 
 
 def parse_study(
-    source: Path | str | Mapping[str, Any],
+    source: Path | str | Mapping[str, Any] | Document,
     *,
     overrides: Sequence[Override] = (),
     scale: str | None = None,
@@ -62,7 +62,7 @@ def parse_study(
     """Parse a study and check all of it.
 
     Args:
-        source: The name of a built-in study, a YAML file or a mapping.
+        source: The name of a built-in study, a YAML file, a mapping, or a document that was read.
         overrides: Changes (`a.b=c`, or key and value) that are made after the scale.
         scale: One of the study's `scales`.
         seeds: The number of seeds, set last.
@@ -102,15 +102,13 @@ def _with_looks(spec: StudySpec, looks: Sequence[int]) -> StudySpec:
     return spec.model_copy(update={"looks": tuple(looks)}) if looks else spec
 
 
-def refuse_unknown_keys(
-    source: Path | str | Mapping[str, Any], overrides: Sequence[Override], scale: str | None = None
-) -> None:
+def refuse_unknown_keys(document: Document, overrides: Sequence[Override], scale: str | None = None) -> None:
     """Refuse overrides at keys that no study has; other issues may be solved by the next override.
 
     Raises:
         SpecError: A key is unknown.
     """
-    document = apply_sets(apply_scale(read_study(source), scale), overrides)
+    document = apply_sets(apply_scale(document, scale), overrides)
     try:
         check_study(document)
     except SpecIssues as wrong:
@@ -119,23 +117,26 @@ def refuse_unknown_keys(
         return
 
 
-def read_study(source: Path | str | Mapping[str, Any]) -> Document:
+def read_study(source: Path | str | Mapping[str, Any] | Document) -> Document:
     """Read a study as it is written.
 
     Args:
-        source: A mapping, a file, or a text: the name of a built-in study unless it looks like a path.
+        source: A mapping, a file, or a text: the name of a built-in study unless it looks like a path. A document that
+            was read is returned.
 
     Returns:
         Its values with their places.
     """
+    if isinstance(source, Document):
+        return source
     if isinstance(source, Mapping):
-        return with_columns(Document(cast(dict[str, Any], plain(source))))
+        return Document(cast(dict[str, Any], plain(source)))
     text = str(source)
     if isinstance(source, Path) or text.endswith((".yaml", ".yml")) or "/" in text or is_file(Path(text)):
         path = at_home(source)
         if is_folder(path):
             raise SpecError(_of_folder(path))
-        return with_columns(read_yaml(path))
+        return read_yaml(path)
     files = study_files()
     if text not in files and is_folder(Path(text)):
         raise SpecError(_of_folder(Path(text)))
@@ -290,7 +291,7 @@ def _list(values: Mapping[str, Any], key: str, issues: Issues) -> list[Any]:
 
 @contextmanager
 def locate_errors(
-    source: Path | str | Mapping[str, Any], overrides: Sequence[Override] = (), scale: str | None = None
+    read: Callable[[], Document], overrides: Sequence[Override] = (), scale: str | None = None
 ) -> Generator[None]:
     """Name the line of the study for errors that appear only when images and weights are read.
 
@@ -298,13 +299,13 @@ def locate_errors(
     since the parsed study has no line numbers.
 
     Args:
-        source: As for `parse_study`.
+        read: Reads the study as it is written.
         overrides: As for `parse_study`.
         scale: As for `parse_study`.
     """
 
     def written() -> Document:
-        return apply_sets(apply_scale(read_study(source), scale), overrides)
+        return apply_sets(apply_scale(read(), scale), overrides)
 
     try:
         yield

@@ -164,6 +164,7 @@ class DataSpec(Frozen):
         unmasked: How an image without a mask counts: as an error, free of lesions, or left out.
         unmatched: Whether masks of no image are refused where images have no mask, or passed over.
         matched: Sentences on how images and labels were matched before, for the page.
+        guessed: Columns that were found by their names and values, for the page.
         unnamed: How an image without a patient counts: as an error, or as a patient of its own.
         tests: Name -> another set, all of whose rows are test rows. `{train: ..., tests: {name: ...}}` writes them.
         map: Of a set in `tests`: its name of a class -> that of the training set.
@@ -197,6 +198,7 @@ class DataSpec(Frozen):
     unmasked: Literal["refuse", "lesion-free", "leave-out"] = "refuse"
     unmatched: Literal["refuse", "drop"] = "refuse"
     matched: Annotated[tuple[str, ...], Texts] = ()
+    guessed: str = ""
     patient: str = ""
     unnamed: Literal["refuse", "own"] = "refuse"
     # which values of the target column are the positive class, when it is not 0/1

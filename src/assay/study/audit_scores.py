@@ -34,13 +34,14 @@ from assay.study.audit_request import Asked
 from assay.study.scores import called_alike, scale_words
 
 
-def audit_predictions(path: Path, asked: Asked, out: Path) -> Path:
+def audit_predictions(path: Path, asked: Asked, out: Path, guessed: str = "") -> Path:
     """Audit scores in a CSV by its columns, and write tables, `verdicts.json` and page. Return the run folder.
 
     Args:
         path: The CSV.
         asked: Names its columns; each row is a patient where `patient` is empty.
         out: The run folder.
+        guessed: Columns that nobody named, for readers.
 
     Raises:
         DataError: The file cannot be read, has an image twice, a score is no number, or all rows are of one class.
@@ -75,6 +76,7 @@ def audit_predictions(path: Path, asked: Asked, out: Path) -> Path:
     facts = {
         "model": path.stem,
         "kind": "predictions",
+        "columns": guessed,
         **said,
         "hash of the model": sha256(path),
         "images": f"{len(table):,}",

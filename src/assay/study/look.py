@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -42,21 +42,18 @@ from assay.study.look_request import LookRequest
 CUE = "cue"
 
 
-def look(asked: LookRequest, notify: Notify = silent, say: Callable[[str], None] = lambda text: None) -> Path:
+def look(asked: LookRequest, notify: Notify = silent) -> Path:
     """Look at images, and write tables, pictures, `issues.csv` and a page. Return the run folder.
 
     Args:
         asked: What to look at: a folder, a CSV, a data frame or `data` of a study.
         notify: Callback for images while they are read.
-        say: Callback for what was guessed.
 
     Raises:
         SpecError: No column is surely the target, or one is missing.
         DataError: No image can be read.
     """
     read = data_of(asked.data, **asked.named)
-    if read.line:
-        say(f"{read.name}: {read.line}")
     # Where masks decide, no column of the target holds others against it.
     factors = {"factors": read.others} if read.of_masks and "factors" not in read.data else {}
     images = {**read.data, **factors, "size": asked.size, "links": "follow"}
@@ -65,7 +62,7 @@ def look(asked: LookRequest, notify: Notify = silent, say: Callable[[str], None]
     dataset = load_dataset(spec, ArrayCache(default_cache_root(), notify), skip_bad_rows=True, keep_copies=True,
                            alike=True)  # fmt: skip
     kept = asked.but(data=str(asked.data) if isinstance(asked.data, str | Path) else "in memory")
-    run = LookRun(kept, spec, dataset, read.line)
+    run = LookRun(kept, spec, dataset)
     carry_out(run, out, InProcess())
     return out
 
@@ -78,13 +75,11 @@ class LookRun:
         request: What was asked.
         spec: The images.
         dataset: The images as they were read.
-        guessed: What was guessed, for a reader.
     """
 
     request: LookRequest
     spec: DataSpec
     dataset: Dataset
-    guessed: str = ""
     kind = kinds.LOOK
 
     def next(self, folder: RunFolder) -> Sequence[Task]:
@@ -106,7 +101,6 @@ class LookRun:
             "data": str(self.request.data),
             "target": self.spec.target if not self.spec.classes else "class",
             "patient": self.spec.patient,
-            "columns": self.guessed,
             "embeddings": getattr(self.request.embeddings, "name", ""),
             "images": f"{len(self.dataset.table):,}",
             "patients": f"{len(np.unique(self.dataset.table.patient)):,}",
@@ -136,7 +130,8 @@ class LookRun:
         table, names = read_table(path, column), list(map(names_of(self.spec).__getitem__, own.places.numbers))
         found = match(names, table.column(column, "--embeddings"))
         classes = [own.classes[int(code)] for code in own.target]
-        said = require_matched(found, path.name, unmatched=self.request.unmatched, classes=classes)
+        said = require_matched(found, path.name, unmatched=self.request.unmatched, classes=classes,
+                               lines=table.numbers)  # fmt: skip
         given = table.frame.drop(columns=column).iloc[list(found.pairs.values())]
         cells = np.full((len(names), given.shape[1]), np.nan)
         cells[list(found.pairs)] = given.map(partial(number, comma=table.comma)).to_numpy(np.float64)

@@ -48,11 +48,6 @@ class Predictions:
     facts: Mapping[str, str]
 
     @property
-    def guessed(self) -> str:
-        """Columns that nobody named, for readers."""
-        return self.facts.get("columns", "")
-
-    @property
     def seed_numbers(self) -> tuple[int, ...]:
         """Numbers of the seeds in tables: their names where these are whole numbers, else their places."""
         whole = all(name.isdecimal() and name == str(int(name)) and len(name) < _MOST_DIGITS for name in self.seeds)

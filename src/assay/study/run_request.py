@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple, Self
 
@@ -130,8 +131,10 @@ class RunRequest(Request):
         """Name lines of the study in errors, and refuse code from outside where that is asked."""
         from assay.core.registry import own_code_refused
         from assay.spec.parse import locate_errors
+        from assay.study.opened import opened
 
-        with own_code_refused(self.no_own_code), locate_errors(self.spec, self.sets, self.scale):
+        written = partial(opened, self.spec)
+        with own_code_refused(self.no_own_code), locate_errors(written, self.sets, self.scale):
             yield
 
     def settled(self, compare: bool = True) -> Settled:
@@ -145,9 +148,15 @@ class RunRequest(Request):
             StoreError: The run folder is not writable.
         """
         from assay.spec.parse import parse_study
+        from assay.study.opened import opened
 
         spec = parse_study(
-            self.spec, overrides=self.sets, seeds=self.seeds, looks=self.looks, scale=self.scale, compare=compare
+            opened(self.spec),
+            overrides=self.sets,
+            seeds=self.seeds,
+            looks=self.looks,
+            scale=self.scale,
+            compare=compare,
         )
 
         from assay.store.folder import require_writable, run_folder

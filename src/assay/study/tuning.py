@@ -15,11 +15,12 @@ from assay.execution.plan import Trial
 from assay.spec.document import leaves, mapping_of
 from assay.spec.grid import label
 from assay.spec.load import Override, edited_yaml, parse_yaml, study_files
-from assay.spec.parse import parse_study, read_study
+from assay.spec.parse import parse_study
 from assay.spec.schema import RecipePoint, StudySpec
 from assay.stats.format import count, number
 from assay.store.files import Row, csv_text, write_text
 from assay.store.folder import RunFolder
+from assay.study.opened import opened
 
 TABLE = "tuning.csv"
 _APART = 1000
@@ -91,7 +92,7 @@ def plan_tuning(
         raise SpecError(f"--values {', '.join(map(label, values))}: give at least two different values")
     if not place.startswith("recipe."):
         raise SpecError(f"--axis {place}: give a field of the recipe, such as recipe.optimizer.adamw.lr")
-    study = parse_study(source, overrides=[*overrides, (place, values[0])], scale=scale)
+    study = parse_study(opened(source), overrides=[*overrides, (place, values[0])], scale=scale)
     if study.models:
         raise SpecError("the models of this study were trained elsewhere, and nothing can be tuned")
     main = [one.axis for one in study.contrasts if one.role == "primary"] or [one.axis for one in study.contrasts]
@@ -111,7 +112,7 @@ def plan_tuning(
         ("seeds", seeds),
         ("grid.only", entries or None),
     )
-    spec = parse_study(source, overrides=tried, scale=scale)
+    spec = parse_study(opened(source), overrides=tried, scale=scale)
     return Tuning(source, scale, place, tuple(values), asked, study, spec)
 
 
@@ -210,7 +211,7 @@ def changes_of(tuning: Tuning, rows: Sequence[Tried], *, moved: bool) -> dict[st
         rows: What was tried.
         moved: Whether it is written to another folder: relative paths become absolute.
     """
-    document = read_study(tuning.source)
+    document = opened(tuning.source)
     chosen = {row.recipe: row.value for row in rows if row.chosen}
     usual = next(iter(chosen.values()))
     changes: dict[str, Any] = {tuning.place: usual}
@@ -250,8 +251,8 @@ def write_tuned(tuning: Tuning, rows: Sequence[Tried], folder: Path, *, in_place
     changes = changes_of(tuning, rows, moved=not in_place)
     file = study_files().get(tuning.source) or Path(tuning.source).expanduser()
     edited = edited_yaml(file.read_text(encoding="utf-8"), changes)
-    wanted = parse_study(tuning.source, overrides=list(changes.items()))
-    if parse_study(parse_yaml(edited, path.name)[0] | {"name": wanted.name}) != wanted:
+    wanted = parse_study(opened(tuning.source), overrides=list(changes.items()))
+    if parse_study(opened(parse_yaml(edited, path.name)[0] | {"name": wanted.name})) != wanted:
         raise SpecError(f"{file.name}: an anchor shares the tuned value with another part; write it by hand: {changes}")
     write_text(path, edited)
     return path

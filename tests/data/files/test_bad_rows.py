@@ -400,7 +400,7 @@ def test_stems_without_a_partner_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"file 3 'images/2\.png': 2 masks have its stem"):
         load(folder, table="", unmasked="lesion-free", unmatched="drop")
     read = load(folder, table="", unmasked="lesion-free", unmatched="drop", skip_bad_rows=True).card.read
-    assert "1 masks belong to no image, first 9.png" in read["matched"]
+    assert read["matched"] == "1 masks belong to no image"
 
 
 def test_a_misnamed_mask_does_not_make_its_image_free_of_lesions(tmp_path: Path) -> None:

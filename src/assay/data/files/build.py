@@ -356,7 +356,7 @@ def assemble(
         left_out=left_out(listing.problems, listing.word),
         doubts=(*unequally_lost(listing), *pixels.doubts, *_left_to_ignore(listing), *depth),
         fit=framing_of(spec).fit,
-        read={**listing.read, **({"matched": "; ".join(listing.matched)} if listing.matched else {})},
+        read={**listing.read, **_said_before(listing, spec)},
     )
     millimeters = _millimeters(spec, table, native)
     scale = _scale(PixelScale(**known.scale) if known else PixelScale(), millimeters)
@@ -523,6 +523,12 @@ def _to_ignore(listing: Listing, masks: Decoded, kept: np.ndarray) -> list[Probl
         for position, at in enumerate(kept.tolist())
         if at in ignored
     ]
+
+
+def _said_before(listing: Listing, spec: DataSpec) -> dict[str, str]:
+    """Return what was guessed and matched, as rows of `provenance`."""
+    found = {"columns": spec.guessed, "matched": "; ".join((*spec.matched, *listing.matched))}
+    return {key: text for key, text in found.items() if text}
 
 
 def _left_to_ignore(listing: Listing) -> tuple[str, ...]:

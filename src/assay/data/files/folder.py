@@ -138,7 +138,7 @@ def list_table(spec: DataSpec) -> Listing:
             *(coco.warnings if coco else ()),
             *(() if masks is None else unmasked(masks, spec)),
         ),
-        matched=(*spec.matched, *(boxes.said if boxes else ())),
+        matched=boxes.said if boxes else (),
         about=known_set(folder.name, table.header),
         meaning=coco.meaning if coco else meaning_of(spec),
         boxes=boxes,

@@ -238,7 +238,7 @@ def _of_participants(path: Path, target: str, unmatched: Unmatched) -> Guess:
     target = target or sure_target(read, targets)
     said = require_matched(found, "participants.tsv", "folder", unmatched=unmatched,
                            row_classes=read.column(target, "data") if target in read.header else (),
-                           row_names=[f"line {number}" for number in read.numbers])  # fmt: skip
+                           lines=read.numbers, private=True)  # fmt: skip
     rows = [{"image": str(file.relative_to(path)), "suffix": stem_of(file).split("_")[-1],
              **dict(zip(read.header, read.rows[found.pairs[at]], strict=True))}
             for at, files in enumerate(images.values()) if at in found.pairs for file in files]  # fmt: skip

@@ -126,8 +126,8 @@ class Matched:
 
     def strays(self, rows: str, image: str) -> tuple[str, ...]:
         """Return a sentence for names on the right without a partner."""
-        lone = [shown(self.right[at]) for at in self.right_over]
-        return (f"{len(lone):,} of {len(self.right):,} {rows} fit no {image}{such(lone)}",) if lone else ()
+        lone = len(self.right_over)
+        return (f"{lone:,} of {len(self.right):,} {rows} fit no {image}",) if lone else ()
 
     def ignoring(self) -> tuple[str, ...]:
         """Return a sentence for what was ignored in names."""
@@ -211,9 +211,12 @@ def require_matched(
     unmatched: Unmatched = "refuse",
     classes: Sequence[str] = (),
     row_classes: Sequence[str] = (),
-    row_names: Sequence[str] = (),
+    lines: Sequence[int] = (),
+    private: bool = False,
 ) -> tuple[str, ...]:
     """Return sentences on what is left over, and on what was ignored in names.
+
+    They are kept in run folders and shown on pages: they have counts and lines, and no name. Errors name files.
 
     Args:
         found: Images on the left, rows on the right.
@@ -223,16 +226,18 @@ def require_matched(
         unmatched: Whether too many images without a row are refused, or left out.
         classes: Class of each image, where it is known before.
         row_classes: Class of each row. Rows left over count as lost images if no more rows than images are left over.
-        row_names: What a message shows of each row, where its name identifies a person.
+        lines: Number of each row's line.
+        private: Whether names of rows identify persons: errors have their lines.
 
     Raises:
         DataError: Over a tenth of the images have no row, the classes lose unequally, or names fit several.
     """
     lone, others = found.left_over, found.right_over
-    named = row_names or list(map(shown, found.right))
-    lost, stray = such(shown(found.left[at]) for at in lone), such(named[at] for at in others)
-    said = [f"{len(lone):,} of {len(found.left):,} {image}s have no {row} in {where}{lost}"] if lone else []
-    said += [f"{len(others):,} of {len(found.right):,} {row}s in {where} fit no {image}{stray}"] if others else []
+    places = [f"line {lines[at]}" for at in others] if lines else []
+    lost = such(shown(found.left[at]) for at in lone)
+    stray = such(places if private else (shown(found.right[at]) for at in others))
+    rows = f"{len(others):,} of {len(found.right):,} {row}s in {where} fit no {image}" if others else ""
+    none = f"{len(lone):,} of {len(found.left):,} {image}s have no {row} in {where}" if lone else ""
     why = ""
     if found.rivals:
         here, there = found.rivals[0]
@@ -243,11 +248,12 @@ def require_matched(
         of_rows = row_classes if len(others) <= len(lone) else ()
         why = _unequal(classes, lone, found.pairs) or _unequal(of_rows, others, found.pairs.values())
     if why and unmatched == "refuse":
+        left = "; ".join(filter(None, (none and none + lost, rows and rows + stray)))
         raise DataError(
-            f"{'; '.join(said)}: {why}; correct the names, or leave out what fits nothing with --unmatched drop "
+            f"{left}: {why}; correct the names, or leave out what fits nothing with --unmatched drop "
             "(in a study, data: {unmatched: drop})"
         )
-    return (*said, *found.ignoring())
+    return (*filter(None, (none, rows and rows + (such(places) if places else ""))), *found.ignoring())
 
 
 def uneven(kept: np.ndarray, lost: np.ndarray) -> bool:

@@ -71,9 +71,9 @@ def joined(folder: Path, table: Path, image: str = IMAGE, target: str = "", unma
     if not found.pairs and not found.rivals:
         raise DataError(f"labels: {table.name} labels no image of {folder}, by its column '{key}'; an example there is "
                         f"{shown(names[0]) if names else 'missing'}")  # fmt: skip
-    lines = [] if key == image else [f"line {number}" for number in read.numbers]
     classes = read.column(target, "labels") if target in read.header else ()
-    said = require_matched(found, table.name, unmatched=unmatched, row_classes=classes, row_names=lines)
+    said = require_matched(found, table.name, unmatched=unmatched, row_classes=classes, lines=read.numbers,
+                           private=key != image)  # fmt: skip
     if len(paths) < len(every):
         said = (*said, f"{len(every) - len(paths):,} files are masks, as {' and '.join(of_masks)} says, and no images")
     numbers: dict[str, str] = {}

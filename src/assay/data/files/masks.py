@@ -300,7 +300,7 @@ def paired(
             f"mask its image's stem{suffix and f' and {suffix}'}, or take it away (or pass over it with "
             "--unmatched drop; in a study, data: {unmatched: drop})"
         )
-    warnings = (f"{len(orphans):,} masks belong to no image, first {orphans[0]}",) if orphans else ()
+    warnings = (f"{len(orphans):,} masks belong to no image",) if orphans else ()
     return Pairs(tuple(files), names, tuple(chosen), problems, warnings, found.ignoring(), others)
 
 

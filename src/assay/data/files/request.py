@@ -82,9 +82,8 @@ def _of_path(path: Path, place: str, lenient: bool, named: Mapping[str, Any]) ->
     columns = named.get("columns", ())
     if not columns and "labels" in named:
         columns = [name for name in HEADERS if name in found.columns]
-    return Reading(
-        _with_factors(data, columns), found.line, found.folder.resolve().name, _others(found), found.of_masks
-    )
+    data = {**_with_factors(data, columns), "guessed": found.line}
+    return Reading(data, found.line, found.folder.resolve().name, _others(found), found.of_masks)
 
 
 def _of_keys(keys: dict[str, Any], place: str, named: Mapping[str, Any], bare: bool = False) -> Reading:
@@ -108,6 +107,7 @@ def _of_keys(keys: dict[str, Any], place: str, named: Mapping[str, Any], bare: b
         found = _guessed(path, in_memory(table), given)
         line, others, of_masks = found.line, _others(found), found.of_masks
         keys = {**keys, **found.data()} if found.rows else {**found.data(), **keys}
+        keys["guessed"] = line
     return Reading(_with_factors(keys, columns), line, others=others, of_masks=of_masks)
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 KEYS = (
-    "positive class", "matched", "scores", "outputs", "encoding", "read as one", "may mean unknown", "large patient",
-    "columns left out",
+    "positive class", "columns", "matched", "scores", "outputs", "encoding", "read as one", "may mean unknown",
+    "large patient", "columns left out",
 )  # fmt: skip
 """Keys of the table `provenance` that are read out first, in this order."""
 CAUTIONS = frozenset({"may mean unknown", "large patient"})

@@ -1,0 +1,37 @@
+"""Open a study as it is written: its `data` may be a path alone, and its factors names alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from assay.core.errors import DataError, SpecError
+from assay.core.files import filled, is_file, is_folder
+from assay.spec.document import Document, mapping_of, plain
+from assay.spec.parse import read_study
+
+
+def opened(source: Path | str | Mapping[str, Any]) -> Document:
+    """Read a study as it is written, with what its table says of columns that it does not name.
+
+    Raises:
+        SpecError: The study cannot be read, no column is surely the target, or one is missing.
+    """
+    document = read_study(source)
+    value = document.values.get("data")
+    given = {**(mapping_of(value) or {})}
+    path = filled(value, document.folder) if isinstance(value, str) and value else None
+    if not isinstance(given.get("factors"), list) and not (path and (is_file(path) or is_folder(path))):
+        return document  # the usual case, without the libraries that read images
+    from assay.data.files.request import data_of
+
+    if given.get("folder"):
+        given["folder"] = str(filled(given["folder"], document.folder))
+    try:
+        read = data_of(path or given)
+    except (SpecError, DataError) as error:
+        place = document.place(("data",))
+        raise SpecError(f"{place}{': ' if place else ''}data: {error}".replace("--", "data.")) from error
+    return replace(document, values={**document.values, "data": plain(read.data)})
