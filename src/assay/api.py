@@ -132,6 +132,7 @@ def compare(
     margin: float | None = None,
     threshold: float = 0.5,
     scores: AsScores = "auto",
+    unmatched: Unmatched = "refuse",
     out: str | Path | None = None,
 ) -> Compared:
     """Compare predictions that were made elsewhere, as the contrasts of a study are.
@@ -151,6 +152,7 @@ def compare(
         margin: Largest difference that does not matter, in units of the measure.
         threshold: Probability from which an image is called positive.
         scores: probabilities, percent or logits; by default found from all scores of a recipe.
+        unmatched: Whether over a tenth of the images that a recipe lacks are refused, or dropped.
         out: The folder that gets a page and its tables.
 
     Returns:
@@ -166,7 +168,7 @@ def compare(
 
     asked = CompareRequest(file=data, by=by, target=target, score=score, positive=positive, patient=patient,
                            image=image, seed=seed, fold=fold, against=str(against), measure=measure, margin=margin,
-                           threshold=threshold, scores=scores)  # fmt: skip
+                           threshold=threshold, scores=scores, unmatched=unmatched)  # fmt: skip
     read = read_predictions(asked)
     found = compare_predictions(read, asked)
     if out is not None:

@@ -128,7 +128,7 @@ def test_a_study_is_written_and_runs_at_the_first_try(
     (tmp_path / "mine").mkdir()
     layout(tmp_path / "mine")
     path = tmp_path / "study.yaml"
-    init_command(tmp_path / "mine", path, "", "")
+    init_command(tmp_path / "mine", path)
     told = capsys.readouterr().out
     assert "to mend" not in told, told
     assert "()" not in told
@@ -148,7 +148,7 @@ def test_a_study_is_written_and_runs_at_the_first_try(
         assert all(word in text for word in ("target: diagnosis", "patient: patient_id", "sex: categorical", "age: c"))
         assert "neutral: {association: {sex: 0}}" in text
     with pytest.raises(StoreError, match="is there already"):
-        init_command(tmp_path / "mine", path, "", "")
+        init_command(tmp_path / "mine", path)
 
 
 def test_another_folder_is_a_set_to_test_on(
@@ -159,7 +159,7 @@ def test_another_folder_is_a_set_to_test_on(
     image_folder_in_parts(tmp_path / "there")
     for path in sorted((tmp_path / "there").glob("*/*/*.png")):
         Image.fromarray(255 - np.asarray(Image.open(path))).save(path)
-    init_command(Path("here"), None, "", "", [Path("there")])
+    init_command(Path("here"), None, [Path("there")])
     told = capsys.readouterr().out
     assert "to mend" not in told
     assert re.search(r"^there: {.+}  \(nothing names patients: each image counts as one\)$", told, re.MULTILINE)
@@ -167,7 +167,7 @@ def test_another_folder_is_a_set_to_test_on(
     assert Path("here-there-images.csv").is_file()
     assert told.count("written too") == 1
     bids(tmp_path / "third")
-    init_command(Path("third"), None, "", "")
+    init_command(Path("third"), None)
     assert "\nthird-images.csv: written too, the table of third, with its patients\n" in capsys.readouterr().out
     spec = assay.load("here.yaml").spec
     assert list(spec.points[0].tests) == ["same", "neutral", "there"]
@@ -175,4 +175,4 @@ def test_another_folder_is_a_set_to_test_on(
     assert not spec.contrasts
     assert (spec.data.folder, spec.data.tests["there"].folder) == (str(tmp_path / "here"), str(tmp_path / "there"))
     with pytest.raises(StoreError, match="two of these folders have the same name"):
-        init_command(Path("here"), Path("two.yaml"), "", "", [Path("here")])
+        init_command(Path("here"), Path("two.yaml"), [Path("here")])

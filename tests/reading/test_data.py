@@ -433,11 +433,48 @@ def test_columns_of_predictions_are_guessed(ask: Asking, haut: Path) -> None:
     assert found["ce"] == pytest.approx(expected, abs=1e-9)
     said = ask("compare", "p.csv", "--by", "loss", "--positive", "Melanom").out
     assert "score prob, target Diagnose, patient Fall, image Dateiname" in said
+    auroc = ["compare", "p.csv", "--by", "loss", "--positive", "Melanom", "--threshold", "0.3"]
+    answer = ask(*auroc)
+    assert (answer.code, answer.err.split()[0]) == (2, "--threshold"), answer.err
+    assert ask(*auroc, "--measure", "sensitivity").code == 0
     own.drop(columns="loss").to_csv("one.csv", index=False)
     answer = ask("audit", "one.csv", "--positive", "Melanom", "--out", "a")
     assert answer.code == 0, answer.err
     assert "score prob, target Diagnose, patient Fall, image Dateiname" in answer.out
     assert auroc_of(assay.open_run("a")) == pytest.approx(expected, abs=1e-9)
+
+
+@situation("a fifth of the images of one recipe is missing in another", "refused; `--unmatched drop` compares the rest")
+def test_recipes_of_different_images(ask: Asking, haut: Path) -> None:
+    frame = predictions()
+    frame[(frame.loss == "ce") | (np.arange(len(frame)) % 5 > 0)].to_csv("p.csv", index=False)
+    command = ["compare", "p.csv", "--by", "loss", "--positive", "Melanom"]
+    answer = ask(*command)
+    assert answer.code == 2
+    assert f"{NUMBER // 5} of {NUMBER} images have no row in 'supcon'" in answer.err
+    answer = ask(*command, "--unmatched", "drop")
+    assert answer.code == 0, answer.err
+    assert f"{NUMBER // 5} of {NUMBER} images have no row in 'supcon'" in answer.out
+
+
+@situation(
+    "`init` with the positive class and the column of files",
+    "written into the study; a class that is not there is refused",
+)
+def test_init_takes_what_is_named(ask: Asking, haut: Path) -> None:
+    answer = ask("init", "haut", "--positive", "naevus", "--image", "Dateiname", "--out", "s.yaml")
+    assert answer.code == 0, answer.err
+    assert assay.load("s.yaml").spec.data.positive == ("naevus",)
+    answer = ask("init", "haut", "--positive", "quatsch", "--out", "t.yaml")
+    assert answer.code == 2
+    assert "--positive quatsch" in answer.err
+
+
+@situation("columns that nobody named, in an audit in Python", "on the page and in `verdicts.json` too")
+def test_guessed_columns_are_kept(haut: Path) -> None:
+    found = audited("haut")
+    assert LINE in found.table("provenance").set_index("key")["value"]["columns"]
+    assert all(LINE in (found.folder / name).read_text() for name in ("report.html", "verdicts.json"))
 
 
 @situation("predictions in a data frame", "compared as those in a file, with the same names of columns")

@@ -392,6 +392,8 @@ def init(
     out: Annotated[Path | None, typer.Option("--out", "-o", metavar="FILE", help="The study file to write.")] = None,
     target: Annotated[str, typer.Option("--target", metavar="COLUMN", help="The column to predict.")] = "",
     patient: Annotated[str, typer.Option("--patient", metavar="COLUMN", help="The column of patients.")] = "",
+    image: Annotated[str, typer.Option("--image", metavar="COLUMN", help="The column of files.")] = "",
+    positive: Annotated[str, typer.Option("--positive", metavar="CLASS", help="The positive class.")] = "",
     test: Annotated[
         list[Path] | None, typer.Option("--test", metavar="FOLDER", help="Another set, to test on; may be repeated.")
     ] = None,
@@ -411,7 +413,7 @@ def init(
     """
     from assay.cli.init import init_command
 
-    init_command(place, out, target, patient, test or (), unmatched)
+    init_command(place, out, test or (), unmatched, target=target, patient=patient, image=image, positive=positive)
 
 
 @app.command("list", epilog="Example: assay list losses")

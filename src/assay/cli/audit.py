@@ -10,8 +10,8 @@ from typing import Any
 
 from assay.cli.audit_predictions import answer, as_options, errors_as_options, speaker
 from assay.core.errors import SpecError
-from assay.core.files import is_folder
 from assay.core.request import names
+from assay.data.files.guess import tables_in
 from assay.data.files.request import data_of
 from assay.execution.local import InProcess, choose_device, default_workers
 from assay.execution.progress import display_for, reading_shown
@@ -86,7 +86,7 @@ def _audit_labels(origin: Origin, asked: Asked, dry_run: bool, quiet: bool, json
 
     path = Path(asked.labels or asked.images).expanduser()
     labels = names(asked.target)
-    rows = audit_labels(origin, labels, path / "data.csv" if is_folder(path) else path, out, audit)
+    rows = audit_labels(origin, labels, next(iter(tables_in(path)), path), out, audit)
     if json:
         print(json_text(rows), end="")
         return

@@ -12,13 +12,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
-from assay.core.errors import AssayError, StoreError
+from assay.core.errors import AssayError, SpecError, StoreError
 from assay.data.files.classes import in_order
 from assay.data.files.guess import SPLIT, Guess, guess
 from assay.data.files.joins import Unmatched
 from assay.data.files.masks import image_files
 from assay.data.files.roles import called_patient
-from assay.data.files.table import absent, read_table, spellings
+from assay.data.files.table import absent, read_table, same_value, shown, spellings
 from assay.spec.data import LESION
 from assay.store.files import csv_text, write_text
 
@@ -49,29 +49,23 @@ class Assumed:
 
 
 def init_command(
-    place: Path,
-    out: Path | None,
-    target: str,
-    patient: str,
-    tests: Sequence[Path] = (),
-    unmatched: Unmatched = "refuse",
+    place: Path, out: Path | None, tests: Sequence[Path] = (), unmatched: Unmatched = "refuse", **named: str
 ) -> None:
     """Write the study, and where no table of a folder has a row per image one beside it; print what is assumed.
 
     Args:
         place: A folder or a table.
         out: The study file; by default it is named after the folder, in the working directory.
-        target: The column to predict, where it is not to be guessed.
-        patient: The column of patients, where it is not to be guessed.
         tests: Folders or tables of other sets, all of whose images are tested.
         unmatched: Whether images without a label are refused where there are many, or left out.
+        named: What is not to be guessed: `target`, `patient`, `image` and `positive`.
 
     Raises:
         SpecError: Nothing labels the images, or no column is surely the target.
         StoreError: The file is there, or two folders have the same name.
     """
-    found = _guessed(place, target, patient, unmatched)
-    name, others = _name(found), [_guessed(one, "", "", unmatched, found.target) for one in tests]
+    found, positive = _guessed(place, unmatched, **named), named.get("positive", "")
+    name, others = _name(found), [_guessed(one, unmatched, found.target) for one in tests]
     sets = {_name(one): one for one in others}
     if len({name, *sets}) <= len(others):
         raise StoreError("two of these folders have the same name, and sets are told apart by it: rename one")
@@ -85,7 +79,7 @@ def init_command(
     sets = {key: _with_table(one, tables.get(key)) for key, one in sets.items()}
     for one in (found, *others):
         print(f"{one.folder.name}: {one.line}", *one.matched, sep="\n", file=sys.stderr)
-    lines = list(_lines(found, name, path, sets))
+    lines = list(_lines(found, name, path, sets, positive))
     write_text(path, _document(lines, found.folder))
     if why := _refused(path):
         lines = [one for one in lines if not one.key.strip().startswith("neutral")]
@@ -103,11 +97,12 @@ def init_command(
     print(f"{path}: change what is wrong; the other assumptions are comments in it. Next: assay run {path} --open")
 
 
-def _guessed(place: Path, target: str, patient: str, unmatched: Unmatched, likely: str = "") -> Guess:
+def _guessed(place: Path, unmatched: Unmatched, likely: str = "", **named: str) -> Guess:
     """Return what a place holds, with a target, the likely one if it may be. Raises SpecError where there is none."""
-    found = guess(place, target, patient, unmatched=unmatched)
+    found = guess(place, unmatched=unmatched, **named)
     if likely in found.targets or (not found.target and found.targets):
-        found = guess(place, likely if likely in found.targets else found.targets[0], patient, unmatched=unmatched)
+        target = likely if likely in found.targets else found.targets[0]
+        found = guess(place, unmatched=unmatched, **{**named, "target": target})
     found.data_keys()  # raises where there is no target
     return found
 
@@ -145,14 +140,14 @@ def _refused(path: Path) -> str:
     return ""
 
 
-def _lines(found: Guess, name: str, path: Path, sets: Mapping[str, Guess]) -> Iterator[Assumed]:
+def _lines(found: Guess, name: str, path: Path, sets: Mapping[str, Guess], positive: str) -> Iterator[Assumed]:
     rows = _rows(found)
     masked = found.target == LESION.name and LESION.name not in (rows[0] if rows else {})
     asked = f"work in {', '.join(sets)}?" if sets else "depend on its loss?"
     yield Assumed("name", name)
     yield Assumed("question", f"Does what a network learns from {name} {asked}")
     yield Assumed("data", None)
-    data = list(_data(found, rows, path))
+    data = list(_data(found, rows, path, positive))
     if sets:
         yield Assumed("  train", None)
         yield from (replace(one, key=f"  {one.key}") for one in data)
@@ -200,12 +195,13 @@ def _of_set(found: Guess, train: Guess, path: Path) -> dict[str, Any]:
     return {**own, **{key: "" for key in lacks if getattr(train, key) and not getattr(found, key)}}
 
 
-def _data(found: Guess, rows: Sequence[dict[str, str]], path: Path) -> Iterator[Assumed]:
+def _data(found: Guess, rows: Sequence[dict[str, str]], path: Path, positive: str) -> Iterator[Assumed]:
     """Yield the lines of `data`."""
     where = os.path.relpath(found.folder.resolve(), path.resolve().parent)
     if found.classes:
         yield Assumed("  classes", where, f"a folder per class: {', '.join(_class_folders(found))}")
-        yield from _positive({one: len(image_files(found.folder / one, deep=True)[0]) for one in _class_folders(found)})
+        yield from _positive({one: len(image_files(found.folder / one, deep=True)[0]) for one in _class_folders(found)},
+                             positive)  # fmt: skip
         yield Assumed("  split", {"folds": 3}, "every image is its own patient, since nothing names patients")
         return
     yield Assumed("  folder", where, "images are searched from here")
@@ -230,7 +226,7 @@ def _data(found: Guess, rows: Sequence[dict[str, str]], path: Path) -> Iterator[
     if found.table or found.mask:
         yield Assumed("  target", found.target, why + (f"; it may also be {', '.join(others[:4])}" if others else ""))
     labels = [cell for row in rows if not absent(cell := row.get(found.target, ""))]
-    yield from _positive(Counter(map(spellings(labels).__getitem__, labels)))
+    yield from _positive(Counter(map(spellings(labels).__getitem__, labels)), positive)
     if found.patient:
         called = "called as patients are" if called_patient(found.patient) else "no column is called as patients are"
         yield Assumed("  patient", found.patient, f"{called}; all images of one stay together")
@@ -247,9 +243,13 @@ def _data(found: Guess, rows: Sequence[dict[str, str]], path: Path) -> Iterator[
         yield Assumed("  split", {"folds": 3}, f"every image is tested once a seed{unnamed}")
 
 
-def _positive(images: Mapping[str, int]) -> Iterator[Assumed]:
-    """Yield which of two classes is positive, where no word of theirs says it: the rarer one, or any to be checked."""
-    if len(images) == 2 and in_order(tuple(images)) is None:
+def _positive(images: Mapping[str, int], given: str) -> Iterator[Assumed]:
+    """Yield which of two classes is positive: the one given, or where no word of theirs says it the rarer one."""
+    if given:
+        if not any(same_value(one, given) for one in images):
+            raise SpecError(f"--positive {given}: the classes are {', '.join(map(shown, images))}")
+        yield Assumed("  positive", given, "as you say")
+    elif len(images) == 2 and in_order(tuple(images)) is None:
         rarer, other = sorted(sorted(images), key=lambda name: images[name])
         counts = f"{rarer} ({images[rarer]:,}) or {other} ({images[other]:,})"
         why = "it is the rarer class" if images[other] >= RARER * images[rarer] else "they are about as frequent"

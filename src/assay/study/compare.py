@@ -31,6 +31,8 @@ from assay.store.schema import VALUES
 from assay.study.compare_request import CompareRequest
 from assay.study.predictions import Predictions
 
+CALLED = frozenset({"accuracy", "sensitivity", "specificity", "quadratic-weighted-kappa"})
+"""Measures of two classes that a threshold decides."""
 IMAGES = "these images"
 """Name of the images that were predicted, in the place of a test environment."""
 
@@ -117,6 +119,8 @@ def compare_predictions(read: Predictions, asked: CompareRequest) -> Compared:
     allowed = [name for name, one in COMPUTED.items() if not one.maps]
     if measure not in allowed:
         raise SpecError(unknown_name("measure of classification", measure, allowed))
+    if measure not in CALLED:
+        asked.require_used({"threshold"}, f"is not used: {measure} calls no image positive")
     if against not in panels:
         raise SpecError(unknown_name("reference", against, tuple(panels)))
     if len(panels) < 2:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from assay.core.request import AsScores, Option, Request
 
@@ -27,6 +27,9 @@ class CompareRequest(Request):
     patient: Annotated[str, Option("The patient, likewise; without, each image is one.", "COLUMN")] = ""
     fold: Annotated[str, Option("The fold whose model answered; may be absent.", "COLUMN")] = "fold"
     threshold: Annotated[float, Option("Probability from which an image is called positive.", "P")] = 0.5
+    unmatched: Annotated[
+        Literal["refuse", "drop"], Option("Images that a recipe lacks, where there are many: refuse or drop.", "HOW")
+    ] = "refuse"
     out: Annotated[Path | None, Option("Write a page and its tables there.", "FOLDER", short="-o")] = None
     as_json: Annotated[bool, Option("Print JSON for machines.", "", "--json")] = False
 

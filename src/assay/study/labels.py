@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +31,7 @@ from assay.store.audit_tables import NOT_TESTED
 from assay.store.files import Row, write_text
 from assay.store.folder import RunFolder
 
+_QUOTED = re.compile(r"'[^']*'")
 ALL = "all"
 """`--output` of an audit of every label."""
 TABLE, PAGE = "labels.csv", "report.html"
@@ -67,19 +69,22 @@ def audit_labels(origin: Origin, labels: Sequence[str], table: Path, out: Path, 
     places = [names.index(label) if names else place for place, label in enumerate(labels)]
     memory = Remembering(origin, max(places) + 1)
     rows: list[Row] = []
+    wrong = ""
     for place, label in zip(places, labels, strict=True):
         try:
             root = audit(memory, label, place, out / label)
         except (DataError, SpecError) as error:  # such as of a label that too few images have
             if isinstance(error.__cause__ or error, _FewOutputsError):
                 raise
+            kept = _QUOTED.sub("'...'", str(error)) if isinstance(error, DataError) else str(error)  # names of files
             rows.append({"label": label, "auroc": math.nan, "p": math.nan, "region": None, "folder": "",
-                         "reason": str(error)})  # fmt: skip
+                         "reason": kept})  # fmt: skip
+            wrong = wrong or str(error)
             continue
         rows.append(_read(label, RunFolder(root)))
         memory.next_label(RunFolder(root))
     if not any(row["folder"] for row in rows):
-        raise SpecError(rows[0]["reason"])
+        raise SpecError(wrong)
     corrected = _corrected(rows)
     write_labels(corrected, out / PAGE)
     write_text(out / TABLE, pd.DataFrame(corrected).to_csv(index=False, lineterminator="\n"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,7 +17,7 @@ from assay.core.files import is_file
 from assay.core.reasons import Code, Reason, because
 from assay.data.files.classes import two_classes
 from assay.data.files.in_memory import kept_table
-from assay.data.files.joins import match
+from assay.data.files.joins import Unmatched, match, require_matched
 from assay.data.files.kinds import cautions_of, encoding_of, one_patient, patients_in
 from assay.data.files.roles import roles_of
 from assay.data.files.table import number, read_table, require_whole
@@ -77,7 +77,7 @@ def read_predictions(columns: CompareRequest) -> Predictions:
             raise DataError(f"{table.name}:{line}: score '{text[:40]}' is not a finite number")
         score[at] = value
     labels = two_classes(columns.target, columns.positive, classes)
-    named, matched = _same_names(table.column(columns.image, "--image"), groups)
+    named, matched = _same_names(table.column(columns.image, "--image"), groups, columns.unmatched)
     image_names, image = _codes(named)
     group_names, group = _codes(groups)
     notes: list[Reason] = []
@@ -148,8 +148,12 @@ def _file_of(given: Any) -> Path:
     return path
 
 
-def _same_names(images: Sequence[str], groups: Sequence[str]) -> tuple[list[str], str]:
-    """Return each image by its name in the first recipe, where it is there, and what was ignored to find it there."""
+def _same_names(images: Sequence[str], groups: Sequence[str], unmatched: Unmatched) -> tuple[list[str], str]:
+    """Return each image by its name in the first recipe, where it is there, and what is left over or was ignored.
+
+    Raises:
+        DataError: Over a tenth of the images of either recipe are not in the other, unless they are dropped.
+    """
     own: dict[str, dict[str, str]] = {}
     for image, group in zip(images, groups, strict=True):
         own.setdefault(group, {})[image] = image
@@ -158,7 +162,12 @@ def _same_names(images: Sequence[str], groups: Sequence[str]) -> tuple[list[str]
     for group in others:
         found = match(tuple(own[group]), tuple(own[first]))
         own[group] |= {found.left[at]: found.right[to] for at, to in found.pairs.items()}
-        said += [f"{group}: {sentence}" for sentence in found.ignoring()]
+        where = first
+        if len(own[first]) > len(own[group]):  # images are on the side that has more of them
+            turned = {to: at for at, to in found.pairs.items()}
+            found, where = replace(found, left=found.right, right=found.left, pairs=turned), group
+        sentences = require_matched(found, f"'{where}'", unmatched=unmatched)
+        said += [f"{group}: {sentence}" for sentence in sentences]
     return [own[group][image] for image, group in zip(images, groups, strict=True)], "; ".join(said)
 
 

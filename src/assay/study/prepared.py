@@ -219,6 +219,7 @@ def finish_audit(
     data, asked, skip_bad_rows = prepared_request(folder, asked)
     columns: Sequence[str] = ()
     if asked.task == "segmentation":
+        asked.require_used({"scores"}, "is for scores: masks are read as their format says")
         masks = _masks_of(scores, folder)
         answer = _of_masks(masks)
         digest = content_hash({key: sha256(path) for key, path in masks.items()})

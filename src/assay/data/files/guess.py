@@ -161,6 +161,11 @@ def guess(
     return found
 
 
+def tables_in(folder: Path) -> list[Path]:
+    """Return the CSV files of a folder, the likeliest to have a row per image first."""
+    return sorted(folder.glob("*.csv"), key=lambda one: (one.name != "data.csv", -one.stat().st_size))
+
+
 def _found(
     path: Path, target: str, patient: str, image: str, mask: str, labels: str | Path, unmatched: Unmatched
 ) -> Guess:
@@ -175,9 +180,8 @@ def _found(
         return _of_nnunet(path, unmatched)
     if (path / "participants.tsv").is_file():
         return _of_participants(path, target, unmatched)
-    tables = sorted(path.glob("*.csv"), key=lambda one: (one.name != "data.csv", -one.stat().st_size))
     errors: list[Exception] = []
-    for table in tables:
+    for table in tables_in(path):
         try:
             return _of_table(table, image, unmatched, **columns)
         except (SpecError, DataError) as error:

@@ -244,7 +244,8 @@ def _listed(path: Path, header: tuple[str, ...]) -> Table:
 def finder(root: Path, deep: int = 3) -> Finder:
     """Return a finder of images up to so many folders below.
 
-    A name is looked for as it is, and then without its ending and in any case.
+    A name is looked for as it is, and then without its ending and in any case. `joins.match` is not for it: tables of
+    public sets name a part of the images on purpose, and millions are found without comparing both sides.
     """
     folders = [root]
     level = [root]
