@@ -160,7 +160,7 @@ def test_what_patients_are_is_no_target(ask: Asking, haut: Path) -> None:
     rows().rename(columns={"Diagnose": "Gruppe"}).to_csv(haut / "befunde.csv", index=False)
     answer = ask("look", "haut")
     assert answer.code == 0
-    assert "target Gruppe" in answer.err
+    assert "target Gruppe" in answer.out
 
 
 @situation("`data:` of a study that is one path", "read as every command reads it, in YAML and in Python")
