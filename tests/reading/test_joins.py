@@ -19,6 +19,9 @@ from tests.cli.asking import Answer, Asking
 from tests.reading.situations import situation
 from tests.worlds.public import hu, write_slice
 
+import assay
+from assay.core.errors import SpecError
+
 SIDE = 16
 
 
@@ -458,3 +461,28 @@ def test_cells_that_name_other_images(ask: Asking, tmp_path: Path) -> None:
     count, said = _count(ask, tmp_path / "seg", "--target", "dx")
     assert count == 40
     assert "40 files are masks" in said
+
+
+def _with_labels(tmp_path: Path, key: str, names: Sequence[str]) -> assay.Audit:
+    _images(tmp_path / "set", [f"sub-{at:02d}.png" for at in range(40)])
+    table = _labels(tmp_path / "labels.csv", key, names)
+    return assay.audit(
+        lambda given: np.asarray(given).mean(axis=(1, 2, 3)), tmp_path / "set", labels=table, size=SIDE,
+        marks={"tag": [{"tag": {"size": size}} for size in (0.2, 0.3, 0.4)]}, distortions=(), out=tmp_path / "out",
+        scores="logits", as_given=True, progress=False,
+    )  # fmt: skip
+
+
+@situation(
+    "`--labels` whose key is called participant_id, id or otherwise", "found: the column whose values name files"
+)
+@pytest.mark.parametrize("key", ["participant_id", "quux"])
+def test_the_key_of_labels_is_found(tmp_path: Path, key: str) -> None:
+    found = _with_labels(tmp_path, key, [f"sub-{at:02d}" for at in range(40)])
+    assert found.table("provenance").set_index("key")["value"]["images"] == "40"
+
+
+@situation("`--labels` of which no column names the files", "asked for, with the option and the columns")
+def test_no_key_of_labels(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match=r"name it with image=COLUMN; its columns are quux, diagnosis"):
+        _with_labels(tmp_path, "quux", [f"other{at}" for at in range(40)])

@@ -13,6 +13,8 @@ from tests.cli.asking import Asking
 from tests.reading.situations import situation
 from tests.reading.tables_for_tests import COUNT, audited, auroc, columns, images, looked, predictions, refused
 
+import assay
+
 
 def _right(ask: Asking, path: Path, frame: pd.DataFrame, *options: str) -> dict[str, Any]:
     """Check that the AUROC is that of scikit-learn, and return the verdicts."""
@@ -187,3 +189,80 @@ def test_a_label_is_missing(ask: Asking, tmp_path: Path) -> None:
     frame.loc[4, "target"] = ""
     frame.to_csv(tmp_path / "p.csv", index=False)
     assert "line 6" in refused(ask, tmp_path / "p.csv")
+
+
+@situation(
+    "predictions without a class, a score or a patient in some rows",
+    "refused with the lines; `--skip-bad-rows` leaves these rows out and counts them",
+)
+@pytest.mark.parametrize("column", ["target", "score", "patient"])
+def test_blanks_in_predictions(ask: Asking, tmp_path: Path, column: str) -> None:
+    frame = predictions()
+    frame = frame.astype({column: object})
+    frame.loc[[2, 7], column] = None
+    frame.to_csv(tmp_path / "p.csv", index=False)
+    said = refused(ask, tmp_path / "p.csv")
+    assert "--skip-bad-rows" in said
+    assert "lines 4, 9" in said or "p.csv:4: " in said
+    found = audited(ask, tmp_path / "p.csv", "--skip-bad-rows")
+    left = frame.dropna()
+    assert auroc(found) == pytest.approx(roc_auc_score(left["target"].astype(int), left["score"].astype(float)))
+    assert found["audit"]["left out"].startswith("2 of 120 rows")
+
+
+@situation("scores of predictions such as 45.3%", "refused, with the first and its line, and what to write")
+def test_scores_with_a_sign(ask: Asking, tmp_path: Path) -> None:
+    frame = predictions()
+    frame.assign(score=[f"{100 * one:.1f}%" for one in frame["score"]]).to_csv(tmp_path / "p.csv", index=False)
+    said = refused(ask, tmp_path / "p.csv")
+    assert f"p.csv:2: score '{100 * frame['score'][0]:.1f}%'" in said
+    assert "take the sign % out" in said
+
+
+@situation("predictions whose column of classes has an unusual name", "asked for, with the option and the columns")
+def test_a_target_of_another_name(ask: Asking, tmp_path: Path) -> None:
+    frame = predictions().rename(columns={"target": "quux"}).assign(sex=["f", "m"] * 60, age=range(120))
+    frame = frame.assign(zig=[0, 1, 1] * 40)
+    frame.to_csv(tmp_path / "p.csv", index=False)
+    said = refused(ask, tmp_path / "p.csv")
+    assert "--target COLUMN; its columns are patient, quux, score" in said
+    assert "did you mean" not in said
+
+
+@situation("predictions whose positive rows alone have a label", "refused: the other rows are blank")
+def test_one_class_and_blanks(ask: Asking, tmp_path: Path) -> None:
+    predictions(("yes", "")).to_csv(tmp_path / "p.csv", index=False)
+    assert "has 1 class (yes), and the other 60 rows are blank" in refused(
+        ask, tmp_path / "p.csv", "--target", "target"
+    )
+
+
+@situation(
+    "predictions without a column to audit", "the AUROC is there, with its bounds, in the terminal and on the page"
+)
+def test_the_auroc_is_said(ask: Asking, tmp_path: Path) -> None:
+    frame = predictions()
+    frame.to_csv(tmp_path / "p.csv", index=False)
+    said = ask("audit", tmp_path / "p.csv", "--out", "out").out
+    line = next(one for one in said.splitlines() if one.startswith("AUROC"))
+    assert line.startswith(f"AUROC: {roc_auc_score(frame['target'], frame['score']):.2f} [")
+    assert "on 120 images of 60 patients" in line
+    assert "on 120 images of 60 patients" in Path("out/report.html").read_text()
+
+
+@situation("a comparison of predictions in Python", "shows the lines of the terminal")
+def test_a_comparison_is_shown(ask: Asking, tmp_path: Path) -> None:
+    frame = predictions().assign(image=range(120), seed=0)
+    both = pd.concat([frame.assign(loss="a"), frame.assign(loss="b", score=1 - frame["score"])])
+    both.to_csv(tmp_path / "p.csv", index=False)
+    said = ask("compare", tmp_path / "p.csv", "--by", "loss")
+    assert repr(assay.compare(both, "loss")).splitlines() == said.out.splitlines()
+
+
+@situation("a look at images of which some cannot be read", "the first lines say how many are left out, and why")
+def test_images_left_out_are_said_first(ask: Asking, tmp_path: Path) -> None:
+    path = images(tmp_path / "set", pd.DataFrame({"target": [0, 1] * 12}))
+    for at in range(3):
+        (path.parent / f"{at:03d}.png").write_bytes(b"")
+    first = looked(ask, path).splitlines()[:2]
+    assert any(line.startswith("left out: 3 of 24 images") for line in first)

@@ -21,7 +21,7 @@ SCALINGS = ("0..1", "imagenet", "-1..1", "0..255", "-1024..1024")
 """Names of usual ranges of pixels; `reading.SCALINGS` has their numbers."""
 OF_PREDICTIONS = frozenset({
     "model", "target", "positive", "patient", "image", "columns", "score", "scores", "threshold", "margin", "domain",
-    "intended_use", "policy", "out",
+    "intended_use", "policy", "out", "skip_bad_rows",
 })  # fmt: skip
 """Fields that an audit of predictions uses."""
 NOT_OF_COMMANDS = frozenset({"weights", "trust", "device"})

@@ -23,10 +23,11 @@ from assay.core.files import content_hash, sha256
 from assay.core.types import FactorTable
 from assay.core.versions import OF_STATISTICS, versions
 from assay.data.files.classes import two_classes
-from assay.data.files.kinds import cautions_of, encoding_of, factor_of, one_patient, patients_in
+from assay.data.files.kinds import cautions_of, encoding_of, factor_of, one_patient, usable
 from assay.data.files.table import Table, number, patient_codes, read_table, require_whole
 from assay.report.audit_cards import write_outcome
 from assay.report.page import write_page
+from assay.stats.format import with_interval
 from assay.stats.scores import scale_of
 from assay.stats.swing import area
 from assay.store.folder import RunFolder, working_in
@@ -55,11 +56,9 @@ def audit_predictions(path: Path, asked: Asked, out: Path, guessed: str = "") ->
         raise DataError(
             f"{path.name}: {twice:,} rows have a file in '{asked.image}' that another row has; keep one each"
         )
+    read, left = usable(read, asked.target, asked.score, asked.patient, asked.skip_bad_rows)
     table, said = _rows_of(read, asked)
     scores = np.array([number(one, read.comma) for one in read.column(asked.score, place)], dtype=np.float64)
-    if wrong := [line for line, score in zip(read.numbers, scores, strict=True) if not np.isfinite(score)]:
-        raise DataError(f"{path.name}:{wrong[0]}: {len(wrong):,} scores in '{asked.score}' are no numbers, this "
-                        "one first; correct them, or leave the rows out")  # fmt: skip
     require_classes(table)
     scale = scale_of(scores, asked.scores, probability_of(asked.threshold), f"the scores in '{asked.score}'")
     logits = np.stack([np.zeros(len(scores)), scale.log_odds(scores)], axis=1)
@@ -73,6 +72,7 @@ def audit_predictions(path: Path, asked: Asked, out: Path, guessed: str = "") ->
     ]
     if alike := called_alike(logits, table.target, table.classes, threshold):
         checks.append(check("calls", "warn", alike))
+    of_patients = f" of {len(np.unique(table.patient)):,} patients" if asked.patient else ""
     facts = {
         "model": path.stem,
         "kind": "predictions",
@@ -83,6 +83,9 @@ def audit_predictions(path: Path, asked: Asked, out: Path, guessed: str = "") ->
         "patients": f"{len(np.unique(table.patient)):,}",
         "intervals over": "patients" if asked.patient else "images",
         "scores": scale_words(scale),
+        "left out": left,
+        "AUROC": f"{with_interval(found.value, found.low, found.high)} on {len(table):,} images{of_patients} "
+        "(one-sided 95% bounds)",
         "threshold": f"{threshold:.6g}",
         "margin": f"{asked.margin:g}",
         "domain": asked.domain,
@@ -108,8 +111,8 @@ def _rows_of(read: Table, asked: Asked) -> tuple[FactorTable, dict[str, str]]:
     """Return the rows, and how they were read, as rows of `provenance`."""
     place = "predictions"
     cells = read.column(asked.target, place)
-    target = two_classes(asked.target, asked.positive, cells, read)
-    patients = patients_in(read, asked.patient) if asked.patient else list(map(str, range(len(cells))))
+    target = two_classes(asked.target, asked.positive, cells)
+    patients = read.column(asked.patient, place) if asked.patient else list(map(str, range(len(cells))))
     others = {name: read.column(name, place) for name in asked.columns}
     found = [factor_of(name, values, read.comma) for name, values in others.items()]
     table = FactorTable(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,6 +16,9 @@ from assay.core.measures import direction_of, label_of
 from assay.core.reasons import Code, Reason
 from assay.core.versions import OF_STATISTICS, versions
 from assay.execution.tasks import Task
+from assay.report.sentences.reading import reading_lines
+from assay.report.sentences.reasons import reason_words
+from assay.report.words import verdict_words
 from assay.runs.run import Tables
 from assay.spec.checks import MOST_PRIMARY
 from assay.spec.schema import ContrastSpec, Role
@@ -23,7 +27,9 @@ from assay.stats.decisions import decided, pooled
 from assay.stats.doubts import findings_of, outlying_seeds
 from assay.stats.estimate import estimate
 from assay.stats.findings import to_row
+from assay.stats.format import p_value, with_interval
 from assay.stats.measures import COMPUTED
+from assay.stats.rows import undefined
 from assay.store import kinds
 from assay.store.files import Row
 from assay.store.folder import RunFolder
@@ -37,7 +43,7 @@ IMAGES = "these images"
 """Name of the images that were predicted, in the place of a test environment."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Compared:
     """Estimates of every recipe and its comparisons with a reference.
 
@@ -47,6 +53,7 @@ class Compared:
         values: Rows of the table `values`.
         notes: What was assumed of the data.
         cautions: Seeds that are far from the others of their recipe.
+        facts: How the predictions were read, as rows of `provenance`.
     """
 
     measure: str
@@ -56,11 +63,41 @@ class Compared:
     values: tuple[Row, ...]
     notes: tuple[Reason, ...]
     cautions: tuple[Reason, ...]
+    facts: Mapping[str, str]
+
+    def __repr__(self) -> str:
+        """Return the lines of the terminal."""
+        return "\n".join(self.lines)
+
+    @property
+    def lines(self) -> list[str]:
+        """The comparison as lines of text: what was read, the decisions, then the values of every recipe."""
+        width = max(len(str(row["recipe"])) for row in self.estimates)
+        made = [*reading_lines(self.facts), self.title]
+        for row in self.contrasts:
+            made.append(f"  {row['a']:<{width}}  {_decision(row)}")
+        made.append("values")
+        for row in self.estimates:
+            value = with_interval(row["value"], row["low"], row["high"])
+            counted = f"{row['seeds']} seeds, {row['images']:,} images of {row['patients']:,} patients"
+            made.append(f"  {row['recipe']:<{width}}  {value}, {counted}")
+        return [*made, *(f"caution: {reason_words(caution)}" for caution in self.cautions)]
 
     @property
     def title(self) -> str:
         """The heading of the comparison: `AUROC against cross-entropy`."""
         return f"{label_of(self.measure)} against {self.against}"
+
+
+def _decision(row: Row) -> str:
+    """Return the decision in words, with the interval and the p-value that decided."""
+    if undefined(row):
+        return f"not tested: {reason_words(row['reason'])}"
+    value = with_interval(row["value"], row["decision_low"], row["decision_high"])
+    said = f"{verdict_words(row)}: {value}, {100 * row['decision_level']:.3g}% CI, {p_value(row['decision_p'])}"
+    if row["decision"] == "inconclusive" and not math.isnan(row["seeds_needed"]):
+        return f"{said}; about {row['seeds_needed']:.0f} seeds would settle it"
+    return said
 
 
 @dataclass(frozen=True)
@@ -155,4 +192,4 @@ def compare_predictions(read: Predictions, asked: CompareRequest) -> Compared:
     cautions = tuple(outlying_seeds(by_seed, made))
     numbers = dict(zip(read.seeds, read.seed_numbers, strict=True))
     values = tuple({**{name: row[name] for name in VALUES.names}, "seed": numbers[row["seed"]]} for row in by_seed)
-    return Compared(measure, against, tuple(rows), tuple(made), values, read.notes, cautions)
+    return Compared(measure, against, tuple(rows), tuple(made), values, read.notes, cautions, read.facts)

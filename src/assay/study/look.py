@@ -97,7 +97,9 @@ class LookRun:
         rows = [{"file": names.get(row["row"], ""), **row} for row in issues]
         lines = pd.DataFrame(rows, columns=["file", *ISSUES.names])
         write_text(folder.root / "issues.csv", lines.to_csv(index=False, lineterminator="\n"))
+        unused = len(lost := self.dataset.card.left_out)
         facts = {
+            "left out": f"{unused:,} of {unused + len(self.dataset.table):,} images, such as {lost[0]}" if lost else "",
             "data": str(self.request.data),
             "target": self.spec.target if not self.spec.classes else "class",
             "patient": self.spec.patient,

@@ -18,7 +18,7 @@ from assay.core.reasons import Code, Reason, because
 from assay.data.files.classes import two_classes
 from assay.data.files.in_memory import kept_table
 from assay.data.files.joins import Unmatched, match, require_matched
-from assay.data.files.kinds import cautions_of, encoding_of, one_patient, patients_in
+from assay.data.files.kinds import cautions_of, encoding_of, one_patient, usable
 from assay.data.files.roles import roles_of
 from assay.data.files.table import number, read_table, require_whole
 from assay.stats.panel import Panel
@@ -67,15 +67,11 @@ def read_predictions(columns: CompareRequest) -> Predictions:
     roles = {name: getattr(columns, name) for name in ("score", "target", "patient", "image", "seed")}
     roles, guessed = roles_of(table, (columns.by, columns.fold), **roles)
     columns = columns.but(**roles)
-    asked = ((columns.by, "--by"), (columns.score, "--score"), (columns.target, "--target"))
-    groups, texts, classes = (table.column(name, option) for name, option in asked)
     if not len(table):
         raise DataError(f"{path.name} holds no predictions; give a row per image, recipe and seed")
-    score = np.zeros(len(table))
-    for at, (text, line) in enumerate(zip(texts, table.numbers, strict=True)):
-        if (value := number(text, table.comma)) is None:
-            raise DataError(f"{table.name}:{line}: score '{text[:40]}' is not a finite number")
-        score[at] = value
+    table, _ = usable(table, columns.target, columns.score, columns.patient if columns.patient in table.header else "")
+    groups, classes = table.column(columns.by, "--by"), table.column(columns.target, "--target")
+    score = np.array([number(one, table.comma) for one in table.column(columns.score, "--score")], dtype=np.float64)
     labels = two_classes(columns.target, columns.positive, classes)
     named, matched = _same_names(table.column(columns.image, "--image"), groups, columns.unmatched)
     image_names, image = _codes(named)
@@ -83,7 +79,7 @@ def read_predictions(columns: CompareRequest) -> Predictions:
     notes: list[Reason] = []
     patient = image
     if columns.patient in table.header:
-        patient = _codes(patients_in(table, columns.patient))[1]
+        patient = _codes(table.column(columns.patient, "--patient"))[1]
     else:
         notes.append(because(Code.NO_PATIENT_COLUMN, column=columns.patient))
     target = _same(image, labels.codes, image_names, "targets")

@@ -10,7 +10,7 @@ import numpy as np
 
 from assay.core.errors import DataError, SpecError, cut, unknown_name
 from assay.data.files.kinds import doubtful
-from assay.data.files.table import Table, absent, fold, number, same_value, sorted_values, spellings
+from assay.data.files.table import absent, fold, number, same_value, sorted_values, spellings
 from assay.spec.data import LESION
 
 MOST_CLASSES = 100
@@ -132,18 +132,16 @@ def target_column(
 _OPTION = "--positive"
 
 
-def two_classes(name: str, positive: str, cells: Sequence[str], read: Table | None = None) -> Target:
+def two_classes(name: str, positive: str, cells: Sequence[str]) -> Target:
     """Return the two classes of predictions.
 
     Args:
         name: Name of the column; may be empty.
         positive: The positive class; empty where it is not named.
-        cells: A label per row.
-        read: The table of the rows, for their lines.
+        cells: A label per row, none blank.
 
     Raises:
         SpecError: There are not two classes, or it is not known which is positive.
-        DataError: A row has no label.
     """
     if question := _of_unknown(name, cells, filter(None, (positive,)), "target", "of the file"):
         raise SpecError(question)
@@ -157,12 +155,6 @@ def two_classes(name: str, positive: str, cells: Sequence[str], read: Table | No
     target = target_column(name, (positive,) if positive else (), cells, "target", option=_OPTION)
     if target.question:
         raise SpecError(target.question)
-    blank = np.flatnonzero(target.codes < 0).tolist()
-    if blank:
-        line = f", the first in line {read.numbers[blank[0]]}" if read is not None else ""
-        raise DataError(
-            f"the target{_quoted(name)} is missing in {len(blank):,} rows{line}; label them, or leave them out"
-        )
     return target
 
 

@@ -173,7 +173,8 @@ def _found(
     if labels and not path.is_dir():
         raise SpecError(f"--labels: labels are joined with the images of a folder, and {path} is none")
     if labels:
-        return _joined(path, expand(str(labels), "--labels"), image or IMAGE, unmatched, **columns)
+        table = expand(str(labels), "--labels")
+        return _joined(path, table, image or _key_of(table, path), unmatched, **columns)
     if path.is_file():
         return _of_table(path, image, unmatched, **columns)
     if (path / "dataset.json").is_file() and (path / "imagesTr").is_dir():
@@ -279,6 +280,12 @@ def _of_folders(path: Path) -> Guess:
     return Guess(path, image="image", target=LABEL, targets=(LABEL,), rows=tuple(rows), way="parts")
 
 
+def _key_of(table: Path, folder: Path) -> str:
+    """Return the column by which a table labels the images of a folder. Raises SpecError where none names them."""
+    read = read_table(table, IMAGE)
+    return IMAGE if IMAGE in read.header else _naming(read, folder) or IMAGE
+
+
 def _joined(
     folder: Path, table: Path, key: str, unmatched: Unmatched, *, target: str, patient: str, mask: str
 ) -> Guess:
@@ -373,5 +380,5 @@ def _naming(read: Table, folder: Path, image: str = "") -> str | None:
         return IMAGE
     if image or IMAGE in read.header:
         return None
-    raise SpecError(f"data: no column of {read.name} names image files of {folder}; its columns are "
-                    f"{', '.join(read.header[:20])}")  # fmt: skip
+    raise SpecError(f"data: no column of {read.name} names image files of {folder}: name it with --image COLUMN; "
+                    f"its columns are {', '.join(read.header[:20])}")  # fmt: skip

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from assay.core.errors import DataError
+from assay.core.errors import DataError, SpecError
 from assay.core.types import Factor
 from assay.data.files.roles import called_unit, holds_patients, words_of
 from assay.data.files.table import Table, absent, factor_column, fold, leads_with_zero, merged, number, shown, spellings
@@ -117,16 +118,45 @@ def encoding_of(table: Table) -> dict[str, str]:
     return {"encoding": f"{table.assumed}, as Excel writes it: {table.name} does not show it"} if table.assumed else {}
 
 
-def patients_in(table: Table, column: str) -> Sequence[str]:
-    """Return the patients of predictions. Raises DataError where some are missing."""
-    cells = table.column(column, "--patient")
-    blank = [line for line, cell in zip(table.numbers, cells, strict=True) if absent(cell)]
-    if blank:
-        lines = ", ".join(map(str, blank[:MOST_LINES]))
-        more = " ..." if len(blank) > MOST_LINES else ""
-        raise DataError(f"{table.name}: '{column}' is missing in {len(blank):,} of {len(cells):,} rows (lines {lines}"
-                        f"{more}); say whose images they are, or leave the rows out")  # fmt: skip
-    return cells
+def usable(table: Table, target: str, score: str, patient: str, skip: bool | None = None) -> tuple[Table, str]:
+    """Return the predictions that have a class, a score and a patient, and how many others there are, for readers.
+
+    Args:
+        table: The predictions.
+        target: The column of classes.
+        score: The column of scores.
+        patient: The column of patients; empty where none is named.
+        skip: Whether rows without one of them are left out instead of refused; None where no option asks for it.
+
+    Raises:
+        SpecError: All rows with a class are of one, and the others are blank.
+        DataError: A row lacks something, and is not to be left out; or no row is left.
+    """
+    out = "take the rows out of the file" if skip is None else "leave the rows out with --skip-bad-rows"
+    classes = table.column(target, "--target")
+    known = set(spellings(classes).values())
+    if blank := sum(map(absent, classes)) if len(known) == 1 else 0:
+        raise SpecError(f"the target '{target}' has 1 class ({known.pop()}), and the other {blank:,} rows are blank: "
+                        "write the other class there")  # fmt: skip
+    bad: dict[int, str] = {}
+    for name, option, what in ((target, "--target", "label them"), (patient, "--patient", "say whose images they are")):
+        cells = table.column(name, option) if name else ()
+        if missing := [at for at, cell in enumerate(cells) if absent(cell)]:
+            lines = ", ".join(str(table.numbers[at]) for at in missing[:MOST_LINES])
+            more = " ..." if len(missing) > MOST_LINES else ""
+            said = f"'{name}' is missing in {len(missing):,} of {len(cells):,} rows (lines {lines}{more}); {what}"
+            bad |= dict.fromkeys(missing, f"{table.name}: {said}, or {out}")
+    scores = table.column(score, "--score")
+    if wrong := [at for at, cell in enumerate(scores) if number(cell, table.comma) is None]:
+        cell = scores[wrong[0]]
+        said = f"{table.name}:{table.numbers[wrong[0]]}: score '{cell[:40]}' is not a finite number"
+        rest = f", the first of {len(wrong):,}" if len(wrong) > 1 else ""
+        do = "take the sign % out of all scores" if cell.endswith("%") else f"correct it, or {out}"
+        bad |= dict.fromkeys(wrong, f"{said}{rest}; {do}")
+    if bad and (not skip or len(bad) == len(table)):
+        raise DataError(next(iter(bad.values())))
+    left = f"{len(bad):,} of {len(table):,} rows, without a class, a score or a patient" if bad else ""
+    return replace(table, frame=table.frame[[at not in bad for at in range(len(table))]]), left
 
 
 LARGE = 0.1

@@ -70,7 +70,7 @@ def joined(folder: Path, table: Path, image: str = IMAGE, target: str = "", unma
     found = replace(found, left=tuple(files))
     if not found.pairs and not found.rivals:
         raise DataError(f"labels: {table.name} labels no image of {folder}, by its column '{key}'; an example there is "
-                        f"{shown(names[0]) if names else 'missing'}")  # fmt: skip
+                        f"{shown(names[0]) if names else 'missing'}: name another with --image COLUMN")  # fmt: skip
     classes = read.column(target, "labels") if target in read.header else ()
     said = require_matched(found, table.name, unmatched=unmatched, row_classes=classes, lines=read.numbers,
                            private=key != image)  # fmt: skip

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from itertools import chain
 
+from assay.core.errors import SpecError
 from assay.data.files.table import Table, absent, number
 
 TARGETS = (
@@ -151,7 +152,7 @@ def roles_of(read: Table, columns: Sequence[str] = (), **named: str) -> tuple[di
         named: Role (score, target, patient, image, seed) -> its column, or empty.
 
     Raises:
-        SpecError: A column that is named is missing.
+        SpecError: A column that is named is missing, or none is surely the score or the target.
     """
     for role, name in named.items():
         if name:
@@ -186,6 +187,10 @@ def roles_of(read: Table, columns: Sequence[str] = (), **named: str) -> tuple[di
     }
     for role in [one for one in ways if one in found]:  # the score before the target, which may have as few values
         found[role] = found[role] or ways[role]()
+    for role in {"score", "target"} & found.keys():
+        if not found[role]:
+            raise SpecError(f"--{role}: no column of {read.name} is surely the {role}: name it with --{role} COLUMN; "
+                            f"its columns are {', '.join(read.header[:20])}")  # fmt: skip
     guessed = {role: name for role, name in found.items() if name and not named[role]}
     line = ", ".join(f"{role} {name}" for role, name in guessed.items())
     return {role: name or role for role, name in found.items()}, line if {*guessed} != {*guessed.values()} else ""

@@ -16,7 +16,7 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
-from assay.core.errors import DataError, SpecError, cut, nearest, nearest_of, unknown_name
+from assay.core.errors import DataError, SpecError, cut, nearest, unknown_name
 from assay.core.files import ASSETS, filled, unset
 from assay.core.tables import Row, read_text
 from assay.core.types import Factor, Role
@@ -181,7 +181,9 @@ class Table:
             place: The spec's key that names it. Raises SpecError with the nearest column.
         """
         if name not in self.frame:
-            raise SpecError(f"{place}: {self.name} has no column '{cut(name)}': {nearest_of(name, self.header)}")
+            near = nearest(name, self.header)
+            there = f"did you mean '{near}'?" if near else f"its columns are {', '.join(self.header)}"
+            raise SpecError(f"{place}: {self.name} has no column '{cut(name)}': {there}")
         return tuple(self.frame[name])
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 KEYS = (
     "positive class", "columns", "matched", "scores", "outputs", "encoding", "read as one", "may mean unknown",
-    "large patient", "columns left out",
+    "large patient", "columns left out", "left out", "AUROC",
 )  # fmt: skip
 """Keys of the table `provenance` that are read out first, in this order."""
 CAUTIONS = frozenset({"may mean unknown", "large patient"})
