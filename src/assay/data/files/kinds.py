@@ -143,8 +143,8 @@ def usable(table: Table, target: str, score: str, patient: str, skip: bool | Non
         cells = table.column(name, option) if name else ()
         if missing := [at for at, cell in enumerate(cells) if absent(cell)]:
             lines = ", ".join(str(table.numbers[at]) for at in missing[:MOST_LINES])
-            more = " ..." if len(missing) > MOST_LINES else ""
-            said = f"'{name}' is missing in {len(missing):,} of {len(cells):,} rows (lines {lines}{more}); {what}"
+            word, more = "line" if len(missing) == 1 else "lines", " ..." if len(missing) > MOST_LINES else ""
+            said = f"'{name}' is missing in {len(missing):,} of {len(cells):,} rows ({word} {lines}{more}); {what}"
             bad |= dict.fromkeys(missing, f"{table.name}: {said}, or {out}")
     scores = table.column(score, "--score")
     if wrong := [at for at, cell in enumerate(scores) if number(cell, table.comma) is None]:
