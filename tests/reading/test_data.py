@@ -239,7 +239,7 @@ def test_options_of_another_mode_are_refused(ask: Asking, haut: Path, net: str) 
     frame = rows().assign(score=np.linspace(0, 1, NUMBER))
     frame.to_csv("p.csv", index=False)
     for option in (["--scaling", "imagenet"], ["--size", "24"], ["--trust"], ["--labels", "haut/befunde.csv"],
-                   ["--skip-bad-rows"], ["--dry-run"]):  # fmt: skip
+                   ["--dry-run"]):  # fmt: skip
         answer = ask("audit", "p.csv", "--positive", "Melanom", *option)
         assert (answer.code, answer.err.split()[0]) == (2, option[0]), answer.err
     for given in (["--score", "p"], ["--mask", "m", "--target", "Diagnose"], ["--mask", "m", "--head", "sigmoid"]):
