@@ -53,6 +53,27 @@ def test_the_class_that_is_named(ask: Asking, tmp_path: Path) -> None:
     assert "positive class: melanom, against naevus" in Path("again/report.html").read_text()
 
 
+@pytest.mark.parametrize("name", ["melanom", "prob_melanom", "p(Melanom)", "Score Melanom"])
+@situation("a column of scores that is called after a class, such as `prob_melanoma`",
+           "matched with the positive class, and said; refused where it is the other class")  # fmt: skip
+def test_scores_called_after_a_class(ask: Asking, tmp_path: Path, name: str) -> None:
+    frame = predictions(("naevus", "melanom")).rename(columns={"score": name})
+    frame.to_csv(tmp_path / "p.csv", index=False)
+    found = audited(ask, tmp_path / "p.csv", "--score", name, "--positive", "melanom")
+    assert auroc(found) == pytest.approx(roc_auc_score(frame["target"] == "melanom", frame[name]), abs=1e-9)
+    assert found["audit"]["outputs"].startswith("the score is that of 'melanom'")
+    said = refused(ask, tmp_path / "p.csv", "--score", name, "--positive", "naevus")
+    assert "--positive melanom" in said
+
+
+@situation("a target column of 0/1 called melanoma, with scores in `prob_melanoma`", "1 is positive, and both agree")
+def test_scores_called_after_the_target(ask: Asking, tmp_path: Path) -> None:
+    frame = predictions((0, 1)).rename(columns={"score": "prob_melanoma", "target": "melanoma"})
+    frame.to_csv(tmp_path / "p.csv", index=False)
+    found = audited(ask, tmp_path / "p.csv", "--target", "melanoma")
+    assert found["audit"]["outputs"].startswith("the score is that of 'melanoma'")
+
+
 @situation("`--positive MELANOM ` for the class melanom", "the same class: case and blanks make no difference")
 def test_the_class_in_other_letters(ask: Asking, tmp_path: Path) -> None:
     assert "melanom" in _with(ask, tmp_path, ("naevus", "melanom"), "melanom", "--positive", "MELANOM ")

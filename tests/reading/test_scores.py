@@ -180,6 +180,27 @@ def test_calls_of_one_class_are_a_caution(ask: Asking) -> None:
     assert "sensitivity 0" in out
 
 
+@situation(
+    "predictions upside down: scores of the other class", "stopped, with the option to write; `--as-given` goes on"
+)
+def test_predictions_upside_down_are_stopped(ask: Asking) -> None:
+    path = predictions(-TRUTH)
+    refused = ask("audit", path, "--target", "target", "--out", "out")
+    assert refused.code == 2
+    assert "--positive 0" in refused.err
+    assert auroc_of(ask, path, "--positive", "0")[0] == pytest.approx(roc_auc_score(1 - TARGET, -TRUTH), abs=1e-12)
+    assert ask("audit", path, "--target", "target", "--as-given", "--out", "o").code == 0
+    checks = assay.open_run("o").table("checks").set_index("check")
+    assert checks.value["ranking"] == pytest.approx(roc_auc_score(TARGET, -TRUTH), abs=1e-12)
+    assert checks.status["ranking"] == "warn"
+
+
+@situation("predictions of a useless model, of AUROC near 0.5", "read: chance is not upside down")
+def test_chance_is_not_upside_down(ask: Asking) -> None:
+    scores = np.random.default_rng(1).normal(size=COUNT)
+    assert auroc_of(ask, predictions(scores))[0] == pytest.approx(roc_auc_score(TARGET, scores), abs=1e-12)
+
+
 # Models.
 
 
@@ -228,7 +249,7 @@ def test_an_output_whose_rows_are_not_the_images_is_refused(shape: tuple[int, ..
 
 def onnx_file(
     path: Path, outputs: dict[str, list[float]], rows: int = 1, batch: str | int = "b",
-    added: list[float] | None = None, **names: str,
+    added: list[float] | None = None, channels: int = 1, **names: str,
 ) -> Path:  # fmt: skip
     """Write a network whose outputs are multiples of the mean gray value; with several rows, that of each repeated."""
     nodes = [helper.make_node("ReduceMean", ["x"], ["m"], axes=[1, 2, 3], keepdims=0)]
@@ -244,7 +265,7 @@ def onnx_file(
         nodes.append(helper.make_node("MatMul", ["d", f"w{name}"], [f"p{name}"]))
         nodes.append(helper.make_node("Add", [f"p{name}", f"b{name}"], [name]))
     made = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [None, len(w)]) for name, w in outputs.items()]
-    image = helper.make_tensor_value_info("x", TensorProto.FLOAT, [batch, 1, SIDE, SIDE])
+    image = helper.make_tensor_value_info("x", TensorProto.FLOAT, [batch, channels, SIDE, SIDE])
     model = helper.make_model(
         helper.make_graph(nodes, "g", [image], made, held), opset_imports=[helper.make_opsetid("", 13)]
     )
@@ -348,4 +369,62 @@ def test_digits_of_a_command_are_kept(tmp_path: Path, gray: Path) -> None:
     )
     command = f"{sys.executable} '{script}' {{images}} {{scores}}"
     found = audited("", gray, command=command, channels="gray")  # pyright: ignore[reportArgumentType]
+    assert of_checks(found, "ranking").value == pytest.approx(roc_auc_score(TARGET, GRAY), abs=1e-12)
+
+
+@situation("a function or module that returns several arrays of scores", "asked, unless one is called logits or scores")
+def test_several_arrays_of_a_function_are_asked_about(gray: Path) -> None:
+    def pair(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return of_gray(images), np.sin(97 * of_gray(images))
+
+    with pytest.raises(SpecError, match="2 outputs of the shape"):
+        audited(pair, gray, scores="logits")
+    with pytest.raises(SpecError, match="2 outputs of the shape"):
+        audited(lambda images: dict(zip("ab", pair(images), strict=True)), gray, scores="logits")
+    named = audited(lambda images: {"aux": pair(images)[1], "logits": pair(images)[0]}, gray, scores="logits")
+    assert of_checks(named, "ranking").value == pytest.approx(roc_auc_score(TARGET, GRAY), abs=1e-12)
+
+
+# Normalization in a file beside the model.
+
+BESIDE = {
+    "preprocessor_config.json": {"image_mean": [0.5] * 3, "image_std": [0.25] * 3, "size": SIDE},
+    "config.json": {"architecture": "x", "pretrained_cfg": {"mean": [0.5] * 3, "std": [0.25] * 3,
+                                                            "input_size": [3, SIDE, SIDE]}},
+    "metadata.json": {"network_data_format": {"inputs": {"image": {
+        "value_range": [-2, 2], "num_channels": 3, "spatial_shape": [SIDE, SIDE]}}}},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BESIDE)
+@situation(
+    "a file with the normalization beside the model: of transformers, timm or a MONAI bundle",
+    "used, and the first lines say from which file; `--mean`, `--std` and `--scaling` win, and the difference is said",
+)
+def test_a_normalization_beside_the_model_is_used(name: str, tmp_path: Path, gray: Path) -> None:
+    path = onnx_file(tmp_path / "m.onnx", {"y": [4.0]}, channels=3)
+    (tmp_path / name).write_text(json.dumps(BESIDE[name]))
+    found = audited(path, gray, scores="logits")
+    assert said(found)["scaling"] == f"mean 0.5, 0.5, 0.5, std 0.25, 0.25, 0.25 from {name}"
+    scaled = (4 * ((GRAY / 255 - 0.5) / 0.25 - 128 / 255)).astype(np.float32)
+    assert f"{scaled.min():.3g} to {scaled.max():.3g}" in said(found)["scores"]
+    own = audited(path, gray, scores="logits", mean=(0.1,), std=(0.2,))
+    assert said(own)["scaling"] == f"mean 0.1, std 0.2; {name} has mean 0.5, 0.5, 0.5, std 0.25, 0.25, 0.25"
+    assert f"{4 * ((GRAY.min() / 255 - 0.1) / 0.2 - 128 / 255):.3g} to " in said(own)["scores"]
+
+
+@situation("`config.json` without a normalization beside the model, as many programs have one", "ignored")
+def test_another_config_beside_the_model_is_ignored(tmp_path: Path, gray: Path) -> None:
+    path = onnx_file(tmp_path / "m.onnx", {"y": [4.0]}, channels=3)
+    (tmp_path / "config.json").write_text(json.dumps({"lr": 0.1}))
+    assert said(audited(path, gray, channels="color", scores="logits"))["scaling"] == "0..1"
+
+
+@situation("names of the outputs in `config.json` beside an ONNX file of transformers", "matched with the classes")
+def test_names_beside_the_model_are_matched(tmp_path: Path, gray: Path) -> None:
+    path = onnx_file(tmp_path / "m.onnx", {"y": [4.0, -4.0]}, channels=3)
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(BESIDE["preprocessor_config.json"]))
+    (tmp_path / "config.json").write_text(json.dumps({"id2label": {"0": "finding", "1": "not finding"}}))
+    found = audited(path, gray)
+    assert "finding is output 0, by name" in said(found)["outputs"]
     assert of_checks(found, "ranking").value == pytest.approx(roc_auc_score(TARGET, GRAY), abs=1e-12)

@@ -17,12 +17,13 @@ from scipy.special import stdtrit
 from assay.core.errors import DataError, SpecError, cut
 from assay.core.map_grid import MapGrid
 from assay.core.reasons import NOTHING, Code, Reason, because
+from assay.core.seeds import row_uniform
 from assay.core.types import Factor, FactorTable
 from assay.stats.estimate import moved
 from assay.stats.format import listed
 from assay.stats.influence import Answers, calibration_in_the_large, calibration_slope
 from assay.stats.measures import influence_of
-from assay.stats.metrics import log_odds, predictions, probabilities, score_names
+from assay.stats.metrics import auroc, log_odds, predictions, probabilities, score_names
 from assay.stats.rows import CONFIDENCE, Verdict
 from assay.stats.swing import (
     ALPHA,
@@ -224,6 +225,13 @@ class Scored:
         """The `quality` of answers that do not depend on the image: 0.5, or the share of the largest class."""
         return 0.5 if len(self.table.classes) == 2 else float(np.bincount(self.table.target).max() / len(self.table))
 
+    @property
+    def value(self) -> float:
+        """Value of `quality`, without its bounds."""
+        if len(self.table.classes) != 2:
+            return float(self._right.mean())
+        return auroc(self.scores[:, 0], self.table.target).value
+
     def take(self, rows: Int[np.ndarray, " m"]) -> Scored:
         """Return the answers to some of the images."""
         return replace(self, table=self.table.take(rows), logits=self.logits[rows])
@@ -312,6 +320,11 @@ class ScoredMaps(Scored):
         truth = self.maps["truth"][self.table.target == 1].astype(np.float64)
         return float((2 * truth / (truth + self.maps["pixels"][self.table.target == 1])).mean())
 
+    @property
+    def value(self) -> float:
+        """Mean Dice over the images with a lesion."""
+        return float(self.dice[self.table.target == 1].mean())
+
     def take(self, rows: Int[np.ndarray, " m"]) -> ScoredMaps:
         """Return the answers to some of the images."""
         maps = {name: values[rows] for name, values in self.maps.items()}
@@ -341,7 +354,7 @@ class ScoredMaps(Scored):
         return replace(found, dice=lost, stray=changed(after.stray - self.stray, table.patient))
 
 
-_LEVEL = ALPHA / 4
+_LEVEL = ALPHA / 5
 """Level of the gain by another reading, of the best of either half, at which 1 of 100 audits stops falsely at most."""
 _BOTH = 0.05
 """Gain by which another order and another way to read images must together be better than one of them."""
@@ -372,8 +385,8 @@ def better(
     halves = [np.flatnonzero(second == side) for side in (False, True)]
     found: list[tuple[float, str, tuple[int, ...], Bounded]] = []
     for own, rest in (halves, halves[::-1]):
-        before, after = given.take(own), {name: one.take(own) for name, one in {"": given, **others}.items()}
-        gains = {(name, order): before.gain(one.ordered(order), ALPHA).value
+        before, after = given.take(own).value, {name: one.take(own) for name, one in {"": given, **others}.items()}
+        gains = {(name, order): one.ordered(order).value - before
                  for name, one in after.items() for order in one.orders if name or order != one.orders[0]}  # fmt: skip
         if not gains or max(gains.values()) <= 0:
             return None
@@ -389,6 +402,12 @@ def comparable(given: Scored, second: Bool[np.ndarray, " n"]) -> bool:
     """Return whether both halves of the patients have images of every class; with maps, images with a lesion."""
     needed = {1} if isinstance(given, ScoredMaps) else {*given.table.target.tolist()}
     return all(needed <= {*given.table.target[second == side].tolist()} for side in (False, True))
+
+
+def second_half(patient: Int[np.ndarray, " n"], seed: int, of: str) -> Bool[np.ndarray, " n"]:
+    """Return whether each image is of the second half of the patients, drawn by the seed and a purpose."""
+    people, own = np.unique(patient, return_inverse=True)
+    return np.argsort(np.argsort(row_uniform(seed, of, people)))[own] % 2 == 1
 
 
 def _extra(name: str, order: Sequence[int]) -> float:

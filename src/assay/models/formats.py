@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import json
 import warnings
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
@@ -24,6 +23,7 @@ from assay.core.errors import SpecError, WeightsError, cut, extra, first_line, u
 from assay.core.files import content_hash, sha256
 from assay.core.registry import own_object
 from assay.models.external import OfOnnx
+from assay.models.image_config import of_bundle, of_processor, read_json
 from assay.models.onnx_session import FixedInput, names_of
 from assay.models.process import LIMIT, ModelFile
 from assay.models.ref import AFunction, Facts, InMemory, Origin, network_content, require_rows, unwrapped
@@ -283,6 +283,7 @@ def _is_program(path: Path) -> bool:
 _CONFIGS = ("inference", "evaluate", "train")
 _NETS = "monai.networks.nets."
 _DEFINED = ("network_def", "network", "net")
+_KINDS = {1: "gray", 3: "color"}
 _WEIGHTS = ("model.safetensors", "model.pt", "model.pth")
 
 
@@ -319,24 +320,19 @@ class OfBundle(ModelFile):
 
     @cached_property
     def _metadata(self) -> Mapping[str, Any]:
-        return _json(self.path / "configs" / "metadata.json")
+        return read_json(self.path / "configs" / "metadata.json")
 
     def _load(self) -> nn.Module:
         file = read_weights(self._weights)
         made = self._network()
         load_into(made, unprefixed(file, list(made.state_dict()))[0])
-        image = self._image
-        low, high = (float(one) for one in image.get("value_range") or (0, 1))
-        if high > low and image.get("num_channels"):
-            size = self._framing.get("size", 0)
-            scaled = {"mean": [-low / (high - low)], "std": [1 / (high - low)], "crop_mode": "squash"}
-            if size:
-                made.pretrained_cfg = {**scaled, "input_size": (int(image["num_channels"]), size, size)}  # pyright: ignore[reportArgumentType, reportAttributeAccessIssue]
+        if config := of_bundle(self._metadata):
+            made.pretrained_cfg = config  # pyright: ignore[reportArgumentType, reportAttributeAccessIssue]
         return made.eval()
 
     def _network(self) -> nn.Module:
         places = [self.path / "configs" / f"{name}.json" for name in _CONFIGS]
-        config = next((_json(place) for place in places if place.is_file()), None)
+        config = next((read_json(place) for place in places if place.is_file()), None)
         if config is None:
             raise WeightsError(f"{self.path / 'configs'} has none of {', '.join(f'{one}.json' for one in _CONFIGS)}")
         key = next((one for one in _DEFINED if one in config), None)
@@ -352,31 +348,14 @@ class OfBundle(ModelFile):
         return found
 
     @property
-    def _image(self) -> Mapping[str, Any]:
-        inputs = self._format("inputs")
-        none: Mapping[str, Any] = {}
-        return inputs.get("image") or next(iter(inputs.values()), none)
-
-    def _format(self, part: str) -> Mapping[str, Mapping[str, Any]]:
-        return self._metadata.get("network_data_format", {}).get(part, {})
-
-    @property
     def _framing(self) -> Mapping[str, Any]:
-        image = self._image
-        sides = [side for side in image.get("spatial_shape") or () if isinstance(side, int)]
-        channels = {1: {"channels": "gray"}, 3: {"channels": "color"}}.get(int(image.get("num_channels") or 0), {})
-        return {**channels, **({"size": sides[0]} if len(sides) == 2 and len(set(sides)) == 1 else {})}
+        channels, side, _ = of_bundle(self._metadata).get("input_size", (0, 0, 0))
+        return {**({"channels": _KINDS[channels]} if channels in _KINDS else {}), **({"size": side} if side else {})}
 
     def _facts(self) -> Facts:
-        first = next(iter(self._format("outputs").values()), None)
+        outputs = self._metadata.get("network_data_format", {}).get("outputs", {})
+        first = next(iter(outputs.values()), None)
         return Facts(self._framing, names_of({"names": first and first.get("channel_def")}))
-
-
-def _json(path: Path) -> Mapping[str, Any]:
-    try:
-        return cast("Mapping[str, Any]", json.loads(path.read_text()))
-    except (OSError, ValueError) as error:
-        raise WeightsError(f"{path} cannot be read as JSON: {cut(str(error), 120)}") from error
 
 
 def _plain(value: Any, config: Mapping[str, Any], seen: tuple[str, ...]) -> Any:
@@ -462,7 +441,7 @@ class OfHub(ModelFile):
             loaded: Any = cast(Any, AutoModelForImageClassification).from_pretrained(
                 str(self.path), trust_remote_code=False, use_safetensors=True
             )
-            loaded.pretrained_cfg = _preprocessing(self._config)
+            loaded.pretrained_cfg = of_processor(self._config)
         except (OSError, ValueError) as error:
             raise WeightsError(f"hf:{self.path} cannot be loaded: {first_line(error)}") from error
         return loaded.eval()
@@ -470,18 +449,6 @@ class OfHub(ModelFile):
     def _facts(self) -> Facts:
         named: Any = cast(Any, self.loaded).config.id2label
         return Facts({"channels": "color"}, names_of({"names": named}))
-
-
-def _preprocessing(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a processor's config in the terms of timm."""
-    normalizes = config.get("do_normalize", True)
-    mean, std = (config.get(f"image_{key}") if normalizes else None for key in ("mean", "std"))
-    size: Mapping[str, int] = config.get("size") or {}
-    cropped: Mapping[str, int] = (config.get("do_center_crop") and config.get("crop_size")) or {}
-    shorter = size.get("shortest_edge")
-    side = cropped.get("height") or size.get("height") or shorter or 224
-    crop = {"crop_mode": "center", "crop_pct": side / shorter} if shorter else {"crop_mode": "squash", "crop_pct": 1.0}
-    return {"mean": mean or (0.0,) * 3, "std": std or (1.0,) * 3, "input_size": (3, side, side), **crop}
 
 
 # The model that a user names.

@@ -391,15 +391,23 @@ _SCORES = ("logits", "out", "pred", "output", "scores")
 
 
 def unwrapped(_: object, given: tuple[Any, ...], found: Any) -> Any:
-    """Return the scores among several outputs: by their name in a mapping, else the first tensor of numbers."""
+    """Return the scores among several outputs: by their name in a mapping, else the first tensor of numbers.
+
+    Raises:
+        SpecError: Another one without such a name has the same shape.
+    """
     if isinstance(found, Mapping):
         named = cast("Mapping[str, object]", found)
-        found = [named[name] for name in _SCORES if name in named] + list(named.values())
+        found = [named[name] for name in _SCORES if name in named][:1] or list(named.values())
     if not isinstance(found, list | tuple):
         return found
     count, parts = len(cast(Tensor, given[0])), cast("Sequence[object]", found)
-    fitting = (one for one in parts if isinstance(one, Tensor) and one.is_floating_point() and one.ndim)
-    return next((one for one in fitting if len(one) == count), cast(object, found))
+    fitting = [one for one in parts if isinstance(one, Tensor) and one.is_floating_point() and one.ndim]
+    fitting = [one for one in fitting if len(one) == count] or [cast(Any, found)]
+    if same := [one for one in fitting[1:] if one.shape == fitting[0].shape]:
+        raise SpecError(f"the model gives {len(same) + 1} outputs of the shape {list(same[0].shape)}: return the one "
+                        "with the scores, or name it logits in a dict")  # fmt: skip
+    return fitting[0]
 
 
 def require_rows(shape: Sequence[int], images: int) -> None:
@@ -511,6 +519,11 @@ class FunctionNetwork(nn.Module):
             SpecError: If they are no numbers.
         """
         given = self.function(images.detach().float().cpu().numpy())
+        if isinstance(given, Mapping):
+            given = {name: torch.as_tensor(one) for name, one in cast("Mapping[str, Any]", given).items()}
+        elif isinstance(given, tuple) and given and np.ndim(given[0]) and len(cast(Any, given[0])) == len(images):
+            given = [torch.as_tensor(one) for one in cast("tuple[Any, ...]", given)]
+        given = unwrapped(self, (images,), given)
         values = given.detach().cpu().numpy() if isinstance(given, Tensor) else np.asarray(given)
         if values.dtype.kind not in "fiub":
             raise SpecError(

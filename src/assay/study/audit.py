@@ -31,6 +31,7 @@ from assay.execution.jobs import (
 from assay.execution.local import computing_on
 from assay.execution.plan import ModelPlan, kept_columns, looked_at, probe_units, reading_id
 from assay.execution.tasks import Context
+from assay.models.process import ModelFile
 from assay.models.ref import GivenModel, InMemory, Model, Origin, Output, Scaling, Scores, channels_of
 from assay.models.untyped import named_layers, tensor_of
 from assay.probes.probe import Read, Request
@@ -187,7 +188,7 @@ def prepare_model(
     if config is not None:
         filled = config.filled(data)
         if settings.preprocessing is None:
-            doubts.append(config.describe(data, filled))
+            doubts.append(config.describe(data, filled, settings.scaling is None))
         data = filled
     request = parse_request(_framed(origin, data), environments, probes, task)
     _require_able(origin, settings, request, device)
@@ -274,10 +275,13 @@ def probe_model(
 
 
 def _config(origin: Origin, settings: Settings, device: str) -> Config | None:
-    """Return the config of a timm model that is to be used; a trained network scales its images itself."""
-    known = None if isinstance(origin, OfTraining) else config_of(origin.network(device))
+    """Return the config of a model that is to be used; a trained network scales its images itself."""
+    file = origin.path if isinstance(origin, ModelFile) and origin.path.is_file() else None
+    known = None if isinstance(origin, OfTraining) else config_of(origin.network(device), file)
+    if known is not None and file is not None:  # the network itself decides what it takes
+        known = replace(known, data={**known.data, **origin.facts.framing})
     if settings.preprocessing == "config" and known is None:
-        raise SpecError("preprocessing: this model has no config of timm; put what was done to images before it")
+        raise SpecError("preprocessing: this model has no config; put what was done to images before it")
     return None if settings.preprocessing == "none" else known
 
 

@@ -347,7 +347,7 @@ def provenance_rows(given: Prepared, answers: Answers, reference: Reference | No
         "images": f"{counts.clean:,} of {counts.all:,}",
         "images under marks": f"{counts.marked:,}",
         "size": f"{given.model.inputs.size} px, fit {given.request.data.fit}",
-        "scaling": asked.normalization or ("config" if given.config else "0..1"),
+        "scaling": given.config.scaling(asked.normalization) if given.config else asked.normalization or "0..1",
         "scores": given.scores or given.model.scores,
         "outputs": given.outputs,
         "output": output_words(given.model),

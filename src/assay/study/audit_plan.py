@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Int
 
-from assay.analysis.audit import operating_point, require_classes
+from assay.analysis.audit import operating_point, require_classes, second_half
 from assay.core.errors import DataError, SpecError
 from assay.core.files import content_hash
 from assay.core.seeds import row_uniform
@@ -265,7 +265,7 @@ class AuditPlan:
     @property
     def halves(self) -> Bool[np.ndarray, " m"]:
         """Whether each of `compared` is of the second half of the patients."""
-        return self._second(self.images.table.patient[self.compared], "halves")
+        return second_half(self.images.table.patient[self.compared], self.asked.seed, "halves")
 
     @cached_property
     def before(self) -> Environment:
@@ -302,11 +302,7 @@ class AuditPlan:
     @cached_property
     def second(self) -> Bool[np.ndarray, " m"]:
         """Whether each of the images that get marks is of the second half of the patients."""
-        return self._second(self.before.table.patient, "places")
-
-    def _second(self, patients: Int[np.ndarray, " m"], of: str) -> Bool[np.ndarray, " m"]:
-        people, own = np.unique(patients, return_inverse=True)
-        return np.argsort(np.argsort(row_uniform(self.asked.seed, of, people)))[own] % 2 == 1
+        return second_half(self.before.table.patient, self.asked.seed, "places")
 
     @cached_property
     def scouts(self) -> Int[np.ndarray, " k"]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -21,7 +21,7 @@ SCALINGS = ("0..1", "imagenet", "-1..1", "0..255", "-1024..1024")
 """Names of usual ranges of pixels; `reading.SCALINGS` has their numbers."""
 OF_PREDICTIONS = frozenset({
     "model", "target", "positive", "patient", "image", "columns", "score", "scores", "threshold", "margin", "domain",
-    "intended_use", "policy", "out", "skip_bad_rows",
+    "intended_use", "policy", "out", "skip_bad_rows", "as_given",
 })  # fmt: skip
 """Fields that an audit of predictions uses."""
 NOT_OF_COMMANDS = frozenset({"weights", "trust", "device"})
@@ -59,6 +59,11 @@ def marks_in(path: str) -> Mapping[str, Any]:
             "{tag: {size: 0.15}}, {tag: {size: 0.2}}]"
         )
     return values
+
+
+def normalization_words(mean: Sequence[float], std: Sequence[float]) -> str:
+    """Return a scaling of images in words."""
+    return ", ".join(f"{name} {', '.join(f'{one:g}' for one in part)}" for name, part in (("mean", mean), ("std", std)))
 
 
 class Tested(Request):
@@ -166,7 +171,7 @@ class Asked(DataRequest, Tested):
         float | None, Option("The AUROC (or Dice) that you know of this model: auroc=0.97.", "AUROC", parse=expected)
     ] = None
     intended_use: Annotated[str, Option("What the model is for, on the page and the model card.", "TEXT")] = ""
-    as_given: Annotated[bool, Option("Go on even if the model seems to get wrong pixels.")] = False
+    as_given: Annotated[bool, Option("Go on even if pixels or classes seem to be read wrongly.")] = False
     policy: Annotated[Path | None, Option("Forbidden verdicts; exit code 3 where one is found.", "FILE")] = None
     out: Annotated[Path | None, Option("The run folder; default: audits/MODEL.", "FOLDER", "--out", "-o")] = None
     skip_bad_rows: Annotated[bool, Option("Leave bad rows out; the report lists them.")] = False
@@ -226,10 +231,7 @@ class Asked(DataRequest, Tested):
     @property
     def normalization(self) -> str:
         """The scaling of images in words; empty where none is given."""
-        if not self.mean:
-            return self.scaling
-        mean, std = (", ".join(f"{one:g}" for one in values) for values in (self.mean, self.std))
-        return f"mean {mean}, std {std}"
+        return normalization_words(self.mean, self.std) if self.mean else self.scaling
 
     @field_validator("margin")
     @classmethod

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,21 +11,24 @@ import numpy as np
 from assay.analysis.added import model_added
 from assay.analysis.audit import (
     Scored,
+    better,
     by_harm,
     check,
     column_rows,
     of_columns,
     probability_of,
     require_classes,
+    second_half,
     threshold_of,
 )
 from assay.analysis.shortcuts import cues_of_table, shortcut_rows
-from assay.core.errors import DataError
+from assay.core.errors import DataError, SpecError
 from assay.core.files import content_hash, sha256
 from assay.core.types import FactorTable
 from assay.core.versions import OF_STATISTICS, versions
 from assay.data.files.classes import two_classes
 from assay.data.files.kinds import cautions_of, encoding_of, factor_of, one_patient, usable
+from assay.data.files.roles import SCORES
 from assay.data.files.table import Table, number, patient_codes, read_table, require_whole
 from assay.report.audit_cards import write_outcome
 from assay.report.page import write_page
@@ -46,7 +51,7 @@ def audit_predictions(path: Path, asked: Asked, out: Path, guessed: str = "") ->
 
     Raises:
         DataError: The file cannot be read, has an image twice, a score is no number, or all rows are of one class.
-        SpecError: A column is missing, or the positive class is not known.
+        SpecError: A column is missing, the positive class is not known, or the scores seem to be of the other class.
         StoreError: The folder holds the audit of another file or of other columns, or another kind of run.
     """
     read = read_table(path, asked.score)
@@ -60,14 +65,29 @@ def audit_predictions(path: Path, asked: Asked, out: Path, guessed: str = "") ->
     table, said = _rows_of(read, asked)
     scores = np.array([number(one, read.comma) for one in read.column(asked.score, place)], dtype=np.float64)
     require_classes(table)
+    cells = read.column(asked.target, place)
+    other, named = (cells[int(np.flatnonzero(table.target == code)[0])] for code in (0, 1))
+    of = _class_of(asked.score, [(other, table.classes[0]), (named, table.classes[1])])
+    if of == 0 and not asked.as_given:
+        raise SpecError(f"by their name the scores in '{asked.score}' are of {other}, and {named} is positive: give "
+                        f"--positive {other}, or --as-given if they are of {named}")  # fmt: skip
     scale = scale_of(scores, asked.scores, probability_of(asked.threshold), f"the scores in '{asked.score}'")
     logits = np.stack([np.zeros(len(scores)), scale.log_odds(scores)], axis=1)
     threshold = threshold_of(asked.threshold, logits, table)
     scored = Scored(table, logits, threshold)
-    verdicts, groups, gaps = of_columns(scored, asked.margin)
     found = area(scored.scores[:, 0], table.target, table.patient)
+    ranking = check("ranking", "ok" if found.low > 0.5 else "warn", "AUROC on these rows", found.value)
+    if better(scored, {}, second_half(table.patient, asked.seed, "halves")):
+        ranking["text"] += f", and {1 - found.value:.2f} with the classes the other way round"
+        if not asked.as_given:
+            raise SpecError(
+                f"the AUROC is {found.value:.2f} as given and {1 - found.value:.2f} with the classes the other way "
+                f"round: give --positive {other} if the scores in '{asked.score}' are of it, or --as-given if they "
+                f"are of {named}"
+            )
+    verdicts, groups, gaps = of_columns(scored, asked.margin)
     checks = [
-        check("ranking", "ok" if found.low > 0.5 else "warn", "AUROC on these rows", found.value),
+        ranking,
         check("pixels", "not-done", "predictions have no images: no mark was put on, and no distortion"),
     ]
     if alike := called_alike(logits, table.target, table.classes, threshold):
@@ -86,6 +106,7 @@ def audit_predictions(path: Path, asked: Asked, out: Path, guessed: str = "") ->
         "left out": left,
         "AUROC": f"{with_interval(found.value, found.low, found.high)} on {len(table):,} images{of_patients} "
         "(one-sided 95% bounds)",
+        "outputs": f"the score is that of '{table.classes[1]}', by the name of '{asked.score}'" if of == 1 else "",
         "threshold": f"{threshold:.6g}",
         "margin": f"{asked.margin:g}",
         "domain": asked.domain,
@@ -105,6 +126,17 @@ def audit_predictions(path: Path, asked: Asked, out: Path, guessed: str = "") ->
         write_page(out)
         write_outcome(folder)
     return out
+
+
+def _class_of(score: str, classes: Sequence[Sequence[str]]) -> int | None:
+    """Return the position of the class that a column of scores is called after, such as `prob_melanoma`."""
+    named = "".join(one for one in _words(score) if one not in (*SCORES, "p"))
+    alike = [at for at, names in enumerate(classes) if named in {"".join(_words(name)) for name in names}]
+    return alike[0] if len(alike) == 1 and named and not named.isdigit() else None
+
+
+def _words(name: str) -> list[str]:
+    return re.findall(r"[^\W_]+", name.casefold())
 
 
 def _rows_of(read: Table, asked: Asked) -> tuple[FactorTable, dict[str, str]]:

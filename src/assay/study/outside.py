@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from torch import nn
 
+from assay.core.errors import SpecError
 from assay.core.types import FactorTable
+from assay.models.image_config import config_beside
+from assay.models.onnx_session import names_of
 from assay.models.ref import channels_of
 from assay.spec.document import mapping_of
-from assay.stats.format import count, number
+from assay.stats.format import count, listed, number
 from assay.stats.influence import auroc_rows
 from assay.stats.metrics import auroc, log_odds, placements
+from assay.study.audit_request import normalization_words
 from assay.study.scores import called_alike, constant
 
 # The config that timm keeps with its models: size, framing, channels and scaling of the images that they were trained
@@ -26,17 +31,21 @@ _FITS = {"center": "crop", "squash": "squash", "border": "pad"}
 
 @dataclass(frozen=True)
 class Config:
-    """Image settings in the config of a timm model.
+    """Image settings in the config of a model.
 
     Attributes:
         data: Keys of `data:`.
         mean: Per channel.
         std: Per channel.
+        names: Names of the outputs; empty where it has none.
+        source: What has them, for sentences.
     """
 
     data: Mapping[str, Any]
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    names: tuple[str, ...] = ()
+    source: str = "the config of this model"
 
     def filled(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """Return `data` with the keys that it lacks: size, and for images from files channels and framing.
@@ -45,7 +54,7 @@ class Config:
         """
         given = dict(data)
         if "phantom" in given:
-            return {"size": self.data["size"], **given}
+            return {**{key: item for key, item in self.data.items() if key == "size"}, **given}
         framed = "fit" not in given and not self._unframed(given)
         taken = {key: item for key, item in self.data.items() if framed or key not in ("fit", "crop_share")}
         return {**taken, **given}
@@ -58,33 +67,48 @@ class Config:
         (name, *_) = mapping_of(dataset) or (str(dataset),)
         return "dataset" if name == "lidc" or ":" in name else ""
 
-    def describe(self, data: Mapping[str, Any], filled: Mapping[str, Any]) -> str:
-        """Describe the settings that were taken from the config."""
+    def scaling(self, asked: str) -> str:
+        """Return the scaling of images in words: what the user gives, and what the config has where it differs."""
+        own = normalization_words(self.mean, self.std)
+        return f"{asked}; {self.source} has {own}" if asked not in ("", own) else f"{own} from {self.source}"
+
+    def describe(self, data: Mapping[str, Any], filled: Mapping[str, Any], scaled: bool) -> str:
+        """Describe the settings that were taken from the config, the scaling among them if `scaled`."""
         taken = [f"data.{key}: {item}" for key, item in filled.items() if key not in data]
-        scaling = f"scaling by mean {_numbers(self.mean)} and std {_numbers(self.std)}"
+        taken += [f"scaling by {normalization_words(self.mean, self.std)}"] if scaled else []
         key = "" if "phantom" in data or "fit" in data else self._unframed(data)
         left = f", but not data.fit: {self.data['fit']}, which data.{key} rules out" if key else ""
         return (
-            f"taken from the config of this model: {', '.join([*taken, scaling])}{left}; if it was trained "
+            f"taken from {self.source}: {', '.join(taken) or 'nothing'}{left}; if it was trained "
             "otherwise, say so in `data`, or give preprocessing='none' and images stay in 0..1"
         )
 
 
-def config_of(network: nn.Module) -> Config | None:
-    """Return the image settings of a timm model; None for other modules, and where it takes other channels."""
-    given = mapping_of(getattr(network, "pretrained_cfg", None)) or {}
+def config_of(network: nn.Module, file: Path | None = None) -> Config | None:
+    """Return the image settings of a model; None where it has none, or takes other channels.
+
+    Args:
+        network: The model, with the config that timm keeps.
+        file: Its file; settings in a file beside it are preferred, see `config_beside`.
+
+    Raises:
+        SpecError: A standard deviation is not above 0.
+        WeightsError: A file beside it cannot be read.
+    """
+    given = (file and config_beside(file)) or mapping_of(getattr(network, "pretrained_cfg", None)) or {}
     mean, std = (tuple(float(part) for part in given.get(key) or ()) for key in ("mean", "std"))
     shape = tuple(int(side) for side in given.get("input_size") or ())
     if not mean or len(mean) != len(std) or len(shape) != 3 or channels_of(network) not in (None, len(mean)):
         return None
-    data: dict[str, Any] = {"size": shape[1], "channels": "gray" if len(mean) == 1 else "color"}
+    source = str(given.get("source") or Config.source)
+    if min(std) <= 0:
+        raise SpecError(f"{source}: std {listed([f'{one:g}' for one in std])}: expected numbers above 0")
+    data: dict[str, Any] = {"size": shape[1]} if shape[1] else {}
+    data |= {"channels": "gray" if len(mean) == 1 else "color"}
     fit = _FITS.get(str(given.get("crop_mode") or "center"), "crop")
     share = float(given.get("crop_pct") or 1)
-    return Config({**data, "fit": fit, **({"crop_share": share} if fit != "pad" and share < 1 else {})}, mean, std)
-
-
-def _numbers(values: Sequence[float]) -> str:
-    return f"({', '.join(f'{one:g}' for one in values)})"
+    framing = {"fit": fit, **({"crop_share": share} if fit != "pad" and share < 1 else {})}
+    return Config({**data, **framing}, mean, std, names_of({"names": given.get("label_names")}), source)
 
 
 # Signs that a model is shown other images than it was trained on.

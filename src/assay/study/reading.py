@@ -76,7 +76,8 @@ def with_outputs(given: Prepared, whole: Environment, asked: Asked) -> Prepared:
     known, output = model.origin.facts, asked.output
     if known.heads and output.partition(":")[0] in known.heads:
         output = output.partition(":")[2]
-    names = tuple(answered(name, classes) for name in asked.outputs or known.outputs)  # 1 and yes name a class too
+    named = asked.outputs or known.outputs or (given.config.names if given.config else ())
+    names = tuple(answered(name, classes) for name in named)  # 1 and yes name a class too
     if asked.outputs and count > 1 and len(names) != count:
         raise SpecError(f"outputs: {len(names)} names ({listed([*names])}), and the model gives {count} scores")
     said = [f"{known.heads[0]}, of {listed(sorted(known.heads))}"] if len(known.heads) > 1 else []

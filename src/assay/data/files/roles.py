@@ -44,7 +44,8 @@ MOST_CLASSES = 10
 """A column with more values is not guessed to be a target."""
 _OFTEN = 5
 """Rows of each value from which a few values are rather classes than patients."""
-_SCORES = ("score", "probability", "prob", "prediction", "predicted", "pred", "logit", "logits", "output", "risk")
+SCORES = ("score", "scores", "probability", "prob", "proba", "prediction", "predicted", "pred", "logit", "logits",
+          "output", "risk")  # fmt: skip
 """Words of the names of scores, the surest first."""
 _SEEDS = ("seed", "run", "repeat", "repetition", "replicate")
 _IMAGES = ("image", "img", "filename", "file", "path", "dateiname", "datei", "bild")
@@ -167,7 +168,7 @@ def roles_of(read: Table, columns: Sequence[str] = (), **named: str) -> tuple[di
 
     def score() -> str:  # decisions, of two values, only where there is nothing better
         numbers = {name: values for name in left() if (values := _numbers(read, name))}
-        return like(_SCORES, [name for name in numbers if len(numbers[name]) > 2]) or like(_SCORES, [*numbers])
+        return like(SCORES, [name for name in numbers if len(numbers[name]) > 2]) or like(SCORES, [*numbers])
 
     def patient() -> str:
         taken = {*found.values(), *columns}
@@ -175,7 +176,7 @@ def roles_of(read: Table, columns: Sequence[str] = (), **named: str) -> tuple[di
 
     def target() -> str:
         names = left()
-        plain = [name for name in names if words_of(name).isdisjoint(_SCORES)]
+        plain = [name for name in names if words_of(name).isdisjoint(SCORES)]
         return sure_target(read, targets_of(read, plain)) or sure_target(read, targets_of(read, names))
 
     ways = {

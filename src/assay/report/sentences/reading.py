@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 KEYS = (
-    "positive class", "columns", "matched", "scores", "outputs", "encoding", "read as one", "may mean unknown",
+    "positive class", "columns", "matched", "scores", "outputs", "scaling", "encoding", "read as one", "may mean unknown",
     "large patient", "columns left out", "left out", "AUROC",
 )  # fmt: skip
 """Keys of the table `provenance` that are read out first, in this order."""
@@ -18,5 +18,5 @@ def reading_lines(facts: Mapping[str, str]) -> list[str]:
     Args:
         facts: Key -> value of the table `provenance`.
     """
-    there = [key for key in KEYS if facts.get(key)]
+    there = [key for key in KEYS if facts.get(key) and (key != "scaling" or "mean" in facts[key])]  # none of the usual
     return [f"{'caution: ' if key in CAUTIONS else ''}{key}: {facts[key]}" for key in there]
