@@ -518,10 +518,15 @@ class FunctionNetwork(nn.Module):
         Raises:
             SpecError: If they are no numbers.
         """
-        given = self.function(images.detach().float().cpu().numpy())
+        given: Any = self.function(images.detach().float().cpu().numpy())
         if isinstance(given, Mapping):
             given = {name: torch.as_tensor(one) for name, one in cast("Mapping[str, Any]", given).items()}
-        elif isinstance(given, tuple) and given and np.ndim(given[0]) and len(cast(Any, given[0])) == len(images):
+        elif (
+            isinstance(given, tuple)
+            and given
+            and np.ndim(cast(Any, given[0]))
+            and len(cast(Any, given[0])) == len(images)
+        ):
             given = [torch.as_tensor(one) for one in cast("tuple[Any, ...]", given)]
         given = unwrapped(self, (images,), given)
         values = given.detach().cpu().numpy() if isinstance(given, Tensor) else np.asarray(given)
