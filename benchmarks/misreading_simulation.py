@@ -84,7 +84,7 @@ def stopped(rng: np.random.Generator, ways: list[Scored]) -> bool:
 def simulate(model: str, area: float, images: int, each: int, of: str, positives: float, shared: float, _: int,
              worlds: int) -> dict[str, object]:  # fmt: skip
     """One row of the table."""
-    rng = generator(0, "misreading", model, area, images, each, of, positives, shared)
+    rng = generator(0, "misreading", model, area, images, each, of, positives, shared)  # pyright: ignore[reportArgumentType]
     classes = 3 if model == THREE else 2
     stops: list[bool] = []
     rate, error, met = 0.0, 1.0, False
