@@ -120,7 +120,7 @@ def test_not_x(ask: Asking, tmp_path: Path, negative: str) -> None:
 def test_other_numbers(ask: Asking, tmp_path: Path) -> None:
     predictions((1, 2)).to_csv(tmp_path / "p.csv", index=False)
     assert "--positive" in refused(ask, tmp_path / "p.csv")
-    assert _with(ask, tmp_path, (1, 2), 1, "--positive", "1.0") == "1, against 2"
+    assert _with(ask, tmp_path, (2, 1), 1, "--positive", "1.0") == "1, against 2"
 
 
 @situation("`Malignant`, `malignant` and `benign ` in one column", "two classes, and the spellings are said")
