@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 KEYS = (
-    "positive class", "columns", "matched", "scores", "outputs", "scaling", "encoding", "read as one", "may mean unknown",
-    "large patient", "columns left out", "left out", "AUROC",
+    "positive class", "columns", "matched", "scores", "outputs", "scaling", "encoding", "read as one",
+    "may mean unknown", "large patient", "columns left out", "left out", "AUROC",
 )  # fmt: skip
 """Keys of the table `provenance` that are read out first, in this order."""
 CAUTIONS = frozenset({"may mean unknown", "large patient"})
