@@ -486,3 +486,47 @@ def test_predictions_in_a_frame(ask: Asking, haut: Path) -> None:
     own = frame[frame.loss == "supcon"]
     values = {row["recipe"]: row["value"] for row in found.estimates}
     assert values["supcon"] == pytest.approx(roc_auc_score(own.Diagnose == "Melanom", own.prob), abs=1e-9)
+
+
+# What is not read.
+
+
+@situation("a `data.csv` that cannot be decoded beside another table", "refused: the other one is not used instead")
+@situation("a table that names no images beside one that does", "the one with images is read, and named first")
+def test_a_broken_table_is_not_passed_over(ask: Asking, haut: Path) -> None:
+    (haut / "data.csv").write_text("a,b\n1,2\n3,4\n")
+    said = ask("look", haut, "--target", "Diagnose", "--out", "look")
+    assert said.code == 0, said.err
+    assert "table befunde.csv, target Diagnose" in said.err
+    (haut / "data.csv").write_bytes(b"\xff\xfeimage,target\n\x00\xd8a,b\n")
+    said = ask("look", haut, "--target", "Diagnose", "--out", "again")
+    assert said.code == 2
+    assert "data.csv" in said.err
+
+
+@situation("a folder of a class whose files have endings that are no image's", "refused with its name")
+@situation("an empty folder beside those of classes", "refused with its name")
+@pytest.mark.parametrize("files", [["a.xyz", "b.xyz"], []])
+def test_a_class_without_images(ask: Asking, klassen: Path, files: list[str]) -> None:
+    (klassen / "Keratose").mkdir()
+    for name in files:
+        (klassen / "Keratose" / name).write_bytes(b"1")
+    said = ask("look", klassen, "--out", "look")
+    assert said.code == 2
+    assert "Keratose/ holds no image" in said.err
+
+
+@situation("a folder of images beside `train/` and `test/`", "not read, and its files are counted")
+def test_a_folder_beside_the_parts(ask: Asking, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for part in ("train", "test"):
+        for at in range(24):
+            path = tmp_path / "set" / part / ("ill" if at % 2 else "well") / f"{part}{at}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels(at + 24 * (part == "test"))).save(path)
+    (tmp_path / "set" / "extra").mkdir()
+    Image.fromarray(pixels(99)).save(tmp_path / "set" / "extra" / "a.png")
+    (tmp_path / "set" / "test" / "ill" / "b.xyz").write_bytes(b"1")
+    said = ask("look", "set", "--out", "look")
+    assert said.code == 0, said.err
+    assert "1 in extra/, 1 in test/ill/" in said.out + said.err

@@ -486,3 +486,18 @@ def test_the_key_of_labels_is_found(tmp_path: Path, key: str) -> None:
 def test_no_key_of_labels(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match=r"name it with image=COLUMN; its columns are quux, diagnosis"):
         _with_labels(tmp_path, "quux", [f"other{at}" for at in range(40)])
+
+
+@situation("rows name `p2/a.png` and `p1/b.png`, files are `p1/a.png` and `p2/b.png`", "refused: the folders disagree")
+@situation("rows name `old/p1/a.png`, files are `p1/a.png`", "matched: one path is the end of the other")
+def test_folders_that_disagree(ask: Asking, tmp_path: Path) -> None:
+    names = [f"p{at % 4}/x{at:02d}.png" for at in range(40)]
+    for folder in ("other", "same"):
+        _images(tmp_path / folder, names)
+    other = [f"p{(at + (at < 2)) % 4}/x{at:02d}.png" for at in range(40)]
+    _labels(tmp_path / "other" / "data.csv", "image", [name[:-4] for name in other])
+    said = _refused(ask, tmp_path / "other")
+    assert "p1/x00" in said
+    assert "p0/x00" in said
+    _labels(tmp_path / "same" / "data.csv", "image", [f"old/{name}" for name in names])
+    assert _count(ask, tmp_path / "same")[0] == 40

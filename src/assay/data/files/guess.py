@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from assay.core.errors import DataError, SpecError
+from assay.core.errors import SpecError
 from assay.core.files import is_file
 from assay.data.files.in_memory import kept_table
 from assay.data.files.joins import Unmatched, image_files, match, require_matched, stem_of
@@ -91,6 +92,7 @@ class Guess:
         """What was guessed, for a reader."""
         masks = {"masks": "masks/", "outlines": self.table}
         named = {
+            "table": "" if (self.rows and not self.key) or self.way == "outlines" else self.table,
             "target": self.target or "a folder per class",
             "patient": self.patient or "none: each image counts as one",
             "images": self.key or self.image,
@@ -181,11 +183,11 @@ def _found(
         return _of_nnunet(path, unmatched)
     if (path / "participants.tsv").is_file():
         return _of_participants(path, target, unmatched)
-    errors: list[Exception] = []
+    errors: list[SpecError] = []
     for table in tables_in(path):
         try:
             return _of_table(table, image, unmatched, **columns)
-        except (SpecError, DataError) as error:
+        except SpecError as error:  # it names no images, or not in the columns asked for; a broken one is refused
             errors.append(error)
     if errors:
         raise errors[0]
@@ -257,27 +259,45 @@ def _of_participants(path: Path, target: str, unmatched: Unmatched) -> Guess:
 def _of_folders(path: Path) -> Guess:
     inside = [one for one in sorted(path.iterdir()) if one.is_dir() and not one.name.startswith(".")]
     parts = [one for one in inside if one.name.casefold() in SPLITS]
-    if parts:
-        rows = [
-            {"image": str(file.relative_to(path)), LABEL: of.name, SPLIT: part.name}
-            for part in parts
-            for of in sorted(part.iterdir())
-            if of.is_dir()
-            for file in image_files(of, deep=True)[0]
-        ]
-        if len({row[LABEL] for row in rows}) > 1:
-            split = {SPLIT: FactorSpec(kind="categorical")}
-            return Guess(path, image="image", target=LABEL, targets=(LABEL,), columns=split, rows=tuple(rows),
-                         way="parts")  # fmt: skip
-    filled = [one for one in inside if image_files(one, deep=True)[0]]
+    rows: list[dict[str, str]] = []
+    unread: Counter[str] = Counter()  # folder -> files that are not read
+    for part in parts:
+        folders = [one for one in sorted(part.iterdir()) if one.is_dir() and not one.name.startswith(".")]
+        files = {of: image_files(of, deep=True) for of in folders}
+        rows += [{"image": str(file.relative_to(path)), LABEL: of.name, SPLIT: part.name}
+                 for of, (images, _) in files.items() for file in images]  # fmt: skip
+        unread += Counter({f"{part.name}/{of.name}/": others for of, (_, others) in files.items()})
+        unread[f"{part.name}/"] += len(image_files(part)[0])
+        empty = [of for of, (images, _) in files.items() if not images]
+        _refuse_empty(path, empty if len(files) > len(empty) else [])
+    if len({row[LABEL] for row in rows}) > 1:
+        unread += Counter({f"{one.name}/": sum(1 for file in one.rglob("*") if file.is_file())
+                           for one in inside if one not in parts})  # fmt: skip
+        split = {SPLIT: FactorSpec(kind="categorical")}
+        return Guess(path, image="image", target=LABEL, targets=(LABEL,), columns=split, rows=tuple(rows),
+                     way="parts", matched=_unread(unread))  # fmt: skip
+    files = {one: image_files(one, deep=True) for one in inside}
+    filled = [one for one, (images, _) in files.items() if images]
     if len(filled) < 2:
         raise SpecError(f"data: {path} holds no CSV, no images/ and masks/, and no folder per class; nothing labels "
                         "its images: add a CSV with a row per image")  # fmt: skip
-    if len(filled) == len(inside):
-        return Guess(path, way="classes")
-    rows = [{"image": str(file.relative_to(path)), LABEL: of.name}
-            for of in filled for file in image_files(of, deep=True)[0]]  # fmt: skip
-    return Guess(path, image="image", target=LABEL, targets=(LABEL,), rows=tuple(rows), way="parts")
+    _refuse_empty(path, [one for one in inside if one not in filled])
+    return Guess(path, way="classes")
+
+
+def _refuse_empty(path: Path, folders: Sequence[Path]) -> None:
+    """Raise SpecError for folders of classes without an image, which would take a class away in silence."""
+    if folders:
+        count = image_files(folders[0], deep=True)[1]
+        files = f"; none of its {count:,} files has the ending of an image" if count else ""
+        raise SpecError(f"data: {folders[0].relative_to(path)}/ holds no image{files}; put some there or remove the "
+                        "folder")  # fmt: skip
+
+
+def _unread(folders: Mapping[str, int]) -> tuple[str, ...]:
+    """Return a sentence for files that are not read; empty where all are."""
+    each = ", ".join(f"{count:,} in {name}" for name, count in sorted(folders.items()) if count)
+    return (f"files that are not read: {each}",) if each else ()
 
 
 def _key_of(table: Path, folder: Path) -> str:

@@ -171,12 +171,25 @@ def _pairs(left: Mapping[int, str], right: Mapping[int, str]) -> Iterator[tuple[
     for rules, depth in _ways(deepest):
         here, there = _by_key(left, rules, depth), _by_key(right, rules, depth)
         for key, positions in here.items():
-            if len(positions) == len(there.get(key, ())) == 1 and positions[0] in lone and there[key][0] in others:
+            if (
+                len(positions) == len(there.get(key, ())) == 1
+                and positions[0] in lone
+                and there[key][0] in others
+                and _agree(left[positions[0]], right[there[key][0]], rules)
+            ):
                 lone.remove(positions[0])
                 others.remove(there[key][0])
                 yield positions[0], there[key][0], rules
         if not lone or not others:
             return
+
+
+def _agree(one: str, other: str, rules: Sequence[str]) -> bool:
+    """Return whether a path is the end of the other, a name without folders included."""
+    plain = [rule for rule in rules if rule != "folders"]
+    parts = [_key(_plain(name), plain, 0).split("/") for name in (one, other)]
+    short, long = sorted(parts, key=len)
+    return long[-len(short) :] == short
 
 
 def _ways(deepest: int) -> Iterator[tuple[tuple[str, ...], int]]:
