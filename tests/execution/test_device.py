@@ -14,9 +14,11 @@ from assay.core.errors import SpecError
 from assay.execution.jobs import ProbeJob, TrainJob
 from assay.execution.local import choose_device, computing_on, default_workers, device_name
 from assay.spec.parse import parse_study
+from assay.spec.recipe import RecipeSpec
 from assay.store.files import read_json
 from assay.store.folder import RunFolder
 from assay.study.run import prepare
+from assay.training.loop import computing
 
 
 def with_gpus(patch: pytest.MonkeyPatch, *names: str) -> None:
@@ -111,6 +113,30 @@ def test_a_gpu_computes_in_float32_and_chooses_the_same_kernels(monkeypatch: pyt
     with computing_on("cuda:0"):
         assert state() == (False, True, False, "highest", True)
         assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+    assert state() == before
+
+
+@pytest.mark.parametrize(
+    ("fields", "tf32", "deterministic"),
+    [({}, False, False), ({"precision": "tf32"}, True, False), ({"precision": "bfloat16"}, False, False),
+     ({"precision": "tf32", "deterministic": True}, True, True)],
+)  # fmt: skip
+def test_on_a_gpu_a_recipe_chooses_precision_and_kernels(
+    fields: dict[str, object], tf32: bool, deterministic: bool
+) -> None:
+    cudnn = torch.backends.cudnn
+
+    def state() -> tuple[object, ...]:
+        enabled = torch.are_deterministic_algorithms_enabled()
+        matmul = torch.get_float32_matmul_precision()
+        return cudnn.allow_tf32, matmul, cudnn.deterministic, enabled, cudnn.benchmark
+
+    before, recipe = state(), RecipeSpec.model_validate(fields)
+    with computing(recipe, 0, "cuda:0"):
+        matmul = "high" if tf32 else "highest"
+        assert state() == (tf32, matmul, deterministic, deterministic, not deterministic)
+    with computing(recipe, 0, "cpu"):
+        assert state() == (*before[:3], True, before[4])
     assert state() == before
 
 

@@ -10,6 +10,7 @@ from tests.worlds.environments import CountedImages, part, recipe
 from torch import Tensor
 
 from assay.core.errors import SpecError
+from assay.data.cache import ArrayImages
 from assay.data.dataset import Batch
 from assay.models.networks import Outputs, fit_head
 from assay.models.weights import load_checkpoint, remove_checkpoint, save_checkpoint
@@ -320,3 +321,19 @@ def test_bfloat16_agrees_with_float32_to_its_precision(tmp_path):
     half = train(tmp_path / "b", recipe(epochs=8, precision="bfloat16"))
     assert half.curve[0]["train_loss"] == pytest.approx(whole.curve[0]["train_loss"], abs=0.05)
     assert next(half.network.parameters()).dtype == torch.float32
+
+
+def test_tf32_is_float32_on_a_cpu_and_another_recipe(tmp_path):
+    plain, rounded = recipe(), recipe(precision="tf32", deterministic=True)
+    assert rounded.canonical() == plain.canonical() | {"precision": "tf32", "deterministic": True}
+    assert same_state(train(tmp_path / "a", plain).network, train(tmp_path / "b", rounded).network)
+
+
+def test_8_bits_hold_images_only_where_they_are_the_same():
+    encoded = np.random.default_rng(0).integers(0, 256, (70, 1, 8, 8), dtype=np.uint8)
+    images = ArrayImages(encoded)
+    whole = feed._whole(replace(TRAINING, images=images), torch.device("cpu"), torch.uint8)
+    assert whole.dtype == torch.uint8
+    assert torch.equal(feed._decoded(whole), images.read(np.arange(70)))
+    finer = ArrayImages(encoded.astype(np.uint16))
+    assert feed._whole(replace(TRAINING, images=finer), torch.device("cpu"), torch.uint8) is None

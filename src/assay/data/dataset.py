@@ -422,6 +422,12 @@ class Batch:
     group: Int[Tensor, "b"] | None = None
     boxes: Int[np.ndarray, "b 4"] | None = None
 
+    def take_over(self, other: Batch) -> None:
+        """Copy the tensors of another batch of the same shapes into this one's."""
+        for name in ("images", "target", "row", "masks", "group"):
+            if (own := getattr(self, name)) is not None:
+                own.copy_(getattr(other, name))
+
 
 # The levels of a factor by which rows are grouped: its own, two numbers, or the halves about a median.
 

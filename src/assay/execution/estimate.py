@@ -25,7 +25,6 @@ from assay.models.initialization import build_finetuning
 from assay.models.networks import as_network
 from assay.models.ref import Inputs, Model
 from assay.models.untyped import channels_last
-from assay.models.weights import deterministic, library_draws
 from assay.probes.probe import Probe
 from assay.probes.reader import batch_of
 from assay.shifts.environment import Environment
@@ -33,7 +32,7 @@ from assay.shifts.intervention import mark_factor
 from assay.shifts.population import Population
 from assay.spec.recipe import Component
 from assay.spec.schema import DataSpec, EnvironmentSpec, TrainingSpec
-from assay.training.loop import begin
+from assay.training.loop import begin, computing
 from assay.training.mitigations import phases_of
 
 BESIDE = 1.1  # workers share caches and memory, read images and tell their progress
@@ -227,8 +226,7 @@ def _time_recipe(training: TrainingSpec, inputs: Inputs, images: int, device: st
         for setting in (
             keeping_memory(),
             computing_on(device),
-            deterministic(recipe.threads),
-            library_draws(0, "time"),
+            computing(recipe, 0, device),
         ):
             stack.enter_context(setting)
         run = begin(recipe, made_up, made_up, inputs.classes, training.seed, torch.device(device), Path())

@@ -41,8 +41,8 @@ from assay.execution.tasks import (
 PROCESSOR = "cpu"
 DEVICES = "auto, cpu, cuda or cuda:N"
 WORKERS_PER_GPU = 4
-"""Small networks wait for Python to launch their kernels, so a few processes share a GPU well; each holds a context of
-about half a GB there."""
+"""Trials wait for the processor before and after their steps, and some in each step, so a few processes share a GPU
+well; each holds a context of about half a GB there."""
 
 
 def is_device(text: str) -> bool:

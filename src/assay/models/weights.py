@@ -701,8 +701,8 @@ def reseed(seed: int, *purpose: str | int) -> None:
 
 
 @contextmanager
-def deterministic(threads: int) -> Generator[None]:
-    """A fixed number of threads and deterministic kernels for this block, where the library has them.
+def deterministic(threads: int, kernels: bool = True) -> Generator[None]:
+    """A fixed number of threads for this block, and deterministic `kernels`, where the library has them.
 
     Sums on a CPU depend on the number of threads. Filling fresh memory, which torch adds to its deterministic mode, is
     left off: it guards against reading unwritten memory and costs a pass over every activation.
@@ -714,7 +714,7 @@ def deterministic(threads: int) -> Generator[None]:
         fills_fresh_memory(),
     )
     torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.use_deterministic_algorithms(kernels, warn_only=kernels)
     fill_fresh_memory(False)
     try:
         with warnings.catch_warnings():

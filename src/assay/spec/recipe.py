@@ -277,6 +277,9 @@ class RecipeSpec(Frozen):
             differ in nothing else are an A/A comparison; images and sources stay those of the seed.
         patience: Epochs in a row without a better validation score after which training stops (early stopping). The
             learning-rate schedule stays that of all `epochs`.
+        precision: Arithmetic of training. `tf32` (products of 10-bit mantissas, summed in float32) and `bfloat16` are
+            fast on a GPU; on a CPU `tf32` is float32.
+        deterministic: Whether training on a GPU uses deterministic kernels alone, which are slower. On a CPU it does.
         given: The network of models that were trained elsewhere: nothing is trained. The other fields but `task` keep
             their defaults, or are those of the exported models.
     """
@@ -298,7 +301,8 @@ class RecipeSpec(Frozen):
     batch_size: Annotated[int, Field(ge=2)] = 128
     selection: Literal["last", "best-validation-loss", "best-worst-group"] = "last"
     patience: Annotated[int, Field(ge=1)] | None = None
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Literal["float32", "tf32", "bfloat16"] = "float32"
+    deterministic: bool = False
     threads: Annotated[int, Field(ge=1)] = 1
     streams: Annotated[int, Field(ge=0, le=99)] = 0
     given: Annotated[GivenSpec | None, Field(exclude_if=lambda given: given is None)] = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, ClassVar, Protocol, cast
+from typing import Annotated, Any, ClassVar, Protocol, cast
 
 import numpy as np
 import torch
@@ -36,7 +36,8 @@ lie in them before any is moved.
 
 class Augmentation(Protocol):
     """One kind of change. `geometric` ones move pixels and so are applied to masks too: label maps, whose values they
-    take over and never mix.
+    take over and never mix. One with `on_device = True` also takes draws that are tensors on the images' device, and
+    asks the device for the same work whatever their values.
     """
 
     @property
@@ -61,10 +62,18 @@ class Augmenter:
 
     def __call__(self, batch: Batch, seed: int, purpose: str, step: int, view: int) -> Batch:
         """The batch as this step and view see it."""
+        return self.apply(batch, self.draw(len(batch.images), seed, purpose, step, view))
+
+    def draw(self, count: int, seed: int, purpose: str, step: int, view: int) -> list[Draws]:
+        """Return the parameters of each augmentation for so many images."""
+        return [one.draw(generator(seed, purpose, name, view, step), count) for name, one in self.steps]
+
+    def apply(self, batch: Batch, drawn: Sequence[Mapping[str, Any]]) -> Batch:
+        """Return the batch changed with these parameters, which are tensors only for augmentations `on_device`."""
         images, masks = batch.images, batch.masks
         placed = {} if batch.boxes is None else {"boxes": batch.boxes}
-        for name, augmentation in self.steps:
-            draws = {**augmentation.draw(generator(seed, purpose, name, view, step), len(images)), **placed}
+        for (_, augmentation), own in zip(self.steps, drawn, strict=True):
+            draws = {**own, **placed}
             images = augmentation.apply(images, draws)
             if masks is not None and augmentation.geometric:
                 masks = augmentation.apply(masks, draws)
@@ -106,6 +115,7 @@ class Flip:
     horizontal: Annotated[Probability, Field(description="probability of swapping left and right")] = 0.5
     vertical: Annotated[Probability, Field(description="probability of swapping up and down; 0 where up is up")] = 0.5
     geometric: ClassVar[bool] = True
+    on_device: ClassVar[bool] = True
 
     def draw(self, rng: np.random.Generator, count: int) -> Draws:
         """left_right, up_down: bool [count]."""
@@ -135,6 +145,7 @@ class Shift:
         int, Field(ge=0, le=512, description="largest shift along each axis, in pixels; edges are repeated")
     ] = 4
     geometric: ClassVar[bool] = True
+    on_device: ClassVar[bool] = True
 
     def draw(self, rng: np.random.Generator, count: int) -> Draws:
         """down, right: int64 [count] in [-pixels, pixels]."""
@@ -217,7 +228,9 @@ class Noise:
         return (images + noise * _to(draws["sd"], images).reshape(-1, 1, 1, 1)).clamp(0, 1)
 
 
-def _to(values: np.ndarray, like: Tensor) -> Tensor:
+def _to(values: np.ndarray | Tensor, like: Tensor) -> Tensor:
+    if isinstance(values, Tensor):
+        return values
     return tensor_of(np.ascontiguousarray(values)).to(like.device, non_blocking=True)
 
 

@@ -34,7 +34,10 @@ def preloaded_bytes(device: torch.device) -> int:
 
 @dataclass(frozen=True)
 class Feed:
-    """Batches by position. `whole` and `whole_masks` are the preloaded tensors, or None when read from disk."""
+    """Batches by position. `whole` and `whole_masks` are the preloaded tensors, or None when read from disk.
+
+    On a GPU `whole` is uint8 where that loses no bit.
+    """
 
     environment: Environment
     device: torch.device
@@ -48,16 +51,22 @@ class Feed:
     def __len__(self) -> int:
         return len(self.environment)
 
-    def batch(self, index: np.ndarray) -> Batch:
-        """Return the images at these positions, in this order, on the device."""
-        at = tensor_of(index).to(self.device, non_blocking=True)  # else each copy waits for all work of a GPU
+    def batch(self, index: np.ndarray | Tensor) -> Batch:
+        """Return the images at these positions, in this order, on the device. A tensor there serves preloaded sets, and
+        brings no boxes.
+        """
+        if isinstance(index, Tensor):
+            at, index, boxes = index, np.empty(0, dtype=np.int64), None
+        else:
+            at = tensor_of(index).to(self.device, non_blocking=True)  # else each copy waits for all work of a GPU
+            boxes = None if self.environment.boxes is None else self.environment.boxes[index]
         return Batch(
             images=self._images(index, at),
             target=self.target[at],
             row=self.row[at],
             masks=self._masks(index, at) if self.masks else None,
             group=None if self.group is None else self.group[at],
-            boxes=None if self.environment.boxes is None else self.environment.boxes[index],
+            boxes=boxes,
         )
 
     def in_order(self, size: int, most: int | None = None) -> Iterator[Batch]:
@@ -68,14 +77,15 @@ class Feed:
 
     def _images(self, index: np.ndarray, at: Tensor) -> Tensor:
         if self.whole is not None:
-            return self.whole.index_select(0, at)
-        return self.environment.images.read(index).to(self.device, non_blocking=True)
+            images = self.whole.index_select(0, at)
+            return images if images.is_floating_point() else _decoded(images)
+        return copied_to(self.device, self.environment.images.read(index))
 
     def _masks(self, index: np.ndarray, at: Tensor) -> Tensor:
         if self.whole_masks is not None:
             return self.whole_masks.index_select(0, at)
         assert self.environment.masks is not None
-        return self.environment.masks.read(index).to(self.device, non_blocking=True)
+        return copied_to(self.device, self.environment.masks.read(index))
 
 
 def make_feed(environment: Environment, device: torch.device, masks: bool, group: np.ndarray | None = None) -> Feed:
@@ -84,15 +94,18 @@ def make_feed(environment: Environment, device: torch.device, masks: bool, group
     """
     table = environment.table
     channels, height, width = environment.images.shape
-    small = 4 * len(environment) * channels * height * width <= preloaded_bytes(device)
+    values, most = len(environment) * channels * height * width, preloaded_bytes(device)
+    whole = _whole(environment, device, torch.uint8) if device.type == "cuda" and values <= most else None
+    if whole is None and 4 * values <= most:
+        whole = _whole(environment, device, torch.float32)
     carried = masks and environment.masks is not None
     return Feed(
         environment=environment,
         device=device,
         target=tensor_of(table.target.astype(np.int64)).to(device),
         row=tensor_of(table.row.astype(np.int64)).to(device),
-        whole=_whole(environment, device) if small else None,
-        whole_masks=_whole_masks(environment, device) if small and carried else None,
+        whole=whole,
+        whole_masks=_whole_masks(environment, device) if whole is not None and carried else None,
         masks=carried,
         group=None if group is None else tensor_of(group).to(device),
     )
@@ -103,13 +116,27 @@ def batch_order(seed: int, epoch: int, rows: int) -> np.ndarray:
     return generator(seed, "batch-order", epoch).permutation(rows)
 
 
-def _whole(environment: Environment, device: torch.device) -> Tensor:
-    """Read in chunks, to avoid a second copy of the set in memory."""
-    whole = torch.empty((len(environment), *environment.images.shape), device=device)
+def _whole(environment: Environment, device: torch.device, kind: torch.dtype) -> Tensor | None:
+    """Read in chunks, to avoid a second copy of the set in memory; None where uint8 would not give the same images."""
+    whole = torch.empty((len(environment), *environment.images.shape), dtype=kind, device=device)
     for start in range(0, len(environment), _CHUNK):
-        index = np.arange(start, min(start + _CHUNK, len(environment)))
-        whole[start : start + len(index)] = environment.images.read(index).to(device)
+        part = images = environment.images.read(np.arange(start, min(start + _CHUNK, len(environment)))).to(device)
+        if kind == torch.uint8:
+            part = (images * 255).round().to(kind)
+            if not torch.equal(_decoded(part), images):
+                return None
+        whole[start : start + len(part)] = part
     return whole
+
+
+def _decoded(values: Tensor) -> Tensor:
+    """Images of 8 bits in [0, 1]. Divided by a plain number, a GPU takes its reciprocal, which rounds otherwise."""
+    return values / torch.full((), 255.0, device=values.device)
+
+
+def copied_to(device: torch.device, values: Tensor) -> Tensor:
+    """Copy to the device. From pinned memory, a GPU copies without a wait for its work."""
+    return (values.pin_memory() if device.type == "cuda" else values).to(device, non_blocking=True)
 
 
 def _whole_masks(environment: Environment, device: torch.device) -> Tensor:
@@ -127,8 +154,8 @@ def read_all(network: nn.Module, feed: Feed, size: int, most: int | None = None)
     """
     parts = [as_network(network).read(batch.images) for batch in feed.in_order(size, most)]
     return Outputs(
-        features=torch.cat([part.features.float().cpu() for part in parts]),
-        logits=torch.cat([part.logits.float().cpu() for part in parts]),
+        features=torch.cat([part.features.float() for part in parts]).cpu(),
+        logits=torch.cat([part.logits.float() for part in parts]).cpu(),
     )
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
@@ -45,6 +46,7 @@ from assay.training.collapse import (
     tells_images,
 )
 from assay.training.feed import Feed, batch_order, make_feed, read_all, worst_group, youden_threshold
+from assay.training.graph import BLOCK, Tables, capture
 from assay.training.mitigations import Frozen, Labels, Mitigation, Setting, build_mitigation, labels_for, phases_of
 from assay.training.objective import LossContext, Objective, Progress
 from assay.training.optim import Schedule
@@ -270,6 +272,11 @@ class Run:
     step: int = 0
     curve: list[dict[str, float | int]] = field(default_factory=list[dict[str, float | int]])
     best: dict[str, Any] | None = None
+    _eager: int = 0
+    _tables: Tables | None = None
+    _held: Batch | None = None
+    _filled: int = 0
+    _replay: Callable[[], None] | None = None
     _order: tuple[int, np.ndarray] = (-1, np.empty(0, dtype=np.int64))
 
     @property
@@ -322,22 +329,100 @@ class Run:
         """One step down the gradient."""
         progress = self.plan.progress(self.step)
         reseed(self.seed, "step", self.step)
-        batch = self.views(self._next_batch(), "augmentation", self.step)
-        for group in self.optimizer.param_groups:
-            group["lr"] = group["initial_lr"] * self.schedule(self.step, self.plan.steps)
-        outputs = self.outputs(batch)
-        loss = self.objective.supervised(outputs, batch, progress)
+        if self._captured() and self._tables is not None and self._replay is not None:
+            if self._held is not None:
+                self._held.take_over(self.views(self._next_batch(), "augmentation", self.step))
+            self._fill(self._tables)
+            self._replay()
+            self._set_rates(self._rates(self.step))  # numbers, for the curve and checkpoints
+        else:
+            batch = self.views(self._next_batch(), "augmentation", self.step)
+            self._set_rates(self._rates(self.step))
+            self.losses[self.step % self.plan.per_epoch] = self._descend(batch, progress)
+            self._eager += 1
+        self.objective.after_step(self.network, progress)
+        self.step += 1
+
+    def _descend(self, batch: Batch, progress: Progress) -> Tensor:
+        """One step of the optimizer; returns the loss before it."""
+        loss = self.objective.supervised(self.outputs(batch), batch, progress)
         go_back(loss)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        self.objective.after_step(self.network, progress)
-        self.losses[self.step % self.plan.per_epoch] = loss.detach()
-        self.step += 1
+        return loss.detach()
+
+    def _rates(self, step: int) -> list[float]:
+        share = self.schedule(step, self.plan.steps)
+        return [group["initial_lr"] * share for group in self.optimizer.param_groups]
+
+    def _set_rates(self, rates: Sequence[float | Tensor]) -> None:
+        for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate
+
+    def _captured(self) -> bool:
+        """Return whether the next step is a replay. On a GPU a steady step is captured after a few eager ones, which
+        fill the optimizer's state.
+        """
+        if self._eager == _EAGER_STEPS and self._replay is None and self._can_be_captured():
+            self._eager += 1
+            if not self._draws_on_device():
+                self._held = self.views(self._next_batch(), "augmentation", self.step)
+            self._tables, self._filled = Tables(self._drawn(self.step), self.device), self.step
+            for group in self.optimizer.param_groups:
+                group["capturable"] = True  # else the optimizer refuses
+            self._replay = capture(self._step_from_tables)
+            self.optimizer.zero_grad(set_to_none=True)
+            for group in self.optimizer.param_groups:
+                group["capturable"] = False
+        return self._replay is not None
+
+    def _can_be_captured(self) -> bool:
+        own_code = ":" in self.recipe.architecture.name or ":" in self.recipe.loss.name  # may draw on the host
+        fused = bool(self.optimizer.defaults.get("fused"))
+        return self.device.type == "cuda" and self.objective.steady and fused and not own_code
+
+    def _draws_on_device(self) -> bool:
+        """Return whether a captured step can also read and augment its images: else they are held ready for it."""
+        held = self.training.whole is not None and (self.training.whole_masks is not None or not self.training.masks)
+        return held and all(getattr(one, "on_device", False) for _, one in self.augmenter.steps)
+
+    def _drawn(self, step: int) -> dict[str, np.ndarray]:
+        """Return what a captured step takes from the host."""
+        drawn = {
+            "slot": np.array([step % self.plan.per_epoch]),
+            "rates": np.array(self._rates(step), dtype=np.float32),
+        }
+        if self._held is not None:
+            return drawn
+        augmented = self.augmenter.draw(self.plan.batch, self.seed, "augmentation", step, 0)
+        named = {f"{at} {name}": values for at, draws in enumerate(augmented) for name, values in draws.items()}
+        return {**drawn, "rows": self._rows(step), **named}
+
+    def _fill(self, tables: Tables) -> None:
+        """Put the next steps of this epoch on the card when those there are done."""
+        if self.step == self._filled:
+            end = (self.step // self.plan.per_epoch + 1) * self.plan.per_epoch
+            self._filled = min(self.step + BLOCK, end)
+            tables.fill([self._drawn(step) for step in range(self.step, self._filled)])
+
+    def _step_from_tables(self) -> None:
+        """Take a step with what the tables hold. This is what a replay repeats."""
+        assert self._tables is not None
+        taken = self._tables.take()
+        self._set_rates(taken["rates"].unbind())
+        batch = self._held
+        if batch is None:
+            draws = [dict[str, Tensor]() for _ in self.augmenter.steps]
+            for key in list(taken)[3:]:
+                at, name = key.split(maxsplit=1)
+                draws[int(at)][name] = taken[key]
+            batch = self.augmenter.apply(self.training.batch(taken["rows"]), draws)
+        self.losses.index_copy_(0, taken["slot"], self._descend(batch, self.plan.progress(self.step))[None])
 
     def outputs(self, batch: Batch) -> Outputs:
         """Return the network's answer in float32, whatever it computed in."""
         network = as_network(self.network)
-        if self.recipe.precision == "float32":
+        if self.recipe.precision != "bfloat16":
             return self.objective.read(network, batch)
         with torch.autocast(self.device.type, torch.bfloat16):
             outputs = self.objective.read(network, batch)
@@ -390,6 +475,9 @@ class Run:
             found=self.mitigation.find(seen.logits, self.training.target.cpu()),
             step=0,
             best=None,
+            _eager=0,
+            _replay=None,
+            _held=None,
             _order=(-1, np.empty(0, dtype=np.int64)),
         )
 
@@ -411,17 +499,20 @@ class Run:
         self.phase, self.found = state["phase"], tuple(state["found"])
         self.step, self.curve, self.best = state["step"], state["curve"], state["best"]
 
-    def batches_beside(self, feed: Feed, purpose: str, most: int | None = None) -> list[np.ndarray]:
+    def batches_beside(self, feed: Feed, purpose: str, most: int | None = None, size: int = 0) -> list[np.ndarray]:
         """Positions of a set in a fixed mixed order, in batches of the recipe's size (a last short one is kept)."""
         order = batch_order(self.seed, -1 if purpose == "validation" else -2, len(feed))
-        starts = range(0, len(order), self.recipe.batch_size)
-        return [order[start : start + self.recipe.batch_size] for start in starts][:most]
+        size = size or self.recipe.batch_size
+        return [order[start : start + size] for start in range(0, len(order), size)][:most]
 
     def _next_batch(self) -> Batch:
-        epoch, place = divmod(self.step, self.plan.per_epoch)
+        return self.training.batch(self._rows(self.step))
+
+    def _rows(self, step: int) -> np.ndarray:
+        epoch, place = divmod(step, self.plan.per_epoch)
         if self._order[0] != epoch:
             self._order = (epoch, self.mitigation.order(self.setting, self.found, epoch))
-        return self.training.batch(self._order[1][place * self.plan.batch : (place + 1) * self.plan.batch])
+        return self._order[1][place * self.plan.batch : (place + 1) * self.plan.batch]
 
     def views(self, batch: Batch, purpose: str, step: int) -> Batch:
         """As many augmented views of a batch as the objective asks for, drawn from (seed, purpose, step)."""
@@ -444,7 +535,9 @@ class Run:
         self.network.eval()
         self.objective.eval()
         total, progress = torch.zeros((), dtype=torch.float64, device=self.device), self.plan.progress(self.step - 1)
-        for number, index in enumerate(self.batches_beside(self.validation, "validation")):
+        fewer = 4 if self.device.type == "cuda" and self.objective.steady else 1  # the mean is that of the images
+        size = fewer * self.recipe.batch_size
+        for number, index in enumerate(self.batches_beside(self.validation, "validation", size=size)):
             batch = self.validation.batch(index)
             if self.objective.views > 1:
                 batch = self.views(batch, "validation-augmentation", number)
@@ -640,6 +733,7 @@ def _extreme(area: Int[np.ndarray, " n"], pixels: Int[np.ndarray, " n"]) -> Reas
 
 _REPORT_EVERY = 0.25  # seconds
 _CHECK_EVERY = 50  # steps between looks at the loss, which make a GPU wait
+_EAGER_STEPS = 5  # on a GPU, before a step is captured
 
 
 @dataclass(frozen=True, slots=True)
@@ -735,13 +829,32 @@ def fit(
             Interrupted after `should_stop` said so.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with deterministic(recipe.threads), library_draws(seed, "fit"):
+    with computing(recipe, seed, device):
         run = begin(recipe, training, validation, classes, seed, torch.device(device), folder)
         _steps(run, folder, checkpoint_every, on_progress, should_stop)
         while run.phase + 1 < len(run.plans):
             run = run.next_phase()
             _steps(run, folder, checkpoint_every, on_progress, should_stop)
         return finish(run)
+
+
+@contextmanager
+def computing(recipe: RecipeSpec, seed: int, device: str) -> Generator[None]:
+    """Within it a recipe is trained: threads, seeded library draws, and on a GPU its precision and its kernels, which
+    are searched for by timing unless they must be deterministic.
+    """
+    with deterministic(recipe.threads, device == "cpu" or recipe.deterministic), library_draws(seed, "fit"):
+        if device == "cpu":
+            yield
+            return
+        rounded, before = recipe.precision == "tf32", torch.get_float32_matmul_precision()
+        torch.set_float32_matmul_precision("high" if rounded else "highest")
+        exact = recipe.deterministic
+        try:
+            with torch.backends.cudnn.flags(True, not exact, deterministic=exact, allow_tf32=rounded):
+                yield
+        finally:
+            torch.set_float32_matmul_precision(before)
 
 
 def _steps(

@@ -51,13 +51,16 @@ class Objective(nn.Module):
     network's head: a linear head is then fitted on the frozen features after the last step. `needs_masks` asks for
     `batch.masks`, where the environment has them. `unlabeled` says that no target is looked at: the features are then
     watched from epoch to epoch, and a training whose features collapse is stopped. In evaluation mode `loss` changes no
-    buffer: validation calls it too.
+    buffer: validation calls it too. `steady` says that a step asks the device for the same work each time: the loss is
+    a mean over images of outputs and batch, nothing is drawn on the host, nothing waits for the device, and progress
+    and `after_step` play no part.
     """
 
     views: int = 1
     trains_head: bool = True
     needs_masks: bool = False
     unlabeled: bool = False
+    steady: bool = False
 
     def start(self, network: nn.Module) -> None:
         """Called once before the first step, with freshly initialized weights. A teacher copies the network here."""

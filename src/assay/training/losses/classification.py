@@ -166,7 +166,9 @@ class ImageObjective(Objective):
 
 
 class LogitObjective(ImageObjective):
-    """A loss per label, of an image or, where the context is dense, of each pixel of its mask."""
+    """A loss per label, of an image or, where the context is dense, of each pixel of its mask, from these alone."""
+
+    steady = True
 
     def __init__(self, context: LossContext) -> None:
         super().__init__()
