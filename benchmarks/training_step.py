@@ -137,9 +137,9 @@ def bare(
 
 
 def assays(
-    recipe: RecipeSpec, training: Environment, validation: Environment, folder: Path, device: str = "cpu"
+    recipe: RecipeSpec, training: Environment, validation: Environment, folder: Path, device: str = "cpu", seed: int = 0
 ) -> Callable[[], None]:
-    run = begin(recipe, training, validation, 2, 0, torch.device(device), folder)
+    run = begin(recipe, training, validation, 2, seed, torch.device(device), folder)
     return run.train_step
 
 

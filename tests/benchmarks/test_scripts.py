@@ -48,7 +48,7 @@ FIRST_CELLS = {
     "distortions": [f"`{name}`" for names in GROUPS.values() for name in names],
     "audit_columns": ["answers-differ-with", "no-difference", "inconclusive"],
     "fleet": ["1", "2"],
-    "gpu": ["step"] * 4,
+    "gpu": ["step"] * 6,
     "torture": ["score"],
     "likeness_simulation": ["3", "3"],
 }  # fmt: skip
