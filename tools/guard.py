@@ -1,9 +1,10 @@
 """Check that a refactoring changed no result.
 
-`record` makes five small runs with the code of this checkout (a study, a segmentation study, a probed model, audits,
-comparisons) and keeps their numbers as tuples (kind, subject, value, ends, decision). `compare` makes the runs again
-and looks for every tuple; `rebuild` makes only the tables again, from the recorded folders, in seconds. Numbers are
-compared bit by bit. Tuples are read from tables, never from pages.
+`record` makes small runs of all seven kinds with the code of this checkout (studies with a preview, a segmentation
+study, a probed model, audits and their comparison, a look, compared predictions) and keeps their numbers as tuples
+(kind, subject, value, ends, decision). `compare` makes the runs again and looks for every tuple; `rebuild` makes only
+the tables again, from the recorded folders, in seconds. Numbers are compared bit by bit. Tuples are read from tables.
+Pages and the files for machines beside them (`verdicts.json`, `issues.csv`) are compared word by word, without times.
 
 Record and compare on the same machine: another processor or another version of PyTorch gives other last digits.
 """
@@ -11,6 +12,8 @@ Record and compare on the same machine: another processor or another version of 
 from __future__ import annotations
 
 import argparse
+import base64
+import gzip
 import json
 import os
 import re
@@ -29,6 +32,7 @@ import duckdb
 ROOT = Path(__file__).resolve().parents[1]
 TUPLES = "tuples.json"
 SHOWN = 12  # differences shown of one kind
+SHOWN_TEXT = 160  # characters of a text that differs
 
 # --- What is run -----------------------------------------------------------------------------------------------------
 
@@ -138,14 +142,17 @@ class Job:
 
 JOBS: Mapping[str, Job] = {
     "study": Job({"study.yaml": STUDY, "doses.yaml": DOSES}, (("assay", "run", "study.yaml", "--workers", "0"),
-                                                              ("assay", "run", "doses.yaml", "--workers", "0"))),
+                                                              ("assay", "run", "doses.yaml", "--workers", "0"),
+                                                              ("assay", "preview", "study.yaml"))),
     "segmentation": Job({"s.yaml": SEGMENTATION}, (("assay", "run", "s.yaml", "--workers", "0"),)),
     "model": Job(
         {"source.yaml": STUDY.replace("name: study", "name: source").replace("[cross-entropy, supcon, triplet]",
          "cross-entropy").replace("[3, 6]", "6").split("contrasts")[0].replace("seeds: 4", "seeds: 1"), "m.py": MODEL},
         (("assay", "run", "source.yaml", "--workers", "0"), ("python", "m.py")),
     ),
-    "audit": Job({"a.py": AUDIT}, (("assay", "example", "images", "--audit"), ("python", "a.py"))),
+    "audit": Job({"a.py": AUDIT}, (("assay", "example", "images", "--audit"), ("python", "a.py"),
+                                   ("assay", "audit", "compare", "runs/corner", "runs/shape", "--out", "runs/audits"),
+                                   ("assay", "look", "images", "--target", "mass", "--out", "runs/look"))),
     "compare": Job({"p.py": PREDICTIONS}, (("python", "p.py"), ("assay", "compare", "predictions.csv", "--by", "loss",
                    "--against", "plain", "--margin", "0.05", "--out", "runs/compare"))),
 }  # fmt: skip
@@ -287,6 +294,48 @@ def readable(value: str, ends: tuple[str, str], decision: str) -> str:
     return f"{numbers[0]} [{numbers[1]}, {numbers[2]}] {decision}".strip()
 
 
+FILES = ("report.html", "verdicts.json", "issues.csv", "model-card.md")
+"""Files of a run folder for people and machines."""
+MASKED = re.compile(
+    r"\b\d+(?:\.\d+)? ?(?:ms|s|min|h|seconds?|minutes?|hours?)\b|\b\d{4}-\d\d-\d\d(?:[T ][\d:.]+(?:Z|[+-][\d:]+)?)?"
+    r"|/tmp/assay-guard-\w+|\b[0-9a-f]{12,64}\b"
+)
+"""Times, dates, folders of the guard and hashes, which hold versions and times."""
+_SCRIPTED = re.compile(r"data:[\w/;=,+-]*base64,[A-Za-z0-9+/=]+")
+
+
+def texts_of(root: Path) -> dict[str, list[str]]:
+    """Return the words of the files that a run folder has for people and machines, without what differs by run."""
+    texts: dict[str, list[str]] = {}
+    for name in FILES:
+        if (root / name).is_file():
+            text = _SCRIPTED.sub(_plain, (root / name).read_text(encoding="utf-8"))
+            texts[name] = MASKED.sub("*", text).replace(str(root.parents[1]), "*").split()
+    return texts
+
+
+def _plain(found: re.Match[str]) -> str:
+    """Return a file within a page as its text, a picture as it is."""
+    head, _, content = found[0].partition("base64,")
+    data = base64.b64decode(content)
+    data = gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
+    return found[0] if "image/" in head else data.decode("utf-8", "replace")
+
+
+def changed_words(before: Path, after: Path) -> dict[str, str]:
+    """Return where the words of each file of a run first differ, with what surrounds that."""
+    old, new = texts_of(before), texts_of(after)
+    lines: dict[str, str] = {}
+    for name in sorted(old.keys() | new.keys()):
+        was, now = old.get(name, []), new.get(name, [])
+        if was != now:
+            alike = (at for at, pair in enumerate(zip(was, now, strict=False)) if pair[0] != pair[1])
+            at = next(alike, min(len(was), len(now)))
+            parts = (" ".join(words[max(at - 6, 0) : at + 8])[:SHOWN_TEXT] for words in (was, now))
+            lines[f"{before.name}/{name}"] = " -> ".join(parts)
+    return lines
+
+
 def show(job: str, lines: Mapping[str, list[str]], count: int) -> int:
     """Print differences of a job, and return how many there are."""
     total = sum(map(len, lines.values()))
@@ -303,7 +352,7 @@ def show(job: str, lines: Mapping[str, list[str]], count: int) -> int:
 
 def runs_of(folder: Path) -> list[Path]:
     """Return the run folders of a job."""
-    return sorted(path.parent for path in folder.glob("runs/*/tables"))
+    return sorted(path.parent for path in (*folder.glob("runs/*/tables"), *folder.glob("runs/*/preview/tables")))
 
 
 def read_all(folder: Path) -> list[Found]:
@@ -361,6 +410,10 @@ def compare(folder: Path, jobs: Iterable[str], *, rebuild: bool) -> int:
                 make(job, place)
             before, after = stored(folder / job / TUPLES), read_all(place)
             total += show(job, differences(before, after), len(before))
+            for root in runs_of(folder / job):
+                changed = changed_words(root, place / root.relative_to(folder / job))
+                total += len(changed)
+                print("".join(f"{job}: {name}: {words}\n" for name, words in changed.items()), end="")
     return 1 if total else 0
 
 
