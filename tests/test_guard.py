@@ -64,3 +64,19 @@ def test_every_job_names_its_files_and_commands() -> None:
     for job in GUARD.JOBS.values():
         words = {word for command in job.commands for word in command}
         assert set(job.files) <= words
+
+
+def test_a_changed_word_of_a_page_is_found_and_another_time_is_not(tmp_path: Path) -> None:
+    page = "<p>AUROC fell to {auroc}</p><p>read in {seconds} s on {date}</p>"
+    for name, values in {
+        "before": {"auroc": 0.8, "seconds": 12.5, "date": "2026-01-02"},
+        "same": {"auroc": 0.8, "seconds": 3, "date": "2026-02-03 10:11:12"},
+        "changed": {"auroc": 0.81, "seconds": 12.5, "date": "2026-01-02"},
+    }.items():
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        (tmp_path / "runs" / name / "report.html").write_text(page.format(**values))
+    before, same, changed = (tmp_path / "runs" / name for name in ("before", "same", "changed"))
+    assert GUARD.changed_words(before, same) == {}
+    assert list(GUARD.changed_words(before, changed)) == ["before/report.html"]
+    (same / "verdicts.json").write_text("{}")
+    assert list(GUARD.changed_words(before, same)) == ["before/verdicts.json"]
