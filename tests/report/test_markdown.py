@@ -12,8 +12,8 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from tests.worlds.tables import Made, make_run
 
+from assay.report.account import Said
 from assay.report.blocks import Figure, Rendered
-from assay.report.opening import Said
 from assay.report.page import Content, Part, as_text, collect
 from assay.report.sheets import Cell, Line, Sheet
 

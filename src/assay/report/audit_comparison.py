@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from assay.core.measures import label_of
+from assay.report.account import Account, Opening, Place
 from assay.report.audit_page import places_of_lead
 from assay.report.evidence import Evidence, whole
-from assay.report.opening import Account, Opening, Place
 from assay.report.sentences.audit import factor_words
 from assay.report.sentences.leads import region_title
 from assay.report.sentences.reasons import reason_words

@@ -10,9 +10,10 @@ from pathlib import Path
 from PIL import Image
 
 from assay.core.files import content_hash
+from assay.report.account import LIGHTS, MOST_PLACES, SIGNS, Account, Chip, Line, Opening, Place, Said
 from assay.report.blocks import render
 from assay.report.evidence import Evidence
-from assay.report.opening import LIGHTS, MOST_PLACES, SIDE, SIGNS, Account, Chip, Line, Opening, Place, Said, small
+from assay.report.images import SIDE, small
 from assay.report.sentences.audit import (
     CHIPS,
     HARMFUL,

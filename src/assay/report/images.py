@@ -15,6 +15,7 @@ from markupsafe import Markup
 from PIL import Image
 
 from assay.core.errors import StoreError
+from assay.report.account import Small
 from assay.report.drawing import NARROW, Drawing, Scale, Style, breadth, line, marker, shortened, text
 from assay.report.evidence import Evidence, coordinates, whole
 from assay.report.sentences.captions import caption, pair_ends
@@ -29,6 +30,8 @@ Ends = Mapping[str, Mapping[str, Both]]
 """Level -> what it was trained with, such as its dose, empty where there is but one -> logits at both ends."""
 
 ROW, TOP, SAID, APART = 18.0, 18.0, 92.0, 5.0
+SIDE = 128
+"""Most CSS pixels of a small picture."""
 LEAST = 1.0
 """A drawing reaches at least one standard deviation either way, so that what is small looks small."""
 
@@ -281,6 +284,14 @@ def encoded(image: Image.Image, *, lossless: bool) -> str:
         image.convert("RGB").save(buffer, format="WEBP", quality=60, method=4)
     kind = "png" if lossless else "webp"
     return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def small(image: Image.Image, label: str, side: int = SIDE) -> Small:
+    """Return an image of the first screen, reduced or enlarged by a whole number, to a side of at most `side`."""
+    image = image if image.mode in ("L", "RGB") else image.convert("RGB")
+    image = image.reduce(max(1, math.ceil(max(image.size) / side)))
+    times = max(1, side // max(image.size))
+    return Small(encoded(image, lossless=True), image.width * times, image.height * times, label)
 
 
 def _picture(row: Row, image: Image.Image, uri: str, evidence: Evidence) -> Picture:

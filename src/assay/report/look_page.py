@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from assay.core.reasons import NOTHING, Code, Reason, because
+from assay.report.account import Account, Opening, doubts, said
 from assay.report.evidence import Evidence
-from assay.report.opening import Account, Opening, doubts, said
 from assay.report.sentences.reasons import chip_words, cue_words, reason_words
 from assay.report.words import sentence_case
 from assay.stats.findings import Finding, from_row

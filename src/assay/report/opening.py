@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image
-
 from assay.core.measures import MEASURES, PROBES_OF_MAPS, WORST_GROUP, better, label_of
-from assay.core.reasons import Code
+from assay.report.account import MOST_PLACES, SIGNS, Chip, Line, Opening, Place, Small, doubts
 from assay.report.blocks import anchor
 from assay.report.evidence import Evidence, coordinates, distinct, networks, whole
-from assay.report.images import encoded, natural
+from assay.report.images import natural, small
 from assay.report.sentences.cues import added_words
-from assay.report.sentences.reasons import chip_words, place_words, reason_words
+from assay.report.sentences.reasons import place_words, reason_words
 from assay.report.words import (
     REVERSED,
     TRAINING,
@@ -47,119 +44,13 @@ from assay.stats.format import count, in_words, listed, number, plural
 from assay.stats.rows import CONTROLS, PASSED, PRIMARY, SETTLED, Row, json_object, numeric
 from assay.stats.verdicts import MARGIN
 
-LIGHTS = {"ok": "fine", "warn": "caution", "bad": "problem"}
-SIGNS = {"ok": "✓", "warn": "!", "bad": "✕"}
 COARSE = 0.2
 """A run that cannot detect a smaller difference than this gets a caution."""
-MOST_PLACES = 3
-"""Test conditions that the first screen shows images of, training among them."""
-MOST_SMALL = 5
-"""Small pictures that are seen at once."""
-SIDE = 128
-"""Most CSS pixels of a small picture."""
 MOST_CHIPS = 4
-MOST_LINES = 3
-"""Comparisons on the first screen; the others are in the table."""
 MOST_FLIPS = 3
 """Factors on the first screen of one model."""
 COLUMNS, GAP = 8, 2
 """Images in a row of a sheet, and pixels between them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Chip:
-    """A status in a few words. title: the whole sentence."""
-
-    light: str
-    sign: str
-    text: str
-    title: str
-
-
-@dataclass(frozen=True, slots=True)
-class Small:
-    """A small picture with its label."""
-
-    uri: str
-    width: int
-    height: int
-    label: str
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Small pictures of one test condition, with its name in words."""
-
-    name: str
-    pictures: tuple[Small, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """A comparison in one line: its decision, its numbers, and the anchor of the cell that has the same numbers.
-
-    short: The decision without what the heading of all lines says.
-    """
-
-    decision: str
-    numbers: str
-    anchor: str
-    short: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Opening:
-    """Parts of the first screen next to verdict and chart.
-
-    more: sentences that go on from the verdict, the first on the first screen and the others among the findings.
-    next: what to do next.
-    """
-
-    chips: tuple[Chip, ...]
-    done: tuple[str, ...]
-    places: tuple[Place, ...]
-    lines: tuple[Line, ...]
-    title: str = ""
-    more: tuple[str, ...] = ()
-    next: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Said:
-    """A caution as a sentence: its light with a sign and a word, and the anchor of its evidence."""
-
-    text: str
-    light: str
-    sign: str
-    word: str
-    anchor: str
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """Words of a page that differ by the kind of run.
-
-    Attributes:
-        name: Name of the run.
-        question: The question that it answers.
-        meta: Its size in a few words.
-        verdict: The headline.
-        opening: The first screen.
-        doubts: Cautions.
-        limits: What it does not show.
-        methods: Sentences on methods; of a study the template has them.
-        planned: Whether the run is planned, and nothing of it is done.
-    """
-
-    name: str
-    question: str
-    meta: str
-    verdict: str
-    opening: Opening
-    doubts: tuple[Said, ...]
-    limits: tuple[str, ...]
-    methods: tuple[str, ...] = ()
-    planned: bool = False
 
 
 def verdict(evidence: Evidence) -> str:
@@ -298,19 +189,6 @@ def _control(row: Row, evidence: Evidence) -> Chip:
     return Chip(light, SIGNS[light], sentence_case(text), whole_words)
 
 
-def doubts(findings: Sequence[Finding]) -> list[Chip]:
-    """Return what to know of the results before trusting them, problems first."""
-    found = [one for one in findings if one.kind != "limit" and one.light in SIGNS]
-    found = [one for one in found if one.light != "ok" or one.reason.codes[:1] != (Code.ENOUGH_SEEDS,)]
-    return list(map(_chip, sorted(found, key=lambda one: -list(SIGNS).index(one.light))))
-
-
-def _chip(one: Finding) -> Chip:
-    """Return a caution in a few words, with a remedy unless all is well."""
-    text = reason_words(one.reason)
-    return Chip(one.light, SIGNS[one.light], chip_words(one.reason) or text, text)
-
-
 def detectable(evidence: Evidence, *, quick: bool) -> list[Chip]:
     """Return the smallest difference in performance that the design detects; `quick look` where the scale is quick."""
     rows = [row for row in evidence.tables.get("contrasts", ()) if numeric(row, "detectable") > 0]
@@ -434,21 +312,6 @@ def _small(root: Path, row: Row) -> tuple[Small, ...]:
         label = labels[number_of]
         made.append(small(image, f"{in_words(target)} {label}" if label.isdigit() else label))
     return tuple(made)
-
-
-def small(image: Image.Image, label: str, side: int = SIDE) -> Small:
-    """Return an image of the first screen, reduced or enlarged by a whole number, to a side of at most `side`."""
-    image = image if image.mode in ("L", "RGB") else image.convert("RGB")
-    image = image.reduce(max(1, math.ceil(max(image.size) / side)))
-    times = max(1, side // max(image.size))
-    return Small(encoded(image, lossless=True), image.width * times, image.height * times, label)
-
-
-def said(one: Finding) -> Said:
-    """Return a caution as a sentence."""
-    light = one.light if one.light in LIGHTS else ""
-    place = "reasons" if one.table == "estimates" else one.table
-    return Said(reason_words(one.reason), light, SIGNS.get(light, ""), LIGHTS.get(light, ""), place)
 
 
 def paper(evidence: Evidence, said: str, first: Opening) -> tuple[tuple[str, str, str], ...]:

@@ -17,6 +17,7 @@ from markupsafe import Markup
 from ruamel.yaml import YAML
 
 from assay.core.errors import StoreError
+from assay.report.account import MOST_LINES, MOST_SMALL, Account, said
 from assay.report.audit_comparison import comparison_account
 from assay.report.audit_page import Opened, audit_account, leads_words, opened
 from assay.report.blocks import FIRST_WIDTH, Figure, Rendered, chart, render
@@ -25,7 +26,7 @@ from assay.report.evidence import Evidence, Tables, distinct, networks, outline
 from assay.report.glossary import first_used
 from assay.report.images import Gallery, gallery
 from assay.report.look_page import look_account
-from assay.report.opening import MOST_LINES, MOST_SMALL, Account, opening, paper, said, verdict
+from assay.report.opening import opening, paper, verdict
 from assay.report.preview_page import preview_account
 from assay.report.sentences.audit import meanings
 from assay.report.sentences.leads import region_meanings

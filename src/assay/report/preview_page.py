@@ -6,9 +6,10 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from textwrap import shorten
 
+from assay.report.account import Account, Line, Opening, doubts, said
 from assay.report.blocks import render
 from assay.report.evidence import Evidence
-from assay.report.opening import Account, Line, Opening, doubts, places_of, said, tied
+from assay.report.opening import places_of, tied
 from assay.report.sentences.captions import caption
 from assay.report.sheets import Sheet, aligned
 from assay.report.words import sentence_case

@@ -1,0 +1,135 @@
+"""Words of a page that its kind of run gives: the answer, the first screen, and cautions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from assay.core.reasons import Code
+from assay.report.sentences.reasons import chip_words, reason_words
+from assay.stats.findings import Finding
+
+LIGHTS = {"ok": "fine", "warn": "caution", "bad": "problem"}
+SIGNS = {"ok": "✓", "warn": "!", "bad": "✕"}
+MOST_PLACES = 3
+"""Places, such as test conditions, that the first screen shows images of."""
+MOST_SMALL = 5
+"""Small pictures that are seen at once."""
+MOST_LINES = 3
+"""Results on the first screen; the others are in the table."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chip:
+    """A status in a few words. title: the whole sentence."""
+
+    light: str
+    sign: str
+    text: str
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class Small:
+    """A small picture with its label."""
+
+    uri: str
+    width: int
+    height: int
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Small pictures of one test condition, with its name in words."""
+
+    name: str
+    pictures: tuple[Small, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A comparison in one line: its decision, its numbers, and the anchor of the cell that has the same numbers.
+
+    short: The decision without what the heading of all lines says.
+    """
+
+    decision: str
+    numbers: str
+    anchor: str
+    short: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """Parts of the first screen next to verdict and chart.
+
+    more: sentences that go on from the verdict, the first on the first screen and the others among the findings.
+    next: what to do next.
+    """
+
+    chips: tuple[Chip, ...]
+    done: tuple[str, ...]
+    places: tuple[Place, ...]
+    lines: tuple[Line, ...]
+    title: str = ""
+    more: tuple[str, ...] = ()
+    next: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A caution as a sentence: its light with a sign and a word, and the anchor of its evidence."""
+
+    text: str
+    light: str
+    sign: str
+    word: str
+    anchor: str
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Words of a page that differ by the kind of run.
+
+    Attributes:
+        name: Name of the run.
+        question: The question that it answers.
+        meta: Its size in a few words.
+        verdict: The headline.
+        opening: The first screen.
+        doubts: Cautions.
+        limits: What it does not show.
+        methods: Sentences on methods; of a study the template has them.
+        planned: Whether the run is planned, and nothing of it is done.
+    """
+
+    name: str
+    question: str
+    meta: str
+    verdict: str
+    opening: Opening
+    doubts: tuple[Said, ...]
+    limits: tuple[str, ...]
+    methods: tuple[str, ...] = ()
+    planned: bool = False
+
+
+def doubts(findings: Sequence[Finding]) -> list[Chip]:
+    """Return what to know of the results before trusting them, problems first."""
+    found = [one for one in findings if one.kind != "limit" and one.light in SIGNS]
+    found = [one for one in found if one.light != "ok" or one.reason.codes[:1] != (Code.ENOUGH_SEEDS,)]
+    return list(map(_chip, sorted(found, key=lambda one: -list(SIGNS).index(one.light))))
+
+
+def _chip(one: Finding) -> Chip:
+    """Return a caution in a few words, with a remedy unless all is well."""
+    text = reason_words(one.reason)
+    return Chip(one.light, SIGNS[one.light], chip_words(one.reason) or text, text)
+
+
+def said(one: Finding) -> Said:
+    """Return a caution as a sentence."""
+    light = one.light if one.light in LIGHTS else ""
+    place = "reasons" if one.table == "estimates" else one.table
+    return Said(reason_words(one.reason), light, SIGNS.get(light, ""), LIGHTS.get(light, ""), place)
