@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from assay.store.columns import IMAGES, PATIENTS, Column, Table, keyed, number, whole
+from assay.store.columns import IMAGES, PATIENTS, Column, Table, estimate, keyed, measure, number, whole
 from assay.store.data_tables import ADDED, ISSUES, SHORTCUTS
 from assay.store.schema import COUNTS, PICTURES, POWER, PROVENANCE, TABLES
 
 
-def _bounded(name: str, meaning: str) -> tuple[Column, ...]:
+def _bounded(name: str, meaning: str, head: str = "") -> tuple[Column, ...]:
     """Columns of an estimate with its bounds."""
     return (
-        number(name, meaning),
+        estimate(name, meaning, head),
         number(f"{name}_low", f"lower bound of {name}, one-sided 95%"),
         number(f"{name}_high", f"upper bound of {name}, one-sided 95%"),
     )
@@ -18,22 +18,32 @@ def _bounded(name: str, meaning: str) -> tuple[Column, ...]:
 
 _SWING = (
     Column("class", "class against the rest with the largest swing; empty of two classes"),
-    number("g", "swing: half of the AUROC with the mark on positives alone less that with it on negatives alone"),
+    estimate(
+        "g", "swing: half of the AUROC with the mark on positives alone less that with it on negatives alone", "swing"
+    ),
     number("low", "lower bound of g, one-sided 95%"),
     number("high", "upper bound of g, one-sided 95%"),
 )
-_LOST = _bounded("loss", "AUROC lost with the mark on all images")
-_ON_NEGATIVES = _bounded("loss_negatives", "AUROC lost with the mark on negatives alone")
+_LOST = _bounded("loss", "AUROC lost with the mark on all images", "AUROC lost")
+_ON_NEGATIVES = _bounded(
+    "loss_negatives", "AUROC lost with the mark on negatives alone", "AUROC lost, mark on negatives"
+)
 _FLIPS = (
-    *_bounded("flips", "share of images that are called otherwise with the mark"),
-    *_bounded("dice", "Dice lost, of a segmentation; NaN of a classification"),
-    *_bounded("stray", "increase of the share of the image wrongly called lesion, of a segmentation"),
+    *_bounded("flips", "share of images that are called otherwise with the mark", "changed calls"),
+    *_bounded("dice", "Dice lost, of a segmentation; NaN of a classification", "Dice lost"),
+    *_bounded(
+        "stray",
+        "increase of the share of the image wrongly called lesion, of a segmentation",
+        "area wrongly called lesion",
+    ),
 )
 _TOGETHER = (
     number("low", "lower end of the interval; those of groups hold together at 95%"),
     number("high", "upper end of the interval"),
 )
-_NEEDED = number("needed", "images that would settle an inconclusive verdict, were the estimates to stay")
+_NEEDED = number(
+    "needed", "images that would settle an inconclusive verdict, were the estimates to stay", "images needed", "count"
+)
 
 NOT_TESTED = "not-tested"
 _TRACKS = ("place", "whole", "drawn")
@@ -44,51 +54,39 @@ VERDICTS = Table(
     "mark or column: the verdict, the most harmful first",
     (
         Column("factor", "name of the mark or column"),
-        Column("kind", "mark or column", values=("mark", "column")),
+        Column("kind", "mark or column", values=("mark", "column"), cell="code"),
         Column("family", "of a mark: marks that look alike, and often move answers together; empty of others"),
-        Column(
-            "verdict",
-            "relies-on, affected-by, affected-without-direction, answers-differ-with, inconclusive, no-effect, "
-            "no-difference or not-tested",
-            values=(
-                "relies-on",
-                "affected-by",
-                "affected-without-direction",
-                "answers-differ-with",
-                "inconclusive",
-                "no-effect",
-                "no-difference",
-                NOT_TESTED,
-            ),
-        ),
-        Column("dose", "dose of the mark, or group of the column, that decided"),
+        Column("verdict",
+               "relies-on, affected-by, affected-without-direction, answers-differ-with, inconclusive, no-effect, "
+               "no-difference or not-tested", values=("relies-on", "affected-by", "affected-without-direction",
+               "answers-differ-with", "inconclusive", "no-effect", "no-difference", NOT_TESTED), cell="code"),
+        Column("dose", "dose of the mark, or group of the column, that decided", head="strength"),
         *_SWING,
         number("at_least", "lower bound of |g|, corrected for classes, groups and places"),
         number("at_most", "upper bound of |g|"),
-        number("limit", "reference limit of |g|, of a mark as drawn; NaN without a reference"),
+        number("limit", "reference limit of |g|, of a mark as drawn; NaN without a reference", "limit of the mark"),
         *_ON_NEGATIVES,
         *_bounded("loss_positives", "AUROC lost with the mark on positives alone"),
         *_LOST,
         *_FLIPS,
         IMAGES,
         PATIENTS,
-        Column(
-            "open", "quantities that keep an inconclusive verdict open: swing, loss, flips, dice, stray, other-dose"
-        ),
+        Column("open", "quantities that keep an inconclusive verdict open: swing, loss, flips, dice, stray, other-dose",
+               head="not settled"),
         _NEEDED,
         Column("intervention", "the mark with its arguments at the deciding dose"),
         Column("place", "of a mark that was tried at several: the place that decided; empty where it is as drawn"),
         Column("drawn", "of a mark: every argument at that dose, such as size, place and contrast, and its gray value"),
         Column("explained", "whether half of a mark's effect is gone where the leading region is held", "BOOLEAN"),
-        Column("reason", "why it is not tested, or within classes only, in words"),
+        Column("reason", "why it is not tested, or within classes only, in words", cell="reason"),
     ),
     ("factor", "kind", "verdict", "dose", "g", "low", "high", "loss_negatives", "loss", "flips", "images", "needed"),
-)
+)  # fmt: skip
 EFFECTS = Table(
     "effects",
     "mark and dose: the effect on answers",
-    (Column("factor", "name of the mark"), Column("dose", "weak, middle or strong"), *_SWING, *_ON_NEGATIVES, *_LOST,
-     *_FLIPS, IMAGES, PATIENTS),
+    (Column("factor", "name of the mark"), Column("dose", "weak, middle or strong", head="strength"), *_SWING,
+     *_ON_NEGATIVES, *_LOST, *_FLIPS, IMAGES, PATIENTS),
     ("factor", "dose", "g", "low", "high", "loss_negatives", "loss", "flips"),
 )  # fmt: skip
 DISTORTED = Table(
@@ -99,33 +97,29 @@ DISTORTED = Table(
         whole("severity", "severity, 1 to 5"),
         *_LOST,
         *_FLIPS,
-        Column(
-            "decision",
-            "loss within the margin, beyond it, or inconclusive; not-tested",
-            values=(*_DECISIONS, NOT_TESTED),
-        ),
+        Column("decision", "loss within the margin, beyond it, or inconclusive; not-tested", values=(*_DECISIONS,
+               NOT_TESTED), cell="decision"),
         IMAGES,
         PATIENTS,
-        Column("reason", "why it is not tested, in words"),
+        Column("reason", "why it is not tested, in words", cell="reason"),
     ),
     ("factor", "severity", "loss", "loss_low", "loss_high", "flips", "decision"),
-)
+)  # fmt: skip
 GROUPS = Table(
     "groups",
     "group of images and measure",
     (
         Column("column", "column that divides the images; empty of all images"),
         Column("level", "group"),
-        Column(
-            "measure",
+        measure(
             "auroc, sensitivity, specificity, calibration-in-the-large (mean probability less share of positives) or "
-            "calibration-slope; of several classes auroc-macro or accuracy",
+            "calibration-slope; of several classes auroc-macro or accuracy"
         ),
-        number("value", "value"),
+        estimate("value", "value"),
         *_TOGETHER,
         IMAGES,
         PATIENTS,
-        Column("reason", "why a column is not tested, in words"),
+        Column("reason", "why a column is not tested, in words", cell="reason"),
     ),
     ("column", "level", "measure", "value", "low", "high", "images"),
 )
@@ -134,12 +128,12 @@ GAPS = Table(
     "pair of groups and measure",
     (
         Column("column", "column that divides the images"),
-        Column("a", "one group"),
-        Column("b", "the other group"),
-        Column("measure", "as in groups"),
-        number("value", "value of a less that of b"),
+        Column("a", "one group", head="first", cell="text"),
+        Column("b", "the other group", cell="text"),
+        measure("as in groups"),
+        estimate("value", "value of a less that of b"),
         *_TOGETHER,
-        Column("decision", "within the margin, beyond it, or inconclusive", values=_DECISIONS),
+        Column("decision", "within the margin, beyond it, or inconclusive", values=_DECISIONS, cell="decision"),
         _NEEDED,
         IMAGES,
     ),
@@ -149,24 +143,21 @@ REGIONS = Table(
     "regions",
     "search for the region that the answers live by: with a place, without, and of what is drawn alike",
     (
-        Column(
-            "of",
-            "place: boxes, borders and corners; whole: mirror half, bands, gray levels; drawn: alike on some images",
-            values=_TRACKS,
-        ),
+        Column("of",
+               "place: boxes, borders and corners; whole: mirror half, bands, gray levels; drawn: alike on some images",
+               values=_TRACKS),
         Column("trained", "whether images of the training were searched", "BOOLEAN"),
-        Column(
-            "verdict",
-            "lives-by, relies-on-look, lead (where no limit is known), inconclusive, nothing-found or not-tested",
-            values=("lives-by", "relies-on-look", "lead", "inconclusive", "nothing-found", NOT_TESTED),
-        ),
+        Column("verdict",
+               "lives-by, relies-on-look, lead (where no limit is known), inconclusive, nothing-found or not-tested",
+               values=("lives-by", "relies-on-look", "lead", "inconclusive", "nothing-found", NOT_TESTED)),
         Column("kind", "box, border, corners, mirror, band or intensities"),
         Column("name", "of a box its edges as shares of height and width; of others size or number, and which corners"),
         *_bounded("value", "effect of its exchange on other patients, in standard deviations; of drawn: on one image"),
         number("first", "the same of the region found on the first half of the patients"),
         number("second", "of that found on the second half"),
         Column("agree", "whether both halves lead to the same region", "BOOLEAN"),
-        number("limit", "largest effect in networks without a shortcut, see `apart`; NaN where none is known"),
+        number("limit", "largest effect in networks without a shortcut, see `apart`; NaN where none is known",
+               "limit of the region"),
         whole("networks", "networks of the limit"),
         *_bounded("false_rate", "share of networks without a shortcut with the verdict lives-by or relies-on-look"),
         *_bounded("missed_rate", "share of networks with a shortcut with neither"),
@@ -178,50 +169,48 @@ REGIONS = Table(
         Column("raises", "whether what carriers have there raises the score", "BOOLEAN"),
         Column("class", "the class whose score it moves; of two classes the positive one"),
         keyed("shares", "share of carriers in each class"),
-        number("moved", "change of the score with a carrier's patch for another's, in standard deviations"),
+        number("moved", "change of the score with a carrier's patch for another's, in standard deviations",
+               "score moved (sd)"),
         number("shape", "share of the change that stays with the shape alone; NaN without a place"),
         number("tone", "share that stays with the mean color alone"),
-        *_bounded("g", "swing with a carrier's patch for another's"),
-        *_bounded("flips", "share of images that are called otherwise"),
+        *_bounded("g", "swing with a carrier's patch for another's", "swing"),
+        *_bounded("flips", "share of images that are called otherwise", "changed calls"),
         number("effective", "effective patients of the smaller class"),
         IMAGES,
         PATIENTS,
         whole("passes", "images put through the model"),
         Column("search", "name of its record below probes/"),
-        Column("reason", "why the search was not done, in words"),
+        Column("reason", "why the search was not done, in words", cell="reason"),
     ),
     ("verdict", "kind", "name", "value", "value_low", "limit", "moved", "g", "flips", "shares", "images"),
-)
+)  # fmt: skip
 INSIDE = Table(
     "inside",
     "evidence from inside the network; no verdict",
     (
-        Column(
-            "kind",
-            "encoded: AUROC of a linear decoder of a column from the last features, within classes; gradient-in-masks, "
-            "gradient-on-background: share of the gradient's size there",
-            values=("encoded", "gradient-in-masks", "gradient-on-background"),
-        ),
+        Column("kind", "encoded: AUROC of a linear decoder of a column from the last features, within classes; "
+               "gradient-in-masks, gradient-on-background: share of the gradient's size there", cell="code",
+               values=("encoded", "gradient-in-masks", "gradient-on-background")),
         Column("name", "the column"),
-        number("value", "value"),
+        estimate("value", "value"),
         number("low", "lower end of the 95% interval over patients"),
         number("high", "upper end of the interval"),
         number("chance", "value of features that hold nothing; share of the region in the images"),
         IMAGES,
         PATIENTS,
-        Column("reason", "why it was not measured, in words"),
+        Column("reason", "why it was not measured, in words", cell="reason"),
     ),
     ("kind", "name", "value", "low", "high", "chance", "images"),
-)
+)  # fmt: skip
 LEADS = Table(
     "leads",
     "lead to a shortcut that nobody named; no verdict",
     (
-        Column("kind", "property, slice, tree or cluster"),
+        Column("kind", "property, slice, tree or cluster", cell="code"),
         Column("name", "the property, or conditions on properties and columns"),
         Column("about", "score or error"),
         Column("class", "class of the errors, or class against the rest"),
-        number("value", "swing of a property; share of errors more than in the rest of the class"),
+        estimate("value", "swing of a property; share of errors more than in the rest of the class"),
         number("low", "lower bound, one-sided 95%"),
         number("high", "upper bound"),
         Column("merged", "other leads of overlapping images"),
@@ -237,7 +226,7 @@ AUDIT_CHECKS = Table(
         Column("check", "name of the check"),
         Column("status", "ok, warn, or not-done", values=("ok", "warn", "not-done")),
         number("value", "the number that was found; NaN where there is none"),
-        Column("text", "what was found, or why it was not done"),
+        Column("text", "what was found, or why it was not done", cell="text"),
     ),
     ("check", "status", "value", "text"),
 )
@@ -271,6 +260,7 @@ AUDITED_IMAGES = Table(
         keyed("groups", "its group by each column that is compared"),
     ),
     ("row", "key", "class", "patient", "groups"),
+    carried=False,
 )
 CARRIERS = Table(
     "carriers",
@@ -285,6 +275,7 @@ CARRIERS = Table(
         number("worth", "mean score of eight images with its patch put on, in standard deviations; NaN of drawn"),
     ),
     ("of", "row", "class", "carries", "worth"),
+    carried=False,
 )
 ANSWERS = Table(
     "answers",
@@ -297,6 +288,7 @@ ANSWERS = Table(
         Column("reading", "name of the answers below readings/"),
     ),
     ("factor", "kind", "dose", "change", "reading"),
+    carried=False,
 )
 
 COMPARED = Table(
@@ -305,35 +297,31 @@ COMPARED = Table(
     (
         Column("factor", "mark or column; of a region its search; empty of images without changes"),
         Column("kind", "performance, mark, column or region", values=("performance", "mark", "column", "region")),
-        Column("dose", "dose of the mark, or group of the column"),
+        Column("dose", "dose of the mark, or group of the column", head="strength"),
         Column("class", "class against the rest; empty of two classes"),
-        Column("measure", "auroc, dice, swing or effect", values=("auroc", "dice", "swing", "effect")),
-        number("a", "value in the first audit, on the common images"),
-        number("b", "value in the second audit"),
+        measure("auroc, dice, swing or effect", values=("auroc", "dice", "swing", "effect")),
+        estimate("a", "value in the first audit, on the common images", "first"),
+        estimate("b", "value in the second audit"),
         *(number(end, "one-sided 95% bound, of a region") for end in ("a_low", "a_high", "b_low", "b_high")),
-        number("value", "value of the first less that of the second"),
+        estimate("value", "value of the first less that of the second"),
         number("low", "lower end of the 95% interval over patients, paired by image; of a region from bounds of both"),
         number("high", "upper end of the interval"),
-        Column(
-            "decision",
-            "of the factor, the same in all of its rows, without a margin: differs or inconclusive; of regions none",
-            values=("differs", "inconclusive", NOT_TESTED),
-        ),
-        number(
-            "p",
-            "p of the factor, on the row that decided: a mark's at the middle dose, corrected by Bonferroni over "
-            "classes and groups and by Holm over factors; NaN of other rows",
-        ),
-        Column("verdict_a", "verdict of the first audit"),
-        Column("verdict_b", "verdict of the second audit"),
+        Column("decision",
+               "of the factor, the same in all of its rows, without a margin: differs or inconclusive; of regions none",
+               values=("differs", "inconclusive", NOT_TESTED), cell="decision"),
+        number("p",
+               "p of the factor, on the row that decided: a mark's at the middle dose, corrected by Bonferroni over "
+               "classes and groups and by Holm over factors; NaN of other rows", cell="p"),
+        Column("verdict_a", "verdict of the first audit", head="verdict of the first", cell="code"),
+        Column("verdict_b", "verdict of the second audit", head="verdict of the second", cell="code"),
         keyed("found_a", "JSON: of a region, its kind, place and look in the first audit: columns of `regions`"),
         keyed("found_b", "the same in the second audit"),
         IMAGES,
         PATIENTS,
-        Column("reason", "why there is no value"),
+        Column("reason", "why there is no value", cell="reason"),
     ),
     ("factor", "dose", "measure", "a", "b", "value", "low", "high", "verdict_a", "verdict_b"),
-)
+)  # fmt: skip
 """Not in the folder of an audit: `assay audit compare --out` writes it."""
 
 RATES = Table(
@@ -343,7 +331,7 @@ RATES = Table(
         Column("rate", "what is counted"),
         whole("count", "how often it happened"),
         whole("among", "how often it could"),
-        number("value", "share; NaN where it could not happen"),
+        estimate("value", "share; NaN where it could not happen"),
         number("low", "lower end of the 95% interval (Wilson)"),
         number("high", "upper end of the interval"),
     ),

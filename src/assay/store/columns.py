@@ -6,10 +6,16 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import Any, Literal, cast
 
 ColumnType = Literal["VARCHAR", "BIGINT", "DOUBLE", "BOOLEAN"]
+CellKind = Literal[
+    "number", "interval", "count", "p", "code", "component", "measure", "recipe", "environment", "place", "decision",
+    "list", "reason", "text",
+]  # fmt: skip
+"""How a cell is written: a number; one with its interval; a count, of which 0 is none; a p value; a code, a component,
+a measure, a recipe, an environment, a place, a decision, a JSON list or a reason in words; a text as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +26,10 @@ class Column:
         name: Name in the file.
         meaning: Meaning of a value, in a few words.
         type: Type in the file. A column without any value is written as text, one that lacks a count as DOUBLE.
-        head: Heading where the table is printed; the name where empty.
+        head: Heading where the table is printed or shown on a page; the name where empty.
         keyed: Whether it holds a JSON object, whose keys are columns of their own outside the file (`Table.spread`).
         values: All values that a text can have; empty where any is possible.
+        cell: How a page writes a value.
     """
 
     name: str
@@ -31,6 +38,7 @@ class Column:
     head: str = ""
     keyed: bool = False
     values: tuple[str, ...] = ()
+    cell: CellKind = "component"
 
 
 @dataclass(frozen=True)
@@ -44,6 +52,7 @@ class Table:
         shown: Names of the columns that `assay results` prints for reading, in that order.
         note: A sentence that applies to the whole table.
         parts: Tables that it is made of when it is read (`store.views`); it has no file then.
+        carried: Whether a page carries it whole.
     """
 
     name: str
@@ -52,15 +61,21 @@ class Table:
     shown: tuple[str, ...]
     note: str = ""
     parts: tuple[str, ...] = ()
+    carried: bool = True
 
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the columns in the order of the file."""
         return tuple(column.name for column in self.columns)
 
+    @cached_property
+    def by_name(self) -> Mapping[str, Column]:
+        """Columns by name."""
+        return {column.name: column for column in self.columns}
+
     def column(self, name: str) -> Column:
         """Return the column of that name. Raises KeyError."""
-        return {column.name: column for column in self.columns}[name]
+        return self.by_name[name]
 
     def spread(self, rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[dict[str, Any]]]:
         """Replace columns of JSON objects by plain columns, one per key: `coordinates` by `coordinates.loss`.
@@ -109,14 +124,34 @@ def _plain(value: Any) -> str | float:
             return str(value)
 
 
-def number(name: str, meaning: str, head: str = "") -> Column:
+def number(name: str, meaning: str, head: str = "", cell: CellKind = "number") -> Column:
     """Return a column of numbers."""
-    return Column(name, meaning, "DOUBLE", head)
+    return Column(name, meaning, "DOUBLE", head, cell=cell)
 
 
-def whole(name: str, meaning: str, head: str = "") -> Column:
+def estimate(name: str, meaning: str, head: str = "") -> Column:
+    """Return a column of estimates, whose ends are in columns `NAME_low` and `NAME_high`, or `low` and `high`."""
+    return number(name, meaning, head, "interval")
+
+
+def whole(name: str, meaning: str, head: str = "", cell: CellKind = "number") -> Column:
     """Return a column of whole numbers."""
-    return Column(name, meaning, "BIGINT", head)
+    return Column(name, meaning, "BIGINT", head, cell=cell)
+
+
+def count(name: str, meaning: str, head: str = "") -> Column:
+    """Return a column of counts, where 0 is none."""
+    return whole(name, meaning, head, "count")
+
+
+def measure(meaning: str, values: tuple[str, ...] = ()) -> Column:
+    """Return a column of names of measures."""
+    return Column("measure", meaning, values=values, cell="measure")
+
+
+def environment(meaning: str) -> Column:
+    """Return a column of names of environments."""
+    return Column("environment", meaning, head="test condition", cell="environment")
 
 
 def keyed(name: str, meaning: str) -> Column:
@@ -124,16 +159,17 @@ def keyed(name: str, meaning: str) -> Column:
     return Column(name, meaning, keyed=True)
 
 
-PATIENTS = whole("patients", "patients behind the value; 0 where the data name none")
-IMAGES = whole("images", "images behind the value")
+PATIENTS = count("patients", "patients behind the value; 0 where the data name none")
+IMAGES = count("images", "images behind the value")
 
 RECIPE = (
-    Column("recipe", "label of the recipe"),
+    Column("recipe", "label of the recipe", cell="recipe"),
     keyed("coordinates", "JSON: axis -> the recipe's value on it"),
 )
 INTERVAL = (number("low", "lower end of the 95% interval"), number("high", "upper end of the 95% interval"))
-TRAINING_SEEDS = whole("seeds", "training seeds behind the value")
+TRAINING_SEEDS = count("seeds", "training seeds behind the value")
 REASON = Column(
     "reason",
     "why the value is undefined or doubtful or a comparison inconclusive, codes with fields as JSON; empty otherwise",
+    cell="reason",
 )

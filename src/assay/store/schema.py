@@ -45,7 +45,11 @@ from assay.store.columns import (
     TRAINING_SEEDS,
     Column,
     Table,
+    count,
+    environment,
+    estimate,
     keyed,
+    measure,
     number,
     whole,
 )
@@ -73,16 +77,16 @@ MEASUREMENTS = {
 # --- Columns that several tables have ---------------------------------------------------------------------------------
 
 _PLACE = (
-    Column("measure", "name of the measure, see the list of measures"),
-    Column("environment", "test environment; empty where the measure is of none or of all"),
+    measure("name of the measure, see the list of measures"),
+    environment("test environment; empty where the measure is of none or of all"),
     Column("factor", "factor, family of distortions or explainer; empty where the measure is of the whole"),
     Column("level", "level or half of the factor, class, size, severity or layer compared with; empty for the whole"),
-    Column("layer", "layer of the network; empty for its output"),
+    Column("layer", "layer of the network; empty for its output", cell="text"),
     Column("group", "class, direction, reference or worst place that the value is of; empty for the whole"),
 )
 _ERROR = (number("standard_error", "standard error"), number("df", "degrees of freedom of the interval"))
-_P = number("p", "p value, uncorrected")
-_HOLM = number("p_holm", "p value after Holm's correction within its family", head="p (Holm)")
+_P = number("p", "p value, uncorrected", cell="p")
+_HOLM = number("p_holm", "p value after Holm's correction within its family", "p (Holm)", "p")
 _DECIDED_BY = (
     number("decision_level", "level of the interval that decided, after correction", "level"),
     number("decision_low", "lower end of the interval that decided", "decided low"),
@@ -94,7 +98,7 @@ _SIGN_FLIPS = (
     number("sign_flip_p", "p value of a sign-flip test over seeds"),
     number("sign_flip_min_p", "least p value that a sign-flip test of so many seeds can give"),
 )
-_STATUS = Column("status", "done, collapsed, diverged, failed or pending")
+_STATUS = Column("status", "done, collapsed, diverged, failed or pending", cell="text")
 _YARDSTICK = number(
     "yardstick", "validation log-loss of a refitted linear head, or 1 less Dice of lesions: comparable between losses"
 )
@@ -108,11 +112,13 @@ _COMPARED = (
     Column("b", "level of the recipe that it is compared against"),
     Column("at", "whether recipes are compared as trained, at matched fit, over doses or at matched performance"),
     Column("doses", "doses above 0 that the comparison rests on, where more were trained; empty otherwise"),
-    Column("measure", "measure that is compared"),
-    Column("environment", "test environment"),
-    Column("clean", "at matched clean performance, environment in which it is matched; empty otherwise"),
+    measure("measure that is compared"),
+    environment("test environment"),
+    Column(
+        "clean", "at matched clean performance, environment in which it is matched; empty otherwise", cell="environment"
+    ),
     Column("factor", "factor that the measure is of"),
-    Column("layer", "layer that the measure is of"),
+    Column("layer", "layer that the measure is of", cell="text"),
     keyed("where", "JSON: axis -> value held while the recipes are compared"),
     keyed("pooled", "JSON: axis or environment -> values that the difference is averaged over; or empty"),
 )
@@ -126,11 +132,13 @@ CONTRASTS = Table(
     (
         Column("id", "identifier of the comparison"),
         *_COMPARED,
-        number("value", "difference a - b, mean over seeds"),
+        estimate("value", "difference a - b, mean over seeds"),
         *INTERVAL,
         *_ERROR,
         number("seed_error", "standard error over seeds alone"),
-        number("p", "p value, uncorrected; of a dose-response the greater of both scales, 1 where signs differ"),
+        number(
+            "p", "p value, uncorrected; of a dose-response the greater of both scales, 1 where signs differ", cell="p"
+        ),
         number("plain_p", "of a dose-response, p value on the measure's own scale"),
         number("probit_p", "of a dose-response, p value on the probit scale"),
         _HOLM,
@@ -158,6 +166,7 @@ CONTRASTS = Table(
             "higher-beyond or lower-beyond (by more than the margin), higher, lower, higher-small or lower-small (by "
             "less than the margin), equivalent, or inconclusive; of a "
             "control detected, undetected, none detected, differs or untested",
+            cell="decision",
         ),
         *_DECIDED_BY,
         number("least_margin", "smallest margin at which the comparison would be equivalent; NaN without a margin"),
@@ -187,20 +196,23 @@ LOOKS = Table(
         *_COMPARED,
         Column("family", "comparisons that are corrected together"),
         whole("look", "seeds at which it was looked at"),
-        whole("seeds", "seeds of the look that both recipes kept"),
+        count("seeds", "seeds of the look that both recipes kept"),
         number("alpha", "nominal level of the family at each look"),
-        number("value", "difference a - b, mean over the seeds of the look"),
+        estimate("value", "difference a - b, mean over the seeds of the look"),
         *INTERVAL,
-        number("p", "p value, uncorrected; of a dose-response the greater of both scales, 1 where signs differ"),
-        Column("decision", "decision at this look, or at the earlier one that closed it: see contrasts"),
+        number("p", "p value, uncorrected; of a dose-response the greater of both scales, 1 where signs differ",
+               cell="p"),
+        Column("decision", "decision at this look, or at the earlier one that closed it: see contrasts",
+               cell="decision"),
         *_DECIDED_BY,
         number("seeds_needed", "of an inconclusive comparison, seeds that would decide it whatever the truth"),
         REASON,
-        number("closed_at", "seeds of the look that closed it, after which it gets none; NaN while open", "closed at"),
+        number("closed_at", "seeds of the look that closed it, after which it gets none; NaN while open", "closed at",
+               "count"),
     ),
     ("look", "value", *_BY, "decision", "closed_at"),
     note="Empty for a run with a fixed number of seeds.",
-)
+)  # fmt: skip
 
 _DECIDED = {
     "value": "difference a - b",
@@ -230,8 +242,8 @@ REPLICATIONS = Table(
         number("predicted_high", "upper end of the prediction interval", "predicted high"),
         Column("within", "whether the second difference fell in: yes or no; empty where the first has no error"),
         number("agreement", "probability of the first decision in the second run, from the first difference and both "
-               "errors"),
-        number("both", "mean difference over the seeds of both runs"),
+               "errors", "agreement expected"),
+        estimate("both", "mean difference over the seeds of both runs", "both runs"),
         number("both_low", "lower end of its 95% interval", "both low"),
         number("both_high", "upper end of its 95% interval", "both high"),
         Column("patients", "whether the replication tests on new patients or on the same"),
@@ -248,7 +260,7 @@ FINDINGS = Table(
         Column("id", "kind and code"),
         Column("kind", "limit, failure, leakage, shortcut or caution"),
         Column("light", "ok, warn or bad; none of a limit"),
-        Column("reason", "JSON: codes with fields"),
+        Column("reason", "JSON: codes with fields", cell="reason"),
         Column("table", "evidence: table of the run folder"),
         Column("row", "evidence: id of the row of contrasts"),
     ),
@@ -264,18 +276,19 @@ ESTIMATES = Table(
         *_PLACE,
         Column("unit", "unit of the value; empty for a share or a correlation"),
         Column("direction", "higher or lower: which is better; none for a measure that does not rank"),
-        number("value", "mean over seeds"),
+        estimate("value", "mean over seeds"),
         *INTERVAL,
         *_ERROR,
         TRAINING_SEEDS,
         PATIENTS,
         IMAGES,
         number("chance", "value of a model that knows nothing; NaN where there is none"),
-        Column("where", "which group or environment a worst value is of, codes with fields as JSON; empty otherwise"),
+        Column("where", "which group or environment a worst value is of, codes with fields as JSON; empty otherwise",
+               head="worst in", cell="place"),
         REASON,
     ),
     ("recipe", "measure", "environment", "factor", "level", "layer", "group", "value", "low", "high", "reason"),
-)
+)  # fmt: skip
 
 _OF_SEED = (whole("seed", "number of the seed"), number("value", "value of this seed"))
 
@@ -284,6 +297,7 @@ VALUES = Table(
     "estimate × seed, folds pooled",
     (Column("id", "identifier of the estimate"), *_OF_SEED),
     ("id", "seed", "value"),
+    carried=False,
 )
 
 SEEDS = Table(
@@ -301,10 +315,10 @@ RELIANCE_CONTRASTS = Table(
     "seed",
     (
         *RECIPE,
-        Column("measure", "measure of reliance"),
+        measure("measure of reliance"),
         Column("factor", "factor with the greatest value"),
-        Column("against", "factor that it is compared with"),
-        number("value", "difference, mean over seeds"),
+        Column("against", "factor that it is compared with", cell="text"),
+        estimate("value", "difference, mean over seeds"),
         *INTERVAL,
         *_ERROR,
         _P,
@@ -323,9 +337,9 @@ HALF_DOSES = Table(
     (
         *RECIPE,
         Column("axis", "axis of the doses"),
-        Column("measure", "measure that is lost"),
-        Column("environment", "test environment"),
-        number("value", "half-effect dose; NaN where no dose reaches it"),
+        measure("measure that is lost"),
+        environment("test environment"),
+        estimate("value", "half-effect dose; NaN where no dose reaches it"),
         *INTERVAL,
         Column("beyond", "first of high, value, low above the greatest dose trained; empty where none is"),
         number("greatest", "greatest dose trained"),
@@ -344,10 +358,10 @@ DOSE_CHANGES = Table(
     (
         *RECIPE,
         Column("axis", "axis of the doses"),
-        Column("doses", "JSON: doses above 0 that were trained; means over other doses do not compare"),
-        Column("measure", "measure that changes"),
-        Column("environment", "test environment"),
-        number("value", "mean change over the seeds kept at every dose"),
+        Column("doses", "JSON: doses above 0 that were trained; means over other doses do not compare", cell="list"),
+        measure("measure that changes"),
+        environment("test environment"),
+        estimate("value", "mean change over the seeds kept at every dose"),
         *INTERVAL,
         TRAINING_SEEDS,
         PATIENTS,
@@ -382,7 +396,7 @@ POINTS = Table(
         Column("curve", "false-positives, free-response, train_loss, validation_loss, lr, or weight (of the first term "
                "of the loss)"),
         *RECIPE,
-        Column("environment", "test environment; empty of a training"),
+        environment("test environment; empty of a training"),
         number("x", "of false positives the least area of a component, as a share of the image; of the free response "
                "components per image that touch no lesion; of a training the epoch, from 1"),
         number("y", "of false positives the logit from which a pixel is predicted; NaN elsewhere"),
@@ -404,7 +418,7 @@ TRIALS = Table(
         whole("seed", "number of the seed"),
         whole("fold", "number of the fold; 0 where the split is fixed"),
         _STATUS,
-        Column("reason", "why the trial is not done; empty otherwise"),
+        Column("reason", "why the trial is not done; empty otherwise", cell="reason"),
         _YARDSTICK,
         number("seconds", "duration of the training"),
         *_LOSSES,
@@ -422,10 +436,10 @@ SOURCES = Table(
         Column("name", "name in the study file"),
         whole("seed", "number of the seed"),
         _STATUS,
-        Column("reason", "why the source is not done; empty otherwise"),
+        Column("reason", "why the source is not done; empty otherwise", cell="reason"),
         _YARDSTICK,
-        number("steps", "optimizer steps taken"),
-        number("images", "images trained on"),
+        number("steps", "optimizer steps taken", cell="count"),
+        number("images", "images trained on", cell="count"),
         number("validation_auroc", "AUROC on its own validation images", head="AUROC of its own"),
     ),
     ("name", "seed", "status", "yardstick", "steps", "images", "validation_auroc", "reason"),
@@ -447,31 +461,16 @@ STARTS = Table(
         Column("phantom", "of a start trained on a phantom: its name with its arguments"),
         Column("target", "of a start trained here: target; empty where it learned without labels"),
         number("size", "of a start trained here: side of its images in px"),
-        number("steps", "of a start trained here: optimizer steps"),
-        number("images", "of a start trained here: images"),
-        number("seeds", "of a start trained here: seeds trained to the end"),
-        number("value", "of a start trained here: AUROC on its own validation images"),
+        number("steps", "of a start trained here: optimizer steps", cell="count"),
+        number("images", "of a start trained here: images", cell="count"),
+        number("seeds", "of a start trained here: seeds trained to the end", cell="count"),
+        estimate("value", "of a start trained here: AUROC on its own validation images"),
         *INTERVAL,
         REASON,
     ),
-    (
-        "start",
-        "component",
-        "statistics",
-        "below",
-        "data",
-        "phantom",
-        "target",
-        "images",
-        "steps",
-        "seeds",
-        "value",
-        "file",
-        "sha256",
-        "scaling",
-        "reason",
-    ),
-)
+    ("start", "component", "statistics", "below", "data", "phantom", "target", "images", "steps", "seeds", "value",
+     "file", "sha256", "scaling", "reason"),
+)  # fmt: skip
 
 RECIPES = Table(
     "recipes",
@@ -480,8 +479,8 @@ RECIPES = Table(
         *RECIPE,
         Column("mitigation", "mitigation of the shortcut"),
         Column("groups", "factor of its groups"),
-        Column("training_labels", "whose group labels train: none, training or validation", head="labels that train"),
-        Column("selection_labels", "whose group labels select: none or validation", head="labels that select"),
+        Column("training_labels", "whose group labels train: none, training or validation", head="training labels"),
+        Column("selection_labels", "whose group labels select: none or validation", head="selection labels"),
     ),
     ("recipe", "mitigation", "groups", "training_labels", "selection_labels"),
 )
@@ -491,13 +490,13 @@ COLLAPSES = Table(
     "recipe, and pair of recipes compared (against): how often training collapsed or diverged, by seed",
     (
         *RECIPE,
-        Column("against", "recipe that it is compared with; empty for the rate of one recipe"),
+        Column("against", "recipe that it is compared with; empty for the rate of one recipe", cell="recipe"),
         whole("collapsed", "seeds of the recipe that collapsed"),
         whole("diverged", "seeds of the recipe that diverged"),
-        whole("seeds", "seeds trained to an end; of a pair, those of both"),
-        number("rate", "share of seeds lost; of a pair, the difference"),
+        count("seeds", "seeds trained to an end; of a pair, those of both"),
+        estimate("rate", "share of seeds lost; of a pair, the difference"),
         *INTERVAL,
-        number("p", "of a pair, McNemar's p value"),
+        number("p", "of a pair, McNemar's p value", cell="p"),
         number("min_p", "of a pair, the least p value that so many seeds can give"),
     ),
     ("recipe", "against", "collapsed", "diverged", "seeds", "rate", "low", "high", "p"),
@@ -510,23 +509,23 @@ SIMILARITIES = Table(
     "itself is its seed baseline",
     (
         *RECIPE,
-        Column("against", "label of the other recipe"),
+        Column("against", "label of the other recipe", cell="recipe"),
         keyed("against_coordinates", "JSON: axis -> the other recipe's value on it"),
         Column("axis", "axis along which they differ"),
-        Column("measure", "cka, cka-rbf or kappa (of predictions)"),
-        Column("environment", "test environment"),
-        Column("layer", "layer of the recipe"),
-        Column("against_layer", "layer of the other recipe", head="layer of the other"),
-        number("value", "mean over pairs of models of different seeds"),
+        measure("cka, cka-rbf or kappa (of predictions)"),
+        environment("test environment"),
+        Column("layer", "layer of the recipe", cell="text"),
+        Column("against_layer", "layer of the other recipe", head="layer of the other", cell="text"),
+        estimate("value", "mean over pairs of models of different seeds"),
         number("within", "mean over two seeds of the recipe"),
         number("against_within", "mean over two seeds of the other recipe", head="within the other"),
-        number("below", "mean of both within less the value; NaN for layers of other names"),
+        estimate("below", "mean of both within less the value; NaN for layers of other names", "less alike than seeds"),
         *INTERVAL,
         *_ERROR,
-        number("p", "one-sided p value of below > 0"),
+        number("p", "one-sided p value of below > 0", cell="p"),
         *_DECIDED_BY,
         *_SIGN_FLIPS,
-        Column("decision", "beyond seeds or inconclusive"),
+        Column("decision", "beyond seeds or inconclusive", cell="decision"),
         TRAINING_SEEDS,
         IMAGES,
         REASON,
@@ -540,9 +539,9 @@ PICTURES = Table(
     "pictures",
     "picture of the page",
     (
-        Column("file", "file under pictures/"),
+        Column("file", "file under pictures/", cell="text"),
         Column("kind", "sheet, source, copies, outline, heat-map, case, confounder or pair"),
-        Column("environment", "test environment"),
+        environment("test environment"),
         Column("factor", "factor; of a confounder its label, of a heat-map its explainer"),
         Column("facts", "JSON: facts of the caption, such as images, classes, marks or Dice of each recipe, by kind"),
         Column("logits", "JSON: recipe -> [logit low, logit high], means over seeds in within-class deviations"),
@@ -550,6 +549,7 @@ PICTURES = Table(
         whole("scale", "screen pixels per pixel"),
     ),
     ("file", "kind", "environment", "factor"),
+    carried=False,
 )
 
 PUBLISHED = Table(
@@ -561,15 +561,15 @@ PUBLISHED = Table(
         Column("page", "place in the publication"),
         Column("row", "value of the axis of the rows, layer, or level of the measure"),
         Column("column", "column of the published table"),
-        Column("measure", "name of the measure, see the list of measures"),
-        Column("environment", "test environment of this run"),
-        Column("layer", "layer of this run's networks; empty for a measure of none"),
+        measure("name of the measure, see the list of measures"),
+        environment("test environment of this run"),
+        Column("layer", "layer of this run's networks; empty for a measure of none", cell="text"),
         number("published", "published figure"),
-        number("value", "mean over seeds of this run; NaN where it has no such recipe (no seeds), or is undefined"),
+        estimate("value", "mean over seeds of this run; NaN where it has no such recipe (no seeds), or is undefined"),
         *INTERVAL,
         Column("seeds", "values of this run's seeds, folds pooled; nan where undefined"),
-        Column("against", "column that a permutation test compares it with; empty for none"),
-        number("p", "p-value of that test over seeds, two-sided, without correction"),
+        Column("against", "column that a permutation test compares it with; empty for none", cell="text"),
+        number("p", "p-value of that test over seeds, two-sided, without correction", cell="p"),
         Column("note", "difference between both sides"),
     ),
     ("table", "row", "column", "published", "value", "low", "high", "p"),
@@ -578,7 +578,7 @@ PUBLISHED = Table(
 PROVENANCE = Table(
     "provenance",
     "fact about how the results were made",
-    (Column("key", "name of the fact"), Column("value", "the fact")),
+    (Column("key", "name of the fact", cell="text"), Column("value", "the fact", cell="text")),
     ("key", "value"),
 )
 
@@ -598,7 +598,7 @@ COUNTS = Table(
     "counts",
     "environment × factor × level × class: images, in a preview",
     (
-        Column("environment", "name of the environment"),
+        environment("name of the environment"),
         Column("factor", "factor"),
         Column("level", "level or bin of the factor"),
         Column("target", "class"),
