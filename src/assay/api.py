@@ -297,7 +297,7 @@ class Study:
         from assay.study.run import Prepared, prepare, run_study
 
         spec = parse_study(opened(self._written()), overrides=self.changes, scale=self.scale, looks=tuple(looks))
-        root = run_folder(spec, self.scale, Path(out))
+        root = run_folder(spec.name, self.scale, Path(out))
         require_writable(root)
         where = choose_device(device)
         executor, hired = executor_for(workers, where, asked=stop_file(root))

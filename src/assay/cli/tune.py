@@ -26,7 +26,7 @@ def tune_command(asked: TuneRequest) -> None:
         asked.spec, asked.axis, given, by=asked.by, overrides=asked.sets, scale=asked.scale, seeds=asked.seeds or 2
     )
     quiet = asked.quiet or asked.as_json
-    root, place = run_folder(tuning.spec, tuning.scale, asked.out), choose_device(asked.device)
+    root, place = run_folder(tuning.spec.name, tuning.scale, asked.out), choose_device(asked.device)
     require_writable(root)
     stopping = threading.Event()
     executor, workers = executor_for(asked.workers, place, stopping.set, stop_file(root))

@@ -155,6 +155,12 @@ class Arguments:
         return values
 
 
+def load_object(target: str) -> Any:
+    """Import what `module:attribute` names."""
+    module, _, attribute = target.partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One component that a spec can name.
@@ -188,8 +194,7 @@ class Entry:
 
     def load(self) -> Callable[..., Any]:
         """Import the implementation."""
-        module, _, attribute = self.target.partition(":")
-        return getattr(importlib.import_module(module), attribute)
+        return load_object(self.target)
 
     def complete(self) -> Arguments:
         """Return the arguments with the checks that compare them, which need the code."""

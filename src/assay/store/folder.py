@@ -21,7 +21,6 @@ from safetensors.numpy import load, save
 from assay.core.errors import NoTableError, SpecError, StoreError, cut, unknown_name
 from assay.core.files import file_hash, holding, is_abandoned, is_file, sha256, write_bytes
 from assay.core.types import Contributions, Measurement
-from assay.spec.schema import StudySpec
 from assay.store import kinds
 from assay.store.audit_tables import EVERY_TABLE
 from assay.store.columns import Table
@@ -73,9 +72,9 @@ def measurement_row(found: Measurement) -> Row:
 # Where a study's records lie, and whether anything can be written there.
 
 
-def run_folder(spec: StudySpec, scale: str | None, out: Path) -> Path:
+def run_folder(study: str, scale: str | None, out: Path) -> Path:
     """Where a study's records lie: `out/<name>`, and `out/<name>-<scale>` for a named scale."""
-    return out / (spec.name if scale in (None, "default") else f"{spec.name}-{scale}")
+    return out / (study if scale in (None, "default") else f"{study}-{scale}")
 
 
 def require_writable(folder: Path) -> None:

@@ -161,7 +161,7 @@ class RunRequest(Request):
 
         from assay.store.folder import require_writable, run_folder
 
-        root = run_folder(spec, self.scale, self.out)
+        root = run_folder(spec.name, self.scale, self.out)
         require_writable(root)
         return Settled(spec, root)
 
