@@ -22,11 +22,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "models": {"core", "spec", "data"},
     "training": {"core", "spec", "data", "shifts", "maps", "stats", "models"},
     "probes": {"core", "spec", "data", "shifts", "maps", "stats", "models"},
-    "store": {"core", "spec"},
+    "store": {"core"},
     "execution": {"core", "spec", "data", "shifts", "maps", "stats", "models", "training", "probes", "store"},
     "analysis": {"core", "spec", "data", "shifts", "maps", "stats", "training", "probes", "store", "execution"},
-    "results": {"core", "stats", "store"},
-    "report": {"core", "stats", "store", "results"},
+    "report": {"core", "stats", "store"},
+    "results": {"core", "stats", "store", "report"},
 }
 """Room -> the other rooms it may import. `study`, `runs`, `cli`, `testing` and top modules may import all."""
 

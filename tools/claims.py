@@ -22,7 +22,7 @@ from ruamel.yaml import YAML
 
 from assay.analysis.replication import SHIPPED, design_of, earlier_of
 from assay.report.blocks import cell as page_cell
-from assay.report.evidence import Evidence, Tables, coordinates
+from assay.report.evidence import Evidence, coordinates
 from assay.report.page import first_figures
 from assay.report.words import decided_by, number, statement, verdict_words
 from assay.spec.parse import parse_study
@@ -73,7 +73,7 @@ class Found:
 
 def evidence_of(root: Path) -> Evidence | None:
     """Return the tables of a finished run; None without one."""
-    return Evidence(Tables(root), root) if (root / "report.html").is_file() and RunFolder(root).of_any else None
+    return Evidence.of(root) if (root / "report.html").is_file() and RunFolder(root).of_any else None
 
 
 def found(study: str, runs: Path) -> Found | None:
@@ -222,7 +222,7 @@ def comparisons(claims: Sequence[Mapping[str, Any]], of: Found) -> str:
         second = ("", "", "")
         if again is not None:
             both = with_interval(again["both"], again["both_low"], again["both_high"])
-            second = decided(again), page_cell("predicted", again, of.run).text, both
+            second = decided(again), page_cell("replications", "predicted", again, of.run).text, both
         asked = statement(row, of.run.names) if claim["domain"] == "real" else claim["ours"]
         lines.append((claim["id"], asked, number(row["margin"]), decided(row), *second))
     again = {row["id"]: row for row in of.second.tables["contrasts"]} if of.second else {}
@@ -319,7 +319,7 @@ def main(given: Sequence[str] | None = None) -> None:
         page = asked.docs / "results" / f"{'real-images' if real else study}.md"
         put(page, f"{study}-comparisons" if real else "comparisons", comparisons(own, of))
         put(page, f"{study}-values" if real else "values", values(tables[study], of.run))
-        figure = first_figures(of.run)[0]
+        figure = next(first_figures(of.run))
         svg = figure.svg.content if figure.svg else figure.wide.encode()
         (asked.docs / "images").mkdir(exist_ok=True)
         (asked.docs / "images" / f"{study}.svg").write_bytes(svg)

@@ -16,8 +16,7 @@ import shutil
 from pathlib import Path
 
 import assay
-from assay.report.evidence import Evidence, Tables
-from assay.report.page import page_of
+from assay.report.evidence import Evidence
 
 ROOT = Path(__file__).resolve().parents[1]
 STUDIES = ("nodule-loss", "source-matters", "lesion-loss-ood", "dr-pretraining")
@@ -37,7 +36,8 @@ def made(study: str, scale: str | None, out: Path) -> Path:
 
 def verdict(run: Path) -> str:
     """Return the headline of a run."""
-    return page_of(run).account(Evidence(Tables(run), run)).verdict
+    evidence = Evidence.of(run)
+    return evidence.page.account(evidence).verdict
 
 
 def demo_words(where: Path) -> str:

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
+from assay.report.block import Block
 from assay.report.blocks import MOST_PANELS, cell, chart, render
 from assay.report.evidence import Evidence
-from assay.results.block import Block
 from assay.results.study_blocks import REMOVED, sections
 from assay.stats.rows import Row
 
-BLOCKS = {block.id: block for one in sections({}, "auroc", "", "") for block in one.blocks}
+BLOCKS = {block.id: block for one in sections({}) for block in one.blocks}
 
 
 def estimate(**given: Any) -> Row:
@@ -77,8 +77,22 @@ def test_panels_that_do_not_fit_are_counted(block: Block) -> None:
     assert "panels shown" not in whole.note
 
 
-def test_a_number_is_shown_by_the_type_of_its_column() -> None:
-    row = {"share": 1.0, "limit": 0.0, "count": 3, "needed": 1204.0, "images": 7}
-    evidence = Evidence({})
-    text = {name: cell(name, row, evidence).text for name in row}
-    assert text == {"share": "1.00", "limit": "0.00", "count": "3", "needed": "1,204", "images": "7"}
+@pytest.mark.parametrize(
+    ("table", "name", "value", "text"),
+    [
+        ("visibility", "share", 1.0, "1.00"),
+        ("half_doses", "margin", 0.0, "0.00"),
+        ("dose_counts", "least", 0, "0"),
+        ("sources", "steps", 1204.0, "1,204"),
+        ("estimates", "images", 7, "7"),
+        ("collapses", "p", 0.0004, "< 0.001"),
+    ],
+)
+def test_a_number_is_shown_by_the_kind_of_its_column(table: str, name: str, value: float, text: str) -> None:
+    assert cell(table, name, {name: value}, Evidence({})).text == text
+
+
+def test_a_text_is_shown_by_the_kind_of_its_column() -> None:
+    row = {"layer": "batch_norm", "factor": "batch_norm", "measure": "auroc", "environment": "", "axis": ""}
+    text = {name: cell("contrasts", name, row, Evidence({})).text for name in row}
+    assert text == {"layer": "batch_norm", "factor": "batch norm", "measure": "AUROC", "environment": "–", "axis": "–"}

@@ -14,8 +14,9 @@ from pydantic import BaseModel
 from assay.core.files import content_hash
 from assay.execution.local import InProcess, Workers
 from assay.execution.tasks import Context, Executor, Task
-from assay.report.page import PAGES, Page, study_account
-from assay.results.block import Block, Query, Section
+from assay.report.block import Block, Query, Section
+from assay.report.evidence import Page
+from assay.report.opening import study_account
 from assay.runs.run import Tables, carry_out
 from assay.store.folder import RunFolder
 from assay.store.kinds import KINDS, Kind
@@ -55,8 +56,9 @@ def sections(tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> Sequence[Sect
     return [Section("bright", "How bright images are", (block,))]
 
 
-KIND = Kind("brightness", "a reading of brightness", MODEL_TABLES, "read the images again")
-KINDS[KIND.name], PAGES[KIND.name] = KIND, Page(study_account, sections)
+PAGE = Page(account=study_account, sections=sections)
+KIND = Kind("brightness", "a reading of brightness", MODEL_TABLES, "read the images again", f"{__name__}:PAGE")
+KINDS[KIND.name] = KIND
 
 
 @dataclass(frozen=True)

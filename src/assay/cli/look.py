@@ -9,7 +9,7 @@ import pandas as pd
 from assay.cli.audit_predictions import end_if_broken, errors_as_options
 from assay.cli.results import open_page
 from assay.execution.progress import reading_shown
-from assay.report.evidence import Evidence, Tables
+from assay.report.evidence import Evidence
 from assay.report.look_page import look_lines, look_verdict
 from assay.report.sentences.reading import reading_lines
 from assay.report.sentences.reasons import reason_words
@@ -26,7 +26,7 @@ def look_command(asked: LookRequest) -> None:
     """Look at images, print what was found, and end with 3 where a policy is not met."""
     with reading_shown(asked.as_json) as notify, errors_as_options():
         root = look(asked, notify)
-    folder, evidence = RunFolder(root), Evidence(Tables(root), root)
+    folder, evidence = RunFolder(root), Evidence.of(root)
     if asked.as_json:
         print(json_text(_facts(evidence, root), sort_keys=False), end="")
     else:

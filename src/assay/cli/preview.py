@@ -6,7 +6,7 @@ from pathlib import Path
 
 from assay.cli.results import open_page, where_issues_are
 from assay.execution.local import InProcess, executor_for
-from assay.report.evidence import Evidence, Tables
+from assay.report.evidence import Evidence
 from assay.report.preview_page import preview_lines
 from assay.report.sentences.reading import reading_lines
 from assay.report.sentences.reasons import reason_words
@@ -31,7 +31,7 @@ def preview_command(asked: RunRequest) -> None:
     workers = executor_for(asked.workers, device)[1]
     page = carry_out(PreviewRun(prepared, asked, workers), root / PREVIEW, InProcess()).page
     assert page is not None
-    evidence = Evidence(Tables(page.parent), page.parent)
+    evidence = Evidence.of(page.parent)
     if asked.as_json:
         print(json_text(_facts(evidence, page), sort_keys=False), end="")
     else:

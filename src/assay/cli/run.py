@@ -241,12 +241,12 @@ def _answer(result: Result) -> tuple[list[str], str, list[str]]:
     if result.page is None:
         return [], "", []
 
-    from assay.report.evidence import Evidence, Tables
+    from assay.report.evidence import Evidence
     from assay.report.opening import primary_rows, verdict
     from assay.report.sentences.reading import reading_lines
     from assay.report.words import decided_by, primary_line
 
-    evidence = Evidence(Tables(result.folder))
+    evidence = Evidence.of(result.folder)
     lines = [f"{primary_line(row, evidence.names)}, {decided_by(row)}" for row in primary_rows(evidence)]
     return reading_lines(evidence.facts), verdict(evidence), lines
 

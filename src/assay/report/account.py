@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from assay.core.reasons import Code
 from assay.report.sentences.reasons import chip_words, reason_words
+from assay.report.sheets import Sheet
 from assay.stats.findings import Finding
 
 LIGHTS = {"ok": "fine", "warn": "caution", "bad": "problem"}
@@ -86,6 +87,16 @@ class Said:
     sign: str
     word: str
     anchor: str
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A result that a reader opens: a heading with its numbers, pictures, and a table."""
+
+    title: str
+    words: str
+    place: Place | None
+    sheet: Sheet | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,10 +14,16 @@ from assay.report.sentences.audit import factor_words
 from assay.report.sentences.leads import region_title
 from assay.report.sentences.reasons import reason_words
 from assay.report.words import difference_words, sentence_case
-from assay.results.audit_blocks import DIFFERENCES
 from assay.stats.format import in_words, listed, number
 from assay.stats.rows import OPEN, Row, json_object, leading_region
 
+METHODS = (
+    "A difference is the first audit less the second. Its interval is over patients (images, where patients are not "
+    "named), with the same images in both, and is not corrected. There is one decision per factor, for a mark at the "
+    "middle dose, with p corrected for classes and groups (Bonferroni) and for factors (Holm). A verdict that differs "
+    "is no evidence of a difference by itself: the decision is. The interval of a region's effect is from the bounds "
+    "in both audits, without pairs, and has none."
+)
 SHOWN = ("with", "without")
 """Pictures of the region that leads, of each audit that has it."""
 
@@ -37,7 +43,7 @@ def comparison_account(evidence: Evidence) -> Account:
         ),
         doubts=(),
         limits=(),
-        methods=(DIFFERENCES.note,),
+        methods=(METHODS,),
     )
 
 

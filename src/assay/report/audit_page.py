@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from PIL import Image
 
 from assay.core.files import content_hash
-from assay.report.account import LIGHTS, MOST_PLACES, SIGNS, Account, Chip, Line, Opening, Place, Said
+from assay.report.account import LIGHTS, MOST_PLACES, SIGNS, Account, Chip, Line, Opened, Opening, Place, Said
+from assay.report.block import Block, Query
 from assay.report.blocks import render
 from assay.report.evidence import Evidence
 from assay.report.images import SIDE, small
@@ -42,9 +43,6 @@ from assay.report.sentences.leads import (
     region_size,
     region_title,
 )
-from assay.report.sheets import Sheet
-from assay.results.audit_blocks import DOSES
-from assay.results.block import Query
 from assay.stats.rows import Row, leading_region, numeric
 from assay.stats.verdicts import MARGIN
 
@@ -105,7 +103,7 @@ def audit_account(evidence: Evidence) -> Account:
         verdict=first,
         opening=opening,
         doubts=tuple(map(_said, tables["checks"])),
-        limits=not_established(tables),
+        limits=(" ".join(not_established(tables)),),
         methods=METHODS,
     )
 
@@ -149,21 +147,11 @@ def _chips(checks: Sequence[Row], facts: Mapping[str, str], *, marks: bool) -> I
 # Verdicts that open.
 
 
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """A verdict with what a reader opens it for: its numbers, an image without and with the mark, and its doses."""
-
-    title: str
-    words: str
-    place: Place | None
-    doses: Sheet | None
-
-
-def opened(evidence: Evidence) -> Iterator[Opened]:
-    """Yield the leading verdicts on marks and columns."""
+def opened(evidence: Evidence, by_dose: Block) -> Iterator[Opened]:
+    """Yield the leading verdicts on marks and columns, those on marks with a block of their doses."""
     for at, row in enumerate(leading(stated(evidence.tables))[:MOST_VERDICTS]):
         mark = row["kind"] == "mark"
-        doses = replace(DOSES, id=f"doses-{at}", keep=Query(only={"factor": (row["factor"],)}))
+        doses = replace(by_dose, id=f"doses-{at}", keep=Query(only={"factor": (row["factor"],)}))
         path = _picture_of(evidence.root, row["factor"])
         yield Opened(
             title(row, evidence.facts["margin"]),

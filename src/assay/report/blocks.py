@@ -9,11 +9,10 @@ from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
 from assay.core.measures import MEASURES, label_of, range_of
+from assay.report.block import Block
 from assay.report.charts import Field, Planes, Spot, Trace, draw_curves, draw_field, draw_planes, draw_rows
 from assay.report.drawing import Drawing, Mark, Panel, Plot, Reference, Style, limits, short_names, styles
 from assay.report.evidence import Evidence, coordinates, distinct, whole
-from assay.report.sentences.audit import factor_words, open_words
-from assay.report.sentences.leads import region_title
 from assay.report.sentences.reasons import place_words as worst_words
 from assay.report.sentences.reasons import reason_words
 from assay.report.sheets import (
@@ -30,23 +29,18 @@ from assay.report.sheets import (
     figure,
     probability,
     sheet,
-    sort_key,
     words,
 )
 from assay.report.words import (
     axis_words,
-    decided_by,
     displayed,
     doubtful,
-    half_dose_words,
-    margin_test,
     sentence_case,
     verdict_words,
 )
-from assay.results.block import Block
-from assay.stats.format import common_decimals, count, in_words, listed, number
-from assay.stats.rows import Row, json_object, numeric
-from assay.store.audit_tables import EVERY_TABLE
+from assay.stats.format import common_decimals, count, in_words, listed
+from assay.stats.rows import Row, numeric
+from assay.store.columns import CellKind
 
 FULL, FIRST_WIDTH, NARROW = 800.0, 680.0, 350.0
 """Widths in pixels: on a desktop, there on the first screen, and on a phone."""
@@ -54,8 +48,6 @@ MOST_LEVELS, MOST_PANELS, MOST_COLUMNS = 12, 12, 8
 """What a chart and a table of the page show at most; the file has all."""
 EFFECTS = "reliance"
 """The probe whose measures have no effect at 0."""
-LOGITS = (8.0, 4.0, 2.0, 1.0, 0.0, -1.0, -2.0, -4.0, -8.0)
-"""Thresholds at which planes are shown."""
 
 
 @dataclass(frozen=True)
@@ -113,19 +105,16 @@ def chart(block: Block, evidence: Evidence, width: float = FULL) -> Figure | Non
     rows = block.keep.of(evidence.rows(block.table))
     free = (block.along.removeprefix("axis "),) if block.along.startswith("axis ") else ()
     free += tuple(one.removeprefix("axis ") for one in block.place if one.startswith("axis "))
-    if block.table != "contrasts":
-        rows = [row for row in rows if evidence.outline.shown(row, *free)]
+    rows = [row for row in rows if evidence.outline.shown(row, *free)]
     match block.chart:
         case "strip":
             return _strip(block, rows, evidence, width)
         case "curve":
             return _curve(block, rows, evidence, width)
-        case "field":
-            return (
-                _trade(block, rows, evidence, width)
-                if block.table == "trades"
-                else _field(block, rows, evidence, width)
-            )
+        case "field" | "froc":
+            return _field(block, rows, evidence, width)
+        case "trade":
+            return _trade(block, rows, evidence, width)
         case "heat":
             return _heat(block, rows, evidence, width)
         case "none":
@@ -155,7 +144,7 @@ def _strip(block: Block, rows: Sequence[Row], evidence: Evidence, width: float) 
     colors = {level: style for level, style in _styles(block, levels, evidence).items() if level in levels}
     axis = axis_words(kept[0]["measure"], str(kept[0].get("unit") or "")) if "measure" in kept[0] else ""
     title = panels[0].title if len(panels) == 1 else ""
-    axis = f"difference in {title}" if block.table == "contrasts" and title else axis if len(panels) == 1 else ""
+    axis = block.axes[0].format(title) if block.axes and title else axis if len(panels) == 1 else ""
     if len(panels) == 1:
         panels = [replace(panels[0], title="")]
     plot = Plot(tuple(panels), tuple(levels), colors, axis, panels[0].limits or (0.0, 1.0), tuple(order), "")
@@ -259,7 +248,7 @@ def _first_of(found: Mapping[str, T], most: int, name: str) -> tuple[dict[str, T
 
 def _panel_of(block: Block, row: Row, evidence: Evidence) -> str:
     """Return the title of a row's panel: its value of the panel's column; confounders of doses are apart."""
-    name = _text(block.panel or "measure", row, evidence) if block.panel or "measure" in row else ""
+    name = _text(block.table, block.panel or "measure", row, evidence) if block.panel or "measure" in row else ""
     apart = coordinates(row).get("confounder", "") if block.along.startswith("axis ") else ""
     if not apart or "confounder" not in evidence.outline.axes or evidence.outline.axis == "confounder":
         return name
@@ -269,12 +258,8 @@ def _panel_of(block: Block, row: Row, evidence: Evidence) -> str:
 def _place(block: Block, row: Row, evidence: Evidence) -> str:
     """Return the words of the columns that name a row of a strip."""
     parts = [coordinates(row).get(one.removeprefix("axis "), "") if one.startswith("axis ")
-             else _text(one, row, evidence) if row.get(one) else "" for one in block.place]  # fmt: skip
+             else _text(block.table, one, row, evidence) if row.get(one) else "" for one in block.place]  # fmt: skip
     return ", ".join(part for part in parts if part) or "all"
-
-
-_MARGINS = ("contrasts", "verdicts", "effects", "gaps", "distorted")
-"""Tables whose values are held against a margin."""
 
 
 def ends_of(row: Row, name: str) -> tuple[float, float]:
@@ -298,32 +283,30 @@ def _panel(
             _color(block, row, evidence),
             numeric(row, block.value),
             *ends_of(row, block.value),
-            evidence.seeds(row) if block.table in ("estimates", "dose_changes") else (),
+            evidence.seeds(row),
             along(row) if along else _place(block, row, evidence),
             reason_words(row.get("reason", "")) if doubtful(row) else "",
         )
         for row in rows
     )
-    margins = [one for row in rows if (one := numeric(row, "margin")) > 0] if block.table in _MARGINS else []
+    margins = [one for row in rows if (one := numeric(row, "margin")) > 0] if block.shaded else []
     band = (-margins[0], margins[0]) if margins else None
     own = (*references, *_chance(block, rows))
     points = [value for mark in marks for value in mark.points] + [v for one in own for _, v in one.values]
     points += band or ()
     bounds = (-math.inf, math.inf)
-    if block.table == "estimates":
+    if "chance" in rows[0]:
         bounds = range_of(rows[0]["measure"])
     ends = [end for mark in marks for end in (mark.low, mark.high)]
     return Panel(title, marks, own, band, limits([one for one in points if not math.isnan(one)], ends, bounds))
 
 
 def _chance(block: Block, rows: Sequence[Row]) -> tuple[Reference, ...]:
-    """Return the level of a model that knows nothing, where it is the same for all rows; of a difference 0."""
-    if block.table == "groups":
+    """Return the level of the block, or of a model that knows nothing, where it is the same for all rows."""
+    if block.level is not None:
+        return (Reference.level(*block.level),)
+    if "chance" not in rows[0]:
         return ()
-    if block.table == "shortcuts":
-        return (Reference.level("chance", 0.5),)
-    if block.table != "estimates":
-        return (Reference.level("0", 0.0),)
     measure = rows[0]["measure"]
     if measure in MEASURES and MEASURES[measure].probe == EFFECTS:
         return (Reference.level("no effect", 0.0),)
@@ -405,7 +388,7 @@ def _field(block: Block, rows: Sequence[Row], evidence: Evidence, width: float) 
     traces = tuple(Trace(level, tuple(sorted(points))) for level, points in lines.items())
     points = [point for trace in traces for point in trace.points]
     across = (min(x for x, _ in points), max(x for x, _ in points))
-    square = block.id == "free-response"
+    square = block.chart == "froc"
     span = (0.0, 1.02) if square else limits([y for _, y in points], [], (-math.inf, math.inf))
     levels = tuple(trace.level for trace in traces)
     across = (across[0], max(across[1], across[0] + 1e-9))
@@ -416,19 +399,11 @@ def _field(block: Block, rows: Sequence[Row], evidence: Evidence, width: float) 
 
 def _heat(block: Block, rows: Sequence[Row], evidence: Evidence, width: float) -> Figure | None:
     """A value by two columns: a map per recipe, or per pair of recipes."""
-    of_points = block.table == "points"
-    if of_points:
-        rows = [row for row in rows if numeric(row, "y") in LOGITS]
     names = short_names(distinct(str(row[one]) for row in rows for one in (block.up, block.along)) or [""])
     short = dict(zip(distinct(str(row[one]) for row in rows for one in (block.up, block.along)), names, strict=False))
 
     def called(row: Row, column: str) -> str:
-        if not of_points:
-            return short[str(row[column])]
-        value = numeric(row, column)
-        if column == "y":
-            return f"p {number(1 / (1 + math.exp(-value)), 2 if abs(value) < 4 else 4 if abs(value) > 4 else 3)}"
-        return f"{number(100 * value, 2 if value < 0.001 else 1)}%" if value else "1 px"
+        return _text(block.table, column, row, evidence) if column in evidence.page.cells else short[str(row[column])]
 
     values: dict[str, dict[tuple[str, str], float]] = {}
     for row in rows:
@@ -495,94 +470,59 @@ def _range(found: Sequence[int], name: str) -> str:
 
 # Tables.
 
-HEADS: Mapping[str, str] = {
-    "decided": "difference", "margin_test": "margin test", "half_dose": "half-effect dose", "p_holm": "p (Holm)",
-    "closed_at": "closed at", "a": "first", "environment": "test condition", "below": "less alike than seeds",
-    "dose": "strength", "g": "swing", "loss": "AUROC lost", "loss_negatives": "AUROC lost, mark on negatives",
-    "flips": "changed calls", "dice": "Dice lost", "stray": "area wrongly called lesion", "open": "not settled",
-    "limit": "limit of the mark", "regions limit": "limit of the region", "moved": "score moved (sd)",
-    "carried": "images that carry it", "needed": "images needed",
-    "found_a": "region of the first", "found_b": "of the second",
-    "verdict_a": "verdict of the first", "verdict_b": "verdict of the second",
-    "first": "earlier run", "second": "this run", "agreement": "agreement expected", "both": "both runs",
-    "of": "class", "asked": "association asked", "strength": "achieved", "where": "worst in",
-}  # fmt: skip
-"""Column, of one table with the table's name, -> its heading, where another word is clearer."""
+
+_WORDS: Mapping[CellKind, Callable[[str], str]] = {
+    "measure": label_of,
+    "place": worst_words,
+    "reason": reason_words,
+    "code": lambda value: in_words(value).replace("-", " "),
+    "list": lambda value: listed([f"{one:g}" for one in json.loads(value or "[]")]),
+    "text": str,
+}
+"""Kind of a cell -> its words; of others the value is the name of a component."""
 
 
-def _text(column: str, row: Row, evidence: Evidence) -> str:
-    """Return a text column in words."""
-    value = str(row.get(column, ""))
-    match column:
+def _text(table: str, name: str, row: Row, evidence: Evidence) -> str:
+    """Return the value of a column in words: those of the page, else by the kind of its cells."""
+    if name in evidence.page.cells:
+        return evidence.page.cells[name].cell(row, evidence).text
+    value = str(row.get(name, ""))
+    match evidence.column(table, name).cell:
         case "recipe":
-            return evidence.recipe(row) if "coordinates" in row else evidence.called(value)
-        case "against":
-            return evidence.called(value)
-        case "measure":
-            return label_of(value)
-        case "factor" if evidence.of_audit:
-            return factor_words({"kind": "mark", **row})
-        case "open":
-            return open_words(value)
-        case "verdict" | "verdict_a" | "verdict_b" | "kind":
-            return in_words(value).replace("-", " ")
-        case "environment" | "clean":
+            own = "coordinates" in row and value == row.get("recipe")
+            return evidence.recipe(row) if own else evidence.called(value)
+        case "environment":
             return evidence.names.place(value)
-        case "reason":
-            return reason_words(value)
-        case "where":
-            return worst_words(value)
-        case "a" | "b" if "axis" in row:
-            return evidence.names.level(str(row["axis"]), value)
-        case "found_a" | "found_b":
-            return region_title({**json_object(value), "verdict": row[f"verdict_{column[-1]}"]}) if value else ""
-        case "comparison" | "key" | "value" | "text" | "lead" | "found" | "carried" | "a" | "b":
-            return value
-        case "doses":
-            return listed([f"{dose:g}" for dose in json.loads(value or "[]")])
         case "decision":
             return verdict_words(row)
-        case "role":
-            named = "" if row["family"] in ("stated", row["role"]) else f" ({row['family']})"
-            return "exploratory" if row["exploratory"] else f"{row['role'] or 'secondary'}{named}"
-        case "status" | "layer" | "file":
-            return value
-        case _:
-            return displayed(value)
+        case kind:
+            return _WORDS.get(kind, displayed)(value)
 
 
-def cell(column: str, row: Row, evidence: Evidence, places: int | None = None) -> Cell:
-    """Return the cell of a column: an estimate with its interval, a count, a p value, a number or a text."""
-    match column:
-        case "decided":
-            name = "below" if "below" in row else "value"
-            shown = Cell(decided_by(row, name), sort_key(numeric(row, name)), True)
-            return replace(shown, anchor=anchor(row)) if "id" in row else shown
-        case "first" | "second":
-            run = {**row, **{name: row[f"first_{name}"] for name in row if f"first_{name}" in row}}
-            run = run if column == "first" else row
-            return words(f"{verdict_words(run)}, {decided_by(run)}")
-        case "predicted":
-            ends = " to ".join(number(numeric(row, f"predicted_{end}"), 3) for end in ("low", "high"))
-            return words(f"{ends}: {'inside' if row['within'] == 'yes' else 'outside'}" if row["within"] else NONE)
-        case "margin_test":
-            return words(margin_test(row) or NONE)
-        case "half_dose":
-            return words(half_dose_words(row))
-        case "seed" | "seeds" | "images" | "patients" | "n" | "needed" | "steps" | "closed_at":
-            return amount(count) if (count := whole(row, column)) or column == "seed" else Cell(NONE, "", True)
-        case _:
-            pass
-    value = row.get(column)
+def cell(table: str, name: str, row: Row, evidence: Evidence, places: int | None = None) -> Cell:
+    """Return the cell of a column: in the words of the page, else by the kind of its cells.
+
+    Args:
+        table: Name of the table.
+        name: Name of the column.
+        row: The row.
+        evidence: The tables, with the page.
+        places: Decimals of the column; by the value or its interval where None.
+    """
+    if name in evidence.page.cells:
+        made = evidence.page.cells[name].cell(row, evidence)
+        return made if made.text else words(NONE)
+    kind, value = evidence.column(table, name).cell, row.get(name)
+    if kind == "count":
+        return amount(number_of) if (number_of := whole(row, name)) else Cell(NONE, "", True)
     if isinstance(value, bool | str) or value is None:
-        return words(_text(column, row, evidence) or NONE)
-    if column in ("p", "p_holm"):
-        return probability(numeric(row, column))
-    own = f"{column}_low" in row
-    low, high = ends_of(row, column)
-    if (own or column in ("value", "rate", "below", "g", "strength")) and not math.isnan(low):
-        shown = estimated({**row, "value": value, "low": low, "high": high}, None if own else places)
-        return replace(shown, anchor=anchor(row)) if column == "g" and "id" in row else shown
+        return words(_text(table, name, row, evidence) or NONE)
+    if kind == "p":
+        return probability(numeric(row, name))
+    low, high = ends_of(row, name)
+    if kind == "interval" and not math.isnan(low):
+        own = f"{name}_low" in row
+        return estimated({**row, "value": value, "low": low, "high": high}, None if own else places)
     if isinstance(value, int):
         return amount(value)
     return figure(float(value), 2 if places is None else places)
@@ -594,7 +534,7 @@ def anchor(row: Row) -> str:
 
 
 def _table(block: Block, rows: Sequence[Row], evidence: Evidence) -> Sheet | None:
-    table = EVERY_TABLE[block.table]
+    table = evidence.kind.tables[block.table]
     if block.across and not block.columns:
         heads, lines = _pivot(block, rows, evidence)
     else:
@@ -602,14 +542,26 @@ def _table(block: Block, rows: Sequence[Row], evidence: Evidence) -> Sheet | Non
         columns = [one for one in columns if one != "recipe" or evidence.several]
         measures = {row.get("measure", "") for row in rows}
         decimals = {name: _places([row for row in rows if row.get("measure", "") == name]) for name in measures}
-        heads = [HEADS.get(f"{block.table} {name}") or HEADS.get(name, in_words(name)) for name in columns]
+        heads = [_head(block.table, name, evidence) for name in columns]
         lines = [
-            Line(tuple(cell(name, row, evidence, decimals[row.get("measure", "")]) for name in columns))
+            Line(tuple(_cited(block, name, row, evidence, decimals[row.get("measure", "")]) for name in columns))
             for row in _first(rows, evidence)
         ]
     note, pivoted = "" if block.chart != "none" else block.note, block.across and not block.columns
     made = sheet(block.id, block.title, heads, lines, (rows, table), note, 0 if pivoted else len(rows))
     return replace(made, folded=block.folded)
+
+
+def _head(table: str, name: str, evidence: Evidence) -> str:
+    """Return the heading of a column: that of the page, or that of the table."""
+    own = evidence.page.cells[name].head if name in evidence.page.cells else ""
+    return own or evidence.column(table, name).head or in_words(name)
+
+
+def _cited(block: Block, name: str, row: Row, evidence: Evidence, places: int) -> Cell:
+    """Return a cell, with an anchor where text cites it."""
+    made = cell(block.table, name, row, evidence, places)
+    return replace(made, anchor=anchor(row)) if name == block.cited and made.text != NONE else made
 
 
 def _first(rows: Sequence[Row], evidence: Evidence) -> Sequence[Row]:
@@ -652,14 +604,14 @@ def _pivot(block: Block, rows: Sequence[Row], evidence: Evidence) -> tuple[list[
     lines = [
         Line(
             (
-                *(words(_text(key, next(iter(own.values())), evidence) or NONE) for key in keys),
+                *(words(_text(block.table, key, next(iter(own.values())), evidence) or NONE) for key in keys),
                 *(_amount(own.get(column), decimals[column]) for column in columns),
             ),
         )
         for own in total
     ]
-    heads = [HEADS.get(key, in_words(key)) for key in keys]
-    heads += [sentence_head(block.across, column, rows, evidence) for column in columns]
+    heads = [_head(block.table, key, evidence) for key in keys]
+    heads += [_level_head(block, column, rows, evidence) for column in columns]
     return heads, lines
 
 
@@ -685,7 +637,7 @@ def _amount(row: Row | None, places: int) -> Cell:
     return amount(row["value"]) if row and isinstance(row["value"], int) else estimated(row, places)
 
 
-def sentence_head(column: str, value: str, rows: Sequence[Row], evidence: Evidence) -> str:
+def _level_head(block: Block, value: str, rows: Sequence[Row], evidence: Evidence) -> str:
     """Return the heading of a column of a pivoted table."""
-    row = next((row for row in rows if str(row.get(column)) == value), None)
-    return value if row is None else _text(column, row, evidence) or value
+    row = next((row for row in rows if str(row.get(block.across)) == value), None)
+    return value if row is None else _text(block.table, block.across, row, evidence) or value

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
 from types import MappingProxyType
@@ -14,13 +14,18 @@ from typing import Any, cast
 from assay.core.errors import StoreError
 from assay.core.measures import MEASURES, PROBES_OF_MAPS
 from assay.core.reasons import Cause, Field, Reason
+from assay.core.registry import load_object
+from assay.report.account import Account, Opened
+from assay.report.block import Block, Section
 from assay.report.drawing import Style, styles
-from assay.report.sentences.leads import lead_words, region_title, shares_words
-from assay.report.words import UNSHIFTED, Names, leading, place_labels, places_by_recipe, statement
+from assay.report.sheets import Cell
+from assay.report.words import UNSHIFTED, Names, leading, place_labels, places_by_recipe
 from assay.stats.rows import CONTROLS, Row, numeric
-from assay.store.columns import Table
+from assay.store import kinds
+from assay.store.columns import Column, Table
 from assay.store.files import ColumnRows
 from assay.store.folder import RunFolder
+from assay.store.kinds import Kind
 from assay.store.schema import SEEDS, VALUES
 from assay.store.views import SeedValues
 
@@ -165,16 +170,74 @@ def _measure(tables: Mapping[str, Rows], contrasts: Rows) -> str:
 
 
 @dataclass(frozen=True)
+class Wording:
+    """Words of a page for a column, in place of those by the kind of its cells.
+
+    Attributes:
+        cell: Returns the cell of a row.
+        head: The heading; that of the table where empty.
+    """
+
+    cell: Callable[[Row, Evidence], Cell]
+    head: str = ""
+
+
+def _verdict(evidence: Evidence) -> list[str]:
+    return [evidence.page.account(evidence).verdict or "No answer is possible from these results."]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """What the page of a kind of run is made of: functions of its tables, and blocks. Most pages lack some.
+
+    Attributes:
+        account: Returns its words.
+        sections: Returns its sections.
+        answer: Returns the answer as the terminal has it, by lines; the verdict of its account where not given.
+        first: Returns the blocks whose charts may lead. The first screen shows the first that has values.
+        second: Block whose chart a notebook shows after it.
+        measured: Returns the block of one measure. Raises StoreError where there is none.
+        rows: Returns the rows of a table with columns that blocks use besides.
+        cells: Column -> its words on this page.
+        terms: Returns, by the id of a section, further terms with their meanings.
+        opened: Returns, by the id of a section, results that a reader opens.
+        lost: Blocks of what failed, collapsed or is undefined.
+        environments: Block of test conditions.
+        methods: Returns sentences on methods for a paper, from the findings.
+    """
+
+    account: Callable[[Evidence], Account]
+    sections: Callable[[Mapping[str, Rows]], Sequence[Section]]
+    answer: Callable[[Evidence], Iterable[str]] = _verdict
+    first: Callable[[Evidence], Iterable[Block]] = lambda _: ()
+    second: Block | None = None
+    measured: Callable[[Evidence, str], Block] | None = None
+    rows: Callable[[str, Rows, Evidence], Rows] = lambda _, rows, __: rows
+    cells: Mapping[str, Wording] = field(default_factory=dict[str, Wording])
+    terms: Callable[[Mapping[str, Rows]], Mapping[str, Mapping[str, str]]] = lambda _: {}
+    opened: Callable[[Evidence], Mapping[str, Sequence[Opened]]] = lambda _: {}
+    lost: tuple[Block, ...] = ()
+    environments: Block | None = None
+    methods: Callable[[Evidence], Sequence[str]] = lambda _: ()
+
+
+@dataclass(frozen=True)
 class Evidence:
     """The tables of a run, what its page is about, and the names of recipes and test conditions."""
 
     tables: Mapping[str, Rows]
     root: Path = Path()
+    kind: Kind = kinds.STUDY
 
-    @property
-    def of_audit(self) -> bool:
-        """Whether the tables are those of an audit, or of a comparison of audits."""
-        return "verdicts" in self.tables or "compared" in self.tables
+    @classmethod
+    def of(cls, root: Path) -> Evidence:
+        """Return the tables of a run folder with its kind."""
+        return cls(Tables(root), root, RunFolder(root).kind or kinds.STUDY)
+
+    @cached_property
+    def page(self) -> Page:
+        """What the page of this kind of run is made of."""
+        return load_object(self.kind.page)
 
     @cached_property
     def outline(self) -> Outline:
@@ -245,34 +308,11 @@ class Evidence:
 
     def rows(self, table: str) -> list[Row]:
         """Return the rows of a table, with columns in words that blocks use."""
-        rows = self.tables.get(table, ())
-        match table:
-            case "contrasts" | "looks" | "power" | "replications":
-                return [{**row, "comparison": statement(row, self.names)} for row in rows]
-            case "similarities":
-                return [
-                    {**row, "pair": f"{self.recipe(row)} and {self.recipe(row, 'against_')}",
-                     "place": self.names.place(row["environment"]),
-                     "same_layer": "yes" if row["layer"] == row["against_layer"] else "no"}
-                    for row in rows
-                ]  # fmt: skip
-            case "verdicts" | "effects" | "distorted" | "gaps" | "groups" | "leads" | "regions" if self.of_audit:
-                return [self._audited(table, number, row) for number, row in enumerate(rows)]
-            case _:
-                return list(rows)
+        return list(self.page.rows(table, self.tables.get(table, ()), self))
 
-    def _audited(self, table: str, number: int, row: Row) -> Row:
-        """Return a row of an audit with its number, measure and margin; patients that are not named are not counted."""
-        measure = {"verdicts": "swing", "effects": "swing", "distorted": "AUROC lost"}.get(table)
-        return {
-            **row,
-            "id": f"{table}-{number}",
-            "margin": float(self.facts["margin"]),
-            **({"measure": measure} if measure else {}),
-            **({"patients": 0} if self.unit == "images" else {}),
-            **({"lead": lead_words(row)} if table == "leads" else {}),
-            **({"found": region_title(row), "carried": shares_words(row)} if table == "regions" else {}),
-        }
+    def column(self, table: str, name: str) -> Column:
+        """Return a column of a table; one that the page adds holds text."""
+        return self.kind.tables[table].by_name.get(name) or Column(name, "", cell="text")
 
     @cached_property
     def _per_seed(self) -> SeedValues:
@@ -280,6 +320,6 @@ class Evidence:
         return SeedValues(values if isinstance(values, ColumnRows) else ColumnRows({"id": [], "seed": [], "value": []}))
 
     def seeds(self, row: Row) -> tuple[tuple[int, float], ...]:
-        """Return (seed, value) of an estimate."""
-        found = mapping(row["per_seed"]).items() if "per_seed" in row else self._per_seed.of(row["id"])
+        """Return (seed, value) of an estimate; nothing of a row without seeds."""
+        found = mapping(row["per_seed"]).items() if "per_seed" in row else self._per_seed.of(row.get("id", ""))
         return tuple((int(seed), float(value)) for seed, value in found)

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from assay.core.errors import StoreError
-from assay.report.evidence import Evidence, Tables
-from assay.report.page import page_of, rendered
+from assay.report.evidence import Evidence
+from assay.report.page import rendered
 from assay.report.sheets import Cell, Line, figure, probability, words
 from assay.stats.format import count
 from assay.stats.rows import FOUND, LeadVerdict
@@ -67,7 +67,7 @@ def write_labels(rows: Sequence[Row], path: Path) -> None:
     lines = tuple(Line((words(row["label"]), words(row["found"] or row["reason"]), figure(row["auroc"]),
                         *(figure(row[name]) for name in ("value", "value_low", "limit")), probability(row["p"])))
                   for row in rows)  # fmt: skip
-    facts = [Evidence(Tables(one), one).facts for one in (Path(row["folder"]) for row in rows if row["folder"])]
+    facts = [Evidence.of(one).facts for one in (Path(row["folder"]) for row in rows if row["folder"])]
     read = max(int(one["images"].partition(" of ")[0].replace(",", "")) for one in facts)
     meta = f"{facts[0]['model']} · {count(len(rows), 'label')} · {count(read, 'image')}"
     write_text(path, rendered("index.html", Index(OF_LABELS, lines, links, LABELS_NOTE, _answer(rows), meta)))
@@ -96,9 +96,9 @@ def _index(folders: Sequence[Path], links: Sequence[str]) -> str:
 
 def _described(folder: Path) -> tuple[str, ...]:
     """Return the cells of a run; where its tables cannot be read, why."""
-    evidence = Evidence(Tables(folder), folder)
+    evidence = Evidence.of(folder)
     try:
-        account, facts = page_of(folder).account(evidence), evidence.facts
+        account, facts = evidence.page.account(evidence), evidence.facts
     except StoreError as error:
         return folder.name, str(error), "", "", ""
     model = "" if facts.get("study") else facts.get("model", "")

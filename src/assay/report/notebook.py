@@ -5,23 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
-from assay.core.errors import StoreError, extra, unknown_of_few
-from assay.core.measures import MEASURES
+from assay.core.errors import StoreError, extra
 from assay.report.blocks import Figure
 from assay.report.blocks import chart as draw
-from assay.report.evidence import Evidence, Tables, distinct
-from assay.report.look_page import look_lines
-from assay.report.page import first_figures, page_of
-from assay.report.sentences.audit import ANSWERED, answer_words
+from assay.report.evidence import Evidence
+from assay.report.page import first_figures
 from assay.report.sentences.reading import reading_lines
-from assay.results.audit_blocks import SWINGS
-from assay.results.study_blocks import COMPARISONS, further
-from assay.store import kinds
 from assay.store.files import write_bytes
-from assay.store.folder import RunFolder
 
 _PIXELS = 2.0
 """Pixels of a PNG per unit of the drawing."""
@@ -99,19 +93,10 @@ def chart(root: Path, measure: str) -> Chart:
     Raises:
         StoreError: The run has no such measure, or no value of it.
     """
-    if RunFolder(root).kind is kinds.AUDIT:
-        if measure != "g":
-            raise StoreError(unknown_of_few("measure", measure, ["g"]))
-        made = draw(SWINGS, Evidence(Tables(root), root))
-    else:
-        evidence = Evidence(Tables(root))
-        there = distinct(row["measure"] for row in evidence.tables["estimates"])
-        if measure not in there and measure in MEASURES and MEASURES[measure].probe:
-            probe = MEASURES[measure].probe
-            raise StoreError(f"{root} has no {measure}: the probe {probe} measures it; here are {', '.join(there)}")
-        if measure not in there:
-            raise StoreError(unknown_of_few("measure", measure, there))
-        made = draw(further(measure), evidence)
+    evidence = Evidence.of(root)
+    if evidence.page.measured is None:
+        raise StoreError(f"{root} holds {evidence.kind.words}, which has no measures")
+    made = draw(evidence.page.measured(evidence, measure), evidence)
     if made is None:
         raise StoreError(f"{root} has no value of {measure}: the column `reason` of its table tells why")
     return _chart(made, measure)
@@ -125,13 +110,14 @@ def _chart(made: Figure, name: str) -> Chart:
 def run_html(root: Path) -> str:
     """Return the verdict of a run and its two first figures as HTML that needs nothing else."""
     try:
-        evidence = Evidence(Tables(root), root)
-        said, figures = page_of(root).account(evidence).verdict, first_figures(evidence)
-        if "contrasts" in evidence.tables and (compared := draw(COMPARISONS, evidence)):
-            figures = (*figures[:1], compared)
+        evidence = Evidence.of(root)
+        page = evidence.page
+        said, figures = page.account(evidence).verdict, list(islice(first_figures(evidence), 2))
+        if page.second and (second := draw(page.second, evidence)):
+            figures = [*figures[:1], second]
     except StoreError as error:
         return block(root.name, "No results yet.", [str(error)])
-    drawings = [_chart(one, one.id).svg for one in figures[:2]]
+    drawings = [_chart(one, one.id).svg for one in figures]
     return block(
         root.name, said or "No answer is possible from these results.", [f"Page: {root / 'report.html'}"], drawings
     )
@@ -141,17 +127,11 @@ def run_text(root: Path) -> str:
     """Return the first lines of a run's answer, as the terminal has them, and the path of its page."""
     lines: list[str] = []
     try:
-        evidence = Evidence(Tables(root), root)
-        kind = RunFolder(root).kind
+        evidence = Evidence.of(root)
         facts = evidence.facts
         lines += [facts["columns"]] if facts.get("columns") else []
         lines += reading_lines(facts)
-        if kind is kinds.AUDIT:
-            lines += answer_words({name: evidence.tables[name] for name in ANSWERED})
-        elif kind is kinds.LOOK:
-            lines += look_lines(evidence)
-        else:
-            lines += [page_of(root).account(evidence).verdict or "No answer is possible from these results."]
+        lines += evidence.page.answer(evidence)
     except StoreError as error:
         lines.append(str(error))
     return "\n".join([*lines, f"report: {root / 'report.html'}"])

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from assay.core.measures import MEASURES, PROBES_OF_MAPS, WORST_GROUP, better, label_of
-from assay.report.account import MOST_PLACES, SIGNS, Chip, Line, Opening, Place, Small, doubts
+from assay.report.account import MOST_PLACES, SIGNS, Account, Chip, Line, Opening, Place, Small, doubts, said
 from assay.report.blocks import anchor
 from assay.report.evidence import Evidence, coordinates, distinct, networks, whole
 from assay.report.images import natural, small
@@ -44,6 +46,11 @@ from assay.stats.format import count, in_words, listed, number, plural
 from assay.stats.rows import CONTROLS, PASSED, PRIMARY, SETTLED, Row, json_object, numeric
 from assay.stats.verdicts import MARGIN
 
+OF_ONE_MODEL = (
+    "whether the model has seen these images before",
+    "how another model that was made alike would answer, which can differ by more than these intervals",
+)
+"""Limits of the results of one model."""
 COARSE = 0.2
 """A run that cannot detect a smaller difference than this gets a caution."""
 MOST_CHIPS = 4
@@ -51,6 +58,33 @@ MOST_FLIPS = 3
 """Factors on the first screen of one model."""
 COLUMNS, GAP = 8, 2
 """Images in a row of a sheet, and pixels between them."""
+
+
+def study_account(evidence: Evidence) -> Account:
+    """Return the words on a study, on compared predictions, or on one model."""
+    root, tables, facts = evidence.root, evidence.tables, evidence.facts
+    name = facts.get("study") or facts.get("model") or root.name
+    findings = [replace(one, reason=evidence.in_words(one.reason)) for one in map(from_row, tables.get("findings", ()))]
+    return Account(
+        name=name,
+        question=facts.get("question") or (f"What has {name} learned?" if "contrasts" not in tables else name),
+        meta=_meta(root.name if root.name.startswith(f"{name}-") else name, tables),
+        verdict=verdict(evidence),
+        opening=opening(root, evidence, findings),
+        doubts=tuple(map(said, (one for one in findings if one.kind != "limit"))),
+        limits=tuple(reason_words(one.reason) for one in findings if one.kind == "limit")
+        or (() if networks(tables) else OF_ONE_MODEL),
+    )
+
+
+def _meta(name: str, tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
+    """`nodule-loss-quick · 6 recipes · 18 training runs · 3 seeds`: of a scale, the run folder's name tells it."""
+    trials = networks(tables)
+    if not trials:
+        places = distinct(row["environment"] for row in tables.get("environments", ()))
+        return f"{name} · {count(len(places), 'test condition')}"
+    seeds, recipes = len({row["seed"] for row in trials}), len(distinct(row["recipe"] for row in trials))
+    return f"{name} · {count(recipes, 'recipe')} · {count(len(trials), 'training run')} · {count(seeds, 'seed')}"
 
 
 def verdict(evidence: Evidence) -> str:
@@ -314,18 +348,12 @@ def _small(root: Path, row: Row) -> tuple[Small, ...]:
     return tuple(made)
 
 
-def paper(evidence: Evidence, said: str, first: Opening) -> tuple[tuple[str, str, str], ...]:
-    """Return texts to copy into a paper: methods, results and a citation, each with its heading and id.
-
-    Args:
-        evidence: The tables.
-        said: The headline.
-        first: The first screen.
-    """
-    facts, rows, unit = evidence.facts, evidence.tables.get("contrasts", ()), evidence.unit
+def paper_methods(evidence: Evidence) -> list[str]:
+    """Return sentences on failures, on comparisons and on tests of equivalence, for a paper."""
+    rows, unit = evidence.tables.get("contrasts", ()), evidence.unit
     known = (from_row(row) for row in evidence.tables.get("findings", ()))
     failures = (evidence.in_words(one.reason) for one in known if one.kind == "failure" and one.light != "ok")
-    methods = [*first.done, *(f"{sentence_case(reason_words(one))}." for one in failures)]
+    methods = [f"{sentence_case(reason_words(one))}." for one in failures]
     if rows:
         methods.append(
             f"Comparisons were paired by seed and {unit[:-1]}. Intervals are confidence intervals over {unit} and "
@@ -333,20 +361,4 @@ def paper(evidence: Evidence, said: str, first: Opening) -> tuple[tuple[str, str
         )
     if any(not math.isnan(numeric(row, "equivalence_p")) for row in rows):
         methods.append("Equivalence was tested by two one-sided tests against a margin fixed before the study ran.")
-    version, hash_of = facts.get("assay-imaging", ""), facts.get("hash of what is compared", "")
-    torch = f" and PyTorch {facts['torch']}" if facts.get("torch") else ""
-    methods.append(f"Analyses used Assay {version}{torch}.".replace("  ", " "))
-    results = [said, *(f"{line.decision} {line.numbers}." for line in first.lines)]
-    fields = {
-        "title": "Assay",
-        "author": "{Assay developers}",
-        "year": facts.get("trained to", facts.get("probed", ""))[:4],
-        "version": version,
-        "note": f"Study {facts.get('study', facts.get('model', ''))}" + (f", hash {hash_of}" if hash_of else ""),
-    }
-    inside = "".join(f"  {name} = {{{value}}},\n" for name, value in fields.items() if value)
-    return (
-        ("Methods", "paper-methods", " ".join(methods)),
-        ("Results", "paper-results", " ".join(filter(None, results))),
-        ("BibTeX", "paper-bibtex", f"@software{{assay,\n{inside}}}"),
-    )
+    return methods

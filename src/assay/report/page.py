@@ -5,10 +5,11 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -17,40 +18,19 @@ from markupsafe import Markup
 from ruamel.yaml import YAML
 
 from assay.core.errors import StoreError
-from assay.report.account import MOST_LINES, MOST_SMALL, Account, said
-from assay.report.audit_comparison import comparison_account
-from assay.report.audit_page import Opened, audit_account, leads_words, opened
+from assay.report.account import MOST_LINES, MOST_SMALL, Account, Opened
+from assay.report.block import Block, Query, Section
 from assay.report.blocks import FIRST_WIDTH, Figure, Rendered, chart, render
 from assay.report.drawing import DARK, LIGHT, declarations
-from assay.report.evidence import Evidence, Tables, distinct, networks, outline
+from assay.report.evidence import Evidence, networks
 from assay.report.glossary import first_used
 from assay.report.images import Gallery, gallery
-from assay.report.look_page import look_account
-from assay.report.opening import opening, paper, verdict
-from assay.report.preview_page import preview_account
-from assay.report.sentences.audit import meanings
-from assay.report.sentences.leads import region_meanings
 from assay.report.sentences.reading import reading_lines
-from assay.report.sentences.reasons import reason_words
 from assay.report.sheets import Download, Sheet, as_file, as_markdown
-from assay.results.audit_blocks import COMPARISON, SWINGS, UNTESTED, audit_sections
-from assay.results.block import Block, Section
-from assay.results.preview_blocks import best_cues, look_sections, preview_sections
-from assay.results.study_blocks import ACCOUNT, ENVIRONMENTS, FIRST, PROVENANCE, doses, performance, sections
-from assay.stats.findings import from_row
 from assay.stats.format import count
-from assay.store import kinds
-from assay.store.audit_tables import ANSWERS, AUDITED_IMAGES, CARRIERS
 from assay.store.files import write_text
-from assay.store.folder import RunFolder
-from assay.store.schema import PICTURES, VALUES
 
 LIMIT = "What this does not show: "
-OF_ONE_MODEL = (
-    "whether the model has seen these images before",
-    "how another model that was made alike would answer, which can differ by more than these intervals",
-)
-"""Limits of the results of one model."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +64,7 @@ class Content:
         trained: Whether there are trained networks with seeds.
         unit: The unit of intervals in addition to seeds: patients, or images where patients are not named.
         files: Every table whole.
-        opened: Verdicts of an audit that open.
+        opened: By the id of a section, results that a reader opens.
     """
 
     account: Account
@@ -106,20 +86,7 @@ class Content:
     trained: bool
     unit: str
     files: tuple[tuple[str, Download | None], ...]
-    opened: tuple[Opened, ...] = ()
-
-
-@dataclass(frozen=True)
-class Page:
-    """What the page of a kind of run is made of.
-
-    Attributes:
-        account: Returns its words.
-        sections: Returns its sections, from the tables.
-    """
-
-    account: Callable[[Evidence], Account]
-    sections: Callable[[Mapping[str, Sequence[Mapping[str, Any]]]], Sequence[Section]]
+    opened: Mapping[str, Sequence[Opened]]
 
 
 def collect(root: Path) -> Content:
@@ -128,43 +95,35 @@ def collect(root: Path) -> Content:
     Raises:
         StoreError: A table, a column or a picture is missing.
     """
-    evidence = Evidence(Tables(root), root)
-    page = page_of(root)
-    return content(evidence, page.account(evidence), page.sections(evidence.tables))
+    return content(Evidence.of(root))
 
 
-def page_of(root: Path) -> Page:
-    """Return what the page of a run folder is made of."""
-    return PAGES[(RunFolder(root).kind or kinds.STUDY).name]
-
-
-def content(evidence: Evidence, account: Account, asked: Sequence[Section]) -> Content:
-    """Return the content of a page from its tables, the words on it, and its sections."""
-    tables, root = evidence.tables, evidence.root
+def content(evidence: Evidence) -> Content:
+    """Return the content of a page from its tables."""
+    tables, root, page = evidence.tables, evidence.root, evidence.page
+    account = page.account(evidence)
     facts = {**dict.fromkeys(("rows left out", "known faults", "spec", "models", "predictions"), ""), **evidence.facts}
-    first = first_figures(evidence)[:1]
-    parts = tuple(_part(one, evidence, first) for one in asked)
+    first = tuple(islice(first_figures(evidence), 1))
+    parts = tuple(_part(one, evidence, first) for one in page.sections(tables))
     parts = tuple(part for part in parts if part.blocks)
-    lost = tuple(sheet for block in (*ACCOUNT, UNTESTED) if (sheet := _listed(block, evidence)))
-    environments = None if account.planned else _listed(ENVIRONMENTS, evidence)
+    lost = tuple(sheet for block in page.lost if (sheet := _listed(block, evidence)))
+    environments = _listed(page.environments, evidence) if page.environments else None
     provenance = _listed(PROVENANCE, evidence)
     there = {one.id for one in (*(b.sheet for part in parts for b in part.blocks), *lost, environments) if one}
     doubts = tuple(one if one.anchor in there else replace(one, anchor="") for one in account.doubts)
     told = (account.verdict, *account.opening.done, *(one.text for one in doubts), *account.limits)
     terms = _terms({"findings": told, **{part.id: _section_words(part) for part in parts}})
-    if evidence.of_audit:
-        terms |= {"verdict": {**terms.get("verdict", {}), **meanings(tables.get("verdicts", ()))},
-                  "region": {**terms.get("region", {}), **region_meanings(tables.get("regions", ()))}}  # fmt: skip
+    terms |= {section: {**terms.get(section, {}), **own} for section, own in page.terms(tables).items()}
     return Content(
         account=replace(account, doubts=doubts),
         facts=facts,
         read=reading_lines(facts),
-        paper=paper(evidence, account.verdict, account.opening),
+        paper=_paper(evidence, account),
         study=_study(facts.get("study file", facts["spec"])),
-        limits=_limits(account.limits, " " if evidence.of_audit else "; "),
+        limits=f"{LIMIT}{'; '.join(account.limits).rstrip('.')}." if account.limits else "",
         first=first,
         gallery=gallery(root, evidence, tables.get("pictures", ()), all_shown=account.planned),
-        opened=tuple(opened(evidence)) if "regions" in evidence.tables else (),
+        opened=page.opened(evidence),
         sections=parts,
         lost=lost,
         environments=environments,
@@ -175,53 +134,43 @@ def content(evidence: Evidence, account: Account, asked: Sequence[Section]) -> C
         dosed=bool(tables.get("half_doses")),
         trained=bool(networks(tables)),
         unit=evidence.unit,
-        files=tuple((one.name, as_file(one, tables)) for one in RunFolder(root).tables.values()
-                    if one not in _UNLISTED and all(map(tables.get, one.parts or (one.name,)))),
+        files=tuple((one.name, as_file(one, tables)) for one in evidence.kind.tables.values()
+                    if one.carried and all(map(tables.get, one.parts or (one.name,)))),
     )  # fmt: skip
 
 
-_UNLISTED = (PICTURES, VALUES, AUDITED_IMAGES, CARRIERS, ANSWERS)
-"""Tables that a page does not carry: of pictures, of single images, and of seeds without their names."""
+PROVENANCE = Block(
+    id="provenance", title="Provenance", table="provenance", keep=Query(without={"key": ("spec", "study file")}),
+    columns=("key", "value"), folded=True,
+)  # fmt: skip
 
 
-def _limits(limits: Sequence[str], between: str) -> str:
-    return f"{LIMIT}{between.join(limits).rstrip('.')}." if limits else ""
+def first_figures(evidence: Evidence) -> Iterator[Figure]:
+    """Yield the charts that may lead. The page shows the first."""
+    charts = (chart(block, evidence, FIRST_WIDTH) for block in evidence.page.first(evidence))
+    return (figure for figure in charts if figure is not None)
 
 
-def study_account(evidence: Evidence) -> Account:
-    """Return the words on a study, on compared predictions, or on one model."""
-    root, tables, facts = evidence.root, evidence.tables, evidence.facts
-    name = facts.get("study") or facts.get("model") or root.name
-    findings = [replace(one, reason=evidence.in_words(one.reason)) for one in map(from_row, tables.get("findings", ()))]
-    return Account(
-        name=name,
-        question=facts.get("question") or (f"What has {name} learned?" if "contrasts" not in tables else name),
-        meta=_meta(root.name if root.name.startswith(f"{name}-") else name, tables),
-        verdict=verdict(evidence),
-        opening=opening(root, evidence, findings),
-        doubts=tuple(map(said, (one for one in findings if one.kind != "limit"))),
-        limits=tuple(reason_words(one.reason) for one in findings if one.kind == "limit")
-        or (() if networks(tables) else OF_ONE_MODEL),
+def _paper(evidence: Evidence, account: Account) -> tuple[tuple[str, str, str], ...]:
+    """Return texts to copy into a paper: methods, results and a citation, each with its heading and id."""
+    facts, first = evidence.facts, account.opening
+    version, hash_of = facts.get("assay-imaging", ""), facts.get("hash of what is compared", "")
+    torch = f" and PyTorch {facts['torch']}" if facts.get("torch") else ""
+    analyses = f"Analyses used Assay {version}{torch}.".replace("  ", " ")
+    results = [account.verdict, *(f"{line.decision} {line.numbers}." for line in first.lines)]
+    fields = {
+        "title": "Assay",
+        "author": "{Assay developers}",
+        "year": facts.get("trained to", facts.get("probed", ""))[:4],
+        "version": version,
+        "note": f"Study {facts.get('study', facts.get('model', ''))}" + (f", hash {hash_of}" if hash_of else ""),
+    }
+    inside = "".join(f"  {name} = {{{value}}},\n" for name, value in fields.items() if value)
+    return (
+        ("Methods", "paper-methods", " ".join((*first.done, *evidence.page.methods(evidence), analyses))),
+        ("Results", "paper-results", " ".join(filter(None, results))),
+        ("BibTeX", "paper-bibtex", f"@software{{assay,\n{inside}}}"),
     )
-
-
-def study_sections(tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Section]:
-    """Return the sections of the page of a study, of compared predictions, or of one model."""
-    view = outline(tables)
-    return sections(tables, view.measure, view.dosed, view.budgets)
-
-
-_OF_STUDY = Page(study_account, study_sections)
-PAGES = {
-    kinds.STUDY.name: _OF_STUDY,
-    kinds.MODEL.name: _OF_STUDY,
-    kinds.COMPARISON.name: _OF_STUDY,
-    kinds.AUDIT.name: Page(audit_account, lambda tables: audit_sections(tables, leads_words(tables))),
-    kinds.AUDITS.name: Page(comparison_account, lambda _: [COMPARISON]),
-    kinds.PREVIEW.name: Page(preview_account, preview_sections),
-    kinds.LOOK.name: Page(look_account, look_sections),
-}
-"""Pages by the name of the kind of run."""
 
 
 def _part(one: Section, evidence: Evidence, first: Sequence[Figure]) -> Part:
@@ -234,22 +183,6 @@ def _part(one: Section, evidence: Evidence, first: Sequence[Figure]) -> Part:
 
 def _listed(block: Block, evidence: Evidence) -> Sheet | None:
     return render(block, evidence).sheet if block.table in evidence.tables else None
-
-
-def first_figures(evidence: Evidence) -> tuple[Figure, ...]:
-    """Return the charts that may lead: false positives, doses, performance, reliance. The page shows the first."""
-    if evidence.of_audit:
-        searched = any(not row["reason"] for row in evidence.tables.get("regions", ()))
-        swings = None if searched else chart(SWINGS, evidence, FIRST_WIDTH)
-        return () if swings is None else (swings,)
-    if "estimates" not in evidence.tables:
-        looked = "issues" in evidence.tables and "power" not in evidence.tables
-        cues = chart(best_cues(evidence.tables), evidence, FIRST_WIDTH) if looked else None
-        return () if cues is None else (cues,)
-    view = evidence.outline
-    leading = [FIRST["trades"], *([doses(view.measure, view.dosed)] if view.dosed else []), performance(view.measure)]
-    leading += [block for one in study_sections(evidence.tables) if one.id == "relies" for block in one.blocks[:1]]
-    return tuple(figure for block in leading if (figure := chart(block, evidence, FIRST_WIDTH)) is not None)
 
 
 def without_files(content: Content) -> Content:
@@ -297,16 +230,6 @@ def _section_words(part: Part) -> Iterator[str]:
             yield from (block.figure.title, block.figure.note)
         if block.sheet:
             yield from (block.sheet.caption, block.sheet.note, *block.sheet.heads)
-
-
-def _meta(name: str, tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
-    """`nodule-loss-quick · 6 recipes · 18 training runs · 3 seeds`: of a scale, the run folder's name tells it."""
-    trials = networks(tables)
-    if not trials:
-        places = distinct(row["environment"] for row in tables.get("environments", ()))
-        return f"{name} · {count(len(places), 'test condition')}"
-    seeds, recipes = len({row["seed"] for row in trials}), len(distinct(row["recipe"] for row in trials))
-    return f"{name} · {count(recipes, 'recipe')} · {count(len(trials), 'training run')} · {count(seeds, 'seed')}"
 
 
 # The page's text as Markdown: sentences, what each figure shows, comparisons, what failed, where it comes from.

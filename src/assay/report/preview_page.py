@@ -13,10 +13,9 @@ from assay.report.opening import places_of, tied
 from assay.report.sentences.captions import caption
 from assay.report.sheets import Sheet, aligned
 from assay.report.words import sentence_case
-from assay.results.preview_blocks import defining, preview_sections
 from assay.stats.findings import from_row
 from assay.stats.format import count, duration, in_words, listed, number
-from assay.stats.rows import PRIMARY, numeric
+from assay.stats.rows import PRIMARY, Row, numeric
 
 MOST_LINES = 3
 """Comparisons on the first screen."""
@@ -63,6 +62,13 @@ def preview_account(evidence: Evidence) -> Account:
     )
 
 
+def defining(tables: Mapping[str, Sequence[Row]]) -> tuple[str, str]:
+    """Return the core factor, where it defines the target in every environment, and the class; else empty texts."""
+    core = next((row["value"] for row in tables["provenance"] if row["key"] == "core"), "")
+    rows = [row for row in tables["environments"] if row["factor"] == core]
+    return (core, rows[0]["target"]) if rows and all(row["strength"] == 1 for row in rows) else ("", "")
+
+
 def planned_words(facts: Mapping[str, str]) -> str:
     """Return how many training runs there are, how many are new, and about how long they take."""
     runs, new = (int(facts[name]) for name in ("training runs", "new training runs"))
@@ -93,7 +99,7 @@ def preview_lines(evidence: Evidence) -> Iterator[str]:
     for picture in evidence.tables["pictures"]:
         if picture["kind"] == "source":
             yield f"source {caption(picture)}"
-    for section in preview_sections(evidence.tables):
+    for section in evidence.page.sections(evidence.tables):
         for block in section.blocks:
             made = None if block.folded else render(block, evidence).sheet
             yield from () if made is None else _table(made)

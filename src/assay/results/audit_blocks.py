@@ -1,18 +1,26 @@
-"""Blocks of the page of an audit, and of a comparison of two audits."""
+"""Pages of an audit and of a comparison of two audits."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from assay.results.block import Block, Query, Row, Section
+from assay.core.errors import StoreError, unknown_of_few
+from assay.report.audit_comparison import METHODS, comparison_account
+from assay.report.audit_page import audit_account, leads_words, opened
+from assay.report.block import ZERO, Block, Query, Row, Section
+from assay.report.evidence import Evidence, Page, Rows, Wording
+from assay.report.sentences.audit import ANSWERED, answer_words, factor_words, meanings, open_words
+from assay.report.sentences.leads import lead_words, region_meanings, region_title, shares_words
+from assay.report.sheets import Cell, words
 from assay.results.study_blocks import ADDED, CUES, ISSUES
+from assay.stats.rows import json_object
 from assay.store.audit_tables import NOT_TESTED
 
 MOST_SWINGS = 15
 """Marks and columns in the chart of the first screen; the table has all."""
 _EFFECT = ("g", "loss_negatives", "loss", "flips", "dice", "stray")
 REGIONS = Block(id="regions", title="The region that answers live by", table="regions",
-                columns=("found", "value", "limit", "moved", "g", "flips", "carried", "images", "reason"),
+                columns=("found", "value", "limit", "moved", "g", "flips", "carried", "images", "reason"), cited="g",
                 note="Value: the effect of an exchange of the region with images of the other class more than of the "
                      "same class, in standard deviations of the score.")  # fmt: skip
 
@@ -26,22 +34,24 @@ SWINGS = Block(
     value="g",
     colors="verdict",
     listed=False,
+    level=ZERO,
+    shaded=True,
     note="Swing: positive where a mark raises scores. Bars: one-sided 95% bounds. Shaded: the margin.",
 )
 _BATTERY = (
     SWINGS,
     Block(id="verdicts", title="All marks and columns, the most harmful first", table="verdicts",
           keep=Query(without={"verdict": (NOT_TESTED,)}),
-          columns=("factor", "verdict", *_EFFECT, "limit", "open", "needed", "images")),
+          columns=("factor", "verdict", *_EFFECT, "limit", "open", "needed", "images"), cited="g"),
     Block(id="effects", title="Swing by strength of the mark", table="effects", chart="curve", panel="factor",
-          along="dose", value="g", colors="measure", folded=True, listed=False),
+          along="dose", value="g", colors="measure", folded=True, listed=False, level=ZERO, shaded=True),
 )  # fmt: skip
 DOSES = Block(id="doses", title="By strength of the mark", table="effects",
-              columns=("dose", *_EFFECT, "images"))  # fmt: skip
+              columns=("dose", *_EFFECT, "images"), cited="g")  # fmt: skip
 """The doses of one mark."""
 _GROUPS = (
     Block(id="gaps", title="Gaps between groups", table="gaps", chart="strip", place=("column", "a", "b"),
-          panel="measure", colors="decision",
+          panel="measure", colors="decision", level=ZERO, shaded=True,
           columns=("column", "a", "b", "measure", "value", "decision", "needed", "images"), folded=True,
           note="The first group less the second. Shaded: the margin."),
     Block(id="groups", title="Performance by group", table="groups", chart="strip", place=("column", "level"),
@@ -56,26 +66,22 @@ UNTESTED = Block(id="untested", title="Not tested", table="verdicts", keep=Query
                  columns=("factor", "kind", "reason"))  # fmt: skip
 
 
-def audit_sections(tables: Mapping[str, Sequence[Row]], words: Mapping[str, str]) -> list[Section]:
-    """Return the sections of the page of an audit.
-
-    Args:
-        tables: Rows of every table, by name.
-        words: Sentences on the sections `region` and `found`, and a note on the block `leads`.
-    """
+def audit_sections(tables: Mapping[str, Rows]) -> list[Section]:
+    """Return the sections of the page of an audit."""
+    said = leads_words(tables)
     lost = "dice" if any(row["dice"] == row["dice"] for row in tables["distorted"]) else "loss"
     leads = (
         Block(id="leads", title="Leads", table="leads", columns=("lead", "about", "value", "images"),
-              note=words["leads"]),
+              note=said["leads"]),
         _INSIDE,
     )  # fmt: skip
     distorted = Block(id="distorted", title="Distortions", table="distorted", chart="curve", along="severity",
-                      value=lost, colors="factor", folded=True,
+                      value=lost, colors="factor", folded=True, level=ZERO, shaded=True,
                       columns=("factor", "severity", "decision", "loss", "dice", "flips", "images",
                                "reason"))  # fmt: skip
     return [
-        Section("region", "What the answers live by", (REGIONS,), words["region"]),
-        Section("found", "Leads, not verdicts", leads, words["found"]),
+        Section("region", "What the answers live by", (REGIONS,), said["region"]),
+        Section("found", "Leads, not verdicts", leads, said["found"]),
         Section("performance", "Groups and distortions", (*_GROUPS, distorted)),
         Section("verdict", "Marks and columns", _BATTERY,
                 "These verdicts hold for this model, these images and these marks as drawn: they clear no model."),
@@ -93,13 +99,77 @@ DIFFERENCES = Block(
     colors="decision",
     columns=("factor", "measure", "dose", "class", "a", "b", "value", "decision", "p", "verdict_a", "verdict_b",
              "found_a", "found_b", "images", "reason"),
-    note=(
-        "A difference is the first audit less the second. Its interval is over patients (images, where patients are "
-        "not named), with the same images in both, and is not corrected. There is one decision per factor, for a mark "
-        "at the middle dose, with p corrected for classes and groups (Bonferroni) and for factors (Holm). A verdict "
-        "that differs is no evidence of a difference by itself: the decision is. The interval of a region's effect is "
-        "from the bounds in both audits, without pairs, and has none."
-    ),
+    level=ZERO,
+    note=METHODS,
 )  # fmt: skip
 COMPARISON = Section("differences", "Differences", (DIFFERENCES,))
 """The section of the page of a comparison of two audits."""
+
+
+# Rows with their numbers, margin and measure, and words of columns.
+
+_MEASURES = {"verdicts": "swing", "effects": "swing", "distorted": "AUROC lost"}
+
+
+def _numbered(table: str, rows: Rows, evidence: Evidence) -> Rows:
+    """Return rows with their number, measure and margin; patients that are not named are not counted."""
+    if table not in ("verdicts", "effects", "distorted", "gaps", "groups", "leads", "regions"):
+        return rows
+    more = {
+        "margin": float(evidence.facts["margin"]),
+        **({"measure": _MEASURES[table]} if table in _MEASURES else {}),
+        **({"patients": 0} if evidence.unit == "images" else {}),
+    }
+    return [{**row, "id": f"{table}-{number}", **more} for number, row in enumerate(rows)]
+
+
+def _factor(row: Row, _: Evidence) -> Cell:
+    return words(factor_words({"kind": "mark", **row}))
+
+
+def _region_of(side: str) -> Wording:
+    def region(row: Row, _: Evidence) -> Cell:
+        found, verdict = row[f"found_{side}"], row[f"verdict_{side}"]
+        return words(region_title({**json_object(found), "verdict": verdict}) if found else "")
+
+    return Wording(region, {"a": "region of the first", "b": "of the second"}[side])
+
+
+def _leading(evidence: Evidence) -> Sequence[Block]:
+    """Return the chart of marks and columns, where no region was searched for."""
+    searched = any(not row["reason"] for row in evidence.tables["regions"])
+    return () if searched else (SWINGS,)
+
+
+def _measured(_: Evidence, measure: str) -> Block:
+    """Return the block of the swing. Raises StoreError for another measure."""
+    if measure != "g":
+        raise StoreError(unknown_of_few("measure", measure, ["g"]))
+    return SWINGS
+
+
+PAGE = Page(
+    account=audit_account,
+    sections=audit_sections,
+    answer=lambda evidence: answer_words({name: evidence.tables[name] for name in ANSWERED}),
+    first=_leading,
+    measured=_measured,
+    rows=_numbered,
+    cells={
+        "factor": Wording(_factor),
+        "open": Wording(lambda row, _: words(open_words(row["open"]))),
+        "lead": Wording(lambda row, _: words(lead_words(row))),
+        "found": Wording(lambda row, _: words(region_title(row))),
+        "carried": Wording(lambda row, _: words(shares_words(row)), "images that carry it"),
+    },
+    terms=lambda tables: {"verdict": meanings(tables["verdicts"]), "region": region_meanings(tables["regions"])},
+    opened=lambda evidence: {"verdict": tuple(opened(evidence, DOSES))},
+    lost=(UNTESTED,),
+)
+"""Of audits."""
+COMPARED = Page(
+    account=comparison_account,
+    sections=lambda _: [COMPARISON],
+    cells={"factor": Wording(_factor), "found_a": _region_of("a"), "found_b": _region_of("b")},
+)
+"""Of comparisons of two audits."""

@@ -1,12 +1,15 @@
-"""Blocks of the preview of a study: environments, simple cues, and the differences that can be detected."""
+"""Pages of the preview of a study and of a look at images."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from assay.results.block import Block, Query, Row, Section
-from assay.results.study_blocks import CUES, ENVIRONMENTS, ISSUES, VISIBLE
+from assay.report.block import Block, Query, Row, Section
+from assay.report.evidence import Page
+from assay.report.look_page import look_account, look_lines
+from assay.report.preview_page import defining, preview_account
+from assay.results.study_blocks import CUES, ENVIRONMENTS, ISSUES, VISIBLE, with_words
 from assay.stats.format import count
 from assay.stats.power import Assumptions
 from assay.store.data_tables import LARGE
@@ -47,7 +50,7 @@ def look_cues(tables: Mapping[str, Sequence[Row]]) -> Block:
     """Return the chart of the cues of a look. They name what they predict where that is lesion area, too."""
     sized = any(row["of"] == LARGE for row in tables["shortcuts"])
     return replace(CUES, chart="strip", place=("name", "of") if sized else ("name",), colors="kind",
-                   keep=Query(most=12), listed=False)  # fmt: skip
+                   level=("chance", 0.5), keep=Query(most=12), listed=False)  # fmt: skip
 
 
 def best_cues(tables: Mapping[str, Sequence[Row]]) -> Block:
@@ -61,13 +64,6 @@ def look_sections(tables: Mapping[str, Sequence[Row]]) -> list[Section]:
         Section("cues", "Simple cues", (look_cues(tables), replace(CUES, id="every-cue"))),
         Section("found", "Issues", (ISSUES,)),
     ]
-
-
-def defining(tables: Mapping[str, Sequence[Row]]) -> tuple[str, str]:
-    """Return the core factor, where it defines the target in every environment, and the class; else empty texts."""
-    core = next((row["value"] for row in tables["provenance"] if row["key"] == "core"), "")
-    rows = [row for row in tables["environments"] if row["factor"] == core]
-    return (core, rows[0]["target"]) if rows and all(row["strength"] == 1 for row in rows) else ("", "")
 
 
 def rough(seeds: int, folds: int) -> str:
@@ -89,3 +85,8 @@ def assumed(found: Assumptions, folds: int) -> str:
         f"assuming a value near {found.value:.2g}, paired differences that vary by {found.seed_sd:.2g} {between}, "
         f"and a correlation of {found.correlation:.2g} between the recipes' answers about a patient"
     )
+
+
+PREVIEW = Page(account=preview_account, sections=preview_sections, rows=with_words)
+LOOK = Page(account=look_account, sections=look_sections, answer=look_lines,
+            first=lambda evidence: (best_cues(evidence.tables),))  # fmt: skip

@@ -1,13 +1,21 @@
-"""Blocks of the page of a study, and of one model, which is a study without seeds and comparisons."""
+"""Page of a study, of compared predictions, and of one model, which is a study without seeds and comparisons."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 
+from assay.core.errors import StoreError, unknown_of_few
 from assay.core.measures import MEASURES, WORST, label_of, quiet_of
-from assay.results.block import Block, Query, Row, Section
+from assay.report.block import ZERO, Block, Query, Row, Section
+from assay.report.evidence import Evidence, Page, Rows, Wording, distinct, outline
+from assay.report.opening import paper_methods, study_account
+from assay.report.sheets import NONE, Cell, sort_key, words
+from assay.report.words import decided_by, half_dose_words, margin_test, statement, verdict_words
+from assay.stats.format import number
 from assay.stats.measures import COMPUTED
 from assay.stats.outcomes import CORRUPTION, RELATIVE
+from assay.stats.rows import numeric
 
 _WHOLE = ("factor", "level", "layer", "group")
 USED = ("sobol-total", "flip-rate", "logit-effect")
@@ -34,18 +42,21 @@ COMPARISONS = Block(
     place=("comparison",),
     panel="measure",
     colors="decision",
+    axes=("difference in {}", ""),
     columns=("comparison", "decision", "decided", "margin_test", "detectable", "seeds", "role"),
+    level=ZERO,
+    shaded=True,
+    cited="decided",
     note=(
         "Difference: the first less the second, with the interval and p that decided, corrected for all comparisons of "
         "the family; a level other than 95% is named. Shaded: the margin. Detectable: the difference that this design "
         "detects with 80% power."
     ),
 )
-FIRST = {
-    "trades": Block(id="trade", title="False positives without a lesion, against overlap with lesions", table="trades",
-                    chart="field", listed=False,
-                    note="Best is low and to the right. Bars: 95% intervals. Shaded: 95% region of both together."),
-}  # fmt: skip
+TRADES = Block(id="trade", title="False positives without a lesion, against overlap with lesions", table="trades",
+               chart="trade", listed=False,
+               note="Best is low and to the right. Bars: 95% intervals. Shaded: 95% region of both together."
+               )  # fmt: skip
 
 
 def performance(measure: str) -> Block:
@@ -74,22 +85,16 @@ def doses(measure: str, axis: str) -> Block:
     )
 
 
-def sections(tables: Mapping[str, Sequence[Row]], measure: str, dosed: str, budgets: str) -> list[Section]:
-    """Return the sections of a page; blocks without rows are left out when they are rendered.
-
-    Args:
-        tables: Rows of every table, by name.
-        measure: The leading measure of performance.
-        dosed: The axis of doses; empty without.
-        budgets: The axis of budgets or shares of labels along which performance is drawn; empty without.
-    """
+def sections(tables: Mapping[str, Rows]) -> list[Section]:
+    """Return the sections of a page; blocks without rows are left out when they are rendered."""
+    view = outline(tables)
     asked = [
         Section("replication", "Replication of an earlier run", (_REPLICATION,)),
         Section("comparisons", "Comparisons", (COMPARISONS, _LOOKS, _ORDERED)),
         Section("published", "Published figures", (_PUBLISHED,)),
-        Section("doses-response", "Dose-response", _doses(measure, dosed), "Changes are from p = 0."),
+        Section("doses-response", "Dose-response", _doses(view.measure, view.dosed), "Changes are from p = 0."),
         Section("starts-of", "Initial weights", (_STARTS,)),
-        Section("how-well", "Performance", _performed(measure, budgets)),
+        Section("how-well", "Performance", _performed(view.measure, view.budgets)),
         Section("healthy", "Images without a lesion", _healthy(tables),
                 "False positives are compared at the threshold at which each network finds the same share of the "
                 "lesions of its validation images."),
@@ -224,7 +229,7 @@ def _doses(measure: str, axis: str) -> tuple[Block, ...]:
         doses(measure, axis),
         Block(id="dose-changes", title=f"Mean change of {label_of(measure)} from p = 0", table="dose_changes",
               keep=Query(measures=(measure,)), chart="strip", place=("environment", f"axis {CONFOUNDER}"),
-              columns=("recipe", "environment", "measure", "doses", "value", "seeds")),
+              columns=("recipe", "environment", "measure", "doses", "value", "seeds"), level=ZERO),
         Block(id="half-doses", title="Half-effect dose", table="half_doses",
               columns=("recipe", "environment", "measure", "half_dose", "margin", "seeds", "reason"), folded=True,
               note="The smallest p at which half of the margin over chance at p = 0 is gone. Values after > are beyond "
@@ -251,13 +256,13 @@ def _healthy(tables: Mapping[str, Sequence[Row]]) -> tuple[Block, ...]:
     plane = next((row["environment"] for row in tables.get("contrasts", ()) if row["measure"] == lead), "")
     plane = plane if plane in free else next(iter(free), "")
     return (
-        FIRST["trades"],
+        TRADES,
         Block(id="planes", title="Share of lesion-free images called, by threshold and area", table="points",
-              keep=Query(only={"curve": (CALLED,), "environment": (plane,)}), chart="heat", along="x", up="y",
-              axes=("area", "threshold"), listed=False,
+              keep=Query(only={"curve": (CALLED,), "environment": (plane,), "y": LOGITS}), chart="heat", along="x",
+              up="y", axes=("area", "threshold"), listed=False,
               note="Images with a component of at least that area at that threshold; means over seeds."),
         Block(id="free-response", title="Lesions found against false positives (FROC)", table="points",
-              keep=Query(only={"curve": (FROC,), "environment": (mixed,)}), chart="field", along="x", up="value",
+              keep=Query(only={"curve": (FROC,), "environment": (mixed,)}), chart="froc", along="x", up="value",
               axes=("false positives per image", "share of lesions found"), listed=False,
               note="Means over seeds. Across: a scale of square roots."),
         Block(id="conventions", title="Dice by the convention for empty masks",
@@ -274,6 +279,8 @@ def _healthy(tables: Mapping[str, Sequence[Row]]) -> tuple[Block, ...]:
 
 
 CALLED, FROC = "false-positives", "free-response"
+LOGITS = (8.0, 4.0, 2.0, 1.0, 0.0, -1.0, -2.0, -4.0, -8.0)
+"""Thresholds at which planes are shown."""
 _COURSES = {
     "train_loss": ("Loss of training images", "training loss"),
     "validation_loss": ("Loss of validation images", "validation loss"),
@@ -321,7 +328,7 @@ _GEOMETRY = (
           place=("recipe", "layer", "group"), across="measure", folded=True),
     Block(id="apart", title="How far recipes are less alike than their seeds (CKA)", table="similarities",
           keep=Query(measures=("cka",), filled=("axis",), only={"same_layer": ("yes",)}), chart="curve", along="layer",
-          panel="pair", value="below", listed=False,
+          panel="pair", value="below", listed=False, level=ZERO,
           note="Mean similarity of the seeds of both recipes less that of the recipes; 0: no less alike than seeds."),
     Block(id="likeness", title="Similarity of recipes, compared with their seeds", table="similarities",
           keep=Query(filled=("axis",)),
@@ -376,7 +383,99 @@ ENVIRONMENTS = Block(
     note="Associations are Somers' D of the factor given the target, from -1 to 1.",
     folded=True,
 )
-PROVENANCE = Block(
-    id="provenance", title="Provenance", table="provenance", keep=Query(without={"key": ("spec", "study file")}),
-    columns=("key", "value"), folded=True,
-)  # fmt: skip
+
+# What columns that are made for the page hold, and words of others.
+
+
+def with_words(table: str, rows: Rows, evidence: Evidence) -> Rows:
+    """Return rows with the comparison in words, or with the pair of recipes and the place of a similarity."""
+    match table:
+        case "contrasts" | "looks" | "power" | "replications":
+            return [{**row, "comparison": statement(row, evidence.names)} for row in rows]
+        case "similarities":
+            return [
+                {**row, "pair": f"{evidence.recipe(row)} and {evidence.recipe(row, 'against_')}",
+                 "place": evidence.names.place(row["environment"]),
+                 "same_layer": "yes" if row["layer"] == row["against_layer"] else "no"}
+                for row in rows
+            ]  # fmt: skip
+        case _:
+            return rows
+
+
+def _decided(row: Row, _: Evidence) -> Cell:
+    name = "below" if "below" in row else "value"
+    return Cell(decided_by(row, name), sort_key(numeric(row, name)), True)
+
+
+def _earlier(row: Row, _: Evidence) -> Cell:
+    earlier = {**row, **{name: row[f"first_{name}"] for name in row if f"first_{name}" in row}}
+    return words(f"{verdict_words(earlier)}, {decided_by(earlier)}")
+
+
+def _predicted(row: Row, _: Evidence) -> Cell:
+    ends = " to ".join(number(numeric(row, f"predicted_{end}"), 3) for end in ("low", "high"))
+    return words(f"{ends}: {'inside' if row['within'] == 'yes' else 'outside'}" if row["within"] else NONE)
+
+
+def _role(row: Row, _: Evidence) -> Cell:
+    named = "" if row["family"] in ("stated", row["role"]) else f" ({row['family']})"
+    return words("exploratory" if row["exploratory"] else f"{row['role'] or 'secondary'}{named}")
+
+
+def _area(row: Row, _: Evidence) -> Cell:
+    value = numeric(row, "x")
+    return words(f"{number(100 * value, 2 if value < 0.001 else 1)}%" if value else "1 px")
+
+
+def _threshold(row: Row, _: Evidence) -> Cell:
+    value = numeric(row, "y")
+    places = 2 if abs(value) < 4 else 4 if abs(value) > 4 else 3
+    return words(f"p {number(1 / (1 + math.exp(-value)), places)}")
+
+
+def _leading(evidence: Evidence) -> Iterator[Block]:
+    """Yield the charts that may lead: false positives, doses, performance, reliance."""
+    view = evidence.outline
+    yield TRADES
+    if view.dosed:
+        yield doses(view.measure, view.dosed)
+    yield performance(view.measure)
+    yield _RELIES[0]
+
+
+def _measured(evidence: Evidence, measure: str) -> Block:
+    """Return the block of one measure. Raises StoreError where the run has no such measure."""
+    there = distinct(row["measure"] for row in evidence.tables["estimates"])
+    if measure in there:
+        return further(measure)
+    probe = MEASURES[measure].probe if measure in MEASURES else ""
+    if probe:
+        here = ", ".join(there)
+        raise StoreError(f"{evidence.root} has no {measure}: the probe {probe} measures it; here are {here}")
+    raise StoreError(unknown_of_few("measure", measure, there))
+
+
+PAGE = Page(
+    account=study_account,
+    sections=sections,
+    first=_leading,
+    second=COMPARISONS,
+    measured=_measured,
+    rows=with_words,
+    cells={
+        "decided": Wording(_decided, "difference"),
+        "first": Wording(_earlier, "earlier run"),
+        "second": Wording(lambda row, _: words(f"{verdict_words(row)}, {decided_by(row)}"), "this run"),
+        "predicted": Wording(_predicted),
+        "margin_test": Wording(lambda row, _: words(margin_test(row))),
+        "half_dose": Wording(lambda row, _: words(half_dose_words(row)), "half-effect dose"),
+        "role": Wording(_role),
+        "x": Wording(_area),
+        "y": Wording(_threshold),
+    },
+    lost=ACCOUNT,
+    environments=ENVIRONMENTS,
+    methods=paper_methods,
+)
+"""Of studies, of compared predictions, and of one model."""

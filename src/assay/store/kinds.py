@@ -19,6 +19,7 @@ class Kind:
         words: Its name with an article, for errors.
         tables: Its tables by name, the most requested first.
         again: How its tables are made again.
+        page: `module:attribute` of what its page is made of (`report.evidence.Page`).
         document: File of the run folder that keeps what was asked for.
         from_records: Whether its records suffice to compute the tables again.
     """
@@ -27,6 +28,7 @@ class Kind:
     words: str
     tables: Mapping[str, Table]
     again: str
+    page: str
     document: str = "request.json"
     from_records: bool = False
 
@@ -35,41 +37,23 @@ def _only(*names: str) -> Mapping[str, Table]:
     return {name: EVERY_TABLE[name] for name in names}
 
 
-STUDY = Kind(
-    "study", "a study", TABLES, "run the study, which trains only what is missing", "study.json", from_records=True
-)
-MODEL = Kind(
-    "model",
-    "a model probed by itself",
-    MODEL_TABLES,
-    "probe the model again, which reads only what is missing",
-    from_records=True,
-)
-AUDIT = Kind(
-    "audit", "an audit", AUDIT_TABLES, "run `assay audit` again, which reads only what is missing", "audit.json"
-)
-COMPARISON = Kind(
-    "comparison",
-    "a comparison of predictions",
-    _only("contrasts", "findings", "estimates", "values", "seeds", "provenance"),
-    "run `assay compare` again",
-)
-AUDITS = Kind(
-    "comparison of audits", "a comparison of audits", _only("compared", "provenance"), "run `assay audit compare` again"
-)
-PREVIEW = Kind(
-    "preview",
-    "a preview",
-    _only("findings", "environments", "visibility", "shortcuts", "issues", "pictures", "provenance", "counts", "power"),
-    "run `assay preview` again",
-)
-
-LOOK = Kind(
-    "look",
-    "a look at images",
-    _only("findings", "shortcuts", "issues", "pictures", "provenance"),
-    "run `assay look` again",
-)
+_OF_STUDY = "assay.results.study_blocks:PAGE"
+STUDY = Kind("study", "a study", TABLES, "run the study, which trains only what is missing", _OF_STUDY, "study.json",
+             from_records=True)  # fmt: skip
+MODEL = Kind("model", "a model probed by itself", MODEL_TABLES,
+             "probe the model again, which reads only what is missing", _OF_STUDY, from_records=True)  # fmt: skip
+AUDIT = Kind("audit", "an audit", AUDIT_TABLES, "run `assay audit` again, which reads only what is missing",
+             "assay.results.audit_blocks:PAGE", "audit.json")  # fmt: skip
+COMPARISON = Kind("comparison", "a comparison of predictions",
+                  _only("contrasts", "findings", "estimates", "values", "seeds", "provenance"),
+                  "run `assay compare` again", _OF_STUDY)  # fmt: skip
+AUDITS = Kind("comparison of audits", "a comparison of audits", _only("compared", "provenance"),
+              "run `assay audit compare` again", "assay.results.audit_blocks:COMPARED")  # fmt: skip
+PREVIEW = Kind("preview", "a preview", _only("findings", "environments", "visibility", "shortcuts", "issues",
+               "pictures", "provenance", "counts", "power"), "run `assay preview` again",
+               "assay.results.preview_blocks:PREVIEW")  # fmt: skip
+LOOK = Kind("look", "a look at images", _only("findings", "shortcuts", "issues", "pictures", "provenance"),
+            "run `assay look` again", "assay.results.preview_blocks:LOOK")  # fmt: skip
 
 KINDS = {kind.name: kind for kind in (STUDY, MODEL, AUDIT, COMPARISON, AUDITS, PREVIEW, LOOK)}
 """Every kind of run by name."""

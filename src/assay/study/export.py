@@ -21,7 +21,7 @@ from assay.execution.plan import Trial
 from assay.models.ref import Inputs, Model
 from assay.models.weight_files import export_trunk
 from assay.models.weights import WEIGHTS_FILE
-from assay.report.evidence import Evidence, Tables
+from assay.report.evidence import Evidence
 from assay.report.opening import verdict
 from assay.report.sentences.reasons import reason_words
 from assay.report.sheets import inert
@@ -194,7 +194,7 @@ def _card(run: RunFolder, planned: Trial, values: Mapping[str, Any], format: str
         "",
         "## Findings of the study",
         "",
-        f"- {inert(verdict(Evidence(Tables(run.root)))) or 'No answer is possible.'}",
+        f"- {inert(verdict(Evidence.of(run.root))) or 'No answer is possible.'}",
     )
     doubts = (one for one in map(from_row, run.table("findings")) if one.light in ("warn", "bad"))
     yield from (f"- Caution: {inert(reason_words(one.reason))}" for one in doubts)

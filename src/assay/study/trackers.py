@@ -18,7 +18,7 @@ from typing import Any, cast
 
 from assay.core.errors import SpecError, StoreError, extra, unknown_of_few
 from assay.core.files import content_hash
-from assay.report.evidence import Evidence, Tables
+from assay.report.evidence import Evidence
 from assay.report.opening import verdict
 from assay.store import kinds
 from assay.store.files import Row, read_rows
@@ -82,7 +82,7 @@ def log_to(root: Path, tracker: str, experiment: str = "") -> str:
 def _of_study(folder: RunFolder) -> Logged:
     facts = {row["key"]: str(row["value"]) for row in folder.table("provenance")}
     metrics = [*_measured(folder.table("estimates"), "recipe"), *_compared(folder.table("contrasts"))]
-    said = verdict(Evidence(Tables(folder.root)))
+    said = verdict(Evidence.of(folder.root))
     params = {key: facts[key] for key in ("question", "seeds", "data") if facts.get(key)}
     statuses = sorted((row["trial"], row["status"]) for row in folder.table("trials"))
     return Logged(facts.get("study", folder.root.name), params, tuple(metrics), tags=_tags(folder, said, statuses))
@@ -90,7 +90,7 @@ def _of_study(folder: RunFolder) -> Logged:
 
 def _of_model(folder: RunFolder) -> Logged:
     facts = {row["key"]: str(row["value"]) for row in folder.table("provenance")}
-    said = verdict(Evidence(Tables(folder.root)))
+    said = verdict(Evidence.of(folder.root))
     params = {key: value for key, value in facts.items() if value and len(value) <= _MOST_TEXT}
     metrics = tuple(_measured(folder.table("estimates")))
     return Logged(facts.get("model", folder.root.name), params, metrics, tags=_tags(folder, said, []))

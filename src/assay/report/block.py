@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Row = Mapping[str, Any]
-Chart = Literal["strip", "curve", "field", "heat", "none"]
+Chart = Literal["strip", "curve", "field", "froc", "trade", "heat", "none"]
+ZERO = ("0", 0.0)
+"""The reference level of differences."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +28,7 @@ class Query:
     measures: tuple[str, ...] = ()
     filled: tuple[str, ...] = ()
     empty: tuple[str, ...] = ()
-    only: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    only: Mapping[str, tuple[object, ...]] = field(default_factory=dict[str, tuple[object, ...]])
     without: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
     most: int = 0
 
@@ -60,17 +62,21 @@ class Block:
         table: Name of the table of the run folder.
         keep: Rows of it.
         chart: `strip` places values and intervals by row, `curve` along an axis, `field` in a plane of two values,
-            `heat` in cells; `none` for a table alone.
+            `froc` in one with false positives across, `trade` as points of two measures, `heat` in cells; `none` for a
+            table alone.
         place: Columns that name a row of a strip, and lead a line of the table.
         panel: Column whose values divide a chart into panels, each with limits of its own where it is the measure.
         along: Column along which a curve runs, or of the axis across a field or heat map; `axis NAME` for an axis of
             recipes.
         up: Column of the axis up a field, or down a heat map.
-        axes: Words of both axes; from the columns where empty.
+        axes: Words of both axes, those of a strip with `{}` for its panel; from the columns where empty.
         value: Column of the value, whose ends are `low` and `high`.
         colors: Column whose values are told apart by color; the compared axis where empty.
         across: Column whose values become columns of the table.
         columns: Columns of the table; where empty, the place and the value.
+        level: Words and value of a reference line; where None, chance or no effect by the rows, if they have a chance.
+        shaded: Whether the margin of its rows is shaded.
+        cited: Column whose cells text cites.
         reference: Groups whose values are drawn as gray references of a curve.
         note: Sentences about the block.
         folded: Whether it is closed until a reader opens it.
@@ -91,6 +97,9 @@ class Block:
     colors: str = ""
     across: str = ""
     columns: tuple[str, ...] = ()
+    level: tuple[str, float] | None = None
+    shaded: bool = False
+    cited: str = ""
     reference: tuple[str, ...] = ()
     note: str = ""
     folded: bool = False
