@@ -25,19 +25,11 @@ REGIONS = Block(id="regions", title="The region that answers live by", table="re
                      "same class, in standard deviations of the score.")  # fmt: skip
 
 SWINGS = Block(
-    id="swings",
-    title="How marks and columns move the answers",
-    table="verdicts",
-    keep=Query(without={"verdict": (NOT_TESTED,)}, most=MOST_SWINGS),
-    chart="strip",
-    place=("factor",),
-    value="g",
-    colors="verdict",
-    listed=False,
-    level=ZERO,
-    shaded=True,
+    id="swings", title="How marks and columns move the answers", table="verdicts", chart="strip", place=("factor",),
+    keep=Query(without={"verdict": (NOT_TESTED,)}, most=MOST_SWINGS), value="g", colors="verdict", listed=False,
+    level=ZERO, shaded=True,
     note="Swing: positive where a mark raises scores. Bars: one-sided 95% bounds. Shaded: the margin.",
-)
+)  # fmt: skip
 _BATTERY = (
     SWINGS,
     Block(id="verdicts", title="All marks and columns, the most harmful first", table="verdicts",

@@ -35,24 +35,15 @@ _PER_IMAGE = ("pair-logit",)
 """Measures of single images: they are in the file alone."""
 
 COMPARISONS = Block(
-    id="contrasts",
-    title="Every comparison",
-    table="contrasts",
-    chart="strip",
-    place=("comparison",),
-    panel="measure",
-    colors="decision",
-    axes=("difference in {}", ""),
+    id="contrasts", title="Every comparison", table="contrasts", chart="strip", place=("comparison",), panel="measure",
+    colors="decision", axes=("difference in {}", ""), level=ZERO, shaded=True, cited="decided",
     columns=("comparison", "decision", "decided", "margin_test", "detectable", "seeds", "role"),
-    level=ZERO,
-    shaded=True,
-    cited="decided",
     note=(
         "Difference: the first less the second, with the interval and p that decided, corrected for all comparisons of "
         "the family; a level other than 95% is named. Shaded: the margin. Detectable: the difference that this design "
         "detects with 80% power."
     ),
-)
+)  # fmt: skip
 TRADES = Block(id="trade", title="False positives without a lesion, against overlap with lesions", table="trades",
                chart="trade", listed=False,
                note="Best is low and to the right. Bars: 95% intervals. Shaded: 95% region of both together."
@@ -126,59 +117,38 @@ _REPLICATION = Block(
     ),
 )
 _PUBLISHED = Block(
-    id="published",
-    title="As published, and in this run",
-    table="published",
+    id="published", title="As published, and in this run", table="published", folded=True,
     columns=("table", "row", "column", "published", "value", "low", "high", "against", "p", "source", "page", "note"),
     note="Published figures are copied from the publication; images, networks and seeds of this run are its own.",
-    folded=True,
-)
+)  # fmt: skip
 _LOOKS = Block(
-    id="looks",
-    title="Looks at the primary comparisons",
-    table="looks",
+    id="looks", title="Looks at the primary comparisons", table="looks", folded=True,
     columns=("comparison", "look", "decided", "decision", "closed_at", "seeds"),
     note="A decision once made remains. An estimate after early stopping is likely too large.",
-    folded=True,
-)
+)  # fmt: skip
 _ORDERED = Block(
-    id="order",
-    title="Factors compared by how much models rely on them",
-    table="reliance_contrasts",
+    id="order", title="Factors compared by how much models rely on them", table="reliance_contrasts", folded=True,
     columns=("recipe", "measure", "factor", "against", "decided", "seeds"),
     note="The factor with the greatest value less each other one, paired by seed; corrected over the other factors.",
-    folded=True,
-)
+)  # fmt: skip
 _STARTS = Block(
-    id="starts",
-    title="Initial weights",
-    table="starts",
-    keep=Query(without={"kind": ("random",)}),
+    id="starts", title="Initial weights", table="starts", keep=Query(without={"kind": ("random",)}), folded=True,
     columns=("start", "component", "below", "data", "target", "images", "steps", "value"),
     note="Value: AUROC on validation images of the start's own task, over its seeds.",
-    folded=True,
-)
+)  # fmt: skip
 VISIBLE = Block(
-    id="visibility",
-    title="How visible each confounder is",
-    table="visibility",
+    id="visibility", title="How visible each confounder is", table="visibility", folded=True,
     columns=("confounder", "share", "difference", "ssim", "images", "reason"),
-    folded=True,
-)
+)  # fmt: skip
 CUES = Block(
-    id="shortcuts",
-    title="Simple cues that predict the target",
-    table="shortcuts",
+    id="shortcuts", title="Simple cues that predict the target", table="shortcuts",
     columns=("name", "kind", "of", "value", "direction", "images", "patients", "reason"),
     note="AUROC of one column, property or fitted score, without any network.",
-)
+)  # fmt: skip
 ISSUES = Block(
-    id="issues",
-    title="Issues of images",
-    table="issues",
+    id="issues", title="Issues of images", table="issues", folded=True,
     columns=("kind", "row", "cluster", "of", "value"),
-    folded=True,
-)
+)  # fmt: skip
 ADDED = Block(
     id="added",
     title="Networks against the simple cue that is best in other patients",
@@ -376,13 +346,10 @@ ACCOUNT = (
           columns=("measure", "recipe", "environment", "factor", "level", "layer", "value", "reason"), folded=True),
 )  # fmt: skip
 ENVIRONMENTS = Block(
-    id="environments",
-    title="Test conditions, as asked and as achieved",
-    table="environments",
+    id="environments", title="Test conditions, as asked and as achieved", table="environments", folded=True,
     columns=("environment", "set", "factor", "target", "asked", "strength", "held", "images", "patients"),
     note="Associations are Somers' D of the factor given the target, from -1 to 1.",
-    folded=True,
-)
+)  # fmt: skip
 
 # What columns that are made for the page hold, and words of others.
 

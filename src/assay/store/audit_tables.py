@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from assay.store.columns import IMAGES, PATIENTS, Column, Table, estimate, keyed, measure, number, whole
+from assay.store.columns import IMAGES, PATIENTS, Column, Table, estimate, keyed, number, whole
 from assay.store.data_tables import ADDED, ISSUES, SHORTCUTS
 from assay.store.schema import COUNTS, PICTURES, POWER, PROVENANCE, TABLES
 
@@ -111,9 +111,11 @@ GROUPS = Table(
     (
         Column("column", "column that divides the images; empty of all images"),
         Column("level", "group"),
-        measure(
+        Column(
+            "measure",
             "auroc, sensitivity, specificity, calibration-in-the-large (mean probability less share of positives) or "
-            "calibration-slope; of several classes auroc-macro or accuracy"
+            "calibration-slope; of several classes auroc-macro or accuracy",
+            cell="measure",
         ),
         estimate("value", "value"),
         *_TOGETHER,
@@ -130,7 +132,7 @@ GAPS = Table(
         Column("column", "column that divides the images"),
         Column("a", "one group", head="first", cell="text"),
         Column("b", "the other group", cell="text"),
-        measure("as in groups"),
+        Column("measure", "as in groups", cell="measure"),
         estimate("value", "value of a less that of b"),
         *_TOGETHER,
         Column("decision", "within the margin, beyond it, or inconclusive", values=_DECISIONS, cell="decision"),
@@ -299,7 +301,7 @@ COMPARED = Table(
         Column("kind", "performance, mark, column or region", values=("performance", "mark", "column", "region")),
         Column("dose", "dose of the mark, or group of the column", head="strength"),
         Column("class", "class against the rest; empty of two classes"),
-        measure("auroc, dice, swing or effect", values=("auroc", "dice", "swing", "effect")),
+        Column("measure", "auroc, dice, swing or effect", values=("auroc", "dice", "swing", "effect"), cell="measure"),
         estimate("a", "value in the first audit, on the common images", "first"),
         estimate("b", "value in the second audit"),
         *(number(end, "one-sided 95% bound, of a region") for end in ("a_low", "a_high", "b_low", "b_high")),

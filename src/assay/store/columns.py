@@ -144,11 +144,6 @@ def count(name: str, meaning: str, head: str = "") -> Column:
     return whole(name, meaning, head, "count")
 
 
-def measure(meaning: str, values: tuple[str, ...] = ()) -> Column:
-    """Return a column of names of measures."""
-    return Column("measure", meaning, values=values, cell="measure")
-
-
 def environment(meaning: str) -> Column:
     """Return a column of names of environments."""
     return Column("environment", meaning, head="test condition", cell="environment")

@@ -49,7 +49,6 @@ from assay.store.columns import (
     environment,
     estimate,
     keyed,
-    measure,
     number,
     whole,
 )
@@ -77,7 +76,7 @@ MEASUREMENTS = {
 # --- Columns that several tables have ---------------------------------------------------------------------------------
 
 _PLACE = (
-    measure("name of the measure, see the list of measures"),
+    Column("measure", "name of the measure, see the list of measures", cell="measure"),
     environment("test environment; empty where the measure is of none or of all"),
     Column("factor", "factor, family of distortions or explainer; empty where the measure is of the whole"),
     Column("level", "level or half of the factor, class, size, severity or layer compared with; empty for the whole"),
@@ -112,7 +111,7 @@ _COMPARED = (
     Column("b", "level of the recipe that it is compared against"),
     Column("at", "whether recipes are compared as trained, at matched fit, over doses or at matched performance"),
     Column("doses", "doses above 0 that the comparison rests on, where more were trained; empty otherwise"),
-    measure("measure that is compared"),
+    Column("measure", "measure that is compared", cell="measure"),
     environment("test environment"),
     Column(
         "clean", "at matched clean performance, environment in which it is matched; empty otherwise", cell="environment"
@@ -136,9 +135,8 @@ CONTRASTS = Table(
         *INTERVAL,
         *_ERROR,
         number("seed_error", "standard error over seeds alone"),
-        number(
-            "p", "p value, uncorrected; of a dose-response the greater of both scales, 1 where signs differ", cell="p"
-        ),
+        number("p", "p value, uncorrected; of a dose-response the greater of both scales, 1 where signs differ",
+               cell="p"),
         number("plain_p", "of a dose-response, p value on the measure's own scale"),
         number("probit_p", "of a dose-response, p value on the probit scale"),
         _HOLM,
@@ -149,9 +147,8 @@ CONTRASTS = Table(
         TRAINING_SEEDS,
         whole("left_out", "seeds that either recipe kept and the comparison does not rest on"),
         PATIENTS,
-        number(
-            "effective_patients", "patients that equal ones would be, of two classes the fewer; none decided under 6"
-        ),
+        number("effective_patients",
+               "patients that equal ones would be, of two classes the fewer; none decided under 6"),
         whole("paired_patients", "patients that both recipes have; 0 where the data name none"),
         *_SIGN_FLIPS,
         number("margin", "greatest difference that counts as equivalent"),
@@ -161,32 +158,22 @@ CONTRASTS = Table(
         number("equivalence_high", "upper end of the interval that decides on equivalence"),
         number("beyond_p", "one-sided p value of a difference of at most the margin, after Holm; claimed under 0.025"),
         number("noninferiority_p", "p value of a being worse than b by the margin or more; claimed under 0.025"),
-        Column(
-            "decision",
-            "higher-beyond or lower-beyond (by more than the margin), higher, lower, higher-small or lower-small (by "
-            "less than the margin), equivalent, or inconclusive; of a "
-            "control detected, undetected, none detected, differs or untested",
-            cell="decision",
-        ),
+        Column("decision", "higher-beyond or lower-beyond (by more than the margin), higher, lower, higher-small or "
+               "lower-small (by less than the margin), equivalent, or inconclusive; of a control detected, undetected, "
+               "none detected, differs or untested", cell="decision"),
         *_DECIDED_BY,
         number("least_margin", "smallest margin at which the comparison would be equivalent; NaN without a margin"),
         number("seeds_needed", "of an inconclusive comparison, seeds that would decide it whatever the truth"),
-        number(
-            "patients_needed",
-            "where seeds alone would not decide it, patients that would with 40 seeds; "
-            "0 for a measure without patients, which the error of its probe limits",
-        ),
+        number("patients_needed", "where seeds alone would not decide it, patients that would with 40 seeds; "
+               "0 for a measure without patients, which the error of its probe limits"),
         number("detectable", "difference that the design finds with 80% power"),
         Column("exploratory", "whether the comparison was added or changed after results existed", "BOOLEAN"),
-        Column(
-            "equal",
-            "at matched clean performance, JSON: level, its environment (clean), training rows of a and of b, and all "
-            "trained amounts; empty otherwise",
-        ),
+        Column("equal", "at matched clean performance, JSON: level, its environment (clean), training rows of a and of "
+               "b, and all trained amounts; empty otherwise"),
         REASON,
     ),
     ("value", *_BY, "seeds", "decision", "reason"),
-)
+)  # fmt: skip
 
 LOOKS = Table(
     "looks",
@@ -315,7 +302,7 @@ RELIANCE_CONTRASTS = Table(
     "seed",
     (
         *RECIPE,
-        measure("measure of reliance"),
+        Column("measure", "measure of reliance", cell="measure"),
         Column("factor", "factor with the greatest value"),
         Column("against", "factor that it is compared with", cell="text"),
         estimate("value", "difference, mean over seeds"),
@@ -337,7 +324,7 @@ HALF_DOSES = Table(
     (
         *RECIPE,
         Column("axis", "axis of the doses"),
-        measure("measure that is lost"),
+        Column("measure", "measure that is lost", cell="measure"),
         environment("test environment"),
         estimate("value", "half-effect dose; NaN where no dose reaches it"),
         *INTERVAL,
@@ -359,7 +346,7 @@ DOSE_CHANGES = Table(
         *RECIPE,
         Column("axis", "axis of the doses"),
         Column("doses", "JSON: doses above 0 that were trained; means over other doses do not compare", cell="list"),
-        measure("measure that changes"),
+        Column("measure", "measure that changes", cell="measure"),
         environment("test environment"),
         estimate("value", "mean change over the seeds kept at every dose"),
         *INTERVAL,
@@ -512,7 +499,7 @@ SIMILARITIES = Table(
         Column("against", "label of the other recipe", cell="recipe"),
         keyed("against_coordinates", "JSON: axis -> the other recipe's value on it"),
         Column("axis", "axis along which they differ"),
-        measure("cka, cka-rbf or kappa (of predictions)"),
+        Column("measure", "cka, cka-rbf or kappa (of predictions)", cell="measure"),
         environment("test environment"),
         Column("layer", "layer of the recipe", cell="text"),
         Column("against_layer", "layer of the other recipe", head="layer of the other", cell="text"),
@@ -561,7 +548,7 @@ PUBLISHED = Table(
         Column("page", "place in the publication"),
         Column("row", "value of the axis of the rows, layer, or level of the measure"),
         Column("column", "column of the published table"),
-        measure("name of the measure, see the list of measures"),
+        Column("measure", "name of the measure, see the list of measures", cell="measure"),
         environment("test environment of this run"),
         Column("layer", "layer of this run's networks; empty for a measure of none", cell="text"),
         number("published", "published figure"),
