@@ -182,7 +182,7 @@ class Wording:
     head: str = ""
 
 
-def _verdict(evidence: Evidence) -> list[str]:
+def _verdict_of_account(evidence: Evidence) -> list[str]:
     return [evidence.page.account(evidence).verdict or "No answer is possible from these results."]
 
 
@@ -196,7 +196,7 @@ class Page:
         answer: Returns the answer as the terminal has it, by lines; the verdict of its account where not given.
         first: Returns the blocks whose charts may lead. The first screen shows the first that has values.
         second: Block whose chart a notebook shows after it.
-        measured: Returns the block of one measure. Raises StoreError where there is none.
+        block_of: Returns the block of one measure. Raises StoreError where there is none.
         rows: Returns the rows of a table with columns that blocks use besides.
         cells: Column -> its words on this page.
         terms: Returns, by the id of a section, further terms with their meanings.
@@ -208,10 +208,10 @@ class Page:
 
     account: Callable[[Evidence], Account]
     sections: Callable[[Mapping[str, Rows]], Sequence[Section]]
-    answer: Callable[[Evidence], Iterable[str]] = _verdict
+    answer: Callable[[Evidence], Iterable[str]] = _verdict_of_account
     first: Callable[[Evidence], Iterable[Block]] = lambda _: ()
     second: Block | None = None
-    measured: Callable[[Evidence, str], Block] | None = None
+    block_of: Callable[[Evidence, str], Block] | None = None
     rows: Callable[[str, Rows, Evidence], Rows] = lambda _, rows, __: rows
     cells: Mapping[str, Wording] = field(default_factory=dict[str, Wording])
     terms: Callable[[Mapping[str, Rows]], Mapping[str, Mapping[str, str]]] = lambda _: {}

@@ -60,11 +60,11 @@ UNTESTED = Block(id="untested", title="Not tested", table="verdicts", keep=Query
 
 def audit_sections(tables: Mapping[str, Rows]) -> list[Section]:
     """Return the sections of the page of an audit."""
-    said = leads_words(tables)
+    sentences = leads_words(tables)
     lost = "dice" if any(row["dice"] == row["dice"] for row in tables["distorted"]) else "loss"
     leads = (
         Block(id="leads", title="Leads", table="leads", columns=("lead", "about", "value", "images"),
-              note=said["leads"]),
+              note=sentences["leads"]),
         _INSIDE,
     )  # fmt: skip
     distorted = Block(id="distorted", title="Distortions", table="distorted", chart="curve", along="severity",
@@ -72,8 +72,8 @@ def audit_sections(tables: Mapping[str, Rows]) -> list[Section]:
                       columns=("factor", "severity", "decision", "loss", "dice", "flips", "images",
                                "reason"))  # fmt: skip
     return [
-        Section("region", "What the answers live by", (REGIONS,), said["region"]),
-        Section("found", "Leads, not verdicts", leads, said["found"]),
+        Section("region", "What the answers live by", (REGIONS,), sentences["region"]),
+        Section("found", "Leads, not verdicts", leads, sentences["found"]),
         Section("performance", "Groups and distortions", (*_GROUPS, distorted)),
         Section("verdict", "Marks and columns", _BATTERY,
                 "These verdicts hold for this model, these images and these marks as drawn: they clear no model."),
@@ -103,7 +103,7 @@ COMPARISON = Section("differences", "Differences", (DIFFERENCES,))
 _MEASURES = {"verdicts": "swing", "effects": "swing", "distorted": "AUROC lost"}
 
 
-def _numbered(table: str, rows: Rows, evidence: Evidence) -> Rows:
+def _with_numbers(table: str, rows: Rows, evidence: Evidence) -> Rows:
     """Return rows with their number, measure and margin; patients that are not named are not counted."""
     if table not in ("verdicts", "effects", "distorted", "gaps", "groups", "leads", "regions"):
         return rows
@@ -115,11 +115,11 @@ def _numbered(table: str, rows: Rows, evidence: Evidence) -> Rows:
     return [{**row, "id": f"{table}-{number}", **more} for number, row in enumerate(rows)]
 
 
-def _factor(row: Row, _: Evidence) -> Cell:
+def _factor_cell(row: Row, _: Evidence) -> Cell:
     return words(factor_words({"kind": "mark", **row}))
 
 
-def _region_of(side: str) -> Wording:
+def _region_wording(side: str) -> Wording:
     def region(row: Row, _: Evidence) -> Cell:
         found, verdict = row[f"found_{side}"], row[f"verdict_{side}"]
         return words(region_title({**json_object(found), "verdict": verdict}) if found else "")
@@ -127,13 +127,13 @@ def _region_of(side: str) -> Wording:
     return Wording(region, {"a": "region of the first", "b": "of the second"}[side])
 
 
-def _leading(evidence: Evidence) -> Sequence[Block]:
+def _marks_unless_searched(evidence: Evidence) -> Sequence[Block]:
     """Return the chart of marks and columns, where no region was searched for."""
     searched = any(not row["reason"] for row in evidence.tables["regions"])
     return () if searched else (SWINGS,)
 
 
-def _measured(_: Evidence, measure: str) -> Block:
+def _swing_block(_: Evidence, measure: str) -> Block:
     """Return the block of the swing. Raises StoreError for another measure."""
     if measure != "g":
         raise StoreError(unknown_of_few("measure", measure, ["g"]))
@@ -144,11 +144,11 @@ PAGE = Page(
     account=audit_account,
     sections=audit_sections,
     answer=lambda evidence: answer_words({name: evidence.tables[name] for name in ANSWERED}),
-    first=_leading,
-    measured=_measured,
-    rows=_numbered,
+    first=_marks_unless_searched,
+    block_of=_swing_block,
+    rows=_with_numbers,
     cells={
-        "factor": Wording(_factor),
+        "factor": Wording(_factor_cell),
         "open": Wording(lambda row, _: words(open_words(row["open"]))),
         "lead": Wording(lambda row, _: words(lead_words(row))),
         "found": Wording(lambda row, _: words(region_title(row))),
@@ -162,6 +162,6 @@ PAGE = Page(
 COMPARED = Page(
     account=comparison_account,
     sections=lambda _: [COMPARISON],
-    cells={"factor": Wording(_factor), "found_a": _region_of("a"), "found_b": _region_of("b")},
+    cells={"factor": Wording(_factor_cell), "found_a": _region_wording("a"), "found_b": _region_wording("b")},
 )
 """Of comparisons of two audits."""

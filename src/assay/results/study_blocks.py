@@ -370,27 +370,27 @@ def with_words(table: str, rows: Rows, evidence: Evidence) -> Rows:
             return rows
 
 
-def _decided(row: Row, _: Evidence) -> Cell:
+def _difference(row: Row, _: Evidence) -> Cell:
     name = "below" if "below" in row else "value"
     return Cell(decided_by(row, name), sort_key(numeric(row, name)), True)
 
 
-def _earlier(row: Row, _: Evidence) -> Cell:
+def _earlier_run(row: Row, _: Evidence) -> Cell:
     earlier = {**row, **{name: row[f"first_{name}"] for name in row if f"first_{name}" in row}}
     return words(f"{verdict_words(earlier)}, {decided_by(earlier)}")
 
 
-def _predicted(row: Row, _: Evidence) -> Cell:
+def _prediction(row: Row, _: Evidence) -> Cell:
     ends = " to ".join(number(numeric(row, f"predicted_{end}"), 3) for end in ("low", "high"))
     return words(f"{ends}: {'inside' if row['within'] == 'yes' else 'outside'}" if row["within"] else NONE)
 
 
-def _role(row: Row, _: Evidence) -> Cell:
+def _role_words(row: Row, _: Evidence) -> Cell:
     named = "" if row["family"] in ("stated", row["role"]) else f" ({row['family']})"
     return words("exploratory" if row["exploratory"] else f"{row['role'] or 'secondary'}{named}")
 
 
-def _area(row: Row, _: Evidence) -> Cell:
+def _least_area(row: Row, _: Evidence) -> Cell:
     value = numeric(row, "x")
     return words(f"{number(100 * value, 2 if value < 0.001 else 1)}%" if value else "1 px")
 
@@ -401,7 +401,7 @@ def _threshold(row: Row, _: Evidence) -> Cell:
     return words(f"p {number(1 / (1 + math.exp(-value)), places)}")
 
 
-def _leading(evidence: Evidence) -> Iterator[Block]:
+def _first_charts(evidence: Evidence) -> Iterator[Block]:
     """Yield the charts that may lead: false positives, doses, performance, reliance."""
     view = evidence.outline
     yield TRADES
@@ -411,7 +411,7 @@ def _leading(evidence: Evidence) -> Iterator[Block]:
     yield _RELIES[0]
 
 
-def _measured(evidence: Evidence, measure: str) -> Block:
+def _block_of(evidence: Evidence, measure: str) -> Block:
     """Return the block of one measure. Raises StoreError where the run has no such measure."""
     there = distinct(row["measure"] for row in evidence.tables["estimates"])
     if measure in there:
@@ -426,19 +426,19 @@ def _measured(evidence: Evidence, measure: str) -> Block:
 PAGE = Page(
     account=study_account,
     sections=sections,
-    first=_leading,
+    first=_first_charts,
     second=COMPARISONS,
-    measured=_measured,
+    block_of=_block_of,
     rows=with_words,
     cells={
-        "decided": Wording(_decided, "difference"),
-        "first": Wording(_earlier, "earlier run"),
+        "decided": Wording(_difference, "difference"),
+        "first": Wording(_earlier_run, "earlier run"),
         "second": Wording(lambda row, _: words(f"{verdict_words(row)}, {decided_by(row)}"), "this run"),
-        "predicted": Wording(_predicted),
+        "predicted": Wording(_prediction),
         "margin_test": Wording(lambda row, _: words(margin_test(row))),
         "half_dose": Wording(lambda row, _: words(half_dose_words(row)), "half-effect dose"),
-        "role": Wording(_role),
-        "x": Wording(_area),
+        "role": Wording(_role_words),
+        "x": Wording(_least_area),
         "y": Wording(_threshold),
     },
     lost=ACCOUNT,

@@ -139,11 +139,6 @@ def whole(name: str, meaning: str, head: str = "", cell: CellKind = "number") ->
     return Column(name, meaning, "BIGINT", head, cell=cell)
 
 
-def count(name: str, meaning: str, head: str = "") -> Column:
-    """Return a column of counts, where 0 is none."""
-    return whole(name, meaning, head, "count")
-
-
 def environment(meaning: str) -> Column:
     """Return a column of names of environments."""
     return Column("environment", meaning, head="test condition", cell="environment")
@@ -154,15 +149,15 @@ def keyed(name: str, meaning: str) -> Column:
     return Column(name, meaning, keyed=True)
 
 
-PATIENTS = count("patients", "patients behind the value; 0 where the data name none")
-IMAGES = count("images", "images behind the value")
+PATIENTS = whole("patients", "patients behind the value; 0 where the data name none", cell="count")
+IMAGES = whole("images", "images behind the value", cell="count")
 
 RECIPE = (
     Column("recipe", "label of the recipe", cell="recipe"),
     keyed("coordinates", "JSON: axis -> the recipe's value on it"),
 )
 INTERVAL = (number("low", "lower end of the 95% interval"), number("high", "upper end of the 95% interval"))
-TRAINING_SEEDS = count("seeds", "training seeds behind the value")
+TRAINING_SEEDS = whole("seeds", "training seeds behind the value", cell="count")
 REASON = Column(
     "reason",
     "why the value is undefined or doubtful or a comparison inconclusive, codes with fields as JSON; empty otherwise",

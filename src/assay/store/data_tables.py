@@ -11,7 +11,6 @@ from assay.store.columns import (
     TRAINING_SEEDS,
     Column,
     Table,
-    count,
     environment,
     estimate,
     number,
@@ -34,8 +33,8 @@ ENVIRONMENTS = Table(
         Column("counts", "JSON: triples of class, level and number of images"),
         Column("held", "value of all images, whose strength is then 0; empty where the factor varies"),
         Column("set", "set of data.tests that images are of; empty for the training set"),
-        count("images", "images of the environment"),
-        count("patients", "patients of the environment; 0 where the data name none"),
+        whole("images", "images of the environment", cell="count"),
+        whole("patients", "patients of the environment; 0 where the data name none", cell="count"),
     ),
     ("environment", "recipe", "factor", "asked", "strength", "low", "high", "kept", "available"),
 )
