@@ -186,6 +186,11 @@ def _verdict_of_account(evidence: Evidence) -> list[str]:
     return [evidence.page.account(evidence).verdict or "No answer is possible from these results."]
 
 
+def _no_block(evidence: Evidence, measure: str) -> Block:
+    RunFolder(evidence.root).require_table("estimates")
+    raise StoreError(f"{evidence.root} has no figure of {measure}")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Page:
     """What the page of a kind of run is made of: functions of its tables, and blocks. Most pages lack some.
@@ -211,7 +216,7 @@ class Page:
     answer: Callable[[Evidence], Iterable[str]] = _verdict_of_account
     first: Callable[[Evidence], Iterable[Block]] = lambda _: ()
     second: Block | None = None
-    block_of: Callable[[Evidence, str], Block] | None = None
+    block_of: Callable[[Evidence, str], Block] = _no_block
     rows: Callable[[str, Rows, Evidence], Rows] = lambda _, rows, __: rows
     cells: Mapping[str, Wording] = field(default_factory=dict[str, Wording])
     terms: Callable[[Mapping[str, Rows]], Mapping[str, Mapping[str, str]]] = lambda _: {}

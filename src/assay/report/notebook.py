@@ -94,8 +94,6 @@ def chart(root: Path, measure: str) -> Chart:
         StoreError: The run has no such measure, or no value of it.
     """
     evidence = Evidence.of(root)
-    if evidence.page.block_of is None:
-        raise StoreError(f"{root} holds {evidence.kind.words}, which has no measures")
     made = draw(evidence.page.block_of(evidence, measure), evidence)
     if made is None:
         raise StoreError(f"{root} has no value of {measure}: the column `reason` of its table tells why")
