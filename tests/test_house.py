@@ -9,7 +9,19 @@ import pytest
 from tests.worlds.scripts import script
 
 HOUSE = script("tools/house.py")
-MOST: dict[str, float] = {}
+MOST: dict[str, float] = {
+    "circles of imports": 0,
+    "private words per 1000 bound names": 90.1,
+    "functions named by a participle (%)": 12.3,
+    "functions per 1000 lines": 96.4,
+    "class names in several modules": 65,
+    "function names in several modules": 402,
+    "imports of features by shared rooms": 0,
+    "internal names that tests import": 1150,
+    "lines that an import of look loads": 34974,
+    "lines that an import of compare loads": 35908,
+    "lines that an import of page loads": 7133,
+}
 
 
 @pytest.fixture(scope="module")
@@ -26,10 +38,11 @@ def test_no_number_rises(name: str, measures: dict[str, float]) -> None:
     assert measures[name] <= MOST[name], "a name or a seam got worse; `python tools/house.py --names` says which"
 
 
+LOADED = {"look": 38_500, "compare": 38_000, "report": 42_000}
+"""Lines of the package that commands have loaded when they end."""
+
+
 @pytest.mark.acceptance
 def test_commands_load_no_more_code() -> None:
     loaded = HOUSE.loaded_lines(HOUSE.House.read())
     assert all(loaded[name] <= most for name, most in LOADED.items()), loaded
-
-
-LOADED: dict[str, int] = {}
