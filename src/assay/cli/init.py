@@ -97,12 +97,12 @@ def init_command(
     print(f"{path}: change what is wrong; the other assumptions are comments in it. Next: assay run {path} --open")
 
 
-def _guessed(place: Path, unmatched: Unmatched, likely: str = "", **named: str) -> Guess:
+def _guessed(place: Path, unmatched: Unmatched, likely: str = "", **named: Any) -> Guess:
     """Return what a place holds, with a target, the likely one if it may be. Raises SpecError where there is none."""
     found = guess(place, unmatched=unmatched, **named)
     if likely in found.targets or (not found.target and found.targets):
-        target = likely if likely in found.targets else found.targets[0]
-        found = guess(place, unmatched=unmatched, **{**named, "target": target})
+        named["target"] = likely if likely in found.targets else found.targets[0]
+        found = guess(place, unmatched=unmatched, **named)
     found.data_keys()  # raises where there is no target
     return found
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any, cast
 
-from assay.core.errors import SpecError
+from assay.core.errors import DataError, SpecError
 from assay.core.files import filled, is_file, is_folder
 from assay.core.registry import build, lookup
 from assay.core.tables import header_of
