@@ -191,7 +191,7 @@ def test_lesions_are_the_unit_where_nothing_names_patients(ask: Asking, haut: Pa
 def test_patients_go_before_lesions(ask: Asking, haut: Path) -> None:
     both = rows().rename(columns={"Fall": "lesion_id"}).assign(patient_id=[f"P{at // 4}" for at in range(NUMBER)])
     both.to_csv(haut / "befunde.csv", index=False)
-    assert "patient patient_id" in ask("look", "haut").err
+    assert "patient patient_id" in ask("look", "haut").out
 
 
 @situation("`lesion` of 0 and 1", "a target and no id")
