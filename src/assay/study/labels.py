@@ -31,7 +31,8 @@ from assay.store.audit_tables import NOT_TESTED
 from assay.store.files import Row, write_text
 from assay.store.folder import RunFolder
 
-_QUOTED = re.compile(r"'[^']*'")
+_NAMES = re.compile(r"(?<=such as )('[^']*'(?:, '[^']*')*)|'[^'\d./]*'|('[^']*')")
+"""What may be names of files in an error; those of classes stay."""
 ALL = "all"
 """`--output` of an audit of every label."""
 TABLE, PAGE = "labels.csv", "report.html"
@@ -76,7 +77,7 @@ def audit_labels(origin: Origin, labels: Sequence[str], table: Path, out: Path, 
         except (DataError, SpecError) as error:  # such as of a label that too few images have
             if isinstance(error.__cause__ or error, _FewOutputsError):
                 raise
-            kept = _QUOTED.sub("'...'", str(error)) if isinstance(error, DataError) else str(error)  # names of files
+            kept = _without_names(str(error)) if isinstance(error, DataError) else str(error)
             rows.append({"label": label, "auroc": math.nan, "p": math.nan, "region": None, "folder": "",
                          "reason": kept})  # fmt: skip
             wrong = wrong or str(error)
@@ -89,6 +90,10 @@ def audit_labels(origin: Origin, labels: Sequence[str], table: Path, out: Path, 
     write_labels(corrected, out / PAGE)
     write_text(out / TABLE, pd.DataFrame(corrected).to_csv(index=False, lineterminator="\n"))
     return corrected
+
+
+def _without_names(text: str) -> str:
+    return _NAMES.sub(lambda found: "'...'" if found[1] or found[2] else found[0], text)
 
 
 def _read(label: str, folder: RunFolder) -> Row:
