@@ -23,7 +23,7 @@ NEGATIVES = frozenset({
     "negative", "neg", "normal", "benign", "healthy", "absent", "control", "controls", "none", "unaffected",
     "no finding", "no findings", "other", "others", "rest", "well", "gesund", "gutartig",
 })  # fmt: skip
-"""Names of negative classes. Any other word is then the positive class: abnormal, malignant, diseased, present, case,
+"""Names of negative classes, as is lesion-free. Any other word is then the positive class: abnormal, malignant, diseased, present, case,
 or the name of a disease."""
 _NOT = re.compile(r"(without|not|non|no)[ _-]*(?=\w)")
 """Beginnings of the name of a negative class `not x`, whose positive class is `x` or `with x`."""
@@ -66,7 +66,7 @@ def in_order(classes: Sequence[str]) -> tuple[str, str] | None:
     """Return two classes, the positive one last, by the written list of words; None where it does not decide."""
     for negative, positive in (classes, classes[::-1]):
         no, yes = _whole(fold(negative)), _whole(fold(positive))
-        named = no in NEGATIVES and yes not in NEGATIVES and number(yes) is None
+        named = (no in NEGATIVES or no.endswith("-free")) and yes not in NEGATIVES and number(yes) is None
         if (no, yes) in PAIRS or named or (_NOT.match(no) and _NOT.sub("", no, 1) == _WITH.sub("", yes, 1)):
             return negative, positive
     return None

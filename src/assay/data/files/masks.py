@@ -235,6 +235,7 @@ class Pairs:
         warnings: Sentences on masks of no image.
         said: Sentences on what was ignored in names.
         others: Number of other files next to the images.
+        orphans: Names of masks of no image, for errors.
     """
 
     images: tuple[Path, ...]
@@ -244,6 +245,7 @@ class Pairs:
     warnings: tuple[str, ...]
     said: tuple[str, ...]
     others: int
+    orphans: tuple[str, ...]
 
 
 def paired(
@@ -301,7 +303,7 @@ def paired(
             "--unmatched drop; in a study, data: {unmatched: drop})"
         )
     warnings = (f"{len(orphans):,} masks belong to no image",) if orphans else ()
-    return Pairs(tuple(files), names, tuple(chosen), problems, warnings, found.ignoring(), others)
+    return Pairs(tuple(files), names, tuple(chosen), problems, warnings, found.ignoring(), others, tuple(orphans))
 
 
 def ask_unmasked(where: str, names: Sequence[str], masks: Sequence[MaskAt], spec: DataSpec) -> None:
@@ -391,7 +393,8 @@ def _of_kind(images: Path, masks: Path, root: Path, name: str, kind: Kind, first
         raise SpecError(f"{place} has no masks in {kind.folder}/; unpack them, or leave {name} out of kinds")
     pairs = paired(images, folder, root, False, kind.suffix, first)
     if pairs.warnings:
-        raise DataError(f"{place}{kind.folder}/: {pairs.warnings[0]}; unpack its image, or take the mask away")
+        raise DataError(f"{place}{kind.folder}/: {pairs.warnings[0]}, first {pairs.orphans[0]}; unpack its image, "
+                        "or take the mask away")  # fmt: skip
     return pairs
 
 
