@@ -23,8 +23,8 @@ NEGATIVES = frozenset({
     "negative", "neg", "normal", "benign", "healthy", "absent", "control", "controls", "none", "unaffected",
     "no finding", "no findings", "other", "others", "rest", "well", "gesund", "gutartig",
 })  # fmt: skip
-"""Names of negative classes, as is lesion-free. Any other word is then the positive class: abnormal, malignant, diseased, present, case,
-or the name of a disease."""
+"""Names of negative classes, as is lesion-free. Any other word is then the positive class: abnormal, malignant,
+diseased, present, case, or the name of a disease."""
 _NOT = re.compile(r"(without|not|non|no)[ _-]*(?=\w)")
 """Beginnings of the name of a negative class `not x`, whose positive class is `x` or `with x`."""
 _WITH = re.compile(r"with[ _-]+(?=\w)")
