@@ -156,7 +156,8 @@ def test_a_number_that_tells_the_target_by_middle_values_is_a_caution(classes: i
         lines.append(f"{i}.png,g{grade},p{i},{dose:.4f},{draw.normal():.4f}")
     (tmp_path / "data.csv").write_text("\n".join(lines) + "\n")
     factors = {"dose": {"kind": "continuous"}}
-    spec = parse_study(study(tmp_path, target="grade", factors=factors, size=32))
+    positive = {"positive": ["g1"]} if classes == 2 else {}
+    spec = parse_study(study(tmp_path, target="grade", factors=factors, size=32, **positive))
     found = shortcut_rows(_cues(spec, Place(tmp_path / "run", tmp_path / "cache")))
     dose = row(found, "dose")
     assert dose["strong"]

@@ -167,7 +167,7 @@ def test_16_bit_images_are_reduced_at_the_range_of_their_set(tmp_path: Path) -> 
         path = tmp_path / "set" / "ab"[seed % 2] / f"{seed}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(values).save(path)
-    spec = DataSpec.model_validate({"classes": str(tmp_path / "set"), "size": 32})
+    spec = DataSpec.model_validate({"classes": str(tmp_path / "set"), "size": 32, "positive": ["b"]})
     assert load_dataset(spec, ArrayCache(tmp_path / "c")).near_copies == ()
     (kept,) = (tmp_path / "c").rglob("detail-*.npy")
     found = np.load(kept).astype(int)

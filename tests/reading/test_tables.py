@@ -78,7 +78,7 @@ def test_excel_line(ask: Asking, tmp_path: Path) -> None:
     _right(ask, tmp_path / "p.csv", frame)
     frame.loc[3, "patient"] = ""
     (tmp_path / "p.csv").write_text("sep=;\n" + frame.to_csv(index=False, sep=";"))
-    assert "lines 6)" in refused(ask, tmp_path / "p.csv", "--patient", "patient")
+    assert "(line 6)" in refused(ask, tmp_path / "p.csv", "--patient", "patient")
 
 
 @pytest.mark.parametrize("separator", [";", "\t", "|"])

@@ -40,7 +40,7 @@ def test_the_model_card_has_findings_scope_and_limits(cards: dict[str, str]) -> 
 def test_the_data_card_counts_rows_patients_classes_and_columns(cards: dict[str, str]) -> None:
     card = cards[DATA_CARD]
     assert "- images: 200\n- patients: 100\n" in card
-    assert "| target | target | categorical | 0 (100), 1 (100) | 0 |" in card
+    assert "| target | target | categorical | not finding (100), finding (100) | 0 |" in card
     assert "| view | audited | categorical | AP (98), PA (100) | 2 |" in card
     assert r"| \<b\>age\|years\</b\> | audited | continuous | 20 to 69, median 44.5 | 0 |" in card
     assert "| code | audited | categorical | 200 different values | 0 |" in card, "an identifier's values stay out"

@@ -101,7 +101,10 @@ def test_the_target_is_found_by_its_name_or_asked_for(capsys: pytest.CaptureFixt
     given = ["audit", "m.onnx", "--images", "set/data.csv", "--size", str(SIDE), "--dry-run"]
     assert run(given) == 0
     said, told = capsys.readouterr()
-    assert "--images set/data.csv: target finding, patient none: each image counts as one, images image" in told
+    assert (
+        "--images set/data.csv: table data.csv, target finding, patient none: each image counts as one, images image"
+        in told
+    )
     assert "at three doses; " in said
     assert "reference networks" not in said
     more = ["--budget", "4000", "--references", "59", "--domain", "chest-xray"]

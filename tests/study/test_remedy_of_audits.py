@@ -91,7 +91,7 @@ def test_the_mark_is_gone_after_training_on_images_with_it_covered(
     assert auroc(second, tmp_path / "clean") > auroc(first, tmp_path / "clean") + 0.03
     with pytest.raises(SystemExit, match="0"):
         main(["audit", "compare", str(before), str(after), "--out", str(tmp_path / "differ")])
-    said = capsys.readouterr().out.splitlines()
+    said = capsys.readouterr().out.splitlines()[1:]
     ends = [", {value:.2f} sd [{value_low:.2f}, {value_high:.2f}]".format(**one) for one in (mark, middle)]
     first = (
         f"before: lead: a bright mark in the lower right corner{ends[0]}; after: lead: the look of the middle{ends[1]}."
