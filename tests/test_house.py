@@ -18,8 +18,8 @@ MOST: dict[str, float] = {
     "function names in several modules": 402,
     "imports of features by shared rooms": 0,
     "internal names that tests import": 1150,
-    "lines that an import of look loads": 34974,
-    "lines that an import of compare loads": 35908,
+    "lines that an import of look loads": 34980,
+    "lines that an import of compare loads": 35915,
     "lines that an import of page loads": 7133,
 }
 

@@ -232,7 +232,7 @@ def test_the_first_screen_is_few_words_and_one_chart(
 
 
 @pytest.mark.parametrize("of", ["audit", "looked"])
-@pytest.mark.parametrize(("width", "height", "most"), [(1280, 800, 120), (390, 844, 60)])
+@pytest.mark.parametrize(("width", "height", "most"), [(1280, 800, 200), (390, 844, 120)])
 def test_the_first_screen_of_an_audit_or_a_look_is_few_words_and_one_picture_at_most(
     browser: Browser, request: pytest.FixtureRequest, of: str, width: int, height: int, most: int
 ) -> None:
