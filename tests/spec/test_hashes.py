@@ -22,7 +22,7 @@ from assay.core import registry
 from assay.core.files import canonical_json, content_hash, hash_by_last
 from assay.spec.parse import parse_study
 from assay.spec.recipe import Component, RecipeSpec
-from assay.spec.schema import EnvironmentSpec, StudySpec, TrainingSpec
+from assay.spec.schema import DataSpec, EnvironmentSpec, StudySpec, TrainingSpec
 from assay.spec.yaml import parse_yaml
 
 Study = dict[str, Any]
@@ -262,6 +262,14 @@ def test_the_three_parts_have_hashes_of_their_own(study: Study) -> None:
     for override, same in by_override.items():
         now = parts(parse_study(study, overrides=[override]))
         assert tuple(a == b for a, b in zip(now, (trained, probed, compared), strict=True)) == same, override
+
+
+def test_sentences_on_how_images_were_found_are_in_no_hash() -> None:
+    first, second = (DataSpec(folder="set", target="label", guessed=word, matched=(word,)) for word in ("a", "b"))
+    assert first.for_training() == second.for_training() == DataSpec(folder="set", target="label").for_training()
+    both = DataSpec(tests={"other": first}), DataSpec(tests={"other": second})
+    assert both[0].without_words().canonical() == both[1].without_words().canonical()
+    assert both[0].canonical() != both[1].canonical(), "a run folder keeps them"
 
 
 def test_a_training_spec_is_restored_from_its_complete_form(study: Study) -> None:

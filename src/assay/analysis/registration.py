@@ -148,7 +148,8 @@ def planned_looks(spec: StudySpec) -> list[int]:
 def _spec(spec: StudySpec) -> dict[str, Any]:
     """Return what names units and comparisons, the grid's recipes last."""
     found = {key: value for key, value in spec.canonical().items() if key not in ("question", "labels", "points")}
-    found["data"] = {key: value for key, value in found["data"].items() if key not in PLACES}
+    data = spec.data.without_words().canonical()
+    found["data"] = {key: value for key, value in data.items() if key not in PLACES}
     return {"seeds": spec.seeds, **found, "points": spec.canonical()["points"]}
 
 

@@ -32,7 +32,7 @@ class ProbeRequest(Frozen):
     @property
     def id(self) -> str:
         """Hash of the request."""
-        return content_hash(self.canonical())
+        return content_hash(self.model_copy(update={"data": self.data.without_words()}).canonical())
 
 
 def parse_request(

@@ -258,9 +258,15 @@ class DataSpec(Frozen):
         """Return whether images are cut by their own layout or come with masks in folders."""
         return bool(self.folder and not self.table) or bool(self.dataset and self.dataset.name == "lidc")
 
+    def without_words(self) -> DataSpec:
+        """Return the same images without the sentences on how they were found, which no result depends on."""
+        tests = {name: one.without_words() for name, one in self.tests.items()}
+        return self.model_copy(update={"guessed": "", "matched": (), "tests": tests})
+
     def for_training(self) -> dict[str, Any]:
         """Return the canonical form without fields that only test images, or measures of them, depend on."""
-        of_tests, plain = ("test", "tests", "population", "referable"), self.model_copy(update={"boxes": None})
+        of_tests = ("test", "tests", "population", "referable")
+        plain = self.without_words().model_copy(update={"boxes": None})
         return {name: value for name, value in plain.canonical().items() if name not in of_tests}
 
 
@@ -728,7 +734,7 @@ class StudySpec(Frozen):
         seen = sorted({content_hash(environments) for environments in tests})
         probes = sorted(content_hash(probe.canonical()) for probe in self.probes)
         more = {"ensemble": True} if self.ensemble else {}
-        return content_hash({"data": self.data.canonical(), "tests": seen, "probes": probes, **more})
+        return content_hash({"data": self.data.without_words().canonical(), "tests": seen, "probes": probes, **more})
 
     @property
     def compared(self) -> str:
