@@ -66,6 +66,16 @@ def test_scores_called_after_a_class(ask: Asking, tmp_path: Path, name: str) -> 
     assert "--positive melanom" in said
 
 
+@situation("columns `prob_0` and `prob_1` of a target of 0 and 1", "the first is not taken for class 1: asked for")
+def test_scores_called_after_numbers(ask: Asking, tmp_path: Path) -> None:
+    frame = predictions((0, 1)).rename(columns={"score": "prob_1"})
+    frame.insert(0, "prob_0", 1 - frame["prob_1"])
+    frame.to_csv(tmp_path / "p.csv", index=False)
+    assert "scores in 'prob_0' are of 0" in refused(ask, tmp_path / "p.csv")
+    found = audited(ask, tmp_path / "p.csv", "--score", "prob_1")
+    assert auroc(found) == pytest.approx(roc_auc_score(frame["target"], frame["prob_1"]), abs=1e-9)
+
+
 @situation("a target column of 0/1 called melanoma, with scores in `prob_melanoma`", "1 is positive, and both agree")
 def test_scores_called_after_the_target(ask: Asking, tmp_path: Path) -> None:
     frame = predictions((0, 1)).rename(columns={"score": "prob_melanoma", "target": "melanoma"})

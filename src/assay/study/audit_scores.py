@@ -69,8 +69,10 @@ def audit_predictions(path: Path, asked: Asked, out: Path, guessed: str = "") ->
     other, named = (cells[int(np.flatnonzero(table.target == code)[0])] for code in (0, 1))
     of = _class_of(asked.score, [(other, table.classes[0]), (named, table.classes[1])])
     if of == 0 and not asked.as_given:
-        raise SpecError(f"by their name the scores in '{asked.score}' are of {other}, and {named} is positive: give "
-                        f"--positive {other}, or --as-given if they are of {named}")  # fmt: skip
+        raise SpecError(
+            f"by their name the scores in '{asked.score}' are of {other}, and {named} is positive: name the column of "
+            f"{named} with --score, or give --positive {other}, or --as-given if these scores are of {named}"
+        )
     scale = scale_of(scores, asked.scores, probability_of(asked.threshold), f"the scores in '{asked.score}'")
     logits = np.stack([np.zeros(len(scores)), scale.log_odds(scores)], axis=1)
     threshold = threshold_of(asked.threshold, logits, table)
@@ -132,7 +134,7 @@ def _class_of(score: str, classes: Sequence[Sequence[str]]) -> int | None:
     """Return the position of the class that a column of scores is called after, such as `prob_melanoma`."""
     named = "".join(one for one in _words(score) if one not in (*SCORES, "p"))
     alike = [at for at, names in enumerate(classes) if named in {"".join(_words(name)) for name in names}]
-    return alike[0] if len(alike) == 1 and named and not named.isdigit() else None
+    return alike[0] if len(alike) == 1 and named else None
 
 
 def _words(name: str) -> list[str]:
