@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import base64
+import csv
 import gzip
 import json
 import os
@@ -319,7 +320,16 @@ def _plain(found: re.Match[str]) -> str:
     head, _, content = found[0].partition("base64,")
     data = base64.b64decode(content)
     data = gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
-    return found[0] if "image/" in head else data.decode("utf-8", "replace")
+    if "image/" in head:
+        return found[0]
+    text = data.decode("utf-8", "replace")
+    return _without_seconds(text) if "csv" in head else text
+
+
+def _without_seconds(table: str) -> str:
+    """Return a CSV table without the times that trials took."""
+    rows = list(csv.DictReader(table.splitlines()))
+    return "\n".join(",".join(value for name, value in row.items() if name != "seconds") for row in rows)
 
 
 def changed_words(before: Path, after: Path) -> dict[str, str]:
@@ -364,20 +374,7 @@ def read_all(folder: Path) -> list[Found]:
 def stored(path: Path) -> list[Found]:
     """Read tuples that were kept."""
     found = json.loads(path.read_text(encoding="utf-8"))
-    return [(kind, _ENDS_OF_SCALE.sub("", subject), value, (low, high), renamed(kind, decision))
-            for kind, subject, value, (low, high), decision in found]  # fmt: skip
-
-
-_ENDS_OF_SCALE = re.compile(r"exhausted=[^|]*\|")
-"""A column of older records, which is a reason today."""
-
-
-def renamed(kind: str, decision: str) -> str:
-    """Return a decision of a record as it is called today, when a comparison has no conclusion beside its decision."""
-    table = kind.partition(".")[0]
-    if table == "similarities":
-        return decision.replace("undefined", "inconclusive")
-    return decision.partition(",")[2] or decision if table in ("contrasts", "looks") else decision
+    return [(kind, subject, value, (low, high), decision) for kind, subject, value, (low, high), decision in found]
 
 
 def record(folder: Path, jobs: Iterable[str]) -> int:
