@@ -15,6 +15,7 @@ import argparse
 import base64
 import csv
 import gzip
+import io
 import json
 import os
 import re
@@ -319,16 +320,16 @@ def _plain(found: re.Match[str]) -> str:
     """Return a file within a page as its text, a picture as it is."""
     head, _, content = found[0].partition("base64,")
     data = base64.b64decode(content)
-    data = gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
     if "image/" in head:
         return found[0]
-    text = data.decode("utf-8", "replace")
-    return _without_seconds(text) if "csv" in head else text
+    if "zip" in head or "csv" in head:
+        return _without_seconds((gzip.decompress(data) if "zip" in head else data).decode())
+    return data.decode("utf-8", "replace")
 
 
 def _without_seconds(table: str) -> str:
     """Return a CSV table without the times that trials took."""
-    rows = list(csv.DictReader(table.splitlines()))
+    rows = csv.DictReader(io.StringIO(table))
     return "\n".join(",".join(value for name, value in row.items() if name != "seconds") for row in rows)
 
 
