@@ -1,0 +1,105 @@
+"""Move the modules of Assay to the folders of their features, and rewrite every reference to them.
+
+    python tools/move.py
+
+It carries out `MOVES` and leaves the changes in the working tree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+MOVES: Mapping[str, str] = {
+    # A model of yours.
+    "assay.study.audit_request": "assay.audit.request",
+    "assay.study.audit": "assay.audit.model",
+    "assay.study.outside": "assay.audit.preprocessing",
+    "assay.study.origins": "assay.audit.origins",
+    "assay.analysis.one_model": "assay.audit.probe",
+    "assay.study.audit_plan": "assay.audit.plan",
+    "assay.shifts.battery": "assay.audit.battery",
+    "assay.study.auditing": "assay.audit.run",
+    "assay.study.audit_conclusions": "assay.audit.answers",
+    "assay.analysis.audit": "assay.audit.scored",
+    "assay.store.audit_tables": "assay.audit.tables",
+    "assay.stats.swing": "assay.audit.swing",
+    "assay.stats.verdicts": "assay.audit.verdicts",
+    "assay.study.reading": "assay.audit.reading",
+    "assay.study.audit_data": "assay.audit.checks",
+    "assay.study.audit_scores": "assay.audit.predictions",
+    "assay.study.references": "assay.audit.references",
+    "assay.study.clean_networks": "assay.audit.reference_networks",
+    "assay.analysis.leads": "assay.audit.leads",
+    "assay.study.inside": "assay.audit.inside",
+    "assay.analysis.cases": "assay.audit.cases",
+    "assay.study.prepared": "assay.audit.prepared",
+    "assay.study.labels": "assay.audit.labels",
+    "assay.report.index_page": "assay.audit.index_page",
+    "assay.study.policy": "assay.audit.policy",
+    "assay.study.remedy": "assay.audit.remedy",
+    "assay.study.audit_compare": "assay.audit.compare",
+    "assay.report.audit_comparison": "assay.audit.compare_page",
+    "assay.results.audit_blocks": "assay.audit.page",
+    "assay.report.audit_page": "assay.audit.opening",
+    "assay.report.sentences.audit": "assay.audit.words",
+    "assay.report.audit_cards": "assay.audit.cards",
+    "assay.report.crosswalk": "assay.audit.crosswalk",
+    "assay.store.verdicts_file": "assay.audit.verdicts_file",
+    "assay.cli.audit": "assay.audit.command",
+    "assay.cli.audit_predictions": "assay.audit.predictions_command",
+    # Search for the region that its answers live by.
+    "assay.study.leads": "assay.audit.search.run",
+    "assay.probes.leads": "assay.audit.search.search",
+    "assay.probes.drawn": "assay.audit.search.drawn",
+    "assay.shifts.regions": "assay.audit.search.regions",
+    "assay.report.sentences.leads": "assay.audit.search.words",
+    # Images before any network.
+    "assay.study.look": "assay.look.run",
+    "assay.study.look_request": "assay.look.request",
+    "assay.analysis.data_checks": "assay.look.checks",
+    "assay.analysis.shortcuts": "assay.look.cues",
+    "assay.analysis.image_cues": "assay.look.image_cues",
+    "assay.analysis.added": "assay.look.added",
+    "assay.report.look_page": "assay.look.page",
+    "assay.cli.look": "assay.look.command",
+    # Predictions in a CSV.
+    "assay.study.compare": "assay.compare.run",
+    "assay.study.compare_request": "assay.compare.request",
+    "assay.study.predictions": "assay.compare.predictions",
+    "assay.cli.compare": "assay.compare.command",
+    # Studies.
+    "assay.study.run_request": "assay.study.request",
+    "assay.analysis.results": "assay.study.gathered",
+    "assay.analysis.panels": "assay.study.panels",
+    "assay.analysis.measurements": "assay.study.measurements",
+    "assay.analysis.folds": "assay.study.folds",
+    "assay.analysis.tables": "assay.study.tables",
+    "assay.analysis.contrasts": "assay.study.contrasts",
+    "assay.analysis.doses": "assay.study.doses",
+    "assay.analysis.looks": "assay.study.interim",
+    "assay.analysis.registration": "assay.study.registration",
+    "assay.analysis.prespecified": "assay.study.prespecified",
+    "assay.analysis.replication": "assay.study.replication",
+    "assay.analysis.published": "assay.study.published",
+    "assay.analysis.segmentation": "assay.study.segmentation",
+    "assay.analysis.similarity": "assay.study.similarity",
+    "assay.analysis.described": "assay.study.described",
+    "assay.analysis.confounders": "assay.study.confounders",
+    "assay.shifts.checks": "assay.study.visibility",
+    "assay.analysis.illustrations": "assay.study.heat_maps",
+    "assay.analysis.preview": "assay.study.power",
+    "assay.results.preview_blocks": "assay.study.preview_page",
+    "assay.report.preview_page": "assay.study.preview_opening",
+    "assay.results.study_blocks": "assay.study.page",
+    "assay.report.opening": "assay.study.opening",
+    "assay.cli.run": "assay.study.command",
+    "assay.cli.register": "assay.study.register_command",
+    "assay.cli.replicate": "assay.study.replicate_command",
+    "assay.cli.preview": "assay.study.preview_command",
+    "assay.cli.tune": "assay.study.tune_command",
+    # Shared.
+    "assay.analysis.pictures": "assay.report.pictures",
+    "assay.study.scores": "assay.report.sentences.scores",
+    "assay.runs.run": "assay.execution.run",
+}
+"""Old module -> new module. A file is moved as it is; files are merged later, by hand."""
