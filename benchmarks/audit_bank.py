@@ -46,9 +46,10 @@ from assay.probes.leads import Lead, Sample, Scores, carriers, lead
 from assay.shifts.regions import Pixels, Track
 from assay.shifts.sources import open_population
 from assay.spec.parse import parse_study
+from assay.stats.bounds import Bounded
 from assay.stats.metrics import auroc
 from assay.stats.rows import LeadVerdict
-from assay.stats.swing import Bounded, marked
+from assay.stats.swing import marked
 from assay.stats.verdicts import WEAK_LEAD, decide_lead
 from assay.study.references import LeadLimits, limit_of, shipped_limits
 

@@ -12,15 +12,7 @@ from hypothesis import strategies as st
 from scipy.special import expit, logit
 
 from assay.analysis.folds import joined_tables
-from assay.analysis.measurements import (
-    CONTRIBUTIONS,
-    KEY_FIELDS,
-    Key,
-    of_one_unit,
-    over_folds,
-    values_of_seeds,
-    with_one_worst,
-)
+from assay.analysis.measurements import CONTRIBUTIONS, Key, of_one_unit, over_folds, values_of_seeds, with_one_worst
 from assay.analysis.panels import panel_of
 from assay.analysis.results import RECIPES, _Lazily
 from assay.analysis.tables import scalar_rows, without_home
@@ -30,6 +22,7 @@ from assay.core.types import Contributions, Measurement
 from assay.probes.performance import Performance
 from assay.report.sentences.reasons import reason_words
 from assay.stats.influence import Answers
+from assay.stats.rows import KEY_FIELDS
 from assay.store.files import Row
 from assay.store.schema import MEASUREMENTS
 from assay.testing.probe import table

@@ -19,7 +19,6 @@ import pytest
 from tests.report.reading import page_of, require_links
 from tests.worlds.tables import Made, make_run
 
-from assay.analysis.tables import over_images
 from assay.core.errors import StoreError
 from assay.core.reasons import Code, because
 from assay.report.blocks import MOST_COLUMNS
@@ -30,6 +29,7 @@ from assay.report.page import SIZE_LIMIT, write_page
 from assay.report.sentences.reasons import reason_words
 from assay.stats.doubts import findings_of
 from assay.stats.findings import Finding, from_row, to_row
+from assay.stats.rows import over_images
 from assay.store import schema
 from assay.store.folder import RunFolder
 

@@ -12,18 +12,8 @@ from hypothesis import strategies as st
 from scipy import stats
 from scipy.optimize import brentq
 
-from assay.stats.swing import (
-    ALPHA,
-    Effect,
-    changed,
-    effective_patients,
-    group_swing_less,
-    grouped,
-    marked,
-    share,
-    swing_less,
-    unseen,
-)
+from assay.stats.bounds import ALPHA, share
+from assay.stats.swing import Effect, changed, effective_patients, group_swing_less, grouped, marked, swing_less, unseen
 
 Arrays = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 

@@ -8,8 +8,9 @@ from functools import partial
 import numpy as np
 import pytest
 
+from assay.stats.bounds import Bounded
 from assay.stats.rows import LeadVerdict, Verdict
-from assay.stats.swing import Bounded, Effect, Swing, grouped, marked
+from assay.stats.swing import Effect, Swing, grouped, marked
 from assay.stats.verdicts import Decision, Open, decide_column, decide_lead, decide_mark, reference_of, settled
 
 

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from assay.analysis.audit import LEAST_IN_CLASS, groups_of
 from assay.analysis.image_cues import EDGES, Seen, cues_of, looked_at
 from assay.analysis.pictures import Gallery
 from assay.analysis.shortcuts import FOLDS, SEED, Cue, cue_of, shortcut_cautions, shortcut_rows
@@ -25,9 +24,10 @@ from assay.data.near_copies import Pair, bounded, together
 from assay.probes.decodability import held_out
 from assay.shifts.population import Population
 from assay.spec.schema import DataSpec
+from assay.stats.bounds import share
+from assay.stats.groups import LEAST_IN_CLASS, groups_of
 from assay.stats.metrics import log_odds
 from assay.stats.panel import Panel
-from assay.stats.swing import share
 from assay.store.data_tables import ISSUE_KINDS
 from assay.store.files import Row
 

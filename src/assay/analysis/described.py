@@ -26,9 +26,7 @@ from assay.core.files import sha256
 from assay.core.measures import OF_WORST_GROUP
 from assay.core.reasons import Reason, read
 from assay.core.types import FactorTable
-from assay.data.cards import without_patients
-from assay.data.dataset import Card
-from assay.data.files.classes import positive_words
+from assay.data.cards import facts_of
 from assay.shifts.association import also_achieved
 from assay.shifts.environment import Achieved, Environment
 from assay.shifts.population import Population
@@ -270,20 +268,6 @@ def environment_rows_of(name: str, recipe: str, environment: Environment, table:
         "set": environment.data,
     }
     return [{**shared, **_achieved_row(found)} for found in environment.achieved] or [shared]
-
-
-def facts_of(card: Card, classes: Sequence[str]) -> dict[str, str]:
-    """Return the provenance of the data."""
-    return {
-        "positive class": positive_words(classes),
-        **card.read,
-        "data": card.name,
-        "data summary": card.summary,
-        "license": card.license,
-        "known faults": "; ".join(card.known_faults),
-        "rows left out": "; ".join(card.left_out),
-        "intervals over": "images" if without_patients(card.known_faults) else "patients",
-    }
 
 
 def facts_of_sets(population: Population) -> dict[str, str]:

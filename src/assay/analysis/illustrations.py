@@ -17,7 +17,7 @@ from torch import nn
 from assay.analysis.cases import beside, case_rows
 from assay.analysis.confounders import Confounder, Looked, confounders
 from assay.analysis.data_checks import DataChecks
-from assay.analysis.measurements import KEY_FIELDS, OF_ONE_IMAGE
+from assay.analysis.measurements import OF_ONE_IMAGE
 from assay.analysis.pictures import TRUTH, Facts, Gallery, colored, enlarged, outlined
 from assay.analysis.preview import distinct_environments, headed
 from assay.analysis.results import Gathered
@@ -37,6 +37,7 @@ from assay.shifts.population import NEUTRAL, Population, Tests
 from assay.spec.schema import RecipePoint, StudySpec
 from assay.stats import maps
 from assay.stats.panel import Panel
+from assay.stats.rows import KEY_FIELDS
 from assay.store.files import Row
 
 # What recipes outline on the same images: the best, the median, the worst and a random one, with a lesion and without.

@@ -14,10 +14,12 @@ from typing import cast
 import numpy as np
 from jaxtyping import Bool, Float
 
-from assay.analysis.audit import MOST_LEVELS, Scored
+from assay.analysis.audit import Scored
 from assay.core.seeds import folds_by_patient
+from assay.stats.bounds import ALPHA, Bounded
+from assay.stats.groups import MOST_LEVELS
 from assay.stats.metrics import score_names
-from assay.stats.swing import ALPHA, Bounded, grouped, rate_gap
+from assay.stats.swing import grouped, rate_gap
 from assay.stats.verdicts import MARGIN
 from assay.store.files import Row
 

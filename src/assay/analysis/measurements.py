@@ -16,6 +16,7 @@ from assay.core.reasons import NOTHING, Code, because, reason_of, together
 from assay.core.types import Contributions
 from assay.probes.probe import worst_group_place
 from assay.stats.panel import Evaluated, of_seeds, own_samples
+from assay.stats.rows import KEY_FIELDS
 from assay.store.files import Row
 
 CONTRIBUTIONS = "contributions"
@@ -25,7 +26,6 @@ AT = "at"
 Reader = Callable[[int], Contributions | None]
 Columns = Mapping[str, Any]
 """Measurements by column."""
-KEY_FIELDS = ("measure", "environment", "factor", "level", "layer", "group")
 NUMBERS = ("value", "standard_error", "n", "patients", "chance")
 OF_EACH_SEED = (*NUMBERS, "unit", "direction", "reason", CONTRIBUTIONS, AT)
 """Columns of a measurement that may differ between seeds."""

@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 
 from assay.analysis.data_checks import data_checks
-from assay.analysis.described import DESCRIBED, DataDescription, environment_rows_of, facts_of, keep, kept
+from assay.analysis.described import DESCRIBED, DataDescription, environment_rows_of, keep, kept
 from assay.analysis.folds import PERFORMANCE
 from assay.analysis.measurements import with_overall
 from assay.analysis.pictures import Gallery
 from assay.analysis.tables import without_home
 from assay.core.measures import range_of
 from assay.core.reasons import Code, Reason, read, stated
+from assay.data.cards import facts_of
 from assay.execution.jobs import kept_provenance
 from assay.execution.plan import ModelPlan
 from assay.probes.performance import overall

@@ -16,7 +16,6 @@ from assay.analysis.folds import PERFORMANCE, Group, Pooled
 from assay.analysis.measurements import (
     AT,
     CONTRIBUTIONS,
-    KEY_FIELDS,
     NUMBERS,
     OF_EACH_SEED,
     BySeed,
@@ -47,6 +46,7 @@ from assay.spec.schema import REFERABLE, ContrastSpec, RecipePoint
 from assay.stats.influence import Answers
 from assay.stats.measures import COMPUTED
 from assay.stats.panel import Evaluated, Panel
+from assay.stats.rows import KEY_FIELDS
 from assay.store.files import ColumnRows, Row
 from assay.store.folder import RunFolder, measurement_row
 

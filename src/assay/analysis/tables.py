@@ -17,7 +17,7 @@ from assay.analysis.described import Described, describe, keep, kept
 from assay.analysis.doses import dose_change_rows, half_dose_rows
 from assay.analysis.folds import Folds, Pooled
 from assay.analysis.looks import Look, contrasts_of, look_rows, looks_at, seeds_of
-from assay.analysis.measurements import KEY_FIELDS, column_of, values_of_seeds
+from assay.analysis.measurements import column_of, values_of_seeds
 from assay.analysis.prespecified import Stated, stated
 from assay.analysis.published import published_rows
 from assay.analysis.registration import FILE as REGISTRATION
@@ -42,14 +42,14 @@ from assay.spec.schema import RecipePoint, SourceSpec, StudySpec
 from assay.stats.compare import Contrast
 from assay.stats.decisions import decided
 from assay.stats.doubts import Split, findings_of, outlying_seeds
-from assay.stats.estimate import Estimate, estimate_seeds, estimates_of_seeds
+from assay.stats.estimate import estimate_row, estimate_seeds, estimates_of_seeds
 from assay.stats.estimate import estimates as estimates_of
 from assay.stats.findings import to_row
 from assay.stats.format import count
 from assay.stats.measures import COMPUTED
 from assay.stats.outcomes import collapse_rate, contrast_collapse, corruption_rows
 from assay.stats.panel import Panel, of_seeds
-from assay.stats.rows import compared, identified, with_outcomes
+from assay.stats.rows import KEY_FIELDS, compared, identified, over_images, with_outcomes
 from assay.store import schema
 from assay.store.files import ColumnRows, Row
 from assay.store.folder import RunFolder
@@ -366,11 +366,6 @@ def split_of(spec: StudySpec) -> Split:
     return "column" if spec.data.split.column else "shares"
 
 
-def over_images(row: Row) -> Row:
-    """A row of a set whose patients are not named: it counts none, since its interval is over images."""
-    return {name: 0 if name in ("patients", "paired_patients") else value for name, value in row.items()}
-
-
 def _trial_row(trial: Trial, gathered: Gathered) -> Row:
     record = gathered.records.get(trial.id)
     failure = gathered.failures.get(trial.id, {})
@@ -522,14 +517,6 @@ def scalar_rows(measured: Sequence[tuple[Row, Mapping[int, Row]]]) -> list[Row]:
 def where_of(point: RecipePoint, key: Mapping[str, str]) -> Row:
     """Return the columns that name an estimate; those without a value are empty."""
     return {**point.columns, **dict.fromkeys(KEY_FIELDS, ""), **key}
-
-
-def estimate_row(where: Row, found: Estimate, unit: str, direction: str, chance: float) -> Row:
-    """Return a row of `schema.ESTIMATES`."""
-    names = ("value", "low", "high", "standard_error", "df", "seeds", "patients", "images")
-    numbers = {name: getattr(found, name) for name in names}
-    described = {"unit": unit, "direction": direction, "chance": chance, "reason": str(found.reason)}
-    return identified({**where, **numbers, **described})
 
 
 def _provenance_rows(gathered: Gathered, described: Described) -> list[Row]:

@@ -8,6 +8,7 @@ import numpy as np
 
 from assay.core.types import FactorTable
 from assay.data.dataset import Card
+from assay.data.files.classes import positive_words
 from assay.data.files.kinds import one_patient
 from assay.data.public.sets import PREPARED, KnownSet
 
@@ -109,3 +110,17 @@ def _aspects(native: np.ndarray, table: FactorTable, fit: str) -> list[str]:
         if (table.target == code).any()
     ]
     return [f"images differ in aspect, so {_ASPECT[fit]}: mean width / height {', '.join(means)}"]
+
+
+def facts_of(card: Card, classes: Sequence[str]) -> dict[str, str]:
+    """Return the provenance of the data."""
+    return {
+        "positive class": positive_words(classes),
+        **card.read,
+        "data": card.name,
+        "data summary": card.summary,
+        "license": card.license,
+        "known faults": "; ".join(card.known_faults),
+        "rows left out": "; ".join(card.left_out),
+        "intervals over": "images" if without_patients(card.known_faults) else "patients",
+    }

@@ -16,8 +16,9 @@ from assay.core.reasons import Code, Reason, because
 from assay.core.seeds import generator
 from assay.probes.reader import overlapped
 from assay.shifts.regions import Box, Pixels, Region, Track, candidates, same_place, size_of
+from assay.stats.bounds import ALPHA, Bounded
 from assay.stats.influence import clustered
-from assay.stats.swing import ALPHA, Bounded, Effect, marked
+from assay.stats.swing import Effect, marked
 from assay.stats.verdicts import WEAK_LEAD
 
 # A region is exchanged with that of an image of the same class and of another class. Its effect is the difference that

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -12,7 +13,7 @@ from scipy import special
 
 from assay.core.reasons import NOTHING, Code, Reason, because
 from assay.stats.panel import Evaluated, Panel, evaluate
-from assay.stats.rows import CONFIDENCE, MINIMUM_SEEDS
+from assay.stats.rows import CONFIDENCE, MINIMUM_SEEDS, Row, identified
 
 # One variance over crossed patients and seeds, its degrees of freedom, and the interval made of them.
 #
@@ -363,6 +364,14 @@ def moved(value: float, by: float, bounds: tuple[float, float]) -> float:
         return low + (value - low) * float(np.exp(np.clip(by / (value - low), -700.0, 700.0)))  # as a float reaches
     if np.isinf(low):
         return -moved(-value, -by, (-high, np.inf))
-    share = (value - low) / (high - low)
-    place = np.log(share / (1 - share)) + by / (high - low) / (share * (1 - share))
+    part = (value - low) / (high - low)
+    place = np.log(part / (1 - part)) + by / (high - low) / (part * (1 - part))
     return low + (high - low) * (1 + float(np.tanh(place / 2))) / 2
+
+
+def estimate_row(where: Row, found: Estimate, unit: str, direction: str, chance: float) -> dict[str, Any]:
+    """Return a row of `schema.ESTIMATES`."""
+    names = ("value", "low", "high", "standard_error", "df", "seeds", "patients", "images")
+    numbers = {name: getattr(found, name) for name in names}
+    described = {"unit": unit, "direction": direction, "chance": chance, "reason": str(found.reason)}
+    return identified({**where, **numbers, **described})

@@ -94,7 +94,9 @@ OF_THE_MODEL = ("", "trained")
 """Groups that say what the trained network does: the others are parts of its rows, or references beside it."""
 
 
-NAMED = ("recipe", "measure", "environment", "factor", "level", "layer", "group")
+KEY_FIELDS = ("measure", "environment", "factor", "level", "layer", "group")
+"""Columns that name a measurement of a recipe."""
+NAMED = ("recipe", *KEY_FIELDS)
 """Columns that name an estimate."""
 
 
@@ -224,3 +226,8 @@ def _counted(cause: Cause, trials: Sequence[Row]) -> Cause:
     ends = [text_of(row, "status") for row in trials if text_of(row, "recipe") == cause["recipe"]]
     counts = {end: ends.count(end) for end in _ENDS if end in ends}
     return Cause(cause.code, (("recipe", cause["recipe"]), *counts.items()))
+
+
+def over_images(row: Row) -> dict[str, Any]:
+    """A row of a set whose patients are not named: it counts none, since its interval is over images."""
+    return {name: 0 if name in ("patients", "paired_patients") else value for name, value in row.items()}

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy.special import betaincinv, stdtr, stdtrit
+from scipy.special import stdtr, stdtrit
 
+from assay.stats.bounds import ALPHA, Bounded, share
 from assay.stats.influence import auroc_rows, clustered, widened
 from assay.stats.metrics import placements
 from assay.stats.panel import effective_patients
@@ -27,31 +28,10 @@ from assay.stats.panel import effective_patients
 # variance is 0, and the bound is exact (see `_ends`). No upper bound of an effect is below that of an effect that no
 # image shows: a share of images may react of which the sample has none (see `unseen`).
 
-ALPHA = 0.05
-"""Level of every one-sided bound."""
 MUCH = 0.05
 """AUROC, accuracy or Dice by which another reading must be better to stop an audit."""
 _NORMAL = 1e9
 """Degrees of freedom at which Student's quantiles are the normal ones."""
-
-
-@dataclass(frozen=True, slots=True)
-class Bounded:
-    """An estimate with its one-sided bounds, each of confidence 1 - `ALPHA`.
-
-    Attributes:
-        value: The estimate.
-        error: Standard error over patients.
-        low: Lower bound.
-        high: Upper bound.
-        df: Degrees of freedom of the error.
-    """
-
-    value: float
-    error: float
-    low: float
-    high: float
-    df: float = math.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,24 +219,6 @@ def within_classes(
         g = _bounded(2 * float(values[0]) - 1, parts, 0.5, ALPHA)
         found.append(Swing(g, label, least=_unseen(own, people), effective=parts.effective))
     return Effect(tuple(found), len(target), len(np.unique(patient)), None, dose) if found else None
-
-
-def share(of: Bool[np.ndarray, " n"], patient: Int[np.ndarray, " n"]) -> Bounded:
-    """Compute a share with exact bounds (Clopper and Pearson) at the effective number of images.
-
-    Images of one patient count as fewer: their number is divided by the design effect. Where all images agree it is
-    the number of patients.
-    """
-    n, value = len(of), float(np.mean(of))
-    parts = clustered(of - value, patient)
-    error, size = 0.0, float(len(parts.samples))
-    if value not in (0.0, 1.0) and size > 1:
-        error = parts.standard_error / n
-        size = min(float(n), value * (1 - value) / error**2) if error else size
-    hits = value * size
-    low = float(betaincinv(hits, size - hits + 1, ALPHA)) if hits > 0 else 0.0
-    high = float(betaincinv(hits + 1, size - hits, 1 - ALPHA)) if hits < size else 1.0
-    return Bounded(value, error, low, high)
 
 
 def changed(values: Float[np.ndarray, " n"], patient: Int[np.ndarray, " n"], alpha: float = ALPHA) -> Bounded:

@@ -27,11 +27,12 @@ from assay.report.audit_page import LEAD
 from assay.report.sentences.reading import KEYS
 from assay.runs.run import Tables
 from assay.shifts.battery import DECIDING, DOSES
+from assay.stats.bounds import ALPHA, Bounded
 from assay.stats.compare import holm
 from assay.stats.format import listed
 from assay.stats.metrics import auroc, score_names
 from assay.stats.rows import leading_region, numeric
-from assay.stats.swing import ALPHA, Bounded, gained, group_swing_less, grouped, marked, p_of_nothing, swing_less
+from assay.stats.swing import gained, group_swing_less, grouped, marked, p_of_nothing, swing_less
 from assay.store import kinds
 from assay.store.audit_tables import COMPARED, NOT_TESTED
 from assay.store.files import Row

@@ -9,8 +9,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from assay.analysis.contrasts import Pair, family_of
-from assay.analysis.measurements import KEY_FIELDS
-from assay.analysis.tables import estimate_row, over_images
 from assay.core.errors import SpecError, unknown_name
 from assay.core.measures import direction_of, label_of
 from assay.core.reasons import Code, Reason
@@ -25,11 +23,11 @@ from assay.spec.schema import ContrastSpec, Role
 from assay.stats.compare import contrast
 from assay.stats.decisions import decided, pooled
 from assay.stats.doubts import findings_of, outlying_seeds
-from assay.stats.estimate import estimate
+from assay.stats.estimate import estimate, estimate_row
 from assay.stats.findings import to_row
 from assay.stats.format import p_value, with_interval
 from assay.stats.measures import COMPUTED
-from assay.stats.rows import undefined
+from assay.stats.rows import KEY_FIELDS, over_images, undefined
 from assay.store import kinds
 from assay.store.files import Row
 from assay.store.folder import RunFolder

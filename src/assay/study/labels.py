@@ -24,9 +24,9 @@ from assay.data.files.table import read_table
 from assay.models.ref import Facts, Origin
 from assay.report.index_page import write_labels
 from assay.report.sentences.leads import region_title
+from assay.stats.bounds import ALPHA
 from assay.stats.compare import holm
 from assay.stats.rows import FOUND, LeadVerdict, leading_region, numeric
-from assay.stats.swing import ALPHA
 from assay.store.audit_tables import NOT_TESTED
 from assay.store.files import Row, write_text
 from assay.store.folder import RunFolder

@@ -28,9 +28,9 @@ from assay.shifts.environment import Environment
 from assay.shifts.population import PopulationScene
 from assay.shifts.regions import Box, Pixels, Region, Sought, region_of
 from assay.spec.request import ProbeRequest
+from assay.stats.bounds import Bounded
 from assay.stats.metrics import score_names
 from assay.stats.rows import LeadVerdict
-from assay.stats.swing import Bounded
 from assay.stats.verdicts import LEAST_PATIENTS, decide_lead
 from assay.store.audit_tables import NOT_TESTED
 from assay.store.files import Row, read_checked_json

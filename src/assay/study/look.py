@@ -14,12 +14,12 @@ import pandas as pd
 from jaxtyping import Float
 
 from assay.analysis.data_checks import data_checks, issue
-from assay.analysis.described import facts_of
 from assay.analysis.pictures import Gallery
 from assay.core.errors import DataError, SpecError
 from assay.core.reasons import stated
 from assay.core.versions import versions
 from assay.data.cache import ArrayCache, Notify, default_cache_root, silent
+from assay.data.cards import facts_of
 from assay.data.dataset import Dataset
 from assay.data.files.joins import match, require_matched
 from assay.data.files.load import load_dataset, names_of

@@ -26,10 +26,11 @@ from assay.probes.probe import Read
 from assay.probes.reader import ModelReading, evaluating, paired
 from assay.shifts.environment import Environment
 from assay.spec.schema import Fit
+from assay.stats.bounds import ALPHA
 from assay.stats.format import listed
 from assay.stats.metrics import auroc
 from assay.stats.scores import scale_of
-from assay.stats.swing import ALPHA, MUCH, gained
+from assay.stats.swing import MUCH, gained
 from assay.study.audit import Prepared
 from assay.study.audit_request import Asked
 from assay.study.outside import Config

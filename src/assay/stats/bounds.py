@@ -1,0 +1,52 @@
+"""One-sided bounds of an estimate."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Int
+from scipy.special import betaincinv
+
+from assay.stats.influence import clustered
+
+ALPHA = 0.05
+"""Level of every one-sided bound."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bounded:
+    """An estimate with its one-sided bounds, each of confidence 1 - `ALPHA`.
+
+    Attributes:
+        value: The estimate.
+        error: Standard error over patients.
+        low: Lower bound.
+        high: Upper bound.
+        df: Degrees of freedom of the error.
+    """
+
+    value: float
+    error: float
+    low: float
+    high: float
+    df: float = math.inf
+
+
+def share(of: Bool[np.ndarray, " n"], patient: Int[np.ndarray, " n"]) -> Bounded:
+    """Compute a share with exact bounds (Clopper and Pearson) at the effective number of images.
+
+    Images of one patient count as fewer: their number is divided by the design effect. Where all images agree it is
+    the number of patients.
+    """
+    n, value = len(of), float(np.mean(of))
+    parts = clustered(of - value, patient)
+    error, size = 0.0, float(len(parts.samples))
+    if value not in (0.0, 1.0) and size > 1:
+        error = parts.standard_error / n
+        size = min(float(n), value * (1 - value) / error**2) if error else size
+    hits = value * size
+    low = float(betaincinv(hits, size - hits + 1, ALPHA)) if hits > 0 else 0.0
+    high = float(betaincinv(hits + 1, size - hits, 1 - ALPHA)) if hits < size else 1.0
+    return Bounded(value, error, low, high)

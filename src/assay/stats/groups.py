@@ -1,0 +1,75 @@
+"""Groups of images by a column: its levels, or the halves of a number."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool
+
+from assay.core.reasons import NOTHING, Code, Reason, because
+from assay.core.types import Factor, FactorTable
+
+MOST_LEVELS = 20
+"""A column with more levels is no attribute of groups, such as an identifier, a date or free text."""
+LEAST_IN_CLASS = 20
+"""Images of each class that a group needs."""
+_NAMED = 5
+"""Numbers with at most so many values are groups as they are."""
+
+
+@dataclass(frozen=True)
+class Grouped:
+    """Groups of a column.
+
+    Attributes:
+        column: Its name.
+        groups: Level -> its rows; empty where the column has no groups.
+        reason: Why it is not tested; nothing where it is.
+        small: Levels with too few images, where others have enough.
+        tied: Level -> its rows, of a column so tied to the target that it has no groups.
+    """
+
+    column: str
+    groups: Mapping[str, Bool[np.ndarray, " n"]]
+    reason: Reason = NOTHING
+    small: tuple[str, ...] = ()
+    tied: Mapping[str, Bool[np.ndarray, " n"]] = field(default_factory=dict[str, Any])
+
+
+def groups_of(table: FactorTable, name: str) -> Grouped:
+    """Divide the rows of a table by a column, without groups of fewer than `LEAST_IN_CLASS` images of a class."""
+    factor, values = table.factor(name), table.columns[name]
+    known = values >= 0 if factor.levels else np.isfinite(values.astype(np.float64))
+    found = _levels(factor, values, known)
+    if len(found) > MOST_LEVELS:
+        return Grouped(name, {}, because(Code.MANY_LEVELS, levels=len(found), most=MOST_LEVELS))
+    if len(found) < 2:
+        return Grouped(name, {}, because(Code.ONE_VALUE if found else Code.NO_VALUE))
+    classes = np.unique(table.target)
+    large = {
+        level: rows
+        for level, rows in found.items()
+        if all(np.count_nonzero(rows & (table.target == code)) >= LEAST_IN_CLASS for code in classes)
+    }
+    if len(large) < 2:
+        tied = {level: rows for level, rows in found.items()
+                if np.count_nonzero(rows) >= len(classes) * LEAST_IN_CLASS}  # fmt: skip
+        if len(tied) > 1:
+            return Grouped(name, {}, because(Code.TIED_TO_TARGET, least=LEAST_IN_CLASS), tied=tied)
+        return Grouped(name, {}, because(Code.SMALL_GROUPS, least=LEAST_IN_CLASS))
+    return Grouped(name, large, small=tuple(level for level in found if level not in large))
+
+
+def _levels(factor: Factor, values: np.ndarray, known: np.ndarray) -> dict[str, np.ndarray]:
+    if factor.levels:
+        codes = [int(code) for code in np.unique(values[known])]
+        return {factor.levels[code]: values == code for code in codes}
+    numbers = values.astype(np.float64)
+    present = np.unique(numbers[known])
+    if len(present) <= _NAMED:
+        return {f"{one:g}": known & (numbers == one) for one in present}
+    middle = float(np.median(numbers[known]))
+    return {f"up to {middle:g}": known & (numbers <= middle), f"above {middle:g}": known & (numbers > middle)}
