@@ -383,28 +383,6 @@ class Run:
 
         return chart(self.folder, measure)
 
-    def log_to(self, tracker: str, *, experiment: str = "") -> str:
-        """Log settings, curves, measures, comparisons and the page to an experiment tracker.
-
-        A study becomes one run of the tracker, each of its training runs one below it. Results that are there are not
-        logged again.
-
-        Args:
-            tracker: `mlflow`, which logs to the server or folder that MLFLOW_TRACKING_URI names.
-            experiment: Its experiment, by default MLFLOW_EXPERIMENT_NAME or the name of the study.
-
-        Returns:
-            The tracker's id of the run of the study.
-
-        Raises:
-            SpecError: The tracker is unknown.
-            ExtraError: Its library is not installed.
-            StoreError: There are no results, or the tracker refuses them.
-        """
-        from assay.study.trackers import log_to
-
-        return log_to(self.folder, tracker, experiment)
-
     def __repr__(self) -> str:
         """Return the first lines of the answer, and the folder."""
         from assay.report.notebook import run_text

@@ -21,7 +21,7 @@ from assay.core.request import DataRequest, one_of
 from assay.study.audit_request import Asked
 from assay.study.compare_request import CompareRequest
 from assay.study.look_request import LookRequest
-from assay.study.run_request import RunRequest, TuneRequest
+from assay.study.run_request import RunRequest
 
 
 class _TwoWords(TyperGroup):
@@ -159,24 +159,6 @@ def preview(asked: RunRequest) -> None:
 
     with asked.located():
         preview_command(asked)
-
-
-@app.command(epilog="Example: assay tune my.yaml --axis recipe.optimizer.adamw.lr --values 1e-4,3e-4,1e-3")
-@taking(
-    TuneRequest,
-    "spec axis values by sets seeds scale workers device out write skip_bad_rows no_own_code dry_run quiet as_json",
-    seeds="Seeds of each value, none of the study's. Default: 2.",
-)
-def tune(asked: TuneRequest) -> None:
-    """Tune one field of every recipe with equally many trials.
-
-    The value is chosen on validation images, with seeds that the study does not use. Test images are not read. The
-    study is written under --out, with a table of the tried values. A second call continues the first.
-    """
-    from assay.cli.tune import tune_command
-
-    with asked.located():
-        tune_command(asked)
 
 
 @app.command(epilog="Example: assay results nodule-loss --table contrasts --csv > contrasts.csv")

@@ -37,10 +37,6 @@ def run_command(asked: RunRequest, given: Settled | None = None) -> None:
         given: The study and its folder, where they are not those of the request.
     """
     settled = given or asked.settled(compare=False)
-    if asked.log_to:
-        from assay.study.trackers import require_tracker
-
-        require_tracker(asked.log_to)
 
     from assay.study.finished import unchanged
 
@@ -124,13 +120,7 @@ def _tell_unchanged(found: Finished, settled: Settled, asked: RunRequest) -> Non
 
 
 def _show(asked: RunRequest, result: Result) -> None:
-    """Log the results and open the page, as far as asked."""
-    if asked.log_to and result.page:
-        from assay.study.trackers import log_to
-
-        id = log_to(result.folder, asked.log_to)
-        if not (asked.quiet or asked.as_json):
-            print(f"logged to {asked.log_to}: run {id}", file=sys.stderr)
+    """Open the page where that is asked."""
     if asked.open and result.page:
         from assay.cli.results import open_page
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from functools import reduce
 from operator import getitem
 from pathlib import Path
 from typing import Any, cast
-
-from ruamel.yaml import YAML
 
 from assay.core.errors import SpecError, unknown_name, unknown_of_few
 from assay.spec.document import Document, Keys, dotted, mapping_of, plain
@@ -138,23 +135,6 @@ def _item_name(item: Any) -> str:
 
 def _below(places: Mapping[Keys, str], source: Keys) -> dict[Keys, str]:
     return {at[len(source) :]: where for at, where in places.items() if at[: len(source)] == source and at != source}
-
-
-def edited_yaml(text: str, changes: Mapping[str, Any]) -> str:
-    """Return a study's YAML with values at dotted keys changed, as `put` does; comments and anchors stay.
-
-    Args:
-        text: The study.
-        changes: Dotted key -> value.
-    """
-    yaml, out = YAML(typ="rt"), io.StringIO()
-    yaml.width, yaml.preserve_quotes = 120, True
-    values: Any = yaml.load(text)  # pyright: ignore[reportUnknownMemberType]
-    for key, value in changes.items():
-        keys = _walk(values, key.split("."), "--out")
-        reduce(getitem, keys[:-1], values)[keys[-1]] = value
-    yaml.dump(values, out)  # pyright: ignore[reportUnknownMemberType]
-    return out.getvalue()
 
 
 # The studies that come with Assay: YAML files in the package, found without importing anything.

@@ -678,7 +678,7 @@ class StudySpec(Frozen):
     points: tuple[RecipePoint, ...]
     axes: Mapping[str, tuple[str, ...]] = {}  # axis name -> labels in order of the spec
     seeds: Annotated[int, Field(ge=1, le=1000)] = 5
-    first_seed: Annotated[int, Field(ge=0)] = 0  # a tuning study takes seeds that the study it serves does not
+    first_seed: Annotated[int, Field(ge=0)] = 0  # a pilot takes seeds that the study it serves does not
     probes: tuple[Component, ...] = ()
     contrasts: tuple[ContrastSpec, ...] = ()
     keep: Literal["all", "none"] = "all"

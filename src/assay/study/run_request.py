@@ -1,4 +1,4 @@
-"""Requests of studies: to run or preview one, and to tune a field of its recipes."""
+"""The request of a study: to run or to preview it."""
 
 from __future__ import annotations
 
@@ -84,7 +84,6 @@ class RunRequest(Request):
     quiet: Annotated[bool, Option("Print failures and the answer only.", short="-q")] = False
     verbose: Annotated[bool, Option("Print a line per task, and every reason for new work.", short="-v")] = False
     open: Annotated[bool, Option("Open the page in the browser.")] = False
-    log_to: Annotated[str, Option("Log the results to mlflow, too.", "TRACKER")] = ""
     as_json: Annotated[bool, Option("Print JSON for machines.", "", "--json")] = False
     on: Annotated[str | None, Option("Run elsewhere: ray or slurm.", "ENGINE", parse=_engine)] = None
     engines: Annotated[
@@ -164,14 +163,3 @@ class RunRequest(Request):
         root = run_folder(spec.name, self.scale, self.out)
         require_writable(root)
         return Settled(spec, root)
-
-
-class TuneRequest(RunRequest):
-    """A request of `assay tune`."""
-
-    axis: Annotated[str, Option("The field of the recipe that is tuned.", "A.B")]
-    values: Annotated[str, Option("The values that are tried.", "X,Y")]
-    by: Annotated[
-        tuple[str, ...], Option("Recipes with values of their own; default: as primary comparisons.", "AXIS")
-    ] = ()
-    write: Annotated[bool, Option("Write the study over its own file.")] = False
