@@ -44,7 +44,6 @@ app = typer.Typer(
     help="Finds out what a medical-imaging model has learned, and whether that holds elsewhere.",
     epilog="Start with: assay run nodule-loss",
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -432,14 +431,6 @@ def fetch(
     fetch_command(name, out, json)
 
 
-@app.command("completion", epilog="Example: assay completion bash > ~/.local/share/bash-completion/completions/assay")
-def complete(
-    shell: Annotated[str, typer.Argument(help="bash, zsh or fish.", metavar="SHELL")],
-) -> None:
-    """Print the script for completion in a shell. It completes names of studies, kinds, tables, scales and fields."""
-    completion.completion_command(shell)
-
-
 @app.command(epilog="Example: assay doctor nodule-loss")
 def doctor(
     run: Annotated[
@@ -537,8 +528,8 @@ def _done(arguments: list[str]) -> int:
         return 2
     if here not in sys.path:
         sys.path.append(here)
-    if instruction := os.environ.get(completion.VARIABLE):
-        return completion.answer_shell(app, instruction)
+    if "_ASSAY_COMPLETE" in os.environ:
+        app(prog_name="assay")  # Typer answers the shell and exits
     try:
         command = typer.main.get_command(app)
         with command.make_context("assay", arguments) as context:

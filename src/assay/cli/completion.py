@@ -1,67 +1,12 @@
-"""Completion on the command line: the script of a shell, and candidates without heavy imports."""
+"""Completion on the command line: candidates by the place of the word, without heavy imports."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
 import typer
-
-from assay.core.errors import unknown_of_few
-
-SHELLS = ("bash", "zsh", "fish")
-PROGRAM, VARIABLE = "assay", "_ASSAY_COMPLETE"
-"""The command, and the environment variable by which a shell asks it for candidates."""
-
-
-def completion_command(shell: str) -> None:
-    """Print the completion script of a shell. Raises typer.BadParameter for an unknown shell."""
-    if shell not in SHELLS:
-        raise typer.BadParameter(unknown_of_few("shell", shell, SHELLS))
-
-    from typer._completion_shared import get_completion_script
-
-    script = get_completion_script(prog_name=PROGRAM, complete_var=VARIABLE, shell=shell)
-    print(script.replace("    return 0\n", _BASH) if shell == "bash" else script)
-
-
-_BASH = """\
-    [[ ${COMP_WORDS[COMP_CWORD]} == "=" || ${COMP_WORDS[COMP_CWORD-1]} == "=" ]] && COMPREPLY=("${COMPREPLY[@]#*=}")
-    [[ ${COMPREPLY[0]} == *[=/] ]] && compopt -o nospace
-    return 0
-"""
-"""Lines of the script of bash: it replaces only what follows `=`; after `recipe.loss=` or a folder the word goes on."""
-
-
-def answer_shell(app: typer.Typer, instruction: str) -> int:
-    """Print the candidates that a shell asks for, and return the exit code.
-
-    Args:
-        app: The command line.
-        instruction: Value of the variable, such as `complete_bash`.
-    """
-    from typer import completion, main
-    from typer._completion_classes import completion_init
-
-    if instruction == "complete_bash":
-        words, at = _joined(os.environ["COMP_WORDS"].split("\n"), int(os.environ["COMP_CWORD"]))
-        os.environ.update(COMP_WORDS="\n".join(words), COMP_CWORD=str(at))
-    completion_init()
-    return completion.shell_complete(main.get_command(app), {}, PROGRAM, VARIABLE, instruction)
-
-
-def _joined(words: list[str], at: int) -> tuple[list[str], int]:
-    """Return the words of bash, with `A`, `=`, `B` at the cursor as one, and the place of that word."""
-    here = words[at] if at < len(words) else ""
-    equals = at if here == "=" else at - 1
-    if equals < 2 or words[equals] != "=":
-        return words, at
-    return [*words[: equals - 1], f"{words[equals - 1]}={'' if here == '=' else here}"], equals - 1
-
-
-# Candidates, by the place of the word.
 
 
 def studies(incomplete: str) -> list[str]:
