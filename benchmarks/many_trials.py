@@ -183,7 +183,7 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as temporary:
         root: Path = given.folder or Path(temporary, "run")
-        if not (root / "study.json").is_file():
+        if not (root / "run.json").is_file():
             made_up(given.run, root, given.trials)
         trials = len(read_json(root / "plan.json")["trials"])
         page = Page(("trials", "step", "processor, s", "memory at most, GB", "note"), given.out)

@@ -58,7 +58,7 @@ LEFT = 15.0
 """Seconds after the end of a command in which processes that it started must end, too."""
 TIMED = {"provenance.json", "provenance.parquet", "trials.parquet", "finished.json", "manifest.json", "report.html"}
 """Files that hold times."""
-PLACED = {"audit.json", "stamp.json", "prepared.json"}
+PLACED = {"run.json", "stamp.json", "prepared.json"}
 """Files that name the folder of the images."""
 SENTENCE = {2, 74, 130}
 """Exit codes of a request that cannot be done, of a full disk or closed output, and of an interruption."""

@@ -73,7 +73,7 @@ class Found:
 
 def evidence_of(root: Path) -> Evidence | None:
     """Return the tables of a finished run; None without one."""
-    return Evidence.of(root) if (root / "report.html").is_file() and RunFolder(root).of_any else None
+    return Evidence.of(root) if (root / "report.html").is_file() and RunFolder(root).kind else None
 
 
 def found(study: str, runs: Path) -> Found | None:

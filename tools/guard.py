@@ -400,7 +400,7 @@ def compare(folder: Path, jobs: Iterable[str], *, rebuild: bool) -> int:
             if rebuild:
                 shutil.copytree(folder / job, place)
                 for root in runs_of(place):
-                    if (root / "study.json").is_file() or (root / "request.json").is_file():
+                    if json.loads((root / "run.json").read_bytes())["kind"] in ("study", "model"):
                         for table in (root / "tables").glob("*.parquet"):
                             table.unlink()
                         ask(("assay", "report", root.name, "--out", "runs"), place)

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from tests.cli.asking import Asking
 
-from assay.store.folder import STUDY, RunFolder
+from assay.store import kinds
+from assay.store.folder import RunFolder
 from assay.store.schema import ESTIMATES, TRIALS
 
 
@@ -25,11 +26,11 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
             [("focal|mean", "done", 2.5), ("supcon", "done", math.nan), ("supcon", "failed", 1.0)]
         )
     ]
-    kinds = {column.name: column.type for column in TRIALS.columns}
-    blank = {name: "" if kind == "VARCHAR" else 0 for name, kind in kinds.items()}
+    types = {column.name: column.type for column in TRIALS.columns}
+    blank = {name: "" if kind == "VARCHAR" else 0 for name, kind in types.items()}
     folder = RunFolder(Path("runs/small"))
     folder.write_table("trials", TRIALS.names, [{**blank, **row} for row in rows])
-    folder.begin(STUDY, {})
+    folder.begin(kinds.STUDY, {})
     return "small"
 
 

@@ -54,7 +54,7 @@ def test_text_json_and_page_tell_the_same(ask: Asking, spec: Path) -> None:
     addresses = re.findall(r'src="([^"]*)"', page)
     assert len(addresses) >= len(facts["pictures"])
     assert all(address.startswith("data:image/") for address in addresses)
-    assert not (spec.parent / "runs" / "small" / "study.json").exists()
+    assert not (spec.parent / "runs" / "small" / "run.json").exists()
     folder = RunFolder(Path(facts["preview"]).parent)
     assert folder.tables_are_current()
     assert "6 training runs" in assay.open_run(folder.root)._repr_html_()

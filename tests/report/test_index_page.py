@@ -14,6 +14,7 @@ from tests.worlds.tables import Made, make_run
 from assay.cli.results import open_command
 from assay.core.errors import StoreError
 from assay.report.page import write_page
+from assay.store import kinds
 from assay.store.folder import RunFolder
 
 SMALL = Made(losses=("cross-entropy", "supcon"), budgets=("10",), seeds=3, environments=("same", "reversed"))
@@ -24,7 +25,7 @@ def test_an_index_and_a_bundle_of_runs(tmp_path: Path, capsys: pytest.CaptureFix
     for name in ("first", "second"):
         (runs / name).mkdir(parents=True)
         write_page(make_run(runs / name, SMALL))
-        RunFolder(runs / name).begin("study.json", {})
+        RunFolder(runs / name).begin(kinds.STUDY, {})
     (runs / "notes").mkdir()
     open_command([], runs)
     assert capsys.readouterr().out == f"{runs / 'index.html'}\n"

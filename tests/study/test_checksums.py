@@ -72,7 +72,7 @@ def test_a_bit_that_turned_in_a_file_that_is_read_stops_the_report(run_copy: Pat
         rebuild(run_copy)
 
 
-DOCUMENTS = ("study.json", "plan.json", "described.json", "stated.json")
+DOCUMENTS = ("run.json", "plan.json", "described.json", "stated.json")
 
 
 def _read_documents(root: Path) -> tuple[object, ...]:

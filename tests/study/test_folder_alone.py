@@ -147,16 +147,19 @@ def test_clean_refuses_when_the_study_names_nothing_here(copied: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "text"),
     [
-        ({"schema": None}, r"study\.json has no schema version: it was not written by Assay"),
-        ({"schema": 99}, r"study\.json has schema 99, this Assay reads up to \d+: install a newer Assay"),
-        ({"spec": {"name": "tiny"}}, r"study\.json: data: Field required; run the study again with its spec$"),
-        ({"spec": None}, r"study\.json: .*; run the study again with its spec$"),
+        ({"schema": None}, r"run\.json has no schema version: it was not written by Assay"),
+        ({"schema": 99}, r"run\.json has schema 99, this Assay reads up to \d+: install a newer Assay"),
+        (
+            {"request": {"spec": {"name": "tiny"}, "written": {}}},
+            r"run\.json: data: Field required; run the study again with its spec$",
+        ),
+        ({"request": {"spec": None, "written": {}}}, r"run\.json: .*; run the study again with its spec$"),
     ],
 )
 def test_a_study_of_another_assay_is_told_in_one_sentence(copied: Path, change: dict[str, object], text: str) -> None:
-    study = read_checked_json(copied / "study.json")
+    study = read_checked_json(copied / "run.json")
     (copied / "manifest.json").unlink()
-    write_checked_json(copied / "study.json", {**study, **change})
+    write_checked_json(copied / "run.json", {**study, **change})
     with pytest.raises(StoreError, match=text) as told:
         rebuild(copied)
     assert "\n" not in str(told.value)

@@ -24,9 +24,10 @@ from assay.core.files import is_file, is_folder
 from assay.store import kinds
 from assay.store.columns import Table
 from assay.store.data_tables import ISSUES
-from assay.store.files import Row, read_checked_json
-from assay.store.folder import AUDIT, EARLIER, PAGE, REQUEST, STUDY, RunFolder, remove_unit, working_in
+from assay.store.files import Row
+from assay.store.folder import EARLIER, PAGE, RUN, RunFolder, remove_unit, working_in
 from assay.store.manifest import read_manifest, write_manifest
+from assay.store.migrations import refuse_earlier
 from assay.store.schema import CONTRASTS, ESTIMATES, FINDINGS, LOOKS, PUBLISHED
 
 MOST_FOLDED = 2_000
@@ -45,16 +46,17 @@ def find_run(run: str, out: Path) -> Path:
     """
     places = tuple(dict.fromkeys((Path(run), out / run)))
     for folder in places:
-        if RunFolder(folder).of_any:
+        refuse_earlier(folder)
+        if is_file(folder / RUN):
             return folder
-    known = sorted({path.parent.name for file in (STUDY, REQUEST, AUDIT) for path in out.glob(f"*/{file}")})
+    known = sorted({path.parent.name for path in out.glob(f"*/{RUN}")})
     near = nearest(run, known)
     there = f"in {out} there is: {', '.join(known)}" if known else f"{out} holds no run; --out names the folder of runs"
     if Path(run).is_absolute():
         near, there = None, "give the folder of a run, or the name of a study under --out"
     empty = [folder for folder in places if is_folder(folder)]
     missing = "no run folder " + ", nor ".join(f"'{folder}'" for folder in places)
-    what = f"'{empty[0]}' holds no {STUDY} and no {REQUEST}, so it is no run folder" if empty else missing
+    what = f"'{empty[0]}' holds no {RUN}, so it is no run folder" if empty else missing
     hint = f"did you mean '{near}'?" if near else there
     raise StoreError(f"{what}: {hint}")
 
@@ -278,8 +280,8 @@ def _with_pages(run: str, out: Path) -> list[Path]:
     """Return the run folder that is named, or those of a folder of runs that have a page."""
     if is_file(Path(run) / PAGE):
         return [Path(run)]
-    inside = sorted(path.parent for path in Path(run).glob(f"*/{PAGE}") if RunFolder(path.parent).of_any)
-    if inside and not RunFolder(Path(run)).of_any:
+    inside = sorted(path.parent for path in Path(run).glob(f"*/{PAGE}") if is_file(path.parent / RUN))
+    if inside and not is_file(Path(run) / RUN):
         return inside
     folder = find_run(run, out)
     if not is_file(folder / PAGE):
@@ -444,7 +446,7 @@ def _files(folder: RunFolder) -> Mapping[int, str]:
     from assay.study.run_request import RunRequest
 
     with suppress(AssayError, OSError, ValueError):
-        asked = read_checked_json(folder.root / REQUEST)["request"] if folder.kind is kinds.PREVIEW else None
+        asked = folder.document()["request"] if folder.kind is kinds.PREVIEW else None
         spec = RunRequest.model_validate(asked).settled().spec if asked else stored_study(folder.root).plan.spec
         return names_of(spec.data)
     return {}

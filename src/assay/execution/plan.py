@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from assay.core.errors import SpecError, StoreError
+from assay.core.errors import SpecError
 from assay.core.files import canonical_json, content_hash, hash_by_last, holding, write_bytes
 from assay.core.reasons import Code, because, reason_of
 from assay.core.registry import lookup
@@ -33,12 +33,11 @@ from assay.probes.probe import Probe, Scope
 from assay.shifts.population import NEUTRAL, Population, PopulationScene
 from assay.spec.checks import asks_native, environments_of
 from assay.spec.environments import start_of
-from assay.spec.recipe import Component, RecipeSpec
+from assay.spec.recipe import Component, Frozen, RecipeSpec
 from assay.spec.request import ProbeRequest
 from assay.spec.schema import DataSpec, EnvironmentSpec, RecipePoint, StudySpec, TrainingSpec
-from assay.store.files import read_checked_json, write_json
-from assay.store.folder import REQUEST, RunFolder, UnitKind
-from assay.store.migrations import migrated
+from assay.store.files import write_json
+from assay.store.folder import RunFolder, UnitKind
 
 # Sources that a study trains itself: their names, and the job that trains one for all runs.
 
@@ -538,8 +537,7 @@ def _scope(probe: str) -> Scope:
 # Units of one model that was trained elsewhere.
 
 
-@dataclass(frozen=True)
-class ModelPlan:
+class ModelPlan(Frozen):
     """The units of a request to probe one model.
 
     Attributes:
@@ -561,34 +559,3 @@ class ModelPlan:
         """Return the stamp of tables that are made of it."""
         units = content_hash([*sorted(self.readings.values()), *(id for id, _ in self.probes)])
         return {"model": self.model, "request": self.request.id, "units": units}
-
-    def write(self, folder: RunFolder) -> None:
-        """Write it to the run folder."""
-        complete = {"complete": True}
-        values = {
-            "stamp": self.stamp,
-            "model": self.model,
-            "request": self.request.model_dump(mode="json", context=complete),
-            "readings": dict(self.readings),
-            "probes": [
-                {"id": id, "component": component.model_dump(mode="json", context=complete)}
-                for id, component in self.probes
-            ],
-            "doubts": list(self.doubts),
-        }
-        folder.begin(REQUEST, values, sort_keys=False)
-
-    @classmethod
-    def read(cls, folder: RunFolder) -> ModelPlan:
-        """Read it from a run folder. Raises StoreError when no model was probed there."""
-        path = folder.root / REQUEST
-        if not path.is_file():
-            raise StoreError(f"{folder.root} holds no {REQUEST}: no model was probed there")
-        values = migrated(read_checked_json(path), path)
-        return cls(
-            values["model"],
-            ProbeRequest.model_validate(values["request"]),
-            values["readings"],
-            tuple((entry["id"], Component.model_validate(entry["component"])) for entry in values["probes"]),
-            tuple(values["doubts"]),
-        )

@@ -15,8 +15,9 @@ from assay.core.files import content_hash
 from assay.execution.tasks import Context, Event, Executor, Observer, Outcome, Task
 from assay.probes.reader import ReadingError
 from assay.report.page import write_page
+from assay.store import kinds
 from assay.store.files import Row
-from assay.store.folder import REQUEST, RunFolder, working_in
+from assay.store.folder import RunFolder, working_in
 from assay.store.kinds import Kind
 
 Tables = Mapping[str, Sequence[Row]]
@@ -41,7 +42,7 @@ class Run(Protocol):
     def next(self, folder: RunFolder) -> Sequence[Task]:
         """Return the tasks that the records of the folder allow and lack; none where everything is read.
 
-        A kind whose document is not `request.json` writes it here.
+        A study and an audit write what is asked for here.
         """
         ...
 
@@ -91,7 +92,7 @@ def carry_out_held(run: Run, folder: RunFolder, executor: Executor, watch: Watch
         StoreError: The folder holds another kind of run.
     """
     folder.require(run.kind)
-    if run.kind.document == REQUEST:
+    if run.kind not in (kinds.STUDY, kinds.AUDIT):
         _keep_request(run, folder)
     outcome = run_rounds(run, folder, executor, watch)
     if outcome.stopped:
@@ -102,8 +103,7 @@ def carry_out_held(run: Run, folder: RunFolder, executor: Executor, watch: Watch
 
 def _keep_request(run: Run, folder: RunFolder) -> None:
     values = run.request.model_dump(mode="json")
-    stamp = {"kind": run.kind.name, "request": content_hash(values)}
-    folder.begin(REQUEST, {"stamp": stamp, "request": values})
+    folder.begin(run.kind, values, {"request": content_hash(values)})
 
 
 def run_rounds(run: Run, folder: RunFolder, executor: Executor, watch: Watch) -> Outcome:

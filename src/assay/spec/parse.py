@@ -147,7 +147,7 @@ def read_study(source: Path | str | Mapping[str, Any] | Document) -> Document:
 
 def _of_folder(folder: Path) -> str:
     """Explain which file to give instead of a folder."""
-    if is_file(folder / "study.json"):
+    if is_file(folder / "run.json"):
         return f"{folder} is a run folder, which `assay results` and `assay report` read; give the study's name or file"
     studies = sorted(path.name for path in folder.iterdir() if path.suffix in (".yaml", ".yml"))
     return f"{folder} is a folder; give the YAML file of a study: {shorten(studies) or 'there is none in it'}"

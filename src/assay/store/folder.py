@@ -18,7 +18,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load, save
 
-from assay.core.errors import NoTableError, SpecError, StoreError, cut, unknown_name
+from assay.core.errors import NoTableError, StoreError, unknown_name
 from assay.core.files import file_hash, holding, is_abandoned, is_file, sha256, write_bytes
 from assay.core.types import Contributions, Measurement
 from assay.store import kinds
@@ -52,7 +52,7 @@ from assay.store.manifest import (
     read_manifest,
     write_manifest,
 )
-from assay.store.migrations import migrated, unversioned
+from assay.store.migrations import migrated, refuse_earlier, unversioned
 from assay.store.packs import PACKED, PACKS, UNITS, pack, packed, read_packed, recorded_packs
 from assay.store.schema import MEASUREMENTS, SCHEMA_VERSION
 from assay.store.views import VIEWS
@@ -232,8 +232,8 @@ def unflattened(columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 STAMP = "stamp.json"
 """What the tables were made of; written after them."""
 
-STUDY, REQUEST, AUDIT = (one.document for one in (kinds.STUDY, kinds.MODEL, kinds.AUDIT))
-"""The files of a run folder that hold the study last begun there, another request, or the audit."""
+RUN = "run.json"
+"""The file of a run folder that names its kind, and keeps what was asked for."""
 PREVIEW = "preview"
 """The folder of a run folder that a preview writes, and holds by a lock of its own."""
 
@@ -301,10 +301,16 @@ class RunFolder:
 
     root: Path
 
-    @property
-    def of_any(self) -> bool:
-        """Whether it is a run folder."""
-        return any(is_file(self.root / name) for name in (STUDY, REQUEST, AUDIT))
+    def document(self) -> dict[str, Any]:
+        """Return what was last begun here: `kind`, `stamp`, `subject` and `request`.
+
+        Raises:
+            StoreError: Nothing was, or the file is damaged.
+        """
+        path = self.root / RUN
+        if not is_file(path):
+            refuse_earlier(self.root)
+        return migrated(read_checked_json(path), path)
 
     @property
     def kind(self) -> Kind | None:
@@ -313,12 +319,10 @@ class RunFolder:
         Raises:
             StoreError: This version does not know the kind.
         """
-        for kind in (kinds.AUDIT, kinds.STUDY):
-            if is_file(self.root / kind.document):
-                return kind
-        if not is_file(self.root / REQUEST):
+        if not is_file(self.root / RUN):
+            refuse_earlier(self.root)
             return None
-        name = read_checked_json(self.root / REQUEST).get("stamp", {}).get("kind", kinds.MODEL.name)
+        name = self.document()["kind"]
         if name not in KINDS:
             raise StoreError(f"{self.root} holds a run of the kind '{name}', which this version does not know")
         return KINDS[name]
@@ -330,50 +334,46 @@ class RunFolder:
 
     def require_run(self) -> None:
         """Raises StoreError when no run was begun here."""
-        if not self.of_any:
-            raise StoreError(
-                f"{self.root} is no run folder: it holds no {STUDY} of a study, no {AUDIT} of an audit and no {REQUEST}"
-            )
+        if self.kind is None:
+            raise StoreError(f"{self.root} is no run folder: it holds no {RUN}")
 
-    def require(self, kind: Kind) -> None:
-        """Raises StoreError when it holds a run of another kind."""
-        held = self.kind
-        if held not in (None, kind):
-            raise StoreError(f"{self.root} holds {held.words}, not {kind.words}: give another folder")
-
-    def require_audit(self) -> None:
-        """Raises SpecError when it holds no audit, with those in its folders, such as of each label."""
-        if self.kind is not kinds.AUDIT:
-            inner = sorted(path.parent for path in self.root.glob(f"*/{AUDIT}"))
-            listed = cut(", ".join(path.name for path in inner))
-            held = f" of its own but those of {listed}; give one, such as {inner[0]}" if inner else ""
-            raise SpecError(f"{self.root} holds no audit{held or '; give a folder that assay audit wrote'}")
-
-    def require_audit_of(self, audited: str) -> None:
+    def require(self, kind: Kind, subject: str = "") -> None:
         """Check that nothing else was started here.
 
         Args:
-            audited: Hash of the model and the images.
+            kind: The kind of run.
+            subject: What may not change in a folder, such as the hash of a model and its images; not compared if empty.
 
         Raises:
-            StoreError: The folder holds the audit of something else, or another kind of run.
+            StoreError: The folder holds another kind of run, or one of another subject.
         """
-        self.require(kinds.AUDIT)
-        path = self.root / AUDIT
-        if is_file(path) and read_checked_json(path).get("audited") != audited:
+        held = self.kind
+        if held not in (None, kind):
+            raise StoreError(f"{self.root} holds {held.words}, not {kind.words}: give another folder")
+        if held and subject and self.document()["subject"] != subject:
             raise StoreError(
-                f"{self.root} holds the audit of another model, target or images: choose another place with --out"
+                f"{self.root} holds the {kind.name} of another {kind.subject}: choose another place with --out"
             )
 
-    def begin(self, document: str, values: Mapping[str, Any], *, sort_keys: bool = True) -> None:
-        """Write a file that holds what is asked for, after removing what only a run that ended has."""
+    def begin(
+        self, kind: Kind, request: Mapping[str, Any], stamp: Mapping[str, str] | None = None, subject: str = ""
+    ) -> None:
+        """Write what is asked for, after removing what only a run that ended has.
+
+        Args:
+            kind: The kind of run.
+            request: What is asked for.
+            stamp: What the tables will be made of.
+            subject: See `require`.
+        """
+        self.reopen()
+        values = {"kind": kind.name, "stamp": stamp or {}, "subject": subject, "request": request}
+        write_checked_json(self.root / RUN, {"schema": SCHEMA_VERSION, **values}, sort_keys=False)
+
+    def reopen(self) -> None:
+        """Remove what only a run that ended has."""
         for path in (self.root / MANIFEST, self.root / "tables" / STAMP):
             path.unlink(missing_ok=True)
-        write_checked_json(self.root / document, {"schema": SCHEMA_VERSION, **values}, sort_keys=sort_keys)
-
-    def begin_audit(self, audited: str, stamp: Mapping[str, str]) -> None:
-        """Keep the hash of the model and the images for `require_audit_of`, and what the tables are made of."""
-        self.begin(AUDIT, {"stamp": stamp, "audited": audited})
 
     def require_table(self, name: str) -> None:
         """Raises NoTableError, with the nearest name, when it has no table of that name."""
@@ -685,8 +685,7 @@ class RunFolder:
     def tables_made_of(self, stamp: Mapping[str, str]) -> Generator[None]:
         """Around the making of all tables: they bear this stamp when they are whole, and none before."""
         path = self.root / "tables" / STAMP
-        for old in (self.root / MANIFEST, path):  # the manifest has checksums of the tables before
-            old.unlink(missing_ok=True)
+        self.reopen()  # the manifest has checksums of the tables before
         yield
         write_checked_json(path, {"schema": SCHEMA_VERSION, **stamp})
 
@@ -696,9 +695,8 @@ class RunFolder:
         return bool(stamp) and stamp == self.asked()
 
     def asked(self) -> dict[str, str]:
-        """Return the stamp of the study, request or audit that was last begun here; empty where it has none."""
-        path = self.root / (self.kind or kinds.STUDY).document
-        return migrated(unversioned(read_checked_json(path)), path).get("stamp", {})
+        """Return the stamp of the run that was last begun here; empty where it has none."""
+        return self.document()["stamp"]
 
     def stamp(self) -> dict[str, Any]:
         """Return what the tables were made of; empty while they are made."""

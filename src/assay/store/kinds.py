@@ -1,4 +1,4 @@
-"""Kinds of runs: the file of a run folder that names each, its tables, and its words in errors."""
+"""Kinds of runs: their tables, and their words in errors."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Kind:
         tables: Its tables by name, the most requested first.
         again: How its tables are made again.
         page: `module:attribute` of what its page is made of (`report.evidence.Page`).
-        document: File of the run folder that keeps what was asked for.
+        subject: What may not change in a run folder, in words.
         from_records: Whether its records suffice to compute the tables again.
     """
 
@@ -29,7 +29,7 @@ class Kind:
     tables: Mapping[str, Table]
     again: str
     page: str
-    document: str = "request.json"
+    subject: str = "subject"
     from_records: bool = False
 
 
@@ -38,12 +38,12 @@ def _only(*names: str) -> Mapping[str, Table]:
 
 
 _OF_STUDY = "assay.results.study_blocks:PAGE"
-STUDY = Kind("study", "a study", TABLES, "run the study, which trains only what is missing", _OF_STUDY, "study.json",
+STUDY = Kind("study", "a study", TABLES, "run the study, which trains only what is missing", _OF_STUDY, "name",
              from_records=True)  # fmt: skip
 MODEL = Kind("model", "a model probed by itself", MODEL_TABLES,
              "probe the model again, which reads only what is missing", _OF_STUDY, from_records=True)  # fmt: skip
 AUDIT = Kind("audit", "an audit", AUDIT_TABLES, "run `assay audit` again, which reads only what is missing",
-             "assay.results.audit_blocks:PAGE", "audit.json")  # fmt: skip
+             "assay.results.audit_blocks:PAGE", "model, target or images")  # fmt: skip
 COMPARISON = Kind("comparison", "a comparison of predictions",
                   _only("contrasts", "findings", "estimates", "values", "seeds", "provenance"),
                   "run `assay compare` again", _OF_STUDY)  # fmt: skip

@@ -6,9 +6,16 @@ from pathlib import Path
 from typing import Any
 
 from assay.core.errors import StoreError
+from assay.core.files import is_file
 from assay.store.schema import SCHEMA_VERSION
 
 Record = dict[str, Any]
+
+
+def refuse_earlier(root: Path) -> None:
+    """Raises StoreError for a run folder of an earlier layout, which an earlier Assay wrote."""
+    if any(is_file(root / name) for name in ("study.json", "request.json", "audit.json")):
+        raise StoreError(f"{root} was written by an earlier Assay: run it again in another folder")
 
 
 def unversioned(record: Record) -> Record:

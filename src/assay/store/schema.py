@@ -1,7 +1,7 @@
 """Layout of a run folder and columns of its tables, readable with DuckDB or any Parquet reader, without Assay.
 
     runs/<study>/
-      study.json                       canonical spec, name, schema version
+      run.json                         kind of run, what was asked for (of a study its canonical spec), schema version
       stated.json                      which comparisons were stated before results existed; never rewritten
       registration.json                copy of the registration that lay next to the folder, if any
       replication.json                 the run that this one replicates, if any: its primary comparisons
@@ -18,8 +18,7 @@
         measurements.parquet  record.json
         contributions.safetensors      of samples to the values that contrasts compare
         activations.safetensors        where it keeps them: pooled, a layer's [images, units], and their rows
-      request.json                     what was last asked of a model that was trained elsewhere, in place of study.json
-      models/<id>/                     one such model: what it takes and gives, and its thresholds
+      models/<id>/                     a model that was trained elsewhere: what it takes and gives, and its thresholds
         record.json  provenance.json
       packs/<kind>-<hash>.parquet .json   rows and records of 1,000 readings or probes, in place of their files
       failures/<id>.json               traceback of a unit that failed, removed when it succeeds

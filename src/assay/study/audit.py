@@ -123,7 +123,9 @@ class Probed:
 def open_probed(root: Path) -> Probed:
     """Return the model last probed in a run folder. Raises StoreError where there is none."""
     folder = RunFolder(root)
-    plan = ModelPlan.read(folder)
+    folder.require_run()
+    folder.require(kinds.MODEL)
+    plan = ModelPlan.model_validate(folder.document()["request"])
     skip = bool(folder.record("models", plan.model).get("skip_bad_rows", False))
     place = Place(root, default_cache_root(), skip)
     return Probed(folder, plan, lambda: population_of(plan.request.data, place, all_tested=True))
@@ -266,8 +268,8 @@ def probe_model(
             first = scene.environment(scene.names[0])
             answers = _answered(given, plan.readings[first.name], first)
             doubts += signs(answers.logits, first.table, model.threshold, settings.expect)
-        plan = replace(plan, doubts=tuple(doubts))
-        plan.write(place.folder)
+        plan = plan.model_copy(update={"doubts": tuple(doubts)})
+        place.folder.begin(kinds.MODEL, plan.model_dump(mode="json", context={"complete": True}), plan.stamp)
         keep_model(place, model, population, began, device)
         analyze_model(place.folder, plan, lambda: population)
         place.folder.seal()
@@ -346,7 +348,8 @@ def _plan(model: GivenModel, request: ProbeRequest, scene: PopulationScene, popu
     kept = kept_columns(request.task, request.probes, population)
     looked = looked_at(scene)
     readings = {name: reading_id({"model": model.content}, looked, name, kept) for name in looked.tests}
-    return ModelPlan(model.id, request, readings, tuple(probe_units({"model": model.id}, request.probes, looked, kept)))
+    probes = tuple(probe_units({"model": model.id}, request.probes, looked, kept))
+    return ModelPlan(model=model.id, request=request, readings=readings, probes=probes)
 
 
 def keep_model(place: Place, model: GivenModel, population: Population, began: float, device: str) -> None:

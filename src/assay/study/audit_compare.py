@@ -36,7 +36,7 @@ from assay.stats.swing import gained, group_swing_less, grouped, marked, p_of_no
 from assay.store import kinds
 from assay.store.audit_tables import COMPARED, NOT_TESTED
 from assay.store.files import Row
-from assay.store.folder import RunFolder
+from assay.store.folder import RUN, RunFolder
 from assay.study.compare_request import AuditsRequest
 
 PARTS = ("of", "kind", "name", "bright", "discrete", "shape")
@@ -245,7 +245,7 @@ def with_decisions(rows: Sequence[Row]) -> list[Row]:
 
 def _opened(path: Path) -> Kept:
     folder = RunFolder(path)
-    folder.require_audit()
+    require_audit(folder)
     if not folder.tables_are_current():
         raise SpecError(f"{path}: the last audit there did not end, and its tables may be of two; run it again")
     folder.require_sound()
@@ -253,6 +253,15 @@ def _opened(path: Path) -> Kept:
     if ("", "") not in kept.answers:
         raise SpecError(f"{path} is an audit of predictions, without images; compare predictions with assay compare")
     return kept
+
+
+def require_audit(folder: RunFolder) -> None:
+    """Raises SpecError when it holds no audit, with those in its folders, such as of each label."""
+    if folder.kind is not kinds.AUDIT:
+        inner = sorted(path.parent for path in folder.root.glob(f"*/{RUN}"))
+        listed = cut(", ".join(path.name for path in inner))
+        held = f" of its own but those of {listed}; give one, such as {inner[0]}" if inner else ""
+        raise SpecError(f"{folder.root} holds no audit{held or '; give a folder that assay audit wrote'}")
 
 
 def _paired(a: Kept, b: Kept) -> _Both:

@@ -190,6 +190,11 @@ class Asked(DataRequest, Tested):
         return {**super().named, "columns": self.columns}
 
     @property
+    def values(self) -> dict[str, Any]:
+        """The request as its run folder keeps it, wherever that is."""
+        return self.model_dump(mode="json", exclude={"out", "policy"})
+
+    @property
     def full(self) -> bool:
         """Whether the budget is for the full battery."""
         return self.budget >= FULL

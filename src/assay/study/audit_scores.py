@@ -35,6 +35,7 @@ from assay.report.page import write_page
 from assay.stats.format import with_interval
 from assay.stats.scores import scale_of
 from assay.stats.swing import area
+from assay.store import kinds
 from assay.store.folder import RunFolder, working_in
 from assay.study.audit_request import Asked
 from assay.study.scores import called_alike, scale_words
@@ -121,9 +122,10 @@ def audit_predictions(path: Path, asked: Asked, out: Path, guessed: str = "") ->
             "verdicts": by_harm(verdicts), "groups": groups, "gaps": gaps, "checks": checks, "provenance": rows,
             "columns": column_rows(table)}  # fmt: skip
     folder, audited = RunFolder(out), content_hash([sha256(path), asked.target, asked.score])
-    folder.require_audit_of(audited)
+    folder.require(kinds.AUDIT, audited)
     with working_in(out):
-        folder.begin_audit(audited, {"audit": content_hash([sha256(path), asked.margin, threshold, asked.named])})
+        stamp = {"audit": content_hash([sha256(path), asked.margin, threshold, asked.named])}
+        folder.begin(kinds.AUDIT, asked.values, stamp, audited)
         folder.write_tables(made)
         write_page(out)
         write_outcome(folder)

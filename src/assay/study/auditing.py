@@ -136,7 +136,7 @@ def run_audit(
     if out is None:
         given = replace(given, place=replace(given.place, root=given.place.cache / "audits" / audited))
     folder = given.place.folder
-    folder.require_audit_of(audited)
+    folder.require(kinds.AUDIT, audited)
     with working_in(folder.root), computing_on(given.device):
         counts = planned(asked, whole, search=not in_steps)
         if dry_run:
@@ -226,8 +226,7 @@ class AuditRun:
     @property
     def stamp(self) -> dict[str, str]:
         """What the tables are made of."""
-        asked = self.request.model_dump(mode="json", exclude={"out", "policy"})
-        return {"audit": content_hash([self.given.model.id, self.given.request.id, asked])}
+        return {"audit": content_hash([self.given.model.id, self.given.request.id, self.request.values])}
 
     @cached_property
     def _rounds(self) -> Iterator[list[Task]]:
@@ -239,7 +238,7 @@ class AuditRun:
         yield self._tasks([plan.clean])
         yield [*self._tasks([self._again]), *self._tasks(self._others.values(), self._unscaled)]
         _ = self.checks
-        self.given.place.folder.begin_audit(self.audited, self.stamp)
+        self.given.place.folder.begin(kinds.AUDIT, self.request.values, self.stamp, self.audited)
         label = f"search for a region in {plan.counts.searched:,} images"
         for part in (self._searches[:-1], self._searches[-1:]):
             yield [Task(one.id, one, label, remote=False) for one in part]

@@ -1,6 +1,6 @@
 """Records of a study in its run folder: spec, plan, shape of data. Reading a study needs nothing but this folder.
 
-`study.json` holds the checked spec, `plan.json` the units that were planned when it was last run. Data and code may
+`run.json` holds the checked spec, `plan.json` the units that were planned when it was last run. Data and code may
 have changed since, or be gone: whoever reads a finished study goes by these files.
 """
 
@@ -24,9 +24,10 @@ from assay.spec.given import EXPORTED
 from assay.spec.recipe import Component
 from assay.spec.schema import DataSpec, RecipePoint, RecipeSpec, StudySpec, TrainingSpec
 from assay.store import kinds
-from assay.store.files import read_checked_json, read_json
-from assay.store.folder import STUDY, RunFolder, UnitKind
+from assay.store.files import read_checked_json, read_json, write_checked_json
+from assay.store.folder import RUN, RunFolder, UnitKind
 from assay.store.migrations import migrated
+from assay.store.schema import SCHEMA_VERSION
 
 PLAN = "plan.json"
 Value = TypeVar("Value")
@@ -52,9 +53,10 @@ def store(folder: RunFolder, plan: Plan, inputs: Inputs, skip_bad_rows: bool) ->
     """Write spec and plan, before anything of them is run."""
     spec = plan.spec
     complete = spec.model_dump(mode="json", context={"complete": True})
-    study = {"stamp": stamp(plan), "skip_bad_rows": skip_bad_rows, "spec": complete, "written": spec.written}
-    folder.begin(PLAN, _plan_values(plan, inputs))
-    folder.begin(STUDY, study, sort_keys=False)
+    folder.reopen()
+    write_checked_json(folder.root / PLAN, {"schema": SCHEMA_VERSION, **_plan_values(plan, inputs)})
+    request = {"skip_bad_rows": skip_bad_rows, "spec": complete, "written": spec.written}
+    folder.begin(kinds.STUDY, request, stamp(plan), spec.name)
 
 
 def stamp(plan: Plan) -> dict[str, str]:
@@ -67,9 +69,9 @@ def stamp(plan: Plan) -> dict[str, str]:
 def stored_study(root: Path) -> Stored:
     """Spec and plan of a run folder. Raises StoreError when there are none, or another Assay wrote them."""
     plan = plan_values(root)
-    path = root / STUDY
-    study = migrated(read_checked_json(path), path)
-    spec = _read(path, lambda: StudySpec.model_validate({**study["spec"], "written": study.get("written", {})}))
+    study = RunFolder(root).document()
+    asked, path = study["request"], root / RUN
+    spec = _read(path, lambda: StudySpec.model_validate({**asked["spec"], "written": asked["written"]}))
     return _read(root / PLAN, lambda: _stored(spec, plan, study))
 
 
@@ -160,7 +162,7 @@ def trained_model(unit: Path) -> TrainedModel | Exported:
     root, id = path.parent.parent, path.name
     folder = RunFolder(root)
     kind: Unit = "sources" if path.parent.name == "sources" else "trials"
-    if not (root / STUDY).is_file() or not folder.complete(kind, id):
+    if not (root / RUN).is_file() or not folder.complete(kind, id):
         raise StoreError(f"{unit} holds no complete trial: choose a folder of trials/ with a record.json")
     study = stored_study(root)
     if kind == "sources":
@@ -238,7 +240,7 @@ def _stored(spec: StudySpec, values: dict[str, Any], study: Mapping[str, Any]) -
     readings = {(entry["point"], entry["trial"], entry["environment"]): entry["id"] for entry in values["readings"]}
     sources = tuple(_source(entry) for entry in values["sources"])
     plan = Plan(spec, tuple(trials.values()), tuple(probes), readings, sources)
-    return Stored(plan, Inputs(**values["inputs"]), study["skip_bad_rows"], study["stamp"])
+    return Stored(plan, Inputs(**values["inputs"]), study["request"]["skip_bad_rows"], study["stamp"])
 
 
 def _trial(entry: dict[str, Any], point: RecipePoint, spec: StudySpec) -> Trial:

@@ -32,6 +32,7 @@ from assay.stats.rows import FOUND, Row
 from assay.store.files import write_text
 from assay.store.folder import RunFolder
 from assay.study.audit import Settings, opened_images
+from assay.study.audit_compare import require_audit
 from assay.study.prepared import IMAGES, filling
 
 # A patch of another image leaves a seam. All images therefore get one, and from images of any class: patches of the
@@ -133,7 +134,7 @@ def remedy(audit: Path, out: Path, *, swapped: bool = False, notify: Notify = si
 
 def _row_of(folder: RunFolder) -> Row:
     """Return the verdict on a mark with a place. Raises SpecError where there is none."""
-    folder.require_audit()
+    require_audit(folder)
     rows = [row for row in folder.table("regions") if row["of"] != "whole"]
     able = [row for row in rows if row["verdict"] in FOUND and row["discrete"]]
     if not able:
