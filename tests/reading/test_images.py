@@ -37,6 +37,7 @@ from tests.reading.situations import situation
 from tests.worlds.pixels import SIDE, dataset, dicom, encoded, grouped, image_set, shown, smooth, written
 from tifffile import _imagecodecs
 
+import assay
 from assay.core.errors import DataError
 
 N = 4
@@ -55,6 +56,10 @@ def by_pydicom(values: np.ndarray, **tags: Any) -> np.ndarray:
         low, high = (end * float(plain.RescaleSlope) + float(plain.RescaleIntercept) for end in (low, high))
     levels = (apply_voi_lut(apply_modality_lut(values, plain), plain) - low) / (high - low)
     return 1 - levels if plain.PhotometricInterpretation == "MONOCHROME1" else levels
+
+
+def mean(images: np.ndarray) -> np.ndarray:
+    return np.asarray(images.mean((1, 2, 3)))
 
 
 def agrees(
@@ -445,6 +450,59 @@ def test_exif(tmp_path: Path, orientation: int) -> None:
     files = [encoded(one, kind, exif=exif) for one, kind in zip(gray, ("PNG", "TIFF", "PNG", "TIFF"), strict=True)]
     right = [np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(one)))) / 255 for one in files]
     agrees(files, tmp_path, right, ".png")
+
+
+@pytest.mark.parametrize("kind", ["DICOM", "NIfTI"])
+@situation(
+    "DICOM of 32 bit without a window, or NIfTI without cal_min and cal_max",
+    "each is scaled from its own minimum to its maximum, and a caution before the answer says so",
+)
+def test_gray_values_of_each_image_alone(ask: Asking, tmp_path: Path, kind: str) -> None:
+    deep = [smooth(at, 4095).astype(np.uint32) * 1000 * (1 + at) for at in range(N)]
+    dicoms = [dicom(one, BitsAllocated=32, BitsStored=32, HighBit=31) for one in deep]
+    niftis = [nibabel.Nifti1Image(one.astype(np.float32), np.eye(4)).to_bytes() for one in deep]
+    files, ending = (dicoms, ".dcm") if kind == "DICOM" else (niftis, ".nii")
+    said = ask("look", image_set(tmp_path / "set", files, ending)).out
+    assert "caution: gray values: " in said
+    assert f"({N} images): equal values differ between images" in said
+
+
+def _class_folders(folder: Path) -> Path:
+    for at in range(12):
+        place = folder / ("benign", "malignant")[at % 2]
+        place.mkdir(parents=True, exist_ok=True)
+        (place / f"{at}.png").write_bytes(encoded(smooth(at, 255, np.uint8), "PNG"))
+    return folder
+
+
+@situation(
+    "folders of earlier runs of Assay, with pictures and pages, among the images and classes",
+    "passed over, and it says how many",
+)
+def test_runs_among_the_images(ask: Asking, tmp_path: Path) -> None:
+    folder = _class_folders(tmp_path / "set")
+    for place in (folder / "benign" / "run", folder / "look"):
+        assert ask("look", folder, "--out", place).code == 0
+        (place / "pictures").mkdir(exist_ok=True)
+        (place / "pictures" / "pair.png").write_bytes(encoded(smooth(1, 255, np.uint8), "PNG"))
+    said = ask("look", folder, "--out", tmp_path / "look").out
+    assert "12 images" in said
+    assert "matched: 2 folders with what Assay wrote are passed over" in said
+
+
+@pytest.mark.parametrize("ending", ["heic", "czi", "svs", "avif"])
+@situation(
+    "files with the ending of an image that Assay cannot read (.heic, .avif, .czi, .svs) in folders of classes",
+    "counted and named as left out in a look, and refused by name in an audit",
+)
+def test_images_of_other_formats(ask: Asking, tmp_path: Path, ending: str) -> None:
+    folder = _class_folders(tmp_path / "set")
+    (folder / "benign" / f"x.{ending}").write_bytes(b"\0\0\0 ftypheic and more")
+    said = ask("look", folder).out
+    assert "left out: 1 of 13 images, such as" in said
+    assert f"x.{ending}" in said
+    with pytest.raises(DataError, match=rf"x\.{ending}.*it is no PNG"):
+        assay.audit(mean, folder, size=SIDE, positive="malignant", out=tmp_path / "out", progress=False)
 
 
 @situation("a text file that is called .dcm", "refused by name, as no image")

@@ -261,3 +261,17 @@ def test_columns_of_predictions(ask: Asking, tmp_path: Path) -> None:
     frame["logit_malignant"] = frame["logit_malignant"].where(frame.index != 4)
     frame.to_csv(tmp_path / "p.csv", index=False)
     assert "p.csv:6: score " in refused(ask, tmp_path / "p.csv")
+
+
+@situation(
+    "a patient written `7` and `0007` in one table",
+    "two patients, and a caution with the first two lines; names of patients reach no page",
+)
+def test_one_number_with_and_without_zeros(ask: Asking, tmp_path: Path) -> None:
+    frame = predictions()
+    frame.loc[2:3, "patient"], frame.loc[8:9, "patient"] = "7", "0007"
+    frame.to_csv(tmp_path / "p.csv", index=False)
+    caution = audited(ask, tmp_path / "p.csv", "--patient", "patient")["audit"]["patients alike"]
+    assert caution.startswith("2 patients differ from another in zeros before")
+    assert "line 4 and line 10" in caution
+    assert "caution: patients alike: 2 patients" in looked(ask, images(tmp_path / "set", frame))

@@ -311,6 +311,17 @@ def test_a_much_better_output_is_a_caution(gray: Path) -> None:
     assert f"output 1 has an AUROC of {roc_auc_score(TARGET, GRAY):.2f}" in words
 
 
+@situation("another tensor of an ONNX file with a much higher AUROC than the one that is read", "a caution")
+def test_a_much_better_tensor_is_a_caution(tmp_path: Path, gray: Path) -> None:
+    path = onnx_file(tmp_path / "m.onnx", {"main": [-40.0], "aux": [-3.0, 40.0]})
+    words = " ".join(
+        audited(path, gray, channels="gray", output="main", as_given=True, scores="logits").table("checks").text
+    )
+    assert f"output 'aux:1' has an AUROC of {roc_auc_score(TARGET, GRAY):.2f} on these images" in words
+    words = " ".join(audited(path, gray, channels="gray", output="aux:1", scores="logits").table("checks").text)
+    assert "output 'main' has" not in words
+
+
 @situation("a model upside down: its score is that of the other class", "stopped, with the option to write")
 def test_a_model_upside_down_is_stopped(gray: Path) -> None:
     with pytest.raises(SpecError, match=r"with the classes the other way round.*positive"):

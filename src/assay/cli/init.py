@@ -15,8 +15,7 @@ from typing import Any, cast
 from assay.core.errors import AssayError, SpecError, StoreError
 from assay.data.files.classes import in_order
 from assay.data.files.guess import SPLIT, Guess, guess
-from assay.data.files.joins import Unmatched
-from assay.data.files.masks import image_files
+from assay.data.files.joins import Unmatched, folders_in, image_files
 from assay.data.files.roles import called_patient
 from assay.data.files.table import absent, read_table, same_value, shown, spellings
 from assay.spec.data import LESION
@@ -271,7 +270,7 @@ def _values(rows: Sequence[dict[str, str]], column: str) -> set[str]:
 
 
 def _class_folders(found: Guess) -> list[str]:
-    return sorted(one.name for one in found.folder.iterdir() if one.is_dir()) if found.classes else []
+    return [one.name for one in folders_in(found.folder)] if found.classes else []
 
 
 _PLAIN = re.compile(r"[A-Za-z_][\w./-]*$")

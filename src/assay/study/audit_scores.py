@@ -27,7 +27,7 @@ from assay.core.files import content_hash, sha256
 from assay.core.types import FactorTable
 from assay.core.versions import OF_STATISTICS, versions
 from assay.data.files.classes import two_classes
-from assay.data.files.kinds import cautions_of, encoding_of, factor_of, one_patient, usable
+from assay.data.files.kinds import alike_patients, cautions_of, encoding_of, factor_of, one_patient, usable
 from assay.data.files.roles import SCORES
 from assay.data.files.table import Table, number, patient_codes, read_table, require_whole
 from assay.report.audit_cards import write_outcome
@@ -160,4 +160,5 @@ def _rows_of(read: Table, asked: Asked) -> tuple[FactorTable, dict[str, str]]:
         columns={factor.name: values for factor, values in found},
     )
     said = cautions_of({asked.target: cells, **others}, asked.target)
-    return table, {"positive class": target.positive, **encoding_of(read), **said, **one_patient(table.patient)}
+    said |= {**one_patient(table.patient), **alike_patients(patients, read.numbers)}
+    return table, {"positive class": target.positive, **encoding_of(read), **said}

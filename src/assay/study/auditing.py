@@ -65,7 +65,17 @@ from assay.study.audit_request import Asked
 from assay.study.inside import inside_rows, nothing_inside
 from assay.study.leads import Search, by_lesion, measured, not_searched
 from assay.study.origins import OfTraining
-from assay.study.reading import LOOKED, SCALINGS, ReadAs, alternatives, framings, raw_scores, with_outputs, with_scores
+from assay.study.reading import (
+    LOOKED,
+    SCALINGS,
+    ReadAs,
+    alternatives,
+    doubts_of_tensors,
+    framings,
+    raw_scores,
+    with_outputs,
+    with_scores,
+)
 from assay.study.references import (
     LeadLimits,
     read_limits,
@@ -146,6 +156,8 @@ def run_audit(
         if asked.task == "classification":  # what scores are is found from all of them
             raw = raw_scores(given, plan.images, {"clean": plan.clean.id}, partial(say, counts.words))
             given, logits = with_scores(given, raw, plan.images.table, asked)
+            more = doubts_of_tensors(given, plan.images, {"clean": plan.clean.id}, logits)
+            given = replace(given, doubts=(*given.doubts, *more))
             plan = replace(plan, read_by={**plan.read_by, "model": given.model.content, "ends": given.model.ends})
             record = {"model": given.model.id, "environment": plan.images.name}
             keep_read(folder, plan.clean.id, plan.images.table, Read(logits, {}), record)

@@ -18,7 +18,7 @@ from assay.core.reasons import Code, Reason, because
 from assay.data.files.classes import two_classes
 from assay.data.files.in_memory import kept_table
 from assay.data.files.joins import Unmatched, match, require_matched
-from assay.data.files.kinds import cautions_of, encoding_of, one_patient, usable
+from assay.data.files.kinds import alike_patients, cautions_of, encoding_of, one_patient, usable
 from assay.data.files.roles import roles_of
 from assay.data.files.table import number, read_table, require_whole
 from assay.stats.panel import Panel
@@ -77,9 +77,10 @@ def read_predictions(columns: CompareRequest) -> Predictions:
     image_names, image = _codes(named)
     group_names, group = _codes(groups)
     notes: list[Reason] = []
-    patient = image
+    patient, names = image, named
     if columns.patient in table.header:
-        patient = _codes(table.column(columns.patient, "--patient"))[1]
+        names = table.column(columns.patient, "--patient")
+        patient = _codes(names)[1]
     else:
         notes.append(because(Code.NO_PATIENT_COLUMN, column=columns.patient))
     target = _same(image, labels.codes, image_names, "targets")
@@ -128,6 +129,7 @@ def read_predictions(columns: CompareRequest) -> Predictions:
         "matched": matched,
         "scores": scales_words(scales),
         **one_patient(patient),
+        **alike_patients(names, table.numbers),
     }
     return Predictions(panels, tuple(notes), tuple(seed_names), facts)
 

@@ -21,9 +21,10 @@ from assay.data.dataset import Images, OverImages
 from assay.data.files.classes import answered
 from assay.data.files.load import load_images
 from assay.execution.jobs import keep_read, kept_read
+from assay.models.external import OfOnnx
 from assay.models.ref import GivenModel, Output, Scaling
 from assay.probes.probe import Read
-from assay.probes.reader import ModelReading, evaluating, paired
+from assay.probes.reader import ModelReading, ReadingError, evaluating, paired
 from assay.shifts.environment import Environment
 from assay.spec.schema import Fit
 from assay.stats.bounds import ALPHA
@@ -36,6 +37,8 @@ from assay.study.audit_request import Asked
 from assay.study.outside import Config
 from assay.study.scores import scale_words
 
+_MOST_SCORES = 100
+"""A tensor of more columns has features, and no scores."""
 LOOKED = 32
 """Images whose answers tell the kind of output."""
 _ADDED = 1e-3
@@ -190,12 +193,47 @@ def _higher(given: Prepared, raw: Float[np.ndarray, "n k"], table: FactorTable) 
     if given.model.output is None or len(table.classes) != 2 or raw.shape[1] < 2:
         return
     at, names = given.model.output.column, given.model.origin.facts.outputs
-    areas = [auroc(column, table.target).value for column in raw.T.astype(np.float64)]
-    best = int(np.argmax(areas))
-    found = gained(raw[:, at], raw[:, best], table.target, table.patient, ALPHA / (raw.shape[1] - 1))
-    if best != at and found.low > MUCH:
+    for found, areas in _best(raw[:, at], np.delete(raw, at, axis=1), table):
+        best = found + (found >= at)
         name = f" '{names[best]}'" if len(names) == raw.shape[1] else ""
-        yield f"output {best}{name} has an AUROC of {areas[best]:.2f} on these images, output {at} {areas[at]:.2f}"
+        yield f"output {best}{name} has an AUROC of {areas[1]:.2f} on these images, output {at} {areas[0]:.2f}"
+
+
+def _best(
+    own: Float[np.ndarray, " n"], others: Float[np.ndarray, "n k"], table: FactorTable
+) -> Iterator[tuple[int, tuple[float, float]]]:
+    """Yield the column with the highest AUROC, with that of `own` and its own, where `own` is much lower."""
+    areas = [auroc(column, table.target).value for column in (own, *others.T.astype(np.float64))]
+    best = int(np.argmax(areas[1:]))
+    if gained(own, others[:, best], table.target, table.patient, ALPHA / others.shape[1]).low > MUCH:
+        yield best, (areas[0], areas[best + 1])
+
+
+def doubts_of_tensors(
+    given: Prepared, images: Environment, named: Mapping[str, Any], logits: Float[np.ndarray, "n k"]
+) -> Iterator[str]:
+    """Yield a sentence on each other tensor of scores that a file gives and whose AUROC is much higher.
+
+    Args:
+        given: The model as it is read.
+        images: The images.
+        named: What determines the images.
+        logits: Its logits for them.
+    """
+    origin, table = given.model.origin, images.table
+    if not isinstance(origin, OfOnnx) or len(table.classes) != 2:
+        return
+    for head in origin.facts.heads[1:]:
+        other = replace(given, model=replace(given.model, origin=replace(origin, output=head)))
+        try:
+            if _looked(other, images).shape[1] > _MOST_SCORES:
+                continue
+            raw = raw_scores(other, images, named, lambda: None)
+        except (ReadingError, SpecError):  # no scores, such as maps of features
+            continue
+        for best, areas in _best(logits[:, 1] - logits[:, 0], raw, table):
+            name = f"{head}:{best}" if raw.shape[1] > 1 else head
+            yield f"output '{name}' has an AUROC of {areas[1]:.2f} on these images, the one that is read {areas[0]:.2f}"
 
 
 def raw_scores(

@@ -35,6 +35,7 @@ from assay.data.files.decode import (
     read_file,
 )
 from assay.data.files.fitting import Framing, framing_of, grayed, resized, touched
+from assay.data.files.kinds import alike_patients
 from assay.data.files.listing import Listing, contradiction, labeled_by_masks, refuse_vanished, unequally_lost
 from assay.data.files.masks import (
     MaskAt,
@@ -46,7 +47,7 @@ from assay.data.files.masks import (
     refuse_empty,
     told_of,
 )
-from assay.data.files.pictures import Picture
+from assay.data.files.pictures import OWN_RANGE, Picture
 from assay.data.files.readers import read_picture
 from assay.data.files.table import Problem, Unreadable, left_out, refuse
 from assay.data.leakage import exact_groups, exact_pairs, row_hashes
@@ -356,7 +357,7 @@ def assemble(
         left_out=left_out(listing.problems, listing.word),
         doubts=(*unequally_lost(listing), *pixels.doubts, *_left_to_ignore(listing), *depth),
         fit=framing_of(spec).fit,
-        read={**listing.read, **_said_before(listing, spec)},
+        read={**listing.read, **_said_before(listing, spec), **_cautions(listing, spec, pixels.images)},
     )
     millimeters = _millimeters(spec, table, native)
     scale = _scale(PixelScale(**known.scale) if known else PixelScale(), millimeters)
@@ -529,6 +530,16 @@ def _said_before(listing: Listing, spec: DataSpec) -> dict[str, str]:
     """Return what was guessed and matched, as rows of `provenance`."""
     found = {"columns": spec.guessed, "matched": "; ".join((*spec.matched, *listing.matched))}
     return {key: text for key, text in found.items() if text}
+
+
+def _cautions(listing: Listing, spec: DataSpec, images: Decoded) -> dict[str, str]:
+    """Return what may turn an answer around, as rows of `provenance`."""
+    own = [
+        f"{note} ({len(noted):,} images)" for note, noted in sorted(images.notes.items()) if note.endswith(OWN_RANGE)
+    ]
+    ranges = {"gray values": f"{'; '.join(own)}: equal values differ between images"} if own else {}
+    alike = alike_patients(listing.cells("patient"), listing.numbers, listing.word) if spec.patient else {}
+    return {**ranges, **alike}
 
 
 def _left_to_ignore(listing: Listing) -> tuple[str, ...]:

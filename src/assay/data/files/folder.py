@@ -18,7 +18,7 @@ from assay.data.cards import OWN_PATIENT, known_set
 from assay.data.files.classes import Target, target_column
 from assay.data.files.decode import meaning_of
 from assay.data.files.in_memory import own_path
-from assay.data.files.joins import image_files
+from assay.data.files.joins import folders_in, image_files, outputs_in
 from assay.data.files.kinds import cautions_of, encoding_of, kind_of
 from assay.data.files.listing import Listing, frame_of, located, same_image
 from assay.data.files.masks import (
@@ -218,7 +218,7 @@ def list_stems(spec: DataSpec) -> Listing:
 def list_classes(spec: DataSpec) -> Listing:
     """One folder per class, images anywhere below it."""
     folder = folder_of(spec.classes, "data.classes")
-    names = sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    names = [path.name for path in folders_in(folder)]
     if len(names) < 2:
         raise SpecError(
             f"data.classes: {folder.name}/ holds {len(names)} folders; it needs one per class, at least two, "
@@ -239,7 +239,7 @@ def list_classes(spec: DataSpec) -> Listing:
     relative = tuple(str(path.relative_to(folder)) for path in images)
     warnings = (OWN_PATIENT, *_ignored(others))
     listing = plain(folder, images, relative, target.codes, target, warnings)
-    return replace(listing, read={**listing.read, **alike})
+    return replace(listing, read={**listing.read, **alike}, matched=outputs_in(folder))
 
 
 def plain(

@@ -17,7 +17,7 @@ from PIL import Image
 
 from assay.core.errors import DataError, extra
 from assay.data.files.decoders import check_tiff, plugin_of
-from assay.data.files.pictures import Header, Picture, Used, finite, limits, scaled, stored, whole
+from assay.data.files.pictures import OWN_RANGE, Header, Picture, Used, finite, limits, scaled, stored, whole
 from assay.data.files.table import Unreadable
 
 with extra("medical"):
@@ -213,7 +213,7 @@ def _own_range(values: np.ndarray, what: str) -> Picture:
     """Return values over their own range, which is noted since it loses equality between files."""
     finite(values)
     shown = _over(values, float(values.min()), float(values.max()))
-    return replace(shown, notes=(f"{what} was scaled from its own minimum to its maximum",))
+    return replace(shown, notes=(f"{what} {OWN_RANGE}",))
 
 
 def _used(values: np.ndarray, slope: float, dataset: Any) -> Used:

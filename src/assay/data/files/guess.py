@@ -16,7 +16,7 @@ import pandas as pd
 from assay.core.errors import SpecError
 from assay.core.files import is_file
 from assay.data.files.in_memory import kept_table
-from assay.data.files.joins import Unmatched, image_files, match, require_matched, stem_of
+from assay.data.files.joins import Unmatched, folders_in, image_files, match, outputs_in, require_matched, stem_of
 from assay.data.files.kinds import kind_of
 from assay.data.files.labels import IMAGE, KEYS, joined
 from assay.data.files.roles import MASKS, SPLITS, patients_of, sure_target, targets_of, units_of, words_of
@@ -234,7 +234,7 @@ def _of_participants(path: Path, target: str, unmatched: Unmatched) -> Guess:
     """Return the images below a folder per participant, with the columns of `participants.tsv` (BIDS)."""
     read = read_table(path / "participants.tsv", "participant_id")
     names = read.column("participant_id", "data")
-    folders = [one for one in sorted(path.iterdir()) if one.is_dir() and not one.name.startswith(".")]
+    folders = folders_in(path)
     folders = [one for one in folders if one.name.casefold().startswith("sub-")] or folders
     images = {one: files for one in folders if (files := image_files(one, deep=True)[0])}
     found = match([one.name for one in images], names)
@@ -253,17 +253,16 @@ def _of_participants(path: Path, target: str, unmatched: Unmatched) -> Guess:
     kinds["suffix"] = FactorSpec(kind="categorical") if len({row["suffix"] for row in rows}) > 1 else None
     columns = {name: kind for name, kind in kinds.items() if kind is not None}
     return Guess(path, image="image", target=target, patient="participant_id", targets=targets, columns=columns,
-                 rows=tuple(rows), way="participants", matched=said)  # fmt: skip
+                 rows=tuple(rows), way="participants", matched=(*said, *outputs_in(path)))  # fmt: skip
 
 
 def _of_folders(path: Path) -> Guess:
-    inside = [one for one in sorted(path.iterdir()) if one.is_dir() and not one.name.startswith(".")]
+    inside = folders_in(path)
     parts = [one for one in inside if one.name.casefold() in SPLITS]
     rows: list[dict[str, str]] = []
     unread: Counter[str] = Counter()  # folder -> files that are not read
     for part in parts:
-        folders = [one for one in sorted(part.iterdir()) if one.is_dir() and not one.name.startswith(".")]
-        files = {of: image_files(of, deep=True) for of in folders}
+        files = {of: image_files(of, deep=True) for of in folders_in(part)}
         rows += [{"image": str(file.relative_to(path)), LABEL: of.name, SPLIT: part.name}
                  for of, (images, _) in files.items() for file in images]  # fmt: skip
         unread += Counter({f"{part.name}/{of.name}/": others for of, (_, others) in files.items()})
@@ -275,7 +274,7 @@ def _of_folders(path: Path) -> Guess:
                            for one in inside if one not in parts})  # fmt: skip
         split = {SPLIT: FactorSpec(kind="categorical")}
         return Guess(path, image="image", target=LABEL, targets=(LABEL,), columns=split, rows=tuple(rows),
-                     way="parts", matched=_unread(unread))  # fmt: skip
+                     way="parts", matched=(*_unread(unread), *outputs_in(path)))  # fmt: skip
     files = {one: image_files(one, deep=True) for one in inside}
     filled = [one for one, (images, _) in files.items() if images]
     if len(filled) < 2:

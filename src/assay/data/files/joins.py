@@ -30,8 +30,11 @@ NAMED = 3
 ENDINGS = (
     "png", "jpg", "jpeg", "jpe", "jfif", "tif", "tiff", "gif", "bmp", "webp", "jp2", "j2k", "dcm", "dicom", "ima",
     "nii", "npy", "mha", "mhd", "nrrd",
+    "heic", "heif", "avif", "jxl", "jpf", "jpx", "tga", "pgm", "ppm", "pnm", "psd", "dng",
+    "svs", "ndpi", "mrxs", "scn", "vms", "bif", "czi", "lif", "nd2", "vsi",
 )  # fmt: skip
-"""Endings of images. What follows another point, as in a UID, is part of the name."""
+"""Endings of images, those that Assay cannot read too: such a file is refused, and not passed over. What follows
+another point, as in a UID, is part of the name."""
 Unmatched = Literal["refuse", "drop"]
 
 # What of a name is ignored, the mildest first: a later rule is tried where the earlier ones find no partner.
@@ -62,12 +65,48 @@ def stem_of(path: Path) -> str:
     return unicodedata.normalize("NFC", without_ending(path.name))
 
 
+_REQUESTS = ("run.json", "study.json", "audit.json", "request.json")
+
+
+def is_output(folder: Path) -> bool:
+    """Return whether Assay wrote a folder: that of a run, also of one that works, of images that it prepared, or of
+    such folders alone.
+    """
+    run = any((folder / name).exists() for name in ("tables", ".lock"))
+    if run and any((folder / name).is_file() for name in _REQUESTS):
+        return True
+    inside = list(folder.iterdir())
+    return (folder / "prepared.json").is_file() or (
+        bool(inside) and all(one.is_dir() and is_output(one) for one in inside)
+    )
+
+
+def folders_in(folder: Path) -> list[Path]:
+    """Return the folders of a folder in sorted order, without hidden ones and those that Assay wrote."""
+    inside = (path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    return sorted(path for path in inside if not is_output(path))
+
+
+def _walked(folder: Path) -> Iterator[Path]:
+    """Yield a folder and all in it, as `folders_in` returns them."""
+    yield folder
+    for inside in folders_in(folder):
+        if not inside.is_symlink():
+            yield from _walked(inside)
+
+
+def outputs_in(folder: Path) -> tuple[str, ...]:
+    """Return a sentence on the folders in any depth that Assay wrote, which are passed over."""
+    count = sum(path.is_dir() and is_output(path) for place in _walked(folder) for path in place.iterdir())
+    return (f"{count:,} folders with what Assay wrote are passed over",) if count else ()
+
+
 def image_files(folder: Path, deep: bool = False) -> tuple[list[Path], int]:
-    """Image files in sorted order, hidden ones left out, and how many other files there are.
+    """Image files in sorted order, hidden ones and what Assay wrote left out, and how many other files there are.
 
     A file without the ending of an image is one where its content is DICOM.
     """
-    found = [path for path in (folder.rglob("*") if deep else folder.iterdir()) if path.is_file()]
+    found = [path for place in (_walked(folder) if deep else (folder,)) for path in place.iterdir() if path.is_file()]
     seen = [path for path in found if not path.name.startswith(".")]
     images = sorted(path for path in seen if _ENDING.search(path.name) or holds_dicom(path))
     return images, len(seen) - len(images)

@@ -10,6 +10,7 @@ import numpy as np
 
 from assay.core.errors import DataError, SpecError
 from assay.core.types import Factor
+from assay.data.files.joins import same_id
 from assay.data.files.roles import called_unit, holds_patients, words_of
 from assay.data.files.table import Table, absent, factor_column, fold, leads_with_zero, merged, number, shown, spellings
 from assay.spec.schema import FactorSpec
@@ -172,3 +173,27 @@ def one_patient(patient: np.ndarray) -> dict[str, str]:
         return {}
     share = f"{counts.max():,} of {len(patient):,} images are of one patient ({len(counts):,} patients)"
     return {"large patient": f"{share}: is it one, or a word for missing?"}
+
+
+def alike_patients(names: Sequence[object], lines: Sequence[int], word: str = "line") -> dict[str, str]:
+    """Return the caution that patients have names that differ in what tables change, as a row of `provenance`.
+
+    Their lines stand for them: no name of a patient reaches a page.
+
+    Args:
+        names: The patient of each row.
+        lines: The number of each row.
+        word: What a row is called.
+    """
+    first = {str(name): line for name, line in zip(reversed(names), reversed(lines), strict=True)}
+    alike: dict[str, list[str]] = {}
+    for name in dict.fromkeys(map(str, names)):
+        alike.setdefault(same_id(name), []).append(name)
+    several = [some for some in alike.values() if len(some) > 1]
+    if not several:
+        return {}
+    one, other = (first[name] for name in several[0][:2])
+    return {
+        "patients alike": f"{sum(map(len, several)):,} patients differ from another in zeros before, case or "
+        f"blanks alone, first in {word} {one} and {word} {other}: each counts as one of its own"
+    }

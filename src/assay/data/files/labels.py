@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from assay.core.errors import DataError, SpecError, extra
-from assay.data.files.joins import Matched, Unmatched, image_files, match, require_matched
+from assay.data.files.joins import Matched, Unmatched, image_files, match, outputs_in, require_matched
 from assay.data.files.readers import holds_dicom
 from assay.data.files.roles import MASKS, words_of
 from assay.data.files.table import read_table, shown
@@ -76,6 +76,7 @@ def joined(folder: Path, table: Path, image: str = IMAGE, target: str = "", unma
                            private=key != image)  # fmt: skip
     if len(paths) < len(every):
         said = (*said, f"{len(every) - len(paths):,} files are masks, as {' and '.join(of_masks)} says, and no images")
+    said = (*said, *outputs_in(folder))
     numbers: dict[str, str] = {}
     rows: list[dict[str, str]] = []
     for at, other in found.pairs.items():

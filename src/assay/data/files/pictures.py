@@ -12,6 +12,8 @@ from assay.data.files.table import Unreadable
 
 # The result of a reader, and the conversion of numbers of any type to 8 or 16 bit.
 
+OWN_RANGE = "was scaled from its own minimum to its maximum"
+"""End of the note on an image whose gray values cannot be compared with those of others."""
 SMALLEST = 8
 """Pixels on the shorter side below which a file is no image."""
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 KEYS = (
     "positive class", "columns", "matched", "scores", "outputs", "scaling", "encoding", "read as one",
-    "may mean unknown", "large patient", "columns left out", "left out", "AUROC",
+    "may mean unknown", "large patient", "patients alike", "gray values", "columns left out", "left out", "AUROC",
 )  # fmt: skip
 """Keys of the table `provenance` that are read out first, in this order."""
-CAUTIONS = frozenset({"may mean unknown", "large patient"})
+CAUTIONS = frozenset({"may mean unknown", "large patient", "patients alike", "gray values"})
 
 
 def reading_lines(facts: Mapping[str, str]) -> list[str]:
