@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 from tests.worlds.studies import TINY
 
 from assay.analysis.prespecified import stated
@@ -114,6 +115,50 @@ def test_own_code_is_named_before_it_is_imported(
     assert answer("show", study(tmp_path, recipe={"loss": "telling_module:f"}), "--json") == 2
     said = capsys.readouterr().err
     assert said.startswith("importing telling_module, which loss 'telling_module:f' names: its code runs\nimported\n")
+
+
+PLANTED = ("pynvml", "dill", "pyarrow", "numexpr", "bottleneck", "random", "struct", "multiprocessing")
+"""Optional libraries that others look for, and modules of Python."""
+
+
+def planted(folder: Path) -> Path:
+    """A folder of a small study with files that say when they are imported; returns where they say it."""
+    said = folder / "imported.txt"
+    for name in PLANTED:
+        (folder / f"{name}.py").write_text(f"open({str(said)!r}, 'a').write('{name} ')\n")
+    return said
+
+
+@pytest.mark.parametrize("words", [["look", "images"], ["run", "odd.yaml", "--workers", "1"], ["doctor"]])
+def test_no_file_in_the_working_folder_is_imported(words: list[str], tmp_path: Path) -> None:
+    study(tmp_path)
+    for place in range(6):
+        folder = tmp_path / "images" / ("normal", "abnormal")[place % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (16, 16), 40 * place).save(folder / f"{place}.png")
+    said = planted(tmp_path)
+    command = [sys.executable, "-P", "-c", "from assay.cli import main; main()", *words]  # as the script `assay` is
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode in (0, 1), done.stderr
+    assert not said.exists(), said.read_text()
+
+
+def test_the_module_as_a_program_imports_no_library_from_the_working_folder(tmp_path: Path) -> None:
+    said = planted(tmp_path)
+    for name in ("random", "struct", "multiprocessing"):  # Python itself begins in that folder
+        (tmp_path / f"{name}.py").unlink()
+    command = [sys.executable, "-m", "assay", "doctor"]
+    subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert not said.exists(), said.read_text()
+
+
+def test_code_in_the_working_folder_runs_where_it_is_named(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("def loss(context, *, weight: float = 1.0): ...\n")
+    study(tmp_path, recipe={"loss": "mine:loss"})
+    command = [sys.executable, "-P", "-c", "from assay.cli import main; main()", "show", "odd.yaml", "--json"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert "importing mine, which loss 'mine:loss' names" in done.stderr
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("name", ["os:abort", "subprocess:Popen", "os.path:join"])

@@ -332,7 +332,7 @@ def test_slurm_gets_what_a_site_asks_for(tmp_path: Path, monkeypatch: pytest.Mon
         assert f"--{option}" in first
     assert "--array=0-0%" in second
     script = (tmp_path / "script").read_text()
-    assert script.index("module load cuda") < script.index("apptainer exec a.sif python -m assay.execution.remote")
+    assert script.index("module load cuda") < script.index("apptainer exec a.sif python -P -m assay.execution.remote")
 
 
 @pytest.mark.usefixtures("cluster")

@@ -522,12 +522,10 @@ def _done(arguments: list[str]) -> int:
     from assay.core.errors import AssayError, FullError
 
     try:
-        here = str(Path.cwd())
+        Path.cwd()
     except FileNotFoundError:
         print("the working folder was deleted; change to another one", file=sys.stderr)
         return 2
-    if here not in sys.path:
-        sys.path.append(here)
     if "_ASSAY_COMPLETE" in os.environ:
         app(prog_name="assay")  # Typer answers the shell and exits
     try:

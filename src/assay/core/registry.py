@@ -20,6 +20,7 @@ from functools import cache, partial
 from importlib.metadata import entry_points
 from multiprocessing import parent_process
 from pathlib import Path
+from types import ModuleType
 from typing import Annotated, Any, ClassVar, Literal, TypeVar, Union, cast, get_args, get_type_hints
 
 from pydantic import (
@@ -342,6 +343,26 @@ def _name_own_code(module: str, named_by: str) -> None:
         print(f"importing {module}, which {named_by} names: its code runs", file=sys.stderr, flush=True)
 
 
+def import_own(name: str) -> ModuleType:
+    """Import a module that the user named, also from the working folder.
+
+    That folder is looked up last, and stays on the path only where the module came from it: otherwise a file that lies
+    beside data would be imported in place of an optional library that is not installed.
+    """
+    here = str(Path.cwd())
+    if here in sys.path:
+        return importlib.import_module(name)
+    sys.path.append(here)
+    inside = False
+    try:
+        module = importlib.import_module(name)
+        inside = Path(getattr(module, "__file__", None) or "/").is_relative_to(here)
+        return module
+    finally:
+        if not inside:
+            sys.path.remove(here)
+
+
 def own_object(kind: str, name: str) -> tuple[Any, str]:
     """Import an object of the user's by its dotted path.
 
@@ -364,7 +385,7 @@ def own_object(kind: str, name: str) -> tuple[Any, str]:
         raise SpecError(f"{kind} '{name}' is no {kind}: it is of Python's own library; name a module of yours")
     _name_own_code(module_name, f"{kind} '{name}'")
     try:
-        module = importlib.import_module(module_name)
+        module = import_own(module_name)
         target = getattr(module, attribute)
     except SystemExit as error:
         raise SpecError(
@@ -421,7 +442,7 @@ def require_code(planned: Iterable[tuple[str, str]]) -> None:
         SpecError: Another module is imported.
     """
     for module, known in planned:
-        importlib.import_module(module)
+        import_own(module)
         if _imported.setdefault(module, _hash_of(module)) != known:
             raise SpecError(
                 f"{module} was edited since this run began: run the same command again, which plans it anew"

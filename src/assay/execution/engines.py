@@ -185,7 +185,7 @@ class Slurm:
             StoreError: sbatch refused it.
         """
         arrays = sorted({handle.partition("_")[0] for handle in after})
-        line = " ".join(["exec", self._python(), "-m assay", *map(shlex.quote, arguments)])
+        line = " ".join(["exec", self._python(), "-P -m assay", *map(shlex.quote, arguments)])
         dependency = f"afterany:{':'.join(arrays)}" if arrays else None
         return self._submitted(self._shell(line), "%j", dependency=dependency)
 
@@ -218,7 +218,7 @@ class Slurm:
 
     def _script(self, chunks: Sequence[str]) -> str:
         names = " ".join(map(shlex.quote, chunks))
-        call = f"{self._python()} -m assay.execution.remote {shlex.quote(str(self.folder.absolute()))}"
+        call = f"{self._python()} -P -m assay.execution.remote {shlex.quote(str(self.folder.absolute()))}"
         picked = f"set -- {names}\nshift $((SLURM_ARRAY_TASK_ID * {self.shared}))"
         if self.shared == 1:
             return self._shell(picked, f'exec {call} "$1"')

@@ -264,7 +264,11 @@ class Crew:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
         process = context.Process(target=_work, args=(theirs, self.stop.seen_by_workers), daemon=True)
-        variables = {**dict.fromkeys(THREAD_VARIABLES, str(self.threads)), **KEEP_MEMORY}
+        variables = {
+            **dict.fromkeys(THREAD_VARIABLES, str(self.threads)),
+            **KEEP_MEMORY,
+            "PYTHONSAFEPATH": "1",
+        }  # until it has the path of this process
         with _environment(variables), _undisturbed(), _without_script():
             process.start()
         theirs.close()

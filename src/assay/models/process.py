@@ -164,7 +164,7 @@ class ProcessNetwork(nn.Module):
         with ours, theirs:
             of_process = str(theirs.fileno()), str(int(origin.downloaded)), scratch
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "assay.models.confined", *of_process], pass_fds=[theirs.fileno()],
+                [sys.executable, "-P", "-m", "assay.models.confined", *of_process], pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL, start_new_session=True, env={**os.environ, **own},
             )  # fmt: skip
             self._connection = Connection(os.dup(ours.fileno()))
