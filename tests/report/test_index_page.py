@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import html
+import os
 import re
 import zipfile
 from pathlib import Path
@@ -20,7 +22,13 @@ from assay.store.folder import RunFolder
 SMALL = Made(losses=("cross-entropy", "supcon"), budgets=("10",), seeds=3, environments=("same", "reversed"))
 
 
-def test_an_index_and_a_bundle_of_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def full(*_: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_an_index_and_a_bundle_of_runs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     runs = tmp_path / "runs"
     for name in ("first", "second"):
         (runs / name).mkdir(parents=True)
@@ -39,12 +47,22 @@ def test_an_index_and_a_bundle_of_runs(tmp_path: Path, capsys: pytest.CaptureFix
     with zipfile.ZipFile(tmp_path / "out.zip") as packed:
         sums = dict(reversed(line.split("  ", 1)) for line in packed.read("SHA256SUMS").decode().splitlines())
         names = set(packed.namelist())
-        assert names == {*sums, "SHA256SUMS", "index.html"}
+        assert names == {*sums, "SHA256SUMS"}
         assert {"first/report.html", "second/tables/contrasts.parquet"} <= names
         assert any(name.startswith("first/pictures/") for name in names)
         assert all(hashlib.sha256(packed.read(name)).hexdigest() == one for name, one in sums.items())
         links = re.findall(r'<a href="([^"#]+)">', packed.read("index.html").decode())
         assert set(links) <= names
+    before = (tmp_path / "out.zip").read_bytes()
+    os.utime(runs / "first/report.html", (0, 0))  # 1970, which ZIP does not know
+    open_command([str(runs)], runs, tmp_path / "out.zip")
+    assert zipfile.ZipFile(tmp_path / "out.zip").testzip() is None
+    (tmp_path / "out.zip").write_bytes(before)
+    with monkeypatch.context() as patch:
+        patch.setattr(zipfile.ZipFile, "writestr", full)
+        with pytest.raises(StoreError, match=r"the disk is full; .*; what was written before is undamaged"):
+            open_command([str(runs)], runs, tmp_path / "out.zip")
+    assert (tmp_path / "out.zip").read_bytes() == before
     with pytest.raises(StoreError, match=r"give a name that ends in \.zip"):
         open_command([str(runs)], runs, tmp_path / "out.txt")
     assert not (tmp_path / "out.txt").exists()

@@ -261,11 +261,13 @@ def open_command(runs: Sequence[str], out: Path, bundle: Path | None = None) -> 
     """
     folders = [folder for run in runs or [str(out)] for folder in _with_pages(run, out)]
     if bundle is not None:
-        from assay.report.index_page import PACKED, write_bundle
+        from assay.report.index_page import index_of_bundle
+        from assay.store.bundle import BUNDLED, write_bundle
 
         for folder in map(RunFolder, folders):
-            folder.require_sound(PACKED, page=True)
-        print(write_bundle(folders, bundle), flush=True)
+            folder.require_sound(BUNDLED, page=True)
+        index = index_of_bundle(folders) if len(folders) > 1 else ""
+        print(write_bundle(folders, bundle, index), flush=True)
         return
     page = folders[0] / PAGE
     if len(folders) > 1:

@@ -9,7 +9,7 @@ import mmap
 import os
 import re
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,8 @@ ELSEWHERE = "make room there, or let ASSAY_CACHE name another folder"
 def default_cache_root() -> Path:
     """Return the folder that runs share: `ASSAY_CACHE`, else `assay` in the user's cache folder (`XDG_CACHE_HOME`).
 
+    It is made where it is not there, so that nobody else may read it: it holds images and names of files.
+
     Raises:
         StoreError: The user has no home, and none of both is set.
     """
@@ -48,6 +50,8 @@ def default_cache_root() -> Path:
     place = at_home(named) if named else at_home(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "assay"
     if place.parts[0] == "~":
         raise StoreError("this user has no home folder: let ASSAY_CACHE name a folder")
+    with suppress(OSError):  # who writes there says what is wrong
+        place.mkdir(mode=0o700, parents=True, exist_ok=True)
     return place
 
 

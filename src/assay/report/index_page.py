@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-import zipfile
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +16,7 @@ from assay.stats.format import count
 from assay.stats.rows import FOUND, LeadVerdict
 from assay.store.audit_tables import NOT_TESTED
 from assay.store.files import Row, write_text
-from assay.store.manifest import SIGNATURE, SIGNED, read_manifest
+from assay.store.folder import PAGE
 
 HEADS = ("run", "verdict", "set", "model", "date")
 OF_LABELS = ("label", "found", "AUROC", "effect (sd)", "95% lower bound", "limit", "p")
@@ -28,8 +26,6 @@ LABELS_NOTE = (
 )
 MOST_NAMED = 3
 """Verdicts in the headline of all labels."""
-PACKED = ("tables", "pictures")
-"""Folders of a run that a bundle holds, besides its page."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +82,7 @@ def _answer(rows: Sequence[Row]) -> str:
 
 
 def _link(folder: Path, path: Path) -> str:
-    return Path(os.path.relpath(folder / "report.html", path.parent)).as_posix()
+    return Path(os.path.relpath(folder / PAGE, path.parent)).as_posix()
 
 
 def _index(folders: Sequence[Path], links: Sequence[str]) -> str:
@@ -106,38 +102,6 @@ def _described(folder: Path) -> tuple[str, ...]:
     return folder.name, account.verdict, facts.get("data") or facts.get("images", ""), model, date[:10]
 
 
-def write_bundle(folders: Sequence[Path], path: Path) -> Path:
-    """Pack pages, tables, pictures and signatures of runs into a ZIP file, with checksums and an index of several.
-
-    Args:
-        folders: Run folders with pages.
-        path: The file; one that is there is replaced.
-
-    Returns:
-        The file.
-
-    Raises:
-        StoreError: Two runs have one name, or the file's name does not end in .zip.
-    """
-    if path.suffix.lower() != ".zip":
-        raise StoreError(f"{path}: a bundle is a ZIP file; give a name that ends in .zip")
-    names = [one.resolve().name for one in folders]
-    if len(set(names)) < len(names):
-        raise StoreError(f"two of the runs are called {max(names, key=names.count)}: pack them one at a time")
-    files: dict[str, Path] = {}
-    for name, folder in zip(names, folders, strict=True):
-        inside = (file for part in PACKED for file in sorted((folder / part).rglob("*")) if file.is_file())
-        seal = (file for file in (folder / SIGNED, folder / SIGNATURE) if file.is_file())
-        within = {file.relative_to(folder).as_posix(): file for file in (folder / "report.html", *inside, *seal)}
-        listed = read_manifest(folder) or within
-        own = folder.resolve()  # a link out of the folder may lead to what is not to be handed over
-        files |= {f"{name}/{place}": file for place, file in within.items()
-                  if place in listed and file.resolve().is_relative_to(own)}  # fmt: skip
-    sums = "".join(f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {name}\n" for name, file in files.items())
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as packed:
-        for name, file in files.items():
-            packed.write(file, name)
-        packed.writestr("SHA256SUMS", sums)
-        if len(folders) > 1:
-            packed.writestr("index.html", _index(folders, [f"{name}/report.html" for name in names]))
-    return path
+def index_of_bundle(folders: Sequence[Path]) -> str:
+    """Return the page of `write_index` for a bundle, in which the folders stand side by side."""
+    return _index(folders, [f"{folder.resolve().name}/{PAGE}" for folder in folders])
