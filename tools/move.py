@@ -75,6 +75,7 @@ MOVES: Mapping[str, str] = {
     "assay.analysis.folds": "assay.study.folds",
     "assay.analysis.tables": "assay.study.tables",
     "assay.analysis.contrasts": "assay.study.contrasts",
+    "assay.analysis.families": "assay.study.families",
     "assay.analysis.doses": "assay.study.doses",
     "assay.analysis.looks": "assay.study.interim",
     "assay.analysis.registration": "assay.study.registration",

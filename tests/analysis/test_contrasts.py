@@ -17,7 +17,8 @@ from statsmodels.stats.power import TTestPower
 from syrupy.assertion import SnapshotAssertion
 from tests.worlds.panels import panel
 
-from assay.analysis.contrasts import Pair, carry_out, compared, family_of, pairs, reliance_rows, spec_pairs
+from assay.analysis.contrasts import carry_out, reliance_rows
+from assay.analysis.families import Pair, compared, family_of, pairs, spec_pairs
 from assay.analysis.tables import collapse_rows
 from assay.core.reasons import NOTHING, Code, Reason, because
 from assay.report.words import statement

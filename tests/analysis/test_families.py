@@ -10,7 +10,8 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 from tests.worlds.studies import SMALL
 
-from assay.analysis.contrasts import compared, families, families_of, spec_pairs
+from assay.analysis.contrasts import families_of
+from assay.analysis.families import compared, families, spec_pairs
 from assay.analysis.prespecified import state, stated
 from assay.core.errors import SpecError
 from assay.core.reasons import NOTHING

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from tests.worlds.studies import SMALL
 
-from assay.analysis.contrasts import Pair, spec_pairs
+from assay.analysis.families import Pair, spec_pairs
 from assay.analysis.looks import Look, contrasts_of, look_rows, looks_at, next_seeds
 from assay.analysis.results import Gathered
 from assay.core.errors import SpecError

@@ -9,7 +9,8 @@ import pytest
 from scipy import stats
 from tests.analysis.test_contrasts import FLIPS, Records
 
-from assay.analysis.contrasts import families_of, pooling_group, spec_pairs
+from assay.analysis.contrasts import families_of
+from assay.analysis.families import pooling_group, spec_pairs
 from assay.stats.decisions import LOOK_ALPHA, decided
 from assay.stats.power import df_of_group, reachable
 from assay.stats.rows import ALPHA

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tests.worlds.studies import SMALL
 
-from assay.analysis.contrasts import spec_pairs
+from assay.analysis.families import spec_pairs
 from assay.analysis.prespecified import FILE, state, stated
 from assay.core.errors import StoreError
 from assay.spec.parse import parse_study

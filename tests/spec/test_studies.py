@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from assay.analysis.contrasts import spec_pairs
+from assay.analysis.families import spec_pairs
 from assay.spec.load import builtin_studies, study_files, study_size, study_yaml
 from assay.spec.parse import parse_study
 from assay.spec.recipe import RecipeSpec

@@ -18,7 +18,7 @@ from tests.worlds.scripts import script
 from tests.worlds.studies import SMALL
 
 import assay
-from assay.analysis.contrasts import compared
+from assay.analysis.families import compared
 from assay.analysis.looks import primary_pairs
 from assay.analysis.replication import (
     SHIPPED,

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from tests.study.test_dose_study import DOSED
 
-from assay.analysis.contrasts import spec_pairs
+from assay.analysis.families import spec_pairs
 from assay.data.cache import ArrayCache
 from assay.execution.plan import make_plan
 from assay.report.sentences.reasons import reason_words

@@ -31,8 +31,6 @@ from assay.stats.swing import MUCH, Effect, area, changed, gained, grouped, mark
 from assay.stats.verdicts import LEAST_PATIENTS, Decision, decide_column
 from assay.store.files import Row
 
-# Groups of a column: its levels, or the halves of a number.
-
 
 def group_names(table: FactorTable) -> list[str]:
     """Return the group of each row by each column that has groups, as JSON."""

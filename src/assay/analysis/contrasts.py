@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import get_args
+from dataclasses import replace
 
 import numpy as np
 
+from assay.analysis.families import (
+    EXPLORATORY,
+    Pair,
+    Recipes,
+    by_amount,
+    common_doses,
+    families,
+    family_of,
+    pooled_pairs,
+    spec_pairs,
+)
 from assay.analysis.measurements import values_of_seeds
 from assay.analysis.results import Gathered, is_of_panels, measured, panel_for, seed_values, why_nothing
-from assay.core.files import canonical_json, content_hash
 from assay.core.measures import EFFECTS, direction_of
 from assay.core.reasons import Code, Reason, because
 from assay.core.types import Direction
-from assay.spec.comparisons import FIT, Sides, sides_of
-from assay.spec.environments import amount_axis, dose_axis
-from assay.spec.schema import ContrastSpec, RecipePoint, Role, StudySpec
+from assay.spec.comparisons import FIT
+from assay.spec.environments import dose_axis
+from assay.spec.schema import ContrastSpec, RecipePoint
 from assay.stats.compare import (
     Budget,
     Contrast,
@@ -26,18 +34,14 @@ from assay.stats.compare import (
     matched_fit,
     untested,
 )
-from assay.stats.decisions import DECIDED_BY, LOOK_ALPHA, OF_RESULT, Family, decide, mean_of, pooled
+from assay.stats.decisions import DECIDED_BY, LOOK_ALPHA, OF_RESULT, Family, decide, mean_of
 from assay.stats.doses import Amount, Dose, interaction, interaction_seeds, matched_clean
-from assay.stats.format import listed
 from assay.stats.measures import COMPUTED
 from assay.stats.panel import Evaluated
 from assay.stats.rows import ALPHA, DOSES, MATCHED, RELIANCE
 from assay.store.files import Row
 
 # Comparisons along the doses, from the records of every dose: at any amount of data, or at matched performance.
-
-Recipes = Sequence[RecipePoint]
-"""One side of a comparison: a recipe at all that it lies along."""
 
 
 class _Lost(Exception):
@@ -81,21 +85,6 @@ def at_matched_clean(gathered: Gathered, stated: ContrastSpec, a: Recipes, b: Re
     return matched_clean(amounts[0], amounts[1], stated.measure, stated.margin)
 
 
-def by_amount(side: Recipes) -> dict[float, list[RecipePoint]]:
-    """Rows that were trained on, ascending -> a side's recipes; all of them at 0 where amounts are no axis."""
-    axis = amount_axis(side)
-    made: dict[float, list[RecipePoint]] = {}
-    for point in side:
-        made.setdefault(float(point.coordinates[axis]) if axis else 0.0, []).append(point)
-    return dict(sorted(made.items()))
-
-
-def common_doses(sides: Sequence[Recipes]) -> list[float]:
-    """The doses that all were trained at, ascending."""
-    axis = dose_axis([point for side in sides for point in side])
-    return sorted(set[float].intersection(*({float(point.coordinates[axis]) for point in side} for side in sides)))
-
-
 def _amount(gathered: Gathered, stated: ContrastSpec, rows: float, doses: Mapping[float, RecipePoint]) -> Amount:
     clean = gathered.panel(doses[0.0], stated.clean)
     if clean is None:
@@ -129,61 +118,6 @@ def _values(gathered: Gathered, stated: ContrastSpec, point: RecipePoint, own: s
 # The stated contrasts of a study, carried out on what was gathered.
 
 
-@dataclass(frozen=True)
-class Pair:
-    """One comparison: recipes a and b, which differ along one axis, or the mean of several such comparisons.
-
-    Each side is several recipes, along the budgets or the doses, at matched fit or where the dose-response is compared.
-    """
-
-    stated: ContrastSpec
-    a: tuple[RecipePoint, ...]
-    b: tuple[RecipePoint, ...]
-    level_a: str
-    where: tuple[tuple[str, str], ...]
-    members: tuple[Pair, ...] = ()
-
-    @property
-    def single(self) -> tuple[Pair, ...]:
-        """The comparisons that it is the mean of, or itself."""
-        return self.members or (self,)
-
-    @property
-    def recipes(self) -> set[str]:
-        """Labels of all recipes of both sides."""
-        return {point.label for one in self.single for point in (*one.a, *one.b)}
-
-    @property
-    def id(self) -> str:
-        """The hash of the contrast's words, with the level and the held values."""
-        words = content_hash(self.stated.model_copy(update={"seed_sd": None}).canonical())  # a plan, and no statement
-        return f"{words}-{self.level_a}" + "".join(f"-{value}" for _, value in self.where)
-
-    @property
-    def doses(self) -> str:
-        """Which doses were trained at everywhere, where somewhere there were more; empty elsewhere."""
-        if self.stated.at not in (DOSES, MATCHED) or self.members:
-            return ""
-        sides = [recipes for side in (self.a, self.b) for recipes in by_amount(side).values()]
-        doses = common_doses(sides)
-        above = [f"{p:g}" for p in doses if p]
-        return listed(above) if any(len(side) > len(doses) for side in sides) else ""
-
-
-def pairs(stated: ContrastSpec, points: Sequence[RecipePoint], axes: Sequence[str]) -> list[Pair]:
-    """Return every comparison that a contrast means (see `spec.comparisons`)."""
-    return list(map(_pair, sides_of(stated, points, axes)))
-
-
-def _pair(sides: Sides) -> Pair:
-    return Pair(sides.stated, sides.a, sides.b, sides.level, sides.where, tuple(map(_pair, sides.members)))
-
-
-def spec_pairs(spec: StudySpec) -> list[Pair]:
-    """Every comparison of a study, contrast by contrast."""
-    return [pair for stated in spec.contrasts for pair in pairs(stated, spec.points, tuple(spec.axes))]
-
-
 def families_of(
     gathered: Gathered, beforehand: Collection[str], carried: Mapping[str, Contrast] | None = None
 ) -> list[Family]:
@@ -208,71 +142,6 @@ def families_of(
         for name, family in families(stated)
     ]
     return [*own, *([family_of(EXPLORATORY, exploratory)] if exploratory else [])]
-
-
-def families(
-    stated: Sequence[tuple[Pair, Contrast]],
-) -> list[tuple[str, list[tuple[Pair, Contrast]]]]:
-    """Group comparisons by family, primary families first; in a fixed order those of a family are in that order.
-
-    A positive control is a family of its own.
-    """
-    keys = [(pair.stated.family_name, pair.id if pair.stated.role == "positive-control" else "") for pair, _ in stated]
-    found = [[stated[i] for i in members] for members in _positions(keys)]
-    ordered = [(family[0][0].stated.family_name, sorted(family, key=_place)) for family in found]
-    roles = get_args(Role)
-    return sorted(ordered, key=lambda family: roles.index(family[1][0][0].stated.role))
-
-
-def _place(one: tuple[Pair, Contrast]) -> int:
-    family = one[0].stated.family
-    return family.order or 0 if family else 0
-
-
-def pooling_group(stated: ContrastSpec) -> tuple[str, ...]:
-    """Return the key of contrasts whose seeds' variances are pooled: measure, environment, reference, matching."""
-    measure = (stated.measure, stated.factor, stated.layer)
-    averaged = canonical_json(dict(stated.mean_over)) if stated.mean_over else ""
-    return (*measure, stated.environment, stated.axis, str(stated.against), stated.at, averaged)
-
-
-def pooled_pairs(found: Sequence[tuple[Pair, Contrast]]) -> list[tuple[Pair, Contrast]]:
-    """The same comparisons in the same order, tested with variances moderated over their pooling groups."""
-    results = [result for _, result in found]
-    for members in _positions([pooling_group(pair.stated) for pair, _ in found]):
-        for i, result in zip(members, pooled([results[i] for i in members]), strict=True):
-            results[i] = result
-    return [(pair, result) for (pair, _), result in zip(found, results, strict=True)]
-
-
-def _positions(keys: Sequence[tuple[str, ...]]) -> list[list[int]]:
-    """The positions of equal keys."""
-    return [[i for i, one in enumerate(keys) if one == key] for key in dict.fromkeys(keys)]
-
-
-EXPLORATORY = "exploratory"
-
-
-def family_of(
-    name: str,
-    family: Sequence[tuple[Pair, Contrast]],
-    alpha: float = ALPHA,
-    earlier: Mapping[str, Row] | None = None,
-) -> Family:
-    """Return comparisons with their results as a family; see `Family` for the arguments."""
-    named: list[Row] = [
-        {
-            **compared(pair),
-            "role": pair.stated.role,
-            "expected": pair.stated.expected,
-            "exploratory": name == EXPLORATORY,
-            "equal": _equal(pair, result),
-        }
-        for pair, result in family
-    ]
-    rule = family[0][0].stated.family
-    correction = "holm" if rule is None or name == EXPLORATORY else rule.correction
-    return Family(name, named, [result for _, result in family], alpha, correction, earlier or {})
 
 
 def carry_out(gathered: Gathered, pair: Pair) -> Contrast:
@@ -332,30 +201,6 @@ def _curve(gathered: Gathered, recipes: Sequence[RecipePoint], environment: str)
             return None
         budgets.append(Budget(panel, gathered.yardsticks(point, panel.numbers)))
     return budgets
-
-
-def compared(pair: Pair) -> Row:
-    """Return the columns that name a comparison."""
-    stated = pair.stated
-    return {
-        "id": pair.id,
-        **{name: getattr(stated, name) for name in ("axis", "at", "measure", "environment", "factor", "layer")},
-        "a": pair.level_a,
-        "b": stated.against,
-        "doses": pair.doses,
-        "clean": stated.clean if stated.at == MATCHED else "",
-        "where": json.dumps(dict(pair.where)),
-        "pooled": json.dumps(dict(stated.mean_over)) if stated.mean_over else "",
-    }
-
-
-def _equal(pair: Pair, result: Contrast) -> str:
-    """Where both are equally good on clean images, as JSON; empty where nothing was matched on them."""
-    if result.equal is None:
-        return ""
-    axis = amount_axis(pair.a)
-    trained = sorted({float(point.coordinates[axis]) for point in pair.a})
-    return json.dumps({**asdict(result.equal), "clean": pair.stated.clean, "trained": trained})
 
 
 # Paired contrasts between the factors that one recipe relies on: is its greatest factor above each of the others?

@@ -11,15 +11,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from assay.analysis.contrasts import (
-    Pair,
-    carry_out,
-    families,
-    families_of,
-    family_of,
-    pooled_pairs,
-    spec_pairs,
-)
+from assay.analysis.contrasts import carry_out, families_of
+from assay.analysis.families import Pair, families, family_of, pooled_pairs, spec_pairs
 from assay.analysis.results import Gathered
 from assay.core.reasons import NOTHING, Code, Reason, because, reason_of
 from assay.execution.plan import Plan

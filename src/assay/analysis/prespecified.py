@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from assay.analysis.contrasts import Pair, spec_pairs
+from assay.analysis.families import Pair, spec_pairs
 from assay.analysis.registration import FILE as REGISTRATION
 from assay.analysis.registration import PLACES, adopt, planned_looks, registered
 from assay.core.errors import StoreError

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from assay.analysis.contrasts import Pair, compared, pooling_group, spec_pairs
+from assay.analysis.families import Pair, compared, pooling_group, spec_pairs
 from assay.core.files import canonical_json
 from assay.core.measures import range_of
 from assay.core.reasons import Code, because

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
-from assay.analysis.contrasts import compared
+from assay.analysis.families import compared
 from assay.analysis.looks import primary_pairs
 from assay.core.errors import SpecError, StoreError
 from assay.core.files import content_hash

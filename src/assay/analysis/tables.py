@@ -12,9 +12,10 @@ from typing import Any, cast
 
 import numpy as np
 
-from assay.analysis.contrasts import Pair, carry_out, families_of, reliance_rows, spec_pairs
+from assay.analysis.contrasts import carry_out, families_of, reliance_rows
 from assay.analysis.described import Described, describe, keep, kept
 from assay.analysis.doses import dose_change_rows, half_dose_rows
+from assay.analysis.families import Pair, spec_pairs
 from assay.analysis.folds import Folds, Pooled
 from assay.analysis.looks import Look, contrasts_of, look_rows, looks_at, seeds_of
 from assay.analysis.measurements import column_of, values_of_seeds

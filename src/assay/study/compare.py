@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from assay.analysis.contrasts import Pair, family_of
+from assay.analysis.families import Pair, family_of
 from assay.core.errors import SpecError, unknown_name
 from assay.core.measures import direction_of, label_of
 from assay.core.reasons import Code, Reason

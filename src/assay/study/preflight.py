@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from assay.analysis.confounders import reads_neutral
-from assay.analysis.contrasts import spec_pairs
+from assay.analysis.families import spec_pairs
 from assay.core.errors import SpecError, StoreError, UnfitError, WeightsError, unknown_name
 from assay.core.files import canonical_json
 from assay.core.measures import COMPARED, Among
