@@ -19,8 +19,7 @@ from tests.worlds.files import noise, save, small_set
 from tests.worlds.studies import SMALL, TINY, write_spec
 
 import assay
-from assay.core.errors import AssayError, DataError, SpecError, StoreError
-from assay.probes.reader import ReadingError
+from assay.core.errors import AssayError, DataError, ReadingError, SpecError, StoreError
 from assay.spec.load import apply_sets
 from assay.spec.parse import read_study
 from assay.store.files import read_rows

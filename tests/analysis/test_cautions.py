@@ -12,7 +12,7 @@ from syrupy.assertion import SnapshotAssertion
 
 from assay.analysis.confounders import Looked, cautions
 from assay.analysis.data_checks import data_checks
-from assay.analysis.described import Described, describe, keep, kept
+from assay.analysis.described import Described, describe
 from assay.analysis.folds import Folds
 from assay.analysis.results import Gathered
 from assay.execution.jobs import Place, population_of
@@ -21,6 +21,7 @@ from assay.report.sentences.reasons import reason_words
 from assay.shifts import population as scene
 from assay.spec.parse import parse_study
 from assay.stats.findings import from_row
+from assay.store.described import keep, kept
 from assay.store.folder import RunFolder
 from assay.study.preview import preview_tables
 

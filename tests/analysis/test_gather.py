@@ -15,8 +15,9 @@ from assay.analysis.folds import joined_tables
 from assay.analysis.measurements import CONTRIBUTIONS, Key, of_one_unit, over_folds, values_of_seeds, with_one_worst
 from assay.analysis.panels import panel_of
 from assay.analysis.results import RECIPES, _Lazily
-from assay.analysis.tables import scalar_rows, without_home
+from assay.analysis.tables import scalar_rows
 from assay.core.errors import StoreError
+from assay.core.files import without_home
 from assay.core.reasons import NOTHING, Code, Reason, because, read, stated
 from assay.core.types import Contributions, Measurement
 from assay.probes.performance import Performance

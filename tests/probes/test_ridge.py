@@ -6,8 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import Ridge
 
-from assay.probes import decodability
-from assay.probes.decodability import held_out
+from assay.stats.ridge import PENALTIES, held_out
 
 
 def problem(n: int, d: int, seed: int = 0, c: int = 3) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -31,11 +30,11 @@ def test_is_the_best_of_sklearns_ridges_by_generalized_cross_validation(n: int, 
         for column in range(wanted.shape[1]):
             y = wanted[fit, column] - level[column]
             scores = []
-            for penalty in scale * decodability.PENALTIES:
+            for penalty in scale * PENALTIES:
                 hat = z[fit] @ np.linalg.solve(gram + penalty * np.eye(d), z[fit].T)
                 residual = y - hat @ y
                 scores.append(residual @ residual / (len(y) - 1 - np.trace(hat)) ** 2)
-            best = scale * decodability.PENALTIES[int(np.argmin(scores))]
+            best = scale * PENALTIES[int(np.argmin(scores))]
             model = Ridge(alpha=best).fit(z[fit], wanted[fit, column])
             np.testing.assert_allclose(ours[test, column], model.predict(z[test]), rtol=1e-5, atol=1e-6)
 

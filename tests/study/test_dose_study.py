@@ -13,7 +13,7 @@ import pytest
 from tests.worlds.studies import TINY, run_tiny
 
 from assay.analysis import results
-from assay.analysis.described import Described, kept
+from assay.analysis.described import Described
 from assay.analysis.doses import dose_change_rows, half_dose_rows
 from assay.analysis.results import Gathered
 from assay.analysis.tables import Made
@@ -22,6 +22,7 @@ from assay.report.sentences.reasons import reason_words
 from assay.report.words import statement
 from assay.spec.schema import RecipePoint
 from assay.stats.panel import Panel
+from assay.store.described import kept
 from assay.store.files import Row
 from assay.store.folder import RunFolder
 from assay.store.schema import HALF_DOSES

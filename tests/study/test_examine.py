@@ -12,8 +12,7 @@ from tests.worlds.files import save, write_table
 from torch import nn
 
 import assay
-from assay.core.errors import SpecError
-from assay.probes.reader import ReadingError
+from assay.core.errors import ReadingError, SpecError
 
 SIDE = 16
 

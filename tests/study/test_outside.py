@@ -13,9 +13,8 @@ from tests.worlds.files import save, write_table
 from torch import nn
 
 import assay
-from assay.core.errors import SpecError
+from assay.core.errors import ReadingError, SpecError
 from assay.core.types import FactorTable
-from assay.probes.reader import ReadingError
 from assay.study.outside import Config, config_of, signs
 
 HIGH, WIDE, SIZE = 16, 48, 16

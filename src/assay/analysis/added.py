@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from assay.analysis.audit import Scored
 from assay.analysis.shortcuts import LEAST_ROWS, SEED, Cue
 from assay.core.reasons import NOTHING, Code, because
 from assay.core.seeds import folds_by_patient
@@ -25,48 +24,11 @@ from assay.store.data_tables import ADDED_VERDICTS
 from assay.store.files import Row
 
 if TYPE_CHECKING:
-    from assay.analysis.results import Gathered
+    pass
 
 BEYOND, NOT_SHOWN, BELOW = ADDED_VERDICTS
 STRATA = 10
 """Strata of a cue, of equal size. What it still tells within them is no merit of a network."""
-
-
-def added_rows(gathered: Gathered, cues: Sequence[Cue], table: FactorTable) -> list[Row]:
-    """Return rows of `data_tables.ADDED`, one per recipe and test environment without interventions.
-
-    Args:
-        gathered: The outputs.
-        cues: Scores of all images.
-        table: All images.
-    """
-    return [
-        {"recipe": recipe, "environment": name, **row}
-        for recipe, name, panel in clean_answers(gathered)
-        for row in held_against(panel, cues, table)
-    ]
-
-
-def clean_answers(gathered: Gathered) -> Iterator[tuple[str, str, Panel]]:
-    """Yield recipe, test environment and answers to images of the training set's kind, as they are."""
-    for point in gathered.plan.spec.points:
-        for name, environment in point.tests.items():
-            panel = None if environment.interventions or environment.data else gathered.panel(point, name)
-            if panel is not None:
-                yield point.label, name, panel
-
-
-def model_added(scored: Scored, cues: Sequence[Cue], table: FactorTable) -> list[Row]:
-    """Return the row of one model, whose training images are not known.
-
-    Args:
-        scored: Its answers, to images whose rows are their positions.
-        cues: Scores of all images.
-        table: All images.
-    """
-    own = scored.table
-    panel = Panel(scored.logits.astype(np.float64)[None], own.target, own.patient, images=own.row)
-    return [{"recipe": "", "environment": "", **row} for row in held_against(panel, cues, table, halves=True)]
 
 
 def held_against(panel: Panel, cues: Sequence[Cue], table: FactorTable, *, halves: bool = False) -> list[Row]:

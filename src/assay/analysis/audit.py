@@ -14,6 +14,8 @@ from jaxtyping import Bool, Float, Int
 from scipy.optimize import linear_sum_assignment
 from scipy.special import stdtrit
 
+from assay.analysis.added import held_against
+from assay.analysis.shortcuts import Cue
 from assay.core.errors import DataError, SpecError, cut
 from assay.core.map_grid import MapGrid
 from assay.core.reasons import Code, Reason, because
@@ -26,6 +28,7 @@ from assay.stats.groups import LEAST_IN_CLASS, MOST_LEVELS, Grouped, groups_of
 from assay.stats.influence import Answers, calibration_in_the_large, calibration_slope
 from assay.stats.measures import influence_of
 from assay.stats.metrics import auroc, log_odds, predictions, probabilities, score_names
+from assay.stats.panel import Panel
 from assay.stats.rows import CONFIDENCE, Verdict
 from assay.stats.swing import MUCH, Effect, area, changed, gained, grouped, marked, together, within_classes
 from assay.stats.verdicts import LEAST_PATIENTS, Decision, decide_column
@@ -603,3 +606,16 @@ _ORDER = (*map(str, Verdict), "not-tested")
 def by_harm(rows: Sequence[Row]) -> list[Row]:
     """Return rows of `audit_tables.VERDICTS`, the most harmful first, and of one verdict the largest |g| first."""
     return sorted(rows, key=lambda row: (_ORDER.index(row["verdict"]), -abs(row.get("g", 0.0) or 0.0)))
+
+
+def model_added(scored: Scored, cues: Sequence[Cue], table: FactorTable) -> list[Row]:
+    """Return the row of one model, whose training images are not known.
+
+    Args:
+        scored: Its answers, to images whose rows are their positions.
+        cues: Scores of all images.
+        table: All images.
+    """
+    own = scored.table
+    panel = Panel(scored.logits.astype(np.float64)[None], own.target, own.patient, images=own.row)
+    return [{"recipe": "", "environment": "", **row} for row in held_against(panel, cues, table, halves=True)]

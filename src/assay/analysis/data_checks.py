@@ -21,13 +21,13 @@ from assay.data.files.folder import undeclared_table
 from assay.data.files.roles import SPLITS
 from assay.data.leakage import exact_pairs
 from assay.data.near_copies import Pair, bounded, together
-from assay.probes.decodability import held_out
 from assay.shifts.population import Population
 from assay.spec.schema import DataSpec
 from assay.stats.bounds import share
 from assay.stats.groups import LEAST_IN_CLASS, groups_of
 from assay.stats.metrics import log_odds
 from assay.stats.panel import Panel
+from assay.stats.ridge import held_out
 from assay.store.data_tables import ISSUE_KINDS
 from assay.store.files import Row
 

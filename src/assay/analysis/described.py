@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from pathlib import Path
-from typing import Annotated, Any, TypeVar
 
 import numpy as np
 from jaxtyping import Int
-from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer
+from pydantic import BaseModel
 
-from assay.analysis.added import added_rows, clean_answers
+from assay.analysis.added import held_against
 from assay.analysis.confounders import Looked, cautions, visibility_rows
 from assay.analysis.data_checks import data_checks
 from assay.analysis.doses import dose_count_rows
@@ -21,63 +17,18 @@ from assay.analysis.folds import Folds, Group, Outputs
 from assay.analysis.illustrations import illustrate
 from assay.analysis.preview import Distinct, distinct_environments
 from assay.analysis.results import Gathered
+from assay.analysis.shortcuts import Cue
 from assay.core.errors import StoreError
-from assay.core.files import sha256
 from assay.core.measures import OF_WORST_GROUP
-from assay.core.reasons import Reason, read
 from assay.core.types import FactorTable
 from assay.data.cards import facts_of
 from assay.shifts.association import also_achieved
-from assay.shifts.environment import Achieved, Environment
+from assay.shifts.environment import environment_rows_of
 from assay.shifts.population import Population
 from assay.spec.schema import ENVIRONMENT, RecipePoint, StudySpec
-from assay.store.files import ALTERED, REMADE, Row, read_checked_json, write_checked_json
-from assay.store.folder import RunFolder
-from assay.store.migrations import migrated
-from assay.store.schema import SCHEMA_VERSION
-
-DESCRIBED = "described.json"
-
-
-def _from_json(rows: Sequence[Row]) -> list[Row]:
-    return [{name: math.nan if value is None else value for name, value in row.items()} for row in rows]
-
-
-def _to_json(rows: Sequence[Row]) -> list[Row]:
-    """Rows of plain Python values; NaN becomes null when they are written."""
-    return [
-        {name: value.item() if isinstance(value, np.generic) else value for name, value in row.items()} for row in rows
-    ]
-
-
-def _reason(given: str | Reason) -> Reason:
-    return read(given) if isinstance(given, str) else given
-
-
-Rows = Annotated[Sequence[Any], BeforeValidator(_from_json), PlainSerializer(_to_json)]
-StoredReason = Annotated[Reason, BeforeValidator(_reason), PlainSerializer(str)]
-
-
-class DataDescription(BaseModel):
-    """What tables and page need of the images, so that they can be made without the data.
-
-    Attributes:
-        request: What it is a description for; empty of a study, which keeps its last one.
-        environments: Rows of `data_tables.ENVIRONMENTS`.
-        pictures: Rows of `schema.PICTURES`.
-        facts: The provenance of the data.
-        cautions: Such as leakage, and properties that an environment could not have.
-        files: Name of a drawn picture -> its hash.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    request: str = ""
-    environments: Rows
-    pictures: Rows
-    facts: Mapping[str, str]
-    cautions: tuple[StoredReason, ...]
-    files: Mapping[str, str] = {}
+from assay.stats.panel import Panel
+from assay.store.described import DESCRIBED, DataDescription, Rows
+from assay.store.files import Row
 
 
 class Pooled(BaseModel):
@@ -195,38 +146,6 @@ def _worst_groups(gathered: Gathered) -> tuple[WorstGroup, ...]:
     )
 
 
-def keep(folder: RunFolder, described: DataDescription) -> None:
-    """Write it to the run folder, with the hashes of its pictures."""
-    files = {path.name: sha256(path) for path in _drawn(folder, described.pictures)}
-    values = described.model_copy(update={"files": files}).model_dump()
-    write_checked_json(folder.root / DESCRIBED, {"schema": SCHEMA_VERSION, **values}, sort_keys=False)
-
-
-Kind = TypeVar("Kind", bound=DataDescription)
-
-
-def kept(folder: RunFolder, kind: type[Kind]) -> Kind:
-    """Read the description that the last finished run stored.
-
-    Raises:
-        StoreError: There is none, or a picture was altered.
-    """
-    path = folder.root / DESCRIBED
-    if not path.is_file():
-        raise StoreError(f"{folder.root} holds no {DESCRIBED}: no run ended here; run the study again with its spec")
-    found = kind.model_validate(migrated(read_checked_json(path), path))
-    for picture in _drawn(folder, found.pictures):
-        if picture.name in found.files and sha256(picture) != found.files[picture.name]:
-            raise StoreError(f"cannot read {picture}: {ALTERED}; {REMADE}")
-    return found
-
-
-def _drawn(folder: RunFolder, rows: Sequence[Row]) -> list[Path]:
-    """Paths of the pictures of these rows, without those that are missing, which the page reports."""
-    names = sorted({Path(row["file"]).name for row in rows})
-    return [path for name in names if (path := folder.root / "pictures" / name).is_file()]
-
-
 def environment_rows(
     spec: StudySpec, population: Population, found: Sequence[Distinct], names: Sequence[str], marks: Sequence[str] = ()
 ) -> list[Row]:
@@ -250,26 +169,6 @@ def environment_rows(
     return rows
 
 
-def environment_rows_of(name: str, recipe: str, environment: Environment, table: FactorTable) -> list[Row]:
-    """Describe one environment: a row for each association that it reports, or one without.
-
-    Args:
-        name: The environment's name in tables.
-        recipe: The recipe that it belongs to; empty where it is common to all, or there is none.
-        environment: The environment.
-        table: Its rows, of all folds.
-    """
-    images, patients = len(table), len(np.unique(table.patient))
-    shared: Row = {
-        "environment": name,
-        "recipe": recipe,
-        "images": images,
-        "patients": patients,
-        "set": environment.data,
-    }
-    return [{**shared, **_achieved_row(found)} for found in environment.achieved] or [shared]
-
-
 def facts_of_sets(population: Population) -> dict[str, str]:
     """Return the provenance of the training set and of the other sets that are tested on."""
     found = facts_of(population.card, population.classes)
@@ -278,8 +177,25 @@ def facts_of_sets(population: Population) -> dict[str, str]:
     return found
 
 
-def _achieved_row(found: Achieved) -> Row:
-    names = ("factor", "target", "strength", "low", "high", "kept", "available", "held")
-    counts = json.dumps([[label, level, count] for (label, level), count in found.counts.items()])
-    asked = math.nan if found.asked is None else found.asked
-    return {**{name: getattr(found, name) for name in names}, "asked": asked, "counts": counts}
+def added_rows(gathered: Gathered, cues: Sequence[Cue], table: FactorTable) -> list[Row]:
+    """Return rows of `data_tables.ADDED`, one per recipe and test environment without interventions.
+
+    Args:
+        gathered: The outputs.
+        cues: Scores of all images.
+        table: All images.
+    """
+    return [
+        {"recipe": recipe, "environment": name, **row}
+        for recipe, name, panel in clean_answers(gathered)
+        for row in held_against(panel, cues, table)
+    ]
+
+
+def clean_answers(gathered: Gathered) -> Iterator[tuple[str, str, Panel]]:
+    """Yield recipe, test environment and answers to images of the training set's kind, as they are."""
+    for point in gathered.plan.spec.points:
+        for name, environment in point.tests.items():
+            panel = None if environment.interventions or environment.data else gathered.panel(point, name)
+            if panel is not None:
+                yield point.label, name, panel

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Int
 
 from assay.core.errors import StoreError
-from assay.core.measures import PROBES_OF_MAPS
+from assay.core.measures import PERFORMANCE, PROBES_OF_MAPS
 from assay.core.registry import build
 from assay.core.types import FactorTable
 from assay.probes.performance import Performance
@@ -29,7 +29,7 @@ from assay.store.folder import OF_ROWS, measurement_row
 # A mean over folds of each fold's worst group lies below the worst group of all rows, since the least of small groups
 # is lower for their smallness alone; and a mean over folds weighs one image with a kind like forty. So both are made
 # anew, of the outputs that are kept per image.
-PERFORMANCE = "performance"
+
 POOLED = (PERFORMANCE, *PROBES_OF_MAPS)
 """Probes whose groups and kinds are of all folds together."""
 Outputs = Mapping[str, np.ndarray]

@@ -308,7 +308,8 @@ def illustrate(gathered: Gathered, population: Population, checks: DataChecks) -
     rows += case_rows(gathered, population, gallery)
     rows += checks.pictures(gallery)
     looked, changes = Looked.at(spec, population), confounders(spec.points)
-    rows += [gallery.contact(number, change, looked) for number, change in enumerate(changes, start=1)]
+    rows += [gallery.contact(number, change.label, looked.clean, looked.changed(change))
+             for number, change in enumerate(changes, start=1)]  # fmt: skip
     drawn = {change.name for change in changes}
     for change in changes:
         logits = pair_logits(gathered, change.name, tested_with(change, spec.points))

@@ -16,9 +16,9 @@ from assay.core.seeds import folds_by_patient, row_uniform
 from assay.core.types import FactorTable
 from assay.data.cards import without_patients
 from assay.data.dataset import Dataset, Images, Masks
-from assay.probes.decodability import held_out
 from assay.shifts.intervention import by_box
 from assay.spec.data import LESION
+from assay.stats.ridge import held_out
 from assay.store.data_tables import LARGE
 
 MOST_IMAGES = 4000

@@ -236,14 +236,6 @@ def by_column(rows: Sequence[Row]) -> Columns:
     return {name: [row.get(name) for row in rows] for name in (*KEY_FIELDS, *OF_EACH_SEED)}
 
 
-def with_overall(columns: Columns, of_all: Sequence[Row]) -> Columns:
-    """Return columns of the performance probe with rows of all images, which come after classes and before groups."""
-    named = zip(columns["factor"], columns["group"], strict=True)
-    place = next((i for i, (factor, group) in enumerate(named) if factor or group), len(columns["factor"]))
-    more = {name: [row.get(name) for row in of_all] for name in columns}
-    return {name: [*column[:place], *more[name], *column[place:]] for name, column in columns.items()}
-
-
 key_of: Callable[[Row], Key] = itemgetter(*KEY_FIELDS)
 
 

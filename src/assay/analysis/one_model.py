@@ -10,24 +10,22 @@ from typing import Any
 import numpy as np
 
 from assay.analysis.data_checks import data_checks
-from assay.analysis.described import DESCRIBED, DataDescription, environment_rows_of, keep, kept
-from assay.analysis.folds import PERFORMANCE
-from assay.analysis.measurements import with_overall
 from assay.analysis.pictures import Gallery
-from assay.analysis.tables import without_home
-from assay.core.measures import range_of
+from assay.core.files import without_home
+from assay.core.measures import PERFORMANCE, range_of
 from assay.core.reasons import Code, Reason, read, stated
 from assay.data.cards import facts_of
 from assay.execution.jobs import kept_provenance
 from assay.execution.plan import ModelPlan
-from assay.probes.performance import overall
+from assay.probes.performance import overall, with_overall
 from assay.shifts.association import also_achieved
-from assay.shifts.environment import Environment
+from assay.shifts.environment import Environment, environment_rows_of
 from assay.shifts.population import Population, PopulationScene
 from assay.stats.doubts import caution_rows
 from assay.stats.estimate import interval
 from assay.stats.influence import Answers
 from assay.stats.rows import identified
+from assay.store.described import DESCRIBED, DataDescription, keep, kept
 from assay.store.files import ColumnRows, Row
 from assay.store.folder import RunFolder, measurement_row
 

@@ -13,7 +13,6 @@ from jaxtyping import Bool, Float, Int, UInt8
 from PIL import Image
 from scipy import ndimage
 
-from assay.analysis.confounders import Confounder, Looked
 from assay.core.errors import foremost
 from assay.core.files import write_whole
 from assay.data.dataset import Dataset, PixelScale
@@ -158,20 +157,23 @@ class Gallery:
             made.append(self._write(f"copies-{start // COLUMNS + 1}.png", _grid(rows), "copies", facts))
         return made
 
-    def contact(self, number: int, confounder: Confounder, looked: Looked) -> Row:
+    def contact(self, number: int, label: str, clean: Environment, changed: Environment) -> Row:
         """Draw a sheet of one confounder: the same images without it, with it, and the difference.
 
         Args:
             number: Number of the confounder within its study, since two labels may be alike but for signs.
+            label: Its name on pages.
+            clean: Images without it.
+            changed: The same images with it.
         """
-        columns = max(LEAST_COLUMNS, min(COLUMNS, SHEET_WIDTH // (looked.clean.images.shape[2] + GAP)))
-        index = np.argsort(looked.clean.table.target[:columns], kind="stable")
-        before, after = _pixels(looked.clean, index), _pixels(looked.changed(confounder), index)
+        columns = max(LEAST_COLUMNS, min(COLUMNS, SHEET_WIDTH // (clean.images.shape[2] + GAP)))
+        index = np.argsort(clean.table.target[:columns], kind="stable")
+        before, after = _pixels(clean, index), _pixels(changed, index)
         factor = amplification(before, after)
         rows = [before, after, [_difference(a, b, factor) for a, b in zip(before, after, strict=True)]]
         facts = {"images": len(index), "times": factor}
-        name = f"confounder-{number}-{_safe(confounder.label)}.png"
-        return self._write(name, _grid(rows), "confounder", facts, factor=confounder.label)
+        name = f"confounder-{number}-{_safe(label)}.png"
+        return self._write(name, _grid(rows), "confounder", facts, factor=label)
 
     def pairs(
         self, scene: Scene, factor: str, logits: Mapping[str, Mapping[int, tuple[float, float]]], called: str = ""

@@ -12,7 +12,7 @@ from typing import Any, cast
 import numpy as np
 from jaxtyping import Int
 
-from assay.analysis.folds import PERFORMANCE, Group, Pooled
+from assay.analysis.folds import Group, Pooled
 from assay.analysis.measurements import (
     AT,
     CONTRIBUTIONS,
@@ -30,17 +30,16 @@ from assay.analysis.measurements import (
     over_folds,
     values_of_seeds,
     with_one_worst,
-    with_overall,
 )
 from assay.analysis.panels import SPECIFIC, joined_columns, panel_of
 from assay.core.map_grid import AT_NATIVE
-from assay.core.measures import OF_WORST_GROUP, WORST_GROUP
+from assay.core.measures import OF_WORST_GROUP, PERFORMANCE, WORST_GROUP
 from assay.core.reasons import NOTHING, Code, Reason, because, reason_of
 from assay.core.registry import lookup
 from assay.core.types import TRAINED_GROUPS, Contributions
 from assay.execution.jobs import operating_of, specific_of
 from assay.execution.plan import Plan, ProbeUnit, Trial, start_id
-from assay.probes.performance import overall
+from assay.probes.performance import overall, with_overall
 from assay.spec.recipe import readout_of
 from assay.spec.schema import REFERABLE, ContrastSpec, RecipePoint
 from assay.stats.influence import Answers

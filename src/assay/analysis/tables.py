@@ -7,13 +7,13 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any, cast
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from assay.analysis.contrasts import carry_out, families_of, reliance_rows
-from assay.analysis.described import Described, describe, keep, kept
+from assay.analysis.described import Described, describe
 from assay.analysis.doses import dose_change_rows, half_dose_rows
 from assay.analysis.families import Pair, spec_pairs
 from assay.analysis.folds import Folds, Pooled
@@ -27,6 +27,7 @@ from assay.analysis.replication import repeated, replication_rows
 from assay.analysis.results import Gathered
 from assay.analysis.segmentation import point_rows, trade_rows
 from assay.analysis.similarity import similarity_rows
+from assay.core.files import without_home
 from assay.core.measures import MEASURES, range_of
 from assay.core.reasons import NOTHING, Reason, read, together
 from assay.core.reasons import stated as stated_words
@@ -52,6 +53,7 @@ from assay.stats.outcomes import collapse_rate, contrast_collapse, corruption_ro
 from assay.stats.panel import Panel, of_seeds
 from assay.stats.rows import KEY_FIELDS, compared, identified, over_images, with_outcomes
 from assay.store import schema
+from assay.store.described import keep, kept
 from assay.store.files import ColumnRows, Row
 from assay.store.folder import RunFolder
 from assay.store.views import SeedValues
@@ -574,15 +576,3 @@ def _replication(root: Path, spec: StudySpec) -> dict[str, str]:
         return {}
     patients = "new" if first.has_new_patients(spec) else "same"
     return {"replication of": first.named, "repeated with": f"new seeds, {patients} patients"}
-
-
-def without_home(value: Any) -> Any:
-    """A spec's content with absolute paths cut to their last two parts: a page is shared, and they name its author."""
-    if isinstance(value, dict):
-        return {key: without_home(item) for key, item in cast("dict[str, Any]", value).items()}
-    if isinstance(value, list):
-        return [without_home(item) for item in cast("list[Any]", value)]
-    if isinstance(value, str) and (PurePosixPath(value).is_absolute() or PureWindowsPath(value).is_absolute()):
-        parts = (PurePosixPath(value) if value.startswith("/") else PureWindowsPath(value)).parts[1:]
-        return "/".join(("…", *parts[-2:]))
-    return value

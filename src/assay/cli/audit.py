@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from assay.cli.audit_predictions import answer, as_options, errors_as_options, speaker
-from assay.core.errors import SpecError
+from assay.core.errors import ReadingError, SpecError
 from assay.core.request import names
 from assay.data.files.guess import tables_in
 from assay.data.files.request import data_of
@@ -18,7 +18,6 @@ from assay.execution.progress import display_for, reading_shown
 from assay.execution.tasks import Observer, Task
 from assay.models.external import OfCommand
 from assay.models.ref import Origin
-from assay.probes.reader import ReadingError
 from assay.report.audit_comparison import comparison_answer, comparison_lines
 from assay.report.index_page import LABELS_NOTE
 from assay.report.sentences.reading import reading_lines
@@ -29,10 +28,9 @@ from assay.store.files import json_text
 from assay.store.folder import RunFolder
 from assay.study.audit_compare import AuditsRun, Kept, compare_audits
 from assay.study.audit_plan import Planned
-from assay.study.audit_request import NOT_OF_COMMANDS, NOT_OF_MASKS, Asked
+from assay.study.audit_request import NOT_OF_COMMANDS, NOT_OF_MASKS, Asked, AuditsRequest
 from assay.study.auditing import run_audit
 from assay.study.clean_networks import parts_of, trained_references
-from assay.study.compare_request import AuditsRequest
 from assay.study.labels import ALL, PAGE, TABLE, audit_labels
 from assay.study.origins import origin_of
 from assay.study.policy import read_policy

@@ -8,8 +8,7 @@ from typing import Annotated
 import typer
 
 from assay.cli.requests import Json, Quiet, taking
-from assay.study.audit_request import BUDGET, Asked
-from assay.study.compare_request import AuditsRequest
+from assay.study.audit_request import BUDGET, Asked, AuditsRequest
 
 
 def add_commands(app: typer.Typer) -> None:

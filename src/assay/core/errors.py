@@ -34,6 +34,10 @@ class UnfitError(SpecError):
         self.refused = refused
 
 
+class ReadingError(AssayError):
+    """A model that cannot be read: logits of a wrong shape, not finite, or a layer that is not there."""
+
+
 class DataError(AssayError):
     """Images or their table are wrong. Every bad row is listed at once."""
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any
+from typing import Any, cast
 
 from assay.core.errors import FullError, StoreError
 
@@ -323,3 +323,15 @@ def _plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]  # pyright: ignore[reportUnknownVariableType]
     raise TypeError(f"a spec cannot hold a {type(value).__name__}: {value!r}")
+
+
+def without_home(value: Any) -> Any:
+    """A spec's content with absolute paths cut to their last two parts: a page is shared, and they name its author."""
+    if isinstance(value, dict):
+        return {key: without_home(item) for key, item in cast("dict[str, Any]", value).items()}
+    if isinstance(value, list):
+        return [without_home(item) for item in cast("list[Any]", value)]
+    if isinstance(value, str) and (PurePosixPath(value).is_absolute() or PureWindowsPath(value).is_absolute()):
+        parts = (PurePosixPath(value) if value.startswith("/") else PureWindowsPath(value)).parts[1:]
+        return "/".join(("…", *parts[-2:]))
+    return value

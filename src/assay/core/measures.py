@@ -148,6 +148,8 @@ def better(name: str) -> Literal["higher", "lower", ""]:
 NEUTRAL, INDEPENDENT = "(neutral)", "(independent)"
 WORST_ENVIRONMENT, WORST_GROUP = WORST = ("worst environment", "worst group")
 """Groups of measurements that are of the place with a measure's worst value."""
+PERFORMANCE = "performance"
+"""Probe of classes."""
 PROBES_OF_MAPS = ("segmentation", "lesion-free")
 """Probes that read logits of pixels."""
 LEVELS_IN_NAMES = (80, 90, 95)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -215,3 +215,11 @@ def _worst_environments(overall: list[Measurement]) -> list[Measurement]:
         place = because(Code.WORST_ENVIRONMENT_PLACE, environment=worst.environment)
         found.append(replace(worst, environment="", group=WORST_ENVIRONMENT, reason=place))
     return found
+
+
+def with_overall(columns: Mapping[str, Any], of_all: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """Return columns of the performance probe with rows of all images, which come after classes and before groups."""
+    named = zip(columns["factor"], columns["group"], strict=True)
+    place = next((i for i, (factor, group) in enumerate(named) if factor or group), len(columns["factor"]))
+    more = {name: [row.get(name) for row in of_all] for name in columns}
+    return {name: [*column[:place], *more[name], *column[place:]] for name, column in columns.items()}

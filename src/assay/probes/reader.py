@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn.functional import adaptive_max_pool2d
 from torch.utils.hooks import RemovableHandle
 
-from assay.core.errors import AssayError, unknown_name
+from assay.core.errors import AssayError, ReadingError, unknown_name
 from assay.core.map_grid import AT_NATIVE
 from assay.core.types import Measurement
 from assay.data.dataset import Images, NativeMasks
@@ -31,8 +31,7 @@ from assay.models.ref import Model
 from assay.probes.probe import Keeping, Probe, Read, Reading, Request, Sampled
 from assay.shifts.environment import Environment, Scene
 from assay.stats.influence import Answers
-from assay.stats.metrics import log_odds
-from assay.stats.similarity import varying
+from assay.stats.metrics import log_odds, varying
 
 # Answers to images that occur in several environments, recognized by their pixels.
 
@@ -85,10 +84,6 @@ def answers_apart(network: nn.Module, images: Images) -> bool:
 
 
 # Checked outputs of a network: logits of images, maps of logits, or why they cannot be used.
-
-
-class ReadingError(AssayError):
-    """A model that cannot be read: logits of a wrong shape, not finite, or a layer that is not there."""
 
 
 def logits_of(output: object, images: int, where: str) -> Float[np.ndarray, "b k"]:

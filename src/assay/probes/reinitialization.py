@@ -17,6 +17,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from assay.core.errors import ReadingError
 from assay.core.measures import MEASURES, NEUTRAL, Measure, register_measures
 from assay.core.reasons import Code, because, stated
 from assay.core.registry import component
@@ -25,7 +26,7 @@ from assay.models.ref import Model
 from assay.probes.faithfulness import dealt_anew
 from assay.probes.performance import measured
 from assay.probes.probe import Reading, Request, Scope, SourceOfImages, same_rows, source_of
-from assay.probes.reader import ModelReading, ReadingError
+from assay.probes.reader import ModelReading
 from assay.shifts.environment import Environment, PickedImages, Scene
 from assay.stats.influence import Answers
 from assay.stats.measures import influence_of

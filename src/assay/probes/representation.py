@@ -24,14 +24,8 @@ from assay.probes.probe import Reading, Request, Sampled, Scope, SourceOfImages,
 from assay.probes.reader import Gram, standardized_grams
 from assay.shifts.environment import Environment, PickedImages, Scene
 from assay.stats.influence import clustered
-from assay.stats.similarity import (
-    centered,
-    cka_matrix,
-    hsic,
-    squared_distances,
-    undefined_for,
-    varying,
-)
+from assay.stats.metrics import varying
+from assay.stats.similarity import centered, cka_matrix, hsic, squared_distances, undefined_for
 
 # The shape of one representation: its eigenvalues and their summaries, its units, its intrinsic dimension.
 #

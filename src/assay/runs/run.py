@@ -10,10 +10,9 @@ from typing import Protocol
 
 from pydantic import BaseModel
 
-from assay.core.errors import SpecError
+from assay.core.errors import ReadingError, SpecError
 from assay.core.files import content_hash
 from assay.execution.tasks import Context, Event, Executor, Observer, Outcome, Task
-from assay.probes.reader import ReadingError
 from assay.report.page import write_page
 from assay.store import kinds
 from assay.store.files import Row

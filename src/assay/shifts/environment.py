@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
@@ -278,3 +280,30 @@ def columns_of(table: FactorTable, changes: tuple[Drawn, ...]) -> FactorTable:
             continue
         table = table.with_column(change.factor, change.marked.astype(np.int64))
     return table
+
+
+def environment_rows_of(name: str, recipe: str, environment: Environment, table: FactorTable) -> list[dict[str, Any]]:
+    """Describe one environment: a row for each association that it reports, or one without.
+
+    Args:
+        name: The environment's name in tables.
+        recipe: The recipe that it belongs to; empty where it is common to all, or there is none.
+        environment: The environment.
+        table: Its rows, of all folds.
+    """
+    images, patients = len(table), len(np.unique(table.patient))
+    shared: dict[str, Any] = {
+        "environment": name,
+        "recipe": recipe,
+        "images": images,
+        "patients": patients,
+        "set": environment.data,
+    }
+    return [{**shared, **_achieved_row(found)} for found in environment.achieved] or [shared]
+
+
+def _achieved_row(found: Achieved) -> dict[str, Any]:
+    names = ("factor", "target", "strength", "low", "high", "kept", "available", "held")
+    counts = json.dumps([[label, level, count] for (label, level), count in found.counts.items()])
+    asked = math.nan if found.asked is None else found.asked
+    return {**{name: getattr(found, name) for name in names}, "asked": asked, "counts": counts}

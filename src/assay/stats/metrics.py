@@ -347,3 +347,12 @@ def equal_mass_bins(values: Float[np.ndarray, " n"], bins: int = CALIBRATION_BIN
 def mean_gap(gaps: Float[np.ndarray, " n"], bins: Int[np.ndarray, " n"]) -> Metric:
     """Compute the calibration error from each row's claimed less actual outcome, and its bin."""
     return Metric(float(np.abs(np.bincount(bins, gaps)).sum() / len(gaps)))
+
+
+def varying(features: Float[np.ndarray, "n d"]) -> Bool[np.ndarray, " d"]:
+    """Which features tell images apart: those that vary by more than float32 rounds off their mean. One that is not
+    finite everywhere is not called constant.
+    """
+    with np.errstate(invalid="ignore"):
+        center, deviation = features.mean(axis=0, dtype=np.float64), features.std(axis=0, dtype=np.float64)
+        return ~(deviation <= 1e-6 * np.abs(center))

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from scipy import stats
 
 from assay.core.reasons import NOTHING, Code, Reason, because
 from assay.stats.compare import holm
 from assay.stats.decisions import deciding_factors
+from assay.stats.metrics import varying
 from assay.stats.rows import CONFIDENCE, MINIMUM_SEEDS, Row
 
 # How alike two representations of the same images are: CKA without bias, linear and with a Gaussian kernel.
@@ -28,15 +29,6 @@ BLOCK = 2**21
 """Numbers held at once while Gram matrices are gone through: 16 MB."""
 EQUIDISTANT = 1e-10
 """Share of the squared Gram matrix below which what is left of it, once centered without bias, is rounding."""
-
-
-def varying(features: Float[np.ndarray, "n d"]) -> Bool[np.ndarray, " d"]:
-    """Which features tell images apart: those that vary by more than float32 rounds off their mean. One that is not
-    finite everywhere is not called constant.
-    """
-    with np.errstate(invalid="ignore"):
-        center, deviation = features.mean(axis=0, dtype=np.float64), features.std(axis=0, dtype=np.float64)
-        return ~(deviation <= 1e-6 * np.abs(center))
 
 
 def centered(features: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n r"]:

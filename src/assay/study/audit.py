@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from assay.analysis.one_model import analyze_model
-from assay.core.errors import DataError, SpecError
+from assay.core.errors import DataError, ReadingError, SpecError
 from assay.core.files import content_hash
 from assay.core.registry import own_code
 from assay.core.request import Task
@@ -35,7 +35,7 @@ from assay.models.process import ModelFile
 from assay.models.ref import GivenModel, InMemory, Model, Origin, Output, Scaling, Scores, channels_of
 from assay.models.untyped import named_layers, tensor_of
 from assay.probes.probe import Read, Request
-from assay.probes.reader import ModelReading, ReadingError, evaluating
+from assay.probes.reader import ModelReading, evaluating
 from assay.report.page import write_page
 from assay.shifts.environment import Environment
 from assay.shifts.intervention import unchanged

@@ -37,7 +37,7 @@ from assay.store import kinds
 from assay.store.audit_tables import COMPARED, NOT_TESTED
 from assay.store.files import Row
 from assay.store.folder import RUN, RunFolder
-from assay.study.compare_request import AuditsRequest
+from assay.study.audit_request import AuditsRequest
 
 PARTS = ("of", "kind", "name", "bright", "discrete", "shape")
 """Columns of `audit_tables.REGIONS` that name a region and its content."""

@@ -25,12 +25,11 @@ from assay.analysis.audit import (
     verdict_row,
 )
 from assay.analysis.pictures import colored
-from assay.core.errors import SpecError, cut
+from assay.core.errors import ReadingError, SpecError, cut
 from assay.core.files import content_hash, write_whole
 from assay.core.reasons import Reason, stated
 from assay.data.files.classes import positive_words
 from assay.execution.jobs import kept_provenance, kept_read
-from assay.probes.reader import ReadingError
 from assay.report.audit_page import EXAMPLES, EXAMPLES_OF_LEAD, LEAD, picture_name
 from assay.shifts.battery import DECIDING, DOSES, AuditedMark
 from assay.shifts.environment import Environment

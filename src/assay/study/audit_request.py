@@ -244,3 +244,17 @@ class Asked(DataRequest, Tested):
         if not 0 < margin < 0.5:
             raise SpecError(f"margin {margin:g}: expected a number between 0 and 0.5")
         return margin
+
+
+class AuditsRequest(Request):
+    """A request of `assay audit compare`."""
+
+    a: Annotated[Path, Option("Folder of an audit.", "A", argument=True)]
+    b: Annotated[Path, Option("Folder of another audit of the same images.", "B", argument=True)]
+    out: Annotated[Path | None, Option("Write a page and its table there.", "FOLDER", short="-o")] = None
+    as_json: Annotated[bool, Option("Print JSON for machines.", "", "--json")] = False
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """Names of the audits for readers."""
+        return (self.a.name, self.b.name) if self.a.name != self.b.name else (str(self.a), str(self.b))

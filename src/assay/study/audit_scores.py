@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from assay.analysis.added import model_added
 from assay.analysis.audit import (
     Scored,
     better,
     by_harm,
     check,
     column_rows,
+    model_added,
     of_columns,
     probability_of,
     require_classes,

@@ -16,13 +16,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from assay.analysis.added import model_added
-from assay.analysis.audit import by_harm, column_rows, of_columns
+from assay.analysis.audit import by_harm, column_rows, model_added, of_columns
 from assay.analysis.cases import Moved, audited_cases
 from assay.analysis.data_checks import data_checks
 from assay.analysis.leads import foremost, leads_of_images
 from assay.analysis.pictures import Gallery
 from assay.analysis.shortcuts import Cue
+from assay.core.errors import ReadingError
 from assay.core.files import content_hash
 from assay.core.reasons import Code, because
 from assay.data.cache import Notify, silent
@@ -33,7 +33,6 @@ from assay.execution.tasks import Context, Event, Observer, Task
 from assay.models.ref import Origin, Scaling
 from assay.probes.leads import spread_within
 from assay.probes.probe import Read
-from assay.probes.reader import ReadingError
 from assay.report.audit_cards import write_outcome
 from assay.runs.run import Tables, Watch, carry_out_held
 from assay.shifts.battery import DECIDING, DETAIL

@@ -11,14 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from assay.core.errors import DataError, SpecError
+from assay.core.errors import DataError, ReadingError, SpecError
 from assay.core.files import content_hash, file_hash, filled, is_file
 from assay.data.cache import default_cache_root
 from assay.data.files.in_memory import on_disk
 from assay.data.files.table import read_table
 from assay.execution.local import PROCESSOR, executor_for
 from assay.execution.tasks import Context, Job, Task
-from assay.probes.reader import ReadingError
 from assay.runs.run import Watch, quietly
 from assay.shifts.battery import at_deciding_dose, battery, marks_of
 from assay.spec.parse import parse_study

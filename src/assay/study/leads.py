@@ -15,6 +15,7 @@ from scipy.special import logit
 
 from assay.analysis.audit import LESION
 from assay.analysis.image_cues import of_pictures, properties_of
+from assay.core.errors import ReadingError
 from assay.core.files import content_hash
 from assay.core.reasons import Code, Reason
 from assay.data.files.table import expand
@@ -23,7 +24,7 @@ from assay.models.external import AT_ONCE, starts_program
 from assay.probes import leads
 from assay.probes.drawn import lead_drawn
 from assay.probes.leads import Lead, Sample, carriers, lead
-from assay.probes.reader import ReadingError, cells_of, evaluating, scores_of
+from assay.probes.reader import cells_of, evaluating, scores_of
 from assay.shifts.environment import Environment
 from assay.shifts.population import PopulationScene
 from assay.shifts.regions import Box, Pixels, Region, Sought, region_of

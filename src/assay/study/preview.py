@@ -131,7 +131,7 @@ def _pictures(
             yield replace(gallery, scale=starts[name].scale).source(training, name, source.recipe.epochs)
     looked, changes = Looked.at(spec, population), confounders(spec.points)
     for number, change in enumerate(changes, start=1):
-        yield gallery.contact(number, change, looked)
+        yield gallery.contact(number, change.label, looked.clean, looked.changed(change))
     scene = population.scene(spec.points[0].tests, spec.first_seed)
     for factor in scene.changeable():
         if factor not in {change.name for change in changes}:

@@ -1,0 +1,71 @@
+"""Linear decoders by ridge regression, many at a time, that predict rows of other folds."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from assay.stats.metrics import varying
+
+PENALTIES = 10.0 ** np.arange(-3.0, 3.5, 0.5)
+"""Penalties tried, in units of the mean eigenvalue of the features' Gram matrix."""
+
+
+def held_out(
+    features: Float[np.ndarray, "n d"], wanted: Float[np.ndarray, "n c"], fold: Int[np.ndarray, " n"]
+) -> Float[np.ndarray, "n c"]:
+    """Prediction for each row by a decoder fitted on all other folds, for each of c wanted columns.
+
+    Features are standardized by the fitting rows' mean and standard deviation; features that are constant there are
+    left out. The penalty is chosen per column on the fitting rows by generalized cross-validation (Golub, Heath and
+    Wahba 1979), which takes rows as independent. One eigendecomposition per fold, of the smaller Gram matrix, serves
+    all columns and penalties; with fewer rows than features it is that of the rows (the dual form), and the answer the
+    same. Constant features give the fitting rows' mean, a fold that holds every row gives 0.
+    """
+    out = np.zeros((len(fold), wanted.shape[1]))
+    for number in np.unique(fold):
+        tested = fold == number
+        out[tested] = _fitted(features[~tested], wanted[~tested], features[tested])
+    return out
+
+
+def _fitted(fitting: np.ndarray, wanted: np.ndarray, tested: np.ndarray) -> np.ndarray:
+    """Predictions [m, c] of ridge regressions from `fitting` [n, d] to `wanted` [n, c], at `tested` [m, d]."""
+    if not len(fitting):
+        return np.zeros((len(tested), wanted.shape[1]))
+    center, deviation = fitting.mean(axis=0, dtype=np.float64), fitting.std(axis=0, dtype=np.float64)
+    alive = varying(fitting)
+    z, t = ((x[:, alive] - center[alive]) / deviation[alive] for x in (fitting, tested))
+    level = wanted.mean(axis=0)
+    if not alive.any():
+        return np.tile(level, (len(tested), 1))
+    values, shadow, energy, basis = _decomposed(z, wanted - level, t)
+    penalties = values.mean() * PENALTIES
+    best = penalties[_gcv(values, energy, ((wanted - level) ** 2).sum(axis=0), penalties, len(z)).argmin(axis=0)]
+    return level + basis @ (shadow / (values[:, None] + best))
+
+
+def _decomposed(z: np.ndarray, y: np.ndarray, t: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Decompose the rows for ridge regression with any penalty.
+
+    Returns:
+        Eigenvalues e [r]; the projection (`shadow`) of y [n, c] on the eigenvectors, such that basis @ (shadow / (e +
+        penalty)) predicts; and its energy, such that the fit explains the sum of energy x (2 / (e + p) - e / (e +
+        p)^2).
+    """
+    if z.shape[1] <= z.shape[0]:
+        values, vectors = np.linalg.eigh(z.T @ z)
+        shadow = vectors.T @ (z.T @ y)
+        return np.maximum(values, 0), shadow, shadow**2, t @ vectors
+    values, vectors = np.linalg.eigh(z @ z.T)
+    values = np.maximum(values, 0)
+    shadow = vectors.T @ y
+    return values, shadow, values[:, None] * shadow**2, t @ (z.T @ vectors)
+
+
+def _gcv(values: np.ndarray, energy: np.ndarray, total: np.ndarray, penalties: np.ndarray, n: int) -> np.ndarray:
+    """Generalized cross-validation [penalties, c]: residual sum of squares over the squared degrees of freedom left."""
+    shrunk = 1 / (values + penalties[:, None])
+    residual = total - (2 * shrunk - values * shrunk**2) @ energy
+    left = n - 1 - (values * shrunk).sum(axis=1)
+    return np.maximum(residual, 0) / np.maximum(left, 1e-9)[:, None] ** 2
