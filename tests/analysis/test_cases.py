@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from assay.analysis.cases import _masks, _probabilities, of_classes, of_masks, taken
 from assay.core.map_grid import MapGrid
+from assay.report.outcomes import mean_masks, mean_probabilities, of_classes, of_masks, taken
 from assay.report.sentences.captions import caption
 from assay.stats.panel import Panel
 
@@ -46,11 +46,11 @@ def test_probabilities_are_of_mean_logits_over_seeds_in_the_first_fold() -> None
     scores = np.array([[[0.0], [2.0], [9.0]], [[0.0], [4.0], [9.0]]])
     fold = np.array([[0, 0, 1], [1, 0, 0]])
     panel = Panel(scores, np.array([0, 1, 1]), np.arange(3), fold=fold, tested=np.ones((2, 3), dtype=bool))
-    found = _probabilities(panel, 2)
+    found = mean_probabilities(panel, 2)
     assert found is not None
     assert np.allclose(found[0][:, 1], [0.5, 1 / (1 + np.exp(-3))])
     assert found[1].tolist() == [0, 1]
-    assert _probabilities(panel, 3) is None
+    assert mean_probabilities(panel, 3) is None
 
 
 def test_dice_and_area_of_masks_are_means_over_seeds() -> None:
@@ -65,7 +65,7 @@ def test_dice_and_area_of_masks_are_means_over_seeds() -> None:
 
     maps = {"truth": np.array([[4, 0], [4, 0]]), "predicted": column([[4, 1], [4, 3]]),
             "hit": column([[4, 0], [2, 0]]), "pixels": np.full((2, 2), 16)}  # fmt: skip
-    found = _masks(Panel(np.zeros((2, 2, 1)), np.array([1, 0]), np.arange(2), maps=maps), 2)
+    found = mean_masks(Panel(np.zeros((2, 2, 1)), np.array([1, 0]), np.arange(2), maps=maps), 2)
     assert found is not None
     assert found[0][0] == pytest.approx(0.75)
     assert np.isnan(found[0][1])

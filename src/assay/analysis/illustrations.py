@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -14,7 +15,6 @@ from jaxtyping import Bool, Float, UInt8
 from scipy import ndimage
 from torch import nn
 
-from assay.analysis.cases import beside, case_rows
 from assay.analysis.confounders import Confounder, Looked, confounders
 from assay.analysis.data_checks import DataChecks
 from assay.analysis.measurements import OF_ONE_IMAGE
@@ -32,6 +32,7 @@ from assay.probes.attribution import Attribution
 from assay.probes.explainers import Explainer
 from assay.probes.lesion_maps import Sample, Shown, localized, shown
 from assay.probes.reader import evaluating
+from assay.report.outcomes import mean_masks, mean_probabilities, of_classes, of_masks, taken
 from assay.shifts.environment import Environment
 from assay.shifts.population import NEUTRAL, Population, Tests
 from assay.spec.schema import RecipePoint, StudySpec
@@ -45,6 +46,10 @@ from assay.store.files import Row
 # Images are ranked by the mean over recipes of what was kept of their maps; few are read again, by the first seed's
 # models, to draw the outlines.
 
+MOST_PLACES = 4
+"""Test conditions with images, those of primary comparisons first."""
+FEWEST, OF_EACH = 24, 5
+"""Images of a study, if it has as many; of each outcome in a condition, or more where there are few conditions."""
 MOST_RECIPES = 6
 """Recipes that stand side by side."""
 PREDICTED = (255, 122, 26)
@@ -365,3 +370,41 @@ def pair_logits(gathered: Gathered, factor: str, points: Sequence[RecipePoint]) 
 
 def _mean(by_seed: Mapping[int, Row]) -> float:
     return statistics.fmean(row["value"] for row in by_seed.values())
+
+
+def case_rows(gathered: Gathered, population: Population, gallery: Gallery) -> list[Row]:
+    """Draw single images by the mean of recipes and seeds; none where no outputs were kept.
+
+    Images are those of the first seed's first fold. Recipes differ on the compared axis alone.
+    """
+    spec = gathered.plan.spec
+    points = [point for point in beside(spec, spec.points) if gathered.kept_seeds(point)]
+    if not points:
+        return []
+    scene = population.scene(points[0].tests, gathered.kept_seeds(points[0])[0])
+    asked = [stated.environment for stated in spec.contrasts]
+    rows: list[Row] = []
+    places = sorted(scene.names, key=lambda one: one not in asked)[:MOST_PLACES]
+    count = max(OF_EACH, FEWEST // (3 * len(places)))
+    for name in places:
+        environment = scene.environment(name)
+        panels = [panel for point in points if (panel := gathered.panel(point, name)) is not None]
+        of = mean_masks if spec.task == "segmentation" else mean_probabilities
+        each: list[Any] = [found for panel in panels if (found := of(panel, len(environment))) is not None]
+        if each:
+            place, classes = np.argsort(environment.table.row, kind="stable"), environment.table.classes
+            judged = of_masks(each) if spec.task == "segmentation" else of_classes(each, classes)
+            made = {"made": population.dataset is None}
+            rows += [
+                gallery.case({"": (environment, int(place[at]))}, own | made, f"{name}-{own['outcome']}-{at}", name)
+                for at, own in taken(*judged, count)
+            ]
+    return rows
+
+
+def beside(spec: StudySpec, points: Sequence[RecipePoint]) -> list[RecipePoint]:
+    """Return the recipes that differ on the axis compared first and in nothing else, the most there are."""
+    axis = spec.contrasts[0].axis if spec.contrasts else next(iter(spec.axes), "")
+    others = [tuple(item for item in point.coordinates.items() if item[0] != axis) for point in points]
+    held = [most for most, _ in Counter(reversed(others)).most_common(1)]  # of equal counts the one met last
+    return [point for point, own in zip(points, others, strict=True) if own in held]

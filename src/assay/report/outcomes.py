@@ -1,0 +1,102 @@
+"""Choose single test images by outcome: surely wrong, divided between recipes, moved by a mark, surely right."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from assay.core.map_grid import MapGrid
+from assay.stats.metrics import probabilities
+from assay.stats.panel import Panel
+
+MISSED = 0.5
+"""A Dice below this counts as wrong."""
+HALF = MapGrid().thresholds.index(0.0)
+"""Place of a probability of 0.5 among the thresholds of maps."""
+Facts = dict[str, Any]
+Outcomes = Sequence[tuple[str, Float[np.ndarray, " n"], Bool[np.ndarray, " n"]]]
+"""Outcome, score by which its images are taken, the smallest first, and which images have it."""
+Masks = tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"], Float[np.ndarray, " n"]]
+"""Dice of each image, NaN without a lesion, and the shares of it that are predicted and true."""
+
+
+def taken(outcomes: Outcomes, facts: Callable[[int], Facts], count: int) -> Iterator[tuple[int, Facts]]:
+    """Yield position and facts of so many images of each outcome, each image once."""
+    seen: set[int] = set()
+    for outcome, score, among in outcomes:
+        order = np.flatnonzero(among)[np.argsort(score[among], kind="stable")]
+        for at in [one for one in order.tolist() if one not in seen][:count]:
+            seen.add(at)
+            yield at, {"outcome": outcome, **facts(at)}
+
+
+def of_classes(
+    each: Sequence[tuple[Float[np.ndarray, "n k"], Int[np.ndarray, " n"]]],
+    classes: Sequence[str],
+    called: Int[np.ndarray, " n"] | None = None,
+) -> tuple[Outcomes, Callable[[int], Facts]]:
+    """Return the outcomes of a classification, from the probabilities of each recipe and the truth.
+
+    Args:
+        each: Probabilities and class codes by recipe.
+        classes: Names of the classes.
+        called: Predicted class codes; by default those of the highest probability.
+    """
+    mean: Float[np.ndarray, "n k"] = np.mean([own for own, _ in each], axis=0)
+    target = each[0][1]
+    codes = mean.argmax(axis=1) if called is None else called
+    true, right = mean[np.arange(len(target)), target], codes == target
+    apart = np.ptp([own[np.arange(len(target)), target] for own, _ in each], axis=0)
+    outcomes = (("wrong", true, ~right), ("divided", -apart, apart > 0), ("right", -true, right))
+
+    def facts(at: int) -> Facts:
+        code = int(codes[at])
+        return {"truth": classes[int(target[at])], "called": classes[code], "probability": float(mean[at, code])}
+
+    return outcomes, facts
+
+
+def of_masks(
+    each: Sequence[Masks],
+) -> tuple[Outcomes, Callable[[int], Facts]]:
+    """Return the outcomes of a segmentation, from the answers of each recipe."""
+    dice, area, lesion = np.mean(each, axis=0)
+    free, apart = np.isnan(dice), np.ptp([own for own, *_ in each], axis=0)
+    outcomes = (
+        ("missed", dice, ~free & (dice < MISSED)),
+        ("false-mask", -area, free & (area > 0)),
+        ("divided", -apart, ~free & (apart > 0)),
+        ("outlined", -dice, ~free),
+    )
+    return outcomes, lambda at: {
+        "dice": None if free[at] else float(dice[at]), "area": float(area[at]), "lesion": float(lesion[at])
+    }  # fmt: skip
+
+
+def _first(panel: Panel, images: int) -> Bool[np.ndarray, " n"] | None:
+    """Return the images of the first seed's first fold, in the order of their numbers; None where it has others."""
+    mine = np.ones(len(panel.target), dtype=bool) if panel.tested is None else panel.tested[0]
+    mine = mine if panel.fold is None else mine & (panel.fold[0] == 0)
+    return mine if mine.sum() == images else None
+
+
+def mean_probabilities(panel: Panel, images: int) -> tuple[Float[np.ndarray, "n k"], Int[np.ndarray, " n"]] | None:
+    """Return the probability of each class, from the mean logits of seeds, and the truth."""
+    if (mine := _first(panel, images)) is None:
+        return None
+    return probabilities(np.nanmean(panel.scores[:, mine], axis=0)), panel.target[mine]
+
+
+def mean_masks(panel: Panel, images: int) -> Masks | None:
+    """Return the answers of one recipe, means of seeds."""
+    if (mine := _first(panel, images)) is None:
+        return None
+    maps: Mapping[str, np.ndarray] = {name: values[:, mine] for name, values in panel.maps.items()}
+    seen = np.ones(maps["truth"].shape, dtype=bool) if panel.tested is None else panel.tested[:, mine]
+    truth, predicted = maps["truth"].astype(np.float64), maps["predicted"][..., HALF]
+    dice = np.mean(2 * maps["hit"][..., HALF] / np.maximum(predicted + truth, 1), axis=0, where=seen)
+    area = np.mean(predicted / np.maximum(maps["pixels"], 1), axis=0, where=seen)
+    return np.where(truth[0] > 0, dice, np.nan), area, truth[0] / np.maximum(maps["pixels"][0], 1)
