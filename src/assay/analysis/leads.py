@@ -16,11 +16,10 @@ from jaxtyping import Bool, Float
 
 from assay.analysis.audit import Scored
 from assay.core.seeds import folds_by_patient
-from assay.stats.bounds import ALPHA, Bounded
+from assay.stats.bounds import ALPHA, MARGIN, Bounded
 from assay.stats.groups import MOST_LEVELS
 from assay.stats.metrics import score_names
 from assay.stats.swing import grouped, rate_gap
-from assay.stats.verdicts import MARGIN
 from assay.store.files import Row
 
 MOST = 15

@@ -56,8 +56,6 @@ Run = Annotated[
 Out = Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="The folder of all run folders.")]
 
 RUNS = Path("runs")
-FULL = 74
-"""The exit code of a run that found no room to write: EX_IOERR of sysexits.h."""
 FAULT = 70
 """Exit code of unforeseen errors: EX_SOFTWARE of sysexits.h."""
 
@@ -496,6 +494,8 @@ def _unprinted(error: Exception) -> bool:
 
 def _answer(arguments: list[str]) -> int:
     """Do the request and print its answer. Return the exit code, also where nothing can be printed."""
+    from assay.core.errors import FullError
+
     try:
         if sys.__stdout__ is None:
             raise OSError(errno.EBADF, "standard output is closed")
@@ -507,7 +507,7 @@ def _answer(arguments: list[str]) -> int:
     except OSError as error:
         remedy = "free some space, or send standard output to another place"
         print(f"nothing more can be written: {error.strerror}; {remedy}", file=sys.stderr)
-        code = FULL
+        code = FullError.exit_code
     if sys.__stdout__ is not None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return code
@@ -519,7 +519,7 @@ def _done(arguments: list[str]) -> int:
     Raises:
         OSError: Standard output cannot be written.
     """
-    from assay.core.errors import AssayError, FullError
+    from assay.core.errors import AssayError
 
     try:
         Path.cwd()
@@ -539,7 +539,7 @@ def _done(arguments: list[str]) -> int:
         return 2
     except AssayError as error:
         print(error, file=sys.stderr)
-        return FULL if isinstance(error, FullError) else 2
+        return error.exit_code
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130

@@ -8,9 +8,9 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
-from assay.cli.audit_predictions import answer, as_options, errors_as_options, speaker
+from assay.cli.audit_predictions import answer, speaker
 from assay.core.errors import ReadingError, SpecError
-from assay.core.request import names
+from assay.core.request import as_options, errors_as_options, names
 from assay.data.files.guess import tables_in
 from assay.data.files.request import data_of
 from assay.execution.local import InProcess, choose_device, default_workers

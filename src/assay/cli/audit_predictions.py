@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import math
-import re
 import sys
-from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
-import typer
-
-from assay.cli.results import where_issues_are
-from assay.core.errors import DataError, SpecError
+from assay.core.errors import DataError, SpecError, require_met
 from assay.core.files import is_file
+from assay.core.request import as_options
 from assay.data.files.roles import roles_of
 from assay.data.files.table import read_table
 from assay.report.sentences.audit import ANSWERED, answer_words, check_words, stated, verdict_line, worst_group
 from assay.report.sentences.leads import next_words, region_evidence, region_title
-from assay.report.sentences.reading import reading_lines
+from assay.report.sentences.reading import reading_lines, where_issues_are
 from assay.stats.rows import numeric
 from assay.store.folder import RunFolder
 from assay.study.audit_request import OF_PREDICTIONS, Asked
 from assay.study.audit_scores import audit_predictions
-from assay.study.policy import POLICY_FAILED, Policy, read_policy
+from assay.study.policy import Policy, read_policy
 
 SHOWN = 15
 """Verdicts that are printed; the page has all."""
@@ -54,51 +50,11 @@ def predictions_command(asked: Asked, *, dry_run: bool, json: bool) -> None:
 
 
 def answer(found: Path, rules: Policy | None, json: bool) -> None:
-    """Print the verdicts. Raises typer.Exit where a policy is not met."""
+    """Print the verdicts. Raises PolicyError where a policy is not met."""
     print_verdicts(found, json)
     if rules is not None:
         folder = RunFolder(found)
-        end_if_broken(rules.broken(*(folder.table(name) for name in ("verdicts", "gaps", "groups", "regions"))))
-
-
-def end_if_broken(broken: Sequence[str]) -> None:
-    """Print the rules of a policy that are not met, and end with 3 where there is one."""
-    for line in broken:
-        print(f"policy: {line}", file=sys.stderr)
-    if broken:
-        raise typer.Exit(POLICY_FAILED)
-
-
-_KEY = re.compile(
-    r"\b(?:data\.(image|target|patient|positive|mask|size|fit|channels)\b|(channels|scores|scaling): (?=[a-z]))"
-)
-
-
-_SENTENCES = {
-    "with data.positive: ": "with --positive ",
-    " or data.positive: ": " or --positive ",
-    "write data.links: follow": "give --follow-links",
-    "it diverged, or its input is out of range": "check its weights, and the scaling of images with --scaling",
-    "say so in `data`, or give preprocessing='none' and images stay in 0..1": "give its own, and its --scaling",
-}
-"""Remedies of a study, and those of `assay audit`."""
-
-
-def as_options(text: str) -> str:
-    """Return a text with options of `assay audit` in place of the keys of a study: `--fit` for `data.fit`."""
-    for of_study, of_audit in _SENTENCES.items():
-        text = text.replace(of_study, of_audit)
-    return _KEY.sub(lambda found: f"--{found[1]}" if found[1] else f"--{found[2]} ", text)
-
-
-@contextmanager
-def errors_as_options() -> Generator[None]:
-    """Let errors of the request name options in place of keys."""
-    try:
-        yield
-    except (SpecError, DataError) as error:
-        error.args = (as_options(str(error)),)
-        raise
+        require_met(rules.broken(*(folder.table(name) for name in ("verdicts", "gaps", "groups", "regions"))))
 
 
 def speaker(quiet: bool) -> Callable[[str], None]:

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from assay.cli.audit_predictions import end_if_broken, errors_as_options
-from assay.cli.results import open_page
+from assay.core.errors import require_met
+from assay.core.request import errors_as_options
 from assay.execution.progress import reading_shown
+from assay.report.browser import open_page
 from assay.report.evidence import Evidence
 from assay.report.look_page import look_lines, look_verdict
 from assay.report.sentences.reading import reading_lines
@@ -40,7 +41,7 @@ def look_command(asked: LookRequest) -> None:
     if asked.open:
         open_page(root / "report.html")
     if asked.policy is not None:
-        end_if_broken(broken(asked.policy, folder.table("issues"), folder.table("shortcuts")))
+        require_met(broken(asked.policy, folder.table("issues"), folder.table("shortcuts")))
 
 
 def _worst(root: Path) -> list[str]:

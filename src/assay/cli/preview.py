@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from assay.cli.results import open_page, where_issues_are
 from assay.execution.local import InProcess, executor_for
+from assay.report.browser import open_page
 from assay.report.evidence import Evidence
 from assay.report.preview_page import preview_lines
-from assay.report.sentences.reading import reading_lines
+from assay.report.sentences.reading import reading_lines, where_issues_are
 from assay.report.sentences.reasons import reason_words
 from assay.runs.run import carry_out
 from assay.stats.findings import from_row

@@ -5,22 +5,20 @@ from __future__ import annotations
 import csv as csvlib
 import json as jsonlib
 import math
-import os
 import re
 import shlex
 import shutil
 import sys
-import webbrowser
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
-from getpass import getuser
 from pathlib import Path
 from textwrap import fill
 from typing import Any
 
 from assay.core.errors import AssayError, StoreError, nearest, unknown_of_few
 from assay.core.files import is_file, is_folder
+from assay.report.browser import open_page
 from assay.store import kinds
 from assay.store.columns import Table
 from assay.store.data_tables import ISSUES
@@ -292,21 +290,6 @@ def _with_pages(run: str, out: Path) -> list[Path]:
     return [folder]
 
 
-def open_page(page: Path) -> None:
-    """Open a page in the browser; over SSH, or without a screen, say on standard error how to copy it."""
-    page = page.absolute()
-    client = os.environ.get("SSH_CONNECTION", "").split()
-    if len(client) == 4:  # addresses and ports of the client and of this machine
-        target = f"{getuser()}@{f'[{client[2]}]' if ':' in client[2] else client[2]}:{page}"
-        print(f"on your own machine: scp {shlex.quote(target)} .", file=sys.stderr)
-        return
-    screen = sys.platform != "linux" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
-    if not screen or not webbrowser.open(page.as_uri()):
-        alone = page.name != "index.html"
-        also = "which needs no other file" if alone else "with the pages that it links to, or use --bundle"
-        print(f"no browser here: copy {page}, {also}", file=sys.stderr)
-
-
 def clean_command(run: str, yes: bool, out: Path, json: bool) -> None:
     """List the units that the run's spec does not name, and delete them on request."""
     folder = find_run(run, out)
@@ -432,13 +415,6 @@ def _print_lines(columns: list[tuple[str, bool]], cells: list[list[str]]) -> Non
 
     table = [[head for head, _ in columns], *([cell.replace("\n", " ") for cell in row] for row in cells)]
     print("\n".join(aligned(table, [is_number for _, is_number in columns])))
-
-
-def where_issues_are(root: Path) -> list[str]:
-    """Return a line on where all issues of images are listed; none without issues."""
-    issues = RunFolder(root).table(ISSUES.name)
-    where = f"assay results {shlex.quote(str(root))} --table {ISSUES.name}"
-    return [f"all {len(issues):,} issues: {where}"] if issues else []
 
 
 def _files(folder: RunFolder) -> Mapping[int, str]:

@@ -122,7 +122,7 @@ def _tell_unchanged(found: Finished, settled: Settled, asked: RunRequest) -> Non
 def _show(asked: RunRequest, result: Result) -> None:
     """Open the page where that is asked."""
     if asked.open and result.page:
-        from assay.cli.results import open_page
+        from assay.report.browser import open_page
 
         open_page(result.page)
 

@@ -11,7 +11,9 @@ from typing import Any
 
 
 class AssayError(Exception):
-    """A request that cannot be carried out. The command line prints the text and ends with exit code 2."""
+    """A request that cannot be carried out. The command line prints the text and ends with the exit code."""
+
+    exit_code = 2
 
 
 class SpecError(AssayError):
@@ -96,6 +98,20 @@ def extra(name: str) -> Generator[None]:
 
 class FullError(StoreError):
     """Nothing more can be written: the disk or the quota is full, or the file system is read-only. A run ends."""
+
+    exit_code = 74  # EX_IOERR of sysexits.h
+
+
+class PolicyError(AssayError):
+    """Results that do not meet a policy. The text has a line for each rule that they break."""
+
+    exit_code = 3
+
+
+def require_met(broken: Sequence[str]) -> None:
+    """Raise PolicyError where a rule of a policy is broken."""
+    if broken:
+        raise PolicyError("\n".join(f"policy: {rule}" for rule in broken))
 
 
 _ELSEWHERE = {

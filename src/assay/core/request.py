@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 
-from assay.core.errors import SpecError, cut
+from assay.core.errors import DataError, SpecError, cut
 
 Task = Literal["classification", "segmentation"]
 """A class for each image, or a class for each pixel."""
@@ -171,3 +172,50 @@ def _words(cls: type[Request], error: dict[str, Any]) -> str:
     values = () if field is None else values_of(field.annotation)
     said = f"expected {_either(values)}" if values else error["msg"][:1].lower() + error["msg"][1:]
     return f"{place}: {said}, not {cut(str(error['input']))}"
+
+
+DEVICES = "auto, cpu, cuda or cuda:N"
+
+
+def is_device(text: str) -> bool:
+    """Return whether a text has the form of a device, there or not."""
+    return re.fullmatch(r"auto|cpu|cuda(:[0-9]{1,3})?", text) is not None
+
+
+def device_in(text: str) -> str:
+    """Return the name of a device. Raises ValueError for a word that names none."""
+    if not is_device(text):
+        raise ValueError(f"expected {DEVICES}, not {cut(text)}")
+    return text
+
+
+_KEY = re.compile(
+    r"\b(?:data\.(image|target|patient|positive|mask|size|fit|channels)\b|(channels|scores|scaling): (?=[a-z]))"
+)
+
+
+_SENTENCES = {
+    "with data.positive: ": "with --positive ",
+    " or data.positive: ": " or --positive ",
+    "write data.links: follow": "give --follow-links",
+    "it diverged, or its input is out of range": "check its weights, and the scaling of images with --scaling",
+    "say so in `data`, or give preprocessing='none' and images stay in 0..1": "give its own, and its --scaling",
+}
+"""Remedies of a study, and those of `assay audit`."""
+
+
+def as_options(text: str) -> str:
+    """Return a text with options of `assay audit` in place of the keys of a study: `--fit` for `data.fit`."""
+    for of_study, of_audit in _SENTENCES.items():
+        text = text.replace(of_study, of_audit)
+    return _KEY.sub(lambda found: f"--{found[1]}" if found[1] else f"--{found[2]} ", text)
+
+
+@contextmanager
+def errors_as_options() -> Generator[None]:
+    """Let errors of the request name options in place of keys."""
+    try:
+        yield
+    except (SpecError, DataError) as error:
+        error.args = (as_options(str(error)),)
+        raise

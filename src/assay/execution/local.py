@@ -6,7 +6,6 @@ import ctypes
 import multiprocessing
 import os
 import pickle
-import re
 import signal
 import sys
 import threading
@@ -21,6 +20,7 @@ from pathlib import Path
 from types import ModuleType
 
 from assay.core.errors import FullError, SpecError
+from assay.core.request import DEVICES, is_device
 from assay.execution.tasks import (
     Context,
     Event,
@@ -39,15 +39,9 @@ from assay.execution.tasks import (
 # Where networks compute: chosen when a study is run, recorded next to its records, and part of no spec and no hash.
 
 PROCESSOR = "cpu"
-DEVICES = "auto, cpu, cuda or cuda:N"
 WORKERS_PER_GPU = 4
 """Trials wait for the processor before and after their steps, and some in each step, so a few processes share a GPU
 well; each holds a context of about half a GB there."""
-
-
-def is_device(text: str) -> bool:
-    """Return whether a text has the form of a device, there or not."""
-    return re.fullmatch(r"auto|cpu|cuda(:[0-9]{1,3})?", text) is not None
 
 
 def choose_device(asked: str) -> str:

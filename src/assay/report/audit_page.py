@@ -43,8 +43,8 @@ from assay.report.sentences.leads import (
     region_size,
     region_title,
 )
+from assay.stats.bounds import MARGIN
 from assay.stats.rows import Row, leading_region, numeric
-from assay.stats.verdicts import MARGIN
 
 _LONGEST = 40
 """Letters of the name of a mark in the name of its picture."""

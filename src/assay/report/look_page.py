@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from assay.core.reasons import NOTHING, Code, Reason, because
 from assay.report.account import Account, Opening, doubts, said
-from assay.report.evidence import Evidence
+from assay.report.block import Block, Query, Section
+from assay.report.data_blocks import CUES, ISSUES
+from assay.report.evidence import Evidence, Page
 from assay.report.sentences.reasons import chip_words, cue_words, reason_words
 from assay.report.words import sentence_case
 from assay.stats.findings import Finding, from_row
@@ -85,3 +87,27 @@ def _without_best(reason: Reason) -> Reason:
     cause = reason.first(Code.PLAIN_SIGHT)
     fields = {key: value[1:] if isinstance(value, tuple) else value for key, value in cause.fields} if cause else {}
     return because(Code.PLAIN_SIGHT, **fields) if fields["names"] else NOTHING
+
+
+def look_cues(tables: Mapping[str, Sequence[Row]]) -> Block:
+    """Return the chart of the cues of a look. They name what they predict where that is lesion area, too."""
+    sized = any(row["of"] == LARGE for row in tables["shortcuts"])
+    return replace(CUES, chart="strip", place=("name", "of") if sized else ("name",), colors="kind",
+                   level=("chance", 0.5), keep=Query(most=12), listed=False)  # fmt: skip
+
+
+def best_cues(tables: Mapping[str, Sequence[Row]]) -> Block:
+    """Return the chart of the first screen of a look."""
+    return replace(look_cues(tables), id="best-cues", title="Best simple cues", note="AUROC.", keep=Query(most=3))
+
+
+def look_sections(tables: Mapping[str, Sequence[Row]]) -> list[Section]:
+    """Return the sections of the page of a look at images."""
+    return [
+        Section("cues", "Simple cues", (look_cues(tables), replace(CUES, id="every-cue"))),
+        Section("found", "Issues", (ISSUES,)),
+    ]
+
+
+LOOK = Page(account=look_account, sections=look_sections, answer=look_lines,
+            first=lambda evidence: (best_cues(evidence.tables),))  # fmt: skip

@@ -41,10 +41,10 @@ from assay.report.words import (
     valued,
     verdict_words,
 )
+from assay.stats.bounds import MARGIN
 from assay.stats.findings import Finding, from_row
 from assay.stats.format import count, in_words, listed, number, plural
 from assay.stats.rows import CONTROLS, PASSED, PRIMARY, SETTLED, Row, json_object, numeric
-from assay.stats.verdicts import MARGIN
 
 OF_ONE_MODEL = (
     "whether the model has seen these images before",

@@ -8,11 +8,11 @@ from assay.core.errors import StoreError, unknown_of_few
 from assay.report.audit_comparison import METHODS, comparison_account
 from assay.report.audit_page import audit_account, leads_words, opened
 from assay.report.block import ZERO, Block, Query, Row, Section
+from assay.report.data_blocks import ADDED, CUES, ISSUES
 from assay.report.evidence import Evidence, Page, Rows, Wording
 from assay.report.sentences.audit import ANSWERED, answer_words, factor_words, meanings, open_words
 from assay.report.sentences.leads import lead_words, region_meanings, region_title, shares_words
 from assay.report.sheets import Cell, words
-from assay.results.study_blocks import ADDED, CUES, ISSUES
 from assay.stats.rows import json_object
 from assay.store.audit_tables import NOT_TESTED
 

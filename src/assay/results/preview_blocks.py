@@ -6,13 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from assay.report.block import Block, Query, Row, Section
+from assay.report.data_blocks import CUES, ISSUES
 from assay.report.evidence import Page
-from assay.report.look_page import look_account, look_lines
 from assay.report.preview_page import defining, preview_account
-from assay.results.study_blocks import CUES, ENVIRONMENTS, ISSUES, VISIBLE, with_words
+from assay.results.study_blocks import ENVIRONMENTS, VISIBLE, with_words
 from assay.stats.format import count
 from assay.stats.power import Assumptions
-from assay.store.data_tables import LARGE
 
 
 def preview_sections(tables: Mapping[str, Sequence[Row]]) -> list[Section]:
@@ -46,26 +45,6 @@ def preview_sections(tables: Mapping[str, Sequence[Row]]) -> list[Section]:
     ]
 
 
-def look_cues(tables: Mapping[str, Sequence[Row]]) -> Block:
-    """Return the chart of the cues of a look. They name what they predict where that is lesion area, too."""
-    sized = any(row["of"] == LARGE for row in tables["shortcuts"])
-    return replace(CUES, chart="strip", place=("name", "of") if sized else ("name",), colors="kind",
-                   level=("chance", 0.5), keep=Query(most=12), listed=False)  # fmt: skip
-
-
-def best_cues(tables: Mapping[str, Sequence[Row]]) -> Block:
-    """Return the chart of the first screen of a look."""
-    return replace(look_cues(tables), id="best-cues", title="Best simple cues", note="AUROC.", keep=Query(most=3))
-
-
-def look_sections(tables: Mapping[str, Sequence[Row]]) -> list[Section]:
-    """Return the sections of the page of a look at images."""
-    return [
-        Section("cues", "Simple cues", (look_cues(tables), replace(CUES, id="every-cue"))),
-        Section("found", "Issues", (ISSUES,)),
-    ]
-
-
 def rough(seeds: int, folds: int) -> str:
     """Return the basis and the limits of the power figures."""
     each = f" of {folds} folds" if folds > 1 else ""
@@ -88,5 +67,3 @@ def assumed(found: Assumptions, folds: int) -> str:
 
 
 PREVIEW = Page(account=preview_account, sections=preview_sections, rows=with_words)
-LOOK = Page(account=look_account, sections=look_sections, answer=look_lines,
-            first=lambda evidence: (best_cues(evidence.tables),))  # fmt: skip

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from assay.core.errors import StoreError, unknown_of_few
 from assay.core.measures import MEASURES, WORST, label_of, quiet_of
 from assay.report.block import ZERO, Block, Query, Row, Section
+from assay.report.data_blocks import ADDED, CUES, ISSUES
 from assay.report.evidence import Evidence, Page, Rows, Wording, distinct, outline
 from assay.report.opening import paper_methods, study_account
 from assay.report.sheets import NONE, Cell, sort_key, words
@@ -140,26 +141,6 @@ VISIBLE = Block(
     id="visibility", title="How visible each confounder is", table="visibility", folded=True,
     columns=("confounder", "share", "difference", "ssim", "images", "reason"),
 )  # fmt: skip
-CUES = Block(
-    id="shortcuts", title="Simple cues that predict the target", table="shortcuts",
-    columns=("name", "kind", "of", "value", "direction", "images", "patients", "reason"),
-    note="AUROC of one column, property or fitted score, without any network.",
-)  # fmt: skip
-ISSUES = Block(
-    id="issues", title="Issues of images", table="issues", folded=True,
-    columns=("kind", "row", "cluster", "of", "value"),
-)  # fmt: skip
-ADDED = Block(
-    id="added",
-    title="Networks against the simple cue that is best in other patients",
-    table="added",
-    columns=("recipe", "environment", "name", "of", "verdict", "network", "cue", "value", "rest", "images", "reason"),
-    note=(
-        "Among the patients tested another cue may have a greater AUROC. Value: AUROC of the networks among images of "
-        "the same tenth of the cue; rest: the cue's. Beyond: 0.5 and the rest are below the value with 95% confidence, "
-        "so networks add to the cue, whatever their AUROC. Else below, where it is less than the cue's with 95%."
-    ),
-)
 
 
 def _performed(measure: str, budgets: str) -> tuple[Block, ...]:

@@ -13,6 +13,8 @@ from assay.stats.influence import clustered
 
 ALPHA = 0.05
 """Level of every one-sided bound."""
+MARGIN = 0.05
+"""The effect from which on one matters: of |g|, of AUROC lost, and of the share of calls that flip."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,9 @@ from enum import StrEnum, unique
 
 import numpy as np
 
-from assay.stats.bounds import ALPHA, Bounded
+from assay.stats.bounds import ALPHA, MARGIN, Bounded
 from assay.stats.rows import LeadVerdict, Verdict
 from assay.stats.swing import Effect
-
-MARGIN = 0.05
-"""The effect from which on one matters: of |g|, of AUROC lost, and of the share of calls that flip."""
 
 LEAST_PATIENTS = 20
 """Effective patients of a class or group below which bounds of a swing are not kept, so that nothing is decided."""

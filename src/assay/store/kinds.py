@@ -53,7 +53,7 @@ PREVIEW = Kind("preview", "a preview", _only("findings", "environments", "visibi
                "pictures", "provenance", "counts", "power"), "run `assay preview` again",
                "assay.results.preview_blocks:PREVIEW")  # fmt: skip
 LOOK = Kind("look", "a look at images", _only("findings", "shortcuts", "issues", "pictures", "provenance"),
-            "run `assay look` again", "assay.results.preview_blocks:LOOK")  # fmt: skip
+            "run `assay look` again", "assay.report.look_page:LOOK")  # fmt: skip
 
 KINDS = {kind.name: kind for kind in (STUDY, MODEL, AUDIT, COMPARISON, AUDITS, PREVIEW, LOOK)}
 """Every kind of run by name."""

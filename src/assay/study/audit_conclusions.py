@@ -34,11 +34,12 @@ from assay.report.audit_page import EXAMPLES, EXAMPLES_OF_LEAD, LEAD, picture_na
 from assay.shifts.battery import DECIDING, DOSES, AuditedMark
 from assay.shifts.environment import Environment
 from assay.shifts.regions import Region, Sought
+from assay.stats.bounds import MARGIN
 from assay.stats.format import listed, number
 from assay.stats.metrics import log_odds
 from assay.stats.rows import MOVING, Verdict
 from assay.stats.swing import Effect
-from assay.stats.verdicts import MARGIN, Decision, Reference, decide_mark, settled
+from assay.stats.verdicts import Decision, Reference, decide_mark, settled
 from assay.store.files import Row, read_checked_json
 from assay.store.folder import RunFolder
 from assay.study.audit import Prepared

@@ -10,8 +10,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import field_validator, model_validator
 
 from assay.core.errors import SpecError, cut
-from assay.core.request import AsScores, DataRequest, Option, Request, Task, names, seconds
-from assay.study.run_request import device_in
+from assay.core.request import AsScores, DataRequest, Option, Request, Task, device_in, names, seconds
 
 BUDGET = 15_000
 """Images that an audit puts through the model at most."""

@@ -37,8 +37,9 @@ from assay.report.audit_cards import write_outcome
 from assay.runs.run import Tables, Watch, carry_out_held
 from assay.shifts.battery import DECIDING, DETAIL
 from assay.shifts.environment import Environment
+from assay.stats.bounds import MARGIN
 from assay.stats.rows import FOUND, MOVING, leading_region
-from assay.stats.verdicts import MARGIN, Reference
+from assay.stats.verdicts import Reference
 from assay.store import kinds
 from assay.store.files import Row, read_checked_json
 from assay.store.folder import RunFolder, working_in

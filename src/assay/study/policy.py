@@ -14,8 +14,6 @@ from assay.spec.yaml import read_yaml
 from assay.stats.rows import FOUND, LeadVerdict, Verdict
 from assay.store.files import Row
 
-POLICY_FAILED = 3
-"""Exit code of an audit that does not meet its policy."""
 ANY = "any"
 _FORBIDDEN = (Verdict.RELIES, Verdict.AFFECTED, Verdict.UNDIRECTED, Verdict.DIFFERS, *FOUND)
 _REQUIRED = "subgroup-gap"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple, Self
 from pydantic import model_validator
 
 from assay.core.errors import SpecError, cut, unknown_of_few
-from assay.core.request import Option, Request, one_of, whole
+from assay.core.request import Option, Request, device_in, one_of, whole
 from assay.core.seeds import LOOKS
 
 if TYPE_CHECKING:
@@ -33,15 +33,6 @@ def _last_look(text: str) -> int:
     if text not in known:
         raise ValueError(f"expected {', '.join(known[:-1])} or {known[-1]}, not {cut(text)}")
     return int(text)
-
-
-def device_in(text: str) -> str:
-    """Return the name of a device. Raises ValueError for a word that names none."""
-    from assay.execution.local import DEVICES, is_device
-
-    if not is_device(text):
-        raise ValueError(f"expected {DEVICES}, not {cut(text)}")
-    return text
 
 
 def _engine(text: str) -> str:

@@ -10,9 +10,10 @@ from assay.report.sentences.cues import added_words
 from assay.report.sentences.leads import SOUGHT, answer, clears
 from assay.report.sentences.reasons import reason_words
 from assay.report.words import VERDICTS, difference_words, displayed, sentence_case
+from assay.stats.bounds import MARGIN
 from assay.stats.format import count, in_words, listed, number, with_interval
 from assay.stats.rows import MOVING, LeadVerdict, Row, Verdict, leading_region, numeric
-from assay.stats.verdicts import LEAST_PATIENTS, MARGIN
+from assay.stats.verdicts import LEAST_PATIENTS
 from assay.store.audit_tables import NOT_TESTED
 
 HARMFUL = (*MOVING, Verdict.DIFFERS)

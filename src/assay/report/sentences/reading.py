@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
+from pathlib import Path
+
+from assay.store.data_tables import ISSUES
+from assay.store.folder import RunFolder
 
 KEYS = (
     "positive class", "columns", "matched", "scores", "outputs", "scaling", "encoding", "read as one",
@@ -20,3 +25,10 @@ def reading_lines(facts: Mapping[str, str]) -> list[str]:
     """
     there = [key for key in KEYS if facts.get(key) and (key != "scaling" or "mean" in facts[key])]  # none of the usual
     return [f"{'caution: ' if key in CAUTIONS else ''}{key}: {facts[key]}" for key in there]
+
+
+def where_issues_are(root: Path) -> list[str]:
+    """Return a line on where all issues of images are listed; none without issues."""
+    issues = RunFolder(root).table(ISSUES.name)
+    where = f"assay results {shlex.quote(str(root))} --table {ISSUES.name}"
+    return [f"all {len(issues):,} issues: {where}"] if issues else []
