@@ -1,3 +1,4 @@
+# ruff: noqa: E501
 """Move the modules of Assay to the folders of their features, and rewrite every reference to them.
 
     python tools/move.py           # in a clean checkout; needs .venv
@@ -11,7 +12,6 @@ from __future__ import annotations
 import ast
 import re
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -529,8 +529,12 @@ def edit(notes: list[str]) -> None:
     if len(loops.findall(text)) != 2:
         notes.append(f"{wording}: by hand: rooms without English: {moved}")
         return
-    text = loops.sub(r"    for room in (\1\2, *OF_FEATURES):\n        for file in python_files(room):\n", text)
-    text = text.replace('"stats"), *OF_FEATURES', '"stats", *OF_FEATURES').replace("), *OF_FEATURES", ", *OF_FEATURES")
+    text = loops.sub(
+        lambda match: (
+            f"    for room in {match[1]}{match[2][:-1]}, *OF_FEATURES):\n        for file in python_files(room):\n"
+        ),
+        text,
+    )
     names = "".join(f'    "{one}",\n' for one in moved)
     start = text.index("def test_rooms_of_results_make_no_reason_of_words")
     helper = (
