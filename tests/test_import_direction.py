@@ -48,7 +48,6 @@ STILL_UPWARD = frozenset({
     ("assay.runs.run", "assay.report.page"),
     ("assay.store.folder", "assay.store.audit_tables"),
     ("assay.store.kinds", "assay.store.audit_tables"),
-    ("assay.cli.replicate", "assay.cli.results"),
     ("assay.study.run", "assay.study.audit"),
 })  # fmt: skip
 """Imports that are not mended yet."""

@@ -6,9 +6,9 @@ import json as jsonlib
 from dataclasses import asdict
 from pathlib import Path
 
-from assay.cli.results import find_run
 from assay.execution.engines import cancel, status_of
 from assay.stats.format import count
+from assay.store.folder import find_run
 
 
 def status_command(run: str, out: Path, json: bool) -> None:

@@ -154,15 +154,14 @@ def doctor_command(out: Path, json: bool, dev: bool) -> None:
 
 def check_command(run: str, out: Path, json: bool) -> None:
     """Compare the files of a run, and those of the cache that it may start from, with their checksums."""
-    from assay.cli.results import find_run
+    from assay.store.folder import find_run
 
     _tell(list(_checksums(find_run(run, out))), json)
 
 
 def seal_command(run: str, out: Path, key: Path) -> None:
     """Compare the files of a run with their checksums, sign its data, and print the key."""
-    from assay.cli.results import find_run
-    from assay.store.folder import RunFolder, working_in
+    from assay.store.folder import RunFolder, find_run, working_in
     from assay.store.manifest import SIGNATURE, SIGNED, sign, signer
 
     root = find_run(run, out)

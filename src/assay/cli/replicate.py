@@ -11,9 +11,8 @@ if TYPE_CHECKING:
 def replicate_command(asked: RunRequest) -> None:
     """Run the study of a finished run again, in a folder of its own."""
     from assay.analysis.replication import keep_earlier
-    from assay.cli.results import find_run
     from assay.cli.run import run_command
-    from assay.store.folder import require_writable, working_in
+    from assay.store.folder import find_run, require_writable, working_in
     from assay.study.replicate import SEEDS, replication
 
     settled, first = replication(find_run(asked.spec, asked.out), asked.out, asked.seeds or SEEDS)

@@ -16,16 +16,15 @@ from pathlib import Path
 from textwrap import fill
 from typing import Any
 
-from assay.core.errors import AssayError, StoreError, nearest, unknown_of_few
-from assay.core.files import is_file, is_folder
+from assay.core.errors import AssayError, StoreError, unknown_of_few
+from assay.core.files import is_file
 from assay.report.browser import open_page
 from assay.store import kinds
 from assay.store.columns import Table
 from assay.store.data_tables import ISSUES
 from assay.store.files import Row
-from assay.store.folder import EARLIER, PAGE, RUN, RunFolder, remove_unit, working_in
+from assay.store.folder import EARLIER, PAGE, RUN, RunFolder, find_run, remove_unit, working_in
 from assay.store.manifest import read_manifest, write_manifest
-from assay.store.migrations import refuse_earlier
 from assay.store.schema import CONTRASTS, ESTIMATES, FINDINGS, LOOKS, PUBLISHED
 
 MOST_FOLDED = 2_000
@@ -34,29 +33,6 @@ MOST_FOLDED = 2_000
 COMPARISON, SENTENCE, FILE = "comparison", "sentence", "file"
 """A row of `contrasts` or `looks`, and one of `findings`, in words: printed, and in its JSON; and the file of an issue,
 which no run folder has: in its CSV too."""
-
-
-def find_run(run: str, out: Path) -> Path:
-    """Return the run folder that a path or a name under `out` means: of a study, a model probed by itself, or an audit.
-
-    Raises:
-        StoreError: There is none; the text gives the nearest that there is.
-    """
-    places = tuple(dict.fromkeys((Path(run), out / run)))
-    for folder in places:
-        refuse_earlier(folder)
-        if is_file(folder / RUN):
-            return folder
-    known = sorted({path.parent.name for path in out.glob(f"*/{RUN}")})
-    near = nearest(run, known)
-    there = f"in {out} there is: {', '.join(known)}" if known else f"{out} holds no run; --out names the folder of runs"
-    if Path(run).is_absolute():
-        near, there = None, "give the folder of a run, or the name of a study under --out"
-    empty = [folder for folder in places if is_folder(folder)]
-    missing = "no run folder " + ", nor ".join(f"'{folder}'" for folder in places)
-    what = f"'{empty[0]}' holds no {RUN}, so it is no run folder" if empty else missing
-    hint = f"did you mean '{near}'?" if near else there
-    raise StoreError(f"{what}: {hint}")
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load, save
 
-from assay.core.errors import NoTableError, StoreError, unknown_name
-from assay.core.files import file_hash, holding, is_abandoned, is_file, sha256, write_bytes
+from assay.core.errors import NoTableError, StoreError, nearest, unknown_name
+from assay.core.files import file_hash, holding, is_abandoned, is_file, is_folder, sha256, write_bytes
 from assay.core.types import Contributions, Measurement
 from assay.store import kinds
 from assay.store.audit_tables import EVERY_TABLE
@@ -740,3 +740,26 @@ class RunFolder:
             self._refuse(broken_seal(self.root))
             _require(path, listed.get(f"tables/{path.name}", (0, ""))[1])
         return read_column_rows(path)
+
+
+def find_run(run: str, out: Path) -> Path:
+    """Return the run folder that a path or a name under `out` means: of a study, a model probed by itself, or an audit.
+
+    Raises:
+        StoreError: There is none; the text gives the nearest that there is.
+    """
+    places = tuple(dict.fromkeys((Path(run), out / run)))
+    for folder in places:
+        refuse_earlier(folder)
+        if is_file(folder / RUN):
+            return folder
+    known = sorted({path.parent.name for path in out.glob(f"*/{RUN}")})
+    near = nearest(run, known)
+    there = f"in {out} there is: {', '.join(known)}" if known else f"{out} holds no run; --out names the folder of runs"
+    if Path(run).is_absolute():
+        near, there = None, "give the folder of a run, or the name of a study under --out"
+    empty = [folder for folder in places if is_folder(folder)]
+    missing = "no run folder " + ", nor ".join(f"'{folder}'" for folder in places)
+    what = f"'{empty[0]}' holds no {RUN}, so it is no run folder" if empty else missing
+    hint = f"did you mean '{near}'?" if near else there
+    raise StoreError(f"{what}: {hint}")
