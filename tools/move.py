@@ -322,121 +322,6 @@ def once(file: str, old: str, new: str, notes: list[str]) -> None:
         path.write_text(text.replace(old, new), encoding="utf-8")
 
 
-ORDER = (
-    "core", "spec", "data", "maps", "stats", "shifts", "models", "training", "probes", "store", "execution", "report",
-    "look", "validate", "study", "audit", "compare", "cli",
-)  # fmt: skip
-DIRECTION = '''FEATURES = ("look", "study", "audit", "compare")
-"""Folders of kinds of runs."""
-ORDER = (
-    "core", "spec", "data", "maps", "stats", "shifts", "models", "training", "probes", "store", "execution", "report",
-    *FEATURES, "cli",
-)  # fmt: skip
-"""A folder imports those before it, never those after it. `testing` and top modules may import all."""
-MAY_IMPORT: dict[str, set[str]] = {{
-{sets}}}
-"""Folder -> the other folders it may import."""
-OF_FEATURES = {{
-    "assay.look.checks", "assay.look.cues", "assay.look.added", "assay.study.families", "assay.study.records",
-    "assay.study.run.prepare", "assay.study.run.train_only",
-}}  # fmt: skip
-"""What one feature may import of another."""
-YET = {{
-{yet}}}
-"""Imports against these rules, as module -> module, that are still to go. None may be added."""
-'''
-TESTS_OF_DIRECTION = '''def test_every_part_is_known() -> None:
-    assert set(parts()) == {*ORDER, "testing"}
-
-
-def test_folders_import_those_before_them() -> None:
-    """So `store`, `execution` and `report` import no feature."""
-    assert set(ORDER) == {*MAY_IMPORT, "cli"}
-    for part, others in MAY_IMPORT.items():
-        assert others <= set(ORDER[: ORDER.index(part)]), part
-
-
-def against_the_rules() -> dict[tuple[str, str], int]:
-    """Return imports of folders after a folder, and of modules of other features, with the line of each."""
-    every = {".".join(("assay", *file.relative_to(SOURCE).with_suffix("").parts)) for file in SOURCE.rglob("*.py")}
-    wrong: dict[tuple[str, str], int] = {}
-    for file in (file for room in MAY_IMPORT for file in files(room)):
-        part = file.relative_to(SOURCE).parts[0]
-        module = ".".join(("assay", *file.relative_to(SOURCE).with_suffix("").parts))
-        for line, name in sorted(imports(file)):
-            names = name.split(".")
-            if names[0] != "assay" or len(names) < 3 or names[1] == part:
-                continue
-            allowed = names[1] in MAY_IMPORT[part]
-            if part in FEATURES and names[1] in FEATURES:
-                one = any(f"{name}.".startswith(f"{other}.") for other in OF_FEATURES)
-                some = any(other.startswith(f"{name}.") for other in OF_FEATURES)  # its names are in the set, too
-                allowed = allowed and (one or some)
-            if not allowed:
-                wrong[module, name if name in every else name.rpartition(".")[0]] = line
-    return {(module, other): line for (module, other), line in wrong.items() if other in every}
-
-
-def test_imports_go_one_way() -> None:
-    wrong = against_the_rules()
-    assert not wrong.keys() - YET, [f"{module}:{wrong[module, other]} imports {other}" for module, other in wrong]
-    assert not YET - wrong.keys(), "these are gone: take them out of `YET`"
-'''
-
-
-def move_direction(notes: list[str]) -> None:
-    """Write the rules of imports for the new folders: the sets of shared folders stay, and features are added."""
-    path = ROOT / "tests" / "test_import_direction.py"
-    text = path.read_text(encoding="utf-8")
-    tree = ast.parse(text)
-    lines = text.splitlines(keepends=True)
-    nodes = list(tree.body)
-    spans = dict[str, tuple[int, int]]()
-    for node, after in zip(nodes, [*nodes[1:], nodes[-1]], strict=True):
-        name = node.target.id if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) else ""
-        name = node.name if isinstance(node, ast.FunctionDef) else name
-        first = min([node.lineno, *(one.lineno for one in getattr(node, "decorator_list", []))])
-        last = (after.end_lineno if name == "MAY_IMPORT" else node.end_lineno) or 0  # with its docstring
-        spans[name] = (first - 1, last)
-    wanted = ("MAY_IMPORT", "test_every_part_is_known", "test_imports_go_one_way")
-    if not all(name in spans for name in wanted):
-        notes.append("tests/test_import_direction.py: by hand: rules of the new folders")
-        return
-    (node,) = (one for one in nodes if isinstance(one, ast.AnnAssign) and ast.unparse(one.target) == "MAY_IMPORT")
-    assert node.value is not None
-    sets: dict[str, set[str]] = ast.literal_eval(
-        ast.unparse(node.value).replace("set()", "frozenset()").replace("frozenset()", "{0}")
-    )
-    sets = {room: others - {0} for room, others in sets.items() if room not in ("analysis", "results")}
-    shared = set(ORDER[: ORDER.index("look")])
-    sets["report"] = sets["report"] | {"data", "shifts"}  # pictures
-    features = ("look", "study", "audit", "compare")
-    for at, room in enumerate(features):
-        sets[room] = shared | set(features[:at])
-
-    def shown(room: str) -> str:
-        inside = ", ".join(f'"{other}"' for other in ORDER if other in sets[room])
-        return f'    "{room}": {"{" + inside + "}" if inside else "set()"},\n'
-
-    def with_yet(yet: Sequence[tuple[str, str]]) -> str:
-        pairs = "".join(f'    ("{module}", "{other}"),\n' for module, other in sorted(yet))
-        made = DIRECTION.format(sets="".join(shown(room) for room in ORDER if room in sets), yet=pairs)
-        new = list(lines)
-        first, last = spans["test_every_part_is_known"]
-        end = spans["test_imports_go_one_way"][1]
-        new[first:end] = [TESTS_OF_DIRECTION]
-        first, last = spans["MAY_IMPORT"]
-        new[first:last] = [made]
-        return "".join(new)
-
-    draft = with_yet([])
-    space: dict[str, object] = {"__file__": str(path), "__name__": "direction"}
-    exec(compile(draft, str(path), "exec"), space)
-    found = list(space["against_the_rules"]())  # type: ignore[operator]
-    path.write_text(with_yet(found).replace("YET = {\n}", "YET: set[tuple[str, str]] = set()"), encoding="utf-8")
-    notes += [f"upward: {module} imports {other}" for module, other in sorted(found)]
-
-
 LAYOUT = """\
 `tests/test_import_direction.py` has the folders that each folder may import, and refuses cycles, also those for types. A folder imports only those above it in this table.
 
@@ -520,6 +405,23 @@ def edit(notes: list[str]) -> None:
     once(house, '"validate", "analysis", "runs", "results", "cli"', '"validate", "cli"', notes)
     once(house, '("assay.look.run", "assay.look.run")', '("assay.look.run",)', notes)
     once(house, '("assay.compare.run", "assay.compare.run")', '("assay.compare.run",)', notes)
+    direction = "tests/test_import_direction.py"
+    once(direction, "from collections.abc import Mapping\n", "from collections.abc import Mapping\n", notes)
+    once(
+        direction,
+        'MOVES: Mapping[str, str] = script("tools/move.py").MOVES\n'
+        '"""Old module -> new module. Modules are judged by the room that they move to."""\n',
+        "",
+        notes,
+    )
+    once(direction, "from tests.worlds.scripts import script\n", "", notes)
+    once(
+        direction,
+        "room that a module is in after the moves, and its name there.",
+        "room of a module, and its name there.",
+        notes,
+    )
+    once(direction, "MOVES.get(module, module).split", "module.split", notes)
     wording = "tests/report/test_wording.py"
     moved = sorted(new for old, new in MOVES.items() if old.split(".")[1] in ("analysis", "stats", "probes"))
     moved = [one.removeprefix("assay.").replace(".", "/") for one in moved]
@@ -555,7 +457,6 @@ def main() -> None:
     rewrite(notes)
     edit(notes)
     move_docs(notes)
-    move_direction(notes)
     changed = [name for name in git("diff", "HEAD", "--name-only", "--diff-filter=d").split() if ".py" in name[-4:]]
     ruff = str(ROOT / ".venv" / "bin" / "ruff")
     for words in (("check", "-q", "--fix", "--select", "I"), ("format", "-q")):
