@@ -1,5 +1,7 @@
 """Patients."""
 
+# pyright: basic
+
 from __future__ import annotations
 
 import hashlib
@@ -13,6 +15,7 @@ import pandas as pd
 import pytest
 import yaml
 from PIL import Image
+from sklearn.metrics import roc_auc_score
 from tests.cli.asking import Answer, Asking
 from tests.reading.situations import situation
 from tests.reading.tables_for_tests import audited, images, looked, predictions, refused
@@ -275,3 +278,28 @@ def test_one_number_with_and_without_zeros(ask: Asking, tmp_path: Path) -> None:
     assert caution.startswith("2 patients differ from another in zeros before")
     assert "line 4 and line 10" in caution
     assert "caution: patients alike: 2 patients" in looked(ask, images(tmp_path / "set", frame))
+
+
+@situation(
+    "a patient written `12` and `12.0`, or `P-1` and `p-1`, in one table", "the same caution, with all that differ so"
+)
+@pytest.mark.parametrize("other", ["{}.0", "p-{}"])
+def test_one_patient_in_two_spellings(ask: Asking, tmp_path: Path, other: str) -> None:
+    one = other.upper() if other.startswith("p") else "{}"
+    predictions(patient=[(one, other)[at % 2].format(at // 2 + 1) for at in range(120)]).to_csv("p.csv", index=False)
+    said = ask("audit", "p.csv", "--patient", "patient", "--out", "out")
+    assert "caution: patients alike: 120 patients differ from another" in said.out
+    assert "line 2 and line 3" in said.out
+
+
+@situation(
+    "one patient, `anonymous`, in all rows of predictions", "a caution, and no interval: there is none over one patient"
+)
+def test_one_patient_has_no_interval(ask: Asking, tmp_path: Path) -> None:
+    frame = predictions(patient=["anonymous"] * 120)
+    frame.to_csv("p.csv", index=False)
+    said = ask("audit", "p.csv", "--patient", "patient", "--out", "out")
+    assert "caution: large patient: all 120 images are of one patient" in said.out
+    assert f"AUROC: {roc_auc_score(frame['target'], frame['score']):.2f} on 120 images" in said.out
+    groups = json.loads(ask("results", "out", "--table", "groups", "--json").out)
+    assert not [row for row in groups if row.get("low") is not None]

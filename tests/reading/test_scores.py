@@ -439,3 +439,31 @@ def test_names_beside_the_model_are_matched(tmp_path: Path, gray: Path) -> None:
     found = audited(path, gray)
     assert "finding is output 0, by name" in said(found)["outputs"]
     assert of_checks(found, "ranking").value == pytest.approx(roc_auc_score(TARGET, GRAY), abs=1e-12)
+
+
+@pytest.mark.parametrize("kind", [TensorProto.UINT8, TensorProto.INT32, TensorProto.INT64])
+@pytest.mark.parametrize("last", [False, True])
+@situation(
+    "an ONNX file whose input is of whole numbers, with channels first or last",
+    "given the gray values 0..255, and said; another normalization beside it is not for it",
+)
+def test_an_input_of_whole_numbers_gets_gray_values(kind: int, last: bool, tmp_path: Path, gray: Path) -> None:
+    nodes = [helper.make_node("Cast", ["x"], ["f"], to=TensorProto.FLOAT),
+             helper.make_node("ReduceMean", ["f"], ["m"], axes=[1, 2, 3], keepdims=0),
+             helper.make_node("Sub", ["m", "half"], ["c"]),
+             helper.make_node("Unsqueeze", ["c", "one"], ["y"])]  # fmt: skip
+    held = [helper.make_tensor("one", TensorProto.INT64, [1], [1]),
+            helper.make_tensor("half", TensorProto.FLOAT, [], [128.0])]  # fmt: skip
+    shape = ["b", SIDE, SIDE, 1] if last else ["b", 1, SIDE, SIDE]
+    ends = (helper.make_tensor_value_info("x", kind, shape),
+            helper.make_tensor_value_info("y", TensorProto.FLOAT, ["b", 1]))  # fmt: skip
+    graph = helper.make_graph(nodes, "g", [ends[0]], [ends[1]], held)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)])
+    model.ir_version = 8
+    onnx.save(model, str(tmp_path / "m.onnx"))
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(BESIDE["preprocessor_config.json"]))
+    found = audited(tmp_path / "m.onnx", gray, channels="gray")
+    assert of_checks(found, "ranking").value == pytest.approx(roc_auc_score(TARGET, GRAY), abs=1e-12)
+    assert said(found)["scaling"] == "0..255, the input is of whole numbers"
+    low, high = GRAY.min() - 128.0, GRAY.max() - 128.0
+    assert f"from {low:.3g} to {high:.3g}" in said(found)["scores"]

@@ -512,7 +512,9 @@ def _calibrated(scored: Scored, rows: np.ndarray) -> dict[str, _Part]:
     found = {IN_THE_LARGE: calibration_in_the_large(*given)}
     if (slope := calibration_slope(*given)) is not None:
         found[SLOPE] = slope
-    places, wider = np.searchsorted(everyone, table.patient[rows]), math.sqrt(len(own) / max(1, len(own) - 1))
+    places, wider = np.searchsorted(everyone, table.patient[rows]), math.nan
+    if len(own) > 1:
+        wider = math.sqrt(len(own) / (len(own) - 1))
     return {
         name: _Part(value, wider * np.bincount(places, contributions, len(everyone)), int(rows.sum()), len(own))
         for name, (value, contributions) in found.items()

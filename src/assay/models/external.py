@@ -62,7 +62,7 @@ class OfOnnx(ModelFile):
 
     def _facts(self) -> Facts:
         session = cast(OnnxNetwork, self.loaded).session
-        return Facts(session.taken.framing, session.names, heads=session.heads)
+        return Facts(session.taken.framing, session.names, heads=session.heads, integer=session.integer)
 
 
 class OnnxNetwork(nn.Module):

@@ -76,8 +76,10 @@ _TYPES: Mapping[str, type] = {
     "tensor(float16)": np.float16,
     "tensor(double)": np.float64,
     "tensor(uint8)": np.uint8,
+    "tensor(int32)": np.int32,
+    "tensor(int64)": np.int64,
 }
-"""Types of input images."""
+"""Types of input images. Those of whole numbers take 0..255."""
 _CUDA = "CUDAExecutionProvider"
 
 
@@ -110,7 +112,8 @@ class OnnxFile:
         """Return what the file states, and a function from images to scores."""
         content, session = self.content, OnnxSession(self.path, threads, self.output)
         content = content if len(session.heads) == 1 else content_hash([content, session.output])
-        facts = {"content": content, "framing": session.taken.framing, "outputs": session.names, "heads": session.heads}
+        facts = {"content": content, "framing": session.taken.framing, "outputs": session.names, "heads": session.heads,
+                 "integer": session.integer}  # fmt: skip
         return facts, lambda images: session.answers(images, device)
 
 
@@ -180,6 +183,7 @@ class OnnxSession:
         self._on_gpu: dict[int, Any] = {}
         self.names = names_of(self.session.get_modelmeta().custom_metadata_map)
         self.input: Any = inputs[0]
+        self.integer = issubclass(_TYPES[self.input.type], np.integer)
         fixed = [side if isinstance(side, int) and side > 0 else None for side in self.input.shape]
         self.channels_last = fixed[3] in (1, 3) and fixed[1] not in (1, 3)
         order = (3, 1, 2) if self.channels_last else (1, 2, 3)
@@ -232,8 +236,9 @@ class OnnxSession:
     def _run(self, values: np.ndarray, session: Any) -> np.ndarray:
         if self.channels_last:
             values = values.transpose(0, 2, 3, 1)
-        kind = _TYPES[self.input.type]
-        values = np.ascontiguousarray(values.round() if kind is np.uint8 else values).astype(kind)
+        if self.integer:
+            values = values.round().clip(0, 255)
+        values = np.ascontiguousarray(values).astype(_TYPES[self.input.type])
         try:
             (found,) = session.run([self.output], {self.input.name: values})
         except Exception as error:

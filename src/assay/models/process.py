@@ -176,7 +176,8 @@ class ProcessNetwork(nn.Module):
             raise SpecError(f"{self.name} cannot be loaded: {error}") from error
         self.content: str = facts["content"]
         framing = {key: facts["framing"][key] for key in ("size", "channels") if key in facts["framing"]}  # no more
-        self.facts = Facts(framing, tuple(facts["outputs"]), tuple(facts["notes"]), tuple(facts.get("heads") or ()))
+        self.facts = Facts(framing, tuple(facts["outputs"]), tuple(facts["notes"]), tuple(facts.get("heads") or ()),
+                           bool(facts.get("integer")))  # fmt: skip
         self.channels: int | None = facts.get("channels")
         self.pretrained_cfg: Mapping[str, Any] | None = facts.get("config")
 

@@ -134,12 +134,14 @@ class Facts:
         outputs: Names of its outputs; empty where they are not known.
         notes: Sentences on assumptions of loading it.
         heads: Names of the tensors that it returns, the one that is read first; empty where there is one.
+        integer: Whether its input is of whole numbers, which are 0..255.
     """
 
     framing: Mapping[str, Any] = field(default_factory=dict[str, Any])
     outputs: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     heads: tuple[str, ...] = ()
+    integer: bool = False
 
 
 class Origin(ABC):
@@ -190,6 +192,10 @@ class Scaling:
         """Return the scaled images."""
         mean, sd = (images.new_tensor(part).view(1, -1, 1, 1) for part in (self.mean, self.sd))
         return (images - mean) / sd
+
+
+BYTES = Scaling((0.0,), (1 / 255,))
+"""To 0..255."""
 
 
 @dataclass(frozen=True)

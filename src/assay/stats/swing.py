@@ -519,7 +519,9 @@ def _ends(value: float, error: float, df: float, patients: float, alpha: float) 
 
 def _logit_ends(value: float, error: float, quantile: float) -> tuple[float, float]:
     inside = value * (1 - value)
-    if not inside or not math.isfinite(error):
+    if not math.isfinite(error):
+        return math.nan, math.nan
+    if not inside:
         return value, value
     middle, reach = math.log(value / (1 - value)), quantile * error / inside
     return 1 / (1 + math.exp(-(middle - reach))), 1 / (1 + math.exp(-(middle + reach)))

@@ -32,7 +32,7 @@ from assay.execution.local import computing_on
 from assay.execution.plan import ModelPlan, kept_columns, looked_at, probe_units, reading_id
 from assay.execution.tasks import Context
 from assay.models.process import ModelFile
-from assay.models.ref import GivenModel, InMemory, Model, Origin, Output, Scaling, Scores, channels_of
+from assay.models.ref import BYTES, GivenModel, InMemory, Model, Origin, Output, Scaling, Scores, channels_of
 from assay.models.untyped import named_layers, tensor_of
 from assay.probes.probe import Read, Request
 from assay.probes.reader import ModelReading, evaluating
@@ -277,9 +277,12 @@ def probe_model(
 
 
 def _config(origin: Origin, settings: Settings, device: str) -> Config | None:
-    """Return the config of a model that is to be used; a trained network scales its images itself."""
+    """Return the config of a model that is to be used; a trained network scales its images itself, as do those that
+    take whole numbers.
+    """
     file = origin.path if isinstance(origin, ModelFile) and origin.path.is_file() else None
-    known = None if isinstance(origin, OfTraining) else config_of(origin.network(device), file)
+    alone = isinstance(origin, OfTraining) or origin.facts.integer
+    known = None if alone else config_of(origin.network(device), file)
     if known is not None and file is not None:  # the network itself decides what it takes
         known = replace(known, data={**known.data, **origin.facts.framing})
     if settings.preprocessing == "config" and known is None:
@@ -307,6 +310,8 @@ def _model(
 ) -> GivenModel:
     inputs = inputs_of(population, request.data, request.task)
     scaling = settings.scaling or (None if config is None else Scaling(config.mean, config.std))
+    if scaling is None and origin.facts.integer:
+        scaling = BYTES
     if scaling is not None and len(scaling.mean) > inputs.channels == 1:  # as timm does for one input channel
         scaling = Scaling((float(np.mean(scaling.mean)),), (float(np.mean(scaling.sd)),))
     model = GivenModel(

@@ -330,6 +330,7 @@ def provenance_rows(given: Prepared, answers: Answers, reference: Reference | No
     record, card = folder.record("models", given.model.id), given.population.card
     made = kept_provenance(folder.unit("models", given.model.id))
     classes = np.bincount(scored.table.target, minlength=len(scored.table.classes))
+    plain = "0..255, the input is of whole numbers" if given.model.origin.facts.integer else "0..1"
     facts = {
         "model": str(record["name"]),
         "kind": str(record["kind"]),
@@ -347,7 +348,7 @@ def provenance_rows(given: Prepared, answers: Answers, reference: Reference | No
         "images": f"{counts.clean:,} of {counts.all:,}",
         "images under marks": f"{counts.marked:,}",
         "size": f"{given.model.inputs.size} px, fit {given.request.data.fit}",
-        "scaling": given.config.scaling(asked.normalization) if given.config else asked.normalization or "0..1",
+        "scaling": given.config.scaling(asked.normalization) if given.config else asked.normalization or plain,
         "scores": given.scores or given.model.scores,
         "outputs": given.outputs,
         "output": output_words(given.model),

@@ -22,7 +22,7 @@ from assay.data.files.classes import answered
 from assay.data.files.load import load_images
 from assay.execution.jobs import keep_read, kept_read
 from assay.models.external import OfOnnx
-from assay.models.ref import GivenModel, Output, Scaling
+from assay.models.ref import BYTES, GivenModel, Output, Scaling
 from assay.probes.probe import Read
 from assay.probes.reader import ModelReading, ReadingError, evaluating, paired
 from assay.shifts.environment import Environment
@@ -51,7 +51,7 @@ SCALINGS: Mapping[str, Scaling] = {
     "0..1": Scaling((0.0,), (1.0,)),
     "imagenet": Scaling((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
     "-1..1": Scaling((0.5,), (0.5,)),
-    "0..255": Scaling((0.0,), (1 / 255,)),
+    "0..255": BYTES,
     "-1024..1024": Scaling((0.5,), (1 / 2048,)),
 }
 """Usual scalings of images in [0, 1], by name."""

@@ -162,15 +162,18 @@ def usable(table: Table, target: str, score: str, patient: str, skip: bool | Non
 
 LARGE = 0.1
 """Share of the images that one patient has at most, without a caution."""
-MANY_IMAGES, MANY_PATIENTS = 20, 2
-"""In fewer images, or of fewer patients, nothing is said of it."""
+MANY_IMAGES = 20
+"""In fewer images nothing is said of it."""
 
 
 def one_patient(patient: np.ndarray) -> dict[str, str]:
     """Return the caution that one patient has many of the images, as a row of `provenance`; empty where none has."""
     counts = np.unique(patient, return_counts=True)[1]
-    if len(patient) < MANY_IMAGES or len(counts) < MANY_PATIENTS or counts.max() <= LARGE * len(patient):
+    if len(patient) < MANY_IMAGES or counts.max() <= LARGE * len(patient):
         return {}
+    if len(counts) == 1:
+        said = f"all {len(patient):,} images are of one patient: is it one, or a word for missing? There is no interval"
+        return {"large patient": f"{said} over a single patient"}
     share = f"{counts.max():,} of {len(patient):,} images are of one patient ({len(counts):,} patients)"
     return {"large patient": f"{share}: is it one, or a word for missing?"}
 
@@ -194,6 +197,6 @@ def alike_patients(names: Sequence[object], lines: Sequence[int], word: str = "l
         return {}
     one, other = (first[name] for name in several[0][:2])
     return {
-        "patients alike": f"{sum(map(len, several)):,} patients differ from another in zeros before, case or "
-        f"blanks alone, first in {word} {one} and {word} {other}: each counts as one of its own"
+        "patients alike": f"{sum(map(len, several)):,} patients differ from another in zeros before, .0 after, "
+        f"case or blanks alone, first in {word} {one} and {word} {other}: each counts as one of its own"
     }
