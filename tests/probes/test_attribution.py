@@ -141,15 +141,6 @@ def test_kinds_and_sizes_are_scored_each_by_itself() -> None:
     assert values["mass-accuracy", "gradient", "", "small"].chance == pytest.approx(1 / (SIDE**2 - 27))
 
 
-def test_without_faithfulness_all_else_is_the_same() -> None:
-    every, fewer = (
-        found(PatchReader(), Patches(n=30), Attribution(explainers=["gradient", "grad-cam"], faithfulness=wanted))
-        for wanted in (True, False)
-    )
-    assert {key[0] for key in every.keys() - fewer.keys()} == {"deletion", "insertion", "sensitivity-n"}
-    assert {key: repr(one) for key, one in fewer.items()} == {key: repr(every[key]) for key in fewer}
-
-
 class Broken(nn.Module):
     """Gives a logit, and a gradient of NaN where the image is 0."""
 
@@ -211,8 +202,8 @@ def test_the_same_images_are_explained_for_every_model_and_no_more_than_asked() 
     found(Counting(), Patches(n=50), Attribution(explainers=["gradient"], images=10))
     told = 2 * 2 + 2 * BATCH  # whether answers are apart, then batches of 50 and of 10, filled up
     steps, gradients, drawn_anew = 1, 10, 1 + 10
-    curves, cells, painted = 3 * 2 * 13 * 10, (1 + 3 * 24) * 10, 2 * 2 * 10  # of nothing, the center and the gradient
-    assert Counting.seen == told + steps + gradients + drawn_anew + curves + cells + painted
+    painted = 2 * 2 * 10
+    assert Counting.seen == told + steps + gradients + drawn_anew + painted
 
 
 @pytest.mark.parametrize(

@@ -68,8 +68,6 @@ class TestAttribution(ProbeConformance):
     design_passes = (
         1  # a look at the steps
         + (1 + (1 + 4))  # the gradient; the whole and four windows
-        + 4 * 2 * 13  # deletion and insertion of both, of the center prior and of a map that knows nothing
-        + (1 + 3 * 24)  # the whole, and three times 24 subsets of cells
         + 2 * 2  # before and after painting over, there and elsewhere
     )
     gradients = True

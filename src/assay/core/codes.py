@@ -253,7 +253,6 @@ class Code(StrEnum):
     BROKEN_MAPS = "broken-maps", "{count} of {maps} heat-maps hold NaN or infinity"
     FEW_SCORED_IMAGES = "few-scored-images", "{images} images have a score, at least {least} are needed"
     EQUAL_SHARES = "equal-shares", "all images have the same share, or lose the same"
-    EQUAL_SUBSETS = "equal-subsets", "every subset of cells has the same in the map, or takes the same from the answer"
     FAILS_SANITY = (
         "fails-sanity",
         "fails the sanity check: its maps correlate by {correlation:.2f} with those of randomized weights",

@@ -14,12 +14,10 @@ from assay.core.reasons import Code, Reason, because, stated
 from assay.core.registry import Role, build, component, named
 from assay.core.types import Measurement
 from assay.models.ref import Model
-from assay.probes.explainers import Replacement
 from assay.probes.faithfulness import (
     AGREEMENT,
     EFFECT,
     ERASED,
-    FAITHFUL,
     RANK,
     STRUCTURE,
     Asked,
@@ -39,7 +37,7 @@ from assay.probes.reader import evaluating
 from assay.shifts.environment import Environment, Scene
 from assay.spec.grid import label
 
-OF_EXPLAINERS = (*MEASURES, *FAITHFUL, AGREEMENT, RANK, STRUCTURE)
+OF_EXPLAINERS = (*MEASURES, AGREEMENT, RANK, STRUCTURE)
 """Measures of every explainer."""
 CENTER = "center-prior"
 """The name of a map that says: in the middle."""
@@ -94,10 +92,6 @@ class Attribution:
     `level` the earliest layer of them; without both, all layers. An explainer whose maps correlate by half or more with
     those of a network without learned values fails, and its scores say so.
 
-    Faithfulness: `deletion` and `insertion` (see `areas`; `chance` is that of a map that knows nothing) and
-    `sensitivity-n` (see `sensitivities`; `level` the share of cells), where pixels are replaced by `replacement`. They
-    are left out where `faithfulness` is false.
-
     In addition to attribution, use is measured: `erasure-effect`, the loss of log-odds when a lesion is painted over,
     in within-class standard deviations (`chance`: when as much is painted over elsewhere, as far out), by kind and
     size; `erasure-effect-over-elsewhere`, their difference; and of phantoms that can draw the image without its lesions
@@ -135,14 +129,6 @@ class Attribution:
                 description="of these, how many are explained again with layers whose weights are permuted",
             ),
         ] = 16,
-        replacement: Annotated[
-            Replacement,
-            Field(description="what stands in place of deleted pixels: a blur, the image's mean color, or black"),
-        ] = "blur",
-        faithfulness: Annotated[
-            bool,
-            Field(description="whether deletion, insertion and sensitivity-n are measured, which take many passes"),
-        ] = True,
         environment: Annotated[
             str,
             Role("environment"),
@@ -160,8 +146,6 @@ class Attribution:
         self.methods = {label(one): build("explainer", *next(iter(one.items()))) for one in given}
         self.images = images
         self.sanity_images = sanity_images
-        self.replacement: Replacement = replacement
-        self.faithfulness = faithfulness
         self.environment = environment
 
     def requests(self, model: Model, scene: Scene) -> tuple[Request, ...]:
@@ -184,9 +168,7 @@ class Attribution:
         if reading.read(found.environment).maps:
             return self._undefined(because(Code.PIXEL_LOGITS), place)
         with evaluating(reading.model.network):
-            return self._found(
-                Asked.of(reading, scene, found, self.replacement, self.faithfulness), found.areas(), place
-            )
+            return self._found(Asked.of(reading, scene, found), found.areas(), place)
 
     def _found(self, asked: Asked, sizes: Mapping[str, float], place: Measurement) -> list[Measurement]:
         found = [replace(place, measure="lesion-pixels", level=size, value=a, unit="px") for size, a in sizes.items()]
@@ -205,8 +187,7 @@ class Attribution:
         sanity = checked(asked.subject, able, first, few, place)
         for name, refusal in refused.items():
             if refusal:
-                asked_for = (one for one in OF_EXPLAINERS if self.faithfulness or one not in FAITHFUL)
-                found += [without(replace(place, factor=name), measure, stated(refusal)) for measure in asked_for]
+                found += [without(replace(place, factor=name), measure, stated(refusal)) for measure in OF_EXPLAINERS]
             else:
                 found += [*marked(told[name], sanity[name].said), *sanity[name].rows]
         return found

@@ -1,4 +1,4 @@
-"""Faithfulness of attributions: deletion, insertion, removal and sanity checks."""
+"""Faithfulness of attributions: removal and sanity checks."""
 
 from __future__ import annotations
 
@@ -13,154 +13,18 @@ from scipy import ndimage
 from scipy.stats import rankdata
 from torch import Tensor, nn
 
-from assay.core.measures import direction_of
 from assay.core.reasons import NOTHING, Code, Reason, because
 from assay.core.seeds import generator
 from assay.core.types import Measurement, undefined
 from assay.data.dataset import DrawnLesions, Images, Lesions
 from assay.models.untyped import tensor_of
-from assay.probes.explainers import Explainer, Replacement, Subject, replaced
+from assay.probes.explainers import Explainer, Subject
 from assay.probes.lesion_maps import MEASURES, SIZES, Part, Sample, Shown, localized
 from assay.probes.probe import Reading, estimated, estimated_mean, patients
 from assay.probes.reliance import UNIT, within_class_spread
 from assay.shifts.confounders.pixels import gaussian
 from assay.shifts.environment import Environment, PickedImages, Scene
 from assay.stats.metrics import class_score, log_odds
-
-# Whether a network's answer follows a heat-map when pixels are taken away: deletion, insertion, sensitivity-n.
-
-STEPS = 12
-"""Equal parts in which pixels go or come."""
-SHARES = (0.1, 0.3, 0.5)
-"""Of sensitivity-n: shares of the cells that are taken away together."""
-_SIDE = 8
-"""Cells along each side of an image."""
-_SUBSETS = 24
-"""Of cells, for each share."""
-
-
-def areas(
-    maps: Float[np.ndarray, "n h w"], subject: Subject, sample: Sample, by: Replacement
-) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
-    """Compute the areas under the probability of each image's class, 0 to 1, by deletion and by insertion.
-
-    Deletion removes pixels in descending order of the map (Petsiuk et al. 2018). Insertion restores them, in the same
-    order, to the image without any of them. The probability is computed at 0, 1/12, 2/12 ... of the pixels and
-    integrated by the trapezoid rule. Ties are broken in a fixed order that is the same for all images, so that a
-    constant map has the area of chance.
-    """
-    found = [_batch_areas(maps[rows], subject, pixels, own, by) for rows, pixels, own in sample.batches()]
-    deletion, insertion = (torch.cat(parts).double().cpu().numpy() for parts in zip(*found, strict=True))
-    return deletion, insertion
-
-
-@torch.no_grad()
-def _batch_areas(
-    maps: Float[np.ndarray, "b h w"], subject: Subject, pixels: Tensor, own: Tensor, by: Replacement
-) -> tuple[Tensor, Tensor]:
-    rank = tensor_of(_ranks(maps)).to(pixels.device)[:, None]
-    cover, deletion, insertion = replaced(pixels, by), list[Tensor](), list[Tensor]()
-    for step in range(STEPS + 1):
-        first = rank < step / STEPS * rank[0].numel()
-        deletion.append(subject.score(torch.where(first, cover, pixels), own).sigmoid())
-        insertion.append(subject.score(torch.where(first, pixels, cover), own).sigmoid())
-    return _under(deletion), _under(insertion)
-
-
-def _under(curve: list[Tensor]) -> Tensor:
-    values = torch.stack(curve)
-    return (values[1:] + values[:-1]).mean(dim=0) / 2
-
-
-def _ranks(maps: Float[np.ndarray, "b h w"]) -> Float[np.ndarray, "b h w"]:
-    """0 for the greatest size of an image's values, and so on."""
-    size = np.abs(maps).reshape(len(maps), -1)
-    mixed = generator(0, "ties").permutation(size.shape[1])
-    order = mixed[np.argsort(-size[:, mixed], axis=1, kind="stable")]
-    found = np.empty(size.shape, dtype=np.float32)
-    np.put_along_axis(found, order, np.arange(size.shape[1], dtype=np.float32)[None], axis=1)
-    return found.reshape(maps.shape)
-
-
-@dataclass(frozen=True)
-class Dropped:
-    """How far the log-odds fall when subsets of cells are taken away.
-
-    Attributes:
-        cells: Which cells each subset holds, [shares, subsets, cells].
-        falls: [n, shares, subsets].
-    """
-
-    cells: Bool[np.ndarray, "s k c"]
-    falls: Float[np.ndarray, "n s k"]
-
-
-@torch.no_grad()
-def dropped(subject: Subject, sample: Sample, by: Replacement) -> Dropped:
-    """Take away the same subsets of cells from every image: they are read once, whatever is explained."""
-    cells = _subsets(_grid(sample.lesion.shape[1:]))
-    return Dropped(cells, np.concatenate(list(_falls(subject, sample, by, cells))))
-
-
-def _falls(
-    subject: Subject, sample: Sample, by: Replacement, cells: Bool[np.ndarray, "s k c"]
-) -> Iterator[Float[np.ndarray, "b s k"]]:
-    down, along = _grid(sample.lesion.shape[1:])
-    for _, pixels, own in sample.batches():
-        cover, whole = replaced(pixels, by), subject.score(pixels, own)
-        falls = torch.empty((len(pixels), *cells.shape[:2]), device=pixels.device)
-        for s, k in np.ndindex(cells.shape[:2]):
-            gone = tensor_of(cells[s, k].astype(np.float32)).reshape(1, 1, down, along).to(pixels.device)
-            where = nn.functional.interpolate(gone, size=(pixels.shape[2], pixels.shape[3]), mode="nearest-exact") > 0
-            falls[:, s, k] = whole - subject.score(torch.where(where, cover, pixels), own)
-        yield falls.double().cpu().numpy()
-
-
-def sensitivities(maps: Float[np.ndarray, "n h w"], found: Dropped) -> Float[np.ndarray, "n s"]:
-    """Compute sensitivity-n (Ancona et al. 2018) per image and share of the cells, -1 to 1.
-
-    It is the correlation, over subsets of as many cells, of the map's sum over a subset with the fall of the log-odds
-    when the subset is removed; 0 for an uninformative map. NaN where either is the same for all subsets. The image is
-    divided into 8 by 8 cells, since hardly any network would miss single pixels.
-    """
-    down, along = _grid(maps.shape[1:])
-    of_cell = _cell_of(maps.shape[1:], down, along).ravel()
-    order = np.argsort(of_cell, kind="stable")
-    starts = np.searchsorted(of_cell[order], np.arange(down * along))
-    sums = np.add.reduceat(maps.reshape(len(maps), -1)[:, order].astype(np.float64), starts, axis=1)
-    given = np.einsum("nc,skc->nsk", sums, found.cells.astype(np.float64))
-    return _correlations(given, found.falls)
-
-
-def _cell_of(shape: tuple[int, ...], down: int, along: int) -> np.ndarray:
-    """Return the number of the cell of each pixel."""
-    numbers = tensor_of(np.arange(down * along, dtype=np.float32).reshape(1, 1, down, along))
-    size = (shape[0], shape[1])
-    return nn.functional.interpolate(numbers, size=size, mode="nearest-exact")[0, 0].long().numpy()
-
-
-def _correlations(x: Float[np.ndarray, "n s k"], y: Float[np.ndarray, "n s k"]) -> Float[np.ndarray, "n s"]:
-    x, y = (values - values.mean(axis=2, keepdims=True) for values in (x, y))
-    spread = np.sqrt((x**2).sum(axis=2) * (y**2).sum(axis=2))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(spread > 0, (x * y).sum(axis=2) / spread, np.nan)
-
-
-def _grid(shape: tuple[int, ...]) -> tuple[int, int]:
-    """Cells down and along; of a tiny image its pixels."""
-    return min(_SIDE, shape[0]), min(_SIDE, shape[1])
-
-
-def _subsets(grid: tuple[int, int]) -> Bool[np.ndarray, "s k c"]:
-    """Return the same subsets for every image and every model."""
-    cells = grid[0] * grid[1]
-    found = np.zeros((len(SHARES), _SUBSETS, cells), dtype=bool)
-    for s, share in enumerate(SHARES):
-        draw = generator(0, "sensitivity-n", str(share))
-        for k in range(_SUBSETS):
-            found[s, k, draw.permutation(cells)[: max(1, round(share * cells))]] = True
-    return found
-
 
 # Whether a heat map depends on learned weights: it is computed again with randomized layers.
 #
@@ -585,12 +449,6 @@ def agreement(
     return estimated(place, value, influence, patient[known])
 
 
-# Faithfulness of an explainer's maps: whether the network's answer follows them.
-
-DELETION, INSERTION, SENSITIVITY = "deletion", "insertion", "sensitivity-n"
-FAITHFUL = (DELETION, INSERTION, SENSITIVITY)
-
-
 @dataclass(frozen=True)
 class Asked:
     """References that explainers are compared with, made once for a model.
@@ -599,23 +457,18 @@ class Asked:
         falls: The fall of each image's log-odds when its lesions are removed, or why that is not known.
         by_part: The same for the lesions of each part, NaN where the image shows none of them; empty where falls are
             not known.
-        blind: Deletion and insertion of an uninformative map; NaN without faithfulness.
-        dropped: The falls of the log-odds when subsets of cells are removed; None without faithfulness.
         deviation: The unit of the log-odds, NaN where they have none.
     """
 
     subject: Subject
     sample: Sample
     parts: list[Part]
-    replacement: Replacement
     deviation: float
     falls: Float[np.ndarray, " n"] | Reason
     by_part: Sequence[Float[np.ndarray, " n"]]
-    blind: tuple[float, float]
-    dropped: Dropped | None
 
     @classmethod
-    def of(cls, reading: Reading, scene: Scene, found: Shown, replacement: Replacement, faithfulness: bool) -> Asked:
+    def of(cls, reading: Reading, scene: Scene, found: Shown) -> Asked:
         """Read from answers that were requested, and passes of its own."""
         neutral, gone = scene.neutral(), without_lesions(scene, found)
         sample = Sample.of(found, reading.model.device)
@@ -626,31 +479,21 @@ class Asked:
             before, after = (reading.read(environment).logits for environment in (found.environment, gone))
             falls = own_log_odds(before, sample.own) - own_log_odds(after, sample.own)
             by_part = list(_by_part(found, neutral.lesions, gone.images, falls, subject, sample))
-        blind = np.nan, np.nan
-        if faithfulness:
-            nothing = areas(np.zeros(sample.lesion.shape, np.float32), subject, sample, replacement)
-            blind = float(nothing[0].mean()), float(nothing[1].mean())
         return cls(
             subject,
             sample,
             list(found.parts()),
-            replacement,
             unit(reading.read(neutral).logits, neutral.table.target),
             falls,
             by_part,
-            blind,
-            dropped(subject, sample, replacement) if faithfulness else None,
         )
 
 
 def of_maps(maps: Float[np.ndarray, "n h w"], asked: Asked, place: Measurement) -> list[Measurement]:
-    """Score maps against the lesions, for faithfulness, and for agreement with the effect of removing the lesions."""
+    """Score maps against the lesions, and for agreement with the effect of removing the lesions."""
     found = list(scored(maps, asked.parts, asked.sample, place))
     if fault := broken(maps):
-        names = (AGREEMENT,) if asked.dropped is None else (*FAITHFUL, AGREEMENT)
-        return found + [without(place, name, fault) for name in names]
-    if asked.dropped is not None:
-        found += _faithful(maps, asked, asked.dropped, place)
+        return [*found, without(place, AGREEMENT, fault)]
     return [*found, _agreement(maps, asked, place)]
 
 
@@ -699,22 +542,6 @@ def attributed(maps: Float[np.ndarray, "n h w"], asked: Asked, place: Measuremen
     return [
         averaged(replace(place, measure=ATTRIBUTED, unit=UNIT), there / asked.deviation, asked.sample.patient, NOTHING)
     ]
-
-
-def _faithful(
-    maps: Float[np.ndarray, "n h w"], asked: Asked, dropped: Dropped, place: Measurement
-) -> Iterator[Measurement]:
-    deletion, insertion = areas(maps, asked.subject, asked.sample, asked.replacement)
-    patient = asked.sample.patient
-    lower, higher = (replace(place, direction=direction_of(name)) for name in (DELETION, INSERTION))
-    yield averaged(replace(lower, measure=DELETION, chance=asked.blind[0]), deletion, patient, NOTHING)
-    yield averaged(replace(higher, measure=INSERTION, chance=asked.blind[1]), insertion, patient, NOTHING)
-    found = sensitivities(maps, dropped)
-    here = replace(higher, measure=SENSITIVITY, chance=0.0)
-    otherwise = because(Code.EQUAL_SUBSETS)
-    yield averaged(here, np.mean(found, axis=1, keepdims=True)[:, 0], patient, otherwise)
-    for share, values in zip(SHARES, found.T, strict=True):
-        yield averaged(replace(here, level=f"{share:g}"), values, patient, otherwise)
 
 
 def _agreement(maps: Float[np.ndarray, "n h w"], asked: Asked, place: Measurement) -> Measurement:

@@ -21,8 +21,8 @@ from assay.stats.rows import numeric
 _WHOLE = ("factor", "level", "layer", "group")
 USED = ("sobol-total", "flip-rate", "logit-effect")
 MORE_USED = ("sobol-first", "logit-effect-absolute")
-ATTENDED = ("mass-accuracy", "rank-accuracy", "pointing-game", "pixel-average-precision", "deletion", "insertion",
-            "sensitivity-n", "removal-agreement", "sanity-rank-correlation")  # fmt: skip
+ATTENDED = ("mass-accuracy", "rank-accuracy", "pointing-game", "pixel-average-precision", "removal-agreement",
+            "sanity-rank-correlation")  # fmt: skip
 SHAPES = ("effective-rank", "participation-ratio", "class-separation", "cka-to-untrained")
 MORE_SHAPES = ("intrinsic-dimension", "condition-number-90-10", "condition-number-maps", "kurtosis", "constant-units")
 CONVENTIONS = ("dice", "dice-one", "dice-skip", "dice-smoothed", "dice-zero")
