@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
 from scipy import stats
-from skimage import color
 
 from assay.core.errors import SpecError
 from assay.core.registry import build, entries, lookup
 from assay.core.seeds import row_seed
-from assay.shifts.distortions import GROUPS, SEVERITIES, Random, absorbed, densities, shot_noise, spatter
+from assay.shifts.distortions import GROUPS, SEVERITIES, Random, shot_noise, spatter
 from assay.shifts.intervention import draw
 from assay.testing.data import pictures
 
@@ -22,7 +21,7 @@ DISTORTIONS = tuple(name for names in GROUPS.values() for name in names)
 
 ROWS = np.array([3, 0, 2**31 + 5], dtype=np.int64)
 ALL = np.ones(len(ROWS), dtype=bool)
-COLORED = {"saturate", "microscopy-stain"}
+COLORED = {"saturate"}
 
 
 def made(name: str, severity: int) -> Any:
@@ -43,7 +42,7 @@ def scene(side: int = 64, rows: int = 3, channels: int = 3) -> torch.Tensor:
 
 def test_the_catalog_holds_every_family_with_its_place_in_the_taxonomy() -> None:
     assert {entry.name for entry in entries("distortion")} == set(DISTORTIONS)
-    assert len(DISTORTIONS) == 19 + 13
+    assert len(DISTORTIONS) == 19 + 12
     for name in DISTORTIONS:
         traits: Any = lookup("distortion", name).traits
         assert (traits.extent in ("local", "global"), traits.origin in ("patient", "environment")) == (True, True)
@@ -111,14 +110,6 @@ def test_counts_of_photons_have_the_moments_of_a_poisson_distribution() -> None:
         expected = stats.poisson.pmf(np.arange(photons), mean) * counts.size
         found = np.bincount(counts.round().astype(int).ravel(), minlength=photons)[:photons]
         assert (abs(found - expected) < 5 * np.sqrt(expected) + 3).all()
-
-
-def test_densities_of_stains_are_those_of_scikit_image_and_lead_back() -> None:
-    image = (scene(16, 1)[0] * 255).round().byte().numpy()
-    theirs = cast("Any", color).rgb2hed(image.transpose(1, 2, 0) / 255)
-    ours = densities(image)
-    np.testing.assert_allclose(np.maximum(ours, 0).transpose(1, 2, 0), theirs, atol=2e-6)  # theirs: none below zero
-    np.testing.assert_allclose(absorbed(ours) * 255, image, atol=2e-3)
 
 
 def test_what_is_drawn_is_named_by_family_and_not_by_severity() -> None:

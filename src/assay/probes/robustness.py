@@ -129,8 +129,7 @@ class Robustness:
             tuple[str, ...],
             Field(
                 min_length=1,
-                description="families of distortions or groups of them: common, retinal, endoscopy, dermoscopy, xray, "
-                "microscopy",
+                description="families of distortions or groups of them: common, retinal, endoscopy, dermoscopy, xray",
             ),
             AfterValidator(known_families),
         ] = ("common",),

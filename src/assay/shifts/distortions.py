@@ -55,7 +55,6 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "endoscopy": ("endoscopy-specular", "endoscopy-bubbles", "endoscopy-smoke"),
     "dermoscopy": ("dermoscopy-hair", "dermoscopy-ruler", "dermoscopy-gel"),
     "xray": ("xray-noise", "xray-grid", "xray-under-exposure"),
-    "microscopy": ("microscopy-stain",),
 }  # fmt: skip
 """Families that are named together, in the order of their measurements. `common`: those of ImageNet-C (Hendrycks and
 Dietterich 2019), its four for validation among them."""
@@ -760,42 +759,6 @@ def dermoscopy_gel(image: Levels, strength: tuple[int, float], random: Random) -
     count, wet = strength
     glare = np.minimum(spots(image, 4, 0.15, 0.4, random), 1) * np.float32(wet)
     return bubbled(toward(image, (1.0, 1.0, 1.0), glare), count, random)
-
-
-# Stain of tissue: hematoxylin and eosin of another strength.
-
-_STAINS = np.array(((0.65, 0.70, 0.29), (0.07, 0.99, 0.11), (0.27, 0.57, 0.78)))
-"""How hematoxylin, eosin and DAB absorb red, green and blue (Ruifrok and Johnston 2001)."""
-_DARKEST = 1e-6
-
-
-@distortion(
-    "microscopy-stain",
-    (0.05, 0.1, 0.2, 0.35, 0.5),
-    "hematoxylin and eosin stained more or less than usual",
-    refuse=only_color("microscopy-stain"),
-)
-def microscopy_stain(image: Levels, strength: float, random: Random) -> np.ndarray:
-    """Each stain's density times 1 + a and plus b, drawn between -strength and strength, b a tenth of it.
-
-    The scheme is that of Tellez et al. 2018, in the colors of Ruifrok and Johnston as scikit-image has them
-    (`rgb2hed`, whose densities this agrees with).
-    """
-    times, plus = random.uniform(-strength, strength, (2, 3, 1, 1))
-    return 255 * absorbed(densities(image) * (1 + times) + np.float32(0.1) * plus)
-
-
-def densities(image: Levels) -> Float32[np.ndarray, "3 h w"]:
-    """Return how much of each stain there is."""
-    optical = np.log(np.maximum(np.arange(256) / 255, _DARKEST)) / math.log(_DARKEST)
-    found = cv2.LUT(flat(image), optical.astype(np.float32)).reshape(3, -1)
-    return (np.linalg.inv(_STAINS).T.astype(np.float32) @ found).reshape(image.shape)
-
-
-def absorbed(stains: Float32[np.ndarray, "3 h w"]) -> Float32[np.ndarray, "3 h w"]:
-    """Return the colors that these densities leave, 0..1 but for rounding."""
-    optical = (_STAINS.T * math.log(_DARKEST)).astype(np.float32) @ stains.reshape(3, -1)
-    return cv2.exp(optical).reshape(stains.shape)
 
 
 # Faults of an X-ray detector: few photons, a grid, too short an exposure.
