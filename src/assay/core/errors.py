@@ -118,7 +118,7 @@ _ELSEWHERE = {
     "auc": "auroc", "ce": "cross-entropy", "confounder": "intervention", "dann": "domain-adversarial",
     "dfr": "last-layer-retraining", "fine-tuning": "finetuning", "ig": "integrated-gradients",
     "jtt": "just-train-twice", "kappa": "quadratic-weighted-kappa", "lp-ft": "probe-then-full",
-    "mae": "masked-autoencoder", "qwk": "quadratic-weighted-kappa", "simclr": "nt-xent",
+    "qwk": "quadratic-weighted-kappa", "simclr": "nt-xent",
 }  # fmt: skip
 """Synonyms of our names."""
 

@@ -651,7 +651,7 @@ METHODS: Mapping[str, tuple[str, ...]] = {
     "phantom": ("render",),
     "intervention": ("check", "draw", "apply", "mask"),
     "distortion": ("check", "draw", "apply"),
-    "loss": ("loss", "read"),
+    "loss": ("loss",),
     "schedule": ("__call__",),
     "initialization": ("__call__",),
     "augmentation": ("draw", "apply"),

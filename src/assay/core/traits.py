@@ -106,7 +106,6 @@ class LossTraits(Traits):
         tasks: Whether it compares a label with the logits of an image, masks with those of pixels, or either.
         per_image: Whether it is the mean over images of a term of each, which a mitigation can weight.
         readout: The head that it needs; all but a linear one take the classes for grades, in their order.
-        architectures: Those whose networks it can train; any where it is empty.
         trains_head: Whether the network's own logits are trained, so that predictions exist before the last step.
         unlabeled: Whether it ignores targets.
         changes: Whether it is another function in another epoch, so that its values cannot be compared over epochs.
@@ -115,7 +114,6 @@ class LossTraits(Traits):
     tasks: tuple[Task, ...] = ("classification",)
     per_image: bool = False
     readout: Readout = "linear"
-    architectures: tuple[str, ...] = ()
     trains_head: bool = True
     unlabeled: bool = False
     changes: bool = False

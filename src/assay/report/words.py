@@ -49,7 +49,7 @@ LAST_LAYER = "trunk"
 # Names of recipes, test conditions and measures.
 
 _DISPLAYED = {
-    "arcface": "ArcFace", "supcon": "SupCon", "simclr": "SimCLR", "vicreg": "VICReg", "byol": "BYOL", "dice": "Dice",
+    "arcface": "ArcFace", "supcon": "SupCon", "simclr": "SimCLR", "vicreg": "VICReg", "dice": "Dice",
     "imagenet": "ImageNet", "radimagenet": "RadImageNet", "cnn": "CNN", "unet": "U-Net", "auroc": "AUROC",
     "jpeg": "JPEG", "ssl": "SSL", "streams": "repetition",
 }  # fmt: skip

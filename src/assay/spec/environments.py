@@ -556,7 +556,7 @@ def marked(points: Sequence[RecipePoint]) -> list[str]:
 #     recipe: {epochs: 16, batch_size: 64}
 #   unlabeled:
 #     data: own                                            # the study's own training images
-#     recipe: {epochs: 50, loss: barlow-twins}
+#     recipe: {epochs: 50, loss: vicreg}
 #   radiology:
 #     initialization: {file: {path: radimagenet.pt}}     # a short name for tables and pages
 # recipe:

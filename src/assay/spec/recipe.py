@@ -135,7 +135,6 @@ def refusals(recipe: RecipeSpec) -> Iterator[str]:
     loss, mitigation = _of_loss(recipe.loss), cast(MitigationTraits, _traits(recipe.mitigation))
     named, mitigated = f"loss '{recipe.loss.name}'", f"mitigation '{recipe.mitigation.name}'"
     by_group, selected = recipe.selection == WORST_GROUP, f"selection '{recipe.selection}'"
-    network = recipe.architecture.name
     for component in (recipe.loss, recipe.architecture):
         tasks = cast("LossTraits | ArchitectureTraits", _traits(component)).tasks
         if recipe.task not in tasks:
@@ -147,11 +146,6 @@ def refusals(recipe: RecipeSpec) -> Iterator[str]:
     if recipe.task == "segmentation" and (recipe.mitigation.name != "none" or by_group):
         yield "mitigations and selection by the worst group look at one label per image: task segmentation has neither"
     yield from _of_the_head(recipe)
-    if loss.architectures and network not in loss.architectures and ":" not in network:
-        yield (
-            f"{named} trains plain vision transformers of timm, and the architecture is '{network}': use "
-            "architecture: {timm: {model: vit_tiny_patch16_224}}, or another loss"
-        )
     if mitigation.weighs_images and not loss.per_image:
         others = [one.name for one in entries("loss") if getattr(one.traits, "per_image", False)]
         yield (

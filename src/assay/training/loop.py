@@ -423,9 +423,9 @@ class Run:
         """Return the network's answer in float32, whatever it computed in."""
         network = as_network(self.network)
         if self.recipe.precision != "bfloat16":
-            return self.objective.read(network, batch)
+            return network.read(batch.images)
         with torch.autocast(self.device.type, torch.bfloat16):
-            outputs = self.objective.read(network, batch)
+            outputs = network.read(batch.images)
         auxiliary = tuple(logits.float() for logits in outputs.auxiliary)
         return replace(outputs, features=outputs.features.float(), logits=outputs.logits.float(), auxiliary=auxiliary)
 

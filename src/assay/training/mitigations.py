@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal, cast
 
 import numpy as np
@@ -21,7 +21,7 @@ from assay.core.traits import MitigationTraits, Rows
 from assay.core.types import FactorTable
 from assay.data.dataset import Batch, Levels, levels_of
 from assay.models.initialization import build_finetuning
-from assay.models.networks import LinearHead, Network, Outputs, fit_head
+from assay.models.networks import LinearHead, Outputs, fit_head
 from assay.models.untyped import tensor_of
 from assay.shifts.environment import Environment
 from assay.shifts.intervention import Intervention, draw
@@ -210,10 +210,6 @@ class MitigatedObjective(Objective):
     def start(self, network: nn.Module) -> None:
         """The inner loss's."""
         self.inner.start(network)
-
-    def read(self, network: Network, batch: Batch) -> Outputs:
-        """Return the inner loss's."""
-        return self.inner.read(network, batch)
 
     def after_step(self, network: nn.Module, progress: Progress) -> None:
         """The inner loss's."""
@@ -774,63 +770,3 @@ class ConfounderAugmentation(Mitigation):
     def augmentations(self) -> tuple[tuple[str, Augmentation], ...]:
         """Return the intervention, before the recipe's own: it is moved and flipped with the image."""
         return ((f"confounder {self.name}", RandomIntervention(self.name, self.intervention, self.probability)),)
-
-
-# Pairs of training images mixed with their labels.
-
-
-class Mixed(MitigatedObjective):
-    """The loss of images that are each mixed with another one of the batch, weighted like the images.
-
-    The share of an image's own pixels, one for the batch, and its partner are drawn from torch's generator, which the
-    loop seeds for each step.
-    """
-
-    def __init__(self, inner: Objective, alpha: float) -> None:
-        super().__init__(inner)
-        self.alpha = alpha
-        self.share = 1.0
-        self.partner: Tensor = torch.empty(0, dtype=torch.int64)
-
-    def read(self, network: Network, batch: Batch) -> Outputs:
-        """Run the network on mixed images in training mode, else as the inner loss does."""
-        if not self.training:
-            return self.inner.read(network, batch)
-        alpha = torch.tensor(self.alpha, dtype=torch.float64)
-        self.share = float(torch.distributions.Beta(alpha, alpha).sample())
-        self.partner = torch.randperm(len(batch.images)).to(batch.images.device)
-        mixed = self.share * batch.images + (1 - self.share) * batch.images[self.partner]
-        return self.inner.read(network, replace(batch, images=mixed))
-
-    def mitigated(self, outputs: Outputs, batch: Batch, progress: Progress) -> Float[Tensor, ""]:
-        """See the class."""
-        other = replace(batch, target=batch.target[self.partner])
-        own, theirs = (self.inner.loss(outputs, one, progress) for one in (batch, other))
-        return self.share * own + (1 - self.share) * theirs
-
-
-@component(
-    "mitigation",
-    "mixup",
-    MitigationTraits(needs_head=True),
-    summary="training images mixed in pairs, with their labels (Zhang et al. 2018)",
-)
-class Mixup(Mitigation):
-    """Zhang, Cisse, Dauphin and Lopez-Paz, *mixup: Beyond Empirical Risk Minimization*, ICLR 2018.
-
-    As in the authors' code, one share for each batch, drawn from Beta(alpha, alpha), and the loss of both labels in
-    place of soft labels: for cross-entropy the two are equal. Uses no group labels.
-    """
-
-    def __init__(
-        self,
-        *,
-        alpha: Annotated[
-            float, Field(gt=0, le=100, description="of the Beta distribution of shares; small: images are mixed little")
-        ] = 0.2,
-    ) -> None:
-        self.alpha = alpha
-
-    def objective(self, inner: Objective, context: LossContext, setting: Setting) -> Mixed:
-        """Return the recipe's loss on mixed images."""
-        return Mixed(inner, self.alpha)

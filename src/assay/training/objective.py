@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from assay.data.dataset import Batch
-from assay.models.networks import Network, Outputs
+from assay.models.networks import Outputs
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +64,6 @@ class Objective(nn.Module):
 
     def start(self, network: nn.Module) -> None:
         """Called once before the first step, with freshly initialized weights. A teacher copies the network here."""
-
-    def read(self, network: Network, batch: Batch) -> Outputs:
-        """How the network is run on a step's images: whole, unless an objective shows it something else of them."""
-        return network.read(batch.images)
 
     def loss(self, outputs: Outputs, batch: Batch, progress: Progress) -> Float[Tensor, ""]:
         """Return the scalar to minimize."""

@@ -23,7 +23,7 @@ FOR_SEGMENTATION = (
     "tversky", "weighted-sum",
 )  # fmt: skip
 """Those that serve segmentation alone."""
-WITHOUT_LABELS = ("barlow-twins", "byol", "masked-autoencoder", "moco", "swav", "vicreg")
+WITHOUT_LABELS = ("moco", "vicreg")
 """Beside nt-xent."""
 
 

@@ -22,7 +22,3 @@ class TestJustTrainTwice(TrainingConformance):
 
 class TestDomainAdversarial(TrainingConformance):
     mitigation = "domain-adversarial"
-
-
-class TestMixup(TrainingConformance):
-    mitigation = "mixup"

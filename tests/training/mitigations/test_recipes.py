@@ -187,4 +187,4 @@ def test_every_mitigation_works_with_halves_of_a_continuous_factor(tmp_path):
 
 def test_their_names_are_those_of_the_catalog():
     assert cast(MitigationTraits, lookup("mitigation", "none").traits).group_labels == "none"
-    assert len(NAMES) == 9
+    assert len(NAMES) == 8
