@@ -60,8 +60,7 @@ class PatchReader(nn.Module):
         return 10 * seen.mean(dim=(2, 3)) - 5
 
 
-ALL = ("gradient", "input-x-gradient", "integrated-gradients", "smoothgrad", "guided-backprop", "grad-cam",
-       "layer-cam", "occlusion")  # fmt: skip
+ALL = ("gradient", "input-x-gradient", "integrated-gradients", "smoothgrad", "grad-cam", "occlusion")
 
 
 def found(network: nn.Module, world: World, probe: Attribution) -> dict[tuple[str, ...], Measurement]:
@@ -78,14 +77,10 @@ def test_maps_of_a_model_that_reads_a_known_patch_lie_on_it() -> None:
             one = values[measure, name, "", ""]
             assert one.chance == pytest.approx(area)
             assert (one.n, one.patients, one.environment) == (30, 30, "neutral")
-            if name not in ("grad-cam", "occlusion", "layer-cam", "guided-backprop"):
+            if name not in ("grad-cam", "occlusion"):
                 assert one.value == pytest.approx(1, abs=1e-6), (name, measure)
     assert values["mass-accuracy", "occlusion", "", ""].value > 0.5  # windows of 3 px reach beyond the patch
     assert values["mass-accuracy", "grad-cam", "", ""].value < 0.3
-    for name in ("guided-backprop", "layer-cam"):  # all of it for one class; the other's has no positive evidence
-        one = values["mass-accuracy", name, "", ""]
-        without = int(reason_words(one.reason).split()[0])
-        assert one.value == pytest.approx((30 - without + without * area) / 30)
 
 
 def test_maps_of_a_model_that_reads_another_patch_do_not() -> None:

@@ -17,9 +17,7 @@ from assay.models.weights import library_draws
 from assay.probes.explainers import Explainer, ExplainerError, Subject, class_log_odds, replaced
 from assay.stats.metrics import class_score
 
-OF_FEW = ("attention-rollout", "lrp")
-"""Tested in files of their own, on the networks that they take."""
-NAMES = tuple(entry.name for entry in entries("explainer") if entry.name not in OF_FEW)
+NAMES = tuple(entry.name for entry in entries("explainer"))
 IMAGES = torch.rand((3, 1, 12, 16), generator=torch.Generator().manual_seed(0))
 OWN = torch.tensor([0, 1, 1])
 
@@ -119,27 +117,8 @@ def test_grad_cam_before_a_mean_and_a_linear_layer_is_cam() -> None:
     cam = (sign * torch.einsum("k,bkhw->bhw", each, maps)).clamp(min=0)
     wanted = nn.functional.interpolate(cam[:, None], size=(12, 16), mode="bilinear")[:, 0]
     torch.testing.assert_close(explained("grad-cam", network), wanted)
-    positive = torch.einsum("bk,bkhw->bhw", (sign[:, :, 0] * each).clamp(min=0), maps)
-    wanted = nn.functional.interpolate(positive[:, None], size=(12, 16), mode="bilinear")[:, 0]
-    torch.testing.assert_close(explained("layer-cam", network), wanted)
     torch.testing.assert_close(explained("grad-cam", network, layer="3"), explained("grad-cam", network))
     assert not torch.equal(explained("grad-cam", network, layer="1"), explained("grad-cam", network))
-
-
-def test_guided_backprop_takes_the_negative_part_at_every_rectifier() -> None:
-    """Step by step back through the network, with the transposed layers."""
-    network = small()
-    kept = [IMAGES]
-    for layer in network:
-        kept.append(layer(kept[-1]))
-    head = weight(network, 6)
-    back = (head[1] - head[0]) * torch.tensor([-1.0, 1, 1])[:, None]
-    back = (back / kept[4][0, 0].numel())[:, :, None, None].expand_as(kept[4])
-    back = back.clamp(min=0) * (kept[3] > 0)
-    back = nn.functional.conv_transpose2d(back, weight(network, 2), padding=1)
-    back = back.clamp(min=0) * (kept[1] > 0)
-    back = nn.functional.conv_transpose2d(back, weight(network, 0), stride=2, padding=1, output_padding=1)
-    torch.testing.assert_close(explained("guided-backprop", network), back.abs().amax(dim=1).detach())
 
 
 def test_occlusion_is_that_of_one_window_and_one_image_at_a_time() -> None:
@@ -181,7 +160,7 @@ def test_steps_in_place_change_nothing_and_nothing_is_left_on_the_network(name: 
     assert not any(vars(module)["_forward_hooks"] for _, module in named_layers(network))
 
 
-@pytest.mark.parametrize("name", [*NAMES, "lrp"])
+@pytest.mark.parametrize("name", NAMES)
 def test_a_map_is_the_images_own_whatever_else_is_in_the_batch(name: str) -> None:
     """Gray or color, wide or tall, of few classes or many; of the size of the image."""
     for shape, outputs in (((2, 1, 12, 16), 1), ((2, 3, 20, 9), 2), ((2, 3, 9, 9), 4)):
@@ -193,7 +172,7 @@ def test_a_map_is_the_images_own_whatever_else_is_in_the_batch(name: str) -> Non
         torch.testing.assert_close(both[1:], alone, atol=1e-6, rtol=1e-4)
 
 
-@pytest.mark.parametrize("name", [*NAMES, "lrp"])
+@pytest.mark.parametrize("name", NAMES)
 def test_what_is_not_additive_is_not_negative_and_a_network_that_ignores_its_image_has_zeros(name: str) -> None:
     network = small()
     assert made(name).additive or (explained(name, network) >= 0).all()
@@ -209,25 +188,21 @@ def test_a_network_that_a_method_does_not_support_is_refused_with_what_works() -
     instead = "use gradient, integrated-gradients, smoothgrad or occlusion"
     flat = nn.Sequential(nn.Flatten(), nn.Linear(12 * 16, 2))
     attending = Attending()
-    for name in ("grad-cam", "layer-cam"):
-        assert refused(name, flat) == f"no convolution of this network gives maps of several places: {instead}"
-        assert refused(name, attending) == (
-            f"the network goes on with tokens ('mix') after its last convolution: {instead}"
-        )
-        assert refused(name, attending, layer="patches") == ""
-        assert refused(name, small(), layer="6") == (
-            f"layer '6' gives [3, 2], no maps [b, d, h, w] of several places: {instead}"
-        )
-        assert refused(name, small(), layer="nosuch") == (
-            "no layer 'nosuch' runs in this network; layers that give maps: 0, 1, 2, 3"
-        )
-        twice = nn.Sequential(nn.Conv2d(1, 1, 3, padding=1), rectifier := nn.ReLU(), nn.Sigmoid(), rectifier, *flat)
-        said = f"layer '1' runs 2 times in a pass, so its maps are not one: {instead}"
-        assert refused(name, twice, layer="1") == said
+    assert refused("grad-cam", flat) == f"no convolution of this network gives maps of several places: {instead}"
+    assert refused("grad-cam", attending) == (
+        f"the network goes on with tokens ('mix') after its last convolution: {instead}"
+    )
+    assert refused("grad-cam", attending, layer="patches") == ""
+    assert refused("grad-cam", small(), layer="6") == (
+        f"layer '6' gives [3, 2], no maps [b, d, h, w] of several places: {instead}"
+    )
+    assert refused("grad-cam", small(), layer="nosuch") == (
+        "no layer 'nosuch' runs in this network; layers that give maps: 0, 1, 2, 3"
+    )
+    twice = nn.Sequential(nn.Conv2d(1, 1, 3, padding=1), rectifier := nn.ReLU(), nn.Sigmoid(), rectifier, *flat)
+    said = f"layer '1' runs 2 times in a pass, so its maps are not one: {instead}"
+    assert refused("grad-cam", twice, layer="1") == said
     for network in (flat, attending):
-        assert refused("guided-backprop", network) == (
-            "no ReLU module runs in this network, so nothing can be guided: use gradient or smoothgrad"
-        )
         for name in ("gradient", "input-x-gradient", "integrated-gradients", "smoothgrad", "occlusion"):
             assert refused(name, network) == ""
             assert explained(name, network).shape == (3, 12, 16)

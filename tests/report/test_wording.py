@@ -173,7 +173,6 @@ LITERALS = {
     "analysis/tables.py": "facts of provenance",
     "probes/explainers.py": "refusals of explainers, stored as stated",
     "probes/reader.py": "names of images for errors",
-    "probes/relevance.py": "refusals of explainers, stored as stated",
     "training/loop.py": "ends of a training, stored as stated",
 }
 """Files of rooms without English that still hold phrases: what these are."""

@@ -50,9 +50,7 @@ USUAL: tuple[Mapping[str, Any], ...] = tuple(
         "input-x-gradient",
         "integrated-gradients",
         "smoothgrad",
-        "guided-backprop",
         "grad-cam",
-        "layer-cam",
         "occlusion",
     )
 )

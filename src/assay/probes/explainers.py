@@ -1,8 +1,8 @@
-"""Explainers: gradients, layers, occlusion and attention rollout."""
+"""Explainers: gradients, Grad-CAM and occlusion."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal, Protocol
@@ -168,13 +168,26 @@ def gradient(score: Float[Tensor, " b"], by: Tensor) -> Tensor:
     return found
 
 
-# Explainers that read a layer's maps: Grad-CAM and Layer-CAM.
+# An explainer that reads a layer's maps: Grad-CAM.
 
 INSTEAD = "use gradient, integrated-gradients, smoothgrad or occlusion"
 
 
-class _OfALayer:
-    """Base of explainers that use the maps of one layer."""
+@component(
+    "explainer",
+    "grad-cam",
+    summary="maps of the last convolution weighted by their mean gradient (Selvaraju et al. 2017)",
+)
+class GradCam:
+    """Grad-CAM (Selvaraju et al. 2017), an `Explainer`.
+
+    The maps of a layer are weighted by the mean over space of their gradient, summed, cut at zero, and resized to the
+    image by linear interpolation. A coarse map favors large lesions, whatever the network sees.
+
+    Attributes:
+        layer: Dotted module name. Empty for the last convolution, including the following steps that keep its shape
+            (norm, rectifier, the block's sum).
+    """
 
     additive: ClassVar[bool] = False
 
@@ -191,43 +204,12 @@ class _OfALayer:
         """It needs a layer that gives maps and through which all that comes later goes."""
         return why_not(subject, self.layer)
 
-
-@component(
-    "explainer",
-    "grad-cam",
-    summary="maps of the last convolution weighted by their mean gradient (Selvaraju et al. 2017)",
-)
-class GradCam(_OfALayer):
-    """Grad-CAM (Selvaraju et al. 2017), an `Explainer`.
-
-    The maps of a layer are weighted by the mean over space of their gradient, summed, cut at zero, and resized to the
-    image by linear interpolation. A coarse map favors large lesions, whatever the network sees.
-
-    Attributes:
-        layer: Dotted module name. Empty for the last convolution, including the following steps that keep its shape
-            (norm, rectifier, the block's sum).
-    """
-
     def explain(self, subject: Subject, images: Pixels, own: Classes) -> HeatMaps:
         """See `Explainer`."""
         maps, slope = slopes_at(subject, map_layer(subject, self.layer).module, images, own)
-        return _shown((slope.mean(dim=(2, 3), keepdim=True) * maps).sum(dim=1), images)
-
-
-@component(
-    "explainer", "layer-cam", summary="maps of a layer weighted by the gradient at each place (Jiang et al. 2021)"
-)
-class LayerCam(_OfALayer):
-    """Implements `Explainer`: a layer's maps, each place weighted by the positive part of the gradient there, summed,
-    without the negative part, brought to the image's size (Jiang et al. 2021).
-
-    layer: as of `GradCam`. Places keep their own weight, so that earlier and finer layers can be shown.
-    """
-
-    def explain(self, subject: Subject, images: Pixels, own: Classes) -> HeatMaps:
-        """See `Explainer`."""
-        maps, slope = slopes_at(subject, map_layer(subject, self.layer).module, images, own)
-        return _shown((slope.clamp(min=0) * maps).sum(dim=1), images)
+        coarse = (slope.mean(dim=(2, 3), keepdim=True) * maps).sum(dim=1, keepdim=True).clamp(min=0)
+        size = (images.shape[2], images.shape[3])
+        return nn.functional.interpolate(coarse, size=size, mode="bilinear", align_corners=False)[:, 0]
 
 
 def why_not(subject: Subject, layer: str) -> str:
@@ -272,77 +254,6 @@ def _is_tokens(step: Step) -> bool:
     return len(step.shape) == 3 or "Attention" in type(step.module).__name__
 
 
-def _shown(coarse: Float[Tensor, "b u v"], images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b h w"]:
-    return enlarged(coarse.clamp(min=0), images.shape[2], images.shape[3])
-
-
-def enlarged(coarse: Float[Tensor, "b u v"], height: int, width: int) -> Float[Tensor, "b {height} {width}"]:
-    """Return a coarse map brought to a size by linear interpolation between the middles of its places."""
-    size = (height, width)
-    return nn.functional.interpolate(coarse[:, None], size=size, mode="bilinear", align_corners=False)[:, 0]
-
-
-# An explainer that follows the attention of a vision transformer from the patches to its feature.
-
-
-@component(
-    "explainer",
-    "attention-rollout",
-    summary="how much of each patch reaches a vision transformer's feature; of no class (Abnar and Zuidema 2020)",
-)
-class AttentionRollout:
-    """Implements `Explainer`: how much of each patch reaches the network's feature, were attention all that moves it
-    (Abnar and Zuidema 2020).
-
-    Every block hands on half of a token as it is and half of its attention, the mean over the heads; the product over
-    the blocks says where each token of the last one comes from. The map is the row of the class token, or the mean row
-    of the patches where the feature is their mean, brought to the image's size by linear interpolation. Contributions
-    of class token and registers have no place in the image; pixels at an edge that fill no patch have 0.
-
-    It is **not of a class**: the head, the values that are attended to and their signs play no part, so that an image
-    has one map whatever is asked, also in a network that ignores it. Compare it with explainers that know the class.
-    """
-
-    additive: ClassVar[bool] = False
-
-    def refusal(self, subject: Subject) -> str:
-        """It needs attention among all patches in every block."""
-        from assay.models.timm import WHICH, transformer_of  # nothing else here needs timm
-
-        if transformer_of(subject.network) is not None:
-            return ""
-        return f"attention is rolled out of {WHICH}, and this network is none: {INSTEAD}"
-
-    @torch.no_grad()
-    def explain(self, subject: Subject, images: Pixels, own: Classes) -> HeatMaps:
-        """See `Explainer`. The class does not matter."""
-        from assay.models.timm import transformer_of
-
-        transformer = transformer_of(subject.network)
-        assert transformer is not None, "ask refusal first"
-        with transformer.attention() as seen:
-            subject.network(images.clone())
-        height, width = images.shape[2:]
-        down, across = transformer.grid(height, width)
-        patches = rolled_out(seen)[:, :, transformer.prefix :]
-        of_feature = patches[:, 0] if transformer.by_class else patches[:, transformer.prefix :].mean(dim=1)
-        reached = of_feature.reshape(-1, down, across)
-        covered = enlarged(reached, down * transformer.patch[0], across * transformer.patch[1])
-        return nn.functional.pad(covered, (0, width - covered.shape[2], 0, height - covered.shape[1]))
-
-
-def rolled_out(attention: Sequence[Float[Tensor, "b heads t t"]]) -> Float[Tensor, "b t t"]:
-    """Return the product over blocks, the last at the left, of (A + I) / 2, A being the mean over heads; rows sum to 1.
-
-    Origin of contributions: row i is the shares of the first block's tokens in token i after the last block.
-    """
-    one = torch.eye(attention[0].shape[-1], dtype=attention[0].dtype, device=attention[0].device)
-    total = one.expand(len(attention[0]), -1, -1)
-    for weights in attention:
-        total = (weights.mean(dim=1) + one) / 2 @ total
-    return total
-
-
 # Replacement of removed pixels.
 
 BLUR = 1 / 8
@@ -362,9 +273,6 @@ def replaced(images: Float[Tensor, "b c h w"], by: Replacement) -> Float[Tensor,
 
 
 # Explainers made of the gradient by the pixels.
-
-RECTIFIERS = (nn.ReLU, nn.ReLU6)
-"""Modules that guided backpropagation supports."""
 
 
 @component("explainer", "gradient", summary="size of the gradient by the pixels (Simonyan et al. 2014)")
@@ -457,50 +365,6 @@ class SmoothGrad(OfAnyNetwork):
             noise = tensor_of(draw.standard_normal(images.shape[1:], dtype="float32")).to(images.device)
             total += slopes(subject, images + sd * noise, own)
         return (total / self.samples).abs().amax(dim=1)
-
-
-@component(
-    "explainer",
-    "guided-backprop",
-    summary="the gradient without the negative part at each ReLU (Springenberg et al. 2015)",
-)
-class GuidedBackprop:
-    """Implements `Explainer`: the gradient, of which every rectifier lets only the positive part back; then its
-    greatest size over the channels (Springenberg et al. 2015).
-
-    Rectifiers are modules that run as `nn.ReLU` or `nn.ReLU6`; one that is called as a function is not seen. A class
-    for which nothing but negative evidence reaches the head has a map of zeros.
-    """
-
-    additive: ClassVar[bool] = False
-
-    def refusal(self, subject: Subject) -> str:
-        """Without a rectifier module in its pass there is nothing to guide."""
-        if any(isinstance(step.module, RECTIFIERS) for step in subject.steps):
-            return ""
-        return "no ReLU module runs in this network, so nothing can be guided: use gradient or smoothgrad"
-
-    def explain(self, subject: Subject, images: Pixels, own: Classes) -> HeatMaps:
-        """See `Explainer`."""
-        rectifiers = {id(step.module): step.module for step in subject.steps if isinstance(step.module, RECTIFIERS)}
-        with hooked((module, _guide) for module in rectifiers.values()):
-            return slopes(subject, images, own).abs().amax(dim=1)
-
-
-def _guide(module: nn.Module, given: object, output: Tensor) -> Tensor:
-    return _Guided.apply(output)  # pyright: ignore[reportUnknownMemberType, reportReturnType]
-
-
-class _Guided(torch.autograd.Function):
-    """The identity, whose gradient comes back without its negative part. The rectifier then acts on its input."""
-
-    @staticmethod
-    def forward(ctx: object, values: Tensor) -> Tensor:
-        return values.clone()
-
-    @staticmethod
-    def backward(ctx: object, *grads: Tensor) -> Tensor:
-        return grads[0].clamp(min=0)
 
 
 # An explainer that needs no gradient: it covers a window and measures the loss.
