@@ -25,7 +25,7 @@ class TestScheduledSum(TrainingConformance):
     params: ClassVar[dict[str, Any]] = {
         "terms": [
             {"loss": "cross-entropy", "schedule": "linear"},
-            {"loss": "lovasz", "schedule": "step", "start": 0, "end": 1, "at": 0.5},
+            {"loss": "dice", "schedule": "step", "start": 0, "end": 1, "at": 0.5},
         ]
     }
     architecture = "tests.training.objectives:dense_network"

@@ -28,13 +28,6 @@ def pixel_entropies(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return each
 
 
-def hardest(logits: np.ndarray, labels: np.ndarray, share: float, reduce: str) -> float:
-    each = pixel_entropies(logits, labels)
-    groups = [each.ravel()] if reduce == "batch" else [image.ravel() for image in each]
-    kept = max(1, round(share * groups[0].size))
-    return float(np.mean([np.mean(sorted(group)[-kept:]) for group in groups]))
-
-
 def regions(logits: np.ndarray, labels: np.ndarray, reduce: str, background: bool) -> Iterator[list[Region]]:
     """For each image, or once for the batch, the regions of the classes."""
     p, classes = softmax(logits), range(0 if background else 1, logits.shape[1])
@@ -57,42 +50,6 @@ def tversky(smoothing: float, alpha: float, beta: float) -> Callable[[np.ndarray
     def of(p: np.ndarray, g: np.ndarray) -> float:
         hit, extra, missed = (p * g).sum(), (p * (1 - g)).sum(), ((1 - p) * g).sum()
         return 1 - (hit + smoothing / 2) / (hit + alpha * extra + beta * missed + smoothing / 2)
-
-    return of
-
-
-def generalized_dice(smoothing: float) -> Callable[[list[Region]], float]:
-    def of(found: list[Region]) -> float:
-        weights = [1 / max(g.sum(), 1) ** 2 for _, g in found]
-        above = sum(w * (2 * (p * g).sum() + smoothing) for w, (p, g) in zip(weights, found, strict=True))
-        below = sum(w * (p.sum() + g.sum() + smoothing) for w, (p, g) in zip(weights, found, strict=True))
-        return 1 - above / below
-
-    return of
-
-
-def jaccard_distance(wrong: set[int], truth: set[int]) -> float:
-    """Of the truth and of the truth with these pixels turned over."""
-    if not truth | wrong:
-        return 0.0
-    return 1 - len(truth - wrong) / len(truth | wrong)
-
-
-def lovasz(p: np.ndarray, g: np.ndarray) -> float:
-    """The extension as it is defined: errors in falling order, each times what its pixel adds to the distance."""
-    errors, truth = np.abs(g - p), {int(i) for i in np.flatnonzero(g)}
-    total, wrong = 0.0, set()
-    for i in np.argsort(-errors):
-        before = jaccard_distance(wrong, truth)
-        wrong = wrong | {int(i)}
-        total += errors[i] * (jaccard_distance(wrong, truth) - before)
-    return total
-
-
-def lovasz_of_classes(classes: str) -> Callable[[list[Region]], float]:
-    def of(found: list[Region]) -> float:
-        counted = [lovasz(p, g) for p, g in found if classes == "all" or g.any()]
-        return float(np.mean(counted)) if counted else 0.0
 
     return of
 

@@ -19,8 +19,7 @@ NAMES = (
     "triplet", "weighted-cross-entropy",
 )  # fmt: skip
 FOR_SEGMENTATION = (
-    "boundary", "cross-entropy-dice", "dice", "generalized-dice", "hausdorff", "lovasz", "mcc", "top-k-cross-entropy",
-    "tversky", "weighted-sum",
+    "boundary", "cross-entropy-dice", "dice", "hausdorff", "mcc", "tversky", "weighted-sum",
 )  # fmt: skip
 """Those that serve segmentation alone."""
 WITHOUT_LABELS = ("moco", "vicreg")
@@ -45,8 +44,6 @@ WITHOUT_LABELS = ("moco", "vicreg")
         ("dice", {"smoothing": -1}, "Input should be greater than or equal to 0"),
         ("dice", {"reduce": "pixel"}, "Input should be 'image' or 'batch'"),
         ("boundary", {"reduce": "batch"}, "Extra inputs are not permitted"),
-        ("top-k-cross-entropy", {"share": 0}, "Input should be greater than 0"),
-        ("lovasz", {"classes": "some"}, "Input should be 'all' or 'present'"),
         (
             "supcon",
             {"embedding": 8},

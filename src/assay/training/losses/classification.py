@@ -84,11 +84,6 @@ def regions(
     return logits.softmax(dim=1)[:, first:], truth[:, first:]
 
 
-def rows_of(maps: Tensor, *, by_image: bool) -> Tensor:
-    """[b, c, h, w] as [b, c, h * w], or as one row of all pixels of the batch, [1, c, b * h * w]."""
-    return maps.flatten(2) if by_image else maps.transpose(0, 1).flatten(1)[None]
-
-
 # Losses on the network's logits: each trains encoder and head together.
 #
 # They serve both tasks: a label with the logits of an image, or a mask with those of its pixels. The loss of an image

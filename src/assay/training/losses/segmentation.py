@@ -1,4 +1,4 @@
-"""Losses for segmentation: of the hardest pixels, of overlap, and sums of losses."""
+"""Losses for segmentation: what those of overlap share, and sums of losses."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from functools import partial
 from typing import Annotated, Any, Literal, cast
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -18,20 +18,13 @@ from assay.core.registry import Role, build, compare_nested, component, lookup
 from assay.core.traits import LossTraits
 from assay.data.dataset import Batch
 from assay.models.networks import Outputs
-from assay.training.losses.classification import (
-    CrossEntropy,
-    cross_entropies,
-    pixels,
-    regions,
-    rows_of,
-    without_autocast,
-)
+from assay.training.losses.classification import CrossEntropy, pixels, without_autocast
 from assay.training.objective import LossContext, Objective, Progress
 
 # Losses of a map of logits against a mask, and the objective that holds one.
 #
-# Those whose formula MONAI keeps as we need it stand in `overlap`. Every loss here is computed on the softmax of
-# float32 logits and is a mean over terms, one per image or one for the whole batch.
+# Those whose formula MONAI computes stand in `overlap`. Every loss is computed on the softmax of float32 logits
+# and is a mean over terms, one per image or one for the whole batch.
 
 Criterion = Callable[[Float[Tensor, "b k h w"], Int[Tensor, "b h w"]], Float[Tensor, "t"]]
 """Logits and labels of pixels to one term per image, or to one term for the batch."""
@@ -61,9 +54,6 @@ class Overlap:
     smoothing: Smoothing = 1.0
 
 
-_LEAST_DENOMINATOR = 1e-30  # replaces a denominator of 0, whose numerator is 0 too
-
-
 class SegmentationObjective(Objective):
     """The mean of a criterion's terms. Defined on every batch.
 
@@ -90,115 +80,6 @@ class SegmentationObjective(Objective):
     def _terms(self, outputs: Outputs, batch: Batch) -> Float[Tensor, "t"]:
         with without_autocast(outputs.logits.device):
             return self.criterion(*pixels(outputs, batch))
-
-
-@component("loss", "top-k-cross-entropy", DENSE, summary="cross-entropy of the hardest pixels alone")
-def top_k_cross_entropy(
-    context: LossContext,
-    *,
-    share: Annotated[float, Field(gt=0, le=1, description="of the pixels, the hardest; 1 is cross-entropy")] = 0.1,
-    reduce: Annotated[Reduce, Field(description="hardest of each image, or of the batch")] = "batch",
-) -> SegmentationObjective:
-    """Mean cross-entropy of the `share` of pixels where it is greatest (rounded, at least one), in nats, at least 0.
-
-    Share 1 is cross-entropy. On a target without lesion: the pixels most like a lesion are pushed down, all others get
-    no gradient. Wu, Shen and van den Hengel, *Bridging Category-level and Instance-level Semantic Image Segmentation*,
-    arXiv 1605.06885; nnU-Net's TopKLoss with 10% of the batch's pixels.
-    """
-
-    def criterion(logits: Float[Tensor, "b k h w"], labels: Int[Tensor, "b h w"]) -> Float[Tensor, "t"]:
-        each = rows_of(cross_entropies(logits, labels)[:, None], by_image=reduce == "image")[:, 0]
-        return each.topk(max(1, round(share * each.shape[1])), dim=1, sorted=False).values.mean(dim=1)
-
-    return SegmentationObjective(criterion, reduce)
-
-
-def _rows(
-    logits: Float[Tensor, "b k h w"], labels: Int[Tensor, "b h w"], reduce: Reduce, background: bool
-) -> tuple[Float[Tensor, "t c n"], Bool[Tensor, "t c n"]]:
-    """Return probabilities and true regions as `rows_of` each image or the batch."""
-    made = regions(logits, labels, background=background)
-    return rows_of(made[0], by_image=reduce == "image"), rows_of(made[1], by_image=reduce == "image")
-
-
-@dataclass(frozen=True, kw_only=True)
-class AllClasses(Overlap):
-    """Of all classes, the background too unless said."""
-
-    background: Background = True
-
-
-@component(
-    "loss",
-    "generalized-dice",
-    DENSE,
-    summary="Dice over classes weighted by the inverse square of their size (Sudre et al. 2017)",
-)
-def generalized_dice(context: LossContext, *, of: AllClasses) -> SegmentationObjective:
-    """1 - sum_c w_c (2 sum p g + s) / sum_c w_c (sum p + sum g + s), w_c = 1 / max(sum g, 1)^2; 0 to 1.
-
-    p: softmax, g: 1 on the pixels of class c, s: smoothing in pixels, sums over an image or the batch. With a single
-    class counted (one kind of lesion, no background) the weight cancels: it is Dice. A class without pixels is weighted
-    like one of a single pixel: on a target without lesion the lesion's term rules, and the loss is near 1 - s / (sum p
-    + s); with s = 0 and no background it is 1 with a gradient of 0. Sudre, Li, Vercauteren, Ourselin and Cardoso,
-    *Generalized Dice Overlap as a Deep Learning Loss Function for Highly Unbalanced Segmentations*, DLMIA 2017.
-
-    MONAI's GeneralizedDiceLoss is another function on such targets: it gives an absent class the weight of the largest
-    one (none at all without background: the loss is then 0 whatever is predicted), and its smoothing is added to the
-    weighted sums, where 1e-5 is more than the whole background of an image of 448 x 448 pixels.
-    """
-
-    def criterion(logits: Float[Tensor, "b k h w"], labels: Int[Tensor, "b h w"]) -> Float[Tensor, "t"]:
-        p, truth = _rows(logits, labels, of.reduce, of.background)
-        shared, size = (p * truth).sum(dim=2), truth.sum(dim=2).to(p.dtype)
-        weight = size.clamp_min(1) ** -2
-        above = weight * (2 * shared + of.smoothing)
-        below = weight * (p.sum(dim=2) + size + of.smoothing)
-        return 1 - above.sum(dim=1) / below.sum(dim=1).clamp_min(_LEAST_DENOMINATOR)
-
-    return SegmentationObjective(criterion, of.reduce)
-
-
-def lovasz_steps(truth: Bool[Tensor, "t c n"]) -> Float[Tensor, "t c n"]:
-    """By how much the Jaccard distance grows when one pixel after another is wrong, in the order given.
-
-    0 to 1, with sum 1. Berman et al., algorithm 1. Counted in whole numbers and divided in float64: in float32 the
-    steps of an image of 512 x 512 pixels are off by a hundredth.
-    """
-    size = truth.sum(dim=2, keepdim=True)
-    missed, extra = truth.cumsum(dim=2), (~truth).cumsum(dim=2)
-    distance = 1 - (size - missed).double() / (size + extra)
-    return torch.diff(distance, dim=2, prepend=torch.zeros_like(distance[:, :, :1]))
-
-
-@component("loss", "lovasz", DENSE, summary="the Jaccard distance, extended to probabilities (Berman et al. 2018)")
-def lovasz(
-    context: LossContext,
-    *,
-    reduce: Reduction = "image",
-    background: Background = False,
-    classes: Annotated[
-        Literal["all", "present"],
-        Field(description="present: leave out a class that the image (or batch) has no pixel of"),
-    ] = "all",
-) -> SegmentationObjective:
-    """Mean over classes of the Lovasz extension of the Jaccard distance, at the errors |g - p|; 0 to 1.
-
-    On a hard map it is the Jaccard distance itself. A class without pixels in the image (or batch), counted under
-    `classes: all`, is its greatest probability there, so that on a target without lesion one pixel gets the gradient.
-    Under `present` such a class is left out: with background the loss is then the mean probability of a lesion, without
-    it 0 with a gradient of 0. Berman, Triki and Blaschko, *The Lovasz-Softmax Loss*, CVPR 2018.
-    segmentation-models-pytorch's LovaszLoss is `present` with background, in a Python loop over images and classes.
-    """
-
-    def criterion(logits: Float[Tensor, "b k h w"], labels: Int[Tensor, "b h w"]) -> Float[Tensor, "t"]:
-        p, truth = _rows(logits, labels, reduce, background)
-        errors, order = (truth.to(p.dtype) - p).abs().sort(dim=2, descending=True)
-        each = (errors * lovasz_steps(truth.gather(2, order)).to(p.dtype)).sum(dim=2)
-        counted = truth.any(dim=2) if classes == "present" else torch.ones_like(each, dtype=torch.bool)
-        return (each * counted).sum(dim=1) / counted.sum(dim=1).clamp_min(1)
-
-    return SegmentationObjective(criterion, reduce)
 
 
 # Sums of losses for segmentation, whose weights may change from epoch to epoch.
