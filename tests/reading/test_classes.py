@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -406,3 +407,77 @@ def test_names_that_mean_the_classes_are_matched(names: tuple[str, str], tmp_pat
     assert found["ranking"] == pytest.approx(roc_auc_score(target, gray), abs=1e-9)
     with pytest.raises(SpecError, match="none of the classes"):
         audit(outputs=("a", "b"), out=tmp_path / "other")
+
+
+@pytest.mark.parametrize(
+    ("negative", "positive"),
+    [("negativ", "positiv"), ("bénin", "malin"), ("sano", "enfermo"), ("gutartig", "bösartig"), ("gesund", "krank")],
+)
+@situation("negativ/positiv, bénin/malin, sano/enfermo, gutartig/bösartig", "read by the same written list")
+@situation("WAHR and FALSCH, as German Excel writes them", "read as TRUE and FALSE")
+def test_classes_in_other_languages(ask: Asking, tmp_path: Path, negative: str, positive: str) -> None:
+    for words in ((negative, positive), ("FALSCH", "WAHR")):
+        frame = predictions(words)
+        frame.to_csv(tmp_path / "p.csv", index=False)
+        right = roc_auc_score(frame["target"] == words[1], frame["score"])
+        assert auroc(audited(ask, tmp_path / "p.csv")) == pytest.approx(right, abs=1e-9)
+
+
+@situation("columns `p_benign` and `p_malignant` of classes of these names", "that of the positive class is the score")
+def test_scores_called_after_both_classes(ask: Asking, tmp_path: Path) -> None:
+    frame = predictions(("benign", "malignant")).rename(columns={"score": "p_malignant"})
+    frame.insert(0, "p_benign", 1 - frame["p_malignant"])
+    frame.to_csv(tmp_path / "p.csv", index=False)
+    right = roc_auc_score(frame["target"] == "malignant", frame["p_malignant"])
+    assert auroc(audited(ask, tmp_path / "p.csv")) == pytest.approx(right, abs=1e-9)
+
+
+@situation("`predicted_label` beside `probability`, which is never under 0.5", "asked: it seems to be of the call")
+@situation("`prediction` of 0 and 1 beside `confidence`", "asked in the same way")
+@situation("`score_resnet` beside `score_vit`", "asked which one")
+def test_scores_that_may_be_of_something_else(ask: Asking, tmp_path: Path) -> None:
+    frame = predictions()
+    p, call = frame["score"], (frame["score"] > 0.5).astype(int)
+    sure = p.where(call == 1, 1 - p)
+    rest = frame.drop(columns="score")
+    several = {
+        "'probability' seems to be of the class": rest.assign(predicted_label=call, probability=sure),
+        "'confidence' seems to be of the class": rest.assign(prediction=call, confidence=sure),
+        "p.csv has score_resnet, score_vit": rest.assign(score_resnet=p, score_vit=p[::-1].to_numpy()),
+    }
+    for words, one in several.items():
+        one.to_csv(tmp_path / "p.csv", index=False)
+        assert words in refused(ask, tmp_path / "p.csv")
+    found = audited(ask, tmp_path / "p.csv", "--score", "score_resnet")
+    assert auroc(found) == pytest.approx(roc_auc_score(frame["target"], p), abs=1e-9)
+
+
+FOLDERS = (
+    "{patient}/{label}/{at}.png",
+    "{label}/{at}.png thumbnails/{at}.png",
+    "{label}/{at}.png {label}/thumbs/{at}.png",
+    "{word}/{at}.png",
+)
+
+
+@pytest.mark.parametrize("layout", FOLDERS)
+@situation("a folder per patient, in each a folder per class", "the class is the inner folder, whose names repeat")
+@situation("`thumbnails/` beside or inside of folders of classes", "no class and no images; counted and said")
+@situation("folders benign, gutartig, malignant and bösartig", "two classes, and it says which are one")
+def test_folders_of_classes(ask: Asking, tmp_path: Path, layout: str) -> None:
+    words = (("benign", "gutartig"), ("malignant", "bösartig"))
+    for at in range(24):
+        label, pixels = words[at % 2][0], np.random.default_rng(at).integers(0, 256, (16, 16)).astype(np.uint8)
+        for name in layout.split():
+            path = tmp_path / "set" / name.format(
+                at=at, label=label, word=words[at % 2][at // 2 % 2], patient=f"P{at // 4:02d}"
+            )  # fmt: skip
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(path)
+    said = looked(ask, tmp_path / "set")
+    assert "2 classes by folder: benign (12), " in said
+    assert ("24 images in folders of thumbnails" in said) == ("thumb" in layout)
+    assert ("read as one" in said) == ("word" in layout)
+    rows = json.loads(ask("results", "look", "--table", "provenance", "--json").out)
+    facts = {row["key"]: row["value"] for row in rows}
+    assert facts["images"].startswith("24")

@@ -266,3 +266,32 @@ def test_images_left_out_are_said_first(ask: Asking, tmp_path: Path) -> None:
         (path.parent / f"{at:03d}.png").write_bytes(b"")
     first = looked(ask, path).splitlines()[:3]
     assert any(line.startswith("left out: 3 of 24 images") for line in first)
+
+
+@pytest.mark.parametrize("first", ["# exported 2026-01-01\n", "Predictions of model X,,\n\n", ""])
+@situation("a first line that is a title, a comment or a row", "refused: it seems to be no header")
+def test_a_first_line_that_is_no_header(ask: Asking, tmp_path: Path, first: str) -> None:
+    text = predictions().to_csv(index=False, header=bool(first))
+    (tmp_path / "p.csv").write_text(first + text)
+    assert "the first line seems to be no header" in refused(ask, tmp_path / "p.csv")
+
+
+@situation("`StudyDate` as DICOM writes it, 20240115", "a date, and no number")
+@situation("ages as DICOM writes them, 030Y and 018M", "numbers of years, and said")
+def test_dates_and_ages_of_dicom(ask: Asking, tmp_path: Path) -> None:
+    days = pd.date_range("2024-01-01", periods=120).strftime("%Y%m%d")
+    ages = [f"{20 + at // 2:03d}Y" if at % 3 else f"{12 * (20 + at // 2):03d}M" for at in range(120)]
+    predictions(StudyDate=list(days), age=ages).to_csv(tmp_path / "p.csv", index=False)
+    found = audited(ask, tmp_path / "p.csv", "--columns", "age,StudyDate")
+    assert found["audit"]["ages in years"] == "age"
+    rows = columns(ask)
+    assert (rows["age"]["kind"], rows["StudyDate"]["kind"]) == ("continuous", "categorical")
+    assert rows["age"]["median"] == np.median([20 + at // 2 for at in range(120)])
+
+
+@situation("a data frame whose index is called `image`", "read as a column, as pandas writes it")
+def test_a_named_index_is_a_column() -> None:
+    frame = pd.concat([predictions(loss=[name] * 120, image=range(120)) for name in "ab"])
+    found = assay.compare(frame.set_index("image"), "loss")
+    right = roc_auc_score(frame["target"], frame["score"])
+    assert [row["value"] for row in found.estimates] == pytest.approx([right] * 2, abs=1e-9)

@@ -15,7 +15,7 @@ from typing import Any, cast
 from assay.core.errors import AssayError, SpecError, StoreError
 from assay.data.files.classes import in_order
 from assay.data.files.guess import SPLIT, Guess, guess
-from assay.data.files.joins import Unmatched, folders_in, image_files
+from assay.data.files.joins import Unmatched, class_folders, image_files
 from assay.data.files.roles import called_patient
 from assay.data.files.table import absent, read_table, same_value, shown, spellings
 from assay.spec.data import LESION
@@ -270,7 +270,7 @@ def _values(rows: Sequence[dict[str, str]], column: str) -> set[str]:
 
 
 def _class_folders(found: Guess) -> list[str]:
-    return [one.name for one in folders_in(found.folder)] if found.classes else []
+    return [one.name for one in class_folders(found.folder)] if found.classes else []
 
 
 _PLAIN = re.compile(r"[A-Za-z_][\w./-]*$")

@@ -134,7 +134,7 @@ def audit_predictions(path: Path, asked: Asked, out: Path, guessed: str = "") ->
 
 def _class_of(score: str, classes: Sequence[Sequence[str]]) -> int | None:
     """Return the position of the class that a column of scores is called after, such as `prob_melanoma`."""
-    named = "".join(one for one in _words(score) if one not in (*SCORES, "p"))
+    named = "".join(one for one in _words(score) if one not in SCORES)
     alike = [at for at, names in enumerate(classes) if named in {"".join(_words(name)) for name in names}]
     return alike[0] if len(alike) == 1 and named else None
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from assay.core.errors import DataError, SpecError, cut, unknown_name
 from assay.data.files.kinds import doubtful
-from assay.data.files.table import absent, fold, number, same_value, sorted_values, spellings
+from assay.data.files.table import NEGATIVES, absent, fold, number, same_value, sorted_values, spellings
 from assay.spec.data import LESION
 
 MOST_CLASSES = 100
@@ -19,12 +19,6 @@ _YES = frozenset({"1", "yes", "true"})
 PAIRS = (("0", "1"), ("-1", "1"), ("no", "yes"), ("n", "y"), ("false", "true"), ("f", "t"), ("-", "+"), ("nein", "ja"),
          ("non", "oui"), ("no", "si"), ("no", "sí"))  # fmt: skip
 """Negative and positive answers."""
-NEGATIVES = frozenset({
-    "negative", "neg", "normal", "benign", "healthy", "absent", "control", "controls", "none", "unaffected",
-    "no finding", "no findings", "other", "others", "rest", "well", "gesund", "gutartig",
-})  # fmt: skip
-"""Names of negative classes, as is lesion-free. Any other word is then the positive class: abnormal, malignant,
-diseased, present, case, or the name of a disease."""
 _NOT = re.compile(r"(without|not|non|no)[ _-]*(?=\w)")
 """Beginnings of the name of a negative class `not x`, whose positive class is `x` or `with x`."""
 _WITH = re.compile(r"with[ _-]+(?=\w)")
@@ -199,13 +193,13 @@ def _of_unknown(name: str, cells: Sequence[str], named: Iterable[object], place:
 
 def _of_answers(name: str, cells: Sequence[str], found: Sequence[str]) -> Target | None:
     """Return the classes of a column of 0/1, no/yes or false/true; None of another column."""
-    told = {_whole(value.casefold()) for value in found}
-    others = [value for value in found if _whole(value.casefold()) not in _NO | _YES]
+    told = {_whole(fold(value)) for value in found}
+    others = [value for value in found if _whole(fold(value)) not in _NO | _YES]
     # Both answers stand there and the rest are words among numbers: a slip of the pen, not a third class.
     slips = told & _NO and told & _YES and others and all(number(value) is None for value in others)
     if not found or not (told <= _NO | _YES or slips):
         return None
-    folded = [_whole(cell.casefold()) for cell in cells]
+    folded = [_whole(fold(cell)) for cell in cells]
     codes = np.array([1 if cell in _YES else 0 if cell in _NO else -1 for cell in folded], dtype=np.int64)
     yes, no = ("/".join(sorted(told & words) or sorted(words)[:1]) for words in (_YES, _NO))
     of = f" in column {name}" if name else ""
@@ -216,7 +210,7 @@ def answered(cell: str, classes: Sequence[str]) -> str:
     """Return the class that a cell of answers is: of `not ill` and `ill` also no and yes, 0 and 1, false and true."""
     if len(classes) != 2 or classes[0] != f"not {classes[1]}":
         return cell
-    word = _whole(cell.casefold())
+    word = _whole(fold(cell))
     return classes[word in _YES] if word in _NO | _YES else cell
 
 

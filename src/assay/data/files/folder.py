@@ -18,7 +18,7 @@ from assay.data.cards import OWN_PATIENT, known_set
 from assay.data.files.classes import Target, target_column
 from assay.data.files.decode import meaning_of
 from assay.data.files.in_memory import own_path
-from assay.data.files.joins import folders_in, image_files, outputs_in
+from assay.data.files.joins import class_images, classes_said, outputs_in
 from assay.data.files.kinds import cautions_of, encoding_of, kind_of
 from assay.data.files.listing import Listing, frame_of, located, same_image
 from assay.data.files.masks import (
@@ -218,7 +218,8 @@ def list_stems(spec: DataSpec) -> Listing:
 def list_classes(spec: DataSpec) -> Listing:
     """One folder per class, images anywhere below it."""
     folder = folder_of(spec.classes, "data.classes")
-    names = [path.name for path in folders_in(folder)]
+    found, others, aside = class_images(folder)
+    names = [path.name for path in found]
     if len(names) < 2:
         raise SpecError(
             f"data.classes: {folder.name}/ holds {len(names)} folders; it needs one per class, at least two, "
@@ -226,20 +227,20 @@ def list_classes(spec: DataSpec) -> Listing:
         )
     images: list[Path] = []
     labels: list[str] = []
-    others = 0
-    for name in names:
-        found, ignored = image_files(folder / name, deep=True)
-        if not found:
-            raise SpecError(f"data.classes: {folder.name}/{name}/ holds no image; put some there or remove the folder")
-        images += found
-        labels += [name] * len(found)
-        others += ignored
+    for path, files in found.items():
+        if not files:
+            raise SpecError(
+                f"data.classes: {folder.name}/{path.name}/ holds no image; put some there or remove the folder"
+            )
+        images += files
+        labels += [path.name] * len(files)
     target = target_column(folder.name, spec.positive, labels, "data.classes")
     alike = {"read as one": f"folders {same}"} if (same := merged(names)) else {}
     relative = tuple(str(path.relative_to(folder)) for path in images)
-    warnings = (OWN_PATIENT, *_ignored(others))
+    warnings = (OWN_PATIENT, *_ignored(sum(others.values())))
     listing = plain(folder, images, relative, target.codes, target, warnings)
-    return replace(listing, read={**listing.read, **alike}, matched=outputs_in(folder))
+    said = (classes_said(labels), *aside, *outputs_in(folder))
+    return replace(listing, read={**listing.read, **alike}, matched=said)
 
 
 def plain(

@@ -15,16 +15,27 @@ import pandas as pd
 
 from assay.core.errors import SpecError
 from assay.core.files import is_file
+from assay.data.files.classes import in_order
 from assay.data.files.in_memory import kept_table
-from assay.data.files.joins import Unmatched, folders_in, image_files, match, outputs_in, require_matched, stem_of
+from assay.data.files.joins import (
+    Unmatched,
+    class_images,
+    classes_said,
+    folders_in,
+    image_files,
+    match,
+    outputs_in,
+    require_matched,
+    stem_of,
+)
 from assay.data.files.kinds import kind_of
 from assay.data.files.labels import IMAGE, KEYS, joined
-from assay.data.files.roles import MASKS, SPLITS, patients_of, sure_target, targets_of, units_of, words_of
+from assay.data.files.roles import MASKS, MOST_CLASSES, SPLITS, patients_of, sure_target, targets_of, units_of, words_of
 from assay.data.files.table import Table, absent, expand, read_table
 from assay.spec.data import LESION
 from assay.spec.schema import FactorSpec
 
-LABEL, SPLIT = "label", "split"
+LABEL, SPLIT, FOLDER = "label", "split", "folder"
 """Columns of rows that are listed from folders."""
 _LOOKED = 50
 """Rows whose cells are looked up as files."""
@@ -261,27 +272,55 @@ def _of_folders(path: Path) -> Guess:
     parts = [one for one in inside if one.name.casefold() in SPLITS]
     rows: list[dict[str, str]] = []
     unread: Counter[str] = Counter()  # folder -> files that are not read
+    left: list[str] = []
     for part in parts:
-        files = {of: image_files(of, deep=True) for of in folders_in(part)}
+        files, others, aside = class_images(part)
+        left += aside
         rows += [{"image": str(file.relative_to(path)), LABEL: of.name, SPLIT: part.name}
-                 for of, (images, _) in files.items() for file in images]  # fmt: skip
-        unread += Counter({f"{part.name}/{of.name}/": others for of, (_, others) in files.items()})
+                 for of, images in files.items() for file in images]  # fmt: skip
+        unread += Counter({f"{part.name}/{of.name}/": count for of, count in others.items()})
         unread[f"{part.name}/"] += len(image_files(part)[0])
-        empty = [of for of, (images, _) in files.items() if not images]
+        empty = [of for of, images in files.items() if not images]
         _refuse_empty(path, empty if len(files) > len(empty) else [])
     if len({row[LABEL] for row in rows}) > 1:
         unread += Counter({f"{one.name}/": sum(1 for file in one.rglob("*") if file.is_file())
                            for one in inside if one not in parts})  # fmt: skip
         split = {SPLIT: FactorSpec(kind="categorical")}
         return Guess(path, image="image", target=LABEL, targets=(LABEL,), columns=split, rows=tuple(rows),
-                     way="parts", matched=(*_unread(unread), *outputs_in(path)))  # fmt: skip
-    files = {one: image_files(one, deep=True) for one in inside}
-    filled = [one for one, (images, _) in files.items() if images]
+                     way="parts", matched=(classes_said([row[LABEL] for row in rows]), *left, *_unread(unread),
+                                           *outputs_in(path)))  # fmt: skip
+    files, _, aside = class_images(path)
+    if below := _classes_below(files):
+        rows = [{"image": str(file.relative_to(path)), LABEL: file.relative_to(of).parts[0], FOLDER: of.name}
+                for of, images in files.items() for file in images]  # fmt: skip
+        many = len(files) >= MOST_CLASSES
+        return Guess(path, image="image", target=LABEL, patient=FOLDER if many else "", targets=(LABEL,),
+                     rows=tuple(rows), columns={} if many else {FOLDER: FactorSpec(kind="categorical")}, way="parts",
+                     matched=(classes_said([row[LABEL] for row in rows]),
+                              f"{', '.join(below)} are below {len(files):,} other folders", *aside,
+                              *outputs_in(path)))  # fmt: skip
+    filled = [one for one, images in files.items() if images]
     if len(filled) < 2:
         raise SpecError(f"data: {path} holds no CSV, no images/ and masks/, and no folder per class; nothing labels "
                         "its images: add a CSV with a row per image")  # fmt: skip
-    _refuse_empty(path, [one for one in inside if one not in filled])
+    _refuse_empty(path, [one for one in files if one not in filled])
     return Guess(path, way="classes")
+
+
+def _classes_below(files: Mapping[Path, Sequence[Path]]) -> list[str]:
+    """Return the names of classes in the second level of folders; none where the first level has them.
+
+    They are few and repeat below many folders, or are two classes by the written list and the first level is not.
+    """
+    inner = [{file.relative_to(one).parts[:-1][:1] for file in images} for one, images in files.items() if images]
+    counts = Counter(name for names in inner for name in names)
+    names = sorted(part for parts in counts for part in parts)
+    if () in counts or min(counts.values(), default=0) < 2 or not 1 < len(names) < len(inner):
+        return []
+    outer = [one.name for one in files]
+    listed = len(names) == 2 and in_order(names) is not None and (len(outer) != 2 or in_order(outer) is None)
+    repeated = len(names) <= MOST_CLASSES < len(inner) and not {name.casefold() for name in names} & SPLITS
+    return names if listed or repeated else []
 
 
 def _refuse_empty(path: Path, folders: Sequence[Path]) -> None:

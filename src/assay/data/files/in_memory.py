@@ -69,6 +69,8 @@ def kept_table(given: Any, place: str = "data") -> Path:
     """Write the cells of a table in memory, whose files lie elsewhere, as a CSV of the cache, and return its path."""
     if not in_memory(given) or not len(given):
         raise SpecError(f"{place} is {'empty' if in_memory(given) else type(given).__name__}; give a table with rows")
+    if isinstance(given, pd.DataFrame) and any(name is not None for name in given.index.names):
+        given = given.reset_index()  # as pandas writes it
     rows = [{name: _text(cell) for name, cell in row.items()} for row in _rows(given, place)]
     text = pd.DataFrame(rows, dtype=object).fillna("").to_csv(index=False, lineterminator="\n").encode()
     path = default_cache_root() / "in-memory" / hashlib.sha256(text).hexdigest()[:16] / TABLE

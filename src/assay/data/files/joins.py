@@ -15,9 +15,9 @@ from typing import Literal
 import numpy as np
 from scipy.stats import chi2_contingency
 
-from assay.core.errors import DataError
+from assay.core.errors import DataError, cut
 from assay.data.files.readers import holds_dicom
-from assay.data.files.table import shown
+from assay.data.files.table import shown, spellings
 
 MOST_LOST = 0.1
 """Share of the images that may find no partner and be left out."""
@@ -93,6 +93,42 @@ def _walked(folder: Path) -> Iterator[Path]:
     for inside in folders_in(folder):
         if not inside.is_symlink():
             yield from _walked(inside)
+
+
+_ASIDE = frozenset({
+    "thumbnails", "thumbnail", "thumbs", "thumb", "previews", "preview", "masks", "mask", "overlays", "overlay",
+    "segmentations", "annotations", "heatmaps",
+})  # fmt: skip
+"""Names of folders that hold no images of a class, in small letters."""
+
+
+def class_folders(folder: Path) -> list[Path]:
+    """Return the folders of a folder that may be classes: none of copies, such as `thumbnails`, or of masks."""
+    return [one for one in folders_in(folder) if not _aside(Path(one.name))]
+
+
+def _aside(path: Path) -> bool:
+    return any(part.casefold() in _ASIDE for part in path.parts)
+
+
+def class_images(folder: Path) -> tuple[dict[Path, list[Path]], dict[Path, int], tuple[str, ...]]:
+    """Return the images below each folder that may be a class, and how many other files are there.
+
+    A sentence says how many images in folders of copies or masks are left out.
+    """
+    seen = {one: image_files(one, deep=True) for one in folders_in(folder)}
+    found = {one: [file for file in seen[one][0] if not _aside(file.relative_to(folder))]
+             for one in class_folders(folder)}  # fmt: skip
+    left = sum(len(files) for files, _ in seen.values()) - sum(map(len, found.values()))
+    said = (f"{left:,} images in folders of thumbnails, masks and the like are left out",) if left else ()
+    return found, {one: seen[one][1] for one in found}, said
+
+
+def classes_said(labels: Sequence[str]) -> str:
+    """Return a sentence on the classes that folders name."""
+    spelled = spellings(labels)
+    counts = Counter(spelled[label] for label in labels if label in spelled)
+    return cut(f"{len(counts)} classes by folder: {', '.join(f'{name} ({n:,})' for name, n in counts.items())}", 300)
 
 
 def outputs_in(folder: Path) -> tuple[str, ...]:

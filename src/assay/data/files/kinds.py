@@ -12,7 +12,18 @@ from assay.core.errors import DataError, SpecError
 from assay.core.types import Factor
 from assay.data.files.joins import same_id
 from assay.data.files.roles import called_unit, holds_patients, words_of
-from assay.data.files.table import Table, absent, factor_column, fold, leads_with_zero, merged, number, shown, spellings
+from assay.data.files.table import (
+    Table,
+    absent,
+    factor_column,
+    fold,
+    leads_with_zero,
+    merged,
+    number,
+    shown,
+    spellings,
+    years,
+)
 from assay.spec.schema import FactorSpec
 
 LEVELS = 10
@@ -22,6 +33,8 @@ MOST = 100
 FEW = 20
 """Dates and ids with up to so many values, each on five rows and more, are taken for levels."""
 _DATE = re.compile(r"\d{4}([-/.])\d{1,2}\1\d{1,2}([T ].*)?$|\d{1,2}([-/.])\d{1,2}\3(\d{4}|\d{2})( .*)?$")
+_DA = re.compile(r"(19|20)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])(\.0+)?$")
+"""A date as DICOM writes it, also as a number."""
 _IDS = frozenset({"id", "ids", "uid", "uuid", "guid", "code", "codes", "zip", "plz", "postcode", "nr", "key", "hash"})
 """Words of the name of a column that names things."""
 _GRADES = frozenset({
@@ -57,6 +70,10 @@ def kind_of(name: str, cells: Sequence[str], comma: bool) -> tuple[FactorSpec | 
         return (levels, "") if len(values) < 3 else (None, "ids of patients, lesions or examinations")
     if words & _IDS:
         return (levels, "") if often else (None, "ids or codes")
+    if values and all(map(_DA.match, values)):
+        return (levels, "") if often else (None, "dates")
+    if values and all(years(value) is not None for value in values):
+        return FactorSpec(kind="continuous"), ""
     numbers = [number(value, comma) for value in values]
     if any(found is None for found in numbers):
         if not often and all(map(_DATE.match, values)):
@@ -110,7 +127,8 @@ def cautions_of(columns: Mapping[str, Sequence[str]], target: str) -> dict[str, 
     alike = [f"{same} in {name}" for name, cells in columns.items() if (same := merged(cells))]
     unclear = [f"{shown(value)} in {cells.count(value):,} rows of {name}" for name, cells in columns.items()
                if name != target for value in doubtful({cell for cell in cells if not absent(cell)})]  # fmt: skip
-    found = {"read as one": alike, "may mean unknown": unclear}
+    ages = [name for name, cells in columns.items() if any(map(years, cells))]
+    found = {"read as one": alike, "may mean unknown": unclear, "ages in years": ages}
     return {key: "; ".join(some) for key, some in found.items() if some}
 
 

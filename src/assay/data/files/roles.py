@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from itertools import chain
 
 from assay.core.errors import SpecError
-from assay.data.files.table import Table, absent, number
+from assay.data.files.table import NEGATIVES, Table, absent, fold, number
 
 TARGETS = (
     "target", "label", "class", "klasse", "diagnosis", "diagnose", "dx", "y", "outcome", "disease", "finding", "befund",
@@ -45,8 +45,11 @@ MOST_CLASSES = 10
 _OFTEN = 5
 """Rows of each value from which a few values are rather classes than patients."""
 SCORES = ("score", "scores", "probability", "prob", "proba", "prediction", "predicted", "pred", "logit", "logits",
-          "output", "risk")  # fmt: skip
+          "output", "risk", "wahrscheinlichkeit", "p")  # fmt: skip
 """Words of the names of scores, the surest first."""
+_OF_CALLS = frozenset({"confidence", "conf", "certainty", "konfidenz"})
+"""Words of the names of scores that may be of the class that is predicted."""
+_CALLS = frozenset({"predicted", "prediction", "pred"})
 _SEEDS = ("seed", "run", "repeat", "repetition", "replicate")
 _IMAGES = ("image", "img", "filename", "file", "path", "dateiname", "datei", "bild")
 
@@ -168,7 +171,21 @@ def roles_of(read: Table, columns: Sequence[str] = (), **named: str) -> tuple[di
 
     def score() -> str:  # decisions, of two values, only where there is nothing better
         numbers = {name: values for name in left() if (values := _numbers(read, name))}
-        return like(SCORES, [name for name in numbers if len(numbers[name]) > 2]) or like(SCORES, [*numbers])
+        fine = [name for name in numbers if len(numbers[name]) > 2]
+        word = next((word for word in SCORES if any(word in words_of(name) for name in fine)), "")
+        alike = [name for name in fine if word in words_of(name)]
+        if len(alike) > 1:
+            return _of_class(read, alike, found.get("target", "") or target())
+        chosen = next(iter(alike), "") or like(SCORES, [*numbers])
+        calls = [name for name in left() if words_of(name) & _CALLS and name != chosen]
+        halved = bool(calls) and min(numbers.get(chosen, {0})) >= 0.5 and max(numbers[chosen]) <= 1
+        doubtful = [] if chosen in fine or not chosen else [name for name in fine if words_of(name) & _OF_CALLS]
+        if halved or doubtful:
+            sure, call = (chosen, calls[0]) if halved else (doubtful[0], chosen)
+            raise SpecError(f"--score: '{sure}' seems to be of the class that '{call}' names: make a column of the "
+                            "positive class, with 1 less the number where the other class is named, and name it with "
+                            "--score COLUMN")  # fmt: skip
+        return chosen
 
     def patient() -> str:
         taken = {*found.values(), *columns}
@@ -195,6 +212,22 @@ def roles_of(read: Table, columns: Sequence[str] = (), **named: str) -> tuple[di
     guessed = {role: name for role, name in found.items() if name and not named[role]}
     line = ", ".join(f"{role} {name}" for role, name in guessed.items())
     return {role: name or role for role, name in found.items()}, line if {*guessed} != {*guessed.values()} else ""
+
+
+def _of_class(read: Table, names: Sequence[str], target: str) -> str:
+    """Return which of several columns of scores is of the positive class, as `p_malignant` beside `p_benign`.
+
+    Raises:
+        SpecError: They are not called after the classes.
+    """
+    classes = {fold(cell) for cell in read.column(target, "--target") if not absent(cell)} if target else set[str]()
+    of = {
+        name: fold(" ".join(one for one in re.findall(r"[^\W_]+", name.casefold()) if one not in SCORES))
+        for name in names
+    }
+    if not {*of.values()} <= classes:
+        raise SpecError(f"--score: {read.name} has {', '.join(names)}: name the column of scores with --score COLUMN")
+    return next((name for name, value in of.items() if len(of) == 2 and value not in NEGATIVES), names[0])
 
 
 def _numbers(read: Table, name: str) -> set[float]:

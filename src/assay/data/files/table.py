@@ -231,16 +231,46 @@ def number(cell: str, comma: bool = False) -> float | None:
     return value if abs(value) < float("inf") and "_" not in text else None
 
 
+_AGE = re.compile(r"(\d{3})([DWMY])$")
+_A_YEAR = {"D": 365.25, "W": 365.25 / 7, "M": 12.0, "Y": 1.0}
+
+
+def years(cell: str) -> float | None:
+    """Return the years of an age as DICOM writes it, such as 030Y and 018M; None of another cell."""
+    age = _AGE.match(cell)
+    return int(age[1]) / _A_YEAR[age[2]] if age else None
+
+
+NEGATIVES = frozenset({
+    "negative", "normal", "benign", "healthy", "absent", "control", "controls", "none", "unaffected",
+    "no finding", "no findings", "other", "others", "rest", "well",
+})  # fmt: skip
+"""Names of negative classes, as is lesion-free. Any other word is then the positive class: abnormal, malignant,
+diseased, present, case, or the name of a disease."""
+_SYNONYMS = {
+    "benign": ("gutartig", "bénin", "bénigne", "benigno", "benigna"),
+    "malignant": ("bösartig", "boesartig", "malin", "maligne", "maligno", "maligna"),
+    "negative": ("neg", "negativ", "négatif", "negativo"),
+    "positive": ("pos", "positiv", "positif", "positivo"),
+    "healthy": ("gesund", "sain", "sano"),
+    "diseased": ("krank", "malade", "enfermo"),
+    "false": ("falsch", "faux", "falso"),
+    "true": ("wahr", "vrai", "verdadero"),
+}
+_WORDS = {other: word for word, others in _SYNONYMS.items() for other in others}
+
+
 def fold(text: str) -> str:
-    """Return a text in which case, blanks and Unicode forms make no difference."""
-    return unicodedata.normalize("NFC", " ".join(text.split())).casefold()
+    """Return a text in which case, blanks, Unicode forms and the language of a usual class make no difference."""
+    plain = unicodedata.normalize("NFC", " ".join(text.split())).casefold()
+    return _WORDS.get(plain, plain)
 
 
 def spellings(cells: Iterable[str]) -> dict[str, str]:
     """Return the values of a column, each with the spelling that stands for it.
 
-    Values that differ in case or blanks alone are one, and so are equal numbers where all values are numbers without
-    leading zeros. The most frequent spelling stands for them.
+    Values that `fold` makes equal are one, and so are equal numbers where all values are numbers without leading zeros.
+    The most frequent spelling stands for them.
     """
     counts = Counter(cell for cell in cells if not absent(cell))
     plain = all(number(value) is not None and not leads_with_zero(value) for value in counts)
@@ -279,11 +309,23 @@ def read_table(path: Path, image: str) -> Table:
     if not lines or not any(lines[0].cells):
         raise DataError(f"{path.name} has no header; its first line must name the columns, such as {image}")
     header = _header(path, lines[0].cells)
+    _refuse_title(path, header, lines[1:])
     named = header.index(image) if image in header else 0
     _refuse_swallowed(path, lines, text.lines, text.separator, len(lines[0].cells), named)
     cells = (cell for line in lines[1:] for cell in line.cells)
     comma = text.separator == ";" or _has_decimal_comma(cells)
     return replace(_check_rows(path.name, header, lines[1:], named), comma=comma, assumed=text.assumed)
+
+
+def _refuse_title(path: Path, header: Sequence[str], lines: Sequence[Row]) -> None:
+    """Raise DataError where the first line is a title, a comment or a row."""
+    filled = [sum(map(bool, line.cells)) for line in lines if any(line.cells)]
+    title = sum(map(bool, header)) == 1 and 2 * sum(count > 1 for count in filled) > len(filled)
+    numbers = [cell for cell in header if number(cell) is not None]
+    row = len(numbers) > 1 and "." in "".join(numbers)
+    if title or row or (header[0].startswith("#") and len(header[0].split()) > 1):
+        line = shown(",".join(header))
+        raise DataError(f"{path.name}: the first line seems to be no header ({line}): write the names of columns there")
 
 
 def _has_decimal_comma(cells: Iterable[str]) -> bool:
@@ -445,6 +487,7 @@ def _numbers(cells: Sequence[str], comma: bool, name: str, ordinal: bool) -> tup
     wrong: Wrong = {}
     for at, cell in enumerate(cells):
         value = number(cell, comma)
+        value = years(cell) if value is None else value
         if value is not None:
             out[at] = value
         elif not absent(cell):
