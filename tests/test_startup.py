@@ -53,6 +53,7 @@ def test_nothing_heavy_is_imported_to_answer(
     assert not Path("runs").exists()
 
 
+@pytest.mark.thorough  # a time hangs on the load of the machine
 @pytest.mark.parametrize(
     ("arguments", "most"),
     [
