@@ -173,9 +173,10 @@ def compare(
     found = compare_predictions(read, asked)
     if out is not None:
         from assay.execution.local import InProcess
+        from assay.report.page import write_page
         from assay.runs.run import carry_out
 
-        carry_out(CompareRun(asked, read, Path(out).name), Path(out), InProcess())
+        carry_out(CompareRun(asked, read, Path(out).name), Path(out), InProcess(), write_page)
     return found
 
 

@@ -17,7 +17,8 @@ from assay.execution.tasks import Context, Executor, Task
 from assay.report.block import Block, Query, Section
 from assay.report.evidence import Page
 from assay.report.opening import study_account
-from assay.runs.run import Tables, carry_out
+from assay.report.page import write_page
+from assay.runs.run import Run, Tables, carry_out
 from assay.store.folder import RunFolder
 from assay.store.kinds import KINDS, Kind
 from assay.store.schema import MODEL_TABLES
@@ -62,7 +63,7 @@ KINDS[KIND.name] = KIND
 
 
 @dataclass(frozen=True)
-class Brightness:
+class Brightness(Run):
     """A run that reads one number of each image."""
 
     request: Asked
@@ -108,7 +109,7 @@ def asked(tmp_path: Path) -> Asked:
 
 @pytest.mark.parametrize("executor", [InProcess(), Workers(1)], ids=["here", "workers"])
 def test_it_ends_with_tables_and_a_page(asked: Asked, tmp_path: Path, executor: Executor) -> None:
-    done = carry_out(Brightness(asked, isinstance(executor, InProcess)), tmp_path / "run", executor)
+    done = carry_out(Brightness(asked, isinstance(executor, InProcess)), tmp_path / "run", executor, write_page)
     (row,) = RunFolder(tmp_path / "run").table("estimates")
     assert row["value"] == pytest.approx(np.load(asked.images).mean(dtype=np.float64))
     assert done.page is not None
@@ -126,10 +127,10 @@ def test_it_goes_on_after_a_kill(asked: Asked, tmp_path: Path) -> None:
             raise SystemExit
 
     with pytest.raises(SystemExit):
-        carry_out(Brightness(asked), tmp_path / "run", Killed())  # pyright: ignore[reportArgumentType]
-    again = carry_out(Brightness(asked), tmp_path / "run", InProcess())
+        carry_out(Brightness(asked), tmp_path / "run", Killed(), write_page)  # pyright: ignore[reportArgumentType]
+    again = carry_out(Brightness(asked), tmp_path / "run", InProcess(), write_page)
     assert len(again.outcome.done) == 2, "what was read stays"
-    carry_out(Brightness(asked), tmp_path / "whole", InProcess())
+    carry_out(Brightness(asked), tmp_path / "whole", InProcess(), write_page)
     tables = [(tmp_path / name / "tables" / "estimates.parquet").read_bytes() for name in ("run", "whole")]
     assert tables[0] == tables[1]
 
@@ -144,10 +145,10 @@ def test_a_failure_is_kept_until_a_later_try_succeeds(asked: Asked, tmp_path: Pa
                 replace(task, job=broken) if task.label == "images from 0" else task for task in super().next(folder)
             ]
 
-    done = carry_out(Broken(asked), tmp_path / "run", InProcess())
+    done = carry_out(Broken(asked), tmp_path / "run", InProcess(), write_page)
     (id,) = done.outcome.failed
     assert "no such image" in RunFolder(tmp_path / "run").failures()[id]["text"]
     assert RunFolder(tmp_path / "run").table("estimates")[0]["images"] == 20
-    carry_out(Brightness(asked), tmp_path / "run", InProcess())
+    carry_out(Brightness(asked), tmp_path / "run", InProcess(), write_page)
     assert not RunFolder(tmp_path / "run").failures()
     assert RunFolder(tmp_path / "run").table("estimates")[0]["images"] == 30

@@ -20,6 +20,7 @@ from assay.models.external import OfCommand
 from assay.models.ref import Origin
 from assay.report.audit_comparison import comparison_answer, comparison_lines
 from assay.report.index_page import LABELS_NOTE
+from assay.report.page import write_page
 from assay.report.sentences.reading import reading_lines
 from assay.runs.run import carry_out, quietly
 from assay.spec.data import LESION
@@ -208,7 +209,7 @@ def compare_command(asked: AuditsRequest) -> None:
     """
     rows = compare_audits(asked.a, asked.b)
     read = reading_lines(Kept(RunFolder(asked.a)).facts)
-    page = None if asked.out is None else carry_out(AuditsRun(asked, rows), asked.out, InProcess()).page
+    page = None if asked.out is None else carry_out(AuditsRun(asked, rows), asked.out, InProcess(), write_page).page
     if asked.as_json:
         said = {"read": read, "a": str(asked.a), "b": str(asked.b), "answer": comparison_answer(rows, asked.names)}
         print(json_text({**said, "compared": rows}), end="")

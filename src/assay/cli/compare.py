@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from assay.execution.local import InProcess
+from assay.report.page import write_page
 from assay.report.sentences.reading import reading_lines
 from assay.report.sentences.reasons import reason_words
 from assay.runs.run import carry_out
@@ -25,7 +26,7 @@ def compare_command(asked: CompareRequest) -> None:
     read = read_predictions(asked)
     found = compare_predictions(read, asked)
     run = CompareRun(asked, read, Path(asked.file).stem)
-    page = None if asked.out is None else carry_out(run, asked.out, InProcess()).page
+    page = None if asked.out is None else carry_out(run, asked.out, InProcess(), write_page).page
     if asked.as_json:
         rows = {"estimates": found.estimates, "contrasts": found.contrasts}
         shown = {} if page is None else {"report": str(page)}

@@ -7,6 +7,7 @@ from pathlib import Path
 from assay.execution.local import InProcess, executor_for
 from assay.report.browser import open_page
 from assay.report.evidence import Evidence
+from assay.report.page import write_page
 from assay.report.preview_page import preview_lines
 from assay.report.sentences.reading import reading_lines, where_issues_are
 from assay.report.sentences.reasons import reason_words
@@ -29,7 +30,7 @@ def preview_command(asked: RunRequest) -> None:
     with reading_shown(asked.as_json) as notify:
         prepared = prepare(spec, root, skip_bad_rows=asked.skip_bad_rows, device=device, notify=notify)
     workers = executor_for(asked.workers, device)[1]
-    page = carry_out(PreviewRun(prepared, asked, workers), root / PREVIEW, InProcess()).page
+    page = carry_out(PreviewRun(prepared, asked, workers), root / PREVIEW, InProcess(), write_page).page
     assert page is not None
     evidence = Evidence.of(page.parent)
     if asked.as_json:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from assay.core.measures import label_of
 from assay.report.crosswalk import CLAIM, FDA, Audited, Item
+from assay.report.page import write_page
 from assay.report.sentences.audit import (
     ANSWERED,
     METHODS,
@@ -34,12 +35,13 @@ _MODEL_CHECKS = ("repeatable", "reading", "scaling", "ranking", "expected", "pix
 """Checks of the model; the others are of the data."""
 
 
-def write_outcome(folder: RunFolder) -> None:
-    """Write `verdicts.json` and the cards of an audit from its tables, and its manifest."""
+def write_outcome(root: Path) -> Path:
+    """Write the page, `verdicts.json` and the cards of an audit from its tables. Return the path of the page."""
+    page, folder = write_page(root), RunFolder(root)
     tables = {name: folder.table(name) for name in ANSWERED}
     write_verdicts(folder, [*answer_words(tables), *filter(None, (next_words(tables["regions"]),))])
-    write_cards(folder.root)
-    folder.seal()
+    write_cards(root)
+    return page
 
 
 def write_cards(root: Path) -> None:

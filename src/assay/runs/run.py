@@ -6,15 +6,11 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
-
-from pydantic import BaseModel
+from typing import Any, Protocol
 
 from assay.core.errors import ReadingError, SpecError
 from assay.core.files import content_hash
 from assay.execution.tasks import Context, Event, Executor, Observer, Outcome, Task
-from assay.report.page import write_page
-from assay.store import kinds
 from assay.store.files import Row
 from assay.store.folder import RunFolder, working_in
 from assay.store.kinds import Kind
@@ -26,28 +22,41 @@ Watch = Callable[[Sequence[Task]], AbstractContextManager[Observer]]
 
 
 class Run(Protocol):
-    """A run: which tasks come next, and what follows from their records."""
+    """A run: which tasks come next, and what follows from their records. Inherit it for its defaults.
+
+    Attributes:
+        kind: Its kind, by which its folder, tables and page are known.
+        request: What is asked for.
+    """
+
+    kind: Kind
+    request: Any
 
     @property
-    def kind(self) -> Kind:
-        """Its kind, by which its folder, tables and page are known."""
-        ...
+    def subject(self) -> str:
+        """What may not change in its folder; empty where anything may."""
+        return ""
 
     @property
-    def request(self) -> BaseModel:
-        """What is asked for."""
-        ...
+    def values(self) -> Mapping[str, Any]:
+        """The request as its folder keeps it."""
+        return self.request.model_dump(mode="json")
+
+    @property
+    def stamp(self) -> Mapping[str, str]:
+        """What its tables are made of; empty while the request may be refused, so that an earlier run stays."""
+        return {"request": content_hash(self.values)}
 
     def next(self, folder: RunFolder) -> Sequence[Task]:
-        """Return the tasks that the records of the folder allow and lack; none where everything is read.
-
-        A study and an audit write what is asked for here.
-        """
-        ...
+        """Return the tasks that the records of the folder allow and lack; none where everything is read."""
+        return ()
 
     def conclude(self, folder: RunFolder) -> Tables:
         """Return the tables of the records. Long ones may be made when they are looked up."""
         ...
+
+    def ended(self, folder: RunFolder, outcome: Outcome) -> None:
+        """Finish the files of the folder after its page, before it is sealed."""
 
 
 @contextmanager
@@ -68,52 +77,47 @@ class Done:
     page: Path | None
 
 
-def carry_out(run: Run, root: Path, executor: Executor, watch: Watch = quietly) -> Done:
-    """Hold a folder and carry out a run in it. A second call goes on where the first ended.
+def carry_out(run: Run, root: Path, executor: Executor, page: Callable[[Path], Path], watch: Watch = quietly) -> Done:
+    """Carry out a run in a folder. A second call goes on where the first ended.
+
+    Args:
+        run: The run.
+        root: The folder, which is held meanwhile.
+        executor: Carries out the tasks.
+        page: Writes the page of the folder, and other files that follow from its tables.
+        watch: Shows the tasks of each round.
 
     Raises:
-        StoreError: Another run works in the folder, or it holds another kind of run.
+        StoreError: Another run works in the folder, or it holds another kind of run, or one of another subject.
     """
+    folder = RunFolder(root)
     with working_in(root):
-        RunFolder(root).remove_partial_files()
-        done = carry_out_held(run, RunFolder(root), executor, watch)
-        if done.page is not None:
-            RunFolder(root).seal()
+        folder.require(run.kind, run.subject)
+        folder.remove_partial_files()
+        outcome = _run_rounds(run, folder, executor, watch)
+        if outcome.stopped:
+            return Done(outcome, None)
+        folder.write_tables(run.conclude(folder))
+        done = Done(outcome, page(root))
+        run.ended(folder, outcome)
+        folder.seal()
         return done
 
 
-def carry_out_held(run: Run, folder: RunFolder, executor: Executor, watch: Watch) -> Done:
-    """Carry out a run in a folder that is held: keep the request, run the tasks, write tables and page.
-
-    Whoever holds the folder seals it when all files are written.
-
-    Raises:
-        StoreError: The folder holds another kind of run.
-    """
-    folder.require(run.kind)
-    if run.kind not in (kinds.STUDY, kinds.AUDIT):
-        _keep_request(run, folder)
-    outcome = run_rounds(run, folder, executor, watch)
-    if outcome.stopped:
-        return Done(outcome, None)
-    folder.write_tables(run.conclude(folder))
-    return Done(outcome, write_page(folder.root))
-
-
-def _keep_request(run: Run, folder: RunFolder) -> None:
-    values = run.request.model_dump(mode="json")
-    folder.begin(run.kind, values, {"request": content_hash(values)})
-
-
-def run_rounds(run: Run, folder: RunFolder, executor: Executor, watch: Watch) -> Outcome:
+def _run_rounds(run: Run, folder: RunFolder, executor: Executor, watch: Watch) -> Outcome:
     """Run the tasks that come next, round after round, until none is left that was not tried."""
     whole, tried = Outcome(), set[str]()
-    while tasks := [task for task in run.next(folder) if task.id not in tried]:
+    begun: Mapping[str, str] = {}
+    while not whole.stopped:
+        tasks = [task for task in run.next(folder) if task.id not in tried]
+        if run.stamp != begun:
+            begun = run.stamp
+            folder.begin(run.kind, run.values, begun, run.subject)
+        if not tasks:
+            break
         tried |= {task.id for task in tasks}
         with watch(tasks) as display:
             whole.add(run_tasks(tasks, folder, executor, display))
-        if whole.stopped:
-            break
     return whole
 
 

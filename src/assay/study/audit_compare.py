@@ -21,11 +21,10 @@ from assay.core.reasons import Code, because
 from assay.core.types import FactorTable
 from assay.core.versions import OF_STATISTICS, versions
 from assay.execution.jobs import kept_read
-from assay.execution.tasks import Task
 from assay.report.audit_comparison import SHOWN
 from assay.report.audit_page import LEAD
 from assay.report.sentences.reading import KEYS
-from assay.runs.run import Tables
+from assay.runs.run import Run, Tables
 from assay.shifts.battery import DECIDING, DOSES
 from assay.stats.bounds import ALPHA, Bounded
 from assay.stats.compare import holm
@@ -125,7 +124,7 @@ class _Both:
 
 
 @dataclass(frozen=True)
-class AuditsRun:
+class AuditsRun(Run):
     """A comparison of two audits as a `Run` without tasks.
 
     Attributes:
@@ -136,10 +135,6 @@ class AuditsRun:
     request: AuditsRequest
     rows: Sequence[Row]
     kind = kinds.AUDITS
-
-    def next(self, folder: RunFolder) -> Sequence[Task]:
-        """Return none."""
-        return ()
 
     def conclude(self, folder: RunFolder) -> Tables:
         """Return the differences, and the names of the audits; write pictures of regions."""

@@ -31,7 +31,6 @@ from assay.data.files.kinds import alike_patients, cautions_of, encoding_of, fac
 from assay.data.files.roles import SCORES
 from assay.data.files.table import Table, number, patient_codes, read_table, require_whole
 from assay.report.audit_cards import write_outcome
-from assay.report.page import write_page
 from assay.stats.format import with_interval
 from assay.stats.scores import scale_of
 from assay.stats.swing import area
@@ -127,8 +126,8 @@ def audit_predictions(path: Path, asked: Asked, out: Path, guessed: str = "") ->
         stamp = {"audit": content_hash([sha256(path), asked.margin, threshold, asked.named])}
         folder.begin(kinds.AUDIT, asked.values, stamp, audited)
         folder.write_tables(made)
-        write_page(out)
-        write_outcome(folder)
+        write_outcome(out)
+        folder.seal()
     return out
 
 

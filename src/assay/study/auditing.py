@@ -34,7 +34,7 @@ from assay.models.ref import Origin, Scaling
 from assay.probes.leads import spread_within
 from assay.probes.probe import Read
 from assay.report.audit_cards import write_outcome
-from assay.runs.run import Tables, Watch, carry_out_held
+from assay.runs.run import Run, Tables, Watch, carry_out
 from assay.shifts.battery import DECIDING, DETAIL
 from assay.shifts.environment import Environment
 from assay.stats.bounds import MARGIN
@@ -42,7 +42,7 @@ from assay.stats.rows import FOUND, MOVING, leading_region
 from assay.stats.verdicts import Reference
 from assay.store import kinds
 from assay.store.files import Row, read_checked_json
-from assay.store.folder import RunFolder, working_in
+from assay.store.folder import RunFolder
 from assay.study.audit import Prepared, Settings, keep_model, prepare_model, read_answers
 from assay.study.audit_conclusions import Answers, digests_of, image_keys, image_rows, provenance_rows, why, write_mark
 from assay.study.audit_data import checks_of_images, training_scene
@@ -147,27 +147,14 @@ def run_audit(
         given = replace(given, place=replace(given.place, root=given.place.cache / "audits" / audited))
     folder = given.place.folder
     folder.require(kinds.AUDIT, audited)
-    with working_in(folder.root), computing_on(given.device):
-        counts = planned(asked, whole, search=not in_steps)
-        if dry_run:
+    counts = planned(asked, whole, search=not in_steps)
+    if dry_run:
+        with computing_on(given.device):
             return counts, seconds_each(given, whole)
-        folder.remove_partial_files()
-        plan = AuditPlan(whole, asked, counts, {"data": given.scene.identity("all")})
-        if asked.task == "classification":  # what scores are is found from all of them
-            raw = raw_scores(given, plan.images, {"clean": plan.clean.id}, partial(say, counts.words))
-            given, logits = with_scores(given, raw, plan.images.table, asked)
-            more = doubts_of_tensors(given, plan.images, {"clean": plan.clean.id}, logits)
-            given = replace(given, doubts=(*given.doubts, *more))
-            plan = replace(plan, read_by={**plan.read_by, "model": given.model.content, "ends": given.model.ends})
-            record = {"model": given.model.id, "environment": plan.images.name}
-            keep_read(folder, plan.clean.id, plan.images.table, Read(logits, {}), record)
-        else:
-            plan = replace(plan, read_by={**plan.read_by, "model": given.model.content})
-        run = AuditRun(asked, given, plan, audited, in_steps)
-        if folder.stamp() not in ({}, run.stamp):
-            say(f"{folder.root}: an audit with other options is replaced; --out keeps both")
-        carry_out_held(run, folder, InProcess(), _telling(say))
-        write_outcome(folder)
+    plan = AuditPlan(whole, asked, counts, {"data": given.scene.identity("all")})
+    run = AuditRun(asked, given, plan, audited, in_steps, say)
+    with computing_on(given.device):
+        carry_out(run, folder.root, InProcess(), write_outcome, _telling(say))
     return folder.root
 
 
@@ -203,7 +190,7 @@ def _audited(given: Prepared, whole: Environment) -> str:
 
 
 @dataclass(eq=False)
-class AuditRun:
+class AuditRun(Run):
     """An audit as a `Run`.
 
     It reads clean images, then checks how the model is read, then searches for the region that answers live by, then
@@ -215,6 +202,8 @@ class AuditRun:
         plan: What is read.
         audited: Hash of the model and the images.
         in_steps: Whether a model elsewhere answers pictures that were prepared.
+        say: Callback for each step.
+        checked: Whether the model seems to be read rightly.
     """
 
     request: Asked
@@ -222,6 +211,8 @@ class AuditRun:
     plan: AuditPlan
     audited: str
     in_steps: bool
+    say: Say
+    checked: bool = False
     kind = kinds.AUDIT
     began: float = field(default_factory=time.time)
 
@@ -236,8 +227,22 @@ class AuditRun:
         return ()
 
     @property
-    def stamp(self) -> dict[str, str]:
-        """What the tables are made of."""
+    def subject(self) -> str:
+        """See `Run`."""
+        return self.audited
+
+    @property
+    def values(self) -> Mapping[str, Any]:
+        """See `Run`."""
+        return self.request.values
+
+    @property
+    def stamp(self) -> Mapping[str, str]:
+        """See `Run`."""
+        return self._stamp if self.checked else {}
+
+    @property
+    def _stamp(self) -> dict[str, str]:
         return {"audit": content_hash([self.given.model.id, self.given.request.id, self.request.values])}
 
     @cached_property
@@ -245,12 +250,13 @@ class AuditRun:
         return self._each_round()
 
     def _each_round(self) -> Iterator[list[Task]]:
+        self._read_scores()
         plan = self.plan
-        _ = self.reference  # refused before anything is read
+        _ = self.reference  # refused before more is read
         yield self._tasks([plan.clean])
         yield [*self._tasks([self._again]), *self._tasks(self._others.values(), self._unscaled)]
         _ = self.checks
-        self.given.place.folder.begin(kinds.AUDIT, self.request.values, self.stamp, self.audited)
+        self.checked = True
         label = f"search for a region in {plan.counts.searched:,} images"
         for part in (self._searches[:-1], self._searches[-1:]):
             yield [Task(one.id, one, label, remote=False) for one in part]
@@ -262,6 +268,22 @@ class AuditRun:
         if not self._masks:
             yield [Task(self._inside_id, self._look_inside, "inside the network", remote=False)]
         yield self._tasks(self._open())
+
+    def _read_scores(self) -> None:
+        """Find from all scores what they are, and settle by what the answers are known."""
+        given, plan, folder = self.given, self.plan, self.given.place.folder
+        if self._masks:
+            self.plan = replace(plan, read_by={**plan.read_by, "model": given.model.content})
+        else:
+            raw = raw_scores(given, plan.images, {"clean": plan.clean.id}, partial(self.say, plan.counts.words))
+            given, logits = with_scores(given, raw, plan.images.table, self.request)
+            more = doubts_of_tensors(given, plan.images, {"clean": plan.clean.id}, logits)
+            self.given, model = replace(given, doubts=(*given.doubts, *more)), given.model
+            self.plan = replace(plan, read_by={**plan.read_by, "model": model.content, "ends": model.ends})
+            record = {"model": model.id, "environment": plan.images.name}
+            keep_read(folder, self.plan.clean.id, plan.images.table, Read(logits, {}), record)
+        if folder.stamp() not in ({}, self._stamp):
+            self.say(f"{folder.root}: an audit with other options is replaced; --out keeps both")
 
     def _tasks(self, shots: Iterable[Shot], given: Prepared | None = None) -> list[Task]:
         read = partial(read_answers, given or self.given)

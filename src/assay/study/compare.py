@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,11 +13,10 @@ from assay.core.errors import SpecError, unknown_name
 from assay.core.measures import direction_of, label_of
 from assay.core.reasons import Code, Reason
 from assay.core.versions import OF_STATISTICS, versions
-from assay.execution.tasks import Task
 from assay.report.sentences.reading import reading_lines
 from assay.report.sentences.reasons import reason_words
 from assay.report.words import verdict_words
-from assay.runs.run import Tables
+from assay.runs.run import Run, Tables
 from assay.spec.checks import MOST_PRIMARY
 from assay.spec.schema import ContrastSpec, Role
 from assay.stats.compare import contrast
@@ -99,7 +98,7 @@ def _decision(row: Row) -> str:
 
 
 @dataclass(frozen=True)
-class CompareRun:
+class CompareRun(Run):
     """A comparison of predictions as a `Run` without tasks.
 
     Attributes:
@@ -112,10 +111,6 @@ class CompareRun:
     read: Predictions
     name: str
     kind = kinds.COMPARISON
-
-    def next(self, folder: RunFolder) -> Sequence[Task]:
-        """Return none."""
-        return ()
 
     def conclude(self, folder: RunFolder) -> Tables:
         """Return the tables of a study that predictions have."""

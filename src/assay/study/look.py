@@ -26,8 +26,8 @@ from assay.data.files.load import load_dataset, names_of
 from assay.data.files.request import data_of
 from assay.data.files.table import number, read_table
 from assay.execution.local import InProcess
-from assay.execution.tasks import Task
-from assay.runs.run import Tables, carry_out
+from assay.report.page import write_page
+from assay.runs.run import Run, Tables, carry_out
 from assay.spec.document import mapping_of
 from assay.spec.request import parse_request
 from assay.spec.schema import DataSpec
@@ -63,12 +63,12 @@ def look(asked: LookRequest, notify: Notify = silent) -> Path:
                            alike=True)  # fmt: skip
     kept = asked.but(data=str(asked.data) if isinstance(asked.data, str | Path) else "in memory")
     run = LookRun(kept, spec, dataset)
-    carry_out(run, out, InProcess())
+    carry_out(run, out, InProcess(), write_page)
     return out
 
 
 @dataclass(frozen=True)
-class LookRun:
+class LookRun(Run):
     """A look as a `Run`.
 
     Attributes:
@@ -81,10 +81,6 @@ class LookRun:
     spec: DataSpec
     dataset: Dataset
     kind = kinds.LOOK
-
-    def next(self, folder: RunFolder) -> Sequence[Task]:
-        """Return none: nothing is trained."""
-        return ()
 
     def conclude(self, folder: RunFolder) -> Tables:
         """Return the tables, draw the pictures, and write `issues.csv` with the names of files."""

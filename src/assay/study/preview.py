@@ -16,8 +16,7 @@ from assay.analysis.tables import spec_facts
 from assay.core.files import canonical_json
 from assay.core.reasons import Reason
 from assay.core.versions import versions
-from assay.execution.tasks import Task
-from assay.runs.run import Tables
+from assay.runs.run import Run, Tables
 from assay.shifts.population import Population
 from assay.spec.environments import dose_axis, images_seed
 from assay.spec.schema import RecipePoint, StudySpec
@@ -31,7 +30,7 @@ from assay.study.run_request import RunRequest
 
 
 @dataclass(frozen=True)
-class PreviewRun:
+class PreviewRun(Run):
     """A preview as a `Run`.
 
     Attributes:
@@ -44,10 +43,6 @@ class PreviewRun:
     request: RunRequest
     workers: int
     kind = kinds.PREVIEW
-
-    def next(self, folder: RunFolder) -> Sequence[Task]:
-        """Return none: nothing is trained or read by a network."""
-        return ()
 
     def conclude(self, folder: RunFolder) -> Tables:
         """Draw the pictures, and return all tables. Raises as the run would where an association cannot be had."""

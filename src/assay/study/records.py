@@ -49,14 +49,16 @@ class Stored:
     stamp: Mapping[str, str]
 
 
-def store(folder: RunFolder, plan: Plan, inputs: Inputs, skip_bad_rows: bool) -> None:
-    """Write spec and plan, before anything of them is run."""
-    spec = plan.spec
-    complete = spec.model_dump(mode="json", context={"complete": True})
+def store(folder: RunFolder, plan: Plan, inputs: Inputs) -> None:
+    """Write the plan, before anything of it is run."""
     folder.reopen()
     write_checked_json(folder.root / PLAN, {"schema": SCHEMA_VERSION, **_plan_values(plan, inputs)})
-    request = {"skip_bad_rows": skip_bad_rows, "spec": complete, "written": spec.written}
-    folder.begin(kinds.STUDY, request, stamp(plan), spec.name)
+
+
+def study_values(spec: StudySpec, skip_bad_rows: bool) -> dict[str, Any]:
+    """Return a study as its run folder keeps it."""
+    complete = spec.model_dump(mode="json", context={"complete": True})
+    return {"skip_bad_rows": skip_bad_rows, "spec": complete, "written": spec.written}
 
 
 def stamp(plan: Plan) -> dict[str, str]:

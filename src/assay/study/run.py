@@ -48,7 +48,7 @@ from assay.models.ref import Inputs
 from assay.report.page import write_page
 from assay.report.sentences.reasons import reason_words
 from assay.report.words import statement
-from assay.runs.run import Tables, Watch, carry_out_held, run_tasks
+from assay.runs.run import Run, Tables, Watch, carry_out, run_tasks
 from assay.shifts.population import Population
 from assay.spec.schema import StudySpec
 from assay.stats.format import count
@@ -73,7 +73,7 @@ from assay.study.preflight import (
     sweep,
     weight_bytes,
 )
-from assay.study.records import planned_before, store, stored_study
+from assay.study.records import planned_before, stamp, store, stored_study, study_values
 
 UNFINISHED = because(Code.PLANNED_BEFORE)
 PROBE = "probe-"
@@ -210,7 +210,7 @@ def _inputs_of_sources(spec: StudySpec, starts: Mapping[str, Population]) -> dic
 
 
 @dataclass
-class StudyRun:
+class StudyRun(Run):
     """A study as a `Run`.
 
     Attributes:
@@ -227,10 +227,29 @@ class StudyRun:
     _begun: bool = False
     kind = kinds.STUDY
 
+    def __post_init__(self) -> None:
+        """Note what decides the results, before anything is read."""
+        self.causes = self.prepared.causes
+
     @property
     def request(self) -> StudySpec:
         """The study."""
         return self.prepared.spec
+
+    @property
+    def subject(self) -> str:
+        """See `Run`."""
+        return self.request.name
+
+    @property
+    def values(self) -> Mapping[str, Any]:
+        """See `Run`."""
+        return study_values(self.request, self.prepared.place.skip_bad_rows)
+
+    @property
+    def stamp(self) -> Mapping[str, str]:
+        """See `Run`."""
+        return stamp(self.prepared.plan)
 
     def next(self, folder: RunFolder) -> Sequence[Task]:
         """Return the trainings and probes that are missing: at first those of the plan, then those of the next look."""
@@ -266,6 +285,16 @@ class StudyRun:
         self.stage("writing the page")
         return tables
 
+    def ended(self, folder: RunFolder, outcome: Outcome) -> None:
+        """Pack the units of a study that nothing is open of, and note that it is finished."""
+        if outcome.failed or self.goes_on:
+            return
+        plan, skip = self.prepared.plan, self.prepared.place.skip_bad_rows
+        folder.pack("readings", [id for id in plan.readings.values() if folder.complete("readings", id)])
+        folder.pack("probes", [unit.id for unit in plan.probes if folder.complete("probes", unit.id)])
+        lost = unlearned(plan.trials, folder)
+        finished.remember(folder.root, len(plan.trials), lost, self.causes, finished.causes(plan.spec, skip))
+
 
 def run_study(
     prepared: Prepared,
@@ -286,37 +315,28 @@ def run_study(
     Raises:
         StoreError: Another run works in the folder.
     """
-    place, causes = prepared.place, prepared.causes
+    folder = prepared.place.folder
     run = StudyRun(prepared, again, stage or telling(quietly=True))
-    with working_in(place.root):
-        done = carry_out_held(run, place.folder, executor, watch)
-        plan, outcome, folder = run.prepared.plan, done.outcome, place.folder
-        trials = {trial.id for trial in plan.trials}
-        trained = sum(id in trials for id in outcome.done)
-        result = Result(
-            folder=folder.root,
-            trained=trained,
-            probed=len(outcome.done) - trained,
-            failed=len(outcome.failed),
-            unlearned=unlearned(plan.trials, folder),
-            stopped=outcome.stopped,
-            page=done.page,
-            goes_on=not outcome.failed and run.goes_on,
-        )
-        if done.page is not None and not result.failed and not result.goes_on:
-            folder.pack("readings", [id for id in plan.readings.values() if folder.complete("readings", id)])
-            folder.pack("probes", [unit.id for unit in plan.probes if folder.complete("probes", unit.id)])
-            now = finished.causes(plan.spec, place.skip_bad_rows)
-            finished.remember(place.root, len(plan.trials), result.unlearned, causes, now)
-        if done.page is not None:
-            folder.seal()
-        return result
+    done = carry_out(run, folder.root, executor, write_page, watch)
+    plan, outcome = run.prepared.plan, done.outcome
+    trials = {trial.id for trial in plan.trials}
+    trained = sum(id in trials for id in outcome.done)
+    return Result(
+        folder=folder.root,
+        trained=trained,
+        probed=len(outcome.done) - trained,
+        failed=len(outcome.failed),
+        unlearned=unlearned(plan.trials, folder),
+        stopped=outcome.stopped,
+        page=done.page,
+        goes_on=not outcome.failed and run.goes_on,
+    )
 
 
 def _begin(prepared: Prepared) -> None:
-    """Keep study and plan in the folder, and remove the traces of a killed run."""
+    """Keep the plan in the folder, and remove the traces of a killed run."""
     plan, place = prepared.plan, prepared.place
-    store(place.folder, plan, inputs_of(prepared.population, plan.spec.data, plan.spec.task), place.skip_bad_rows)
+    store(place.folder, plan, inputs_of(prepared.population, plan.spec.data, plan.spec.task))
     sweep(plan, place.folder)
 
 
@@ -347,8 +367,10 @@ def unlearned(trials: Sequence[Trial], folder: RunFolder) -> int:
 def train_only(prepared: Prepared, watch: Watch, executor: Executor) -> Outcome:
     """Carry out the tasks of a prepared study, without tables and page. Failures are recorded and the rest goes on."""
     with working_in(prepared.place.root):
-        prepared.place.folder.require(kinds.STUDY)
+        place, spec = prepared.place, prepared.spec
+        place.folder.require(kinds.STUDY, spec.name)
         _begin(prepared)
+        place.folder.begin(kinds.STUDY, study_values(spec, place.skip_bad_rows), stamp(prepared.plan), spec.name)
         with watch(prepared.tasks) as display:
             return run_tasks(prepared.tasks, prepared.place.folder, executor, display)
 
