@@ -55,7 +55,7 @@ class Run(Protocol):
         """Return the tables of the records. Long ones may be made when they are looked up."""
         ...
 
-    def ended(self, folder: RunFolder, outcome: Outcome) -> None:
+    def finish(self, folder: RunFolder, outcome: Outcome) -> None:
         """Finish the files of the folder after its page, before it is sealed."""
 
 
@@ -99,7 +99,7 @@ def carry_out(run: Run, root: Path, executor: Executor, page: Callable[[Path], P
             return Done(outcome, None)
         folder.write_tables(run.conclude(folder))
         done = Done(outcome, page(root))
-        run.ended(folder, outcome)
+        run.finish(folder, outcome)
         folder.seal()
         return done
 

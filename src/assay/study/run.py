@@ -285,7 +285,7 @@ class StudyRun(Run):
         self.stage("writing the page")
         return tables
 
-    def ended(self, folder: RunFolder, outcome: Outcome) -> None:
+    def finish(self, folder: RunFolder, outcome: Outcome) -> None:
         """Pack the units of a study that nothing is open of, and note that it is finished."""
         if outcome.failed or self.goes_on:
             return
