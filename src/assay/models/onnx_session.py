@@ -71,7 +71,7 @@ _NAMES = ("names", "classes", "labels", "class_names", "id2label", "outputs")
 """Keys of metadata that hold the names of outputs."""
 _EXTERNAL = 1
 """`TensorProto.EXTERNAL`."""
-_TYPES: Mapping[str, type] = {
+_TYPES: Mapping[str, type[np.generic[Any]]] = {
     "tensor(float)": np.float32,
     "tensor(float16)": np.float16,
     "tensor(double)": np.float64,
