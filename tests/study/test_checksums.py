@@ -17,11 +17,12 @@ from tests.cli.asking import Asking
 from tests.worlds.studies import SMALL, records, run_tiny
 
 import assay
-from assay.analysis import described
+from assay.analysis.described import Described
 from assay.analysis.prespecified import stated
 from assay.core.errors import StoreError
 from assay.core.files import sha256
 from assay.models.weights import load_checkpoint, save_checkpoint
+from assay.store.described import kept
 from assay.store.files import read_checked_json, write_checked_json
 from assay.store.folder import RunFolder, remove_unit
 from assay.store.manifest import _key, changes, sign, write_manifest
@@ -80,7 +81,7 @@ def _read_documents(root: Path) -> tuple[object, ...]:
     folder = RunFolder(root)
     return (
         repr(study),
-        repr(described.kept(folder, described.Described)),
+        repr(kept(folder, Described)),
         stated(root, study.plan.spec),
         folder.tables_are_current(),
     )
