@@ -3,6 +3,7 @@
 from assay.core.errors import AssayError as AssayError
 from assay.core.errors import AssociationError as AssociationError
 from assay.core.errors import DataError as DataError
+from assay.core.errors import ReadingError as ReadingError
 from assay.core.errors import SpecError as SpecError
 from assay.core.errors import StoreError as StoreError
 from assay.core.errors import WeightsError as WeightsError
@@ -97,7 +98,6 @@ from assay.probes.probe import estimated as estimated
 from assay.probes.probe import estimated_mean as estimated_mean
 from assay.probes.reader import ModelReading as ModelReading
 from assay.probes.reader import ProbeResult as ProbeResult
-from assay.probes.reader import ReadingError as ReadingError
 from assay.probes.reader import Recorder as Recorder
 from assay.probes.reader import run_probes as run_probes
 from assay.shifts.checks import visibility as visibility
