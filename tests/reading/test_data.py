@@ -488,6 +488,27 @@ def test_predictions_in_a_frame(ask: Asking, haut: Path) -> None:
     assert values["supcon"] == pytest.approx(roc_auc_score(own.Diagnose == "Melanom", own.prob), abs=1e-9)
 
 
+@situation("`assay compare`: the scores of one recipe are of the other class", "a caution names it and its value")
+def test_a_recipe_worse_than_chance(ask: Asking, haut: Path) -> None:
+    frame = pd.concat([predictions().assign(seed=seed) for seed in range(3)], ignore_index=True)
+    assert "caution" not in repr(assay.compare(frame, by="loss", positive="Melanom", against="ce"))
+    frame.prob = 0.6 * frame.prob + 0.4 * np.random.default_rng(1).random(len(frame))
+    turned = frame.loss == "supcon"
+    frame.loc[turned, "prob"] = 1 - frame.prob[turned]
+    said = repr(assay.compare(frame, by="loss", positive="Melanom", against="ce"))
+    own = [part for _, part in frame[turned].groupby("seed")]
+    value = np.mean([roc_auc_score(part.Diagnose == "Melanom", part.prob) for part in own])
+    assert f"caution: supcon: AUROC is {value:.2f}, worse than chance" in said
+
+
+@situation("`assay compare`: two recipes were trained with other seeds", "not tested: no seed in common")
+def test_seeds_apart(ask: Asking, haut: Path) -> None:
+    frame = predictions()
+    frame.loc[frame.loss == "supcon", "seed"] += 100
+    said = repr(assay.compare(frame, by="loss", positive="Melanom", against="ce"))
+    assert "not tested: no seed in common" in said
+
+
 # What is not read.
 
 

@@ -44,6 +44,7 @@ class Code(StrEnum):
 
     # Seeds, folds and recipes.
     NO_SEED = "no-seed", "no run was trained to a sound end"
+    NO_COMMON_SEED = "no-common-seed", "no seed in common"
     NO_SEED_OF = "no-seed-of", "no training run of {recipe} counts{statuses}"
     NO_SEED_AT_EVERY_BUDGET = "no-seed-at-every-budget", "no seed was kept by both recipes at every budget"
     NO_SEED_AT_EVERY_DOSE = "no-seed-at-every-dose", "no seed was kept at every dose"
@@ -650,6 +651,10 @@ class Code(StrEnum):
     NO_SEED_COLUMN = "no-seed-column", "no column '{column}': one seed each"
     NO_PATIENT_COLUMN = "no-patient-column", "no column '{column}': each image counts as a patient"
     CALLED_ALIKE = "called-alike", "{recipe}: all {count} predictions are called {kind} at the threshold"
+    WORSE_THAN_CHANCE = (
+        "worse-than-chance",
+        "{recipe}: {measure:measure} is {value:.2f}, worse than chance: its scores may be of the other class",
+    )
     MISSING_PREDICTIONS = (
         "missing-predictions",
         "{recipe}: {count} predictions are missing, of images that other seeds or recipes have",

@@ -175,9 +175,10 @@ def compare(parts: Sequence[Evaluated], weights: Float[np.ndarray, "m *s"], marg
     whole = combine(parts, weights)
     seeds = {int(seed) for part in parts for seed in part.seeds}
     shared = reduce(np.intersect1d, [part.named for part in parts])
+    apart = all(len(part.seeds) for part in parts) and not len(whole.seeds)
     return tested(
         whole,
-        certainty(whole),
+        Uncertainty(math.nan, math.nan, because(Code.NO_COMMON_SEED)) if apart else certainty(whole),
         margin,
         left_out=len(seeds) - len(whole.seeds),
         paired_patients=len(shared),

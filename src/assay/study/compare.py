@@ -11,7 +11,7 @@ from typing import Any
 from assay.analysis.families import Pair, family_of
 from assay.core.errors import SpecError, unknown_name
 from assay.core.measures import direction_of, label_of
-from assay.core.reasons import Code, Reason
+from assay.core.reasons import Code, Reason, because
 from assay.core.versions import OF_STATISTICS, versions
 from assay.report.sentences.reading import reading_lines
 from assay.report.sentences.reasons import reason_words
@@ -182,7 +182,9 @@ def compare_predictions(read: Predictions, asked: CompareRequest) -> Compared:
             for number, value in zip(panel.numbers.tolist(), found.per_seed.tolist(), strict=True)
         ]
     made = decided([family_of(stated.family_name, family)], rows)
-    cautions = tuple(outlying_seeds(by_seed, made))
+    worse = [because(Code.WORSE_THAN_CHANCE, recipe=row["recipe"], measure=measure, value=row["value"]) for row in rows
+             if entry.entry.direction == "higher" and row["high"] < row["chance"]]  # fmt: skip
+    cautions = (*worse, *outlying_seeds(by_seed, made))
     numbers = dict(zip(read.seeds, read.seed_numbers, strict=True))
     values = tuple({**{name: row[name] for name in VALUES.names}, "seed": numbers[row["seed"]]} for row in by_seed)
     return Compared(measure, against, tuple(rows), tuple(made), values, read.notes, cautions, read.facts)
