@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from tests.worlds.tables import Made, make_run
 
-from assay.store import kinds
 from assay.store.folder import RunFolder
+from assay.study.kind import STUDY
 
 HEAVY = {"pytest", "torch", "timm", "torchmetrics", "monai", "pandas", "scipy", "segmentation_models_pytorch"}
 NEEDED = ["-c", "import numpy, pydantic.main, ruamel.yaml, typer.main"]
@@ -96,7 +96,7 @@ def test_no_network_library_is_imported_to_audit_predictions(tmp_path: Path) -> 
 @pytest.mark.parametrize("table", ["contrasts", "findings"])
 def test_nothing_heavy_is_imported_to_print_results(table: str, tmp_path: Path) -> None:
     folder = make_run(tmp_path / "run", Made(budgets=("10",), seeds=3, pictures=False, probes=()))
-    RunFolder(folder).begin(kinds.STUDY, {})
+    RunFolder(folder).begin(STUDY, {})
     code, modules, text = imports_of("results", str(folder), "--table", table)
     assert code == 0
     assert {"contrasts": "SupCon", "findings": "limit:"}[table] in text

@@ -18,8 +18,8 @@ from assay.core.request import AsScores
 from assay.spec.parse import locate_errors, parse_study, refuse_unknown_keys
 from assay.spec.schema import StudySpec
 from assay.stats.format import count
-from assay.store import kinds
 from assay.store.folder import EARLIER, RunFolder
+from assay.study.kind import AUDIT, MODEL
 from assay.study.opened import opened
 
 if TYPE_CHECKING:
@@ -465,9 +465,9 @@ def open_run(folder: str | Path) -> Run:
     """
     run = RunFolder(Path(folder))
     run.require_run()
-    if run.kind is kinds.AUDIT:
+    if run.kind is AUDIT:
         return Audit(run.root)
-    if run.kind is not kinds.MODEL:
+    if run.kind is not MODEL:
         return Run(run.root)
 
     from assay.study.audit import open_probed

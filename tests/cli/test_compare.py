@@ -9,8 +9,8 @@ from tests.cli.asking import Asking
 from tests.study.test_predictions import rows_of_file
 from tests.worlds.files import write_rows
 
-from assay.store import kinds
 from assay.store.folder import RunFolder
+from assay.study.kind import STUDY
 
 
 def test_the_command_prints_decisions_and_json(tmp_path: Path, ask: Asking) -> None:
@@ -54,7 +54,7 @@ def test_a_page_has_the_decisions_and_no_claim_about_training(tmp_path: Path, as
     )
     assert {row["role"] for row in kept} == {"primary"}
     assert kept[1]["decision_high"] == found["contrasts"][1]["decision_high"]
-    RunFolder(out).begin(kinds.STUDY, {})
+    RunFolder(out).begin(STUDY, {})
     assert "holds a study, not a comparison of predictions: give another folder" in ask(*command).err
 
 

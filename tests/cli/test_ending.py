@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from tests.cli.asking import Asking
 
-from assay.store import kinds
 from assay.store.folder import RunFolder
 from assay.store.schema import CONTRASTS, TABLES
 from assay.study.finished import Finished, Result
+from assay.study.kind import STUDY
 
 
 def primary(environment: str, decision: str, value: float) -> dict[str, Any]:
@@ -62,7 +62,7 @@ def finish(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, contrasts: Sequence[
     for table in TABLES.values():
         if not table.parts:
             folder.write_table(table.name, table.names, contrasts if table == CONTRASTS else [])
-    folder.begin(kinds.STUDY, {})
+    folder.begin(STUDY, {})
     page = root / "report.html"
     page.write_text("<!doctype html>")
     result = Result(root, trained=0, probed=0, failed=0, unlearned=0, stopped=False, page=page)

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from tests.cli.asking import Asking
 
-from assay.store import kinds
 from assay.store.folder import RunFolder
 from assay.store.schema import ESTIMATES, TRIALS
+from assay.study.kind import STUDY
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     blank = {name: "" if kind == "VARCHAR" else 0 for name, kind in types.items()}
     folder = RunFolder(Path("runs/small"))
     folder.write_table("trials", TRIALS.names, [{**blank, **row} for row in rows])
-    folder.begin(kinds.STUDY, {})
+    folder.begin(STUDY, {})
     return "small"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,8 +14,14 @@ from assay.report.blocks import MOST_PANELS, cell, chart, render
 from assay.report.evidence import Evidence
 from assay.results.study_blocks import REMOVED, sections
 from assay.stats.rows import Row
+from assay.study.kind import STUDY
 
 BLOCKS = {block.id: block for one in sections({}) for block in one.blocks}
+
+
+def evidence(tables: dict[str, list[Row]]) -> Evidence:
+    """Tables of a study without a folder."""
+    return Evidence(tables, Path(), STUDY)
 
 
 def estimate(**given: Any) -> Row:
@@ -28,7 +35,7 @@ def estimate(**given: Any) -> Row:
 
 def shown(block: Block, rows: list[Row]) -> str:
     """The text of every cell of the block's table."""
-    sheet = render(block, Evidence({"estimates": rows})).sheet
+    sheet = render(block, evidence({"estimates": rows})).sheet
     assert sheet is not None
     return " | ".join(one.text for line in sheet.lines for one in line.cells)
 
@@ -50,7 +57,7 @@ def test_no_estimate_takes_the_cell_of_another(block: str, axes: dict[str, tuple
     rows = [estimate(**dict(zip(axes, values, strict=True))) for values in itertools.product(*axes.values())]
     text = shown(BLOCKS[block], rows)
     assert text.count("[") == len(rows), text
-    figure = chart(BLOCKS[block], Evidence({"estimates": rows})) if BLOCKS[block].chart == "strip" else None
+    figure = chart(BLOCKS[block], evidence({"estimates": rows})) if BLOCKS[block].chart == "strip" else None
     if figure and "environment" in axes:
         assert "reversed" in figure.alternative
 
@@ -70,7 +77,7 @@ def test_panels_that_do_not_fit_are_counted(block: Block) -> None:
     rows = [estimate(factor=f"f{n}", layer=layer, level="a") for n in range(MOST_PANELS + 3) for layer in ("x", "y")]
     if block.chart == "strip":
         rows = [row for row in rows if row["layer"] == "x"]
-    figure, whole = (chart(block, Evidence({"estimates": some})) for some in (rows, rows[: MOST_PANELS - 1]))
+    figure, whole = (chart(block, evidence({"estimates": some})) for some in (rows, rows[: MOST_PANELS - 1]))
     assert figure is not None
     assert whole is not None
     assert "12 of 15 panels shown; the file has all." in figure.note
@@ -89,10 +96,10 @@ def test_panels_that_do_not_fit_are_counted(block: Block) -> None:
     ],
 )
 def test_a_number_is_shown_by_the_kind_of_its_column(table: str, name: str, value: float, text: str) -> None:
-    assert cell(table, name, {name: value}, Evidence({})).text == text
+    assert cell(table, name, {name: value}, evidence({})).text == text
 
 
 def test_a_text_is_shown_by_the_kind_of_its_column() -> None:
     row = {"layer": "batch_norm", "factor": "batch_norm", "measure": "auroc", "environment": "", "axis": ""}
-    text = {name: cell("contrasts", name, row, Evidence({})).text for name in row}
+    text = {name: cell("contrasts", name, row, evidence({})).text for name in row}
     assert text == {"layer": "batch_norm", "factor": "batch norm", "measure": "AUROC", "environment": "–", "axis": "–"}

@@ -16,8 +16,8 @@ from tests.worlds.tables import Made, make_run
 from assay.cli.results import open_command
 from assay.core.errors import StoreError
 from assay.report.page import write_page
-from assay.store import kinds
 from assay.store.folder import RunFolder
+from assay.study.kind import STUDY
 
 SMALL = Made(losses=("cross-entropy", "supcon"), budgets=("10",), seeds=3, environments=("same", "reversed"))
 
@@ -33,7 +33,7 @@ def test_an_index_and_a_bundle_of_runs(
     for name in ("first", "second"):
         (runs / name).mkdir(parents=True)
         write_page(make_run(runs / name, SMALL))
-        RunFolder(runs / name).begin(kinds.STUDY, {})
+        RunFolder(runs / name).begin(STUDY, {})
     (runs / "notes").mkdir()
     open_command([], runs)
     assert capsys.readouterr().out == f"{runs / 'index.html'}\n"

@@ -15,8 +15,8 @@ from tests.worlds.tables import Made, make_run
 import assay
 from assay.core.errors import ExtraError, StoreError
 from assay.report.notebook import chart, run_html
-from assay.store import kinds
 from assay.store.folder import RunFolder
+from assay.study.kind import STUDY
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -45,7 +45,7 @@ def test_a_run_shows_its_verdict_and_two_figures_without_any_outside_request(run
 
 
 def test_a_run_without_tables_says_so(tmp_path: Path) -> None:
-    RunFolder(tmp_path).begin(kinds.STUDY, {})
+    RunFolder(tmp_path).begin(STUDY, {})
     assert "No results yet." in run_html(tmp_path)
 
 

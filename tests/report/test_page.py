@@ -32,6 +32,7 @@ from assay.stats.findings import Finding, from_row, to_row
 from assay.stats.rows import over_images
 from assay.store import schema
 from assay.store.folder import RunFolder
+from assay.study.kind import STUDY
 
 NASTY = '<script>alert("x")</script>'
 
@@ -113,7 +114,7 @@ def test_that_nothing_was_learned_is_the_first_chip(run: Path) -> None:
     passed = [{**tables["contrasts"][0], "role": "positive-control", "decision": "detected"}] * 4
     small = because(Code.SMALL_GROUPS_OF, count=2, least=10, names=("F, ill", "M, ill"))
     found = [Finding("caution", one.codes[0].light, one) for one in (small, because(Code.ALL_AT_CHANCE, dosed=""))]
-    chips = opening(run, Evidence({**tables, "contrasts": [*passed, *tables["contrasts"]]}, run), found).chips
+    chips = opening(run, Evidence({**tables, "contrasts": [*passed, *tables["contrasts"]]}, run, STUDY), found).chips
     assert chips[0].text == "no recipe above chance: train longer"
 
 

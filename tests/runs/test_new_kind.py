@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from assay.report.opening import study_account
 from assay.report.page import write_page
 from assay.runs.run import Run, Tables, carry_out
 from assay.store.folder import RunFolder
-from assay.store.kinds import KINDS, Kind
+from assay.store.kinds import GROUP, Kind, kinds
 from assay.store.schema import MODEL_TABLES
 
 # The kind of run: its request, the job of one task, its page, and the two functions.
@@ -59,7 +59,6 @@ def sections(tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> Sequence[Sect
 
 PAGE = Page(account=study_account, sections=sections)
 KIND = Kind("brightness", "a reading of brightness", MODEL_TABLES, "read the images again", f"{__name__}:PAGE")
-KINDS[KIND.name] = KIND
 
 
 @dataclass(frozen=True)
@@ -98,7 +97,19 @@ class Brightness(Run):
         return {"estimates": [row], "provenance": facts}
 
 
-# What it gets from the driver alone.
+# What it gets from the driver alone, as a kind of another package, which declares it by an entry point.
+
+
+@pytest.fixture(autouse=True)
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    info = tmp_path / "brightness-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: brightness\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[{GROUP}]\nbrightness = {__name__}:KIND\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    kinds.cache_clear()
+    yield
+    kinds.cache_clear()
 
 
 @pytest.fixture

@@ -21,10 +21,10 @@ import pytest
 from assay.core.errors import StoreError
 from assay.core.reasons import reason_of
 from assay.core.types import Contributions, Measurement, undefined
-from assay.store import kinds
 from assay.store.files import write_json
 from assay.store.folder import RunFolder, UnitKind, remove_unit
 from assay.store.schema import SCHEMA_VERSION
+from assay.study.kind import STUDY
 
 # Faults of a file system: the process is killed before a step, or the step fails.
 #
@@ -363,11 +363,11 @@ class StoreConformance:
 
     def test_tables_count_only_when_all_of_them_are_written(self, tmp_path: Path) -> None:
         before = self.store(tmp_path / "before")
-        before.begin(kinds.STUDY, {}, {"spec": "a"})
+        before.begin(STUDY, {}, {"spec": "a"})
         with before.tables_made_of({"spec": "a"}):
             before.write_table("trials", ("trial", "seed"), [])
         assert before.tables_are_current()
-        before.begin(kinds.STUDY, {}, {"spec": "b"})
+        before.begin(STUDY, {}, {"spec": "b"})
         assert not before.tables_are_current()
         work = functools.partial(write_tables, self.store)
         for root, end in with_every_fault(work, "killed", before.root, tmp_path).items():
@@ -403,11 +403,11 @@ class StoreConformance:
     def test_a_folder_of_an_earlier_layout_is_refused(self, name: str, tmp_path: Path) -> None:
         (tmp_path / name).write_text("{}")
         with pytest.raises(StoreError, match="was written by an earlier Assay: run it again in another folder"):
-            self.store(tmp_path).require(kinds.STUDY)
+            self.store(tmp_path).require(STUDY)
 
     def test_another_subject_is_refused(self, tmp_path: Path) -> None:
         folder = self.store(tmp_path)
-        folder.begin(kinds.STUDY, {}, subject="a")
-        folder.require(kinds.STUDY, "a")
+        folder.begin(STUDY, {}, subject="a")
+        folder.require(STUDY, "a")
         with pytest.raises(StoreError, match="holds the study of another name"):
-            folder.require(kinds.STUDY, "b")
+            folder.require(STUDY, "b")

@@ -33,8 +33,8 @@ from assay.core.errors import StoreError
 from assay.report.words import decided_by
 from assay.spec.parse import parse_study
 from assay.stats.rows import SETTLED
-from assay.store import kinds
 from assay.store.folder import RunFolder
+from assay.study.kind import AUDIT
 from assay.study.records import stored_study
 from assay.study.replicate import replication
 
@@ -153,7 +153,7 @@ def test_an_unfinished_run_is_not_replicated(root: Path) -> None:
 def test_what_is_no_study_is_not_replicated(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="is no run folder"):
         replication(tmp_path, tmp_path)
-    RunFolder(tmp_path).begin(kinds.AUDIT, {})
+    RunFolder(tmp_path).begin(AUDIT, {})
     with pytest.raises(StoreError, match="holds an audit, not a study"):
         replication(tmp_path, tmp_path)
 

@@ -22,6 +22,7 @@ from assay.stats.rows import identified
 from assay.store import schema
 from assay.store.files import Row
 from assay.store.folder import RunFolder
+from assay.study.kind import STUDY
 
 # What a made-up study has: its axes, its probes, and the levels that its numbers are drawn around.
 
@@ -212,6 +213,7 @@ EVERYTHING = Made()
 def make_run(root: Path, made: Made = EVERYTHING) -> Path:
     """Write every table and picture of a made-up study and return its folder."""
     folder = RunFolder(root)
+    folder.begin(STUDY, {})
     trials = list(_trials(made))
     values, estimates = _measured(made, trials)
     estimates += map(identified, corruption_rows(estimates, "loss", made.losses[0]))

@@ -19,13 +19,13 @@ from typing import Any
 from assay.core.errors import AssayError, StoreError, unknown_of_few
 from assay.core.files import is_file
 from assay.report.browser import open_page
-from assay.store import kinds
 from assay.store.columns import Table
 from assay.store.data_tables import ISSUES
 from assay.store.files import Row
 from assay.store.folder import EARLIER, PAGE, RUN, RunFolder, find_run, remove_unit, working_in
 from assay.store.manifest import read_manifest, write_manifest
 from assay.store.schema import CONTRASTS, ESTIMATES, FINDINGS, LOOKS, PUBLISHED
+from assay.study.kind import PREVIEW
 
 MOST_FOLDED = 2_000
 """Rows that are folded to the width of a terminal; of longer tables each row is a line."""
@@ -400,7 +400,7 @@ def _files(folder: RunFolder) -> Mapping[int, str]:
     from assay.study.run_request import RunRequest
 
     with suppress(AssayError, OSError, ValueError):
-        asked = folder.document()["request"] if folder.kind is kinds.PREVIEW else None
+        asked = folder.document()["request"] if folder.kind is PREVIEW else None
         spec = RunRequest.model_validate(asked).settled().spec if asked else stored_study(folder.root).plan.spec
         return names_of(spec.data)
     return {}

@@ -21,7 +21,6 @@ from assay.report.drawing import Style, styles
 from assay.report.sheets import Cell
 from assay.report.words import UNSHIFTED, Names, leading, place_labels, places_by_recipe
 from assay.stats.rows import CONTROLS, Row, numeric
-from assay.store import kinds
 from assay.store.columns import Column, Table
 from assay.store.files import ColumnRows
 from assay.store.folder import RunFolder
@@ -231,13 +230,13 @@ class Evidence:
     """The tables of a run, what its page is about, and the names of recipes and test conditions."""
 
     tables: Mapping[str, Rows]
-    root: Path = Path()
-    kind: Kind = kinds.STUDY
+    root: Path
+    kind: Kind
 
     @classmethod
     def of(cls, root: Path) -> Evidence:
         """Return the tables of a run folder with its kind."""
-        return cls(Tables(root), root, RunFolder(root).kind or kinds.STUDY)
+        return cls(Tables(root), root, RunFolder(root).require_run())
 
     @cached_property
     def page(self) -> Page:

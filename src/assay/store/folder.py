@@ -21,8 +21,6 @@ from safetensors.numpy import load, save
 from assay.core.errors import NoTableError, StoreError, nearest, unknown_name
 from assay.core.files import file_hash, holding, is_abandoned, is_file, is_folder, sha256, write_bytes
 from assay.core.types import Contributions, Measurement
-from assay.store import kinds
-from assay.store.audit_tables import EVERY_TABLE
 from assay.store.columns import Table
 from assay.store.files import (
     ALTERED,
@@ -40,7 +38,7 @@ from assay.store.files import (
     write_parquet,
     write_rows,
 )
-from assay.store.kinds import KINDS, Kind
+from assay.store.kinds import Kind, kinds
 from assay.store.manifest import (
     MANIFEST,
     SIGNATURE,
@@ -323,19 +321,21 @@ class RunFolder:
             refuse_earlier(self.root)
             return None
         name = self.document()["kind"]
-        if name not in KINDS:
+        if name not in kinds():
             raise StoreError(f"{self.root} holds a run of the kind '{name}', which this version does not know")
-        return KINDS[name]
+        return kinds()[name]
 
     @property
     def tables(self) -> Mapping[str, Table]:
         """Descriptions of its tables by name, the most requested first."""
-        return (self.kind or kinds.STUDY).tables
+        return self.require_run().tables
 
-    def require_run(self) -> None:
-        """Raises StoreError when no run was begun here."""
-        if self.kind is None:
+    def require_run(self) -> Kind:
+        """Return the kind of run. Raises StoreError when none was begun here."""
+        kind = self.kind
+        if kind is None:
             raise StoreError(f"{self.root} is no run folder: it holds no {RUN}")
+        return kind
 
     def require(self, kind: Kind, subject: str = "") -> None:
         """Check that nothing else was started here.
@@ -379,8 +379,9 @@ class RunFolder:
         """Raises NoTableError, with the nearest name, when it has no table of that name."""
         if name in self.tables:
             return
-        if name in EVERY_TABLE:
-            held, has = self.kind or kinds.STUDY, ", ".join(self.tables)
+        held = self.require_run()
+        if any(name in kind.tables for kind in kinds().values()):
+            has = ", ".join(held.tables)
             raise NoTableError(f"{self.root} holds {held.words}, which has no table '{name}'; it has {has}")
         raise NoTableError(unknown_name("table", name, tuple(self.tables)))
 
@@ -520,7 +521,7 @@ class RunFolder:
         """Return what brings a file back."""
         place, again = change.path.relative_to(self.root).parts[0], "run the same command again"
         with suppress(StoreError):
-            again = (self.kind or kinds.STUDY).again
+            again = self.require_run().again
         if self._remade(change):
             return f"`assay report {self.root}` writes it again"
         if change.how == "extra":
@@ -541,7 +542,7 @@ class RunFolder:
         if name == PAGE or self.signed or change.how == "extra":
             return name == PAGE
         with suppress(StoreError):
-            return (self.kind or kinds.STUDY).from_records and name in ("tables", MANIFEST)
+            return self.require_run().from_records and name in ("tables", MANIFEST)
         return False
 
     def require_sound(self, parts: Collection[str] = (), *, but_remade: bool = False, page: bool = False) -> None:
@@ -734,7 +735,7 @@ class RunFolder:
             return VIEWS[name](*map(self.table_by_column, parts))
         path = self.root / "tables" / f"{name}.parquet"
         if not path.is_file():
-            raise StoreError(f"{self.root} holds no table '{name}': {(self.kind or kinds.STUDY).again}")
+            raise StoreError(f"{self.root} holds no table '{name}': {self.require_run().again}")
         listed = read_manifest(self.root)
         if listed is not None:  # there is none while a run reads its tables for its page
             self._refuse(broken_seal(self.root))

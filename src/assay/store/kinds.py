@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from importlib.metadata import entry_points
+from pathlib import Path
 
-from assay.store.audit_tables import AUDIT_TABLES, EVERY_TABLE
 from assay.store.columns import Table
-from assay.store.schema import MODEL_TABLES, TABLES
+
+GROUP = "assay.kinds"
+"""Entry points by which other packages declare kinds of runs: `name = "package.module:KIND"`."""
 
 
 @dataclass(frozen=True)
@@ -33,27 +38,13 @@ class Kind:
     from_records: bool = False
 
 
-def _only(*names: str) -> Mapping[str, Table]:
-    return {name: EVERY_TABLE[name] for name in names}
+@cache
+def kinds() -> Mapping[str, Kind]:
+    """Return every kind of run by name: those in the modules `kind` of the features, and those of other packages.
 
-
-_OF_STUDY = "assay.results.study_blocks:PAGE"
-STUDY = Kind("study", "a study", TABLES, "run the study, which trains only what is missing", _OF_STUDY, "name",
-             from_records=True)  # fmt: skip
-MODEL = Kind("model", "a model probed by itself", MODEL_TABLES,
-             "probe the model again, which reads only what is missing", _OF_STUDY, from_records=True)  # fmt: skip
-AUDIT = Kind("audit", "an audit", AUDIT_TABLES, "run `assay audit` again, which reads only what is missing",
-             "assay.results.audit_blocks:PAGE", "model, target or images")  # fmt: skip
-COMPARISON = Kind("comparison", "a comparison of predictions",
-                  _only("contrasts", "findings", "estimates", "values", "seeds", "provenance"),
-                  "run `assay compare` again", _OF_STUDY)  # fmt: skip
-AUDITS = Kind("comparison of audits", "a comparison of audits", _only("compared", "provenance"),
-              "run `assay audit compare` again", "assay.results.audit_blocks:COMPARED")  # fmt: skip
-PREVIEW = Kind("preview", "a preview", _only("findings", "environments", "visibility", "shortcuts", "issues",
-               "pictures", "provenance", "counts", "power"), "run `assay preview` again",
-               "assay.results.preview_blocks:PREVIEW")  # fmt: skip
-LOOK = Kind("look", "a look at images", _only("findings", "shortcuts", "issues", "pictures", "provenance"),
-            "run `assay look` again", "assay.report.look_page:LOOK")  # fmt: skip
-
-KINDS = {kind.name: kind for kind in (STUDY, MODEL, AUDIT, COMPARISON, AUDITS, PREVIEW, LOOK)}
-"""Every kind of run by name."""
+    A run folder only names its kind, so that it can have nothing imported.
+    """
+    features = (path.parent.name for path in sorted(Path(__file__).parents[1].glob("*/kind.py")))
+    modules = [import_module(f"assay.{feature}.kind") for feature in features]
+    found = [value for module in modules for value in vars(module).values() if isinstance(value, Kind)]
+    return {kind.name: kind for kind in (*found, *(point.load() for point in entry_points(group=GROUP)))}

@@ -46,9 +46,9 @@ from assay.spec.schema import REFERABLE
 from assay.stats.format import count, listed
 from assay.stats.maps import threshold_at
 from assay.stats.measures import LEVELS, specific_thresholds
-from assay.store import kinds
 from assay.store.files import write_json
 from assay.store.folder import RunFolder, working_in
+from assay.study.kind import MODEL
 from assay.study.origins import OfTraining
 from assay.study.outside import Config, config_of, signs
 from assay.training.feed import youden_threshold
@@ -124,7 +124,7 @@ def open_probed(root: Path) -> Probed:
     """Return the model last probed in a run folder. Raises StoreError where there is none."""
     folder = RunFolder(root)
     folder.require_run()
-    folder.require(kinds.MODEL)
+    folder.require(MODEL)
     plan = ModelPlan.model_validate(folder.document()["request"])
     skip = bool(folder.record("models", plan.model).get("skip_bad_rows", False))
     place = Place(root, default_cache_root(), skip)
@@ -243,7 +243,7 @@ def probe_model(
         StoreError: The folder holds another kind of run.
     """
     if out is not None:
-        RunFolder(out).require(kinds.MODEL)
+        RunFolder(out).require(MODEL)
     given = prepare_model(origin, data, probes, environments, settings, validation, task=task, out=out, notify=notify)
     model, place, device, doubts = given.model, given.place, given.device, list(given.doubts)
     request, population, scene = given.request, given.population, given.scene
@@ -269,7 +269,7 @@ def probe_model(
             answers = _answered(given, plan.readings[first.name], first)
             doubts += signs(answers.logits, first.table, model.threshold, settings.expect)
         plan = plan.model_copy(update={"doubts": tuple(doubts)})
-        place.folder.begin(kinds.MODEL, plan.model_dump(mode="json", context={"complete": True}), plan.stamp)
+        place.folder.begin(MODEL, plan.model_dump(mode="json", context={"complete": True}), plan.stamp)
         keep_model(place, model, population, began, device)
         analyze_model(place.folder, plan, lambda: population)
         place.folder.seal()

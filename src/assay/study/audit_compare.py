@@ -32,11 +32,11 @@ from assay.stats.format import listed
 from assay.stats.metrics import auroc, score_names
 from assay.stats.rows import leading_region, numeric
 from assay.stats.swing import gained, group_swing_less, grouped, marked, p_of_nothing, swing_less
-from assay.store import kinds
 from assay.store.audit_tables import COMPARED, NOT_TESTED
 from assay.store.files import Row
 from assay.store.folder import RUN, RunFolder
 from assay.study.audit_request import AuditsRequest
+from assay.study.kind import AUDIT, AUDITS
 
 PARTS = ("of", "kind", "name", "bright", "discrete", "shape")
 """Columns of `audit_tables.REGIONS` that name a region and its content."""
@@ -134,7 +134,7 @@ class AuditsRun(Run):
 
     request: AuditsRequest
     rows: Sequence[Row]
-    kind = kinds.AUDITS
+    kind = AUDITS
 
     def conclude(self, folder: RunFolder) -> Tables:
         """Return the differences, and the names of the audits; write pictures of regions."""
@@ -252,7 +252,7 @@ def _opened(path: Path) -> Kept:
 
 def require_audit(folder: RunFolder) -> None:
     """Raises SpecError when it holds no audit, with those in its folders, such as of each label."""
-    if folder.kind is not kinds.AUDIT:
+    if folder.kind is not AUDIT:
         inner = sorted(path.parent for path in folder.root.glob(f"*/{RUN}"))
         listed = cut(", ".join(path.name for path in inner))
         held = f" of its own but those of {listed}; give one, such as {inner[0]}" if inner else ""

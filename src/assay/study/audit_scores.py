@@ -34,9 +34,9 @@ from assay.report.audit_cards import write_outcome
 from assay.stats.format import with_interval
 from assay.stats.scores import scale_of
 from assay.stats.swing import area
-from assay.store import kinds
 from assay.store.folder import RunFolder, working_in
 from assay.study.audit_request import Asked
+from assay.study.kind import AUDIT
 from assay.study.scores import called_alike, scale_words
 
 
@@ -121,10 +121,10 @@ def audit_predictions(path: Path, asked: Asked, out: Path, guessed: str = "") ->
             "verdicts": by_harm(verdicts), "groups": groups, "gaps": gaps, "checks": checks, "provenance": rows,
             "columns": column_rows(table)}  # fmt: skip
     folder, audited = RunFolder(out), content_hash([sha256(path), asked.target, asked.score])
-    folder.require(kinds.AUDIT, audited)
+    folder.require(AUDIT, audited)
     with working_in(out):
         stamp = {"audit": content_hash([sha256(path), asked.margin, threshold, asked.named])}
-        folder.begin(kinds.AUDIT, asked.values, stamp, audited)
+        folder.begin(AUDIT, asked.values, stamp, audited)
         folder.write_tables(made)
         write_outcome(out)
         folder.seal()

@@ -40,7 +40,6 @@ from assay.shifts.environment import Environment
 from assay.stats.bounds import MARGIN
 from assay.stats.rows import FOUND, MOVING, leading_region
 from assay.stats.verdicts import Reference
-from assay.store import kinds
 from assay.store.files import Row, read_checked_json
 from assay.store.folder import RunFolder
 from assay.study.audit import Prepared, Settings, keep_model, prepare_model, read_answers
@@ -63,6 +62,7 @@ from assay.study.audit_plan import (
 )
 from assay.study.audit_request import Asked
 from assay.study.inside import inside_rows, nothing_inside
+from assay.study.kind import AUDIT
 from assay.study.leads import Search, by_lesion, measured, not_searched
 from assay.study.origins import OfTraining
 from assay.study.reading import (
@@ -132,7 +132,7 @@ def run_audit(
     """
     require_asked(asked)
     if out is not None:
-        RunFolder(out).require(kinds.AUDIT)
+        RunFolder(out).require(AUDIT)
     scaling = Scaling(asked.mean, asked.std) if asked.mean else SCALINGS.get(asked.scaling)
     settings = Settings(name=name, seed=asked.seed, skip_bad_rows=skip_bad_rows, device=device, scaling=scaling,
                         expect=asked.expect)  # fmt: skip
@@ -146,7 +146,7 @@ def run_audit(
     if out is None:
         given = replace(given, place=replace(given.place, root=given.place.cache / "audits" / audited))
     folder = given.place.folder
-    folder.require(kinds.AUDIT, audited)
+    folder.require(AUDIT, audited)
     counts = planned(asked, whole, search=not in_steps)
     if dry_run:
         with computing_on(given.device):
@@ -213,7 +213,7 @@ class AuditRun(Run):
     in_steps: bool
     say: Say
     checked: bool = False
-    kind = kinds.AUDIT
+    kind = AUDIT
     began: float = field(default_factory=time.time)
 
     def next(self, folder: RunFolder) -> Sequence[Task]:

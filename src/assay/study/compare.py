@@ -27,11 +27,11 @@ from assay.stats.findings import to_row
 from assay.stats.format import p_value, with_interval
 from assay.stats.measures import COMPUTED
 from assay.stats.rows import KEY_FIELDS, over_images, undefined
-from assay.store import kinds
 from assay.store.files import Row
 from assay.store.folder import RunFolder
 from assay.store.schema import VALUES
 from assay.study.compare_request import CompareRequest
+from assay.study.kind import COMPARISON
 from assay.study.predictions import Predictions
 
 CALLED = frozenset({"accuracy", "sensitivity", "specificity", "quadratic-weighted-kappa"})
@@ -110,7 +110,7 @@ class CompareRun(Run):
     request: CompareRequest
     read: Predictions
     name: str
-    kind = kinds.COMPARISON
+    kind = COMPARISON
 
     def conclude(self, folder: RunFolder) -> Tables:
         """Return the tables of a study that predictions have."""

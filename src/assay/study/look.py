@@ -33,10 +33,10 @@ from assay.spec.request import parse_request
 from assay.spec.schema import DataSpec
 from assay.spec.yaml import read_yaml
 from assay.stats.doubts import caution_rows
-from assay.store import kinds
 from assay.store.data_tables import ISSUE_KINDS, ISSUES
 from assay.store.files import Row, write_text
 from assay.store.folder import RunFolder
+from assay.study.kind import LOOK
 from assay.study.look_request import LookRequest
 
 CUE = "cue"
@@ -80,7 +80,7 @@ class LookRun(Run):
     request: LookRequest
     spec: DataSpec
     dataset: Dataset
-    kind = kinds.LOOK
+    kind = LOOK
 
     def conclude(self, folder: RunFolder) -> Tables:
         """Return the tables, draw the pictures, and write `issues.csv` with the names of files."""

@@ -22,9 +22,9 @@ from assay.spec.environments import dose_axis, images_seed
 from assay.spec.schema import RecipePoint, StudySpec
 from assay.stats.doses import uneven_rows
 from assay.stats.doubts import caution_rows
-from assay.store import kinds
 from assay.store.files import Row
 from assay.store.folder import RunFolder
+from assay.study.kind import PREVIEW
 from assay.study.run import Prepared
 from assay.study.run_request import RunRequest
 
@@ -42,7 +42,7 @@ class PreviewRun(Run):
     prepared: Prepared
     request: RunRequest
     workers: int
-    kind = kinds.PREVIEW
+    kind = PREVIEW
 
     def conclude(self, folder: RunFolder) -> Tables:
         """Draw the pictures, and return all tables. Raises as the run would where an association cannot be had."""

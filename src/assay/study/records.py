@@ -23,11 +23,11 @@ from assay.models.weights import WEIGHTS_FILE
 from assay.spec.given import EXPORTED
 from assay.spec.recipe import Component
 from assay.spec.schema import DataSpec, RecipePoint, RecipeSpec, StudySpec, TrainingSpec
-from assay.store import kinds
 from assay.store.files import read_checked_json, read_json, write_checked_json
 from assay.store.folder import RUN, RunFolder, UnitKind
 from assay.store.migrations import migrated
 from assay.store.schema import SCHEMA_VERSION
+from assay.study.kind import STUDY
 
 PLAN = "plan.json"
 Value = TypeVar("Value")
@@ -80,7 +80,7 @@ def stored_study(root: Path) -> Stored:
 def plan_values(root: Path) -> dict[str, Any]:
     """The plan of a run folder as it was written. Raises StoreError when there is none."""
     RunFolder(root).require_run()
-    RunFolder(root).require(kinds.STUDY)
+    RunFolder(root).require(STUDY)
     path = root / PLAN
     if not path.is_file():
         raise StoreError(f"{root} holds no {PLAN}, which says what its records are: {AGAIN}")

@@ -14,10 +14,10 @@ from assay.core.errors import SpecError
 from assay.core.files import is_file, is_folder
 from assay.shifts.battery import DECIDING, DOSES
 from assay.stats.verdicts import WEAK_LEAD, Reference, reference_of
-from assay.store import kinds
 from assay.store.audit_tables import NOT_TESTED
 from assay.store.files import Row, read_json
 from assay.store.folder import RunFolder
+from assay.study.kind import AUDIT
 
 LEAST_NETWORKS = 59
 """Networks of which the largest is a limit for 95 % of others with confidence 95 %: 1 - .95^59 > .95."""
@@ -172,7 +172,7 @@ def _audits(root: Path, audited: str) -> Iterator[tuple[RunFolder, Mapping[str, 
     """Yield the audits of a folder that ended, of other models than the audited one, with their provenance."""
     for path in sorted(root.iterdir()):
         folder = RunFolder(path)
-        if not (folder.kind is kinds.AUDIT and folder.tables_are_current()):
+        if not (folder.kind is AUDIT and folder.tables_are_current()):
             continue
         facts = {str(row["key"]): str(row["value"]) for row in folder.table("provenance")}
         if facts.get(_MODEL, audited) != audited:

@@ -11,8 +11,8 @@ from assay.report.evidence import Tables
 from assay.spec.document import Document
 from assay.spec.load import put
 from assay.stats.format import count
-from assay.store import kinds
 from assay.store.folder import RunFolder
+from assay.study.kind import STUDY
 from assay.study.records import stored_study
 from assay.study.run_request import Settled
 
@@ -33,7 +33,7 @@ def replication(root: Path, out: Path, seeds: int = SEEDS) -> tuple[Settled, Ear
     """
     folder = RunFolder(root)
     folder.require_run()
-    folder.require(kinds.STUDY)
+    folder.require(STUDY)
     plan = stored_study(root).plan
     spec = plan.spec
     if spec.models:

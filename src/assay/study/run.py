@@ -53,13 +53,13 @@ from assay.shifts.population import Population
 from assay.spec.schema import StudySpec
 from assay.stats.format import count
 from assay.stats.rows import SETTLED
-from assay.store import kinds
 from assay.store.files import Row
 from assay.store.folder import RunFolder, working_in
 from assay.store.manifest import MANIFEST
 from assay.study import finished
 from assay.study.audit import open_probed
 from assay.study.finished import Result
+from assay.study.kind import MODEL, STUDY
 from assay.study.preflight import (
     check_explainers,
     check_given,
@@ -225,7 +225,7 @@ class StudyRun(Run):
     stage: Stage
     goes_on: bool = False
     _begun: bool = False
-    kind = kinds.STUDY
+    kind = STUDY
 
     def __post_init__(self) -> None:
         """Note what decides the results, before anything is read."""
@@ -368,9 +368,9 @@ def train_only(prepared: Prepared, watch: Watch, executor: Executor) -> Outcome:
     """Carry out the tasks of a prepared study, without tables and page. Failures are recorded and the rest goes on."""
     with working_in(prepared.place.root):
         place, spec = prepared.place, prepared.spec
-        place.folder.require(kinds.STUDY, spec.name)
+        place.folder.require(STUDY, spec.name)
         _begin(prepared)
-        place.folder.begin(kinds.STUDY, study_values(spec, place.skip_bad_rows), stamp(prepared.plan), spec.name)
+        place.folder.begin(STUDY, study_values(spec, place.skip_bad_rows), stamp(prepared.plan), spec.name)
         with watch(prepared.tasks) as display:
             return run_tasks(prepared.tasks, prepared.place.folder, executor, display)
 
@@ -500,11 +500,11 @@ def rebuild(root: Path) -> Path:
     """
     folder = RunFolder(root)
     folder.require_run()
-    if folder.kind is kinds.MODEL:
+    if folder.kind is MODEL:
         return open_probed(root).report()
     with working_in(root):
         folder.require_sound(but_remade=True)
-        if folder.kind is kinds.STUDY and not folder.signed:
+        if folder.kind is STUDY and not folder.signed:
             study = stored_study(root)
             place = Place(root, default_cache_root(), study.skip_bad_rows)
             folder.write_tables(analyze_records(study.plan, place))
