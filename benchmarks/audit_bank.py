@@ -11,7 +11,7 @@ over drawn marks, the planted one among them. In three more domains nothing is p
 their own are chosen so that it is tied to the class, or not. With `--trained`, networks are searched in their training
 images; effects are then in standard deviations of the third set, since scores of images known by heart vary less, and
 networks are of both sizes, since larger ones know more by heart. Real images are read from `ASSAY_ASSETS`. The folder
-gets networks.csv, which a second call goes on with, and leads.json, the limits that `study/references/` ships. Some
+gets networks.csv, which a second call goes on with, and leads.json, the limits that `audit/references/` ships. Some
 seconds of a core a network, half a minute of one of usual size.
 """
 
@@ -38,20 +38,20 @@ from scipy import stats
 from torch import Tensor, nn
 from torch.nn import functional
 
+from assay.audit.references import LeadLimits, limit_of, shipped_limits
+from assay.audit.search.drawn import lead_drawn
+from assay.audit.search.regions import Pixels, Track
+from assay.audit.search.search import Lead, Sample, Scores, carriers, lead
+from assay.audit.swing import marked
+from assay.audit.verdicts import WEAK_LEAD, decide_lead
 from assay.core.reasons import Reason
 from assay.data.cache import ArrayCache, default_cache_root
 from assay.data.files.load import load_dataset
-from assay.probes.drawn import lead_drawn
-from assay.probes.leads import Lead, Sample, Scores, carriers, lead
-from assay.shifts.regions import Pixels, Track
 from assay.shifts.sources import open_population
 from assay.spec.parse import parse_study
 from assay.stats.bounds import Bounded
 from assay.stats.metrics import auroc
 from assay.stats.rows import LeadVerdict
-from assay.stats.swing import marked
-from assay.stats.verdicts import WEAK_LEAD, decide_lead
-from assay.study.references import LeadLimits, limit_of, shipped_limits
 
 Row = dict[str, Any]
 SIDE = 48

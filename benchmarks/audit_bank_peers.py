@@ -98,7 +98,7 @@ def earlier(made: Any, network: Path) -> dict[str, bool]:
     from PIL import Image as Picture
 
     import assay
-    from assay.report.sentences.audit import HARMFUL, leading
+    from assay.audit.words import HARMFUL, leading
 
     with tempfile.TemporaryDirectory() as kept:
         rows = ["image,target,patient"]

@@ -18,10 +18,10 @@ from _shared import Page, parser
 from audit_rates import BOUND, CLEAR, rate
 
 import assay
+from assay.audit.reference_networks import audit_trained, training_study
+from assay.audit.request import Asked
 from assay.stats.rows import Verdict
 from assay.store.folder import RunFolder
-from assay.study.audit_request import Asked
-from assay.study.clean_networks import audit_trained, training_study
 
 DATA = {"phantom": "chest", "size": 64, "target": "mass", "core": "mass"}
 HARD = {"difficulty": {"mass": 1.5}}

@@ -5,7 +5,7 @@
 
 Small networks are trained on phantom images, or on a part of the given ones, without a mark, with a mark tied to the
 class, or with an untied one, and audited on other images. The truth is measured on more of them. Printed are the error
-rates; the folder gets worlds.csv, rates.csv, and the document that `study/references/` ships. A second call goes on
+rates; the folder gets worlds.csv, rates.csv, and the document that `audit/references/` ships. A second call goes on
 where the first ended. About an hour on two cores; --quick judges 30 networks by the shipped reference in some minutes.
 """
 
@@ -26,21 +26,21 @@ from _shared import cores, parser
 from scipy.special import ndtri
 
 from assay.api import load
+from assay.audit.battery import DECIDING, DOMAINS, DOSES, at_deciding_dose, battery
+from assay.audit.reference_networks import SMALL, audit_trained, parts_of, run_jobs, table_rows, training_study
+from assay.audit.references import LEAST_NETWORKS, SIZE, shipped_reference
+from assay.audit.request import Asked
+from assay.audit.tables import RATES
+from assay.audit.verdicts import Reference, reference_of
 from assay.core.errors import SpecError
 from assay.core.files import content_hash, is_file, sha256
 from assay.execution.progress import display_for
 from assay.execution.tasks import Context
-from assay.shifts.battery import DECIDING, DOMAINS, DOSES, at_deciding_dose, battery
 from assay.spec.grid import label
 from assay.stats.format import count, number
 from assay.stats.rows import Verdict
-from assay.stats.verdicts import Reference, reference_of
-from assay.store.audit_tables import RATES
 from assay.store.files import Row, read_checked_json, write_checked_json, write_json
 from assay.store.folder import RunFolder
-from assay.study.audit_request import Asked
-from assay.study.clean_networks import SMALL, audit_trained, parts_of, run_jobs, table_rows, training_study
-from assay.study.references import LEAST_NETWORKS, SIZE, shipped_reference
 
 _Mark = tuple[str, Any, Any]
 Tested = tuple[Mapping[str, Any], Mapping[str, Any]]

@@ -38,14 +38,14 @@ from family_simulation import PATIENTS, tails
 from look_simulation import spreads
 from scipy import stats
 
-from assay.analysis.folds import Folds
-from assay.analysis.results import Gathered
 from assay.core.seeds import LOOKS, generator
 from assay.data.cache import default_cache_root
 from assay.execution.jobs import Place, population_of
 from assay.stats.decisions import LOOK_ALPHA
 from assay.stats.estimate import Spread, two_way
 from assay.stats.panel import evaluate
+from assay.study.folds import Folds
+from assay.study.gathered import Gathered
 from assay.study.records import stored_study
 
 MEASURES = ("auroc", "accuracy", "log-loss", "calibration-error")

@@ -73,7 +73,7 @@ class Tally:
 def run_shuffled(spec: Path, out: Path, workers: int) -> None:
     """`assay run`, but the costs by which tasks are ordered are drawn at random."""
     from assay.execution.local import Workers
-    from assay.runs.run import quietly
+    from assay.execution.run import quietly
     from assay.study.run import prepare, run_study
 
     prepared = prepare(assay.load(spec).spec, out / NAME)

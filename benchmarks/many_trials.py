@@ -25,7 +25,6 @@ from typing import Any
 import numpy as np
 from _shared import Page, parser
 
-from assay.analysis.prespecified import state
 from assay.data.cache import default_cache_root
 from assay.execution.jobs import Place, population_of
 from assay.execution.plan import Plan, make_plan
@@ -33,6 +32,7 @@ from assay.spec.schema import RecipePoint, StudySpec
 from assay.store.files import read_checked_json, read_json, write_checked_json
 from assay.store.folder import RunFolder
 from assay.study.preflight import sweep
+from assay.study.prespecified import state
 from assay.study.records import store, stored_study
 from assay.study.run import prepare
 

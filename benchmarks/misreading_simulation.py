@@ -17,7 +17,7 @@ import numpy as np
 from _simulation import tabulate
 from scipy.special import ndtri
 
-from assay.analysis.audit import Scored, better
+from assay.audit.scored import Scored, better
 from assay.core.seeds import generator
 from assay.core.types import FactorTable
 

@@ -28,11 +28,11 @@ import torch
 from _shared import Page, parser
 from PIL import Image, ImageDraw, ImageFont
 
-from assay.analysis.data_checks import SURELY
 from assay.core.seeds import generator
 from assay.data.near_copies import details, near_pairs
 from assay.data.phantoms.chest import ChestPhantom
 from assay.data.phantoms.fundus import FundusPhantom
+from assay.look.checks import SURELY
 
 PHANTOM_SIZE = 128
 Transpose = Image.Transpose

@@ -22,10 +22,10 @@ from typing import Any
 import numpy as np
 from scipy.optimize import brentq
 
+from assay.audit.swing import Swing, effective_patients, marked
+from assay.audit.verdicts import LEAST_PATIENTS
 from assay.core.seeds import generator
 from assay.stats.bounds import Bounded
-from assay.stats.swing import Swing, effective_patients, marked
-from assay.stats.verdicts import LEAST_PATIENTS
 
 SWINGS, NUMBERS, SPREADS = (0.03, 0.05, 0.1, 0.2, 0.4), (100, 200, 1000), (0.0, 0.3)
 IMAGES, PREVALENCES = (1, 8), (0.1, 0.5)

@@ -47,7 +47,14 @@ from assay.store.manifest import BESIDE
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from tests.worlds.studies import TINY
 
-for library in ("cli.audit", "cli.replicate", "cli.run", "models.process", "study.run", "cli.example"):
+for library in (
+    "audit.command",
+    "study.replicate_command",
+    "study.command",
+    "models.process",
+    "study.run",
+    "cli.example",
+):
     importlib.import_module(f"assay.{library}")
 SOURCE = str(Path(__file__).parents[1] / "src")
 Trial = tuple[str, str, int]

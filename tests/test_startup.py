@@ -89,7 +89,7 @@ def test_no_network_library_is_imported_to_audit_predictions(tmp_path: Path) -> 
     assert code == 0
     assert "No difference of 0.05 or more by sex" in text
     assert (out / "report.html").is_file()
-    assert "assay.study.audit_scores" in modules
+    assert "assay.audit.predictions" in modules
     assert modules & (HEAVY - {"scipy", "pandas"}) == set()  # of intervals and tables
 
 

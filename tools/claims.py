@@ -20,7 +20,6 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from assay.analysis.replication import SHIPPED, design_of, earlier_of
 from assay.report.blocks import cell as page_cell
 from assay.report.evidence import Evidence, coordinates
 from assay.report.page import first_figures
@@ -30,6 +29,7 @@ from assay.stats.format import with_interval
 from assay.stats.rows import CONTROLS, DIFFERENT, OF_THE_MODEL, PRIMARY, SETTLED, Row, numeric
 from assay.store.folder import RunFolder
 from assay.study.records import stored_study
+from assay.study.replication import SHIPPED, design_of, earlier_of
 
 ROOT = Path(__file__).resolve().parents[1]
 HEADS = ("", "claim", "published", "our comparison, margin", "on drawn images, small networks",

@@ -35,13 +35,13 @@ IRREGULAR = frozenset({
 """Past participles that do not end in -ed."""
 PUBLIC = ("assay.plugin", "assay.testing")
 """Modules that tests may import from besides `assay` itself."""
-FEATURES = frozenset({"look", "study", "audit", "compare", "validate", "analysis", "runs", "results", "cli"})
+FEATURES = frozenset({"look", "study", "audit", "compare", "validate", "cli"})
 SHARED = frozenset(
     {"core", "spec", "data", "maps", "stats", "shifts", "models", "training", "probes", "store", "execution", "report"}
 )
 STARTS: Mapping[str, tuple[str, ...]] = {
-    "look": ("assay.look.run", "assay.study.look"),
-    "compare": ("assay.compare.run", "assay.study.compare"),
+    "look": ("assay.look.run",),
+    "compare": ("assay.compare.run",),
     "page": ("assay.report.page",),
 }
 """Label -> the module whose import is measured: the first that exists."""

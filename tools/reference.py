@@ -20,6 +20,7 @@ from typing import Any, cast
 import typer
 from pydantic import BaseModel
 
+from assay.audit import tables as audit_tables
 from assay.cli import app
 from assay.core.measures import COMPARED, MEASURES, Measure
 from assay.core.registry import Entry, entries, lookup
@@ -28,7 +29,7 @@ from assay.core.types import Factor
 from assay.plugin import MODULES
 from assay.report.glossary import GLOSSARY
 from assay.spec import schema as study
-from assay.store import audit_tables, schema
+from assay.store import schema
 from assay.store.columns import Column, Table
 
 SOURCE = Path(__file__).resolve().parents[1] / "src"

@@ -33,6 +33,9 @@ __all__ = [
 ]
 
 _ELSEWHERE = {"intervention": "assay.shifts.intervention"}
+for _package in ("audit", "compare", "look"):
+    import_module(f"assay.{_package}")  # binds its name here, which is that of a function
+    del globals()[_package]
 
 
 def __getattr__(name: str) -> Any:

@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     import pandas as pd
     from torch import nn
 
+    from assay.audit.request import Asked
+    from assay.compare.run import Compared
     from assay.data.files.in_memory import Rows
     from assay.models.ref import Model, Origin
     from assay.report.notebook import Chart
     from assay.spec import schema
-    from assay.study.audit_request import Asked
-    from assay.study.compare import Compared
     from assay.study.finished import Result
 
     Data = str | Path | pd.DataFrame | Rows | Mapping[str, Any]
@@ -162,9 +162,9 @@ def compare(
         DataError: Rows contradict each other.
         SpecError: A name is unknown.
     """
-    from assay.study.compare import CompareRun, compare_predictions
-    from assay.study.compare_request import CompareRequest
-    from assay.study.predictions import read_predictions
+    from assay.compare.predictions import read_predictions
+    from assay.compare.request import CompareRequest
+    from assay.compare.run import CompareRun, compare_predictions
 
     asked = CompareRequest(file=data, by=by, target=target, score=score, positive=positive, patient=patient,
                            image=image, seed=seed, fold=fold, against=str(against), measure=measure, margin=margin,
@@ -173,8 +173,8 @@ def compare(
     found = compare_predictions(read, asked)
     if out is not None:
         from assay.execution.local import InProcess
+        from assay.execution.run import carry_out
         from assay.report.page import write_page
-        from assay.runs.run import carry_out
 
         carry_out(CompareRun(asked, read, Path(out).name), Path(out), InProcess(), write_page)
     return found
@@ -292,8 +292,8 @@ class Study:
         from assay.execution.engines import stop_file
         from assay.execution.local import choose_device, executor_for
         from assay.execution.progress import display_for, reading_shown, telling
+        from assay.execution.run import quietly
         from assay.execution.tasks import Observer, Task
-        from assay.runs.run import quietly
         from assay.store.folder import require_writable, run_folder
         from assay.study.run import Prepared, prepare, run_study
 
@@ -470,7 +470,7 @@ def open_run(folder: str | Path) -> Run:
     if run.kind is not MODEL:
         return Run(run.root)
 
-    from assay.study.audit import open_probed
+    from assay.audit.model import open_probed
 
     return Probed(run.root, doubts=open_probed(run.root).plan.doubts)
 
@@ -600,10 +600,10 @@ def probe(
         ReadingError: The model cannot take the images, or gives no scores of the right shape.
         WeightsError: A file of weights cannot be read or does not fit the network.
     """
+    from assay.audit.model import Settings, probe_model
+    from assay.audit.origins import origin_of
     from assay.data.files.request import data_of
     from assay.execution.progress import reading_shown
-    from assay.study.audit import Settings, probe_model
-    from assay.study.origins import origin_of
 
     settings = Settings(
         name=name,
@@ -771,11 +771,11 @@ def audit(
         DataError: Rows cannot be read, or all are of one class.
         ReadingError: The model cannot take the images, or gives no scores of the right shape.
     """
+    from assay.audit.labels import ALL, audit_labels
+    from assay.audit.origins import origin_of
+    from assay.audit.request import Asked
     from assay.data.files.in_memory import on_disk
     from assay.models.external import OfCommand
-    from assay.study.audit_request import Asked
-    from assay.study.labels import ALL, audit_labels
-    from assay.study.origins import origin_of
 
     asked = Asked(task=task, positive=positive, patient=patient, image=image, mask=mask, unmatched=unmatched,
                   unmasked=unmasked, columns=(columns,) if isinstance(columns, str) else tuple(columns),
@@ -812,16 +812,16 @@ def _audited(
     train: Data | None, asked: Asked, name: str, progress: bool,
 ) -> Path:  # fmt: skip
     """Audit an output of a model, and train reference networks where a number of them is asked for."""
+    from assay.audit.run import run_audit
     from assay.data.files.request import data_of
     from assay.execution.progress import reading_shown
-    from assay.study.auditing import run_audit
 
     named: dict[str, Any] = {**asked.named, "target": target}
     images = {**data_of(data, **named, labels=asked.labels).data, **asked.keys}
     learned = None if train is None else data_of(train, "train", lenient=True, **{**named, "columns": ()}).data
     asked = asked.but(output=str(output), train=learned)
     if asked.networks:
-        from assay.study.clean_networks import trained_references
+        from assay.audit.reference_networks import trained_references
 
         say: Callable[[str], None] = print if progress else lambda text: None
         asked = asked.but(references=trained_references(images, asked.train, asked, asked.networks, say=say))
@@ -879,8 +879,8 @@ def look(
         DataError: No image can be read.
     """
     from assay.execution.progress import reading_shown
-    from assay.study.look import look as looked
-    from assay.study.look_request import LookRequest
+    from assay.look.request import LookRequest
+    from assay.look.run import look as looked
 
     asked = LookRequest(data=data, target=target, positive=positive, patient=patient, image=image, mask=mask,
                         unmatched=unmatched, unmasked=unmasked, size=size,

@@ -100,7 +100,6 @@ from assay.probes.reader import ModelReading as ModelReading
 from assay.probes.reader import ProbeResult as ProbeResult
 from assay.probes.reader import Recorder as Recorder
 from assay.probes.reader import run_probes as run_probes
-from assay.shifts.checks import visibility as visibility
 from assay.shifts.distortions import Distortion as Distortion
 from assay.shifts.distortions import distorted as distorted
 from assay.shifts.environment import Environment as Environment
@@ -117,6 +116,7 @@ from assay.spec.recipe import Component as Component
 from assay.spec.recipe import RecipeSpec as RecipeSpec
 from assay.spec.schema import DataSpec as DataSpec
 from assay.store.folder import RunFolder as RunFolder
+from assay.study.visibility import visibility as visibility
 from assay.training.augmentation import Augmentation as Augmentation
 from assay.training.loop import Fitted as Fitted
 from assay.training.loop import Interrupted as Interrupted

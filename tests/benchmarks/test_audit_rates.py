@@ -14,13 +14,13 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from assay.audit.battery import DOMAINS
+from assay.audit.references import LEAST_NETWORKS
+from assay.audit.verdicts import reference_of
 from assay.core.errors import SpecError
-from assay.shifts.battery import DOMAINS
 from assay.spec.parse import parse_study
-from assay.stats.verdicts import reference_of
 from assay.store.files import write_rows
 from assay.store.folder import RunFolder
-from assay.study.references import LEAST_NETWORKS
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))

@@ -15,16 +15,16 @@ from pathlib import Path
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, sync_playwright
-from tests.study.test_look import planted_set
+from tests.look.test_look import planted_set
 from tests.worlds.audits import audited, images, shortcut
 from tests.worlds.tables import Made, make_run
 
 import assay
+from assay.audit.index_page import write_labels
 from assay.core.reasons import Code, because
 from assay.report.blocks import FULL, NARROW
 from assay.report.charts import draw_rows
 from assay.report.drawing import Mark, Panel, Plot, styles
-from assay.report.index_page import write_labels
 from assay.report.page import write_page
 from assay.store.folder import RunFolder
 from assay.store.schema import CONTRASTS, ESTIMATES, PROVENANCE

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from tests.cli.asking import Asking
-from tests.study.test_predictions import rows_of_file
+from tests.compare.test_predictions import rows_of_file
 from tests.worlds.files import write_rows
 
 from assay.store.folder import RunFolder

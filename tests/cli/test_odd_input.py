@@ -13,7 +13,6 @@ import pytest
 from PIL import Image
 from tests.worlds.studies import TINY
 
-from assay.analysis.prespecified import stated
 from assay.cli import main
 from assay.core.errors import DataError, SpecError, StoreError
 from assay.core.registry import lookup
@@ -22,6 +21,7 @@ from assay.data.files.outlines import read_coco
 from assay.spec.parse import parse_study
 from assay.spec.schema import DataSpec
 from assay.store.migrations import migrated, unversioned
+from assay.study.prespecified import stated
 
 LONG = "a" * 300
 

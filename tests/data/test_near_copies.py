@@ -15,8 +15,6 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFilter
 
-from assay.analysis.data_checks import data_checks
-from assay.analysis.pictures import CONTRADICTING, GAP, Gallery
 from assay.core.errors import DataError
 from assay.core.reasons import Code
 from assay.data.cache import ArrayCache
@@ -24,6 +22,8 @@ from assay.data.dataset import Dataset, PixelScale
 from assay.data.files.load import load_dataset
 from assay.data.near_copies import Pair, details, near_pairs, together
 from assay.data.splits import split
+from assay.look.checks import data_checks
+from assay.report.pictures import CONTRADICTING, GAP, Gallery
 from assay.report.sentences.captions import caption
 from assay.report.sentences.reasons import reason_words
 from assay.spec.schema import DataSpec

@@ -32,7 +32,7 @@ from assay.spec.yaml import parse_yaml
 DATASET = ROOT / "docs/how-to/add-a-dataset.md"  # its blocks are the data: part alone; tests/data/files/test_docs.py
 WHOLE = {"data", "environments"}  # what makes a block a study and not a part of one
 ELSEWHERE = ("forbid:", "models:", "name: two-hospitals")
-"""Beginnings of a policy (tests/study/test_audit.py), of a study whose table of models has the recipes
+"""Beginnings of a policy (tests/audit/test_audit.py), of a study whose table of models has the recipes
 (tests/study/test_models_elsewhere.py), and of one of two folders (tests/study/test_two_sets.py)."""
 YAML = [
     (page, block)

@@ -15,6 +15,7 @@ from tests.docs.reading import PAGES, ROOT, blocks, commands, name
 from tools import reference
 
 import assay
+from assay.audit.tables import EVERY_TABLE
 from assay.cli import app
 from assay.core.measures import MEASURES
 from assay.core.registry import entries
@@ -22,7 +23,6 @@ from assay.plugin import MODULES
 from assay.spec.load import apply_scale
 from assay.spec.parse import read_study
 from assay.store import schema
-from assay.store.audit_tables import EVERY_TABLE
 
 RUN_FOLDER = ROOT / "docs/reference/run-folder.md"
 

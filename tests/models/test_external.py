@@ -12,7 +12,7 @@ import onnx
 import pytest
 import torch
 from onnx import TensorProto, helper
-from tests.study.test_given_models import grays
+from tests.audit.test_given_models import grays
 from torch import nn
 
 import assay

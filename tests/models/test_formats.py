@@ -25,6 +25,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from assay.audit.preprocessing import config_of
 from assay.cli import main
 from assay.core.errors import AssayError, ExtraError, SpecError, WeightsError
 from assay.core.files import is_alive
@@ -32,7 +33,6 @@ from assay.models import process
 from assay.models.confined import ASKABLE, REACHABLE, WRITABLE
 from assay.models.formats import OfFile, OfHub, OfProgram, given_origin
 from assay.models.ref import GivenModel, Inputs, Origin
-from assay.study.outside import config_of
 
 IMAGES = torch.rand(3, 1, 32, 32, generator=torch.Generator().manual_seed(0))
 CODE = """

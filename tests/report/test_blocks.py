@@ -12,9 +12,9 @@ import pytest
 from assay.report.block import Block
 from assay.report.blocks import MOST_PANELS, cell, chart, render
 from assay.report.evidence import Evidence
-from assay.results.study_blocks import REMOVED, sections
 from assay.stats.rows import Row
 from assay.study.kind import STUDY
+from assay.study.page import REMOVED, sections
 
 BLOCKS = {block.id: block for one in sections({}) for block in one.blocks}
 

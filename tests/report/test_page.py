@@ -24,7 +24,6 @@ from assay.core.reasons import Code, because
 from assay.report.blocks import MOST_COLUMNS
 from assay.report.evidence import Evidence, Tables
 from assay.report.glossary import GLOSSARY
-from assay.report.opening import opening
 from assay.report.page import SIZE_LIMIT, write_page
 from assay.report.sentences.reasons import reason_words
 from assay.stats.doubts import findings_of
@@ -33,6 +32,7 @@ from assay.stats.rows import over_images
 from assay.store import schema
 from assay.store.folder import RunFolder
 from assay.study.kind import STUDY
+from assay.study.opening import opening
 
 NASTY = '<script>alert("x")</script>'
 

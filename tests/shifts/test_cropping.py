@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from assay.analysis.confounders import Looked, cautions
 from assay.core.errors import DataError, SpecError
 from assay.data.cache import ArrayCache
 from assay.data.files.fitting import placed
@@ -22,6 +21,7 @@ from assay.shifts.file_rows import BLACK, LEAST_SIDE, FilePopulation, largest_wi
 from assay.shifts.population import Population
 from assay.spec.parse import parse_study
 from assay.spec.schema import DataSpec, EnvironmentSpec, SplitSpec
+from assay.study.confounders import Looked, cautions
 
 CROPS = EnvironmentSpec(crop="lesion-free")
 WIDE, HIGH, SIZE = 96, 72, 32

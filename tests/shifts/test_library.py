@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from assay.core.registry import build, entries
-from assay.shifts.checks import visibility
 from assay.shifts.intervention import draw
+from assay.study.visibility import visibility
 from assay.testing.data import InterventionConformance
 
 # name -> argument that is the dose, and values from the least visible to the most

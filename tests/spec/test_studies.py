@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from assay.analysis.families import spec_pairs
 from assay.spec.load import builtin_studies, study_files, study_size, study_yaml
 from assay.spec.parse import parse_study
 from assay.spec.recipe import RecipeSpec
 from assay.spec.schema import StudySpec
 from assay.spec.yaml import parse_yaml, read_yaml
+from assay.study.families import spec_pairs
 
 COLUMNS = {
     "lung-nodule": "image mask malignant patient diameter_mm pixel_mm margin lobulation spiculation texture "

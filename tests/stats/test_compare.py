@@ -19,7 +19,6 @@ from tests.worlds.panels import panel
 from assay.core.reasons import Code, because
 from assay.core.types import Contributions
 from assay.report.sentences.reasons import reason_words
-from assay.results.preview_blocks import assumed
 from assay.stats.compare import (
     Budget,
     Contrast,
@@ -41,6 +40,7 @@ from assay.stats.estimate import estimate
 from assay.stats.outcomes import collapse_rate, contrast_collapse
 from assay.stats.panel import Panel, effective_of_classes, effective_patients, evaluate, of_seeds, own_samples, probit
 from assay.stats.power import Assumptions, patient_variance, planned, rests_on
+from assay.study.preview_page import assumed
 
 DIFFERENCE = np.array([1.0, -1.0])
 

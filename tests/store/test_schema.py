@@ -8,10 +8,10 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from assay.analysis.tables import MAKERS
 from assay.store.columns import Column, Table
 from assay.store.schema import TABLES
 from assay.store.views import VIEWS
+from assay.study.tables import MAKERS
 
 
 @pytest.mark.parametrize("table", TABLES.values(), ids=TABLES)

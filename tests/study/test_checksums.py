@@ -17,8 +17,6 @@ from tests.cli.asking import Asking
 from tests.worlds.studies import SMALL, records, run_tiny
 
 import assay
-from assay.analysis.described import Described
-from assay.analysis.prespecified import stated
 from assay.core.errors import StoreError
 from assay.core.files import sha256
 from assay.models.weights import load_checkpoint, save_checkpoint
@@ -27,6 +25,8 @@ from assay.store.files import read_checked_json, write_checked_json
 from assay.store.folder import RunFolder, remove_unit
 from assay.store.manifest import _key, changes, sign, write_manifest
 from assay.store.schema import SCHEMA_VERSION
+from assay.study.described import Described
+from assay.study.prespecified import stated
 from assay.study.records import stored_study
 from assay.study.run import rebuild
 

@@ -6,12 +6,12 @@ from pathlib import Path
 
 from tests.worlds.studies import TINY
 
-from assay.analysis.illustrations import same_pairs
-from assay.analysis.preview import distinct_environments
 from assay.execution import jobs
 from assay.execution.jobs import Place
 from assay.shifts.population import NEUTRAL
 from assay.spec.parse import parse_study
+from assay.study.heat_maps import same_pairs
+from assay.study.power import distinct_environments
 
 
 def test_environments_are_those_of_the_first_seed(tmp_path: Path) -> None:

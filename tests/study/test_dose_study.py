@@ -12,11 +12,6 @@ import numpy as np
 import pytest
 from tests.worlds.studies import TINY, run_tiny
 
-from assay.analysis import results
-from assay.analysis.described import Described
-from assay.analysis.doses import dose_change_rows, half_dose_rows
-from assay.analysis.results import Gathered
-from assay.analysis.tables import Made
 from assay.core.reasons import Code, read
 from assay.report.sentences.reasons import reason_words
 from assay.report.words import statement
@@ -26,8 +21,13 @@ from assay.store.described import kept
 from assay.store.files import Row
 from assay.store.folder import RunFolder
 from assay.store.schema import HALF_DOSES
+from assay.study import gathered as results
+from assay.study.described import Described
+from assay.study.doses import dose_change_rows, half_dose_rows
+from assay.study.gathered import Gathered
 from assay.study.records import stored_study
 from assay.study.run import rebuild
+from assay.study.tables import Made
 
 CONFOUNDERS = ("tag", "texture")
 """One that changes pixels, and one by sampling."""

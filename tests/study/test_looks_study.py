@@ -11,7 +11,7 @@ from tests.worlds.studies import SMALL, records
 
 import assay
 from assay.execution.local import InProcess
-from assay.runs.run import quietly
+from assay.execution.run import quietly
 from assay.spec.parse import parse_study
 from assay.study.finished import unchanged
 from assay.study.run import prepare, run_study

@@ -18,9 +18,17 @@ from tests.worlds.scripts import script
 from tests.worlds.studies import SMALL
 
 import assay
-from assay.analysis.families import compared
-from assay.analysis.looks import primary_pairs
-from assay.analysis.replication import (
+from assay.core.errors import StoreError
+from assay.report.words import decided_by
+from assay.spec.parse import parse_study
+from assay.stats.rows import SETTLED
+from assay.store.folder import RunFolder
+from assay.study.families import compared
+from assay.study.interim import primary_pairs
+from assay.study.kind import AUDIT
+from assay.study.records import stored_study
+from assay.study.replicate import replication
+from assay.study.replication import (
     SHIPPED,
     Earlier,
     design_of,
@@ -29,14 +37,6 @@ from assay.analysis.replication import (
     keep_earlier,
     repeated,
 )
-from assay.core.errors import StoreError
-from assay.report.words import decided_by
-from assay.spec.parse import parse_study
-from assay.stats.rows import SETTLED
-from assay.store.folder import RunFolder
-from assay.study.kind import AUDIT
-from assay.study.records import stored_study
-from assay.study.replicate import replication
 
 SHIPPED_STUDIES = sorted(file.stem for file in SHIPPED.glob("*.json"))
 
@@ -185,7 +185,7 @@ def test_a_built_in_study_replicates_the_earlier_result_that_is_shipped_with_it(
     spec = parse_study(name)
     known = Earlier(**json.loads((SHIPPED / f"{name}.json").read_text()))
     if not known.drawn:  # its design names the content of weights, which are made up here
-        monkeypatch.setattr("assay.analysis.replication.design_of", lambda _: known.design)
+        monkeypatch.setattr("assay.study.replication.design_of", lambda _: known.design)
     shipped = repeated(tmp_path, spec)
     assert shipped is not None
     assert {row["id"] for row in shipped.rows} == {pair.id for pair in primary_pairs(spec)}
@@ -205,7 +205,7 @@ def test_the_page_shows_the_earlier_result_that_is_shipped(
     decided = {"decision": "lower", "decision_level": 0.98, "decision_low": -0.2, "decision_high": -0.1}
     row = {"id": pair.id, "value": -0.15, "seeds": 20, **decided, "decision_p": 0.01}
     known = Earlier(spec.name, 60, 79, 0, drawn=True, rows=[row], design=design_of(spec), note="not registered")
-    monkeypatch.setattr("assay.analysis.replication.SHIPPED", root.parent)
+    monkeypatch.setattr("assay.study.replication.SHIPPED", root.parent)
     (root.parent / "small.json").write_text(json.dumps(asdict(known)))
     assert Asking(capsys)("report", root).code == 0
     (found,) = RunFolder(root).table("replications")

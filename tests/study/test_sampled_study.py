@@ -10,13 +10,13 @@ import pytest
 from PIL import Image
 from tests.study.test_dose_study import DOSED
 
-from assay.analysis.families import spec_pairs
 from assay.data.cache import ArrayCache
 from assay.execution.plan import make_plan
 from assay.report.sentences.reasons import reason_words
 from assay.shifts.sources import open_population
 from assay.spec.parse import parse_study
 from assay.stats.findings import from_row
+from assay.study.families import spec_pairs
 from assay.study.preview import preview_tables
 
 TESTS: dict[str, Any] = {

@@ -17,10 +17,10 @@ from PIL import Image
 from tests.data.public.test_lesion_sets import endotect, hyperkvasir
 
 import assay
-from assay.analysis.data_checks import data_checks
 from assay.cli.results import Form, published_command, results_command
 from assay.core.errors import AssayError
 from assay.data.cache import ArrayCache
+from assay.look.checks import data_checks
 from assay.report.sentences.reasons import reason_words
 from assay.shifts.environment import Environment
 from assay.shifts.sources import open_population

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from sklearn.metrics import roc_auc_score
 
+from assay.audit.reading import aligned
 from assay.core.errors import SpecError
 from assay.stats.metrics import auroc
 from assay.stats.scores import scale_of
-from assay.study.reading import aligned
 
 pytestmark = pytest.mark.thorough
 

@@ -13,8 +13,8 @@ import pytest
 from tests.worlds.files import save, write_table
 
 import assay
+from assay.audit.verdicts_file import FILE, SCHEMA_FILE
 from assay.cli import main
-from assay.store.verdicts_file import FILE, SCHEMA_FILE
 
 SIDE, COUNT = 24, 160
 MARKS: dict[str, Any] = {

@@ -9,8 +9,8 @@ from typing import Any
 
 import assay
 from assay.execution.local import InProcess
+from assay.execution.run import quietly
 from assay.execution.tasks import Context
-from assay.runs.run import quietly
 from assay.spec.parse import parse_study
 from assay.study.finished import Result
 from assay.study.run import Prepared, prepare, run_study

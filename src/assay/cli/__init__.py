@@ -14,14 +14,14 @@ import typer
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
+from assay.audit.request import Asked
 from assay.cli import completion
 from assay.cli.audit_steps import add_commands
 from assay.cli.requests import Json, Quiet, taking
+from assay.compare.request import CompareRequest
 from assay.core.request import DataRequest, one_of
-from assay.study.audit_request import Asked
-from assay.study.compare_request import CompareRequest
-from assay.study.look_request import LookRequest
-from assay.study.run_request import RunRequest
+from assay.look.request import LookRequest
+from assay.study.request import RunRequest
 
 
 class _TwoWords(TyperGroup):
@@ -82,7 +82,7 @@ def _assay(
 @taking(RunRequest)
 def run(asked: RunRequest) -> None:
     """Train what is missing, compare, and write the report. A second run continues the first."""
-    from assay.cli.run import run_command
+    from assay.study.command import run_command
 
     with asked.located():
         run_command(asked)
@@ -102,7 +102,7 @@ def register(
     comparisons with margins, looks, version of the statistical rules, time, and a SHA-256 to deposit elsewhere.
     `assay run` takes it into the run folder and refuses another study.
     """
-    from assay.cli.register import register_command
+    from assay.study.register_command import register_command
 
     with asked.located():
         register_command(asked, receipt)
@@ -121,8 +121,8 @@ def replicate(asked: RunRequest) -> None:
     A phantom draws new test patients, too. Its page, in FOLDER/NAME-replication, compares both runs: decisions, the
     prediction of the second difference from the first, the agreement to be expected, and the estimate of both.
     """
-    from assay.cli.replicate import replicate_command
     from assay.core.registry import own_code_refused
+    from assay.study.replicate_command import replicate_command
 
     with own_code_refused(asked.no_own_code):
         replicate_command(asked)
@@ -135,7 +135,7 @@ def look(asked: LookRequest) -> None:
 
     No study file is needed. Writes a page with pictures and issues.csv with the names of files.
     """
-    from assay.cli.look import look_command
+    from assay.look.command import look_command
 
     look_command(asked)
 
@@ -152,7 +152,7 @@ def preview(asked: RunRequest) -> None:
     and achieved, counts, number of trials, time, and the difference that each contrast can detect. Pictures and a page
     are written to the run folder, under preview/.
     """
-    from assay.cli.preview import preview_command
+    from assay.study.preview_command import preview_command
 
     with asked.located():
         preview_command(asked)
@@ -247,7 +247,7 @@ def compare(asked: CompareRequest) -> None:
 
     The statistics are those of a study: paired by seed and patient, corrected by Holm, with a margin of equivalence.
     """
-    from assay.cli.compare import compare_command
+    from assay.compare.command import compare_command
 
     compare_command(asked)
 
@@ -270,11 +270,11 @@ def audit(
     has its own --help.
     """
     if asked.model.endswith(".csv"):
-        from assay.cli.audit_predictions import predictions_command
+        from assay.audit.predictions_command import predictions_command
 
         predictions_command(asked, dry_run=dry_run, json=json)
         return
-    from assay.cli.audit import audit_command
+    from assay.audit.command import audit_command
 
     audit_command(asked, dry_run=dry_run, quiet=quiet, json=json)
 

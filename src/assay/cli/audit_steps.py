@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
+from assay.audit.request import BUDGET, Asked, AuditsRequest
 from assay.cli.requests import Json, Quiet, taking
-from assay.study.audit_request import BUDGET, Asked, AuditsRequest
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -28,7 +28,7 @@ def compare(asked: AuditsRequest) -> None:
 
     Images are paired, and intervals are over patients.
     """
-    from assay.cli.audit import compare_command
+    from assay.audit.command import compare_command
 
     compare_command(asked)
 
@@ -47,7 +47,7 @@ def remedy(
     that are not covered, with the mark on half of each class. To train on them, the audit must have had --train: those
     of an audit without it are the test images.
     """
-    from assay.cli.audit import remedy_command
+    from assay.audit.command import remedy_command
 
     remedy_command(audit, folder, swap, quiet)
 
@@ -69,7 +69,7 @@ def prepare(
     CSV with the column image and one column per score, and give it to `assay audit score`. With --mask, write a mask of
     each image to a folder instead.
     """
-    from assay.cli.audit import prepare_command
+    from assay.audit.command import prepare_command
 
     prepare_command(folder, asked.but(budget=most), quiet)
 
@@ -98,6 +98,6 @@ def score(
     json: Json = False,
 ) -> None:
     """Finish an audit from the scores, or masks, of its prepared images."""
-    from assay.cli.audit import score_command
+    from assay.audit.command import score_command
 
     score_command(folder, file, asked, name=name, quiet=quiet, json=json)

@@ -37,7 +37,7 @@ def kinds(incomplete: str) -> list[str]:
 
 def tables(incomplete: str) -> list[str]:
     """Return the names of tables of all runs."""
-    from assay.store.audit_tables import EVERY_TABLE
+    from assay.audit.tables import EVERY_TABLE
 
     return _begin(EVERY_TABLE, incomplete)
 
@@ -51,7 +51,7 @@ def measures(incomplete: str) -> list[str]:
 
 def domains(incomplete: str) -> list[str]:
     """Return the kinds of images that an audit knows."""
-    from assay.shifts.battery import DOMAINS
+    from assay.audit.battery import DOMAINS
 
     return _begin(DOMAINS, incomplete)
 

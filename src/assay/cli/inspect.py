@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Literal
 
 import typer
 
+from assay.audit.tables import EVERY_TABLE
 from assay.core.errors import DISTRIBUTION, ExtraError, SpecError, StoreError, unknown_of_few
 from assay.core.files import ASSETS, at_home
 from assay.core.measures import COMPARED, better
@@ -25,7 +26,6 @@ from assay.core.registry import entries
 from assay.core.traits import KINDS
 from assay.spec.load import builtin_studies, study_size, study_yaml
 from assay.stats.format import plural
-from assay.store.audit_tables import EVERY_TABLE
 
 if TYPE_CHECKING:
     from assay.store.folder import RunFolder, UnitKind

@@ -235,7 +235,7 @@ def open_command(runs: Sequence[str], out: Path, bundle: Path | None = None) -> 
     """
     folders = [folder for run in runs or [str(out)] for folder in _with_pages(run, out)]
     if bundle is not None:
-        from assay.report.index_page import index_of_bundle
+        from assay.audit.index_page import index_of_bundle
         from assay.store.bundle import BUNDLED, write_bundle
 
         for folder in map(RunFolder, folders):
@@ -245,7 +245,7 @@ def open_command(runs: Sequence[str], out: Path, bundle: Path | None = None) -> 
         return
     page = folders[0] / PAGE
     if len(folders) > 1:
-        from assay.report.index_page import write_index
+        from assay.audit.index_page import write_index
 
         page = write_index(folders, out / "index.html")
     print(page, flush=True)
@@ -397,7 +397,7 @@ def _files(folder: RunFolder) -> Mapping[int, str]:
     """Return the names of files by row; none where they are not at hand."""
     from assay.data.files.load import names_of
     from assay.study.records import stored_study
-    from assay.study.run_request import RunRequest
+    from assay.study.request import RunRequest
 
     with suppress(AssayError, OSError, ValueError):
         asked = folder.document()["request"] if folder.kind is PREVIEW else None

@@ -22,15 +22,15 @@ from assay.models.ref import Inputs, Model
 from assay.models.weight_files import export_trunk
 from assay.models.weights import WEIGHTS_FILE
 from assay.report.evidence import Evidence
-from assay.report.opening import verdict
 from assay.report.sentences.reasons import reason_words
 from assay.report.sheets import inert
-from assay.results.study_blocks import CONVENTIONS
 from assay.spec.given import EXPORTED, FOLD, NETWORK, PATH, SEED
 from assay.stats.findings import from_row
 from assay.stats.format import number
 from assay.store.files import Row, csv_text, write_json, write_text
 from assay.store.folder import RunFolder
+from assay.study.opening import verdict
+from assay.study.page import CONVENTIONS
 from assay.study.records import stored_study, trained_model
 
 FORMATS = ("safetensors", "onnx")

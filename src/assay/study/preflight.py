@@ -10,8 +10,6 @@ from typing import Any, cast
 import numpy as np
 import torch
 
-from assay.analysis.confounders import reads_neutral
-from assay.analysis.families import spec_pairs
 from assay.core.errors import SpecError, StoreError, UnfitError, WeightsError, unknown_name
 from assay.core.files import canonical_json
 from assay.core.measures import COMPARED, Among
@@ -33,6 +31,8 @@ from assay.spec.data import LESION
 from assay.spec.grid import label
 from assay.spec.schema import EnvironmentSpec, RecipePoint, StudySpec, TrainingSpec
 from assay.store.folder import RunFolder
+from assay.study.confounders import reads_neutral
+from assay.study.families import spec_pairs
 from assay.training.mitigations import build_mitigation, labels_for
 
 # Whether all that a study asks for can be had, before anything is written: rows are chosen, no pixel is made.

@@ -7,16 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from assay.analysis.confounders import Looked, cautions, confounders, visibility_rows
-from assay.analysis.data_checks import DataChecks, data_checks
-from assay.analysis.described import environment_rows, facts_of_sets
-from assay.analysis.pictures import Gallery
-from assay.analysis.preview import Distinct, detectable_differences, distinct_environments, headed
-from assay.analysis.tables import spec_facts
 from assay.core.files import canonical_json
 from assay.core.reasons import Reason
 from assay.core.versions import versions
-from assay.runs.run import Run, Tables
+from assay.execution.run import Run, Tables
+from assay.look.checks import DataChecks, data_checks
+from assay.report.pictures import Gallery
 from assay.shifts.population import Population
 from assay.spec.environments import dose_axis, images_seed
 from assay.spec.schema import RecipePoint, StudySpec
@@ -24,9 +20,13 @@ from assay.stats.doses import uneven_rows
 from assay.stats.doubts import caution_rows
 from assay.store.files import Row
 from assay.store.folder import RunFolder
+from assay.study.confounders import Looked, cautions, confounders, visibility_rows
+from assay.study.described import environment_rows, facts_of_sets
 from assay.study.kind import PREVIEW
+from assay.study.power import Distinct, detectable_differences, distinct_environments, headed
+from assay.study.request import RunRequest
 from assay.study.run import Prepared
-from assay.study.run_request import RunRequest
+from assay.study.tables import spec_facts
 
 
 @dataclass(frozen=True)

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from assay.analysis.looks import goes_on
-from assay.analysis.replication import Earlier, earlier_of
 from assay.core.errors import StoreError
 from assay.report.evidence import Tables
 from assay.spec.document import Document
 from assay.spec.load import put
 from assay.stats.format import count
 from assay.store.folder import RunFolder
+from assay.study.interim import goes_on
 from assay.study.kind import STUDY
 from assay.study.records import stored_study
-from assay.study.run_request import Settled
+from assay.study.replication import Earlier, earlier_of
+from assay.study.request import Settled
 
 SEEDS = 10
 """Seeds of a replication by default."""

@@ -8,11 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from assay.analysis.folds import Folds
-from assay.analysis.looks import Look, goes_on, look_rows, next_seeds, worst_case
-from assay.analysis.prespecified import state
-from assay.analysis.registration import require_registered
-from assay.analysis.tables import analyze, analyze_records, carried_looks
+from assay.audit.model import open_probed
 from assay.core.reasons import Code, Reason, because
 from assay.core.registry import own_code
 from assay.data.cache import Notify, default_cache_root, silent
@@ -43,12 +39,12 @@ from assay.execution.plan import (
     start_id,
 )
 from assay.execution.progress import Stage, telling
+from assay.execution.run import Run, Tables, Watch, carry_out, run_tasks
 from assay.execution.tasks import Executor, Job, Outcome, Task
 from assay.models.ref import Inputs
 from assay.report.page import write_page
 from assay.report.sentences.reasons import reason_words
 from assay.report.words import statement
-from assay.runs.run import Run, Tables, Watch, carry_out, run_tasks
 from assay.shifts.population import Population
 from assay.spec.schema import StudySpec
 from assay.stats.format import count
@@ -57,8 +53,9 @@ from assay.store.files import Row
 from assay.store.folder import RunFolder, working_in
 from assay.store.manifest import MANIFEST
 from assay.study import finished
-from assay.study.audit import open_probed
 from assay.study.finished import Result
+from assay.study.folds import Folds
+from assay.study.interim import Look, goes_on, look_rows, next_seeds, worst_case
 from assay.study.kind import MODEL, STUDY
 from assay.study.preflight import (
     check_explainers,
@@ -73,7 +70,10 @@ from assay.study.preflight import (
     sweep,
     weight_bytes,
 )
+from assay.study.prespecified import state
 from assay.study.records import planned_before, stamp, store, stored_study, study_values
+from assay.study.registration import require_registered
+from assay.study.tables import analyze, analyze_records, carried_looks
 
 UNFINISHED = because(Code.PLANNED_BEFORE)
 PROBE = "probe-"

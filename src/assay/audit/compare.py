@@ -1,0 +1,359 @@
+"""Compare two audits of the same images, paired by image."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from scipy.special import stdtrit
+
+from assay.audit.battery import DECIDING, DOSES
+from assay.audit.compare_page import SHOWN
+from assay.audit.opening import LEAD
+from assay.audit.request import AuditsRequest
+from assay.audit.scored import Scored, ScoredMaps
+from assay.audit.swing import gained, group_swing_less, grouped, marked, p_of_nothing, swing_less
+from assay.audit.tables import COMPARED, NOT_TESTED
+from assay.core.errors import SpecError, cut
+from assay.core.files import write_bytes
+from assay.core.reasons import Code, because
+from assay.core.types import FactorTable
+from assay.core.versions import OF_STATISTICS, versions
+from assay.execution.jobs import kept_read
+from assay.execution.run import Run, Tables
+from assay.report.sentences.reading import KEYS
+from assay.stats.bounds import ALPHA, Bounded
+from assay.stats.compare import holm
+from assay.stats.format import listed
+from assay.stats.metrics import auroc, score_names
+from assay.stats.rows import leading_region, numeric
+from assay.store.files import Row
+from assay.store.folder import RUN, RunFolder
+from assay.study.kind import AUDIT, AUDITS
+
+PARTS = ("of", "kind", "name", "bright", "discrete", "shape")
+"""Columns of `audit_tables.REGIONS` that name a region and its content."""
+TWO_SIDED = 0.025
+"""Level of each end of a 95% interval."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """An audit with its kept answers.
+
+    Attributes:
+        folder: Its run folder.
+    """
+
+    folder: RunFolder
+
+    @cached_property
+    def facts(self) -> Mapping[str, str]:
+        """The provenance."""
+        return {str(row["key"]): str(row["value"]) for row in self.folder.table("provenance")}
+
+    @cached_property
+    def images(self) -> Mapping[str, Row]:
+        """Images by the hash of their file; copies within a patient are numbered."""
+        found: dict[str, Row] = {}
+        for row in self.folder.table("images"):
+            copies = 0
+            while (key := f"{row['key']} {copies}") in found:
+                copies += 1
+            found[key] = row
+        return found
+
+    @cached_property
+    def verdicts(self) -> Mapping[str, Row]:
+        """Verdicts by factor."""
+        return {row["factor"]: row for row in self.folder.table("verdicts")}
+
+    @cached_property
+    def answers(self) -> Mapping[tuple[str, str], Row]:
+        """Readings by factor and dose; ("", "") are the images without changes."""
+        return {(row["factor"], row["dose"]): row for row in self.folder.table("answers")
+                if row["kind"] != "distortion"}  # fmt: skip
+
+    @cached_property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes in the order of the scores; a number for one that no image has."""
+        columns = self.folder.outputs(self.answers["", ""]["reading"])
+        named = {int(row["row"]): str(row["class"]) for row in self.images.values()}
+        found = {int(code): named[int(row)] for row, code in zip(columns["row"], columns["target"], strict=True)}
+        return tuple(found.get(at, str(at)) for at in range(max(columns["logits"].shape[1], *(at + 1 for at in found))))
+
+    def scored(self, factor: str, dose: str) -> Scored:
+        """Return kept answers."""
+        columns = self.folder.outputs(self.answers[factor, dose]["reading"])
+        table = FactorTable(columns["row"], columns["target"], columns["patient"], self.classes)
+        read = kept_read(columns)
+        if read.maps:
+            return ScoredMaps.of(table, read.maps)
+        return Scored(table, read.logits, float(self.facts["threshold"]))
+
+
+@dataclass(frozen=True)
+class _Both:
+    """Two audits, and the images that both have.
+
+    Attributes:
+        a: The first.
+        b: The second.
+        common: Keys of images.
+    """
+
+    a: Kept
+    b: Kept
+    common: tuple[str, ...]
+
+    def pair(self, factor: str, dose: str) -> tuple[Scored, Scored]:
+        """Return answers of both to the same images, in the same order, with the patients of the first."""
+        first, second = (one.scored(factor, dose) for one in (self.a, self.b))
+        places = [{int(row): at for at, row in enumerate(one.table.row)} for one in (first, second)]
+        rows = [[int(audit.images[key]["row"]) for key in self.common] for audit in (self.a, self.b)]
+        there = [(places[0][x], places[1][y]) for x, y in zip(*rows, strict=True) if x in places[0] and y in places[1]]
+        chosen = np.array(there, dtype=np.int64).reshape(-1, 2)
+        return first.take(chosen[:, 0]), second.take(chosen[:, 1])
+
+
+@dataclass(frozen=True)
+class AuditsRun(Run):
+    """A comparison of two audits as a `Run` without tasks.
+
+    Attributes:
+        request: The request.
+        rows: Rows of `compare_audits`.
+    """
+
+    request: AuditsRequest
+    rows: Sequence[Row]
+    kind = AUDITS
+
+    def conclude(self, folder: RunFolder) -> Tables:
+        """Return the differences, and the names of the audits; write pictures of regions."""
+        read = Kept(RunFolder(self.request.a)).facts
+        unit = read["intervals over"]
+        facts = {**dict(zip(("first", "second"), self.request.names, strict=True)), "intervals over": unit,
+                 **{key: read[key] for key in KEYS if key in read}, **versions(OF_STATISTICS)}  # fmt: skip
+        rows = self.rows if unit == "patients" else [{**row, "patients": 0} for row in self.rows]
+        pictures = folder.root / "pictures"
+        shutil.rmtree(pictures, ignore_errors=True)  # those of an earlier comparison
+        names = [f"{LEAD} {row['factor']} {name}.png" for row in self.rows if row["kind"] == "region" for name in SHOWN]
+        for side, audit in (("a", self.request.a), ("b", self.request.b)):
+            for name in names:
+                with suppress(FileNotFoundError):
+                    write_bytes(pictures / f"{side} {name}", (audit / "pictures" / name).read_bytes())
+        return {"compared": rows, "provenance": [{"key": key, "value": value} for key, value in facts.items()]}
+
+
+def compare_audits(a: Path, b: Path) -> list[Row]:
+    """Compare two audits of the same images: AUROC or Dice, the swing of every mark and column, and verdicts.
+
+    Args:
+        a: Run folder of the first audit.
+        b: Run folder of the second.
+
+    Returns:
+        Rows of `audit_tables.COMPARED`.
+
+    Raises:
+        SpecError: A folder holds no audit with answers, or the audits are of different images.
+        StoreError: A table is missing or damaged.
+    """
+    both = _paired(*(_opened(path) for path in (a, b)))
+    before = both.pair("", "")
+    rows = list(_performance(before))
+    for factor in dict.fromkeys([*both.a.verdicts, *both.b.verdicts]):
+        one = [audit.verdicts.get(factor) for audit in (both.a, both.b)]
+        kind = next(row["kind"] for row in one if row is not None)
+        named = {"factor": factor, "kind": kind, "measure": "swing"}
+        named |= {f"verdict_{side}": "" if row is None else row["verdict"]
+                  for side, row in zip("ab", one, strict=True)}  # fmt: skip
+        untested = [str(row["reason"]) for row in one if row is not None and row["verdict"] == NOT_TESTED]
+        if len(untested) == len(one):
+            rows.append({**named, "reason": untested[0]})
+            continue
+        found = list(_mark(both, factor, before) if kind == "mark" else _column(both, factor, before))
+        rows += [{**named, **row} for row in found or [{"reason": str(because(Code.NOTHING_TO_COMPARE))}]]
+    absent = {one.name: "" if one.type == "VARCHAR" else math.nan for one in COMPARED.columns}
+    decided = with_decisions([{**absent, **row} for row in rows])
+    return [*decided, *({**absent, **row} for row in _regions(both.a.folder, both.b.folder))]
+
+
+def _regions(a: RunFolder, b: RunFolder) -> Iterator[Row]:
+    """Yield the verdicts of both audits on the regions that answers live by, that of the headline first.
+
+    Effects in other images, or of a search that one audit lacks, have no difference.
+    """
+    found = [{row["of"]: row for row in one.table("regions")} for one in (a, b)]
+    led = [row["of"] for one in found if (row := leading_region(list(one.values()))) is not None]
+    for of in dict.fromkeys([*led, *found[0], *found[1]]):
+        rows = [one.get(of, {"of": of, "verdict": NOT_TESTED}) for one in found]
+        named = {"factor": of, "kind": "region", "measure": "effect", "decision": NOT_TESTED}
+        for side, row in zip("ab", rows, strict=True):
+            named |= {f"{side}{end}": numeric(row, f"value{end}") for end in ("", "_low", "_high")}
+            named |= {f"verdict_{side}": row["verdict"],
+                      f"found_{side}": json.dumps({part: row.get(part, "") for part in PARTS})}  # fmt: skip
+        if searched := [row["trained"] for row in rows if row["verdict"] != NOT_TESTED]:
+            code = Code.ONE_AUDIT if len(searched) == 1 else Code.ONE_TRAINED if len(set(searched)) == 2 else None
+            yield {**named, **({"reason": str(because(code))} if code else _less(named, rows[0]["patients"]))}
+
+
+def _less(row: Row, patients: int) -> Row:
+    """Return the difference of two effects, with an interval from the bounds of both as if images were not paired."""
+    wider = float(stdtrit(max(1, patients - 1), 1 - TWO_SIDED) / stdtrit(max(1, patients - 1), 1 - ALPHA))
+    below, above = (wider * math.hypot(row["a"] - row[f"a_{end}"], row["b"] - row[f"b_{other}"])
+                    for end, other in (("low", "high"), ("high", "low")))  # fmt: skip
+    return {"value": row["a"] - row["b"], "low": row["a"] - row["b"] - below, "high": row["a"] - row["b"] + above}
+
+
+def with_decisions(rows: Sequence[Row]) -> list[Row]:
+    """Return rows with one decision per factor in place of a p each; the row that decided keeps the corrected p.
+
+    A mark is decided at the deciding dose alone. Holm's method corrects for factors, Bonferroni's for the classes and
+    groups of each. Performance is a family of its own.
+    """
+    chosen: dict[str, tuple[int, float]] = {}
+    for factor in dict.fromkeys(row["factor"] for row in rows):
+        tested = [at for at, row in enumerate(rows) if row["factor"] == factor and not math.isnan(row["p"])
+                  and (row["kind"] != "mark" or row["dose"] == DOSES[DECIDING])]  # fmt: skip
+        if tested:
+            least = min(tested, key=lambda at: rows[at]["p"])
+            chosen[factor] = least, min(1.0, len(tested) * rows[least]["p"])
+    factors = [factor for factor in chosen if factor]
+    corrected = dict(zip(factors, holm(np.array([chosen[one][1] for one in factors])).tolist(), strict=True))
+    p = {factor: (at, corrected.get(factor, alone)) for factor, (at, alone) in chosen.items()}
+    found: list[Row] = []
+    for at, row in enumerate(rows):
+        decisive, of_factor = p.get(row["factor"], (-1, math.nan))
+        word = "differs" if of_factor < 2 * TWO_SIDED else "inconclusive"
+        found.append({**row, "decision": "" if row["reason"] else word, "p": of_factor if at == decisive else math.nan})
+    return found
+
+
+def _opened(path: Path) -> Kept:
+    folder = RunFolder(path)
+    require_audit(folder)
+    if not folder.tables_are_current():
+        raise SpecError(f"{path}: the last audit there did not end, and its tables may be of two; run it again")
+    folder.require_sound()
+    kept = Kept(folder)
+    if ("", "") not in kept.answers:
+        raise SpecError(f"{path} is an audit of predictions, without images; compare predictions with assay compare")
+    return kept
+
+
+def require_audit(folder: RunFolder) -> None:
+    """Raises SpecError when it holds no audit, with those in its folders, such as of each label."""
+    if folder.kind is not AUDIT:
+        inner = sorted(path.parent for path in folder.root.glob(f"*/{RUN}"))
+        listed = cut(", ".join(path.name for path in inner))
+        held = f" of its own but those of {listed}; give one, such as {inner[0]}" if inner else ""
+        raise SpecError(f"{folder.root} holds no audit{held or '; give a folder that assay audit wrote'}")
+
+
+def _paired(a: Kept, b: Kept) -> _Both:
+    common = tuple(key for key in a.images if key in b.images)
+    least = min(len(a.images), len(b.images))
+    if len(common) < least:
+        raise SpecError(
+            f"the audits have {len(common):,} of {least:,} images in common; compare audits of the same images"
+        )
+    wrong = [key for key in common if a.images[key]["class"] != b.images[key]["class"]]
+    if a.classes != b.classes or wrong:
+        raise SpecError(
+            f"the audits have the classes {cut(', '.join(a.classes))} and {cut(', '.join(b.classes))}, and "
+            f"{len(wrong):,} images differ in class; compare audits of the same target"
+        )
+    patients = {(a.images[key]["patient"], b.images[key]["patient"]) for key in common}
+    if not len(patients) == len({x for x, _ in patients}) == len({y for _, y in patients}):
+        raise SpecError("the audits group images by different patients; give both the same --patient")
+    return _Both(a, b, common)
+
+
+def _performance(pair: tuple[Scored, Scored]) -> Iterator[Row]:
+    a, b = pair
+    table, measure = a.table, "dice" if isinstance(a, ScoredMaps) else "auroc"
+    named: Row = {"factor": "", "kind": "performance", "measure": measure, "images": len(table),
+                  "patients": len(np.unique(table.patient))}  # fmt: skip
+    if isinstance(a, ScoredMaps):
+        values = [one.quality[1].value if one.quality else np.nan for one in pair]
+        yield {**named, **_difference(values[0], values[1], b.gain(a, TWO_SIDED))}
+        return
+    for label, x, y, target in _classes(a, b):
+        found = gained(y, x, target, table.patient, TWO_SIDED)
+        values = [auroc(one, target).value for one in (x, y)]
+        yield {**named, "class": label, **_difference(values[0], values[1], found)}
+
+
+def _mark(both: _Both, factor: str, clean: tuple[Scored, Scored]) -> Iterator[Row]:
+    place = {int(row): at for at, row in enumerate(clean[0].table.row)}
+    for dose in DOSES:
+        there = [one.answers.get((factor, dose)) for one in (both.a, both.b)]
+        if there[0] is None or there[1] is None:
+            if dose == DOSES[DECIDING]:
+                yield {"dose": dose, "reason": str(because(Code.ONE_AUDIT))}
+            continue  # an audit with a short budget leaves out doses that cannot change its verdict
+        if there[0]["change"] != there[1]["change"]:
+            yield {"dose": dose, "reason": str(because(Code.DRAWN_OTHERWISE))}
+            return
+        after = both.pair(factor, dose)
+        rows = np.array([place[int(row)] for row in after[0].table.row], dtype=np.int64)
+        found = list(_mark_rows(dose, (clean[0].take(rows), clean[1].take(rows)), after))
+        classes = after[0].table.classes
+        absent = [name for code, name in enumerate(classes) if code not in after[0].table.target]
+        yield from found or [{"dose": dose, "reason": str(because(Code.ABSENT_CLASS, kind=listed(absent)))}]
+
+
+def _mark_rows(dose: str, before: tuple[Scored, Scored], after: tuple[Scored, Scored]) -> Iterator[Row]:
+    table = before[0].table
+    for (label, x0, y0, target), (_, x1, y1, _) in zip(_classes(*before), _classes(*after), strict=True):
+        if len(np.unique(target)) < 2:
+            continue
+        none = np.zeros(len(target), dtype=bool)
+        swings = [marked(s0[:, None], s1[:, None], target, table.patient, none).largest.g.value
+                  for s0, s1 in ((x0, x1), (y0, y1))]  # fmt: skip
+        found = swing_less((x0, x1), (y0, y1), target, table.patient, TWO_SIDED)
+        yield {"dose": dose, "class": label, "images": len(target), "patients": len(np.unique(table.patient)),
+               **_difference(swings[0], swings[1], found)}  # fmt: skip
+
+
+def _column(both: _Both, factor: str, before: tuple[Scored, Scored]) -> Iterator[Row]:
+    a, b = before
+    named = [[json.loads(one.images[key]["groups"]).get(factor, "") for key in both.common] for one in (both.a, both.b)]
+    levels = sorted(set(named[0]) - {""})
+    if named[0] != named[1] or len(levels) < 2:
+        yield {"reason": str(because(Code.ONE_AUDIT if named[0] != named[1] else Code.NOTHING_TO_COMPARE))}
+        return
+    own = np.array(named[0])
+    known = np.flatnonzero(own != "")
+    for level in levels[1:] if len(levels) == 2 else levels:
+        for label, x, y, target in _classes(a.take(known), b.take(known)):
+            group, patient = own[known] == level, a.table.patient[known]
+            values = [grouped(one[:, None], target, group, patient) for one in (x, y)]
+            if values[0] is None or values[1] is None:
+                continue
+            found = group_swing_less(x, y, target, group, patient, TWO_SIDED)
+            swings = [one.largest.g.value for one in values if one is not None]
+            yield {"dose": level, "class": label, "images": len(known), "patients": len(np.unique(patient)),
+                   **_difference(swings[0], swings[1], found)}  # fmt: skip
+
+
+def _classes(a: Scored, b: Scored) -> Iterator[tuple[str, np.ndarray, np.ndarray, np.ndarray]]:
+    """Yield for each class that counts as positive: its name, the log-odds of both models, and the target."""
+    labels = score_names(a.table.classes)
+    for at, label in enumerate(labels):
+        target = (a.table.target == (at if len(labels) > 1 else 1)).astype(np.int64)
+        yield label, a.scores[:, at], b.scores[:, at], target
+
+
+def _difference(a: float, b: float, found: Bounded) -> Row:
+    p = p_of_nothing(found, TWO_SIDED)
+    return {"a": a, "b": b, "value": found.value, "low": found.low, "high": found.high, "p": p}

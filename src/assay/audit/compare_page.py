@@ -1,0 +1,132 @@
+"""Words of a comparison of two audits."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from assay.audit.opening import places_of_lead
+from assay.audit.search.words import region_title
+from assay.audit.words import factor_words
+from assay.core.measures import label_of
+from assay.report.account import Account, Opening, Place
+from assay.report.evidence import Evidence, whole
+from assay.report.sentences.reasons import reason_words
+from assay.report.words import difference_words, sentence_case
+from assay.stats.format import in_words, listed, number
+from assay.stats.rows import OPEN, Row, json_object, leading_region
+
+METHODS = (
+    "A difference is the first audit less the second. Its interval is over patients (images, where patients are not "
+    "named), with the same images in both, and is not corrected. There is one decision per factor, for a mark at the "
+    "middle dose, with p corrected for classes and groups (Bonferroni) and for factors (Holm). A verdict that differs "
+    "is no evidence of a difference by itself: the decision is. The interval of a region's effect is from the bounds "
+    "in both audits, without pairs, and has none."
+)
+SHOWN = ("with", "without")
+"""Pictures of the region that leads, of each audit that has it."""
+
+
+def comparison_account(evidence: Evidence) -> Account:
+    """Return the words on a comparison of two audits."""
+    rows, names = evidence.tables["compared"], (evidence.facts["first"], evidence.facts["second"])
+    first, *more = comparison_answer(rows, names)
+    most = max(whole(row, "images") for row in rows)
+    return Account(
+        name="comparison",
+        question=f"How do {names[0]} and {names[1]} differ?",
+        meta=f"{most:,} images that both audits read, paired by image; first: {names[0]}, second: {names[1]}",
+        verdict=first,
+        opening=Opening(
+            (), tuple(comparison_lines(rows, names)), tuple(_pictures(evidence, names)), (), more=tuple(more)
+        ),
+        doubts=(),
+        limits=(),
+        methods=(METHODS,),
+    )
+
+
+def comparison_answer(rows: Sequence[Row], names: tuple[str, str]) -> list[str]:
+    """Return the first sentences: the regions that answers of either live by, then the differences."""
+    return [*(f"{_region(row, names)}." for row in _led(rows)), _headline(rows, names)]
+
+
+def _led(rows: Sequence[Row]) -> Sequence[Row]:
+    """Return the rows of the regions that lead in either audit."""
+    regions = [row for row in rows if row["kind"] == "region"]
+    led = [leading_region([_side(row, side) for row in regions]) for side in "ab"]
+    return [row for row in regions if any(one is not None and one["of"] == row["factor"] for one in led)]
+
+
+def _side(row: Row, side: str) -> Row:
+    """Return the region of one audit."""
+    return {**json_object(row[f"found_{side}"]), "verdict": row[f"verdict_{side}"]}
+
+
+def _pictures(evidence: Evidence, names: tuple[str, str]) -> Iterator[Place]:
+    for row in _led(evidence.tables["compared"]):
+        for side, name in zip("ab", names, strict=True):
+            if row[f"verdict_{side}"] in OPEN:
+                shown = places_of_lead(evidence.root, _side(row, side), SHOWN, f"{side} ")
+                yield from (replace(one, name=f"{name}: {one.name}") for one in shown)
+
+
+def _region(row: Row, names: tuple[str, str]) -> str:
+    """Return the verdicts of both on a region, with the effects, or why these cannot be compared."""
+    made: list[str] = []
+    for name, side in zip(names, "ab", strict=True):
+        found = region_title(_side(row, side))
+        ends = (number(row[f"{side}{end}"], 2) for end in ("", "_low", "_high"))
+        effect = "" if math.isnan(row[side]) else ", {} sd [{}, {}]".format(*ends)
+        made.append(f"{name}: {found[0].lower()}{found[1:]}{effect}")
+    return "; ".join([*made, *([reason_words(row["reason"])] if row["reason"] else [])])
+
+
+def _headline(rows: Sequence[Row], names: tuple[str, str]) -> str:
+    differing = [row for row in rows if row["decision"] == "differs" and not math.isnan(row["p"])]
+    overall = [f"{label_of(row['measure'])} ({number(row['a'], 2)} in {names[0]}, {number(row['b'], 2)} in {names[1]})"
+               for row in differing if not row["factor"]]  # fmt: skip
+    factors = list(dict.fromkeys(factor_words(row) for row in differing if row["factor"]))
+    parts = [*overall, *([f"the swing of {listed(factors)}"] if factors else [])]
+    if not parts:
+        return "No difference in performance or in the swing of a mark or column is shown."
+    return f"{names[0]} and {names[1]} differ in {listed(parts)}."
+
+
+def comparison_lines(rows: Sequence[Row], names: tuple[str, str]) -> list[str]:
+    """Return the comparison as sentences: performance, then every factor whose swing or verdict differs."""
+    on = f" on the {max(whole(row, 'images') for row in rows):,} images that both read"
+    made = [f"{_subject(row)}{on}: {_values(row, names)}." for row in rows if row["kind"] == "performance"]
+    made += [f"{factor_words(row)}: {_region(row, names)}." for row in rows
+             if row["kind"] == "region" and row not in _led(rows)]  # fmt: skip
+    alike, without = list[str](), list[str]()
+    for factor in dict.fromkeys(row["factor"] for row in rows if row["kind"] not in ("performance", "region")):
+        own = [row for row in rows if row["factor"] == factor]
+        leading = next((row for row in own if not math.isnan(row["p"])), None)
+        verdicts = own[0].get("verdict_a", ""), own[0].get("verdict_b", "")
+        if leading is None or (verdicts[0] == verdicts[1] and leading["decision"] == "inconclusive"):
+            (without if leading is None else alike).append(factor_words(own[0]))
+            continue
+        said = (f"{in_words(str(code).replace('-', ' ')) or 'not tested'} ({name})"
+                for code, name in zip(verdicts, names, strict=True))  # fmt: skip
+        changed = "" if verdicts[0] == verdicts[1] else f" Verdicts: {', '.join(said)}."
+        made.append(f"{_subject(leading)}: {_values(leading, names)}.{changed}")
+    if alike:
+        made.append(f"No difference shown: {', '.join(alike)}.")
+    if without:
+        made.append(f"Not compared: {', '.join(without)}.")
+    return list(map(sentence_case, made))
+
+
+def _subject(row: Row) -> str:
+    of = f" ({row['class']} against the rest)" if row["class"] else ""
+    name = label_of(row["measure"])
+    return f"{factor_words(row)} ({row['dose']}), {name}{of}" if row["factor"] else f"{name}{of}"
+
+
+def _values(row: Row, names: tuple[str, str]) -> str:
+    return (
+        f"{number(row['a'], 3)} in {names[0]} and {number(row['b'], 3)} in {names[1]}, the first less the second "
+        f"{difference_words(row['value'], row['low'], row['high'])}"
+    )

@@ -1,0 +1,204 @@
+"""Audit every label of a model with several outputs: an audit each, corrected over labels."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Float
+from scipy.special import stdtr, stdtrit
+from torch import Tensor, nn
+
+from assay.audit.index_page import write_labels
+from assay.audit.search.words import region_title
+from assay.audit.tables import NOT_TESTED
+from assay.core.errors import DataError, SpecError, unknown_name
+from assay.core.files import is_file
+from assay.data.files.labels import HEADERS
+from assay.data.files.table import read_table
+from assay.models.ref import Facts, Origin
+from assay.stats.bounds import ALPHA
+from assay.stats.compare import holm
+from assay.stats.rows import FOUND, LeadVerdict, leading_region, numeric
+from assay.store.files import Row, write_text
+from assay.store.folder import RunFolder
+
+_NAMES = re.compile(r"(?<=such as )('[^']*'(?:, '[^']*')*)|'[^'\d./]*'|('[^']*')")
+"""What may be names of files in an error; those of classes stay."""
+ALL = "all"
+"""`--output` of an audit of every label."""
+TABLE, PAGE = "labels.csv", "report.html"
+Audit = Callable[[Origin, str, int, Path], Path]
+"""Given a model, a label, the position of its output and a folder: audits it, and returns the folder."""
+
+
+def audit_labels(origin: Origin, labels: Sequence[str], table: Path, out: Path, audit: Audit) -> list[Row]:
+    """Audit labels, and write a page of all with `labels.csv`. An image that several ask for is read once.
+
+    Args:
+        origin: The model.
+        labels: Columns of the labels, named as outputs, or in the order of the outputs where these have no names;
+            where empty, all columns that are called like an output.
+        table: The file of the columns; none is missing where there is no such file.
+        out: The folder, which gets a folder for each label.
+        audit: Audits one label.
+
+    Returns:
+        Rows with `label`, `auroc`, `verdict` on the region that its page leads with, `found` in words, `value`,
+        `value_low`, `limit`, `p` (corrected over searches, and by Holm over labels), `folder` and `reason`. A verdict
+        that does not hold over all labels is inconclusive; the page of a label has the one without correction.
+
+    Raises:
+        SpecError: There is no label, one is no output or column, or a request is wrong.
+    """
+    names = origin.facts.outputs
+    columns = read_table(table, "").header if is_file(table) else labels or names
+    labels = labels or [name for name in names if name in columns]
+    if not labels:
+        raise SpecError("--output all: name the column of each output, in their order, with --target A,B,C")
+    for what, known, more in (("output", names or labels, ()), ("column", columns, HEADERS)):
+        if missing := [label for label in labels if label not in (*known, *more)]:
+            raise SpecError(f"--target: {unknown_name(what, missing[0], known)}")
+    places = [names.index(label) if names else place for place, label in enumerate(labels)]
+    memory = Remembering(origin, max(places) + 1)
+    rows: list[Row] = []
+    wrong = ""
+    for place, label in zip(places, labels, strict=True):
+        try:
+            root = audit(memory, label, place, out / label)
+        except (DataError, SpecError) as error:  # such as of a label that too few images have
+            if isinstance(error.__cause__ or error, _FewOutputsError):
+                raise
+            kept = _without_names(str(error)) if isinstance(error, DataError) else str(error)
+            rows.append({"label": label, "auroc": math.nan, "p": math.nan, "region": None, "folder": "",
+                         "reason": kept})  # fmt: skip
+            wrong = wrong or str(error)
+            continue
+        rows.append(_read(label, RunFolder(root)))
+        memory.next_label(RunFolder(root))
+    if not any(row["folder"] for row in rows):
+        raise SpecError(wrong)
+    corrected = _corrected(rows)
+    write_labels(corrected, out / PAGE)
+    write_text(out / TABLE, pd.DataFrame(corrected).to_csv(index=False, lineterminator="\n"))
+    return corrected
+
+
+def _without_names(text: str) -> str:
+    return _NAMES.sub(lambda found: "'...'" if found[1] or found[2] else found[0], text)
+
+
+def _read(label: str, folder: RunFolder) -> Row:
+    """Return the AUROC, the region that leads the page, and the p of an effect within its limit, over searches."""
+    auroc = next((row["value"] for row in folder.table("checks") if row["check"] == "ranking"), math.nan)
+    regions = folder.table("regions")
+    region = leading_region(regions) or next((row for row in regions if row["of"] == "place"), None)
+    searches = sum(not math.isnan(numeric(row, "value")) for row in regions)
+    made: Row = {"label": label, "auroc": auroc, "p": math.nan, "region": region, "folder": str(folder.root)}
+    if region is None or math.isnan(numeric(region, "value")):
+        return made
+    known, df = numeric(region, "limit"), numeric(region, "patients") - 1
+    error = (numeric(region, "value") - numeric(region, "value_low")) / -float(stdtrit(df, ALPHA))
+    short = numeric(region, "least" if math.isnan(known) else "limit") - numeric(region, "value")
+    p = float(stdtr(df, short / error)) if error > 0 else float(short >= 0)
+    return {**made, "p": min(1.0, searches * p)}
+
+
+def _corrected(rows: Sequence[Row]) -> list[Row]:
+    """Return rows with p by Holm over labels, and the verdicts that hold at it."""
+    tested = [at for at, row in enumerate(rows) if not math.isnan(row["p"])]
+    p = dict(zip(tested, holm(np.array([rows[at]["p"] for at in tested])).tolist(), strict=True))
+    made: list[Row] = []
+    for at, row in enumerate(rows):
+        region: Row = {"verdict": NOT_TESTED, **(row["region"] or {})}
+        if region["verdict"] in FOUND and not p.get(at, 1.0) < ALPHA:
+            region = {**region, "verdict": str(LeadVerdict.INCONCLUSIVE)}
+        numbers = {name: numeric(region, name) for name in ("value", "value_low", "limit")}
+        found = region_title(region) if row["region"] else ""
+        made.append({"label": row["label"], "auroc": row["auroc"], "verdict": region["verdict"], "found": found,
+                     **numbers, "p": p.get(at, math.nan), "folder": row["folder"],
+                     "reason": row.get("reason", "")})  # fmt: skip
+    return made
+
+
+class _FewOutputsError(SpecError):
+    """A model has fewer outputs than labels."""
+
+
+@dataclass(frozen=True)
+class Remembering(Origin):
+    """A model that reads an image once for all labels; for each label anew where its answers change.
+
+    Attributes:
+        origin: The model.
+        least: Number of outputs that it must have.
+    """
+
+    origin: Origin
+    least: int = 0
+    _known: dict[bytes, Tensor] = field(default_factory=dict[bytes, Tensor], compare=False, repr=False)
+    _new: dict[bytes, Tensor] = field(default_factory=dict[bytes, Tensor], compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        for name in ("kind", "complete", "opaque"):
+            object.__setattr__(self, name, getattr(self.origin, name))
+
+    @property
+    def name(self) -> str:
+        """Name of the model."""
+        return self.origin.name
+
+    @property
+    def facts(self) -> Facts:
+        """Facts that the model states."""
+        return self.origin.facts
+
+    def _content(self) -> str:
+        return self.origin.content
+
+    def network(self, device: str) -> nn.Module:
+        """Return the network with the memory before it."""
+        return _Memory(self.origin.network(device), self.least, self._known, self._new)
+
+    def next_label(self, audited: RunFolder) -> None:
+        """Go on to the next label: answers are known, unless asking again gave others."""
+        repeats = {row["status"] for row in audited.table("checks") if row["check"] == "repeatable"}
+        if repeats == {"ok"}:
+            self._known.update(self._new)
+        self._new.clear()
+
+
+class _Memory(nn.Module):
+    """A network that looks up the answers to images that were known before, and keeps those to others."""
+
+    def __init__(self, network: nn.Module, least: int, known: Mapping[bytes, Tensor], new: dict[bytes, Tensor]) -> None:
+        super().__init__()
+        self.network, self.least, self.known, self.new = network, least, known, new
+
+    def forward(self, images: Float[Tensor, "b c h w"]) -> Tensor:
+        parts = map(vars, self.network.modules())
+        hooked = any(one["_forward_hooks"] or one["_forward_pre_hooks"] for one in parts)
+        if images.requires_grad or hooked:  # who hooks layers is to see all images
+            return cast(Tensor, self.network(images))
+        pixels = images.detach().cpu().numpy()
+        keys = [hashlib.blake2b(np.ascontiguousarray(one).tobytes(), digest_size=16).digest() for one in pixels]
+        left = [at for at, key in enumerate(keys) if key not in self.known]
+        fresh: dict[int, Tensor] = {}
+        if left:
+            found: Any = self.network(images[left])
+            if not isinstance(found, Tensor) or found.ndim != 2:
+                return cast(Tensor, found)  # refused by who asked
+            if found.shape[1] < self.least:
+                raise _FewOutputsError(f"--target needs {self.least} outputs, and the model has {found.shape[1]}: name "
+                                       "the column of each output, in their order")  # fmt: skip
+            fresh = dict(zip(left, found.detach(), strict=True))
+            self.new.update({keys[at]: scores for at, scores in fresh.items()})
+        return torch.stack([fresh[at] if at in fresh else self.known[key] for at, key in enumerate(keys)])

@@ -1,0 +1,253 @@
+"""Leads of an audit: hints at shortcuts that nobody named. None of them is a verdict.
+
+A lead comes from properties of images and columns against the target, the scores and the errors, from shallow trees
+over both, and from clusters of errors. What is fitted (trees, clusters) is measured on other patients.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from assay.audit.scored import Scored
+from assay.audit.swing import grouped, rate_gap
+from assay.core.seeds import folds_by_patient
+from assay.stats.bounds import ALPHA, MARGIN, Bounded
+from assay.stats.groups import MOST_LEVELS
+from assay.stats.metrics import score_names
+from assay.store.files import Row
+
+MOST = 15
+"""Leads that are kept."""
+LEAST = 20
+"""Images that a slice needs, and errors that are clustered."""
+ALIKE = 0.5
+"""Slices are merged that share at least this part of their union."""
+_CLUSTERS, _INSIDE = 3, 0.75
+_PARTS = (0.25, 0.5, 0.75)
+"""Quantiles at which numbers are cut."""
+
+
+# Properties, columns, slices and clusters.
+
+
+@dataclass(frozen=True)
+class _Condition:
+    text: str
+    rows: Bool[np.ndarray, " n"]
+
+
+@dataclass(frozen=True, eq=False)
+class _Slice:
+    """Some images of a class with the share of errors that they have more than its others.
+
+    Attributes:
+        kind: `slice`, `tree` or `cluster`.
+        text: Conditions.
+        gap: The share.
+        rows: The images among all of the class.
+        images: Images that were compared.
+        patients: Their patients.
+    """
+
+    kind: str
+    text: str
+    gap: Bounded
+    rows: Bool[np.ndarray, " n"]
+    images: int
+    patients: int
+
+
+def leads_of_images(
+    scored: Scored,
+    properties: Mapping[str, Float[np.ndarray, " n"]],
+    seed: int,
+    margin: float = MARGIN,
+) -> Iterator[Row]:
+    """Yield rows of `audit_tables.LEADS` for properties of images and columns.
+
+    Args:
+        scored: The images without marks.
+        properties: Name -> a number per image.
+        seed: Seed of folds and clusters.
+        margin: The smallest effect that matters.
+    """
+    yield from _of_scores(scored, properties, margin)
+    conditions = list(_conditions(scored, properties))
+    for code, name in enumerate(scored.table.classes):
+        own = scored.table.target == code
+        wrong = (scored.called != code)[own]
+        if min(wrong.sum(), (~wrong).sum()) < LEAST:
+            continue
+        part = [_Condition(one.text, one.rows[own]) for one in conditions]
+        features = _features(scored, properties)
+        patient = scored.table.patient[own]
+        slices = [
+            *_single(part, wrong, patient),
+            *_trees(part, wrong, patient, seed),
+            *_clusters({text: values[own] for text, values in features.items()}, wrong, patient, seed),
+        ]
+        for one, others in merged([one for one in slices if one.gap.low > margin]):
+            row = _row(one.kind, one.text, "error", name, one.gap, one.images, one.patients)
+            yield row | {"merged": "; ".join(others)}
+
+
+def _row(kind: str, name: str, about: str, label: str, found: Bounded, images: int, patients: int) -> Row:
+    return {"kind": kind, "name": name, "about": about, "class": label, "value": found.value, "low": found.low,
+            "high": found.high, "merged": "", "images": images,
+            "patients": patients}  # fmt: skip
+
+
+def _of_scores(scored: Scored, properties: Mapping[str, np.ndarray], margin: float) -> Iterator[Row]:
+    """Yield properties whose halves differ in scores, as columns do."""
+    table, labels = scored.table, score_names(scored.table.classes)
+    for name, values in properties.items():
+        rows = values > np.median(values)
+        effect = grouped(scored.scores, table.target, rows, table.patient, labels, "") if rows.any() else None
+        if effect is None:
+            continue
+        swing = max(effect.swings, key=lambda one: abs(one.g.value))
+        if swing.at_least(ALPHA / len(properties) / len(effect.swings)) > margin:
+            yield _row("property", name, "score", swing.label, swing.g, effect.images, effect.patients)
+
+
+def _conditions(scored: Scored, properties: Mapping[str, np.ndarray]) -> Iterator[_Condition]:
+    for name, values in {**properties, **_numbers(scored)}.items():
+        for edge in np.unique(np.nanquantile(values, _PARTS)):
+            yield _Condition(f"{name} > {edge:.3g}", values > edge)
+            yield _Condition(f"{name} <= {edge:.3g}", values <= edge)
+    for factor in scored.table.factors:
+        if factor.role != "core" and 1 < len(factor.levels) <= MOST_LEVELS:
+            for code, level in enumerate(factor.levels):
+                yield _Condition(f"{factor.name} = {level}", scored.table.columns[factor.name] == code)
+
+
+def _numbers(scored: Scored) -> dict[str, np.ndarray]:
+    table = scored.table
+    found = {one.name: table.columns[one.name].astype(np.float64) for one in table.factors
+             if one.role != "core" and not one.levels}  # fmt: skip
+    return {name: values for name, values in found.items() if np.isfinite(values).any()}
+
+
+def _features(scored: Scored, properties: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return numbers to cluster by: properties, columns, and one for each level."""
+    found = {**properties, **_numbers(scored)}
+    for factor in scored.table.factors:
+        if factor.role != "core" and 1 < len(factor.levels) <= MOST_LEVELS:
+            codes = scored.table.columns[factor.name]
+            found |= {f"{factor.name} = {level}": (codes == at) * 1.0 for at, level in enumerate(factor.levels)}
+    return {text: np.where(np.isfinite(values), values, np.nanmedian(values)) for text, values in found.items()}
+
+
+def _single(conditions: Sequence[_Condition], wrong: np.ndarray, patient: np.ndarray) -> Iterator[_Slice]:
+    able = [one for one in conditions if _large(one.rows)]
+    for one in able:
+        gap = rate_gap(wrong, one.rows, patient, ALPHA / len(able))
+        yield _Slice("slice", one.text, gap, one.rows, len(wrong), len(np.unique(patient)))
+
+
+def _large(rows: np.ndarray) -> bool:
+    return bool(min(np.count_nonzero(rows), np.count_nonzero(~rows)) >= LEAST)
+
+
+def _trees(conditions: Sequence[_Condition], wrong: np.ndarray, patient: np.ndarray, seed: int) -> Iterator[_Slice]:
+    """Yield the leaves of trees of depth two, each fitted to half of the patients and measured on the others."""
+    half = folds_by_patient(patient, 2, seed) == 0
+    for fitted in (half, ~half):
+        leaves = list(_leaves(conditions, wrong, fitted))
+        for text, rows in leaves:
+            yield from _measured("tree", text, rows, wrong, patient, ~fitted, len(leaves))
+
+
+def _leaves(
+    conditions: Sequence[_Condition], wrong: np.ndarray, fitted: np.ndarray
+) -> Iterator[tuple[str, np.ndarray]]:
+    root = _split(conditions, wrong, fitted)
+    if root is None:
+        return
+    for one in (root, next((other for other in conditions if _opposite(root, other)), None)):
+        if one is None:
+            continue
+        second = _split(conditions, wrong, fitted & one.rows)
+        if second is not None:
+            yield f"{one.text} & {second.text}", one.rows & second.rows
+
+
+def _opposite(one: _Condition, other: _Condition) -> bool:
+    return bool((one.rows != other.rows).all())
+
+
+def _split(conditions: Sequence[_Condition], wrong: np.ndarray, within: np.ndarray) -> _Condition | None:
+    """Return the condition whose images have most errors beyond the others', in standard errors."""
+    best, most = None, 0.0
+    for one in conditions:
+        rows = one.rows[within]
+        if not _large(rows):
+            continue
+        errors = wrong[within]
+        inside, outside, share = errors[rows].mean(), errors[~rows].mean(), errors.mean()
+        spread = math.sqrt(max(share * (1 - share), 1e-9) * (1 / rows.sum() + 1 / (~rows).sum()))
+        if (inside - outside) / spread > most:
+            best, most = one, (inside - outside) / spread
+    return best
+
+
+def _measured(
+    kind: str, text: str, rows: np.ndarray, wrong: np.ndarray, patient: np.ndarray, on: np.ndarray, of: int
+) -> Iterator[_Slice]:
+    if _large(rows[on]):
+        gap = rate_gap(wrong[on], rows[on], patient[on], ALPHA / of / 2)
+        yield _Slice(kind, text, gap, rows, int(on.sum()), len(np.unique(patient[on])))
+
+
+def _clusters(
+    features: Mapping[str, np.ndarray], wrong: np.ndarray, patient: np.ndarray, seed: int
+) -> Iterator[_Slice]:
+    """Yield images near clusters of errors, named by the feature in which these errors differ most from their class."""
+    from scipy.cluster.vq import kmeans2  # here, since it takes half a second
+
+    names = [name for name, values in features.items() if np.std(values) > 0]
+    half = folds_by_patient(patient, 2, seed) == 0
+    if not names:
+        return
+    values = np.stack([features[name] for name in names], axis=1)
+    values = (values - values.mean(axis=0)) / values.std(axis=0)
+    for fitted in (half, ~half):
+        errors = values[fitted & wrong]
+        count = min(_CLUSTERS, len(errors) // (LEAST // 2))
+        if not count:
+            continue
+        found = cast(Sequence[np.ndarray], kmeans2(errors, count, minit="++", rng=seed))
+        for at in range(count):
+            center, own = np.asarray(found[0][at], dtype=np.float64), errors[found[1] == at]
+            if len(own) < LEAST // 2:
+                continue
+            away = np.sqrt(((values - center) ** 2).sum(axis=1))
+            near = away <= np.quantile(np.sqrt(((own - center) ** 2).sum(axis=1)), _INSIDE)
+            common = int(np.abs(center).argmax())
+            sign = ">" if center[common] > 0 else "<"
+            text = f"{names[common]} {sign} {features[names[common]].mean():.3g}"
+            yield from _measured("cluster", text, near, wrong, patient, ~fitted, count)
+
+
+def merged(slices: Sequence[_Slice]) -> Iterator[tuple[_Slice, list[str]]]:
+    """Yield slices without those that overlap a better one, each with the names of these."""
+    left = sorted(slices, key=lambda one: -one.gap.low)
+    while left:
+        best, *rest = left
+        alike = [one for one in rest if (one.rows & best.rows).sum() >= ALIKE * (one.rows | best.rows).sum()]
+        yield best, list(dict.fromkeys(one.text for one in alike if one.text != best.text))
+        left = [one for one in rest if one not in alike]
+
+
+_KINDS = ("property", "slice", "tree", "cluster")
+
+
+def foremost(rows: Sequence[Row]) -> list[Row]:
+    """Return at most `MOST` leads: by kind, and of one kind the largest effect first."""
+    return sorted(rows, key=lambda row: (_KINDS.index(row["kind"]), -abs(row["value"])))[:MOST]

@@ -1,0 +1,473 @@
+"""Probe a model that was trained elsewhere: every row of the data is a test row, and nothing is trained."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from assay.audit.origins import OfTraining
+from assay.audit.preprocessing import Config, config_of, signs
+from assay.audit.probe import analyze_model
+from assay.core.errors import DataError, ReadingError, SpecError
+from assay.core.files import content_hash
+from assay.core.registry import own_code
+from assay.core.request import Task
+from assay.data.cache import Notify, default_cache_root, silent
+from assay.data.leakage import image_hashes
+from assay.execution.jobs import (
+    PROVENANCE,
+    Place,
+    ProbeJob,
+    inputs_of,
+    keep_read,
+    kept_read,
+    population_of,
+    provenance,
+)
+from assay.execution.local import computing_on
+from assay.execution.plan import ModelPlan, kept_columns, looked_at, probe_units, reading_id
+from assay.execution.tasks import Context
+from assay.models.process import ModelFile
+from assay.models.ref import BYTES, GivenModel, InMemory, Model, Origin, Output, Scaling, Scores, channels_of
+from assay.models.untyped import named_layers, tensor_of
+from assay.probes.probe import Read, Request
+from assay.probes.reader import ModelReading, evaluating
+from assay.report.page import write_page
+from assay.shifts.environment import Environment
+from assay.shifts.intervention import unchanged
+from assay.shifts.population import Population, PopulationScene
+from assay.spec.data import has_order
+from assay.spec.request import ProbeRequest, parse_request
+from assay.spec.schema import REFERABLE
+from assay.stats.format import count, listed
+from assay.stats.maps import threshold_at
+from assay.stats.measures import LEVELS, specific_thresholds
+from assay.store.files import write_json
+from assay.store.folder import RunFolder, working_in
+from assay.study.kind import MODEL
+from assay.training.feed import youden_threshold
+
+VALIDATION = "(validation)"
+"""The name of the environment of validation images, which set thresholds."""
+ALONE = Context(lambda share, word: None, lambda: False)
+"""Interface of a job that nobody watches."""
+_IDENTIFYING = 16
+"""Images whose answers identify a model whose content cannot be hashed."""
+OF_LAYERS = ("decodability", "representation")
+"""Probes that read layers."""
+
+Preprocessing = Literal["config", "none"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a model is to be read, besides the images. See `assay.probe`.
+
+    Attributes:
+        name: Name of the model on pages.
+        layers: Dotted names of modules to read.
+        scores: Whether the network gives logits or probabilities.
+        threshold: Threshold on the probability of the second of two classes.
+        seed: Seed of probes' own draws.
+        preprocessing: Whether the config of a timm model is used.
+        expect: The AUROC that the user knows of this model.
+        skip_bad_rows: Leave out rows that cannot be read.
+        device: Device of a model from a file or function; a module stays where it is.
+        scaling: Scaling of images before the network, in place of that of a config.
+        output: The output that is read, where a network has several.
+    """
+
+    name: str = ""
+    layers: tuple[str, ...] = ()
+    scores: Scores = "logits"
+    threshold: float | None = None
+    seed: int = 0
+    preprocessing: Preprocessing | None = None
+    expect: float | None = None
+    skip_bad_rows: bool = False
+    device: str = "cpu"
+    scaling: Scaling | None = None
+    output: Output | None = None
+
+
+@dataclass(frozen=True)
+class Probed:
+    """A probed model: the location of its records.
+
+    Attributes:
+        folder: The run folder.
+        plan: The request, and the names of its records.
+    """
+
+    folder: RunFolder
+    plan: ModelPlan
+    _population: Callable[[], Population] = field(compare=False, repr=False)
+
+    def report(self) -> Path:
+        """Make tables and page from the records; return the path of the page."""
+        with working_in(self.folder.root):
+            self.folder.require_sound(but_remade=True)
+            if not self.folder.signed:
+                analyze_model(self.folder, self.plan, self._population)
+            page = write_page(self.folder.root)
+            self.folder.seal()
+            return page
+
+
+def open_probed(root: Path) -> Probed:
+    """Return the model last probed in a run folder. Raises StoreError where there is none."""
+    folder = RunFolder(root)
+    folder.require_run()
+    folder.require(MODEL)
+    plan = ModelPlan.model_validate(folder.document()["request"])
+    skip = bool(folder.record("models", plan.model).get("skip_bad_rows", False))
+    place = Place(root, default_cache_root(), skip)
+    return Probed(folder, plan, lambda: population_of(plan.request.data, place, all_tested=True))
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A model, and the images on which it is to be read.
+
+    Attributes:
+        model: The model, with its identity.
+        request: The checked request.
+        population: All images.
+        scene: The environments to test on.
+        place: The run folder and the cache.
+        device: Device of the model.
+        config: Image settings from the config of a timm model, where they were used.
+        doubts: Sentences on assumptions that were made.
+        scores: What its scores are, for readers.
+        outputs: How its outputs are matched to the classes, for readers.
+    """
+
+    model: GivenModel
+    request: ProbeRequest
+    population: Population
+    scene: PopulationScene
+    place: Place
+    device: str
+    config: Config | None
+    doubts: tuple[str, ...]
+    scores: str = ""
+    outputs: str = ""
+
+
+def prepare_model(
+    origin: Origin,
+    data: Mapping[str, Any],
+    probes: Sequence[str | Mapping[str, Any]],
+    environments: Mapping[str, Any],
+    settings: Settings,
+    validation: Mapping[str, Any] | None = None,
+    *,
+    task: Task = "classification",
+    out: Path | None = None,
+    notify: Notify = silent,
+) -> Prepared:
+    """Check a request, open the images, and look whether the model takes them. Arguments are those of `probe_model`.
+
+    Raises:
+        SpecError: The request is wrong.
+        DataError: Rows cannot be read.
+        ReadingError: The model cannot take the images.
+    """
+    if settings.expect is not None and not 0 <= settings.expect <= 1:
+        raise SpecError(f"expect is an AUROC in 0..1, not {settings.expect!r}")
+    mappings: dict[str, object] = {"data": data, "validation": validation}
+    for key, given in mappings.items():
+        if isinstance(given, str):
+            raise SpecError(f"{key} is {given[:60]!r}; give a mapping as `data:` of a study, such as dict(folder=...)")
+    device = origin.device if isinstance(origin, InMemory) else settings.device
+    config, doubts = _config(origin, settings, device), list(origin.facts.notes)
+    if config is not None:
+        filled = config.filled(data)
+        if settings.preprocessing is None:
+            doubts.append(config.describe(data, filled, settings.scaling is None))
+        data = filled
+    request = parse_request(_framed(origin, data), environments, probes, task)
+    _require_able(origin, settings, request, device)
+    nowhere, population, scene = opened_images(request, settings, device, notify)
+    model = _model(origin, settings, config, population, request)
+    model = _identified(model, scene, device)
+    place = replace(nowhere, root=out or nowhere.cache / "models" / model.content)
+    return Prepared(model, request, population, scene, place, device, config, tuple(doubts))
+
+
+def opened_images(
+    request: ProbeRequest, settings: Settings, device: str, notify: Notify
+) -> tuple[Place, Population, PopulationScene]:
+    """Open the images of a request. The place has the cache alone. Raises DataError where rows cannot be read."""
+    code = own_code(request.model_dump_json(context={"complete": True}))
+    nowhere = Place(Path(), default_cache_root(), settings.skip_bad_rows, code)
+    population = population_of(request.data, nowhere, device, all_tested=True, fresh=True, notify=notify)
+    return nowhere, population, population.scene(request.tests, settings.seed)
+
+
+def probe_model(
+    origin: Origin,
+    data: Mapping[str, Any],
+    probes: Sequence[str | Mapping[str, Any]],
+    environments: Mapping[str, Any],
+    settings: Settings,
+    *,
+    validation: Mapping[str, Any] | None = None,
+    task: Task = "classification",
+    out: Path | None = None,
+    notify: Notify = silent,
+) -> Probed:
+    """Run probes on a model and keep the same records as of a trial. Records that are there are not made again.
+
+    Args:
+        origin: The model.
+        data: As `data` of a study; all rows of files are tested.
+        probes: As `probes` of a study.
+        environments: As those of a study to test on.
+        settings: How the model is read.
+        validation: As `data`, images that set the model's thresholds.
+        task: Classification of images, or segmentation.
+        out: The run folder; by default a folder of this model in the cache.
+        notify: Callback for images while they are read.
+
+    Raises:
+        SpecError: The request is wrong.
+        DataError: Rows cannot be read.
+        ReadingError: The model cannot take the images, or gives no scores of the right shape.
+        StoreError: The folder holds another kind of run.
+    """
+    if out is not None:
+        RunFolder(out).require(MODEL)
+    given = prepare_model(origin, data, probes, environments, settings, validation, task=task, out=out, notify=notify)
+    model, place, device, doubts = given.model, given.place, given.device, list(given.doubts)
+    request, population, scene = given.request, given.population, given.scene
+    with working_in(place.root), computing_on(device):
+        place.folder.remove_partial_files()
+        if validation is not None:
+            if model.threshold is not None and not isinstance(origin, OfTraining):
+                raise SpecError("threshold and validation: give one; validation images set the threshold")
+            filled = _framed(origin, validation if given.config is None else given.config.filled(validation))
+            asked = parse_request(filled, {VALIDATION: {}}, ("performance",), task)
+            images = population_of(asked.data, place, device, all_tested=True, notify=notify)
+            shown, identity = _validation_images(images, asked, scene, settings.seed)
+            kept = kept_columns(task, request.probes, population)
+            id = content_hash({"model": model.content, "environment": identity, **kept})
+            model = _with_thresholds(model, shown, _answered(given, id, shown))
+        began, plan = time.time(), _plan(model, request, scene, population)
+        job = ProbeJob(
+            place, model, request.data, request.tests, dict(plan.probes), plan.readings, all_tested=True, device=device
+        )
+        job(ALONE)
+        if task == "classification":
+            first = scene.environment(scene.names[0])
+            answers = _answered(given, plan.readings[first.name], first)
+            doubts += signs(answers.logits, first.table, model.threshold, settings.expect)
+        plan = plan.model_copy(update={"doubts": tuple(doubts)})
+        place.folder.begin(MODEL, plan.model_dump(mode="json", context={"complete": True}), plan.stamp)
+        keep_model(place, model, population, began, device)
+        analyze_model(place.folder, plan, lambda: population)
+        place.folder.seal()
+    return Probed(place.folder, plan, lambda: population)
+
+
+def _config(origin: Origin, settings: Settings, device: str) -> Config | None:
+    """Return the config of a model that is to be used; a trained network scales its images itself, as do those that
+    take whole numbers.
+    """
+    file = origin.path if isinstance(origin, ModelFile) and origin.path.is_file() else None
+    alone = isinstance(origin, OfTraining) or origin.facts.integer
+    known = None if alone else config_of(origin.network(device), file)
+    if known is not None and file is not None:  # the network itself decides what it takes
+        known = replace(known, data={**known.data, **origin.facts.framing})
+    if settings.preprocessing == "config" and known is None:
+        raise SpecError("preprocessing: this model has no config; put what was done to images before it")
+    return None if settings.preprocessing == "none" else known
+
+
+def _framed(origin: Origin, data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `data` with the size and framing that a model is known to take, where the user states none.
+
+    Raises:
+        SpecError: A model from a file or a program takes images of a size that nobody states.
+    """
+    known = origin.facts.framing
+    if isinstance(origin, OfTraining):
+        return Config(known, (), ()).filled(data)
+    framed = {**{key: value for key, value in known.items() if key == "size" or "phantom" not in data}, **data}
+    if "size" not in framed and not isinstance(origin, InMemory):
+        raise SpecError(f"size: {origin.name} does not tell the size of its images; give it in pixels, such as 224")
+    return framed
+
+
+def _model(
+    origin: Origin, settings: Settings, config: Config | None, population: Population, request: ProbeRequest
+) -> GivenModel:
+    inputs = inputs_of(population, request.data, request.task)
+    scaling = settings.scaling or (None if config is None else Scaling(config.mean, config.std))
+    if scaling is None and origin.facts.integer:
+        scaling = BYTES
+    if scaling is not None and len(scaling.mean) > inputs.channels == 1:  # as timm does for one input channel
+        scaling = Scaling((float(np.mean(scaling.mean)),), (float(np.mean(scaling.sd)),))
+    model = GivenModel(
+        origin,
+        settings.name or origin.name,
+        request.task,
+        inputs,
+        layers=settings.layers,
+        scaling=scaling,
+        scores=settings.scores,
+        output=settings.output,
+        seed=settings.seed,
+        threshold=settings.threshold,
+        cut=(request.data.referable or REFERABLE) if has_order(request.data) else None,
+    )
+    if not isinstance(origin, OfTraining):
+        return model
+    own = origin.loaded
+    return replace(
+        model,
+        layers=settings.layers or own.layers,
+        threshold=own.threshold if settings.threshold is None else settings.threshold,
+        operating=own.operating,
+        middle=own.middle,
+        untrained=own.untrained,
+    )
+
+
+def _identified(model: GivenModel, scene: PopulationScene, device: str) -> GivenModel:
+    """Return the model with its identity, after a look at whether it takes these images."""
+    environment = scene.environment(scene.names[0])
+    images = environment.images.read(np.arange(min(_IDENTIFYING, len(environment))))
+    with model.opened(device) as opened:
+        _require_fit(opened, images[:1].to(device))
+    return model.identified(images, device)
+
+
+def _plan(model: GivenModel, request: ProbeRequest, scene: PopulationScene, population: Population) -> ModelPlan:
+    kept = kept_columns(request.task, request.probes, population)
+    looked = looked_at(scene)
+    readings = {name: reading_id({"model": model.content}, looked, name, kept) for name in looked.tests}
+    probes = tuple(probe_units({"model": model.id}, request.probes, looked, kept))
+    return ModelPlan(model=model.id, request=request, readings=readings, probes=probes)
+
+
+def keep_model(place: Place, model: GivenModel, population: Population, began: float, device: str) -> None:
+    """Write the record of the model, once."""
+    folder = place.folder
+    if folder.complete("models", model.id):
+        return
+    write_json(folder.unit("models", model.id) / PROVENANCE, provenance(began, device))
+    names = list(population.classes) if model.task == "classification" else ["background", *population.kinds]
+    more = {"class_names": names, "skip_bad_rows": place.skip_bad_rows}
+    folder.write_record("models", model.id, {"status": "done", **model.described(), **more})
+
+
+def read_answers(given: Prepared, id: str, images: Callable[[], Environment], context: Context = ALONE) -> None:
+    """Read the answers to images and keep them under a name, as a `Job`.
+
+    Raises:
+        SpecError: The images cannot be changed as asked.
+        ReadingError: The answers are of no use.
+    """
+    shown, model = images(), given.model
+    with model.opened(given.device) as opened:
+        read = ModelReading(opened, [Request(shown)]).read(shown)
+    keep_read(given.place.folder, id, shown.table, read, {"model": model.id, "environment": shown.name})
+
+
+def _answered(given: Prepared, id: str, images: Environment) -> Read:
+    """Return the answers to images, read where they are not kept."""
+    if not given.place.folder.complete("readings", id):
+        read_answers(given, id, lambda: images)
+    return kept_read(given.place.folder.outputs(id))
+
+
+def _with_thresholds(model: GivenModel, environment: Environment, answers: Read) -> GivenModel:
+    """Return the model with the thresholds that a trial would take from these images.
+
+    Of two classes Youden's, of grades those at which the standard specificities are reached, of a segmentation
+    those at which it finds the standard shares of lesions.
+    """
+    if model.task == "segmentation":
+        if not answers.maps:
+            raise ReadingError("validation: the model gives no logits of pixels [b, k, h, w]")
+        reached = (threshold_at(answers.maps["lesion_score"], answers.maps["floor"], level) for level in LEVELS)
+        return replace(model, operating=tuple(one.value for one in reached))
+    targets = environment.table.target
+    if model.cut is not None and answers.logits.shape[1] > 2:
+        return replace(model, specific=specific_thresholds(answers.logits, targets, model.cut))
+    threshold = youden_threshold(tensor_of(answers.logits), tensor_of(targets))
+    if threshold is None:
+        raise SpecError(
+            "validation: a threshold is set between two classes, and its images have "
+            f"{listed([environment.table.classes[int(code)] for code in np.unique(targets)])}"
+        )
+    return replace(model, threshold=threshold)
+
+
+def _validation_images(
+    population: Population, asked: ProbeRequest, scene: PopulationScene, seed: int
+) -> tuple[Environment, Mapping[str, Any]]:
+    """Return the images that set thresholds, and the values that determine them.
+
+    They are a phantom's validation images, or all rows of files.
+
+    Raises:
+        SpecError: Files hold an image that is tested, pixel by pixel.
+    """
+    if population.dataset is None:
+        spec = asked.tests[VALIDATION]
+        return population.training(spec, seed)[1], {**population.identity(spec), "validation": seed}
+    own = population.scene(asked.tests, seed)
+    found = own.environment(VALIDATION)
+    tested = np.concatenate([image_hashes(unchanged(scene.environment(name).images)) for name in scene.names])
+    both = int(np.isin(image_hashes(unchanged(found.images)), tested).sum())
+    if both:
+        raise SpecError(
+            f"validation: {both:,} of its {len(found):,} images are tested too; a threshold is set on others"
+        )
+    return found, own.identity(VALIDATION)
+
+
+def _require_able(origin: Origin, settings: Settings, request: ProbeRequest, device: str) -> None:
+    """Check that the model has the layers and gradients that probes need. Raises SpecError."""
+    if isinstance(origin, OfTraining):
+        return
+    asked = [probe.name for probe in request.probes]
+    inner = [name for name in asked if name in (*OF_LAYERS, "attribution")]
+    if origin.opaque and (inner or settings.layers):
+        what = f"probe '{inner[0]}' looks into the network" if inner else "layers name modules of the network"
+        raise SpecError(f"{what}, and {origin.opaque} shows none: give the module, or weights with a factory")
+    layered = [name for name in asked if name in OF_LAYERS]
+    if layered and not settings.layers:
+        network = origin.network(device)
+        outermost = listed([name for name, _ in named_layers(network) if name and "." not in name][:12])
+        raise SpecError(f"probe '{layered[0]}' looks at layers: name modules in layers=(...), such as {outermost}")
+
+
+def _require_fit(model: Model, image: torch.Tensor) -> None:
+    """Check that the network takes an image of these data. Its own error is reported with the image's shape."""
+    try:
+        with evaluating(model.network), torch.inference_mode():
+            model.network(image)
+    except (SpecError, DataError):
+        raise
+    except Exception as error:
+        first = next(iter(str(error).splitlines()), type(error).__name__)
+        wanted = channels_of(model.network)
+        if wanted and (image.shape[1], wanted) in ((1, 3), (3, 1)):
+            what, key = ("gray", "color") if wanted == 3 else ("in color", "gray")
+            raise ReadingError(
+                f"the model cannot read images {list(image.shape)}: they are {what}, and its first layer takes "
+                f"{count(wanted, 'channel')}; give `channels: {key}` in data"
+            ) from error
+        raise ReadingError(
+            f"the model cannot read images {list(image.shape)}, float32 in 0..1: {first}; give the size that it was "
+            "trained at as data.size, and what it does to channels and scaling as a module before it"
+        ) from error

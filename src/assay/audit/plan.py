@@ -1,0 +1,401 @@
+"""What an audit reads: how many images, and under which changes, as far as no answer of the model decides it."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Int
+
+from assay.audit.battery import DOSES, SEVERITIES, AuditedMark, battery, every_distortion, marks_of
+from assay.audit.model import Prepared
+from assay.audit.reading import Change, ReadAs
+from assay.audit.request import Asked
+from assay.audit.scored import operating_point, require_classes, second_half
+from assay.audit.search import drawn
+from assay.audit.search import search as leads
+from assay.audit.verdicts import LEAST_PATIENTS
+from assay.core.errors import DataError, SpecError
+from assay.core.files import content_hash
+from assay.core.seeds import row_uniform
+from assay.core.types import FactorTable
+from assay.probes.reader import evaluating
+from assay.shifts.distortions import SEVERITIES as EVERY_SEVERITY
+from assay.shifts.distortions import distorted
+from assay.shifts.environment import Environment, PickedImages, PickedMasks
+from assay.shifts.intervention import ChangedImages, changes_of, unchanged
+from assay.shifts.population import switched
+from assay.shifts.sampling import TEST_SEED
+from assay.spec.recipe import Component
+from assay.spec.schema import InterventionSpec
+from assay.stats.format import count, listed
+
+_LEAST = 2 * LEAST_PATIENTS
+"""Images that are audited at least, however small the budget."""
+_SEARCH = 0.65
+"""Share of the budget that the search for a region may take."""
+_ONCE = sum(leads.MOST_PASSES.values()) + drawn.MOST_PASSES
+_EACH = sum(leads.AFTER.values()) + drawn.AFTER + 1
+"""Passes of all searches at most, once and for each image, which is read without changes too."""
+_SCOUTS, _TRIED = 8, 0.1
+"""Images of each half of the patients on which places of a mark are compared; share of the budget that this may take.
+"""
+_TIMED = 16
+_COMPARED = 400
+"""Images on which other scalings are tried."""
+Say = Callable[[str], None]
+
+
+# What is asked for, checked.
+
+
+def require_asked(asked: Asked) -> None:
+    """Raise SpecError where settings are out of range, or contradict each other."""
+    if asked.threshold is not None:
+        operating_point(asked.threshold)
+    if asked.task == "segmentation" and (asked.threshold is not None or asked.output):
+        raise SpecError("threshold, output: pixels of a segmentation are called at 0.5, and any kind of lesion counts")
+
+
+def require_fitting(asked: Asked, table: FactorTable) -> None:
+    """Check that images have the classes that an audit needs. Raises DataError, or SpecError for the threshold."""
+    if asked.task == "classification":
+        require_classes(table)
+        if str(asked.threshold).startswith("sensitivity") and len(table.classes) != 2:
+            raise SpecError("threshold: a sensitivity is of two classes; give a probability")
+
+
+def require_same_classes(table: FactorTable, classes: tuple[str, ...]) -> None:
+    """Raise DataError where the images of the training have other classes than those that are audited."""
+    if table.classes != classes:
+        raise DataError(f"--train has the classes {listed([*table.classes])}, and --images {listed([*classes])}")
+
+
+# How many images are read.
+
+
+@dataclass(frozen=True)
+class Planned:
+    """How much is read, as far as the budget allows.
+
+    Attributes:
+        all: Images in the data.
+        clean: Images that are read without changes.
+        marked: Images of these that are read under every mark and distortion.
+        marks: Number of marks.
+        distortions: Number of distortions.
+        severities: Number of severities of each.
+        searched: Images that are searched for a region; 0 where none are.
+        times: How often each of the marked images is read at most.
+        tried: Passes of the comparison of places of marks; 0 where none are compared.
+        short: Whether doses that cannot change a verdict are left out.
+    """
+
+    all: int
+    clean: int
+    marked: int
+    marks: int
+    distortions: int
+    severities: int
+    searched: int
+    times: int
+    tried: int
+    short: bool
+
+    @property
+    def passes(self) -> int:
+        """Images put through the model at most."""
+        return self.clean + self.marked * self.times + self.tried + passes_of(self.searched)
+
+    @property
+    def words(self) -> str:
+        """The plan in a line."""
+        doses = "at the middle dose, at two more where these can change a verdict" if self.short else "at three doses"
+        marked = f"{self.marked:,} of them under {count(self.marks, 'mark')}"
+        return f"{self.clean:,} of {self.all:,} images, {marked} {doses}"
+
+
+def planned(asked: Asked, whole: Environment, *, search: bool = True) -> Planned:
+    """Return how many images are read: it depends on the budget and the images alone, so that equal audits are equal.
+
+    Args:
+        asked: What to do.
+        whole: All images.
+        search: Whether the model can be asked for what depends on its answers.
+    """
+    n, (marks, distortions), severities = len(whole), battery_of(asked, whole), _severities(asked)
+    able = int((_SEARCH * asked.budget - _ONCE) / _EACH) if search and asked.leads else 0
+    able = able if able >= leads.LEAST_IMAGES else 0
+    searched = min(able, n) if asked.train is None else able
+    held = search and asked.elsewhere and searched > 0
+    tried = sum(len(mark.places) for mark in marks) * 2 * _SCOUTS
+    tried = tried if search and asked.elsewhere and tried <= _TRIED * asked.budget else 0
+    left = asked.budget - passes_of(searched) - tried
+    clean = min(n, max(_LEAST, left // 3))
+    placed = sum(bool(mark.places) for mark in marks) if tried else 0
+    times = max(1, len(marks) * len(DOSES) + placed * (1 + held) + held + len(distortions) * len(severities))
+    more = held * len(marks)  # without the leading region, which takes the place of doses where these are left out
+    marked = min(clean, max(_LEAST, (left - clean) // (times + more * asked.full)))
+    short = not asked.full and (marked < n or marked * (times + more) > left - clean)
+    return Planned(n, clean, marked, len(marks), len(distortions), len(severities), searched,
+                   times if short else times + more, tried, short)  # fmt: skip
+
+
+def least_budget() -> int:
+    """Return the smallest budget that allows a search."""
+    return math.ceil(passes_of(leads.LEAST_IMAGES) / _SEARCH)
+
+
+def passes_of(images: int) -> int:
+    """Return how many passes all searches of so many images take at most."""
+    return images * _EACH + _ONCE if images else 0
+
+
+def seconds_each(given: Prepared, whole: Environment) -> float:
+    """Return the seconds that one image takes, for a dry run: no plan depends on them."""
+    with given.model.opened(given.device) as opened, evaluating(opened.network), torch.inference_mode():
+        images = picked(whole, np.arange(min(_TIMED, len(whole)))).images
+        first = images.read(np.arange(len(images))).to(given.device)
+        opened.network(first)
+        began = time.perf_counter()
+        opened.network(first)
+        return (time.perf_counter() - began) / len(images)
+
+
+def battery_of(asked: Asked, whole: Environment) -> tuple[tuple[AuditedMark, ...], tuple[str, ...]]:
+    """Return the marks and distortions of an audit."""
+    marks, distortions = battery(asked.domain, whole.images.shape[0])
+    if asked.full:
+        distortions = every_distortion(asked.domain, whole.images.shape[0])
+    if asked.marks is not None:
+        marks = marks_of(asked.marks)
+    return marks, distortions if asked.distortions is None else asked.distortions
+
+
+def _severities(asked: Asked) -> tuple[int, ...]:
+    return EVERY_SEVERITY if asked.full else SEVERITIES
+
+
+# Which images are read.
+
+
+@dataclass(frozen=True, eq=False)
+class Shot:
+    """Images that are read under one change.
+
+    Attributes:
+        id: Name of the answers.
+        kind: `clean`, `mark`, `distortion`, or `reading`: the same images read otherwise.
+        table: The images.
+        images: Returns them with the change. Raises SpecError where they cannot have it.
+        label: What is said when they are read.
+        factor: The mark or distortion.
+        dose: Its dose or severity.
+        change: The mark with its arguments, as JSON.
+    """
+
+    id: str
+    kind: str
+    table: FactorTable
+    images: Callable[[], Environment]
+    label: str
+    factor: str = ""
+    dose: str = ""
+    change: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Held:
+    """Regions that are made the same in all images.
+
+    Attributes:
+        id: Hash of the regions and of what they have.
+        put: Puts it on images.
+    """
+
+    id: str
+    put: Change
+
+
+@dataclass(frozen=True, eq=False)
+class AuditPlan:
+    """The images of an audit without and with changes.
+
+    Attributes:
+        whole: All images.
+        asked: What to do.
+        counts: How many are read.
+        read_by: What determines answers besides the images and their changes.
+    """
+
+    whole: Environment
+    asked: Asked
+    counts: Planned
+    read_by: Mapping[str, Any]
+
+    def shot(
+        self, kind: str, images: Callable[[], Environment], table: FactorTable, named: Mapping[str, Any], label: str,
+        **more: str,
+    ) -> Shot:  # fmt: skip
+        """Return images under a change that `named` names; `more` are further fields."""
+        id = content_hash({**self.read_by, "rows": content_hash(table.row.tolist()), **named})
+        return Shot(id, kind, table, images, label, **more)
+
+    @cached_property
+    def images(self) -> Environment:
+        """The images that are read without changes, classes in equal parts as far as there are images."""
+        return picked(self.whole, balanced(self.whole.table, self.counts.clean, self.asked.seed))
+
+    @cached_property
+    def sample(self) -> Int[np.ndarray, " m"]:
+        """Positions in `images` of those that get marks."""
+        return balanced(self.images.table, self.counts.marked, self.asked.seed)
+
+    @cached_property
+    def compared(self) -> Int[np.ndarray, " m"]:
+        """Positions in `images` of those on which other scalings are tried."""
+        return balanced(self.images.table, _COMPARED, self.asked.seed)
+
+    @property
+    def halves(self) -> Bool[np.ndarray, " m"]:
+        """Whether each of `compared` is of the second half of the patients."""
+        return second_half(self.images.table.patient[self.compared], self.asked.seed, "halves")
+
+    @cached_property
+    def before(self) -> Environment:
+        """The images that get marks, without them."""
+        return picked(self.images, self.sample)
+
+    @cached_property
+    def clean(self) -> Shot:
+        """The images without changes."""
+        return self.shot("clean", lambda: self.images, self.images.table, {}, self.counts.words)
+
+    @cached_property
+    def battery(self) -> tuple[tuple[AuditedMark, ...], tuple[str, ...]]:
+        """Marks and distortions."""
+        return battery_of(self.asked, self.whole)
+
+    @cached_property
+    def marks(self) -> Mapping[str, Sequence[Shot]]:
+        """Mark -> its shots, by dose."""
+        return {mark.name: self._doses(mark) for mark in self.battery[0]}
+
+    def _doses(self, mark: AuditedMark) -> list[Shot]:
+        table = self.before.table
+        return [
+            self.shot("mark", partial(_marked, self.before, mark.name, one), table,
+                      {"mark": mark.name, "change": one.canonical()},
+                      f"mark {mark.name}", factor=mark.name, dose=DOSES[at],
+                      change=json.dumps(one.canonical(), sort_keys=True))
+            for at, one in enumerate(mark.doses)
+        ]  # fmt: skip
+
+    # Marks at other places, and without the region that leads.
+
+    @cached_property
+    def second(self) -> Bool[np.ndarray, " m"]:
+        """Whether each of the images that get marks is of the second half of the patients."""
+        return second_half(self.before.table.patient, self.asked.seed, "places")
+
+    @cached_property
+    def scouts(self) -> Int[np.ndarray, " k"]:
+        """Positions in `before` of images of both halves on which places are compared."""
+        table, halves = self.before.table, (np.flatnonzero(self.second == half) for half in (False, True))
+        return np.concatenate([own[balanced(table.take(own), _SCOUTS, self.asked.seed)] for own in halves])
+
+    def tried(self, mark: AuditedMark) -> Shot | None:
+        """Return the scouts with a mark at its first place, then at the next; None where places are not compared."""
+        if not (self.counts.tried and mark.places):
+            return None
+        few = picked(self.before, np.tile(self.scouts, len(mark.places)))
+        which = np.repeat(np.arange(len(mark.places)), len(self.scouts))
+        return self._at(few, mark, tuple(mark.places), which)
+
+    def placed(self, mark: AuditedMark, chosen: tuple[str, str]) -> Shot:
+        """Return images with a mark at one place in the first half of the patients, and at one in the second."""
+        return self._at(self.before, mark, chosen, self.second.astype(np.int64))
+
+    def _at(self, images: Environment, mark: AuditedMark, places: Sequence[str], which: Int[np.ndarray, " n"]) -> Shot:
+        def shown() -> Environment:
+            ends = [_marked(images, mark.name, mark.places[place]) for place in places]
+            changes = [replace(one, marked=which == at) for at, end in enumerate(ends)
+                       for one in changes_of(end.images)]  # fmt: skip
+            return replace(ends[0], images=ChangedImages(images.images, changes))
+
+        named = {"mark": mark.name, "at": [mark.places[place].canonical() for place in places]}
+        return self.shot("mark", shown, images.table, named, f"mark {mark.name} elsewhere")
+
+    def held(self, shot: Shot, hold: Held | None) -> Shot:
+        """Return the images of a shot with regions that are the same in all of them."""
+        if hold is None:
+            return shot
+
+        def shown() -> Environment:
+            found = shot.images()
+            return replace(found, images=ReadAs(found.images, hold.put))
+
+        return self.shot("held", shown, shot.table, {"held": hold.id, "of": shot.id}, "apart from the leading region")
+
+    @cached_property
+    def unmarked(self) -> Shot:
+        """The images that get marks, without them."""
+        return self.shot("clean", lambda: self.before, self.before.table, {}, self.counts.words)
+
+    @cached_property
+    def distortions(self) -> Mapping[str, Sequence[Shot]]:
+        """Family -> its shots, by severity."""
+
+        def shown(family: str, severity: int) -> Environment:
+            return replace(distorted(self.before, family, severity), masks=self.before.masks)
+
+        table = self.before.table
+        return {
+            family: [
+                self.shot("distortion", partial(shown, family, one), table, {"distortion": [family, one]},
+                          f"distortion {family}", factor=family, dose=str(one))
+                for one in _severities(self.asked)
+            ]
+            for family in self.battery[1]
+        }  # fmt: skip
+
+    def shots(self) -> Iterator[Shot]:
+        """Yield all that an audit may read without a search and other ways to read images."""
+        yield self.clean
+        for group in (*self.marks.values(), *self.distortions.values()):
+            yield from group
+
+
+def _marked(images: Environment, name: str, mark: Component) -> Environment:
+    return switched(images, name, InterventionSpec(component=mark, share=0.5), "high", TEST_SEED)
+
+
+def balanced(table: FactorTable, most: int, seed: int) -> Int[np.ndarray, " m"]:
+    """Choose rows, classes in equal parts as far as there are images, in ascending order.
+
+    A smaller choice is part of a larger one.
+    """
+    if len(table) <= most:
+        return np.arange(len(table))
+    place = np.empty(len(table), dtype=np.int64)
+    drawn = row_uniform(seed, "audit", table.row)
+    for code in np.unique(table.target):
+        own = np.flatnonzero(table.target == code)
+        place[own[np.argsort(drawn[own], kind="stable")]] = np.arange(len(own))
+    return np.sort(np.lexsort((drawn, place))[:most])
+
+
+def picked(environment: Environment, rows: Int[np.ndarray, " m"]) -> Environment:
+    """Return some rows of an environment with their masks at the size of the images."""
+    boxes = None if environment.boxes is None else environment.boxes[rows]
+    images = PickedImages(unchanged(environment.images), rows)
+    return replace(environment, table=environment.table.take(rows), images=images, native=None,
+                   masks=None if environment.masks is None else PickedMasks(environment.masks, rows),
+                   lesions=None, millimeters=None, boxes=boxes, original=None)  # fmt: skip

@@ -1,0 +1,281 @@
+"""Audit in two steps: write the images that an audit reads, and finish it from scores that were made elsewhere."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Callable, Container, Generator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from PIL import Image
+from torch import Tensor, nn
+
+from assay.audit.model import Settings, opened_images
+from assay.audit.plan import AuditPlan, Say, picked, planned, require_asked, require_fitting
+from assay.audit.reading import LOOKED
+from assay.audit.request import Asked
+from assay.audit.run import run_audit
+from assay.core.errors import DataError, SpecError, StoreError
+from assay.core.files import content_hash, is_file, is_folder, sha256
+from assay.data.cache import Notify, silent
+from assay.data.files.table import read_table
+from assay.execution.local import PROCESSOR
+from assay.models.external import FIRST_CHANNEL, lesion_map, mask_of, picture_of, read_scores
+from assay.models.ref import Facts, FunctionNetwork, Origin
+from assay.spec.request import parse_request
+from assay.store.files import csv_text, read_checked_json, write_checked_json, write_text
+from assay.store.manifest import changes, write_manifest
+
+IMAGES, NAMES, PREPARED = "images", "images.csv", "prepared.json"
+Answer = Callable[[Tensor], Tensor]
+_AT_ONCE = 64
+"""Images that are held at once."""
+_PARTS = ("task", "domain", "margin", "budget", "seed", "distortions", "marks", "train")
+"""Fields of `Asked` that determine the images, or are about them."""
+
+
+def _named(image: Float[Tensor, "c h w"], end: str) -> tuple[str, Image.Image]:
+    """Return a picture with its file name, which is a hash of its pixels: it says nothing of class or mark."""
+    picture = picture_of(image)
+    return f"{hashlib.sha256(f'{picture.size}'.encode() + picture.tobytes()).hexdigest()[:16]}{end}.png", picture
+
+
+def _of_scores(scores: Mapping[str, Sequence[float]]) -> Answer:
+    """Return the function that gives the scores of a table by the pixels of each image."""
+    return lambda images: torch.tensor([scores[name] for name in _known(images, "", scores)], dtype=torch.float64)
+
+
+def _of_masks(masks: Mapping[str, Path]) -> Answer:
+    """Return the function that gives log-odds of a lesion by the pixels of each image, or refuses a wrong mask."""
+
+    def answer(images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 1 h w"]:
+        sides = (images.shape[2], images.shape[3])
+        return torch.stack([lesion_map(masks[name], sides) for name in _known(images, FIRST_CHANNEL, masks)])
+
+    return answer
+
+
+def _known(images: Float[Tensor, "b c h w"], end: str, prepared: Container[str]) -> list[str]:
+    """Return names of images. Raises DataError for those that were not prepared."""
+    names = [_named(image, end)[0] for image in images]
+    missing = [name for name in names if name not in prepared]
+    if missing:
+        raise DataError(
+            f"{len(missing)} images are not those that were prepared: the data or Assay changed; prepare them again"
+        )
+    return names
+
+
+@dataclass(frozen=True)
+class _OfPictures(Origin):
+    """A model elsewhere, by its answers to pictures.
+
+    Attributes:
+        called: Its name.
+        digest: Hash of its scores or masks.
+        answer: Returns its answers to images.
+        columns: Names of its scores.
+    """
+
+    called: str
+    digest: str
+    answer: Answer
+    columns: tuple[str, ...] = ()
+    kind = "pictures"
+    complete = True
+    opaque = "a table of scores"
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.called
+
+    @property
+    def facts(self) -> Facts:
+        """The names of its scores."""
+        return Facts(outputs=self.columns)
+
+    def network(self, device: str) -> nn.Module:
+        """Return a module that gives the answers."""
+        return FunctionNetwork(lambda images: self.answer(torch.as_tensor(images)))
+
+    def _content(self) -> str:
+        return self.digest
+
+
+def prepare_images(
+    folder: Path,
+    data: Mapping[str, Any],
+    asked: Asked,
+    *,
+    skip_bad_rows: bool = False,
+    notify: Notify = silent,
+    say: Say = lambda text: None,
+) -> int:
+    """Write the images of an audit, with and without marks, to `images/` with their names in `images.csv`.
+
+    Args:
+        folder: A new or empty folder.
+        data: As `data` of a study, with the size of images.
+        asked: What to do. `finish_audit` takes what is asked of the scores.
+        skip_bad_rows: Leave out rows that cannot be read.
+        notify: Callback for images while they are read.
+        say: Callback for each step.
+
+    Returns:
+        The number of images.
+
+    Raises:
+        SpecError: The folder is not empty, or the request is wrong.
+        DataError: Rows cannot be read, or all are of one class.
+    """
+    with filling(folder / IMAGES):
+        names = _written(folder / IMAGES, data, asked, skip_bad_rows, notify, say)
+    write_text(folder / NAMES, csv_text([["image"], *([name] for name in sorted(names))]))
+    kept = {name: getattr(asked, name) for name in _PARTS}
+    write_checked_json(folder / PREPARED, {"data": dict(data), "asked": kept, "skip_bad_rows": skip_bad_rows})
+    write_manifest(folder, {})
+    return len(names)
+
+
+@contextmanager
+def filling(folder: Path) -> Generator[None]:
+    """Make a folder in a new or empty one, and remove it again where writing to it fails. Raises SpecError."""
+    if folder.parent.is_dir() and any(folder.parent.iterdir()):
+        raise SpecError(f"{folder.parent} is not empty: give a new folder")
+    try:
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise SpecError(f"{folder} cannot be made: {error.strerror}; give a new folder") from error
+    try:
+        yield
+    except BaseException:
+        shutil.rmtree(folder)  # so that the folder can be given again
+        raise
+
+
+def _written(
+    folder: Path, data: Mapping[str, Any], asked: Asked, skip_bad_rows: bool, notify: Notify, say: Say
+) -> set[str]:
+    """Write the images that an audit reads, and return their names."""
+    require_asked(asked)
+    if "size" not in data:
+        raise SpecError("size: a model elsewhere does not tell the size of its images; give it in pixels, such as 224")
+    request = parse_request(dict(data), {"all": {}}, ("performance",), asked.task)
+    settings = Settings(seed=asked.seed, skip_bad_rows=skip_bad_rows)
+    _, _, scene = opened_images(request, settings, PROCESSOR, notify)
+    whole = scene.environment("all")
+    require_fitting(asked, whole.table)
+    plan = AuditPlan(whole, asked, planned(asked, whole, search=False), {})
+    say(plan.counts.words)
+    names = set[str]()
+    for shown in (lambda: picked(whole, np.arange(min(LOOKED, len(whole)))), *(shot.images for shot in plan.shots())):
+        try:
+            environment = shown()
+        except SpecError:  # the mark is not tested
+            continue
+        for part in np.array_split(np.arange(len(environment)), max(1, len(environment) // _AT_ONCE)):
+            for image in environment.images.read(part):
+                name, picture = _named(image, FIRST_CHANNEL if asked.task == "segmentation" else "")
+                if name not in names:
+                    picture.save(folder / name)
+                    names.add(name)
+    return names
+
+
+def finish_audit(
+    folder: Path,
+    scores: Path,
+    asked: Asked,
+    *,
+    name: str = "",
+    out: Path | None = None,
+    notify: Notify = silent,
+    say: Say = lambda text: None,
+) -> Path:
+    """Finish an audit from the scores or masks of the prepared images. Return the run folder.
+
+    Args:
+        folder: Folder that `prepare_images` wrote.
+        scores: A CSV, see `external.read_scores`; of a segmentation, a folder with a file for each image, see
+            `external.lesion_map`.
+        asked: What is asked of the scores: output, head, threshold, references and so on. What determines the images
+            is taken from the folder.
+        name: Name of the model on the page; that of the file by default.
+        out: The run folder; `audit` in the folder by default.
+        notify: Callback for images while they are read.
+        say: Callback for each step.
+
+    Raises:
+        SpecError: Images are not those that were prepared, or the model seems to be read wrongly.
+        DataError: The folder, the table or a mask cannot be used.
+    """
+    data, asked, skip_bad_rows = prepared_request(folder, asked)
+    columns: Sequence[str] = ()
+    if asked.task == "segmentation":
+        asked.require_used({"scores"}, "is for scores: masks are read as their format says")
+        masks = _masks_of(scores, folder)
+        answer = _of_masks(masks)
+        digest = content_hash({key: sha256(path) for key, path in masks.items()})
+        asked = asked.but(scores="logits")
+    else:
+        wanted = _wanted(folder)
+        values, columns, others = read_scores(scores, wanted)
+        if others:
+            say(f"{scores.name}: {others:,} rows are of no image that was prepared, and were not read")
+        answer = _of_scores(dict(zip(wanted, values.tolist(), strict=True)))
+        digest = sha256(scores)[:16]
+    origin = _OfPictures(name or scores.stem, digest, answer, tuple(columns))
+    made = run_audit(origin, data, asked, out=out or folder / "audit", in_steps=True, skip_bad_rows=skip_bad_rows,
+                     notify=notify, say=say)  # fmt: skip
+    assert isinstance(made, Path)
+    return made
+
+
+def prepared_request(folder: Path, asked: Asked) -> tuple[dict[str, Any], Asked, bool]:
+    """Return `data` of prepared images, what is asked with all that determines the images, and `skip_bad_rows`.
+
+    Args:
+        folder: Folder that `prepare_images` wrote.
+        asked: What is asked of the scores.
+
+    Raises:
+        DataError: Nothing was prepared there, or a file is missing or altered.
+    """
+    if not is_file(folder / PREPARED):
+        raise DataError(f"{folder} has no {PREPARED}: write it with assay audit prepare")
+    try:
+        wrong = [one.text for one in changes(folder) if one.how != "extra"]
+    except StoreError as error:
+        wrong = [str(error)]
+    if wrong:
+        raise DataError(f"{wrong[0]}; prepare the images again in a new folder")
+    prepared = read_checked_json(folder / PREPARED)
+    kept = dict(prepared["asked"])
+    kept["distortions"] = None if kept["distortions"] is None else tuple(kept["distortions"])
+    return prepared["data"], asked.but(**kept), bool(prepared["skip_bad_rows"])
+
+
+def _masks_of(path: Path, folder: Path) -> dict[str, Path]:
+    """Return the mask of every prepared image. Raises DataError where one is missing."""
+    if not is_folder(path):
+        raise DataError(f"masks are read from a folder, and {path} is none")
+    found, wanted = dict[str, Path](), _wanted(folder)
+    for name in wanted:
+        mask = mask_of(path, name)
+        if mask is not None:
+            found[name] = mask
+    missing = [name for name in wanted if name not in found]
+    if missing:
+        raise DataError(f"{path} has no mask of {len(missing):,} of {len(wanted):,} images, such as {missing[0]}")
+    return found
+
+
+def _wanted(folder: Path) -> Sequence[str]:
+    return read_table(folder / NAMES, "image").column("image", NAMES)

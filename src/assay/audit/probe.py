@@ -1,0 +1,174 @@
+"""Tables of one model that was trained elsewhere: its estimates, cautions, environments and pictures."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from assay.core.files import without_home
+from assay.core.measures import PERFORMANCE, range_of
+from assay.core.reasons import Code, Reason, read, stated
+from assay.data.cards import facts_of
+from assay.execution.jobs import kept_provenance
+from assay.execution.plan import ModelPlan
+from assay.look.checks import data_checks
+from assay.probes.performance import overall, with_overall
+from assay.report.pictures import Gallery
+from assay.shifts.association import also_achieved
+from assay.shifts.environment import Environment, environment_rows_of
+from assay.shifts.population import Population, PopulationScene
+from assay.stats.doubts import caution_rows
+from assay.stats.estimate import interval
+from assay.stats.influence import Answers
+from assay.stats.rows import identified
+from assay.store.described import DESCRIBED, DataDescription, keep, kept
+from assay.store.files import ColumnRows, Row
+from assay.store.folder import RunFolder, measurement_row
+
+_OF_COPIES = (Code.COPIES_OF_ONE_PATIENT, Code.COPIES_SUSPECTED, Code.COPIES_UNCHECKED)
+
+
+def _grave(found: Reason) -> bool:
+    return found.codes[0].light == "bad" or found.codes[0] in _OF_COPIES
+
+
+def analyze_model(folder: RunFolder, plan: ModelPlan, population: Callable[[], Population]) -> None:
+    """Make every table of a probed model from its records, and store the description of the data that they need.
+
+    Args:
+        folder: The run folder.
+        plan: The request, and the names of its records.
+        population: Opens the images; called only where nothing of them was kept for this request.
+    """
+    described = _described(folder, plan, population)
+    record = folder.record("models", plan.model)
+    cautions = (*map(stated, plan.doubts), *described.cautions)
+    rows: dict[str, Sequence[Row]] = {
+        "estimates": measured_rows(folder, plan),
+        "findings": caution_rows(cautions),
+        "environments": described.environments,
+        "pictures": described.pictures,
+        "provenance": _provenance_rows(folder, plan, record, described),
+    }
+    folder.write_tables(rows)
+
+
+def measured_rows(folder: RunFolder, plan: ModelPlan) -> list[Row]:
+    """Return all measurements as estimates with intervals over patients, on the logit scale of bounded measures.
+
+    Performance on all images is computed here, from kept outputs, as it is of trials.
+    """
+    rows: list[Row] = []
+    name = {"recipe": str(folder.record("models", plan.model)["name"]), "coordinates": "{}"}
+    for id, component in plan.probes:
+        found = folder.measurements(id)
+        if component.name == PERFORMANCE:
+            found = ColumnRows(with_overall(found.columns, _overall(folder, plan)))
+        for row in found:
+            bounds, patients = range_of(row["measure"]), int(row["patients"])
+            value, error = float(row["value"]), float(row["standard_error"])
+            known = not math.isnan(value) and error > 0 and bounds[0] <= value <= bounds[1]
+            df = patients - 1.0 if patients > 1 else math.inf
+            low, high = interval(value, error, df, bounds) if known else (math.nan, math.nan)
+            counted = {"df": df if known else math.nan, "seeds": 0, "images": row["n"]}
+            rows.append(identified({**name, **row, **counted, "low": low, "high": high}))
+    return rows
+
+
+def _overall(folder: RunFolder, plan: ModelPlan) -> list[Row]:
+    record = folder.record("models", plan.model)
+    answered: dict[str, tuple[Answers, np.ndarray]] = {}
+    for environment, id in plan.readings.items():
+        outputs = folder.outputs(id)
+        specific = [math.nan if odds is None else float(odds) for odds in record["specific"]]
+        answers = Answers(
+            outputs["logits"],
+            outputs["target"],
+            0.5 if record["threshold"] is None else record["threshold"],
+            middle=record["middle"],
+            cut=record["cut"] or 1,
+            specific=np.tile(specific, (len(outputs["target"]), 1)) if specific else None,
+        )
+        answered[environment] = answers, outputs["patient"]
+    return [measurement_row(one) for one in overall(answered, graded=record["cut"] is not None)]
+
+
+# What is kept of the images.
+
+
+def _described(folder: RunFolder, plan: ModelPlan, population: Callable[[], Population]) -> DataDescription:
+    if (folder.root / DESCRIBED).is_file() and (found := kept(folder, DataDescription)).request == plan.request.id:
+        return found
+    found = describe_data(folder, plan, population())
+    keep(folder, found)
+    return found
+
+
+def describe_data(folder: RunFolder, plan: ModelPlan, population: Population) -> DataDescription:
+    """Draw the environments and the interventions to `pictures/`, and describe the images."""
+    request = plan.request
+    seed = int(folder.record("models", plan.model)["seed"])
+    scene = population.scene(request.tests, seed)
+    shown = [also_achieved(scene.environment(name), scene.tests.ties) for name in scene.names]
+    masks = request.task == "segmentation"
+    gallery = Gallery(folder.root / "pictures", population.scale, request.data.target, 1, masks)
+    pictures = [gallery.sheet(one, one.name, one.name) for one in shown]
+    pictures += [row for name in scene.tests.interventions for row in gallery.pairs(scene, name, {})]
+    found = data_checks(request.data, population.dataset)
+    notes = tuple(dict.fromkeys(note for one in (*shown, *_neutral(scene, plan)) for note in one.notes))
+    rows = [row for one in shown for row in environment_rows_of(one.name, "", one, one.table)]
+    return DataDescription(
+        request=request.id,
+        environments=rows,
+        pictures=pictures,
+        facts=facts_of(population.card, population.classes),
+        cautions=(
+            *filter(_grave, found.reasons),
+            *map(read, notes),
+        ),
+    )
+
+
+def _neutral(scene: PopulationScene, plan: ModelPlan) -> tuple[Environment, ...]:
+    """The neutral rows, where a probe read them."""
+    probed = {str(component.name) for _, component in plan.probes}
+    return (scene.neutral(),) if probed - {"performance", "segmentation"} else ()
+
+
+def _provenance_rows(
+    folder: RunFolder, plan: ModelPlan, record: Mapping[str, Any], described: DataDescription
+) -> list[Row]:
+    """Return the model, its data, the request and versions, as needed to find this again."""
+    made = kept_provenance(folder.unit("models", plan.model))
+    threshold = record["threshold"]
+    facts: dict[str, str] = {
+        "model": str(record["name"]),
+        "kind": str(record["kind"]),
+        "task": str(record["task"]),
+        "hash of the model": str(record["content"]),
+        "input": f"{record['channels']} x {record['size']} x {record['size']}, {_scaled(record['scaling'])}",
+        "output": f"{record['scores']} of {', '.join(record['class_names'])}",
+        "threshold": "" if threshold is None else f"{threshold:.6g}",
+        "layers": ", ".join(record["layers"]),
+        **described.facts,
+        "hash of the request": plan.request.id,
+        "probed": made.get("started", ""),
+        "machine": f"{made.get('machine', '')} {made.get('processor', '')}".strip(),
+        "device": made.get("device", ""),
+        "python": made.get("python", ""),
+        **made.get("libraries", {}),
+    }
+    asked = without_home(plan.request.model_dump(mode="json", exclude_defaults=True))
+    facts["spec"] = json.dumps(asked, ensure_ascii=False, indent=1)
+    return [{"key": key, "value": value} for key, value in facts.items() if value]
+
+
+def _scaled(scaling: Mapping[str, Any] | None) -> str:
+    if scaling is None:
+        return "values from 0 to 1"
+    mean, sd = (", ".join(f"{value:g}" for value in scaling[key]) for key in ("mean", "sd"))
+    return f"scaled by mean ({mean}) and standard deviation ({sd})"

@@ -1,0 +1,324 @@
+"""Reference networks of an audit: small networks trained on the images of its user, and audited on them."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from assay.audit.battery import at_deciding_dose, battery, marks_of
+from assay.audit.origins import OfTraining
+from assay.audit.plan import Say
+from assay.audit.references import ABOUT, LEAST_NETWORKS, SIZE
+from assay.audit.request import Asked
+from assay.audit.run import run_audit
+from assay.audit.search.run import VERSION
+from assay.core.errors import DataError, ReadingError, SpecError
+from assay.core.files import content_hash, file_hash, filled, is_file
+from assay.data.cache import default_cache_root
+from assay.data.files.in_memory import on_disk
+from assay.data.files.table import read_table
+from assay.execution.local import PROCESSOR, executor_for
+from assay.execution.run import Watch, quietly
+from assay.execution.tasks import Context, Job, Task
+from assay.spec.parse import parse_study
+from assay.stats.format import duration
+from assay.store.files import write_json
+from assay.study.records import trained_model
+from assay.study.run import prepare, train_only
+
+PART = "assay part"
+"""Column with the part of a row: train, validation or test."""
+SMALL = "small-cnn"
+"""Architecture of reference networks."""
+_ALL = 10_000_000
+"""Passes: no audit of a reference is cut short."""
+_FIRST_SEED = 2000
+
+
+def training_study(
+    name: str,
+    data: Mapping[str, Any],
+    environments: Mapping[str, Any],
+    *,
+    seeds: int,
+    first: int = _FIRST_SEED,
+    architecture: Any = SMALL,
+) -> dict[str, Any]:
+    """Return a study that trains small networks.
+
+    Args:
+        name: Its name.
+        data: As `data` of a study.
+        environments: As `environments` of a study.
+        seeds: Networks for each recipe.
+        first: The first seed.
+        architecture: Their architecture.
+    """
+    return {
+        "name": name,
+        "data": dict(data),
+        "environments": dict(environments),
+        "recipe": {
+            "architecture": architecture,
+            "optimizer": {"adamw": {"lr": 0.003}},
+            "augmentation": [{"flip": {"vertical": 0}}, "shift"],
+            "epochs": 16,
+            "batch_size": 32,
+        },
+        "probes": ["performance"],
+        "first_seed": first,
+        "seeds": seeds,
+    }
+
+
+# The images of a user, in parts that share no patient.
+
+_OF_TRAINING = (("train", 0.85), ("validation", 0.15))
+_LEAST_ROWS = 100
+"""Images below which networks are not trained."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Rows of images in parts that share no patient.
+
+    Attributes:
+        keys: `data` of a study, without its table.
+        rows: Part -> cells by column.
+    """
+
+    keys: Mapping[str, Any]
+    rows: Mapping[str, Sequence[Mapping[str, str]]]
+
+    def training(self) -> dict[str, Any]:
+        """Return all parts as `data` of a study."""
+        rows = [{**row, PART: part} for part, those in self.rows.items() for row in those]
+        return on_disk({**self.keys, "table": rows, "split": {"column": PART}})
+
+    def pixels(self) -> list[Any]:
+        """Return what the networks learn from: keys, and rows with each image by the SHA-256 of its file."""
+        image = str(self.keys.get("image", "image"))
+
+        def known(row: Mapping[str, str]) -> dict[str, str]:
+            path = Path(row[image])
+            return {**row, image: file_hash(path) if is_file(path) else ""}  # the reader lists missing files
+
+        return [self.keys, {part: [known(row) for row in rows] for part, rows in self.rows.items()}]
+
+    def halves(self, share: float, seed: int) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
+        """Divide the tested rows in two by patient, the first with a share of the patients."""
+        given = [dict(row) for row in self.rows["test"]]
+        found = _divided(given, str(self.keys.get("patient", "")), (("few", share), ("many", 1 - share)), seed)
+        return found["few"], found["many"]
+
+    def tested(self, rows: Sequence[Mapping[str, str]]) -> dict[str, Any]:
+        """Return some rows as `data` of an audit."""
+        return on_disk({**self.keys, "table": [dict(row) for row in rows]})
+
+
+def parts_of(
+    data: Mapping[str, Any],
+    train: Mapping[str, Any] | None = None,
+    shares: Sequence[tuple[str, float]] = (("train", 0.4), ("validation", 0.1), ("test", 0.5)),
+) -> Parts:
+    """Divide the images of an audit, by patient.
+
+    Args:
+        data: As `data` of a study: a table of images.
+        train: The images that networks are trained on, as `data`, without patients that are tested. Where None, some
+            patients of `data` are trained on, and the others tested.
+        shares: Part -> its share of the patients, where `train` is None.
+
+    Raises:
+        SpecError: There is no table, or there are too few images to train on.
+    """
+    rows = table_rows(data)
+    patient = str(data.get("patient", ""))
+    if train is None:
+        parts = _divided(rows, patient, shares)
+    else:
+        there = {row[patient] for row in rows} if patient else set[str]()
+        others = [row for row in table_rows(train) if row.get(patient, "") not in there]
+        parts = {**_divided(others, patient, _OF_TRAINING), "test": rows}
+    if len(parts["train"]) < _LEAST_ROWS:
+        raise SpecError(
+            f"references: {len(parts['train'])} images are left to train networks on, and {_LEAST_ROWS} are the least; "
+            "give --train, a table of other images"
+        )
+    wanted = {str(data.get("image", "image")), str(data["target"]), *([patient] if patient else [])}
+    kept = {part: [{name: row[name] for name in sorted(wanted)} for row in those] for part, those in parts.items()}
+    left = ("folder", "table", "links", "split", "factors", "where")
+    keys = {name: value for name, value in data.items() if name not in left}
+    return Parts({**keys, "size": SIZE}, kept)
+
+
+def table_rows(data: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Return the rows of `data` of a study, images as whole paths. Raises SpecError where it is no table."""
+    data = on_disk(data)
+    if not {"folder", "table", "target"} <= set(data):
+        raise SpecError("references: networks are trained on the rows of a table; give --images FILE.csv")
+    folder, image = Path(str(data["folder"])), str(data.get("image", "image"))
+    table = read_table(folder / str(data["table"]), image)
+    if image not in table.header:
+        raise DataError(f"{table.name} has no column '{image}'")
+    rows = [dict(zip(table.header, row, strict=True)) for row in table.rows]
+    return [{**row, image: str(filled(row[image], str(folder.resolve())))} for row in rows]
+
+
+def _divided(
+    rows: Sequence[dict[str, str]], patient: str, shares: Sequence[tuple[str, float]], seed: int = 0
+) -> dict[str, list[dict[str, str]]]:
+    """Divide rows by patient in random order."""
+    groups: dict[str, list[dict[str, str]]] = {}
+    for at, row in enumerate(rows):
+        groups.setdefault(row[patient] if patient else str(at), []).append(row)
+    order = np.random.default_rng(seed).permutation(sorted(groups))
+    ends = np.round(np.cumsum([share for _, share in shares]) * len(order)).astype(int)
+    parts = np.split(order, ends[:-1])
+    return {
+        name: [row for group in part for row in groups[group]] for (name, _), part in zip(shares, parts, strict=True)
+    }
+
+
+# Training and auditing.
+
+
+def trained_references(
+    data: Mapping[str, Any],
+    train: Mapping[str, Any] | None,
+    asked: Asked,
+    count: int,
+    *,
+    workers: int | None = None,
+    root: Path | None = None,
+    watch: Watch = quietly,
+    say: Say = lambda text: None,
+) -> Path:
+    """Train networks on the images of an audit, and audit each of them.
+
+    Images are read at 64 px. A second call goes on where the first was interrupted, and trains no network twice.
+
+    Args:
+        data: The images of the audit.
+        train: Other images that they are trained on, see `parts_of`; they are then not searched for regions.
+        asked: The audit.
+        count: Number of networks.
+        workers: Worker processes, one per core where None.
+        root: Folder of the networks; by default one in the cache.
+        watch: Display of the trainings and audits.
+        say: Callback for each step.
+
+    Returns:
+        A folder of audits, as `references.read_reference` reads it.
+
+    Raises:
+        SpecError: Fewer networks than a limit needs are asked for, or the images do not suffice.
+        DataError: Rows cannot be read.
+    """
+    if count < LEAST_NETWORKS:
+        raise SpecError(f"references: {count} give no limit; {LEAST_NETWORKS} networks are the least")
+    if asked.task == "segmentation":
+        raise SpecError("references: reference networks are trained for classes of images alone")
+    if not asked.domain:
+        raise SpecError("references: name the kind of image with --domain, such as chest-xray: it chooses the marks")
+    parts = parts_of(data, train)
+    study = training_study("references", parts.training(), {"train": {}, "same": {}}, seeds=count)
+    marks, _ = battery(asked.domain, 1)
+    once = at_deciding_dose(marks if asked.marks is None else marks_of(asked.marks))
+    leads = asked.leads and train is None  # trained on images that may carry the mark, networks set no limit for it
+    wanted = Asked(domain=asked.domain, margin=asked.margin, seed=asked.seed, marks=once, leads=leads)
+    key = content_hash([parts.pixels(), asked.domain, once, asked.margin, asked.seed, leads and VERSION])
+    home = root or default_cache_root() / "references" / key
+    tested = parts.tested(parts.rows["test"])
+    began, trials = time.monotonic(), list[Path]()
+    for number in (1, count):
+        trials, hired = _trained({**study, "seeds": number}, home / "networks", workers, watch)
+        jobs = [AuditJob(trial, tested, wanted, home / "audits" / trial.name) for trial in trials]
+        run_jobs({job.out.name: job for job in jobs if not is_file(job.out / "verdicts.json")}, workers, watch)
+        if number == 1:
+            seconds = (count - 1) * (time.monotonic() - began) / max(1, hired)
+            say(f"{count} reference networks on {len(parts.rows['train']):,} images: about {duration(seconds)}")
+    for path in (home / "audits").iterdir():
+        if path.is_dir() and path.name not in {trial.name for trial in trials}:
+            shutil.rmtree(path)
+    write_json(home / "audits" / ABOUT, {"trained on": len(parts.rows["train"]), "size": SIZE})
+    return home / "audits"
+
+
+def _trained(study: Mapping[str, Any], root: Path, workers: int | None, watch: Watch) -> tuple[list[Path], int]:
+    """Train the networks of a study that are not there; return the folders of those that learned, and the workers."""
+    prepared = prepare(parse_study(dict(study)), root)
+    executor, hired = executor_for(workers, prepared.device)
+    if train_only(prepared, watch, executor).stopped:
+        raise KeyboardInterrupt
+    folder = prepared.place.folder
+    there = [trial.id for trial in prepared.plan.trials if folder.complete("trials", trial.id)]
+    done = [id for id in there if folder.record("trials", id)["status"] == "done"]
+    return [folder.unit("trials", id) for id in done], hired
+
+
+@dataclass(frozen=True)
+class AuditJob:
+    """Audits a network; see `audit_trained`.
+
+    Attributes:
+        trial: Folder of its training.
+        data: As `data` of a study.
+        asked: The audit.
+        out: Folder of the audit.
+    """
+
+    trial: Path
+    data: Mapping[str, Any]
+    asked: Asked
+    out: Path
+
+    def __call__(self, context: Context) -> None:
+        """See `Job`."""
+        audit_trained(self.trial, self.data, self.asked, self.out)
+
+
+def run_jobs(jobs: Mapping[str, Job], workers: int | None, watch: Watch = quietly) -> None:
+    """Run independent jobs in worker processes.
+
+    Args:
+        jobs: Name -> job.
+        workers: Worker processes, one per core where None; 0 for none.
+        watch: Display of the jobs.
+
+    Raises:
+        ReadingError: One failed.
+        KeyboardInterrupt: They were interrupted.
+    """
+    tasks = [Task(name, job, name, counted="networks audited") for name, job in jobs.items()]
+    executor, _ = executor_for(workers, PROCESSOR)
+    with watch(tasks) as observe:
+        outcome = executor.run(tasks, observe)
+    if outcome.stopped:
+        raise KeyboardInterrupt
+    for name, text in outcome.failed.items():
+        raise ReadingError(f"audit of {name}: {text}")
+
+
+def audit_trained(
+    trial: Path, data: Mapping[str, Any], asked: Asked, out: Path, environment: Mapping[str, Any] | None = None
+) -> Path:
+    """Audit a network that a study trained, under all marks however long it takes, and against no reference.
+
+    Args:
+        trial: Folder of its training.
+        data: As `data` of a study.
+        asked: The audit.
+        out: Folder of the audit.
+        environment: How the images are drawn.
+    """
+    wanted = asked.but(budget=_ALL, as_given=True, pictures=False, shipped=False, distortions=(), elsewhere=False)
+    found = run_audit(OfTraining(trained_model(trial)), data, wanted, environment=environment, out=out)
+    assert isinstance(found, Path)
+    return found

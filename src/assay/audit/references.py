@@ -1,0 +1,194 @@
+"""Reference networks of an audit: audits of networks that never saw a mark in training."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from assay.audit.battery import DECIDING, DOSES
+from assay.audit.tables import NOT_TESTED
+from assay.audit.verdicts import WEAK_LEAD, Reference, reference_of
+from assay.core.errors import SpecError
+from assay.core.files import is_file, is_folder
+from assay.store.files import Row, read_json
+from assay.store.folder import RunFolder
+from assay.study.kind import AUDIT
+
+LEAST_NETWORKS = 59
+"""Networks of which the largest is a limit for 95 % of others with confidence 95 %: 1 - .95^59 > .95."""
+
+
+ABOUT = "about.json"
+"""File of a folder of audits that says how its networks were trained."""
+SHIPPED = Path(__file__).with_name("references")
+"""Reference and error rates of each calibrated domain, as `benchmarks/audit_rates.py` writes them."""
+SIZE = 64
+"""Side in pixels of the images that the networks of shipped references, and those trained for an audit, read."""
+
+
+def shipped_reference(domain: str, drawn: Mapping[str, str]) -> Reference | None:
+    """Return the reference that is shipped for a domain, of the marks that are drawn as there; None without one.
+
+    Only phantoms have one: of other images the error rates are shipped, of references that were trained on them.
+
+    Args:
+        domain: The domain, as the user states it.
+        drawn: Mark -> the intervention at the deciding dose.
+    """
+    known = _shipped(domain)
+    if known is None or not known["marks"]:
+        return None
+    largest = {mark: float(one["largest"]) for mark, one in known["marks"].items() if drawn.get(mark) == one["drawn"]}
+    return Reference(domain, int(known["networks"]), float(known["excess"]), largest, SIZE)
+
+
+def shipped_rates(domain: str) -> list[Row]:
+    """Return rows of `audit_tables.RATES` of a calibrated domain; none of others."""
+    known = _shipped(domain)
+    return [] if known is None else [{key: math.nan if value is None else value for key, value in row.items()}
+                                     for row in known["rates"]]  # fmt: skip
+
+
+def _shipped(name: str) -> dict[str, Any] | None:
+    path = SHIPPED / f"{name}.json"
+    return read_json(path) if name and is_file(path) else None
+
+
+def read_reference(root: Path, domain: str, drawn: Mapping[str, str], audited: str = "") -> Reference:
+    """Make a reference from a folder of audits.
+
+    Marks count that all audits have, drawn as in the audit that asks.
+
+    Args:
+        root: A folder whose folders are audits of clean networks, all of one domain.
+        domain: The domain of the audit that asks.
+        drawn: Mark -> the intervention at the deciding dose.
+        audited: Hash of the audited model, which is no reference of its own.
+
+    Raises:
+        SpecError: There are too few networks, some are of another domain, or they share no mark.
+    """
+    if not is_folder(root):
+        raise SpecError(f"references: there is no folder {root}")
+    swings: dict[str, dict[str, float]] = {}
+    sides: set[int] = set()
+    for folder, facts in _audits(root, audited):
+        if facts.get("domain", "") != domain:
+            name, other = folder.root.name, facts.get("domain") or "no domain"
+            raise SpecError(f"references: {name} is an audit of {other}, and this one of {domain or 'no domain'}")
+        verdicts = {str(row["factor"]): row["intervention"] for row in folder.table("verdicts")}
+        same = [row for row in folder.table("effects") if verdicts.get(row["factor"]) == drawn.get(row["factor"], "")]
+        swings[facts[_MODEL]] = _largest(same)
+        sides.add(int(facts["size"].split()[0]))
+    if len(swings) < LEAST_NETWORKS:
+        raise SpecError(
+            f"references: {root} has audits of {len(swings)} other networks; the limit needs {LEAST_NETWORKS} that "
+            "never saw a mark in training"
+        )
+    first, *others = swings.values()
+    shared = [key for key in first if all(key in one for one in others)]
+    if not shared:
+        raise SpecError(f"references: no mark is in all audits of {root}, drawn as here")
+    largest = {key: [one[key] for one in swings.values()] for key in sorted(shared)}
+    return reference_of(domain, largest, sides.pop() if len(sides) == 1 else 0)
+
+
+@dataclass(frozen=True, slots=True)
+class LeadLimits:
+    """Limits of the effect of a region, from networks of one domain without a shortcut.
+
+    Attributes:
+        networks: Number of networks.
+        largest: Search (`place`, `whole`, `drawn`) -> the largest effect, in standard deviations.
+        apart: The largest distance of the classes, in the same unit.
+        rates: Error rates of verdicts by them, as columns of `audit_tables.REGIONS`.
+    """
+
+    networks: int
+    largest: Mapping[str, float]
+    apart: float
+    rates: Mapping[str, float] = field(default_factory=dict[str, float])
+
+    def of(self, search: str, apart: float) -> float | None:
+        """Return the limit of a search in a network whose classes lie so far apart; None without any.
+
+        Effects grow with this distance, so the limit of a network that tells the classes better than those that set it
+        is larger in proportion. A mark drawn alike is measured on single images, and has one limit.
+        """
+        known = self.largest.get(search)
+        return known if known is None or search == "drawn" else known * max(1.0, apart / self.apart)
+
+
+def shipped_limits(domain: str, *, trained: bool = False) -> LeadLimits | None:
+    """Return the limits that are shipped for a domain, as `benchmarks/audit_bank.py` writes them; None without any.
+
+    Args:
+        domain: The domain.
+        trained: Whether the searches are those in training images.
+    """
+    known = (_shipped("leads") or {}).get(domain, {}).get("trained" if trained else "new")
+    if known is None:
+        return None
+    rates = {f"{name}{end}": math.nan if value is None else float(value) for name in ("false_rate", "missed_rate")
+             for end, value in zip(("", "_low", "_high"), known[name], strict=True)}  # fmt: skip
+    return LeadLimits(int(known["networks"]), known["limits"], known["apart"], rates)
+
+
+def read_limits(root: Path, audited: str, *, trained: bool = False) -> LeadLimits | None:
+    """Return the limits of a folder of audits, see `read_reference`; None where fewer than 59 searched for regions.
+
+    Args:
+        root: A folder of audits of clean networks.
+        audited: Hash of the audited model, which is no reference of its own.
+        trained: Whether the searches are those in training images, where effects are larger.
+    """
+    found: dict[str, dict[str, float]] = {"place": {}, "whole": {}, "drawn": {}}
+    apart = 1.0  # networks near chance set no scale
+    for folder, facts in _audits(root, audited):
+        for row in folder.table("regions"):
+            if row["verdict"] != NOT_TESTED and row["trained"] == trained:
+                found[row["of"]][facts[_MODEL]] = 0.0 if row["reason"] else float(row["value"])
+                apart = max(apart, 1.0 if row["reason"] else float(row["apart"]))
+    networks = min((len(values) for values in found.values() if values), default=0)  # masks are not searched whole
+    if networks < LEAST_NETWORKS:
+        return None
+    return LeadLimits(networks, {of: limit_of(of, list(one.values())) for of, one in found.items() if one}, apart)
+
+
+def limit_of(of: str, effects: Sequence[float]) -> float:
+    """Return the limit of a search from the effects in clean networks, in which often nothing is drawn alike."""
+    return max(*effects, WEAK_LEAD if of == "drawn" else 0.0)
+
+
+_MODEL = "hash of the model"
+
+
+def _audits(root: Path, audited: str) -> Iterator[tuple[RunFolder, Mapping[str, str]]]:
+    """Yield the audits of a folder that ended, of other models than the audited one, with their provenance."""
+    for path in sorted(root.iterdir()):
+        folder = RunFolder(path)
+        if not (folder.kind is AUDIT and folder.tables_are_current()):
+            continue
+        facts = {str(row["key"]): str(row["value"]) for row in folder.table("provenance")}
+        if facts.get(_MODEL, audited) != audited:
+            yield folder, facts
+
+
+def trained_on(root: Path | None) -> int:
+    """Return how many images of the user the networks of a folder of audits were trained on; 0 where not known."""
+    path = None if root is None else root / ABOUT
+    return int(read_json(path)["trained on"]) if path is not None and is_file(path) else 0
+
+
+def _largest(effects: list[Row]) -> dict[str, float]:
+    """Return |g| by mark at the deciding dose, the largest of the classes."""
+    found: dict[str, float] = {}
+    for row in effects:
+        if row["dose"] == DOSES[DECIDING] and np.isfinite(row["g"]):
+            found[str(row["factor"])] = max(found.get(str(row["factor"]), 0.0), abs(float(row["g"])))
+    return found

@@ -1,0 +1,623 @@
+"""Tables of an audit, from the scores of a model on images without and with marks."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import combinations, permutations
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from scipy.optimize import linear_sum_assignment
+from scipy.special import stdtrit
+
+from assay.audit.swing import MUCH, Effect, area, changed, gained, grouped, marked, together, within_classes
+from assay.audit.verdicts import LEAST_PATIENTS, Decision, decide_column
+from assay.core.errors import DataError, SpecError, cut
+from assay.core.map_grid import MapGrid
+from assay.core.reasons import Code, Reason, because
+from assay.core.seeds import row_uniform
+from assay.core.types import Factor, FactorTable
+from assay.look.added import held_against
+from assay.look.cues import Cue
+from assay.stats.bounds import ALPHA, Bounded, share
+from assay.stats.estimate import moved
+from assay.stats.format import listed
+from assay.stats.groups import LEAST_IN_CLASS, MOST_LEVELS, Grouped, groups_of
+from assay.stats.influence import Answers, calibration_in_the_large, calibration_slope
+from assay.stats.measures import influence_of
+from assay.stats.metrics import auroc, log_odds, predictions, probabilities, score_names
+from assay.stats.panel import Panel
+from assay.stats.rows import CONFIDENCE, Verdict
+from assay.store.files import Row
+
+
+def group_names(table: FactorTable) -> list[str]:
+    """Return the group of each row by each column that has groups, as JSON."""
+    found = [groups_of(table, factor.name) for factor in table.factors if factor.role != "core"]
+    names: list[dict[str, str]] = [{} for _ in range(len(table))]
+    for one in found:
+        for level, rows in one.groups.items():
+            for at in np.flatnonzero(rows).tolist():
+                names[at][one.column] = level
+    return [json.dumps(own, ensure_ascii=False, sort_keys=True) for own in names]
+
+
+# What an audit needs: images of two classes, and a threshold.
+
+
+def require_classes(table: FactorTable) -> None:
+    """Raise DataError where no class has enough images to decide anything, or all images are of one."""
+    counts = {table.classes[int(code)]: int((table.target == code).sum()) for code in np.unique(table.target)}
+    if len(counts) < 2:
+        raise DataError(f"all {len(table):,} images are '{next(iter(counts))}': an audit needs images of every class")
+    if sum(count >= LEAST_PATIENTS for count in counts.values()) < 2:
+        there = listed([f"{count} of '{one}'" for one, count in counts.items()])
+        raise DataError(
+            f"{there}: nothing is decided with fewer than {LEAST_PATIENTS} images of a class; give more images"
+        )
+
+
+def operating_point(text: float | str) -> tuple[Literal["probability", "sensitivity"], float]:
+    """Return the kind and the number of a threshold. Raises SpecError for others than `0.37` or `sensitivity=0.95`."""
+    name, _, share = str(text).rpartition("=")
+    try:
+        number = float(share)
+    except ValueError:
+        number = math.nan
+    if name == "sensitivity" and 0 < number <= 1:
+        return "sensitivity", number
+    if not name and 0 < number < 1:
+        return "probability", number
+    raise SpecError(f"threshold {cut(str(text))}: expected a probability such as 0.37, or sensitivity=0.95")
+
+
+def probability_of(asked: float | str | None, own: float | None = None) -> float:
+    """Return the threshold as far as no answer decides it: the one that is asked for, else the model's own, else 0.5.
+
+    Args:
+        asked: See `operating_point`; None for the model's own.
+        own: The model's own threshold.
+    """
+    kind, number = ("", 0.5) if asked is None else operating_point(asked)
+    return number if kind == "probability" else own or 0.5
+
+
+def threshold_of(
+    asked: float | str | None, logits: Float[np.ndarray, "n k"], table: FactorTable, own: float | None = None
+) -> float:
+    """Return the threshold on the probability of the second of two classes.
+
+    Args:
+        asked: See `operating_point`; None for the model's own.
+        logits: Answers to images, on which a sensitivity is reached.
+        table: These images.
+        own: The model's own threshold; 0.5 where it has none.
+
+    Raises:
+        SpecError: The threshold cannot be read.
+    """
+    if asked is None:
+        return 0.5 if own is None else own
+    kind, number = operating_point(asked)
+    if kind == "probability":
+        return number
+    positive = np.sort(probabilities(logits)[table.target == 1, 1])
+    return float(positive[int((1 - number) * len(positive) + 1e-9)])
+
+
+def check(name: str, status: str, text: str, value: float = math.nan) -> Row:
+    """Return a row of `audit_tables.AUDIT_CHECKS`."""
+    return {"check": name, "status": status, "value": value, "text": text}
+
+
+# Marks and columns.
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Answers of one model to some images.
+
+    Attributes:
+        table: The images.
+        logits: As the model gave them.
+        threshold: On the probability of the second of two classes.
+    """
+
+    table: FactorTable
+    logits: Float[np.ndarray, "n k"]
+    threshold: float
+
+    @property
+    def scores(self) -> Float[np.ndarray, "n m"]:
+        """Log-odds in float64, of the positive class or of each class against the rest."""
+        return log_odds(self.logits.astype(np.float64))
+
+    @property
+    def called(self) -> Int[np.ndarray, " n"]:
+        """Class codes."""
+        return predictions(probabilities(self.logits), self.threshold)
+
+    @property
+    def quality(self) -> tuple[str, Bounded] | None:
+        """Name and value of what a better reading of the images would raise."""
+        if len(self.table.classes) != 2:
+            return "accuracy", changed(self._right, self.table.patient)
+        return "AUROC", area(self.scores[:, 0], self.table.target, self.table.patient)
+
+    @property
+    def chance(self) -> float:
+        """The `quality` of answers that do not depend on the image: 0.5, or the share of the largest class."""
+        return 0.5 if len(self.table.classes) == 2 else float(np.bincount(self.table.target).max() / len(self.table))
+
+    @property
+    def value(self) -> float:
+        """Value of `quality`, without its bounds."""
+        if len(self.table.classes) != 2:
+            return float(self._right.mean())
+        return auroc(self.scores[:, 0], self.table.target).value
+
+    def take(self, rows: Int[np.ndarray, " m"]) -> Scored:
+        """Return the answers to some of the images."""
+        return replace(self, table=self.table.take(rows), logits=self.logits[rows])
+
+    def gain(self, after: Scored, alpha: float) -> Bounded:
+        """Return the change of `quality` from these answers to others of the same images."""
+        if len(self.table.classes) != 2:
+            return changed(after._right - self._right, self.table.patient, alpha)
+        return gained(self.scores[:, 0], after.scores[:, 0], self.table.target, self.table.patient, alpha)
+
+    @property
+    def _right(self) -> Float[np.ndarray, " n"]:
+        return (self.called == self.table.target).astype(np.float64)
+
+    @property
+    def orders(self) -> Sequence[tuple[int, ...]]:
+        """Orders of the outputs: every one of up to four classes, of more their own and the one with most hits."""
+        classes = len(self.table.classes)
+        if classes <= _EVERY_ORDER:
+            return list(permutations(range(classes)))
+        hits = np.zeros((classes, classes))
+        np.add.at(hits, (self.table.target, self.logits.argmax(axis=1)), 1)
+        return [tuple(range(classes)), tuple(map(int, linear_sum_assignment(-hits)[1]))]
+
+    def ordered(self, order: Sequence[int]) -> Scored:
+        """Return the answers with the outputs in another order."""
+        return replace(self, logits=self.logits[:, list(order)])
+
+    def effect(self, after: Scored, dose: str) -> Effect:
+        """Return the effect of a change, from the answers to the same images with it."""
+        labels = score_names(self.table.classes)
+        flipped = self.called != after.called
+        return marked(self.scores, after.scores, self.table.target, self.table.patient, flipped, labels, dose)
+
+
+LESION = ("lesion-free", "lesion")
+"""Classes of the images of a segmentation."""
+
+
+@dataclass(frozen=True)
+class ScoredMaps(Scored):
+    """Maps that a segmentation gave. An image's score is the mean of the greatest 1% of its log-odds of lesion.
+
+    Attributes:
+        maps: Columns of the maps, see docs/reference/maps.md.
+    """
+
+    maps: Mapping[str, np.ndarray] = field(default_factory=dict[str, np.ndarray])
+
+    @classmethod
+    def of(cls, table: FactorTable, maps: Mapping[str, np.ndarray]) -> ScoredMaps:
+        """Return the answers to images, whose class is whether they have a lesion. Pixels are called at 0.5."""
+        top = maps["top_mean"].astype(np.float64)
+        own = replace(table, target=(maps["truth"] > 0).astype(np.int64), classes=LESION)
+        return cls(own, np.stack([np.zeros(len(top)), top], axis=1), 0.5, maps)
+
+    @property
+    def called(self) -> Int[np.ndarray, " n"]:
+        """Whether any pixel is called lesion."""
+        return (self._predicted > 0).astype(np.int64)
+
+    @property
+    def dice(self) -> Float[np.ndarray, " n"]:
+        """Dice of each image; NaN without a lesion."""
+        truth, hit = self.maps["truth"].astype(np.float64), self.maps["hit"][:, _AT_HALF]
+        return np.where(truth > 0, 2 * hit / np.maximum(self._predicted + truth, 1), np.nan)
+
+    @property
+    def stray(self) -> Float[np.ndarray, " n"]:
+        """Share of each image that is wrongly called lesion."""
+        return (self._predicted - self.maps["hit"][:, _AT_HALF]) / self.maps["pixels"]
+
+    @property
+    def _predicted(self) -> Int[np.ndarray, " n"]:
+        return self.maps["predicted"][:, _AT_HALF]
+
+    @property
+    def quality(self) -> tuple[str, Bounded] | None:
+        """Mean Dice over the images with a lesion; None without one."""
+        there = self.table.target == 1
+        return ("Dice", changed(self.dice[there], self.table.patient[there])) if there.any() else None
+
+    @property
+    def chance(self) -> float:
+        """Mean Dice of maps that are all lesion, over the images with one."""
+        truth = self.maps["truth"][self.table.target == 1].astype(np.float64)
+        return float((2 * truth / (truth + self.maps["pixels"][self.table.target == 1])).mean())
+
+    @property
+    def value(self) -> float:
+        """Mean Dice over the images with a lesion."""
+        return float(self.dice[self.table.target == 1].mean())
+
+    def take(self, rows: Int[np.ndarray, " m"]) -> ScoredMaps:
+        """Return the answers to some of the images."""
+        maps = {name: values[rows] for name, values in self.maps.items()}
+        return replace(self, table=self.table.take(rows), logits=self.logits[rows], maps=maps)
+
+    def gain(self, after: Scored, alpha: float) -> Bounded:
+        """Return the change of Dice."""
+        assert isinstance(after, ScoredMaps)
+        there = self.table.target == 1
+        return changed((after.dice - self.dice)[there], self.table.patient[there], alpha)
+
+    @property
+    def orders(self) -> Sequence[tuple[int, ...]]:
+        """Background is first in every order."""
+        return [(0, 1)]
+
+    def effect(self, after: Scored, dose: str) -> Effect:
+        """Return the effect of a change; the swing needs images with a lesion and without one."""
+        assert isinstance(after, ScoredMaps)
+        table, there = self.table, self.table.target == 1
+        flipped = self.called != after.called
+        if there.any() and not there.all():
+            found = marked(self.scores, after.scores, table.target, table.patient, flipped, ("",), dose)
+        else:
+            found = Effect((), len(table), len(np.unique(table.patient)), share(flipped, table.patient), dose)
+        lost = changed((self.dice - after.dice)[there], table.patient[there]) if there.any() else None
+        return replace(found, dice=lost, stray=changed(after.stray - self.stray, table.patient))
+
+
+_LEVEL = ALPHA / 5
+"""Level of the gain by another reading, of the best of either half, at which 1 of 100 audits stops falsely at most."""
+_BOTH = 0.05
+"""Gain by which another order and another way to read images must together be better than one of them."""
+_EVERY_ORDER = 4
+"""Classes up to which every order of the outputs is tried."""
+
+
+def better(
+    given: Scored, others: Mapping[str, Scored], second: Bool[np.ndarray, " n"]
+) -> tuple[str, tuple[int, ...], Bounded] | None:
+    """Return the reading that is much better than the given one, and its gain in patients that did not choose it.
+
+    A reading is a way to read images with an order of the outputs; of two classes the other order inverts scores. The
+    best of each half of the patients is tested on the other half, and the gain is the mean of both: the choice adds
+    nothing to it, however many there are.
+
+    Args:
+        given: Answers as the model is read.
+        others: Answers to the same images when these are read otherwise.
+        second: Images of the second half of the patients.
+
+    Returns:
+        Name of the way, the order of the outputs, and the gain. None where its lower bound is not above `MUCH`, or
+        the halves are not `comparable`.
+    """
+    if not comparable(given, second):
+        return None
+    halves = [np.flatnonzero(second == side) for side in (False, True)]
+    found: list[tuple[float, str, tuple[int, ...], Bounded]] = []
+    for own, rest in (halves, halves[::-1]):
+        before, after = given.take(own).value, {name: one.take(own) for name, one in {"": given, **others}.items()}
+        gains = {(name, order): one.ordered(order).value - before
+                 for name, one in after.items() for order in one.orders if name or order != one.orders[0]}  # fmt: skip
+        if not gains or max(gains.values()) <= 0:
+            return None
+        name, order = max(gains, key=lambda one: gains[one] - _extra(*one))
+        tested = {"": given, **others}[name].take(rest).ordered(order)
+        found.append((gains[name, order], name, order, given.take(rest).gain(tested, ALPHA)))
+    gain = together(found[0][3], found[1][3], _LEVEL)
+    _, name, order, _ = max(found, key=lambda one: one[0] + one[3].value - 2 * _extra(one[1], one[2]))
+    return (name, order, gain) if gain.low > MUCH else None
+
+
+def comparable(given: Scored, second: Bool[np.ndarray, " n"]) -> bool:
+    """Return whether both halves of the patients have images of every class; with maps, images with a lesion."""
+    needed = {1} if isinstance(given, ScoredMaps) else {*given.table.target.tolist()}
+    return all(needed <= {*given.table.target[second == side].tolist()} for side in (False, True))
+
+
+def second_half(patient: Int[np.ndarray, " n"], seed: int, of: str) -> Bool[np.ndarray, " n"]:
+    """Return whether each image is of the second half of the patients, drawn by the seed and a purpose."""
+    people, own = np.unique(patient, return_inverse=True)
+    return np.argsort(np.argsort(row_uniform(seed, of, people)))[own] % 2 == 1
+
+
+def _extra(name: str, order: Sequence[int]) -> float:
+    return _BOTH * bool(name and [*order] != sorted(order))
+
+
+_AT_HALF = MapGrid().thresholds.index(0.0)
+"""Position of the threshold of a probability of 0.5."""
+
+
+def column_decision(scored: Scored, found: Grouped, margin: float) -> Decision | None:
+    """Decide whether answers differ with a column; None where no group can be compared with the others.
+
+    Levels that are too small for a group are left out. Of a column that is tied to the target, images of a class are
+    compared.
+    """
+    groups = found.groups or found.tied
+    if not groups:
+        return None
+    known = np.flatnonzero(np.any(list(groups.values()), axis=0))
+    table = scored.table.take(known)
+    asked = list(groups.items())[1:] if len(groups) == 2 else groups.items()
+    scores, labels = scored.scores[known], score_names(table.classes)
+    effects = [
+        within_classes(scores, table.target, rows[known], table.patient, table.classes, level, LEAST_IN_CLASS)
+        if found.tied
+        else grouped(scores, table.target, rows[known], table.patient, labels, level)
+        for level, rows in asked
+    ]
+    there = [one for one in effects if one is not None]
+    return decide_column(there, margin) if there else None
+
+
+def verdict_row(factor: str, kind: str, decided: Decision, component: str = "", family: str = "") -> Row:
+    """Return a row of `audit_tables.VERDICTS`."""
+    effect = decided.effect
+    return {
+        **effect_row(factor, effect),
+        **_columns("loss_positives", effect.largest.on_positives),
+        "kind": kind,
+        "family": family,
+        "verdict": str(decided.verdict),
+        "at_least": effect.at_least,
+        "at_most": effect.at_most,
+        "limit": math.nan if decided.limit is None else decided.limit,
+        "open": " ".join(decided.open),
+        "needed": decided.needed,
+        "intervention": component,
+        "reason": "",
+    }
+
+
+def not_tested_row(factor: str, kind: str, reason: Reason, component: str = "") -> Row:
+    """Return a row of `audit_tables.VERDICTS` for a factor that could not be tested."""
+    return {"factor": factor, "kind": kind, "verdict": "not-tested", "intervention": component, "reason": str(reason),
+            "images": 0, "patients": 0}  # fmt: skip
+
+
+def effect_row(factor: str, effect: Effect) -> Row:
+    """Return a row of `audit_tables.EFFECTS`."""
+    swing = effect.largest
+    return {
+        "factor": factor,
+        "dose": effect.dose,
+        "class": swing.label,
+        "g": swing.g.value,
+        "low": swing.g.low,
+        "high": swing.g.high,
+        **_columns("loss_negatives", swing.on_negatives),
+        **_of_images(effect),
+    }
+
+
+def distorted_row(family: str, severity: int, effect: Effect, margin: float) -> Row:
+    """Return a row of `audit_tables.DISTORTED`: the loss under a distortion against the margin, of AUROC or of Dice."""
+    loss = effect.loss if effect.dice is None else effect.dice
+    assert loss is not None
+    decision = _within(loss.low, loss.high, margin)
+    return {"factor": family, "severity": severity, **_of_images(effect), "decision": decision}
+
+
+def _of_images(effect: Effect) -> Row:
+    """Return the effect on AUROC, calls and maps, and how many images it is of."""
+    parts = {"loss": effect.loss, "flips": effect.flips, "dice": effect.dice, "stray": effect.stray}
+    found = {key: value for name, part in parts.items() for key, value in _columns(name, part).items()}
+    return {**found, "images": effect.images, "patients": effect.patients}
+
+
+def _columns(name: str, found: Bounded | None) -> Row:
+    if found is None:
+        return {name: math.nan, f"{name}_low": math.nan, f"{name}_high": math.nan}
+    return {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
+
+
+def _within(low: float, high: float, margin: float) -> str:
+    """Return whether a difference is within +- margin, beyond it, or neither is shown."""
+    if -margin < low and high < margin:
+        return "within"
+    return "beyond" if low >= margin or high <= -margin else "inconclusive"
+
+
+_SHARE = (0.0, 1.0)
+IN_THE_LARGE, SLOPE = "calibration-in-the-large", "calibration-slope"
+"""Measures of groups besides those of `influence_of`. A slope has another unit than the margin: it has no gaps."""
+
+
+# Subgroups: performance by group and between groups, with intervals that hold together.
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A measure of a group: its value and the contributions of all patients."""
+
+    value: float
+    contributions: Float[np.ndarray, " p"]
+    images: int
+    patients: int
+
+
+def subgroup_rows(scored: Scored, columns: Sequence[Grouped], margin: float) -> tuple[list[Row], list[Row]]:
+    """Return rows of `audit_tables.GROUPS` and of `audit_tables.GAPS`.
+
+    Intervals of groups hold together at 95%, and those of gaps (Bonferroni). Contributions are summed by patient, who
+    may be in several groups.
+    """
+    whole = np.ones(len(scored.table), dtype=bool)
+    parts = {("", "all"): _measured(scored, whole)}
+    parts |= {(one.column, level): _measured(scored, rows) for one in columns for level, rows in one.groups.items()}
+    cells = [(place, name, part) for place, found in parts.items() for name, part in found.items()]
+    together = len(cells) - len(parts["", "all"])
+    groups = [
+        {"column": column, "level": level, "measure": name, **_interval(name, part, together if column else 1),
+         "images": part.images, "patients": part.patients}
+        for (column, level), name, part in cells
+    ]  # fmt: skip
+    pairs = [
+        (one.column, a, b, name, parts[one.column, a][name], parts[one.column, b][name])
+        for one in columns
+        for a, b in combinations(one.groups, 2)
+        for name in parts[one.column, a]
+        if name in parts[one.column, b] and name != SLOPE
+    ]
+    return groups, [_gap(*pair, len(pairs), margin) for pair in pairs]
+
+
+def _measured(scored: Scored, rows: np.ndarray) -> dict[str, _Part]:
+    table = scored.table
+    answers = Answers(scored.logits[rows], table.target[rows], scored.threshold)
+    names = ("auroc", "sensitivity", "specificity") if answers.classes == 2 else ("auroc-macro", "accuracy")
+    everyone = np.unique(table.patient)
+    own, found = np.unique(table.patient[rows]), dict[str, _Part]()
+    for name in names:
+        metric, contributions = influence_of(name, answers, table.patient[rows])
+        if metric.defined:
+            spread = np.zeros(len(everyone))
+            spread[np.searchsorted(everyone, own)] = contributions
+            found[name] = _Part(metric.value, spread, int(rows.sum()), len(own))
+    if answers.classes == 2 and not isinstance(scored, ScoredMaps):
+        found |= _calibrated(scored, rows)
+    if isinstance(scored, ScoredMaps) and (there := rows & (table.target == 1)).any():
+        mean = float(scored.dice[there].mean())
+        apart = np.where(there, scored.dice - mean, 0) / int(there.sum())
+        sums = np.bincount(np.searchsorted(everyone, table.patient), weights=apart, minlength=len(everyone))
+        found["dice"] = _Part(mean, sums, int(there.sum()), len(np.unique(table.patient[there])))
+    return found
+
+
+def _calibrated(scored: Scored, rows: np.ndarray) -> dict[str, _Part]:
+    """Return calibration in the large, and the slope where there is one."""
+    table = scored.table
+    everyone = np.unique(table.patient)
+    own = np.unique(table.patient[rows])
+    given = scored.scores[rows, 0], table.target[rows]
+    found = {IN_THE_LARGE: calibration_in_the_large(*given)}
+    if (slope := calibration_slope(*given)) is not None:
+        found[SLOPE] = slope
+    places, wider = np.searchsorted(everyone, table.patient[rows]), math.nan
+    if len(own) > 1:
+        wider = math.sqrt(len(own) / (len(own) - 1))
+    return {
+        name: _Part(value, wider * np.bincount(places, contributions, len(everyone)), int(rows.sum()), len(own))
+        for name, (value, contributions) in found.items()
+    }
+
+
+def _interval(name: str, part: _Part, together: int) -> Row:
+    """Return a value with an interval that holds together with others, on the logit scale."""
+    error = float(np.sqrt((part.contributions**2).sum()))
+    if not 0 < error < math.inf:
+        return {"value": part.value, "low": math.nan, "high": math.nan}
+    reach = _quantile(part.patients - 1.0, together) * error
+    if name in (IN_THE_LARGE, SLOPE):
+        return {"value": part.value, "low": part.value - reach, "high": part.value + reach}
+    return {"value": part.value, "low": moved(part.value, -reach, _SHARE), "high": moved(part.value, reach, _SHARE)}
+
+
+def _quantile(df: float, together: int) -> float:
+    return -float(stdtrit(max(1.0, df), (1 - CONFIDENCE) / 2 / together))
+
+
+def _gap(column: str, a: str, b: str, name: str, first: _Part, second: _Part, together: int, margin: float) -> Row:
+    value = first.value - second.value
+    error = float(np.sqrt(((first.contributions - second.contributions) ** 2).sum()))
+    sure = 0 < error < math.inf
+    reach = _quantile(min(first.patients, second.patients) - 1.0, together) * error
+    decision = _within(value - reach, value + reach, margin) if sure else "inconclusive"
+    away = abs(abs(value) - margin)
+    images = first.images + second.images
+    open_ = decision == "inconclusive" and sure and away > margin / 50
+    return {
+        "column": column,
+        "a": a,
+        "b": b,
+        "measure": name,
+        "value": value,
+        "low": value - reach if sure else math.nan,
+        "high": value + reach if sure else math.nan,
+        "decision": decision,
+        "needed": math.ceil(images * (reach / away) ** 2) if open_ else math.nan,
+        "images": images,
+    }
+
+
+def of_columns(scored: Scored, margin: float) -> tuple[list[Row], list[Row], list[Row]]:
+    """Return rows of verdicts, groups and gaps by the columns of the images."""
+    columns = [groups_of(scored.table, factor.name) for factor in scored.table.factors if factor.role != "core"]
+    verdicts: list[Row] = []
+    for one in columns:
+        decided = column_decision(scored, one, margin)
+        reason = one.reason or because(Code.NOTHING_TO_COMPARE)
+        verdicts.append(
+            {**verdict_row(one.column, "column", decided), "reason": str(one.reason)}
+            if decided
+            else not_tested_row(one.column, "column", reason)
+        )
+    groups, gaps = subgroup_rows(scored, [one for one in columns if one.groups], margin)
+    untested = [one for one in columns if not one.groups]
+    few = str(because(Code.SMALL_GROUP, least=LEAST_IN_CLASS))
+    groups += [{"column": one.column, "level": level, "reason": few, "images": 0, "patients": 0}
+               for one in columns for level in one.small]  # fmt: skip
+    groups += [{"column": one.column, "reason": str(one.reason), "images": 0, "patients": 0} for one in untested]
+    return verdicts, groups, gaps
+
+
+def column_rows(table: FactorTable) -> list[Row]:
+    """Return rows of `audit_tables.AUDIT_COLUMNS`: the target and every column, with the values of few levels."""
+    target = Factor("target", "categorical", levels=table.classes)
+    rows = [_column_row(target, table.target, "target")]
+    return [*rows, *(_column_row(one, table.columns[one.name], "audited") for one in table.factors)]
+
+
+def _column_row(factor: Factor, values: np.ndarray, role: str) -> Row:
+    row: Row = {"column": factor.name, "role": role, "kind": factor.kind, "images": len(values)}
+    if factor.levels:
+        codes, counts = np.unique(values[values >= 0], return_counts=True)
+        named = {factor.levels[int(code)]: int(n) for code, n in zip(codes, counts, strict=True)}
+        shown = json.dumps(named, ensure_ascii=False) if len(named) <= MOST_LEVELS else ""
+        return {**row, "levels": len(named), "missing": int((values < 0).sum()), "values": shown}
+    numbers = values.astype(np.float64)
+    known = numbers[np.isfinite(numbers)]
+    row |= {"levels": len(np.unique(known)), "missing": len(values) - len(known)}
+    return row if not len(known) else {**row, "least": known.min(), "median": np.median(known), "greatest": known.max()}
+
+
+# The order of the page: harm first.
+
+_ORDER = (*map(str, Verdict), "not-tested")
+
+
+def by_harm(rows: Sequence[Row]) -> list[Row]:
+    """Return rows of `audit_tables.VERDICTS`, the most harmful first, and of one verdict the largest |g| first."""
+    return sorted(rows, key=lambda row: (_ORDER.index(row["verdict"]), -abs(row.get("g", 0.0) or 0.0)))
+
+
+def model_added(scored: Scored, cues: Sequence[Cue], table: FactorTable) -> list[Row]:
+    """Return the row of one model, whose training images are not known.
+
+    Args:
+        scored: Its answers, to images whose rows are their positions.
+        cues: Scores of all images.
+        table: All images.
+    """
+    own = scored.table
+    panel = Panel(scored.logits.astype(np.float64)[None], own.target, own.patient, images=own.row)
+    return [{"recipe": "", "environment": "", **row} for row in held_against(panel, cues, table, halves=True)]

@@ -1,0 +1,226 @@
+"""Search for marks that are drawn alike on some images, however few, and move a model's answers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float
+from scipy.ndimage import uniform_filter
+
+from assay.audit.search.regions import Border, Box, Corners, Region, size_of
+from assay.audit.search.search import (
+    AT_ONCE,
+    LEAST_GROUP,
+    ONE_NORMAL,
+    Groups,
+    Half,
+    Lead,
+    Reader,
+    Sample,
+    Scores,
+    divided,
+    given_by,
+    put_on,
+    verified,
+    worths,
+)
+from assay.core.reasons import Code, Reason, because
+
+# The exchange of a region with images of another class is a mean over images: a mark on a tenth of them moves it by a
+# tenth. A drawn mark has the same values at pixels that its carriers share. So pixels are looked for at which a few
+# images have nearly one value, apart from the others', and joined where these are the same images. This needs no pass
+# of the model, in both halves of the patients. The mark that moves answers most is then measured as a lead is.
+
+LEAST_CARRIERS = 4
+"""Images of a half that must carry a mark, and pixels that it must have."""
+_MOST_CARRIERS = 0.6
+"""Share of images that may carry it: a mark of one class is on half of all, give or take."""
+_SIDE = 96
+"""Images are averaged to at most about this side."""
+_APART, _ALIKE, _GAP = 4.5, 0.08, 0.08
+"""At a pixel: least distance of carriers in standard deviations; their largest spread as a share of it (letters keep it
+in JPEG of quality 50, and tissue rarely has it); least of it."""
+_ONE_VALUE, _NEAR = 1.5 / 255, 10
+"""Half of the width in which values are one, and of that around it that tells how many are there by chance."""
+_SAME_IMAGES, _SAME_PIXELS, _INSIDE = 0.75, 0.3, 0.9
+"""Shares that carriers of two pixels, and pixels of both halves, have in common; share of pixels in its region."""
+_LARGEST = 0.25
+"""Largest region, as a share of the image."""
+_MOST_PIXELS, _MOST = 2000, 6
+_CARRIERS, _RECIPIENTS = 6, 4
+MOST_PASSES = 2 * _MOST * 2 * _CARRIERS * _RECIPIENTS
+"""Images put through the model at most to choose between marks."""
+AFTER = 2 + 1
+"""Passes of an image after that: patches of both groups, and without the region that is held."""
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """Something that is drawn alike.
+
+    Attributes:
+        pixels: Where it is.
+        carry: Images that carry it.
+        bright: Whether it is brighter than the other images are there.
+        apart: Distance of carriers in standard deviations, a median over pixels.
+    """
+
+    pixels: Bool[np.ndarray, "h w"]
+    carry: Bool[np.ndarray, " n"]
+    bright: bool
+    apart: float
+
+    @property
+    def region(self) -> Region:
+        """The smallest region that has most of it."""
+        height, width = self.pixels.shape
+        rows, columns = (np.flatnonzero(self.pixels.any(axis=axis)) for axis in (1, 0))
+        box = Box(rows[0] / height, columns[0] / width, (rows[-1] + 1) / height, (columns[-1] + 1) / width)
+        able = [one for one in (box, Border(0.02), Border(0.05), Corners(1 / 6))
+                if (one.where(height, width) & self.pixels).sum() >= _INSIDE * self.pixels.sum()]  # fmt: skip
+        return min(able, key=lambda one: size_of(one, height, width))
+
+
+def drawn(images: Float[np.ndarray, "n c h w"]) -> list[Drawn]:
+    """Return marks that are drawn alike on some images, on `_MOST_CARRIERS` at most; those with most pixels first."""
+    by = -(-max(images.shape[2:]) // _SIDE)
+    height, width = images.shape[2] // by, images.shape[3] // by
+    gray = images.mean(axis=1)[:, : height * by, : width * by].astype(np.float64)
+    gray = gray.reshape(len(gray), height, by, width, by).mean(axis=(2, 4))
+    near = max(3, min(height, width) // 6)
+    around = gray - uniform_filter(gray, (0, near, near), mode="nearest")  # a mark on tissue of any brightness
+    raw = gray.reshape(len(gray), -1).T
+    parts = [_carried(values, raw, bright) for values in (raw, around.reshape(len(gray), -1).T)
+             for bright in (True, False)]  # fmt: skip
+    parts += [_shared(raw, bright) for bright in (True, False)]
+    at, carry, apart = (np.concatenate(one) for one in zip(*parts, strict=True))
+    bright = np.repeat([True, False] * 3, [len(part[0]) for part in parts])
+    best = np.argsort(-apart, kind="stable")[:_MOST_PIXELS]
+    at, carry, apart, bright = at[best], carry[best], apart[best], bright[best]
+    common = carry.astype(np.float32) @ carry.T.astype(np.float32)
+    counts = np.diag(common)
+    same = (common >= _SAME_IMAGES * (counts[:, None] + counts - common)) & (bright[:, None] == bright)
+    left, found = np.ones(len(at), dtype=bool), list[Drawn]()
+    while left.any():
+        joined = same[(same & left).sum(axis=1).argmax()] & left
+        left &= ~joined
+        if joined.sum() < LEAST_CARRIERS:
+            break
+        pixels = np.zeros(height * width, dtype=bool)
+        pixels[at[joined]] = True
+        one = Drawn(pixels.reshape(height, width), carry[joined].mean(axis=0) > 0.5, bool(bright[joined][0]),
+                    float(np.median(apart[joined])))  # fmt: skip
+        if pixels.sum() >= LEAST_CARRIERS and size_of(one.region, height, width) <= _LARGEST:
+            found.append(one)
+    return found
+
+
+def _carried(
+    values: Float[np.ndarray, "p n"], raw: Float[np.ndarray, "p n"], bright: bool
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return pixels at which some images have nearly one value apart from the others', these images, and how far."""
+    count, pixel = int(values.shape[1]), np.arange(len(values))
+    ordered = np.sort(values, axis=1)
+    low = np.arange(1, count)
+    sums = ordered.cumsum(axis=1)
+    first, second = sums[:, :-1] / low, (sums[:, -1:] - sums[:, :-1]) / (count - low)
+    cut = (low * (count - low) * (second - first) ** 2).argmax(axis=1)  # as `leads.split`
+    gap = (second - first)[pixel, cut]
+    within = (ordered**2).sum(axis=1) - (low * first**2 + (count - low) * second**2)[pixel, cut]
+    apart = gap / np.sqrt(np.maximum(within / (count - 2), 1e-6))
+    high = values > ordered[pixel, cut][:, None]
+    carry = high if bright else ~high
+    number = carry.sum(axis=1)
+    spread = np.min([_spread(one, carry, number) for one in (values, raw)], axis=0)
+    least = max(LEAST_CARRIERS, LEAST_GROUP * count)
+    able = (apart > _APART) & (gap > _GAP) & (spread <= _ALIKE * gap) & (number >= least)
+    able &= number <= _MOST_CARRIERS * count
+    return np.flatnonzero(able), carry[able], apart[able]
+
+
+def _shared(raw: Float[np.ndarray, "p n"], bright: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return pixels at which more images have one value than have others near it, these images, and how many more."""
+    count, pixel = int(raw.shape[1]), np.arange(len(raw))
+    least = math.ceil(max(LEAST_CARRIERS, LEAST_GROUP * count))
+    ordered = np.sort(raw, axis=1)
+    lowest, highest = ordered[:, : count - least + 1], ordered[:, least - 1 :]
+    inside = (lowest > 2 * _ONE_VALUE) & (highest < 1 - 2 * _ONE_VALUE)  # the ends of the scale are around the body
+    first = np.where(inside, highest - lowest, np.inf).argmin(axis=1)
+    value = (lowest + highest)[pixel, first] / 2
+    away = np.abs(raw - value[:, None])
+    carry = away <= _ONE_VALUE
+    number = carry.sum(axis=1)
+    near = ((away <= _NEAR * _ONE_VALUE).sum(axis=1) - number) / (_NEAR - 1)
+    apart = (number - near) / np.sqrt(near + 1)
+    others = (raw * ~carry).sum(axis=1) / np.maximum(count - number, 1)
+    able = inside[pixel, first] & (apart > _APART) & (np.abs(value - others) > _GAP) & ((value > others) == bright)
+    able &= (number >= least) & (number <= _MOST_CARRIERS * count)
+    return np.flatnonzero(able), carry[able], apart[able]
+
+
+def _spread(values: np.ndarray, carry: np.ndarray, number: np.ndarray) -> np.ndarray:
+    mean = (values * carry).sum(axis=1) / np.maximum(number, 1)
+    return np.sqrt((((values - mean[:, None]) ** 2) * carry).sum(axis=1) / np.maximum(number, 1))
+
+
+def lead_drawn(
+    scores: Scores, sample: Sample, labels: Sequence[str] = ("",), threshold: float = 0.0, at_once: int = AT_ONCE
+) -> Lead | Reason:
+    """Return the mark that is drawn alike in both halves of the patients and moves answers most, or why none is.
+
+    Its effect is the change of an image's score with a carrier's patch for another's, on the other half.
+
+    Args:
+        scores: The model.
+        sample: The images.
+        labels: Name of each score.
+        threshold: Of one score: the log-odds from which an image is called positive.
+        at_once: Images that the model gets at once, about.
+    """
+    rows = divided(sample)
+    if isinstance(rows, Reason):
+        return rows
+    parts, model = [sample.take(one) for one in rows], Reader(scores, at_once)
+    pairs = list(_pairs(drawn(parts[0].images), drawn(parts[1].images)))[:_MOST]
+    if not pairs:
+        return because(Code.NOTHING_DRAWN, least=LEAST_CARRIERS)
+    regions = [max((one.region for one in pair), key=lambda one: size_of(one, *pair[0].pixels.shape))
+               for pair in pairs]  # fmt: skip
+    worth = [
+        [_gap(model, part, region, pair[half].carry) for pair, region in zip(pairs, regions, strict=True)]
+        for half, part in enumerate(parts)
+    ]
+    best = [max(range(len(pairs)), key=lambda at, own=own: float(np.abs(own[at]).max())) for own in worth]
+    gaps = [own[at] for own, at in zip(worth, best, strict=True)]
+    column = int(np.abs(gaps).sum(axis=0).argmax())
+    searched = model.passes
+    halves: list[Half] = []
+    for half, (own, other) in enumerate((parts, parts[::-1])):
+        one, region = pairs[best[half]][half], regions[best[half]]
+        high = one.carry if gaps[half][column] > 0 else ~one.carry
+        groups = Groups(np.full(len(high), np.nan), high, one.apart, ONE_NORMAL)
+        answered = put_on(model, own, region, high, other, parts=False)
+        sides = np.stack(answered.parts["whole"][::-1])[..., column] / sample.spread
+        given = given_by(sides[:, None], rows[half][answered.donors][:, None], other.target, len(sample.target))
+        halves.append(Half(rows[half], region, groups, sides[0] - sides[1], given, answered))
+    agree = best[0] == best[1] and bool(gaps[0][column] * gaps[1][column] > 0)
+    return verified(model, sample, (halves[0], halves[1]), agree, column, searched, labels, threshold)
+
+
+def _pairs(first: Sequence[Drawn], second: Sequence[Drawn]) -> Iterator[tuple[Drawn, Drawn]]:
+    """Yield marks that are drawn in both halves."""
+    for one in first:
+        for other in second:
+            both, either = (one.pixels & other.pixels).sum(), (one.pixels | other.pixels).sum()
+            if one.bright == other.bright and both >= _SAME_PIXELS * either:
+                yield one, other
+
+
+def _gap(model: Reader, sample: Sample, region: Region, carry: Bool[np.ndarray, " n"]) -> Float[np.ndarray, " m"]:
+    """Return the worth of carriers' patches less that of others', in standard deviations within class."""
+    groups = [np.flatnonzero(one)[:_CARRIERS] for one in (carry, ~carry)]
+    found = worths(model, sample, region, np.concatenate(groups), _RECIPIENTS)
+    return found[: len(groups[0])].mean(axis=0) - found[len(groups[0]) :].mean(axis=0)

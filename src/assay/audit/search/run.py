@@ -1,0 +1,295 @@
+"""Search of an audited model for the region that its answers live by, and properties of images that lead elsewhere."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import astuple, dataclass, field, replace
+from typing import Any, cast
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, UInt8
+from scipy.special import logit
+
+from assay.audit.answers import why, write_lead
+from assay.audit.model import Prepared
+from assay.audit.references import LeadLimits
+from assay.audit.scored import LESION
+from assay.audit.search import search
+from assay.audit.search.drawn import lead_drawn
+from assay.audit.search.regions import Box, Pixels, Region, Sought, region_of
+from assay.audit.search.search import Lead, Sample, carriers, lead
+from assay.audit.tables import NOT_TESTED
+from assay.audit.verdicts import LEAST_PATIENTS, decide_lead
+from assay.core.errors import ReadingError
+from assay.core.files import content_hash
+from assay.core.reasons import Code, Reason
+from assay.data.files.table import expand
+from assay.execution.tasks import Context
+from assay.look.image_cues import of_pictures, properties_of
+from assay.models.external import AT_ONCE, starts_program
+from assay.probes.reader import cells_of, evaluating, scores_of
+from assay.shifts.environment import Environment
+from assay.shifts.population import PopulationScene
+from assay.spec.request import ProbeRequest
+from assay.stats.bounds import Bounded
+from assay.stats.metrics import score_names
+from assay.stats.rows import LeadVerdict
+from assay.store.files import Row, read_checked_json
+
+VERSION = 5
+"""Version of the search: raised where equal images can give another result."""
+_HELD = 0.15
+"""Squared difference of the groups in a corner, as a share of the largest, from which on it holds something."""
+
+
+@dataclass(frozen=True, eq=False)
+class Search:
+    """A search for the region that a model's answers live by.
+
+    Attributes:
+        given: The model.
+        request: The images, as data.
+        scene: The images.
+        images: Those that are searched.
+        classes: Classes of the images that the model is audited on.
+        trained: Whether these are images of the training.
+        of: Regions with a place, those without, or marks that are drawn alike.
+        seed: Seed of the search.
+        threshold: On the probability of the second of two classes.
+        limits: Limits of effects; None without any.
+        after: A search whose mark is held the same in all images, so that another one is found and not its kin.
+        clean: Scores of the images without exchanges, of whichever search reads them first.
+        spread: See `Sample`: that of the tested images where training images are searched, since scores that were
+            learned by heart vary less, and limits are of images that networks were not trained on.
+    """
+
+    given: Prepared
+    request: ProbeRequest
+    scene: PopulationScene
+    images: Environment
+    classes: tuple[str, ...]
+    trained: bool
+    of: Sought
+    seed: int
+    threshold: float
+    limits: LeadLimits | None = None
+    after: Search | None = None
+    clean: list[Float[np.ndarray, "n ..."]] = field(default_factory=list[np.ndarray])
+    spread: float = 0.0
+
+    @property
+    def id(self) -> str:
+        """Name of the record."""
+        table = self.images.table
+        rows = [table.row.tolist(), table.target.tolist(), self.images.name, self.trained, self.spread]
+        limits = None if self.limits is None else [self.limits.largest.get("place"), self.limits.apart]
+        after = {} if self.after is None else {"after": [self.after.id, limits]}
+        return content_hash({**after, "search": [self.of, VERSION], "model": self.given.model.content, "rows": rows,
+                             "data": self._content,
+                             "seed": self.seed, "threshold": self.threshold})  # fmt: skip
+
+    @property
+    def _content(self) -> str:
+        """Hash of all images that were to be searched."""
+        return content_hash(self.scene.identity("all"))
+
+    def __call__(self, context: Context) -> None:
+        """Search and keep the result, as a `Job`. Raises ReadingError where the model cannot be read."""
+        model, table, labels = self.given.model, self.images.table, score_names(self.classes)
+        pixels = self.images.images.read(np.arange(len(self.images))).numpy()
+
+        def scores(images: Float[np.ndarray, "n c h w"]) -> Float[np.ndarray, "n ..."]:
+            return scores_of(opened, images, len(self.classes))
+
+        with model.opened(self.given.device) as opened, evaluating(opened.network):
+            at_once = AT_ONCE if starts_program(opened.network) else search.AT_ONCE
+            if not self.clean:
+                self.clean.append(scores(pixels))
+            cells = _cells_of_lesion(self.images) if model.task == "segmentation" else 0
+            sample = Sample(pixels, table.target, table.patient, self.clean[0], self.seed, self.spread, cells)
+            more = labels, float(logit(self.threshold)), at_once
+            if self.of == "drawn":
+                kept = self._holding(scores)
+                if kept is not scores:
+                    sample = replace(sample, clean=kept(pixels))
+                found = lead_drawn(kept, sample, *more)
+            else:
+                found = lead(scores, sample, self.of, *more)
+        row: Row = {"of": self.of, "trained": self.trained, "images": len(table),
+                     "patients": len(np.unique(table.patient))}  # fmt: skip
+        record: dict[str, Any] = {"model": model.id, "probe": "search", "readings": {}}
+        if isinstance(found, Reason):
+            row["reason"] = str(found)
+        else:
+            name, carry, bright = _carried(found, sample)
+            row |= {**self._row(found, sample, carry), "name": name, "bright": bright}
+            record |= {"region": list(astuple(cast("Any", found.region))), "carry": carry.tolist(),
+                       "worth": found.worth.tolist(), "searched": table.row.tolist(), "request": self._kept_request,
+                       "content": self._content}  # fmt: skip
+        self.given.place.folder.write_record("probes", self.id, {**record, "rows": [row]})
+
+    def _holding(self, scores: search.Scores) -> search.Scores:
+        """Return the model with the mark that the search before found in no image: as in one that lacks it."""
+        row: Row = {} if self.after is None else self.after.found()
+        if self.after is None or row["verdict"] not in (LeadVerdict.LIVES, LeadVerdict.LEAD) or not row["discrete"]:
+            return scores
+        held = self.after.held()
+        return lambda images: scores(held(images))
+
+    def held(self, more: float = 0.0) -> Callable[[Pixels], Pixels]:
+        """Return a function that puts the region of an image without the mark on images.
+
+        Args:
+            more: Share of the image that is added to a box on each side.
+        """
+        region, carry = self.region, np.array(self.record["carry"])
+        if isinstance(region, Box):
+            top, left, bottom, right = astuple(region)
+            region = Box(max(0, top - more), max(0, left - more), min(1, bottom + more), min(1, right + more))
+        content = self.images.images.read(np.argsort(carry, kind="stable")[:1]).numpy()
+        return lambda images: region.put(images, np.broadcast_to(content, images.shape))
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """The kept record; empty where the search failed."""
+        return self.given.place.folder.record("probes", self.id) if self.done else {}
+
+    @property
+    def region(self) -> Region:
+        """The region that is kept."""
+        record = self.record
+        return region_of(record["rows"][0]["kind"], record["region"])
+
+    @property
+    def _kept_request(self) -> dict[str, Any]:
+        """The images as data, with a path that holds in any working directory."""
+        kept = self.request.model_dump(mode="json", context={"complete": True})
+        data = kept["data"]
+        return {**kept, "data": {**data, **{key: str(expand(data[key], key).resolve())
+                                            for key in ("folder", "classes") if data[key]}}}  # fmt: skip
+
+    def _row(self, found: Lead, sample: Sample, carry: Bool[np.ndarray, " n"]) -> Row:
+        """Return columns of `audit_tables.REGIONS`."""
+        swing, flips = found.swing.largest, found.swing.flips
+        assert flips is not None
+        codes = np.unique(sample.target).tolist()
+        return {
+            "kind": found.region.kind, "name": found.region.name, "search": self.id, "passes": found.passes,
+            **_bounded("value", found.effect), "first": found.values[0], "second": found.values[1],
+            "agree": found.agree, "discrete": found.discrete,
+            "separation": found.halves[found.first].groups.separation, "least": found.least, "apart": found.apart,
+            "raises": bool((carry == found.high).all()),
+            "class": score_names(self.classes)[found.column] or self.classes[-1],
+            "shares": {self.classes[code]: float(carry[sample.target == code].mean()) for code in codes},
+            "moved": found.moved, "shape": found.shape, "tone": found.tone, "effective": found.swing.effective,
+            **_bounded("g", swing.g), **_bounded("flips", flips), "reason": "",
+        }  # fmt: skip
+
+    @property
+    def done(self) -> bool:
+        """Whether something is kept."""
+        return self.given.place.folder.complete("probes", self.id)
+
+    def found(self) -> Row:
+        """Return a row of `audit_tables.REGIONS`, with its verdict."""
+        folder, limits = self.given.place.folder, self.limits
+        if not self.done:
+            reason = why(ReadingError(read_checked_json(folder.failure_path(self.id))["text"]))
+            return not_searched(reason, self.of, self.trained)
+        row = {key: _number(value) for key, value in folder.record("probes", self.id)["rows"][0].items()}
+        if row["reason"]:
+            nothing = Code.NOTHING_DRAWN in row["reason"]
+            return {**row, "verdict": str(LeadVerdict.NOTHING_FOUND) if nothing else NOT_TESTED}
+        limit = None if limits is None else limits.of(self.of, row["apart"])
+        effect = Bounded(row["value"], math.nan, row["value_low"], row["value_high"])
+        halves, agree, discrete = (row["first"], row["second"]), bool(row["agree"]), bool(row["discrete"])
+        # Clean networks too have things drawn alike that move an image; that is a finding, and clears nothing.
+        clear = row["least"] if self.of == "drawn" else None
+        verdict = decide_lead(effect, halves, agree=agree, discrete=discrete, effective=row["effective"],
+                              limit=limit, least=row["least"], clear=clear)  # fmt: skip
+        known = {} if limits is None or limit is None else {"limit": limit, "networks": limits.networks, **limits.rates}
+        return {**row, **known, "shares": json.dumps(row["shares"]), "verdict": str(verdict)}
+
+    def carriers(self) -> Iterator[Row]:
+        """Yield rows of `audit_tables.CARRIERS`."""
+        record, table = self.record, self.images.table
+        for at, carries in enumerate(record.get("carry", ())):
+            yield {"of": self.of, "trained": self.trained, "row": int(table.row[at]),
+                   "class": table.classes[int(table.target[at])], "patient": int(table.patient[at]),
+                   "carries": carries, "worth": _number(record["worth"][at])}  # fmt: skip
+
+    def write_pictures(self) -> None:
+        """Write pictures of a region with a place: means of both groups, their difference, and six images."""
+        record = self.record
+        if self.of != "whole" and "region" in record:
+            write_lead(self.given.place.folder, self.images, self.region, np.array(record["carry"]), self.of)
+
+
+def by_lesion(images: Environment) -> Environment:
+    """Return images of a segmentation, whose classes are whether there is a lesion.
+
+    Where this would leave too few images in a class, they are whether the lesion is larger than the median one.
+    """
+    areas = (_lesions(images) > 0).sum(axis=(1, 2))
+    classes, larger = LESION, areas > 0
+    if min(larger.sum(), (~larger).sum()) < LEAST_PATIENTS:
+        classes, larger = ("smaller lesion", "larger lesion"), areas > np.median(areas)
+    return replace(images, table=replace(images.table, target=larger.astype(np.int64), classes=classes))
+
+
+def _cells_of_lesion(images: Environment) -> int:
+    """Return how many cells of a map the median lesion has."""
+    counts = (cells_of(torch.as_tensor(_lesions(images) > 0, dtype=torch.float32)) > 0).sum(axis=(1, 2))
+    return int(np.median(counts[counts > 0])) if counts.any() else 1
+
+
+def _lesions(images: Environment) -> UInt8[np.ndarray, "n h w"]:
+    assert images.masks is not None
+    return images.masks.read(np.arange(len(images)))[:, 0].numpy()
+
+
+def _number(value: Any) -> Any:
+    return math.nan if value is None else value
+
+
+def not_searched(reason: Reason, of: Sought = "place", trained: bool = False) -> Row:
+    """Return a row of `audit_tables.REGIONS` for a search that was not done."""
+    return {"of": of, "trained": trained, "verdict": NOT_TESTED, "reason": str(reason), "images": 0, "patients": 0}
+
+
+def _carried(found: Lead, sample: Sample) -> tuple[str, Bool[np.ndarray, " n"], bool]:
+    """Return the name of a region, of corners with those that hold something, and `carriers` with its brightness.
+
+    Where images of the other group carry something too, in another corner, this is of the corner with most.
+    """
+    name, where, high = found.region.name, found.region.where(*sample.images.shape[2:]), found.high
+    if where is None:
+        return name, high, False
+    if found.region.kind != "corners":
+        return name, *carriers(sample, where, high, found.shape)
+    gap = sample.images[high].mean(axis=0) - sample.images[~high].mean(axis=0)
+    down, across = np.indices(where.shape)
+    lower, right = 2 * down >= where.shape[0], 2 * across >= where.shape[1]
+    parts = {f"{row} {side}": where & (lower == (row == "lower")) & (right == (side == "right"))
+             for row in ("upper", "lower") for side in ("left", "right")}  # fmt: skip
+    sizes = {corner: float((gap[:, part] ** 2).sum()) for corner, part in parts.items()}
+    held = sorted((one for one in sizes if sizes[one] >= _HELD * max(sizes.values())), key=lambda one: -sizes[one])
+    (first, bright), *others = (carriers(sample, parts[one], high, found.shape) for one in held)
+    against = [one for one, (other, _) in zip(held[1:], others, strict=True) if not np.array_equal(first, other)]
+    if against:
+        return f"{name} {held[0]} against {against[0]}", first, bright
+    there = "" if len(held) == len(parts) else f" {' or '.join(held)}"
+    return name + there, *carriers(sample, where, high, found.shape)
+
+
+def _bounded(name: str, found: Bounded) -> Row:
+    return {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
+
+
+def measured(environment: Environment) -> dict[str, Float[np.ndarray, " n"]]:
+    """Return cheap properties of images, without padding; those that do not vary are left out."""
+    found = of_pictures(environment.images, environment.boxes, np.arange(len(environment)), properties_of)
+    return {name: values for name, values in found.items() if np.ptp(values) > 0}

@@ -1,0 +1,723 @@
+"""Search of a model for the region that its answers live by: find, name, verify."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from scipy.ndimage import binary_dilation
+from scipy.special import stdtrit
+
+from assay.audit.search.regions import Box, Pixels, Region, Track, candidates, same_place, size_of
+from assay.audit.swing import Effect, marked
+from assay.audit.verdicts import WEAK_LEAD
+from assay.core.reasons import Code, Reason, because
+from assay.core.seeds import generator
+from assay.probes.reader import overlapped
+from assay.stats.bounds import ALPHA, Bounded
+from assay.stats.influence import clustered
+
+# A region is exchanged with that of an image of the same class and of another class. Its effect is the difference that
+# this makes to the score of an image's own class, in standard deviations of that score within the class. The region is
+# found and its content named on one half of the patients, and its effect measured on the other half, crossed.
+
+Scores = Callable[[Pixels], Float[np.ndarray, "n ..."]]
+"""Images -> log-odds of the positive class, or of each class against the rest, in float64; of a segmentation, the
+greatest log-odds of lesion in each cell of a grid."""
+STAGES: Mapping[Track, Sequence[tuple[int, int]]] = {
+    "place": ((1000, 10), (12, 24), (4, 44)),
+    "whole": ((1000, 10), (3, 24)),
+}
+"""Successive halving of a search: how many regions go on, and on how many images each is then measured."""
+SHRINK_IMAGES = 12
+"""Images on which the parts of a box are compared."""
+MOST_PASSES: Mapping[Track, int] = {"place": 3052, "whole": 448}
+"""Images put through the model at most by a search in both halves."""
+KEEP, STAY = 0.9, 0.8
+"""The smallest region is taken that has this share of the largest effect, and shrunk while this share of it stays."""
+DONORS = 2
+"""Donors of each class for each image on which an effect is measured."""
+RECIPIENTS = 8
+"""Images that every patch is put on."""
+ONE_NORMAL = 2.65
+"""Separation of the groups that split one normal distribution."""
+LEAST_GROUP = 0.05
+"""Share of the images that a group needs."""
+LEAST_SIDE = 4
+"""Pixels a side that a box keeps."""
+LEAST_IMAGES = 40
+"""Images that a search needs."""
+_MOST_OF_ALL = 2 / 3
+_MOST_APART = 8.0
+"""Standard deviations within class that classes are apart at most: an AUROC of 1 for any number of images."""
+_LEAST_SPREAD = 1e-6
+"""Spread as a share of the largest score, below which scores vary by rounding alone."""
+AT_ONCE = 64
+"""Images that a model gets at once."""
+_CONTEXT = 1 / 8
+"""Share of the image around a region whose cells a segmentation may rightly call by looking at the region."""
+AFTER: Mapping[Track, int] = {"place": RECIPIENTS + 2 * DONORS + 6, "whole": RECIPIENTS + 2 * DONORS + 2}
+"""Passes of an image after the search: its patch on recipients, donors of both classes, and patches of both groups."""
+
+
+@dataclass(eq=False)
+class Reader:
+    """A model that counts the images it reads.
+
+    Attributes:
+        scores: The model.
+        at_once: Images that it gets at once, about.
+        passes: Images read so far.
+    """
+
+    scores: Scores
+    at_once: int = AT_ONCE
+    passes: int = 0
+
+    def __call__(self, images: Iterator[Pixels]) -> Float[np.ndarray, "n ..."]:
+        """Return the scores of images that come in parts."""
+        found = [scores for _, scores in overlapped(self.scores, self._batches(images))]
+        self.passes += sum(map(len, found))
+        return np.concatenate(found)
+
+    def _batches(self, images: Iterator[Pixels]) -> Iterator[Pixels]:
+        held: list[Pixels] = []
+        for part in images:
+            held.append(part)
+            if sum(map(len, held)) >= self.at_once:
+                yield np.concatenate(held)
+                held = []
+        if held:
+            yield np.concatenate(held)
+
+
+def spread_within(scores: Float[np.ndarray, "n m"], target: Int[np.ndarray, " n"]) -> float:
+    """Return the standard deviation of the score for the own class, within classes; infinite where all are equal.
+
+    It is at least an eighth of the distance of the classes: a model may call all images alike, and surely.
+    """
+    own, codes = _own(scores, target), np.unique(target)
+    within = sum(float(((own[target == code] - own[target == code].mean()) ** 2).sum()) for code in codes)
+    spread = math.sqrt(within / max(1, len(target) - len(codes)))
+    return max(spread, abs(_gap(scores, target)) / _MOST_APART) or math.inf
+
+
+def _gap(scores: Float[np.ndarray, "n m"], target: Int[np.ndarray, " n"]) -> float:
+    """Return the distance of the classes, a mean over classes."""
+    each = np.concatenate([-scores, scores], axis=1) if scores.shape[1] == 1 else scores
+    codes = np.unique(target)
+    gaps = [each[target == code, code].mean() - each[target != code, code].mean() for code in codes if len(codes) > 1]
+    return float(np.mean(gaps)) if gaps else 0.0
+
+
+def _own(scores: Float[np.ndarray, "k m"], target: Int[np.ndarray, " k"]) -> Float[np.ndarray, " k"]:
+    if scores.shape[1] == 1:
+        return np.where(target == 1, scores[:, 0], -scores[:, 0])
+    return scores[np.arange(len(target)), target]
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """Images of some patients with a model's answers.
+
+    Attributes:
+        images: Pixels in [0, 1].
+        target: Class of each image.
+        patient: Patient of each image.
+        clean: Scores of the images.
+        seed: Seed of the order of images.
+        spread: Standard deviation of the score for the own class, within classes; by default that of these images.
+        cells: Cells of the median lesion, of a segmentation; 0 of a classifier.
+    """
+
+    images: Pixels
+    target: Int[np.ndarray, " n"]
+    patient: Int[np.ndarray, " n"]
+    clean: Float[np.ndarray, "n m"]
+    seed: int = 0
+    spread: float = 0.0
+    cells: int = 0
+
+    def __post_init__(self) -> None:
+        if self.clean.ndim == 3:
+            object.__setattr__(self, "clean", self.scored(self.clean, [None]))
+        if not self.spread:
+            object.__setattr__(self, "spread", spread_within(self.clean, self.target))
+
+    def take(self, rows: Int[np.ndarray, " k"]) -> Sample:
+        """Return some of the images, with the same unit of effects."""
+        parts = self.images[rows], self.target[rows], self.patient[rows], self.clean[rows]
+        return Sample(*parts, self.seed, self.spread, self.cells)
+
+    def scored(self, given: Float[np.ndarray, "n ..."], regions: Sequence[Region | None]) -> Float[np.ndarray, "n m"]:
+        """Return the scores of images from a model's answers.
+
+        The score of a segmentation is the mean of the greatest log-odds of lesion in as many cells as the median lesion
+        has, of the cells that are farther from the exchanged region than `_CONTEXT`. An exchanged lesion is rightly
+        called where it is. A shortcut is a region that decides whether there is a lesion elsewhere. Not seen is a mark
+        that is itself called a lesion, or moves its surroundings alone.
+
+        Args:
+            given: Answers to the images, in equal parts for the regions.
+            regions: The exchanged region of each part; None where nothing was exchanged.
+        """
+        if given.ndim < 3:
+            return given
+        found = list[np.ndarray]()
+        for part, region in zip(np.split(given, len(regions)), regions, strict=True):
+            where = None if region is None else region.where(*given.shape[1:])
+            near = np.zeros(given.shape[1:], dtype=bool)
+            if where is not None:
+                near = binary_dilation(where, np.ones((3, 3), dtype=bool), round(_CONTEXT * max(near.shape)))
+            found.append(np.sort(part[:, ~near], axis=1)[:, -self.cells :].mean(axis=1, keepdims=True))
+        return np.concatenate(found)
+
+    @cached_property
+    def classes(self) -> list[Int[np.ndarray, " k"]]:
+        """Images of each class, in an order by chance."""
+        drawn = generator(self.seed, "leads").permutation(len(self.target))
+        return [drawn[self.target[drawn] == code] for code in np.unique(self.target)]
+
+    @cached_property
+    def order(self) -> Int[np.ndarray, " n"]:
+        """Images in an order in which every beginning has classes in equal parts as far as there are images."""
+        place = np.empty(len(self.target), dtype=np.int64)
+        for own in self.classes:
+            place[own] = np.arange(len(own))
+        return np.lexsort((self.target, place))
+
+    @cached_property
+    def donors(self) -> tuple[Int[np.ndarray, "r n"], Int[np.ndarray, "r n"]] | None:
+        """Donors of the same class and of another, of other patients; None where an image has none.
+
+        Each image gives as often as the classes' sizes allow.
+        """
+        found = np.empty((2, DONORS, len(self.target)), dtype=np.int64)
+        for code, own in enumerate(self.classes):
+            others = self.classes[:code] + self.classes[code + 1 :]
+            for rank, at in enumerate(own.tolist()):
+                for turn in range(DONORS):
+                    sides = own, others[(rank + turn) % len(others)] if others else own[:0]
+                    for side, givers in enumerate(sides):
+                        able = np.roll(givers, -(rank + turn + 1 - side))
+                        able = able[self.patient[able] != self.patient[at]]
+                        if not len(able):
+                            return None
+                        found[side, turn, at] = able[0]
+        return found[0], found[1]
+
+    def own(self, scores: Float[np.ndarray, "k m"], rows: Int[np.ndarray, " k"]) -> Float[np.ndarray, " k"]:
+        """Return the scores of images for their own class."""
+        return _own(scores, self.target[rows])
+
+    @cached_property
+    def residuals(self) -> Float[np.ndarray, " n"]:
+        """Score of each image for its own class, less the mean of the class."""
+        own = self.own(self.clean, np.arange(len(self.target)))
+        for rows in self.classes:
+            own[rows] -= own[rows].mean()
+        return own
+
+    @property
+    def apart(self) -> float:
+        """Distance of the classes in standard deviations within class, a mean over classes."""
+        return _gap(self.clean, self.target) / self.spread
+
+
+def _put(region: Region, images: Pixels, donors: Sequence[Pixels]) -> Iterator[Pixels]:
+    """Yield images with the region of donors, which are of as many parts as there are turns."""
+    for one in donors:
+        for start in range(0, len(images), AT_ONCE):
+            part = slice(start, start + AT_ONCE)
+            yield region.put(images[part], one[part])
+
+
+def exchange(
+    model: Reader, sample: Sample, regions: Sequence[Region], rows: Int[np.ndarray, " k"], turns: int = 1
+) -> Float[np.ndarray, "r k"]:
+    """Return the effect of exchanges on each image, a mean over donors, in standard deviations within class.
+
+    Args:
+        model: The model.
+        sample: The images.
+        regions: Regions, exchanged one at a time.
+        rows: Images that get content.
+        turns: Donors of each class, at most `DONORS`.
+    """
+    same, other = np.moveaxis(exchanged(model, sample, regions, rows, turns).mean(axis=2), 1, 0)
+    return same - other
+
+
+def exchanged(
+    model: Reader, sample: Sample, regions: Sequence[Region], rows: Int[np.ndarray, " k"], turns: int
+) -> Float[np.ndarray, "r 2 t k"]:
+    """Return scores for the own class with content of the same class and of another, see `exchange`."""
+    assert sample.donors is not None
+    sides = sample.donors
+
+    def every() -> Iterator[Pixels]:
+        for region in regions:
+            for side in sides:
+                yield from _put(region, sample.images[rows], [sample.images[side[turn, rows]] for turn in range(turns)])
+
+    scores = sample.own(sample.scored(model(every()), regions), np.tile(rows, 2 * turns * len(regions)))
+    return scores.reshape(len(regions), 2, turns, len(rows)) / sample.spread
+
+
+@dataclass(frozen=True, eq=False)
+class Given:
+    """Contributions of images as donors to a sum of effects on others.
+
+    Attributes:
+        sums: By image.
+        squares: Sum of the squares of the contributions of scores, which count for their recipients already.
+    """
+
+    sums: Float[np.ndarray, " n"]
+    squares: float
+
+
+def given_by(
+    scores: Float[np.ndarray, "2 t k"], donors: Int[np.ndarray, "2 t k"], target: Int[np.ndarray, " k"], count: int
+) -> Given:
+    """Return the contributions of donors to the sum over recipients of the first side less the second.
+
+    They are deviations of scores from the means of recipients and classes.
+
+    Args:
+        scores: Of recipients, with content of donors of two sides.
+        donors: Position of the donor of each score.
+        target: Class of the recipients.
+        count: Number of images that donors are of.
+    """
+    sides, turns = scores.shape[:2]
+    apart = scores - scores.mean(axis=(0, 1))
+    for code in np.unique(target):
+        apart[..., target == code] -= apart[..., target == code].mean(axis=(1, 2), keepdims=True)
+    apart *= np.array([1.0, -1.0])[:, None, None] * sides / (sides * turns - 1)  # degrees of freedom of a recipient
+    return Given(np.bincount(donors.ravel(), apart.ravel(), count), float((apart**2).sum()))
+
+
+def effect_of(values: Float[np.ndarray, " n"], sample: Sample, given: Given | None = None) -> Bounded:
+    """Return the mean of effects on all images of a sample, with one-sided bounds by t over patients.
+
+    An image varies as a recipient and as a donor (Aronow, Samii and Assenova 2015, variance of dyads). The standard
+    deviation that effects are in is an estimate too, so that images far from their class add to the error.
+
+    Args:
+        values: Effects on images.
+        sample: The images.
+        given: Contributions of images as donors; None: donors are taken as fixed.
+    """
+    mean, squares = float(values.mean()), (sample.residuals / sample.spread) ** 2
+    own = values - mean - mean / 2 * (squares - squares.mean())
+    parts = clustered(own, sample.patient)
+    people, error = len(parts.samples), parts.standard_error / len(values)
+    if people < 2:
+        return Bounded(mean, math.inf, -math.inf, math.inf, 1.0)
+    if given is not None:
+        both = clustered(own + given.sums, sample.patient).standard_error ** 2 - given.squares
+        error = max(error, math.sqrt(max(0.0, both)) / len(values))
+    reach = -float(stdtrit(people - 1, ALPHA)) * error
+    return Bounded(mean, error, mean - reach, mean + reach, people - 1.0)
+
+
+# Find.
+
+
+def find(model: Reader, sample: Sample, of: Track = "place") -> tuple[Region, int]:
+    """Return the smallest region that has most of the largest effect.
+
+    Args:
+        model: The model.
+        sample: The images.
+        of: Regions with a place, or those without.
+
+    Returns:
+        The region, and 1 where content of another class lowers the score of the own class, -1 where it raises it.
+    """
+    left = model.passes + MOST_PASSES[of] // 2
+    found: dict[Region, np.ndarray] = dict.fromkeys(candidates(of), np.zeros(0))
+    known = 0
+    for keep, images in STAGES[of]:
+        best = sorted(found, key=lambda one: -abs(found[one].sum()))[:keep]
+        rows = sample.order[known:images]
+        known += len(rows)
+        if len(rows):
+            more = exchange(model, sample, best, rows)
+            found = {one: np.append(found[one], values) for one, values in zip(best, more, strict=True)}
+    sizes = {one: abs(float(values.mean())) for one, values in found.items()}
+    height, width = sample.images.shape[2:]
+    able = [one for one in sizes if sizes[one] >= KEEP * max(sizes.values())]
+    region = min(able, key=lambda one: size_of(one, height, width))
+    sign = 1 if found[region].mean() >= 0 else -1
+    if isinstance(region, Box):
+        region = _shrunk(model, sample, region, sign * found[region], sign, left)
+    return region, sign
+
+
+def _shrunk(model: Reader, sample: Sample, region: Box, known: np.ndarray, sign: int, left: int) -> Box:
+    """Return the smallest box of half-size windows in which most of the effect stays."""
+    rows = sample.order[:SHRINK_IMAGES]
+    whole = float(known[: len(rows)].mean())
+    height, width = sample.images.shape[2:]
+    while True:
+        parts = list(region.halves())
+        small = min((parts[0].bottom - parts[0].top) * height, (parts[0].right - parts[0].left) * width) < LEAST_SIDE
+        if small or model.passes + 2 * len(parts) * len(rows) > left:
+            return region
+        effects = sign * exchange(model, sample, parts, rows).mean(axis=1)
+        best = int(np.argmax(effects))
+        if effects[best] < STAY * whole or whole <= 0:
+            return region
+        region = parts[best]
+
+
+# Name.
+
+
+@dataclass(frozen=True, eq=False)
+class Groups:
+    """Images in two groups by the worth of their patches.
+
+    Attributes:
+        worth: Mean score of the same recipients with the patch of each image, in standard deviations within class.
+        high: Images whose patches have the larger worth.
+        separation: Distance of the groups' means in standard deviations within groups.
+        one: Separation that the groups of one normal distribution exceed with a probability of 5 %.
+    """
+
+    worth: Float[np.ndarray, " n"]
+    high: Bool[np.ndarray, " n"]
+    separation: float
+    one: float
+
+    @property
+    def discrete(self) -> bool:
+        """Whether there are two groups."""
+        share = min(self.high.mean(), 1 - self.high.mean())
+        return self.separation > self.one and share >= LEAST_GROUP
+
+
+def groups_of(worth: Float[np.ndarray, " n"]) -> Groups:
+    """Return the groups of images by the worth of their patches on the same recipients."""
+    return Groups(worth, *split(worth), _of_one_normal(len(worth)))
+
+
+def worths(
+    model: Reader, sample: Sample, region: Region, rows: Int[np.ndarray, " k"], recipients: int
+) -> Float[np.ndarray, "k m"]:
+    """Return the mean scores of so many images with the patch of each row, in standard deviations within class."""
+    onto = sample.images[sample.order[:recipients]]
+
+    def put() -> Iterator[Pixels]:
+        step = max(1, AT_ONCE // len(onto))
+        for start in range(0, len(rows), step):
+            donors = sample.images[rows[start : start + step]]
+            yield region.put(np.tile(onto, (len(donors), 1, 1, 1)), np.repeat(donors, len(onto), axis=0))
+
+    return sample.scored(model(put()), [region]).reshape(len(rows), len(onto), -1).mean(axis=1) / sample.spread
+
+
+def split(values: Float[np.ndarray, " n"]) -> tuple[Bool[np.ndarray, " n"], float]:
+    """Split values where the variance between groups is largest.
+
+    Returns:
+        The upper group, and the distance of the means in pooled standard deviations; of equal values
+        halves by position, and 0.
+    """
+    ordered = np.sort(values)
+    n = len(ordered)
+    below = np.arange(1, n)
+    sums = np.cumsum(ordered)[:-1]
+    first, second = sums / below, (ordered.sum() - sums) / (n - below)
+    between = below * (n - below) * (second - first) ** 2
+    at = int(between.argmax())
+    high = values > ordered[at]
+    if not high.any():
+        return np.arange(n) >= n / 2, 0.0
+    within = sum(float(((values[side] - values[side].mean()) ** 2).sum()) for side in (high, ~high))
+    gap = float(second[at] - first[at])
+    return high, gap / math.sqrt(within / (n - 2)) if within > 0 else math.inf
+
+
+def _of_one_normal(count: int, draws: int = 400) -> float:
+    """Return the separation that is exceeded by 5 % of samples of one normal distribution, at least `ONE_NORMAL`."""
+    normal = generator(0, "one normal", count).normal(size=(draws, count))
+    return max(ONE_NORMAL, float(np.quantile([split(one)[1] for one in normal], 1 - ALPHA)))
+
+
+# Verify.
+
+
+@dataclass(frozen=True, eq=False)
+class Answered:
+    """Scores of images with patches of other images.
+
+    Attributes:
+        donors: Positions of the images whose patches are put on, of the higher group first.
+        parts: Scores with a patch of the lower group, and of the higher group: `whole`; of a region with a place also
+            `shape`, patches given the mean color below them, and `tone`, the image there given their mean color.
+    """
+
+    donors: Int[np.ndarray, "2 n"]
+    parts: Mapping[str, tuple[Float[np.ndarray, "n m"], Float[np.ndarray, "n m"]]]
+
+
+def put_on(
+    model: Reader, named: Sample, region: Region, high: Bool[np.ndarray, " k"], sample: Sample, *, parts: bool = True
+) -> Answered:
+    """Return the answers to images with patches of the two groups.
+
+    Args:
+        model: The model.
+        named: The images that the groups are of.
+        region: The region.
+        high: Images of the higher group.
+        sample: Images of other patients.
+        parts: Whether shape and tone are put on too.
+    """
+    draws, where = generator(named.seed, "patches"), region.where(*sample.images.shape[2:])
+    chosen, found = list[np.ndarray](), list[dict[str, np.ndarray]]()
+    for group in (~high, high):
+        chosen.append(np.resize(draws.permutation(np.flatnonzero(group)), len(sample.target)))
+        patches = {"whole": named.images[chosen[-1]]}
+        if where is not None and parts:
+            colors, own = (_color(one, where) for one in (patches["whole"], sample.images))
+            patches |= {"shape": patches["whole"] - colors + own, "tone": sample.images - own + colors}
+        found.append({part: sample.scored(model(_put(region, sample.images, [one.clip(0, 1)])), [region])
+                      for part, one in patches.items()})  # fmt: skip
+    return Answered(np.stack(chosen[::-1]), {part: (found[0][part], found[1][part]) for part in found[0]})
+
+
+def _color(images: Pixels, where: Bool[np.ndarray, "h w"]) -> Float[np.ndarray, "n c 1 1"]:
+    return images[:, :, where].mean(axis=2)[:, :, None, None]
+
+
+def carriers(
+    sample: Sample, where: Bool[np.ndarray, "h w"], high: Bool[np.ndarray, " n"], shape: float = math.nan
+) -> tuple[Bool[np.ndarray, " n"], bool]:
+    """Return the images that carry the difference of the groups, and whether it is brighter than the others' content.
+
+    They are the group that is more alike where the groups differ, since a drawn mark is the same on every image; where
+    the shape moves answers, the group with more edges. Brightness is apart from the tone of whole images.
+
+    Args:
+        sample: The images.
+        where: The pixels of the region.
+        high: Images of the higher group.
+        shape: See `Lead`.
+    """
+    content, inner = sample.images[:, :, where], where[1:, 1:]
+    gap = content[high].mean(axis=0) - content[~high].mean(axis=0)
+    spread = [float((gap**2 * content[group].var(axis=0)).sum()) for group in (high, ~high)]
+    carry = high if spread[0] <= spread[1] else ~high
+    if shape >= 0.5 and inner.any():
+        across, down = (np.abs(np.diff(sample.images, axis=axis)).mean(axis=1) for axis in (3, 2))
+        edges = (across[:, 1:] + down[:, :, 1:])[:, inner].mean(axis=1)
+        carry = carry if edges[carry].mean() >= edges[~carry].mean() else ~carry
+    with_it, without = sample.images[carry], sample.images[~carry]
+    least = 0.01 * sample.images.var(axis=0).mean()
+    alike = np.maximum(1, (without.var(axis=0) + least) / (with_it.var(axis=0) + least))
+    gap = with_it.mean(axis=0) - without.mean(axis=0)
+    apart = gap - np.average(gap, axis=(1, 2), weights=1 / alike**2, keepdims=True)
+    gray = (apart * alike).mean(axis=0)[where]
+    return carry, float((gray * np.abs(gray)).sum()) > 0
+
+
+# All three, crossed.
+
+
+@dataclass(frozen=True, eq=False)
+class Half:
+    """A region found on one half of the patients, and its effect on the other half.
+
+    Attributes:
+        rows: Its images.
+        region: The region found on them.
+        groups: Its groups on them.
+        effect: Effect of the region on each image of the other half, positive where it has the sign found.
+        given: Contributions of images of either half to it as donors.
+        answered: Answers to the other half with patches of its groups.
+    """
+
+    rows: Int[np.ndarray, " k"]
+    region: Region
+    groups: Groups
+    effect: Float[np.ndarray, " j"]
+    given: Given
+    answered: Answered
+
+
+@dataclass(frozen=True, eq=False)
+class Lead:
+    """The region that a model's answers lead to.
+
+    Attributes:
+        halves: Both halves.
+        first: Position of the half whose region is named: the one with the larger effect on the other.
+        agree: Whether both halves lead to the same region.
+        column: The score that groups are by, the same in both halves.
+        effect: Effect of the regions on the patients that they were not found on.
+        swing: Swing, loss and flips with the higher group's patch in place of the lower group's.
+        moved: Change of the score by it, in standard deviations within class.
+        shape: Share of the change that stays with the shape of the patch alone; NaN where it was not put on.
+        tone: Share that stays with its mean color alone.
+        apart: Distance of the classes in standard deviations within class: the effect of exchanging all of an image.
+        passes: Images put through the model.
+        searched: Those of the searches alone.
+    """
+
+    halves: tuple[Half, Half]
+    first: int
+    agree: bool
+    column: int
+    effect: Bounded
+    swing: Effect
+    moved: float
+    shape: float
+    tone: float
+    apart: float
+    passes: int
+    searched: int
+
+    @property
+    def region(self) -> Region:
+        """The region that is named."""
+        return self.halves[self.first].region
+
+    @property
+    def discrete(self) -> bool:
+        """Whether there are two groups in both halves."""
+        return all(bool(half.groups.discrete) for half in self.halves)
+
+    @property
+    def least(self) -> float:
+        """Effect from which on it is a lead where no clean networks set a limit.
+
+        Of a region without a place it is a part of the effect of exchanging all of an image: any half has half of it.
+        """
+        return WEAK_LEAD if self.region.where(1, 1) is not None else max(WEAK_LEAD, _MOST_OF_ALL * abs(self.apart))
+
+    @property
+    def values(self) -> tuple[float, float]:
+        """Effect of each half's region on the other half."""
+        return float(self.halves[0].effect.mean()), float(self.halves[1].effect.mean())
+
+    @property
+    def high(self) -> Bool[np.ndarray, " n"]:
+        """Whether each image is in the higher group, by the region of its own half."""
+        return self._joined([half.groups.high for half in self.halves])
+
+    @property
+    def worth(self) -> Float[np.ndarray, " n"]:
+        """Worth of each image's patch, by the region of its own half."""
+        return self._joined([half.groups.worth for half in self.halves])
+
+    def _joined(self, parts: Sequence[np.ndarray]) -> np.ndarray:
+        return np.concatenate(parts)[np.argsort(np.concatenate([half.rows for half in self.halves]))]
+
+
+def lead(
+    scores: Scores,
+    sample: Sample,
+    of: Track = "place",
+    labels: Sequence[str] = ("",),
+    threshold: float = 0.0,
+    at_once: int = AT_ONCE,
+) -> Lead | Reason:
+    """Return the region that a model's answers lead to, or why none was searched for.
+
+    Args:
+        scores: The model.
+        sample: The images.
+        of: Regions with a place, or those without.
+        labels: Name of each score.
+        threshold: Of one score: the log-odds from which an image is called positive.
+        at_once: Images that the model gets at once, about.
+    """
+    rows = divided(sample)
+    if isinstance(rows, Reason):
+        return rows
+    parts, model = [sample.take(one) for one in rows], Reader(scores, at_once)
+    found = [find(model, one, of) for one in parts]
+    searched = model.passes
+    every = [worths(model, one, region, np.arange(len(one.target)), RECIPIENTS)
+             for one, (region, _) in zip(parts, found, strict=True)]  # fmt: skip
+    column = int(np.sum([one.var(axis=0) for one in every], axis=0).argmax())
+    halves: list[Half] = []
+    for at, (own, other) in enumerate((parts, parts[::-1])):
+        (region, sign), groups = found[at], groups_of(every[at][:, column])
+        sides = sign * exchanged(model, other, [region], np.arange(len(other.target)), DONORS)[0]
+        assert other.donors is not None
+        given = given_by(sides, rows[1 - at][np.stack(other.donors)], other.target, len(sample.target))
+        same, apart = sides.mean(axis=1)
+        answered = put_on(model, own, region, groups.high, other)
+        halves.append(Half(rows[at], region, groups, same - apart, given, answered))
+    agree = same_place(halves[0].region, halves[1].region, *sample.images.shape[2:])
+    return verified(model, sample, (halves[0], halves[1]), agree, column, searched, labels, threshold)
+
+
+def verified(
+    model: Reader, sample: Sample, halves: tuple[Half, Half], agree: bool, column: int, searched: int,
+    labels: Sequence[str], threshold: float,
+) -> Lead:  # fmt: skip
+    """Return a lead from both halves.
+
+    Args:
+        model: The model.
+        sample: All images.
+        halves: Both halves.
+        agree: Whether both halves lead to the same region.
+        column: The score that groups are by.
+        searched: Images put through the model by the search alone.
+        labels: Name of each score.
+        threshold: See `lead`.
+    """
+    order = np.concatenate([one.rows for one in halves[::-1]])
+    effects = np.empty(len(order))
+    effects[order] = np.concatenate([one.effect for one in halves])
+    first = int(halves[1].effect.mean() > halves[0].effect.mean())
+    scores = {part: [np.concatenate(both) for both in zip(*(one.answered.parts[part] for one in halves), strict=True)]
+              for part in halves[0].answered.parts.keys() & halves[1].answered.parts.keys()}  # fmt: skip
+    changed = {part: float((high - low)[:, column].mean()) for part, (low, high) in scores.items()}
+    shape, tone = (changed[part] / changed["whole"] if part in changed and changed["whole"] else math.nan
+                   for part in ("shape", "tone"))  # fmt: skip
+    low, high = scores["whole"]
+    flipped = _called(low, threshold) != _called(high, threshold)
+    swing = marked(low, high, sample.target[order], sample.patient[order], flipped, labels)
+    given = Given(halves[0].given.sums + halves[1].given.sums, halves[0].given.squares + halves[1].given.squares)
+    return Lead(halves, first, agree, column, effect_of(effects, sample, given), swing,
+                changed["whole"] / sample.spread, shape, tone, sample.apart, model.passes, searched)  # fmt: skip
+
+
+def divided(sample: Sample) -> tuple[Int[np.ndarray, " k"], Int[np.ndarray, " j"]] | Reason:
+    """Return the halves of `halves_of`, or why images allow no search in them."""
+    if len(sample.target) < LEAST_IMAGES:
+        return because(Code.FEW_IMAGES, images=len(sample.target), least=LEAST_IMAGES)
+    if not _LEAST_SPREAD * float(np.abs(sample.clean).max()) < sample.spread < math.inf:
+        return because(Code.ANSWERS_ALIKE)
+    rows = halves_of(sample)
+    parts = [sample.take(one) for one in rows]
+    if any(len(one.classes) < len(sample.classes) or one.donors is None for one in parts):
+        return because(Code.NO_DONORS)
+    return rows
+
+
+def halves_of(sample: Sample) -> tuple[Int[np.ndarray, " k"], Int[np.ndarray, " j"]]:
+    """Divide images by patient into halves that have the classes in equal parts as far as possible."""
+    people, first = np.unique(sample.patient[sample.order], return_index=True)
+    of = sample.target[sample.order][first]
+    drawn = generator(sample.seed, "halves").random(len(people))
+    side = np.empty(len(people), dtype=np.int64)
+    side[np.lexsort((drawn, of))] = np.arange(len(people)) % 2
+    second = side[np.searchsorted(people, sample.patient)] == 1
+    return np.flatnonzero(~second), np.flatnonzero(second)
+
+
+def _called(scores: Float[np.ndarray, "n m"], threshold: float) -> Int[np.ndarray, " n"]:
+    return (scores[:, 0] >= threshold).astype(np.int64) if scores.shape[1] == 1 else scores.argmax(axis=1)

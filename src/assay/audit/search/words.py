@@ -1,0 +1,235 @@
+"""Sentences on the region that answers live by, and on leads."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+
+from assay.audit.tables import NOT_TESTED
+from assay.report.sentences.reasons import reason_words
+from assay.report.words import sentence_case
+from assay.stats.format import in_words, listed, number
+from assay.stats.rows import FOUND, LeadVerdict, Row, json_object, leading_region, numeric
+
+NOTE = (
+    "A lead is a place to look, and no verdict: none of these was shown to be a shortcut. Put it to a test with a mark "
+    "or a column of its own."
+)
+NO_LEADS = "No such lead was found. That clears nothing: a shortcut that these images lack cannot be seen."
+VALUES = "Value: of a property the swing; of errors the share of these images more than of the others."
+TRAIN = "give training images with --train: yours may lack the mark."
+NOT_LOOKED_FOR = (
+    "Marks that wander (hair, stripes, a small dot anywhere), the history of zoom or scaling, what these images do not "
+    "carry, and regions weaker than the leading one, unless something is drawn there alike, are not looked for."
+)
+_BANDS = ("below 1/32", "1/32 to 1/16", "1/16 to 1/8", "1/8 to 1/4", "above 1/4")
+_WORDS: Mapping[str, tuple[str, str, str]] = {
+    LeadVerdict.LIVES: (
+        "Lives by {what}",
+        "The effect is beyond that in networks without a shortcut, and images are of two kinds there. A finding that "
+        "is always at one place looks like a mark: see the pictures.",
+        "{first}: assay audit remedy {audit} DIR.",
+    ),
+    LeadVerdict.LOOKS: (
+        "Relies on {what}",
+        "The effect is beyond that in networks without a shortcut, but images are not of two kinds there.",
+        "look at images of both classes at this place.",
+    ),
+    LeadVerdict.LEAD: (
+        "Lead: {what}",
+        "A place where answers can be moved. Networks without a shortcut have one too, and no limit of theirs is known "
+        "for this search and these images.",
+        "look at the pictures; of classifiers, --domain or --references 59 gives a limit.",
+    ),
+    LeadVerdict.INCONCLUSIVE: (
+        "{what}: inconclusive",
+        "The effect is neither beyond the limit nor clearly below it.",
+        "look at images that have it, or give more.",
+    ),
+    LeadVerdict.NOTHING_FOUND: (
+        "Nothing found{which}",
+        f"No region moves answers by more than the limit or, where none is known, enough for a lead. {NOT_LOOKED_FOR}",
+        "look yourself for what no search finds: marks that wander (hair, stripes), zoom, what these images lack.",
+    ),
+    NOT_TESTED: ("Not searched{which}", "", ""),
+}  # fmt: skip
+"""Verdict on a region -> its heading, its meaning, and the next step."""
+SOUGHT: Mapping[str, str] = {
+    "place": "region with a place", "whole": "mirror half, bands and gray levels", "drawn": "rarer marks drawn alike",
+}  # fmt: skip
+"""Search -> its aim."""
+_MOVED = 2.0
+"""Standard deviations by which a mark moves the score of an image, for the power of a search."""
+
+
+def place_words(row: Row) -> str:
+    """Return a region in words."""
+    kind, name = row["kind"], str(row["name"])
+    match kind:
+        case "border":
+            return "border"
+        case "corners":
+            held, _, other = name.partition(" ")[2].partition(" against ")
+            return f"{held} corner{f' (against one in the {other})' if other else ''}" if held else "corners"
+        case "mirror":
+            return "side that images face"
+        case "band":
+            return f"spatial frequencies {_BANDS[int(float(name))]} cycles per pixel"
+        case "intensities":
+            return "distribution of gray levels"
+        case _:
+            top, left, bottom, right = map(float, name.split(","))
+    down, across = (min(2, int(1.5 * (low + high))) for low, high in ((top, bottom), (left, right)))
+    if (down, across) == (1, 1):
+        return "middle"
+    if 1 in (down, across):
+        return ("top", "", "bottom")[down] or ("left side", "", "right side")[across]
+    return f"{('upper', '', 'lower')[down]} {('left', '', 'right')[across]} corner"
+
+
+def what_words(row: Row) -> str:
+    """Return the content of a region in words: a drawn mark, its tone, or its look."""
+    place, tone = place_words(row), "bright" if row["bright"] else "dark"
+    if row["of"] == "whole":
+        return f"the {place}" if row["kind"] != "band" else place
+    if not row["discrete"]:
+        return f"the look of the {place}"
+    if row["kind"] == "border":
+        return f"a {tone} border"
+    where = "one of the corners" if place == "corners" else f"the {place}"
+    return f"a {tone} mark in {where}" if is_drawn(row) else f"the brightness of {where}"
+
+
+def is_drawn(row: Row) -> bool:
+    """Return whether a region has something drawn, and not a tone."""
+    return numeric(row, "shape") >= 0.5 or row["of"] == "drawn"
+
+
+def region_title(row: Row) -> str:
+    """Return the verdict on a region as a heading."""
+    which = " by region" if row["of"] == "place" else f" in {SOUGHT[row['of']]}"
+    what = what_words(row) if row["kind"] else ""
+    return sentence_case(_WORDS[row["verdict"]][0].format(what=what, which=which))
+
+
+def region_meanings(rows: Sequence[Row]) -> dict[str, str]:
+    """Return the verdicts on regions with their meanings."""
+    there = {row["verdict"] for row in rows}
+    heads = {code: words[0].partition("{")[0].strip(" :").lower() or "inconclusive" for code, words in _WORDS.items()}
+    return {heads[code]: words[1] for code, words in _WORDS.items() if code in there and words[1]}
+
+
+def region_size(row: Row) -> str:
+    """Return the effect of a region and its limit, or why there are none."""
+    if row["reason"]:
+        return reason_words(row["reason"])
+    per = "on an image " if row["of"] == "drawn" else ""
+    ends = (number(row[name], 2) for name in ("value", "value_low", "value_high"))
+    known = not math.isnan(numeric(row, "limit"))
+    held = f"limit {number(row['limit'], 2)}" if known else f"a lead from {number(row['least'], 2)} on"
+    return "effect {}{} sd [{}, {}]; ".format(per, *ends) + held
+
+
+def region_evidence(row: Row) -> str:
+    """Return the numbers behind the verdict on a region, or why there are none."""
+    parts = [region_size(row)]
+    if row["reason"]:
+        return parts[0]
+    if math.isnan(numeric(row, "limit")):
+        parts.append(f"no limit from clean networks is known{' in training images' if row['trained'] else ''}")
+    else:
+        rates = {"false_rate": "wrong in {}% of clean networks", "missed_rate": "missed in {}% of others"}
+        known = [
+            f"{words.format(number(100 * row[rate], 1))} (at most {number(100 * row[f'{rate}_high'], 1)}%)"
+            for rate, words in rates.items()
+            if not math.isnan(numeric(row, rate))
+        ]
+        parts[0] += f", the largest of {int(row['networks'])} clean networks"
+        parts += [", ".join(known)] if known else []
+    if row["of"] == "drawn" and row["verdict"] != LeadVerdict.NOTHING_FOUND:
+        parts.append(f"on {shares_words(row)}")
+    if row["verdict"] == LeadVerdict.NOTHING_FOUND and row["of"] == "place":
+        least = row["least"] if math.isnan(numeric(row, "limit")) else row["limit"]
+        parts.append(f"a mark that moves scores by {_MOVED:g} sd shows if {min(100, 100 * least / _MOVED):.0f} of 100 "
+                     "images more of one class carry it")  # fmt: skip
+    if row["verdict"] in FOUND:
+        parts.append(f"changed calls {number(100 * row['flips'], 1)}%, score moved by {number(row['moved'], 2)} sd")
+    return "; ".join(parts)
+
+
+def shares_words(row: Row) -> str:
+    """Return the share of carriers in each class: `89% of 'finding', 15% of 'normal'`."""
+    shares = json_object(row["shares"])
+    return listed([f"{100 * float(share):.0f}% of '{name}'" for name, share in shares.items()])
+
+
+def answer(tables: Mapping[str, Sequence[Row]]) -> list[str]:
+    """Return the first sentences of an audit on the region that answers live by; none where none was searched for.
+
+    They are the same on the page, in the terminal and on the model card.
+    """
+    rows = [row for row in tables["regions"] if row["verdict"] != NOT_TESTED]
+    searched = leading_region(rows) is not None or any(row["of"] == "place" for row in rows)
+    return list(_answer(rows)) if searched else []
+
+
+def clears(rows: Sequence[Row]) -> bool:
+    """Return whether the search found nothing within known limits, so that drawn marks may be called harmless."""
+    limits = [bool(row.get("reason")) or not math.isnan(numeric(row, "limit")) for row in rows]
+    nothing = [row["verdict"] == LeadVerdict.NOTHING_FOUND for row in rows]
+    return bool(rows) and all(nothing) and all(limits)
+
+
+def _answer(rows: Sequence[Row]) -> Iterator[str]:
+    row = leading_region(rows)
+    images = "training images" if rows[0]["trained"] else "images"
+    if row is None:
+        yield f"No region was found in these {images} that the answers live by, which does not clear the model."
+    elif row["verdict"] == LeadVerdict.INCONCLUSIVE:
+        yield f"Whether answers live by {what_words(row)} is inconclusive."
+    else:
+        flips, lead = f"{100 * row['flips']:.0f} of 100", row["verdict"] == LeadVerdict.LEAD
+        start = "Lead, no verdict: " if lead else ""
+        if _moves_none(row):
+            yield f"Scores move most with {what_words(row)}, but no answer in 100 changes."
+        elif row["discrete"] or not lead:
+            yield sentence_case(f"{start}{what_words(row)} changes {flips} answers.")
+        else:
+            yield f"{start}answers change most with {what_words(row)}: {flips}."
+        if row["of"] != "whole" and row["discrete"]:
+            side, inside = "for" if row["raises"] else "against", "training images" if row["trained"] else "images"
+            yield f"It speaks {side} '{row['class']}', and is on {shares_words(row)} in {row['images']:,} {inside}."
+        yield from (
+            f"Apart from it, {what_words(one)} changes {100 * one['flips']:.0f} of 100 answers: it is on "
+            f"{shares_words(one)}."
+            for one in rows
+            if one["of"] == "drawn" and one is not row and one["verdict"] in FOUND
+        )
+
+
+def next_words(rows: Sequence[Row], audit: object = "AUDIT") -> str:
+    """Return the next step after the searches for a region in the folder of an audit; empty where none was done."""
+    rows = [row for row in rows if row["verdict"] != NOT_TESTED]
+    if not rows:
+        return ""
+    row, trained = leading_region(rows), rows[0]["trained"]
+    code, first = LeadVerdict.NOTHING_FOUND if row is None else row["verdict"], "cover it, and retrain"
+    shown = row is not None and code in FOUND and row["discrete"] and not _moves_none(row)
+    if not shown and not trained:
+        return f"Next: {TRAIN}"
+    first, audit = (first, audit) if trained else ("audit with --train, then", "AUDIT")  # that of the training images
+    return f"Next: {_WORDS[code][2].format(first=first, audit=audit)}"
+
+
+def _moves_none(row: Row) -> bool:
+    """Return whether a region changes fewer than one answer in 200."""
+    return bool(row["flips"] < 0.005)
+
+
+def lead_words(row: Row) -> str:
+    """Return a lead without its numbers."""
+    name, of = in_words(row["name"]), row["class"]
+    also = f". The same images: {row['merged']}" if row["merged"] else ""
+    if row["kind"] == "property":
+        return f"Scores differ with {name}"
+    return f"Errors on '{of}' {'gather near' if row['kind'] == 'cluster' else 'where'} {name}{also}"

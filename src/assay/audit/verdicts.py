@@ -1,0 +1,250 @@
+"""Verdicts of an audit on one factor, from its effects, a margin and a reference."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum, unique
+
+import numpy as np
+
+from assay.audit.swing import Effect
+from assay.stats.bounds import ALPHA, MARGIN, Bounded
+from assay.stats.rows import LeadVerdict, Verdict
+
+LEAST_PATIENTS = 20
+"""Effective patients of a class or group below which bounds of a swing are not kept, so that nothing is decided."""
+
+
+@unique
+class Open(StrEnum):
+    """A quantity that keeps a verdict from being settled."""
+
+    PATIENTS = "patients"
+
+    SWING = "swing"
+    LOSS = "loss"
+    FLIPS = "flips"
+    DICE = "dice"
+    STRAY = "stray"
+    OTHER_DOSE = "other-dose"
+
+
+# A network that never saw a mark can be affected by it too: by a darker image most are. The limit of a mark is
+# therefore the largest |g| of clean networks, plus one excess for all marks: the most by which any of these networks is
+# beyond all others at any mark. If a further clean network is exchangeable with the n of the reference, it is beyond
+# the limit of any mark with a probability of at most 1 / (n + 1): its own excess would have to be the largest of n + 1,
+# and the others' excesses are only larger without it.
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """Clean networks of one domain: the largest effects of marks that they never saw in training.
+
+    Attributes:
+        domain: Name of the domain.
+        networks: Number of networks.
+        excess: The most by which the |g| of one network exceeds that of all others, over the marks.
+        largest: Mark -> the largest |g|, at the deciding dose.
+        side: Side in pixels of the images that the networks read; 0 where it is not known, or they differ.
+    """
+
+    domain: str
+    networks: int
+    excess: float
+    largest: Mapping[str, float]
+    side: int = 0
+
+    def limit(self, mark: str) -> float | None:
+        """Return the limit of |g| for a mark; None where the networks were not read under it."""
+        largest = self.largest.get(mark)
+        return None if largest is None else largest + self.excess
+
+
+def reference_of(domain: str, swings: Mapping[str, Sequence[float]], side: int = 0) -> Reference:
+    """Make a reference from the swings of clean networks.
+
+    Args:
+        domain: Name of the domain.
+        swings: Mark -> g of each network at the deciding dose, the networks in the same order.
+        side: Side in pixels of the images that they read; 0 where it is not known, or they differ.
+
+    Raises:
+        ValueError: The marks have different numbers of networks, or there are fewer than two.
+    """
+    sizes = {mark: np.sort(np.abs(np.asarray(values, dtype=np.float64))) for mark, values in swings.items()}
+    counts = {len(values) for values in sizes.values()}
+    if len(counts) != 1 or min(counts) < 2:
+        raise ValueError(f"every mark needs the same networks, at least two, not {sorted(counts)}")
+    excess = max(float(values[-1] - values[-2]) for values in sizes.values())
+    return Reference(domain, counts.pop(), excess, {mark: float(values[-1]) for mark, values in sizes.items()}, side)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A verdict with the numbers that decided it.
+
+    Attributes:
+        verdict: The verdict.
+        effect: The effect at the deciding dose or group.
+        limit: The reference limit of |g|; None without a reference.
+        open: The quantities that keep an inconclusive verdict from being settled.
+        needed: Images that would settle an inconclusive verdict if the estimates stay; NaN where no number would.
+    """
+
+    verdict: Verdict
+    effect: Effect
+    limit: float | None = None
+    open: tuple[Open, ...] = ()
+    needed: float = math.nan
+
+
+def decide_mark(
+    effects: Sequence[Effect], deciding: int, margin: float = MARGIN, limit: float | None = None
+) -> Decision:
+    """Decide on a mark.
+
+    Args:
+        effects: One per dose, in rising order.
+        deciding: Position of the dose that is matched to the images, else of the middle one.
+        margin: The smallest effect that matters.
+        limit: The reference limit of |g| at the deciding dose; None without a reference.
+
+    Returns:
+        `relies-on` where |g| is beyond margin and limit; `affected-by` where it is beyond the margin only;
+        `affected-without-direction` where |g| is below the margin but the loss of AUROC, the share of flips, or of a
+        segmentation the loss of Dice or the growth of the area wrongly called lesion is not;
+        `no-effect` where all of them are below it at every dose; else `inconclusive`, as with fewer than
+        `LEAST_PATIENTS` effective patients of a class.
+    """
+    effect = effects[deciding]
+    if effect.effective < LEAST_PATIENTS:
+        return _too_few(effect, limit)
+    if effect.at_least > margin:
+        beyond = limit is not None and effect.at_least > limit
+        return Decision(Verdict.RELIES if beyond else Verdict.AFFECTED, effect, limit)
+    if effect.at_most < margin and any(one.low >= margin for one in _harms(effect)):
+        return Decision(Verdict.UNDIRECTED, effect, limit)
+    here = tuple(_open(effect, margin))
+    elsewhere = [one for at, one in enumerate(effects) if at != deciding and any(_open(one, margin))]
+    if not here and not elsewhere:
+        return Decision(Verdict.NO_EFFECT, effect, limit)
+    if here:
+        return Decision(Verdict.INCONCLUSIVE, effect, limit, here, _needed(effect, margin))
+    needed = max((_needed(one, margin) for one in elsewhere), key=lambda one: (one != one, one))
+    return Decision(Verdict.INCONCLUSIVE, effect, limit, (Open.OTHER_DOSE,), needed)
+
+
+def settled(effect: Effect, margin: float = MARGIN) -> bool:
+    """Return whether the deciding dose settles the verdict on a mark: the other doses matter to `no-effect` alone.
+
+    Args:
+        effect: The effect at the deciding dose.
+        margin: The smallest effect that matters.
+    """
+    return effect.effective < LEAST_PATIENTS or any(_open(effect, margin))
+
+
+def decide_column(effects: Sequence[Effect], margin: float = MARGIN) -> Decision:
+    """Decide on a column from the swing of each of its groups against the others.
+
+    The lower bound is corrected for the number of groups; all upper bounds must be below the margin.
+
+    Args:
+        effects: One per group, at least one.
+        margin: The smallest swing that matters.
+    """
+    swings = tuple(swing for effect in effects for swing in effect.swings)
+    leading = max(effects, key=lambda one: abs(one.largest.g.value))
+    whole = Effect(swings, leading.images, leading.patients, None, leading.dose)
+    if whole.effective < LEAST_PATIENTS:
+        return _too_few(whole)
+    if whole.at_least > margin:
+        return Decision(Verdict.DIFFERS, whole)
+    if whole.at_most < margin:
+        return Decision(Verdict.NO_DIFFERENCE, whole)
+    return Decision(Verdict.INCONCLUSIVE, whole, None, (Open.SWING,), _needed(whole, margin))
+
+
+WEAK_LEAD = 0.45
+"""Effect of a region from which on it is worth a look where no clean networks set a limit, in standard deviations."""
+
+
+def decide_lead(
+    effect: Bounded,
+    halves: tuple[float, float],
+    *,
+    agree: bool,
+    discrete: bool,
+    effective: float,
+    limit: float | None = None,
+    least: float = WEAK_LEAD,
+    clear: float | None = None,
+) -> LeadVerdict:
+    """Decide on the region that a model's answers lead to.
+
+    Args:
+        effect: Its effect on patients on whom it was not found, in standard deviations within class.
+        halves: The same of each half of the patients.
+        agree: Whether both halves lead to the same region.
+        discrete: Whether images are of two groups by the worth of their content there.
+        effective: Effective patients of the smaller class.
+        limit: The largest effect of clean networks; None without any.
+        least: Effect from which on it is a lead without a limit.
+        clear: Largest effect of which nothing is said; None: the limit, or `least` without one.
+
+    Returns:
+        `lives-by` where both halves and the lower bound are beyond the limit, and images are of two groups;
+        `relies-on-look` where they are not; `lead` in both cases without a limit, from `least` on; `nothing-found`
+        where neither half nor the upper bound is beyond `clear`; else `inconclusive`.
+    """
+    if effective < LEAST_PATIENTS:
+        return LeadVerdict.INCONCLUSIVE
+    least = least if limit is None else limit
+    if agree and all(one > least for one in (*halves, effect.low)):
+        return LeadVerdict.LEAD if limit is None else LeadVerdict.LIVES if discrete else LeadVerdict.LOOKS
+    most = max(effect.high, *map(abs, halves))
+    return LeadVerdict.NOTHING_FOUND if most <= (least if clear is None else clear) else LeadVerdict.INCONCLUSIVE
+
+
+def _too_few(effect: Effect, limit: float | None = None) -> Decision:
+    needed = math.ceil(effect.images * LEAST_PATIENTS / effect.effective)
+    return Decision(Verdict.INCONCLUSIVE, effect, limit, (Open.PATIENTS,), needed)
+
+
+def _harms(effect: Effect) -> Iterator[Bounded]:
+    yield from (one for one in (effect.loss, effect.flips, effect.dice, effect.stray) if one is not None)
+
+
+def _upper(effect: Effect) -> Iterator[tuple[Open, float, float]]:
+    """Yield each quantity that must be below the margin, with its value and upper bound."""
+    if effect.swings:
+        yield Open.SWING, abs(effect.largest.g.value), effect.at_most
+    if effect.loss is not None:
+        yield Open.LOSS, effect.loss.value, effect.loss_at_most
+    parts = ((Open.FLIPS, effect.flips), (Open.DICE, effect.dice), (Open.STRAY, effect.stray))
+    yield from ((name, part.value, part.high) for name, part in parts if part is not None)
+
+
+def _open(effect: Effect, margin: float) -> Iterator[Open]:
+    """Yield the quantities whose upper bounds are not below the margin."""
+    yield from (name for name, _, high in _upper(effect) if high >= margin)
+
+
+def _needed(effect: Effect, margin: float) -> float:
+    """Return how many images would settle all open quantities, were the estimates to stay as they are."""
+    found = [_images(effect, value, high, margin) for _, value, high in _upper(effect) if high >= margin]
+    return max(found, key=lambda one: (one != one, one)) if found else math.nan
+
+
+def _images(effect: Effect, value: float, high: float, margin: float) -> float:
+    """Return the images at which a bound reaches the margin: errors fall with the root of their number."""
+    if value <= 0:
+        whole = math.log(ALPHA) / math.log(1 - margin)
+        if effect.patients < whole:
+            return math.ceil(whole * effect.images / max(effect.patients, 1))
+    away = abs(value - margin)
+    if away < margin / 50 or not math.isfinite(high):
+        return math.nan
+    return math.ceil(effect.images * ((high - value) / away) ** 2)

@@ -1,0 +1,84 @@
+"""The content of `verdicts.json`, and its JSON schema, from the tables of an audit."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from assay.audit.tables import AUDIT_TABLES
+from assay.store.columns import Column, Table
+from assay.store.files import Row, write_json
+from assay.store.folder import RunFolder
+from assay.store.schema import SCHEMA_VERSION
+
+FILE = "verdicts.json"
+SCHEMA_FILE = Path(__file__).with_name("verdicts.schema.json")
+"""The JSON schema of `verdicts.json`, as `verdicts_schema` makes it."""
+SHOWN = ("regions", "verdicts", "added", "gaps", "groups", "distorted", "checks")
+"""Tables of an audit that are in `verdicts.json`."""
+_NEW_EACH_TIME = ("probed",)
+"""Facts of the provenance that differ between equal audits."""
+_TYPES: Mapping[str, Any] = {
+    "VARCHAR": {"type": "string"},
+    "BIGINT": {"type": ["integer", "null"]},
+    "DOUBLE": {"type": ["number", "null"]},
+    "BOOLEAN": {"type": ["boolean", "null"]},
+}
+
+
+def verdicts_document(tables: Mapping[str, Sequence[Row]], answer: Sequence[str]) -> dict[str, Any]:
+    """Return the content of `verdicts.json`: facts of the audit, and rows with all columns of their tables.
+
+    The answer is in the sentences of the page, the terminal and the model card.
+
+    A number that is undefined is null, and a text that is absent is empty.
+    """
+    facts = {str(row["key"]): str(row["value"]) for row in tables["provenance"]}
+    shown = {name: [_complete(row, AUDIT_TABLES[name]) for row in tables[name]] for name in SHOWN}
+    stable = {key: value for key, value in facts.items() if key not in _NEW_EACH_TIME}
+    return {"schema": SCHEMA_VERSION, "audit": stable, "answer": list(answer), **shown}
+
+
+def _complete(row: Row, table: Table) -> Row:
+    return {column.name: _value(row.get(column.name), column) for column in table.columns}
+
+
+def _value(value: Any, column: Column) -> Any:
+    if column.type == "VARCHAR":
+        return "" if value is None else str(value)
+    return None if value in (None, "") or (isinstance(value, float) and math.isnan(value)) else value
+
+
+def verdicts_schema() -> dict[str, Any]:
+    """Return the JSON schema of `verdicts.json`."""
+    facts = {"type": "object", "additionalProperties": {"type": "string"}, "required": ["model", "kind", "margin"]}
+    sentences = {"description": "The answer in sentences", "type": "array", "items": {"type": "string"}}
+    parts = {"schema": {"const": SCHEMA_VERSION}, "audit": facts, "answer": sentences}
+    parts |= {name: {"type": "array", "items": _row_schema(AUDIT_TABLES[name])} for name in SHOWN}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Verdicts of an audit by Assay",
+        **_object(parts),
+    }
+
+
+def _row_schema(table: Table) -> dict[str, Any]:
+    return {"description": f"One {table.row}", **_object({one.name: _column_schema(one) for one in table.columns})}
+
+
+def _column_schema(column: Column) -> dict[str, Any]:
+    kind: dict[str, Any] = {"enum": list(column.values)} if column.values else dict(_TYPES[column.type])
+    return {"description": column.meaning, **kind}
+
+
+def _object(properties: Mapping[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "properties": dict(properties), "required": list(properties),
+            "additionalProperties": False}  # fmt: skip
+
+
+def write_verdicts(folder: RunFolder, answer: Sequence[str]) -> None:
+    """Write `verdicts.json` of an audit from its tables, and its answer in sentences."""
+    tables = {name: folder.table(name) for name in (*SHOWN, "provenance")}
+    write_json(folder.root / FILE, verdicts_document(tables, answer))

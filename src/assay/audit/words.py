@@ -1,0 +1,380 @@
+"""Sentences on the verdicts of an audit."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+
+from assay.audit.search.words import SOUGHT, answer, clears
+from assay.audit.tables import NOT_TESTED
+from assay.audit.verdicts import LEAST_PATIENTS
+from assay.core.reasons import Code, reason_of
+from assay.report.sentences.cues import added_words
+from assay.report.sentences.reasons import reason_words
+from assay.report.words import VERDICTS, difference_words, displayed, sentence_case
+from assay.stats.bounds import MARGIN
+from assay.stats.format import count, in_words, listed, number, with_interval
+from assay.stats.rows import MOVING, LeadVerdict, Row, Verdict, leading_region, numeric
+
+HARMFUL = (*MOVING, Verdict.DIFFERS)
+"""Verdicts that an answer leads with."""
+_AHEAD: Mapping[str, tuple[Verdict, ...]] = {
+    LeadVerdict.LIVES: (),
+    LeadVerdict.LOOKS: (),
+    LeadVerdict.LEAD: (Verdict.RELIES,),
+}
+"""Verdict on a region that was found -> verdicts on marks and columns that still come first."""
+NO_REFERENCE = (
+    "No reference networks were read for drawn marks (limits of regions are others). Networks that never saw a mark in "
+    "training can be affected by it too, so that 'relies on' is not distinguished from 'affected by'. "
+    "`assay audit --references 59` trains some on these images, of classifiers."
+)
+_OPEN: Mapping[str, str] = {
+    "patients": f"the number of patients, fewer than {LEAST_PATIENTS} effective ones in a class or group",
+    "swing": "the swing",
+    "loss": "the loss of AUROC",
+    "flips": "the share of changed calls",
+    "dice": "the loss of Dice",
+    "stray": "the area wrongly called lesion",
+    "other-dose": "another dose",
+}
+
+
+def factor_words(row: Row) -> str:
+    """Return the name of a mark, column or search in words, of a mark at another place than usual with the place."""
+    if row.get("kind") == "region":
+        return SOUGHT[row["factor"]]
+    name = displayed(row["factor"].replace("-", " ") if row.get("kind") == "mark" else row["factor"])
+    return f"{name} ({row['place']})" if row.get("place") else name
+
+
+def title(row: Row, margin: str) -> str:
+    """Return a verdict as a heading."""
+    drawn = f"drawn with {row['drawn']}" if row.get("drawn") else "as drawn"
+    return sentence_case(VERDICTS[row["verdict"]].title.format(factor=factor_words(row), margin=margin, drawn=drawn))
+
+
+def meanings(rows: Sequence[Row]) -> dict[str, str]:
+    """Return the verdicts of an audit with what they mean, in order of harm."""
+    there = {row["verdict"] for row in rows}
+    return {one.text: one.meaning for code, one in VERDICTS.items() if code in there and one.meaning}
+
+
+def evidence(row: Row, facts: Mapping[str, str]) -> str:
+    """Return the numbers behind a verdict, or why there are none.
+
+    Args:
+        row: A row of `audit_tables.VERDICTS`.
+        facts: Provenance of the audit.
+    """
+    if row["verdict"] == NOT_TESTED:
+        return reason_words(row["reason"])
+    label = row.get("class")
+    within, against = f"within {label}: AUROC of the group less 0.5", f"{label} against the rest"
+    of = f" ({within if is_tied(row) else against})" if label else ""
+    flips, limit, needed = (numeric(row, name) for name in ("flips", "limit", "needed"))
+    parts = [strength(row) + of] if not math.isnan(numeric(row, "g")) else []
+    if not math.isnan(numeric(row, "dice")):
+        parts.append(f"Dice lost {difference_words(row['dice'], row['dice_low'], row['dice_high']).lstrip('+')}")
+    if not math.isnan(flips):
+        parts.append(f"changed calls {number(100 * flips, 1)}%")
+    if not math.isnan(limit) and row["verdict"] in (Verdict.RELIES, Verdict.AFFECTED) and not row.get("place"):
+        side = "beyond" if row["verdict"] == Verdict.RELIES else "not beyond"
+        parts.append(f"{side} the limit of reference networks, {number(limit, 3)}")
+    if row["open"]:
+        parts.append(f"not settled: {open_words(row['open'])}")
+    if row["open"] and not math.isnan(needed):
+        clean, _, given = facts.get("images", "").partition(" of ")
+        read = facts.get("images under marks", "") if row["kind"] == "mark" else clean
+        there = given not in ("", read) and needed <= int(given.replace(",", ""))
+        more = f": a larger --budget reads more of the {given}" if there else ""
+        parts.append(f"about {float(format(needed, '.2g')):,.0f} images would settle it{more}")
+    if is_tied(row):
+        parts.append("tied to the target")
+    return "; ".join(parts)
+
+
+def is_tied(row: Row) -> bool:
+    """Return whether a row is of a column that is tied to the target."""
+    return Code.TIED_TO_TARGET in reason_of(row).codes
+
+
+def open_words(open_: str) -> str:
+    """Return the quantities that keep a verdict open."""
+    return listed([_OPEN[one] for one in open_.split()])
+
+
+def worst_group(rows: Sequence[Row]) -> tuple[str, str] | None:
+    """Return the group with the lowest AUROC with its value, where it is lower than that of all images by the margin.
+
+    Args:
+        rows: Rows of `audit_tables.GROUPS`.
+    """
+    known = [row for row in rows if row["measure"] == "auroc" and not math.isnan(numeric(row, "value"))]
+    whole = next((row["value"] for row in known if not row["column"]), math.nan)
+    worst = min(known, key=lambda row: row["value"], default=None)
+    if worst is None or not whole - worst["value"] >= MARGIN:
+        return None
+    ends = with_interval(numeric(worst, "value"), numeric(worst, "low"), numeric(worst, "high"))
+    value = f"{ends} (joint 95% CI)"
+    return f"Worst group, {in_words(worst['column'])} {worst['level']}", f"AUROC {value}, of all images {number(whole)}"
+
+
+def verdict_line(row: Row, facts: Mapping[str, str]) -> str:
+    """Return a verdict with its numbers, as one line of a terminal."""
+    separator = ": " if row["verdict"] == NOT_TESTED else "; "
+    return separator.join(filter(None, (title(row, facts["margin"]), evidence(row, facts))))
+
+
+def check_words(row: Row) -> str:
+    """Return the outcome of a check with its number, where it has one."""
+    told = row["check"] == "expected" or (row["check"] == "repeatable" and row["status"] == "ok")
+    return row["text"] if told or math.isnan(row["value"]) else f"{row['text']}: {row['value']:.4g}"
+
+
+def strength(row: Row) -> str:
+    """Return the swing with its bounds."""
+    return f"swing {difference_words(row['g'], row['low'], row['high'])}"
+
+
+def _families(rows: Sequence[Row]) -> list[list[Row]]:
+    """Return harmful rows by family and direction, each led by the most harmful mark; a column is alone.
+
+    Those that the model relies on come first, then marks and columns by the size of their swing.
+    """
+    found: list[list[Row]] = []
+    for row in rows:
+        if row["verdict"] in HARMFUL:
+            kin = next((one for one in found if _akin(one[0], row)), None)
+            if kin is None:
+                found.append([row])
+            else:
+                kin.append(row)
+    return sorted(found, key=lambda family: _weight(family[0]))
+
+
+def leading(rows: Sequence[Row]) -> list[Row]:
+    """Return tested rows in the order of the headline: the first of each harmful family, then the rest as they are."""
+    first = [family[0] for family in _families(rows)]
+    return [*first, *(row for row in rows if row["verdict"] != NOT_TESTED and row not in first)]
+
+
+def _weight(row: Row) -> tuple[bool, bool, float]:
+    undirected = row["verdict"] == Verdict.UNDIRECTED
+    return row["verdict"] != Verdict.RELIES, undirected, 0.0 if math.isnan(row["g"]) else -abs(row["g"])
+
+
+def _akin(first: Row, row: Row) -> bool:
+    """Return whether marks look alike and do not move answers in opposite directions."""
+    undirected = Verdict.UNDIRECTED in (first["verdict"], row["verdict"])
+    return bool(row.get("family")) and first.get("family") == row["family"] and (
+        undirected or not first["g"] * row["g"] < 0
+    )  # fmt: skip
+
+
+MOST_NAMED = 3
+_RANDOM = 0.1
+"""Log-odds by which an answer may change from call to call before this leads."""
+ANSWERED = ("regions", "verdicts", "added", "checks")
+"""Tables that the answer of an audit is from."""
+
+
+def answer_words(tables: Mapping[str, Sequence[Row]]) -> list[str]:
+    """Return the answer of an audit in sentences: the region that answers live by, then marks and columns.
+
+    Before all comes that the model answers the same images differently when asked again.
+
+    Marks and columns that do harm come first where no region was found; what the model relies on also comes before a
+    lead, which no limit supports.
+    """
+    verdicts, region = _apart(tables), leading_region(tables["regions"])
+    first = any(row["verdict"] in _ahead(region) for row in verdicts)
+    clear = clears(tables["regions"]) or not any(row["kind"] == "mark" for row in verdicts)
+    marks = headline(verdicts, lead=region is not None, first=first, clear=clear)
+    begin = marks[:1] if first else []
+    last = " ".join(filter(None, (*marks[len(begin) :], added_words(tables.get("added", ())))))
+    random = [
+        f"{sentence_case(row['text'])}: switch off what is random in it, such as dropout, and audit it again."
+        for row in tables.get("checks", ())
+        if row["check"] == "repeatable" and row["value"] > _RANDOM
+    ]
+    return [*random, *begin, *answer(tables), *([last] if last else [])]
+
+
+def _ahead(region: Row | None) -> Sequence[Verdict]:
+    """Return the verdicts on marks and columns that come before a region."""
+    return HARMFUL if region is None else _AHEAD.get(region["verdict"], HARMFUL)
+
+
+def _apart(tables: Mapping[str, Sequence[Row]]) -> list[Row]:
+    """Return the verdicts on marks and columns, without marks that have no effect apart from the leading region."""
+    ahead = _ahead(leading_region(tables["regions"]))
+    return [row for row in tables["verdicts"] if not row.get("explained") or row["verdict"] in ahead]
+
+
+def stated(tables: Mapping[str, Sequence[Row]]) -> list[Row]:
+    """Return the verdicts on marks and columns that are said: those apart from the leading region.
+
+    Harmless marks are among them only where the search clears the model of others.
+    """
+    clear = clears(tables["regions"])
+    return [row for row in _apart(tables) if clear or row["verdict"] != Verdict.NO_EFFECT]
+
+
+def headline(rows: Sequence[Row], *, lead: bool = False, first: bool = False, clear: bool = True) -> list[str]:
+    """Return sentences on marks and columns.
+
+    Args:
+        rows: Rows of `audit_tables.VERDICTS`.
+        lead: Whether a region is open, so that no mark clears the model: only harmful ones are named.
+        first: Whether it comes before the sentences on the region.
+        clear: Whether marks may be called harmless, see `leads.clears`.
+    """
+    harmful = _families(rows)
+    relied = _named([one for one in harmful if one[0]["verdict"] == Verdict.RELIES])
+    changed = _named([one for one in harmful if one[0]["verdict"] != Verdict.RELIES])
+    left = 0 if lead else sum(row["verdict"] == Verdict.INCONCLUSIVE for row in rows)
+    names = [factor_words(row) for row in rows if is_tied(row)]
+    are, them = ("is", "it") if len(names) == 1 else ("are", "them")
+    tied = f"In these images {listed(names)} {are} tied to the target, which hides what a model takes from {them}."
+    made = [tied] if names and not relied else []
+    if relied:
+        made.append(f"This model relies on {relied}{_flipped(harmful)}.")
+        made += [f"Its answers also change with {changed}."] if changed else []
+        made += [tied] if names else []
+    elif changed:
+        start = "Its answers also" if lead and not first else "This model's answers"
+        made.append(f"{start} change with {changed}.")
+    elif lead:
+        return made
+    elif all(row["verdict"] == NOT_TESTED for row in rows):
+        made.append("No mark or column was tested.")
+    elif left or not clear:
+        made.append("No tested factor is shown to change this model's answers.")
+    else:
+        made.append("No tested factor changes this model's answers by as much as the margin.")
+    if left:
+        more, factors = (" more", "factors") if harmful else ("", "tested factors")
+        made.append(f"One{more} is inconclusive." if left == 1 else f"{_count(left)}{more} {factors} are inconclusive.")
+    return made
+
+
+def _flipped(families: Sequence[Sequence[Row]]) -> str:
+    """Return how many calls the first mark changes, after a sentence that ends with marks the model relies on.
+
+    Empty under the margin: ranks can change without a call, as where the threshold is far from all scores.
+    """
+    mark, flips = families[0][0], numeric(families[0][0], "flips")
+    alone = len(families) == 1 or families[1][0]["verdict"] != Verdict.RELIES
+    calls = f"{100 * flips:.0f} of 100 answers change"
+    return f": when {'it' if alone else factor_words(mark)} is put on, {calls}" if flips >= MARGIN else ""
+
+
+def _named(families: Sequence[Sequence[Row]]) -> str:
+    names = [factor_words(first) + (" (and marks like it)" if kin else "") for first, *kin in families]
+    return listed(names if len(names) <= MOST_NAMED + 1 else [*names[:MOST_NAMED], "other factors"])
+
+
+def _count(count: int) -> str:
+    """Return a count at the start of a sentence; small ones in letters."""
+    words = ("Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine")
+    return words[count - 2] if count < 10 else f"{count:,}"
+
+
+def done(facts: Mapping[str, str], rows: Sequence[Row], effects: Sequence[Row]) -> list[str]:
+    """Return two sentences on the images and on what was changed in them.
+
+    Args:
+        facts: Provenance of the audit.
+        rows: Rows of `audit_tables.VERDICTS`.
+        effects: Rows of `audit_tables.EFFECTS`.
+    """
+    of = f" of {facts['patients']} patients" if facts.get("intervals over") == "patients" else ""
+    read = "The model read" if any(row["kind"] == "mark" for row in rows) else "The answers are to"
+    classes = f": {facts['classes']}" if "classes" in facts else ""
+    made = [f"{read} {facts['images'].partition(' of ')[0]} images{of}{classes}."]
+    drawn = [row["factor"] for row in effects]
+    marks, more = len(set(drawn)), sum(drawn.count(name) > 1 for name in set(drawn))
+    columns = sum(row["kind"] == "column" for row in rows)
+    by = f"compared between the groups of {count(columns, 'column')}" if columns else ""
+    if marks:
+        at = f"the middle strength{f' ({more} of them at two more)' if more else ''}"
+        again = f"{facts['images under marks']} of them were read again with {count(marks, 'mark')} at "
+        again += "three strengths" if more == marks else at
+        made.append(f"{again}{f', and answers were {by}' if by else ''}.")
+    elif by:
+        made.append(f"Answers were {by}.")
+    return made
+
+
+CHIPS: Mapping[tuple[str, str], str] = {
+    ("repeatable", "warn"): "answers differ when asked again: fix the model's randomness",
+    ("reading", "warn"): "the model may be read wrongly: see Findings",
+    ("scaling", "warn"): "another scaling gives a higher AUROC: see Findings",
+    ("patients-unknown", "warn"): "patients unknown: name their column",
+    ("few-patients", "warn"): "few patients: intervals are too narrow",
+    ("copy-clusters", "warn"): "copies among the images: look at them",
+    ("parts-shared", "warn"): "parts share patients or pictures",
+    ("training-images", "not-done"): "independence of the training images not established",
+    ("pixels", "not-done"): "predictions only: no mark was tested",
+}
+"""Check and its status -> its chip."""
+
+NOT_ESTABLISHED = (
+    "A mark that was not tested, or is drawn differently, may have an effect: a battery of marks clears no model.",
+    "Marks that look alike move answers alike: the one that was learned is not established.",
+    "A column stands for everything that goes with it, such as age, disease severity or the device.",
+    "Readers and the reference standard of the labels are not assessed.",
+)
+"""Limits of every audit."""
+NOT_APART = "Independence of these images from the training images is not established."
+"""A limit unless training images were given, and share neither an image nor a patient."""
+
+
+def not_established(tables: Mapping[str, Sequence[Row]]) -> tuple[str, ...]:
+    """Return the limits of an audit, from its tables."""
+    apart = {row["check"] for row in tables["checks"] if row["status"] == "ok"} >= {
+        "training-copies",
+        "training-patients",
+    }
+    limits = (*NOT_ESTABLISHED, *(() if apart else (NOT_APART,)), *_of_references(tables))
+    rates = tables["rates"]
+    if not rates:
+        return (*limits, "Error rates of verdicts on marks and columns are not known for this domain.")
+    wrong = next(row for row in rates if row["rate"].startswith("audits of clean networks"))
+    return (
+        *limits,
+        f"Error rates of marks hold for small networks on such images: 'relies on' was found in {wrong['count']} of "
+        f"{wrong['among']} audits of networks that never saw a mark (at most {number(100 * wrong['high'], 1)}%).",
+    )
+
+
+def _of_references(tables: Mapping[str, Sequence[Row]]) -> Iterator[str]:
+    """Yield the limits of reference networks: none, trained on images of the same source, or read at another size."""
+    facts = {row["key"]: row["value"] for row in tables["provenance"]}
+    marks = [row for row in tables["verdicts"] if row["kind"] == "mark"]
+    if "references" not in facts:
+        yield from ([NO_REFERENCE] if marks else [])
+        return
+    if "references trained on" in facts:
+        yield (
+            f"The {facts['references']} of the reference were trained on {facts['references trained on']} of the same "
+            "source: a shortcut of these images that is no mark is theirs too."
+        )
+    side, own = facts.get("references read", ""), facts.get("size", "").partition(",")[0]
+    names = [factor_words(row) for row in marks if math.isnan(row["limit"])]
+    if side != own and names:
+        yield (
+            f"The reference networks read images of {side or 'several sizes'} and the model of {own}, where "
+            f"{listed(names)} change other details: 'relies on' is not claimed of them."
+        )
+
+
+SWING = "Swing: half of the AUROC with a mark on positives alone less that with it on negatives alone (-0.5 to 0.5)."
+METHODS = (
+    f"{SWING} It is positive where the mark raises scores. For a column, a group is compared with all other images.",
+    "Brackets are one-sided 95% bounds over patients. A verdict needs a bound beyond the margin; 'no effect' needs the "
+    "upper bounds of |g|, of the AUROC lost and of the share of changed calls below it at all three doses.",
+    "Verdicts are about the middle dose, as drawn and at the place with most effect, corrected for two. "
+    "95% intervals of groups hold together, as do those of gaps.",
+)

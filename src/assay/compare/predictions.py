@@ -1,0 +1,202 @@
+"""Read predictions of models that were made elsewhere: a row per image, recipe and seed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from jaxtyping import Int
+from scipy.special import expit
+
+from assay.compare.request import CompareRequest
+from assay.core.errors import DataError
+from assay.core.files import is_file
+from assay.core.reasons import Code, Reason, because
+from assay.data.files.classes import two_classes
+from assay.data.files.in_memory import kept_table
+from assay.data.files.joins import Unmatched, match, require_matched
+from assay.data.files.kinds import alike_patients, cautions_of, encoding_of, one_patient, usable
+from assay.data.files.roles import roles_of
+from assay.data.files.table import number, read_table, require_whole
+from assay.report.sentences.scores import scales_words
+from assay.stats.panel import Panel
+from assay.stats.scores import Scale, scale_of
+
+_MOST_NAMED = 5
+_MOST_DIGITS = 19
+"""Digits of a number that a table cannot hold."""
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Predictions of several recipes on the same images.
+
+    Attributes:
+        panels: Recipe -> its outputs.
+        facts: How the file was read, as rows of `provenance`.
+        notes: What was assumed of the file.
+        seeds: Names of the seeds, by their numbers in the panels.
+    """
+
+    panels: Mapping[str, Panel]
+    notes: tuple[Reason, ...]
+    seeds: tuple[str, ...]
+    facts: Mapping[str, str]
+
+    @property
+    def seed_numbers(self) -> tuple[int, ...]:
+        """Numbers of the seeds in tables: their names where these are whole numbers, else their places."""
+        whole = all(name.isdecimal() and name == str(int(name)) and len(name) < _MOST_DIGITS for name in self.seeds)
+        return tuple(map(int, self.seeds)) if whole else tuple(range(len(self.seeds)))
+
+
+def read_predictions(columns: CompareRequest) -> Predictions:
+    """Read a CSV with a row per image, recipe and seed; a request names the file and its columns.
+
+    Raises:
+        DataError: The file cannot be read, or holds a row twice, an image of two targets, or a score that is no number.
+        SpecError: A column is missing, or the positive class is not known.
+    """
+    path = _file_of(columns.file)
+    table = read_table(path, columns.image or "image")
+    require_whole(table)
+    roles = {name: getattr(columns, name) for name in ("score", "target", "patient", "image", "seed")}
+    roles, guessed = roles_of(table, (columns.by, columns.fold), **roles)
+    columns = columns.but(**roles)
+    if not len(table):
+        raise DataError(f"{path.name} holds no predictions; give a row per image, recipe and seed")
+    table, _ = usable(table, columns.target, columns.score, columns.patient if columns.patient in table.header else "")
+    groups, classes = table.column(columns.by, "--by"), table.column(columns.target, "--target")
+    score = np.array([number(one, table.comma) for one in table.column(columns.score, "--score")], dtype=np.float64)
+    labels = two_classes(columns.target, columns.positive, classes)
+    named, matched = _same_names(table.column(columns.image, "--image"), groups, columns.unmatched)
+    image_names, image = _codes(named)
+    group_names, group = _codes(groups)
+    notes: list[Reason] = []
+    patient, names = image, named
+    if columns.patient in table.header:
+        names = table.column(columns.patient, "--patient")
+        patient = _codes(names)[1]
+    else:
+        notes.append(because(Code.NO_PATIENT_COLUMN, column=columns.patient))
+    target = _same(image, labels.codes, image_names, "targets")
+    patient = _same(image, patient, image_names, "patients")
+    if columns.seed in table.header:
+        seeds = table.column(columns.seed, "--seed")
+    else:
+        seeds = ["0"] * len(table)
+        notes.append(because(Code.NO_SEED_COLUMN, column=columns.seed))
+    seed_names, seed = _codes(seeds)
+    folds = _codes(table.column(columns.fold, "--fold"))[1] if columns.fold in table.header else None
+    scales = dict[str, Scale]()
+    for g, name in enumerate(group_names):
+        own = group == g
+        scale = scale_of(score[own], columns.scores, columns.threshold, f"the scores of '{name}'")
+        score[own], scales[name] = scale.log_odds(score[own]), scale
+        called = expit(score[own]) >= columns.threshold
+        if called.all() or not called.any():
+            kind = "positive" if called.all() else "negative"
+            notes.append(because(Code.CALLED_ALIKE, recipe=name, count=len(called), kind=kind))
+    at = group, seed, image
+    counted = _counted(at, (group_names, seed_names, image_names))
+    answers, fold = np.zeros(counted.shape), np.zeros(counted.shape, dtype=np.int64)
+    answers[at] = score
+    fold[at] = 0 if folds is None else folds
+    panels: dict[str, Panel] = {}
+    for g, name in enumerate(group_names):
+        own = np.flatnonzero(counted[g].any(axis=1))
+        tested = counted[g, own] == 1
+        if not tested.all():
+            notes.append(because(Code.MISSING_PREDICTIONS, recipe=name, count=int((~tested).sum())))
+        panels[name] = Panel(
+            answers[g, own, :, None],
+            target,
+            patient,
+            fold=None if folds is None else fold[g, own],
+            tested=None if tested.all() else tested,
+            thresholds=np.full(len(own), columns.threshold),
+            seeds=own,
+        )
+    facts = {
+        "columns": guessed,
+        **encoding_of(table),
+        **cautions_of({columns.target: classes}, ""),
+        "positive class": labels.positive,
+        "matched": matched,
+        "scores": scales_words(scales),
+        **one_patient(patient),
+        **alike_patients(names, table.numbers),
+    }
+    return Predictions(panels, tuple(notes), tuple(seed_names), facts)
+
+
+def _file_of(given: Any) -> Path:
+    """Return the file of predictions that may be in memory. Raises DataError, or SpecError where they are no table."""
+    if isinstance(given, Mapping):
+        given = cast("Mapping[str, Any]", given).get("table")
+    if not isinstance(given, str | os.PathLike):
+        return kept_table(given, "predictions")
+    path = Path(os.fspath(cast("str", given)))
+    if not is_file(path):
+        raise DataError(f"there is no file {path}")
+    return path
+
+
+def _same_names(images: Sequence[str], groups: Sequence[str], unmatched: Unmatched) -> tuple[list[str], str]:
+    """Return each image by its name in the first recipe, where it is there, and what is left over or was ignored.
+
+    Raises:
+        DataError: Over a tenth of the images of either recipe are not in the other, unless they are dropped.
+    """
+    own: dict[str, dict[str, str]] = {}
+    for image, group in zip(images, groups, strict=True):
+        own.setdefault(group, {})[image] = image
+    first, *others = own
+    said: list[str] = []
+    for group in others:
+        found = match(tuple(own[group]), tuple(own[first]))
+        own[group] |= {found.left[at]: found.right[to] for at, to in found.pairs.items()}
+        where = first
+        if len(own[first]) > len(own[group]):  # images are on the side that has more of them
+            turned = {to: at for at, to in found.pairs.items()}
+            found, where = replace(found, left=found.right, right=found.left, pairs=turned), group
+        sentences = require_matched(found, f"'{where}'", unmatched=unmatched)
+        said += [f"{group}: {sentence}" for sentence in sentences]
+    return [own[group][image] for image, group in zip(images, groups, strict=True)], "; ".join(said)
+
+
+def _counted(at: tuple[np.ndarray, ...], names: Sequence[Sequence[str]]) -> Int[np.ndarray, "groups seeds images"]:
+    """Return how many predictions each recipe, seed and image has. Raises DataError where there are several."""
+    counted = np.zeros([len(one) for one in names], dtype=np.int64)
+    np.add.at(counted, at, 1)
+    if (counted > 1).any():
+        g, s, i = np.argwhere(counted > 1)[0].tolist()
+        raise DataError(
+            f"{int((counted > 1).sum())} predictions are there twice, such as image '{names[2][i]}' of "
+            f"'{names[0][g]}', seed {names[1][s]}: give one row per image, recipe and seed"
+        )
+    return counted
+
+
+def _codes(values: Sequence[str]) -> tuple[list[str], Int[np.ndarray, " n"]]:
+    """Return the distinct values, in the order in which they come first, and the place of each entry."""
+    places: dict[str, int] = {}
+    codes = np.array([places.setdefault(value, len(places)) for value in values], dtype=np.int64)
+    return list(places), codes
+
+
+def _same(
+    image: Int[np.ndarray, " n"], value: Int[np.ndarray, " n"], names: Sequence[str], what: str
+) -> Int[np.ndarray, " i"]:
+    """Return the value of each image, which all of its rows must share."""
+    found = np.full(len(names), -1)
+    found[image] = value
+    differing = np.unique(image[found[image] != value])
+    if len(differing):
+        shown = ", ".join(f"'{names[i]}'" for i in differing[:_MOST_NAMED])
+        raise DataError(f"{len(differing)} images have several {what}, such as {shown}")
+    return found

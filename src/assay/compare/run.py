@@ -1,0 +1,190 @@
+"""Compare predictions of models that were made elsewhere, as the contrasts of a study are."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from assay.compare.predictions import Predictions
+from assay.compare.request import CompareRequest
+from assay.core.errors import SpecError, unknown_name
+from assay.core.measures import direction_of, label_of
+from assay.core.reasons import Code, Reason, because
+from assay.core.versions import OF_STATISTICS, versions
+from assay.execution.run import Run, Tables
+from assay.report.sentences.reading import reading_lines
+from assay.report.sentences.reasons import reason_words
+from assay.report.words import verdict_words
+from assay.spec.checks import MOST_PRIMARY
+from assay.spec.schema import ContrastSpec, Role
+from assay.stats.compare import contrast
+from assay.stats.decisions import decided, pooled
+from assay.stats.doubts import findings_of, outlying_seeds
+from assay.stats.estimate import estimate, estimate_row
+from assay.stats.findings import to_row
+from assay.stats.format import p_value, with_interval
+from assay.stats.measures import COMPUTED
+from assay.stats.rows import KEY_FIELDS, over_images, undefined
+from assay.store.files import Row
+from assay.store.folder import RunFolder
+from assay.store.schema import VALUES
+from assay.study.families import Pair, family_of
+from assay.study.kind import COMPARISON
+
+CALLED = frozenset({"accuracy", "sensitivity", "specificity", "quadratic-weighted-kappa"})
+"""Measures of two classes that a threshold decides."""
+IMAGES = "these images"
+"""Name of the images that were predicted, in the place of a test environment."""
+
+
+@dataclass(frozen=True, repr=False)
+class Compared:
+    """Estimates of every recipe and its comparisons with a reference.
+
+    Attributes:
+        estimates: Rows of the table `estimates`, one per recipe.
+        contrasts: Rows of the table `contrasts`, one per comparison, corrected by Holm over all.
+        values: Rows of the table `values`.
+        notes: What was assumed of the data.
+        cautions: Seeds that are far from the others of their recipe.
+        facts: How the predictions were read, as rows of `provenance`.
+    """
+
+    measure: str
+    against: str
+    estimates: tuple[Row, ...]
+    contrasts: tuple[Row, ...]
+    values: tuple[Row, ...]
+    notes: tuple[Reason, ...]
+    cautions: tuple[Reason, ...]
+    facts: Mapping[str, str]
+
+    def __repr__(self) -> str:
+        """Return the lines of the terminal."""
+        return "\n".join(self.lines)
+
+    @property
+    def lines(self) -> list[str]:
+        """The comparison as lines of text: what was read, the decisions, then the values of every recipe."""
+        width = max(len(str(row["recipe"])) for row in self.estimates)
+        made = [*reading_lines(self.facts), self.title]
+        for row in self.contrasts:
+            made.append(f"  {row['a']:<{width}}  {_decision(row)}")
+        made.append("values")
+        for row in self.estimates:
+            value = with_interval(row["value"], row["low"], row["high"])
+            counted = f"{row['seeds']} seeds, {row['images']:,} images of {row['patients']:,} patients"
+            made.append(f"  {row['recipe']:<{width}}  {value}, {counted}")
+        return [*made, *(f"caution: {reason_words(caution)}" for caution in self.cautions)]
+
+    @property
+    def title(self) -> str:
+        """The heading of the comparison: `AUROC against cross-entropy`."""
+        return f"{label_of(self.measure)} against {self.against}"
+
+
+def _decision(row: Row) -> str:
+    """Return the decision in words, with the interval and the p-value that decided."""
+    if undefined(row):
+        return f"not tested: {reason_words(row['reason'])}"
+    value = with_interval(row["value"], row["decision_low"], row["decision_high"])
+    said = f"{verdict_words(row)}: {value}, {100 * row['decision_level']:.3g}% CI, {p_value(row['decision_p'])}"
+    if row["decision"] == "inconclusive" and not math.isnan(row["seeds_needed"]):
+        return f"{said}; about {row['seeds_needed']:.0f} seeds would settle it"
+    return said
+
+
+@dataclass(frozen=True)
+class CompareRun(Run):
+    """A comparison of predictions as a `Run` without tasks.
+
+    Attributes:
+        request: What was asked.
+        read: The predictions.
+        name: Name of the comparison on its page.
+    """
+
+    request: CompareRequest
+    read: Predictions
+    name: str
+    kind = COMPARISON
+
+    def conclude(self, folder: RunFolder) -> Tables:
+        """Return the tables of a study that predictions have."""
+        made = compare_predictions(self.read, self.request)
+        found = findings_of(made.contrasts, made.estimates, cautions=(*made.notes, *made.cautions))
+        unnamed = any(note.first(Code.NO_PATIENT_COLUMN) for note in made.notes)
+        counted = over_images if unnamed else dict[str, Any]
+        facts = {"study": self.name, "question": made.title, "predictions": "yes", **self.read.facts,
+                 "intervals over": "images" if unnamed else "patients", **versions(OF_STATISTICS)}  # fmt: skip
+        named = zip(self.read.seed_numbers, self.read.seeds, strict=True)
+        if names := ", ".join(f"{number}: {name}" for number, name in named if str(number) != name):
+            facts["names of seeds"] = names
+        return {
+            "contrasts": list(map(counted, made.contrasts)),
+            "estimates": list(map(counted, made.estimates)),
+            "values": made.values,
+            "findings": list(map(to_row, found)),
+            "provenance": [{"key": key, "value": value} for key, value in facts.items()],
+        }
+
+
+def compare_predictions(read: Predictions, asked: CompareRequest) -> Compared:
+    """Estimate a measure of every recipe and compare each with a reference, as a study's contrasts are.
+
+    Differences are paired by seed and by patient. The seeds' part of their variance is moderated over all of them, and
+    p-values are corrected by Holm (docs/statistics.md).
+
+    Returns:
+        Rows of the tables of a study. With a margin, up to four comparisons are primary.
+
+    Raises:
+        SpecError: There is no such recipe or measure, or nothing to compare.
+    """
+    panels, against = read.panels, asked.against or next(iter(read.panels))
+    measure, margin = asked.measure, asked.margin
+    allowed = [name for name, one in COMPUTED.items() if not one.maps]
+    if measure not in allowed:
+        raise SpecError(unknown_name("measure of classification", measure, allowed))
+    if measure not in CALLED:
+        asked.require_used({"threshold"}, f"is not used: {measure} calls no image positive")
+    if against not in panels:
+        raise SpecError(unknown_name("reference", against, tuple(panels)))
+    if len(panels) < 2:
+        raise SpecError(f"there is one recipe, '{against}', and nothing to compare it with")
+    if margin is not None and not margin > 0:
+        raise SpecError(f"margin {margin}: expected a number above 0")
+    names = [name for name in panels if name != against]
+    role: Role = "primary" if margin is not None and len(names) <= MOST_PRIMARY else "secondary"
+    stated = ContrastSpec(
+        axis=asked.by, against=against, measure=measure, margin=margin, role=role, at="as-given", environment=IMAGES
+    )
+    places = {
+        name: {**dict.fromkeys(KEY_FIELDS, ""), "recipe": name, "coordinates": json.dumps({asked.by: name}),
+               "measure": measure, "environment": IMAGES}
+        for name in panels
+    }  # fmt: skip
+    tested = pooled([contrast(panels[name], panels[against], measure, margin) for name in names])
+    family = [
+        (Pair(stated, (), (), name, ()), replace(one, direction=direction_of(measure)))
+        for name, one in zip(names, tested, strict=True)
+    ]
+    entry, rows, by_seed = COMPUTED[measure], list[Row](), list[Row]()
+    for name, panel in panels.items():
+        found, chance = estimate(panel, measure), entry.chance(panel.target, panel.scores.shape[2])
+        row = estimate_row(places[name], found, entry.entry.unit, entry.entry.direction, chance)
+        rows.append(row)
+        by_seed += [
+            {**row, "seed": read.seeds[number], "value": value}
+            for number, value in zip(panel.numbers.tolist(), found.per_seed.tolist(), strict=True)
+        ]
+    made = decided([family_of(stated.family_name, family)], rows)
+    worse = [because(Code.WORSE_THAN_CHANCE, recipe=row["recipe"], measure=measure, value=row["value"]) for row in rows
+             if entry.entry.direction == "higher" and row["high"] < row["chance"]]  # fmt: skip
+    cautions = (*worse, *outlying_seeds(by_seed, made))
+    numbers = dict(zip(read.seeds, read.seed_numbers, strict=True))
+    values = tuple({**{name: row[name] for name in VALUES.names}, "seed": numbers[row["seed"]]} for row in by_seed)
+    return Compared(measure, against, tuple(rows), tuple(made), values, read.notes, cautions, read.facts)

@@ -1,0 +1,427 @@
+"""Check images: copies, predictors of the target, odd images, suspected labels and groups too small to test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from assay.core.reasons import Code, Field, Reason, because
+from assay.core.seeds import folds_by_patient
+from assay.core.types import FactorTable
+from assay.data.cards import without_patients
+from assay.data.dataset import Dataset
+from assay.data.files.folder import undeclared_table
+from assay.data.files.roles import SPLITS
+from assay.data.leakage import exact_pairs
+from assay.data.near_copies import Pair, bounded, together
+from assay.look.cues import FOLDS, SEED, Cue, cue_of, shortcut_cautions, shortcut_rows
+from assay.look.image_cues import EDGES, Seen, cues_of, looked_at
+from assay.report.pictures import Gallery
+from assay.shifts.population import Population
+from assay.spec.schema import DataSpec
+from assay.stats.bounds import share
+from assay.stats.groups import LEAST_IN_CLASS, groups_of
+from assay.stats.metrics import log_odds
+from assay.stats.panel import Panel
+from assay.stats.ridge import held_out
+from assay.store.data_tables import ISSUE_KINDS
+from assay.store.files import Row
+
+SURELY = 0.9
+"""Likeness from which on near copies are no mere suspicion."""
+FAR = 5.0
+FARS = {"marked": 1.0, "outlying": 6.0}
+"""Robust standard deviations from the median from which an image is odd, by kind or `FAR`: 1% of usual ones at most."""
+MOST_FAR = 0.2
+"""Share of images that are far from the others at most; more are a group, and not odd."""
+BLANK, MARKED, MORE = 0.003, 0.06, 2.5
+"""Contrast under which an image is blank, and share of thin bright marks over which it is marked where it has so many
+times as many as the 90th percentile."""
+NEIGHBORS = 10
+NAMED = 3
+"""Rows that a reason names."""
+SUSPECTED, LABEL = "suspected-copy", "suspected-label"
+READ_OUT = 0.85
+"""AUROC of predictions from other patients, were no label wrong, lower end, from which on labels are suspected."""
+
+Cluster = Int[np.ndarray, " m"]
+"""Positions of images that belong together, ascending."""
+Odd = Mapping[str, tuple[Cluster, Float[np.ndarray, " m"]]]
+"""Kind of issue -> positions of its images, the worst first, and how far each is from the others."""
+
+
+@dataclass(frozen=True)
+class DataChecks:
+    """What images give away before any network.
+
+    Attributes:
+        dataset: The images; None of a phantom.
+        cues: What may predict the target.
+        clusters: The files of each picture that several files hold, the most frequent first.
+        suspected: Files that may show one picture.
+        odd: Images that are unlike the others.
+        against: The simple cue that explains suspected labels, if one does.
+        issues: Rows of this table.
+        reasons: What was found, the gravest first.
+    """
+
+    dataset: Dataset | None
+    reasons: Sequence[Reason]
+    cues: Sequence[Cue] = ()
+    clusters: Sequence[Cluster] = ()
+    suspected: Sequence[Cluster] = ()
+    odd: Odd = field(default_factory=dict[str, Any])
+    against: Mapping[str, Field] = field(default_factory=dict[str, Any])
+    issues: Sequence[Row] = ()
+
+    @property
+    def shortcuts(self) -> list[Row]:
+        """Rows of this table."""
+        return shortcut_rows(self.cues)
+
+    def pictures(self, gallery: Gallery) -> Iterator[Row]:
+        """Draw copies and odd images."""
+        if self.dataset is not None:
+            yield from gallery.copies(self.dataset, self.clusters)
+            yield from (gallery.found(self.dataset, one, SUSPECTED) for one in self.suspected[:NAMED])
+            yield from (gallery.found(self.dataset, rows, kind, **(self.against if kind == LABEL else {}))
+                        for kind, (rows, _) in self.odd.items())  # fmt: skip
+
+
+def data_checks(
+    spec: DataSpec,
+    dataset: Dataset | None,
+    sets: Mapping[str, Population] | None = None,
+    near: Cluster | None = None,
+    embeddings: Float[np.ndarray, "n d"] | None = None,
+    answers: Iterable[tuple[str, Panel]] = (),
+) -> DataChecks:
+    """Check images; of a phantom, which draws each for itself, there is nothing to check.
+
+    Args:
+        spec: The images.
+        dataset: The images as they were read; None of a phantom.
+        sets: Other sets to test on, in which copies of these images are looked for.
+        near: Positions of the images among which near copies are searched; all where None.
+        embeddings: Features of every image that judge labels; thumbnails and edges where None.
+        answers: Recipes with answers to images that they were not trained on, whose labels they judge.
+    """
+    if dataset is None:
+        return DataChecks(None, [because(Code.DRAWN_IMAGES)])
+    table, others, seen = dataset.table, undeclared_table(spec), looked_at(dataset)
+    cues = cues_of(dataset, others, seen)
+    pairs = dataset.near_copies if near is None or dataset.search is None else dataset.search.among(near)
+    clusters = _clusters(dataset, [pair for pair in pairs if pair.likeness >= SURELY])
+    known = {tuple(_positions(one)) for one in clusters}
+    suspected = [one for one in _clusters(dataset, pairs) if tuple(_positions(one)) not in known]
+    found = {**_odd(seen), LABEL: _suspected_labels(table, seen, embeddings, answers)}
+    odd = {kind: one for kind, one in found.items() if len(one[0])}
+    against = _explained(table, cues, found[LABEL][0])
+    small = [name for one in (table, others) for name in _small_groups(one)]
+    parts = list(_across_parts(table, others, clusters))
+    numbers = numbers_of(table)
+    groups = [("copy", one) for one in clusters] + [(SUSPECTED, one) for one in suspected]
+    issues = [
+        *(issue(kind, numbers[at], of=_class(table, at), cluster=group)
+          for group, (kind, files) in enumerate(groups, start=1) for at in _positions(files)),
+        *(issue("across-parts", 0, of=str(one.causes[0]["column"])) for one in parts),
+        *(issue(kind, numbers[at], of=_class(table, at), value=float(far))
+          for kind, (rows, away) in odd.items() for at, far in zip(_positions(rows), away, strict=True)),
+        *(issue("small-group", 0, of=name) for name in small),
+    ]  # fmt: skip
+    unnamed = without_patients(dataset.card.known_faults)
+    left, searched = len(dataset.card.left_out), len(table if near is None else near)
+    between = [one for name, other in (sets or {}).items() for one in _between(name, dataset, other.dataset)]
+    reasons = [
+        *parts,
+        *between,
+        *(one for one in _of_copies(dataset, clusters, suspected, searched, named=not unnamed)
+          if not between or Code.NO_COPIES not in one),
+        *([because(Code.PATIENTS_UNKNOWN, text=unnamed)] if unnamed else []),
+        *shortcut_cautions(shortcut_rows(cues)),
+        *(because(Code.ODD_IMAGES, count=len(rows), kind=kind, rows=_named(table, rows),
+                  **(against if kind == LABEL else {}))
+          for kind, (rows, _) in odd.items()),
+        *([because(Code.ROWS_LEFT_OUT, count=left)] if left else []),
+        *([because(Code.SMALL_GROUPS_OF, count=len(small), least=LEAST_IN_CLASS, names=tuple(small[:NAMED]))]
+          if small else []),
+    ]  # fmt: skip
+    return DataChecks(dataset, reasons, cues, clusters, suspected, odd, against, issues)
+
+
+def numbers_of(table: FactorTable) -> Sequence[int]:
+    """Return the number of every row, as its file counts them."""
+    return table.places.numbers if table.places else range(1, len(table) + 1)
+
+
+def _named(table: FactorTable, rows: Cluster) -> tuple[str, ...]:
+    return tuple(f"{numbers_of(table)[at]:,}" for at in _positions(rows[:NAMED]))
+
+
+def issue(kind: str, row: int, *, of: str = "", cluster: int = 0, value: float = np.nan) -> Row:
+    """Return a row of `data_tables.ISSUES`."""
+    assert kind in ISSUE_KINDS
+    return {"kind": kind, "row": row, "cluster": cluster, "of": of, "value": value}
+
+
+def _positions(rows: Cluster) -> list[int]:
+    return rows.tolist()
+
+
+def _class(table: FactorTable, at: int) -> str:
+    return table.classes[int(table.target[at])]
+
+
+# Copies.
+
+
+def _clusters(dataset: Dataset, near: Sequence[Pair]) -> list[Cluster]:
+    """Return the files of every picture that is there more than once, exactly or as a near copy."""
+    each = np.arange(len(dataset.table))
+    exact = exact_pairs(np.array(dataset.pixels, dtype=np.uint64), each) if dataset.pixels else []
+    linked = together(each, [*exact, *near])
+    groups = [np.flatnonzero(linked == first) for first in np.unique(linked)]
+    return sorted((group for group in groups if len(group) > 1), key=len, reverse=True)
+
+
+def _of_copies(
+    dataset: Dataset, clusters: Sequence[Cluster], suspected: Sequence[Cluster], searched: int, *, named: bool
+) -> Iterator[Reason]:
+    table = dataset.table
+    part = {"searched": searched if searched < len(table) else 0, "images": len(table),
+            "bounded": bounded(searched)}  # fmt: skip
+    if clusters:
+        across = sum(len(np.unique(table.patient[files])) > 1 for files in clusters) if named else 0
+        against = sum(len(np.unique(table.target[files])) > 1 for files in clusters)
+        masks = sum(_masks_differ(dataset, files) for files in clusters)
+        alone = named and not across and not against and not masks
+        yield because(
+            Code.COPIES_OF_ONE_PATIENT if alone else Code.COPY_CLUSTERS, **_counts(table, clusters), across=across,
+            contradicting=against, masks=masks, **part
+        )  # fmt: skip
+    if suspected:
+        yield because(Code.COPIES_SUSPECTED, **_counts(table, suspected), **part)
+    alone = named and len(np.unique(table.patient)) < 2  # near copies are searched across patients
+    if dataset.search is None or alone:
+        yield because(Code.COPIES_UNCHECKED, alone=int(alone))
+    elif not clusters and not suspected:
+        yield because(Code.NO_COPIES, patients=named, **part)
+
+
+def _masks_differ(dataset: Dataset, files: Cluster) -> bool:
+    """Return whether images that are the same pixel by pixel have different masks."""
+    if not dataset.pixels or not dataset.mask_pixels:
+        return False
+    pairs = {(dataset.pixels[at], dataset.mask_pixels[at]) for at in _positions(files)}
+    return len(pairs) > len({pixels for pixels, _ in pairs})
+
+
+def _counts(table: FactorTable, clusters: Sequence[Cluster]) -> dict[str, int | tuple[str, ...]]:
+    return {"groups": len(clusters), "files": sum(map(len, clusters)), "rows": _named(table, clusters[0])}
+
+
+def _between(name: str, training: Dataset, other: Dataset | None) -> Iterator[Reason]:
+    """Yield images of another set that are surely, or perhaps, those of the training set."""
+    near = () if other is None else other.near_copies
+    known = copied(near)
+    for sure in (True, False):
+        pairs = [pair for pair in near if (pair.second in known) == sure]
+        if other is not None and pairs:
+            first, second = numbers_of(training.table)[pairs[0].first], numbers_of(other.table)[pairs[0].second]
+            yield because(
+                Code.COPIES_BETWEEN_SETS if sure else Code.SUSPECTED_BETWEEN_SETS,
+                count=len({pair.second for pair in pairs}), set=name, first=first, second=second,
+            )  # fmt: skip
+
+
+def copied(near: Sequence[Pair]) -> set[int]:
+    """Return positions of the second images of pairs that are surely copies."""
+    return {pair.second for pair in near if pair.likeness >= SURELY}
+
+
+def _across_parts(table: FactorTable, others: FactorTable | None, clusters: Sequence[Cluster]) -> Iterator[Reason]:
+    """Yield columns such as `split` whose parts share patients or pictures."""
+    aligned = others is not None and np.array_equal(others.target, table.target)
+    for factor in others.factors if others is not None and aligned else ():
+        if factor.name.casefold() not in SPLITS or not factor.levels:
+            continue
+        part = others.columns[factor.name] if others is not None else table.target
+        pairs = np.unique(np.stack([table.patient, part], axis=1), axis=0)
+        shared = len(pairs) - len(np.unique(pairs[:, 0]))
+        groups = sum(len(np.unique(part[files])) > 1 for files in clusters)
+        if shared or groups:
+            yield because(Code.PARTS_SHARED, count=shared, groups=groups, both=min(shared, groups), column=factor.name)
+
+
+# Odd images.
+
+
+def _odd(seen: Seen) -> Odd:
+    found = seen.properties
+    bright, contrast = found["mean brightness"], found["contrast"]
+    marks = found["share of thin bright marks"]
+    far = {
+        "blank": np.where(contrast < BLANK, FAR, 0.0),
+        "dark": np.where(bright < 0.1, -_away(bright), 0.0),
+        "bright": np.where(bright > 0.9, _away(bright), 0.0),
+        "blurry": -_away(np.log(found["sharpness"] + 1e-6)),
+        "marked": marks / max(MARKED, MORE * np.quantile(marks, 0.9)),
+        "outlying": _away(_unlike(next(iter(seen.features.values())))),
+    }
+    taken = np.zeros(len(seen.rows), dtype=bool)
+    made: dict[str, tuple[Cluster, Float[np.ndarray, " m"]]] = {}
+    for kind, away in far.items():
+        own = np.flatnonzero((away >= FARS.get(kind, FAR)) & ~taken)
+        own = own[np.argsort(-away[own], kind="stable")]
+        taken[own] = True
+        made[kind] = seen.rows[own], away[own]
+    return made
+
+
+def _suspected_labels(
+    table: FactorTable,
+    seen: Seen,
+    embeddings: Float[np.ndarray, "n d"] | None = None,
+    answers: Iterable[tuple[str, Panel]] = (),
+) -> tuple[Cluster, Float[np.ndarray, " m"]]:
+    """Return images whose label predictions from other patients contradict, and by how much, the surest first.
+
+    Networks judge the images that they were not trained on, a ridge regression the others.
+    """
+    kept = np.isfinite(embeddings[seen.rows]).all(axis=1) if embeddings is not None else seen.rows >= 0
+    rows = seen.rows[kept]
+    part = table.take(rows)
+    member, fold = part.target[:, None] == np.unique(part.target), folds_by_patient(part.patient, FOLDS, SEED)
+    plain = np.concatenate([next(iter(seen.features.values())), seen.features[EDGES]], axis=1)
+    features = plain if embeddings is None else embeddings[rows]
+    away = _contradicted(table, rows, held_out(features, member.astype(np.float64), fold), fold)
+    own = _contradicted(table, *_mean_odds(table, answers))
+    away = np.where(np.isnan(own), away, own)
+    order = np.argsort(-away, kind="stable")
+    order = order[away[order] > 0]
+    return order, away[order]
+
+
+def _explained(table: FactorTable, cues: Sequence[Cue], suspected: Cluster) -> Mapping[str, Field]:
+    """Return the strong cue that over half of the suspected labels are against, and how many; nothing without one.
+
+    An image is against a cue whose score is nearer to the mean of the other side. Among suspected labels this must be
+    twice as frequent as in all images, since a weak cue has many images against it.
+    """
+    most, found = len(suspected) // 2, dict[str, Field]()
+    for cue in sorted((one for one in cues if one.row["strong"] and one.scores), key=lambda one: -one.row["value"]):
+        of = table.classes.index(cue.row["of"])
+        score, own = cue.scores[of] * (-1 if cue.row["direction"] == "lower" else 1), table.target == of
+        wrong = (score > (np.nanmean(score[own]) + np.nanmean(score[~own])) / 2) != own
+        known = np.isfinite(score)
+        many = int((wrong & known)[suspected].sum())
+        if many > most and many >= 2 * wrong[known].mean() * len(suspected):
+            row, most = cue.row, many
+            found = {"against": many, "kinds": (row["kind"],), "names": (row["name"],), "values": (str(row["value"]),)}
+    return found
+
+
+def _mean_odds(table: FactorTable, answers: Iterable[tuple[str, Panel]]) -> tuple[Cluster, Float[np.ndarray, "m c"]]:
+    """Return the images that networks answer and the mean log-odds of the classes that these images have.
+
+    A recipe counts whose networks predict the target well in each of its environments: one that relies on a factor
+    contradicts the labels of images in which the factor is reversed.
+    """
+    by_recipe: dict[str, list[tuple[Cluster, Float[np.ndarray, "m c"]]]] = {}
+    for recipe, panel in answers:
+        assert panel.images is not None
+        odds = np.nanmean([log_odds(one) for one in panel.scores], axis=0)
+        odds = np.concatenate([-odds, odds], axis=1) if odds.shape[1] == 1 else odds
+        by_recipe.setdefault(recipe, []).append((panel.images, odds))
+    total, count = np.zeros((len(table), len(table.classes))), np.zeros(len(table))
+    for found in by_recipe.values():
+        if all(np.isfinite(_contradicted(table, *one)).any() for one in found):
+            for rows, odds in found:
+                total[rows] += odds
+                count[rows] += 1
+    rows = np.flatnonzero(count)
+    return rows, total[rows] / count[rows, None]
+
+
+def _contradicted(
+    table: FactorTable,
+    rows: Cluster,
+    score: Float[np.ndarray, "m c"],
+    fold: Int[np.ndarray, " m"] | None = None,
+) -> Float[np.ndarray, " n"]:
+    """Return by how much more another class is expected of every image than its own; NaN where nothing is expected.
+
+    Scores must predict the target well, or their contradictions say nothing.
+
+    References:
+        Northcutt, Jiang and Chuang, "Confident learning: estimating uncertainty in dataset labels", JAIR 70, 2021.
+    """
+    away, part = np.full(len(table), np.nan), table.take(rows)
+    classes, own = np.unique(part.target, return_inverse=True)
+    score = score[:, classes] if score.shape[1] > len(classes) else score
+    member, fold = own[:, None] == np.arange(len(classes)), np.zeros(len(rows), np.int64) if fold is None else fold
+    cue = cue_of("baseline", EDGES, part, dict(zip(classes.tolist(), score.T, strict=True)), fold)
+    if not cue.row["low"] > 0.5:
+        return away
+    best = int(np.argmax(classes == part.classes.index(cue.row["of"])))
+    if 0.5 + (cue.row["low"] - 0.5) / _sound(score[:, best], member[:, best], part.patient) < READ_OUT:
+        return away
+    sure = _probabilities(score, member)
+    usual = np.array([sure[own == code, code].mean() for code in range(len(classes))])
+    called = np.where((sure >= usual).any(axis=1), np.argmax(np.where(sure >= usual, sure, -1), axis=1), own)
+    each = np.arange(len(own))
+    away[rows] = sure[each, called] - sure[each, own]
+    return away
+
+
+def _sound(score: Float[np.ndarray, " n"], of: Bool[np.ndarray, " n"], patient: Int[np.ndarray, " n"]) -> float:
+    """Return the factor by which wrong labels bring an AUROC closer to 0.5, from those among the surest images.
+
+    Shares of wrong labels are lower bounds, since classes that overlap look like classes with wrong labels.
+
+    References:
+        Menon, van Rooyen, Ong and Williamson, "Learning from corrupted binary labels via class-probability estimation",
+        ICML 2015.
+    """
+    order, few = np.argsort(score, kind="stable"), max(10, min(of.sum(), (~of).sum()) // 10)
+    wrong = [share(label[rows], patient[rows]).low for label, rows in ((of, order[:few]), (~of, order[-few:]))]
+    odds = of.sum() / (~of).sum()
+    first, second = wrong[0] / (1 - wrong[0]) / odds, wrong[1] / (1 - wrong[1]) * odds
+    return max(0.5, (1 - first) * (1 - second) / (1 - first * second)) if max(first, second) < 1 else 1.0
+
+
+def _probabilities(score: Float[np.ndarray, "n c"], member: Bool[np.ndarray, "n c"]) -> Float[np.ndarray, "n c"]:
+    """Return scores of classes as probabilities, each class against the others: linear discriminant analysis."""
+    share = member.mean(axis=0)
+    inside, outside = (score * member).mean(axis=0) / share, (score * ~member).mean(axis=0) / (1 - share)
+    spread = (member * (score - inside) ** 2 + ~member * (score - outside) ** 2).mean(axis=0)
+    odds = (inside - outside) / (spread + 1e-9) * (score - (inside + outside) / 2) + np.log(share / (1 - share))
+    return 1 / (1 + np.exp(-np.clip(odds, -50, 50)))
+
+
+def _away(values: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+    """Return robust standard deviations from the median; 0 where over half of the values are equal, or many are far."""
+    middle = np.median(values)
+    spread = 1.4826 * np.median(np.abs(values - middle))
+    away = (values - middle) / spread if spread > 0 else np.zeros(len(values))
+    return away if (np.abs(away) >= FAR).mean() <= MOST_FAR else np.zeros(len(values))
+
+
+def _unlike(features: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " n"]:
+    """Return 1 less the correlation of every picture with the tenth that is most like it."""
+    centered = features - features.mean(axis=1, keepdims=True)
+    units = centered / (np.linalg.norm(centered, axis=1, keepdims=True) + 1e-3 * np.sqrt(features.shape[1]))
+    near, parts = min(NEIGHBORS, len(units) - 1), np.array_split(units, len(units) // 500 + 1)
+    return np.concatenate([np.partition(1 - part @ units.T, near, axis=1)[:, near].copy() for part in parts])
+
+
+def _small_groups(table: FactorTable | None) -> Iterator[str]:
+    """Yield columns with their levels that have too few images of a class, where there are few levels."""
+    for factor in table.factors if table is not None else ():
+        tested = factor.levels and factor.role != "core"
+        found = groups_of(table, factor.name) if table is not None and tested else None
+        yield from (f"{factor.name} {level}" for level in (found.small if found else ()))

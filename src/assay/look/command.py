@@ -1,0 +1,66 @@
+"""`assay look`: what images give away before any network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from assay.core.errors import require_met
+from assay.core.request import errors_as_options
+from assay.execution.progress import reading_shown
+from assay.look.page import look_lines, look_verdict
+from assay.look.request import LookRequest
+from assay.look.run import broken, look
+from assay.report.browser import open_page
+from assay.report.evidence import Evidence
+from assay.report.sentences.reading import reading_lines
+from assay.report.sentences.reasons import reason_words
+from assay.store.files import json_text
+from assay.store.folder import RunFolder
+
+MOST_FILES = 3
+"""Files that are named for each kind of issue; `issues.csv` has all."""
+
+
+def look_command(asked: LookRequest) -> None:
+    """Look at images, print what was found, and end with 3 where a policy is not met."""
+    with reading_shown(asked.as_json) as notify, errors_as_options():
+        root = look(asked, notify)
+    folder, evidence = RunFolder(root), Evidence.of(root)
+    if asked.as_json:
+        print(json_text(_facts(evidence, root), sort_keys=False), end="")
+    else:
+        for line in [
+            *reading_lines(evidence.facts),
+            *look_lines(evidence),
+            *_worst(root),
+            f"report: {root / 'report.html'}",
+        ]:
+            print(line)
+    if asked.open:
+        open_page(root / "report.html")
+    if asked.policy is not None:
+        require_met(broken(asked.policy, folder.table("issues"), folder.table("shortcuts")))
+
+
+def _worst(root: Path) -> list[str]:
+    if not RunFolder(root).table("issues"):
+        return []
+    issues = pd.read_csv(root / "issues.csv", keep_default_na=False, dtype={"file": str})
+    kinds = list(dict.fromkeys(issues["kind"]))
+    named = [(kind, list(dict.fromkeys(issues["file"][issues["kind"] == kind]))) for kind in kinds]
+    lines = [f"  {kind}: {', '.join(files[:MOST_FILES])}{' ...' if len(files) > MOST_FILES else ''}"
+             for kind, files in named if any(files)]  # fmt: skip
+    return [*lines, f"all {len(issues):,} issues: {root / 'issues.csv'}"]
+
+
+def _facts(evidence: Evidence, root: Path) -> dict[str, object]:
+    tables = evidence.tables
+    return {
+        "read": reading_lines(evidence.facts),
+        "verdict": look_verdict(evidence),
+        "findings": [reason_words(row["reason"]) for row in tables["findings"]],
+        **{name: list(tables[name]) for name in ("shortcuts", "issues")},
+        "report": str(root / "report.html"),
+    }

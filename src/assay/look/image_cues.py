@@ -1,0 +1,259 @@
+"""List properties of images and plain baselines on them that predict the target without a network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn import functional
+
+from assay.core.seeds import folds_by_patient, row_uniform
+from assay.core.types import FactorTable
+from assay.data.cards import without_patients
+from assay.data.dataset import Dataset, Images, Masks
+from assay.look.cues import FOLDS, LEAST_ROWS, SEED, Cue, codes, cue_of, cues_of_table, level_cue, number_cue
+from assay.shifts.intervention import by_box
+from assay.spec.data import LESION
+from assay.stats.ridge import held_out
+from assay.store.data_tables import LARGE
+
+MOST_IMAGES = 4000
+"""Image properties and baselines are taken of so many images at most, all images of patients drawn at random."""
+THUMBNAIL, RING = 16, 20
+"""Pixels a side of the thumbnail, and of the image whose outer tenth is the frame of two pixels."""
+MARK, BRIGHTER, LEGIBLE = 0.4, 0.15, 64
+"""Thin bright marks go by this share of the way from what is around them to white, and are brighter by this.
+
+On fewer pixels a side no letter can be told from texture.
+"""
+CELLS, DIRECTIONS, EDGES = 8, 8, "edges by direction"
+OF_IMAGES = ("image", "baseline")
+"""Kinds of cues of the pictures alone."""
+TONES = "tones 1"
+"""Name of what `tones_of` returns; its number rises when the same picture yields another."""
+_BLACK, _WHITE = 1.5 / 255, 239.5 / 255
+"""Gray up to level 1 of 255, and from 240 on, with rounding of the mean of channels."""
+_BATCH = 64
+_SUFFIXES = {"jpeg": "jpg", "jpe": "jpg", "tif": "tiff", "dicom": "dcm"}
+
+Measure = Callable[[Tensor], Mapping[str, Tensor]]
+"""Pictures [b, c, h, w] -> name -> a number, or numbers, for each."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What cheap measures see in images, without padding: tones in files, the rest at study size.
+
+    Attributes:
+        rows: Positions of the images: all of them, or whole patients up to `MOST_IMAGES`.
+        properties: Name -> a number for each.
+        features: Name of a baseline -> its input for each; that of the thumbnail first. `EDGES` are no baseline.
+    """
+
+    rows: Int[np.ndarray, " m"]
+    properties: Mapping[str, Float[np.ndarray, " m"]]
+    features: Mapping[str, Float[np.ndarray, "m d"]]
+
+
+def cues_of(dataset: Dataset, others: FactorTable | None, seen: Seen) -> list[Cue]:
+    """Return what may predict the target.
+
+    Every factor (but one of the role *core*, which defines the target), every column that the study does not name,
+    whether they are filled, properties of the images, and ridge regressions on held-out patients. Where patients are
+    not named, rows count none. Columns whose rows are not those of the images have no scores. Of a segmentation they
+    may also predict which lesions are large; these have no scores either.
+
+    Args:
+        dataset: The images.
+        others: The columns that are not named; None where there are none.
+        seen: Measures of the images.
+    """
+    table = dataset.table
+    aligned = others is not None and np.array_equal(others.target, table.target)
+    cues = [*cues_of_table(table), *_cues_of_images(dataset, table.take(seen.rows), seen)]
+    cues = [cue.at(seen.rows, len(table)) if cue.row["kind"] in OF_IMAGES else cue for cue in cues]
+    if others is not None:
+        cues += [cue if aligned else replace(cue, scores={}) for cue in cues_of_table(others, "column")]
+    if dataset.masks is not None and table.classes == LESION.levels:
+        told = np.bincount(table.target, minlength=2).min() >= LEAST_ROWS
+        cues = [*(cues if told else ()), *_cues_of_area(dataset, dataset.masks, others if aligned else None, seen)]
+    if without_patients(dataset.card.known_faults):
+        cues = [replace(cue, row={**cue.row, "patients": 0}) for cue in cues]
+    return cues
+
+
+def _cues_of_area(dataset: Dataset, masks: Masks, others: FactorTable | None, seen: Seen) -> Iterator[Cue]:
+    """Yield what may predict which lesions are over their median area, among images with a lesion."""
+    parts = np.array_split(seen.rows, max(1, len(seen.rows) // _BATCH))
+    area = np.concatenate([(masks.read(part) > 0).sum(dim=(1, 2, 3)).numpy() for part in parts])
+    there = area > 0
+    if not there.any():
+        return
+    rows, over = seen.rows[there], (area[there] > np.median(area[there])).astype(np.int64)
+
+    def sized(table: FactorTable) -> FactorTable:
+        return replace(table.take(rows), target=over, classes=("small lesion", LARGE))
+
+    own = [{name: values[there] for name, values in one.items()} for one in (seen.properties, seen.features)]
+    table = sized(dataset.table)
+    cues = [*cues_of_table(table), *_cues_of_images(dataset, table, Seen(rows, *own))]
+    cues += [] if others is None else cues_of_table(sized(others), "column")
+    yield from (replace(cue, scores={}) for cue in cues)
+
+
+def _cues_of_images(dataset: Dataset, table: FactorTable, seen: Seen) -> Iterator[Cue]:
+    rows = seen.rows
+    for name, values in {**_native(dataset, rows), **seen.properties}.items():
+        if np.ptp(values) > 0:
+            yield number_cue("image", name, values, table)
+    ends: list[str] = [dataset.formats[at] for at in rows.tolist()] if dataset.formats else []
+    formats = [_SUFFIXES.get(end, end) for end in ends]
+    found = sorted(set(formats))
+    if len(found) > 1:
+        level = np.array([found.index(name) for name in formats], dtype=np.int64)
+        yield level_cue("image", "file format", table, level >= 0, lambda _: level)
+    fold = folds_by_patient(table.patient, FOLDS, SEED)
+    for name, features in seen.features.items():
+        if name != EDGES:
+            wanted = np.stack([table.target == code for code in codes(table)], axis=1).astype(np.float64)
+            said = held_out(features, wanted, fold)
+            yield cue_of("baseline", name, table, dict(zip(codes(table), said.T, strict=True)), fold)
+
+
+def sampled_images(patient: Int[np.ndarray, " n"]) -> Int[np.ndarray, " m"]:
+    """Return positions of all images, or of whole patients up to `MOST_IMAGES`, at least one."""
+    if len(patient) <= MOST_IMAGES:
+        return np.arange(len(patient))
+    codes, which, counts = np.unique(patient, return_inverse=True, return_counts=True)
+    order = np.argsort(row_uniform(SEED, "shortcuts", codes), kind="stable")
+    drawn = order[: max(1, int((np.cumsum(counts[order]) <= MOST_IMAGES).sum()))]
+    return np.flatnonzero(np.isin(which, drawn))
+
+
+def _native(dataset: Dataset, rows: Int[np.ndarray, " m"]) -> dict[str, np.ndarray]:
+    if dataset.native is None:
+        return {}
+    width, height = dataset.native[rows].astype(np.float64).T
+    return {"width": width, "height": height, "aspect (width / height)": width / height}
+
+
+def looked_at(dataset: Dataset) -> Seen:
+    """Measure every image, or those of some patients."""
+    rows, boxes = sampled_images(dataset.table.patient), dataset.boxes
+    found = of_pictures(dataset.images, boxes, rows, lambda pictures: properties_of(pictures) | _features(pictures))
+    properties = {name: values for name, values in found.items() if values.ndim == 1}
+    features = {name: values for name, values in found.items() if values.ndim == 2}
+    if dataset.in_files is not None:
+        files, names = dataset.in_files.take(rows), tones_of(torch.zeros(1, dataset.images.shape[0], 1, 1))
+        values = files.measured(TONES, lambda picture: [float(one) for one in tones_of(picture).values()])
+        properties |= dict(zip(names, values.T.astype(np.float64), strict=True))
+    if boxes is not None and len(np.unique(boxes[rows], axis=0)) > 1:
+        features["padding mask"] = _padding(boxes[rows], dataset.images.shape)
+    return Seen(rows, properties, features)
+
+
+def of_pictures(
+    images: Images, boxes: Int[np.ndarray, "n 4"] | None, rows: Int[np.ndarray, " m"], measure: Measure
+) -> dict[str, np.ndarray]:
+    """Return a measure of every picture, without its padding: name -> a number or a row for each of these positions."""
+    found: dict[str, np.ndarray] = {}
+    for box, alike in by_box(None if boxes is None else boxes[rows], np.arange(len(rows)), images.shape):
+        for part in (alike[start : start + _BATCH] for start in range(0, len(alike), _BATCH)):
+            pictures = images.read(rows[part])[:, :, box.rows, box.columns]
+            for name, values in measure(pictures).items():
+                found.setdefault(name, np.zeros((len(rows), *values.shape[1:])))[part] = values.double().numpy()
+    return found
+
+
+def tones_of(pictures: Float[Tensor, "b c h w"]) -> dict[str, Float[Tensor, " b"]]:
+    """Return properties of images that mean the same at any size: name -> a number for each."""
+    gray = pictures.mean(dim=1)
+    flat = gray.flatten(1)
+    inner = _inner(gray.shape[1], gray.shape[2])
+    border = (flat.sum(dim=1) - gray[:, *inner].flatten(1).sum(dim=1)) / max(1, flat.shape[1] - _size(inner))
+    found = {
+        "mean brightness": flat.mean(dim=1),
+        "contrast": flat.std(dim=1, correction=0),
+        "share of black pixels": (flat <= _BLACK).float().mean(dim=1),
+        "share of nearly white pixels": (flat >= _WHITE).float().mean(dim=1),
+        "brightness of the border": border,
+    }
+    if pictures.shape[1] > 1:
+        found["color saturation"] = (pictures.amax(dim=1) - pictures.amin(dim=1)).flatten(1).mean(dim=1)
+    return found
+
+
+def properties_of(pictures: Float[Tensor, "b c h w"]) -> dict[str, Float[Tensor, " b"]]:
+    """Return cheap properties of images, marks and sharpness too, which can be compared at one size alone."""
+    gray, found = pictures.mean(dim=1), tones_of(pictures)
+    inner = gray[:, *_inner(*gray.shape[1:])]  # without a frame, whose contrast is none of the picture
+    steps = [side.abs().flatten(1).mean(dim=1) for axis in (1, 2) if (side := inner.diff(dim=axis)).numel()]
+    found["share of thin bright marks"] = _most_marked(gray)
+    found["sharpness"] = sum(steps, torch.zeros(len(gray))) / inner.flatten(1).std(dim=1, correction=0).clamp(
+        min=_BLACK
+    )
+    return found
+
+
+def _most_marked(gray: Float[Tensor, "b h w"]) -> Float[Tensor, " b"]:
+    """Return the share of thin bright marks where there are most: in a window of two lines of text, not at the rim."""
+    height, width = gray.shape[1:]
+    if min(height, width) < LEGIBLE:
+        return torch.zeros(len(gray))
+    eroded = -functional.max_pool2d(-gray, 5, 1, 2)
+    around = functional.max_pool2d(eroded, 5, 1, 2)  # without bright structures of under five pixels
+    above = gray - around
+    marks = (above > BRIGHTER) & (above > MARK * (1 - around))
+    down, across = height // 40, width // 40
+    inner = marks[:, None, down : height - down, across : width - across].double()
+    return functional.avg_pool2d(inner, (height * 3 // 32, width * 3 // 8), 2).flatten(1).amax(dim=1)
+
+
+def _inner(height: int, width: int) -> tuple[slice, slice]:
+    """Return the image without its outer tenth."""
+    down, across = (max(1, round(side / 10)) if side > 2 else 0 for side in (height, width))
+    return slice(down, height - down), slice(across, width - across)
+
+
+def _size(inner: tuple[slice, slice]) -> int:
+    return (inner[0].stop - inner[0].start) * (inner[1].stop - inner[1].start)
+
+
+def _features(pictures: Float[Tensor, "b c h w"]) -> dict[str, Float[Tensor, "b d"]]:
+    small, thumbnail = (functional.adaptive_avg_pool2d(pictures, side) for side in (RING, THUMBNAIL))
+    frame = torch.ones(RING, RING, dtype=torch.bool)
+    frame[2:-2, 2:-2] = False
+    return {
+        f"thumbnail of {THUMBNAIL} x {THUMBNAIL} pixels": thumbnail.flatten(1),
+        "outer tenth of the image": small[:, :, frame].flatten(1),
+        EDGES: _edges(pictures.mean(dim=1)),
+    }
+
+
+def _edges(gray: Float[Tensor, "b h w"]) -> Float[Tensor, "b d"]:
+    """Return the strength of edges by direction in squares, in units of that around each square.
+
+    References:
+        Dalal and Triggs, "Histograms of oriented gradients for human detection", CVPR 2005.
+    """
+    padded = functional.pad(gray[:, None], (1, 1, 1, 1), mode="replicate")
+    across, down = padded[..., 1:-1, 2:] - padded[..., 1:-1, :-2], padded[..., 2:, 1:-1] - padded[..., :-2, 1:-1]
+    away = torch.atan2(down, across) * (DIRECTIONS / torch.pi) - torch.arange(DIRECTIONS)[:, None, None]
+    away = (away + DIRECTIONS / 2) % DIRECTIONS - DIRECTIONS / 2
+    strength = torch.hypot(down, across) * (1 - away.abs()).clamp(min=0)
+    cells = functional.adaptive_avg_pool2d(strength, CELLS)
+    around = functional.avg_pool2d(cells.square().sum(dim=1, keepdim=True), 3, 1, 1)
+    return (cells / (around.sqrt() + 0.01)).flatten(1)
+
+
+def _padding(boxes: Int[np.ndarray, "n 4"], shape: tuple[int, int, int]) -> Float[np.ndarray, "n d"]:
+    """Mask of the padding of each square, in `THUMBNAIL` squares a side."""
+    found, which = np.unique(boxes, axis=0, return_inverse=True)
+    masks = torch.zeros(len(found), 1, *shape[1:])
+    for mask, (top, left, height, width) in zip(masks, found.tolist(), strict=True):
+        mask[0, top : top + height, left : left + width] = 1
+    return functional.adaptive_avg_pool2d(masks, THUMBNAIL).flatten(1).double().numpy()[which.reshape(-1)]

@@ -1,0 +1,263 @@
+"""`assay run`."""
+
+from __future__ import annotations
+
+import json as jsonlib
+import math
+import os
+import shutil
+import sys
+import threading
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from assay.stats.format import count, duration
+
+if TYPE_CHECKING:
+    from assay.execution.tasks import Observer, Task
+    from assay.study.finished import Finished, Result
+    from assay.study.request import RunRequest, Settled
+    from assay.study.run import Prepared
+
+
+# `assay run`: a study from its spec to its page.
+
+MOST_REASONS = 8
+
+
+def run_command(asked: RunRequest, given: Settled | None = None) -> None:
+    """Run, and end with the exit code of the outcome. Only the requested output goes to standard output.
+
+    Args:
+        asked: The request.
+        given: The study and its folder, where they are not those of the request.
+    """
+    settled = given or asked.settled(compare=False)
+
+    from assay.study.finished import unchanged
+
+    if (found := unchanged(settled.root, settled.spec, asked.skip_bad_rows)) is not None:
+        _tell_unchanged(found, settled, asked)
+        return
+    settled = given or asked.settled()
+
+    from assay.execution.engines import detach, stop_file
+    from assay.execution.local import choose_device, executor_for
+    from assay.execution.progress import display_for, reading_shown, telling
+    from assay.study.run import prepare, run_study
+
+    engine, json, quiet = asked.engine, asked.as_json, asked.as_json or asked.quiet
+    device = choose_device(asked.device) if engine is None else engine.device(asked.device)
+    stopping = threading.Event()
+    if asked.detach and engine and not asked.dry_run and "SLURM_JOB_ID" not in os.environ:
+        job = detach(settled.root, engine.slurm(settled.root), sys.argv[1:])
+        _tell_detached(settled.root, f"job {job} plans the study and submits its work")
+        return
+    remote = None if engine is None or asked.dry_run else engine.executor(settled.root, stopping.set, asked.detach)
+    local, count = executor_for(asked.workers, device, stopping.set, stop_file(settled.root))
+    executor = remote or local
+
+    def planned() -> Prepared:
+        nonlocal count
+        with reading_shown(quiet) as notify:
+            found = prepare(settled.spec, settled.root, skip_bad_rows=asked.skip_bad_rows, device=device, notify=notify)
+        if engine is not None:
+            count = engine.workers(found.tasks, remote.backend.at_once if remote else engine.at_once)
+        _tell_plan(found, count, asked)
+        return found
+
+    def display(tasks: Sequence[Task]) -> AbstractContextManager[Observer]:
+        return display_for(tasks, count, json, stopping.is_set, quiet=quiet, verbose=asked.verbose)
+
+    prepared = planned()
+    if asked.dry_run:
+        return
+    result = run_study(prepared, display, executor, telling(quiet), planned)
+    if asked.detach and engine and remote and remote.handles:
+        rest = [one for one in sys.argv[1:] if one != "--detach"]
+        job = detach(settled.root, engine.slurm(settled.root), rest, remote.handles)
+        _tell_detached(settled.root, f"the work is submitted; job {job} writes tables and page after it")
+        return
+    if json:
+        print(jsonlib.dumps(_finished(result)), flush=True)
+    else:
+        _tell(result)
+    _show(asked, result)
+    raise typer.Exit(130 if result.stopped else 1 if result.failed else 0)
+
+
+def _tell_plan(found: Prepared, count: int, asked: RunRequest) -> None:
+    if asked.as_json:
+        disk = {"weight_bytes": found.weight_bytes()} if asked.dry_run else {}
+        print(jsonlib.dumps({**_planned(found, count), **disk}), flush=True)
+    elif asked.dry_run:
+        jobs = [] if asked.engine is None else [asked.engine.sized(found.tasks, count)]
+        print("\n".join([*plan_lines(found, count, asked.verbose), *jobs, *disk_lines(found)]))
+    elif not asked.quiet:
+        for line in plan_lines(found, count, asked.verbose):
+            print(line, file=sys.stderr, flush=True)
+
+
+def _tell_detached(root: Path, text: str) -> None:
+    print(f"{root}: {text}. `assay status {root}` shows how far it is, `assay cancel {root}` stops it")
+
+
+def _tell_unchanged(found: Finished, settled: Settled, asked: RunRequest) -> None:
+    if asked.as_json:
+        print(jsonlib.dumps(_finished(found.result)), flush=True)
+    elif asked.quiet:
+        _tell(found.result)
+    else:
+        trials = count(found.trials, "trial")
+        print(f"{settled.spec.name}: {trials} done before, and nothing has changed since", file=sys.stderr)
+        print(f"`assay doctor {settled.root}` checks the contents of the records", file=sys.stderr, flush=True)
+        _tell(found.result)
+    _show(asked, found.result)
+
+
+def _show(asked: RunRequest, result: Result) -> None:
+    """Open the page where that is asked."""
+    if asked.open and result.page:
+        from assay.report.browser import open_page
+
+        open_page(result.page)
+
+
+def plan_lines(prepared: Prepared, workers: int, every_reason: bool = False) -> list[str]:
+    """Describe the planned work, its duration, and why each trial is new."""
+    from assay.report.sentences.reasons import reason_words
+
+    spec, plan = prepared.spec, prepared.plan
+    seeds = len({trial.training.seed for trial in plan.trials})
+    kinds = ((len(plan.trials), "trial"), (len(spec.points), "recipe"), (seeds, "seed"))
+    size = ", ".join(count(number, kind) for number, kind in kinds)
+    lines = [f"{spec.name}: {size}; records in {prepared.place.root}", *worst_lines(prepared)]
+    if not prepared.tasks:
+        return [*lines, "every trial and probe is done: nothing to train, comparisons are made anew"]
+    time = f"about {duration(prepared.seconds(workers))} with {count(workers, 'worker')}{on_device(prepared)}"
+    sources = f"{count(prepared.new_sources, 'source')} and " if prepared.new_sources else ""
+    trials, probes = count(prepared.new_trials, "trial"), count(prepared.new_probes, "probe")
+    work = f"{count(prepared.new_trials, 'model')} to take" if spec.models else f"{sources}{trials} to train"
+    lines += [f"{work}, {probes} to read: {time}", *reach_lines(prepared)]
+    why = [f"  {new} new: {reason_words(reason)}" for reason, new in prepared.why]
+    why += [f"  {count(new, 'probe')} new: {reason_words(reason)}" for reason, new in prepared.why_probes]
+    most = len(why) if every_reason else MOST_REASONS
+    lines += why[:most]
+    more = len(why) - most
+    return [*lines, f"  and {more} further reasons"] if more > 0 else lines
+
+
+def reach_lines(prepared: Prepared) -> list[str]:
+    """State the smallest difference that a quick look could detect; nothing of a full study.
+
+    Primary comparisons count, and all where none is primary.
+    """
+    from assay.study.opening import is_quick, quick_look
+
+    spec = prepared.spec
+    if not is_quick(prepared.place.root) or not spec.contrasts:
+        return []
+
+    from assay.study.power import detectable_differences
+
+    every = detectable_differences(spec, prepared.population)
+    rows = [row for row in every if row["role"] == "primary"] or every
+    found = [(float(row["detectable"]), str(row["measure"])) for row in rows if not math.isnan(row["detectable"])]
+    least, measure = min(found, default=(None, ""))
+    return [quick_look(measure, least, spec.seeds)]
+
+
+def disk_lines(prepared: Prepared) -> list[str]:
+    """State the size of the weights that new trials leave, and the free space where they go."""
+    root = prepared.place.root.absolute()
+    free = shutil.disk_usage(next(folder for folder in (root, *root.parents) if folder.is_dir())).free
+    weights = prepared.weight_bytes()
+    kept = f"about {weights / 1e6:,.0f} MB of weights, and the outputs" if weights else "outputs; no weights are kept"
+    return [f"disk: {kept}; {free / 1e9:,.0f} GB free", "dry run: nothing was trained"]
+
+
+def worst_lines(prepared: Prepared) -> list[str]:
+    """State the looks and the most trials that they can take; nothing of a study with a fixed number of seeds."""
+    spec = prepared.spec
+    if not spec.looks:
+        return []
+    from assay.study.preview_opening import looks_words
+
+    return [looks_words(spec.looks, prepared.most_trials, len(prepared.plan.trials))]
+
+
+def on_device(prepared: Prepared) -> str:
+    """Where it runs, when that is not the processor."""
+    return "" if prepared.device == "cpu" else f" on {prepared.device}"
+
+
+def _planned(prepared: Prepared, workers: int) -> dict[str, object]:
+    from assay.report.sentences.reasons import reason_words
+
+    return {
+        "event": "planned",
+        "study": prepared.spec.name,
+        "folder": str(prepared.place.root),
+        "trials": len(prepared.plan.trials),
+        "to_train": prepared.new_trials,
+        "to_probe": prepared.new_probes,
+        "seconds": round(prepared.seconds(workers), 1),
+        "workers": workers,
+        "device": prepared.device,
+        "why": [{"reason": reason_words(reason), "trials": count} for reason, count in prepared.why],
+        "why_probes": [{"reason": reason_words(reason), "probes": count} for reason, count in prepared.why_probes],
+    }
+
+
+def _finished(result: Result) -> dict[str, object]:
+    read, said, lines = _answer(result)
+    return {
+        "event": "finished",
+        "folder": str(result.folder),
+        **{name: getattr(result, name) for name in ("trained", "probed", "failed", "unlearned", "stopped")},
+        "read": read,
+        "verdict": said,
+        "primary": lines,
+        "report": str(result.page) if result.page else None,
+    }
+
+
+def _answer(result: Result) -> tuple[list[str], str, list[str]]:
+    """Return what was read, the verdict and a line per primary comparison; empty of a run without a page."""
+    if result.page is None:
+        return [], "", []
+
+    from assay.report.evidence import Evidence
+    from assay.report.sentences.reading import reading_lines
+    from assay.report.words import decided_by, primary_line
+    from assay.study.opening import primary_rows, verdict
+
+    evidence = Evidence.of(result.folder)
+    lines = [f"{primary_line(row, evidence.names)}, {decided_by(row)}" for row in primary_rows(evidence)]
+    return reading_lines(evidence.facts), verdict(evidence), lines
+
+
+def _tell(result: Result) -> None:
+    if result.stopped:
+        print(f"stopped: {result.trained} trials were finished; the same command goes on from here", file=sys.stderr)
+        return
+    if result.unlearned:
+        _warn(
+            f"{count(result.unlearned, 'trial')} collapsed or diverged, left out of means: train longer, or lower the "
+            "learning rate; the report says which and why"
+        )
+    if result.failed:
+        _warn(f"{count(result.failed, 'task')} failed; the report shows why, and the same command tries again")
+    read, said, lines = _answer(result)
+    for line in [*read, *([said] if said else []), *(f"  {line}" for line in lines), f"report: {result.page}"]:
+        print(line, flush=True)
+
+
+def _warn(line: str) -> None:
+    from assay.execution.progress import warn
+
+    warn(line)

@@ -1,0 +1,346 @@
+"""Describe the confounders of a study, and caution about its environments."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import cast
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from assay.core.files import canonical_json, filled
+from assay.core.reasons import Code, Reason, because, stated
+from assay.core.registry import build, lookup
+from assay.core.types import Factor, FactorTable
+from assay.data.dataset import OverImages
+from assay.probes.probe import Probe
+from assay.shifts.confounders.drawing import LEGIBLE, Lettered
+from assay.shifts.environment import Environment, PickedImages
+from assay.shifts.intervention import Intervention, by_box, unchanged
+from assay.shifts.population import Population, Tests, switched
+from assay.shifts.sampling import TEST_SEED
+from assay.spec.data import LESION, read_header
+from assay.spec.environments import dose_axis, dosed_factors
+from assay.spec.grid import label
+from assay.spec.schema import EnvironmentSpec, InterventionSpec, RecipePoint, StudySpec
+from assay.store.files import Row
+from assay.study.doses import bears
+from assay.study.visibility import Visibility, visibility
+
+# The confounders of a study: which it has, how visible each is, and the same images without and with it.
+
+SAMPLE = 64
+"""Test images that the figures of visibility are means over."""
+_PIXELS = 2**22  # values compared at a time: they are widened to float64 several times over
+
+
+@dataclass(frozen=True)
+class Confounder:
+    """A change to pixels that some environment of a study makes.
+
+    Attributes:
+        label: Its name on pages, with its arguments, so that two strengths of one intervention have two.
+        name: Of the intervention.
+        spec: As the first environment that has it states it.
+    """
+
+    label: str
+    name: str
+    spec: InterventionSpec
+
+
+@dataclass(frozen=True)
+class ReadOnce(OverImages):
+    """`Images` that are read whole at the first reading and then held: few, and looked at again and again."""
+
+    def read(self, index: np.ndarray) -> Float[Tensor, "n c h w"]:
+        """See `Images`."""
+        return self._pixels[torch.as_tensor(index)]
+
+    @cached_property
+    def _pixels(self) -> Float[Tensor, "n c h w"]:
+        return self.images.read(np.arange(len(self)))
+
+
+@dataclass(frozen=True)
+class Looked:
+    """The clean test images that every confounder is shown on: few, so that a phantom draws no more than these.
+
+    clean: up to `SAMPLE` of the neutral rows of the first recipe's tests, the classes in turn, without interventions.
+    sample: their positions among these rows.
+    """
+
+    clean: Environment
+    sample: Int[np.ndarray, "n"]
+
+    @staticmethod
+    def at(spec: StudySpec, population: Population) -> Looked:
+        """Those of a study, as its first seed and fold test them."""
+        whole = population.scene(spec.points[0].tests, spec.first_seed).neutral()
+        sample = in_turn(whole.table)[:SAMPLE]
+        images = ReadOnce(PickedImages(unchanged(whole.images), sample))
+        boxes = None if whole.boxes is None else whole.boxes[sample]
+        original = None if whole.original is None else whole.original.take(sample)
+        table = whole.table.take(sample)
+        return Looked(replace(whole, table=table, images=images, masks=None, boxes=boxes, original=original), sample)
+
+    def changed(self, confounder: Confounder) -> Environment:
+        """The same rows, every one with the confounder."""
+        return switched(self.clean, confounder.name, confounder.spec, "high", TEST_SEED)
+
+    def visibility(self, confounder: Confounder) -> Visibility:
+        """The figures of every picture of the sample, without its padding."""
+        changed = self.changed(confounder)
+        step = max(1, _PIXELS // math.prod(self.clean.images.shape))
+        found = {name: torch.full((len(self.sample),), math.nan, dtype=torch.float64) for name in Visibility.__slots__}
+        for box, alike in by_box(self.clean.boxes, np.arange(len(self.sample)), self.clean.images.shape):
+            for part in (alike[start : start + step] for start in range(0, len(alike), step)):
+                pair = (one.read(part)[:, :, box.rows, box.columns] for one in (self.clean.images, changed.images))
+                seen = visibility(*pair)
+                for name, values in found.items():
+                    values[torch.as_tensor(part)] = getattr(seen, name).double()
+        return Visibility(**found)
+
+
+def confounders(points: Sequence[RecipePoint]) -> tuple[Confounder, ...]:
+    """Every intervention of every environment, once for each set of arguments, in the order in which they appear."""
+    found: dict[str, Confounder] = {}
+    for spec in _environments(points):
+        for name, made in spec.interventions.items():
+            complete = made.component.model_dump(mode="json", context={"complete": True})
+            key = canonical_json([name, complete, made.apply_at])
+            if key not in found:
+                found[key] = Confounder(_label(name, made), name, made)
+    return tuple(found.values())
+
+
+def sampled(points: Sequence[RecipePoint], core: str) -> tuple[str, ...]:
+    """The factors that some environment ties to the target by choosing or drawing rows, but for the core factor."""
+    environments = list(_environments(points))
+    changes = {name for spec in environments for name in spec.interventions}
+    tied = [name for spec in environments for name, tie in spec.association.items() if tie.strength]
+    return tuple(name for name in dict.fromkeys(tied) if name not in changes and name != core)
+
+
+def visibility_rows(spec: StudySpec, looked: Looked) -> list[Row]:
+    """Rows of `data_tables.VISIBILITY`; none for a study that neither changes a pixel nor doses a factor."""
+    changes = confounders(spec.points)
+    if not changes and not dose_axis(spec.points):
+        return []
+    rows = [_row(confounder, looked.visibility(confounder)) for confounder in changes]
+    return rows + [_no_row(name) for name in sampled(spec.points, spec.data.core)]
+
+
+def in_turn(table: FactorTable) -> Int[np.ndarray, "n"]:
+    """Positions of all rows, the classes in turn: the first of each, the second of each, and so on."""
+    place = np.empty(len(table), dtype=np.int64)
+    for label_ in np.unique(table.target):
+        own = np.flatnonzero(table.target == label_)
+        place[own] = np.arange(len(own))
+    return np.lexsort((table.target, place))
+
+
+def _environments(points: Sequence[RecipePoint]) -> Iterator[EnvironmentSpec]:
+    for point in points:
+        yield from (point.train, *point.tests.values())
+
+
+def _label(name: str, made: InterventionSpec) -> str:
+    """`tag`, `low-pass(cutoff=0.2)`; with its own name before it where the study gives it one, `left: tag(x=0.1)`."""
+    component = made.component
+    if name in (component.name, component.name.rpartition(":")[2]):
+        return label({name: dict(component.params)})
+    return f"{name}: {component.label}"
+
+
+def _row(confounder: Confounder, seen: Visibility) -> Row:
+    known = {name: getattr(seen, name) for name in Visibility.__slots__}
+    means = {name: float(torch.nanmean(values)) for name, values in known.items()}
+    sound = int(seen.share.isfinite().sum())
+    reason = str(because(Code.NO_SSIM)) if sound and math.isnan(means["ssim"]) else ""
+    return {"confounder": confounder.label, "factor": confounder.name, "kind": "intervention", **means, "images": sound,
+            "reason": reason}  # fmt: skip
+
+
+def _no_row(factor: str) -> Row:
+    nothing = dict.fromkeys(Visibility.__slots__, math.nan)
+    return {
+        "confounder": factor,
+        "factor": factor,
+        "kind": "sampled",
+        **nothing,
+        "images": 0,
+        "reason": str(because(Code.TIED_BY_SAMPLING)),
+    }
+
+
+# What to know of a study's images before believing it: another target than masks show, unseen levels, crops,
+# tests that disagree, doses of no image, letters that are none, confounders already there.
+
+HARDLY = 0.25
+"""An image that a confounder changes by less than this share of what it changes the median image counts as hardly
+changed."""
+SEVERAL = 0.05
+"""From this share of hardly changed images on, it is told."""
+
+
+def cautions(spec: StudySpec, population: Population, looked: Looked) -> tuple[Reason, ...]:
+    """Return cautions with their figures.
+
+    Rows are those of the first seed, of all folds together where images are counted. looked: as previews look at it.
+    """
+    return (
+        *map(stated, population.card.doubts),
+        *_target(spec, population),
+        *_unseen(spec, population),
+        *_columns(spec),
+        *_noted(spec, population),
+        *map(stated, dict.fromkeys(text for point in spec.points for text in Tests(point.tests).disagreements)),
+        *_marks_none(spec, population),
+        *(one for change in confounders(spec.points) for one in _illegible(change, looked)),
+        *(one for change in confounders(spec.points) for one in _there_already(change, looked)),
+    )
+
+
+def _target(spec: StudySpec, population: Population) -> Iterator[Reason]:
+    """A segmentation ranks images by their target, and counts false positives where masks are empty."""
+    if spec.task == "segmentation" and (classes := population.classes) != LESION.levels:
+        yield because(Code.OTHER_TARGET, target=classes[-1])
+
+
+def _unseen(spec: StudySpec, population: Population) -> Iterator[Reason]:
+    found: dict[Reason, list[RecipePoint]] = {}
+    seen: set[str] = set()
+    divided = spec.data.split.column  # which part a row is in: never trained on and tested
+    for point in spec.points:
+        key = "\n".join([point.train.model_dump_json(), *(one.model_dump_json() for one in point.tests.values())])
+        if key in seen:
+            continue
+        seen.add(key)
+        asked = [
+            factor
+            for factor in population.factors
+            if factor.name != divided and (factor.role != "core" or factor.name not in point.train.where)
+        ]
+        for reason in _unseen_by(point, spec.first_seed, population, asked):
+            found.setdefault(reason, []).append(point)
+    for reason, points in found.items():
+        yield reason if len(points) == len(seen) else reason + because(Code.OF_RECIPE, recipe=points[0].label)
+
+
+def reads_neutral(spec: StudySpec) -> bool:
+    """Return whether a probe of the study reads the neutral rows."""
+    return any(cast("type[Probe]", lookup("probe", probe.name).load()).scope == "neutral" for probe in spec.probes)
+
+
+def _noted(spec: StudySpec, population: Population) -> Iterator[Reason]:
+    """Yield the notes of crops and of the neutral rows, each sentence once."""
+    said: dict[str, None] = {}
+    neutral = reads_neutral(spec)
+    for point in spec.points:
+        scene = population.scene(point.tests, spec.first_seed)
+        for name in scene.names:
+            if point.tests[name].crop:
+                said |= dict.fromkeys(f"'{name}': {note}" for note in scene.environment(name).notes)
+        if neutral:
+            said |= dict.fromkeys(scene.neutral().notes)
+    yield from map(stated, said)
+
+
+def _unseen_by(point: RecipePoint, seed: int, population: Population, factors: Sequence[Factor]) -> Iterator[Reason]:
+    """factors: of the images themselves, without the core one where training is restricted in it, as on lesions alone.
+    Marks, which the study sets, are with all or none where a dose is 1 or 0. Each fold's test rows are held against its
+    own training rows.
+    """
+    images: Counter[str] = Counter()
+    new: dict[tuple[str, str], Counter[int]] = {}
+    for fold in range(population.folds):
+        train = population.training(point.train, seed, fold)[0].table
+        scene = population.scene(point.tests, seed, fold)
+        for name in scene.names:
+            test = scene.environment(name).table
+            images[name] += len(test)
+            for factor in factors:
+                if factor.levels and factor in test.factors:  # another set may know others
+                    new.setdefault((name, factor.name), Counter()).update(_not_trained(factor, train, test))
+    levels = {factor.name: factor.levels for factor in factors}
+    for (name, factor), counts in new.items():
+        if counts:
+            codes = sorted(counts)
+            yield because(
+                Code.UNSEEN_LEVELS,
+                environment=name,
+                factor=factor,
+                levels=tuple(levels[factor][code] for code in codes),
+                counts=tuple(str(counts[code]) for code in codes),
+                images=images[name],
+                folds=population.folds if population.folds > 1 else 0,
+            )
+
+
+def _not_trained(factor: Factor, train: FactorTable, test: FactorTable) -> dict[int, int]:
+    """Level codes of test rows that no training row has, each with its number of test rows."""
+    trained = set(np.unique(train.columns[factor.name]).tolist())
+    codes, counts = np.unique(test.columns[factor.name], return_counts=True)
+    found = zip(codes.tolist(), counts.tolist(), strict=True)
+    return {int(code): int(n) for code, n in found if code >= 0 and code not in trained}
+
+
+def _columns(spec: StudySpec) -> Iterator[Reason]:
+    """A column of the table that has an intervention's name and was not declared, so that nobody has read it."""
+    if not (spec.data.folder and spec.data.table):
+        return
+    header = read_header(filled(spec.data.folder) / spec.data.table)
+    for name in dict.fromkeys(change.name for change in confounders(spec.points)):
+        if name in header:
+            yield because(Code.COLUMN_OF_INTERVENTION, name=name)
+
+
+def _marks_none(spec: StudySpec, population: Population) -> Iterator[Reason]:
+    """A dose above 0 of so few images that it rounds to none, by the training rows of the first seed and fold."""
+    axis = dose_axis(spec.points)
+    factors = dosed_factors(spec.points, axis) if axis else {}
+    for point in {canonical_json(point.train.for_training()): point for point in spec.points}.values():
+        p = point.coordinates.get(axis, "0")
+        if point.label not in factors or float(p) == 0:
+            continue
+        table = population.training(point.train, spec.first_seed)[0].table
+        name, high = factors[point.label]
+        bearing = bears(table, name, high)
+        if bearing is not None and not bearing.any():
+            rows = np.bincount(table.target, minlength=len(table.classes))
+            counts = tuple(str(n) for n in rows.tolist())
+            yield because(Code.EMPTY_DOSE, p=p, factor=name, classes=tuple(table.classes), counts=counts)
+
+
+def _illegible(change: Confounder, looked: Looked) -> Iterator[Reason]:
+    """Letters too low to be read, by the smallest picture."""
+    component = change.spec.component
+    made: Intervention = build("intervention", component.name, component.params)
+    channels, height, width = looked.clean.images.shape
+    if looked.clean.boxes is not None:
+        height, width = looked.clean.boxes[:, 2:].min(axis=0).tolist()
+    if isinstance(made, Lettered) and 0 < (high := made.letters((channels, height, width))) < LEGIBLE:
+        yield because(Code.ILLEGIBLE, confounder=change.label, high=float(high), least=float(LEGIBLE))
+
+
+def _there_already(change: Confounder, looked: Looked) -> Iterator[Reason]:
+    """Judge a confounder by its change: none where it is there already, little where its place looks like it."""
+    changed = _changes(change, looked)
+    hardly = changed < HARDLY * np.median(changed)
+    if hardly.any() and hardly.mean() >= SEVERAL:
+        count = {"count": int(hardly.sum()), "images": len(changed)}
+        yield because(Code.HARDLY_CHANGED, confounder=change.label, **count)
+
+
+def _changes(change: Confounder, looked: Looked) -> Float[np.ndarray, "n"]:
+    """The greatest change of a pixel in each image of the sample."""
+    every = np.arange(len(looked.sample))
+    before, after = (one.images.read(every) for one in (looked.clean, looked.changed(change)))
+    return (after - before).abs().flatten(1).amax(dim=1).double().numpy()

@@ -1,0 +1,249 @@
+"""Compute the pre-specified contrasts of a study, with and without doses."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from assay.core.measures import EFFECTS, direction_of
+from assay.core.reasons import Code, Reason, because
+from assay.core.types import Direction
+from assay.spec.comparisons import FIT
+from assay.spec.environments import dose_axis
+from assay.spec.schema import ContrastSpec, RecipePoint
+from assay.stats.compare import (
+    Budget,
+    Contrast,
+    compare,
+    contrast,
+    matched_fit,
+    untested,
+)
+from assay.stats.decisions import DECIDED_BY, LOOK_ALPHA, OF_RESULT, Family, decide, mean_of
+from assay.stats.doses import Amount, Dose, interaction, interaction_seeds, matched_clean
+from assay.stats.measures import COMPUTED
+from assay.stats.panel import Evaluated
+from assay.stats.rows import ALPHA, DOSES, MATCHED, RELIANCE
+from assay.store.files import Row
+from assay.study.families import (
+    EXPLORATORY,
+    Pair,
+    Recipes,
+    by_amount,
+    common_doses,
+    families,
+    family_of,
+    pooled_pairs,
+    spec_pairs,
+)
+from assay.study.gathered import Gathered, is_of_panels, measured, panel_for, seed_values, why_nothing
+from assay.study.measurements import values_of_seeds
+
+# Comparisons along the doses, from the records of every dose: at any amount of data, or at matched performance.
+
+
+class _Lost(Exception):
+    """Nothing to compare, and why."""
+
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+def dose_response(gathered: Gathered, stated: ContrastSpec, a: Recipes, b: Recipes) -> Contrast:
+    """The interaction with the dose; undefined where a dose was not trained on both sides, or kept no seed."""
+    try:
+        sides = _by_dose([a, b])
+        if is_of_panels(stated):
+            first, second = ([_dose(gathered, stated, p, point) for p, point in side.items()] for side in sides)
+            result = interaction(first, second, measured(stated), stated.margin)
+        else:
+            values = [
+                # without contributions, errors are one at all p > 0, whose models meet the same samples
+                [_values(gathered, stated, point, f"{k} {p > 0}") for p, point in side.items()]
+                for k, side in enumerate(sides)
+            ]
+            bounded = stated.measure not in EFFECTS
+            result = interaction_seeds(values[0], values[1], stated.margin, bounded=bounded)
+    except _Lost as lost:
+        return untested(lost.reason, stated.margin)
+    return result if result.reason or result.seeds else untested(because(Code.NO_SEED_AT_EVERY_DOSE), stated.margin)
+
+
+def at_matched_clean(gathered: Gathered, stated: ContrastSpec, a: Recipes, b: Recipes) -> Contrast:
+    """The interaction with the dose where both are equally good without; undefined where they never are."""
+    sides = [by_amount(side) for side in (a, b)]
+    if sides[0].keys() != sides[1].keys() or len(sides[0]) < 2:
+        return untested(because(Code.ONE_AMOUNT), stated.margin)
+    try:
+        doses = iter(_by_dose([recipes for side in sides for recipes in side.values()]))
+        amounts = [[_amount(gathered, stated, rows, next(doses)) for rows in side] for side in sides]
+    except _Lost as lost:
+        return untested(lost.reason, stated.margin)
+    return matched_clean(amounts[0], amounts[1], stated.measure, stated.margin)
+
+
+def _amount(gathered: Gathered, stated: ContrastSpec, rows: float, doses: Mapping[float, RecipePoint]) -> Amount:
+    clean = gathered.panel(doses[0.0], stated.clean)
+    if clean is None:
+        raise _Lost(because(Code.NO_SEED_OF, recipe=doses[0.0].label))
+    return Amount(rows, clean, [_dose(gathered, stated, p, point) for p, point in doses.items()])
+
+
+def _by_dose(sides: Sequence[Recipes]) -> list[dict[float, RecipePoint]]:
+    """The doses that all sides were trained at, ascending from 0, side by side."""
+    axis, doses = dose_axis([point for side in sides for point in side]), common_doses(sides)
+    if len(doses) < 2 or doses[0] != 0:
+        raise _Lost(because(Code.ONE_DOSE))
+    found = [{float(point.coordinates[axis]): point for point in side} for side in sides]
+    return [{p: side[p] for p in doses} for side in found]
+
+
+def _dose(gathered: Gathered, stated: ContrastSpec, p: float, point: RecipePoint) -> Dose:
+    panel = panel_for(gathered, stated, point)
+    if panel is None:
+        raise _Lost(why_nothing(gathered, stated, point))
+    return Dose(p, panel)
+
+
+def _values(gathered: Gathered, stated: ContrastSpec, point: RecipePoint, own: str = "") -> Evaluated:
+    found = seed_values(gathered, point, stated, own)
+    if found is None:
+        raise _Lost(why_nothing(gathered, stated, point))
+    return found
+
+
+# The stated contrasts of a study, carried out on what was gathered.
+
+
+def families_of(
+    gathered: Gathered, beforehand: Collection[str], carried: Mapping[str, Contrast] | None = None
+) -> list[Family]:
+    """Carry out the comparisons of a study: primary families first, then secondary ones and controls.
+
+    Only comparisons that were stated beforehand (by `Pair.id`) are in families of the study. Exploratory ones form one
+    of their own. Primary families of a study with looks are tested at the level of a look.
+
+    Args:
+        gathered: Records of the study.
+        beforehand: Ids of comparisons.
+        carried: Results of comparisons that were carried out already, by id.
+    """
+    alpha = LOOK_ALPHA if gathered.plan.spec.looks else ALPHA
+    known = carried or {}
+    found = [(pair, known.get(pair.id) or carry_out(gathered, pair)) for pair in spec_pairs(gathered.plan.spec)]
+    stated = pooled_pairs([one for one in found if one[0].id in beforehand])
+    # Exploratory contrasts are moderated by all, and change the variance of no pre-specified one.
+    exploratory = [one for one in pooled_pairs(found) if one[0].id not in beforehand]
+    own = [
+        family_of(name, family, alpha if family[0][0].stated.role == "primary" else ALPHA)
+        for name, family in families(stated)
+    ]
+    return [*own, *([family_of(EXPLORATORY, exploratory)] if exploratory else [])]
+
+
+def carry_out(gathered: Gathered, pair: Pair) -> Contrast:
+    """One comparison; where it cannot be made, a NaN with the reason."""
+    return replace(_carried_out(gathered, pair), direction=_direction(gathered, pair))
+
+
+def _direction(gathered: Gathered, pair: Pair) -> Direction:
+    """Return which direction is better: as the measure is defined, or as its probe declares."""
+    name = measured(pair.stated)
+    if name in COMPUTED:
+        return direction_of(name)
+    rows = (
+        row
+        for point in (*pair.a, *pair.b)
+        for (measure, *_), by_seed in gathered.scalars[point.label].items()
+        if measure == name
+        for row in by_seed.values()
+    )
+    return next((row["direction"] for row in rows), "none")
+
+
+def _carried_out(gathered: Gathered, pair: Pair) -> Contrast:
+    stated = pair.stated
+    if pair.members:
+        return mean_of([_carried_out(gathered, member) for member in pair.members], stated.margin)
+    if stated.at == DOSES:
+        return dose_response(gathered, stated, pair.a, pair.b)
+    if stated.at == MATCHED:
+        return at_matched_clean(gathered, stated, pair.a, pair.b)
+    if stated.at == FIT:
+        curves = [_curve(gathered, recipes, stated.environment) for recipes in (pair.a, pair.b)]
+        if curves[0] is None or curves[1] is None:
+            return untested(because(Code.NO_SEED_AT_EVERY_BUDGET), stated.margin)
+        return matched_fit(curves[0], curves[1], stated.measure, stated.margin)
+    a, b = pair.a[0], pair.b[0]
+    if is_of_panels(stated):
+        panels = [panel_for(gathered, stated, point) for point in (a, b)]
+        if panels[0] is None or panels[1] is None:
+            return untested(why_nothing(gathered, stated, a if panels[0] is None else b), stated.margin)
+        result = contrast(panels[0], panels[1], measured(stated), stated.margin)
+    else:
+        try:
+            sides = [_values(gathered, stated, point) for point in (a, b)]
+        except _Lost as lost:
+            return untested(lost.reason, stated.margin)
+        result = compare(sides, np.array([1.0, -1.0]), stated.margin)
+    kept = {seed for point in (a, b) for seed in gathered.kept_seeds(point)}
+    return replace(result, left_out=len(kept) - result.seeds)
+
+
+def _curve(gathered: Gathered, recipes: Sequence[RecipePoint], environment: str) -> list[Budget] | None:
+    budgets: list[Budget] = []
+    for point in sorted(recipes, key=lambda recipe: recipe.recipe.epochs):
+        panel = gathered.panel(point, environment)
+        if panel is None:
+            return None
+        budgets.append(Budget(panel, gathered.yardsticks(point, panel.numbers)))
+    return budgets
+
+
+# Paired contrasts between the factors that one recipe relies on: is its greatest factor above each of the others?
+#
+# The values of two factors are of the same models, so that the difference is taken per seed. Factors are ranked by the
+# means that are then tested. Holm corrects over the other factors, and a factor is the greatest where all are rejected.
+
+
+def reliance_rows(gathered: Gathered, point: RecipePoint) -> list[Row]:
+    """Rows of `schema.RELIANCE_CONTRASTS` of a recipe, by every measure of reliance that has more than one factor."""
+    return [
+        row for measure in RELIANCE for row in _against_greatest(point, measure, _by_factor(gathered, point, measure))
+    ]
+
+
+def _by_factor(gathered: Gathered, point: RecipePoint, measure: str) -> dict[str, Evaluated]:
+    """Values per seed of every factor where its mean is greatest, the strongest factor first."""
+    strongest: dict[str, Evaluated] = {}
+    for (name, _, factor, _, _, group), by_seed in gathered.scalars[point.label].items():
+        if name != measure or group or not by_seed:
+            continue
+        found = values_of_seeds(by_seed, factor)
+        if found.reason:
+            continue
+        if factor not in strongest or found.values.mean() > strongest[factor].values.mean():
+            strongest[factor] = found
+    return dict(sorted(strongest.items(), key=lambda item: -item[1].values.mean()))
+
+
+def _against_greatest(point: RecipePoint, measure: str, by_factor: Mapping[str, Evaluated]) -> list[Row]:
+    if len(by_factor) < 2:
+        return []
+    (factor, first), *others = by_factor.items()
+    results = [compare([first, other], np.array([1.0, -1.0])) for _, other in others]
+    return [
+        {
+            **point.columns,
+            "measure": measure,
+            "factor": factor,
+            "against": against,
+            **{name: getattr(result, name) for name in OF_RESULT[:7]},
+            **{name: getattr(decision, name) for name in DECIDED_BY},
+            "reason": str(result.reason),
+        }
+        for (against, _), result, decision in zip(others, results, decide(results), strict=True)
+    ]

@@ -1,0 +1,201 @@
+"""Descriptions of a study's data that tables and page need, stored so that these can be made without the data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+
+import numpy as np
+from jaxtyping import Int
+from pydantic import BaseModel
+
+from assay.core.errors import StoreError
+from assay.core.measures import OF_WORST_GROUP
+from assay.core.types import FactorTable
+from assay.data.cards import facts_of
+from assay.look.added import held_against
+from assay.look.checks import data_checks
+from assay.look.cues import Cue
+from assay.shifts.association import also_achieved
+from assay.shifts.environment import environment_rows_of
+from assay.shifts.population import Population
+from assay.spec.schema import ENVIRONMENT, RecipePoint, StudySpec
+from assay.stats.panel import Panel
+from assay.store.described import DESCRIBED, DataDescription, Rows
+from assay.store.files import Row
+from assay.study.confounders import Looked, cautions, visibility_rows
+from assay.study.doses import dose_count_rows
+from assay.study.folds import Folds, Group, Outputs
+from assay.study.gathered import Gathered
+from assay.study.heat_maps import illustrate
+from assay.study.power import Distinct, distinct_environments
+
+
+class Pooled(BaseModel):
+    """The measurements of one seed of a recipe over all folds together."""
+
+    recipe: str
+    seed: int
+    rows: Rows
+
+
+class WorstGroup(BaseModel):
+    """The rows of a group that is the worst where a comparison of the worst is stated.
+
+    Attributes:
+        environment: The environment.
+        group: The group.
+        rows: Numbers of its images.
+        of: Recipes and seeds whose worst group it is; many share one.
+    """
+
+    environment: str
+    group: Group
+    rows: list[int]
+    of: list[tuple[str, int]]
+
+
+class Described(DataDescription):
+    """Description of a study's data.
+
+    Attributes:
+        dose_counts: Rows of this table.
+        visibility: Rows of this table.
+        shortcuts: Rows of this table.
+        issues: Rows of this table.
+        added: Rows of this table.
+        folds: Folds of every seed.
+        classes: Names of the classes, in the order of their codes.
+        pooled: Measurements over folds.
+        worst: Worst groups.
+    """
+
+    dose_counts: Rows
+    visibility: Rows
+    shortcuts: Rows
+    issues: Rows = ()
+    added: Rows
+    folds: int
+    classes: tuple[str, ...] = ()
+    pooled: tuple[Pooled, ...]
+    worst: tuple[WorstGroup, ...]
+
+    def measurements(self, point: RecipePoint, seed: int, outputs: Mapping[str, Outputs]) -> list[Row]:
+        """The measurements over all folds together, as `Folds` made them."""
+        return self._by_seed.get((point.label, seed), [])
+
+    @cached_property
+    def _by_seed(self) -> Mapping[tuple[str, int], list[Row]]:
+        return {(one.recipe, one.seed): list(one.rows) for one in self.pooled}
+
+    def members(self, point: RecipePoint, seed: int, environment: str, group: Group) -> Int[np.ndarray, "n"]:
+        """The rows of a group, as `Folds` had them. Raises StoreError for one that was not kept."""
+        place, key = (environment, group), (point.label, seed)
+        found = next((one.rows for one in self.worst if (one.environment, one.group) == place and key in one.of), None)
+        if found is None:
+            raise StoreError(
+                f"{DESCRIBED} holds no images of the group {' '.join(filter(None, group))} in {environment}, which is "
+                f"the worst of {point.label}: run the study again, which trains nothing that is there"
+            )
+        return np.array(found, dtype=np.int64)
+
+
+def describe(gathered: Gathered, population: Population) -> Described:
+    """Draw the pictures of a finished study to `pictures/`, and describe its data for the tables."""
+    spec, dataset = gathered.plan.spec, population.dataset
+    looked, answers = Looked.at(spec, population), ((recipe, panel) for recipe, _, panel in clean_answers(gathered))
+    checks = data_checks(spec.data, dataset, population.sets, answers=answers)
+    found = distinct_environments(spec.points, population, spec.first_seed)
+    return Described(
+        environments=environment_rows(spec, population, found, [one.label for one in found]),
+        pictures=illustrate(gathered, population, checks),
+        facts=facts_of_sets(population),
+        cautions=(*checks.reasons, *cautions(spec, population, looked)),
+        dose_counts=dose_count_rows(spec, population),
+        visibility=visibility_rows(spec, looked),
+        shortcuts=checks.shortcuts,
+        issues=checks.issues,
+        added=added_rows(gathered, checks.cues, dataset.table) if dataset else [],
+        folds=population.folds,
+        classes=population.classes,
+        pooled=tuple(Pooled(recipe=recipe, seed=seed, rows=rows) for (recipe, seed), rows in gathered.pooled.items()),
+        worst=_worst_groups(gathered),
+    )
+
+
+def _worst_groups(gathered: Gathered) -> tuple[WorstGroup, ...]:
+    spec = gathered.plan.spec
+    stated = {
+        (environment, OF_WORST_GROUP[one.measure])
+        for one in spec.contrasts
+        if one.measure in OF_WORST_GROUP
+        for environment in one.mean_over.get(ENVIRONMENT, (one.environment,))
+    }
+    made: dict[tuple[str, Group, tuple[int, ...]], list[tuple[str, int]]] = {}
+    for environment, measure in sorted(stated):
+        for point in spec.points:
+            if group := gathered.worst_place(point, environment, measure):
+                for seed in gathered.kept_seeds(point):
+                    rows = tuple(gathered.folds.members(point, seed, environment, group).tolist())
+                    of = made.setdefault((environment, group, rows), [])
+                    if (point.label, seed) not in of:
+                        of.append((point.label, seed))
+    return tuple(
+        WorstGroup(environment=environment, group=group, rows=list(rows), of=of)
+        for (environment, group, rows), of in made.items()
+    )
+
+
+def environment_rows(
+    spec: StudySpec, population: Population, found: Sequence[Distinct], names: Sequence[str], marks: Sequence[str] = ()
+) -> list[Row]:
+    """Describe distinct environments as requested and achieved; training ones as in the first seed and fold.
+
+    A test environment of k-fold data is that of all folds, as its association is.
+
+    Args:
+        spec: The study.
+        population: Its images.
+        found: The environments.
+        names: Their names in tables.
+        marks: Marks whose association is described even where a share alone selects their rows.
+    """
+    folds, points = Folds(population, spec.probes), {point.label: point for point in spec.points}
+    rows: list[Row] = []
+    for one, name in zip(found, names, strict=True):
+        environment = also_achieved(one.environment, dict.fromkeys(marks, ()))
+        table = folds.whole(points.get(one.recipe, spec.points[0]).tests, one.name, environment)
+        rows += environment_rows_of(name, one.recipe, environment, table)
+    return rows
+
+
+def facts_of_sets(population: Population) -> dict[str, str]:
+    """Return the provenance of the training set and of the other sets that are tested on."""
+    found = facts_of(population.card, population.classes)
+    for name, other in population.sets.items():
+        found |= {f"{key} of {name}": fact for key, fact in facts_of(other.card, ()).items()}
+    return found
+
+
+def added_rows(gathered: Gathered, cues: Sequence[Cue], table: FactorTable) -> list[Row]:
+    """Return rows of `data_tables.ADDED`, one per recipe and test environment without interventions.
+
+    Args:
+        gathered: The outputs.
+        cues: Scores of all images.
+        table: All images.
+    """
+    return [
+        {"recipe": recipe, "environment": name, **row}
+        for recipe, name, panel in clean_answers(gathered)
+        for row in held_against(panel, cues, table)
+    ]
+
+
+def clean_answers(gathered: Gathered) -> Iterator[tuple[str, str, Panel]]:
+    """Yield recipe, test environment and answers to images of the training set's kind, as they are."""
+    for point in gathered.plan.spec.points:
+        for name, environment in point.tests.items():
+            panel = None if environment.interventions or environment.data else gathered.panel(point, name)
+            if panel is not None:
+                yield point.label, name, panel

@@ -1,0 +1,470 @@
+"""Gather results of trials over seeds and folds, with worst groups."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property, lru_cache
+from itertools import accumulate
+from typing import Any, cast
+
+import numpy as np
+from jaxtyping import Int
+
+from assay.core.map_grid import AT_NATIVE
+from assay.core.measures import OF_WORST_GROUP, PERFORMANCE, WORST_GROUP
+from assay.core.reasons import NOTHING, Code, Reason, because, reason_of
+from assay.core.registry import lookup
+from assay.core.types import TRAINED_GROUPS, Contributions
+from assay.execution.jobs import operating_of, specific_of
+from assay.execution.plan import Plan, ProbeUnit, Trial, start_id
+from assay.probes.performance import overall, with_overall
+from assay.spec.recipe import readout_of
+from assay.spec.schema import REFERABLE, ContrastSpec, RecipePoint
+from assay.stats.influence import Answers
+from assay.stats.measures import COMPUTED
+from assay.stats.panel import Evaluated, Panel
+from assay.stats.rows import KEY_FIELDS
+from assay.store.files import ColumnRows, Row
+from assay.store.folder import RunFolder, measurement_row
+from assay.study.folds import Group, Pooled
+from assay.study.measurements import (
+    AT,
+    CONTRIBUTIONS,
+    NUMBERS,
+    OF_EACH_SEED,
+    BySeed,
+    Columns,
+    Kept,
+    Key,
+    OfSeeds,
+    by_column,
+    chosen_place,
+    key_of,
+    of_one_unit,
+    over_folds,
+    values_of_seeds,
+    with_one_worst,
+)
+from assay.study.panels import SPECIFIC, joined_columns, panel_of
+
+# From records to the input of statistics: panels of outputs per recipe and environment, and probes' values per seed.
+
+SURFACES = {"surface_code": "shared", f"{AT_NATIVE}surface_code": f"{AT_NATIVE}shared"}
+"""Columns that are 0 where truth and prediction both have a surface -> those that say where all recipes have both."""
+READ_AT_ONCE = 64
+"""Probe units whose contributions are held at once: about 0.2 MB each."""
+RECIPES = 64
+"""Recipes whose measurements are held at once."""
+PANELS = 16
+"""Panels kept in memory with the measures computed of them. One of 10 seeds takes 2 MB and more."""
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """The complete records of a study, by recipe and seed."""
+
+    plan: Plan
+    folder: RunFolder
+    folds: Pooled
+
+    @cached_property
+    def records(self) -> Mapping[str, dict[str, Any]]:
+        """Trial id -> its record, for complete trials."""
+        complete = [trial.id for trial in self.plan.trials if self.folder.complete("trials", trial.id)]
+        return {id: self.folder.record("trials", id) for id in complete}
+
+    @cached_property
+    def failures(self) -> Mapping[str, dict[str, Any]]:
+        """Trial id -> record of its failure or that of its probes."""
+        return self.folder.failures()
+
+    @cached_property
+    def by_point(self) -> Mapping[str, Mapping[int, list[Trial]]]:
+        """Recipe label -> seed -> its trials, one per fold."""
+        found: dict[str, dict[int, list[Trial]]] = {point.label: {} for point in self.plan.spec.points}
+        for trial in self.plan.trials:
+            found[trial.point.label].setdefault(trial.training.seed, []).append(trial)
+        return found
+
+    def kept_seeds(self, point: RecipePoint) -> list[int]:
+        """Seeds all of whose folds were trained to the end and did not collapse or diverge."""
+        return [seed for seed, trials in self.by_point[point.label].items() if all(map(self._kept, trials))]
+
+    def lost_seeds(self, point: RecipePoint) -> list[int]:
+        """Seeds with a fold that collapsed or diverged."""
+        statuses = {
+            seed: {self.records[trial.id]["status"] for trial in trials if trial.id in self.records}
+            for seed, trials in self.by_point[point.label].items()
+        }
+        return [seed for seed, status in statuses.items() if status & {"collapsed", "diverged"}]
+
+    def panel(self, point: RecipePoint, environment: str) -> Panel | None:
+        """Return the outputs of a recipe's kept seeds in an environment; None when no seed has been read there."""
+        return self._panels(point.label, environment)
+
+    @cached_property
+    def _panels(self) -> Any:
+        return lru_cache(maxsize=PANELS)(self._panel)
+
+    def _panel(self, label: str, environment: str) -> Panel | None:
+        point = self._points[label]
+        ahead = self._ahead.pop((label, environment), None)
+        found = self._reads(self.kept_seeds(point), label, [environment])[environment] if ahead is None else ahead
+        for outputs in found.values():
+            for code, shared in SURFACES.items():
+                if code in outputs:
+                    outputs[shared] = np.isin(outputs["row"], self._with_surfaces[environment, code])
+        if not found:
+            return None
+        panel = panel_of(found, f"{label} in {environment}")
+        several, middle = panel.scores.shape[2] > 2, readout_of(point.recipe.loss) != "linear"
+        return replace(panel, middle=middle, cut=self._cut if several else 1, names=self.folds.classes)
+
+    @cached_property
+    def _ahead(self) -> dict[tuple[str, str], dict[int, dict[str, np.ndarray]]]:
+        return {}
+
+    def read_ahead(self, point: RecipePoint) -> None:
+        """Read the outputs of a recipe in all environments at once, in half the time, for the next call of `panel`."""
+        self._ahead.clear()
+        read = self._reads(self.kept_seeds(point), point.label, list(point.tests))
+        self._ahead.update({(point.label, environment): found for environment, found in read.items()})
+
+    def worst_group(self, point: RecipePoint, environment: str, measure: str) -> Panel | None:
+        """Return the outputs of a recipe's kept seeds on its worst group by a measure, the same group for all seeds.
+
+        None where no group has the measure for every seed (`why_no_worst`).
+        """
+        return self._worst_panels(point.label, environment, measure)
+
+    @cached_property
+    def _worst_panels(self) -> Any:
+        return lru_cache(maxsize=PANELS)(self._worst_panel)
+
+    def _worst_panel(self, label: str, environment: str, measure: str) -> Panel | None:
+        point = self._points[label]
+        place, panel = self.worst_place(point, environment, measure), self.panel(point, environment)
+        if place is None or panel is None:
+            return None
+        numbers = panel.numbers.tolist()
+        read = [self._read(seed, point.label, environment) for seed in numbers]
+        rows = np.unique(np.concatenate([outputs["row"] for outputs in read if outputs is not None]))
+        inside = np.stack([np.isin(rows, self.folds.members(point, seed, environment, place)) for seed in numbers])
+        tested = inside if panel.tested is None else inside & panel.tested
+        return replace(panel, tested=tested).rows(np.flatnonzero(tested.any(axis=0)))
+
+    def worst_place(self, point: RecipePoint, environment: str, measure: str) -> Group | None:
+        """The group that is the worst of a recipe by a measure; None where none has it for every seed."""
+        every, key = self.scalars[point.label], _worst_key(environment, measure)
+        place = chosen_place(key, every, self._smallest_group) if key in every else None
+        return (place[2], place[3], place[5]) if place else None
+
+    def why_no_worst(self, point: RecipePoint, environment: str, measure: str) -> Reason:
+        """Return why no group of a recipe that kept seeds is the worst, as its measurement says."""
+        rows = self.scalars[point.label].get(_worst_key(environment, measure), {})
+        return next((reason_of(row) for row in rows.values()), NOTHING)
+
+    @property
+    def _cut(self) -> int:
+        return self.plan.spec.data.referable or REFERABLE
+
+    @cached_property
+    def _with_surfaces(self) -> Mapping[tuple[str, str], np.ndarray]:
+        """Environment, column of `SURFACES` -> the rows in which the maps of every kept seed of every recipe have both
+        surfaces: surfaces are averaged over the same images for all (METHODS, segmentation on healthy images).
+        """
+        lacking: dict[tuple[str, str], list[np.ndarray]] = {}
+        having: dict[tuple[str, str], list[np.ndarray]] = {}
+        for point in self.plan.spec.points:
+            for environment in point.tests:
+                for seed in self.kept_seeds(point):
+                    outputs = self._read(seed, point.label, environment) or {}
+                    for code in SURFACES.keys() & outputs.keys():
+                        undefined = outputs[code] != 0
+                        lacking.setdefault((environment, code), []).append(outputs["row"][undefined])
+                        having.setdefault((environment, code), []).append(outputs["row"][~undefined])
+        return {key: np.setdiff1d(np.concatenate(rows), np.concatenate(lacking[key])) for key, rows in having.items()}
+
+    def _read(self, seed: int, label: str, environment: str) -> dict[str, np.ndarray] | None:
+        """Outputs of all folds of one seed, one after another; None while any fold has not been read."""
+        return self._reads([seed], label, [environment])[environment].get(seed)
+
+    def _reads(
+        self, seeds: Sequence[int], label: str, environments: Sequence[str]
+    ) -> dict[str, dict[int, dict[str, np.ndarray]]]:
+        """Outputs of several seeds by environment, without those of which a fold has not been read."""
+        ids = {
+            (name, seed): [
+                self.plan.readings.get((label, trial.id, name), "") for trial in self._reading(label, seed, name)
+            ]
+            for name in environments
+            for seed in seeds
+        }
+        complete = {key: own for key, own in ids.items() if all(self.folder.complete("readings", id) for id in own)}
+        read = iter(self.folder.outputs_of([id for own in complete.values() for id in own]))
+        found: dict[str, dict[int, dict[str, np.ndarray]]] = {name: {} for name in environments}
+        for (name, seed), own in complete.items():
+            found[name][seed] = self._joined(self._reading(label, seed, name), [next(read) for _ in own])
+        return found
+
+    def _reading(self, label: str, seed: int, environment: str) -> list[Trial]:
+        """Return the trials of a seed that read an environment: its folds, or their ensemble."""
+        return [trial for trial in self.by_point[label][seed] if environment in trial.tests]
+
+    def _joined(self, trials: Sequence[Trial], parts: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+        """Outputs of the folds of a seed with the thresholds of their models."""
+        for trial, outputs in zip(trials, parts, strict=True):
+            record = self.records[trial.id]
+            threshold = record["threshold"]
+            outputs["threshold"] = np.full(len(outputs["row"]), 0.5 if threshold is None else threshold)
+            if operating := operating_of(record):
+                outputs["operating"] = np.tile(operating, (len(outputs["row"]), 1))
+            if specific := specific_of(record):
+                outputs[SPECIFIC] = np.tile(specific[min(self._cut, len(specific)) - 1], (len(outputs["row"]), 1))
+        return joined_columns(parts)
+
+    def yardsticks(self, point: RecipePoint, seeds: np.ndarray) -> np.ndarray:
+        """Validation log-loss of the refitted head per seed [s], folds averaged (METHODS, matched fit)."""
+        return np.array(
+            [
+                np.mean([self.records[trial.id]["yardstick"] for trial in self.by_point[point.label][int(seed)]])
+                for seed in seeds
+            ]
+        )
+
+    @cached_property
+    def scalars(self) -> _Lazily:
+        """Recipe label -> measurement key -> seed -> the measurement, averaged over folds.
+
+        A value that a fold lacks makes that of its seed NaN. Measures of all images, computed from kept outputs, only
+        give the worst environment here, since `panel` has them with intervals over patients. Groups of k-fold rows are
+        made of all folds together (`pooled`). The worst of them is one for all seeds.
+        """
+        return _Lazily(self._points, self._scalars_of)
+
+    @cached_property
+    def _points(self) -> Mapping[str, RecipePoint]:
+        return {point.label: point for point in self.plan.spec.points}
+
+    def _scalars_of(self, point: RecipePoint) -> dict[Key, BySeed]:
+        seeds = self.kept_seeds(point)
+        trials = [trial for seed in seeds for trial in self.by_point[point.label][seed]]
+        ids = [unit.id for trial in trials for unit in self._probes.get((point.label, trial.id), [])]
+        read = dict(zip(ids, self.folder.measurements_of(ids), strict=True))
+        columns: dict[str, list[Any]] = {name: [] for name in (*KEY_FIELDS, *OF_EACH_SEED)}
+        places: dict[Key, dict[int, int]] = {}
+        for seed in seeds:
+            start = len(columns["value"])
+            for part in self._parts(point, seed, read):
+                for name, column in columns.items():
+                    column.extend(part[name])
+            keys = zip(*(columns[name][start:] for name in KEY_FIELDS), strict=True)
+            for place, key in enumerate(cast("Iterator[Key]", keys), start):
+                places.setdefault(key, {}).setdefault(seed, place)
+        # the seeds of a measurement one after another: their places are then a range, and their values a slice
+        order = [place for own in places.values() for place in own.values()]
+        kept = {
+            name: np.array(columns[name])[order] if name in NUMBERS else [columns[name][at] for at in order]
+            for name in OF_EACH_SEED
+        }
+        ends = accumulate(map(len, places.values()))
+        alike: dict[tuple[int, ...], tuple[int, ...]] = {}
+        every: dict[Key, BySeed] = {}
+        for (key, own), end in zip(places.items(), ends, strict=True):
+            found = alike.setdefault(tuple(own), tuple(own))
+            every[key] = of_one_unit(OfSeeds(key, found, range(end - len(own), end), kept))
+        settled = with_one_worst(every, self._smallest_group)
+        return {key: rows for key, rows in settled.items() if not _from_outputs(key)}
+
+    def _parts(self, point: RecipePoint, seed: int, read: Mapping[str, ColumnRows]) -> Iterator[Columns]:
+        """Yield the measurements of a seed by column; of a key that two of them have, the first counts."""
+        trials = self.by_point[point.label][seed]
+        if len(trials) == 1 and self.folds.folds == 1:
+            yield from self._measured(trials[0], read)
+            return
+        folds: list[dict[Key, Row]] = [{} for _ in trials]
+        for trial, fold in zip(trials, folds, strict=True):
+            for row in (row for part in self._measured(trial, read) for row in ColumnRows(part)):
+                fold.setdefault(key_of(row), row)
+        keys = dict.fromkeys(key for fold in folds for key in fold)
+        rows = {key: over_folds(key, _asked(key, trials, folds)) for key in keys} | {
+            key_of(row): row for row in self._of_all_folds(point, seed)
+        }
+        yield by_column(list(rows.values()))
+
+    @cached_property
+    def _smallest_group(self) -> int:
+        """Images that a group needs to count for the worst one, as the study's probe says."""
+        probes = [probe for probe in self.plan.spec.probes if probe.name == PERFORMANCE]
+        params = lookup("probe", PERFORMANCE).params.model_validate(dict(probes[0].params) if probes else {})
+        return int(params.model_dump()["smallest_group"])
+
+    def _measured(self, trial: Trial, read: Mapping[str, ColumnRows]) -> Iterator[Columns]:
+        """Yield the measurements of each probe of a trial by column.
+
+        Args:
+            trial: The trial.
+            read: Measurements by the id of their unit.
+        """
+        for unit in self._probes.get((trial.point.label, trial.id), []):
+            columns, count = read[unit.id].columns, len(read[unit.id])
+            reader = Kept(self._contributions, unit.id) if self.folder.has_contributions(unit.id) else None
+            columns = {**columns, CONTRIBUTIONS: [reader] * count, AT: _places(count)}
+            overall = unit.component.name == PERFORMANCE
+            yield with_overall(columns, self._overall(trial.point, trial.training.seed)) if overall else columns
+
+    @cached_property
+    def _contributions(self) -> Callable[[str], Mapping[int, Contributions]]:
+        return lru_cache(maxsize=READ_AT_ONCE)(self.folder.contributions)
+
+    def _overall(self, point: RecipePoint, seed: int) -> list[Row]:
+        """Compute the performance of one seed on all images; nothing while an environment has not been read."""
+        answered: dict[str, tuple[Answers, Int[np.ndarray, " n"]]] = {}
+        for environment in point.tests:
+            panel = self.panel(point, environment)
+            if panel is None or seed not in panel.numbers:
+                return []
+            answered[environment] = panel.answers(int(np.flatnonzero(panel.numbers == seed)[0]))
+        return [measurement_row(one) for one in overall(answered)]
+
+    @cached_property
+    def _probes(self) -> Mapping[tuple[str, str], list[ProbeUnit]]:
+        """(recipe label, trial id) -> its complete probes, without those that are measured of all folds together."""
+        found: dict[tuple[str, str], list[ProbeUnit]] = {}
+        for unit in self.plan.probes:
+            pooled = self.folds.folds > 1 and unit.component.name == PERFORMANCE
+            if not pooled and self.folder.complete("probes", unit.id):
+                found.setdefault((unit.trial.point.label, unit.trial.id), []).append(unit)
+        return found
+
+    @cached_property
+    def pooled(self) -> Mapping[tuple[str, int], list[Row]]:
+        """(recipe label, seed) -> measurements of all folds together, for kept seeds; empty without folds."""
+        if self.folds.folds == 1:
+            return {}
+        return {
+            (point.label, seed): self._pooled(point, seed)
+            for point in self.plan.spec.points
+            for seed in self.kept_seeds(point)
+        }
+
+    def _of_all_folds(self, point: RecipePoint, seed: int) -> list[Row]:
+        rows = self.pooled.get((point.label, seed), [])
+        here = self.folds.folds > 1 and any(probe.name == PERFORMANCE for probe in self.plan.spec.probes)
+        return list(ColumnRows(with_overall(by_column(rows), self._overall(point, seed)))) if here else rows
+
+    def _pooled(self, point: RecipePoint, seed: int) -> list[Row]:
+        read = {name: self._read(seed, point.label, name) for name in point.tests}
+        return self.folds.measurements(point, seed, {name: found for name, found in read.items() if found is not None})
+
+    def unfinished(self, trial: Trial) -> Reason:
+        """Return the planned units of a trained trial that are missing and have not failed."""
+        start = start_id(trial.training.recipe)
+        if start and not self.folder.complete("sources", start):
+            return because(Code.NO_RECORD_OF_SOURCE)
+        if any(not self.folder.probed(unit.id) for unit in self._planned[trial.point.label, trial.id]):
+            return because(Code.UNFINISHED_PROBES)
+        return NOTHING
+
+    @cached_property
+    def _planned(self) -> Mapping[tuple[str, str], list[ProbeUnit]]:
+        """(recipe label, trial id) -> its probe units, complete or not."""
+        found: dict[tuple[str, str], list[ProbeUnit]] = defaultdict(list)
+        for unit in self.plan.probes:
+            found[unit.trial.point.label, unit.trial.id].append(unit)
+        return found
+
+    def _kept(self, trial: Trial) -> bool:
+        return self.records.get(trial.id, {}).get("status") == "done"
+
+
+@lru_cache
+def _places(count: int) -> list[int]:
+    """Return the first numbers, the same objects for all units."""
+    return list(range(count))
+
+
+@dataclass(frozen=True)
+class _Lazily:
+    """Measurements of recipes by label, made when they are asked for, of `RECIPES` at once: 0.7 MB each."""
+
+    points: Mapping[str, RecipePoint]
+    make: Callable[[RecipePoint], dict[Key, BySeed]]
+    made: dict[str, dict[Key, BySeed]] = field(default_factory=dict[str, dict[Key, BySeed]])
+
+    def __getitem__(self, label: str) -> dict[Key, BySeed]:
+        if label not in self.made:
+            if len(self.made) == RECIPES:
+                del self.made[next(iter(self.made))]
+            self.made[label] = self.make(self.points[label])
+        return self.made[label]
+
+
+def _asked(key: Key, trials: Sequence[Trial], folds: Sequence[dict[Key, Row]]) -> list[dict[Key, Row]]:
+    """Return the measurements of the trials of a seed that were asked for one: the folds', or their ensemble's."""
+    environment = key[1]
+    outside = bool(trials[0].point.tests[environment].data) if environment in trials[0].point.tests else False
+    return [fold for trial, fold in zip(trials, folds, strict=True)
+            if not trial.ensembled or bool(trial.training.members) == outside]  # fmt: skip
+
+
+def _from_outputs(key: Key) -> bool:
+    measure, _, factor, level, _, group = key
+    return measure in COMPUTED and not (factor or group or level)
+
+
+def _worst_key(environment: str, measure: str) -> Key:
+    return (measure, environment, "", "", "", WORST_GROUP)
+
+
+# Measurements of a recipe: of its outputs, with patients, or by a probe, one number per seed.
+
+
+def measured(stated: ContrastSpec) -> str:
+    """Return the measure that a contrast names; of the worst group, the measure within that group."""
+    return OF_WORST_GROUP.get(stated.measure, stated.measure)
+
+
+def is_of_panels(stated: ContrastSpec) -> bool:
+    """Return whether a contrast's values can be computed from outputs, paired by patient and seed."""
+    return measured(stated) in COMPUTED and not stated.factor
+
+
+def panel_for(gathered: Gathered, stated: ContrastSpec, point: RecipePoint) -> Panel | None:
+    """Return the outputs of a recipe's kept seeds in the environment of a contrast, or in its worst group there."""
+    if stated.measure in OF_WORST_GROUP:
+        return gathered.worst_group(point, stated.environment, measured(stated))
+    return gathered.panel(point, stated.environment)
+
+
+def why_nothing(gathered: Gathered, stated: ContrastSpec, point: RecipePoint) -> Reason:
+    """Return why a recipe has nothing that a contrast could compare."""
+    if not gathered.kept_seeds(point):
+        return because(Code.NO_SEED_OF, recipe=point.label)
+    of = {"measure": stated.measure, "factor": stated.factor, "recipe": point.label}
+    if stated.measure in OF_WORST_GROUP and (
+        reason := gathered.why_no_worst(point, stated.environment, measured(stated))
+    ):
+        return because(Code.MEASURE_OF_RECIPE, **of) + reason
+    return because(Code.NOT_MEASURED, **of)
+
+
+def seed_values(gathered: Gathered, point: RecipePoint, stated: ContrastSpec, own: str = "") -> Evaluated | None:
+    """Return the values of the measurement that a contrast names; None where no seed has it.
+
+    Where a probe measures in groups, the trained network's is meant. A seed of which the measurement is undefined makes
+    the comparison undefined.
+
+    Args:
+        gathered: Records of the study.
+        point: The recipe.
+        stated: The contrast.
+        own: Name of the recipe's own samples (see `values_of_seeds`), its label by default.
+    """
+    wanted = (stated.measure, stated.environment, stated.factor, stated.layer)
+    for (measure, environment, factor, level, layer, group), by_seed in gathered.scalars[point.label].items():
+        if (measure, environment, factor, layer) == wanted and not level and group in TRAINED_GROUPS and by_seed:
+            return values_of_seeds(by_seed, own or point.label)
+    return None

@@ -1,0 +1,203 @@
+"""Look at the primary comparisons of a study at planned numbers of seeds, until they are decided.
+
+A look is computed from the records of its seeds alone. It comes out the same however often a run was interrupted, and
+however many seeds followed. A comparison that is closed at a look keeps its decision and gets no more seeds.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from assay.core.reasons import NOTHING, Code, Reason, because, reason_of
+from assay.execution.plan import Plan
+from assay.spec.schema import StudySpec
+from assay.stats.compare import untested
+from assay.stats.decisions import DECIDED_BY, LOOK_ALPHA, Family, decided
+from assay.stats.rows import COMPARED, DIFFERENT, PRIMARY, SETTLED, is_open
+from assay.store.files import Row
+from assay.store.folder import RunFolder
+from assay.study.contrasts import carry_out, families_of
+from assay.study.families import Pair, families, family_of, pooled_pairs, spec_pairs
+from assay.study.gathered import Gathered
+
+Read = Callable[[Plan], tuple[Gathered, Sequence[Row]]]
+"""Given the plan of a look, its records and the estimates of its recipes."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """A look that all of its planned seeds were there for.
+
+    Attributes:
+        seeds: Its number of seeds.
+        rows: Rows of `schema.CONTRASTS` of comparisons whose recipes have these seeds; at the first look all of them.
+        closed: Comparison -> seeds of the look that closed it, this one included.
+    """
+
+    seeds: int
+    rows: Sequence[Row]
+    closed: Mapping[str, int]
+
+    @property
+    def primary(self) -> list[Row]:
+        """Rows of the primary comparisons."""
+        return [row for row in self.rows if row["role"] == PRIMARY and not row["exploratory"]]
+
+    @property
+    def open(self) -> list[Row]:
+        """Rows of the primary comparisons that are not closed."""
+        return [row for row in self.primary if row["id"] not in self.closed]
+
+
+def looks_at(
+    plan: Plan, folder: RunFolder, beforehand: Collection[str], read: Read, known: Sequence[Look] = ()
+) -> list[Look]:
+    """Carry out the looks that the records suffice for.
+
+    Args:
+        plan: Plan of the study, with all seeds so far.
+        folder: Its run folder.
+        beforehand: Comparisons that were specified before results existed, by `Pair.id`.
+        read: Reads the records of a look.
+        known: Looks that were carried out before.
+    """
+    looks = list(known)
+    for seeds in plan.spec.looks[len(looks) :]:
+        part = plan.first(seeds)
+        reached = any(trial.training.seed == plan.spec.first_seed + seeds - 1 for trial in part.trials)
+        if not reached or part.missing_trials(folder) or part.missing_probes(folder):
+            break
+        looks.append(_look(*read(part), seeds, beforehand, looks))
+    return looks
+
+
+def _look(
+    gathered: Gathered, estimates: Sequence[Row], seeds: int, beforehand: Collection[str], before: Sequence[Look]
+) -> Look:
+    if not before:
+        rows = decided(families_of(gathered, beforehand), estimates)
+        closed: dict[str, int] = {}
+    else:
+        closed = dict(before[-1].closed)
+        earlier = {row["id"]: row for look in before for row in look.primary if look.seeds == closed.get(row["id"])}
+        there, found = _primary(gathered, seeds, beforehand, earlier)
+        rows = [row for row in decided(found, estimates) if row["id"] in there]
+    look = Look(seeds, rows, closed)
+    return Look(seeds, rows, closed | {row["id"]: seeds for row in look.open if not is_open(row)})
+
+
+def _primary(
+    gathered: Gathered, seeds: int, beforehand: Collection[str], earlier: Mapping[str, Row]
+) -> tuple[Collection[str], list[Family]]:
+    """Return the primary comparisons whose recipes have these seeds, and families in which the others count too."""
+    stated = [pair for pair in primary_pairs(gathered.plan.spec) if pair.id in beforehand]
+    there = [pair for pair in stated if all(_has(gathered, label, seeds) for label in recipes_of(pair))]
+    results = {pair.id: one for pair, one in pooled_pairs([(pair, carry_out(gathered, pair)) for pair in there])}
+    found = [(pair, results.get(pair.id) or untested(NOTHING, pair.stated.margin)) for pair in stated]
+    return results.keys(), [family_of(name, family, LOOK_ALPHA, earlier) for name, family in families(found)]
+
+
+def _has(gathered: Gathered, recipe: str, seeds: int) -> bool:
+    return gathered.plan.spec.first_seed + seeds - 1 in gathered.by_point[recipe]
+
+
+def primary_pairs(spec: StudySpec) -> list[Pair]:
+    """Return the primary comparisons of a study."""
+    return [pair for pair in spec_pairs(spec) if pair.stated.role == PRIMARY and not pair.stated.exploratory]
+
+
+def recipes_of(pair: Pair) -> list[str]:
+    """Return the labels of the recipes that a comparison rests on, its reference included."""
+    return list(dict.fromkeys(point.label for one in pair.single for point in (*one.a, *one.b)))
+
+
+def next_seeds(spec: StudySpec, looks: Sequence[Look]) -> dict[str, int]:
+    """Return the seeds that recipes need for the looks so far and the next one.
+
+    Returns:
+        Label of a recipe -> its number of seeds, where it has more than the study's.
+    """
+    by_id = {pair.id: pair for pair in primary_pairs(spec)}
+    needed: dict[str, int] = {}
+    for look, seeds in zip(looks, spec.looks[1:], strict=False):
+        needed |= {label: seeds for row in look.open for label in recipes_of(by_id[row["id"]])}
+    return needed
+
+
+def goes_on(spec: StudySpec, rows: Sequence[Mapping[str, Any]]) -> bool:
+    """Return whether a look is to follow those in rows of `schema.LOOKS`."""
+    last = max((row["look"] for row in rows), default=spec.most_seeds)
+    return last < spec.most_seeds and any(row["look"] == last and math.isnan(row["closed_at"]) for row in rows)
+
+
+def worst_case(spec: StudySpec) -> dict[str, int]:
+    """Return the seeds of recipes if no comparison is closed before the last look."""
+    return {label: spec.most_seeds for pair in primary_pairs(spec) for label in recipes_of(pair)}
+
+
+def seeds_of(id: str, looks: Sequence[Look]) -> int:
+    """Return the seeds at which a comparison was decided: of the look that closed it, or of its last look."""
+    return looks[-1].closed.get(id) or max(look.seeds for look in looks if any(row["id"] == id for row in look.rows))
+
+
+# Tables of looks.
+
+
+def look_rows(looks: Sequence[Look]) -> list[Row]:
+    """Return rows of `schema.LOOKS`: estimates of every look, with the decision at it or before it."""
+    decided = {(row["id"], look.seeds): row for look in looks for row in look.primary}
+    rows: list[Row] = []
+    for look in looks:
+        for row in look.primary:
+            at = look.closed.get(row["id"], look.seeds)
+            decision = decided[row["id"], at]
+            rows.append(
+                {
+                    **{name: row[name] for name in ("id", *COMPARED, *KEPT)},
+                    "look": look.seeds,
+                    "alpha": LOOK_ALPHA,
+                    **{name: decision[name] for name in DECIDED},
+                    "closed_at": look.closed.get(row["id"], math.nan),
+                }
+            )
+    return rows
+
+
+KEPT = ("family", "seeds", "value", "low", "high", "p")
+"""Columns of contrasts that are of the look itself."""
+DECIDED = ("decision", *DECIDED_BY, "seeds_needed", "reason")
+"""Columns of contrasts that are of the look that closed a comparison, else of the last one."""
+
+
+def contrasts_of(looks: Sequence[Look], most: int) -> list[Row]:
+    """Return rows of `schema.CONTRASTS`: primary ones as their look closed them, or as they are at the last look.
+
+    All others rest on the seeds of the first look, since later seeds were spent by what primary comparisons showed.
+
+    Args:
+        looks: The looks, at least one.
+        most: Seeds of the last look that was planned.
+    """
+    rows = {row["id"]: row for row in looks[0].rows}
+    for look in looks[1:]:
+        rows |= {row["id"]: row for row in look.primary if look.closed.get(row["id"], look.seeds) == look.seeds}
+    closed = looks[-1].closed
+    return [
+        {**row, "reason": str(reason_of(row) + _early(row, looks, closed[id], most))}
+        if closed.get(id, most) < most and row["decision"] in SETTLED
+        else row
+        for id, row in rows.items()
+    ]
+
+
+def _early(row: Row, looks: Sequence[Look], seeds: int, most: int) -> Reason:
+    """Return a reason that names a decision before the last look, with the estimate of the last seeds there are."""
+    reason = because(Code.DECIDED_EARLY, seeds=seeds, most=most, differs=int(row["decision"] in DIFFERENT))
+    later = [one for look in looks for one in look.primary if one["id"] == row["id"] and look.seeds > seeds]
+    if not later or math.isnan(later[-1]["low"]):
+        return reason
+    last = {name: later[-1][name] for name in ("value", "low", "high", "seeds")}
+    return reason + because(Code.LATER_ESTIMATE, **last)

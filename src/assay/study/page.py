@@ -1,0 +1,429 @@
+"""Page of a study, of compared predictions, and of one model, which is a study without seeds and comparisons."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+
+from assay.core.errors import StoreError, unknown_of_few
+from assay.core.measures import MEASURES, WORST, label_of, quiet_of
+from assay.report.block import ZERO, Block, Query, Row, Section
+from assay.report.data_blocks import ADDED, CUES, ISSUES
+from assay.report.evidence import Evidence, Page, Rows, Wording, distinct, outline
+from assay.report.sheets import NONE, Cell, sort_key, words
+from assay.report.words import decided_by, half_dose_words, margin_test, statement, verdict_words
+from assay.stats.format import number
+from assay.stats.measures import COMPUTED
+from assay.stats.outcomes import CORRUPTION, RELATIVE
+from assay.stats.rows import numeric
+from assay.study.opening import paper_methods, study_account
+
+_WHOLE = ("factor", "level", "layer", "group")
+USED = ("sobol-total", "flip-rate", "logit-effect")
+MORE_USED = ("sobol-first", "logit-effect-absolute")
+ATTENDED = ("mass-accuracy", "rank-accuracy", "pointing-game", "pixel-average-precision", "removal-agreement",
+            "sanity-rank-correlation")  # fmt: skip
+SHAPES = ("effective-rank", "participation-ratio", "class-separation", "cka-to-untrained")
+MORE_SHAPES = ("intrinsic-dimension", "condition-number-90-10", "condition-number-maps", "kurtosis", "constant-units")
+CONVENTIONS = ("dice", "dice-one", "dice-skip", "dice-smoothed", "dice-zero")
+"""Dice by the convention for empty masks."""
+DISTORTED = (CORRUPTION, RELATIVE, "distorted-error", "distorted-error-increase", "accuracy-kept", "stability",
+             "distorted-auroc-referable")  # fmt: skip
+OF_A_KIND = ("dice", "lesion-sensitivity", "false-positives-per-image")
+REMOVED = ("lesion-effect", "erasure-effect-over-elsewhere")
+PUT_BACK = ("auroc-lost-to-start", "auroc-lost-to-random")
+_PER_IMAGE = ("pair-logit",)
+"""Measures of single images: they are in the file alone."""
+
+COMPARISONS = Block(
+    id="contrasts", title="Every comparison", table="contrasts", chart="strip", place=("comparison",), panel="measure",
+    colors="decision", axes=("difference in {}", ""), level=ZERO, shaded=True, cited="decided",
+    columns=("comparison", "decision", "decided", "margin_test", "detectable", "seeds", "role"),
+    note=(
+        "Difference: the first less the second, with the interval and p that decided, corrected for all comparisons of "
+        "the family; a level other than 95% is named. Shaded: the margin. Detectable: the difference that this design "
+        "detects with 80% power."
+    ),
+)  # fmt: skip
+TRADES = Block(id="trade", title="False positives without a lesion, against overlap with lesions", table="trades",
+               chart="trade", listed=False,
+               note="Best is low and to the right. Bars: 95% intervals. Shaded: 95% region of both together."
+               )  # fmt: skip
+
+
+def performance(measure: str) -> Block:
+    """Return the block of a study's leading measure by environment."""
+    return Block(
+        id="performance",
+        title=f"{label_of(measure)} by test condition",
+        keep=Query(measures=(measure,), empty=_WHOLE, filled=("environment",)),
+        chart="strip",
+        place=("environment",),
+        across="environment",
+    )
+
+
+def doses(measure: str, axis: str) -> Block:
+    """Return the block of a dose-response."""
+    return Block(
+        id="doses",
+        title=f"{label_of(measure)} by share of marked training images",
+        keep=Query(measures=(measure,), empty=_WHOLE, filled=("environment",)),
+        chart="curve",
+        panel="environment",
+        along=f"axis {axis}",
+        note="Bands: 95% intervals; dots: seeds.",
+        listed=False,
+    )
+
+
+def sections(tables: Mapping[str, Rows]) -> list[Section]:
+    """Return the sections of a page; blocks without rows are left out when they are rendered."""
+    view = outline(tables)
+    asked = [
+        Section("replication", "Replication of an earlier run", (_REPLICATION,)),
+        Section("comparisons", "Comparisons", (COMPARISONS, _LOOKS, _ORDERED)),
+        Section("published", "Published figures", (_PUBLISHED,)),
+        Section("doses-response", "Dose-response", _doses(view.measure, view.dosed), "Changes are from p = 0."),
+        Section("starts-of", "Initial weights", (_STARTS,)),
+        Section("how-well", "Performance", _performed(view.measure, view.budgets)),
+        Section("healthy", "Images without a lesion", _healthy(tables),
+                "False positives are compared at the threshold at which each network finds the same share of the "
+                "lesions of its validation images."),
+        Section("relies", "What models rely on", _RELIES,
+                "A model relies on a factor if changing this factor alone changes its output."),
+        Section("encodes", "What models encode", _ENCODES,
+                "A layer encodes a factor if a linear decoder can predict it. An encoded factor need not be used."),
+        Section("attends", "What models attend to", _ATTENDS,
+                "Attention is the share of an explainer's map on the lesion. An attended lesion need not be used."),
+        Section("geometry", "Similarity and shape of layers", _GEOMETRY,
+                "Geometry shows neither encoding nor use."),
+        Section("cues", "Simple cues and confounders", (ADDED, CUES, ISSUES, VISIBLE)),
+    ]  # fmt: skip
+    shown = {
+        name for one in asked for block in one.blocks if block.table == "estimates" for name in block.keep.measures
+    }
+    return [*asked, Section("further", "Further measures", _further(tables, shown), folded=True)]
+
+
+_REPLICATION = Block(
+    id="replications",
+    title="Each primary comparison in both runs",
+    table="replications",
+    columns=("comparison", "first", "second", "predicted", "agreement", "both"),
+    note=(
+        "Predicted: the 95% interval of the second difference from the first. Agreement: the probability that the "
+        "second run decides as the first, if the first difference is right but for its error. Both runs: the mean over "
+        "the seeds of both runs with its 95% interval."
+    ),
+)
+_PUBLISHED = Block(
+    id="published", title="As published, and in this run", table="published", folded=True,
+    columns=("table", "row", "column", "published", "value", "low", "high", "against", "p", "source", "page", "note"),
+    note="Published figures are copied from the publication; images, networks and seeds of this run are its own.",
+)  # fmt: skip
+_LOOKS = Block(
+    id="looks", title="Looks at the primary comparisons", table="looks", folded=True,
+    columns=("comparison", "look", "decided", "decision", "closed_at", "seeds"),
+    note="A decision once made remains. An estimate after early stopping is likely too large.",
+)  # fmt: skip
+_ORDERED = Block(
+    id="order", title="Factors compared by how much models rely on them", table="reliance_contrasts", folded=True,
+    columns=("recipe", "measure", "factor", "against", "decided", "seeds"),
+    note="The factor with the greatest value less each other one, paired by seed; corrected over the other factors.",
+)  # fmt: skip
+_STARTS = Block(
+    id="starts", title="Initial weights", table="starts", keep=Query(without={"kind": ("random",)}), folded=True,
+    columns=("start", "component", "below", "data", "target", "images", "steps", "value"),
+    note="Value: AUROC on validation images of the start's own task, over its seeds.",
+)  # fmt: skip
+VISIBLE = Block(
+    id="visibility", title="How visible each confounder is", table="visibility", folded=True,
+    columns=("confounder", "share", "difference", "ssim", "images", "reason"),
+)  # fmt: skip
+
+
+def _performed(measure: str, budgets: str) -> tuple[Block, ...]:
+    along = (
+        Block(id="budgets", title=f"{label_of(measure)} by {budgets.replace('_', ' ')}",
+              keep=Query(measures=(measure,), empty=_WHOLE, filled=("environment",)), chart="curve",
+              panel="environment", along=f"axis {budgets}", listed=False),
+    ) if budgets else ()  # fmt: skip
+    overall = tuple(name for name in COMPUTED if name not in ("somers-d",))
+    return (
+        performance(measure),
+        *along,
+        Block(id="worst", title="Worst groups and environments",
+              keep=Query(measures=(measure, "accuracy"), only={"group": WORST}),
+              columns=("recipe", "group", "environment", "measure", "value", "where", "seeds"), folded=True),
+        Block(id="measures", title="Every measure of performance", keep=Query(measures=overall, empty=_WHOLE,
+              filled=("environment",)), place=("measure", "recipe"), across="environment", folded=True),
+        Block(id="by-group", title="Performance by class and group",
+              keep=Query(measures=overall, filled=("environment", "factor"), without={"group": WORST}),
+              columns=("recipe", "measure", "environment", "factor", "level", "group", "value", "images"), folded=True),
+        Block(id="distorted", title="Errors on distorted images, by severity",
+              keep=Query(measures=("distorted-error",), filled=("level",)), chart="curve", panel="factor",
+              along="level", listed=False, note="Severities as published, 1 least to 5 most."),
+        Block(id="distortions", title="Performance on distorted images",
+              keep=Query(measures=DISTORTED, empty=("level",)), place=("recipe", "environment", "factor"),
+              across="measure", folded=True),
+        Block(id="mitigations", title="Mitigations, and whose group labels they used", table="recipes",
+              keep=Query(without={"mitigation": ("none", "")}),
+              columns=("recipe", "mitigation", "groups", "training_labels", "selection_labels"), folded=True),
+    )  # fmt: skip
+
+
+def _doses(measure: str, axis: str) -> tuple[Block, ...]:
+    if not axis:
+        return ()
+    return (
+        doses(measure, axis),
+        Block(id="dose-changes", title=f"Mean change of {label_of(measure)} from p = 0", table="dose_changes",
+              keep=Query(measures=(measure,)), chart="strip", place=("environment", f"axis {CONFOUNDER}"),
+              columns=("recipe", "environment", "measure", "doses", "value", "seeds"), level=ZERO),
+        Block(id="half-doses", title="Half-effect dose", table="half_doses",
+              columns=("recipe", "environment", "measure", "half_dose", "margin", "seeds", "reason"), folded=True,
+              note="The smallest p at which half of the margin over chance at p = 0 is gone. Values after > are beyond "
+                   "the largest share."),
+        *(Block(id=f"probed-{name}", title=f"{label_of(name).capitalize()} of the confounder by dose",
+                keep=Query(measures=(name,), filled=("factor",), only={"group": ("", "trained")}, empty=("level",)),
+                chart="curve", panel="factor", along=f"axis {axis}", listed=False, folded=True)
+          for name in ("flip-rate", "logit-effect")),
+        Block(id="dose-counts", title="Marked images in training", table="dose_counts",
+              columns=("recipe", "factor", "target", "least", "most", "fewest_images", "most_images"), folded=True),
+    )  # fmt: skip
+
+
+CONFOUNDER = "confounder"
+
+
+def _healthy(tables: Mapping[str, Sequence[Row]]) -> tuple[Block, ...]:
+    points = tables.get("points", ())
+    free, lesions = (
+        list(dict.fromkeys(row["environment"] for row in points if row["curve"] == curve)) for curve in (CALLED, FROC)
+    )
+    lead = quiet_of(row["measure"] for row in tables.get("contrasts", ()))
+    mixed = next((name for name in lesions if name in free), next(iter(lesions), ""))
+    plane = next((row["environment"] for row in tables.get("contrasts", ()) if row["measure"] == lead), "")
+    plane = plane if plane in free else next(iter(free), "")
+    return (
+        TRADES,
+        Block(id="planes", title="Share of lesion-free images called, by threshold and area", table="points",
+              keep=Query(only={"curve": (CALLED,), "environment": (plane,), "y": LOGITS}), chart="heat", along="x",
+              up="y", axes=("area", "threshold"), listed=False,
+              note="Images with a component of at least that area at that threshold; means over seeds."),
+        Block(id="free-response", title="Lesions found against false positives (FROC)", table="points",
+              keep=Query(only={"curve": (FROC,), "environment": (mixed,)}), chart="froc", along="x", up="value",
+              axes=("false positives per image", "share of lesions found"), listed=False,
+              note="Means over seeds. Across: a scale of square roots."),
+        Block(id="conventions", title="Dice by the convention for empty masks",
+              keep=Query(measures=CONVENTIONS, empty=_WHOLE, only={"environment": (mixed,)}), place=("recipe",),
+              across="measure", folded=True,
+              note="They differ in the score of an image without a lesion and without a prediction."),
+        Block(id="kinds-found", title="By kind of lesion",
+              keep=Query(measures=OF_A_KIND, filled=("level",), empty=("factor", "group")),
+              place=("recipe", "environment", "level"), across="measure", folded=True),
+        *(Block(id=f"course-{name.replace('_', '-')}", title=title, table="points",
+                keep=Query(only={"curve": (name,)}), chart="field", along="x", up="value", axes=("epoch", axis),
+                listed=False, folded=True) for name, (title, axis) in _COURSES.items()),
+    )  # fmt: skip
+
+
+CALLED, FROC = "false-positives", "free-response"
+LOGITS = (8.0, 4.0, 2.0, 1.0, 0.0, -1.0, -2.0, -4.0, -8.0)
+"""Thresholds at which planes are shown."""
+_COURSES = {
+    "train_loss": ("Loss of training images", "training loss"),
+    "validation_loss": ("Loss of validation images", "validation loss"),
+    "weight": ("Weight of the loss's first term", "weight"),
+}
+_RELIES = (
+    Block(id="reliance", title="Reliance by factor, most effect first",
+          keep=Query(measures=USED, filled=("factor",), empty=("group",)), chart="strip", place=("factor", "level"),
+          panel="measure", listed=False),
+    Block(id="reliance-table", title="Reliance, every value",
+          keep=Query(measures=(*USED, *MORE_USED), filled=("factor",), empty=("group",)),
+          place=("recipe", "factor", "level"), across="measure", folded=True,
+          note="Effects on the logit are in within-class standard deviations."),
+    Block(id="directions", title="Effects by direction",
+          keep=Query(measures=(*USED, *MORE_USED), filled=("factor", "group")),
+          columns=("recipe", "measure", "factor", "level", "group", "value", "images"), folded=True),
+)  # fmt: skip
+_ENCODES = (
+    Block(id="decodability", title="Decodability by layer", keep=Query(measures=("decodability",)), chart="curve",
+          panel="factor", along="layer", reference=("untrained", "shuffled", "pixels"), listed=False,
+          note="Gray: the references of the first recipe (untrained network, shuffled labels, pixels)."),
+    Block(id="decodability-table", title="What each layer encodes", keep=Query(measures=("decodability",)),
+          place=("recipe", "factor", "layer"), across="group", folded=True,
+          note="AUROC of a linear decoder on held-out patients. Pixels have no layer."),
+)  # fmt: skip
+_ATTENDS = (
+    Block(id="attention", title="Share of each map on the lesion",
+          keep=Query(measures=("mass-accuracy",), empty=("group", "level")), chart="strip", place=("factor",),
+          listed=False),
+    Block(id="attribution", title="Attention to lesions, every value",
+          keep=Query(measures=ATTENDED, empty=("group", "level")), place=("recipe", "factor"), across="measure",
+          folded=True, note="An explainer fails the sanity check where its maps stay alike after weights are redrawn."),
+    Block(id="erased", title="Cost of painting over lesions, by size",
+          keep=Query(measures=("erasure-effect-over-elsewhere",), filled=("level",), empty=("group",)), chart="strip",
+          place=("level",), across="level"),
+    Block(id="kinds", title="What each kind of lesion adds to the answer",
+          keep=Query(measures=REMOVED, filled=("group",), empty=("level",)), chart="strip", place=("group",),
+          panel="measure", across="group"),
+)  # fmt: skip
+_GEOMETRY = (
+    Block(id="shapes", title="Shape of layers", chart="curve", along="layer", panel="measure",
+          keep=Query(measures=SHAPES, only={"group": ("trained", "untrained")}), reference=("untrained",),
+          listed=False, note="Gray: the first recipe before training."),
+    Block(id="layers", title="Shape of every layer", keep=Query(measures=(*SHAPES, *MORE_SHAPES)),
+          place=("recipe", "layer", "group"), across="measure", folded=True),
+    Block(id="apart", title="How far recipes are less alike than their seeds (CKA)", table="similarities",
+          keep=Query(measures=("cka",), filled=("axis",), only={"same_layer": ("yes",)}), chart="curve", along="layer",
+          panel="pair", value="below", listed=False, level=ZERO,
+          note="Mean similarity of the seeds of both recipes less that of the recipes; 0: no less alike than seeds."),
+    Block(id="likeness", title="Similarity of recipes, compared with their seeds", table="similarities",
+          keep=Query(filled=("axis",)),
+          columns=("recipe", "against", "measure", "place", "layer", "value", "decided", "decision"), folded=True,
+          note="Decided by: how much less alike recipes are than seeds, corrected within the measure; one-sided."),
+    Block(id="cka-maps", title="CKA of every layer with every layer", table="similarities",
+          keep=Query(measures=("cka",), filled=("layer",)), chart="heat", along="against_layer", up="layer",
+          panel="pair", listed=False, folded=True),
+    Block(id="put-back", title="AUROC lost when one layer is reset", keep=Query(measures=PUT_BACK), chart="curve",
+          along="layer", panel="measure", across="layer", place=("recipe", "measure"), folded=True),
+)  # fmt: skip
+
+
+def _further(tables: Mapping[str, Sequence[Row]], shown: set[str]) -> tuple[Block, ...]:
+    """Return a block for every measure that no other block names, such as one of a plug-in."""
+    rest = dict.fromkeys(row["measure"] for row in tables.get("estimates", ()))
+    names = [name for name in rest if name not in (*shown, *_PER_IMAGE)]
+    return tuple(map(further, names))
+
+
+def further(name: str) -> Block:
+    """Return the block of a measure that no other block names."""
+    place = ("environment", "factor", "level", "layer", "group")
+    return Block(
+        id=f"further-{name}",
+        title=label_of(name)[:1].upper() + label_of(name)[1:],
+        keep=Query(measures=(name,)),
+        chart="strip",
+        place=place,
+        columns=("recipe", *place, "value", "seeds", "images"),
+        note=f"{MEASURES[name].meaning[:1].upper()}{MEASURES[name].meaning[1:]}." if name in MEASURES else "",
+        folded=True,
+    )
+
+
+ACCOUNT = (
+    Block(id="trials", title="Training runs that were left out", table="trials",
+          keep=Query(without={"status": ("done",)}), columns=("recipe", "seed", "status", "reason")),
+    Block(id="collapses", title="How often training collapsed or diverged", table="collapses",
+          columns=("recipe", "against", "collapsed", "diverged", "seeds", "rate", "p"), folded=True,
+          note="By seed, with a Clopper-Pearson interval; of a pair, the difference with McNemar's exact p."),
+    Block(id="sources", title="Sources that were left out", table="sources", keep=Query(without={"status": ("done",)}),
+          columns=("name", "seed", "status", "reason")),
+    Block(id="reasons", title="Undefined or doubtful values", keep=Query(filled=("reason",)),
+          columns=("measure", "recipe", "environment", "factor", "level", "layer", "value", "reason"), folded=True),
+)  # fmt: skip
+ENVIRONMENTS = Block(
+    id="environments", title="Test conditions, as asked and as achieved", table="environments", folded=True,
+    columns=("environment", "set", "factor", "target", "asked", "strength", "held", "images", "patients"),
+    note="Associations are Somers' D of the factor given the target, from -1 to 1.",
+)  # fmt: skip
+
+# What columns that are made for the page hold, and words of others.
+
+
+def with_words(table: str, rows: Rows, evidence: Evidence) -> Rows:
+    """Return rows with the comparison in words, or with the pair of recipes and the place of a similarity."""
+    match table:
+        case "contrasts" | "looks" | "power" | "replications":
+            return [{**row, "comparison": statement(row, evidence.names)} for row in rows]
+        case "similarities":
+            return [
+                {**row, "pair": f"{evidence.recipe(row)} and {evidence.recipe(row, 'against_')}",
+                 "place": evidence.names.place(row["environment"]),
+                 "same_layer": "yes" if row["layer"] == row["against_layer"] else "no"}
+                for row in rows
+            ]  # fmt: skip
+        case _:
+            return rows
+
+
+def _difference(row: Row, _: Evidence) -> Cell:
+    name = "below" if "below" in row else "value"
+    return Cell(decided_by(row, name), sort_key(numeric(row, name)), True)
+
+
+def _earlier_run(row: Row, _: Evidence) -> Cell:
+    earlier = {**row, **{name: row[f"first_{name}"] for name in row if f"first_{name}" in row}}
+    return words(f"{verdict_words(earlier)}, {decided_by(earlier)}")
+
+
+def _prediction(row: Row, _: Evidence) -> Cell:
+    ends = " to ".join(number(numeric(row, f"predicted_{end}"), 3) for end in ("low", "high"))
+    return words(f"{ends}: {'inside' if row['within'] == 'yes' else 'outside'}" if row["within"] else NONE)
+
+
+def _role_words(row: Row, _: Evidence) -> Cell:
+    named = "" if row["family"] in ("stated", row["role"]) else f" ({row['family']})"
+    return words("exploratory" if row["exploratory"] else f"{row['role'] or 'secondary'}{named}")
+
+
+def _least_area(row: Row, _: Evidence) -> Cell:
+    value = numeric(row, "x")
+    return words(f"{number(100 * value, 2 if value < 0.001 else 1)}%" if value else "1 px")
+
+
+def _threshold(row: Row, _: Evidence) -> Cell:
+    value = numeric(row, "y")
+    places = 2 if abs(value) < 4 else 4 if abs(value) > 4 else 3
+    return words(f"p {number(1 / (1 + math.exp(-value)), places)}")
+
+
+def _first_charts(evidence: Evidence) -> Iterator[Block]:
+    """Yield the charts that may lead: false positives, doses, performance, reliance."""
+    view = evidence.outline
+    yield TRADES
+    if view.dosed:
+        yield doses(view.measure, view.dosed)
+    yield performance(view.measure)
+    yield _RELIES[0]
+
+
+def _block_of(evidence: Evidence, measure: str) -> Block:
+    """Return the block of one measure. Raises StoreError where the run has no such measure."""
+    there = distinct(row["measure"] for row in evidence.tables["estimates"])
+    if measure in there:
+        return further(measure)
+    probe = MEASURES[measure].probe if measure in MEASURES else ""
+    if probe:
+        here = ", ".join(there)
+        raise StoreError(f"{evidence.root} has no {measure}: the probe {probe} measures it; here are {here}")
+    raise StoreError(unknown_of_few("measure", measure, there))
+
+
+PAGE = Page(
+    account=study_account,
+    sections=sections,
+    first=_first_charts,
+    second=COMPARISONS,
+    block_of=_block_of,
+    rows=with_words,
+    cells={
+        "decided": Wording(_difference, "difference"),
+        "first": Wording(_earlier_run, "earlier run"),
+        "second": Wording(lambda row, _: words(f"{verdict_words(row)}, {decided_by(row)}"), "this run"),
+        "predicted": Wording(_prediction),
+        "margin_test": Wording(lambda row, _: words(margin_test(row))),
+        "half_dose": Wording(lambda row, _: words(half_dose_words(row)), "half-effect dose"),
+        "role": Wording(_role_words),
+        "x": Wording(_least_area),
+        "y": Wording(_threshold),
+    },
+    lost=ACCOUNT,
+    environments=ENVIRONMENTS,
+    methods=paper_methods,
+)
+"""Of studies, of compared predictions, and of one model."""

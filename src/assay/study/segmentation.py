@@ -1,0 +1,182 @@
+"""Tables of segmentation results: curves and planes, and overlap against false alarms."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+
+import numpy as np
+from jaxtyping import Bool
+
+from assay.core.map_grid import MapGrid
+from assay.core.measures import quiet_of
+from assay.core.registry import lookup
+from assay.execution.jobs import CURVE
+from assay.spec.recipe import Component
+from assay.spec.schema import RecipePoint
+from assay.stats import maps
+from assay.stats.outcomes import joint
+from assay.stats.panel import Evaluated, Panel, evaluate
+from assay.store.files import Row, read_rows
+from assay.study.gathered import Gathered
+from assay.training.losses.segmentation import Schedule, weight_at
+from assay.training.objective import Progress
+
+# Curves and planes of a segmentation: false alarms over threshold and area, the free response, and the training.
+
+_GRID = MapGrid()
+_THRESHOLDS = np.array(_GRID.thresholds)
+OF_EPOCHS = ("train_loss", "validation_loss", "lr")
+
+
+def point_rows(gathered: Gathered) -> list[Row]:
+    """Rows of `schema.POINTS`; none of a classification."""
+    if gathered.plan.spec.task != "segmentation":
+        return []
+    return [*_planes(gathered), *_free_responses(gathered), *_courses(gathered)]
+
+
+def _planes(gathered: Gathered) -> Iterator[Row]:
+    """False positives over area and threshold, of environments that hold lesion-free images."""
+    for point, environment, panel in _panels(gathered):
+        rate = _rate(panel)
+        if rate is not None:
+            where = _where("false-positives", point, environment, panel, panel.maps["truth"][0] == 0)
+            for t, threshold in enumerate(_THRESHOLDS):
+                for a, area in enumerate(_GRID.areas):
+                    yield {**where, "x": area, "y": float(threshold), "value": float(rate[t, a])}
+
+
+def _free_responses(gathered: Gathered) -> Iterator[Row]:
+    """Sensitivity at equal false positives, of environments that hold lesions.
+
+    Logits are no common scale of seeds, nor of folds, so each seed's threshold is the one with as many false positives
+    as the others.
+    """
+    for point, environment, panel in _panels(gathered):
+        seeds = [
+            maps.free_responses(one.maps["stray"], one.maps["lesion_score"], one.maps["floor"], _THRESHOLDS, one.fold)
+            for one in (panel.answers(position)[0] for position in range(len(panel.scores)))
+        ]
+        most = np.unique(np.concatenate([one.curve.false_positives for folds in seeds for one in folds]))
+        sensitivity = np.mean([maps.sensitivity_over(folds, most) for folds in seeds], axis=0)
+        where = _where("free-response", point, environment, panel, np.ones(len(panel.target), dtype=bool))
+        for false, found in zip(most, sensitivity, strict=True):
+            if np.isfinite(found):
+                yield {**where, "x": float(false), "value": float(found)}
+
+
+def _courses(gathered: Gathered) -> Iterator[Row]:
+    """Losses and what schedules set, by epoch; none of a recipe without a kept seed."""
+    for point in gathered.plan.spec.points:
+        if point.recipe.given is not None:
+            continue
+        seeds = gathered.kept_seeds(point)
+        trials = [trial for seed in seeds for trial in gathered.by_point[point.label][seed]]
+        found = [
+            read_rows(gathered.folder.checked("trials", trial.id, CURVE))
+            for trial in trials
+            if not trial.training.members
+        ]
+        counts = {"seeds": len(seeds), "patients": 0, "images": 0}
+        for epoch in range(min((len(rows) for rows in found), default=0)):
+            values = {name: float(np.mean([rows[epoch][name] for rows in found])) for name in OF_EPOCHS}
+            values["weight"] = weight_of(point.recipe.loss, epoch, point.recipe.epochs)
+            for name, value in values.items():
+                if not math.isnan(value):
+                    yield {**_point(name, point, ""), **counts, "x": float(epoch + 1), "value": value}
+
+
+def weight_of(loss: Component, epoch: int, epochs: int) -> float:
+    """The weight of a loss's first term in an epoch counted from 0; NaN for a loss without a schedule of its own."""
+    if ":" in loss.name:
+        return math.nan
+    entry = lookup("loss", loss.name)
+    passed = entry.complete().passed(entry.validated(loss.params)).values()
+    schedule = next((value for value in passed if isinstance(value, Schedule)), None)
+    return math.nan if schedule is None else weight_at(Progress(0, 1, epoch, epochs), schedule)
+
+
+def _rate(panel: Panel) -> np.ndarray | None:
+    """False-positive rate [thresholds, areas] of lesion-free images, the mean over seeds; None without such images."""
+    rates: list[np.ndarray] = []
+    for position in range(len(panel.scores)):
+        kept = panel.answers(position)[0].maps
+        free = kept["truth"] == 0
+        if not free.any():
+            return None
+        rates.append(maps.false_positives(kept["area_score"][free], _THRESHOLDS).mean(axis=0))
+    return np.mean(rates, axis=0)
+
+
+def _panels(gathered: Gathered) -> Iterator[tuple[RecipePoint, str, Panel]]:
+    for point in gathered.plan.spec.points:
+        for environment in point.tests:
+            panel = gathered.panel(point, environment)
+            if panel is not None and panel.maps:
+                yield point, environment, panel
+
+
+def _where(curve: str, point: RecipePoint, environment: str, panel: Panel, among: Bool[np.ndarray, " n"]) -> Row:
+    counts = {"seeds": len(panel.scores), "images": int(among.sum())}
+    return {**_point(curve, point, environment), **counts, "patients": len(np.unique(panel.patient[among]))}
+
+
+def _point(curve: str, point: RecipePoint, environment: str) -> Row:
+    return {"curve": curve, **point.columns, "environment": environment, "y": math.nan}
+
+
+# Overlap of each recipe against its false alarms, with their joint region.
+
+
+def trade_rows(gathered: Gathered) -> list[Row]:
+    """Rows of `schema.TRADES`: Dice and the false alarms that the study compares first.
+
+    Each in the environment that a contrast names, else in the first in which a recipe has it; none where none does.
+    """
+    spec = gathered.plan.spec
+    if spec.task != "segmentation":
+        return []
+    measured = "dice", quiet_of(one.measure for one in spec.contrasts)
+    places = [_place(gathered, measure) for measure in measured]
+    if not all(places):
+        return []
+    rows: list[Row] = []
+    for point in spec.points:
+        across, up = (_evaluated(gathered, point, *shown) for shown in zip(measured, places, strict=True))
+        if across is None or up is None:
+            continue
+        found = joint(across, up)
+        rows.append(
+            {
+                **point.columns,
+                "across": measured[0],
+                "across_environment": places[0],
+                "up": measured[1],
+                "up_environment": places[1],
+                "correlation": found.correlation,
+                "df": found.df,
+                "region": json.dumps(found.outline.round(6).tolist()),
+                "seeds": len(across.seeds),
+                "reason": str(found.reason),
+            }
+        )
+    return rows
+
+
+def _place(gathered: Gathered, measure: str) -> str:
+    """The environment in which a measure is shown; empty where no recipe has a value."""
+    spec = gathered.plan.spec
+    stated = [one.environment for one in spec.contrasts if one.measure == measure]
+    tests = [name for point in spec.points for name in point.tests]
+    for name in dict.fromkeys((*stated, *tests)):
+        found = (_evaluated(gathered, point, measure, name) for point in spec.points)
+        if any(one is not None and not one.reason for one in found):
+            return name
+    return ""
+
+
+def _evaluated(gathered: Gathered, point: RecipePoint, measure: str, environment: str) -> Evaluated | None:
+    panel = gathered.panel(point, environment) if environment in point.tests else None
+    return evaluate(panel, measure) if panel is not None and panel.maps else None

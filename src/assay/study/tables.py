@@ -1,0 +1,578 @@
+"""Write the result tables of a study."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from assay.core.files import without_home
+from assay.core.measures import MEASURES, range_of
+from assay.core.reasons import NOTHING, Reason, read, together
+from assay.core.reasons import stated as stated_words
+from assay.execution.jobs import Place, kept_provenance
+from assay.execution.plan import Plan, Source, Trial, uncollected
+from assay.execution.progress import Stage
+from assay.shifts.population import Population
+from assay.spec.checks import asks_native
+from assay.spec.data import has_order
+from assay.spec.environments import dose_axis, start_of
+from assay.spec.grid import label
+from assay.spec.recipe import WORST_GROUP, Component, looks_at_labels, readout_of, training_labels
+from assay.spec.schema import RecipePoint, SourceSpec, StudySpec
+from assay.stats.compare import Contrast
+from assay.stats.decisions import decided
+from assay.stats.doubts import Split, findings_of, outlying_seeds
+from assay.stats.estimate import estimate_row, estimate_seeds, estimates_of_seeds
+from assay.stats.estimate import estimates as estimates_of
+from assay.stats.findings import to_row
+from assay.stats.format import count
+from assay.stats.measures import COMPUTED
+from assay.stats.outcomes import collapse_rate, contrast_collapse, corruption_rows
+from assay.stats.panel import Panel, of_seeds
+from assay.stats.rows import KEY_FIELDS, compared, identified, over_images, with_outcomes
+from assay.store import schema
+from assay.store.described import keep, kept
+from assay.store.files import ColumnRows, Row
+from assay.store.folder import RunFolder
+from assay.store.views import SeedValues
+from assay.study.contrasts import carry_out, families_of, reliance_rows
+from assay.study.described import Described, describe
+from assay.study.doses import dose_change_rows, half_dose_rows
+from assay.study.families import Pair, spec_pairs
+from assay.study.folds import Folds, Pooled
+from assay.study.gathered import Gathered
+from assay.study.interim import Look, contrasts_of, look_rows, looks_at, seeds_of
+from assay.study.measurements import column_of, values_of_seeds
+from assay.study.prespecified import Stated, stated
+from assay.study.published import published_rows
+from assay.study.registration import FILE as REGISTRATION
+from assay.study.registration import registered
+from assay.study.replication import repeated, replication_rows
+from assay.study.segmentation import point_rows, trade_rows
+from assay.study.similarity import similarity_rows
+
+# What each start of a study is, and whose group labels each recipe used: from the spec and the records.
+
+AXIS = "initialization"
+
+
+def start_rows(gathered: Gathered) -> list[Row]:
+    """Rows of `schema.STARTS`, one per initialization and architecture, in the order of the spec."""
+    by_start: dict[tuple[str, str], list[RecipePoint]] = {}
+    for point in gathered.plan.spec.points:
+        by_start.setdefault((_called(point), point.recipe.architecture.label), []).append(point)
+    several = len({architecture for _, architecture in by_start}) > 1
+    return [
+        _start(f"{called} ({architecture})" if several else called, points, gathered)
+        for (called, architecture), points in by_start.items()
+    ]
+
+
+def recipe_rows(points: Sequence[RecipePoint]) -> list[Row]:
+    """Rows of `schema.RECIPES`."""
+    return [
+        {
+            **point.columns,
+            "mitigation": point.recipe.mitigation.label,
+            "groups": point.recipe.groups,
+            "training_labels": training_labels(point.recipe.mitigation),
+            "selection_labels": "validation" if point.recipe.selection == WORST_GROUP else "none",
+        }
+        for point in points
+    ]
+
+
+def _called(point: RecipePoint) -> str:
+    """As on its axis; without one, a source by its name."""
+    own = point.recipe.initialization
+    named = "" if own.params.get("statistics") else start_of(point.recipe)
+    return point.coordinates.get(AXIS) or named or own.label
+
+
+def _start(called: str, points: Sequence[RecipePoint], gathered: Gathered) -> Row:
+    component = points[0].recipe.initialization
+    labels = {point.label for point in points}
+    trials = [trial.id for trial in gathered.plan.trials if trial.point.label in labels]
+    records = [gathered.records[id] for id in trials if id in gathered.records]
+    record = next((one for one in records if "start" in one), dict[str, Any]())  # one that diverged has none
+    source = start_of(points[0].recipe)
+    learned = "" if component.params.get("statistics") else source
+    return {
+        "start": called,
+        "kind": component.name,
+        "component": component.label,
+        "statistics": source if component.params.get("statistics") else "",
+        "below": _below(learned, gathered),
+        "file": "" if source else record.get("start", {}).get("file", ""),
+        "sha256": component.params.get("sha256", ""),
+        "scaling": record.get("scaling", ""),
+        **_trained(learned, points[0].recipe.architecture, gathered),
+    }
+
+
+def _below(source: str, gathered: Gathered) -> str:
+    """Return the start that a source adds a stage to; empty where it begins with random weights, or for no source."""
+    if not source:
+        return ""
+    recipe = gathered.plan.spec.sources[source].recipe
+    below = start_of(recipe) or recipe.initialization.label
+    return "" if below == "random" else below
+
+
+def _trained(name: str, architecture: Component, gathered: Gathered) -> Row:
+    """Describe the training of a source by the study; NaN and empty for every other start."""
+    nothing: Row = {"data": "", "phantom": "", "target": "", "reason": ""}
+    nothing |= dict.fromkeys(("size", "steps", "images", "seeds", "value", "low", "high"), math.nan)
+    if not name:
+        return nothing
+    records = _records(name, architecture, gathered)
+    values = np.array([record.get("validation_auroc") for record in records], dtype=np.float64)
+    found = estimate_seeds(of_seeds(values, np.arange(len(values)), bounds=(0.0, 1.0)))
+    trained = {key: float(records[0][key]) for key in ("steps", "images")} if records else {}
+    return {
+        **nothing,
+        **_data(gathered.plan.spec.sources[name]),
+        **trained,
+        "seeds": len(records),
+        "value": found.value,
+        "low": found.low,
+        "high": found.high,
+        "reason": str(found.reason),
+    }
+
+
+def _records(name: str, architecture: Component, gathered: Gathered) -> list[Mapping[str, Any]]:
+    """The soundly trained seeds of a source, with the network of the recipes that start from them."""
+    recipes = {source.id: source.training.recipe for source in gathered.plan.sources if source.name == name}
+    own = [id for id, recipe in recipes.items() if recipe.architecture == architecture]
+    done = [id for id in own if gathered.folder.complete("sources", id)]
+    records = [gathered.folder.record("sources", id) for id in done]
+    return [record for record in records if record["status"] == "done"]
+
+
+def _data(source: SourceSpec) -> Row:
+    data = source.data
+    return {
+        "data": "own" if source.own else "phantom" if data.phantom else "files",
+        "phantom": label({data.phantom.name: dict(data.phantom.params)}) if data.phantom and not source.own else "",
+        "target": data.target if looks_at_labels(source.recipe.loss) else "",
+        "size": float(data.size),
+    }
+
+
+# How often each recipe collapsed: an outcome with its own interval, and its stated contrasts.
+
+
+def collapse_rows(gathered: Gathered) -> list[Row]:
+    """A row per recipe, then one per comparison of the study: rows of `schema.COLLAPSES`.
+
+    Comparisons at matched fit or along the doses are over several recipes a side and have no rate of their own.
+    """
+    spec = gathered.plan.spec
+    rows = [_rate(gathered, point) for point in spec.points]
+    compared = dict.fromkeys(
+        (one.a[0].label, one.b[0].label)
+        for pair in spec_pairs(spec)
+        if pair.stated.at == "equal-budget"
+        for one in pair.single
+    )
+    by_label = {point.label: point for point in spec.points}
+    return [*rows, *(_difference(gathered, by_label[a], by_label[b]) for a, b in compared)]
+
+
+def _rate(gathered: Gathered, point: RecipePoint) -> Row:
+    lost = gathered.lost_seeds(point)
+    rate = collapse_rate(len(lost), len(_ended(gathered, point)))
+    numbers = {"seeds": rate.trials, "rate": rate.value, "low": rate.low, "high": rate.high}
+    return {**_lost(gathered, point, lost), **numbers, "against": "", "p": math.nan, "min_p": math.nan}
+
+
+def _difference(gathered: Gathered, a: RecipePoint, b: RecipePoint) -> Row:
+    ends = [_ended(gathered, point) for point in (a, b)]
+    seeds = [seed for seed in ends[0] if seed in ends[1]]
+    found = contrast_collapse(*(np.array([side[seed] for seed in seeds], dtype=bool) for side in ends))
+    numbers = {"seeds": found.seeds, "rate": found.value, "low": found.low, "high": found.high}
+    counted = _lost(gathered, a, [seed for seed in seeds if ends[0][seed]])
+    return {**counted, **numbers, "against": b.label, "p": found.p, "min_p": found.min_p}
+
+
+def _ended(gathered: Gathered, point: RecipePoint) -> dict[int, bool]:
+    """Seed -> whether it was lost, for those whose folds all came to an end, and those that one fold decided."""
+    lost, kept = gathered.lost_seeds(point), gathered.kept_seeds(point)
+    return {seed: seed in lost for seed in gathered.by_point[point.label] if seed in lost or seed in kept}
+
+
+def _lost(gathered: Gathered, point: RecipePoint, seeds: list[int]) -> Row:
+    """Which of a recipe's lost seeds diverged; those that did in no fold collapsed."""
+    diverged = sum("diverged" in _statuses(gathered, point, seed) for seed in seeds)
+    return {**point.columns, "collapsed": len(seeds) - diverged, "diverged": diverged}
+
+
+def _statuses(gathered: Gathered, point: RecipePoint, seed: int) -> Iterator[str]:
+    trials = gathered.by_point[point.label][seed]
+    return (gathered.records[trial.id]["status"] for trial in trials if trial.id in gathered.records)
+
+
+# From records to the tables that the page shows: estimates, contrasts, associations, findings. Reads no model.
+
+
+def analyze(plan: Plan, place: Place, population: Population, stage: Stage) -> Made:
+    """Make every picture under `pictures/`, store the description of the data, and return the tables.
+
+    Args:
+        stage: Callback for the next step.
+    """
+    stage("looking at the images once more, for pictures and cautions")
+    gathered = Gathered(plan, place.folder, Folds(population, plan.spec.probes))
+    described = describe(gathered, population)
+    keep(place.folder, described)
+    stage("making the comparisons")
+    return Made(gathered, described, place.root)
+
+
+def analyze_records(plan: Plan, place: Place) -> Made:
+    """Return the tables from records and the stored description of the data. Draws no picture.
+
+    Raises:
+        StoreError: No run ended there.
+    """
+    described = kept(place.folder, Described)
+    return Made(Gathered(plan, place.folder, described), described, place.root)
+
+
+@dataclass(frozen=True)
+class Made(Mapping[str, Sequence[Row]]):
+    """The tables of a study, each made when it is looked up, from its records and the description of its data."""
+
+    gathered: Gathered
+    described: Described
+    root: Path
+
+    def __getitem__(self, name: str) -> Sequence[Row]:
+        rows = MAKERS[name](self)
+        return [over_images(row) for row in rows] if self.described.facts["intervals over"] == "images" else rows
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(MAKERS)
+
+    def __len__(self) -> int:
+        return len(MAKERS)
+
+    @property
+    def spec(self) -> StudySpec:
+        """The study."""
+        return self.gathered.plan.spec
+
+    @cached_property
+    def measured(self) -> Measured:
+        """Estimates with the values behind them, and what was compared while they were made."""
+        found = _estimates(self.gathered, () if self.spec.looks else spec_pairs(self.spec))
+        found.estimates.add(list(map(identified, _corruption(self.spec, found.estimates))))
+        return found
+
+    @cached_property
+    def before(self) -> Stated:
+        """Comparisons and seeds that were specified before results existed."""
+        return stated(self.root, self.spec)
+
+    @cached_property
+    def trials(self) -> list[Row]:
+        """Rows of `schema.TRIALS`: networks, and ensembles that lack something of their own."""
+        rows = ((trial, _trial_row(trial, self.gathered)) for trial in self.gathered.plan.trials)
+        return [row for trial, row in rows if not trial.training.members or row["status"] in ("failed", "pending")]
+
+    @cached_property
+    def looks(self) -> list[Look]:
+        """Looks at the primary comparisons; none of a study without, nor before the first is complete."""
+        return carried_looks(self.gathered.plan, self.root, self.gathered.folds)
+
+    @cached_property
+    def contrasts(self) -> list[Row]:
+        """Rows of `schema.CONTRASTS`."""
+        if self.looks:
+            rows = contrasts_of(self.looks, self.spec.most_seeds)
+            return with_outcomes(self.before.marked(rows, lambda row: seeds_of(row["id"], self.looks)), self.trials)
+        made = self.measured
+        rows = decided(families_of(self.gathered, self.before.pairs, made.carried), made.estimates)
+        return with_outcomes(self.before.marked(rows, lambda _: self.spec.seeds), self.trials)
+
+
+def carried_looks(plan: Plan, root: Path, folds: Pooled, known: Sequence[Look] = ()) -> list[Look]:
+    """Carry out the looks of a study that its records suffice for (see `looks_at`)."""
+    folder = RunFolder(root)
+
+    def measured(part: Plan) -> tuple[Gathered, Sequence[Row]]:
+        gathered = Gathered(part, folder, folds)
+        return gathered, _estimates(gathered).estimates
+
+    return looks_at(plan, folder, stated(root, plan.spec).pairs, measured, known) if plan.spec.looks else []
+
+
+def _findings(made: Made) -> Sequence[Row]:
+    described, spec, estimates = made.described, made.spec, made.measured.estimates
+    seeds = list(SeedValues(made.measured.values).rows(compared(estimates, made.contrasts)))
+    found = findings_of(
+        made.contrasts,
+        estimates,
+        made.trials,
+        described.environments,
+        (made.before.looks[-1], spec.most_seeds),
+        dose_axis(spec.points),
+        (*described.cautions, *outlying_seeds(seeds, made.contrasts)),
+        split=split_of(spec),
+    )
+    return list(map(to_row, found))
+
+
+MAKERS: Mapping[str, Callable[[Made], Sequence[Row]]] = {
+    "trials": lambda made: made.trials,
+    "sources": lambda made: [_source_row(source, made.gathered) for source in made.gathered.plan.sources],
+    "values": lambda made: made.measured.values,
+    "estimates": lambda made: made.measured.estimates,
+    "contrasts": lambda made: made.contrasts,
+    "reliance_contrasts": lambda made: made.measured.reliance,
+    "half_doses": lambda made: with_outcomes(half_dose_rows(made.gathered), made.trials),
+    "dose_changes": lambda made: with_outcomes(dose_change_rows(made.gathered), made.trials),
+    "trades": lambda made: trade_rows(made.gathered),
+    "points": lambda made: point_rows(made.gathered),
+    "looks": lambda made: made.before.marked(look_rows(made.looks), lambda row: min(row["look"], row["closed_at"])),
+    "replications": lambda made: replication_rows(made.root, made.spec, made.contrasts),
+    "starts": lambda made: start_rows(made.gathered),
+    "recipes": lambda made: recipe_rows(made.spec.points),
+    "collapses": lambda made: collapse_rows(made.gathered),
+    "similarities": lambda made: similarity_rows(made.gathered),
+    "environments": lambda made: made.described.environments,
+    "dose_counts": lambda made: made.described.dose_counts,
+    "visibility": lambda made: made.described.visibility,
+    "shortcuts": lambda made: made.described.shortcuts,
+    "issues": lambda made: made.described.issues,
+    "added": lambda made: made.described.added,
+    "findings": _findings,
+    "pictures": lambda made: made.described.pictures,
+    "published": lambda made: published_rows(made.spec, made.measured.estimates, made.measured.values),
+    "provenance": lambda made: _provenance_rows(made.gathered, made.described),
+}
+"""Maker of the rows of every table of `schema.TABLES`."""
+
+
+def split_of(spec: StudySpec) -> Split:
+    """Return how the training rows of all seeds come from one pool; empty of phantoms and of folds."""
+    if spec.data.phantom or spec.data.split.folds:
+        return ""
+    return "column" if spec.data.split.column else "shares"
+
+
+def _trial_row(trial: Trial, gathered: Gathered) -> Row:
+    record = gathered.records.get(trial.id)
+    failure = gathered.failures.get(trial.id, {})
+    status = record["status"] if record else "failed" if failure else "pending"
+    reason = (record or {}).get("reason") or str(stated_words(str(failure.get("text", ""))))
+    lacking = gathered.unfinished(trial) if record and not failure else NOTHING
+    return {
+        "trial": trial.id,
+        **trial.point.columns,
+        "seed": trial.training.seed,
+        "fold": trial.training.fold,
+        "status": "failed" if record and failure else "pending" if lacking else status,
+        "reason": str(lacking) or reason,
+        "seconds": kept_provenance(gathered.folder.unit("trials", trial.id)).get("seconds", math.nan),
+        **{name: _number((record or {}).get(name)) for name in ("yardstick", "train_loss", "validation_loss")},
+    }
+
+
+def _source_row(source: Source, gathered: Gathered) -> Row:
+    folder = gathered.folder
+    record = folder.record("sources", source.id) if folder.complete("sources", source.id) else {}
+    failure = gathered.failures.get(source.id, {})
+    return {
+        "source": source.id,
+        "name": source.name,
+        "seed": source.training.seed,
+        "status": record.get("status", "failed" if failure else "pending"),
+        "reason": record.get("reason") or str(stated_words(str(failure.get("text", "")))),
+        **{name: _number(record.get(name)) for name in ("yardstick", "steps", "images", "validation_auroc")},
+    }
+
+
+def _number(value: Any) -> float:
+    return math.nan if value is None else float(value)
+
+
+AT_ONCE = 64
+"""Measurements whose contributions are held at once, to compute their variances together."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Rows of values, estimates and contrasts of reliance, and comparisons that were carried out, by id."""
+
+    values: ColumnRows
+    estimates: ColumnRows
+    reliance: list[Row]
+    carried: dict[str, Contrast]
+
+
+@uncollected()
+def _estimates(gathered: Gathered, pairs: Sequence[Pair] = ()) -> Measured:
+    """Measure recipe by recipe, and compare each pair as soon as all of its recipes are, while they are in memory."""
+    values, estimates = (ColumnRows({name: [] for name in one.names}) for one in (schema.VALUES, schema.ESTIMATES))
+    made = Measured(values, estimates, [], {})
+    labels = [point.label for point in gathered.plan.spec.points]
+    ending: dict[str, list[Pair]] = {}
+    for pair in pairs:
+        ending.setdefault(max(pair.recipes, key=labels.index), []).append(pair)
+
+    def add(rows: Sequence[Row], by_seed: Sequence[tuple[Sequence[int], Sequence[float]]]) -> None:
+        estimates.add(rows)
+        for row, (seeds, own) in zip(rows, by_seed, strict=True):
+            values.extend({"id": row["id"]}, {"seed": seeds, "value": own})
+
+    for point in gathered.plan.spec.points:
+        gathered.read_ahead(point)
+        for environment in point.tests:
+            panel = gathered.panel(point, environment)
+            if panel is None:
+                continue
+            measures = measures_of(gathered.plan.spec, panel)
+            for measure, found in zip(measures, estimates_of(panel, measures), strict=True):
+                entry = COMPUTED[measure]
+                where = where_of(point, {"measure": measure, "environment": environment})
+                chance = entry.chance(panel.target, panel.scores.shape[2])
+                described = entry.entry
+                row = estimate_row(where, found, _unit(described.unit, gathered), described.direction, chance)
+                add([row], [(panel.numbers.tolist(), found.per_seed.tolist())])
+        recipe = where_of(point, {})
+        measured = [
+            ({**recipe, **dict(zip(KEY_FIELDS, key, strict=True))}, rows)
+            for key, rows in gathered.scalars[point.label].items()
+        ]
+        for start in range(0, len(measured), AT_ONCE):
+            some = measured[start : start + AT_ONCE]
+            add(scalar_rows(some), [(list(rows), column_of(rows, "value")) for _, rows in some])
+        made.reliance.extend(reliance_rows(gathered, point))
+        made.carried.update((pair.id, carry_out(gathered, pair)) for pair in ending.get(point.label, ()))
+    return made
+
+
+def _corruption(spec: StudySpec, estimates: Sequence[Row]) -> list[Row]:
+    """Corruption errors relative to the reference of the first comparison of distorted images, or else the first."""
+    of_distorted = (
+        item for item in spec.contrasts if item.measure in MEASURES and MEASURES[item.measure].probe == "robustness"
+    )
+    first = next(of_distorted, next(iter(spec.contrasts), None))
+    return corruption_rows(estimates, first.axis, first.against) if first else []
+
+
+def _unit(of_measure: str, gathered: Gathered) -> str:
+    """Lengths are in mm where the data name a column of mm per pixel."""
+    return "mm" if of_measure == "px" and gathered.plan.spec.data.pixel_size else of_measure
+
+
+def measures_of(spec: StudySpec, panel: Panel) -> list[str]:
+    """Return the measures that kept outputs give.
+
+    Those of maps of a segmentation only, at native size only where that is asked. A weighted kappa and measures at a
+    cut only where classes are known to have an order, the latter only where there is more than one cut.
+    """
+    several = panel.scores.shape[2] > 2
+    ordered = not several or _has_ordered_classes(spec)
+    native = asks_native(spec.probes)
+    there = [one for one in COMPUTED.values() if (panel.maps or not one.maps) and (native or not one.native)]
+    return [one.name for one in there if (ordered or not one.ordinal) and (several or not one.cut)]
+
+
+def _has_ordered_classes(spec: StudySpec) -> bool:
+    """Whether the study says that its classes are grades: by its data, a comparison of a measure that needs it, or a
+    loss for grades.
+    """
+    named = any(COMPUTED[item.measure].ordinal for item in spec.contrasts if item.measure in COMPUTED)
+    graded = any(readout_of(point.recipe.loss) != "linear" for point in spec.points)
+    return has_order(spec.data) or named or graded
+
+
+def scalar_rows(measured: Sequence[tuple[Row, Mapping[int, Row]]]) -> list[Row]:
+    """Return measurements of probes over seeds, undefined where they are for one of them (see `panel.evaluate`).
+
+    The probe's remarks on single seeds (why undefined, not converged) are kept.
+
+    Args:
+        measured: Columns that name each measurement, and its rows by seed.
+    """
+    of_first = [next(iter(by_seed.values())) for _, by_seed in measured]
+    ranges = [range_of(row["measure"]) for row in of_first]
+    parts = [values_of_seeds(by_seed, "", ends) for (_, by_seed), ends in zip(measured, ranges, strict=True)]
+    made: list[Row] = []
+    for (where, by_seed), row, found in zip(measured, of_first, estimates_of_seeds(parts), strict=True):
+        # where a seed has no value, its own reason follows with those of the others
+        reasons = together([Reason(found.reason.causes[:1]), *map(read, column_of(by_seed, "reason"))])
+        counted = replace(found, patients=row["patients"], images=row["n"], reason=reasons)
+        made.append(estimate_row(where, counted, row["unit"], row["direction"], row["chance"]))
+    return made
+
+
+def where_of(point: RecipePoint, key: Mapping[str, str]) -> Row:
+    """Return the columns that name an estimate; those without a value are empty."""
+    return {**point.columns, **dict.fromkeys(KEY_FIELDS, ""), **key}
+
+
+def _provenance_rows(gathered: Gathered, described: Described) -> list[Row]:
+    """Spec, hashes, versions and kinds of machine, as needed to find this again."""
+    spec = gathered.plan.spec
+    found = [kept_provenance(gathered.folder.unit("trials", id)) for id in gathered.records]
+    records = [record for record in found if record]
+    lost = len(found) - len(records)
+    hosts = {record["host"] for record in records}
+    facts: dict[str, str] = {
+        "study": spec.name,
+        "question": spec.question,
+        "seeds": " to ".join(dict.fromkeys((str(spec.seeds), str(spec.most_seeds)))),
+        **described.facts,
+        **_registration(gathered.folder.root),
+        **_replication(gathered.folder.root, spec),
+        "hash of what is trained": spec.trained,
+        "hash of what is probed": spec.probed,
+        "hash of what is compared": spec.compared,
+        "trained from": min((record["started"] for record in records), default=""),
+        "trained to": max((record["started"] for record in records), default=""),
+        "machine": ", ".join(sorted({f"{record['machine']} {record['processor']}" for record in records})),
+        **({"machines": str(len(hosts))} if len(hosts) > 1 else {}),
+        "device": ", ".join(sorted({record["device"] for record in records})),
+        "python": ", ".join(sorted({record["python"] for record in records})),
+        **({"models": str(len(spec.models))} if spec.models else {}),
+    }
+    if lost:
+        facts["not known"] = f"time, machine and versions of {lost} of {count(len(found), 'trial')}"
+    for name in sorted({name for record in records for name in record["libraries"]}):
+        # trials of an earlier version may not have named all that a later one does
+        versions = {record["libraries"][name] for record in records if name in record["libraries"]}
+        facts[name] = ", ".join(sorted(versions))
+    return [{"key": key, "value": value} for key, value in {**facts, **spec_facts(spec)}.items() if value]
+
+
+def spec_facts(spec: StudySpec) -> dict[str, str]:
+    """Return a study as it was resolved, and its file as it was written with scale and overrides, both as JSON."""
+    forms = {"spec": spec.canonical(), "study file": spec.written}
+    return {key: json.dumps(without_home(form), ensure_ascii=False, indent=1) for key, form in forms.items() if form}
+
+
+def _registration(root: Path) -> dict[str, str]:
+    held = registered(root / REGISTRATION)
+    if held is None:
+        return {}
+    facts = {"registered": held.content["time"], "hash of the registration": held.sha256, "deposit": held.receipt}
+    return {**facts, "commit of the registration": held.content.get("commit", "")}
+
+
+def _replication(root: Path, spec: StudySpec) -> dict[str, str]:
+    first = repeated(root, spec)
+    if first is None:
+        return {}
+    patients = "new" if first.has_new_patients(spec) else "same"
+    return {"replication of": first.named, "repeated with": f"new seeds, {patients} patients"}

@@ -1,0 +1,140 @@
+"""What is drawn alike on a few images, on callables whose truth is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from tests.audit.search.test_search import CORNER, COUNT, GLYPH, MODELS, SIDE, two_scores, verdict, world
+
+from assay.audit.search.drawn import LEAST_CARRIERS, MOST_PASSES, drawn, lead_drawn
+from assay.audit.search.regions import Box, Pixels
+from assay.audit.search.search import DONORS, Lead, Reader, Sample, carriers, exchange, lead
+from assay.core.reasons import Code, Reason
+from assay.stats.rows import LeadVerdict
+
+SHARES = (0.04, 0.24)
+"""Shares of both classes with a letter."""
+
+
+def rare(seed: int) -> tuple[Pixels, np.ndarray, np.ndarray]:
+    """Return images of which few have a letter, their classes, and whether they have it."""
+    made = world(seed)
+    has = np.zeros(COUNT, dtype=bool)
+    for code, share in enumerate(SHARES):
+        own = np.flatnonzero(made.target == code)
+        has[np.random.default_rng(seed + 9).permutation(own)[: round(share * len(own))]] = True
+    made.images[has, :, CORNER[0], CORNER[1]] = GLYPH
+    return made.images, made.target, has
+
+
+def letter(images: Pixels) -> np.ndarray:
+    return MODELS["letter"](images)[:, None]
+
+
+def sought(images: Pixels, target: np.ndarray, seed: int) -> Sample:
+    return Sample(images, target, np.arange(COUNT), letter(images), seed)
+
+
+@pytest.mark.parametrize("side", [1, 4])
+def test_what_is_drawn_alike_is_found_with_its_pixels_its_images_and_its_polarity(side: int) -> None:
+    images, _, has = rare(0)
+    (one, *more) = drawn(images.repeat(side, axis=2).repeat(side, axis=3))
+    dark = [other for other in more if (other.carry == has).all()]
+    assert all(other.pixels.sum() == LEAST_CARRIERS for other in more if other not in dark), "one pixel, enlarged"
+    assert (one.carry == has).all()
+    pixels = np.zeros((SIDE, SIDE), dtype=bool)
+    pixels[CORNER] = True
+    kept = one.pixels[:: one.pixels.shape[0] // SIDE, :: one.pixels.shape[1] // SIDE]
+    assert not kept[~pixels].any()
+    assert kept[CORNER].sum() >= 0.9 * (GLYPH == 0.95).sum()
+    assert one.bright
+    assert isinstance(one.region, Box)
+    assert one.region.where(SIDE, SIDE)[CORNER].all()
+
+
+def test_one_value_among_values_that_vary_as_far_is_drawn() -> None:
+    """A frame of the gray of tissue: no cut of the values tells its carriers, but these are the same all round."""
+    draws = np.random.default_rng(0)
+    images = draws.uniform(0.1, 0.9, (80, 1, SIDE, SIDE)).astype(np.float32)
+    has = np.arange(80) % 10 == 0
+    frame = np.ones((SIDE, SIDE), dtype=bool)
+    frame[2:-2, 2:-2] = False
+    images[np.ix_(has, [0])] = np.where(frame, np.float32(0.7), images[np.ix_(has, [0])])
+    one, *more = drawn(images)
+    assert (one.carry == has).all()
+    assert not any((other.pixels & ~frame).any() for other in more)
+    assert (one.pixels & frame).sum() == one.pixels.sum() >= 0.6 * frame.sum()
+    assert one.bright
+    assert not drawn(draws.uniform(0.1, 0.9, (80, 1, SIDE, SIDE)).astype(np.float32))
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_mark_on_few_images_is_found_where_the_exchange_of_regions_cannot_see_it(seed: int) -> None:
+    images, target, has = rare(seed)
+    sample = sought(images, target, seed)
+    found, missed = lead_drawn(letter, sample), lead(letter, sample)
+    assert isinstance(found, Lead)
+    assert isinstance(missed, Lead)
+    where = found.region.where(SIDE, SIDE)
+    assert where is not None
+    assert where[CORNER].all()
+    assert (found.high == has).all()
+    assert (carriers(sample, where, found.high)[0] == has).all()
+    assert verdict(found, None) == LeadVerdict.LEAD
+    assert verdict(found, 1.0) == LeadVerdict.LIVES
+    elsewhere = missed.region.where(SIDE, SIDE)
+    assert elsewhere is not None
+    assert not elsewhere[CORNER].any(), "the finding in the middle moves answers more"
+    marked = images.copy()
+    marked[:, :, CORNER[0], CORNER[1]] = GLYPH
+    truth = (letter(marked) - letter(world(seed).images)).mean() / sample.spread
+    assert found.effect.value == pytest.approx(truth, rel=0.1)
+    assert found.searched <= MOST_PASSES
+
+
+def test_carriers_of_what_is_drawn_are_by_one_score_in_both_halves() -> None:
+    images, binary, has = rare(2)
+    target = np.where(binary == 1, 2, np.arange(COUNT) // 2 % 2)
+    found = lead_drawn(two_scores, Sample(images, target, np.arange(COUNT), two_scores(images), 2), ("a", "b", "c"))
+    assert isinstance(found, Lead)
+    assert found.agree
+    same = (found.high == has).mean()
+    assert max(same, 1 - same) == 1
+    assert abs(found.moved) > 1
+
+
+def test_the_effect_of_an_exchange_is_that_on_an_image_times_the_difference_of_shares() -> None:
+    """From which what a search could have seen is said: a mark that moves scores by 2 sd shows from limit / 2 on."""
+    images, target, has = rare(0)
+    images[:] = 0.5
+    images[has, :, CORNER[0], CORNER[1]] = 1
+    sample = Sample(images, target, np.arange(COUNT), np.zeros((COUNT, 1)), spread=0.25)
+    model = Reader(lambda x: x[:, 0, 42, 42].astype(np.float64)[:, None])
+    box = Box(2 / 3, 2 / 3, 1, 1)
+    effect = exchange(model, sample, [box], np.arange(COUNT), DONORS)[0].mean()
+    assert effect == pytest.approx(0.5 / 0.25 * (SHARES[1] - SHARES[0]), abs=0.01)
+
+
+@pytest.mark.parametrize("model", ["middle", "diffuse"])
+def test_nothing_is_drawn_alike_without_a_mark(model: str) -> None:
+    made = world(2)
+
+    def scores(images: Pixels) -> np.ndarray:
+        return MODELS[model](images)[:, None]
+
+    assert drawn(made.images) == []
+    found = lead_drawn(scores, Sample(made.images, made.target, np.arange(COUNT), scores(made.images)))
+    assert isinstance(found, Reason)
+    assert Code.NOTHING_DRAWN in found
+
+
+def test_a_drawn_mark_that_moves_no_answer_is_no_lead() -> None:
+    images, target, _ = rare(3)
+
+    def scores(images: Pixels) -> np.ndarray:
+        return MODELS["middle"](images)[:, None]
+
+    found = lead_drawn(scores, Sample(images, target, np.arange(COUNT), scores(images)))
+    assert isinstance(found, Lead)
+    assert verdict(found, None) == LeadVerdict.NOTHING_FOUND
+    assert found.effect.value == pytest.approx(0, abs=1e-6)

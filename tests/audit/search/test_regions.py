@@ -1,0 +1,97 @@
+"""Regions: what they take from a donor, by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from assay.audit.search.regions import (
+    BANDS,
+    Band,
+    Border,
+    Box,
+    Corners,
+    Intensities,
+    Mirror,
+    Region,
+    candidates,
+    same_place,
+    size_of,
+)
+
+SIDE = 24
+DRAWS = np.random.default_rng(0)
+IMAGES, DONORS = (DRAWS.uniform(0.3, 0.7, (2, 3, SIDE, SIDE)).astype(np.float32) for _ in range(2))
+
+
+@pytest.mark.parametrize(
+    "region", [*candidates("place"), *candidates("whole")], ids=lambda one: f"{one.kind} {one.name}"
+)
+def test_an_image_is_left_as_it_is_by_its_own_content_and_changed_by_another(region: Region) -> None:
+    assert region.put(IMAGES, IMAGES) == pytest.approx(IMAGES, abs=1e-6)
+    mixed = region.put(IMAGES, DONORS)
+    assert mixed.shape == IMAGES.shape
+    assert np.abs(mixed - IMAGES).max() > 0.01
+    where = region.where(SIDE, SIDE)
+    if where is not None:
+        assert (mixed[:, :, where] == DONORS[:, :, where]).all()
+        assert (mixed[:, :, ~where] == IMAGES[:, :, ~where]).all()
+
+
+def test_places_are_where_they_say() -> None:
+    assert Box(0.5, 0.75, 1, 1).where(8, 8).sum() == 8
+    assert Box(0.5, 0.75, 1, 1).where(8, 8)[4:, 6:].all()
+    assert Border(0.05).where(20, 40).sum() == 20 * 40 - 18 * 38
+    corners = Corners(1 / 6).where(12, 24)
+    assert corners.sum() == 4 * 2 * 4
+    assert corners[:2, :4].all()
+    assert corners[-2:, -4:].all()
+
+
+def test_halves_of_a_box_are_windows_of_half_its_sides() -> None:
+    windows = list(Box(0, 0, 1, 0.5).halves())
+    assert len(windows) == 9
+    assert windows[0] == Box(0, 0, 0.5, 0.25)
+    assert windows[-1] == Box(0.5, 0.25, 1, 0.5)
+
+
+def test_every_pixel_is_in_a_first_region_and_the_finer_grid_in_their_halves() -> None:
+    boxes = [one for one in candidates("place") if isinstance(one, Box)]
+    assert np.any([one.where(36, 36) for one in boxes], axis=0).all()
+    finer = {half.name for one in boxes for half in one.halves()}
+    assert {
+        Box(row / 12, column / 12, (row + 2) / 12, (column + 2) / 12).name for row in range(11) for column in range(11)
+    } <= finer
+
+
+def test_the_bands_together_are_the_image_and_one_holds_its_waves() -> None:
+    together = IMAGES
+    for at in range(len(BANDS) - 1):
+        together = Band(at).put(together, DONORS)
+    assert together == pytest.approx(DONORS, abs=1e-5)
+    wave = np.broadcast_to(0.5 + 0.2 * np.sin(2 * np.pi * np.arange(SIDE) * 6 / SIDE), IMAGES.shape).astype(np.float32)
+    flat = np.full_like(wave, 0.5)
+    assert np.ptp(Band(4).put(flat, wave)) == pytest.approx(0.4, abs=1e-5), "6 waves in 24 pixels"
+    assert np.ptp(Band(3).put(flat, wave)) == pytest.approx(0, abs=1e-5)
+
+
+def test_the_mirror_half_of_a_mirrored_image_mirrors_it() -> None:
+    assert Mirror().put(IMAGES, IMAGES[..., ::-1]) == pytest.approx(IMAGES[..., ::-1], abs=1e-6)
+
+
+def test_intensities_keep_the_order_of_pixels() -> None:
+    mixed = Intensities().put(IMAGES, DONORS)
+    assert (np.sort(mixed[0, 0], axis=None) == np.sort(DONORS[0, 0], axis=None)).all()
+    assert (np.argsort(mixed[0, 0], axis=None) == np.argsort(IMAGES[0, 0], axis=None)).all()
+
+
+def test_the_same_place_is_half_of_the_smaller_region() -> None:
+    corner = Box(5 / 6, 5 / 6, 1, 1)
+    assert same_place(corner, Box(2 / 3, 2 / 3, 1, 1), SIDE, SIDE)
+    assert same_place(corner, Corners(1 / 6), SIDE, SIDE)
+    assert not same_place(corner, Box(0, 0, 1 / 3, 1 / 3), SIDE, SIDE)
+    assert same_place(Band(1), Band(1), SIDE, SIDE)
+    assert not same_place(Band(1), Band(2), SIDE, SIDE)
+    assert not same_place(Band(1), corner, SIDE, SIDE)
+    assert size_of(corner, SIDE, SIDE) == pytest.approx(1 / 36)
+    assert size_of(Mirror(), SIDE, SIDE) == 1

@@ -1,0 +1,62 @@
+"""The cards and the crosswalk of an audit."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from tests.worlds.files import write_table
+
+from assay.audit.cards import CROSSWALK, DATA_CARD, MODEL_CARD
+from assay.audit.crosswalk import CLAIM, FDA
+from assay.audit.predictions import audit_predictions
+from assay.audit.request import Asked
+
+
+@pytest.fixture(scope="module")
+def cards(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Return the cards of an audit of 200 predictions that differ with the view; two of them have no view."""
+    folder, draws = tmp_path_factory.mktemp("cards"), np.random.default_rng(1)
+    rows: list[list[object]] = [["finding", "score", "patient", "view", "<b>age|years</b>", "code"]]
+    for at in range(200):
+        label, view = at % 2, at // 2 % 2
+        score = 1 / (1 + np.exp(-(draws.normal() + 1.5 * label + 3 * view - 1)))
+        rows.append([label, score, f"Smith{at // 2}", "" if at < 2 else ["AP", "PA"][view], 20 + at % 50, f"c{at}"])
+    write_table(folder / "predictions.csv", rows)
+    names = ("view", "<b>age|years</b>", "code")
+    asked = Asked(target="finding", score="score", patient="patient", columns=names)
+    out = audit_predictions(folder / "predictions.csv", asked, folder / "out")
+    return {name: (out / name).read_text() for name in (MODEL_CARD, DATA_CARD, CROSSWALK)}
+
+
+def test_the_model_card_has_findings_scope_and_limits(cards: dict[str, str]) -> None:
+    card = cards[MODEL_CARD]
+    assert "This model's answers change with view." in card
+    assert "| Answers differ with view | Swing " in card
+    assert "| view: AP | AUROC | 0." in card
+    for heading in ("Intended use", "Scope", "Not established"):
+        assert f"## {heading}\n" in card
+
+
+def test_the_data_card_counts_rows_patients_classes_and_columns(cards: dict[str, str]) -> None:
+    card = cards[DATA_CARD]
+    assert "- images: 200\n- patients: 100\n" in card
+    assert "| target | target | categorical | not finding (100), finding (100) | 0 |" in card
+    assert "| view | audited | categorical | AP (98), PA (100) | 2 |" in card
+    assert r"| \<b\>age\|years\</b\> | audited | continuous | 20 to 69, median 44.5 | 0 |" in card
+    assert "| code | audited | categorical | 200 different values | 0 |" in card, "an identifier's values stay out"
+
+
+def test_the_crosswalk_has_every_item_with_evidence_or_gap_and_decides_none(cards: dict[str, str]) -> None:
+    text = cards[CROSSWALK]
+    assert [one.name for one in CLAIM] == [str(at) for at in range(1, 45)]
+    sections = ["V", "VI", "VII", "VIII", "IX", "X", "XI", "XII", "XIII"]
+    assert list(dict.fromkeys(one.name.partition(".")[0] for one in FDA)) == sections
+    assert all(one.gap for one in (*CLAIM, *FDA))
+    assert "| 12 | handling of missing data | view: 2 images without a value | Why values are missing. |" in text
+    assert "| 44 | funding and role of funders | none | The paper states it. |" in text
+    assert "| X. Validation | subgroups | Columns: view and " in text
+    assert not [word for word in (" met ", " met.", "fulfilled", "complies", "satisfied") if word in text]
+
+
+def test_no_card_names_a_patient(cards: dict[str, str]) -> None:
+    assert not [name for name, text in cards.items() if "Smith" in text]

@@ -1,0 +1,74 @@
+"""Groups of an audit: calibration, and groups that are too small."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import statsmodels.api as sm
+from scipy.special import expit
+from scipy.stats import norm
+
+from assay.audit.scored import IN_THE_LARGE, SLOPE, Scored, of_columns
+from assay.audit.words import evidence, headline
+from assay.core.types import Factor, FactorTable
+from assay.stats.influence import calibration_in_the_large, calibration_slope
+
+
+def test_calibration_is_that_of_a_logistic_regression_with_robust_errors() -> None:
+    draws = np.random.default_rng(0)
+    score = draws.normal(size=400)
+    target = (draws.random(400) < expit(0.4 + 0.6 * score)).astype(np.int64)
+    found = calibration_slope(score, target)
+    assert found is not None
+    peer = sm.Logit(target, sm.add_constant(score)).fit(disp=0, cov_type="HC0")
+    assert found[0] == pytest.approx(peer.params[1], abs=1e-8)
+    assert np.sqrt((found[1] ** 2).sum()) == pytest.approx(peer.bse[1], rel=1e-6)
+    value, rows = calibration_in_the_large(score, target)
+    assert value == pytest.approx(expit(score).mean() - target.mean())
+    assert np.sqrt((rows**2).sum()) == pytest.approx(np.std(expit(score) - target) / 20)
+    assert calibration_slope(np.array([-2.0, -1, 1, 2]), np.array([0, 0, 1, 1])) is None, "separated"
+    assert calibration_slope(np.ones(10), np.arange(10) % 2) is None, "one score"
+
+
+def test_a_group_that_is_calibrated_otherwise_has_a_gap_and_a_small_group_is_listed() -> None:
+    draws = np.random.default_rng(1)
+    n, site = 1200, np.arange(1200) // 2 % 2
+    site[:10] = 2
+    score = draws.normal(size=n)
+    target = (draws.random(n) < expit(np.where(site == 1, 2 * score + 1.5, score))).astype(np.int64)
+    factor = Factor("site", "categorical", levels=("a", "b", "c"))
+    table = FactorTable(np.arange(n), target, np.arange(n) // 2, ("no", "yes"), (factor,), {"site": site})
+    logits = np.stack([np.zeros(n), score], axis=1)
+    verdicts, groups, gaps = of_columns(Scored(table, logits, 0.5), 0.05)
+    assert verdicts[0]["images"] == n - 10, "a level without a group is in no comparison"
+    known = {(row["level"], row["measure"]): row for row in groups if row.get("measure")}
+    assert known["a", IN_THE_LARGE]["low"] < 0 < known["a", IN_THE_LARGE]["high"]
+    assert known["b", IN_THE_LARGE]["high"] < 0, "b has more positives than the model says"
+    assert known["a", SLOPE]["low"] < 1 < known["a", SLOPE]["high"]
+    assert known["b", SLOPE]["low"] > 1
+    (gap,) = (row for row in gaps if row["measure"] == IN_THE_LARGE)
+    assert (gap["a"], gap["b"], gap["decision"]) == ("a", "b", "beyond")
+    assert not [row for row in gaps if row["measure"] == SLOPE], "a slope is not on the margin's scale"
+    (small,) = (row for row in groups if row.get("reason"))
+    assert (small["column"], small["level"]) == ("site", "c")
+
+
+@pytest.mark.parametrize(("shift", "verdict"), [(0.0, "no-difference"), (1.5, "answers-differ-with")])
+def test_a_column_with_an_empty_cell_is_tied_to_the_target_and_tested_within_a_class(
+    shift: float, verdict: str
+) -> None:
+    draws, n = np.random.default_rng(2), 12_000
+    target = np.arange(n) % 2
+    site = np.where(target == 1, 0, draws.integers(0, 2, n))  # no positive is of site b
+    score = draws.normal(target + shift * (site == 0))
+    factors = [Factor(name, "categorical", levels=("a", "b")) for name in ("site", "copy")]
+    columns = {"site": site, "copy": target}
+    table = FactorTable(np.arange(n), target, np.arange(n), ("no", "yes"), tuple(factors), columns)
+    (found, untested), *_ = of_columns(Scored(table, np.stack([np.zeros(n), score], axis=1), 0.5), 0.05)
+    assert (found["verdict"], found["class"], untested["verdict"]) == (verdict, "no", "not-tested")
+    exact = norm.cdf(-shift / np.sqrt(2)) - 0.5  # of b over a within the class
+    assert found["low"] < exact < found["high"]
+    assert headline([found, untested])[0].startswith(
+        "In these images site and copy are tied to the target, which hides what a model takes"
+    )
+    assert "within no" in evidence(found, {})

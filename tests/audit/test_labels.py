@@ -1,0 +1,202 @@
+"""All labels of a model in one audit: a table of labels, corrected over them, and a page of each."""
+
+from __future__ import annotations
+
+import csv
+import html
+import importlib
+import re
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import t
+from tests.audit.search.test_leads import COUNT, MARKS, MODELS, SIDE, middle, pictures
+from tests.worlds.files import write_table
+
+import assay
+from assay.audit.labels import Remembering, audit_labels
+from assay.cli import main
+from assay.core.errors import DataError, SpecError
+from assay.models.external import CommandNetwork, OfCommand
+from assay.models.ref import AFunction, Facts
+from assay.probes.reader import scores_of
+from assay.stats.rows import numeric
+from assay.store.folder import RunFolder
+
+
+def both(images: np.ndarray) -> np.ndarray:
+    """The first output lives by the letter, the second and third by the middle."""
+    return np.stack([MODELS["letter"](images), middle(images), middle(images)], axis=1)
+
+
+def of(cell: str, places: int = 2) -> str:
+    """A number of `labels.csv` as a page has it."""
+    return f"{float(cell):.{places}f}".replace("0.000", "< 0.001") if cell else "–"
+
+
+def test_every_label_has_a_row_a_page_and_a_p_corrected_over_labels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(importlib.import_module("assay.audit.command"), "origin_of", lambda *_, **__: AFunction(both))
+    pictures(tmp_path / "set")
+    rows = list(csv.reader((tmp_path / "set" / "data.csv").open(encoding="utf-8")))
+    more = [["copy", "rare"], *([row[1], int(at < 3)] for at, row in enumerate(rows[1:]))]
+    write_table(tmp_path / "set" / "data.csv", [[*row, *new] for row, new in zip(rows, more, strict=True)])
+    asked = ["audit", "m.onnx", "--images", "set", "--output", "all", "--size", str(SIDE), "--out", "out", "--as-given"]
+    with pytest.raises(SystemExit, match="2"):
+        main(asked)
+    assert "name the column of each output, in their order, with --target A,B,C" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="2"):
+        main([*asked, "--target", "label,cpoy,rare"])
+    assert "--target: unknown column 'cpoy': did you mean 'copy'?" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="2"):
+        main([*asked, "--target", "rare,copy,label,who"])
+    few = "--target needs 4 outputs, and the model has 3: name the column of each output, in their order"
+    assert capsys.readouterr().err.splitlines()[-1] == few
+    assert not Path("out").exists(), "before anything is read"
+    with pytest.raises(SystemExit, match="0"):
+        main([*asked, "--target", "label,copy,rare", "--patient", "who", "--quiet"])
+    said = capsys.readouterr().out
+    assert "label: AUROC" in said
+    assert said.count("Nothing found does not clear the model.") == 1
+    assert "Lead: a bright mark in the lower right corner; effect" in said
+    assert "rare: 157 of 'not rare' and 3 of 'rare': nothing is decided with fewer than 20 images of a class" in said
+    found = {
+        row["label"]: row for row in csv.DictReader(Path("out/labels.csv").read_text(encoding="utf-8").splitlines())
+    }
+    alone: list[float] = []
+    for label in ("label", "copy"):
+        region, *_ = regions = RunFolder(Path("out") / label).table("regions")
+        error = (region["value"] - region["value_low"]) / t.ppf(0.95, region["patients"] - 1)
+        searches = np.isfinite([numeric(one, "value") for one in regions]).sum()
+        alone.append(float(searches * t.sf((region["value"] - region["least"]) / error, region["patients"] - 1)))
+    held = [float(found[label]["p"]) for label in ("label", "copy")]
+    least, other = sorted(alone)
+    assert sorted(held) == pytest.approx([2 * least, max(2 * least, other)], rel=1e-6)
+    assert found["rare"]["p"] == ""
+    page = Path("out/report.html").read_text()
+    assert re.findall(r"<h1>(.*?)</h1>", page) == [
+        "1 of 3 labels: lead, a bright mark in the lower right corner; 1: lead, the look of the middle; 1: not tested."
+    ]
+    assert re.findall(r'class="meta">(.*?)<', page) == ["both · 3 labels · 160 images"]
+    cells = [html.unescape(re.sub(r"<[^>]*>", "", cell)) for cell in re.findall(r"<td[^>]*>(.*?)</td>", page)]
+    parts = [(row["label"], row["found"] or row["reason"], of(row["auroc"]),
+              *(of(row[name]) for name in ("value", "value_low", "limit")), of(row["p"], 3))
+             for row in found.values()]  # fmt: skip
+    assert cells == [cell for part in parts for cell in part]
+    assert re.findall(r'<a href="([^"#]+)">', page) == ["label/report.html", "copy/report.html"]
+    for command in (["compare", "out", "out/label"], ["remedy", "out", "covered"]):
+        with pytest.raises(SystemExit, match="2"):
+            main(["audit", *command])
+        inner = "out holds no audit of its own but those of copy, label; give one, such as out/copy"
+        assert inner in capsys.readouterr().err
+
+
+def test_a_label_has_the_region_that_its_page_leads_with(tmp_path: Path) -> None:
+    """A mark on few images is found by the search of marks drawn alike, and by no other."""
+    data = pictures(tmp_path / "set", "both", tie=0.0)
+
+    def rare(images: np.ndarray) -> np.ndarray:
+        mark = MODELS["both"](images) - MODELS["letter"](images)
+        return np.stack([mark + 0.1 * middle(images)] * 2, axis=1)
+
+    found = assay.audit(rare, {**data, "target": ["label"]}, output="all", out=tmp_path / "out", marks=MARKS,
+                        distortions=[], as_given=True, progress=False)  # fmt: skip
+    place, _, drawn = found.labels["label"].table("regions").to_dict("records")
+    assert place["verdict"] != "lead" == drawn["verdict"]
+    (row,) = csv.DictReader((tmp_path / "out" / "labels.csv").read_text(encoding="utf-8").splitlines())
+    assert (row["verdict"], row["found"]) == ("lead", "Lead: a bright mark in the left side")
+
+
+def test_images_are_read_once_for_all_labels_unless_answers_change() -> None:
+    given: list[int] = []
+
+    def counted(images: np.ndarray) -> np.ndarray:
+        given.append(len(images))
+        return images.mean(axis=(2, 3))
+
+    def told(status: str) -> RunFolder:
+        return cast("RunFolder", SimpleNamespace(table=lambda _: [{"check": "repeatable", "status": status}]))
+
+    images: Any = torch.rand(6, 2, 4, 4, generator=torch.Generator().manual_seed(0))
+    steady = Remembering(AFunction(counted))
+    network = steady.network("cpu")
+    first = network(images[:4])
+    network(images[:4])
+    assert given == [4, 4], "one label asks a second time"
+    steady.next_label(told("ok"))
+    again = steady.network("cpu")(images)
+    assert given == [4, 4, 2]
+    assert torch.equal(again[:4], first)
+    assert again.numpy() == pytest.approx(images.mean(dim=(2, 3)).numpy())
+    moody = Remembering(AFunction(counted))
+    moody.network("cpu")(images)
+    moody.next_label(told("warn"))
+    moody.network("cpu")(images)
+    assert given == [4, 4, 2, 6, 6]
+
+
+def test_python_audits_every_label_and_reads_an_image_once(tmp_path: Path) -> None:
+    given: list[int] = []
+
+    def counted(images: np.ndarray) -> np.ndarray:
+        given.append(len(images))
+        return both(images)
+
+    data = pictures(tmp_path / "set")
+    rows = list(csv.reader((tmp_path / "set" / "data.csv").open(encoding="utf-8")))
+    write_table(tmp_path / "set" / "data.csv", [[*row, row[1] if at else "copy"] for at, row in enumerate(rows)])
+    asked: dict[str, Any] = {"marks": MARKS, "distortions": [], "as_given": True, "progress": False}
+    with pytest.raises(SpecError, match="unknown column 'lable': did you mean 'label'"):
+        assay.audit(counted, {**data, "target": ["lable", "copy"]}, output="all", out=tmp_path / "out", **asked)
+    with pytest.raises(SpecError, match="list the column of each output"):
+        assay.audit(counted, data, output="all", out=tmp_path / "out", **asked)
+    found = assay.audit(counted, {**data, "target": ["label", "copy"]}, output="all", out=tmp_path / "out", **asked)
+    assert list(found.labels) == ["label", "copy"]
+    assert (found.folder / "report.html").is_file()
+    leads = {label: one.table("regions").iloc[0]["verdict"] for label, one in found.labels.items()}
+    assert leads["label"] == "lead"
+    all_at_once = sum(given)
+    given.clear()
+    for label, output in (("label", 0), ("copy", 1)):
+        assay.audit(counted, {**data, "target": label}, output=output, out=tmp_path / label, **asked)
+    assert all_at_once <= sum(given) - COUNT
+
+
+def test_labels_that_are_not_named_are_the_columns_that_are_called_like_an_output(tmp_path: Path) -> None:
+    origin = cast("Any", SimpleNamespace(facts=Facts(outputs=("label", "other", "rare")), kind="", complete=True,
+                                         opaque=""))  # fmt: skip
+    write_table(tmp_path / "data.csv", [["image", "rare", "label"]])
+    audited: list[tuple[str, int]] = []
+
+    def audit(_: Any, label: str, output: int, folder: Path) -> Path:
+        audited.append((label, output))
+        raise DataError("no images")
+
+    with pytest.raises(SpecError, match="no images"):
+        audit_labels(origin, (), tmp_path / "data.csv", tmp_path, audit)
+    assert audited == [("label", 0), ("rare", 2)]
+    with pytest.raises(SpecError, match="unknown output 'lable': did you mean 'label'"):
+        audit_labels(origin, ("lable",), tmp_path / "data.csv", tmp_path, audit)
+    with pytest.raises(SpecError, match="unknown column 'other': allowed: image, label, rare"):
+        audit_labels(origin, ("label", "other"), tmp_path / "data.csv", tmp_path, audit)
+    assert len(audited) == 2
+
+
+def test_a_program_is_started_as_rarely_for_all_labels_as_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    starts: list[int] = []
+
+    def forward(_: CommandNetwork, images: torch.Tensor) -> torch.Tensor:
+        starts.append(len(images))
+        return images.mean(dim=(2, 3))
+
+    monkeypatch.setattr(CommandNetwork, "forward", forward)
+    origin, images = OfCommand("predict {images} {scores}"), np.random.default_rng(0).random((600, 1, 8, 8), np.float32)
+    for one in (origin, Remembering(origin)):
+        scores_of(cast("Any", SimpleNamespace(network=one.network("cpu"), device="cpu")), images, 2)
+    assert starts == [600, 600]

@@ -1,0 +1,206 @@
+"""Audits of segmentations whose answers are known."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tests.worlds.audits import LESION_MARKS, SIDE, audited, bright, lesions, lower, run, verdicts
+from tests.worlds.files import save, write_table
+from torch import nn
+from torch.nn.functional import avg_pool2d
+
+import assay
+from assay.audit.search.regions import Box
+from assay.audit.search.search import Sample
+from assay.audit.search.words import answer
+from assay.core.errors import SpecError
+from assay.models.ref import AFunction
+from assay.stats.rows import numeric
+from assay.store.folder import RunFolder
+
+
+def inverted(images: np.ndarray) -> np.ndarray:
+    return bright(1 - images)
+
+
+def mean(images: np.ndarray) -> np.ndarray:
+    return np.asarray(images.mean((1, 2, 3)))
+
+
+def segmented(model: Any, data: dict[str, Any], **more: Any) -> Any:
+    return audited(model, data, marks=LESION_MARKS, task="segmentation", **more)
+
+
+def test_a_mark_that_is_called_lesion_is_named_and_one_that_is_not_looked_at_is_cleared(tmp_path: Path) -> None:
+    data = lesions(tmp_path / "set")
+    found = segmented(bright, data, out=tmp_path / "out").table("verdicts").set_index("factor")
+    # On an image with a lesion of 6 x 6 a tag of 10 x 10 px is called too: Dice 2 x 36 / (36 + 136) in place of 1.
+    assert found.loc["tag", "verdict"] == "affected-by", "a lesion-free image with the tag scores as one with a lesion"
+    area = found.loc["tag", "stray"] * SIDE**2
+    assert found.loc["tag", "dice"] == pytest.approx(1 - 72 / (72 + area), abs=0.02)
+    assert found.loc["tag", "stray"] == pytest.approx(0.4**2, abs=0.05)
+    assert found.loc["tag", "flips"] == 0.5
+    cleared = segmented(lower, data).table("verdicts").set_index("factor")
+    assert cleared.loc["upper", "verdict"] == "no-effect"
+    assert cleared.loc["tag", "verdict"] == "affected-by"
+    assert not set(cleared.loc["tag", "place"].split(" or ")) & {"upper left", "top", "upper right"}
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "Dice lost" in page
+    assert re.search(
+        r"<h3>Most moved by tag</h3>.*?>row \d+: no lesion, 0% predicted; with the mark no lesion, [\d.]+% pred",
+        page,
+        re.DOTALL,
+    )
+
+
+def test_where_all_images_have_a_lesion_dice_and_area_decide(tmp_path: Path) -> None:
+    data = lesions(tmp_path / "set", without=False)
+    table = segmented(bright, data).table("verdicts").set_index("factor")
+    assert np.isnan(table.loc["tag", "g"])
+    assert table.loc["tag", "verdict"] == "affected-without-direction"
+    assert table.loc["sex", "verdict"] == "not-tested"
+    clean = segmented(lower, data)
+    assert verdicts(clean)["upper"] == "no-effect"
+    gaps = clean.table("gaps")
+    assert set(gaps[gaps.measure == "dice"].column) == {"sex"}
+    few = lesions(tmp_path / "few", without=False, count=40)
+    assert verdicts(segmented(lower, few))["upper"] == "inconclusive", "40 images can miss what 5% of images show"
+
+
+def test_inverted_images_stop_the_audit_and_a_distortion_costs_dice(tmp_path: Path) -> None:
+    data = lesions(tmp_path / "set")
+    with pytest.raises(SpecError, match=r"the Dice is 0\.\d\d as given and 1\.00 with images read as inverted"):
+        segmented(inverted, data)
+    rows = segmented(bright, data, distortions=["brightness"]).table("distorted")
+    assert list(rows.severity) == [1, 3, 5]
+    assert rows.dice.iloc[-1] > rows.dice.iloc[0]
+
+
+def test_a_classifier_and_a_threshold_are_refused(tmp_path: Path) -> None:
+    data = lesions(tmp_path / "other", count=40)
+    with pytest.raises(SpecError, match=r"an audit with masks needs maps \[b, k, h, w\]"):
+        segmented(mean, data)
+    with pytest.raises(SpecError, match=r"pixels of a segmentation are called at 0\.5"):
+        segmented(bright, data, threshold=0.3)
+
+
+def test_masks_of_a_folder_are_joined_by_a_file_of_labels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lesions(tmp_path / "set", count=40)
+    (tmp_path / "set" / "data.csv").rename(tmp_path / "labels.csv")
+
+    def origin(*_: object, **__: object) -> AFunction:
+        return AFunction(bright)
+
+    monkeypatch.setattr(importlib.import_module("assay.audit.command"), "origin_of", origin)
+    given = ["audit", "m.onnx", "--images", str(tmp_path / "set"), "--labels", str(tmp_path / "labels.csv"),
+             "--size", "24", "--columns", "sex", "--out", str(tmp_path / "out"), "--quiet", "--mask"]  # fmt: skip
+    assert run([*given, "mask"]) == 0
+    rows = {row["check"]: row for row in RunFolder(tmp_path / "out").table("checks")}
+    assert rows["ranking"]["value"] == pytest.approx(1), "the Dice, with the masks"
+    capsys.readouterr()
+    assert run([*given, "masks"]) == 2
+    assert capsys.readouterr().err.strip() == "--mask: labels.csv has no column 'masks': did you mean 'mask'?"
+
+
+# The search for a shortcut.
+
+CORNER = (slice(40, 46), slice(40, 46))
+GLYPH = np.full((6, 6), 0.35)
+GLYPH[::2], GLYPH[:, ::3] = 0.02, 0.02
+
+
+def blobs(folder: Path, without: bool = True) -> dict[str, Any]:
+    """Bright discs left of the middle, on half of the images or of two sizes, and a dark letter in a corner of most."""
+    draws, (down, across) = np.random.default_rng(0), np.indices((48, 48))
+    rows: list[list[object]] = [["image", "mask", "who"]]
+    for at in range(160):
+        pixels, radius = 0.35 + 0.03 * draws.normal(size=(48, 48)), 0.0
+        if at % 2 or not without:
+            radius = draws.uniform(3, 5) + (0 if without else 3 * (at % 2))
+        center = draws.integers(14, 26), draws.integers(10, 24)
+        inside = (down - center[0]) ** 2 + (across - center[1]) ** 2 < radius**2
+        pixels[inside] += draws.uniform(0.2, 0.4)
+        if draws.random() < (0.05, 0.95)[at % 2]:
+            pixels[CORNER] = GLYPH
+        save(folder / f"{at}.png", (255 * pixels).clip(0, 255).astype(np.uint8))
+        save(folder / f"{at}-mask.png", (255 * inside).astype(np.uint8))
+        rows.append([f"{at}.png", f"{at}-mask.png", f"p{at}"])
+    write_table(folder / "data.csv", rows)
+    return {"folder": str(folder), "target": "lesion", "mask": "mask", "patient": "who", "size": 48}
+
+
+class Bright(nn.Module):
+    """Calls what is bright around a pixel lesion; with a gate, only where the letter is in the corner."""
+
+    def __init__(self, gated: bool = False) -> None:
+        super().__init__()
+        self.gated = gated
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        found = 40 * (avg_pool2d(images, 5, 1, 2) - 0.45)
+        dark = 0.35 - images[:, :, *CORNER].mean((2, 3), keepdim=True)
+        return torch.minimum(found, 40 * (dark - 0.08)) if self.gated else found
+
+
+def searched(model: nn.Module, data: dict[str, Any], **more: Any) -> tuple[list[dict[str, Any]], str]:
+    """The rows of the search, and the page."""
+    out = Path(data["folder"]).parent / "out"
+    given: dict[str, Any] = {"marks": LESION_MARKS, "distortions": [], "pictures": False, "progress": False, **more}
+    assay.audit(model, data, task="segmentation", as_given=True, out=out, **given)
+    return RunFolder(out).table("regions"), (out / "report.html").read_text()
+
+
+@pytest.mark.parametrize(("without", "larger"), [(True, "lesion"), (False, "larger lesion")])
+def test_a_segmentation_that_needs_a_letter_in_the_corner_is_said_to(
+    without: bool, larger: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = blobs(tmp_path / "set", without)
+    (place, drawn, whole), page = searched(Bright(gated=True), data, train=data, domain="chest-xray")
+    assert (place["verdict"], place["trained"], np.isnan(numeric(place, "limit"))) == ("lead", True, True)
+    assert place["flips"] > 0.4
+    shares = json.loads(place["shares"])
+    assert shares.pop(larger) > 0.85 > 0.2 > next(iter(shares.values()))
+    said = answer({"regions": [place, drawn, whole]})
+    assert re.match(
+        r"Lead, no verdict: (the brightness of|a dark mark in) the lower right corner changes \d\d of 100 answers",
+        said[0],
+    )
+    assert said[0] in page
+    assert "Next: look at the pictures; of classifiers, --domain" in page
+    assert whole["verdict"] == "not-tested"
+    assert run(["audit", "remedy", str(tmp_path / "out"), str(tmp_path / "covered")]) == 2
+    assert "masks a patch of another image would make wrong" in " ".join(capsys.readouterr().err.split())
+
+
+def test_the_place_of_lesions_is_no_shortcut_of_a_segmentation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (place, drawn, whole), page = searched(Bright(), blobs(tmp_path / "set"))
+    assert (place["verdict"], drawn["verdict"], whole["verdict"]) == ("nothing-found", "nothing-found", "not-tested")
+    assert abs(place["value"]) < 0.01
+    assert "which does not clear the model" in page
+    assert "Not searched in mirror half, bands and gray levels" in page
+    kept = Sample.scored
+    monkeypatch.setattr(Sample, "scored", lambda self, given, regions: kept(self, given, [None] * len(regions)))
+    (inside, *_), _ = searched(Bright(), blobs(tmp_path / "naive" / "set"))
+    assert (inside["verdict"], inside["name"]) == ("lead", "0.333,0.167,0.667,0.5"), "by the score of all of the image"
+    assert inside["value"] > 2
+
+
+def test_a_segmentation_is_scored_by_cells_outside_of_the_exchanged_region() -> None:
+    cells = np.zeros((2, 16, 16))
+    cells[0, 12, 12], cells[1, 1, 1] = 9, 9
+    sample = Sample(np.zeros((2, 1, 32, 32), np.float32), np.arange(2), np.arange(2), cells, cells=3)
+    assert sample.clean.tolist() == [[3], [3]], "the mean of the three greatest"
+    corner, middle = Box(0, 0, 0.25, 0.25), Box(0.4, 0.4, 0.6, 0.6)
+    assert sample.scored(cells, [corner]).tolist() == [[3], [0]]
+    assert sample.scored(np.concatenate([cells, cells]), [middle, corner]).tolist() == [[3], [3], [3], [0]]
+    cells[1, 1, 1], cells[1, 5, 5] = 0, 9
+    assert sample.scored(cells, [corner]).tolist() == [[3], [0]], "an eighth around the region is left out too"

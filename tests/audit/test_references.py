@@ -1,0 +1,124 @@
+"""Reference networks: shipped ones, and those that are trained on a user's own rows."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import assay
+from assay.audit import reference_networks, references
+from assay.audit.battery import DECIDING, DOMAINS, battery
+from assay.audit.reference_networks import parts_of, trained_references
+from assay.audit.references import SHIPPED, read_limits, shipped_rates, shipped_reference
+from assay.audit.request import Asked
+from assay.core.errors import SpecError
+from assay.data.files.in_memory import on_disk
+from assay.store.files import read_json
+from assay.store.folder import RunFolder
+
+
+def drawn_rows(count: int, seed: int = 0) -> list[dict[str, Any]]:
+    """Rows of gray images whose middle is brighter in every second one; two of each patient."""
+    draws = np.random.default_rng(seed)
+
+    def row(at: int) -> dict[str, Any]:
+        positive = at % 2
+        pixels = draws.normal(0.4, 0.05, (32, 32))
+        pixels[8:24, 8:24] += 0.3 * positive
+        return {"image": (255 * pixels.clip(0, 1)).astype(np.uint8), "ill": positive, "patient": f"{seed}-{at // 2}"}
+
+    return [row(at) for at in range(count)]
+
+
+def test_reference_networks_are_trained_once_on_patients_that_are_not_audited(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reference_networks, "LEAST_NETWORKS", 2)
+    monkeypatch.setattr(references, "LEAST_NETWORKS", 2)
+    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
+    data = {"table": drawn_rows(280), "target": "ill", "patient": "patient", "channels": "gray"}
+    asked = Asked(domain="chest-xray", leads=False)
+    said: list[str] = []
+    folder = trained_references(on_disk(data), None, asked, 2, workers=0, say=said.append)
+    assert said[0].startswith("2 reference networks on 112 images: about")
+    audits = [path for path in folder.iterdir() if path.is_dir()]
+    assert len(audits) == 2
+    times = {path: (path / "verdicts.json").stat().st_mtime_ns for path in audits}
+    assert trained_references(on_disk(data), None, asked, 2, workers=0) == folder
+    assert {path: (path / "verdicts.json").stat().st_mtime_ns for path in audits} == times
+    tested = {"images": "140 of 140", "patients": "70"}
+    for path in audits:
+        facts = {row["key"]: row["value"] for row in RunFolder(path).table("provenance")}
+        assert facts.items() >= tested.items()
+
+    altered = {**data, "table": [{**data["table"][0], "image": data["table"][0]["image"] + 1}, *data["table"][1:]]}
+    one = parts_of(on_disk(data)).pixels()
+    assert one == parts_of(on_disk(data)).pixels() != parts_of(on_disk(altered)).pixels()
+
+    def bright(images: np.ndarray) -> np.ndarray:
+        return images.mean(axis=(1, 2, 3)) - 0.45
+
+    with pytest.raises(SpecError, match="1 give no limit"):
+        assay.audit(bright, on_disk(data), references=1, progress=False)
+    found = assay.audit(bright, {**on_disk(data), "size": 32}, domain="chest-xray", references=2, progress=False,
+                        budget=500, as_given=True, out=tmp_path / "out")  # fmt: skip
+    facts = dict(zip(*(found.table("provenance")[name] for name in ("key", "value")), strict=True))
+    assert (facts["references"], facts["references trained on"]) == ("2 networks", "112 images")
+    assert (
+        "The 2 networks of the reference were trained on 112 images of the same"
+        in (tmp_path / "out" / "report.html").read_text()
+    )
+
+
+def test_networks_that_learned_from_the_training_images_of_the_model_set_no_limit_of_regions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the model lives by is in these images, so that such networks may live by it too."""
+    monkeypatch.setattr(reference_networks, "LEAST_NETWORKS", 1)
+    monkeypatch.setattr(references, "LEAST_NETWORKS", 1)
+    keys = {"target": "ill", "patient": "patient", "channels": "gray"}
+    tested, train = ({**keys, "table": drawn_rows(*of)} for of in ((60, 0), (240, 1)))
+    asked = Asked(domain="chest-xray", train=on_disk(train))
+    folder = trained_references(on_disk(tested), asked.train, asked, 1, workers=0, root=tmp_path)
+    assert len([path for path in folder.iterdir() if path.is_dir()]) == 1
+    assert read_limits(folder, "another", trained=True) is None
+    assert read_limits(folder, "another") is None
+
+
+@pytest.mark.parametrize("name", ["chest-xray", "dermoscopy"])
+def test_of_images_that_are_not_drawn_error_rates_are_shipped_and_no_reference(name: str) -> None:
+    drawn = {mark.name: mark.doses[DECIDING].label for mark in battery(name, 1)[0]}
+    assert shipped_reference(name, drawn) is None
+    assert {row["rate"]: row["among"] for row in shipped_rates(name)}["audits of clean networks with a relies-on"] == 61
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in SHIPPED.glob("phantom-*.json")))
+def test_a_shipped_reference_has_the_marks_of_its_domain_as_they_are_drawn(name: str) -> None:
+    drawn = {mark.name: mark.doses[DECIDING].label for mark in battery(name, 1)[0]}
+    found = shipped_reference(name, drawn)
+    assert found is not None
+    assert found.networks >= 59
+    assert set(found.largest) == set(drawn)
+    assert shipped_reference(name, dict.fromkeys(drawn, "another")) is not None
+    assert not shipped_reference(name, dict.fromkeys(drawn, "another")).largest  # pyright: ignore[reportOptionalMemberAccess]
+    assert all(row["among"] > 0 or math.isnan(row["value"]) for row in shipped_rates(name))
+    assert shipped_reference("fundus", drawn) is None
+
+
+def test_shipped_limits_of_regions_come_from_enough_networks_of_five_architectures() -> None:
+    shipped = read_json(SHIPPED / "leads.json")
+    assert set(shipped) == {"chest-xray", "dermoscopy", "fundus", "phantom-chest", "phantom-nodule"}
+    for domain, part, one in [(domain, part, one) for domain, both in shipped.items() for part, one in both.items()]:
+        assert domain in DOMAINS
+        assert one["networks"] >= 59
+        assert set(one["limits"]) == {"place", "whole", "drawn"}
+        assert len(one["leave_one_architecture_out"]) == {"new": 5, "trained": 8}[part], "training images: large too"
+        for of, limit in one["limits"].items():
+            others = [architecture[of][0] for architecture in one["leave_one_architecture_out"].values()]
+            assert 0 < max(others) == limit
+        for share, low, high in (one["false_rate"], one["missed_rate"]):
+            assert 0 <= low <= share <= high <= 1

@@ -1,0 +1,152 @@
+"""Predictions made elsewhere are compared as a study's contrasts are."""
+
+# pyright: basic
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import roc_auc_score
+from tests.worlds.files import write_rows
+
+import assay
+from assay.compare.predictions import read_predictions
+from assay.compare.request import CompareRequest
+from assay.compare.run import Compared, compare_predictions
+from assay.core.errors import DataError, SpecError
+from assay.stats.compare import contrast
+from assay.stats.decisions import decide, pooled
+from assay.stats.panel import Panel
+
+IMAGES, SEEDS = 120, 5
+ASKED = CompareRequest(file=Path(), by="loss", against="reference")
+
+
+def odds(seed: int = 0) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
+    """Log-odds [seeds, images] of three recipes; `copy` is the reference with noise, `worse` knows less."""
+    rng = np.random.default_rng(seed)
+    target = np.repeat(rng.integers(0, 2, IMAGES // 2), 2)
+    patient = np.repeat(np.arange(IMAGES // 2), 2)
+    base = 2 * target + rng.normal(size=IMAGES)
+    made = {
+        name: base * share + rng.normal(scale=0.3, size=(SEEDS, IMAGES))
+        for name, share in (("reference", 1.0), ("copy", 1.0), ("worse", 0.1))
+    }
+    return made, target, patient
+
+
+def entries() -> dict[str, Any]:
+    made, target, patient = odds()
+    rows = [
+        (name, seed, image, target[image], patient[image], made[name][seed, image])
+        for name in made
+        for seed in range(SEEDS)
+        for image in range(IMAGES)
+    ]
+    names = ("groups", "seeds", "images", "y_true", "patients", "y_score")
+    return dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
+
+
+def rows_of_file() -> list[dict[str, Any]]:
+    given = entries()
+    names = {"groups": "loss", "seeds": "seed", "images": "image", "y_true": "target", "patients": "patient"}
+    columns = {names[key]: value for key, value in given.items() if key in names}
+    columns["score"] = [1 / (1 + np.exp(-value)) for value in given["y_score"]]
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def compared(given: dict[str, Any], **asked: Any) -> Compared:
+    """Entries as a data frame, through the Python API."""
+    names = {"groups": "loss", "seeds": "seed", "images": "image", "y_true": "target", "patients": "patient",
+             "y_score": "score", "folds": "fold"}  # fmt: skip
+    return assay.compare(pd.DataFrame({names[key]: value for key, value in given.items()}), by="loss", **asked)
+
+
+def test_the_rows_are_those_of_the_contrasts_of_a_study() -> None:
+    made, target, patient = odds()
+    panels = {name: Panel(one[:, :, None], target, patient) for name, one in made.items()}
+    family = pooled([contrast(panels[name], panels["reference"], "auroc", 0.05) for name in ("copy", "worse")])
+    decisions = decide(family)
+    found = compared(entries(), measure="auroc", margin=0.05)
+    for row, one, decision in zip(found.contrasts, family, decisions, strict=True):
+        assert (row["value"], row["low"], row["high"]) == pytest.approx((one.value, one.low, one.high), abs=1e-12)
+        assert row["p_holm"] == pytest.approx(decision.p_holm, abs=1e-12)
+    assert [row["decision"] for row in found.contrasts] == ["equivalent", "lower-beyond"]
+    for row in found.estimates:
+        expected = np.mean([roc_auc_score(target, scores) for scores in made[row["recipe"]]])
+        assert row["value"] == pytest.approx(expected, abs=1e-12)
+        assert (row["seeds"], row["images"], row["patients"]) == (SEEDS, IMAGES, IMAGES // 2)
+
+
+def test_a_file_gives_what_arrays_give_in_any_order_of_its_rows(tmp_path: Path) -> None:
+    rows = rows_of_file()
+    rows = [rows[i] for i in np.random.default_rng(1).permutation(len(rows))]
+    read = read_predictions(ASKED.but(file=write_rows(tmp_path / "p.csv", rows)))
+    found = compare_predictions(read, ASKED)
+    expected = compared(entries(), against="reference")
+    values = {row["a"]: (row["value"], row["p_holm"]) for row in expected.contrasts}
+    assert {row["a"]: (row["value"], row["p_holm"]) for row in found.contrasts} == {
+        name: pytest.approx(value, abs=1e-9) for name, value in values.items()
+    }
+    assert found.notes == ()
+
+
+def test_a_file_with_semicolons_has_numbers_with_commas_and_a_bad_score_is_named(tmp_path: Path) -> None:
+    plain, european = write_rows(tmp_path / "plain.csv", rows_of_file()), tmp_path / "european.csv"
+    european.write_text(plain.read_text().replace(",", ";").replace(".", ","))
+    first, second = (read_predictions(ASKED.but(file=path)).panels["worse"].scores for path in (plain, european))
+    np.testing.assert_array_equal(first, second)
+    lines = european.read_text().splitlines()
+    european.write_text("\n".join([*lines[:2], lines[2].rpartition(";")[0] + ";1_0", *lines[3:]]))
+    with pytest.raises(DataError, match=r"european.csv:3: score '1_0' is not a finite number"):
+        read_predictions(ASKED.but(file=european))
+
+
+def test_folds_are_kept_apart() -> None:
+    """Scores of the second fold are shifted: across folds the ranks are wrong, within each they are right."""
+    given = entries()
+    folds = [image % 2 for image in given["images"]]
+    shifted = [score + 100 * fold for score, fold in zip(given["y_score"], folds, strict=True)]
+    given["y_score"] = shifted
+    plain, apart = compared(given), compared({**given, "folds": folds})
+    assert apart.estimates[0]["value"] > plain.estimates[0]["value"] + 0.1
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"groups": lambda g: ["only"] * len(g)}, DataError, "predictions are there twice"),
+        ({"y_true": lambda g: [1 - g[0], *g[1:]]}, DataError, "1 images have several targets, such as '0'"),
+        ({"patients": lambda g: [99, *g[1:]]}, DataError, "1 images have several patients"),
+        ({"y_score": lambda g: [float("nan"), *g[1:]]}, DataError, "score '' is not a finite number"),
+        (
+            {"y_true": lambda g: ["red" if one else "blue" for one in g]},
+            SpecError,
+            "are blue and red, and neither is surely the positive one: name it with positive=",
+        ),
+        ({"y_true": lambda g: [1] * len(g)}, SpecError, "the target 'target' has 1 class "),
+    ],
+)
+def test_what_contradicts_itself_is_refused(change: dict[str, Any], error: type[Exception], message: str) -> None:
+    given = entries()
+    with pytest.raises(error, match=message):
+        compared({**given, **{name: make(given[name]) for name, make in change.items()}})
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"against": "refrence"}, "did you mean 'reference'"),
+        ({"measure": "aurok"}, "did you mean 'auroc'"),
+        ({"measure": "dice"}, "unknown measure of classification"),
+        ({"margin": -1.0}, "expected a number above 0"),
+        ({"positive": "2"}, "unknown value of target '2'"),
+    ],
+)
+def test_unknown_names_are_refused(asked: dict[str, Any], message: str) -> None:
+    with pytest.raises(SpecError, match=message):
+        compared(entries(), **asked)

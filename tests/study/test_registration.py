@@ -1,0 +1,169 @@
+"""A study is registered before its first seed, and a later rule or look is marked in every row that it decided."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.cli.asking import Asking
+from tests.worlds.studies import SMALL, write_spec
+
+import assay
+from assay.core.errors import SpecError, StoreError
+from assay.core.files import content_hash
+from assay.core.reasons import Code, reason_of
+from assay.report.words import verdict_words
+from assay.spec.parse import parse_study
+from assay.spec.schema import StudySpec
+from assay.stats.rows import RULES
+from assay.store.files import Row, read_json
+from assay.study import prespecified, registration
+from assay.study.prespecified import state, stated
+from assay.study.registration import FILE, register, registered, registration_file
+
+PRIMARY = {**SMALL["contrasts"][0], "role": "primary", "margin": 0.05}
+
+
+def small(**changes: Any) -> StudySpec:
+    return parse_study({**SMALL, "contrasts": [PRIMARY], **changes})
+
+
+def test_a_registration_holds_what_is_decided_by_which_rules_and_the_hash_of_it(tmp_path: Path) -> None:
+    made = register(tmp_path / "small", small())
+    held = read_json(registration_file(tmp_path / "small"))
+    assert held["sha256"] == made.sha256 == content_hash(held["registered"], 64)
+    content = held["registered"]
+    assert (content["rules"], content["looks"], held["receipt"]) == (RULES, [3], "")
+    (one,) = content["primary"]
+    assert (one["a"], one["b"], one["margin"], one["environment"]) == ("supcon", "cross-entropy", 0.05, "reversed")
+    assert content["time"].endswith("+00:00")
+    assert content["spec"]["data"]["phantom"] == "nodule"
+    assert parse_study({**SMALL, "contrasts": [PRIMARY]}, looks=(10, 20)).looks == (10, 20)
+
+
+def test_a_registration_names_the_commit_and_whether_files_differ_from_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def commit(name: str) -> str:
+        return register(tmp_path / name, small()).content["commit"]
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    assert commit("outside") == ""
+    (study := tmp_path / "study.yaml").write_text("a")
+    own = ["git", "-c", "user.name=a", "-c", "user.email=a@example.org"]
+    for words in (["init", "-q"], ["add", "study.yaml"], ["commit", "-q", "-m", "a"], ["tag", "v1"]):
+        subprocess.run([*own, *words], check=True)
+    head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+    assert commit("clean") == head
+    study.write_text("b")
+    assert commit("changed") == f"{head}-dirty"
+    monkeypatch.setenv("PATH", "")
+    assert commit("without") == ""
+
+
+def test_the_receipt_of_the_deposit_changes_no_hash(tmp_path: Path) -> None:
+    before = register(tmp_path / "small", small())
+    after = register(tmp_path / "small", small(question="?", labels={"supcon": "SupCon"}), "https://osf.io/x")
+    assert (after.sha256, after.receipt) == (before.sha256, "https://osf.io/x")
+    assert register(tmp_path / "small", small()).receipt == "https://osf.io/x"
+
+
+@pytest.mark.parametrize(
+    ("changes", "difference"),
+    [
+        ({"seeds": 4}, "seeds is 3 there and 4 here"),
+        ({"first_seed": 7}, "first_seed is the default there and 7 here"),
+        ({"data": {**SMALL["data"], "train": 64}}, "data.train is 128 there and 64 here"),
+        ({"contrasts": [{**PRIMARY, "margin": 0.1}]}, r"contrasts\[0\].margin is 0.05 there and 0.1 here"),
+        ({"recipe": {**SMALL["recipe"], "epochs": 3}}, r"points\[0\].recipe.epochs is 2 there and 3 here"),
+    ],
+)
+def test_another_study_than_the_registered_one_gets_one_sentence_with_the_first_difference(
+    tmp_path: Path, changes: dict[str, Any], difference: str
+) -> None:
+    register(tmp_path / "small", small())
+    with pytest.raises(SpecError, match=f"registers another study: {difference}; run that one"):
+        assay.load({**SMALL, "contrasts": [PRIMARY], **changes}).run(tmp_path, workers=0, progress=False)
+    assert not (tmp_path / "small").exists()
+
+
+def test_an_altered_registration_is_refused(tmp_path: Path) -> None:
+    register(tmp_path / "small", small())
+    file = registration_file(tmp_path / "small")
+    file.write_text(file.read_text().replace("0.05", "0.10"))
+    with pytest.raises(StoreError, match="it was altered after registering"):
+        registered(file)
+
+
+def test_results_are_not_registered_afterwards(tmp_path: Path) -> None:
+    root = tmp_path / "small"
+    record = root / "trials" / "0" / "record.json"
+    record.parent.mkdir(parents=True)
+    record.write_text("{}")
+    with pytest.raises(StoreError, match="has results already, and a registration precedes them"):
+        register(root, small())
+    register(tmp_path / "other", small())
+    registration_file(tmp_path / "other").rename(registration_file(root))
+    with pytest.raises(StoreError, match="has results from before"):
+        state(root, small(), results_exist=True)
+
+
+def row(**more: Any) -> Row:
+    return {"id": "a", "exploratory": False, "reason": "", "decision": "equivalent", "margin": 0.05, **more}
+
+
+def test_what_a_later_rule_decided_is_marked_by_a_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    state(tmp_path, small(), results_exist=False)
+    state(tmp_path, small(), results_exist=True)
+    before = stated(tmp_path, small())
+    assert before.marked([row()], lambda _: 3) == [row()]
+    monkeypatch.setattr(prespecified, "RULES", RULES + 1)
+    state(tmp_path, small(), results_exist=True)
+    late, kept = stated(tmp_path, small()).marked([row(), row(exploratory=True)], lambda _: 3)
+    assert reason_of(late).codes == (Code.RULE_CHANGED,)
+    assert verdict_words({**late, "p_holm": 0.5}) == "equivalent within 0.05, rule changed after results"
+    assert kept == row(exploratory=True)
+
+
+def test_rules_are_those_of_the_registration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = tmp_path / "small"
+    root.mkdir()
+    register(root, small())
+    monkeypatch.setattr(prespecified, "RULES", RULES + 1)
+    state(root, small(), results_exist=False)
+    assert (root / FILE).read_bytes() == registration_file(root).read_bytes()
+    assert stated(root, small()).rules == RULES
+
+
+def test_what_a_later_look_decided_is_marked(tmp_path: Path) -> None:
+    state(tmp_path, small(), results_exist=False)
+    state(tmp_path, small(seeds=5), results_exist=True)
+    before = stated(tmp_path, small(seeds=5))
+    found = before.marked([row(), row(id="b")], lambda one: 3 if one["id"] == "a" else 5)
+    assert [reason_of(one).codes for one in found] == [(), (Code.LOOK_ADDED,)]
+
+
+@pytest.mark.slow
+def test_a_run_shows_its_registration_and_the_look_that_was_added(
+    tmp_path: Path, study_cache: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask = Asking(capsys)
+    monkeypatch.setenv("ASSAY_CACHE", str(study_cache))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(registration, "_commit", lambda: "3fac-dirty")
+    spec = write_spec(tmp_path, contrasts=[PRIMARY])
+    assert ", commit 3fac-dirty\n" in ask("register", spec).out
+    assert ask("run", spec, "-q", "-w", "0").code == 0
+    page = Path("runs/small/report.html")
+    assert "(registered locally, commit 3fac-dirty)" in page.read_text()
+    assert ask("register", spec, "--receipt", "https://osf.io/x").code == 0
+    assert ask("report", "small").code == 0
+    assert "(hash deposited: https://osf.io/x, commit 3fac-dirty)" in page.read_text()
+    assert "registers another study: seeds is 3 there and 4 here" in ask("run", spec, "--seeds", "4").err
+    for file in (Path("runs/small.registration.json"), Path("runs/small") / FILE):
+        file.unlink()
+    assert ask("run", spec, "--seeds", "4", "-q", "-w", "0").code == 0
+    assert "look added after results" in page.read_text()
