@@ -41,13 +41,6 @@ MAY_IMPORT: dict[str, set[str]] = {
     "report": {"core", "data", "maps", "stats", "shifts", "store"},
 }  # fmt: skip
 """Room that knows no feature -> the other rooms it may import."""
-STILL_UPWARD = frozenset({
-    ("assay.store.folder", "assay.audit.tables"),
-    ("assay.store.kinds", "assay.audit.tables"),
-    ("assay.study.run", "assay.audit.model"),
-})  # fmt: skip
-"""Imports that are not mended yet."""
-
 HEAVY = {
     "torch",
     "torchvision",
@@ -123,18 +116,15 @@ def test_every_room_is_known() -> None:
 
 
 def test_imports_go_one_way() -> None:
-    wrong = {
-        (module, other): name
+    wrong = [
+        f"{module} imports {name or 'all'} of {other}"
         for module in MODULES
         for other, name in named(module)
         if {room := place(module)[0], room_of_other := place(other)[0]} <= set(ORDER)
         and room != room_of_other
         and not may(room, *place(other), name)
-    }
-    new = [f"{module} imports {name or 'all'} of {other}" for (module, other), name in sorted(wrong.items())
-           if (module, other) not in STILL_UPWARD]  # fmt: skip
-    assert not new, "\n".join(new)
-    assert wrong.keys() == STILL_UPWARD, "an import is mended: take it from STILL_UPWARD"
+    ]
+    assert not wrong, "\n".join(wrong)
 
 
 def test_no_module_imports_itself_through_others() -> None:

@@ -13,13 +13,13 @@ from functools import partial, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, cast
 
+from assay.audit.kind import AUDIT, MODEL
 from assay.core.errors import AssayError, SpecError
 from assay.core.request import AsScores
 from assay.spec.parse import locate_errors, parse_study, refuse_unknown_keys
 from assay.spec.schema import StudySpec
 from assay.stats.format import count
 from assay.store.folder import EARLIER, RunFolder
-from assay.study.kind import AUDIT, MODEL
 from assay.study.opened import opened
 
 if TYPE_CHECKING:
@@ -402,9 +402,10 @@ class Run:
         Returns:
             The path of the page.
         """
-        from assay.study.run import rebuild
+        from assay.execution.run import rebuild
+        from assay.report.page import write_page
 
-        return rebuild(self.folder)
+        return rebuild(self.folder, write_page)
 
     def export(self, trial: str, folder: str | Path, format: Literal["safetensors", "onnx"] = "safetensors") -> Path:
         """Write a trained network for others, with its preprocessing and a model card.
@@ -470,9 +471,9 @@ def open_run(folder: str | Path) -> Run:
     if run.kind is not MODEL:
         return Run(run.root)
 
-    from assay.audit.model import open_probed
+    from assay.audit.model import read_plan
 
-    return Probed(run.root, doubts=open_probed(run.root).plan.doubts)
+    return Probed(run.root, doubts=read_plan(run).doubts)
 
 
 def load_model(trial: str | Path) -> Model:
@@ -600,10 +601,12 @@ def probe(
         ReadingError: The model cannot take the images, or gives no scores of the right shape.
         WeightsError: A file of weights cannot be read or does not fit the network.
     """
-    from assay.audit.model import Settings, probe_model
+    from assay.audit.model import Settings, probe_model, read_plan
     from assay.audit.origins import origin_of
     from assay.data.files.request import data_of
     from assay.execution.progress import reading_shown
+    from assay.execution.run import rebuild
+    from assay.report.page import write_page
 
     settings = Settings(
         name=name,
@@ -622,7 +625,7 @@ def probe(
     images = {**data_of(data, **named).data, **framing}
     held = None if validation is None else data_of(validation, "validation", lenient=True, **named).data
     with reading_shown(quietly=not progress) as notify:
-        found = probe_model(
+        folder = probe_model(
             origin_of(model, factory),
             images,
             probes,
@@ -634,10 +637,11 @@ def probe(
             notify=notify,
         )
     if out is not None:
-        found.report()
-    for sentence in found.plan.doubts:
+        rebuild(folder.root, write_page)
+    doubts = read_plan(folder).doubts
+    for sentence in doubts:
         warnings.warn(sentence, stacklevel=3)
-    return Probed(found.folder.root, doubts=found.plan.doubts)
+    return Probed(folder.root, doubts=doubts)
 
 
 @dataclass(frozen=True, repr=False)

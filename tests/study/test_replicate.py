@@ -18,6 +18,7 @@ from tests.worlds.scripts import script
 from tests.worlds.studies import SMALL
 
 import assay
+from assay.audit.kind import AUDIT
 from assay.core.errors import StoreError
 from assay.report.words import decided_by
 from assay.spec.parse import parse_study
@@ -25,7 +26,6 @@ from assay.stats.rows import SETTLED
 from assay.store.folder import RunFolder
 from assay.study.families import compared
 from assay.study.interim import primary_pairs
-from assay.study.kind import AUDIT
 from assay.study.records import stored_study
 from assay.study.replicate import replication
 from assay.study.replication import (

@@ -16,6 +16,7 @@ from scipy.special import stdtrit
 
 from assay.audit.battery import DECIDING, DOSES
 from assay.audit.compare_page import SHOWN
+from assay.audit.kind import AUDIT, AUDITS
 from assay.audit.opening import LEAD
 from assay.audit.request import AuditsRequest
 from assay.audit.scored import Scored, ScoredMaps
@@ -36,7 +37,6 @@ from assay.stats.metrics import auroc, score_names
 from assay.stats.rows import leading_region, numeric
 from assay.store.files import Row
 from assay.store.folder import RUN, RunFolder
-from assay.study.kind import AUDIT, AUDITS
 
 PARTS = ("of", "kind", "name", "bright", "discrete", "shape")
 """Columns of `audit_tables.REGIONS` that name a region and its content."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
 
+from assay.audit.kind import MODEL
 from assay.audit.origins import OfTraining
 from assay.audit.preprocessing import Config, config_of, signs
 from assay.audit.probe import analyze_model
@@ -32,13 +33,13 @@ from assay.execution.jobs import (
 )
 from assay.execution.local import computing_on
 from assay.execution.plan import ModelPlan, kept_columns, looked_at, probe_units, reading_id
+from assay.execution.run import Tables
 from assay.execution.tasks import Context
 from assay.models.process import ModelFile
 from assay.models.ref import BYTES, GivenModel, InMemory, Model, Origin, Output, Scaling, Scores, channels_of
 from assay.models.untyped import named_layers, tensor_of
 from assay.probes.probe import Read, Request
 from assay.probes.reader import ModelReading, evaluating
-from assay.report.page import write_page
 from assay.shifts.environment import Environment
 from assay.shifts.intervention import unchanged
 from assay.shifts.population import Population, PopulationScene
@@ -50,7 +51,6 @@ from assay.stats.maps import threshold_at
 from assay.stats.measures import LEVELS, specific_thresholds
 from assay.store.files import write_json
 from assay.store.folder import RunFolder, working_in
-from assay.study.kind import MODEL
 from assay.training.feed import youden_threshold
 
 VALIDATION = "(validation)"
@@ -96,39 +96,19 @@ class Settings:
     output: Output | None = None
 
 
-@dataclass(frozen=True)
-class Probed:
-    """A probed model: the location of its records.
-
-    Attributes:
-        folder: The run folder.
-        plan: The request, and the names of its records.
-    """
-
-    folder: RunFolder
-    plan: ModelPlan
-    _population: Callable[[], Population] = field(compare=False, repr=False)
-
-    def report(self) -> Path:
-        """Make tables and page from the records; return the path of the page."""
-        with working_in(self.folder.root):
-            self.folder.require_sound(but_remade=True)
-            if not self.folder.signed:
-                analyze_model(self.folder, self.plan, self._population)
-            page = write_page(self.folder.root)
-            self.folder.seal()
-            return page
-
-
-def open_probed(root: Path) -> Probed:
-    """Return the model last probed in a run folder. Raises StoreError where there is none."""
-    folder = RunFolder(root)
+def read_plan(folder: RunFolder) -> ModelPlan:
+    """Return what was last probed in a run folder. Raises StoreError where no model was."""
     folder.require_run()
     folder.require(MODEL)
-    plan = ModelPlan.model_validate(folder.document()["request"])
+    return ModelPlan.model_validate(folder.document()["request"])
+
+
+def tables_of(folder: RunFolder) -> Tables:
+    """Return the tables of a probed model from its records."""
+    plan = read_plan(folder)
     skip = bool(folder.record("models", plan.model).get("skip_bad_rows", False))
-    place = Place(root, default_cache_root(), skip)
-    return Probed(folder, plan, lambda: population_of(plan.request.data, place, all_tested=True))
+    place = Place(folder.root, default_cache_root(), skip)
+    return analyze_model(folder, plan, lambda: population_of(plan.request.data, place, all_tested=True))
 
 
 @dataclass(frozen=True)
@@ -222,7 +202,7 @@ def probe_model(
     task: Task = "classification",
     out: Path | None = None,
     notify: Notify = silent,
-) -> Probed:
+) -> RunFolder:
     """Run probes on a model and keep the same records as of a trial. Records that are there are not made again.
 
     Args:
@@ -271,9 +251,9 @@ def probe_model(
         plan = plan.model_copy(update={"doubts": tuple(doubts)})
         place.folder.begin(MODEL, plan.model_dump(mode="json", context={"complete": True}), plan.stamp)
         keep_model(place, model, population, began, device)
-        analyze_model(place.folder, plan, lambda: population)
+        place.folder.write_tables(analyze_model(place.folder, plan, lambda: population))
         place.folder.seal()
-    return Probed(place.folder, plan, lambda: population)
+    return place.folder
 
 
 def _config(origin: Origin, settings: Settings, device: str) -> Config | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from assay.audit.cards import write_outcome
+from assay.audit.kind import AUDIT
 from assay.audit.request import Asked
 from assay.audit.scored import (
     Scored,
@@ -37,7 +38,6 @@ from assay.report.sentences.scores import called_alike, scale_words
 from assay.stats.format import with_interval
 from assay.stats.scores import scale_of
 from assay.store.folder import RunFolder, working_in
-from assay.study.kind import AUDIT
 
 
 def audit_predictions(path: Path, asked: Asked, out: Path, guessed: str = "") -> Path:

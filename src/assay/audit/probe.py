@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from assay.core.reasons import Code, Reason, read, stated
 from assay.data.cards import facts_of
 from assay.execution.jobs import kept_provenance
 from assay.execution.plan import ModelPlan
+from assay.execution.run import Tables
 from assay.look.checks import data_checks
 from assay.probes.performance import overall, with_overall
 from assay.report.pictures import Gallery
@@ -36,8 +37,8 @@ def _grave(found: Reason) -> bool:
     return found.codes[0].light == "bad" or found.codes[0] in _OF_COPIES
 
 
-def analyze_model(folder: RunFolder, plan: ModelPlan, population: Callable[[], Population]) -> None:
-    """Make every table of a probed model from its records, and store the description of the data that they need.
+def analyze_model(folder: RunFolder, plan: ModelPlan, population: Callable[[], Population]) -> Tables:
+    """Return the tables of a probed model from its records, and store the description of the data that they need.
 
     Args:
         folder: The run folder.
@@ -47,14 +48,13 @@ def analyze_model(folder: RunFolder, plan: ModelPlan, population: Callable[[], P
     described = _described(folder, plan, population)
     record = folder.record("models", plan.model)
     cautions = (*map(stated, plan.doubts), *described.cautions)
-    rows: dict[str, Sequence[Row]] = {
+    return {
         "estimates": measured_rows(folder, plan),
         "findings": caution_rows(cautions),
         "environments": described.environments,
         "pictures": described.pictures,
         "provenance": _provenance_rows(folder, plan, record, described),
     }
-    folder.write_tables(rows)
 
 
 def measured_rows(folder: RunFolder, plan: ModelPlan) -> list[Row]:

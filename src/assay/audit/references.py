@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 
 from assay.audit.battery import DECIDING, DOSES
+from assay.audit.kind import AUDIT
 from assay.audit.tables import NOT_TESTED
 from assay.audit.verdicts import WEAK_LEAD, Reference, reference_of
 from assay.core.errors import SpecError
 from assay.core.files import is_file, is_folder
 from assay.store.files import Row, read_json
 from assay.store.folder import RunFolder
-from assay.study.kind import AUDIT
 
 LEAST_NETWORKS = 59
 """Networks of which the largest is a limit for 95 % of others with confidence 95 %: 1 - .95^59 > .95."""

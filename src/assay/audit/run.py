@@ -22,6 +22,7 @@ from assay.audit.cards import write_outcome
 from assay.audit.cases import Moved, audited_cases
 from assay.audit.checks import checks_of_images, training_scene
 from assay.audit.inside import inside_rows, nothing_inside
+from assay.audit.kind import AUDIT
 from assay.audit.leads import foremost, leads_of_images
 from assay.audit.model import Prepared, Settings, keep_model, prepare_model, read_answers
 from assay.audit.origins import OfTraining
@@ -84,7 +85,6 @@ from assay.stats.bounds import MARGIN
 from assay.stats.rows import FOUND, MOVING, leading_region
 from assay.store.files import Row, read_checked_json
 from assay.store.folder import RunFolder
-from assay.study.kind import AUDIT
 
 _AROUND = 1 / 12
 """Share of the image by which a region is larger where marks are put on without it, for those that stick out."""

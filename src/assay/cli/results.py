@@ -209,12 +209,13 @@ def report_command(run: str, out: Path, json: bool) -> None:
     """Recompute statistics from records and rewrite the page; say so where records do not suffice for statistics."""
     folder = find_run(run, out)
 
-    from assay.study.run import rebuild
+    from assay.execution.run import rebuild
+    from assay.report.page import write_page
 
-    page, kind = rebuild(folder), RunFolder(folder).kind
+    page, kind = rebuild(folder, write_page), RunFolder(folder).kind
     if RunFolder(folder).signed:
         print("only the page is new: the tables are those that were signed", file=sys.stderr)
-    elif kind and not kind.from_records:
+    elif kind and not kind.rebuild:
         print(
             f"only the page is new; to make the tables of {kind.words} again, {kind.again}",
             file=sys.stderr,

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from assay.compare.kind import COMPARISON
 from assay.compare.predictions import Predictions
 from assay.compare.request import CompareRequest
 from assay.core.errors import SpecError, unknown_name
@@ -32,7 +33,6 @@ from assay.store.files import Row
 from assay.store.folder import RunFolder
 from assay.store.schema import VALUES
 from assay.study.families import Pair, family_of
-from assay.study.kind import COMPARISON
 
 CALLED = frozenset({"accuracy", "sensitivity", "specificity", "quadratic-weighted-kappa"})
 """Measures of two classes that a threshold decides."""

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from assay.core.errors import ReadingError, SpecError
 from assay.core.files import content_hash
+from assay.core.registry import load_object
 from assay.execution.tasks import Context, Event, Executor, Observer, Outcome, Task
 from assay.store.files import Row
 from assay.store.folder import RunFolder, working_in
@@ -102,6 +103,31 @@ def carry_out(run: Run, root: Path, executor: Executor, page: Callable[[Path], P
         run.finish(folder, outcome)
         folder.seal()
         return done
+
+
+def rebuild(root: Path, page: Callable[[Path], Path]) -> Path:
+    """Compute the tables again from the records of a run folder, and rewrite the page.
+
+    Records of an audit, a comparison, a look or a preview do not suffice for that: of these the page alone is
+    rewritten, as it is where the tables are signed.
+
+    Args:
+        root: The run folder, which is held meanwhile.
+        page: Writes the page.
+
+    Raises:
+        StoreError: No run ended in the folder, another run works in it, or a file is missing or altered.
+    """
+    folder = RunFolder(root)
+    kind = folder.require_run()
+    with working_in(root):
+        folder.require_sound(but_remade=True)
+        if kind.rebuild and not folder.signed:
+            folder.write_tables(load_object(kind.rebuild)(folder))
+        path = page(root)
+        if folder.ended:
+            folder.seal()
+        return path
 
 
 def _run_rounds(run: Run, folder: RunFolder, executor: Executor, watch: Watch) -> Outcome:

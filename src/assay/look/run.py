@@ -26,6 +26,7 @@ from assay.data.files.table import number, read_table
 from assay.execution.local import InProcess
 from assay.execution.run import Run, Tables, carry_out
 from assay.look.checks import data_checks, issue
+from assay.look.kind import LOOK
 from assay.look.request import LookRequest
 from assay.report.page import write_page
 from assay.report.pictures import Gallery
@@ -37,7 +38,6 @@ from assay.stats.doubts import caution_rows
 from assay.store.data_tables import ISSUE_KINDS, ISSUES
 from assay.store.files import Row, write_text
 from assay.store.folder import RunFolder
-from assay.study.kind import LOOK
 
 CUE = "cue"
 

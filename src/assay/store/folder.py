@@ -542,7 +542,7 @@ class RunFolder:
         if name == PAGE or self.signed or change.how == "extra":
             return name == PAGE
         with suppress(StoreError):
-            return self.require_run().from_records and name in ("tables", MANIFEST)
+            return bool(self.require_run().rebuild) and name in ("tables", MANIFEST)
         return False
 
     def require_sound(self, parts: Collection[str] = (), *, but_remade: bool = False, page: bool = False) -> None:

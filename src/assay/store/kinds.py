@@ -26,7 +26,8 @@ class Kind:
         again: How its tables are made again.
         page: `module:attribute` of what its page is made of (`report.evidence.Page`).
         subject: What may not change in a run folder, in words.
-        from_records: Whether its records suffice to compute the tables again.
+        rebuild: `module:function` that returns the tables of a run folder from its records; empty where these do not
+            suffice.
     """
 
     name: str
@@ -35,7 +36,7 @@ class Kind:
     again: str
     page: str
     subject: str = "subject"
-    from_records: bool = False
+    rebuild: str = ""
 
 
 @cache

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from assay.audit.model import open_probed
 from assay.core.reasons import Code, Reason, because
 from assay.core.registry import own_code
 from assay.data.cache import Notify, default_cache_root, silent
@@ -56,7 +55,7 @@ from assay.study import finished
 from assay.study.finished import Result
 from assay.study.folds import Folds
 from assay.study.interim import Look, goes_on, look_rows, next_seeds, worst_case
-from assay.study.kind import MODEL, STUDY
+from assay.study.kind import STUDY
 from assay.study.preflight import (
     check_explainers,
     check_given,
@@ -487,28 +486,7 @@ def _probe_job(
     return ProbeJob(place, model, spec.data, tests, components, readings, keep_weights, device=device)
 
 
-def rebuild(root: Path) -> Path:
-    """Compute the tables again from the records of a run folder, and rewrite the page. Needs no data.
-
-    Records of an audit, a comparison or a preview do not suffice for that: of these the page alone is rewritten.
-
-    Args:
-        root: The run folder.
-
-    Raises:
-        StoreError: No run ended in the folder, another run works in it, or a file is missing or altered.
-    """
-    folder = RunFolder(root)
-    folder.require_run()
-    if folder.kind is MODEL:
-        return open_probed(root).report()
-    with working_in(root):
-        folder.require_sound(but_remade=True)
-        if folder.kind is STUDY and not folder.signed:
-            study = stored_study(root)
-            place = Place(root, default_cache_root(), study.skip_bad_rows)
-            folder.write_tables(analyze_records(study.plan, place))
-        page = write_page(root)
-        if folder.ended:
-            folder.seal()
-        return page
+def tables_of(folder: RunFolder) -> Tables:
+    """Return the tables of a study from its records. Needs no data."""
+    study = stored_study(folder.root)
+    return analyze_records(study.plan, Place(folder.root, default_cache_root(), study.skip_bad_rows))
