@@ -7,7 +7,7 @@ import json
 from tests.stats.sentences import verdict
 
 from assay.report.sentences.reasons import reason_words
-from assay.stats.doses import uneven_rows
+from assay.stats.doubts import uneven_rows
 
 
 def at(confounder: str, p: str) -> dict[str, str]:

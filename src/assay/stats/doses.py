@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Literal
@@ -26,7 +26,7 @@ from assay.stats.compare import (
 from assay.stats.estimate import Estimate, summarize, two_way
 from assay.stats.format import listed
 from assay.stats.panel import Evaluated, Panel, combine, evaluate, probit
-from assay.stats.rows import CONFIDENCE, CONFOUNDER
+from assay.stats.rows import CONFIDENCE
 
 # Dose-response: how a measure changes from p = 0 over the doses, compared between two recipes on two scales.
 #
@@ -349,33 +349,3 @@ def _unreached(sides: Sequence[_Side]) -> Reason:
     fewest, most = float(sides[0].rows[0]), float(sides[0].rows[-1])
     ends = {"low_a": low_a, "high_a": high_a, "low_b": low_b, "high_b": high_b}
     return because(Code.UNREACHED_CLEAN, fewest=fewest, most=most, **ends)
-
-
-# Whether a dose-response changes the number of training rows with the dose, so that both act at once.
-
-
-def uneven_rows(trained: Iterable[tuple[Mapping[str, str], int]], axis: str) -> Reason:
-    """Return a caution where training rows differ along the doses; nothing where they do not.
-
-    trained: the values of each training environment on the axes of the study, and its rows. axis: that of the doses.
-    """
-    counts: dict[tuple[tuple[str, str], ...], dict[str, int]] = {}
-    for coordinates, rows in trained:
-        if axis in coordinates:
-            rest = tuple(sorted(item for item in coordinates.items() if item[0] != axis))
-            counts.setdefault(rest, {})[coordinates[axis]] = rows
-    uneven = {rest: found for rest, found in counts.items() if len(set(found.values())) > 1}
-    if not uneven:
-        return NOTHING
-    rest, found = max(uneven.items(), key=lambda item: max(item[1].values()) / max(1, min(item[1].values())))
-    most, fewest = max(found, key=lambda p: found[p]), min(found, key=lambda p: found[p])
-    least = min(min(rows.values()) for rows in counts.values())
-    return because(
-        Code.UNEVEN_ROWS,
-        confounder=dict(rest).get(CONFOUNDER, ""),
-        most=most,
-        most_rows=found[most],
-        fewest=fewest,
-        fewest_rows=found[fewest],
-        least=least,
-    )

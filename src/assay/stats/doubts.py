@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Any, Literal
 
 from assay.core.measures import range_of
 from assay.core.reasons import NOTHING, Code, Reason, because, reason_of
-from assay.stats.doses import uneven_rows
 from assay.stats.findings import Finding, Kind, to_row, with_ids
 from assay.stats.measures import COMPUTED
 from assay.stats.rows import (
+    CONFOUNDER,
     CONTROLS,
     FEW_PATIENTS,
     FIRST_SIGN_UNDER,
@@ -218,6 +218,33 @@ def _associations(environments: Sequence[Row]) -> list[Finding]:
         asked=numeric(worst, "asked"),
     )
     return [_doubt(reason, "environments")]
+
+
+def uneven_rows(trained: Iterable[tuple[Mapping[str, str], int]], axis: str) -> Reason:
+    """Return a caution where training rows differ along the doses; nothing where they do not.
+
+    trained: the values of each training environment on the axes of the study, and its rows. axis: that of the doses.
+    """
+    counts: dict[tuple[tuple[str, str], ...], dict[str, int]] = {}
+    for coordinates, rows in trained:
+        if axis in coordinates:
+            rest = tuple(sorted(item for item in coordinates.items() if item[0] != axis))
+            counts.setdefault(rest, {})[coordinates[axis]] = rows
+    uneven = {rest: found for rest, found in counts.items() if len(set(found.values())) > 1}
+    if not uneven:
+        return NOTHING
+    rest, found = max(uneven.items(), key=lambda item: max(item[1].values()) / max(1, min(item[1].values())))
+    most, fewest = max(found, key=lambda p: found[p]), min(found, key=lambda p: found[p])
+    least = min(min(rows.values()) for rows in counts.values())
+    return because(
+        Code.UNEVEN_ROWS,
+        confounder=dict(rest).get(CONFOUNDER, ""),
+        most=most,
+        most_rows=found[most],
+        fewest=fewest,
+        fewest_rows=found[fewest],
+        least=least,
+    )
 
 
 def _uneven_rows(environments: Sequence[Row], trials: Sequence[Row], dosed: str) -> list[Finding]:

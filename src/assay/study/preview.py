@@ -16,8 +16,7 @@ from assay.report.pictures import Gallery
 from assay.shifts.population import Population
 from assay.spec.environments import dose_axis, images_seed
 from assay.spec.schema import RecipePoint, StudySpec
-from assay.stats.doses import uneven_rows
-from assay.stats.doubts import caution_rows
+from assay.stats.doubts import caution_rows, uneven_rows
 from assay.store.files import Row
 from assay.store.folder import RunFolder
 from assay.study.confounders import Looked, cautions, confounders, visibility_rows
