@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 from tests.cli.asking import Asking
-from tests.worlds.studies import SMALL, records, run_tiny
+from tests.worlds.studies import SMALL, rebuild, records, run_tiny
 
 import assay
 from assay.core.errors import StoreError
@@ -28,7 +28,6 @@ from assay.store.schema import SCHEMA_VERSION
 from assay.study.described import Described
 from assay.study.prespecified import stated
 from assay.study.records import stored_study
-from assay.study.run import rebuild
 
 
 def flip(path: Path) -> Path:

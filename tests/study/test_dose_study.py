@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.worlds.studies import TINY, run_tiny
+from tests.worlds.studies import TINY, rebuild, run_tiny
 
 from assay.core.reasons import Code, read
 from assay.report.sentences.reasons import reason_words
@@ -26,7 +26,6 @@ from assay.study.described import Described
 from assay.study.doses import dose_change_rows, half_dose_rows
 from assay.study.gathered import Gathered
 from assay.study.records import stored_study
-from assay.study.run import rebuild
 from assay.study.tables import Made
 
 CONFOUNDERS = ("tag", "texture")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.worlds.studies import TINY, WORKING, plan_tiny, run_tiny
+from tests.worlds.studies import TINY, WORKING, plan_tiny, rebuild, run_tiny
 
 import assay
 from assay.core.errors import SpecError, StoreError
@@ -20,7 +20,7 @@ from assay.execution.tasks import Event, Observer, Outcome, Task
 from assay.store.files import read_checked_json, write_checked_json
 from assay.store.folder import EARLIER, RunFolder, working_in
 from assay.study.records import stamp, stored_study, unnamed
-from assay.study.run import UNFINISHED, rebuild
+from assay.study.run import UNFINISHED
 
 TABLES = ("trials", "values", "estimates", "contrasts", "environments", "findings", "pictures", "provenance")
 
@@ -68,11 +68,12 @@ class Plain(Objective):
 REBUILT = """
 import sys
 from pathlib import Path
-from assay.study.run import rebuild
+from assay.execution.run import rebuild
+from assay.report.page import write_page
 from assay.study.records import stamp, stored_study
 from assay.store.folder import RunFolder
 root = Path(sys.argv[1])
-rebuild(root)
+rebuild(root, write_page)
 print(stamp(stored_study(root).plan)["trained"], RunFolder(root).tables_are_current())
 """
 

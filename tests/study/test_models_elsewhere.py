@@ -8,14 +8,13 @@ from typing import Any
 import pytest
 import torch
 from tests.worlds.files import write_table
-from tests.worlds.studies import SMALL
+from tests.worlds.studies import SMALL, rebuild
 from torch import nn
 
 import assay
 from assay.core.errors import SpecError, WeightsError
 from assay.models.untyped import seed_torch
 from assay.models.weights import load_weights, save_weights
-from assay.study.run import rebuild
 
 SIDE = 32
 STUDY: dict[str, Any] = {

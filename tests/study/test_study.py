@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.worlds.studies import SMALL, TINY, records, write_spec
+from tests.worlds.studies import SMALL, TINY, rebuild, records, write_spec
 
 import assay
 from assay.core.files import content_hash
@@ -29,7 +29,7 @@ from assay.spec.parse import parse_study
 from assay.stats.findings import from_row
 from assay.store.folder import RunFolder
 from assay.study.records import unnamed
-from assay.study.run import Prepared, prepare, rebuild, run_study, unlearned
+from assay.study.run import Prepared, prepare, run_study, unlearned
 
 
 def command(*arguments: str | Path) -> subprocess.Popen[str]:
