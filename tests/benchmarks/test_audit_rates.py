@@ -21,6 +21,7 @@ from assay.core.errors import SpecError
 from assay.spec.parse import parse_study
 from assay.store.files import write_rows
 from assay.store.folder import RunFolder
+from assay.store.kinds import kinds
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
@@ -216,6 +217,7 @@ def test_a_network_is_known_by_the_mark_that_its_training_saw(domain: str, tmp_p
     base = replace(BASES["chest"], domain=domain, tied=tied_marks(domain))
     axes = parse_study(studies(base, Counts())["tied"]).axes
     folder = RunFolder(tmp_path)
+    folder.begin(kinds()["study"], {})
     write_rows(
         tmp_path / "tables" / "trials.parquet",
         ("trial", "status", "seed", "coordinates"),

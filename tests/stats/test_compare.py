@@ -88,7 +88,7 @@ def test_under_three_common_seeds_nothing_is_tested(snapshot: SnapshotAssertion)
     assert math.isnan(decide([found])[0].p_holm)
     none = contrast(replace(a, seeds=np.array([8, 9])), panel(1), "auroc")
     assert math.isnan(none.value)
-    assert none.reason == because(Code.NO_SEED)
+    assert none.reason == because(Code.NO_COMMON_SEED)
 
 
 def test_a_recipe_does_not_differ_from_itself(snapshot: SnapshotAssertion) -> None:

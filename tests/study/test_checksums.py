@@ -122,7 +122,7 @@ def test_the_doctor_finds_what_nobody_reads_and_its_remedy_works(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     asked = Asking(capsys)
-    monkeypatch.setenv("ASSAY_CACHE", str(shutil.copytree(study_cache, tmp_path / "cache")))
+    monkeypatch.setenv("ASSAY_CACHE", str(shutil.copytree(study_cache, tmp_path / "cache", symlinks=True)))
     assert asked("doctor", run_copy).code == 0
     damaged = [flip(one(run_copy, "trials/*/weights.safetensors")), flip(max(run_copy.glob("trials/*/curve.parquet"))),
                flip(one(run_copy, "trials/*/provenance.json")), flip(one(run_copy, "readings/*/outputs.parquet")),
