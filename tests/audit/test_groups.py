@@ -9,7 +9,7 @@ from scipy.special import expit
 from scipy.stats import norm
 
 from assay.audit.scored import IN_THE_LARGE, SLOPE, Scored, of_columns
-from assay.audit.words import evidence, headline
+from assay.audit.words import evidence_words, headline
 from assay.core.types import Factor, FactorTable
 from assay.stats.influence import calibration_in_the_large, calibration_slope
 
@@ -71,4 +71,4 @@ def test_a_column_with_an_empty_cell_is_tied_to_the_target_and_tested_within_a_c
     assert headline([found, untested])[0].startswith(
         "In these images site and copy are tied to the target, which hides what a model takes"
     )
-    assert "within no" in evidence(found, {})
+    assert "within no" in evidence_words(found, {})

@@ -13,7 +13,7 @@ from tests.worlds.files import save, write_table
 from torch import nn
 
 import assay
-from assay.audit.preprocessing import Config, config_of, signs
+from assay.audit.model import Config, config_of, signs
 from assay.core.errors import ReadingError, SpecError
 from assay.core.types import FactorTable
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from sklearn.metrics import roc_auc_score
 
-from assay.audit.reading import aligned
+from assay.audit.checks import aligned
 from assay.core.errors import SpecError
 from assay.stats.metrics import auroc
 from assay.stats.scores import scale_of

@@ -12,11 +12,10 @@ from jaxtyping import Bool
 from PIL import Image
 
 from assay.audit.battery import DECIDING, DOSES, AuditedMark
-from assay.audit.model import Prepared
-from assay.audit.opening import EXAMPLES, EXAMPLES_OF_LEAD, LEAD, picture_name
+from assay.audit.checks import FITS, misread, output_words
+from assay.audit.model import CAUSES, Prepared, signs
+from assay.audit.page import EXAMPLES, EXAMPLES_OF_LEAD, LEAD, picture_name
 from assay.audit.plan import AuditPlan, Held, Shot
-from assay.audit.preprocessing import CAUSES, signs
-from assay.audit.reading import FITS, misread, output_words
 from assay.audit.references import trained_on
 from assay.audit.scored import (
     Scored,
@@ -150,7 +149,7 @@ class Answers:
         return True
 
     def mark(self, mark: AuditedMark, reference: Reference | None, held: Held | None) -> tuple[Row, list[Row]]:
-        """Return a row of `audit_tables.VERDICTS` and rows of `audit_tables.EFFECTS`.
+        """Return a row of `tables.VERDICTS` and rows of `audit_tables.EFFECTS`.
 
         The verdict is the more harmful one of the mark as it is drawn and at the place with most effect, without those
         that the leading region explains where another one is left. It explains every mark within it, since that is the
@@ -183,7 +182,7 @@ class Answers:
         return row, [effect_row(mark.name, one) for one in effects]
 
     def distortions(self) -> Iterator[Row]:
-        """Yield rows of `audit_tables.DISTORTED`."""
+        """Yield rows of `tables.DISTORTED`."""
         for family, shots in self.plan.distortions.items():
             for shot in shots:
                 try:
@@ -199,7 +198,7 @@ class Answers:
     def checks(
         self, again: Shot | None, others: Mapping[str, Shot], doubts: tuple[str, ...], own_scaling: bool
     ) -> list[Row]:
-        """Return rows of `audit_tables.AUDIT_CHECKS` on how the model is read.
+        """Return rows of `tables.AUDIT_CHECKS` on how the model is read.
 
         Args:
             again: Some of the images, read a second time; None where answers are in files.
@@ -316,7 +315,7 @@ def image_keys(given: Prepared, images: Environment) -> list[str]:
 
 
 def image_rows(given: Prepared, images: Environment) -> list[Row]:
-    """Return rows of `audit_tables.AUDITED_IMAGES`."""
+    """Return rows of `tables.AUDITED_IMAGES`."""
     table, keys = images.table, image_keys(given, images)
     rows = zip(table.row.tolist(), keys, table.target.tolist(), table.patient.tolist(), group_names(table),
                strict=True)  # fmt: skip

@@ -16,7 +16,7 @@ from assay.audit.words import (
     METHODS,
     answer_words,
     check_words,
-    evidence,
+    evidence_words,
     not_established,
     stated,
     title,
@@ -69,7 +69,7 @@ def _model(found: Audited) -> Iterator[str]:
         ("verdict", "evidence"),
         (
             *((region_title(row), sentence_case(region_evidence(row))) for row in found.tables["regions"]),
-            *((title(row, facts["margin"]), sentence_case(evidence(row, facts))) for row in stated(found.tables)),
+            *((title(row, facts["margin"]), sentence_case(evidence_words(row, facts))) for row in stated(found.tables)),
         ),
     )
     yield from ("", "## Performance", "")

@@ -17,7 +17,7 @@ from scipy.special import stdtrit
 from assay.audit.battery import DECIDING, DOSES
 from assay.audit.compare_page import SHOWN
 from assay.audit.kind import AUDIT, AUDITS
-from assay.audit.opening import LEAD
+from assay.audit.page import LEAD
 from assay.audit.request import AuditsRequest
 from assay.audit.scored import Scored, ScoredMaps
 from assay.audit.swing import gained, group_swing_less, grouped, marked, p_of_nothing, swing_less
@@ -39,7 +39,7 @@ from assay.store.files import Row
 from assay.store.folder import RUN, RunFolder
 
 PARTS = ("of", "kind", "name", "bright", "discrete", "shape")
-"""Columns of `audit_tables.REGIONS` that name a region and its content."""
+"""Columns of `tables.REGIONS` that name a region and its content."""
 TWO_SIDED = 0.025
 """Level of each end of a 95% interval."""
 
@@ -161,7 +161,7 @@ def compare_audits(a: Path, b: Path) -> list[Row]:
         b: Run folder of the second.
 
     Returns:
-        Rows of `audit_tables.COMPARED`.
+        Rows of `tables.COMPARED`.
 
     Raises:
         SpecError: A folder holds no audit with answers, or the audits are of different images.

@@ -1,4 +1,4 @@
-"""Words of a comparison of two audits."""
+"""Page and words of a comparison of two audits."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from assay.audit.opening import places_of_lead
+from assay.audit.page import factor_cell, places_of_lead
 from assay.audit.search.words import region_title
 from assay.audit.words import factor_words
 from assay.core.measures import label_of
 from assay.report.account import Account, Opening, Place
-from assay.report.evidence import Evidence, whole
+from assay.report.block import ZERO, Block, Section
+from assay.report.evidence import Evidence, Page, Wording, whole
 from assay.report.sentences.reasons import reason_words
+from assay.report.sheets import Cell, words
 from assay.report.words import difference_words, sentence_case
 from assay.stats.format import in_words, listed, number
 from assay.stats.rows import OPEN, Row, json_object, leading_region
@@ -130,3 +132,36 @@ def _values(row: Row, names: tuple[str, str]) -> str:
         f"{number(row['a'], 3)} in {names[0]} and {number(row['b'], 3)} in {names[1]}, the first less the second "
         f"{difference_words(row['value'], row['low'], row['high'])}"
     )
+
+
+DIFFERENCES = Block(
+    id="compared",
+    title="Performance, regions, and the swing of marks and columns",
+    table="compared",
+    chart="strip",
+    place=("factor", "dose", "class"),
+    panel="measure",
+    colors="decision",
+    columns=("factor", "measure", "dose", "class", "a", "b", "value", "decision", "p", "verdict_a", "verdict_b",
+             "found_a", "found_b", "images", "reason"),
+    level=ZERO,
+    note=METHODS,
+)  # fmt: skip
+COMPARISON = Section("differences", "Differences", (DIFFERENCES,))
+"""The section of the page of a comparison of two audits."""
+
+
+def _region_wording(side: str) -> Wording:
+    def region(row: Row, _: Evidence) -> Cell:
+        found, verdict = row[f"found_{side}"], row[f"verdict_{side}"]
+        return words(region_title({**json_object(found), "verdict": verdict}) if found else "")
+
+    return Wording(region, {"a": "region of the first", "b": "of the second"}[side])
+
+
+COMPARED = Page(
+    account=comparison_account,
+    sections=lambda _: [COMPARISON],
+    cells={"factor": Wording(factor_cell), "found_a": _region_wording("a"), "found_b": _region_wording("b")},
+)
+"""Of comparisons of two audits."""

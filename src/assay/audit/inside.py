@@ -29,7 +29,7 @@ _BLACK = 2 / 255
 
 
 def inside_rows(model: GivenModel, clean: Environment, device: str, seed: int) -> list[Row]:
-    """Return rows of `audit_tables.INSIDE`: evidence on what a network holds and looks at, never a verdict.
+    """Return rows of `tables.INSIDE`: evidence on what a network holds and looks at, never a verdict.
 
     Args:
         model: The model.
@@ -44,7 +44,7 @@ def inside_rows(model: GivenModel, clean: Environment, device: str, seed: int) -
 
 
 def nothing_inside(reason: Reason) -> list[Row]:
-    """Return rows of `audit_tables.INSIDE` that say why there is no evidence."""
+    """Return rows of `tables.INSIDE` that say why there is no evidence."""
     return [_undone(kind, reason) for kind in ("encoded", "gradient-in-masks", "gradient-on-background")]
 
 

@@ -69,7 +69,7 @@ def leads_of_images(
     seed: int,
     margin: float = MARGIN,
 ) -> Iterator[Row]:
-    """Yield rows of `audit_tables.LEADS` for properties of images and columns.
+    """Yield rows of `tables.LEADS` for properties of images and columns.
 
     Args:
         scored: The images without marks.

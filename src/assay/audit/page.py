@@ -1,20 +1,238 @@
-"""Pages of an audit and of a comparison of two audits."""
+"""Page of an audit: its words and pictures, its blocks, and its cells."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 
-from assay.audit.compare_page import METHODS, comparison_account
-from assay.audit.opening import audit_account, leads_words, opened
-from assay.audit.search.words import lead_words, region_meanings, region_title, shares_words
+from PIL import Image
+
+from assay.audit.search.words import (
+    NO_LEADS,
+    NOT_LOOKED_FOR,
+    NOTE,
+    VALUES,
+    lead_words,
+    next_words,
+    place_words,
+    region_evidence,
+    region_meanings,
+    region_size,
+    region_title,
+    shares_words,
+)
 from assay.audit.tables import NOT_TESTED
-from assay.audit.words import ANSWERED, answer_words, factor_words, meanings, open_words
+from assay.audit.words import (
+    ANSWERED,
+    CHIPS,
+    HARMFUL,
+    METHODS,
+    NO_REFERENCE,
+    answer_words,
+    check_words,
+    done,
+    evidence_words,
+    factor_words,
+    leading,
+    meanings,
+    not_established,
+    open_words,
+    stated,
+    strength,
+    title,
+    worst_group,
+)
 from assay.core.errors import StoreError, unknown_of_few
+from assay.core.files import content_hash
+from assay.report.account import LIGHTS, MOST_PLACES, SIGNS, Account, Chip, Line, Opened, Opening, Place, Said
 from assay.report.block import ZERO, Block, Query, Row, Section
+from assay.report.blocks import render
 from assay.report.data_blocks import ADDED, CUES, ISSUES
 from assay.report.evidence import Evidence, Page, Rows, Wording
+from assay.report.images import SIDE, small
 from assay.report.sheets import Cell, words
-from assay.stats.rows import json_object
+from assay.stats.bounds import MARGIN
+from assay.stats.rows import leading_region, numeric
+
+# The first screen.
+
+_LONGEST = 40
+"""Letters of the name of a mark in the name of its picture."""
+MOST_LINES = 2
+"""Verdicts on marks and columns on the first screen; one less where a region leads."""
+MOST_VERDICTS = 12
+"""Verdicts that open; the table has all."""
+MOST_CHIPS = 3
+"""Chips on the first screen, problems first; the findings have all."""
+EXAMPLES = 2
+"""Images in a picture of a mark, one above the other."""
+LEAD = "region"
+"""Beginning of the names of pictures of a region; a mark of that name has a picture without a space."""
+EXAMPLE = 224
+"""Most CSS pixels of the first image that carries it, and of the first that does not."""
+EXAMPLES_OF_LEAD = 3
+"""Images that carry what a region has, and as many that do not."""
+
+
+def audit_account(evidence: Evidence) -> Account:
+    """Return the words on an audit."""
+    tables, facts = evidence.tables, evidence.facts
+    verdicts, margin = tables["verdicts"], facts["margin"]
+    anchors = {(row["kind"], row["factor"]): f"row-verdicts-{at}" for at, row in enumerate(verdicts)}
+    parts = [facts["kind"], f"{facts['images']} images", f"{facts['patients']} patients",
+             f"margin {margin}{', the default' if float(margin) == MARGIN else ''}", facts.get("domain", ""),
+             f"intended use: {facts.get('intended use', 'not stated')}"]  # fmt: skip
+    if evidence.unit == "images":
+        parts.remove(f"{facts['patients']} patients")
+    first, *more = answer_words(tables)
+    led = leading_region(tables["regions"])
+    said = [Line(f"{region_title(row)}:", region_size(row), "regions") for row in _foremost(tables)]
+    marks = [
+        Line(f"{title(row, margin)}:", strength(row), anchors[row["kind"], row["factor"]])
+        for row in leading(stated(tables))[: MOST_LINES - (led is not None)]
+        if not math.isnan(numeric(row, "g")) and (led is None or row["verdict"] in HARMFUL)
+    ]
+    lines = [*said, *marks] if led is not None else [*marks, *said]
+    if worst := worst_group(tables["groups"]):
+        lines.append(Line(f"{worst[0]}:", worst[1], "groups"))
+    unlimited = led is None or math.isnan(numeric(led, "limit"))
+    chips = _chips(tables["checks"], facts, marks=unlimited and any(row["kind"] == "mark" for row in verdicts))
+    opening = Opening(
+        tuple(sorted(chips, key=lambda one: one.light == "ok")[:MOST_CHIPS]),
+        tuple(done(facts, verdicts, tables["effects"])),
+        tuple(places_of_lead(evidence.root, led, tuple(_PICTURES)) if led else _places(evidence)),
+        tuple(lines),
+        "Leading verdicts, with one-sided 95% bounds",
+        more=tuple(more if led is not None and led["discrete"] and led["of"] != "whole" else ("", *more)),
+        next=next_words(tables["regions"]),
+    )
+    return Account(
+        name=facts["model"],
+        question=f"What do the answers of {facts['model']} change with?",
+        meta=" · ".join(filter(None, parts)),
+        verdict=first,
+        opening=opening,
+        doubts=tuple(map(_said, tables["checks"])),
+        limits=(" ".join(not_established(tables)),),
+        methods=METHODS,
+    )
+
+
+def _said(row: Row) -> Said:
+    light = "" if row["status"] == "not-done" else row["status"]
+    return Said(check_words(row), light, SIGNS.get(light, ""), LIGHTS.get(light, "not done"), "")
+
+
+def _foremost(tables: Mapping[str, Sequence[Row]]) -> Sequence[Row]:
+    """Return the row of the region that leads, else that of the first search; none where none was searched for."""
+    led = leading_region(tables["regions"])
+    return tables["regions"][:1] if led is None else [led]
+
+
+def leads_words(tables: Mapping[str, Sequence[Row]]) -> dict[str, str]:
+    """Return sentences on the sections of regions and leads, see `page.audit_sections`."""
+    regions = [f"{region_title(row)}; {region_evidence(row)}. {NOT_LOOKED_FOR}" for row in _foremost(tables)]
+    return {"region": "".join(regions), "found": NOTE if tables["leads"] else NO_LEADS, "leads": VALUES}
+
+
+def _chips(checks: Sequence[Row], facts: Mapping[str, str], *, marks: bool) -> Iterator[Chip]:
+    """Yield the AUROC and the outcomes of checks in a few words, then the lack of reference networks."""
+    for row in checks:
+        text = CHIPS.get((row["check"], row["status"]), "")
+        if row["check"] == "ranking":
+            text = (
+                f"AUROC {row['value']:.2f} on these images{'' if row['status'] == 'ok' else ': no better than chance'}"
+            )
+        light = "ok" if row["status"] == "ok" else "warn"
+        if text:  # a high AUROC may rest on a shortcut: no check that was passed
+            yield Chip(
+                light, "" if (row["check"], light) == ("ranking", "ok") else SIGNS[light], text, check_words(row)
+            )
+    if marks and "references" not in facts:
+        yield Chip(
+            "warn", SIGNS["warn"], "no reference networks for marks: 'relies on' cannot be claimed", NO_REFERENCE
+        )
+
+
+# Verdicts that open.
+
+
+def opened(evidence: Evidence, by_dose: Block) -> Iterator[Opened]:
+    """Yield the leading verdicts on marks and columns, those on marks with a block of their doses."""
+    for at, row in enumerate(leading(stated(evidence.tables))[:MOST_VERDICTS]):
+        mark = row["kind"] == "mark"
+        doses = replace(by_dose, id=f"doses-{at}", keep=Query(only={"factor": (row["factor"],)}))
+        path = _picture_of(evidence.root, row["factor"])
+        yield Opened(
+            title(row, evidence.facts["margin"]),
+            evidence_words(row, evidence.facts),
+            _place(row, path) if mark and path.is_file() else None,
+            render(doses, evidence).sheet if mark else None,
+        )
+
+
+# Pictures of marks: images without (left) and with the mark.
+
+
+def places_of_lead(root: Path, row: Row, shown: Sequence[str], audit: str = "") -> Iterator[Place]:
+    """Yield pictures of a region: means of images with and without its content, their difference, and images of both.
+
+    Args:
+        root: The run folder.
+        row: The region.
+        shown: Names of the pictures.
+        audit: Start of the names of the files of one audit of two.
+    """
+    for name in shown:
+        path = root / "pictures" / f"{audit}{LEAD} {row['of']} {name}.png"
+        if path.is_file():
+            side = EXAMPLE if name in ("with 1", "without 1") else SIDE
+            yield Place(_PICTURES[name], (small(_opened(path), place_words(row), side),))
+
+
+_PICTURES = {
+    **{f"{name} 1": f"{name} it" for name in ("with", "without")},
+    **{name: f"mean {name}" for name in ("with", "without")},
+    "difference": "difference",
+    **{f"{name} {at + 1}": f"{name} it" for at in range(1, EXAMPLES_OF_LEAD) for name in ("with", "without")},
+}
+"""Name of a picture of a region -> its caption."""
+
+
+def _opened(path: Path) -> Image.Image:
+    with Image.open(path) as opened:
+        return opened.convert("RGB")
+
+
+def _places(evidence: Evidence) -> Iterator[Place]:
+    """Yield an image without and with each of the most harmful marks."""
+    marks = [row for row in evidence.tables["verdicts"]
+             if row["kind"] == "mark" and _picture_of(evidence.root, row["factor"]).is_file()]  # fmt: skip
+    for row in marks[:MOST_PLACES]:
+        yield _place(row, _picture_of(evidence.root, row["factor"]))
+
+
+def _place(row: Row, path: Path) -> Place:
+    image = _opened(path)
+    side, height = image.width // 2, image.height // EXAMPLES
+    parts = {label: (at * side, 0, (at + 1) * side, height) for at, label in enumerate(("without", "with"))}
+    return Place(factor_words(row), tuple(small(image.crop(box), label) for label, box in parts.items()))
+
+
+def _picture_of(root: Path, factor: str) -> Path:
+    return root / "pictures" / f"{picture_name(factor)}.png"
+
+
+def picture_name(factor: str) -> str:
+    """Return the name of the picture of a mark, without its ending: another for every mark, on any file system."""
+    plain = "".join(letter if letter.isalnum() or letter in "-_" else "-" for letter in factor)[:_LONGEST]
+    same = plain == factor and factor.isascii() and factor == factor.lower()
+    return plain if same else f"{plain}.{content_hash(factor)[:8]}"
+
+
+# Blocks and sections.
 
 MOST_SWINGS = 15
 """Marks and columns in the chart of the first screen; the table has all."""
@@ -81,24 +299,7 @@ def audit_sections(tables: Mapping[str, Rows]) -> list[Section]:
     ]  # fmt: skip
 
 
-DIFFERENCES = Block(
-    id="compared",
-    title="Performance, regions, and the swing of marks and columns",
-    table="compared",
-    chart="strip",
-    place=("factor", "dose", "class"),
-    panel="measure",
-    colors="decision",
-    columns=("factor", "measure", "dose", "class", "a", "b", "value", "decision", "p", "verdict_a", "verdict_b",
-             "found_a", "found_b", "images", "reason"),
-    level=ZERO,
-    note=METHODS,
-)  # fmt: skip
-COMPARISON = Section("differences", "Differences", (DIFFERENCES,))
-"""The section of the page of a comparison of two audits."""
-
-
-# Rows with their numbers, margin and measure, and words of columns.
+# Rows with their numbers, margin and measure, and cells of columns.
 
 _MEASURES = {"verdicts": "swing", "effects": "swing", "distorted": "AUROC lost"}
 
@@ -115,16 +316,9 @@ def _with_numbers(table: str, rows: Rows, evidence: Evidence) -> Rows:
     return [{**row, "id": f"{table}-{number}", **more} for number, row in enumerate(rows)]
 
 
-def _factor_cell(row: Row, _: Evidence) -> Cell:
+def factor_cell(row: Row, _: Evidence) -> Cell:
+    """Return the cell of a mark or column."""
     return words(factor_words({"kind": "mark", **row}))
-
-
-def _region_wording(side: str) -> Wording:
-    def region(row: Row, _: Evidence) -> Cell:
-        found, verdict = row[f"found_{side}"], row[f"verdict_{side}"]
-        return words(region_title({**json_object(found), "verdict": verdict}) if found else "")
-
-    return Wording(region, {"a": "region of the first", "b": "of the second"}[side])
 
 
 def _marks_unless_searched(evidence: Evidence) -> Sequence[Block]:
@@ -148,7 +342,7 @@ PAGE = Page(
     block_of=_swing_block,
     rows=_with_numbers,
     cells={
-        "factor": Wording(_factor_cell),
+        "factor": Wording(factor_cell),
         "open": Wording(lambda row, _: words(open_words(row["open"]))),
         "lead": Wording(lambda row, _: words(lead_words(row))),
         "found": Wording(lambda row, _: words(region_title(row))),
@@ -159,9 +353,3 @@ PAGE = Page(
     lost=(UNTESTED,),
 )
 """Of audits."""
-COMPARED = Page(
-    account=comparison_account,
-    sections=lambda _: [COMPARISON],
-    cells={"factor": Wording(_factor_cell), "found_a": _region_wording("a"), "found_b": _region_wording("b")},
-)
-"""Of comparisons of two audits."""

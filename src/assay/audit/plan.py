@@ -15,12 +15,12 @@ import torch
 from jaxtyping import Bool, Int
 
 from assay.audit.battery import DOSES, SEVERITIES, AuditedMark, battery, every_distortion, marks_of
+from assay.audit.checks import Change, ReadAs
 from assay.audit.model import Prepared
-from assay.audit.reading import Change, ReadAs
 from assay.audit.request import Asked
 from assay.audit.scored import operating_point, require_classes, second_half
 from assay.audit.search import drawn
-from assay.audit.search import search as leads
+from assay.audit.search.search import AFTER, LEAST_IMAGES, MOST_PASSES
 from assay.audit.verdicts import LEAST_PATIENTS
 from assay.core.errors import DataError, SpecError
 from assay.core.files import content_hash
@@ -41,8 +41,8 @@ _LEAST = 2 * LEAST_PATIENTS
 """Images that are audited at least, however small the budget."""
 _SEARCH = 0.65
 """Share of the budget that the search for a region may take."""
-_ONCE = sum(leads.MOST_PASSES.values()) + drawn.MOST_PASSES
-_EACH = sum(leads.AFTER.values()) + drawn.AFTER + 1
+_ONCE = sum(MOST_PASSES.values()) + drawn.MOST_PASSES
+_EACH = sum(AFTER.values()) + drawn.AFTER + 1
 """Passes of all searches at most, once and for each image, which is read without changes too."""
 _SCOUTS, _TRIED = 8, 0.1
 """Images of each half of the patients on which places of a mark are compared; share of the budget that this may take.
@@ -132,7 +132,7 @@ def planned(asked: Asked, whole: Environment, *, search: bool = True) -> Planned
     """
     n, (marks, distortions), severities = len(whole), battery_of(asked, whole), _severities(asked)
     able = int((_SEARCH * asked.budget - _ONCE) / _EACH) if search and asked.leads else 0
-    able = able if able >= leads.LEAST_IMAGES else 0
+    able = able if able >= LEAST_IMAGES else 0
     searched = min(able, n) if asked.train is None else able
     held = search and asked.elsewhere and searched > 0
     tried = sum(len(mark.places) for mark in marks) * 2 * _SCOUTS
@@ -150,7 +150,7 @@ def planned(asked: Asked, whole: Environment, *, search: bool = True) -> Planned
 
 def least_budget() -> int:
     """Return the smallest budget that allows a search."""
-    return math.ceil(passes_of(leads.LEAST_IMAGES) / _SEARCH)
+    return math.ceil(passes_of(LEAST_IMAGES) / _SEARCH)
 
 
 def passes_of(images: int) -> int:

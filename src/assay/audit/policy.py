@@ -44,10 +44,10 @@ class Policy:
         explains a mark changes nothing. A group or a column that was not tested is an open gap.
 
         Args:
-            verdicts: Rows of `audit_tables.VERDICTS`.
-            gaps: Rows of `audit_tables.GAPS`.
-            groups: Rows of `audit_tables.GROUPS`.
-            regions: Rows of `audit_tables.REGIONS`.
+            verdicts: Rows of `tables.VERDICTS`.
+            gaps: Rows of `tables.GAPS`.
+            groups: Rows of `tables.GROUPS`.
+            regions: Rows of `tables.REGIONS`.
 
         Raises:
             SpecError: A rule names a factor that was not audited, or one of which there is no such verdict.

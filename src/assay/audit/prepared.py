@@ -16,9 +16,9 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor, nn
 
+from assay.audit.checks import LOOKED
 from assay.audit.model import Settings, opened_images
 from assay.audit.plan import AuditPlan, Say, picked, planned, require_asked, require_fitting
-from assay.audit.reading import LOOKED
 from assay.audit.request import Asked
 from assay.audit.run import run_audit
 from assay.core.errors import DataError, SpecError, StoreError

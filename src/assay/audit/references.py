@@ -48,7 +48,7 @@ def shipped_reference(domain: str, drawn: Mapping[str, str]) -> Reference | None
 
 
 def shipped_rates(domain: str) -> list[Row]:
-    """Return rows of `audit_tables.RATES` of a calibrated domain; none of others."""
+    """Return rows of `tables.RATES` of a calibrated domain; none of others."""
     known = _shipped(domain)
     return [] if known is None else [{key: math.nan if value is None else value for key, value in row.items()}
                                      for row in known["rates"]]  # fmt: skip
@@ -106,7 +106,7 @@ class LeadLimits:
         networks: Number of networks.
         largest: Search (`place`, `whole`, `drawn`) -> the largest effect, in standard deviations.
         apart: The largest distance of the classes, in the same unit.
-        rates: Error rates of verdicts by them, as columns of `audit_tables.REGIONS`.
+        rates: Error rates of verdicts by them, as columns of `tables.REGIONS`.
     """
 
     networks: int

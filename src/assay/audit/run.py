@@ -20,7 +20,19 @@ from assay.audit.answers import Answers, digests_of, image_keys, image_rows, pro
 from assay.audit.battery import DECIDING, DETAIL
 from assay.audit.cards import write_outcome
 from assay.audit.cases import Moved, audited_cases
-from assay.audit.checks import checks_of_images, training_scene
+from assay.audit.checks import (
+    LOOKED,
+    SCALINGS,
+    ReadAs,
+    alternatives,
+    checks_of_images,
+    doubts_of_tensors,
+    framings,
+    raw_scores,
+    training_scene,
+    with_outputs,
+    with_scores,
+)
 from assay.audit.inside import inside_rows, nothing_inside
 from assay.audit.kind import AUDIT
 from assay.audit.leads import foremost, leads_of_images
@@ -40,17 +52,6 @@ from assay.audit.plan import (
     require_fitting,
     require_same_classes,
     seconds_each,
-)
-from assay.audit.reading import (
-    LOOKED,
-    SCALINGS,
-    ReadAs,
-    alternatives,
-    doubts_of_tensors,
-    framings,
-    raw_scores,
-    with_outputs,
-    with_scores,
 )
 from assay.audit.references import (
     LeadLimits,

@@ -110,7 +110,7 @@ def threshold_of(
 
 
 def check(name: str, status: str, text: str, value: float = math.nan) -> Row:
-    """Return a row of `audit_tables.AUDIT_CHECKS`."""
+    """Return a row of `tables.AUDIT_CHECKS`."""
     return {"check": name, "status": status, "value": value, "text": text}
 
 
@@ -370,7 +370,7 @@ def column_decision(scored: Scored, found: Grouped, margin: float) -> Decision |
 
 
 def verdict_row(factor: str, kind: str, decided: Decision, component: str = "", family: str = "") -> Row:
-    """Return a row of `audit_tables.VERDICTS`."""
+    """Return a row of `tables.VERDICTS`."""
     effect = decided.effect
     return {
         **effect_row(factor, effect),
@@ -389,13 +389,13 @@ def verdict_row(factor: str, kind: str, decided: Decision, component: str = "", 
 
 
 def not_tested_row(factor: str, kind: str, reason: Reason, component: str = "") -> Row:
-    """Return a row of `audit_tables.VERDICTS` for a factor that could not be tested."""
+    """Return a row of `tables.VERDICTS` for a factor that could not be tested."""
     return {"factor": factor, "kind": kind, "verdict": "not-tested", "intervention": component, "reason": str(reason),
             "images": 0, "patients": 0}  # fmt: skip
 
 
 def effect_row(factor: str, effect: Effect) -> Row:
-    """Return a row of `audit_tables.EFFECTS`."""
+    """Return a row of `tables.EFFECTS`."""
     swing = effect.largest
     return {
         "factor": factor,
@@ -410,7 +410,7 @@ def effect_row(factor: str, effect: Effect) -> Row:
 
 
 def distorted_row(family: str, severity: int, effect: Effect, margin: float) -> Row:
-    """Return a row of `audit_tables.DISTORTED`: the loss under a distortion against the margin, of AUROC or of Dice."""
+    """Return a row of `tables.DISTORTED`: the loss under a distortion against the margin, of AUROC or of Dice."""
     loss = effect.loss if effect.dice is None else effect.dice
     assert loss is not None
     decision = _within(loss.low, loss.high, margin)
@@ -456,7 +456,7 @@ class _Part:
 
 
 def subgroup_rows(scored: Scored, columns: Sequence[Grouped], margin: float) -> tuple[list[Row], list[Row]]:
-    """Return rows of `audit_tables.GROUPS` and of `audit_tables.GAPS`.
+    """Return rows of `tables.GROUPS` and of `audit_tables.GAPS`.
 
     Intervals of groups hold together at 95%, and those of gaps (Bonferroni). Contributions are summed by patient, who
     may be in several groups.
@@ -581,7 +581,7 @@ def of_columns(scored: Scored, margin: float) -> tuple[list[Row], list[Row], lis
 
 
 def column_rows(table: FactorTable) -> list[Row]:
-    """Return rows of `audit_tables.AUDIT_COLUMNS`: the target and every column, with the values of few levels."""
+    """Return rows of `tables.AUDIT_COLUMNS`: the target and every column, with the values of few levels."""
     target = Factor("target", "categorical", levels=table.classes)
     rows = [_column_row(target, table.target, "target")]
     return [*rows, *(_column_row(one, table.columns[one.name], "audited") for one in table.factors)]
@@ -606,7 +606,7 @@ _ORDER = (*map(str, Verdict), "not-tested")
 
 
 def by_harm(rows: Sequence[Row]) -> list[Row]:
-    """Return rows of `audit_tables.VERDICTS`, the most harmful first, and of one verdict the largest |g| first."""
+    """Return rows of `tables.VERDICTS`, the most harmful first, and of one verdict the largest |g| first."""
     return sorted(rows, key=lambda row: (_ORDER.index(row["verdict"]), -abs(row.get("g", 0.0) or 0.0)))
 
 

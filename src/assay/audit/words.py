@@ -60,11 +60,11 @@ def meanings(rows: Sequence[Row]) -> dict[str, str]:
     return {one.text: one.meaning for code, one in VERDICTS.items() if code in there and one.meaning}
 
 
-def evidence(row: Row, facts: Mapping[str, str]) -> str:
+def evidence_words(row: Row, facts: Mapping[str, str]) -> str:
     """Return the numbers behind a verdict, or why there are none.
 
     Args:
-        row: A row of `audit_tables.VERDICTS`.
+        row: A row of `tables.VERDICTS`.
         facts: Provenance of the audit.
     """
     if row["verdict"] == NOT_TESTED:
@@ -108,7 +108,7 @@ def worst_group(rows: Sequence[Row]) -> tuple[str, str] | None:
     """Return the group with the lowest AUROC with its value, where it is lower than that of all images by the margin.
 
     Args:
-        rows: Rows of `audit_tables.GROUPS`.
+        rows: Rows of `tables.GROUPS`.
     """
     known = [row for row in rows if row["measure"] == "auroc" and not math.isnan(numeric(row, "value"))]
     whole = next((row["value"] for row in known if not row["column"]), math.nan)
@@ -123,7 +123,7 @@ def worst_group(rows: Sequence[Row]) -> tuple[str, str] | None:
 def verdict_line(row: Row, facts: Mapping[str, str]) -> str:
     """Return a verdict with its numbers, as one line of a terminal."""
     separator = ": " if row["verdict"] == NOT_TESTED else "; "
-    return separator.join(filter(None, (title(row, facts["margin"]), evidence(row, facts))))
+    return separator.join(filter(None, (title(row, facts["margin"]), evidence_words(row, facts))))
 
 
 def check_words(row: Row) -> str:
@@ -225,10 +225,10 @@ def headline(rows: Sequence[Row], *, lead: bool = False, first: bool = False, cl
     """Return sentences on marks and columns.
 
     Args:
-        rows: Rows of `audit_tables.VERDICTS`.
+        rows: Rows of `tables.VERDICTS`.
         lead: Whether a region is open, so that no mark clears the model: only harmful ones are named.
         first: Whether it comes before the sentences on the region.
-        clear: Whether marks may be called harmless, see `leads.clears`.
+        clear: Whether marks may be called harmless, see `search.words.clears`.
     """
     harmful = _families(rows)
     relied = _named([one for one in harmful if one[0]["verdict"] == Verdict.RELIES])
@@ -286,8 +286,8 @@ def done(facts: Mapping[str, str], rows: Sequence[Row], effects: Sequence[Row]) 
 
     Args:
         facts: Provenance of the audit.
-        rows: Rows of `audit_tables.VERDICTS`.
-        effects: Rows of `audit_tables.EFFECTS`.
+        rows: Rows of `tables.VERDICTS`.
+        effects: Rows of `tables.EFFECTS`.
     """
     of = f" of {facts['patients']} patients" if facts.get("intervals over") == "patients" else ""
     read = "The model read" if any(row["kind"] == "mark" for row in rows) else "The answers are to"

@@ -34,7 +34,7 @@ from assay.audit.search.words import TRAIN, answer, next_words, region_title
 from assay.audit.swing import rate_gap
 from assay.audit.tables import NOT_TESTED, REGIONS
 from assay.audit.verdicts import WEAK_LEAD, Reference
-from assay.audit.words import ANSWERED, answer_words, evidence, stated, title
+from assay.audit.words import ANSWERED, answer_words, evidence_words, stated, title
 from assay.core.errors import DataError
 from assay.core.types import Factor, FactorTable
 from assay.data.cache import silent
@@ -302,7 +302,7 @@ def test_a_mark_elsewhere_has_no_limit_and_breaks_no_rule_against_relying_where_
         out = audited("lit apart", tmp_path / name, budget=4_000, domain="chest-xray", marks=BATTERY, pictures=False)
         tag = said_of(out)[1]["tag"]
         assert (tag["place"], tag["verdict"], np.isnan(tag["limit"])) == ("upper left", "affected-by", broken)
-        assert "limit of reference" not in evidence(tag, {})
+        assert "limit of reference" not in evidence_words(tag, {})
         assert bool(Policy((("relies-on", "tag"),)).broken([tag], [], [])) == broken
 
 

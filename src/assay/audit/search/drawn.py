@@ -127,7 +127,7 @@ def _carried(
     low = np.arange(1, count)
     sums = ordered.cumsum(axis=1)
     first, second = sums[:, :-1] / low, (sums[:, -1:] - sums[:, :-1]) / (count - low)
-    cut = (low * (count - low) * (second - first) ** 2).argmax(axis=1)  # as `leads.split`
+    cut = (low * (count - low) * (second - first) ** 2).argmax(axis=1)  # as `search.split`
     gap = (second - first)[pixel, cut]
     within = (ordered**2).sum(axis=1) - (low * first**2 + (count - low) * second**2)[pixel, cut]
     apart = gap / np.sqrt(np.maximum(within / (count - 2), 1e-6))

@@ -172,7 +172,7 @@ class Search:
                                             for key in ("folder", "classes") if data[key]}}}  # fmt: skip
 
     def _row(self, found: Lead, sample: Sample, carry: Bool[np.ndarray, " n"]) -> Row:
-        """Return columns of `audit_tables.REGIONS`."""
+        """Return columns of `tables.REGIONS`."""
         swing, flips = found.swing.largest, found.swing.flips
         assert flips is not None
         codes = np.unique(sample.target).tolist()
@@ -194,7 +194,7 @@ class Search:
         return self.given.place.folder.complete("probes", self.id)
 
     def found(self) -> Row:
-        """Return a row of `audit_tables.REGIONS`, with its verdict."""
+        """Return a row of `tables.REGIONS`, with its verdict."""
         folder, limits = self.given.place.folder, self.limits
         if not self.done:
             reason = why(ReadingError(read_checked_json(folder.failure_path(self.id))["text"]))
@@ -214,7 +214,7 @@ class Search:
         return {**row, **known, "shares": json.dumps(row["shares"]), "verdict": str(verdict)}
 
     def carriers(self) -> Iterator[Row]:
-        """Yield rows of `audit_tables.CARRIERS`."""
+        """Yield rows of `tables.CARRIERS`."""
         record, table = self.record, self.images.table
         for at, carries in enumerate(record.get("carry", ())):
             yield {"of": self.of, "trained": self.trained, "row": int(table.row[at]),
@@ -256,7 +256,7 @@ def _number(value: Any) -> Any:
 
 
 def not_searched(reason: Reason, of: Sought = "place", trained: bool = False) -> Row:
-    """Return a row of `audit_tables.REGIONS` for a search that was not done."""
+    """Return a row of `tables.REGIONS` for a search that was not done."""
     return {"of": of, "trained": trained, "verdict": NOT_TESTED, "reason": str(reason), "images": 0, "patients": 0}
 
 
