@@ -20,7 +20,7 @@ from tests.worlds.audits import audited, images, shortcut
 from tests.worlds.tables import Made, make_run
 
 import assay
-from assay.audit.index_page import write_labels
+from assay.audit.labels import write_labels
 from assay.core.reasons import Code, because
 from assay.report.blocks import FULL, NARROW
 from assay.report.charts import draw_rows

@@ -10,8 +10,7 @@ from typing import Any
 
 from assay.audit.compare import AuditsRun, Kept, compare_audits
 from assay.audit.compare_page import comparison_answer, comparison_lines
-from assay.audit.index_page import LABELS_NOTE
-from assay.audit.labels import ALL, PAGE, TABLE, audit_labels
+from assay.audit.labels import ALL, LABELS_NOTE, PAGE, TABLE, audit_labels
 from assay.audit.origins import origin_of
 from assay.audit.plan import Planned
 from assay.audit.policy import read_policy

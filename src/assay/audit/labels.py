@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +18,6 @@ from jaxtyping import Float
 from scipy.special import stdtr, stdtrit
 from torch import Tensor, nn
 
-from assay.audit.index_page import write_labels
 from assay.audit.search.words import region_title
 from assay.audit.tables import NOT_TESTED
 from assay.core.errors import DataError, SpecError, unknown_name
@@ -25,8 +25,13 @@ from assay.core.files import is_file
 from assay.data.files.labels import HEADERS
 from assay.data.files.table import read_table
 from assay.models.ref import Facts, Origin
+from assay.report.evidence import Evidence
+from assay.report.index_page import Index, link
+from assay.report.page import rendered
+from assay.report.sheets import Line, figure, probability, words
 from assay.stats.bounds import ALPHA
 from assay.stats.compare import holm
+from assay.stats.format import count
 from assay.stats.rows import FOUND, LeadVerdict, leading_region, numeric
 from assay.store.files import Row, write_text
 from assay.store.folder import RunFolder
@@ -36,6 +41,13 @@ _NAMES = re.compile(r"(?<=such as )('[^']*'(?:, '[^']*')*)|'[^'\d./]*'|('[^']*')
 ALL = "all"
 """`--output` of an audit of every label."""
 TABLE, PAGE = "labels.csv", "report.html"
+OF_LABELS = ("label", "found", "AUROC", "effect (sd)", "95% lower bound", "limit", "p")
+LABELS_NOTE = (
+    "Nothing found does not clear the model. p: effect beyond its limit, without one beyond the least of a lead, "
+    "corrected over searches and, by Holm, over labels."
+)
+MOST_NAMED = 3
+"""Verdicts in the headline of all labels."""
 Audit = Callable[[Origin, str, int, Path], Path]
 """Given a model, a label, the position of its output and a folder: audits it, and returns the folder."""
 
@@ -127,6 +139,30 @@ def _corrected(rows: Sequence[Row]) -> list[Row]:
                      **numbers, "p": p.get(at, math.nan), "folder": row["folder"],
                      "reason": row.get("reason", "")})  # fmt: skip
     return made
+
+
+def write_labels(rows: Sequence[Row], path: Path) -> None:
+    """Write a page with the rows of `audit_labels`, linked to their pages."""
+    links = tuple(link(Path(row["folder"]), path) if row["folder"] else "" for row in rows)
+    lines = tuple(Line((words(row["label"]), words(row["found"] or row["reason"]), figure(row["auroc"]),
+                        *(figure(row[name]) for name in ("value", "value_low", "limit")), probability(row["p"])))
+                  for row in rows)  # fmt: skip
+    facts = [Evidence.of(one).facts for one in (Path(row["folder"]) for row in rows if row["folder"])]
+    read = max(int(one["images"].partition(" of ")[0].replace(",", "")) for one in facts)
+    meta = f"{facts[0]['model']} · {count(len(rows), 'label')} · {count(read, 'image')}"
+    write_text(path, rendered("index.html", Index(OF_LABELS, lines, links, LABELS_NOTE, _answer(rows), meta)))
+
+
+def _answer(rows: Sequence[Row]) -> str:
+    """Return how many labels have a verdict, the gravest first: `2 of 3 labels: lives by a border; 1: not tested.`"""
+    texts = Counter[tuple[int, str]]()
+    for row in rows:
+        found = f"{row['found'][:1].lower()}{row['found'][1:]}".replace(": ", ", ")
+        code, known = row["verdict"], [*LeadVerdict, NOT_TESTED]
+        texts[known.index(code), found if code in FOUND else code.replace("-", " ")] += 1
+    said = [f"{n}: {text}" for (_, text), n in sorted(texts.items(), key=lambda one: (one[0][0], -one[1]))]
+    more = [f"{len(said) - MOST_NAMED} more below"] if len(said) > MOST_NAMED else []
+    return f"{'; '.join([*said[:MOST_NAMED], *more])}.".replace(":", f" of {count(len(rows), 'label')}:", 1)
 
 
 class _FewOutputsError(SpecError):

@@ -236,7 +236,7 @@ def open_command(runs: Sequence[str], out: Path, bundle: Path | None = None) -> 
     """
     folders = [folder for run in runs or [str(out)] for folder in _with_pages(run, out)]
     if bundle is not None:
-        from assay.audit.index_page import index_of_bundle
+        from assay.report.index_page import index_of_bundle
         from assay.store.bundle import BUNDLED, write_bundle
 
         for folder in map(RunFolder, folders):
@@ -246,7 +246,7 @@ def open_command(runs: Sequence[str], out: Path, bundle: Path | None = None) -> 
         return
     page = folders[0] / PAGE
     if len(folders) > 1:
-        from assay.audit.index_page import write_index
+        from assay.report.index_page import write_index
 
         page = write_index(folders, out / "index.html")
     print(page, flush=True)
