@@ -44,8 +44,8 @@ from assay.execution.jobs import Place, population_of
 from assay.stats.decisions import LOOK_ALPHA
 from assay.stats.estimate import Spread, two_way
 from assay.stats.panel import evaluate
-from assay.study.folds import Folds
 from assay.study.gathered import Gathered
+from assay.study.measurements import Folds
 from assay.study.records import stored_study
 
 MEASURES = ("auroc", "accuracy", "log-loss", "calibration-error")

@@ -32,8 +32,8 @@ from assay.spec.schema import RecipePoint, StudySpec
 from assay.store.files import read_checked_json, read_json, write_checked_json
 from assay.store.folder import RunFolder
 from assay.study.preflight import sweep
-from assay.study.prespecified import state
 from assay.study.records import store, stored_study
+from assay.study.registration import state
 from assay.study.run import prepare
 
 COPY = "copy"

@@ -49,7 +49,6 @@ from tests.worlds.studies import TINY
 
 for library in (
     "audit.command",
-    "study.replicate_command",
     "study.command",
     "models.process",
     "study.run",

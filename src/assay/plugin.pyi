@@ -116,7 +116,7 @@ from assay.spec.recipe import Component as Component
 from assay.spec.recipe import RecipeSpec as RecipeSpec
 from assay.spec.schema import DataSpec as DataSpec
 from assay.store.folder import RunFolder as RunFolder
-from assay.study.visibility import visibility as visibility
+from assay.study.confounders import visibility as visibility
 from assay.training.augmentation import Augmentation as Augmentation
 from assay.training.loop import Fitted as Fitted
 from assay.training.loop import Interrupted as Interrupted

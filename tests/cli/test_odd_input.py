@@ -21,7 +21,7 @@ from assay.data.files.outlines import read_coco
 from assay.spec.parse import parse_study
 from assay.spec.schema import DataSpec
 from assay.store.migrations import migrated, unversioned
-from assay.study.prespecified import stated
+from assay.study.registration import stated
 
 LONG = "a" * 300
 

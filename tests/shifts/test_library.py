@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from assay.core.registry import build, entries
 from assay.shifts.intervention import draw
-from assay.study.visibility import visibility
+from assay.study.confounders import visibility
 from assay.testing.data import InterventionConformance
 
 # name -> argument that is the dose, and values from the least visible to the most

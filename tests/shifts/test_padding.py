@@ -18,8 +18,7 @@ from assay.shifts.intervention import draw
 from assay.spec.parse import parse_study
 from assay.spec.recipe import Component
 from assay.spec.schema import EnvironmentSpec, InterventionSpec
-from assay.study.confounders import Looked, confounders
-from assay.study.visibility import visibility
+from assay.study.confounders import Looked, confounders, visibility
 from assay.training.augmentation import build_augmenter
 
 SIZE = 48

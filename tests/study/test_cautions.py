@@ -21,8 +21,8 @@ from assay.store.described import keep, kept
 from assay.store.folder import RunFolder
 from assay.study.confounders import Looked, cautions
 from assay.study.described import Described, describe
-from assay.study.folds import Folds
 from assay.study.gathered import Gathered
+from assay.study.measurements import Folds
 from assay.study.preview import preview_tables
 
 PATIENTS = 120

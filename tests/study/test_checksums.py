@@ -26,8 +26,8 @@ from assay.store.folder import RunFolder, remove_unit
 from assay.store.manifest import _key, changes, sign, write_manifest
 from assay.store.schema import SCHEMA_VERSION
 from assay.study.described import Described
-from assay.study.prespecified import stated
 from assay.study.records import stored_study
+from assay.study.registration import stated
 
 
 def flip(path: Path) -> Path:

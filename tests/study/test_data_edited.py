@@ -10,8 +10,8 @@ from assay.execution import jobs
 from assay.execution.jobs import Place
 from assay.shifts.population import NEUTRAL
 from assay.spec.parse import parse_study
+from assay.study.confounders import distinct_environments
 from assay.study.heat_maps import same_pairs
-from assay.study.power import distinct_environments
 
 
 def test_environments_are_those_of_the_first_seed(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from assay.execution.jobs import Place, population_of
 from assay.spec.parse import parse_study
-from assay.study.doses import dose_count_rows
+from assay.study.contrasts import dose_count_rows
 
 STUDY = {
     "name": "dosed",

@@ -22,8 +22,8 @@ from assay.store.files import Row
 from assay.store.folder import RunFolder
 from assay.store.schema import HALF_DOSES
 from assay.study import gathered as results
+from assay.study.contrasts import dose_change_rows, half_dose_rows
 from assay.study.described import Described
-from assay.study.doses import dose_change_rows, half_dose_rows
 from assay.study.gathered import Gathered
 from assay.study.records import stored_study
 from assay.study.tables import Made

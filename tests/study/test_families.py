@@ -19,7 +19,7 @@ from assay.stats.compare import untested
 from assay.stats.decisions import decided
 from assay.study.contrasts import families_of
 from assay.study.families import compared, families, spec_pairs
-from assay.study.prespecified import state, stated
+from assay.study.registration import state, stated
 
 AXIS = {"axis": "loss", "against": "cross-entropy"}
 LOSSES = ["cross-entropy", "supcon", "triplet", "arcface"]

@@ -21,10 +21,16 @@ from assay.stats.influence import Answers
 from assay.stats.rows import KEY_FIELDS
 from assay.store.files import Row
 from assay.store.schema import MEASUREMENTS
-from assay.study.folds import joined_tables
-from assay.study.gathered import RECIPES, _Lazily
-from assay.study.measurements import CONTRIBUTIONS, Key, of_one_unit, over_folds, values_of_seeds, with_one_worst
-from assay.study.panels import panel_of
+from assay.study.gathered import RECIPES, _Lazily, panel_of
+from assay.study.measurements import (
+    CONTRIBUTIONS,
+    Key,
+    joined_tables,
+    of_one_unit,
+    over_folds,
+    values_of_seeds,
+    with_one_worst,
+)
 from assay.study.tables import scalar_rows
 from assay.testing.probe import table
 

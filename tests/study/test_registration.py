@@ -19,9 +19,8 @@ from assay.spec.parse import parse_study
 from assay.spec.schema import StudySpec
 from assay.stats.rows import RULES
 from assay.store.files import Row, read_json
-from assay.study import prespecified, registration
-from assay.study.prespecified import state, stated
-from assay.study.registration import FILE, register, registered, registration_file
+from assay.study import registration
+from assay.study.registration import FILE, register, registered, registration_file, state, stated
 
 PRIMARY = {**SMALL["contrasts"][0], "role": "primary", "margin": 0.05}
 
@@ -120,7 +119,7 @@ def test_what_a_later_rule_decided_is_marked_by_a_code(tmp_path: Path, monkeypat
     state(tmp_path, small(), results_exist=True)
     before = stated(tmp_path, small())
     assert before.marked([row()], lambda _: 3) == [row()]
-    monkeypatch.setattr(prespecified, "RULES", RULES + 1)
+    monkeypatch.setattr(registration, "RULES", RULES + 1)
     state(tmp_path, small(), results_exist=True)
     late, kept = stated(tmp_path, small()).marked([row(), row(exploratory=True)], lambda _: 3)
     assert reason_of(late).codes == (Code.RULE_CHANGED,)
@@ -132,7 +131,7 @@ def test_rules_are_those_of_the_registration(tmp_path: Path, monkeypatch: pytest
     root = tmp_path / "small"
     root.mkdir()
     register(root, small())
-    monkeypatch.setattr(prespecified, "RULES", RULES + 1)
+    monkeypatch.setattr(registration, "RULES", RULES + 1)
     state(root, small(), results_exist=False)
     assert (root / FILE).read_bytes() == registration_file(root).read_bytes()
     assert stated(root, small()).rules == RULES

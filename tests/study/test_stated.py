@@ -12,7 +12,7 @@ from assay.core.errors import StoreError
 from assay.spec.parse import parse_study
 from assay.spec.schema import StudySpec
 from assay.study.families import spec_pairs
-from assay.study.prespecified import FILE, state, stated
+from assay.study.registration import STATED, state, stated
 
 
 def small(**changes: Any) -> StudySpec:
@@ -42,13 +42,13 @@ def test_a_level_that_is_added_after_results_is_exploratory(tmp_path: Path) -> N
 
 def test_a_damaged_file_of_what_was_stated_is_to_be_restored_and_never_deleted(tmp_path: Path) -> None:
     state(tmp_path, losses("supcon"), results_exist=False)
-    (tmp_path / FILE).write_text("{")
+    (tmp_path / STATED).write_text("{")
     with pytest.raises(
         StoreError, match=r"stated\.json: it is damaged .*; restore it from a copy: .*exploratory"
     ) as caught:
         state(tmp_path, losses("supcon"), results_exist=True)
     assert "delete" not in str(caught.value)
-    assert (tmp_path / FILE).read_text() == "{"
+    assert (tmp_path / STATED).read_text() == "{"
 
 
 def test_another_test_after_results_is_another_comparison(tmp_path: Path) -> None:

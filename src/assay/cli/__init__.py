@@ -102,7 +102,7 @@ def register(
     comparisons with margins, looks, version of the statistical rules, time, and a SHA-256 to deposit elsewhere.
     `assay run` takes it into the run folder and refuses another study.
     """
-    from assay.study.register_command import register_command
+    from assay.study.command import register_command
 
     with asked.located():
         register_command(asked, receipt)
@@ -122,7 +122,7 @@ def replicate(asked: RunRequest) -> None:
     prediction of the second difference from the first, the agreement to be expected, and the estimate of both.
     """
     from assay.core.registry import own_code_refused
-    from assay.study.replicate_command import replicate_command
+    from assay.study.command import replicate_command
 
     with own_code_refused(asked.no_own_code):
         replicate_command(asked)
@@ -152,7 +152,7 @@ def preview(asked: RunRequest) -> None:
     and achieved, counts, number of trials, time, and the difference that each contrast can detect. Pictures and a page
     are written to the run folder, under preview/.
     """
-    from assay.study.preview_command import preview_command
+    from assay.study.command import preview_command
 
     with asked.located():
         preview_command(asked)

@@ -1,7 +1,8 @@
-"""`assay run`."""
+"""The commands of studies: `assay run`, `preview`, `register` and `replicate`."""
 
 from __future__ import annotations
 
+import json
 import json as jsonlib
 import math
 import os
@@ -22,7 +23,11 @@ if TYPE_CHECKING:
     from assay.study.finished import Finished, Result
     from assay.study.request import RunRequest, Settled
     from assay.study.run import Prepared
-
+if TYPE_CHECKING:
+    from assay.report.evidence import Evidence
+    from assay.study.request import RunRequest
+if TYPE_CHECKING:
+    from assay.study.request import RunRequest
 
 # `assay run`: a study from its spec to its page.
 
@@ -162,7 +167,7 @@ def reach_lines(prepared: Prepared) -> list[str]:
     if not is_quick(prepared.place.root) or not spec.contrasts:
         return []
 
-    from assay.study.power import detectable_differences
+    from assay.study.preview import detectable_differences
 
     every = detectable_differences(spec, prepared.population)
     rows = [row for row in every if row["role"] == "primary"] or every
@@ -185,7 +190,7 @@ def worst_lines(prepared: Prepared) -> list[str]:
     spec = prepared.spec
     if not spec.looks:
         return []
-    from assay.study.preview_opening import looks_words
+    from assay.study.preview_page import looks_words
 
     return [looks_words(spec.looks, prepared.most_trials, len(prepared.plan.trials))]
 
@@ -261,3 +266,97 @@ def _warn(line: str) -> None:
     from assay.execution.progress import warn
 
     warn(line)
+
+
+def preview_command(asked: RunRequest) -> None:
+    """Print the tables, and write them, pictures and a page to `<run folder>/preview/`."""
+    from assay.execution.local import InProcess, choose_device, executor_for
+    from assay.execution.progress import reading_shown
+    from assay.execution.run import carry_out
+    from assay.report.browser import open_page
+    from assay.report.evidence import Evidence
+    from assay.report.page import write_page
+    from assay.report.sentences.reading import reading_lines, where_issues_are
+    from assay.store.files import json_text
+    from assay.store.folder import PREVIEW
+    from assay.study.preview import PreviewRun
+    from assay.study.preview_page import preview_lines
+    from assay.study.run import prepare
+
+    settled = asked.settled()
+    spec, root, device = settled.spec, settled.root, choose_device(asked.device)
+    with reading_shown(asked.as_json) as notify:
+        prepared = prepare(spec, root, skip_bad_rows=asked.skip_bad_rows, device=device, notify=notify)
+    workers = executor_for(asked.workers, device)[1]
+    page = carry_out(PreviewRun(prepared, asked, workers), root / PREVIEW, InProcess(), write_page).page
+    assert page is not None
+    evidence = Evidence.of(page.parent)
+    if asked.as_json:
+        print(json_text(_facts(evidence, page), sort_keys=False), end="")
+    else:
+        for line in [
+            *reading_lines(evidence.facts),
+            *preview_lines(evidence),
+            *where_issues_are(page.parent),
+            f"preview: {page}",
+        ]:
+            print(line)
+    if asked.open:
+        open_page(page)
+
+
+def _facts(evidence: Evidence, page: Path) -> dict[str, object]:
+    """Return the rows of the tables, with the numbers of training runs."""
+    from assay.report.sentences.reading import reading_lines
+    from assay.report.sentences.reasons import reason_words
+    from assay.stats.findings import from_row
+
+    facts, tables = evidence.facts, evidence.tables
+    shown = ("environments", "counts", "visibility", "shortcuts", "issues", "power")
+    return {
+        "read": reading_lines(facts),
+        "study": facts["study"],
+        "trials": int(facts["training runs"]),
+        "to_train": int(facts["new training runs"]),
+        "seconds": float(facts["seconds"]),
+        "workers": int(facts["workers"]),
+        "device": facts["device"],
+        **{name: list(tables[name]) for name in shown},
+        "doubts": [reason_words(from_row(row).reason) for row in tables["findings"] if row["light"] != "ok"],
+        "pictures": [str(page.parent / "pictures" / row["file"]) for row in tables["pictures"]],
+        "preview": str(page),
+    }
+
+
+def register_command(asked: RunRequest, receipt: str) -> None:
+    """Register a study whose data a run would accept, and print its file and its hash."""
+    from assay.execution.progress import reading_shown
+    from assay.study.registration import register, registration_file
+    from assay.study.run import check_data
+
+    settled = asked.settled()
+    with reading_shown(quietly=asked.as_json) as notify:
+        check_data(settled.spec, settled.root, skip_bad_rows=asked.skip_bad_rows, notify=notify)
+    made = register(settled.root, settled.spec, receipt)
+    file = registration_file(settled.root)
+    if asked.as_json:
+        more = {key: made.content.get(key, "") for key in ("time", "commit")}
+        print(json.dumps({"file": str(file), "sha256": made.sha256, **more, "receipt": made.receipt}))
+        return
+    commit = f", commit {made.content['commit']}" if made.content.get("commit") else ""
+    print(f"registered: {file}, {made.content['time']}{commit}\nSHA-256: {made.sha256}")
+    if not made.receipt:
+        print("deposit the hash elsewhere (a commit, an e-mail, a registry), and name the place with --receipt")
+
+
+def replicate_command(asked: RunRequest) -> None:
+    """Run the study of a finished run again, in a folder of its own."""
+    from assay.store.folder import find_run, require_writable, working_in
+    from assay.study.replication import SEEDS, keep_earlier, replicate
+
+    settled, first = replicate(find_run(asked.spec, asked.out), asked.out, asked.seeds or SEEDS)
+    require_writable(settled.root)
+    if not asked.dry_run:
+        with working_in(settled.root):
+            keep_earlier(settled.root, first)
+    run_command(asked, settled)

@@ -1,4 +1,4 @@
-"""Describe the confounders of a study, and caution about its environments."""
+"""The environments of a study's grid, its confounders, how visible each is, and cautions about both."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from typing import cast
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Float64, Int
 from torch import Tensor
+from torch.nn import functional
 
 from assay.core.files import canonical_json, filled
 from assay.core.reasons import Code, Reason, because, stated
@@ -20,6 +21,7 @@ from assay.core.registry import build, lookup
 from assay.core.types import Factor, FactorTable
 from assay.data.dataset import OverImages
 from assay.probes.probe import Probe
+from assay.shifts.association import also_achieved
 from assay.shifts.confounders.drawing import LEGIBLE, Lettered
 from assay.shifts.environment import Environment, PickedImages
 from assay.shifts.intervention import Intervention, by_box, unchanged
@@ -30,8 +32,147 @@ from assay.spec.environments import dose_axis, dosed_factors
 from assay.spec.grid import label
 from assay.spec.schema import EnvironmentSpec, InterventionSpec, RecipePoint, StudySpec
 from assay.store.files import Row
-from assay.study.doses import bears
-from assay.study.visibility import Visibility, visibility
+from assay.study.contrasts import bears
+
+SEEN = 0.5 / 255
+"""A pixel counts as changed from half a level of an 8-bit screen."""
+
+_WINDOW, _SIGMA = 11, 1.5
+_C1, _C2 = 0.01**2, 0.03**2
+
+
+@dataclass(frozen=True, slots=True)
+class Visibility:
+    """Three figures per image, float64 [b].
+
+    Attributes:
+        share: Of the pixels that differ by at least `SEEN` in some channel, 0 to 1.
+        difference: Mean absolute difference over all pixels and channels, black to white being 1.
+        ssim: Structural similarity (Wang et al. 2004: Gaussian window of 11 px, sigma 1.5, K1 = 0.01, K2 = 0.03), the
+            mean over windows that lie within the image and over channels, -1 to 1, 1 for equal images; NaN where an
+            edge is shorter than 11 px. All three are NaN for an image with a value that is not finite; no images give
+            empty figures.
+    """
+
+    share: Float64[Tensor, "b"]
+    difference: Float64[Tensor, "b"]
+    ssim: Float64[Tensor, "b"]
+
+
+def visibility(before: Float[Tensor, "b c h w"], after: Float[Tensor, "b c h w"]) -> Visibility:
+    """Measure the change of images in [0, 1].
+
+    Raises:
+        ValueError: If their shapes differ.
+    """
+    if before.shape != after.shape or before.ndim != 4:
+        given = f"{tuple(before.shape)} and {tuple(after.shape)}"
+        raise ValueError(f"visibility compares images [b, c, h, w] of one shape; given: {given}")
+    first, second = before.detach().double(), after.detach().double()
+    apart = (first - second).abs()
+    sound = torch.isfinite(apart).flatten(1).all(dim=1)
+    share = (apart >= SEEN).any(dim=1).double().mean(dim=(1, 2))
+    figures = (share, apart.mean(dim=(1, 2, 3)), _ssim(first, second))
+    return Visibility(*(torch.where(sound, figure, math.nan) for figure in figures))
+
+
+def _ssim(first: Float64[Tensor, "b c h w"], second: Float64[Tensor, "b c h w"]) -> Float64[Tensor, "b"]:
+    if min(first.shape[2:]) < _WINDOW or len(first) == 0:
+        return torch.full((len(first),), math.nan, dtype=torch.float64, device=first.device)
+    mean1, mean2 = _windowed(first), _windowed(second)
+    variance1 = _windowed(first * first) - mean1 * mean1
+    variance2 = _windowed(second * second) - mean2 * mean2
+    covariance = _windowed(first * second) - mean1 * mean2
+    brightness = (2 * mean1 * mean2 + _C1) / (mean1 * mean1 + mean2 * mean2 + _C1)
+    structure = (2 * covariance + _C2) / (variance1 + variance2 + _C2)
+    return (brightness * structure).mean(dim=(1, 2, 3))
+
+
+def _windowed(images: Float64[Tensor, "b c h w"]) -> Float64[Tensor, "b c h-10 w-10"]:
+    """Gaussian means over every window that is within the image."""
+    steps = torch.arange(_WINDOW, dtype=torch.float64, device=images.device) - (_WINDOW - 1) / 2
+    weights = torch.exp(-0.5 * (steps / _SIGMA) ** 2)
+    weights = weights / weights.sum()
+    flat = images.flatten(0, 1)[:, None]
+    flat = functional.conv2d(functional.conv2d(flat, weights.view(1, 1, -1, 1)), weights.view(1, 1, 1, -1))
+    return flat.view(*images.shape[:2], *flat.shape[2:])
+
+
+# Environments of the grid.
+
+
+def headed(found: Sequence[Distinct], points: Sequence[RecipePoint]) -> list[str]:
+    """Name the environments of `distinct_environments` for readers.
+
+    Those of one name are distinguished by the axes along which their rows change, not by the whole recipe.
+    """
+    coordinates = {point.label: point.coordinates for point in points}
+    heads: list[str] = []
+    for one in found:
+        axes = _telling(one.name, points) if one.recipe else ()
+        at = [(axis, coordinates[one.recipe][axis]) for axis in axes]
+        values = ", ".join(value if value[:1].isalpha() else f"{axis} {value}" for axis, value in at)
+        heads.append(f"{one.name} ({values})" if axes else one.label)
+    return heads
+
+
+def _telling(name: str, points: Sequence[RecipePoint]) -> tuple[str, ...]:
+    """The axes, in order, whose values say which environment of this name a recipe has, without those that tell nothing
+    more; none where all of them do not tell.
+    """
+    rows = [canonical_json((p.train if name == "train" else p.tests[name]).for_training()) for p in points]
+    axes = list(points[0].coordinates)
+    for axis in reversed(axes.copy()):  # an axis that is not needed to tell is left out
+        without = [one for one in axes if one != axis]
+        if _tell(without, points, rows):
+            axes = without
+    return tuple(axes) if _tell(axes, points, rows) else ()
+
+
+def _tell(axes: Sequence[str], points: Sequence[RecipePoint], rows: Sequence[str]) -> bool:
+    """Whether recipes with the same values on these axes have the same rows."""
+    values = [tuple(point.coordinates[axis] for axis in axes) for point in points]
+    return len(set(zip(values, rows, strict=True))) == len(set(values))
+
+
+@dataclass(frozen=True)
+class Distinct:
+    """A training or test environment of the grid.
+
+    Attributes:
+        name: Its name in the study.
+        recipe: The first recipe that has it, where one name means several environments along an axis; else empty.
+        environment: That of one seed and the first fold.
+    """
+
+    name: str
+    recipe: str
+    environment: Environment
+
+    @property
+    def label(self) -> str:
+        """The name that distinguishes it in tables: `train`, or `train (recipe)`."""
+        return f"{self.name} ({self.recipe})" if self.recipe else self.name
+
+
+def distinct_environments(points: Sequence[RecipePoint], population: Population, seed: int) -> list[Distinct]:
+    """Return every training and test environment of the grid once.
+
+    An intervention on no rows makes no other environment. Environments are those of this seed and the first fold.
+    """
+    wanted: dict[str, tuple[str, RecipePoint]] = {}
+    for point in points:
+        for name, environment in {"train": point.train, **point.tests}.items():
+            wanted.setdefault(f"{name} {canonical_json(environment.for_training())}", (name, point))
+    names = [name for name, _ in wanted.values()]
+    found: list[Distinct] = []
+    for name, point in wanted.values():
+        scene = population.scene(point.tests, seed)
+        made = population.training(point.train, seed)[0] if name == "train" else scene.environment(name)
+        made = also_achieved(made, Tests(point.tests).ties)
+        found.append(Distinct(name, point.label if names.count(name) > 1 else "", made))
+    return found
+
 
 # The confounders of a study: which it has, how visible each is, and the same images without and with it.
 

@@ -23,12 +23,11 @@ from assay.spec.schema import ENVIRONMENT, RecipePoint, StudySpec
 from assay.stats.panel import Panel
 from assay.store.described import DESCRIBED, DataDescription, Rows
 from assay.store.files import Row
-from assay.study.confounders import Looked, cautions, visibility_rows
-from assay.study.doses import dose_count_rows
-from assay.study.folds import Folds, Group, Outputs
+from assay.study.confounders import Distinct, Looked, cautions, distinct_environments, visibility_rows
+from assay.study.contrasts import dose_count_rows
 from assay.study.gathered import Gathered
 from assay.study.heat_maps import illustrate
-from assay.study.power import Distinct, distinct_environments
+from assay.study.measurements import Folds, Group, Outputs
 
 
 class Pooled(BaseModel):

@@ -36,10 +36,9 @@ from assay.stats import maps
 from assay.stats.panel import Panel
 from assay.stats.rows import KEY_FIELDS
 from assay.store.files import Row
-from assay.study.confounders import Confounder, Looked, confounders
+from assay.study.confounders import Confounder, Looked, confounders, distinct_environments, headed
 from assay.study.gathered import Gathered
 from assay.study.measurements import OF_ONE_IMAGE
-from assay.study.power import distinct_environments, headed
 
 # What recipes outline on the same images: the best, the median, the worst and a random one, with a lesion and without.
 #

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from assay.core.files import canonical_json
-from assay.core.reasons import Reason
+from assay.core.measures import range_of
+from assay.core.reasons import Code, Reason, because
 from assay.core.versions import versions
 from assay.execution.run import Run, Tables
 from assay.look.checks import DataChecks, data_checks
@@ -16,16 +20,98 @@ from assay.report.pictures import Gallery
 from assay.shifts.population import Population
 from assay.spec.environments import dose_axis, images_seed
 from assay.spec.schema import RecipePoint, StudySpec
+from assay.stats.decisions import LOOK_ALPHA
 from assay.stats.doubts import caution_rows, uneven_rows
+from assay.stats.measures import COMPUTED
+from assay.stats.power import Assumptions, planned, rests_on
+from assay.stats.rows import ALPHA, DOSES, MATCHED, PRIMARY
 from assay.store.files import Row
 from assay.store.folder import RunFolder
-from assay.study.confounders import Looked, cautions, confounders, visibility_rows
+from assay.study.confounders import (
+    Distinct,
+    Looked,
+    cautions,
+    confounders,
+    distinct_environments,
+    headed,
+    visibility_rows,
+)
 from assay.study.described import environment_rows, facts_of_sets
+from assay.study.families import Pair, compared, pooling_group, spec_pairs
 from assay.study.kind import PREVIEW
-from assay.study.power import Distinct, detectable_differences, distinct_environments, headed
 from assay.study.request import RunRequest
 from assay.study.run import Prepared
 from assay.study.tables import spec_facts
+
+# What each stated contrast of a study could detect, before anything has run.
+
+
+def detectable_differences(spec: StudySpec, population: Population) -> list[Row]:
+    """Return rows of `schema.POWER`: a comparison, and the difference that it finds with 80% power.
+
+    `detectable` is NaN, with `reason`, where the plan cannot say: a measure whose patients or range are not
+    known beforehand, too few patients, fewer than 3 seeds. The assumptions are `stats.power.Assumptions`.
+    """
+    family = spec_pairs(spec)
+    groups = [pooling_group(pair.stated) for pair in family]
+    return [
+        _entry(pair, spec, population, _of_family(pair, family), groups.count(group))
+        for pair, group in zip(family, groups, strict=True)
+    ]
+
+
+def _of_family(pair: Pair, every: Sequence[Pair]) -> int:
+    """Count the comparisons of the family of a comparison, itself included."""
+    if pair.stated.role == "positive-control":
+        return 1
+    return sum(other.stated.family_name == pair.stated.family_name for other in every)
+
+
+def _entry(whole: Pair, spec: StudySpec, population: Population, family: int, group: int) -> Row:
+    pair = whole.single[0]
+    stated = pair.stated
+    entry: Row = {**compared(whole), "role": stated.role, "detectable": math.nan, "reason": ""}
+    if stated.measure not in COMPUTED:
+        return {**entry, "reason": str(because(Code.UNKNOWN_SPREAD))}
+    counts = _test_patients(pair, population, stated.environment)
+    positives, negatives = counts[-1], sum(counts[:-1])
+    if rests_on(stated.measure, positives, negatives) is None:
+        return {**entry, "reason": str(because(Code.UNPLANNED_VARIANCE))}
+    correction = stated.family.correction if stated.family else "holm"
+    difference = planned(
+        spec.seeds,
+        positives,
+        negatives,
+        stated.measure,
+        Assumptions() if stated.seed_sd is None else Assumptions(seed_sd=stated.seed_sd),
+        family,
+        population.folds,
+        group,
+        correction,
+        LOOK_ALPHA if spec.looks and stated.role == PRIMARY else ALPHA,
+    )
+    if stated.at in (DOSES, MATCHED):
+        doses = len({point.coordinates[dose_axis(pair.a)] for point in pair.a})
+        difference *= math.sqrt(1 + 1 / max(1, doses - 1))  # a mean over doses less one value, as if independent
+    if math.isnan(difference):
+        return {
+            **entry,
+            "reason": str(because(Code.TOO_FEW_PLANNED, seeds=spec.seeds, patients=tuple(map(str, counts)))),
+        }
+    low, high = range_of(stated.measure)
+    if difference > (high - low) * (2 if stated.at in (DOSES, MATCHED) else 1):  # one may rise as the other falls
+        return {**entry, "reason": str(because(Code.BEYOND_RANGE))}
+    return {**entry, "detectable": round(difference, 3)}
+
+
+def _test_patients(pair: Pair, population: Population, environment: str) -> Sequence[int]:
+    """Patients per class in the test environment, all folds together."""
+    tests = pair.a[0].tests
+    tables = [population.scene(tests, 0, fold).environment(environment).table for fold in range(population.folds)]
+    return [
+        sum(len(np.unique(table.patient[table.target == k])) for table in tables)
+        for k in range(len(population.classes))
+    ]
 
 
 @dataclass(frozen=True)

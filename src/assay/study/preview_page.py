@@ -1,17 +1,128 @@
-"""Pages of the preview of a study and of a look at images."""
+"""The page of the preview of a study, its words, and its tables as lines of text."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from textwrap import shorten
 
-from assay.report.block import Block, Query, Row, Section
+from assay.report.account import Account, Line, Opening, doubts, said
+from assay.report.block import Block, Query, Section
+from assay.report.blocks import render
 from assay.report.data_blocks import CUES, ISSUES
-from assay.report.evidence import Page
-from assay.stats.format import count
+from assay.report.evidence import Evidence, Page
+from assay.report.sentences.captions import caption
+from assay.report.sheets import Sheet, aligned
+from assay.report.words import sentence_case
+from assay.stats.findings import from_row
+from assay.stats.format import count, duration, in_words, listed, number
 from assay.stats.power import Assumptions
+from assay.stats.rows import PRIMARY, Row, numeric
+from assay.study.opening import places_of, tied
 from assay.study.page import ENVIRONMENTS, VISIBLE, with_words
-from assay.study.preview_opening import defining, preview_account
+
+MOST_LINES = 3
+"""Comparisons on the first screen."""
+MOST_CHIPS = 3
+MOST_ROWS = 60
+"""Lines of a table in the text; the folder has all."""
+_LONGEST = 1_000
+METHODS = (
+    "Visibility figures are means over the test images that are counted, each without and with the confounder. Share: "
+    "pixels that differ by at least half of 1/255 in some channel. Difference: the mean of all pixels, changed or not, "
+    "black to white being 1. SSIM: structural similarity, 1 for equal images and less the less alike they are.",
+    "Levels and baselines (ridge regressions) of simple cues are fitted on other images than the AUROC is of.",
+)
+
+
+def preview_account(evidence: Evidence) -> Account:
+    """Return the words on a preview."""
+    facts, tables = evidence.facts, evidence.tables
+    findings = list(map(from_row, tables["findings"]))
+    power = evidence.rows("power")
+    known = [row for row in power if not math.isnan(numeric(row, "detectable"))]
+    shown = [row for row in known if row["role"] == PRIMARY] or known
+    lines = (Line(f"{row['comparison']}:", number(numeric(row, "detectable"), 3), "power") for row in shown)
+    core, target = defining(tables)
+    definition = f'{sentence_case(in_words(core))} defines "{in_words(target)}" in every environment.' if core else ""
+    opening = Opening(
+        tuple(doubts(findings)[:MOST_CHIPS]),
+        tuple(filter(None, (definition, tied(evidence)))),
+        places_of(evidence.root, evidence),
+        tuple(lines)[:MOST_LINES],
+        "Smallest difference that can be detected",
+    )
+    parts = (facts["data"], count(int(facts["seeds"]), "seed"), count(len(power), "comparison"))
+    return Account(
+        name=facts["study"],
+        question=facts.get("question") or facts["study"],
+        meta=" · ".join(parts),
+        verdict=planned_words(facts),
+        opening=opening,
+        doubts=tuple(map(said, findings)),
+        limits=(),
+        methods=METHODS,
+        planned=True,
+    )
+
+
+def defining(tables: Mapping[str, Sequence[Row]]) -> tuple[str, str]:
+    """Return the core factor, where it defines the target in every environment, and the class; else empty texts."""
+    core = next((row["value"] for row in tables["provenance"] if row["key"] == "core"), "")
+    rows = [row for row in tables["environments"] if row["factor"] == core]
+    return (core, rows[0]["target"]) if rows and all(row["strength"] == 1 for row in rows) else ("", "")
+
+
+def planned_words(facts: Mapping[str, str]) -> str:
+    """Return how many training runs there are, how many are new, and about how long they take."""
+    runs, new = (int(facts[name]) for name in ("training runs", "new training runs"))
+    more = ""
+    if "looks" in facts:
+        most = int(facts["most training runs"])
+        more = f"; {looks_words(list(map(int, facts['looks'].split(', '))), most, runs)}"
+    if facts["tasks"] == "0":
+        return f"{count(runs, 'training run')}, all done: nothing to train{more}."
+    device = "" if facts["device"] == "cpu" else f" on {facts['device']}"
+    time = f"about {duration(float(facts['seconds']))} with {count(int(facts['workers']), 'worker')}{device}"
+    return f"{count(runs, 'training run')}, of which {new:,} are to be trained: {time}{more}."
+
+
+def looks_words(looks: Sequence[int], most: int, now: int) -> str:
+    """Return the looks and the most training runs that they can take."""
+    return (
+        f"looks at {listed(list(map(str, looks)))} seeds until every primary comparison is decided: at most "
+        f"{count(most, 'trial')}, {most - now} more than are planned now"
+    )
+
+
+def preview_lines(evidence: Evidence) -> Iterator[str]:
+    """Yield the preview as lines of text: the same words and tables as those of the page."""
+    account, facts = preview_account(evidence), evidence.facts
+    yield f"{account.name}: {account.question}" if account.question != account.name else account.name
+    yield from account.opening.done
+    for picture in evidence.tables["pictures"]:
+        if picture["kind"] == "source":
+            yield f"source {caption(picture)}"
+    for section in evidence.page.sections(evidence.tables):
+        for block in section.blocks:
+            made = None if block.folded else render(block, evidence).sheet
+            yield from () if made is None else _table(made)
+    yield ""
+    yield from (f"{'checked' if one.light == 'ok' else 'doubt'}: {one.text}" for one in account.doubts)
+    for name, head in (("known faults", "data"), ("rows left out", "left out")):
+        if facts.get(name):
+            yield f"{head}: {shorten(facts[name], _LONGEST, placeholder=' ... (the page has all)')}"
+    yield account.verdict
+
+
+def _table(sheet: Sheet) -> Iterator[str]:
+    table = [sheet.heads, *([cell.text for cell in line.cells] for line in sheet.lines[:MOST_ROWS])]
+    yield from ("", sheet.caption, *(f"  {line}" for line in aligned(table, sheet.numbers)))
+    if len(sheet.lines) > MOST_ROWS:
+        yield f"  and {len(sheet.lines) - MOST_ROWS:,} rows more, which the page has"
+    if sheet.note:
+        yield f"  {sheet.note}"
 
 
 def preview_sections(tables: Mapping[str, Sequence[Row]]) -> list[Section]:

@@ -53,9 +53,9 @@ from assay.store.folder import RunFolder, working_in
 from assay.store.manifest import MANIFEST
 from assay.study import finished
 from assay.study.finished import Result
-from assay.study.folds import Folds
 from assay.study.interim import Look, goes_on, look_rows, next_seeds, worst_case
 from assay.study.kind import STUDY
+from assay.study.measurements import Folds
 from assay.study.preflight import (
     check_explainers,
     check_given,
@@ -69,9 +69,8 @@ from assay.study.preflight import (
     sweep,
     weight_bytes,
 )
-from assay.study.prespecified import state
 from assay.study.records import planned_before, stamp, store, stored_study, study_values
-from assay.study.registration import require_registered
+from assay.study.registration import require_registered, state
 from assay.study.tables import analyze, analyze_records, carried_looks
 
 UNFINISHED = because(Code.PLANNED_BEFORE)

@@ -42,18 +42,15 @@ from assay.store.described import keep, kept
 from assay.store.files import ColumnRows, Row
 from assay.store.folder import RunFolder
 from assay.store.views import SeedValues
-from assay.study.contrasts import carry_out, families_of, reliance_rows
+from assay.study.contrasts import carry_out, dose_change_rows, families_of, half_dose_rows, reliance_rows
 from assay.study.described import Described, describe
-from assay.study.doses import dose_change_rows, half_dose_rows
 from assay.study.families import Pair, spec_pairs
-from assay.study.folds import Folds, Pooled
 from assay.study.gathered import Gathered
 from assay.study.interim import Look, contrasts_of, look_rows, looks_at, seeds_of
-from assay.study.measurements import column_of, values_of_seeds
-from assay.study.prespecified import Stated, stated
+from assay.study.measurements import Folds, Pooled, column_of, values_of_seeds
 from assay.study.published import published_rows
 from assay.study.registration import FILE as REGISTRATION
-from assay.study.registration import registered
+from assay.study.registration import Stated, registered, stated
 from assay.study.replication import repeated, replication_rows
 from assay.study.segmentation import point_rows, trade_rows
 from assay.study.similarity import similarity_rows
