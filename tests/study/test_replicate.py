@@ -34,8 +34,8 @@ from assay.study.replication import (
     earlier,
     earlier_of,
     keep_earlier,
+    prepare_replication,
     repeated,
-    replicate,
 )
 
 SHIPPED_STUDIES = sorted(file.stem for file in SHIPPED.glob("*.json"))
@@ -147,15 +147,15 @@ def test_claims_of_the_docs_each_name_a_primary_comparison_and_stay_without_run_
 def test_an_unfinished_run_is_not_replicated(root: Path) -> None:
     shutil.rmtree(next((root / "trials").iterdir()))
     with pytest.raises(StoreError, match=r"small is not finished \(1 training run and 0 probes are missing\)"):
-        replicate(root, root.parent)
+        prepare_replication(root, root.parent)
 
 
 def test_what_is_no_study_is_not_replicated(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="is no run folder"):
-        replicate(tmp_path, tmp_path)
+        prepare_replication(tmp_path, tmp_path)
     RunFolder(tmp_path).begin(AUDIT, {})
     with pytest.raises(StoreError, match="holds an audit, not a study"):
-        replicate(tmp_path, tmp_path)
+        prepare_replication(tmp_path, tmp_path)
 
 
 def of(name: str = "small", **changes: Any) -> Earlier:

@@ -352,9 +352,9 @@ def register_command(asked: RunRequest, receipt: str) -> None:
 def replicate_command(asked: RunRequest) -> None:
     """Run the study of a finished run again, in a folder of its own."""
     from assay.store.folder import find_run, require_writable, working_in
-    from assay.study.replication import SEEDS, keep_earlier, replicate
+    from assay.study.replication import SEEDS, keep_earlier, prepare_replication
 
-    settled, first = replicate(find_run(asked.spec, asked.out), asked.out, asked.seeds or SEEDS)
+    settled, first = prepare_replication(find_run(asked.spec, asked.out), asked.out, asked.seeds or SEEDS)
     require_writable(settled.root)
     if not asked.dry_run:
         with working_in(settled.root):

@@ -150,7 +150,7 @@ SEEDS = 10
 """Seeds of a replication by default."""
 
 
-def replicate(root: Path, out: Path, seeds: int = SEEDS) -> tuple[Settled, Earlier]:
+def prepare_replication(root: Path, out: Path, seeds: int = SEEDS) -> tuple[Settled, Earlier]:
     """Return the study that replicates a finished run, with its folder, and the run as the folder keeps it.
 
     Args:
