@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from tests.worlds.files import write_table
 
-from assay.audit.cards import CROSSWALK, DATA_CARD, MODEL_CARD
-from assay.audit.crosswalk import CLAIM, FDA
+from assay.audit.cards import CROSSWALK, DATA_CARD, MODEL_CARD, checklists
 from assay.audit.predictions import audit_predictions
 from assay.audit.request import Asked
 
@@ -48,10 +47,11 @@ def test_the_data_card_counts_rows_patients_classes_and_columns(cards: dict[str,
 
 def test_the_crosswalk_has_every_item_with_evidence_or_gap_and_decides_none(cards: dict[str, str]) -> None:
     text = cards[CROSSWALK]
-    assert [one.name for one in CLAIM] == [str(at) for at in range(1, 45)]
+    claim, fda = checklists().values()
+    assert [one.name for one in claim] == [str(at) for at in range(1, 45)]
     sections = ["V", "VI", "VII", "VIII", "IX", "X", "XI", "XII", "XIII"]
-    assert list(dict.fromkeys(one.name.partition(".")[0] for one in FDA)) == sections
-    assert all(one.gap for one in (*CLAIM, *FDA))
+    assert list(dict.fromkeys(one.name.partition(".")[0] for one in fda)) == sections
+    assert all(one.gap for one in (*claim, *fda))
     assert "| 12 | handling of missing data | view: 2 images without a value | Why values are missing. |" in text
     assert "| 44 | funding and role of funders | none | The paper states it. |" in text
     assert "| X. Validation | subgroups | Columns: view and " in text

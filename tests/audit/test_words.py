@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from assay.audit.battery import marks_of
-from assay.audit.crosswalk import Audited
+from assay.audit.cards import Audited
 from assay.audit.search.words import region_evidence, region_title
 from assay.audit.words import answer_words, done, headline, stated, verdict_line, worst_group
 from assay.core.reasons import Code, because

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Sequence
+import tomllib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from assay.audit.crosswalk import CLAIM, FDA, Audited, Item
 from assay.audit.search.words import next_words, region_evidence, region_title
 from assay.audit.tables import AUDIT_TABLES
 from assay.audit.verdicts_file import write_verdicts
 from assay.audit.words import (
     ANSWERED,
+    HARMFUL,
     METHODS,
     answer_words,
     check_words,
@@ -26,13 +29,134 @@ from assay.report.page import write_page
 from assay.report.sentences.reasons import reason_words
 from assay.report.sheets import NONE, inert
 from assay.report.words import sentence_case, valued
-from assay.stats.format import count, in_words
+from assay.stats.format import count, in_words, listed
 from assay.store.files import Row, write_text
 from assay.store.folder import RunFolder
 
 MODEL_CARD, DATA_CARD, CROSSWALK = "model-card.md", "data-card.md", "crosswalk.md"
 _MODEL_CHECKS = ("repeatable", "reading", "scaling", "ranking", "expected", "pixels")
 """Checks of the model; the others are of the data."""
+
+
+@dataclass(frozen=True)
+class Audited:
+    """The tables of an audit, as evidence.
+
+    Attributes:
+        tables: Name -> rows.
+        facts: The provenance.
+    """
+
+    tables: Mapping[str, Sequence[Row]]
+    facts: Mapping[str, str]
+
+    def facts_of(self, *names: str) -> str:
+        """Return facts that are known, as one sentence each."""
+        return ". ".join(f"{sentence_case(name)}: {self.facts[name]}" for name in names if name in self.facts)
+
+    def checks_of(self, *names: str) -> str:
+        """Return outcomes of checks that were done."""
+        done = [row for row in self.tables["checks"] if row["check"] in names and row["status"] != "not-done"]
+        return ". ".join(check_words(row) for row in done)
+
+    def overall(self, *measures: str) -> str:
+        """Return measures over all images with their intervals."""
+        rows = [row for row in self.tables["groups"] if not row["column"] and row["measure"] in measures]
+        return "; ".join(f"{label_of(row['measure'])} {valued(row, 3)}" for row in rows)
+
+    @property
+    def columns(self) -> str:
+        """Columns that divide the images into groups."""
+        known = list(dict.fromkeys(row["column"] for row in self.tables["groups"] if row["column"] and row["measure"]))
+        return f"Columns: {listed([in_words(one) for one in known])}" if known else ""
+
+    @property
+    def gaps(self) -> str:
+        """Number of gaps between groups, by decision."""
+        return _counted(self.tables["gaps"], "decision", "gap between groups", "gaps between groups")
+
+    @property
+    def marks(self) -> str:
+        """Number of marks, by verdict."""
+        rows = [row for row in self.tables["verdicts"] if row["kind"] == "mark"]
+        return _counted(rows, "verdict", "mark on images", "marks on images")
+
+    @property
+    def distortions(self) -> str:
+        """Number of distortions, by decision."""
+        return _counted(self.tables["distorted"], "decision", "distortion and severity", "distortions and severities")
+
+    @property
+    def missing(self) -> str:
+        """Columns with missing values."""
+        rows = [row for row in self.tables["columns"] if row["missing"]]
+        return "; ".join(
+            f"{in_words(row['column'])}: {count(int(row['missing']), 'image')} without a value" for row in rows
+        )
+
+    @property
+    def harmful(self) -> str:
+        """Factors that answers change with, apart from the leading region."""
+        names = [in_words(row["factor"]) for row in stated(self.tables) if row["verdict"] in HARMFUL]
+        return f"Answers change with {listed(names)}" if names else ""
+
+    @property
+    def measures(self) -> str:
+        """Measures that were computed."""
+        return listed(list(dict.fromkeys(label_of(row["measure"]) for row in self.tables["groups"] if row["measure"])))
+
+    @property
+    def limits(self) -> str:
+        """What the audit does not establish."""
+        return " ".join(not_established(self.tables))
+
+    @property
+    def libraries(self) -> str:
+        """Versions of the libraries that the audit ran with."""
+        versions = ("python", "torch", "torchvision", "timm", "onnxruntime", "numpy")
+        return ", ".join(f"{name} {self.facts[name]}" for name in versions if name in self.facts)
+
+
+def _counted(rows: Sequence[Row], name: str, one: str, several: str) -> str:
+    found = Counter(row[name] for row in rows)
+    parts = ", ".join(f"{n} {in_words(key.replace('-', ' '))}" for key, n in found.items())
+    return f"{len(rows)} {one if len(rows) == 1 else several}: {parts}" if rows else ""
+
+
+@dataclass(frozen=True)
+class Item:
+    """An item of a checklist in `crosswalk.toml`.
+
+    Attributes:
+        name: Its number or topic.
+        topic: Its content in a few words.
+        gap: What an audit cannot show of it.
+        facts: Facts of the provenance that are evidence for it.
+        checks: Checks whose outcomes are.
+        measures: Measures over all images that are.
+        summaries: Properties of `Audited` that are.
+        text: Evidence that every audit has.
+    """
+
+    name: str
+    topic: str
+    gap: str
+    facts: Sequence[str] = ()
+    checks: Sequence[str] = ()
+    measures: Sequence[str] = ()
+    summaries: Sequence[str] = ()
+    text: str = ""
+
+    def evidence(self, found: Audited) -> str:
+        """Return what an audit shows; empty where it has nothing."""
+        parts = [found.facts_of(*self.facts), found.checks_of(*self.checks), found.overall(*self.measures)]
+        return ". ".join(filter(None, (*parts, *(getattr(found, name) for name in self.summaries), self.text)))
+
+
+def checklists() -> dict[str, list[Item]]:
+    """Return the items of each checklist, by its name."""
+    content = tomllib.loads(Path(__file__).with_name("crosswalk.toml").read_text(encoding="utf-8"))
+    return {part["name"]: [Item(**item) for item in part["items"]] for part in content["checklists"]}
 
 
 def write_outcome(root: Path) -> Path:
@@ -113,7 +237,7 @@ def _crosswalk(found: Audited) -> Iterator[str]:
         "Evidence of this audit for each item of two checklists, and the gap that it leaves. An audit decides no item. "
         "Numbers are those of the sources; topics are shortened.",
     )
-    for name, items in (("CLAIM 2024", CLAIM), ("FDA draft guidance on AI-enabled devices, January 2025", FDA)):
+    for name, items in checklists().items():
         yield from ("", f"## {name}", "")
         yield from _table(("item", "topic", "evidence", "gap"), (_item(one, found) for one in items))
 
