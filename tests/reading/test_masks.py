@@ -358,3 +358,42 @@ def test_jpeg_of_kinds(ask: Asking, tmp_path: Path) -> None:
 def test_empty_masks(tmp_path: Path) -> None:
     files = [encoded(truth(at) * np.uint8(255), "PNG") for at in range(N)]
     assert dice(masked(tmp_path / "set", files, ".png")) == pytest.approx(1, abs=1e-6)
+
+
+def first_lines(ask: Asking, table: Path) -> str:
+    """What a look says before it answers."""
+    answer = ask("look", table, "--target", "lesion")
+    assert answer.code == 0, answer.err
+    return answer.out
+
+
+@situation("masks whose dark pixels are the lesions", "a caution among the first lines, with the key to write")
+def test_inverted_masks(ask: Asking, tmp_path: Path) -> None:
+    masks = [encoded((1 - truth(2 * (at // 2) + 1)) * np.uint8(255), "PNG") for at in range(N)]
+    said = first_lines(ask, masked(tmp_path / "set", masks, ".png"))
+    assert "caution: lesions: cover over half of 8 of 8 images with one" in said
+    assert "data.mask_inverted: true" in said
+
+
+@pytest.mark.parametrize("color", [0, 255])
+@situation("masks of one color with the lesion in the alpha channel", "read from there, and said")
+def test_alpha(ask: Asking, tmp_path: Path, color: int) -> None:
+    def layered(at: int) -> bytes:
+        alpha = truth(at) * np.uint8(255)
+        return encoded(np.dstack([*[np.full_like(alpha, color)] * 3, alpha]), "PNG")
+
+    table = masked(tmp_path / "set", [layered(at) for at in range(N)], ".png")
+    assert dice(table) == pytest.approx(1, abs=1e-6)
+    assert f"masks: lesion is in the alpha channel, of masks of one color ({N // 2} masks)" in first_lines(ask, table)
+
+
+@situation("masks with smooth edges", "lesion is above half of the range, and said")
+def test_smooth_edges(ask: Asking, tmp_path: Path) -> None:
+    def smooth(at: int) -> bytes:
+        values = truth(at) * np.uint8(255)
+        values[1:][(values[1:] == 0) & (values[:-1] == 255)] = 100  # a row below each lesion
+        return encoded(values, "PNG")
+
+    table = masked(tmp_path / "set", [smooth(at) for at in range(N)], ".png")
+    assert dice(table) == pytest.approx(1, abs=1e-6)
+    assert "masks: lesion is above half of the range, in masks with smooth edges (4 masks)" in first_lines(ask, table)

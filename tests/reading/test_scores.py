@@ -154,6 +154,17 @@ def test_scores_up_to_100_are_asked_about(ask: Asking) -> None:
     assert ask("audit", path, "--target", "target", "--scores", "probabilities", "--out", "o").code == 2
 
 
+@pytest.mark.parametrize(("least", "most"), [(0, 6), (1, 5)])
+@situation("grades such as BI-RADS, from 0 to 6 or 1 to 5, as scores", "asked; with `--scores logits` ranked as given")
+def test_grades_are_asked_about(ask: Asking, least: int, most: int) -> None:
+    grades = np.clip(np.round(TRUTH + (least + most) / 2), least, most)
+    path = predictions(grades)
+    refused = ask("audit", path, "--target", "target", "--score", "score", "--out", "out")
+    assert refused.code == 2
+    assert "grades such as BI-RADS" in refused.err
+    assert auroc_of(ask, path, "--scores", "logits")[0] == pytest.approx(roc_auc_score(TARGET, grades), abs=1e-12)
+
+
 @situation("per cent in a table for `assay compare`", "asked in the same way, with the same option")
 def test_compare_asks_about_per_cent(ask: Asking) -> None:
     rows = [["loss", "image", "target", "score"]]
@@ -326,6 +337,19 @@ def test_a_much_better_tensor_is_a_caution(tmp_path: Path, gray: Path) -> None:
 def test_a_model_upside_down_is_stopped(gray: Path) -> None:
     with pytest.raises(SpecError, match=r"with the classes the other way round.*positive"):
         audited(lambda images: -of_gray(images), gray)
+
+
+@situation("a model that expects BGR", "stopped: BGR is named before the classes the other way round")
+def test_a_model_of_bgr_is_stopped(tmp_path: Path) -> None:
+    rows: list[list[object]] = [["image", "finding", "who"]]
+    for at in range(COUNT):
+        noise = np.random.default_rng(at).integers(-9, 9, (SIDE, SIDE))
+        pixels = np.stack([noise + GRAY[at], noise + 128, noise + 255 - GRAY[at]], axis=2)
+        save(tmp_path / f"{at}.png", pixels.clip(0, 255).astype(np.uint8))
+        rows.append([f"{at}.png", int(TARGET[at]), f"p{at}"])
+    write_table(tmp_path / "data.csv", rows)
+    with pytest.raises(SpecError, match=r"with images read as BGR \(0.9\d with the classes the other way round\)"):
+        audited(lambda images: images[:, 2].mean((1, 2)) - images[:, 0].mean((1, 2)), tmp_path, scores="logits")
 
 
 @situation(

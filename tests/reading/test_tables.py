@@ -295,3 +295,14 @@ def test_a_named_index_is_a_column() -> None:
     found = assay.compare(frame.set_index("image"), "loss")
     right = roc_auc_score(frame["target"], frame["score"])
     assert [row["value"] for row in found.estimates] == pytest.approx([right] * 2, abs=1e-9)
+
+
+@pytest.mark.parametrize("name", ["sex", "scanner"])
+@situation("a table whose columns of few values are of patients or images, such as sex", "none is proposed as target")
+def test_no_attribute_is_proposed(ask: Asking, tmp_path: Path, name: str) -> None:
+    path = images(tmp_path / "set", pd.DataFrame({name: ["a", "b"] * 12, "view": ["x", "x", "y"] * 8}))
+    said = ask("look", path, "--out", "look")
+    assert said.code == 2
+    assert "--target" in said.err
+    assert f"--target {name}" not in said.err
+    assert "for example" not in said.err

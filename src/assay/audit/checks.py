@@ -15,7 +15,7 @@ from torch import Tensor
 
 from assay.audit.model import Config, Prepared
 from assay.audit.request import Asked
-from assay.audit.scored import check, probability_of
+from assay.audit.scored import INVERTED, check, probability_of
 from assay.audit.swing import MUCH, gained
 from assay.core.codes import Code
 from assay.core.errors import SpecError, cut
@@ -450,7 +450,7 @@ def alternatives(scaling: Scaling | None, images: Images, config: Config | None 
         for name, other in usual.items()
         if other != (scaling or SCALINGS["0..1"]) and len(other.mean) in (1, channels)
     }
-    found["inverted gray values"] = lambda images: 1 - images
+    found[INVERTED] = lambda images: 1 - images
     if channels == 3:
         found["BGR"] = lambda images: images.flip(1)
     return found
@@ -487,6 +487,8 @@ def misread(
         write.append(f"--scaling {name}" if name in SCALINGS else f"--{name}" if name in FITS else
                      "no --scaling" if name == CONFIG else f"images prepared as {name}")  # fmt: skip
     found = f"the {measure} is {given:.2f} as given and {best:.2f} with {' and '.join(ways)}"
+    if name and measure == "AUROC" and list(order) == sorted(order) and 1 - given > best - MUCH:
+        found += f" ({1 - given:.2f} with the classes the other way round)"
     given_so = (", or " if pair else " and ").join(write)
     return (
         f"{found}: look up how the model was trained; give {given_so}, or --as-given if it is read rightly, as where a "

@@ -195,6 +195,8 @@ class Scored:
         return marked(self.scores, after.scores, self.table.target, self.table.patient, flipped, labels, dose)
 
 
+INVERTED = "inverted gray values"
+"""Name of a way to read images."""
 LESION = ("lesion-free", "lesion")
 """Classes of the images of a segmentation."""
 
@@ -284,8 +286,8 @@ class ScoredMaps(Scored):
 
 _LEVEL = ALPHA / 5
 """Level of the gain by another reading, of the best of either half, at which 1 of 100 audits stops falsely at most."""
-_BOTH = 0.05
-"""Gain by which another order and another way to read images must together be better than one of them."""
+_LIKELIER = 0.05
+"""Gain by which a reading must be better than a likelier one, see `_doubt`."""
 _EVERY_ORDER = 4
 """Classes up to which every order of the outputs is tried."""
 
@@ -318,11 +320,11 @@ def better(
                  for name, one in after.items() for order in one.orders if name or order != one.orders[0]}  # fmt: skip
         if not gains or max(gains.values()) <= 0:
             return None
-        name, order = max(gains, key=lambda one: gains[one] - _extra(*one))
+        name, order = max(gains, key=lambda one: gains[one] - _doubt(*one))
         tested = {"": given, **others}[name].take(rest).ordered(order)
         found.append((gains[name, order], name, order, given.take(rest).gain(tested, ALPHA)))
     gain = together(found[0][3], found[1][3], _LEVEL)
-    _, name, order, _ = max(found, key=lambda one: one[0] + one[3].value - 2 * _extra(one[1], one[2]))
+    _, name, order, _ = max(found, key=lambda one: one[0] + one[3].value - 2 * _doubt(one[1], one[2]))
     return (name, order, gain) if gain.low > MUCH else None
 
 
@@ -338,8 +340,14 @@ def second_half(patient: Int[np.ndarray, " n"], seed: int, of: str) -> Bool[np.n
     return np.argsort(np.argsort(row_uniform(seed, of, people)))[own] % 2 == 1
 
 
-def _extra(name: str, order: Sequence[int]) -> float:
-    return _BOTH * bool(name and [*order] != sorted(order))
+def _doubt(name: str, order: Sequence[int]) -> float:
+    """Return what a reading must gain over the likeliest: channels or a scaling, then an order of outputs, then both.
+
+    Where channels are compared, BGR turns scores as the other order does. Inverted gray values are as likely as an
+    order.
+    """
+    turned = [*order] != sorted(order)
+    return _LIKELIER * (2 if name and turned else turned or name == INVERTED)
 
 
 _AT_HALF = MapGrid().thresholds.index(0.0)

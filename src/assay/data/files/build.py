@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -338,7 +338,7 @@ def assemble(
     listing, kept = _usable(listing, pixels, hashes, skip_bad_rows, keep_copies or bool(spec.split.together))
     table, native = _table(listing), pixels.native[kept]
     images = ArrayImages(pixels.images.array, kept)
-    masks, about_masks, warnings = _masks(listing, pixels, kept, framing_of(spec))
+    masks, about_masks, warnings, read_of_masks = _masks(listing, pixels, kept, framing_of(spec))
     mask_hashes = None if pixels.masks is None else _hashes(pixels.masks, cache)[kept]
     search = FileCopies(pixels.detail, kept, table.patient, cache)
     if spec.split.together and (pairs := [*exact_pairs(hashes[kept], table.patient), *search.among(table.row)]):
@@ -357,7 +357,12 @@ def assemble(
         left_out=left_out(listing.problems, listing.word),
         doubts=(*unequally_lost(listing), *pixels.doubts, *_left_to_ignore(listing), *depth),
         fit=framing_of(spec).fit,
-        read={**listing.read, **_said_before(listing, spec), **_cautions(listing, spec, pixels.images)},
+        read={
+            **listing.read,
+            **_said_before(listing, spec),
+            **_cautions(listing, spec, pixels.images),
+            **read_of_masks,
+        },
     )
     millimeters = _millimeters(spec, table, native)
     scale = _scale(PixelScale(**known.scale) if known else PixelScale(), millimeters)
@@ -439,17 +444,17 @@ _NAMED = 5
 
 def _masks(
     listing: Listing, pixels: Pixels, kept: np.ndarray, framing: Framing
-) -> tuple[ArrayMasks | None, Sequence[str], Sequence[str]]:
-    """Return the masks, and their notes and warnings on the card.
+) -> tuple[ArrayMasks | None, Sequence[str], Sequence[str], Mapping[str, str]]:
+    """Return the masks, their notes and warnings on the card, and what is said first of them.
 
     Raises:
         DataError: If none shows a lesion.
     """
     if pixels.masks is None:
-        return None, (), ()
+        return None, (), (), {}
     refuse_empty(pixels.masks, kept, listing.where)
-    facts, warnings = told_of(pixels.masks, kept, pixels.native[kept], listing.meaning, framing)
-    return ArrayMasks(pixels.masks.array, kept, listing.meaning.kinds), facts, warnings
+    facts, warnings, read = told_of(pixels.masks, kept, pixels.native[kept], listing.meaning, framing)
+    return ArrayMasks(pixels.masks.array, kept, listing.meaning.kinds), facts, warnings, read
 
 
 def _unusable(listing: Listing, facts: Sequence[Fact], masks: Sequence[Fact | None] | None) -> list[Problem]:

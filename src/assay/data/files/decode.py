@@ -32,10 +32,12 @@ from assay.spec.schema import BACKGROUND, IGNORE, DataSpec
 # in a file of 0 and 1. That rule is not used where it would hide something: several flat values or colors, or values
 # of which none is above half, are refused. In a lossy file values are smeared: see `_of_lossy`.
 
-MASK_VERSION = 3
+MASK_VERSION = 4
 """Rises when the same file gives another label map."""
 UNIT = "0 and 1"
 """The note of a mask that holds 0 and 1 only, where others of its set might hold 0 and 255."""
+SMOOTH = "lesion is above half of the range, in masks with smooth edges"
+"""The note of a mask of one kind with values between both ends."""
 IGNORED = 255
 """The label of pixels that are neither lesion nor background."""
 _NAMED = 6
@@ -100,7 +102,7 @@ def labels_of(stored: Picture, meaning: Meaning) -> Labels:
         ignored = values == IGNORED
         return Labels(np.where(ignored, np.uint8(0), values), (IGNORE,) if ignored.any() else ())
     lesion, notes = _by_brightness(stored)
-    return Labels((lesion != meaning.inverted).astype(np.uint8), notes)
+    return Labels((lesion != meaning.inverted).astype(np.uint8), (*notes, *stored.notes))
 
 
 def _by_number(stored: Picture, labels: Mapping[int, int]) -> np.ndarray:
@@ -137,7 +139,7 @@ def _by_brightness(stored: Picture) -> tuple[np.ndarray, tuple[str, ...]]:
     values = _several(pixels, gray, range_)
     if values:
         raise Unreadable(values, _EXPORT if pixels.ndim == 3 and _colored(pixels) else _name(gray))
-    return gray > range_ // 2, ()
+    return gray > range_ // 2, (SMOOTH,) if ((gray > 0) & (gray < gray.max())).any() else ()
 
 
 def _of_lossy(gray: np.ndarray, range_: int) -> np.ndarray:

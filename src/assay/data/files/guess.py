@@ -30,7 +30,17 @@ from assay.data.files.joins import (
 )
 from assay.data.files.kinds import kind_of
 from assay.data.files.labels import IMAGE, KEYS, joined
-from assay.data.files.roles import MASKS, MOST_CLASSES, SPLITS, patients_of, sure_target, targets_of, units_of, words_of
+from assay.data.files.roles import (
+    MASKS,
+    MOST_CLASSES,
+    SPLITS,
+    called_attribute,
+    patients_of,
+    sure_target,
+    targets_of,
+    units_of,
+    words_of,
+)
 from assay.data.files.table import Table, absent, expand, read_table
 from assay.spec.data import LESION
 from assay.spec.schema import FactorSpec
@@ -132,8 +142,9 @@ class Guess:
         if not self.target and not self.classes:
             there = self.targets or tuple(self.columns)
             may = f"; it has {', '.join(there[:20])}" if there else "; no column has a few values"
+            example = next((f"; --target {name}, for example" for name in there if not called_attribute(name)), "")
             raise SpecError(f"--target: no column of {self.table or self.folder.name} is surely the one to predict: "
-                            f"name it{may}{f'; --target {there[0]}, for example' if there else ''}")  # fmt: skip
+                            f"name it{may}{example}")  # fmt: skip
         if self.classes:
             return {"classes": str(self.folder)}
         named = {"image": self.image, "mask": self.mask, "patient": self.patient, "target": self.target}

@@ -19,6 +19,7 @@ from assay.data.dataset import BoxedLesions
 from assay.data.files.decode import (
     CUT_OFF,
     ONE,
+    SMOOTH,
     UNIT,
     VANISHED,
     Decoded,
@@ -33,7 +34,7 @@ from assay.data.files.decode import (
 from assay.data.files.fitting import PAD, Framing
 from assay.data.files.joins import Unmatched, image_files, match, stem_of, such
 from assay.data.files.outlines import Coco, Drawn, runs, unknown
-from assay.data.files.readers import read_stored
+from assay.data.files.readers import IN_ALPHA, read_stored
 from assay.data.files.table import Problem, Table, Unreadable, absent, inside, number, read_table, refuse, shown
 from assay.spec.data import has_masks
 from assay.spec.schema import IGNORE, BoxesSpec, DataSpec
@@ -113,8 +114,8 @@ def refuse_empty(decoded: Decoded, rows: Int[np.ndarray, "n"], where: str) -> No
 
 def told_of(
     decoded: Decoded, rows: Int[np.ndarray, "n"], native: Int[np.ndarray, "n 2"], meaning: Meaning, framing: Framing
-) -> tuple[list[str], list[str]]:
-    """Half-sentences for the card, and warnings.
+) -> tuple[list[str], list[str], dict[str, str]]:
+    """Return half-sentences for the card, warnings, and what is said first, as rows of `provenance`.
 
     Args:
         native: Of `rows`.
@@ -133,13 +134,19 @@ def told_of(
         box = framing.placed(height, width, size)
         shown += bool(pixels[1:].any())
         large += int(pixels[1:].sum() > _MOST * box.height * box.width)
+    used = {note: len(set(decoded.notes.get(note, ())) & set(rows.tolist())) for note in (IN_ALPHA, SMOOTH)}
+    read = {"masks": "; ".join(f"{note} ({count:,} masks)" for note, count in used.items() if count)}
     if shown >= _LEAST and large >= _NEARLY_ALL * shown:
         undo = "take out data.mask_inverted" if meaning.inverted else "write data.mask_inverted: true"
-        warnings.append(
-            f"lesions cover over half of {large:,} of {shown:,} images with one: if that is the rest, {undo}"
-        )
+        large_of = f"cover over half of {large:,} of {shown:,} images with one: if that is the rest, {undo}"
+        warnings.append(f"lesions {large_of}")
+        read["lesions"] = large_of
     several = [f"{kind} in {count:,} images" for kind, count in zip(meaning.kinds, counts[1:].tolist(), strict=True)]
-    return ([", ".join(several)] if len(several) > 1 else []), warnings
+    return (
+        ([", ".join(several)] if len(several) > 1 else []),
+        warnings,
+        {key: text for key, text in read.items() if text},
+    )
 
 
 # Boxes of lesions by kind, from a second table. Heat maps are compared with them; nothing is trained on them.

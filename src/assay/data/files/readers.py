@@ -21,6 +21,7 @@ from types import ModuleType
 from typing import IO, Any, TypeVar
 
 import numpy as np
+from jaxtyping import UInt8
 from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from assay.core.errors import cut
@@ -161,6 +162,8 @@ def _raster_pixels(data: bytes, mask: bool, size: int) -> Picture:
             return Picture(pixels, lossy=lossy, range=(0, 65535), used=Used(0, int(pixels.max())))
         if mask and image.mode == "P":
             return Picture(np.asarray(image), palette=np.asarray(image.convert("RGB")))
+        if mask and "A" in image.getbands() and _only_alpha(np.asarray(image)):
+            return Picture(np.asarray(image.getchannel("A")), (IN_ALPHA,), lossy)
         if image.mode in ("LA", "PA", "RGBA", "RGBa", "La") or "transparency" in image.info:
             over = Image.new("RGBA", image.size, (0, 0, 0, 255))
             over.alpha_composite(image.convert("RGBA"))
@@ -168,6 +171,16 @@ def _raster_pixels(data: bytes, mask: bool, size: int) -> Picture:
         elif image.mode != "L":
             image = image.convert("L" if image.mode == "1" else "RGB")
         return Picture(np.asarray(image), notes, lossy)
+
+
+IN_ALPHA = "lesion is in the alpha channel, of masks of one color"
+"""The note of such a mask."""
+
+
+def _only_alpha(pixels: UInt8[np.ndarray, "h w c"]) -> bool:
+    """Return whether all pixels have one color, and their alpha differs."""
+    varied = (pixels != pixels[:1, :1]).any(axis=(0, 1))
+    return bool(varied[-1] and not varied[:-1].any())
 
 
 def _loses_depth(image: ImageFile.ImageFile) -> bool:

@@ -89,6 +89,11 @@ def _rank_of_patient(column: str) -> int:
     return 0 if words & _PATIENT_IDS or (of_patients and ids) else 1 if of_patients else 2 if ids else 3
 
 
+def called_attribute(column: str) -> bool:
+    """Return whether the name of a column is that of what patients and images are, such as sex, age or site."""
+    return not words_of(column).isdisjoint(_ATTRIBUTES)
+
+
 def called_unit(column: str) -> bool:
     """Return whether the name of a column is that of ids of lesions, examinations or series, such as `lesion_id`."""
     words = words_of(column)
@@ -101,7 +106,7 @@ def sure_target(read: Table, targets: Sequence[str]) -> str:
     What patients and images are, such as sex or site, is a target only where it is named.
     """
     called = [name for name in targets if rank_of(name) < len(TARGETS)]
-    others = [name for name in targets if not words_of(name) & _ATTRIBUTES]
+    others = [name for name in targets if not called_attribute(name)]
     codes = [name for name in others if set(read.column(name, "data")) <= {"0", "1", ""}]
     alone = (some[0] for some in (others, codes) if len(some) == 1)
     exact = "target" if "target" in read.header else ""

@@ -10,11 +10,12 @@ from assay.store.data_tables import ISSUES
 from assay.store.folder import RunFolder
 
 KEYS = (
-    "positive class", "columns", "matched", "scores", "outputs", "scaling", "encoding", "read as one", "ages in years",
+    "positive class", "columns", "matched", "masks", "lesions", "scores", "outputs", "scaling", "encoding",
+    "read as one", "ages in years",
     "may mean unknown", "large patient", "patients alike", "gray values", "columns left out", "left out", "AUROC",
 )  # fmt: skip
 """Keys of the table `provenance` that are read out first, in this order."""
-CAUTIONS = frozenset({"may mean unknown", "large patient", "patients alike", "gray values"})
+CAUTIONS = frozenset({"may mean unknown", "large patient", "patients alike", "gray values", "lesions"})
 
 
 def reading_lines(facts: Mapping[str, str]) -> list[str]:
