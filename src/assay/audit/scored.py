@@ -287,7 +287,7 @@ class ScoredMaps(Scored):
 _LEVEL = ALPHA / 5
 """Level of the gain by another reading, of the best of either half, at which 1 of 100 audits stops falsely at most."""
 _LIKELIER = 0.05
-"""Gain by which a reading must be better than a likelier one, see `_doubt`."""
+"""Gain by which a reading must be better than a likelier one, see `_unlikeliness`."""
 _EVERY_ORDER = 4
 """Classes up to which every order of the outputs is tried."""
 
@@ -320,11 +320,11 @@ def better(
                  for name, one in after.items() for order in one.orders if name or order != one.orders[0]}  # fmt: skip
         if not gains or max(gains.values()) <= 0:
             return None
-        name, order = max(gains, key=lambda one: gains[one] - _doubt(*one))
+        name, order = max(gains, key=lambda one: gains[one] - _unlikeliness(*one))
         tested = {"": given, **others}[name].take(rest).ordered(order)
         found.append((gains[name, order], name, order, given.take(rest).gain(tested, ALPHA)))
     gain = together(found[0][3], found[1][3], _LEVEL)
-    _, name, order, _ = max(found, key=lambda one: one[0] + one[3].value - 2 * _doubt(one[1], one[2]))
+    _, name, order, _ = max(found, key=lambda one: one[0] + one[3].value - 2 * _unlikeliness(one[1], one[2]))
     return (name, order, gain) if gain.low > MUCH else None
 
 
@@ -340,7 +340,7 @@ def second_half(patient: Int[np.ndarray, " n"], seed: int, of: str) -> Bool[np.n
     return np.argsort(np.argsort(row_uniform(seed, of, people)))[own] % 2 == 1
 
 
-def _doubt(name: str, order: Sequence[int]) -> float:
+def _unlikeliness(name: str, order: Sequence[int]) -> float:
     """Return what a reading must gain over the likeliest: channels or a scaling, then an order of outputs, then both.
 
     Where channels are compared, BGR turns scores as the other order does. Inverted gray values are as likely as an

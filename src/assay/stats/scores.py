@@ -78,10 +78,10 @@ def scale_of(
         others = "--scores percent or logits" if inside["percent"] else "--scores logits"
         raise SpecError(f"{spread}, and {name} are from 0 to {most}: give {others}, or leave it out")
     if asked == "auto" and inside["percent"] and not inside["probabilities"]:
-        grades = len(set(np.unique(scores).tolist()) - {*range(_GRADES + 1)}) == 0
-        also = ", or grades such as BI-RADS, whose steps then count as units of log-odds" if grades else ""
+        grades = {*np.unique(scores).tolist()} <= {*range(_GRADES + 1)}
         raise SpecError(f"{spread}: give --scores percent if they are per cent, or --scores logits if they are "
-                        f"log-odds{also} (probabilities are from 0 to 1)")  # fmt: skip
+                        f"log-odds{', or grades such as BI-RADS, whose steps count as log-odds' if grades else ''} "
+                        "(probabilities are from 0 to 1)")  # fmt: skip
     kind: Kind = "other" if least >= 0 or greatest <= 0 else "logits"
     if asked != "auto" or inside["probabilities"]:
         kind = "probabilities" if asked == "auto" else asked
