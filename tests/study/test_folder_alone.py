@@ -14,13 +14,11 @@ from tests.worlds.studies import TINY, WORKING, plan_tiny, rebuild, run_tiny
 
 import assay
 from assay.core.errors import SpecError, StoreError
-from assay.core.reasons import Code, because
 from assay.execution import jobs
 from assay.execution.tasks import Event, Observer, Outcome, Task
 from assay.store.files import read_checked_json, write_checked_json
 from assay.store.folder import EARLIER, RunFolder, working_in
 from assay.study.records import stamp, stored_study, unnamed
-from assay.study.run import UNFINISHED
 
 TABLES = ("trials", "values", "estimates", "contrasts", "environments", "findings", "pictures", "provenance")
 
@@ -222,27 +220,3 @@ def test_what_a_killed_run_left_is_removed_by_the_next(
     run_tiny(root)
     assert [path for path in left if path.exists()] == []
     assert RunFolder(root).failures() == {}
-
-
-def test_why_probes_are_new_names_the_environment_or_the_probe(
-    tiny_run: Path, study_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("ASSAY_CACHE", str(study_cache))
-    root = Path(shutil.copytree(tiny_run, tmp_path / "tiny"))
-    turned = {**TINY["environments"], "turned": {"association": {"texture": -0.5}}}
-    assert plan_tiny(root, environments=turned).why_probes == (
-        (because(Code.PROBE_ENVIRONMENTS, probe="performance", environments=("turned",)), 1),
-    )
-    asked = plan_tiny(root, probes=["performance", "decodability"])
-    assert asked.why_probes == ((because(Code.NEW_PROBE, probe="decodability"), 1),)
-    assert plan_tiny(root, seeds=2).why_probes == ()
-
-
-def test_a_probe_of_an_interrupted_run_was_asked_before(
-    tiny_run: Path, study_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("ASSAY_CACHE", str(study_cache))
-    root = Path(shutil.copytree(tiny_run, tmp_path / "tiny"))
-    shutil.rmtree(root / "probes")
-    shutil.rmtree(root / "readings")
-    assert plan_tiny(root).why_probes == ((UNFINISHED, 1),)

@@ -20,7 +20,6 @@ from tests.worlds.studies import SMALL, TINY, rebuild, records, write_spec
 
 import assay
 from assay.core.files import content_hash
-from assay.core.reasons import Code, because
 from assay.execution.local import InProcess
 from assay.execution.tasks import Observer, Task, turn
 from assay.report.sentences.reasons import reason_words
@@ -151,11 +150,6 @@ def test_a_new_probe_reads_kept_models_and_seeds_raised_later_are_told_for_ever(
     rows = [row for row in RunFolder(run_copy).table("findings") if row["kind"] != "limit"]
     said = [reason_words(from_row(row).reason) for row in rows]
     assert "the number of seeds was changed from 3 to 4 after results existed" in said
-
-
-def test_why_a_trial_is_new_names_the_field(run_copy: Path) -> None:
-    ((reason, count),) = prepared(run_copy, seeds=4).why
-    assert (reason, count) == (because(Code.FIELD_CHANGED, field="seed", value="3", before="0"), 2)
 
 
 def test_a_contrast_added_later_is_exploratory_for_ever(run_copy: Path) -> None:

@@ -636,17 +636,6 @@ class Code(StrEnum):
     FEW_IN_STRATA = "few-in-strata", "under {least} patients of a class have the same value as one of the other class"
     FEW_VALUES = "few-values", "fewer than {least} images with a value on either side"
 
-    # Why a trial or a probe is new in a plan.
-    NOTHING_TRAINED = "nothing-trained", "nothing was trained here before"
-    NO_RECORD = "no-record", "its record was removed"
-    FIELD_CHANGED = "field-changed", "{field} is {value} (was {before})"
-    FIELD_ADDED = "field-added", "{field} is {value} (not set before)"
-    FIELD_REMOVED = "field-removed", "{field} is not set (was {before})"
-    NEW_PROBE = "new-probe", "probe {probe} was not asked before"
-    PROBE_ENVIRONMENTS = "probe-environments", "probe {probe}: environment {environments:list} is new or changed"
-    PROBE_IMAGES = "probe-images", "probe {probe}: its images or environments changed"
-    PLANNED_BEFORE = "planned-before", "planned before, not finished yet"
-
     # Assumptions on a file of predictions.
     NO_SEED_COLUMN = "no-seed-column", "no column '{column}': one seed each"
     NO_PATIENT_COLUMN = "no-patient-column", "no column '{column}': each image counts as a patient"

@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 
 # `assay run`: a study from its spec to its page.
 
-MOST_REASONS = 8
-
 
 def run_command(asked: RunRequest, given: Settled | None = None) -> None:
     """Run, and end with the exit code of the outcome. Only the requested output goes to standard output.
@@ -101,9 +99,9 @@ def _tell_plan(found: Prepared, count: int, asked: RunRequest) -> None:
         print(jsonlib.dumps({**_planned(found, count), **disk}), flush=True)
     elif asked.dry_run:
         jobs = [] if asked.engine is None else [asked.engine.sized(found.tasks, count)]
-        print("\n".join([*plan_lines(found, count, asked.verbose), *jobs, *disk_lines(found)]))
+        print("\n".join([*plan_lines(found, count), *jobs, *disk_lines(found)]))
     elif not asked.quiet:
-        for line in plan_lines(found, count, asked.verbose):
+        for line in plan_lines(found, count):
             print(line, file=sys.stderr, flush=True)
 
 
@@ -132,10 +130,8 @@ def _show(asked: RunRequest, result: Result) -> None:
         open_page(result.page)
 
 
-def plan_lines(prepared: Prepared, workers: int, every_reason: bool = False) -> list[str]:
-    """Describe the planned work, its duration, and why each trial is new."""
-    from assay.report.sentences.reasons import reason_words
-
+def plan_lines(prepared: Prepared, workers: int) -> list[str]:
+    """Describe the planned work and its duration."""
     spec, plan = prepared.spec, prepared.plan
     seeds = len({trial.training.seed for trial in plan.trials})
     kinds = ((len(plan.trials), "trial"), (len(spec.points), "recipe"), (seeds, "seed"))
@@ -147,13 +143,7 @@ def plan_lines(prepared: Prepared, workers: int, every_reason: bool = False) -> 
     sources = f"{count(prepared.new_sources, 'source')} and " if prepared.new_sources else ""
     trials, probes = count(prepared.new_trials, "trial"), count(prepared.new_probes, "probe")
     work = f"{count(prepared.new_trials, 'model')} to take" if spec.models else f"{sources}{trials} to train"
-    lines += [f"{work}, {probes} to read: {time}", *reach_lines(prepared)]
-    why = [f"  {new} new: {reason_words(reason)}" for reason, new in prepared.why]
-    why += [f"  {count(new, 'probe')} new: {reason_words(reason)}" for reason, new in prepared.why_probes]
-    most = len(why) if every_reason else MOST_REASONS
-    lines += why[:most]
-    more = len(why) - most
-    return [*lines, f"  and {more} further reasons"] if more > 0 else lines
+    return [*lines, f"{work}, {probes} to read: {time}", *reach_lines(prepared)]
 
 
 def reach_lines(prepared: Prepared) -> list[str]:
@@ -201,8 +191,6 @@ def on_device(prepared: Prepared) -> str:
 
 
 def _planned(prepared: Prepared, workers: int) -> dict[str, object]:
-    from assay.report.sentences.reasons import reason_words
-
     return {
         "event": "planned",
         "study": prepared.spec.name,
@@ -213,8 +201,6 @@ def _planned(prepared: Prepared, workers: int) -> dict[str, object]:
         "seconds": round(prepared.seconds(workers), 1),
         "workers": workers,
         "device": prepared.device,
-        "why": [{"reason": reason_words(reason), "trials": count} for reason, count in prepared.why],
-        "why_probes": [{"reason": reason_words(reason), "probes": count} for reason, count in prepared.why_probes],
     }
 
 

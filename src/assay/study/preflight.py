@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,7 +12,6 @@ import torch
 from assay.core.errors import SpecError, StoreError, UnfitError, WeightsError, unknown_name
 from assay.core.files import canonical_json
 from assay.core.measures import COMPARED, Among
-from assay.core.reasons import Code, Reason, because, together
 from assay.core.registry import build
 from assay.core.types import FactorTable
 from assay.execution.jobs import layers_of, network_of, nothing_to_read, weights_path
@@ -28,7 +26,6 @@ from assay.probes.explainers import Subject
 from assay.probes.reader import evaluating
 from assay.shifts.population import Population
 from assay.spec.data import LESION
-from assay.spec.grid import label
 from assay.spec.schema import EnvironmentSpec, RecipePoint, StudySpec, TrainingSpec
 from assay.store.folder import RunFolder
 from assay.study.confounders import reads_neutral
@@ -314,96 +311,6 @@ def _check_source(name: str, training: TrainingSpec, own: Inputs, of_source: Inp
             f"architecture '{training.recipe.architecture.label}' hangs on the size ({key}: {shape(theirs[key])} "
             f"and {shape(value)}): set sources.{name}.data.size: {own.size}"
         )
-
-
-# Why a trial is new, by the fields that differ from the nearest trial that has a record, and why a probe is.
-
-
-def reasons(new: Sequence[Mapping[str, Any]], known: Sequence[Mapping[str, Any]]) -> list[tuple[Reason, int]]:
-    """Return every reason with the number of new trials that have it, most frequent first.
-
-    Args:
-        new: Canonical training specs. A trial's reason is its difference from the known one with the fewest differences
-            (the first of them, in the order of their seeds).
-        known: Canonical training specs.
-    """
-    before = sorted(map(flatten, known), key=lambda spec: spec.get("seed", 0))
-    if not before:
-        return [(because(Code.NOTHING_TRAINED), len(new))] if new else []
-    after = [flatten(spec) for spec in new]
-    pairs = zip(after, _nearest(after, before), strict=True)
-    return Counter(together(_differences(one, old)) or because(Code.NO_RECORD) for one, old in pairs).most_common()
-
-
-def _nearest(new: Sequence[Mapping[str, Any]], known: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Return for each new spec the first of the known ones with the fewest differing fields."""
-    numbers: list[list[int]] = []
-    for key in dict.fromkeys(key for spec in (*known, *new) for key in spec):
-        seen: dict[object, int] = {}
-        column = [seen.setdefault(_comparable(spec.get(key)), len(seen)) for spec in (*known, *new)]
-        if len(seen) > 1:
-            numbers.append(column)
-    coded = np.array(numbers, dtype=np.int64).reshape(len(numbers), len(known) + len(new))
-    old = coded[:, : len(known)]
-    return [known[int((old != one[:, None]).sum(axis=0).argmin())] for one in coded[:, len(known) :].T]
-
-
-def _comparable(value: Any) -> object:
-    """Return a value that can be looked up, and equals that of an equal value."""
-    return (canonical_json(value),) if isinstance(value, (list, dict)) else value
-
-
-def probe_reasons(plan: Plan, new: Sequence[ProbeUnit], folder: RunFolder) -> list[tuple[Reason, int]]:
-    """Return why probes of trials that have a record are new, with their number, most frequent first.
-
-    A probe is new where its trial was never asked it, or because the images that it looks at are others.
-    """
-    asked = {_question(record) for id in folder.ids("probes") for record in [folder.record("probes", id)]}
-    units = [unit for unit in new if folder.complete("trials", unit.trial.id)]
-    return Counter(_probe_reason(unit, plan, folder, asked) for unit in units).most_common()
-
-
-def _probe_reason(unit: ProbeUnit, plan: Plan, folder: RunFolder, asked: set[str]) -> Reason:
-    question = {"trial": unit.trial.id, "probe": unit.component.name, "params": dict(unit.component.params)}
-    if _question(question) not in asked:
-        return because(Code.NEW_PROBE, probe=unit.component.label)
-    label, id = unit.trial.point.label, unit.trial.id
-    unread = [name for name in unit.trial.tests if not folder.complete("readings", plan.readings[label, id, name])]
-    if unread:
-        return because(Code.PROBE_ENVIRONMENTS, probe=unit.component.label, environments=tuple(unread))
-    return because(Code.PROBE_IMAGES, probe=unit.component.label)
-
-
-def _question(record: Mapping[str, Any]) -> str:
-    return canonical_json({name: record[name] for name in ("trial", "probe", "params")})
-
-
-def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
-    """Nested mappings as one, with dotted keys."""
-    if not isinstance(value, Mapping) or not value:
-        return {prefix.removesuffix("."): value}
-    flat: dict[str, Any] = {}
-    for key, item in cast("Mapping[str, Any]", value).items():
-        flat |= flatten(item, f"{prefix}{key}.")
-    return flat
-
-
-def _differences(new: Mapping[str, Any], old: Mapping[str, Any]) -> list[Reason]:
-    keys = sorted(new.keys() | old.keys())
-    return [_change(key, new, old) for key in keys if new.get(key) != old.get(key)]
-
-
-def _change(key: str, new: Mapping[str, Any], old: Mapping[str, Any]) -> Reason:
-    if key not in old:
-        return because(Code.FIELD_ADDED, field=key, value=_short(new[key]))
-    if key not in new:
-        return because(Code.FIELD_REMOVED, field=key, before=_short(old[key]))
-    return because(Code.FIELD_CHANGED, field=key, value=_short(new[key]), before=_short(old[key]))
-
-
-def _short(value: Any) -> str:
-    text = "{}" if value == {} else label(value)
-    return text if len(text) <= 40 else f"{text[:37]}..."
 
 
 # What earlier runs left in a run folder: weights that a new probe needs, and what is to go before the next run.

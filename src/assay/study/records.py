@@ -87,15 +87,6 @@ def plan_values(root: Path) -> dict[str, Any]:
     return migrated(read_checked_json(path), path)
 
 
-def planned_before(root: Path) -> set[str]:
-    """The ids of the trials and probes that the last run here had planned; empty where there is none to be read."""
-    try:
-        plan = plan_values(root)
-        return {entry["id"] for kind in ("trials", "probes") for entry in plan[kind]}
-    except StoreError:
-        return set()
-
-
 def unnamed(root: Path) -> list[Path]:
     """Units in a run folder that its study no longer names: folders of trials, readings and probes, and failures.
 

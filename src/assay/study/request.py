@@ -73,7 +73,7 @@ class RunRequest(Request):
     no_own_code: Annotated[bool, Option("Refuse code from outside Assay that a study names.")] = False
     dry_run: Annotated[bool, Option("Print the planned work, time and disk space; train nothing.")] = False
     quiet: Annotated[bool, Option("Print failures and the answer only.", short="-q")] = False
-    verbose: Annotated[bool, Option("Print a line per task, and every reason for new work.", short="-v")] = False
+    verbose: Annotated[bool, Option("Print a line per task.", short="-v")] = False
     open: Annotated[bool, Option("Open the page in the browser.")] = False
     as_json: Annotated[bool, Option("Print JSON for machines.", "", "--json")] = False
     on: Annotated[str | None, Option("Run elsewhere: ray or slurm.", "ENGINE", parse=_engine)] = None

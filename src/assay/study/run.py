@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from assay.core.reasons import Code, Reason, because
 from assay.core.registry import own_code
 from assay.data.cache import Notify, default_cache_root, silent
 from assay.execution.engines import LEASES
@@ -64,16 +63,13 @@ from assay.study.preflight import (
     check_rows,
     check_starts,
     check_weights,
-    probe_reasons,
-    reasons,
     sweep,
     weight_bytes,
 )
-from assay.study.records import planned_before, stamp, store, stored_study, study_values
+from assay.study.records import stamp, store, stored_study, study_values
 from assay.study.registration import require_registered, state
 from assay.study.tables import analyze, analyze_records, carried_looks
 
-UNFINISHED = because(Code.PLANNED_BEFORE)
 PROBE = "probe-"
 """Stands before a trial's id in the names of its probe tasks."""
 SOURCE = "source-"
@@ -82,10 +78,9 @@ SOURCE = "source-"
 
 @dataclass(frozen=True)
 class Prepared:
-    """A study ready to run: its tasks, why they are new, and their approximate duration.
+    """A study ready to run: its tasks and their approximate duration.
 
-    why, why_probes: reason -> number of new trials, and of new probes of trials that are not new. starts: where the
-    images of each source come from. causes: as `finished.causes` gives them before anything is read.
+    starts: where the images of each source come from. causes: as `finished.causes` gives them before anything is read.
     """
 
     spec: StudySpec
@@ -97,8 +92,6 @@ class Prepared:
     new_sources: int
     new_trials: int
     new_probes: int
-    why: tuple[tuple[Reason, int], ...]
-    why_probes: tuple[tuple[Reason, int], ...]
     device: str
     causes: str
 
@@ -150,23 +143,15 @@ def prepare(
     starting = [*trials, *(unit.trial for unit in probes)]  # a probe looks at the network before its training too
     sources = missing_sources(plan.sources, {start_id(trial.training.recipe) for trial in starting}, place)
     if not trials and not probes and not sources:
-        return Prepared(spec, place, population, starts, plan, (), 0, 0, 0, (), (), device, causes)
+        return Prepared(spec, place, population, starts, plan, (), 0, 0, 0, device, causes)
     check_weights(probes, place.folder)
     check_rows(spec, population, starts)
     check_measurable(spec, population)
     check_given(plan, trials, inputs)
     check_starts(plan, inputs, _inputs_of_sources(spec, starts))
     tasks = _tasks(plan, sources, trials, probes, place, population, starts, device, Timer(here, notify))
-    begun = planned_before(root)
-    new = [trial for trial in trials if trial.id not in begun]
-    why = reasons([trial.training.canonical() for trial in new], _known(place.folder)) if new else []
-    why += [(UNFINISHED, len(trials) - len(new))] if len(new) < len(trials) else []
-    why_probes = probe_reasons(plan, [unit for unit in probes if unit.id not in begun], place.folder)
-    later = sum(unit.id in begun and place.folder.complete("trials", unit.trial.id) for unit in probes)
-    why_probes += [(UNFINISHED, later)] if later else []
     counts = len(sources), len(trials), len(probes)
-    told = tuple(why), tuple(why_probes)
-    return Prepared(spec, place, population, starts, plan, tasks, *counts, *told, device, causes)
+    return Prepared(spec, place, population, starts, plan, tasks, *counts, device, causes)
 
 
 def check_data(spec: StudySpec, root: Path, *, skip_bad_rows: bool = False, notify: Notify = silent) -> None:
@@ -371,10 +356,6 @@ def train_only(prepared: Prepared, watch: Watch, executor: Executor) -> Outcome:
         place.folder.begin(STUDY, study_values(spec, place.skip_bad_rows), stamp(prepared.plan), spec.name)
         with watch(prepared.tasks) as display:
             return run_tasks(prepared.tasks, prepared.place.folder, executor, display)
-
-
-def _known(folder: RunFolder) -> list[Mapping[str, Any]]:
-    return [folder.record("trials", id)["training"] for id in folder.ids("trials")]
 
 
 def _tasks(
