@@ -1,4 +1,4 @@
-"""Is an additive world called an interaction, and do half-dose intervals cover? Simulated dose-responses.
+"""Is an additive world called an interaction? Simulated dose-responses.
 
     python benchmarks/dose_simulation.py --worlds 4000 --out docs/results/dose-simulation.csv
 
@@ -9,6 +9,7 @@ a claim is wrong. One core, about nine minutes at 4,000 worlds.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 import numpy as np
@@ -16,13 +17,13 @@ from _simulation import CHUNK, RATIOS, aurocs, effects, judged, tabulate, target
 from scipy import stats
 
 from assay.core.seeds import generator
-from assay.stats.doses import crossings, outcome_weights
+from assay.stats.doses import outcome_weights
 from assay.stats.estimate import two_way
 from assay.stats.panel import Evaluated, probit
 
 COLUMNS = (
     "additive_on", "seeds", "seed_sd", "worlds", "quantity", "truth", "rate", "mc_error", "target_low", "target_high",
-    "met", "rate_plain", "rate_probit", "censored",
+    "met", "rate_plain", "rate_probit",
 )  # fmt: skip
 PATIENTS, POSITIVES = 200, 80
 DOSES = np.array([0.0, 0.3, 1.0])
@@ -81,39 +82,18 @@ def interactions(scale: str, worlds: int, seeds: int, seed_sd: float) -> dict[st
     return {"truth": 0.0, "rate": rate, "rate_plain": rate_plain, "rate_probit": rate_probit}
 
 
-def half_doses(scale: str, worlds: int, seeds: int, seed_sd: float) -> dict[str, float]:
-    """How often the interval of the first start's half-dose holds the true one; how often the value is censored."""
-    rng = generator(0, "dose-simulation", "half-dose", scale, seeds, int(seed_sd * 1e6))
-    true = areas(scale)[0] if scale == "plain" else stats.norm.cdf(
-        2 * stats.norm.ppf(areas(scale)[0]) / np.sqrt(4 + seed_sd**2)
-    )  # fmt: skip
-    wanted = 0.5 + (true[0] - 0.5) / 2
-    truth = float(np.interp(-wanted, -true, DOSES))
-    hits: list[tuple[bool, bool]] = []
-    for _ in range(worlds // CHUNK):
-        drawn = draw(rng, scale, CHUNK, seeds, seed_sd)
-        for values, contributions in zip(drawn.values, drawn.contributions, strict=True):
-            value, low, high = crossings(DOSES, values[: len(DOSES)], contributions[: len(DOSES)], 0.5)
-            hits.append((low <= truth and not high < truth, bool(np.isnan(value))))
-    rate, censored = np.mean(hits, axis=0).tolist()
-    return {"truth": truth, "rate": rate, "censored": censored}
-
-
-def simulate(quantity: str, scale: str, ratio: float, seeds: int, worlds: int) -> dict[str, object]:
+def simulate(scale: str, ratio: float, seeds: int, worlds: int) -> dict[str, object]:
     """One row of the table."""
-    run = {"interaction": interactions, "coverage": half_doses}[quantity]
-    result = run(scale, worlds, seeds, seed_sd_of(ratio))
+    result = interactions(scale, worlds, seeds, seed_sd_of(ratio))
     return {
-        "additive_on": scale, "seeds": seeds, "seed_sd": ratio, "quantity": quantity,
-        **judged(result, target(quantity, seeds), worlds),
+        "additive_on": scale, "seeds": seeds, "seed_sd": ratio, "quantity": "interaction",
+        **judged(result, target("interaction", seeds), worlds),
     }  # fmt: skip
 
 
-def cells() -> Iterator[tuple[str, str, float]]:
-    """Every (quantity, scale, ratio) that is simulated."""
-    for quantity, scale in (("interaction", "probit"), ("interaction", "plain"), ("coverage", "plain")):
-        for ratio in RATIOS:
-            yield quantity, scale, ratio
+def cells() -> Iterator[tuple[str, float]]:
+    """Every (scale, ratio) that is simulated."""
+    return itertools.product(("probit", "plain"), RATIOS)
 
 
 if __name__ == "__main__":

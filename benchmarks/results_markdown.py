@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from assay.report.sentences.reasons import reason_words
-from assay.report.words import half_dose_words, statement
+from assay.report.words import statement
 from assay.stats.findings import from_row
 from assay.stats.format import number, p_value, with_interval
 from assay.store.files import Row
@@ -38,9 +38,8 @@ def main() -> None:
     if any(row["measure"] == "dice" for row in estimates):
         print(segmentation(estimates), "\n")
     print(contrasts(folder.table("contrasts")), "\n")
-    for environment in dict.fromkeys(row["environment"] for row in folder.table("half_doses")):
+    for environment in dict.fromkeys(row["environment"] for row in folder.table("dose_changes")):
         print(doses(estimates, environment), "\n")
-        print(half_doses(folder.table("half_doses"), environment), "\n")
     for measure in RELIANCE:
         if any(row["measure"] == measure for row in estimates):
             print(by_factor(estimates, measure), "\n")
@@ -124,12 +123,6 @@ def doses(estimates: Sequence[Row], environment: str) -> str:
     levels = sorted({p for own in found.values() for p in own}, key=float)
     body = [[recipe, *(cell(own.get(p)) for p in levels)] for recipe, own in sorted(found.items())]
     return table([f"AUROC, {environment}", *(f"p = {p}" for p in levels)], body)
-
-
-def half_doses(rows: Sequence[Row], environment: str) -> str:
-    """The dose that takes half of the margin over chance, or why it cannot be told."""
-    own = [row for row in rows if row["environment"] == environment and row["measure"] == "auroc"]
-    return table(["half-dose", "", "note"], [[row["recipe"], half_dose_words(row), row["reason"]] for row in own])
 
 
 def by_factor(estimates: Sequence[Row], measure: str) -> str:

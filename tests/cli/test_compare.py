@@ -42,7 +42,7 @@ def test_a_page_has_the_decisions_and_no_claim_about_training(tmp_path: Path, as
         "15 networks (3 losses, 5 seeds) that were trained elsewhere predicted",
     ):
         assert text in page
-    twice, empty = "figure-environments-performance", "half_doses.csv"
+    twice, empty = "figure-environments-performance", "dose_changes.csv"
     for text in ("At equal budget", "without collapse", "leakage", "order of batches", twice, empty):
         assert text not in page
     found = json.loads(ask(*command, "--json").out)

@@ -169,7 +169,7 @@ def test_the_tutorial_on_a_confounder_of_ones_own_runs(
     (blanked,) = tables.table("visibility").itertuples()
     assert blanked.confounder == "blanked"
     assert 0.01 < blanked.share < 0.1
-    assert set(tables.table("half_doses").environment) == {"clean", "reversed"}
+    assert set(tables.table("dose_changes").environment) == {"clean", "reversed"}
 
 
 @pytest.mark.acceptance

@@ -88,7 +88,6 @@ def test_panels_that_do_not_fit_are_counted(block: Block) -> None:
     ("table", "name", "value", "text"),
     [
         ("visibility", "share", 1.0, "1.00"),
-        ("half_doses", "margin", 0.0, "0.00"),
         ("dose_counts", "least", 0, "0"),
         ("sources", "steps", 1204.0, "1,204"),
         ("estimates", "images", 7, "7"),

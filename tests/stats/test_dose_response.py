@@ -1,4 +1,4 @@
-"""Dose-response: the outcome of a recipe by hand, two scales together, and the half-dose."""
+"""Dose-response: the outcome of a recipe by hand, and two scales together."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ def test_a_holm_family_of_true_null_hypotheses_seldom_finds_anything(seeds: int)
 @pytest.mark.slow
 @pytest.mark.parametrize("scale", ["probit", "plain"])
 def test_a_world_that_is_additive_on_one_scale_is_not_called_an_interaction(scale: str) -> None:
-    assert doses.simulate("interaction", scale, 1.0, 5, 500)["met"]
+    assert doses.simulate(scale, 1.0, 5, 500)["met"]
     areas = doses.areas(scale)
     on_scale = areas if scale == "plain" else norm.ppf(areas)
     assert on_scale[0] - on_scale[1] == pytest.approx(np.full(3, (on_scale[0] - on_scale[1])[0]))
@@ -74,11 +74,6 @@ def test_the_batch_of_a_simulation_is_the_contrast_of_a_study() -> None:
         p, value = doses.p_values(batch)
         found = compare(single, weights)
         assert (p[0], value[0]) == pytest.approx((found.p, found.value))
-
-
-@pytest.mark.slow
-def test_half_dose_intervals_cover() -> None:
-    assert doses.simulate("coverage", "plain", 1.0, 5, 500)["met"]
 
 
 @pytest.mark.parametrize("world", ["tied", "apart", "crossed", "uneven"])

@@ -56,7 +56,7 @@ class Made:
         return [(" · ".join(at.values()) or self.losses[0], at) for at in found]
 
 
-# Rows of a made-up dose-response: its contrasts, half-doses of every kind, and what each confounder took.
+# Rows of a made-up dose-response: its contrasts, and what each confounder took.
 
 
 def dosed(made: Made) -> Iterator[Row]:
@@ -80,30 +80,6 @@ def dosed(made: Made) -> Iterator[Row]:
             "equivalence_level": NAN, "equivalence_low": NAN, "equivalence_high": NAN,
             "noninferiority_p": NAN, "decision": "lower" if kind == "lower" else "inconclusive", "detectable": 0.11,
             "exploratory": False, "reason": reason,
-        }  # fmt: skip
-
-
-HALF_DOSES = (
-    {"value": 0.43, "low": 0.31, "high": 0.6, "beyond": ""},
-    {"value": 0.8, "low": 0.62, "high": NAN, "beyond": "high"},
-    {"value": NAN, "low": 0.91, "high": NAN, "beyond": "value"},
-    {"value": NAN, "low": NAN, "high": NAN, "beyond": "low"},
-    {"value": NAN, "low": NAN, "high": NAN, "beyond": "",
-     "reason": str(because(Code.CHANCE_AT_ZERO_DOSE, value=0.51, low=0.47, high=0.55, chance=0.5))},
-)  # fmt: skip
-
-
-def half_doses(made: Made) -> Iterator[Row]:
-    """One of every kind, in turn."""
-    if "p" not in dict(made.more):
-        return
-    kinds = itertools.cycle(HALF_DOSES)
-    confounders = dict(made.more)["confounder"]
-    for environment, loss, confounder in itertools.product(made.environments, made.losses, confounders):
-        yield {
-            "recipe": f"{loss} · {confounder}", "coordinates": json.dumps({"loss": loss, "confounder": confounder}),
-            "axis": "p", "measure": "auroc", "environment": environment, "greatest": 1.0, "margin": 0.4,
-            "chance": 0.5, "seeds": made.seeds, "patients": 1000, "reason": "", **next(kinds),
         }  # fmt: skip
 
 
@@ -226,7 +202,6 @@ def make_run(root: Path, made: Made = EVERYTHING) -> Path:
         "values": values,
         "estimates": estimates,
         "contrasts": contrasts,
-        "half_doses": list(half_doses(made)),
         "dose_changes": list(dose_changes(made)),
         "starts": list(_starts()),
         "recipes": list(_recipes(made)),

@@ -91,11 +91,6 @@ class Code(StrEnum):
     )
     ONE_AMOUNT = "one-amount", "two amounts of data or more were not trained on both sides"
     ONE_DOSE = "one-dose", "p = 0 and another dose were not trained on both sides"
-    UNKNOWN_AT_ZERO_DOSE = "unknown-at-zero-dose", "it is not known whether the value at p = 0 is clear of chance:"
-    CHANCE_AT_ZERO_DOSE = (
-        "chance-at-zero-dose",
-        "the value at p = 0, {value:interval}, is not above chance ({chance:number})",
-    )
 
     # Answers, targets and classes.
     NO_IMAGES = "no-images", "no images"

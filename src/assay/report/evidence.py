@@ -144,7 +144,7 @@ def outline(tables: Mapping[str, Rows]) -> Outline:
     wide = {axis: levels for axis, found in values.items() if len(levels := distinct(found)) > 1}
     contrasts = [row for row in tables.get("contrasts", ()) if row["role"] not in CONTROLS]
     named = leading(contrasts) or next(iter(contrasts), None)
-    doses = tables.get("half_doses", ())
+    doses = tables.get("dose_changes", ())
     dosed = str(doses[0]["axis"]) if doses else ""
     free = [axis for axis in wide if axis not in (*BUDGETS, dosed)] or list(wide)
     axis = named["axis"] if named and named["axis"] in wide else max(free, key=lambda one: len(wide[one]), default="")

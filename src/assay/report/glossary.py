@@ -45,7 +45,6 @@ GLOSSARY: Mapping[str, str] = {
     ),
     "Factor": "A named attribute of every image, such as texture, view or age.",
     "Flip rate": "The share of images whose predicted class changes when a factor or marking is changed.",
-    "Half-effect dose": "The share of marked images at which half of the performance above chance is lost.",
     "Holm": "A correction of p-values that keeps the error rate of a whole family of comparisons at 5%.",
     "Inconclusive": (
         'The interval contains differences that matter and differences that do not. It is not "no difference".'

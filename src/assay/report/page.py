@@ -131,7 +131,7 @@ def content(evidence: Evidence) -> Content:
         terms=terms,
         measures=frozenset(row["measure"] for row in tables.get("estimates", ())),
         folds=any(row["fold"] for row in tables.get("trials", ())),
-        dosed=bool(tables.get("half_doses")),
+        dosed=bool(tables.get("dose_changes")),
         trained=bool(networks(tables)),
         unit=evidence.unit,
         files=tuple((one.name, as_file(one, tables)) for one in evidence.kind.tables.values()

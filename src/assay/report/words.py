@@ -516,17 +516,6 @@ def valued(row: Row, places: int | None = None) -> str:
     return with_interval(numeric(row, "value"), numeric(row, "low"), numeric(row, "high"), places=places)
 
 
-def half_dose_words(row: Row) -> str:
-    """Return `0.43 [0.31, 0.60]`, `0.80 [0.62, > 1]`, `> 1 [0.91, > 1]`, `> 1`, or `undefined`."""
-    if row["reason"]:
-        return "undefined"
-    over = f"> {row['greatest']:g}"
-    if row["beyond"] == "low":
-        return over
-    value, high = (over if math.isnan(end) else number(end) for end in (numeric(row, "value"), numeric(row, "high")))
-    return f"{value} [{number(numeric(row, 'low'))}, {high}]"
-
-
 def margin_test(row: Row) -> str:
     """Return the test against the margin: `0.05: 90% CI [-0.04, 0.04], p = 0.02`; empty without one."""
     margin, p = numeric(row, "margin"), numeric(row, "equivalence_p")

@@ -1,4 +1,4 @@
-"""Dose-response, half-effect dose, and comparison at matched clean performance."""
+"""Dose-response, and comparison at matched clean performance."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy import stats
 
 from assay.core.measures import direction_of
 from assay.core.reasons import NOTHING, Code, Reason, because
@@ -23,10 +22,8 @@ from assay.stats.compare import (
     only,
     untested,
 )
-from assay.stats.estimate import Estimate, summarize, two_way
 from assay.stats.format import listed
-from assay.stats.panel import Evaluated, Panel, combine, evaluate, probit
-from assay.stats.rows import CONFIDENCE
+from assay.stats.panel import Evaluated, Panel, evaluate, probit
 
 # Dose-response: how a measure changes from p = 0 over the doses, compared between two recipes on two scales.
 #
@@ -108,113 +105,6 @@ def on_both_scales(plain: Contrast, other: Contrast) -> Contrast:
     p = float(np.maximum(plain.p, other.p)) if agree or np.isnan(plain.p + other.p) else 1.0
     reason = plain.reason or (because(Code.ON_PROBIT_SCALE) + other.reason if other.reason else NOTHING)
     return replace(plain, p=p, reason=reason, scales=Scales(plain.p, other.p, agree, other))
-
-
-# Half-dose: the smallest p at which half of the margin over chance that a recipe had at p = 0 is gone.
-#
-# With the mean over seeds m(p), linear between neighboring doses, and the level c of chance, it is the first p at
-# which excess(p) = (m(p) - c) - (m(0) - c) / 2 falls to 0. Its interval holds every p at which the excess could be
-# 0, as Fieller's (1954) does: it begins where the lower 95% limit of the excess first falls to 0 and ends where
-# the upper one does, with the variance over crossed seeds and patients of every interval of Assay (`variance`). A
-# value, or an end of the interval, that the greatest dose does not reach is censored.
-
-STEPS = 20
-"""Points between neighboring doses at which the limits of the excess are taken."""
-Beyond = Literal["", "high", "value", "low"]
-
-
-@dataclass(frozen=True, slots=True)
-class HalfDose:
-    """A half-dose with its 95% interval, in units of p.
-
-    beyond: the first of high, value and low beyond the greatest dose, and is NaN as those before it are: `high` where
-    the interval alone is open, `value` where the half-dose is censored, `low` where even its lower end is.
-    margin: m(0) less chance. reason: why there is none, if so.
-    """
-
-    value: float
-    low: float
-    high: float
-    beyond: Beyond
-    greatest: float
-    margin: float
-    seeds: int
-    patients: int
-    reason: Reason = NOTHING
-
-
-def half_dose(curve: Curve, name: str, chance: float) -> HalfDose:
-    """The half-dose of a recipe's doses, p = 0 first and ascending, by a measure of which more is better.
-
-    Over the seeds that were kept at every dose. NaN with a reason where the interval at p = 0 reaches chance.
-    chance: that of the test rows at p = 0, whose margin is halved, so that the level to cross is the same for all
-    doses. It is that of every dose where the classes keep their ratio, as test environments do; an average precision,
-    whose chance is the share of positives, would else be held against the share at p = 0.
-    """
-    parts = [evaluate(dose.panel, name) for dose in curve]
-    doses = np.array([dose.p for dose in curve])
-    whole = [combine(parts, row) for row in np.eye(len(parts))]
-    reason = next((part.reason for part in whole if part.reason), NOTHING)
-    start = summarize(replace(whole[0], bounds=parts[0].bounds))
-    margin = start.value - chance
-    known = (float(doses[-1]), margin, len(whole[0].seeds), len(whole[0].patients))
-    if reason := reason or unclear(start, chance):
-        return HalfDose(np.nan, np.nan, np.nan, "", *known, reason)
-    values, contributions = (
-        np.stack([getattr(part, field) for part in whole]) for field in ("values", "contributions")
-    )
-    value, low, high = crossings(doses, values, contributions, chance)
-    return HalfDose(value, low, high, _beyond(value, low, high), *known)
-
-
-def _beyond(value: float, low: float, high: float) -> Beyond:
-    if np.isnan(low):
-        return "low"
-    if np.isnan(value):
-        return "value"
-    return "high" if np.isnan(high) else ""
-
-
-def unclear(start: Estimate, chance: float) -> Reason:
-    """Return why the margin over chance at p = 0 cannot be halved, if it cannot."""
-    if start.reason:
-        return because(Code.UNKNOWN_AT_ZERO_DOSE) + start.reason
-    if not start.low > chance:
-        found = {"value": start.value, "low": start.low, "high": start.high, "chance": chance}
-        return because(Code.CHANCE_AT_ZERO_DOSE, **found)
-    return NOTHING
-
-
-def crossings(
-    doses: Float[np.ndarray, " d"],
-    values: Float[np.ndarray, "d s"],
-    contributions: Float[np.ndarray, "d s p"],
-    chance: float,
-) -> tuple[float, float, float]:
-    """Where the excess and its lower and upper limit first come down to 0; NaN where they do not."""
-    inside = np.arange(STEPS * (len(doses) - 1) + 1) / STEPS
-    points = np.interp(inside, np.arange(len(doses)), doses)
-    weights = np.stack([np.interp(points, doses, one) for one in np.eye(len(doses))], axis=1)
-    weights[:, 0] -= 0.5
-    by_seed = weights @ values - chance / 2
-    spread = two_way(by_seed, np.einsum("gd,dsp->gsp", weights, contributions))
-    excess = by_seed.mean(axis=-1)
-    half = stats.t.ppf((1 + CONFIDENCE) / 2, spread.df) * np.sqrt(spread.variance)
-    half = np.where(np.isnan(half), 0.0, half)  # nothing varies at this point
-    value, low, high = (first_zero(points, line) for line in (excess, excess - half, excess + half))
-    return value, low, high
-
-
-def first_zero(points: Float[np.ndarray, " g"], line: Float[np.ndarray, " g"]) -> float:
-    """Where a line through points first comes down to 0; its start where it begins there, NaN where it never does."""
-    below = np.flatnonzero(line <= 0)
-    if not len(below):
-        return float("nan")
-    after = int(below[0])
-    if after == 0:
-        return float(points[0])
-    share = line[after - 1] / (line[after - 1] - line[after])
-    return float(points[after - 1] + share * (points[after] - points[after - 1]))
 
 
 # Dose-response at matched clean performance: the change by a dose of two recipes that are equally good without it.

@@ -315,28 +315,6 @@ RELIANCE_CONTRASTS = Table(
     "Corrected by Holm's method over the other factors.",
 )
 
-HALF_DOSES = Table(
-    "half_doses",
-    "recipe without its dose × environment × measure: the smallest p at which half of the margin over chance that "
-    "there was at p = 0 is gone",
-    (
-        *RECIPE,
-        Column("axis", "axis of the doses"),
-        Column("measure", "measure that is lost", cell="measure"),
-        environment("test environment"),
-        estimate("value", "half-effect dose; NaN where no dose reaches it"),
-        *INTERVAL,
-        Column("beyond", "first of high, value, low above the greatest dose trained; empty where none is"),
-        number("greatest", "greatest dose trained"),
-        number("margin", "value at p = 0 less chance"),
-        number("chance", "value of a model that knows nothing"),
-        TRAINING_SEEDS,
-        PATIENTS,
-        REASON,
-    ),
-    ("recipe", "measure", "environment", "value", "low", "high", "beyond", "greatest", "margin", "seeds", "reason"),
-)
-
 DOSE_CHANGES = Table(
     "dose_changes",
     "recipe without its dose × environment × measure: the mean over p > 0 of the measure less that at p = 0",
@@ -570,7 +548,7 @@ PROVENANCE = Table(
 TABLES = {
     table.name: table
     for table in (
-        CONTRASTS, FINDINGS, ESTIMATES, VALUES, SEEDS, RELIANCE_CONTRASTS, HALF_DOSES, DOSE_CHANGES, TRADES, POINTS,
+        CONTRASTS, FINDINGS, ESTIMATES, VALUES, SEEDS, RELIANCE_CONTRASTS, DOSE_CHANGES, TRADES, POINTS,
         LOOKS, REPLICATIONS, TRIALS, SOURCES, STARTS, RECIPES, COLLAPSES, SIMILARITIES, ENVIRONMENTS,
         DOSE_COUNTS, VISIBILITY, SHORTCUTS, ADDED, ISSUES, PICTURES, PUBLISHED, PROVENANCE,
     )

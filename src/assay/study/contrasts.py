@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import reduce
 
 import numpy as np
@@ -29,7 +28,7 @@ from assay.stats.compare import (
     untested,
 )
 from assay.stats.decisions import DECIDED_BY, LOOK_ALPHA, OF_RESULT, Family, decide, mean_of
-from assay.stats.doses import Amount, Dose, half_dose, interaction, interaction_seeds, matched_clean, outcome
+from assay.stats.doses import Amount, Dose, interaction, interaction_seeds, matched_clean, outcome
 from assay.stats.measures import COMPUTED
 from assay.stats.panel import Evaluated
 from assay.stats.rows import ALPHA, DOSES, MATCHED, RELIANCE
@@ -308,26 +307,9 @@ def bears(table: FactorTable, factor: str, high: tuple[str, ...]) -> Bool[np.nda
     return found.numbers(table.columns[factor]) > 0 if found.kind == "categorical" else None
 
 
-# The half-dose of every recipe and confounder, from the panels of its doses.
+# What the doses change of every recipe and confounder, from the panels of its doses.
 
 ByDose = Mapping[float, RecipePoint]
-
-
-def half_dose_rows(gathered: Gathered) -> list[Row]:
-    """Rows of `schema.HALF_DOSES`; none in a study that has no axis of doses with 0 and another."""
-    rows: list[Row] = []
-    for where, doses, kept, lost in _responses(gathered):
-        for measure in measures(gathered):
-            row = {**where, "measure": measure}
-            if lost:
-                nothing = dict.fromkeys(("value", "low", "high", "margin", "chance"), math.nan)
-                rows.append({**row, **nothing, "greatest": max(doses), "reason": str(lost)})
-                continue
-            chance = COMPUTED[measure].chance(kept[0].panel.target, kept[0].panel.scores.shape[2])
-            if not math.isnan(chance):
-                found = half_dose(kept, measure, chance)
-                rows.append({**row, **asdict(found), "chance": chance, "reason": str(found.reason)})
-    return rows
 
 
 def _responses(gathered: Gathered) -> Iterator[tuple[Row, ByDose, list[Dose], Reason]]:
@@ -366,9 +348,6 @@ def measures(gathered: Gathered) -> list[str]:
     stated = [contrast.measure for contrast in spec.contrasts if contrast.at in (DOSES, MATCHED)]
     fit = [name for name in stated if name in COMPUTED and direction_of(name) == "higher"]
     return list(dict.fromkeys([*fit, "auroc" if classes == 2 else "auroc-macro"]))
-
-
-# What the doses change of every recipe and confounder, from the panels of its doses.
 
 
 def dose_change_rows(gathered: Gathered) -> list[Row]:

@@ -11,7 +11,7 @@ from assay.report.block import ZERO, Block, Query, Row, Section
 from assay.report.data_blocks import ADDED, CUES, ISSUES
 from assay.report.evidence import Evidence, Page, Rows, Wording, distinct, outline
 from assay.report.sheets import NONE, Cell, sort_key, words
-from assay.report.words import decided_by, half_dose_words, margin_test, statement, verdict_words
+from assay.report.words import decided_by, margin_test, statement, verdict_words
 from assay.stats.format import number
 from assay.stats.measures import COMPUTED
 from assay.stats.outcomes import CORRUPTION, RELATIVE
@@ -181,10 +181,6 @@ def _doses(measure: str, axis: str) -> tuple[Block, ...]:
         Block(id="dose-changes", title=f"Mean change of {label_of(measure)} from p = 0", table="dose_changes",
               keep=Query(measures=(measure,)), chart="strip", place=("environment", f"axis {CONFOUNDER}"),
               columns=("recipe", "environment", "measure", "doses", "value", "seeds"), level=ZERO),
-        Block(id="half-doses", title="Half-effect dose", table="half_doses",
-              columns=("recipe", "environment", "measure", "half_dose", "margin", "seeds", "reason"), folded=True,
-              note="The smallest p at which half of the margin over chance at p = 0 is gone. Values after > are beyond "
-                   "the largest share."),
         *(Block(id=f"probed-{name}", title=f"{label_of(name).capitalize()} of the confounder by dose",
                 keep=Query(measures=(name,), filled=("factor",), only={"group": ("", "trained")}, empty=("level",)),
                 chart="curve", panel="factor", along=f"axis {axis}", listed=False, folded=True)
@@ -417,7 +413,6 @@ PAGE = Page(
         "second": Wording(lambda row, _: words(f"{verdict_words(row)}, {decided_by(row)}"), "this run"),
         "predicted": Wording(_prediction),
         "margin_test": Wording(lambda row, _: words(margin_test(row))),
-        "half_dose": Wording(lambda row, _: words(half_dose_words(row)), "half-effect dose"),
         "role": Wording(_role_words),
         "x": Wording(_least_area),
         "y": Wording(_threshold),

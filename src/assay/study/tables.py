@@ -42,7 +42,7 @@ from assay.store.described import keep, kept
 from assay.store.files import ColumnRows, Row
 from assay.store.folder import RunFolder
 from assay.store.views import SeedValues
-from assay.study.contrasts import carry_out, dose_change_rows, families_of, half_dose_rows, reliance_rows
+from assay.study.contrasts import carry_out, dose_change_rows, families_of, reliance_rows
 from assay.study.described import Described, describe
 from assay.study.families import Pair, spec_pairs
 from assay.study.gathered import Gathered
@@ -335,7 +335,6 @@ MAKERS: Mapping[str, Callable[[Made], Sequence[Row]]] = {
     "estimates": lambda made: made.measured.estimates,
     "contrasts": lambda made: made.contrasts,
     "reliance_contrasts": lambda made: made.measured.reliance,
-    "half_doses": lambda made: with_outcomes(half_dose_rows(made.gathered), made.trials),
     "dose_changes": lambda made: with_outcomes(dose_change_rows(made.gathered), made.trials),
     "trades": lambda made: trade_rows(made.gathered),
     "points": lambda made: point_rows(made.gathered),
