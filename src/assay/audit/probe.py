@@ -26,9 +26,10 @@ from assay.stats.doubts import caution_rows
 from assay.stats.estimate import interval
 from assay.stats.influence import Answers
 from assay.stats.rows import identified
+from assay.store.arrays import measurement_row
 from assay.store.described import DESCRIBED, DataDescription, keep, kept
 from assay.store.files import ColumnRows, Row
-from assay.store.folder import RunFolder, measurement_row
+from assay.store.folder import RunFolder
 
 _OF_COPIES = (Code.COPIES_OF_ONE_PATIENT, Code.COPIES_SUSPECTED, Code.COPIES_UNCHECKED)
 

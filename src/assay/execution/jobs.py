@@ -41,8 +41,9 @@ from assay.spec.schema import DataSpec, EnvironmentSpec, GivenWeights, TrainingS
 from assay.stats.maps import threshold_at
 from assay.stats.measures import LEVELS, specific_thresholds
 from assay.stats.metrics import macro_auroc
+from assay.store.arrays import OF_ROWS
 from assay.store.files import write_json, write_rows
-from assay.store.folder import OF_ROWS, RunFolder, UnitKind
+from assay.store.folder import RunFolder, UnitKind
 from assay.training.collapse import Collapsed
 from assay.training.feed import youden_threshold
 from assay.training.loop import Diverged, Fitted, Interrupted, ProgressReport, fit

@@ -1,4 +1,4 @@
-"""Run folders: records, locks, sampled outputs and wide arrays."""
+"""Run folders: units of work and their records, tables, checksums and locks."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +15,20 @@ from tempfile import TemporaryFile
 from typing import Any, Literal, cast, get_args
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import load, save
 
 from assay.core.errors import NoTableError, StoreError, nearest, unknown_name
-from assay.core.files import file_hash, holding, is_abandoned, is_file, is_folder, sha256, write_bytes
+from assay.core.files import file_hash, holding, is_abandoned, is_file, is_folder, sha256
 from assay.core.types import Contributions, Measurement
+from assay.store.arrays import (
+    UNIT_REMADE,
+    measurement_row,
+    output_columns,
+    outputs_of_columns,
+    read_contributions,
+    read_sampled,
+    write_contributions,
+    write_sampled,
+)
 from assay.store.columns import Table
 from assay.store.files import (
     ALTERED,
@@ -54,18 +62,6 @@ from assay.store.migrations import migrated, refuse_earlier, unversioned
 from assay.store.packs import PACKED, PACKS, UNITS, pack, packed, read_packed, recorded_packs
 from assay.store.schema import MEASUREMENTS, SCHEMA_VERSION
 from assay.store.views import VIEWS
-
-
-def _with_logits(columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    classes = [name for name in columns if name.startswith("logit_")]
-    logits = np.stack([columns[f"logit_{k}"] for k in range(len(classes))], axis=1)
-    return {**unflattened({name: values for name, values in columns.items() if name not in classes}), "logits": logits}
-
-
-def measurement_row(found: Measurement) -> Row:
-    """Return a measurement as a row of `schema.MEASUREMENTS`, its reason in stored form."""
-    return {**{name: getattr(found, name) for name in MEASUREMENTS}, "reason": str(found.reason)}
-
 
 # Where a study's records lie, and whether anything can be written there.
 
@@ -128,103 +124,6 @@ def is_worked_in(root: Path) -> bool:
         return True
 
 
-# What layers said of a sample of images, kept as safetensors: any reader of that format has it without Assay.
-
-ROW = "(row)"
-"""The array of the images' row numbers, beside those of the layers: no module can be called so."""
-_LAYERS = "layers"
-_REMADE = "delete its folder and run the study again"
-
-
-def write_sampled(path: Path, row: np.ndarray, layers: Mapping[str, np.ndarray]) -> None:
-    """Write float32 [n, d] by layer, and int64 [n], whole; equal content is equal bytes."""
-    kept = {layer: np.ascontiguousarray(values, dtype=np.float32) for layer, values in layers.items()}
-    arrays: dict[str, np.ndarray] = {**kept, ROW: np.ascontiguousarray(row, dtype=np.int64)}
-    write_bytes(path, save(arrays, {_LAYERS: json.dumps(list(layers))}))  # the format itself keeps no order
-
-
-def read_sampled(path: Path) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Rows and layers, in their order. Raises StoreError that names a file which is damaged."""
-    try:
-        with safe_open(path, framework="np") as file:  # pyright: ignore[reportUnknownVariableType]
-            names: list[str] = json.loads(file.metadata()[_LAYERS])  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
-            read = cast(Callable[[str], np.ndarray], file.get_tensor)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-            return read(ROW), {name: read(name) for name in names}
-    except FileNotFoundError as error:
-        raise StoreError(f"cannot read {path}: there is no such file; {_REMADE}") from error
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-        raise StoreError(f"cannot read {path}: it is damaged ({error}); {_REMADE}") from error
-
-
-# Contributions of samples to measurements: matrices of the measurements that rest on the same samples.
-
-
-def write_contributions(path: Path, measurements: Sequence[Measurement]) -> None:
-    """Write the contributions to the measurements that contrasts can name, float32, by their place in the sequence.
-
-    The rounding is 6e-8 of a contribution.
-    """
-    groups: dict[bytes, list[tuple[int, Contributions]]] = {}
-    for place, one in enumerate(measurements):
-        if one.contributions is not None and one.compared:
-            groups.setdefault(one.contributions.samples.tobytes(), []).append((place, one.contributions))
-    arrays: dict[str, np.ndarray] = {}
-    for k, group in enumerate(groups.values()):
-        arrays[f"{k}.samples"] = np.ascontiguousarray(group[0][1].samples, dtype=np.int64)
-        arrays[f"{k}.rows"] = np.array([place for place, _ in group], dtype=np.int64)
-        arrays[f"{k}.values"] = np.stack([found.values for _, found in group]).astype(np.float32)
-    if arrays:
-        write_bytes(path, save(arrays))
-
-
-def read_contributions(path: Path) -> dict[int, Contributions]:
-    """Read the contributions by the place of their measurement.
-
-    Raises:
-        StoreError: The file is damaged or missing.
-    """
-    found: dict[int, Contributions] = {}
-    try:
-        arrays = load(path.read_bytes())
-        for name, samples in arrays.items():
-            k, kind = name.split(".")
-            if kind == "samples":
-                rows: list[int] = arrays[f"{k}.rows"].tolist()
-                found |= {row: Contributions(samples, arrays[f"{k}.values"][i]) for i, row in enumerate(rows)}
-    except (SafetensorError, OSError, KeyError, ValueError, IndexError) as error:
-        raise StoreError(f"cannot read {path}: it is damaged ({error}); {_REMADE}") from error
-    return found
-
-
-# Arrays of several axes as columns of a table, one for each entry: `hit[3]`, `bin_count[0,14]`.
-
-_ENTRY = re.compile(r"(?P<name>\w+)\[(?P<at>\d+(,\d+)*)\]")
-
-
-def flattened(name: str, values: np.ndarray) -> dict[str, np.ndarray]:
-    """Return an array [n, ...] by entry; [n] stays as it is."""
-    if values.ndim == 1:
-        return {name: values}
-    places = list(np.ndindex(values.shape[1:]))
-    return {f"{name}[{','.join(map(str, at))}]": np.ascontiguousarray(values[(slice(None), *at)]) for at in places}
-
-
-def unflattened(columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Return the arrays that `flattened` took apart; other columns as they are. Entries of an array keep one type."""
-    made: dict[str, np.ndarray] = {}
-    parts: dict[str, dict[tuple[int, ...], np.ndarray]] = {}
-    for name, values in columns.items():
-        entry = _ENTRY.fullmatch(name)
-        if entry is None:
-            made[name] = values
-        else:
-            parts.setdefault(entry["name"], {})[tuple(map(int, entry["at"].split(",")))] = values
-    for name, entries in parts.items():
-        shape = tuple(1 + max(place) for place in zip(*entries, strict=True))
-        made[name] = np.stack([entries[at] for at in np.ndindex(shape)], axis=1).reshape(-1, *shape)
-    return made
-
-
 # A run folder: every unit of work leaves one record, and the record's presence means that the unit is complete.
 
 STAMP = "stamp.json"
@@ -241,7 +140,6 @@ EARLIER = (
 
 ACTIVATIONS = "activations.safetensors"
 CONTRIBUTIONS = "contributions.safetensors"
-OF_ROWS = ("row", "patient", "target", "fold")
 UnitKind = Literal["models", "sources", "trials", "readings", "probes"]
 UNIT_KINDS = cast("tuple[UnitKind, ...]", get_args(UnitKind))
 PAGE = "report.html"
@@ -289,7 +187,7 @@ def _require(path: Path, wanted: str | None) -> Path:
     except OSError:
         altered = False
     if altered:
-        raise StoreError(f"cannot read {path}: {ALTERED}; {_REMADE}")
+        raise StoreError(f"cannot read {path}: {ALTERED}; {UNIT_REMADE}")
     return path
 
 
@@ -587,18 +485,8 @@ class RunFolder:
         return {id: {key: value for key, value in known.items() if key != "schema"} for id, known in read.items()}
 
     def write_outputs(self, id: str, outputs: Mapping[str, np.ndarray], record: Mapping[str, Any]) -> None:
-        """Store the outputs of one model in one environment: columns row, patient, target, fold, and logits [n, k].
-
-        Others [n, ...] are the columns kept of maps; their entries become columns of their own.
-        """
-        columns = {name: outputs[name].astype(np.int64) for name in OF_ROWS}
-        logits = outputs["logits"]
-        logits = logits if logits.dtype == np.float64 else logits.astype(np.float32)
-        columns |= {f"logit_{k}": np.ascontiguousarray(logits[:, k]) for k in range(logits.shape[1])}
-        for name, values in outputs.items():
-            if name not in (*OF_ROWS, "logits"):
-                columns |= flattened(name, values)
-        write_parquet(self.unit("readings", id) / "outputs.parquet", columns)
+        """Store the outputs of one model in one environment, see `arrays.output_columns`."""
+        write_parquet(self.unit("readings", id) / "outputs.parquet", output_columns(outputs))
         self.write_record("readings", id, record)
 
     def outputs(self, id: str) -> dict[str, np.ndarray]:
@@ -607,7 +495,7 @@ class RunFolder:
 
     def outputs_of(self, ids: Sequence[str]) -> list[dict[str, np.ndarray]]:
         """Read the outputs of several units, as `outputs` does."""
-        return [_with_logits(columns) for columns in self._rows("readings", ids)]
+        return list(map(outputs_of_columns, self._rows("readings", ids)))
 
     def _rows(self, kind: UnitKind, ids: Sequence[str]) -> list[dict[str, np.ndarray]]:
         """Read the rows of several units from their own files or from packs."""

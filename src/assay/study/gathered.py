@@ -28,8 +28,9 @@ from assay.stats.influence import Answers
 from assay.stats.measures import COMPUTED
 from assay.stats.panel import Evaluated, Panel
 from assay.stats.rows import KEY_FIELDS
+from assay.store.arrays import OF_ROWS, measurement_row
 from assay.store.files import ColumnRows, Row
-from assay.store.folder import OF_ROWS, RunFolder, measurement_row
+from assay.store.folder import RunFolder
 from assay.study.measurements import (
     AT,
     CONTRIBUTIONS,

@@ -27,8 +27,8 @@ from assay.spec.schema import EnvironmentSpec, RecipePoint
 from assay.stats.influence import Answers
 from assay.stats.panel import Evaluated, of_seeds, own_samples
 from assay.stats.rows import KEY_FIELDS
+from assay.store.arrays import OF_ROWS, measurement_row
 from assay.store.files import Row
-from assay.store.folder import OF_ROWS, measurement_row
 
 CONTRIBUTIONS = "contributions"
 """The entry of a measurement's row that reads its contributions when they are needed; none in tables."""

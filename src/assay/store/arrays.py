@@ -1,0 +1,149 @@
+"""What models and probes leave, as arrays and columns: outputs, measurements, activations and contributions."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import load, save
+
+from assay.core.errors import StoreError
+from assay.core.files import write_bytes
+from assay.core.types import Contributions, Measurement
+from assay.store.files import Row
+from assay.store.schema import MEASUREMENTS
+
+UNIT_REMADE = "delete its folder and run the study again"
+
+
+# Outputs of a model in an environment: a table with a column for each class and each entry of an array.
+
+OF_ROWS = ("row", "patient", "target", "fold")
+
+
+def output_columns(outputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return outputs as columns: row, patient, target, fold, and logits [n, k] as float32 or float64.
+
+    Others [n, ...] are the columns kept of maps; their entries become columns of their own.
+    """
+    columns = {name: outputs[name].astype(np.int64) for name in OF_ROWS}
+    logits = outputs["logits"]
+    logits = logits if logits.dtype == np.float64 else logits.astype(np.float32)
+    columns |= {f"logit_{k}": np.ascontiguousarray(logits[:, k]) for k in range(logits.shape[1])}
+    for name, values in outputs.items():
+        if name not in (*OF_ROWS, "logits"):
+            columns |= flattened(name, values)
+    return columns
+
+
+def outputs_of_columns(columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return the outputs that `output_columns` took apart, as they were."""
+    classes = [name for name in columns if name.startswith("logit_")]
+    logits = np.stack([columns[f"logit_{k}"] for k in range(len(classes))], axis=1)
+    return {**unflattened({name: values for name, values in columns.items() if name not in classes}), "logits": logits}
+
+
+# Arrays of several axes as columns of a table, one for each entry: `hit[3]`, `bin_count[0,14]`.
+
+_ENTRY = re.compile(r"(?P<name>\w+)\[(?P<at>\d+(,\d+)*)\]")
+
+
+def flattened(name: str, values: np.ndarray) -> dict[str, np.ndarray]:
+    """Return an array [n, ...] by entry; [n] stays as it is."""
+    if values.ndim == 1:
+        return {name: values}
+    places = list(np.ndindex(values.shape[1:]))
+    return {f"{name}[{','.join(map(str, at))}]": np.ascontiguousarray(values[(slice(None), *at)]) for at in places}
+
+
+def unflattened(columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return the arrays that `flattened` took apart; other columns as they are. Entries of an array keep one type."""
+    made: dict[str, np.ndarray] = {}
+    parts: dict[str, dict[tuple[int, ...], np.ndarray]] = {}
+    for name, values in columns.items():
+        entry = _ENTRY.fullmatch(name)
+        if entry is None:
+            made[name] = values
+        else:
+            parts.setdefault(entry["name"], {})[tuple(map(int, entry["at"].split(",")))] = values
+    for name, entries in parts.items():
+        shape = tuple(1 + max(place) for place in zip(*entries, strict=True))
+        made[name] = np.stack([entries[at] for at in np.ndindex(shape)], axis=1).reshape(-1, *shape)
+    return made
+
+
+def measurement_row(found: Measurement) -> Row:
+    """Return a measurement as a row of `schema.MEASUREMENTS`, its reason in stored form."""
+    return {**{name: getattr(found, name) for name in MEASUREMENTS}, "reason": str(found.reason)}
+
+
+# What layers said of a sample of images, kept as safetensors: any reader of that format has it without Assay.
+
+ROW = "(row)"
+"""The array of the images' row numbers, beside those of the layers: no module can be called so."""
+_LAYERS = "layers"
+
+
+def write_sampled(path: Path, row: np.ndarray, layers: Mapping[str, np.ndarray]) -> None:
+    """Write float32 [n, d] by layer, and int64 [n], whole; equal content is equal bytes."""
+    kept = {layer: np.ascontiguousarray(values, dtype=np.float32) for layer, values in layers.items()}
+    arrays: dict[str, np.ndarray] = {**kept, ROW: np.ascontiguousarray(row, dtype=np.int64)}
+    write_bytes(path, save(arrays, {_LAYERS: json.dumps(list(layers))}))  # the format itself keeps no order
+
+
+def read_sampled(path: Path) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Rows and layers, in their order. Raises StoreError that names a file which is damaged."""
+    try:
+        with safe_open(path, framework="np") as file:  # pyright: ignore[reportUnknownVariableType]
+            names: list[str] = json.loads(file.metadata()[_LAYERS])  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
+            read = cast(Callable[[str], np.ndarray], file.get_tensor)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+            return read(ROW), {name: read(name) for name in names}
+    except FileNotFoundError as error:
+        raise StoreError(f"cannot read {path}: there is no such file; {UNIT_REMADE}") from error
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        raise StoreError(f"cannot read {path}: it is damaged ({error}); {UNIT_REMADE}") from error
+
+
+# Contributions of samples to measurements: matrices of the measurements that rest on the same samples.
+
+
+def write_contributions(path: Path, measurements: Sequence[Measurement]) -> None:
+    """Write the contributions to the measurements that contrasts can name, float32, by their place in the sequence.
+
+    The rounding is 6e-8 of a contribution.
+    """
+    groups: dict[bytes, list[tuple[int, Contributions]]] = {}
+    for place, one in enumerate(measurements):
+        if one.contributions is not None and one.compared:
+            groups.setdefault(one.contributions.samples.tobytes(), []).append((place, one.contributions))
+    arrays: dict[str, np.ndarray] = {}
+    for k, group in enumerate(groups.values()):
+        arrays[f"{k}.samples"] = np.ascontiguousarray(group[0][1].samples, dtype=np.int64)
+        arrays[f"{k}.rows"] = np.array([place for place, _ in group], dtype=np.int64)
+        arrays[f"{k}.values"] = np.stack([found.values for _, found in group]).astype(np.float32)
+    if arrays:
+        write_bytes(path, save(arrays))
+
+
+def read_contributions(path: Path) -> dict[int, Contributions]:
+    """Read the contributions by the place of their measurement.
+
+    Raises:
+        StoreError: The file is damaged or missing.
+    """
+    found: dict[int, Contributions] = {}
+    try:
+        arrays = load(path.read_bytes())
+        for name, samples in arrays.items():
+            k, kind = name.split(".")
+            if kind == "samples":
+                rows: list[int] = arrays[f"{k}.rows"].tolist()
+                found |= {row: Contributions(samples, arrays[f"{k}.values"][i]) for i, row in enumerate(rows)}
+    except (SafetensorError, OSError, KeyError, ValueError, IndexError) as error:
+        raise StoreError(f"cannot read {path}: it is damaged ({error}); {UNIT_REMADE}") from error
+    return found
