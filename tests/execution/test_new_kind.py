@@ -74,11 +74,11 @@ class Brightness(Run):
         parts = np.array_split(np.arange(count), self.request.parts)
         return {content_hash([self.request.images, one.tolist()]): tuple(one.tolist()) for one in parts}
 
-    def next(self, folder: RunFolder) -> Sequence[Task]:
-        """Return the parts that were not read."""
+    def rounds(self, folder: RunFolder) -> Iterator[Sequence[Task]]:
+        """Yield the parts that were not read."""
         lacking = {id: rows for id, rows in self._parts().items() if not folder.complete("readings", id)}
         images = Path(self.request.images)
-        return [
+        yield [
             Task(id, ReadPart(folder.root, id, images, rows), f"images from {rows[0]}", remote=self.remote)
             for id, rows in lacking.items()
         ]
@@ -151,10 +151,9 @@ def test_a_failure_is_kept_until_a_later_try_succeeds(asked: Asked, tmp_path: Pa
         raise ValueError("no such image")
 
     class Broken(Brightness):
-        def next(self, folder: RunFolder) -> Sequence[Task]:
-            return [
-                replace(task, job=broken) if task.label == "images from 0" else task for task in super().next(folder)
-            ]
+        def rounds(self, folder: RunFolder) -> Iterator[Sequence[Task]]:
+            for tasks in super().rounds(folder):
+                yield [replace(task, job=broken) if task.label == "images from 0" else task for task in tasks]
 
     done = carry_out(Broken(asked), tmp_path / "run", InProcess(), write_page)
     (id,) = done.outcome.failed

@@ -14,7 +14,7 @@ from assay.execution.local import InProcess
 from assay.execution.run import quietly
 from assay.spec.parse import parse_study
 from assay.study.finished import unchanged
-from assay.study.run import prepare, run_study
+from assay.study.run import Prepared, prepare, run_study
 
 PRIMARY = {"axis": "loss", "against": "cross-entropy", "measure": "auroc", "role": "primary", "margin": 0.02}
 STUDY: dict[str, Any] = {
@@ -59,22 +59,22 @@ def test_a_study_that_was_killed_between_and_within_looks_ends_with_the_same_rec
     for unit in first.plan.probes:
         if unit.trial.training.seed == 3:
             shutil.rmtree(root / "probes" / unit.id)
-    assert run_of_one_look(root).goes_on is False
+    assert run_study(prepare(spec, root), quietly, InProcess()).trained == 2
     assert records(root) == records(looked)
-
-
-def run_of_one_look(root: Path) -> Any:
-    return run_study(prepare(parse_study(STUDY, looks=LOOKS), root), quietly, InProcess())
 
 
 def test_the_first_look_alone_is_not_finished(looked: Path, tmp_path: Path) -> None:
     spec, root = parse_study(STUDY, looks=LOOKS), tmp_path / "looked"
-    result = run_of_one_look(root)
-    assert result.goes_on
+
+    def killed() -> Prepared:
+        raise SystemExit
+
+    with pytest.raises(SystemExit):
+        run_study(prepare(spec, root), quietly, InProcess(), again=killed)
     assert unchanged(root, spec, False) is None
     again = assay.load(STUDY).run(tmp_path, workers=0, progress=False, looks=LOOKS)
     assert again.result is not None
-    assert (again.result.trained, again.result.goes_on) == (2, False)
+    assert again.result.trained == 2
     assert records(root) == records(looked)
     assert unchanged(root, spec, False) is not None
     assert unchanged(root, parse_study(STUDY, seeds=3), False) is None

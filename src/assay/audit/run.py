@@ -217,15 +217,14 @@ class AuditRun(Run):
     kind = AUDIT
     began: float = field(default_factory=time.time)
 
-    def next(self, folder: RunFolder) -> Sequence[Task]:
-        """Return what is not read of the next round. Raises SpecError where the model seems to be read wrongly."""
-        for tasks in self._rounds:
+    def rounds(self, folder: RunFolder) -> Iterator[Sequence[Task]]:
+        """Yield what is not read of each round. Raises SpecError where the model seems to be read wrongly."""
+        for tasks in self._each_round():
             missing = [
                 one for one in tasks if not any(folder.complete(kind, one.id) for kind in ("readings", "probes"))
             ]
             if missing:
-                return missing
-        return ()
+                yield missing
 
     @property
     def subject(self) -> str:
@@ -245,10 +244,6 @@ class AuditRun(Run):
     @property
     def _stamp(self) -> dict[str, str]:
         return {"audit": content_hash([self.given.model.id, self.given.request.id, self.request.values])}
-
-    @cached_property
-    def _rounds(self) -> Iterator[list[Task]]:
-        return self._each_round()
 
     def _each_round(self) -> Iterator[list[Task]]:
         self._read_scores()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,9 +48,9 @@ class Run(Protocol):
         """What its tables are made of; empty while the request may be refused, so that an earlier run stays."""
         return {"request": content_hash(self.values)}
 
-    def next(self, folder: RunFolder) -> Sequence[Task]:
-        """Return the tasks that the records of the folder allow and lack; none where everything is read."""
-        return ()
+    def rounds(self, folder: RunFolder) -> Iterator[Sequence[Task]]:
+        """Yield the tasks that the records of the folder allow and lack, round after round."""
+        return iter(())
 
     def conclude(self, folder: RunFolder) -> Tables:
         """Return the tables of the records. Long ones may be made when they are looked up."""
@@ -131,11 +131,12 @@ def rebuild(root: Path, page: Callable[[Path], Path]) -> Path:
 
 
 def _run_rounds(run: Run, folder: RunFolder, executor: Executor, watch: Watch) -> Outcome:
-    """Run the tasks that come next, round after round, until none is left that was not tried."""
+    """Run round after round, until none is left or one has no task that was not tried."""
     whole, tried = Outcome(), set[str]()
     begun: Mapping[str, str] = {}
+    rounds = run.rounds(folder)
     while not whole.stopped:
-        tasks = [task for task in run.next(folder) if task.id not in tried]
+        tasks = [task for task in next(rounds, ()) if task.id not in tried]
         if run.stamp != begun:
             begun = run.stamp
             folder.begin(run.kind, run.values, begun, run.subject)

@@ -43,7 +43,6 @@ class Result:
 
     trained: trainings of this run; several trials can share one, as those of all confounders do at p = 0.
     unlearned: trials of the study that collapsed or diverged, in this run or before, each counted as on the page.
-    goes_on: Whether primary comparisons are open after a look, and another look is to follow.
     """
 
     folder: Path
@@ -53,7 +52,6 @@ class Result:
     unlearned: int
     stopped: bool
     page: Path | None
-    goes_on: bool = False
 
 
 @dataclass(frozen=True)

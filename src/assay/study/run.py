@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -198,16 +199,13 @@ class StudyRun(Run):
 
     Attributes:
         prepared: Its present plan.
-        again: Prepares it again, with the seeds that a look asks for; None for one look alone.
+        again: Prepares it again, with the seeds that a look asks for.
         stage: Callback for the steps after tasks.
-        goes_on: Whether primary comparisons are open after a look, and another look is to follow.
     """
 
     prepared: Prepared
-    again: Callable[[], Prepared] | None
+    again: Callable[[], Prepared]
     stage: Stage
-    goes_on: bool = False
-    _begun: bool = False
     kind = STUDY
 
     def __post_init__(self) -> None:
@@ -234,33 +232,28 @@ class StudyRun(Run):
         """See `Run`."""
         return stamp(self.prepared.plan)
 
-    def next(self, folder: RunFolder) -> Sequence[Task]:
-        """Return the trainings and probes that are missing: at first those of the plan, then those of the next look."""
-        if self._begun and not self._next_look():
-            return ()
-        plan, place = self.prepared.plan, self.prepared.place
-        if not self._begun:
-            (place.root / MANIFEST).unlink(missing_ok=True)  # before any file that it lists
-            finished.forget(place.root)
-            state(place.root, plan.spec, results_exist=any(folder.ids("probes")))
+    def rounds(self, folder: RunFolder) -> Iterator[Sequence[Task]]:
+        """Yield the trainings and probes that are missing: at first those of the plan, then those of each next look."""
+        (folder.root / MANIFEST).unlink(missing_ok=True)  # before any file that it lists
+        finished.forget(folder.root)
+        state(folder.root, self.request, results_exist=any(folder.ids("probes")))
         _begin(self.prepared)
-        self._begun = True
-        return self.prepared.tasks
+        yield self.prepared.tasks
+        while self._look_follows():
+            self.prepared = self.again()
+            _begin(self.prepared)
+            yield self.prepared.tasks
 
-    def _next_look(self) -> bool:
-        """Plan the next look, where the records show that it is to follow."""
-        spec, place = self.request, self.prepared.place
+    def _look_follows(self) -> bool:
+        """Tell the last look at the primary comparisons, and return whether the records ask for another."""
+        spec, prepared = self.request, self.prepared
         if not spec.looks:
             return False
-        plan, looks = _plan(spec, self.prepared.population, self.prepared.starts, place)
+        plan, looks = _plan(spec, prepared.population, prepared.starts, prepared.place)
         rows = look_rows(looks)
         for line in look_lines(rows):
             self.stage(line)
-        self.goes_on = goes_on(spec, rows) and plan.trials != self.prepared.plan.trials
-        if self.again is None or not self.goes_on:
-            return False
-        self.prepared = self.again()
-        return True
+        return goes_on(spec, rows) and plan.trials != prepared.plan.trials
 
     def conclude(self, folder: RunFolder) -> Tables:
         """Return all tables."""
@@ -269,8 +262,8 @@ class StudyRun(Run):
         return tables
 
     def finish(self, folder: RunFolder, outcome: Outcome) -> None:
-        """Pack the units of a study that nothing is open of, and note that it is finished."""
-        if outcome.failed or self.goes_on:
+        """Pack the units of a study of which nothing failed, and note that it is finished."""
+        if outcome.failed:
             return
         plan, skip = self.prepared.plan, self.prepared.place.skip_bad_rows
         folder.pack("readings", [id for id in plan.readings.values() if folder.complete("readings", id)])
@@ -293,26 +286,26 @@ def run_study(
         watch: Shows the tasks of each look.
         executor: Carries out the tasks.
         stage: Callback for the steps after tasks.
-        again: Prepares the study again, with the seeds that the records of a look ask for; None for one look alone.
+        again: Prepares the study again, with the seeds that the records of a look ask for. As `prepare` where None.
 
     Raises:
         StoreError: Another run works in the folder.
     """
-    folder = prepared.place.folder
-    run = StudyRun(prepared, again, stage or telling(quietly=True))
-    done = carry_out(run, folder.root, executor, write_page, watch)
+    spec, place = prepared.spec, prepared.place
+    plainly = partial(prepare, spec, place.root, skip_bad_rows=place.skip_bad_rows, device=prepared.device)
+    run = StudyRun(prepared, again or plainly, stage or telling(quietly=True))
+    done = carry_out(run, place.root, executor, write_page, watch)
     plan, outcome = run.prepared.plan, done.outcome
     trials = {trial.id for trial in plan.trials}
     trained = sum(id in trials for id in outcome.done)
     return Result(
-        folder=folder.root,
+        folder=place.root,
         trained=trained,
         probed=len(outcome.done) - trained,
         failed=len(outcome.failed),
-        unlearned=unlearned(plan.trials, folder),
+        unlearned=unlearned(plan.trials, place.folder),
         stopped=outcome.stopped,
         page=done.page,
-        goes_on=not outcome.failed and run.goes_on,
     )
 
 
