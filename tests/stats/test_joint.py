@@ -8,7 +8,7 @@ from scipy import stats
 from syrupy.assertion import SnapshotAssertion
 
 from assay.report.sentences.reasons import reason_words
-from assay.stats.estimate import covariance, interval, moved, summarize, two_way, uncertainty
+from assay.stats.estimate import covariance, interval, moved, two_way, uncertainty
 from assay.stats.outcomes import correlated, joint
 from assay.stats.panel import Evaluated
 
@@ -85,8 +85,12 @@ def test_it_never_leaves_what_is_possible() -> None:
     found = joint(high, low)
     assert (found.outline > 0).all()
     assert (found.outline < 1).all()
-    assert found.outline[:, 0].max() > summarize(high).high
-    assert found.outline[:, 1].min() < summarize(low).low
+    (_, top), (bottom, _) = (
+        interval(float(one.values.mean()), sure.standard_error, sure.df, one.bounds)
+        for one, sure in ((high, uncertainty(high)), (low, uncertainty(low)))
+    )
+    assert found.outline[:, 0].max() > top
+    assert found.outline[:, 1].min() < bottom
 
 
 @pytest.mark.parametrize("bounds", [(0.0, 1.0), (-1.0, 1.0), (0.0, np.inf), (-np.inf, 2.0), PLAIN])

@@ -225,11 +225,6 @@ def estimates(panel: Panel, names: Sequence[str]) -> list[Estimate]:
     return [_summarized(part, sure) for part, sure in zip(parts, uncertainties(parts), strict=True)]
 
 
-def summarize(part: Evaluated) -> Estimate:
-    """Summarize a measure that was evaluated per seed and patient."""
-    return _summarized(part, uncertainty(part))
-
-
 def _summarized(part: Evaluated, sure: Uncertainty) -> Estimate:
     value = float("nan") if part.reason else float(part.values.mean())
     low, high = interval(value, sure.standard_error, sure.df, part.bounds)
