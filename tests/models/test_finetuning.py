@@ -135,7 +135,6 @@ def test_frozen_batch_norms_answer_as_in_tests_and_others_learn() -> None:
 @pytest.mark.parametrize(
     ("fields", "text"),
     [
-        ({"loss": part("loss", "coral")}, "and loss 'coral' has a head of its own for grades: use cross-entropy"),
         ({"loss": part("loss", "focal")}, "takes no step, so loss 'focal' would have no effect: use cross-entropy"),
         ({"selection": "best-validation-loss"}, "so selection 'best-validation-loss' would have no effect: use last"),
         (

@@ -14,7 +14,7 @@ from tests.worlds.panels import answers
 from assay.core.reasons import Code, because
 from assay.stats.influence import Answers
 from assay.stats.measures import SPECIFICITIES, specific_thresholds, value
-from assay.stats.metrics import beyond, predictions
+from assay.stats.metrics import beyond
 
 seeds = st.integers(0, 10_000)
 
@@ -70,12 +70,3 @@ def test_without_validation_images_below_the_cut_no_threshold_is_chosen() -> Non
     for model in (replace(answers(1, k=4), specific=None), replace(answers(1, k=4), specific=np.full((80, 3), np.nan))):
         found = value("sensitivity-at-specificity-90", replace(model, cut=2))
         assert found.reason == because(Code.NO_CUT_THRESHOLD)
-
-
-def test_the_middle_grade_is_called_where_the_likeliest_is_another() -> None:
-    """0.4 at grade 0, 0.3 at 1, 0.3 at 2: beyond 0 lies 0.6, beyond 1 0.3."""
-    probability = np.array([[0.4, 0.3, 0.3], [0.5, 0.1, 0.4], [0.1, 0.1, 0.8]])
-    assert predictions(probability).tolist() == [0, 0, 2]
-    assert predictions(probability, middle=True).tolist() == [1, 1, 2]
-    both = np.array([[0.3, 0.7], [0.7, 0.3]])
-    assert predictions(both, 0.2, middle=True).tolist() == [1, 1]

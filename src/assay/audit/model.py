@@ -457,7 +457,6 @@ def _model(
         layers=settings.layers or own.layers,
         threshold=own.threshold if settings.threshold is None else settings.threshold,
         operating=own.operating,
-        middle=own.middle,
         untrained=own.untrained,
     )
 

@@ -90,7 +90,6 @@ def _overall(folder: RunFolder, plan: ModelPlan) -> list[Row]:
             outputs["logits"],
             outputs["target"],
             0.5 if record["threshold"] is None else record["threshold"],
-            middle=record["middle"],
             cut=record["cut"] or 1,
             specific=np.tile(specific, (len(outputs["target"]), 1)) if specific else None,
         )

@@ -33,8 +33,6 @@ Extent = Literal["", "local", "global"]
 """Whether a change of images is confined to places, or of the whole image; empty where it is not declared."""
 Origin = Literal["", "patient", "environment"]
 """Whether a change comes from the patient, or from acquisition, staff and software; empty where it is not declared."""
-Readout = Literal["linear", "coral", "corn", "regression"]
-"""Makes class logits of features: a linear head, or one of those whose classes are grades."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +103,6 @@ class LossTraits(Traits):
     Attributes:
         tasks: Whether it compares a label with the logits of an image, masks with those of pixels, or either.
         per_image: Whether it is the mean over images of a term of each, which a mitigation can weight.
-        readout: The head that it needs; all but a linear one take the classes for grades, in their order.
         trains_head: Whether the network's own logits are trained, so that predictions exist before the last step.
         unlabeled: Whether it ignores targets.
         changes: Whether it is another function in another epoch, so that its values cannot be compared over epochs.
@@ -113,7 +110,6 @@ class LossTraits(Traits):
 
     tasks: tuple[Task, ...] = ("classification",)
     per_image: bool = False
-    readout: Readout = "linear"
     trains_head: bool = True
     unlabeled: bool = False
     changes: bool = False
@@ -128,13 +124,11 @@ class MitigationTraits(Traits):
     Attributes:
         weighs_images: Whether it needs a loss per image.
         needs_head: Whether it needs predictions during training.
-        refits_head: Whether it replaces the trained head with a linear head of its own.
         group_labels: The rows whose group labels decide weights of the network.
     """
 
     weighs_images: bool = False
     needs_head: bool = False
-    refits_head: bool = False
     group_labels: Rows = "none"
 
     by_class: ClassVar[tuple[str, ...]] = ("group_labels",)

@@ -36,7 +36,7 @@ from assay.shifts.environment import Environment
 from assay.shifts.population import Population, PopulationScene
 from assay.shifts.sources import open_population
 from assay.spec.environments import images_seed, stream_seed
-from assay.spec.recipe import Component, RecipeSpec, readout_of
+from assay.spec.recipe import Component, RecipeSpec
 from assay.spec.schema import DataSpec, EnvironmentSpec, GivenWeights, TrainingSpec
 from assay.stats.maps import threshold_at
 from assay.stats.measures import LEVELS, specific_thresholds
@@ -349,7 +349,6 @@ class TrainedModel:
                 seed=self.seed,
                 device=device,
                 operating=operating_of(record),
-                middle=readout_of(self.recipe.loss) != "linear",
             )
         if not self.weights.is_file():
             raise StoreError(
@@ -393,7 +392,6 @@ def load_trained(
         seed=seed,
         device=device,
         operating=operating_of(record),
-        middle=readout_of(recipe.loss) != "linear",
     )
 
 

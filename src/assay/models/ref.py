@@ -64,7 +64,6 @@ class Model:
         device: Device of the network.
         operating: In segmentation, the logit at which each of the standard shares of validation lesions is found, NaN
             where none does.
-        middle: Of several classes the median one is predicted, as models of grades do, instead of the likeliest.
         cut: Where classes are grades, the first that counts as positive when they are cut in two.
         specific: The log-odds of lying at or above the cut from which each of `stats.measures.SPECIFICITIES` is reached
             on validation images.
@@ -77,7 +76,6 @@ class Model:
     seed: int = 0
     device: str = "cpu"
     operating: tuple[float, ...] = ()
-    middle: bool = False
     cut: int | None = None
     specific: tuple[float, ...] = ()
 
@@ -246,7 +244,6 @@ class GivenModel:
         threshold: See `Model`.
         operating: See `Model`.
         specific: See `Model`.
-        middle: See `Model`.
         cut: See `Model`.
         untrained: See `Model`.
     """
@@ -267,7 +264,6 @@ class GivenModel:
     threshold: float | None = None
     operating: tuple[float, ...] = ()
     specific: tuple[float, ...] = ()
-    middle: bool = False
     cut: int | None = None
     untrained: Callable[[], nn.Module] | None = field(default=None, compare=False)
 
@@ -308,7 +304,7 @@ class GivenModel:
         """Thresholds as plain values; NaN becomes None."""
         numbers = {"operating": self.operating, "specific": self.specific}
         plain = {name: [None if one != one else one for one in values] for name, values in numbers.items()}
-        return {"threshold": self.threshold, **plain, "middle": self.middle, "cut": self.cut}
+        return {"threshold": self.threshold, **plain, "cut": self.cut}
 
     def described(self) -> dict[str, Any]:
         """Return the facts that its record keeps."""
@@ -344,7 +340,6 @@ class GivenModel:
                 seed=self.seed,
                 device=device,
                 operating=self.operating,
-                middle=self.middle,
                 cut=self.cut,
                 specific=self.specific,
             )

@@ -316,7 +316,6 @@ def answers_of(reading: Reading, environment: Environment) -> Answers:
         environment.table.target,
         0.5 if model.threshold is None else model.threshold,
         maps={**read.maps, **operating},
-        middle=model.middle,
         cut=model.cut or 1,
         specific=np.tile(model.specific, (len(read.logits), 1)) if model.specific else None,
         names=environment.table.classes,

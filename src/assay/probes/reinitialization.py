@@ -210,4 +210,4 @@ def _lost(
 
 def _answers(model: Model, logits: np.ndarray, table: FactorTable) -> Answers:
     threshold = 0.5 if model.threshold is None else model.threshold
-    return Answers(logits, table.target, threshold, middle=model.middle)
+    return Answers(logits, table.target, threshold)

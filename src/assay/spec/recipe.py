@@ -24,7 +24,6 @@ from assay.core.traits import (
     FineTuningTraits,
     LossTraits,
     MitigationTraits,
-    Readout,
     Rows,
     Traits,
 )
@@ -97,11 +96,6 @@ def uses_groups(recipe: RecipeSpec) -> bool:
     return training_labels(recipe.mitigation) != "none" or recipe.selection == WORST_GROUP
 
 
-def readout_of(loss: Component) -> Readout:
-    """Return the head that a loss needs; a user's own is taken to need a linear one."""
-    return _of_loss(loss).readout
-
-
 def looks_at_labels(loss: Component) -> bool:
     """Return whether a loss uses targets; a user's own is taken to do so."""
     return not _of_loss(loss).unlabeled
@@ -152,11 +146,6 @@ def refusals(recipe: RecipeSpec) -> Iterator[str]:
             f"{mitigated} weighs images, and {named} has no term for a single image: use one of {', '.join(others)}, "
             "or the mitigation 'group-balanced-sampling'"
         )
-    if mitigation.refits_head and loss.readout != "linear":
-        yield (
-            f"{mitigated} fits a linear head, and {named} has one of its own for grades: use cross-entropy, or another "
-            "mitigation"
-        )
     if not loss.trains_head and (mitigation.needs_head or by_group):
         yield (
             f"{mitigated if mitigation.needs_head else selected} looks at predictions during training, and {named} has "
@@ -187,8 +176,6 @@ def _of_the_head(recipe: RecipeSpec) -> Iterator[str]:
     named = f"finetuning '{recipe.finetuning.name}' fits a linear head by the log-loss of images"
     if recipe.task == "segmentation":
         yield f"{named}, and the recipe's task is segmentation: use full, last-layers or discriminative-rates"
-    if readout_of(recipe.loss) != "linear":
-        yield f"{named}, and loss '{recipe.loss.name}' has a head of its own for grades: use cross-entropy"
     others = {
         "loss": (recipe.loss.name, ("cross-entropy",)),
         "mitigation": (recipe.mitigation.name, ("none", "last-layer-retraining")),

@@ -63,8 +63,7 @@ class Answers:
     threshold: on the positive probability, one for all rows or one per row. fold: which fold's model answered, if any.
     maps: of a segmentation the columns of each image's map (docs/reference/maps.md), and `operating` [n, levels], the
     logits at which its model reaches each level of sensitivity on validation lesions; empty otherwise.
-    middle: of several classes that are grades the one is called beyond which the probability is less than a half, as
-    ordinal models do; else the likeliest. cut: the first class that counts as positive where classes are cut in two.
+    cut: the first class that counts as positive where classes are cut in two.
     specific: [n, levels], the log-odds of being at or above the cut from which validation specificities are reached.
     names: of the classes, for reasons.
     """
@@ -74,7 +73,6 @@ class Answers:
     threshold: float | Float[np.ndarray, " n"] = 0.5
     fold: Int[np.ndarray, " n"] | None = None
     maps: Mapping[str, np.ndarray] = field(default_factory=dict[str, np.ndarray])
-    middle: bool = False
     cut: int = 1
     specific: Float[np.ndarray, "n levels"] | None = None
     names: tuple[str, ...] = ()
@@ -106,7 +104,7 @@ class Answers:
     @cached_property
     def predicted(self) -> Int[np.ndarray, " n"]:
         """Class codes as called."""
-        return predictions(self.probability, self.threshold, middle=self.middle)
+        return predictions(self.probability, self.threshold)
 
     @cached_property
     def squares(self) -> Float[np.ndarray, " n"]:

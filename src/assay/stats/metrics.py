@@ -119,8 +119,7 @@ def _not_finite(values: np.ndarray) -> Reason:
 #
 # Conventions. `target` holds class codes, 1 being positive where there are two classes. `logits` are [n, k] for k
 # classes (softmax) or [n, 1] for the positive class alone (sigmoid). A row is called positive when its probability is
-# at least the threshold; with several classes the most probable one is called, the first among equals, or the middle
-# one where the model is one of grades.
+# at least the threshold; with several classes the most probable one is called, the first among equals.
 
 CALIBRATION_BINS = 15
 
@@ -258,16 +257,11 @@ def calls_at(
 
 
 def predictions(
-    probability: Float[np.ndarray, "n k"], threshold: float | Float[np.ndarray, " n"] = 0.5, *, middle: bool = False
+    probability: Float[np.ndarray, "n k"], threshold: float | Float[np.ndarray, " n"] = 0.5
 ) -> Int[np.ndarray, " n"]:
-    """Class codes: with two classes 1 where the positive probability is at least the threshold, else the likeliest, or
-    under `middle` the number of classes that are exceeded with a probability of at least a half.
-    """
+    """Class codes: with two classes 1 where the positive probability is at least the threshold, else the likeliest."""
     if probability.shape[-1] == 2:
         return (probability[:, 1] >= threshold).astype(np.int64)
-    if middle:
-        above = np.cumsum(probability[:, ::-1], axis=-1)[:, -2::-1]
-        return (above >= 0.5).sum(axis=-1)
     return probability.argmax(axis=-1)
 
 

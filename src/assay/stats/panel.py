@@ -27,7 +27,7 @@ class Panel:
     tested: bool [s, n], which rows a seed answered at all (all of them when None).
     thresholds: [s], or [s, n] where folds have their own, on the positive probability (0.5 when None).
     maps: of a segmentation, name -> [s, n, ...], the columns of each image's map (see `Answers`).
-    middle, cut, names: how calls of grades are made, where grades are cut in two, and classes (see `Answers`).
+    cut, names: where grades are cut in two, and classes (see `Answers`).
     specific: [s, n, levels], the log-odds from which validation specificities are reached at the cut.
     images: int64 [n], positions of the images in their set; None where they are not known.
     seeds: int64 [s], their numbers, by which panels are paired (0 .. s-1 when None); a collapsed seed is left out.
@@ -41,7 +41,6 @@ class Panel:
     thresholds: Float[np.ndarray, "s *n"] | None = None
     seeds: Int[np.ndarray, " s"] | None = None
     maps: Mapping[str, np.ndarray] = field(default_factory=dict[str, np.ndarray])
-    middle: bool = False
     cut: int = 1
     specific: Float[np.ndarray, "s n levels"] | None = None
     images: Int[np.ndarray, " n"] | None = None
@@ -116,7 +115,7 @@ class Panel:
         whole = isinstance(here, slice)
         target, patient = (self.target, self.patient) if whole else (self.target[here], self.patient[here])
         scores = self.scores[position][here]
-        return Answers(scores, target, threshold, fold, maps, self.middle, self.cut, specific, self.names), patient
+        return Answers(scores, target, threshold, fold, maps, self.cut, specific, self.names), patient
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,6 @@ from assay.execution.jobs import operating_of, specific_of
 from assay.execution.plan import Plan, ProbeUnit, Trial, start_id
 from assay.maps.summary import of_one_width
 from assay.probes.performance import overall, with_overall
-from assay.spec.recipe import readout_of
 from assay.spec.schema import REFERABLE, ContrastSpec, RecipePoint
 from assay.stats.influence import Answers
 from assay.stats.measures import COMPUTED
@@ -186,8 +185,8 @@ class Gathered:
         if not found:
             return None
         panel = panel_of(found, f"{label} in {environment}")
-        several, middle = panel.scores.shape[2] > 2, readout_of(point.recipe.loss) != "linear"
-        return replace(panel, middle=middle, cut=self._cut if several else 1, names=self.folds.classes)
+        several = panel.scores.shape[2] > 2
+        return replace(panel, cut=self._cut if several else 1, names=self.folds.classes)
 
     @cached_property
     def _ahead(self) -> dict[tuple[str, str], dict[int, dict[str, np.ndarray]]]:

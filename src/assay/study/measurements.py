@@ -22,7 +22,7 @@ from assay.probes.probe import groups_of, worst_group_place
 from assay.probes.segmentation import OfMaps
 from assay.shifts.environment import Environment
 from assay.shifts.population import Population, PopulationScene, Tests
-from assay.spec.recipe import Component, readout_of
+from assay.spec.recipe import Component
 from assay.spec.schema import EnvironmentSpec, RecipePoint
 from assay.stats.influence import Answers
 from assay.stats.panel import Evaluated, of_seeds, own_samples
@@ -347,8 +347,7 @@ class Folds:
         if not components or set(outputs) != set(point.tests):
             return []
         tables = self.tables(point.tests, seed)
-        middle = readout_of(point.recipe.loss) != "linear"
-        answered = {name: _answers(found, tables[name], middle) for name, found in outputs.items()}
+        answered = {name: _answers(found, tables[name]) for name, found in outputs.items()}
         rows: list[Row] = []
         for component in components:
             probe: Performance | OfMaps = build("probe", component.name, component.params)
@@ -405,7 +404,7 @@ def joined_tables(tables: Sequence[FactorTable]) -> FactorTable:
     )
 
 
-def _answers(found: Outputs, table: FactorTable, middle: bool) -> tuple[Answers, FactorTable]:
+def _answers(found: Outputs, table: FactorTable) -> tuple[Answers, FactorTable]:
     """Outputs in the order of the table's rows, which are matched by number within the environment."""
     order = np.argsort(found["row"], kind="stable")
     mine = table.take(np.argsort(table.row, kind="stable"))
@@ -420,5 +419,5 @@ def _answers(found: Outputs, table: FactorTable, middle: bool) -> tuple[Answers,
         if name not in (*OF_ROWS, "threshold", "logits", "specific")
     }
     of_rows = found["logits"][order], mine.target, found["threshold"][order], found["fold"][order]
-    said = Answers(*of_rows, maps=maps, middle=middle, names=mine.classes)
+    said = Answers(*of_rows, maps=maps, names=mine.classes)
     return said, mine

@@ -24,7 +24,7 @@ from assay.spec.checks import asks_native
 from assay.spec.data import has_order
 from assay.spec.environments import dose_axis, start_of
 from assay.spec.grid import label
-from assay.spec.recipe import WORST_GROUP, Component, looks_at_labels, readout_of, training_labels
+from assay.spec.recipe import WORST_GROUP, Component, looks_at_labels, training_labels
 from assay.spec.schema import RecipePoint, SourceSpec, StudySpec
 from assay.stats.compare import Contrast
 from assay.stats.decisions import decided
@@ -485,12 +485,9 @@ def measures_of(spec: StudySpec, panel: Panel) -> list[str]:
 
 
 def _has_ordered_classes(spec: StudySpec) -> bool:
-    """Whether the study says that its classes are grades: by its data, a comparison of a measure that needs it, or a
-    loss for grades.
-    """
+    """Whether the study says that its classes are grades: by its data, or a comparison of a measure that needs it."""
     named = any(COMPUTED[item.measure].ordinal for item in spec.contrasts if item.measure in COMPUTED)
-    graded = any(readout_of(point.recipe.loss) != "linear" for point in spec.points)
-    return has_order(spec.data) or named or graded
+    return has_order(spec.data) or named
 
 
 def scalar_rows(measured: Sequence[tuple[Row, Mapping[int, Row]]]) -> list[Row]:

@@ -24,7 +24,7 @@ from assay.core.seeds import generator
 from assay.data.dataset import Batch
 from assay.maps.summary import Streamed, lesion_logits
 from assay.models.initialization import build_finetuning, to_training
-from assay.models.networks import GradeHead, Outputs, as_network, build_network, fit_head
+from assay.models.networks import Outputs, as_network, build_network, fit_head
 from assay.models.untyped import channels_last, go_back
 from assay.models.weights import deterministic, library_draws, load_checkpoint, reseed, save_checkpoint
 from assay.shifts.environment import Environment
@@ -629,18 +629,15 @@ def _judge(run: Run, seen: Outputs, selected: int) -> Fitted:
     if not bool(trained_on.isfinite().all()):
         raise Diverged(run.steps_done, math.nan)
     targets = run.validation.target.cpu()
-    own = cast(nn.Linear | GradeHead, network.head)
+    own = cast(nn.Linear, network.head)
     head = fit_head(trained_on, run.training.target, own.out_features)
     probed = not run.plan.steps
     collapsed_by_loss = [] if probed else _losses_beside(run)
     rows = Frozen(trained_on, run.training.target.cpu()), Frozen(seen.features, targets)
     kept = run.mitigation.head(*rows, run.setting) or (head if probed or not run.objective.trains_head else None)
-    if isinstance(own, GradeHead):
-        own.settle(seen.features, targets)
-    elif kept is not None:
+    if kept is not None:
         kept.fold_into(own)
-    changed = kept is not None or isinstance(own, GradeHead)
-    logits = own(seen.features.to(run.device)).cpu() if changed else seen.logits
+    logits = seen.logits if kept is None else own(seen.features.to(run.device)).cpu()
     yardstick = head.log_loss(seen.features, targets)
     if probed:
         loss = head.log_loss(trained_on, run.training.target.cpu())

@@ -326,7 +326,7 @@ def balanced_subset(groups: Int[np.ndarray, "n"], seed: int, number: int) -> Int
 @component(
     "mitigation",
     "last-layer-retraining",
-    MitigationTraits(refits_head=True),
+    MitigationTraits(),
     summary="the head refitted on rows balanced by group (Kirichenko et al. 2023)",
     varies={"group_labels": ("rows", {"validation": "validation", "training": "training"})},
 )

@@ -37,9 +37,6 @@ SUITES = {
     # weights of circle are constants of the step; its gradient is checked by hand in test_pairs
     "Circle": suite("circle", differentiable=False, needs_negative=True, needs_positive=True),
     "CrossEntropySupCon": suite("cross-entropy-supcon"),
-    "Coral": suite("coral"),
-    "Corn": suite("corn"),
-    "GradeRegression": suite("grade-regression"),
 }
 globals().update({f"Test{title}": type(f"Test{title}", (LossConformance,), body) for title, body in SUITES.items()})
 

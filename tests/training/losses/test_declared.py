@@ -14,7 +14,7 @@ from assay.core.registry import entries, lookup
 from assay.spec.recipe import Component
 
 NAMES = (
-    "arcface", "circle", "coral", "corn", "cross-entropy", "cross-entropy-supcon", "focal", "grade-regression",
+    "arcface", "circle", "cross-entropy", "cross-entropy-supcon", "focal",
     "label-smoothing", "lifted-structure", "n-pair", "normalized-softmax", "nt-xent", "pairwise-contrastive", "supcon",
     "triplet", "weighted-cross-entropy",
 )  # fmt: skip

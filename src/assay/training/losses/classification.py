@@ -1,4 +1,4 @@
-"""Losses on logits of classes and grades."""
+"""Losses on logits of classes."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ import torch
 from jaxtyping import Bool, Float, Int
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn import functional
 
 from assay.core.errors import DataError, SpecError
 from assay.core.registry import component
 from assay.core.traits import LossTraits
 from assay.data.dataset import Batch
-from assay.models.networks import FIRST_CUT, Outputs
+from assay.models.networks import Outputs
 from assay.training.objective import LossContext, Objective, Progress
 
 # Losses are computed in float32 whatever the network was computed in: bfloat16 has 8 bits for a difference of sums.
@@ -265,86 +264,3 @@ class Focal(LogitObjective):
     def of_labels(self, logits: Float[Tensor, "b k *hw"], target: Int[Tensor, "b *hw"]) -> Float[Tensor, "b *hw"]:
         """See `focals`."""
         return focals(logits, target, gamma=self.gamma)
-
-
-# Losses for grades: classes in an order, of which one is missed by more than another.
-#
-# Each takes the logits as log-probabilities of the grades, whatever head made them; the head that its paper has is put
-# in the place of the network's own (`assay.models.networks`).
-
-
-def cumulative(logits: Float[Tensor, "b k"]) -> tuple[Float[Tensor, "b j"], Float[Tensor, "b j"]]:
-    """log P(y > j) and log P(y <= j) for every grade but the last, from logits of the k = j + 1 grades."""
-    log_p = torch.log_softmax(logits, dim=1)
-    above = torch.logcumsumexp(log_p.flip(1), dim=1).flip(1)[:, 1:]
-    return above, torch.logcumsumexp(log_p, dim=1)[:, :-1]
-
-
-def expected_score(logits: Float[Tensor, "b k"]) -> Float[Tensor, "b"]:
-    """Return the score that a regression head made these logits of, before its cuts are learned: the log-odds of lying
-    above grade 0, which its slope of 1 has, and the first cut.
-    """
-    above, below = cumulative(logits)
-    return above[:, 0] - below[:, 0] + FIRST_CUT
-
-
-@component(
-    "loss",
-    "coral",
-    LossTraits(per_image=True, readout="coral"),
-    summary="grades: whether each grade is exceeded, by one score and falling thresholds (Cao et al. 2020)",
-)
-class Coral(LogitObjective):
-    """Sum over j of the log-loss of whether the grade is above j, in nats; at least 0.
-
-    Defined on every batch; with two classes it is cross-entropy. Cao, Mirjalili and Raschka, *Rank consistent ordinal
-    regression for neural networks with application to age estimation*, Pattern Recognition Letters 2020, equation 4
-    with all importances 1.
-    """
-
-    def of_labels(self, logits: Float[Tensor, "b k *hw"], target: Int[Tensor, "b *hw"]) -> Float[Tensor, "b *hw"]:
-        """See the class."""
-        above, below = cumulative(logits)
-        higher = target[:, None] > torch.arange(logits.shape[1] - 1, device=logits.device)
-        return -torch.where(higher, above, below).sum(dim=1)
-
-
-@component(
-    "loss",
-    "corn",
-    LossTraits(readout="corn"),
-    summary="grades: whether each grade is exceeded, given that it is reached (Shi et al. 2023)",
-)
-class Corn(Objective):
-    """Sum over images of the log-losses of whether a grade is gone beyond, each asked of the images that reach it, over
-    how many such questions the batch asks; in nats, at least 0.
-
-    The sum over the questions of an image is -log P(its grade). Defined on every batch; with two classes it is
-    cross-entropy. Shi, Cao and Raschka, *Deep neural networks for rank-consistent ordinal regression based on
-    conditional probabilities*, Pattern Analysis and Applications 2023.
-    """
-
-    def __init__(self, context: LossContext) -> None:
-        super().__init__()
-
-    def loss(self, outputs: Outputs, batch: Batch, progress: Progress) -> Float[Tensor, ""]:
-        """See the class."""
-        logits = class_logits(outputs)
-        asked = (batch.target + 1).clamp_max(logits.shape[1] - 1)
-        return functional.cross_entropy(logits, batch.target, reduction="sum") / asked.sum()
-
-
-@component(
-    "loss",
-    "grade-regression",
-    LossTraits(per_image=True, readout="regression"),
-    summary="grades: squared distance of a score to the grade, cut into grades on validation rows",
-)
-class GradeRegression(LogitObjective):
-    """Squared distance of a score to the number of the grade, from 0. Defined on every batch. The cuts that turn the
-    score into grades are learned afterward, on validation rows.
-    """
-
-    def of_labels(self, logits: Float[Tensor, "b k *hw"], target: Int[Tensor, "b *hw"]) -> Float[Tensor, "b *hw"]:
-        """(score - grade)^2."""
-        return (expected_score(logits) - target).square()
