@@ -346,7 +346,7 @@ def _suggested(spec: DataSpec, table: Table) -> str:
     """`; column 'patient_id' looks like one: ...`, of a column with a patient's name that repeats; or empty."""
     named = {spec.image, spec.target, spec.mask, *spec.factors}
     for column in sorted(table.header, key=called_unit):
-        cells = [cell for cell in table.column(column, "data.patient") if not absent(cell)]
+        cells = table.present(column)
         called = holds_patients(column, cells) or called_unit(column)
         if called and column not in named and 1 < len(set(cells)) < len(cells):
             return f"; column '{column}' looks like one ({len(set(cells)):,} values): write `patient: {column}` in data"

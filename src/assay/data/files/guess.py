@@ -6,7 +6,6 @@ import json
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -28,20 +27,19 @@ from assay.data.files.joins import (
     require_matched,
     stem_of,
 )
-from assay.data.files.kinds import kind_of
+from assay.data.files.kinds import kinds_of
 from assay.data.files.labels import IMAGE, KEYS, joined
 from assay.data.files.roles import (
     MASKS,
     MOST_CLASSES,
     SPLITS,
     called_attribute,
-    patients_of,
+    patient_of,
     sure_target,
     targets_of,
-    units_of,
     words_of,
 )
-from assay.data.files.table import Table, absent, expand, read_table
+from assay.data.files.table import Table, expand, read_table
 from assay.spec.data import LESION
 from assay.spec.schema import FactorSpec
 
@@ -271,9 +269,9 @@ def _of_participants(path: Path, target: str, unmatched: Unmatched) -> Guess:
     rows = [{"image": str(file.relative_to(path)), "suffix": stem_of(file).split("_")[-1],
              **dict(zip(read.header, read.rows[found.pairs[at]], strict=True))}
             for at, files in enumerate(images.values()) if at in found.pairs for file in files]  # fmt: skip
-    kinds = {name: kind_of(name, read.column(name, "data"), read.comma)[0] for name in left if name != target}
-    kinds["suffix"] = FactorSpec(kind="categorical") if len({row["suffix"] for row in rows}) > 1 else None
-    columns = {name: kind for name, kind in kinds.items() if kind is not None}
+    columns = kinds_of(read, [name for name in left if name not in (target, "suffix")])
+    if len({row["suffix"] for row in rows}) > 1:
+        columns["suffix"] = FactorSpec(kind="categorical")
     return Guess(path, image="image", target=target, patient="participant_id", targets=targets, columns=columns,
                  rows=tuple(rows), way="participants", matched=(*said, *outputs_in(path)))  # fmt: skip
 
@@ -395,7 +393,7 @@ def _files_of(read: Table, folder: Path) -> list[str]:
     """Return the columns that name files in most of their first cells."""
     found: list[str] = []
     for name in read.header:
-        cells = [cell for cell in read.column(name, "data") if not absent(cell)][:_LOOKED]
+        cells = read.present(name)[:_LOOKED]
         if name not in KEYS and 2 * sum(is_file(folder / cell) for cell in cells) > len(cells):
             found.append(name)
     return found
@@ -412,15 +410,13 @@ def _of_columns(read: Table, folder: Path, image: str, target: str, patient: str
     masks = [name for name in files if name == mask or words_of(name) & MASKS]
     mask = mask or next(iter(masks), "")
     taken = {image, target, mask, *masks}
-    patient = patient or next(chain(patients_of(read, taken), units_of(read, taken)), "")
+    patient = patient or patient_of(read, [name for name in read.header if name not in taken])
     left = [name for name in read.header if name not in {image, patient, mask, *masks}]
     targets = tuple(targets_of(read, left))
     if target == LESION.name and not mask:
         read.column(target, "--target")
     target = target or sure_target(read, targets) or (LESION.name if mask else "")
-    others = [name for name in left if name not in (target, *KEYS)]
-    kinds = {name: kind_of(name, read.column(name, "data"), read.comma)[0] for name in others}
-    columns = {name: kind for name, kind in kinds.items() if kind is not None}
+    columns = kinds_of(read, [name for name in left if name not in (target, *KEYS)])
     return Guess(folder, read.name, image, mask, target, patient, targets, columns)
 
 

@@ -89,6 +89,12 @@ def kind_of(name: str, cells: Sequence[str], comma: bool) -> tuple[FactorSpec | 
     return FactorSpec(kind="continuous"), ""
 
 
+def kinds_of(read: Table, names: Iterable[str]) -> dict[str, FactorSpec]:
+    """Return the kinds of these columns, without those that are neither numbers nor levels."""
+    kinds = {name: kind_of(name, read.column(name, "data"), read.comma)[0] for name in names}
+    return {name: kind for name, kind in kinds.items() if kind is not None}
+
+
 def kind_named(name: str, cells: Sequence[str], comma: bool) -> FactorSpec:
     """Return the kind of a column that the user names as a factor, also of one that `kind_of` leaves out."""
     kind, why = kind_of(name, cells, comma)

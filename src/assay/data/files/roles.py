@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import chain
 
 from assay.core.errors import SpecError
@@ -113,30 +113,28 @@ def sure_target(read: Table, targets: Sequence[str]) -> str:
     return exact or next(chain(called, alone), "")
 
 
-def patients_of(read: Table, taken: set[str]) -> Sequence[str]:
-    """Return columns of patients: ids of patients first, then those that repeat, then the surest names."""
-    found: list[tuple[bool, bool, int, str]] = []
-    for name in read.header:
-        cells = [cell for cell in read.column(name, "data") if not absent(cell)]
-        if name not in taken and len(set(cells)) > 1 and holds_patients(name, cells):
-            rank = _rank_of_patient(name)
-            found.append((rank > 0, len(cells) == len(set(cells)), rank, name))
-    return [name for *_, name in sorted(found, key=lambda one: one[:3])]
+def patient_of(read: Table, names: Sequence[str]) -> str:
+    """Return which of these columns has patients, or else ids of what has several images; empty without one.
 
+    Ids of patients come first, then patients that repeat, then the surest names.
+    """
+    cells = {name: read.present(name) for name in names}
+    different = {name: len({*present}) for name, present in cells.items()}
+    patients = [name for name in names if different[name] > 1 and holds_patients(name, cells[name])]
+    units = [name for name in names if called_unit(name) and MOST_CLASSES < different[name] < len(cells[name])]
 
-def units_of(read: Table, taken: set[str]) -> Iterator[str]:
-    """Yield columns of ids of what has several images, such as `lesion_id`."""
-    for name in read.header:
-        cells = [cell for cell in read.column(name, "data") if not absent(cell)]
-        if name not in taken and called_unit(name) and MOST_CLASSES < len(set(cells)) < len(cells):
-            yield name
+    def doubt(name: str) -> tuple[bool, bool, int]:
+        rank = _rank_of_patient(name)
+        return rank > 0, different[name] == len(cells[name]), rank
+
+    return next(chain(sorted(patients, key=doubt), units), "")
 
 
 def targets_of(read: Table, names: Sequence[str]) -> Sequence[str]:
     """Return columns of a few values, each on two rows and more; those called as targets are first."""
     few: list[str] = []
     for name in names:
-        cells = [cell for cell in read.column(name, "data") if not absent(cell)]
+        cells = read.present(name)
         values = set(cells)
         if 1 < len(values) <= MOST_CLASSES and 2 * len(values) <= len(cells) and not words_of(name) & SPLITS:
             few.append(name)
@@ -171,42 +169,12 @@ def roles_of(read: Table, columns: Sequence[str] = (), **named: str) -> tuple[di
     def left() -> list[str]:
         return [name for name in read.header if name not in {*found.values(), *columns}]
 
-    def like(words: Sequence[str], names: Sequence[str]) -> str:
-        return next((name for word in words for name in names if word in words_of(name)), "")
-
-    def score() -> str:  # decisions, of two values, only where there is nothing better
-        numbers = {name: values for name in left() if (values := _numbers(read, name))}
-        fine = [name for name in numbers if len(numbers[name]) > 2]
-        word = next((word for word in SCORES if any(word in words_of(name) for name in fine)), "")
-        alike = [name for name in fine if word in words_of(name)]
-        if len(alike) > 1:
-            return _of_class(read, alike, found.get("target", "") or target())
-        chosen = next(iter(alike), "") or like(SCORES, [*numbers])
-        calls = [name for name in left() if words_of(name) & _CALLS and name != chosen]
-        halved = bool(calls) and min(numbers.get(chosen, {0})) >= 0.5 and max(numbers[chosen]) <= 1
-        doubtful = [] if chosen in fine or not chosen else [name for name in fine if words_of(name) & _OF_CALLS]
-        if halved or doubtful:
-            sure, call = (chosen, calls[0]) if halved else (doubtful[0], chosen)
-            raise SpecError(f"--score: '{sure}' seems to be of the class that '{call}' names: make a column of the "
-                            "positive class, with 1 less the number where the other class is named, and name it with "
-                            "--score COLUMN")  # fmt: skip
-        return chosen
-
-    def patient() -> str:
-        taken = {*found.values(), *columns}
-        return next(chain(patients_of(read, taken), units_of(read, taken)), "")
-
-    def target() -> str:
-        names = left()
-        plain = [name for name in names if words_of(name).isdisjoint(SCORES)]
-        return sure_target(read, targets_of(read, plain)) or sure_target(read, targets_of(read, names))
-
     ways = {
-        "score": score,
-        "image": lambda: like(_IMAGES, left()),
-        "seed": lambda: like(_SEEDS, left()),
-        "patient": patient,
-        "target": target,
+        "score": lambda: _score_of(read, left(), found.get("target", "")),
+        "image": lambda: _like(_IMAGES, left()),
+        "seed": lambda: _like(_SEEDS, left()),
+        "patient": lambda: patient_of(read, left()),
+        "target": lambda: _target_of(read, left()),
     }
     for role in [one for one in ways if one in found]:  # the score before the target, which may have as few values
         found[role] = found[role] or ways[role]()
@@ -219,13 +187,47 @@ def roles_of(read: Table, columns: Sequence[str] = (), **named: str) -> tuple[di
     return {role: name or role for role, name in found.items()}, line if {*guessed} != {*guessed.values()} else ""
 
 
+def _like(words: Sequence[str], names: Sequence[str]) -> str:
+    """Return the name with the surest of these words; empty without one."""
+    return next((name for word in words for name in names if word in words_of(name)), "")
+
+
+def _target_of(read: Table, names: Sequence[str]) -> str:
+    plain = [name for name in names if words_of(name).isdisjoint(SCORES)]
+    return sure_target(read, targets_of(read, plain)) or sure_target(read, targets_of(read, names))
+
+
+def _score_of(read: Table, names: Sequence[str], target: str) -> str:
+    """Return the column of scores; decisions, of two values, only where there is nothing better.
+
+    Raises:
+        SpecError: Scores are of the class that another column names, or of several classes that are not known.
+    """
+    numbers = {name: values for name in names if (values := _numbers(read, name))}
+    fine = [name for name in numbers if len(numbers[name]) > 2]
+    word = next((word for word in SCORES if any(word in words_of(name) for name in fine)), "")
+    alike = [name for name in fine if word in words_of(name)]
+    if len(alike) > 1:
+        return _of_class(read, alike, target or _target_of(read, names))
+    chosen = next(iter(alike), "") or _like(SCORES, [*numbers])
+    calls = [name for name in names if words_of(name) & _CALLS and name != chosen]
+    halved = bool(calls) and min(numbers.get(chosen, {0})) >= 0.5 and max(numbers[chosen]) <= 1
+    doubtful = [] if chosen in fine or not chosen else [name for name in fine if words_of(name) & _OF_CALLS]
+    if halved or doubtful:
+        sure, call = (chosen, calls[0]) if halved else (doubtful[0], chosen)
+        raise SpecError(f"--score: '{sure}' seems to be of the class that '{call}' names: make a column of the "
+                        "positive class, with 1 less the number where the other class is named, and name it with "
+                        "--score COLUMN")  # fmt: skip
+    return chosen
+
+
 def _of_class(read: Table, names: Sequence[str], target: str) -> str:
     """Return which of several columns of scores is of the positive class, as `p_malignant` beside `p_benign`.
 
     Raises:
         SpecError: They are not called after the classes.
     """
-    classes = {fold(cell) for cell in read.column(target, "--target") if not absent(cell)} if target else set[str]()
+    classes = set(map(fold, read.present(target, "--target"))) if target else set[str]()
     of = {
         name: fold(" ".join(one for one in re.findall(r"[^\W_]+", name.casefold()) if one not in SCORES))
         for name in names
@@ -237,5 +239,5 @@ def _of_class(read: Table, names: Sequence[str], target: str) -> str:
 
 def _numbers(read: Table, name: str) -> set[float]:
     """Return the numbers of a column, where all cells are numbers or blank; else nothing."""
-    found = {number(cell, read.comma) for cell in read.column(name, "data") if not absent(cell)}
+    found = {number(cell, read.comma) for cell in read.present(name)}
     return {one for one in found if one is not None} if None not in found else set()

@@ -186,6 +186,10 @@ class Table:
             raise SpecError(f"{place}: {self.name} has no column '{cut(name)}': {there}")
         return tuple(self.frame[name])
 
+    def present(self, name: str, place: str = "data") -> list[str]:
+        """Return the cells of a column that hold a value. Raises as `column` does."""
+        return [cell for cell in self.column(name, place) if not absent(cell)]
+
 
 def stacked(name: str, tables: Sequence[Table], headers: bool) -> Table:
     """Return several tables as one, whose rows are numbered on from the last line of the table before.
