@@ -277,6 +277,24 @@ def _of_participants(path: Path, target: str, unmatched: Unmatched) -> Guess:
 
 
 def _of_folders(path: Path) -> Guess:
+    if (parts := _of_parts(path)) is not None:
+        return parts
+    files, _, aside = class_images(path)
+    if below := _classes_below(files):
+        rows = [{"image": str(file.relative_to(path)), LABEL: file.relative_to(of).parts[0], FOLDER: of.name}
+                for of, images in files.items() for file in images]  # fmt: skip
+        said = [f"{', '.join(below)} are below {len(files):,} other folders", *aside]
+        return _of_rows(path, rows, FOLDER, said, patients=len(files) >= MOST_CLASSES)
+    filled = [one for one, images in files.items() if images]
+    if len(filled) < 2:
+        raise SpecError(f"data: {path} holds no CSV, no images/ and masks/, and no folder per class; nothing labels "
+                        "its images: add a CSV with a row per image")  # fmt: skip
+    _refuse_empty(path, [one for one in files if one not in filled])
+    return Guess(path, way="classes")
+
+
+def _of_parts(path: Path) -> Guess | None:
+    """Return folders of classes within `train`, `test` and the like; None where these hold no two classes."""
     inside = folders_in(path)
     parts = [one for one in inside if one.name.casefold() in SPLITS]
     rows: list[dict[str, str]] = []
@@ -291,29 +309,21 @@ def _of_folders(path: Path) -> Guess:
         unread[f"{part.name}/"] += len(image_files(part)[0])
         empty = [of for of, images in files.items() if not images]
         _refuse_empty(path, empty if len(files) > len(empty) else [])
-    if len({row[LABEL] for row in rows}) > 1:
-        unread += Counter({f"{one.name}/": sum(1 for file in one.rglob("*") if file.is_file())
-                           for one in inside if one not in parts})  # fmt: skip
-        split = {SPLIT: FactorSpec(kind="categorical")}
-        return Guess(path, image="image", target=LABEL, targets=(LABEL,), columns=split, rows=tuple(rows),
-                     way="parts", matched=(classes_said([row[LABEL] for row in rows]), *left, *_unread(unread),
-                                           *outputs_in(path)))  # fmt: skip
-    files, _, aside = class_images(path)
-    if below := _classes_below(files):
-        rows = [{"image": str(file.relative_to(path)), LABEL: file.relative_to(of).parts[0], FOLDER: of.name}
-                for of, images in files.items() for file in images]  # fmt: skip
-        many = len(files) >= MOST_CLASSES
-        return Guess(path, image="image", target=LABEL, patient=FOLDER if many else "", targets=(LABEL,),
-                     rows=tuple(rows), columns={} if many else {FOLDER: FactorSpec(kind="categorical")}, way="parts",
-                     matched=(classes_said([row[LABEL] for row in rows]),
-                              f"{', '.join(below)} are below {len(files):,} other folders", *aside,
-                              *outputs_in(path)))  # fmt: skip
-    filled = [one for one, images in files.items() if images]
-    if len(filled) < 2:
-        raise SpecError(f"data: {path} holds no CSV, no images/ and masks/, and no folder per class; nothing labels "
-                        "its images: add a CSV with a row per image")  # fmt: skip
-    _refuse_empty(path, [one for one in files if one not in filled])
-    return Guess(path, way="classes")
+    if len({row[LABEL] for row in rows}) < 2:
+        return None
+    unread += Counter({f"{one.name}/": sum(1 for file in one.rglob("*") if file.is_file())
+                       for one in inside if one not in parts})  # fmt: skip
+    each = ", ".join(f"{count:,} in {name}" for name, count in sorted(unread.items()) if count)
+    return _of_rows(path, rows, SPLIT, [*left, *([f"files that are not read: {each}"] if each else [])])
+
+
+def _of_rows(path: Path, rows: Sequence[Mapping[str, str]], column: str, said: Sequence[str],
+             patients: bool = False) -> Guess:  # fmt: skip
+    """Return images whose classes are folders, and so are the patients or levels of another column."""
+    matched = classes_said([row[LABEL] for row in rows]), *said, *outputs_in(path)
+    columns = {} if patients else {column: FactorSpec(kind="categorical")}
+    return Guess(path, image="image", target=LABEL, patient=column if patients else "", targets=(LABEL,),
+                 columns=columns, rows=tuple(rows), way="parts", matched=matched)  # fmt: skip
 
 
 def _classes_below(files: Mapping[Path, Sequence[Path]]) -> list[str]:
@@ -339,12 +349,6 @@ def _refuse_empty(path: Path, folders: Sequence[Path]) -> None:
         files = f"; none of its {count:,} files has the ending of an image" if count else ""
         raise SpecError(f"data: {folders[0].relative_to(path)}/ holds no image{files}; put some there or remove the "
                         "folder")  # fmt: skip
-
-
-def _unread(folders: Mapping[str, int]) -> tuple[str, ...]:
-    """Return a sentence for files that are not read; empty where all are."""
-    each = ", ".join(f"{count:,} in {name}" for name, count in sorted(folders.items()) if count)
-    return (f"files that are not read: {each}",) if each else ()
 
 
 def _key_of(table: Path, folder: Path) -> str:
@@ -376,7 +380,8 @@ def _of_table(path: Path, image: str, unmatched: Unmatched, *, target: str, pati
     files = _files_of(read, folder)
     if not image:
         bare = IMAGE in read.header and IMAGE not in files and _naming(read, folder, IMAGE)
-        image = IMAGE if bare else _first_image(files)
+        images = [IMAGE] if bare else [name for name in files if not words_of(name) & MASKS]
+        image = min(images, key=lambda name: (name != "image", "image" not in name), default="")
     if image in files or (key := _naming(read, folder, image)) is None:
         return _of_columns(read, folder, image or "image", target, patient, mask)
     return _joined(folder, path, key, unmatched, target=target, patient=patient, mask=mask)
@@ -397,11 +402,6 @@ def _files_of(read: Table, folder: Path) -> list[str]:
         if name not in KEYS and 2 * sum(is_file(folder / cell) for cell in cells) > len(cells):
             found.append(name)
     return found
-
-
-def _first_image(files: Sequence[str]) -> str:
-    images = [name for name in files if not words_of(name) & MASKS]
-    return min(images, key=lambda name: (name != "image", "image" not in name), default="")
 
 
 def _of_columns(read: Table, folder: Path, image: str, target: str, patient: str, mask: str) -> Guess:
