@@ -112,8 +112,7 @@ class FileCrops:
     @property
     def sizes(self) -> Int[np.ndarray, "n 2"]:
         """Width and height of the shown part of every image in px."""
-        shown = [self.framing.window(height, width) for width, height in self.native.tolist()]
-        return np.array([(window.width, window.height) for window in shown], dtype=np.int64).reshape(-1, 2)
+        return self.framing.shown(self.native)[:, ::-1]
 
     def read_one(self, position: int) -> UInt8[np.ndarray, "h w"]:
         """Return the label map of the shown part of one image at native size.
@@ -175,10 +174,7 @@ class Cut:
         stretched += crops.framing.label and f" {crops.framing.label}"
         digests = [f"{crops.digests[row]} crop {where}{stretched}" for row, *where in asked]
         decoded = decode_images(sources, digests, crops.size, crops.deep, crops.channels, crops.cache)
-        if decoded.failures:
-            what, remedy = next(iter(decoded.failures.values()))
-            raise DataError(f"{len(decoded.failures)} images cannot be cropped: {what}; {remedy}")
-        return ArrayImages(decoded.array)
+        return _complete(decoded, "cannot be cropped")
 
     def _window(self, row: int, window: Sequence[int], place: Sequence[int]) -> np.ndarray:
         """Return the native pixels of a window, scaled to their place in the square."""
@@ -195,6 +191,14 @@ class Cut:
         shown = resized(inside, place[3] - place[1], place[2] - place[0], framing.resize)
         square[place[0] : place[2], place[1] : place[3]] = shown
         return square
+
+
+def _complete(decoded: Decoded, what: str) -> ArrayImages:
+    """Return images of which all could be decoded. Raises DataError, which says what could not be done."""
+    if decoded.failures:
+        cause, remedy = next(iter(decoded.failures.values()))
+        raise DataError(f"{len(decoded.failures)} images {what}: {cause}; {remedy}")
+    return ArrayImages(decoded.array)
 
 
 # From a listing to a dataset: decode, leave out or refuse bad rows, look for copies, write the card.
@@ -245,8 +249,7 @@ class FileOriginals:
     @property
     def boxes(self) -> Int[np.ndarray, "n 4"]:
         """Top (0), left (0), height and width of the part of every picture that is shown."""
-        shown = [self.framing.window(height, width) for width, height in self.pixels.native[self.rows].tolist()]
-        return np.array([(0, 0, window.height, window.width) for window in shown], dtype=np.int64).reshape(-1, 4)
+        return np.pad(self.framing.shown(self.pixels.native[self.rows]), ((0, 0), (2, 0)))
 
     def changed(self, change: Redraw, names: Sequence[str]) -> ArrayImages:
         """Return the pictures changed and then brought to the study's size; they are kept in the cache."""
@@ -255,10 +258,7 @@ class FileOriginals:
         digests = [f"{self.pixels.digests[row]} {name}" for row, name in zip(rows, names, strict=True)]
         deep, channels = self.pixels.images.array.dtype == np.uint16, "gray" if self._planes == 1 else "color"
         made = decode_images(sources, digests, self.size, deep, channels, self.cache, framing=self.framing)
-        if made.failures:
-            what, remedy = next(iter(made.failures.values()))
-            raise DataError(f"{len(made.failures)} images cannot be read at original resolution: {what}; {remedy}")
-        return ArrayImages(made.array)
+        return _complete(made, "cannot be read at original resolution")
 
     def measured(self, name: str, measure: Callable[[Tensor], Sequence[float]]) -> Float[np.ndarray, "k m"]:
         """Return numbers of the shown part of every picture, which are kept in the cache."""
@@ -751,9 +751,7 @@ def _millimeters(spec: DataSpec, table: FactorTable, native: np.ndarray) -> np.n
     """
     if not spec.pixel_size or "pixel_size" not in table.columns:
         return None
-    framing = framing_of(spec)
-    shown = [framing.window(height, width) for width, height in native.tolist()]
-    longer = np.array([max(window.height, window.width) for window in shown], dtype=np.int64)
+    longer = framing_of(spec).shown(native).max(axis=1)
     size = table.numbers("pixel_size") * longer / spec.size
     return np.where(np.isfinite(size) & (size > 0), size, np.nan)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 from PIL import Image
 from scipy import ndimage
 from torch import Tensor
@@ -76,6 +76,11 @@ class Framing:
         whole = (min(height, width),) * 2 if self.fit == "crop" else (height, width)
         tall, wide = (max(1, round(side * self.share)) for side in whole)
         return Box((height - tall) // 2, (width - wide) // 2, tall, wide)
+
+    def shown(self, native: Int[np.ndarray, "n 2"]) -> Int[np.ndarray, "n 2"]:
+        """Return height and width of the part that is shown, of images of this native width and height."""
+        windows = [self.window(height, width) for width, height in native.tolist()]
+        return np.array([(one.height, one.width) for one in windows], dtype=np.int64).reshape(-1, 2)
 
     def kept(self, pixels: np.ndarray) -> np.ndarray:
         """Return the part of pixels [h, w] or [h, w, 3] that is shown."""

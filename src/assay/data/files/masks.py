@@ -33,7 +33,7 @@ from assay.data.files.decode import (
 )
 from assay.data.files.fitting import PAD, Framing
 from assay.data.files.joins import Unmatched, image_files, match, stem_of, such
-from assay.data.files.outlines import Coco, Drawn, runs, unknown
+from assay.data.files.outlines import Coco, Drawn, painted, runs, unknown
 from assay.data.files.readers import IN_ALPHA, read_stored
 from assay.data.files.table import Problem, Table, Unreadable, absent, inside, number, read_table, refuse, shown
 from assay.spec.data import has_masks
@@ -406,11 +406,7 @@ def _of_kind(images: Path, masks: Path, root: Path, name: str, kind: Kind, first
 
 
 def _combined(masks: Sequence[_Mask], height: int, width: int) -> UInt8[np.ndarray, "h w"]:
-    planes = [(_lesion(mask, height, width), mask.label) for mask in masks]
-    labels = np.zeros((height, width), dtype=np.uint8)
-    for lesion, label in sorted(planes, key=lambda plane: -int(plane[0].sum())):
-        labels[lesion] = label
-    return labels
+    return painted([(_lesion(mask, height, width), mask.label) for mask in masks], height, width)
 
 
 def _lesion(mask: _Mask, height: int, width: int) -> Bool[np.ndarray, "h w"]:

@@ -163,14 +163,6 @@ class Coco:
     warnings: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Outline:
-    """An annotation: polygons or run lengths, and its label."""
-
-    segmentation: Any
-    label: int
-
-
 def read_coco(path: Path, spec: DataSpec) -> Coco:
     """Return the images and masks of a file.
 
@@ -275,21 +267,29 @@ def _drawn(image: Mapping[str, Any], entries: Sequence[Mapping[str, Any]], meani
     named = [(entry, meaning.labels[entry["category_id"]]) for entry in entries]
     single = [(entry, label) for entry, label in named if label != IGNORED and not entry.get("iscrowd")]
     ignored = len(single) < len(named)
-    outlines = [_Outline(entry.get("segmentation"), label) for entry, label in single]
+    outlines = [(entry.get("segmentation"), label) for entry, label in single]
     size = (image.get("height"), image.get("width"))
-    told = [[repr(outline.segmentation), outline.label] for outline in outlines]
-    lesion = None if ignored else any(outline.label for outline in outlines)
+    told = [[repr(segmentation), label] for segmentation, label in outlines]
+    lesion = None if ignored else any(label for _, label in outlines)
     return Drawn(content_hash([*told, repr((size, ignored))], 32), partial(_filled, outlines, size), lesion, ignored)
 
 
-def _filled(outlines: Sequence[_Outline], stated: tuple[Any, Any], height: int, width: int) -> UInt8[np.ndarray, "h w"]:
+def _filled(
+    outlines: Sequence[tuple[Any, int]], stated: tuple[Any, Any], height: int, width: int
+) -> UInt8[np.ndarray, "h w"]:
     if None not in stated and stated != (height, width):
         what = f"its outlines are for {stated[1]} x {stated[0]} px, the image is {width} x {height}"
         raise Unreadable(what, "give the image that was annotated, or export the outlines for this one")
-    masks = [(_pixels(outline.segmentation, height, width), outline.label) for outline in outlines]
+    return painted([(_pixels(segmentation, height, width), label) for segmentation, label in outlines], height, width)
+
+
+def painted(
+    lesions: Sequence[tuple[Bool[np.ndarray, "h w"], int]], height: int, width: int
+) -> UInt8[np.ndarray, "h w"]:
+    """Return the label map of lesions and their labels; where some overlap, the smaller one is seen."""
     labels = np.zeros((height, width), dtype=np.uint8)
-    for mask, label in sorted(masks, key=lambda drawn: -int(drawn[0].sum())):
-        labels[mask] = label
+    for lesion, label in sorted(lesions, key=lambda one: -int(one[0].sum())):
+        labels[lesion] = label
     return labels
 
 
