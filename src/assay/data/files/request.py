@@ -99,16 +99,16 @@ def _of_keys(keys: dict[str, Any], place: str, named: Mapping[str, Any], bare: b
     if isinstance(table, str) and table and not keys.get("folder") and not _sources(keys):
         path = filled(table)
         keys |= {"folder": str(path.parent), "table": path.name}
-    complete = _is_complete(keys)
+    named_target, kept = keys.get("target"), in_memory(table)
     keys = cast("dict[str, Any]", on_disk(table if bare else keys, place, **own))
-    line, others, of_masks = "", dict[str, Any](), False
-    if not complete and (path := _table_of(keys)) is not None:
-        given = {name: keys[name] for name in ("target", "patient", "image", "mask", "unmatched") if name in keys}
-        found = _guessed(path, in_memory(table), given)
-        line, others, of_masks = found.line, _others(found), found.of_masks
-        keys = {**keys, **found.data()} if found.rows else {**found.data(), **keys}
-        keys["guessed"] = line
-    return Reading(_with_factors(keys, columns), line, others=others, of_masks=of_masks)
+    path = None if named_target else _table_of(keys)
+    if path is None or (not kept and DataSpec.model_fields["target"].default in read_table(path, "image").header):
+        return Reading(_with_factors(keys, columns))
+    given = {name: keys[name] for name in ("target", "patient", "image", "mask", "unmatched") if name in keys}
+    found = _guessed(path, kept, given)
+    keys = {**keys, **found.data()} if found.rows else {**found.data(), **keys}
+    keys["guessed"] = found.line
+    return Reading(_with_factors(keys, columns), found.line, others=_others(found), of_masks=found.of_masks)
 
 
 def _guessed(path: Path, kept: bool, named: Mapping[str, Any]) -> Guess:
@@ -136,14 +136,6 @@ def _table_of(keys: Mapping[str, Any]) -> Path | None:
         return None
     path = filled(str(keys["folder"])) / str(table)
     return path if is_file(path) else None
-
-
-def _is_complete(keys: Mapping[str, Any]) -> bool:
-    """Return whether `data` names its target, or has a column of the default name."""
-    if keys.get("target") or in_memory(keys.get("table", "")):
-        return bool(keys.get("target"))
-    table = _table_of(keys)
-    return table is None or DataSpec.model_fields["target"].default in read_table(table, "image").header
 
 
 def _further(named: Mapping[str, Any]) -> dict[str, Any]:
