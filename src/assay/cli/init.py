@@ -177,8 +177,8 @@ def _lines(found: Guess, name: str, path: Path, sets: Mapping[str, Guess], posit
     yield Assumed("probes", ["performance", "segmentation"] if masked else ["performance"])
     if sets:
         return
-    classes = len(_values(rows, found.target)) if rows else len(_class_folders(found))
-    measure = "dice" if masked else "auroc" if classes <= 2 else "auroc-macro"
+    classes = () if masked else _values(rows, found.target) if rows else class_folders(found.folder)
+    measure = "dice" if masked else "auroc" if len(classes) <= 2 else "auroc-macro"
     compared = {"axis": "loss", "against": losses[0], "measure": measure, "environment": "same"}
     yield Assumed("contrasts", [{**compared, "role": "primary", "margin": MARGIN}],
                   "the one question; margin: the greatest difference that would not matter")  # fmt: skip
@@ -198,9 +198,9 @@ def _data(found: Guess, rows: Sequence[dict[str, str]], path: Path, positive: st
     """Yield the lines of `data`."""
     where = os.path.relpath(found.folder.resolve(), path.resolve().parent)
     if found.classes:
-        yield Assumed("  classes", where, f"a folder per class: {', '.join(_class_folders(found))}")
-        yield from _positive({one: len(image_files(found.folder / one, deep=True)[0]) for one in _class_folders(found)},
-                             positive)  # fmt: skip
+        images = {one.name: len(image_files(one, deep=True)[0]) for one in class_folders(found.folder)}
+        yield Assumed("  classes", where, f"a folder per class: {', '.join(images)}")
+        yield from _positive(images, positive)
         yield Assumed("  split", {"folds": 3}, "every image is its own patient, since nothing names patients")
         return
     yield Assumed("  folder", where, "images are searched from here")
@@ -209,16 +209,14 @@ def _data(found: Guess, rows: Sequence[dict[str, str]], path: Path, positive: st
     made = f"{joined}: {len(found.rows)} images"
     listed = f"{len(rows)} rows" if rows else "outlines in the COCO format" if found.table else ""
     yield Assumed("  table", found.table, made if found.rows else listed or "images/ and masks/ with equal names")
-    if found.matched:
-        yield Assumed("  matched", list(found.matched), "what was ignored or left out, for the page")
-    if found.image:
-        yield Assumed("  image", found.image, "its cells are files")
-    if found.mask:
-        yield Assumed("  mask", found.mask, "its cells are files of masks")
-    if found.of_masks:
-        yield Assumed("  unmasked", "lesion-free", "an image without a mask shows no lesion")
-    if found.mask_values:
-        yield Assumed("  mask_values", dict(found.mask_values), "from dataset.json")
+    known: Mapping[str, tuple[Any, str]] = {
+        "matched": (list(found.matched), "what was ignored or left out, for the page"),
+        "image": (found.image, "its cells are files"),
+        "mask": (found.mask, "its cells are files of masks"),
+        "unmasked": ("lesion-free" if found.of_masks else "", "an image without a mask shows no lesion"),
+        "mask_values": (dict(found.mask_values), "from dataset.json"),
+    }
+    yield from (Assumed(f"  {key}", value, why) for key, (value, why) in known.items() if value)
     others = [one for one in found.targets if one != found.target]
     values = sorted(_values(rows, found.target))
     why = f"values: {', '.join(values[:6])}" if values else "whether a mask shows any"
@@ -267,10 +265,6 @@ def _rows(found: Guess) -> list[dict[str, str]]:
 
 def _values(rows: Sequence[dict[str, str]], column: str) -> set[str]:
     return {cell for row in rows if (cell := row.get(column, "")) != ""}
-
-
-def _class_folders(found: Guess) -> list[str]:
-    return [one.name for one in class_folders(found.folder)] if found.classes else []
 
 
 _PLAIN = re.compile(r"[A-Za-z_][\w./-]*$")
