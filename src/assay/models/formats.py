@@ -24,9 +24,9 @@ from assay.core.files import content_hash, sha256
 from assay.core.registry import own_object
 from assay.models.external import OfOnnx
 from assay.models.image_config import of_bundle, of_processor, read_json
-from assay.models.onnx_session import FixedInput, names_of
+from assay.models.onnx_session import FixedInput, names_of, require_rows
 from assay.models.process import LIMIT, ModelFile
-from assay.models.ref import AFunction, Facts, InMemory, Origin, network_content, require_rows, unwrapped
+from assay.models.ref import AFunction, Facts, InMemory, Origin, network_content, unwrapped
 from assay.models.weight_files import WeightsFile, read_weights, some
 from assay.models.weights import load_into
 
@@ -507,7 +507,6 @@ def _named(text: str, weights: Path | None, trust: bool, limit: float) -> Origin
         return OfHub(Path(name), limit)
     if library in LIBRARIES:
         LIBRARIES[library](name)  # report a misspelled name before asking for the weights
-    if library in LIBRARIES:
         if weights is None:
             raise SpecError(f"{cut(text)} names a network; give its weights with --weights FILE")
         return OfFile(weights, limit, factory=Named(library, name, weights))

@@ -16,6 +16,7 @@ from assay.models.networks import (
     EncoderDecoder,
     InputScaling,
     Maps,
+    in_turn,
     initialize_by_name,
     refuse_smaller,
     widths_of,
@@ -65,10 +66,7 @@ class Descent(nn.Module):
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """From shallow to deep."""
-        maps = [images]
-        for step in self.steps:
-            maps.append(step(maps[-1]))
-        return maps[1:]
+        return in_turn(self.steps, images)
 
 
 class Ascent(nn.Module):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import pairwise
-from typing import Annotated, Literal, Protocol, Self, cast, runtime_checkable
+from typing import Annotated, Any, Literal, Protocol, Self, cast, runtime_checkable
 
 import numpy as np
 import torch
@@ -358,18 +358,23 @@ def as_network(module: nn.Module) -> Network:
 
 def _check_size(network: nn.Module, label: str, context: ArchitectureContext) -> None:
     """One blank image through the network, to refuse mismatches before training."""
-    training = network.training
-    blank = torch.zeros(1, context.channels, context.size, context.size)
     try:
-        with torch.no_grad():
-            network.eval()(blank)
+        _of_blank(network, context.channels, context.size)
     except (RuntimeError, AssertionError, ValueError) as error:
         raise SpecError(
             f"architecture '{label}' cannot take images of {context.size} x {context.size} pixels with "
             f"{context.channels} channel(s): {str(error).splitlines()[0]}; choose a larger size or another architecture"
         ) from error
+
+
+def _of_blank(module: nn.Module, channels: int, side: int) -> tuple[Tensor, Any]:
+    """Return a blank image, and what a module makes of it in evaluation mode; its own mode stays."""
+    training, blank = module.training, torch.zeros(1, channels, side, side)
+    try:
+        with torch.no_grad():
+            return blank, module.eval()(blank)
     finally:
-        network.train(training)
+        module.train(training)
 
 
 def scaling_words(network: nn.Module) -> str:
@@ -547,12 +552,7 @@ def continued(images: Float[Tensor, "b c h w"], stride: int) -> Float[Tensor, "b
 
 def widths_of(encoder: nn.Module, channels: int, side: int) -> tuple[int, ...]:
     """Channels of an encoder's maps, from shallow to deep, found by a look at a blank image."""
-    training, blank = encoder.training, torch.zeros(1, channels, side, side)
-    try:
-        with torch.no_grad():
-            maps = cast(Callable[[Tensor], Maps], encoder.eval())(blank)
-    finally:
-        encoder.train(training)
+    blank, maps = _of_blank(encoder, channels, side)
     return tuple(one.shape[1] for one in own_maps(blank, maps))
 
 
@@ -627,10 +627,15 @@ class SmallEncoder(nn.Module):
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """From shallow to deep."""
-        maps = [images]
-        for stage in self.down:
-            maps.append(stage(maps[-1]))
-        return maps[1:]
+        return in_turn(self.down, images)
+
+
+def in_turn(steps: Iterable[nn.Module], images: Tensor) -> list[Tensor]:
+    """Return the map of each step, which is made of that of the step before."""
+    maps = [images]
+    for step in steps:
+        maps.append(step(maps[-1]))
+    return maps[1:]
 
 
 class SmallDecoder(nn.Module):

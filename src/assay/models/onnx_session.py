@@ -161,6 +161,15 @@ def head_of(heads: Sequence[str], asked: str, name: str) -> str:
     return alike[0]
 
 
+def require_rows(shape: Sequence[int], images: int) -> None:
+    """Check that a model gives a row of scores for each image. Raises SpecError."""
+    if not shape or shape[0] != images:
+        raise SpecError(
+            f"the model gives scores of the shape {list(shape)} for {images} images; expected {images} rows, one for "
+            "each image in their order"
+        )
+
+
 class OnnxSession:
     """A session of onnxruntime that maps images to scores.
 
@@ -208,10 +217,8 @@ class OnnxSession:
             return self.session
         number = int(device.partition(":")[2] or 0)
         if number not in self._on_gpu:
-            with extra("onnx"):
-                import onnxruntime  # pyright: ignore[reportMissingTypeStubs]
             made = None
-            if _CUDA in cast("list[str]", onnxruntime.get_available_providers()):  # pyright: ignore[reportUnknownMemberType]
+            if _CUDA in _onnxruntime().get_available_providers():
                 made = self._opened([(_CUDA, {"device_id": number}), "CPUExecutionProvider"])
             if made is None or _CUDA not in made.get_providers():  # it goes on without one that it cannot load
                 raise SpecError(
@@ -222,12 +229,11 @@ class OnnxSession:
         return self._on_gpu[number]
 
     def _opened(self, providers: Sequence[str | tuple[str, dict[Any, Any]]]) -> Any:
-        with extra("onnx"):
-            import onnxruntime  # pyright: ignore[reportMissingTypeStubs]
-        options: Any = onnxruntime.SessionOptions()  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+        onnxruntime = _onnxruntime()
+        options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self._threads
         options.log_severity_level = 4  # errors are raised, too
-        onnxruntime.set_default_logger_severity(4)  # pyright: ignore[reportUnknownMemberType]
+        onnxruntime.set_default_logger_severity(4)
         try:
             return onnxruntime.InferenceSession(str(self.path), options, providers=providers)
         except Exception as error:
@@ -244,12 +250,15 @@ class OnnxSession:
         except Exception as error:
             raise SpecError(f"{self.path.name} failed on images {list(values.shape)}: {first_line(error)}") from error
         scores = np.asarray(found)
-        if not scores.ndim or len(scores) != len(values):
-            raise SpecError(
-                f"the model gives scores of the shape {list(scores.shape)} for {len(values)} images; expected "
-                f"{len(values)} rows, one for each image in their order"
-            )
+        require_rows(scores.shape, len(values))
         return scores if scores.dtype == np.float64 else scores.astype(np.float32)
+
+
+def _onnxruntime() -> Any:
+    """Return the library, whose types are partly unknown. Raises ExtraError where it is not installed."""
+    with extra("onnx"):
+        import onnxruntime  # pyright: ignore[reportMissingTypeStubs]
+    return onnxruntime
 
 
 def _tensor_files(path: Path) -> tuple[Path, ...]:

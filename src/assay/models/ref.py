@@ -26,7 +26,7 @@ from assay.core.reasons import NOTHING, Reason
 from assay.core.registry import own_object
 from assay.core.request import Task
 from assay.models.networks import empty_network
-from assay.models.onnx_session import names_of
+from assay.models.onnx_session import names_of, require_rows
 from assay.models.untyped import named_layers
 from assay.models.weight_files import read_weights
 from assay.models.weights import load_into
@@ -409,15 +409,6 @@ def unwrapped(_: object, given: tuple[Any, ...], found: Any) -> Any:
         raise SpecError(f"the model gives {len(same) + 1} outputs of the shape {list(same[0].shape)}: return the one "
                         "with the scores, or name it logits in a dict")  # fmt: skip
     return fitting[0]
-
-
-def require_rows(shape: Sequence[int], images: int) -> None:
-    """Check that a model gives a row of scores for each image. Raises SpecError."""
-    if not shape or shape[0] != images:
-        raise SpecError(
-            f"the model gives scores of the shape {list(shape)} for {images} images; expected {images} rows, one for "
-            "each image in their order"
-        )
 
 
 def to_log_odds(_: nn.Module, given: tuple[Any, ...], output: object) -> object:
