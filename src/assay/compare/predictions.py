@@ -77,30 +77,18 @@ def read_predictions(columns: CompareRequest) -> Predictions:
     image_names, image = _codes(named)
     group_names, group = _codes(groups)
     notes: list[Reason] = []
-    patient, names = image, named
-    if columns.patient in table.header:
-        names = table.column(columns.patient, "--patient")
-        patient = _codes(names)[1]
-    else:
-        notes.append(because(Code.NO_PATIENT_COLUMN, column=columns.patient))
+
+    def cells(name: str, option: str, otherwise: Sequence[str], code: Code) -> Sequence[str]:
+        if name not in table.header:
+            notes.append(because(code, column=name))
+        return table.column(name, option) if name in table.header else otherwise
+
+    names = cells(columns.patient, "--patient", named, Code.NO_PATIENT_COLUMN)
     target = _same(image, labels.codes, image_names, "targets")
-    patient = _same(image, patient, image_names, "patients")
-    if columns.seed in table.header:
-        seeds = table.column(columns.seed, "--seed")
-    else:
-        seeds = ["0"] * len(table)
-        notes.append(because(Code.NO_SEED_COLUMN, column=columns.seed))
-    seed_names, seed = _codes(seeds)
+    patient = _same(image, _codes(names)[1], image_names, "patients")
+    seed_names, seed = _codes(cells(columns.seed, "--seed", ["0"] * len(table), Code.NO_SEED_COLUMN))
     folds = _codes(table.column(columns.fold, "--fold"))[1] if columns.fold in table.header else None
-    scales = dict[str, Scale]()
-    for g, name in enumerate(group_names):
-        own = group == g
-        scale = scale_of(score[own], columns.scores, columns.threshold, f"the scores of '{name}'")
-        score[own], scales[name] = scale.log_odds(score[own]), scale
-        called = expit(score[own]) >= columns.threshold
-        if called.all() or not called.any():
-            kind = "positive" if called.all() else "negative"
-            notes.append(because(Code.CALLED_ALIKE, recipe=name, count=len(called), kind=kind))
+    scales = _scales(score, group, group_names, columns, notes)
     at = group, seed, image
     counted = _counted(at, (group_names, seed_names, image_names))
     answers, fold = np.zeros(counted.shape), np.zeros(counted.shape, dtype=np.int64)
@@ -132,6 +120,22 @@ def read_predictions(columns: CompareRequest) -> Predictions:
         **alike_patients(names, table.numbers),
     }
     return Predictions(panels, tuple(notes), tuple(seed_names), facts)
+
+
+def _scales(
+    score: np.ndarray, group: np.ndarray, names: Sequence[str], columns: CompareRequest, notes: list[Reason]
+) -> dict[str, Scale]:
+    """Replace scores by log-odds, and return what those of each recipe were; recipes with one answer are noted."""
+    scales = dict[str, Scale]()
+    for g, name in enumerate(names):
+        own = group == g
+        scale = scale_of(score[own], columns.scores, columns.threshold, f"the scores of '{name}'")
+        score[own], scales[name] = scale.log_odds(score[own]), scale
+        called = expit(score[own]) >= columns.threshold
+        if called.all() or not called.any():
+            kind = "positive" if called.all() else "negative"
+            notes.append(because(Code.CALLED_ALIKE, recipe=name, count=len(called), kind=kind))
+    return scales
 
 
 def _file_of(given: Any) -> Path:

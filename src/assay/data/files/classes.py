@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -14,10 +14,11 @@ from assay.data.files.table import NEGATIVES, absent, fold, number, same_value, 
 from assay.spec.data import LESION
 
 MOST_CLASSES = 100
-_NO = frozenset({"0", "no", "false"})
-_YES = frozenset({"1", "yes", "true"})
-PAIRS = (("0", "1"), ("-1", "1"), ("no", "yes"), ("n", "y"), ("false", "true"), ("f", "t"), ("-", "+"), ("nein", "ja"),
-         ("non", "oui"), ("no", "si"), ("no", "sí"))  # fmt: skip
+_ANSWERS = (("0", "1"), ("no", "yes"), ("false", "true"))
+"""Negative and positive answers that may be mixed in a column, whose classes are `not <name>` and `<name>`."""
+_NO, _YES = map(frozenset, zip(*_ANSWERS, strict=True))
+_PAIRS = (*_ANSWERS, ("-1", "1"), ("n", "y"), ("f", "t"), ("-", "+"), ("nein", "ja"), ("non", "oui"), ("no", "si"),
+          ("no", "sí"))  # fmt: skip
 """Negative and positive answers."""
 _NOT = re.compile(r"(without|not|non|no)[ _-]*(?=\w)")
 """Beginnings of the name of a negative class `not x`, whose positive class is `x` or `with x`."""
@@ -61,7 +62,7 @@ def in_order(classes: Sequence[str]) -> tuple[str, str] | None:
     for negative, positive in (classes, classes[::-1]):
         no, yes = _whole(fold(negative)), _whole(fold(positive))
         named = (no in NEGATIVES or no.endswith("-free")) and yes not in NEGATIVES and number(yes) is None
-        if (no, yes) in PAIRS or named or (_NOT.match(no) and _NOT.sub("", no, 1) == _WITH.sub("", yes, 1)):
+        if (no, yes) in _PAIRS or named or (_NOT.match(no) and _NOT.sub("", no, 1) == _WITH.sub("", yes, 1)):
             return negative, positive
     return None
 
@@ -101,7 +102,7 @@ def target_column(
         made = _of_positive(name, positive, cells, spelled, found, option)
         if usual is not None and np.array_equal(made.codes, usual.codes):
             made = usual
-        return Target(made.codes, made.classes, made.rule, made.positive, question)
+        return replace(made, question=question)
     if usual is not None:
         return usual
     if len(found) > MOST_CLASSES:
