@@ -21,7 +21,7 @@ from assay.data.files.in_memory import kept_table
 from assay.data.files.joins import Unmatched, match, require_matched
 from assay.data.files.kinds import alike_patients, cautions_of, encoding_of, one_patient, usable
 from assay.data.files.roles import roles_of
-from assay.data.files.table import number, read_table, require_whole
+from assay.data.files.table import Table, number, read_table, require_whole
 from assay.report.sentences.scores import scales_words
 from assay.stats.panel import Panel
 from assay.stats.scores import Scale, scale_of
@@ -61,15 +61,7 @@ def read_predictions(columns: CompareRequest) -> Predictions:
         DataError: The file cannot be read, or holds a row twice, an image of two targets, or a score that is no number.
         SpecError: A column is missing, or the positive class is not known.
     """
-    path = _file_of(columns.file)
-    table = read_table(path, columns.image or "image")
-    require_whole(table)
-    roles = {name: getattr(columns, name) for name in ("score", "target", "patient", "image", "seed")}
-    roles, guessed = roles_of(table, (columns.by, columns.fold), **roles)
-    columns = columns.but(**roles)
-    if not len(table):
-        raise DataError(f"{path.name} holds no predictions; give a row per image, recipe and seed")
-    table, _ = usable(table, columns.target, columns.score, columns.patient if columns.patient in table.header else "")
+    table, columns, guessed = _read(columns)
     groups, classes = table.column(columns.by, "--by"), table.column(columns.target, "--target")
     score = np.array([number(one, table.comma) for one in table.column(columns.score, "--score")], dtype=np.float64)
     labels = two_classes(columns.target, columns.positive, classes)
@@ -120,6 +112,20 @@ def read_predictions(columns: CompareRequest) -> Predictions:
         **alike_patients(names, table.numbers),
     }
     return Predictions(panels, tuple(notes), tuple(seed_names), facts)
+
+
+def _read(columns: CompareRequest) -> tuple[Table, CompareRequest, str]:
+    """Return the rows of a file, the request with the columns that were found, and what was guessed."""
+    path = _file_of(columns.file)
+    table = read_table(path, columns.image or "image")
+    require_whole(table)
+    roles = {name: getattr(columns, name) for name in ("score", "target", "patient", "image", "seed")}
+    roles, guessed = roles_of(table, (columns.by, columns.fold), **roles)
+    columns = columns.but(**roles)
+    if not len(table):
+        raise DataError(f"{path.name} holds no predictions; give a row per image, recipe and seed")
+    table, _ = usable(table, columns.target, columns.score, columns.patient if columns.patient in table.header else "")
+    return table, columns, guessed
 
 
 def _scales(
