@@ -11,7 +11,7 @@ import numpy as np
 from assay.core.errors import DataError, SpecError
 from assay.core.types import Factor
 from assay.data.files.joins import same_id
-from assay.data.files.roles import called_unit, holds_patients, words_of
+from assay.data.files.roles import ORIGINS, called_unit, holds_patients, words_of
 from assay.data.files.table import (
     Table,
     absent,
@@ -37,11 +37,10 @@ _DA = re.compile(r"(19|20)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])(\.0+)?$")
 """A date as DICOM writes it, also as a number."""
 _IDS = frozenset({"id", "ids", "uid", "uuid", "guid", "code", "codes", "zip", "plz", "postcode", "nr", "key", "hash"})
 """Words of the name of a column that names things."""
-_GRADES = frozenset({
+_GRADES = ORIGINS | {
     "grade", "grades", "score", "stage", "level", "class", "category", "type", "birads", "rads", "fitzpatrick",
-    "site", "center", "hospital", "clinic", "scanner", "device", "machine", "station", "ward", "batch",
-    "fold", "group", "cluster",
-})  # fmt: skip
+    "machine", "batch", "fold", "group", "cluster",
+}  # fmt: skip
 """Words of the name of a column whose numbers are levels."""
 _COUNTS = "whole numbers without a repetition"
 _UNKNOWN = frozenset({

@@ -14,12 +14,13 @@ TARGETS = (
     "pathology", "malignant", "cancer", "abnormal", "positive", "grade", "severity", "lesion",
 )  # fmt: skip
 """Words of the names of targets, the surest first."""
-_ATTRIBUTES = frozenset({
+ORIGINS = frozenset({"site", "center", "hospital", "clinic", "ward", "scanner", "device", "station"})
+"""Words of the names of where images come from."""
+_ATTRIBUTES = ORIGINS | {
     "sex", "gender", "geschlecht", "age", "alter", "race", "ethnicity", "view", "side", "seite", "laterality", "eye",
-    "site", "center", "hospital", "klinik", "clinic", "ward", "scanner", "device", "manufacturer", "station",
+    "klinik", "manufacturer", "modality", "camera", "localization", "year", "model", "kvp",
     "centre",  # codespell:ignore centre
-    "modality", "camera", "localization", "year", "model", "kvp",
-})  # fmt: skip
+}  # fmt: skip
 """Words of the names of what patients and images are: such a column is a target only where it is named."""
 _UNITS = frozenset({
     "lesion", "wound", "nodule", "polyp", "biopsy", "exam", "examination", "series", "accession", "visit", "scan",
