@@ -61,7 +61,7 @@ def read_predictions(columns: CompareRequest) -> Predictions:
         DataError: The file cannot be read, or holds a row twice, an image of two targets, or a score that is no number.
         SpecError: A column is missing, or the positive class is not known.
     """
-    table, columns, guessed = _read(columns)
+    table, columns, guessed = _read_columns(columns)
     groups, classes = table.column(columns.by, "--by"), table.column(columns.target, "--target")
     score = np.array([number(one, table.comma) for one in table.column(columns.score, "--score")], dtype=np.float64)
     labels = two_classes(columns.target, columns.positive, classes)
@@ -80,7 +80,7 @@ def read_predictions(columns: CompareRequest) -> Predictions:
     patient = _same(image, _codes(names)[1], image_names, "patients")
     seed_names, seed = _codes(cells(columns.seed, "--seed", ["0"] * len(table), Code.NO_SEED_COLUMN))
     folds = _codes(table.column(columns.fold, "--fold"))[1] if columns.fold in table.header else None
-    scales = _scales(score, group, group_names, columns, notes)
+    scales = _rescale(score, group, group_names, columns, notes)
     at = group, seed, image
     counted = _counted(at, (group_names, seed_names, image_names))
     answers, fold = np.zeros(counted.shape), np.zeros(counted.shape, dtype=np.int64)
@@ -114,7 +114,7 @@ def read_predictions(columns: CompareRequest) -> Predictions:
     return Predictions(panels, tuple(notes), tuple(seed_names), facts)
 
 
-def _read(columns: CompareRequest) -> tuple[Table, CompareRequest, str]:
+def _read_columns(columns: CompareRequest) -> tuple[Table, CompareRequest, str]:
     """Return the rows of a file, the request with the columns that were found, and what was guessed."""
     path = _file_of(columns.file)
     table = read_table(path, columns.image or "image")
@@ -128,7 +128,7 @@ def _read(columns: CompareRequest) -> tuple[Table, CompareRequest, str]:
     return table, columns, guessed
 
 
-def _scales(
+def _rescale(
     score: np.ndarray, group: np.ndarray, names: Sequence[str], columns: CompareRequest, notes: list[Reason]
 ) -> dict[str, Scale]:
     """Replace scores by log-odds, and return what those of each recipe were; recipes with one answer are noted."""

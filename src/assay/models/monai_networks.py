@@ -16,9 +16,9 @@ from assay.models.networks import (
     EncoderDecoder,
     InputScaling,
     Maps,
-    in_turn,
     initialize_by_name,
     refuse_smaller,
+    run_steps,
     widths_of,
 )
 
@@ -66,7 +66,7 @@ class Descent(nn.Module):
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """From shallow to deep."""
-        return in_turn(self.steps, images)
+        return run_steps(self.steps, images)
 
 
 class Ascent(nn.Module):

@@ -627,10 +627,10 @@ class SmallEncoder(nn.Module):
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """From shallow to deep."""
-        return in_turn(self.down, images)
+        return run_steps(self.down, images)
 
 
-def in_turn(steps: Iterable[nn.Module], images: Tensor) -> list[Tensor]:
+def run_steps(steps: Iterable[nn.Module], images: Tensor) -> list[Tensor]:
     """Return the map of each step, which is made of that of the step before."""
     maps = [images]
     for step in steps:

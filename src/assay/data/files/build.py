@@ -174,7 +174,7 @@ class Cut:
         stretched += crops.framing.label and f" {crops.framing.label}"
         digests = [f"{crops.digests[row]} crop {where}{stretched}" for row, *where in asked]
         decoded = decode_images(sources, digests, crops.size, crops.deep, crops.channels, crops.cache)
-        return _complete(decoded, "cannot be cropped")
+        return _require_decoded(decoded, "cannot be cropped")
 
     def _window(self, row: int, window: Sequence[int], place: Sequence[int]) -> np.ndarray:
         """Return the native pixels of a window, scaled to their place in the square."""
@@ -193,7 +193,7 @@ class Cut:
         return square
 
 
-def _complete(decoded: Decoded, what: str) -> ArrayImages:
+def _require_decoded(decoded: Decoded, what: str) -> ArrayImages:
     """Return images of which all could be decoded. Raises DataError, which says what could not be done."""
     if decoded.failures:
         cause, remedy = next(iter(decoded.failures.values()))
@@ -258,7 +258,7 @@ class FileOriginals:
         digests = [f"{self.pixels.digests[row]} {name}" for row, name in zip(rows, names, strict=True)]
         deep, channels = self.pixels.images.array.dtype == np.uint16, "gray" if self._planes == 1 else "color"
         made = decode_images(sources, digests, self.size, deep, channels, self.cache, framing=self.framing)
-        return _complete(made, "cannot be read at original resolution")
+        return _require_decoded(made, "cannot be read at original resolution")
 
     def measured(self, name: str, measure: Callable[[Tensor], Sequence[float]]) -> Float[np.ndarray, "k m"]:
         """Return numbers of the shown part of every picture, which are kept in the cache."""
