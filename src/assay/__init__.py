@@ -13,7 +13,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from assay.api import Audit, Look, Probed, Run, Study, audit, compare, load, load_model, look, open_run, probe
+    from assay.api import (
+        Audit,
+        Look,
+        Probed,
+        Run,
+        Study,
+        audit,
+        compare,
+        load,
+        load_model,
+        look,
+        open_run,
+        probe,
+        validate,
+    )
     from assay.shifts.intervention import intervention
 
 __all__ = [
@@ -30,10 +44,11 @@ __all__ = [
     "look",
     "open_run",
     "probe",
+    "validate",
 ]
 
 _ELSEWHERE = {"intervention": "assay.shifts.intervention"}
-for _package in ("audit", "compare", "look"):
+for _package in ("audit", "compare", "look", "validate"):
     import_module(f"assay.{_package}")  # binds its name here, which is that of a function
     del globals()[_package]
 

@@ -180,6 +180,74 @@ def compare(
     return found
 
 
+@_in_python
+def validate(
+    data: Data | Sequence[Any] | np.ndarray,
+    scores_of: Sequence[float] | np.ndarray | None = None,
+    *,
+    other: Data | Sequence[float] | np.ndarray | None = None,
+    groups: pd.DataFrame | None = None,
+    patient: str | Sequence[Any] | np.ndarray = "",
+    threshold: float | str = "",
+    prevalence: Sequence[float] = (),
+    margin: float | None = None,
+    target: str = "",
+    score: str = "",
+    positive: str = "",
+    image: str = "",
+    scores: AsScores = "auto",
+    out: str | Path | None = None,
+) -> dict[str, pd.DataFrame]:
+    """Validate scores of one model, or of two on the same cases, with intervals over patients.
+
+    Args:
+        data: A CSV or a data frame with a row per case; or the classes of cases, before their scores.
+        scores_of: Scores of the positive class, where `data` has the classes.
+        other: Scores of another model: of the same cases in the same order, or a CSV or data frame.
+        groups: Columns of groups, where `data` has the classes.
+        patient: Name of the column of patients, or the patient of each case.
+        threshold: Score from which a case is called positive, or `sensitivity=0.9`.
+        prevalence: Prevalences for PPV and NPV.
+        margin: Largest difference of two models that does not matter.
+        target: The column of classes; by default the one that is called like one, as are the next three.
+        score: The column of scores.
+        positive: The positive class.
+        image: The column that names cases.
+        scores: probabilities, percent or logits; by default found from all scores.
+        out: The folder of the page; by default `validations/NAME`.
+
+    Returns:
+        Tables by name, such as `performance` and `differences`; `report.html` is in the folder.
+
+    Raises:
+        DataError: The two are not of the same cases.
+        SpecError: A name is unknown.
+    """
+    import numpy as np
+    import pandas as pd
+
+    from assay.validate.request import ValidateRequest
+    from assay.validate.run import run_validation
+
+    column = patient if isinstance(patient, str) else "patient"
+    if scores_of is not None:
+        frame = pd.DataFrame(
+            {"case": range(len(scores_of)), "target": np.asarray(data), "score": np.asarray(scores_of)}
+        )
+        frame = frame if groups is None else frame.join(groups.reset_index(drop=True))
+        frame = frame if isinstance(patient, str) else frame.assign(patient=np.asarray(patient))
+        second = other
+        if other is not None and not isinstance(other, str | os.PathLike | pd.DataFrame):
+            second = frame.assign(score=np.asarray(other))
+        data, other, image, target, score = frame, second, "case", "target", "score"
+    request = ValidateRequest(file=data, other=other, patient=column, threshold=str(threshold),
+                              prevalence=tuple(prevalence), margin=margin, target=target, score=score,
+                              positive=positive, image=image, scores=scores,
+                              out=None if out is None else Path(out))  # fmt: skip
+    folder = RunFolder(run_validation(request))
+    return {name: pd.DataFrame(folder.table(name)) for name in folder.tables}
+
+
 @dataclass(frozen=True)
 class Study:
     """A study that can be changed, looked at and run. Changing it gives a new one.

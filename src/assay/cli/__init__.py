@@ -22,6 +22,7 @@ from assay.compare.request import CompareRequest
 from assay.core.request import DataRequest, one_of
 from assay.look.request import LookRequest
 from assay.study.request import RunRequest
+from assay.validate.request import ValidateRequest
 
 
 class _TwoWords(TyperGroup):
@@ -138,6 +139,19 @@ def look(asked: LookRequest) -> None:
     from assay.look.command import look_command
 
     look_command(asked)
+
+
+@app.command("validate", epilog="Example: assay validate scores.csv --threshold 0.37 --prevalence 0.02,0.1")
+@taking(ValidateRequest)
+def validate_(asked: ValidateRequest) -> None:
+    """Validate scores that you have, or compare two models on the same cases.
+
+    A CSV has a row per case. The page has ROC, calibration and decision curves, PPV by prevalence and groups, with
+    intervals over patients. Each model is trained once; `assay compare` is for several seeds.
+    """
+    from assay.validate.command import validate_command
+
+    validate_command(asked)
 
 
 @app.command(epilog="Example: assay preview nodule-loss --scale quick --seeds 3")

@@ -377,16 +377,20 @@ def _fills(region: Sequence[tuple[float, float]], spans: Sequence[tuple[float, f
 
 
 def _field(block: Block, rows: Sequence[Row], evidence: Evidence, width: float) -> Figure | None:
-    """A line per recipe through points of two columns."""
+    """A line per recipe through points of two columns, with the area of its intervals where it has some."""
     known = [row for row in rows if not math.isnan(numeric(row, block.up))]
     lines: dict[str, list[tuple[float, float]]] = {}
+    ends: dict[str, list[tuple[float, float, float]]] = {}
     for row in known:
-        lines.setdefault(evidence.color(row), []).append((numeric(row, block.along), numeric(row, block.up)))
+        level, at = _color(block, row, evidence), numeric(row, block.along)
+        lines.setdefault(level, []).append((at, numeric(row, block.up)))
+        low, high = ends_of(row, block.up)
+        ends.setdefault(level, []).extend([] if math.isnan(low) else [(at, low, high)])
     if not lines:
         return None
     lines, cut = _first_of(lines, MOST_LEVELS, "lines")
-    traces = tuple(Trace(level, tuple(sorted(points))) for level, points in lines.items())
-    points = [point for trace in traces for point in trace.points]
+    traces = tuple(Trace(level, tuple(sorted(points)), _band(ends[level])) for level, points in lines.items())
+    points = [point for trace in traces for point in (*trace.points, *trace.band)]
     across = (min(x for x, _ in points), max(x for x, _ in points))
     square = block.chart == "froc"
     span = (0.0, 1.02) if square else limits([y for _, y in points], [], (-math.inf, math.inf))
@@ -395,6 +399,12 @@ def _field(block: Block, rows: Sequence[Row], evidence: Evidence, width: float) 
     colors = _styles(block, levels, evidence)
     field = Field(*_axes(block), across, span, levels, colors, traces=traces, square=square)
     return drawn(block, field, known, draw_field, width, cut)
+
+
+def _band(ends: Sequence[tuple[float, float, float]]) -> tuple[tuple[float, float], ...]:
+    """Return the corners of the area between lower and upper ends along a line."""
+    ordered = sorted(ends)
+    return (*((at, low) for at, low, _ in ordered), *((at, high) for at, _, high in reversed(ordered)))
 
 
 def _heat(block: Block, rows: Sequence[Row], evidence: Evidence, width: float) -> Figure | None:

@@ -355,10 +355,11 @@ class Spot:
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """One level's line: (across, up) in order."""
+    """One level's line: (across, up) in order. band: corners of the area of its intervals."""
 
     level: str
     points: tuple[tuple[float, float], ...]
+    band: tuple[tuple[float, float], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -446,7 +447,8 @@ def _field_frame(field: Field, x: _Across, y: Scale, width: float) -> str:
 def _trace(trace: Trace, style: Style, x: _Across, y: Scale) -> str:
     points = [(x(a), y(b)) for a, b in trace.points]
     ends = "".join(marker(style.marker, *points[i], 3.4, style.color) for i in (0, -1)) if points else ""
-    return group(trace.level, polyline(points, style.color, 1.8) + ends)
+    band = polygon([(x(a), y(b)) for a, b in trace.band], style.color, 0.12) if trace.band else ""
+    return group(trace.level, band + polyline(points, style.color, 1.8) + ends)
 
 
 def _spot(spot: Spot, style: Style, x: _Across, y: Scale) -> str:

@@ -25,7 +25,7 @@ from assay.core.registry import Entry, Params, entries, lookup
 from assay.core.traits import ComponentKind
 from assay.spec.document import Document, Keys, mapping_of
 from assay.spec.grid import label
-from assay.spec.issues import Issue, StudyContext, hint, invalid, issue, issues_of, shorten, unknown_key, validate
+from assay.spec.issues import Issue, StudyContext, hint, invalid, issue, issues_of, shorten, unknown_key, validate_value
 
 # Components: `supcon`, `{supcon: {temperature: 0.1}}`, or a dotted path to the user's own.
 
@@ -111,7 +111,7 @@ def read_arguments(
     try:
         arguments = _with_paths(entry.params, arguments, context)
         compares = entry.indexed and bool(arguments) and entry.arguments().compares
-        validate(
+        validate_value(
             entry.complete().model if compares and context and context.compare else entry.params, arguments, context
         )
         if compares and context and not context.compare:

@@ -216,7 +216,7 @@ def validated(kind: type[T], value: Any, keys: Keys, issues: Issues, *, compare:
     """
     context = StudyContext(issues.document, compare)
     try:
-        made = validate(kind, {} if value is None else value, context)
+        made = validate_value(kind, {} if value is None else value, context)
     except ValidationError as error:
         for found in issues_of(error):
             issues.note(replace(found, keys=(*keys, *found.keys)))
@@ -226,7 +226,7 @@ def validated(kind: type[T], value: Any, keys: Keys, issues: Issues, *, compare:
     return made
 
 
-def validate(kind: type[T], value: Any, context: StudyContext | None) -> T:
+def validate_value(kind: type[T], value: Any, context: StudyContext | None) -> T:
     """Validate a value, and explain its problems.
 
     Raises:

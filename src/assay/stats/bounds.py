@@ -36,11 +36,11 @@ class Bounded:
     df: float = math.inf
 
 
-def share(of: Bool[np.ndarray, " n"], patient: Int[np.ndarray, " n"]) -> Bounded:
+def share(of: Bool[np.ndarray, " n"], patient: Int[np.ndarray, " n"], alpha: float = ALPHA) -> Bounded:
     """Compute a share with exact bounds (Clopper and Pearson) at the effective number of images.
 
     Images of one patient count as fewer: their number is divided by the design effect. Where all images agree it is
-    the number of patients.
+    the number of patients. `alpha` is the level of each bound.
     """
     n, value = len(of), float(np.mean(of))
     parts = clustered(of - value, patient)
@@ -49,6 +49,6 @@ def share(of: Bool[np.ndarray, " n"], patient: Int[np.ndarray, " n"]) -> Bounded
         error = parts.standard_error / n
         size = min(float(n), value * (1 - value) / error**2) if error else size
     hits = value * size
-    low = float(betaincinv(hits, size - hits + 1, ALPHA)) if hits > 0 else 0.0
-    high = float(betaincinv(hits + 1, size - hits, 1 - ALPHA)) if hits < size else 1.0
+    low = float(betaincinv(hits, size - hits + 1, alpha)) if hits > 0 else 0.0
+    high = float(betaincinv(hits + 1, size - hits, 1 - alpha)) if hits < size else 1.0
     return Bounded(value, error, low, high)

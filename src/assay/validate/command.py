@@ -1,0 +1,36 @@
+"""`assay validate`: scores that exist, of one model or of two on the same cases."""
+
+from __future__ import annotations
+
+from assay.core.request import errors_as_options
+from assay.report.browser import open_page
+from assay.report.evidence import Evidence
+from assay.report.sentences.reading import reading_lines
+from assay.store.files import json_text
+from assay.validate.request import ValidateRequest
+from assay.validate.run import run_validation
+from assay.validate.words import validation_cautions, validation_lines, validation_verdict
+
+PRINTED = ("performance", "differences", "subgroups", "rejected")
+
+
+def validate_command(request: ValidateRequest) -> None:
+    """Validate scores, and print what was read, the answer and the cautions."""
+    with errors_as_options():
+        root = run_validation(request)
+    evidence, page = Evidence.of(root), root / "report.html"
+    tables, facts = evidence.tables, evidence.facts
+    if request.as_json:
+        shown = {
+            "read": reading_lines(facts),
+            "verdict": validation_verdict(tables, facts),
+            "cautions": [chip.title for chip in validation_cautions(tables, facts)],
+            **{name: list(tables[name]) for name in PRINTED},
+            "report": str(page),
+        }
+        print(json_text(shown, sort_keys=False), end="")
+    else:
+        for line in (*reading_lines(facts), *validation_lines(tables, facts), f"report: {page}"):
+            print(line)
+    if request.open:
+        open_page(page)

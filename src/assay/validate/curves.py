@@ -1,0 +1,349 @@
+"""Measures and curves of the scores of one model, over patients as clusters. Arrays in, numbers out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from scipy.optimize import isotonic_regression
+from scipy.special import expit, logit, stdtrit
+
+from assay.core.seeds import generator
+from assay.stats.bounds import share
+from assay.stats.estimate import degrees_of_patients, moved
+from assay.stats.influence import Answers, calibration_in_the_large, calibration_slope, clustered
+from assay.stats.influence import share as share_rows
+from assay.stats.measures import influence_of
+from assay.stats.metrics import equal_mass_bins
+
+# Patients are the unit of all intervals: images of one patient are not independent. A measure comes with one number
+# per patient, its contribution (`stats.influence`); the variance is the sum of their squares, and a difference of two
+# models on the same patients has the differences of their contributions.
+
+ALPHA = 0.05
+RESAMPLES = 200
+"""Draws of patients for the bands of ROC and precision-recall curves."""
+GRID = np.linspace(0.0, 1.0, 51)
+"""False-positive rates, and recalls, at which curves have points."""
+PREVALENCES = np.geomspace(0.005, 0.5, 25)
+RISKS = np.linspace(0.02, 0.6, 30)
+"""Threshold probabilities of the decision curve."""
+BINS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class WithInterval:
+    """A value with its interval; the ends are NaN where there is none.
+
+    Attributes:
+        value: The estimate; NaN where it is undefined.
+        low: Lower end.
+        high: Upper end.
+        cases: Cases that it rests on.
+        patients: Their patients.
+    """
+
+    value: float
+    low: float
+    high: float
+    cases: int
+    patients: int
+
+
+@dataclass(frozen=True, eq=False)
+class ScoredCases:
+    """Scores of one model on n cases.
+
+    Attributes:
+        target: 0 or 1 [n].
+        log_odds: Scores on a scale with the order and the ties of the file [n].
+        patient: Codes of patients [n].
+        threshold: On `log_odds`; cases from it on are called positive.
+    """
+
+    target: Int[np.ndarray, " n"]
+    log_odds: Float[np.ndarray, " n"]
+    patient: Int[np.ndarray, " n"]
+    threshold: float
+
+    @cached_property
+    def answers(self) -> Answers:
+        """The scores as statistics take them."""
+        return Answers(self.log_odds[:, None], self.target)
+
+    @cached_property
+    def is_positive(self) -> Bool[np.ndarray, " n"]:
+        """Cases of the positive class."""
+        return self.target == 1
+
+    @cached_property
+    def called(self) -> Bool[np.ndarray, " n"]:
+        """Cases that are called positive."""
+        return self.log_odds >= self.threshold
+
+    @cached_property
+    def patient_places(self) -> Int[np.ndarray, " n"]:
+        """Place of each case's patient among all."""
+        return np.unique(self.patient, return_inverse=True)[1]
+
+    def some_cases(self, rows: Bool[np.ndarray, " n"]) -> ScoredCases:
+        """Return some of the cases."""
+        return ScoredCases(self.target[rows], self.log_odds[rows], self.patient[rows], self.threshold)
+
+    def rate_with_contributions(
+        self, right: Bool[np.ndarray, " n"], among: Bool[np.ndarray, " n"]
+    ) -> tuple[float, np.ndarray]:
+        """Return the share of right cases among some, and the contribution of every patient."""
+        if not among.any():
+            return math.nan, np.full(int(self.patient_places.max()) + 1, np.nan)
+        value = float(right[among].mean())
+        rows = share_rows(right, value, among, self.patient)
+        return value, np.bincount(self.patient_places, rows)
+
+    @cached_property
+    def by_patient(self) -> dict[str, tuple[float, np.ndarray]]:
+        """Value and contributions of patients [p] of AUROC, sensitivity and specificity."""
+        area, rows = influence_of("auroc", self.answers, self.patient)
+        return {
+            "auroc": (area.value, rows),
+            "sensitivity": self.rate_with_contributions(self.called, self.is_positive),
+            "specificity": self.rate_with_contributions(~self.called, ~self.is_positive),
+        }
+
+
+# Values.
+
+
+def interval_of(
+    value: float, contributions: Float[np.ndarray, " p"], bounds: tuple[float, float], alpha: float = ALPHA
+) -> tuple[float, float]:
+    """Return the interval of a value from the contributions of patients.
+
+    Student's t with the effective degrees of freedom of patients, on the logit of the place within the bounds
+    (`stats.estimate`). NaN where nothing varies, as of an AUROC of 1, or from one patient.
+    """
+    error = float(np.sqrt((contributions**2).sum()))
+    if not error > 1e-12:
+        return math.nan, math.nan
+    reach = float(stdtrit(float(degrees_of_patients(contributions, len(contributions))), 1 - alpha / 2)) * error
+    return moved(value, -reach, bounds), moved(value, reach, bounds)
+
+
+def auroc_with_interval(cases: ScoredCases, alpha: float = ALPHA) -> WithInterval:
+    """Compute the AUROC with the interval of DeLong et al. (1988), of Obuchowski (1997) with several images a patient.
+
+    Example: positives score 2 and 3, negatives 1 and 2. Of 4 pairs 3.5 are in order (a tie is a half): 0.875.
+    Undefined with one class.
+    """
+    value, contributions = cases.by_patient["auroc"]
+    ends = interval_of(value, contributions, (0.0, 1.0), alpha)
+    return WithInterval(value, *ends, len(cases.target), len(np.unique(cases.patient)))
+
+
+def share_with_interval(
+    right: Bool[np.ndarray, " n"], patient: Int[np.ndarray, " n"], alpha: float = ALPHA
+) -> WithInterval:
+    """Compute a share with the exact interval (Clopper and Pearson, 1934) at the effective number of cases.
+
+    Example: 90 of 100 cases of 100 patients: 0.9 [0.823, 0.951]. Undefined without cases.
+    """
+    if not len(right):
+        return WithInterval(math.nan, math.nan, math.nan, 0, 0)
+    found = share(right, patient, alpha / 2)
+    return WithInterval(found.value, found.low, found.high, len(right), len(np.unique(patient)))
+
+
+def call_measures(cases: ScoredCases, alpha: float = ALPHA) -> dict[str, WithInterval]:
+    """Compute sensitivity, specificity, PPV and NPV of the calls, each a share of some cases.
+
+    Example: 8 of 10 ill and 1 of 10 well are called: 0.8, 0.9, 8/9 and 9/11.
+    """
+    parts = {
+        "sensitivity": (cases.called, cases.is_positive),
+        "specificity": (~cases.called, ~cases.is_positive),
+        "ppv": (cases.is_positive, cases.called),
+        "npv": (~cases.is_positive, ~cases.called),
+    }
+    return {
+        name: share_with_interval(right[among], cases.patient[among], alpha) for name, (right, among) in parts.items()
+    }
+
+
+def predictive_values(cases: ScoredCases, prevalence: float) -> dict[str, WithInterval]:
+    """Compute PPV and NPV at a stated prevalence p by Bayes' rule, with sensitivity and specificity of the cases.
+
+    logit PPV = logit p + log(sensitivity) - log(1 - specificity); NPV is that of the other class. The interval is made
+    on this scale (Mercaldo et al., 2007); where a rate is 0 or 1 it is that of the corners of the joint exact
+    intervals of both rates.
+
+    Example: 0.9 and 0.8 at 0.1: PPV 0.09 / (0.09 + 0.18) = 0.333, NPV 0.72 / (0.72 + 0.01) = 0.986.
+    Undefined where no case is called so.
+    """
+    (sensitivity, by_positive), (specificity, by_negative) = (
+        cases.by_patient[name] for name in ("sensitivity", "specificity")
+    )
+    joint = call_measures(cases, ALPHA / 2)
+    made: dict[str, WithInterval] = {}
+    sides = (
+        ("ppv", prevalence, sensitivity, specificity, by_positive, by_negative, ("sensitivity", "specificity")),
+        ("npv", 1 - prevalence, specificity, sensitivity, by_negative, by_positive, ("specificity", "sensitivity")),
+    )
+    for name, share_of, right, other, of_right, of_other, (first, second) in sides:
+        value = _bayes(share_of, right, other)
+        if min(right, other) > 0 and max(right, other) < 1:
+            low, high = interval_of(
+                float(logit(value)), of_right / right + of_other / (1 - other), (-math.inf, math.inf)
+            )
+            ends = float(expit(low)), float(expit(high))
+        else:
+            ends = (
+                _bayes(share_of, joint[first].low, joint[second].low),
+                _bayes(share_of, joint[first].high, joint[second].high),
+            )
+        made[name] = WithInterval(value, *ends, len(cases.target), len(by_positive))
+    return made
+
+
+def _bayes(prevalence: float, rate: float, other: float) -> float:
+    hits, false = prevalence * rate, (1 - prevalence) * (1 - other)
+    return hits / (hits + false) if hits + false > 0 else math.nan
+
+
+def mean_with_interval(values: Float[np.ndarray, " n"], patient: Int[np.ndarray, " n"]) -> WithInterval:
+    """Compute the mean of values of cases, with an interval over patients."""
+    value = float(values.mean())
+    parts = clustered((values - value) / len(values), patient)
+    return WithInterval(
+        value, *interval_of(value, parts.values, (-math.inf, math.inf)), len(values), len(parts.samples)
+    )
+
+
+def calibration_measures(cases: ScoredCases) -> dict[str, WithInterval]:
+    """Compute the Brier score, its parts, calibration in the large and the calibration slope of log-odds.
+
+    In the large: mean probability less share of positives. Slope: of a logistic regression of the class on log-odds;
+    below 1, probabilities are too extreme. The Brier score is miscalibration - discrimination + uncertainty, by
+    isotonic recalibration of the cases themselves (Dimitriadis et al., 2021); these parts have no interval.
+
+    Example: probabilities 0.5 throughout and half positive: 0.25 = 0 - 0 + 0.25. The slope is undefined where the
+    score separates the classes.
+    """
+    p = expit(cases.log_odds)
+    squares = (p - cases.target) ** 2
+    brier = mean_with_interval(squares, cases.patient)
+    n, patients = brier.cases, brier.patients
+    order = np.argsort(p, kind="stable")
+    _, first, counts = np.unique(p[order], return_index=True, return_counts=True)
+    means = np.add.reduceat(cases.target[order].astype(np.float64), first) / counts
+    fitted = np.repeat(np.asarray(isotonic_regression(means, weights=counts).x), counts)
+    recalibrated = float(((fitted - cases.target[order]) ** 2).mean())
+    base = float(cases.target.mean())
+    parts = {
+        "miscalibration": brier.value - recalibrated,
+        "discrimination": base * (1 - base) - recalibrated,
+        "uncertainty": base * (1 - base),
+    }
+    large, rows = calibration_in_the_large(cases.log_odds, cases.target)
+    made = {
+        "brier": brier,
+        **{f"brier-{name}": WithInterval(value, math.nan, math.nan, n, patients) for name, value in parts.items()},
+        "calibration-in-the-large": _sum_with_interval(large, rows, cases.patient),
+    }
+    slope = calibration_slope(cases.log_odds, cases.target)
+    undefined = WithInterval(math.nan, math.nan, math.nan, n, patients)
+    return {**made, "calibration-slope": _sum_with_interval(*slope, cases.patient) if slope else undefined}
+
+
+def _sum_with_interval(value: float, rows: Float[np.ndarray, " n"], patient: Int[np.ndarray, " n"]) -> WithInterval:
+    parts = clustered(rows, patient)
+    return WithInterval(value, *interval_of(value, parts.values, (-math.inf, math.inf)), len(rows), len(parts.samples))
+
+
+def threshold_reaching(rule: str, level: float, target: Int[np.ndarray, " n"], score: Float[np.ndarray, " n"]) -> float:
+    """Return a threshold: the highest that reaches a sensitivity, or the lowest that reaches a specificity.
+
+    Example: positives at 1, 2, 3 and 4, sensitivity 0.75: threshold 2.
+    """
+    if rule == "sensitivity":
+        ordered = np.sort(score[target == 1])[::-1]
+        return float(ordered[max(math.ceil(level * len(ordered) - 1e-9), 1) - 1])
+    ordered = np.sort(score[target == 0])
+    under = float(ordered[max(math.ceil(level * len(ordered) - 1e-9), 1) - 1])
+    above = score[score > under]
+    return float(above.min()) if len(above) else float(np.nextafter(under, math.inf))
+
+
+# Curves: (across, value, low, high) by point.
+
+Curve = list[tuple[float, WithInterval]]
+
+
+def ranking_curves(cases: ScoredCases, seed: int = 0) -> tuple[Curve, Curve]:
+    """Compute ROC and precision-recall curve with pointwise 95% bands from `RESAMPLES` draws of patients.
+
+    The ROC is the highest sensitivity with at most a false-positive rate, precision is that of the highest threshold
+    with at least a recall. Where a curve is 0 or 1 in all draws the band has no width. Undefined with one class.
+    """
+    order = np.argsort(-cases.log_odds, kind="stable")
+    ends = np.flatnonzero(np.append(np.diff(cases.log_odds[order]) != 0, True))
+    positive, codes = cases.is_positive[order], cases.patient_places[order]
+    patients = int(codes.max()) + 1
+    draw, drawn = generator(seed, "curves"), np.empty((RESAMPLES, 2, len(GRID)))
+    for at in range(RESAMPLES):
+        weights = np.bincount(draw.integers(patients, size=patients), minlength=patients)[codes]
+        drawn[at] = _points_of_curves(weights, positive, ends)
+    low, high = np.nanquantile(drawn, [ALPHA / 2, 1 - ALPHA / 2], axis=0)
+    values = _points_of_curves(np.ones(len(order)), positive, ends)
+    roc, precision = (
+        [(float(x), WithInterval(float(v), float(a), float(b), len(order), patients))
+         for x, v, a, b in zip(GRID, values[i], low[i], high[i], strict=True)]
+        for i in (0, 1)
+    )  # fmt: skip
+    return roc, precision[1:]
+
+
+def _points_of_curves(
+    weights: Float[np.ndarray, " n"], positive: Bool[np.ndarray, " n"], ends: Int[np.ndarray, " m"]
+) -> Float[np.ndarray, "2 g"]:
+    """Return sensitivity at false-positive rates and precision at recalls, of cases in falling order of the score."""
+    hits = np.append(0.0, np.cumsum(weights * positive)[ends])
+    false = np.append(0.0, np.cumsum(weights * ~positive)[ends])
+    if not hits[-1] or not false[-1]:
+        return np.full((2, len(GRID)), np.nan)
+    sensitivity = hits[np.searchsorted(false, GRID * false[-1] + 1e-9, side="right") - 1] / hits[-1]
+    at = np.asarray(np.searchsorted(hits, np.maximum(GRID * hits[-1] - 1e-9, 1e-9), side="left"), dtype=np.int64)
+    return np.stack([sensitivity, hits[at] / (hits[at] + false[at])])
+
+
+def calibration_curve(cases: ScoredCases) -> Curve:
+    """Compute the share of positives by mean probability, in up to ten bins of equal mass, with exact intervals."""
+    p = expit(cases.log_odds)
+    bins = equal_mass_bins(p, BINS)
+    made: Curve = []
+    for code in np.unique(bins):
+        rows = bins == code
+        made.append((float(p[rows].mean()), share_with_interval(cases.is_positive[rows], cases.patient[rows])))
+    return made
+
+
+def decision_curve(cases: ScoredCases, risks: Sequence[float] | Float[np.ndarray, " k"] = RISKS) -> Curve:
+    """Compute the net benefit at threshold probabilities (Vickers and Elkin, 2006), with intervals over patients.
+
+    Net benefit at risk t: TP / n - FP / n * t / (1 - t), in true positives per case.
+
+    Example: of 100 cases 30 are true and 10 false positives at 0.2: 0.3 - 0.1 * 0.25 = 0.275.
+    """
+    p = expit(cases.log_odds)
+    worth = [np.where(p >= risk, np.where(cases.is_positive, 1.0, -risk / (1 - risk)), 0.0) for risk in risks]
+    return [(float(risk), mean_with_interval(of, cases.patient)) for risk, of in zip(risks, worth, strict=True)]
+
+
+def treat_all(cases: ScoredCases) -> list[tuple[float, float]]:
+    """Return the net benefit at threshold probabilities of calling every case positive, down to -0.05."""
+    base = float(cases.target.mean())
+    points = ((float(risk), base - (1 - base) * risk / (1 - risk)) for risk in RISKS)
+    return [(risk, value) for risk, value in points if value >= -0.05]

@@ -1,0 +1,108 @@
+"""The page of a validation: its words and blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from assay.report.account import LIGHTS, Account, Opening, Said
+from assay.report.account import Line as AccountLine
+from assay.report.block import Block, Query, Section
+from assay.report.evidence import Evidence, Page, Wording
+from assay.report.sheets import words as text_cell
+from assay.stats.rows import Row
+from assay.validate.words import (
+    OUTCOMES,
+    interval_words,
+    measure_words,
+    smallest_cell,
+    validation_cautions,
+    validation_lines,
+    validation_verdict,
+)
+
+METHODS = (
+    "Intervals are over patients as clusters: AUROC by the method of DeLong et al. (1988) and Obuchowski (1997), "
+    "shares by exact intervals at the effective number of cases, predictive values at a prevalence by Mercaldo et al. "
+    "(2007), net benefit by Vickers and Elkin (2006). Bands of ROC and precision-recall curves are pointwise, of "
+    "200 draws of patients.",
+    "Differences of two models are paired by case. A difference is shown at 5%, two-sided; equivalence within the "
+    "margin at 5%; otherwise non-inferiority at 2.5%, one-sided. The three measures are not corrected for each other.",
+    "Miscalibration, discrimination and uncertainty are the parts of the Brier score by isotonic recalibration.",
+)
+
+
+def _curve_block(curve: str, title: str, across: str, up: str, note: str = "") -> Block:
+    return Block(id=curve, title=title, table="curves", keep=Query(only={"curve": (curve,)}), chart="field",
+                 along="across", up="value", axes=(across, up), colors="model", note=note, listed=False)  # fmt: skip
+
+
+ROC = _curve_block("roc", "ROC curve", "false-positive rate (1 - specificity)", "sensitivity", "Shaded: 95% band.")
+CONFUSION = Block(id="confusion", title="Confusion matrix", table="confusion", chart="heat", panel="model",
+                  along="called", up="actual", axes=("called class", "actual class"),
+                  columns=("model", "actual", "called", "images", "value"),
+                  note="Shares of the actual class.")  # fmt: skip
+
+
+def validation_sections(tables: Mapping[str, Sequence[Row]]) -> list[Section]:
+    """Return the sections of the page."""
+    columns = ("model", "measure", "at", "value", "images", "patients")
+    columns = (*columns[:4], "worst", "best", *columns[4:]) if tables["rejected"] else columns
+    groups = Block(id="subgroups", title="By group", table="subgroups", chart="strip", place=("column", "group"),
+                   panel="measure", colors="model", columns=("model", "column", "group", "measure", "value",
+                   "positives", "images"),
+                   note="Intervals of the groups of a column hold together at 95%.")  # fmt: skip
+    found = [
+        Section("performance", "Performance", (
+            Block(id="measures", title="Measures", table="performance", columns=columns), ROC,
+            _curve_block("precision-recall", "Precision-recall curve", "recall (sensitivity)", "precision (PPV)",
+                   "At the prevalence of these cases."), CONFUSION)),
+        Section("prevalence", "PPV by prevalence", (
+            _curve_block("ppv", "PPV by prevalence", "prevalence", "PPV at the threshold", "Shaded: 95% interval."),)),
+        Section("calibration", "Probabilities", (
+            _curve_block("calibration", "Calibration curve", "mean probability", "share of positives",
+                   "Bins of equal size; shaded: 95% interval."),
+            _curve_block("decision", "Decision curve", "threshold probability", "net benefit",
+                   "True positives per case, less false positives weighed by the threshold probability. Calling no "
+                   "case positive is 0."))),
+        Section("groups", "Groups", (groups,), smallest_cell(tables["subgroups"])),
+        Section("missing", "Cases without a score", (
+            Block(id="rejected", title="Cases without a score", table="rejected",
+                  columns=("model", "actual", "images", "share")),)),
+    ]  # fmt: skip
+    differences = Section("differences", "Differences", (
+        Block(id="paired", title="Paired differences", table="differences",
+              columns=("measure", "value", "p", "margin", "outcome", "patients")),
+        Block(id="discordant", title="Cases called differently", table="discordant",
+              columns=("line", "actual", "right", "first", "second"), folded=True)))  # fmt: skip
+    return [differences, *found] if tables["differences"] else found
+
+
+def validation_account(evidence: Evidence) -> Account:
+    """Return the words of the page."""
+    facts, tables = evidence.facts, evidence.tables
+    chips = tuple(validation_cautions(tables, facts))
+    lines = tuple(
+        AccountLine(f"{measure_words(row['measure'])}: {OUTCOMES[row['outcome']]}", interval_words(row), "paired")
+        for row in tables["differences"]
+    )
+    return Account(
+        name=facts["data"],
+        question=f"How good are these scores for {facts['target']}?",
+        meta=f"{facts['images']} cases of {facts['patients']} {facts['intervals over']}, {facts['positives']} positive",
+        verdict=validation_verdict(tables, facts),
+        opening=Opening(chips[:4], (), (), lines, title="Paired differences" if lines else ""),
+        doubts=tuple(Said(chip.title, chip.light, chip.sign, LIGHTS[chip.light], "") for chip in chips),
+        limits=("what the model relies on", "performance at other sites"),
+        methods=METHODS,
+    )
+
+
+def validation_answer(evidence: Evidence) -> Iterator[str]:
+    """Yield the answer as the terminal has it."""
+    yield from validation_lines(evidence.tables, evidence.facts)
+
+
+PAGE = Page(
+    account=validation_account, sections=validation_sections, answer=validation_answer, first=lambda _: (ROC,),
+    cells={"measure": Wording(lambda row, _: text_cell(measure_words(row["measure"])))},
+)  # fmt: skip

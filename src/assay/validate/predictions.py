@@ -1,0 +1,279 @@
+"""Read files of scores: a row per case, of one model or of two on the same cases."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Int
+
+from assay.core.errors import DataError, SpecError
+from assay.core.files import is_file
+from assay.core.types import FactorTable
+from assay.data.files.classes import Target, two_classes
+from assay.data.files.joins import match, require_matched
+from assay.data.files.kinds import alike_patients, cautions_of, encoding_of, factor_of, one_patient, usable
+from assay.data.files.roles import called_patient, called_unit, roles_of
+from assay.data.files.table import Table, absent, number, patient_codes, read_table, require_whole
+from assay.report.sentences.scores import scale_words
+from assay.stats.groups import Grouped, groups_of
+from assay.stats.scores import Scale, scale_of
+from assay.validate.curves import ScoredCases, threshold_reaching
+from assay.validate.request import ValidateRequest
+
+MOST_VALUES = 10
+"""A column with more values is no group unless it is named."""
+CROSS = "*"
+
+
+@dataclass(frozen=True, eq=False)
+class ScoreFile:
+    """Scores of a file.
+
+    Attributes:
+        name: Name of the model.
+        table: The rows that have a score.
+        roles: Role -> column.
+        target: Classes of the rows.
+        score: Scores, as the file has them.
+        scale: What they are.
+        rejected: Class code -> rows without a score.
+        facts: How it was read, as rows of `provenance`.
+    """
+
+    name: str
+    table: Table
+    roles: Mapping[str, str]
+    target: Target
+    score: np.ndarray
+    scale: Scale
+    rejected: Mapping[int, int]
+    facts: Mapping[str, str]
+
+    def on_scale(self, value: float) -> float:
+        """Return a score on the scale of statistics. Raises SpecError where no score can have it."""
+        if self.scale.kind in ("probabilities", "percent"):
+            most = 1 if self.scale.kind == "probabilities" else 100
+            if not 0 < value < most:
+                per = "; write per cents as a share, such as 0.37" if most == 1 and 1 < value < 100 else ""
+                raise SpecError(f"--threshold {value:g} is outside of the scores of {self.name}, {self.scale.kind} "
+                                f"between 0 and {most}{per}")  # fmt: skip
+        elif not self.scale.least <= value <= self.scale.greatest:
+            raise SpecError(f"--threshold {value:g} is outside of the scores of {self.name}, from "
+                            f"{self.scale.least:.3g} to {self.scale.greatest:.3g}")  # fmt: skip
+        at = int(np.searchsorted(ordered := np.sort(self.score), value))
+        return float(self.scale.log_odds(ordered)[at]) if at < len(ordered) else math.inf
+
+    def names_of_cases(self) -> tuple[str, ...]:
+        """Return the name of each case. Raises SpecError where no column names cases."""
+        for role in ("image", "patient"):
+            if self.roles[role] in self.table.header:
+                cells = self.table.column(self.roles[role], f"--{role}")
+                if len(set(cells)) == len(cells):
+                    return cells
+        raise SpecError(f"no column of {self.name} has one value for each case, by which two files are paired: name "
+                        "one with --image COLUMN")  # fmt: skip
+
+
+def read_score_file(source: Any, request: ValidateRequest) -> ScoreFile:
+    """Read a file of scores, or a data frame.
+
+    Raises:
+        DataError: It cannot be read, a cell is no number, or a case has several classes.
+        SpecError: A column is missing, or there are not two classes.
+    """
+    if isinstance(source, str | os.PathLike):
+        path = Path(os.fspath(cast("str", source))).expanduser()
+        if not is_file(path):
+            raise DataError(f"there is no file {path}")
+    else:
+        from assay.data.files.in_memory import kept_table  # it imports PyTorch
+
+        path = kept_table(source, "scores")
+    table = read_table(path, request.image or "image")
+    require_whole(table)
+    taken = tuple(name for name in request.groups if CROSS not in name)
+    roles, line = roles_of(table, (*taken, request.by), score=request.score, target=request.target,
+                           image=request.image, patient=request.patient)  # fmt: skip
+    cells = table.column(roles["target"], "--target")
+    target = two_classes(roles["target"], request.positive, [cell for cell in cells if not absent(cell)])
+    codes = dict(zip((cell for cell in cells if not absent(cell)), target.codes.tolist(), strict=True))
+    scored = [not absent(cell) for cell in table.column(roles["score"], "--score")]
+    units = table.column(request.by, "--by") if request.by else tuple(map(str, range(len(table))))
+    with_score = {unit for unit, is_scored in zip(units, scored, strict=True) if is_scored}
+    without: dict[str, int] = {}
+    for unit, cell in zip(units, cells, strict=True):
+        if unit not in with_score and cell in codes:
+            without[unit] = max(without.get(unit, 0), codes[cell])
+    rejected = {code: list(without.values()).count(code) for code in (0, 1)}
+    if not any(scored):
+        raise DataError(f"{path.name} has no scores in '{roles['score']}'")
+    patient = roles["patient"] if roles["patient"] in table.header else ""
+    table, _ = usable(replace(table, frame=table.frame[scored]), roles["target"], roles["score"], patient)
+    if request.by:
+        table, roles = _join_rows(table, roles, request), {**roles, "image": request.by}
+    cells = table.column(roles["target"], "--target")
+    target = two_classes(roles["target"], request.positive, cells)
+    score = np.array([number(cell, table.comma) for cell in table.column(roles["score"], "--score")], dtype=np.float64)
+    scale = scale_of(score, request.scores, 0.5, f"the scores of {path.stem}")
+    people = table.column(patient, "--patient") if patient else ()
+    facts = {
+        "positive class": target.positive, "columns": line, **encoding_of(table),
+        **cautions_of({roles["target"]: cells}, roles["target"]), "scores": scale_words(scale),
+        **(one_patient(patient_codes(people)) if people else {}), **alike_patients(people, table.numbers[:len(people)]),
+    }  # fmt: skip
+    return ScoreFile(path.stem, table, roles, target, score, scale, rejected, facts)
+
+
+def _join_rows(table: Table, roles: Mapping[str, str], request: ValidateRequest) -> Table:
+    """Return a row for each value of a column, with the joined score; its class is the positive one if any row's is.
+
+    Raises:
+        DataError: A value has rows of several patients.
+    """
+    frame = table.frame
+    units, codes = frame[request.by], two_classes(roles["target"], request.positive,
+                                                  tuple(frame[roles["target"]])).codes  # fmt: skip
+    if roles["patient"] in table.header and (frame.groupby(request.by)[roles["patient"]].nunique() > 1).any():
+        raise DataError(f"--by {request.by}: some of its values have rows of several patients")
+    cells = table.column(roles["score"], "--score")
+    numbers = [number(cell, table.comma) for cell in cells]
+    joined = pd.Series(numbers, frame.index, dtype=np.float64).groupby(units, sort=False).agg(request.rule)
+    first = frame.assign(order=-codes).sort_values("order", kind="stable").drop(columns="order")
+    first = first.drop_duplicates(request.by)
+    first = first.assign(**{roles["score"]: first[request.by].map(joined).map(repr)}).sort_index()
+    return replace(table, frame=first)
+
+
+@dataclass(frozen=True, eq=False)
+class Validated:
+    """Models on the same cases, with everything that a validation computes from.
+
+    Attributes:
+        files: The files, the first model first.
+        models: Name -> scores.
+        groups: Groups of cases, with counts.
+        lines: Line of each case in the first file.
+        facts: Rows of `provenance`.
+    """
+
+    files: tuple[ScoreFile, ...]
+    models: Mapping[str, ScoredCases]
+    groups: tuple[Grouped, ...]
+    lines: tuple[int, ...]
+    facts: Mapping[str, str]
+
+
+def read_validation(request: ValidateRequest) -> Validated:
+    """Read one file, or two with the same cases, with thresholds and groups."""
+    for prevalence in request.prevalence:
+        if not 0 < prevalence < 1:
+            raise SpecError(f"--prevalence {prevalence:g}: expected a share between 0 and 1, such as 0.05 for 5%")
+    first = read_score_file(request.file, request)
+    paired = request.other is not None and not (isinstance(request.other, str) and not request.other)
+    others = (read_score_file(request.other, request),) if paired else ()
+    facts = dict(first.facts)
+    files = (first, *others)
+    if others:
+        first, second, said = _pair_files(first, others[0], request)
+        second = replace(second, name=f"{second.name} (2)") if second.name == first.name else second
+        files, facts["matched"] = (first, second), "; ".join(said)
+    table = first.table
+    named = first.roles["patient"] in table.header
+    patient = patient_codes(table.column(first.roles["patient"], "--patient")) if named else np.arange(len(table))
+    thresholds = [_threshold_of_file(file, request) for file in files]
+    models = {
+        file.name: ScoredCases(first.target.codes, file.scale.log_odds(file.score), patient, file.on_scale(at))
+        for file, (at, _) in zip(files, thresholds, strict=True)
+    }
+    groups, columns = _groups_of_file(first, patient, request)
+    facts |= {
+        "data": first.name, "target": first.roles["target"], "images": f"{len(table):,}",
+        "positives": f"{int(first.target.codes.sum()):,}", "patients": f"{len(np.unique(patient)):,}",
+        "intervals over": "patients" if named else "images",
+        "threshold": "; ".join(f"{file.name} {at:.4g}" if len(files) > 1 else f"{at:.4g}"
+                               for file, (at, _) in zip(files, thresholds, strict=True)),
+        "threshold from": thresholds[0][1], "groups": ", ".join(columns), "predictions": "yes",
+        "rows joined": f"{request.rule} of the rows of each {request.by}" if request.by else "",
+    }  # fmt: skip
+    return Validated(files, models, groups, table.numbers, facts)
+
+
+def _pair_files(
+    first: ScoreFile, other: ScoreFile, request: ValidateRequest
+) -> tuple[ScoreFile, ScoreFile, tuple[str, ...]]:
+    """Return two files with the same cases in the same order. Raises DataError where they are not of the same."""
+    found = match(first.names_of_cases(), other.names_of_cases())
+    if not found.pairs:
+        raise DataError(f"no case of {first.name} is in {other.name}: are these scores of other patients?")
+    said = require_matched(found, f"{other.name}.csv", "case", unmatched=request.unmatched, private=True,
+                           lines=other.table.numbers)  # fmt: skip
+    one, two = _choose_rows(first, [*found.pairs]), _choose_rows(other, [*found.pairs.values()])
+    if differing := int((one.target.codes != two.target.codes).sum()):
+        raise DataError(f"{differing:,} of {len(found.pairs):,} cases have another class in {other.name} than in "
+                        f"{first.name}: correct the files, or name the positive class with --positive")  # fmt: skip
+    return one, two, said
+
+
+def _choose_rows(file: ScoreFile, rows: list[int]) -> ScoreFile:
+    target = replace(file.target, codes=file.target.codes[rows])
+    return replace(
+        file, table=replace(file.table, frame=file.table.frame.iloc[rows]), target=target, score=file.score[rows]
+    )
+
+
+def _threshold_of_file(file: ScoreFile, request: ValidateRequest) -> tuple[float, str]:
+    """Return the threshold of a model in its own scores, and where it comes from: stated, default, or a set of rows."""
+    rule, _, text = request.threshold.partition("=")
+    if request.threshold and not text:
+        value = number(rule)
+        if value is None:
+            raise SpecError(f"--threshold {rule[:40]}: expected a score, sensitivity=0.9 or specificity=0.9")
+        if request.threshold_from:
+            raise SpecError("--threshold-from sets a threshold: give --threshold sensitivity=0.9 with it")
+        return value, "stated"
+    if not request.threshold:
+        if request.threshold_from:
+            raise SpecError("--threshold-from needs a rule: give --threshold sensitivity=0.9 or specificity=0.9")
+        usual = {"probabilities": 0.5, "percent": 50.0, "logits": 0.0}.get(file.scale.kind)
+        return (usual, "default") if usual is not None else _set_on(file, "sensitivity", 0.9)
+    level = number(text)
+    if rule not in ("sensitivity", "specificity") or level is None or not 0 < level < 1:
+        raise SpecError(f"--threshold {request.threshold[:40]}: expected sensitivity=0.9 or specificity=0.9, between 0 "
+                        "and 1")  # fmt: skip
+    if request.threshold_from is None:
+        return _set_on(file, rule, level)
+    tuning = read_score_file(request.threshold_from, request.but(groups=()))
+    return _set_on(tuning, rule, level)[0], request.threshold_from.name
+
+
+def _set_on(file: ScoreFile, rule: str, level: float) -> tuple[float, str]:
+    return threshold_reaching(rule, level, file.target.codes, file.score), "these cases"
+
+
+def _groups_of_file(
+    file: ScoreFile, patient: Int[np.ndarray, " n"], request: ValidateRequest
+) -> tuple[tuple[Grouped, ...], list[str]]:
+    """Return the groups of columns that are named, or else of all columns of few values."""
+    table, taken = file.table, {*file.roles.values(), request.by}
+    names = list(request.groups) or [
+        name for name in table.header
+        if name not in taken and not called_patient(name) and not called_unit(name)
+        and 1 < len({cell for cell in table.column(name, "--groups") if not absent(cell)}) <= MOST_VALUES
+    ]  # fmt: skip
+    made: list[Grouped] = []
+    for name in names:
+        parts = [table.column(part, "--groups") for part in name.split(CROSS)]
+        cells = [", ".join(one) if not any(map(absent, one)) else "" for one in zip(*parts, strict=True)]
+        factor, values = factor_of(name, cells, table.comma)
+        rows = np.arange(len(cells))
+        made.append(groups_of(FactorTable(row=rows, target=file.target.codes, patient=patient,
+                                          classes=file.target.classes, factors=(factor,),
+                                          columns={name: values}), name))  # fmt: skip
+    return tuple(made), names

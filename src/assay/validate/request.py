@@ -1,0 +1,52 @@
+"""Requests of validations: files of scores that exist."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from assay.core.request import AsScores, Option, Request, names
+
+
+def prevalences_in(text: str) -> tuple[float, ...]:
+    """Return the prevalences_in in a list such as `0.02,0.1`. Raises ValueError."""
+    try:
+        return tuple(map(float, names(text)))
+    except ValueError:
+        raise ValueError(f"expected prevalences_in such as 0.02,0.1, not {text[:40]}") from None
+
+
+class ValidateRequest(Request):
+    """A request of `assay validate`. The names of columns are those of its files."""
+
+    file: Annotated[Any, Option("A CSV with a row per case: class, score, patient, groups.", "FILE", argument=True)]
+    other: Annotated[Any, Option("A CSV of another model's scores of the same cases.", "OTHER", argument=True)] = ""
+    threshold: Annotated[
+        str, Option("Score from which a case is called positive, or sensitivity=0.9 or specificity=0.9.", "T")
+    ] = ""
+    threshold_from: Annotated[Path | None, Option("A CSV of other cases, on which a threshold is set.", "FILE")] = None
+    prevalence: Annotated[
+        tuple[float, ...], Option("Prevalences for PPV and NPV, such as 0.02,0.1.", "P", parse=prevalences_in, text="")
+    ] = ()
+    margin: Annotated[float | None, Option("Largest difference that does not matter.", "M")] = None
+    by: Annotated[str, Option("Join the rows of each value, such as exam.", "COLUMN")] = ""
+    rule: Annotated[Literal["max", "mean"], Option("How scores are joined: max (any row calls) or mean.", "RULE")] = (
+        "max"
+    )
+    groups: Annotated[
+        tuple[str, ...], Option("Columns of groups; sex*site crosses two.", "A,B", parse=names, text="")
+    ] = ()
+    score: Annotated[str, Option("The score of the positive class; default: called like one.", "COLUMN")] = ""
+    scores: Annotated[AsScores, Option("probabilities, percent or logits; found from all scores.", "KIND")] = "auto"
+    target: Annotated[str, Option("The class; default: the column that is called like one.", "COLUMN")] = ""
+    positive: Annotated[str, Option("The positive class; default: 1 of 0 and 1.", "CLASS")] = ""
+    image: Annotated[str, Option("The case; default: the column that is called like an image.", "COLUMN")] = ""
+    patient: Annotated[str, Option("The patient, likewise; without, each case is one.", "COLUMN")] = ""
+    unmatched: Annotated[
+        Literal["refuse", "drop"], Option("Cases that a file lacks, where there are many: refuse or drop.", "HOW")
+    ] = "refuse"
+    out: Annotated[Path | None, Option("The folder of the page; default: validations/NAME.", "FOLDER", short="-o")] = (
+        None
+    )
+    open: Annotated[bool, Option("Open the page in a browser.")] = False
+    as_json: Annotated[bool, Option("Print JSON for machines.", "", "--json")] = False

@@ -1,0 +1,177 @@
+"""Validate scores: measures, curves and groups of each model, and paired differences of two."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from assay.core.versions import OF_STATISTICS, versions
+from assay.execution.local import InProcess
+from assay.execution.run import Run, Tables, carry_out
+from assay.report.page import write_page
+from assay.stats.groups import Grouped
+from assay.store.files import Row
+from assay.store.folder import RunFolder
+from assay.validate import curves
+from assay.validate.curves import ScoredCases, WithInterval
+from assay.validate.kind import VALIDATION
+from assay.validate.paired import MEASURES, paired_difference
+from assay.validate.predictions import Validated, read_validation
+from assay.validate.request import ValidateRequest
+
+
+def run_validation(request: ValidateRequest) -> Path:
+    """Validate the scores of one model, or of two on the same cases; write tables and a page. Return the run folder."""
+    read = read_validation(request)
+    stored = request.but(**{name: _source_name(getattr(request, name)) for name in ("file", "other")})
+    out = request.out or Path("validations") / read.files[0].name
+    carry_out(ValidateRun(stored, read), out, InProcess(), write_page)
+    return out
+
+
+def _source_name(source: Any) -> str:
+    return str(source) if isinstance(source, str | Path) or source is None else "in memory"
+
+
+@dataclass(frozen=True, eq=False)
+class ValidateRun(Run):
+    """A validation as a `Run` without tasks.
+
+    Attributes:
+        request: The request.
+        read: The scores.
+    """
+
+    request: ValidateRequest
+    read: Validated
+    kind = VALIDATION
+
+    def conclude(self, folder: RunFolder) -> Tables:
+        """Return the tables."""
+        models = self.read.models
+        facts = {**self.read.facts, **versions(OF_STATISTICS)}
+        return {
+            "performance": [row for file in self.read.files for row in self._performance_rows(file.name)],
+            "curves": list(self._curve_rows()),
+            "confusion": [row for name in models for row in self._confusion_rows(name)],
+            "subgroups": [row for name in models for groups in self.read.groups
+                          for row in _subgroup_rows(name, models[name], groups)],
+            "differences": self._difference_rows(),
+            "discordant": self._discordant_rows(),
+            "rejected": list(self._rejected_rows()),
+            "provenance": [{"key": key, "value": value} for key, value in facts.items() if value],
+        }  # fmt: skip
+
+    def _curve_rows(self) -> Iterator[Row]:
+        calibrated = {file.name: file.scale.kind != "other" for file in self.read.files}
+        for name, cases in self.read.models.items():
+            yield from _curve_rows(name, cases, calibrated[name])
+        yield from _reference_rows(next(iter(self.read.models.values())), any(calibrated.values()))
+
+    def _performance_rows(self, name: str) -> Iterator[Row]:
+        cases = self.read.models[name]
+        file = next(file for file in self.read.files if file.name == name)
+        calls = curves.call_measures(cases)
+        for measure, found in {"auroc": curves.auroc_with_interval(cases), **calls}.items():
+            rejected = {"sensitivity": file.rejected[1], "specificity": file.rejected[0]}.get(measure, 0)
+            hits, total = found.value * found.cases, found.cases + rejected
+            ends = (hits / total, (hits + rejected) / total) if rejected and total else (math.nan, math.nan)
+            yield _performance_row(name, measure, found) | {"worst": ends[0], "best": ends[1]}
+        for prevalence in self.request.prevalence:
+            for measure, found in curves.predictive_values(cases, prevalence).items():
+                yield _performance_row(name, measure, found, f"{prevalence:g}")
+        if file.scale.kind != "other":
+            for measure, found in curves.calibration_measures(cases).items():
+                yield _performance_row(name, measure, found)
+
+    def _confusion_rows(self, name: str) -> Iterator[Row]:
+        cases, classes = self.read.models[name], self.read.files[0].target.classes
+        for actual in (1, 0):
+            rows = cases.target == actual
+            for called in (1, 0):
+                found = curves.share_with_interval((cases.called == (called == 1))[rows], cases.patient[rows])
+                yield {"model": name, "actual": classes[actual], "called": classes[called],
+                       "images": int(((cases.called == (called == 1)) & rows).sum()),
+                       **_ends_of_value(found)}  # fmt: skip
+
+    def _difference_rows(self) -> list[Row]:
+        if len(self.read.models) < 2:
+            return []
+        (name, first), (against, second) = self.read.models.items()
+        margin = math.nan if self.request.margin is None else self.request.margin
+        found = {measure: paired_difference(measure, first, second, margin) for measure in MEASURES}
+        return [{"model": name, "against": against, "measure": measure, "value": one.value, "low": one.low,
+                 "high": one.high, "p": one.p, "margin": margin, "noninferiority_p": one.noninferiority_p,
+                 "equivalence_p": one.equivalence_p, "outcome": one.decision,
+                 "patients": len(np.unique(first.patient))} for measure, one in found.items()]  # fmt: skip
+
+    def _discordant_rows(self) -> list[Row]:
+        if len(self.read.models) < 2:
+            return []
+        (name, first), (against, second) = self.read.models.items()
+        classes, (one, two) = self.read.files[0].target.classes, self.read.files
+        return [{"line": self.read.lines[at], "actual": classes[int(first.target[at])],
+                 "right": name if first.called[at] == first.is_positive[at] else against,
+                 "first": float(one.score[at]), "second": float(two.score[at])}
+                for at in np.flatnonzero(first.called != second.called).tolist()]  # fmt: skip
+
+    def _rejected_rows(self) -> Iterator[Row]:
+        for file in self.read.files:
+            for code, count in file.rejected.items():
+                if any(file.rejected.values()):
+                    total = count + int((file.target.codes == code).sum())
+                    yield {"model": file.name, "actual": file.target.classes[code], "images": count,
+                           "share": count / total if total else math.nan}  # fmt: skip
+
+
+def _ends_of_value(found: WithInterval) -> dict[str, Any]:
+    return {"value": found.value, "low": found.low, "high": found.high}
+
+
+def _performance_row(name: str, measure: str, found: WithInterval, at: str = "") -> dict[str, Any]:
+    return {"model": name, "measure": measure, "at": at, **_ends_of_value(found), "worst": math.nan, "best": math.nan,
+            "images": found.cases, "patients": found.patients}  # fmt: skip
+
+
+def _curve_rows(name: str, cases: ScoredCases, calibrated: bool) -> Iterator[Row]:
+    roc, precision = curves.ranking_curves(cases)
+    ppv = [(float(p), curves.predictive_values(cases, float(p))["ppv"]) for p in curves.PREVALENCES]
+    lines = {"roc": roc, "precision-recall": precision, "ppv": ppv}
+    if calibrated:
+        lines |= {"calibration": curves.calibration_curve(cases), "decision": curves.decision_curve(cases)}
+    for curve, points in lines.items():
+        for across, found in points:
+            yield {"model": name, "curve": curve, "across": across, **_ends_of_value(found), "images": found.cases,
+                   "patients": found.patients}  # fmt: skip
+
+
+def _reference_rows(cases: ScoredCases, calibrated: bool) -> Iterator[Row]:
+    references = {"roc": ("chance", [(0.0, 0.0), (1.0, 1.0)])}
+    if calibrated:
+        references |= {"calibration": ("ideal", [(0.0, 0.0), (1.0, 1.0)]),
+                       "decision": ("call all positive", curves.treat_all(cases))}  # fmt: skip
+    for curve, (label, ends) in references.items():
+        for across, value in ends:
+            yield {"model": label, "curve": curve, "across": across, "value": value, "low": math.nan, "high": math.nan,
+                   "images": 0, "patients": 0}  # fmt: skip
+
+
+def _subgroup_rows(name: str, cases: ScoredCases, found: Grouped) -> Iterator[Row]:
+    alpha = curves.ALPHA / max(len(found.groups), 1)
+    measures: dict[str, Callable[[ScoredCases], WithInterval]] = {
+        "auroc": lambda part: curves.auroc_with_interval(part, alpha),
+        "sensitivity": lambda part: curves.call_measures(part, alpha)["sensitivity"],
+        "specificity": lambda part: curves.call_measures(part, alpha)["specificity"],
+    }
+    for group, rows in found.groups.items():
+        part = cases.some_cases(rows)
+        for measure, compute in measures.items():
+            value = compute(part)
+            yield {"model": name, "column": found.column, "group": group, "measure": measure, **_ends_of_value(value),
+                   "positives": int(part.target.sum()), "images": len(part.target),
+                   "patients": value.patients}  # fmt: skip

@@ -1,0 +1,130 @@
+"""Sentences on a validation, from the tables of its folder."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+
+from assay.core.measures import label_of
+from assay.report.account import SIGNS, Chip
+from assay.report.words import sentence_case
+from assay.stats.format import number, p_value, with_interval
+from assay.stats.groups import LEAST_IN_CLASS
+from assay.stats.rows import Row, numeric
+
+OUTCOMES = {
+    "superior": "higher",
+    "inferior": "lower",
+    "equivalent": "equivalent within the margin",
+    "non-inferior": "not lower by the margin",
+    "inconclusive": "inconclusive",
+}
+FEW_CASES = 20
+_SHOWN = ("auroc", "sensitivity", "specificity", "ppv", "npv", "brier", "calibration-in-the-large",
+          "calibration-slope")  # fmt: skip
+_NAMES = {"ppv": "PPV", "npv": "NPV"}
+
+
+def measure_words(measure: str) -> str:
+    """Return the name of a measure for readers."""
+    return _NAMES.get(measure, label_of(measure))
+
+
+def interval_words(row: Row) -> str:
+    """Return a value with its interval."""
+    return with_interval(numeric(row, "value"), numeric(row, "low"), numeric(row, "high"))
+
+
+def paired_words(row: Row) -> str:
+    """Return the outcome of a difference with its numbers."""
+    name = sentence_case(measure_words(row["measure"]))
+    if math.isnan(numeric(row, "p")):
+        return f"{name}: no case that decides it is called differently"
+    return (f"{name} of {row['model']} less that of {row['against']}: {OUTCOMES[row['outcome']]}, "
+            f"{interval_words(row)}, {p_value(numeric(row, 'p'))}")  # fmt: skip
+
+
+def validation_verdict(tables: Mapping[str, Sequence[Row]], facts: Mapping[str, str]) -> str:
+    """Return the answer: how well the model separates and calls, or which of two is better."""
+    found = {(row["model"], row["measure"], row["at"]): row for row in tables["performance"]}
+    if tables["differences"]:
+        row = tables["differences"][0]
+        words = OUTCOMES[row["outcome"]]
+        more = f": {interval_words(row)}" if not math.isnan(numeric(row, "low")) else ""
+        return f"AUROC of {row['model']} against {row['against']} is {words}{more}."
+    name = tables["performance"][0]["model"]
+    area, hits, right = (found[name, measure, ""] for measure in ("auroc", "sensitivity", "specificity"))
+    at = facts["threshold"]
+    return (f"AUROC {interval_words(area)}. At threshold {at}, sensitivity is {interval_words(hits)} and specificity "
+            f"{interval_words(right)}.")  # fmt: skip
+
+
+def threshold_words(facts: Mapping[str, str]) -> str:
+    """Return the threshold and where it comes from."""
+    origin = {"stated": "as stated", "default": "the default; it was set on no cases",
+              "these cases": "set on the reported cases, so sensitivity and specificity are optimistic"}  # fmt: skip
+    source = facts["threshold from"]
+    return f"threshold: {facts['threshold']}, {origin.get(source, f'set on {source}')}"
+
+
+def validation_cautions(tables: Mapping[str, Sequence[Row]], facts: Mapping[str, str]) -> Iterator[Chip]:
+    """Yield what to know of the numbers before trusting them."""
+
+    def caution(short: str, long: str) -> Chip:
+        return Chip("warn", SIGNS["warn"], short, long)
+
+    if facts["threshold from"] == "these cases":
+        yield caution("threshold set on these cases", "The threshold was set on the reported cases, so sensitivity "
+                      "and specificity are optimistic: set it on other rows with --threshold-from.")  # fmt: skip
+    if facts["intervals over"] == "images":
+        yield caution("patients not named", "No column names patients: each case counts as one, and intervals are too "
+                      "narrow if patients have several.")  # fmt: skip
+    positives, total = (int(facts[key].replace(",", "")) for key in ("positives", "images"))
+    if (least := min(positives, total - positives)) < FEW_CASES:
+        yield caution("few cases of a class", f"The smaller class has {least} cases: intervals are wide.")
+    for name in dict.fromkeys(row["model"] for row in tables["rejected"]):
+        counts = [f"{row['images']} of {row['actual']} ({100 * row['share']:.1f}%)" for row in tables["rejected"]
+                  if row["model"] == name]  # fmt: skip
+        yield caution("cases without a score", f"{name} has no score for {' and '.join(counts)}: the values leave them "
+                      "out, and worst and best case count them as wrong and as right.")  # fmt: skip
+    large = [row for row in tables["performance"] if row["measure"] == "calibration-in-the-large"]
+    for row in large:
+        if numeric(row, "low") > 0 or numeric(row, "high") < 0:
+            side = "high" if numeric(row, "value") > 0 else "low"
+            yield caution(f"probabilities too {side}", f"Probabilities of {row['model']} are too {side} on these "
+                          f"cases: on average by {number(abs(numeric(row, 'value')))}.")  # fmt: skip
+    if facts.get("groups") and not tables["subgroups"]:
+        yield caution("groups too small", f"No column of {facts['groups']} has two groups with {LEAST_IN_CLASS} cases "
+                      "of each class.")  # fmt: skip
+
+
+def smallest_cell(rows: Sequence[Row]) -> str:
+    """Return the smallest group by cases of a class; empty without groups."""
+    cells = [(min(row["positives"], row["images"] - row["positives"]), row) for row in rows]
+    if not cells:
+        return ""
+    least, row = min(cells, key=lambda cell: cell[0])
+    return f"smallest group: {row['column']} {row['group']}, {least} cases of its rarer class"
+
+
+def validation_lines(tables: Mapping[str, Sequence[Row]], facts: Mapping[str, str]) -> Iterator[str]:
+    """Yield the lines of the terminal after those on what was read."""
+    yield threshold_words(facts)
+    if facts.get("groups"):
+        yield f"groups: {facts['groups']}"
+    yield validation_verdict(tables, facts)
+    for name in dict.fromkeys(row["model"] for row in tables["performance"]):
+        yield f"{name}, {facts['images']} cases of {facts['patients']} {facts['intervals over']}"
+        for row in tables["performance"]:
+            if row["model"] == name and row["measure"] in _SHOWN:
+                at = f" at prevalence {row['at']}" if row["at"] else ""
+                worst = "" if math.isnan(row["worst"]) else (f"; worst case {number(row['worst'])}, best case "
+                                                             f"{number(row['best'])}")  # fmt: skip
+                yield f"  {measure_words(row['measure'])}{at} {interval_words(row)}{worst}"
+    for row in tables["differences"]:
+        yield f"  {paired_words(row)}"
+    if tables["discordant"]:
+        yield f"  {len(tables['discordant']):,} cases are called differently: table discordant"
+    if words := smallest_cell(tables["subgroups"]):
+        yield words
+    yield from (f"caution: {chip.title}" for chip in validation_cautions(tables, facts))

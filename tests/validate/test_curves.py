@@ -1,0 +1,158 @@
+"""Curves and measures agree with scikit-learn, with statsmodels, and with values derived by hand."""
+
+# pyright: basic
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import statsmodels.api as sm
+from scipy.special import expit
+from scipy.stats import beta
+from sklearn.metrics import brier_score_loss, precision_recall_curve, roc_auc_score, roc_curve
+
+from assay.validate import curves, paired
+
+
+def cases(n: int = 400, seed: int = 0, threshold: float = 0.0, each: int = 1) -> curves.ScoredCases:
+    rng = np.random.default_rng(seed)
+    target = np.repeat((rng.random(n // each) < 0.3).astype(int), each)
+    return curves.ScoredCases(target, target * 1.5 - 1 + rng.normal(size=n), np.repeat(np.arange(n // each), each),
+                              threshold)  # fmt: skip
+
+
+def delong(a: np.ndarray, b: np.ndarray, target: np.ndarray) -> tuple[float, float]:
+    """Return the difference of two AUROCs and its variance, from the placements of DeLong et al. (1988)."""
+
+    def placed(score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        pairs = (score[target == 1][:, None] > score[target == 0]) + 0.5 * (
+            score[target == 1][:, None] == score[target == 0]
+        )
+        return pairs.mean(1), pairs.mean(0)
+
+    (xa, ya), (xb, yb) = placed(a), placed(b)
+    return xa.mean() - xb.mean(), np.var(xa - xb, ddof=1) / len(xa) + np.var(ya - yb, ddof=1) / len(ya)
+
+
+def test_auroc_and_curves_agree_with_scikit_learn() -> None:
+    one = cases()
+    assert curves.auroc_with_interval(one).value == pytest.approx(roc_auc_score(one.target, one.log_odds))
+    fpr, tpr, _ = roc_curve(one.target, one.log_odds, drop_intermediate=False)
+    precision, recall, _ = precision_recall_curve(one.target, one.log_odds)
+    roc, prc = curves.ranking_curves(one)
+    assert [p.value for _, p in roc] == pytest.approx([tpr[fpr <= x + 1e-9].max() for x, _ in roc])
+    assert [p.value for _, p in prc] == pytest.approx(
+        [precision[np.flatnonzero(recall >= x - 1e-9)[-1]] for x, _ in prc]
+    )
+    assert all(p.low <= p.value <= p.high for _, p in roc)
+
+
+def test_shares_are_those_of_the_table_with_exact_intervals() -> None:
+    target = np.repeat([1, 0], 10)
+    one = curves.ScoredCases(target, np.repeat([1.0, -1, 1, -1], [8, 2, 1, 9]), np.arange(20), 0.0)
+    found = curves.call_measures(one)
+    assert [found[name].value for name in ("sensitivity", "specificity", "ppv", "npv")] == pytest.approx(
+        [0.8, 0.9, 8 / 9, 9 / 11]
+    )
+    ninety = curves.share_with_interval(np.repeat([True, False], [90, 10]), np.arange(100))
+    assert ninety.low == pytest.approx(beta.ppf(0.025, 90, 11), abs=0.003)
+    assert ninety.high == pytest.approx(beta.ppf(0.975, 91, 10), abs=0.003)
+
+
+def test_predictive_values_follow_bayes() -> None:
+    target = np.repeat([1, 0], [100, 100])
+    one = curves.ScoredCases(target, np.repeat([1.0, -1, 1, -1], [90, 10, 20, 80]), np.arange(200), 0.0)
+    found = curves.predictive_values(one, 0.1)
+    assert found["ppv"].value == pytest.approx(0.09 / 0.27)
+    assert found["npv"].value == pytest.approx(0.72 / 0.73)
+    assert found["ppv"].low < found["ppv"].value < found["ppv"].high
+    perfect = curves.ScoredCases(target, np.repeat([1.0, -1.0], 100), np.arange(200), 0.0)
+    assert curves.predictive_values(perfect, 0.1)["ppv"].value == 1
+    assert 0.5 < curves.predictive_values(perfect, 0.1)["ppv"].low < 1
+
+
+def test_calibration_agrees_with_other_libraries() -> None:
+    one = cases()
+    found = curves.calibration_measures(one)
+    assert found["brier"].value == pytest.approx(brier_score_loss(one.target, expit(one.log_odds)))
+    parts = [found[f"brier-{name}"].value for name in ("miscalibration", "discrimination", "uncertainty")]
+    assert found["brier"].value == pytest.approx(parts[0] - parts[1] + parts[2])
+    fit = sm.Logit(one.target, sm.add_constant(one.log_odds)).fit(disp=0)
+    assert found["calibration-slope"].value == pytest.approx(fit.params[1])
+    curve = curves.calibration_curve(one)
+    assert len(curve) == 10
+    assert all(point.low <= point.value <= point.high for _, point in curve)
+
+
+def test_net_benefit_is_that_of_the_formula() -> None:
+    target = np.repeat([1, 0], [40, 60])
+    p = np.repeat([0.5, 0.1, 0.5, 0.1], [30, 10, 10, 50])
+    one = curves.ScoredCases(target, np.log(p / (1 - p)), np.arange(100), 0.0)
+    assert curves.decision_curve(one, [0.2])[0][1].value == pytest.approx(0.275)
+
+
+def test_thresholds_reach_what_they_promise() -> None:
+    one = cases()
+    for rule, of in (("sensitivity", 1), ("specificity", 0)):
+        at = curves.threshold_reaching(rule, 0.9, one.target, one.log_odds)
+        called = (one.log_odds >= at) == (of == 1)
+        assert called[one.target == of].mean() >= 0.9
+    assert curves.threshold_reaching("sensitivity", 0.75, np.ones(4), np.array([1.0, 2, 3, 4])) == 2
+
+
+def test_a_paired_difference_is_that_of_delong() -> None:
+    one = cases(200)
+    other = curves.ScoredCases(one.target, one.log_odds * 0.3 + np.random.default_rng(1).normal(size=200),
+                               one.patient, 0.0)  # fmt: skip
+    value, variance = delong(one.log_odds, other.log_odds, one.target)
+    found = paired.paired_difference("auroc", one, other, 0.05)
+    assert found.value == pytest.approx(value)
+    error = np.sqrt(sum((one.by_patient["auroc"][1] - other.by_patient["auroc"][1]) ** 2))
+    assert error**2 == pytest.approx(variance)
+    assert found.decision == "superior"
+
+
+def test_a_difference_of_sensitivity_is_the_hand_derived_one() -> None:
+    target = np.repeat([1, 0], 10)
+    first = curves.ScoredCases(target, np.repeat([1.0, -1.0], [9, 11]), np.arange(20), 0.0)
+    second = curves.ScoredCases(target, np.repeat([1.0, -1.0], [7, 13]), np.arange(20), 0.0)
+    error = np.sqrt(sum((first.by_patient["sensitivity"][1] - second.by_patient["sensitivity"][1]) ** 2))
+    assert error**2 == pytest.approx(0.2 * 0.8 / 9)
+    assert paired.paired_difference("specificity", first, second).decision == "inconclusive"
+
+
+def test_copies_of_patients_do_not_narrow_an_interval() -> None:
+    one = cases(100)
+    twice = curves.ScoredCases(*(np.repeat(part, 4) for part in (one.target, one.log_odds, one.patient)), 0.0)
+    alone, four = (curves.auroc_with_interval(of) for of in (one, twice))
+    assert four.high - four.low == pytest.approx(alone.high - alone.low, rel=0.02)
+
+
+@pytest.mark.parametrize(("gap", "decision"), [(0.0, "equivalent"), (1.5, "superior")])
+def test_margins_decide(gap: float, decision: str) -> None:
+    one = cases(2000)
+    rng = np.random.default_rng(5)
+    one, other = (
+        curves.ScoredCases(one.target, one.log_odds + rng.normal(size=2000) * noise, one.patient, 0.0)
+        for noise in (0.2, 0.2 + gap)
+    )
+    assert paired.paired_difference("auroc", one, other, 0.05).decision == decision
+    if gap:
+        assert paired.paired_difference("auroc", other, one, 0.05).decision == "inferior"
+
+
+@pytest.mark.thorough
+def test_intervals_cover() -> None:
+    rng, covered = np.random.default_rng(0), []
+    truth = 0.8556  # of normal scores whose means are 1.5 apart
+    for _ in range(600):
+        patients = 150
+        target = (rng.random(patients) < 0.1).astype(int)
+        if target.sum() < 2:
+            continue
+        score = target * 1.5 + rng.normal(size=patients)
+        each = rng.integers(1, 4, patients)
+        one = curves.ScoredCases(*(np.repeat(part, each) for part in (target, score, np.arange(patients))), 0.0)
+        found = curves.auroc_with_interval(one)
+        covered.append(found.low <= truth <= found.high)
+    assert np.mean(covered) > 0.9

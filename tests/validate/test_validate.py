@@ -1,0 +1,117 @@
+"""`assay validate`: files of scores become tables and a page, and wrong input gets one sentence."""
+
+# pyright: basic
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import roc_auc_score
+
+import assay
+from assay.core.errors import DataError, SpecError
+from assay.store.folder import RunFolder
+from assay.validate.request import ValidateRequest
+from assay.validate.run import run_validation
+
+
+def frame(n: int = 400, noise: float = 1.0, seed: int = 0) -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    target = (rng.random(n) < 0.4).astype(int)
+    score = 1 / (1 + np.exp(-(2 * target - 1 + noise * np.random.default_rng(seed).normal(size=n))))
+    return pd.DataFrame({
+        "image": [f"i{at}" for at in range(n)], "patient": [f"p{at // 2}" for at in range(n)],
+        "target": target, "score": score, "sex": rng.choice(["F", "M"], n), "exam": np.arange(n) // 2,
+    })  # fmt: skip
+
+
+def ran(tmp_path: Path, **request: object) -> dict[str, pd.DataFrame]:
+    root = run_validation(ValidateRequest(out=tmp_path / "out", **request))
+    folder = RunFolder(root)
+    return {name: pd.DataFrame(folder.table(name)) for name in folder.tables}
+
+
+def test_a_file_becomes_tables_and_a_page(tmp_path: Path) -> None:
+    data = frame()
+    data.to_csv(tmp_path / "scores.csv", index=False)
+    tables = ran(tmp_path, file=str(tmp_path / "scores.csv"), prevalence=(0.1,), groups=("sex",))
+    performance = tables["performance"].set_index(["measure", "at"])
+    assert performance.loc[("auroc", ""), "value"] == pytest.approx(roc_auc_score(data.target, data.score))
+    assert performance.loc[("ppv", "0.1"), "value"] < performance.loc[("ppv", ""), "value"]
+    assert set(tables["subgroups"]["group"]) == {"F", "M"}
+    assert tables["confusion"]["images"].sum() == len(data)
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert all(title in page for title in ("ROC curve", "Calibration curve", "Decision curve", "Confusion matrix"))
+
+
+def test_two_files_are_paired_by_case_in_any_order(tmp_path: Path) -> None:
+    ours, theirs = frame(), frame(noise=3.0, seed=1)
+    tables = ran(tmp_path, file=ours, other=theirs.sample(frac=1, random_state=0), margin=0.05)
+    found = tables["differences"].set_index("measure")
+    apart = roc_auc_score(ours.target, ours.score) - roc_auc_score(theirs.target, theirs.score)
+    assert found.loc["auroc", "value"] == pytest.approx(apart)
+    assert found.loc["auroc", "outcome"] == "superior"
+    called = ((ours.score >= 0.5) != (theirs.score >= 0.5)).sum()
+    assert len(tables["discordant"]) == called
+
+
+def test_cases_without_a_score_have_a_best_and_a_worst_case(tmp_path: Path) -> None:
+    data = frame()
+    positive = data.index[data.target == 1][:10]
+    data.loc[positive, "score"] = np.nan
+    row = ran(tmp_path, file=data)["performance"].set_index("measure").loc["sensitivity"]
+    hits = (data.score >= 0.5)[data.target == 1].sum()
+    assert (row.worst, row.best) == pytest.approx(
+        (hits / (data.target == 1).sum(), (hits + 10) / (data.target == 1).sum())
+    )
+
+
+def test_exams_take_the_highest_score_and_thresholds_come_from_other_rows(tmp_path: Path) -> None:
+    data = frame()
+    data["target"] = data.groupby("exam").target.transform("max")
+    data.to_csv(tmp_path / "tuning.csv", index=False)
+    tables = ran(tmp_path, file=data, by="exam", threshold="sensitivity=0.9", threshold_from=tmp_path / "tuning.csv")
+    exams = data.groupby("exam").agg({"target": "max", "score": "max"})
+    performance = tables["performance"].set_index("measure")
+    assert performance.loc["auroc", "value"] == pytest.approx(roc_auc_score(exams.target, exams.score))
+    assert performance.loc["sensitivity", "value"] >= 0.9
+
+
+@pytest.mark.parametrize(
+    ("request_", "text"),
+    [
+        ({"threshold": "37"}, "write per cents as a share"),
+        ({"threshold": "sensitivity=90"}, "between 0 and 1"),
+        ({"prevalence": (2.0,)}, "expected a share between 0 and 1"),
+        ({"other": frame().assign(image=[f"x{at}" for at in range(400)])}, "scores of other patients"),
+        ({"other": frame().assign(target=lambda rows: 1 - rows.target)}, "have another class"),
+        ({"file": frame().assign(target=1)}, "has 1 class"),
+        ({"file": frame().assign(score=lambda rows: 100 * rows.score)}, "--scores percent"),
+        ({"threshold_from": Path("tuning.csv")}, "needs a rule"),
+    ],
+)
+def test_wrong_input_gets_one_sentence(tmp_path: Path, request_: dict[str, object], text: str) -> None:
+    with pytest.raises((DataError, SpecError), match=text):
+        ran(tmp_path, **{"file": frame(), **request_})
+
+
+def test_arrays_in_python(tmp_path: Path) -> None:
+    data = frame()
+    tables = assay.validate(data.target, data.score, patient=data.patient, groups=data[["sex"]], out=tmp_path / "out")
+    assert tables["performance"]["value"][0] == pytest.approx(roc_auc_score(data.target, data.score))
+    assert set(tables["subgroups"]["column"]) == {"sex"}
+
+
+def test_it_imports_no_torch(tmp_path: Path) -> None:
+    frame(100).to_csv(tmp_path / "scores.csv", index=False)
+    program = (
+        "import sys\nfrom assay.cli import main\n"
+        f"try:\n    main(['validate', {str(tmp_path / 'scores.csv')!r}, '-o', {str(tmp_path / 'out')!r}])\n"
+        "except SystemExit as end:\n    assert not end.code\nassert 'torch' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
