@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from assay.study.finished import Result
 
     Data = str | Path | pd.DataFrame | Rows | Mapping[str, Any]
+    Values = Sequence[Any] | np.ndarray | pd.Series[Any]
     Fit = Literal["", "pad", "squash", "crop"]
     Channels = Literal["", "gray", "color"]
     Unmatched = Literal["refuse", "drop"]
@@ -182,15 +183,18 @@ def compare(
 
 @_in_python
 def validate(
-    data: Data | Sequence[Any] | np.ndarray,
-    scores_of: Sequence[float] | np.ndarray | None = None,
+    data: Data | Values,
+    y_score: Values | None = None,
     *,
-    other: Data | Sequence[float] | np.ndarray | None = None,
-    groups: pd.DataFrame | None = None,
-    patient: str | Sequence[Any] | np.ndarray = "",
+    other: Data | Values | None = None,
+    groups: pd.DataFrame | Sequence[str] = (),
+    patient: str | Values = "",
     threshold: float | str = "",
+    threshold_from: str | Path | None = None,
     prevalence: Sequence[float] = (),
     margin: float | None = None,
+    by: str = "",
+    rule: Literal["max", "mean"] = "max",
     target: str = "",
     score: str = "",
     positive: str = "",
@@ -202,13 +206,17 @@ def validate(
 
     Args:
         data: A CSV or a data frame with a row per case; or the classes of cases, before their scores.
-        scores_of: Scores of the positive class, where `data` has the classes.
+        y_score: Scores of the positive class, where `data` has the classes.
         other: Scores of another model: of the same cases in the same order, or a CSV or data frame.
-        groups: Columns of groups, where `data` has the classes.
+        groups: Names of columns of groups, such as `sex` or `sex*site`; a data frame of them where `data` has the
+            classes. By default all columns of few values.
         patient: Name of the column of patients, or the patient of each case.
         threshold: Score from which a case is called positive, or `sensitivity=0.9`.
+        threshold_from: A CSV of other cases, on which a threshold is set.
         prevalence: Prevalences for PPV and NPV.
         margin: Largest difference of two models that does not matter.
+        by: Column whose rows are joined, such as `exam`.
+        rule: How their scores are joined.
         target: The column of classes; by default the one that is called like one, as are the next three.
         score: The column of scores.
         positive: The positive class.
@@ -230,19 +238,18 @@ def validate(
     from assay.validate.run import run_validation
 
     column = patient if isinstance(patient, str) else "patient"
-    if scores_of is not None:
-        frame = pd.DataFrame(
-            {"case": range(len(scores_of)), "target": np.asarray(data), "score": np.asarray(scores_of)}
-        )
-        frame = frame if groups is None else frame.join(groups.reset_index(drop=True))
+    columns = tuple(map(str, groups))  # a frame yields the names of its columns
+    if y_score is not None:
+        frame = pd.DataFrame({"case": range(len(y_score)), "target": np.asarray(data), "score": np.asarray(y_score)})
+        frame = frame.join(groups.reset_index(drop=True)) if isinstance(groups, pd.DataFrame) else frame
         frame = frame if isinstance(patient, str) else frame.assign(patient=np.asarray(patient))
-        second = other
         if other is not None and not isinstance(other, str | os.PathLike | pd.DataFrame):
-            second = frame.assign(score=np.asarray(other))
-        data, other, image, target, score = frame, second, "case", "target", "score"
+            other = frame.assign(score=np.asarray(other))
+        data, image, target, score = frame, "case", "target", "score"
     request = ValidateRequest(file=data, other=other, patient=column, threshold=str(threshold),
-                              prevalence=tuple(prevalence), margin=margin, target=target, score=score,
-                              positive=positive, image=image, scores=scores,
+                              threshold_from=None if threshold_from is None else Path(threshold_from),
+                              prevalence=tuple(prevalence), margin=margin, by=by, rule=rule, groups=columns,
+                              target=target, score=score, positive=positive, image=image, scores=scores,
                               out=None if out is None else Path(out))  # fmt: skip
     folder = RunFolder(run_validation(request))
     return {name: pd.DataFrame(folder.table(name)) for name in folder.tables}

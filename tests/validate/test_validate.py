@@ -7,6 +7,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,9 +16,6 @@ from sklearn.metrics import roc_auc_score
 
 import assay
 from assay.core.errors import DataError, SpecError
-from assay.store.folder import RunFolder
-from assay.validate.request import ValidateRequest
-from assay.validate.run import run_validation
 
 
 def frame(n: int = 400, noise: float = 1.0, seed: int = 0) -> pd.DataFrame:
@@ -30,10 +28,8 @@ def frame(n: int = 400, noise: float = 1.0, seed: int = 0) -> pd.DataFrame:
     })  # fmt: skip
 
 
-def ran(tmp_path: Path, **request: object) -> dict[str, pd.DataFrame]:
-    root = run_validation(ValidateRequest(out=tmp_path / "out", **request))
-    folder = RunFolder(root)
-    return {name: pd.DataFrame(folder.table(name)) for name in folder.tables}
+def ran(tmp_path: Path, file: object, **asked: Any) -> dict[str, pd.DataFrame]:
+    return assay.validate(file, out=tmp_path / "out", **asked)
 
 
 def test_a_file_becomes_tables_and_a_page(tmp_path: Path) -> None:
@@ -91,7 +87,7 @@ def test_exams_take_the_highest_score_and_thresholds_come_from_other_rows(tmp_pa
         ({"other": frame().assign(image=[f"x{at}" for at in range(400)])}, "scores of other patients"),
         ({"other": frame().assign(target=lambda rows: 1 - rows.target)}, "have another class"),
         ({"file": frame().assign(target=1)}, "has 1 class"),
-        ({"file": frame().assign(score=lambda rows: 100 * rows.score)}, "--scores percent"),
+        ({"file": frame().assign(score=lambda rows: 100 * rows.score)}, "scores=percent"),
         ({"threshold_from": Path("tuning.csv")}, "needs a rule"),
     ],
 )

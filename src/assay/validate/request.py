@@ -9,11 +9,11 @@ from assay.core.request import AsScores, Option, Request, names
 
 
 def prevalences_in(text: str) -> tuple[float, ...]:
-    """Return the prevalences_in in a list such as `0.02,0.1`. Raises ValueError."""
+    """Return the prevalences in a list such as `0.02,0.1`. Raises ValueError."""
     try:
         return tuple(map(float, names(text)))
     except ValueError:
-        raise ValueError(f"expected prevalences_in such as 0.02,0.1, not {text[:40]}") from None
+        raise ValueError(f"expected prevalences such as 0.02,0.1, not {text[:40]}") from None
 
 
 class ValidateRequest(Request):
