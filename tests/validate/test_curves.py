@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 import statsmodels.api as sm
@@ -12,6 +14,7 @@ from scipy.stats import beta
 from sklearn.metrics import brier_score_loss, precision_recall_curve, roc_auc_score, roc_curve
 
 from assay.validate import curves, paired
+from assay.validate.words import outcome_words
 
 
 def cases(n: int = 400, seed: int = 0, threshold: float = 0.0, each: int = 1) -> curves.ScoredCases:
@@ -109,7 +112,7 @@ def test_a_paired_difference_is_that_of_delong() -> None:
     assert found.value == pytest.approx(value)
     error = np.sqrt(sum((one.by_patient["auroc"][1] - other.by_patient["auroc"][1]) ** 2))
     assert error**2 == pytest.approx(variance)
-    assert found.decision == "superior"
+    assert (found.outcome, found.equivalence) == ("superior", "non-inferior")
 
 
 def test_a_difference_of_sensitivity_is_the_hand_derived_one() -> None:
@@ -118,7 +121,8 @@ def test_a_difference_of_sensitivity_is_the_hand_derived_one() -> None:
     second = curves.ScoredCases(target, np.repeat([1.0, -1.0], [7, 13]), np.arange(20), 0.0)
     error = np.sqrt(sum((first.by_patient["sensitivity"][1] - second.by_patient["sensitivity"][1]) ** 2))
     assert error**2 == pytest.approx(0.2 * 0.8 / 9)
-    assert paired.paired_difference("specificity", first, second).decision == "inconclusive"
+    alike = paired.paired_difference("specificity", first, second)
+    assert (alike.outcome, alike.equivalence) == ("inconclusive", "no margin")
 
 
 def test_copies_of_patients_do_not_narrow_an_interval() -> None:
@@ -128,17 +132,22 @@ def test_copies_of_patients_do_not_narrow_an_interval() -> None:
     assert four.high - four.low == pytest.approx(alone.high - alone.low, rel=0.02)
 
 
-@pytest.mark.parametrize(("gap", "decision"), [(0.0, "equivalent"), (1.5, "superior")])
-def test_margins_decide(gap: float, decision: str) -> None:
+@pytest.mark.parametrize(("gap", "outcome"), [(0.0, "inconclusive"), (1.5, "superior")])
+def test_outcome_and_equivalence_are_two_facts(gap: float, outcome: str) -> None:
     one = cases(2000)
     rng = np.random.default_rng(5)
     one, other = (
         curves.ScoredCases(one.target, one.log_odds + rng.normal(size=2000) * noise, one.patient, 0.0)
         for noise in (0.2, 0.2 + gap)
     )
-    assert paired.paired_difference("auroc", one, other, 0.05).decision == decision
+    found = paired.paired_difference("auroc", one, other, 0.05)
+    assert (found.outcome, found.equivalence) == (outcome, "non-inferior" if gap else "equivalent")
     if gap:
-        assert paired.paired_difference("auroc", other, one, 0.05).decision == "inferior"
+        back = paired.paired_difference("auroc", other, one, 0.05)
+        assert (back.outcome, back.equivalence) == ("inferior", "not shown")
+        within = paired.paired_difference("auroc", other, one, 0.5)
+        assert (within.outcome, within.equivalence) == ("inferior", "equivalent")
+        assert outcome_words(asdict(within)) == "lower, but by less than the margin"
 
 
 @pytest.mark.thorough

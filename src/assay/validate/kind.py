@@ -51,10 +51,12 @@ DIFFERENCES = Table(
      number("margin", "largest difference that does not matter; NaN where none is named"),
      number("noninferiority_p", "one-sided p-value of being worse by the margin", cell="p"),
      number("equivalence_p", "p-value of being apart by the margin", cell="p"),
-     Column("outcome", "superior, inferior, equivalent, non-inferior or inconclusive",
-            values=("superior", "inferior", "equivalent", "non-inferior", "inconclusive"), cell="code"),
+     Column("outcome", "superior, inferior or inconclusive: the test of no difference",
+            values=("superior", "inferior", "inconclusive"), cell="code"),
+     Column("equivalence", "equivalent, non-inferior, not shown or no margin: the tests against the margin",
+            values=("equivalent", "non-inferior", "not shown", "no margin"), cell="code"),
      PATIENTS),
-    ("model", "against", "measure", "value", "low", "high", "p", "outcome"),
+    ("model", "against", "measure", "value", "low", "high", "p", "outcome", "equivalence"),
 )  # fmt: skip
 DISCORDANT = Table(
     "discordant", "case that two models call differently",

@@ -11,9 +11,9 @@ from assay.report.evidence import Evidence, Page, Wording
 from assay.report.sheets import words as text_cell
 from assay.stats.rows import Row
 from assay.validate.words import (
-    OUTCOMES,
     interval_words,
     measure_words,
+    outcome_words,
     smallest_cell,
     validation_cautions,
     validation_lines,
@@ -25,8 +25,9 @@ METHODS = (
     "shares by exact intervals at the effective number of cases, predictive values at a prevalence by Mercaldo et al. "
     "(2007), net benefit by Vickers and Elkin (2006). Bands of ROC and precision-recall curves are pointwise, of "
     "200 draws of patients.",
-    "Differences of two models are paired by case. A difference is shown at 5%, two-sided; equivalence within the "
-    "margin at 5%; otherwise non-inferiority at 2.5%, one-sided. The three measures are not corrected for each other.",
+    "Differences of two models are paired by case. A difference is shown at 5%, two-sided. The margin is tested "
+    "whatever the outcome: equivalence at 5%; otherwise non-inferiority at 2.5%, one-sided. The three measures are not "
+    "corrected for each other.",
     "Miscalibration, discrimination and uncertainty are the parts of the Brier score by isotonic recalibration.",
 )
 
@@ -71,7 +72,7 @@ def validation_sections(tables: Mapping[str, Sequence[Row]]) -> list[Section]:
     ]  # fmt: skip
     differences = Section("differences", "Differences", (
         Block(id="paired", title="Paired differences", table="differences",
-              columns=("measure", "value", "p", "margin", "outcome", "patients")),
+              columns=("measure", "value", "p", "margin", "outcome", "equivalence", "patients")),
         Block(id="discordant", title="Cases called differently", table="discordant",
               columns=("line", "actual", "right", "first", "second"), folded=True)))  # fmt: skip
     return [differences, *found] if tables["differences"] else found
@@ -82,7 +83,7 @@ def validation_account(evidence: Evidence) -> Account:
     facts, tables = evidence.facts, evidence.tables
     chips = tuple(validation_cautions(tables, facts))
     lines = tuple(
-        AccountLine(f"{measure_words(row['measure'])}: {OUTCOMES[row['outcome']]}", interval_words(row), "paired")
+        AccountLine(f"{measure_words(row['measure'])}: {outcome_words(row)}", interval_words(row), "paired")
         for row in tables["differences"]
     )
     return Account(

@@ -12,7 +12,8 @@ from scipy.special import stdtr, stdtrit
 from assay.stats.estimate import degrees_of_patients
 from assay.validate.curves import ALPHA, ScoredCases
 
-Outcome = Literal["superior", "inferior", "equivalent", "non-inferior", "inconclusive"]
+Outcome = Literal["superior", "inferior", "inconclusive"]
+Equivalence = Literal["equivalent", "non-inferior", "not shown", "no margin"]
 MEASURES = ("auroc", "sensitivity", "specificity")
 
 
@@ -27,8 +28,9 @@ class PairedDifference:
         p: Two-sided p-value of no difference.
         noninferiority_p: One-sided p-value of being worse by the margin or more; NaN without a margin.
         equivalence_p: p-value of being apart by the margin or more, of two one-sided tests; NaN without a margin.
-        decision: Outcome of the tests: superiority and inferiority at 5%, two-sided; equivalence at 5%; else
-            non-inferiority at 2.5%, one-sided.
+        outcome: Test of no difference at 5%, two-sided.
+        equivalence: Tests against the margin, whatever the outcome: equivalence at 5%; else non-inferiority at 2.5%,
+            one-sided. A small deficit can be significant and within the margin.
     """
 
     value: float
@@ -37,7 +39,8 @@ class PairedDifference:
     p: float
     noninferiority_p: float
     equivalence_p: float
-    decision: Outcome
+    outcome: Outcome
+    equivalence: Equivalence
 
 
 def paired_difference(
@@ -52,13 +55,13 @@ def paired_difference(
     patient its squared error is 0.2 * 0.8 / 9.
 
     Returns:
-        Ends and p-values are NaN, and the decision is inconclusive, where nothing varies: both models call alike.
+        Ends and p-values are NaN, and nothing is shown, where nothing varies: both models call alike.
     """
     (a, of_first), (b, of_second) = first.by_patient[measure], second.by_patient[measure]
     value, contributions = a - b, of_first - of_second
     error = float(np.sqrt((contributions**2).sum()))
     if not error > 1e-12:
-        return PairedDifference(value, math.nan, math.nan, math.nan, math.nan, math.nan, "inconclusive")
+        return PairedDifference(value, *[math.nan] * 5, "inconclusive", _equivalence_of(margin, math.nan, math.nan))
     df = float(degrees_of_patients(contributions, len(contributions)))
     reach = float(stdtrit(df, 1 - ALPHA / 2)) * error
 
@@ -69,12 +72,13 @@ def paired_difference(
     p = 2 * float(stdtr(df, -abs(value) / error))
     worse, apart = p_above(-margin), max(p_above(-margin), 1 - p_above(margin))
     low, high = max(-1.0, value - reach), min(1.0, value + reach)
-    return PairedDifference(value, low, high, p, worse, apart, _outcome_of(value, p, worse, apart))
+    outcome = "inconclusive" if p >= ALPHA else "superior" if value > 0 else "inferior"
+    return PairedDifference(value, low, high, p, worse, apart, outcome, _equivalence_of(margin, worse, apart))
 
 
-def _outcome_of(value: float, p: float, worse: float, apart: float) -> Outcome:
-    if p < ALPHA:
-        return "superior" if value > 0 else "inferior"
+def _equivalence_of(margin: float, worse: float, apart: float) -> Equivalence:
+    if math.isnan(margin):
+        return "no margin"
     if apart < ALPHA:
         return "equivalent"
-    return "non-inferior" if worse < ALPHA / 2 else "inconclusive"
+    return "non-inferior" if worse < ALPHA / 2 else "not shown"

@@ -107,7 +107,7 @@ class ValidateRun(Run):
         found = {measure: paired_difference(measure, first, second, margin) for measure in MEASURES}
         return [{"model": name, "against": against, "measure": measure, "value": one.value, "low": one.low,
                  "high": one.high, "p": one.p, "margin": margin, "noninferiority_p": one.noninferiority_p,
-                 "equivalence_p": one.equivalence_p, "outcome": one.decision,
+                 "equivalence_p": one.equivalence_p, "outcome": one.outcome, "equivalence": one.equivalence,
                  "patients": len(np.unique(first.patient))} for measure, one in found.items()]  # fmt: skip
 
     def _discordant_rows(self) -> list[Row]:

@@ -12,13 +12,7 @@ from assay.stats.format import number, p_value, with_interval
 from assay.stats.groups import LEAST_IN_CLASS
 from assay.stats.rows import Row, numeric
 
-OUTCOMES = {
-    "superior": "higher",
-    "inferior": "lower",
-    "equivalent": "equivalent within the margin",
-    "non-inferior": "not lower by the margin",
-    "inconclusive": "inconclusive",
-}
+OUTCOMES = {"superior": "higher", "inferior": "lower", "inconclusive": "inconclusive"}
 FEW_CASES = 20
 _SHOWN = ("auroc", "sensitivity", "specificity", "ppv", "npv", "brier", "calibration-in-the-large",
           "calibration-slope")  # fmt: skip
@@ -35,12 +29,23 @@ def interval_words(row: Row) -> str:
     return with_interval(numeric(row, "value"), numeric(row, "low"), numeric(row, "high"))
 
 
+def outcome_words(row: Row) -> str:
+    """Return the outcome of a difference and what the margin makes of it, such as `lower, but by less than ...`."""
+    words, within = OUTCOMES[row["outcome"]], row["equivalence"]
+    if within == "equivalent":
+        alone = "equivalent within the margin"
+        return alone if row["outcome"] == "inconclusive" else f"{words}, but by less than the margin"
+    if within == "non-inferior" and row["outcome"] == "inconclusive":
+        return "not lower by the margin"
+    return words
+
+
 def paired_words(row: Row) -> str:
     """Return the outcome of a difference with its numbers."""
     name = sentence_case(measure_words(row["measure"]))
     if math.isnan(numeric(row, "p")):
         return f"{name}: no case that decides it is called differently"
-    return (f"{name} of {row['model']} less that of {row['against']}: {OUTCOMES[row['outcome']]}, "
+    return (f"{name} of {row['model']} less that of {row['against']}: {outcome_words(row)}, "
             f"{interval_words(row)}, {p_value(numeric(row, 'p'))}")  # fmt: skip
 
 
@@ -49,7 +54,7 @@ def validation_verdict(tables: Mapping[str, Sequence[Row]], facts: Mapping[str, 
     found = {(row["model"], row["measure"], row["at"]): row for row in tables["performance"]}
     if tables["differences"]:
         row = tables["differences"][0]
-        words = OUTCOMES[row["outcome"]]
+        words = outcome_words(row)
         more = f": {interval_words(row)}" if not math.isnan(numeric(row, "low")) else ""
         return f"AUROC of {row['model']} against {row['against']} is {words}{more}."
     name = tables["performance"][0]["model"]
