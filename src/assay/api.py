@@ -190,7 +190,7 @@ def validate(
     groups: pd.DataFrame | Sequence[str] = (),
     patient: str | Values = "",
     threshold: float | str = "",
-    threshold_from: str | Path | None = None,
+    threshold_from: str | Path | Sequence[str | Path] = (),
     prevalence: Sequence[float] = (),
     margin: float | None = None,
     by: str = "",
@@ -212,7 +212,7 @@ def validate(
             classes. By default all columns of few values.
         patient: Name of the column of patients, or the patient of each case.
         threshold: Score from which a case is called positive, or `sensitivity=0.9`.
-        threshold_from: A CSV of other cases, on which a threshold is set.
+        threshold_from: A CSV of other cases, on which a threshold is set; of two models a CSV of each.
         prevalence: Prevalences for PPV and NPV.
         margin: Largest difference of two models that does not matter.
         by: Column whose rows are joined, such as `exam`.
@@ -247,12 +247,16 @@ def validate(
             other = frame.assign(score=np.asarray(other))
         data, image, target, score = frame, "case", "target", "score"
     request = ValidateRequest(file=data, other=other, patient=column, threshold=str(threshold),
-                              threshold_from=None if threshold_from is None else Path(threshold_from),
+                              threshold_from=_paths(threshold_from),
                               prevalence=tuple(prevalence), margin=margin, by=by, rule=rule, groups=columns,
                               target=target, score=score, positive=positive, image=image, scores=scores,
                               out=None if out is None else Path(out))  # fmt: skip
     folder = RunFolder(run_validation(request))
     return {name: pd.DataFrame(folder.table(name)) for name in folder.tables}
+
+
+def _paths(sources: str | Path | Sequence[str | Path]) -> tuple[Path, ...]:
+    return (Path(sources),) if isinstance(sources, str | Path) else tuple(map(Path, sources))
 
 
 @dataclass(frozen=True)

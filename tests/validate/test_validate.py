@@ -78,6 +78,31 @@ def test_exams_take_the_highest_score_and_thresholds_come_from_other_rows(tmp_pa
     assert performance.loc["sensitivity", "value"] >= 0.9
 
 
+def test_an_exam_has_the_class_of_a_row_without_a_score(tmp_path: Path) -> None:
+    data = frame()
+    exam = data.exam[data.groupby("exam").target.transform("sum") == 1].iloc[0]
+    data.loc[(data.exam == exam) & (data.target == 1), "score"] = np.nan
+    tables = ran(tmp_path, file=data, by="exam")
+    exams = data.groupby("exam").agg({"target": "max", "score": "max"})
+    assert tables["performance"]["value"][0] == pytest.approx(roc_auc_score(exams.target, exams.score))
+    assert not len(tables["rejected"])
+
+
+def test_each_model_has_its_threshold(tmp_path: Path) -> None:
+    ours, theirs = frame(), frame(noise=3.0, seed=1)
+    for name, data in (("a", ours), ("b", theirs)):
+        data.to_csv(tmp_path / f"{name}.csv", index=False)
+    files = {"file": str(tmp_path / "a.csv"), "other": str(tmp_path / "b.csv")}
+    found = ran(tmp_path, **files, threshold="0.3,0.6")["performance"].set_index(["model", "measure"])["value"]
+    assert found["a", "sensitivity"] == pytest.approx((ours.score >= 0.3)[ours.target == 1].mean())
+    assert found["b", "sensitivity"] == pytest.approx((theirs.score >= 0.6)[theirs.target == 1].mean())
+    tuned = assay.validate(**{"data": files["file"], "other": files["other"]}, threshold="sensitivity=0.9",
+                           threshold_from=(tmp_path / "a.csv", tmp_path / "b.csv"), out=tmp_path / "tuned")  # fmt: skip
+    found = tuned["performance"].set_index(["model", "measure"])["value"]
+    assert min(found["a", "sensitivity"], found["b", "sensitivity"]) >= 0.9
+    assert tuned["provenance"].set_index("key").value["patients of other cases"] == "200"
+
+
 @pytest.mark.parametrize(
     ("request_", "text"),
     [
@@ -89,6 +114,9 @@ def test_exams_take_the_highest_score_and_thresholds_come_from_other_rows(tmp_pa
         ({"file": frame().assign(target=1)}, "has 1 class"),
         ({"file": frame().assign(score=lambda rows: 100 * rows.score)}, "scores=percent"),
         ({"threshold_from": Path("tuning.csv")}, "needs a rule"),
+        ({"threshold": "0.3,0.4"}, "for all models, or for each of 1"),
+        ({"other": frame(), "threshold": "sensitivity=0.9", "threshold_from": "tuning.csv"}, "each of the 2 models"),
+        ({"file": frame().assign(exam=""), "by": "exam"}, "is missing in 400 of 400 rows"),
     ],
 )
 def test_wrong_input_gets_one_sentence(tmp_path: Path, request_: dict[str, object], text: str) -> None:

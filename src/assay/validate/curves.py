@@ -338,6 +338,7 @@ def decision_curve(cases: ScoredCases, risks: Sequence[float] | Float[np.ndarray
     Example: of 100 cases 30 are true and 10 false positives at 0.2: 0.3 - 0.1 * 0.25 = 0.275.
     """
     p = expit(cases.log_odds)
+    p = p + 1e-9  # a probability on the threshold is called, whatever its last digit
     worth = [np.where(p >= risk, np.where(cases.is_positive, 1.0, -risk / (1 - risk)), 0.0) for risk in risks]
     return [(float(risk), mean_with_interval(of, cases.patient)) for risk, of in zip(risks, worth, strict=True)]
 

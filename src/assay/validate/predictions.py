@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -15,6 +15,7 @@ from jaxtyping import Int
 
 from assay.core.errors import DataError, SpecError
 from assay.core.files import is_file
+from assay.core.request import names
 from assay.core.types import FactorTable
 from assay.data.files.classes import Target, two_classes
 from assay.data.files.joins import match, require_matched
@@ -106,18 +107,23 @@ def read_score_file(source: Any, request: ValidateRequest) -> ScoreFile:
     codes = dict(zip((cell for cell in cells if not absent(cell)), target.codes.tolist(), strict=True))
     scored = [not absent(cell) for cell in table.column(roles["score"], "--score")]
     units = table.column(request.by, "--by") if request.by else tuple(map(str, range(len(table))))
+    if request.by and (blank := sum(map(absent, units))):
+        raise DataError(f"--by {request.by} is missing in {blank:,} of {len(table):,} rows of {path.name}: fill it in")
     with_score = {unit for unit, is_scored in zip(units, scored, strict=True) if is_scored}
-    without: dict[str, int] = {}
+    of_unit: dict[str, int] = {}  # the positive class if any row has it, whether that row has a score or not
     for unit, cell in zip(units, cells, strict=True):
-        if unit not in with_score and cell in codes:
-            without[unit] = max(without.get(unit, 0), codes[cell])
-    rejected = {code: list(without.values()).count(code) for code in (0, 1)}
+        if cell in codes:
+            of_unit[unit] = max(of_unit.get(unit, 0), codes[cell])
+    without = [code for unit, code in of_unit.items() if unit not in with_score]
+    rejected = {code: without.count(code) for code in (0, 1)}
     if not any(scored):
         raise DataError(f"{path.name} has no scores in '{roles['score']}'")
     patient = roles["patient"] if roles["patient"] in table.header else ""
     table, _ = usable(replace(table, frame=table.frame[scored]), roles["target"], roles["score"], patient)
     if request.by:
-        table, roles = _join_rows(table, roles, request), {**roles, "image": request.by}
+        spelled = {code: cell for cell, code in codes.items()}
+        table = _join_rows(table, roles, request, {unit: spelled[code] for unit, code in of_unit.items()})
+        roles = {**roles, "image": request.by}
     cells = table.column(roles["target"], "--target")
     target = two_classes(roles["target"], request.positive, cells)
     score = np.array([number(cell, table.comma) for cell in table.column(roles["score"], "--score")], dtype=np.float64)
@@ -131,24 +137,22 @@ def read_score_file(source: Any, request: ValidateRequest) -> ScoreFile:
     return ScoreFile(path.stem, table, roles, target, score, scale, rejected, facts)
 
 
-def _join_rows(table: Table, roles: Mapping[str, str], request: ValidateRequest) -> Table:
-    """Return a row for each value of a column, with the joined score; its class is the positive one if any row's is.
+def _join_rows(table: Table, roles: Mapping[str, str], request: ValidateRequest, classes: Mapping[str, str]) -> Table:
+    """Return a row for each value of a column, with the joined score and its class; the first row has the rest.
 
     Raises:
         DataError: A value has rows of several patients.
     """
     frame = table.frame
-    units, codes = frame[request.by], two_classes(roles["target"], request.positive,
-                                                  tuple(frame[roles["target"]])).codes  # fmt: skip
     if roles["patient"] in table.header and (frame.groupby(request.by)[roles["patient"]].nunique() > 1).any():
         raise DataError(f"--by {request.by}: some of its values have rows of several patients")
     cells = table.column(roles["score"], "--score")
     numbers = [number(cell, table.comma) for cell in cells]
-    joined = pd.Series(numbers, frame.index, dtype=np.float64).groupby(units, sort=False).agg(request.rule)
-    first = frame.assign(order=-codes).sort_values("order", kind="stable").drop(columns="order")
-    first = first.drop_duplicates(request.by)
-    first = first.assign(**{roles["score"]: first[request.by].map(joined).map(repr)}).sort_index()
-    return replace(table, frame=first)
+    joined = pd.Series(numbers, frame.index, dtype=np.float64).groupby(frame[request.by], sort=False).agg(request.rule)
+    first = frame.drop_duplicates(request.by)
+    units = first[request.by]
+    return replace(table, frame=first.assign(**{roles["score"]: units.map(joined).map(repr),
+                                                roles["target"]: units.map(dict(classes))}))  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,7 +191,9 @@ def read_validation(request: ValidateRequest) -> Validated:
     table = first.table
     named = first.roles["patient"] in table.header
     patient = patient_codes(table.column(first.roles["patient"], "--patient")) if named else np.arange(len(table))
-    thresholds = [_threshold_of_file(file, request) for file in files]
+    texts = _threshold_texts(request, len(files))
+    tuning = tuning_files(files, request.threshold_from, "--threshold-from", request) if request.threshold_from else ()
+    thresholds = [_threshold_of_file(*of) for of in zip(files, texts, tuning or (None,) * len(files), strict=True)]
     models = {
         file.name: ScoredCases(first.target.codes, file.scale.log_odds(file.score), patient, file.on_scale(at))
         for file, (at, _) in zip(files, thresholds, strict=True)
@@ -199,7 +205,9 @@ def read_validation(request: ValidateRequest) -> Validated:
         "intervals over": "patients" if named else "images",
         "threshold": "; ".join(f"{file.name} {at:.4g}" if len(files) > 1 else f"{at:.4g}"
                                for file, (at, _) in zip(files, thresholds, strict=True)),
-        "threshold from": thresholds[0][1], "groups": ", ".join(columns), "predictions": "yes",
+        "threshold from": "; ".join(dict.fromkeys(origin for _, origin in thresholds)),
+        "groups": ", ".join(columns), "predictions": "yes",
+        "patients of other cases": _overlap_words(first, tuning),
         "rows joined": f"{request.rule} of the rows of each {request.by}" if request.by else "",
     }  # fmt: skip
     return Validated(files, models, groups, table.numbers, facts)
@@ -228,29 +236,63 @@ def _choose_rows(file: ScoreFile, rows: list[int]) -> ScoreFile:
     )
 
 
-def _threshold_of_file(file: ScoreFile, request: ValidateRequest) -> tuple[float, str]:
-    """Return the threshold of a model in its own scores, and where it comes from: stated, default, or a set of rows."""
-    rule, _, text = request.threshold.partition("=")
-    if request.threshold and not text:
+def tuning_files(
+    files: Sequence[ScoreFile], sources: Sequence[Path], option: str, request: ValidateRequest
+) -> list[ScoreFile]:
+    """Read the files of other cases, one for each model.
+
+    Raises:
+        SpecError: There is not a file for each model, or its scores are of another kind.
+    """
+    if len(sources) != len(files):
+        raise SpecError(f"{option}: name a CSV of other cases for each of the {len(files)} models, such as a.csv,b.csv")
+    others = [read_score_file(source, request.but(groups=())) for source in sources]
+    for file, other in zip(files, others, strict=True):
+        if other.scale.kind != file.scale.kind:
+            raise SpecError(f"{option}: the scores of {other.name} are {scale_words(other.scale)}, and those of "
+                            f"{file.name} {scale_words(file.scale)}: name them with --scores")  # fmt: skip
+    return others
+
+
+def _threshold_texts(request: ValidateRequest, models: int) -> tuple[str, ...]:
+    """Return what is written of the threshold of each model. Raises SpecError where it does not fit."""
+    texts = names(request.threshold) or ("",)
+    if len(texts) not in (1, models):
+        raise SpecError(
+            f"--threshold {request.threshold[:40]}: give a threshold for all models, or for each of {models}"
+        )
+    if request.threshold_from and not request.threshold:
+        raise SpecError("--threshold-from needs a rule: give --threshold sensitivity=0.9 or specificity=0.9")
+    if request.threshold_from and not all("=" in text for text in texts):
+        raise SpecError("--threshold-from sets a threshold: give --threshold sensitivity=0.9 with it")
+    return texts if len(texts) == models else texts * models
+
+
+def _threshold_of_file(file: ScoreFile, text: str, tuning: ScoreFile | None) -> tuple[float, str]:
+    rule, _, share = text.partition("=")
+    if not text:
+        usual = {"probabilities": 0.5, "percent": 50.0, "logits": 0.0}.get(file.scale.kind)
+        return (usual, "default") if usual is not None else _set_on(file, "sensitivity", 0.9)
+    if not share:
         value = number(rule)
         if value is None:
             raise SpecError(f"--threshold {rule[:40]}: expected a score, sensitivity=0.9 or specificity=0.9")
-        if request.threshold_from:
-            raise SpecError("--threshold-from sets a threshold: give --threshold sensitivity=0.9 with it")
         return value, "stated"
-    if not request.threshold:
-        if request.threshold_from:
-            raise SpecError("--threshold-from needs a rule: give --threshold sensitivity=0.9 or specificity=0.9")
-        usual = {"probabilities": 0.5, "percent": 50.0, "logits": 0.0}.get(file.scale.kind)
-        return (usual, "default") if usual is not None else _set_on(file, "sensitivity", 0.9)
-    level = number(text)
+    level = number(share)
     if rule not in ("sensitivity", "specificity") or level is None or not 0 < level < 1:
-        raise SpecError(f"--threshold {request.threshold[:40]}: expected sensitivity=0.9 or specificity=0.9, between 0 "
-                        "and 1")  # fmt: skip
-    if request.threshold_from is None:
-        return _set_on(file, rule, level)
-    tuning = read_score_file(request.threshold_from, request.but(groups=()))
-    return _set_on(tuning, rule, level)[0], request.threshold_from.name
+        raise SpecError(f"--threshold {text[:40]}: expected sensitivity=0.9 or specificity=0.9, between 0 and 1")
+    return _set_on(file, rule, level) if tuning is None else (_set_on(tuning, rule, level)[0], tuning.name)
+
+
+def _overlap_words(first: ScoreFile, others: Sequence[ScoreFile]) -> str:
+    """Return how many patients of other cases are among the reported ones; empty without any."""
+
+    def people(file: ScoreFile) -> set[str]:
+        column = file.roles["patient"]
+        return set(file.table.column(column, "--patient")) if column in file.table.header else set()
+
+    shared = people(first) & {person for other in others for person in people(other)}
+    return f"{len(shared):,}" if shared else ""
 
 
 def _set_on(file: ScoreFile, rule: str, level: float) -> tuple[float, str]:
@@ -262,18 +304,18 @@ def _groups_of_file(
 ) -> tuple[tuple[Grouped, ...], list[str]]:
     """Return the groups of columns that are named, or else of all columns of few values."""
     table, taken = file.table, {*file.roles.values(), request.by}
-    names = list(request.groups) or [
+    columns = list(request.groups) or [
         name for name in table.header
         if name not in taken and not called_patient(name) and not called_unit(name)
         and 1 < len({cell for cell in table.column(name, "--groups") if not absent(cell)}) <= MOST_VALUES
     ]  # fmt: skip
-    made: list[Grouped] = []
-    for name in names:
+    grouped: list[Grouped] = []
+    for name in columns:
         parts = [table.column(part, "--groups") for part in name.split(CROSS)]
         cells = [", ".join(one) if not any(map(absent, one)) else "" for one in zip(*parts, strict=True)]
         factor, values = factor_of(name, cells, table.comma)
         rows = np.arange(len(cells))
-        made.append(groups_of(FactorTable(row=rows, target=file.target.codes, patient=patient,
+        grouped.append(groups_of(FactorTable(row=rows, target=file.target.codes, patient=patient,
                                           classes=file.target.classes, factors=(factor,),
                                           columns={name: values}), name))  # fmt: skip
-    return tuple(made), names
+    return tuple(grouped), columns

@@ -16,15 +16,27 @@ def prevalences_in(text: str) -> tuple[float, ...]:
         raise ValueError(f"expected prevalences such as 0.02,0.1, not {text[:40]}") from None
 
 
+def paths_in(text: str) -> tuple[Path, ...]:
+    """Return the files in a list such as `ours.csv,theirs.csv`."""
+    return tuple(map(Path, names(text)))
+
+
 class ValidateRequest(Request):
     """A request of `assay validate`. The names of columns are those of its files."""
 
     file: Annotated[Any, Option("A CSV with a row per case: class, score, patient, groups.", "FILE", argument=True)]
     other: Annotated[Any, Option("A CSV of another model's scores of the same cases.", "OTHER", argument=True)] = ""
     threshold: Annotated[
-        str, Option("Score from which a case is called positive, or sensitivity=0.9 or specificity=0.9.", "T")
+        str,
+        Option(
+            "Score from which a case is called positive, or sensitivity=0.9 or specificity=0.9; of two models T,T.", "T"
+        ),
     ] = ""
-    threshold_from: Annotated[Path | None, Option("A CSV of other cases, on which a threshold is set.", "FILE")] = None
+    threshold_from: Annotated[
+        tuple[Path, ...],
+        Option("A CSV of other cases, on which a threshold is set; of two models a CSV of each.", "FILE,FILE",
+               parse=paths_in, text=""),
+    ] = ()  # fmt: skip
     prevalence: Annotated[
         tuple[float, ...], Option("Prevalences for PPV and NPV, such as 0.02,0.1.", "P", parse=prevalences_in, text="")
     ] = ()

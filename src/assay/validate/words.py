@@ -68,8 +68,8 @@ def threshold_words(facts: Mapping[str, str]) -> str:
     """Return the threshold and where it comes from."""
     origin = {"stated": "as stated", "default": "the default; it was set on no cases",
               "these cases": "set on the reported cases, so sensitivity and specificity are optimistic"}  # fmt: skip
-    source = facts["threshold from"]
-    return f"threshold: {facts['threshold']}, {origin.get(source, f'set on {source}')}"
+    sources = facts["threshold from"].split("; ")
+    return f"threshold: {facts['threshold']}, {'; '.join(origin.get(source, f'set on {source}') for source in sources)}"
 
 
 def validation_cautions(tables: Mapping[str, Sequence[Row]], facts: Mapping[str, str]) -> Iterator[Chip]:
@@ -78,12 +78,15 @@ def validation_cautions(tables: Mapping[str, Sequence[Row]], facts: Mapping[str,
     def caution(short: str, long: str) -> Chip:
         return Chip("warn", SIGNS["warn"], short, long)
 
-    if facts["threshold from"] == "these cases":
+    if "these cases" in facts["threshold from"].split("; "):
         yield caution("threshold set on these cases", "The threshold was set on the reported cases, so sensitivity "
                       "and specificity are optimistic: set it on other rows with --threshold-from.")  # fmt: skip
     if facts["intervals over"] == "images":
         yield caution("patients not named", "No column names patients: each case counts as one, and intervals are too "
                       "narrow if patients have several.")  # fmt: skip
+    if shared := facts.get("patients of other cases"):
+        yield caution("patients in both files", f"{shared} patients of the other cases are among the reported ones, so "
+                      "what was fitted on them looks better than it is.")  # fmt: skip
     positives, total = (int(facts[key].replace(",", "")) for key in ("positives", "images"))
     if (least := min(positives, total - positives)) < FEW_CASES:
         yield caution("few cases of a class", f"The smaller class has {least} cases: intervals are wide.")
