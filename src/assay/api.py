@@ -190,6 +190,7 @@ def validate(
     groups: pd.DataFrame | Sequence[str] = (),
     patient: str | Values = "",
     threshold: float | str = "",
+    calls: str = "",
     threshold_from: str | Path | Sequence[str | Path] = (),
     prevalence: Sequence[float] = (),
     margin: float | None = None,
@@ -212,6 +213,7 @@ def validate(
             classes. By default all columns of few values.
         patient: Name of the column of patients, or the patient of each case.
         threshold: Score from which a case is called positive, or `sensitivity=0.9`.
+        calls: The column of calls, 0 or 1, of data without scores.
         threshold_from: A CSV of other cases, on which a threshold is set; of two models a CSV of each.
         prevalence: Prevalences for PPV and NPV.
         margin: Largest difference of two models that does not matter.
@@ -246,7 +248,7 @@ def validate(
         if other is not None and not isinstance(other, str | os.PathLike | pd.DataFrame):
             other = frame.assign(score=np.asarray(other))
         data, image, target, score = frame, "case", "target", "score"
-    request = ValidateRequest(file=data, other=other, patient=column, threshold=str(threshold),
+    request = ValidateRequest(file=data, other=other, patient=column, threshold=str(threshold), calls=calls,
                               threshold_from=_paths(threshold_from),
                               prevalence=tuple(prevalence), margin=margin, by=by, rule=rule, groups=columns,
                               target=target, score=score, positive=positive, image=image, scores=scores,

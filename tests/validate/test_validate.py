@@ -88,6 +88,23 @@ def test_an_exam_has_the_class_of_a_row_without_a_score(tmp_path: Path) -> None:
     assert not len(tables["rejected"])
 
 
+@pytest.mark.parametrize("positive", ["1", "ill"])
+def test_calls_alone_have_no_curve(tmp_path: Path, positive: str) -> None:
+    data, word = frame(), {0: "well", 1: "ill"}
+    called = (data.score >= 0.5).astype(int)
+    data["call"] = called.map(word) if positive == "ill" else called
+    data["target"] = data.target.map(word) if positive == "ill" else data.target
+    data.loc[:4, "call"] = np.nan
+    tables = ran(tmp_path, file=data.drop(columns="score"), calls="call", positive=positive, prevalence=(0.1,))
+    found = tables["performance"].set_index(["measure", "at"])
+    truth, left = frame().target[5:], called[5:]
+    assert found.loc[("sensitivity", ""), "value"] == pytest.approx(left[truth == 1].mean())
+    assert found.loc[("specificity", ""), "value"] == pytest.approx(1 - left[truth == 0].mean())
+    assert set(found.index.get_level_values("measure")) == {"sensitivity", "specificity", "ppv", "npv"}
+    assert set(tables["curves"]["curve"]) == {"ppv"}
+    assert tables["rejected"]["images"].sum() == 5
+
+
 def test_each_model_has_its_threshold(tmp_path: Path) -> None:
     ours, theirs = frame(), frame(noise=3.0, seed=1)
     for name, data in (("a", ours), ("b", theirs)):
@@ -115,6 +132,8 @@ def test_each_model_has_its_threshold(tmp_path: Path) -> None:
         ({"file": frame().assign(score=lambda rows: 100 * rows.score)}, "scores=percent"),
         ({"threshold_from": Path("tuning.csv")}, "needs a rule"),
         ({"threshold": "0.3,0.4"}, "for all models, or for each of 1"),
+        ({"file": frame().assign(call=2), "calls": "call"}, "neither 0 or 1 nor a class"),
+        ({"file": frame().assign(call=1), "calls": "call", "threshold": "0.5"}, "has no use with"),
         ({"other": frame(), "threshold": "sensitivity=0.9", "threshold_from": "tuning.csv"}, "each of the 2 models"),
         ({"file": frame().assign(exam=""), "by": "exam"}, "is missing in 400 of 400 rows"),
     ],

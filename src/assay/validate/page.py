@@ -104,6 +104,6 @@ def validation_answer(evidence: Evidence) -> Iterator[str]:
 
 
 PAGE = Page(
-    account=validation_account, sections=validation_sections, answer=validation_answer, first=lambda _: (ROC,),
+    account=validation_account, sections=validation_sections, answer=validation_answer, first=lambda _: (ROC, CONFUSION),
     cells={"measure": Wording(lambda row, _: text_cell(measure_words(row["measure"])))},
 )  # fmt: skip

@@ -59,9 +59,9 @@ def paired_difference(
     """
     (a, of_first), (b, of_second) = first.by_patient[measure], second.by_patient[measure]
     value, contributions = a - b, of_first - of_second
-    error = float(np.sqrt((contributions**2).sum()))
+    error, nan = float(np.sqrt((contributions**2).sum())), math.nan
     if not error > 1e-12:
-        return PairedDifference(value, *[math.nan] * 5, "inconclusive", _equivalence_of(margin, math.nan, math.nan))
+        return PairedDifference(value, nan, nan, nan, nan, nan, "inconclusive", _equivalence_of(margin, nan, nan))
     df = float(degrees_of_patients(contributions, len(contributions)))
     reach = float(stdtrit(df, 1 - ALPHA / 2)) * error
 

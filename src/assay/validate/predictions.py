@@ -21,7 +21,7 @@ from assay.data.files.classes import Target, two_classes
 from assay.data.files.joins import match, require_matched
 from assay.data.files.kinds import alike_patients, cautions_of, encoding_of, factor_of, one_patient, usable
 from assay.data.files.roles import called_patient, called_unit, roles_of
-from assay.data.files.table import Table, absent, number, patient_codes, read_table, require_whole
+from assay.data.files.table import Table, absent, fold, number, patient_codes, read_table, require_whole
 from assay.report.sentences.scores import scale_words
 from assay.stats.groups import Grouped, groups_of
 from assay.stats.scores import Scale, scale_of
@@ -46,6 +46,7 @@ class ScoreFile:
         scale: What they are.
         rejected: Class code -> rows without a score.
         facts: How it was read, as rows of `provenance`.
+        has_scores: Whether the scores are more than calls of 0 and 1.
     """
 
     name: str
@@ -56,6 +57,12 @@ class ScoreFile:
     scale: Scale
     rejected: Mapping[int, int]
     facts: Mapping[str, str]
+    has_scores: bool = True
+
+    @property
+    def is_calibrated(self) -> bool:
+        """Whether the scores are probabilities, on any scale."""
+        return self.has_scores and self.scale.kind != "other"
 
     def on_scale(self, value: float) -> float:
         """Return a score on the scale of statistics. Raises SpecError where no score can have it."""
@@ -100,11 +107,13 @@ def read_score_file(source: Any, request: ValidateRequest) -> ScoreFile:
     table = read_table(path, request.image or "image")
     require_whole(table)
     taken = tuple(name for name in request.groups if CROSS not in name)
-    roles, line = roles_of(table, (*taken, request.by), score=request.score, target=request.target,
+    roles, line = roles_of(table, (*taken, request.by), score=request.score or request.calls, target=request.target,
                            image=request.image, patient=request.patient)  # fmt: skip
     cells = table.column(roles["target"], "--target")
     target = two_classes(roles["target"], request.positive, [cell for cell in cells if not absent(cell)])
     codes = dict(zip((cell for cell in cells if not absent(cell)), target.codes.tolist(), strict=True))
+    if request.calls:
+        table = _read_calls(table, request.calls, codes)
     scored = [not absent(cell) for cell in table.column(roles["score"], "--score")]
     units = table.column(request.by, "--by") if request.by else tuple(map(str, range(len(table))))
     if request.by and (blank := sum(map(absent, units))):
@@ -127,14 +136,34 @@ def read_score_file(source: Any, request: ValidateRequest) -> ScoreFile:
     cells = table.column(roles["target"], "--target")
     target = two_classes(roles["target"], request.positive, cells)
     score = np.array([number(cell, table.comma) for cell in table.column(roles["score"], "--score")], dtype=np.float64)
-    scale = scale_of(score, request.scores, 0.5, f"the scores of {path.stem}")
+    scale = Scale("other", 0.0, 1.0)
+    if not request.calls:
+        scale = scale_of(score, request.scores, 0.5, f"the scores of {path.stem}")
     people = table.column(patient, "--patient") if patient else ()
     facts = {
         "positive class": target.positive, "columns": line, **encoding_of(table),
-        **cautions_of({roles["target"]: cells}, roles["target"]), "scores": scale_words(scale),
+        **cautions_of({roles["target"]: cells}, roles["target"]),
+        "scores": "calls alone" if request.calls else scale_words(scale),
         **(one_patient(patient_codes(people)) if people else {}), **alike_patients(people, table.numbers[:len(people)]),
     }  # fmt: skip
-    return ScoreFile(path.stem, table, roles, target, score, scale, rejected, facts)
+    return ScoreFile(path.stem, table, roles, target, score, scale, rejected, facts, not request.calls)
+
+
+def _read_calls(table: Table, column: str, codes: Mapping[str, int]) -> Table:
+    """Return a table whose calls are 0 and 1. Raises DataError for a call that is neither, nor a class."""
+
+    def key(cell: str) -> str:
+        value = number(cell)
+        return fold(cell) if value is None else f"{value:g}"
+
+    values = {"0": "0", "1": "1"} | {key(cell): str(code) for cell, code in codes.items()}
+    cells = table.column(column, "--calls")
+    if wrong := [cell for cell in cells if not absent(cell) and key(cell) not in values]:
+        raise DataError(
+            f"{table.name}: call '{wrong[0][:40]}' in '{column}' is neither 0 or 1 nor a class of the target"
+        )
+    calls = [cell if absent(cell) else values[key(cell)] for cell in cells]
+    return replace(table, frame=table.frame.assign(**{column: calls}))
 
 
 def _join_rows(table: Table, roles: Mapping[str, str], request: ValidateRequest, classes: Mapping[str, str]) -> Table:
@@ -179,6 +208,9 @@ def read_validation(request: ValidateRequest) -> Validated:
     for prevalence in request.prevalence:
         if not 0 < prevalence < 1:
             raise SpecError(f"--prevalence {prevalence:g}: expected a share between 0 and 1, such as 0.05 for 5%")
+    if request.calls:
+        request.require_used(("score", "scores", "threshold", "threshold_from", "rule"),
+                             "has no use with --calls: there are no scores, and --by joins calls by any")  # fmt: skip
     first = read_score_file(request.file, request)
     paired = request.other is not None and not (isinstance(request.other, str) and not request.other)
     others = (read_score_file(request.other, request),) if paired else ()
@@ -270,6 +302,8 @@ def _threshold_texts(request: ValidateRequest, models: int) -> tuple[str, ...]:
 
 def _threshold_of_file(file: ScoreFile, text: str, tuning: ScoreFile | None) -> tuple[float, str]:
     rule, _, share = text.partition("=")
+    if not file.has_scores:
+        return 0.5, "calls"
     if not text:
         usual = {"probabilities": 0.5, "percent": 50.0, "logits": 0.0}.get(file.scale.kind)
         return (usual, "default") if usual is not None else _set_on(file, "sensitivity", 0.9)

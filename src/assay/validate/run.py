@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from assay.validate import curves
 from assay.validate.curves import ScoredCases, WithInterval
 from assay.validate.kind import VALIDATION
 from assay.validate.paired import MEASURES, paired_difference
-from assay.validate.predictions import Validated, read_validation
+from assay.validate.predictions import ScoreFile, Validated, read_validation
 from assay.validate.request import ValidateRequest
 
 
@@ -60,24 +60,29 @@ class ValidateRun(Run):
             "curves": list(self._curve_rows()),
             "confusion": [row for name in models for row in self._confusion_rows(name)],
             "subgroups": [row for name in models for groups in self.read.groups
-                          for row in _subgroup_rows(name, models[name], groups)],
+                          for row in _subgroup_rows(name, models[name], groups, self.measures)],
             "differences": self._difference_rows(),
             "discordant": self._discordant_rows(),
             "rejected": list(self._rejected_rows()),
             "provenance": [{"key": key, "value": value} for key, value in facts.items() if value],
         }  # fmt: skip
 
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """Measures of groups and of differences."""
+        return MEASURES if all(file.has_scores for file in self.read.files) else MEASURES[1:]
+
     def _curve_rows(self) -> Iterator[Row]:
-        calibrated = {file.name: file.scale.kind != "other" for file in self.read.files}
+        files = {file.name: file for file in self.read.files}
         for name, cases in self.read.models.items():
-            yield from _curve_rows(name, cases, calibrated[name])
-        yield from _reference_rows(next(iter(self.read.models.values())), any(calibrated.values()))
+            yield from _curve_rows(name, cases, files[name])
+        yield from _reference_rows(next(iter(self.read.models.values())), self.read.files)
 
     def _performance_rows(self, name: str) -> Iterator[Row]:
         cases = self.read.models[name]
         file = next(file for file in self.read.files if file.name == name)
-        calls = curves.call_measures(cases)
-        for measure, found in {"auroc": curves.auroc_with_interval(cases), **calls}.items():
+        ranking = {"auroc": curves.auroc_with_interval(cases)} if file.has_scores else {}
+        for measure, found in {**ranking, **curves.call_measures(cases)}.items():
             rejected = {"sensitivity": file.rejected[1], "specificity": file.rejected[0]}.get(measure, 0)
             hits, total = found.value * found.cases, found.cases + rejected
             ends = (hits / total, (hits + rejected) / total) if rejected and total else (math.nan, math.nan)
@@ -85,7 +90,7 @@ class ValidateRun(Run):
         for prevalence in self.request.prevalence:
             for measure, found in curves.predictive_values(cases, prevalence).items():
                 yield _performance_row(name, measure, found, f"{prevalence:g}")
-        if file.scale.kind != "other":
+        if file.is_calibrated:
             for measure, found in curves.calibration_measures(cases).items():
                 yield _performance_row(name, measure, found)
 
@@ -104,7 +109,7 @@ class ValidateRun(Run):
             return []
         (name, first), (against, second) = self.read.models.items()
         margin = math.nan if self.request.margin is None else self.request.margin
-        found = {measure: paired_difference(measure, first, second, margin) for measure in MEASURES}
+        found = {measure: paired_difference(measure, first, second, margin) for measure in self.measures}
         return [{"model": name, "against": against, "measure": measure, "value": one.value, "low": one.low,
                  "high": one.high, "p": one.p, "margin": margin, "noninferiority_p": one.noninferiority_p,
                  "equivalence_p": one.equivalence_p, "outcome": one.outcome, "equivalence": one.equivalence,
@@ -138,11 +143,11 @@ def _performance_row(name: str, measure: str, found: WithInterval, at: str = "")
             "images": found.cases, "patients": found.patients}  # fmt: skip
 
 
-def _curve_rows(name: str, cases: ScoredCases, calibrated: bool) -> Iterator[Row]:
-    roc, precision = curves.ranking_curves(cases)
-    ppv = [(float(p), curves.predictive_values(cases, float(p))["ppv"]) for p in curves.PREVALENCES]
-    lines = {"roc": roc, "precision-recall": precision, "ppv": ppv}
-    if calibrated:
+def _curve_rows(name: str, cases: ScoredCases, file: ScoreFile) -> Iterator[Row]:
+    lines = {"ppv": [(float(p), curves.predictive_values(cases, float(p))["ppv"]) for p in curves.PREVALENCES]}
+    if file.has_scores:
+        lines["roc"], lines["precision-recall"] = curves.ranking_curves(cases)
+    if file.is_calibrated:
         lines |= {"calibration": curves.calibration_curve(cases), "decision": curves.decision_curve(cases)}
     for curve, points in lines.items():
         for across, found in points:
@@ -150,9 +155,9 @@ def _curve_rows(name: str, cases: ScoredCases, calibrated: bool) -> Iterator[Row
                    "patients": found.patients}  # fmt: skip
 
 
-def _reference_rows(cases: ScoredCases, calibrated: bool) -> Iterator[Row]:
-    references = {"roc": ("chance", [(0.0, 0.0), (1.0, 1.0)])}
-    if calibrated:
+def _reference_rows(cases: ScoredCases, files: Sequence[ScoreFile]) -> Iterator[Row]:
+    references = {"roc": ("chance", [(0.0, 0.0), (1.0, 1.0)])} if any(file.has_scores for file in files) else {}
+    if any(file.is_calibrated for file in files):
         references |= {"calibration": ("ideal", [(0.0, 0.0), (1.0, 1.0)]),
                        "decision": ("call all positive", curves.treat_all(cases))}  # fmt: skip
     for curve, (label, ends) in references.items():
@@ -161,7 +166,7 @@ def _reference_rows(cases: ScoredCases, calibrated: bool) -> Iterator[Row]:
                    "images": 0, "patients": 0}  # fmt: skip
 
 
-def _subgroup_rows(name: str, cases: ScoredCases, found: Grouped) -> Iterator[Row]:
+def _subgroup_rows(name: str, cases: ScoredCases, found: Grouped, names: Sequence[str]) -> Iterator[Row]:
     alpha = curves.ALPHA / max(len(found.groups), 1)
     measures: dict[str, Callable[[ScoredCases], WithInterval]] = {
         "auroc": lambda part: curves.auroc_with_interval(part, alpha),
@@ -170,8 +175,8 @@ def _subgroup_rows(name: str, cases: ScoredCases, found: Grouped) -> Iterator[Ro
     }
     for group, rows in found.groups.items():
         part = cases.some_cases(rows)
-        for measure, compute in measures.items():
-            value = compute(part)
+        for measure in names:
+            value = measures[measure](part)
             yield {"model": name, "column": found.column, "group": group, "measure": measure, **_ends_of_value(value),
                    "positives": int(part.target.sum()), "images": len(part.target),
                    "patients": value.patients}  # fmt: skip

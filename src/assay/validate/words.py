@@ -56,12 +56,14 @@ def validation_verdict(tables: Mapping[str, Sequence[Row]], facts: Mapping[str, 
         row = tables["differences"][0]
         words = outcome_words(row)
         more = f": {interval_words(row)}" if not math.isnan(numeric(row, "low")) else ""
-        return f"AUROC of {row['model']} against {row['against']} is {words}{more}."
+        return (f"{sentence_case(measure_words(row['measure']))} of {row['model']} against {row['against']} is "
+                f"{words}{more}.")  # fmt: skip
     name = tables["performance"][0]["model"]
-    area, hits, right = (found[name, measure, ""] for measure in ("auroc", "sensitivity", "specificity"))
-    at = facts["threshold"]
-    return (f"AUROC {interval_words(area)}. At threshold {at}, sensitivity is {interval_words(hits)} and specificity "
-            f"{interval_words(right)}.")  # fmt: skip
+    hits, right = (interval_words(found[name, measure, ""]) for measure in ("sensitivity", "specificity"))
+    if facts["threshold from"] == "calls":
+        return f"Sensitivity is {hits} and specificity {right}."
+    area = interval_words(found[name, "auroc", ""])
+    return f"AUROC {area}. At threshold {facts['threshold']}, sensitivity is {hits} and specificity {right}."
 
 
 def threshold_words(facts: Mapping[str, str]) -> str:
@@ -69,6 +71,8 @@ def threshold_words(facts: Mapping[str, str]) -> str:
     origin = {"stated": "as stated", "default": "the default; it was set on no cases",
               "these cases": "set on the reported cases, so sensitivity and specificity are optimistic"}  # fmt: skip
     sources = facts["threshold from"].split("; ")
+    if sources == ["calls"]:
+        return "threshold: none, the calls are those of the file"
     return f"threshold: {facts['threshold']}, {'; '.join(origin.get(source, f'set on {source}') for source in sources)}"
 
 
