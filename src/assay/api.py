@@ -193,6 +193,7 @@ def validate(
     calls: str = "",
     threshold_from: str | Path | Sequence[str | Path] = (),
     prevalence: Sequence[float] = (),
+    true_prevalence: float | None = None,
     margin: float | None = None,
     by: str = "",
     rule: Literal["max", "mean"] = "max",
@@ -216,6 +217,7 @@ def validate(
         calls: The column of calls, 0 or 1, of data without scores.
         threshold_from: A CSV of other cases, on which a threshold is set; of two models a CSV of each.
         prevalence: Prevalences for PPV and NPV.
+        true_prevalence: Prevalence where the model is used; cases are weighted to it for calibration and net benefit.
         margin: Largest difference of two models that does not matter.
         by: Column whose rows are joined, such as `exam`.
         rule: How their scores are joined.
@@ -250,7 +252,8 @@ def validate(
         data, image, target, score = frame, "case", "target", "score"
     request = ValidateRequest(file=data, other=other, patient=column, threshold=str(threshold), calls=calls,
                               threshold_from=_paths(threshold_from),
-                              prevalence=tuple(prevalence), margin=margin, by=by, rule=rule, groups=columns,
+                              prevalence=tuple(prevalence), true_prevalence=true_prevalence, margin=margin,
+                              by=by, rule=rule, groups=columns,
                               target=target, score=score, positive=positive, image=image, scores=scores,
                               out=None if out is None else Path(out))  # fmt: skip
     folder = RunFolder(run_validation(request))

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -92,6 +92,31 @@ def test_net_benefit_is_that_of_the_formula() -> None:
     p = np.repeat([0.5, 0.1, 0.5, 0.1], [30, 10, 10, 50])
     one = curves.ScoredCases(target, np.log(p / (1 - p)), np.arange(100), 0.0)
     assert curves.decision_curve(one, [0.2])[0][1].value == pytest.approx(0.275)
+
+
+def test_a_true_prevalence_is_that_of_weighted_cases() -> None:
+    one = replace(cases(600), prevalence=0.05)
+    found, p = curves.calibration_measures(one), expit(one.log_odds)
+    assert one.weight.mean() == pytest.approx(1)
+    assert np.average(one.target, weights=one.weight) == pytest.approx(0.05)
+    assert found["brier"].value == pytest.approx(brier_score_loss(one.target, p, sample_weight=one.weight))
+    assert found["calibration-in-the-large"].value == pytest.approx(np.average(p, weights=one.weight) - 0.05)
+    fit = sm.GLM(one.target, sm.add_constant(one.log_odds), sm.families.Binomial(), freq_weights=one.weight).fit()
+    assert found["calibration-slope"].value == pytest.approx(fit.params[1])
+    called = p >= 0.2
+    sensitivity, false = called[one.is_positive].mean(), called[~one.is_positive].mean()
+    assert curves.decision_curve(one, [0.2])[0][1].value == pytest.approx(0.05 * sensitivity - 0.95 * false * 0.25)
+    plain, weighted = (curves.calibration_curve(of) for of in (cases(600), one))
+    assert all(b.low <= b.value < a.value for (_, a), (_, b) in zip(plain, weighted, strict=True) if 0 < a.value < 1)
+
+
+def test_a_true_prevalence_that_is_the_prevalence_of_the_cases_changes_no_value() -> None:
+    plain = cases(600)
+    one = replace(plain, prevalence=float(plain.target.mean()))
+    for (name, a), b in zip(
+        curves.calibration_measures(plain).items(), curves.calibration_measures(one).values(), strict=True
+    ):
+        assert a.value == pytest.approx(b.value), name
 
 
 def test_thresholds_reach_what_they_promise() -> None:

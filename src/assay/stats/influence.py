@@ -357,7 +357,7 @@ def calibration_in_the_large(
 
 
 def calibration_slope(
-    log_odds: Float[np.ndarray, " n"], target: Int[np.ndarray, " n"]
+    log_odds: Float[np.ndarray, " n"], target: Int[np.ndarray, " n"], weight: Float[np.ndarray, " n"] | None = None
 ) -> tuple[float, Float[np.ndarray, " n"]] | None:
     """Return the slope of a logistic regression of the class on log-odds, and each image's contribution to it.
 
@@ -369,17 +369,36 @@ def calibration_slope(
     References:
         Van Calster et al., "Calibration: the Achilles heel of predictive analytics", BMC Medicine 2019.
     """
+    fit = logistic_fit(log_odds, target, weight)
+    return (float(fit[0][1]), fit[1][1]) if fit else None
+
+
+def logistic_fit(
+    log_odds: Float[np.ndarray, " n"], target: Shaped[np.ndarray, " n"], weight: Float[np.ndarray, " n"] | None = None
+) -> tuple[Float[np.ndarray, "2"], Float[np.ndarray, "2 n"]] | None:
+    """Fit a logistic regression of the class, or of its probability, on log-odds.
+
+    Args:
+        log_odds: Scores.
+        target: Classes, or probabilities of the positive class.
+        weight: Weights of the images; by default all are 1.
+
+    Returns:
+        Intercept and slope, and each image's contribution to both; None where there is no finite fit.
+    """
     design = np.stack([np.ones(len(target)), log_odds], axis=1)
-    found = np.zeros(2)
+    mass = np.ones(len(target)) if weight is None else weight
+    coefficients = np.zeros(2)
     for _ in range(_STEPS):
-        expected = expit(design @ found)
-        bread = design.T @ (design * (expected * (1 - expected))[:, None])
+        expected = expit(design @ coefficients)
+        bread = design.T @ (design * (mass * (expected * (1 - expected)))[:, None])
         if np.linalg.cond(bread) > 1 / _SINGULAR:
             return None
-        step = np.linalg.solve(bread, design.T @ (target - expected))
-        found = found + step
-        if np.abs(step).max() < 1e-10 * max(1.0, float(np.abs(found).max())):
-            return float(found[1]), np.linalg.solve(bread, (design * (target - expected)[:, None]).T)[1]
+        residual = mass * (target - expected)
+        step = np.linalg.solve(bread, design.T @ residual)
+        coefficients = coefficients + step
+        if np.abs(step).max() < 1e-10 * max(1.0, float(np.abs(coefficients).max())):
+            return coefficients, np.linalg.solve(bread, (design * residual[:, None]).T)
     return None
 
 

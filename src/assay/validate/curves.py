@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from scipy.optimize import isotonic_regression
 from scipy.special import expit, logit, stdtrit
 
 from assay.core.seeds import generator
 from assay.stats.bounds import share
 from assay.stats.estimate import degrees_of_patients, moved
-from assay.stats.influence import Answers, calibration_in_the_large, calibration_slope, clustered
+from assay.stats.influence import Answers, calibration_slope, clustered
 from assay.stats.influence import share as share_rows
 from assay.stats.measures import influence_of
 from assay.stats.metrics import equal_mass_bins
@@ -63,12 +63,14 @@ class ScoredCases:
         log_odds: Scores on a scale with the order and the ties of the file [n].
         patient: Codes of patients [n].
         threshold: On `log_odds`; cases from it on are called positive.
+        prevalence: True prevalence where the cases are enriched; NaN where it is that of the cases.
     """
 
     target: Int[np.ndarray, " n"]
     log_odds: Float[np.ndarray, " n"]
     patient: Int[np.ndarray, " n"]
     threshold: float
+    prevalence: float = math.nan
 
     @cached_property
     def answers(self) -> Answers:
@@ -92,12 +94,23 @@ class ScoredCases:
 
     def some_cases(self, rows: Bool[np.ndarray, " n"]) -> ScoredCases:
         """Return some of the cases."""
-        return ScoredCases(self.target[rows], self.log_odds[rows], self.patient[rows], self.threshold)
+        return replace(self, target=self.target[rows], log_odds=self.log_odds[rows], patient=self.patient[rows])
+
+    @cached_property
+    def base(self) -> float:
+        """Prevalence at which probabilities are judged: the true one, or that of the cases."""
+        return float(self.target.mean()) if math.isnan(self.prevalence) else self.prevalence
+
+    @cached_property
+    def weight(self) -> Float[np.ndarray, " n"]:
+        """Weights of cases, 1 on average, with which they have the true prevalence."""
+        share_of = float(self.target.mean())
+        return np.where(self.is_positive, self.base / share_of, (1 - self.base) / (1 - share_of))
 
     def rate_with_contributions(
-        self, right: Bool[np.ndarray, " n"], among: Bool[np.ndarray, " n"]
+        self, right: Shaped[np.ndarray, " n"], among: Bool[np.ndarray, " n"]
     ) -> tuple[float, np.ndarray]:
-        """Return the share of right cases among some, and the contribution of every patient."""
+        """Return the mean of values, such as of right calls, among some cases, and each patient's contribution."""
         if not among.any():
             return math.nan, np.full(int(self.patient_places.max()) + 1, np.nan)
         value = float(right[among].mean())
@@ -213,13 +226,20 @@ def _bayes(prevalence: float, rate: float, other: float) -> float:
     return hits / (hits + false) if hits + false > 0 else math.nan
 
 
-def mean_with_interval(values: Float[np.ndarray, " n"], patient: Int[np.ndarray, " n"]) -> WithInterval:
-    """Compute the mean of values of cases, with an interval over patients."""
-    value = float(values.mean())
-    parts = clustered((values - value) / len(values), patient)
-    return WithInterval(
-        value, *interval_of(value, parts.values, (-math.inf, math.inf)), len(values), len(parts.samples)
-    )
+def mean_with_interval(values: Float[np.ndarray, " n"], cases: ScoredCases) -> WithInterval:
+    """Compute the mean of values of cases, with an interval over patients.
+
+    At a true prevalence it is the mean of the positives times the prevalence, plus that of the negatives times the
+    rest.
+    """
+    parts = [(1.0, np.ones(len(values), dtype=bool))]
+    if not math.isnan(cases.prevalence):
+        parts = [(cases.prevalence, cases.is_positive), (1 - cases.prevalence, ~cases.is_positive)]
+    means = [(factor, *cases.rate_with_contributions(values, among)) for factor, among in parts]
+    value = sum(factor * mean for factor, mean, _ in means)
+    contributions = np.sum([factor * rows for factor, _, rows in means], axis=0)
+    ends = interval_of(value, contributions, (-math.inf, math.inf))
+    return WithInterval(value, *ends, len(values), len(contributions))
 
 
 def calibration_measures(cases: ScoredCases) -> dict[str, WithInterval]:
@@ -227,40 +247,47 @@ def calibration_measures(cases: ScoredCases) -> dict[str, WithInterval]:
 
     In the large: mean probability less share of positives. Slope: of a logistic regression of the class on log-odds;
     below 1, probabilities are too extreme. The Brier score is miscalibration - discrimination + uncertainty, by
-    isotonic recalibration of the cases themselves (Dimitriadis et al., 2021); these parts have no interval.
+    isotonic recalibration of the cases themselves (Dimitriadis et al., 2021); these parts have no interval. At a true
+    prevalence all are those of cases that are weighted to it.
 
     Example: probabilities 0.5 throughout and half positive: 0.25 = 0 - 0 + 0.25. The slope is undefined where the
     score separates the classes.
     """
     p = expit(cases.log_odds)
-    squares = (p - cases.target) ** 2
-    brier = mean_with_interval(squares, cases.patient)
+    brier = mean_with_interval((p - cases.target) ** 2, cases)
     n, patients = brier.cases, brier.patients
-    order = np.argsort(p, kind="stable")
-    _, first, counts = np.unique(p[order], return_index=True, return_counts=True)
-    means = np.add.reduceat(cases.target[order].astype(np.float64), first) / counts
-    fitted = np.repeat(np.asarray(isotonic_regression(means, weights=counts).x), counts)
-    recalibrated = float(((fitted - cases.target[order]) ** 2).mean())
-    base = float(cases.target.mean())
+    distinct, fitted = isotonic_fit(cases.log_odds, cases.target, cases.weight)
+    squares = (fitted[np.searchsorted(distinct, cases.log_odds)] - cases.target) ** 2
+    recalibrated = float(np.average(squares, weights=cases.weight))
+    base = float(np.average(cases.target, weights=cases.weight))
     parts = {
         "miscalibration": brier.value - recalibrated,
         "discrimination": base * (1 - base) - recalibrated,
         "uncertainty": base * (1 - base),
     }
-    large, rows = calibration_in_the_large(cases.log_odds, cases.target)
-    made = {
-        "brier": brier,
-        **{f"brier-{name}": WithInterval(value, math.nan, math.nan, n, patients) for name, value in parts.items()},
-        "calibration-in-the-large": _sum_with_interval(large, rows, cases.patient),
-    }
-    slope = calibration_slope(cases.log_odds, cases.target)
     undefined = WithInterval(math.nan, math.nan, math.nan, n, patients)
-    return {**made, "calibration-slope": _sum_with_interval(*slope, cases.patient) if slope else undefined}
+    measures = {
+        "brier": brier,
+        **{f"brier-{name}": replace(undefined, value=value) for name, value in parts.items()},
+        "calibration-in-the-large": mean_with_interval(p - cases.target, cases),
+        "calibration-slope": undefined,
+    }
+    if slope := calibration_slope(cases.log_odds, cases.target, cases.weight):
+        value, rows = slope
+        contributions = clustered(rows, cases.patient).values
+        ends = interval_of(value, contributions, (-math.inf, math.inf))
+        measures["calibration-slope"] = WithInterval(value, *ends, n, patients)
+    return measures
 
 
-def _sum_with_interval(value: float, rows: Float[np.ndarray, " n"], patient: Int[np.ndarray, " n"]) -> WithInterval:
-    parts = clustered(rows, patient)
-    return WithInterval(value, *interval_of(value, parts.values, (-math.inf, math.inf)), len(rows), len(parts.samples))
+def isotonic_fit(
+    score: Float[np.ndarray, " n"], target: Int[np.ndarray, " n"], weight: Float[np.ndarray, " n"]
+) -> tuple[Float[np.ndarray, " m"], Float[np.ndarray, " m"]]:
+    """Return the distinct scores in rising order, and the rising shares of positives that fit them best."""
+    distinct, place = np.unique(score, return_inverse=True)
+    mass = np.bincount(place, weight)
+    means = np.bincount(place, weight * target) / mass
+    return distinct, np.asarray(isotonic_regression(means, weights=mass).x)
 
 
 def threshold_reaching(rule: str, level: float, target: Int[np.ndarray, " n"], score: Float[np.ndarray, " n"]) -> float:
@@ -320,31 +347,42 @@ def _points_of_curves(
 
 
 def calibration_curve(cases: ScoredCases) -> Curve:
-    """Compute the share of positives by mean probability, in up to ten bins of equal mass, with exact intervals."""
-    p = expit(cases.log_odds)
+    """Compute the share of positives by mean probability, in up to ten bins of equal mass, with exact intervals.
+
+    At a true prevalence, weights of the classes multiply the odds of a share and of the ends of its interval.
+    """
+    p, share_of = expit(cases.log_odds), float(cases.target.mean())
     bins = equal_mass_bins(p, BINS)
+    factor = cases.base / (1 - cases.base) / (share_of / (1 - share_of))
+
+    def weighted(value: float) -> float:
+        return value * factor / (value * factor + 1 - value)
+
     made: Curve = []
     for code in np.unique(bins):
         rows = bins == code
-        made.append((float(p[rows].mean()), share_with_interval(cases.is_positive[rows], cases.patient[rows])))
+        found = share_with_interval(cases.is_positive[rows], cases.patient[rows])
+        ends = {name: weighted(getattr(found, name)) for name in ("value", "low", "high")}
+        made.append((float(np.average(p[rows], weights=cases.weight[rows])), replace(found, **ends)))
     return made
 
 
 def decision_curve(cases: ScoredCases, risks: Sequence[float] | Float[np.ndarray, " k"] = RISKS) -> Curve:
     """Compute the net benefit at threshold probabilities (Vickers and Elkin, 2006), with intervals over patients.
 
-    Net benefit at risk t: TP / n - FP / n * t / (1 - t), in true positives per case.
+    Net benefit at risk t: TP / n - FP / n * t / (1 - t), in true positives per case. At a true prevalence p it is
+    p * sensitivity - (1 - p) * (1 - specificity) * t / (1 - t).
 
     Example: of 100 cases 30 are true and 10 false positives at 0.2: 0.3 - 0.1 * 0.25 = 0.275.
     """
     p = expit(cases.log_odds)
     p = p + 1e-9  # a probability on the threshold is called, whatever its last digit
     worth = [np.where(p >= risk, np.where(cases.is_positive, 1.0, -risk / (1 - risk)), 0.0) for risk in risks]
-    return [(float(risk), mean_with_interval(of, cases.patient)) for risk, of in zip(risks, worth, strict=True)]
+    return [(float(risk), mean_with_interval(of, cases)) for risk, of in zip(risks, worth, strict=True)]
 
 
 def treat_all(cases: ScoredCases) -> list[tuple[float, float]]:
     """Return the net benefit at threshold probabilities of calling every case positive, down to -0.05."""
-    base = float(cases.target.mean())
+    base = cases.base
     points = ((float(risk), base - (1 - base) * risk / (1 - risk)) for risk in RISKS)
     return [(risk, value) for risk, value in points if value >= -0.05]

@@ -15,7 +15,8 @@ _VALUE = estimate("value", "estimate; NaN where it is undefined")
 PERFORMANCE = Table(
     "performance", "model, measure and prevalence",
     (_MODEL, _MEASURE,
-     Column("at", "prevalence of a predictive value; empty where it is that of the cases", cell="text"),
+     Column("at", "prevalence of a predictive value or of calibration; empty where it is that of the cases",
+            cell="text"),
      _VALUE, *_ENDS,
      number("worst", "value if all rejected cases were called wrongly; NaN where none is rejected", "worst case"),
      number("best", "value if all were called rightly", "best case"), IMAGES, PATIENTS),

@@ -61,10 +61,10 @@ def validation_sections(tables: Mapping[str, Sequence[Row]]) -> list[Section]:
             _curve_block("ppv", "PPV by prevalence", "prevalence", "PPV at the threshold", "Shaded: 95% interval."),)),
         Section("calibration", "Probabilities", (
             _curve_block("calibration", "Calibration curve", "mean probability", "share of positives",
-                   "Bins of equal size; shaded: 95% interval."),
+                   "Bins of equal size; shaded: 95% interval. At the true prevalence where it is named."),
             _curve_block("decision", "Decision curve", "threshold probability", "net benefit",
                    "True positives per case, less false positives weighed by the threshold probability. Calling no "
-                   "case positive is 0."))),
+                   "case positive is 0. At the true prevalence where it is named."))),
         Section("groups", "Groups", (groups,), smallest_cell(tables["subgroups"])),
         Section("missing", "Cases without a score", (
             Block(id="rejected", title="Cases without a score", table="rejected",
@@ -104,6 +104,7 @@ def validation_answer(evidence: Evidence) -> Iterator[str]:
 
 
 PAGE = Page(
-    account=validation_account, sections=validation_sections, answer=validation_answer, first=lambda _: (ROC, CONFUSION),
+    account=validation_account, sections=validation_sections, answer=validation_answer,
+    first=lambda _: (ROC, CONFUSION),
     cells={"measure": Wording(lambda row, _: text_cell(measure_words(row["measure"])))},
 )  # fmt: skip

@@ -205,9 +205,9 @@ class Validated:
 
 def read_validation(request: ValidateRequest) -> Validated:
     """Read one file, or two with the same cases, with thresholds and groups."""
-    for prevalence in request.prevalence:
+    for prevalence in request.prevalences:
         if not 0 < prevalence < 1:
-            raise SpecError(f"--prevalence {prevalence:g}: expected a share between 0 and 1, such as 0.05 for 5%")
+            raise SpecError(f"a prevalence of {prevalence:g}: expected a share between 0 and 1, such as 0.05 for 5%")
     if request.calls:
         request.require_used(("score", "scores", "threshold", "threshold_from", "rule"),
                              "has no use with --calls: there are no scores, and --by joins calls by any")  # fmt: skip
@@ -227,7 +227,13 @@ def read_validation(request: ValidateRequest) -> Validated:
     tuning = tuning_files(files, request.threshold_from, "--threshold-from", request) if request.threshold_from else ()
     thresholds = [_threshold_of_file(*of) for of in zip(files, texts, tuning or (None,) * len(files), strict=True)]
     models = {
-        file.name: ScoredCases(first.target.codes, file.scale.log_odds(file.score), patient, file.on_scale(at))
+        file.name: ScoredCases(
+            first.target.codes,
+            file.scale.log_odds(file.score),
+            patient,
+            file.on_scale(at),
+            request.true_prevalence or math.nan,
+        )
         for file, (at, _) in zip(files, thresholds, strict=True)
     }
     groups, columns = _groups_of_file(first, patient, request)
@@ -239,6 +245,7 @@ def read_validation(request: ValidateRequest) -> Validated:
                                for file, (at, _) in zip(files, thresholds, strict=True)),
         "threshold from": "; ".join(dict.fromkeys(origin for _, origin in thresholds)),
         "groups": ", ".join(columns), "predictions": "yes",
+        "true prevalence": f"{request.true_prevalence:g}" if request.true_prevalence else "",
         "patients of other cases": _overlap_words(first, tuning),
         "rows joined": f"{request.rule} of the rows of each {request.by}" if request.by else "",
     }  # fmt: skip

@@ -43,6 +43,10 @@ class ValidateRequest(Request):
     prevalence: Annotated[
         tuple[float, ...], Option("Prevalences for PPV and NPV, such as 0.02,0.1.", "P", parse=prevalences_in, text="")
     ] = ()
+    true_prevalence: Annotated[
+        float | None,
+        Option("Prevalence where the model is used; cases are weighted to it for calibration and net benefit.", "P"),
+    ] = None
     margin: Annotated[float | None, Option("Largest difference that does not matter.", "M")] = None
     by: Annotated[str, Option("Join the rows of each value, such as exam.", "COLUMN")] = ""
     rule: Annotated[Literal["max", "mean"], Option("How scores are joined: max (any row calls) or mean.", "RULE")] = (
@@ -65,3 +69,9 @@ class ValidateRequest(Request):
     )
     open: Annotated[bool, Option("Open the page in a browser.")] = False
     as_json: Annotated[bool, Option("Print JSON for machines.", "", "--json")] = False
+
+    @property
+    def prevalences(self) -> tuple[float, ...]:
+        """Prevalences of predictive values: those that are named, then the true one."""
+        true = () if self.true_prevalence is None else (self.true_prevalence,)
+        return tuple(dict.fromkeys((*self.prevalence, *true)))

@@ -87,12 +87,12 @@ class ValidateRun(Run):
             hits, total = found.value * found.cases, found.cases + rejected
             ends = (hits / total, (hits + rejected) / total) if rejected and total else (math.nan, math.nan)
             yield _performance_row(name, measure, found) | {"worst": ends[0], "best": ends[1]}
-        for prevalence in self.request.prevalence:
+        for prevalence in self.request.prevalences:
             for measure, found in curves.predictive_values(cases, prevalence).items():
                 yield _performance_row(name, measure, found, f"{prevalence:g}")
         if file.is_calibrated:
             for measure, found in curves.calibration_measures(cases).items():
-                yield _performance_row(name, measure, found)
+                yield _performance_row(name, measure, found, self.read.facts["true prevalence"])
 
     def _confusion_rows(self, name: str) -> Iterator[Row]:
         cases, classes = self.read.models[name], self.read.files[0].target.classes
