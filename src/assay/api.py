@@ -192,6 +192,7 @@ def validate(
     threshold: float | str = "",
     calls: str = "",
     threshold_from: str | Path | Sequence[str | Path] = (),
+    recalibrate_from: str | Path | Sequence[str | Path] = (),
     prevalence: Sequence[float] = (),
     true_prevalence: float | None = None,
     margin: float | None = None,
@@ -216,6 +217,7 @@ def validate(
         threshold: Score from which a case is called positive, or `sensitivity=0.9`.
         calls: The column of calls, 0 or 1, of data without scores.
         threshold_from: A CSV of other cases, on which a threshold is set; of two models a CSV of each.
+        recalibrate_from: A CSV of other cases, on which probabilities are recalibrated; of two models a CSV of each.
         prevalence: Prevalences for PPV and NPV.
         true_prevalence: Prevalence where the model is used; cases are weighted to it for calibration and net benefit.
         margin: Largest difference of two models that does not matter.
@@ -251,7 +253,7 @@ def validate(
             other = frame.assign(score=np.asarray(other))
         data, image, target, score = frame, "case", "target", "score"
     request = ValidateRequest(file=data, other=other, patient=column, threshold=str(threshold), calls=calls,
-                              threshold_from=_paths(threshold_from),
+                              threshold_from=_paths(threshold_from), recalibrate_from=_paths(recalibrate_from),
                               prevalence=tuple(prevalence), true_prevalence=true_prevalence, margin=margin,
                               by=by, rule=rule, groups=columns,
                               target=target, score=score, positive=positive, image=image, scores=scores,

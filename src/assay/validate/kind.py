@@ -73,9 +73,17 @@ REJECTED = Table(
     ("model", "actual", "images", "share"),
 )  # fmt: skip
 
+RECALIBRATION = Table(
+    "recalibration", "model, method and measure: before and after recalibration on other cases",
+    (_MODEL, Column("method", "none, Platt or isotonic", values=("none", "Platt", "isotonic"), cell="code"), _MEASURE,
+     Column("at", "true prevalence where it is named; empty where it is that of the cases", cell="text"),
+     _VALUE, *_ENDS, IMAGES, PATIENTS),
+    ("model", "method", "measure", "value", "low", "high"),
+)  # fmt: skip
+
 VALIDATION = Kind(
     "validation", "a validation of scores",
-    {one.name: one for one in (PERFORMANCE, DIFFERENCES, CONFUSION, SUBGROUPS, CURVES, DISCORDANT, REJECTED,
-                               TABLES["provenance"])},
+    {one.name: one for one in (PERFORMANCE, DIFFERENCES, CONFUSION, SUBGROUPS, CURVES, RECALIBRATION, DISCORDANT,
+                               REJECTED, TABLES["provenance"])},
     "run `assay validate` again", "assay.validate.page:PAGE",
 )  # fmt: skip

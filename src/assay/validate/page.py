@@ -28,6 +28,7 @@ METHODS = (
     "Differences of two models are paired by case. A difference is shown at 5%, two-sided. The margin is tested "
     "whatever the outcome: equivalence at 5%; otherwise non-inferiority at 2.5%, one-sided. The three measures are not "
     "corrected for each other.",
+    "Recalibration is Platt's logistic regression (1999) and isotonic regression, fitted on other cases.",
     "Miscalibration, discrimination and uncertainty are the parts of the Brier score by isotonic recalibration.",
 )
 
@@ -65,6 +66,10 @@ def validation_sections(tables: Mapping[str, Sequence[Row]]) -> list[Section]:
             _curve_block("decision", "Decision curve", "threshold probability", "net benefit",
                    "True positives per case, less false positives weighed by the threshold probability. Calling no "
                    "case positive is 0. At the true prevalence where it is named."))),
+        Section("recalibration", "Recalibration", (
+            Block(id="recalibrated", title="Before and after recalibration", table="recalibration",
+                  columns=("model", "method", "measure", "at", "value", "images", "patients"),
+                  note="Fitted on other cases, judged on these."),)),
         Section("groups", "Groups", (groups,), smallest_cell(tables["subgroups"])),
         Section("missing", "Cases without a score", (
             Block(id="rejected", title="Cases without a score", table="rejected",

@@ -194,6 +194,7 @@ class Validated:
         groups: Groups of cases, with counts.
         lines: Line of each case in the first file.
         facts: Rows of `provenance`.
+        recalibration: Other cases of each model, on which it is recalibrated; empty without.
     """
 
     files: tuple[ScoreFile, ...]
@@ -201,6 +202,7 @@ class Validated:
     groups: tuple[Grouped, ...]
     lines: tuple[int, ...]
     facts: Mapping[str, str]
+    recalibration: Sequence[ScoreFile] = ()
 
 
 def read_validation(request: ValidateRequest) -> Validated:
@@ -209,7 +211,7 @@ def read_validation(request: ValidateRequest) -> Validated:
         if not 0 < prevalence < 1:
             raise SpecError(f"a prevalence of {prevalence:g}: expected a share between 0 and 1, such as 0.05 for 5%")
     if request.calls:
-        request.require_used(("score", "scores", "threshold", "threshold_from", "rule"),
+        request.require_used(("score", "scores", "threshold", "threshold_from", "recalibrate_from", "rule"),
                              "has no use with --calls: there are no scores, and --by joins calls by any")  # fmt: skip
     first = read_score_file(request.file, request)
     paired = request.other is not None and not (isinstance(request.other, str) and not request.other)
@@ -225,6 +227,9 @@ def read_validation(request: ValidateRequest) -> Validated:
     patient = patient_codes(table.column(first.roles["patient"], "--patient")) if named else np.arange(len(table))
     texts = _threshold_texts(request, len(files))
     tuning = tuning_files(files, request.threshold_from, "--threshold-from", request) if request.threshold_from else ()
+    recalibration: Sequence[ScoreFile] = ()
+    if request.recalibrate_from:
+        recalibration = tuning_files(files, request.recalibrate_from, "--recalibrate-from", request)
     thresholds = [_threshold_of_file(*of) for of in zip(files, texts, tuning or (None,) * len(files), strict=True)]
     models = {
         file.name: ScoredCases(
@@ -246,10 +251,11 @@ def read_validation(request: ValidateRequest) -> Validated:
         "threshold from": "; ".join(dict.fromkeys(origin for _, origin in thresholds)),
         "groups": ", ".join(columns), "predictions": "yes",
         "true prevalence": f"{request.true_prevalence:g}" if request.true_prevalence else "",
-        "patients of other cases": _overlap_words(first, tuning),
+        "patients of other cases": _overlap_words(first, (*tuning, *recalibration)),
+        "recalibrated on": "; ".join(other.name for other in recalibration),
         "rows joined": f"{request.rule} of the rows of each {request.by}" if request.by else "",
     }  # fmt: skip
-    return Validated(files, models, groups, table.numbers, facts)
+    return Validated(files, models, groups, table.numbers, facts, recalibration)
 
 
 def _pair_files(

@@ -37,6 +37,11 @@ class ValidateRequest(Request):
         Option("A CSV of other cases, on which a threshold is set; of two models a CSV of each.", "FILE,FILE",
                parse=paths_in, text=""),
     ] = ()  # fmt: skip
+    recalibrate_from: Annotated[
+        tuple[Path, ...],
+        Option("A CSV of other cases, on which probabilities are recalibrated; of two models a CSV of each.",
+               "FILE,FILE", parse=paths_in, text=""),
+    ] = ()  # fmt: skip
     calls: Annotated[
         str, Option("The calls of a file without scores: 0 and 1, or the classes; blank where there is none.", "COLUMN")
     ] = ""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,11 @@ from assay.stats.groups import Grouped
 from assay.store.files import Row
 from assay.store.folder import RunFolder
 from assay.validate import curves
-from assay.validate.curves import ScoredCases, WithInterval
+from assay.validate.curves import Curve, ScoredCases, WithInterval
 from assay.validate.kind import VALIDATION
 from assay.validate.paired import MEASURES, paired_difference
 from assay.validate.predictions import ScoreFile, Validated, read_validation
+from assay.validate.recalibration import recalibrate
 from assay.validate.request import ValidateRequest
 
 
@@ -61,6 +63,7 @@ class ValidateRun(Run):
             "confusion": [row for name in models for row in self._confusion_rows(name)],
             "subgroups": [row for name in models for groups in self.read.groups
                           for row in _subgroup_rows(name, models[name], groups, self.measures)],
+            "recalibration": list(self._recalibration_rows()),
             "differences": self._difference_rows(),
             "discordant": self._discordant_rows(),
             "rejected": list(self._rejected_rows()),
@@ -76,6 +79,9 @@ class ValidateRun(Run):
         files = {file.name: file for file in self.read.files}
         for name, cases in self.read.models.items():
             yield from _curve_rows(name, cases, files[name])
+            for method, changed in self.recalibrated[name].items():
+                if method != "none":
+                    yield from _rows_of_curve(f"{name}, {method}", "calibration", curves.calibration_curve(changed))
         yield from _reference_rows(next(iter(self.read.models.values())), self.read.files)
 
     def _performance_rows(self, name: str) -> Iterator[Row]:
@@ -93,6 +99,26 @@ class ValidateRun(Run):
         if file.is_calibrated:
             for measure, found in curves.calibration_measures(cases).items():
                 yield _performance_row(name, measure, found, self.read.facts["true prevalence"])
+
+    @cached_property
+    def recalibrated(self) -> Mapping[str, Mapping[str, ScoredCases]]:
+        """Model -> method -> cases with its probabilities; without recalibration only those that are."""
+        files = self.read.files
+        methods = {file.name: {"none": self.read.models[file.name]} if file.is_calibrated else {} for file in files}
+        for file, other in zip(files, self.read.recalibration, strict=False):
+            score = file.scale.log_odds(other.score)
+            methods[file.name] |= recalibrate(self.read.models[file.name], score, other.target.codes)
+        return methods
+
+    def _recalibration_rows(self) -> Iterator[Row]:
+        at = self.read.facts["true prevalence"]
+        for name, methods in self.recalibrated.items() if self.read.recalibration else ():
+            for method, cases in methods.items():
+                measures = curves.calibration_measures(cases)
+                for measure in ("brier", "calibration-in-the-large", "calibration-slope"):
+                    found = measures[measure]
+                    yield {"model": name, "method": method, "measure": measure, "at": at, **_ends_of_value(found),
+                           "images": found.cases, "patients": found.patients}  # fmt: skip
 
     def _confusion_rows(self, name: str) -> Iterator[Row]:
         cases, classes = self.read.models[name], self.read.files[0].target.classes
@@ -150,9 +176,13 @@ def _curve_rows(name: str, cases: ScoredCases, file: ScoreFile) -> Iterator[Row]
     if file.is_calibrated:
         lines |= {"calibration": curves.calibration_curve(cases), "decision": curves.decision_curve(cases)}
     for curve, points in lines.items():
-        for across, found in points:
-            yield {"model": name, "curve": curve, "across": across, **_ends_of_value(found), "images": found.cases,
-                   "patients": found.patients}  # fmt: skip
+        yield from _rows_of_curve(name, curve, points)
+
+
+def _rows_of_curve(name: str, curve: str, points: Curve) -> Iterator[Row]:
+    for across, found in points:
+        yield {"model": name, "curve": curve, "across": across, **_ends_of_value(found), "images": found.cases,
+               "patients": found.patients}  # fmt: skip
 
 
 def _reference_rows(cases: ScoredCases, files: Sequence[ScoreFile]) -> Iterator[Row]:

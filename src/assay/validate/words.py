@@ -133,6 +133,9 @@ def validation_lines(tables: Mapping[str, Sequence[Row]], facts: Mapping[str, st
                 worst = "" if math.isnan(row["worst"]) else (f"; worst case {number(row['worst'])}, best case "
                                                              f"{number(row['best'])}")  # fmt: skip
                 yield f"  {measure_words(row['measure'])}{at} {interval_words(row)}{worst}"
+    for row in tables["recalibration"]:
+        how = "as it is" if row["method"] == "none" else f"recalibrated ({row['method']})"
+        yield f"  {row['model']} {how}: {measure_words(row['measure'])} {interval_words(row)}"
     for row in tables["differences"]:
         yield f"  {paired_words(row)}"
     if tables["discordant"]:
