@@ -196,6 +196,7 @@ def validate(
     prevalence: Sequence[float] = (),
     true_prevalence: float | None = None,
     margin: float | None = None,
+    plan: float | None = None,
     by: str = "",
     rule: Literal["max", "mean"] = "max",
     target: str = "",
@@ -221,6 +222,7 @@ def validate(
         prevalence: Prevalences for PPV and NPV.
         true_prevalence: Prevalence where the model is used; cases are weighted to it for calibration and net benefit.
         margin: Largest difference of two models that does not matter.
+        plan: Half-width, or of two models difference, for which the patients that are needed are computed.
         by: Column whose rows are joined, such as `exam`.
         rule: How their scores are joined.
         target: The column of classes; by default the one that is called like one, as are the next three.
@@ -254,7 +256,7 @@ def validate(
         data, image, target, score = frame, "case", "target", "score"
     request = ValidateRequest(file=data, other=other, patient=column, threshold=str(threshold), calls=calls,
                               threshold_from=_paths(threshold_from), recalibrate_from=_paths(recalibrate_from),
-                              prevalence=tuple(prevalence), true_prevalence=true_prevalence, margin=margin,
+                              prevalence=tuple(prevalence), true_prevalence=true_prevalence, margin=margin, plan=plan,
                               by=by, rule=rule, groups=columns,
                               target=target, score=score, positive=positive, image=image, scores=scores,
                               out=None if out is None else Path(out))  # fmt: skip

@@ -11,7 +11,7 @@ from assay.validate.request import ValidateRequest
 from assay.validate.run import run_validation
 from assay.validate.words import validation_cautions, validation_lines, validation_verdict
 
-PRINTED = ("performance", "differences", "subgroups", "recalibration", "rejected")
+PRINTED = ("performance", "differences", "subgroups", "recalibration", "plan", "rejected")
 
 
 def validate_command(request: ValidateRequest) -> None:

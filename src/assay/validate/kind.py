@@ -80,10 +80,20 @@ RECALIBRATION = Table(
      _VALUE, *_ENDS, IMAGES, PATIENTS),
     ("model", "method", "measure", "value", "low", "high"),
 )  # fmt: skip
+PLAN = Table(
+    "plan", "model, measure and prevalence: patients that a further validation needs",
+    (_MODEL, Column("against", "the second model of a difference; else empty", cell="text"), _MEASURE,
+     Column("goal", "half-width of the 95% interval, or difference that is shown with 80% power",
+            values=("half-width", "difference"), cell="code"),
+     number("size", "its size"),
+     Column("at", "share of positive patients; empty where it is that of the cases", cell="text"),
+     whole("positives", "patients with a positive case", cell="count"), PATIENTS),
+    ("model", "measure", "goal", "size", "at", "positives", "patients"),
+)  # fmt: skip
 
 VALIDATION = Kind(
     "validation", "a validation of scores",
     {one.name: one for one in (PERFORMANCE, DIFFERENCES, CONFUSION, SUBGROUPS, CURVES, RECALIBRATION, DISCORDANT,
-                               REJECTED, TABLES["provenance"])},
+                               REJECTED, PLAN, TABLES["provenance"])},
     "run `assay validate` again", "assay.validate.page:PAGE",
 )  # fmt: skip

@@ -71,6 +71,11 @@ def validation_sections(tables: Mapping[str, Sequence[Row]]) -> list[Section]:
                   columns=("model", "method", "measure", "at", "value", "images", "patients"),
                   note="Fitted on other cases, judged on these."),)),
         Section("groups", "Groups", (groups,), smallest_cell(tables["subgroups"])),
+        Section("plan", "Size of a further validation", (
+            Block(id="plan", title="Patients needed", table="plan",
+                  columns=("model", "measure", "goal", "size", "at", "positives", "patients"),
+                  note="With as many images of a patient as here. A difference is shown with 80% power, as is "
+                  "non-inferiority within it where there is no difference."),)),
         Section("missing", "Cases without a score", (
             Block(id="rejected", title="Cases without a score", table="rejected",
                   columns=("model", "actual", "images", "share")),)),

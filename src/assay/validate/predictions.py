@@ -210,6 +210,8 @@ def read_validation(request: ValidateRequest) -> Validated:
     for prevalence in request.prevalences:
         if not 0 < prevalence < 1:
             raise SpecError(f"a prevalence of {prevalence:g}: expected a share between 0 and 1, such as 0.05 for 5%")
+    if request.plan is not None and not 0 < request.plan < 0.5:
+        raise SpecError(f"--plan {request.plan:g}: expected a half-width or difference between 0 and 0.5, such as 0.03")
     if request.calls:
         request.require_used(("score", "scores", "threshold", "threshold_from", "recalibrate_from", "rule"),
                              "has no use with --calls: there are no scores, and --by joins calls by any")  # fmt: skip

@@ -53,6 +53,10 @@ class ValidateRequest(Request):
         Option("Prevalence where the model is used; cases are weighted to it for calibration and net benefit.", "P"),
     ] = None
     margin: Annotated[float | None, Option("Largest difference that does not matter.", "M")] = None
+    plan: Annotated[
+        float | None,
+        Option("Patients that a further validation needs for this half-width; of two models for this difference.", "W"),
+    ] = None
     by: Annotated[str, Option("Join the rows of each value, such as exam.", "COLUMN")] = ""
     rule: Annotated[Literal["max", "mean"], Option("How scores are joined: max (any row calls) or mean.", "RULE")] = (
         "max"

@@ -22,6 +22,7 @@ from assay.validate import curves
 from assay.validate.curves import Curve, ScoredCases, WithInterval
 from assay.validate.kind import VALIDATION
 from assay.validate.paired import MEASURES, paired_difference
+from assay.validate.plan import needed_patients
 from assay.validate.predictions import ScoreFile, Validated, read_validation
 from assay.validate.recalibration import recalibrate
 from assay.validate.request import ValidateRequest
@@ -66,6 +67,7 @@ class ValidateRun(Run):
             "recalibration": list(self._recalibration_rows()),
             "differences": self._difference_rows(),
             "discordant": self._discordant_rows(),
+            "plan": list(self._plan_rows()),
             "rejected": list(self._rejected_rows()),
             "provenance": [{"key": key, "value": value} for key, value in facts.items() if value],
         }  # fmt: skip
@@ -150,6 +152,25 @@ class ValidateRun(Run):
                  "right": name if first.called[at] == first.is_positive[at] else against,
                  "first": float(one.score[at]), "second": float(two.score[at])}
                 for at in np.flatnonzero(first.called != second.called).tolist()]  # fmt: skip
+
+    def _plan_rows(self) -> Iterator[Row]:
+        """Yield patients for a half-width of each model, or for a difference of two."""
+        if (size := self.request.plan) is None:
+            return
+        models, goal = [*self.read.models.items()], "half-width"
+        parts = [(name, "", cases, cases.by_patient) for name, cases in models]
+        if len(models) > 1:
+            (name, first), (against, second) = models
+            apart = {measure: (0.0, rows - second.by_patient[measure][1])
+                     for measure, (_, rows) in first.by_patient.items()}  # fmt: skip
+            parts, goal = [(name, against, first, apart)], "difference"
+        for name, against, cases, contributions in parts:
+            for measure in self.measures:
+                for prevalence in (math.nan, *self.request.prevalences):
+                    if plan := needed_patients(cases, contributions[measure][1], goal, size, prevalence):
+                        yield {"model": name, "against": against, "measure": measure, "goal": goal, "size": size,
+                               "at": "" if math.isnan(prevalence) else f"{prevalence:g}",
+                               "positives": plan.positives, "patients": plan.patients}  # fmt: skip
 
     def _rejected_rows(self) -> Iterator[Row]:
         for file in self.read.files:

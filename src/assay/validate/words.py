@@ -138,6 +138,10 @@ def validation_lines(tables: Mapping[str, Sequence[Row]], facts: Mapping[str, st
         yield f"  {row['model']} {how}: {measure_words(row['measure'])} {interval_words(row)}"
     for row in tables["differences"]:
         yield f"  {paired_words(row)}"
+    for row in tables["plan"]:
+        at = f" at prevalence {row['at']}" if row["at"] else ""
+        yield (f"  {row['model']}, {row['goal']} {row['size']:g} of {measure_words(row['measure'])}{at}: "
+               f"{row['patients']:,} patients, {row['positives']:,} of them positive")  # fmt: skip
     if tables["discordant"]:
         yield f"  {len(tables['discordant']):,} cases are called differently: table discordant"
     if words := smallest_cell(tables["subgroups"]):
