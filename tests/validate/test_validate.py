@@ -124,6 +124,9 @@ def test_each_model_has_its_threshold(tmp_path: Path) -> None:
     ("request_", "text"),
     [
         ({"threshold": "37"}, "write per cents as a share"),
+        ({"target": "target,sex"}, "a validation is of a single target"),
+        ({"plan": 3.0}, "a half-width or difference between 0 and 0.5"),
+        ({"true_prevalence": 5.0}, "expected a share between 0 and 1"),
         ({"threshold": "sensitivity=90"}, "between 0 and 1"),
         ({"prevalence": (2.0,)}, "expected a share between 0 and 1"),
         ({"other": frame().assign(image=[f"x{at}" for at in range(400)])}, "scores of other patients"),

@@ -106,6 +106,9 @@ def read_score_file(source: Any, request: ValidateRequest) -> ScoreFile:
         path = kept_table(source, "scores")
     table = read_table(path, request.image or "image")
     require_whole(table)
+    if "," in request.target and request.target not in table.header:
+        raise SpecError(f"--target {request.target[:40]}: a validation is of a single target: run it for each, with "
+                        "--target, --score and --out")  # fmt: skip
     taken = tuple(name for name in request.groups if CROSS not in name)
     roles, line = roles_of(table, (*taken, request.by), score=request.score or request.calls, target=request.target,
                            image=request.image, patient=request.patient)  # fmt: skip
