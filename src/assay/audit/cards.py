@@ -6,7 +6,7 @@ import json
 import math
 import tomllib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,7 +27,7 @@ from assay.audit.words import (
 from assay.core.measures import label_of
 from assay.report.page import write_page
 from assay.report.sentences.reasons import reason_words
-from assay.report.sheets import NONE, inert
+from assay.report.sheets import NONE, inert, markdown_table
 from assay.report.words import sentence_case, valued
 from assay.stats.format import count, in_words, listed
 from assay.store.files import Row, write_text
@@ -189,7 +189,7 @@ def _model(found: Audited) -> Iterator[str]:
     use = inert(facts.get("intended use", "Not stated to the audit: add the use, the users and the population."))
     yield from ("", "## Intended use", "", use)
     yield from ("", "## Findings", "", inert(" ".join(answer_words(found.tables))), "")
-    yield from _table(
+    yield from markdown_table(
         ("verdict", "evidence"),
         (
             *((region_title(row), sentence_case(region_evidence(row))) for row in found.tables["regions"]),
@@ -197,7 +197,7 @@ def _model(found: Audited) -> Iterator[str]:
         ),
     )
     yield from ("", "## Performance", "")
-    yield from _table(("group", "measure", "value [95% CI]", "images"), map(_group, found.tables["groups"]))
+    yield from markdown_table(("group", "measure", "value [95% CI]", "images"), map(_group, found.tables["groups"]))
     if found.gaps:
         yield from ("", f"{found.gaps}, with the margin {facts['margin']}.")
     if found.distortions:
@@ -218,7 +218,7 @@ def _data(found: Audited) -> Iterator[str]:
     if facts.get("intervals over") != "patients":
         yield "- patients are not named: each image counts as one"
     yield from ("", "## Columns", "")
-    yield from _table(("column", "role", "kind", "values", "missing"), map(_column, found.tables["columns"]))
+    yield from markdown_table(("column", "role", "kind", "values", "missing"), map(_column, found.tables["columns"]))
     checks = [row for row in found.tables["checks"] if row["check"] not in _MODEL_CHECKS]
     yield from ("", "## Copies, cues, odd images and patients", "", *_checks(checks))
     if "known faults" in facts:
@@ -239,7 +239,7 @@ def _crosswalk(found: Audited) -> Iterator[str]:
     )
     for name, items in checklists().items():
         yield from ("", f"## {name}", "")
-        yield from _table(("item", "topic", "evidence", "gap"), (_item(one, found) for one in items))
+        yield from markdown_table(("item", "topic", "evidence", "gap"), (_item(one, found) for one in items))
 
 
 def _item(item: Item, found: Audited) -> tuple[str, ...]:
@@ -271,10 +271,3 @@ def _column(row: Row) -> tuple[str, ...]:
     else:
         shown = count(int(row["levels"]), "different value")
     return in_words(row["column"]), row["role"], row["kind"], shown, f"{int(row['missing']):,}"
-
-
-def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
-    """Yield a table of Markdown."""
-    yield f"| {' | '.join(heads)} |"
-    yield f"|{'---|' * len(heads)}"
-    yield from (f"| {' | '.join(map(inert, row))} |" for row in rows)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote, unquote_to_bytes
@@ -97,6 +97,13 @@ def inert(text: object) -> str:
     """Return a text on one line in which Markdown and HTML find nothing to obey."""
     plain = " ".join(str(text).split())
     return "".join(f"\\{sign}" if sign in "\\`*_<>|[]#" else sign for sign in plain)
+
+
+def markdown_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    """Yield the lines of a table of Markdown."""
+    yield f"| {' | '.join(heads)} |"
+    yield f"|{'---|' * len(heads)}"
+    yield from (f"| {' | '.join(map(inert, row))} |" for row in rows)
 
 
 # Tables as the page shows them: cells with a text to read and a value to sort by, and the whole as CSV.

@@ -14,11 +14,11 @@ import numpy as np
 from assay.core.versions import OF_STATISTICS, versions
 from assay.execution.local import InProcess
 from assay.execution.run import Run, Tables, carry_out
-from assay.report.page import write_page
 from assay.stats.groups import Grouped
 from assay.store.files import Row
 from assay.store.folder import RunFolder
 from assay.validate import curves
+from assay.validate.checklists import write_validation
 from assay.validate.curves import Curve, ScoredCases, WithInterval
 from assay.validate.kind import VALIDATION
 from assay.validate.paired import MEASURES, paired_difference
@@ -33,7 +33,7 @@ def run_validation(request: ValidateRequest) -> Path:
     read = read_validation(request)
     stored = request.but(**{name: _source_name(getattr(request, name)) for name in ("file", "other")})
     out = request.out or Path("validations") / read.files[0].name
-    carry_out(ValidateRun(stored, read), out, InProcess(), write_page)
+    carry_out(ValidateRun(stored, read), out, InProcess(), write_validation)
     return out
 
 

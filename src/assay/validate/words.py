@@ -49,6 +49,27 @@ def paired_words(row: Row) -> str:
             f"{interval_words(row)}, {p_value(numeric(row, 'p'))}")  # fmt: skip
 
 
+def recalibration_words(row: Row) -> str:
+    """Return a measure of a model before or after recalibration."""
+    how = "as it is" if row["method"] == "none" else f"recalibrated ({row['method']})"
+    return f"{row['model']} {how}: {measure_words(row['measure'])} {interval_words(row)}"
+
+
+def plan_words(row: Row) -> str:
+    """Return the patients that a further validation needs."""
+    at = f" at prevalence {row['at']}" if row["at"] else ""
+    return (f"{row['model']}, {row['goal']} {row['size']:g} of {measure_words(row['measure'])}{at}: "
+            f"{row['patients']:,} patients, {row['positives']:,} of them positive")  # fmt: skip
+
+
+def rejected_words(tables: Mapping[str, Sequence[Row]]) -> Iterator[str]:
+    """Yield the cases without a score of each model, by class."""
+    for name in dict.fromkeys(row["model"] for row in tables["rejected"]):
+        counts = [f"{row['images']} of {row['actual']} ({100 * row['share']:.1f}%)" for row in tables["rejected"]
+                  if row["model"] == name]  # fmt: skip
+        yield f"{name} has no score for {' and '.join(counts)}"
+
+
 def validation_verdict(tables: Mapping[str, Sequence[Row]], facts: Mapping[str, str]) -> str:
     """Return the answer: how well the model separates and calls, or which of two is better."""
     found = {(row["model"], row["measure"], row["at"]): row for row in tables["performance"]}
@@ -94,11 +115,9 @@ def validation_cautions(tables: Mapping[str, Sequence[Row]], facts: Mapping[str,
     positives, total = (int(facts[key].replace(",", "")) for key in ("positives", "images"))
     if (least := min(positives, total - positives)) < FEW_CASES:
         yield caution("few cases of a class", f"The smaller class has {least} cases: intervals are wide.")
-    for name in dict.fromkeys(row["model"] for row in tables["rejected"]):
-        counts = [f"{row['images']} of {row['actual']} ({100 * row['share']:.1f}%)" for row in tables["rejected"]
-                  if row["model"] == name]  # fmt: skip
-        yield caution("cases without a score", f"{name} has no score for {' and '.join(counts)}: the values leave them "
-                      "out, and worst and best case count them as wrong and as right.")  # fmt: skip
+    for words in rejected_words(tables):
+        yield caution("cases without a score", f"{words}: the values leave them out, and worst and best case count "
+                      "them as wrong and as right.")  # fmt: skip
     large = [row for row in tables["performance"] if row["measure"] == "calibration-in-the-large"]
     for row in large:
         if numeric(row, "low") > 0 or numeric(row, "high") < 0:
@@ -133,15 +152,10 @@ def validation_lines(tables: Mapping[str, Sequence[Row]], facts: Mapping[str, st
                 worst = "" if math.isnan(row["worst"]) else (f"; worst case {number(row['worst'])}, best case "
                                                              f"{number(row['best'])}")  # fmt: skip
                 yield f"  {measure_words(row['measure'])}{at} {interval_words(row)}{worst}"
-    for row in tables["recalibration"]:
-        how = "as it is" if row["method"] == "none" else f"recalibrated ({row['method']})"
-        yield f"  {row['model']} {how}: {measure_words(row['measure'])} {interval_words(row)}"
+    yield from (f"  {recalibration_words(row)}" for row in tables["recalibration"])
     for row in tables["differences"]:
         yield f"  {paired_words(row)}"
-    for row in tables["plan"]:
-        at = f" at prevalence {row['at']}" if row["at"] else ""
-        yield (f"  {row['model']}, {row['goal']} {row['size']:g} of {measure_words(row['measure'])}{at}: "
-               f"{row['patients']:,} patients, {row['positives']:,} of them positive")  # fmt: skip
+    yield from (f"  {plan_words(row)}" for row in tables["plan"])
     if tables["discordant"]:
         yield f"  {len(tables['discordant']):,} cases are called differently: table discordant"
     if words := smallest_cell(tables["subgroups"]):
