@@ -255,7 +255,7 @@ def validate(
             other = frame.assign(score=np.asarray(other))
         data, image, target, score = frame, "case", "target", "score"
     request = ValidateRequest(file=data, other=other, patient=column, threshold=str(threshold), calls=calls,
-                              threshold_from=_paths(threshold_from), recalibrate_from=_paths(recalibrate_from),
+                              threshold_from=_as_paths(threshold_from), recalibrate_from=_as_paths(recalibrate_from),
                               prevalence=tuple(prevalence), true_prevalence=true_prevalence, margin=margin, plan=plan,
                               by=by, rule=rule, groups=columns,
                               target=target, score=score, positive=positive, image=image, scores=scores,
@@ -264,7 +264,7 @@ def validate(
     return {name: pd.DataFrame(folder.table(name)) for name in folder.tables}
 
 
-def _paths(sources: str | Path | Sequence[str | Path]) -> tuple[Path, ...]:
+def _as_paths(sources: str | Path | Sequence[str | Path]) -> tuple[Path, ...]:
     return (Path(sources),) if isinstance(sources, str | Path) else tuple(map(Path, sources))
 
 

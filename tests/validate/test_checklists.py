@@ -4,21 +4,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from tests.validate.test_validate import frame
 
 import assay
-from assay.validate.checklists import NOT_ASSESSED, SUMMARIES, reporting_checklists
+from assay.validate import checklists
 
 
 def test_items_name_what_there_is() -> None:
-    for items in reporting_checklists().values():
-        assert {name for item in items for name in item.summaries} <= SUMMARIES.keys()
+    for items in checklists.reporting_checklists().values():
+        assert {name for item in items for name in item.summaries} <= checklists.SUMMARIES.keys()
         numbered = [item.name for item in items if item.name != "AI"]
         assert len(numbered) == len(set(numbered))
-    numbers = [{item.name.rstrip("abcdefg") for item in items} - {"AI"} for items in reporting_checklists().values()]
+    every = checklists.reporting_checklists().values()
+    numbers = [{item.name.rstrip("abcdefg") for item in items} - {"AI"} for items in every]
     assert list(map(len, numbers)) == [27, 30]
 
 
@@ -47,5 +46,5 @@ def test_items_have_numbers_where_there_are_some(rows: dict[tuple[str, str], str
 
 
 def test_the_others_are_not_assessed_and_none_is_met(rows: dict[tuple[str, str], str]) -> None:
-    assert rows["TRIPOD+AI", "17"] == rows["STARD 2015 and STARD-AI", "30"] == NOT_ASSESSED
+    assert rows["TRIPOD+AI", "17"] == rows["STARD 2015 and STARD-AI", "30"] == checklists.NOT_ASSESSED
     assert not any("met" in text.split() for text in rows.values())

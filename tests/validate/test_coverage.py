@@ -11,9 +11,7 @@ import numpy as np
 import pytest
 from scipy.special import expit, ndtr
 
-from assay.validate import curves
-from assay.validate.curves import ScoredCases, WithInterval
-from assay.validate.paired import paired_difference
+from assay.validate import curves, paired
 
 pytestmark = pytest.mark.thorough
 GAP, COMMON, PREVALENCE, DRAWS = 1.5, 0.5, 0.1, 600
@@ -22,21 +20,21 @@ AUROC = float(ndtr(GAP / math.sqrt(2)))
 SENSITIVITY = SPECIFICITY = float(ndtr(GAP / 2))
 
 
-def drawn(patients: int, seed: int, models: int = 1) -> list[ScoredCases]:
+def drawn(patients: int, seed: int, models: int = 1) -> list[curves.ScoredCases]:
     """Return models alike on the same patients, of 1 to 5 images each and of one class; threshold in the middle."""
     rng = np.random.default_rng(seed)
     classes = (rng.random(patients) < PREVALENCE).astype(int)
     patient = np.repeat(np.arange(patients), rng.integers(1, 6, patients))
     target = classes[patient]
-    made: list[ScoredCases] = []
+    made: list[curves.ScoredCases] = []
     for _ in range(models):
         score = GAP * target + math.sqrt(COMMON) * rng.normal(size=patients)[patient]
         score = score + math.sqrt(1 - COMMON) * rng.normal(size=len(patient))
-        made.append(ScoredCases(target, score, patient, GAP / 2))
+        made.append(curves.ScoredCases(target, score, patient, GAP / 2))
     return made
 
 
-def coverage(patients: int, compute: Callable[[ScoredCases], WithInterval], truth: float) -> float:
+def coverage(patients: int, compute: Callable[[curves.ScoredCases], curves.WithInterval], truth: float) -> float:
     """Return how often the interval holds the truth, of simulations with at least 2 patients of each class."""
     held: list[bool] = []
     for seed in range(DRAWS):
@@ -95,5 +93,5 @@ def test_calibration(patients: int, measure: str) -> None:
 @pytest.mark.parametrize(("patients", "most"), [(30, 0.12), (100, 0.09), (300, 0.08)])
 @pytest.mark.parametrize("measure", ["auroc", "sensitivity", "specificity"])
 def test_models_alike_differ_rarely(patients: int, most: float, measure: str) -> None:
-    found = [paired_difference(measure, *drawn(patients, seed, 2)) for seed in range(DRAWS)]
+    found = [paired.paired_difference(measure, *drawn(patients, seed, 2)) for seed in range(DRAWS)]
     assert np.mean([one.outcome != "inconclusive" for one in found]) <= most

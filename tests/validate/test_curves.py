@@ -13,8 +13,7 @@ from scipy.special import expit
 from scipy.stats import beta
 from sklearn.metrics import brier_score_loss, precision_recall_curve, roc_auc_score, roc_curve
 
-from assay.validate import curves, paired
-from assay.validate.words import outcome_words
+from assay.validate import curves, paired, words
 
 
 def cases(n: int = 400, seed: int = 0, threshold: float = 0.0, each: int = 1) -> curves.ScoredCases:
@@ -184,4 +183,4 @@ def test_outcome_and_equivalence_are_two_facts(gap: float, outcome: str) -> None
         assert (back.outcome, back.equivalence) == ("inferior", "not shown")
         within = paired.paired_difference("auroc", other, one, 0.5)
         assert (within.outcome, within.equivalence) == ("inferior", "equivalent")
-        assert outcome_words(asdict(within)) == "lower, but by less than the margin"
+        assert words.outcome_words(asdict(within)) == "lower, but by less than the margin"

@@ -9,9 +9,7 @@ import math
 import numpy as np
 import pytest
 
-from assay.validate import curves
-from assay.validate.paired import paired_difference
-from assay.validate.plan import needed_patients
+from assay.validate import curves, paired, plan
 
 
 def drawn(patients: int, seed: int, prevalence: float = 0.3) -> tuple[curves.ScoredCases, curves.ScoredCases]:
@@ -27,13 +25,13 @@ def test_a_half_width_of_sensitivity_needs_the_hand_derived_number() -> None:
     target = np.repeat([1, 0], 100)
     cases = curves.ScoredCases(target, np.repeat([1.0, -1.0, -1.0], [80, 20, 100]), np.arange(200), 0.0)
     contributions = cases.by_patient["sensitivity"][1]
-    found = needed_patients(cases, contributions, "half-width", 0.05)
+    found = plan.needed_patients(cases, contributions, "half-width", 0.05)
     assert found.positives == math.ceil(0.16 * 100 / 99 * 1.959964**2 / 0.05**2)
     assert found.patients == pytest.approx(2 * found.positives, abs=1)
-    tenth = needed_patients(cases, contributions, "half-width", 0.05, 0.1)
+    tenth = plan.needed_patients(cases, contributions, "half-width", 0.05, 0.1)
     assert tenth.positives == pytest.approx(found.positives, abs=1)
     assert tenth.patients == pytest.approx(10 * found.positives, abs=10)
-    assert needed_patients(cases, np.zeros(200), "half-width", 0.05) is None
+    assert plan.needed_patients(cases, np.zeros(200), "half-width", 0.05) is None
 
 
 @pytest.mark.thorough
@@ -44,7 +42,7 @@ def test_studies_of_the_planned_size_have_the_half_width(prevalence: float) -> N
         ("auroc", curves.auroc_with_interval),
         ("sensitivity", lambda cases: curves.call_measures(cases)["sensitivity"]),
     ):
-        size = needed_patients(pilot, pilot.by_patient[measure][1], "half-width", 0.05, prevalence).patients
+        size = plan.needed_patients(pilot, pilot.by_patient[measure][1], "half-width", 0.05, prevalence).patients
         found = [compute(drawn(size, seed, prevalence)[0]) for seed in range(1, 101)]
         assert np.mean([(one.high - one.low) / 2 for one in found]) == pytest.approx(0.05, rel=0.1), measure
 
@@ -54,6 +52,6 @@ def test_studies_of_the_planned_size_have_the_power() -> None:
     first, second = drawn(20_000, 0)
     difference = first.by_patient["auroc"][0] - second.by_patient["auroc"][0]
     apart = first.by_patient["auroc"][1] - second.by_patient["auroc"][1]
-    size = needed_patients(first, apart, "difference", difference).patients
-    outcomes = [paired_difference("auroc", *drawn(size, seed)).outcome for seed in range(1, 401)]
+    size = plan.needed_patients(first, apart, "difference", difference).patients
+    outcomes = [paired.paired_difference("auroc", *drawn(size, seed)).outcome for seed in range(1, 401)]
     assert np.mean([outcome == "superior" for outcome in outcomes]) == pytest.approx(0.8, abs=0.07)

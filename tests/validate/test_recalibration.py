@@ -14,8 +14,7 @@ from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
 import assay
-from assay.validate.curves import ScoredCases, calibration_measures
-from assay.validate.recalibration import recalibrate
+from assay.validate import curves, recalibration
 
 
 def extreme(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -25,14 +24,14 @@ def extreme(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return score, (rng.random(n) < expit(score / 2 - 1)).astype(int)
 
 
-def reported(n: int = 1000) -> ScoredCases:
+def reported(n: int = 1000) -> curves.ScoredCases:
     score, target = extreme(n, 1)
-    return ScoredCases(target, score, np.arange(n), 0.0)
+    return curves.ScoredCases(target, score, np.arange(n), 0.0)
 
 
 def test_methods_agree_with_scikit_learn() -> None:
     score, target = extreme(2000, 0)
-    found = recalibrate(reported(), score, target)
+    found = recalibration.recalibrate(reported(), score, target)
     isotonic = IsotonicRegression(out_of_bounds="clip").fit(score, target).predict(reported().log_odds)
     assert expit(found["isotonic"].log_odds) == pytest.approx(np.clip(isotonic, 1 / 4000, 1 - 1 / 4000))
     logistic = LogisticRegression(C=np.inf, tol=1e-10).fit(score[:, None], target)
@@ -41,10 +40,10 @@ def test_methods_agree_with_scikit_learn() -> None:
 
 
 def test_both_methods_repair_probabilities_that_are_too_extreme() -> None:
-    before = calibration_measures(reported())
+    before = curves.calibration_measures(reported())
     assert before["calibration-slope"].high < 0.7
-    for cases in recalibrate(reported(), *extreme(2000, 0)).values():
-        after = calibration_measures(cases)
+    for cases in recalibration.recalibrate(reported(), *extreme(2000, 0)).values():
+        after = curves.calibration_measures(cases)
         assert after["brier"].value < before["brier"].value
         assert after["calibration-in-the-large"].low <= 0 <= after["calibration-in-the-large"].high
     assert after["calibration-slope"].value > before["calibration-slope"].value
@@ -52,10 +51,10 @@ def test_both_methods_repair_probabilities_that_are_too_extreme() -> None:
 
 def test_scores_that_separate_the_classes_have_finite_probabilities() -> None:
     score = np.arange(10.0)
-    assert all(
-        np.isfinite(of.log_odds).all() for of in recalibrate(reported(), score, (score > 4).astype(int)).values()
-    )
-    assert list(recalibrate(reported(), np.ones(10), (score > 4).astype(int))) == ["isotonic"]
+    target = (score > 4).astype(int)
+    for cases in recalibration.recalibrate(reported(), score, target).values():
+        assert np.isfinite(cases.log_odds).all()
+    assert list(recalibration.recalibrate(reported(), np.ones(10), target)) == ["isotonic"]
 
 
 def test_the_command_shows_before_and_after(tmp_path: Path) -> None:

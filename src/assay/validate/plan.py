@@ -17,7 +17,7 @@ POWER = 0.8
 
 
 @dataclass(frozen=True, slots=True)
-class Planned:
+class PatientsNeeded:
     """Patients that a validation needs.
 
     Attributes:
@@ -31,7 +31,7 @@ class Planned:
 
 def needed_patients(
     cases: ScoredCases, contributions: Float[np.ndarray, " p"], goal: Goal, size: float, prevalence: float = math.nan
-) -> Planned | None:
+) -> PatientsNeeded | None:
     """Compute how many patients a validation needs, with as many images each as those of the cases.
 
     The variance is the sum of squared contributions: S1 of the P1 patients with a positive case, S0 of the P0 others.
@@ -61,4 +61,4 @@ def needed_patients(
         return None
     reach = float(ndtri(1 - ALPHA / 2)) + (float(ndtri(POWER)) if goal == "difference" else 0.0)
     patients = math.ceil(spread * (reach / size) ** 2)
-    return Planned(math.ceil(share * patients), patients)
+    return PatientsNeeded(math.ceil(share * patients), patients)
