@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +48,13 @@ def test_both_methods_repair_probabilities_that_are_too_extreme() -> None:
         assert after["brier"].value < before["brier"].value
         assert after["calibration-in-the-large"].low <= 0 <= after["calibration-in-the-large"].high
     assert after["calibration-slope"].value > before["calibration-slope"].value
+
+
+def test_enriched_cases_are_recalibrated_to_the_true_prevalence() -> None:
+    enriched = replace(reported(4000), prevalence=0.05)
+    for cases in recalibration.recalibrate(enriched, *extreme(4000, 0)).values():
+        large = curves.calibration_measures(cases)["calibration-in-the-large"]
+        assert large.value == pytest.approx(0, abs=0.01)
 
 
 def test_scores_that_separate_the_classes_have_finite_probabilities() -> None:

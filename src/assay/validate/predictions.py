@@ -257,7 +257,7 @@ def read_validation(request: ValidateRequest) -> Validated:
         "groups": ", ".join(columns), "predictions": "yes",
         "true prevalence": f"{request.true_prevalence:g}" if request.true_prevalence else "",
         "patients of other cases": _overlap_words(first, (*tuning, *recalibration)),
-        "recalibrated on": "; ".join(other.name for other in recalibration),
+        "recalibrated on": "; ".join(dict.fromkeys(other.name for other in recalibration)),
         "rows joined": f"{request.rule} of the rows of each {request.by}" if request.by else "",
     }  # fmt: skip
     return Validated(files, models, groups, table.numbers, facts, recalibration)

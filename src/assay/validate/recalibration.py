@@ -21,7 +21,8 @@ def recalibrate(
 
     Platt (1999): a logistic regression of the class on the score, with (n1 + 1) / (n1 + 2) and 1 / (n0 + 2) for the
     classes, so that it is finite where the score separates them. Isotonic: the rising function that fits best, linear
-    between scores, at least 1 / (2 m) away from 0 and 1 so that log-odds are finite.
+    between scores, at least 1 / (2 m) away from 0 and 1 so that log-odds are finite. The other cases are weighted to
+    the true prevalence where the reported ones are.
 
     Args:
         cases: The reported cases.
@@ -31,15 +32,16 @@ def recalibrate(
     Returns:
         Method -> cases; without Platt's where all scores are the same.
     """
+    weight = replace(cases, target=target, log_odds=score, patient=np.arange(len(score))).weight
     center, spread = float(score.mean()), float(score.std())
     methods: dict[str, ScoredCases] = {}
     if spread > 0:
         positives = int(target.sum())
         smooth = np.where(target == 1, (positives + 1) / (positives + 2), 1 / (len(target) - positives + 2))
-        if fit := logistic_fit((score - center) / spread, smooth):
+        if fit := logistic_fit((score - center) / spread, smooth, weight):
             intercept, slope = fit[0]
             methods[PLATT] = replace(cases, log_odds=intercept + slope * (cases.log_odds - center) / spread)
-    distinct, shares = isotonic_fit(score, target, np.ones(len(score)))
+    distinct, shares = isotonic_fit(score, target, weight)
     least = 1 / (2 * len(score))
     p = np.clip(np.interp(cases.log_odds, distinct, shares), least, 1 - least)
     methods[ISOTONIC] = replace(cases, log_odds=logit(p))

@@ -16,7 +16,9 @@ OUTCOMES = {"superior": "higher", "inferior": "lower", "inconclusive": "inconclu
 FEW_CASES = 20
 _SHOWN = ("auroc", "sensitivity", "specificity", "ppv", "npv", "brier", "calibration-in-the-large",
           "calibration-slope")  # fmt: skip
-_NAMES = {"ppv": "PPV", "npv": "NPV"}
+_NAMES = {"ppv": "PPV", "npv": "NPV", "brier-miscalibration": "miscalibration (of the Brier score)",
+          "brier-discrimination": "discrimination (of the Brier score)",
+          "brier-uncertainty": "uncertainty (of the Brier score)"}  # fmt: skip
 
 
 def measure_words(measure: str) -> str:
@@ -121,9 +123,10 @@ def validation_cautions(tables: Mapping[str, Sequence[Row]], facts: Mapping[str,
     large = [row for row in tables["performance"] if row["measure"] == "calibration-in-the-large"]
     for row in large:
         if numeric(row, "low") > 0 or numeric(row, "high") < 0:
+            where = f"at prevalence {row['at']}" if row["at"] else "on these cases"
             side = "high" if numeric(row, "value") > 0 else "low"
-            yield caution(f"probabilities too {side}", f"Probabilities of {row['model']} are too {side} on these "
-                          f"cases: on average by {number(abs(numeric(row, 'value')))}.")  # fmt: skip
+            yield caution(f"probabilities too {side}", f"Probabilities of {row['model']} are too {side} {where}: "
+                          f"on average by {number(abs(numeric(row, 'value')))}.")  # fmt: skip
     if facts.get("groups") and not tables["subgroups"]:
         yield caution("groups too small", f"No column of {facts['groups']} has two groups with {LEAST_IN_CLASS} cases "
                       "of each class.")  # fmt: skip
