@@ -21,7 +21,7 @@ from assay.report.page import write_page
 from assay.store.folder import RunFolder
 from assay.store.kinds import GROUP, Kind, kinds
 from assay.store.schema import MODEL_TABLES
-from assay.study.opening import study_account
+from assay.study.words import study_account
 
 # The kind of run: its request, the job of one task, its page, and the two functions.
 

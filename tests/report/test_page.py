@@ -32,7 +32,7 @@ from assay.stats.rows import over_images
 from assay.store import schema
 from assay.store.folder import RunFolder
 from assay.study.kind import STUDY
-from assay.study.opening import opening
+from assay.study.words import opening
 
 NASTY = '<script>alert("x")</script>'
 

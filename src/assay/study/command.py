@@ -151,7 +151,7 @@ def reach_lines(prepared: Prepared) -> list[str]:
 
     Primary comparisons count, and all where none is primary.
     """
-    from assay.study.opening import is_quick, quick_look
+    from assay.study.words import is_quick, quick_look
 
     spec = prepared.spec
     if not is_quick(prepared.place.root) or not spec.contrasts:
@@ -225,7 +225,7 @@ def _answer(result: Result) -> tuple[list[str], str, list[str]]:
     from assay.report.evidence import Evidence
     from assay.report.sentences.reading import reading_lines
     from assay.report.words import decided_by, primary_line
-    from assay.study.opening import primary_rows, verdict
+    from assay.study.words import primary_rows, verdict
 
     evidence = Evidence.of(result.folder)
     lines = [f"{primary_line(row, evidence.names)}, {decided_by(row)}" for row in primary_rows(evidence)]

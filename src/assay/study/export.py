@@ -29,9 +29,9 @@ from assay.stats.findings import from_row
 from assay.stats.format import number
 from assay.store.files import Row, csv_text, write_json, write_text
 from assay.store.folder import RunFolder
-from assay.study.opening import verdict
 from assay.study.page import CONVENTIONS
 from assay.study.records import stored_study, trained_model
+from assay.study.words import verdict
 
 FORMATS = ("safetensors", "onnx")
 ONNX_FILE, CARD, MODELS = "model.onnx", "README.md", "models.csv"

@@ -16,7 +16,7 @@ from assay.stats.format import number
 from assay.stats.measures import COMPUTED
 from assay.stats.outcomes import CORRUPTION, RELATIVE
 from assay.stats.rows import numeric
-from assay.study.opening import paper_methods, study_account
+from assay.study.words import paper_methods, study_account
 
 _WHOLE = ("factor", "level", "layer", "group")
 USED = ("sobol-total", "flip-rate", "logit-effect")

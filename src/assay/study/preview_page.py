@@ -19,8 +19,8 @@ from assay.stats.findings import from_row
 from assay.stats.format import count, duration, in_words, listed, number
 from assay.stats.power import Assumptions
 from assay.stats.rows import PRIMARY, Row, numeric
-from assay.study.opening import places_of, tied
 from assay.study.page import ENVIRONMENTS, VISIBLE, with_words
+from assay.study.words import places_of, tied
 
 MOST_LINES = 3
 """Comparisons on the first screen."""

@@ -1,4 +1,4 @@
-"""First screen of a page: status chips, an account of the run with small pictures, and the primary comparisons."""
+"""Words on a study: verdict, first screen with status chips and small pictures, and primary comparisons."""
 
 from __future__ import annotations
 
