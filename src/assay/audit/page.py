@@ -321,12 +321,6 @@ def factor_cell(row: Row, _: Evidence) -> Cell:
     return words(factor_words({"kind": "mark", **row}))
 
 
-def _marks_unless_searched(evidence: Evidence) -> Sequence[Block]:
-    """Return the chart of marks and columns, where no region was searched for."""
-    searched = any(not row["reason"] for row in evidence.tables["regions"])
-    return () if searched else (SWINGS,)
-
-
 def _swing_block(_: Evidence, measure: str) -> Block:
     """Return the block of the swing. Raises StoreError for another measure."""
     if measure != "g":
@@ -338,7 +332,7 @@ PAGE = Page(
     account=audit_account,
     sections=audit_sections,
     answer=lambda evidence: answer_words({name: evidence.tables[name] for name in ANSWERED}),
-    first=_marks_unless_searched,
+    first=lambda _: (SWINGS,),
     block_of=_swing_block,
     rows=_with_numbers,
     cells={

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from assay.core.reasons import Code
+from assay.report.drawing import Size
 from assay.report.sentences.reasons import chip_words, reason_words
 from assay.report.sheets import Sheet
 from assay.stats.findings import Finding
@@ -16,7 +17,7 @@ MOST_PLACES = 3
 """Places, such as test conditions, that the first screen shows images of."""
 MOST_SMALL = 5
 """Small pictures that are seen at once."""
-MOST_LINES = 3
+MOST_LINES = 8
 """Results on the first screen; the others are in the table."""
 
 
@@ -49,22 +50,50 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """A comparison in one line: its decision, its numbers, and the anchor of the cell that has the same numbers.
+class Tile:
+    """A key figure of the first screen: its name, its value with the interval, and what it is of.
 
-    short: The decision without what the heading of all lines says.
+    light: `bad` or `warn` of a harmful value.
+    """
+
+    name: str
+    value: str
+    interval: str = ""
+    of: str = ""
+    light: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A result in one row of the first screen, with the anchor of the cell that has the same numbers.
+
+    Attributes:
+        decision: The result as words.
+        numbers: Its numbers.
+        anchor: The cell.
+        short: The decision without what the heading of all lines says.
+        light: `bad`, `warn` or `ok`: how harmful it is; empty where it is no harm.
+        size: Its size and interval, drawn beside the numbers.
+        harm: The share of calls that it changes.
+        images: The number of images that it was measured on.
     """
 
     decision: str
     numbers: str
     anchor: str
     short: str = ""
+    light: str = ""
+    size: Size | None = None
+    harm: str = ""
+    images: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Opening:
     """Parts of the first screen next to verdict and chart.
 
+    tiles: key figures.
+    grid: the title of pictures that are shown as a large grid; empty where they stand aside.
     more: sentences that go on from the verdict, the first on the first screen and the others among the findings.
     next: what to do next.
     """
@@ -76,6 +105,8 @@ class Opening:
     title: str = ""
     more: tuple[str, ...] = ()
     next: str = ""
+    tiles: tuple[Tile, ...] = ()
+    grid: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 Row = Mapping[str, Any]
 Chart = Literal["strip", "curve", "field", "froc", "trade", "heat", "none"]
-ZERO = ("0", 0.0)
-"""The reference level of differences."""
+ZERO = ("", 0.0)
+"""The reference level of differences, whose number the axis has."""
 
 
 @dataclass(frozen=True, slots=True)

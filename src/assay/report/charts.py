@@ -16,6 +16,7 @@ from assay.report.drawing import (
     Plot,
     Reference,
     Scale,
+    Size,
     Style,
     bar,
     breadth,
@@ -77,7 +78,7 @@ def _strip_frame(panel: Panel, box: _Box, scale: Scale, head: float) -> str:
     if panel.band:
         low, high = (scale(end) for end in panel.band)
         parts.append(element("rect", x=low, y=box.y, width=high - low, height=box.height, fill="var(--grid)"))
-    for value in ticks(scale.low, scale.high, min(6, max(3, int(box.width // 30)))):
+    for value in ticks(scale.low, scale.high, min(8, max(3, int(box.width // 45)))):
         x, words = scale(value), tick_text(value)
         half = breadth(words, NARROW) / 2 - 6  # at an edge a label stays clear of the next panel's
         at = min(max(x, box.x + half), box.x + box.width - half)
@@ -97,7 +98,7 @@ def _strip_frame(panel: Panel, box: _Box, scale: Scale, head: float) -> str:
     return "".join(parts)
 
 
-ROW_STEP, ROW_ROOM = 7.5, 8.0
+ROW_STEP, ROW_ROOM = 8.0, 10.0
 """Pixels of a level in a row, and between two rows."""
 
 
@@ -108,7 +109,7 @@ def draw_rows(plot: Plot, width: float) -> Drawing:
     columns, lines = panel_grid(len(plot.panels), width - label + STRIP_GAP, CURVE_LEAST_PANEL + STRIP_GAP)
     each = (width - label - 10 - STRIP_GAP * (columns - 1)) / columns
     wrapped = 2 * STRIP_LINE + 4 if any(breadth(one) > label - 8 for one in plot.positions) else 0.0
-    head, row = _head(plot, each), max(wrapped, ROW_STEP * max(2, len(plot.levels)) + ROW_ROOM)
+    head, row = _head(plot, each), max(wrapped, ROW_STEP * max(2, len(_slots(plot))) + ROW_ROOM)
     height = row * len(plot.positions)
     body = [shapes]
     for r in range(lines):
@@ -123,14 +124,25 @@ def draw_rows(plot: Plot, width: float) -> Drawing:
         for c, panel in enumerate(plot.panels[r * columns : (r + 1) * columns]):
             body.append(_row_panel(plot, panel, _Box(label + c * (each + STRIP_GAP), y, each, height), row))
     bottom = top + lines * (head + height + 34)
-    body.append(text(0, bottom, shortened(plot.axis, width, NARROW), size=NARROW, color="var(--soft)", full=plot.axis))
+    if not plot.axis:
+        return Drawing(width, bottom - 10, "".join(body))
+    words = shortened(plot.axis, width - label, NARROW)
+    middle = label + (width - label - 10) / 2
+    body.append(text(middle, bottom, words, size=NARROW, anchor="middle", color="var(--soft)", full=plot.axis))
     return Drawing(width, bottom + 6, "".join(body))
+
+
+def _slots(plot: Plot) -> tuple[str, ...]:
+    """Return the levels that share a row, one beneath the other; none where every row has one mark in its middle."""
+    found = [(number, mark.at) for number, panel in enumerate(plot.panels) for mark in panel.marks]
+    return plot.levels if len(set(found)) < len(found) else ()
 
 
 def _row_panel(plot: Plot, panel: Panel, box: _Box, row: float) -> str:
     scale = Scale(*(panel.limits or plot.limits), box.x, box.x + box.width)
     parts = [_strip_frame(panel, box, scale, _head(plot, box.width))]
-    start = (row - ROW_STEP * len(plot.levels)) / 2
+    slots = _slots(plot)
+    start = (row - ROW_STEP * len(slots)) / 2
     for r, position in enumerate(plot.positions):
         there = [mark for mark in panel.marks if mark.at == position and not math.isnan(mark.value)]
         top = box.y + row * r
@@ -138,7 +150,7 @@ def _row_panel(plot: Plot, panel: Panel, box: _Box, row: float) -> str:
             middle = top + row / 2 + 4
             parts.append(text(scale.start + 2, middle, MISSING, size=NARROW, color="var(--soft)", halo=True))
         for mark in there:
-            y = top + start + ROW_STEP * (plot.levels.index(mark.level) + 0.5)
+            y = top + start + (ROW_STEP * (slots.index(mark.level) + 0.5) if slots else 0.0)
             parts.append(_row_mark(plot, mark, scale, y))
     return "".join(parts)
 
@@ -151,6 +163,35 @@ def _row_mark(plot: Plot, mark: Mark, scale: Scale, y: float) -> str:
         parts.append(bar(scale(mark.low), scale(mark.high), y, style.color, 1.6, cut, flat=True))
     parts.append(marker(style.marker, scale(mark.value), y, 3.2, style.color))
     return group(f"{mark.at}: {mark.said}" if plot.hover else "", "".join(parts))
+
+
+# Sizes: an estimate with its interval in a row of a table.
+
+SIZE = (120.0, 16.0)
+"""Width and height in pixels."""
+
+
+def draw_sizes(sizes: Sequence[Size | None]) -> list[str]:
+    """Draw each estimate beside no effect and its margin, those of one unit on one scale; empty text for None."""
+    reach: dict[str, list[float]] = {}
+    for one in filter(None, sizes):
+        ends = (0.0, one.value, one.low, one.high, one.margin, -one.margin)
+        reach.setdefault(one.unit, []).extend(end for end in ends if not math.isnan(end))
+    return ["" if one is None else _size(one, min(reach[one.unit]), max(reach[one.unit])) for one in sizes]
+
+
+def _size(one: Size, low: float, high: float) -> str:
+    width, height = SIZE
+    scale = Scale(low, max(high, low + 1e-9), 5, width - 5)
+    color = "var(--s0)"
+    parts = [element("rect", x=scale(-one.margin), y=0, width=scale(one.margin) - scale(-one.margin), height=height,
+                     fill="var(--grid)")] if one.margin else []  # fmt: skip
+    parts.append(line(scale(0.0), 0, scale(0.0), height, "var(--reference)"))
+    if not math.isnan(one.low):
+        parts.append(bar(scale(one.low), scale(one.high), height / 2, color, 1.8, (False, False), flat=True))
+    parts.append(marker("circle", scale(one.value), height / 2, 3.6, color))
+    words = f"{one.unit} {with_interval(one.value, one.low, one.high)}"
+    return Drawing(width, height, group(words, "".join(parts))).inline(words, "size")
 
 
 # Curves: a value along budgets, layers or doses, one curve per level, seeds as dots, means as ticks.

@@ -84,7 +84,9 @@ SERIES_DARK = ("#4aa3e0", "#ff8a3d", "#2fc59b", "#e39ac4", "#f0b429", "#8fd0f5",
 MARKERS = ("circle", "square", "triangle", "diamond", "wedge", "cross", "star")
 
 LIGHT = {
+    "ground": "#f4f6f8",
     "paper": "#ffffff",
+    "next": "#eaf2fb",
     "ink": "#1c1e21",
     "soft": "#565b62",
     "line": "#d9dcdf",
@@ -96,7 +98,9 @@ LIGHT = {
     **{f"s{i}": color for i, color in enumerate(SERIES_LIGHT)},
 }
 DARK = {
+    "ground": "#0e1012",
     "paper": "#15181b",
+    "next": "#14212e",
     "ink": "#e8eaec",
     "soft": "#a9b0b7",
     "line": "#3a4047",
@@ -335,6 +339,20 @@ class Mark:
     def points(self) -> tuple[float, ...]:
         """The value and its seeds."""
         return (self.value, *(value for _, value in self.seeds))
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """An estimate with its interval for a row of the first screen. Those of one unit share a scale.
+
+    margin: Half the width of the shaded band around no effect; 0 for none.
+    """
+
+    value: float
+    low: float
+    high: float
+    unit: str
+    margin: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

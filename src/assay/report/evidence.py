@@ -253,6 +253,12 @@ class Evidence:
         """The provenance as key -> value."""
         return {row["key"]: row["value"] for row in self.tables.get("provenance", ())}
 
+    @property
+    def date(self) -> str:
+        """The day on which the run ended; empty where it is not known."""
+        found = next(filter(None, map(self.facts.get, ("trained to", "probed", "looked at"))), "")
+        return found[:10]
+
     @cached_property
     def unit(self) -> str:
         """The unit of intervals in addition to seeds: `patients`, or `images` where patients are not named."""

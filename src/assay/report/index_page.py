@@ -64,8 +64,7 @@ def _described(folder: Path) -> tuple[str, ...]:
     except StoreError as error:
         return folder.name, str(error), "", "", ""
     model = "" if facts.get("study") else facts.get("model", "")
-    date = facts.get("trained to") or facts.get("probed") or facts.get("looked at", "")
-    return folder.name, account.verdict, facts.get("data") or facts.get("images", ""), model, date[:10]
+    return folder.name, account.verdict, facts.get("data") or facts.get("images", ""), model, evidence.date
 
 
 def index_of_bundle(folders: Sequence[Path]) -> str:

@@ -21,6 +21,7 @@ from assay.core.errors import StoreError
 from assay.report.account import MOST_LINES, MOST_SMALL, Account, Opened
 from assay.report.block import Block, Query, Section
 from assay.report.blocks import FIRST_WIDTH, Figure, Rendered, chart, render
+from assay.report.charts import draw_sizes
 from assay.report.drawing import DARK, LIGHT, declarations
 from assay.report.evidence import Evidence, networks
 from assay.report.glossary import first_used
@@ -50,6 +51,7 @@ class Content:
 
     Attributes:
         account: Its words; cautions without a place on this page have no anchor.
+        bar: The kind of run, its name and its date, for the bar with the navigation.
         facts: The provenance.
         read: Lines on what was read.
         paper: Texts to copy into a paper: heading, id, text.
@@ -68,6 +70,7 @@ class Content:
     """
 
     account: Account
+    bar: Sequence[str]
     facts: Mapping[str, str]
     read: Sequence[str]
     paper: tuple[tuple[str, str, str], ...]
@@ -116,6 +119,7 @@ def content(evidence: Evidence) -> Content:
     terms |= {section: {**terms.get(section, {}), **own} for section, own in page.terms(tables).items()}
     return Content(
         account=replace(account, doubts=doubts),
+        bar=tuple(filter(None, (evidence.kind.name, account.name, evidence.date))),
         facts=facts,
         read=reading_lines(facts),
         paper=_paper(evidence, account),
@@ -348,6 +352,7 @@ def rendered(template: str, page: object, **more: object) -> str:
         "script": Markup(script()),
         "svg": Markup,
         "plural": count,
+        "sizes": draw_sizes,
         "most_lines": MOST_LINES,
         "most_small": MOST_SMALL,
     }

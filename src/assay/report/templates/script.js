@@ -39,17 +39,22 @@ for (const button of all("[data-copy]")) {
 (onhashchange = () => {
   const cell = document.getElementById(location.hash.slice(1));
   for (let box = cell; (box = box?.parentElement?.closest("details")); ) box.open = true;
-  cell?.scrollIntoView({ block: "center", inline: "nearest" });
+  cell?.scrollIntoView({ block: cell.matches("td") ? "center" : "start", inline: "nearest" });
 })();
-// A click on a single image shows it large; arrow keys or a swipe go on, Escape or a click closes.
-const cases = all(".cases figure"), large = made("dialog", { ariaLabel: "Image" });
+// A click on an image shows it large with its words; arrow keys or a swipe go on, Escape or a click closes.
+const shown = all("main figure:has(img)"), large = made("dialog", { ariaLabel: "Image" });
 let at = 0;
 const enlarge = (to) => {
-  at = (to + cases.length) % cases.length;
-  large.replaceChildren(...all("img,figcaption", cases[at]).map((part) => part.cloneNode(true)));
+  at = (to + shown.length) % shown.length;
+  large.replaceChildren(...all("img,figcaption", shown[at]).map((part) => part.cloneNode(true)));
 };
-cases.forEach((one, i) => {
-  one.firstElementChild.onclick = () => (enlarge(i), large.showModal());
+shown.forEach((one, i) => {
+  for (const image of all("img", one)) {
+    const button = made("button", { type: "button", className: "zoom", ariaLabel: `Enlarge: ${image.alt}` });
+    image.replaceWith(button);
+    button.append(image);
+    button.onclick = () => (enlarge(i), large.showModal());
+  }
 });
 let began = 0;
 large.onpointerdown = ({ clientX }) => (began = clientX);
@@ -58,9 +63,14 @@ large.onpointerup = ({ clientX }) =>
 large.onkeydown = ({ key }) => enlarge(at + (key === "ArrowRight") - (key === "ArrowLeft"));
 document.body.append(large);
 onbeforeprint = () => all("details.print").forEach((part) => (part.open = true));
-// Pointing at a mark of a recipe fades those of all others, in every figure.
-onpointerover = ({ target }) => {
-  const level = target.closest?.("[data-level]")?.dataset.level;
+// Pointing at a mark says its value at once and fades those of all other recipes, in every figure.
+const hint = made("div", { id: "hint", hidden: true });
+document.body.append(hint);
+onpointerover = ({ target, clientX, clientY }) => {
+  const level = target.closest?.("[data-level]")?.dataset.level, title = target.closest?.("svg g")?.firstElementChild;
   document.documentElement.classList.toggle("faded", level !== undefined);
   for (const one of all("[data-level]")) one.classList.toggle("same", one.dataset.level === level);
+  hint.hidden = title?.tagName !== "title";
+  hint.textContent = hint.hidden ? "" : title.textContent;
+  hint.style = `left:${Math.min(clientX + 12, innerWidth - 260)}px;top:${clientY + 14}px`;
 };
