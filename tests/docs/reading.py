@@ -28,3 +28,9 @@ def commands(page: Path) -> list[str]:
     shell = [block for language, block in fenced if language in ("", "sh", "bash", "console")]
     lines += [line for block in shell for line in block.splitlines() if line.startswith("assay ")]
     return [re.split(r"\s+#|\s+>", line)[0].strip() for line in lines]
+
+
+def named_commands(page: Path) -> list[str]:
+    """Return every `assay ...` in a sentence or a cell of a table."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    return re.findall(r"`(assay [a-z][^`\n]*)`", text)

@@ -7,11 +7,12 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
 import typer
-from tests.docs.reading import PAGES, ROOT, blocks, commands, name
+from tests.docs.reading import PAGES, ROOT, blocks, commands, name, named_commands
 from tools import reference
 
 import assay
@@ -65,6 +66,16 @@ def test_commands_of_the_pages_are_ones_that_there_are(page: str, line: str) -> 
     study = asked.params.get("spec", "")
     if study and not study.endswith(".yaml") and study != "STUDY":
         apply_scale(read_study(study), asked.params.get("scale"))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_commands_in_sentences_have_their_options(page: Path) -> None:
+    group: Any = typer.main.get_command(app)
+    for line in named_commands(page):
+        words = line.split()
+        command = group.commands.get(" ".join(words[1:3])) or group.commands[words[1]]
+        options = {option for one in command.params for option in (*one.opts, *one.secondary_opts)} | {"--help"}
+        assert {word.partition("=")[0] for word in words if re.match("--[a-z]", word)} <= options, line
 
 
 @pytest.mark.parametrize("path", reference.COMPONENTS)
