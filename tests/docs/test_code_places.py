@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.docs.reading import PAGES, ROOT, name
+from tests.test_import_direction import ORDER
 
 SOURCE = ROOT / "src" / "assay"
 DECISIONS = (ROOT / "docs/decisions/index.md").read_text(encoding="utf-8")
@@ -50,6 +51,7 @@ def test_the_layout_names_every_folder() -> None:
     table = dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", DECISIONS, flags=re.MULTILINE))
     folders = [path.relative_to(SOURCE).as_posix() for path in sorted(SOURCE.rglob("*"))
                if path.is_dir() and path.name != "__pycache__"]  # fmt: skip
+    assert [folder for folder in table if folder in ORDER] == list(ORDER)
     assert set(table) == {folder for folder in folders if "/" not in folder}
     assert [folder for folder in folders if "/" in folder and f"`{folder}`" not in table[folder.split("/")[0]]] == []
 
