@@ -8,43 +8,43 @@ import pytest
 from tests.validate.test_validate import frame
 
 import assay
-from assay.validate import checklists
 
-
-def test_items_name_what_there_is() -> None:
-    for items in checklists.reporting_checklists().values():
-        assert {name for item in items for name in item.summaries} <= checklists.SUMMARIES.keys()
-        numbered = [item.name for item in items if item.name != "AI"]
-        assert len(numbered) == len(set(numbered))
-    every = checklists.reporting_checklists().values()
-    numbers = [{item.name.rstrip("abcdefg") for item in items} - {"AI"} for items in every]
-    assert list(map(len, numbers)) == [27, 30]
+TRIPOD, STARD = "TRIPOD+AI", "STARD 2015 and STARD-AI"
 
 
 @pytest.fixture(scope="module")
-def rows(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], str]:
+def items(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, str, str]]:
+    """Checklist, number and evidence of each item of a validation."""
     root = tmp_path_factory.mktemp("validation") / "out"
     data = frame()
     data.loc[:9, "score"] = None
     assay.validate(data, groups=("sex",), threshold=0.4, plan=0.05, out=root)
-    found: dict[tuple[str, str], str] = {}
+    found: list[tuple[str, str, str]] = []
     for part in (root / "checklists.md").read_text().split("## ")[1:]:
-        name = part.splitlines()[0]
-        for line in part.splitlines()[4:]:
-            if line.startswith("|"):
-                number, _, evidence = (cell.strip() for cell in line.strip("|").split(" | "))
-                found[name, number] = evidence
+        name, _, *lines = part.splitlines()
+        rows = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines[2:] if line.startswith("|")]
+        found += [(name, number, evidence) for number, _, evidence in rows]
     return found
 
 
-def test_items_have_numbers_where_there_are_some(rows: dict[tuple[str, str], str]) -> None:
-    assert "AUROC 0." in rows["TRIPOD+AI", "23a"]
-    assert "2 groups with intervals" in rows["TRIPOD+AI", "14"]
-    assert "half-width 0.05" in rows["TRIPOD+AI", "10"]
-    assert "no score for" in rows["TRIPOD+AI", "11"]
-    assert "threshold: 0.4" in rows["STARD 2015 and STARD-AI", "12a"]
+def test_every_number_is_there_once(items: list[tuple[str, str, str]]) -> None:
+    numbered = [(name, number) for name, number, _ in items if number != "AI"]
+    assert len(numbered) == len(set(numbered))
+    for checklist, most in ((TRIPOD, 27), (STARD, 30)):
+        numbers = {int(number.rstrip("abcdefg")) for name, number in numbered if name == checklist}
+        assert numbers == set(range(1, most + 1))
 
 
-def test_the_others_are_not_assessed_and_none_is_met(rows: dict[tuple[str, str], str]) -> None:
-    assert rows["TRIPOD+AI", "17"] == rows["STARD 2015 and STARD-AI", "30"] == checklists.NOT_ASSESSED
+def test_items_have_numbers_where_there_are_some(items: list[tuple[str, str, str]]) -> None:
+    rows = {(name, number): evidence for name, number, evidence in items}
+    assert "AUROC 0." in rows[TRIPOD, "23a"]
+    assert "2 groups with intervals" in rows[TRIPOD, "14"]
+    assert "half-width 0.05" in rows[TRIPOD, "10"]
+    assert "no score for" in rows[TRIPOD, "11"]
+    assert "threshold: 0.4" in rows[STARD, "12a"]
+
+
+def test_the_others_are_not_assessed_and_none_is_met(items: list[tuple[str, str, str]]) -> None:
+    rows = {(name, number): evidence for name, number, evidence in items}
+    assert rows[TRIPOD, "17"] == rows[STARD, "30"] == "not assessed"
     assert not any("met" in text.split() for text in rows.values())

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from scipy.special import expit
 from scipy.stats import beta
 from sklearn.metrics import brier_score_loss, precision_recall_curve, roc_auc_score, roc_curve
 
-from assay.validate import curves, paired, words
+from assay.validate import curves, paired
 
 
 def cases(n: int = 400, seed: int = 0, threshold: float = 0.0, each: int = 1) -> curves.ScoredCases:
@@ -23,17 +23,30 @@ def cases(n: int = 400, seed: int = 0, threshold: float = 0.0, each: int = 1) ->
                               threshold)  # fmt: skip
 
 
+def wins(score: np.ndarray, target: np.ndarray) -> list[list[float]]:
+    """Return 1 for each pair of a positive and a negative case in order, 1/2 for a tie, 0 otherwise."""
+    positive, negative = score[target == 1], score[target == 0]
+    return [[1.0 if x > y else 0.5 if x == y else 0.0 for y in negative] for x in positive]
+
+
 def delong(a: np.ndarray, b: np.ndarray, target: np.ndarray) -> tuple[float, float]:
-    """Return the difference of two AUROCs and its variance, from the placements of DeLong et al. (1988)."""
+    """Return the difference of two AUROCs and its variance by DeLong et al. (1988), from all pairs of cases.
 
-    def placed(score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        pairs = (score[target == 1][:, None] > score[target == 0]) + 0.5 * (
-            score[target == 1][:, None] == score[target == 0]
-        )
-        return pairs.mean(1), pairs.mean(0)
+    The placement of a positive case is the mean of its pairs, that of a negative case of its own; the variance is
+    S10 / m + S01 / n, the sample variances of both placements of the difference.
+    """
+    apart = [[x - y for x, y in zip(*rows, strict=True)] for rows in zip(wins(a, target), wins(b, target), strict=True)]
+    m, n = len(apart), len(apart[0])
+    value = sum(map(sum, apart)) / (m * n)
+    of_positive = [sum(row) / n for row in apart]
+    of_negative = [sum(row[j] for row in apart) / m for j in range(n)]
+    s10 = sum((x - value) ** 2 for x in of_positive) / (m - 1)
+    s01 = sum((y - value) ** 2 for y in of_negative) / (n - 1)
+    return value, s10 / m + s01 / n
 
-    (xa, ya), (xb, yb) = placed(a), placed(b)
-    return xa.mean() - xb.mean(), np.var(xa - xb, ddof=1) / len(xa) + np.var(ya - yb, ddof=1) / len(ya)
+
+def variance_of(contributions: np.ndarray) -> float:
+    return float((contributions**2).sum())
 
 
 def test_auroc_and_curves_agree_with_scikit_learn() -> None:
@@ -127,29 +140,37 @@ def test_thresholds_reach_what_they_promise() -> None:
     assert curves.threshold_reaching("sensitivity", 0.75, np.ones(4), np.array([1.0, 2, 3, 4])) == 2
 
 
-def test_a_paired_difference_is_that_of_delong() -> None:
+@pytest.mark.parametrize("digits", [0, 1, 9])
+def test_a_paired_difference_is_that_of_delong(digits: int) -> None:
+    """Rounded scores have ties."""
     one = cases(200)
-    other = curves.ScoredCases(one.target, one.log_odds * 0.3 + np.random.default_rng(1).normal(size=200),
-                               one.patient, 0.0)  # fmt: skip
+    one = replace(one, log_odds=one.log_odds.round(digits))
+    noise = np.random.default_rng(1).normal(size=200)
+    other = replace(one, log_odds=(one.log_odds * 0.3 + noise).round(digits))
     value, variance = delong(one.log_odds, other.log_odds, one.target)
     found = paired.paired_difference("auroc", one, other, 0.05)
     assert found.value == pytest.approx(value)
-    error = np.sqrt(sum((one.by_patient["auroc"][1] - other.by_patient["auroc"][1]) ** 2))
-    assert error**2 == pytest.approx(variance)
+    assert variance_of(one.by_patient["auroc"][1] - other.by_patient["auroc"][1]) == pytest.approx(variance)
     assert (found.outcome, found.equivalence) == ("superior", "non-inferior")
 
 
-def test_an_auroc_is_that_of_a_published_example() -> None:
-    """Ratings of 109 CT scans (Hanley and McNeil 1982, table 1); 0.8932, error 0.0307 by DeLong (Stata, `roctab`)."""
-    ratings = np.arange(1.0, 6.0)
-    normal, abnormal = np.repeat(ratings, [33, 6, 6, 11, 2]), np.repeat(ratings, [3, 2, 2, 11, 33])
-    one = curves.ScoredCases(np.repeat([0, 1], [58, 51]), np.concatenate([normal, abnormal]), np.arange(109), 0.0)
+@pytest.mark.parametrize("digits", [0, 1, 9])
+def test_an_auroc_has_the_variance_of_delong(digits: int) -> None:
+    one = cases(200)
+    one = replace(one, log_odds=one.log_odds.round(digits))
+    half = np.zeros(200)  # a score without information: AUROC 1/2, without variance
+    value, variance = delong(one.log_odds, half, one.target)
+    area, contributions = one.by_patient["auroc"]
+    assert area == pytest.approx(value + 0.5)
+    assert variance_of(contributions) == pytest.approx(variance)
+
+
+def test_an_auroc_is_that_of_four_cases_by_hand() -> None:
+    """Positives 3 and 2, negatives 2 and 1: pairs 1, 1, 1/2, 1. Placements 1, 3/4 and 3/4, 1: both variances 1/32."""
+    one = curves.ScoredCases(np.array([1, 1, 0, 0]), np.array([3.0, 2.0, 2.0, 1.0]), np.arange(4), 0.0)
     value, contributions = one.by_patient["auroc"]
-    assert value == pytest.approx(0.8932, abs=5e-5)
-    assert np.sqrt((contributions**2).sum()) == pytest.approx(0.0307, abs=5e-5)
-    found = curves.auroc_with_interval(one)
-    assert found.low < 0.83295  # Stata's is symmetric, this one of the logit
-    assert found.high < 0.95339
+    assert value == 0.875
+    assert variance_of(contributions) == pytest.approx(1 / 64 + 1 / 64)
 
 
 def test_a_difference_of_sensitivity_is_the_hand_derived_one() -> None:
@@ -184,4 +205,3 @@ def test_outcome_and_equivalence_are_two_facts(gap: float, outcome: str) -> None
         assert (back.outcome, back.equivalence) == ("inferior", "not shown")
         within = paired.paired_difference("auroc", other, one, 0.5)
         assert (within.outcome, within.equivalence) == ("inferior", "equivalent")
-        assert words.outcome_words(asdict(within)) == "lower, but by less than the margin"

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +12,9 @@ import pytest
 from scipy.special import expit
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import brier_score_loss
 
 import assay
-from assay.validate import curves, recalibration
 
 
 def extreme(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -25,54 +24,56 @@ def extreme(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return score, (rng.random(n) < expit(score / 2 - 1)).astype(int)
 
 
-def reported(n: int = 1000) -> curves.ScoredCases:
-    score, target = extreme(n, 1)
-    return curves.ScoredCases(target, score, np.arange(n), 0.0)
+def recalibrated(
+    folder: Path,
+    other: tuple[np.ndarray, np.ndarray],
+    reported: tuple[np.ndarray, np.ndarray],
+    true_prevalence: float | None = None,
+) -> pd.DataFrame:
+    """Return the rows of recalibration by method and measure."""
+    for name, (score, target) in {"scores": reported, "other": other}.items():
+        data = pd.DataFrame({"image": range(len(score)), "target": target, "score": expit(score)})
+        data.to_csv(folder / f"{name}.csv", index=False)
+    tables = assay.validate(folder / "scores.csv", recalibrate_from=folder / "other.csv",
+                            true_prevalence=true_prevalence, out=folder / "out")  # fmt: skip
+    return tables["recalibration"].set_index(["method", "measure"])
 
 
-def test_methods_agree_with_scikit_learn() -> None:
-    score, target = extreme(2000, 0)
-    found = recalibration.recalibrate(reported(), score, target)
-    isotonic = IsotonicRegression(out_of_bounds="clip").fit(score, target).predict(reported().log_odds)
-    assert expit(found["isotonic"].log_odds) == pytest.approx(np.clip(isotonic, 1 / 4000, 1 - 1 / 4000))
+def test_methods_agree_with_scikit_learn(tmp_path: Path) -> None:
+    (score, target), (new, actual) = extreme(2000, 0), extreme(1000, 1)
+    found = recalibrated(tmp_path, (score, target), (new, actual))["value"]
+    isotonic = IsotonicRegression(out_of_bounds="clip").fit(score, target).predict(new)
+    assert found["isotonic", "brier"] == pytest.approx(brier_score_loss(actual, isotonic), abs=1e-5)
     logistic = LogisticRegression(C=np.inf, tol=1e-10).fit(score[:, None], target)
-    p = logistic.predict_proba(reported().log_odds[:, None])[:, 1]
-    assert expit(found["Platt"].log_odds) == pytest.approx(p, abs=0.003)  # smoothed classes differ by 1 / n
+    p = logistic.predict_proba(new[:, None])[:, 1]
+    assert found["Platt", "brier"] == pytest.approx(brier_score_loss(actual, p), abs=1e-4)  # smoothed classes
+    assert found["Platt", "calibration-in-the-large"] == pytest.approx((p - actual).mean(), abs=1e-3)
 
 
-def test_both_methods_repair_probabilities_that_are_too_extreme() -> None:
-    before = curves.calibration_measures(reported())
-    assert before["calibration-slope"].high < 0.7
-    for cases in recalibration.recalibrate(reported(), *extreme(2000, 0)).values():
-        after = curves.calibration_measures(cases)
-        assert after["brier"].value < before["brier"].value
-        assert after["calibration-in-the-large"].low <= 0 <= after["calibration-in-the-large"].high
-    assert after["calibration-slope"].value > before["calibration-slope"].value
-
-
-def test_enriched_cases_are_recalibrated_to_the_true_prevalence() -> None:
-    enriched = replace(reported(4000), prevalence=0.05)
-    for cases in recalibration.recalibrate(enriched, *extreme(4000, 0)).values():
-        large = curves.calibration_measures(cases)["calibration-in-the-large"]
-        assert large.value == pytest.approx(0, abs=0.01)
-
-
-def test_scores_that_separate_the_classes_have_finite_probabilities() -> None:
-    score = np.arange(10.0)
-    target = (score > 4).astype(int)
-    for cases in recalibration.recalibrate(reported(), score, target).values():
-        assert np.isfinite(cases.log_odds).all()
-    assert list(recalibration.recalibrate(reported(), np.ones(10), target)) == ["isotonic"]
-
-
-def test_the_command_shows_before_and_after(tmp_path: Path) -> None:
-    for name, seed in (("scores", 1), ("other", 0)):
-        score, target = extreme(600, seed)
-        pd.DataFrame({"image": range(600), "target": target, "score": expit(score)}).to_csv(
-            tmp_path / f"{name}.csv", index=False
-        )
-    tables = assay.validate(tmp_path / "scores.csv", recalibrate_from=tmp_path / "other.csv", out=tmp_path / "out")
-    table = tables["recalibration"].set_index(["method", "measure"])["value"]
-    assert table["Platt", "brier"] < table["none", "brier"]
-    assert table["Platt", "calibration-slope"] > table["none", "calibration-slope"]
+def test_both_methods_repair_probabilities_that_are_too_extreme(tmp_path: Path) -> None:
+    found = recalibrated(tmp_path, extreme(2000, 0), extreme(1000, 1))
+    assert found.loc[("none", "calibration-slope"), "high"] < 0.7
+    for method in ("Platt", "isotonic"):
+        large = found.loc[(method, "calibration-in-the-large")]
+        assert found.loc[(method, "brier"), "value"] < found.loc[("none", "brier"), "value"]
+        assert large.low <= 0 <= large.high
+        assert found.loc[(method, "calibration-slope"), "value"] > found.loc[("none", "calibration-slope"), "value"]
     assert "Before and after recalibration" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_enriched_cases_are_recalibrated_to_the_true_prevalence(tmp_path: Path) -> None:
+    found = recalibrated(tmp_path, extreme(4000, 0), extreme(4000, 1), true_prevalence=0.05)["value"]
+    for method in ("Platt", "isotonic"):
+        assert found[method, "calibration-in-the-large"] == pytest.approx(0, abs=0.01)
+
+
+def test_scores_that_separate_the_classes_have_finite_probabilities(tmp_path: Path) -> None:
+    score = np.linspace(-3, 3, 20)
+    found = recalibrated(tmp_path, (score, (score > 0).astype(int)), extreme(400, 1))["value"]
+    assert np.isfinite(found["Platt", "brier"])
+    assert np.isfinite(found["isotonic", "brier"])
+
+
+def test_scores_of_one_value_are_recalibrated_by_isotonic_regression_alone(tmp_path: Path) -> None:
+    alike = np.zeros(20), np.arange(20) % 2
+    assert set(recalibrated(tmp_path, alike, extreme(400, 1)).index.get_level_values(0)) == {"none", "isotonic"}

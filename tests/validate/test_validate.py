@@ -56,6 +56,13 @@ def test_two_files_are_paired_by_case_in_any_order(tmp_path: Path) -> None:
     assert len(tables["discordant"]) == called
 
 
+def test_a_model_can_be_lower_by_less_than_the_margin(tmp_path: Path) -> None:
+    tables = ran(tmp_path, file=frame(noise=3.0, seed=1), other=frame(), margin=0.4)
+    found = tables["differences"].set_index("measure").loc["auroc"]
+    assert (found.outcome, found.equivalence) == ("inferior", "equivalent")
+    assert "lower, but by less than the margin" in (tmp_path / "out" / "report.html").read_text()
+
+
 def test_cases_without_a_score_have_a_best_and_a_worst_case(tmp_path: Path) -> None:
     data = frame()
     positive = data.index[data.target == 1][:10]
