@@ -69,7 +69,8 @@ def write_validation(root: Path) -> Path:
 
 def _checklist_lines(tables: Tables, facts: Mapping[str, str]) -> Iterator[str]:
     yield f"# Reporting checklists: {inert(facts['data'])}"
-    yield from ("", "Numbers of this validation for each item. A validation decides no item. Topics are shortened.")
+    yield from ("", "Numbers of this validation for each item. A validation decides no item. Topics are "
+                "paraphrased: check them against the publication.")  # fmt: skip
     for name, items in reporting_checklists().items():
         rows = ((item.name, item.topic, item.evidence(tables, facts)) for item in items)
         yield from ("", f"## {name}", "", *markdown_table(("item", "topic", "numbers"), rows))
