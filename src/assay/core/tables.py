@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from assay.core.errors import DataError
 
@@ -37,8 +38,7 @@ _UNLIKELY = re.compile(r"[^\x00-\x7f]{3}|\w[^\x00-\x7f\w’‘´·–—°]\w|[^
 """Runs of foreign letters, or a sign within a word: text of another code page than the western one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """Cells of a row, and the first and last line of the file that it takes: a cell in quotes may hold several."""
 
     first: int

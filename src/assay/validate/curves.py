@@ -131,6 +131,11 @@ class ScoredCases:
 # Values.
 
 
+def count_patients(patient: Int[np.ndarray, " n"]) -> int:
+    """Return how many patients there are, from their codes, which are small whole numbers."""
+    return int(np.count_nonzero(np.bincount(patient)))
+
+
 def interval_of(
     value: float, contributions: Float[np.ndarray, " p"], bounds: tuple[float, float], alpha: float = ALPHA
 ) -> tuple[float, float]:
@@ -154,7 +159,7 @@ def auroc_with_interval(cases: ScoredCases, alpha: float = ALPHA) -> WithInterva
     """
     value, contributions = cases.by_patient["auroc"]
     ends = interval_of(value, contributions, (0.0, 1.0), alpha)
-    return WithInterval(value, *ends, len(cases.target), len(np.unique(cases.patient)))
+    return WithInterval(value, *ends, len(cases.target), len(contributions))
 
 
 def share_with_interval(
@@ -167,7 +172,7 @@ def share_with_interval(
     if not len(right):
         return WithInterval(math.nan, math.nan, math.nan, 0, 0)
     found = share(right, patient, alpha / 2)
-    return WithInterval(found.value, found.low, found.high, len(right), len(np.unique(patient)))
+    return WithInterval(found.value, found.low, found.high, len(right), count_patients(patient))
 
 
 def call_measures(cases: ScoredCases, alpha: float = ALPHA) -> dict[str, WithInterval]:
@@ -199,7 +204,6 @@ def predictive_values(cases: ScoredCases, prevalence: float) -> dict[str, WithIn
     (sensitivity, by_positive), (specificity, by_negative) = (
         cases.by_patient[name] for name in ("sensitivity", "specificity")
     )
-    joint = call_measures(cases, ALPHA / 2)
     made: dict[str, WithInterval] = {}
     sides = (
         ("ppv", prevalence, sensitivity, specificity, by_positive, by_negative, ("sensitivity", "specificity")),
@@ -213,6 +217,7 @@ def predictive_values(cases: ScoredCases, prevalence: float) -> dict[str, WithIn
             )
             ends = float(expit(low)), float(expit(high))
         else:
+            joint = call_measures(cases, ALPHA / 2)
             ends = (
                 _bayes(share_of, joint[first].low, joint[second].low),
                 _bayes(share_of, joint[first].high, joint[second].high),

@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import filterfalse
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,7 +22,7 @@ from assay.data.files.classes import Target, two_classes
 from assay.data.files.joins import match, require_matched
 from assay.data.files.kinds import alike_patients, cautions_of, encoding_of, factor_of, one_patient, usable
 from assay.data.files.roles import called_patient, called_unit, roles_of
-from assay.data.files.table import Table, absent, fold, number, patient_codes, read_table, require_whole
+from assay.data.files.table import Table, absences, absent, fold, number, patient_codes, read_table, require_whole
 from assay.report.sentences.scores import scale_words
 from assay.stats.groups import Grouped, groups_of
 from assay.stats.scores import Scale, scale_of
@@ -113,13 +114,14 @@ def read_score_file(source: Any, request: ValidateRequest) -> ScoreFile:
     roles, line = roles_of(table, (*taken, request.by), score=request.score or request.calls, target=request.target,
                            image=request.image, patient=request.patient)  # fmt: skip
     cells = table.column(roles["target"], "--target")
-    target = two_classes(roles["target"], request.positive, [cell for cell in cells if not absent(cell)])
-    codes = dict(zip((cell for cell in cells if not absent(cell)), target.codes.tolist(), strict=True))
+    present = [cell for cell, blank in zip(cells, absences(cells), strict=True) if not blank]
+    target = two_classes(roles["target"], request.positive, present)
+    codes = dict(zip(present, target.codes.tolist(), strict=True))
     if request.calls:
         table = _read_calls(table, request.calls, codes)
-    scored = [not absent(cell) for cell in table.column(roles["score"], "--score")]
+    scored = [not blank for blank in absences(table.column(roles["score"], "--score"))]
     units = table.column(request.by, "--by") if request.by else tuple(map(str, range(len(table))))
-    if request.by and (blank := sum(map(absent, units))):
+    if request.by and (blank := sum(absences(units))):
         raise DataError(f"--by {request.by} is missing in {blank:,} of {len(table):,} rows of {path.name}: fill it in")
     with_score = {unit for unit, is_scored in zip(units, scored, strict=True) if is_scored}
     of_unit: dict[str, int] = {}  # the positive class if any row has it, whether that row has a score or not
@@ -359,12 +361,13 @@ def _groups_of_file(
     columns = list(request.groups) or [
         name for name in table.header
         if name not in taken and not called_patient(name) and not called_unit(name)
-        and 1 < len({cell for cell in table.column(name, "--groups") if not absent(cell)}) <= MOST_VALUES
+        and 1 < len([*filterfalse(absent, set(table.column(name, "--groups")))]) <= MOST_VALUES
     ]  # fmt: skip
     grouped: list[Grouped] = []
     for name in columns:
-        parts = [table.column(part, "--groups") for part in name.split(CROSS)]
-        cells = [", ".join(one) if not any(map(absent, one)) else "" for one in zip(*parts, strict=True)]
+        cells, *others = (table.column(part, "--groups") for part in name.split(CROSS))
+        for other in others:
+            cells = tuple("" if absent(a) or absent(b) else f"{a}, {b}" for a, b in zip(cells, other, strict=True))
         factor, values = factor_of(name, cells, table.comma)
         rows = np.arange(len(cells))
         grouped.append(groups_of(FactorTable(row=rows, target=file.target.codes, patient=patient,

@@ -200,8 +200,9 @@ def _of_answers(name: str, cells: Sequence[str], found: Sequence[str]) -> Target
     slips = told & _NO and told & _YES and others and all(number(value) is None for value in others)
     if not found or not (told <= _NO | _YES or slips):
         return None
-    folded = [_whole(fold(cell)) for cell in cells]
-    codes = np.array([1 if cell in _YES else 0 if cell in _NO else -1 for cell in folded], dtype=np.int64)
+    folded = {cell: _whole(fold(cell)) for cell in set(cells)}
+    code_of = {cell: 1 if word in _YES else 0 if word in _NO else -1 for cell, word in folded.items()}
+    codes = np.array([code_of[cell] for cell in cells], dtype=np.int64)
     yes, no = ("/".join(sorted(told & words) or sorted(words)[:1]) for words in (_YES, _NO))
     of = f" in column {name}" if name else ""
     return Target(codes, (f"not {name}", name), f"{name} is 0/1, no/yes or false/true", f"{yes}{of}, against {no}")

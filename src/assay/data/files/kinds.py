@@ -14,6 +14,7 @@ from assay.data.files.joins import same_id
 from assay.data.files.roles import ORIGINS, called_unit, holds_patients, words_of
 from assay.data.files.table import (
     Table,
+    absences,
     absent,
     factor_column,
     fold,
@@ -60,7 +61,7 @@ def kind_of(name: str, cells: Sequence[str], comma: bool) -> tuple[FactorSpec | 
 
     Numbers with more than `LEVELS` values are continuous, unless their name or form is that of ids, codes or grades.
     """
-    present = [cell for cell in cells if not absent(cell)]
+    present = [cell for cell, blank in zip(cells, absences(cells), strict=True) if not blank]
     values = set(spellings(present).values())
     words = words_of(name)
     often = len(values) <= FEW and 5 * len(values) <= len(present)
@@ -131,8 +132,8 @@ def cautions_of(columns: Mapping[str, Sequence[str]], target: str) -> dict[str, 
     """
     alike = [f"{same} in {name}" for name, cells in columns.items() if (same := merged(cells))]
     unclear = [f"{shown(value)} in {cells.count(value):,} rows of {name}" for name, cells in columns.items()
-               if name != target for value in doubtful({cell for cell in cells if not absent(cell)})]  # fmt: skip
-    ages = [name for name, cells in columns.items() if any(map(years, cells))]
+               if name != target for value in doubtful({cell for cell in set(cells) if not absent(cell)})]  # fmt: skip
+    ages = [name for name, cells in columns.items() if any(map(years, set(cells)))]
     found = {"read as one": alike, "may mean unknown": unclear, "ages in years": ages}
     return {key: "; ".join(some) for key, some in found.items() if some}
 
@@ -159,13 +160,13 @@ def usable(table: Table, target: str, score: str, patient: str, skip: bool | Non
     out = "take the rows out of the file" if skip is None else "leave the rows out with --skip-bad-rows"
     classes = table.column(target, "--target")
     known = set(spellings(classes).values())
-    if blank := sum(map(absent, classes)) if len(known) == 1 else 0:
+    if blank := sum(absences(classes)) if len(known) == 1 else 0:
         raise SpecError(f"the target '{target}' has 1 class ({known.pop()}), and the other {blank:,} rows are blank: "
                         "write the other class there")  # fmt: skip
     bad: dict[int, str] = {}
     for name, option, what in ((target, "--target", "label them"), (patient, "--patient", "say whose images they are")):
         cells = table.column(name, option) if name else ()
-        if missing := [at for at, cell in enumerate(cells) if absent(cell)]:
+        if missing := [at for at, blank in enumerate(absences(cells)) if blank]:
             lines = ", ".join(str(table.numbers[at]) for at in missing[:MOST_LINES])
             word, more = "line" if len(missing) == 1 else "lines", " ..." if len(missing) > MOST_LINES else ""
             said = f"'{name}' is missing in {len(missing):,} of {len(cells):,} rows ({word} {lines}{more}); {what}"
@@ -180,7 +181,7 @@ def usable(table: Table, target: str, score: str, patient: str, skip: bool | Non
     if bad and (not skip or len(bad) == len(table)):
         raise DataError(next(iter(bad.values())))
     left = f"{len(bad):,} of {len(table):,} rows, without a class, a score or a patient" if bad else ""
-    return replace(table, frame=table.frame[[at not in bad for at in range(len(table))]]), left
+    return replace(table, frame=table.frame[[at not in bad for at in range(len(table))]] if bad else table.frame), left
 
 
 LARGE = 0.1

@@ -216,6 +216,12 @@ def absent(cell: str) -> bool:
     return cell in _ABSENT or cell.casefold() in _ABSENT_FOLDED
 
 
+def absences(cells: Sequence[str]) -> list[bool]:
+    """Return whether each cell of a column says that there is no value; each spelling is looked at once."""
+    blank = set(filter(absent, set(cells)))
+    return [cell in blank for cell in cells]
+
+
 _DECIMAL_COMMA = re.compile(r"[-+]?(\d*|\d{1,3}(\.\d{3})+),\d+([eE][-+]?\d+)?$")
 _DECIMAL_POINT = re.compile(r"[-+]?\d*\.\d+([eE][-+]?\d+)?$")
 
@@ -276,7 +282,7 @@ def spellings(cells: Iterable[str]) -> dict[str, str]:
     Values that `fold` makes equal are one, and so are equal numbers where all values are numbers without leading zeros.
     The most frequent spelling stands for them.
     """
-    counts = Counter(cell for cell in cells if not absent(cell))
+    counts = {cell: count for cell, count in Counter(cells).items() if not absent(cell)}
     plain = all(number(value) is not None and not leads_with_zero(value) for value in counts)
     first: dict[object, str] = {}
     for value in sorted(counts, key=lambda value: (-counts[value], value)):
@@ -408,7 +414,7 @@ def _check_rows(name: str, header: tuple[str, ...], lines: Sequence[Row], named:
     problems: list[Problem] = []
     seen: dict[tuple[str, ...], int] = {}
     for line in lines:
-        at, cells = line.first, tuple(cell.strip() for cell in line.cells)
+        at, cells = line.first, tuple(map(str.strip, line.cells))
         if not any(cells):
             continue
         label = cells[named] if named < len(cells) else ""
@@ -473,13 +479,13 @@ def level_codes(cells: Sequence[str], levels: tuple[str, ...]) -> tuple[np.ndarr
     index = {level: code for code, level in enumerate(levels)}
     folded = {fold(level): code for code, level in enumerate(levels)}
     numeric = {value: code for code, level in enumerate(levels) if (value := number(level)) is not None}
-    out = np.full(len(cells), -1, dtype=np.int64)
     wrong: Wrong = {}
-    for at, cell in enumerate(cells):
-        out[at] = index.get(cell, -1)
-        if out[at] < 0 and not absent(cell):  # a level 2 is also written 2.0
-            out[at] = folded.get(fold(cell), numeric.get(cast(float, number(cell)), -1))
-        if out[at] < 0 and not absent(cell):
+    for cell in set(cells) - index.keys():  # a level 2 is also written 2.0
+        if not absent(cell):
+            index[cell] = folded.get(fold(cell), numeric.get(cast(float, number(cell)), -1))
+    out = np.array([index.get(cell, -1) for cell in cells], dtype=np.int64)
+    for at in np.flatnonzero(out < 0).tolist():
+        if not absent(cell := cells[at]):
             near = nearest(cell, levels)
             hint = f"did you mean {shown(near)}?" if near else f"levels: {', '.join(levels[:8])}"
             wrong[at] = (f"{shown(cell)} is no level of the factor", hint)
@@ -502,7 +508,7 @@ def _numbers(cells: Sequence[str], comma: bool, name: str, ordinal: bool) -> tup
 
 def patient_codes(cells: Sequence[str]) -> np.ndarray:
     """Codes int64 [n] of the patients' rank in sorted order, so that they do not depend on the order of rows."""
-    return np.unique(np.array(cells, dtype=object), return_inverse=True)[1].astype(np.int64)
+    return pd.factorize(np.array(cells, dtype=object), sort=True)[0].astype(np.int64)
 
 
 def chosen(table: Table, where: Mapping[str, Any]) -> Table:
