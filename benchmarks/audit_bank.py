@@ -44,8 +44,9 @@ from assay.audit.search.regions import Pixels, Track
 from assay.audit.search.search import Lead, Sample, Scores, carriers, lead
 from assay.audit.swing import marked
 from assay.audit.verdicts import WEAK_LEAD, decide_lead
+from assay.core.files import default_cache_root
 from assay.core.reasons import Reason
-from assay.data.cache import ArrayCache, default_cache_root
+from assay.data.cache import ArrayCache
 from assay.data.files.load import load_dataset
 from assay.shifts.sources import open_population
 from assay.spec.parse import parse_study

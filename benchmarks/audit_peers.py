@@ -52,7 +52,8 @@ def train_and_audit(folder: Path, seeds: int) -> None:
     import torch
 
     import assay
-    from assay.data.cache import ArrayCache, default_cache_root
+    from assay.core.files import default_cache_root
+    from assay.data.cache import ArrayCache
     from assay.shifts.sources import open_population
     from assay.spec.parse import parse_study
 

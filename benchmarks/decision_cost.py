@@ -38,8 +38,8 @@ from family_simulation import PATIENTS, tails
 from look_simulation import spreads
 from scipy import stats
 
+from assay.core.files import default_cache_root
 from assay.core.seeds import LOOKS, generator
-from assay.data.cache import default_cache_root
 from assay.execution.jobs import Place, population_of
 from assay.stats.decisions import LOOK_ALPHA
 from assay.stats.estimate import Spread, two_way

@@ -22,7 +22,7 @@ import torch
 from _shared import Page, parser
 from torch import Tensor, nn
 
-from assay.data.cache import default_cache_root
+from assay.core.files import default_cache_root
 from assay.execution.jobs import Place, population_of
 from assay.models.initialization import to_training
 from assay.models.networks import as_network, fit_head

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from _shared import Page, parser
 
-from assay.data.cache import default_cache_root
+from assay.core.files import default_cache_root
 from assay.execution.jobs import Place, population_of
 from assay.execution.plan import Plan, make_plan
 from assay.spec.schema import RecipePoint, StudySpec

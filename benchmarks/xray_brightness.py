@@ -12,7 +12,8 @@ import numpy as np
 from _shared import Page, parser
 from scipy import stats
 
-from assay.data.cache import ArrayCache, default_cache_root
+from assay.core.files import default_cache_root
+from assay.data.cache import ArrayCache
 from assay.data.files.load import load_dataset
 from assay.spec.parse import parse_study
 from assay.stats.influence import Answers, auroc

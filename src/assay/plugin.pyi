@@ -7,6 +7,7 @@ from assay.core.errors import ReadingError as ReadingError
 from assay.core.errors import SpecError as SpecError
 from assay.core.errors import StoreError as StoreError
 from assay.core.errors import WeightsError as WeightsError
+from assay.core.files import default_cache_root as default_cache_root
 from assay.core.map_grid import MapGrid as MapGrid
 from assay.core.measures import Measure as Measure
 from assay.core.measures import register_measures as register_measures
@@ -31,7 +32,6 @@ from assay.core.types import FactorTable as FactorTable
 from assay.core.types import Measurement as Measurement
 from assay.core.types import undefined as undefined
 from assay.data.cache import ArrayCache as ArrayCache
-from assay.data.cache import default_cache_root as default_cache_root
 from assay.data.dataset import ONE_KIND as ONE_KIND
 from assay.data.dataset import Batch as Batch
 from assay.data.dataset import Card as Card

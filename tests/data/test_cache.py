@@ -16,7 +16,8 @@ import pytest
 import torch
 
 from assay.core.errors import StoreError
-from assay.data.cache import ArrayCache, ArrayImages, ArrayMasks, damaged_notes, default_cache_root
+from assay.core.files import default_cache_root
+from assay.data.cache import ArrayCache, ArrayImages, ArrayMasks, damaged_notes
 from assay.data.dataset import Images, Masks
 
 SHAPE = (3, 1, 2, 2)

@@ -11,9 +11,8 @@ from typing import Any
 import pytest
 from tests.worlds.studies import FURTHER, HOPELESS, LARGE, STUDY, WORKING, prepared, run, source
 
-from assay.core.files import holding
+from assay.core.files import default_cache_root, holding
 from assay.core.reasons import Code, because, stated
-from assay.data.cache import default_cache_root
 from assay.execution.plan import SourceJob
 from assay.report.sentences.reasons import reason_words
 from assay.stats.findings import from_row

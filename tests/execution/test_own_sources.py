@@ -13,8 +13,8 @@ from tests.worlds.studies import SMALL, prepared, run
 
 import assay
 from assay.core.errors import SpecError, StoreError, WeightsError
+from assay.core.files import default_cache_root
 from assay.core.reasons import Code, because
-from assay.data.cache import default_cache_root
 from assay.execution.jobs import CURVE, network_of, nothing_to_read
 from assay.execution.plan import start_id
 from assay.models.ref import Inputs

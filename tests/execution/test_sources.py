@@ -17,8 +17,8 @@ from PIL import Image
 from tests.worlds.studies import FURTHER, LARGE, STUDY, TRAIN, WORKING, prepared, run, source, study
 
 from assay.core.errors import SpecError, WeightsError
-from assay.core.files import holding
-from assay.data.cache import ArrayCache, default_cache_root
+from assay.core.files import default_cache_root, holding
+from assay.data.cache import ArrayCache
 from assay.execution import jobs
 from assay.execution.jobs import Place, network_of
 from assay.execution.plan import Source, SourceJob, start_id

@@ -11,7 +11,8 @@ import torch
 from tests.worlds.studies import TINY, run_tiny
 from torchmetrics.functional.classification import binary_auroc
 
-from assay.data.cache import ArrayCache, default_cache_root
+from assay.core.files import default_cache_root
+from assay.data.cache import ArrayCache
 from assay.models.networks import empty_network
 from assay.models.weights import WEIGHTS_FILE, load_weights
 from assay.shifts.sources import open_population

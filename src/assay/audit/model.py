@@ -17,11 +17,11 @@ from assay.audit.origins import OfTraining
 from assay.audit.probe import analyze_model
 from assay.audit.request import normalization_words
 from assay.core.errors import DataError, ReadingError, SpecError
-from assay.core.files import content_hash
+from assay.core.files import content_hash, default_cache_root
 from assay.core.registry import own_code
 from assay.core.request import Task
 from assay.core.types import FactorTable
-from assay.data.cache import Notify, default_cache_root, silent
+from assay.data.cache import Notify, silent
 from assay.data.leakage import image_hashes
 from assay.execution.jobs import (
     PROVENANCE,

@@ -19,8 +19,7 @@ from assay.audit.request import Asked
 from assay.audit.run import run_audit
 from assay.audit.search.run import VERSION
 from assay.core.errors import DataError, ReadingError, SpecError
-from assay.core.files import content_hash, file_hash, filled, is_file
-from assay.data.cache import default_cache_root
+from assay.core.files import content_hash, default_cache_root, file_hash, filled, is_file
 from assay.data.files.in_memory import on_disk
 from assay.data.files.table import read_table
 from assay.execution.local import PROCESSOR, executor_for

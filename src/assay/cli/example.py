@@ -11,7 +11,8 @@ import numpy as np
 from PIL import Image
 
 from assay.core.errors import StoreError
-from assay.data.cache import ArrayCache, default_cache_root
+from assay.core.files import default_cache_root
+from assay.data.cache import ArrayCache
 from assay.shifts.environment import Environment
 from assay.shifts.sources import open_population
 from assay.spec.parse import parse_study

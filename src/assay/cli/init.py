@@ -125,7 +125,8 @@ def _document(lines: Sequence[Assumed], folder: Path) -> str:
 
 def _refused(path: Path) -> str:
     """Return why the environments of a study cannot be made from its images; empty where they can."""
-    from assay.data.cache import ArrayCache, default_cache_root
+    from assay.core.files import default_cache_root
+    from assay.data.cache import ArrayCache
     from assay.shifts.sources import open_population
     from assay.spec.parse import parse_study
 

@@ -187,7 +187,8 @@ def _tell(findings: Sequence[Finding], json: bool) -> None:
 
 
 def _checksums(root: Path) -> Iterator[Finding]:
-    from assay.data.cache import damaged_arrays, damaged_notes, default_cache_root
+    from assay.core.files import default_cache_root
+    from assay.data.cache import damaged_arrays, damaged_notes
     from assay.store.folder import RunFolder
 
     folder, shared = RunFolder(root), RunFolder(cache := default_cache_root())
@@ -284,7 +285,7 @@ def _disk(out: Path) -> Iterator[Finding]:
 
 
 def _cache() -> Iterator[Finding]:
-    from assay.data.cache import default_cache_root
+    from assay.core.files import default_cache_root
 
     root = default_cache_root()
     size = sum(path.stat().st_size for path in root.rglob("*") if path.is_file()) if root.is_dir() else 0

@@ -239,6 +239,23 @@ def assets_folder() -> Path:
     return filled(f"${{{ASSETS}}}") if variable(ASSETS) else ASSETS_BESIDE.absolute()
 
 
+def default_cache_root() -> Path:
+    """Return the folder that runs share: `ASSAY_CACHE`, else `assay` in the user's cache folder (`XDG_CACHE_HOME`).
+
+    It is made where it is not there, so that nobody else may read it: it holds images and names of files.
+
+    Raises:
+        StoreError: The user has no home, and none of both is set.
+    """
+    named = os.environ.get("ASSAY_CACHE")
+    place = at_home(named) if named else at_home(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "assay"
+    if place.parts[0] == "~":
+        raise StoreError("this user has no home folder: let ASSAY_CACHE name a folder")
+    with suppress(OSError):  # who writes there says what is wrong
+        place.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return place
+
+
 def file_hash(path: Path) -> str:
     """Return the SHA-256 of a file, read once as long as its `file_state` stays. Raises OSError."""
     return _read_hash(path, file_state(path))

@@ -9,7 +9,7 @@ import mmap
 import os
 import re
 from collections.abc import Callable, Generator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from jaxtyping import Bool, Float, UInt8, UInt16
 from torch import Tensor
 
 from assay.core.errors import StoreError
-from assay.core.files import at_home, file_state, holding, not_written, sha256, write_bytes
+from assay.core.files import file_state, holding, not_written, sha256, write_bytes
 from assay.data.dataset import ONE_KIND
 
 _ALTERED = "it is damaged (its content is not that of its checksum)"
@@ -36,23 +36,6 @@ _REASONS = {
 
 ELSEWHERE = "make room there, or let ASSAY_CACHE name another folder"
 """Remedy if the cache cannot be written."""
-
-
-def default_cache_root() -> Path:
-    """Return the folder that runs share: `ASSAY_CACHE`, else `assay` in the user's cache folder (`XDG_CACHE_HOME`).
-
-    It is made where it is not there, so that nobody else may read it: it holds images and names of files.
-
-    Raises:
-        StoreError: The user has no home, and none of both is set.
-    """
-    named = os.environ.get("ASSAY_CACHE")
-    place = at_home(named) if named else at_home(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "assay"
-    if place.parts[0] == "~":
-        raise StoreError("this user has no home folder: let ASSAY_CACHE name a folder")
-    with suppress(OSError):  # who writes there says what is wrong
-        place.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return place
 
 
 Notify = Callable[[str, int, int], None]

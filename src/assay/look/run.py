@@ -14,9 +14,10 @@ import pandas as pd
 from jaxtyping import Float
 
 from assay.core.errors import DataError, SpecError
+from assay.core.files import default_cache_root
 from assay.core.reasons import stated
 from assay.core.versions import versions
-from assay.data.cache import ArrayCache, Notify, default_cache_root, silent
+from assay.data.cache import ArrayCache, Notify, silent
 from assay.data.cards import facts_of
 from assay.data.dataset import Dataset
 from assay.data.files.joins import match, require_matched

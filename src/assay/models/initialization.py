@@ -17,10 +17,9 @@ from torch import nn
 
 from assay.core import registry
 from assay.core.errors import WeightsError
-from assay.core.files import filled
+from assay.core.files import default_cache_root, filled
 from assay.core.registry import Role, component
 from assay.core.seeds import derive
-from assay.data.cache import default_cache_root
 from assay.models.networks import WithTrunk, as_network
 from assay.models.weight_files import WeightsFile, fetch, reachable, read_weights, weights_cache
 from assay.models.weights import (

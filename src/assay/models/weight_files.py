@@ -23,8 +23,8 @@ from safetensors.torch import save
 from torch import Tensor
 
 from assay.core.errors import StoreError, WeightsError, first_line
-from assay.core.files import assets_folder, file_hash, holding, write_bytes
-from assay.data.cache import ELSEWHERE, default_cache_root, writing
+from assay.core.files import assets_folder, default_cache_root, file_hash, holding, write_bytes
+from assay.data.cache import ELSEWHERE, writing
 from assay.models.untyped import safetensors_of
 
 # How keys, shapes and causes are put into a short sentence.

@@ -13,9 +13,8 @@ import torch
 from torch import nn
 
 from assay.core.errors import DISTRIBUTION, StoreError, WeightsError, extra, nearest, unknown_name
-from assay.core.files import sha256
+from assay.core.files import default_cache_root, sha256
 from assay.core.measures import MEASURES, label_of
-from assay.data.cache import default_cache_root
 from assay.execution.jobs import TrainedModel, nothing_to_read
 from assay.execution.plan import Trial
 from assay.models.ref import Inputs, Model

@@ -14,8 +14,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from assay.core.errors import SpecError, StoreError
-from assay.core.files import content_hash, sha256
-from assay.data.cache import default_cache_root
+from assay.core.files import content_hash, default_cache_root, sha256
 from assay.execution.jobs import Place, TrainedModel, inputs_of, load_trained, population_of
 from assay.execution.plan import Plan, ProbeUnit, Source, Trial, start_id, started_from, with_weights
 from assay.models.ref import Inputs, Model, Unit

@@ -9,8 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from assay.core.files import default_cache_root
 from assay.core.registry import own_code
-from assay.data.cache import Notify, default_cache_root, silent
+from assay.data.cache import Notify, silent
 from assay.execution.engines import LEASES
 from assay.execution.estimate import Timer, after_units, source_seconds, unit_seconds
 from assay.execution.jobs import (

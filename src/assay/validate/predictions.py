@@ -19,6 +19,7 @@ from assay.core.files import is_file
 from assay.core.request import names
 from assay.core.types import FactorTable
 from assay.data.files.classes import Target, two_classes
+from assay.data.files.in_memory import kept_table
 from assay.data.files.joins import match, require_matched
 from assay.data.files.kinds import alike_patients, cautions_of, encoding_of, factor_of, one_patient, usable
 from assay.data.files.roles import called_patient, called_unit, roles_of
@@ -102,8 +103,6 @@ def read_score_file(source: Any, request: ValidateRequest) -> ScoreFile:
         if not is_file(path):
             raise DataError(f"there is no file {path}")
     else:
-        from assay.data.files.in_memory import kept_table  # it imports PyTorch
-
         path = kept_table(source, "scores")
     table = read_table(path, request.image or "image")
     require_whole(table)

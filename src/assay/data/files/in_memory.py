@@ -16,8 +16,7 @@ import numpy as np
 import pandas as pd
 
 from assay.core.errors import SpecError
-from assay.core.files import filled, is_file, write_bytes
-from assay.data.cache import default_cache_root, writing
+from assay.core.files import default_cache_root, filled, is_file, write_bytes
 
 # They are kept as a folder of the cache, named by its content: a CSV, arrays as .npy files, and a link to the folder of
 # files that rows name. Everything after that is as with any folder: the same content has the same trials, worker
@@ -104,6 +103,8 @@ def _kept(given: Any, keys: dict[str, Any], place: str) -> dict[str, Any]:
     shown = [name for name, cell in first.items() if name != keys.get("mask") and _shows_pixels(cell, base)]
     if shown and "image" not in {*keys, *first}:
         keys["image"] = shown[0]
+    from assay.data.cache import writing  # it imports PyTorch, which a table alone does not need
+
     root = default_cache_root() / "in-memory"
     partial = root / f"partial-{uuid4().hex}"
     with writing(partial):

@@ -74,7 +74,7 @@ def holds_patients(column: str, cells: Sequence[str]) -> bool:
     A few values with many rows each are classes, as in `case` of 0 and 1, unless the name says that they are ids or is
     that of patients alone.
     """
-    values = {cell for cell in cells if not absent(cell)}
+    values = {cell for cell in set(cells) if not absent(cell)}
     most = 2 if column.lower() in _PATIENT_STEMS else MOST_CLASSES
     few = len(values) <= most and _OFTEN * len(values) <= len(cells)
     return called_patient(column) and (_rank_of_patient(column) in (0, 2) or not few)

@@ -329,8 +329,8 @@ def read_table(path: Path, image: str) -> Table:
 
 def _refuse_title(path: Path, header: Sequence[str], lines: Sequence[Row]) -> None:
     """Raise DataError where the first line is a title, a comment or a row."""
-    filled = [sum(map(bool, line.cells)) for line in lines if any(line.cells)]
-    title = sum(map(bool, header)) == 1 and 2 * sum(count > 1 for count in filled) > len(filled)
+    filled = [sum(map(bool, line.cells)) for line in lines if any(line.cells)] if sum(map(bool, header)) == 1 else []
+    title = 2 * sum(count > 1 for count in filled) > len(filled)
     numbers = [cell for cell in header if number(cell) is not None]
     row = len(numbers) > 1 and "." in "".join(numbers)
     if title or row or (header[0].startswith("#") and len(header[0].split()) > 1):
