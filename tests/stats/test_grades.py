@@ -13,7 +13,8 @@ from tests.worlds.panels import answers
 
 from assay.core.reasons import Code, because
 from assay.stats.influence import Answers
-from assay.stats.measures import SPECIFICITIES, specific_thresholds, value
+from assay.stats.measures import value
+from assay.stats.measures.grades import SPECIFICITIES, specific_thresholds
 from assay.stats.metrics import beyond
 
 seeds = st.integers(0, 10_000)

@@ -15,13 +15,13 @@ from tests.worlds.panels import answers
 from assay.report.sentences.reasons import reason_words
 from assay.stats import influence, metrics
 from assay.stats.influence import Answers, auroc_rows, widened
-from assay.stats.measures import COMPUTED, influence_of, measure, value
+from assay.stats.measures import COMPUTED, find_measure, influence_of, value
 from assay.stats.metrics import class_score, placements
 
 seeds = st.integers(0, 10_000)
-BINARY = [name for name, one in COMPUTED.items() if not one.maps]
+BINARY = [name for name, one in COMPUTED.items() if not one.domain.maps]
 # Leaving a row out moves the bins of the calibration error, so that a jackknife of it is not one of the same thing.
-SEVERAL = [name for name in BINARY if not COMPUTED[name].binary and name != "calibration-error"]
+SEVERAL = [name for name in BINARY if not COMPUTED[name].domain.binary and name != "calibration-error"]
 
 
 def without(given_: Answers, keep: np.ndarray) -> Answers:
@@ -74,7 +74,7 @@ def test_standard_errors_agree_with_the_jackknife_over_patients(name: str, folds
 )
 def test_contributions_are_derivatives_of_scikit_learns_weighted_metrics(name: str, weighted) -> None:
     model, step = answers(3, ties=True), 1e-5
-    rows = measure(name).rows(model, value(name, model).value, np.arange(80))
+    rows = find_measure(name).compute(model)[1](np.arange(80))
     bumps = np.ones(80) + step * np.eye(80)
     derivative = np.array([weighted(model, up) - weighted(model, 2 - up) for up in bumps]) / (2 * step)
     patients = np.array([np.sum(model.target == code) for code in model.target]) if name == "auroc" else 80
@@ -213,11 +213,11 @@ def test_known_contributions_are_those_of_the_same_patients_and_answers() -> Non
 
 def test_unknown_measure_names_the_nearest() -> None:
     with pytest.raises(Exception, match="unknown measure 'aurocc': did you mean 'auroc'"):
-        measure("aurocc")
+        find_measure("aurocc")
 
 
 def test_chance_is_what_knowing_only_frequencies_reaches() -> None:
     target = np.repeat([0, 1], [75, 25])
     prior = Answers(np.tile(np.log([0.75, 0.25]), (100, 1)), target)
     for name in ("auroc", "auroc-macro", "average-precision", "accuracy", "brier", "log-loss", "calibration-error"):
-        assert measure(name).chance(target, 2) == pytest.approx(value(name, prior).value, abs=1e-9)
+        assert find_measure(name).chance(target, 2) == pytest.approx(value(name, prior).value, abs=1e-9)

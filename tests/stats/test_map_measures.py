@@ -13,8 +13,10 @@ from assay.core.reasons import Code
 from assay.maps.summary import summarize
 from assay.report.sentences.reasons import reason_words
 from assay.stats.compare import contrast
-from assay.stats.influence import Answers, Computed
-from assay.stats.measures import COMPUTED, LEVELS, influence_of, value
+from assay.stats.influence import Answers
+from assay.stats.measure import Computed
+from assay.stats.measures import COMPUTED, influence_of, value
+from assay.stats.measures.maps import LEVELS
 from assay.stats.panel import Panel, evaluate
 
 HIGH, LOW = 4.0, -4.0
@@ -85,8 +87,8 @@ def test_a_healthy_image_that_is_left_empty_is_told_otherwise_by_every_conventio
     )
 
 
-OF_MAPS = [one for one in COMPUTED.values() if one.maps]
-NATIVE = [one for one in OF_MAPS if one.native]
+OF_MAPS = [one for one in COMPUTED.values() if one.domain.maps]
+NATIVE = [one for one in OF_MAPS if one.domain.native]
 
 
 @pytest.mark.parametrize("native", NATIVE, ids=[one.name for one in NATIVE])

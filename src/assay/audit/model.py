@@ -55,7 +55,8 @@ from assay.spec.schema import REFERABLE
 from assay.stats.format import count, listed, number
 from assay.stats.influence import auroc_rows
 from assay.stats.maps import threshold_at
-from assay.stats.measures import LEVELS, specific_thresholds
+from assay.stats.measures.grades import specific_thresholds
+from assay.stats.measures.maps import LEVELS
 from assay.stats.metrics import auroc, log_odds, placements
 from assay.store.files import write_json
 from assay.store.folder import RunFolder, working_in

@@ -146,7 +146,7 @@ def compare_predictions(read: Predictions, asked: CompareRequest) -> Compared:
     """
     panels, against = read.panels, asked.against or next(iter(read.panels))
     measure, margin = asked.measure, asked.margin
-    allowed = [name for name, one in COMPUTED.items() if not one.maps]
+    allowed = [name for name, one in COMPUTED.items() if not one.domain.maps]
     if measure not in allowed:
         raise SpecError(unknown_name("measure of classification", measure, allowed))
     if measure not in CALLED:

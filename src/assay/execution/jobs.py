@@ -39,7 +39,8 @@ from assay.spec.environments import images_seed, stream_seed
 from assay.spec.recipe import Component, RecipeSpec
 from assay.spec.schema import DataSpec, EnvironmentSpec, GivenWeights, TrainingSpec
 from assay.stats.maps import threshold_at
-from assay.stats.measures import LEVELS, specific_thresholds
+from assay.stats.measures.grades import specific_thresholds
+from assay.stats.measures.maps import LEVELS
 from assay.stats.metrics import macro_auroc
 from assay.store.arrays import OF_ROWS
 from assay.store.files import write_json, write_rows

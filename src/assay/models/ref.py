@@ -65,8 +65,8 @@ class Model:
         operating: In segmentation, the logit at which each of the standard shares of validation lesions is found, NaN
             where none does.
         cut: Where classes are grades, the first that counts as positive when they are cut in two.
-        specific: The log-odds of lying at or above the cut from which each of `stats.measures.SPECIFICITIES` is reached
-            on validation images.
+        specific: The log-odds of lying at or above the cut from which each of `stats.measures.grades.SPECIFICITIES` is
+            reached on validation images.
     """
 
     network: nn.Module

@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float
 from pydantic import Field
 from scipy.stats import rankdata
 
+from assay.core.measures import INDEPENDENT, Measure, register_measures
 from assay.core.reasons import NOTHING, Code, Reason, because
 from assay.core.registry import Role, component
 from assay.core.seeds import folds_by_patient, generator
@@ -24,6 +25,14 @@ from assay.shifts.environment import Environment, Scene
 from assay.stats.influence import auroc_rows, clustered
 from assay.stats.metrics import placements, varying
 from assay.stats.ridge import held_out
+
+register_measures(
+    Measure("decodability", "decodability", "AUROC of a linear decoder that reads the factor from the layer",
+            unit="AUROC", low=0.0, high=1.0, chance=0.5, needs=("factor", "layer"), environment=INDEPENDENT,
+            dosed=True, axis="AUROC of a linear decoder", reference="Alain and Bengio 2017"),
+    Measure("missing", "decodability", "number of images without a value of the factor", unit="images",
+            display="images without a value", environment=INDEPENDENT, compared=False),
+)  # fmt: skip
 
 # Yes-or-no questions about a factor, which make factors of any kind comparable.
 

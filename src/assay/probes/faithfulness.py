@@ -13,6 +13,7 @@ from scipy import ndimage
 from scipy.stats import rankdata
 from torch import Tensor, nn
 
+from assay.core.measures import WITHIN_CLASS
 from assay.core.reasons import NOTHING, Code, Reason, because
 from assay.core.seeds import generator
 from assay.core.types import Measurement, undefined
@@ -21,7 +22,7 @@ from assay.models.untyped import tensor_of
 from assay.probes.explainers import Explainer, Subject
 from assay.probes.lesion_maps import MEASURES, SIZES, Part, Sample, Shown, localized
 from assay.probes.probe import Reading, estimated, estimated_mean, patients
-from assay.probes.reliance import UNIT, within_class_spread
+from assay.probes.reliance import within_class_spread
 from assay.shifts.confounders.pixels import gaussian
 from assay.shifts.environment import Environment, PickedImages, Scene
 from assay.stats.metrics import class_score, log_odds
@@ -374,7 +375,7 @@ def erasures(
     """
     by_size: dict[str, Float[np.ndarray, " n"]] = {}
     for part in parts:
-        here = replace(place, group=part.kind, level=part.size, unit=UNIT)
+        here = replace(place, group=part.kind, level=part.size, unit=WITHIN_CLASS)
         if np.isnan(deviation):
             yield from (without(here, name, NO_UNIT) for name in (ERASED, OVER))
             continue
@@ -409,7 +410,7 @@ def small_over_large(
     if not {SIZES[0], SIZES[-1]} <= by_size.keys():
         return without(place, place.measure, because(Code.ONE_LESION_SIZE))
     values = by_size[SIZES[0]] - by_size[SIZES[-1]]
-    return averaged(replace(place, unit=UNIT, chance=0.0), values, patient, because(Code.NO_SMALL_AND_LARGE))
+    return averaged(replace(place, unit=WITHIN_CLASS, chance=0.0), values, patient, because(Code.NO_SMALL_AND_LARGE))
 
 
 NO_UNIT = because(Code.NO_LOG_ODDS_UNIT)
@@ -508,7 +509,7 @@ def lesion_effects(asked: Asked, place: Measurement) -> Iterator[Measurement]:
         return
     by_size: dict[str, Float[np.ndarray, " n"]] = {}
     for part, falls in zip(asked.parts, asked.by_part, strict=True):
-        here = replace(place, measure=EFFECT, group=part.kind, level=part.size, unit=UNIT, chance=0.0)
+        here = replace(place, measure=EFFECT, group=part.kind, level=part.size, unit=WITHIN_CLASS, chance=0.0)
         yield averaged(here, falls / asked.deviation, asked.sample.patient, because(Code.NO_SUCH_LESION))
         if part.size:
             by_size[part.size] = falls / asked.deviation
@@ -540,7 +541,12 @@ def attributed(maps: Float[np.ndarray, "n h w"], asked: Asked, place: Measuremen
         return [without(place, ATTRIBUTED, fault)]
     there = np.where(asked.sample.lesion, maps, 0).sum(axis=(1, 2), dtype=np.float64, keepdims=True)[:, 0, 0]
     return [
-        averaged(replace(place, measure=ATTRIBUTED, unit=UNIT), there / asked.deviation, asked.sample.patient, NOTHING)
+        averaged(
+            replace(place, measure=ATTRIBUTED, unit=WITHIN_CLASS),
+            there / asked.deviation,
+            asked.sample.patient,
+            NOTHING,
+        )
     ]
 
 

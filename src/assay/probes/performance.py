@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 from pydantic import Field
 
-from assay.core.measures import WORST_ENVIRONMENT, WORST_GROUP
+from assay.core.measures import WORST_ENVIRONMENT, WORST_GROUP, register_measures
 from assay.core.reasons import Code, because
 from assay.core.registry import component
 from assay.core.types import Contributions, FactorTable, Measurement, undefined
@@ -18,11 +18,15 @@ from assay.probes.probe import Group, Reading, Request, Scope, groups_of, worst_
 from assay.probes.reader import answers_of
 from assay.shifts.environment import Scene
 from assay.stats.influence import Answers, coded
-from assay.stats.measures import OF_GRADES, influence_of, measure
+from assay.stats.measures import COMPUTED, find_measure, images, influence_of
 from assay.stats.metrics import class_score
 
-_ANY_CLASSES = ("accuracy", "brier", "log-loss", "calibration-error")
-_TWO_CLASSES = ("auroc", "average-precision", "sensitivity", "specificity")
+register_measures(
+    images.dosed("worst-group-accuracy", meaning="least accuracy of a group: a level of a factor in one class",
+                 display="accuracy of the worst group", reference="Sagawa et al. 2020"),
+    images.dosed("worst-group-auroc", meaning="least AUROC of a group: a level of a factor",
+                 display="AUROC of the worst group", reference="Sagawa et al. 2020"),
+)  # fmt: skip
 _ONE_AGAINST_REST = ("auroc", "average-precision")
 
 
@@ -112,7 +116,7 @@ def measured(name: str, answers: Answers, patient: np.ndarray, place: Measuremen
 
     n: the images that it is of, which of a map's measures may be a part of them, such as those with a lesion.
     """
-    described = measure(name)
+    described = find_measure(name)
     metric, contributions = influence_of(name, answers, patient)
     return replace(
         place,
@@ -121,7 +125,7 @@ def measured(name: str, answers: Answers, patient: np.ndarray, place: Measuremen
         reason=metric.reason,
         unit=described.entry.unit,
         direction=described.entry.direction,
-        n=described.images(answers) if described.maps and metric.defined else len(patient),
+        n=len(patient) if metric.images is None else metric.images,
         patients=len(contributions),
         standard_error=float(np.sqrt((contributions**2).sum())),
         contributions=Contributions(coded(patient)[0], contributions),
@@ -136,26 +140,33 @@ def _place(environment: str, factor: str = "", level: str = "", group: str = "")
 def overall(answered: Mapping[str, tuple[Answers, np.ndarray]], *, graded: bool = False) -> list[Measurement]:
     """Compute the performance of one model on all images of each environment, and its worst environment.
 
-    Measures are `auroc`, `average-precision`, `sensitivity`, `specificity`, `accuracy` (these three at the model's
-    threshold, 0.5 where it has none), `brier`, `log-loss` (nats) and `calibration-error` (15 bins of equal mass). With
-    several classes `auroc-macro` (the unweighted mean over classes) replaces the first four.
+    Measures are those of `stats.measures.images` but for those that restate another; sensitivity, specificity and
+    accuracy at the model's threshold, 0.5 where it has none.
 
     Args:
         answered: Environment -> outputs and their patients.
-        graded: Whether several classes are grades, which adds `quadratic-weighted-kappa` and the measures at the cut
-            (`stats.measures`); those at validation thresholds only for a model that has them.
+        graded: Whether several classes are grades, which adds the measures of `stats.measures.grades`; those at
+            validation thresholds only for a model that has them.
     """
     every: list[Measurement] = []
     of_grades: list[Measurement] = []
     for environment, (answers, patient) in answered.items():
         several, place = answers.classes > 2, _place(environment)
-        names = ("auroc-macro", *_ANY_CLASSES) if several else (*_TWO_CLASSES, *_ANY_CLASSES)
-        every += [measured(name, answers, patient, place) for name in names]
+        every += [measured(name, answers, patient, place) for name in _of_classes(several)]
         if graded and several:
-            at_cut = [one.name for one in OF_GRADES if one.name == "auroc-referable" or answers.specific is not None]
-            names = ("quadratic-weighted-kappa", *at_cut)
+            domains = ((name, one.domain) for name, one in COMPUTED.items() if one.domain.ordinal)
+            names = [name for name, domain in domains if answers.specific is not None or not domain.specific]
             of_grades += [measured(name, answers, patient, place) for name in names]
     return every + _worst_environments(every) + of_grades
+
+
+def _of_classes(several: bool) -> list[str]:
+    """Return the measures of classes, of two those first that exist for two alone."""
+    of_classes = [one for one in COMPUTED.values() if not one.domain.maps and not one.domain.ordinal]
+    if several:
+        return [one.name for one in of_classes if not one.domain.binary]
+    by_domain = sorted(of_classes, key=lambda one: not one.domain.binary)
+    return [one.name for one in by_domain if not one.restates]
 
 
 def _by_class(answers: Answers, table: FactorTable, environment: str) -> list[Measurement]:

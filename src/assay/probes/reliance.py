@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Annotated, ClassVar
 
 import numpy as np
 from jaxtyping import Float
 from pydantic import AfterValidator, Field
 
-from assay.core.measures import MEASURES
+from assay.core.measures import MEASURES, NEUTRAL, WITHIN_CLASS, Measure, register_measures
 from assay.core.reasons import NOTHING, Code, Reason, because
 from assay.core.registry import component
 from assay.core.types import Contributions, FactorTable, Measurement, undefined
@@ -19,10 +20,30 @@ from assay.probes.probe import Reading, Request, Scope, estimated, estimated_mea
 from assay.shifts.environment import Environment, Scene, SobolDesign
 from assay.stats.metrics import log_odds, predictions, probabilities, score_names
 
+_used = partial(Measure, probe="reliance", needs=("factor",), dosed=True, chance=0.0)
+_moved = partial(_used, environment=NEUTRAL)
+
+register_measures(
+    _used("sobol-first", meaning="share of the logit's variance that the factor explains by itself",
+          display="first-order Sobol' index", unit="share of variance", low=0.0, high=1.0,
+          axis="share of the logit's variance, first order", reference="Sobol' 1993; Saltelli et al. 2010"),
+    _used("sobol-total", meaning="share of the logit's variance that the factor explains with its interactions",
+          display="total Sobol' index", unit="share of variance", low=0.0, high=1.0,
+          axis="share of the logit's variance, with interactions", reference="Homma and Saltelli 1996; Jansen 1999"),
+    _moved("flip-rate", meaning="share of images whose predicted class changes when the factor alone is changed",
+           low=0.0, high=1.0, axis="share of images whose class flips"),
+    _moved("logit-effect", meaning="mean change of the logit when the factor alone is changed, in within-class sd",
+           display="effect on the logit", unit=WITHIN_CLASS, axis="change of the logit, in within-class sd"),
+    _moved("logit-effect-absolute", meaning="mean absolute change of the logit when the factor alone is changed, in "
+           "within-class sd", display="absolute effect on the logit", unit=WITHIN_CLASS, low=0.0,
+           axis="absolute change of the logit, in within-class sd"),
+    _moved("pair-logit", meaning="logit of one image with the factor at one end, in within-class sd",
+           display="logit of a counterfactual pair", unit=WITHIN_CLASS, chance=None, dosed=False, compared=False),
+)  # fmt: skip
+
 # Effects of changing one factor with all else held: flips and changes of the logit.
 
 LOW_TO_HIGH, HIGH_TO_LOW = "low to high", "high to low"
-UNIT = MEASURES["logit-effect"].unit
 BORDER = 0.02
 """The share of images that must lie near the threshold, or be called otherwise than most, for a flip rate of 0 to
 say anything."""
@@ -87,7 +108,7 @@ def _pairs(reading: Reading, scene: Scene, factor: str, deviation: float) -> lis
         if not _varies(deviation, scores):
             return []
         for row, score in zip(environment.table.row[:PAIRS].tolist(), scores[:PAIRS].tolist(), strict=True):
-            place = Measurement("pair-logit", score / deviation, factor=factor, level=end, unit=UNIT, n=1)
+            place = Measurement("pair-logit", score / deviation, factor=factor, level=end, unit=WITHIN_CLASS, n=1)
             found.append(replace(place, group=f"row {row}"))
     return found
 
@@ -151,7 +172,7 @@ def _measured(change: Change, spread: Spread, neutral: Environment, classes: tup
     if not change.flipped.any() and _near_threshold(change, spread) < BORDER:
         found = [_undefined(place, "flip-rate", because(Code.FAR_FROM_THRESHOLD, border=BORDER))]
     for column, level in enumerate(score_names(classes)):
-        found += _effects(change, spread, column, neutral.table.patient, replace(place, level=level, unit=UNIT))
+        found += _effects(change, spread, column, neutral.table.patient, replace(place, level=level, unit=WITHIN_CLASS))
     return found
 
 

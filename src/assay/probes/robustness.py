@@ -23,7 +23,7 @@ from assay.probes.reader import answers_of
 from assay.shifts.distortions import SEVERITIES, distorted, families_of
 from assay.shifts.environment import Environment, Scene
 from assay.stats.influence import Answers
-from assay.stats.measures import influence_of, measure
+from assay.stats.measures import find_measure, influence_of
 
 _distorted = partial(
     Measure, probe="robustness", low=0.0, high=1.0, direction="higher", needs=("environment", "factor"),
@@ -226,7 +226,9 @@ def _values(before: Answers, after: Answers, patient: np.ndarray, names: Mapping
 
 def _found(name: str, answers: Answers, patient: np.ndarray) -> _Found:
     metric, contributions = influence_of(name, answers, patient)
-    return _Found(metric.value, contributions, measure(name).chance(answers.target, answers.classes), metric.reason)
+    return _Found(
+        metric.value, contributions, find_measure(name).chance(answers.target, answers.classes), metric.reason
+    )
 
 
 def _ratio(kept: _Found, clean: _Found) -> _Found:

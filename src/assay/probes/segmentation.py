@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Annotated, ClassVar
 
 import numpy as np
@@ -11,7 +13,7 @@ from jaxtyping import Bool, Float, Int
 from pydantic import Field
 
 from assay.core.map_grid import AT_NATIVE
-from assay.core.measures import MEASURES, NATIVE, direction_of
+from assay.core.measures import MEASURES, NEUTRAL, Measure, direction_of, register_measures
 from assay.core.reasons import Code, because
 from assay.core.registry import component
 from assay.core.types import FactorTable, Measurement, undefined
@@ -23,6 +25,7 @@ from assay.probes.reader import answers_of
 from assay.shifts.environment import Environment, PickedImages, PickedMasks, Scene
 from assay.spec.data import LESION
 from assay.stats.influence import Answers
+from assay.stats.measures import COMPUTED
 
 # How well a model outlines lesions, and how quiet it is where there is none, in each environment and group.
 
@@ -31,7 +34,7 @@ class OfMaps:
     """Measures of kept map statistics, of every test environment and by group.
 
     Attributes:
-        overall: Measures of an environment.
+        name: Name of the probe, whose measures those of an environment are.
         grouped: Those of each group of a factor (its levels, or the halves below and above the median of the neutral
             rows), with `factor` and `level`.
         by_kind: Those of each kind of lesion, named by `level`, where there are several. n: the images that a measure
@@ -40,10 +43,16 @@ class OfMaps:
     """
 
     scope: ClassVar[Scope] = "tests"
-    overall: tuple[str, ...]
+    name: ClassVar[str]
     grouped: ClassVar[tuple[str, ...]]
     by_kind: tuple[str, ...] = ()
     native: bool = False
+
+    @property
+    def overall(self) -> list[str]:
+        """Measures of an environment."""
+        of_probe = (one for one in COMPUTED.values() if one.entry.probe == self.name)
+        return [one.name for one in of_probe if self.native or not one.domain.native]
 
     def requests(self, model: Model, scene: Scene) -> tuple[Request, ...]:
         """Return the answers in every test environment."""
@@ -139,25 +148,7 @@ class Segmentation(OfMaps):
     no such size.
     """
 
-    overall: tuple[str, ...] = (
-        "dice",
-        "dice-skip",
-        "dice-one",
-        "dice-zero",
-        "dice-smoothed",
-        "iou",
-        "pixel-precision",
-        "pixel-recall",
-        "volume-error",
-        "hd95",
-        "surface-distance",
-        "surface-dice",
-        "lesion-sensitivity",
-        "false-positives-per-image",
-        "pixel-calibration-error",
-        "pixel-calibration-error-boundary",
-        "pixel-calibration-error-background",
-    )
+    name = "segmentation"
     grouped: ClassVar[tuple[str, ...]] = ("dice", "lesion-sensitivity")
     by_kind: tuple[str, ...] = (
         "dice",
@@ -183,7 +174,6 @@ class Segmentation(OfMaps):
     ) -> None:
         self.native = native
         if native:
-            self.overall = (*self.overall, *NATIVE)
             self.by_kind = (*self.by_kind, "dice-native", "iou-native")
 
 
@@ -198,26 +188,25 @@ class LesionFree(OfMaps):
     well images with a lesion are distinguished from those without by several scores of the map.
     """
 
-    overall: tuple[str, ...] = (
-        "false-positive-rate",
-        "left-empty",
-        "false-positive-area",
-        "lesion-sensitivity-at-80",
-        "false-positive-rate-at-80",
-        "lesion-sensitivity-at-90",
-        "false-positive-rate-at-90",
-        "lesion-sensitivity-at-95",
-        "false-positive-rate-at-95",
-        "auroc-top-mean",
-        "auroc-area",
-        "average-precision-top-mean",
-        "average-precision-area",
-        "free-response-area",
-    )
+    name = "lesion-free"
     grouped: ClassVar[tuple[str, ...]] = ("false-positive-rate", "false-positive-rate-at-90")
 
 
 # Counterfactual painting: the segmentation as a lesion fades, shrinks, moves and disappears.
+
+_painted = partial(Measure, probe="painting", environment=NEUTRAL, low=0.0, high=1.0)
+
+register_measures(
+    _painted("place-called", meaning="share of a removed lesion's place that is predicted lesion",
+             display="removed lesion's place predicted", direction="lower", chance=0.0),
+    _painted("place-found", meaning="share of removed lesions that still count as found",
+             display="removed lesions found", direction="lower", chance=0.0),
+    _painted("found", meaning="share of lesions found with the factor set to a quantile",
+             display="lesions found", low=-math.inf, high=math.inf, compared=False),
+    _painted("lesion-logit", meaning="change of the logit at which half of a lesion is predicted, in sd over lesions",
+             display="logit of a lesion", unit="sd over lesions", low=-math.inf, high=math.inf, chance=0.0,
+             compared=False),
+)  # fmt: skip
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 """Where a factor is set, in its neutral marginal."""

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -12,7 +11,6 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 from scipy.special import expit
 
-from assay.core.measures import Measure
 from assay.core.reasons import Reason
 from assay.core.types import Contributions
 from assay.stats.metrics import (
@@ -36,11 +34,10 @@ from assay.stats.metrics import (
 # Jaeckel 1972): the error of an estimate is nearly the sum of its contributions, and its variance over patients the sum
 # of the squares of the patients' contributions. Contributions of one metric on one model sum to zero.
 #
-# Each function takes a model's `Answers`, the metric's value on them and the patients, and returns contributions per
-# image, already widened for small samples by sqrt(g / (g - 1)), g being the number of patients that a mean in the
-# metric runs over. For AUROC with one image a patient their squares then sum to the variance of DeLong et al. (1988);
-# with several images a patient, to that of Obuchowski (1997) up to the order of 1 / g. They are NaN where g is 1: no
-# variance can be had from one patient.
+# Measures (`assay.stats.measures`) give them per image, already widened for small samples by sqrt(g / (g - 1)), g
+# being the number of patients that a mean in the metric runs over. For AUROC with one image a patient their squares
+# then sum to the variance of DeLong et al. (1988); with several images a patient, to that of Obuchowski (1997) up to
+# the order of 1 / g. They are NaN where g is 1: no variance can be had from one patient.
 
 
 def clustered(influence: Float[np.ndarray, "n"], patient: Int[np.ndarray, "n"]) -> Contributions:
@@ -147,27 +144,6 @@ Rows = Float[np.ndarray, " n"]
 Patients = Int[np.ndarray, " n"]
 
 
-def auroc(answers: Answers, value: float, patient: Patients) -> Rows:
-    """AUROC: deviation of the row's share of rightly ordered partners from the mean, over the pairs (Hajek, DeLong)."""
-    return widened(auroc_rows(*answers.placements, answers.target, value), answers.target, patient)
-
-
-def macro_auroc(answers: Answers, value: float, patient: Patients) -> Rows:
-    """Macro AUROC: the mean of the classes' contributions, which are the same of two classes."""
-    if answers.classes == 2:
-        return auroc(answers, value, patient)
-    total = np.zeros(len(patient))
-    for label in range(answers.classes):
-        score, target = class_score(answers.logits, label), (answers.target == label).astype(np.int64)
-        total += widened(auroc_rows(*placements(score, target, answers.fold), target), target, patient)
-    return total / answers.classes
-
-
-def somers_d(answers: Answers, value: float, patient: Patients) -> Rows:
-    """Somers' D: twice those of AUROC."""
-    return 2 * auroc(answers, (value + 1) / 2, patient)
-
-
 def auroc_rows(
     right: Float[np.ndarray, "*s n"],
     opposite: Float[np.ndarray, "*s n"],
@@ -181,72 +157,12 @@ def auroc_rows(
     return (right - area * opposite) / pairs
 
 
-def average_precision(answers: Answers, value: float, patient: Patients) -> Rows:
-    """Average precision: a positive brings its own precision, and every row bears on the precision at lower scores."""
-    score, positive = answers.score, answers.target == 1
-    called, hit = answers.calls
-    folds = np.zeros(len(score), dtype=np.int64) if answers.fold is None else answers.fold
-    rows = np.where(positive, hit / called - value, 0.0)
-    for number in np.unique(folds):
-        here, among = folds == number, (folds == number) & positive
-        order = np.argsort(score[among], kind="stable")
-        below = np.searchsorted(score[among][order], score[here], side="right")
-        gain = np.concatenate([[0.0], np.cumsum((1 / called[among])[order])])
-        loss = np.concatenate([[0.0], np.cumsum((hit[among] / called[among] ** 2)[order])])
-        rows[here] += positive[here] * gain[below] - loss[below]
-    return widened(rows / positive.sum(), np.zeros_like(folds), patient)
-
-
-def accuracy(answers: Answers, value: float, patient: Patients) -> Rows:
-    """Accuracy: residuals over n."""
-    return share(answers.predicted == answers.target, value, np.ones(len(patient), dtype=bool), patient)
-
-
-def sensitivity(answers: Answers, value: float, patient: Patients) -> Rows:
-    """Sensitivity: residuals of the positives over their number."""
-    return share(answers.predicted == 1, value, answers.target == 1, patient)
-
-
-def specificity(answers: Answers, value: float, patient: Patients) -> Rows:
-    """Specificity: residuals of the negatives over their number."""
-    return share(answers.predicted == 0, value, answers.target == 0, patient)
-
-
-def brier(answers: Answers, value: float, patient: Patients) -> Rows:
-    """Brier score: residuals over n."""
-    return share(answers.squares, value, np.ones(len(patient), dtype=bool), patient)
-
-
-def log_loss(answers: Answers, value: float, patient: Patients) -> Rows:
-    """Log-loss: residuals over n."""
-    return share(answers.losses, value, np.ones(len(patient), dtype=bool), patient)
-
-
 def share(
     values: Shaped[np.ndarray, " n"], mean: float, among: Bool[np.ndarray, " n"], patient: Patients
 ) -> Float[np.ndarray, " n"]:
     """A mean over some rows: their residuals over their number."""
     rows = np.where(among, values - mean, 0.0) / among.sum()
     return widened(rows, np.where(among, 0, -1), patient)
-
-
-def calibration_error(answers: Answers, value: float, patient: Patients) -> Rows:
-    """Calibration error: the row's gap, signed as its bin's, with the bins held where they are."""
-    gaps, bins = answers.gaps
-    sign = np.sign(np.bincount(bins, gaps))[bins]
-    return share(sign * gaps, value, np.ones(len(patient), dtype=bool), patient)
-
-
-def quadratic_weighted_kappa(answers: Answers, value: float, patient: Patients) -> Rows:
-    """Kappa 1 - D / E: from the derivatives of the observed (D) and the expected (E) squared disagreement."""
-    a, b = answers.predicted.astype(np.float64), answers.target.astype(np.float64)
-    observed = ((a - b) ** 2).mean()
-    squares, product = (a**2 + b**2).mean(), a.mean() * b.mean()
-    expected = squares - 2 * product
-    by_observed = (a - b) ** 2 - observed
-    by_expected = a**2 + b**2 - squares - 2 * (a * b.mean() + b * a.mean() - 2 * product)
-    rows = (observed * by_expected / expected - by_observed) / expected / len(a)
-    return widened(rows, np.zeros(len(a), dtype=np.int64), patient)
 
 
 @dataclass
@@ -299,52 +215,6 @@ def _factor(stratum: Int[np.ndarray, " n"], position: Int[np.ndarray, " n"]) -> 
         patients = np.count_nonzero(np.bincount(position[here]))
         factor[here] = np.sqrt(patients / (patients - 1)) if patients > 1 else np.nan
     return factor
-
-
-# Measures from outputs, and the contribution of each image.
-
-Chance = Callable[[Int[np.ndarray, " n"], int], float]
-"""Targets [n] and number of classes -> the value of a model that knows nothing but how frequent the classes are."""
-
-
-@dataclass(frozen=True, slots=True)
-class Computed:
-    """A measure that is computed from outputs.
-
-    Args:
-        entry: Entry of the measure in the registry.
-        value: Compute the value from the outputs of a model.
-        rows: Compute the contributions per image from (outputs, value, patients), see `influence`.
-        by_classes: Compute the chance level, where it depends on how frequent the classes are.
-        binary: Whether it exists for two classes only.
-        ordinal: Whether several classes are grades, in their order.
-        cut: Whether classes are divided in two at a threshold grade.
-        maps: Whether it is computed from the columns of segmentation maps.
-        native: Whether from those at the size of the images' files.
-        images: Count the images behind the value.
-    """
-
-    entry: Measure
-    value: Callable[[Answers], Metric]
-    rows: Callable[[Answers, float, Int[np.ndarray, " n"]], Float[np.ndarray, " n"]]
-    by_classes: Chance | None = None
-    binary: bool = False
-    ordinal: bool = False
-    cut: bool = False
-    maps: bool = False
-    native: bool = False
-    images: Callable[[Answers], int] = lambda answers: len(answers.target)
-
-    @property
-    def name(self) -> str:
-        """Name of the measure."""
-        return self.entry.name
-
-    def chance(self, target: Int[np.ndarray, " n"], classes: int) -> float:
-        """Return the value of a model that knows nothing but how frequent the classes are; NaN where there is none."""
-        if self.by_classes is not None:
-            return self.by_classes(target, classes)
-        return self.entry.chance if isinstance(self.entry.chance, float) else math.nan
 
 
 def calibration_in_the_large(

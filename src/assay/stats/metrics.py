@@ -16,10 +16,17 @@ from assay.core.reasons import NOTHING, Code, Reason, because
 
 
 class Metric(NamedTuple):
-    """A value, or NaN and the reason why there is none."""
+    """A value, or NaN and the reason why there is none.
+
+    Attributes:
+        value: The value.
+        reason: Why there is none.
+        images: Number of images behind the value; None where it is of all.
+    """
 
     value: float
     reason: Reason = NOTHING
+    images: int | None = None
 
     @property
     def defined(self) -> bool:

@@ -14,7 +14,7 @@ from scipy.special import ndtri
 from assay.core.reasons import NOTHING, Code, Reason, because
 from assay.core.types import Contributions
 from assay.stats.influence import Answers, coded
-from assay.stats.measures import influence_of, measure
+from assay.stats.measures import find_measure, influence_of
 
 
 @dataclass(frozen=True)
@@ -198,7 +198,7 @@ def evaluate(panel: Panel, name: str) -> Evaluated:
 
     Undefined for one seed is undefined for all: a mean over the seeds that happen to have a value would flatter.
     """
-    chosen = measure(name)
+    chosen = find_measure(name)
     patients, _ = coded(panel.patient)
     values = np.full(len(panel.scores), np.nan)
     contributions = np.zeros((len(values), len(patients)))
@@ -211,8 +211,8 @@ def evaluate(panel: Panel, name: str) -> Evaluated:
         own, _ = coded(patient)
         contributions[position, slice(None) if own is patients else np.searchsorted(patients, own)] = moved
         reasons += [result.reason] if result.reason else []
-        if result.defined and chosen.maps:
-            images.append(chosen.images(answers))
+        if result.defined and chosen.domain.maps:
+            images.append(len(answers.target) if result.images is None else result.images)
     return Evaluated(
         values,
         contributions,

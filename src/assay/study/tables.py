@@ -480,13 +480,14 @@ def measures_of(spec: StudySpec, panel: Panel) -> list[str]:
     several = panel.scores.shape[2] > 2
     ordered = not several or _has_ordered_classes(spec)
     native = asks_native(spec.probes)
-    there = [one for one in COMPUTED.values() if (panel.maps or not one.maps) and (native or not one.native)]
-    return [one.name for one in there if (ordered or not one.ordinal) and (several or not one.cut)]
+    domains = ((name, one.domain) for name, one in COMPUTED.items())
+    there = [(name, of) for name, of in domains if (panel.maps or not of.maps) and (native or not of.native)]
+    return [name for name, of in there if (ordered or not of.ordinal) and (several or not of.cut)]
 
 
 def _has_ordered_classes(spec: StudySpec) -> bool:
     """Whether the study says that its classes are grades: by its data, or a comparison of a measure that needs it."""
-    named = any(COMPUTED[item.measure].ordinal for item in spec.contrasts if item.measure in COMPUTED)
+    named = any(COMPUTED[item.measure].domain.ordinal for item in spec.contrasts if item.measure in COMPUTED)
     return has_order(spec.data) or named
 
 

@@ -30,7 +30,7 @@ from assay.models.weights import deterministic, library_draws, load_checkpoint, 
 from assay.shifts.environment import Environment
 from assay.spec.recipe import WORST_GROUP, RecipeSpec
 from assay.stats.maps import threshold_at
-from assay.stats.measures import LEVELS
+from assay.stats.measures.maps import LEVELS
 from assay.training.augmentation import Augmenter, build_augmenter, stack_views
 from assay.training.collapse import (
     CONSTANT_LOGIT,

@@ -1,0 +1,106 @@
+"""Declare measures of outputs: `measure` above the function that computes one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+from jaxtyping import Int
+
+from assay.core.measures import Measure, register_measures
+from assay.core.reasons import Code, Reason
+from assay.stats.influence import Answers, Patients, Rows
+from assay.stats.metrics import Metric, undefined
+
+Result = tuple[Metric, Callable[[Patients], Rows]]
+"""A value, and the contribution of each image to it from the patients (see `influence`)."""
+Compute = Callable[[Answers], Result]
+Chance = Callable[[Int[np.ndarray, " n"], int], float]
+"""Targets [n] and number of classes -> the value of a model that knows nothing but how frequent the classes are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Domain:
+    """Outputs that have a measure.
+
+    Attributes:
+        binary: Two classes only.
+        ordinal: Of several classes only grades, in their order.
+        cut: Classes that are divided in two at a threshold grade.
+        specific: Outputs with thresholds of validation specificities.
+        maps: Columns of segmentation maps.
+        native: Such columns at the size of the images' files.
+    """
+
+    binary: bool = False
+    ordinal: bool = False
+    cut: bool = False
+    specific: bool = False
+    maps: bool = False
+    native: bool = False
+
+
+ANY, TWO_CLASSES, MAPS = Domain(), Domain(binary=True), Domain(maps=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Computed:
+    """A measure that is computed from outputs.
+
+    Attributes:
+        entry: Entry of the measure in the registry.
+        compute: Compute the value, and the contributions of images, from the outputs of a model.
+        domain: Outputs that have it.
+        by_classes: Compute the chance level, where it depends on how frequent the classes are.
+        restates: Whether another measure gives the same of two classes.
+    """
+
+    entry: Measure
+    compute: Compute
+    domain: Domain
+    by_classes: Chance | None
+    restates: bool
+
+    @property
+    def name(self) -> str:
+        """Name of the measure."""
+        return self.entry.name
+
+    def chance(self, target: Int[np.ndarray, " n"], classes: int) -> float:
+        """Return the value of a model that knows nothing but how frequent the classes are; NaN where there is none."""
+        if self.by_classes is not None:
+            return self.by_classes(target, classes)
+        return self.entry.chance if isinstance(self.entry.chance, float) else math.nan
+
+
+_computed: dict[str, Computed] = {}
+COMPUTED: Mapping[str, Computed] = MappingProxyType(_computed)
+"""Every measure that is computed from outputs, by name."""
+
+
+def measure(
+    entry: Measure, domain: Domain = ANY, *, by_classes: Chance | None = None, restates: bool = False
+) -> Callable[[Compute], Compute]:
+    """Declare the measure that a function computes. It is then in every table and figure of such outputs.
+
+    Args:
+        entry: Name, meaning, unit, range, direction and chance level.
+        domain: Outputs that have it.
+        by_classes: Compute the chance level, where it depends on how frequent the classes are.
+        restates: Whether another measure gives the same of two classes.
+    """
+
+    def declare(compute: Compute) -> Compute:
+        register_measures(entry)
+        _computed[entry.name] = Computed(entry, compute, domain, by_classes, restates)
+        return compute
+
+    return declare
+
+
+def without_value(reason: Reason | Code) -> Result:
+    """Return a result without a value, and why."""
+    return undefined(reason), lambda patient: np.full(len(patient), np.nan)

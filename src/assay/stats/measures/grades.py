@@ -1,0 +1,142 @@
+"""Measures of grades: of their order, and at a threshold grade, which makes two classes of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from assay.core.reasons import Code, because
+from assay.stats import metrics
+from assay.stats.influence import Answers, Patients, Rows, share, widened
+from assay.stats.measure import Domain, Result, measure, without_value
+from assay.stats.measures import images
+from assay.stats.metrics import beyond
+
+SPECIFICITIES = (0.8, 0.9, 0.95)
+"""The shares of validation images below the threshold grade that a threshold leaves unpredicted."""
+_AT_CUT = Domain(ordinal=True, cut=True)
+
+
+@measure(
+    images.performance("quadratic-weighted-kappa", meaning="agreement of grades beyond chance, with squared distances "
+                       "as weights", display="quadratic-weighted kappa", low=-1.0, chance=0.0, reference="Cohen 1968"),
+    Domain(ordinal=True),
+)  # fmt: skip
+def quadratic_weighted_kappa(answers: Answers) -> Result:
+    """Compute 1 - D / E from the observed (D) and the expected (E) squared disagreement of grades.
+
+    An image contributes the derivative by its weight.
+
+    References:
+        Cohen, "Weighted kappa", Psychological Bulletin 1968.
+
+    Example:
+        >>> quadratic_weighted_kappa(Answers(np.eye(3), np.array([0, 1, 2])))[0].value
+        1.0
+    """
+    metric = metrics.quadratic_weighted_kappa(answers.predicted, answers.target)
+    return metric, partial(_moved_kappa, answers)
+
+
+def _moved_kappa(answers: Answers, patient: Patients) -> Rows:
+    a, b = answers.predicted.astype(np.float64), answers.target.astype(np.float64)
+    observed = ((a - b) ** 2).mean()
+    squares, product = (a**2 + b**2).mean(), a.mean() * b.mean()
+    expected = squares - 2 * product
+    by_observed = (a - b) ** 2 - observed
+    by_expected = a**2 + b**2 - squares - 2 * (a * b.mean() + b * a.mean() - 2 * product)
+    rows = (observed * by_expected / expected - by_observed) / expected / len(a)
+    return widened(rows, np.zeros(len(a), dtype=np.int64), patient)
+
+
+@measure(
+    images.dosed("auroc-referable", meaning="AUROC of grades at or above the threshold grade",
+                 display="AUROC of referable grades", chance=0.5, among="both"),
+    _AT_CUT,
+)  # fmt: skip
+def auroc_referable(answers: Answers) -> Result:
+    """Compute the AUROC of the log-odds of a grade at or above the threshold grade (see `images.auroc`).
+
+    Example:
+        >>> auroc_referable(Answers(np.eye(3), np.array([0, 1, 2]), cut=2))[0].value
+        1.0
+    """
+    return images.auroc(at_cut(answers)) if _has_cut(answers) else _no_cut(answers)
+
+
+def at_cut(answers: Answers) -> Answers:
+    """Return the two-class question whether an image is at or above the cut, with its log-odds as the logit."""
+    target = (answers.target >= answers.cut).astype(np.int64)
+    return replace(answers, logits=beyond(answers.logits, answers.cut)[:, None], target=target, cut=1)
+
+
+def _has_cut(answers: Answers) -> bool:
+    return 0 < answers.cut < answers.classes
+
+
+def _no_cut(answers: Answers) -> Result:
+    return without_value(because(Code.CUT_OUTSIDE_CLASSES, cut=answers.cut, classes=answers.classes))
+
+
+def at_specificity(answers: Answers, level: int, positive: bool) -> Result:
+    """Compute a share at the threshold that leaves a share of validation images below the cut unpredicted.
+
+    An image contributes its residual over the images that count, the threshold being fixed: how that varies with the
+    validation images shows over seeds.
+
+    Args:
+        answers: Outputs of a model.
+        level: Place of the share in `SPECIFICITIES`.
+        positive: Whether of the images at or above the cut those predicted so are counted, or of those below the rest.
+
+    Example:
+        >>> answers = Answers(np.eye(3), np.array([0, 1, 2]), cut=2, specific=np.zeros((3, 3)))
+        >>> at_specificity(answers, level=1, positive=True)[0].value
+        1.0
+    """
+    if not _has_cut(answers):
+        return _no_cut(answers)
+    if answers.specific is None or np.isnan(answers.specific[:, level]).any():
+        return without_value(Code.NO_CUT_THRESHOLD)
+    predicted = beyond(answers.logits, answers.cut) >= answers.specific[:, level]
+    above = answers.target >= answers.cut
+    of = metrics.sensitivity if positive else metrics.specificity
+    metric = of(predicted.astype(np.int64), above.astype(np.int64))
+    return metric, partial(share, predicted == positive, metric.value, above == positive)
+
+
+for _at, _level in enumerate(SPECIFICITIES):
+    _percent = f"{_level * 100:.0f}"
+    measure(
+        images.dosed(f"sensitivity-at-specificity-{_percent}", meaning="share of images at or above the threshold "
+                     f"grade predicted so, at {_percent}% validation specificity",
+                     display=f"sensitivity to referable grades at validation specificity {_percent}%"),
+        replace(_AT_CUT, specific=True),
+    )(partial(at_specificity, level=_at, positive=True))  # fmt: skip
+    measure(
+        images.dosed(f"specificity-kept-{_percent}", meaning="share of images below the threshold grade predicted so, "
+                     f"at {_percent}% validation specificity", direction="none",
+                     display=f"specificity for referable grades at validation specificity {_percent}%"),
+        replace(_AT_CUT, specific=True),
+    )(partial(at_specificity, level=_at, positive=False))  # fmt: skip
+
+
+def specific_thresholds(logits: Float[np.ndarray, "n k"], target: Int[np.ndarray, " n"], cut: int) -> tuple[float, ...]:
+    """Of these rows the log-odds of lying at or above the cut, from which each of `SPECIFICITIES` is reached.
+
+    The lowest such threshold, halfway to the next score, so that no row sits on it. NaN without a row below the cut.
+    """
+    score = np.unique(beyond(logits, cut))
+    low = np.sort(beyond(logits, cut)[target < cut])
+    if not len(low):
+        return (float("nan"),) * len(SPECIFICITIES)
+    found: list[float] = []
+    for level in SPECIFICITIES:
+        last = low[max(int(np.ceil(level * len(low) - 1e-9)), 1) - 1]
+        after = score[np.searchsorted(score, last, side="right") :]
+        halfway = (last + after[0]) / 2 if len(after) else last
+        found.append(float(max(halfway, np.nextafter(last, np.inf))))  # halfway between neighbors may be the lower one
+    return tuple(found)

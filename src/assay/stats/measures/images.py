@@ -1,0 +1,294 @@
+"""Measures of classes: how well they are ranked and predicted, and what probabilities are worth.
+
+The value of each is computed by `assay.stats.metrics`; what an image contributes to it is in its docstring.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from assay.core.measures import Measure
+from assay.stats import metrics
+from assay.stats.influence import Answers, Patients, Rows, auroc_rows, share, widened
+from assay.stats.measure import TWO_CLASSES, Result, measure, without_value
+from assay.stats.metrics import Metric, class_score, placements
+
+performance = partial(
+    Measure, probe="performance", low=0.0, high=1.0, direction="higher", needs=("environment",)
+)  # fmt: skip
+"""Entry of a measure of classes, from 0 to 1 where nothing else is said."""
+dosed = partial(performance, dosed=True)
+
+# Chance levels that depend on how frequent the classes are.
+
+
+def _shares(target: Int[np.ndarray, " n"], classes: int) -> Float[np.ndarray, " k"]:
+    return np.bincount(target, minlength=classes) / max(len(target), 1)
+
+
+def _commonest(target: Int[np.ndarray, " n"], classes: int) -> float:
+    return float(_shares(target, classes).max())
+
+
+def positives(target: Int[np.ndarray, " n"], classes: int) -> float:
+    """Return the share of the positive class."""
+    return float((target == 1).sum() / max(len(target), 1))
+
+
+def _entropy(target: Int[np.ndarray, " n"], classes: int) -> float:
+    shares = _shares(target, classes)
+    return float(-(shares[shares > 0] * np.log(shares[shares > 0])).sum())
+
+
+def _gini(target: Int[np.ndarray, " n"], classes: int) -> float:
+    spread = 1 - (_shares(target, classes) ** 2).sum()
+    return float(spread / 2 if classes == 2 else spread)
+
+
+# Ranking.
+
+
+@measure(
+    dosed("auroc", meaning="chance that an image with the target ranks above one without", display="AUROC", chance=0.5,
+          among="both", reference="Hanley and McNeil 1982"),
+    TWO_CLASSES,
+)  # fmt: skip
+def auroc(answers: Answers) -> Result:
+    """Compute the share of pairs of a positive and a negative image in which the positive scores higher, ties half.
+
+    An image contributes the deviation of its share of such pairs from the mean, over the pairs.
+
+    References:
+        Hanley and McNeil, "The meaning and use of the area under a ROC curve", Radiology 1982; DeLong, DeLong and
+        Clarke-Pearson, "Comparing the areas under two or more correlated ROC curves", Biometrics 1988.
+
+    Example:
+        >>> auroc(Answers(np.array([[2.0], [0.0], [1.0], [-1.0]]), np.array([1, 1, 0, 0])))[0].value
+        0.75
+    """
+    if answers.unranked:
+        return without_value(answers.unranked)
+    metric = metrics.area(*answers.placements, answers.target)
+    return metric, partial(_moved_auroc, answers, metric.value)
+
+
+def _moved_auroc(answers: Answers, area: float, patient: Patients) -> Rows:
+    return widened(auroc_rows(*answers.placements, answers.target, area), answers.target, patient)
+
+
+@measure(
+    dosed("auroc-macro", meaning="mean over several classes of the AUROC of each against the rest",
+          display="macro AUROC", chance=0.5, among="both", reference="Fawcett 2006"),
+    restates=True,
+)  # fmt: skip
+def auroc_macro(answers: Answers) -> Result:
+    """Compute the unweighted mean over classes of the AUROC of each against the rest: of two, the same one twice.
+
+    An image contributes the mean of its contributions to the classes.
+
+    References:
+        Fawcett, "An introduction to ROC analysis", Pattern Recognition Letters 2006.
+
+    Example:
+        >>> auroc_macro(Answers(np.eye(3), np.array([0, 1, 2])))[0].value
+        1.0
+    """
+    if answers.classes == 2 and (result := auroc(answers))[0].defined:
+        return result
+    metric = metrics.macro_auroc(answers.logits, answers.target, answers.fold, answers.names)
+    return metric, partial(_moved_macro, answers)
+
+
+def _moved_macro(answers: Answers, patient: Patients) -> Rows:
+    total = np.zeros(len(patient))
+    for label in range(answers.classes):
+        score, target = class_score(answers.logits, label), (answers.target == label).astype(np.int64)
+        total += widened(auroc_rows(*placements(score, target, answers.fold), target), target, patient)
+    return total / answers.classes
+
+
+@measure(
+    performance("somers-d", meaning="AUROC as a correlation, from -1 to 1", display="Somers' D", low=-1.0, chance=0.0,
+                among="both", reference="Somers 1962"),
+    TWO_CLASSES,
+    restates=True,
+)  # fmt: skip
+def somers_d(answers: Answers) -> Result:
+    """Compute 2 AUROC - 1; an image contributes twice what it does to AUROC.
+
+    References:
+        Somers, "A new asymmetric measure of association for ordinal variables", American Sociological Review 1962.
+
+    Example:
+        >>> somers_d(Answers(np.array([[2.0], [0.0], [1.0], [-1.0]]), np.array([1, 1, 0, 0])))[0].value
+        0.5
+    """
+    area = auroc(answers)[0]
+    metric = Metric(2 * area.value - 1, area.reason)
+    return metric, lambda patient: 2 * _moved_auroc(answers, (metric.value + 1) / 2, patient)
+
+
+@measure(
+    dosed("average-precision", meaning="mean precision over all thresholds, weighted by recall",
+          chance="share of images with the target", among="both", reference="Buckley and Voorhees 2000"),
+    TWO_CLASSES,
+    by_classes=positives,
+)  # fmt: skip
+def average_precision(answers: Answers) -> Result:
+    """Compute the mean over positive images of the precision at their score.
+
+    A positive contributes its own precision, and every image the change of the precision at lower scores.
+
+    References:
+        Buckley and Voorhees, "Evaluating evaluation measure stability", SIGIR 2000.
+
+    Example:
+        >>> average_precision(Answers(np.array([[2.0], [0.0], [1.0], [-1.0]]), np.array([1, 1, 0, 0])))[0].value
+        0.8333333333333333
+    """
+    if answers.unranked:
+        return without_value(answers.unranked)
+    metric = metrics.mean_precision(*answers.calls, answers.target)
+    return metric, partial(_moved_precision, answers, metric.value)
+
+
+def _moved_precision(answers: Answers, mean: float, patient: Patients) -> Rows:
+    score, positive = answers.score, answers.target == 1
+    called, hit = answers.calls
+    folds = np.zeros(len(score), dtype=np.int64) if answers.fold is None else answers.fold
+    rows = np.where(positive, hit / called - mean, 0.0)
+    for number in np.unique(folds):
+        here, among = folds == number, (folds == number) & positive
+        order = np.argsort(score[among], kind="stable")
+        below = np.searchsorted(score[among][order], score[here], side="right")
+        gain = np.concatenate([[0.0], np.cumsum((1 / called[among])[order])])
+        loss = np.concatenate([[0.0], np.cumsum((hit[among] / called[among] ** 2)[order])])
+        rows[here] += positive[here] * gain[below] - loss[below]
+    return widened(rows / positive.sum(), np.zeros_like(folds), patient)
+
+
+# Predicted classes. An image contributes its residual over the number of images that count.
+
+
+@measure(
+    dosed("accuracy", meaning="share of images classified correctly", chance="share of the commonest class"),
+    by_classes=_commonest,
+)
+def accuracy(answers: Answers) -> Result:
+    """Compute the share of images whose class is predicted.
+
+    Example:
+        >>> accuracy(Answers(np.array([[2.0], [0.5], [1.0], [-1.0]]), np.array([1, 1, 0, 0])))[0].value
+        0.75
+    """
+    metric = metrics.accuracy(answers.predicted, answers.target)
+    return metric, partial(share, answers.predicted == answers.target, metric.value, _every(answers))
+
+
+@measure(
+    dosed("sensitivity", meaning="share of images with the target that are predicted positive"),
+    TWO_CLASSES,
+)
+def sensitivity(answers: Answers) -> Result:
+    """Compute the share of positive images that are predicted positive, at the model's threshold.
+
+    Example:
+        >>> sensitivity(Answers(np.array([[2.0], [-0.5], [1.0], [-1.0]]), np.array([1, 1, 0, 0])))[0].value
+        0.5
+    """
+    metric = metrics.sensitivity(answers.predicted, answers.target)
+    return metric, partial(share, answers.predicted == 1, metric.value, answers.target == 1)
+
+
+@measure(
+    dosed("specificity", meaning="share of images without the target that are predicted negative"),
+    TWO_CLASSES,
+)
+def specificity(answers: Answers) -> Result:
+    """Compute the share of negative images that are predicted negative, at the model's threshold.
+
+    Example:
+        >>> specificity(Answers(np.array([[2.0], [-0.5], [1.0], [-1.0]]), np.array([1, 1, 0, 0])))[0].value
+        0.5
+    """
+    metric = metrics.specificity(answers.predicted, answers.target)
+    return metric, partial(share, answers.predicted == 0, metric.value, answers.target == 0)
+
+
+def _every(answers: Answers) -> np.ndarray:
+    return np.ones(len(answers.target), dtype=bool)
+
+
+# Probabilities. An image contributes its residual over the number of images.
+
+
+@measure(
+    performance("brier", meaning="mean squared error of the probabilities", display="Brier score", high=2.0,
+                direction="lower", chance="Gini impurity of the classes, half of it for two", reference="Brier 1950"),
+    by_classes=_gini,
+)  # fmt: skip
+def brier(answers: Answers) -> Result:
+    """Compute the mean of (p - y)^2, of several classes summed over them.
+
+    References:
+        Brier, "Verification of forecasts expressed in terms of probability", Monthly Weather Review 1950.
+
+    Example:
+        >>> brier(Answers(np.array([[0.0], [0.0]]), np.array([1, 0])))[0].value
+        0.25
+    """
+    return _mean_loss(answers, lambda: answers.squares)
+
+
+@measure(
+    performance("log-loss", meaning="mean negative log-probability of the true class", display="log-loss", unit="nats",
+                high=math.inf, direction="lower", chance="entropy of the classes", reference="Good 1952"),
+    by_classes=_entropy,
+)  # fmt: skip
+def log_loss(answers: Answers) -> Result:
+    """Compute the mean of -log p of the true class, in nats, from logits and so never clipped.
+
+    References:
+        Good, "Rational decisions", Journal of the Royal Statistical Society B 1952.
+
+    Example:
+        >>> log_loss(Answers(np.array([[0.0], [0.0]]), np.array([1, 0])))[0].value == math.log(2)
+        True
+    """
+    return _mean_loss(answers, lambda: answers.losses)
+
+
+def _mean_loss(answers: Answers, losses: Callable[[], Float[np.ndarray, " n"]]) -> Result:
+    if answers.unclassed:
+        return without_value(answers.unclassed)
+    metric = Metric(float(losses().mean()))
+    return metric, partial(share, losses(), metric.value, _every(answers))
+
+
+@measure(
+    dosed("calibration-error", meaning="mean distance of probabilities from the shares that came true, in 15 bins of "
+          "equal mass", direction="lower", chance=0.0, reference="Kumar, Liang and Ma 2019"),
+)  # fmt: skip
+def calibration_error(answers: Answers) -> Result:
+    """Compute the mean over bins, weighted by images, of |mean probability - share that came true|.
+
+    An image contributes the residual of its gap, signed as its bin's, with the bins where they are.
+
+    References:
+        Kumar, Liang and Ma, "Verified uncertainty calibration", NeurIPS 2019.
+
+    Example:
+        >>> calibration_error(Answers(np.zeros((4, 1)), np.array([1, 1, 1, 0])))[0].value
+        0.25
+    """
+    if answers.unclassed:
+        return without_value(answers.unclassed)
+    gaps, bins = answers.gaps
+    metric = metrics.mean_gap(gaps, bins)
+    sign = np.sign(np.bincount(bins, gaps))[bins]
+    return metric, partial(share, sign * gaps, metric.value, _every(answers))

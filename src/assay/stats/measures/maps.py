@@ -1,0 +1,551 @@
+"""Measures of a segmentation: overlap, surfaces, lesions found, false positives, calibration of pixels.
+
+Most are ratios of sums over images. An image contributes what it adds to the numerator less the value times what it
+adds to the denominator, over the denominator. The threshold is p = 0.5 where none is named; measures `-at-80`,
+`-at-90`, `-at-95` use the threshold at which the same model finds that share of the lesions of its validation images
+(docs/reference/probes.md, `lesion-free`).
+
+Examples are of columns that are the same at all 40 thresholds of `MapGrid`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from assay.core.map_grid import AT_NATIVE, REGIONS, MapGrid
+from assay.core.measures import Measure
+from assay.core.reasons import Code, Reason, because
+from assay.stats import maps
+from assay.stats.influence import Answers, Patients, Rows, widened
+from assay.stats.maps import Empty
+from assay.stats.measure import COMPUTED, MAPS, Compute, Domain, Result, measure, without_value
+from assay.stats.measures import images
+from assay.stats.metrics import Metric
+
+LEVELS = (0.8, 0.9, 0.95)
+"""Shares of the validation lesions at which models are compared."""
+SMALLEST = 0.001
+"""Share of an image that a component must have to count as a false positive where no other area is named."""
+STRAY = 1.0
+"""Components per image that touch no lesion, up to which the area under the free response is taken."""
+
+_GRID = MapGrid()
+_THRESHOLDS = np.array(_GRID.thresholds)
+_HALF = _GRID.thresholds.index(0.0)
+_AREA = _GRID.areas.index(SMALLEST)
+_NO_LESION = because(Code.NO_LESION_IMAGE)
+_NO_FREE = because(Code.NO_LESION_FREE_IMAGE)
+
+_of_maps = partial(Measure, probe="segmentation", low=0.0, high=1.0, direction="higher", needs=("environment",))
+_outlined = partial(_of_maps, among="lesions")
+_of_pixels = partial(_of_maps, direction="lower")
+_free = partial(Measure, probe="lesion-free", low=0.0, high=1.0, needs=("environment",))
+_DICE = "Dice 1945; Sorensen 1948"
+
+
+def _ratio(over: Float[np.ndarray, " n"], under: Float[np.ndarray, " n"], reason: Reason | Code) -> Result:
+    """Compute sum(over) / sum(under) over images.
+
+    Args:
+        over: Terms of the numerator; 0 for an image that does not count.
+        under: Those of the denominator; 0 for an image that does not count.
+        reason: Why it is undefined where the denominator is 0.
+    """
+    total = under.sum()
+    if not total:
+        return without_value(reason)
+    value = float(over.sum() / total)
+
+    def contributions(patient: Patients) -> Rows:
+        return widened((over - value * under) / under.sum(), np.where(under > 0, 0, -1), patient)
+
+    return Metric(value, images=int((under > 0).sum())), contributions
+
+
+def _mean(values: Float[np.ndarray, " n"], among: Bool[np.ndarray, " n"], reason: Reason | Code) -> Result:
+    return _ratio(np.where(among, values, 0.0), among.astype(np.float64), reason)
+
+
+# Overlap and surfaces at p = 0.5.
+
+
+@measure(
+    _outlined("dice", meaning="overlap with the lesion, mean over images that show one", display="Dice",
+              reference=_DICE),
+    MAPS,
+)  # fmt: skip
+def dice(answers: Answers, empty: Empty = "lesions") -> Result:
+    """Compute the mean over images of 2 hit / (truth + predicted), under a convention for empty masks.
+
+    References:
+        Dice, "Measures of the amount of ecologic association between species", Ecology 1945.
+
+    Example:
+        >>> pixels = {"truth": np.array([4]), "predicted": np.full((1, 40), 3), "hit": np.full((1, 40), 2)}
+        >>> dice(Answers(np.zeros((1, 1)), np.array([1]), maps=pixels))[0].value
+        0.5714285714285714
+    """
+    return _overlap(answers, maps.dice, empty)
+
+
+def _overlap(answers: Answers, score: maps.Overlap, empty: Empty) -> Result:
+    columns = answers.maps
+    values = score(columns["truth"], columns["predicted"][:, _HALF], columns["hit"][:, _HALF], empty)
+    return _mean(values, ~np.isnan(values), _NO_LESION)
+
+
+measure(
+    _of_maps("dice-skip", meaning="overlap over all images, without those that are empty in truth and prediction",
+             display="Dice without empty pairs", reference=_DICE),
+    MAPS,
+)(partial(dice, empty="skip"))  # fmt: skip
+measure(
+    _of_maps("dice-one", meaning="overlap over all images, 1 where truth and prediction are empty",
+             display="Dice with empty pairs scored 1", reference=_DICE),
+    MAPS,
+)(partial(dice, empty="one"))  # fmt: skip
+measure(
+    _of_maps("dice-zero", meaning="overlap over all images, 0 where truth and prediction are empty",
+             display="Dice with empty pairs scored 0", reference=_DICE),
+    MAPS,
+)(partial(dice, empty="zero"))  # fmt: skip
+measure(
+    _of_maps("dice-smoothed", meaning="overlap over all images, 1 added to numerator and denominator",
+             display="Dice, smoothed", reference=_DICE),
+    MAPS,
+)(partial(dice, empty="smoothed"))  # fmt: skip
+
+
+@measure(
+    _outlined("iou", meaning="pixels common to lesion and prediction over pixels of either", display="IoU",
+              reference="Jaccard 1912"),
+    MAPS,
+)  # fmt: skip
+def iou(answers: Answers) -> Result:
+    """Compute the mean over images with a lesion of hit / (truth + predicted - hit).
+
+    References:
+        Jaccard, "The distribution of the flora in the alpine zone", New Phytologist 1912.
+
+    Example:
+        >>> pixels = {"truth": np.array([4]), "predicted": np.full((1, 40), 3), "hit": np.full((1, 40), 2)}
+        >>> iou(Answers(np.zeros((1, 1)), np.array([1]), maps=pixels))[0].value
+        0.4
+    """
+    return _overlap(answers, maps.iou, "lesions")
+
+
+@measure(_outlined("pixel-precision", meaning="share of the predicted pixels that are lesion"), MAPS)
+def pixel_precision(answers: Answers) -> Result:
+    """Compute the mean over images with a lesion of hit / predicted.
+
+    Example:
+        >>> pixels = {"truth": np.array([4]), "predicted": np.full((1, 40), 4), "hit": np.full((1, 40), 1)}
+        >>> pixel_precision(Answers(np.zeros((1, 1)), np.array([1]), maps=pixels))[0].value
+        0.25
+    """
+    return _overlap(answers, maps.precision, "lesions")
+
+
+@measure(_outlined("pixel-recall", meaning="share of the lesion's pixels that are predicted"), MAPS)
+def pixel_recall(answers: Answers) -> Result:
+    """Compute the mean over images with a lesion of hit / truth.
+
+    Example:
+        >>> pixels = {"truth": np.array([4]), "predicted": np.full((1, 40), 3), "hit": np.full((1, 40), 2)}
+        >>> pixel_recall(Answers(np.zeros((1, 1)), np.array([1]), maps=pixels))[0].value
+        0.5
+    """
+    return _overlap(answers, maps.recall, "lesions")
+
+
+@measure(
+    _outlined("volume-error", meaning="predicted area over the lesion's area, less 1", low=-1.0, high=math.inf,
+              direction="none"),
+    MAPS,
+)  # fmt: skip
+def volume_error(answers: Answers) -> Result:
+    """Compute the mean over images with a lesion of (predicted - truth) / truth.
+
+    Example:
+        >>> pixels = {"truth": np.array([4]), "predicted": np.full((1, 40), 3)}
+        >>> volume_error(Answers(np.zeros((1, 1)), np.array([1]), maps=pixels))[0].value
+        -0.25
+    """
+    values = maps.volume_error(answers.maps["truth"], answers.maps["predicted"][:, _HALF])
+    return _mean(values, ~np.isnan(values), _NO_LESION)
+
+
+@measure(
+    _outlined("hd95", meaning="distance within which 95% of the outlines are", display="HD95", unit="px",
+              high=math.inf, direction="lower", reference="Huttenlocher et al. 1993"),
+    MAPS,
+)  # fmt: skip
+def hd95(answers: Answers) -> Result:
+    """Compute the mean of the 95th percentile of distances between outlines, over images that have both.
+
+    Where recipes are compared, these are the images in which all of them have both.
+
+    References:
+        Huttenlocher, Klanderman and Rucklidge, "Comparing images using the Hausdorff distance", PAMI 1993.
+
+    Example:
+        >>> hd95(Answers(np.zeros((2, 1)), np.array([1, 1]), maps={"hd95": np.array([3.0, np.nan])}))[0].value
+        3.0
+    """
+    return _surface(answers, "hd95")
+
+
+def _surface(answers: Answers, name: str) -> Result:
+    values = answers.maps[name].astype(np.float64)
+    among = ~np.isnan(values) & answers.maps.get("shared", True)
+    return _mean(values, among, Code.NO_SURFACES)
+
+
+@measure(
+    _outlined("surface-distance", meaning="mean distance between the outlines", unit="px", high=math.inf,
+              direction="lower"),
+    MAPS,
+)  # fmt: skip
+def surface_distance(answers: Answers) -> Result:
+    """Compute the mean of the mean distance between outlines, over the images of `hd95`.
+
+    Example:
+        >>> columns = {"surface_distance": np.array([1.0, 2.0])}
+        >>> surface_distance(Answers(np.zeros((2, 1)), np.array([1, 1]), maps=columns))[0].value
+        1.5
+    """
+    return _surface(answers, "surface_distance")
+
+
+@measure(
+    _outlined("surface-dice", meaning="share of both outlines within the tolerance of each other",
+              display="surface Dice", reference="Nikolov et al. 2021"),
+    MAPS,
+)  # fmt: skip
+def surface_dice(answers: Answers) -> Result:
+    """Compute the mean share of both outlines within the tolerance of each other, over the images of `hd95`.
+
+    References:
+        Nikolov et al., "Clinically applicable segmentation of head and neck anatomy", JMIR 2021.
+
+    Example:
+        >>> columns = {"surface_dice": np.array([1.0, 0.5])}
+        >>> surface_dice(Answers(np.zeros((2, 1)), np.array([1, 1]), maps=columns))[0].value
+        0.75
+    """
+    return _surface(answers, "surface_dice")
+
+
+# Lesions found, lesion-free images predicted.
+
+
+@measure(
+    _outlined("lesion-sensitivity", meaning="share of lesions of which at least half is predicted",
+              display="sensitivity by lesion"),
+    MAPS,
+)  # fmt: skip
+def lesion_sensitivity(answers: Answers, level: float | None = None) -> Result:
+    """Compute the share of lesions that are found, at p = 0.5 or at the threshold of a validation sensitivity.
+
+    Example:
+        >>> scores = {"lesion_score": np.array([[2.0, -1.0], [1.0, np.nan]]), "floor": np.array([-9.0, -9.0])}
+        >>> lesion_sensitivity(Answers(np.zeros((2, 1)), np.array([1, 1]), maps=scores))[0].value
+        0.6666666666666666
+    """
+    threshold = _threshold(answers, level)
+    hits = maps.lesion_hits(answers.maps["lesion_score"], answers.maps["floor"], threshold)
+    lesions = (~np.isnan(hits)).sum(axis=1) * 1.0
+    reason = _censored(answers, threshold[lesions > 0], level)
+    return reason or _ratio(np.nansum(hits, axis=1), lesions, Code.NO_LESION)
+
+
+def _threshold(answers: Answers, level: float | None) -> Float[np.ndarray, " n"]:
+    if level is None:
+        return np.zeros(len(answers.target))
+    operating = answers.maps.get("operating")
+    return np.full(len(answers.target), np.nan) if operating is None else operating[:, LEVELS.index(level)]
+
+
+def _censored(answers: Answers, threshold: Float[np.ndarray, " m"], level: float | None) -> Result | None:
+    """Return the result without a value where a model has no threshold for images that count."""
+    if not np.isnan(threshold).any():
+        return None
+    if "operating" not in answers.maps:
+        return without_value(Code.NO_LESION_THRESHOLD)
+    return without_value(because(Code.UNREACHED_VALIDATION_SENSITIVITY, level=level or 0.0))
+
+
+@measure(
+    _of_pixels("false-positives-per-image", meaning="mean number over all images of components that touch no lesion",
+               high=math.inf),
+    MAPS,
+)  # fmt: skip
+def false_positives_per_image(answers: Answers) -> Result:
+    """Compute the mean over all images of the number of predicted components that hold no pixel of a lesion.
+
+    Example:
+        >>> columns = {"stray": np.full((2, 40), [[1], [2]])}
+        >>> false_positives_per_image(Answers(np.zeros((2, 1)), np.array([1, 0]), maps=columns))[0].value
+        1.5
+    """
+    components = answers.maps["stray"][:, _HALF].astype(np.float64)
+    return _mean(components, np.ones(len(components), dtype=bool), Code.NO_IMAGES)
+
+
+@measure(
+    _free("false-positive-rate", meaning="share of lesion-free images with a predicted component", direction="lower",
+          among="no lesions"),
+    MAPS,
+)  # fmt: skip
+def false_positive_rate(answers: Answers, level: float | None = None) -> Result:
+    """Compute the share of lesion-free images with a component of `SMALLEST`, at a threshold as `lesion_sensitivity`.
+
+    Example:
+        >>> columns = {"truth": np.array([0, 0]), "area_score": np.full((2, 6), [[1.0], [-1.0]])}
+        >>> false_positive_rate(Answers(np.zeros((2, 1)), np.array([0, 0]), maps=columns))[0].value
+        0.5
+    """
+    threshold, free = _threshold(answers, level), answers.maps["truth"] == 0
+    predicted = answers.maps["area_score"][:, _AREA] >= threshold
+    return _censored(answers, threshold[free], level) or _mean(predicted * 1.0, free, _NO_FREE)
+
+
+@measure(
+    _free("left-empty", meaning="share of lesion-free images without a pixel that is predicted at p = 0.5",
+          display="share left empty", direction="higher", among="no lesions"),
+    MAPS,
+)  # fmt: skip
+def left_empty(answers: Answers) -> Result:
+    """Compute the share of lesion-free images without a predicted pixel.
+
+    Example:
+        >>> columns = {"truth": np.array([0, 0]), "predicted": np.full((2, 40), [[0], [7]])}
+        >>> left_empty(Answers(np.zeros((2, 1)), np.array([0, 0]), maps=columns))[0].value
+        0.5
+    """
+    empty = answers.maps["predicted"][:, _HALF] == 0
+    return _mean(empty * 1.0, answers.maps["truth"] == 0, _NO_FREE)
+
+
+@measure(
+    _free("false-positive-area", meaning="mean share of a lesion-free image that is predicted", direction="lower",
+          among="no lesions"),
+    MAPS,
+)  # fmt: skip
+def false_positive_area(answers: Answers) -> Result:
+    """Compute the mean over lesion-free images of the share of predicted pixels.
+
+    Example:
+        >>> columns = {"truth": np.array([0]), "predicted": np.full((1, 40), 16), "pixels": np.array([64])}
+        >>> false_positive_area(Answers(np.zeros((1, 1)), np.array([0]), maps=columns))[0].value
+        0.25
+    """
+    share = answers.maps["predicted"][:, _HALF] / answers.maps["pixels"]
+    return _mean(share, answers.maps["truth"] == 0, _NO_FREE)
+
+
+for _level in LEVELS:
+    _percent = f"{_level * 100:.0f}"
+    measure(
+        _free(f"lesion-sensitivity-at-{_percent}", meaning="share of test lesions found at the threshold that finds "
+              f"{_percent}% of validation lesions", display=f"sensitivity by lesion at {_percent}% sensitivity",
+              among="lesions"),
+        MAPS,
+    )(partial(lesion_sensitivity, level=_level))  # fmt: skip
+    measure(
+        _free(f"false-positive-rate-at-{_percent}", meaning="share of lesion-free images with a predicted component, "
+              f"at the threshold that finds {_percent}% of validation lesions",
+              display=f"false-positive rate at {_percent}% sensitivity", direction="lower", among="no lesions"),
+        MAPS,
+    )(partial(false_positive_rate, level=_level))  # fmt: skip
+
+
+# Ranking of images with a lesion against those without, by a score of the map.
+
+
+def ranked(answers: Answers, of: Compute, score: str) -> Result:
+    """Compute a measure of two classes by another score of the map than its greatest logit (see `images`).
+
+    Example:
+        >>> answers = Answers(np.zeros((2, 1)), np.array([1, 0]), maps={"top_mean": np.array([2.0, -1.0])})
+        >>> ranked(answers, images.auroc, "top_mean")[0].value
+        1.0
+    """
+    return of(replace(answers, logits=answers.maps[score].astype(np.float64)[:, None]))
+
+
+for _name, _column, _by, _scored in (
+    ("top-mean", "top_mean", "by the mean of the top 1%", "by the mean of the greatest 1% of logits"),
+    ("area", "half_area", "by area", "by the predicted area"),
+):
+    measure(
+        _free(f"auroc-{_name}", meaning=f"AUROC of images with a lesion, {_scored}", display=f"AUROC {_by}",
+              direction="higher", chance=0.5, among="both", reference="Hanley and McNeil 1982"),
+        Domain(binary=True, maps=True),
+    )(partial(ranked, of=images.auroc, score=_column))  # fmt: skip
+    measure(
+        _free(f"average-precision-{_name}", meaning=f"average precision of images with a lesion, {_scored}",
+              display=f"average precision {_by}", direction="higher", chance="share of images with the target",
+              among="both"),
+        Domain(binary=True, maps=True),
+        by_classes=images.positives,
+    )(partial(ranked, of=images.average_precision, score=_column))  # fmt: skip
+
+
+@measure(
+    _free("free-response-area", meaning="mean share of lesions found over 0 to 1 false positives per image",
+          display="area under the free response", direction="higher", among="lesions",
+          reference="Bunch et al. 1978; Chakraborty 2013"),
+    MAPS,
+)  # fmt: skip
+def free_response_area(answers: Answers) -> Result:
+    """Compute the area under the share of lesions found, over 0 to `STRAY` false positives per image.
+
+    Folds have a curve each, and their areas are averaged by lesions. Where a step of the curve begins is a mean over
+    images, how high it is a ratio of sums, and a fold counts by its lesions: an image contributes to all three.
+
+    References:
+        Bunch et al., "A free-response approach to the measurement and characterization of radiographic-observer
+        performance", J. Applied Photographic Engineering 1978; Chakraborty, "A brief history of free-response receiver
+        operating characteristic paradigm data analysis", Academic Radiology 2013.
+
+    Example:
+        >>> columns = {"stray": np.zeros((2, 40), dtype=int), "floor": np.array([-99.0, -99.0])}
+        >>> columns["lesion_score"] = np.array([[2.0], [99.0]])
+        >>> free_response_area(Answers(np.zeros((2, 1)), np.array([1, 1]), maps=columns))[0].value
+        1.0
+    """
+    folds = _curves(answers)
+    areas = [maps.partial_area(fold.curve, STRAY) for fold in folds]
+    metric = next((area for area in areas if area.reason), areas[0])
+    if metric.defined and len(areas) > 1:
+        metric = Metric(float(np.average([area.value for area in areas], weights=[fold.lesions for fold in folds])))
+    return metric, partial(_moved_area, answers, metric.value)
+
+
+def _curves(answers: Answers) -> list[maps.OfFold]:
+    columns = answers.maps
+    return maps.free_responses(columns["stray"], columns["lesion_score"], columns["floor"], _THRESHOLDS, answers.fold)
+
+
+def _moved_area(answers: Answers, area: float, patient: Patients) -> Rows:
+    columns = answers.maps
+    marked = maps.lesions_marked(columns["lesion_score"], columns["floor"], _THRESHOLDS)
+    lesions = (~np.isnan(columns["lesion_score"])).sum(axis=1)
+    false = maps.false_marks(columns["stray"])
+    rows = np.zeros(len(answers.target))
+    for fold in _curves(answers):
+        here, curve = fold.images, fold.curve
+        higher = marked[here] - lesions[here, None] * curve.sensitivity
+        further = (false[here] - curve.false_positives) * fold.lesions / here.sum()
+        width = -np.diff(np.minimum(curve.false_positives, STRAY), prepend=STRAY)
+        rise = -np.diff(curve.sensitivity, append=0.0)
+        moved = (higher * width - further * rise * (curve.false_positives < STRAY)).sum(axis=1) / STRAY
+        rows[here] = moved + lesions[here] * (maps.partial_area(curve, STRAY).value - area)
+    return widened(rows / lesions.sum(), np.zeros(len(rows), dtype=np.int64), patient)
+
+
+# Calibration of pixels: the l1 error, each bin's gap signed as that of the set of images.
+
+
+@measure(
+    _of_pixels("pixel-calibration-error", meaning="mean distance of pixels' probabilities from the shares that came "
+               "true", display="calibration error of pixels", reference="Kumar, Liang and Ma 2019"),
+    MAPS,
+)  # fmt: skip
+def pixel_calibration_error(answers: Answers) -> Result:
+    """Compute the mean over bins, weighted by pixels, of |mean probability - share of pixels that are lesion|.
+
+    References:
+        Kumar, Liang and Ma, "Verified uncertainty calibration", NeurIPS 2019.
+
+    Example:
+        >>> columns = {"bin_claimed": np.full((1, 3, 15), 0.75), "bin_came": np.full((1, 3, 15), 0.5)}
+        >>> columns["bin_count"] = np.ones((1, 3, 15), dtype=int)
+        >>> pixel_calibration_error(Answers(np.zeros((1, 1)), np.array([1]), maps=columns))[0].value
+        0.25
+    """
+    return _calibration(answers, REGIONS, Code.NO_IMAGES)
+
+
+def _calibration(answers: Answers, regions: tuple[str, ...], reason: Code) -> Result:
+    columns, among = answers.maps, [REGIONS.index(name) for name in regions]
+    gap = (columns["bin_claimed"] - columns["bin_came"])[:, among].sum(axis=1)
+    pixels = columns["bin_count"][:, among].sum(axis=(1, 2))
+    return _ratio((gap * np.sign(gap.sum(axis=0))).sum(axis=1), pixels * 1.0, reason)
+
+
+@measure(
+    _of_pixels("pixel-calibration-error-boundary", meaning="calibration error in a band along the true outlines",
+               display="calibration error of pixels at outlines", among="lesions"),
+    MAPS,
+)  # fmt: skip
+def pixel_calibration_error_boundary(answers: Answers) -> Result:
+    """Compute `pixel_calibration_error` of the pixels in a band along the true outlines.
+
+    Example:
+        >>> columns = {"bin_claimed": np.full((1, 3, 15), 0.75), "bin_came": np.full((1, 3, 15), 0.5)}
+        >>> columns["bin_count"] = np.ones((1, 3, 15), dtype=int)
+        >>> pixel_calibration_error_boundary(Answers(np.zeros((1, 1)), np.array([1]), maps=columns))[0].value
+        0.25
+    """
+    return _calibration(answers, ("boundary",), Code.NO_BOUNDARY_PIXEL)
+
+
+@measure(
+    _of_pixels("pixel-calibration-error-background", meaning="calibration error away from lesions and that band",
+               display="calibration error of pixels of the background"),
+    MAPS,
+)  # fmt: skip
+def pixel_calibration_error_background(answers: Answers) -> Result:
+    """Compute `pixel_calibration_error` of the pixels away from lesions and from that band.
+
+    Example:
+        >>> columns = {"bin_claimed": np.full((1, 3, 15), 0.75), "bin_came": np.full((1, 3, 15), 0.5)}
+        >>> columns["bin_count"] = np.ones((1, 3, 15), dtype=int)
+        >>> pixel_calibration_error_background(Answers(np.zeros((1, 1)), np.array([1]), maps=columns))[0].value
+        0.25
+    """
+    return _calibration(answers, ("background",), Code.NO_BACKGROUND_PIXEL)
+
+
+# At the size of the images' files.
+
+
+def at_native(answers: Answers, of: Compute) -> Result:
+    """Compute a measure from the columns at the size of the files, which are of p = 0.5.
+
+    Example:
+        >>> columns = {"native_truth": np.array([4]), "native_predicted": np.array([3]), "native_hit": np.array([2])}
+        >>> at_native(Answers(np.zeros((1, 1)), np.array([1]), maps=columns), pixel_recall)[0].value
+        0.5
+    """
+    at_file = {name: column for name, column in answers.maps.items() if name.startswith(AT_NATIVE)}
+    columns = {name.removeprefix(AT_NATIVE): column for name, column in at_file.items()}
+    for name in ("predicted", "hit"):
+        columns[name] = np.repeat(columns[name][:, None], len(_THRESHOLDS), axis=1)
+    return of(replace(answers, maps=columns))
+
+
+for _name, _of in (
+    ("dice", dice),
+    ("iou", iou),
+    ("pixel-precision", pixel_precision),
+    ("pixel-recall", pixel_recall),
+    ("volume-error", volume_error),
+    ("hd95", hd95),
+    ("surface-distance", surface_distance),
+    ("surface-dice", surface_dice),
+):
+    _entry = COMPUTED[_name].entry
+    measure(
+        replace(_entry, name=f"{_name}-native", meaning=f"{_entry.meaning}, at the size of the images' files",
+                display=f"{_entry.label} at native size", option="native"),
+        Domain(maps=True, native=True),
+    )(partial(at_native, of=_of))  # fmt: skip
