@@ -16,17 +16,15 @@ from assay.core.files import default_cache_root
 from assay.data.cache import ArrayCache
 from assay.data.files.load import load_dataset
 from assay.spec.parse import parse_study
-from assay.stats.influence import Answers, auroc
-from assay.stats.metrics import auroc as area
+from assay.stats.influence import Answers
+from assay.stats.measures import influence_of
 
 
 def row(name: str, darkness: np.ndarray, target: np.ndarray, patient: np.ndarray) -> tuple[str, str, str, str]:
     """One line of the table: whose rows, how many of each class, AUROC with its interval."""
-    value = area(darkness, target).value
     answers = Answers(np.stack([np.zeros_like(darkness), darkness], axis=1), target)
-    moved = auroc(answers, value, patient)
-    over = np.bincount(np.unique(patient, return_inverse=True)[1], weights=moved)
-    half = float(stats.norm.ppf(0.975)) * float(np.sqrt((over**2).sum()))
+    (value, *_), contributions = influence_of("auroc", answers, patient)
+    half = float(stats.norm.ppf(0.975)) * float(np.sqrt((contributions**2).sum()))
     shown = f"{value:.2f} [{value - half:.2f}, {value + half:.2f}]"
     return name, str(int(target.sum())), str(int((1 - target).sum())), shown
 

@@ -202,6 +202,8 @@ def test_an_explanation_follows_a_colon_and_another_reason_a_semicolon(snapshot:
 
 
 LITERALS = {
+    "probes/attribution.py": "the chance level of some measures",
+    "stats/measures/maps.py": "parts of meanings of measures",
     "look/checks.py": "the name of a property of images",
     "look/image_cues.py": "names of properties of images",
     "audit/probe.py": "facts of provenance",

@@ -114,9 +114,10 @@ def _know(one: Measure) -> None:
 
 
 def indexed_measures() -> tuple[Measure, ...]:
-    """Return the measures of Assay's own probes that imported code has declared, by probe."""
+    """Return the measures of Assay's own probes that imported code has declared: of outputs, then by probe."""
     of_probes = (one for one in _declared.values() if one.probe and ":" not in one.probe)
-    return tuple(sorted(of_probes, key=lambda one: one.probe))
+    places = {probe: place for place, probe in enumerate((PERFORMANCE, *PROBES_OF_MAPS))}
+    return tuple(sorted(of_probes, key=lambda one: (places.get(one.probe, len(places)), one.probe)))
 
 
 def label_of(name: str) -> str:
@@ -170,8 +171,9 @@ def quiet_of(compared: Iterable[str]) -> str:
     return next((name for name in compared if name.startswith(QUIET)), MATCHED)
 
 
-for _name, _body in index()["measure"].items():
-    _know(Measure(_name, **{**_body, "needs": tuple(_body.get("needs", ()))}))  # a list in the index
+for _name, _fields in index()["measure"].items():
+    _body: dict[str, Any] = {**_fields, "needs": tuple(_fields.get("needs", ()))}  # a list in the index
+    _know(Measure(_name, **_body))
 
 SHARES = tuple(
     one.name for one in COMPARED.values() if one.probe == PERFORMANCE and one.dosed and one.name not in OF_WORST_GROUP

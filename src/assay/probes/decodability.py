@@ -13,7 +13,8 @@ from jaxtyping import Bool, Float
 from pydantic import Field
 from scipy.stats import rankdata
 
-from assay.core.measures import INDEPENDENT, Measure, register_measures
+from assay.core.measures import INDEPENDENT as INDEPENDENT_IMAGES
+from assay.core.measures import Measure, register_measures
 from assay.core.reasons import NOTHING, Code, Reason, because
 from assay.core.registry import Role, component
 from assay.core.seeds import folds_by_patient, generator
@@ -28,10 +29,10 @@ from assay.stats.ridge import held_out
 
 register_measures(
     Measure("decodability", "decodability", "AUROC of a linear decoder that reads the factor from the layer",
-            unit="AUROC", low=0.0, high=1.0, chance=0.5, needs=("factor", "layer"), environment=INDEPENDENT,
+            unit="AUROC", low=0.0, high=1.0, chance=0.5, needs=("factor", "layer"), environment=INDEPENDENT_IMAGES,
             dosed=True, axis="AUROC of a linear decoder", reference="Alain and Bengio 2017"),
     Measure("missing", "decodability", "number of images without a value of the factor", unit="images",
-            display="images without a value", environment=INDEPENDENT, compared=False),
+            display="images without a value", environment=INDEPENDENT_IMAGES, compared=False),
 )  # fmt: skip
 
 # Yes-or-no questions about a factor, which make factors of any kind comparable.

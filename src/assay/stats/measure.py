@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Int
@@ -18,6 +19,7 @@ from assay.stats.metrics import Metric, undefined
 Result = tuple[Metric, Callable[[Patients], Rows]]
 """A value, and the contribution of each image to it from the patients (see `influence`)."""
 Compute = Callable[[Answers], Result]
+Function = TypeVar("Function", bound=Compute)
 Chance = Callable[[Int[np.ndarray, " n"], int], float]
 """Targets [n] and number of classes -> the value of a model that knows nothing but how frequent the classes are."""
 
@@ -83,7 +85,7 @@ COMPUTED: Mapping[str, Computed] = MappingProxyType(_computed)
 
 def measure(
     entry: Measure, domain: Domain = ANY, *, by_classes: Chance | None = None, restates: bool = False
-) -> Callable[[Compute], Compute]:
+) -> Callable[[Function], Function]:
     """Declare the measure that a function computes. It is then in every table and figure of such outputs.
 
     Args:
@@ -93,7 +95,7 @@ def measure(
         restates: Whether another measure gives the same of two classes.
     """
 
-    def declare(compute: Compute) -> Compute:
+    def declare(compute: Function) -> Function:
         register_measures(entry)
         _computed[entry.name] = Computed(entry, compute, domain, by_classes, restates)
         return compute
