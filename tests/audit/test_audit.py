@@ -81,9 +81,10 @@ def test_the_page_of_an_audit_cites_cells_and_names_no_patient(planted: Path) ->
     page = path.read_text()
     first = page[: page.index("<nav")]
     for text in (
-        "<h1>Lead, no verdict: answers change most with the look of the middle: 15 of 100.",
+        "<h1>No shortcut was found in these images",
+        "Answers change most with the look of the middle, 15 of 100: a finding without a verified limit.",
         "Next: give training images with --train",
-        "answers also change with tag",
+        "1 drawn mark changes answers, which networks without a shortcut show too",
         "Affected by tag",
         "gives the same images the same answers",
         "margin 0.05, the default · intended use: not stated",

@@ -171,11 +171,11 @@ def test_a_segmentation_that_needs_a_letter_in_the_corner_is_said_to(
     assert shares.pop(larger) > 0.85 > 0.2 > next(iter(shares.values()))
     said = answer({"regions": [place, drawn, whole]})
     assert re.match(
-        r"Lead, no verdict: (the brightness of|a dark mark in) the lower right corner changes \d\d of 100 answers",
+        r"(The brightness of|A dark mark in) the lower right corner changes \d\d of 100 answers: a finding without",
         said[0],
     )
     assert said[0] in page
-    assert "Next: look at the pictures; of classifiers, --domain" in page
+    assert "Next: look at the pictures. If it is no finding, cover it, and retrain: assay audit remedy" in page
     assert whole["verdict"] == "not-tested"
     assert run(["audit", "remedy", str(tmp_path / "out"), str(tmp_path / "covered")]) == 2
     assert "masks a patch of another image would make wrong" in " ".join(capsys.readouterr().err.split())

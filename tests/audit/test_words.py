@@ -1,4 +1,4 @@
-"""Sentences of audits name families of marks by the most harmful one."""
+"""Titles and sentences of audits, by the harm of their findings."""
 
 from __future__ import annotations
 
@@ -7,10 +7,21 @@ from typing import Any
 
 from assay.audit.battery import marks_of
 from assay.audit.cards import Audited
+from assay.audit.harm_words import answer_words
+from assay.audit.harms import harms_of
 from assay.audit.search.words import region_evidence, region_title
-from assay.audit.words import answer_words, done, headline, stated, verdict_line, worst_group
+from assay.audit.words import done, stated, verdict_line
 from assay.core.reasons import Code, because
 from assay.core.registry import entries
+
+Row = dict[str, Any]
+
+
+def distorted(factor: str, severity: int, loss: float, half: float = 0.1) -> Row:
+    """A row of the table of distortions."""
+    decision = "beyond" if loss - half >= 0.05 else "inconclusive"
+    return {"factor": factor, "severity": severity, "loss": loss, "loss_low": loss - half, "loss_high": loss + half,
+            "dice": math.nan, "flips": 0.3, "images": 86, "decision": decision}  # fmt: skip
 
 
 def row(factor: str, family: str, verdict: str = "affected-by") -> dict[str, Any]:
@@ -18,76 +29,78 @@ def row(factor: str, family: str, verdict: str = "affected-by") -> dict[str, Any
     return {"factor": factor, "kind": kind, "family": family, "verdict": verdict, "g": 0.2}
 
 
-def test_kin_are_reported_as_a_family_led_by_the_most_harmful() -> None:
-    rows = [row("tag", "objects"), row("low-pass", "detail"), row("chest-drain", "objects"), row("view", ""),
-            row("jpeg", "detail", "inconclusive")]  # fmt: skip
-    assert " ".join(headline(rows)) == (
-        "This model's answers change with tag (and marks like it), low pass and view. One more is inconclusive."
-    )
-    rows[0]["verdict"] = "relies-on"
-    assert " ".join(headline(rows)) == (
-        "This model relies on tag (and marks like it). Its answers also change with low pass and view. One more is "
-        "inconclusive."
-    )
-    assert headline([rows[0]]) == ["This model relies on tag."]
-    sized = [rows[0] | {"flips": 0.94}, row("drain", "lines", "relies-on") | {"g": 0.1}]
-    assert headline(sized[:1]) == ["This model relies on tag: when it is put on, 94 of 100 answers change."]
-    assert headline([sized[0] | {"flips": 0.0}]) == ["This model relies on tag."], "no call at this threshold changes"
-    assert headline(sized) == ["This model relies on tag and drain: when tag is put on, 94 of 100 answers change."]
-    assert headline([rows[-1], rows[-1] | {"factor": "blur"}])[-1] == "Two tested factors are inconclusive."
+def tables(*verdicts: Row, **more: Any) -> dict[str, list[Row]]:
+    return {"regions": [], "verdicts": list(verdicts), **more}
 
 
-def test_marks_that_move_answers_in_opposite_directions_are_no_family() -> None:
-    rows = [row("scope-inset", "objects") | {"g": -0.5}, row("text-line", "objects"), row("tag", "objects")]
-    assert headline(rows) == ["This model's answers change with scope inset and text line (and marks like it)."]
-    rows[1]["verdict"] = "affected-without-direction"
-    assert headline(rows[:2]) == ["This model's answers change with scope inset (and marks like it)."]
+REGION = {"of": "place", "kind": "corners", "name": "", "trained": True, "flips": 0.2, "discrete": True,
+          "bright": True, "shape": 1.0, "shares": '{"yes": 0.9, "no": 0.1}', "raises": True, "images": 157,
+          "class": "yes", "g": 0.4, "g_low": 0.3, "g_high": 0.5}  # fmt: skip
 
 
-def test_a_column_with_a_large_swing_is_named_before_marks_with_a_small_one() -> None:
-    undirected = row("flatter", "tone", "affected-without-direction") | {"g": 0.4}
-    rows = [row("tag", "objects", "relies-on"), row("jpeg", "detail") | {"g": 0.1}, undirected]
-    view = row("view", "", "answers-differ-with") | {"kind": "column", "g": -0.2}
-    assert headline([*rows, view]) == [
-        "This model relies on tag.",
-        "Its answers also change with view, JPEG and flatter.",
+def test_a_verified_shortcut_is_the_title_with_its_kin_and_its_changed_calls() -> None:
+    rows = [row("tag", "objects", "relies-on"), row("low-pass", "detail"), row("chest-drain", "objects", "relies-on")]
+    assert answer_words(tables(*rows)) == [
+        "This model relies on tag (and marks like it).",
+        "1 drawn mark changes answers, which networks without a shortcut show too.",
     ]
+    first, other = rows[0] | {"flips": 0.94}, row("drain", "lines", "relies-on") | {"g": 0.1}
+    title = "This model relies on tag: putting it on changes 94 of 100 answers."
+    assert answer_words(tables(first)) == [title]
+    assert answer_words(tables(first | {"flips": 0.0})) == ["This model relies on tag."], "no call changes"
+    both = "This model relies on tag and drain: putting tag on changes 94 of 100 answers."
+    assert answer_words(tables(first, other)) == [both]
+    opposite = row("scope-inset", "objects", "relies-on") | {"g": -0.5}
+    assert answer_words(tables(opposite, first | {"flips": 0.0})) == ["This model relies on scope inset and tag."]
 
 
-def test_harm_that_is_shown_leads_before_a_search_that_found_no_region() -> None:
-    region = {"of": "place", "kind": "corners", "name": "", "trained": True, "flips": 0.2, "discrete": True,
-              "bright": True, "shape": 1.0, "shares": '{"yes": 0.9, "no": 0.1}', "raises": True, "images": 157,
-              "class": "yes"}  # fmt: skip
-    relied, affected = "This model relies on tag.", "This model's answers change with tag."
+def test_without_a_shortcut_it_is_said_that_none_was_found_and_what_was_searched() -> None:
+    nothing = REGION | {"verdict": "nothing-found", "trained": False, "reason": ""}
+    clean = tables(row("tag", "objects"), row("pen", "lines"), row("view", "", "inconclusive"), regions=[nothing])
+    assert answer_words(clean) == [
+        "No shortcut was found in these images.",
+        "Searched: the regions of these images, 2 drawn marks and 1 column. A shortcut that these images lack cannot "
+        "be found in them.",
+        "2 drawn marks change answers, which networks without a shortcut show too.",
+        "1 test of marks and columns is inconclusive.",
+    ], "a network without a shortcut is moved by drawn marks too"
+    clean["distorted"] = [distorted("xray-noise", 1, 0.25), distorted("blur", 3, 0.4)]
+    assert answer_words(clean)[0] == (
+        "No shortcut was found in these images, but moderate blur and mild x-ray noise lower AUROC by 0.40 and 0.25."
+    )
+    trained = nothing | {"trained": True}
+    assert answer_words(tables(regions=[trained])) == [
+        "No shortcut was found in these training images.", "Searched: the regions of these training images."
+    ]  # fmt: skip
+    open_ = REGION | {"verdict": "inconclusive"}
+    assert answer_words(tables(regions=[open_]))[0].startswith("Whether this model relies on a bright mark in one")
+    untested = [REGION | {"verdict": "not-tested"}]
+    assert answer_words(tables(regions=untested)) == [
+        "No shortcut was searched for: no mark or column was tested."
+    ]  # fmt: skip
+
+
+def test_a_region_leads_by_its_verdict_before_what_nothing_supports() -> None:
+    relied, none = "This model relies on tag.", "A bright mark in one of the corners changes 20 of 100 answers"
     for verdict, leading in (
-        ("nothing-found", (relied, affected)),
-        ("inconclusive", (relied, affected)),
-        ("lead", (relied, "Lead, no verdict: a bright mark")),
-        ("relies-on-look", ("A bright mark", "A bright mark")),
-        ("lives-by", ("A bright mark", "A bright mark")),
+        ("nothing-found", (relied, "No shortcut was found")),
+        ("inconclusive", (relied, "Whether this model relies on a bright mark")),
+        ("lead", (relied, f"{none}: a finding without a verified limit.")),
+        ("relies-on-look", (f"{none}.",) * 2),
+        ("lives-by", (f"{none}.",) * 2),
     ):
         for of, start in zip(("relies-on", "affected-by"), leading, strict=True):
-            tables = {"regions": [region | {"verdict": verdict}], "verdicts": [row("tag", "objects", of)]}
-            assert answer_words(tables)[0].startswith(start), (verdict, of)
-    tables = {
-        "regions": [region | {"verdict": "lead"}],
-        "verdicts": [row("tag", "objects", "relies-on"), row("jpeg", "detail")],
-    }
-    said = answer_words(tables)
-    assert (said[0], said[-1]) == (relied, "Its answers also change with JPEG."), "one sentence leads"
+            said = answer_words(tables(row("tag", "objects", of), regions=[REGION | {"verdict": verdict}]))
+            assert said[0].startswith(start), (verdict, of)
     for verdict, of, named in (
         ("lives-by", "relies-on", False),
         ("lead", "affected-by", False),
         ("lead", "relies-on", True),  # a limit of clean networks supports it, and not the lead
     ):
         kin = row("tag", "objects", of) | {"explained": True}
-        tables = {"regions": [region | {"verdict": verdict}], "verdicts": [kin]}
-        assert ("tag" in " ".join(answer_words(tables))) == named == (stated(tables) == [kin])
-        assert Audited(tables, {}).harmful == ("Answers change with tag" if named else ""), "of a checklist"
-    tables = {"regions": [region | {"verdict": "nothing-found"}], "verdicts": [row("tag", "objects", "no-effect")]}
-    assert answer_words(tables)[0].endswith("which does not clear the model.")
-    tables["regions"] = [region | {"verdict": "not-tested"}, region | {"of": "whole", "verdict": "nothing-found"}]
-    assert answer_words(tables) == ["No tested factor is shown to change this model's answers."]
+        own = tables(kin, regions=[REGION | {"verdict": verdict}])
+        assert (harms_of(own)[0].kind == "mark") == named == (stated(own) == [kin])
+        assert Audited(own, {}).harmful == ("Answers change with tag" if named else ""), "of a checklist"
 
 
 def test_of_a_drawn_mark_in_which_nothing_is_found_no_share_is_told() -> None:
@@ -103,9 +116,8 @@ def test_of_a_drawn_mark_in_which_nothing_is_found_no_share_is_told() -> None:
 
 def test_answers_that_change_from_call_to_call_come_first() -> None:
     check = {"check": "repeatable", "status": "warn", "text": "the model answers otherwise when asked again"}
-    tables = {"regions": [], "verdicts": [row("tag", "objects")]}
     for moved, leads in ((0.01, False), (2.0, True)):
-        said = answer_words({**tables, "checks": [check | {"value": moved}]})
+        said = answer_words(tables(row("tag", "objects", "relies-on"), checks=[check | {"value": moved}]))
         assert said[0].startswith("The model answers otherwise when asked again: switch off") == leads
         assert len(said) == 1 + leads
 
@@ -120,13 +132,8 @@ def test_drawn_marks_are_called_harmless_only_where_a_search_within_known_limits
         ([nothing, nothing | {"verdict": "not-tested"}], False),
         ([], False),
     ):
-        tables = {"regions": regions, "verdicts": [harmless, row("view", "", "no-difference")]}
-        assert [one["factor"] for one in stated(tables)] == ["tag", "view"][not clear :]
-    said = answer_words({"regions": [nothing | {"limit": math.nan}], "verdicts": [harmless]})
-    assert said[-1] == "No tested factor is shown to change this model's answers."
-    assert answer_words({"regions": [nothing], "verdicts": [harmless]})[-1:] == headline([harmless])
-    column = row("view", "", "no-difference")
-    assert answer_words({"regions": [], "verdicts": [column]}) == headline([column]), "no drawing"
+        own = tables(harmless, row("view", "", "no-difference"), regions=regions)
+        assert [one["factor"] for one in stated(own)] == ["tag", "view"][not clear :]
 
 
 def test_a_line_of_a_terminal_has_the_verdict_its_swing_and_the_images_needed() -> None:
@@ -171,14 +178,3 @@ def test_every_intervention_is_of_a_family() -> None:
     families = {name: marks_of({"mine": [name] * 3})[0].family for name in names}
     assert families["hair"] == families["surgical-pen"] == "lines"
     assert not [name for name, family in families.items() if not family]
-
-
-def test_a_worst_group_far_below_all_images_is_named_with_its_interval() -> None:
-    def group(column: str, level: str, value: float, low: float = 0.9, high: float = 0.97) -> dict[str, Any]:
-        return {"column": column, "level": level, "measure": "auroc", "value": value, "low": low, "high": high}
-
-    rows = [group("", "", 0.95), group("site", "A", 0.96), group("site", "B", 0.54, 0.05, 1.0),
-            group("sex", "f", math.nan)]  # fmt: skip
-    assert worst_group(rows) == ("Worst group, site B", "AUROC 0.54 [0.05, 1.00] (joint 95% CI), of all images 0.95")
-    assert worst_group([rows[0], group("site", "A", 0.93)]) is None
-    assert worst_group([]) is None

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from PIL import Image
 
+from assay.audit.harm_words import ANSWERED, answer_words, audit_tiles, further_words, harm_lines
+from assay.audit.harms import harms_of
 from assay.audit.search.words import (
     NO_LEADS,
     NOT_LOOKED_FOR,
@@ -19,18 +21,14 @@ from assay.audit.search.words import (
     place_words,
     region_evidence,
     region_meanings,
-    region_size,
     region_title,
     shares_words,
 )
 from assay.audit.tables import NOT_TESTED
 from assay.audit.words import (
-    ANSWERED,
     CHIPS,
-    HARMFUL,
     METHODS,
     NO_REFERENCE,
-    answer_words,
     check_words,
     done,
     evidence_words,
@@ -40,13 +38,11 @@ from assay.audit.words import (
     not_established,
     open_words,
     stated,
-    strength,
     title,
-    worst_group,
 )
 from assay.core.errors import StoreError, unknown_of_few
 from assay.core.files import content_hash
-from assay.report.account import LIGHTS, MOST_PLACES, SIGNS, Account, Chip, Line, Opened, Opening, Place, Said
+from assay.report.account import LIGHTS, MOST_PLACES, SIGNS, Account, Chip, Opened, Opening, Place, Said
 from assay.report.block import ZERO, Block, Query, Row, Section
 from assay.report.blocks import render
 from assay.report.data_blocks import ADDED, CUES, ISSUES
@@ -60,8 +56,9 @@ from assay.stats.rows import leading_region, numeric
 
 _LONGEST = 40
 """Letters of the name of a mark in the name of its picture."""
-MOST_LINES = 2
-"""Verdicts on marks and columns on the first screen; one less where a region leads."""
+MOST_TILES = 4
+MOST_SENTENCES = 3
+"""Sentences under the title; the findings have all."""
 MOST_VERDICTS = 12
 """Verdicts that open; the table has all."""
 MOST_CHIPS = 3
@@ -80,33 +77,25 @@ def audit_account(evidence: Evidence) -> Account:
     """Return the words on an audit."""
     tables, facts = evidence.tables, evidence.facts
     verdicts, margin = tables["verdicts"], facts["margin"]
-    anchors = {(row["kind"], row["factor"]): f"row-verdicts-{at}" for at, row in enumerate(verdicts)}
     parts = [facts["kind"], f"{facts['images']} images", f"{facts['patients']} patients",
              f"margin {margin}{', the default' if float(margin) == MARGIN else ''}", facts.get("domain", ""),
              f"intended use: {facts.get('intended use', 'not stated')}"]  # fmt: skip
     if evidence.unit == "images":
         parts.remove(f"{facts['patients']} patients")
     first, *more = answer_words(tables)
-    led = leading_region(tables["regions"])
-    said = [Line(f"{region_title(row)}:", region_size(row), "regions") for row in _foremost(tables)]
-    marks = [
-        Line(f"{title(row, margin)}:", strength(row), anchors[row["kind"], row["factor"]])
-        for row in leading(stated(tables))[: MOST_LINES - (led is not None)]
-        if not math.isnan(numeric(row, "g")) and (led is None or row["verdict"] in HARMFUL)
-    ]
-    lines = [*said, *marks] if led is not None else [*marks, *said]
-    if worst := worst_group(tables["groups"]):
-        lines.append(Line(f"{worst[0]}:", worst[1], "groups"))
+    led, harms = leading_region(tables["regions"]), harms_of(tables)
     unlimited = led is None or math.isnan(numeric(led, "limit"))
     chips = _chips(tables["checks"], facts, marks=unlimited and any(row["kind"] == "mark" for row in verdicts))
     opening = Opening(
         tuple(sorted(chips, key=lambda one: one.light == "ok")[:MOST_CHIPS]),
         tuple(done(facts, verdicts, tables["effects"])),
         tuple(places_of_lead(evidence.root, led, tuple(_PICTURES)) if led else _places(evidence)),
-        tuple(lines),
-        "Leading verdicts, with one-sided 95% bounds",
-        more=tuple(more if led is not None and led["discrete"] and led["of"] != "whole" else ("", *more)),
-        next=next_words(tables["regions"]),
+        tuple(harm_lines(tables, harms, float(margin))),
+        "Findings, the most harmful first",
+        more=(" ".join(more[:MOST_SENTENCES]), *more[MOST_SENTENCES:]),
+        next=next_words(tables["regions"], evidence.root.name),
+        tiles=tuple(audit_tiles(tables, facts, harms)[:MOST_TILES]),
+        further=further_words(tables, harms),
     )
     return Account(
         name=facts["model"],
@@ -122,6 +111,8 @@ def audit_account(evidence: Evidence) -> Account:
 
 def _said(row: Row) -> Said:
     light = "" if row["status"] == "not-done" else row["status"]
+    if row["check"] == "ranking" and light == "ok":  # a high AUROC may rest on a shortcut: no check that was passed
+        return Said(check_words(row), "", "", "result", "")
     return Said(check_words(row), light, SIGNS.get(light, ""), LIGHTS.get(light, "not done"), "")
 
 

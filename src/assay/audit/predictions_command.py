@@ -7,11 +7,12 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from assay.audit.harm_words import ANSWERED, answer_words, terminal_lines
 from assay.audit.policy import Policy, read_policy
 from assay.audit.predictions import audit_predictions
 from assay.audit.request import OF_PREDICTIONS, Asked
 from assay.audit.search.words import next_words, region_evidence, region_title
-from assay.audit.words import ANSWERED, answer_words, check_words, stated, verdict_line, worst_group
+from assay.audit.words import check_words, stated, verdict_line
 from assay.core.errors import DataError, SpecError, require_met
 from assay.core.files import is_file
 from assay.core.request import as_options
@@ -72,6 +73,8 @@ def print_verdicts(root: Path, json: bool) -> None:
     facts = {row["key"]: row["value"] for row in folder.table("provenance")}
     for text in (*reading_lines(facts), *answer_words(tables)):
         print(text)
+    for text in terminal_lines(tables):
+        print(f"  {text}")
     for row in tables["regions"]:
         print(f"  {region_title(row)}; {region_evidence(row)}")
     rows = stated(tables)
@@ -79,8 +82,6 @@ def print_verdicts(root: Path, json: bool) -> None:
         print(f"  {verdict_line(row, facts)}")
     if any(not math.isnan(numeric(row, "g")) for row in rows[:SHOWN]):
         print("swing: half of the AUROC with the mark on positives less that on negatives; one-sided 95% bounds")
-    if worst := worst_group(folder.table("groups")):
-        print(": ".join(worst))
     for row in tables["checks"]:
         if row["status"] == "warn":
             print(f"caution: {as_options(check_words(row))}")

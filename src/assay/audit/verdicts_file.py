@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from assay.audit.tables import AUDIT_TABLES
+from assay.stats.harms import Rank
 from assay.store.columns import Column, Table
 from assay.store.files import Row, write_json
 from assay.store.folder import RunFolder
@@ -28,17 +29,20 @@ _TYPES: Mapping[str, Any] = {
 }
 
 
-def verdicts_document(tables: Mapping[str, Sequence[Row]], answer: Sequence[str]) -> dict[str, Any]:
+def verdicts_document(
+    tables: Mapping[str, Sequence[Row]], answer: Sequence[str], findings: Sequence[Row]
+) -> dict[str, Any]:
     """Return the content of `verdicts.json`: facts of the audit, and rows with all columns of their tables.
 
-    The answer is in the sentences of the page, the terminal and the model card.
+    The answer is in the sentences of the page, the terminal and the model card. Findings are in order of harm.
 
     A number that is undefined is null, and a text that is absent is empty.
     """
     facts = {str(row["key"]): str(row["value"]) for row in tables["provenance"]}
     shown = {name: [_complete(row, AUDIT_TABLES[name]) for row in tables[name]] for name in SHOWN}
     stable = {key: value for key, value in facts.items() if key not in _NEW_EACH_TIME}
-    return {"schema": SCHEMA_VERSION, "audit": stable, "answer": list(answer), **shown}
+    return {"schema": SCHEMA_VERSION, "audit": stable, "answer": list(answer), "findings": list(findings),
+            **shown}  # fmt: skip
 
 
 def _complete(row: Row, table: Table) -> Row:
@@ -55,7 +59,8 @@ def verdicts_schema() -> dict[str, Any]:
     """Return the JSON schema of `verdicts.json`."""
     facts = {"type": "object", "additionalProperties": {"type": "string"}, "required": ["model", "kind", "margin"]}
     sentences = {"description": "The answer in sentences", "type": "array", "items": {"type": "string"}}
-    parts = {"schema": {"const": SCHEMA_VERSION}, "audit": facts, "answer": sentences}
+    findings = {"description": "Findings in order of harm", "type": "array", "items": _finding_schema()}
+    parts = {"schema": {"const": SCHEMA_VERSION}, "audit": facts, "answer": sentences, "findings": findings}
     parts |= {name: {"type": "array", "items": _row_schema(AUDIT_TABLES[name])} for name in SHOWN}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -73,12 +78,23 @@ def _column_schema(column: Column) -> dict[str, Any]:
     return {"description": column.meaning, **kind}
 
 
+def _finding_schema() -> dict[str, Any]:
+    texts = {"rank": "Class of harm", "kind": "What it is about", "code": "Verdict, decision or check",
+             "table": "Table of its row", "name": "The finding in words", "numbers": "Its size in words"}  # fmt: skip
+    numbers = {"row": "Position of the row in the table", "lost": "AUROC or Dice lost, or shifted by a mark",
+               "low": "Lower end of its interval", "high": "Upper end", "calls": "Share of changed calls",
+               "images": "Images that are affected, or that it was measured on"}  # fmt: skip
+    parts = {**{name: {"description": words, "type": "string"} for name, words in texts.items()},
+             **{name: {"description": words, **_TYPES["DOUBLE"]} for name, words in numbers.items()}}  # fmt: skip
+    return _object({**parts, "rank": {"description": texts["rank"], "enum": list(Rank)}})
+
+
 def _object(properties: Mapping[str, Any]) -> dict[str, Any]:
     return {"type": "object", "properties": dict(properties), "required": list(properties),
             "additionalProperties": False}  # fmt: skip
 
 
-def write_verdicts(folder: RunFolder, answer: Sequence[str]) -> None:
-    """Write `verdicts.json` of an audit from its tables, and its answer in sentences."""
+def write_verdicts(folder: RunFolder, answer: Sequence[str], findings: Sequence[Row]) -> None:
+    """Write `verdicts.json` of an audit from its tables, its answer in sentences, and its findings by harm."""
     tables = {name: folder.table(name) for name in (*SHOWN, "provenance")}
-    write_json(folder.root / FILE, verdicts_document(tables, answer))
+    write_json(folder.root / FILE, verdicts_document(tables, answer, findings))

@@ -5,25 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
-from assay.audit.search.words import SOUGHT, answer, clears
+from assay.audit.harms import is_apart
+from assay.audit.search.words import SOUGHT, clears
 from assay.audit.tables import NOT_TESTED
 from assay.audit.verdicts import LEAST_PATIENTS
 from assay.core.reasons import Code, reason_of
-from assay.report.sentences.cues import added_words
 from assay.report.sentences.reasons import reason_words
 from assay.report.words import VERDICTS, difference_words, displayed, sentence_case
-from assay.stats.bounds import MARGIN
-from assay.stats.format import count, in_words, listed, number, with_interval
-from assay.stats.rows import MOVING, LeadVerdict, Row, Verdict, leading_region, numeric
+from assay.stats.format import count, listed, number
+from assay.stats.rows import MOVING, Row, Verdict, numeric
 
 HARMFUL = (*MOVING, Verdict.DIFFERS)
 """Verdicts that an answer leads with."""
-_AHEAD: Mapping[str, tuple[Verdict, ...]] = {
-    LeadVerdict.LIVES: (),
-    LeadVerdict.LOOKS: (),
-    LeadVerdict.LEAD: (Verdict.RELIES,),
-}
-"""Verdict on a region that was found -> verdicts on marks and columns that still come first."""
 NO_REFERENCE = (
     "No reference networks were read for drawn marks (limits of regions are others). Networks that never saw a mark in "
     "training can be affected by it too, so that 'relies on' is not distinguished from 'affected by'. "
@@ -104,22 +97,6 @@ def open_words(open_: str) -> str:
     return listed([_OPEN[one] for one in open_.split()])
 
 
-def worst_group(rows: Sequence[Row]) -> tuple[str, str] | None:
-    """Return the group with the lowest AUROC with its value, where it is lower than that of all images by the margin.
-
-    Args:
-        rows: Rows of `tables.GROUPS`.
-    """
-    known = [row for row in rows if row["measure"] == "auroc" and not math.isnan(numeric(row, "value"))]
-    whole = next((row["value"] for row in known if not row["column"]), math.nan)
-    worst = min(known, key=lambda row: row["value"], default=None)
-    if worst is None or not whole - worst["value"] >= MARGIN:
-        return None
-    ends = with_interval(numeric(worst, "value"), numeric(worst, "low"), numeric(worst, "high"))
-    value = f"{ends} (joint 95% CI)"
-    return f"Worst group, {in_words(worst['column'])} {worst['level']}", f"AUROC {value}, of all images {number(whole)}"
-
-
 def verdict_line(row: Row, facts: Mapping[str, str]) -> str:
     """Return a verdict with its numbers, as one line of a terminal."""
     separator = ": " if row["verdict"] == NOT_TESTED else "; "
@@ -137,7 +114,7 @@ def strength(row: Row) -> str:
     return f"swing {difference_words(row['g'], row['low'], row['high'])}"
 
 
-def _families(rows: Sequence[Row]) -> list[list[Row]]:
+def families(rows: Sequence[Row]) -> list[list[Row]]:
     """Return harmful rows by family and direction, each led by the most harmful mark; a column is alone.
 
     Those that the model relies on come first, then marks and columns by the size of their swing.
@@ -155,7 +132,7 @@ def _families(rows: Sequence[Row]) -> list[list[Row]]:
 
 def leading(rows: Sequence[Row]) -> list[Row]:
     """Return tested rows in the order of the headline: the first of each harmful family, then the rest as they are."""
-    first = [family[0] for family in _families(rows)]
+    first = [family[0] for family in families(rows)]
     return [*first, *(row for row in rows if row["verdict"] != NOT_TESTED and row not in first)]
 
 
@@ -172,113 +149,14 @@ def _akin(first: Row, row: Row) -> bool:
     )  # fmt: skip
 
 
-MOST_NAMED = 3
-_RANDOM = 0.1
-"""Log-odds by which an answer may change from call to call before this leads."""
-ANSWERED = ("regions", "verdicts", "added", "checks")
-"""Tables that the answer of an audit is from."""
-
-
-def answer_words(tables: Mapping[str, Sequence[Row]]) -> list[str]:
-    """Return the answer of an audit in sentences: the region that answers live by, then marks and columns.
-
-    Before all comes that the model answers the same images differently when asked again.
-
-    Marks and columns that do harm come first where no region was found; what the model relies on also comes before a
-    lead, which no limit supports.
-    """
-    verdicts, region = _apart(tables), leading_region(tables["regions"])
-    first = any(row["verdict"] in _ahead(region) for row in verdicts)
-    clear = clears(tables["regions"]) or not any(row["kind"] == "mark" for row in verdicts)
-    marks = headline(verdicts, lead=region is not None, first=first, clear=clear)
-    begin = marks[:1] if first else []
-    last = " ".join(filter(None, (*marks[len(begin) :], added_words(tables.get("added", ())))))
-    random = [
-        f"{sentence_case(row['text'])}: switch off what is random in it, such as dropout, and audit it again."
-        for row in tables.get("checks", ())
-        if row["check"] == "repeatable" and row["value"] > _RANDOM
-    ]
-    return [*random, *begin, *answer(tables), *([last] if last else [])]
-
-
-def _ahead(region: Row | None) -> Sequence[Verdict]:
-    """Return the verdicts on marks and columns that come before a region."""
-    return HARMFUL if region is None else _AHEAD.get(region["verdict"], HARMFUL)
-
-
-def _apart(tables: Mapping[str, Sequence[Row]]) -> list[Row]:
-    """Return the verdicts on marks and columns, without marks that have no effect apart from the leading region."""
-    ahead = _ahead(leading_region(tables["regions"]))
-    return [row for row in tables["verdicts"] if not row.get("explained") or row["verdict"] in ahead]
-
-
 def stated(tables: Mapping[str, Sequence[Row]]) -> list[Row]:
     """Return the verdicts on marks and columns that are said: those apart from the leading region.
 
     Harmless marks are among them only where the search clears the model of others.
     """
     clear = clears(tables["regions"])
-    return [row for row in _apart(tables) if clear or row["verdict"] != Verdict.NO_EFFECT]
-
-
-def headline(rows: Sequence[Row], *, lead: bool = False, first: bool = False, clear: bool = True) -> list[str]:
-    """Return sentences on marks and columns.
-
-    Args:
-        rows: Rows of `tables.VERDICTS`.
-        lead: Whether a region is open, so that no mark clears the model: only harmful ones are named.
-        first: Whether it comes before the sentences on the region.
-        clear: Whether marks may be called harmless, see `search.words.clears`.
-    """
-    harmful = _families(rows)
-    relied = _named([one for one in harmful if one[0]["verdict"] == Verdict.RELIES])
-    changed = _named([one for one in harmful if one[0]["verdict"] != Verdict.RELIES])
-    left = 0 if lead else sum(row["verdict"] == Verdict.INCONCLUSIVE for row in rows)
-    names = [factor_words(row) for row in rows if is_tied(row)]
-    are, them = ("is", "it") if len(names) == 1 else ("are", "them")
-    tied = f"In these images {listed(names)} {are} tied to the target, which hides what a model takes from {them}."
-    made = [tied] if names and not relied else []
-    if relied:
-        made.append(f"This model relies on {relied}{_flipped(harmful)}.")
-        made += [f"Its answers also change with {changed}."] if changed else []
-        made += [tied] if names else []
-    elif changed:
-        start = "Its answers also" if lead and not first else "This model's answers"
-        made.append(f"{start} change with {changed}.")
-    elif lead:
-        return made
-    elif all(row["verdict"] == NOT_TESTED for row in rows):
-        made.append("No mark or column was tested.")
-    elif left or not clear:
-        made.append("No tested factor is shown to change this model's answers.")
-    else:
-        made.append("No tested factor changes this model's answers by as much as the margin.")
-    if left:
-        more, factors = (" more", "factors") if harmful else ("", "tested factors")
-        made.append(f"One{more} is inconclusive." if left == 1 else f"{_count(left)}{more} {factors} are inconclusive.")
-    return made
-
-
-def _flipped(families: Sequence[Sequence[Row]]) -> str:
-    """Return how many calls the first mark changes, after a sentence that ends with marks the model relies on.
-
-    Empty under the margin: ranks can change without a call, as where the threshold is far from all scores.
-    """
-    mark, flips = families[0][0], numeric(families[0][0], "flips")
-    alone = len(families) == 1 or families[1][0]["verdict"] != Verdict.RELIES
-    calls = f"{100 * flips:.0f} of 100 answers change"
-    return f": when {'it' if alone else factor_words(mark)} is put on, {calls}" if flips >= MARGIN else ""
-
-
-def _named(families: Sequence[Sequence[Row]]) -> str:
-    names = [factor_words(first) + (" (and marks like it)" if kin else "") for first, *kin in families]
-    return listed(names if len(names) <= MOST_NAMED + 1 else [*names[:MOST_NAMED], "other factors"])
-
-
-def _count(count: int) -> str:
-    """Return a count at the start of a sentence; small ones in letters."""
-    words = ("Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine")
-    return words[count - 2] if count < 10 else f"{count:,}"
+    apart = [row for row in tables["verdicts"] if is_apart(row, tables)]
+    return [row for row in apart if clear or row["verdict"] != Verdict.NO_EFFECT]
 
 
 def done(facts: Mapping[str, str], rows: Sequence[Row], effects: Sequence[Row]) -> list[str]:

@@ -11,14 +11,12 @@ from assay.report.sentences.reasons import chip_words, reason_words
 from assay.report.sheets import Sheet
 from assay.stats.findings import Finding
 
-LIGHTS = {"ok": "fine", "warn": "caution", "bad": "problem"}
+LIGHTS = {"ok": "passed", "warn": "caution", "bad": "problem"}
 SIGNS = {"ok": "✓", "warn": "!", "bad": "✕"}
 MOST_PLACES = 3
 """Places, such as test conditions, that the first screen shows images of."""
 MOST_SMALL = 5
 """Small pictures that are seen at once."""
-MOST_LINES = 8
-"""Results on the first screen; the others are in the table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +91,7 @@ class Opening:
     """Parts of the first screen next to verdict and chart.
 
     tiles: key figures.
+    further: costly results that have no line on the first screen.
     grid: the title of pictures that are shown as a large grid; empty where they stand aside.
     more: sentences that go on from the verdict, the first on the first screen and the others among the findings.
     next: what to do next.
@@ -107,6 +106,7 @@ class Opening:
     next: str = ""
     tiles: tuple[Tile, ...] = ()
     grid: str = ""
+    further: str = ""
 
 
 @dataclass(frozen=True, slots=True)

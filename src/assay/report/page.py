@@ -18,7 +18,7 @@ from markupsafe import Markup
 from ruamel.yaml import YAML
 
 from assay.core.errors import StoreError
-from assay.report.account import MOST_LINES, MOST_SMALL, Account, Opened
+from assay.report.account import MOST_SMALL, Account, Opened
 from assay.report.block import Block, Query, Section
 from assay.report.blocks import FIRST_WIDTH, Figure, Rendered, chart, render
 from assay.report.charts import draw_sizes
@@ -29,6 +29,7 @@ from assay.report.images import Gallery, gallery
 from assay.report.sentences.reading import reading_lines
 from assay.report.sheets import Download, Sheet, as_file, as_markdown
 from assay.stats.format import count
+from assay.stats.harms import MOST
 from assay.store.files import write_text
 
 LIMIT = "What this does not show: "
@@ -353,7 +354,7 @@ def rendered(template: str, page: object, **more: object) -> str:
         "svg": Markup,
         "plural": count,
         "sizes": draw_sizes,
-        "most_lines": MOST_LINES,
+        "most_lines": MOST,
         "most_small": MOST_SMALL,
     }
     return templates().get_template(template).render(page=page, **shared, **more)

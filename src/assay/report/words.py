@@ -51,7 +51,7 @@ LAST_LAYER = "trunk"
 _DISPLAYED = {
     "arcface": "ArcFace", "supcon": "SupCon", "simclr": "SimCLR", "vicreg": "VICReg", "dice": "Dice",
     "imagenet": "ImageNet", "radimagenet": "RadImageNet", "cnn": "CNN", "unet": "U-Net", "auroc": "AUROC",
-    "jpeg": "JPEG", "ssl": "SSL", "streams": "repetition",
+    "jpeg": "JPEG", "ssl": "SSL", "streams": "repetition", "xray": "x-ray", "flatter": "lower contrast",
 }  # fmt: skip
 """Names that readers know by others, or that are not written in lower case."""
 

@@ -20,6 +20,7 @@ import assay
 from assay.audit import references, run
 from assay.audit.answers import Answers
 from assay.audit.battery import battery, marks_of
+from assay.audit.harm_words import ANSWERED, answer_words
 from assay.audit.leads import MOST, foremost, leads_of_images
 from assay.audit.model import Settings, opened_images
 from assay.audit.plan import AuditPlan, least_budget, picked, planned
@@ -34,7 +35,7 @@ from assay.audit.search.words import TRAIN, answer, next_words, region_title
 from assay.audit.swing import rate_gap
 from assay.audit.tables import NOT_TESTED, REGIONS
 from assay.audit.verdicts import WEAK_LEAD, Reference
-from assay.audit.words import ANSWERED, answer_words, evidence_words, stated, title
+from assay.audit.words import evidence_words, stated, title
 from assay.core.errors import DataError
 from assay.core.types import Factor, FactorTable
 from assay.data.cache import silent
@@ -251,7 +252,7 @@ def test_marks_that_the_leading_one_explains_are_no_second_finding(
         assert (verdicts[name]["verdict"], verdicts[name]["explained"]) == ("affected-by", True)
         assert name not in named
         assert Policy((("affected-by", name),)).broken([verdicts[name]], [], []), "it stays a verdict"
-    assert "also change with" not in said
+    assert "drawn mark" not in said
 
 
 def test_a_mark_with_an_effect_apart_from_the_leading_one_is_named_with_its_place(
@@ -262,7 +263,7 @@ def test_a_mark_with_an_effect_apart_from_the_leading_one_is_named_with_its_plac
     said, verdicts, named = said_of(out)
     assert said.startswith("A bright mark in the lower right corner changes")
     assert (verdicts["tag"]["place"], verdicts["tag"]["explained"]) == ("upper left", False)
-    assert "tag (upper left)" in said.partition("Its answers also change with ")[2]
+    assert "drawn mark" in said
     assert "tag" in named
     assert "Affected by tag (upper left)" in (out / "report.html").read_text()
 
@@ -379,29 +380,37 @@ def test_without_a_limit_it_is_a_lead_and_with_a_high_one_nothing_is_found(
 ) -> None:
     out = audited("letter", tmp_path / "letter")
     assert RunFolder(out).table("regions")[0]["verdict"] == "lead"
-    assert "<h1>Lead, no verdict: a bright mark" in (out / "report.html").read_text()
+    assert "<h1>A bright mark in the lower right corner changes " in (out / "report.html").read_text()
     limits(monkeypatch, 9.0)
     out = audited("none", tmp_path, domain="chest-xray")
     assert {row["verdict"] for row in RunFolder(out).table("regions")} == {"nothing-found"}
     page = (out / "report.html").read_text()
-    assert "<h1>No region was found in these images that the answers live by, which does not clear the model." in page
+    assert "<h1>No shortcut was found in these images" in page
     said = next_words(RunFolder(out).table("regions"))
     assert said == f"Next: {TRAIN}"
     trained = [row | {"trained": True} for row in RunFolder(out).table("regions")]
     assert next_words(trained).startswith("Next: look yourself for what no search finds")
-    assert f'<p class="more">{said}</p>' in page
+    assert said.removeprefix("Next: ") in page
     assert "Marks that wander (hair, stripes" in page
 
 
 def test_a_region_that_changes_no_answer_is_no_headline_of_changed_answers(tmp_path: Path) -> None:
     rows = RunFolder(audited("letter", tmp_path)).table("regions")
-    assert answer({"regions": rows})[0].startswith("Lead, no verdict: a bright mark in the lower right corner changes ")
+    assert answer({"regions": rows})[0].startswith("A bright mark in the lower right corner changes ")
+    assert answer({"regions": rows})[0].endswith(" answers: a finding without a verified limit.")
     second = answer({"regions": rows})[1]
-    assert re.match(r"It speaks for 'label', and is on 9\d% of 'label' and \d+% of 'not label' in \d+ images", second)
-    assert next_words(rows) == "Next: look at the pictures; of classifiers, --domain or --references 59 gives a limit."
+    assert re.match(
+        r"It raises the score of 'label', and is on 9\d% of 'label' and \d+% of 'not label' in \d+ images", second
+    )
+    assert next_words([row | {"trained": True} for row in rows], "audits/mine") == (
+        "Next: look at the pictures. If it is no finding, cover it, and retrain: assay audit remedy audits/mine DIR."
+    )
+    assert next_words(rows).endswith("audit with --train, then: assay audit remedy AUDIT DIR.")
     assert next_words([{**row, "flips": 0.0} for row in rows]) == f"Next: {TRAIN}", "they may lack what it learned"
     said = answer({"regions": [{**row, "flips": 0.0} for row in rows]})
-    assert said[0] == "Scores move most with a bright mark in the lower right corner, but no answer in 100 changes."
+    assert said[0].startswith(
+        "Scores move most with a bright mark in the lower right corner, but no answer in 100 changes"
+    )
 
 
 def test_a_mark_that_only_training_images_carry_is_found_in_them(
@@ -426,7 +435,7 @@ def test_a_mark_that_only_training_images_carry_is_found_in_them(
     print_verdicts(judged, json=False)
     assert capsys.readouterr().out.endswith(f"retrain: assay audit remedy {judged} DIR.\n")
     page = (both / "report.html").read_text()
-    assert "<h1>Lead, no verdict: a bright mark in the lower right corner changes" in page
+    assert "<h1>A bright mark in the lower right corner changes" in page
     assert "no limit from clean networks is known in training images" in page
     assert TRAIN not in page
 

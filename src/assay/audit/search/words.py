@@ -39,7 +39,7 @@ _WORDS: Mapping[str, tuple[str, str, str]] = {
         "Lead: {what}",
         "A place where answers can be moved. Networks without a shortcut have one too, and no limit of theirs is known "
         "for this search and these images.",
-        "look at the pictures; of classifiers, --domain or --references 59 gives a limit.",
+        "look at the pictures. If it is no finding, {first}: assay audit remedy {audit} DIR.",
     ),
     LeadVerdict.INCONCLUSIVE: (
         "{what}: inconclusive",
@@ -164,13 +164,12 @@ def shares_words(row: Row) -> str:
 
 
 def answer(tables: Mapping[str, Sequence[Row]]) -> list[str]:
-    """Return the first sentences of an audit on the region that answers live by; none where none was searched for.
+    """Return the sentences of an audit on the region that it found; none where it found none.
 
     They are the same on the page, in the terminal and on the model card.
     """
-    rows = [row for row in tables["regions"] if row["verdict"] != NOT_TESTED]
-    searched = leading_region(rows) is not None or any(row["of"] == "place" for row in rows)
-    return list(_answer(rows)) if searched else []
+    row = leading_region(tables["regions"])
+    return [] if row is None or row["verdict"] not in FOUND else list(_answer(row, tables["regions"]))
 
 
 def clears(rows: Sequence[Row]) -> bool:
@@ -180,31 +179,24 @@ def clears(rows: Sequence[Row]) -> bool:
     return bool(rows) and all(nothing) and all(limits)
 
 
-def _answer(rows: Sequence[Row]) -> Iterator[str]:
-    row = leading_region(rows)
-    images = "training images" if rows[0]["trained"] else "images"
-    if row is None:
-        yield f"No region was found in these {images} that the answers live by, which does not clear the model."
-    elif row["verdict"] == LeadVerdict.INCONCLUSIVE:
-        yield f"Whether answers live by {what_words(row)} is inconclusive."
+def _answer(row: Row, rows: Sequence[Row]) -> Iterator[str]:
+    flips, what = f"{100 * row['flips']:.0f} of 100", what_words(row)
+    unverified = ": a finding without a verified limit" if row["verdict"] == LeadVerdict.LEAD else ""
+    if _moves_none(row):
+        yield f"Scores move most with {what}, but no answer in 100 changes{unverified}."
+    elif unverified and not row["discrete"]:
+        yield f"Answers change most with {what}, {flips}{unverified}."
     else:
-        flips, lead = f"{100 * row['flips']:.0f} of 100", row["verdict"] == LeadVerdict.LEAD
-        start = "Lead, no verdict: " if lead else ""
-        if _moves_none(row):
-            yield f"Scores move most with {what_words(row)}, but no answer in 100 changes."
-        elif row["discrete"] or not lead:
-            yield sentence_case(f"{start}{what_words(row)} changes {flips} answers.")
-        else:
-            yield f"{start}answers change most with {what_words(row)}: {flips}."
-        if row["of"] != "whole" and row["discrete"]:
-            side, inside = "for" if row["raises"] else "against", "training images" if row["trained"] else "images"
-            yield f"It speaks {side} '{row['class']}', and is on {shares_words(row)} in {row['images']:,} {inside}."
-        yield from (
-            f"Apart from it, {what_words(one)} changes {100 * one['flips']:.0f} of 100 answers: it is on "
-            f"{shares_words(one)}."
-            for one in rows
-            if one["of"] == "drawn" and one is not row and one["verdict"] in FOUND
-        )
+        yield f"{sentence_case(what)} changes {flips} answers{unverified}."
+    if row["of"] != "whole" and row["discrete"]:
+        raises, inside = "raises" if row["raises"] else "lowers", "training images" if row["trained"] else "images"
+        yield f"It {raises} the score of '{row['class']}', and is on {shares_words(row)} in {row['images']:,} {inside}."
+    yield from (
+        f"Apart from it, {what_words(other)} changes {100 * other['flips']:.0f} of 100 answers: it is on "
+        f"{shares_words(other)}."
+        for other in rows
+        if other["of"] == "drawn" and other is not row and other["verdict"] in FOUND
+    )
 
 
 def next_words(rows: Sequence[Row], audit: object = "AUDIT") -> str:

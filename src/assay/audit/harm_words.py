@@ -1,0 +1,354 @@
+"""Title, sentences, rows and key figures of an audit, from its findings in order of harm."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from itertools import islice
+from typing import Any
+
+from assay.audit.harms import harms_of, is_apart
+from assay.audit.search.words import answer, region_title, what_words
+from assay.audit.tables import NOT_TESTED
+from assay.audit.words import CHIPS, factor_words, families, is_tied, title
+from assay.core.measures import label_of
+from assay.report.account import Line, Tile
+from assay.report.drawing import Size
+from assay.report.sentences.cues import added_words
+from assay.report.sentences.reasons import cue_words
+from assay.report.words import sentence_case, valued
+from assay.stats.bounds import MARGIN
+from assay.stats.format import count, in_words, listed, number, with_interval
+from assay.stats.harms import COSTLY, MOST, Harm, Rank, further
+from assay.stats.rows import LeadVerdict, Row, Verdict, leading_region, numeric
+
+Tables = Mapping[str, Sequence[Row]]
+ANSWERED = ("regions", "verdicts", "added", "checks", "issues", "distorted", "groups", "gaps", "provenance")
+"""Tables that the answer of an audit is from."""
+MOST_NAMED = 3
+_DEGREES = ("mild", "mild", "moderate", "strong", "strong")
+"""Severity of a distortion from 1 on, in words."""
+_GRAVE = (Rank.INVALID, Rank.SHORTCUT, Rank.CUE)
+"""Classes of which the first finding is the title."""
+_LIGHTS = {Rank.INVALID: "bad", Rank.SHORTCUT: "bad", Rank.CUE: "warn", Rank.SHIFT: "warn"}
+_PERFORMANCE = ("auroc", "auroc-macro", "dice", "accuracy")
+
+
+# Sentences.
+
+
+def answer_words(tables: Tables) -> list[str]:
+    """Return the answer of an audit in sentences, the title first: the same on the page, in the terminal and in files.
+
+    The title is the first finding on invalid data, a shortcut or a cue; else that no shortcut was found, with the
+    first finding of another kind.
+    """
+    harms = harms_of(tables)
+    topics: dict[str, list[Harm]] = {}
+    for harm in harms:
+        topics.setdefault(_topic(harm), []).append(harm)
+    grave: list[str] = []
+    rest: list[str] = []
+    for topic, members in topics.items():
+        (grave if members[0].rank in _GRAVE else rest).extend(_SENTENCES[topic](members, tables))
+    if not any(harm.rank in (Rank.SHORTCUT, Rank.CUE) for harm in harms):
+        first = any(harm.rank == Rank.SHIFT for harm in harms) and not grave
+        grave += _none_found(tables, rest.pop(0) if first else "")
+    if "cue" not in topics:
+        rest.append(added_words(tables.get("added", ())))
+    return [text for text in (*grave, *rest, *_undecided(tables, harms)) if text]
+
+
+def _topic(harm: Harm) -> str:
+    """Return which findings share a sentence."""
+    if harm.kind == "mark":
+        return {Rank.SHORTCUT: "relied", Rank.SHIFT: "distortion"}.get(harm.rank, "drawn")
+    return harm.kind
+
+
+def row_of(harm: Harm, tables: Tables) -> Row:
+    """Return the row that a finding cites."""
+    return tables[harm.table][harm.row]
+
+
+def _checks(harms: Sequence[Harm], tables: Tables) -> Iterator[str]:
+    for harm in harms:
+        row = row_of(harm, tables)
+        yield f"{sentence_case(_CHECKS.get(harm.code, '{text}').format(**{**row, 'text': row['text'].rstrip('.')}))}."
+
+
+_CHECKS: Mapping[str, str] = {
+    "repeatable": "{text}: switch off what is random in it, such as dropout, and audit it again",
+    "ranking": "AUROC is {value:.2f} on these images: no better than chance",
+    "training-copies": "{value:.0f} of these images are copies of training images",
+    "training-patients": "{value:.0f} patients are in the training images too",
+}
+"""Check -> its sentence; its own text where it has none here."""
+
+
+def _labels(harms: Sequence[Harm], tables: Tables) -> Iterator[str]:
+    yield f"{count(int(harms[0].images), 'label')} may be wrong: predictions from other patients contradict them."
+
+
+def _relied(harms: Sequence[Harm], tables: Tables) -> Iterator[str]:
+    kin = families([row_of(harm, tables) for harm in harms])
+    row, flips = kin[0][0], numeric(kin[0][0], "flips")
+    it = "it" if len(kin) == 1 else factor_words(row)
+    calls = f": putting {it} on changes {100 * flips:.0f} of 100 answers" if flips >= MARGIN else ""
+    names = [factor_words(first) + (" (and marks like it)" if like else "") for first, *like in kin]
+    yield f"This model relies on {_few(names, 'further marks')}{calls}."
+
+
+def _distorted(harms: Sequence[Harm], tables: Tables) -> Iterator[str]:
+    named = harms[:MOST_NAMED]
+    names = [_changed(harm, tables) for harm in named]
+    lost, more = [number(harm.lost) for harm in named], len(harms) - len(named)
+    verb = "lowers" if len(named) == 1 else "lower"
+    also = f"; so {'does' if more == 1 else 'do'} {more} more" if more else ""
+    yield sentence_case(f"{listed(names)} {verb} {_measure(harms[0], tables)} by {listed(lost)}{also}.")
+
+
+def _changed(harm: Harm, tables: Tables) -> str:
+    """Return a distortion in words, with its severity: `mild x-ray noise`."""
+    row = row_of(harm, tables)
+    name = factor_words({"kind": "mark", **row})
+    return f"{_DEGREES[int(row['severity']) - 1]} {name}" if harm.kind == "distortion" else name
+
+
+def _measure(harm: Harm, tables: Tables) -> str:
+    return "AUROC" if math.isnan(numeric(row_of(harm, tables), "dice")) else "Dice"
+
+
+def _groups(harms: Sequence[Harm], tables: Tables) -> Iterator[str]:
+    for harm in harms[:1]:
+        row = row_of(harm, tables)
+        worse, better = (row["a"], row["b"]) if row["value"] < 0 else (row["b"], row["a"])
+        lower = f"{number(abs(row['value']))} lower in {in_words(row['column'])} {worse} than in {better}"
+        yield f"{sentence_case(label_of(row['measure']))} is {lower}."
+
+
+def _thresholds(harms: Sequence[Harm], tables: Tables) -> Iterator[str]:
+    for harm in harms:
+        share = 100 * numeric(row_of(harm, tables), "value")
+        if harm.code == "sensitivity":
+            yield f"At its threshold the model finds {share:.0f} of 100 positive images."
+        else:
+            yield f"At its threshold the model calls {100 - share:.0f} of 100 negative images positive."
+
+
+def _columns(harms: Sequence[Harm], tables: Tables) -> Iterator[str]:
+    names = [factor_words(row_of(harm, tables)) for harm in harms]
+    yield f"Answers differ with {_few(names, 'other columns')}."
+
+
+def _drawn(harms: Sequence[Harm], tables: Tables) -> Iterator[str]:
+    """Yield how many drawn marks change answers: nothing is claimed of them, since networks in general are moved."""
+    changes = f"{count(len(harms), 'drawn mark')} {'changes' if len(harms) == 1 else 'change'} answers"
+    yield f"{changes}, which networks without a shortcut show too."
+
+
+def _few(names: Sequence[str], rest: str) -> str:
+    return listed(list(names) if len(names) <= MOST_NAMED + 1 else [*names[:MOST_NAMED], rest])
+
+
+_SENTENCES: Mapping[str, Callable[[Sequence[Harm], Tables], Iterator[str]]] = {
+    "check": _checks,
+    "issue": _labels,
+    "region": lambda _, tables: iter(answer(tables)),
+    "relied": _relied,
+    "cue": lambda _, tables: iter([added_words(tables["added"])]),
+    "distortion": _distorted,
+    "group": _groups,
+    "threshold": _thresholds,
+    "column": _columns,
+    "drawn": _drawn,
+}
+"""Findings that share a sentence -> their sentences."""
+
+
+def _none_found(tables: Tables, worst: str) -> Iterator[str]:
+    """Yield that no shortcut was found, with the worst finding of another kind, and what was searched."""
+    regions = [row for row in tables["regions"] if row["verdict"] != NOT_TESTED and row["of"] != "drawn"]
+    tested = [row for row in tables["verdicts"] if row["verdict"] != NOT_TESTED]
+    counts = {kind: sum(row["kind"] == kind for row in tested) for kind in ("mark", "column")}
+    distortions = len({row["factor"] for row in tables.get("distorted", ())})
+    images = "training images" if regions and regions[0]["trained"] else "images"
+    facts = {row["key"]: row["value"] for row in tables.get("provenance", ())}
+    images = "predictions" if facts.get("kind") == "predictions" else images
+    parts = [f"the regions of these {images}"] if regions else []
+    parts += [count(n, thing) for n, thing in ((counts["mark"], "drawn mark"), (counts["column"], "column"),
+                                               (distortions, "distortion")) if n]  # fmt: skip
+    but = f", but {worst[:1].lower() if not worst[:2].isupper() else worst[:1]}{worst[1:]}" if worst else "."
+    region = leading_region(tables["regions"])
+    if region is not None:
+        yield f"Whether this model relies on {what_words(region)} is inconclusive{but}"
+    elif not regions and not tested:
+        yield f"No shortcut was searched for: no mark or column was tested{but}"
+    else:
+        yield f"No shortcut was found in these {images}{but}"
+    if parts:
+        lacking = "" if images == "training images" else " A shortcut that these images lack cannot be found in them."
+        yield f"Searched: {listed(parts)}.{lacking}"
+
+
+def _undecided(tables: Tables, harms: Sequence[Harm]) -> Iterator[str]:
+    """Yield columns that are tied to the target, and how many factors are inconclusive."""
+    known = {harm.row for harm in harms if harm.table == "verdicts"}
+    rows = [row for at, row in enumerate(tables["verdicts"]) if at not in known and is_apart(row, tables)]
+    if names := [factor_words(row) for row in rows if is_tied(row)]:
+        are, them = ("is", "it") if len(names) == 1 else ("are", "them")
+        yield f"In these images {listed(names)} {are} tied to the target, which hides what a model takes from {them}."
+    region = leading_region(tables["regions"])
+    if region is not None and region["verdict"] == LeadVerdict.INCONCLUSIVE and harms and harms[0].rank in _GRAVE:
+        yield f"Whether this model relies on {what_words(region)} is inconclusive."
+    left = sum(row["verdict"] == Verdict.INCONCLUSIVE for row in rows)
+    if left:
+        yield f"{count(left, 'test')} of marks and columns {'is' if left == 1 else 'are'} inconclusive."
+
+
+# Rows of the first screen.
+
+
+def harm_lines(tables: Tables, harms: Sequence[Harm], margin: float) -> Iterator[Line]:
+    """Yield the findings as rows of the first screen."""
+    for harm in harms:
+        numbers, size = _size(harm, tables, margin)
+        calls = "" if math.isnan(harm.calls) else f"{100 * harm.calls:.0f} of 100"
+        images = "" if math.isnan(harm.images) else f"{harm.images:,.0f}"
+        anchor = f"row-verdicts-{harm.row}" if harm.table == "verdicts" else _ANCHORS.get(harm.table, harm.table)
+        yield Line(f"{name_of(harm, tables)}:", numbers, anchor, light=_LIGHTS.get(harm.rank, ""), size=size,
+                   harm=calls, images=images)  # fmt: skip
+
+
+_ANCHORS = {"checks": "trust"}
+
+
+def name_of(harm: Harm, tables: Tables) -> str:
+    """Return a finding as the head of a row."""
+    row = row_of(harm, tables)
+    match harm.kind:
+        case "region":
+            return region_title(row)
+        case "mark" if harm.rank == Rank.SHIFT:
+            return sentence_case(factor_words(row))
+        case "mark" | "column":
+            return title(row, "")
+        case "distortion":
+            return f"{sentence_case(factor_words({'kind': 'mark', **row}))}, severity {row['severity']} of 5"
+        case "group":
+            return f"{sentence_case(in_words(row['column']))} {row['a']} against {row['b']}"
+        case "threshold":
+            return f"{sentence_case(row['measure'])} at the threshold"
+        case "cue":
+            return f"Not shown to be better than {cue_words(row['kind'], row['name'])}"
+        case "issue":
+            return "Suspected labels"
+        case _:
+            return _CHECK_NAMES.get(row["check"]) or sentence_case(
+                CHIPS.get((row["check"], row["status"]), row["text"])
+            )
+
+
+_CHECK_NAMES = {
+    "ranking": "No better than chance",
+    "training-copies": "Copies of training images",
+    "training-patients": "Patients of the training images",
+    "expected": "Not the expected performance",
+}
+
+
+def _size(harm: Harm, tables: Tables, margin: float) -> tuple[str, Size | None]:
+    """Return the numbers of a finding as words, and for the chart."""
+    row = row_of(harm, tables)
+    if harm.kind == "cue":
+        return f"AUROC {number(row['network'])}, of the cue {number(row['cue'])}", None
+    if harm.kind in ("threshold", "group") and math.isnan(harm.lost):
+        return f"{label_of(row['measure'])} {valued(row)}", None
+    if math.isnan(harm.lost):
+        value = number(row["value"], 3 if row["value"] < 1 else 0) if harm.table == "checks" else ""
+        return (value if value not in ("", "undefined") else "see below"), None
+    shift = harm.kind in ("region", "column") or harm.rank == Rank.SHORTCUT
+    unit = "AUROC shift" if shift else label_of(row["measure"]) if harm.kind == "group" else _measure(harm, tables)
+    ends = (harm.lost, harm.low, harm.high) if shift else (-harm.lost, -harm.high, -harm.low)
+    return f"{unit} {with_interval(*ends)}", Size(*ends, unit, margin)
+
+
+def terminal_lines(tables: Tables) -> Iterator[str]:
+    """Yield the findings of the first screen as lines of a terminal, and the costly ones that follow."""
+    harms = harms_of(tables)
+    for line in islice(harm_lines(tables, harms, MARGIN), MOST):
+        calls = f"; {line.harm} answers change" if line.harm else ""
+        yield f"{line.decision} {line.numbers}{calls}"
+    if rest := further_words(tables, harms):
+        yield rest
+
+
+def finding_rows(tables: Tables) -> list[dict[str, Any]]:
+    """Return the findings as rows of `verdicts.json`."""
+    harms = harms_of(tables)
+    lines = harm_lines(tables, harms, MARGIN)
+    return [
+        {**{key: None if value != value else value for key, value in asdict(harm).items()},
+         "name": line.decision.removesuffix(":"), "numbers": line.numbers}
+        for harm, line in zip(harms, lines, strict=True)
+    ]  # fmt: skip
+
+
+def further_words(tables: Tables, harms: Sequence[Harm]) -> str:
+    """Return the costly findings that the first screen has no row for; empty without any."""
+    names = [name_of(harm, tables) for harm in further(harms)]
+    return f"{len(names)} more that cost {COSTLY} or more: {'; '.join(names)}." if names else ""
+
+
+# Key figures.
+
+
+def audit_tiles(tables: Tables, facts: Mapping[str, str], harms: Sequence[Harm]) -> list[Tile]:
+    """Return performance, the two most harmful sizes, the threshold, and the worst group."""
+    groups = [row for row in tables["groups"] if not math.isnan(numeric(row, "value"))]
+    whole = {row["measure"]: row for row in groups if not row["column"]}
+    main = next((name for name in _PERFORMANCE if name in whole), "")
+    tiles: list[Tile] = []
+    if main:
+        patients = f", {facts['patients']} patients" if facts.get("intervals over") == "patients" else ""
+        of = f"{whole[main]['images']:,} images{patients}"
+        tiles.append(_tile(f"{label_of(main)} on these images", whole[main], of))
+    topics: dict[str, Harm] = {}
+    for harm in harms:
+        topics.setdefault(_topic(harm), harm)
+    sized = [topics[topic] for topic in topics if topic in ("region", "relied", "distortion")]
+    tiles += [_cost(harm, tables) for harm in sized[:2]]
+    harmful = {harm.code for harm in harms if harm.kind == "threshold"}
+    if "sensitivity" in whole:
+        worse = "specificity" if harmful == {"specificity"} else "sensitivity"
+        other = "sensitivity" if worse == "specificity" else "specificity"
+        of = (
+            f"{other} {number(whole[other]['value'])}; threshold {facts.get('threshold', '')}" if other in whole else ""
+        )
+        tiles.append(_tile(f"{sentence_case(worse)} at the threshold", whole[worse], of, "warn" if harmful else ""))
+    parts = [row for row in groups if row["column"] and row["measure"] == main]
+    if parts:
+        worst = min(parts, key=lambda row: row["value"])
+        light = "warn" if any(harm.kind == "group" for harm in harms) else ""
+        tiles.append(_tile("Worst group", worst, f"{in_words(worst['column'])} {worst['level']}", light))
+    return tiles
+
+
+def _tile(name: str, row: Row, of: str, light: str = "") -> Tile:
+    value, _, interval = valued(row).partition(" ")
+    return Tile(name, value, interval, of, light)
+
+
+def _cost(harm: Harm, tables: Tables) -> Tile:
+    """Return the changed calls of a mark, or the loss under a distortion."""
+    row, light = row_of(harm, tables), _LIGHTS.get(harm.rank, "")
+    images = f"{harm.images:,.0f} images" if harm.images == harm.images else ""
+    if harm.rank == Rank.SHIFT or math.isnan(harm.calls):
+        interval = f"[{number(harm.low)}, {number(harm.high)}]"
+        return Tile(
+            f"{_measure(harm, tables)} lost, {_changed(harm, tables)}", number(harm.lost), interval, images, light
+        )
+    what = what_words(row) if harm.kind == "region" else factor_words(row)
+    ends = [number(100 * numeric(row, end), 0) for end in ("flips_low", "flips_high")]
+    return Tile(f"Answers that {what} changes", f"{100 * harm.calls:.0f}%", f"[{', '.join(ends)}]", images, light)

@@ -1,0 +1,155 @@
+"""Findings of an audit in order of harm, from its tables."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+
+from assay.stats.bounds import MARGIN
+from assay.stats.harms import Harm, Rank, ranked
+from assay.stats.rows import LeadVerdict, Row, Verdict, leading_region, numeric
+
+RANDOM = 0.1
+"""Log-odds by which an answer may change from call to call."""
+LEAST_SHARE = 0.01
+"""Share of images that are copies from which on they put all numbers in doubt."""
+STRONG_CUE = 0.6
+"""AUROC of a strong cue."""
+FEW_RIGHT = 0.5
+"""Share of a class that is called right, below which a threshold does harm."""
+_MISREAD = ("scaling", "expected", "ranking", "parts-shared", "training-patients")
+"""Checks after which no number holds."""
+_COPIES = {"copy-clusters": "copy", "training-copies": ""}
+"""Check -> kind of issue that counts its images; the check counts them itself where there is none."""
+_PIXELS = ("tone", "detail")
+"""Families of marks that change a whole image, as a distortion does."""
+_AHEAD: Mapping[str, tuple[Verdict, ...]] = {
+    LeadVerdict.LIVES: (),
+    LeadVerdict.LOOKS: (),
+    LeadVerdict.LEAD: (Verdict.RELIES,),
+}
+"""Verdict on a region -> verdicts on marks that count although the region explains them."""
+_BY_REGION = {LeadVerdict.LIVES: Rank.SHORTCUT, LeadVerdict.LOOKS: Rank.SHORTCUT, LeadVerdict.LEAD: Rank.CUE}
+
+
+def harms_of(tables: Mapping[str, Sequence[Row]]) -> list[Harm]:
+    """Return the findings of an audit, the most harmful first."""
+    facts = {row["key"]: row["value"] for row in tables.get("provenance", ())}
+    parts = (_checks, _labels, _regions, _factors, _cues, _distortions, _gaps, _thresholds)
+    return ranked(harm for part in parts for harm in part(tables, float(facts.get("margin", MARGIN))))
+
+
+def is_apart(row: Row, tables: Mapping[str, Sequence[Row]]) -> bool:
+    """Return whether a mark or column has a finding apart from the leading region."""
+    region = leading_region(tables["regions"])
+    return not row.get("explained") or region is None or row["verdict"] in _AHEAD.get(region["verdict"], tuple(Verdict))
+
+
+def _checks(tables: Mapping[str, Sequence[Row]], margin: float) -> Iterator[Harm]:
+    images = _images(tables)
+    for at, row in enumerate(tables.get("checks", ())):
+        code, warned = row["check"], row["status"] == "warn"
+        if (code in _MISREAD and warned) or (code == "repeatable" and row["value"] > RANDOM):
+            yield Harm(Rank.INVALID, "check", code, "checks", at)
+        elif code in _COPIES and warned:
+            kind = _COPIES[code]
+            copies = sum(one["kind"] == kind for one in tables.get("issues", ())) if kind else row["value"]
+            rank = Rank.INVALID if not copies < LEAST_SHARE * images else Rank.OTHER
+            yield Harm(rank, "check", code, "checks", at, images=copies)
+        elif code == "calls" and warned:
+            yield Harm(Rank.SHIFT, "check", code, "checks", at)
+
+
+def _images(tables: Mapping[str, Sequence[Row]]) -> float:
+    return max((row["images"] for row in tables.get("groups", ()) if not row["column"]), default=0)
+
+
+def _labels(tables: Mapping[str, Sequence[Row]], margin: float) -> Iterator[Harm]:
+    """Yield labels that predictions contradict: suspected, not shown to be wrong."""
+    rows = [at for at, row in enumerate(tables.get("issues", ())) if row["kind"] == "suspected-label"]
+    if rows:
+        yield Harm(Rank.OTHER, "issue", "suspected-label", "issues", rows[0], images=len(rows))
+
+
+def _regions(tables: Mapping[str, Sequence[Row]], margin: float) -> Iterator[Harm]:
+    for at, row in enumerate(tables["regions"]):
+        if row["verdict"] in _BY_REGION:
+            look = row["verdict"] == LeadVerdict.LEAD and not row["discrete"]  # any network has one
+            yield Harm(Rank.OTHER if look else _BY_REGION[row["verdict"]], "region", row["verdict"], "regions", at, *_shift(row),
+                       numeric(row, "flips"), numeric(row, "images"))  # fmt: skip
+
+
+def _shift(row: Row) -> tuple[float, float, float]:
+    """Return the size of the shift of AUROC by a region, with its bounds."""
+    value, *ends = (numeric(row, name) for name in ("g", "g_low", "g_high"))
+    low, high = sorted(ends if value >= 0 else [-end for end in ends])
+    return abs(value), low, high
+
+
+def _factors(tables: Mapping[str, Sequence[Row]], margin: float) -> Iterator[Harm]:
+    """Yield marks and columns. A mark without a verified limit costs what is lost with it on all images."""
+    for at, row in enumerate(tables["verdicts"]):
+        if not is_apart(row, tables):
+            continue
+        code, parts = row["verdict"], ("verdicts", at)
+        shift = abs(numeric(row, "g")), numeric(row, "at_least"), numeric(row, "at_most")
+        counts = numeric(row, "flips"), numeric(row, "images")
+        if code == Verdict.RELIES:
+            yield Harm(Rank.SHORTCUT, "mark", code, *parts, *shift, *counts)
+        elif code == Verdict.DIFFERS:
+            yield Harm(Rank.SHIFT, "column", code, *parts, *shift, *counts)
+        elif row["kind"] == "mark":
+            lost = _lost(row)
+            costs = lost[1] >= margin
+            if costs or code in (Verdict.AFFECTED, Verdict.UNDIRECTED):
+                rank = Rank.SHIFT if costs and row.get("family") in _PIXELS else Rank.OTHER
+                yield Harm(rank, "mark", code, *parts, *lost, *counts)
+
+
+def _lost(row: Row) -> tuple[float, float, float]:
+    """Return the Dice that is lost, or the AUROC."""
+    name = "loss" if math.isnan(numeric(row, "dice")) else "dice"
+    value, low, high = (numeric(row, column) for column in (name, f"{name}_low", f"{name}_high"))
+    return value, low, high
+
+
+def _cues(tables: Mapping[str, Sequence[Row]], margin: float) -> Iterator[Harm]:
+    for at, row in enumerate(tables.get("added", ())):
+        if row["verdict"] != "beyond" and numeric(row, "cue") >= STRONG_CUE:
+            yield Harm(Rank.CUE, "cue", row["verdict"], "added", at, images=numeric(row, "images"))
+
+
+def _distortions(tables: Mapping[str, Sequence[Row]], margin: float) -> Iterator[Harm]:
+    """Yield each family at the mildest severity that costs more than the margin."""
+    mildest: dict[str, int] = {}
+    rows = tables.get("distorted", ())
+    for at in sorted(range(len(rows)), key=lambda at: rows[at]["severity"]):
+        if rows[at]["decision"] == "beyond" and _lost(rows[at])[0] > 0:
+            mildest.setdefault(rows[at]["factor"], at)
+    for at in mildest.values():
+        row = rows[at]
+        yield Harm(Rank.SHIFT, "distortion", row["decision"], "distorted", at, *_lost(row), numeric(row, "flips"),
+                   numeric(row, "images"))  # fmt: skip
+
+
+_MEASURES = ("auroc", "auroc-macro", "dice", "accuracy", "sensitivity", "specificity")
+
+
+def _gaps(tables: Mapping[str, Sequence[Row]], margin: float) -> Iterator[Harm]:
+    """Yield the widest gap of each column, that of AUROC or Dice first. Only these count as lost."""
+    first: dict[str, int] = {}
+    rows = tables.get("gaps", ())
+    wide = [at for at, row in enumerate(rows) if row["decision"] == "beyond" and row["measure"] in _MEASURES]
+    for at in sorted(wide, key=lambda at: (_MEASURES.index(rows[at]["measure"]), -abs(rows[at]["value"]))):
+        first.setdefault(rows[at]["column"], at)
+    for at in first.values():
+        row = rows[at]
+        ends = sorted(abs(numeric(row, end)) for end in ("low", "high"))
+        lost = (abs(row["value"]), *ends) if row["measure"] in _MEASURES[:3] else ()
+        yield Harm(Rank.SHIFT, "group", row["decision"], "gaps", at, *lost, images=numeric(row, "images"))
+
+
+def _thresholds(tables: Mapping[str, Sequence[Row]], margin: float) -> Iterator[Harm]:
+    for at, row in enumerate(tables.get("groups", ())):
+        if row["measure"] in ("sensitivity", "specificity") and not row["column"] and row["high"] < FEW_RIGHT:
+            yield Harm(Rank.SHIFT, "threshold", row["measure"], "groups", at, images=numeric(row, "images"))

@@ -1,0 +1,71 @@
+"""Findings in order of harm: what a page, the terminal and `verdicts.json` say first. Defined in docs/statistics.md."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum, unique
+from typing import Literal
+
+MOST = 8
+"""Findings on the first screen."""
+COSTLY = 0.1
+"""AUROC or Dice that a further finding loses to be named there."""
+
+Kind = Literal["check", "issue", "region", "mark", "cue", "condition", "distortion", "group", "threshold", "column"]
+
+
+@unique
+class Rank(StrEnum):
+    """Class of a finding, the gravest first."""
+
+    INVALID = "invalid"
+    SHORTCUT = "shortcut"
+    CUE = "cue"
+    SHIFT = "shift"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class Harm:
+    """A finding with its cost. It cites its evidence, a row of a table, and copies nothing else of it.
+
+    Attributes:
+        rank: Its class.
+        kind: What it is about.
+        code: The verdict, decision or check.
+        table: Table of its row.
+        row: Position of the row.
+        lost: AUROC (Dice of a segmentation) that is lost; NaN if not measured.
+        low: Lower end of its interval.
+        high: Upper end.
+        calls: Share of calls that change; NaN if not measured.
+        images: Images that are affected, or that it was measured on; NaN if not known.
+    """
+
+    rank: Rank
+    kind: Kind
+    code: str
+    table: str
+    row: int
+    lost: float = math.nan
+    low: float = math.nan
+    high: float = math.nan
+    calls: float = math.nan
+    images: float = math.nan
+
+
+def ranked(harms: Iterable[Harm]) -> list[Harm]:
+    """Return findings by class; within it by the lower bound of what is lost, then by changed calls, unknown last."""
+
+    def order(harm: Harm) -> tuple[int, float, float]:
+        low, calls = (math.inf if math.isnan(value) else -value for value in (harm.low, harm.calls))
+        return list(Rank).index(harm.rank), low, calls
+
+    return sorted(harms, key=order)
+
+
+def further(harms: Sequence[Harm]) -> list[Harm]:
+    """Return the costly ones of the ranked findings that are not on the first screen."""
+    return [harm for harm in harms[MOST:] if harm.lost >= COSTLY]

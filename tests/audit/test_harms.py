@@ -1,0 +1,123 @@
+"""Findings of an audit are ranked by harm, and the worst of each kind is on the first screen."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import Any
+
+import pytest
+from tests.audit.test_words import REGION, distorted, row, tables
+
+from assay.audit.harm_words import answer_words, audit_tiles, finding_rows, further_words, harm_lines
+from assay.audit.harms import harms_of
+from assay.stats.harms import MOST, Harm, Rank, further, ranked
+
+Row = dict[str, Any]
+
+
+def relied(name: str, at_least: float) -> Row:
+    sizes = {"at_least": at_least, "at_most": at_least + 0.1, "flips": 0.9, "images": 86}
+    return row(name, "objects", "relies-on") | {"g": at_least + 0.05, **sizes}
+
+
+def measured(column: str, level: str, measure: str, value: float, half: float = 0.05) -> Row:
+    return {"column": column, "level": level, "measure": measure, "value": value, "low": value - half,
+            "high": value + half, "images": 400}  # fmt: skip
+
+
+def gap(column: str, value: float, measure: str = "auroc", half: float = 0.1) -> Row:
+    decision = "beyond" if abs(value) - half >= 0.05 else "inconclusive"
+    return {**measured(column, "", measure, value, half), "a": "A", "b": "B", "decision": decision}
+
+
+WHOLE = [measured("", "all", "auroc", 0.8), measured("", "all", "sensitivity", 0.11, 0.04),
+         measured("", "all", "specificity", 0.99, 0.01)]  # fmt: skip
+CUE = {"recipe": "", "environment": "", "name": "brightness", "kind": "image", "of": "yes", "network": 0.75,
+       "cue": 0.74, "value": 0.51, "low": 0.45, "high": 0.6, "rest": 0.5, "images": 400}  # fmt: skip
+NOISE, DARK = distorted("xray-noise", 1, 0.25), distorted("xray-under-exposure", 1, 0.31)
+AUDITS: dict[str, tuple[dict[str, list[Row]], list[str]]] = {
+    "shortcut": (tables(relied("tag", 0.4), distorted=[NOISE, DARK], groups=WHOLE),
+                 ["Relies on tag", "X-ray under exposure", "X-ray noise", "Sensitivity at"]),
+    "two shortcuts": (tables(relied("tag", 0.2), relied("pen", 0.4)), ["Relies on pen", "Relies on tag"]),
+    "shortcut of a region": (tables(row("pen", "lines"), regions=[REGION | {"verdict": "lives-by"}], distorted=[NOISE]),
+                             ["Lives by a bright mark", "X-ray noise", "Affected by pen"]),
+    "no limit": (tables(relied("tag", 0.4), regions=[REGION | {"verdict": "lead"}]),
+                 ["Relies on tag", "Lead: a bright mark"]),
+    "cue": (tables(row("tag", "objects"), added=[CUE | {"verdict": "not-shown"}], distorted=[NOISE]),
+            ["Not shown to be better than the image's brightness", "X-ray noise", "Affected by tag"]),
+    "group": (tables(gaps=[gap("sex", 0.2), gap("view", -0.3), gap("age", 0.1)]),
+              ["View A against B", "Sex A against B"]),
+    "group by calls": (tables(gaps=[gap("sex", 0.3, "sensitivity"), gap("view", -0.2)]),
+                       ["View A against B", "Sex A against B"]),
+    "misread": (tables(relied("tag", 0.4), checks=[
+                    {"check": "scaling", "status": "warn", "value": 0.79, "text": "the AUROC is 0.2 as given"}]),
+                ["Another scaling gives a higher AUROC", "Relies on tag"]),
+    "leak": (tables(relied("tag", 0.4), groups=WHOLE, checks=[
+                 {"check": "training-copies", "status": "warn", "value": 20.0, "text": "copies"}]),
+             ["Copies of training images", "Relies on tag", "Sensitivity at"]),
+    "few copies": (tables(relied("tag", 0.4), groups=WHOLE, checks=[
+                       {"check": "training-copies", "status": "warn", "value": 2.0, "text": "copies"}]),
+                   ["Relies on tag", "Sensitivity at", "Copies of training images"]),
+    "column": (tables(row("view", "", "answers-differ-with") | {"at_least": 0.2, "at_most": 0.4, "images": 400},
+                      distorted=[NOISE]), ["Answers differ with view", "X-ray noise"]),
+    "inconclusive mark": (tables(row("flatter", "tone", "inconclusive") | {
+                              "loss": 0.21, "loss_low": 0.12, "loss_high": 0.29, "dice": math.nan}),
+                          ["Lower contrast"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", AUDITS)
+def test_the_worst_distortion_group_and_cue_are_on_the_first_screen_in_order(name: str) -> None:
+    found, expected = AUDITS[name]
+    harms = harms_of(found)
+    lines = [line.decision for line in harm_lines(found, harms, 0.05)]
+    assert len(lines) == len(expected)
+    assert all(line.startswith(start) for line, start in zip(lines, expected, strict=True)), lines
+    assert [row["name"] for row in finding_rows(found)] == [line.removesuffix(":") for line in lines]
+    said = " ".join(answer_words(found))
+    for harm in harms:  # each kind is in a sentence too
+        value = found[harm.table][harm.row]
+        named = {"distortion": f"{harm.lost:.2f}", "group": "lower in", "threshold": "finds 11 of 100 positive",
+                 "cue": "brightness"}.get(harm.kind, "")  # fmt: skip
+        assert named in said, (value, said)
+
+
+def test_a_family_of_distortions_counts_at_the_mildest_severity_that_does_harm() -> None:
+    rows = [distorted("blur", 1, 0.02), distorted("blur", 3, 0.2), distorted("blur", 5, 0.5),
+            distorted("noise", 1, 0.16), distorted("jpeg", 5, 0.1), distorted("grid", 1, -0.2)]  # fmt: skip
+    harms = harms_of(tables(distorted=rows))
+    assert [rows[harm.row]["factor"] for harm in harms] == ["blur", "noise"]
+    assert harms[0].lost == 0.2
+
+
+def test_more_than_a_screen_of_findings_are_named_where_they_cost_much() -> None:
+    rows = [relied(f"mark{at}", 0.3 + at / 100) for at in range(MOST)]
+    many = tables(*rows, distorted=[NOISE, distorted("blur", 1, 0.09, 0.01)])
+    assert further_words(many, harms_of(many)) == "1 more that cost 0.1 or more: X-ray noise, severity 1 of 5."
+    assert "X-ray noise" in " ".join(answer_words(many)).replace("x-ray", "X-ray")
+
+
+def test_findings_are_ranked_by_class_then_lower_bound_then_calls() -> None:
+    def harm(rank: Rank, low: float, calls: float = math.nan) -> Harm:
+        return Harm(rank, "mark", "", "verdicts", 0, low + 0.1, low, low + 0.2, calls)
+
+    order = [harm(Rank.INVALID, math.nan), harm(Rank.SHORTCUT, 0.1), harm(Rank.CUE, 0.9), harm(Rank.SHIFT, 0.5),
+             harm(Rank.SHIFT, 0.2, 0.9), harm(Rank.SHIFT, 0.2, 0.1), harm(Rank.SHIFT, math.nan, 0.8),
+             harm(Rank.OTHER, 0.9)]  # fmt: skip
+    for shuffled in itertools.islice(itertools.permutations(order), 0, 40_320, 1009):
+        assert ranked(shuffled) == order
+    assert further(order) == []
+    assert further([harm(Rank.SHIFT, 0.5)] * (MOST + 2)) == [harm(Rank.SHIFT, 0.5)] * 2
+
+
+def test_tiles_show_performance_the_shortcut_the_worst_distortion_and_the_threshold_or_group() -> None:
+    mark = relied("tag", 0.4) | {"flips_low": 0.87, "flips_high": 0.97}
+    groups = [*WHOLE, measured("view", "AP", "auroc", 0.7), measured("view", "PA", "auroc", 0.9)]
+    found = tables(mark, distorted=[NOISE, DARK], groups=groups)
+    tiles = audit_tiles(found, {"threshold": "0.5", "intervals over": "images"}, harms_of(found))
+    assert [(tile.name, tile.value, tile.light) for tile in tiles] == [
+        ("AUROC on these images", "0.80", ""), ("Answers that tag changes", "90%", "bad"),
+        ("AUROC lost, mild x-ray under exposure", "0.31", "warn"), ("Sensitivity at the threshold", "0.11", "warn"),
+        ("Worst group", "0.70", ""),
+    ]  # fmt: skip
