@@ -70,5 +70,6 @@ def test_a_column_with_an_empty_cell_is_tied_to_the_target_and_tested_within_a_c
     exact = norm.cdf(-shift / np.sqrt(2)) - 0.5  # of b over a within the class
     assert found["low"] < exact < found["high"]
     said = " ".join(answer_words({"regions": [], "verdicts": [found, untested]}))
-    assert "n these images site and copy are tied to the target, which hides what a model takes" in said
+    tied = "copy is" if shift else "site and copy are"
+    assert f"In these images {tied} tied to the target, which hides what a model takes from" in said
     assert "within no" in evidence_words(found, {})

@@ -75,8 +75,10 @@ def _regions(tables: Mapping[str, Sequence[Row]], margin: float) -> Iterator[Har
     for at, row in enumerate(tables["regions"]):
         if row["verdict"] in _BY_REGION:
             look = row["verdict"] == LeadVerdict.LEAD and not row["discrete"]  # any network has one
-            yield Harm(Rank.OTHER if look else _BY_REGION[row["verdict"]], "region", row["verdict"], "regions", at, *_shift(row),
-                       numeric(row, "flips"), numeric(row, "images"))  # fmt: skip
+            yield Harm(
+                Rank.OTHER if look else _BY_REGION[row["verdict"]], "region", row["verdict"], "regions", at,
+                *_shift(row), numeric(row, "flips"), numeric(row, "images"),
+            )  # fmt: skip
 
 
 def _shift(row: Row) -> tuple[float, float, float]:
