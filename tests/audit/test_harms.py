@@ -11,7 +11,7 @@ from tests.audit.test_words import REGION, distorted, row, tables
 
 from assay.audit.harm_words import answer_words, audit_tiles, finding_rows, further_words, harm_lines
 from assay.audit.harms import harms_of
-from assay.stats.harms import MOST, Harm, Rank, further, ranked
+from assay.stats.harms import MOST, Harm, Rank, costly, ranked
 
 Row = dict[str, Any]
 
@@ -107,8 +107,8 @@ def test_findings_are_ranked_by_class_then_lower_bound_then_calls() -> None:
              harm(Rank.OTHER, 0.9)]  # fmt: skip
     for shuffled in itertools.islice(itertools.permutations(order), 0, 40_320, 1009):
         assert ranked(shuffled) == order
-    assert further(order) == []
-    assert further([harm(Rank.SHIFT, 0.5)] * (MOST + 2)) == [harm(Rank.SHIFT, 0.5)] * 2
+    assert costly(order) == []
+    assert costly([harm(Rank.SHIFT, 0.5)] * (MOST + 2)) == [harm(Rank.SHIFT, 0.5)] * 2
 
 
 def test_tiles_show_performance_the_shortcut_the_worst_distortion_and_the_threshold_or_group() -> None:

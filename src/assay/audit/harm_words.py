@@ -20,7 +20,7 @@ from assay.report.sentences.reasons import cue_words
 from assay.report.words import sentence_case, valued
 from assay.stats.bounds import MARGIN
 from assay.stats.format import count, in_words, listed, number, with_interval
-from assay.stats.harms import COSTLY, MOST, Harm, Rank, further
+from assay.stats.harms import COSTLY, MOST, Harm, Rank, costly
 from assay.stats.rows import LeadVerdict, Row, Verdict, leading_region, numeric
 
 Tables = Mapping[str, Sequence[Row]]
@@ -297,7 +297,7 @@ def finding_rows(tables: Tables) -> list[dict[str, Any]]:
 
 def further_words(tables: Tables, harms: Sequence[Harm]) -> str:
     """Return the costly findings that the first screen has no row for; empty without any."""
-    names = [name_of(harm, tables) for harm in further(harms)]
+    names = [name_of(harm, tables) for harm in costly(harms)]
     return f"{len(names)} more that cost {COSTLY} or more: {'; '.join(names)}." if names else ""
 
 

@@ -66,6 +66,6 @@ def ranked(harms: Iterable[Harm]) -> list[Harm]:
     return sorted(harms, key=order)
 
 
-def further(harms: Sequence[Harm]) -> list[Harm]:
+def costly(harms: Sequence[Harm]) -> list[Harm]:
     """Return the costly ones of the ranked findings that are not on the first screen."""
     return [harm for harm in harms[MOST:] if harm.lost >= COSTLY]
