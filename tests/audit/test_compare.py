@@ -192,7 +192,7 @@ def test_effects_in_training_images_and_in_others_are_not_compared_nor_is_a_sear
         f"<figcaption>{name}: mean {one}</figcaption>" for name in ("both", "alone") for one in ("with", "without")
     ]
     assert [page.index(one) for one in shown] == sorted(page.index(one) for one in shown)
-    assert page.index(shown[-1]) < page.index("<nav"), "on the first screen"
+    assert page.index(shown[-1]) < page.index('<h2 id="findings"'), "on the first screen"
     assert run(["audit", "compare", str(tmp_path / "short"), str(tmp_path / "both"), "--out", str(out)]) == 0
     kept = {path.name for path in (out / "pictures").iterdir()}
     assert {name for name in kept if "place" in name} == {"b region place with.png", "b region place without.png"}

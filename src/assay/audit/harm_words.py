@@ -72,7 +72,7 @@ def row_of(harm: Harm, tables: Tables) -> Row:
     return tables[harm.table][harm.row]
 
 
-def _checks(harms: Sequence[Harm], tables: Tables) -> Iterator[str]:
+def _check_sentences(harms: Sequence[Harm], tables: Tables) -> Iterator[str]:
     for harm in harms:
         row = row_of(harm, tables)
         yield f"{sentence_case(_CHECKS.get(harm.code, '{text}').format(**{**row, 'text': row['text'].rstrip('.')}))}."
@@ -87,40 +87,40 @@ _CHECKS: Mapping[str, str] = {
 """Check -> its sentence; its own text where it has none here."""
 
 
-def _labels(harms: Sequence[Harm], tables: Tables) -> Iterator[str]:
+def _label_sentences(harms: Sequence[Harm], tables: Tables) -> Iterator[str]:
     yield f"{count(int(harms[0].images), 'label')} may be wrong: predictions from other patients contradict them."
 
 
-def _relied(harms: Sequence[Harm], tables: Tables) -> Iterator[str]:
+def _relied_sentences(harms: Sequence[Harm], tables: Tables) -> Iterator[str]:
     kin = families([row_of(harm, tables) for harm in harms])
     row, flips = kin[0][0], numeric(kin[0][0], "flips")
     it = "it" if len(kin) == 1 else factor_words(row)
     calls = f": putting {it} on changes {100 * flips:.0f} of 100 answers" if flips >= MARGIN else ""
     names = [factor_words(first) + (" (and marks like it)" if like else "") for first, *like in kin]
-    yield f"This model relies on {_few(names, 'further marks')}{calls}."
+    yield f"This model relies on {_first_names(names, 'further marks')}{calls}."
 
 
-def _distorted(harms: Sequence[Harm], tables: Tables) -> Iterator[str]:
+def _distorted_sentences(harms: Sequence[Harm], tables: Tables) -> Iterator[str]:
     named = harms[:MOST_NAMED]
-    names = [_changed(harm, tables) for harm in named]
+    names = [_distortion_words(harm, tables) for harm in named]
     lost, more = [number(harm.lost) for harm in named], len(harms) - len(named)
     verb = "lowers" if len(named) == 1 else "lower"
     also = f"; so {'does' if more == 1 else 'do'} {more} more" if more else ""
-    yield sentence_case(f"{listed(names)} {verb} {_measure(harms[0], tables)} by {listed(lost)}{also}.")
+    yield sentence_case(f"{listed(names)} {verb} {_lost_measure(harms[0], tables)} by {listed(lost)}{also}.")
 
 
-def _changed(harm: Harm, tables: Tables) -> str:
+def _distortion_words(harm: Harm, tables: Tables) -> str:
     """Return a distortion in words, with its severity: `mild x-ray noise`."""
     row = row_of(harm, tables)
     name = factor_words({"kind": "mark", **row})
     return f"{_DEGREES[int(row['severity']) - 1]} {name}" if harm.kind == "distortion" else name
 
 
-def _measure(harm: Harm, tables: Tables) -> str:
+def _lost_measure(harm: Harm, tables: Tables) -> str:
     return "AUROC" if math.isnan(numeric(row_of(harm, tables), "dice")) else "Dice"
 
 
-def _groups(harms: Sequence[Harm], tables: Tables) -> Iterator[str]:
+def _group_sentences(harms: Sequence[Harm], tables: Tables) -> Iterator[str]:
     for harm in harms[:1]:
         row = row_of(harm, tables)
         worse, better = (row["a"], row["b"]) if row["value"] < 0 else (row["b"], row["a"])
@@ -128,7 +128,7 @@ def _groups(harms: Sequence[Harm], tables: Tables) -> Iterator[str]:
         yield f"{sentence_case(label_of(row['measure']))} is {lower}."
 
 
-def _thresholds(harms: Sequence[Harm], tables: Tables) -> Iterator[str]:
+def _threshold_sentences(harms: Sequence[Harm], tables: Tables) -> Iterator[str]:
     for harm in harms:
         share = 100 * numeric(row_of(harm, tables), "value")
         if harm.code == "sensitivity":
@@ -137,32 +137,41 @@ def _thresholds(harms: Sequence[Harm], tables: Tables) -> Iterator[str]:
             yield f"At its threshold the model calls {100 - share:.0f} of 100 negative images positive."
 
 
-def _columns(harms: Sequence[Harm], tables: Tables) -> Iterator[str]:
+def _column_sentences(harms: Sequence[Harm], tables: Tables) -> Iterator[str]:
     names = [factor_words(row_of(harm, tables)) for harm in harms]
-    yield f"Answers differ with {_few(names, 'other columns')}."
+    yield f"Answers differ with {_first_names(names, 'other columns')}."
 
 
-def _drawn(harms: Sequence[Harm], tables: Tables) -> Iterator[str]:
+def _drawn_sentences(harms: Sequence[Harm], tables: Tables) -> Iterator[str]:
     """Yield how many drawn marks change answers: nothing is claimed of them, since networks in general are moved."""
     changes = f"{count(len(harms), 'drawn mark')} {'changes' if len(harms) == 1 else 'change'} answers"
     yield f"{changes}, which networks without a shortcut show too."
 
 
-def _few(names: Sequence[str], rest: str) -> str:
+def _cue_sentences(harms: Sequence[Harm], tables: Tables) -> Iterator[str]:
+    row = row_of(harms[0], tables)
+    cue, alone = cue_words(row["kind"], row["name"]), number(row["cue"])
+    less = "is worse than" if row["verdict"] == "below" else "is not shown to be better than"
+    yield f"The model {less} {cue}: AUROC {number(row['network'])} against {alone}."
+    if not math.isnan(numeric(row, "value")):
+        yield f"Among images alike in this cue its AUROC is {valued(row)}."
+
+
+def _first_names(names: Sequence[str], rest: str) -> str:
     return listed(list(names) if len(names) <= MOST_NAMED + 1 else [*names[:MOST_NAMED], rest])
 
 
 _SENTENCES: Mapping[str, Callable[[Sequence[Harm], Tables], Iterator[str]]] = {
-    "check": _checks,
-    "issue": _labels,
+    "check": _check_sentences,
+    "issue": _label_sentences,
     "region": lambda _, tables: iter(answer(tables)),
-    "relied": _relied,
-    "cue": lambda _, tables: iter([added_words(tables["added"])]),
-    "distortion": _distorted,
-    "group": _groups,
-    "threshold": _thresholds,
-    "column": _columns,
-    "drawn": _drawn,
+    "relied": _relied_sentences,
+    "cue": _cue_sentences,
+    "distortion": _distorted_sentences,
+    "group": _group_sentences,
+    "threshold": _threshold_sentences,
+    "column": _column_sentences,
+    "drawn": _drawn_sentences,
 }
 """Findings that share a sentence -> their sentences."""
 
@@ -213,18 +222,18 @@ def _undecided(tables: Tables, harms: Sequence[Harm]) -> Iterator[str]:
 def harm_lines(tables: Tables, harms: Sequence[Harm], margin: float) -> Iterator[Line]:
     """Yield the findings as rows of the first screen."""
     for harm in harms:
-        numbers, size = _size(harm, tables, margin)
+        numbers, size = _harm_size(harm, tables, margin)
         calls = "" if math.isnan(harm.calls) else f"{100 * harm.calls:.0f} of 100"
         images = "" if math.isnan(harm.images) else f"{harm.images:,.0f}"
         anchor = f"row-verdicts-{harm.row}" if harm.table == "verdicts" else _ANCHORS.get(harm.table, harm.table)
-        yield Line(f"{name_of(harm, tables)}:", numbers, anchor, light=_LIGHTS.get(harm.rank, ""), size=size,
+        yield Line(f"{harm_name(harm, tables)}:", numbers, anchor, light=_LIGHTS.get(harm.rank, ""), size=size,
                    harm=calls, images=images)  # fmt: skip
 
 
 _ANCHORS = {"checks": "trust"}
 
 
-def name_of(harm: Harm, tables: Tables) -> str:
+def harm_name(harm: Harm, tables: Tables) -> str:
     """Return a finding as the head of a row."""
     row = row_of(harm, tables)
     match harm.kind:
@@ -258,7 +267,7 @@ _CHECK_NAMES = {
 }
 
 
-def _size(harm: Harm, tables: Tables, margin: float) -> tuple[str, Size | None]:
+def _harm_size(harm: Harm, tables: Tables, margin: float) -> tuple[str, Size | None]:
     """Return the numbers of a finding as words, and for the chart."""
     row = row_of(harm, tables)
     if harm.kind == "cue":
@@ -269,7 +278,7 @@ def _size(harm: Harm, tables: Tables, margin: float) -> tuple[str, Size | None]:
         value = number(row["value"], 3 if row["value"] < 1 else 0) if harm.table == "checks" else ""
         return (value if value not in ("", "undefined") else "see below"), None
     shift = harm.kind in ("region", "column") or harm.rank == Rank.SHORTCUT
-    unit = "AUROC shift" if shift else label_of(row["measure"]) if harm.kind == "group" else _measure(harm, tables)
+    unit = "AUROC shift" if shift else label_of(row["measure"]) if harm.kind == "group" else _lost_measure(harm, tables)
     ends = (harm.lost, harm.low, harm.high) if shift else (-harm.lost, -harm.high, -harm.low)
     return f"{unit} {with_interval(*ends)}", Size(*ends, unit, margin)
 
@@ -297,7 +306,7 @@ def finding_rows(tables: Tables) -> list[dict[str, Any]]:
 
 def further_words(tables: Tables, harms: Sequence[Harm]) -> str:
     """Return the costly findings that the first screen has no row for; empty without any."""
-    names = [name_of(harm, tables) for harm in costly(harms)]
+    names = [harm_name(harm, tables) for harm in costly(harms)]
     return f"{len(names)} more that cost {COSTLY} or more: {'; '.join(names)}." if names else ""
 
 
@@ -347,7 +356,11 @@ def _cost(harm: Harm, tables: Tables) -> Tile:
     if harm.rank == Rank.SHIFT or math.isnan(harm.calls):
         interval = f"[{number(harm.low)}, {number(harm.high)}]"
         return Tile(
-            f"{_measure(harm, tables)} lost, {_changed(harm, tables)}", number(harm.lost), interval, images, light
+            f"{_lost_measure(harm, tables)} lost, {_distortion_words(harm, tables)}",
+            number(harm.lost),
+            interval,
+            images,
+            light,
         )
     what = what_words(row) if harm.kind == "region" else factor_words(row)
     ends = [number(100 * numeric(row, end), 0) for end in ("flips_low", "flips_high")]

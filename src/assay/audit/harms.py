@@ -35,7 +35,16 @@ _BY_REGION = {LeadVerdict.LIVES: Rank.SHORTCUT, LeadVerdict.LOOKS: Rank.SHORTCUT
 def harms_of(tables: Mapping[str, Sequence[Row]]) -> list[Harm]:
     """Return the findings of an audit, the most harmful first."""
     facts = {row["key"]: row["value"] for row in tables.get("provenance", ())}
-    parts = (_checks, _labels, _regions, _factors, _cues, _distortions, _gaps, _thresholds)
+    parts = (
+        _check_harms,
+        _label_harms,
+        _region_harms,
+        _factor_harms,
+        _cue_harms,
+        _distortion_harms,
+        _gap_harms,
+        _threshold_harms,
+    )
     return ranked(harm for part in parts for harm in part(tables, float(facts.get("margin", MARGIN))))
 
 
@@ -45,8 +54,8 @@ def is_apart(row: Row, tables: Mapping[str, Sequence[Row]]) -> bool:
     return not row.get("explained") or region is None or row["verdict"] in _AHEAD.get(region["verdict"], tuple(Verdict))
 
 
-def _checks(tables: Mapping[str, Sequence[Row]], margin: float) -> Iterator[Harm]:
-    images = _images(tables)
+def _check_harms(tables: Mapping[str, Sequence[Row]], margin: float) -> Iterator[Harm]:
+    images = _audited_images(tables)
     for at, row in enumerate(tables.get("checks", ())):
         code, warned = row["check"], row["status"] == "warn"
         if (code in _MISREAD and warned) or (code == "repeatable" and row["value"] > RANDOM):
@@ -60,35 +69,35 @@ def _checks(tables: Mapping[str, Sequence[Row]], margin: float) -> Iterator[Harm
             yield Harm(Rank.SHIFT, "check", code, "checks", at)
 
 
-def _images(tables: Mapping[str, Sequence[Row]]) -> float:
+def _audited_images(tables: Mapping[str, Sequence[Row]]) -> float:
     return max((row["images"] for row in tables.get("groups", ()) if not row["column"]), default=0)
 
 
-def _labels(tables: Mapping[str, Sequence[Row]], margin: float) -> Iterator[Harm]:
+def _label_harms(tables: Mapping[str, Sequence[Row]], margin: float) -> Iterator[Harm]:
     """Yield labels that predictions contradict: suspected, not shown to be wrong."""
     rows = [at for at, row in enumerate(tables.get("issues", ())) if row["kind"] == "suspected-label"]
     if rows:
         yield Harm(Rank.OTHER, "issue", "suspected-label", "issues", rows[0], images=len(rows))
 
 
-def _regions(tables: Mapping[str, Sequence[Row]], margin: float) -> Iterator[Harm]:
+def _region_harms(tables: Mapping[str, Sequence[Row]], margin: float) -> Iterator[Harm]:
     for at, row in enumerate(tables["regions"]):
         if row["verdict"] in _BY_REGION:
             look = row["verdict"] == LeadVerdict.LEAD and not row["discrete"]  # any network has one
             yield Harm(
                 Rank.OTHER if look else _BY_REGION[row["verdict"]], "region", row["verdict"], "regions", at,
-                *_shift(row), numeric(row, "flips"), numeric(row, "images"),
+                *_region_shift(row), numeric(row, "flips"), numeric(row, "images"),
             )  # fmt: skip
 
 
-def _shift(row: Row) -> tuple[float, float, float]:
+def _region_shift(row: Row) -> tuple[float, float, float]:
     """Return the size of the shift of AUROC by a region, with its bounds."""
     value, *ends = (numeric(row, name) for name in ("g", "g_low", "g_high"))
     low, high = sorted(ends if value >= 0 else [-end for end in ends])
     return abs(value), low, high
 
 
-def _factors(tables: Mapping[str, Sequence[Row]], margin: float) -> Iterator[Harm]:
+def _factor_harms(tables: Mapping[str, Sequence[Row]], margin: float) -> Iterator[Harm]:
     """Yield marks and columns. A mark without a verified limit costs what is lost with it on all images."""
     for at, row in enumerate(tables["verdicts"]):
         if not is_apart(row, tables):
@@ -101,43 +110,43 @@ def _factors(tables: Mapping[str, Sequence[Row]], margin: float) -> Iterator[Har
         elif code == Verdict.DIFFERS:
             yield Harm(Rank.SHIFT, "column", code, *parts, *shift, *counts)
         elif row["kind"] == "mark":
-            lost = _lost(row)
+            lost = _performance_lost(row)
             costs = lost[1] >= margin
             if costs or code in (Verdict.AFFECTED, Verdict.UNDIRECTED):
                 rank = Rank.SHIFT if costs and row.get("family") in _PIXELS else Rank.OTHER
                 yield Harm(rank, "mark", code, *parts, *lost, *counts)
 
 
-def _lost(row: Row) -> tuple[float, float, float]:
+def _performance_lost(row: Row) -> tuple[float, float, float]:
     """Return the Dice that is lost, or the AUROC."""
     name = "loss" if math.isnan(numeric(row, "dice")) else "dice"
     value, low, high = (numeric(row, column) for column in (name, f"{name}_low", f"{name}_high"))
     return value, low, high
 
 
-def _cues(tables: Mapping[str, Sequence[Row]], margin: float) -> Iterator[Harm]:
+def _cue_harms(tables: Mapping[str, Sequence[Row]], margin: float) -> Iterator[Harm]:
     for at, row in enumerate(tables.get("added", ())):
         if row["verdict"] != "beyond" and numeric(row, "cue") >= STRONG_CUE:
             yield Harm(Rank.CUE, "cue", row["verdict"], "added", at, images=numeric(row, "images"))
 
 
-def _distortions(tables: Mapping[str, Sequence[Row]], margin: float) -> Iterator[Harm]:
+def _distortion_harms(tables: Mapping[str, Sequence[Row]], margin: float) -> Iterator[Harm]:
     """Yield each family at the mildest severity that costs more than the margin."""
     mildest: dict[str, int] = {}
     rows = tables.get("distorted", ())
     for at in sorted(range(len(rows)), key=lambda at: rows[at]["severity"]):
-        if rows[at]["decision"] == "beyond" and _lost(rows[at])[0] > 0:
+        if rows[at]["decision"] == "beyond" and _performance_lost(rows[at])[0] > 0:
             mildest.setdefault(rows[at]["factor"], at)
     for at in mildest.values():
         row = rows[at]
-        yield Harm(Rank.SHIFT, "distortion", row["decision"], "distorted", at, *_lost(row), numeric(row, "flips"),
+        yield Harm(Rank.SHIFT, "distortion", row["decision"], "distorted", at, *_performance_lost(row), numeric(row, "flips"),
                    numeric(row, "images"))  # fmt: skip
 
 
 _MEASURES = ("auroc", "auroc-macro", "dice", "accuracy", "sensitivity", "specificity")
 
 
-def _gaps(tables: Mapping[str, Sequence[Row]], margin: float) -> Iterator[Harm]:
+def _gap_harms(tables: Mapping[str, Sequence[Row]], margin: float) -> Iterator[Harm]:
     """Yield the widest gap of each column, that of AUROC or Dice first. Only these count as lost."""
     first: dict[str, int] = {}
     rows = tables.get("gaps", ())
@@ -151,7 +160,7 @@ def _gaps(tables: Mapping[str, Sequence[Row]], margin: float) -> Iterator[Harm]:
         yield Harm(Rank.SHIFT, "group", row["decision"], "gaps", at, *lost, images=numeric(row, "images"))
 
 
-def _thresholds(tables: Mapping[str, Sequence[Row]], margin: float) -> Iterator[Harm]:
+def _threshold_harms(tables: Mapping[str, Sequence[Row]], margin: float) -> Iterator[Harm]:
     for at, row in enumerate(tables.get("groups", ())):
         if row["measure"] in ("sensitivity", "specificity") and not row["column"] and row["high"] < FEW_RIGHT:
             yield Harm(Rank.SHIFT, "threshold", row["measure"], "groups", at, images=numeric(row, "images"))
