@@ -17,7 +17,7 @@ from assay.report.account import Line, Tile
 from assay.report.drawing import Size
 from assay.report.sentences.cues import added_words
 from assay.report.sentences.reasons import cue_words
-from assay.report.words import sentence_case, valued
+from assay.report.words import difference_words, sentence_case, valued
 from assay.stats.bounds import MARGIN
 from assay.stats.format import count, in_words, listed, number, with_interval
 from assay.stats.harms import COSTLY, MOST, Harm, Rank, costly
@@ -225,7 +225,9 @@ def harm_lines(tables: Tables, harms: Sequence[Harm], margin: float) -> Iterator
         numbers, size = _harm_size(harm, tables, margin)
         calls = "" if math.isnan(harm.calls) else f"{100 * harm.calls:.0f} of 100"
         images = "" if math.isnan(harm.images) else f"{harm.images:,.0f}"
-        anchor = f"row-verdicts-{harm.row}" if harm.table == "verdicts" else _ANCHORS.get(harm.table, harm.table)
+        anchor = _ANCHORS.get(harm.table, harm.table)
+        if harm.table == "verdicts" and _is_shift(harm):  # the cell with the same numbers
+            anchor = f"row-verdicts-{harm.row}"
         yield Line(f"{harm_name(harm, tables)}:", numbers, anchor, light=_LIGHTS.get(harm.rank, ""), size=size,
                    harm=calls, images=images)  # fmt: skip
 
@@ -277,10 +279,18 @@ def _harm_size(harm: Harm, tables: Tables, margin: float) -> tuple[str, Size | N
     if math.isnan(harm.lost):
         value = number(row["value"], 3 if row["value"] < 1 else 0) if harm.table == "checks" else ""
         return (value if value not in ("", "undefined") else "see below"), None
-    shift = harm.kind in ("region", "column") or harm.rank == Rank.SHORTCUT
-    unit = "AUROC shift" if shift else label_of(row["measure"]) if harm.kind == "group" else _lost_measure(harm, tables)
-    ends = (harm.lost, harm.low, harm.high) if shift else (-harm.lost, -harm.high, -harm.low)
+    if _is_shift(harm):
+        ends = ("g_low", "g_high") if harm.kind == "region" else ("low", "high")
+        value, low, high = (numeric(row, name) for name in ("g", *ends))
+        return f"swing {difference_words(value, low, high)}", Size(value, low, high, "swing", margin)
+    unit = label_of(row["measure"]) if harm.kind == "group" else _lost_measure(harm, tables)
+    ends = (-harm.lost, -harm.high, -harm.low)
     return f"{unit} {with_interval(*ends)}", Size(*ends, unit, margin)
+
+
+def _is_shift(harm: Harm) -> bool:
+    """Return whether the size of a finding is the swing."""
+    return harm.kind in ("region", "column") or (harm.kind == "mark" and harm.rank == Rank.SHORTCUT)
 
 
 def terminal_lines(tables: Tables) -> Iterator[str]:
@@ -354,14 +364,8 @@ def _cost(harm: Harm, tables: Tables) -> Tile:
     row, light = row_of(harm, tables), _LIGHTS.get(harm.rank, "")
     images = f"{harm.images:,.0f} images" if harm.images == harm.images else ""
     if harm.rank == Rank.SHIFT or math.isnan(harm.calls):
-        interval = f"[{number(harm.low)}, {number(harm.high)}]"
-        return Tile(
-            f"{_lost_measure(harm, tables)} lost, {_distortion_words(harm, tables)}",
-            number(harm.lost),
-            interval,
-            images,
-            light,
-        )
+        name = f"{_lost_measure(harm, tables)} lost, {_distortion_words(harm, tables)}"
+        return Tile(name, number(harm.lost), f"[{number(harm.low)}, {number(harm.high)}]", images, light)
     what = what_words(row) if harm.kind == "region" else factor_words(row)
     ends = [number(100 * numeric(row, end), 0) for end in ("flips_low", "flips_high")]
     return Tile(f"Answers that {what} changes", f"{100 * harm.calls:.0f}%", f"[{', '.join(ends)}]", images, light)

@@ -35,17 +35,9 @@ _BY_REGION = {LeadVerdict.LIVES: Rank.SHORTCUT, LeadVerdict.LOOKS: Rank.SHORTCUT
 def harms_of(tables: Mapping[str, Sequence[Row]]) -> list[Harm]:
     """Return the findings of an audit, the most harmful first."""
     facts = {row["key"]: row["value"] for row in tables.get("provenance", ())}
-    parts = (
-        _check_harms,
-        _label_harms,
-        _region_harms,
-        _factor_harms,
-        _cue_harms,
-        _distortion_harms,
-        _gap_harms,
-        _threshold_harms,
-    )
-    return ranked(harm for part in parts for harm in part(tables, float(facts.get("margin", MARGIN))))
+    margin = float(facts.get("margin", MARGIN))
+    parts = (_check_harms, _label_harms, _region_harms, _cue_harms, _distortion_harms, _gap_harms, _threshold_harms)
+    return ranked([*_factor_harms(tables, margin), *(harm for part in parts for harm in part(tables))])
 
 
 def is_apart(row: Row, tables: Mapping[str, Sequence[Row]]) -> bool:
@@ -54,7 +46,7 @@ def is_apart(row: Row, tables: Mapping[str, Sequence[Row]]) -> bool:
     return not row.get("explained") or region is None or row["verdict"] in _AHEAD.get(region["verdict"], tuple(Verdict))
 
 
-def _check_harms(tables: Mapping[str, Sequence[Row]], margin: float) -> Iterator[Harm]:
+def _check_harms(tables: Mapping[str, Sequence[Row]]) -> Iterator[Harm]:
     images = _audited_images(tables)
     for at, row in enumerate(tables.get("checks", ())):
         code, warned = row["check"], row["status"] == "warn"
@@ -73,14 +65,14 @@ def _audited_images(tables: Mapping[str, Sequence[Row]]) -> float:
     return max((row["images"] for row in tables.get("groups", ()) if not row["column"]), default=0)
 
 
-def _label_harms(tables: Mapping[str, Sequence[Row]], margin: float) -> Iterator[Harm]:
+def _label_harms(tables: Mapping[str, Sequence[Row]]) -> Iterator[Harm]:
     """Yield labels that predictions contradict: suspected, not shown to be wrong."""
     rows = [at for at, row in enumerate(tables.get("issues", ())) if row["kind"] == "suspected-label"]
     if rows:
         yield Harm(Rank.OTHER, "issue", "suspected-label", "issues", rows[0], images=len(rows))
 
 
-def _region_harms(tables: Mapping[str, Sequence[Row]], margin: float) -> Iterator[Harm]:
+def _region_harms(tables: Mapping[str, Sequence[Row]]) -> Iterator[Harm]:
     for at, row in enumerate(tables["regions"]):
         if row["verdict"] in _BY_REGION:
             look = row["verdict"] == LeadVerdict.LEAD and not row["discrete"]  # any network has one
@@ -124,13 +116,13 @@ def _performance_lost(row: Row) -> tuple[float, float, float]:
     return value, low, high
 
 
-def _cue_harms(tables: Mapping[str, Sequence[Row]], margin: float) -> Iterator[Harm]:
+def _cue_harms(tables: Mapping[str, Sequence[Row]]) -> Iterator[Harm]:
     for at, row in enumerate(tables.get("added", ())):
         if row["verdict"] != "beyond" and numeric(row, "cue") >= STRONG_CUE:
             yield Harm(Rank.CUE, "cue", row["verdict"], "added", at, images=numeric(row, "images"))
 
 
-def _distortion_harms(tables: Mapping[str, Sequence[Row]], margin: float) -> Iterator[Harm]:
+def _distortion_harms(tables: Mapping[str, Sequence[Row]]) -> Iterator[Harm]:
     """Yield each family at the mildest severity that costs more than the margin."""
     mildest: dict[str, int] = {}
     rows = tables.get("distorted", ())
@@ -139,14 +131,14 @@ def _distortion_harms(tables: Mapping[str, Sequence[Row]], margin: float) -> Ite
             mildest.setdefault(rows[at]["factor"], at)
     for at in mildest.values():
         row = rows[at]
-        yield Harm(Rank.SHIFT, "distortion", row["decision"], "distorted", at, *_performance_lost(row), numeric(row, "flips"),
-                   numeric(row, "images"))  # fmt: skip
+        yield Harm(Rank.SHIFT, "distortion", row["decision"], "distorted", at, *_performance_lost(row),
+                   numeric(row, "flips"), numeric(row, "images"))  # fmt: skip
 
 
 _MEASURES = ("auroc", "auroc-macro", "dice", "accuracy", "sensitivity", "specificity")
 
 
-def _gap_harms(tables: Mapping[str, Sequence[Row]], margin: float) -> Iterator[Harm]:
+def _gap_harms(tables: Mapping[str, Sequence[Row]]) -> Iterator[Harm]:
     """Yield the widest gap of each column, that of AUROC or Dice first. Only these count as lost."""
     first: dict[str, int] = {}
     rows = tables.get("gaps", ())
@@ -160,7 +152,7 @@ def _gap_harms(tables: Mapping[str, Sequence[Row]], margin: float) -> Iterator[H
         yield Harm(Rank.SHIFT, "group", row["decision"], "gaps", at, *lost, images=numeric(row, "images"))
 
 
-def _threshold_harms(tables: Mapping[str, Sequence[Row]], margin: float) -> Iterator[Harm]:
+def _threshold_harms(tables: Mapping[str, Sequence[Row]]) -> Iterator[Harm]:
     for at, row in enumerate(tables.get("groups", ())):
         if row["measure"] in ("sensitivity", "specificity") and not row["column"] and row["high"] < FEW_RIGHT:
             yield Harm(Rank.SHIFT, "threshold", row["measure"], "groups", at, images=numeric(row, "images"))
