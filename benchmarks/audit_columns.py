@@ -19,7 +19,7 @@ from audit_rates import BOUND, CLEAR, rate
 
 import assay
 from assay.audit.reference_networks import audit_trained, training_study
-from assay.audit.request import Asked
+from assay.audit.request import AuditRequest
 from assay.stats.rows import Verdict
 from assay.store.folder import RunFolder
 
@@ -31,8 +31,9 @@ TIED: list[dict[str, float]] = [{}, {"view": 0.5}, {"view": 0.9}, {"exposure": 0
 def columns(trial: Path, images: int, seed: int) -> dict[str, tuple[str, float]]:
     """Return column -> the verdict of an audit, and its swing."""
     with tempfile.TemporaryDirectory() as folder:
-        asked = Asked(domain="phantom-chest", seed=seed, leads=False, marks={})
-        found = RunFolder(audit_trained(trial, {**DATA, "test": images}, asked, Path(folder) / "audit", HARD))
+        asked = AuditRequest(data={**DATA, "test": images}, domain="phantom-chest", environment=HARD, seed=seed,
+                             leads=False, marks={}, out=Path(folder) / "audit")  # fmt: skip
+        found = RunFolder(audit_trained(trial, asked))
         return {row["factor"]: (row["verdict"], row["g"]) for row in found.table("verdicts") if row["kind"] == "column"}
 
 

@@ -29,7 +29,7 @@ from assay.api import load
 from assay.audit.battery import DECIDING, DOMAINS, DOSES, at_deciding_dose, battery
 from assay.audit.reference_networks import SMALL, audit_trained, parts_of, run_jobs, table_rows, training_study
 from assay.audit.references import LEAST_NETWORKS, SIZE, shipped_reference
-from assay.audit.request import Asked
+from assay.audit.request import AuditRequest
 from assay.audit.tables import RATES
 from assay.audit.verdicts import Reference, reference_of
 from assay.core.errors import SpecError
@@ -259,15 +259,16 @@ def measure(world: World, base: Base, scratch: Path) -> dict[str, Any]:
         Plain values: the world, its AUROC, and of each mark the verdict and the swing, and the swing on the pool.
     """
     few, many = base.tested[world.seed % len(base.tested)]
-    shared = Asked(domain=base.domain, seed=world.seed, leads=False)
+    shared = AuditRequest(data=few, domain=base.domain, environment=base.environment, seed=world.seed, leads=False,
+                          out=scratch / "audit")  # fmt: skip
     marks, _ = battery(base.domain, 1)
     once = at_deciding_dose(marks)
     if world.drawn is not None:
         once[PLANTED] = [world.drawn] * len(DOSES)
-    pooled = shared.but(seed=10_000, marks=once)
+    pooled = shared.but(data=many, seed=10_000, marks=once, out=scratch / "pool")
     try:
-        small = RunFolder(audit_trained(world.trial, few, shared, scratch / "audit", base.environment))
-        large = RunFolder(audit_trained(world.trial, many, pooled, scratch / "pool", base.environment))
+        small = RunFolder(audit_trained(world.trial, shared))
+        large = RunFolder(audit_trained(world.trial, pooled))
         true = {row["factor"]: row["g"] for row in large.table("effects") if row["dose"] == DOSES[DECIDING]}
         found = {
             row["factor"]: {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import inspect
 import math
 import subprocess
 import sys
@@ -19,7 +20,11 @@ from tests.worlds.files import noise, save, small_set
 from tests.worlds.studies import SMALL, TINY, write_spec
 
 import assay
+from assay.audit.request import AuditRequest, ProbeRequest
+from assay.compare.request import CompareRequest
 from assay.core.errors import AssayError, DataError, ReadingError, SpecError, StoreError
+from assay.core.request import Request
+from assay.look.request import LookRequest
 from assay.spec.load import apply_sets
 from assay.spec.parse import read_study
 from assay.store.files import read_rows
@@ -305,3 +310,21 @@ def test_code_of_the_script_itself_is_refused() -> None:
     recipe = {**TINY["recipe"], "loss": "__main__:mine"}
     with pytest.raises(SpecError, match="loss '__main__:mine' is in the script that runs: move it to a module of its"):
         assay.load({**TINY, "recipe": recipe})
+
+
+@pytest.mark.parametrize(
+    ("function", "request_"),
+    [
+        (assay.probe, ProbeRequest),
+        (assay.audit, AuditRequest),
+        (assay.look, LookRequest),
+        (assay.compare, CompareRequest),
+    ],
+)
+def test_every_parameter_is_a_field_of_the_request_with_the_same_default(
+    function: Any, request_: type[Request]
+) -> None:
+    parameters = inspect.signature(function).parameters.values()
+    assert {one.name for one in parameters} <= request_.model_fields.keys()
+    defaults = {one.name: one.default for one in parameters if one.default is not inspect.Parameter.empty}
+    assert defaults == {name: request_.model_fields[name].get_default() for name in defaults}

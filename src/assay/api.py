@@ -14,8 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, cast
 
 from assay.audit.kind import AUDIT, MODEL
+from assay.audit.request import AuditRequest, ProbeRequest
+from assay.compare.request import CompareRequest
 from assay.core.errors import AssayError, SpecError
 from assay.core.request import AsScores
+from assay.look.request import LookRequest
 from assay.spec.parse import locate_errors, parse_study, refuse_unknown_keys
 from assay.spec.schema import StudySpec
 from assay.stats.format import count
@@ -27,7 +30,6 @@ if TYPE_CHECKING:
     import pandas as pd
     from torch import nn
 
-    from assay.audit.request import Asked
     from assay.compare.run import Compared
     from assay.data.files.in_memory import Rows
     from assay.models.ref import Model, Origin
@@ -163,21 +165,18 @@ def compare(
         DataError: Rows contradict each other.
         SpecError: A name is unknown.
     """
+    request = CompareRequest(**locals())
     from assay.compare.predictions import read_predictions
-    from assay.compare.request import CompareRequest
     from assay.compare.run import CompareRun, compare_predictions
 
-    asked = CompareRequest(file=data, by=by, target=target, score=score, positive=positive, patient=patient,
-                           image=image, seed=seed, fold=fold, against=str(against), measure=measure, margin=margin,
-                           threshold=threshold, scores=scores, unmatched=unmatched)  # fmt: skip
-    read = read_predictions(asked)
-    found = compare_predictions(read, asked)
-    if out is not None:
+    read = read_predictions(request)
+    found = compare_predictions(read, request)
+    if request.out is not None:
         from assay.execution.local import InProcess
         from assay.execution.run import carry_out
         from assay.report.page import write_page
 
-        carry_out(CompareRun(asked, read, Path(out).name), Path(out), InProcess(), write_page)
+        carry_out(CompareRun(request, read, request.out.name), request.out, InProcess(), write_page)
     return found
 
 
@@ -689,41 +688,14 @@ def probe(
         ReadingError: The model cannot take the images, or gives no scores of the right shape.
         WeightsError: A file of weights cannot be read or does not fit the network.
     """
-    from assay.audit.model import Settings, probe_model, read_plan
-    from assay.audit.origins import origin_of
-    from assay.data.files.request import data_of
+    request = ProbeRequest(**locals())
+    from assay.audit.model import probe_model, read_plan
     from assay.execution.progress import reading_shown
     from assay.execution.run import rebuild
     from assay.report.page import write_page
 
-    settings = Settings(
-        name=name,
-        layers=(layers,) if isinstance(layers, str) else tuple(layers),
-        scores=scores,
-        threshold=threshold,
-        seed=seed,
-        preprocessing=preprocessing,
-        expect=expect,
-        skip_bad_rows=skip_bad_rows,
-        device=device,
-    )
-    named: dict[str, Any] = {"target": target, "positive": positive, "patient": patient, "image": image, "mask": mask}
-    named |= {"unmatched": unmatched, "unmasked": unmasked}
-    framing = {name: value for name, value in (("size", size), ("fit", fit), ("channels", channels)) if value}
-    images = {**data_of(data, **named).data, **framing}
-    held = None if validation is None else data_of(validation, "validation", lenient=True, **named).data
     with reading_shown(quietly=not progress) as notify:
-        folder = probe_model(
-            origin_of(model, factory),
-            images,
-            probes,
-            environments or {"all": {}},
-            settings,
-            validation=held,
-            task=task,
-            out=None if out is None else Path(out),
-            notify=notify,
-        )
+        folder = probe_model(request, notify)
     if out is not None:
         rebuild(folder.root, write_page)
     doubts = read_plan(folder).doubts
@@ -863,63 +835,48 @@ def audit(
         DataError: Rows cannot be read, or all are of one class.
         ReadingError: The model cannot take the images, or gives no scores of the right shape.
     """
-    from assay.audit.labels import ALL, audit_labels
+    request = AuditRequest(**locals())
+    from assay.audit.labels import ALL
     from assay.audit.origins import origin_of
-    from assay.audit.request import Asked
-    from assay.data.files.in_memory import on_disk
-    from assay.models.external import OfCommand
 
-    asked = Asked(task=task, positive=positive, patient=patient, image=image, mask=mask, unmatched=unmatched,
-                  unmasked=unmasked, columns=(columns,) if isinstance(columns, str) else tuple(columns),
-                  labels=str(labels), size=size, fit=fit, channels=channels, domain=domain,
-                  references=None if references is None else Path(str(references)), margin=margin,
-                  budget=budget, marks=marks, head=head, scores=scores, scaling=scaling,
-                  outputs=tuple(outputs), mean=tuple(mean), std=tuple(std),
-                  distortions=None if distortions is None else tuple(distortions), threshold=threshold,
-                  as_given=as_given, expect=expect, intended_use=intended_use, seed=seed, pictures=pictures,
-                  device=device, skip_bad_rows=skip_bad_rows)  # fmt: skip
-    origin = (
-        OfCommand(command, time_limit, memory)
-        if command
-        else origin_of(
-            model, factory, weights=weights, trust=trust, limit=time_limit, memory=memory, output=str(output)
-        )
-    )
-    audited = partial(_audited, data=data, train=train, asked=asked, name=name, progress=progress)
-    root = None if out is None else Path(out)
-    if output != ALL:
-        return Audit(audited(origin, target, output, root))
+    return _labels_audited(request) if request.output == ALL else Audit(_audited(origin_of(request), request))
+
+
+def _labels_audited(request: AuditRequest) -> Audit:
+    """Audit each output of a model."""
+    from assay.audit.labels import audit_labels
+    from assay.audit.origins import origin_of
+    from assay.data.files.in_memory import on_disk
+
+    origin, root = origin_of(request), request.out
+    data: Any = request.data
     keys: Mapping[str, Any] = cast("Mapping[str, Any]", data) if isinstance(data, Mapping) else {}
-    each = target or keys.get("target", ())
-    if root is None or isinstance(each, str):
+    labels = request.target or keys.get("target", ())
+    if root is None or isinstance(labels, str):
         raise SpecError("output 'all': list the column of each output in target, and name a folder with out")
     kept: dict[str, Any] = on_disk({**keys, "target": ""}) if keys else {}
     table = Path(str(kept.get("folder", "")), str(kept.get("table", "data.csv")))
-    rows = audit_labels(origin, list(each), table, root, audited)
+
+    def audited(origin: Origin, label: str, output: int, folder: Path) -> Path:
+        return _audited(origin, request.but(target=label, output=str(output), out=folder))
+
+    rows = audit_labels(origin, list(labels), table, root, audited)
     return Audit(root, labels={row["label"]: Audit(Path(row["folder"])) for row in rows if row["folder"]})
 
 
-def _audited(
-    origin: Origin, target: str | Sequence[str], output: int | str, root: Path | None, *, data: Data,
-    train: Data | None, asked: Asked, name: str, progress: bool,
-) -> Path:  # fmt: skip
+def _audited(origin: Origin, request: AuditRequest) -> Path:
     """Audit an output of a model, and train reference networks where a number of them is asked for."""
-    from assay.audit.run import run_audit
-    from assay.data.files.request import data_of
+    from assay.audit.run import run_audit, with_images
     from assay.execution.progress import reading_shown
 
-    named: dict[str, Any] = {**asked.named, "target": target}
-    images = {**data_of(data, **named, labels=asked.labels).data, **asked.keys}
-    learned = None if train is None else data_of(train, "train", lenient=True, **{**named, "columns": ()}).data
-    asked = asked.but(output=str(output), train=learned)
-    if asked.networks:
+    request = with_images(request)
+    if request.networks:
         from assay.audit.reference_networks import trained_references
 
-        say: Callable[[str], None] = print if progress else lambda text: None
-        asked = asked.but(references=trained_references(images, asked.train, asked, asked.networks, say=say))
-    with reading_shown(quietly=not progress) as notify:
-        found = run_audit(origin, images, asked, name=name, device=asked.device, skip_bad_rows=asked.skip_bad_rows,
-                          out=root, notify=notify)  # fmt: skip
+        say: Callable[[str], None] = print if request.progress else lambda text: None
+        request = request.but(references=trained_references(request, say=say))
+    with reading_shown(quietly=not request.progress) as notify:
+        found = run_audit(origin, request, notify=notify)
     assert isinstance(found, Path)
     return found
 
@@ -970,13 +927,9 @@ def look(
         SpecError: No column is surely the target, or one is missing.
         DataError: No image can be read.
     """
+    request = LookRequest(**locals())
     from assay.execution.progress import reading_shown
-    from assay.look.request import LookRequest
     from assay.look.run import look as looked
 
-    asked = LookRequest(data=data, target=target, positive=positive, patient=patient, image=image, mask=mask,
-                        unmatched=unmatched, unmasked=unmasked, size=size,
-                        embeddings=None if embeddings is None else Path(embeddings),
-                        out=None if out is None else Path(out))  # fmt: skip
     with reading_shown(quietly=not progress) as notify:
-        return Look(looked(asked, notify))
+        return Look(looked(request, notify))

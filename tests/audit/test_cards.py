@@ -8,7 +8,7 @@ from tests.worlds.files import write_table
 
 from assay.audit.cards import CROSSWALK, DATA_CARD, MODEL_CARD, checklists
 from assay.audit.predictions import audit_predictions
-from assay.audit.request import Asked
+from assay.audit.request import AuditRequest
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,7 @@ def cards(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         rows.append([label, score, f"Smith{at // 2}", "" if at < 2 else ["AP", "PA"][view], 20 + at % 50, f"c{at}"])
     write_table(folder / "predictions.csv", rows)
     names = ("view", "<b>age|years</b>", "code")
-    asked = Asked(target="finding", score="score", patient="patient", columns=names)
+    asked = AuditRequest(target="finding", score="score", patient="patient", columns=names)
     out = audit_predictions(folder / "predictions.csv", asked, folder / "out")
     return {name: (out / name).read_text() for name in (MODEL_CARD, DATA_CARD, CROSSWALK)}
 

@@ -21,7 +21,7 @@ from tests.audit.test_audit import CALLS, MARKS, SIDE, images, middle, run
 from tests.worlds.files import save, write_rows
 
 import assay
-from assay.audit.request import Asked
+from assay.audit.request import AuditRequest
 from assay.audit.run import run_audit
 from assay.core.errors import SpecError
 from assay.models.ref import AFunction, Facts
@@ -222,8 +222,8 @@ class WithNames(AFunction):
 def of(function: Callable[[np.ndarray], Any], names: tuple[str, ...] = (), **more: Any) -> Path:
     path = write_rows(Path("set/data.csv"), drawn(Path("set")))
     data = {"folder": str(path.parent), "target": "finding", "patient": "who", "size": SIDE}
-    given = Asked(marks={"tag": MARKS["tag"]}, distortions=(), **more)
-    found = run_audit(WithNames(function, names), data, given, out=Path("out"))
+    given = AuditRequest(data=data, marks={"tag": MARKS["tag"]}, distortions=(), out=Path("out"), **more)
+    found = run_audit(WithNames(function, names), given)
     assert isinstance(found, Path)
     return found
 
@@ -232,8 +232,9 @@ def test_an_audit_that_replaces_one_with_other_options_says_so() -> None:
     data = {"folder": str(write_rows(Path("set/data.csv"), drawn(Path("set"))).parent), "target": "finding",
             "patient": "who", "size": SIDE}  # fmt: skip
     for margin, replaced in ((0.05, False), (0.05, False), (0.1, True)):
-        said, asked = list[str](), Asked(marks={"tag": MARKS["tag"]}, distortions=(), margin=margin)
-        run_audit(AFunction(middle), data, asked, out=Path("out"), say=said.append)
+        said, marks = list[str](), {"tag": MARKS["tag"]}
+        asked = AuditRequest(data=data, marks=marks, distortions=(), margin=margin, out=Path("out"))
+        run_audit(AFunction(middle), asked, say=said.append)
         assert ("out: an audit with other options is replaced; --out keeps both" in said) is replaced
 
 

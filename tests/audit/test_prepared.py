@@ -15,7 +15,7 @@ from tests.worlds.files import write_table
 
 import assay
 from assay.audit.prepared import finish_audit, prepare_images
-from assay.audit.request import Asked
+from assay.audit.request import AuditRequest
 from assay.core.errors import DataError
 from assay.store.folder import RunFolder
 
@@ -78,18 +78,18 @@ def test_two_steps_give_the_verdicts_of_the_direct_audit(
 
     lacking = elsewhere(tmp_path / "dir", tmp_path / "lacking.csv", skip=3)
     with pytest.raises(DataError, match=r"no row for 3 of \d+ images"):
-        finish_audit(tmp_path / "dir", lacking, Asked())
+        finish_audit(tmp_path / "dir", lacking, AuditRequest())
     picture = next((tmp_path / "dir" / "images").iterdir())
     kept = picture.read_bytes()
     picture.write_bytes(kept[:-1] + b"x")
     with pytest.raises(DataError, match=rf"{picture.name}: it is damaged .*; prepare the images again in a new folder"):
-        finish_audit(tmp_path / "dir", Path(scores), Asked())
+        finish_audit(tmp_path / "dir", Path(scores), AuditRequest())
     picture.write_bytes(kept)
     with pytest.raises(DataError, match=r"has no prepared.json"):
-        finish_audit(tmp_path / "set", Path(scores), Asked())
+        finish_audit(tmp_path / "set", Path(scores), AuditRequest())
     Image.open(tmp_path / "set" / "1.png").transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(tmp_path / "set" / "0.png")
     with pytest.raises(DataError, match="are not those that were prepared"):
-        finish_audit(tmp_path / "dir", Path(scores), Asked(), out=tmp_path / "changed")
+        finish_audit(tmp_path / "dir", Path(scores), AuditRequest(out=tmp_path / "changed"))
 
 
 def of_masks(images: np.ndarray) -> np.ndarray:
@@ -117,9 +117,9 @@ def test_masks_give_the_verdicts_of_the_direct_audit(tmp_path: Path, capsys: pyt
     assert verdicts(direct)["tag"] == "affected-by"
     next((tmp_path / "masks").iterdir()).unlink()
     with pytest.raises(DataError, match=r"has no mask of 1 of \d+ images"):
-        finish_audit(tmp_path / "dir", tmp_path / "masks", Asked())
+        finish_audit(tmp_path / "dir", tmp_path / "masks", AuditRequest())
     with pytest.raises(DataError, match="masks are read from a folder"):
-        finish_audit(tmp_path / "dir", tmp_path / "set" / "data.csv", Asked())
+        finish_audit(tmp_path / "dir", tmp_path / "set" / "data.csv", AuditRequest())
 
 
 MARK_FILES = {"one.yaml": "bar: {tag: 1}", "two.yaml": "bar: [tag, tag]", "typo.yaml": "bar: [tagg, tag, tag]"}
@@ -146,7 +146,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with the images `set`, and `dir`, which was prepared of them."""
     root = tmp_path_factory.mktemp("prepared")
     data = images(root / "set", 40)
-    prepare_images(root / "dir", data, Asked(marks={"tag": MARKS["tag"]}, distortions=(), budget=500))
+    prepare_images(root / "dir", AuditRequest(data=data, marks={"tag": MARKS["tag"]}, distortions=(), budget=500))
     for name, text in MARK_FILES.items():
         (root / "set" / name).write_text(text)
     return root

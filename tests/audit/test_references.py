@@ -14,7 +14,7 @@ from assay.audit import reference_networks, references
 from assay.audit.battery import DECIDING, DOMAINS, battery
 from assay.audit.reference_networks import parts_of, trained_references
 from assay.audit.references import SHIPPED, read_limits, shipped_rates, shipped_reference
-from assay.audit.request import Asked
+from assay.audit.request import AuditRequest
 from assay.core.errors import SpecError
 from assay.data.files.in_memory import on_disk
 from assay.store.files import read_json
@@ -41,14 +41,14 @@ def test_reference_networks_are_trained_once_on_patients_that_are_not_audited(
     monkeypatch.setattr(references, "LEAST_NETWORKS", 2)
     monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
     data = {"table": drawn_rows(280), "target": "ill", "patient": "patient", "channels": "gray"}
-    asked = Asked(domain="chest-xray", leads=False)
+    asked = AuditRequest(data=on_disk(data), domain="chest-xray", leads=False, networks=2)
     said: list[str] = []
-    folder = trained_references(on_disk(data), None, asked, 2, workers=0, say=said.append)
+    folder = trained_references(asked, workers=0, say=said.append)
     assert said[0].startswith("2 reference networks on 112 images: about")
     audits = [path for path in folder.iterdir() if path.is_dir()]
     assert len(audits) == 2
     times = {path: (path / "verdicts.json").stat().st_mtime_ns for path in audits}
-    assert trained_references(on_disk(data), None, asked, 2, workers=0) == folder
+    assert trained_references(asked, workers=0) == folder
     assert {path: (path / "verdicts.json").stat().st_mtime_ns for path in audits} == times
     tested = {"images": "140 of 140", "patients": "70"}
     for path in audits:
@@ -82,8 +82,8 @@ def test_networks_that_learned_from_the_training_images_of_the_model_set_no_limi
     monkeypatch.setattr(references, "LEAST_NETWORKS", 1)
     keys = {"target": "ill", "patient": "patient", "channels": "gray"}
     tested, train = ({**keys, "table": drawn_rows(*of)} for of in ((60, 0), (240, 1)))
-    asked = Asked(domain="chest-xray", train=on_disk(train))
-    folder = trained_references(on_disk(tested), asked.train, asked, 1, workers=0, root=tmp_path)
+    asked = AuditRequest(data=on_disk(tested), train=on_disk(train), domain="chest-xray", networks=1)
+    folder = trained_references(asked, workers=0, root=tmp_path)
     assert len([path for path in folder.iterdir() if path.is_dir()]) == 1
     assert read_limits(folder, "another", trained=True) is None
     assert read_limits(folder, "another") is None

@@ -13,8 +13,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from assay.audit.model import Config, Prepared
-from assay.audit.request import Asked
+from assay.audit.model import SCALINGS, Config, Prepared
+from assay.audit.request import AuditRequest
 from assay.audit.scored import INVERTED, check, probability_of
 from assay.audit.swing import MUCH, gained
 from assay.core.codes import Code
@@ -33,14 +33,14 @@ from assay.data.outside import shared_patients
 from assay.execution.jobs import keep_read, kept_read, population_of
 from assay.look.checks import DataChecks, copied
 from assay.models.external import OfOnnx
-from assay.models.ref import BYTES, GivenModel, Output, Scaling
+from assay.models.ref import GivenModel, Output, Scaling
 from assay.probes.probe import Read
 from assay.probes.reader import ModelReading, ReadingError, evaluating, paired
 from assay.report.sentences.reasons import reason_words
 from assay.report.sentences.scores import scale_words
 from assay.shifts.environment import Environment
 from assay.shifts.population import PopulationScene
-from assay.spec.request import ProbeRequest, parse_request
+from assay.spec.request import ProbeSpec, parse_request
 from assay.spec.schema import Fit
 from assay.stats.bounds import ALPHA
 from assay.stats.format import listed
@@ -82,7 +82,7 @@ def _part(audited: Environment, whole: Environment) -> str:
     return f"{len(audited):,} of {len(whole):,} images" if part else f"all {len(whole):,} images"
 
 
-def training_scene(given: Prepared, train: Mapping[str, Any]) -> tuple[ProbeRequest, PopulationScene]:
+def training_scene(given: Prepared, train: Mapping[str, Any]) -> tuple[ProbeSpec, PopulationScene]:
     """Return the images of the training, framed as those of the audit. Raises SpecError or DataError."""
     own = given.request.data
     framed = {key: getattr(own, key) for key in ("size", "channels", "fit", "crop_share", "resize")}
@@ -146,20 +146,12 @@ _GUESSED = (
     "the model gives several logits, which were read as independent of each other; give --head softmax where they "
     "exclude each other"
 )
-SCALINGS: Mapping[str, Scaling] = {
-    "0..1": Scaling((0.0,), (1.0,)),
-    "imagenet": Scaling((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
-    "-1..1": Scaling((0.5,), (0.5,)),
-    "0..255": BYTES,
-    "-1024..1024": Scaling((0.5,), (1 / 2048,)),
-}
-"""Usual scalings of images in [0, 1], by name."""
 
 
 # The output that is read, and what its scores are.
 
 
-def with_outputs(given: Prepared, whole: Environment, asked: Asked) -> Prepared:
+def with_outputs(given: Prepared, whole: Environment, asked: AuditRequest) -> Prepared:
     """Return the model with its outputs matched to the classes, from its answers to a few images.
 
     Args:
@@ -244,7 +236,7 @@ def _exclusive(raw: Float[np.ndarray, "n k"]) -> bool:
 
 
 def with_scores(
-    given: Prepared, raw: Float[np.ndarray, "n k"], table: FactorTable, asked: Asked
+    given: Prepared, raw: Float[np.ndarray, "n k"], table: FactorTable, asked: AuditRequest
 ) -> tuple[Prepared, Float[np.ndarray, "n k"]]:
     """Return the model with what its scores are, found from those of all images, and its logits for them.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,17 +18,15 @@ from assay.audit.predictions_command import answer, speaker
 from assay.audit.prepared import IMAGES, NAMES, finish_audit, prepare_images, prepared_request
 from assay.audit.reference_networks import parts_of, trained_references
 from assay.audit.remedy import BALANCED, COVERED, remedy
-from assay.audit.request import NOT_OF_COMMANDS, NOT_OF_MASKS, Asked, AuditsRequest
-from assay.audit.run import run_audit
+from assay.audit.request import NOT_OF_COMMANDS, NOT_OF_MASKS, AuditRequest, AuditsRequest
+from assay.audit.run import run_audit, with_images
 from assay.core.errors import ReadingError, SpecError
 from assay.core.request import as_options, errors_as_options, names
 from assay.data.files.guess import tables_in
-from assay.data.files.request import data_of
-from assay.execution.local import InProcess, choose_device, default_workers
+from assay.execution.local import InProcess, default_workers
 from assay.execution.progress import display_for, reading_shown
 from assay.execution.run import carry_out, quietly
 from assay.execution.tasks import Observer, Task
-from assay.models.external import OfCommand
 from assay.models.ref import Origin
 from assay.report.page import write_page
 from assay.report.sentences.reading import reading_lines
@@ -38,7 +36,7 @@ from assay.store.files import json_text
 from assay.store.folder import RunFolder
 
 
-def audit_command(asked: Asked, *, dry_run: bool, quiet: bool, json: bool) -> None:
+def audit_command(asked: AuditRequest, *, dry_run: bool, quiet: bool, json: bool) -> None:
     """Audit a model, print the verdicts, and end with 3 where a policy is not met.
 
     Raises:
@@ -58,20 +56,18 @@ def audit_command(asked: Asked, *, dry_run: bool, quiet: bool, json: bool) -> No
 
 
 def _audited(
-    origin: Origin, asked: Asked, out: Path, dry_run: bool, quiet: bool, json: bool
+    origin: Origin, asked: AuditRequest, out: Path, dry_run: bool, quiet: bool, json: bool
 ) -> Path | tuple[Planned, float]:
     """Audit a model, and return the folder; of a dry run the plan and the seconds an image takes."""
     with _errors_as_options():
-        data, train = images_of(asked, quiet or json)
-    asked = asked.but(train=train)
+        asked = images_of(asked.but(out=out), quiet or json)
     if asked.networks and not dry_run:
-        asked = _with_references(data, asked, quiet or json)
+        asked = _with_references(asked, quiet or json)
     with reading_shown(quietly=quiet) as notify, _errors_as_options():
-        return run_audit(origin, data, asked, device=choose_device(asked.device), skip_bad_rows=asked.skip_bad_rows,
-                         out=out, dry_run=dry_run, notify=notify, say=speaker(quiet or json))  # fmt: skip
+        return run_audit(origin, asked, dry_run=dry_run, notify=notify, say=speaker(quiet or json))
 
 
-def _audit_labels(origin: Origin, asked: Asked, dry_run: bool, quiet: bool, json: bool) -> None:
+def _audit_labels(origin: Origin, asked: AuditRequest, dry_run: bool, quiet: bool, json: bool) -> None:
     """Audit every label of a model, and print a line of each, those with the smallest p first."""
     if dry_run or asked.policy is not None:
         raise SpecError("--output all: --dry-run and --policy are for one output")
@@ -82,7 +78,7 @@ def _audit_labels(origin: Origin, asked: Asked, dry_run: bool, quiet: bool, json
         assert isinstance(found, Path)
         return found
 
-    path = Path(asked.labels or asked.images).expanduser()
+    path = Path(asked.labels or asked.data).expanduser()
     labels = names(asked.target)
     rows = audit_labels(origin, labels, next(iter(tables_in(path)), path), out, audit)
     if json:
@@ -96,15 +92,14 @@ def _audit_labels(origin: Origin, asked: Asked, dry_run: bool, quiet: bool, json
     print(f"report: {out / PAGE}, {out / TABLE}")
 
 
-def _with_references(data: Mapping[str, Any], asked: Asked, quiet: bool) -> Asked:
+def _with_references(asked: AuditRequest, quiet: bool) -> AuditRequest:
     """Return what is asked with reference networks, which are trained where they are not there."""
     watch, say = quietly if quiet else shown, speaker(quiet)
     with _errors_as_options():
-        root = trained_references(data, asked.train, asked, asked.networks, watch=watch, say=say)
-    return asked.but(references=root)
+        return asked.but(references=trained_references(asked, watch=watch, say=say))
 
 
-def prepare_command(folder: Path, asked: Asked, quiet: bool) -> None:
+def prepare_command(folder: Path, asked: AuditRequest, quiet: bool) -> None:
     """Write the images of an audit for a model elsewhere, and print what to do next.
 
     Raises:
@@ -112,11 +107,9 @@ def prepare_command(folder: Path, asked: Asked, quiet: bool) -> None:
         DataError: Rows cannot be read.
     """
     with _errors_as_options():
-        data, train = images_of(asked, quiet)
-    data, asked = _anywhere(data), asked.but(train=None if train is None else _anywhere(train))
+        asked = _changed(images_of(asked, quiet), _anywhere)
     with reading_shown(quietly=quiet) as notify, _errors_as_options():
-        count = prepare_images(folder, data, asked, skip_bad_rows=asked.skip_bad_rows, notify=notify,
-                               say=speaker(quiet))  # fmt: skip
+        count = prepare_images(folder, asked, notify=notify, say=speaker(quiet))
     print(f"{count:,} images in {folder / IMAGES}, named in {folder / NAMES}")
     if asked.task == "segmentation":
         print(f"write a mask of each, 0 for background, to a folder, then: assay audit score {folder} masks")
@@ -124,7 +117,7 @@ def prepare_command(folder: Path, asked: Asked, quiet: bool) -> None:
     print(f"write a CSV with the column image and one column per score, then: assay audit score {folder} scores.csv")
 
 
-def score_command(folder: Path, scores: Path, asked: Asked, *, name: str, quiet: bool, json: bool) -> None:
+def score_command(folder: Path, scores: Path, asked: AuditRequest, *, quiet: bool, json: bool) -> None:
     """Finish an audit from scores or masks, print the verdicts, and end with 3 where a policy is not met.
 
     Raises:
@@ -133,11 +126,9 @@ def score_command(folder: Path, scores: Path, asked: Asked, *, name: str, quiet:
     """
     rules = None if asked.policy is None else read_policy(asked.policy)
     if asked.networks:
-        data, known, _ = prepared_request(folder, asked)
-        asked = _with_references(data, known, quiet or json)
+        asked = _with_references(prepared_request(folder, asked), quiet or json)
     with reading_shown(quietly=quiet) as notify:
-        found = finish_audit(folder, scores, asked, name=name, out=asked.out, notify=notify,
-                             say=speaker(quiet or json))  # fmt: skip
+        found = finish_audit(folder, scores, asked, notify=notify, say=speaker(quiet or json))
     answer(found, rules, json)
 
 
@@ -156,11 +147,12 @@ def shown(tasks: Sequence[Task]) -> AbstractContextManager[Observer]:
     return display_for(tasks, default_workers(), as_json=False)
 
 
-def _print_plan(asked: Asked, plan: Planned, each: float, json: bool) -> None:
+def _print_plan(asked: AuditRequest, plan: Planned, each: float, json: bool) -> None:
     """Print the plan. Raises SpecError where images do not suffice to train reference networks."""
     parts = None
     if asked.networks and asked.task == "classification":
-        parts = parts_of(*images_of(asked)).rows
+        read = images_of(asked)
+        parts = parts_of(read.data, read.train).rows
     if json:
         counts = {"images": plan.clean, "marked": plan.marked, "searched": plan.searched, "passes": plan.passes}
         trained = {"references": asked.networks, "references trained on": len(parts["train"])} if parts else {}
@@ -222,53 +214,46 @@ def compare_command(asked: AuditsRequest) -> None:
 # The model.
 
 
-def _origin(given: Asked) -> Origin:
+def _origin(given: AuditRequest) -> Origin:
     if given.score:
         raise SpecError("--score is for predictions: a model gives its own")
     if given.command:
         given.require_used(NOT_OF_COMMANDS, "is for models in a file: a command has its own")
         if given.model:
             raise SpecError("give a model or --command, not both")
-        return OfCommand(given.command, given.time_limit, given.memory)
-    if not given.model:
+    elif not given.model:
         raise SpecError("name a model: an .onnx file, timm:NAME with --weights, or --command")
-    return origin_of(given.model, weights=given.weights, trust=given.trust, limit=given.time_limit,
-                     memory=given.memory, output=given.output)  # fmt: skip
+    return origin_of(given)
 
 
 # The images.
 
 
-def images_of(given: Asked, quiet: bool = True) -> tuple[dict[str, Any], dict[str, Any] | None]:
-    """Return `data` of a study of the images, and of those of the training where these are given.
+def images_of(given: AuditRequest, quiet: bool = True) -> AuditRequest:
+    """Return the request with its images, and those of the training, as `data` of a study.
 
     Raises:
         SpecError: There is no such file or folder, a column is missing, or something is named that they do not use.
         DataError: A table cannot be read.
     """
-    if not given.images:
+    if not given.data:
         raise SpecError("name the images with --images: a CSV with a row per image, or a folder")
     if given.mask:
         given.require_used(NOT_OF_MASKS, "is for classes: with --mask, pixels are called")
     if given.mask and given.target not in ("", LESION.name):
         raise SpecError(f"--target {given.target} is for classes: with --mask, the class is whether a mask shows any")
-    say, lenient = speaker(quiet), False
-    made: list[dict[str, Any]] = []
-    for option, place in (("--images", given.images), ("--train", given.train_images)):
-        if place:
-            # What is named is named of the images; those of the training have the same columns, if they have a table.
-            named = {**given.named, **({"columns": ()} if lenient else {"labels": given.labels})}
-            read = data_of(place, option, lenient, **named)
-            if read.line:
-                say(f"{option} {place}: {read.line}")
-            made.append({**_classified(read.data, given), **given.keys})
-        lenient = True
-    return made[0], made[1] if len(made) > 1 else None
+    read = with_images(given, speaker(quiet))
+    return read if given.mask else _changed(read, _classified)
 
 
-def _classified(data: Mapping[str, Any], given: Asked) -> dict[str, Any]:
+def _changed(request: AuditRequest, change: Callable[[Mapping[str, Any]], dict[str, Any]]) -> AuditRequest:
+    """Return the request with its images, and those of the training, changed."""
+    return request.but(data=change(request.data), train=request.train and change(request.train))
+
+
+def _classified(data: Mapping[str, Any]) -> dict[str, Any]:
     """Return `data` without the masks that nobody asked for, where there is a class besides."""
-    drop = {"mask", "unmasked", "mask_values"} if not given.mask and data.get("target") != LESION.name else set[str]()
+    drop = {"mask", "unmasked", "mask_values"} if data.get("target") != LESION.name else set[str]()
     return {name: value for name, value in data.items() if name not in drop}
 
 

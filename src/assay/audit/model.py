@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
 from assay.audit.kind import MODEL
-from assay.audit.origins import OfTraining
+from assay.audit.origins import OfTraining, origin_of
 from assay.audit.probe import analyze_model
-from assay.audit.request import normalization_words
+from assay.audit.request import ModelRequest, ProbeRequest, normalization_words
 from assay.core.errors import DataError, ReadingError, SpecError
 from assay.core.files import content_hash, default_cache_root
 from assay.core.registry import own_code
-from assay.core.request import Task
 from assay.core.types import FactorTable
 from assay.data.cache import Notify, silent
+from assay.data.files.request import data_of
 from assay.data.leakage import image_hashes
 from assay.execution.jobs import (
     PROVENANCE,
@@ -33,14 +33,14 @@ from assay.execution.jobs import (
     population_of,
     provenance,
 )
-from assay.execution.local import computing_on
+from assay.execution.local import PROCESSOR, choose_device, computing_on
 from assay.execution.plan import ModelPlan, kept_columns, looked_at, probe_units, reading_id
 from assay.execution.run import Tables
 from assay.execution.tasks import Context
 from assay.models.image_config import config_beside
 from assay.models.onnx_session import names_of
 from assay.models.process import ModelFile
-from assay.models.ref import BYTES, GivenModel, InMemory, Model, Origin, Output, Scaling, Scores, channels_of
+from assay.models.ref import BYTES, GivenModel, InMemory, Model, Origin, Scaling, channels_of
 from assay.models.untyped import named_layers, tensor_of
 from assay.probes.probe import Read, Request
 from assay.probes.reader import ModelReading, evaluating
@@ -50,7 +50,7 @@ from assay.shifts.intervention import unchanged
 from assay.shifts.population import Population, PopulationScene
 from assay.spec.data import has_order
 from assay.spec.document import mapping_of
-from assay.spec.request import ProbeRequest, parse_request
+from assay.spec.request import ProbeSpec, parse_request
 from assay.spec.schema import REFERABLE
 from assay.stats.format import count, listed, number
 from assay.stats.influence import auroc_rows
@@ -205,38 +205,19 @@ _IDENTIFYING = 16
 OF_LAYERS = ("decodability", "representation")
 """Probes that read layers."""
 
-Preprocessing = Literal["config", "none"]
+SCALINGS: Mapping[str, Scaling] = {
+    "0..1": Scaling((0.0,), (1.0,)),
+    "imagenet": Scaling((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    "-1..1": Scaling((0.5,), (0.5,)),
+    "0..255": BYTES,
+    "-1024..1024": Scaling((0.5,), (1 / 2048,)),
+}
+"""Usual scalings of images in [0, 1], by name."""
 
 
-@dataclass(frozen=True)
-class Settings:
-    """How a model is to be read, besides the images. See `assay.probe`.
-
-    Attributes:
-        name: Name of the model on pages.
-        layers: Dotted names of modules to read.
-        scores: Whether the network gives logits or probabilities.
-        threshold: Threshold on the probability of the second of two classes.
-        seed: Seed of probes' own draws.
-        preprocessing: Whether the config of a timm model is used.
-        expect: The AUROC that the user knows of this model.
-        skip_bad_rows: Leave out rows that cannot be read.
-        device: Device of a model from a file or function; a module stays where it is.
-        scaling: Scaling of images before the network, in place of that of a config.
-        output: The output that is read, where a network has several.
-    """
-
-    name: str = ""
-    layers: tuple[str, ...] = ()
-    scores: Scores = "logits"
-    threshold: float | None = None
-    seed: int = 0
-    preprocessing: Preprocessing | None = None
-    expect: float | None = None
-    skip_bad_rows: bool = False
-    device: str = "cpu"
-    scaling: Scaling | None = None
-    output: Output | None = None
+def scaling_of(request: ModelRequest) -> Scaling | None:
+    """Return the scaling of images that a request gives; None where it gives none."""
+    return Scaling(request.mean, request.std) if request.mean else SCALINGS.get(request.scaling)
 
 
 def read_plan(folder: RunFolder) -> ModelPlan:
@@ -272,7 +253,7 @@ class Prepared:
     """
 
     model: GivenModel
-    request: ProbeRequest
+    request: ProbeSpec
     population: Population
     scene: PopulationScene
     place: Place
@@ -283,80 +264,55 @@ class Prepared:
     outputs: str = ""
 
 
-def prepare_model(
-    origin: Origin,
-    data: Mapping[str, Any],
-    probes: Sequence[str | Mapping[str, Any]],
-    environments: Mapping[str, Any],
-    settings: Settings,
-    validation: Mapping[str, Any] | None = None,
-    *,
-    task: Task = "classification",
-    out: Path | None = None,
-    notify: Notify = silent,
-) -> Prepared:
-    """Check a request, open the images, and look whether the model takes them. Arguments are those of `probe_model`.
+def prepare_model(origin: Origin, request: ProbeRequest, notify: Notify = silent) -> Prepared:
+    """Check a request, open the images, and look whether the model takes them.
+
+    Args:
+        origin: The model.
+        request: How it is read, with `data` of a study.
+        notify: Callback for images while they are read.
 
     Raises:
         SpecError: The request is wrong.
         DataError: Rows cannot be read.
         ReadingError: The model cannot take the images.
     """
-    if settings.expect is not None and not 0 <= settings.expect <= 1:
-        raise SpecError(f"expect is an AUROC in 0..1, not {settings.expect!r}")
-    mappings: dict[str, object] = {"data": data, "validation": validation}
-    for key, given in mappings.items():
-        if isinstance(given, str):
-            raise SpecError(f"{key} is {given[:60]!r}; give a mapping as `data:` of a study, such as dict(folder=...)")
-    device = origin.device if isinstance(origin, InMemory) else settings.device
-    config, doubts = _config(origin, settings, device), list(origin.facts.notes)
+    if request.expect is not None and not 0 <= request.expect <= 1:
+        raise SpecError(f"expect is an AUROC in 0..1, not {request.expect!r}")
+    device = origin.device if isinstance(origin, InMemory) else choose_device(request.device)
+    config, doubts, data = _config(origin, request, device), list(origin.facts.notes), request.data
     if config is not None:
         filled = config.filled(data)
-        if settings.preprocessing is None:
-            doubts.append(config.describe(data, filled, settings.scaling is None))
+        if request.preprocessing is None:
+            doubts.append(config.describe(data, filled, scaling_of(request) is None))
         data = filled
-    request = parse_request(_framed(origin, data), environments, probes, task)
-    _require_able(origin, settings, request, device)
-    nowhere, population, scene = opened_images(request, settings, device, notify)
-    model = _model(origin, settings, config, population, request)
+    spec = parse_request(_framed(origin, data), request.environments or {"all": {}}, request.probes, request.task)
+    _require_able(origin, request, spec, device)
+    nowhere, population, scene = opened_images(
+        spec, request.seed, skip_bad_rows=request.skip_bad_rows, device=device, notify=notify
+    )
+    model = _model(origin, request, config, population, spec)
     model = _identified(model, scene, device)
-    place = replace(nowhere, root=out or nowhere.cache / "models" / model.content)
-    return Prepared(model, request, population, scene, place, device, config, tuple(doubts))
+    place = replace(nowhere, root=request.out or nowhere.cache / "models" / model.content)
+    return Prepared(model, spec, population, scene, place, device, config, tuple(doubts))
 
 
 def opened_images(
-    request: ProbeRequest, settings: Settings, device: str, notify: Notify
+    spec: ProbeSpec, seed: int = 0, *, skip_bad_rows: bool = False, device: str = PROCESSOR, notify: Notify = silent
 ) -> tuple[Place, Population, PopulationScene]:
     """Open the images of a request. The place has the cache alone. Raises DataError where rows cannot be read."""
-    code = own_code(request.model_dump_json(context={"complete": True}))
-    nowhere = Place(Path(), default_cache_root(), settings.skip_bad_rows, code)
-    population = population_of(request.data, nowhere, device, all_tested=True, fresh=True, notify=notify)
-    return nowhere, population, population.scene(request.tests, settings.seed)
+    code = own_code(spec.model_dump_json(context={"complete": True}))
+    nowhere = Place(Path(), default_cache_root(), skip_bad_rows, code)
+    population = population_of(spec.data, nowhere, device, all_tested=True, fresh=True, notify=notify)
+    return nowhere, population, population.scene(spec.tests, seed)
 
 
-def probe_model(
-    origin: Origin,
-    data: Mapping[str, Any],
-    probes: Sequence[str | Mapping[str, Any]],
-    environments: Mapping[str, Any],
-    settings: Settings,
-    *,
-    validation: Mapping[str, Any] | None = None,
-    task: Task = "classification",
-    out: Path | None = None,
-    notify: Notify = silent,
-) -> RunFolder:
+def probe_model(request: ProbeRequest, notify: Notify = silent) -> RunFolder:
     """Run probes on a model and keep the same records as of a trial. Records that are there are not made again.
 
     Args:
-        origin: The model.
-        data: As `data` of a study; all rows of files are tested.
-        probes: As `probes` of a study.
-        environments: As those of a study to test on.
-        settings: How the model is read.
-        validation: As `data`, images that set the model's thresholds.
-        task: Classification of images, or segmentation.
-        out: The run folder; by default a folder of this model in the cache.
+        request: The model, the images, of which all rows of files are tested, and what is read of them. Records are
+            kept in `out`, by default in a folder of this model in the cache.
         notify: Callback for images while they are read.
 
     Raises:
@@ -365,32 +321,36 @@ def probe_model(
         ReadingError: The model cannot take the images, or gives no scores of the right shape.
         StoreError: The folder holds another kind of run.
     """
-    if out is not None:
-        RunFolder(out).require(MODEL)
-    given = prepare_model(origin, data, probes, environments, settings, validation, task=task, out=out, notify=notify)
+    if request.out is not None:
+        RunFolder(request.out).require(MODEL)
+    data, validation = {**data_of(request.data, **request.named).data, **request.keys}, request.validation
+    if validation is not None:
+        validation = data_of(validation, "validation", lenient=True, **request.named).data
+    origin = origin_of(request)
+    given = prepare_model(origin, request.but(data=data), notify)
     model, place, device, doubts = given.model, given.place, given.device, list(given.doubts)
-    request, population, scene = given.request, given.population, given.scene
+    spec, population, scene = given.request, given.population, given.scene
     with working_in(place.root), computing_on(device):
         place.folder.remove_partial_files()
         if validation is not None:
             if model.threshold is not None and not isinstance(origin, OfTraining):
                 raise SpecError("threshold and validation: give one; validation images set the threshold")
             filled = _framed(origin, validation if given.config is None else given.config.filled(validation))
-            asked = parse_request(filled, {VALIDATION: {}}, ("performance",), task)
+            asked = parse_request(filled, {VALIDATION: {}}, ("performance",), request.task)
             images = population_of(asked.data, place, device, all_tested=True, notify=notify)
-            shown, identity = _validation_images(images, asked, scene, settings.seed)
-            kept = kept_columns(task, request.probes, population)
+            shown, identity = _validation_images(images, asked, scene, request.seed)
+            kept = kept_columns(request.task, spec.probes, population)
             id = content_hash({"model": model.content, "environment": identity, **kept})
             model = _with_thresholds(model, shown, _answered(given, id, shown))
-        began, plan = time.time(), _plan(model, request, scene, population)
+        began, plan = time.time(), _plan(model, spec, scene, population)
         job = ProbeJob(
-            place, model, request.data, request.tests, dict(plan.probes), plan.readings, all_tested=True, device=device
+            place, model, spec.data, spec.tests, dict(plan.probes), plan.readings, all_tested=True, device=device
         )
         job(ALONE)
-        if task == "classification":
+        if request.task == "classification":
             first = scene.environment(scene.names[0])
             answers = _answered(given, plan.readings[first.name], first)
-            doubts += signs(answers.logits, first.table, model.threshold, settings.expect)
+            doubts += signs(answers.logits, first.table, model.threshold, request.expect)
         plan = plan.model_copy(update={"doubts": tuple(doubts)})
         place.folder.begin(MODEL, plan.model_dump(mode="json", context={"complete": True}), plan.stamp)
         keep_model(place, model, population, began, device)
@@ -399,7 +359,7 @@ def probe_model(
     return place.folder
 
 
-def _config(origin: Origin, settings: Settings, device: str) -> Config | None:
+def _config(origin: Origin, request: ProbeRequest, device: str) -> Config | None:
     """Return the config of a model that is to be used; a trained network scales its images itself, as do those that
     take whole numbers.
     """
@@ -408,9 +368,9 @@ def _config(origin: Origin, settings: Settings, device: str) -> Config | None:
     known = None if alone else config_of(origin.network(device), file)
     if known is not None and file is not None:  # the network itself decides what it takes
         known = replace(known, data={**known.data, **origin.facts.framing})
-    if settings.preprocessing == "config" and known is None:
+    if request.preprocessing == "config" and known is None:
         raise SpecError("preprocessing: this model has no config; put what was done to images before it")
-    return None if settings.preprocessing == "none" else known
+    return None if request.preprocessing == "none" else known
 
 
 def _framed(origin: Origin, data: Mapping[str, Any]) -> dict[str, Any]:
@@ -429,34 +389,33 @@ def _framed(origin: Origin, data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _model(
-    origin: Origin, settings: Settings, config: Config | None, population: Population, request: ProbeRequest
+    origin: Origin, request: ProbeRequest, config: Config | None, population: Population, spec: ProbeSpec
 ) -> GivenModel:
-    inputs = inputs_of(population, request.data, request.task)
-    scaling = settings.scaling or (None if config is None else Scaling(config.mean, config.std))
+    inputs = inputs_of(population, spec.data, spec.task)
+    scaling = scaling_of(request) or (None if config is None else Scaling(config.mean, config.std))
     if scaling is None and origin.facts.integer:
         scaling = BYTES
     if scaling is not None and len(scaling.mean) > inputs.channels == 1:  # as timm does for one input channel
         scaling = Scaling((float(np.mean(scaling.mean)),), (float(np.mean(scaling.sd)),))
     model = GivenModel(
         origin,
-        settings.name or origin.name,
-        request.task,
+        request.name or origin.name,
+        spec.task,
         inputs,
-        layers=settings.layers,
+        layers=request.layers,
         scaling=scaling,
-        scores=settings.scores,
-        output=settings.output,
-        seed=settings.seed,
-        threshold=settings.threshold,
-        cut=(request.data.referable or REFERABLE) if has_order(request.data) else None,
+        scores=request.scores,
+        seed=request.seed,
+        threshold=request.threshold,
+        cut=(spec.data.referable or REFERABLE) if has_order(spec.data) else None,
     )
     if not isinstance(origin, OfTraining):
         return model
     own = origin.loaded
     return replace(
         model,
-        layers=settings.layers or own.layers,
-        threshold=own.threshold if settings.threshold is None else settings.threshold,
+        layers=request.layers or own.layers,
+        threshold=own.threshold if request.threshold is None else request.threshold,
         operating=own.operating,
         untrained=own.untrained,
     )
@@ -471,7 +430,7 @@ def _identified(model: GivenModel, scene: PopulationScene, device: str) -> Given
     return model.identified(images, device)
 
 
-def _plan(model: GivenModel, request: ProbeRequest, scene: PopulationScene, population: Population) -> ModelPlan:
+def _plan(model: GivenModel, request: ProbeSpec, scene: PopulationScene, population: Population) -> ModelPlan:
     kept = kept_columns(request.task, request.probes, population)
     looked = looked_at(scene)
     readings = {name: reading_id({"model": model.content}, looked, name, kept) for name in looked.tests}
@@ -534,7 +493,7 @@ def _with_thresholds(model: GivenModel, environment: Environment, answers: Read)
 
 
 def _validation_images(
-    population: Population, asked: ProbeRequest, scene: PopulationScene, seed: int
+    population: Population, asked: ProbeSpec, scene: PopulationScene, seed: int
 ) -> tuple[Environment, Mapping[str, Any]]:
     """Return the images that set thresholds, and the values that determine them.
 
@@ -557,17 +516,17 @@ def _validation_images(
     return found, own.identity(VALIDATION)
 
 
-def _require_able(origin: Origin, settings: Settings, request: ProbeRequest, device: str) -> None:
+def _require_able(origin: Origin, request: ProbeRequest, spec: ProbeSpec, device: str) -> None:
     """Check that the model has the layers and gradients that probes need. Raises SpecError."""
     if isinstance(origin, OfTraining):
         return
-    asked = [probe.name for probe in request.probes]
+    asked = [probe.name for probe in spec.probes]
     inner = [name for name in asked if name in (*OF_LAYERS, "attribution")]
-    if origin.opaque and (inner or settings.layers):
+    if origin.opaque and (inner or request.layers):
         what = f"probe '{inner[0]}' looks into the network" if inner else "layers name modules of the network"
         raise SpecError(f"{what}, and {origin.opaque} shows none: give the module, or weights with a factory")
     layered = [name for name in asked if name in OF_LAYERS]
-    if layered and not settings.layers:
+    if layered and not request.layers:
         network = origin.network(device)
         outermost = listed([name for name, _ in named_layers(network) if name and "." not in name][:12])
         raise SpecError(f"probe '{layered[0]}' looks at layers: name modules in layers=(...), such as {outermost}")

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from torch import nn
 
+from assay.audit.request import ModelRequest
 from assay.core.errors import SpecError
 from assay.execution.jobs import TrainedModel
-from assay.models.confined import MEMORY
+from assay.models.external import OfCommand
 from assay.models.formats import given_origin, is_bundle
 from assay.models.process import ModelFile
 from assay.models.ref import Facts, Model, Origin
 from assay.study.records import Exported, stored_study, trained_model
-
-Given = nn.Module | Callable[[np.ndarray], object] | str | Path
-"""A model as a user names it: a module, a function, a file of weights or of ONNX, or the folder of a training run."""
 
 
 @dataclass(frozen=True)
@@ -66,31 +63,23 @@ class OfTraining(Origin):
         return self.trained.id
 
 
-def origin_of(
-    model: Given,
-    factory: Callable[[], nn.Module] | None = None,
-    *,
-    weights: str | Path = "",
-    trust: bool = False,
-    limit: float = 0.0,
-    memory: float = MEMORY,
-    output: str = "",
-) -> Origin:
-    """Return the origin of a model that the user names. Further arguments are those of `formats.given_origin`.
-
-    Args:
-        memory: GB that the process of a model's file may take beyond its own size.
+def origin_of(request: ModelRequest) -> Origin:
+    """Return the origin of the model that a request names.
 
     Raises:
         SpecError: It is none of those that can be probed, or runs code that is not trusted.
         StoreError: It is a folder without a complete training.
         WeightsError: The file is missing or refused.
     """
-    if factory is None and isinstance(model, str | Path):
+    model, memory = request.model, request.memory
+    if request.command:
+        return OfCommand(request.command, request.time_limit, memory)
+    if request.factory is None and isinstance(model, str | Path):
         folder = Path(model).expanduser()
         if folder.is_dir() and not is_bundle(folder):
             return OfTraining(trained_model(Path(model)))
     if not 0 < memory < 1e6:
         raise SpecError(f"memory {memory:g}: expected a number of GB above 0, such as 8")
-    origin = given_origin(model, factory, weights=weights, trust=trust, limit=limit, output=output)
+    origin = given_origin(model, request.factory, weights=request.weights, trust=request.trust,
+                          limit=request.time_limit, output=request.output)  # fmt: skip
     return replace(origin, memory=memory) if isinstance(origin, ModelFile) else origin

@@ -17,7 +17,7 @@ from jaxtyping import Bool, Int
 from assay.audit.battery import DOSES, SEVERITIES, AuditedMark, battery, every_distortion, marks_of
 from assay.audit.checks import Change, ReadAs
 from assay.audit.model import Prepared
-from assay.audit.request import Asked
+from assay.audit.request import AuditRequest
 from assay.audit.scored import operating_point, require_classes, second_half
 from assay.audit.search import drawn
 from assay.audit.search.search import AFTER, LEAST_IMAGES, MOST_PASSES
@@ -56,15 +56,15 @@ Say = Callable[[str], None]
 # What is asked for, checked.
 
 
-def require_asked(asked: Asked) -> None:
+def require_consistent(request: AuditRequest) -> None:
     """Raise SpecError where settings are out of range, or contradict each other."""
-    if asked.threshold is not None:
-        operating_point(asked.threshold)
-    if asked.task == "segmentation" and (asked.threshold is not None or asked.output):
+    if request.threshold is not None:
+        operating_point(request.threshold)
+    if request.task == "segmentation" and (request.threshold is not None or request.output):
         raise SpecError("threshold, output: pixels of a segmentation are called at 0.5, and any kind of lesion counts")
 
 
-def require_fitting(asked: Asked, table: FactorTable) -> None:
+def require_fitting(asked: AuditRequest, table: FactorTable) -> None:
     """Check that images have the classes that an audit needs. Raises DataError, or SpecError for the threshold."""
     if asked.task == "classification":
         require_classes(table)
@@ -122,7 +122,7 @@ class Planned:
         return f"{self.clean:,} of {self.all:,} images, {marked} {doses}"
 
 
-def planned(asked: Asked, whole: Environment, *, search: bool = True) -> Planned:
+def planned(asked: AuditRequest, whole: Environment, *, search: bool = True) -> Planned:
     """Return how many images are read: it depends on the budget and the images alone, so that equal audits are equal.
 
     Args:
@@ -169,7 +169,7 @@ def seconds_each(given: Prepared, whole: Environment) -> float:
         return (time.perf_counter() - began) / len(images)
 
 
-def battery_of(asked: Asked, whole: Environment) -> tuple[tuple[AuditedMark, ...], tuple[str, ...]]:
+def battery_of(asked: AuditRequest, whole: Environment) -> tuple[tuple[AuditedMark, ...], tuple[str, ...]]:
     """Return the marks and distortions of an audit."""
     marks, distortions = battery(asked.domain, whole.images.shape[0])
     if asked.full:
@@ -179,7 +179,7 @@ def battery_of(asked: Asked, whole: Environment) -> tuple[tuple[AuditedMark, ...
     return marks, distortions if asked.distortions is None else asked.distortions
 
 
-def _severities(asked: Asked) -> tuple[int, ...]:
+def _severities(asked: AuditRequest) -> tuple[int, ...]:
     return EVERY_SEVERITY if asked.full else SEVERITIES
 
 
@@ -236,7 +236,7 @@ class AuditPlan:
     """
 
     whole: Environment
-    asked: Asked
+    asked: AuditRequest
     counts: Planned
     read_by: Mapping[str, Any]
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from assay.audit.cards import write_outcome
 from assay.audit.kind import AUDIT
-from assay.audit.request import Asked
+from assay.audit.request import AuditRequest
 from assay.audit.scored import (
     Scored,
     better,
@@ -40,7 +40,7 @@ from assay.stats.scores import scale_of
 from assay.store.folder import RunFolder, working_in
 
 
-def audit_predictions(path: Path, asked: Asked, out: Path, guessed: str = "") -> Path:
+def audit_predictions(path: Path, asked: AuditRequest, out: Path, guessed: str = "") -> Path:
     """Audit scores in a CSV by its columns, and write tables, `verdicts.json` and page. Return the run folder.
 
     Args:
@@ -142,7 +142,7 @@ def _words(name: str) -> list[str]:
     return re.findall(r"[^\W_]+", name.casefold())
 
 
-def _rows_of(read: Table, asked: Asked) -> tuple[FactorTable, dict[str, str]]:
+def _rows_of(read: Table, asked: AuditRequest) -> tuple[FactorTable, dict[str, str]]:
     """Return the rows, and how they were read, as rows of `provenance`."""
     place = "predictions"
     cells = read.column(asked.target, place)

@@ -10,7 +10,7 @@ from pathlib import Path
 from assay.audit.harm_words import ANSWERED, answer_words, terminal_lines
 from assay.audit.policy import Policy, read_policy
 from assay.audit.predictions import audit_predictions
-from assay.audit.request import OF_PREDICTIONS, Asked
+from assay.audit.request import OF_PREDICTIONS, AuditRequest
 from assay.audit.search.words import next_words, region_evidence, region_title
 from assay.audit.words import check_words, stated, verdict_line
 from assay.core.errors import DataError, SpecError, require_met
@@ -26,7 +26,7 @@ SHOWN = 15
 """Verdicts that are printed; the page has all."""
 
 
-def predictions_command(asked: Asked, *, dry_run: bool, json: bool) -> None:
+def predictions_command(asked: AuditRequest, *, dry_run: bool, json: bool) -> None:
     """Audit predictions, print the verdicts, and end with 3 where a policy is not met.
 
     Raises:
@@ -37,7 +37,7 @@ def predictions_command(asked: Asked, *, dry_run: bool, json: bool) -> None:
     why = "is for models: of predictions nothing is read but the file"
     if dry_run:
         raise SpecError(f"--dry-run {why}")
-    asked.require_used(Asked.options().keys() - OF_PREDICTIONS, why)
+    asked.require_used(AuditRequest.options().keys() - OF_PREDICTIONS, why)
     path = Path(asked.model).expanduser()
     if not is_file(path):
         raise DataError(f"there is no file {path}")

@@ -8,7 +8,6 @@ from collections.abc import Callable, Container, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,15 +16,14 @@ from PIL import Image
 from torch import Tensor, nn
 
 from assay.audit.checks import LOOKED
-from assay.audit.model import Settings, opened_images
-from assay.audit.plan import AuditPlan, Say, picked, planned, require_asked, require_fitting
-from assay.audit.request import Asked
+from assay.audit.model import opened_images
+from assay.audit.plan import AuditPlan, Say, picked, planned, require_consistent, require_fitting
+from assay.audit.request import AuditRequest
 from assay.audit.run import run_audit
 from assay.core.errors import DataError, SpecError, StoreError
 from assay.core.files import content_hash, is_file, is_folder, sha256
 from assay.data.cache import Notify, silent
 from assay.data.files.table import read_table
-from assay.execution.local import PROCESSOR
 from assay.models.external import FIRST_CHANNEL, lesion_map, mask_of, picture_of, read_scores
 from assay.models.ref import Facts, FunctionNetwork, Origin
 from assay.spec.request import parse_request
@@ -36,8 +34,8 @@ IMAGES, NAMES, PREPARED = "images", "images.csv", "prepared.json"
 Answer = Callable[[Tensor], Tensor]
 _AT_ONCE = 64
 """Images that are held at once."""
-_PARTS = ("task", "domain", "margin", "budget", "seed", "distortions", "marks", "train")
-"""Fields of `Asked` that determine the images, or are about them."""
+_PARTS = ("data", "task", "domain", "margin", "budget", "seed", "distortions", "marks", "train", "skip_bad_rows")
+"""Fields of `AuditRequest` that determine the images, or are about them."""
 
 
 def _named(image: Float[Tensor, "c h w"], end: str) -> tuple[str, Image.Image]:
@@ -110,21 +108,13 @@ class _OfPictures(Origin):
 
 
 def prepare_images(
-    folder: Path,
-    data: Mapping[str, Any],
-    asked: Asked,
-    *,
-    skip_bad_rows: bool = False,
-    notify: Notify = silent,
-    say: Say = lambda text: None,
+    folder: Path, request: AuditRequest, *, notify: Notify = silent, say: Say = lambda text: None
 ) -> int:
     """Write the images of an audit, with and without marks, to `images/` with their names in `images.csv`.
 
     Args:
         folder: A new or empty folder.
-        data: As `data` of a study, with the size of images.
-        asked: What to do. `finish_audit` takes what is asked of the scores.
-        skip_bad_rows: Leave out rows that cannot be read.
+        request: What to do, with `data` of a study and the size of images. `finish_audit` takes what is about scores.
         notify: Callback for images while they are read.
         say: Callback for each step.
 
@@ -136,10 +126,9 @@ def prepare_images(
         DataError: Rows cannot be read, or all are of one class.
     """
     with filling(folder / IMAGES):
-        names = _written(folder / IMAGES, data, asked, skip_bad_rows, notify, say)
+        names = _written(folder / IMAGES, request, notify, say)
     write_text(folder / NAMES, csv_text([["image"], *([name] for name in sorted(names))]))
-    kept = {name: getattr(asked, name) for name in _PARTS}
-    write_checked_json(folder / PREPARED, {"data": dict(data), "asked": kept, "skip_bad_rows": skip_bad_rows})
+    write_checked_json(folder / PREPARED, {name: getattr(request, name) for name in _PARTS})
     write_manifest(folder, {})
     return len(names)
 
@@ -160,19 +149,16 @@ def filling(folder: Path) -> Generator[None]:
         raise
 
 
-def _written(
-    folder: Path, data: Mapping[str, Any], asked: Asked, skip_bad_rows: bool, notify: Notify, say: Say
-) -> set[str]:
+def _written(folder: Path, request: AuditRequest, notify: Notify, say: Say) -> set[str]:
     """Write the images that an audit reads, and return their names."""
-    require_asked(asked)
-    if "size" not in data:
+    require_consistent(request)
+    if "size" not in request.data:
         raise SpecError("size: a model elsewhere does not tell the size of its images; give it in pixels, such as 224")
-    request = parse_request(dict(data), {"all": {}}, ("performance",), asked.task)
-    settings = Settings(seed=asked.seed, skip_bad_rows=skip_bad_rows)
-    _, _, scene = opened_images(request, settings, PROCESSOR, notify)
+    spec = parse_request(request.data, {"all": {}}, ("performance",), request.task)
+    _, _, scene = opened_images(spec, request.seed, skip_bad_rows=request.skip_bad_rows, notify=notify)
     whole = scene.environment("all")
-    require_fitting(asked, whole.table)
-    plan = AuditPlan(whole, asked, planned(asked, whole, search=False), {})
+    require_fitting(request, whole.table)
+    plan = AuditPlan(whole, request, planned(request, whole, search=False), {})
     say(plan.counts.words)
     names = set[str]()
     for shown in (lambda: picked(whole, np.arange(min(LOOKED, len(whole)))), *(shot.images for shot in plan.shots())):
@@ -182,7 +168,7 @@ def _written(
             continue
         for part in np.array_split(np.arange(len(environment)), max(1, len(environment) // _AT_ONCE)):
             for image in environment.images.read(part):
-                name, picture = _named(image, FIRST_CHANNEL if asked.task == "segmentation" else "")
+                name, picture = _named(image, FIRST_CHANNEL if request.task == "segmentation" else "")
                 if name not in names:
                     picture.save(folder / name)
                     names.add(name)
@@ -192,10 +178,8 @@ def _written(
 def finish_audit(
     folder: Path,
     scores: Path,
-    asked: Asked,
+    request: AuditRequest,
     *,
-    name: str = "",
-    out: Path | None = None,
     notify: Notify = silent,
     say: Say = lambda text: None,
 ) -> Path:
@@ -205,10 +189,9 @@ def finish_audit(
         folder: Folder that `prepare_images` wrote.
         scores: A CSV, see `external.read_scores`; of a segmentation, a folder with a file for each image, see
             `external.lesion_map`.
-        asked: What is asked of the scores: output, head, threshold, references and so on. What determines the images
-            is taken from the folder.
-        name: Name of the model on the page; that of the file by default.
-        out: The run folder; `audit` in the folder by default.
+        request: What is about scores: output, head, threshold, references and so on. What determines the images is
+            taken from the folder. The name of the model is by default that of the file, and `out` is `audit` in the
+            folder.
         notify: Callback for images while they are read.
         say: Callback for each step.
 
@@ -216,14 +199,14 @@ def finish_audit(
         SpecError: Images are not those that were prepared, or the model seems to be read wrongly.
         DataError: The folder, the table or a mask cannot be used.
     """
-    data, asked, skip_bad_rows = prepared_request(folder, asked)
+    request = prepared_request(folder, request)
     columns: Sequence[str] = ()
-    if asked.task == "segmentation":
-        asked.require_used({"scores"}, "is for scores: masks are read as their format says")
+    if request.task == "segmentation":
+        request.require_used({"scores"}, "is for scores: masks are read as their format says")
         masks = _masks_of(scores, folder)
         answer = _of_masks(masks)
         digest = content_hash({key: sha256(path) for key, path in masks.items()})
-        asked = asked.but(scores="logits")
+        request = request.but(scores="logits")
     else:
         wanted = _wanted(folder)
         values, columns, others = read_scores(scores, wanted)
@@ -231,19 +214,19 @@ def finish_audit(
             say(f"{scores.name}: {others:,} rows are of no image that was prepared, and were not read")
         answer = _of_scores(dict(zip(wanted, values.tolist(), strict=True)))
         digest = sha256(scores)[:16]
-    origin = _OfPictures(name or scores.stem, digest, answer, tuple(columns))
-    made = run_audit(origin, data, asked, out=out or folder / "audit", in_steps=True, skip_bad_rows=skip_bad_rows,
-                     notify=notify, say=say)  # fmt: skip
+    origin = _OfPictures(request.name or scores.stem, digest, answer, tuple(columns))
+    request = request.but(out=request.out or folder / "audit")
+    made = run_audit(origin, request, in_steps=True, notify=notify, say=say)
     assert isinstance(made, Path)
     return made
 
 
-def prepared_request(folder: Path, asked: Asked) -> tuple[dict[str, Any], Asked, bool]:
-    """Return `data` of prepared images, what is asked with all that determines the images, and `skip_bad_rows`.
+def prepared_request(folder: Path, request: AuditRequest) -> AuditRequest:
+    """Return a request with all that determines prepared images.
 
     Args:
         folder: Folder that `prepare_images` wrote.
-        asked: What is asked of the scores.
+        request: What is about scores.
 
     Raises:
         DataError: Nothing was prepared there, or a file is missing or altered.
@@ -257,9 +240,8 @@ def prepared_request(folder: Path, asked: Asked) -> tuple[dict[str, Any], Asked,
     if wrong:
         raise DataError(f"{wrong[0]}; prepare the images again in a new folder")
     prepared = read_checked_json(folder / PREPARED)
-    kept = dict(prepared["asked"])
-    kept["distortions"] = None if kept["distortions"] is None else tuple(kept["distortions"])
-    return prepared["data"], asked.but(**kept), bool(prepared["skip_bad_rows"])
+    distortions = None if prepared["distortions"] is None else tuple(prepared["distortions"])
+    return request.but(**{**prepared, "distortions": distortions})
 
 
 def _masks_of(path: Path, folder: Path) -> dict[str, Path]:

@@ -15,7 +15,7 @@ from assay.audit.battery import at_deciding_dose, battery, marks_of
 from assay.audit.origins import OfTraining
 from assay.audit.plan import Say
 from assay.audit.references import ABOUT, LEAST_NETWORKS, SIZE
-from assay.audit.request import Asked
+from assay.audit.request import AuditRequest
 from assay.audit.run import run_audit
 from assay.audit.search.run import VERSION
 from assay.core.errors import DataError, ReadingError, SpecError
@@ -189,10 +189,7 @@ def _divided(
 
 
 def trained_references(
-    data: Mapping[str, Any],
-    train: Mapping[str, Any] | None,
-    asked: Asked,
-    count: int,
+    request: AuditRequest,
     *,
     workers: int | None = None,
     root: Path | None = None,
@@ -204,10 +201,8 @@ def trained_references(
     Images are read at 64 px. A second call goes on where the first was interrupted, and trains no network twice.
 
     Args:
-        data: The images of the audit.
-        train: Other images that they are trained on, see `parts_of`; they are then not searched for regions.
-        asked: The audit.
-        count: Number of networks.
+        request: The audit, with its images and the number of networks. Images of its training, if any, are those that
+            the networks are trained on, see `parts_of`; they are then not searched for regions.
         workers: Worker processes, one per core where None.
         root: Folder of the networks; by default one in the cache.
         watch: Display of the trainings and audits.
@@ -220,26 +215,28 @@ def trained_references(
         SpecError: Fewer networks than a limit needs are asked for, or the images do not suffice.
         DataError: Rows cannot be read.
     """
+    count = request.networks
     if count < LEAST_NETWORKS:
         raise SpecError(f"references: {count} give no limit; {LEAST_NETWORKS} networks are the least")
-    if asked.task == "segmentation":
+    if request.task == "segmentation":
         raise SpecError("references: reference networks are trained for classes of images alone")
-    if not asked.domain:
+    if not request.domain:
         raise SpecError("references: name the kind of image with --domain, such as chest-xray: it chooses the marks")
-    parts = parts_of(data, train)
+    parts = parts_of(request.data, request.train)
     study = training_study("references", parts.training(), {"train": {}, "same": {}}, seeds=count)
-    marks, _ = battery(asked.domain, 1)
-    once = at_deciding_dose(marks if asked.marks is None else marks_of(asked.marks))
-    leads = asked.leads and train is None  # trained on images that may carry the mark, networks set no limit for it
-    wanted = Asked(domain=asked.domain, margin=asked.margin, seed=asked.seed, marks=once, leads=leads)
-    key = content_hash([parts.pixels(), asked.domain, once, asked.margin, asked.seed, leads and VERSION])
+    marks, _ = battery(request.domain, 1)
+    once = at_deciding_dose(marks if request.marks is None else marks_of(request.marks))
+    leads = request.leads and request.train is None  # on images that may carry the mark, networks set no limit for it
+    wanted = AuditRequest(data=parts.tested(parts.rows["test"]), domain=request.domain, margin=request.margin,
+                          seed=request.seed, marks=once, leads=leads)  # fmt: skip
+    key = content_hash([parts.pixels(), request.domain, once, request.margin, request.seed, leads and VERSION])
     home = root or default_cache_root() / "references" / key
-    tested = parts.tested(parts.rows["test"])
     began, trials = time.monotonic(), list[Path]()
     for number in (1, count):
         trials, hired = _trained({**study, "seeds": number}, home / "networks", workers, watch)
-        jobs = [AuditJob(trial, tested, wanted, home / "audits" / trial.name) for trial in trials]
-        run_jobs({job.out.name: job for job in jobs if not is_file(job.out / "verdicts.json")}, workers, watch)
+        jobs = {one.name: AuditJob(one, wanted.but(out=home / "audits" / one.name)) for one in trials}
+        missing = {name: job for name, job in jobs.items() if not is_file(home / "audits" / name / "verdicts.json")}
+        run_jobs(missing, workers, watch)
         if number == 1:
             seconds = (count - 1) * (time.monotonic() - began) / max(1, hired)
             say(f"{count} reference networks on {len(parts.rows['train']):,} images: about {duration(seconds)}")
@@ -268,19 +265,15 @@ class AuditJob:
 
     Attributes:
         trial: Folder of its training.
-        data: As `data` of a study.
-        asked: The audit.
-        out: Folder of the audit.
+        request: The audit.
     """
 
     trial: Path
-    data: Mapping[str, Any]
-    asked: Asked
-    out: Path
+    request: AuditRequest
 
     def __call__(self, context: Context) -> None:
         """See `Job`."""
-        audit_trained(self.trial, self.data, self.asked, self.out)
+        audit_trained(self.trial, self.request)
 
 
 def run_jobs(jobs: Mapping[str, Job], workers: int | None, watch: Watch = quietly) -> None:
@@ -305,19 +298,14 @@ def run_jobs(jobs: Mapping[str, Job], workers: int | None, watch: Watch = quietl
         raise ReadingError(f"audit of {name}: {text}")
 
 
-def audit_trained(
-    trial: Path, data: Mapping[str, Any], asked: Asked, out: Path, environment: Mapping[str, Any] | None = None
-) -> Path:
+def audit_trained(trial: Path, request: AuditRequest) -> Path:
     """Audit a network that a study trained, under all marks however long it takes, and against no reference.
 
     Args:
         trial: Folder of its training.
-        data: As `data` of a study.
-        asked: The audit.
-        out: Folder of the audit.
-        environment: How the images are drawn.
+        request: The audit, with `data` of a study.
     """
-    wanted = asked.but(budget=_ALL, as_given=True, pictures=False, shipped=False, distortions=(), elsewhere=False)
-    found = run_audit(OfTraining(trained_model(trial)), data, wanted, environment=environment, out=out)
+    wanted = request.but(budget=_ALL, as_given=True, pictures=False, shipped=False, distortions=(), elsewhere=False)
+    found = run_audit(OfTraining(trained_model(trial)), wanted)
     assert isinstance(found, Path)
     return found

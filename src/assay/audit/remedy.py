@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, Int
 from torch.nn.functional import adaptive_avg_pool2d
 
 from assay.audit.compare import require_audit
-from assay.audit.model import Settings, opened_images
+from assay.audit.model import opened_images
 from assay.audit.prepared import IMAGES, filling
 from assay.audit.search.regions import Border, Box, Corners, Region, region_of
 from assay.audit.search.words import is_drawn, region_title, what_words
@@ -25,11 +25,10 @@ from assay.data.cache import Notify, silent
 from assay.data.files.folder import pasted
 from assay.data.files.load import listing_of
 from assay.data.files.table import expand
-from assay.execution.local import PROCESSOR
 from assay.models.external import picture_of
 from assay.shifts.environment import Environment
 from assay.spec.data import is_coco
-from assay.spec.request import ProbeRequest
+from assay.spec.request import ProbeSpec
 from assay.spec.schema import DataSpec
 from assay.stats.rows import FOUND, Row
 from assay.store.files import write_text
@@ -100,12 +99,12 @@ def remedy(audit: Path, out: Path, *, swapped: bool = False, notify: Notify = si
     folder = RunFolder(audit)
     row = _row_of(folder)
     record = folder.record("probes", row["search"])
-    request = ProbeRequest.model_validate(record["request"])
-    if request.task == "segmentation":
+    spec = ProbeSpec.model_validate(record["request"])
+    if spec.task == "segmentation":
         raise SpecError("this audit is of a segmentation, whose masks a patch of another image would make wrong; crop "
                         "or cover the place in all images yourself")  # fmt: skip
-    settings = Settings(skip_bad_rows=bool(folder.record("models", record["model"])["skip_bad_rows"]))
-    _, population, scene = opened_images(request, settings, PROCESSOR, notify)
+    skip = bool(folder.record("models", record["model"])["skip_bad_rows"])
+    _, population, scene = opened_images(spec, skip_bad_rows=skip, notify=notify)
     if population.dataset is None:
         raise SpecError("the images of this audit are drawn by a phantom: draw them without the mark")
     if content_hash(scene.identity("all")) != record["content"]:
@@ -113,7 +112,7 @@ def remedy(audit: Path, out: Path, *, swapped: bool = False, notify: Notify = si
     places = population.dataset.table.places
     assert places is not None
     images = scene.environment("all")
-    table = _table(request.data, places.numbers).iloc[images.table.row].copy()
+    table = _table(spec.data, places.numbers).iloc[images.table.row].copy()
     searched = np.searchsorted(images.table.row, np.array(record["searched"], dtype=np.int64))
     carry = np.array(record["carry"]) ^ swapped
     table[CARRIES] = ""
@@ -122,11 +121,11 @@ def remedy(audit: Path, out: Path, *, swapped: bool = False, notify: Notify = si
     where = _grown(region_of(row["kind"], record["region"])).where(*images.images.shape[1:])
     assert where is not None
     donors = searched[_surely_without(carry, np.array(record["worth"], dtype=float))]
-    table[request.data.image] = [f"{IMAGES}/{at:06d}.png" for at in range(len(table))]
+    table[spec.data.image] = [f"{IMAGES}/{at:06d}.png" for at in range(len(table))]
     with filling(out / IMAGES):
         _cover(images, where, donors, set(chosen.tolist()), out / IMAGES)
     write_text(out / COVERED, table.to_csv(index=False, lineterminator="\n"))
-    table[request.data.image] = table[request.data.image].str.replace(".png", _BEFORE)
+    table[spec.data.image] = table[spec.data.image].str.replace(".png", _BEFORE)
     write_text(out / BALANCED, table.iloc[chosen].to_csv(index=False, lineterminator="\n"))
     return Remedied(what_words(row), row["trained"], len(images), float(where.mean()), len(donors), len(searched),
                     int(carry.sum()), len(chosen), swapped and is_drawn(row))  # fmt: skip

@@ -7,10 +7,22 @@ from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import field_validator, model_validator
+from pydantic import BeforeValidator, field_validator, model_validator
 
 from assay.core.errors import SpecError, cut
-from assay.core.request import AsScores, DataRequest, Option, Request, Task, device_in, names, seconds
+from assay.core.request import (
+    AsScores,
+    DataRequest,
+    Numbers,
+    Option,
+    Request,
+    Task,
+    Text,
+    Texts,
+    device_in,
+    names,
+    seconds,
+)
 
 BUDGET = 15_000
 """Images that an audit puts through the model at most."""
@@ -65,8 +77,17 @@ def normalization_words(mean: Sequence[float], std: Sequence[float]) -> str:
     return ", ".join(f"{name} {', '.join(f'{one:g}' for one in part)}" for name, part in (("mean", mean), ("std", std)))
 
 
-class Tested(Request):
-    """The model and the images of an audit, the first options that `--help` shows."""
+class ModelRequest(DataRequest):
+    """A model that was trained elsewhere, its images, and how both are read.
+
+    Attributes:
+        factory: Returns the network that a file of weights belongs to.
+        task: Classification of images, or segmentation: pixels are called at 0.5, and an image's class is whether it
+            has a lesion.
+        seed: Seed of the choice of images, and of probes' own draws.
+        name: Name of the model on pages.
+        progress: Whether reading is shown.
+    """
 
     model: Annotated[
         Any,
@@ -76,30 +97,9 @@ class Tested(Request):
             argument=True,
         ),
     ] = ""
-    images: Annotated[str, Option("A CSV with a row per image, or a folder with one.", "PATH")] = ""
-
-
-class Asked(DataRequest, Tested):
-    """A request of an audit. Fields with an option are those of `assay audit`.
-
-    Attributes:
-        networks: How many reference networks are trained, in place of a folder of `references`.
-        train: As `data` of a study, the images that the model was trained on.
-        task: Classification of images, or segmentation: pixels are called at 0.5, and an image's class is whether it
-            has a lesion.
-        distortions: Distortions in place of the battery's.
-        seed: Seed of the choice of images.
-        leads: Whether unknown shortcuts are looked for.
-        elsewhere: Whether marks are tried at other places, and without the region that leads.
-        shipped: Whether the shipped reference of the domain is used where no folder is given.
-    """
-
-    mask: Annotated[str, Option("The mask's file: the model is a segmentation.", "COLUMN")] = ""
-    columns: Annotated[tuple[str, ...], Option("Columns to audit, such as view,sex.", "A,B", parse=names, text="")] = ()
-    score: Annotated[
-        str, Option("The score, of predictions; by default the column that is called like one.", "COLUMN")
-    ] = ""
-    weights: Annotated[str, Option("Weights of a named network.", "FILE")] = ""
+    data: Annotated[Any, Option("A CSV with a row per image, or a folder with one.", "PATH", "--images")] = ""
+    factory: Any = None
+    weights: Annotated[Text, Option("Weights of a named network.", "FILE")] = ""
     trust: Annotated[bool, Option("Run code that the model needs: TorchScript, .pt2, module:function.")] = False
     time_limit: Annotated[float, Option("Longest time per image.", "TIME", parse=seconds, text="60s")] = 60.0
     memory: Annotated[float, Option("Most main memory of a model beyond its own size, or held by a command.", "GB")] = (
@@ -119,20 +119,104 @@ class Asked(DataRequest, Tested):
         str, Option("Range of pixels: 0..1, imagenet, -1..1, 0..255 or -1024..1024.", "NAME", complete=SCALINGS)
     ] = ""
     mean: Annotated[
-        tuple[float, ...],
+        Numbers,
         Option("Mean that its training took off pixels in 0..1: one number, or one per channel.", "M,M,M",
                parse=numbers, text=""),
     ] = ()  # fmt: skip
-    std: Annotated[
-        tuple[float, ...], Option("Its standard deviation, as --mean.", "S,S,S", parse=numbers, text="")
-    ] = ()
+    std: Annotated[Numbers, Option("Its standard deviation, as --mean.", "S,S,S", parse=numbers, text="")] = ()
+    output: Annotated[Text, Option("The output to audit, by position or name; all: each, by its column.", "N")] = ""
+    expect: Annotated[
+        float | None, Option("The AUROC (or Dice) that you know of this model: auroc=0.97.", "AUROC", parse=expected)
+    ] = None
+    out: Annotated[Path | None, Option("The run folder; default: audits/MODEL.", "FOLDER", "--out", "-o")] = None
+    skip_bad_rows: Annotated[bool, Option("Leave bad rows out; the report lists them.")] = False
+    follow_links: Annotated[bool, Option("Read images that links lead to, outside the folder.")] = False
+    task: Task = "classification"
+    seed: int = 0
+    name: str = ""
+    progress: bool = True
+
+    @property
+    def keys(self) -> dict[str, Any]:
+        """Further keys of `data` of a study, as far as they are given."""
+        links = "follow" if self.follow_links else ""
+        keys = {"size": self.size, "fit": self.fit, "channels": self.channels, "links": links}
+        return {name: value for name, value in keys.items() if value}
+
+    @property
+    def normalization(self) -> str:
+        """The scaling of images in words; empty where none is given."""
+        return normalization_words(self.mean, self.std) if self.mean else self.scaling
+
+    @field_validator("scaling")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name and name not in SCALINGS:
+            raise SpecError(f"scaling '{cut(name)}': expected one of {', '.join(SCALINGS)}")
+        return name
+
+    @model_validator(mode="after")
+    def _normalizes(self) -> Self:
+        if self.mean or self.std:
+            if self.scaling:
+                raise SpecError("scaling, mean: give one of them")
+            if len(self.mean) != len(self.std) or len(self.mean) not in (1, 3):
+                raise SpecError("mean, std: give both, one number or three each, such as 0.485,0.456,0.406")
+            if not all(isfinite(one) for one in (*self.mean, *self.std)) or min(self.std) <= 0:
+                raise SpecError(f"std {cut(str(self.std))}: expected numbers above 0")
+        return self
+
+
+class ProbeRequest(ModelRequest):
+    """A request to probe a model. Fields are those of `assay.probe`.
+
+    Attributes:
+        probes: As `probes` of a study.
+        environments: As those of a study to test on; by default all rows, as `all`.
+        validation: As `data`, images that set the thresholds of the model.
+        layers: Dotted names of modules to read.
+        scores: Whether the model gives logits or probabilities.
+        threshold: Threshold on the probability of the second of two classes.
+        preprocessing: Whether the config of a timm model is used; by default with a warning.
+        time_limit: Seconds that an image may take; 0 to read a file in this process.
+    """
+
+    probes: Annotated[tuple[Any, ...], BeforeValidator(tuple)] = ("performance",)
+    environments: Mapping[str, Any] | None = None
+    validation: Any = None
+    layers: Texts = ()
+    scores: Literal["logits", "probabilities"] = "logits"
+    threshold: float | None = None
+    preprocessing: Literal["config", "none"] | None = None
+    time_limit: float = 0.0
+
+
+class AuditRequest(ModelRequest):
+    """A request of an audit. Fields with an option are those of `assay audit`.
+
+    Attributes:
+        target: The class; with `output="all"`, the column of each output.
+        networks: How many reference networks are trained, in place of a folder of `references`.
+        train: As `data`, the images that the model was trained on.
+        environment: What images are shown, as an environment of a study; as they are where None.
+        distortions: Distortions in place of the battery's.
+        leads: Whether unknown shortcuts are looked for.
+        elsewhere: Whether marks are tried at other places, and without the region that leads.
+        shipped: Whether the shipped reference of the domain is used where no folder is given.
+    """
+
+    target: Annotated[Any, DataRequest.options()["target"]] = ""
+    mask: Annotated[str, Option("The mask's file: the model is a segmentation.", "COLUMN")] = ""
+    columns: Annotated[Texts, Option("Columns to audit, such as view,sex.", "A,B", parse=names, text="")] = ()
+    score: Annotated[
+        str, Option("The score, of predictions; by default the column that is called like one.", "COLUMN")
+    ] = ""
     scores: Annotated[
         AsScores,
         Option("probabilities, percent or logits; found from all scores by default.", "KIND"),
     ] = "auto"
-    output: Annotated[str, Option("The output to audit, by position or name; all: each, by its column.", "N")] = ""
     outputs: Annotated[
-        tuple[str, ...],
+        Texts,
         Option("Class of each output in their order; by default the names in the model.", "A,B", parse=names, text=""),
     ] = ()
     head: Annotated[Head, Option("Of several outputs: sigmoid (independent) or softmax.", "KIND")] = "auto"
@@ -155,30 +239,22 @@ class Asked(DataRequest, Tested):
         ),
     ] = None
     networks: int = 0
-    train_images: Annotated[
-        str, Option("The images of its training, as --images: the search is in them.", "PATH", "--train")
-    ] = ""
-    train: Mapping[str, Any] | None = None
+    train: Annotated[
+        Any, Option("The images of its training, as --images: the search is in them.", "PATH", text="")
+    ] = None
+    environment: Mapping[str, Any] | None = None
     labels: Annotated[
-        str, Option("Labels of a folder's images, by file name, SOPInstanceUID or AccessionNumber.", "CSV")
+        Text, Option("Labels of a folder's images, by file name, SOPInstanceUID or AccessionNumber.", "CSV")
     ] = ""
     margin: Annotated[float, Option("The smallest effect that matters.", "M")] = 0.05
     budget: Annotated[int, Option("Images put through the model at most, about; 90000: the full battery.", "N")] = (
         BUDGET
     )
-    expect: Annotated[
-        float | None, Option("The AUROC (or Dice) that you know of this model: auroc=0.97.", "AUROC", parse=expected)
-    ] = None
     intended_use: Annotated[str, Option("What the model is for, on the page and the model card.", "TEXT")] = ""
     as_given: Annotated[bool, Option("Go on even if pixels or classes seem to be read wrongly.")] = False
     policy: Annotated[Path | None, Option("Forbidden verdicts; exit code 3 where one is found.", "FILE")] = None
-    out: Annotated[Path | None, Option("The run folder; default: audits/MODEL.", "FOLDER", "--out", "-o")] = None
-    skip_bad_rows: Annotated[bool, Option("Leave bad rows out; the report lists them.")] = False
-    follow_links: Annotated[bool, Option("Read images that links lead to, outside the folder.")] = False
     pictures: Annotated[bool, Option("Leave images out of the page.", "", "--no-pictures")] = True
-    task: Task = "classification"
-    distortions: tuple[str, ...] | None = None
-    seed: int = 0
+    distortions: Texts | None = None
     shipped: bool = True
     leads: bool = True
     elsewhere: bool = True
@@ -190,20 +266,21 @@ class Asked(DataRequest, Tested):
 
     @property
     def values(self) -> dict[str, Any]:
-        """The request as its run folder keeps it, wherever that is."""
-        return self.model_dump(mode="json", exclude={"out", "policy"})
+        """The request as its run folder keeps it, wherever that is, and whoever made the model."""
+        model = {"model": str(self.model)} if isinstance(self.model, str | Path) else {}
+        left = {"out", "policy", "model", "factory", "progress"}
+        return model | self.model_dump(mode="json", exclude=left, fallback=str)
+
+    @property
+    def probing(self) -> ProbeRequest:
+        """The request to read the images. What scores are, and where they are called, is found from all of them."""
+        shared = {name: getattr(self, name) for name in ModelRequest.model_fields}
+        return ProbeRequest(**shared, environments={"all": self.environment or {}})
 
     @property
     def full(self) -> bool:
         """Whether the budget is for the full battery."""
         return self.budget >= FULL
-
-    @property
-    def keys(self) -> dict[str, Any]:
-        """Further keys of `data` of a study, as far as they are given."""
-        links = "follow" if self.follow_links else ""
-        keys = {"size": self.size, "fit": self.fit, "channels": self.channels, "links": links}
-        return {name: value for name, value in keys.items() if value}
 
     @model_validator(mode="before")
     @classmethod
@@ -212,30 +289,9 @@ class Asked(DataRequest, Tested):
         more: dict[str, Any] = {"task": "segmentation"} if given.get("mask") else {}
         if str(given.get("references", "")).isdecimal():
             more |= {"references": None, "networks": int(str(given["references"]))}
+        if isinstance(given.get("train"), str) and not given["train"]:
+            more |= {"train": None}
         return {**given, **more}
-
-    @field_validator("scaling")
-    @classmethod
-    def _known(cls, name: str) -> str:
-        if name and name not in SCALINGS:
-            raise SpecError(f"scaling '{cut(name)}': expected one of {', '.join(SCALINGS)}")
-        return name
-
-    @model_validator(mode="after")
-    def _normalizes(self) -> Self:
-        if self.mean or self.std:
-            if self.scaling:
-                raise SpecError("scaling, mean: give one of them")
-            if len(self.mean) != len(self.std) or len(self.mean) not in (1, 3):
-                raise SpecError("mean, std: give both, one number or three each, such as 0.485,0.456,0.406")
-            if not all(isfinite(one) for one in (*self.mean, *self.std)) or min(self.std) <= 0:
-                raise SpecError(f"std {cut(str(self.std))}: expected numbers above 0")
-        return self
-
-    @property
-    def normalization(self) -> str:
-        """The scaling of images in words; empty where none is given."""
-        return normalization_words(self.mean, self.std) if self.mean else self.scaling
 
     @field_validator("margin")
     @classmethod

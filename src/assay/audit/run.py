@@ -22,7 +22,6 @@ from assay.audit.cards import write_outcome
 from assay.audit.cases import Moved, audited_cases
 from assay.audit.checks import (
     LOOKED,
-    SCALINGS,
     ReadAs,
     alternatives,
     checks_of_images,
@@ -36,7 +35,7 @@ from assay.audit.checks import (
 from assay.audit.inside import inside_rows, nothing_inside
 from assay.audit.kind import AUDIT
 from assay.audit.leads import foremost, leads_of_images
-from assay.audit.model import Prepared, Settings, keep_model, prepare_model, read_answers
+from assay.audit.model import Prepared, keep_model, prepare_model, read_answers
 from assay.audit.origins import OfTraining
 from assay.audit.plan import (
     AuditPlan,
@@ -48,7 +47,7 @@ from assay.audit.plan import (
     least_budget,
     picked,
     planned,
-    require_asked,
+    require_consistent,
     require_fitting,
     require_same_classes,
     seconds_each,
@@ -62,7 +61,7 @@ from assay.audit.references import (
     shipped_reference,
     trained_on,
 )
-from assay.audit.request import Asked
+from assay.audit.request import AuditRequest
 from assay.audit.scored import by_harm, column_rows, model_added, of_columns
 from assay.audit.search.run import Search, by_lesion, measured, not_searched
 from assay.audit.search.search import spread_within
@@ -72,13 +71,14 @@ from assay.core.files import content_hash
 from assay.core.reasons import Code, because
 from assay.data.cache import Notify, silent
 from assay.data.dataset import Images
+from assay.data.files.request import data_of
 from assay.execution.jobs import keep_read
 from assay.execution.local import InProcess, computing_on
 from assay.execution.run import Run, Tables, Watch, carry_out
 from assay.execution.tasks import Context, Event, Observer, Task
 from assay.look.checks import data_checks
 from assay.look.cues import Cue
-from assay.models.ref import Origin, Scaling
+from assay.models.ref import Origin
 from assay.probes.probe import Read
 from assay.report.pictures import Gallery
 from assay.shifts.environment import Environment
@@ -91,16 +91,31 @@ _AROUND = 1 / 12
 """Share of the image by which a region is larger where marks are put on without it, for those that stick out."""
 
 
+def with_images(request: AuditRequest, say: Say = lambda text: None) -> AuditRequest:
+    """Return the request with its images, and those of the training, as `data` of a study.
+
+    Args:
+        request: What to do. What it names is named of the images; those of the training have the same columns, if they
+            have a table.
+        say: Callback for what was guessed.
+
+    Raises:
+        SpecError: No column is surely the target, one is missing, or something is named that they do not use.
+        DataError: A table cannot be read.
+    """
+    read = {"data": data_of(request.data, "--images", **request.named, labels=request.labels)}
+    if request.train is not None:
+        read["train"] = data_of(request.train, "--train", lenient=True, **{**request.named, "columns": ()})
+    for option, place in (("--images", "data"), ("--train", "train")):
+        if place in read and (line := read[place].line):
+            say(f"{option} {getattr(request, place)}: {line}")
+    return request.but(**{place: {**one.data, **request.keys} for place, one in read.items()})
+
+
 def run_audit(
     origin: Origin,
-    data: Mapping[str, Any],
-    asked: Asked,
+    request: AuditRequest,
     *,
-    name: str = "",
-    device: str = "cpu",
-    skip_bad_rows: bool = False,
-    environment: Mapping[str, Any] | None = None,
-    out: Path | None = None,
     dry_run: bool = False,
     in_steps: bool = False,
     notify: Notify = silent,
@@ -110,13 +125,7 @@ def run_audit(
 
     Args:
         origin: The model.
-        data: As `data` of a study; all rows are tested.
-        asked: What to do.
-        name: Name of the model on the page.
-        device: Device of a model from a file.
-        skip_bad_rows: Leave out rows that cannot be read.
-        environment: What images are shown, as an environment of a study; all of them as they are where None.
-        out: The run folder.
+        request: What to do. `data` and `train` are as `data` of a study; all rows are tested.
         dry_run: Return the plan, and read no more than the first images.
         in_steps: Whether the model answers pictures that were prepared, so that nothing can be searched for.
         notify: Callback for images while they are read.
@@ -131,29 +140,24 @@ def run_audit(
         ReadingError: The model cannot take the images, or gives no scores of the right shape.
         StoreError: The folder holds the audit of another model, target or images, or another kind of run.
     """
-    require_asked(asked)
-    if out is not None:
-        RunFolder(out).require(AUDIT)
-    scaling = Scaling(asked.mean, asked.std) if asked.mean else SCALINGS.get(asked.scaling)
-    settings = Settings(name=name, seed=asked.seed, skip_bad_rows=skip_bad_rows, device=device, scaling=scaling,
-                        expect=asked.expect)  # fmt: skip
-    given = prepare_model(
-        origin, data, ("performance",), {"all": environment or {}}, settings, task=asked.task, out=out, notify=notify
-    )
+    require_consistent(request)
+    if request.out is not None:
+        RunFolder(request.out).require(AUDIT)
+    given = prepare_model(origin, request.probing, notify)
     whole = given.scene.environment("all")
-    require_fitting(asked, whole.table)
-    given = with_outputs(given, whole, asked)
+    require_fitting(request, whole.table)
+    given = with_outputs(given, whole, request)
     audited = _audited(given, whole)
-    if out is None:
+    if request.out is None:
         given = replace(given, place=replace(given.place, root=given.place.cache / "audits" / audited))
     folder = given.place.folder
     folder.require(AUDIT, audited)
-    counts = planned(asked, whole, search=not in_steps)
+    counts = planned(request, whole, search=not in_steps)
     if dry_run:
         with computing_on(given.device):
             return counts, seconds_each(given, whole)
-    plan = AuditPlan(whole, asked, counts, {"data": given.scene.identity("all")})
-    run = AuditRun(asked, given, plan, audited, in_steps, say)
+    plan = AuditPlan(whole, request, counts, {"data": given.scene.identity("all")})
+    run = AuditRun(request, given, plan, audited, in_steps, say)
     with computing_on(given.device):
         carry_out(run, folder.root, InProcess(), write_outcome, _telling(say))
     return folder.root
@@ -207,7 +211,7 @@ class AuditRun(Run):
         checked: Whether the model seems to be read rightly.
     """
 
-    request: Asked
+    request: AuditRequest
     given: Prepared
     plan: AuditPlan
     audited: str

@@ -14,7 +14,7 @@ import typer
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
-from assay.audit.request import Asked
+from assay.audit.request import AuditRequest
 from assay.cli import completion
 from assay.cli.audit_steps import add_commands
 from assay.cli.requests import Json, Quiet, taking
@@ -269,9 +269,14 @@ def compare(asked: CompareRequest) -> None:
 @app.command(
     epilog="Example: assay audit model.onnx --images data.csv --target finding --patient patient --columns view,sex"
 )
-@taking(Asked)
+@taking(
+    AuditRequest,
+    "model data target positive patient image mask unmatched unmasked columns score weights trust time_limit memory "
+    "device command size fit channels scaling mean std scores output outputs head threshold domain marks references "
+    "train labels margin budget expect intended_use as_given policy out skip_bad_rows follow_links pictures",
+)
 def audit(
-    asked: Asked,
+    asked: AuditRequest,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Time a first batch and print the plan.")] = False,
     quiet: Quiet = False,
     json: Json = False,

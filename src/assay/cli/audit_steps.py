@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from assay.audit.request import BUDGET, Asked, AuditsRequest
+from assay.audit.request import BUDGET, AuditRequest, AuditsRequest
 from assay.cli.requests import Json, Quiet, taking
 
 
@@ -53,13 +53,13 @@ def remedy(
 
 
 @taking(
-    Asked,
-    "images target positive patient image mask columns labels unmatched unmasked train_images size fit channels "
+    AuditRequest,
+    "data target positive patient image mask columns labels unmatched unmasked train size fit channels "
     "domain marks margin follow_links skip_bad_rows",
 )
 def prepare(
     folder: Annotated[Path, typer.Argument(help="A new folder.", metavar="DIR")],
-    asked: Asked,
+    asked: AuditRequest,
     most: Annotated[int, typer.Option("--most", min=1, metavar="N", help="Images to write, about.")] = BUDGET,
     quiet: Quiet = False,
 ) -> None:
@@ -75,7 +75,7 @@ def prepare(
 
 
 @taking(
-    Asked,
+    AuditRequest,
     "scores output outputs head threshold references expect as_given policy out pictures",
     output="The score to audit, of several.",
     as_given="Go on even if classes seem to be swapped.",
@@ -90,7 +90,7 @@ def score(
             metavar="SCORES",
         ),
     ],
-    asked: Asked,
+    asked: AuditRequest,
     name: Annotated[
         str, typer.Option("--name", metavar="NAME", help="Name of the model; default: that of SCORES.")
     ] = "",
@@ -100,4 +100,4 @@ def score(
     """Finish an audit from the scores, or masks, of its prepared images."""
     from assay.audit.command import score_command
 
-    score_command(folder, file, asked, name=name, quiet=quiet, json=json)
+    score_command(folder, file, asked.but(name=name), quiet=quiet, json=json)

@@ -25,7 +25,7 @@ def compare_command(asked: CompareRequest) -> None:
     """
     read = read_predictions(asked)
     found = compare_predictions(read, asked)
-    run = CompareRun(asked, read, Path(asked.file).stem)
+    run = CompareRun(asked, read, Path(asked.data).stem)
     page = None if asked.out is None else carry_out(run, asked.out, InProcess(), write_page).page
     if asked.as_json:
         rows = {"estimates": found.estimates, "contrasts": found.contrasts}

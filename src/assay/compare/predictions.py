@@ -116,7 +116,7 @@ def read_predictions(columns: CompareRequest) -> Predictions:
 
 def _read_columns(columns: CompareRequest) -> tuple[Table, CompareRequest, str]:
     """Return the rows of a file, the request with the columns that were found, and what was guessed."""
-    path = _file_of(columns.file)
+    path = _file_of(columns.data)
     table = read_table(path, columns.image or "image")
     require_whole(table)
     roles = {name: getattr(columns, name) for name in ("score", "target", "patient", "image", "seed")}

@@ -5,15 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from assay.core.request import AsScores, Option, Request
+from assay.core.request import AsScores, Option, Request, Text
 
 
 class CompareRequest(Request):
     """A request of `assay compare`. The names of columns are those of its file."""
 
-    file: Annotated[Any, Option("A CSV with a row per image, recipe and seed.", "FILE", argument=True)]
+    data: Annotated[Any, Option("A CSV with a row per image, recipe and seed.", "FILE", argument=True)]
     by: Annotated[str, Option("What is compared, such as loss.", "COLUMN")]
-    against: Annotated[str, Option("The reference; default: the first in the file.", "NAME")] = ""
+    against: Annotated[Text, Option("The reference; default: the first in the file.", "NAME")] = ""
     measure: Annotated[str, Option("See `assay list measures`.", "NAME", complete="measures")] = "auroc"
     margin: Annotated[float | None, Option("Largest difference that does not matter.", "M")] = None
     score: Annotated[str, Option("The score of the positive class; default: called like one.", "COLUMN")] = ""

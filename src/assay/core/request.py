@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Callable, Collection, Generator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Self, get_args, get_origin
+from numbers import Number
+from typing import Annotated, Any, Literal, Self, cast, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ModelWrapValidatorHandler, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 
 from assay.core.errors import DataError, SpecError, cut
@@ -18,6 +20,23 @@ Task = Literal["classification", "segmentation"]
 AsScores = Literal["auto", "probabilities", "percent", "logits"]
 """What a user calls scores; `auto` finds it from all of them. Types are here, since the command line
 must not wait for NumPy."""
+
+
+def _text(value: Any) -> Any:
+    return str(cast("Any", value)) if isinstance(value, os.PathLike | Number) else value
+
+
+def _tuple(value: Any) -> Any:
+    if isinstance(value, str):
+        return (value,)
+    return tuple(cast("Iterable[Any]", value)) if isinstance(value, Iterable) else value
+
+
+Text = Annotated[str, BeforeValidator(_text)]
+"""Text, or a path or number in Python."""
+Texts = Annotated[tuple[str, ...], BeforeValidator(_tuple)]
+"""Texts, or one by itself in Python."""
+Numbers = Annotated[tuple[float, ...], BeforeValidator(_tuple)]
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ from assay.shifts.population import NEUTRAL, Population, PopulationScene
 from assay.spec.checks import asks_native, environments_of
 from assay.spec.environments import start_of
 from assay.spec.recipe import Component, Frozen, RecipeSpec
-from assay.spec.request import ProbeRequest
+from assay.spec.request import ProbeSpec
 from assay.spec.schema import DataSpec, EnvironmentSpec, RecipePoint, StudySpec, TrainingSpec
 from assay.store.files import write_json
 from assay.store.folder import RunFolder, UnitKind
@@ -549,7 +549,7 @@ class ModelPlan(Frozen):
     """
 
     model: str
-    request: ProbeRequest
+    request: ProbeSpec
     readings: Mapping[str, str]
     probes: tuple[tuple[str, Component], ...]
     doubts: tuple[str, ...] = ()

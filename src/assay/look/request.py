@@ -20,4 +20,5 @@ class LookRequest(DataRequest):
     policy: Annotated[Path | None, Option("Issues that are forbidden; exit code 3 where one is found.", "FILE")] = None
     out: Annotated[Path | None, Option("The folder of the page; default: looks/NAME.", "FOLDER", short="-o")] = None
     open: Annotated[bool, Option("Open the page in a browser.")] = False
+    progress: bool = False
     as_json: Annotated[bool, Option("Print JSON for machines.", "", "--json")] = False

@@ -14,7 +14,7 @@ from assay.spec.recipe import Component, Frozen
 from assay.spec.schema import DataSpec, EnvironmentSpec
 
 
-class ProbeRequest(Frozen):
+class ProbeSpec(Frozen):
     """A request to probe one model in every environment. Nothing is trained.
 
     Attributes:
@@ -40,7 +40,7 @@ def parse_request(
     environments: Mapping[str, Any],
     probes: Sequence[str | Mapping[str, Any]],
     task: Task = "classification",
-) -> ProbeRequest:
+) -> ProbeSpec:
     """Check a request, as a study of one recipe that is never trained.
 
     Args:
@@ -61,4 +61,4 @@ def parse_request(
     parts = {"data": dict(data), "environments": tests, "probes": list(probes)}
     values = plain({"name": "request", "recipe": {"task": task}, **parts})
     study = check_study(Document(cast("dict[str, Any]", values)))
-    return ProbeRequest(task=task, data=study.data, tests=study.points[0].tests, probes=study.probes)
+    return ProbeSpec(task=task, data=study.data, tests=study.points[0].tests, probes=study.probes)

@@ -22,12 +22,12 @@ from assay.audit.answers import Answers
 from assay.audit.battery import battery, marks_of
 from assay.audit.harm_words import ANSWERED, answer_words
 from assay.audit.leads import MOST, foremost, leads_of_images
-from assay.audit.model import Settings, opened_images
+from assay.audit.model import opened_images
 from assay.audit.plan import AuditPlan, least_budget, picked, planned
 from assay.audit.policy import Policy
 from assay.audit.predictions_command import print_verdicts
 from assay.audit.references import LEAST_NETWORKS, LeadLimits, read_limits
-from assay.audit.request import Asked
+from assay.audit.request import AuditRequest
 from assay.audit.scored import Scored
 from assay.audit.search.run import measured
 from assay.audit.search.search import spread_within
@@ -38,7 +38,6 @@ from assay.audit.verdicts import WEAK_LEAD, Reference
 from assay.audit.words import evidence_words, stated, title
 from assay.core.errors import DataError
 from assay.core.types import Factor, FactorTable
-from assay.data.cache import silent
 from assay.spec.request import parse_request
 from assay.stats.rows import LeadVerdict
 from assay.store.folder import RunFolder
@@ -312,8 +311,8 @@ def test_each_half_of_the_patients_gets_a_mark_where_the_other_half_is_changed_m
 ) -> None:
     """So that an effect at the place is not that of the luckiest of eight."""
     request = parse_request(pictures(tmp_path), {"all": {}}, ("performance",))
-    whole = opened_images(request, Settings(), "cpu", silent)[2].environment("all")
-    asked = Asked(marks=BATTERY, distortions=())
+    whole = opened_images(request)[2].environment("all")
+    asked = AuditRequest(marks=BATTERY, distortions=())
     plan = AuditPlan(whole, asked, planned(asked, whole), {})
     tag, border, _ = plan.battery[0]
     shot = plan.tried(tag)
@@ -352,20 +351,20 @@ def test_what_is_drawn_is_searched_again_where_limits_let_another_mark_be_held(
 def test_a_lead_of_the_whole_image_may_be_its_sharpness(tmp_path: Path) -> None:
     """Properties at the size that the model reads, those too that cannot be compared between sizes."""
     request = parse_request(pictures(tmp_path), {"all": {}}, ("performance",))
-    whole = opened_images(request, Settings(), "cpu", silent)[2].environment("all")
+    whole = opened_images(request)[2].environment("all")
     assert {"sharpness", "mean brightness", "contrast"} <= measured(whole).keys()
 
 
 @pytest.mark.parametrize("domain", ["", "chest-xray", "endoscopy", "ultrasound"])
 def test_a_plan_stays_within_its_passes(domain: str, tmp_path: Path) -> None:
     request = parse_request(pictures(tmp_path), {"all": {}}, ("performance",))
-    whole = opened_images(request, Settings(), "cpu", silent)[2].environment("all")
+    whole = opened_images(request)[2].environment("all")
     for count in (100, 450, 5_000):
         images = picked(whole, np.arange(count) % COUNT)
-        for asked in (Asked(domain=domain), Asked(domain=domain, budget=90_000)):
+        for asked in (AuditRequest(domain=domain), AuditRequest(domain=domain, budget=90_000)):
             assert planned(asked, images).passes <= asked.budget, (count, asked.budget)
         for search in (False, True):
-            assert planned(Asked(domain=domain), images, search=search).marked >= min(count, 60)
+            assert planned(AuditRequest(domain=domain), images, search=search).marked >= min(count, 60)
 
 
 def test_a_letter_whose_place_varies_is_on_those_that_have_it(tmp_path: Path) -> None:

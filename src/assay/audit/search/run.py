@@ -33,7 +33,7 @@ from assay.models.external import AT_ONCE, starts_program
 from assay.probes.reader import cells_of, evaluating, scores_of
 from assay.shifts.environment import Environment
 from assay.shifts.population import PopulationScene
-from assay.spec.request import ProbeRequest
+from assay.spec.request import ProbeSpec
 from assay.stats.bounds import Bounded
 from assay.stats.metrics import score_names
 from assay.stats.rows import LeadVerdict
@@ -67,7 +67,7 @@ class Search:
     """
 
     given: Prepared
-    request: ProbeRequest
+    request: ProbeSpec
     scene: PopulationScene
     images: Environment
     classes: tuple[str, ...]
