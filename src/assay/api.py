@@ -691,13 +691,9 @@ def probe(
     request = ProbeRequest(**locals())
     from assay.audit.model import probe_model, read_plan
     from assay.execution.progress import reading_shown
-    from assay.execution.run import rebuild
-    from assay.report.page import write_page
 
     with reading_shown(quietly=not progress) as notify:
         folder = probe_model(request, notify)
-    if out is not None:
-        rebuild(folder.root, write_page)
     doubts = read_plan(folder).doubts
     for sentence in doubts:
         warnings.warn(sentence, stacklevel=3)

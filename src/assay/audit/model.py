@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +33,10 @@ from assay.execution.jobs import (
     population_of,
     provenance,
 )
-from assay.execution.local import PROCESSOR, choose_device, computing_on
+from assay.execution.local import PROCESSOR, InProcess, choose_device, computing_on
 from assay.execution.plan import ModelPlan, kept_columns, looked_at, probe_units, reading_id
-from assay.execution.run import Tables
-from assay.execution.tasks import Context
+from assay.execution.run import Run, Tables, carry_out
+from assay.execution.tasks import Context, Task
 from assay.models.image_config import config_beside
 from assay.models.onnx_session import names_of
 from assay.models.process import ModelFile
@@ -44,6 +44,7 @@ from assay.models.ref import BYTES, GivenModel, InMemory, Model, Origin, Scaling
 from assay.models.untyped import named_layers, tensor_of
 from assay.probes.probe import Read, Request
 from assay.probes.reader import ModelReading, evaluating
+from assay.report.page import write_page
 from assay.report.sentences.scores import called_alike, constant
 from assay.shifts.environment import Environment
 from assay.shifts.intervention import unchanged
@@ -59,7 +60,7 @@ from assay.stats.measures.grades import specific_thresholds
 from assay.stats.measures.maps import LEVELS
 from assay.stats.metrics import auroc, log_odds, placements
 from assay.store.files import write_json
-from assay.store.folder import RunFolder, working_in
+from assay.store.folder import RunFolder
 from assay.training.feed import youden_threshold
 
 # The config that timm keeps with its models: size, framing, channels and scaling of the images that they were trained
@@ -311,8 +312,8 @@ def probe_model(request: ProbeRequest, notify: Notify = silent) -> RunFolder:
     """Run probes on a model and keep the same records as of a trial. Records that are there are not made again.
 
     Args:
-        request: The model, the images, of which all rows of files are tested, and what is read of them. Records are
-            kept in `out`, by default in a folder of this model in the cache.
+        request: The model, the images, of which all rows of files are tested, and what is read of them. `out` gets the
+            records and a page; by default records are kept in a folder of this model in the cache.
         notify: Callback for images while they are read.
 
     Raises:
@@ -326,37 +327,79 @@ def probe_model(request: ProbeRequest, notify: Notify = silent) -> RunFolder:
     data, validation = {**data_of(request.data, **request.named).data, **request.keys}, request.validation
     if validation is not None:
         validation = data_of(validation, "validation", lenient=True, **request.named).data
-    origin = origin_of(request)
-    given = prepare_model(origin, request.but(data=data), notify)
-    model, place, device, doubts = given.model, given.place, given.device, list(given.doubts)
-    spec, population, scene = given.request, given.population, given.scene
-    with working_in(place.root), computing_on(device):
-        place.folder.remove_partial_files()
-        if validation is not None:
-            if model.threshold is not None and not isinstance(origin, OfTraining):
-                raise SpecError("threshold and validation: give one; validation images set the threshold")
-            filled = _framed(origin, validation if given.config is None else given.config.filled(validation))
-            asked = parse_request(filled, {VALIDATION: {}}, ("performance",), request.task)
-            images = population_of(asked.data, place, device, all_tested=True, notify=notify)
-            shown, identity = _validation_images(images, asked, scene, request.seed)
-            kept = kept_columns(request.task, spec.probes, population)
-            id = content_hash({"model": model.content, "environment": identity, **kept})
-            model = _with_thresholds(model, shown, _answered(given, id, shown))
-        began, plan = time.time(), _plan(model, spec, scene, population)
-        job = ProbeJob(
-            place, model, spec.data, spec.tests, dict(plan.probes), plan.readings, all_tested=True, device=device
-        )
+    request = request.but(data=data, validation=validation)
+    given = prepare_model(origin_of(request), request, notify)
+    with computing_on(given.device):
+        page = None if request.out is None else write_page
+        carry_out(ProbeRun(request, given, notify), given.place.root, InProcess(), page)
+    return given.place.folder
+
+
+@dataclass(eq=False)
+class ProbeRun(Run):
+    """A probed model as a `Run`. It is read before the folder takes the request, which may be refused until then.
+
+    Attributes:
+        request: How the model is read.
+        given: The model and its images, with its thresholds once it was read.
+        notify: Callback for images while they are read.
+        plan: Names of the records, once they are there.
+    """
+
+    request: ProbeRequest
+    given: Prepared
+    notify: Notify
+    plan: ModelPlan | None = None
+    kind = MODEL
+    began: float = field(default_factory=time.time)
+
+    @property
+    def values(self) -> Mapping[str, Any]:
+        """See `Run`."""
+        return {} if self.plan is None else self.plan.model_dump(mode="json", context={"complete": True})
+
+    @property
+    def stamp(self) -> Mapping[str, str]:
+        """See `Run`."""
+        return {} if self.plan is None else self.plan.stamp
+
+    def rounds(self, folder: RunFolder) -> Iterator[Sequence[Task]]:
+        """Read the model here, since what it refuses is an error of the request. No tasks are left."""
+        self.given, doubts = self._with_thresholds(), list(self.given.doubts)
+        given, spec = self.given, self.given.request
+        self.began, plan = time.time(), _plan(given.model, spec, given.scene, given.population)
+        job = ProbeJob(given.place, given.model, spec.data, spec.tests, dict(plan.probes), plan.readings,
+                       all_tested=True, device=given.device)  # fmt: skip
         job(ALONE)
-        if request.task == "classification":
-            first = scene.environment(scene.names[0])
+        if spec.task == "classification":
+            first = given.scene.environment(given.scene.names[0])
             answers = _answered(given, plan.readings[first.name], first)
-            doubts += signs(answers.logits, first.table, model.threshold, request.expect)
-        plan = plan.model_copy(update={"doubts": tuple(doubts)})
-        place.folder.begin(MODEL, plan.model_dump(mode="json", context={"complete": True}), plan.stamp)
-        keep_model(place, model, population, began, device)
-        place.folder.write_tables(analyze_model(place.folder, plan, lambda: population))
-        place.folder.seal()
-    return place.folder
+            doubts += signs(answers.logits, first.table, given.model.threshold, self.request.expect)
+        self.plan = plan.model_copy(update={"doubts": tuple(doubts)})
+        return iter(())
+
+    def _with_thresholds(self) -> Prepared:
+        """Return the model with the thresholds that validation images set, if there are any."""
+        given, request, data = self.given, self.request, self.request.validation
+        if data is None:
+            return given
+        model, origin = given.model, given.model.origin
+        if model.threshold is not None and not isinstance(origin, OfTraining):
+            raise SpecError("threshold and validation: give one; validation images set the threshold")
+        filled = _framed(origin, data if given.config is None else given.config.filled(data))
+        spec = parse_request(filled, {VALIDATION: {}}, ("performance",), request.task)
+        images = population_of(spec.data, given.place, given.device, all_tested=True, notify=self.notify)
+        shown, identity = _validation_images(images, spec, given.scene, request.seed)
+        kept = kept_columns(request.task, given.request.probes, given.population)
+        id = content_hash({"model": model.content, "environment": identity, **kept})
+        return replace(given, model=_with_thresholds(model, shown, _answered(given, id, shown)))
+
+    def conclude(self, folder: RunFolder) -> Tables:
+        """Return the tables, and keep the record of the model that they need."""
+        given = self.given
+        assert self.plan is not None
+        keep_model(given.place, given.model, given.population, self.began, given.device)
+        return analyze_model(folder, self.plan, lambda: given.population)
 
 
 def _config(origin: Origin, request: ProbeRequest, device: str) -> Config | None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -33,19 +35,23 @@ from assay.data.files.classes import two_classes
 from assay.data.files.kinds import alike_patients, cautions_of, encoding_of, factor_of, one_patient, usable
 from assay.data.files.roles import SCORES
 from assay.data.files.table import Table, number, patient_codes, read_table, require_whole
+from assay.execution.local import InProcess
+from assay.execution.run import Run, Tables, carry_out
 from assay.look.cues import cues_of_table, shortcut_rows
 from assay.report.sentences.scores import called_alike, scale_words
+from assay.stats.bounds import Bounded
 from assay.stats.format import with_interval
 from assay.stats.scores import scale_of
-from assay.store.folder import RunFolder, working_in
+from assay.store.files import Row
+from assay.store.folder import RunFolder
 
 
-def audit_predictions(path: Path, asked: AuditRequest, out: Path, guessed: str = "") -> Path:
+def audit_predictions(path: Path, request: AuditRequest, out: Path, guessed: str = "") -> Path:
     """Audit scores in a CSV by its columns, and write tables, `verdicts.json` and page. Return the run folder.
 
     Args:
         path: The CSV.
-        asked: Names its columns; each row is a patient where `patient` is empty.
+        request: Names its columns; each row is a patient where `patient` is empty.
         out: The run folder.
         guessed: Columns that nobody named, for readers.
 
@@ -54,47 +60,91 @@ def audit_predictions(path: Path, asked: AuditRequest, out: Path, guessed: str =
         SpecError: A column is missing, the positive class is not known, or the scores seem to be of the other class.
         StoreError: The folder holds the audit of another file or of other columns, or another kind of run.
     """
-    read = read_table(path, asked.score)
+    run = _read(path, request, guessed)
+    carry_out(run, out, InProcess(), write_outcome)
+    return out
+
+
+@dataclass(frozen=True, eq=False)
+class PredictionsRun(Run):
+    """An audit of predictions as a `Run` without tasks.
+
+    Attributes:
+        request: Names of the columns.
+        digest: Hash of the file.
+        scored: The rows with their scores.
+        checks: Checks of how the scores are read.
+        facts: Rows of `provenance`.
+    """
+
+    request: AuditRequest
+    digest: str
+    scored: Scored
+    checks: Sequence[Row]
+    facts: Mapping[str, str]
+    kind = AUDIT
+
+    @property
+    def subject(self) -> str:
+        """See `Run`."""
+        return content_hash([self.digest, self.request.target, self.request.score])
+
+    @property
+    def values(self) -> Mapping[str, Any]:
+        """See `Run`."""
+        return self.request.values
+
+    @property
+    def stamp(self) -> Mapping[str, str]:
+        """See `Run`."""
+        request = self.request
+        return {"audit": content_hash([self.digest, request.margin, self.scored.threshold, request.named])}
+
+    def conclude(self, folder: RunFolder) -> Tables:
+        """Return the tables."""
+        scored, table = self.scored, self.scored.table
+        verdicts, groups, gaps = of_columns(scored, self.request.margin)
+        cues = list(cues_of_table(table, "column"))
+        return {
+            "shortcuts": shortcut_rows(cues),
+            "added": model_added(scored, cues, table),
+            "verdicts": by_harm(verdicts),
+            "groups": groups,
+            "gaps": gaps,
+            "checks": self.checks,
+            "provenance": [{"key": key, "value": value} for key, value in self.facts.items() if value],
+            "columns": column_rows(table),
+        }
+
+
+def _read(path: Path, request: AuditRequest, guessed: str) -> PredictionsRun:
+    """Read predictions, and check how they are read."""
+    read = read_table(path, request.score)
     require_whole(read)
     place = "predictions"
-    if asked.image in read.header and (twice := len(read.rows) - len(set(read.column(asked.image, place)))):
+    if request.image in read.header and (twice := len(read.rows) - len(set(read.column(request.image, place)))):
         raise DataError(
-            f"{path.name}: {twice:,} rows have a file in '{asked.image}' that another row has; keep one each"
+            f"{path.name}: {twice:,} rows have a file in '{request.image}' that another row has; keep one each"
         )
-    read, left = usable(read, asked.target, asked.score, asked.patient, asked.skip_bad_rows)
-    table, said = _rows_of(read, asked)
-    scores = np.array([number(one, read.comma) for one in read.column(asked.score, place)], dtype=np.float64)
+    read, left = usable(read, request.target, request.score, request.patient, request.skip_bad_rows)
+    table, said = _rows_of(read, request)
+    scores = np.array([number(one, read.comma) for one in read.column(request.score, place)], dtype=np.float64)
     require_classes(table)
-    cells = read.column(asked.target, place)
-    other, named = (cells[int(np.flatnonzero(table.target == code)[0])] for code in (0, 1))
-    of = _class_of(asked.score, [(other, table.classes[0]), (named, table.classes[1])])
-    if of == 0 and not asked.as_given:
+    cells = read.column(request.target, place)
+    names = [cells[int(np.flatnonzero(table.target == code)[0])] for code in (0, 1)]
+    named = _class_of(request.score, list(zip(names, table.classes, strict=True)))
+    if named == 0 and not request.as_given:
         raise SpecError(
-            f"by their name the scores in '{asked.score}' are of {other}, and {named} is positive: name the column of "
-            f"{named} with --score, or give --positive {other}, or --as-given if these scores are of {named}"
+            f"by their name the scores in '{request.score}' are of {names[0]}, and {names[1]} is positive: name the "
+            f"column of {names[1]} with --score, or give --positive {names[0]}, or --as-given if these scores are of "
+            f"{names[1]}"
         )
-    scale = scale_of(scores, asked.scores, probability_of(asked.threshold), f"the scores in '{asked.score}'")
+    scale = scale_of(scores, request.scores, probability_of(request.threshold), f"the scores in '{request.score}'")
     logits = np.stack([np.zeros(len(scores)), scale.log_odds(scores)], axis=1)
-    threshold = threshold_of(asked.threshold, logits, table)
-    scored = Scored(table, logits, threshold)
+    scored = Scored(table, logits, threshold_of(request.threshold, logits, table))
     found = area(scored.scores[:, 0], table.target, table.patient)
-    ranking = check("ranking", "ok" if found.low > 0.5 else "warn", "AUROC on these rows", found.value)
-    if better(scored, {}, second_half(table.patient, asked.seed, "halves")):
-        ranking["text"] += f", and {1 - found.value:.2f} with the classes the other way round"
-        if not asked.as_given:
-            raise SpecError(
-                f"the AUROC is {found.value:.2f} as given and {1 - found.value:.2f} with the classes the other way "
-                f"round: give --positive {other} if the scores in '{asked.score}' are of it, or --as-given if they "
-                f"are of {named}"
-            )
-    verdicts, groups, gaps = of_columns(scored, asked.margin)
-    checks = [
-        ranking,
-        check("pixels", "not-done", "predictions have no images: no mark was put on, and no distortion"),
-    ]
-    if alike := called_alike(logits, table.target, table.classes, threshold):
-        checks.append(check("calls", "warn", alike))
-    of_patients = f" of {len(np.unique(table.patient)):,} patients" if asked.patient else ""
+    checks = _checks(scored, request, names, found)
+    patients = f"{len(np.unique(table.patient)):,}"
     facts = {
         "model": path.stem,
         "kind": "predictions",
@@ -102,33 +152,37 @@ def audit_predictions(path: Path, asked: AuditRequest, out: Path, guessed: str =
         **said,
         "hash of the model": sha256(path),
         "images": f"{len(table):,}",
-        "patients": f"{len(np.unique(table.patient)):,}",
-        "intervals over": "patients" if asked.patient else "images",
+        "patients": patients,
+        "intervals over": "patients" if request.patient else "images",
         "scores": scale_words(scale),
         "left out": left,
-        "AUROC": f"{with_interval(found.value, found.low, found.high)} on {len(table):,} images{of_patients} "
-        "(one-sided 95% bounds)",
-        "outputs": f"the score is that of '{table.classes[1]}', by the name of '{asked.score}'" if of == 1 else "",
-        "threshold": f"{threshold:.6g}",
-        "margin": f"{asked.margin:g}",
-        "domain": asked.domain,
-        "intended use": asked.intended_use,
+        "AUROC": f"{with_interval(found.value, found.low, found.high)} on {len(table):,} images"
+        f"{f' of {patients} patients' if request.patient else ''} (one-sided 95% bounds)",
+        "outputs": f"the score is that of '{table.classes[1]}', by the name of '{request.score}'" if named == 1 else "",
+        "threshold": f"{scored.threshold:.6g}",
+        "margin": f"{request.margin:g}",
+        "domain": request.domain,
+        "intended use": request.intended_use,
         **versions(OF_STATISTICS),
     }
-    rows = [{"key": key, "value": value} for key, value in facts.items() if value]
-    cues = list(cues_of_table(table, "column"))
-    made = {"shortcuts": shortcut_rows(cues), "added": model_added(scored, cues, table),
-            "verdicts": by_harm(verdicts), "groups": groups, "gaps": gaps, "checks": checks, "provenance": rows,
-            "columns": column_rows(table)}  # fmt: skip
-    folder, audited = RunFolder(out), content_hash([sha256(path), asked.target, asked.score])
-    folder.require(AUDIT, audited)
-    with working_in(out):
-        stamp = {"audit": content_hash([sha256(path), asked.margin, threshold, asked.named])}
-        folder.begin(AUDIT, asked.values, stamp, audited)
-        folder.write_tables(made)
-        write_outcome(out)
-        folder.seal()
-    return out
+    return PredictionsRun(request, sha256(path), scored, checks, facts)
+
+
+def _checks(scored: Scored, request: AuditRequest, names: Sequence[str], found: Bounded) -> list[Row]:
+    """Return checks of how the scores are read. Raises SpecError where they seem to be of the other class."""
+    table, (other, positive) = scored.table, names
+    ranking = check("ranking", "ok" if found.low > 0.5 else "warn", "AUROC on these rows", found.value)
+    if better(scored, {}, second_half(table.patient, request.seed, "halves")):
+        ranking["text"] += f", and {1 - found.value:.2f} with the classes the other way round"
+        if not request.as_given:
+            raise SpecError(
+                f"the AUROC is {found.value:.2f} as given and {1 - found.value:.2f} with the classes the other way "
+                f"round: give --positive {other} if the scores in '{request.score}' are of it, or --as-given if they "
+                f"are of {positive}"
+            )
+    pixels = check("pixels", "not-done", "predictions have no images: no mark was put on, and no distortion")
+    alike = called_alike(scored.logits, table.target, table.classes, scored.threshold)
+    return [ranking, pixels, *([check("calls", "warn", alike)] if alike else [])]
 
 
 def _class_of(score: str, classes: Sequence[Sequence[str]]) -> int | None:
@@ -142,13 +196,13 @@ def _words(name: str) -> list[str]:
     return re.findall(r"[^\W_]+", name.casefold())
 
 
-def _rows_of(read: Table, asked: AuditRequest) -> tuple[FactorTable, dict[str, str]]:
+def _rows_of(read: Table, request: AuditRequest) -> tuple[FactorTable, dict[str, str]]:
     """Return the rows, and how they were read, as rows of `provenance`."""
     place = "predictions"
-    cells = read.column(asked.target, place)
-    target = two_classes(asked.target, asked.positive, cells)
-    patients = read.column(asked.patient, place) if asked.patient else list(map(str, range(len(cells))))
-    others = {name: read.column(name, place) for name in asked.columns}
+    cells = read.column(request.target, place)
+    target = two_classes(request.target, request.positive, cells)
+    patients = read.column(request.patient, place) if request.patient else list(map(str, range(len(cells))))
+    others = {name: read.column(name, place) for name in request.columns}
     found = [factor_of(name, values, read.comma) for name, values in others.items()]
     table = FactorTable(
         row=np.arange(len(cells)),
@@ -158,6 +212,6 @@ def _rows_of(read: Table, asked: AuditRequest) -> tuple[FactorTable, dict[str, s
         factors=tuple(factor for factor, _ in found),
         columns={factor.name: values for factor, values in found},
     )
-    said = cautions_of({asked.target: cells, **others}, asked.target)
+    said = cautions_of({request.target: cells, **others}, request.target)
     said |= {**one_patient(table.patient), **alike_patients(patients, read.numbers)}
     return table, {"positive class": target.positive, **encoding_of(read), **said}

@@ -71,21 +71,23 @@ class Done:
     """How a run ended.
 
     Attributes:
-        page: None where it was interrupted.
+        page: None where it was interrupted, or none was asked for.
     """
 
     outcome: Outcome
     page: Path | None
 
 
-def carry_out(run: Run, root: Path, executor: Executor, page: Callable[[Path], Path], watch: Watch = quietly) -> Done:
+def carry_out(
+    run: Run, root: Path, executor: Executor, page: Callable[[Path], Path] | None, watch: Watch = quietly
+) -> Done:
     """Carry out a run in a folder. A second call goes on where the first ended.
 
     Args:
         run: The run.
         root: The folder, which is held meanwhile.
         executor: Carries out the tasks.
-        page: Writes the page of the folder, and other files that follow from its tables.
+        page: Writes the page of the folder, and other files that follow from its tables; None to write none.
         watch: Shows the tasks of each round.
 
     Raises:
@@ -99,7 +101,7 @@ def carry_out(run: Run, root: Path, executor: Executor, page: Callable[[Path], P
         if outcome.stopped:
             return Done(outcome, None)
         folder.write_tables(run.conclude(folder))
-        done = Done(outcome, page(root))
+        done = Done(outcome, page and page(root))
         run.finish(folder, outcome)
         folder.seal()
         return done
