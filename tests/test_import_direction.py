@@ -20,7 +20,7 @@ ORDER = (
 """A room imports those before it. `testing` and the modules beside the rooms may import all."""
 FEATURES: Mapping[str, tuple[str, ...]] = {
     "look": ("checks", "cues", "image_cues", "added"),
-    "validate": ("paired", "curves"),
+    "validate": ("paired", "curves", "kind", "words"),
     "study": ("families", "run.prepare", "run.train_only", "records"),
     "audit": (),
     "compare": (),

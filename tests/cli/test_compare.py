@@ -32,6 +32,16 @@ def test_the_command_prints_decisions_and_json(tmp_path: Path, ask: Asking) -> N
     assert "there is no file" in refused.err
 
 
+def test_models_that_were_trained_once_are_compared_over_patients_alone(tmp_path: Path, ask: Asking) -> None:
+    once = [row for row in rows_of_file() if str(row["seed"]) == "0"]
+    command = ("compare", write_rows(tmp_path / "p.csv", once), "--by", "loss", "--out", tmp_path / "page")
+    lines = ask(*command).out.splitlines()
+    assert any("not tested: 1 seed" in line for line in lines)
+    assert any(line.startswith("  AUROC of worse less that of reference: lower, -0.") for line in lines)
+    kept = RunFolder(tmp_path / "page").table("differences")
+    assert [(row["model"], row["outcome"]) for row in kept][-1] == ("worse", "inferior")
+
+
 def test_a_page_has_the_decisions_and_no_claim_about_training(tmp_path: Path, ask: Asking) -> None:
     path, out = write_rows(tmp_path / "p.csv", rows_of_file()), tmp_path / "page"
     command = ("compare", path, "--by", "loss", "--margin", "0.05", "--out", out)

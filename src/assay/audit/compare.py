@@ -246,7 +246,8 @@ def _opened(path: Path) -> Kept:
     folder.require_sound()
     kept = Kept(folder)
     if ("", "") not in kept.answers:
-        raise SpecError(f"{path} is an audit of predictions, without images; compare predictions with assay compare")
+        raise SpecError(f"{path} is an audit of predictions, without images: compare two files of predictions with "
+                        "`assay validate ours.csv theirs.csv`")  # fmt: skip
     return kept
 
 

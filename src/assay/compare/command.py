@@ -28,7 +28,7 @@ def compare_command(asked: CompareRequest) -> None:
     run = CompareRun(asked, read, Path(asked.data).stem)
     page = None if asked.out is None else carry_out(run, asked.out, InProcess(), write_page).page
     if asked.as_json:
-        rows = {"estimates": found.estimates, "contrasts": found.contrasts}
+        rows = {"estimates": found.estimates, "contrasts": found.contrasts, "differences": found.differences}
         shown = {} if page is None else {"report": str(page)}
         notes, cautions = (list(map(reason_words, one)) for one in (found.notes, found.cautions))
         print(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
+
+from scipy.special import logit
 
 from assay.compare.kind import COMPARISON
 from assay.compare.predictions import Predictions
@@ -28,11 +30,13 @@ from assay.stats.estimate import estimate, estimate_row
 from assay.stats.findings import to_row
 from assay.stats.format import p_value, with_interval
 from assay.stats.measures import COMPUTED
+from assay.stats.panel import Panel
 from assay.stats.rows import KEY_FIELDS, over_images, undefined
 from assay.store.files import Row
 from assay.store.folder import RunFolder
 from assay.store.schema import VALUES
 from assay.study.families import Pair, family_of
+from assay.validate.words import paired_words
 
 CALLED = frozenset({"accuracy", "sensitivity", "specificity", "quadratic-weighted-kappa"})
 """Measures of two classes that a threshold decides."""
@@ -47,6 +51,7 @@ class Compared:
     Attributes:
         estimates: Rows of the table `estimates`, one per recipe.
         contrasts: Rows of the table `contrasts`, one per comparison, corrected by Holm over all.
+        differences: Rows of the table `differences`, of models that were trained once, over patients alone.
         values: Rows of the table `values`.
         notes: What was assumed of the data.
         cautions: Seeds that are far from the others of their recipe.
@@ -57,6 +62,7 @@ class Compared:
     against: str
     estimates: tuple[Row, ...]
     contrasts: tuple[Row, ...]
+    differences: tuple[Row, ...]
     values: tuple[Row, ...]
     notes: tuple[Reason, ...]
     cautions: tuple[Reason, ...]
@@ -73,6 +79,9 @@ class Compared:
         made = [*reading_lines(self.facts), self.title]
         for row in self.contrasts:
             made.append(f"  {row['a']:<{width}}  {_decision(row)}")
+        if self.differences:
+            made.append("these models alone, each trained once: over patients, and not for how they were trained")
+        made += [f"  {paired_words(row)}" for row in self.differences]
         made.append("values")
         for row in self.estimates:
             value = with_interval(row["value"], row["low"], row["high"])
@@ -125,6 +134,7 @@ class CompareRun(Run):
             facts["names of seeds"] = names
         return {
             "contrasts": list(map(counted, made.contrasts)),
+            "differences": list(map(counted, made.differences)),
             "estimates": list(map(counted, made.estimates)),
             "values": made.values,
             "findings": list(map(to_row, found)),
@@ -187,4 +197,24 @@ def compare_predictions(read: Predictions, asked: CompareRequest) -> Compared:
     cautions = (*worse, *outlying_seeds(by_seed, made))
     numbers = dict(zip(read.seeds, read.seed_numbers, strict=True))
     values = tuple({**{name: row[name] for name in VALUES.names}, "seed": numbers[row["seed"]]} for row in by_seed)
-    return Compared(measure, against, tuple(rows), tuple(made), values, read.notes, cautions, read.facts)
+    pairs = ((name, panels[name]) for name in names)
+    differences = tuple(_differences(measure, pairs, (against, panels[against]), asked))
+    return Compared(measure, against, tuple(rows), tuple(made), differences, values, read.notes, cautions, read.facts)
+
+
+def _differences(
+    measure: str, models: Iterable[tuple[str, Panel]], reference: tuple[str, Panel], asked: CompareRequest
+) -> Iterator[Row]:
+    """Yield the differences of models that were trained once, and answered all images without folds."""
+    from assay.validate.curves import ScoredCases  # most comparisons are of several seeds
+    from assay.validate.paired import MEASURES, difference_row
+
+    margin = math.nan if asked.margin is None else asked.margin
+
+    def cases(panel: Panel) -> ScoredCases:
+        return ScoredCases(panel.target, panel.scores[0, :, 0], panel.patient, float(logit(asked.threshold)))
+
+    against, other = reference
+    for name, panel in models if measure in MEASURES else ():
+        if all(len(one.scores) == 1 and one.fold is None and one.tested is None for one in (panel, other)):
+            yield difference_row(measure, (name, cases(panel)), (against, cases(other)), margin)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
 import numpy as np
 from scipy.special import stdtr, stdtrit
@@ -74,6 +74,16 @@ def paired_difference(
     low, high = max(-1.0, value - reach), min(1.0, value + reach)
     outcome = "inconclusive" if p >= ALPHA else "superior" if value > 0 else "inferior"
     return PairedDifference(value, low, high, p, worse, apart, outcome, _equivalence_of(margin, worse, apart))
+
+
+def difference_row(
+    measure: str, first: tuple[str, ScoredCases], second: tuple[str, ScoredCases], margin: float = math.nan
+) -> dict[str, Any]:
+    """Return the row of `differences` of two models with their names."""
+    (name, cases), (against, others) = first, second
+    found = paired_difference(measure, cases, others, margin)
+    return {"model": name, "against": against, "measure": measure, "margin": margin,
+            "patients": len(np.unique(cases.patient)), **asdict(found)}  # fmt: skip
 
 
 def _equivalence_of(margin: float, worse: float, apart: float) -> Equivalence:

@@ -21,7 +21,7 @@ from assay.validate import curves
 from assay.validate.checklists import write_validation
 from assay.validate.curves import Curve, ScoredCases, WithInterval
 from assay.validate.kind import VALIDATION
-from assay.validate.paired import MEASURES, paired_difference
+from assay.validate.paired import MEASURES, difference_row
 from assay.validate.plan import needed_patients
 from assay.validate.predictions import ScoreFile, Validated, read_validation
 from assay.validate.recalibration import recalibrate
@@ -135,13 +135,9 @@ class ValidateRun(Run):
     def _difference_rows(self) -> list[Row]:
         if len(self.read.models) < 2:
             return []
-        (name, first), (against, second) = self.read.models.items()
+        first, second = self.read.models.items()
         margin = math.nan if self.request.margin is None else self.request.margin
-        found = {measure: paired_difference(measure, first, second, margin) for measure in self.measures}
-        return [{"model": name, "against": against, "measure": measure, "value": one.value, "low": one.low,
-                 "high": one.high, "p": one.p, "margin": margin, "noninferiority_p": one.noninferiority_p,
-                 "equivalence_p": one.equivalence_p, "outcome": one.outcome, "equivalence": one.equivalence,
-                 "patients": len(np.unique(first.patient))} for measure, one in found.items()]  # fmt: skip
+        return [difference_row(measure, first, second, margin) for measure in self.measures]
 
     def _discordant_rows(self) -> list[Row]:
         if len(self.read.models) < 2:
