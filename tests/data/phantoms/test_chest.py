@@ -13,7 +13,7 @@ from tests.data.phantoms.lesioned import Lesioned
 from torch import Tensor
 
 from assay.data.dataset import Phantom, Rendered
-from assay.data.phantoms.chest import FIELD, SOFTEST, ChestPhantom, anatomy, frame
+from assay.data.phantoms.chest import FIELD, SOFTEST, ChestPhantom, anatomy, chest_coordinates
 from assay.data.phantoms.drawing import Grid
 from assay.testing.data import Values, draw_phantom
 
@@ -30,7 +30,7 @@ def fixed(count: int, **values: float) -> dict[str, np.ndarray]:
 def trunk(values: Values, nuisance: np.ndarray, size: int) -> Tensor:
     """Pixels on the patient's trunk, neck and shoulders, to half of the softest edge beyond the skin."""
     rows = ChestPhantom.design.request(values, nuisance, {})
-    at = frame(anatomy(rows), np.zeros(len(nuisance)), Grid(size, FIELD, "cpu"))
+    at = chest_coordinates(anatomy(rows), np.zeros(len(nuisance)), Grid(size, FIELD, "cpu"))
     return (at.away <= at.along(at.outlines.body + 4))[:, None]
 
 

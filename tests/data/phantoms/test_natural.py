@@ -22,7 +22,7 @@ from assay.data.phantoms.textures import (
     NaturalPhantom,
     draw_fractal,
     draw_leaves,
-    fallen,
+    leaves_in_view,
     natural_factors,
     power_field,
     system,
@@ -104,7 +104,7 @@ def test_fewer_kinds_are_the_first_ones() -> None:
 def test_radii_follow_the_power_law(law: Law) -> None:
     """Among all leaves, seen or not, counts by radius fall as r^-a: the slope of log counts in octaves is 1 - a."""
     scale = np.full(40, 0.7)  # the whole scene is in view
-    leaves = fallen(law, scale, np.arange(40))
+    leaves = leaves_in_view(law, scale, np.arange(40))
     edges = 0.7 * SMALLEST * (LARGEST / SMALLEST) ** (np.arange(9) / 8)
     middle = np.sqrt(edges[1:] * edges[:-1])
     seen = np.histogram(leaves.radius, edges)[0] / (1 + 2 * middle * OUTLINES[law.form][1]) ** 2  # their room in view
@@ -123,7 +123,7 @@ def test_outlines_have_the_area_of_the_unit_disc_and_reach_no_further_than_state
 def test_leaves_hide_each_other_as_a_painter_would_lay_them() -> None:
     """Every pixel shows the leaf of the highest order among those over its center: one by one, in NumPy."""
     law = Law("leaves", 0, "disc", 2.0)
-    leaves = fallen(law, np.ones(2), np.arange(2))
+    leaves = leaves_in_view(law, np.ones(2), np.arange(2))
     drawn = draw_leaves(law, np.ones(2), np.arange(2), Grid(48, 1.0, "cpu")).numpy()
     centers = (np.arange(48) + 0.5) / 48 - 0.5
     wrong = 0

@@ -178,7 +178,7 @@ def test_a_blob_has_the_area_of_the_stated_circle_within_its_stated_reach(seed: 
     np.testing.assert_allclose(inside.sum((1, 2)).numpy() * 0.0625, np.pi * blobs.radius**2, rtol=0.005)
     assert torch.equal(inside, share <= 1)
     torch.testing.assert_close((u * u + v * v).sqrt(), share, atol=1e-3, rtol=1e-3)
-    away = ((windows.x - grid.put(blobs.x)) ** 2 + (windows.y - grid.put(blobs.y)) ** 2).sqrt()
+    away = ((windows.x - grid.tensor(blobs.x)) ** 2 + (windows.y - grid.tensor(blobs.y)) ** 2).sqrt()
     furthest = torch.where(inside, away, 0).amax((1, 2)).numpy()
     assert np.all(furthest <= reach(blobs))
     assert np.all(furthest >= mean_radius(blobs))

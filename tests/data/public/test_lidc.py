@@ -28,7 +28,7 @@ from assay.core.errors import DataError, SpecError
 from assay.data.files.fitting import Patch, cut, cut_mask
 from assay.data.files.table import Unreadable
 from assay.data.public import ct
-from assay.data.public.lidc import Mark, Nodule, nodules, pixels, read_xml, region
+from assay.data.public.lidc import Nodule, ReaderMark, nodules, pixel_positions, read_xml, region
 from assay.data.splits import assign_folds
 
 # 16 mm at 0.5 mm a pixel is 32 px: with size 32 a patch is the pixels themselves.
@@ -39,9 +39,11 @@ def points(chain: list[tuple[int, int]]) -> np.ndarray:
     return np.array(chain, dtype=np.int64)
 
 
-def mark(reader: int, drawn: dict[str, list[tuple[int, int]]], **ratings: int) -> Mark:
+def mark(reader: int, drawn: dict[str, list[tuple[int, int]]], **ratings: int) -> ReaderMark:
     slices = {uid: region([(True, points(chain))]) for uid, chain in drawn.items()}
-    return Mark(reader, slices, {uid: float(at) for at, uid in enumerate(sorted(drawn))}, {"malignancy": 4, **ratings})
+    return ReaderMark(
+        reader, slices, {uid: float(at) for at, uid in enumerate(sorted(drawn))}, {"malignancy": 4, **ratings}
+    )
 
 
 # --- outlines ---------------------------------------------------------------------------------------------------------
@@ -50,7 +52,7 @@ def mark(reader: int, drawn: dict[str, list[tuple[int, int]]], **ratings: int) -
 def test_an_outline_runs_outside_of_the_nodule() -> None:
     """The published convention: an outline's own pixels are not nodule. A box of 7 x 5 pixels is 35 pixels."""
     found = region([(True, points(ring(10, 20, 7, 5)))])
-    rows, columns = pixels(found.inside)
+    rows, columns = pixel_positions(found.inside)
     assert len(found.inside) == 35
     assert (rows.min(), rows.max(), columns.min(), columns.max()) == (20, 24, 10, 16)
     assert len(found.closed) == 9 * 7

@@ -105,8 +105,8 @@ class Shown:
 
     def of(self, values: np.ndarray, difficulty: float) -> Float[np.ndarray, "n"]:
         """Return the values that the images show."""
-        seen = np.clip(self.reference + difficulty * (values - self.reference), self.low, self.high)
-        return seen if self.scaled is None else self.scaled(seen)
+        visible = np.clip(self.reference + difficulty * (values - self.reference), self.low, self.high)
+        return visible if self.scaled is None else self.scaled(visible)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,20 +114,20 @@ class PhantomRows:
     """Checked factors and seeds of some images; `rows["size"]` is the factor as it is shown, float64 [n].
 
     Args:
-        seen: Values by factor after difficulty, float64 [n].
+        visible: Values by factor after difficulty, float64 [n].
         values: Values by factor as requested: float64 numbers or int64 codes [n].
         difficulty: Difficulty by factor, 1 where none was requested.
         nuisance: Seeds of all that no factor sets, int64 [n].
     """
 
-    seen: Mapping[str, Float[np.ndarray, "n"]]
+    visible: Mapping[str, Float[np.ndarray, "n"]]
     values: Mapping[str, np.ndarray]
     difficulty: Mapping[str, float]
     nuisance: Int[np.ndarray, "n"]
 
     def __getitem__(self, factor: str) -> Float[np.ndarray, "n"]:
         """Return the factor as the images show it."""
-        return self.seen[factor]
+        return self.visible[factor]
 
     def draw(self, prefix: str = "") -> Draw:
         """Return random numbers of these rows in streams whose names begin so."""
@@ -201,8 +201,8 @@ class PhantomDesign:
         checked = _checked_values(self.factors, values, nuisance)
         amount = {name: float(difficulty.get(name, 1.0)) for name in names}
         rules = {factor.name: self.shown.get(factor.name) or shown_of(factor) for factor in self.factors}
-        seen = {name: rule.of(checked[name], amount[name]) for name, rule in rules.items()}
-        return PhantomRows(seen, checked, MappingProxyType(amount), nuisance)
+        visible = {name: rule.of(checked[name], amount[name]) for name, rule in rules.items()}
+        return PhantomRows(visible, checked, MappingProxyType(amount), nuisance)
 
 
 def drawn_by_assay(name: str, summary: str, *known_faults: str) -> Card:
@@ -244,10 +244,10 @@ def _checked_values(
                 f"factor '{name}' has shape {values[name].shape}; "
                 f"expected one value per nuisance seed: {nuisance.shape}"
             )
-    return {factor.name: _checked(factor, values[factor.name]) for factor in factors}
+    return {factor.name: _check_factor(factor, values[factor.name]) for factor in factors}
 
 
-def _checked(factor: Factor, values: np.ndarray) -> np.ndarray:
+def _check_factor(factor: Factor, values: np.ndarray) -> np.ndarray:
     numbers = values.astype(np.float64)
     low, high = _limits(factor)
     wrong = ~((numbers >= low) & (numbers <= high))
@@ -321,12 +321,12 @@ class DrawnPhantom(ABC, Generic[Plan]):
         Raises:
             DataError: The factor is unknown, or a probability is outside.
         """
-        known = {each.name: each for each in self.factors}
-        if factor not in known:
-            raise DataError(unknown_name("factor", factor, tuple(known)))
+        factors = {each.name: each for each in self.factors}
+        if factor not in factors:
+            raise DataError(unknown_name("factor", factor, tuple(factors)))
         if not bool(np.all((u >= 0) & (u < 1))):
             raise DataError(f"a quantile of '{factor}' was asked outside 0 <= u < 1")
-        marginal = self.design.marginals.get(factor) or marginal_of(known[factor])
+        marginal = self.design.marginals.get(factor) or marginal_of(factors[factor])
         return marginal.quantile(np.asarray(u, dtype=np.float64))
 
     def groups(self) -> Mapping[str, tuple[str, ...]]:
@@ -363,13 +363,13 @@ class DrawnPhantom(ABC, Generic[Plan]):
         images = torch.empty(shape, device=device)
         masks = torch.empty(len(nuisance), 1, size, size, dtype=torch.bool, device=device)
         grid = Grid(size, self.design.side, device)
-        for at, part in planned(rows, self.design, grid, self.plan):
-            drawn = self.draw(part, grid)
-            images[at], masks[at] = drawn.images, drawn.masks
+        for at, part in plan_parts(rows, self.design, grid, self.plan):
+            rendered = self.draw(part, grid)
+            images[at], masks[at] = rendered.images, rendered.masks
         return Rendered(images, masks)
 
 
-def planned(
+def plan_parts(
     rows: PhantomRows, design: PhantomDesign, grid: Grid, plan: Callable[[PhantomRows, Grid], Plan]
 ) -> Iterator[tuple[Int[Tensor, "m"], Plan]]:
     """Plan rows in blocks and yield each plan in parts to be drawn at once, with the positions of its rows."""
@@ -378,7 +378,7 @@ def planned(
     order = np.arange(n) if design.order is None else np.argsort(design.order(rows), kind="stable")
     for start in range(0, n, design.rows):
         index = order[start : start + design.rows]
-        made = plan(take(rows, index), grid)
+        block = plan(take(rows, index), grid)
         for first in range(0, len(index), step):
             part = slice(first, first + step)
-            yield torch.as_tensor(index[part], device=grid.device), take(made, part)
+            yield torch.as_tensor(index[part], device=grid.device), take(block, part)

@@ -16,7 +16,15 @@ from assay.core.registry import component
 from assay.core.traits import DataTraits
 from assay.core.types import Factor
 from assay.data.dataset import Rendered
-from assay.data.phantoms.base import DrawnPhantom, Levels, PhantomDesign, PhantomRows, Shown, Skewed, drawn_by_assay
+from assay.data.phantoms.base import (
+    DrawnPhantom,
+    Levels,
+    PhantomDesign,
+    PhantomRows,
+    Shown,
+    Skewed,
+    drawn_by_assay,
+)
 from assay.data.phantoms.drawing import (
     Capsules,
     Course,
@@ -126,14 +134,14 @@ def outlines(build: Numbers, y: Lines) -> Numbers:
     each = build.take(np.s_[:, None])
     lung = _lung(each, y)
     return Numbers(
-        body=_body(each, y),
+        body=_body_width(each, y),
         thickness=0.62 + 0.38 * smooth((y + 190) / 110) + 0.25 * smooth((y - 30) / 110),
         lung_right=lung * each.asymmetry,
         lung_left=lung * (2 - each.asymmetry),
-        lung_cosine=_cosine(lung, y),
+        lung_cosine=_border_cosine(lung, y),
         apical=_arc(((y - each.apex) / 95).clip(0, 1)),
-        right=_right(each, y) - each.turned,
-        left=_left(each, y) + each.turned,
+        right=_right_border(each, y) - each.turned,
+        left=_left_border(each, y) + each.turned,
     )
 
 
@@ -142,7 +150,7 @@ def _arc(t: np.ndarray) -> np.ndarray:
     return np.sqrt((t * (2 - t)).clip(0))
 
 
-def _cosine(border: Lines, y: Lines) -> Lines:
+def _border_cosine(border: Lines, y: Lines) -> Lines:
     """Cosine of the angle between a border and the vertical, from the difference between lines."""
     slope = np.zeros_like(border)
     slope[:, 1:-1] = (border[:, 2:] - border[:, :-2]) / (y[:, 2:] - y[:, :-2])
@@ -157,7 +165,7 @@ def _lung(build: Numbers, y: Lines) -> Lines:
     return np.where(t > 0, 20 + (wide - 20) * (0.84 * _arc(t) + 0.16 * t), 0.0)
 
 
-def _body(build: Numbers, y: Lines) -> Lines:
+def _body_width(build: Numbers, y: Lines) -> Lines:
     """Neck, slope of the shoulders, then the trunk below the armpits."""
     t = ((y + 216) / 96).clip(0, 1)
     shoulders = build.neck + 200 * t * (0.35 + 0.65 * t)
@@ -165,13 +173,13 @@ def _body(build: Numbers, y: Lines) -> Lines:
     return np.minimum(shoulders, trunk + 130 * (1 - smooth((y + 85) / 90)))
 
 
-def _right(build: Numbers, y: Lines) -> Lines:
+def _right_border(build: Numbers, y: Lines) -> Lines:
     """Vena cava, then the right atrium, then its angle with the diaphragm."""
     vessels = build.mediastinum * (1 + 0.08 * smooth((y + 100) / 60)) + 12 * (1 - smooth((y + 170) / 60))
     return np.maximum(vessels, 43 * build.heart * _bulge(y - build.heart_y + 10, 62 * build.tall, 58))
 
 
-def _left(build: Numbers, y: Lines) -> Lines:
+def _left_border(build: Numbers, y: Lines) -> Lines:
     """Subclavian vessels, aortic knob, then the heart."""
     vessels = build.mediastinum * 0.92 + 14 * (1 - smooth((y + 170) / 70))
     vessels = vessels + build.unfolding.clip(0) * smooth((y + 78) / 25)
@@ -202,11 +210,11 @@ def _bulge(y: Lines, above: np.ndarray | float, below: np.ndarray | float) -> Li
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
+class ChestCoordinates:
     """Coordinates of m images, in mm at the patient from the middle of the chest.
 
-    y: [m, size, 1] as `lines` [m, size] in float64. x: [m, size, size], to the patient's left. away: |x|. left: x > 0.
-    depth: mm inside the rib cage, across its border. reach: |x| as a share of the rib cage's half width.
+    y: [m, size, 1] as `lines` [m, size] in float64. x: [m, size, size], to the patient's left. away: |x|.
+    is_left: x > 0. depth: mm inside the rib cage, across its border. reach: |x| as a share of the cage's half width.
     edge: [m, 1, 1], width in mm of a sharp edge as the scanner and the pixel blur it.
     """
 
@@ -216,47 +224,49 @@ class Frame:
     y: Float[Tensor, "m size 1"]
     x: Plane
     away: Plane
-    left: Bool[Tensor, "m size size"]
+    is_left: Bool[Tensor, "m size size"]
     depth: Plane
     reach: Plane
     edge: Float[Tensor, "m 1 1"]
 
-    def put(self, values: Float[np.ndarray, "m"]) -> Float[Tensor, "m 1 1"]:
+    def tensor(self, values: Float[np.ndarray, "m"]) -> Float[Tensor, "m 1 1"]:
         """One number per image, to be broadcast."""
-        return self.grid.put(values)
+        return self.grid.tensor(values)
 
     def along(self, values: Float[np.ndarray, "m size"]) -> Float[Tensor, "m size 1"]:
         """One number per line, to be broadcast."""
         return self.grid.flat(values)[:, :, None]
 
-    def sided(self, right: Float[Tensor, "m #size 1"], left: Float[Tensor, "m #size 1"]) -> Plane:
+    def by_side(self, right: Float[Tensor, "m #size 1"], left: Float[Tensor, "m #size 1"]) -> Plane:
         """Return the number of each pixel's side."""
-        return torch.where(self.left, left, right)
+        return torch.where(self.is_left, left, right)
 
 
-def frame(build: Numbers, blur: Float[np.ndarray, "m"], grid: Grid) -> Frame:
+def chest_coordinates(build: Numbers, blur: Float[np.ndarray, "m"], grid: Grid) -> ChestCoordinates:
     """The coordinates of these images; `blur` is the width of a sharp edge in mm at the detector."""
     zoom, flat = build.zoom[:, None], grid.flat
     y = (grid.line - build.y[:, None]) / zoom
     shape = outlines(build, y)
     x = flat(grid.line / zoom)[:, None, :] - flat(_midline(build, y) / zoom)[:, :, None]
-    away, left = x.abs(), x > 0
-    border = torch.where(left, flat(shape.lung_left)[:, :, None], flat(shape.lung_right)[:, :, None])
+    away, is_left = x.abs(), x > 0
+    border = torch.where(is_left, flat(shape.lung_left)[:, :, None], flat(shape.lung_right)[:, :, None])
     depth = (border - away).mul_(flat(shape.lung_cosine)[:, :, None])
     reach = away / border.clamp_(min=25)
-    return Frame(grid, y, shape, flat(y)[:, :, None], x, away, left, depth, reach, grid.put(blur / build.zoom))
+    return ChestCoordinates(
+        grid, y, shape, flat(y)[:, :, None], x, away, is_left, depth, reach, grid.tensor(blur / build.zoom)
+    )
 
 
 def on_image(build: Numbers, x: Float[np.ndarray, "n ..."], y: Float[np.ndarray, "n ..."]) -> tuple[Lines, Lines]:
-    """Convert points of the patient to millimeters on the image; the inverse of `frame`."""
-    own = build.take((slice(None), *[None] * (y.ndim - 1)))
-    return x * own.zoom + _midline(build, y), y * own.zoom + own.y
+    """Convert points of the patient to millimeters on the image; the inverse of `chest_coordinates`."""
+    expanded = build.take((slice(None), *[None] * (y.ndim - 1)))
+    return x * expanded.zoom + _midline(build, y), y * expanded.zoom + expanded.y
 
 
 def _midline(build: Numbers, y: Float[np.ndarray, "n ..."]) -> Float[np.ndarray, "n ..."]:
     """Compute the midline's place on the image in mm, at these heights of the patient."""
-    own, bent = build.take((slice(None), *[None] * (y.ndim - 1))), y * (1 / 150)
-    return own.x + own.zoom * (own.lean * y + own.bend * (bent * bent - 0.5))
+    expanded, bent = build.take((slice(None), *[None] * (y.ndim - 1))), y * (1 / 150)
+    return expanded.x + expanded.zoom * (expanded.lean * y + expanded.bend * (bent * bent - 0.5))
 
 
 # The bones of a chest: ribs behind and in front, collar bones, shoulder blades and spine, as attenuation added.
@@ -293,55 +303,57 @@ def bones(rows: PhantomRows, build: Numbers, amount: float) -> Numbers:
     )
 
 
-def skeleton(own: Numbers, above: Plane, speckle: Plane, at: Frame) -> Plane:
+def skeleton(skeletons: Numbers, above: Plane, speckle: Plane, at: ChestCoordinates) -> Plane:
     """All bones' attenuation. above: 1 over the diaphragm, 0 under it. speckle: how chalk is spread in cartilage."""
-    total = _ribs(own, above, speckle, at)
+    total = _ribs(skeletons, above, speckle, at)
     top = at.grid.size - at.grid.size // 3
-    upper = _collar_bones(own, at, top).add_(_shoulder_blades(own, at, top))
+    upper = _collar_bones(skeletons, at, top).add_(_shoulder_blades(skeletons, at, top))
     within = ramp(at.along(at.outlines.body - 4)[:, :top] - at.away[:, :top], at.edge + 4)
     total[:, :top].add_(upper.mul_(within))
-    return total.mul_(at.put(own.density)).add_(_spine(own, at))
+    return total.mul_(at.tensor(skeletons.density)).add_(_spine(skeletons, at))
 
 
-def _ribs(b: Numbers, above: Plane, speckle: Plane, at: Frame) -> Plane:
+def _ribs(b: Numbers, above: Plane, speckle: Plane, at: ChestCoordinates) -> Plane:
     """Ribs counted along the height, bent by the lateral position of a pixel."""
     r2 = at.reach * at.reach
     r4 = r2 * r2
     count = at.along((at.lines - b.first[:, None]) / b.spacing[:, None])
-    behind = (at.reach * at.put(-0.7 * b.bow)).add_(r2 * at.put(b.bow)).add_(r4.mul_(r4) * at.put(b.drop))
+    behind = (at.reach * at.tensor(-0.7 * b.bow)).add_(r2 * at.tensor(b.bow)).add_(r4.mul_(r4) * at.tensor(b.drop))
     ends = ramp(at.depth + 5, at.edge + 4)
-    back, _ = _bands(count - behind.mul_(at.put(1 / b.spacing)), b, at)
+    back, _ = _rib_bands(count - behind.mul_(at.tensor(1 / b.spacing)), b, at)
     back.mul_((r2 * 0.35).add_(0.75)).mul_(ramp(at.away - 14, at.edge + 6))
-    bend = (1 - r2).mul_(at.put(b.fall)).add_(at.put(0.3 * b.bow + b.drop))
-    front, rim = _bands(count - bend.mul_(at.put(1 / b.spacing)), b, at)
+    bend = (1 - r2).mul_(at.tensor(b.fall)).add_(at.tensor(0.3 * b.bow + b.drop))
+    front, rim = _rib_bands(count - bend.mul_(at.tensor(1 / b.spacing)), b, at)
     stop = at.along(52 + 40 * smooth((at.lines + 20) / 140))
     bony = ramp(at.away - stop, at.edge + 6)
-    chalk = rim.mul_(speckle).mul_(at.put(b.calcified)).mul_(1 - bony).mul_(ramp(at.away - (stop - 42), at.edge + 20))
+    chalk = (
+        rim.mul_(speckle).mul_(at.tensor(b.calcified)).mul_(1 - bony).mul_(ramp(at.away - (stop - 42), at.edge + 20))
+    )
     front.mul_(bony).mul_(0.5).add_(chalk.mul_(0.9))
     return back.add_(front).mul_(above * 0.75 + 0.25).mul_(ends).mul_(0.083)
 
 
-def _bands(s: Plane, b: Numbers, at: Frame) -> tuple[Plane, Plane]:
+def _rib_bands(s: Plane, b: Numbers, at: ChestCoordinates) -> tuple[Plane, Plane]:
     """Tubes at whole numbers of s, denser at their rims; and how much of a rim each pixel is."""
     number = s.floor().clamp_(0, _RIBS - 1)
-    index = (number + at.left * _RIBS).to(torch.int64).flatten(1)
+    index = (number + at.is_left * _RIBS).to(torch.int64).flatten(1)
 
-    def own(table: np.ndarray) -> Plane:
+    def of_rib(table: np.ndarray) -> Plane:
         return at.grid.flat(table).gather(1, index).view(s.shape)
 
-    spacing = at.put(b.spacing)
-    depth = (own(b.half) - (s - number - 0.5).sub_(own(b.shift)).abs_()).mul_(spacing)
-    whole = ramp(depth, at.edge + 0.6)
+    spacing = at.tensor(b.spacing)
+    depth = (of_rib(b.half) - (s - number - 0.5).sub_(of_rib(b.shift)).abs_()).mul_(spacing)
+    tube = ramp(depth, at.edge + 0.6)
     marrow = ramp(depth - 2.6, at.edge + 1.6)
-    return whole - marrow * 0.4, whole - marrow * 0.7
+    return tube - marrow * 0.4, tube - marrow * 0.7
 
 
-def _collar_bones(b: Numbers, at: Frame, top: int) -> Plane:
+def _collar_bones(b: Numbers, at: ChestCoordinates, top: int) -> Plane:
     """An S from the breast bone outwards and up."""
     away, y = at.away[:, :top], at.y[:, :top]
     t = (away - 18).mul_(1 / 130)
-    s_shape = (t * (1 - t)).mul_(t * 2 - 1).mul_(at.put(52 * b.collar_bow))
-    rise = t.mul(at.put(-130 * b.collar_slope)).add_(s_shape).add_(at.put(b.collar))
+    s_shape = (t * (1 - t)).mul_(t * 2 - 1).mul_(at.tensor(52 * b.collar_bow))
+    rise = t.mul(at.tensor(-130 * b.collar_slope)).add_(s_shape).add_(at.tensor(b.collar))
     half = (t - 0.45).abs_().mul_(5).add_(5.4)
     depth = half - (rise - y).abs_()
     bone = ramp(depth, at.edge + 0.8)
@@ -350,10 +362,10 @@ def _collar_bones(b: Numbers, at: Frame, top: int) -> Plane:
     return bone.mul_(ends).mul_(0.15)
 
 
-def _shoulder_blades(b: Numbers, at: Frame, top: int) -> Plane:
+def _shoulder_blades(b: Numbers, at: ChestCoordinates, top: int) -> Plane:
     """Triangles with a dense rim that point down, and the head of the upper arm."""
     away, y = at.away[:, :top], at.y[:, :top]
-    u, v = away - at.put(b.blade), y - at.put(b.blade_y)
+    u, v = away - at.tensor(b.blade), y - at.tensor(b.blade_y)
     inner = u - v * 0.2 + 7 - (v * v).mul_(0.0018)
     outer = 84 - u - v * 0.62
     upper = v + 62 - u * 0.16
@@ -364,7 +376,7 @@ def _shoulder_blades(b: Numbers, at: Frame, top: int) -> Plane:
     return torch.maximum(blade, head)
 
 
-def _spine(b: Numbers, at: Frame) -> Plane:
+def _spine(b: Numbers, at: ChestCoordinates) -> Plane:
     """Vertebrae with discs between them, wider the lower they are."""
     t = at.lines / b.vertebra[:, None] + b.phase[:, None]
     t = np.abs(2 * (t - np.floor(t)) - 1)
@@ -384,24 +396,24 @@ _RECESS = 0.2  # share of that depth behind the diaphragm's dome
 _TAPER = 0.25  # share of its thickness that the trunk loses at the skin, compared with an ellipse
 
 
-def soft_tissue(build: Numbers, at: Frame) -> tuple[Plane, Plane, Plane]:
+def soft_tissue(build: Numbers, at: ChestCoordinates) -> tuple[Plane, Plane, Plane]:
     """Attenuation of all but bones, vessels, texture and the finding; depth of lung, 0 to 1; 1 above the diaphragm."""
     air, above = _air(build, at)
-    trunk = _trunk(at)
-    total = torch.maximum(trunk, _arms(build, at)).sub_((air * at.put(INFLATED * build.inflation)).mul_(trunk))
+    trunk = _torso(at)
+    total = torch.maximum(trunk, _arms(build, at)).sub_((air * at.tensor(INFLATED * build.inflation)).mul_(trunk))
     total.sub_(_trachea(at).mul_(0.12)).sub_(_stomach(build, at))
     _add_breasts(total, build, at)
     return total.clamp_(min=0), air, above
 
 
-def _trunk(at: Frame) -> Plane:
+def _torso(at: ChestCoordinates) -> Plane:
     """An ellipse across, tapered to the sides, as thick as this line's height is."""
     t = at.away * at.along(1 / at.outlines.body)
     side = 1 - t * _TAPER
     return (1 - t.mul_(t)).clamp_(min=0).sqrt_().mul_(side).mul_(at.along(at.outlines.thickness))
 
 
-def _arms(build: Numbers, at: Frame) -> Plane:
+def _arms(build: Numbers, at: ChestCoordinates) -> Plane:
     """A tube next to the trunk with its bone, farther away the lower it is."""
     below = ((at.lines + 30) / 100).clip(0, 2.2)
     inner = (build.width + build.wall)[:, None] + build.arms[:, None] * below + 6 * below * below
@@ -411,7 +423,7 @@ def _arms(build: Numbers, at: Frame) -> Plane:
     return arm.add_(bone).mul_(at.along(((at.lines + 60) / 40).clip(0, 1)))
 
 
-def _air(build: Numbers, at: Frame) -> tuple[Plane, Plane]:
+def _air(build: Numbers, at: ChestCoordinates) -> tuple[Plane, Plane]:
     """Depth of lung at each pixel, 0 to 1, and 1 above the diaphragm to 0 below."""
     t = (at.depth * (1 / 92)).clamp_(0, 1)
     lung = (2 - t).mul_(t).sqrt_().mul_(at.along(at.outlines.apical))
@@ -423,47 +435,47 @@ def _air(build: Numbers, at: Frame) -> tuple[Plane, Plane]:
     return lung, share
 
 
-def _mediastinum(at: Frame) -> Plane:
+def _mediastinum(at: ChestCoordinates) -> Plane:
     """Share of the lung's depth that heart and vessels take: a step at their border, then more toward the middle."""
-    depth = at.sided(at.along(at.outlines.right), at.along(at.outlines.left)) - at.away
+    depth = at.by_side(at.along(at.outlines.right), at.along(at.outlines.left)) - at.away
     t = (depth * (1 / 48)).clamp_(0, 1)
     inner = (2 - t).mul_(t).mul_(0.68)
     return ramp(depth, at.edge + 1.2).mul_(0.3).add_(inner)
 
 
-def _above_diaphragm(build: Numbers, at: Frame) -> Plane:
+def _above_diaphragm(build: Numbers, at: ChestCoordinates) -> Plane:
     """mm above the dome of the side: flat in the middle, steep toward the angle with the ribs."""
     t = (at.reach - 0.46).mul_(1 / 0.54)
     t.mul_(t)
-    steep = (t * t).mul_(0.55).add_(t * 0.45).mul_(at.put(build.angle))
-    return at.sided(at.put(build.dome_right), at.put(build.dome_left)).add(steep).sub_(at.y)
+    steep = (t * t).mul_(0.55).add_(t * 0.45).mul_(at.tensor(build.angle))
+    return at.by_side(at.tensor(build.dome_right), at.tensor(build.dome_left)).add(steep).sub_(at.y)
 
 
-def _trachea(at: Frame) -> Plane:
+def _trachea(at: ChestCoordinates) -> Plane:
     """The windpipe, a little to the right at its end."""
     place = -5 * ((at.lines + 110) / 55).clip(0, 1)
-    there = ((-48 - at.lines) / 10).clip(0, 1)
-    return ramp((8.5 - (at.x - at.along(place)).abs_()), at.edge + 6).mul_(at.along(there))
+    extent = ((-48 - at.lines) / 10).clip(0, 1)
+    return ramp((8.5 - (at.x - at.along(place)).abs_()), at.edge + 6).mul_(at.along(extent))
 
 
-def _stomach(build: Numbers, at: Frame) -> Plane:
+def _stomach(build: Numbers, at: ChestCoordinates) -> Plane:
     """A bubble of gas under the left dome over a level of fluid."""
     middle = build.dome_left + 1.25 * build.stomach_height + 6
-    u = (at.x - at.put(build.stomach_x)).mul_(at.put(1 / build.stomach_width))
-    v = (at.y - at.put(middle)) * at.put(1 / build.stomach_height)
+    u = (at.x - at.tensor(build.stomach_x)).mul_(at.tensor(1 / build.stomach_width))
+    v = (at.y - at.tensor(middle)) * at.tensor(1 / build.stomach_height)
     rho = u.mul_(u).add_(v * v)
     gas = (1.05 - rho).clamp_(0, 1).mul_(3).clamp_(max=1).mul_(0.2)
     level = ((middle + 0.55 * build.stomach_height)[:, None] - at.lines) / 3 + 0.5
     return gas.mul_(at.along(level.clip(0, 1) * build.stomach[:, None]))
 
 
-def _add_breasts(total: Plane, build: Numbers, at: Frame) -> None:
+def _add_breasts(total: Plane, build: Numbers, at: ChestCoordinates) -> None:
     """Half-ellipses that fade upwards and end in a fold below."""
     v = (at.lines - build.breast_y[:, None]) / build.breast_size[:, None]
     v = v * (v < 0) * 0.6 + v * (v >= 0) * 1.15
-    u = (at.away - at.put(build.breast_x)).mul_(at.put(1 / build.breast_size))
+    u = (at.away - at.tensor(build.breast_x)).mul_(at.tensor(1 / build.breast_size))
     full = (1 - u.mul_(u)).sub_(at.along(v * v)).clamp_(min=0).sqrt_()
-    total.add_(full.mul_(at.put(build.breast)))
+    total.add_(full.mul_(at.tensor(build.breast)))
 
 
 # From attenuation to gray levels: scatter, exposure, the scanner's tone curve and grain.
@@ -474,16 +486,16 @@ FINEST = 256
 
 def sharp_edge(rows: PhantomRows, grid: Grid) -> Float[np.ndarray, "n"]:
     """Width of a sharp edge in mm on the image: the scanner's own, the patient's motion and that of a pixel."""
-    own = rows.draw("chest-")("blur", 2.0, 3.2) * (1 - 0.55 * rows["scanner"]).clip(0.2) + 0.8 * rows["view"]
-    return np.sqrt(own * own + grid.pixel * grid.pixel)
+    motion_blur = rows.draw("chest-")("blur", 2.0, 3.2) * (1 - 0.55 * rows["scanner"]).clip(0.2) + 0.8 * rows["view"]
+    return np.sqrt(motion_blur * motion_blur + grid.pixel * grid.pixel)
 
 
-def exposed(attenuation: Plane, rows: PhantomRows, grain: float, grid: Grid) -> Plane:
+def expose_radiograph(attenuation: Plane, rows: PhantomRows, grain: float, grid: Grid) -> Plane:
     """Gray levels 0 to 1, bright where much is absorbed.
 
     grain: standard deviation of the noise in gray levels of 1 in the mediastinum on the computed scanner at 256 px.
     """
-    draw, put = rows.draw("chest-"), grid.put
+    draw, tensor = rows.draw("chest-"), grid.tensor
     view, scanner, heavy = rows["view"], rows["scanner"], rows["habitus"]
     scatter = (0.06 + 0.1 * view + 0.1 * (heavy + 0.5)) * draw("scatter", 0.6, 1.4)
     contrast = draw("contrast", 0.82, 1.12) * (1 + 0.16 * scanner) * (1 - 0.22 * view) * (1 - scatter)
@@ -492,12 +504,12 @@ def exposed(attenuation: Plane, rows: PhantomRows, grain: float, grid: Grid) -> 
     # The beam is not quite straight upon the detector, least so at the bedside.
     steep = (1 + 1.2 * view)[:, None] * draw("shading", -0.07, 0.07, 2) * (2 / grid.field)
     x, y = grid.axes()
-    veil = (put(level) + (x * put(steep[:, 0]) + y * put(steep[:, 1]))).mul_(body)
-    z = attenuation.mul_(put(0.82 * contrast)).add_(veil)
+    veil = (tensor(level) + (x * tensor(steep[:, 0]) + y * tensor(steep[:, 1]))).mul_(body)
+    z = attenuation.mul_(tensor(0.82 * contrast)).add_(veil)
     # The thicker the patient, the fewer the photons.
     loud = grain * (1 - 0.5 * scanner).clip(0.2) * (1 + 0.35 * view) * (1 + 0.7 * (heavy + 0.2))
-    z.add_(_noise(rows, grid).mul_(z.clamp(min=0).mul_(put(loud)).add_(0.15 * grain)))
-    return _tone(z, put(0.3 - 0.55 * scanner))
+    z.add_(_quantum_noise(rows, grid).mul_(z.clamp(min=0).mul_(tensor(loud)).add_(0.15 * grain)))
+    return _tone(z, tensor(0.3 - 0.55 * scanner))
 
 
 def _tone(z: Plane, lift: Float[Tensor, "n 1 1"]) -> Plane:
@@ -508,7 +520,7 @@ def _tone(z: Plane, lift: Float[Tensor, "n 1 1"]) -> Plane:
     return (1 - z).mul_(lift).mul_(z).add_(z).clamp_(0, 1)
 
 
-def _noise(rows: PhantomRows, grid: Grid) -> Plane:
+def _quantum_noise(rows: PhantomRows, grid: Grid) -> Plane:
     """Grain of unit deviation at 256 px; larger pixels average it."""
     cells = min(grid.size, FINEST)
     white = white_noise(rows.nuisance, "chest-grain", cells + 4, cells + 4, grid.device)
@@ -542,7 +554,7 @@ def mass(rows: PhantomRows, build: Numbers) -> Numbers:
     outer = (1 - side) * shape.lung_right + side * shape.lung_left - 18
     across = (2 * side - 1) * (inner + draw("across", 0.12, 0.95) * np.maximum(outer - inner, 0))
     x, y = on_image(build, across, y[:, 0])
-    cosine, sine = draw.turned("axis")
+    cosine, sine = draw.heading("axis")
     return Numbers(
         x=x,
         y=y,
@@ -558,21 +570,21 @@ def mass(rows: PhantomRows, build: Numbers) -> Numbers:
 
 def draw_mass(total: Plane, masses: Numbers, blur: Float[np.ndarray, "n"], grid: Grid) -> Bool[Tensor, "n size size"]:
     """Add the masses' attenuation; return their masks: pixels inside the outline, at half of the edge."""
-    rows, put = np.flatnonzero(masses.strength > 0), grid.put
+    rows, tensor = np.flatnonzero(masses.strength > 0), grid.tensor
     mask = grid.blank(total.shape[0])
     if len(rows) > 0:
-        own = masses.take(rows)
-        edge = np.sqrt(own.fade**2 + blur[rows] ** 2)
-        extent = _BULGE * float((own.radius * own.stretch).max()) + 0.5 * float(edge.max())
-        windows = Windows.around(rows, own.x, own.y, extent, grid)
-        at = oval(own, own.radius * own.stretch, own.radius / own.stretch, windows, grid)
+        visible = masses.take(rows)
+        edge = np.sqrt(visible.fade**2 + blur[rows] ** 2)
+        extent = _BULGE * float((visible.radius * visible.stretch).max()) + 0.5 * float(edge.max())
+        windows = Windows.around(rows, visible.x, visible.y, extent, grid)
+        at = oval(visible, visible.radius * visible.stretch, visible.radius / visible.stretch, windows, grid)
         rho, cosine, sine, scale = at.rays()
-        depth = (uneven_outline(cosine, sine, [put(own.uneven[:, k]) for k in range(4)]) - rho).mul_(scale)
+        depth = (uneven_outline(cosine, sine, [tensor(visible.uneven[:, k]) for k in range(4)]) - rho).mul_(scale)
         # A ball's thickness along the beam, flattened, times the edge's coverage.
-        inner = (depth * put(1 / own.radius)).clamp_(0, 1)
+        inner = (depth * tensor(1 / visible.radius)).clamp_(0, 1)
         ball = (2 - inner).mul_(inner).sqrt_().mul_(0.5).add_(0.5)
         added = grid.blank(total.shape[0])
-        windows.draw(added, ramp(depth, put(edge)).mul_(ball).mul_(put(own.strength)))
+        windows.draw(added, ramp(depth, tensor(edge)).mul_(ball).mul_(tensor(visible.strength)))
         windows.draw(mask, (depth >= 0).to(mask.dtype))
         total.add_(added.view(total.shape))
     return mask.view(total.shape) > 0.5
@@ -593,7 +605,7 @@ def lung_texture(rows: PhantomRows, amount: float, grid: Grid) -> tuple[Plane, P
     field = spline_zoom(white_noise(rows.nuisance, "chest-fine", _FINE + 2, _FINE + 2, grid.device), grid.size)
     speckle = (field * 1.2).add_(0.5).clamp_(0, 1)
     fine = 0.021 * amount * rows.draw("chest-")("texture", 0.7, 1.3) * (1 + 0.35 * rows["age"])
-    field.mul_(grid.put(fine / float(zoom_gain(_FINE, grid.size))))
+    field.mul_(grid.tensor(fine / float(zoom_gain(_FINE, grid.size))))
     slow = spline_zoom(coarse, grid.size).mul_(0.03 * amount / float(zoom_gain(_COARSE, grid.size)))
     return field.add_(slow), speckle
 
@@ -605,7 +617,7 @@ _OUTWARD = np.array([-0.235, -0.18, -0.12, -0.06, 0.0, 0.05, 0.1, 0.15, 0.2])
 """Heading of each trunk in turns from straight outwards: up is negative."""
 
 
-def vessels(rows: PhantomRows, build: Numbers, amount: float) -> Capsules:
+def chest_vessels(rows: PhantomRows, build: Numbers, amount: float) -> Capsules:
     """Draw hila and vessels of both lungs as tubes on the image, with the attenuation that they add.
 
     They grow thicker and denser with age; the lower ones are larger, as in an upright patient.
@@ -615,16 +627,16 @@ def vessels(rows: PhantomRows, build: Numbers, amount: float) -> Capsules:
         build: Build of each patient.
         amount: Scales their attenuation, 1 normal.
     """
-    return Capsules.joined(
+    return Capsules.concatenate(
         [
             Capsules.along(*on_image(build, sign * x, y), radius, amount * strength)
             for sign in (-1, 1)
-            for x, y, radius, strength in _side(rows, build, sign)
+            for x, y, radius, strength in _lung_vessels(rows, build, sign)
         ]
     )
 
 
-def _side(rows: PhantomRows, build: Numbers, sign: int) -> Iterator[tuple[np.ndarray, ...]]:
+def _lung_vessels(rows: PhantomRows, build: Numbers, sign: int) -> Iterator[tuple[np.ndarray, ...]]:
     """Paths of one lung in the patient's coordinates, outwards being positive: x, y, radius, strength by point."""
     draw = rows.draw(f"vessel-{'left' if sign > 0 else 'right'}-")
     height = -30 - 9 * (sign > 0) + 0.35 * (build.dome_right - 80)
@@ -639,16 +651,16 @@ def _side(rows: PhantomRows, build: Numbers, sign: int) -> Iterator[tuple[np.nda
         turns = draw(f"{stream}-turn", -0.035, 0.035, _TREES, steps)
         return wander(start, turns, length[..., None] * draw(f"{stream}-length", 0.7, 1.2, _TREES, steps))
 
-    def faded(values: np.ndarray, steps: int) -> np.ndarray:
+    def fade(values: np.ndarray, steps: int) -> np.ndarray:
         return values[..., None] * (1 - 0.15 * np.arange(steps + 1))
 
     heading = _OUTWARD + draw("heading", -0.03, 0.03, _TREES)
     x, y, headings = path("trunk", (root_x, root_y, heading), length, _STEPS)
-    yield x, y, faded(radius, _STEPS), faded(strength, _STEPS)
+    yield x, y, fade(radius, _STEPS), fade(strength, _STEPS)
     for number, turn in ((1, 0.09), (2, -0.09), (3, 0.08)):
         fork = headings[..., number - 1] + turn + draw(f"fork-{number}", -0.04, 0.04, _TREES)
         twig = path(f"twig-{number}", (x[..., number], y[..., number], fork), 0.8 * length, _TWIGS)
-        yield *twig[:2], faded((0.7 - 0.09 * number) * radius, _TWIGS), faded(0.9 * strength, _TWIGS)
+        yield *twig[:2], fade((0.7 - 0.09 * number) * radius, _TWIGS), fade(0.9 * strength, _TWIGS)
     # Three short thick tubes where the vessels leave the heart.
     x, y = root_x.mean(axis=1)[:, None] + draw("hilum-x", -8, 2, 3), height[:, None] + draw("hilum-y", -12, 10, 3)
     thick, dense = draw("hilum-radius", 4.5, 7.5, 3) * size, draw("hilum-strength", 0.12, 0.19, 3)
@@ -664,7 +676,7 @@ FIELD = 400.0
 
 
 @dataclass(frozen=True, slots=True)
-class Patients:
+class Chests:
     """All that is drawn of some images, before there are pixels. `mass` has a place even where it has no strength."""
 
     rows: PhantomRows
@@ -682,7 +694,7 @@ class Patients:
     summary="frontal chest radiographs, 64 to 512 px, of known sex, age, view and scanner, with a mass or without",
 )
 @dataclass(kw_only=True, eq=False)
-class ChestPhantom(DrawnPhantom[Patients]):
+class ChestPhantom(DrawnPhantom[Chests]):
     """Frontal chest radiographs of 400 mm a side, 64 to 512 px, bright where much is absorbed.
 
     grain: standard deviation of the noise in the mediastinum on the computed scanner, in gray levels of 1.
@@ -736,20 +748,20 @@ class ChestPhantom(DrawnPhantom[Patients]):
         1.0
     )
 
-    def plan(self, rows: PhantomRows, grid: Grid) -> Patients:
+    def plan(self, rows: PhantomRows, grid: Grid) -> Chests:
         """Compute build, bones, vessels and mass of each patient."""
         build = anatomy(rows)
-        skeleton, tubes = bones(rows, build, self.bones), vessels(rows, build, self.vessels)
-        return Patients(rows, build, skeleton, tubes, mass(rows, build), sharp_edge(rows, grid))
+        skeleton, tubes = bones(rows, build, self.bones), chest_vessels(rows, build, self.vessels)
+        return Chests(rows, build, skeleton, tubes, mass(rows, build), sharp_edge(rows, grid))
 
-    def draw(self, plan: Patients, grid: Grid) -> Rendered:
+    def draw(self, plan: Chests, grid: Grid) -> Rendered:
         """Draw radiographs and masks of the mass."""
         total, mask = self.attenuation(plan, grid)
-        return Rendered(exposed(total, plan.rows, self.grain, grid)[:, None], mask[:, None])
+        return Rendered(expose_radiograph(total, plan.rows, self.grain, grid)[:, None], mask[:, None])
 
-    def attenuation(self, plan: Patients, grid: Grid) -> tuple[Plane, Bool[Tensor, "n size size"]]:
+    def attenuation(self, plan: Chests, grid: Grid) -> tuple[Plane, Bool[Tensor, "n size size"]]:
         """Draw the attenuation along the beam, and the mask of the mass."""
-        at = frame(plan.build, plan.blur, grid)
+        at = chest_coordinates(plan.build, plan.blur, grid)
         total, air, above = soft_tissue(plan.build, at)
         marks, speckle = lung_texture(plan.rows, self.texture, grid)
         tubes = grid.blank(len(plan.blur))

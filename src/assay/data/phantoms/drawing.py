@@ -74,7 +74,7 @@ class Grid:
         """Coordinate of the center of each column (or line), float64."""
         return (np.arange(self.size) + (0.5 - 0.5 * self.size)) * self.pixel
 
-    def put(self, values: Float[np.ndarray, "*shape"]) -> Float[Tensor, "*shape 1 1"]:
+    def tensor(self, values: Float[np.ndarray, "*shape"]) -> Float[Tensor, "*shape 1 1"]:
         """Float64 parameters as float32 with two axes for the pixels."""
         return self.flat(values)[..., None, None]
 
@@ -114,8 +114,8 @@ class Windows:
         """Windows that hold every pixel of a row's image within `radius` mm of these points."""
         width = min(grid.size, int(np.ceil(2 * radius / grid.pixel)) + 1)
         steps = torch.arange(width, device=grid.device)
-        columns = _first(x - radius, width, grid)[:, None, None] + steps
-        lines = _first(y - radius, width, grid)[:, None, None] + steps[:, None]
+        columns = _window_start(x - radius, width, grid)[:, None, None] + steps
+        lines = _window_start(y - radius, width, grid)[:, None, None] + steps[:, None]
         above = torch.as_tensor(row * grid.size, device=grid.device)[:, None, None]
         return Windows(grid.millimeters(columns), grid.millimeters(lines), (lines + above) * grid.size + columns)
 
@@ -175,16 +175,16 @@ def take(record: Record, part: slice | Int[np.ndarray, "m"]) -> Record:
 
     Other values, such as numbers, hold for all rows and are kept.
     """
-    return replace(record, **{field.name: _taken(getattr(record, field.name), part) for field in fields(record)})
+    return replace(record, **{field.name: _take_part(getattr(record, field.name), part) for field in fields(record)})
 
 
-def _taken(value: Any, part: slice | Int[np.ndarray, "m"]) -> Any:
+def _take_part(value: Any, part: slice | Int[np.ndarray, "m"]) -> Any:
     if isinstance(value, Numbers):
         return value.take(part)
     if isinstance(value, tuple):
-        return tuple(_taken(each, part) for each in cast("tuple[Any, ...]", value))
+        return tuple(_take_part(each, part) for each in cast("tuple[Any, ...]", value))
     if isinstance(value, Mapping):
-        return {key: _taken(each, part) for key, each in cast("Mapping[str, Any]", value).items()}
+        return {key: _take_part(each, part) for key, each in cast("Mapping[str, Any]", value).items()}
     if isinstance(value, np.ndarray):
         return cast("np.ndarray", value)[part]
     return take(cast("DataclassInstance", value), part) if is_dataclass(value) else value
@@ -202,7 +202,7 @@ def ramp(depth: Float[Tensor, "*shape"], blur: Float[Tensor, "*other"]) -> Float
     return (t * -2).add_(3).mul_(t).mul_(t)
 
 
-def _first(edge: Float[np.ndarray, "m"], width: int, grid: Grid) -> Int[Tensor, "m"]:
+def _window_start(edge: Float[np.ndarray, "m"], width: int, grid: Grid) -> Int[Tensor, "m"]:
     """The first column (or line) whose center is not before `edge` (mm), such that the window stays in the image."""
     first = np.ceil(edge / grid.pixel + 0.5 * (grid.size - 1))
     return torch.as_tensor(np.clip(first, 0, grid.size - width).astype(np.int64), device=grid.device)
@@ -219,9 +219,9 @@ def colors(values: Float[np.ndarray, "n 3"], device: str) -> Float[Tensor, "3 n 
     return torch.as_tensor(np.ascontiguousarray(values.T).astype(np.float32), device=device)[:, :, None, None]
 
 
-def blend(under: Planes, over: Tensor, weight: Float[Tensor, "n size size"]) -> Planes:
-    """`over` on `under`, in place of `under`: exactly the one at a weight of 0, exactly the other at 1."""
-    return under.mul_(1 - weight).add_(over * weight)
+def blend(base: Planes, over: Tensor, weight: Float[Tensor, "n size size"]) -> Planes:
+    """Blend `over` into `base` in place: exactly `base` at a weight of 0, exactly `over` at 1."""
+    return base.mul_(1 - weight).add_(over * weight)
 
 
 def dab(planes: Planes, windows: Windows, weight: Float[Tensor, "m w w"], paint: Float[Tensor, "3 m *w *w"]) -> None:
@@ -246,7 +246,7 @@ def paint(color: Float[np.ndarray, "3"], rows: int, device: str) -> Float[Tensor
 # Tapered tubes along paths: vessels, their cross-sections, and spicules.
 
 
-def extended(start: Float[np.ndarray, "*shape"], steps: Float[np.ndarray, "*shape k"]) -> np.ndarray:
+def path_points(start: Float[np.ndarray, "*shape"], steps: Float[np.ndarray, "*shape k"]) -> np.ndarray:
     """Coordinates [..., k + 1] of the points of paths that begin at `start` and take these steps."""
     away = np.cumsum(steps, axis=-1)
     return start[..., None] + np.concatenate([np.zeros_like(away[..., :1]), away], axis=-1)
@@ -261,7 +261,7 @@ def wander(start: Course, turns: Float[np.ndarray, "*shape k"], lengths: Float[n
     x, y, heading = start
     headings = heading[..., None] + np.cumsum(turns, axis=-1)
     cosine, sine = direction(headings)
-    return extended(x, lengths * cosine), extended(y, lengths * sine), headings
+    return path_points(x, lengths * cosine), path_points(y, lengths * sine), headings
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,34 +298,34 @@ class Capsules:
         return Capsules(x0, y0, x1, y1, wide, wide, strong, strong)
 
     @staticmethod
-    def joined(parts: Sequence[Capsules]) -> Capsules:
+    def concatenate(parts: Sequence[Capsules]) -> Capsules:
         """All tubes of these, row by row."""
-        return Capsules(*(np.concatenate(each, axis=1) for each in zip(*map(_values, parts), strict=True)))
+        return Capsules(*(np.concatenate(each, axis=1) for each in zip(*map(_fields, parts), strict=True)))
 
 
-def _values(tubes: Capsules) -> list[np.ndarray]:
+def _fields(tubes: Capsules) -> list[np.ndarray]:
     return [getattr(tubes, field.name) for field in fields(tubes)]
 
 
 def draw_capsules(canvas: Canvas, tubes: Capsules, blur: Float[np.ndarray, "n"], grid: Grid) -> None:
     """Raise the canvas to strength x coverage along each tube; `blur` is the width of the edges in mm."""
-    seen = _partial_volume(tubes, blur[:, None])
-    row, drawn, windows = _in_windows(seen, _reach(seen) + 0.5 * blur[:, None], grid)
+    visible = _partial_volume(tubes, blur[:, None])
+    row, pieces, windows = _in_windows(visible, _capsule_reach(visible) + 0.5 * blur[:, None], grid)
     if len(row) > 0:
-        depth, t = _depth(drawn, windows, grid)
-        strength = t.mul_(grid.put(drawn.strength1 - drawn.strength0)).add_(grid.put(drawn.strength0))
-        windows.draw(canvas, ramp(depth, grid.put(blur[row])).mul_(strength))
+        depth, t = _tube_depth(pieces, windows, grid)
+        strength = t.mul_(grid.tensor(pieces.strength1 - pieces.strength0)).add_(grid.tensor(pieces.strength0))
+        windows.draw(canvas, ramp(depth, grid.tensor(blur[row])).mul_(strength))
 
 
-def draw_depth(canvas: Canvas, tubes: Capsules, beyond: float, grid: Grid) -> None:
+def draw_depth(canvas: Canvas, tubes: Capsules, margin: float, grid: Grid) -> None:
     """Raise a canvas of depths inside an outline (negative outside) to each tube's, where its strength is not 0.
 
     A tube raises no pixel farther than `beyond` outside it.
     """
-    row, drawn, windows = _in_windows(tubes, _reach(tubes) + beyond, grid)
+    row, pieces, windows = _in_windows(tubes, _capsule_reach(tubes) + margin, grid)
     if len(row) > 0:
-        depth = _depth(drawn, windows, grid)[0]
-        windows.draw(canvas, depth.masked_fill_(depth < -beyond, -np.inf))
+        depth = _tube_depth(pieces, windows, grid)[0]
+        windows.draw(canvas, depth.masked_fill_(depth < -margin, -np.inf))
 
 
 def _in_windows(
@@ -339,7 +339,7 @@ def _in_windows(
     row = chosen // tubes.x0.shape[1]
     furthest = float(radius.ravel()[chosen].max(initial=0))
     windows = Windows.around(row, x.ravel()[chosen], y.ravel()[chosen], furthest, grid)
-    return row, Capsules(*(each.ravel()[chosen] for each in _values(tubes))), windows
+    return row, Capsules(*(each.ravel()[chosen] for each in _fields(tubes))), windows
 
 
 def _partial_volume(tubes: Capsules, blur: Float[np.ndarray, "n 1"]) -> Capsules:
@@ -353,22 +353,22 @@ def _partial_volume(tubes: Capsules, blur: Float[np.ndarray, "n 1"]) -> Capsules
     )
 
 
-def _reach(tubes: Capsules) -> Float[np.ndarray, "n k"]:
+def _capsule_reach(tubes: Capsules) -> Float[np.ndarray, "n k"]:
     """Distance from its middle to which a tube extends, in mm."""
     along_x, along_y = tubes.x1 - tubes.x0, tubes.y1 - tubes.y0
     return 0.5 * np.sqrt(along_x * along_x + along_y * along_y) + np.maximum(tubes.radius0, tubes.radius1)
 
 
-def _depth(tubes: Capsules, windows: Windows, grid: Grid) -> tuple[Float[Tensor, "m w w"], Float[Tensor, "m w w"]]:
+def _tube_depth(tubes: Capsules, windows: Windows, grid: Grid) -> tuple[Float[Tensor, "m w w"], Float[Tensor, "m w w"]]:
     """Return the depth in mm inside each tube, negative outside, and each pixel's position along it, 0 to 1."""
-    put = grid.put
+    tensor = grid.tensor
     along_x, along_y = tubes.x1 - tubes.x0, tubes.y1 - tubes.y0
     squared = np.maximum(along_x * along_x + along_y * along_y, 1e-6)
-    x, y = windows.x - put(tubes.x0), windows.y - put(tubes.y0)
-    t = (x * put(along_x / squared) + y * put(along_y / squared)).clamp_(0, 1)
-    away_x, away_y = (t * put(-along_x)).add_(x), (t * put(-along_y)).add_(y)
+    x, y = windows.x - tensor(tubes.x0), windows.y - tensor(tubes.y0)
+    t = (x * tensor(along_x / squared) + y * tensor(along_y / squared)).clamp_(0, 1)
+    away_x, away_y = (t * tensor(-along_x)).add_(x), (t * tensor(-along_y)).add_(y)
     distance = away_x.mul_(away_x).add_(away_y.mul_(away_y)).sqrt_()
-    return (t * put(tubes.radius1 - tubes.radius0)).sub_(distance).add_(put(tubes.radius0)), t
+    return (t * tensor(tubes.radius1 - tubes.radius0)).sub_(distance).add_(tensor(tubes.radius0)), t
 
 
 # Ovals and uneven blobs: closed outlines about a center, given by harmonics of the polar angle.
@@ -394,12 +394,12 @@ class Oval:
         return rho, self.u * inverse, self.v * inverse, scale
 
 
-def oval(own: Numbers, long: np.ndarray, short: np.ndarray, windows: Windows, grid: Grid) -> Oval:
+def oval(ellipses: Numbers, long: np.ndarray, short: np.ndarray, windows: Windows, grid: Grid) -> Oval:
     """Pixels about ovals with these half axes, of which x, y, cosine and sine give center and direction."""
-    put = grid.put
-    x, y = windows.x - put(own.x), windows.y - put(own.y)
-    u = x * put(own.cosine / long) + y * put(own.sine / long)
-    return Oval(x, y, u, y * put(own.cosine / short) - x * put(own.sine / short))
+    tensor = grid.tensor
+    x, y = windows.x - tensor(ellipses.x), windows.y - tensor(ellipses.y)
+    u = x * tensor(ellipses.cosine / long) + y * tensor(ellipses.sine / long)
+    return Oval(x, y, u, y * tensor(ellipses.cosine / short) - x * tensor(ellipses.sine / short))
 
 
 Number = TypeVar("Number", np.ndarray, Tensor)
@@ -449,7 +449,7 @@ def within(blobs: Numbers, windows: Windows, grid: Grid) -> tuple[Tensor, Tensor
     outline, c, s = torch.ones_like(cosine), cosine, sine
     for k in range(blobs.even.shape[1]):
         c, s = c * cosine - s * sine, s * cosine + c * sine
-        outline.add_(c * grid.put(blobs.even[:, k])).add_(s * grid.put(blobs.odd[:, k]))
+        outline.add_(c * grid.tensor(blobs.even[:, k])).add_(s * grid.tensor(blobs.odd[:, k]))
     outline.clamp_(min=0.2)
     depth = (outline - rho).mul_(scale)
     return rho.div_(outline), depth, at.u.div_(outline), at.v.div_(outline)
@@ -506,7 +506,7 @@ class Draw:
         numbers = uniforms(self.nuisance, self.prefix + name, math.prod(shape)).reshape(len(self.nuisance), *shape)
         return numbers if (low, high) == (0, 1) else low + (high - low) * numbers
 
-    def turned(self, name: str, *shape: int) -> tuple[np.ndarray, np.ndarray]:
+    def heading(self, name: str, *shape: int) -> tuple[np.ndarray, np.ndarray]:
         """Cosine and sine of any direction."""
         return direction(self(name, 0, 1, *shape))
 
@@ -585,7 +585,7 @@ def lattice(
 ) -> Float[Tensor, "n cells+2 cells+2"]:
     """White noise for `spline_zoom`, such that the surface has this standard deviation, in each row its own."""
     noise = white_noise(nuisance, stream, cells + 2, cells + 2, grid.device)
-    return noise.mul_(grid.put(deviation / float(zoom_gain(cells, grid.size))))
+    return noise.mul_(grid.tensor(deviation / float(zoom_gain(cells, grid.size))))
 
 
 def zoom_gain(

@@ -16,7 +16,14 @@ from assay.core.registry import component
 from assay.core.traits import DataTraits
 from assay.core.types import Factor
 from assay.data.dataset import Rendered
-from assay.data.phantoms.base import DrawnPhantom, Levels, PhantomDesign, PhantomRows, Shown, drawn_by_assay
+from assay.data.phantoms.base import (
+    DrawnPhantom,
+    Levels,
+    PhantomDesign,
+    PhantomRows,
+    Shown,
+    drawn_by_assay,
+)
 from assay.data.phantoms.drawing import (
     Canvas,
     Capsules,
@@ -125,13 +132,13 @@ def tube(rows: PhantomRows) -> Numbers:
     )
 
 
-def around(bowel: Numbers, x: Tensor, y: Tensor, grid: Grid) -> Around:
+def polar_coordinates(bowel: Numbers, x: Tensor, y: Tensor, grid: Grid) -> Around:
     """Polar coordinates of these points, given as [1 or n, 1, w] and [1 or n, h, 1]."""
-    dx, dy = x - grid.put(bowel.x), y - grid.put(bowel.y)
+    dx, dy = x - grid.tensor(bowel.x), y - grid.tensor(bowel.y)
     distance = (dx * dx + dy * dy).sqrt_()
     inverse = 1 / (distance + 1e-3)
     cosine, sine = dx * inverse, inverse.mul_(dy)
-    two_c, two_s, three_c, three_s = (grid.put(bowel.uneven[:, k]) for k in range(4))
+    two_c, two_s, three_c, three_s = (grid.tensor(bowel.uneven[:, k]) for k in range(4))
     # Harmonics two and three of the angle as the real part of z^2 (a + b z), z on the unit circle.
     real = (cosine * three_c).add_(sine * three_s).add_(two_c)
     imaginary = (cosine * three_s).sub_(sine * three_c).add_(two_s)
@@ -140,20 +147,20 @@ def around(bowel: Numbers, x: Tensor, y: Tensor, grid: Grid) -> Around:
     return Around(distance.div_(outline.add_(1)), cosine, sine)
 
 
-def brightness(bowel: Numbers, at: Around, x: Tensor, y: Tensor, grid: Grid) -> Float[Tensor, "n *where"]:
+def wall_brightness(bowel: Numbers, at: Around, x: Tensor, y: Tensor, grid: Grid) -> Float[Tensor, "n *where"]:
     """Light on a smooth wall, about 1 near the camera: less by the square of depth, and again as the wall turns away;
     more on the side to which the camera is nearer.
     """
-    depth = 1 / (at.radius + _TIP).mul_(grid.put(bowel.reach / bowel.radius))
+    depth = 1 / (at.radius + _TIP).mul_(grid.tensor(bowel.reach / bowel.radius))
     near = 1 / depth.mul_(depth).add_(1)
-    slant = (x * grid.put(bowel.slant_x)).add(y * grid.put(bowel.slant_y)).add_(1).clamp_(min=0.15)
+    slant = (x * grid.tensor(bowel.slant_x)).add(y * grid.tensor(bowel.slant_y)).add_(1).clamp_(min=0.15)
     return near.mul_(near).mul_(slant)
 
 
 def wall(bowel: Numbers, draw: Draw, at: Around, grid: Grid) -> Surface:
     """The wall with its folds: bright on their crests, dark behind them, where the next crest hides it."""
     behind = _behind(bowel, draw, at, grid)
-    light = brightness(bowel, at, *grid.axes(), grid).mul_(1 - behind)
+    light = wall_brightness(bowel, at, *grid.axes(), grid).mul_(1 - behind)
     waves = lattice(draw.nuisance, "waves", _WAVES, bowel.waves, grid).add_(1)
     light.mul_(spline_zoom(waves, grid.size).clamp_(min=0.2))
     tilt, flat = (behind * 0.6).add_(0.3).neg_(), (len(light), -1)
@@ -164,18 +171,20 @@ def wall(bowel: Numbers, draw: Draw, at: Around, grid: Grid) -> Surface:
 def _behind(bowel: Numbers, draw: Draw, at: Around, grid: Grid) -> Plane:
     """Share of the light that a fold takes: 0 on a crest, rising outward to the fold's depth, then sharply 0 again."""
     near = 1 / (at.radius + _TIP)
-    order = near * grid.put(bowel.rate * bowel.radius)
+    order = near * grid.tensor(bowel.rate * bowel.radius)
     width = (near * order).mul_(1.2 * grid.pixel).clamp_(max=0.5)
     warp = spline_zoom(lattice(draw.nuisance, "warp", _WARP, bowel.warp, grid), grid.size)
-    order.mul_(warp.add_(1)).add_(grid.put(bowel.phase))
+    order.mul_(warp.add_(1)).add_(grid.tensor(bowel.phase))
     step = torch.floor(order)
     from_crest = step.sub_(order).add_(1)
-    square, ahead = from_crest * from_crest, 1 - from_crest
-    crest = (ahead * ahead).mul_(ahead).mul_(_CREST)
+    square, to_crest = from_crest * from_crest, 1 - from_crest
+    crest = (to_crest * to_crest).mul_(to_crest).mul_(_CREST)
     shadow = (square * square).mul_(0.65).add_(square.mul_(0.35)).add_(_CREST).sub_(crest)
-    shadow.mul_(ahead.div_(width).clamp_(0, 1)).sub_(_CREST)
-    strength = lattice(draw.nuisance, "partial", _PARTIAL, 0.45 * bowel.depth, grid).add_(grid.put(0.65 * bowel.depth))
-    partial = torch.minimum(spline_zoom(strength, grid.size).clamp_(min=0), grid.put(bowel.depth))
+    shadow.mul_(to_crest.div_(width).clamp_(0, 1)).sub_(_CREST)
+    strength = lattice(draw.nuisance, "partial", _PARTIAL, 0.45 * bowel.depth, grid).add_(
+        grid.tensor(0.65 * bowel.depth)
+    )
+    partial = torch.minimum(spline_zoom(strength, grid.size).clamp_(min=0), grid.tensor(bowel.depth))
     return shadow.mul_(partial)
 
 
@@ -204,11 +213,11 @@ def polyps(rows: PhantomRows) -> Numbers:
     contrast, shape, count = (rows[name][:, None] for name in ("contrast", "shape", "count"))
     share = np.where(np.arange(MOST) == 0, 1.0, draw("share", 0.4, 0.75, MOST))
     radius = 0.5 * rows["size"][:, None] * share
-    x, y = _places(rows, radius, draw)
-    cosine, sine = draw.turned("axis", MOST)
+    x, y = _polyp_centers(rows, radius, draw)
+    cosine, sine = draw.heading("axis", MOST)
     toward = toward_lumen(rows.draw())[:, None]
     stalk_x, stalk_y = direction(toward + 0.5 + draw("stalk", -0.14, 0.14, MOST))
-    shade_x, shade_y = draw.turned("shade", MOST)
+    shade_x, shade_y = draw.heading("shade", MOST)
     lobes_x, lobes_y = _lobes(rows.draw("lobe-"))
     every = np.ones(MOST)
     return Numbers(
@@ -239,7 +248,7 @@ def polyps(rows: PhantomRows) -> Numbers:
     )
 
 
-def _places(
+def _polyp_centers(
     rows: PhantomRows, radius: Float[np.ndarray, "n 3"], draw: Draw
 ) -> tuple[Float[np.ndarray, "n 3"], Float[np.ndarray, "n 3"]]:
     """The first where it is stated; the second to one side of it and the third to the other, folded into the image."""
@@ -247,13 +256,13 @@ def _places(
     cosine, sine = direction(turn + draw("aside", -0.1, 0.1, MOST))
     gap = 1.35 * (radius[:, :1] + radius) + draw("gap", 0.0, 0.08, MOST)
     gap = gap * (np.arange(MOST) > 0)
-    return _folded(rows["position_x"][:, None], gap * cosine), _folded(rows["position_y"][:, None], gap * sine)
+    return _reflect(rows["position_x"][:, None], gap * cosine), _reflect(rows["position_y"][:, None], gap * sine)
 
 
-def _folded(start: Float[np.ndarray, "n 1"], step: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 3"]:
+def _reflect(start: Float[np.ndarray, "n 1"], step: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 3"]:
     """Start and step added; a step that would lead out of sight is turned about, and ends where sight does."""
-    there, back = start + step, start - step
-    end = np.where((np.abs(there) > _ROOM) & (np.abs(back) < np.abs(there)), back, there)
+    forward, back = start + step, start - step
+    end = np.where((np.abs(forward) > _ROOM) & (np.abs(back) < np.abs(forward)), back, forward)
     return np.where(step == 0, start, end.clip(-_ROOM, _ROOM))
 
 
@@ -275,7 +284,7 @@ _FLARE = 1.3  # half width of a stalk at its base, over that at its middle
 
 
 @dataclass(frozen=True, slots=True)
-class _Own:
+class _Polyps:
     """One polyp of each of some rows, with the light on it."""
 
     rows: Int[np.ndarray, "m"]
@@ -283,14 +292,14 @@ class _Own:
     light: Float[Tensor, "m 1 1"]
     grid: Grid
 
-    def take(self, part: Int[np.ndarray, "k"]) -> _Own:
+    def take(self, part: Int[np.ndarray, "k"]) -> _Polyps:
         """Some of them."""
         light = self.light[torch.as_tensor(part, device=self.grid.device)]
         return replace(self, rows=self.rows[part], polyp=self.polyp.take(part), light=light)
 
-    def put(self, values: Float[np.ndarray, "m *k"]) -> Float[Tensor, "m *k 1 1"]:
+    def tensor(self, values: Float[np.ndarray, "m *k"]) -> Float[Tensor, "m *k 1 1"]:
         """Numbers of each polyp, to be broadcast."""
-        return self.grid.put(values)
+        return self.grid.tensor(values)
 
     def windows(self, reach: Float[np.ndarray, "m"]) -> Windows:
         """Windows about the polyps' centers that reach so far, in radii of each."""
@@ -322,15 +331,15 @@ def draw_polyps(surface: Surface, growths: Numbers, bowel: Numbers, grid: Grid) 
     mask = torch.zeros(surface.light.shape, dtype=torch.bool, device=grid.device)
     # Light on polyps: that on the wall at their centers, and more, since they rise toward the camera.
     x, y, rise = (grid.flat(each)[:, None, :] for each in (growths.x, growths.y, 0.1 + 0.5 * growths.height))
-    on_wall = brightness(bowel, around(bowel, x, y, grid), x, y, grid)
+    on_wall = wall_brightness(bowel, polar_coordinates(bowel, x, y, grid), x, y, grid)
     light = on_wall.add_((1 - on_wall).mul_(rise))
     for number in reversed(range(MOST)):
         for rows in _alike(growths.opacity[:, number], growths.radius[:, number]):
             lit = light[torch.as_tensor(rows, device=grid.device), :, number, None]
-            own = _Own(rows, growths.take((rows, number)), lit, grid)
-            _cast_shadow(surface, own)
-            _draw_stalk(surface, mask, own)
-            _draw_head(surface, mask, own)
+            visible = _Polyps(rows, growths.take((rows, number)), lit, grid)
+            _cast_shadow(surface, visible)
+            _draw_stalk(surface, mask, visible)
+            _draw_head(surface, mask, visible)
     return mask
 
 
@@ -341,68 +350,78 @@ def _alike(opacity: Float[np.ndarray, "n"], radius: Float[np.ndarray, "n"]) -> I
         yield np.flatnonzero((opacity > 0) & (octave == step))
 
 
-def _cast_shadow(surface: Surface, own: _Own) -> None:
+def _cast_shadow(surface: Surface, polyps: _Polyps) -> None:
     """Take light from the wall around a head, more on the side away from the lamp."""
-    polyp, put = own.polyp, own.put
-    windows = own.windows(polyp.stretch * (1 + SHADOW))
-    at = own.oval(windows)
-    beyond = at.u.mul_(at.u).add_(at.v.mul_(at.v)).sqrt_().sub_(1)
-    fade = beyond.clamp_(min=0).mul_(-1 / SHADOW).add_(1).clamp_(min=0)
-    side = (at.x * put(polyp.shade_x)).add(at.y * put(polyp.shade_y)).mul_(put(0.5 / polyp.radius)).clamp_(-0.5, 0.5)
-    strength = side.add_(0.5).mul_(put(polyp.opacity * 0.75 * (polyp.height - 0.15)))
+    polyp, tensor = polyps.polyp, polyps.tensor
+    windows = polyps.windows(polyp.stretch * (1 + SHADOW))
+    at = polyps.oval(windows)
+    outside = at.u.mul_(at.u).add_(at.v.mul_(at.v)).sqrt_().sub_(1)
+    fade = outside.clamp_(min=0).mul_(-1 / SHADOW).add_(1).clamp_(min=0)
+    side = (
+        (at.x * tensor(polyp.shade_x))
+        .add(at.y * tensor(polyp.shade_y))
+        .mul_(tensor(0.5 / polyp.radius))
+        .clamp_(-0.5, 0.5)
+    )
+    strength = side.add_(0.5).mul_(tensor(polyp.opacity * 0.75 * (polyp.height - 0.15)))
     windows.multiply(surface.light, 1 - fade.mul_(fade).mul_(strength))
 
 
-def _draw_head(surface: Surface, mask: Bool[Tensor, "n pixels"], own: _Own) -> None:
-    polyp, put = own.polyp, own.put
-    windows = own.windows(polyp.stretch * BULGE)
-    head = _head(own, windows)
-    slope_x, slope_y, crease = _relief(own, head)
+def _draw_head(surface: Surface, mask: Bool[Tensor, "n pixels"], polyps: _Polyps) -> None:
+    polyp, tensor = polyps.polyp, polyps.tensor
+    windows = polyps.windows(polyp.stretch * BULGE)
+    head = _head_shape(polyps, windows)
+    slope_x, slope_y, crease = _relief(polyps, head)
     windows.mark(mask, head.cover >= 0.5)
-    top = (head.inside * head.inside).mul_(put(-0.6 * polyp.height)).add_(put(1 + 0.6 * polyp.height))
-    cover = (1 - _attached(own, head)).mul_(head.cover).mul_(put(polyp.opacity))
-    light = (1 - crease * put(0.28 * polyp.lobulated)).mul_(top).mul_(own.light)
-    blood = crease.mul_(put(0.25 * polyp.lobulated)).add_(put(polyp.redness))
+    top = (head.inside * head.inside).mul_(tensor(-0.6 * polyp.height)).add_(tensor(1 + 0.6 * polyp.height))
+    cover = (1 - _wall_share(polyps, head)).mul_(head.cover).mul_(tensor(polyp.opacity))
+    light = (1 - crease * tensor(0.28 * polyp.lobulated)).mul_(top).mul_(polyps.light)
+    blood = crease.mul_(tensor(0.25 * polyp.lobulated)).add_(tensor(polyp.redness))
     surface.lay(windows, cover, light, slope_x, slope_y, blood)
 
 
-def _head(own: _Own, windows: Windows) -> _Head:
-    polyp, put, at = own.polyp, own.put, own.oval(windows)
+def _head_shape(polyps: _Polyps, windows: Windows) -> _Head:
+    polyp, tensor, at = polyps.polyp, polyps.tensor, polyps.oval(windows)
     rho, cosine, sine, scale = at.rays()
-    outline = uneven_outline(cosine, sine, [put(polyp.uneven[:, k]) for k in range(4)])
+    outline = uneven_outline(cosine, sine, [tensor(polyp.uneven[:, k]) for k in range(4)])
     depth = (outline - rho).mul_(scale)
     plain = 1 / (at.x * at.x + at.y * at.y).sqrt_().add_(1e-6)
     softness = 0.1 * polyp.radius * (1 - polyp.height)
-    edge = put(np.sqrt((_EDGE * own.grid.pixel) ** 2 + softness * softness))
+    edge = tensor(np.sqrt((_EDGE * polyps.grid.pixel) ** 2 + softness * softness))
     return _Head((rho / outline).clamp_(max=1), ramp(depth, edge), at.u, at.v, at.x * plain, at.y * plain)
 
 
-def _attached(own: _Own, head: _Head) -> Float[Tensor, "m w w"]:
+def _wall_share(polyps: _Polyps, head: _Head) -> Float[Tensor, "m w w"]:
     """Share of the wall's own look in a sessile polyp: greatest where it passes into the wall, toward its edge."""
-    polyp, put = own.polyp, own.put
-    side = (head.away_x * put(polyp.stalk_x)).add_(head.away_y * put(polyp.stalk_y))
-    return side.clamp_(min=0).mul_(head.inside).mul_(head.inside).mul_(put(0.75 * (polyp.stalk == 0)))
+    polyp, tensor = polyps.polyp, polyps.tensor
+    side = (head.away_x * tensor(polyp.stalk_x)).add_(head.away_y * tensor(polyp.stalk_y))
+    return side.clamp_(min=0).mul_(head.inside).mul_(head.inside).mul_(tensor(0.75 * (polyp.stalk == 0)))
 
 
-def _relief(own: _Own, head: _Head) -> tuple[Float[Tensor, "m w w"], Float[Tensor, "m w w"], Float[Tensor, "m w w"]]:
+def _relief(
+    polyps: _Polyps, head: _Head
+) -> tuple[Float[Tensor, "m w w"], Float[Tensor, "m w w"], Float[Tensor, "m w w"]]:
     """Slope of the dome with its lobules, and the closeness of a point to the crease between two of them, 0 to 1."""
-    polyp, put = own.polyp, own.put
+    polyp, tensor = polyps.polyp, polyps.tensor
     square = head.inside * head.inside
-    flank = (square * put(1 - polyp.height)).add_(put(polyp.height)).mul_(head.inside).mul_(put(polyp.height))
+    flank = (square * tensor(1 - polyp.height)).add_(tensor(polyp.height)).mul_(head.inside).mul_(tensor(polyp.height))
     flank.div_((1.07 - square).sqrt_())
-    near_u, near_v, crease = _lobule(own, head)
+    near_u, near_v, crease = _lobule(polyps, head)
     along, across = _BUMP * polyp.lobulated * polyp.cosine, _BUMP * polyp.lobulated * polyp.sine
-    slope_x = (flank * head.away_x).add_(near_u * put(along)).sub_(near_v * put(across))
-    slope_y = flank.mul_(head.away_y).add_(near_u * put(across)).add_(near_v * put(along))
+    slope_x = (flank * head.away_x).add_(near_u * tensor(along)).sub_(near_v * tensor(across))
+    slope_y = flank.mul_(head.away_y).add_(near_u * tensor(across)).add_(near_v * tensor(along))
     return slope_x, slope_y, crease
 
 
-def _lobule(own: _Own, head: _Head) -> tuple[Float[Tensor, "m w w"], Float[Tensor, "m w w"], Float[Tensor, "m w w"]]:
+def _lobule(
+    polyps: _Polyps, head: _Head
+) -> tuple[Float[Tensor, "m w w"], Float[Tensor, "m w w"], Float[Tensor, "m w w"]]:
     """Distance of each point from its lobule's center, in half axes, and its nearness to the next lobule's."""
     near_u, near_v = head.u, head.v
     nearest = torch.full_like(head.u, 1e6)
     second = nearest
-    lobes_u, lobes_v, weight = (own.put(own.polyp.lobes_x), own.put(own.polyp.lobes_y), own.put(own.polyp.lobes_weight))
+    polyp, tensor = polyps.polyp, polyps.tensor
+    lobes_u, lobes_v, weight = tensor(polyp.lobes_x), tensor(polyp.lobes_y), tensor(polyp.lobes_weight)
     for number in range(LOBES):
         du, dv = head.u - lobes_u[:, number], head.v - lobes_v[:, number]
         square = (du * du).add_(dv * dv).add_(weight[:, number])
@@ -414,29 +433,31 @@ def _lobule(own: _Own, head: _Head) -> tuple[Float[Tensor, "m w w"], Float[Tenso
     return near_u, near_v, crease.mul_(crease)
 
 
-def _draw_stalk(surface: Surface, mask: Bool[Tensor, "n pixels"], every: _Own) -> None:
+def _draw_stalk(surface: Surface, mask: Bool[Tensor, "n pixels"], polyps: _Polyps) -> None:
     """Round strands from under the heads to the wall, which they meet flared, in the mucosa's color."""
-    chosen = np.flatnonzero(every.polyp.stalk > 0)
+    chosen = np.flatnonzero(polyps.polyp.stalk > 0)
     if len(chosen) == 0:
         return
-    own = every.take(chosen)
-    polyp, put = own.polyp, own.put
+    stalked = polyps.take(chosen)
+    polyp, tensor = stalked.polyp, stalked.tensor
     reach = 0.9 + polyp.stalk
-    windows = own.windows(reach + _FLARE * polyp.thickness)
-    x, y = windows.x - put(polyp.x), windows.y - put(polyp.y)
-    along = (x * put(polyp.stalk_x) + y * put(polyp.stalk_y)).mul_(put(1 / (polyp.radius * reach))).clamp_(0, 1)
-    away_x = x - along * put(polyp.stalk_x * polyp.radius * reach)
-    away_y = y - along * put(polyp.stalk_y * polyp.radius * reach)
+    windows = stalked.windows(reach + _FLARE * polyp.thickness)
+    x, y = windows.x - tensor(polyp.x), windows.y - tensor(polyp.y)
+    along = (
+        (x * tensor(polyp.stalk_x) + y * tensor(polyp.stalk_y)).mul_(tensor(1 / (polyp.radius * reach))).clamp_(0, 1)
+    )
+    away_x = x - along * tensor(polyp.stalk_x * polyp.radius * reach)
+    away_y = y - along * tensor(polyp.stalk_y * polyp.radius * reach)
     distance = (away_x * away_x).add_(away_y * away_y).sqrt_()
     half = polyp.radius * polyp.thickness * np.minimum(1, 4 * polyp.stalk)
-    thick = (along * along).mul_(_FLARE - 0.8).add_(0.8).mul_(put(half))
-    cover = ramp(thick - distance, put(np.full_like(half, _EDGE * own.grid.pixel)))
+    thick = (along * along).mul_(_FLARE - 0.8).add_(0.8).mul_(tensor(half))
+    cover = ramp(thick - distance, tensor(np.full_like(half, _EDGE * stalked.grid.pixel)))
     cover.mul_((1 - along).mul_(5).clamp_(max=1))  # it has become the wall where it ends
     windows.mark(mask, cover >= 0.5)
     t = (distance / (thick + 1e-6)).clamp_(max=1)
     flank = (t / (1.07 - t * t).sqrt_()).div_(distance.add_(1e-6))
-    cover.mul_(put(polyp.opacity))
-    light, blood = along.mul_(-0.35).add_(1).mul_(own.light), put(0.3 * polyp.redness).expand_as(cover)
+    cover.mul_(tensor(polyp.opacity))
+    light, blood = along.mul_(-0.35).add_(1).mul_(stalked.light), tensor(0.3 * polyp.redness).expand_as(cover)
     surface.lay(windows, cover, light, away_x.mul_(flank), away_y.mul_(flank), blood)
 
 
@@ -447,16 +468,18 @@ FINEST = 256
 """Cells of the finest lattice of grain over the image."""
 
 
-def lit(surface: Surface, draw: Draw, grid: Grid) -> Plane:
+def lamp_light(surface: Surface, draw: Draw, grid: Grid) -> Plane:
     """Light that the surface returns: that which falls on it times the cosine to the lamp."""
-    across, down = (grid.put(each)[:, :, 0] for each in draw("endo-lamp", -0.5, 0.5, 2).T)
+    across, down = (grid.tensor(each)[:, :, 0] for each in draw("endo-lamp", -0.5, 0.5, 2).T)
     x, y = surface.slope_x, surface.slope_y
     toward = (x * across + y * down).add_(1).clamp_(min=0)
     toward.div_((x * x).add_(y * y).add_(1).sqrt_()).mul_(1 - _DIFFUSE).add_(_DIFFUSE)
     return toward.mul_(surface.light).view(-1, grid.size, grid.size)
 
 
-def colors(light: Plane, blood: Plane, film: Plane, rows: PhantomRows, grid: Grid) -> Float[Tensor, "n 3 size size"]:
+def mucosa_colors(
+    light: Plane, blood: Plane, film: Plane, rows: PhantomRows, grid: Grid
+) -> Float[Tensor, "n 3 size size"]:
     """Red, green and blue, 0 to 1, of the light that mucosa of this hue reflects, over a curve that saturates.
 
     Args:
@@ -466,21 +489,21 @@ def colors(light: Plane, blood: Plane, film: Plane, rows: PhantomRows, grid: Gri
         rows: Hue and illumination.
         grid: The images.
     """
-    draw, put = rows.draw("endo-"), grid.put
+    draw, tensor = rows.draw("endo-"), grid.tensor
     e = 0.48 * rows["illumination"] + draw("exposure", -0.25, 0.25)
     exposure = 2.35 * (1 + 0.5 * e) / (1 - 0.4 * e)
     green = 0.365 - 0.065 * rows["hue"] + draw("green", -0.03, 0.03)
     blue = green * (0.6 + 0.08 * rows["hue"] + draw("blue", -0.21, 0.21))
-    taken = ((1.0, 0.16, 0.18), (green, 0.5 * green, 0.15 * green), (blue, 0.5 * blue, 0.75 * blue))
+    channels = ((1.0, 0.16, 0.18), (green, 0.5 * green, 0.15 * green), (blue, 0.5 * blue, 0.75 * blue))
     out = torch.empty(len(e), 3, grid.size, grid.size, device=grid.device)
-    for channel, (own, by_blood, by_film) in enumerate(taken):
-        x = (blood * put(-by_blood * exposure)).sub_(film * put(by_film * exposure))
-        x.add_(put(own * exposure)).clamp_(min=0).mul_(light)
+    for channel, (base, by_blood, by_film) in enumerate(channels):
+        x = (blood * tensor(-by_blood * exposure)).sub_(film * tensor(by_film * exposure))
+        x.add_(tensor(base * exposure)).clamp_(min=0).mul_(light)
         out[:, channel] = x.div_((x * x).add_(1).sqrt_())
     return out
 
 
-def filmed(
+def film_picture(
     picture: Float[Tensor, "n 3 size size"], draw: Draw, grain: float, grid: Grid
 ) -> tuple[Float[Tensor, "n 3 size size"], Plane]:
     """The picture with grain, within its view; and the view, 1 inside to 0 outside.
@@ -488,16 +511,16 @@ def filmed(
     grain: standard deviation in gray levels of 1 at 256 px; larger pixels average it.
     """
     inside = view(draw, grid)
-    picture.add_(_noise(draw, grain, grid)[:, None])
-    beyond = grid.put(draw("endo-border", 0.0, 0.04))[:, None]
-    return picture.sub_(beyond).mul_(inside[:, None]).add_(beyond).clamp_(0, 1), inside
+    picture.add_(_sensor_noise(draw, grain, grid)[:, None])
+    border = grid.tensor(draw("endo-border", 0.0, 0.04))[:, None]
+    return picture.sub_(border).mul_(inside[:, None]).add_(border).clamp_(0, 1), inside
 
 
 def view(draw: Draw, grid: Grid) -> Plane:
     """Part of the image that the scope shows: a rectangle cut by a diagonal and a circle, 1 inside, 0 outside."""
 
     def put(name: str, low: float, high: float) -> Float[Tensor, "n 1 1"]:
-        return grid.put(draw(f"view-{name}", low, high))
+        return grid.tensor(draw(f"view-{name}", low, high))
 
     x, y = grid.axes()
     x, y = (x - put("x", -0.03, 0.03)).abs_(), (y - put("y", -0.015, 0.015)).abs_()
@@ -508,13 +531,13 @@ def view(draw: Draw, grid: Grid) -> Plane:
     return ramp(depth, torch.full((1, 1, 1), 1.5 * grid.pixel, device=grid.device))
 
 
-def _noise(draw: Draw, grain: float, grid: Grid) -> Plane:
+def _sensor_noise(draw: Draw, grain: float, grid: Grid) -> Plane:
     cells, strength = min(grid.size, FINEST), grain * draw("endo-grain-strength", 0.4, 1.6)
     if grid.size <= FINEST:
         white = white_noise(draw.nuisance, "endo-grain", cells, cells, grid.device)
-        return white.mul_(grid.put(strength * (cells / FINEST)))
+        return white.mul_(grid.tensor(strength * (cells / FINEST)))
     white = white_noise(draw.nuisance, "endo-grain", cells + 2, cells + 2, grid.device)
-    return spline_zoom(white, grid.size).mul_(grid.put(strength / float(zoom_gain(cells, grid.size))))
+    return spline_zoom(white, grid.size).mul_(grid.tensor(strength / float(zoom_gain(cells, grid.size))))
 
 
 # Colors of a mucosa: blood in its tissue and its vessels, and residue in the bowel.
@@ -536,10 +559,10 @@ def film(draw: Draw, share: float, grid: Grid) -> Plane:
     """Yellow mucus and rests of stool, 0 to 1 where they lie. share: of images that have some."""
     amount = (draw("endo-film") < share) * draw("film-amount", 0.4, 1.0)
     field = spline_zoom(lattice(draw.nuisance, "film", _COARSE, np.full(len(amount), 1.2), grid), grid.size)
-    return field.sub_(grid.put(draw("film-level", 0.72, 1.92))).clamp_(0, 1).mul_(grid.put(amount))
+    return field.sub_(grid.tensor(draw("film-level", 0.72, 1.92))).clamp_(0, 1).mul_(grid.tensor(amount))
 
 
-def vessels(rows: PhantomRows, amount: float) -> Capsules:
+def mucosa_vessels(rows: PhantomRows, amount: float) -> Capsules:
     """Trees of vessels that branch under the mucosa, larger from close by, as strengths 0 to 1.
 
     amount: scales how plain they are, 1 normal.
@@ -560,13 +583,13 @@ def vessels(rows: PhantomRows, amount: float) -> Capsules:
     radius = near * draw("radius", 0.0025, 0.006, _TREES)
     start = draw("x", -0.5, 0.5, _TREES), draw("y", -0.5, 0.5, _TREES), draw("heading", 0, 1, _TREES)
     x, y, headings = path("trunk", start, near, _TRUNK)
-    found = [tubes((x, y, headings), radius, plain)]
+    parts = [tubes((x, y, headings), radius, plain)]
     for number in range(_TWIGS):
         turn = (-1) ** number * 0.13 + draw(f"fork-{number}", -0.05, 0.05, _TREES)
         fork = x[..., number + 2], y[..., number + 2], headings[..., number + 1] + turn
         twig = path(f"twig-{number}", fork, 0.8 * near, _TWIG)
-        found.append(tubes(twig, (0.72 - 0.08 * number) * radius, 0.8 * plain))
-    return Capsules.joined(found)
+        parts.append(tubes(twig, (0.72 - 0.08 * number) * radius, 0.8 * plain))
+    return Capsules.concatenate(parts)
 
 
 # A wet surface: ripples, glints where they face the lamp, and bubbles.
@@ -578,16 +601,16 @@ _RIPPLES, _PATCHES = 40, 6  # cells over the image: of ripples, and of where the
 def glints(surface: Surface, rows: PhantomRows, grid: Grid) -> Plane:
     """White reflections of the lamp, 0 to 1: where the slope is such that it mirrors the lamp into the lens."""
     shape, (x, y), draw = (-1, grid.size, grid.size), grid.axes(), rows.draw("endo-")
-    lens, aim, rough = grid.put(draw("lens", 0.3, 0.9)), draw("aim", -0.15, 0.15, 2), draw("rough", 0.12, 0.4)
+    lens, aim, rough = grid.tensor(draw("lens", 0.3, 0.9)), draw("aim", -0.15, 0.15, 2), draw("rough", 0.12, 0.4)
     # Where the wall leans by chance no ripple makes up for it: glints stand in patches.
     lean = spline_zoom(lattice(rows.nuisance, "lean", _PATCHES, np.full(len(rough), 0.5), grid), _RIPPLES + 2)
     off_x = spline_zoom(lattice(rows.nuisance, "ripple-x", _RIPPLES, rough, grid).add_(lean), grid.size)
     off_y = spline_zoom(lattice(rows.nuisance, "ripple-y", _RIPPLES, rough, grid), grid.size)
-    off_x.add_(surface.slope_x.view(shape)).add_(x * lens - grid.put(aim[:, 0]))
-    off_y.add_(surface.slope_y.view(shape)).add_(y * lens - grid.put(aim[:, 1]))
+    off_x.add_(surface.slope_x.view(shape)).add_(x * lens - grid.tensor(aim[:, 0]))
+    off_y.add_(surface.slope_y.view(shape)).add_(y * lens - grid.tensor(aim[:, 1]))
     missed = off_x.mul_(off_x).add_(off_y.mul_(off_y))
     size = 0.012 * rows["highlights"] * draw("wet", 0.3, 1.7) + 1e-9
-    return (1 - missed.mul_(grid.put(1 / size))).mul_(2.5).clamp_(0, 1).mul_(_lamp(surface).view(shape))
+    return (1 - missed.mul_(grid.tensor(1 / size))).mul_(2.5).clamp_(0, 1).mul_(_lamp(surface).view(shape))
 
 
 def bubbles(surface: Surface, rows: PhantomRows, grid: Grid) -> Canvas:
@@ -595,7 +618,7 @@ def bubbles(surface: Surface, rows: PhantomRows, grid: Grid) -> Canvas:
     count, draw = 4 * _BUBBLES, rows.draw("bubble-")  # as many as a difficulty of 2 shows
     cluster = (draw("cluster", 0, 1, count) * 3).astype(np.int64)
 
-    def placed(axis: str) -> Float[np.ndarray, "n k"]:
+    def place_along(axis: str) -> Float[np.ndarray, "n k"]:
         u = draw(axis, -1, 1, count)
         return np.take_along_axis(draw(f"middle-{axis}", -0.36, 0.36, 3), cluster, axis=1) + 0.16 * u * np.abs(u)
 
@@ -604,9 +627,11 @@ def bubbles(surface: Surface, rows: PhantomRows, grid: Grid) -> Canvas:
     canvas = grid.blank(len(v))
     chosen = np.nonzero(plain > 0)
     if len(chosen[0]) > 0:
-        own = Numbers(x=placed("x"), y=placed("y"), radius=0.005 + 0.02 * v * v * v, plain=plain).take(chosen)
-        windows = Windows.around(chosen[0], own.x, own.y, 0.028 + grid.pixel, grid)
-        windows.draw(canvas, _bubble(own, windows, grid))
+        visible = Numbers(x=place_along("x"), y=place_along("y"), radius=0.005 + 0.02 * v * v * v, plain=plain).take(
+            chosen
+        )
+        windows = Windows.around(chosen[0], visible.x, visible.y, 0.028 + grid.pixel, grid)
+        windows.draw(canvas, _bubble(visible, windows, grid))
     return canvas.mul_(_lamp(surface))
 
 
@@ -615,17 +640,17 @@ def _lamp(surface: Surface) -> Canvas:
     return (surface.light * 2.5).clamp_(max=1)
 
 
-def _bubble(own: Numbers, windows: Windows, grid: Grid) -> Float[Tensor, "m w w"]:
+def _bubble(bubble: Numbers, windows: Windows, grid: Grid) -> Float[Tensor, "m w w"]:
     """Brightness of bubbles in their windows, fainter where a pixel is wider than the highlight."""
-    put, radius = grid.put, own.radius
-    dx, dy = windows.x - put(own.x), windows.y - put(own.y)
+    tensor, radius = grid.tensor, bubble.radius
+    dx, dy = windows.x - tensor(bubble.x), windows.y - tensor(bubble.y)
     distance = (dx * dx + dy * dy).sqrt_()
     wide, half = np.full_like(radius, 1.2 * grid.pixel), 0.0025 + 0.1 * radius
-    rim = ramp(put(half) - (distance - put(0.85 * radius)).abs_(), put(wide))
-    aside_x, aside_y = dx + put(0.35 * radius), dy + put(0.35 * radius)
-    spot = ramp(put(0.3 * radius) - (aside_x * aside_x + aside_y * aside_y).sqrt_(), put(wide))
-    spot.mul_(put(0.9 * np.minimum(1, 0.6 * radius / wide) ** 2))
-    return rim.mul_(put(0.4 * np.minimum(1, 2 * half / wide))).add_(spot).mul_(put(own.plain))
+    rim = ramp(tensor(half) - (distance - tensor(0.85 * radius)).abs_(), tensor(wide))
+    aside_x, aside_y = dx + tensor(0.35 * radius), dy + tensor(0.35 * radius)
+    spot = ramp(tensor(0.3 * radius) - (aside_x * aside_x + aside_y * aside_y).sqrt_(), tensor(wide))
+    spot.mul_(tensor(0.9 * np.minimum(1, 0.6 * radius / wide) ** 2))
+    return rim.mul_(tensor(0.4 * np.minimum(1, 2 * half / wide))).add_(spot).mul_(tensor(bubble.plain))
 
 
 # The endoscopy phantom: a bowel seen from within, with polyps of known size, shape, color and place or without.
@@ -706,18 +731,18 @@ class EndoscopyPhantom(DrawnPhantom[_Scenes]):
 
     def plan(self, rows: PhantomRows, grid: Grid) -> _Scenes:
         """Compute bowel, vessels and polyps."""
-        return _Scenes(rows, tube(rows), vessels(rows, self.vessels), polyps(rows))
+        return _Scenes(rows, tube(rows), mucosa_vessels(rows, self.vessels), polyps(rows))
 
     def draw(self, plan: _Scenes, grid: Grid) -> Rendered:
         """Draw frames and masks of the polyps with their stalks."""
         rows, draw, shape = plan.rows, plan.rows.draw(), (-1, grid.size, grid.size)
-        surface = wall(plan.bowel, draw, around(plan.bowel, *grid.axes(), grid), grid)
+        surface = wall(plan.bowel, draw, polar_coordinates(plan.bowel, *grid.axes(), grid), grid)
         draw_capsules(surface.blood, plan.vessels, np.full(len(rows.nuisance), 1.2 * grid.pixel), grid)
         mask = draw_polyps(surface, plan.growths, plan.bowel, grid)
         surface.blood.add_(mottling(draw, grid).view(surface.blood.shape))
         yellow = film(draw, self.film, grid)
-        picture = colors(lit(surface, draw, grid), surface.blood.view(shape), yellow, rows, grid)
+        picture = mucosa_colors(lamp_light(surface, draw, grid), surface.blood.view(shape), yellow, rows, grid)
         white = torch.maximum(glints(surface, rows, grid), bubbles(surface, rows, grid).view(shape))
         picture.add_((1 - picture).mul_(white[:, None]))
-        picture, inside = filmed(picture, draw, self.grain, grid)
+        picture, inside = film_picture(picture, draw, self.grain, grid)
         return Rendered(picture, (mask.view(shape) & (inside >= 0.5))[:, None])

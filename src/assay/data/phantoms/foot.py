@@ -15,7 +15,15 @@ from assay.core.registry import component
 from assay.core.traits import DataTraits
 from assay.core.types import Factor
 from assay.data.dataset import Rendered
-from assay.data.phantoms.base import DrawnPhantom, Levels, PhantomDesign, PhantomRows, Shown, Skewed, drawn_by_assay
+from assay.data.phantoms.base import (
+    DrawnPhantom,
+    Levels,
+    PhantomDesign,
+    PhantomRows,
+    Shown,
+    Skewed,
+    drawn_by_assay,
+)
 from assay.data.phantoms.drawing import (
     Draw,
     Grid,
@@ -79,7 +87,7 @@ def light(rows: PhantomRows, roughness: float) -> Numbers:
     exposure = 1.09 + draw("exposure", -0.1, 0.1) + np.where(bright > 0, 0.24, 0.36) * bright
     return Numbers(
         # Sideways part of the direction that light comes from, its part from the camera, and light from everywhere.
-        toward=draw("aside", 0.1, 0.75, 1) * np.stack(draw.turned("light"), axis=1),
+        toward=draw("aside", 0.1, 0.75, 1) * np.stack(draw.heading("light"), axis=1),
         front=draw("front", 0.55, 0.75),
         ambient=draw("ambient", 0.34, 0.5),
         gain=color * exposure[:, None].clip(0.15),  # by channel
@@ -91,29 +99,31 @@ def light(rows: PhantomRows, roughness: float) -> Numbers:
     )
 
 
-def lit(
+def foot_light(
     depth: Plane, cover: Plane, cloth: Plane, scene: Numbers, how: Numbers, fields: Texture, grid: Grid
 ) -> tuple[Plane, Plane]:
     """Light that falls on each pixel, and the shine of skin."""
-    put, zoom = grid.put, scene.zoom
-    deep = (depth * put(1 / (8 * zoom))).clamp_(0, 1)
-    deep = (2 - deep).mul_(deep).mul_(put(6.5 * zoom * how.round))
-    deep.add_((fields.fine * put(how.wrinkled)).mul_(cover))
-    folds = fields.coarse.abs().mul_(-0.3).add_(fields.coarse * 0.35).add_(fields.fine * 0.04).mul_(put(scene.crumpled))
+    tensor, zoom = grid.tensor, scene.zoom
+    deep = (depth * tensor(1 / (8 * zoom))).clamp_(0, 1)
+    deep = (2 - deep).mul_(deep).mul_(tensor(6.5 * zoom * how.round))
+    deep.add_((fields.fine * tensor(how.wrinkled)).mul_(cover))
+    folds = (
+        fields.coarse.abs().mul_(-0.3).add_(fields.coarse * 0.35).add_(fields.fine * 0.04).mul_(tensor(scene.crumpled))
+    )
     height = deep.add_(folds.mul_(cloth).mul_(1 - cover))
     right, down = _slopes(height, grid)
     steep = (right * right).add_(down * down).add_(1).sqrt_()
-    facing = right.mul_(put(-how.toward[:, 0])).add_(down.mul_(put(-how.toward[:, 1])))
-    facing = facing.add_(put(how.front)).div_(steep)
+    facing = right.mul_(tensor(-how.toward[:, 0])).add_(down.mul_(tensor(-how.toward[:, 1])))
+    facing = facing.add_(tensor(how.front)).div_(steep)
     facing.clamp_(min=0)
-    shine = (facing * facing).square_().square_().mul_(put(how.shine)).mul_(cover)
+    shine = (facing * facing).square_().square_().mul_(tensor(how.shine)).mul_(cover)
     x, y = grid.axes()
-    level = facing.mul_(0.85).add_(put(how.ambient))
-    level.mul_((x * put(how.fall[:, 0]) + y * put(how.fall[:, 1])).add_(1))
+    level = facing.mul_(0.85).add_(tensor(how.ambient))
+    level.mul_((x * tensor(how.fall[:, 0]) + y * tensor(how.fall[:, 1])).add_(1))
     near = (depth * (1 / SHADOW)).add_(1).clamp_(0, 1)
     right, down = _slopes(depth, grid)  # into the foot: toward the light on the side where its shadow falls
-    turned = right.mul_(put(how.toward[:, 0])).add_(down.mul_(put(how.toward[:, 1]))).add_(0.3).clamp_(0, 1)
-    return level.mul_(near.mul_(near).mul_(turned).mul_(put(-how.shadow)).mul_(1 - cover).add_(1)), shine
+    turned = right.mul_(tensor(how.toward[:, 0])).add_(down.mul_(tensor(how.toward[:, 1]))).add_(0.3).clamp_(0, 1)
+    return level.mul_(near.mul_(near).mul_(turned).mul_(tensor(-how.shadow)).mul_(1 - cover).add_(1)), shine
 
 
 def _slopes(height: Plane, grid: Grid) -> tuple[Plane, Plane]:
@@ -124,7 +134,7 @@ def _slopes(height: Plane, grid: Grid) -> tuple[Plane, Plane]:
     return right, down
 
 
-def exposed(planes: Planes, level: Plane, shine: Plane, how: Numbers, frame: Numbers, grid: Grid) -> Planes:
+def photograph_foot(planes: Planes, level: Plane, shine: Plane, how: Numbers, frame: Numbers, grid: Grid) -> Planes:
     """The photograph: colors in their light through a camera, black around."""
 
     def side(center: np.ndarray, half: np.ndarray) -> Tensor:
@@ -161,7 +171,7 @@ def scene(rows: PhantomRows, frame: Numbers, clutter: float) -> Numbers:
     """
     draw = rows.draw("foot-")
     kind, cloth = rows.values["background"], min(1.0, rows.difficulty["background"])
-    there = draw("thing", 0, 1, _BOXES) < 0.6 * clutter
+    present = draw("thing", 0, 1, _BOXES) < 0.6 * clutter
     thing, tint = ((draw(name, 0, 1, *k) * len(table)).astype(np.int64) for name, table, k in (
         ("box-kind", _THINGS, (_BOXES,)), ("hue", _COLORED, ())))  # fmt: skip
     white = along(_WHITE, draw("white"))
@@ -176,8 +186,8 @@ def scene(rows: PhantomRows, frame: Numbers, clutter: float) -> Numbers:
             [
                 frame.x[:, None] + draw("box-x", -45, 45, _BOXES),
                 frame.y[:, None] + draw("box-y", -50, 30, _BOXES),
-                draw("box-wide", 3, 16, _BOXES) * there,
-                draw("box-high", 3, 22, _BOXES) * there,
+                draw("box-wide", 3, 16, _BOXES) * present,
+                draw("box-high", 3, 22, _BOXES) * present,
             ],
             axis=-1,
         ),
@@ -195,23 +205,23 @@ def scene(rows: PhantomRows, frame: Numbers, clutter: float) -> Numbers:
 
 def draw_scene(view: Numbers, fields: Texture, grid: Grid) -> tuple[Planes, Plane]:
     """Colors without light, and how much of each pixel is cloth."""
-    (x, y), put, n = grid.axes(), grid.put, len(view.wall)
-    below = (y - put(view.horizon[:, 0])) + x * put(view.horizon[:, 1])
+    (x, y), tensor, n = grid.axes(), grid.tensor, len(view.wall)
+    below = (y - tensor(view.horizon[:, 0])) + x * tensor(view.horizon[:, 1])
     wall = colors(view.wall, grid.device)
-    planes = ramp(below, put(np.full(n, 2.0))) * (colors(view.floor, grid.device) - wall)
+    planes = ramp(below, tensor(np.full(n, 2.0))) * (colors(view.floor, grid.device) - wall)
     planes.add_(wall)
     for k in range(_BOXES):
-        blend(planes, colors(view.paint[:, k], grid.device), _box(view.boxes[:, k], grid))
-    cover = (x * put(view.edge[:, 0]) + y * put(view.edge[:, 1])).sub_(put(view.edge[:, 2]))
+        blend(planes, colors(view.paint[:, k], grid.device), _box_cover(view.boxes[:, k], grid))
+    cover = (x * tensor(view.edge[:, 0]) + y * tensor(view.edge[:, 1])).sub_(tensor(view.edge[:, 2]))
     cover.add_(fields.coarse * 1.5)
-    cover = ramp(cover, put(np.full(n, 1.2 + grid.pixel))).mul_(put(view.covered))
+    cover = ramp(cover, tensor(np.full(n, 1.2 + grid.pixel))).mul_(tensor(view.covered))
     across, down = _threads(view, grid)
     shades = (across * down).mul_(cover).add_(1)
     blend(planes, colors(view.cloth, grid.device), cover)
     return planes.mul_(shades), cover
 
 
-def _box(box: Float[np.ndarray, "n 4"], grid: Grid) -> Plane:
+def _box_cover(box: Float[np.ndarray, "n 4"], grid: Grid) -> Plane:
     """Coverage by a thing with straight sides, out of focus."""
     blur = 1.5 + grid.pixel
     wide, high = (
@@ -240,7 +250,7 @@ _POLISH = np.array([[0.72, 0.05, 0.10], [0.50, 0.06, 0.16], [0.85, 0.30, 0.40]])
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class SkinMark:
     """Looks of a mark: its share of feet, radius, colors, strength, and the width of its edge in radii."""
 
     share: float
@@ -251,10 +261,10 @@ class Mark:
 
 
 MARKS = (
-    Mark(0.5, (2.5, 7.5), np.array([[0.93, 0.82, 0.58], [0.96, 0.90, 0.78]]), (0.2, 0.65), 0.9),
-    Mark(0.55, (2.0, 8.0), np.array([[0.66, 0.18, 0.18], [0.82, 0.36, 0.34]]), (0.2, 0.6), 1.1),
-    Mark(0.45, (3.0, 11.0), np.array([[0.28, 0.15, 0.11], [0.45, 0.26, 0.20]]), (0.15, 0.5), 1.0),
-    Mark(0.4, (0.7, 1.8), np.array([[0.22, 0.08, 0.06], [0.50, 0.16, 0.12]]), (0.4, 0.9), 0.9),
+    SkinMark(0.5, (2.5, 7.5), np.array([[0.93, 0.82, 0.58], [0.96, 0.90, 0.78]]), (0.2, 0.65), 0.9),
+    SkinMark(0.55, (2.0, 8.0), np.array([[0.66, 0.18, 0.18], [0.82, 0.36, 0.34]]), (0.2, 0.6), 1.1),
+    SkinMark(0.45, (3.0, 11.0), np.array([[0.28, 0.15, 0.11], [0.45, 0.26, 0.20]]), (0.15, 0.5), 1.0),
+    SkinMark(0.4, (0.7, 1.8), np.array([[0.22, 0.08, 0.06], [0.50, 0.16, 0.12]]), (0.4, 0.9), 0.9),
 )
 """Callus, pressure mark, stain, scab: alike on feet with and without an ulcer."""
 
@@ -268,26 +278,26 @@ def skin(rows: PhantomRows, shape: Numbers, roughness: float) -> Numbers:
     yellow = draw("yellow", -0.5, 1.0, 1) * np.array([0.01, 0.0, -0.05])
     blotch = draw("blotch", 0.1, 0.8, 1) * np.array([0.008, -0.03, -0.028])
     blotch = blotch + draw("pigment", 0.0, 0.035, 1) * tone[:, None]
-    own = along(_NAIL, draw("nail")) * (0.45 + 0.55 * color)
+    nail = along(_NAIL, draw("nail")) * (0.45 + 0.55 * color)
     return Numbers(
         color=(color + blood + yellow).clip(0.05, 0.98),
         # Change of color per unit of the coarse field, and of the fine one.
         blotch=blotch * (0.4 + 0.6 * color[:, :1]),
         grain=roughness * draw("skin-grain", 0.01, 0.04),
-        nail=np.where(draw("polish", 0, 1, 1) < 0.14, along(_POLISH, draw("polish")), own),
+        nail=np.where(draw("polish", 0, 1, 1) < 0.14, along(_POLISH, draw("polish")), nail),
     )
 
 
 def marks(shape: Numbers, draw: Draw, amount: float) -> tuple[Numbers, ...]:
     """One mark of each kind on some feet, of strength 0 on the others. amount: 1 normal, 0 none."""
-    return tuple(_mark(f"mark-{k}", kind, shape, draw, amount) for k, kind in enumerate(MARKS))
+    return tuple(_place_marks(f"mark-{k}", kind, shape, draw, amount) for k, kind in enumerate(MARKS))
 
 
-def _mark(name: str, kind: Mark, shape: Numbers, every: Draw, amount: float) -> Numbers:
+def _place_marks(name: str, kind: SkinMark, shape: Numbers, every: Draw, amount: float) -> Numbers:
     draw = Draw(every.nuisance, f"{every.prefix}{name}-")
     low, high = room(shape)
     x, y = on_limb(shape, low + draw("along") * (high - low), draw("across", -0.75, 0.75))
-    cosine, sine = draw.turned("axis")
+    cosine, sine = draw.heading("axis")
     return Numbers(
         x=x,
         y=y,
@@ -307,20 +317,22 @@ def draw_skin(look: Numbers, fields: Texture, grid: Grid) -> Planes:
     """Colors of bare skin everywhere on the image, without light; the foot's outline is applied later."""
     planes = fields.coarse * colors(look.blotch, grid.device)
     planes.add_(colors(look.color, grid.device))
-    return planes.mul_((fields.fine * grid.put(look.grain)).add_(1))
+    return planes.mul_((fields.fine * grid.tensor(look.grain)).add_(1))
 
 
-def draw_marks(planes: Planes, found: tuple[Numbers, ...], fields: Texture, grid: Grid) -> None:
+def draw_marks(planes: Planes, placed: tuple[Numbers, ...], fields: Texture, grid: Grid) -> None:
     """Paint the marks on the skin, their strength uneven."""
-    for each in found:
+    for each in placed:
         rows = np.flatnonzero(each.strength > 0)
         if len(rows) > 0:
-            own = each.take(rows)
-            windows = Windows.around(rows, own.x, own.y, float((reach(own) * (1 + 0.5 * own.soft)).max()), grid)
+            visible = each.take(rows)
+            windows = Windows.around(
+                rows, visible.x, visible.y, float((reach(visible) * (1 + 0.5 * visible.soft)).max()), grid
+            )
             uneven = (windows.read(fields.fine) * 0.2).add_(1).clamp_(0.3, 1.4)
-            weight = ramp(1 - within(own, windows, grid)[0], grid.put(own.soft))
-            weight.mul_(uneven).mul_(grid.put(own.strength))
-            dab(planes, windows, weight, colors(own.color, grid.device))
+            weight = ramp(1 - within(visible, windows, grid)[0], grid.tensor(visible.soft))
+            weight.mul_(uneven).mul_(grid.tensor(visible.strength))
+            dab(planes, windows, weight, colors(visible.color, grid.device))
 
 
 def draw_nails(planes: Planes, look: Numbers, shape: Numbers, grid: Grid) -> None:
@@ -344,9 +356,9 @@ def draw_nails(planes: Planes, look: Numbers, shape: Numbers, grid: Grid) -> Non
         odd=none,
     )
     windows = Windows.around(row, blob.x, blob.y, float(reach(blob).max()) + 1.5 + grid.pixel, grid)
-    cover = ramp(within(blob, windows, grid)[1], grid.put(np.full(len(row), 0.4 + grid.pixel)))
+    cover = ramp(within(blob, windows, grid)[1], grid.tensor(np.full(len(row), 0.4 + grid.pixel)))
     weight = grid.blank(planes.shape[1])
-    windows.draw(weight, cover.mul_(grid.put(shape.nails[row, toe])))
+    windows.draw(weight, cover.mul_(grid.tensor(shape.nails[row, toe])))
     some = np.unique(row)
     index = torch.as_tensor(some, device=grid.device)
     weights = weight.view(planes.shape[1:])[index]
@@ -464,13 +476,13 @@ class FootPhantom(DrawnPhantom[_Photographs]):
         shape, nuisance, fields = plan.shape, plan.draw.nuisance, texture(plan.draw, grid)
         depth = depth_of(shape, grid)
         draw_depth(depth.view(len(nuisance), -1), toes_of(shape), SHADOW, grid)
-        cover = ramp(depth, grid.put(np.full(len(nuisance), 0.5 + 1.1 * grid.pixel)))
+        cover = ramp(depth, grid.tensor(np.full(len(nuisance), 0.5 + 1.1 * grid.pixel)))
         around, cloth = draw_scene(plan.scene, fields, grid)
-        level, shine = lit(depth, cover, cloth, plan.scene, plan.light, fields, grid)
+        level, shine = foot_light(depth, cover, cloth, plan.scene, plan.light, fields, grid)
         bare = draw_skin(plan.skin, fields, grid)
         draw_nails(bare, plan.skin, shape, grid)
         draw_marks(bare, plan.spots, fields, grid)
         mask = draw_ulcers(bare, level, cover, plan.wounds, fields, plan.light.toward, grid)
         noise = white_noise(nuisance, "foot-grain", grid.size, grid.size, grid.device).mul_(self.grain)
-        picture = exposed(blend(around, bare, cover), level, shine.add_(noise), plan.light, plan.frame, grid)
+        picture = photograph_foot(blend(around, bare, cover), level, shine.add_(noise), plan.light, plan.frame, grid)
         return Rendered(picture.transpose(0, 1), mask[:, None])

@@ -35,14 +35,14 @@ from assay.data.phantoms.drawing import (
 #
 # The big toe of the sole and of the top is at the right, and so are the toes of the side; nuisance mirrors and turns.
 
-_GONE = (0.0, -900.0, 1.0)
+_NO_ELLIPSE = (0.0, -900.0, 1.0)
 
 
 def _ellipse(center: float, half_width: float, half_length: float) -> tuple[float, float, float]:
     return center, half_width**2, (half_width / half_length) ** 2
 
 
-_NO_LIMB = (_GONE, _GONE, _GONE)
+_NO_LIMB = (_NO_ELLIPSE, _NO_ELLIPSE, _NO_ELLIPSE)
 _NO_TOE = (0.0, 0.0, 0.0, 1.0, -1.0, -1.0)
 _STRAIGHT = (0.0, 0.0, 0.0)
 
@@ -109,12 +109,12 @@ def foot(rows: PhantomRows, frame: Numbers, draw: Draw) -> Numbers:
         toes: [n, 5, 6], x and y at root and tip, radius at either end. All in units of `zoom` from (x, y) on the image.
         nails: [n, 5], how much of a nail each toe shows. on: the limb that bears the ulcer. plantar: 0 to 1.
     """
-    shape = _jittered(_shown(rows), draw)
-    shape = _mirrored(shape, _sign(draw("side") < 0.5))
+    shape = _jitter(_view_shape(rows), draw)
+    shape = _mirror(shape, _sign(draw("side") < 0.5))
     wide = frame.half_x > frame.half_y
     lying = draw("lying") < np.where(wide, 0.5, 0.14)
-    shape = _transposed(shape, lying)
-    shape = _mirrored(shape, _sign(lying & (draw("turned") < 0.5)))
+    shape = _transpose(shape, lying)
+    shape = _mirror(shape, _sign(lying & (draw("turned") < 0.5)))
     near = draw("near")
     upper = draw("limb") < 0.3  # of a foot from the side, the ankle may bear the ulcer
     limb = np.where(shape.sideways >= 0.5, upper != lying, ~lying)
@@ -130,13 +130,13 @@ def _sign(flip: np.ndarray) -> np.ndarray:
     return 1.0 - 2.0 * flip
 
 
-def _shown(rows: PhantomRows) -> Numbers:
+def _view_shape(rows: PhantomRows) -> Numbers:
     """Each row's view; less than wholly turned toward it, something between it and the sole."""
     turned, view, sole = min(1.0, rows.difficulty["view"]), VIEWS.take(rows.values["view"]), VIEWS.take(slice(1))
     return Numbers(**{name: each + turned * (vars(view)[name] - each) for name, each in vars(sole).items()})
 
 
-def _jittered(shape: Numbers, draw: Draw) -> Numbers:
+def _jitter(shape: Numbers, draw: Draw) -> Numbers:
     """Every foot has its own width, length, bend and toes."""
     wide, long = draw("wide", 0.88, 1.14, 1, 1), draw("long", 0.94, 1.08, 1, 1)
     own_wide, shift = draw("own-wide", 0.92, 1.08, 2, 3), draw("shift", -1.5, 1.5, 2, 3)
@@ -156,7 +156,7 @@ def _jittered(shape: Numbers, draw: Draw) -> Numbers:
     )
 
 
-def _mirrored(shape: Numbers, sign: np.ndarray) -> Numbers:
+def _mirror(shape: Numbers, sign: np.ndarray) -> Numbers:
     """Left and right of the image exchanged where the sign is -1."""
     s = sign[:, None]
     ellipses, middle, place, toes = (a.copy() for a in (shape.ellipses, shape.middle, shape.place, shape.toes))
@@ -168,7 +168,7 @@ def _mirrored(shape: Numbers, sign: np.ndarray) -> Numbers:
     return shape.but(ellipses=ellipses, middle=middle, place=place, toes=toes)
 
 
-def _transposed(shape: Numbers, lying: np.ndarray) -> Numbers:
+def _transpose(shape: Numbers, lying: np.ndarray) -> Numbers:
     """Lines and columns exchanged in some rows."""
     limbs = {
         name: np.where(lying.reshape(-1, *[1] * (values.ndim - 1)), values[:, ::-1], values)
@@ -182,9 +182,9 @@ def half_squared(ellipses: Float[np.ndarray, "n 3 3"], along: Float[np.ndarray, 
     total = np.full_like(along, -np.inf)
     for k in range(3):
         away = along - ellipses[:, k, :1]
-        own = ellipses[:, k, 1:2] - ellipses[:, k, 2:3] * (away * away)
-        close = (1 - np.abs(total - own) / _ROUND).clip(0)
-        total = np.maximum(total, own) + 0.25 * _ROUND * close * close
+        ellipse = ellipses[:, k, 1:2] - ellipses[:, k, 2:3] * (away * away)
+        close = (1 - np.abs(total - ellipse) / _ROUND).clip(0)
+        total = np.maximum(total, ellipse) + 0.25 * _ROUND * close * close
     return total
 
 
@@ -196,14 +196,14 @@ def middle_line(middle: Float[np.ndarray, "n 3"], along: Float[np.ndarray, "n k"
 
 def depth_of(shape: Numbers, grid: Grid) -> Plane:
     """Depth of each pixel inside the limbs' outline, in % of the side near it and growing slower deep inside."""
-    there: Bool[np.ndarray, "n 2"] = np.any(shape.ellipses[..., 1] > 0, axis=2)
-    both, second = np.flatnonzero(there[:, 0] & there[:, 1]), np.flatnonzero(~there[:, 0])
+    present: Bool[np.ndarray, "n 2"] = np.any(shape.ellipses[..., 1] > 0, axis=2)
+    both, second = np.flatnonzero(present[:, 0] & present[:, 1]), np.flatnonzero(~present[:, 0])
     depth = _limb_depth(shape, 0, grid)
     if len(second) > 0:
         depth[torch.as_tensor(second, device=grid.device)] = _limb_depth(shape.take(second), 1, grid)
     if len(both) > 0:
         index = torch.as_tensor(both, device=grid.device)
-        depth[index] = _joined(depth[index], _limb_depth(shape.take(both), 1, grid))
+        depth[index] = _smooth_maximum(depth[index], _limb_depth(shape.take(both), 1, grid))
     return depth
 
 
@@ -223,7 +223,7 @@ def _limb_depth(shape: Numbers, limb: int, grid: Grid) -> Plane:
     return (grid.flat(squared)[down] - away.mul_(away)).mul_(grid.flat(steep)[down])
 
 
-def _joined(a: Plane, b: Plane) -> Plane:
+def _smooth_maximum(a: Plane, b: Plane) -> Plane:
     """The greater of both, rounded where they are close."""
     close = (a - b).abs_().mul_(-1 / _JOIN).add_(1).clamp_(min=0)
     return torch.maximum(a, b).add_(close.mul_(close).mul_(0.25 * _JOIN))
@@ -233,8 +233,8 @@ def toes_of(shape: Numbers) -> Capsules:
     """The toes on the image. Strength 1 where there is one."""
     x, y, zoom = shape.x[:, None], shape.y[:, None], shape.zoom[:, None]
     x0, y0, x1, y1, radius0, radius1 = (zoom * shape.toes[..., k] for k in range(6))
-    there = (np.minimum(shape.toes[..., 4], shape.toes[..., 5]) > 0.3).astype(np.float64)
-    return Capsules(x + x0, y + y0, x + x1, y + y1, radius0, radius1, there, there)
+    strength = (np.minimum(shape.toes[..., 4], shape.toes[..., 5]) > 0.3).astype(np.float64)
+    return Capsules(x + x0, y + y0, x + x1, y + y1, radius0, radius1, strength, strength)
 
 
 def room(shape: Numbers) -> tuple[Float[np.ndarray, "n"], Float[np.ndarray, "n"]]:
@@ -298,16 +298,16 @@ _RED = np.array([0.72, 0.20, 0.18])
 
 def ulcers(rows: PhantomRows, shape: Numbers, frame: Numbers, draw: Draw) -> tuple[Numbers, ...]:
     """Draw up to three ulcers an image: the first where the factors say, the others next to it and smaller."""
-    first, count = _first(rows, shape), rows.difficulty["count"] * rows.values["count"]
-    places = [first, *(_beside(k, first, shape, draw) for k in range(1, MOST))]
-    there = [1.0, *(np.clip(count - before, 0, 1) for before in (0.0, 1.0))]
+    first, count = _first_ulcer(rows, shape), rows.difficulty["count"] * rows.values["count"]
+    places = [first, *(_satellite_ulcer(k, first, shape, draw) for k in range(1, MOST))]
+    presence = [1.0, *(np.clip(count - before, 0, 1) for before in (0.0, 1.0))]
     return tuple(
-        _ulcer(rows, rows["lesion"] * there[k], _inside(place, frame), rows.draw(f"foot-ulcer-{k}-"))
+        _ulcer(rows, rows["lesion"] * presence[k], _keep_in_frame(place, frame), rows.draw(f"foot-ulcer-{k}-"))
         for k, place in enumerate(places)
     )
 
 
-def _first(rows: PhantomRows, shape: Numbers) -> Numbers:
+def _first_ulcer(rows: PhantomRows, shape: Numbers) -> Numbers:
     """Along the limb by one coordinate, across it by the other."""
     (low, high), upright, x, y = room(shape), shape.on == 0, rows["position_x"], rows["position_y"]
     at = 0.5 * (low + high) + 0.42 * (high - low) * np.where(upright, y, x)
@@ -315,19 +315,19 @@ def _first(rows: PhantomRows, shape: Numbers) -> Numbers:
     return Numbers(x=x, y=y, radius=0.5 * rows["size"])
 
 
-def _beside(k: int, first: Numbers, shape: Numbers, draw: Draw) -> Numbers:
+def _satellite_ulcer(k: int, first: Numbers, shape: Numbers, draw: Draw) -> Numbers:
     """The second and third lie toward the limb's longer part, on either side of its middle."""
     low, high = room(shape)
     start = np.where(shape.on == 0, first.y - shape.y, first.x - shape.x) / shape.zoom
     toward = np.where(start < 0.5 * (low + high), 1.0, -1.0)
     radius = (first.radius * draw(f"satellite-{k}", 0.4, 0.6)).clip(1.5, 5.0)
-    apart = (1.3 * (first.radius + radius) + 1.5) / shape.zoom + (k - 1) * draw("apart", 0, 5)
+    gap = (1.3 * (first.radius + radius) + 1.5) / shape.zoom + (k - 1) * draw("apart", 0, 5)
     side = np.where(draw("beside") < 0.5, 1.0, -1.0) * (3 - 2 * k)
-    x, y = on_limb(shape, start + toward * apart, side * draw(f"across-{k}", 0.4, 0.6))
+    x, y = on_limb(shape, start + toward * gap, side * draw(f"across-{k}", 0.4, 0.6))
     return Numbers(x=x, y=y, radius=radius)
 
 
-def _inside(place: Numbers, frame: Numbers) -> Numbers:
+def _keep_in_frame(place: Numbers, frame: Numbers) -> Numbers:
     """The same, but with the center in the photograph."""
     room_x, room_y = frame.half_x - 5, frame.half_y - 5
     return place.but(
@@ -337,11 +337,11 @@ def _inside(place: Numbers, frame: Numbers) -> Numbers:
 
 
 def _ulcer(rows: PhantomRows, presence: np.ndarray, place: Numbers, draw: Draw) -> Numbers:
-    cosine, sine = draw.turned("axis")
+    cosine, sine = draw.heading("axis")
     irregular, slough = rows["irregularity"], rows["slough"]
     swing = 0.02 + 0.115 * irregular
     waves = draw("waves", -1, 1, 2 * _WAVES) * swing[:, None] * np.tile([1.0, 1.0, 0.8, 0.65, 0.5], 2)
-    share, (patch_c, patch_s) = np.sqrt(slough), draw.turned("patch")
+    share, (patch_c, patch_s) = np.sqrt(slough), draw.heading("patch")
     off = (1 - share) * draw("patch-off", 0.3, 0.9)
     return place.but(
         cosine=cosine,
@@ -380,55 +380,55 @@ def draw_ulcers(
     for each in wounds:
         rows = np.flatnonzero(each.presence > 0)
         if len(rows) > 0:
-            own = each.but(toward=toward).take(rows)
-            extent = float((reach(own) + REACH * own.radius).max()) + 3
-            windows = Windows.around(rows, own.x, own.y, extent, grid)
+            visible = each.but(toward=toward).take(rows)
+            extent = float((reach(visible) + REACH * visible.radius).max()) + 3
+            windows = Windows.around(rows, visible.x, visible.y, extent, grid)
             fields = Texture(windows.read(texture.coarse), windows.read(texture.fine))
-            depth = _paint(skin, own, windows, fields, grid)
-            shade = _sunk(depth, own, grid).mul_(windows.read(cover))
+            depth = _paint_ulcer(skin, visible, windows, fields, grid)
+            shade = _slope_shade(depth, visible, grid).mul_(windows.read(cover))
             windows.multiply(light, shade.add_(1))
             windows.mark(mask, depth >= 0)
     return mask.logical_and_(cover >= 0.5)
 
 
-def _paint(skin: Planes, own: Numbers, windows: Windows, fields: Texture, grid: Grid) -> Float[Tensor, "m w w"]:
+def _paint_ulcer(skin: Planes, ulcer: Numbers, windows: Windows, fields: Texture, grid: Grid) -> Float[Tensor, "m w w"]:
     """Paint one ulcer in each window, from the outside in: redness, rim, bed, slough. Return the depth inside it."""
-    put, radius, strength = grid.put, own.radius, own.presence * own.contrast
-    _, depth, u, v = within(own, windows, grid)
+    tensor, radius, strength = grid.tensor, ulcer.radius, ulcer.presence * ulcer.contrast
+    _, depth, u, v = within(ulcer, windows, grid)
     uneven = (fields.coarse * 0.7).add_(fields.fine * 0.5).clamp_(-1.5, 1.5)
-    depth.add_(uneven.mul_(put(own.ragged * radius)))
-    bed = ramp(depth, put(np.full(len(radius), 1.1 * grid.pixel + 0.25)))
-    red = (depth * put(1 / (0.7 * radius + 1.5))).add_(1).clamp_(0, 1)
+    depth.add_(uneven.mul_(tensor(ulcer.ragged * radius)))
+    bed = ramp(depth, tensor(np.full(len(radius), 1.1 * grid.pixel + 0.25)))
+    red = (depth * tensor(1 / (0.7 * radius + 1.5))).add_(1).clamp_(0, 1)
     around = 1 - bed
-    red.mul_(red).mul_(around).mul_(put(own.redness * strength))
+    red.mul_(red).mul_(around).mul_(tensor(ulcer.redness * strength))
     dab(skin, windows, red, paint(_RED, len(radius), grid.device))
-    rim = (depth * put(1 / (own.rim * (0.3 * radius + 1.2) + 0.1))).add_(1).clamp_(0, 1)
-    rim = ramp(rim.sub_(0.5), put(np.full(len(radius), 0.9))).mul_(around)
-    rim.mul_(put(np.minimum(1.6 * own.rim, 0.85) * strength.clip(0, 1)))
-    dab(skin, windows, rim, colors(own.pale, grid.device))
-    dab(skin, windows, bed.mul_(put(strength)), _wound(own, u, v, fields, grid))
+    rim = (depth * tensor(1 / (ulcer.rim * (0.3 * radius + 1.2) + 0.1))).add_(1).clamp_(0, 1)
+    rim = ramp(rim.sub_(0.5), tensor(np.full(len(radius), 0.9))).mul_(around)
+    rim.mul_(tensor(np.minimum(1.6 * ulcer.rim, 0.85) * strength.clip(0, 1)))
+    dab(skin, windows, rim, colors(ulcer.pale, grid.device))
+    dab(skin, windows, bed.mul_(tensor(strength)), _wound(ulcer, u, v, fields, grid))
     return depth
 
 
-def _wound(own: Numbers, u: Tensor, v: Tensor, fields: Texture, grid: Grid) -> Float[Tensor, "3 m w w"]:
+def _wound(ulcer: Numbers, u: Tensor, v: Tensor, fields: Texture, grid: Grid) -> Float[Tensor, "3 m w w"]:
     """Granulation, uneven and wet, and slough over a share of it."""
-    x, y, size = (grid.put(each) for each in own.patch.T)
+    x, y, size = (grid.tensor(each) for each in ulcer.patch.T)
     off_x, off_y = u - x, v - y
     away = off_x.mul_(off_x).add_(off_y.mul_(off_y)).sqrt_()
-    uneven = fields.coarse.clamp(-2, 2).mul_(0.14).mul_(grid.put(4 * own.slough_share * (1 - own.slough_share)))
-    covered = ramp((size - away).add_(uneven), grid.put(np.full(len(u), 0.3)))
-    color = colors(own.bed, grid.device).expand(3, *u.shape).clone()
-    blend(color, colors(own.slough, grid.device), covered)
+    uneven = fields.coarse.clamp(-2, 2).mul_(0.14).mul_(grid.tensor(4 * ulcer.slough_share * (1 - ulcer.slough_share)))
+    covered = ramp((size - away).add_(uneven), grid.tensor(np.full(len(u), 0.3)))
+    color = colors(ulcer.bed, grid.device).expand(3, *u.shape).clone()
+    blend(color, colors(ulcer.slough, grid.device), covered)
     bumps = (fields.fine * 0.09).add_(fields.coarse * 0.08).add_(1).clamp_(0.4, 1.5)
     wet = (fields.fine - 1.3).clamp_(min=0).mul_(0.2)
     return color.mul_(bumps).add_(wet)
 
 
-def _sunk(depth: Tensor, own: Numbers, grid: Grid) -> Float[Tensor, "m w w"]:
+def _slope_shade(depth: Tensor, ulcer: Numbers, grid: Grid) -> Float[Tensor, "m w w"]:
     """Brightness of the slope of an ulcer's wall relative to the level skin."""
-    fall = (depth * grid.put(1 / (0.3 * own.radius + 0.6))).clamp_(0, 1)
-    deep = own.presence * own.contrast * (0.18 * own.radius + 0.6) * (0.35 / grid.pixel)
+    fall = (depth * grid.tensor(1 / (0.3 * ulcer.radius + 0.6))).clamp_(0, 1)
+    deep = ulcer.presence * ulcer.contrast * (0.18 * ulcer.radius + 0.6) * (0.35 / grid.pixel)
     shade = torch.zeros_like(fall)
-    shade[:, :, 1:-1] = (fall[:, :, 2:] - fall[:, :, :-2]).mul_(grid.put(deep * own.toward[:, 0]))
-    shade[:, 1:-1] += (fall[:, 2:] - fall[:, :-2]).mul_(grid.put(deep * own.toward[:, 1]))
+    shade[:, :, 1:-1] = (fall[:, :, 2:] - fall[:, :, :-2]).mul_(grid.tensor(deep * ulcer.toward[:, 0]))
+    shade[:, 1:-1] += (fall[:, 2:] - fall[:, :-2]).mul_(grid.tensor(deep * ulcer.toward[:, 1]))
     return shade.clamp_(-0.45, 0.3)

@@ -19,7 +19,15 @@ from assay.core.registry import component
 from assay.core.traits import DataTraits
 from assay.core.types import Factor
 from assay.data.dataset import Rendered
-from assay.data.phantoms.base import DrawnPhantom, Levels, PhantomDesign, PhantomRows, Shown, drawn_by_assay, planned
+from assay.data.phantoms.base import (
+    DrawnPhantom,
+    Levels,
+    PhantomDesign,
+    PhantomRows,
+    Shown,
+    drawn_by_assay,
+    plan_parts,
+)
 from assay.data.phantoms.drawing import (
     Canvas,
     Capsules,
@@ -35,9 +43,9 @@ from assay.data.phantoms.drawing import (
     dab,
     direction,
     draw_capsules,
-    extended,
     lattice,
     paint,
+    path_points,
     ramp,
     reach,
     spline_zoom,
@@ -128,7 +136,7 @@ def grades(rows: PhantomRows) -> Int[np.ndarray, "n"]:
     return rows.values["grade"] * (rows.difficulty["grade"] > 0)
 
 
-def numbers(rows: PhantomRows) -> dict[str, Int[np.ndarray, "n"]]:
+def lesion_counts(rows: PhantomRows) -> dict[str, Int[np.ndarray, "n"]]:
     """Count each kind: from the fewest to the most that the grade allows, by the square of its factor."""
     grade, bleeds = grades(rows), rows.draw()("fundus-leads") < 0.5
     always = {"hemorrhages": (grade == 2) & bleeds, "exudates": (grade == 2) & ~bleeds}
@@ -140,7 +148,7 @@ def numbers(rows: PhantomRows) -> dict[str, Int[np.ndarray, "n"]]:
     return counted
 
 
-def in_order(rows: PhantomRows) -> Int[np.ndarray, "n 4 9"]:
+def bleeding_order(rows: PhantomRows) -> Int[np.ndarray, "n 4 9"]:
     """The turn in which each place of each quadrant bleeds.
 
     At grade 3 the first `SEVERE` of every quadrant come first. At grade 2 one quadrant, which the nuisance seed names,
@@ -172,58 +180,58 @@ _COARSE, _FINE, _CHOROID = 5, 44, 21
 
 def eye(rows: PhantomRows, texture: float, blur: float) -> Numbers:
     """The anatomy of each image. texture: strength of the mottling; blur: of defocus; 1 normal, 0 none."""
-    own, shared = rows.draw("fundus-"), Draw(rows.nuisance // 2, "fundus-patient-")
+    draw, shared = rows.draw("fundus-"), Draw(rows.nuisance // 2, "fundus-patient-")
     side = np.where((rows.values["side"] == 0) & (rows.difficulty["side"] > 0), -1.0, 1.0)
-    disc = np.stack([side * own("disc-x", 0.215, 0.285), own("disc-y", -0.045, 0.02)], axis=1)
-    away = np.stack([-side * shared("fovea", 0.365, 0.405), own("fovea-y", 0.01, 0.055)], axis=1)
-    tint = 1 + shared("tint", -0.09, 0.09, 3) + own("tint", -0.02, 0.02, 3)
-    defocus = own("defocus")
+    disc = np.stack([side * draw("disc-x", 0.215, 0.285), draw("disc-y", -0.045, 0.02)], axis=1)
+    away = np.stack([-side * shared("fovea", 0.365, 0.405), draw("fovea-y", 0.01, 0.055)], axis=1)
+    tint = 1 + shared("tint", -0.09, 0.09, 3) + draw("tint", -0.02, 0.02, 3)
+    defocus = draw("defocus")
     return Numbers(
         disc=disc,  # its middle, x and y
-        radius=DISC * shared("disc", 0.9, 1.1) * own("disc", 0.97, 1.03),
-        oval=own("oval", 1.0, 1.06),
+        radius=DISC * shared("disc", 0.9, 1.1) * draw("disc", 0.97, 1.03),
+        oval=draw("oval", 1.0, 1.06),
         fovea=disc + away,
         cup=rows["cup"],  # its radius over the disc's
         nasal=side,  # 1 where the nose is to the right, -1 to the left
         color=along(np.array([_BLOND, _MIDDLE, _DARK]), rows["pigment"]) * tint,
-        paleness=own("paleness", 0.6, 1.0),  # of the disc
-        dim=(0.32 + 0.25 * rows["pigment"]) * own("dim", 0.6, 1.3),  # light that the macula takes
+        paleness=draw("paleness", 0.6, 1.0),  # of the disc
+        dim=(0.32 + 0.25 * rows["pigment"]) * draw("dim", 0.6, 1.3),  # light that the macula takes
         ring=shared("ring", 0.05, 0.2),  # brightness of the nerve fibers about the disc
         choroid=texture * (1 - rows["pigment"]) * shared("choroid", 0.0, 0.12),  # how plain its vessels are
-        mottled=texture * own("mottled", 0.4, 1.0, 2) * np.array([0.05, 0.03]),  # coarsely and finely
+        mottled=texture * draw("mottled", 0.4, 1.0, 2) * np.array([0.05, 0.03]),  # coarsely and finely
         blur=blur * 0.011 * defocus * defocus * defocus,  # width of every edge
     )
 
 
 def draw_fundus(shape: Numbers, nuisance: Int[np.ndarray, "n"], grid: Grid) -> Planes:
     """The back of the eye without vessels: pigment, choroid, macula, disc and cup, as colors in even light."""
-    put = grid.put
+    tensor = grid.tensor
     x, y = grid.axes()
     coarse = lattice(nuisance, "fundus-coarse", _COARSE, shape.mottled[:, 0], grid)
     fine = lattice(nuisance, "fundus-fine", _FINE, shape.mottled[:, 1], grid)
     mottling = spline_zoom(fine.add_(spline_zoom(coarse, _FINE + 2)), grid.size)
     streaks = spline_zoom(lattice(nuisance, "fundus-choroid", _CHOROID, np.ones(len(nuisance)), grid), grid.size)
-    streaks = (1 - streaks.abs_().mul_(1.6)).clamp_(min=0).mul_(put(shape.choroid))
-    to_disc = _squared(x, y, shape.disc, grid)
-    to_fovea = _squared(x, y, shape.fovea, grid)
+    streaks = (1 - streaks.abs_().mul_(1.6)).clamp_(min=0).mul_(tensor(shape.choroid))
+    to_disc = _squared_distance(x, y, shape.disc, grid)
+    to_fovea = _squared_distance(x, y, shape.fovea, grid)
     halo = 1 / (to_disc * (1 / 0.17**2)).add_(1)
     macula = 1 / (to_fovea * (1 / 0.1**2)).add_(1)
-    macula.mul_(macula).mul_(put(shape.dim))
+    macula.mul_(macula).mul_(tensor(shape.dim))
     streaks.mul_(1 - macula)
     planes = torch.empty(3, len(nuisance), grid.size, grid.size, device=grid.device)
-    taken = ((0.35, 0.5, 0.9), (0.8, 1.0, 1.0), (1.0, 1.2, 1.0))
-    for plane, (by_macula, by_mottling, by_choroid) in zip(planes, taken, strict=True):
+    channels = ((0.35, 0.5, 0.9), (0.8, 1.0, 1.0), (1.0, 1.2, 1.0))
+    for plane, (by_macula, by_mottling, by_choroid) in zip(planes, channels, strict=True):
         plane.copy_(macula).mul_(-by_macula).add_(1).add_(mottling * by_mottling).add_(streaks * by_choroid)
-        plane.add_(halo * put(shape.ring))
+        plane.add_(halo * tensor(shape.ring))
     planes.mul_(colors(shape.color, grid.device))
     _draw_disc(planes, shape, grid)
     return planes
 
 
 def _draw_disc(planes: Planes, shape: Numbers, grid: Grid) -> None:
-    n, put, under = len(shape.radius), grid.put, shape.color
+    n, tensor, background = len(shape.radius), grid.tensor, shape.color
     soft, flat = shape.blur + 1.1 * grid.pixel, np.zeros((n, 1))
-    whole = Numbers(
+    disc = Numbers(
         x=shape.disc[:, 0],
         y=shape.disc[:, 1],
         radius=shape.radius,
@@ -234,21 +242,24 @@ def _draw_disc(planes: Planes, shape: Numbers, grid: Grid) -> None:
         odd=flat,
     )
     extent = 1.25 * float(shape.radius.max(initial=0)) + float(soft.max(initial=0))
-    windows = Windows.around(np.arange(n), whole.x, whole.y, extent, grid)
-    share, depth, u, v = within(whole, windows, grid)
+    windows = Windows.around(np.arange(n), disc.x, disc.y, extent, grid)
+    share, depth, u, v = within(disc, windows, grid)
     # The cup is a little to the temple; u runs down and v to the left.
-    aside = v.sub_(put(0.08 * shape.nasal))
+    aside = v.sub_(tensor(0.08 * shape.nasal))
     from_cup = (u * u).add_(aside * aside).sqrt_()
-    cup = ramp((put(shape.cup) - from_cup).mul_(put(shape.radius)), put(soft + 0.018))
+    cup = ramp((tensor(shape.cup) - from_cup).mul_(tensor(shape.radius)), tensor(soft + 0.018))
     rim, pit = (
-        colors(under + shape.paleness[:, None] * (pale - under), grid.device) for pale in (_PALE_DISC, _PALE_CUP)
+        colors(background + shape.paleness[:, None] * (pale - background), grid.device)
+        for pale in (_PALE_DISC, _PALE_CUP)
     )
     shade = (share * share).mul_(-0.08).add_(1)
-    dab(planes, windows, ramp(depth, put(soft + 0.006)), (rim * shade).mul_(1 - cup).add_(pit * cup))
+    dab(planes, windows, ramp(depth, tensor(soft + 0.006)), (rim * shade).mul_(1 - cup).add_(pit * cup))
 
 
-def _squared(x: Tensor, y: Tensor, center: Float[np.ndarray, "n 2"], grid: Grid) -> Float[Tensor, "n size size"]:
-    dx, dy = x - grid.put(center[:, 0]), y - grid.put(center[:, 1])
+def _squared_distance(
+    x: Tensor, y: Tensor, center: Float[np.ndarray, "n 2"], grid: Grid
+) -> Float[Tensor, "n size size"]:
+    dx, dy = x - grid.tensor(center[:, 0]), y - grid.tensor(center[:, 1])
     return dx * dx + dy * dy
 
 
@@ -280,7 +291,7 @@ def _trunks(kind: str, rows: PhantomRows, shape: Numbers) -> Numbers:
     reach = temporal * draw("reach", 0.62, 0.78, _TRUNKS) - (1 - temporal) * draw("nasal", 0.2, 0.34, _TRUNKS)
     bend = draw("bend", -0.05, 0.4, _TRUNKS)[:, :, None]
     start = draw("start", -0.2, 0.2, _TRUNKS) * shape.radius[:, None]
-    sway = extended(np.zeros(start.shape), draw("swing", -1, 1, _TRUNKS, _PIECES))
+    sway = path_points(np.zeros(start.shape), draw("swing", -1, 1, _TRUNKS, _PIECES))
     sway = sway * (0.004 + 0.007 * Draw(rows.nuisance // 2)("fundus-patient-tortuous", 0, 1, 1, 1))
     # To the temple u rises with the square of the way and v with its parabola; to the nose both are straight.
     nasal = (1 - temporal)[:, None]
@@ -297,20 +308,20 @@ def _trunks(kind: str, rows: PhantomRows, shape: Numbers) -> Numbers:
 def _offshoots(draw: Draw, parent: Numbers, forks: tuple[int, ...], steps: int, step: float, thinner: float) -> Numbers:
     """Paths that leave their parents after these pieces, to one side and the other in turns."""
     n, many = len(parent.x), parent.x.shape[1]
-    at, own = list(forks), many * len(forks)
+    at, branches = list(forks), many * len(forks)
     side = np.tile(np.where(np.arange(len(forks)) % 2 == 0, 1.0, -1.0), many)[None, :, None]
-    turns = side * draw("leave", 0.08, 0.15, own, 1) - side * 0.012 * np.arange(steps)
-    cosine, sine = direction(turns + np.cumsum(draw("turn", -0.035, 0.035, own, steps), axis=2))
+    turns = side * draw("leave", 0.08, 0.15, branches, 1) - side * 0.012 * np.arange(steps)
+    cosine, sine = direction(turns + np.cumsum(draw("turn", -0.035, 0.035, branches, steps), axis=2))
     dx, dy = np.diff(parent.x, axis=2), np.diff(parent.y, axis=2)
     way = np.sqrt(dx * dx + dy * dy) + 1e-9
     last = [fork - 1 for fork in at]  # the parent's piece that ends where the offshoot begins
-    from_x, from_y = ((each / way)[:, :, last].reshape(n, own, 1) for each in (dx, dy))
-    x, y, radius = (each[:, :, at].reshape(n, own) for each in (parent.x, parent.y, parent.radius))
-    length = step * draw("length", 0.6, 1.25, own, steps)
-    radius = thinner * radius * draw("radius", 0.7, 1.15, own)
+    from_x, from_y = ((each / way)[:, :, last].reshape(n, branches, 1) for each in (dx, dy))
+    x, y, radius = (each[:, :, at].reshape(n, branches) for each in (parent.x, parent.y, parent.radius))
+    length = step * draw("length", 0.6, 1.25, branches, steps)
+    radius = thinner * radius * draw("radius", 0.7, 1.15, branches)
     return Numbers(
-        x=extended(x, length * (from_x * cosine - from_y * sine)),
-        y=extended(y, length * (from_x * sine + from_y * cosine)),
+        x=path_points(x, length * (from_x * cosine - from_y * sine)),
+        y=path_points(y, length * (from_x * sine + from_y * cosine)),
         radius=radius[:, :, None] * (1 - 0.6 * np.arange(steps + 1) / steps),
     )
 
@@ -349,36 +360,36 @@ _LATTICES = {  # of places: cells a side, their pitch, and the first one's dista
 _UNEVEN = {"microaneurysms": 0.0, "hemorrhages": 0.12, "exudates": 0.13, "cotton_wool": 0.08, "new_vessels": 0.1}
 
 
-def lesions(rows: PhantomRows, shape: Numbers, least: float) -> dict[str, Numbers]:
+def lesions_by_kind(rows: PhantomRows, shape: Numbers, least: float) -> dict[str, Numbers]:
     """Return every fundus's lesions by kind, none with a radius below `least` at the usual size."""
-    counted = numbers(rows)
+    counted = lesion_counts(rows)
     placed = {
-        "microaneurysms": _scattered("microaneurysms", rows, shape),
+        "microaneurysms": _scatter("microaneurysms", rows, shape),
         "hemorrhages": _by_quadrant(rows, shape),
-        "exudates": _clustered(rows, shape),
-        "cotton_wool": _scattered("cotton_wool", rows, shape),
-        "new_vessels": _at_disc(*_scattered("new_vessels", rows, shape), shape, rows),
+        "exudates": _cluster(rows, shape),
+        "cotton_wool": _scatter("cotton_wool", rows, shape),
+        "new_vessels": _at_disc(*_scatter("new_vessels", rows, shape), shape, rows),
     }
     spots: dict[str, Numbers] = {}
     for kind, (x, y) in placed.items():
-        turn = in_order(rows).reshape(x.shape) if kind == "hemorrhages" else np.arange(len(x.T))
+        turn = bleeding_order(rows).reshape(x.shape) if kind == "hemorrhages" else np.arange(len(x.T))
         spots[kind] = _spots(kind, x, y, turn < counted[kind][:, None], least, rows, shape)
     return spots
 
 
 def bleeding(rows: PhantomRows, counted: Mapping[str, np.ndarray]) -> np.ndarray:
     """Count the hemorrhages of each quadrant, int64 [n, 4]."""
-    return (in_order(rows) < counted["hemorrhages"][:, None, None]).sum(axis=2)
+    return (bleeding_order(rows) < counted["hemorrhages"][:, None, None]).sum(axis=2)
 
 
 def _spots(
-    kind: str, x: np.ndarray, y: np.ndarray, shown: np.ndarray, least: float, rows: PhantomRows, shape: Numbers
+    kind: str, x: np.ndarray, y: np.ndarray, visible: np.ndarray, least: float, rows: PhantomRows, shape: Numbers
 ) -> Numbers:
     """k lesions a row, [n, k]: place, looks, harmonics of the outline [n, k, 3] and whether each is there."""
     k, draw = x.shape[1], rows.draw(f"{kind}-")
     smallest, more = _RADII[kind]
     u = draw("radius", 0, 1, k)
-    cosine, sine = draw.turned("axis", k)
+    cosine, sine = draw.heading("axis", k)
     stretch = draw("stretch", 1.0, 1.0 if kind == "microaneurysms" else 1.25, k)
     if kind == "hemorrhages":  # flames lie along the nerve fibers, away from the disc
         flame = draw("flame", 0, 1, k) < 0.25
@@ -398,7 +409,7 @@ def _spots(
         opacity=draw("opacity", 0.75, 1.0, k) * faint[:, None],
         even=waves[:, :, :3],
         odd=waves[:, :, 3:],
-        shown=shown,
+        visible=visible,
     )
 
 
@@ -408,22 +419,22 @@ def _from(center: Float[np.ndarray, "n 2"], x: np.ndarray, y: np.ndarray) -> tup
     return dx, dy, np.sqrt(dx * dx + dy * dy)
 
 
-def _scattered(kind: str, rows: PhantomRows, shape: Numbers) -> tuple[np.ndarray, np.ndarray]:
+def _scatter(kind: str, rows: PhantomRows, shape: Numbers) -> tuple[np.ndarray, np.ndarray]:
     """The first places of a jittered lattice in the order of their keys."""
-    x, y, key = _places(kind, rows, shape)
+    x, y, key = _lesion_places(kind, rows, shape)
     chosen = np.argsort(key, axis=1, kind="stable")[:, : max(MOST[kind])]
     return np.take_along_axis(x, chosen, axis=1), np.take_along_axis(y, chosen, axis=1)
 
 
 def _by_quadrant(rows: PhantomRows, shape: Numbers) -> tuple[np.ndarray, np.ndarray]:
     """The first places of each quadrant, all of one quadrant behind another."""
-    x, y, key = _places("hemorrhages", rows, shape)
+    x, y, key = _lesion_places("hemorrhages", rows, shape)
     order = np.argsort(key + 100 * (2 * (y > 0) + (x > 0)), axis=1, kind="stable")
     chosen = order.reshape(len(x), QUADRANTS, -1)[:, :, :IN_A_QUADRANT].reshape(len(x), -1)
     return np.take_along_axis(x, chosen, axis=1), np.take_along_axis(y, chosen, axis=1)
 
 
-def _places(kind: str, rows: PhantomRows, shape: Numbers) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _lesion_places(kind: str, rows: PhantomRows, shape: Numbers) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Places on a jittered lattice about the middle, and keys: low ones come first, those off limits last."""
     cells, pitch, from_fovea = _LATTICES[kind]
     line = (np.arange(cells) - 0.5 * (cells - 1)) * pitch
@@ -437,7 +448,7 @@ def _places(kind: str, rows: PhantomRows, shape: Numbers) -> tuple[np.ndarray, n
     return x, y, draw("key", 0, 1, count) + 3 * central * to_fovea + 10 * off
 
 
-def _clustered(rows: PhantomRows, shape: Numbers) -> tuple[np.ndarray, np.ndarray]:
+def _cluster(rows: PhantomRows, shape: Numbers) -> tuple[np.ndarray, np.ndarray]:
     """Three clusters about the fovea, each a sunflower's head that grows from its middle, filled one by one."""
     place, draw = np.arange(max(MOST["exudates"]) // _FOCI), rows.draw("exudates-")
     cosine, sine = direction(draw("first", 0, 1, 1) + np.arange(_FOCI) / _FOCI + draw("around", -0.04, 0.04, _FOCI))
@@ -454,12 +465,12 @@ def _clustered(rows: PhantomRows, shape: Numbers) -> tuple[np.ndarray, np.ndarra
 def _at_disc(x: np.ndarray, y: np.ndarray, shape: Numbers, rows: PhantomRows) -> tuple[np.ndarray, np.ndarray]:
     """The first tuft of two eyes in five grows on the disc's rim."""
     draw = rows.draw("new-vessels-")
-    there = (draw("at-disc", 0, 1, 1) < 0.4) & (np.arange(len(x.T)) == 0)
+    on_rim = (draw("at-disc", 0, 1, 1) < 0.4) & (np.arange(len(x.T)) == 0)
     on_x, on_y = (
         shape.disc[:, axis, None] + 0.8 * shape.radius[:, None] * way
-        for axis, way in enumerate(draw.turned("around", 1))
+        for axis, way in enumerate(draw.heading("around", 1))
     )
-    return np.where(there, on_x, x), np.where(there, on_y, y)
+    return np.where(on_rim, on_x, x), np.where(on_rim, on_y, y)
 
 
 # Drawing the lesions of a fundus with their masks, and scars of laser, which are no lesions.
@@ -505,46 +516,46 @@ def draw_lesions(spots: Mapping[str, Numbers], shape: Numbers, draw: Draw, grid:
 def _draw_spots(canvas: Canvas, mask: Canvas, spots: Numbers, blur: Float[np.ndarray, "n"], grid: Grid) -> None:
     """Raise the canvas to the spots' opacity and the mask to 1 inside them."""
     extent = spots.radius * spots.stretch
-    there = spots.shown & (spots.opacity > 0)
+    visible = spots.visible & (spots.opacity > 0)
     for low, high in pairwise(_CLASSES):
-        row, place = np.nonzero(there & (extent > low) & (extent <= high))
+        row, place = np.nonzero(visible & (extent > low) & (extent <= high))
         if len(row) > 0:
-            _draw_some(canvas, mask, row, spots.take((row, place)).but(blur=blur[row]), grid)
+            _draw_spot_class(canvas, mask, row, spots.take((row, place)).but(blur=blur[row]), grid)
 
 
-def _draw_some(canvas: Canvas, mask: Canvas, row: Int[np.ndarray, "m"], own: Numbers, grid: Grid) -> None:
+def _draw_spot_class(canvas: Canvas, mask: Canvas, row: Int[np.ndarray, "m"], spots: Numbers, grid: Grid) -> None:
     # A spot smaller than the blur is seen as wide as the blur and as much fainter as it is smaller.
-    seen = own.but(radius=np.maximum(own.radius, 0.5 * own.blur))
-    fainter = own.radius / seen.radius
-    windows = Windows.around(row, own.x, own.y, float((reach(seen) + 0.5 * own.blur).max()) + grid.pixel, grid)
-    share, depth, _, _ = within(seen, windows, grid)
-    opaque = ramp(depth, grid.put(own.blur))
-    windows.draw(canvas, opaque.mul_(grid.put(own.opacity * fainter * fainter)))
-    dx, dy = windows.x - grid.put(own.x), windows.y - grid.put(own.y)
+    widened = spots.but(radius=np.maximum(spots.radius, 0.5 * spots.blur))
+    fainter = spots.radius / widened.radius
+    windows = Windows.around(row, spots.x, spots.y, float((reach(widened) + 0.5 * spots.blur).max()) + grid.pixel, grid)
+    share, depth, _, _ = within(widened, windows, grid)
+    opaque = ramp(depth, grid.tensor(spots.blur))
+    windows.draw(canvas, opaque.mul_(grid.tensor(spots.opacity * fainter * fainter)))
+    dx, dy = windows.x - grid.tensor(spots.x), windows.y - grid.tensor(spots.y)
     nearest = (dx * dx + dy * dy) <= (_PIXEL * grid.pixel) ** 2
-    windows.draw(mask, ((share <= grid.put(fainter)) | nearest).to(mask.dtype))
+    windows.draw(mask, ((share <= grid.tensor(fainter)) | nearest).to(mask.dtype))
 
 
 def _tufts(spots: Numbers, draw: Draw) -> Capsules:
     """Fans of fine vessels that wind from the middle of each tuft to near its outline."""
     k = spots.x.shape[1]
-    own = spots.take(np.s_[:, :, None])
+    tufts = spots.take(np.s_[:, :, None])
     turns = draw("tuft-turn", -0.16, 0.16, k, _FAN, _LENGTH)
-    step = (0.85 / _LENGTH) * own.radius[..., None] * np.ones(turns.shape)
-    x, y, _ = wander((own.x, own.y, draw("tuft-heading", 0, 1, k, _FAN)), turns, step)
-    return Capsules.along(x, y, np.array(0.0021), (own.opacity * own.shown)[..., None])
+    step = (0.85 / _LENGTH) * tufts.radius[..., None] * np.ones(turns.shape)
+    x, y, _ = wander((tufts.x, tufts.y, draw("tuft-heading", 0, 1, k, _FAN)), turns, step)
+    return Capsules.along(x, y, np.array(0.0021), (tufts.opacity * tufts.visible)[..., None])
 
 
 def draw_scars(shape: Numbers, draw: Draw, scarred: float, grid: Grid) -> tuple[Canvas, Canvas]:
     """Scars of laser away from macula and disc, in this share of the images: pale rings and dark middles."""
-    cosine, sine = draw.turned("scar-around", _SCARS)
+    cosine, sine = draw.heading("scar-around", _SCARS)
     away = 0.29 + 0.19 * draw("scar-away", 0, 1, _SCARS)
     x, y = away * cosine, away * sine
     dx, dy, _ = _from(shape.disc, x, y)
-    there = (draw("scars", 0, 1, 1) < scarred) & (dx * dx + dy * dy > 0.15**2)
-    there &= draw("scar", 0, 1, _SCARS) < draw("scars-amount", 0.3, 1.0, 1)
+    present = (draw("scars", 0, 1, 1) < scarred) & (dx * dx + dy * dy > 0.15**2)
+    present &= draw("scar", 0, 1, _SCARS) < draw("scars-amount", 0.3, 1.0, 1)
     radius = draw("scar-radius", 0.008, 0.015, _SCARS)
-    level = np.where(there, draw("scar-level", 0.2, 0.6, _SCARS), 0.0)
+    level = np.where(present, draw("scar-level", 0.2, 0.6, _SCARS), 0.0)
     dark = np.where(draw("scar-dark", 0, 1, _SCARS) < 0.5, level, 0.0)
     soft = shape.blur + 1.1 * grid.pixel + 0.004
     pale, middle = grid.blank(len(x)), grid.blank(len(x))
@@ -560,7 +571,7 @@ RADIUS = 0.496
 CUT = 0.42
 """Half the height that the cut camera keeps."""
 _HAZE = np.array([0.60, 0.43, 0.30])
-_STRAY = np.array([[0.30, 0.36, 0.20], [0.50, 0.42, 0.42]])
+_GLARE = np.array([[0.30, 0.36, 0.20], [0.50, 0.42, 0.42]])
 
 
 def shot(rows: PhantomRows, flaws: float) -> Numbers:
@@ -569,52 +580,57 @@ def shot(rows: PhantomRows, flaws: float) -> Numbers:
     light = 0.98 * (1 + 0.3 * rows["illumination"] + draw("exposure", -0.1, 0.1)).clip(0.2)
     tint = cut[:, None] * np.array([0.11, 0.32, -0.06]) + draw("balance", -0.05, 0.05, 3)
     u, v = draw("haze"), draw("stray")
-    stray = (1 - cut[:, None]) * _STRAY[0] + cut[:, None] * _STRAY[1]
+    glare = (1 - cut[:, None]) * _GLARE[0] + cut[:, None] * _GLARE[1]
     return Numbers(
         gain=light[:, None] * (np.array([0.98, 0.98, 1.0]) + tint),  # by channel
         fall=draw("fall", 0.5, 1.6) * (1 + 0.2 * cut),  # of light toward the border
         middle=draw("middle", -0.12, 0.12, 2),  # of the light, x and y
         uneven=draw("uneven", 0.02, 0.1),  # strength of slow changes of the light
         haze=flaws * 0.35 * u * u * u,  # share of the picture that is veiled
-        stray=stray * (flaws * 0.8 * v * v)[:, None],  # light at the border, by channel, and on which side
-        aside=np.stack(draw.turned("stray-side"), axis=1),
+        glare=glare * (flaws * 0.8 * v * v)[:, None],  # light at the border, by channel, and on which side
+        aside=np.stack(draw.heading("stray-side"), axis=1),
         contrast=0.12 + 0.1 * cut,  # of the tone curve
         cut=cut,  # share of the way to the cut field
         dust=flaws * (draw("dust") < 0.12),
     )
 
 
-def exposed(planes: Planes, how: Numbers, draw: Draw, grain: float, grid: Grid) -> Planes:
+def photograph_fundus(planes: Planes, how: Numbers, draw: Draw, grain: float, grid: Grid) -> Planes:
     """The photograph: colors in their light through a camera, black outside its field."""
-    put, (x, y) = grid.put, grid.axes()
-    dx, dy = x - put(how.middle[:, 0]), y - put(how.middle[:, 1])
-    level = 1 / (dx * dx + dy * dy).mul_(put(how.fall)).add_(1)
+    tensor, (x, y) = grid.tensor, grid.axes()
+    dx, dy = x - tensor(how.middle[:, 0]), y - tensor(how.middle[:, 1])
+    level = 1 / (dx * dx + dy * dy).mul_(tensor(how.fall)).add_(1)
     level.mul_(spline_zoom(lattice(draw.nuisance, "fundus-uneven", 3, how.uneven, grid).add_(1), grid.size))
     planes.mul_(level).mul_(colors(how.gain, grid.device))
-    planes.mul_(1 - put(how.haze)).add_(level * put(how.haze) * paint(_HAZE, len(how.haze), grid.device))
-    apart = (x * x + y * y).sqrt_()
-    border = (apart - 0.33).div_(0.165).clamp_(0, 1)
-    side = (x * put(how.aside[:, 0]) + y * put(how.aside[:, 1])).add_(0.15).clamp_(0, 0.5).mul_(2)
-    planes.add_(border * border * side * colors(how.stray, grid.device))
+    planes.mul_(1 - tensor(how.haze)).add_(level * tensor(how.haze) * paint(_HAZE, len(how.haze), grid.device))
+    distance = (x * x + y * y).sqrt_()
+    border = (distance - 0.33).div_(0.165).clamp_(0, 1)
+    side = (x * tensor(how.aside[:, 0]) + y * tensor(how.aside[:, 1])).add_(0.15).clamp_(0, 0.5).mul_(2)
+    planes.add_(border * border * side * colors(how.glare, grid.device))
     # A smear on the lens: a pale spot out of focus.
     at, radius = draw("fundus-dust-at", -0.3, 0.3, 2), draw("fundus-dust-radius", 0.012, 0.05)
-    dx, dy = x - put(at[:, 0]), y - put(at[:, 1])
-    veil = (1 - (dx * dx + dy * dy).mul_(put(1 / radius**2))).clamp_(min=0)
-    planes.add_((veil * veil).mul_(put(0.3 * how.dust))).clamp_(0, 1)
+    dx, dy = x - tensor(at[:, 0]), y - tensor(at[:, 1])
+    veil = (1 - (dx * dx + dy * dy).mul_(tensor(1 / radius**2))).clamp_(min=0)
+    planes.add_((veil * veil).mul_(tensor(0.3 * how.dust))).clamp_(0, 1)
     # A tone curve through 0 and 1 that darkens the dark the more contrast it has.
-    planes.mul_((planes * put(how.contrast)).add_(put(1 - how.contrast)))
+    planes.mul_((planes * tensor(how.contrast)).add_(tensor(1 - how.contrast)))
     white = white_noise(draw.nuisance, "fundus-grain", grid.size, grid.size, grid.device)
-    planes.add_(white.mul_(put(grain * draw("fundus-grain-strength", 0.4, 1.6))))
+    planes.add_(white.mul_(tensor(grain * draw("fundus-grain-strength", 0.4, 1.6))))
     # The camera's view.
     edge = torch.full((1, 1, 1), 1.2 * grid.pixel, device=grid.device)
-    field = torch.minimum(RADIUS - apart, put(0.5 + (CUT - 0.5) * how.cut) - y.abs())
+    field = torch.minimum(RADIUS - distance, tensor(0.5 + (CUT - 0.5) * how.cut) - y.abs())
     return planes.clamp_(0, 1).mul_(ramp(field, edge))
 
 
 # The fundus phantom: photographs of the back of the eye of known anatomy, camera and retinopathy.
 
 _YELLOW, _WHITE, _SCAR = np.array([1.05, 0.86, 0.34]), np.array([1.0, 0.84, 0.56]), np.array([0.98, 0.76, 0.42])
-_TAKEN = {"vein": (0.24, 0.53, 0.43), "artery": (0.06, 0.38, 0.37), "blood": (0.34, 0.7, 0.55), "scar": (0.5, 0.5, 0.4)}
+_ABSORBED = {
+    "vein": (0.24, 0.53, 0.43),
+    "artery": (0.06, 0.38, 0.37),
+    "blood": (0.34, 0.7, 0.55),
+    "scar": (0.5, 0.5, 0.4),
+}
 """Share of red, green and blue that each takes."""
 
 
@@ -729,7 +745,7 @@ class FundusPhantom(DrawnPhantom[Photographs]):
     ) -> Counts:
         """Count the lesions of each kind that an image shows. Raises as `render` does."""
         rows = self.design.request(values, nuisance, difficulty or {})
-        counted = numbers(rows)
+        counted = lesion_counts(rows)
         return Counts(**{**counted, "hemorrhages": bleeding(rows, counted)})
 
     def masks_by_kind(
@@ -744,8 +760,10 @@ class FundusPhantom(DrawnPhantom[Photographs]):
         self.design.check_size(size)
         masks = torch.empty(len(nuisance), len(KINDS), size, size, dtype=torch.bool, device=device)
         grid = Grid(size, self.design.side, device)
-        for at, taken in planned(self.design.request(values, nuisance, difficulty), self.design, grid, self.plan):
-            masks[at] = _by_kind(draw_lesions(taken.spots, taken.shape, taken.draw, grid), grid)
+        for at, photographs in plan_parts(
+            self.design.request(values, nuisance, difficulty), self.design, grid, self.plan
+        ):
+            masks[at] = _by_kind(draw_lesions(photographs.spots, photographs.shape, photographs.draw, grid), grid)
         return masks
 
     def without(
@@ -773,9 +791,9 @@ class FundusPhantom(DrawnPhantom[Photographs]):
     def plan(self, rows: PhantomRows, grid: Grid) -> Photographs:
         """Compute anatomy, camera and lesions."""
         shape = eye(rows, self.texture, self.blur)
-        spots = lesions(rows, shape, self.smallest)
+        spots = lesions_by_kind(rows, shape, self.smallest)
         if self._hidden:
-            spots[self._hidden].shown[:] = False
+            spots[self._hidden].visible[:] = False
         arteries, veins = (tree(kind, rows, shape) for kind in ("artery", "vein"))
         return Photographs(shape, arteries, veins, shot(rows, self.flaws), spots, rows.draw())
 
@@ -784,26 +802,26 @@ class FundusPhantom(DrawnPhantom[Photographs]):
         marks = draw_lesions(plan.spots, plan.shape, plan.draw, grid)
         return Rendered(self._picture(plan, marks, grid).transpose(0, 1), _by_kind(marks, grid).any(1, keepdim=True))
 
-    def _picture(self, taken: Photographs, marks: Marks, grid: Grid) -> Planes:
-        shape, n, soft = taken.shape, len(taken.shape.blur), taken.shape.blur + 1.1 * grid.pixel
+    def _picture(self, photographs: Photographs, marks: Marks, grid: Grid) -> Planes:
+        shape, n, soft = photographs.shape, len(photographs.shape.blur), photographs.shape.blur + 1.1 * grid.pixel
 
         def flat(canvas: Tensor) -> Plane:
             return canvas.view(n, grid.size, grid.size)
 
-        planes = draw_fundus(shape, taken.draw.nuisance, grid)
-        pale, dark = draw_scars(shape, taken.draw, self.scars, grid)
+        planes = draw_fundus(shape, photographs.draw.nuisance, grid)
+        pale, dark = draw_scars(shape, photographs.draw, self.scars, grid)
         blend(planes, paint(_SCAR, n, grid.device), flat(pale).clamp_(max=1))
         blend(planes, paint(_YELLOW, n, grid.device), flat(marks.exudates).clamp_(max=1))
         artery, vein = grid.blank(n), grid.blank(n)
-        for canvas, vessels in ((artery, taken.arteries), (vein, taken.veins)):
+        for canvas, vessels in ((artery, photographs.arteries), (vein, photographs.veins)):
             for tubes in vessels:
                 draw_capsules(canvas, tubes, soft, grid)
-        under = {"vein": vein, "artery": torch.maximum(artery, marks.tufts), "blood": marks.blood, "scar": dark}
-        for name, canvas in under.items():
-            for plane, share in zip(planes, _TAKEN[name], strict=True):
+        absorbers = {"vein": vein, "artery": torch.maximum(artery, marks.tufts), "blood": marks.blood, "scar": dark}
+        for name, canvas in absorbers.items():
+            for plane, share in zip(planes, _ABSORBED[name], strict=True):
                 plane.mul_((flat(canvas) * -share).add_(1))
         blend(planes, paint(_WHITE, n, grid.device), flat(marks.cotton_wool).mul(0.8).clamp_(max=1))
-        return exposed(planes, taken.how, taken.draw, self.grain, grid)
+        return photograph_fundus(planes, photographs.how, photographs.draw, self.grain, grid)
 
 
 def _by_kind(marks: Marks, grid: Grid) -> Bool[Tensor, "n 5 size size"]:

@@ -27,8 +27,8 @@ from assay.data.phantoms.drawing import (
     Windows,
     direction,
     draw_capsules,
-    extended,
     oval,
+    path_points,
     ramp,
     soften,
     spline_zoom,
@@ -86,7 +86,7 @@ def nodule(rows: PhantomRows, draw: Draw) -> Lesion:
     edge is `softness` times as wide as the scanner's blur: ground glass fades out, solid tissue ends.
     """
     outer, stretch, half = _opacity(rows, OUTER), np.sqrt(rows["elongation"]), 0.5 * rows["size"]
-    cosine, sine = draw.turned("axis")
+    cosine, sine = draw.heading("axis")
     body = Numbers(
         x=rows["position_x"],
         y=rows["position_y"],
@@ -112,7 +112,7 @@ def draw_lesion(canvas: Canvas, lesion: Lesion, blur: Float[np.ndarray, "n"], gr
     body, certain = lesion.body, (lesion.spicules.strength0 > 0).astype(np.float64)
     extent = _BULGE * float(body.long.max()) + 0.5 * float((body.softness * blur).max())
     windows = Windows.around(np.arange(len(blur)), body.x, body.y, extent, grid)
-    coverage, hu = _paint(body, blur, windows, grid)
+    coverage, hu = _paint_lesion(body, blur, windows, grid)
     windows.draw(canvas, hu)
     covered = grid.blank(canvas.shape[0])
     windows.draw(covered, coverage)
@@ -127,18 +127,18 @@ def _opacity(rows: PhantomRows, table: Float[np.ndarray, "3"]) -> Float[np.ndarr
     return np.clip(1 + rows.difficulty["texture"] * (table[rows.values["texture"]] - 1), 0.1, 1)
 
 
-def _paint(body: Numbers, blur: Float[np.ndarray, "n"], windows: Windows, grid: Grid) -> tuple[Tensor, Tensor]:
+def _paint_lesion(body: Numbers, blur: Float[np.ndarray, "n"], windows: Windows, grid: Grid) -> tuple[Tensor, Tensor]:
     """Coverage by the body, and its HU over parenchyma, in its windows [n, w, w]."""
-    put, edge = grid.put, grid.put(blur)
+    tensor, edge = grid.tensor, grid.tensor(blur)
     at = oval(body, body.long, body.short, windows, grid)
     rho, cosine, sine, radius = at.rays()
-    outline = uneven_outline(cosine, sine, [put(body.uneven[:, k]) for k in range(4)])
-    coverage = ramp((outline - rho).mul_(radius), edge * put(body.softness))
-    core_u, core_v = at.u - put(body.core[:, 0]), at.v - put(body.core[:, 1])
+    outline = uneven_outline(cosine, sine, [tensor(body.uneven[:, k]) for k in range(4)])
+    coverage = ramp((outline - rho).mul_(radius), edge * tensor(body.softness))
+    core_u, core_v = at.u - tensor(body.core[:, 0]), at.v - tensor(body.core[:, 1])
     core_rho = core_u.mul_(core_u).add_(core_v.mul_(core_v)).sqrt_()
     # The core's edge is measured by the short half axis: a little too sharp along the long one, nowhere negative.
-    core = ramp((put(body.core_radius) - core_rho).mul_(put(body.short)), 1.4 * edge)
-    return coverage, core.mul_(put(body.core_hu - body.outer_hu)).add_(put(body.outer_hu)).mul_(coverage)
+    core = ramp((tensor(body.core_radius) - core_rho).mul_(tensor(body.short)), 1.4 * edge)
+    return coverage, core.mul_(tensor(body.core_hu - body.outer_hu)).add_(tensor(body.outer_hu)).mul_(coverage)
 
 
 def _rim(body: Numbers, turns: Float[np.ndarray, "n k"]) -> list[Float[np.ndarray, "n k"]]:
@@ -169,8 +169,8 @@ def _spicules(rows: PhantomRows, body: Numbers, draw: Draw) -> Capsules:
     width = np.minimum(1, 2 * amount) * draw("spicule-width", *SPICULE_RADIUS, _SPICULES)
     # Strands are of tissue denser than ground glass, so that the margin is as visible in every texture but for a share.
     strength = (amount > 0) * (rows["contrast"] * (0.8 + 0.2 * _opacity(rows, OUTER)))[:, None] * np.ones_like(length)
-    whole = length + 0.1 * body.short[:, None]
-    return Capsules(x, y, x + whole * out_x, y + whole * out_y, width, 0.3 * width, strength, 0.8 * strength)
+    extent = length + 0.1 * body.short[:, None]
+    return Capsules(x, y, x + extent * out_x, y + extent * out_y, width, 0.3 * width, strength, 0.8 * strength)
 
 
 def _feeder(rows: PhantomRows, body: Numbers, draw: Draw) -> Capsules:
@@ -179,10 +179,10 @@ def _feeder(rows: PhantomRows, body: Numbers, draw: Draw) -> Capsules:
     turn_c, turn_s = direction(np.cumsum(draw("feeder-turn", -0.09, 0.09, _FEEDERS), axis=1))
     lengths = draw("feeder-length", 0.6 * FEEDER, FEEDER, _FEEDERS)
     radii = draw("feeder-radius", 0.6, 1.2, 1) * np.array([1.0, 0.88, 0.76, 0.64])
-    fading = extended(np.zeros(len(x)), draw("feeder-fading", -0.3, 0.0, _FEEDERS))
+    fading = path_points(np.zeros(len(x)), draw("feeder-fading", -0.3, 0.0, _FEEDERS))
     return Capsules.along(
-        extended(x[:, 0], lengths * (out_x * turn_c - out_y * turn_s)),
-        extended(y[:, 0], lengths * (out_x * turn_s + out_y * turn_c)),
+        path_points(x[:, 0], lengths * (out_x * turn_c - out_y * turn_s)),
+        path_points(y[:, 0], lengths * (out_x * turn_s + out_y * turn_c)),
         radii,
         FEEDER_HU * rows["vessel"][:, None] * (1 + fading),
     )
@@ -209,7 +209,7 @@ def parenchyma(draw: Draw, texture: float, tissue: Plane, grid: Grid) -> Plane:
     field = spline_zoom(slow.add_(fine.mul_(texture / float(zoom_gain(24, 64)))), grid.size)
     solid = (tissue * (1 / SOLID)).clamp_(max=1)
     mixed = (solid * 10 + 1).mul_(1 - solid)
-    return field.mul_(mixed).add_(tissue).add_(grid.put(draw("parenchyma-level", -910, -800)))
+    return field.mul_(mixed).add_(tissue).add_(grid.tensor(draw("parenchyma-level", -910, -800)))
 
 
 def scanner_noise(draw: Draw, deviation: float, dose_range: float, grid: Grid) -> Plane:
@@ -228,7 +228,7 @@ def scanner_noise(draw: Draw, deviation: float, dose_range: float, grid: Grid) -
         shaped, level = spline_zoom(shaped, grid.size), level / zoom_gain(cells, grid.size, *kernel)
     else:
         shaped, level = shaped[:, 1:-1, 1:-1], level * (cells / FINEST) ** 0.5
-    return shaped * grid.put(level)
+    return shaped * grid.tensor(level)
 
 
 def chest_wall(draw: Draw, blur: Float[np.ndarray, "n"], grid: Grid) -> tuple[Plane, Plane]:
@@ -236,18 +236,18 @@ def chest_wall(draw: Draw, blur: Float[np.ndarray, "n"], grid: Grid) -> tuple[Pl
 
     The lung is inside a circle, whose border is 9 to 20 mm from the middle of the patch.
     """
-    put, edge = grid.put, grid.put(blur)
-    (x, y), (out_x, out_y) = grid.axes(), draw.turned("wall-side")
+    tensor, edge = grid.tensor, grid.tensor(blur)
+    (x, y), (out_x, out_y) = grid.axes(), draw.heading("wall-side")
     distance, radius = draw("wall-distance", 9, 20), draw("wall-radius", 35, 110)
     rib = np.where(draw("rib") < 0.75, draw("rib-place", -20, 20), 1e4)
     length, thickness, deep = draw("rib-length", 6, 14), draw("rib-thickness", 2.8, 4.2), draw("rib-depth", 5, 7.5)
-    from_x, from_y = x - put((distance - radius) * out_x), y - put((distance - radius) * out_y)
-    depth = (from_x * from_x + from_y * from_y).sqrt_().sub_(put(radius))
-    hu = ramp(depth - put(draw("wall-fat", 11, 18)), 2 * edge + 2).mul_(-140).add_(45)
-    along = (x * put(-out_y) + y * put(out_x)).sub_(put(rib)).mul_(put(1 / length))
-    across = (depth - put(deep)).mul_(put(1 / thickness))
+    from_x, from_y = x - tensor((distance - radius) * out_x), y - tensor((distance - radius) * out_y)
+    depth = (from_x * from_x + from_y * from_y).sqrt_().sub_(tensor(radius))
+    hu = ramp(depth - tensor(draw("wall-fat", 11, 18)), 2 * edge + 2).mul_(-140).add_(45)
+    along = (x * tensor(-out_y) + y * tensor(out_x)).sub_(tensor(rib)).mul_(tensor(1 / length))
+    across = (depth - tensor(deep)).mul_(tensor(1 / thickness))
     inside = 1 - (along.mul_(along)).add_(across.mul_(across)).sqrt_()
-    bone = ramp(inside.mul_(put(thickness)), edge)
+    bone = ramp(inside.mul_(tensor(thickness)), edge)
     marrow = ramp(inside.sub_(1.1), edge)
     return ramp(depth, edge), hu.add_(bone.mul_(650)).sub_(marrow.mul_(420))
 
@@ -282,17 +282,17 @@ def branching_vessels(draw: Draw, density: float, field: float) -> Capsules:
     side = np.where(draw("side", 0, 1, _TREES) < 0.5, -0.12, 0.12)
     fork_x, fork_y, fork_radius = (each[..., 2] for each in trunk[:3])
     *branch, _ = path("branch", (fork_x, fork_y, headings[..., 1] + side), 0.7 * fork_radius, _BRANCH)
-    return Capsules.joined([Capsules.along(*trunk), Capsules.along(*branch)])
+    return Capsules.concatenate([Capsules.along(*trunk), Capsules.along(*branch)])
 
 
 def cut_vessels(draw: Draw, density: float, field: float) -> Capsules:
     """Vessels across the slice: dots and short strokes, most of them small and dim."""
-    there = draw("dot", 0, 1, _DOTS) < 0.65 * density
+    present = draw("dot", 0, 1, _DOTS) < 0.65 * density
     x, y = (draw(f"dot-{axis}", -0.5 * field, 0.5 * field, _DOTS) for axis in ("x", "y"))
-    cosine, sine = draw.turned("dot-heading", _DOTS)
+    cosine, sine = draw.heading("dot-heading", _DOTS)
     u, v = draw("dot-length", 0, 1, _DOTS), draw("dot-radius", 0, 1, _DOTS)
     length, radius = 2.5 * u * u * u, 0.4 + 0.9 * v * v * v
-    strength = draw("dot-strength", 0.35, 1.0, _DOTS) * (_HU * there)
+    strength = draw("dot-strength", 0.35, 1.0, _DOTS) * (_HU * present)
     return Capsules(x, y, x + length * cosine, y + length * sine, radius, 0.8 * radius, strength, 0.7 * strength)
 
 
@@ -380,8 +380,9 @@ class NodulePhantom(DrawnPhantom[_Patches]):
 
     def draw(self, plan: _Patches, grid: Grid) -> Rendered:
         """Draw patches and masks of the nodule with its spicules."""
-        draw, own = plan.draw, plan.draw("blur", 1.2, 2.4)
-        blur = np.sqrt(own * own + grid.pixel * grid.pixel)  # the scanner's own, and that of a pixel, in mm
+        draw, scanner_blur = plan.draw, plan.draw("blur", 1.2, 2.4)
+        # The scanner's own blur, and that of a pixel, in mm.
+        blur = np.sqrt(scanner_blur * scanner_blur + grid.pixel * grid.pixel)
         tissue = grid.blank(len(blur))
         for tubes in plan.vessels:
             draw_capsules(tissue, tubes, blur, grid)

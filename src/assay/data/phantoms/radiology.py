@@ -18,7 +18,7 @@ from assay.core.registry import component
 from assay.core.types import Factor
 from assay.data.dataset import Phantom, Rendered
 from assay.data.phantoms.base import DrawnPhantom, PhantomDesign, PhantomRows, drawn_by_assay
-from assay.data.phantoms.chest import ChestPhantom, Patients
+from assay.data.phantoms.chest import ChestPhantom, Chests
 from assay.data.phantoms.drawing import Capsules, Grid, Plane, direction, draw_capsules, uniforms
 from assay.data.phantoms.nodule import NodulePhantom
 
@@ -57,7 +57,7 @@ PARTS: Mapping[str, Mapping[str, tuple[float, float]]] = MappingProxyType(
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class RadiologyClass:
     """A class.
 
     Attributes:
@@ -72,14 +72,14 @@ class Task:
     within: Mapping[str, tuple[float, float]] = field(default_factory=dict[str, tuple[float, float]])
 
 
-def _each(phantom: Literal["chest", "ct"], findings: Iterable[str], *factors: str) -> Iterator[Task]:
+def _each(phantom: Literal["chest", "ct"], findings: Iterable[str], *factors: str) -> Iterator[RadiologyClass]:
     """Every finding with every part of these factors."""
     for finding, *names in product(findings, *(PARTS[factor] for factor in factors)):
         within = {factor: PARTS[factor][name] for factor, name in zip(factors, names, strict=True)}
-        yield Task(phantom, "-".join(filter(None, (phantom, finding, *names))), finding, within)
+        yield RadiologyClass(phantom, "-".join(filter(None, (phantom, finding, *names))), finding, within)
 
 
-def _chest(findings: Findings) -> tuple[Task, ...]:
+def _chest(findings: Findings) -> tuple[RadiologyClass, ...]:
     """Thirty classes: those of one kind of findings, or fifteen broader ones of each."""
     if findings == "diffuse":
         return tuple(_each("chest", DIFFUSE, "age", "habitus"))
@@ -88,7 +88,7 @@ def _chest(findings: Findings) -> tuple[Task, ...]:
     return (*_each("chest", DIFFUSE, "age"), *_each("chest", LOCAL, "zone"))
 
 
-def tasks(anatomy: Anatomy, findings: Findings = "diffuse") -> tuple[Task, ...]:
+def tasks(anatomy: Anatomy, findings: Findings = "diffuse") -> tuple[RadiologyClass, ...]:
     """Return the classes by what is shown: thirty of the chest, thirty of CT, or all sixty."""
     ct = _each("ct", ("",), "texture", "vessel", "size")
     return (*(_chest(findings) if anatomy != "ct" else ()), *(ct if anatomy != "chest" else ()))
@@ -115,7 +115,7 @@ class LocalChest(ChestPhantom):
         super().__init__()
         self._finding = finding
 
-    def attenuation(self, plan: Patients, grid: Grid) -> tuple[Plane, Bool[Tensor, "n size size"]]:
+    def attenuation(self, plan: Chests, grid: Grid) -> tuple[Plane, Bool[Tensor, "n size size"]]:
         """Add the finding to the attenuation of the chest."""
         total, mask = super().attenuation(plan, grid)
         canvas = grid.blank(total.shape[0])
@@ -124,33 +124,33 @@ class LocalChest(ChestPhantom):
         return total.add_(canvas.view(total.shape)), mask
 
 
-def _drawn(rows: PhantomRows, finding: str, *ranges: tuple[float, float]) -> list[Float[np.ndarray, "n 1"]]:
+def _draw_ranges(rows: PhantomRows, finding: str, *ranges: tuple[float, float]) -> list[Float[np.ndarray, "n 1"]]:
     """Draw a number per row from each range."""
     return [rows.draw(f"radiology-{finding}-")(str(k), low, high, 1) for k, (low, high) in enumerate(ranges)]
 
 
 def _nodule(x: np.ndarray, y: np.ndarray, rows: PhantomRows) -> Capsules:
-    return Capsules.even(x, y, x, y, *_drawn(rows, "nodule", (9, 14), (0.5, 0.8)))
+    return Capsules.even(x, y, x, y, *_draw_ranges(rows, "nodule", (9, 14), (0.5, 0.8)))
 
 
 def _cavity(x: np.ndarray, y: np.ndarray, rows: PhantomRows) -> Capsules:
-    ring, wall, strength = _drawn(rows, "cavity", (15, 24), (4, 6), (0.4, 0.6))
+    ring, wall, strength = _draw_ranges(rows, "cavity", (15, 24), (4, 6), (0.4, 0.6))
     cosine, sine = direction(np.arange(13) / 12)
     return Capsules.along(x + ring * cosine, y + ring * sine, wall, strength)
 
 
-def _band(x: np.ndarray, y: np.ndarray, rows: PhantomRows) -> Capsules:
-    return _straight(x, y, *_drawn(rows, "band", (30, 50), (-0.07, 0.07), (5, 8), (0.35, 0.55)))
+def _draw_band(x: np.ndarray, y: np.ndarray, rows: PhantomRows) -> Capsules:
+    return _straight(x, y, *_draw_ranges(rows, "band", (30, 50), (-0.07, 0.07), (5, 8), (0.35, 0.55)))
 
 
-def _line(x: np.ndarray, y: np.ndarray, rows: PhantomRows) -> Capsules:
-    return _straight(x, y, *_drawn(rows, "line", (55, 90), (0, 0.5), (2, 3), (1.0, 1.4)))
+def _draw_line(x: np.ndarray, y: np.ndarray, rows: PhantomRows) -> Capsules:
+    return _straight(x, y, *_draw_ranges(rows, "line", (55, 90), (0, 0.5), (2, 3), (1.0, 1.4)))
 
 
 def _calcifications(x: np.ndarray, y: np.ndarray, rows: PhantomRows) -> Capsules:
     away = rows.draw("radiology-")("calcifications-away", -16, 16, 12)
     x, y = x + away[:, :6], y + away[:, 6:]
-    return Capsules.even(x, y, x, y, *_drawn(rows, "calcifications", (3.5, 6), (0.8, 1.2)))
+    return Capsules.even(x, y, x, y, *_draw_ranges(rows, "calcifications", (3.5, 6), (0.8, 1.2)))
 
 
 def _straight(
@@ -160,8 +160,14 @@ def _straight(
     return Capsules.even(x - across, y - down, x + across, y + down, radius, strength)
 
 
-_SHAPES = {"nodule": _nodule, "cavity": _cavity, "band": _band, "line": _line, "calcifications": _calcifications}
-_HELD = {"mass": 0.0, "margin": 0.0}
+_SHAPES = {
+    "nodule": _nodule,
+    "cavity": _cavity,
+    "band": _draw_band,
+    "line": _draw_line,
+    "calcifications": _calcifications,
+}
+_FIXED_SHARES = {"mass": 0.0, "margin": 0.0}
 """Factors that studies ask for, as shares of their marginals: no mass, no spicules."""
 
 
@@ -228,22 +234,22 @@ class RadiologyPhantom(DrawnPhantom[PhantomRows]):
         for name in np.unique(drawn_by):
             rows = np.flatnonzero(drawn_by == name)
             phantom = self._chests.get(str(name), self._nodule)
-            given = draw_values(phantom, self._tasks, kind[rows], nuisance[rows])
-            drawn = phantom.render(given, nuisance[rows], grid.size, {}, grid.device)
-            images[torch.as_tensor(rows, device=grid.device)] = drawn.images
+            values = draw_values(phantom, self._tasks, kind[rows], nuisance[rows])
+            rendered = phantom.render(values, nuisance[rows], grid.size, {}, grid.device)
+            images[torch.as_tensor(rows, device=grid.device)] = rendered.images
         return images
 
 
 def draw_values(
-    phantom: Phantom, classes: tuple[Task, ...], kind: Int[np.ndarray, "m"], nuisance: Int[np.ndarray, "m"]
+    phantom: Phantom, classes: tuple[RadiologyClass, ...], kind: Int[np.ndarray, "m"], nuisance: Int[np.ndarray, "m"]
 ) -> dict[str, np.ndarray]:
     """Draw every factor of the phantom by seed: within the class's range, held, or from all of its marginal."""
-    given: dict[str, np.ndarray] = {}
+    values: dict[str, np.ndarray] = {}
     for factor in phantom.factors:
-        held = _HELD.get(factor.name)
-        whole = (0.0, 1.0) if held is None else (held, held)
-        ends = np.array([task.within.get(factor.name, whole) for task in classes])[kind]
+        fixed = _FIXED_SHARES.get(factor.name)
+        full_range = (0.0, 1.0) if fixed is None else (fixed, fixed)
+        ends = np.array([task.within.get(factor.name, full_range) for task in classes])[kind]
         u = uniforms(nuisance, f"radiology-{factor.name}", 1)[:, 0]
         share = ends[:, 0] + (ends[:, 1] - ends[:, 0]) * u
-        given[factor.name] = phantom.quantile(factor.name, np.minimum(share, np.nextafter(ends[:, 1], 0.0)).clip(0))
-    return given
+        values[factor.name] = phantom.quantile(factor.name, np.minimum(share, np.nextafter(ends[:, 1], 0.0)).clip(0))
+    return values

@@ -112,8 +112,8 @@ def draw_noise(law: Law, scale: Float[np.ndarray, "n"], nuisance: Int[np.ndarray
     """Pictures of one law, gray levels in 0..1. Every other one is turned by a quarter."""
     field = power_field(law.exponent, scale, nuisance, grid, _STRETCH if law.form == "streaks" else 1)
     turned = torch.as_tensor(Draw(nuisance)("noise-turn", 0, 1, 1, 1) < 0.5, device=grid.device)
-    shown = _FORMS[law.form](torch.where(turned, field.transpose(1, 2), field))
-    return shown.mul_(0.22).add_(0.5).clamp_(0, 1)
+    picture = _FORMS[law.form](torch.where(turned, field.transpose(1, 2), field))
+    return picture.mul_(0.22).add_(0.5).clamp_(0, 1)
 
 
 def power_field(
@@ -133,7 +133,7 @@ def power_field(
         if count <= grid.size:
             wide = max(1, count // stretch) + 2
             lattice = white_noise(nuisance, f"octave-{count}", count + 2, wide, grid.device)
-            total.add_(spline_zoom(lattice, grid.size).mul_(grid.put(weight[:, i])))
+            total.add_(spline_zoom(lattice, grid.size).mul_(grid.tensor(weight[:, i])))
     return total
 
 
@@ -141,7 +141,7 @@ _GAIN = 0.55
 """Standard deviation that a quadratic spline leaves of unit noise on its lattice, along both axes: (11 / 20)."""
 
 
-def _bands(field: Tensor) -> Tensor:
+def _periodic_bands(field: Tensor) -> Tensor:
     turns = field * 0.9
     return (turns - torch.floor(turns) - 0.5).abs_().mul_(7).sub_(1.75)
 
@@ -151,7 +151,7 @@ _FORMS: Mapping[str, Callable[[Tensor], Tensor]] = MappingProxyType(
         "plain": lambda field: field,
         "streaks": lambda field: field,
         "folds": lambda field: field.abs().mul_(-2.2).add_(1.7),
-        "bands": _bands,
+        "bands": _periodic_bands,
         "patches": lambda field: (field * 4).clamp_(-1.6, 1.6),
     }
 )
@@ -186,32 +186,32 @@ OUTLINES: Mapping[str, tuple[Outline, float]] = MappingProxyType(
 
 def draw_leaves(law: Law, scale: Float[np.ndarray, "n"], nuisance: Int[np.ndarray, "n"], grid: Grid) -> Plane:
     """Pictures of one law, gray levels uniform in 0..1 from leaf to leaf. grid: its field is 1."""
-    leaves = fallen(law, scale, nuisance)
+    leaves = leaves_in_view(law, scale, nuisance)
     outline, reach = OUTLINES[law.form]
     ground = (Draw(nuisance)("leaf-ground", 0, 1, 1) * 65535).astype(np.int32)
     canvas = torch.as_tensor(ground, device=grid.device).repeat(1, grid.size**2)
     width = np.ceil(np.log2(leaves.radius) * 3).astype(np.int64)  # three window widths an octave
     for step in np.unique(width):
-        _cover(canvas, leaves.take(width == step), outline, reach * float(2.0 ** (step / 3)), grid)
+        _cover_leaves(canvas, leaves.take(width == step), outline, reach * float(2.0 ** (step / 3)), grid)
     return (canvas & 0xFFFF).to(torch.float32).mul_(1 / 65535).view(-1, grid.size, grid.size)
 
 
-def fallen(law: Law, scale: Float[np.ndarray, "n"], nuisance: Int[np.ndarray, "n"]) -> Numbers:
+def leaves_in_view(law: Law, scale: Float[np.ndarray, "n"], nuisance: Int[np.ndarray, "n"]) -> Numbers:
     """The leaves of these images that lie in view, at this scale, one by one, in sides of the image from its middle.
 
     row: the image. code: order and gray, int32.
     """
     reach = OUTLINES[law.form][1]
     low, high = _radii(law.exponent, reach)
-    drawn = np.moveaxis(Draw(nuisance)("leaf", 0, 1, len(low), 6), 2, 0)
+    numbers = np.moveaxis(Draw(nuisance)("leaf", 0, 1, len(low), 6), 2, 0)
     near = scale[:, None]
-    radius = (low + (high - low) * drawn[0]) * near
-    x, y = ((2 * each - 1) * (_HALF + high * reach) * near for each in drawn[1:3])
-    order, gray = (drawn[3] * 32766).astype(np.int32) + 1, (drawn[4] * 65535).astype(np.int32)
+    radius = (low + (high - low) * numbers[0]) * near
+    x, y = ((2 * each - 1) * (_HALF + high * reach) * near for each in numbers[1:3])
+    order, gray = (numbers[3] * 32766).astype(np.int32) + 1, (numbers[4] * 65535).astype(np.int32)
     edge = 0.5 + radius * reach
     at = np.nonzero((np.abs(x) < edge) & (np.abs(y) < edge))
-    own = Numbers(x=x, y=y, radius=radius, turn=drawn[5], code=(order << 16) | gray)
-    return own.take(at).but(row=at[0])
+    leaves = Numbers(x=x, y=y, radius=radius, turn=numbers[5], code=(order << 16) | gray)
+    return leaves.take(at).but(row=at[0])
 
 
 @lru_cache(maxsize=32)
@@ -225,11 +225,11 @@ def _radii(exponent: float, reach: float) -> tuple[Float[np.ndarray, "m"], Float
     return np.repeat(edges[:-1], counts), np.repeat(edges[1:], counts)
 
 
-def _cover(canvas: Int[Tensor, "n pixels"], leaves: Numbers, outline: Outline, reach: float, grid: Grid) -> None:
-    put, (cosine, sine) = grid.put, direction(leaves.turn)
+def _cover_leaves(canvas: Int[Tensor, "n pixels"], leaves: Numbers, outline: Outline, reach: float, grid: Grid) -> None:
+    tensor, (cosine, sine) = grid.tensor, direction(leaves.turn)
     windows = Windows.around(leaves.row, leaves.x, leaves.y, reach, grid)
-    along, across = put(cosine / leaves.radius), put(sine / leaves.radius)
-    x, y = windows.x - put(leaves.x), windows.y - put(leaves.y)
+    along, across = tensor(cosine / leaves.radius), tensor(sine / leaves.radius)
+    x, y = windows.x - tensor(leaves.x), windows.y - tensor(leaves.y)
     inside = outline(x * along + y * across, y * along - x * across)
     windows.draw(canvas, inside * torch.as_tensor(leaves.code, device=grid.device)[:, None, None])
 
@@ -270,7 +270,7 @@ def system(number: int) -> tuple[Float[np.ndarray, "maps 6"], Float[np.ndarray, 
         area = np.abs(maps[:, 0] * maps[:, 3] - maps[:, 1] * maps[:, 2])
         chance = np.maximum(area, 0.02)
         chance /= chance.sum()
-        if _filled(maps, chance) >= FILLED:
+        if _filled_share(maps, chance) >= FILLED:
             return maps, chance
     raise RuntimeError(f"no system fills a picture for class {number}")
 
@@ -278,9 +278,9 @@ def system(number: int) -> tuple[Float[np.ndarray, "maps 6"], Float[np.ndarray, 
 def draw_fractal(number: int, scale: Float[np.ndarray, "n"], nuisance: Int[np.ndarray, "n"], grid: Grid) -> Plane:
     """Draw the share of each pixel that the attractor of class `number` covers, 0..1; seeds vary and place it."""
     (maps, chance), draw = system(number), Draw(nuisance, "ifs-")
-    own = maps * draw("jitter", 1 - _JITTER, 1 + _JITTER, MAPS, 6)
-    x, y = _play(own, chance, nuisance, max(4, grid.size**2 // _PLAYERS), grid.device)
-    cosine, sine = (grid.flat(part) for part in draw.turned("turn", 1))
+    jittered = maps * draw("jitter", 1 - _JITTER, 1 + _JITTER, MAPS, 6)
+    x, y = _play(jittered, chance, nuisance, max(4, grid.size**2 // _PLAYERS), grid.device)
+    cosine, sine = (grid.flat(part) for part in draw.heading("turn", 1))
     mirrored = grid.flat(np.where(draw("mirror", 0, 1, 1) < 0.5, -1.0, 1.0))
     return _density((x * cosine + y * sine) * mirrored, y * cosine - x * sine, scale, nuisance, grid)
 
@@ -304,12 +304,12 @@ def _play(
     chosen = coefficients.index_select(0, choice.view(-1)).view(n, steps, players, 6)
     starts = (start.astype(np.float32)[:, None] for start in _fixed_point(maps[:, 0]))
     x, y = (torch.as_tensor(start, device=device).expand(n, players) for start in starts)
-    seen: list[tuple[Tensor, Tensor]] = []
+    points: list[tuple[Tensor, Tensor]] = []
     for step in range(steps):
         a, b, c, d, e, f = chosen[:, step].unbind(-1)
         x, y = a * x + b * y + e, c * x + d * y + f
-        seen.append((x, y))
-    return torch.cat([point[0] for point in seen], dim=1), torch.cat([point[1] for point in seen], dim=1)
+        points.append((x, y))
+    return torch.cat([point[0] for point in points], dim=1), torch.cat([point[1] for point in points], dim=1)
 
 
 def _density(
@@ -320,12 +320,12 @@ def _density(
     grid: Grid,
 ) -> Plane:
     """Points counted by pixel, the attractor's box filling 0.85 of the image at scale 1."""
-    size, put = grid.size, grid.flat
+    size, flat = grid.size, grid.flat
     low_x, high_x, low_y, high_y = (each.unsqueeze(1) for each in (x.amin(1), x.amax(1), y.amin(1), y.amax(1)))
-    zoom = put(0.85 * scale[:, None]) * size / torch.maximum(high_x - low_x, high_y - low_y)
+    zoom = flat(0.85 * scale[:, None]) * size / torch.maximum(high_x - low_x, high_y - low_y)
     shift = Draw(nuisance)("ifs-shift", -0.08, 0.08, 2, 1) * size + size / 2
-    at_x = torch.floor((x - (low_x + high_x) * 0.5) * zoom + put(shift[:, 0])).to(torch.int64)
-    at_y = torch.floor((y - (low_y + high_y) * 0.5) * zoom + put(shift[:, 1])).to(torch.int64)
+    at_x = torch.floor((x - (low_x + high_x) * 0.5) * zoom + flat(shift[:, 0])).to(torch.int64)
+    at_y = torch.floor((y - (low_y + high_y) * 0.5) * zoom + flat(shift[:, 1])).to(torch.int64)
     inside = (at_x >= 0) & (at_x < size) & (at_y >= 0) & (at_y < size)
     place = torch.where(inside, at_y * size + at_x, size * size)  # the last place takes all points outside
     counts = torch.zeros(len(x), size * size + 1, device=grid.device)
@@ -347,11 +347,11 @@ def _stretch(coefficients: Float[np.ndarray, "6"]) -> float:
     return float(np.sqrt((squares + np.sqrt(max(0.0, squares * squares - 4 * area * area))) / 2))
 
 
-def _filled(maps: Float[np.ndarray, "maps 6"], chance: Float[np.ndarray, "maps"]) -> float:
+def _filled_share(maps: Float[np.ndarray, "maps 6"], chance: Float[np.ndarray, "maps"]) -> float:
     """The share of a 32 x 32 picture that 4,096 points of the attractor reach."""
     x, y = _play(maps[None], chance, np.zeros(1, dtype=np.int64), 16, "cpu")
-    seen = _density(x, y, np.ones(1), np.zeros(1, dtype=np.int64), Grid(32, 1.0, "cpu"))
-    return float((seen > 0).sum()) / 1024
+    density = _density(x, y, np.ones(1), np.zeros(1, dtype=np.int64), Grid(32, 1.0, "cpu"))
+    return float((density > 0).sum()) / 1024
 
 
 # The natural-like phantom: gray pictures of named laws that have the statistics of natural images and no anatomy.
@@ -410,7 +410,7 @@ class NaturalPhantom(DrawnPhantom[PhantomRows]):
             if fade != 1:
                 first = _scene(LAWS[0], here["scale"], here.nuisance, grid)
                 picture = first + (picture - first) * fade
-            pictures[torch.as_tensor(rows, device=grid.device)] = _exposed(picture, here, grid)
+            pictures[torch.as_tensor(rows, device=grid.device)] = _apply_lens(picture, here, grid)
         images = pictures[:, None]
         return Rendered(images, torch.zeros(images.shape, dtype=torch.bool, device=grid.device))
 
@@ -423,20 +423,20 @@ def _scene(law: Law, scale: Float[np.ndarray, "n"], nuisance: Int[np.ndarray, "n
         return draw_noise(law, scale, nuisance, grid)
     covered = draw_fractal(law.number, scale, nuisance, grid)
     ground = power_field(2.0, scale, nuisance, grid).mul_(0.1).add_(0.5)
-    return ground.add_((grid.put(ink(Draw(nuisance))) - ground) * covered).clamp_(0, 1)
+    return ground.add_((grid.tensor(ink(Draw(nuisance))) - ground) * covered).clamp_(0, 1)
 
 
-def _exposed(picture: Plane, rows: PhantomRows, grid: Grid) -> Plane:
+def _apply_lens(picture: Plane, rows: PhantomRows, grid: Grid) -> Plane:
     """Show the picture through a lens that softens a little, in light that falls off toward one side."""
     (x, y), draw = grid.axes(), rows.draw()
-    side = grid.put(draw("lens", 0.05, 0.2))
-    blurred = _softened(_softened(picture, side, 1), side, 2)
-    across, down = (grid.put(part * rows["illumination"]) for part in draw.turned("light"))
-    gray = blurred.sub_(0.5).mul_(grid.put(rows["contrast"])).add_(0.5)
+    side = grid.tensor(draw("lens", 0.05, 0.2))
+    blurred = _soften(_soften(picture, side, 1), side, 2)
+    across, down = (grid.tensor(part * rows["illumination"]) for part in draw.heading("light"))
+    gray = blurred.sub_(0.5).mul_(grid.tensor(rows["contrast"])).add_(0.5)
     return gray.mul_((x * across + y * down).add_(1)).clamp_(0, 1)
 
 
-def _softened(picture: Float[Tensor, "n a b"], side: Float[Tensor, "n 1 1"], axis: int) -> Float[Tensor, "n a b"]:
+def _soften(picture: Float[Tensor, "n a b"], side: Float[Tensor, "n 1 1"], axis: int) -> Float[Tensor, "n a b"]:
     """The mean of each pixel and its two neighbors on this axis with weights 1 - 2 side and side; edges repeat."""
     last = picture.shape[axis] - 1
     before = torch.cat([picture.narrow(axis, 0, 1), picture.narrow(axis, 0, last)], dim=axis)

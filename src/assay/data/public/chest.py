@@ -19,14 +19,14 @@ from assay.data.files.table import Problem, Table, Unreadable, inside, number, r
 from assay.data.public.tables import (
     SPLIT,
     Finder,
-    Part,
-    Rows,
+    RowClasses,
     SetFolder,
-    Sides,
+    SetRows,
+    TablePart,
+    find_root,
     finder,
     found_in,
-    mapped,
-    place_of,
+    map_columns,
     public_set,
     read_parts,
 )  # fmt: skip
@@ -112,16 +112,16 @@ PRESENT, ABSENT, UNCERTAIN, BLANK = 1, 0, -1, -2
 _SIDE = {"negative": ABSENT, "positive": PRESENT}
 
 
-def check_findings(known: Sequence[str], asked: NihArguments | MinedArguments) -> None:
+def check_findings(findings: Sequence[str], arguments: NihArguments | MinedArguments) -> None:
     """Check that the set has the findings. Raises SpecError with the nearest name."""
-    for place, name in (("finding", asked.finding), ("against", asked.against)):
-        if name and name not in known:
-            raise SpecError(f"data.dataset.{place}: {unknown_name('finding', name, known)}")
+    for place, name in (("finding", arguments.finding), ("against", arguments.against)):
+        if name and name not in findings:
+            raise SpecError(f"data.dataset.{place}: {unknown_name('finding', name, findings)}")
 
 
-def compared(
+def finding_classes(
     finding: str, against: str, has_finding: np.ndarray, has_against: np.ndarray, others: np.ndarray | None = None
-) -> Sides:
+) -> RowClasses:
     """Compute the classes of one finding against another.
 
     Class 1 has the finding, class 0 the other. Rows with both or neither are not used.
@@ -143,18 +143,18 @@ def compared(
     if both.any():
         facts.append(f"{int(both.sum()):,} images that are both were left out")
     if others is not None:
-        apart = others & (codes >= 0)
-        codes[apart] = -1
-        facts.append(f"{int(apart.sum()):,} images with other findings beside were left out")
+        excluded = others & (codes >= 0)
+        codes[excluded] = -1
+        facts.append(f"{int(excluded.sum()):,} images with other findings beside were left out")
     for code, name in ((1, finding), (0, against)):
         if not (codes == code).any():
             raise DataError(
                 f"no image is {name}; name findings that the chosen rows have (data.where and the policies choose rows)"
             )
-    return Sides(codes, (against, finding), tuple(facts))
+    return RowClasses(codes, (against, finding), tuple(facts))
 
 
-def mined(params: MinedArguments, state: Callable[[str], np.ndarray]) -> Sides:
+def mined_classes(params: MinedArguments, state: Callable[[str], np.ndarray]) -> RowClasses:
     """Compute the classes of a set whose labels were mined with uncertainty.
 
     Without `against`, the negatives are the rows whose finding is absent, and the meaning of blank labels must be
@@ -168,18 +168,18 @@ def mined(params: MinedArguments, state: Callable[[str], np.ndarray]) -> Sides:
     Raises:
         SpecError: Uncertain or blank labels whose meaning is not stated.
     """
-    stated = _settled(params.finding, state(params.finding), UNCERTAIN, params.uncertain, "uncertain")
+    status = _apply_policy(params.finding, state(params.finding), UNCERTAIN, params.uncertain, "uncertain")
     if not params.against:
-        stated = _settled(params.finding, stated, BLANK, params.blank, "blank")
-        sides = compared(params.finding, f"not {params.finding}", stated == PRESENT, stated == ABSENT)
+        status = _apply_policy(params.finding, status, BLANK, params.blank, "blank")
+        sides = finding_classes(params.finding, f"not {params.finding}", status == PRESENT, status == ABSENT)
     else:
-        other = _settled(params.against, state(params.against), UNCERTAIN, params.uncertain, "uncertain")
-        sure = (stated != UNCERTAIN) & (other != UNCERTAIN)
-        sides = compared(params.finding, params.against, sure & (stated == PRESENT), sure & (other == PRESENT))
-    return replace(sides, facts=(*sides.facts, *_told(params, state)))
+        other = _apply_policy(params.against, state(params.against), UNCERTAIN, params.uncertain, "uncertain")
+        sure = (status != UNCERTAIN) & (other != UNCERTAIN)
+        sides = finding_classes(params.finding, params.against, sure & (status == PRESENT), sure & (other == PRESENT))
+    return replace(sides, facts=(*sides.facts, *_policy_facts(params, state)))
 
 
-def _settled(finding: str, state: np.ndarray, kind: int, policy: Policy, word: str) -> np.ndarray:
+def _apply_policy(finding: str, state: np.ndarray, kind: int, policy: Policy, word: str) -> np.ndarray:
     """Replace states with one kind of doubt as the policy says. Dropped ones stay, and no class uses them."""
     doubtful = state == kind
     if policy == "refuse" and doubtful.any():
@@ -191,7 +191,7 @@ def _settled(finding: str, state: np.ndarray, kind: int, policy: Policy, word: s
     return np.where(doubtful, _SIDE[policy], state) if policy in _SIDE else state
 
 
-def _told(params: MinedArguments, state: Callable[[str], np.ndarray]) -> list[str]:
+def _policy_facts(params: MinedArguments, state: Callable[[str], np.ndarray]) -> list[str]:
     """Count the labels that each policy touched, for the card."""
     doubts = [(params.finding, UNCERTAIN, "uncertain", params.uncertain)]
     if params.against:
@@ -208,9 +208,9 @@ def states(cells: Sequence[str]) -> tuple[np.ndarray, list[int]]:
     codes = {"": BLANK}
     for value in (PRESENT, ABSENT, UNCERTAIN):
         codes |= {str(value): value, f"{value}.0": value}
-    found = [codes.get(cell) for cell in cells]
-    wrong = [at for at, code in enumerate(found) if code is None]
-    return np.array([BLANK if code is None else code for code in found], dtype=np.int64), wrong
+    parsed = [codes.get(cell) for cell in cells]
+    wrong = [at for at, code in enumerate(parsed) if code is None]
+    return np.array([BLANK if code is None else code for code in parsed], dtype=np.int64), wrong
 
 
 # NIH ChestX-ray14 (Wang et al. 2017) as it is published: `Data_Entry_2017.csv`, the two lists, the image archives.
@@ -227,22 +227,22 @@ _AGE = re.compile(r"(\d{1,3})([YMWD])")
 
 def _years(cell: str) -> str:
     """Parse an age in years: `058Y` is 58, `018M` 1.5. An implausible age is missing; other text stays as it is."""
-    found = _AGE.fullmatch(cell)
-    years = float(found[1]) / _YEARS[found[2]] if found else number(cell)
+    match = _AGE.fullmatch(cell)
+    years = float(match[1]) / _YEARS[match[2]] if match else number(cell)
     if years is None:
         return cell
     return f"{years:g}" if 0 <= years <= OLDEST else "NA"
 
 
-def _nih_sides(asked: NihArguments, frame: pd.DataFrame) -> Sides:
+def _nih_sides(arguments: NihArguments, frame: pd.DataFrame) -> RowClasses:
     labels = [frozenset(part.strip() for part in cell.split("|")) for cell in frame["labels"]]
-    known = frozenset(NIH_FINDINGS)
-    wrong = {at: _strange(found - known) for at, found in enumerate(labels) if not found <= known}
-    two = {asked.finding, asked.against}
-    has_finding = np.array([asked.finding in found for found in labels])
-    has_against = np.array([asked.against in found for found in labels])
-    others = np.array([bool(found - two) for found in labels]) if asked.alone else None
-    return replace(compared(asked.finding, asked.against, has_finding, has_against, others), wrong=wrong)
+    allowed = frozenset(NIH_FINDINGS)
+    wrong = {at: _strange(findings - allowed) for at, findings in enumerate(labels) if not findings <= allowed}
+    two = {arguments.finding, arguments.against}
+    has_finding = np.array([arguments.finding in findings for findings in labels])
+    has_against = np.array([arguments.against in findings for findings in labels])
+    others = np.array([bool(findings - two) for findings in labels]) if arguments.alone else None
+    return replace(finding_classes(arguments.finding, arguments.against, has_finding, has_against, others), wrong=wrong)
 
 
 def _strange(names: frozenset[str]) -> tuple[str, str]:
@@ -252,10 +252,10 @@ def _strange(names: frozenset[str]) -> tuple[str, str]:
 
 
 @public_set("nih", NIH_FACTORS, split_files=" and ".join(LISTS))
-def nih(asked: NihArguments, skip_bad_rows: bool) -> Rows:
+def nih(arguments: NihArguments, skip_bad_rows: bool) -> SetRows:
     """Convert NIH ChestX-ray14, with the official split where both lists are there; count the ages that no one has."""
-    check_findings(NIH_FINDINGS, asked)
-    root = place_of(asked.folder, (asked.table,), hint="name the table of images", place="table")
+    check_findings(NIH_FINDINGS, arguments)
+    root = find_root(arguments.folder, (arguments.table,), hint="name the table of images", place="table")
     columns = {
         "image": "Image Index",
         "labels": "Finding Labels",
@@ -265,9 +265,9 @@ def nih(asked: NihArguments, skip_bad_rows: bool) -> Rows:
         "sex": "Patient Gender|Patient Sex",
         "view": "View Position",
     }
-    table = mapped(read_parts(root, [Part((asked.table,))], columns), age=_years)
+    table = map_columns(read_parts(root, [TablePart((arguments.table,))], columns), age=_years)
     wrong = table.column("age", "data.dataset").count("NA")
-    told = f"{wrong:,} ages below 0 or over {OLDEST} years stand in the table; they count as missing"
+    fact = f"{wrong:,} ages below 0 or over {OLDEST} years stand in the table; they count as missing"
     if all((root / name).is_file() for name in LISTS):
         sides: dict[str, str] = {}
         for name, side in LISTS.items():
@@ -275,7 +275,7 @@ def nih(asked: NihArguments, skip_bad_rows: bool) -> Rows:
                 if sides.setdefault(image, side) != side:
                     raise DataError(f"{' and '.join(LISTS)} both name an image ({image}); download them again")
         table.frame[SPLIT.name] = [sides.get(image, "") for image in table.frame["image"]]
-    return Rows(table, partial(_nih_sides, asked), finder(root), (told,) if wrong else ())
+    return SetRows(table, partial(_nih_sides, arguments), finder(root), (fact,) if wrong else ())
 
 
 # CheXpert (Irvin et al. 2019) as it is published: `train.csv`, `valid.csv`, `<side>/patientN/studyN/viewN_*.jpg`.
@@ -288,20 +288,20 @@ _PATIENT = re.compile(r"(?:^|/)(patient\d+)/study\d+/")
 _SEX = {"Female": "F", "Male": "M", "Unknown": ""}
 
 
-def _patient(path: str) -> str:
-    found = _PATIENT.search(path)
-    return found[1] if found else ""
+def _patient_of_path(path: str) -> str:
+    match = _PATIENT.search(path)
+    return match[1] if match else ""
 
 
-def _mined_sides(asked: MinedArguments, frame: pd.DataFrame) -> Sides:
+def _mined_sides(arguments: MinedArguments, frame: pd.DataFrame) -> RowClasses:
     """The classes of the rows by the stated policies, and rows whose labels are none of 1, 0, -1 and blank."""
-    read = {name: states(frame[name].tolist()) for name in (asked.finding, asked.against) if name}
+    parsed = {name: states(frame[name].tolist()) for name in (arguments.finding, arguments.against) if name}
     wrong = {
         at: (f"'{name}' is none of 1, 0, -1 and empty", "copy the table again")
-        for name, (_, positions) in read.items()
+        for name, (_, positions) in parsed.items()
         for at in positions
     }
-    return replace(mined(asked, lambda name: read[name][0]), wrong=wrong)
+    return replace(mined_classes(arguments, lambda name: parsed[name][0]), wrong=wrong)
 
 
 def _chexpert_finder(root: Path) -> Finder:
@@ -320,11 +320,11 @@ def _chexpert_finder(root: Path) -> Finder:
 
 
 @public_set("chexpert", (VIEW, SEX, AGE), split_files="train.csv and valid.csv")
-def chexpert(asked: MinedArguments, skip_bad_rows: bool) -> Rows:
+def chexpert(arguments: MinedArguments, skip_bad_rows: bool) -> SetRows:
     """Convert CheXpert; the images that radiologists read are the test part."""
-    check_findings(CHEXPERT_FINDINGS, asked)
-    root = place_of(asked.folder, ("train.csv",))
-    parts = Part(("train.csv",), "train"), Part(("valid.csv",), "test")
+    check_findings(CHEXPERT_FINDINGS, arguments)
+    root = find_root(arguments.folder, ("train.csv",))
+    parts = TablePart(("train.csv",), "train"), TablePart(("valid.csv",), "test")
     columns = {
         "image": "Path",
         "patient": "Path",
@@ -333,16 +333,18 @@ def chexpert(asked: MinedArguments, skip_bad_rows: bool) -> Rows:
         "sex": "Sex",
         "age": "Age",
     }
-    table = mapped(
-        read_parts(root, parts, columns, CHEXPERT_FINDINGS), patient=_patient, sex=lambda sex: _SEX.get(sex, sex)
+    table = map_columns(
+        read_parts(root, parts, columns, CHEXPERT_FINDINGS),
+        patient=_patient_of_path,
+        sex=lambda sex: _SEX.get(sex, sex),
     )
     frame = table.frame
     lateral = ["lateral" if side == "Lateral" else "" for side in frame.pop("side")]
     frame["view"] = [view or side for view, side in zip(frame["view"], lateral, strict=True)]
-    for name in (asked.finding, asked.against):
+    for name in (arguments.finding, arguments.against):
         if name:
             table.column(name, "data.dataset")
-    return Rows(table, partial(_mined_sides, asked), _chexpert_finder(root))
+    return SetRows(table, partial(_mined_sides, arguments), _chexpert_finder(root))
 
 
 # MIMIC-CXR-JPG (Johnson et al. 2019) as it is published: tables of labels, metadata and split, and `files/`.
@@ -354,31 +356,33 @@ MIMIC_FINDINGS = (
 _SIDES = {"train": "train", "validate": "validation", "test": "test"}
 
 
-def _files(kind: str) -> tuple[str, ...]:
+def _table_names(kind: str) -> tuple[str, ...]:
     return f"mimic-cxr-2.0.0-{kind}.csv.gz", f"mimic-cxr-*-{kind}.csv", f"mimic-cxr-*-{kind}.csv.gz"
 
 
 @public_set("mimic", MIMIC_FACTORS, split_files="mimic-cxr-2.0.0-split.csv.gz")
-def mimic(asked: MimicArguments, skip_bad_rows: bool) -> Rows:
+def mimic(arguments: MimicArguments, skip_bad_rows: bool) -> SetRows:
     """Convert MIMIC-CXR-JPG: images with the labels of their study, and the split where its table is there."""
-    check_findings(MIMIC_FINDINGS, asked)
+    check_findings(MIMIC_FINDINGS, arguments)
     hint = "put it there as published"
-    root = place_of(asked.folder, _files("metadata"), hint=hint)
+    root = find_root(arguments.folder, _table_names("metadata"), hint=hint)
     columns = {"patient": "subject_id", "study": "study_id", "dicom": "dicom_id", "view": "ViewPosition"}
-    table = read_parts(root, [Part(_files("metadata"))], columns)
+    table = read_parts(root, [TablePart(_table_names("metadata"))], columns)
     frame = table.frame
     ids = zip(frame["patient"], frame["study"], frame["dicom"], strict=True)
-    frame.insert(0, "image", [f"files/p{one[:2]}/p{one}/s{study}/{dicom}.jpg" for one, study, dicom in ids])
-    source = found_in(root, _files(asked.labels))
+    frame.insert(0, "image", [f"files/p{patient[:2]}/p{patient}/s{study}/{dicom}.jpg" for patient, study, dicom in ids])
+    source = found_in(root, _table_names(arguments.labels))
     if source is None:
-        raise SpecError(f"data.dataset.folder: {root.name}/ has no file '{_files(asked.labels)[0]}'; {hint}")
-    wanted = [name for name in (asked.finding, asked.against) if name]
+        raise SpecError(f"data.dataset.folder: {root.name}/ has no file '{_table_names(arguments.labels)[0]}'; {hint}")
+    wanted = [name for name in (arguments.finding, arguments.against) if name]
     labels = _lookup(source, ("study_id", "subject_id", *wanted), skip_bad_rows)
-    if divided := found_in(root, _files("split")):
-        sides = _lookup(divided, ("dicom_id", "split"), skip_bad_rows)
-        told = dict(zip(sides.column("dicom_id", ""), sides.column("split", ""), strict=True))
-        frame[SPLIT.name] = [_SIDES.get(side, side) for side in (told.get(name, "") for name in frame["dicom"])]
-    return _labeled(table, labels, partial(_mined_sides, asked), partial(inside, root))
+    if split_table := found_in(root, _table_names("split")):
+        sides = _lookup(split_table, ("dicom_id", "split"), skip_bad_rows)
+        split_of_image = dict(zip(sides.column("dicom_id", ""), sides.column("split", ""), strict=True))
+        frame[SPLIT.name] = [
+            _SIDES.get(side, side) for side in (split_of_image.get(name, "") for name in frame["dicom"])
+        ]
+    return _join_labels(table, labels, partial(_mined_sides, arguments), partial(inside, root))
 
 
 def _lookup(path: Path, names: Sequence[str], skip_bad_rows: bool) -> Table:
@@ -391,11 +395,11 @@ def _lookup(path: Path, names: Sequence[str], skip_bad_rows: bool) -> Table:
     return replace(table, frame=table.frame[list(names)])
 
 
-def _labeled(table: Table, labels: Table, sides: Callable[[pd.DataFrame], Sides], find: Finder) -> Rows:
+def _join_labels(table: Table, labels: Table, sides: Callable[[pd.DataFrame], RowClasses], find: Finder) -> SetRows:
     """Join images with the labels of their study."""
-    known = labels.frame.drop_duplicates("study_id", keep="last")
-    stated = known.rename(columns={"study_id": "study", "subject_id": "owner"})
-    frame = table.frame.assign(line=table.frame.index).merge(stated, "left", "study").set_index("line")
+    unique = labels.frame.drop_duplicates("study_id", keep="last")
+    labels_of_study = unique.rename(columns={"study_id": "study", "subject_id": "owner"})
+    frame = table.frame.assign(line=table.frame.index).merge(labels_of_study, "left", "study").set_index("line")
     bare = frame["owner"].isna()
     strange = (frame["owner"] != frame["patient"]) & ~bare
     what = "its study belongs to another patient in the labels"
@@ -404,7 +408,7 @@ def _labeled(table: Table, labels: Table, sides: Callable[[pd.DataFrame], Sides]
         for row, image in zip(frame.index[strange].tolist(), frame["image"][strange], strict=True)
     ]
     unread = f" ({len(labels.problems):,} lines of {labels.name} cannot be read)" if labels.problems else ""
-    left = f"{int(bare.sum()):,} images belong to a study without labels and were left out{unread}"
-    kept = frame[~bare & ~strange].drop(columns="owner")
-    whole = replace(table, frame=kept, problems=(*table.problems, *problems))
-    return Rows(whole, sides, find, (left,) if bare.any() else ())
+    warning = f"{int(bare.sum()):,} images belong to a study without labels and were left out{unread}"
+    usable = frame[~bare & ~strange].drop(columns="owner")
+    joined = replace(table, frame=usable, problems=(*table.problems, *problems))
+    return SetRows(joined, sides, find, (warning,) if bare.any() else ())

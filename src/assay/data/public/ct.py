@@ -47,34 +47,34 @@ class SliceHeader:
 
 def headers_of(folder: Path, names: Sequence[str], cache: ArrayCache) -> dict[str, SliceHeader]:
     """Return file name -> header, for the DICOM files of a folder. Unchanged files are not read again."""
-    kept = remembered("ct", VERSION, folder, names, _header, cache)
-    return {name: SliceHeader(**value) for name, value in zip(names, kept, strict=True) if value is not None}
+    headers = remembered("ct", VERSION, folder, names, _read_header, cache)
+    return {name: SliceHeader(**value) for name, value in zip(names, headers, strict=True) if value is not None}
 
 
-def _header(path: Path) -> dict[str, Any] | None:
+def _read_header(path: Path) -> dict[str, Any] | None:
     try:
-        found = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(_TAGS))
+        dataset = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(_TAGS))
     except Exception:  # a decoder raises almost anything on a damaged file; the file is then no slice
         return None
-    row_mm, column_mm = _numbers(found, "PixelSpacing", 2)
-    (thickness,) = _numbers(found, "SliceThickness", 1)
+    row_mm, column_mm = _decimal_values(dataset, "PixelSpacing", 2)
+    (thickness,) = _decimal_values(dataset, "SliceThickness", 1)
     header = SliceHeader(
-        uid=str(found.get("SOPInstanceUID", "")),
-        series=str(found.get("SeriesInstanceUID", "")),
-        patient=str(found.get("PatientID", "") or "").strip(),
+        uid=str(dataset.get("SOPInstanceUID", "")),
+        series=str(dataset.get("SeriesInstanceUID", "")),
+        patient=str(dataset.get("PatientID", "") or "").strip(),
         row_mm=row_mm,
         column_mm=column_mm,
         thickness=thickness,
-        kernel=_joined(found.get("ConvolutionKernel")),
-        manufacturer=_joined(found.get("Manufacturer")),
+        kernel=_join_values(dataset.get("ConvolutionKernel")),
+        manufacturer=_join_values(dataset.get("Manufacturer")),
     )
     return asdict(header)
 
 
-def _numbers(found: pydicom.Dataset, name: str, count: int) -> tuple[float, ...]:
+def _decimal_values(dataset: pydicom.Dataset, name: str, count: int) -> tuple[float, ...]:
     """So many numbers, or as many NaN where the header holds others, or none; it is decoded only when it is asked."""
     try:
-        value = found.get(name)
+        value = dataset.get(name)
         parts = list(value) if isinstance(value, (list, tuple, MultiValue)) else [value]
         numbers = tuple(float(part) for part in parts)
     except (ValueError, TypeError):
@@ -82,7 +82,7 @@ def _numbers(found: pydicom.Dataset, name: str, count: int) -> tuple[float, ...]
     return numbers if len(numbers) == count else (np.nan,) * count
 
 
-def _joined(value: Any) -> str:
+def _join_values(value: Any) -> str:
     """Text of one or several values."""
     parts = value if isinstance(value, (list, tuple, MultiValue)) else [value or ""]
     return "/".join(str(part).strip() for part in parts)
@@ -91,8 +91,8 @@ def _joined(value: Any) -> str:
 def hounsfield(path: Path) -> np.ndarray:
     """The pixels of a CT slice in HU, float32 [h, w]. Raises Unreadable for a damaged file or more than one frame."""
     try:
-        found = pydicom.dcmread(path)
-        values = np.asarray(apply_modality_lut(pixel_array(found), found), dtype=np.float32)
+        dataset = pydicom.dcmread(path)
+        values = np.asarray(apply_modality_lut(pixel_array(dataset), dataset), dtype=np.float32)
     except Exception as error:  # see _header
         raise Unreadable("the slice is damaged or cut short", "download the series again") from error
     if values.ndim != 2:

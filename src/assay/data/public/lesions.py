@@ -26,7 +26,7 @@ from assay.data.files.listing import Listing, frame_of
 from assay.data.files.masks import Kind, Pairs, paired, paired_by_kind
 from assay.data.files.table import Table, chosen
 from assay.data.public.sets import SETS, KnownSet
-from assay.data.public.tables import SPLIT, SetFolder, declared, directory
+from assay.data.public.tables import SPLIT, SetFolder, declare_dataset, directory
 from assay.spec.data import LESION
 from assay.spec.schema import DataSpec
 
@@ -34,7 +34,7 @@ WITH_LESION = DataTraits(factors=(LESION,))
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class MaskedPart:
     """A folder of images, the folder of their masks, and the part of the makers' own split that they are."""
 
     images: str
@@ -43,7 +43,7 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class PublishedLayout:
     """Published layout of a set. Of several parts the first must be there.
 
     Args:
@@ -54,7 +54,7 @@ class Layout:
         together: Count all kinds as one.
     """
 
-    parts: tuple[Part, ...]
+    parts: tuple[MaskedPart, ...]
     below: tuple[str, ...] = ()
     suffix: str = ""
     kinds: Mapping[str, Kind] = field(default_factory=dict[str, Kind])
@@ -73,56 +73,58 @@ class FolderArguments:
     folder: SetFolder
 
 
-def mask_set(name: str) -> Callable[[Callable[[Any], Layout]], Callable[..., Dataset]]:
-    """Declare the layout that a function returns, of its arguments `asked`, as the dataset of this name."""
+def mask_set(name: str) -> Callable[[Callable[[Any], PublishedLayout]], Callable[..., Dataset]]:
+    """Declare the layout that a function returns, of its `arguments`, as the dataset of this name."""
 
-    def declare(layout: Callable[[Any], Layout]) -> Callable[..., Dataset]:
-        def load(spec: DataSpec, cache: ArrayCache, skip_bad_rows: bool, *, asked: Any) -> Dataset:
-            listing = list_pairs(layout(asked), SETS[name], directory(asked.folder), spec, cache)
+    def declare(layout: Callable[[Any], PublishedLayout]) -> Callable[..., Dataset]:
+        def load(spec: DataSpec, cache: ArrayCache, skip_bad_rows: bool, *, arguments: Any) -> Dataset:
+            listing = list_pairs(layout(arguments), SETS[name], directory(arguments.folder), spec, cache)
             return from_files(listing, spec, cache, skip_bad_rows)
 
-        return declared(name, load, layout, WITH_LESION)
+        return declare_dataset(name, load, layout, WITH_LESION)
 
     return declare
 
 
 @mask_set("kvasir-seg")
-def kvasir_seg(asked: FolderArguments) -> Layout:
+def kvasir_seg(arguments: FolderArguments) -> PublishedLayout:
     """Layout of Kvasir-SEG."""
-    return Layout((Part("images", "masks"),), below=("Kvasir-SEG", "kvasir-seg"))
+    return PublishedLayout((MaskedPart("images", "masks"),), below=("Kvasir-SEG", "kvasir-seg"))
 
 
 @mask_set("hyperkvasir-seg")
-def hyperkvasir_seg(asked: FolderArguments) -> Layout:
+def hyperkvasir_seg(arguments: FolderArguments) -> PublishedLayout:
     """Layout of the segmented part of HyperKvasir."""
     inside = "segmented-images"
-    return Layout(
-        (Part("images", "masks"),),
+    return PublishedLayout(
+        (MaskedPart("images", "masks"),),
         below=(inside, f"hyper-kvasir-segmented-images/{inside}", f"labeled-images/{inside}"),
     )
 
 
 @mask_set("dfuc2022")
-def dfuc2022(asked: FolderArguments) -> Layout:
+def dfuc2022(arguments: FolderArguments) -> PublishedLayout:
     """Layout of DFUC 2022."""
-    return Layout((Part("DFUC2022_train_images", "DFUC2022_train_masks"),), below=("DFUC2022_train_release",))
+    return PublishedLayout(
+        (MaskedPart("DFUC2022_train_images", "DFUC2022_train_masks"),), below=("DFUC2022_train_release",)
+    )
 
 
 @mask_set("fuseg")
-def fuseg(asked: FolderArguments) -> Layout:
+def fuseg(arguments: FolderArguments) -> PublishedLayout:
     """Layout of FUSeg."""
-    parts = tuple(Part(f"{name}/images", f"{name}/labels", name) for name in ("train", "validation"))
-    return Layout(parts, below=("Foot Ulcer Segmentation Challenge", "data/Foot Ulcer Segmentation Challenge"))
+    parts = tuple(MaskedPart(f"{name}/images", f"{name}/labels", name) for name in ("train", "validation"))
+    return PublishedLayout(parts, below=("Foot Ulcer Segmentation Challenge", "data/Foot Ulcer Segmentation Challenge"))
 
 
 @mask_set("isic-seg")
-def isic_seg(asked: FolderArguments) -> Layout:
+def isic_seg(arguments: FolderArguments) -> PublishedLayout:
     """Layout of ISIC 2018, task 1."""
     parts = tuple(
-        Part(f"ISIC2018_Task1-2_{name}_Input", f"ISIC2018_Task1_{name}_GroundTruth", split)
+        MaskedPart(f"ISIC2018_Task1-2_{name}_Input", f"ISIC2018_Task1_{name}_GroundTruth", split)
         for name, split in (("Training", "train"), ("Validation", "validation"), ("Test", "test"))
     )
-    return Layout(parts, suffix="_segmentation")
+    return PublishedLayout(parts, suffix="_segmentation")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,9 +136,9 @@ class EndotectArguments(FolderArguments):
 
 
 @mask_set("endotect")
-def endotect(asked: EndotectArguments) -> Layout:
+def endotect(arguments: EndotectArguments) -> PublishedLayout:
     """Layout of the test set of EndoTect 2020."""
-    return Layout((Part(asked.images, asked.masks),))
+    return PublishedLayout((MaskedPart(arguments.images, arguments.masks),))
 
 
 Outlined = Literal["microaneurysms", "hemorrhages", "exudates", "cotton_wool", "optic_disc"]
@@ -171,20 +173,22 @@ class IdridSegArguments(FolderArguments):
 
 
 @mask_set("idrid-seg")
-def idrid_seg(asked: IdridSegArguments) -> Layout:
+def idrid_seg(arguments: IdridSegArguments) -> PublishedLayout:
     """Layout of IDRiD's segmentation part, with the kinds that are asked for."""
-    return Layout(
+    return PublishedLayout(
         tuple(
-            Part(f"1. Original Images/{name}", f"2. All Segmentation Groundtruths/{name}", split)
+            MaskedPart(f"1. Original Images/{name}", f"2. All Segmentation Groundtruths/{name}", split)
             for name, split in (("a. Training Set", "train"), ("b. Testing Set", "test"))
         ),
         below=("A. Segmentation", "A.%20Segmentation", "A.%20Segmentation/A. Segmentation"),
-        kinds={kind: _OUTLINED[kind] for kind in asked.kinds},
-        together=asked.together,
+        kinds={kind: _OUTLINED[kind] for kind in arguments.kinds},
+        together=arguments.together,
     )
 
 
-def list_pairs(layout: Layout, known: KnownSet, folder: Path, spec: DataSpec, cache: ArrayCache) -> Listing:
+def list_pairs(
+    layout: PublishedLayout, published: KnownSet, folder: Path, spec: DataSpec, cache: ArrayCache
+) -> Listing:
     """List a set of this layout. The target is `lesion`; the makers' split, if any, is the factor `split`.
 
     An image without a mask is a bad row, unless there is a mask for each kind.
@@ -192,10 +196,10 @@ def list_pairs(layout: Layout, known: KnownSet, folder: Path, spec: DataSpec, ca
     Raises:
         SpecError: A folder is missing.
     """
-    root, found = _found(layout, folder)
+    root, parts = _find_parts(layout, folder)
     pairs: list[Pairs] = []
-    for part in found:
-        first = 1 + sum(len(one.images) for one in pairs)
+    for part in parts:
+        first = 1 + sum(len(earlier.images) for earlier in pairs)
         images, masks = root / part.images, root / part.masks
         pairs.append(
             paired_by_kind(images, masks, root, layout.kinds, layout.together, first, cache)
@@ -204,26 +208,28 @@ def list_pairs(layout: Layout, known: KnownSet, folder: Path, spec: DataSpec, ca
         )
     listing = plain(
         root,
-        [path for one in pairs for path in one.images],
-        [name for one in pairs for name in one.names],
+        [path for part_pairs in pairs for path in part_pairs.images],
+        [name for part_pairs in pairs for name in part_pairs.names],
         None,
         BY_MASK,
-        (OWN_PATIENT, *(text for one in pairs for text in one.warnings)),
-        [mask for one in pairs for mask in one.masks],
+        (OWN_PATIENT, *(text for part_pairs in pairs for text in part_pairs.warnings)),
+        [mask for part_pairs in pairs for mask in part_pairs.masks],
         "data.dataset.folder",
     )
-    said = tuple(text for one in pairs for text in one.said)
-    listing = replace(listing, title=known.title, about=known, meaning=layout.meaning, matched=said)
-    if any(part.split for part in found):
-        words = [part.split for part, one in zip(found, pairs, strict=True) for _ in one.images]
-        listing = _divided(listing, words, spec)
+    matched = tuple(text for part_pairs in pairs for text in part_pairs.said)
+    listing = replace(listing, title=published.title, about=published, meaning=layout.meaning, matched=matched)
+    if any(part.split for part in parts):
+        words = [part.split for part, part_pairs in zip(parts, pairs, strict=True) for _ in part_pairs.images]
+        listing = _choose_split(listing, words, spec)
     elif spec.where:
-        raise SpecError(f"data.where: {known.title} has no columns to choose images by; leave it out")
+        raise SpecError(f"data.where: {published.title} has no columns to choose images by; leave it out")
     numbers = set(listing.numbers)
-    return listing.drop([problem for one in pairs for problem in one.problems if problem.row in numbers])[0]
+    return listing.drop([problem for part_pairs in pairs for problem in part_pairs.problems if problem.row in numbers])[
+        0
+    ]
 
 
-def _found(layout: Layout, folder: Path) -> tuple[Path, tuple[Part, ...]]:
+def _find_parts(layout: PublishedLayout, folder: Path) -> tuple[Path, tuple[MaskedPart, ...]]:
     """Find the folder of the parts, and the parts that are there, each with its masks."""
     roots = [folder, *(folder / name for name in layout.below)]
     needed = layout.parts[0]
@@ -240,13 +246,13 @@ def _found(layout: Layout, folder: Path) -> tuple[Path, tuple[Part, ...]]:
     return root, parts
 
 
-def _divided(listing: Listing, words: Sequence[str], spec: DataSpec) -> Listing:
+def _choose_split(listing: Listing, words: Sequence[str], spec: DataSpec) -> Listing:
     """The rows that `where` chooses, with the factor `split`."""
     levels = tuple(level for level in SPLIT.levels if level in words)
     index = np.array([levels.index(word) for word in words], dtype=np.int64)
-    whole = replace(listing, factors=(replace(SPLIT, levels=levels),), columns={SPLIT.name: index})
+    factored = replace(listing, factors=(replace(SPLIT, levels=levels),), columns={SPLIT.name: index})
     frame = frame_of(listing.numbers, image=listing.cells("name"), split=words)
-    kept = chosen(Table(listing.where, frame), spec.where)
-    if not len(kept):
+    rows = chosen(Table(listing.where, frame), spec.where)
+    if not len(rows):
         raise SpecError(f"data.where: no image of {listing.where} fits")
-    return whole.take(np.array(kept.numbers, dtype=np.int64) - 1)
+    return factored.take(np.array(rows.numbers, dtype=np.int64) - 1)

@@ -49,7 +49,7 @@ _SIDE = 1 << 14
 
 
 @dataclass(frozen=True, slots=True)
-class Region:
+class LesionPixels:
     """The pixels of one slice, as sorted codes: inside the outline, and with the outline itself (for overlap)."""
 
     inside: np.ndarray
@@ -58,7 +58,7 @@ class Region:
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class ReaderMark:
     """Outlines and ratings of one nodule by one reader.
 
     Attributes:
@@ -68,20 +68,20 @@ class Mark:
     """
 
     reader: int
-    slices: Mapping[str, Region]
+    slices: Mapping[str, LesionPixels]
     heights: Mapping[str, float]
     ratings: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class SeriesReading:
     """All marks of a series."""
 
     series: str
-    marks: tuple[Mark, ...]
+    marks: tuple[ReaderMark, ...]
 
 
-def read_xml(path: Path) -> Reading | None:
+def read_xml(path: Path) -> SeriesReading | None:
     """Read the reading of a file; None for XML of another kind (chest radiographs of the same patients have some).
 
     Raises:
@@ -102,31 +102,31 @@ def read_xml(path: Path) -> Reading | None:
         mark
         for reader, session in enumerate(root.findall("readingSession"))
         for nodule in session.findall("unblindedReadNodule")
-        if (mark := _mark(reader, nodule)) is not None
+        if (mark := _read_mark(reader, nodule)) is not None
     ]
-    return Reading(series.strip(), tuple(marks))
+    return SeriesReading(series.strip(), tuple(marks))
 
 
-def _mark(reader: int, nodule: ElementTree.Element) -> Mark | None:
+def _read_mark(reader: int, nodule: ElementTree.Element) -> ReaderMark | None:
     """A reader's nodule of 3 mm and more; None without an outline or without any rating."""
     ratings = _ratings(nodule.find("characteristics"))
     outlines: dict[str, list[tuple[bool, np.ndarray]]] = {}
     heights: dict[str, float] = {}
     for roi in nodule.findall("roi"):
         slice_uid = (roi.findtext("imageSOP_UID") or "").strip()
-        points = _points(roi)
+        points = _outline_points(roi)
         if len(points) > 1:
-            heights[slice_uid] = _number(roi.findtext("imageZposition"), "a slice's position")
+            heights[slice_uid] = _parse_number(roi.findtext("imageZposition"), "a slice's position")
             outlines.setdefault(slice_uid, []).append((_includes(roi), points))
-    drawn_in = any(includes for drawn in outlines.values() for includes, _ in drawn)
+    drawn_in = any(includes for parts in outlines.values() for includes, _ in parts)
     if not drawn_in or not ratings:
         return None
-    return Mark(reader, {uid: region(drawn) for uid, drawn in outlines.items()}, heights, ratings)
+    return ReaderMark(reader, {uid: region(contours) for uid, contours in outlines.items()}, heights, ratings)
 
 
 def _ratings(element: ElementTree.Element | None) -> dict[str, int]:
-    given = {name: (element.findtext(name) or "").strip() for name in RATINGS} if element is not None else {}
-    numbers = {name: int(text) for name, text in given.items() if text.isdecimal()}
+    texts = {name: (element.findtext(name) or "").strip() for name in RATINGS} if element is not None else {}
+    numbers = {name: int(text) for name, text in texts.items() if text.isdecimal()}
     return {name: value for name, value in numbers.items() if 1 <= value <= _MOST.get(name, 5)}
 
 
@@ -134,10 +134,10 @@ def _includes(roi: ElementTree.Element) -> bool:
     return (roi.findtext("inclusion") or "TRUE").strip().upper() == "TRUE"
 
 
-def _points(roi: ElementTree.Element) -> np.ndarray:
+def _outline_points(roi: ElementTree.Element) -> np.ndarray:
     """int64 [k, 2], column and row, as drawn."""
     pairs = [
-        (_number(edge.findtext("xCoord"), "an outline"), _number(edge.findtext("yCoord"), "an outline"))
+        (_parse_number(edge.findtext("xCoord"), "an outline"), _parse_number(edge.findtext("yCoord"), "an outline"))
         for edge in roi.findall("edgeMap")
     ]
     points = np.array(pairs, dtype=np.float64).reshape(-1, 2).round().astype(np.int64)
@@ -146,29 +146,29 @@ def _points(roi: ElementTree.Element) -> np.ndarray:
     return points
 
 
-def _number(text: str | None, what: str) -> float:
+def _parse_number(text: str | None, what: str) -> float:
     try:
         return float(text or "")
     except ValueError:
         raise Unreadable(f"the XML has no number where {what} is told", "download it again") from None
 
 
-def region(drawn: list[tuple[bool, np.ndarray]]) -> Region:
+def region(outlines: list[tuple[bool, np.ndarray]]) -> LesionPixels:
     """The pixels within the including outlines and outside of the excluding ones; outlines themselves are never inside.
 
     drawn: (includes, points [k, 2]) of one slice.
     """
-    included = [_filled(points) for includes, points in drawn if includes]
-    excluded = [_filled(points)[1] for includes, points in drawn if not includes]
+    included = [_fill(points) for includes, points in outlines if includes]
+    excluded = [_fill(points)[1] for includes, points in outlines if not includes]
     none = np.zeros(0, dtype=np.int64)
     inside = np.unique(np.concatenate([none, *(pixels for pixels, _ in included)]))
     closed = np.unique(np.concatenate([none, *(pixels for _, pixels in included)]))
     out = np.concatenate([none, *excluded])
-    extent = tuple(points for includes, points in drawn if includes)
-    return Region(np.setdiff1d(inside, out), np.setdiff1d(closed, out), extent)
+    extent = tuple(points for includes, points in outlines if includes)
+    return LesionPixels(np.setdiff1d(inside, out), np.setdiff1d(closed, out), extent)
 
 
-def _filled(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _fill(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the codes of the pixels that an outline encloses: those that no path from outside reaches.
 
     Without and with the outline's own pixels.
@@ -180,15 +180,15 @@ def _filled(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     ImageDraw.Draw(canvas).line([*chain, chain[0]], fill=1)
     outline = np.asarray(canvas) > 0
     closed = np.asarray(ndimage.binary_fill_holes(outline), dtype=bool)
-    return _codes(closed & ~outline, corner), _codes(closed, corner)
+    return _pixel_codes(closed & ~outline, corner), _pixel_codes(closed, corner)
 
 
-def _codes(mask: np.ndarray, corner: np.ndarray) -> np.ndarray:
+def _pixel_codes(mask: np.ndarray, corner: np.ndarray) -> np.ndarray:
     rows, columns = np.nonzero(mask)
     return (rows + corner[1]) * _SIDE + columns + corner[0]
 
 
-def pixels(codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def pixel_positions(codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Rows and columns of pixel codes."""
     return codes // _SIDE, codes % _SIDE
 
@@ -207,7 +207,7 @@ ABSENT_CALCIUM = 6
 class Nodule:
     """The marks of one nodule, at most one a reader."""
 
-    marks: tuple[Mark, ...]
+    marks: tuple[ReaderMark, ...]
 
     @property
     def readers(self) -> int:
@@ -216,14 +216,14 @@ class Nodule:
 
     def rating(self, name: str) -> float:
         """The mean over the readers who gave it; NaN when none did."""
-        given = [mark.ratings[name] for mark in self.marks if name in mark.ratings]
-        return float(np.mean(given)) if given else float("nan")
+        ratings = [mark.ratings[name] for mark in self.marks if name in mark.ratings]
+        return float(np.mean(ratings)) if ratings else float("nan")
 
     @property
     def calcified(self) -> float:
         """The share of readers who rated it calcified (6 is absent); NaN when none rated it."""
-        given = [mark.ratings["calcification"] for mark in self.marks if "calcification" in mark.ratings]
-        return float(np.mean([value != ABSENT_CALCIUM for value in given])) if given else float("nan")
+        ratings = [mark.ratings["calcification"] for mark in self.marks if "calcification" in mark.ratings]
+        return float(np.mean([value != ABSENT_CALCIUM for value in ratings])) if ratings else float("nan")
 
     def diameter(self, row_mm: float, column_mm: float) -> float:
         """mm: the largest distance in a slice between two points of an outline, less a pixel; the readers' mean.
@@ -239,8 +239,8 @@ class Nodule:
 
     def agreed(self) -> dict[str, np.ndarray]:
         """Slice -> codes of the pixels that at least half of its readers have inside; slices without any left out."""
-        found = {uid: self._agreed_on(uid) for mark in self.marks for uid in mark.slices}
-        return {uid: codes for uid, codes in found.items() if len(codes)}
+        areas = {uid: self._agreed_on(uid) for mark in self.marks for uid in mark.slices}
+        return {uid: codes for uid, codes in areas.items() if len(codes)}
 
     def _agreed_on(self, uid: str) -> np.ndarray:
         inside = [mark.slices[uid].inside for mark in self.marks if uid in mark.slices]
@@ -262,7 +262,7 @@ def _extent(points: np.ndarray, row_mm: float, column_mm: float) -> float:
     return float(np.sqrt(((where[:, None] - where[None]) ** 2).sum(axis=-1)).max())
 
 
-def nodules(marks: Sequence[Mark]) -> list[Nodule]:
+def nodules(marks: Sequence[ReaderMark]) -> list[Nodule]:
     """The marks of a series as nodules, by the rule above; in order of height, row and column."""
     group = list(range(len(marks)))
     pairs = sorted(
@@ -270,29 +270,30 @@ def nodules(marks: Sequence[Mark]) -> list[Nodule]:
         for first in range(len(marks))
         for second in range(first + 1, len(marks))
         if marks[first].reader != marks[second].reader
-        and (overlap := _overlap(marks[first].slices, marks[second].slices)) > 0
+        and (overlap := _jaccard(marks[first].slices, marks[second].slices)) > 0
     )
     for _, first, second in pairs:
-        one, other = group[first], group[second]
-        readers = [marks[at].reader for at, of in enumerate(group) if of in (one, other)]
-        if one != other and len(set(readers)) == len(readers):
-            group = [one if of == other else of for of in group]
-    found = [Nodule(tuple(marks[at] for at, of in enumerate(group) if of == code)) for code in sorted(set(group))]
-    return sorted(found, key=_place)
+        own_group, other = group[first], group[second]
+        readers = [marks[at].reader for at, of in enumerate(group) if of in (own_group, other)]
+        if own_group != other and len(set(readers)) == len(readers):
+            group = [own_group if of == other else of for of in group]
+    groups = [Nodule(tuple(marks[at] for at, of in enumerate(group) if of == code)) for code in sorted(set(group))]
+    return sorted(groups, key=_position)
 
 
-def _overlap(one: Mapping[str, Region], other: Mapping[str, Region]) -> float:
+def _jaccard(first: Mapping[str, LesionPixels], second: Mapping[str, LesionPixels]) -> float:
     """Pixels shared over pixels of either, all slices together (Jaccard)."""
     shared = sum(
-        len(np.intersect1d(one[uid].closed, other[uid].closed, assume_unique=True)) for uid in one.keys() & other.keys()
+        len(np.intersect1d(first[uid].closed, second[uid].closed, assume_unique=True))
+        for uid in first.keys() & second.keys()
     )
-    either = sum(len(region.closed) for slices in (one, other) for region in slices.values()) - shared
+    either = sum(len(region.closed) for slices in (first, second) for region in slices.values()) - shared
     return shared / either if either else 0.0
 
 
-def _place(nodule: Nodule) -> tuple[float, float, float]:
+def _position(nodule: Nodule) -> tuple[float, float, float]:
     heights = [z for mark in nodule.marks for z in mark.heights.values()]
-    points = np.concatenate([drawn for mark in nodule.marks for of in mark.slices.values() for drawn in of.extent])
+    points = np.concatenate([outline for mark in nodule.marks for of in mark.slices.values() for outline in of.extent])
     return float(np.mean(heights)), float(points[:, 1].mean()), float(points[:, 0].mean())
 
 
@@ -302,7 +303,7 @@ _NOWHERE = SliceHeader("", "", "", float("nan"), float("nan"), float("nan"), "",
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class NoduleEntry:
     """A nodule and the slice that shows it best.
 
     Attributes:
@@ -324,24 +325,24 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class NoduleList:
     """All nodules of a folder, XML that cannot be used, and notes for the card. Numbers run over both, by path."""
 
-    entries: tuple[Entry, ...]
+    entries: tuple[NoduleEntry, ...]
     problems: tuple[Problem, ...]
     notes: tuple[str, ...]
 
 
-def entries_of(root: Path, cache: ArrayCache) -> Found:
+def entries_of(root: Path, cache: ArrayCache) -> NoduleList:
     """List every nodule in the XML files below a folder, numbered from 1 in order of path, height, row and column.
 
     XML files are next to their DICOM series or in a tree of their own; the series is found by its UID.
     """
-    folders, papers = _walk(root)
+    folders, papers = _walk_folders(root)
     series = _series(folders, cache)
-    entries: list[Entry] = []
+    entries: list[NoduleEntry] = []
     problems: list[Problem] = []
-    others, number, seen = 0, 0, dict[str, str]()
+    others, number, digests = 0, 0, dict[str, str]()
     for path in papers:
         name = str(path.relative_to(root))
         try:
@@ -349,7 +350,7 @@ def entries_of(root: Path, cache: ArrayCache) -> Found:
             if reading is None:
                 others += 1
                 continue
-            if _again(reading, path, seen):
+            if _is_repeated(reading, path, digests):
                 continue
             here = _slices(reading, series, cache)
         except Unreadable as error:
@@ -358,12 +359,12 @@ def entries_of(root: Path, cache: ArrayCache) -> Found:
             continue
         for nodule in nodules(reading.marks):
             number += 1
-            entries.append(_entry(number, f"{name} nodule {number}", nodule, here))
+            entries.append(_nodule_entry(number, f"{name} nodule {number}", nodule, here))
     notes = (f"{others:,} XML files of another kind were passed over",) if others else ()
-    return Found(tuple(entries), tuple(problems), notes)
+    return NoduleList(tuple(entries), tuple(problems), notes)
 
 
-def _walk(root: Path) -> tuple[dict[Path, list[str]], list[Path]]:
+def _walk_folders(root: Path) -> tuple[dict[Path, list[str]], list[Path]]:
     """Folders with DICOM files -> their names, and all XML files; in sorted order."""
     folders: dict[Path, list[str]] = {}
     papers: list[Path] = []
@@ -379,29 +380,29 @@ def _walk(root: Path) -> tuple[dict[Path, list[str]], list[Path]]:
 
 def _series(folders: Mapping[Path, list[str]], cache: ArrayCache) -> dict[str, tuple[Path, list[str]]]:
     """Series UID -> its folder and files, by the first readable file of each folder."""
-    found: dict[str, tuple[Path, list[str]]] = {}
+    series: dict[str, tuple[Path, list[str]]] = {}
     for folder, names in folders.items():
         for name in names:
             header = headers_of(folder, [name], cache).get(name)
             if header is not None:
-                found.setdefault(header.series, (folder, names))
+                series.setdefault(header.series, (folder, names))
                 break
-    return found
+    return series
 
 
-def _again(reading: Reading, path: Path, seen: dict[str, str]) -> bool:
+def _is_repeated(reading: SeriesReading, path: Path, digests: dict[str, str]) -> bool:
     """Return whether the same file was read before. Raises Unreadable when another file reads the same series."""
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    if reading.series not in seen:
-        seen[reading.series] = digest
+    if reading.series not in digests:
+        digests[reading.series] = digest
         return False
-    if seen[reading.series] != digest:
+    if digests[reading.series] != digest:
         raise Unreadable("another XML reads the same series", "keep the later release of the two")
     return True
 
 
 def _slices(
-    reading: Reading, series: Mapping[str, tuple[Path, list[str]]], cache: ArrayCache
+    reading: SeriesReading, series: Mapping[str, tuple[Path, list[str]]], cache: ArrayCache
 ) -> dict[str, tuple[Path, SliceHeader]]:
     """SOP instance UID -> file and header, of the series that a reading is of."""
     if reading.series not in series:
@@ -411,21 +412,23 @@ def _slices(
     return {header.uid: (folder / name, header) for name, header in headers.items()}
 
 
-def _entry(number: int, name: str, nodule: Nodule, slices: Mapping[str, tuple[Path, SliceHeader]]) -> Entry:
+def _nodule_entry(
+    number: int, name: str, nodule: Nodule, slices: Mapping[str, tuple[Path, SliceHeader]]
+) -> NoduleEntry:
     middle = nodule.middle()
     if middle is None:
         what = "half of its readers agree on no pixel"
-        return Entry(number, name, nodule, what=what, remedy="leave it out, or ask for more readers")
+        return NoduleEntry(number, name, nodule, what=what, remedy="leave it out, or ask for more readers")
     uid, codes = middle
     if uid not in slices:
         what = "the slice that it is outlined on is not in its series"
-        return Entry(number, name, nodule, what=what, remedy="download the series whole")
+        return NoduleEntry(number, name, nodule, what=what, remedy="download the series whole")
     path, header = slices[uid]
     sized = header.row_mm > 0 and header.column_mm > 0
     what = "its slice names no patient" if not header.patient else "its slice does not say its pixels' size"
     if not header.patient or not sized:
-        return Entry(number, name, nodule, path, header, what=what, remedy="download the series again")
-    return Entry(number, name, nodule, path, header, codes)
+        return NoduleEntry(number, name, nodule, path, header, what=what, remedy="download the series again")
+    return NoduleEntry(number, name, nodule, path, header, codes)
 
 
 # LIDC-IDRI (Armato et al. 2011) from DICOM series and the readers' XML: one patch a nodule of 3 mm and more.
@@ -435,18 +438,18 @@ VERSION = 1
 CLASSES = ("benign", "malignant")
 
 
-def _rated(name: str, what: str) -> Factor:
+def _rating_factor(name: str, what: str) -> Factor:
     return Factor(name, "continuous", range=(1.0, 5.0), description=f"mean of the readers' ratings, {what}")
 
 
 FACTORS = (
     Factor("diameter_mm", "continuous", unit="mm", description="largest extent in a slice, mean of the readers"),
-    _rated("subtlety", "1 hard to see to 5 obvious"),
-    _rated("sphericity", "1 linear to 5 round"),
-    _rated("margin", "1 poorly to 5 sharply defined"),
-    _rated("lobulation", "1 none to 5 marked"),
-    _rated("spiculation", "1 none to 5 marked"),
-    _rated("texture", "1 ground-glass to 5 solid"),
+    _rating_factor("subtlety", "1 hard to see to 5 obvious"),
+    _rating_factor("sphericity", "1 linear to 5 round"),
+    _rating_factor("margin", "1 poorly to 5 sharply defined"),
+    _rating_factor("lobulation", "1 none to 5 marked"),
+    _rating_factor("spiculation", "1 none to 5 marked"),
+    _rating_factor("texture", "1 ground-glass to 5 solid"),
     Factor("calcified", "continuous", range=(0.0, 1.0), description="share of readers who saw calcium"),
     Factor("readers", "continuous", range=(1.0, 4.0), description="how many of up to four outlined it"),
     Factor("slice_thickness", "continuous", unit="mm"),
@@ -487,7 +490,7 @@ class LidcArguments:
     DataTraits(factors=FACTORS),
     summary="LIDC-IDRI from XML and DICOM: patches of nodules, malignancy, masks and ratings as the readers agree",
 )
-def load_lidc(spec: DataSpec, cache: ArrayCache, skip_bad_rows: bool, *, asked: LidcArguments) -> Dataset:
+def load_lidc(spec: DataSpec, cache: ArrayCache, skip_bad_rows: bool, *, arguments: LidcArguments) -> Dataset:
     """One row a nodule, malignant or benign by the mean of its readers' ratings; mask by at least half of its readers.
 
     `lidc_consensus` has the rule that joins the outlines of several readers.
@@ -497,52 +500,56 @@ def load_lidc(spec: DataSpec, cache: ArrayCache, skip_bad_rows: bool, *, asked: 
         SpecError: When there is no XML or no nodule.
         DataError: With all entries that cannot be used.
     """
-    root = directory(asked.folder)
-    found = entries_of(root, cache)
-    if not found.entries and not found.problems:
+    root = directory(arguments.folder)
+    nodule_list = entries_of(root, cache)
+    if not nodule_list.entries and not nodule_list.problems:
         raise SpecError(f"data.dataset.folder: {root.name}/ holds no XML of LIDC readers; give the folder of the set")
-    used, facts = _ruled(asked, found.entries)
+    used, facts = _apply_rules(arguments, nodule_list.entries)
     usable = [entry for entry in used if not entry.what]
-    problems = [*found.problems, *(Problem(e.number, e.name, e.what, e.remedy) for e in used if e.what)]
-    table = chosen(_table(usable), spec.where)
-    kept = {entry.number: entry for entry in usable}
-    listing = _listing(asked, spec, [kept[number] for number in table.numbers], table, facts, found.notes)
+    problems = [*nodule_list.problems, *(Problem(e.number, e.name, e.what, e.remedy) for e in used if e.what)]
+    table = chosen(_nodule_table(usable), spec.where)
+    by_number = {entry.number: entry for entry in usable}
+    listing = _list_nodules(
+        arguments, spec, [by_number[number] for number in table.numbers], table, facts, nodule_list.notes
+    )
     listing, _ = listing.drop(problems)
-    listing, entries = _readable(listing, kept, cache)
+    listing, entries = _readable(listing, by_number, cache)
     if not len(listing):
         refuse(listing.where, listing.problems, listing.word)
         raise DataError(f"{root.name} gives no nodules; {', '.join(facts)}")
-    return assemble(listing, _pixels(asked, spec, entries, cache), spec, cache, skip_bad_rows)
+    return assemble(listing, _decode_patches(arguments, spec, entries, cache), spec, cache, skip_bad_rows)
 
 
-def _ruled(asked: LidcArguments, entries: Sequence[Entry]) -> tuple[list[Entry], list[str]]:
+def _apply_rules(arguments: LidcArguments, entries: Sequence[NoduleEntry]) -> tuple[list[NoduleEntry], list[str]]:
     """The nodules that the stated rules leave, and how many each rule took away."""
-    few = [entry for entry in entries if entry.nodule.readers < asked.readers]
-    rest = [entry for entry in entries if entry.nodule.readers >= asked.readers]
+    few = [entry for entry in entries if entry.nodule.readers < arguments.readers]
+    rest = [entry for entry in entries if entry.nodule.readers >= arguments.readers]
     rated = [entry for entry in rest if not np.isnan(entry.nodule.rating("malignancy"))]
-    kept = [entry for entry in rated if asked.indeterminate != "drop" or entry.nodule.rating("malignancy") != 3]
+    determinate = [
+        entry for entry in rated if arguments.indeterminate != "drop" or entry.nodule.rating("malignancy") != 3
+    ]
     counts = (
-        (len(few), f"outlined by fewer than {asked.readers} readers"),
+        (len(few), f"outlined by fewer than {arguments.readers} readers"),
         (len(rest) - len(rated), "without a rating of malignancy"),
-        (len(rated) - len(kept), "of mean malignancy 3"),
+        (len(rated) - len(determinate), "of mean malignancy 3"),
     )
     facts = [f"{count:,} nodules {what} were left out" for count, what in counts if count]
-    middle = "" if asked.indeterminate == "drop" else f", exactly 3 is {asked.indeterminate}"
-    return kept, [f"malignant over a mean malignancy of 3, benign under 3{middle}", *facts]
+    middle = "" if arguments.indeterminate == "drop" else f", exactly 3 is {arguments.indeterminate}"
+    return determinate, [f"malignant over a mean malignancy of 3, benign under 3{middle}", *facts]
 
 
-def _malignant(asked: LidcArguments, entry: Entry) -> int:
+def _malignant(arguments: LidcArguments, entry: NoduleEntry) -> int:
     mean = entry.nodule.rating("malignancy")
-    return int(mean > 3 or (mean == 3 and asked.indeterminate == "malignant"))
+    return int(mean > 3 or (mean == 3 and arguments.indeterminate == "malignant"))
 
 
-def _table(entries: Sequence[Entry]) -> Table:
+def _nodule_table(entries: Sequence[NoduleEntry]) -> Table:
     """The nodules as a table of text, so that `where` and factors are read as everywhere."""
-    frame = pd.DataFrame([_row(entry) for entry in entries], [entry.number for entry in entries], dtype=object)
+    frame = pd.DataFrame([_nodule_row(entry) for entry in entries], [entry.number for entry in entries], dtype=object)
     return Table("the table of nodules", frame.replace("nan", ""))
 
 
-def _row(entry: Entry) -> dict[str, str]:
+def _nodule_row(entry: NoduleEntry) -> dict[str, str]:
     nodule, header = entry.nodule, entry.header
     rated = ("malignancy", "subtlety", "sphericity", "margin", "lobulation", "spiculation", "texture")
     return {
@@ -559,28 +566,28 @@ def _row(entry: Entry) -> dict[str, str]:
     }
 
 
-def _listing(
-    asked: LidcArguments,
+def _list_nodules(
+    arguments: LidcArguments,
     spec: DataSpec,
-    entries: Sequence[Entry],
+    entries: Sequence[NoduleEntry],
     table: Table,
     facts: Sequence[str],
     notes: tuple[str, ...],
 ) -> Listing:
     factors, columns = factors_of(FACTORS, table, (), []) if len(table) else (FACTORS, {})
-    factors = tuple(replace(one, high=one.levels[1:] if len(one.levels) == 2 else ()) for one in factors)
+    factors = tuple(replace(factor, high=factor.levels[1:] if len(factor.levels) == 2 else ()) for factor in factors)
     single = sum(entry.nodule.readers == 1 for entry in entries)
     warnings = (*notes, *((f"{single:,} nodules rest on a single reader",) if single else ()))
-    scale = {"unit": "HU", "low": asked.low, "high": asked.high, "mm_per_pixel": asked.field_mm / spec.size}
+    scale = {"unit": "HU", "low": arguments.low, "high": arguments.high, "mm_per_pixel": arguments.field_mm / spec.size}
     return Listing(
         title="LIDC-IDRI",
-        where=directory(asked.folder).name + "/",
+        where=directory(arguments.folder).name + "/",
         word="item",
         frame=frame_of(
             table.numbers,
             name=[entry.name for entry in entries],
             image=[entry.path for entry in entries],
-            target=np.array([_malignant(asked, entry) for entry in entries], dtype=np.int64),
+            target=np.array([_malignant(arguments, entry) for entry in entries], dtype=np.int64),
             patient=[entry.header.patient for entry in entries],
         ),
         classes=CLASSES,
@@ -588,29 +595,34 @@ def _listing(
         columns=columns,
         facts=(
             *facts,
-            f"patches of {asked.field_mm:g} mm from the slice with the largest area that half of the readers outline",
-            f"{asked.low:g} to {asked.high:g} HU",
+            f"patches of {arguments.field_mm:g} mm from the slice with the largest area that half of the "
+            "readers outline",
+            f"{arguments.low:g} to {arguments.high:g} HU",
         ),
         warnings=warnings,
         about=replace(SETS["lidc"], scale=scale),
     )
 
 
-def _readable(listing: Listing, kept: Mapping[int, Entry], cache: ArrayCache) -> tuple[Listing, list[Entry]]:
+def _readable(
+    listing: Listing, entry_of: Mapping[int, NoduleEntry], cache: ArrayCache
+) -> tuple[Listing, list[NoduleEntry]]:
     """The listing without nodules whose slice cannot be read, and its entries with the hashes of their slices."""
     facts = facts_of(listing.cells("image"), cache)
     bad = [listing.problem(at, fact.what, fact.remedy) for at, fact in enumerate(facts) if fact.header is None]
     short, _ = listing.drop(bad)
     digests = dict(zip(listing.numbers, (fact.digest for fact in facts), strict=True))
-    entries = [replace(kept[number], digest=digests[number]) for number in short.numbers]
+    entries = [replace(entry_of[number], digest=digests[number]) for number in short.numbers]
     return short, entries
 
 
-def _pixels(asked: LidcArguments, spec: DataSpec, entries: Sequence[Entry], cache: ArrayCache) -> Pixels:
-    patches = [_patch(asked, spec, entry) for entry in entries]
-    window = (asked.low, asked.high)
+def _decode_patches(
+    arguments: LidcArguments, spec: DataSpec, entries: Sequence[NoduleEntry], cache: ArrayCache
+) -> Pixels:
+    patches = [_patch(arguments, spec, entry) for entry in entries]
+    window = (arguments.low, arguments.high)
     sources: list[Callable[[], np.ndarray | bytes]] = [
-        partial(_image, entry, patch, *window) for entry, patch in zip(entries, patches, strict=True)
+        partial(_patch_image, entry, patch, *window) for entry, patch in zip(entries, patches, strict=True)
     ]
     masks = [partial(_mask, entry, patch) for entry, patch in zip(entries, patches, strict=True)]
     names = [f"lidc {VERSION} {e.digest} {p} {window}" for e, p in zip(entries, patches, strict=True)]
@@ -624,18 +636,18 @@ def _pixels(asked: LidcArguments, spec: DataSpec, entries: Sequence[Entry], cach
     )
 
 
-def _patch(asked: LidcArguments, spec: DataSpec, entry: Entry) -> Patch:
-    rows, columns = pixels(entry.codes)
+def _patch(arguments: LidcArguments, spec: DataSpec, entry: NoduleEntry) -> Patch:
+    rows, columns = pixel_positions(entry.codes)
     x, y = float(columns.mean()) + 0.5, float(rows.mean()) + 0.5
-    return Patch(x, y, entry.header.row_mm, entry.header.column_mm, asked.field_mm, spec.size)
+    return Patch(x, y, entry.header.row_mm, entry.header.column_mm, arguments.field_mm, spec.size)
 
 
-def _image(entry: Entry, patch: Patch, low: float, high: float) -> np.ndarray:
+def _patch_image(entry: NoduleEntry, patch: Patch, low: float, high: float) -> np.ndarray:
     return cut(hounsfield(entry.path), patch, low, high)
 
 
-def _mask(entry: Entry, patch: Patch) -> Labels:
-    rows, columns = pixels(entry.codes)
+def _mask(entry: NoduleEntry, patch: Patch) -> Labels:
+    rows, columns = pixel_positions(entry.codes)
     mask = np.zeros((int(rows.max()) + 1, int(columns.max()) + 1), dtype=np.bool_)
     mask[rows, columns] = True
     return Labels(cut_mask(mask, patch))

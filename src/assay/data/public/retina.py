@@ -20,16 +20,16 @@ from assay.data.cards import OWN_PATIENT
 from assay.data.files.table import Table, Unreadable, number, shown
 from assay.data.public.tables import (
     Finder,
-    Part,
-    Rows,
+    RowClasses,
     SetFolder,
-    Sides,
+    SetRows,
+    TablePart,
     directory,
+    find_root,
     finder,
     finder_by_part,
     found_in,
-    mapped,
-    place_of,
+    map_columns,
     public_set,
     read_parts,
 )
@@ -91,18 +91,18 @@ _EYE = re.compile(r"(.+)_(left|right)")
 _UNGRADABLE = "ungradable"
 
 
-def _graded(asked: GradedArguments | MessidorArguments, table: Table, find: Finder, *warnings: str) -> Rows:
-    return Rows(table, partial(_sides, asked), find, warnings)
+def _graded_rows(arguments: GradedArguments | MessidorArguments, table: Table, find: Finder, *warnings: str) -> SetRows:
+    return SetRows(table, partial(_grade_sides, arguments), find, warnings)
 
 
-def _sides(asked: GradedArguments | MessidorArguments, frame: pd.DataFrame) -> Sides:
+def _grade_sides(arguments: GradedArguments | MessidorArguments, frame: pd.DataFrame) -> RowClasses:
     """Return the grades as classes, whether or not they occur. Ungradable photographs are left out and counted."""
-    grades = MESSIDOR_GRADES if isinstance(asked, MessidorArguments) else GRADES
+    grades = MESSIDOR_GRADES if isinstance(arguments, MessidorArguments) else GRADES
     last = len(grades) - 1
     cells = frame["grade"].tolist()
     numbers = [number(cell) for cell in cells]
-    codes = np.array([int(one) if one is not None and str(int(one)) in grades and one == int(one) else -1
-                      for one in numbers], dtype=np.int64)  # fmt: skip
+    codes = np.array([int(grade) if grade is not None and str(int(grade)) in grades and grade == int(grade) else -1
+                      for grade in numbers], dtype=np.int64)  # fmt: skip
     wrong = {
         at: (f"its grade is {shown(cell)}", f"grades are {', '.join(grades[:-1])} and {last}")
         for at, cell in enumerate(cells)
@@ -110,47 +110,53 @@ def _sides(asked: GradedArguments | MessidorArguments, frame: pd.DataFrame) -> S
     }
     out = cells.count(_UNGRADABLE)
     warnings = (f"{out} photographs that are ungradable are left out",) if out else ()
-    if asked.cut is None:
-        return Sides(codes, grades, (f"classes are the grades 0 to {last}",), warnings, wrong)
-    two = np.where(codes < 0, -1, codes >= asked.cut).astype(np.int64)
-    classes = (_span(0, asked.cut - 1), _span(asked.cut, last))
-    return Sides(two, classes, (f"grades {classes[1]} are positive, {classes[0]} negative",), warnings, wrong)
+    if arguments.cut is None:
+        return RowClasses(codes, grades, (f"classes are the grades 0 to {last}",), warnings, wrong)
+    two = np.where(codes < 0, -1, codes >= arguments.cut).astype(np.int64)
+    classes = (_grade_range(0, arguments.cut - 1), _grade_range(arguments.cut, last))
+    return RowClasses(two, classes, (f"grades {classes[1]} are positive, {classes[0]} negative",), warnings, wrong)
 
 
-def _span(first: int, last: int) -> str:
+def _grade_range(first: int, last: int) -> str:
     return str(first) if first == last else f"{first}-{last}"
 
 
 def _eye(part: int) -> Callable[[str], str]:
     """Patient (1) or eye (2) in a photograph's name."""
-    return lambda name: found[part] if (found := _EYE.fullmatch(name)) else ""
+    return lambda name: match[part] if (match := _EYE.fullmatch(name)) else ""
 
 
 @public_set("eyepacs", (EYE,), ordered=True)
-def eyepacs(asked: GradedArguments, skip_bad_rows: bool) -> Rows:
+def eyepacs(arguments: GradedArguments, skip_bad_rows: bool) -> SetRows:
     """Convert EyePACS, whose patients and eyes are in the names of the photographs."""
     files = ("trainLabels.csv",)
-    root = place_of(asked.folder, files)
+    root = find_root(arguments.folder, files)
     columns = {"image": "image", "patient": "image", "eye": "image", "grade": "level"}
-    return _graded(asked, mapped(read_parts(root, [Part(files)], columns), patient=_eye(1), eye=_eye(2)), finder(root))
+    return _graded_rows(
+        arguments,
+        map_columns(read_parts(root, [TablePart(files)], columns), patient=_eye(1), eye=_eye(2)),
+        finder(root),
+    )
 
 
 @public_set("aptos", (), ordered=True)
-def aptos(asked: GradedArguments, skip_bad_rows: bool) -> Rows:
+def aptos(arguments: GradedArguments, skip_bad_rows: bool) -> SetRows:
     """Convert APTOS 2019."""
     files = ("train.csv",)
-    root = place_of(asked.folder, files)
+    root = find_root(arguments.folder, files)
     columns = {"image": "id_code", "patient": "id_code", "grade": "diagnosis"}
-    return _graded(asked, read_parts(root, [Part(files)], columns), finder(root), OWN_PATIENT)
+    return _graded_rows(arguments, read_parts(root, [TablePart(files)], columns), finder(root), OWN_PATIENT)
 
 
 @public_set("idrid", IDRID_FACTORS, ordered=True)
-def idrid(asked: GradedArguments, skip_bad_rows: bool) -> Rows:
+def idrid(arguments: GradedArguments, skip_bad_rows: bool) -> SetRows:
     """Convert the disease grading of IDRiD, with the makers' split."""
     below = ("B. Disease Grading", "B.%20Disease%20Grading")
-    root = place_of(asked.folder, ("2. Groundtruths",), below, "give 'B. Disease Grading' as published", what="folder")
+    root = find_root(
+        arguments.folder, ("2. Groundtruths",), below, "give 'B. Disease Grading' as published", what="folder"
+    )
     parts = [
-        Part(
+        TablePart(
             (f"2. Groundtruths/{letter}. IDRiD_Disease Grading_{word} Labels.csv",),
             split,
             f"1. Original Images/{letter}. {word} Set",
@@ -158,13 +164,13 @@ def idrid(asked: GradedArguments, skip_bad_rows: bool) -> Rows:
         for letter, word, split in (("a", "Training", "train"), ("b", "Testing", "test"))
     ]
     columns = {"image": "Image name", "grade": "Retinopathy grade", EDEMA: "Risk of macular edema"}
-    return _graded(asked, read_parts(root, parts, columns), finder_by_part(root, parts), OWN_PATIENT)
+    return _graded_rows(arguments, read_parts(root, parts, columns), finder_by_part(root, parts), OWN_PATIENT)
 
 
 # Messidor-2: grades by adjudication; the two eyes of a patient by the set's own list of pairs, where that is there.
 
 
-def _pairs(root: Path, stems: Sequence[str]) -> tuple[dict[str, str], tuple[str, ...]]:
+def _pair_eyes(root: Path, stems: Sequence[str]) -> tuple[dict[str, str], tuple[str, ...]]:
     """Pair the eyes of patients by `messidor-2.csv`.
 
     Args:
@@ -177,10 +183,15 @@ def _pairs(root: Path, stems: Sequence[str]) -> tuple[dict[str, str], tuple[str,
     Raises:
         SpecError: The list names none of the stems: both eyes of every patient could then fall into different parts.
     """
-    name = next((one for one in ("messidor-2.csv", "messidor-ground-truth.csv") if (root / one).is_file()), None)
+    name = next(
+        (candidate for candidate in ("messidor-2.csv", "messidor-ground-truth.csv") if (root / candidate).is_file()),
+        None,
+    )
     if name is None:
         return {}, (OWN_PATIENT,)
-    read = mapped(read_parts(root, [Part((name,))], {"left": "left", "right": "right"}), left=_stem, right=_stem)
+    read = map_columns(
+        read_parts(root, [TablePart((name,))], {"left": "left", "right": "right"}), left=_stem, right=_stem
+    )
     pairs = {eye: left or right for left, right in read.rows for eye in (left, right) if eye}
     unpaired = sum(stem not in pairs for stem in stems)
     if stems and unpaired == len(stems):
@@ -189,9 +200,9 @@ def _pairs(root: Path, stems: Sequence[str]) -> tuple[dict[str, str], tuple[str,
             "that nobody's two eyes are known; give the list of the same set, or remove it to count each as a patient"
         )
     share = f"{unpaired:,} of {len(stems):,} graded photographs"
-    told = [f"{share} are in no pair of {name}: each counts as a patient of its own"]
-    lost = [f"{len(read.problems):,} lines of {name} could not be read"]
-    return pairs, (*(told if unpaired else ()), *(lost if read.problems else ()))
+    unpaired_warning = [f"{share} are in no pair of {name}: each counts as a patient of its own"]
+    unread_warning = [f"{len(read.problems):,} lines of {name} could not be read"]
+    return pairs, (*(unpaired_warning if unpaired else ()), *(unread_warning if read.problems else ()))
 
 
 def _stem(name: str) -> str:
@@ -199,10 +210,10 @@ def _stem(name: str) -> str:
 
 
 @public_set("messidor2", MESSIDOR2_FACTORS, ordered=True)
-def messidor2(asked: GradedArguments, skip_bad_rows: bool) -> Rows:
+def messidor2(arguments: GradedArguments, skip_bad_rows: bool) -> SetRows:
     """Convert Messidor-2: adjudicated grades of the gradable photographs, patients by the list of pairs."""
     files = ("messidor_data.csv",)
-    root = place_of(asked.folder, files)
+    root = find_root(arguments.folder, files)
     columns = {
         "image": "image_id|id_code",
         "patient": "image_id|id_code",
@@ -210,12 +221,14 @@ def messidor2(asked: GradedArguments, skip_bad_rows: bool) -> Rows:
         "gradable": "adjudicated_gradable",
         EDEMA: "adjudicated_dme",
     }
-    table = mapped(read_parts(root, [Part(files)], columns), patient=_stem)
+    table = map_columns(read_parts(root, [TablePart(files)], columns), patient=_stem)
     frame = table.frame
     gradable = np.array([number(cell) == 1 for cell in frame.pop("gradable")], dtype=np.bool_)
     frame["grade"] = frame["grade"].where(gradable, _UNGRADABLE)
-    pairs, cautions = _pairs(root, frame["patient"][frame["grade"] != _UNGRADABLE].tolist())
-    return _graded(asked, mapped(table, patient=lambda stem: pairs.get(stem, stem)), finder(root), *cautions)
+    pairs, cautions = _pair_eyes(root, frame["patient"][frame["grade"] != _UNGRADABLE].tolist())
+    return _graded_rows(
+        arguments, map_columns(table, patient=lambda stem: pairs.get(stem, stem)), finder(root), *cautions
+    )
 
 
 # Messidor (the first): twelve bases of three hospitals, whose annotations are published as .xls.
@@ -236,13 +249,13 @@ def _annotations(base: str, ending: str) -> tuple[str, ...]:
     return *names, *(f"{base}/{name}" for name in names)
 
 
-def _saved_as_csv(asked: MessidorArguments) -> None:
+def _saved_as_csv(arguments: MessidorArguments) -> None:
     """Refuse annotations that are there as .xls alone.
 
     Raises:
         SpecError: At least one is.
     """
-    root = directory(asked.folder)
+    root = directory(arguments.folder)
     tables = [(found_in(root, _annotations(base, "xls")), found_in(root, _annotations(base, "csv"))) for base in _BASES]
     unread = [xls.name for xls, csv in tables if xls and not csv]
     if unread:
@@ -255,12 +268,12 @@ def _saved_as_csv(asked: MessidorArguments) -> None:
 
 
 @public_set("messidor", MESSIDOR_FACTORS, ordered=True)
-def messidor(asked: MessidorArguments, skip_bad_rows: bool) -> Rows:
+def messidor(arguments: MessidorArguments, skip_bad_rows: bool) -> SetRows:
     """Convert Messidor: correct the four grades of the makers' errata where the first ones stand, count the bases."""
-    _saved_as_csv(asked)
+    _saved_as_csv(arguments)
     hint = "give the folder that holds the annotations of Base11 to Base34, saved as CSV, and the images"
-    root = place_of(asked.folder, _annotations(_BASES[0], "csv"), hint=hint)
-    parts = [Part(_annotations(base, "csv")) for base in _BASES]
+    root = find_root(arguments.folder, _annotations(_BASES[0], "csv"), hint=hint)
+    parts = [TablePart(_annotations(base, "csv")) for base in _BASES]
     columns = {
         "image": "Image name",
         "patient": "Image name",
@@ -274,28 +287,30 @@ def messidor(asked: MessidorArguments, skip_bad_rows: bool) -> Rows:
     corrected = [new if new and grade == old else grade for grade, (old, new) in zip(grades, errata, strict=True)]
     table.frame["grade"] = corrected
     count = sum(before != after for before, after in zip(grades, corrected, strict=True))
-    there = sum(found_in(root, part.files) is not None for part in parts)
+    present = sum(found_in(root, part.files) is not None for part in parts)
     notes = (
         *([f"{count} of 4 grades were corrected as in the makers' errata of 2016"] if count else []),
-        *([f"the annotations of {there} of the 12 bases are there"] if there < len(_BASES) else []),
+        *([f"the annotations of {present} of the 12 bases are there"] if present < len(_BASES) else []),
     )
-    return _graded(asked, table, finder(root), OWN_PATIENT, *notes)
+    return _graded_rows(arguments, table, finder(root), OWN_PATIENT, *notes)
 
 
 @public_set("ddr", (), ordered=True)
-def ddr(asked: GradedArguments, skip_bad_rows: bool) -> Rows:
+def ddr(arguments: GradedArguments, skip_bad_rows: bool) -> SetRows:
     """Convert the grading of DDR, with the makers' split."""
     splits = (("train", "train"), ("valid", "validation"), ("test", "test"))
-    parts = [Part((f"{part}.txt",), split, part, ("name", "grade")) for part, split in splits]
-    root = place_of(asked.folder, [f"{part}.txt" for part, _ in splits], ("DR_grading",), "give the folder DR_grading")
+    parts = [TablePart((f"{part}.txt",), split, part, ("name", "grade")) for part, split in splits]
+    root = find_root(
+        arguments.folder, [f"{part}.txt" for part, _ in splits], ("DR_grading",), "give the folder DR_grading"
+    )
     table = read_parts(root, parts, {"image": "name", "grade": "grade"})
-    table = mapped(table, grade=lambda grade: _UNGRADABLE if grade == "5" else grade)
-    return _graded(asked, table, finder_by_part(root, parts), OWN_PATIENT)
+    table = map_columns(table, grade=lambda grade: _UNGRADABLE if grade == "5" else grade)
+    return _graded_rows(arguments, table, finder_by_part(root, parts), OWN_PATIENT)
 
 
 # DIARETDB1 (Kauppi et al. 2007): photographs of the retina with maps of the findings that experts marked; no grades.
 
-_FOUND: Mapping[str, str] = {
+_MAP_FOLDERS: Mapping[str, str] = {
     "exudates": "hardexudates",
     "cotton_wool": "softexudates",
     "hemorrhages": "hemorrhages",
@@ -305,16 +320,16 @@ _FOUND: Mapping[str, str] = {
 
 
 @public_set("diaretdb1", split_files="no file")
-def diaretdb1(asked: DiaretdbArguments, skip_bad_rows: bool) -> Rows:
+def diaretdb1(arguments: DiaretdbArguments, skip_bad_rows: bool) -> SetRows:
     """Convert DIARETDB1: whether a kind of lesion was marked by enough of its experts."""
     images, below = "ddb1_fundusimages", ("images", "resources/images", "ddb1_v02_01/images")
-    root = place_of(asked.folder, (images,), below, "give the one that has it", what="folder")
-    table = read_parts(root, [Part((images,), header=("name",))], {"image": "name", "patient": "name"})
-    maps = root / "ddb1_groundtruth" / _FOUND[asked.finding]
-    return Rows(table, partial(_marked, asked, maps), finder(root / images, 0), (OWN_PATIENT,))
+    root = find_root(arguments.folder, (images,), below, "give the one that has it", what="folder")
+    table = read_parts(root, [TablePart((images,), header=("name",))], {"image": "name", "patient": "name"})
+    maps = root / "ddb1_groundtruth" / _MAP_FOLDERS[arguments.finding]
+    return SetRows(table, partial(_marked_sides, arguments, maps), finder(root / images, 0), (OWN_PATIENT,))
 
 
-def _marked(asked: DiaretdbArguments, maps: Path, frame: pd.DataFrame) -> Sides:
+def _marked_sides(arguments: DiaretdbArguments, maps: Path, frame: pd.DataFrame) -> RowClasses:
     """Positive are photographs in which enough of the experts marked the finding anywhere."""
     if not maps.is_dir():
         raise SpecError(f"data.dataset.folder: ddb1_groundtruth/ has no folder '{maps.name}'; unpack the maps too")
@@ -322,12 +337,12 @@ def _marked(asked: DiaretdbArguments, maps: Path, frame: pd.DataFrame) -> Sides:
     wrong: dict[int, tuple[str, str]] = {}
     for at, name in enumerate(frame["image"]):
         try:
-            codes[at] = _shows(marked(name), asked.agreement)
+            codes[at] = _shows(marked(name), arguments.agreement)
         except (Unreadable, OSError):
-            what = f"its map of {asked.finding} is missing or cannot be read"
+            what = f"its map of {arguments.finding} is missing or cannot be read"
             wrong[at] = what, f"unpack ddb1_groundtruth/{maps.name}/ again"
-    fact = f"positive where at least {asked.agreement:g} of the experts marked {asked.finding} anywhere"
-    return Sides(codes, (f"no {asked.finding}", asked.finding), (fact,), (), wrong)
+    fact = f"positive where at least {arguments.agreement:g} of the experts marked {arguments.finding} anywhere"
+    return RowClasses(codes, (f"no {arguments.finding}", arguments.finding), (fact,), (), wrong)
 
 
 def _shows(path: Path, agreement: float) -> int:

@@ -48,7 +48,7 @@ _ALL = {
     name: KnownSet(**facts)
     for name, facts in tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8")).items()
 }
-SETS = {name: one for name, one in _ALL.items() if one.page}
+SETS = {name: known_set for name, known_set in _ALL.items() if known_set.page}
 """Sets in their makers' layout, by the name of the dataset in a study."""
-PREPARED = {name: one for name, one in _ALL.items() if one.columns}
+PREPARED = {name: known_set for name, known_set in _ALL.items() if known_set.columns}
 """Sets that built-in studies read as a folder with a table, by the name of the folder."""

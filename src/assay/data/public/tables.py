@@ -45,11 +45,11 @@ _PLACE = "data.dataset"
 
 Finder = Callable[[str], Path]
 """Image's name -> its file. Raises Unreadable."""
-Made = TypeVar("Made", bound=Callable[..., Any])
+Loader = TypeVar("Loader", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True, slots=True)
-class Sides:
+class RowClasses:
     """Classes of rows.
 
     Args:
@@ -68,7 +68,7 @@ class Sides:
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class SetRows:
     """Rows of a set in common words.
 
     Args:
@@ -79,7 +79,7 @@ class Rows:
     """
 
     table: Table
-    sides: Callable[[pd.DataFrame], Sides]
+    sides: Callable[[pd.DataFrame], RowClasses]
     find: Finder
     warnings: tuple[str, ...] = ()
 
@@ -90,10 +90,10 @@ def public_set(
     *,
     ordered: bool = False,
     split_files: str = "the makers' own lists",
-) -> Callable[[Callable[[Any, bool], Rows]], Callable[..., Dataset]]:
+) -> Callable[[Callable[[Any, bool], SetRows]], Callable[..., Dataset]]:
     """Declare a converter as the dataset of this name, whose facts are in `sets.toml`.
 
-    The converter takes its arguments, a dataclass, as `asked`, and whether bad rows are left out.
+    The converter takes its arguments, a dataclass, as `arguments`, and whether bad rows are left out.
 
     Args:
         factors: The factors among the columns.
@@ -101,18 +101,18 @@ def public_set(
         split_files: Files that hold the makers' split, for messages.
     """
 
-    def declare(convert: Callable[[Any, bool], Rows]) -> Callable[..., Dataset]:
-        def load(spec: DataSpec, cache: ArrayCache, skip_bad_rows: bool, *, asked: Any) -> Dataset:
-            rows = convert(asked, skip_bad_rows)
-            listing = listing_of(SETS[name], rows, spec, factors or (), split_files)
+    def declare(convert: Callable[[Any, bool], SetRows]) -> Callable[..., Dataset]:
+        def load(spec: DataSpec, cache: ArrayCache, skip_bad_rows: bool, *, arguments: Any) -> Dataset:
+            rows = convert(arguments, skip_bad_rows)
+            listing = list_rows(SETS[name], rows, spec, factors or (), split_files)
             return from_files(listing, spec, cache, skip_bad_rows)
 
-        return declared(name, load, convert, DataTraits(factors=factors, ordered=ordered))
+        return declare_dataset(name, load, convert, DataTraits(factors=factors, ordered=ordered))
 
     return declare
 
 
-def declared(name: str, load: Made, place: Callable[..., Any], traits: DataTraits) -> Made:
+def declare_dataset(name: str, load: Loader, place: Callable[..., Any], traits: DataTraits) -> Loader:
     """Declare a loader as the dataset of this name, found where `place` is, with the arguments of that."""
     load.__module__, load.__qualname__, load.__doc__ = place.__module__, place.__qualname__, place.__doc__
     load.__annotations__ |= {
@@ -125,7 +125,7 @@ def declared(name: str, load: Made, place: Callable[..., Any], traits: DataTrait
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class TablePart:
     """A table of a set, with the images that it names.
 
     Args:
@@ -150,7 +150,7 @@ def directory(text: str) -> Path:
     return path
 
 
-def place_of(
+def find_root(
     text: str, files: Sequence[str], below: Sequence[str] = (), hint: str = "give the folder that holds it",
     *, what: str = "file", place: str = "folder",
 ) -> Path:  # fmt: skip
@@ -180,7 +180,7 @@ def found_in(root: Path, files: Sequence[str]) -> Path | None:
     return next((path for path in places if is_file(path) or is_folder(path)), None)
 
 
-def read_parts(root: Path, parts: Sequence[Part], columns: Mapping[str, str], keep: Sequence[str] = ()) -> Table:
+def read_parts(root: Path, parts: Sequence[TablePart], columns: Mapping[str, str], keep: Sequence[str] = ()) -> Table:
     """Read the tables of a set, with columns in common words. Rows of a second one are numbered on from the first.
 
     Args:
@@ -190,19 +190,19 @@ def read_parts(root: Path, parts: Sequence[Part], columns: Mapping[str, str], ke
             matter. The first one names rows in messages.
         keep: Published columns that are kept under their own names where they are there.
     """
-    there = [(part, path) for part in parts if (path := found_in(root, part.files))]
-    if not there:
+    present = [(part, path) for part in parts if (path := found_in(root, part.files))]
+    if not present:
         raise SpecError(f"data.dataset.folder: {root.name}/ has no tables of labels")
     named = next(iter(columns.values())).partition("|")[0]
     tables: list[Table] = []
-    for part, path in there:
-        read = _listed(path, part.header) if part.header else read_table(path, named)
-        plain = {_plain(name): name for name in read.header}
-        cells = {name: read.frame[_first(text, plain, read.name)] for name, text in columns.items()}
+    for part, path in present:
+        read = _read_list(path, part.header) if part.header else read_table(path, named)
+        plain = {_normalize_name(name): name for name in read.header}
+        cells = {name: read.frame[_first_column(text, plain, read.name)] for name, text in columns.items()}
         frame = pd.DataFrame(cells | {name: read.frame[name] for name in keep if name in read.frame})
         if part.images:
             frame["image"] = frame["patient"] = [f"{part.split}/{name}" for name in frame["image"]]
-        if part.split and (len(there) > 1 or part.images):
+        if part.split and (len(present) > 1 or part.images):
             frame[SPLIT.name] = part.split
         tables.append(replace(read, frame=frame))
     for table in tables[1:]:
@@ -214,24 +214,24 @@ def read_parts(root: Path, parts: Sequence[Part], columns: Mapping[str, str], ke
     return stacked(f"{tables[0].name} and, numbered on, {others}" if others else tables[0].name, tables, headers=True)
 
 
-def mapped(table: Table, **columns: Callable[[str], str]) -> Table:
+def map_columns(table: Table, **columns: Callable[[str], str]) -> Table:
     """Return the table with each cell of these columns replaced by what its function returns."""
-    made = {name: [change(cell) for cell in table.frame[name]] for name, change in columns.items()}
-    return replace(table, frame=table.frame.assign(**made))
+    changed = {name: [change(cell) for cell in table.frame[name]] for name, change in columns.items()}
+    return replace(table, frame=table.frame.assign(**changed))
 
 
-def _first(names: str, there: Mapping[str, str], table: str) -> str:
+def _first_column(names: str, columns: Mapping[str, str], table: str) -> str:
     for name in names.split("|"):
-        if _plain(name) in there:
-            return there[_plain(name)]
+        if _normalize_name(name) in columns:
+            return columns[_normalize_name(name)]
     raise DataError(f"{table} has no column '{names.partition('|')[0]}'; give the table as published")
 
 
-def _plain(name: str) -> str:
+def _normalize_name(name: str) -> str:
     return " ".join(name.casefold().split())
 
 
-def _listed(path: Path, header: tuple[str, ...]) -> Table:
+def _read_list(path: Path, header: tuple[str, ...]) -> Table:
     """A list of `name label` without a header, or a folder of images, as a table whose first row is 1."""
     if path.is_dir():
         names = sorted(image.stem for image in path.iterdir() if image.suffix.casefold() in SUFFIXES)
@@ -267,13 +267,13 @@ def finder(root: Path, deep: int = 3) -> Finder:
     return find
 
 
-def finder_by_part(root: Path, parts: Sequence[Part]) -> Finder:
+def finder_by_part(root: Path, parts: Sequence[TablePart]) -> Finder:
     """Return a finder of images called `split/name`, in the folder of the part of this split."""
     finders = {part.split: finder(root / part.images, 1) for part in parts if found_in(root, part.files)}
 
     def find(name: str) -> Path:
-        part, _, own = name.partition("/")
-        return finders[part](own)
+        part, _, stem = name.partition("/")
+        return finders[part](stem)
 
     return find
 
@@ -281,8 +281,8 @@ def finder_by_part(root: Path, parts: Sequence[Part]) -> Finder:
 # From the rows of a set to a listing of the ones that the study uses.
 
 
-def listing_of(
-    known: KnownSet, rows: Rows, spec: DataSpec, factors: Sequence[Factor] = (), split_files: str = ""
+def list_rows(
+    published: KnownSet, rows: SetRows, spec: DataSpec, factors: Sequence[Factor] = (), split_files: str = ""
 ) -> Listing:
     """List the rows that `where` chooses and that belong to a class.
 
@@ -299,14 +299,14 @@ def listing_of(
     if not len(table) and not table.problems:
         raise SpecError(f"data.where: no row of {table.name} fits")
     try:
-        found = rows.sides(table.frame)
+        classes = rows.sides(table.frame)
     except DataError as error:
         if not table.problems:
             raise
         raise DataError(f"{error}; {unread(table)}") from error
-    problems = problems_of(table, table.column("image", _PLACE), dict(found.wrong))
-    used = found.codes >= 0
-    used[list(found.wrong)] = True
+    problems = problems_of(table, table.column("image", _PLACE), dict(classes.wrong))
+    used = classes.codes >= 0
+    used[list(classes.wrong)] = True
     table = replace(table, frame=table.frame[used])
     names, patients = table.column("image", _PLACE), table.column("patient", _PLACE)
     problems += [
@@ -314,28 +314,28 @@ def listing_of(
         for number, name, patient in zip(table.numbers, names, patients, strict=True)
         if absent(patient)
     ]
-    made, columns = _factors(factors, split_files, spec, table, problems)
+    set_factors, columns = _set_factors(factors, split_files, spec, table, problems)
     images = located(table, names, rows.find, problems)
-    target = found.codes[used]
-    problems += same_image(table, images, target, found.classes, "line", names)
+    target = classes.codes[used]
+    problems += same_image(table, images, target, classes.classes, "line", names)
     listing = Listing(
-        title=known.title,
+        title=published.title,
         where=table.name,
         word="line",
         frame=frame_of(table.numbers, name=names, image=images, target=target, patient=patients),
-        classes=found.classes,
-        factors=made,
+        classes=classes.classes,
+        factors=set_factors,
         columns=columns,
         problems=table.problems,
-        facts=found.facts,
-        warnings=(*rows.warnings, *found.warnings),
-        about=known,
+        facts=classes.facts,
+        warnings=(*rows.warnings, *classes.warnings),
+        about=published,
         lost=table.lost,
     )
     return listing.drop(problems)[0]
 
 
-def _factors(
+def _set_factors(
     declared: Sequence[Factor], split_files: str, spec: DataSpec, table: Table, problems: list[Problem]
 ) -> tuple[tuple[Factor, ...], dict[str, np.ndarray]]:
     names = table.column("image", _PLACE)
@@ -346,9 +346,9 @@ def _factors(
             f"data.split.column: the set's own split stands in {split_files}, which the folder lacks; "
             "put it there, or divide by folds or shares"
         )
-    made, columns = factors_of(declared, table, names, problems)
+    factors, columns = factors_of(declared, table, names, problems)
     if spec.split.column == SPLIT.name:
         outside = np.flatnonzero(columns[SPLIT.name] < 0).tolist()
         what, remedy = f"its part is not told by {split_files}", "divide by folds or shares"
         problems += problems_of(table, names, dict.fromkeys(outside, (what, remedy)))
-    return made, columns
+    return factors, columns
