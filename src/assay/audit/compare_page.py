@@ -10,14 +10,15 @@ from assay.audit.page import factor_cell, places_of_lead
 from assay.audit.search.words import region_title
 from assay.audit.words import factor_words
 from assay.core.measures import label_of
-from assay.report.account import Account, Opening, Place
+from assay.report.account import Account, Line, Opening, Place, Tile
 from assay.report.block import ZERO, Block, Section
+from assay.report.drawing import Size
 from assay.report.evidence import Evidence, Page, Wording, whole
 from assay.report.sentences.reasons import reason_words
 from assay.report.sheets import Cell, words
 from assay.report.words import difference_words, sentence_case
 from assay.stats.format import in_words, listed, number
-from assay.stats.rows import OPEN, Row, json_object, leading_region
+from assay.stats.rows import OPEN, Row, json_object, leading_region, numeric
 
 METHODS = (
     "A difference is the first audit less the second. Its interval is over patients (images, where patients are not "
@@ -41,12 +42,37 @@ def comparison_account(evidence: Evidence) -> Account:
         meta=f"{most:,} images that both audits read, paired by image; first: {names[0]}, second: {names[1]}",
         verdict=first,
         opening=Opening(
-            (), tuple(comparison_lines(rows, names)), tuple(_pictures(evidence, names)), (), more=tuple(more)
+            (),
+            (),
+            tuple(_pictures(evidence, names)),
+            tuple(_differences(rows, names)),
+            f"Differences: {names[0]} less {names[1]}",
+            more=(" ".join(more), *comparison_lines(rows, names)),
+            tiles=tuple(_tiles(rows, names)),
         ),
         doubts=(),
         limits=(),
         methods=(METHODS,),
     )
+
+
+def _differences(rows: Sequence[Row], names: tuple[str, str]) -> Iterator[Line]:
+    """Yield each measured difference, those that are decided first."""
+    known = [row for row in rows if not math.isnan(numeric(row, "value"))]
+    for row in sorted(known, key=lambda row: (row["decision"] != "differs", -abs(row["value"]))):
+        differs = row["decision"] == "differs" and not math.isnan(row["p"])
+        both, images = f"{number(row['a'])} and {number(row['b'])}", whole(row, "images")
+        numbers = f"{both}: {difference_words(row['value'], row['low'], row['high'])}"
+        yield Line(f"{sentence_case(_subject(row))}:", numbers, "compared", light="warn" if differs else "",
+                   size=Size(row["value"], row["low"], row["high"], label_of(row["measure"])),
+                   images=f"{images:,}" if images else "")  # fmt: skip
+
+
+def _tiles(rows: Sequence[Row], names: tuple[str, str]) -> Iterator[Tile]:
+    """Yield the performance of both."""
+    for row in [one for one in rows if one["kind"] == "performance" and not one["class"]][:2]:
+        for name, side in zip(names, "ab", strict=True):
+            yield Tile(f"{label_of(row['measure'])}, {name}", number(row[side]), of=f"{whole(row, 'images'):,} images")
 
 
 def comparison_answer(rows: Sequence[Row], names: tuple[str, str]) -> list[str]:
@@ -124,7 +150,8 @@ def comparison_lines(rows: Sequence[Row], names: tuple[str, str]) -> list[str]:
 def _subject(row: Row) -> str:
     of = f" ({row['class']} against the rest)" if row["class"] else ""
     name = label_of(row["measure"])
-    return f"{factor_words(row)} ({row['dose']}), {name}{of}" if row["factor"] else f"{name}{of}"
+    dose = f" ({row['dose']})" if row["dose"] else ""
+    return f"{factor_words(row)}{dose}, {name}{of}" if row["factor"] else f"{name}{of}"
 
 
 def _values(row: Row, names: tuple[str, str]) -> str:

@@ -245,7 +245,7 @@ _BATTERY = (
           keep=Query(without={"verdict": (NOT_TESTED,)}),
           columns=("factor", "verdict", *_EFFECT, "limit", "open", "needed", "images"), cited="g"),
     Block(id="effects", title="Swing by strength of the mark", table="effects", chart="curve", panel="factor",
-          along="dose", value="g", colors="measure", folded=True, listed=False, level=ZERO, shaded=True),
+          along="dose", value="g", colors="measure", listed=False, level=ZERO, shaded=True),
 )  # fmt: skip
 DOSES = Block(id="doses", title="By strength of the mark", table="effects",
               columns=("dose", *_EFFECT, "images"), cited="g")  # fmt: skip
@@ -253,11 +253,10 @@ DOSES = Block(id="doses", title="By strength of the mark", table="effects",
 _GROUPS = (
     Block(id="gaps", title="Gaps between groups", table="gaps", chart="strip", place=("column", "a", "b"),
           panel="measure", colors="decision", level=ZERO, shaded=True,
-          columns=("column", "a", "b", "measure", "value", "decision", "needed", "images"), folded=True,
+          columns=("column", "a", "b", "measure", "value", "decision", "needed", "images"),
           note="The first group less the second. Shaded: the margin."),
     Block(id="groups", title="Performance by group", table="groups", chart="strip", place=("column", "level"),
-          panel="measure", colors="column", columns=("column", "level", "measure", "value", "images", "reason"),
-          folded=True),
+          panel="measure", colors="column", columns=("column", "level", "measure", "value", "images", "reason")),
 )  # fmt: skip
 _INSIDE = Block(id="inside", title="Inside the network: evidence, no verdict", table="inside", folded=True,
                 columns=("kind", "name", "value", "chance", "images", "reason"))  # fmt: skip
@@ -277,7 +276,7 @@ def audit_sections(tables: Mapping[str, Rows]) -> list[Section]:
         _INSIDE,
     )  # fmt: skip
     distorted = Block(id="distorted", title="Distortions", table="distorted", chart="curve", along="severity",
-                      value=lost, colors="factor", folded=True, level=ZERO, shaded=True,
+                      value=lost, colors="factor", level=ZERO, shaded=True,
                       columns=("factor", "severity", "decision", "loss", "dice", "flips", "images",
                                "reason"))  # fmt: skip
     return [

@@ -6,18 +6,27 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from assay.core.reasons import NOTHING, Code, Reason, because
-from assay.report.account import Account, Opening, doubts, said
+from assay.report.account import Account, Opening, Place, Tile, doubts, said
 from assay.report.block import Block, Query, Section
 from assay.report.data_blocks import CUES, ISSUES
 from assay.report.evidence import Evidence, Page
+from assay.report.images import COLUMNS, cells, small
 from assay.report.sentences.reasons import chip_words, cue_words, reason_words
 from assay.report.words import sentence_case
 from assay.stats.findings import Finding, from_row
 from assay.stats.format import in_words, number
-from assay.stats.rows import Row, numeric
+from assay.stats.rows import Row, json_object, numeric
 from assay.store.data_tables import LARGE
 
 MOST_CHIPS = 4
+MOST_CUES = 6
+"""Cues in the chart of the first screen."""
+_SUSPECT = {
+    "Copies": ("copy", "suspected-copy"),
+    "Suspected labels": ("suspected-label",),
+    "Odd images": ("blank", "dark", "bright", "blurry", "marked", "outlying"),
+}
+"""Name of a key figure -> kinds of issues that it counts."""
 METHODS = (
     "Levels and baselines (ridge regressions) of simple cues are fitted on other patients than the AUROC is of. A "
     "simple cue is a caution where the interval of its AUROC is above 0.6.",
@@ -37,12 +46,47 @@ def look_account(evidence: Evidence) -> Account:
         question=f"What do {facts['images']} images give away about {target}?",
         meta=f"{facts['images']} images, {who}, target {target}",
         verdict=look_verdict(evidence),
-        opening=Opening(tuple(doubts(_further(findings, _gravest(findings)))[:MOST_CHIPS]), (), (), ()),
+        opening=Opening(
+            tuple(doubts(_further(findings, _gravest(findings)))[:MOST_CHIPS]),
+            (),
+            tuple(suspects(evidence)),
+            (),
+            tiles=tuple(_tiles(evidence)),
+            grid="Suspect images" if evidence.tables["issues"] else "Images",
+        ),
         doubts=tuple(map(said, findings)),
         limits=("what a network would learn", "whether labels are right"),
         methods=METHODS,
         planned=True,
     )
+
+
+def suspects(evidence: Evidence) -> Iterator[Place]:
+    """Yield the images that are drawn as copies, odd or wrongly labeled, then those whose masks are outlined."""
+    for row in evidence.tables["pictures"]:
+        facts, kind = json_object(row["facts"]), row["kind"]
+        rows = facts["rows"]
+        columns = len(rows) // 2 if kind == "copies" else min(len(rows), COLUMNS)
+        what = {"copies": "copy", "masks": "mask"}.get(kind) or facts["kind"].replace("-", " ")
+        images = cells(evidence.root, row, len(rows), columns)
+        # A copy follows the file that it is a copy of.
+        order = sorted(range(len(rows)), key=lambda at: at % columns) if kind == "copies" else range(len(rows))
+        shown = [Place(f"{what}, row {number_of:,}", (small(image, what),))
+                 for number_of, image in zip(rows, images, strict=True)]  # fmt: skip
+        yield from (shown[at] for at in order)
+
+
+def _tiles(evidence: Evidence) -> Iterator[Tile]:
+    """Yield the number of images, the best cue, and what is suspect."""
+    tables, facts = evidence.tables, evidence.facts
+    yield Tile("Images", facts["images"], of=f"{facts['patients']} patients" if evidence.unit == "patients" else "")
+    for row in tables["shortcuts"][:1]:
+        ends = f"[{number(numeric(row, 'low'))}, {number(numeric(row, 'high'))}]"
+        of, light = f"AUROC of {cue_words(row['kind'], row['name'])}", "warn" if row["strong"] else ""
+        yield Tile("Best simple cue", number(numeric(row, "value")), ends, of, light)
+    for name, kinds in _SUSPECT.items():
+        found = sum(row["kind"] in kinds for row in tables["issues"])
+        yield Tile(name, f"{found:,}", of="files" if name == "Copies" else "images", light="warn" if found else "")
 
 
 def look_verdict(evidence: Evidence) -> str:
@@ -98,7 +142,8 @@ def look_cues(tables: Mapping[str, Sequence[Row]]) -> Block:
 
 def best_cues(tables: Mapping[str, Sequence[Row]]) -> Block:
     """Return the chart of the first screen of a look."""
-    return replace(look_cues(tables), id="best-cues", title="Best simple cues", note="AUROC.", keep=Query(most=3))
+    return replace(look_cues(tables), id="best-cues", title="Best simple cues", note="AUROC.",
+                   keep=Query(most=MOST_CUES))  # fmt: skip
 
 
 def look_sections(tables: Mapping[str, Sequence[Row]]) -> list[Section]:

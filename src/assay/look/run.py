@@ -112,7 +112,7 @@ class LookRun(Run):
             "findings": caution_rows((*found.reasons, *map(stated, self.dataset.card.doubts))),
             "shortcuts": found.shortcuts,
             "issues": issues,
-            "pictures": list(found.pictures(gallery)),
+            "pictures": [*found.pictures(gallery), *gallery.outlines(self.dataset)],
             "provenance": [{"key": key, "value": value} for key, value in facts.items() if value],
         }
 

@@ -161,6 +161,7 @@ _GROUPS: Mapping[str, tuple[str, str, int, str]] = {
     "copies": ("Copies, exact or near", "If one file is in training and another in test, results are too good.", 1,
                "further sheet"),
     "found": ("What stands out", "", 1, "further sheet"),
+    "masks": ("Outlines of masks", "", 1, "further sheet"),
     "outline": ("Predicted outlines on the same images", "Ranked by the mean over recipes: by Dice in images with a "
                 f"lesion, by predicted area in the others. {_OF_FIRST}, threshold p = 0.5.", 0, "image"),
     "heat-map": ("Heat maps on the same images",
@@ -273,6 +274,19 @@ def natural(root: Path, row: Row) -> Image.Image:
         raise StoreError(f"cannot read {path}: {error}; run the study again to make the pictures again") from error
     scale = max(1, whole(row, "scale"))
     return image.resize((max(1, image.width // scale), max(1, image.height // scale)), Image.Resampling.NEAREST)
+
+
+COLUMNS, GAP = 8, 2
+"""Images in a row of a sheet, and pixels between them."""
+
+
+def cells(root: Path, row: Row, count: int, columns: int) -> Iterator[Image.Image]:
+    """Yield the images of a sheet, which has so many, in so many columns."""
+    grid = natural(root, row)
+    width, height = (grid.width + GAP) // columns, (grid.height + GAP) // math.ceil(count / columns)
+    for at in range(count):
+        x, y = at % columns * width, at // columns * height
+        yield grid.crop((x, y, x + width - GAP, y + height - GAP))
 
 
 def encoded(image: Image.Image, *, lossless: bool) -> str:

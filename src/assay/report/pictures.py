@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,7 +57,7 @@ def outlined(
 
 COLUMNS = 8  # images a row of a sheet, one row per class
 LEAST_COLUMNS = 3
-SHOWN_PAIRS, LOOKED_AT = 3, 24
+SHOWN_PAIRS, LOOKED_AT, LOOKED_AT_MASKS = 3, 24, 200
 MOST_COPIES = 24
 CONTRADICTING: Color = (213, 94, 0)
 FACTORS = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0)  # that differences are multiplied by; at 0.5 any of them can be shown
@@ -122,11 +122,25 @@ class Gallery:
         shown: list[int] = rows[: 2 * COLUMNS].tolist()
         images = dataset.images.read(np.array(shown)).numpy()
         drawn = [colored(image) for image in images]
-        places = dataset.table.places
-        numbers = list(places.numbers) if places else list(range(1, len(dataset.table) + 1))
+        numbers = _numbers(dataset)
         facts = {"kind": kind, "images": len(rows), "rows": [numbers[at] for at in shown], **more}
         grid = _grid([drawn[start : start + COLUMNS] for start in range(0, len(drawn), COLUMNS)])
         return self._write(f"found-{kind}-{int(rows[0])}.png", grid, "found", facts)
+
+    def outlines(self, dataset: Dataset) -> Iterator[Row]:
+        """Draw the outlines of masks on the first images that have one, with the numbers of their rows."""
+        if dataset.masks is None:
+            return
+        masks = dataset.masks.read(np.arange(min(LOOKED_AT_MASKS, len(dataset.table))))[:, 0].numpy() > 0
+        some = np.flatnonzero(masks.any(axis=(1, 2)))[: 2 * COLUMNS]
+        if not len(some):
+            return
+        images = dataset.images.read(some).numpy()
+        drawn = [outlined(colored(image), {TRUTH: masks[at]}) for image, at in zip(images, some, strict=True)]
+        numbers, positions = _numbers(dataset), [int(at) for at in some]
+        grid = _grid([drawn[start : start + COLUMNS] for start in range(0, len(drawn), COLUMNS)])
+        facts = {"rows": [numbers[at] for at in positions], "images": len(dataset.table)}
+        yield self._write("masks.png", grid, "masks", facts)
 
     def copies(self, dataset: Dataset, clusters: Sequence[Int[np.ndarray, " m"]]) -> list[Row]:
         """Draw pictures that several files hold, eight a sheet: the first file of each above the second.
@@ -138,6 +152,7 @@ class Gallery:
             clusters: Positions of the files of each picture.
         """
         places = np.array([files[:2] for files in clusters], dtype=np.int64).reshape(-1, 2)
+        numbers = _numbers(dataset)
         contradict = np.array([np.ptp(dataset.table.target[files]) > 0 for files in clusters], dtype=bool)
         order = np.argsort(~contradict, kind="stable")
         made: list[Row] = []
@@ -153,6 +168,7 @@ class Gallery:
                 "pictures": len(places),
                 "contradicting": int(contradict.sum()),
                 "framed": framed.tolist(),
+                "rows": [numbers[at] for side in (0, 1) for at in places[some, side].tolist()],
             }
             made.append(self._write(f"copies-{start // COLUMNS + 1}.png", _grid(rows), "copies", facts))
         return made
@@ -243,6 +259,12 @@ class Gallery:
             "pixel_size": self.scale.mm_per_pixel or 0.0,
             "scale": scale,
         }
+
+
+def _numbers(dataset: Dataset) -> Sequence[int]:
+    """Return the number of every row, as its file counts them."""
+    places = dataset.table.places
+    return places.numbers if places else range(1, len(dataset.table) + 1)
 
 
 def _marked(environment: Environment, shown: Mapping[str, np.ndarray]) -> dict[str, dict[str, list[bool]]]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from textwrap import shorten
 
-from assay.report.account import Account, Line, Opening, doubts, said
+from assay.report.account import Account, Line, Opening, Place, Tile, doubts, said
 from assay.report.block import Block, Query, Section
 from assay.report.blocks import render
 from assay.report.data_blocks import CUES, ISSUES
@@ -49,10 +49,13 @@ def preview_account(evidence: Evidence) -> Account:
     opening = Opening(
         tuple(doubts(findings)[:MOST_CHIPS]),
         tuple(filter(None, (definition, tied(evidence)))),
-        places_of(evidence.root, evidence),
+        tuple(Place(f"{place.name}: {one.label}", (one,)) for place in places_of(evidence.root, evidence)
+              for one in place.pictures),
         tuple(lines)[:MOST_LINES],
         "Smallest difference that can be detected",
-    )
+        tiles=tuple(_tiles(facts)),
+        grid="Images",
+    )  # fmt: skip
     parts = (facts["data"], count(int(facts["seeds"]), "seed"), count(len(power), "comparison"))
     return Account(
         name=facts["study"],
@@ -65,6 +68,16 @@ def preview_account(evidence: Evidence) -> Account:
         methods=METHODS,
         planned=True,
     )
+
+
+def _tiles(facts: Mapping[str, str]) -> Iterator[Tile]:
+    """Yield the number of training runs, the time that they take, and seeds."""
+    yield Tile("Training runs", f"{int(facts['training runs']):,}", of=f"{int(facts['new training runs']):,} to train")
+    if facts["tasks"] != "0":
+        workers = count(int(facts["workers"]), "worker")
+        yield Tile("Time", f"about {duration(float(facts['seconds']))}", of=f"{workers}, {facts['device']}")
+    folds = count(int(facts["folds"]), "fold") if int(facts["folds"]) > 1 else ""
+    yield Tile("Seeds", facts["seeds"], of=folds)
 
 
 def defining(tables: Mapping[str, Sequence[Row]]) -> tuple[str, str]:

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from assay.core.measures import MEASURES, PROBES_OF_MAPS, WORST_GROUP, better, label_of
-from assay.report.account import MOST_PLACES, SIGNS, Account, Chip, Line, Opening, Place, Small, doubts, said
-from assay.report.blocks import anchor
+from assay.report.account import MOST_PLACES, SIGNS, Account, Chip, Line, Opening, Place, Small, Tile, doubts, said
+from assay.report.blocks import anchor, ends_of
+from assay.report.drawing import Size
 from assay.report.evidence import Evidence, coordinates, distinct, networks, whole
-from assay.report.images import natural, small
+from assay.report.images import COLUMNS, GAP, natural, small
 from assay.report.sentences.cues import added_words
 from assay.report.sentences.reasons import place_words, reason_words
 from assay.report.words import (
@@ -43,7 +44,7 @@ from assay.report.words import (
 )
 from assay.stats.bounds import MARGIN
 from assay.stats.findings import Finding, from_row
-from assay.stats.format import count, in_words, listed, number, plural
+from assay.stats.format import count, in_words, listed, number, plural, with_interval
 from assay.stats.rows import CONTROLS, PASSED, PRIMARY, SETTLED, Row, json_object, numeric
 
 OF_ONE_MODEL = (
@@ -56,8 +57,6 @@ COARSE = 0.2
 MOST_CHIPS = 4
 MOST_FLIPS = 3
 """Factors on the first screen of one model."""
-COLUMNS, GAP = 8, 2
-"""Images in a row of a sheet, and pixels between them."""
 
 
 def study_account(evidence: Evidence) -> Account:
@@ -151,7 +150,8 @@ def opening(root: Path, evidence: Evidence, findings: Sequence[Finding]) -> Open
         Line(f"{primary_line(row, evidence.names)}:", decided_by(row), anchor(row),
              f"{sides(row, evidence.names)[0]}: {verdict_words(row)}:" if len(about) == len(bases) == 1
              else "As above:" if row is first
-             else f"{statement(short := shortened(row, common), evidence.names)}: {verdict_words(short)}:")
+             else f"{statement(short := shortened(row, common), evidence.names)}: {verdict_words(short)}:",
+             size=_size(row))
         for row in rows
     ] or list(_measured(evidence))  # fmt: skip
     lines += _worst_group(evidence, common)
@@ -159,7 +159,44 @@ def opening(root: Path, evidence: Evidence, findings: Sequence[Finding]) -> Open
     heading = f"Primary comparisons{held_words({'where': common}, evidence.names)}" if rows else "What was measured"
     if len(about) == len(bases) == 1:
         heading = f"{about.pop()}, against {bases.pop()}"
-    return Opening(tuple(shown), done(evidence), places_of(root, evidence), tuple(lines), heading)
+    tiles = tuple(_tiles(evidence))
+    return Opening(tuple(shown), done(evidence), places_of(root, evidence), tuple(lines), heading, tiles=tiles)
+
+
+def _tiles(evidence: Evidence) -> Iterator[Tile]:
+    """Yield the leading measure in the first test condition and in the worst, and the number of networks."""
+    measure, found = evidence.outline.measure, dict[str, list[Row]]()
+    for row in evidence.tables["estimates"]:
+        whole_row = row["environment"] and not any(row[name] for name in ("factor", "level", "layer", "group"))
+        if row["measure"] == measure and whole_row and evidence.outline.shown(row) and row["value"] == row["value"]:
+            found.setdefault(row["environment"], []).append(row)
+    sign = -1 if better(measure) == "lower" else 1
+    means = {place: sign * sum(numeric(row, "value") for row in rows) / len(rows) for place, rows in found.items()}
+    first, worst = next(iter(found), ""), min(means, key=lambda place: means[place], default="")
+    for place in dict.fromkeys(filter(None, (first, worst))):
+        values, row = sorted(numeric(row, "value") for row in found[place]), found[place][0]
+        name, level = f"{sentence_case(label_of(measure))}{evidence.names.inside(place)}", numeric(row, "chance")
+        lost, chance = means[first] - means[place], "" if math.isnan(level) else f"chance {number(level)}"
+        light = "" if lost < MARGIN else "bad" if sign * level > means[place] else "warn"
+        ends = list(map(number, dict.fromkeys((values[0], values[-1]))))
+        if len(values) == 1:
+            interval = with_interval(values[0], numeric(row, "low"), numeric(row, "high"))[len(ends[0]) :].strip()
+            yield Tile(name, ends[0], interval, chance, light)
+        else:
+            kinds = count(len(values), in_words(evidence.outline.axis) or "recipe")
+            yield Tile(name, " to ".join(dict.fromkeys(ends)), "", ", ".join(filter(None, (kinds, chance))), light)
+    trials = networks(evidence.tables)
+    patients = max((whole(row, "patients") for rows in found.values() for row in rows), default=0)
+    if trials:
+        tested = f", {count(patients, 'patient')}" if patients else ""
+        yield Tile("Networks", f"{len(trials):,}", of=f"{count(len({row['seed'] for row in trials}), 'seed')}{tested}")
+
+
+def _size(row: Row) -> Size | None:
+    """Return a difference with the interval that decided, and the margin."""
+    value, margin = numeric(row, "value"), numeric(row, "margin")
+    unit = f"difference in {label_of(row['measure'])}"
+    return None if math.isnan(value) else Size(value, *ends_of(row, "value"), unit, max(0.0, margin or 0.0))
 
 
 def primary_rows(evidence: Evidence) -> list[Row]:

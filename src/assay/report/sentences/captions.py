@@ -139,11 +139,16 @@ def _found(row: Row, facts: Facts) -> str:
     return f"{count(facts['images'], 'image')}: {ISSUES[facts['kind']]}{cue}; {where} {shown}."
 
 
+def _masks(row: Row, facts: Facts) -> str:
+    return f"{count(len(facts['rows']), 'image')} with the outline of the mask (white), in the order of the rows."
+
+
 CAPTIONS: Mapping[str, Callable[[Row, Facts], str]] = {
     "sheet": _sheet,
     "source": _source,
     "copies": _copies,
     "found": _found,
+    "masks": _masks,
     "confounder": _confounder,
     "mark": _mark,
     "pair": _pair,
