@@ -14,7 +14,7 @@ from tests.worlds.tables import Made, make_run
 
 import assay
 from assay.core.errors import ExtraError, StoreError
-from assay.report.notebook import chart, run_html
+from assay.report.notebook import chart, run_html, run_text
 from assay.store.folder import RunFolder
 from assay.study.kind import STUDY
 
@@ -36,12 +36,19 @@ def drawings(html: str) -> list[ElementTree.Element]:
 def test_a_run_shows_its_verdict_and_two_figures_without_any_outside_request(run: Path) -> None:
     html = run_html(run)
     assert len(drawings(html)) == 2
+    assert html.count("<tr>") >= 3, "the table of the first screen"
     assert "var(--" not in html
     assert "<img" not in html
     assert "<script" not in html
     assert "&lt;img src=x" in html
     assert "href=" not in html
     assert "src=" not in html.replace("&lt;img src=x", "")
+
+
+def test_a_run_as_text_has_the_sentence_and_the_table_of_its_page(run: Path) -> None:
+    lines = run_text(run).splitlines()
+    assert any(line.startswith("  result ") for line in lines)
+    assert lines[-1].startswith("report: ")
 
 
 def test_a_run_without_tables_says_so(tmp_path: Path) -> None:

@@ -198,11 +198,13 @@ def _opened(path: Path) -> Image.Image:
 
 
 def _places(evidence: Evidence) -> Iterator[Place]:
-    """Yield an image without and with each of the most harmful marks."""
+    """Yield an image as it is, and with each of the most harmful marks."""
     marks = [row for row in evidence.tables["verdicts"]
              if row["kind"] == "mark" and _picture_of(evidence.root, row["factor"]).is_file()]  # fmt: skip
-    for row in marks[:MOST_PLACES]:
-        yield _place(row, _picture_of(evidence.root, row["factor"]))
+    for number, row in enumerate(marks[:MOST_PLACES]):
+        place = _place(row, _picture_of(evidence.root, row["factor"]))
+        yield from () if number else (Place("as it is", place.pictures[:1]),)
+        yield Place(f"with {place.name}", place.pictures[1:])
 
 
 def _place(row: Row, path: Path) -> Place:
@@ -245,7 +247,7 @@ _BATTERY = (
           keep=Query(without={"verdict": (NOT_TESTED,)}),
           columns=("factor", "verdict", *_EFFECT, "limit", "open", "needed", "images"), cited="g"),
     Block(id="effects", title="Swing by strength of the mark", table="effects", chart="curve", panel="factor",
-          along="dose", value="g", colors="measure", listed=False, level=ZERO, shaded=True),
+          along="dose", value="g", colors="measure", folded=True, listed=False, level=ZERO, shaded=True),
 )  # fmt: skip
 DOSES = Block(id="doses", title="By strength of the mark", table="effects",
               columns=("dose", *_EFFECT, "images"), cited="g")  # fmt: skip

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Literal
 
 from assay.core.errors import StoreError, extra
+from assay.report.account import MOST_LINES, Line
 from assay.report.blocks import Figure
 from assay.report.blocks import chart as draw
 from assay.report.evidence import Evidence
 from assay.report.page import first_figures
 from assay.report.sentences.reading import reading_lines
+from assay.report.sheets import aligned
 from assay.store.files import write_bytes
 
 _PIXELS = 2.0
@@ -106,23 +108,30 @@ def _chart(made: Figure, name: str) -> Chart:
 
 
 def run_html(root: Path) -> str:
-    """Return the verdict of a run and its two first figures as HTML that needs nothing else."""
+    """Return the verdict of a run, the table of its first screen and its two first figures as HTML of its own."""
     try:
         evidence = Evidence.of(root)
         page = evidence.page
-        said, figures = page.account(evidence).verdict, list(islice(first_figures(evidence), 2))
+        account, figures = page.account(evidence), list(islice(first_figures(evidence), 2))
         if page.second and (second := draw(page.second, evidence)):
             figures = [*figures[:1], second]
     except StoreError as error:
         return block(root.name, "No results yet.", [str(error)])
     drawings = [_chart(one, one.id).svg for one in figures]
-    return block(
-        root.name, said or "No answer is possible from these results.", [f"Page: {root / 'report.html'}"], drawings
-    )
+    said, lines = account.verdict or "No answer is possible from these results.", account.opening.lines[:MOST_LINES]
+    return block(root.name, said, [f"Page: {root / 'report.html'}"], drawings, _results(lines))
+
+
+def _results(lines: Sequence[Line]) -> list[tuple[str, ...]]:
+    """Return the rows of the table of the first screen as text; a column that no row fills is left out."""
+    rows = [(line.decision.removesuffix(":"), line.numbers, line.harm, line.images) for line in lines]
+    heads = ("result", "size", "calls changed", "images")
+    filled = [at for at in range(len(heads)) if any(row[at] for row in rows)]
+    return [tuple(row[at] for at in filled) for row in (heads, *rows)] if rows else []
 
 
 def run_text(root: Path) -> str:
-    """Return the first lines of a run's answer, as the terminal has them, and the path of its page."""
+    """Return the first lines of a run's answer, as the terminal has them, the table of its page, and its path."""
     lines: list[str] = []
     try:
         evidence = Evidence.of(root)
@@ -130,12 +139,20 @@ def run_text(root: Path) -> str:
         lines += [facts["columns"]] if facts.get("columns") else []
         lines += reading_lines(facts)
         lines += evidence.page.answer(evidence)
+        if rows := _results(evidence.page.account(evidence).opening.lines[:MOST_LINES]):
+            lines += (f"  {line}" for line in aligned(rows, [False] * len(rows[0])))
     except StoreError as error:
         lines.append(str(error))
     return "\n".join([*lines, f"report: {root / 'report.html'}"])
 
 
-def block(head: str, said: str, facts: Iterable[str], drawings: Sequence[str] = ()) -> str:
+def block(
+    head: str,
+    said: str,
+    facts: Iterable[str],
+    drawings: Sequence[str] = (),
+    rows: Sequence[Sequence[str]] = (),
+) -> str:
     """Return a block for a notebook.
 
     Args:
@@ -143,7 +160,11 @@ def block(head: str, said: str, facts: Iterable[str], drawings: Sequence[str] = 
         said: The sentence that matters most.
         facts: Lines beneath the drawings.
         drawings: SVG.
+        rows: Lines of a table under the sentence, its headings first.
     """
+    cells = [[f"<{tag} style='text-align:left;padding:.1em 1em .1em 0'>{escape(one)}</{tag}>" for one in row]
+             for tag, row in zip(("th", *["td"] * len(rows)), rows, strict=False)]  # fmt: skip
+    table = f"<table>{''.join(map(_row, cells))}</table>" if rows else ""
     small = "margin:.2em 0;font-size:13px;color:#565b62"
     lines = "".join(f'<p style="{small}">{escape(one)}</p>' for one in facts)
     row = "".join(f'<div style="flex:1 1 24em;max-width:40em">{_fluid(one)}</div>' for one in drawings)
@@ -151,8 +172,12 @@ def block(head: str, said: str, facts: Iterable[str], drawings: Sequence[str] = 
     return (
         '<div style="background:#fff;color:#1c1e21;font:15px system-ui,sans-serif;padding:.5em">'
         f'<p style="{small}">{escape(head)}</p>'
-        f'<p style="margin:.2em 0 .6em;font-size:18px;font-weight:600">{escape(said)}</p>{pair}{lines}</div>'
+        f'<p style="margin:.2em 0 .6em;font-size:18px;font-weight:600">{escape(said)}</p>{table}{pair}{lines}</div>'
     )
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"<tr>{''.join(cells)}</tr>"
 
 
 def _fluid(svg: str) -> str:

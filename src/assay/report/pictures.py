@@ -237,7 +237,7 @@ class Gallery:
         ]
         *_, mark = shown
         first, at = shown[""]
-        facts = {**facts, "row": int(first.table.row[at])}
+        facts = {**facts, "row": int(first.table.row[at]), "patient": int(first.table.patient[at])}
         return self._write(f"case-{_safe(name)}.png", _grid([drawn]), "case", facts, environment=place, factor=mark)
 
     def heat_map(self, image: np.ndarray, facts: Facts, name: str, environment: str, explainer: str) -> Row:

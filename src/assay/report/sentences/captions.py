@@ -115,7 +115,8 @@ def _on_lesion(found: Facts) -> str:
 
 
 def _case(row: Row, facts: Facts) -> str:
-    head = f"row {facts['row']}: " if "row" in facts else ""
+    of = f", patient {facts['patient']}" if "patient" in facts else ""
+    head = f"row {facts['row']}{of}: " if "row" in facts else ""
     head += "" if "area" in facts else f"{in_words(facts['truth'])}, predicted "
     after = f"; with the mark {_answer(facts['marked'])}" if "marked" in facts else ""
     return f"{head}{_answer(facts)}{after}"
