@@ -219,10 +219,12 @@ def test_the_first_screen_has_the_navigation_and_the_answer_and_is_not_blank(
     browser: Browser, request: pytest.FixtureRequest, of: str, width: int, height: int
 ) -> None:
     page = opened(browser, request.getfixturevalue(of), width, height)
-    for what in ("nav", "h1", ".screen .card >> nth=0"):
+    for what in ("nav", "h1"):
         box = page.locator(what).bounding_box()
         assert box is not None
-        assert box["y"] + min(box["height"], 300) <= height, what
+        assert box["y"] + box["height"] <= height, what
+    tops = "[...document.querySelectorAll('.screen .card')].map((card) => card.getBoundingClientRect().top)"
+    assert min(page.evaluate(tops)) <= height - 100
     assert blank(page) <= MOST_BLANK
     page.evaluate("scrollTo(0, document.body.scrollHeight)")
     box = page.locator("nav").bounding_box()
@@ -306,9 +308,15 @@ def test_folded_tables_open_by_the_keyboard(browser: Browser, report: Path) -> N
     page.context.close()
 
 
-@pytest.mark.parametrize(("width", "dark"), [(1280, False), (1280, True), (390, False)])
-def test_axe_finds_no_violation(browser: Browser, short: Path, width: int, dark: bool) -> None:
-    page = opened(browser, short, width, dark=dark)
+@pytest.mark.parametrize(
+    ("of", "width", "dark"),
+    [("short", 1280, False), ("short", 1280, True), ("short", 390, False), ("audit", 1280, False),
+     ("looked", 1280, False), ("labels", 390, False)],
+)  # fmt: skip
+def test_axe_finds_no_violation(
+    browser: Browser, request: pytest.FixtureRequest, of: str, width: int, dark: bool
+) -> None:
+    page = opened(browser, request.getfixturevalue(of), width, dark=dark)
     page.evaluate("document.querySelectorAll('details').forEach((part) => (part.open = true))")
     found = Axe().run(page).response["violations"]
     assert [one["id"] for one in found] == []
@@ -433,6 +441,25 @@ def test_pointing_at_a_recipe_fades_the_others_in_every_figure(browser: Browser,
     assert page.evaluate("document.documentElement.classList.contains('faded')")
     same = page.evaluate("new Set([...document.querySelectorAll('.same')].map((one) => one.dataset.level)).size")
     assert same == 1
+    page.context.close()
+
+
+def test_pointing_at_a_mark_says_its_value_at_once(browser: Browser, report: Path) -> None:
+    page = opened(browser, report)
+    assert page.locator("#hint").is_hidden()
+    page.locator("#figure-performance svg.wide g [data-level]").first.hover(force=True)
+    assert "cross-entropy 0." in page.locator("#hint").inner_text()
+    page.context.close()
+
+
+def test_suspect_images_are_a_grid_on_the_first_screen_of_a_look_and_open_large(browser: Browser, looked: Path) -> None:
+    page = opened(browser, looked, 1280, 800)
+    images = page.locator(".screen .places img")
+    boxes = [images.nth(at).bounding_box() for at in range(images.count())]
+    assert len(boxes) >= 5
+    assert all(box and box["width"] >= 80 and box["y"] + box["height"] <= 800 for box in boxes)
+    images.first.click()
+    assert page.locator("dialog[open] figcaption").inner_text() == "copy, row 12"
     page.context.close()
 
 

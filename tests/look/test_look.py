@@ -436,7 +436,10 @@ def test_masks_can_be_the_target_where_another_column_looks_like_one(tmp_path: P
         Image.fromarray(mask).save(tmp_path / f"m{at}.png")
     files = {"image": [f"{at}.png" for at in range(60)], "mask": [f"m{at}.png" for at in range(60)]}
     pd.DataFrame({**files, "scanner": list("AB") * 30}).to_csv(tmp_path / "data.csv", index=False)
-    found = look(tmp_path, target="lesion", out=tmp_path / "look").table("shortcuts")
+    looked = look(tmp_path, target="lesion", out=tmp_path / "look")
+    found, (picture,) = looked.table("shortcuts"), looked.table("pictures").to_dict("records")
+    assert (picture["kind"], json.loads(picture["facts"])["rows"][:3]) == ("masks", [3, 4, 6])
+    assert "mask, row 3" in (tmp_path / "look" / "report.html").read_text()
     assert {"present"} <= set(found["of"]) <= {"present", LARGE, ""}
     assert "scanner" in set(found["name"])
     with pytest.raises(AssayError, match="no column 'lesions'"):

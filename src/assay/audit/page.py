@@ -201,7 +201,7 @@ def _places(evidence: Evidence) -> Iterator[Place]:
     """Yield an image as it is, and with each of the most harmful marks."""
     marks = [row for row in evidence.tables["verdicts"]
              if row["kind"] == "mark" and _picture_of(evidence.root, row["factor"]).is_file()]  # fmt: skip
-    for number, row in enumerate(marks[:MOST_PLACES]):
+    for number, row in enumerate(marks[: MOST_PLACES - 1]):
         place = _place(row, _picture_of(evidence.root, row["factor"]))
         yield from () if number else (Place("as it is", place.pictures[:1]),)
         yield Place(f"with {place.name}", place.pictures[1:])
