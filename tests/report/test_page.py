@@ -180,7 +180,7 @@ def test_every_drawing_can_be_opened_by_itself(page: str) -> None:
 
 
 def test_every_figure_is_told_in_words(page: str) -> None:
-    drawings = re.findall(r'<svg class="(?:wide|narrow|logits)" role="img" aria-label="([^"]+)"', page)
+    drawings = re.findall(r'<svg class="(?:wide|narrow|logits|size)" role="img" aria-label="([^"]+)"', page)
     assert len(drawings) == page.count("<svg ")
     assert any("reversed: " in words and "cross-entropy 0." in words for words in drawings)
 

@@ -163,12 +163,13 @@ class Gallery:
                 [_framed(colored(image), on) for image, on in zip(images, framed.tolist(), strict=True)]
                 for images in (dataset.images.read(places[some, side]).numpy() for side in (0, 1))
             ]
+            pairs: list[list[int]] = places[some].T.tolist()
             facts = {
                 "first": start + 1,
                 "pictures": len(places),
                 "contradicting": int(contradict.sum()),
                 "framed": framed.tolist(),
-                "rows": [numbers[at] for side in (0, 1) for at in places[some, side].tolist()],
+                "rows": [numbers[at] for side in pairs for at in side],
             }
             made.append(self._write(f"copies-{start // COLUMNS + 1}.png", _grid(rows), "copies", facts))
         return made
