@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Literal
 
 from assay.core.errors import StoreError, extra
-from assay.report.account import MOST_LINES, Line
+from assay.report.account import Line
 from assay.report.blocks import Figure
 from assay.report.blocks import chart as draw
 from assay.report.evidence import Evidence
 from assay.report.page import first_figures
 from assay.report.sentences.reading import reading_lines
 from assay.report.sheets import aligned
+from assay.stats.harms import MOST
 from assay.store.files import write_bytes
 
 _PIXELS = 2.0
@@ -118,7 +119,7 @@ def run_html(root: Path) -> str:
     except StoreError as error:
         return block(root.name, "No results yet.", [str(error)])
     drawings = [_chart(one, one.id).svg for one in figures]
-    said, lines = account.verdict or "No answer is possible from these results.", account.opening.lines[:MOST_LINES]
+    said, lines = account.verdict or "No answer is possible from these results.", account.opening.lines[:MOST]
     return block(root.name, said, [f"Page: {root / 'report.html'}"], drawings, _results(lines))
 
 
@@ -139,7 +140,7 @@ def run_text(root: Path) -> str:
         lines += [facts["columns"]] if facts.get("columns") else []
         lines += reading_lines(facts)
         lines += evidence.page.answer(evidence)
-        if rows := _results(evidence.page.account(evidence).opening.lines[:MOST_LINES]):
+        if rows := _results(evidence.page.account(evidence).opening.lines[:MOST]):
             lines += (f"  {line}" for line in aligned(rows, [False] * len(rows[0])))
     except StoreError as error:
         lines.append(str(error))
