@@ -45,10 +45,10 @@ def comparison_account(evidence: Evidence) -> Account:
             (),
             (),
             tuple(_pictures(evidence, names)),
-            tuple(_differences(rows, names)),
+            tuple(_difference_lines(rows, names)),
             f"Differences: {names[0]} less {names[1]}",
             more=(" ".join(more), *comparison_lines(rows, names)),
-            tiles=tuple(_tiles(rows, names)),
+            tiles=tuple(comparison_tiles(rows, names)),
         ),
         doubts=(),
         limits=(),
@@ -56,7 +56,7 @@ def comparison_account(evidence: Evidence) -> Account:
     )
 
 
-def _differences(rows: Sequence[Row], names: tuple[str, str]) -> Iterator[Line]:
+def _difference_lines(rows: Sequence[Row], names: tuple[str, str]) -> Iterator[Line]:
     """Yield each measured difference, those that are decided first."""
     known = [row for row in rows if not math.isnan(numeric(row, "value"))]
     for row in sorted(known, key=lambda row: (row["decision"] != "differs", -abs(row["value"]))):
@@ -68,7 +68,7 @@ def _differences(rows: Sequence[Row], names: tuple[str, str]) -> Iterator[Line]:
                    images=f"{images:,}" if images else "")  # fmt: skip
 
 
-def _tiles(rows: Sequence[Row], names: tuple[str, str]) -> Iterator[Tile]:
+def comparison_tiles(rows: Sequence[Row], names: tuple[str, str]) -> Iterator[Tile]:
     """Yield the performance of both."""
     for row in [one for one in rows if one["kind"] == "performance" and not one["class"]][:2]:
         for name, side in zip(names, "ab", strict=True):

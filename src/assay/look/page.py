@@ -10,7 +10,7 @@ from assay.report.account import Account, Opening, Place, Tile, doubts, said
 from assay.report.block import Block, Query, Section
 from assay.report.data_blocks import CUES, ISSUES
 from assay.report.evidence import Evidence, Page
-from assay.report.images import COLUMNS, cells, small
+from assay.report.images import COLUMNS, sheet_images, small
 from assay.report.sentences.reasons import chip_words, cue_words, reason_words
 from assay.report.words import sentence_case
 from assay.stats.findings import Finding, from_row
@@ -51,7 +51,7 @@ def look_account(evidence: Evidence) -> Account:
             (),
             tuple(suspects(evidence)),
             (),
-            tiles=tuple(_tiles(evidence)),
+            tiles=tuple(look_tiles(evidence)),
             grid="Suspect images" if evidence.tables["issues"] else "Images",
         ),
         doubts=tuple(map(said, findings)),
@@ -68,7 +68,7 @@ def suspects(evidence: Evidence) -> Iterator[Place]:
         rows = facts["rows"]
         columns = len(rows) // 2 if kind == "copies" else min(len(rows), COLUMNS)
         what = {"copies": "copy", "masks": "mask"}.get(kind) or facts["kind"].replace("-", " ")
-        images = cells(evidence.root, row, len(rows), columns)
+        images = sheet_images(evidence.root, row, len(rows), columns)
         # A copy follows the file that it is a copy of.
         order = sorted(range(len(rows)), key=lambda at: at % columns) if kind == "copies" else range(len(rows))
         shown = [Place(f"{what}, row {number_of:,}", (small(image, what),))
@@ -76,7 +76,7 @@ def suspects(evidence: Evidence) -> Iterator[Place]:
         yield from (shown[at] for at in order)
 
 
-def _tiles(evidence: Evidence) -> Iterator[Tile]:
+def look_tiles(evidence: Evidence) -> Iterator[Tile]:
     """Yield the number of images, the best cue, and what is suspect."""
     tables, facts = evidence.tables, evidence.facts
     yield Tile("Images", facts["images"], of=f"{facts['patients']} patients" if evidence.unit == "patients" else "")

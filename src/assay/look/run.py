@@ -112,7 +112,7 @@ class LookRun(Run):
             "findings": caution_rows((*found.reasons, *map(stated, self.dataset.card.doubts))),
             "shortcuts": found.shortcuts,
             "issues": issues,
-            "pictures": [*found.pictures(gallery), *gallery.outlines(self.dataset)],
+            "pictures": [*found.pictures(gallery), *gallery.mask_outlines(self.dataset)],
             "provenance": [{"key": key, "value": value} for key, value in facts.items() if value],
         }
 

@@ -177,10 +177,10 @@ def draw_sizes(sizes: Sequence[Size | None]) -> list[str]:
     for one in filter(None, sizes):
         ends = (0.0, one.value, one.low, one.high, one.margin, -one.margin)
         reach.setdefault(one.unit, []).extend(end for end in ends if not math.isnan(end))
-    return ["" if one is None else _size(one, min(reach[one.unit]), max(reach[one.unit])) for one in sizes]
+    return ["" if one is None else _size_chart(one, min(reach[one.unit]), max(reach[one.unit])) for one in sizes]
 
 
-def _size(one: Size, low: float, high: float) -> str:
+def _size_chart(one: Size, low: float, high: float) -> str:
     width, height = SIZE
     scale = Scale(low, max(high, low + 1e-9), 5, width - 5)
     color = "var(--s0)"

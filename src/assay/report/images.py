@@ -280,7 +280,7 @@ COLUMNS, GAP = 8, 2
 """Images in a row of a sheet, and pixels between them."""
 
 
-def cells(root: Path, row: Row, count: int, columns: int) -> Iterator[Image.Image]:
+def sheet_images(root: Path, row: Row, count: int, columns: int) -> Iterator[Image.Image]:
     """Yield the images of a sheet, which has so many, in so many columns."""
     grid = natural(root, row)
     width, height = (grid.width + GAP) // columns, (grid.height + GAP) // math.ceil(count / columns)

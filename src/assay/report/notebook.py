@@ -120,10 +120,10 @@ def run_html(root: Path) -> str:
         return block(root.name, "No results yet.", [str(error)])
     drawings = [_chart(one, one.id).svg for one in figures]
     said, lines = account.verdict or "No answer is possible from these results.", account.opening.lines[:MOST]
-    return block(root.name, said, [f"Page: {root / 'report.html'}"], drawings, _results(lines))
+    return block(root.name, said, [f"Page: {root / 'report.html'}"], drawings, _result_rows(lines))
 
 
-def _results(lines: Sequence[Line]) -> list[tuple[str, ...]]:
+def _result_rows(lines: Sequence[Line]) -> list[tuple[str, ...]]:
     """Return the rows of the table of the first screen as text; a column that no row fills is left out."""
     rows = [(line.decision.removesuffix(":"), line.numbers, line.harm, line.images) for line in lines]
     heads = ("result", "size", "calls changed", "images")
@@ -140,7 +140,7 @@ def run_text(root: Path) -> str:
         lines += [facts["columns"]] if facts.get("columns") else []
         lines += reading_lines(facts)
         lines += evidence.page.answer(evidence)
-        if rows := _results(evidence.page.account(evidence).opening.lines[:MOST]):
+        if rows := _result_rows(evidence.page.account(evidence).opening.lines[:MOST]):
             lines += (f"  {line}" for line in aligned(rows, [False] * len(rows[0])))
     except StoreError as error:
         lines.append(str(error))
@@ -165,7 +165,7 @@ def block(
     """
     cells = [[f"<{tag} style='text-align:left;padding:.1em 1em .1em 0'>{escape(one)}</{tag}>" for one in row]
              for tag, row in zip(("th", *["td"] * len(rows)), rows, strict=False)]  # fmt: skip
-    table = f"<table>{''.join(map(_row, cells))}</table>" if rows else ""
+    table = f"<table>{''.join(map(_html_row, cells))}</table>" if rows else ""
     small = "margin:.2em 0;font-size:13px;color:#565b62"
     lines = "".join(f'<p style="{small}">{escape(one)}</p>' for one in facts)
     row = "".join(f'<div style="flex:1 1 24em;max-width:40em">{_fluid(one)}</div>' for one in drawings)
@@ -177,7 +177,7 @@ def block(
     )
 
 
-def _row(cells: Sequence[str]) -> str:
+def _html_row(cells: Sequence[str]) -> str:
     return f"<tr>{''.join(cells)}</tr>"
 
 

@@ -122,12 +122,12 @@ class Gallery:
         shown: list[int] = rows[: 2 * COLUMNS].tolist()
         images = dataset.images.read(np.array(shown)).numpy()
         drawn = [colored(image) for image in images]
-        numbers = _numbers(dataset)
+        numbers = _row_numbers(dataset)
         facts = {"kind": kind, "images": len(rows), "rows": [numbers[at] for at in shown], **more}
         grid = _grid([drawn[start : start + COLUMNS] for start in range(0, len(drawn), COLUMNS)])
         return self._write(f"found-{kind}-{int(rows[0])}.png", grid, "found", facts)
 
-    def outlines(self, dataset: Dataset) -> Iterator[Row]:
+    def mask_outlines(self, dataset: Dataset) -> Iterator[Row]:
         """Draw the outlines of masks on the first images that have one, with the numbers of their rows."""
         if dataset.masks is None:
             return
@@ -137,7 +137,7 @@ class Gallery:
             return
         images = dataset.images.read(some).numpy()
         drawn = [outlined(colored(image), {TRUTH: masks[at]}) for image, at in zip(images, some, strict=True)]
-        numbers, positions = _numbers(dataset), [int(at) for at in some]
+        numbers, positions = _row_numbers(dataset), [int(at) for at in some]
         grid = _grid([drawn[start : start + COLUMNS] for start in range(0, len(drawn), COLUMNS)])
         facts = {"rows": [numbers[at] for at in positions], "images": len(dataset.table)}
         yield self._write("masks.png", grid, "masks", facts)
@@ -152,7 +152,7 @@ class Gallery:
             clusters: Positions of the files of each picture.
         """
         places = np.array([files[:2] for files in clusters], dtype=np.int64).reshape(-1, 2)
-        numbers = _numbers(dataset)
+        numbers = _row_numbers(dataset)
         contradict = np.array([np.ptp(dataset.table.target[files]) > 0 for files in clusters], dtype=bool)
         order = np.argsort(~contradict, kind="stable")
         made: list[Row] = []
@@ -262,7 +262,7 @@ class Gallery:
         }
 
 
-def _numbers(dataset: Dataset) -> Sequence[int]:
+def _row_numbers(dataset: Dataset) -> Sequence[int]:
     """Return the number of every row, as its file counts them."""
     places = dataset.table.places
     return places.numbers if places else range(1, len(dataset.table) + 1)

@@ -53,7 +53,7 @@ def preview_account(evidence: Evidence) -> Account:
               for one in place.pictures),
         tuple(lines)[:MOST_LINES],
         "Smallest difference that can be detected",
-        tiles=tuple(_tiles(facts)),
+        tiles=tuple(preview_tiles(facts)),
         grid="Images",
     )  # fmt: skip
     parts = (facts["data"], count(int(facts["seeds"]), "seed"), count(len(power), "comparison"))
@@ -70,7 +70,7 @@ def preview_account(evidence: Evidence) -> Account:
     )
 
 
-def _tiles(facts: Mapping[str, str]) -> Iterator[Tile]:
+def preview_tiles(facts: Mapping[str, str]) -> Iterator[Tile]:
     """Yield the number of training runs, the time that they take, and seeds."""
     yield Tile("Training runs", f"{int(facts['training runs']):,}", of=f"{int(facts['new training runs']):,} to train")
     if facts["tasks"] != "0":

@@ -151,7 +151,7 @@ def opening(root: Path, evidence: Evidence, findings: Sequence[Finding]) -> Open
              f"{sides(row, evidence.names)[0]}: {verdict_words(row)}:" if len(about) == len(bases) == 1
              else "As above:" if row is first
              else f"{statement(short := shortened(row, common), evidence.names)}: {verdict_words(short)}:",
-             size=_size(row))
+             size=_difference_size(row))
         for row in rows
     ] or list(_measured(evidence))  # fmt: skip
     lines += _worst_group(evidence, common)
@@ -159,11 +159,11 @@ def opening(root: Path, evidence: Evidence, findings: Sequence[Finding]) -> Open
     heading = f"Primary comparisons{held_words({'where': common}, evidence.names)}" if rows else "What was measured"
     if len(about) == len(bases) == 1:
         heading = f"{about.pop()}, against {bases.pop()}"
-    tiles = tuple(_tiles(evidence))
+    tiles = tuple(study_tiles(evidence))
     return Opening(tuple(shown), done(evidence), places_of(root, evidence), tuple(lines), heading, tiles=tiles)
 
 
-def _tiles(evidence: Evidence) -> Iterator[Tile]:
+def study_tiles(evidence: Evidence) -> Iterator[Tile]:
     """Yield the leading measure in the first test condition and in the worst, and the number of networks."""
     measure, found = evidence.outline.measure, dict[str, list[Row]]()
     for row in evidence.tables["estimates"]:
@@ -192,7 +192,7 @@ def _tiles(evidence: Evidence) -> Iterator[Tile]:
         yield Tile("Networks", f"{len(trials):,}", of=f"{count(len({row['seed'] for row in trials}), 'seed')}{tested}")
 
 
-def _size(row: Row) -> Size | None:
+def _difference_size(row: Row) -> Size | None:
     """Return a difference with the interval that decided, and the margin."""
     value, margin = numeric(row, "value"), numeric(row, "margin")
     unit = f"difference in {label_of(row['measure'])}"
