@@ -43,7 +43,7 @@ def comparison_account(evidence: Evidence) -> Account:
         verdict=first,
         opening=Opening(
             (),
-            (),
+            (f"Both audits read {most:,} images, which are paired.",),
             tuple(_pictures(evidence, names)),
             tuple(_difference_lines(rows, names)),
             f"Differences: {names[0]} less {names[1]}",
