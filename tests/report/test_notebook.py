@@ -14,7 +14,7 @@ from tests.worlds.tables import Made, make_run
 
 import assay
 from assay.core.errors import ExtraError, StoreError
-from assay.report.notebook import chart, run_html, run_text
+from assay.report.notebook import chart, run_html
 from assay.store.folder import RunFolder
 from assay.study.kind import STUDY
 
@@ -46,7 +46,7 @@ def test_a_run_shows_its_verdict_and_two_figures_without_any_outside_request(run
 
 
 def test_a_run_as_text_has_the_sentence_and_the_table_of_its_page(run: Path) -> None:
-    lines = run_text(run).splitlines()
+    lines = repr(assay.open_run(run)).splitlines()
     assert any(line.startswith("  result ") for line in lines)
     assert lines[-1].startswith("report: ")
 
