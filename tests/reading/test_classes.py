@@ -456,6 +456,7 @@ FOLDERS = (
     "{patient}/{label}/{at}.png",
     "{label}/{at}.png thumbnails/{at}.png",
     "{label}/{at}.png {label}/thumbs/{at}.png",
+    "{label}/{label}-{at}.png {label}/{label}-{at}_mask.png",
     "{word}/{at}.png",
 )
 
@@ -463,6 +464,7 @@ FOLDERS = (
 @pytest.mark.parametrize("layout", FOLDERS)
 @situation("a folder per patient, in each a folder per class", "the class is the inner folder, whose names repeat")
 @situation("`thumbnails/` beside or inside of folders of classes", "no class and no images; counted and said")
+@situation("`a_mask.png` beside `a.png` in folders of classes, as in BUSI", "no image; counted and said")
 @situation("folders benign, gutartig, malignant and bösartig", "two classes, and it says which are one")
 def test_folders_of_classes(ask: Asking, tmp_path: Path, layout: str) -> None:
     words = (("benign", "gutartig"), ("malignant", "bösartig"))
@@ -476,7 +478,7 @@ def test_folders_of_classes(ask: Asking, tmp_path: Path, layout: str) -> None:
             Image.fromarray(pixels).save(path)
     said = looked(ask, tmp_path / "set")
     assert "2 classes by folder: benign (12), " in said
-    assert ("24 images in folders of thumbnails" in said) == ("thumb" in layout)
+    assert ("24 images in folders of thumbnails" in said) == (" {label}/" in layout or "thumb" in layout)
     assert ("read as one" in said) == ("word" in layout)
     rows = json.loads(ask("results", "look", "--table", "provenance", "--json").out)
     facts = {row["key"]: row["value"] for row in rows}

@@ -346,6 +346,13 @@ def test_nnunet_images_without_a_mask(ask: Asking, tmp_path: Path, masks: int) -
         assert "4 of 12 images have no mask" in _refused(ask, folder)
 
 
+@situation("nnU-Net: images of several channels, `_0000` and `_0001`", "the first channel is read, and said")
+def test_channels_of_nnunet(ask: Asking, tmp_path: Path) -> None:
+    count, said = _count(ask, _nnunet(tmp_path / "set", {"background": 0, "tumor": 1}, (1,)))
+    assert count == 12
+    assert "the first channel, _0000, of 24 files" in said
+
+
 @situation("`init` on a folder where images and rows are left over", "both are in the study file and printed")
 def test_init_says_what_is_left_over(ask: Asking, tmp_path: Path) -> None:
     folder = _bids(tmp_path, [*FOLDERS[:25], *(f"pat{at}" for at in range(5))])

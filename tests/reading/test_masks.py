@@ -397,3 +397,16 @@ def test_smooth_edges(ask: Asking, tmp_path: Path) -> None:
     table = masked(tmp_path / "set", [smooth(at) for at in range(N)], ".png")
     assert dice(table) == pytest.approx(1, abs=1e-6)
     assert "masks: lesion is above half of the range, in masks with smooth edges (4 masks)" in first_lines(ask, table)
+
+
+@situation("masks with lesions of 1 and a border of 255, as in PASCAL VOC", "refused: it asks what each value is")
+def test_a_border_that_is_not_labeled(ask: Asking, tmp_path: Path) -> None:
+    def bordered(at: int) -> bytes:
+        inside = truth(at)
+        border = np.pad(inside, 1)
+        border = np.max([np.roll(border, shift, (0, 1)) for shift in ((0, 1), (1, 0), (0, -1), (-1, 0))], axis=0)
+        return encoded(np.where(inside, 1, border[1:-1, 1:-1] * 255).astype(np.uint8), "PNG")
+
+    table = masked(tmp_path / "set", [bordered(at) for at in range(N)], ".png")
+    refused(ask, table, "it holds 1, 255, as if these were several kinds", "data.mask_values")
+    assert dice(table, mask_values={1: "lesion", 255: "background"}) == pytest.approx(1, abs=1e-6)

@@ -292,6 +292,15 @@ def test_one_patient_in_two_spellings(ask: Asking, tmp_path: Path, other: str) -
     assert "line 2 and line 3" in said.out
 
 
+@situation("patients as a spreadsheet rounds long numbers, `1.23457E+11`", "a caution: several may have become one")
+def test_rounded_numbers_of_patients(ask: Asking, tmp_path: Path) -> None:
+    frame = predictions(patient=[f"{1.23457 + at // 8 * 1e-5:.5f}E+11" for at in range(120)])
+    frame.to_csv("p.csv", index=False)
+    said = "caution: patients rounded: 15 patients have numbers as a spreadsheet rounds them"
+    assert said in ask("audit", "p.csv", "--patient", "patient", "--out", "out").out
+    assert said in looked(ask, images(tmp_path / "set", frame))
+
+
 @situation(
     "one patient, `anonymous`, in all rows of predictions", "a caution, and no interval: there is none over one patient"
 )

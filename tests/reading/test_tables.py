@@ -88,6 +88,39 @@ def test_separators_and_decimal_commas(ask: Asking, tmp_path: Path, separator: s
     _right(ask, tmp_path / "p.csv", pd.read_csv(tmp_path / "p.csv", sep=separator, decimal=","))
 
 
+@pytest.mark.parametrize(("separator", "decimal", "mark"), [(",", ".", ","), (";", ".", ","), (";", ",", ".")])
+@situation(
+    "separators of thousands, 1,234 in a table with 0.5 and 1.234 in one with 0,5", "taken out, and the column is said"
+)
+def test_thousands(ask: Asking, tmp_path: Path, separator: str, decimal: str, mark: str) -> None:
+    volumes = np.random.default_rng(1).integers(500, 9000, COUNT)
+    frame = predictions(volume=[f"{one:,}".replace(",", mark) for one in volumes])
+    frame.to_csv(tmp_path / "p.csv", index=False, sep=separator, decimal=decimal)
+    right = pd.read_csv(tmp_path / "p.csv", sep=separator, decimal=decimal, thousands=mark)["volume"]
+    found = _right(ask, tmp_path / "p.csv", predictions(), "--columns", "volume")
+    assert columns(ask)["volume"]["median"] == right.median()
+    assert "separators in volume" in found["audit"]["thousands"]
+
+
+@situation("999 and 1,234 in one column of whole numbers, and no other number", "of thousands, and said")
+@situation("1,234 and 2,345 in a table with semicolons and no other number", "decimal commas, as there")
+def test_three_digits_after_a_comma(ask: Asking, tmp_path: Path) -> None:
+    for first, most in (("999", 9.999e3), ("1,999", 9.999)):
+        cells = [first, *(f"{1 + at % 9},{at:03d}" for at in range(COUNT - 2)), "9,999"]
+        frame = predictions(volume=cells).assign(score=lambda one: (1000 * one["score"]).astype(int))
+        frame.to_csv(tmp_path / "p.csv", index=False, sep=";")
+        audited(ask, tmp_path / "p.csv", "--columns", "volume", "--scores", "logits")
+        assert columns(ask)["volume"]["greatest"] == pytest.approx(most)
+
+
+@situation("scores with three digits after a decimal comma", "read: 0,531 is no number of thousands")
+def test_three_decimals(ask: Asking, tmp_path: Path) -> None:
+    frame = predictions().round({"score": 3})
+    text = [f"{one:.3f}".replace(".", ",") for one in frame["score"]]
+    frame.assign(score=text).to_csv(tmp_path / "p.csv", index=False)
+    _right(ask, tmp_path / "p.csv", frame)
+
+
 @situation("commas in a quoted name of a column of a table with semicolons", "no separators: the header has most cells")
 def test_a_separator_within_quotes(ask: Asking, tmp_path: Path) -> None:
     frame = predictions(**{"a, b, c, d, e": ["x"] * COUNT})
@@ -174,6 +207,24 @@ def test_columns_left_out(ask: Asking, tmp_path: Path) -> None:
     assert "Datum (dates)" in line
     assert "zip (ids or codes)" in line
     assert "note" not in line
+
+
+@situation(
+    "sites with numbers of 17 digits, which are equal as floats", "levels of their own; pandas keeps them apart too"
+)
+def test_long_numbers_are_levels(ask: Asking, tmp_path: Path) -> None:
+    predictions(site=[12345678901234567 + at % 2 for at in range(COUNT)]).to_csv(tmp_path / "p.csv", index=False)
+    audited(ask, tmp_path / "p.csv", "--columns", "site")
+    assert columns(ask)["site"]["levels"] == pd.read_csv(tmp_path / "p.csv")["site"].nunique() == 2
+
+
+@situation("a column `split` of train and test, in predictions and beside images", "all rows are read, which is said")
+def test_rows_of_training(ask: Asking, tmp_path: Path) -> None:
+    frame = predictions(split=["train"] * 80 + ["test"] * 40)
+    frame.to_csv(tmp_path / "p.csv", index=False)
+    line = "parts: all rows are read, of each value of split: test (40), train (80)"
+    assert line in ask("audit", tmp_path / "p.csv", "--out", "out").out
+    assert line in looked(ask, images(tmp_path / "set", frame))
 
 
 @situation("a cell of several labels joined by `|` in the target", "refused")

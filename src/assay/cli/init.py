@@ -15,7 +15,7 @@ from typing import Any, cast
 from assay.core.errors import AssayError, SpecError, StoreError
 from assay.data.files.classes import in_order
 from assay.data.files.guess import SPLIT, Guess, guess
-from assay.data.files.joins import Unmatched, class_folders, image_files
+from assay.data.files.joins import Unmatched, class_folders, class_images
 from assay.data.files.roles import called_patient
 from assay.data.files.table import absent, read_table, same_value, shown, spellings
 from assay.spec.data import LESION
@@ -199,7 +199,7 @@ def _data(found: Guess, rows: Sequence[dict[str, str]], path: Path, positive: st
     """Yield the lines of `data`."""
     where = os.path.relpath(found.folder.resolve(), path.resolve().parent)
     if found.classes:
-        images = {one.name: len(image_files(one, deep=True)[0]) for one in class_folders(found.folder)}
+        images = {one.name: len(files) for one, files in class_images(found.folder)[0].items()}
         yield Assumed("  classes", where, f"a folder per class: {', '.join(images)}")
         yield from _positive(images, positive)
         yield Assumed("  split", {"folds": 3}, "every image is its own patient, since nothing names patients")

@@ -41,6 +41,7 @@ SMOOTH = "lesion is above half of the range, in masks with smooth edges"
 IGNORED = 255
 """The label of pixels that are neither lesion nor background."""
 _NAMED = 6
+_FEW = 4
 _EXPORT = "export it as PNG with one number per kind"
 
 
@@ -162,8 +163,8 @@ def _of_lossy(gray: np.ndarray, range_: int) -> np.ndarray:
 def _several(pixels: np.ndarray, gray: np.ndarray, range_: int) -> str:
     """Evidence that a lossless mask holds several kinds, or another one than 0 and the range's end; else empty.
 
-    Edges may be smooth, and values near both ends come from a JPEG that was saved again: a value in between counts only
-    where it fills a square of 3 x 3 px.
+    Edges may be smooth, and many values near both ends come from a JPEG that was saved again: a value in between, or
+    near black where there are few values, counts only where it fills a square of 3 x 3 px.
     """
     if int(gray.max()) <= range_ // 2:
         return f"its values are 0 and {_listed(np.unique(gray[gray > 0]).tolist())}, none above half of the range"
@@ -172,6 +173,9 @@ def _several(pixels: np.ndarray, gray: np.ndarray, range_: int) -> str:
         colors = [value for value in _flat(bright) if value]
         return f"it shows lesions in {len(colors)} colors" if len(colors) > 1 else ""
     low, high = range_ // 16, range_ - range_ // 16
+    few = np.unique(gray[gray > 0]).tolist()
+    if len(few) <= _FEW and any(0 < value <= low for value in _flat(gray)):
+        return f"it holds {_listed(few)}, as if these were several kinds"
     if not ((gray > low) & (gray < high)).any():
         return ""
     between = [value for value in _flat(gray) if low < value < high]

@@ -221,8 +221,9 @@ def _found(
 
 def _of_nnunet(path: Path, unmatched: Unmatched) -> Guess:
     """Return the first channel of every training image, with its mask."""
-    files, masks = image_files(path / "imagesTr")[0], image_files(path / "labelsTr")[0]
-    files = [file for file in files if stem_of(file).endswith("_0000")] or files
+    every, masks = image_files(path / "imagesTr")[0], image_files(path / "labelsTr")[0]
+    files = [file for file in every if stem_of(file).endswith("_0000")] or every
+    others = (f"the first channel, _0000, of {len(every):,} files",) if len(files) < len(every) else ()
     found = match([file.name for file in files], [file.name for file in masks])
     if not found.pairs:
         raise SpecError(f"data: no image of {path / 'imagesTr'} has a mask of its name in labelsTr/")
@@ -231,7 +232,7 @@ def _of_nnunet(path: Path, unmatched: Unmatched) -> Guess:
             for at, other in found.pairs.items()]  # fmt: skip
     kinds, note = _nnunet_kinds(json.loads((path / "dataset.json").read_bytes()).get("labels", {}))
     return Guess(path, image="image", mask="mask", target=LESION.name, rows=tuple(rows), way="nnunet",
-                 mask_values=kinds, matched=(*said, *note))  # fmt: skip
+                 mask_values=kinds, matched=(*said, *others, *note))  # fmt: skip
 
 
 def _nnunet_kinds(labels: Mapping[str, Any]) -> tuple[dict[int, str], tuple[str, ...]]:

@@ -102,6 +102,10 @@ _ASIDE = frozenset({
 """Names of folders that hold no images of a class, in small letters."""
 
 
+_OF_ANOTHER = re.compile(r"[ _-](?:masks?|seg|segmentation|annotation)(?:[ _-]?[0-9]+)?$", re.IGNORECASE)
+"""The end of the name of a mask that lies beside its image."""
+
+
 def class_folders(folder: Path) -> list[Path]:
     """Return the folders of a folder that may be classes: none of copies, such as `thumbnails`, or of masks."""
     return [one for one in folders_in(folder) if not _aside(Path(one.name))]
@@ -111,16 +115,24 @@ def _aside(path: Path) -> bool:
     return any(part.casefold() in _ASIDE for part in path.parts)
 
 
+def _without_masks(files: Sequence[Path]) -> list[Path]:
+    """Return the files without those that are named as the mask of another one, such as `a_mask.png` beside `a.png`."""
+    stems = {path.parent / stem_of(path) for path in files}
+    names = [(path, _OF_ANOTHER.sub("", stem_of(path))) for path in files]
+    return [path for path, name in names if name == stem_of(path) or path.parent / name not in stems]
+
+
 def class_images(folder: Path) -> tuple[dict[Path, list[Path]], dict[Path, int], tuple[str, ...]]:
     """Return the images below each folder that may be a class, and how many other files are there.
 
-    A sentence says how many images in folders of copies or masks are left out.
+    A sentence says how many copies and masks are left out.
     """
     seen = {one: image_files(one, deep=True) for one in folders_in(folder)}
-    found = {one: [file for file in seen[one][0] if not _aside(file.relative_to(folder))]
+    found = {one: _without_masks([file for file in seen[one][0] if not _aside(file.relative_to(folder))])
              for one in class_folders(folder)}  # fmt: skip
     left = sum(len(files) for files, _ in seen.values()) - sum(map(len, found.values()))
-    said = (f"{left:,} images in folders of thumbnails, masks and the like are left out",) if left else ()
+    where = "in folders of thumbnails, masks and the like, or named as the mask of another one,"
+    said = (f"{left:,} images {where} are left out",) if left else ()
     return found, {one: seen[one][1] for one in found}, said
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
@@ -11,7 +12,7 @@ import numpy as np
 from assay.core.errors import DataError, SpecError
 from assay.core.types import Factor
 from assay.data.files.joins import same_id
-from assay.data.files.roles import ORIGINS, called_unit, holds_patients, words_of
+from assay.data.files.roles import ORIGINS, SPLITS, called_unit, holds_patients, words_of
 from assay.data.files.table import (
     Table,
     absences,
@@ -43,6 +44,7 @@ _GRADES = ORIGINS | {
     "machine", "batch", "fold", "group", "cluster",
 }  # fmt: skip
 """Words of the name of a column whose numbers are levels."""
+_ROUNDED = re.compile(r"[0-9](\.[0-9]+)?[eE]\+[0-9]+$")
 _COUNTS = "whole numbers without a repetition"
 _UNKNOWN = frozenset({
     "unknown", "unk", "unkn", "not known", "?", "??", "???", "not available", "not stated", "not specified",
@@ -138,9 +140,29 @@ def cautions_of(columns: Mapping[str, Sequence[str]], target: str) -> dict[str, 
     return {key: "; ".join(some) for key, some in found.items() if some}
 
 
-def encoding_of(table: Table) -> dict[str, str]:
-    """Return the encoding that was assumed, as a row of `provenance`; empty where the file shows it."""
-    return {"encoding": f"{table.assumed}, as Excel writes it: {table.name} does not show it"} if table.assumed else {}
+def notation_of(table: Table) -> dict[str, str]:
+    """Return the encoding that was assumed and how numbers are written, as rows of `provenance`."""
+    found = {"encoding": table.assumed, "thousands": ", ".join(table.grouped)}
+    words = {
+        "encoding": f"{table.assumed}, as Excel writes it: {table.name} does not show it",
+        "thousands": f"separators in {found['thousands']}, as in 1,234, are of thousands",
+    }
+    return {key: words[key] for key, value in found.items() if value}
+
+
+def parts_of(table: Table, column: str = "") -> dict[str, str]:
+    """Return how many rows are of training and of other parts, as a row of `provenance`; empty without such a column.
+
+    Args:
+        table: The table.
+        column: The column by which the rows are divided; empty where nothing divides them.
+    """
+    for name in table.header:
+        counts = Counter(table.present(name)) if name != column and words_of(name) & SPLITS else {}
+        if len(counts) <= LEVELS and {fold(part) for part in counts} & {"train", "training"}:
+            listed = ", ".join(f"{part} ({count:,})" for part, count in sorted(counts.items()))
+            return {"parts": f"all rows are read, of each value of {name}: {listed}"}
+    return {}
 
 
 def usable(table: Table, target: str, score: str, patient: str, skip: bool | None = None) -> tuple[Table, str]:
@@ -203,7 +225,7 @@ def one_patient(patient: np.ndarray) -> dict[str, str]:
 
 
 def alike_patients(names: Sequence[object], lines: Sequence[int], word: str = "line") -> dict[str, str]:
-    """Return the caution that patients have names that differ in what tables change, as a row of `provenance`.
+    """Return the cautions that names of patients are rounded, or differ in what tables change, as in `provenance`.
 
     Their lines stand for them: no name of a patient reaches a page.
 
@@ -216,11 +238,16 @@ def alike_patients(names: Sequence[object], lines: Sequence[int], word: str = "l
     alike: dict[str, list[str]] = {}
     for name in dict.fromkeys(map(str, names)):
         alike.setdefault(same_id(name), []).append(name)
-    several = [some for some in alike.values() if len(some) > 1]
-    if not several:
-        return {}
-    one, other = (first[name] for name in several[0][:2])
-    return {
-        "patients alike": f"{sum(map(len, several)):,} patients differ from another in zeros before, .0 after, "
-        f"case or blanks alone, first in {word} {one} and {word} {other}: each counts as one of its own"
-    }
+    found: dict[str, str] = {}
+    if several := [some for some in alike.values() if len(some) > 1]:
+        one, other = (first[name] for name in several[0][:2])
+        found["patients alike"] = (
+            f"{sum(map(len, several)):,} patients differ from another in zeros before, .0 after, case or blanks alone, "
+            f"first in {word} {one} and {word} {other}: each counts as one of its own"
+        )
+    if rounded := [line for name, line in first.items() if _ROUNDED.match(name)]:
+        found["patients rounded"] = (
+            f"{len(rounded):,} patients have numbers as a spreadsheet rounds them, such as 1.2E+11, first in {word} "
+            f"{min(rounded)}: several may have become one"
+        )
+    return found

@@ -143,6 +143,7 @@ class Table:
         problems: Lines with too few or too many cells, or that say the same as an earlier one.
         comma: Numbers may be written 3,5.
         assumed: The encoding, where the file does not show it; else empty.
+        grouped: Columns of numbers that were written with separators of thousands, which are taken out.
     """
 
     name: str
@@ -150,6 +151,7 @@ class Table:
     problems: tuple[Problem, ...] = ()
     comma: bool = False
     assumed: str = ""
+    grouped: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -208,7 +210,8 @@ def stacked(name: str, tables: Sequence[Table], headers: bool) -> Table:
         problems += [replace(p, row=p.row + start, last=p.last and p.last + start) for p in table.problems]
         last = max([1, *frames[-1].index, *(max(problem.row, problem.last) for problem in problems)])
     return Table(name, pd.concat(frames).fillna(""), tuple(problems), any(table.comma for table in tables),
-                 next((table.assumed for table in tables if table.assumed), ""))  # fmt: skip
+                 next((table.assumed for table in tables if table.assumed), ""),
+                 tuple(dict.fromkeys(name for table in tables for name in table.grouped)))  # fmt: skip
 
 
 def absent(cell: str) -> bool:
@@ -224,6 +227,11 @@ def absences(cells: Sequence[str]) -> list[bool]:
 
 _DECIMAL_COMMA = re.compile(r"[-+]?(\d*|\d{1,3}(\.\d{3})+),\d+([eE][-+]?\d+)?$")
 _DECIMAL_POINT = re.compile(r"[-+]?\d*\.\d+([eE][-+]?\d+)?$")
+_THOUSANDS = {
+    ",": re.compile(r"[-+]?(?:0|[1-9]\d{0,2}((?:,\d{3})*))(?:\.\d+)?$"),
+    ".": re.compile(r"[-+]?(?:0|[1-9]\d{0,2}((?:\.\d{3})*))(?:,\d+)?$"),
+}
+"""Separator -> a number that may be written with it: 1,234 and 1,234.5, and 12 too."""
 
 
 def number(cell: str, comma: bool = False) -> float | None:
@@ -284,10 +292,14 @@ def spellings(cells: Iterable[str]) -> dict[str, str]:
     """
     counts = {cell: count for cell, count in Counter(cells).items() if not absent(cell)}
     plain = all(number(value) is not None and not leads_with_zero(value) for value in counts)
+
+    def worth(value: str) -> object:  # whole numbers of over 15 digits differ, though not as floats
+        return (int(value) if value.isdecimal() else number(value)) if plain else fold(value)
+
     first: dict[object, str] = {}
     for value in sorted(counts, key=lambda value: (-counts[value], value)):
-        first.setdefault(number(value) if plain else fold(value), value)
-    return {value: first[number(value) if plain else fold(value)] for value in counts}
+        first.setdefault(worth(value), value)
+    return {value: first[worth(value)] for value in counts}
 
 
 def leads_with_zero(cell: str) -> bool:
@@ -322,9 +334,8 @@ def read_table(path: Path, image: str) -> Table:
     _refuse_title(path, header, lines[1:])
     named = header.index(image) if image in header else 0
     _refuse_swallowed(path, lines, text.lines, text.separator, len(lines[0].cells), named)
-    cells = (cell for line in lines[1:] for cell in line.cells)
-    comma = text.separator == ";" or _has_decimal_comma(cells)
-    return replace(_check_rows(path.name, header, lines[1:], named), comma=comma, assumed=text.assumed)
+    table = replace(_check_rows(path.name, header, lines[1:], named), assumed=text.assumed)
+    return _with_numbers(table, text.separator)
 
 
 def _refuse_title(path: Path, header: Sequence[str], lines: Sequence[Row]) -> None:
@@ -338,15 +349,40 @@ def _refuse_title(path: Path, header: Sequence[str], lines: Sequence[Row]) -> No
         raise DataError(f"{path.name}: the first line seems to be no header ({line}): write the names of columns there")
 
 
-def _has_decimal_comma(cells: Iterable[str]) -> bool:
-    """Return whether numbers are written 3,5: some are, not all with three digits after it, and none is written 3.5."""
-    seen, thousands = False, True
-    for cell in map(str.strip, cells):
-        if _DECIMAL_POINT.match(cell):
-            return False
-        if _DECIMAL_COMMA.match(cell):
-            seen, thousands = True, thousands and len(cell.rpartition(",")[2]) == 3
-    return seen and not thousands
+def _with_numbers(table: Table, separator: str) -> Table:
+    """Return the table with its decimal sign, and without separators of thousands.
+
+    A file has one decimal sign. Numbers such as 0,5 and 12,25 show it; 1,234 may be either. Such a column is of
+    thousands where the file's sign is the other one, or where 999 and 1,234 are both in it.
+    """
+    frame = table.frame
+    cells = [cell for name in frame for cell in frame[name].unique().tolist()]
+    with_comma = [cell for cell in cells if "," in cell and _DECIMAL_COMMA.match(cell)]
+    with_point = [cell for cell in cells if "." in cell and _DECIMAL_POINT.match(cell)]
+    sure = not all(map(_THOUSANDS[","].match, with_comma))
+    point = not all(map(_THOUSANDS["."].match, with_point))
+    comma = (sure or not point) if separator == ";" else sure and not with_point
+    mark = "." if sure and comma else ","
+    known = not point if mark == "." else point and not sure
+    grouped = [name for name in table.header if _has_thousands(table.present(name), mark, known)]
+    for name in grouped:
+        frame[name] = frame[name].str.replace(mark, "", regex=False)
+    return replace(table, comma=comma, grouped=tuple(grouped))
+
+
+def _has_thousands(cells: Sequence[str], mark: str, known: bool) -> bool:
+    """Return whether a column has numbers with separators of thousands.
+
+    Args:
+        cells: The column.
+        mark: The separator that it may be.
+        known: Whether the decimal sign of the file is another one.
+    """
+    found = [_THOUSANDS[mark].match(cell) for cell in set(cells)]
+    groups = [one[1] or "" for one in found if one is not None]
+    if len(groups) < len(found) or not any(groups):
+        return False
+    return known or not all(groups) or max(map(len, groups)) > 4
 
 
 def _refuse_swallowed(
@@ -546,7 +582,7 @@ def same_value(cell: str, wanted: Any) -> bool:
     if fold(cell) == fold(text):
         return True
     left, right = number(cell), number(text)
-    return left is not None and left == right
+    return left is not None and left == right and not (cell.isdecimal() and text.isdecimal() and int(cell) != int(text))
 
 
 def sorted_values(cells: Iterable[str]) -> list[str]:

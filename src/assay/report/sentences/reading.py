@@ -11,11 +11,13 @@ from assay.store.folder import RunFolder
 
 KEYS = (
     "positive class", "columns", "matched", "masks", "lesions", "scores", "outputs", "scaling", "encoding",
-    "read as one", "ages in years",
-    "may mean unknown", "large patient", "patients alike", "gray values", "columns left out", "left out", "AUROC",
+    "thousands", "parts", "read as one", "ages in years", "may mean unknown", "large patient", "patients alike",
+    "patients rounded", "gray values", "columns left out", "left out", "AUROC",
 )  # fmt: skip
 """Keys of the table `provenance` that are read out first, in this order."""
-CAUTIONS = frozenset({"may mean unknown", "large patient", "patients alike", "gray values", "lesions"})
+CAUTIONS = frozenset({
+    "may mean unknown", "large patient", "patients alike", "patients rounded", "gray values", "lesions",
+})  # fmt: skip
 
 
 def reading_lines(facts: Mapping[str, str]) -> list[str]:
