@@ -195,6 +195,13 @@ def test_a_label_that_fits_two_files(ask: Asking, tmp_path: Path) -> None:
     assert "'7.png' fits 'one/7.png' and 'two/7.png'" in said
 
 
+@situation("each image is there as .png and as .jpg, and labels have no endings", "refused in the same way")
+def test_labels_of_images_in_two_formats(ask: Asking, tmp_path: Path) -> None:
+    _images(tmp_path / "set", [f"{at}.{ending}" for at in range(20) for ending in ("jpg", "png")])
+    said = _refused(ask, _labels(tmp_path / "set" / "data.csv", "scan", [str(at) for at in range(20)]))
+    assert "'0' fits '0.jpg' and '0.png'" in said
+
+
 @situation("a table of labels that is longer than the set of images", "read; the rows without an image are counted")
 def test_a_longer_table(ask: Asking, tmp_path: Path) -> None:
     _images(tmp_path / "set", [f"p{at}.png" for at in range(20)])

@@ -440,7 +440,9 @@ def _naming(read: Table, folder: Path, image: str = "") -> str | None:
         cells = read.column(name, "data")
         if any(cell.startswith("/") or ".." in cell.split("/") for cell in cells):
             continue  # paths out of the folder are refused row by row
-        if len(set(cells)) == len(cells) and 2 * len(match(files, cells).pairs) > min(len(cells), len(files)):
+        found = match(files, cells)
+        named = len(found.pairs) + sum(len(of) for _, of in found.rivals)  # also those that fit several files
+        if len(set(cells)) == len(cells) and 2 * named > min(len(cells), len(files)):
             return name
     if not image and any(key in read.header for key in KEYS):
         return IMAGE
