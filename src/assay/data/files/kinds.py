@@ -157,8 +157,8 @@ def parts_of(table: Table, column: str = "") -> dict[str, str]:
         table: The table.
         column: The column by which the rows are divided; empty where nothing divides them.
     """
-    for name in table.header:
-        counts = Counter(table.present(name)) if name != column and words_of(name) & SPLITS else {}
+    for name in (one for one in table.header if one != column and words_of(one) & SPLITS):
+        counts = Counter(table.present(name))
         if len(counts) <= LEVELS and {fold(part) for part in counts} & {"train", "training"}:
             listed = ", ".join(f"{part} ({count:,})" for part, count in sorted(counts.items()))
             return {"parts": f"all rows are read, of each value of {name}: {listed}"}
