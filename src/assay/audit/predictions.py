@@ -32,7 +32,15 @@ from assay.core.files import content_hash, sha256
 from assay.core.types import FactorTable
 from assay.core.versions import OF_STATISTICS, versions
 from assay.data.files.classes import two_classes
-from assay.data.files.kinds import alike_patients, cautions_of, factor_of, notation_of, one_patient, parts_of, usable
+from assay.data.files.kinds import (
+    alike_patients,
+    cautions_of,
+    factor_of,
+    notation_of,
+    one_patient,
+    split_counts,
+    usable,
+)
 from assay.data.files.roles import SCORES
 from assay.data.files.table import Table, number, patient_codes, read_table, require_whole
 from assay.execution.local import InProcess
@@ -214,4 +222,4 @@ def _rows_of(read: Table, request: AuditRequest) -> tuple[FactorTable, dict[str,
     )
     said = cautions_of({request.target: cells, **others}, request.target)
     said |= {**one_patient(table.patient), **alike_patients(patients, read.numbers)}
-    return table, {"positive class": target.positive, **notation_of(read), **parts_of(read), **said}
+    return table, {"positive class": target.positive, **notation_of(read), **split_counts(read), **said}

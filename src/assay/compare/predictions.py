@@ -19,7 +19,7 @@ from assay.core.reasons import Code, Reason, because
 from assay.data.files.classes import two_classes
 from assay.data.files.in_memory import kept_table
 from assay.data.files.joins import Unmatched, match, require_matched
-from assay.data.files.kinds import alike_patients, cautions_of, notation_of, one_patient, parts_of, usable
+from assay.data.files.kinds import alike_patients, cautions_of, notation_of, one_patient, split_counts, usable
 from assay.data.files.roles import roles_of
 from assay.data.files.table import Table, number, read_table, require_whole
 from assay.report.sentences.scores import scales_words
@@ -104,7 +104,7 @@ def read_predictions(columns: CompareRequest) -> Predictions:
     facts = {
         "columns": guessed,
         **notation_of(table),
-        **parts_of(table),
+        **split_counts(table),
         **cautions_of({columns.target: classes}, ""),
         "positive class": labels.positive,
         "matched": matched,

@@ -21,7 +21,15 @@ from assay.core.types import FactorTable
 from assay.data.files.classes import Target, two_classes
 from assay.data.files.in_memory import kept_table
 from assay.data.files.joins import match, require_matched
-from assay.data.files.kinds import alike_patients, cautions_of, factor_of, notation_of, one_patient, parts_of, usable
+from assay.data.files.kinds import (
+    alike_patients,
+    cautions_of,
+    factor_of,
+    notation_of,
+    one_patient,
+    split_counts,
+    usable,
+)
 from assay.data.files.roles import called_patient, called_unit, roles_of
 from assay.data.files.table import Table, absences, absent, fold, number, patient_codes, read_table, require_whole
 from assay.report.sentences.scores import scale_words
@@ -145,7 +153,7 @@ def read_score_file(source: Any, request: ValidateRequest) -> ScoreFile:
         scale = scale_of(score, request.scores, 0.5, f"the scores of {path.stem}")
     people = table.column(patient, "--patient") if patient else ()
     facts = {
-        "positive class": target.positive, "columns": line, **notation_of(table), **parts_of(table),
+        "positive class": target.positive, "columns": line, **notation_of(table), **split_counts(table),
         **cautions_of({roles["target"]: cells}, roles["target"]),
         "scores": "calls alone" if request.calls else scale_words(scale),
         **(one_patient(patient_codes(people)) if people else {}), **alike_patients(people, table.numbers[:len(people)]),

@@ -19,7 +19,7 @@ from assay.data.files.classes import Target, target_column
 from assay.data.files.decode import meaning_of
 from assay.data.files.in_memory import own_path
 from assay.data.files.joins import class_images, classes_said, outputs_in
-from assay.data.files.kinds import cautions_of, kind_of, notation_of, parts_of
+from assay.data.files.kinds import cautions_of, kind_of, notation_of, split_counts
 from assay.data.files.listing import Listing, frame_of, located, same_image
 from assay.data.files.masks import (
     MaskAt,
@@ -313,7 +313,7 @@ def _read(spec: DataSpec, table: Table, target: Target) -> dict[str, str]:
     named = [name for name in (spec.target, *factors) if name in table.header]
     used = {name: table.column(name, "data.factors") for name in named}
     used |= {name: cells for name, cells in others.items() if kinds[name][0] is not None}
-    read = {"positive class": target.positive, **notation_of(table), **parts_of(table, spec.split.column),
+    read = {"positive class": target.positive, **notation_of(table), **split_counts(table, spec.split.column),
             **cautions_of(used, spec.target), "columns left out": "; ".join(left)}  # fmt: skip
     return {key: value for key, value in read.items() if value}
 

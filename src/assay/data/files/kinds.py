@@ -150,7 +150,7 @@ def notation_of(table: Table) -> dict[str, str]:
     return {key: words[key] for key, value in found.items() if value}
 
 
-def parts_of(table: Table, column: str = "") -> dict[str, str]:
+def split_counts(table: Table, column: str = "") -> dict[str, str]:
     """Return how many rows are of training and of other parts, as a row of `provenance`; empty without such a column.
 
     Args:

@@ -293,13 +293,13 @@ def spellings(cells: Iterable[str]) -> dict[str, str]:
     counts = {cell: count for cell, count in Counter(cells).items() if not absent(cell)}
     plain = all(number(value) is not None and not leads_with_zero(value) for value in counts)
 
-    def worth(value: str) -> object:  # whole numbers of over 15 digits differ, though not as floats
+    def exact(value: str) -> object:  # whole numbers of over 15 digits differ, though not as floats
         return (int(value) if value.isdecimal() else number(value)) if plain else fold(value)
 
     first: dict[object, str] = {}
     for value in sorted(counts, key=lambda value: (-counts[value], value)):
-        first.setdefault(worth(value), value)
-    return {value: first[worth(value)] for value in counts}
+        first.setdefault(exact(value), value)
+    return {value: first[exact(value)] for value in counts}
 
 
 def leads_with_zero(cell: str) -> bool:
@@ -335,7 +335,7 @@ def read_table(path: Path, image: str) -> Table:
     named = header.index(image) if image in header else 0
     _refuse_swallowed(path, lines, text.lines, text.separator, len(lines[0].cells), named)
     table = replace(_check_rows(path.name, header, lines[1:], named), assumed=text.assumed)
-    return _with_numbers(table, text.separator)
+    return _with_decimal_sign(table, text.separator)
 
 
 def _refuse_title(path: Path, header: Sequence[str], lines: Sequence[Row]) -> None:
@@ -349,7 +349,7 @@ def _refuse_title(path: Path, header: Sequence[str], lines: Sequence[Row]) -> No
         raise DataError(f"{path.name}: the first line seems to be no header ({line}): write the names of columns there")
 
 
-def _with_numbers(table: Table, separator: str) -> Table:
+def _with_decimal_sign(table: Table, separator: str) -> Table:
     """Return the table with its decimal sign, and without separators of thousands.
 
     A file has one decimal sign. Numbers such as 0,5 and 12,25 show it; 1,234 may be either. Such a column is of
