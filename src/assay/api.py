@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import copy
 import os
-import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import InitVar, dataclass, field
 from functools import partial, wraps
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, cast
 
 from assay.audit.kind import AUDIT, MODEL
 from assay.audit.request import AuditRequest, ProbeRequest
 from assay.compare.request import CompareRequest
-from assay.core.errors import AssayError, SpecError
-from assay.core.request import AsScores
+from assay.core.errors import AssayError, SpecError, as_written
+from assay.core.request import AsScores, field_of
 from assay.look.request import LookRequest
 from assay.spec.parse import locate_errors, parse_study, refuse_unknown_keys
 from assay.spec.schema import StudySpec
@@ -47,27 +47,20 @@ if TYPE_CHECKING:
 
 Given = ParamSpec("Given")
 Made = TypeVar("Made")
-_WORDS = "a|and|at|by|for|gives|has|if|is|more|names|of|on|or|so|the|to|trains|where|with"
-_OPTION = re.compile(rf"(?<![\w-])--([a-z][a-z-]*)(:|[ =](?!(?:{_WORDS})\b)[\w./*][\w./*-]*(?<![.]))?")
-"""An option of the command line in an error, with a colon or its value; a word of the sentence is none."""
-_FLAGS = ("as-given", "follow-links", "skip-bad-rows", "trust")
 
 
 def _in_python(act: Callable[Given, Made]) -> Callable[Given, Made]:
     """Let errors of a function name its keywords, where those of the command line name options."""
+    parameters = signature(act).parameters
 
-    def keyword(found: re.Match[str]) -> str:
-        name, more = found[1].replace("-", "_").replace("images", "data"), found[2] or ""
-        value = "True" + more if found[1] in _FLAGS else more.lstrip(" =")
-        return f"{name}:" if more == ":" else f"{name}={value}"
+    def as_keyword(key: str, value: str) -> str:
+        name = field_of(key)
+        return as_written(key, value) if name not in parameters else f"{name}={value}" if value else name
 
     @wraps(act)
     def function(*args: Given.args, **kwargs: Given.kwargs) -> Made:
-        try:
+        with AssayError.spelled(as_keyword):
             return act(*args, **kwargs)
-        except AssayError as error:
-            error.args = (_OPTION.sub(keyword, str(error)), *error.args[1:])
-            raise
 
     return function
 

@@ -150,7 +150,7 @@ def test_a_model_that_gives_nan_for_an_image_that_is_read_late_names_the_option(
     assert run(asked()) == 2
     error = " ".join(capsys.readouterr().err.split())
     assert "NaN or infinite logits for 1 of 60 images" in error
-    assert error.endswith("(positions 50); check its weights, and the scaling of images with --scaling")
+    assert error.endswith("it diverged, or its input is out of range: check its weights and the scaling of images")
 
 
 def test_thirty_images_of_three_patients_with_odd_columns_are_audited(capsys: pytest.CaptureFixture[str]) -> None:

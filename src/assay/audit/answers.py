@@ -33,7 +33,7 @@ from assay.audit.scored import (
 from assay.audit.search.regions import Region, Sought
 from assay.audit.swing import Effect
 from assay.audit.verdicts import Decision, Reference, decide_mark, settled
-from assay.core.errors import ReadingError, SpecError, cut
+from assay.core.errors import ReadingError, SpecError, cut, key_text
 from assay.core.files import content_hash, write_whole
 from assay.core.reasons import Reason, stated
 from assay.data.files.classes import positive_words
@@ -216,7 +216,9 @@ class Answers:
             rows.append(_expected(scored, asked.expect))
         spread = float(np.ptp(log_odds(scored.logits), axis=0).max())
         if constant(scored.logits):
-            raise SpecError("the model gives all images the same output; check size, framing and --scaling")
+            raise SpecError(
+                f"the model gives all images the same output; check size, framing and {key_text('--scaling')}"
+            )
         if again is None:
             rows.append(check("repeatable", "not-done", "the model was not asked again: its answers are in files"))
         else:

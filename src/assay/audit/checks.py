@@ -18,7 +18,7 @@ from assay.audit.request import AuditRequest
 from assay.audit.scored import INVERTED, check, probability_of
 from assay.audit.swing import MUCH, gained
 from assay.core.codes import Code
-from assay.core.errors import SpecError, cut
+from assay.core.errors import SpecError, cut, key_text
 from assay.core.files import content_hash
 from assay.core.types import FactorTable
 from assay.data.cache import ArrayCache
@@ -184,7 +184,8 @@ def with_outputs(given: Prepared, whole: Environment, asked: AuditRequest) -> Pr
         model = replace(model, output=chosen if count > 1 else None)
     elif len(classes) == 2 and count > 2:
         text = f": {cut(', '.join(names), 200)}" if names else ""
-        raise SpecError(f"the model gives {count} scores, and the target has two classes: choose one with --output 0 "
+        raise SpecError(f"the model gives {count} scores, and the target has two classes: choose one with "
+                        f"{key_text('--output', '0')} "
                         f"to {count - 1}{text}")  # fmt: skip
     elif count in (1, len(classes)) and len(names) in ((1, 2) if count == 1 else (count,)):
         order = aligned(names, classes)
@@ -222,7 +223,8 @@ def aligned(names: Sequence[str], classes: Sequence[str]) -> tuple[int, ...]:
         return ()
     raise SpecError(
         f"the outputs of the model are named {cut(listed([*names]), 200)}, and the classes "
-        f"{cut(listed([*classes]), 200)}: only some fit; name the class of each output, in their order, with --outputs "
+        f"{cut(listed([*classes]), 200)}: only some fit; name the class of each output, in their order, with "
+        f"{key_text('--outputs')} "
         "A,B"
     )
 
@@ -265,7 +267,7 @@ def with_scores(
     if len(table.classes) == 2 and independent:
         raise SpecError(
             f"the model gives 2 scores{'' if scores == 'logits' else ' that do not add up to 1'}, and the target has "
-            f"two classes: choose one with --output 0 to 1"
+            f"two classes: choose one with {key_text('--output', '0')} to 1"
         )
     if model.output is not None and count > 1 and head == "auto" and scores == "logits":
         doubts = (*doubts, _GUESSED)
@@ -366,7 +368,7 @@ def _looked(given: Prepared, whole: Environment) -> Float[np.ndarray, "n k"]:
     bad = int((~np.isfinite(values).all(axis=1)).sum())
     if bad:
         raise SpecError(f"the model gives NaN or infinite scores for {bad} of {len(values)} images: check its weights, "
-                        "and the scaling of images with --scaling")  # fmt: skip
+                        f"and the scaling of images with {key_text('--scaling')}")  # fmt: skip
     return values
 
 
@@ -388,7 +390,7 @@ def _position(text: str, names: tuple[str, ...], count: int) -> int:
         return alike[0]
     if not names and not text.isdigit():
         numbers = ("0", "0 or 1")[count - 1] if count < 3 else f"0 to {count - 1}"
-        raise SpecError(f"output '{cut(text)}': the model names no outputs; give --output {numbers}")
+        raise SpecError(f"output '{cut(text)}': the model names no outputs; give {key_text('--output', numbers)}")
     listed = f": {cut(', '.join(names), 300)}" if names else ""
     raise SpecError(f"output '{cut(text)}': the model has outputs 0 to {count - 1}{listed}")
 
@@ -465,25 +467,38 @@ def misread(
     ways, write = list[str](), list[str]()
     if list(order) != sorted(order) and len(classes) == 2:
         ways.append("the classes the other way round")
-        other = "another --positive" if classes[0] == f"not {classes[1]}" else f"--positive {classes[0]}"
-        write.append(f"{other} (here '{classes[1]}' is positive), or --outputs '{classes[1]},{classes[0]}' if only the "
+        other = (
+            f"another {key_text('--positive')}"
+            if classes[0] == f"not {classes[1]}"
+            else key_text("--positive", classes[0])
+        )
+        both = key_text("--outputs", f"'{classes[1]},{classes[0]}'")
+        write.append(f"{other} (here '{classes[1]}' is positive), or {both} if only the "
                      "outputs are")  # fmt: skip
         if pair:
-            write.append("of two outputs that are no classes --output 0 or 1 with --head sigmoid")
+            write.append(
+                f"of two outputs that are no classes {key_text('--output', '0')} or 1 with "
+                f"{key_text('--head', 'sigmoid')}"
+            )
     elif list(order) != sorted(order):
         named = [classes[list(order).index(at)] for at in range(len(classes))]
         ways.append(f"its outputs in the order {listed(named)}")
-        write.append(f"--outputs '{','.join(named)}'")
+        write.append(key_text("--outputs", f"'{','.join(named)}'"))
     if name:
         ways.append(f"images read as {name}")
-        write.append(f"--scaling {name}" if name in SCALINGS else f"--{name}" if name in FITS else
-                     "no --scaling" if name == CONFIG else f"images prepared as {name}")  # fmt: skip
+        if name in SCALINGS:
+            write.append(key_text("--scaling", name))
+        elif name in FITS:
+            write.append(key_text("--fit", FITS[name]))
+        else:
+            write.append(f"no {key_text('--scaling')}" if name == CONFIG else f"images prepared as {name}")
     found = f"the {measure} is {given:.2f} as given and {best:.2f} with {' and '.join(ways)}"
     if name and measure == "AUROC" and list(order) == sorted(order) and 1 - given > best - MUCH:
         found += f" ({1 - given:.2f} with the classes the other way round)"
     given_so = (", or " if pair else " and ").join(write)
     return (
-        f"{found}: look up how the model was trained; give {given_so}, or --as-given if it is read rightly, as where a "
+        f"{found}: look up how the model was trained; give {given_so}, or {key_text('--as-given', True)} if it "
+        f"is read rightly, as where a "
         "shortcut is tied the other way here",
         found,
     )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,8 @@ from assay.audit.reference_networks import parts_of, trained_references
 from assay.audit.remedy import BALANCED, COVERED, remedy
 from assay.audit.request import NOT_OF_COMMANDS, NOT_OF_MASKS, AuditRequest, AuditsRequest
 from assay.audit.run import run_audit, with_images
-from assay.core.errors import ReadingError, SpecError
-from assay.core.request import as_options, errors_as_options, names
+from assay.core.errors import SpecError
+from assay.core.request import names
 from assay.data.files.guess import tables_in
 from assay.execution.local import InProcess, default_workers
 from assay.execution.progress import display_for, reading_shown
@@ -59,11 +59,10 @@ def _audited(
     origin: Origin, asked: AuditRequest, out: Path, dry_run: bool, quiet: bool, json: bool
 ) -> Path | tuple[Planned, float]:
     """Audit a model, and return the folder; of a dry run the plan and the seconds an image takes."""
-    with _errors_as_options():
-        asked = images_of(asked.but(out=out), quiet or json)
+    asked = images_of(asked.but(out=out), quiet or json)
     if asked.networks and not dry_run:
         asked = _with_references(asked, quiet or json)
-    with reading_shown(quietly=quiet) as notify, _errors_as_options():
+    with reading_shown(quietly=quiet) as notify:
         return run_audit(origin, asked, dry_run=dry_run, notify=notify, say=speaker(quiet or json))
 
 
@@ -95,8 +94,7 @@ def _audit_labels(origin: Origin, asked: AuditRequest, dry_run: bool, quiet: boo
 def _with_references(asked: AuditRequest, quiet: bool) -> AuditRequest:
     """Return what is asked with reference networks, which are trained where they are not there."""
     watch, say = quietly if quiet else shown, speaker(quiet)
-    with _errors_as_options():
-        return asked.but(references=trained_references(asked, watch=watch, say=say))
+    return asked.but(references=trained_references(asked, watch=watch, say=say))
 
 
 def prepare_command(folder: Path, asked: AuditRequest, quiet: bool) -> None:
@@ -106,9 +104,8 @@ def prepare_command(folder: Path, asked: AuditRequest, quiet: bool) -> None:
         SpecError: The folder is not empty, or the request is wrong.
         DataError: Rows cannot be read.
     """
-    with _errors_as_options():
-        asked = _changed(images_of(asked, quiet), _anywhere)
-    with reading_shown(quietly=quiet) as notify, _errors_as_options():
+    asked = _changed(images_of(asked, quiet), _anywhere)
+    with reading_shown(quietly=quiet) as notify:
         count = prepare_images(folder, asked, notify=notify, say=speaker(quiet))
     print(f"{count:,} images in {folder / IMAGES}, named in {folder / NAMES}")
     if asked.task == "segmentation":
@@ -130,16 +127,6 @@ def score_command(folder: Path, scores: Path, asked: AuditRequest, *, quiet: boo
     with reading_shown(quietly=quiet) as notify:
         found = finish_audit(folder, scores, asked, notify=notify, say=speaker(quiet or json))
     answer(found, rules, json)
-
-
-@contextmanager
-def _errors_as_options() -> Generator[None]:
-    """Let errors name options in place of keys; errors of a model are those of the request."""
-    try:
-        with errors_as_options():
-            yield
-    except ReadingError as error:
-        raise SpecError(as_options(str(error))) from error
 
 
 def shown(tasks: Sequence[Task]) -> AbstractContextManager[Observer]:

@@ -22,7 +22,7 @@ from assay.audit.request import AuditsRequest
 from assay.audit.scored import Scored, ScoredMaps
 from assay.audit.swing import gained, group_swing_less, grouped, marked, p_of_nothing, swing_less
 from assay.audit.tables import COMPARED, NOT_TESTED
-from assay.core.errors import SpecError, cut
+from assay.core.errors import SpecError, cut, key_text
 from assay.core.files import write_bytes
 from assay.core.reasons import Code, because
 from assay.core.types import FactorTable
@@ -275,7 +275,7 @@ def _paired(a: Kept, b: Kept) -> _Both:
         )
     patients = {(a.images[key]["patient"], b.images[key]["patient"]) for key in common}
     if not len(patients) == len({x for x, _ in patients}) == len({y for _, y in patients}):
-        raise SpecError("the audits group images by different patients; give both the same --patient")
+        raise SpecError(f"the audits group images by different patients; give both the same {key_text('--patient')}")
     return _Both(a, b, common)
 
 

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from assay.audit.search.words import region_title
 from assay.audit.tables import NOT_TESTED
-from assay.core.errors import DataError, SpecError, unknown_name
+from assay.core.errors import DataError, ReadingError, SpecError, key_text, unknown_name
 from assay.core.files import is_file
 from assay.data.files.labels import HEADERS
 from assay.data.files.table import read_table
@@ -75,10 +75,13 @@ def audit_labels(origin: Origin, labels: Sequence[str], table: Path, out: Path, 
     columns = read_table(table, "").header if is_file(table) else labels or names
     labels = labels or [name for name in names if name in columns]
     if not labels:
-        raise SpecError("--output all: name the column of each output, in their order, with --target A,B,C")
+        raise SpecError(
+            f"{key_text('--output', 'all')}: name the column of each output, in their order, with "
+            f"{key_text('--target', 'A,B,C')}"
+        )
     for what, known, more in (("output", names or labels, ()), ("column", columns, HEADERS)):
         if missing := [label for label in labels if label not in (*known, *more)]:
-            raise SpecError(f"--target: {unknown_name(what, missing[0], known)}")
+            raise SpecError(f"{key_text('--target')}: {unknown_name(what, missing[0], known)}")
     places = [names.index(label) if names else place for place, label in enumerate(labels)]
     memory = Remembering(origin, max(places) + 1)
     rows: list[Row] = []
@@ -86,7 +89,7 @@ def audit_labels(origin: Origin, labels: Sequence[str], table: Path, out: Path, 
     for place, label in zip(places, labels, strict=True):
         try:
             root = audit(memory, label, place, out / label)
-        except (DataError, SpecError) as error:  # such as of a label that too few images have
+        except (DataError, ReadingError, SpecError) as error:  # such as of a label that too few images have
             if isinstance(error.__cause__ or error, _FewOutputsError):
                 raise
             kept = _without_names(str(error)) if isinstance(error, DataError) else str(error)
@@ -233,7 +236,8 @@ class _Memory(nn.Module):
             if not isinstance(found, Tensor) or found.ndim != 2:
                 return cast(Tensor, found)  # refused by who asked
             if found.shape[1] < self.least:
-                raise _FewOutputsError(f"--target needs {self.least} outputs, and the model has {found.shape[1]}: name "
+                raise _FewOutputsError(f"{key_text('--target')} needs {self.least} outputs, and the model has "
+                                       f"{found.shape[1]}: name "
                                        "the column of each output, in their order")  # fmt: skip
             fresh = dict(zip(left, found.detach(), strict=True))
             self.new.update({keys[at]: scores for at, scores in fresh.items()})

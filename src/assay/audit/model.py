@@ -16,7 +16,7 @@ from assay.audit.kind import MODEL
 from assay.audit.origins import OfTraining, origin_of
 from assay.audit.probe import analyze_model
 from assay.audit.request import ModelRequest, ProbeRequest, normalization_words
-from assay.core.errors import DataError, ReadingError, SpecError
+from assay.core.errors import DataError, ReadingError, SpecError, key_text
 from assay.core.files import content_hash, default_cache_root
 from assay.core.registry import own_code
 from assay.core.types import FactorTable
@@ -121,7 +121,7 @@ class Config:
         left = f", but not data.fit: {self.data['fit']}, which data.{key} rules out" if key else ""
         return (
             f"taken from {self.source}: {', '.join(taken) or 'nothing'}{left}; if it was trained "
-            "otherwise, say so in `data`, or give preprocessing='none' and images stay in 0..1"
+            "otherwise, give its own"
         )
 
 
@@ -586,12 +586,12 @@ def _require_fit(model: Model, image: torch.Tensor) -> None:
         first = next(iter(str(error).splitlines()), type(error).__name__)
         wanted = channels_of(model.network)
         if wanted and (image.shape[1], wanted) in ((1, 3), (3, 1)):
-            what, key = ("gray", "color") if wanted == 3 else ("in color", "gray")
+            what, kind = ("gray", "color") if wanted == 3 else ("in color", "gray")
             raise ReadingError(
                 f"the model cannot read images {list(image.shape)}: they are {what}, and its first layer takes "
-                f"{count(wanted, 'channel')}; give `channels: {key}` in data"
+                f"{count(wanted, 'channel')}; give {key_text('data.channels', kind)}"
             ) from error
         raise ReadingError(
             f"the model cannot read images {list(image.shape)}, float32 in 0..1: {first}; give the size that it was "
-            "trained at as data.size, and what it does to channels and scaling as a module before it"
+            f"trained at as {key_text('data.size')}, and what it does to channels and scaling as a module before it"
         ) from error

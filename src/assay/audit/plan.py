@@ -22,7 +22,7 @@ from assay.audit.scored import operating_point, require_classes, second_half
 from assay.audit.search import drawn
 from assay.audit.search.search import AFTER, LEAST_IMAGES, MOST_PASSES
 from assay.audit.verdicts import LEAST_PATIENTS
-from assay.core.errors import DataError, SpecError
+from assay.core.errors import DataError, SpecError, key_text
 from assay.core.files import content_hash
 from assay.core.seeds import row_uniform
 from assay.core.types import FactorTable
@@ -75,7 +75,10 @@ def require_fitting(asked: AuditRequest, table: FactorTable) -> None:
 def require_same_classes(table: FactorTable, classes: tuple[str, ...]) -> None:
     """Raise DataError where the images of the training have other classes than those that are audited."""
     if table.classes != classes:
-        raise DataError(f"--train has the classes {listed([*table.classes])}, and --images {listed([*classes])}")
+        raise DataError(
+            f"{key_text('--train')} has the classes {listed([*table.classes])}, and {key_text('--images')} "
+            f"{listed([*classes])}"
+        )
 
 
 # How many images are read.

@@ -27,7 +27,7 @@ from assay.audit.scored import (
     threshold_of,
 )
 from assay.audit.swing import area
-from assay.core.errors import DataError, SpecError
+from assay.core.errors import DataError, SpecError, key_text
 from assay.core.files import content_hash, sha256
 from assay.core.types import FactorTable
 from assay.core.versions import OF_STATISTICS, versions
@@ -144,7 +144,8 @@ def _read(path: Path, request: AuditRequest, guessed: str) -> PredictionsRun:
     if named == 0 and not request.as_given:
         raise SpecError(
             f"by their name the scores in '{request.score}' are of {names[0]}, and {names[1]} is positive: name the "
-            f"column of {names[1]} with --score, or give --positive {names[0]}, or --as-given if these scores are of "
+            f"column of {names[1]} with {key_text('--score')}, or give {key_text('--positive', names[0])}, or "
+            f"{key_text('--as-given', True)} if these scores are of "
             f"{names[1]}"
         )
     scale = scale_of(scores, request.scores, probability_of(request.threshold), f"the scores in '{request.score}'")
@@ -185,7 +186,8 @@ def _checks(scored: Scored, request: AuditRequest, names: Sequence[str], found: 
         if not request.as_given:
             raise SpecError(
                 f"the AUROC is {found.value:.2f} as given and {1 - found.value:.2f} with the classes the other way "
-                f"round: give --positive {other} if the scores in '{request.score}' are of it, or --as-given if they "
+                f"round: give {key_text('--positive', other)} if the scores in '{request.score}' are of it, or "
+                f"{key_text('--as-given', True)} if they "
                 f"are of {positive}"
             )
     pixels = check("pixels", "not-done", "predictions have no images: no mark was put on, and no distortion")

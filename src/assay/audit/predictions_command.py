@@ -15,7 +15,6 @@ from assay.audit.search.words import next_words, region_evidence, region_title
 from assay.audit.words import check_words, stated, verdict_line
 from assay.core.errors import DataError, SpecError, require_met
 from assay.core.files import is_file
-from assay.core.request import as_options
 from assay.data.files.roles import roles_of
 from assay.data.files.table import read_table
 from assay.report.sentences.reading import reading_lines, where_issues_are
@@ -60,7 +59,7 @@ def answer(found: Path, rules: Policy | None, json: bool) -> None:
 
 def speaker(quiet: bool) -> Callable[[str], None]:
     """Return what prints a step, or what was guessed, on standard error; nothing if quiet."""
-    return (lambda text: None) if quiet else lambda text: print(as_options(text), file=sys.stderr)
+    return (lambda text: None) if quiet else lambda text: print(text, file=sys.stderr)
 
 
 def print_verdicts(root: Path, json: bool) -> None:
@@ -84,7 +83,7 @@ def print_verdicts(root: Path, json: bool) -> None:
         print("swing: half of the AUROC with the mark on positives less that on negatives; one-sided 95% bounds")
     for row in tables["checks"]:
         if row["status"] == "warn":
-            print(f"caution: {as_options(check_words(row))}")
+            print(f"caution: {check_words(row)}")
     then = next_words(tables["regions"], root)
     for line in filter(None, (*where_issues_are(root), f"report: {root / 'report.html'}", then)):
         print(line)

@@ -18,7 +18,7 @@ from assay.audit.references import ABOUT, LEAST_NETWORKS, SIZE
 from assay.audit.request import AuditRequest
 from assay.audit.run import run_audit
 from assay.audit.search.run import VERSION
-from assay.core.errors import DataError, ReadingError, SpecError
+from assay.core.errors import DataError, ReadingError, SpecError, key_text
 from assay.core.files import content_hash, default_cache_root, file_hash, filled, is_file
 from assay.data.files.in_memory import on_disk
 from assay.data.files.table import read_table
@@ -148,7 +148,7 @@ def parts_of(
     if len(parts["train"]) < _LEAST_ROWS:
         raise SpecError(
             f"references: {len(parts['train'])} images are left to train networks on, and {_LEAST_ROWS} are the least; "
-            "give --train, a table of other images"
+            f"give {key_text('--train')}, a table of other images"
         )
     wanted = {str(data.get("image", "image")), str(data["target"]), *([patient] if patient else [])}
     kept = {part: [{name: row[name] for name in sorted(wanted)} for row in those] for part, those in parts.items()}
@@ -161,7 +161,9 @@ def table_rows(data: Mapping[str, Any]) -> list[dict[str, str]]:
     """Return the rows of `data` of a study, images as whole paths. Raises SpecError where it is no table."""
     data = on_disk(data)
     if not {"folder", "table", "target"} <= set(data):
-        raise SpecError("references: networks are trained on the rows of a table; give --images FILE.csv")
+        raise SpecError(
+            f"references: networks are trained on the rows of a table; give {key_text('--images', 'FILE.csv')}"
+        )
     folder, image = Path(str(data["folder"])), str(data.get("image", "image"))
     table = read_table(folder / str(data["table"]), image)
     if image not in table.header:
@@ -221,7 +223,9 @@ def trained_references(
     if request.task == "segmentation":
         raise SpecError("references: reference networks are trained for classes of images alone")
     if not request.domain:
-        raise SpecError("references: name the kind of image with --domain, such as chest-xray: it chooses the marks")
+        raise SpecError(
+            f"references: name the kind of image with {key_text('--domain')}, such as chest-xray: it chooses the marks"
+        )
     parts = parts_of(request.data, request.train)
     study = training_study("references", parts.training(), {"train": {}, "same": {}}, seeds=count)
     marks, _ = battery(request.domain, 1)

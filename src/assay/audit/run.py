@@ -66,7 +66,7 @@ from assay.audit.scored import by_harm, column_rows, model_added, of_columns
 from assay.audit.search.run import Search, by_lesion, measured, not_searched
 from assay.audit.search.search import spread_within
 from assay.audit.verdicts import Reference
-from assay.core.errors import ReadingError
+from assay.core.errors import ReadingError, key_text
 from assay.core.files import content_hash
 from assay.core.reasons import Code, because
 from assay.data.cache import Notify, silent
@@ -103,9 +103,9 @@ def with_images(request: AuditRequest, say: Say = lambda text: None) -> AuditReq
         SpecError: No column is surely the target, one is missing, or something is named that they do not use.
         DataError: A table cannot be read.
     """
-    read = {"data": data_of(request.data, "--images", **request.named, labels=request.labels)}
+    read = {"data": data_of(request.data, key_text("--images"), **request.named, labels=request.labels)}
     if request.train is not None:
-        read["train"] = data_of(request.train, "--train", lenient=True, **{**request.named, "columns": ()})
+        read["train"] = data_of(request.train, key_text("--train"), lenient=True, **{**request.named, "columns": ()})
     for option, place in (("--images", "data"), ("--train", "train")):
         if place in read and (line := read[place].line):
             say(f"{option} {getattr(request, place)}: {line}")

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from assay.cli import completion
-from assay.core.errors import SpecError
+from assay.core.errors import AssayError, SpecError
 from assay.core.request import Option, Request, one_of, values_of
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
@@ -39,7 +39,8 @@ def taking(request: type[Request], fields: str = "", **help: str) -> Callable[[A
                 asked = request(**{name: not value if name in negated else value for name, value in wanted.items()})
             except SpecError as error:
                 raise typer.BadParameter(str(error)) from error
-            act(asked=asked, **given)
+            with AssayError.spelled(request.as_option):
+                act(asked=asked, **given)
 
         parameters: list[Parameter] = []
         for name, own in signature(act, eval_str=True).parameters.items():

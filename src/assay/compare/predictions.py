@@ -13,7 +13,7 @@ from jaxtyping import Int
 from scipy.special import expit
 
 from assay.compare.request import CompareRequest
-from assay.core.errors import DataError
+from assay.core.errors import DataError, key_text
 from assay.core.files import is_file
 from assay.core.reasons import Code, Reason, because
 from assay.data.files.classes import two_classes
@@ -62,10 +62,12 @@ def read_predictions(columns: CompareRequest) -> Predictions:
         SpecError: A column is missing, or the positive class is not known.
     """
     table, columns, guessed = _read_columns(columns)
-    groups, classes = table.column(columns.by, "--by"), table.column(columns.target, "--target")
-    score = np.array([number(one, table.comma) for one in table.column(columns.score, "--score")], dtype=np.float64)
+    groups, classes = table.column(columns.by, key_text("--by")), table.column(columns.target, key_text("--target"))
+    score = np.array(
+        [number(one, table.comma) for one in table.column(columns.score, key_text("--score"))], dtype=np.float64
+    )
     labels = two_classes(columns.target, columns.positive, classes)
-    named, matched = _same_names(table.column(columns.image, "--image"), groups, columns.unmatched)
+    named, matched = _same_names(table.column(columns.image, key_text("--image")), groups, columns.unmatched)
     image_names, image = _codes(named)
     group_names, group = _codes(groups)
     notes: list[Reason] = []
@@ -75,11 +77,11 @@ def read_predictions(columns: CompareRequest) -> Predictions:
             notes.append(because(code, column=name))
         return table.column(name, option) if name in table.header else otherwise
 
-    names = cells(columns.patient, "--patient", named, Code.NO_PATIENT_COLUMN)
+    names = cells(columns.patient, key_text("--patient"), named, Code.NO_PATIENT_COLUMN)
     target = _same(image, labels.codes, image_names, "targets")
     patient = _same(image, _codes(names)[1], image_names, "patients")
-    seed_names, seed = _codes(cells(columns.seed, "--seed", ["0"] * len(table), Code.NO_SEED_COLUMN))
-    folds = _codes(table.column(columns.fold, "--fold"))[1] if columns.fold in table.header else None
+    seed_names, seed = _codes(cells(columns.seed, key_text("--seed"), ["0"] * len(table), Code.NO_SEED_COLUMN))
+    folds = _codes(table.column(columns.fold, key_text("--fold")))[1] if columns.fold in table.header else None
     scales = _rescale(score, group, group_names, columns, notes)
     at = group, seed, image
     counted = _counted(at, (group_names, seed_names, image_names))

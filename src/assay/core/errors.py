@@ -3,17 +3,57 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Generator, Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 # Errors of the user's input: they state the given value, the allowed ones and the remedy.
 
 
+_KEY = re.compile("\x02([^\x02\x03]*)\x03([^\x02\x03]*)\x03")
+
+
+def key_text(name: str, value: object = "") -> str:
+    """Return a key of a request in the text of an error, which whoever shows it spells as its reader writes it.
+
+    Args:
+        name: Of the command line, such as `--fit`, or of a study, such as `data.fit`.
+        value: The value to give; True for a flag.
+    """
+    return f"\x02{name}\x03{value}\x03"
+
+
+def as_written(name: str, value: str) -> str:
+    """Spell a key as it is named: `--fit pad`, or `data.fit: pad`."""
+    if value in ("", "True"):
+        return name
+    return f"{name} {value}" if name.startswith("--") else f"{name}: {value}"
+
+
 class AssayError(Exception):
-    """A request that cannot be carried out. The command line prints the text and ends with the exit code."""
+    """A request that cannot be carried out. The command line prints the text and ends with the exit code.
+
+    Attributes:
+        spell: Returns a key with its value as the reader writes them.
+    """
 
     exit_code = 2
+    spell: Callable[[str, str], str] = staticmethod(as_written)
+
+    def __str__(self) -> str:
+        """Return the text, with its keys spelled."""
+        return _KEY.sub(lambda found: self.spell(found[1], found[2]), super().__str__())
+
+    @classmethod
+    @contextmanager
+    def spelled(cls, spell: Callable[[str, str], str]) -> Generator[None]:
+        """Spell the keys of errors that are raised in this block, for the reader of one front end."""
+        try:
+            yield
+        except cls as error:
+            error.spell = spell
+            raise
 
 
 class SpecError(AssayError):
@@ -67,7 +107,7 @@ class StoreError(AssayError):
 class NoTableError(StoreError, KeyError):
     """A run folder has no table of this name: for `in` and `get` of its tables a key that is missing."""
 
-    __str__ = Exception.__str__
+    __str__ = AssayError.__str__
 
 
 class ExtraError(AssayError, ImportError):

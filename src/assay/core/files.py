@@ -18,18 +18,19 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, cast
 
-from assay.core.errors import FullError, StoreError
+from assay.core.errors import FullError, StoreError, key_text
 
 # Files that are there whole or not at all: written under another name, flushed, renamed.
 
+_OUT = key_text("--out")
 _REASONS = {
     errno.ENOSPC: "the disk is full; free some space and run the same command again",
     errno.EDQUOT: "the disk quota is used up; free some space and run the same command again",
-    errno.EROFS: "the file system is read-only; choose another place with --out",
-    errno.EACCES: "writing is not permitted; choose another place with --out",
-    errno.EPERM: "writing is not permitted; choose another place with --out",
-    errno.ENOTDIR: "a file stands where a folder is expected; choose another place with --out",
-    errno.EEXIST: "a file stands where a folder is expected; choose another place with --out",
+    errno.EROFS: "the file system is read-only; choose another place with " + _OUT,
+    errno.EACCES: "writing is not permitted; choose another place with " + _OUT,
+    errno.EPERM: "writing is not permitted; choose another place with " + _OUT,
+    errno.ENOTDIR: "a file stands where a folder is expected; choose another place with " + _OUT,
+    errno.EEXIST: "a file stands where a folder is expected; choose another place with " + _OUT,
 }
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
@@ -128,7 +129,7 @@ def _reason(error: OSError) -> str:
 
 # Locks between processes: files that the system lets go of when their holder dies.
 
-OUT = "choose another place with --out, or change its permissions"
+OUT = f"choose another place with {_OUT}, or change its permissions"
 
 
 @contextmanager

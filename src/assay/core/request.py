@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Collection, Generator, Iterable, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from numbers import Number
 from typing import Annotated, Any, Literal, Self, cast, get_args, get_origin
@@ -13,7 +12,7 @@ from typing import Annotated, Any, Literal, Self, cast, get_args, get_origin
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ModelWrapValidatorHandler, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 
-from assay.core.errors import DataError, SpecError, cut
+from assay.core.errors import SpecError, as_written, cut, key_text
 
 Task = Literal["classification", "segmentation"]
 """A class for each image, or a class for each pixel."""
@@ -95,7 +94,16 @@ class Request(BaseModel):
         """
         for name, option in self.options().items():
             if name in unused and getattr(self, name) != type(self).model_fields[name].default:
-                raise SpecError(f"{option.name or '--' + name.replace('_', '-')} {why}")
+                raise SpecError(f"{key_text(option.name or '--' + name.replace('_', '-'))} {why}")
+
+    @classmethod
+    def as_option(cls, key: str, value: str) -> str:
+        """Spell a key of an error as an option of the command: `--fit pad` for `data.fit: pad`."""
+        option = cls.options().get(field_of(key))
+        if option is None or key.startswith("--"):
+            return as_written(key, value)
+        name = option.name or f"--{field_of(key).replace('_', '-')}"
+        return f"{name} {value}" if value and option.metavar else name
 
     @classmethod
     def options(cls) -> dict[str, Option]:
@@ -208,33 +216,7 @@ def device_in(text: str) -> str:
     return text
 
 
-_KEY = re.compile(
-    r"\b(?:data\.(image|target|patient|positive|mask|size|fit|channels)\b|(channels|scores|scaling): (?=[a-z]))"
-)
-
-
-_SENTENCES = {
-    "with data.positive: ": "with --positive ",
-    " or data.positive: ": " or --positive ",
-    "write data.links: follow": "give --follow-links",
-    "it diverged, or its input is out of range": "check its weights, and the scaling of images with --scaling",
-    "say so in `data`, or give preprocessing='none' and images stay in 0..1": "give its own, and its --scaling",
-}
-"""Remedies of a study, and those of `assay audit`."""
-
-
-def as_options(text: str) -> str:
-    """Return a text with options of `assay audit` in place of the keys of a study: `--fit` for `data.fit`."""
-    for of_study, of_audit in _SENTENCES.items():
-        text = text.replace(of_study, of_audit)
-    return _KEY.sub(lambda found: f"--{found[1]}" if found[1] else f"--{found[2]} ", text)
-
-
-@contextmanager
-def errors_as_options() -> Generator[None]:
-    """Let errors of the request name options in place of keys."""
-    try:
-        yield
-    except (SpecError, DataError) as error:
-        error.args = (as_options(str(error)),)
-        raise
+def field_of(key: str) -> str:
+    """Return the field of a request that a key in an error is of, see `errors.key`."""
+    name = key.removeprefix("--").removeprefix("data.").replace("-", "_")
+    return {"links": "follow_links", "images": "data"}.get(name, name)

@@ -7,7 +7,6 @@ from pathlib import Path
 import pandas as pd
 
 from assay.core.errors import require_met
-from assay.core.request import errors_as_options
 from assay.execution.progress import reading_shown
 from assay.look.page import look_lines, look_verdict
 from assay.look.request import LookRequest
@@ -25,7 +24,7 @@ MOST_FILES = 3
 
 def look_command(asked: LookRequest) -> None:
     """Look at images, print what was found, and end with 3 where a policy is not met."""
-    with reading_shown(asked.as_json) as notify, errors_as_options():
+    with reading_shown(asked.as_json) as notify:
         root = look(asked, notify)
     folder, evidence = RunFolder(root), Evidence.of(root)
     if asked.as_json:

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from assay.core.errors import DataError, SpecError
+from assay.core.errors import DataError, SpecError, key_text
 from assay.core.files import default_cache_root
 from assay.core.reasons import stated
 from assay.core.versions import versions
@@ -127,7 +127,7 @@ class LookRun(Run):
             return None, ()
         column = self.spec.image if self.spec.table else "file"
         table, names = read_table(path, column), list(map(names_of(self.spec).__getitem__, own.places.numbers))
-        found = match(names, table.column(column, "--embeddings"))
+        found = match(names, table.column(column, key_text("--embeddings")))
         classes = [own.classes[int(code)] for code in own.target]
         said = require_matched(found, path.name, unmatched=self.request.unmatched, classes=classes,
                                lines=table.numbers)  # fmt: skip

@@ -19,7 +19,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from assay.core import errors
-from assay.core.errors import AssayError, first_line
+from assay.core.errors import AssayError, first_line, key_text
 from assay.core.files import is_file
 
 _NEW_USER, _NEW_NETWORK = 0x10000000, 0x40000000
@@ -200,7 +200,10 @@ def _fail(connection: Connection, error: BaseException, *, confined: bool) -> No
     if "CUDA out of memory" in text:
         known, text = "SpecError", f"the GPU has too little free memory for the model ({text})"
     if isinstance(error, MemoryError) or FULL.search(text):
-        known, text = "SpecError", f"the model needs more memory than it may take ({text}); give --memory for more"
+        known, text = (
+            "SpecError",
+            f"the model needs more memory than it may take ({text}); give {key_text('--memory')} for more",
+        )
     if confined and (refused := _refusal(error)):
         why = f"the model's code was refused ({first_line(refused)}): it has no network and may change no files"
         known, text = "SpecError", why

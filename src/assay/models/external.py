@@ -22,7 +22,7 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor, nn
 
-from assay.core.errors import DataError, SpecError, cut
+from assay.core.errors import DataError, SpecError, cut, key_text
 from assay.core.files import content_hash, is_file, sha256
 from assay.data.files.joins import match, such
 from assay.data.files.table import number, read_table, require_whole, shown
@@ -219,10 +219,13 @@ class CommandNetwork(nn.Module):
                         code = process.wait(LOOK)
                     if code is None and time.monotonic() > ends:
                         raise SpecError(
-                            f"the command took more than {seconds:.0f} s for {count} images; give --time-limit for more"
+                            f"the command took more than {seconds:.0f} s for {count} images; give "
+                            f"{key_text('--time-limit')} for more"
                         )
                     if code is None and taken(process.pid) > self.memory * 1e9:
-                        raise SpecError(f"the command took more than {self.memory:g} GB; give --memory for more")
+                        raise SpecError(
+                            f"the command took more than {self.memory:g} GB; give {key_text('--memory')} for more"
+                        )
             finally:
                 with suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)  # it and all that it started

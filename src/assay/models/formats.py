@@ -19,7 +19,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from assay.core.errors import SpecError, WeightsError, cut, extra, first_line, unknown_name
+from assay.core.errors import SpecError, WeightsError, cut, extra, first_line, key_text, unknown_name
 from assay.core.files import content_hash, sha256
 from assay.core.registry import own_object
 from assay.models.external import OfOnnx
@@ -188,7 +188,8 @@ def _of_monai(name: str) -> Make:
     missing = [key for key, one in taken.items() if one.default is one.empty and key not in known and one.kind < 2]
     if missing:
         raise SpecError(
-            f"monai:{cut(name)} needs {some(missing)}: give the folder of its bundle, or module:function with --trust"
+            f"monai:{cut(name)} needs {some(missing)}: give the folder of its bundle, or module:function with "
+            f"{key_text('--trust', True)}"
         )
 
     def make(channels: int, classes: int) -> nn.Module:
@@ -367,7 +368,8 @@ def _plain(value: Any, config: Mapping[str, Any], seen: tuple[str, ...]) -> Any:
         return _plain(config[key], config, (*seen, key))
     if isinstance(value, str) and ("$" in value or "@" in value or value[:1] == "%"):
         raise SpecError(
-            f"the config of the bundle has the expression '{cut(value)}', which is code: read it, then give --trust"
+            f"the config of the bundle has the expression '{cut(value)}', which is code: read it, then give "
+            f"{key_text('--trust', True)}"
         )
     if isinstance(value, list):
         return [_plain(one, config, seen) for one in cast("list[Any]", value)]
@@ -381,7 +383,7 @@ def _plain(value: Any, config: Mapping[str, Any], seen: tuple[str, ...]) -> Any:
     if "." in target.removeprefix(_NETS):
         raise SpecError(
             f"the config of the bundle builds '{cut(target)}', which is not of monai.networks.nets and may run any "
-            "code: read it, then give --trust"
+            f"code: read it, then give {key_text('--trust', True)}"
         )
     reaching = [key for key, one in given.items() if key.startswith("pretrained") and one]
     if reaching:
@@ -503,15 +505,15 @@ def _named(text: str, weights: Path | None, trust: bool, limit: float) -> Origin
     library, _, name = text.partition(":")
     if library == "hf":
         if weights is not None:
-            raise SpecError(f"{cut(text)} has its own weights; leave --weights out")
+            raise SpecError(f"{cut(text)} has its own weights; leave {key_text('--weights')} out")
         return OfHub(Path(name), limit)
     if library in LIBRARIES:
         LIBRARIES[library](name)  # report a misspelled name before asking for the weights
         if weights is None:
-            raise SpecError(f"{cut(text)} names a network; give its weights with --weights FILE")
+            raise SpecError(f"{cut(text)} names a network; give its weights with {key_text('--weights', 'FILE')}")
         return OfFile(weights, limit, factory=Named(library, name, weights))
     if not trust:
-        raise SpecError(f"'{cut(text)}' is code: read it, then give --trust")
+        raise SpecError(f"'{cut(text)}' is code: read it, then give {key_text('--trust', True)}")
     return OfFunction(Path(text), limit) if weights is None else OfFile(weights, limit, factory=Own(text))
 
 
@@ -528,11 +530,13 @@ def _of_path(path: Path, trust: bool, limit: float, output: str) -> Origin:
         if not trust:
             raise SpecError(
                 f"{path.name} is a program (TorchScript or torch.export), which runs code when it is loaded: give "
-                "--trust if you know who made it, else its weights as safetensors, or an .onnx file"
+                f"{key_text('--trust', True)} if you know who made it, else its weights as safetensors, or an "
+                f".onnx file"
             )
         return OfProgram(path, limit)
     read_weights(path)
     raise SpecError(
-        f"{path.name} has weights and no network: name it, such as timm:resnet50 --weights {path.name} (or smp:, "
+        f"{path.name} has weights and no network: name it, such as timm:resnet50 "
+        f"{key_text('--weights', path.name)} (or smp:, "
         "monai:, module:function; in Python also factory=), or give an .onnx file"
     )

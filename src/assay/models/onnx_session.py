@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from assay.core.errors import SpecError, WeightsError, cut, extra, first_line
+from assay.core.errors import SpecError, WeightsError, cut, extra, first_line, key_text
 from assay.core.files import content_hash, sha256
 from assay.models.confined import MEMORY
 
@@ -50,9 +50,9 @@ class FixedInput:
     def _require(self, shape: tuple[int, ...]) -> None:
         channels, *sides = self.shape
         if channels is not None and channels != shape[0]:
-            key = "gray" if channels == 1 else "color"
+            kind = key_text("data.channels", "gray" if channels == 1 else "color")
             raise SpecError(
-                f"{self.name} takes images with {channels} channels, and these have {shape[0]}: give channels: {key}"
+                f"{self.name} takes images with {channels} channels, and these have {shape[0]}: give {kind}"
             )
         if any(side is not None and side != own for side, own in zip(sides, shape[1:], strict=True)):
             if len(set(sides)) > 1:
@@ -156,7 +156,8 @@ def head_of(heads: Sequence[str], asked: str, name: str) -> str:
     alike = [one for one in heads if one == asked.partition(":")[0]]
     alike = alike or [one for one in heads if len(heads) == 1 or re.search("logit|score|prob", one.lower())]
     if len(alike) != 1:
-        raise SpecError(f"{name} has the outputs {', '.join(heads)}: name the one with the scores, such as --output "
+        raise SpecError(f"{name} has the outputs {', '.join(heads)}: name the one with the scores, such as "
+                        f"{key_text('--output')} "
                         f"{heads[0]}")  # fmt: skip
     return alike[0]
 
@@ -223,7 +224,7 @@ class OnnxSession:
             if made is None or _CUDA not in made.get_providers():  # it goes on without one that it cannot load
                 raise SpecError(
                     f"{self.path.name}: this onnxruntime has no CUDA that works; install onnxruntime-gpu in place of "
-                    "onnxruntime, or give --device cpu"
+                    f"onnxruntime, or give {key_text('--device', 'cpu')}"
                 )
             self._on_gpu[number] = made
         return self._on_gpu[number]

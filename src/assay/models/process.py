@@ -29,7 +29,7 @@ import torch
 from torch import Tensor, nn
 
 from assay.core import errors
-from assay.core.errors import AssayError, SpecError
+from assay.core.errors import AssayError, SpecError, key_text
 from assay.models.confined import MEMORY, allowed
 from assay.models.onnx_session import OnnxFile
 from assay.models.ref import Facts, Origin, channels_of, unwrapped
@@ -213,13 +213,15 @@ class ProcessNetwork(nn.Module):
                 if time.monotonic() > ends:
                     self._finalize()
                     raise SpecError(
-                        f"{self.name} took more than {seconds:.0f} s {where}; give --time-limit for more per image, or "
-                        "a smaller --size"
+                        f"{self.name} took more than {seconds:.0f} s {where}; give {key_text('--time-limit')} "
+                        f"for more per image, or "
+                        f"a smaller {key_text('--size')}"
                     )
                 if taken(self._process.pid) > self._most:  # on a GPU nothing else limits it
                     self._finalize()
                     raise SpecError(
-                        f"{self.name} took more than {self._most / 1e9:.1f} GB {where}; give --memory for more"
+                        f"{self.name} took more than {self._most / 1e9:.1f} GB {where}; give "
+                        f"{key_text('--memory')} for more"
                     )
             head: dict[str, Any] = dict(json.loads(self._connection.recv_bytes()))
             found = self._connection.recv_bytes()
@@ -232,7 +234,7 @@ class ProcessNetwork(nn.Module):
             ended = signal.Signals(-code).name if code < 0 else f"exit code {code}"
             raise SpecError(
                 f"{self.name} ended its process ({ended}) {where}; check that it answers one image in a script of its "
-                "own, or give that script with --command"
+                f"own, or give that script with {key_text('--command')}"
             ) from error
         if "error" in head:
             kind = getattr(errors, str(head["error"]), None)

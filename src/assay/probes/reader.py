@@ -142,7 +142,8 @@ def finite(
         first = ", ".join(str(position) for position in cast("list[int]", positions[:5].tolist()))
         raise ReadingError(
             f"the model gave NaN or infinite {what} for {len(bad)} of {of or len(values)} images of {where} "
-            f"(positions {first}{', ...' if len(bad) > 5 else ''}); it diverged, or its input is out of range"
+            f"(positions {first}{', ...' if len(bad) > 5 else ''}); it diverged, or its input is out of range: "
+            f"check its weights and the scaling of images"
         )
 
 

@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float
 
-from assay.core.errors import SpecError
+from assay.core.errors import SpecError, key_text
 from assay.core.log_odds import SMALLEST, Ends, log_odds_of
 from assay.core.request import AsScores
 
@@ -75,11 +75,12 @@ def scale_of(
     inside = {"probabilities": least >= -_OVER and greatest <= 1 + _OVER, "percent": least >= 0 and greatest <= 100}
     if not inside.get(asked, True):
         name, most = ("probabilities", 1) if asked == "probabilities" else ("per cent", 100)
-        others = "--scores percent or logits" if inside["percent"] else "--scores logits"
+        others = key_text("--scores", "percent or logits" if inside["percent"] else "logits")
         raise SpecError(f"{spread}, and {name} are from 0 to {most}: give {others}, or leave it out")
     if asked == "auto" and inside["percent"] and not inside["probabilities"]:
         grades = {*np.unique(scores).tolist()} <= {*range(_GRADES + 1)}
-        raise SpecError(f"{spread}: give --scores percent if they are per cent, or --scores logits if they are "
+        raise SpecError(f"{spread}: give {key_text('--scores', 'percent')} if they are per cent, or "
+                        f"{key_text('--scores', 'logits')} if they are "
                         f"log-odds{', or grades such as BI-RADS, whose steps count as log-odds' if grades else ''} "
                         "(probabilities are from 0 to 1)")  # fmt: skip
     kind: Kind = "other" if least >= 0 or greatest <= 0 else "logits"

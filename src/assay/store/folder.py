@@ -16,7 +16,7 @@ from typing import Any, Literal, cast, get_args
 
 import numpy as np
 
-from assay.core.errors import NoTableError, StoreError, nearest, unknown_name
+from assay.core.errors import NoTableError, StoreError, key_text, nearest, unknown_name
 from assay.core.files import file_hash, holding, is_abandoned, is_file, is_folder, sha256
 from assay.core.types import Contributions, Measurement
 from assay.store.arrays import (
@@ -87,7 +87,9 @@ def require_writable(folder: Path) -> None:
         takes_none = bool(made) and isinstance(error, FileNotFoundError)  # as /proc, which says of itself that it may
         told = f"{made[-1].parent} takes no folders" if takes_none else error.strerror
         what = "cannot be made" if made else "cannot be written to"
-        raise StoreError(f"the folder {folder} {what}: {told}; choose another place with --out") from error
+        raise StoreError(
+            f"the folder {folder} {what}: {told}; choose another place with {key_text('--out')}"
+        ) from error
     finally:
         for path in made:
             with suppress(OSError):
@@ -108,7 +110,9 @@ def working_in(root: Path) -> Generator[None]:
     """
 
     def refuse() -> None:
-        raise StoreError(f"another run works in {root}: wait until it ends, or choose another place with --out")
+        raise StoreError(
+            f"another run works in {root}: wait until it ends, or choose another place with {key_text('--out')}"
+        )
 
     require_writable(root)
     with holding(root / LOCK, refuse):
@@ -250,7 +254,8 @@ class RunFolder:
             raise StoreError(f"{self.root} holds {held.words}, not {kind.words}: give another folder")
         if held and subject and self.document()["subject"] != subject:
             raise StoreError(
-                f"{self.root} holds the {kind.name} of another {kind.subject}: choose another place with --out"
+                f"{self.root} holds the {kind.name} of another {kind.subject}: choose another place with "
+                f"{key_text('--out')}"
             )
 
     def begin(

@@ -7,8 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from assay.core.errors import DataError, SpecError
+from assay.core.errors import DataError, SpecError, as_written
 from assay.core.files import filled, is_file, is_folder
+from assay.core.request import field_of
 from assay.spec.document import Document, mapping_of, plain
 from assay.spec.parse import read_study
 
@@ -32,6 +33,12 @@ def opened(source: Path | str | Mapping[str, Any]) -> Document:
     try:
         read = data_of(path or given)
     except (SpecError, DataError) as error:
+        error.spell = _as_key
         place = document.place(("data",))
-        raise SpecError(f"{place}{': ' if place else ''}data: {error}".replace("--", "data.")) from error
+        raise SpecError(f"{place}{': ' if place else ''}data: {error}") from error
     return replace(document, values={**document.values, "data": plain(read.data)})
+
+
+def _as_key(name: str, value: str) -> str:
+    """Spell a key of an error as one of a study: `data.target` for `--target`."""
+    return as_written(f"data.{field_of(name)}" if name.startswith("--") else name, value)

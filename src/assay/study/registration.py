@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
-from assay.core.errors import SpecError, StoreError
+from assay.core.errors import SpecError, StoreError, key_text
 from assay.core.files import content_hash
 from assay.core.reasons import NOTHING, Code, Reason, because, reason_of
 from assay.spec.schema import RecipePoint, StudySpec
@@ -71,7 +71,9 @@ def register(root: Path, spec: StudySpec, receipt: str = "") -> Registration:
     made = registered(file)
     if made is None:
         if any(RunFolder(root).ids("trials")) or any(RunFolder(root).ids("probes")):
-            raise StoreError(f"{root} has results already, and a registration precedes them: choose another --out")
+            raise StoreError(
+                f"{root} has results already, and a registration precedes them: choose another {key_text('--out')}"
+            )
         made = Registration(_content(spec))
     require_registered(root, spec)
     made = Registration(made.content, receipt or made.receipt)
@@ -106,7 +108,9 @@ def require_registered(root: Path, spec: StudySpec) -> None:
     """
     for file in (root / FILE, registration_file(root)):
         if (made := registered(file)) and (found := _difference(made.content["spec"], _spec(spec))):
-            raise SpecError(f"{file} registers another study: {found}; run that one, or choose another --out")
+            raise SpecError(
+                f"{file} registers another study: {found}; run that one, or choose another {key_text('--out')}"
+            )
 
 
 def adopt(root: Path, *, results_exist: bool) -> None:
@@ -119,7 +123,7 @@ def adopt(root: Path, *, results_exist: bool) -> None:
     if (root / FILE).is_file() or not file.is_file():
         return
     if results_exist:
-        raise StoreError(f"{root} has results from before {file}: choose another --out")
+        raise StoreError(f"{root} has results from before {file}: choose another {key_text('--out')}")
     write_json(root / FILE, read_json(file))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from assay.core.request import errors_as_options
 from assay.report.browser import open_page
 from assay.report.evidence import Evidence
 from assay.report.sentences.reading import reading_lines
@@ -16,8 +15,7 @@ PRINTED = ("performance", "differences", "subgroups", "recalibration", "plan", "
 
 def validate_command(request: ValidateRequest) -> None:
     """Validate scores, and print what was read, the answer and the cautions."""
-    with errors_as_options():
-        root = run_validation(request)
+    root = run_validation(request)
     evidence, page = Evidence.of(root), root / "report.html"
     tables, facts = evidence.tables, evidence.facts
     if request.as_json:

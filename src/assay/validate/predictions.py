@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Int
 
-from assay.core.errors import DataError, SpecError
+from assay.core.errors import DataError, SpecError, key_text
 from assay.core.files import is_file
 from assay.core.request import names
 from assay.core.types import FactorTable
@@ -80,10 +80,11 @@ class ScoreFile:
             most = 1 if self.scale.kind == "probabilities" else 100
             if not 0 < value < most:
                 per = "; write per cents as a share, such as 0.37" if most == 1 and 1 < value < 100 else ""
-                raise SpecError(f"--threshold {value:g} is outside of the scores of {self.name}, {self.scale.kind} "
+                raise SpecError(f"{key_text('--threshold', f'{value:g}')} is outside of the scores of "
+                                f"{self.name}, {self.scale.kind} "
                                 f"between 0 and {most}{per}")  # fmt: skip
         elif not self.scale.least <= value <= self.scale.greatest:
-            raise SpecError(f"--threshold {value:g} is outside of the scores of {self.name}, from "
+            raise SpecError(f"{key_text('--threshold', f'{value:g}')} is outside of the scores of {self.name}, from "
                             f"{self.scale.least:.3g} to {self.scale.greatest:.3g}")  # fmt: skip
         at = int(np.searchsorted(ordered := np.sort(self.score), value))
         return float(self.scale.log_odds(ordered)[at]) if at < len(ordered) else math.inf
@@ -92,11 +93,11 @@ class ScoreFile:
         """Return the name of each case. Raises SpecError where no column names cases."""
         for role in ("image", "patient"):
             if self.roles[role] in self.table.header:
-                cells = self.table.column(self.roles[role], f"--{role}")
+                cells = self.table.column(self.roles[role], key_text(f"--{role}"))
                 if len(set(cells)) == len(cells):
                     return cells
         raise SpecError(f"no column of {self.name} has one value for each case, by which two files are paired: name "
-                        "one with --image COLUMN")  # fmt: skip
+                        f"one with {key_text('--image', 'COLUMN')}")  # fmt: skip
 
 
 def read_score_file(source: Any, request: ValidateRequest) -> ScoreFile:
@@ -115,21 +116,24 @@ def read_score_file(source: Any, request: ValidateRequest) -> ScoreFile:
     table = read_table(path, request.image or "image")
     require_whole(table)
     if "," in request.target and request.target not in table.header:
-        raise SpecError(f"--target {request.target[:40]}: a validation is of a single target: run it for each, with "
-                        "--target, --score and --out")  # fmt: skip
+        raise SpecError(f"{key_text('--target', f'{request.target[:40]}')}: a validation is of a single target: "
+                        f"run it for each, with "
+                        f"{key_text('--target')}, {key_text('--score')} and {key_text('--out')}")  # fmt: skip
     taken = tuple(name for name in request.groups if CROSS not in name)
     roles, line = roles_of(table, (*taken, request.by), score=request.score or request.calls, target=request.target,
                            image=request.image, patient=request.patient)  # fmt: skip
-    cells = table.column(roles["target"], "--target")
+    cells = table.column(roles["target"], key_text("--target"))
     present = [cell for cell, blank in zip(cells, absences(cells), strict=True) if not blank]
     target = two_classes(roles["target"], request.positive, present)
     codes = dict(zip(present, target.codes.tolist(), strict=True))
     if request.calls:
         table = _read_calls(table, request.calls, codes)
-    scored = [not blank for blank in absences(table.column(roles["score"], "--score"))]
-    units = table.column(request.by, "--by") if request.by else tuple(map(str, range(len(table))))
+    scored = [not blank for blank in absences(table.column(roles["score"], key_text("--score")))]
+    units = table.column(request.by, key_text("--by")) if request.by else tuple(map(str, range(len(table))))
     if request.by and (blank := sum(absences(units))):
-        raise DataError(f"--by {request.by} is missing in {blank:,} of {len(table):,} rows of {path.name}: fill it in")
+        raise DataError(
+            f"{key_text('--by', request.by)} is missing in {blank:,} of {len(table):,} rows of {path.name}: fill it in"
+        )
     with_score = {unit for unit, is_scored in zip(units, scored, strict=True) if is_scored}
     of_unit: dict[str, int] = {}  # the positive class if any row has it, whether that row has a score or not
     for unit, cell in zip(units, cells, strict=True):
@@ -145,13 +149,15 @@ def read_score_file(source: Any, request: ValidateRequest) -> ScoreFile:
         spelled = {code: cell for cell, code in codes.items()}
         table = _join_rows(table, roles, request, {unit: spelled[code] for unit, code in of_unit.items()})
         roles = {**roles, "image": request.by}
-    cells = table.column(roles["target"], "--target")
+    cells = table.column(roles["target"], key_text("--target"))
     target = two_classes(roles["target"], request.positive, cells)
-    score = np.array([number(cell, table.comma) for cell in table.column(roles["score"], "--score")], dtype=np.float64)
+    score = np.array(
+        [number(cell, table.comma) for cell in table.column(roles["score"], key_text("--score"))], dtype=np.float64
+    )
     scale = Scale("other", 0.0, 1.0)
     if not request.calls:
         scale = scale_of(score, request.scores, 0.5, f"the scores of {path.stem}")
-    people = table.column(patient, "--patient") if patient else ()
+    people = table.column(patient, key_text("--patient")) if patient else ()
     facts = {
         "positive class": target.positive, "columns": line, **notation_of(table), **split_counts(table),
         **cautions_of({roles["target"]: cells}, roles["target"]),
@@ -169,7 +175,7 @@ def _read_calls(table: Table, column: str, codes: Mapping[str, int]) -> Table:
         return fold(cell) if value is None else f"{value:g}"
 
     values = {"0": "0", "1": "1"} | {key(cell): str(code) for cell, code in codes.items()}
-    cells = table.column(column, "--calls")
+    cells = table.column(column, key_text("--calls"))
     if wrong := [cell for cell in cells if not absent(cell) and key(cell) not in values]:
         raise DataError(
             f"{table.name}: call '{wrong[0][:40]}' in '{column}' is neither 0 or 1 nor a class of the target"
@@ -186,8 +192,8 @@ def _join_rows(table: Table, roles: Mapping[str, str], request: ValidateRequest,
     """
     frame = table.frame
     if roles["patient"] in table.header and (frame.groupby(request.by)[roles["patient"]].nunique() > 1).any():
-        raise DataError(f"--by {request.by}: some of its values have rows of several patients")
-    cells = table.column(roles["score"], "--score")
+        raise DataError(f"{key_text('--by', request.by)}: some of its values have rows of several patients")
+    cells = table.column(roles["score"], key_text("--score"))
     numbers = [number(cell, table.comma) for cell in cells]
     joined = pd.Series(numbers, frame.index, dtype=np.float64).groupby(frame[request.by], sort=False).agg(request.rule)
     first = frame.drop_duplicates(request.by)
@@ -223,10 +229,14 @@ def read_validation(request: ValidateRequest) -> Validated:
         if not 0 < prevalence < 1:
             raise SpecError(f"a prevalence of {prevalence:g}: expected a share between 0 and 1, such as 0.05 for 5%")
     if request.plan is not None and not 0 < request.plan < 0.5:
-        raise SpecError(f"--plan {request.plan:g}: expected a half-width or difference between 0 and 0.5, such as 0.03")
+        raise SpecError(
+            f"{key_text('--plan', f'{request.plan:g}')}: expected a half-width or difference between 0 and 0.5, "
+            f"such as 0.03"
+        )
     if request.calls:
         request.require_used(("score", "scores", "threshold", "threshold_from", "recalibrate_from", "rule"),
-                             "has no use with --calls: there are no scores, and --by joins calls by any")  # fmt: skip
+                             f"has no use with {key_text('--calls')}: there are no scores, and "
+                             f"{key_text('--by')} joins calls by any")  # fmt: skip
     first = read_score_file(request.file, request)
     paired = request.other is not None and not (isinstance(request.other, str) and not request.other)
     others = (read_score_file(request.other, request),) if paired else ()
@@ -238,12 +248,18 @@ def read_validation(request: ValidateRequest) -> Validated:
         files, facts["matched"] = (first, second), "; ".join(said)
     table = first.table
     named = first.roles["patient"] in table.header
-    patient = patient_codes(table.column(first.roles["patient"], "--patient")) if named else np.arange(len(table))
+    patient = (
+        patient_codes(table.column(first.roles["patient"], key_text("--patient"))) if named else np.arange(len(table))
+    )
     texts = _threshold_texts(request, len(files))
-    tuning = tuning_files(files, request.threshold_from, "--threshold-from", request) if request.threshold_from else ()
+    tuning = (
+        tuning_files(files, request.threshold_from, key_text("--threshold-from"), request)
+        if request.threshold_from
+        else ()
+    )
     recalibration: Sequence[ScoreFile] = ()
     if request.recalibrate_from:
-        recalibration = tuning_files(files, request.recalibrate_from, "--recalibrate-from", request)
+        recalibration = tuning_files(files, request.recalibrate_from, key_text("--recalibrate-from"), request)
     thresholds = [_threshold_of_file(*of) for of in zip(files, texts, tuning or (None,) * len(files), strict=True)]
     models = {
         file.name: ScoredCases(
@@ -284,7 +300,8 @@ def _pair_files(
     one, two = _choose_rows(first, [*found.pairs]), _choose_rows(other, [*found.pairs.values()])
     if differing := int((one.target.codes != two.target.codes).sum()):
         raise DataError(f"{differing:,} of {len(found.pairs):,} cases have another class in {other.name} than in "
-                        f"{first.name}: correct the files, or name the positive class with --positive")  # fmt: skip
+                        f"{first.name}: correct the files, or name the positive class with "
+                        f"{key_text('--positive')}")  # fmt: skip
     return one, two, said
 
 
@@ -309,7 +326,8 @@ def tuning_files(
     for file, other in zip(files, others, strict=True):
         if other.scale.kind != file.scale.kind:
             raise SpecError(f"{option}: the scores of {other.name} are {scale_words(other.scale)}, and those of "
-                            f"{file.name} {scale_words(file.scale)}: name them with --scores")  # fmt: skip
+                            f"{file.name} {scale_words(file.scale)}: name them with "
+                            f"{key_text('--scores')}")  # fmt: skip
     return others
 
 
@@ -318,12 +336,19 @@ def _threshold_texts(request: ValidateRequest, models: int) -> tuple[str, ...]:
     texts = names(request.threshold) or ("",)
     if len(texts) not in (1, models):
         raise SpecError(
-            f"--threshold {request.threshold[:40]}: give a threshold for all models, or for each of {models}"
+            f"{key_text('--threshold', f'{request.threshold[:40]}')}: give a threshold for all models, or for "
+            f"each of {models}"
         )
     if request.threshold_from and not request.threshold:
-        raise SpecError("--threshold-from needs a rule: give --threshold sensitivity=0.9 or specificity=0.9")
+        raise SpecError(
+            f"{key_text('--threshold-from')} needs a rule: give {key_text('--threshold', 'sensitivity=0.9')} or "
+            f"specificity=0.9"
+        )
     if request.threshold_from and not all("=" in text for text in texts):
-        raise SpecError("--threshold-from sets a threshold: give --threshold sensitivity=0.9 with it")
+        raise SpecError(
+            f"{key_text('--threshold-from')} sets a threshold: give "
+            f"{key_text('--threshold', 'sensitivity=0.9')} with it"
+        )
     return texts if len(texts) == models else texts * models
 
 
@@ -337,11 +362,15 @@ def _threshold_of_file(file: ScoreFile, text: str, tuning: ScoreFile | None) -> 
     if not share:
         value = number(rule)
         if value is None:
-            raise SpecError(f"--threshold {rule[:40]}: expected a score, sensitivity=0.9 or specificity=0.9")
+            raise SpecError(
+                f"{key_text('--threshold', f'{rule[:40]}')}: expected a score, sensitivity=0.9 or specificity=0.9"
+            )
         return value, "stated"
     level = number(share)
     if rule not in ("sensitivity", "specificity") or level is None or not 0 < level < 1:
-        raise SpecError(f"--threshold {text[:40]}: expected sensitivity=0.9 or specificity=0.9, between 0 and 1")
+        raise SpecError(
+            f"{key_text('--threshold', f'{text[:40]}')}: expected sensitivity=0.9 or specificity=0.9, between 0 and 1"
+        )
     return _set_on(file, rule, level) if tuning is None else (_set_on(tuning, rule, level)[0], tuning.name)
 
 
@@ -350,7 +379,7 @@ def _overlap_words(first: ScoreFile, others: Sequence[ScoreFile]) -> str:
 
     def people(file: ScoreFile) -> set[str]:
         column = file.roles["patient"]
-        return set(file.table.column(column, "--patient")) if column in file.table.header else set()
+        return set(file.table.column(column, key_text("--patient"))) if column in file.table.header else set()
 
     shared = people(first) & {person for other in others for person in people(other)}
     return f"{len(shared):,}" if shared else ""
@@ -368,11 +397,11 @@ def _groups_of_file(
     columns = list(request.groups) or [
         name for name in table.header
         if name not in taken and not called_patient(name) and not called_unit(name)
-        and 1 < len([*filterfalse(absent, set(table.column(name, "--groups")))]) <= MOST_VALUES
+        and 1 < len([*filterfalse(absent, set(table.column(name, key_text("--groups"))))]) <= MOST_VALUES
     ]  # fmt: skip
     grouped: list[Grouped] = []
     for name in columns:
-        cells, *others = (table.column(part, "--groups") for part in name.split(CROSS))
+        cells, *others = (table.column(part, key_text("--groups")) for part in name.split(CROSS))
         for other in others:
             cells = tuple("" if absent(a) or absent(b) else f"{a}, {b}" for a, b in zip(cells, other, strict=True))
         factor, values = factor_of(name, cells, table.comma)

@@ -93,7 +93,7 @@ def test_a_lesion_outside_the_crop_is_absent_and_told(tmp_path: Path) -> None:
     folder = drawn_set(tmp_path / "set", [[EDGE], [SQUARE], [SQUARE, EDGE], []])
     cropped = load(folder, size=SIZE, mask="mask", target="lesion", fit="crop")
     assert cropped.table.target.tolist() == [0, 1, 1, 0]
-    said = "2 images have lesions outside the part that data.fit: crop shows"
+    said = "2 images have lesions outside the part that the framing 'crop' shows"
     assert said in cropped.card.known_faults
     squashed = load(folder, size=SIZE, mask="mask", target="lesion", fit="squash")
     assert squashed.table.target.tolist() == [1, 1, 1, 0]

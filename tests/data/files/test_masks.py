@@ -258,7 +258,7 @@ def test_lesions_too_small_to_be_seen_are_counted(tmp_path: Path) -> None:
     for at in range(N):
         save(folder / f"{at}.png", noise(at, side=128))
     dataset = load(folder, mask="mask")
-    assert "7 images have lesions too small to be seen at 16 px: raise data.size" in dataset.card.known_faults
+    assert "7 images have lesions too small to be seen at 16 px: a larger size shows them" in dataset.card.known_faults
     assert labels(dataset)[7].sum() == 1  # the only lesion of an image is kept
     whole = load(folder, mask="mask", size=128)
     assert not any("too small" in fault for fault in whole.card.known_faults)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from assay.core.errors import DataError, SpecError, cut, unknown_name
+from assay.core.errors import DataError, SpecError, cut, key_text, unknown_name
 from assay.data.files.kinds import doubtful
 from assay.data.files.table import NEGATIVES, absent, fold, number, same_value, sorted_values, spellings
 from assay.spec.data import LESION
@@ -67,8 +67,11 @@ def in_order(classes: Sequence[str]) -> tuple[str, str] | None:
     return None
 
 
+_TARGET = key_text("data.target")
+
+
 def target_column(
-    name: str, positive: Sequence[str], cells: Sequence[str], place: str = "data.target", named: Sequence[object] = (),
+    name: str, positive: Sequence[str], cells: Sequence[str], place: str = _TARGET, named: Sequence[object] = (),
     option: str = "data.positive",
 ) -> Target:  # fmt: skip
     """Return the classes of a column of labels. Labels that differ in case or blanks alone are one class.
@@ -108,7 +111,7 @@ def target_column(
     if len(found) > MOST_CLASSES:
         raise SpecError(
             f"{place}: column '{name}' has {len(found)} different values, over {MOST_CLASSES}; "
-            f"name a column of classes, or say which values are positive with {option}"
+            f"name a column of classes, or say which values are positive with {key_text(option)}"
         )
     ordered = in_order(found) if len(found) == 2 else None
     classes = ordered or tuple(found)
@@ -145,7 +148,7 @@ def two_classes(name: str, positive: str, cells: Sequence[str]) -> Target:
         count = "1 class" if len(there) == 1 else f"{len(there)} classes"
         raise SpecError(
             f"the target{_quoted(name)} has {count} ({cut(', '.join(there[:MOST_NAMED]))}): give two, "
-            f"such as one class against the rest, and name the positive one with {_OPTION}"
+            f"such as one class against the rest, and name the positive one with {key_text(_OPTION)}"
         )
     target = target_column(name, (positive,) if positive else (), cells, "target", option=_OPTION)
     if target.question:
@@ -155,11 +158,10 @@ def two_classes(name: str, positive: str, cells: Sequence[str]) -> Target:
 
 def which_is_positive(name: str, classes: Sequence[str], place: str, option: str = "data.positive") -> str:
     """Return the question which of two classes is positive. Both answers stand there: none is likelier."""
-    option = option if option.startswith("--") else f"{option}:"
     names = [f"'{cut(one)}'" if " " in one else cut(one) for one in classes]
     return (
         f"{place}: the classes{_quoted(name, ' of')} are {' and '.join(map(cut, classes))}, and neither is surely the "
-        f"positive one: name it with {' or '.join(f'{option} {one}' for one in names)}"
+        f"positive one: name it with {' or '.join(key_text(option, one) for one in names)}"
     )
 
 
@@ -224,11 +226,14 @@ def _of_positive(
     for asked in positive:
         if not any(same_value(value, asked) for value in found):
             raise SpecError(
-                f"{option}: {unknown_name(f'value of {name}' if name else 'class', asked, found or ['(none)'])}"
+                f"{key_text(option)}: "
+                f"{unknown_name(f'value of {name}' if name else 'class', asked, found or ['(none)'])}"
             )
     rest = [value for value in found if value not in wanted]
     if not rest:
-        raise SpecError(f"{option} names every value of '{name}'; leave at least one out as the negative class")
+        raise SpecError(
+            f"{key_text(option)} names every value of '{name}'; leave at least one out as the negative class"
+        )
     codes = [-1 if absent(cell) else int(spelled[cell] in wanted) for cell in cells]
     names = (rest[0] if len(rest) == 1 else "other", " or ".join(sorted(wanted)))
     words = f"{names[1]}, against {', '.join(rest[:MOST_NAMED])}{' ...' if len(rest) > MOST_NAMED else ''}"

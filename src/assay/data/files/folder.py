@@ -11,7 +11,7 @@ from typing import cast
 
 import numpy as np
 
-from assay.core.errors import SpecError
+from assay.core.errors import SpecError, key_text
 from assay.core.files import is_file, told
 from assay.core.types import Factor, FactorTable
 from assay.data.cards import OWN_PATIENT, known_set
@@ -87,7 +87,7 @@ def list_table(spec: DataSpec) -> Listing:
     Raises:
         SpecError: For a wrong spec; single bad rows come as problems.
     """
-    folder = folder_of(spec.folder, "data.folder")
+    folder = folder_of(spec.folder, key_text("data.folder"))
     path = folder / spec.table
     if not is_file(path):
         raise SpecError(
@@ -96,7 +96,7 @@ def list_table(spec: DataSpec) -> Listing:
     coco = read_coco(path, spec) if is_coco(spec) else None
     read = pasted(folder, path, spec) if coco is None else coco.images
     table = chosen(read, spec.where)
-    names = table.column(spec.image if coco is None else FILE_NAME, "data.image")
+    names = table.column(spec.image if coco is None else FILE_NAME, key_text("data.image"))
     if not len(table) and not read.problems:
         rows = f"no row fits data.where: {_asked(spec, read)}" if spec.where else "it has a header and no rows"
         raise SpecError(f"data.table: {spec.table} gives no images: {rows}")
@@ -203,7 +203,7 @@ def _further(folder: Path, name: str) -> Path:
 
 def list_stems(spec: DataSpec) -> Listing:
     """`images/` and `masks/` with equal stems. The target is whether the mask shows a lesion."""
-    folder = folder_of(spec.folder, "data.folder")
+    folder = folder_of(spec.folder, key_text("data.folder"))
     for part in ("images", "masks"):
         if not (folder / part).is_dir():
             raise SpecError(f"data.folder: {folder.name}/ has no folder {part}/; add it, or name a CSV in data.table")
@@ -286,14 +286,16 @@ def _target(spec: DataSpec, table: Table, names: Sequence[str], problems: list[P
         if LESION.name in spec.factors:
             raise SpecError("data.factors.lesion: that is what the masks say; give the factor another name")
         return BY_MASK
-    cells = table.column(spec.target, "data.target")
+    cells = table.column(spec.target, key_text("data.target"))
     chosen_by = spec.where.get(spec.target, ())
     named = cast("Sequence[object]", chosen_by if isinstance(chosen_by, list | tuple) else [chosen_by])
     target = _graded(spec, cells) or target_column(spec.target, spec.positive, cells, named=named)
     if len({*target.codes.tolist()} - {-1}) < 2 and len(table):
         require_whole(table)
         found = ", ".join(f"only '{cell}'" for cell in sorted({*cells}) if not absent(cell)) or "none"
-        raise SpecError(f"data.target: column '{spec.target}' needs at least two different labels; found: {found}")
+        raise SpecError(
+            f"{key_text('data.target')}: column '{spec.target}' needs at least two different labels; found: {found}"
+        )
     wrong: Wrong = {
         at: (f"{spec.target} is missing{f' ({shown(cells[at])}, as in pandas)' if cells[at] else ''}", "label it")
         if absent(cells[at])
@@ -335,7 +337,7 @@ def _others(target: Target) -> str:
 def _patient(spec: DataSpec, table: Table, names: Sequence[str], problems: list[Problem]) -> Sequence[str]:
     if not spec.patient:
         return names
-    cells = table.column(spec.patient, "data.patient")
+    cells = table.column(spec.patient, key_text("data.patient"))
     if spec.unnamed == "refuse":
         missing = f"{spec.patient} is missing", "say whose image it is, or write data.unnamed: own"
         problems += problems_of(table, names, {at: missing for at, cell in enumerate(cells) if absent(cell)})
@@ -364,7 +366,7 @@ def _unnamed(spec: DataSpec, table: Table) -> tuple[str, ...]:
     """Note on images without a patient, where each counts as a patient of its own."""
     if not spec.patient or spec.unnamed != "own":
         return ()
-    blank = sum(absent(cell) for cell in table.column(spec.patient, "data.patient"))
+    blank = sum(absent(cell) for cell in table.column(spec.patient, key_text("data.patient")))
     told = f"{spec.patient} is missing in {blank:,} of {len(table):,} rows: each counts as a patient of its own"
     return (told,) if blank else ()
 
@@ -400,12 +402,12 @@ def undeclared_table(spec: DataSpec) -> FactorTable | None:
     names = undeclared_columns(spec)
     if not names:
         return None
-    folder = folder_of(spec.folder, "data.folder")
+    folder = folder_of(spec.folder, key_text("data.folder"))
     table = chosen(pasted(folder, folder / spec.table, spec), spec.where)
     if spec.target not in table.header:  # whether masks show a lesion
         return None
-    target = target_column(spec.target, spec.positive, table.column(spec.target, "data.target"))
-    cells, images = (table.column(name, "data.patient") for name in (spec.patient or spec.image, spec.image))
+    target = target_column(spec.target, spec.positive, table.column(spec.target, key_text("data.target")))
+    cells, images = (table.column(name, key_text("data.patient")) for name in (spec.patient or spec.image, spec.image))
     patient = patient_codes(_with_own(spec, cells, images))
     factors: list[Factor] = []
     columns: dict[str, np.ndarray] = {}

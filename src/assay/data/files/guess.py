@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from assay.core.errors import SpecError
+from assay.core.errors import SpecError, key_text
 from assay.core.files import is_file
 from assay.data.files.classes import in_order
 from assay.data.files.in_memory import kept_table
@@ -140,9 +140,11 @@ class Guess:
         if not self.target and not self.classes:
             there = self.targets or tuple(self.columns)
             may = f"; it has {', '.join(there[:20])}" if there else "; no column has a few values"
-            example = next((f"; --target {name}, for example" for name in there if not called_attribute(name)), "")
-            raise SpecError(f"--target: no column of {self.table or self.folder.name} is surely the one to predict: "
-                            f"name it{may}{example}")  # fmt: skip
+            example = next(
+                (f"; {key_text('--target', name)}, for example" for name in there if not called_attribute(name)), ""
+            )
+            raise SpecError(f"{key_text('--target')}: no column of {self.table or self.folder.name} is surely "
+                            f"the one to predict: name it{may}{example}")  # fmt: skip
         if self.classes:
             return {"classes": str(self.folder)}
         named = {"image": self.image, "mask": self.mask, "patient": self.patient, "target": self.target}
@@ -179,7 +181,7 @@ def guess(
     words, uses = WAYS[found.way]
     for name, value in {**named, **others}.items():
         if not lenient and value and name not in uses and value != getattr(found, name, ""):
-            raise SpecError(f"--{name}: {found.folder} has {words}: nothing there is named by it")
+            raise SpecError(f"{key_text(f'--{name}')}: {found.folder} has {words}: nothing there is named by it")
     return found
 
 
@@ -193,9 +195,9 @@ def _found(
 ) -> Guess:
     columns = {"target": target, "patient": patient, "mask": mask}
     if labels and not path.is_dir():
-        raise SpecError(f"--labels: labels are joined with the images of a folder, and {path} is none")
+        raise SpecError(f"{key_text('--labels')}: labels are joined with the images of a folder, and {path} is none")
     if labels:
-        table = expand(str(labels), "--labels")
+        table = expand(str(labels), key_text("--labels"))
         return _joined(path, table, image or _key_of(table, path), unmatched, **columns)
     if path.is_file():
         return _of_table(path, image, unmatched, **columns)
@@ -392,7 +394,7 @@ def _require(read: Table, **named: str) -> None:
     """Raise SpecError where a column that is named is missing; `lesion` is what masks say."""
     for role, name in named.items():
         if name and (role, name) != ("target", LESION.name):
-            read.column(name, f"--{role}")
+            read.column(name, key_text(f"--{role}"))
 
 
 def _files_of(read: Table, folder: Path) -> list[str]:
@@ -415,7 +417,7 @@ def _of_columns(read: Table, folder: Path, image: str, target: str, patient: str
     left = [name for name in read.header if name not in {image, patient, mask, *masks}]
     targets = tuple(targets_of(read, left))
     if target == LESION.name and not mask:
-        read.column(target, "--target")
+        read.column(target, key_text("--target"))
     target = target or sure_target(read, targets) or (LESION.name if mask else "")
     columns = kinds_of(read, [name for name in left if name not in (target, *KEYS)])
     return Guess(folder, read.name, image, mask, target, patient, targets, columns)
@@ -448,5 +450,6 @@ def _naming(read: Table, folder: Path, image: str = "") -> str | None:
         return IMAGE
     if image or IMAGE in read.header:
         return None
-    raise SpecError(f"data: no column of {read.name} names image files of {folder}: name it with --image COLUMN; "
+    raise SpecError(f"data: no column of {read.name} names image files of {folder}: name it with "
+                    f"{key_text('--image', 'COLUMN')}; "
                     f"its columns are {', '.join(read.header[:20])}")  # fmt: skip

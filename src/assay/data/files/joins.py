@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 from scipy.stats import chi2_contingency
 
-from assay.core.errors import DataError, cut
+from assay.core.errors import DataError, cut, key_text
 from assay.data.files.readers import holds_dicom
 from assay.data.files.table import shown, spellings
 
@@ -350,7 +350,7 @@ def require_matched(
     if why and unmatched == "refuse":
         left = "; ".join(filter(None, (none and none + lost, rows and rows + stray)))
         raise DataError(
-            f"{left}: {why}; correct the names, or leave out what fits nothing with --unmatched drop "
+            f"{left}: {why}; correct the names, or leave out what fits nothing with {key_text('--unmatched', 'drop')} "
             "(in a study, data: {unmatched: drop})"
         )
     return (*filter(None, (none, rows and rows + (such(places) if places else ""))), *found.ignoring())

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from assay.core.errors import DataError, SpecError
+from assay.core.errors import DataError, SpecError, key_text
 from assay.core.types import Factor
 from assay.data.files.joins import same_id
 from assay.data.files.roles import ORIGINS, SPLITS, called_unit, holds_patients, words_of
@@ -179,21 +179,25 @@ def usable(table: Table, target: str, score: str, patient: str, skip: bool | Non
         SpecError: All rows with a class are of one, and the others are blank.
         DataError: A row lacks something, and is not to be left out; or no row is left.
     """
-    out = "take the rows out of the file" if skip is None else "leave the rows out with --skip-bad-rows"
-    classes = table.column(target, "--target")
+    out = (
+        "take the rows out of the file"
+        if skip is None
+        else f"leave the rows out with {key_text('--skip-bad-rows', True)}"
+    )
+    classes = table.column(target, key_text("--target"))
     known = set(spellings(classes).values())
     if blank := sum(absences(classes)) if len(known) == 1 else 0:
         raise SpecError(f"the target '{target}' has 1 class ({known.pop()}), and the other {blank:,} rows are blank: "
                         "write the other class there")  # fmt: skip
     bad: dict[int, str] = {}
     for name, option, what in ((target, "--target", "label them"), (patient, "--patient", "say whose images they are")):
-        cells = table.column(name, option) if name else ()
+        cells = table.column(name, key_text(option)) if name else ()
         if missing := [at for at, blank in enumerate(absences(cells)) if blank]:
             lines = ", ".join(str(table.numbers[at]) for at in missing[:MOST_LINES])
             word, more = "line" if len(missing) == 1 else "lines", " ..." if len(missing) > MOST_LINES else ""
             said = f"'{name}' is missing in {len(missing):,} of {len(cells):,} rows ({word} {lines}{more}); {what}"
             bad |= dict.fromkeys(missing, f"{table.name}: {said}, or {out}")
-    scores = table.column(score, "--score")
+    scores = table.column(score, key_text("--score"))
     if wrong := [at for at, cell in enumerate(scores) if number(cell, table.comma) is None]:
         cell = scores[wrong[0]]
         said = f"{table.name}:{table.numbers[wrong[0]]}: score '{cell[:40]}' is not a finite number"

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from assay.core.errors import DataError, SpecError, extra
+from assay.core.errors import DataError, SpecError, extra, key_text
 from assay.data.files.joins import Matched, Unmatched, image_files, match, outputs_in, require_matched
 from assay.data.files.readers import holds_dicom
 from assay.data.files.roles import MASKS, words_of
@@ -70,7 +70,8 @@ def joined(folder: Path, table: Path, image: str = IMAGE, target: str = "", unma
     found = replace(found, left=tuple(files))
     if not found.pairs and not found.rivals:
         raise DataError(f"labels: {table.name} labels no image of {folder}, by its column '{key}'; an example there is "
-                        f"{shown(names[0]) if names else 'missing'}: name another with --image COLUMN")  # fmt: skip
+                        f"{shown(names[0]) if names else 'missing'}: name another with "
+                        f"{key_text('--image', 'COLUMN')}")  # fmt: skip
     classes = read.column(target, "labels") if target in read.header else ()
     said = require_matched(found, table.name, unmatched=unmatched, row_classes=classes, lines=read.numbers,
                            private=key != image)  # fmt: skip

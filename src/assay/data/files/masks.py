@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
-from assay.core.errors import DataError, SpecError, unknown_name
+from assay.core.errors import DataError, SpecError, key_text, unknown_name
 from assay.core.files import content_hash, is_file
 from assay.data.cache import ArrayCache
 from assay.data.dataset import BoxedLesions
@@ -107,7 +107,8 @@ def refuse_empty(decoded: Decoded, rows: Int[np.ndarray, "n"], where: str) -> No
     """Raise DataError when no mask shows a lesion."""
     if len(rows) and not any(decoded.array[at].any() for at in rows.tolist()):
         raise DataError(
-            f"{where}: none of {len(rows):,} masks shows a lesion; check that data.mask names the right column, "
+            f"{where}: none of {len(rows):,} masks shows a lesion; check that {key_text('data.mask')} names the "
+            f"right column, "
             "and say with data.mask_values what their values mean"
         )
 
@@ -123,9 +124,11 @@ def told_of(
     array = decoded.array
     size = array.shape[-1]
     lost = len(set(decoded.notes.get(VANISHED, ())) & set(rows.tolist()))
-    warnings = [f"{lost:,} images have lesions too small to be seen at {size} px: raise data.size"] if lost else []
+    warnings = (
+        [f"{lost:,} images have lesions too small to be seen at {size} px: a larger size shows them"] if lost else []
+    )
     if outside := len(set(decoded.notes.get(CUT_OFF, ())) & set(rows.tolist())):
-        warnings.append(f"{outside:,} images have lesions outside the part that data.fit: {framing.fit} shows")
+        warnings.append(f"{outside:,} images have lesions outside the part that the framing '{framing.fit}' shows")
     counts = np.zeros(len(meaning.kinds) + 1, dtype=np.int64)
     shown = large = 0
     for at, (width, height) in zip(rows.tolist(), native.tolist(), strict=True):
@@ -307,7 +310,7 @@ def paired(
             f"{masks.name}/ has {len(orphans):,} masks of no image, first {orphans[0]}, while {len(lacking):,} images "
             f"have no mask, first {lacking[0]}: what is free of lesions cannot be told from what is misnamed; give a "
             f"mask its image's stem{suffix and f' and {suffix}'}, or take it away (or pass over it with "
-            "--unmatched drop; in a study, data: {unmatched: drop})"
+            f"{key_text('--unmatched', 'drop')}; in a study, data: {{unmatched: drop}})"
         )
     warnings = (f"{len(orphans):,} masks belong to no image",) if orphans else ()
     return Pairs(tuple(files), names, tuple(chosen), problems, warnings, found.ignoring(), others, tuple(orphans))
@@ -319,7 +322,8 @@ def ask_unmasked(where: str, names: Sequence[str], masks: Sequence[MaskAt], spec
     if lacking and spec.unmasked == "refuse":
         raise DataError(
             f"{where}: {len(lacking):,} of {len(masks):,} images have no mask{such(map(shown, lacking))}: do they show "
-            "no lesion, or were they not labeled? Answer with --unmasked lesion-free or --unmasked leave-out (in a "
+            f"no lesion, or were they not labeled? Answer with {key_text('--unmasked', 'lesion-free')} or "
+            f"{key_text('--unmasked', 'leave-out')} (in a "
             "study, data: {unmasked: lesion-free} or {unmasked: leave-out})"
         )
 
@@ -433,10 +437,10 @@ def row_masks(
 ) -> tuple[list[MaskAt] | None, list[Problem]]:
     """Return the masks, None for a row without one where the spec defines that case; None where no row has any."""
     if coco is not None and spec.mask:
-        raise SpecError(f"data.mask: the outlines stand in {spec.table}; leave it out")
+        raise SpecError(f"{key_text('data.mask')}: the outlines stand in {spec.table}; leave it out")
     if not has_masks(spec):
         return None, []
-    cells = table.column(spec.mask, "data.mask") if coco is None else names
+    cells = table.column(spec.mask, key_text("data.mask")) if coco is None else names
     masks: list[MaskAt] = []
     problems: list[Problem] = []
     for line, name, cell in zip(table.numbers, names, cells, strict=True):

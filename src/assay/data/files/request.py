@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-from assay.core.errors import DataError, SpecError
+from assay.core.errors import DataError, SpecError, key_text
 from assay.core.files import filled, is_file
 from assay.data.files.guess import Guess, guess
 from assay.data.files.in_memory import in_memory, on_disk
@@ -89,7 +89,9 @@ def _of_path(path: Path, place: str, lenient: bool, named: Mapping[str, Any]) ->
 def _of_keys(keys: dict[str, Any], place: str, named: Mapping[str, Any], bare: bool = False) -> Reading:
     """Return a mapping with what is named, and what is guessed of a table whose target nobody names."""
     if labels := named.get("labels"):
-        raise SpecError(f"--labels: labels ({labels}) are joined with the images of a folder; give its path")
+        raise SpecError(
+            f"{key_text('--labels')}: labels ({labels}) are joined with the images of a folder; give its path"
+        )
     own = {name: named[name] for name in ("target", "patient", "image", "mask") if name in named}
     own |= {"target": own.get("target", LESION.name)} if "mask" in own else {}
     own |= _further(named)
@@ -116,8 +118,8 @@ def _guessed(path: Path, kept: bool, named: Mapping[str, Any]) -> Guess:
     try:
         return guess(path, **named)
     except (SpecError, DataError) as error:
-        text = str(error).replace(f" of {path.parent}", "").replace(path.name, "the table")
-        error.args = (text if kept else str(error),)
+        if kept:
+            error.args = (error.args[0].replace(f" of {path.parent}", "").replace(path.name, "the table"),)
         raise
 
 
@@ -157,11 +159,11 @@ def _with_factors(data: dict[str, Any], columns: Sequence[str]) -> dict[str, Any
     if not names:
         return data
     if (path := _table_of(data)) is None:
-        raise SpecError(f"--columns: {', '.join(map(str, names))}: these images come without a table")
+        raise SpecError(f"{key_text('--columns')}: {', '.join(map(str, names))}: these images come without a table")
     read = read_table(path, str(data.get("image", "image")))
 
     def kind(name: str) -> str:
-        return kind_named(name, read.column(name, "--columns"), read.comma).kind
+        return kind_named(name, read.column(name, key_text("--columns")), read.comma).kind
 
     kinds = {str(name): {"kind": kind(str(name))} for name in names}
     return {**data, "factors": {**kinds, **(cast("Mapping[str, Any]", given) if isinstance(given, Mapping) else {})}}

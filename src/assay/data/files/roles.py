@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from itertools import chain
 
-from assay.core.errors import SpecError
+from assay.core.errors import SpecError, key_text
 from assay.data.files.table import NEGATIVES, Table, absent, fold, number
 
 TARGETS = (
@@ -164,7 +164,7 @@ def roles_of(read: Table, columns: Sequence[str] = (), **named: str) -> tuple[di
     """
     for role, name in named.items():
         if name:
-            read.column(name, f"--{role}")
+            read.column(name, key_text(f"--{role}"))
     found = {role: name or (role if role in read.header else "") for role, name in named.items()}
 
     def left() -> list[str]:
@@ -181,8 +181,11 @@ def roles_of(read: Table, columns: Sequence[str] = (), **named: str) -> tuple[di
         found[role] = found[role] or ways[role]()
     for role in {"score", "target"} & found.keys():
         if not found[role]:
-            raise SpecError(f"--{role}: no column of {read.name} is surely the {role}: name it with --{role} COLUMN; "
-                            f"its columns are {', '.join(read.header[:20])}")  # fmt: skip
+            option = f"--{role}"
+            raise SpecError(
+                f"{key_text(option)}: no column of {read.name} is surely the {role}: name it with "
+                f"{key_text(option, 'COLUMN')}; its columns are {', '.join(read.header[:20])}"
+            )
     guessed = {role: name for role, name in found.items() if name and not named[role]}
     line = ", ".join(f"{role} {name}" for role, name in guessed.items())
     return {role: name or role for role, name in found.items()}, line if {*guessed} != {*guessed.values()} else ""
@@ -216,9 +219,10 @@ def _score_of(read: Table, names: Sequence[str], target: str) -> str:
     doubtful = [] if chosen in fine or not chosen else [name for name in fine if words_of(name) & _OF_CALLS]
     if halved or doubtful:
         sure, call = (chosen, calls[0]) if halved else (doubtful[0], chosen)
-        raise SpecError(f"--score: '{sure}' seems to be of the class that '{call}' names: make a column of the "
+        raise SpecError(f"{key_text('--score')}: '{sure}' seems to be of the class that '{call}' names: make a "
+                        f"column of the "
                         "positive class, with 1 less the number where the other class is named, and name it with "
-                        "--score COLUMN")  # fmt: skip
+                        f"{key_text('--score', 'COLUMN')}")  # fmt: skip
     return chosen
 
 
@@ -228,13 +232,16 @@ def _of_class(read: Table, names: Sequence[str], target: str) -> str:
     Raises:
         SpecError: They are not called after the classes.
     """
-    classes = set(map(fold, read.present(target, "--target"))) if target else set[str]()
+    classes = set(map(fold, read.present(target, key_text("--target")))) if target else set[str]()
     of = {
         name: fold(" ".join(one for one in re.findall(r"[^\W_]+", name.casefold()) if one not in SCORES))
         for name in names
     }
     if not {*of.values()} <= classes:
-        raise SpecError(f"--score: {read.name} has {', '.join(names)}: name the column of scores with --score COLUMN")
+        raise SpecError(
+            f"{key_text('--score')}: {read.name} has {', '.join(names)}: name the column of scores with "
+            f"{key_text('--score', 'COLUMN')}"
+        )
     return next((name for name, value in of.items() if len(of) == 2 and value not in NEGATIVES), names[0])
 
 

@@ -16,7 +16,7 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
-from assay.core.errors import DataError, SpecError, cut, nearest, unknown_name
+from assay.core.errors import DataError, SpecError, cut, key_text, nearest, unknown_name
 from assay.core.files import ASSETS, filled, unset
 from assay.core.tables import Row, read_text
 from assay.core.types import Factor, Role
@@ -85,7 +85,7 @@ def refuse(where: str, problems: Sequence[Problem], word: str = "line") -> None:
     lines += [f"  {_place(p, word)} {shown(p.name)}: {p.what}; {p.remedy}" for p in listed]
     if len(rows) > SHOWN:
         lines.append(f"  and {len(rows) - SHOWN} more")
-    lines.append("mend them, or leave them out with --skip-bad-rows")
+    lines.append(f"mend them, or leave them out with {key_text('--skip-bad-rows', True)}")
     raise DataError("\n".join(lines))
 
 
@@ -662,7 +662,7 @@ def _check_contained(folder: Path, path: str) -> None:
     link = os.path.islink(path)  # noqa: PTH114
     real = os.path.realpath(path) if link else _real_folder(path.rpartition("/")[0]) + "/"
     if not real.startswith(_real_folder(str(folder)) + "/"):
-        remedy = f"copy the file under {folder.name}/, or write data.links: follow"
+        remedy = f"copy the file under {folder.name}/, or give {key_text('data.links', 'follow')}"
         raise Unreadable("its path leads out of the folder by a link", remedy)
 
 
