@@ -194,7 +194,7 @@ WRONG_IMAGES: dict[str, tuple[list[str], str]] = {
     "another column": ([*SIZED, "--target", "lable"], "did you mean 'label'"),
     "domain": ([*SIZED, "--domain", "chst"], "unknown domain 'chst'"),
     "margin": ([*SIZED, "--margin", "2"], "between 0 and 0.5"),
-    "size": ([*SIZED[:4], "-24"], "expected a whole number from 8 to 1024"),
+    "size": ([*SIZED[:4], "-24"], "input should be greater than or equal to 8"),
     "a file": (["set/0.png", *SIZED[1:]], "cannot be made"),
     "a full folder": (["set", *SIZED[1:]], "set is not empty: give a new folder"),
     "no training images": ([*SIZED[:3], "--train", "no.csv"], "--train: there is no file no.csv"),

@@ -187,7 +187,7 @@ def test_set_gives_some_points_another_value_without_an_axis(study: Study) -> No
         ({"where": {"loss": "supcon"}, "recipe.loss": "triplet"}, "is an axis"),
         ({"where": {"loss": "supcon"}, "recipe.batch_size": [8, 16]}, "expected one value"),
         ({"recipe.batch_size": 8}, "expected entries such as"),
-        ({"where": {"loss": "supcon"}, "recipe.batch_size": "many"}, "expected a whole number"),
+        ({"where": {"loss": "supcon"}, "recipe.batch_size": "many"}, "input should be a valid integer"),
     ],
 )
 def test_a_wrong_entry_of_set_is_refused(study: Study, entry: dict[str, object], why: str) -> None:

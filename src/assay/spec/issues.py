@@ -294,25 +294,24 @@ def _explained(kind: type[Any], error: ValidationError) -> Iterator[Issue]:
 
 
 def _explain(kind: type[Any], error: str, loc: Keys, given: Any, message: str) -> Issue:
-    """Explain one error of Pydantic by the field that it is in."""
+    """Explain one error of Pydantic in its own words, but for keys, and for what holds other values."""
     root = _schema(kind)
     found = _field(root, loc)
     if error == "extra_forbidden":
         return unknown_key(loc, _field(root, loc[:-1]).get("properties", {}))
     if error == "missing":
-        words = describe(found, root)
-        return Issue(loc[:-1], "", f"'{loc[-1]}' is missing" + (f": expected {words}" if words != "text" else ""))
+        return Issue(loc[:-1], "", f"'{loc[-1]}' is missing")
     if error == "value_error":
         return issue(loc, "" if "properties" in found else given, message.removeprefix("Value error, "))
-    choices = [name for part in _branches(found, root) for name in _choices(part)]
-    remedy, near = hint(given), nearest(given, choices) if isinstance(given, str) else None
-    if near:
-        remedy = f"did you mean '{near}'?"
-    elif error in ("multiple_of", "too_short", "too_long", "string_too_short", "string_pattern_mismatch"):
-        remedy = re.sub(r"^\w+ should", "it should", message).replace(" after validation", "")
-    elif error == "string_type" and isinstance(given, (int, float)):
-        remedy = "put it in quotes: without them YAML takes it for a number"
-    return issue(loc, given, f"expected {describe(found, root)}", remedy)
+    if error in ("too_short", "too_long"):
+        return issue(loc, given, message[0].lower() + message[1:])
+    if shapes := _shapes(found, root):
+        return issue(loc, given, f"expected {' or '.join(shapes)}", hint(given))
+    choices = [str(name) for part in _branches(found, root) for name in part.get("enum", ())]
+    near = nearest(given, choices) if isinstance(given, str) else None
+    number = error == "string_type" and isinstance(given, int | float)
+    quotes = "put it in quotes: without them YAML takes it for a number" if number else hint(given)
+    return issue(loc, given, message[0].lower() + message[1:], f"did you mean '{near}'?" if near else quotes)
 
 
 def _misread(kind: type[Any], value: Any) -> Iterator[Issue]:
@@ -323,7 +322,7 @@ def _misread(kind: type[Any], value: Any) -> Iterator[Issue]:
             found = _field(root, keys)
             types = {part.get("type") for part in _branches(found, root)}
             if types & {"integer", "number"} and ("boolean" if isinstance(item, bool) else "string") not in types:
-                yield issue(keys, item, f"expected {describe(found, root)}")
+                yield issue(keys, item, "input should be a valid number")
 
 
 _PARTED = re.compile(r"\s*[+-]?(?=[\d.]*_)[\d_.]+(e[+-]?[\d_]+)?\s*", re.IGNORECASE)
@@ -363,44 +362,18 @@ def _branches(schema: Schema, root: Schema) -> list[Schema]:
     return [_opened(part, root) for part in parts if part.get("type") != "null"]
 
 
-def describe(schema: Schema, root: Schema) -> str:
-    """Describe the values that a field takes: `a number above 0 (softmax temperature)`."""
-    text = " or ".join(_described(part, root) for part in _branches(schema, root))
-    return f"{text} ({schema['description']})" if "description" in schema and schema is not root else text
-
-
-_WORDS = {"integer": "a whole number", "number": "a number", "string": "text", "boolean": "true or false"}
-
-
-def _described(schema: Schema, root: Schema) -> str:
-    if choices := _choices(schema):
-        named = [choice for choice in choices if choice]
-        return "one of " + ", ".join(named) if len(named) > 1 else f"'{named[0]}', or nothing"
-    kind = str(schema.get("type"))
-    if kind == "array":
-        items = schema.get("items")
-        return f"a list, each {describe(items, root)}" if items else "a list"
-    if examples := schema.get("examples"):
-        return f"`key: value` pairs such as {examples[0]}"
-    if properties := schema.get("properties"):
-        return "`key: value` pairs with " + ", ".join(properties)
-    if kind == "object":
-        rest = schema.get("additionalProperties")
-        each = describe(cast(Schema, rest), root) if isinstance(rest, Mapping) else "a value"
-        return f"`name: value` pairs, each value {each}"
-    return _WORDS.get(kind, "a value") + _range(schema)
-
-
-def _choices(schema: Schema) -> list[str]:
-    return [str(choice) for choice in schema.get("enum", [schema["const"]] if "const" in schema else [])]
-
-
-def _range(schema: Schema) -> str:
-    if "minimum" in schema and "maximum" in schema:
-        return f" from {schema['minimum']:g} to {schema['maximum']:g}"
-    words = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below"}
-    parts = [f"{word} {schema[name]:g}" for name, word in words.items() if name in schema]
-    return (" of " if parts and parts[0].startswith("at") else " " if parts else "") + ", ".join(parts)
+def _shapes(schema: Schema, root: Schema) -> list[str]:
+    """Return the lists and mappings that a field takes: `key: value` pairs such as an example, or with some keys."""
+    lists = {"array": "a list", "object": "`name: value` pairs"}
+    return [
+        f"`key: value` pairs such as {examples[0]}"
+        if (examples := part.get("examples"))
+        else f"`key: value` pairs with {', '.join(part['properties'])}"
+        if "properties" in part
+        else lists[part["type"]]
+        for part in _branches(schema, root)
+        if part.get("type") in lists
+    ]
 
 
 def hint(given: Any) -> str:

@@ -282,11 +282,11 @@ def test_bad_masks_can_be_left_out(tmp_path: Path) -> None:
     [
         (
             "[hard_exudates]",
-            "data.dataset.idrid-seg.kinds[0] = 'hard_exudates'\n  expected one of microaneurysms, hemorrhages, "
-            "exudates, cotton_wool, optic_disc",
+            "data.dataset.idrid-seg.kinds[0] = 'hard_exudates'\n  input should be 'microaneurysms', 'hemorrhages', "
+            "'exudates', 'cotton_wool' or 'optic_disc'",
         ),
         ("[exudates, exudates]", "kinds names exudates more than once; name each once"),
-        ("[]", "it should have at least 1 item, not 0"),
+        ("[]", "should have at least 1 item after validation, not 0"),
     ],
 )
 def test_kinds_that_are_none_are_refused_with_the_list(kinds: str, text: str, tmp_path: Path) -> None:

@@ -92,7 +92,7 @@ def test_what_a_study_gets_wrong_is_told_before_anything_is_read(home: Path) -> 
         (study({"dataset": mass, "folder": folder}), "images come from dataset and folder"),
         (
             study({"dataset": {"chexpert": {"folder": folder, "finding": "Edema", "uncertain": "zero"}}}),
-            "expected one of refuse, negative, positive, drop",
+            "input should be 'refuse', 'negative', 'positive' or 'drop'",
         ),
     ):
         with pytest.raises(SpecError, match=re.escape(message)):
