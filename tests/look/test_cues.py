@@ -118,7 +118,8 @@ def test_strong_ones_are_doubts_of_the_preview(images: Path, rows: list[Row], tm
     (said,) = shortcut_cautions(rows)
     words = reason_words(said)
     assert words.startswith("without a network, the target is predicted by the image's width (AUROC 0.9")
-    assert words.endswith(f"and {sum(one['strong'] for one in rows) - 5} more; a network may learn these instead")
+    more = sum(row["strong"] for row in rows) - 5
+    assert words.endswith(f"and {more} more; a network may learn a simple cue instead")
     assert chip_words(said).endswith(f"by the image's width: AUROC {rows[0]['value']:.2f}")
     assert Looked.at(spec, population).sample.size  # the pictures are as they were
 

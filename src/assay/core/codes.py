@@ -600,7 +600,7 @@ class Code(StrEnum):
     PLAIN_SIGHT = (
         "plain-sight",
         "without a network, [size?lesion area|the target] is predicted by {names:properties}; a network may learn "
-        "these instead",
+        "a simple cue instead",
         "[size?lesion area|the target] is predicted by {names:cue}",
     )
     PARTS_SHARED = (

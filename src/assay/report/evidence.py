@@ -164,7 +164,7 @@ def _measure(tables: Mapping[str, Rows], contrasts: Rows) -> str:
              and not (row["factor"] or row["level"] or row["group"]) and row["value"] == row["value"]]  # fmt: skip
     most = max(distinct(asked), key=asked.count, default="")
     return next(
-        (name for name in (most, "auroc", "auroc-macro", "dice", *there) if name in set(there)), most or "auroc"
+        (name for name in (most, "dice", "auroc", "auroc-macro", *there) if name in set(there)), most or "auroc"
     )
 
 

@@ -421,16 +421,25 @@ def shown(rows: Sequence[Row]) -> dict[str, list[Row]]:
     }
 
 
+def used(rows: Sequence[Row]) -> list[Row]:
+    """Return the comparisons of what networks do, not of what their layers hold; all where there is no other."""
+    return [row for row in rows if MEASURES.get(row["measure"]) is None
+            or MEASURES[row["measure"]].probe not in _OF_LAYERS] or list(rows)  # fmt: skip
+
+
+_OF_LAYERS = ("decodability", "representation", "reinitialization")
+
+
 def leading(contrasts: Sequence[Row]) -> Row | None:
     """Return the comparison that a title names, or the first that was asked where nothing was shown."""
-    rows = asked(contrasts)
+    rows = used(asked(contrasts))
     return next(iter([row for kind in shown(rows).values() for row in kind] or rows), None)
 
 
 def titled(contrasts: Sequence[Row]) -> Row | None:
     """Return the comparison whose outcome a title states; None where a control failed, or nothing was shown."""
     failed = any(row.get("decision") in FAILED for row in contrasts)
-    return None if failed or not any(shown(asked(contrasts)).values()) else leading(contrasts)
+    return None if failed or not any(shown(used(asked(contrasts))).values()) else leading(contrasts)
 
 
 def headline(contrasts: Sequence[Row], names: Names = PLAIN) -> str:
@@ -450,9 +459,14 @@ def headline(contrasts: Sequence[Row], names: Names = PLAIN) -> str:
     rows = [shortened(row, shared(rows)) for row in rows]
     kinds = shown(rows)
     open_ = len(rows) - sum(map(len, kinds.values()))
-    if open_ == len(rows):
-        return _nothing_shown(rows, names)
-    first = next(row for found in kinds.values() for row in found)
+    decided = [row for found in shown(used(rows)).values() for row in found]
+    if not decided:
+        return _nothing_shown(used(rows), names)
+    first = decided[0]
+    if len(decided) == len(used(rows)) and all(row["decision"] == "equivalent" for row in decided):
+        axis = in_words(text_of(first, "axis"))
+        within = f"within {number(numeric(first, 'margin'))}"
+        return f"The choice of {axis} hardly mattered: {_inside(outcome(first, names))}, {within}."
     if len(rows) <= (MOST_NAMED if rows[0].get("role") == PRIMARY else 1):
         return f"{outcome(first, names)}."
     parts = [f"{len(found)} {name}" for name, found in {**kinds, "inconclusive": range(open_)}.items() if found]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from assay.core.measures import MEASURES, PROBES_OF_MAPS, WORST_GROUP, better, label_of
-from assay.report.account import MOST_PLACES, SIGNS, Account, Chip, Line, Opening, Place, Small, Tile, doubts, said
+from assay.report.account import MOST_PLACES, SIGNS, Account, Chip, Line, Opening, Place, Small, doubts, said
 from assay.report.blocks import anchor, ends_of
 from assay.report.drawing import Size
 from assay.report.evidence import Evidence, coordinates, distinct, networks, whole
@@ -44,8 +44,9 @@ from assay.report.words import (
 )
 from assay.stats.bounds import MARGIN
 from assay.stats.findings import Finding, from_row
-from assay.stats.format import count, in_words, listed, number, plural, with_interval
-from assay.stats.rows import CONTROLS, PASSED, PRIMARY, SETTLED, Row, json_object, numeric
+from assay.stats.format import count, in_words, listed, number, plural
+from assay.stats.rows import CONTROLS, FAILED, PASSED, PRIMARY, SETTLED, Row, json_object, numeric
+from assay.study.titles import segmented_words, shared_harms, shared_words, study_tiles
 
 OF_ONE_MODEL = (
     "whether the model has seen these images before",
@@ -68,7 +69,7 @@ def study_account(evidence: Evidence) -> Account:
         name=name,
         question=facts.get("question") or (f"What has {name} learned?" if "contrasts" not in tables else name),
         meta=_meta(root.name if root.name.startswith(f"{name}-") else name, tables),
-        verdict=verdict(evidence),
+        verdict=next(iter(answers(evidence)), ""),
         opening=opening(root, evidence, findings),
         doubts=tuple(map(said, (one for one in findings if one.kind != "limit"))),
         limits=tuple(reason_words(one.reason) for one in findings if one.kind == "limit")
@@ -87,22 +88,35 @@ def _meta(name: str, tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
 
 
 def verdict(evidence: Evidence) -> str:
-    """Return the headline of a study, of compared predictions, or of one model; of a study with its best simple cue.
+    """Return the answer of a study, of compared predictions, or of one model, in one text."""
+    return " ".join(answers(evidence))
 
-    That of a study which is tested on other sets, and asks no primary comparison, is how well it does there. It begins
-    with the training runs that failed or collapsed where most did.
+
+def answers(evidence: Evidence) -> list[str]:
+    """Return the answer in parts, the title first.
+
+    Of a study: the training runs that failed or collapsed where most did; the effect that all recipes share; the
+    decisions on what was asked, or of one that is tested on other sets, and asks no primary comparison, how well it
+    does there; the performance of segmentations; and the best simple cue.
     """
     if "contrasts" not in evidence.tables:
-        return model_headline(evidence.tables["estimates"], evidence.outline.measure, evidence.names)
+        text = model_headline(evidence.tables["estimates"], evidence.outline.measure, evidence.names)
+        return [text] if text else []
     ends, contrasts = [row.get("status") for row in networks(evidence.tables)], evidence.tables["contrasts"]
     asked = any(row["role"] in (PRIMARY, *CONTROLS) for row in contrasts)
-    said = ("" if asked else elsewhere(evidence)) or headline(contrasts, evidence.names)
+    segmented = segmented_words(evidence)
+    said = ("" if asked else segmented or elsewhere(evidence)) or headline(contrasts, evidence.names)
     lost = [one for one in ends if one in ("failed", "collapsed", "diverged")]
     if 2 * len(lost) > len(ends):
         gone = f"{len(lost)} of {count(len(ends), 'training run')} {' or '.join(distinct(lost))}."
         known = any(not math.isnan(numeric(row, "value")) for row in evidence.tables["estimates"])
-        said = f"{gone} {said}" if known else f"No result: {gone}"
-    return " ".join(filter(None, (said, added_words(evidence.tables.get("added", ()), evidence.names.inside))))
+        if not known:
+            return [f"No result: {gone}"]
+        said = f"{gone} {said}"
+    failed = any(row["decision"] in FAILED for row in contrasts)
+    everyone = "" if failed or 2 * len(lost) > len(ends) else shared_words(evidence, shared_harms(evidence))
+    cue = added_words(evidence.tables.get("added", ()), evidence.names.inside)
+    return [text for text in dict.fromkeys((everyone, said, segmented, cue)) if text]
 
 
 def elsewhere(evidence: Evidence) -> str:
@@ -149,7 +163,6 @@ def opening(root: Path, evidence: Evidence, findings: Sequence[Finding]) -> Open
     lines = [
         Line(f"{primary_line(row, evidence.names)}:", decided_by(row), anchor(row),
              f"{sides(row, evidence.names)[0]}: {verdict_words(row)}:" if len(about) == len(bases) == 1
-             else "As above:" if row is first
              else f"{statement(short := shortened(row, common), evidence.names)}: {verdict_words(short)}:",
              size=_difference_size(row))
         for row in rows
@@ -159,37 +172,10 @@ def opening(root: Path, evidence: Evidence, findings: Sequence[Finding]) -> Open
     heading = f"Primary comparisons{held_words({'where': common}, evidence.names)}" if rows else "What was measured"
     if len(about) == len(bases) == 1:
         heading = f"{about.pop()}, against {bases.pop()}"
-    tiles = tuple(study_tiles(evidence))
-    return Opening(tuple(shown), done(evidence), places_of(root, evidence), tuple(lines), heading, tiles=tiles)
-
-
-def study_tiles(evidence: Evidence) -> Iterator[Tile]:
-    """Yield the leading measure in the first test condition and in the worst, and the number of networks."""
-    measure, found = evidence.outline.measure, dict[str, list[Row]]()
-    for row in evidence.tables["estimates"]:
-        whole_row = row["environment"] and not any(row[name] for name in ("factor", "level", "layer", "group"))
-        if row["measure"] == measure and whole_row and evidence.outline.shown(row) and row["value"] == row["value"]:
-            found.setdefault(row["environment"], []).append(row)
-    sign = -1 if better(measure) == "lower" else 1
-    means = {place: sign * sum(numeric(row, "value") for row in rows) / len(rows) for place, rows in found.items()}
-    first, worst = next(iter(found), ""), min(means, key=lambda place: means[place], default="")
-    for place in dict.fromkeys(filter(None, (first, worst))):
-        values, row = sorted(numeric(row, "value") for row in found[place]), found[place][0]
-        name, level = f"{sentence_case(label_of(measure))}{evidence.names.inside(place)}", numeric(row, "chance")
-        lost, chance = means[first] - means[place], "" if math.isnan(level) else f"chance {number(level)}"
-        light = "" if lost < MARGIN else "bad" if sign * level > means[place] else "warn"
-        ends = list(map(number, dict.fromkeys((values[0], values[-1]))))
-        if len(values) == 1:
-            interval = with_interval(values[0], numeric(row, "low"), numeric(row, "high"))[len(ends[0]) :].strip()
-            yield Tile(name, ends[0], interval, chance, light)
-        else:
-            kinds = count(len(values), in_words(evidence.outline.axis) or "recipe")
-            yield Tile(name, " to ".join(dict.fromkeys(ends)), "", ", ".join(filter(None, (kinds, chance))), light)
-    trials = networks(evidence.tables)
-    patients = max((whole(row, "patients") for rows in found.values() for row in rows), default=0)
-    if trials:
-        tested = f", {count(patients, 'patient')}" if patients else ""
-        yield Tile("Networks", f"{len(trials):,}", of=f"{count(len({row['seed'] for row in trials}), 'seed')}{tested}")
+    return Opening(
+        tuple(shown), done(evidence), places_of(root, evidence), tuple(lines), heading,
+        more=(" ".join(answers(evidence)[1:]),), tiles=tuple(study_tiles(evidence, shared_harms(evidence))),
+    )  # fmt: skip
 
 
 def _difference_size(row: Row) -> Size | None:

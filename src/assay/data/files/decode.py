@@ -393,8 +393,8 @@ def decode_masks(
     return _fill(name, (len(sources), 1, size, size), np.dtype(np.uint8), one, cache)
 
 
-_SPARED, _FEW = 100, 5
-"""One file in so many, at least one in a set of `_FEW` files, may go beyond the range of its set."""
+_SPARED, _FEW_FILES = 100, 5
+"""One file in so many, at least one in a set of `_FEW_FILES` files, may go beyond the range of its set."""
 _FAR = 3
 """Bits that a file must take more than the others to be clipped: 8 times their range."""
 _FLAT = 8
@@ -440,7 +440,7 @@ def _at_true_range(name: str, decoded: Decoded, cache: ArrayCache) -> Decoded:
 def _bits_of(files: Sequence[Used]) -> int:
     """Return the bits that the values of a set's files take, without those of a few files that go far beyond."""
     bits = sorted(file.bits for file in files)
-    for spared in range(max(1, len(bits) // _SPARED) if len(bits) >= _FEW else 0, 0, -1):
+    for spared in range(max(1, len(bits) // _SPARED) if len(bits) >= _FEW_FILES else 0, 0, -1):
         if bits[-spared] - bits[-spared - 1] >= _FAR:
             return bits[-spared - 1]
     return bits[-1] if bits else 16

@@ -1,0 +1,204 @@
+"""Title and key figures of a study: first the effect that all recipes share, then the decisions on what was asked."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from assay.core.measures import better, label_of
+from assay.report.account import Tile
+from assay.report.evidence import Evidence, distinct, networks
+from assay.report.words import (
+    TRAINING,
+    UNCHANGED,
+    UNSHIFTED,
+    bare_place,
+    decided_by,
+    displayed,
+    relations,
+    sentence_case,
+    sides,
+    titled,
+)
+from assay.stats.bounds import MARGIN
+from assay.stats.format import count, in_words, listed, number, plural
+from assay.stats.harms import Harm, Rank, ranked
+from assay.stats.rows import RELIANCE, Row, numeric
+
+_SMALL_NUMBERS = ("", "", "both", "all three", "all four", "all five", "all six", "all seven", "all eight", "all nine")
+_SEGMENTED = {
+    "dice": "Dice {0}",
+    "lesion-sensitivity": "{0} of 100 lesions found",
+    "false-positive-rate": "{0} of 100 lesion-free images falsely marked",
+}
+"""Measure of a segmentation -> its part of a sentence."""
+
+
+# The effect that all recipes share.
+
+
+def performances(evidence: Evidence, measure: str) -> dict[str, list[tuple[int, Row]]]:
+    """Return a measure of the compared recipes on all images: test condition -> rows with their positions."""
+    found: dict[str, list[tuple[int, Row]]] = {}
+    for at, row in enumerate(evidence.tables["estimates"]):
+        whole_images = not any(row[name] for name in ("factor", "level", "layer", "group"))
+        if row["measure"] == measure and row["environment"] and whole_images and evidence.outline.shown(row):
+            found.setdefault(bare_place(row["environment"]), []).append((at, row))
+    return found
+
+
+def usual_condition(evidence: Evidence) -> str:
+    """Return the test condition whose images are chosen as those of training; empty without one."""
+    ties = relations(evidence.tables.get("environments", ()))
+    names = distinct(bare_place(row["environment"]) for row in evidence.tables.get("environments", ()))
+    alike = [name for name in names if name != TRAINING and (
+        evidence.names.places.get(name) == UNSHIFTED
+        or (ties and all(own.get(name) == UNCHANGED for own in ties.values()))
+    )]  # fmt: skip
+    return next(iter(alike), "")
+
+
+def shared_harms(evidence: Evidence) -> list[Harm]:
+    """Return the test conditions in which every recipe loses more than the margin, the most harmful first.
+
+    The loss is that of the recipe that loses least. Its interval is from the lower end of one interval to the upper
+    end of the other, which is wider than that of the paired difference.
+    """
+    measure = evidence.outline.measure
+    found, usual = performances(evidence, measure), usual_condition(evidence)
+    if better(measure) != "higher" or usual not in found or evidence.outline.dosed:
+        return []
+    clean = {row["recipe"]: row for _, row in found[usual]}
+    harms: list[Harm] = []
+    for name, rows in found.items():
+        losses = [
+            (numeric(clean[row["recipe"]], "low") - numeric(row, "high"),
+             numeric(clean[row["recipe"]], "value") - numeric(row, "value"),
+             numeric(clean[row["recipe"]], "high") - numeric(row, "low"), at)
+            for at, row in rows if row["recipe"] in clean
+        ]  # fmt: skip
+        if name != usual and len(losses) == len(clean) and all(low > MARGIN for low, *_ in losses):
+            low, lost, high, at = min(losses)
+            rank = Rank.SHORTCUT if tied_factor(evidence, name) in relied_factors(evidence) else Rank.SHIFT
+            harms.append(Harm(rank, "condition", name, "estimates", at, lost, low, high))
+    return ranked(harms)
+
+
+def tied_factor(evidence: Evidence, condition: str) -> str:
+    """Return the factor whose tie to the target differs in a test condition; empty without one."""
+    ties = relations(evidence.tables.get("environments", ()))
+    return next((factor for factor, own in ties.items() if own.get(condition, UNCHANGED) != UNCHANGED), "")
+
+
+def relied_factors(evidence: Evidence) -> set[str]:
+    """Return the factors that all compared recipes rely on by the lower bound of a measure of reliance."""
+    rows = [row for row in evidence.tables["estimates"] if row["measure"] in RELIANCE
+            and not (row["level"] or row["group"]) and evidence.outline.shown(row)]  # fmt: skip
+    relying: dict[str, set[str]] = {}
+    for row in rows:
+        if numeric(row, "low") > MARGIN:
+            relying.setdefault(row["factor"], set()).add(row["recipe"])
+    everyone = {row["recipe"] for _, row in performances(evidence, evidence.outline.measure)[usual_condition(evidence)]}
+    return {name for name, recipes in relying.items() if recipes >= everyone}
+
+
+def shared_words(evidence: Evidence, harms: Sequence[Harm]) -> str:
+    """Return the effect that all recipes share as a sentence; empty without one."""
+    if not harms:
+        return ""
+    condition, measure = harms[0].code, evidence.outline.measure
+    found = performances(evidence, measure)
+    clean, changed = (
+        [numeric(row, "value") for _, row in found[name]] for name in (usual_condition(evidence), condition)
+    )
+    fell = f"{label_of(measure)} fell from {_between(clean)} to {_between(changed)} {_when(evidence, condition)}"
+    who, factor = _everyone(evidence), in_words(tied_factor(evidence, condition))
+    if harms[0].rank == Rank.SHORTCUT:
+        fell = f"networks rely on {factor}: {fell}"
+    return f"{sentence_case(f'{who} {fell}'.strip())}."
+
+
+def _everyone(evidence: Evidence) -> str:
+    """Return `with all three losses`; empty for one recipe."""
+    levels, axis = evidence.outline.levels, in_words(evidence.outline.axis)
+    if len(levels) < 2 or not axis:
+        return ""
+    many = _SMALL_NUMBERS[len(levels)] if len(levels) < len(_SMALL_NUMBERS) else f"all {len(levels)}"
+    return f"with {many} {plural(axis)}"
+
+
+def _when(evidence: Evidence, condition: str) -> str:
+    factor = tied_factor(evidence, condition)
+    relation = relations(evidence.tables.get("environments", ())).get(factor, {}).get(condition, "")
+    if evidence.names.place(condition) == f"{in_words(factor)} {relation}":
+        return f"when {in_words(factor)} was {relation}"
+    return f"in {evidence.names.place(condition)}"
+
+
+def _between(values: Sequence[float]) -> str:
+    ends = list(dict.fromkeys(number(value) for value in (min(values), max(values))))
+    return ends[0] if len(ends) == 1 else f"between {ends[0]} and {ends[1]}"
+
+
+# Segmentations.
+
+
+def segmented_words(evidence: Evidence) -> str:
+    """Return Dice, lesions found and lesion-free images falsely marked by set of images; empty of classifications.
+
+    Of each measure and set, the first test condition that has a value counts, with the range over recipes.
+    """
+    sets = {row["environment"]: row.get("set", "") for row in evidence.tables.get("environments", ())}
+    texts: dict[str, list[str]] = {}
+    for measure, words in _SEGMENTED.items():
+        first: dict[str, list[float]] = {}
+        for name, rows in performances(evidence, measure).items():
+            values = [value for _, row in rows if not math.isnan(value := numeric(row, "value"))]
+            if values:
+                first.setdefault(sets.get(name, ""), values)
+        for name, values in first.items():
+            shown = [number(value) if measure == "dice" else f"{100 * value:.0f}" for value in values]
+            ends = list(dict.fromkeys((min(shown, key=float), max(shown, key=float))))
+            texts.setdefault(name, []).append(words.format(" to ".join(ends)))
+    if not any(text.startswith("Dice") for parts in texts.values() for text in parts):
+        return ""
+    own = "held-out images of the training set" if any(texts) else ""
+    order = sorted(texts, key=lambda name: not name)  # another set first
+    return f"{'; '.join(f'{listed(texts[name])}{_in_set(name or own)}' for name in order)}."
+
+
+def _in_set(name: str) -> str:
+    return f" in {name}" if name else ""
+
+
+# Key figures.
+
+
+def study_tiles(evidence: Evidence, harms: Sequence[Harm]) -> list[Tile]:
+    """Return performance as in training and where it is worst, the largest primary difference, and the networks."""
+    measure, usual = evidence.outline.measure, usual_condition(evidence)
+    found = performances(evidence, measure)
+    usual = usual if usual in found else next(iter(found), "")
+    tiles: list[Tile] = []
+    for name in dict.fromkeys([usual, *(harm.code for harm in harms[:1])]):
+        values = [value for _, row in found.get(name, ()) if not math.isnan(value := numeric(row, "value"))]
+        if values:
+            of = f"{len(values)} {plural(in_words(evidence.outline.axis) or 'recipe')}" if len(values) > 1 else ""
+            ends = " to ".join(dict.fromkeys(number(end) for end in (min(values), max(values))))
+            place = evidence.names.place(name)
+            tiles.append(Tile(f"{label_of(measure)}, {place}", ends, "", of, "bad" if name != usual else ""))
+    row = titled(evidence.tables.get("contrasts", ()))
+    if row is not None:
+        value, _, rest = decided_by(row).partition(" ")
+        name = f"{label_of(row['measure'])} difference{_in_place(evidence, row)}"
+        tiles.append(Tile(name, value, rest, " less ".join(sides(row, evidence.names))))
+    trials = networks(evidence.tables)
+    if trials:
+        seeds = len({row["seed"] for row in trials})
+        tiles.append(Tile("Evidence", f"{len(trials):,}", "networks", count(seeds, "seed")))
+    return tiles
+
+
+def _in_place(evidence: Evidence, row: Mapping[str, object]) -> str:
+    factor = f" of {displayed(str(row['factor']))}" if row.get("factor") else ""
+    return f"{factor}{evidence.names.inside(str(row['environment']))}" if row.get("environment") else factor

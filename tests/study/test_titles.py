@@ -1,0 +1,118 @@
+"""The title of a study is the effect that all recipes share, then the decisions on what was asked; on tables."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.report.test_words import row as comparison
+
+from assay.report.evidence import Evidence
+from assay.store.kinds import kinds
+
+Row = dict[str, Any]
+LOSSES = ("cross-entropy", "triplet", "arcface")
+STRENGTHS = {"train": 0.9, "same": 0.9, "neutral": 0.0, "reversed": -0.9}
+CLEAN = {"same": (0.98, 0.97, 0.98), "neutral": (0.72, 0.7, 0.71)}
+
+
+def estimate(loss: str, measure: str, environment: str, value: float, half: float = 0.05, **more: Any) -> Row:
+    place = {"factor": "", "level": "", "layer": "", "group": "", "reason": ""}
+    return {"recipe": loss, "coordinates": json.dumps({"loss": loss}), "measure": measure, "environment": environment,
+            "value": value, "low": value - half, "high": value + half, "seeds": 12, **place, **more}  # fmt: skip
+
+
+def study(
+    values: dict[str, tuple[float, ...]], contrasts: list[Row] | None = None, losses: tuple[str, ...] = LOSSES,
+    measure: str = "auroc", more: tuple[Row, ...] = (), half: float = 0.05, sets: dict[str, str] | None = None,
+) -> Evidence:  # fmt: skip
+    environments = [
+        {"environment": name, "recipe": "", "factor": "texture", "target": "malignant", "asked": strength, "held": "",
+         "strength": strength, "set": (sets or {}).get(name, "")}
+        for name, strength in STRENGTHS.items()
+    ]  # fmt: skip
+    trials = [{"recipe": loss, "seed": seed, "status": "done", "coordinates": json.dumps({"loss": loss})}
+              for loss in losses for seed in range(12)]  # fmt: skip
+    estimates = [estimate(loss, measure, name, value, half) for name, each in values.items()
+                 for loss, value in zip(losses, each, strict=True)]  # fmt: skip
+    asked = [{"id": str(at), **row} for at, row in enumerate(contrasts or [])]
+    tables = {"environments": environments, "trials": trials, "estimates": [*estimates, *more],
+              "contrasts": asked, "provenance": [], "added": []}  # fmt: skip
+    return Evidence(tables, Path("study"), kinds()["study"])
+
+
+EQUAL = comparison("equivalent", a="arcface")
+DECODED = comparison("higher", a="triplet", measure="decodability", factor="position_x", layer="trunk", environment="")
+RELIED = tuple(estimate(loss, "flip-rate", "", 0.3, factor="texture") for loss in LOSSES)
+STUDIES: dict[str, tuple[Evidence, str]] = {
+    "fall": (study({**CLEAN, "reversed": (0.36, 0.32, 0.34)}, [DECODED, EQUAL]),
+             "With all three losses AUROC fell from between 0.97 and 0.98 to between 0.32 and 0.36 when texture was "
+             "reversed."),
+    "reliance": (study({**CLEAN, "reversed": (0.36, 0.32, 0.34)}, [EQUAL], more=RELIED),
+                 "With all three losses networks rely on texture: AUROC fell from between 0.97 and 0.98 to between "
+                 "0.32 and 0.36 when texture was reversed."),
+    "reliance of some": (study({**CLEAN, "reversed": (0.36, 0.32, 0.34)}, more=RELIED[:1]),
+                         "With all three losses AUROC fell from between 0.97 and 0.98 to between 0.32 and 0.36 when "
+                         "texture was reversed."),
+    "worst of two": (study({**CLEAN, "reversed": (0.6, 0.6, 0.6), "neutral": (0.5, 0.5, 0.5)}),
+                     "With all three losses AUROC fell from between 0.97 and 0.98 to 0.50 when texture was "
+                     "uninformative."),
+    "not all": (study({"same": CLEAN["same"], "reversed": (0.96, 0.32, 0.34)}, [EQUAL]),
+                "The choice of loss hardly mattered: ArcFace and cross-entropy are equivalent in AUROC with texture "
+                "reversed, within 0.05."),
+    "wide intervals": (study({"same": CLEAN["same"], "reversed": (0.8, 0.8, 0.8)}, [EQUAL], half=0.1),
+                       "The choice of loss hardly mattered: ArcFace and cross-entropy are equivalent in AUROC with "
+                       "texture reversed, within 0.05."),
+    "decided on what layers hold": (
+        study({"same": CLEAN["same"]}, [DECODED, comparison("inconclusive")]),
+        "SupCon was compared with cross-entropy in AUROC with texture reversed: inconclusive."),
+    "asked of layers alone": (study({"same": CLEAN["same"]}, [DECODED]),
+                              "Decodability of position x at trunk is higher with triplet than with cross-entropy."),
+    "one recipe": (study({"same": (0.9,), "reversed": (0.4,)}, losses=("cross-entropy",)),
+                   "AUROC fell from 0.90 to 0.40 when texture was reversed."),
+    "segmentation": (study({"same": (0.8, 0.8, 0.8), "reversed": (0.2, 0.3, 0.25)}, measure="dice"),
+                     "With all three losses Dice fell from 0.80 to between 0.20 and 0.30 when texture was reversed."),
+}  # fmt: skip
+
+
+def answers(evidence: Evidence) -> list[str]:
+    account = evidence.page.account(evidence)
+    return [account.verdict, *account.opening.more]
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_the_title_is_the_shared_effect_then_a_decision_on_what_networks_do(name: str) -> None:
+    evidence, title = STUDIES[name]
+    assert answers(evidence)[0] == title
+
+
+def test_the_decisions_follow_and_a_failed_control_lets_nothing_lead() -> None:
+    fall = {**CLEAN, "reversed": (0.36, 0.32, 0.34)}
+    said = answers(study(fall, [DECODED, EQUAL]))
+    assert said[1].startswith("The choice of loss hardly mattered: ArcFace and cross-entropy are equivalent")
+    failed = comparison("undetected", role="positive-control", axis="epochs", a="3", b="20")
+    assert answers(study(fall, [EQUAL, failed]))[0].startswith("No difference is claimed")
+
+
+def test_tiles_have_both_conditions_the_difference_and_the_networks() -> None:
+    evidence = study({**CLEAN, "reversed": (0.36, 0.32, 0.34)}, [EQUAL])
+    tiles = evidence.page.account(evidence).opening.tiles
+    assert [(tile.value, tile.light) for tile in tiles] == [
+        ("0.97 to 0.98", ""), ("0.32 to 0.36", "bad"), ("+0.090", ""), ("36", "")
+    ]  # fmt: skip
+
+
+def test_a_segmentation_on_another_set_speaks_of_dice_lesions_and_false_marks() -> None:
+    found = [("dice", "same", 0.74), ("lesion-sensitivity", "same", 0.8), ("dice", "reversed", 0.31),
+             ("lesion-sensitivity", "reversed", 0.45), ("false-positive-rate", "neutral", 0.3),
+             ("auroc", "reversed", math.nan), ("auroc", "same", 0.98)]  # fmt: skip
+    rows = tuple(estimate("cross-entropy", name, place, value) for name, place, value in found)
+    sets = {"reversed": "endotect", "neutral": "endotect"}
+    evidence = study({}, losses=("cross-entropy",), more=rows, sets=sets)
+    assert answers(evidence)[0] == (
+        "Dice 0.31, 45 of 100 lesions found and 30 of 100 lesion-free images falsely marked in endotect; Dice 0.74 and "
+        "80 of 100 lesions found in held-out images of the training set."
+    )
