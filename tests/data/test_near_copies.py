@@ -20,7 +20,7 @@ from assay.core.reasons import Code
 from assay.data.cache import ArrayCache
 from assay.data.dataset import Dataset, PixelScale
 from assay.data.files.load import load_dataset
-from assay.data.near_copies import Pair, details, near_pairs, together
+from assay.data.near_copies import NearPair, details, near_pairs, together
 from assay.data.splits import split
 from assay.look.checks import data_checks
 from assay.report.pictures import CONTRADICTING, GAP, Gallery
@@ -177,7 +177,7 @@ def test_16_bit_images_are_reduced_at_the_range_of_their_set(tmp_path: Path) -> 
 
 def test_images_of_linked_pairs_are_put_together() -> None:
     patients = np.array([5, 7, 9, 7, 11, 13])
-    pairs = [Pair(0, 1, 0.9), Pair(3, 2, 0.9)]
+    pairs = [NearPair(0, 1, 0.9), NearPair(3, 2, 0.9)]
     assert together(patients, pairs).tolist() == [5, 5, 5, 5, 11, 13]
     assert together(patients, []).tolist() == patients.tolist()
 
@@ -273,8 +273,8 @@ def test_exact_copies_with_different_masks_are_named(tmp_path: Path) -> None:
 class Found:
     """A search whose pairs are known."""
 
-    def among(self, rows: np.ndarray) -> tuple[Pair, ...]:
-        return Pair(2, 3, 0.95), Pair(0, 1, 0.8)
+    def among(self, rows: np.ndarray) -> tuple[NearPair, ...]:
+        return NearPair(2, 3, 0.95), NearPair(0, 1, 0.8)
 
 
 def test_pairs_below_certainty_are_shown_to_look_at_and_not_called_copies(tmp_path: Path) -> None:
@@ -303,13 +303,13 @@ def test_no_copies_is_not_said_where_another_set_may_have_one(tmp_path: Path, li
     spec = folder_of(tmp_path / "set", copies=0)
     dataset = loaded(spec, tmp_path / "cache", size=16)
 
-    def lights(*pairs: Pair) -> list[tuple[Code, str]]:
+    def lights(*pairs: NearPair) -> list[tuple[Code, str]]:
         other = SimpleNamespace(dataset=SimpleNamespace(near_copies=pairs, table=dataset.table))
         reasons = data_checks(spec, dataset, {"far": cast("Any", other)}).reasons
         return [(one.codes[0], one.codes[0].light) for one in reasons[:2]]
 
     assert (Code.NO_COPIES, "ok") in lights()
-    assert Code.NO_COPIES not in dict(lights(Pair(4, 7, likeness)))
+    assert Code.NO_COPIES not in dict(lights(NearPair(4, 7, likeness)))
 
 
 def test_pairs_are_drawn_one_above_the_other_and_those_that_contradict_come_first(tmp_path: Path) -> None:

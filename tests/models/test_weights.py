@@ -211,7 +211,7 @@ def test_input_that_nobody_knows_is_refused(tmp_path, source):
 
 
 def test_published_weights_are_refused_at_once_without_a_connection(monkeypatch):
-    monkeypatch.setattr(initialization, "_cached", lambda configuration: False)
+    monkeypatch.setattr(initialization, "_is_cached", lambda configuration: False)
     monkeypatch.setattr(initialization, "reachable", lambda url: False)
     missing = "the weights 'timm/resnet10t.c3_in1k' are not in the local cache and the model hub cannot be reached"
     with pytest.raises(WeightsError, match=rf"{missing}.*\(initialization: random\)"):
@@ -220,8 +220,8 @@ def test_published_weights_are_refused_at_once_without_a_connection(monkeypatch)
 
 def test_published_weights_are_loaded_and_must_fit(monkeypatch):
     theirs = network(seed=1).trunk.state_dict()
-    monkeypatch.setattr(initialization, "_cached", lambda configuration: True)
-    monkeypatch.setattr("assay.models.timm.published", lambda trunk, channels: theirs)
+    monkeypatch.setattr(initialization, "_is_cached", lambda configuration: True)
+    monkeypatch.setattr("assay.models.timm.download_published", lambda trunk, channels: theirs)
     loaded = network(part("initialization", "timm")).trunk.state_dict()
     assert all(torch.equal(loaded[key], theirs[key]) for key in theirs)
     with pytest.raises(WeightsError, match="weights file 'timm/resnet18' does not fit the architecture; "):

@@ -106,8 +106,8 @@ def workplace(assets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setenv("ASSAY_ASSETS", str(assets))
     monkeypatch.setenv("ASSAY_CACHE", str(assets.parent / "cache"))
-    monkeypatch.setattr(initialization, "_cached", lambda _: True)
-    monkeypatch.setattr("assay.models.timm.published", published)
+    monkeypatch.setattr(initialization, "_is_cached", lambda _: True)
+    monkeypatch.setattr("assay.models.timm.download_published", published)
     monkeypatch.setattr(near_copies, "near_pairs", lambda *_: [])
     monkeypatch.setattr(study_run, "unit_seconds", no_time)
     monkeypatch.setattr(study_run, "source_seconds", no_time_of_sources)

@@ -28,7 +28,7 @@ from assay.data.files.classes import answered
 from assay.data.files.joins import same_id
 from assay.data.files.load import load_images
 from assay.data.leakage import image_hashes
-from assay.data.near_copies import Pair, bounded
+from assay.data.near_copies import NearPair, compares_full_images_only
 from assay.data.outside import shared_patients
 from assay.execution.jobs import keep_read, kept_read, population_of
 from assay.look.checks import DataChecks, copied
@@ -101,7 +101,7 @@ def _training_checks(
     asked, scene = training_scene(given, train)
     images, own, trained = scene.environment("all").images, given.population.dataset, scene.population.dataset
     copies = int(np.isin(image_hashes(whole.images), image_hashes(images)).sum())
-    pairs: Sequence[Pair] | None = None
+    pairs: Sequence[NearPair] | None = None
     searches = [one.search for one in (own, trained) if one is not None]
     match searches:
         case [FileCopies() as search, FileCopies() as training]:
@@ -110,7 +110,11 @@ def _training_checks(
             pass
     sure = copied(pairs or ())
     found, suspected = max(copies, len(sure)), len({pair.second for pair in pairs or ()} - sure)
-    turned = "turned and mirrored" if bounded(len(images) + len(audited)) else "turned, mirrored and cropped"
+    turned = (
+        "turned and mirrored"
+        if compares_full_images_only(len(images) + len(audited))
+        else "turned, mirrored and cropped"
+    )
     near = f", {turned} ones too" if len(audited) == len(whole) else f"; {turned} ones among {_part(audited, whole)}"
     near = "; near copies were not searched" if pairs is None else near
     near += f"; {suspected:,} more are much alike, look at them" if suspected else ""

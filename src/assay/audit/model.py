@@ -37,8 +37,8 @@ from assay.execution.local import PROCESSOR, InProcess, choose_device, computing
 from assay.execution.plan import ModelPlan, kept_columns, looked_at, probe_units, reading_id
 from assay.execution.run import Run, Tables, carry_out
 from assay.execution.tasks import Context, Task
-from assay.models.image_config import config_beside
-from assay.models.onnx_session import names_of
+from assay.models.image_config import adjacent_config
+from assay.models.onnx_session import output_names
 from assay.models.process import ModelFile
 from assay.models.ref import BYTES, GivenModel, InMemory, Model, Origin, Scaling, channels_of
 from assay.models.untyped import named_layers, tensor_of
@@ -130,13 +130,13 @@ def config_of(network: nn.Module, file: Path | None = None) -> Config | None:
 
     Args:
         network: The model, with the config that timm keeps.
-        file: Its file; settings in a file beside it are preferred, see `config_beside`.
+        file: Its file; settings in a file beside it are preferred, see `adjacent_config`.
 
     Raises:
         SpecError: A standard deviation is not above 0.
         WeightsError: A file beside it cannot be read.
     """
-    given = (file and config_beside(file)) or mapping_of(getattr(network, "pretrained_cfg", None)) or {}
+    given = (file and adjacent_config(file)) or mapping_of(getattr(network, "pretrained_cfg", None)) or {}
     mean, std = (tuple(float(part) for part in given.get(key) or ()) for key in ("mean", "std"))
     shape = tuple(int(side) for side in given.get("input_size") or ())
     if not mean or len(mean) != len(std) or len(shape) != 3 or channels_of(network) not in (None, len(mean)):
@@ -149,7 +149,7 @@ def config_of(network: nn.Module, file: Path | None = None) -> Config | None:
     fit = _FITS.get(str(given.get("crop_mode") or "center"), "crop")
     share = float(given.get("crop_pct") or 1)
     framing = {"fit": fit, **({"crop_share": share} if fit != "pad" and share < 1 else {})}
-    return Config({**data, **framing}, mean, std, names_of({"names": given.get("label_names")}), source)
+    return Config({**data, **framing}, mean, std, output_names({"names": given.get("label_names")}), source)
 
 
 # Signs that a model is shown other images than it was trained on.

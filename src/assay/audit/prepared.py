@@ -24,7 +24,7 @@ from assay.core.errors import DataError, SpecError, StoreError
 from assay.core.files import content_hash, is_file, is_folder, sha256
 from assay.data.cache import Notify, silent
 from assay.data.files.table import read_table
-from assay.models.external import FIRST_CHANNEL, lesion_map, mask_of, picture_of, read_scores
+from assay.models.external import FIRST_CHANNEL, mask_of, picture_of, read_lesion_map, read_scores
 from assay.models.ref import Facts, FunctionNetwork, Origin
 from assay.spec.request import parse_request
 from assay.store.files import csv_text, read_checked_json, write_checked_json, write_text
@@ -54,7 +54,7 @@ def _of_masks(masks: Mapping[str, Path]) -> Answer:
 
     def answer(images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 1 h w"]:
         sides = (images.shape[2], images.shape[3])
-        return torch.stack([lesion_map(masks[name], sides) for name in _known(images, FIRST_CHANNEL, masks)])
+        return torch.stack([read_lesion_map(masks[name], sides) for name in _known(images, FIRST_CHANNEL, masks)])
 
     return answer
 

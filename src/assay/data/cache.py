@@ -34,7 +34,7 @@ _REASONS = {
 }
 
 
-ELSEWHERE = "make room there, or let ASSAY_CACHE name another folder"
+NO_ROOM_REMEDY = "make room there, or let ASSAY_CACHE name another folder"
 """Remedy if the cache cannot be written."""
 
 
@@ -90,17 +90,17 @@ class ArrayCache:
             raise ValueError(f"a cache key is up to 120 letters, digits, '.', '_' and '-'; given {key!r}")
         path = self.root / f"{key}.npy"
         wanted = np.dtype(dtype)
-        found = self._open(path, shape, wanted, notes)
-        if found is not None:
-            return found
-        with holding(path.with_suffix(".lock"), remedy=ELSEWHERE):
-            found = self._open(path, shape, wanted, notes)  # another process may have built it meanwhile
-            if found is None:
+        array = self._open(path, shape, wanted, notes)
+        if array is not None:
+            return array
+        with holding(path.with_suffix(".lock"), remedy=NO_ROOM_REMEDY):
+            array = self._open(path, shape, wanted, notes)  # another process may have built it meanwhile
+            if array is None:
                 _build(path, shape, wanted, fill)
-                found = self._open(path, shape, wanted, notes)
-        if found is None:
+                array = self._open(path, shape, wanted, notes)
+        if array is None:
             raise StoreError(f"the cache file {path.name} in {self.root} was removed while it was built: run again")
-        return found
+        return array
 
     def holds(self, key: str) -> bool:
         """Return whether an array of this key was built; it may still be found broken when it is asked for."""
@@ -122,15 +122,15 @@ class ArrayCache:
     def write_notes(self, name: str, value: Any) -> None:
         """Keep a JSON value under `name` with its SHA-256, whole or not at all; the last of several writers wins."""
         body = json.dumps(value, separators=(",", ":")).encode()
-        write_bytes(self.root / name, _sealed(body))
+        write_bytes(self.root / name, _seal(body))
 
 
-def _sealed(body: bytes) -> bytes:
+def _seal(body: bytes) -> bytes:
     """Return a JSON object of a JSON text and its SHA-256, which are checked without parsing."""
     return b'{"sha256":"' + hashlib.sha256(body).hexdigest().encode() + b'","value":' + body + b"}\n"
 
 
-_START = len(_sealed(b"")) - 2
+_START = len(_seal(b"")) - 2
 
 
 def _body(path: Path) -> bytes | None:
@@ -140,7 +140,7 @@ def _body(path: Path) -> bytes | None:
     except OSError:
         return None
     body = content[_START:-2]
-    return body if content == _sealed(body) else None
+    return body if content == _seal(body) else None
 
 
 _opened: dict[Path, tuple[int, ...] | None] = {}
@@ -160,15 +160,15 @@ def check_opened() -> None:
             continue
         if state == sound:
             continue
-        if _damaged(path):
+        if _is_damaged(path):
             raise StoreError(_damage(path))
         _opened[path] = state
 
 
 def damaged_arrays(root: Path) -> tuple[int, list[str]]:
     """How many arrays of a cache have a checksum, and a sentence for each that is damaged."""
-    arrays = [path for path in sorted(root.glob("*.npy")) if _wanted(path)]
-    return len(arrays), [_damage(path) for path in arrays if _damaged(path)]
+    arrays = [path for path in sorted(root.glob("*.npy")) if _expected_checksum(path)]
+    return len(arrays), [_damage(path) for path in arrays if _is_damaged(path)]
 
 
 def damaged_notes(root: Path) -> tuple[int, list[str]]:
@@ -178,12 +178,12 @@ def damaged_notes(root: Path) -> tuple[int, list[str]]:
     return len(notes), [f"cannot read {path}: {_ALTERED}; {again}" for path in notes if _body(path) is None]
 
 
-def _damaged(path: Path) -> bool:
-    wanted = _wanted(path)
+def _is_damaged(path: Path) -> bool:
+    wanted = _expected_checksum(path)
     return bool(wanted) and sha256(path) != wanted
 
 
-def _wanted(path: Path) -> str:
+def _expected_checksum(path: Path) -> str:
     """Return the checksum of an array; empty for one that was built without."""
     try:
         return path.with_suffix(".sha256").read_text().strip()
@@ -203,7 +203,7 @@ def writing(path: Path) -> Generator[None]:
     except OSError as error:
         if error.errno not in _REASONS:
             raise
-        text = f"cannot write {path.name} to the cache {path.parent}: {_REASONS[error.errno]}; {ELSEWHERE}"
+        text = f"cannot write {path.name} to the cache {path.parent}: {_REASONS[error.errno]}; {NO_ROOM_REMEDY}"
         raise not_written(text, error) from error
 
 
@@ -271,7 +271,7 @@ class ArrayImages:
 
     def read(self, index: np.ndarray) -> Float[Tensor, "n c h w"]:
         """Float32 images in [0, 1] at these positions, in this order. Raises IndexError beyond the last."""
-        pixels = _at(self.array, self.rows, index)
+        pixels = _copy_rows(self.array, self.rows, index)
         largest = np.float32(np.iinfo(pixels.dtype).max)
         return torch.as_tensor(np.divide(pixels, largest, dtype=np.float32))
 
@@ -293,17 +293,17 @@ class ArrayMasks:
 
     def read(self, index: np.ndarray) -> UInt8[Tensor, "n 1 h w"]:
         """Label maps at these positions, in this order. Raises IndexError beyond the last."""
-        return torch.as_tensor(_at(self.array, self.rows, index).view(np.uint8))
+        return torch.as_tensor(_copy_rows(self.array, self.rows, index).view(np.uint8))
 
 
 _LARGE = 1 << 29
 """Bytes of an array that is let go of after each read: random reads of smaller ones are faster without."""
 
 
-def _at(array: np.ndarray, rows: np.ndarray | None, index: np.ndarray) -> np.ndarray:
+def _copy_rows(array: np.ndarray, rows: np.ndarray | None, index: np.ndarray) -> np.ndarray:
     """Return a copy of the array at these positions, as plain memory."""
     positions = np.asarray(index, dtype=np.int64)
-    found = np.asarray(array)[positions if rows is None else rows[positions]]
+    copied = np.asarray(array)[positions if rows is None else rows[positions]]
     if array.nbytes > _LARGE:
         release(array)
-    return found
+    return copied

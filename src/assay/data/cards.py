@@ -25,7 +25,7 @@ def without_patients(faults: Sequence[str]) -> str:
 
 def card_of(
     title: str,
-    known: KnownSet | None,
+    published: KnownSet | None,
     table: FactorTable,
     *,
     native: np.ndarray,
@@ -42,22 +42,27 @@ def card_of(
 
     Args:
         title: The set's or the folder's name.
-        known: Facts about it.
+        published: Facts about it.
         native: int64 [n, 2], width and height before decoding.
         shape: (channels, height, width) after.
         read: How it was read, as rows of `provenance`.
         deep: 16 bit. facts end the summary; warnings join the known faults.
         read: Rows of `provenance` on how the set was read.
     """
-    computed = f"{_counts(table, warnings)}; {_sizes(native)}, decoded to {_shape(shape, deep)}"
-    about = [known.summary] if known else []
+    computed = f"{_count_rows(table, warnings)}; {_sizes(native)}, decoded to {_shape(shape, deep)}"
+    about = [published.summary] if published else []
     summary = ". ".join([*about, computed, *facts])
-    faults = (*(known.faults if known else ()), *warnings, *_missing(table), *_aspects(native, table, fit))
+    faults = (
+        *(published.faults if published else ()),
+        *warnings,
+        *_missing_values(table),
+        *_aspects(native, table, fit),
+    )
     return Card(
         name=title,
         summary=summary,
-        license=known.license if known else "not stated",
-        source=known.source if known else "the user's own",
+        license=published.license if published else "not stated",
+        source=published.source if published else "the user's own",
         known_faults=faults,
         left_out=left_out,
         doubts=doubts,
@@ -67,11 +72,11 @@ def card_of(
 
 def known_set(title: str, header: Sequence[str]) -> KnownSet | None:
     """Facts about a folder of this name whose table has these columns."""
-    known = PREPARED.get(title)
-    return known if known is not None and set(known.columns) <= set(header) else None
+    prepared = PREPARED.get(title)
+    return prepared if prepared is not None and set(prepared.columns) <= set(header) else None
 
 
-def _counts(table: FactorTable, warnings: Sequence[str]) -> str:
+def _count_rows(table: FactorTable, warnings: Sequence[str]) -> str:
     classes = ", ".join(f"{name} {int((table.target == code).sum()):,}" for code, name in enumerate(table.classes))
     if without_patients(warnings):
         return f"{len(table):,} images, patients not named: {classes}"
@@ -90,8 +95,10 @@ def _shape(shape: tuple[int, int, int], deep: bool) -> str:
     return f"{shape[2]} x {shape[1]} px {color}, {16 if deep else 8} bit"
 
 
-def _missing(table: FactorTable) -> list[str]:
-    counted = [(one.name, int(np.isnan(one.numbers(table.columns[one.name])).sum())) for one in table.factors]
+def _missing_values(table: FactorTable) -> list[str]:
+    counted = [
+        (factor.name, int(np.isnan(factor.numbers(table.columns[factor.name])).sum())) for factor in table.factors
+    ]
     return [f"{name} is missing in {count:,} of {len(table):,} rows" for name, count in counted if count]
 
 

@@ -17,7 +17,7 @@ from assay.core.types import Factor, FactorTable
 
 if TYPE_CHECKING:
     from assay.data.files.fitting import Framing
-    from assay.data.near_copies import Pair
+    from assay.data.near_copies import NearPair
 
 # The dataset protocol: images that can be read by row, a factor table, masks where there are any, and a card.
 
@@ -206,7 +206,7 @@ class Originals(Protocol):
 class NearCopies(Protocol):
     """Search for near copies among images of different patients. See `data.near_copies`."""
 
-    def among(self, rows: Int[np.ndarray, " m"]) -> tuple[Pair, ...]:
+    def among(self, rows: Int[np.ndarray, " m"]) -> tuple[NearPair, ...]:
         """Return pairs of rows, the most alike first. Images are compared with those of these rows only."""
         ...
 
@@ -292,7 +292,7 @@ class Dataset:
     in_files: Originals | None = None
 
     @cached_property
-    def near_copies(self) -> tuple[Pair, ...]:
+    def near_copies(self) -> tuple[NearPair, ...]:
         """Near copies of different patients, and with `split.together` of those put together; the most alike first."""
         return () if self.search is None else self.search.among(self.table.row)
 
@@ -425,8 +425,8 @@ class Batch:
     def take_over(self, other: Batch) -> None:
         """Copy the tensors of another batch of the same shapes into this one's."""
         for name in ("images", "target", "row", "masks", "group"):
-            if (own := getattr(self, name)) is not None:
-                own.copy_(getattr(other, name))
+            if (target := getattr(self, name)) is not None:
+                target.copy_(getattr(other, name))
 
 
 # The levels of a factor by which rows are grouped: its own, two numbers, or the halves about a median.
@@ -455,9 +455,9 @@ class Levels:
         place = np.searchsorted(self.values, column).clip(max=len(self.values) - 1)
         return np.where(np.asarray(self.values)[place] == column, place, -1).astype(np.int64)
 
-    def only(self, kept: Sequence[int]) -> Levels:
+    def only(self, positions: Sequence[int]) -> Levels:
         """Levels that have values, without all but these."""
-        return Levels(tuple(self.names[k] for k in kept), tuple(self.values[k] for k in kept))
+        return Levels(tuple(self.names[k] for k in positions), tuple(self.values[k] for k in positions))
 
 
 def levels_of(factor: Factor, column: Shaped[np.ndarray, "n"]) -> Levels:
@@ -470,14 +470,14 @@ def levels_of(factor: Factor, column: Shaped[np.ndarray, "n"]) -> Levels:
     """
     if factor.levels:
         return Levels(factor.levels, tuple(float(code) for code in range(len(factor.levels))))
-    found = np.unique(column[~np.isnan(column)])
-    if not len(found):
+    present = np.unique(column[~np.isnan(column)])
+    if not len(present):
         return Levels(())
-    if len(found) == 2:
-        return Levels(tuple(map(_named, found.tolist())), tuple(found.tolist()))
+    if len(present) == 2:
+        return Levels(tuple(map(_level_name, present.tolist())), tuple(present.tolist()))
     median = float(np.nanmedian(column))
-    return Levels((LOW_HALF, HIGH_HALF), cut=median if median < found[-1] else float(found[-2:][0]))
+    return Levels((LOW_HALF, HIGH_HALF), cut=median if median < present[-1] else float(present[-2:][0]))
 
 
-def _named(value: float) -> str:
+def _level_name(value: float) -> str:
     return str(int(value)) if float(value).is_integer() else str(float(value))

@@ -10,7 +10,7 @@ from jaxtyping import Int
 from assay.core.errors import DataError
 from assay.core.types import FactorTable
 from assay.data.dataset import Images
-from assay.data.near_copies import Pair
+from assay.data.near_copies import NearPair
 
 _AT_ONCE = 256
 """Images that are read and hashed together."""
@@ -50,10 +50,10 @@ def exact_groups(hashes: np.ndarray, patients: np.ndarray) -> list[np.ndarray]:
     return sorted((group for group in groups if len(np.unique(patients[group])) > 1), key=lambda group: int(group[0]))
 
 
-def exact_pairs(hashes: Int[np.ndarray, "n"], patients: Int[np.ndarray, "n"]) -> list[Pair]:
+def exact_pairs(hashes: Int[np.ndarray, "n"], patients: Int[np.ndarray, "n"]) -> list[NearPair]:
     """Return the first of the images of each group of exact copies with each of the others. See `exact_groups`."""
     groups = exact_groups(hashes, patients)
-    return [Pair(int(group[0]), int(at), 1.0) for group in groups for at in group[1:]]
+    return [NearPair(int(group[0]), int(at), 1.0) for group in groups for at in group[1:]]
 
 
 def check_disjoint(train: FactorTable, test: FactorTable) -> None:

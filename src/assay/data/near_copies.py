@@ -54,17 +54,17 @@ _ORIENTATIONS = [np.array([[a, 0], [0, b]], dtype=np.float32) for a in (1, -1) f
     np.array([[0, a], [b, 0]], dtype=np.float32) for a in (1, -1) for b in (1, -1)
 ]
 _PLACES = [(x, y) for y in (0.0, 0.5, 1.0) for x in (0.0, 0.5, 1.0)]
-_WHOLE = (1.0, 0.5, 0.5)
+_FULL_IMAGE = (1.0, 0.5, 0.5)
 _Window = tuple[float, float, float]
-_LAID: list[tuple[_Window, _Window]] = [
-    (_WHOLE, _WHOLE),
-    *((_WHOLE, (_WINDOW, x, y)) for x, y in _PLACES),
+_OVERLAYS: list[tuple[_Window, _Window]] = [
+    (_FULL_IMAGE, _FULL_IMAGE),
+    *((_FULL_IMAGE, (_WINDOW, x, y)) for x, y in _PLACES),
     *(((_SHIFTED, 1 - x, 1 - y), (_SHIFTED, x, y)) for x, y in _PLACES if (x, y) != (0.5, 0.5)),
 ]
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class NearPair:
     """Two positions with nearly the same image.
 
     Attributes:
@@ -93,69 +93,69 @@ def details(pixels: np.ndarray) -> Int8[np.ndarray, "g g"]:
     if pixels.dtype != np.uint8:
         gray = gray * np.float32(255 / 65535)
     varied = [np.flatnonzero(np.ptp(gray, axis=axis) > _FLAT) for axis in (1, 0)]
-    if all(len(one) for one in varied):
+    if all(len(axis_range) for axis_range in varied):
         gray = gray[varied[0][0] : varied[0][-1] + 1, varied[1][0] : varied[1][-1] + 1]
     size = (GRID, GRID)
     small = np.asarray(Image.fromarray(gray.astype(np.float32)).resize(size, Image.Resampling.BILINEAR, reducing_gap=2))
     low, high = np.quantile(small, (0.005, 0.995))
     inside = ndimage.minimum_filter((small > low + 0.06 * (high - low) + 1).astype(np.float32), 5)
-    weight = _blurred(inside) + 1e-3
-    centered = (small - _blurred(small * inside) / weight) * inside
-    spread = np.sqrt(_blurred(centered**2) / weight + 16)  # 4 gray levels: noise is not raised to detail
+    weight = _blur(inside) + 1e-3
+    centered = (small - _blur(small * inside) / weight) * inside
+    spread = np.sqrt(_blur(centered**2) / weight + 16)  # 4 gray levels: noise is not raised to detail
     return np.round(np.clip(centered / spread, -2, 2) * _SCALE).astype(np.int8)
 
 
-def _blurred(values: np.ndarray) -> np.ndarray:
+def _blur(values: np.ndarray) -> np.ndarray:
     return ndimage.gaussian_filter(values, 5, mode="nearest", truncate=2.5)
 
 
 def near_pairs(
-    detail: Int8[np.ndarray, "n g g"], patients: Int[np.ndarray, "n"], asked: Int[np.ndarray, "m"] | None = None
-) -> list[Pair]:
+    detail: Int8[np.ndarray, "n g g"], patients: Int[np.ndarray, "n"], verified: Int[np.ndarray, "m"] | None = None
+) -> list[NearPair]:
     """Find pairs of different patients whose images are nearly the same, the most alike first.
 
     Every image is compared with all others; the six nearest candidates of each are verified. Of very large sets whole
-    images alone are compared (see `bounded`).
+    images alone are compared (see `compares_full_images_only`).
 
     Args:
         detail: `details` of images.
         patients: the patient of each row.
-        asked: positions of the images whose candidates are verified, all of them when None.
+        verified: positions of the images whose candidates are verified, all of them when None.
     """
     every = np.arange(len(detail))
     if len(np.unique(patients)) < 2:
         return []
     searched = _Searched.of(detail, every)
-    asked = every if asked is None else asked
-    first, second = searched.candidates(patients, asked)
+    verified = every if verified is None else verified
+    first, second = searched.candidates(patients, verified)
     likeness = _likeness(searched, first, second, gated=True)
-    threshold = _threshold(searched, patients, asked)
-    found: dict[tuple[int, int], float] = {}
+    threshold = _likeness_threshold(searched, patients, verified)
+    likeness_of: dict[tuple[int, int], float] = {}
     for i, j, value in zip(first.tolist(), second.tolist(), likeness.tolist(), strict=True):
         if value >= threshold:
             pair = (min(i, j), max(i, j))
-            found[pair] = max(value, found.get(pair, -1.0))
-    pairs = [Pair(i, j, round(value, 3)) for (i, j), value in found.items()]
+            likeness_of[pair] = max(value, likeness_of.get(pair, -1.0))
+    pairs = [NearPair(i, j, round(value, 3)) for (i, j), value in likeness_of.items()]
     return sorted(pairs, key=lambda pair: (-pair.likeness, pair.first, pair.second))
 
 
-def bounded(images: int) -> bool:
+def compares_full_images_only(images: int) -> bool:
     """Return whether a set of so many images is too large to search it for cropped and shifted copies."""
     return images > _MOST
 
 
 def _laid(images: int) -> Sequence[tuple[_Window, _Window]]:
     """Return the windows that are laid over each other in a set of so many images."""
-    return _LAID[:1] if bounded(images) else _LAID
+    return _OVERLAYS[:1] if compares_full_images_only(images) else _OVERLAYS
 
 
-def _threshold(searched: _Searched, patients: Int[np.ndarray, "n"], asked: Int[np.ndarray, "m"]) -> float:
+def _likeness_threshold(searched: _Searched, patients: Int[np.ndarray, "n"], verified: Int[np.ndarray, "m"]) -> float:
     """Return the similarity that a normal law fitted to random pairs (Fisher's z) exceeds in 1% of images."""
     n = len(patients)
     rng = np.random.default_rng(0)
     first, second = rng.integers(0, n, (2, min(_RANDOM_PAIRS, max(n // 2, 20))))
-    if len(asked) < n:
-        first = asked[first % len(asked)]
+    if len(verified) < n:
+        first = verified[first % len(verified)]
     other = patients[first] != patients[second]
     scores = _likeness(searched, first[other], second[other], gated=False)
     if len(scores) < 10:
@@ -167,7 +167,7 @@ def _threshold(searched: _Searched, patients: Int[np.ndarray, "n"], asked: Int[n
     return float(np.clip(np.tanh(middle + far * spread), LOOSEST, STRICTEST))
 
 
-def together(patients: Int[np.ndarray, "n"], pairs: Sequence[Pair]) -> Int[np.ndarray, "n"]:
+def together(patients: Int[np.ndarray, "n"], pairs: Sequence[NearPair]) -> Int[np.ndarray, "n"]:
     """Return patients such that the images of each pair are of one: the least of those that pairs link."""
     codes, at = np.unique(patients, return_inverse=True)
     links = np.array([(at[pair.first], at[pair.second]) for pair in pairs], dtype=np.int64).reshape(-1, 2)
@@ -198,45 +198,45 @@ class _Searched:
     @classmethod
     def of(cls, detail: np.ndarray, rows: np.ndarray) -> _Searched:
         """Compute the shared inputs of all comparisons."""
-        whole = _coefficients(detail, rows, _WHOLE)
+        full = _coefficients(detail, rows, _FULL_IMAGE)
         turns = range(len(_ORIENTATIONS))
-        mean = np.mean([_turned(whole, turn).mean(axis=0) for turn in turns], axis=0)
-        spread = np.sqrt(np.mean([((_turned(whole, turn) - mean) ** 2).mean(axis=0) for turn in turns], axis=0))
+        mean = np.mean([_turn(full, turn).mean(axis=0) for turn in turns], axis=0)
+        spread = np.sqrt(np.mean([((_turn(full, turn) - mean) ** 2).mean(axis=0) for turn in turns], axis=0))
         spread = spread + 0.05 * spread.mean() + 1e-6
-        made = {_WHOLE: _unit(whole, mean, spread)}
+        descriptors = {_FULL_IMAGE: _normalize(full, mean, spread)}
         for window in dict.fromkeys(first for first, _ in _laid(len(rows))):
-            if window != _WHOLE:
-                made[window] = _unit(_coefficients(detail, rows, window), mean, spread)
-        return cls(detail, rows, mean, spread, made)
+            if window != _FULL_IMAGE:
+                descriptors[window] = _normalize(_coefficients(detail, rows, window), mean, spread)
+        return cls(detail, rows, mean, spread, descriptors)
 
     def second(self, places: np.ndarray) -> dict[tuple[int, _Window], Float[np.ndarray, "k d"]]:
         """Descriptors of the images at these places, in every orientation and window."""
-        made: dict[tuple[int, _Window], np.ndarray] = {}
+        descriptors: dict[tuple[int, _Window], np.ndarray] = {}
         for window in dict.fromkeys(second for _, second in _laid(len(self.rows))):
             raw = _coefficients(self.detail, self.rows[places], window)
             for turn in range(len(_ORIENTATIONS)):
-                made[turn, window] = _unit(_turned(raw, turn), self.mean, self.spread)
-        return made
+                descriptors[turn, window] = _normalize(_turn(raw, turn), self.mean, self.spread)
+        return descriptors
 
-    def candidates(self, patients: np.ndarray, asked: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def candidates(self, patients: np.ndarray, verified: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the nearest images of other patients of each asked one, each pair once, as two arrays of places."""
-        n, m = len(self.rows), len(asked)
-        kept = [(np.zeros((m, 0), dtype=np.float32), np.zeros((m, 0), dtype=np.int64))]
-        for left in range(0, n, _BLOCK):
-            places = np.arange(left, min(left + _BLOCK, n))
+        n, m = len(self.rows), len(verified)
+        best_so_far = [(np.zeros((m, 0), dtype=np.float32), np.zeros((m, 0), dtype=np.int64))]
+        for start in range(0, n, _BLOCK):
+            places = np.arange(start, min(start + _BLOCK, n))
             second = self.second(places)
-            near, at = zip(*(self._nearest(asked[top : top + _BLOCK], places, second, patients)
+            near, at = zip(*(self._nearest(verified[top : top + _BLOCK], places, second, patients)
                              for top in range(0, m, _BLOCK)), strict=True)  # fmt: skip
-            likeness, found = (
+            likeness, others = (
                 np.concatenate([old, new], axis=1)
-                for old, new in zip(kept[-1], (np.concatenate(near), np.concatenate(at)), strict=True)
+                for old, new in zip(best_so_far[-1], (np.concatenate(near), np.concatenate(at)), strict=True)
             )
             best = np.argsort(-likeness, axis=1, kind="stable")[:, :_CANDIDATES]
-            kept = [(np.take_along_axis(likeness, best, axis=1), np.take_along_axis(found, best, axis=1))]
-        likeness, found = kept[-1]
-        first = np.repeat(asked, likeness.shape[1])
+            best_so_far = [(np.take_along_axis(likeness, best, axis=1), np.take_along_axis(others, best, axis=1))]
+        likeness, others = best_so_far[-1]
+        first = np.repeat(verified, likeness.shape[1])
         close = likeness.reshape(-1) >= _SEARCHED
-        first, second = first[close], found.reshape(-1)[close]
+        first, second = first[close], others.reshape(-1)[close]
         order = np.lexsort((-likeness.reshape(-1)[close], np.maximum(first, second), np.minimum(first, second)))
         names = (np.minimum(first, second) * n + np.maximum(first, second))[order]
         once = order[np.r_[True, names[1:] != names[:-1]][: len(names)]]
@@ -264,10 +264,10 @@ class _Searched:
 
     def starts(self, first: np.ndarray, second: np.ndarray) -> Float[np.ndarray, "k 2 3"]:
         """Return the map from first to second images at which the descriptors of each pair agree best."""
-        made, laid = self.second(second), _laid(len(self.rows))
+        descriptors, laid = self.second(second), _laid(len(self.rows))
         turns = range(len(_ORIENTATIONS))
-        likeness = [(self.first[a][first] * made[turn, b]).sum(axis=1) for turn in turns for a, b in laid]
-        starts = np.stack([_start(turn, a, b) for turn in turns for a, b in laid])
+        likeness = [(self.first[a][first] * descriptors[turn, b]).sum(axis=1) for turn in turns for a, b in laid]
+        starts = np.stack([_start_map(turn, a, b) for turn in turns for a, b in laid])
         return starts[np.argmax(likeness, axis=0)]
 
 
@@ -288,7 +288,7 @@ def _coefficients(detail: np.ndarray, rows: np.ndarray, window: _Window) -> Floa
     return np.concatenate(parts) if parts else np.zeros((0, _FREQUENCIES, _FREQUENCIES), dtype=np.float32)
 
 
-def _turned(coefficients: np.ndarray, turn: int) -> np.ndarray:
+def _turn(coefficients: np.ndarray, turn: int) -> np.ndarray:
     """Coefficients of turned images: mirroring changes signs of odd frequencies, turning swaps the axes."""
     map_, sign = _ORIENTATIONS[turn], (-1.0) ** np.arange(_FREQUENCIES, dtype=np.float32)
     if map_[0, 0]:
@@ -302,7 +302,7 @@ _RADIUS = np.hypot(*np.mgrid[:_FREQUENCIES, :_FREQUENCIES])
 _USED: Bool[np.ndarray, "f f"] = (_RADIUS >= 2) & (_RADIUS < _FREQUENCIES)
 
 
-def _unit(coefficients: np.ndarray, mean: np.ndarray, spread: np.ndarray) -> Float[np.ndarray, "k d"]:
+def _normalize(coefficients: np.ndarray, mean: np.ndarray, spread: np.ndarray) -> Float[np.ndarray, "k d"]:
     """Standardized coefficients of length 1; those of an image without detail stay 0."""
     plain = ((coefficients - mean) / spread)[:, _USED]
     plain = np.clip(plain, -3, 3) * (np.abs(coefficients).max(axis=(1, 2)) > 0.1)[:, None]
@@ -310,12 +310,12 @@ def _unit(coefficients: np.ndarray, mean: np.ndarray, spread: np.ndarray) -> Flo
     return (plain / np.maximum(length, 1e-6)).astype(np.float32)
 
 
-def _start(turn: int, first: _Window, second: _Window) -> np.ndarray:
+def _start_map(turn: int, first: _Window, second: _Window) -> np.ndarray:
     """Return the map of coordinates that lays the first window on the second of a turned image, [2, 3]."""
-    here, there = (np.array([(2 * x - 1) * (1 - scale), (2 * y - 1) * (1 - scale)]) for scale, x, y in (first, second))
+    here, target = (np.array([(2 * x - 1) * (1 - scale), (2 * y - 1) * (1 - scale)]) for scale, x, y in (first, second))
     scale = second[0] / first[0]
     turned = _ORIENTATIONS[turn]
-    return np.concatenate([turned * scale, (turned @ (there - scale * here))[:, None]], axis=1).astype(np.float32)
+    return np.concatenate([turned * scale, (turned @ (target - scale * here))[:, None]], axis=1).astype(np.float32)
 
 
 # Verification.
@@ -330,37 +330,37 @@ def _likeness(searched: _Searched, first: np.ndarray, second: np.ndarray, gated:
     starts = torch.as_tensor(np.concatenate(laid))
     for start in range(0, len(first), _AT_ONCE):
         part = slice(start, start + _AT_ONCE)
-        one, two = (_images(searched, places[part]) for places in (first, second))
-        rough, maps = _registered(_reduced(one, _COARSE), _reduced(two, _COARSE), starts[part], 5)
+        left_images, right_images = (_detail_images(searched, places[part]) for places in (first, second))
+        rough, maps = _register(_reduce(left_images, _COARSE), _reduce(right_images, _COARSE), starts[part], 5)
         go_on = rough >= _ROUGH if gated else torch.ones_like(rough, dtype=torch.bool)
         if go_on.any():
-            one, two = one[go_on], two[go_on]
-            _, maps = _registered(_reduced(one, _MIDDLE), _reduced(two, _MIDDLE), maps[go_on], 2)
-            out[np.arange(len(first))[part][go_on.numpy()]] = _agreement(one, two, maps).numpy()
+            left_images, right_images = left_images[go_on], right_images[go_on]
+            _, maps = _register(_reduce(left_images, _MIDDLE), _reduce(right_images, _MIDDLE), maps[go_on], 2)
+            out[np.arange(len(first))[part][go_on.numpy()]] = _cell_agreement(left_images, right_images, maps).numpy()
     return out
 
 
-def _images(searched: _Searched, places: np.ndarray) -> Float[Tensor, "k 1 g g"]:
+def _detail_images(searched: _Searched, places: np.ndarray) -> Float[Tensor, "k 1 g g"]:
     return torch.as_tensor(searched.detail[searched.rows[places]].astype(np.float32) / _SCALE)[:, None]
 
 
-def _reduced(images: Tensor, side: int) -> Tensor:
+def _reduce(images: Tensor, side: int) -> Tensor:
     return functional.avg_pool2d(images, GRID // side)
 
 
-def _points(n: int) -> Float[Tensor, "p 3"]:
+def _grid_points(n: int) -> Float[Tensor, "p 3"]:
     """Centers of pixels in -1..1 as x, y, 1."""
     center = (torch.arange(n) + 0.5) / n * 2 - 1
     y, x = torch.meshgrid(center, center, indexing="ij")
     return torch.stack([x, y, torch.ones_like(x)], dim=-1).reshape(-1, 3)
 
 
-def _registered(
+def _register(
     template: Float[Tensor, "k 1 n n"], image: Float[Tensor, "k 1 n n"], maps: Float[Tensor, "k 2 3"], steps: int
 ) -> tuple[Float[Tensor, "k"], Float[Tensor, "k 2 3"]]:
     """Improve affine maps from the template to the image; their correlation and the best map of each pair."""
     k, _, n, _ = template.shape
-    points = _points(n)
+    points = _grid_points(n)
     padded = functional.pad(template, (1, 1, 1, 1), mode="replicate")[:, 0]
     slopes = [padded[:, 1:-1, 2:] - padded[:, 1:-1, :-2], padded[:, 2:, 1:-1] - padded[:, :-2, 1:-1]]
     descent = torch.cat([slope.reshape(k, -1, 1) * (n / 4) * points for slope in slopes], dim=2)
@@ -370,13 +370,13 @@ def _registered(
     wanted, below = template.reshape(k, -1), torch.tensor([0.0, 0.0, 1.0]).expand(k, 1, 3)
     best, best_maps = torch.full((k,), -2.0), maps
     for step in range(steps + 1):
-        seen, inside = _mapped(image, maps, points)
-        a, b = (_centered(values, inside) for values in (wanted, seen))
+        warped, inside = _warp(image, maps, points)
+        a, b = (_center(values, inside) for values in (wanted, warped))
         length, other = _length(a), _length(b) + 1e-6
-        found = (a * b).sum(dim=1) / (length * other + 1e-6)[:, 0]
-        found = torch.where(inside.mean(dim=1) > 0.6, found, -1.0)
-        better = found > best
-        best, best_maps = torch.where(better, found, best), torch.where(better[:, None, None], maps, best_maps)
+        correlation = (a * b).sum(dim=1) / (length * other + 1e-6)[:, 0]
+        correlation = torch.where(inside.mean(dim=1) > 0.6, correlation, -1.0)
+        better = correlation > best
+        best, best_maps = torch.where(better, correlation, best), torch.where(better[:, None, None], maps, best_maps)
         if step < steps:
             change = inverse @ (descent.transpose(1, 2) @ (b / other * length - a)[..., None])
             moved = torch.eye(3).repeat(k, 1, 1)
@@ -394,33 +394,33 @@ def _length(values: Float[Tensor, "k p"]) -> Float[Tensor, "k 1"]:
     return values.square().sum(dim=1, keepdim=True).sqrt()
 
 
-def _mapped(image: Tensor, maps: Tensor, points: Tensor) -> tuple[Float[Tensor, "k p"], Float[Tensor, "k p"]]:
+def _warp(image: Tensor, maps: Tensor, points: Tensor) -> tuple[Float[Tensor, "k p"], Float[Tensor, "k p"]]:
     """Return the image where the map takes each point, and 1 for points that stay inside."""
     k, _, n, _ = image.shape
     at = points @ maps.transpose(1, 2)
-    seen = functional.grid_sample(image, at.reshape(k, n, n, 2), padding_mode="border", align_corners=False)
-    return seen.reshape(k, -1), (at.abs() <= 1).all(dim=2).float()
+    warped = functional.grid_sample(image, at.reshape(k, n, n, 2), padding_mode="border", align_corners=False)
+    return warped.reshape(k, -1), (at.abs() <= 1).all(dim=2).float()
 
 
-def _centered(values: Tensor, inside: Tensor) -> Tensor:
+def _center(values: Tensor, inside: Tensor) -> Tensor:
     mean = (values * inside).sum(dim=1, keepdim=True) / inside.sum(dim=1, keepdim=True).clamp(min=1)
     return (values - mean) * inside
 
 
-def _agreement(template: Tensor, image: Tensor, maps: Tensor) -> Float[Tensor, "k"]:
+def _cell_agreement(template: Tensor, image: Tensor, maps: Tensor) -> Float[Tensor, "k"]:
     """Return the median correlation over cells that hold detail in either image and lie inside both."""
     k, _, n, _ = template.shape
-    seen, inside = _mapped(image, maps, _points(n))
+    warped, inside = _warp(image, maps, _grid_points(n))
 
     def cells(values: Tensor) -> Tensor:
         return functional.avg_pool2d(values.reshape(k, 1, n, n), n // _CELLS).reshape(k, -1)
 
-    a, b, share = template.reshape(k, -1), seen, cells(inside)
+    a, b, share = template.reshape(k, -1), warped, cells(inside)
     of = share.clamp(min=1e-6)
     mean_a, mean_b = cells(a * inside) / of, cells(b * inside) / of
     spread_a, spread_b = cells(a * a * inside) / of - mean_a**2, cells(b * b * inside) / of - mean_b**2
     together = cells(a * b * inside) / of - mean_a * mean_b
-    found = together / (spread_a.clamp(min=1e-6) * spread_b.clamp(min=1e-6)).sqrt()
+    correlation = together / (spread_a.clamp(min=1e-6) * spread_b.clamp(min=1e-6)).sqrt()
     counts = (torch.maximum(spread_a, spread_b) > 0.02) & (share > 0.5)
-    middle = torch.where(counts, found, torch.nan).nanmedian(dim=1).values
+    middle = torch.where(counts, correlation, torch.nan).nanmedian(dim=1).values
     return torch.where(counts.sum(dim=1) >= _CELLS, middle, -1.0).nan_to_num(nan=-1.0)

@@ -20,7 +20,7 @@ from assay.data.files.joins import same_id
 from assay.spec.data import LESION
 from assay.spec.schema import DataSpec
 
-_APART = 2**40
+_SET_DISTANCE = 2**40
 """Distance between the codes of the patients of two sets."""
 
 
@@ -40,34 +40,36 @@ class Training:
     dataset: Dataset | None
 
 
-def outside(number: int, data: DataSpec, found: Dataset, training: Training) -> Dataset:
+def add_test_set(number: int, data: DataSpec, dataset: Dataset, training: Training) -> Dataset:
     """Return a set with the classes of the training set and patient codes of its own.
 
     Args:
         number: Its place among the sets, from 1.
         data: Its section of the study.
-        found: Its files.
+        dataset: Its files.
         training: The training set.
 
     Raises:
         SpecError: Classes, kinds of lesion or channels are others than those of the training set.
         DataError: An image or a patient is in both sets.
     """
-    _refuse_other_pixels(found, training)
-    target = _mapped(data, found.table, training.classes)
-    table = replace(found.table, target=target, classes=training.classes, patient=found.table.patient + number * _APART)
-    content = content_hash([found.content, training.classes, target.tolist(), number])
+    _refuse_other_pixels(dataset, training)
+    target = _map_classes(data, dataset.table, training.classes)
+    table = replace(
+        dataset.table, target=target, classes=training.classes, patient=dataset.table.patient + number * _SET_DISTANCE
+    )
+    content = content_hash([dataset.content, training.classes, target.tolist(), number])
     search = None
     if training.dataset is not None:
-        _refuse_shared(data, found, training.data, training.dataset)
-        searches = training.dataset.search, found.search
+        _refuse_shared(data, dataset, training.data, training.dataset)
+        searches = training.dataset.search, dataset.search
         if isinstance(searches[0], FileCopies) and isinstance(searches[1], FileCopies):
             search = replace(searches[1], training=searches[0])
-    return replace(found, table=table, content=content, search=search)
+    return replace(dataset, table=table, content=content, search=search)
 
 
-def _refuse_other_pixels(found: Dataset, training: Training) -> None:
-    channels = found.images.shape[0]
+def _refuse_other_pixels(dataset: Dataset, training: Training) -> None:
+    channels = dataset.images.shape[0]
     if channels != training.channels:
         words = {1: "gray (1 channel)", 3: "color (3 channels)"}
         wanted = "gray" if training.channels == 1 else "color"
@@ -75,7 +77,7 @@ def _refuse_other_pixels(found: Dataset, training: Training) -> None:
             f"images are {words[channels]}, and those of the training set {words[training.channels]}; "
             f"write channels: {wanted} there to convert them"
         )
-    kinds = () if found.masks is None else found.masks.kinds
+    kinds = () if dataset.masks is None else dataset.masks.kinds
     if kinds and training.kinds and kinds != training.kinds:
         raise SpecError(
             f"masks show {', '.join(kinds)}, and those of the training set {', '.join(training.kinds)}; name "
@@ -83,13 +85,13 @@ def _refuse_other_pixels(found: Dataset, training: Training) -> None:
         )
 
 
-def _mapped(data: DataSpec, table: FactorTable, classes: Sequence[str]) -> Int[np.ndarray, " n"]:
+def _map_classes(data: DataSpec, table: FactorTable, classes: Sequence[str]) -> Int[np.ndarray, " n"]:
     """Return the classes of all rows as those of the training set. Raises SpecError for a class that this lacks."""
-    given = {answered(one, table.classes): answered(to, classes) for one, to in data.map.items()}
-    stray = [one for one in given if one not in table.classes]
-    if stray:
-        raise SpecError(f"map: no class is called '{cut(stray[0])}': the set has {', '.join(table.classes)}")
-    named = [given.get(one, one) for one in table.classes]
+    mapping = {answered(own_name, table.classes): answered(to, classes) for own_name, to in data.map.items()}
+    unmatched = [one for one in mapping if one not in table.classes]
+    if unmatched:
+        raise SpecError(f"map: no class is called '{cut(unmatched[0])}': the set has {', '.join(table.classes)}")
+    named = [mapping.get(one, one) for one in table.classes]
     unknown = {own: one for own, one in zip(table.classes, named, strict=True) if one not in classes}
     if unknown:
         strays = " or ".join(f"'{cut(one)}'" for one in dict.fromkeys(unknown.values()))
@@ -108,22 +110,25 @@ def _mapped(data: DataSpec, table: FactorTable, classes: Sequence[str]) -> Int[n
     return target
 
 
-def _refuse_shared(data: DataSpec, found: Dataset, trained: DataSpec, training: Dataset) -> None:
+def _refuse_shared(data: DataSpec, dataset: Dataset, trained: DataSpec, training: Dataset) -> None:
     """Refuse images by their files or pixels, and patients by name unless each set numbers its own."""
-    known = [set(training.digests), set(training.pixels)]
-    same = [digest in known[0] for digest in found.digests], [pixels in known[1] for pixels in found.pixels]
+    training_hashes = [set(training.digests), set(training.pixels)]
+    same = (
+        [digest in training_hashes[0] for digest in dataset.digests],
+        [pixels in training_hashes[1] for pixels in dataset.pixels],
+    )
     rows = np.array(sorted({row for one in same for row, shared in enumerate(one) if shared}), dtype=np.int64)
     if len(rows):
         raise DataError(
-            f"the training set has images of this set too ({found.table.named(rows)}); leave them out of one of both"
+            f"the training set has images of this set too ({dataset.table.named(rows)}); leave them out of one of both"
         )
-    shared = shared_patients(data, found, trained, training)
-    rows = np.array([row for row, one in enumerate(found.names) if one in shared.names], dtype=np.int64)
+    shared = shared_patients(data, dataset, trained, training)
+    rows = np.array([row for row, one in enumerate(dataset.names) if one in shared.names], dtype=np.int64)
     if shared.names:
         raise DataError(
             f"the training set has patients of this set too ({len(shared.names):,}{shared.how}: "
-            f"{found.table.named(rows)}); leave their rows out of one of both, or write numbering: own where each set "
-            "numbers its patients by itself"
+            f"{dataset.table.named(rows)}); leave their rows out of one of both, or write numbering: own where each "
+            "set numbers its patients by itself"
         )
 
 
@@ -147,21 +152,21 @@ class SharedPatients:
         return f", {self.loosely:,} of them only without case, blanks and leading zeros" if self.loosely else ""
 
 
-def shared_patients(data: DataSpec, found: Dataset, trained: DataSpec, training: Dataset) -> SharedPatients:
+def shared_patients(data: DataSpec, dataset: Dataset, trained: DataSpec, training: Dataset) -> SharedPatients:
     """Return the patients that both sets have, by name or by what `same_id` makes of it.
 
     Nothing is compared where that could find none: patients have no names in a set, both sets are public, one numbers
     its patients by itself, or their ids are of different kinds, such as hashes and numbers.
     """
-    here, there = ({name for name in one.names if not name.startswith(OWN)} for one in (found, training))
+    here, there = ({name for name in one.names if not name.startswith(OWN)} for one in (dataset, training))
     if not here or not there:
         return SharedPatients(why="patients are not named in a file of both sets")
     if data.dataset and trained.dataset and data.dataset.name != trained.dataset.name:
         return SharedPatients(why="two public sets have their own names of patients")
     if "own" in (data.numbering, trained.numbering):
         return SharedPatients(why="a set numbers its patients by itself")
-    known = {same_id(name) for name in there}
-    shared = frozenset(name for name in here if name in there or same_id(name) in known)
+    ids = {same_id(name) for name in there}
+    shared = frozenset(name for name in here if name in there or same_id(name) in ids)
     kinds = [sorted({_kind(name) for name in names}) for names in (here, there)]
     if not shared and not set(kinds[0]) & set(kinds[1]):
         words = " and ".join(" or ".join(one) for one in kinds)

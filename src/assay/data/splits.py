@@ -40,7 +40,7 @@ def split(table: FactorTable, spec: SplitSpec, seed: int, fold: int = 0) -> Spli
             values.
     """
     if spec.column:
-        part = _given(table, spec, seed)
+        part = _split_by_column(table, spec, seed)
     elif spec.folds is not None:
         if not 0 <= fold < spec.folds:
             raise SpecError(f"fold {fold} of {spec.folds} folds: expected 0 to {spec.folds - 1}")
@@ -105,21 +105,21 @@ def _deal(table: FactorTable, shares: np.ndarray, seed: int, purpose: str) -> np
     share of every kind of patient exactly; those left over go, the largest first, where they bring images per class and
     patients per kind (which classes a patient has) nearest to the shares.
     """
-    patients, member, counts = _patients(table)
+    patients, member, counts = _patient_counts(table)
     order = np.argsort(row_uniform(seed, purpose, patients), kind="stable")
     kinds, kind = np.unique(counts, axis=0, return_inverse=True)
     part = np.full(len(patients), -1, dtype=np.int64)
-    left: list[np.ndarray] = []
+    remainders: list[np.ndarray] = []
     for code in range(len(kinds)):
         alike = order[kind.reshape(-1)[order] == code]
-        whole = np.floor(len(alike) * shares + 1e-9).astype(np.int64)
-        part[alike[: whole.sum()]] = np.repeat(np.arange(len(shares)), whole)
-        left.append(alike[whole.sum() :])
-    _place(np.concatenate(left), counts, shares, part)
+        full_rounds = np.floor(len(alike) * shares + 1e-9).astype(np.int64)
+        part[alike[: full_rounds.sum()]] = np.repeat(np.arange(len(shares)), full_rounds)
+        remainders.append(alike[full_rounds.sum() :])
+    _place_remainder(np.concatenate(remainders), counts, shares, part)
     return part[member]
 
 
-def _patients(table: FactorTable) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _patient_counts(table: FactorTable) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Patient codes [p], each row's position among them [n], and their image counts per class [p, k]."""
     patients, member = np.unique(table.patient, return_inverse=True)
     counts = np.zeros((len(patients), len(table.classes)), dtype=np.int64)
@@ -127,7 +127,7 @@ def _patients(table: FactorTable) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return patients.astype(np.int64), member, counts
 
 
-def _place(left: np.ndarray, counts: np.ndarray, shares: np.ndarray, part: np.ndarray) -> None:
+def _place_remainder(remainder: np.ndarray, counts: np.ndarray, shares: np.ndarray, part: np.ndarray) -> None:
     """Give each patient in `left` a part, in place, keeping the sum of squared departures from the shares small."""
     kinds, kind = np.unique(counts > 0, axis=0, return_inverse=True)
     features = np.concatenate([counts, np.eye(len(kinds))[kind.reshape(-1)]], axis=1)
@@ -137,8 +137,8 @@ def _place(left: np.ndarray, counts: np.ndarray, shares: np.ndarray, part: np.nd
     np.add.at(have, part[dealt], features[dealt])
     open_parts = np.flatnonzero(shares > 0)
     # Patients with several classes are few and weigh on all of them, so they are placed while there is most room.
-    largest_first = np.lexsort((-counts[left].sum(axis=1), -(counts[left] > 0).sum(axis=1)))
-    for patient in left[largest_first].tolist():
+    largest_first = np.lexsort((-counts[remainder].sum(axis=1), -(counts[remainder] > 0).sum(axis=1)))
+    for patient in remainder[largest_first].tolist():
         short = have[open_parts] - shares[open_parts, None]
         cost = ((2 * short + features[patient]) * features[patient]).sum(axis=1)
         chosen = int(open_parts[np.argmin(cost)])
@@ -146,7 +146,7 @@ def _place(left: np.ndarray, counts: np.ndarray, shares: np.ndarray, part: np.nd
         have[chosen] += features[patient]
 
 
-def _given(table: FactorTable, spec: SplitSpec, seed: int) -> np.ndarray:
+def _split_by_column(table: FactorTable, spec: SplitSpec, seed: int) -> np.ndarray:
     names = [factor.name for factor in table.factors]
     if spec.column not in names:
         raise SpecError(f"data.split.column: {unknown_name('factor', spec.column, names or ['(none)'])}")
@@ -156,9 +156,9 @@ def _given(table: FactorTable, spec: SplitSpec, seed: int) -> np.ndarray:
             raise SpecError(f"data.split.means: {unknown_name(f'value of {spec.column}', level, factor.levels)}")
     unknown = [level for level in factor.levels if level not in spec.means and level.casefold() not in _MEANING]
     if unknown or not factor.levels:
-        found = ", ".join(factor.levels[:6]) or "numbers"
+        levels = ", ".join(factor.levels[:6]) or "numbers"
         raise SpecError(
-            f"data.split.column: '{spec.column}' holds {found}; its values must be train, validation (or val) and test"
+            f"data.split.column: '{spec.column}' holds {levels}; its values must be train, validation (or val) and test"
         )
     if (values < 0).any():
         rows = table.named(table.row[values < 0])
@@ -181,9 +181,9 @@ def _with_validation(table: FactorTable, part: np.ndarray, spec: SplitSpec, seed
     """Draw validation patients from training, in the ratio that the shares give the two."""
     training = np.flatnonzero(part == 0)
     share = spec.validation / max(spec.train + spec.validation, 1e-9)
-    drawn = _by_shares(table.take(training), (1 - share, share, 0.0), seed)
+    part_of_row = _by_shares(table.take(training), (1 - share, share, 0.0), seed)
     out = part.copy()
-    out[training[drawn == 1]] = 1
+    out[training[part_of_row == 1]] = 1
     return out
 
 

@@ -15,7 +15,7 @@ from assay.core.files import canonical_json, content_hash, hash_by_last, holding
 from assay.core.reasons import Code, because, reason_of
 from assay.core.registry import lookup
 from assay.core.request import Task
-from assay.data.cache import ELSEWHERE
+from assay.data.cache import NO_ROOM_REMEDY
 from assay.execution.jobs import (
     CURVE,
     OF_A_SOURCE,
@@ -203,7 +203,7 @@ class SourceJob:
             self._take(shared.folder)
             return
         _check_weights(self.start, self.place)
-        with holding(unit / ".lock", wait, remedy=ELSEWHERE):
+        with holding(unit / ".lock", wait, remedy=NO_ROOM_REMEDY):
             if not _in_cache(id, self.place.cache):  # another run may have left it meanwhile
                 (unit / "record.json").unlink(missing_ok=True)  # weights that were deleted are trained again
                 for left in unit.glob(".*.partial"):  # by one that was killed: the lock is held

@@ -17,7 +17,7 @@ from assay.data.dataset import Dataset
 from assay.data.files.folder import undeclared_table
 from assay.data.files.roles import SPLITS
 from assay.data.leakage import exact_pairs
-from assay.data.near_copies import Pair, bounded, together
+from assay.data.near_copies import NearPair, compares_full_images_only, together
 from assay.look.cues import FOLDS, SEED, Cue, cue_of, shortcut_cautions, shortcut_rows
 from assay.look.image_cues import EDGES, Seen, cues_of, looked_at
 from assay.report.pictures import Gallery
@@ -179,7 +179,7 @@ def _class(table: FactorTable, at: int) -> str:
 # Copies.
 
 
-def _clusters(dataset: Dataset, near: Sequence[Pair]) -> list[Cluster]:
+def _clusters(dataset: Dataset, near: Sequence[NearPair]) -> list[Cluster]:
     """Return the files of every picture that is there more than once, exactly or as a near copy."""
     each = np.arange(len(dataset.table))
     exact = exact_pairs(np.array(dataset.pixels, dtype=np.uint64), each) if dataset.pixels else []
@@ -193,7 +193,7 @@ def _of_copies(
 ) -> Iterator[Reason]:
     table = dataset.table
     part = {"searched": searched if searched < len(table) else 0, "images": len(table),
-            "bounded": bounded(searched)}  # fmt: skip
+            "bounded": compares_full_images_only(searched)}  # fmt: skip
     if clusters:
         across = sum(len(np.unique(table.patient[files])) > 1 for files in clusters) if named else 0
         against = sum(len(np.unique(table.target[files])) > 1 for files in clusters)
@@ -238,7 +238,7 @@ def _between(name: str, training: Dataset, other: Dataset | None) -> Iterator[Re
             )  # fmt: skip
 
 
-def copied(near: Sequence[Pair]) -> set[int]:
+def copied(near: Sequence[NearPair]) -> set[int]:
     """Return positions of the second images of pairs that are surely copies."""
     return {pair.second for pair in near if pair.likeness >= SURELY}
 

@@ -90,7 +90,7 @@ def files_kept(scratch: str) -> bool:
     return library.syscall(_LANDLOCK + 2, rules, 0) == 0
 
 
-def alone() -> bool:
+def isolate_process() -> bool:
     """Let this process connect to no program, start none that outlives it, and lose an administrator's rights.
 
     Programs such as Docker, D-Bus, an agent of SSH or a virtual machine's host act for whoever asks, and are reached by
@@ -102,10 +102,10 @@ def alone() -> bool:
     if sys.platform != "linux" or os.uname().machine not in _CALLS:
         return False
     library, (machine, opens, refused) = ctypes.CDLL(None), _CALLS[os.uname().machine]
-    load, equal, beyond, mask, end = 0x20, 0x15, 0x35, 0x54, 0x06
+    load, equal, at_least, mask, end = 0x20, 0x15, 0x35, 0x54, 0x06
     steps = [  # of a packet filter: code, where to go if true and if false, number
         (load, "", "", 4), (equal, "", "no", machine),
-        (load, "", "", 0), (beyond, "no", "", 1 << 30), *((equal, "no", "", call) for call in refused),
+        (load, "", "", 0), (at_least, "no", "", 1 << 30), *((equal, "no", "", call) for call in refused),
         (equal, "", "yes", opens), (load, "", "", 16), *((equal, "yes", "", family) for family in _FAMILIES),
         (equal, "", "no", socket.AF_UNIX), (load, "", "", 24), (mask, "", "", 15), (equal, "no", "yes", 2),  # datagrams
         (end, "", "", 0x5000D), (end, "", "", 0x7FFF0000),
@@ -120,9 +120,9 @@ def alone() -> bool:
     return library.prctl(22, 2, struct.pack("HP", len(steps), ctypes.addressof(program))) == 0
 
 
-def allowed(files: Iterable[Path], gigabytes: float) -> int:
+def memory_limit(files: Iterable[Path], gigabytes: float) -> int:
     """Return the bytes that a model may take: so much, and what loading its files needs."""
-    return int(gigabytes * 1e9) + _COPIES * sum(one.stat().st_size for one in files)
+    return int(gigabytes * 1e9) + _COPIES * sum(file.stat().st_size for file in files)
 
 
 def limit_memory(more: int) -> None:
@@ -131,9 +131,9 @@ def limit_memory(more: int) -> None:
     Counted is what it can write to, not the address space, most of which is reserved and never taken.
     """
     with suppress(OSError):  # there is no such file where there is no Linux
-        taken = int(Path("/proc/self/statm").read_text().split()[5]) * resource.getpagesize()
+        used = int(Path("/proc/self/statm").read_text().split()[5]) * resource.getpagesize()
         hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
-        wanted = taken + more if hard == resource.RLIM_INFINITY else min(taken + more, hard)
+        wanted = used + more if hard == resource.RLIM_INFINITY else min(used + more, hard)
         resource.setrlimit(resource.RLIMIT_DATA, (wanted, hard))
 
 
@@ -150,11 +150,11 @@ def _serve(connection: Connection, notes: Sequence[str]) -> None:
     sys.path[:] = path
     try:
         if device == "cpu":  # the address space of CUDA is far larger than what it takes
-            limit_memory(allowed(origin.files, origin.memory))
+            limit_memory(memory_limit(origin.files, origin.memory))
         facts, answers = origin.served(device, threads)
         facts["notes"] = [*facts.get("notes", ()), *notes]
     except BaseException as error:
-        _fail(connection, error, confined=not origin.downloaded)
+        _send_error(connection, error, confined=not origin.downloaded)
         return
     connection.send_bytes(json.dumps(facts, default=str).encode())
     connection.send_bytes(b"")
@@ -166,12 +166,12 @@ def _serve(connection: Connection, notes: Sequence[str]) -> None:
             return
         signal.alarm(int(limit * len(images)) + 10)  # also where nobody waits any more
         try:
-            found = answers(images)
+            scores = answers(images)
         except BaseException as error:
-            _fail(connection, error, confined=not origin.downloaded)
+            _send_error(connection, error, confined=not origin.downloaded)
         else:
-            connection.send_bytes(json.dumps({"dtype": found.dtype.name, "shape": found.shape}).encode())
-            connection.send_bytes(found.tobytes())
+            connection.send_bytes(json.dumps({"dtype": scores.dtype.name, "shape": scores.shape}).encode())
+            connection.send_bytes(scores.tobytes())
         signal.alarm(0)
 
 
@@ -181,7 +181,7 @@ FULL = re.compile(
 _REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENETUNREACH)
 
 
-def _refusal(error: BaseException | None) -> OSError | None:
+def _refused_access(error: BaseException | None) -> OSError | None:
     """Return the error of code that reached for the network or for files, which others may come from."""
     while error is not None:
         if isinstance(error, OSError) and (error.errno in _REFUSED or isinstance(error, socket.gaierror)):
@@ -191,32 +191,32 @@ def _refusal(error: BaseException | None) -> OSError | None:
     return None
 
 
-def _fail(connection: Connection, error: BaseException, *, confined: bool) -> None:
+def _send_error(connection: Connection, error: BaseException, *, confined: bool) -> None:
     ours = isinstance(error, AssayError)
-    known = type(error).__name__ if ours and hasattr(errors, type(error).__name__) else "other"
+    kind = type(error).__name__ if ours and hasattr(errors, type(error).__name__) else "other"
     text = str(error) if ours else first_line(error)
     if not isinstance(error, Exception):
         text = f"its code raised {type(error).__name__}({text})"
     if "CUDA out of memory" in text:
-        known, text = "SpecError", f"the GPU has too little free memory for the model ({text})"
+        kind, text = "SpecError", f"the GPU has too little free memory for the model ({text})"
     if isinstance(error, MemoryError) or FULL.search(text):
-        known, text = (
+        kind, text = (
             "SpecError",
             f"the model needs more memory than it may take ({text}); give {key_text('--memory')} for more",
         )
-    if confined and (refused := _refusal(error)):
+    if confined and (refused := _refused_access(error)):
         why = f"the model's code was refused ({first_line(refused)}): it has no network and may change no files"
-        known, text = "SpecError", why
-    connection.send_bytes(json.dumps({"error": known, "text": text}).encode())
+        kind, text = "SpecError", why
+    connection.send_bytes(json.dumps({"error": kind, "text": text}).encode())
     connection.send_bytes(b"")
 
 
 if __name__ == "__main__":
     _, descriptor, downloaded, scratch = sys.argv
-    closed = [True] * 3 if downloaded == "1" else [without_network(), files_kept(scratch), alone()]
+    closed = [True] * 3 if downloaded == "1" else [without_network(), files_kept(scratch), isolate_process()]
     missing = [what for what, done in zip((REACHABLE, WRITABLE, ASKABLE), closed, strict=True) if not done]
-    with socket.socket(fileno=int(descriptor)) as kept:
-        opened = Connection(os.dup(kept.fileno()))
+    with socket.socket(fileno=int(descriptor)) as held_socket:
+        opened = Connection(os.dup(held_socket.fileno()))
     os.dup2(2, 1)  # output that a model prints is no answer
     with suppress(BrokenPipeError, ConnectionResetError):  # who asked has ended
         _serve(opened, missing)

@@ -28,7 +28,7 @@ from assay.data.files.joins import match, such
 from assay.data.files.table import number, read_table, require_whole, shown
 from assay.models.confined import MEMORY
 from assay.models.onnx_session import OnnxFile, OnnxSession
-from assay.models.process import LIMIT, LOOK, ModelFile, taken
+from assay.models.process import LIMIT, LOOK, ModelFile, session_memory
 from assay.models.ref import Facts, Origin
 
 # ONNX files, see `onnx_session`.
@@ -79,8 +79,8 @@ class OnnxNetwork(nn.Module):
 
     def forward(self, images: Float[Tensor, "b c h w"]) -> Tensor:
         """Return the output for the images, computed on their device. Raises as `OnnxSession.answers`."""
-        found = self.session.answers(images.detach().float().cpu().numpy(), str(images.device))
-        return torch.as_tensor(found).to(images.device)
+        output = self.session.answers(images.detach().float().cpu().numpy(), str(images.device))
+        return torch.as_tensor(output).to(images.device)
 
 
 # Commands: a folder of pictures in, a CSV of scores or a folder of masks out.
@@ -95,7 +95,7 @@ class OfCommand(Origin):
 
     It is called with a folder of PNG files and the path of a CSV to write: one row per file, with its name in the
     column `image` and one column per score. With `{masks}` in place of `{scores}` it gets a folder to write masks to,
-    see `lesion_map`. No shell reads it. Its hash is of the words and of the files that they name.
+    see `read_lesion_map`. No shell reads it. Its hash is of the words and of the files that they name.
 
     Attributes:
         command: The command line, with `{images}`, and `{scores}` or `{masks}`.
@@ -190,15 +190,15 @@ class CommandNetwork(nn.Module):
                 self.names[:] = self.names or names
                 if sorted(names) != sorted(self.names):
                     raise SpecError(f"of the command: columns {', '.join(names)}, and before {', '.join(self.names)}")
-                return torch.as_tensor(values[:, [names.index(one) for one in self.names]])
-            found = {file: mask_of(folder / MASKS, file) for file in files}
-            missing = [file for file, mask in found.items() if mask is None]
+                return torch.as_tensor(values[:, [names.index(column) for column in self.names]])
+            masks = {file: mask_of(folder / MASKS, file) for file in files}
+            missing = [file for file, mask in masks.items() if mask is None]
             if missing:
                 raise SpecError(
                     f"the command wrote no mask of {len(missing)} of {len(files)} images, such as {missing[0]}"
                 )
             sides = (images.shape[2], images.shape[3])
-            return torch.stack([lesion_map(mask, sides) for mask in found.values() if mask is not None])
+            return torch.stack([read_lesion_map(mask, sides) for mask in masks.values() if mask is not None])
 
     def _call(self, places: Mapping[str, Path], count: int) -> None:
         words = list(self.words)
@@ -222,7 +222,7 @@ class CommandNetwork(nn.Module):
                             f"the command took more than {seconds:.0f} s for {count} images; give "
                             f"{key_text('--time-limit')} for more"
                         )
-                    if code is None and taken(process.pid) > self.memory * 1e9:
+                    if code is None and session_memory(process.pid) > self.memory * 1e9:
                         raise SpecError(
                             f"the command took more than {self.memory:g} GB; give {key_text('--memory')} for more"
                         )
@@ -239,7 +239,7 @@ class CommandNetwork(nn.Module):
 
 def starts_program(network: nn.Module) -> bool:
     """Return whether a network, or one in it, starts a program for each batch, which large batches spare."""
-    return any(isinstance(one, CommandNetwork) for one in network.modules())
+    return any(isinstance(module, CommandNetwork) for module in network.modules())
 
 
 def picture_of(image: Float[Tensor, "c h w"]) -> Image.Image:
@@ -266,13 +266,15 @@ def mask_of(folder: Path, picture: str) -> Path | None:
     """
     stem = Path(picture).stem
     stems = dict.fromkeys((stem.removesuffix(FIRST_CHANNEL), stem))
-    there = [name for one in stems for name in (f"{one}.png", f"{one}.npy") if (folder / name).is_file()]
-    if len(there) > 1:
-        raise SpecError(f"{folder} has {len(there)} masks of one image: {', '.join(there)}")
-    return folder / there[0] if there else None
+    names = [
+        name for candidate in stems for name in (f"{candidate}.png", f"{candidate}.npy") if (folder / name).is_file()
+    ]
+    if len(names) > 1:
+        raise SpecError(f"{folder} has {len(names)} masks of one image: {', '.join(names)}")
+    return folder / names[0] if names else None
 
 
-def lesion_map(path: Path, sides: tuple[int, int]) -> Float[Tensor, "1 h w"]:
+def read_lesion_map(path: Path, sides: tuple[int, int]) -> Float[Tensor, "1 h w"]:
     """Return the log-odds of a lesion in each pixel.
 
     Args:
@@ -284,19 +286,19 @@ def lesion_map(path: Path, sides: tuple[int, int]) -> Float[Tensor, "1 h w"]:
     """
     try:
         if path.suffix == ".npy":
-            found = np.load(path, allow_pickle=False).astype(np.float64)
+            values = np.load(path, allow_pickle=False).astype(np.float64)
         else:
             with Image.open(path) as picture:
-                found = np.asarray(picture if picture.mode in ("1", "L", "P", "I", "I;16") else picture.convert("L"))
+                values = np.asarray(picture if picture.mode in ("1", "L", "P", "I", "I;16") else picture.convert("L"))
     except (OSError, ValueError) as error:
         raise SpecError(f"the mask {path.name} cannot be read: {cut(str(error), 120)}") from error
-    if found.shape != sides:
-        raise SpecError(f"the mask {path.name} has the shape {list(found.shape)}, and its image {list(sides)}")
+    if values.shape != sides:
+        raise SpecError(f"the mask {path.name} has the shape {list(values.shape)}, and its image {list(sides)}")
     if path.suffix != ".npy":
-        return torch.as_tensor(np.where(found > 0, _CERTAIN, -_CERTAIN).astype(np.float32))[None]
-    if not (found >= 0).all() or not (found <= 1).all():
+        return torch.as_tensor(np.where(values > 0, _CERTAIN, -_CERTAIN).astype(np.float32))[None]
+    if not (values >= 0).all() or not (values <= 1).all():
         raise SpecError(f"the mask {path.name} has values outside 0 to 1: write the probability of a lesion")
-    return torch.as_tensor(found).logit(eps=1e-9).float()[None]
+    return torch.as_tensor(values).logit(eps=1e-9).float()[None]
 
 
 def read_scores(path: Path, files: Sequence[str]) -> tuple[Float[np.ndarray, "n k"], list[str], int]:
@@ -317,24 +319,26 @@ def read_scores(path: Path, files: Sequence[str]) -> tuple[Float[np.ndarray, "n 
         raise DataError(f"there is no file {path}")
     read = read_table(path, "image")
     require_whole(read)
-    if "image" not in read.header or not (columns := [one for one in read.header if one and one != "image"]):
+    if "image" not in read.header or not (
+        columns := [column for column in read.header if column and column != "image"]
+    ):
         raise DataError(f"{path.name} needs a column `image` and one column per score")
     names = read.column("image", "scores")
     twice = len(names) - len(set(names))
     if twice:
         name = next(name for name, times in Counter(names).items() if times > 1)
         raise DataError(f"{path.name} has {twice:,} rows of images that it has already, such as {cut(name)}")
-    found = match(files, names)
-    if missing := found.left_over:
-        others = such(shown(names[at]) for at in found.right_over)
-        more = "".join(f"; {said}{others}" for said in found.strays("rows", "image"))
+    matched = match(files, names)
+    if missing := matched.left_over:
+        others = such(shown(names[at]) for at in matched.right_over)
+        more = "".join(f"; {sentence}{others}" for sentence in matched.strays("rows", "image"))
         raise DataError(
             f"{path.name} has no row for {len(missing):,} of {len(files):,} images, such as {files[missing[0]]}{more}; "
             "the column `image` holds their names"
         )
-    cells = ([number(cell, read.comma) for cell in read.column(one, "scores")] for one in columns)
-    values = np.array(list(cells), dtype=np.float64).T[list(found.pairs.values())]
+    cells = ([number(cell, read.comma) for cell in read.column(column, "scores")] for column in columns)
+    values = np.array(list(cells), dtype=np.float64).T[list(matched.pairs.values())]
     wrong = np.flatnonzero(~np.isfinite(values).all(axis=1))
     if len(wrong):
         raise DataError(f"{path.name}: {len(wrong):,} images have a score that is no number, such as {files[wrong[0]]}")
-    return values, columns, len(found.right_over)
+    return values, columns, len(matched.right_over)

@@ -23,10 +23,10 @@ from assay.core.errors import SpecError, WeightsError, cut, extra, first_line, k
 from assay.core.files import content_hash, sha256
 from assay.core.registry import own_object
 from assay.models.external import OfOnnx
-from assay.models.image_config import of_bundle, of_processor, read_json
-from assay.models.onnx_session import FixedInput, names_of, require_rows
+from assay.models.image_config import of_bundle, of_processor, read_config
+from assay.models.onnx_session import FixedInput, output_names, require_rows
 from assay.models.process import LIMIT, ModelFile
-from assay.models.ref import AFunction, Facts, InMemory, Origin, network_content, unwrapped
+from assay.models.ref import AFunction, Facts, InMemory, Origin, network_content, unwrap_scores
 from assay.models.weight_files import WeightsFile, read_weights, some
 from assay.models.weights import load_into
 
@@ -58,13 +58,13 @@ class OfFile(ModelFile):
         return read_weights(self.path)
 
     def _load(self) -> nn.Module:
-        made = _built(self.factory)
-        load_into(made, unprefixed(self._file, list(made.state_dict()))[0])
-        return made.eval()
+        network = _build(self.factory)
+        load_into(network, remove_prefix(self._file, list(network.state_dict()))[0])
+        return network.eval()
 
     def _facts(self) -> Facts:
-        _, note = unprefixed(self._file, list(self.loaded.state_dict()))
-        return Facts(outputs=names_of(self._file.metadata), notes=(note,) if note else ())
+        _, note = remove_prefix(self._file, list(self.loaded.state_dict()))
+        return Facts(outputs=output_names(self._file.metadata), notes=(note,) if note else ())
 
 
 @dataclass(frozen=True)
@@ -77,17 +77,17 @@ class OfFunction(ModelFile):
         return network_content(self.loaded)
 
     def _load(self) -> nn.Module:
-        return _built(Own(str(self.path))).eval()
+        return _build(Own(str(self.path))).eval()
 
 
-def _built(factory: Factory) -> nn.Module:
-    made = factory()
-    if not isinstance(made, nn.Module):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise SpecError(f"factory returned {type(made).__name__}; expected a torch.nn.Module")
-    return made
+def _build(factory: Factory) -> nn.Module:
+    network = factory()
+    if not isinstance(network, nn.Module):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise SpecError(f"factory returned {type(network).__name__}; expected a torch.nn.Module")
+    return network
 
 
-def unprefixed(file: WeightsFile, wanted: Sequence[str]) -> tuple[WeightsFile, str]:
+def remove_prefix(file: WeightsFile, wanted: Sequence[str]) -> tuple[WeightsFile, str]:
     """Return the tensors of a network within those of a file, and a sentence on a prefix that was removed.
 
     A training framework saves the network as an attribute of its own module, next to losses and metrics.
@@ -96,13 +96,13 @@ def unprefixed(file: WeightsFile, wanted: Sequence[str]) -> tuple[WeightsFile, s
     if not needed or needed[0] in tensors:
         return file, ""
     ends = [key.removesuffix(needed[0]) for key in tensors if key.endswith(f".{needed[0]}")]
-    whole = [prefix for prefix in ends if all(prefix + key in tensors for key in needed)]
-    if len(whole) != 1:
+    complete = [prefix for prefix in ends if all(prefix + key in tensors for key in needed)]
+    if len(complete) != 1:
         return file, ""
-    own = {key.removeprefix(whole[0]): value for key, value in tensors.items() if key.startswith(whole[0])}
-    others = [key for key in tensors if not key.startswith(whole[0])]
-    left = f", and {some(others)} left out" if others else ""
-    return replace(file, tensors=own), f"the prefix '{whole[0]}' of the names of weights was removed{left}"
+    stripped = {key.removeprefix(complete[0]): value for key, value in tensors.items() if key.startswith(complete[0])}
+    others = [key for key in tensors if not key.startswith(complete[0])]
+    remainder = f", and {some(others)} left out" if others else ""
+    return replace(file, tensors=stripped), f"the prefix '{complete[0]}' of the names of weights was removed{remainder}"
 
 
 @dataclass(frozen=True)
@@ -127,16 +127,16 @@ class Named:
         except (ValueError, RuntimeError):  # some take images in color alone
             guess = make(3, _CLASSES)
         state = guess.state_dict()
-        tensors = unprefixed(file, list(state))[0].tensors
+        tensors = remove_prefix(file, list(state))[0].tensors
         differing = [
-            (here, there)
+            (here, stored)
             for key, value in state.items()
             if key in tensors and tensors[key].ndim == value.ndim
-            for here, there in zip(value.shape, tensors[key].shape, strict=True)
-            if here != there
+            for here, stored in zip(value.shape, tensors[key].shape, strict=True)
+            if here != stored
         ]
         channels, classes = (
-            next((there for here, there in differing if here == probed), default)
+            next((stored for here, stored in differing if here == probed), default)
             for probed, default in ((_CHANNELS, 3), (_CLASSES, _CLASSES))
         )
         return make(channels, classes)
@@ -165,9 +165,9 @@ def _of_smp(name: str) -> Make:
     with extra("smp"):
         import segmentation_models_pytorch as smp  # pyright: ignore[reportMissingTypeStubs]
     architecture, _, encoder = name.partition("/")
-    known = cast(Any, smp).MODEL_ARCHITECTURES_MAPPING
-    if architecture not in known:
-        raise SpecError(unknown_name("network of segmentation_models_pytorch", architecture, known))
+    architectures = cast(Any, smp).MODEL_ARCHITECTURES_MAPPING
+    if architecture not in architectures:
+        raise SpecError(unknown_name("network of segmentation_models_pytorch", architecture, architectures))
 
     def make(channels: int, classes: int) -> nn.Module:
         create = cast(Any, smp).create_model
@@ -182,10 +182,14 @@ def _of_smp(name: str) -> Make:
 
 
 def _of_monai(name: str) -> Make:
-    made = _monai_class(name)
-    taken = inspect.signature(made).parameters
-    known = {"spatial_dims", "in_channels", "n_input_channels", "out_channels", "num_classes"}
-    missing = [key for key, one in taken.items() if one.default is one.empty and key not in known and one.kind < 2]
+    network_class = _monai_class(name)
+    parameters = inspect.signature(network_class).parameters
+    supplied = {"spatial_dims", "in_channels", "n_input_channels", "out_channels", "num_classes"}
+    missing = [
+        key
+        for key, parameter in parameters.items()
+        if parameter.default is parameter.empty and key not in supplied and parameter.kind < 2
+    ]
     if missing:
         raise SpecError(
             f"monai:{cut(name)} needs {some(missing)}: give the folder of its bundle, or module:function with "
@@ -193,9 +197,9 @@ def _of_monai(name: str) -> Make:
         )
 
     def make(channels: int, classes: int) -> nn.Module:
-        given = dict.fromkeys(("in_channels", "n_input_channels"), channels) | {"spatial_dims": 2}
-        given |= dict.fromkeys(("out_channels", "num_classes"), classes)
-        return made(**{key: value for key, value in given.items() if key in taken})
+        arguments = dict.fromkeys(("in_channels", "n_input_channels"), channels) | {"spatial_dims": 2}
+        arguments |= dict.fromkeys(("out_channels", "num_classes"), classes)
+        return network_class(**{key: value for key, value in arguments.items() if key in parameters})
 
     return make
 
@@ -203,11 +207,11 @@ def _of_monai(name: str) -> Make:
 def _monai_class(name: str) -> Callable[..., nn.Module]:
     with extra("monai"):
         from monai.networks import nets  # pyright: ignore[reportMissingTypeStubs]
-    found = getattr(nets, name.removeprefix(_NETS), None)
-    if not (isinstance(found, type) and issubclass(found, nn.Module)):
-        names = [one for one, kind in vars(nets).items() if isinstance(kind, type) and issubclass(kind, nn.Module)]
+    network_class = getattr(nets, name.removeprefix(_NETS), None)
+    if not (isinstance(network_class, type) and issubclass(network_class, nn.Module)):
+        names = [key for key, kind in vars(nets).items() if isinstance(kind, type) and issubclass(kind, nn.Module)]
         raise SpecError(unknown_name("network of monai.networks.nets", name, names))
-    return found
+    return network_class
 
 
 LIBRARIES: Mapping[str, Callable[[str], Make]] = {"timm": _of_timm, "smp": _of_smp, "monai": _of_monai}
@@ -250,7 +254,7 @@ class ExportedNetwork(nn.Module):
         program = torch.export.load(str(path))
         self.program = program.module()
         (name, *others) = program.graph_signature.user_inputs
-        node = next(one for one in program.graph.nodes if one.name == name)
+        node = next(candidate for candidate in program.graph.nodes if candidate.name == name)
         sides = [side if isinstance(side, int) else None for side in node.meta["val"].shape]
         if others or len(sides) != 4:
             raise WeightsError(f"{path}: expected one input of images [b, c, h, w]")
@@ -258,12 +262,12 @@ class ExportedNetwork(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the scores of the images. Raises SpecError where they are of another size."""
-        return torch.cat([self._scores(part)[:kept] for part, kept in self.taken.parts(images)])
+        return torch.cat([self._scores(part)[:count] for part, count in self.taken.parts(images)])
 
     def _scores(self, part: Tensor) -> Tensor:
-        found = unwrapped(self, (part,), self.program(part))
-        require_rows(found.shape, len(part))
-        return found
+        scores = unwrap_scores(self, (part,), self.program(part))
+        require_rows(scores.shape, len(part))
+        return scores
 
 
 def _is_exported(path: Path) -> bool:
@@ -321,32 +325,32 @@ class OfBundle(ModelFile):
 
     @cached_property
     def _metadata(self) -> Mapping[str, Any]:
-        return read_json(self.path / "configs" / "metadata.json")
+        return read_config(self.path / "configs" / "metadata.json")
 
     def _load(self) -> nn.Module:
         file = read_weights(self._weights)
-        made = self._network()
-        load_into(made, unprefixed(file, list(made.state_dict()))[0])
+        network = self._network()
+        load_into(network, remove_prefix(file, list(network.state_dict()))[0])
         if config := of_bundle(self._metadata):
-            made.pretrained_cfg = config  # pyright: ignore[reportArgumentType, reportAttributeAccessIssue]
-        return made.eval()
+            network.pretrained_cfg = config  # pyright: ignore[reportArgumentType, reportAttributeAccessIssue]
+        return network.eval()
 
     def _network(self) -> nn.Module:
         places = [self.path / "configs" / f"{name}.json" for name in _CONFIGS]
-        config = next((read_json(place) for place in places if place.is_file()), None)
+        config = next((read_config(place) for place in places if place.is_file()), None)
         if config is None:
-            raise WeightsError(f"{self.path / 'configs'} has none of {', '.join(f'{one}.json' for one in _CONFIGS)}")
-        key = next((one for one in _DEFINED if one in config), None)
+            raise WeightsError(f"{self.path / 'configs'} has none of {', '.join(f'{name}.json' for name in _CONFIGS)}")
+        key = next((name for name in _DEFINED if name in config), None)
         if key is None:
             raise WeightsError(f"the config of {self.path} describes no network ({', '.join(_DEFINED)})")
         if self.trust:
             with extra("monai"):
                 from monai.bundle.config_parser import ConfigParser  # pyright: ignore[reportMissingTypeStubs]
             return cast(Any, ConfigParser(dict(config))).get_parsed_content(key)
-        found = _plain(config[key], config, ())
-        if not isinstance(found, nn.Module):
+        network = _resolve(config[key], config, ())
+        if not isinstance(network, nn.Module):
             raise WeightsError(f"the config of {self.path} describes no network under {key}")
-        return found
+        return network
 
     @property
     def _framing(self) -> Mapping[str, Any]:
@@ -356,39 +360,39 @@ class OfBundle(ModelFile):
     def _facts(self) -> Facts:
         outputs = self._metadata.get("network_data_format", {}).get("outputs", {})
         first = next(iter(outputs.values()), None)
-        return Facts(self._framing, names_of({"names": first and first.get("channel_def")}))
+        return Facts(self._framing, output_names({"names": first and first.get("channel_def")}))
 
 
-def _plain(value: Any, config: Mapping[str, Any], seen: tuple[str, ...]) -> Any:
+def _resolve(value: Any, config: Mapping[str, Any], references: tuple[str, ...]) -> Any:
     """Return a value of a config without running code of it: networks of MONAI, and references to plain values."""
     if isinstance(value, str) and value[:1] == "@":
         key = value[1:]
-        if key in seen or key not in config:
+        if key in references or key not in config:
             raise WeightsError(f"the config of the bundle refers to '{cut(key)}', which cannot be resolved")
-        return _plain(config[key], config, (*seen, key))
+        return _resolve(config[key], config, (*references, key))
     if isinstance(value, str) and ("$" in value or "@" in value or value[:1] == "%"):
         raise SpecError(
             f"the config of the bundle has the expression '{cut(value)}', which is code: read it, then give "
             f"{key_text('--trust', True)}"
         )
     if isinstance(value, list):
-        return [_plain(one, config, seen) for one in cast("list[Any]", value)]
+        return [_resolve(part, config, references) for part in cast("list[Any]", value)]
     if not isinstance(value, dict):
         return value
     parts = cast("dict[str, Any]", value)
-    given = {key: _plain(one, config, seen) for key, one in parts.items() if not key.startswith("_")}
+    arguments = {key: _resolve(part, config, references) for key, part in parts.items() if not key.startswith("_")}
     if "_target_" not in parts:
-        return given
+        return arguments
     target = str(parts["_target_"])
     if "." in target.removeprefix(_NETS):
         raise SpecError(
             f"the config of the bundle builds '{cut(target)}', which is not of monai.networks.nets and may run any "
             f"code: read it, then give {key_text('--trust', True)}"
         )
-    reaching = [key for key, one in given.items() if key.startswith("pretrained") and one]
+    reaching = [key for key, part in arguments.items() if key.startswith("pretrained") and part]
     if reaching:
         raise SpecError(f"the config of the bundle loads other weights ({some(reaching)}): set it to false")
-    return _monai_class(target)(**given)
+    return _monai_class(target)(**arguments)
 
 
 # Models of transformers.
@@ -425,7 +429,7 @@ class OfHub(ModelFile):
             )
         except (OSError, ValueError) as error:
             raise WeightsError(f"hf:{self.path} cannot be loaded: {first_line(error)}") from error
-        return [one for one in Path(folder).rglob("*") if one.is_file()]
+        return [path for path in Path(folder).rglob("*") if path.is_file()]
 
     def _content(self) -> str:
         return network_content(self.loaded)
@@ -450,7 +454,7 @@ class OfHub(ModelFile):
 
     def _facts(self) -> Facts:
         named: Any = cast(Any, self.loaded).config.id2label
-        return Facts({"channels": "color"}, names_of({"names": named}))
+        return Facts({"channels": "color"}, output_names({"names": named}))
 
 
 # The model that a user names.
@@ -485,10 +489,10 @@ def given_origin(
         if factory is not None:
             return OfFile(path, factory=factory)
         if ":" in str(model) and not path.exists():
-            return _named(str(model), Path(weights).expanduser() if weights else None, trust, limit)
+            return _origin_by_name(str(model), Path(weights).expanduser() if weights else None, trust, limit)
         if weights:
             raise SpecError(f"weights belong to a named network such as timm:resnet50, not to the file {path}")
-        return _of_path(path, trust, limit, output)
+        return _origin_by_path(path, trust, limit, output)
     if factory is not None:
         raise SpecError("factory: of a module or function nothing is built; leave it out")
     if isinstance(model, nn.Module):
@@ -501,7 +505,7 @@ def given_origin(
     )
 
 
-def _named(text: str, weights: Path | None, trust: bool, limit: float) -> Origin:
+def _origin_by_name(text: str, weights: Path | None, trust: bool, limit: float) -> Origin:
     library, _, name = text.partition(":")
     if library == "hf":
         if weights is not None:
@@ -517,7 +521,7 @@ def _named(text: str, weights: Path | None, trust: bool, limit: float) -> Origin
     return OfFunction(Path(text), limit) if weights is None else OfFile(weights, limit, factory=Own(text))
 
 
-def _of_path(path: Path, trust: bool, limit: float, output: str) -> Origin:
+def _origin_by_path(path: Path, trust: bool, limit: float, output: str) -> Origin:
     if is_bundle(path):
         return OfBundle(path, limit, trust=trust)
     if path.suffix.lower() == ".onnx":

@@ -11,7 +11,7 @@ from assay.core.errors import WeightsError, cut
 from assay.spec.document import mapping_of
 
 
-def config_beside(path: Path) -> dict[str, Any]:
+def adjacent_config(path: Path) -> dict[str, Any]:
     """Return image settings in a file beside a model's file, and its name as `source`; empty where none has them.
 
     Such a file is `preprocessor_config.json` of transformers, `config.json` of timm, or `metadata.json` of a MONAI
@@ -21,18 +21,21 @@ def config_beside(path: Path) -> dict[str, Any]:
         WeightsError: A file of such a name cannot be read.
     """
     folder = path.resolve().parent
-    config = read_json(folder / "config.json")
+    config = read_config(folder / "config.json")
     metadata = [folder, folder / "configs", *([folder.parent / "configs"] if folder.name == "models" else [])]
-    found = [
-        ("preprocessor_config.json", of_processor(read_json(folder / "preprocessor_config.json"))),
+    configs = [
+        ("preprocessor_config.json", of_processor(read_config(folder / "preprocessor_config.json"))),
         ("config.json", mapping_of(config.get("pretrained_cfg")) or {}),
-        *(("metadata.json", of_bundle(read_json(one / "metadata.json"))) for one in metadata),
+        *(("metadata.json", of_bundle(read_config(directory / "metadata.json"))) for directory in metadata),
     ]
     names = {"label_names": config.get("id2label") or config.get("label_names")}
-    return next(({**names, **one, "source": source} for source, one in found if one.get("mean")), dict[str, Any]())
+    return next(
+        ({**names, **settings, "source": source} for source, settings in configs if settings.get("mean")),
+        dict[str, Any](),
+    )
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def read_config(path: Path) -> dict[str, Any]:
     """Return a mapping in a JSON file; empty where there is no file, or another value. Raises WeightsError."""
     try:
         return dict(mapping_of(json.loads(path.read_text())) or {}) if path.is_file() else {}
@@ -48,23 +51,23 @@ def of_processor(config: Mapping[str, Any]) -> dict[str, Any]:
     mean, std = (config.get(f"image_{key}") if normalizes else None for key in ("mean", "std"))
     factor = 255 * float(config.get("rescale_factor") or 1 / 255) if config.get("do_rescale", True) else 255.0
     cuts = bool(config.get("do_center_crop"))
-    size, cropped = (_sides(config.get(key), cuts) for key in ("size", "crop_size"))
+    size, cropped = (_config_sides(config.get(key), cuts) for key in ("size", "crop_size"))
     shorter = size.get("shortest_edge")
     side = (cuts and (cropped.get("height") or cropped.get("shortest_edge"))) or size.get("height") or shorter or 224
     crop = {"crop_mode": "center", "crop_pct": side / shorter} if shorter else {"crop_mode": "squash", "crop_pct": 1.0}
-    return {"mean": [one / factor for one in mean or (0.0,) * 3], "std": [one / factor for one in std or (1.0,) * 3],
-            "input_size": (3, side, side), **crop}  # fmt: skip
+    means, sds = ([value / factor for value in values] for values in (mean or (0.0,) * 3, std or (1.0,) * 3))
+    return {"mean": means, "std": sds, "input_size": (3, side, side), **crop}
 
 
-def _sides(size: Any, cuts: bool) -> Mapping[str, int]:
+def _config_sides(size: Any, cuts: bool) -> Mapping[str, int]:
     """Return a size by side; a single number, of older versions, is the shorter side of images that are cropped."""
     return {"shortest_edge" if cuts else "height": size} if isinstance(size, int) else mapping_of(size) or {}
 
 
 def of_bundle(metadata: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings of the images of a MONAI bundle; empty without any."""
-    image = _image(metadata)
-    low, high = (float(one) for one in image.get("value_range") or (0, 1))
+    image = _image_format(metadata)
+    low, high = (float(bound) for bound in image.get("value_range") or (0, 1))
     channels = int(image.get("num_channels") or 0)
     if high <= low or not channels:
         return {}
@@ -74,7 +77,7 @@ def of_bundle(metadata: Mapping[str, Any]) -> dict[str, Any]:
             "input_size": (channels, side, side)}  # fmt: skip
 
 
-def _image(metadata: Mapping[str, Any]) -> Mapping[str, Any]:
+def _image_format(metadata: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the image among the inputs of a MONAI bundle; empty without one."""
     inputs: Mapping[str, Any] = metadata.get("network_data_format", {}).get("inputs", {})
     return inputs.get("image") or next(iter(inputs.values()), dict[str, Any]())

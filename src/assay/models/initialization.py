@@ -29,9 +29,9 @@ from assay.models.weights import (
     load_into,
     load_trunk,
     load_weights,
-    match,
+    match_tensors,
     renamed_file,
-    scaling_of,
+    scaling_by_name,
     set_epsilon,
     take_rgb,
 )
@@ -85,8 +85,8 @@ class Reading:
 
     def of(self, path: str, sha256: str = "") -> FromFile:
         """Return a file that is read in this way."""
-        given = {one.name: getattr(self, one.name) for one in fields(Reading)}
-        return FromFile(path=path, sha256=sha256, **given)
+        arguments = {setting.name: getattr(self, setting.name) for setting in fields(Reading)}
+        return FromFile(path=path, sha256=sha256, **arguments)
 
 
 FileHash = Annotated[
@@ -126,19 +126,19 @@ class FromFile(Reading):
         """Load the file at a place of its own."""
         target = with_trunk(network)
         file = renamed_file(read_weights(path, self.sha256), self.rename or {})
-        goal, beside = target.published()
-        found = match(
+        goal, heads = target.published()
+        matched = match_tensors(
             goal,
             file,
-            heads=beside,
+            heads=heads,
             prefix=self.prefix,
             layout=self.layout,
             leave_out=self.leave_out,
             architecture=target.architecture,
         )
-        scaling = scaling_of(self.input, file, found.layout.input_hint or target.input_hint, found.layout.name)
-        changed = load_trunk(goal, found)
-        epsilon = _epsilon(file) if "bn_eps" in file.metadata else found.layout.epsilon
+        scaling = scaling_by_name(self.input, file, matched.layout.input_hint or target.input_hint, matched.layout.name)
+        changed = load_trunk(goal, matched)
+        epsilon = _epsilon(file) if "bn_eps" in file.metadata else matched.layout.epsilon
         if epsilon is not None:
             set_epsilon(goal, epsilon)
         if scaling is not None:
@@ -148,15 +148,15 @@ class FromFile(Reading):
         strides = target.take(goal, changed)
         target.start = Start(
             file=path.name,
-            layout=found.layout.name,
-            prefix=found.prefix,
-            loaded=len(found.tensors),
-            left_out=found.left_out,
+            layout=matched.layout.name,
+            prefix=matched.prefix,
+            loaded=len(matched.tensors),
+            left_out=matched.left_out,
             drawn=target.drawn,
             scaling=target.scaling.words() if scaling is None else scaling.words,
             epsilon=epsilon,
             strides=strides,
-            positions=found.positions,
+            positions=matched.positions,
         )
         _log.info("%s: %s", path, target.start.text())
 
@@ -164,15 +164,15 @@ class FromFile(Reading):
 def _epsilon(file: WeightsFile) -> float:
     """Epsilon of batch norms according to the metadata. Raises WeightsError."""
     try:
-        found = float(file.metadata["bn_eps"])
+        epsilon = float(file.metadata["bn_eps"])
     except ValueError:
-        found = 0.0
-    if not 0 < found < 1:
+        epsilon = 0.0
+    if not 0 < epsilon < 1:
         raise WeightsError(
             f"weights file '{file.path}' says in its metadata bn_eps = '{file.metadata['bn_eps']}': give a small "
             "number, such as 1e-5"
         )
-    return found
+    return epsilon
 
 
 @component("initialization", "download", summary="a weights file from a public address, fetched once and checked")
@@ -312,22 +312,22 @@ class PretrainedByTimm:
 
     def __call__(self, network: nn.Module) -> None:
         """Raises WeightsError within 2 seconds when they are neither in the cache nor to be had."""
-        from assay.models.timm import default_configuration, published  # no other start needs timm
+        from assay.models.timm import default_configuration, download_published  # no other start needs timm
 
         target = with_trunk(network)
-        goal, beside = target.published()
+        goal, heads = target.published()
         configuration = default_configuration(goal)
         if not configuration.get("hf_hub_id") and not configuration.get("url"):
             raise WeightsError("timm publishes no weights for this architecture; use initialization: random or file")
-        if not _cached(configuration) and not _hub_answers():
+        if not _is_cached(configuration) and not _hub_answers():
             raise WeightsError(
                 f"the weights '{configuration.get('hf_hub_id') or configuration.get('architecture')}' are not in the "
                 "local cache and the model hub cannot be reached; connect once to fetch them, give a file "
                 "(initialization: {file: {path: ...}}), or train without them (initialization: random)"
             )
         wanted = goal.state_dict().keys()
-        whole = published(goal, target.scaling.channels)
-        tensors, positions = fitted_positions(goal, {key: value for key, value in whole.items() if key in wanted})
+        state = download_published(goal, target.scaling.channels)
+        tensors, positions = fitted_positions(goal, {key: value for key, value in state.items() if key in wanted})
         file = WeightsFile(Path(f"timm/{configuration.get('architecture')}"), tensors)
         load_into(goal, file)
         target.take(goal, {})
@@ -335,14 +335,14 @@ class PretrainedByTimm:
             file=".".join(filter(None, (str(file.path), cast(str, configuration.get("tag"))))),
             layout="timm or torchvision",
             loaded=len(tensors),
-            left_out=beside,
+            left_out=heads,
             drawn=target.drawn,
             scaling=target.scaling.words(),
             positions=positions,
         )
 
 
-def _cached(configuration: Mapping[str, Any]) -> bool:
+def _is_cached(configuration: Mapping[str, Any]) -> bool:
     repository = cast(str, configuration.get("hf_hub_id") or "")
     names = ("model.safetensors", "pytorch_model.bin")
     return bool(repository) and any(isinstance(try_to_load_from_cache(repository, name), str) for name in names)
@@ -418,8 +418,8 @@ class LastLayers(FineTuning):
 
     def rates(self, network: nn.Module) -> Mapping[nn.Parameter, float]:
         """0 before them. `layers` beyond their number trains everything."""
-        kept = depths(network)[: -self.layers]
-        return {parameter: 0.0 for part in kept for parameter in part}
+        frozen = depths(network)[: -self.layers]
+        return {parameter: 0.0 for part in frozen for parameter in part}
 
 
 @component(

@@ -51,10 +51,10 @@ def monai_network(
     """
     make, smallest = _NETWORKS[network]
     refuse_smaller(f"monai(network={network})", context, smallest, "its deepest map would be a single place")
-    made = make(context)
+    model = make(context)
     law = cast(Any, DynUNet).initialize_weights if network == "dynunet" else None
-    initialize_by_name(made, context.seed, law=law)
-    return made
+    initialize_by_name(model, context.seed, law=law)
+    return model
 
 
 class Descent(nn.Module):
@@ -80,8 +80,8 @@ class Ascent(nn.Module):
     def forward(self, maps: Maps) -> Tensor:
         """From deep to shallow."""
         *shallow, deep = maps
-        for step, beside in zip(self.steps, reversed(shallow), strict=True):
-            deep = step(deep, beside)
+        for step, skip in zip(self.steps, reversed(shallow), strict=True):
+            deep = step(deep, skip)
         return self.last(deep)
 
 
@@ -93,20 +93,20 @@ class Added(nn.Module):
         self.enlarge = enlarge
         self.convolve = convolve
 
-    def forward(self, deep: Tensor, beside: Tensor) -> Tensor:
+    def forward(self, deep: Tensor, skip: Tensor) -> Tensor:
         """Return a step of `Ascent`."""
-        return self.convolve(self.enlarge(deep) + beside)
+        return self.convolve(self.enlarge(deep) + skip)
 
 
 def _basic_unet(context: ArchitectureContext) -> EncoderDecoder:
-    own: Any = BasicUNet(spatial_dims=2, in_channels=context.channels, out_channels=context.classes)
-    down = (own.conv_0, own.down_1, own.down_2, own.down_3, own.down_4)
-    up = (own.upcat_4, own.upcat_3, own.upcat_2, own.upcat_1)
-    return _joined(context, Descent(down), Ascent(up, nn.Identity()), own.final_conv, _DEEP)
+    unet: Any = BasicUNet(spatial_dims=2, in_channels=context.channels, out_channels=context.classes)
+    down = (unet.conv_0, unet.down_1, unet.down_2, unet.down_3, unet.down_4)
+    up = (unet.upcat_4, unet.upcat_3, unet.upcat_2, unet.upcat_1)
+    return _join(context, Descent(down), Ascent(up, nn.Identity()), unet.final_conv, _DEEP)
 
 
 def _dynunet(context: ArchitectureContext) -> EncoderDecoder:
-    own: Any = DynUNet(
+    unet: Any = DynUNet(
         spatial_dims=2,
         in_channels=context.channels,
         out_channels=context.classes,
@@ -114,22 +114,20 @@ def _dynunet(context: ArchitectureContext) -> EncoderDecoder:
         strides=(1, 2, 2, 2, 2),
         upsample_kernel_size=(2, 2, 2, 2),
     )
-    down = (own.input_block, *own.downsamples, own.bottleneck)
-    return _joined(context, Descent(down), Ascent(own.upsamples, nn.Identity()), own.output_block.conv.conv, _DEEP)
+    down = (unet.input_block, *unet.downsamples, unet.bottleneck)
+    return _join(context, Descent(down), Ascent(unet.upsamples, nn.Identity()), unet.output_block.conv.conv, _DEEP)
 
 
 def _segresnet(context: ArchitectureContext) -> EncoderDecoder:
-    own: Any = SegResNet(spatial_dims=2, in_channels=context.channels, out_channels=context.classes)
-    first, *deeper = own.down_layers
-    up = (Added(*pair) for pair in zip(own.up_samples, own.up_layers, strict=True))
-    norm, activation, head = own.conv_final
+    segresnet: Any = SegResNet(spatial_dims=2, in_channels=context.channels, out_channels=context.classes)
+    first, *deeper = segresnet.down_layers
+    up = (Added(*pair) for pair in zip(segresnet.up_samples, segresnet.up_layers, strict=True))
+    norm, activation, head = segresnet.conv_final
     ascent = Ascent(up, nn.Sequential(norm, activation))
-    return _joined(context, Descent((nn.Sequential(own.convInit, first), *deeper)), ascent, head.conv, 8)
+    return _join(context, Descent((nn.Sequential(segresnet.convInit, first), *deeper)), ascent, head.conv, 8)
 
 
-def _joined(
-    context: ArchitectureContext, down: nn.Module, up: nn.Module, head: nn.Conv2d, stride: int
-) -> EncoderDecoder:
+def _join(context: ArchitectureContext, down: nn.Module, up: nn.Module, head: nn.Conv2d, stride: int) -> EncoderDecoder:
     widths = widths_of(down, context.channels, 2 * stride)
     return EncoderDecoder(down, up, head, nn.Identity(), InputScaling(context.channels), widths, stride)
 

@@ -42,12 +42,12 @@ class Outputs:
 
     def constant(self) -> Self:
         """Return the same, were every image the mean of the batch to the network."""
-        found = {field.name: getattr(self, field.name) for field in fields(self)}
-        means = {name: _mean(value) for name, value in found.items() if isinstance(value, Tensor)}
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        means = {name: _batch_mean(value) for name, value in values.items() if isinstance(value, Tensor)}
         return replace(self, **means)
 
 
-def _mean(values: Tensor) -> Tensor:
+def _batch_mean(values: Tensor) -> Tensor:
     """Average numbers over the batch; counts and places stay."""
     return values.mean(0, keepdim=True).expand_as(values) if values.is_floating_point() else values
 
@@ -151,17 +151,17 @@ def fit_head(features: Float[Tensor, "n d"], targets: Int[Tensor, "n"], classes:
         slope = torch.cat([residual.T @ standard + l2 * weight, residual.sum(0)[:, None]], dim=1)
         return float(loss) / len(raw), (slope / len(raw)).reshape(-1).numpy()
 
-    found = optimize.minimize(
+    optimum = optimize.minimize(
         loss_and_slope,
         np.zeros(classes * (width + 1)),
         jac=True,
         method="L-BFGS-B",
         options={"maxiter": _ITERATIONS, "maxfun": 2 * _ITERATIONS, "maxcor": _REMEMBERED, "ftol": 1e-12, "gtol": 1e-7},
     )
-    steepest = float(np.abs(found.jac).max())
-    if not found.success and not steepest <= _STEEPEST:
-        raise HeadNotFitted(int(found.nit), steepest, str(found.message))
-    theta = tensor_of(found.x).reshape(classes, width + 1)
+    steepest = float(np.abs(optimum.jac).max())
+    if not optimum.success and not steepest <= _STEEPEST:
+        raise HeadNotFitted(int(optimum.nit), steepest, str(optimum.message))
+    theta = tensor_of(optimum.x).reshape(classes, width + 1)
     weight = theta[:, :-1] * scale
     return LinearHead(weight=weight, bias=theta[:, -1] - weight @ mean)
 
@@ -207,9 +207,11 @@ class InputScaling(nn.Module):
     def set(self, mean: Sequence[float], sd: Sequence[float]) -> None:
         """Use these constants: one number for all channels, or one each."""
         for buffer, values in ((self.mean, mean), (self.sd, sd)):
-            given = torch.tensor(values, dtype=torch.float32)
+            constants = torch.tensor(values, dtype=torch.float32)
             buffer.copy_(
-                (given if self.channels == len(given) else given.mean()).reshape(1, -1, 1, 1).expand_as(buffer)
+                (constants if self.channels == len(constants) else constants.mean())
+                .reshape(1, -1, 1, 1)
+                .expand_as(buffer)
             )
 
     def words(self) -> str:
@@ -245,8 +247,8 @@ class WithTrunk(nn.Module):
     @property
     def drawn(self) -> tuple[str, ...]:
         """Names of the parts other than the trunk with weights: they are drawn from the seed, whatever the start."""
-        beside = ((name, part) for name, part in self.named_children() if part is not self.trunk)
-        return tuple(name for name, part in beside if any(True for _ in part.parameters()))
+        others = ((name, part) for name, part in self.named_children() if part is not self.trunk)
+        return tuple(name for name, part in others if any(True for _ in part.parameters()))
 
     def published(self) -> tuple[nn.Module, tuple[str, ...]]:
         """Return the module whose tensors published weights name, and the names of their other parts: the trunk itself.
@@ -294,8 +296,8 @@ class Classifier(WithTrunk):
     def read(self, images: Float[Tensor, "b c h w"]) -> Outputs:
         """Features and logits in one pass."""
         features = self.trunk(self.scaling(images))
-        kept = functional.dropout(features, self.dropout, self.training) if self.dropout else features
-        return Outputs(features=features, logits=self.head(kept))
+        dropped = functional.dropout(features, self.dropout, self.training) if self.dropout else features
+        return Outputs(features=features, logits=self.head(dropped))
 
     def forward(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b k"]:
         """Logits."""
@@ -449,17 +451,17 @@ class Stages(nn.ModuleList):
 
     def forward(self, images: Tensor, maps: Maps) -> Tensor:
         """Return the deepest map."""
-        passed = [place(given) for place, given in zip(self, own_maps(images, maps), strict=True)]
+        passed = [place(stage_map) for place, stage_map in zip(self, own_maps(images, maps), strict=True)]
         return passed[-1]
 
 
 def own_maps(images: Tensor, maps: Maps) -> list[Tensor]:
     """Return the maps that an encoder made of its input; see `Stages`."""
-    return [one for one in maps if one is not images and one.shape[1] > 0]
+    return [stage_map for stage_map in maps if stage_map is not images and stage_map.shape[1] > 0]
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class SegmenterMaps:
     """Output of a pass for images whose sides are multiples of the stride.
 
     Attributes:
@@ -492,18 +494,18 @@ class Segmenter(WithTrunk):
         super().__init__(trunk, scaling, width)
         self.stride = stride
 
-    def look(self, images: Float[Tensor, "b c h w"]) -> Seen:
+    def look(self, images: Float[Tensor, "b c h w"]) -> SegmenterMaps:
         """One pass over scaled images whose sides are multiples of the stride."""
         raise NotImplementedError(f"{type(self).__name__} must define look")
 
     def read(self, images: Float[Tensor, "b c h w"]) -> Outputs:
         """Features and logits in one pass."""
         height, width = images.shape[2:]
-        seen = self.look(continued(self.scaling(images), self.stride))
+        maps = self.look(pad_to_stride(self.scaling(images), self.stride))
         return Outputs(
-            features=seen.deepest.mean((2, 3)),
-            logits=seen.logits[:, :, :height, :width],
-            auxiliary=tuple(logits[:, :, :height, :width] for logits in seen.auxiliary),
+            features=maps.deepest.mean((2, 3)),
+            logits=maps.logits[:, :, :height, :width],
+            auxiliary=tuple(logits[:, :, :height, :width] for logits in maps.auxiliary),
             auxiliary_weight=self.auxiliary_weight,
         )
 
@@ -536,24 +538,24 @@ class EncoderDecoder(Segmenter):
         self.enlarge = enlarge
         self.layers = (*(f"stages.{number}" for number in range(len(widths))), "decoder")
 
-    def look(self, images: Float[Tensor, "b c h w"]) -> Seen:
+    def look(self, images: Float[Tensor, "b c h w"]) -> SegmenterMaps:
         """See `Segmenter`."""
         maps = self.trunk(images)
         deepest = self.stages(images, maps)
-        return Seen(deepest, self.enlarge(self.head(self.decoder(maps))))
+        return SegmenterMaps(deepest, self.enlarge(self.head(self.decoder(maps))))
 
 
-def continued(images: Float[Tensor, "b c h w"], stride: int) -> Float[Tensor, "b c hs ws"]:
+def pad_to_stride(images: Float[Tensor, "b c h w"], stride: int) -> Float[Tensor, "b c hs ws"]:
     """Images whose sides are multiples of the stride: the last row and column are repeated as often as it takes."""
     height, width = images.shape[2:]
-    below, right = -height % stride, -width % stride
-    return functional.pad(images, (0, right, 0, below), mode="replicate") if below or right else images
+    bottom, right = -height % stride, -width % stride
+    return functional.pad(images, (0, right, 0, bottom), mode="replicate") if bottom or right else images
 
 
 def widths_of(encoder: nn.Module, channels: int, side: int) -> tuple[int, ...]:
     """Channels of an encoder's maps, from shallow to deep, found by a look at a blank image."""
     blank, maps = _of_blank(encoder, channels, side)
-    return tuple(one.shape[1] for one in own_maps(blank, maps))
+    return tuple(stage_map.shape[1] for stage_map in own_maps(blank, maps))
 
 
 def refuse_smaller(name: str, context: ArchitectureContext, smallest: int, why: str) -> None:
@@ -649,8 +651,8 @@ class SmallDecoder(nn.Module):
     def forward(self, maps: Maps) -> Tensor:
         """From deep to shallow."""
         *shallow, deep = maps
-        for convolve, beside in zip(self.up, reversed(shallow), strict=True):
-            deep = convolve(torch.cat([functional.interpolate(deep, scale_factor=2.0), beside], dim=1))
+        for convolve, skip in zip(self.up, reversed(shallow), strict=True):
+            deep = convolve(torch.cat([functional.interpolate(deep, scale_factor=2.0), skip], dim=1))
         return deep
 
 

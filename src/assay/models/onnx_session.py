@@ -54,7 +54,7 @@ class FixedInput:
             raise SpecError(
                 f"{self.name} takes images with {channels} channels, and these have {shape[0]}: give {kind}"
             )
-        if any(side is not None and side != own for side, own in zip(sides, shape[1:], strict=True)):
+        if any(side is not None and side != actual for side, actual in zip(sides, shape[1:], strict=True)):
             if len(set(sides)) > 1:
                 raise SpecError(f"{self.name} takes images of {sides[0]} x {sides[1]} px, and Assay reads squares")
             raise SpecError(f"{self.name} takes images of {sides[0]} px, these have {shape[1]}: give size {sides[0]}")
@@ -117,34 +117,34 @@ class OnnxFile:
         return facts, lambda images: session.answers(images, device)
 
 
-def names_of(metadata: Mapping[str, Any]) -> tuple[str, ...]:
+def output_names(metadata: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the names of outputs in the metadata of a file: a list, a mapping from numbers, or text of either.
 
     Returns:
         The names; empty where the metadata has none, such as a number of classes.
     """
-    return next((names for key in _NAMES if (names := _listed(metadata.get(key)))), ())
+    return next((names for key in _NAMES if (names := _as_names(metadata.get(key)))), ())
 
 
-def _listed(found: Any) -> tuple[str, ...]:
-    if isinstance(found, str):
+def _as_names(value: Any) -> tuple[str, ...]:
+    if isinstance(value, str):
         try:
-            found = ast.literal_eval(found)
+            value = ast.literal_eval(value)
         except (ValueError, SyntaxError, RecursionError, MemoryError):
-            found = found.split(",") if "," in found else ()
-    if isinstance(found, Mapping):
-        numbered = {str(key): name for key, name in cast("Mapping[Any, Any]", found).items()}
+            value = value.split(",") if "," in value else ()
+    if isinstance(value, Mapping):
+        numbered = {str(key): name for key, name in cast("Mapping[Any, Any]", value).items()}
         numbers = [str(at) for at in range(len(numbered))]
-        found = [numbered[at] for at in numbers] if all(at in numbered for at in numbers) else ()
-    return tuple(str(one).strip() for one in cast("Sequence[Any]", found)) if isinstance(found, list | tuple) else ()
+        value = [numbered[at] for at in numbers] if all(at in numbered for at in numbers) else ()
+    return tuple(str(name).strip() for name in cast("Sequence[Any]", value)) if isinstance(value, list | tuple) else ()
 
 
-def head_of(heads: Sequence[str], asked: str, name: str) -> str:
+def head_of(heads: Sequence[str], requested: str, name: str) -> str:
     """Return which of several tensors that a model returns has the scores: the one asked for, or called like them.
 
     Args:
         heads: Their names.
-        asked: The name that the user gives, if it is one of them; what follows a colon is a column.
+        requested: The name that the user gives, if it is one of them; what follows a colon is a column.
         name: Name of the model.
 
     Raises:
@@ -153,8 +153,8 @@ def head_of(heads: Sequence[str], asked: str, name: str) -> str:
     """
     if not heads:
         raise WeightsError(f"{name}: no output of scores")
-    alike = [one for one in heads if one == asked.partition(":")[0]]
-    alike = alike or [one for one in heads if len(heads) == 1 or re.search("logit|score|prob", one.lower())]
+    alike = [head for head in heads if head == requested.partition(":")[0]]
+    alike = alike or [head for head in heads if len(heads) == 1 or re.search("logit|score|prob", head.lower())]
     if len(alike) != 1:
         raise SpecError(f"{name} has the outputs {', '.join(heads)}: name the one with the scores, such as "
                         f"{key_text('--output')} "
@@ -185,13 +185,13 @@ class OnnxSession:
         self.session = self._opened(["CPUExecutionProvider"])
         inputs: list[Any] = self.session.get_inputs()
         if len(inputs) != 1 or len(inputs[0].shape) != 4 or inputs[0].type not in _TYPES:
-            shown = ", ".join(f"{one.name} {one.type} {one.shape}" for one in inputs)
-            raise WeightsError(f"{path}: expected one input of images [b, c, h, w], not {cut(shown, 120)}")
-        heads = [one.name for one in self.session.get_outputs() if "float" in one.type or "double" in one.type]
+            described = ", ".join(f"{entry.name} {entry.type} {entry.shape}" for entry in inputs)
+            raise WeightsError(f"{path}: expected one input of images [b, c, h, w], not {cut(described, 120)}")
+        heads = [entry.name for entry in self.session.get_outputs() if "float" in entry.type or "double" in entry.type]
         self.output: str = head_of(heads, output, path.name)
         self.heads = (self.output, *(name for name in heads if name != self.output))
         self._on_gpu: dict[int, Any] = {}
-        self.names = names_of(self.session.get_modelmeta().custom_metadata_map)
+        self.names = output_names(self.session.get_modelmeta().custom_metadata_map)
         self.input: Any = inputs[0]
         self.integer = issubclass(_TYPES[self.input.type], np.integer)
         fixed = [side if isinstance(side, int) and side > 0 else None for side in self.input.shape]
@@ -206,7 +206,7 @@ class OnnxSession:
             SpecError: The images are of another size or have other channels, or onnxruntime cannot use the device.
         """
         session = self.on(device)
-        return np.concatenate([self._run(part, session)[:kept] for part, kept in self.taken.parts(images)])
+        return np.concatenate([self._run(part, session)[:count] for part, count in self.taken.parts(images)])
 
     def on(self, device: str) -> Any:
         """Return the session of a device.
@@ -218,15 +218,15 @@ class OnnxSession:
             return self.session
         number = int(device.partition(":")[2] or 0)
         if number not in self._on_gpu:
-            made = None
+            session = None
             if _CUDA in _onnxruntime().get_available_providers():
-                made = self._opened([(_CUDA, {"device_id": number}), "CPUExecutionProvider"])
-            if made is None or _CUDA not in made.get_providers():  # it goes on without one that it cannot load
+                session = self._opened([(_CUDA, {"device_id": number}), "CPUExecutionProvider"])
+            if session is None or _CUDA not in session.get_providers():  # it goes on without one that it cannot load
                 raise SpecError(
                     f"{self.path.name}: this onnxruntime has no CUDA that works; install onnxruntime-gpu in place of "
                     f"onnxruntime, or give {key_text('--device', 'cpu')}"
                 )
-            self._on_gpu[number] = made
+            self._on_gpu[number] = session
         return self._on_gpu[number]
 
     def _opened(self, providers: Sequence[str | tuple[str, dict[Any, Any]]]) -> Any:
@@ -247,10 +247,10 @@ class OnnxSession:
             values = values.round().clip(0, 255)
         values = np.ascontiguousarray(values).astype(_TYPES[self.input.type])
         try:
-            (found,) = session.run([self.output], {self.input.name: values})
+            (output,) = session.run([self.output], {self.input.name: values})
         except Exception as error:
             raise SpecError(f"{self.path.name} failed on images {list(values.shape)}: {first_line(error)}") from error
-        scores = np.asarray(found)
+        scores = np.asarray(output)
         require_rows(scores.shape, len(values))
         return scores if scores.dtype == np.float64 else scores.astype(np.float32)
 
@@ -277,22 +277,22 @@ def _tensor_files(path: Path) -> tuple[Path, ...]:
         model: Any = onnx.load(str(path), load_external_data=False)  # pyright: ignore[reportUnknownMemberType]
     except Exception as error:
         raise WeightsError(f"{path} is damaged, or no ONNX file: {first_line(error)}") from error
-    own = {function.domain for function in model.functions}
-    folder, found = path.parent.resolve(), dict[Path, None]()
+    functions = {function.domain for function in model.functions}
+    folder, files = path.parent.resolve(), dict[Path, None]()
     for graph in (model.graph, *model.functions):
         for node, tensors in _nodes(graph):
-            if node is not None and node.domain not in (*_DOMAINS, *own):
+            if node is not None and node.domain not in (*_DOMAINS, *functions):
                 raise WeightsError(
                     f"{path.name} needs the operator '{cut(node.op_type)}' of '{cut(node.domain)}', which is a library "
                     "of its own and could run any code; export the model with standard operators"
                 )
             for tensor in tensors:
                 if tensor.data_location == _EXTERNAL:
-                    found[_inside(folder, path, tensor)] = None
-    return tuple(found)
+                    files[_file_inside(folder, path, tensor)] = None
+    return tuple(files)
 
 
-def _inside(folder: Path, path: Path, tensor: Any) -> Path:
+def _file_inside(folder: Path, path: Path, tensor: Any) -> Path:
     """Return the file of a tensor, which must be in the folder of the graph, links resolved."""
     location = next((entry.value for entry in tensor.external_data if entry.key == "location"), "")
     file = (folder / location).resolve()
@@ -309,8 +309,14 @@ def _nodes(graph: Any) -> Iterator[tuple[Any, list[Any]]]:
     """Yield every node with its tensors, of subgraphs too, and None with the tensors of the graph itself."""
     yield None, [*getattr(graph, "initializer", ()), *_dense(getattr(graph, "sparse_initializer", ()))]
     for node in graph.node:
-        plain = [one for attribute in node.attribute for one in (attribute.t, *attribute.tensors)]
-        sparse = [one for attribute in node.attribute for one in (attribute.sparse_tensor, *attribute.sparse_tensors)]
+        plain = [
+            attribute_tensor for attribute in node.attribute for attribute_tensor in (attribute.t, *attribute.tensors)
+        ]
+        sparse = [
+            attribute_tensor
+            for attribute in node.attribute
+            for attribute_tensor in (attribute.sparse_tensor, *attribute.sparse_tensors)
+        ]
         yield node, [*plain, *_dense(sparse)]
         for attribute in node.attribute:
             for inner in (attribute.g, *attribute.graphs):
@@ -319,4 +325,4 @@ def _nodes(graph: Any) -> Iterator[tuple[Any, list[Any]]]:
 
 def _dense(sparse: Any) -> list[Any]:
     """Return the values and positions of sparse tensors, each a tensor of its own."""
-    return [part for one in sparse for part in (one.values, one.indices)]
+    return [part for sparse_tensor in sparse for part in (sparse_tensor.values, sparse_tensor.indices)]

@@ -30,9 +30,9 @@ from torch import Tensor, nn
 
 from assay.core import errors
 from assay.core.errors import AssayError, SpecError, key_text
-from assay.models.confined import MEMORY, allowed
+from assay.models.confined import MEMORY, memory_limit
 from assay.models.onnx_session import OnnxFile
-from assay.models.ref import Facts, Origin, channels_of, unwrapped
+from assay.models.ref import Facts, Origin, channels_of, unwrap_scores
 from assay.models.untyped import tensor_of
 
 LIMIT = 60.0
@@ -83,7 +83,7 @@ class ModelFile(Origin):
     @property
     def files(self) -> Sequence[Path]:
         """Files that loading it reads."""
-        return [self.path] if self.path.is_file() else [one for one in self.path.rglob("*") if one.is_file()]
+        return [self.path] if self.path.is_file() else [path for path in self.path.rglob("*") if path.is_file()]
 
     @property
     def downloaded(self) -> bool:
@@ -104,17 +104,17 @@ class ModelFile(Origin):
         """Return what the file states, and a function from images to scores."""
         torch.set_num_threads(threads)
         network = self.network(device)
-        known, config = self.facts, getattr(network, "pretrained_cfg", None)
-        facts = {"content": self.content, "framing": dict(known.framing), "outputs": known.outputs,
-                 "notes": known.notes, "channels": channels_of(network), "config": config}  # fmt: skip
+        facts_of_file, config = self.facts, getattr(network, "pretrained_cfg", None)
+        facts = {"content": self.content, "framing": dict(facts_of_file.framing), "outputs": facts_of_file.outputs,
+                 "notes": facts_of_file.notes, "channels": channels_of(network), "config": config}  # fmt: skip
 
         def answers(images: np.ndarray) -> np.ndarray:
-            given = tensor_of(images)
+            inputs = tensor_of(images)
             with torch.inference_mode():
-                found = unwrapped(network, (given,), network(given.to(device)))
-            if not isinstance(found, Tensor):
-                raise SpecError(f"the model gave a {type(found).__name__}; expected scores [b] or [b, classes]")
-            values = found.detach().cpu()
+                output = unwrap_scores(network, (inputs,), network(inputs.to(device)))
+            if not isinstance(output, Tensor):
+                raise SpecError(f"the model gave a {type(output).__name__}; expected scores [b] or [b, classes]")
+            values = output.detach().cpu()
             return (values if values.dtype == torch.float64 else values.float()).contiguous().numpy()
 
         return facts, answers
@@ -122,7 +122,7 @@ class ModelFile(Origin):
     def _apart(self, device: str) -> ProcessNetwork:
         """Return the process on a device, or any that runs; a new one in place of one that ended."""
         running = self._processes
-        for ended in [name for name, one in running.items() if not one.runs]:
+        for ended in [name for name, process in running.items() if not process.runs]:
             del running[ended]
         if device not in running and (device or not running):
             running[device or "cpu"] = ProcessNetwork(self.sent, device or "cpu", self.limit)
@@ -154,18 +154,25 @@ class ProcessNetwork(nn.Module):
     def __init__(self, origin: ModelFile | OnnxFile, device: str, limit: float) -> None:
         super().__init__()
         self.name, self.limit = origin.path.name, limit
-        self._most = math.inf if origin.downloaded else allowed(origin.files, origin.memory)  # they are not here yet
+        self._most = (
+            math.inf if origin.downloaded else memory_limit(origin.files, origin.memory)
+        )  # they are not here yet
         ours, theirs = socket.socketpair()
         scratch = tempfile.mkdtemp(prefix="assay-")
         threads = str(torch.get_num_threads())  # each has a stack, and an arena of memory unless these are few
-        own = {"TMPDIR": scratch, "NUMBA_CACHE_DIR": scratch, "OMP_NUM_THREADS": threads, "MALLOC_ARENA_MAX": "2"}
+        environment = {
+            "TMPDIR": scratch,
+            "NUMBA_CACHE_DIR": scratch,
+            "OMP_NUM_THREADS": threads,
+            "MALLOC_ARENA_MAX": "2",
+        }
         for way in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
             ours.setsockopt(socket.SOL_SOCKET, way, struct.pack("ll", _STALL, 0))
         with ours, theirs:
             of_process = str(theirs.fileno()), str(int(origin.downloaded)), scratch
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "assay.models.confined", *of_process], pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL, start_new_session=True, env={**os.environ, **own},
+                stdin=subprocess.DEVNULL, start_new_session=True, env={**os.environ, **environment},
             )  # fmt: skip
             self._connection = Connection(os.dup(ours.fileno()))
         self._finalize = weakref.finalize(self, _end, self._process, self._connection, scratch)
@@ -191,12 +198,12 @@ class ProcessNetwork(nn.Module):
         values = np.ascontiguousarray(images.detach().float().cpu().numpy())
         where = f"on {len(values)} images of {list(values.shape[1:])}"
         parts = json.dumps(values.shape).encode(), values.tobytes()
-        head, found = self._answer(parts, self.limit * len(values), where)
+        head, content = self._answer(parts, self.limit * len(values), where)
         try:
-            made = np.frombuffer(found, dtype=head["dtype"]).reshape(head["shape"])
+            scores = np.frombuffer(content, dtype=head["dtype"]).reshape(head["shape"])
         except (KeyError, TypeError, ValueError) as error:
             raise SpecError(f"{self.name} gave no scores {where}") from error
-        return tensor_of(made.copy()).to(images.device)
+        return tensor_of(scores.copy()).to(images.device)
 
     @property
     def runs(self) -> bool:
@@ -217,14 +224,14 @@ class ProcessNetwork(nn.Module):
                         f"for more per image, or "
                         f"a smaller {key_text('--size')}"
                     )
-                if taken(self._process.pid) > self._most:  # on a GPU nothing else limits it
+                if session_memory(self._process.pid) > self._most:  # on a GPU nothing else limits it
                     self._finalize()
                     raise SpecError(
                         f"{self.name} took more than {self._most / 1e9:.1f} GB {where}; give "
                         f"{key_text('--memory')} for more"
                     )
             head: dict[str, Any] = dict(json.loads(self._connection.recv_bytes()))
-            found = self._connection.recv_bytes()
+            content = self._connection.recv_bytes()
         except (EOFError, OSError, TypeError, ValueError, MemoryError) as error:
             try:
                 code = self._process.wait(timeout=10)
@@ -241,24 +248,24 @@ class ProcessNetwork(nn.Module):
             if isinstance(kind, type) and issubclass(kind, AssayError):
                 raise kind(head.get("text"))
             raise RuntimeError(head.get("text"))
-        return head, found
+        return head, content
 
 
 LOOK = 0.2
 """Seconds between two looks at the memory of a program."""
 
 
-def taken(session: int) -> int:
+def session_memory(session: int) -> int:
     """Return the bytes of its own that the largest process of a session holds; 0 where the system does not say.
 
     Not what it could write to, of which CUDA reserves more than it takes.
     """
-    found = [0]
+    sizes = [0]
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError, IndexError):
             if os.getsid(int(folder.name)) == session:
-                found.append(1024 * int((folder / "status").read_text().partition("RssAnon:")[2].split()[0]))
-    return max(found)
+                sizes.append(1024 * int((folder / "status").read_text().partition("RssAnon:")[2].split()[0]))
+    return max(sizes)
 
 
 def _end(process: subprocess.Popen[bytes], connection: Connection, scratch: str) -> None:

@@ -26,7 +26,7 @@ from assay.core.reasons import NOTHING, Reason
 from assay.core.registry import own_object
 from assay.core.request import Task
 from assay.models.networks import empty_network
-from assay.models.onnx_session import names_of, require_rows
+from assay.models.onnx_session import output_names, require_rows
 from assay.models.untyped import named_layers
 from assay.models.weight_files import read_weights
 from assay.models.weights import load_into
@@ -216,11 +216,11 @@ class Output:
         """
         if found.ndim != 2 or not 0 <= self.column < found.shape[1]:
             raise SpecError(f"output {self.column}: the model gives scores {list(found.shape)}; outputs count from 0")
-        own = found[:, [self.column]]
+        selected = found[:, [self.column]]
         if self.head == "sigmoid" or scores == "probabilities":
-            return own
+            return selected
         others = [at for at in range(found.shape[1]) if at != self.column]
-        return own - found[:, others].logsumexp(dim=1, keepdim=True)
+        return selected - found[:, others].logsumexp(dim=1, keepdim=True)
 
 
 @dataclass(frozen=True)
@@ -303,7 +303,7 @@ class GivenModel:
     def _decisions(self) -> dict[str, Any]:
         """Thresholds as plain values; NaN becomes None."""
         numbers = {"operating": self.operating, "specific": self.specific}
-        plain = {name: [None if one != one else one for one in values] for name, values in numbers.items()}
+        plain = {name: [None if value != value else value for value in values] for name, values in numbers.items()}
         return {"threshold": self.threshold, **plain, "cut": self.cut}
 
     def described(self) -> dict[str, Any]:
@@ -329,8 +329,8 @@ class GivenModel:
         network = self.origin.network(device)
         with ExitStack() as stack:
             if self.scaling is not None:
-                stack.callback(network.register_forward_pre_hook(scaled_by(self.scaling)).remove)
-            stack.callback(network.register_forward_hook(unwrapped).remove)
+                stack.callback(network.register_forward_pre_hook(scaling_hook(self.scaling)).remove)
+            stack.callback(network.register_forward_hook(unwrap_scores).remove)
             stack.callback(network.register_forward_hook(self._read).remove)
             yield Model(
                 network,
@@ -344,22 +344,22 @@ class GivenModel:
                 specific=self.specific,
             )
 
-    def _read(self, _: object, given: tuple[Any, ...], found: object) -> object:
+    def _read(self, _: object, inputs: tuple[Any, ...], output: object) -> object:
         """Replace the scores of images by logits, as a hook after the network."""
-        if not isinstance(found, Tensor):
-            return found
-        require_rows(found.shape, len(cast(Tensor, given[0])))
-        return self.logits_of(found)
+        if not isinstance(output, Tensor):
+            return output
+        require_rows(output.shape, len(cast(Tensor, inputs[0])))
+        return self.logits_of(output)
 
-    def logits_of(self, found: Tensor) -> Tensor:
+    def logits_of(self, scores: Tensor) -> Tensor:
         """Return logits of the classes, or of the output that is read, from scores as the network gives them."""
         if self.order:
-            found = found[:, list(self.order)]
+            scores = scores[:, list(self.order)]
         if self.output is not None:
-            found = self.output(found, self.scores)
+            scores = self.output(scores, self.scores)
         if self.scores != "logits":
-            found = log_odds_of(found.double() / 100 if self.scores == "percent" else found, self.ends)
-        return -found if self.inverted else found
+            scores = tensor_log_odds(scores.double() / 100 if self.scores == "percent" else scores, self.ends)
+        return -scores if self.inverted else scores
 
     def identified(self, images: Float[Tensor, "b c h w"], device: str = "cpu") -> GivenModel:
         """Return the model with the hash of its answers to some images, where its content does not identify it."""
@@ -369,54 +369,54 @@ class GivenModel:
             modes = [(module, module.training) for _, module in named_layers(model.network)]
             model.network.eval()
             try:
-                given: object = model.network(images.to(device))
+                output: object = model.network(images.to(device))
             finally:
                 for module, training in modes:
                     module.training = training
-        values = given.detach().float().cpu().numpy() if isinstance(given, Tensor) else np.zeros(0, dtype=np.float32)
+        values = output.detach().float().cpu().numpy() if isinstance(output, Tensor) else np.zeros(0, dtype=np.float32)
         digest = hashlib.sha256(f"{values.shape}".encode() + np.ascontiguousarray(values).tobytes())
         return replace(self, answers=digest.hexdigest())
 
 
-def scaled_by(scaling: Scaling) -> Callable[[nn.Module, tuple[Any, ...]], tuple[Any, ...]]:
+def scaling_hook(scaling: Scaling) -> Callable[[nn.Module, tuple[Any, ...]], tuple[Any, ...]]:
     """Return a hook that scales images before a network sees them."""
 
-    def scaled(_: nn.Module, given: tuple[Any, ...]) -> tuple[Any, ...]:
-        return (scaling(cast(Tensor, given[0])), *given[1:])
+    def scale(_: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+        return (scaling(cast(Tensor, inputs[0])), *inputs[1:])
 
-    return scaled
+    return scale
 
 
 _SCORES = ("logits", "out", "pred", "output", "scores")
 """Names of scores in a mapping of outputs."""
 
 
-def unwrapped(_: object, given: tuple[Any, ...], found: Any) -> Any:
+def unwrap_scores(_: object, inputs: tuple[Any, ...], output: Any) -> Any:
     """Return the scores among several outputs: by their name in a mapping, else the first tensor of numbers.
 
     Raises:
         SpecError: Another one without such a name has the same shape.
     """
-    if isinstance(found, Mapping):
-        named = cast("Mapping[str, object]", found)
-        found = [named[name] for name in _SCORES if name in named][:1] or list(named.values())
-    if not isinstance(found, list | tuple):
-        return found
-    count, parts = len(cast(Tensor, given[0])), cast("Sequence[object]", found)
-    fitting = [one for one in parts if isinstance(one, Tensor) and one.is_floating_point() and one.ndim]
-    fitting = [one for one in fitting if len(one) == count] or [cast(Any, found)]
-    if same := [one for one in fitting[1:] if one.shape == fitting[0].shape]:
+    if isinstance(output, Mapping):
+        named = cast("Mapping[str, object]", output)
+        output = [named[name] for name in _SCORES if name in named][:1] or list(named.values())
+    if not isinstance(output, list | tuple):
+        return output
+    count, parts = len(cast(Tensor, inputs[0])), cast("Sequence[object]", output)
+    fitting = [tensor for tensor in parts if isinstance(tensor, Tensor) and tensor.is_floating_point() and tensor.ndim]
+    fitting = [tensor for tensor in fitting if len(tensor) == count] or [cast(Any, output)]
+    if same := [tensor for tensor in fitting[1:] if tensor.shape == fitting[0].shape]:
         raise SpecError(f"the model gives {len(same) + 1} outputs of the shape {list(same[0].shape)}: return the one "
                         "with the scores, or name it logits in a dict")  # fmt: skip
     return fitting[0]
 
 
-def to_log_odds(_: nn.Module, given: tuple[Any, ...], output: object) -> object:
+def to_log_odds(_: nn.Module, inputs: tuple[Any, ...], output: object) -> object:
     """Replace probabilities by log-odds, as a hook after a network."""
-    return log_odds_of(output).float() if isinstance(output, Tensor) else output
+    return tensor_log_odds(output).float() if isinstance(output, Tensor) else output
 
 
-def log_odds_of(probabilities: Float[Tensor, "b *rest"], ends: Ends | None = None) -> Float[Tensor, "b *rest"]:
+def tensor_log_odds(probabilities: Float[Tensor, "b *rest"], ends: Ends | None = None) -> Float[Tensor, "b *rest"]:
     """Return logits with the same probabilities, float64: log-odds of a single one, logarithms of one per class.
 
     Args:
@@ -433,8 +433,8 @@ def log_odds_of(probabilities: Float[Tensor, "b *rest"], ends: Ends | None = Non
             "and 1: leave scores='probabilities' out where it gives logits"
         )
     if ends is None:
-        known = torch.finfo(probabilities.dtype if probabilities.is_floating_point() else torch.float32)
-        ends = known.tiny * known.eps, known.eps / 2
+        precision = torch.finfo(probabilities.dtype if probabilities.is_floating_point() else torch.float32)
+        ends = precision.tiny * precision.eps, precision.eps / 2
     p, single = p.clamp(max=1), p.ndim == 1 or p.shape[1] == 1
     return odds_of(p, ends, torch) if single else log_of(p, ends[0], torch)
 
@@ -454,15 +454,15 @@ class InMemory(Origin):
     @property
     def device(self) -> str:
         """Device of its first parameter or buffer."""
-        held = next(iter([*self.module.parameters(), *self.module.buffers()]), None)
-        return "cpu" if held is None else str(held.device)
+        first = next(iter([*self.module.parameters(), *self.module.buffers()]), None)
+        return "cpu" if first is None else str(first.device)
 
     @property
     def facts(self) -> Facts:
         """The names of its outputs, in a config of transformers or timm."""
         labels = getattr(getattr(self.module, "config", None), "id2label", None)
-        known = mapping_of(getattr(self.module, "pretrained_cfg", None)) or {}
-        names = names_of({"names": labels or known.get("label_names")})
+        config = mapping_of(getattr(self.module, "pretrained_cfg", None)) or {}
+        names = output_names({"names": labels or config.get("label_names")})
         return Facts(outputs=names if len(names) == getattr(self.module, "num_classes", len(names)) else ())
 
     def network(self, device: str) -> nn.Module:
@@ -494,7 +494,7 @@ class AFunction(Origin):
         return FunctionNetwork(self.function)
 
     def _content(self) -> str:
-        return content_hash({"name": self.name, "source": _source(self.function)})
+        return content_hash({"name": self.name, "source": _class_source(self.function)})
 
 
 class FunctionNetwork(nn.Module):
@@ -510,21 +510,21 @@ class FunctionNetwork(nn.Module):
         Raises:
             SpecError: If they are no numbers.
         """
-        given: Any = self.function(images.detach().float().cpu().numpy())
-        if isinstance(given, Mapping):
-            given = {name: torch.as_tensor(one) for name, one in cast("Mapping[str, Any]", given).items()}
+        scores: Any = self.function(images.detach().float().cpu().numpy())
+        if isinstance(scores, Mapping):
+            scores = {name: torch.as_tensor(array) for name, array in cast("Mapping[str, Any]", scores).items()}
         elif (
-            isinstance(given, tuple)
-            and given
-            and np.ndim(cast(Any, given[0]))
-            and len(cast(Any, given[0])) == len(images)
+            isinstance(scores, tuple)
+            and scores
+            and np.ndim(cast(Any, scores[0]))
+            and len(cast(Any, scores[0])) == len(images)
         ):
-            given = [torch.as_tensor(one) for one in cast("tuple[Any, ...]", given)]
-        given = unwrapped(self, (images,), given)
-        values = given.detach().cpu().numpy() if isinstance(given, Tensor) else np.asarray(given)
+            scores = [torch.as_tensor(array) for array in cast("tuple[Any, ...]", scores)]
+        scores = unwrap_scores(self, (images,), scores)
+        values = scores.detach().cpu().numpy() if isinstance(scores, Tensor) else np.asarray(scores)
         if values.dtype.kind not in "fiub":
             raise SpecError(
-                f"the function returned {type(given).__name__}; expected an array of scores [b], [b, classes] or, of "
+                f"the function returned {type(scores).__name__}; expected an array of scores [b], [b, classes] or, of "
                 "pixels, [b, kinds, h, w]"
             )
         wide = values.astype(np.float64 if values.dtype == np.float64 else np.float32)
@@ -542,14 +542,14 @@ def network_content(network: nn.Module) -> str:
             digest.update(f"{name} {plain.dtype} {tuple(plain.shape)}\0".encode())
             digest.update(plain.flatten().view(torch.uint8).numpy().tobytes() if plain.numel() else b"")
     kinds = {type(module) for _, module in named_layers(network)}
-    for kind in sorted(kinds, key=lambda one: f"{one.__module__}.{one.__qualname__}"):
+    for kind in sorted(kinds, key=lambda module_class: f"{module_class.__module__}.{module_class.__qualname__}"):
         digest.update(f"{kind.__module__}.{kind.__qualname__}".encode())
         if kind.__module__.partition(".")[0] not in _OF_LIBRARIES:
-            digest.update(_source(kind).encode())
+            digest.update(_class_source(kind).encode())
     return digest.hexdigest()
 
 
-def _source(code: object) -> str:
+def _class_source(code: object) -> str:
     """Source of a function or class; empty where Python has none, as of code typed at its prompt."""
     try:
         return inspect.getsource(cast(Any, inspect.unwrap(code) if callable(code) else code))
@@ -559,7 +559,7 @@ def _source(code: object) -> str:
 
 def channels_of(network: nn.Module) -> int | None:
     """Return the channels of the first convolution's input; None for a network without one."""
-    return next((one.in_channels for _, one in named_layers(network) if isinstance(one, nn.Conv2d)), None)
+    return next((module.in_channels for _, module in named_layers(network) if isinstance(module, nn.Conv2d)), None)
 
 
 # Networks that were trained elsewhere: built by name, scaled as asked, alone or as an ensemble.
@@ -576,7 +576,7 @@ class Ensemble(nn.Module):
         """Return logits whose probabilities are the mean of the members'."""
         logits = torch.stack([member(images) for member in self.members])
         single = logits.ndim == 2 or logits.shape[2] == 1
-        return log_odds_of((logits.sigmoid() if single else functional.softmax(logits, dim=2)).mean(0)).float()
+        return tensor_log_odds((logits.sigmoid() if single else functional.softmax(logits, dim=2)).mean(0)).float()
 
 
 def given_network(recipe: RecipeSpec, inputs: Inputs, files: Sequence[str] = ()) -> nn.Module:
@@ -593,14 +593,14 @@ def given_network(recipe: RecipeSpec, inputs: Inputs, files: Sequence[str] = ())
         SpecError: The network cannot be built.
         WeightsError: A file does not fit the network.
     """
-    given = recipe.given
-    assert given is not None
-    count = max(1, len(given.weights))
+    settings = recipe.given
+    assert settings is not None
+    count = max(1, len(settings.weights))
     sizes = {"channels": inputs.channels, "size": inputs.size, "classes": inputs.classes}
-    members = [_member(given, inputs) if given.network else empty_network(recipe, **sizes) for _ in range(count)]
+    members = [_member(settings, inputs) if settings.network else empty_network(recipe, **sizes) for _ in range(count)]
     for member, path in zip(members, files, strict=False):
         load_into(member, read_weights(Path(path)))
-    return (Ensemble(members) if given.ensemble else members[0]).eval()
+    return (Ensemble(members) if settings.ensemble else members[0]).eval()
 
 
 def scaling_of(network: nn.Module) -> Scaling | None:
@@ -610,19 +610,21 @@ def scaling_of(network: nn.Module) -> Scaling | None:
     return Scaling(mean, sd) if mean and len(mean) == len(sd) and channels_of(network) in (None, len(mean)) else None
 
 
-def _member(given: GivenSpec, inputs: Inputs) -> nn.Module:
-    if ":" in given.network:
-        factory, _ = own_object("network", given.network)
-        made = factory()
-        if not isinstance(made, nn.Module):
-            raise SpecError(f"network '{given.network}' returned {type(made).__name__}; expected a torch.nn.Module")
+def _member(settings: GivenSpec, inputs: Inputs) -> nn.Module:
+    if ":" in settings.network:
+        factory, _ = own_object("network", settings.network)
+        network = factory()
+        if not isinstance(network, nn.Module):
+            raise SpecError(
+                f"network '{settings.network}' returned {type(network).__name__}; expected a torch.nn.Module"
+            )
     else:
         from assay.models.timm import whole_model  # a study that trains its models needs no timm
 
-        made = whole_model(given.network, inputs.channels, inputs.size, inputs.classes)
-    scaling = scaling_of(made) if given.preprocessing == "config" else None
+        network = whole_model(settings.network, inputs.channels, inputs.size, inputs.classes)
+    scaling = scaling_of(network) if settings.preprocessing == "config" else None
     if scaling is not None:
-        made.register_forward_pre_hook(scaled_by(scaling))
-    if given.scores == "probabilities":
-        made.register_forward_hook(to_log_odds)
-    return made
+        network.register_forward_pre_hook(scaling_hook(scaling))
+    if settings.scores == "probabilities":
+        network.register_forward_hook(to_log_odds)
+    return network

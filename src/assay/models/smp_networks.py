@@ -19,8 +19,8 @@ from assay.models.networks import (
     ArchitectureContext,
     EncoderDecoder,
     InputScaling,
-    Seen,
     Segmenter,
+    SegmenterMaps,
     Stages,
     initialize_by_name,
     refuse_channels,
@@ -64,8 +64,8 @@ Encoder = Annotated[
 def check_encoder(name: str, in_chans: int, context: ArchitectureContext) -> None:
     """Raises SpecError for an unknown encoder, with the nearest name, and for images that it cannot take."""
     if not (timm.is_model(name.removeprefix(_TIMM)) if name.startswith(_TIMM) else name in _own_names()):
-        known = [*_own_names(), *(f"{_TIMM}{model}" for model in timm.list_models())]
-        raise SpecError(unknown_name("encoder", name, known))
+        encoders = [*_own_names(), *(f"{_TIMM}{model}" for model in timm.list_models())]
+        raise SpecError(unknown_name("encoder", name, encoders))
     refuse_channels(f"encoder '{name}'", context, in_chans)
 
 
@@ -76,10 +76,10 @@ def _own_names() -> list[str]:
 
 def input_scaling(name: str, in_chans: int) -> InputScaling:
     """As timm's configuration of the network says; ImageNet's for the library's own encoders."""
-    given: Mapping[str, Any] = configuration_of(name.removeprefix(_TIMM)) if name.startswith(_TIMM) else {}
-    if name.startswith(_TIMM) and "mean" not in given:
+    config: Mapping[str, Any] = configuration_of(name.removeprefix(_TIMM)) if name.startswith(_TIMM) else {}
+    if name.startswith(_TIMM) and "mean" not in config:
         return InputScaling(in_chans)
-    return InputScaling(in_chans, given.get("mean", IMAGENET_MEAN), given.get("std", IMAGENET_SD))
+    return InputScaling(in_chans, config.get("mean", IMAGENET_MEAN), config.get("std", IMAGENET_SD))
 
 
 def input_hint(name: str) -> str:
@@ -102,9 +102,9 @@ def published_form(encoder: nn.Module, in_chans: int, setting: Mapping[str, Any]
     """
     if not isinstance(encoder, TimmUniversalEncoder):
         return copy.deepcopy(encoder), ()
-    whole = timm.create_model(encoder.name, pretrained=False, num_classes=0, in_chans=in_chans, **setting)  # pyright: ignore[reportUnknownMemberType]
-    used = set(published_names(encoder, whole).values())
-    return whole, (*classifier_names(default_configuration(whole)), *_cut(whole, used))
+    network = timm.create_model(encoder.name, pretrained=False, num_classes=0, in_chans=in_chans, **setting)  # pyright: ignore[reportUnknownMemberType]
+    used = set(published_names(encoder, network).values())
+    return network, (*classifier_names(default_configuration(network)), *_cut(network, used))
 
 
 def take_up(encoder: nn.Module, loaded: nn.Module, strides: Mapping[str, int]) -> dict[str, int]:
@@ -116,19 +116,19 @@ def take_up(encoder: nn.Module, loaded: nn.Module, strides: Mapping[str, int]) -
     Raises:
         WeightsError: For strides that would give maps of other sizes than the decoder takes.
     """
-    names, given = published_names(encoder, loaded), loaded.state_dict()
+    names, state = published_names(encoder, loaded), loaded.state_dict()
     stem = f"{first_convolution(encoder)}.weight"
-    tensors = {key: given[name] for key, name in names.items()}
-    tensors[stem] = repeated(tensors[stem], encoder.state_dict()[stem].shape[1])
+    tensors = {key: state[name] for key, name in names.items()}
+    tensors[stem] = repeat_kernel(tensors[stem], encoder.state_dict()[stem].shape[1])
     nn.Module.load_state_dict(encoder, tensors)
     layers = dict(named_layers(loaded))
     for name, layer in named_layers(encoder):
         if isinstance(layer, nn.BatchNorm2d):
             owner = names[f"{name}.running_mean"].rpartition(".")[0]
             layer.eps = cast(nn.BatchNorm2d, layers[owner]).eps
-    own = {name: key for key, name in names.items()}
-    changed = {own[f"{name}.weight"].rpartition(".")[0]: stride for name, stride in strides.items()}
-    dilated = any(isinstance(one, nn.Conv2d) and max(one.dilation) > 1 for one in encoder.modules())
+    own_names = {name: key for key, name in names.items()}
+    changed = {own_names[f"{name}.weight"].rpartition(".")[0]: stride for name, stride in strides.items()}
+    dilated = any(isinstance(module, nn.Conv2d) and max(module.dilation) > 1 for module in encoder.modules())
     if changed and (dilated or first_convolution(encoder) in changed):
         raise WeightsError(
             "these weights are of a network that strides elsewhere, which the encoder of a segmentation network cannot "
@@ -138,7 +138,7 @@ def take_up(encoder: nn.Module, loaded: nn.Module, strides: Mapping[str, int]) -
     return changed
 
 
-def repeated(kernel: Tensor, channels: int) -> Tensor:
+def repeat_kernel(kernel: Tensor, channels: int) -> Tensor:
     """Return a kernel [out, in, ...] for more input channels; the same where there are no more. See `take_up`."""
     before = kernel.shape[1]
     if channels == before:
@@ -155,7 +155,7 @@ def widen(encoder: nn.Module, channels: int) -> None:
     stem.reset_parameters()
 
 
-def published_names(encoder: nn.Module, whole: nn.Module) -> dict[str, str]:
+def published_names(encoder: nn.Module, network: nn.Module) -> dict[str, str]:
     """Return the name in `whole` of each tensor of an encoder that was cut from such a network.
 
     timm takes the first level of a network apart (`stages.0.conv` becomes `stages_0.conv`) or wraps it (`body.`,
@@ -164,34 +164,34 @@ def published_names(encoder: nn.Module, whole: nn.Module) -> dict[str, str]:
     Raises:
         WeightsError: For an encoder that was put together otherwise.
     """
-    plain = {key.replace(".", "_"): key for key in whole.state_dict()}
+    plain = {key.replace(".", "_"): key for key in network.state_dict()}
     names: dict[str, str] = {}
     for key in encoder.state_dict():
         parts = key.split(".")
         ways = ("_".join(parts[start:]) for start in range(min(3, len(parts))))
-        found = next((plain[way] for way in ways if way in plain), None)
-        if found is None:
+        match = next((plain[way] for way in ways if way in plain), None)
+        if match is None:
             raise WeightsError(
                 f"the encoder's tensor '{key}' is none of the network that its weights are published for: use "
                 "initialization: random, or another encoder"
             )
-        names[key] = found
+        names[key] = match
     return names
 
 
 def _cut(module: nn.Module, used: set[str], prefix: str = "") -> list[str]:
     """Replace every part of a network that holds none of the tensors `used` by nothing; their names."""
-    gone: list[str] = []
+    removed: list[str] = []
     for name, child in list(module.named_children()):
         keys = child.state_dict(prefix=f"{prefix}{name}.").keys()
         if not keys:
             continue
         if used.isdisjoint(keys):
             setattr(module, name, nn.Identity())
-            gone.append(f"{prefix}{name}")
+            removed.append(f"{prefix}{name}")
         else:
-            gone += _cut(child, used, f"{prefix}{name}.")
-    return gone
+            removed += _cut(child, used, f"{prefix}{name}.")
+    return removed
 
 
 # The adapter to segmentation-models-pytorch: its networks by name, with any of its encoders. Nothing is downloaded.
@@ -293,9 +293,11 @@ class _Parts:
                 f"network '{network}' of segmentation-models-pytorch cannot be built on encoder '{encoder}' for images "
                 f"of {context.size} x {context.size} pixels: {first_line(error)}"
             ) from error
-        own = network not in _LIBRARY_LAW
-        initialize_by_name(parts.decoder, context.seed, f"{name}.decoder", _LAWS.initialize_decoder if own else None)
-        initialize_by_name(parts.head, context.seed, f"{name}.head", _LAWS.initialize_head if own else None)
+        has_own_law = network not in _LIBRARY_LAW
+        initialize_by_name(
+            parts.decoder, context.seed, f"{name}.decoder", _LAWS.initialize_decoder if has_own_law else None
+        )
+        initialize_by_name(parts.head, context.seed, f"{name}.head", _LAWS.initialize_head if has_own_law else None)
         return parts
 
 
@@ -342,7 +344,7 @@ class WNet(Segmenter):
             "decoder",
         )
 
-    def look(self, images: Tensor) -> Seen:
+    def look(self, images: Tensor) -> SegmenterMaps:
         """See `Segmenter`."""
         encoders = self._encoders()
         maps = encoders[0](images)
@@ -351,7 +353,7 @@ class WNet(Segmenter):
         both = torch.cat([images, early], dim=1)
         maps = encoders[1](both)
         deepest = self.stages(both, maps)
-        return Seen(deepest, self.enlarge(self.head(self.decoder(maps))), (early,))
+        return SegmenterMaps(deepest, self.enlarge(self.head(self.decoder(maps))), (early,))
 
     def published(self) -> tuple[nn.Module, tuple[str, ...]]:
         """See `WithTrunk`: of one encoder, for both."""

@@ -42,7 +42,7 @@ def timm_network(
     All of the trunk's weights are drawn by timm, in its own order, from one generator of the seed; the head's from one
     of its own, so that networks that differ in their number of classes share the trunk.
     """
-    return _classifier(_trunk(model, in_chans, context), in_chans, context, dropout)
+    return _classifier(_create_trunk(model, in_chans, context), in_chans, context, dropout)
 
 
 @component(
@@ -59,7 +59,7 @@ def resnet18(
     dropout: Dropout = 0.0,
 ) -> Classifier:
     """ResNet-18 (He et al. 2016); the small stem, for images to 64 px, is a 3x3 convolution of stride 1, no pooling."""
-    trunk = _trunk("resnet18", in_chans, context)
+    trunk = _create_trunk("resnet18", in_chans, context)
     if stem == "small":
         convolution = nn.Conv2d(in_chans, 64, kernel_size=3, stride=1, padding=1, bias=False)
         initialize_by_name(convolution, context.seed, "trunk.conv1")
@@ -81,7 +81,7 @@ def classifier_names(configuration: Mapping[str, Any]) -> tuple[str, ...]:
     return (named,) if isinstance(named, str) else tuple(named)
 
 
-def published(trunk: nn.Module, channels: int) -> Mapping[str, Any]:
+def download_published(trunk: nn.Module, channels: int) -> Mapping[str, Any]:
     """Return the tensors that timm publishes for this trunk, without the classifier; downloaded unless cached."""
     configuration = default_configuration(trunk)
     name = ".".join(filter(None, (configuration.get("architecture"), configuration.get("tag"))))
@@ -89,11 +89,11 @@ def published(trunk: nn.Module, channels: int) -> Mapping[str, Any]:
     return model.state_dict()
 
 
-def _trunk(model: str, in_chans: int, context: ArchitectureContext) -> nn.Module:
+def _create_trunk(model: str, in_chans: int, context: ArchitectureContext) -> nn.Module:
     if not timm.is_model(model):
         raise SpecError(unknown_name("timm network", model, timm.list_models()))
     refuse_channels(f"timm network '{model}'", context, in_chans)
-    return _created(model, in_chans, 0, context)
+    return _create(model, in_chans, 0, context)
 
 
 def whole_model(model: str, channels: int, size: int, classes: int) -> nn.Module:
@@ -102,10 +102,10 @@ def whole_model(model: str, channels: int, size: int, classes: int) -> nn.Module
         raise SpecError(
             f"{unknown_name('timm network', model, timm.list_models())}; or name a function, module:function"
         )
-    return _created(model, channels, classes, ArchitectureContext(channels, size, classes, seed=0))
+    return _create(model, channels, classes, ArchitectureContext(channels, size, classes, seed=0))
 
 
-def _created(model: str, in_chans: int, classes: int, context: ArchitectureContext) -> nn.Module:
+def _create(model: str, in_chans: int, classes: int, context: ArchitectureContext) -> nn.Module:
     fixed = bool(configuration_of(model).get("fixed_input_size", False))
     extra: dict[str, Any] = {"img_size": context.size} if fixed else {}
     try:
@@ -137,5 +137,5 @@ def _stages(trunk: nn.Module) -> tuple[str, ...]:
     """Names of timm's feature stages, from shallow to deep; empty where timm does not describe them."""
     information = cast(list[dict[str, Any]], getattr(trunk, "feature_info", None) or [])
     names = [str(stage["module"]) for stage in information]
-    known = {name for name, _ in named_layers(trunk)}
-    return tuple(dict.fromkeys(name for name in names if name in known))
+    layers = {name for name, _ in named_layers(trunk)}
+    return tuple(dict.fromkeys(name for name in names if name in layers))

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from assay.core.errors import StoreError, WeightsError, first_line
 from assay.core.files import assets_folder, default_cache_root, file_hash, holding, write_bytes
-from assay.data.cache import ELSEWHERE, writing
+from assay.data.cache import NO_ROOM_REMEDY, writing
 from assay.models.untyped import safetensors_of
 
 # How keys, shapes and causes are put into a short sentence.
@@ -125,13 +125,13 @@ def _read_pickle(path: Path, start: bytes) -> WeightsFile:
             f"weights file '{path}' is truncated or not a weights file: nothing in it was run; fetch it again, or save "
             "the network's state_dict as .safetensors and give that"
         ) from error
-    beside: list[str] = []
+    others: list[str] = []
     while isinstance(content, dict):
         holds = cast("dict[Any, Any]", content)
         name = next((name for name in _WRAPPERS if isinstance(holds.get(name), dict)), None)
         if name is None:
             break
-        beside += [str(key) for key in holds if key != name]
+        others += [str(key) for key in holds if key != name]
         content = holds[name]
     if not isinstance(content, dict):
         raise WeightsError(f"weights file '{path}' holds a {type(content).__name__}, expected tensors by name")
@@ -139,7 +139,7 @@ def _read_pickle(path: Path, start: bytes) -> WeightsFile:
     strange = [str(key) for key, value in tensors.items() if not (isinstance(key, str) and isinstance(value, Tensor))]
     if strange:
         raise WeightsError(f"weights file '{path}' holds entries that are no tensors: {some(strange)}")
-    return WeightsFile(path, cast(dict[str, Tensor], tensors), ignored=tuple(beside))
+    return WeightsFile(path, cast(dict[str, Tensor], tensors), ignored=tuple(others))
 
 
 def _holds_more(error: Exception) -> bool:
@@ -154,13 +154,13 @@ def _refuse_unusable(path: Path, tensors: Mapping[str, Tensor]) -> None:
     for what, wrong in (
         ("without content", [key for key, value in tensors.items() if value.is_meta]),
         ("of complex numbers", [key for key, value in tensors.items() if value.is_complex()]),
-        ("with NaN or infinity", [key for key, value in tensors.items() if not _finite(value)]),
+        ("with NaN or infinity", [key for key, value in tensors.items() if not _is_finite(value)]),
     ):
         if wrong:
             raise WeightsError(f"weights file '{path}' holds {len(wrong)} tensors {what}: {some(wrong)}; save it anew")
 
 
-def _finite(value: Tensor) -> bool:
+def _is_finite(value: Tensor) -> bool:
     return value.is_meta or not value.is_floating_point() or bool(value.isfinite().all())
 
 
@@ -204,19 +204,19 @@ def fetch(url: str, sha256: str, folder: Path, *, size: int | None = None) -> Pa
         StoreError: The disk is full.
     """
     path = cached_path(url, sha256, folder)
-    with holding(path.with_name(f"{path.name}.lock"), remedy=ELSEWHERE):
-        there = file_hash(path) if path.is_file() else ""
-        if there == sha256:
+    with holding(path.with_name(f"{path.name}.lock"), remedy=NO_ROOM_REMEDY):
+        present = file_hash(path) if path.is_file() else ""
+        if present == sha256:
             return path
         part = path.with_name(f"{path.name}.part")
         if not (part.is_file() and size is not None and part.stat().st_size == size):
-            _connect(url, sha256, path, there)
-            download(url, part, size, _put(path, sha256))
-        found = file_hash(part)
-        if found != sha256:
+            _connect(url, sha256, path, present)
+            download(url, part, size, _placement_advice(path, sha256))
+        digest = file_hash(part)
+        if digest != sha256:
             part.unlink()
             raise WeightsError(
-                f"what {url} sent has SHA-256 {found}, expected {sha256}: refused and removed. Either it is another "
+                f"what {url} sent has SHA-256 {digest}, expected {sha256}: refused and removed. Either it is another "
                 "file, such as a web page, or it was changed on the way"
             )
         part.replace(path)
@@ -252,8 +252,8 @@ def reachable(url: str, patience: float = CONNECTING) -> bool:
     return answered.is_set()
 
 
-def _connect(url: str, sha256: str, path: Path, there: str) -> None:
-    """there: the SHA-256 of the file at the path if it differs; empty for none."""
+def _connect(url: str, sha256: str, path: Path, present: str) -> None:
+    """present: the SHA-256 of the file at the path if it differs; empty for none."""
     if not _is_address(url):
         raise WeightsError(
             f"'{url}' is no address to download from; expected https:// or http://, a host, and a number if it has a "
@@ -261,12 +261,13 @@ def _connect(url: str, sha256: str, path: Path, there: str) -> None:
         )
     if not reachable(url):
         raise WeightsError(
-            f"cannot reach {urlsplit(url).netloc}. Fetch {url} by hand on a machine that can, and {_put(path, sha256)}"
-            + (f". The file that lies there has SHA-256 {there}" if there else "")
+            f"cannot reach {urlsplit(url).netloc}. Fetch {url} by hand on a machine that can, and "
+            + _placement_advice(path, sha256)
+            + (f". The file that lies there has SHA-256 {present}" if present else "")
         )
 
 
-def _put(path: Path, sha256: str) -> str:
+def _placement_advice(path: Path, sha256: str) -> str:
     """Advice for a file that was fetched by hand."""
     return f"put it at {path} (SHA-256 {sha256}); or give its path with initialization: {{file: {{path: ...}}}}"
 
@@ -279,11 +280,11 @@ def _is_address(url: str) -> bool:
         return False
 
 
-def download(url: str, part: Path, size: int | None, put: str) -> None:
+def download(url: str, part: Path, size: int | None, advice: str) -> None:
     """Download into a part file, behind the bytes that it holds.
 
     Args:
-        put: Advice for a file fetched by hand.
+        advice: Advice for a file fetched by hand.
     """
     here = part.stat().st_size if part.is_file() else 0
     try:
@@ -294,15 +295,15 @@ def download(url: str, part: Path, size: int | None, put: str) -> None:
     except StoreError:
         raise
     except Exception as error:  # of the HTTP library that the hub's client uses
-        kept = part.stat().st_size
-        if _beyond(error) or (size is not None and kept > size):  # the part on disk is of another file
+        stored = part.stat().st_size
+        if _beyond(error) or (size is not None and stored > size):  # the part on disk is of another file
             part.unlink()
             if here:
-                return download(url, part, size, put)
-            kept = 0
-        told = f" {kept:,} bytes are kept, and the same command goes on from there." if kept else ""
+                return download(url, part, size, advice)
+            stored = 0
+        progress = f" {stored:,} bytes are kept, and the same command goes on from there." if stored else ""
         raise WeightsError(
-            f"download of {url} stopped: {first_line(error).rstrip('.')}.{told} Or fetch it by hand and {put}"
+            f"download of {url} stopped: {first_line(error).rstrip('.')}.{progress} Or fetch it by hand and {advice}"
         ) from error
 
 
@@ -319,11 +320,11 @@ _INPUTS = {((0.5,), (0.5,)): "x*2-1", ((0.485, 0.456, 0.406), (0.229, 0.224, 0.2
 """(mean, sd) per channel -> entry of the file's metadata, which `initialization: file` understands."""
 
 
-def export_trunk(kept: Path, path: Path, about: Mapping[str, str]) -> None:
+def export_trunk(weights: Path, path: Path, about: Mapping[str, str]) -> None:
     """Write the trunk of kept weights under the names that its tensors have in its architecture; no head.
 
     Args:
-        kept: Output of `save_weights`.
+        weights: Output of `save_weights`.
         path: A .safetensors file, replaced if it is there.
         about: Further metadata. `input` (how images x in [0, 1] were scaled) is always written, and `bn_eps` where
             batch norms have another epsilon than 1e-5.
@@ -333,7 +334,7 @@ def export_trunk(kept: Path, path: Path, about: Mapping[str, str]) -> None:
     """
     if path.suffix != ".safetensors":
         raise WeightsError(f"'{path}' is to hold safetensors: give a name that ends in .safetensors")
-    file = read_weights(kept)
+    file = read_weights(weights)
     trunk = {key.removeprefix("trunk."): value.contiguous() for key, value in file.tensors.items()
              if key.startswith("trunk.")}  # fmt: skip
     metadata = {**about, "input": _input(file.tensors, path)}
@@ -348,14 +349,16 @@ def export_trunk(kept: Path, path: Path, about: Mapping[str, str]) -> None:
 
 def _input(tensors: Mapping[str, Tensor], path: Path) -> str:
     mean, sd = (tensors[f"scaling.{name}"].flatten() for name in ("mean", "sd"))
-    for (means, sds), said in _INPUTS.items():
-        if _same(mean, means) and _same(sd, sds):
-            return said
-    told = [", ".join(f"{float(value):.6g}" for value in values) for values in (mean, sd)]
-    raise WeightsError(f"'{path}': images were scaled by mean {told[0]} and deviation {told[1]}, which no file can say")
+    for (means, sds), scaling in _INPUTS.items():
+        if _is_close(mean, means) and _is_close(sd, sds):
+            return scaling
+    constants = [", ".join(f"{float(value):.6g}" for value in values) for values in (mean, sd)]
+    raise WeightsError(
+        f"'{path}': images were scaled by mean {constants[0]} and deviation {constants[1]}, which no file can say"
+    )
 
 
-def _same(values: Tensor, wanted: Sequence[float]) -> bool:
+def _is_close(values: Tensor, wanted: Sequence[float]) -> bool:
     """One number represents all channels."""
     return len(wanted) in (1, len(values)) and torch.allclose(values, torch.tensor(wanted).expand(len(values)))
 
@@ -383,7 +386,7 @@ class KnownWeights:
 _ASSETS = "put the file into the folder weights/ of ASSAY_ASSETS"
 _BY_HAND = f"fetch it from the authors ({RADIMAGENET}) and name its path: initialization: {{file: {{path: ...}}}}"
 
-KNOWN: tuple[KnownWeights, ...] = (
+KNOWN_WEIGHTS: tuple[KnownWeights, ...] = (
     KnownWeights("tf_efficientnet_lite0.imagenet.safetensors", "EfficientNet-Lite0, ImageNet", _ASSETS),
     KnownWeights("legacy_xception.imagenet.safetensors", "Xception, ImageNet", _ASSETS),
     KnownWeights("legacy_xception.dermoscopy-ft.safetensors", "Xception, ImageNet then dermoscopy", _ASSETS),
@@ -409,9 +412,9 @@ def weights_here(cache: Path) -> WeightsHere:
 
     A file in a sub-folder counts too, such as RadImageNet's own archive as it unpacks.
     """
-    found = tuple(path for folder in (assets_folder() / "weights", cache) for path in _weights_under(folder))
-    names = {path.name for path in found}
-    return WeightsHere(found, tuple(known for known in KNOWN if known.file not in names))
+    files = tuple(path for folder in (assets_folder() / "weights", cache) for path in _weights_under(folder))
+    names = {path.name for path in files}
+    return WeightsHere(files, tuple(candidate for candidate in KNOWN_WEIGHTS if candidate.file not in names))
 
 
 def _weights_under(folder: Path) -> list[Path]:

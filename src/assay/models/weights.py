@@ -39,19 +39,19 @@ def fitted_positions(trunk: nn.Module, tensors: Mapping[str, Tensor]) -> tuple[d
     timm resamples them: bicubic, antialiased, those of prefix tokens as they are. They are left as they are when they
     fit, and where the grid that they were learned on is unknown: it is square in all weights that timm publishes.
     """
-    here, given = trunk.state_dict().get(POSITIONS), tensors.get(POSITIONS)
+    here, stored = trunk.state_dict().get(POSITIONS), tensors.get(POSITIONS)
     grid: tuple[int, int] | None = getattr(getattr(trunk, "patch_embed", None), "grid_size", None)
-    if here is None or given is None or grid is None or here.shape == given.shape or given.ndim != 3:
+    if here is None or stored is None or grid is None or here.shape == stored.shape or stored.ndim != 3:
         return dict(tensors), ""
     prefix = 0 if getattr(trunk, "no_embed_class", False) else int(getattr(trunk, "num_prefix_tokens", 0))
-    side = math.isqrt(max(0, given.shape[1] - prefix))
-    square = side > 0 and prefix + side**2 == given.shape[1]
-    if not square or (1, prefix + grid[0] * grid[1], given.shape[2]) != tuple(here.shape):
+    side = math.isqrt(max(0, stored.shape[1] - prefix))
+    square = side > 0 and prefix + side**2 == stored.shape[1]
+    if not square or (1, prefix + grid[0] * grid[1], stored.shape[2]) != tuple(here.shape):
         return dict(tensors), ""
     from timm.layers.pos_embed import resample_abs_pos_embed  # takes a second and 0.2 GB, which few networks need
 
-    made = resample_abs_pos_embed(given, new_size=list(grid), num_prefix_tokens=prefix)
-    return {**tensors, POSITIONS: made}, f"{side}x{side} to {grid[0]}x{grid[1]}"
+    resampled = resample_abs_pos_embed(stored, new_size=list(grid), num_prefix_tokens=prefix)
+    return {**tensors, POSITIONS: resampled}, f"{side}x{side} to {grid[0]}x{grid[1]}"
 
 
 # Names of layers in other libraries, and differences of their networks from timm's.
@@ -89,16 +89,16 @@ class Layout:
 
     def rename(self, key: str) -> str:
         """Return timm's name of a key."""
-        return renamed(key, self.names or {})
+        return rename_key(key, self.names or {})
 
 
-def renamed(key: str, names: Mapping[str, str]) -> str:
+def rename_key(key: str, names: Mapping[str, str]) -> str:
     """Return a key with the first pattern that is found in it replaced."""
-    pattern = next((one for one in names if re.search(one, key)), None)
+    pattern = next((expression for expression in names if re.search(expression, key)), None)
     return key if pattern is None else re.sub(pattern, names[pattern], key, count=1)
 
 
-def _numbered(children: str) -> Mapping[str, str]:
+def _child_names(children: str) -> Mapping[str, str]:
     """Return the names that the children of a `Sequential` had, in place of their numbers; - has no weights."""
     return {rf"^{number}\.": f"{name}." for number, name in enumerate(children.split())}
 
@@ -117,21 +117,21 @@ LAYOUTS: tuple[Layout, ...] = (
     Layout(
         "numbered children of a ResNet",
         mark="4.0.conv1.weight",
-        names=_numbered("conv1 bn1 - - layer1 layer2 layer3 layer4 - fc"),
+        names=_child_names("conv1 bn1 - - layer1 layer2 layer3 layer4 - fc"),
         heads=("fc",),
         input_hint=_NUMBERED_HINT,
     ),
     Layout(
         "numbered children of a DenseNet",
         mark="0.denseblock1.denselayer1.norm1.weight",
-        names=_numbered("features classifier"),
+        names=_child_names("features classifier"),
         heads=("classifier",),
         input_hint=_NUMBERED_HINT,
     ),
     Layout(
         "numbered children of an Inception v3",
         mark="7.branch1x1.conv.weight",
-        names=_numbered(
+        names=_child_names(
             "Conv2d_1a_3x3 Conv2d_2a_3x3 Conv2d_2b_3x3 - Conv2d_3b_1x1 Conv2d_4a_3x3 - Mixed_5b Mixed_5c Mixed_5d "
             "Mixed_6a Mixed_6b Mixed_6c Mixed_6d Mixed_6e Mixed_7a Mixed_7b Mixed_7c"
         ),
@@ -211,10 +211,10 @@ class _Candidate:
 
     def on_top(self, heads: Sequence[str]) -> set[str]:
         """Return the file's keys of the layers on top."""
-        return {key for name, key in self.keys.items() if any(_within(name, head) for head in heads)}
+        return {key for name, key in self.keys.items() if any(_is_within(name, head) for head in heads)}
 
 
-def match(
+def match_tensors(
     trunk: nn.Module,
     file: WeightsFile,
     *,
@@ -243,22 +243,26 @@ def match(
     state = trunk.state_dict()
     wanted = [key for key in state if not key.endswith("num_batches_tracked")]
     allowed = LAYOUTS if layout == "auto" else (SLUGS[layout],)
-    found = [_Candidate.of(file, one, start) for one in allowed for start in _prefixes(file, one.mark or wanted[0])]
-    whole = [one for one in found if one.covers(wanted) == len(wanted)]
-    chosen = _choose(file, whole, prefix) or _nearest(file, found, wanted, prefix)
+    candidates = [
+        _Candidate.of(file, allowed_layout, start)
+        for allowed_layout in allowed
+        for start in _prefixes(file, allowed_layout.mark or wanted[0])
+    ]
+    complete = [candidate for candidate in candidates if candidate.covers(wanted) == len(wanted)]
+    chosen = _choose_candidate(file, complete, prefix) or _nearest_candidate(file, candidates, wanted, prefix)
     tensors = {name: file.tensors[key] for name, key in chosen.keys.items()}
     if chosen.layout.port:
         tensors = fold_biases(tensors, f"weights file '{file.path}' ({chosen.layout.name})")
-    own = {key for name, key in chosen.keys.items() if name in state or name not in tensors}
+    used = {key for name, key in chosen.keys.items() if name in state or name not in tensors}
     on_top = chosen.on_top((*chosen.layout.heads, *heads))
-    for copy in (one for one in whole if one.prefix != chosen.prefix):
+    for copy in (candidate for candidate in complete if candidate.prefix != chosen.prefix):
         on_top |= copy.on_top((*copy.layout.heads, *heads, *state))
     left_out, unexpected = dict[str, int](), list[str]()
-    for key in (key for key in file.tensors if key not in own):
+    for key in (key for key in file.tensors if key not in used):
         part = _departure(key, chosen.prefix)
         last = part.rpartition(".")[2]
-        known = last in _KNOWN_PARTS or any(second in last for second in _SECOND)
-        if known or key in on_top or any(_within(key, name.rstrip(".")) for name in leave_out):
+        is_known = last in _KNOWN_PARTS or any(second in last for second in _SECOND)
+        if is_known or key in on_top or any(_is_within(key, name.rstrip(".")) for name in leave_out):
             left_out[part] = left_out.get(part, 0) + 1
         else:
             unexpected.append(key)
@@ -268,7 +272,7 @@ def match(
     return Match(tensors, chosen.layout, chosen.prefix, (*parts, *file.ignored), positions)
 
 
-def _within(key: str, part: str) -> bool:
+def _is_within(key: str, part: str) -> bool:
     return f"{key}.".startswith(f"{part}.")
 
 
@@ -276,13 +280,13 @@ def _prefixes(file: WeightsFile, mark: str) -> Iterator[str]:
     return (key.removesuffix(mark) for key in file.tensors if key == mark or key.endswith(f".{mark}"))
 
 
-def _choose(file: WeightsFile, whole: Sequence[_Candidate], prefix: str | None) -> _Candidate | None:
+def _choose_candidate(file: WeightsFile, complete: Sequence[_Candidate], prefix: str | None) -> _Candidate | None:
     """Return the candidate that holds the whole trunk; of a momentum encoder and the one it follows, the latter."""
     by_prefix: dict[str, _Candidate] = {}
-    for candidate in whole:
+    for candidate in complete:
         if prefix in (None, candidate.prefix):
             by_prefix.setdefault(candidate.prefix, candidate)
-    firsts = [one for name, one in by_prefix.items() if not any(second in name for second in _SECOND)]
+    firsts = [entry for name, entry in by_prefix.items() if not any(second in name for second in _SECOND)]
     chosen = firsts or list(by_prefix.values())
     if len(chosen) > 1:
         names = ", ".join(f"'{candidate.prefix}'" for candidate in chosen)
@@ -293,14 +297,19 @@ def _choose(file: WeightsFile, whole: Sequence[_Candidate], prefix: str | None) 
     return chosen[0] if chosen else None
 
 
-def _nearest(file: WeightsFile, found: Sequence[_Candidate], wanted: Sequence[str], prefix: str | None) -> _Candidate:
+def _nearest_candidate(
+    file: WeightsFile, candidates: Sequence[_Candidate], wanted: Sequence[str], prefix: str | None
+) -> _Candidate:
     """Candidate for comparison with the trunk when nothing fits, so that the misfit is short."""
     if prefix and not any(key.startswith(prefix) for key in file.tensors):
         raise WeightsError(
             f"weights file '{file.path}': no key begins with '{prefix}'; the first is '{next(iter(file.tensors), '')}'"
         )
     plain = _Candidate.of(file, LAYOUTS[-1], prefix or "")
-    return max((plain, *(one for one in found if prefix in (None, one.prefix))), key=lambda one: one.covers(wanted))
+    return max(
+        (plain, *(candidate for candidate in candidates if prefix in (None, candidate.prefix))),
+        key=lambda candidate: candidate.covers(wanted),
+    )
 
 
 def _departure(key: str, prefix: str) -> str:
@@ -317,7 +326,7 @@ def renamed_file(file: WeightsFile, names: Mapping[str, str]) -> WeightsFile:
         WeightsError: If two keys get one name, or an expression cannot be read.
     """
     try:
-        tensors = {renamed(key, names): value for key, value in file.tensors.items()}
+        tensors = {rename_key(key, names): value for key, value in file.tensors.items()}
     except re.error as error:
         raise WeightsError(f"weights file '{file.path}': rename holds no regular expression: {error}") from error
     if len(tensors) < len(file.tensors):
@@ -346,8 +355,8 @@ def fold_biases(tensors: Mapping[str, Tensor], what: str) -> dict[str, Tensor]:
     return folded
 
 
-def _mean_after(found: re.Match[str]) -> str:
-    return f"{found[1]}{f'bn{found[2]}' if found[2] else 'downsample.1'}.running_mean"
+def _mean_after(pattern_match: re.Match[str]) -> str:
+    return f"{pattern_match[1]}{f'bn{pattern_match[2]}' if pattern_match[2] else 'downsample.1'}.running_mean"
 
 
 def refuse_misfit(
@@ -359,15 +368,16 @@ def refuse_misfit(
 ) -> None:
     """Raises WeightsError, with every fault listed, unless `tensors` are those of a module's state, shapes and all."""
     missing = [key for key in state if key not in tensors and not key.endswith("num_batches_tracked")]
-    known = {key: value for key, value in tensors.items() if key in state}
-    misshapen = [key for key, value in known.items() if value.shape != state[key].shape]
+    fitting = {key: value for key, value in tensors.items() if key in state}
+    misshapen = [key for key, value in fitting.items() if value.shape != state[key].shape]
     wrong = [f"{key} is {shape(tensors[key])}, expected {shape(state[key])}" for key in misshapen]
     faults = {"missing": missing, "unexpected": unexpected, "wrong shape": wrong}
     if not any(faults.values()):  # quantized weights mean nothing without their scales
-        floats = (key for key in known if state[key].is_floating_point())
-        if whole := [key for key in floats if not known[key].is_floating_point()]:
+        floats = (key for key in fitting if state[key].is_floating_point())
+        if integers := [key for key in floats if not fitting[key].is_floating_point()]:
             raise WeightsError(
-                f"weights file '{file.path}' holds whole numbers where weights are: {some(whole)}; save them as floats"
+                f"weights file '{file.path}' holds whole numbers where weights are: {some(integers)}; save them as "
+                "floats"
             )
         return
     called = f" '{architecture}'" if architecture else ""
@@ -440,7 +450,7 @@ def load_into(module: nn.Module, file: WeightsFile) -> None:
     module.load_state_dict(dict(file.tensors), strict=False)
 
 
-def load_trunk(trunk: nn.Module, found: Match) -> dict[str, int]:
+def load_trunk(trunk: nn.Module, matched: Match) -> dict[str, int]:
     """Copy a matched file into a trunk and make the trunk compute the same as the file's network.
 
     Returns:
@@ -449,25 +459,25 @@ def load_trunk(trunk: nn.Module, found: Match) -> dict[str, int]:
     Raises:
         WeightsError: If the architecture cannot compute it.
     """
-    strides = _changed_strides(trunk, found)
-    trunk.load_state_dict(dict(found.tensors), strict=False)
+    strides = _changed_strides(trunk, matched)
+    trunk.load_state_dict(dict(matched.tensors), strict=False)
     set_strides(trunk, strides)
-    if found.layout.epsilon is not None:
-        set_epsilon(trunk, found.layout.epsilon)
+    if matched.layout.epsilon is not None:
+        set_epsilon(trunk, matched.layout.epsilon)
     return strides
 
 
-def _changed_strides(trunk: nn.Module, found: Match) -> dict[str, int]:
+def _changed_strides(trunk: nn.Module, matched: Match) -> dict[str, int]:
     """Return the strides in which the file's network differs from the trunk. Raises WeightsError."""
     strides: dict[str, int] = {}
-    if found.layout.stem_stride is not None:
-        strides[first_convolution(trunk)] = found.layout.stem_stride
-    if found.layout.port:
+    if matched.layout.stem_stride is not None:
+        strides[first_convolution(trunk)] = matched.layout.stem_stride
+    if matched.layout.port:
         for stage in (2, 3, 4):
             first, second = (trunk.get_submodule(f"layer{stage}.0.conv{number}") for number in (1, 2))
             if _stride(first) != 1 or _stride(second) != 2:
                 raise WeightsError(
-                    f"weights of '{found.layout.name}' need a ResNet with bottlenecks that stride by 2 in their 3x3 "
+                    f"weights of '{matched.layout.name}' need a ResNet with bottlenecks that stride by 2 in their 3x3 "
                     "convolution, which is then moved to the first one; use architecture: {timm: {model: resnet50}}"
                 )
             strides |= {f"layer{stage}.0.conv1": 2, f"layer{stage}.0.conv2": 1}
@@ -511,7 +521,7 @@ CAFFE_MEAN = (123.68, 116.779, 103.939)
 
 
 @dataclass(frozen=True, slots=True)
-class Scaling:
+class PublishedScaling:
     """(x - mean) / sd of an image x in [0, 1] with channels red, green, blue. One number represents all channels.
 
     Attributes:
@@ -527,17 +537,17 @@ class Scaling:
 
 _CAFFE = "blue, green, red: 255 x - (103.939, 116.779, 123.68)"
 _SHARES = tuple(mean / 255 for mean in CAFFE_MEAN)
-SCALINGS: Mapping[str, Scaling] = {
-    "imagenet": Scaling("(x - (0.485, 0.456, 0.406)) / (0.229, 0.224, 0.225)", IMAGENET_MEAN, IMAGENET_SD),
-    "symmetric": Scaling("2 x - 1", (0.5,), (0.5,)),
-    "unit": Scaling("x", (0.0,), (1.0,)),
-    "caffe": Scaling(_CAFFE, _SHARES, (1 / 255,), bgr=True),
-    "caffe-255": Scaling(f"({_CAFFE}) / 255", _SHARES, (1.0,), bgr=True),
+SCALINGS: Mapping[str, PublishedScaling] = {
+    "imagenet": PublishedScaling("(x - (0.485, 0.456, 0.406)) / (0.229, 0.224, 0.225)", IMAGENET_MEAN, IMAGENET_SD),
+    "symmetric": PublishedScaling("2 x - 1", (0.5,), (0.5,)),
+    "unit": PublishedScaling("x", (0.0,), (1.0,)),
+    "caffe": PublishedScaling(_CAFFE, _SHARES, (1 / 255,), bgr=True),
+    "caffe-255": PublishedScaling(f"({_CAFFE}) / 255", _SHARES, (1.0,), bgr=True),
 }
 _METADATA = {"x*2-1": "symmetric", "(x - [0.485,0.456,0.406]) / [0.229,0.224,0.225]": "imagenet"}
 
 
-def scaling_of(name: str, file: WeightsFile, hint: str, layout: str) -> Scaling | None:
+def scaling_by_name(name: str, file: WeightsFile, hint: str, layout: str) -> PublishedScaling | None:
     """Return the scaling of that name; for `auto` that of the file's metadata, or None where the network's own holds.
 
     Args:
@@ -549,19 +559,19 @@ def scaling_of(name: str, file: WeightsFile, hint: str, layout: str) -> Scaling 
     """
     if name != "auto":
         return SCALINGS[name]
-    said = file.metadata.get("input", "")
-    if not said and not hint:
+    stated_input = file.metadata.get("input", "")
+    if not stated_input and not hint:
         return None
-    if not said:
+    if not stated_input:
         raise WeightsError(
             f"weights file '{file.path}' ({layout}) does not say how its images were scaled; set input: {hint}"
         )
-    if said not in _METADATA:
+    if stated_input not in _METADATA:
         raise WeightsError(
-            f"weights file '{file.path}' says that its input is '{said}', which Assay does not know; "
+            f"weights file '{file.path}' says that its input is '{stated_input}', which Assay does not know; "
             f"set input to one of: {', '.join(SCALINGS)}"
         )
-    return SCALINGS[_METADATA[said]]
+    return SCALINGS[_METADATA[stated_input]]
 
 
 def take_rgb(trunk: nn.Module) -> None:
@@ -631,11 +641,11 @@ def save_weights(network: nn.Module, path: Path, metadata: Mapping[str, str] | N
     Epsilons of batch norms, and the report of a start from a file, are kept in the metadata.
     """
     state = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
-    own = {"format": _FORMAT, "batch_norm_eps": json.dumps(batch_norm_eps(network))}
+    own_metadata = {"format": _FORMAT, "batch_norm_eps": json.dumps(batch_norm_eps(network))}
     start = start_of(network)
     if start is not None:
-        own["start"] = start.text()
-    write_bytes(path, _sorted_header(save(state, {**own, **(metadata or {})})))
+        own_metadata["start"] = start.text()
+    write_bytes(path, _sorted_header(save(state, {**own_metadata, **(metadata or {})})))
 
 
 def load_weights(network: nn.Module, path: Path, parts: Sequence[str] = ()) -> Mapping[str, str]:

@@ -46,10 +46,10 @@ def _outside(
     name: str, number: int, data: DataSpec, own: Population, cache: ArrayCache, skip_bad_rows: bool
 ) -> Dataset:
     from assay.data.files.load import load_dataset
-    from assay.data.outside import Training, outside
+    from assay.data.outside import Training, add_test_set
 
     training = Training(own.data, own.classes, own.kinds, own.channels, own.dataset)
     try:
-        return outside(number, data, load_dataset(data, cache, skip_bad_rows=skip_bad_rows, alike=True), training)
+        return add_test_set(number, data, load_dataset(data, cache, skip_bad_rows=skip_bad_rows, alike=True), training)
     except (SpecError, DataError) as error:
         raise type(error)(f"set '{name}': {error}") from error

@@ -5,7 +5,7 @@ import torch
 from tests.models.segmentation.networks import built, images
 
 from assay.core.registry import lookup
-from assay.models.networks import continued, small_unet
+from assay.models.networks import pad_to_stride, small_unet
 
 
 def test_it_has_the_parameters_it_says():
@@ -28,9 +28,9 @@ def test_its_stages_are_at_half_a_quarter_an_eighth_and_a_sixteenth():
 
 def test_images_of_other_sides_are_continued_by_their_last_pixels():
     image = torch.arange(6.0).reshape(1, 1, 2, 3)
-    assert continued(image, 2).tolist() == [[[[0, 1, 2, 2], [3, 4, 5, 5]]]]
-    assert continued(image, 4).tolist() == [[[[0, 1, 2, 2], [3, 4, 5, 5], [3, 4, 5, 5], [3, 4, 5, 5]]]]
-    assert continued(image[..., :2], 2) is not None
+    assert pad_to_stride(image, 2).tolist() == [[[[0, 1, 2, 2], [3, 4, 5, 5]]]]
+    assert pad_to_stride(image, 4).tolist() == [[[[0, 1, 2, 2], [3, 4, 5, 5], [3, 4, 5, 5], [3, 4, 5, 5]]]]
+    assert pad_to_stride(image[..., :2], 2) is not None
     network, odd = built("small-unet").eval(), images(2, 37, 50)
     by_hand = torch.cat([odd, odd[..., -1:].repeat(1, 1, 1, 14)], dim=3)
     by_hand = torch.cat([by_hand, by_hand[:, :, -1:].repeat(1, 1, 11, 1)], dim=2)

@@ -14,7 +14,7 @@ from tests.worlds.environments import part
 from torch import nn
 
 from assay.core.errors import WeightsError
-from assay.models.smp_networks import repeated
+from assay.models.smp_networks import repeat_kernel
 from assay.models.weights import IMAGENET_MEAN, IMAGENET_SD, WEIGHTS_FILE, load_weights, save_weights
 
 ASSETS = Path(os.environ.get("ASSAY_ASSETS", Path(__file__).parents[4] / "shared" / "assets")) / "weights"
@@ -141,15 +141,15 @@ def test_both_encoders_of_a_w_net_start_from_the_file(tmp_path):
     assert len(same) == len(first) - 1
     (other,) = set(first) - set(same)
     assert torch.equal(first[other], stem)
-    assert torch.equal(second[other], repeated(stem, 5))
+    assert torch.equal(second[other], repeat_kernel(stem, 5))
     assert made.start.drawn == ("first_decoder", "first_head", "decoder", "head")
 
 
 def test_a_kernel_for_more_channels_repeats_them_and_keeps_the_sum_of_a_gray_image():
     kernel = torch.tensor([1.0, 2.0, 6.0]).reshape(1, 3, 1, 1)
-    assert repeated(kernel, 3).flatten().tolist() == [1, 2, 6]
-    assert repeated(kernel, 6).flatten().tolist() == [0.5, 1, 3, 0.5, 1, 3]
-    assert repeated(kernel, 5).flatten().tolist() == pytest.approx([0.6, 1.2, 3.6, 0.6, 1.2])
+    assert repeat_kernel(kernel, 3).flatten().tolist() == [1, 2, 6]
+    assert repeat_kernel(kernel, 6).flatten().tolist() == [0.5, 1, 3, 0.5, 1, 3]
+    assert repeat_kernel(kernel, 5).flatten().tolist() == pytest.approx([0.6, 1.2, 3.6, 0.6, 1.2])
 
 
 def test_a_source_gives_its_encoder(tmp_path, monkeypatch):

@@ -40,8 +40,8 @@ def test_embeddings_are_resampled_over_patches_and_prefix_tokens_stay(tmp_path):
 
 def test_published_weights_are_resampled_and_say_so(monkeypatch):
     theirs = network(VIT, size=64, seed=1).trunk.state_dict()
-    monkeypatch.setattr(initialization, "_cached", lambda configuration: True)
-    monkeypatch.setattr("assay.models.timm.published", lambda trunk, channels: theirs)
+    monkeypatch.setattr(initialization, "_is_cached", lambda configuration: True)
+    monkeypatch.setattr("assay.models.timm.download_published", lambda trunk, channels: theirs)
     assert start_of(network(VIT, part("initialization", "timm"), size=32)).positions == "4x4 to 2x2"
 
 

@@ -81,8 +81,8 @@ def test_a_constant_tensor_stays_what_it_is(tmp_path):
 
 def test_without_a_file_the_model_is_what_timm_publishes(monkeypatch, source):
     trunk, _ = source
-    monkeypatch.setattr(initialization, "_cached", lambda configuration: True)
-    monkeypatch.setattr("assay.models.timm.published", lambda trunk, channels: source[0].state_dict())
+    monkeypatch.setattr(initialization, "_is_cached", lambda configuration: True)
+    monkeypatch.setattr("assay.models.timm.download_published", lambda trunk, channels: source[0].state_dict())
     begun = part("initialization", "random-statistics")
     loaded = build_network(recipe_of("resnet18", begun), channels=3, size=32, classes=2, seed=0)
     assert float(loaded.trunk.conv1.weight.detach().mean()) == pytest.approx(

@@ -51,7 +51,7 @@ from assay.data.files.pictures import OWN_RANGE, Picture
 from assay.data.files.readers import read_picture
 from assay.data.files.table import Problem, Unreadable, left_out, refuse
 from assay.data.leakage import exact_groups, exact_pairs, row_hashes
-from assay.data.near_copies import Pair, together
+from assay.data.near_copies import NearPair, together
 from assay.spec.data import LESION
 from assay.spec.schema import IGNORE, DataSpec
 
@@ -719,7 +719,7 @@ class FileCopies:
     cache: ArrayCache
     training: FileCopies | None = None
 
-    def among(self, rows: Int[np.ndarray, " m"]) -> tuple[Pair, ...]:
+    def among(self, rows: Int[np.ndarray, " m"]) -> tuple[NearPair, ...]:
         """Return pairs of rows, the most alike first. Images are compared with those of these rows only."""
         detail, patient = self.detail(self.kept[rows]), self.patient[rows]
         if self.training is not None:
@@ -727,17 +727,17 @@ class FileCopies:
             count = len(sets[0])
             of_set = np.repeat(np.arange(2, dtype=np.int64), [count, len(rows)])
             pairs = near_copies.near_pairs(np.concatenate(sets), of_set, np.arange(count, count + len(rows)))
-            return tuple(Pair(pair.first, int(rows[pair.second - count]), pair.likeness) for pair in pairs)
+            return tuple(NearPair(pair.first, int(rows[pair.second - count]), pair.likeness) for pair in pairs)
         notes = f"near-{_origin(detail)}-{hashlib.sha256(patient.tobytes()).hexdigest()[:16]}.json"
         found: list[tuple[int, int, float]] | None = self.cache.read_notes(notes)
         if found is None:
             pairs = near_copies.near_pairs(detail, patient)
             found = [(pair.first, pair.second, pair.likeness) for pair in pairs]
             self.cache.write_notes(notes, found)
-        return tuple(Pair(int(rows[first]), int(rows[second]), likeness) for first, second, likeness in found)
+        return tuple(NearPair(int(rows[first]), int(rows[second]), likeness) for first, second, likeness in found)
 
 
-def _put_together(pairs: Sequence[Pair]) -> str:
+def _put_together(pairs: Sequence[NearPair]) -> str:
     images = len({at for pair in pairs for at in (pair.first, pair.second)})
     return (
         f"{images:,} images in {len(pairs):,} pairs are copies, exact or near, of other patients' images; the "

@@ -289,7 +289,7 @@ def list_rows(
     Rows that are not used are not judged, and their images need not be there.
 
     Args:
-        known: Facts about the set.
+        published: Facts about the set.
         rows: Its rows.
         spec: The data of the study.
         factors: The factors among the columns.
