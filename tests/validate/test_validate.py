@@ -42,7 +42,10 @@ def test_a_file_becomes_tables_and_a_page(tmp_path: Path) -> None:
     assert set(tables["subgroups"]["group"]) == {"F", "M"}
     assert tables["confusion"]["images"].sum() == len(data)
     page = (tmp_path / "out" / "report.html").read_text()
-    assert all(title in page for title in ("ROC curve", "Calibration curve", "Decision curve", "Confusion matrix"))
+    assert all(
+        title in page
+        for title in ("ROC curve", "Predictive values", "Calibration curve", "Decision curve", "Confusion matrix")
+    )
 
 
 def test_two_files_are_paired_by_case_in_any_order(tmp_path: Path) -> None:

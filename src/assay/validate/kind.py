@@ -16,7 +16,7 @@ PERFORMANCE = Table(
     "performance", "model, measure and prevalence",
     (_MODEL, _MEASURE,
      Column("at", "prevalence of a predictive value or of calibration; empty where it is that of the cases",
-            cell="text"),
+            head="prevalence", cell="text"),
      _VALUE, *_ENDS,
      number("worst", "value if all rejected cases were called wrongly; NaN where none is rejected", "worst case"),
      number("best", "value if all were called rightly", "best case"), IMAGES, PATIENTS),

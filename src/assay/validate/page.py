@@ -45,22 +45,40 @@ CONFUSION = Block(id="confusion", title="Confusion matrix", table="confusion", c
                   note="Shares of the actual class.")  # fmt: skip
 
 
+AT_THRESHOLD = ("auroc", "sensitivity", "specificity", "ppv", "npv")
+OF_PROBABILITIES = ("brier", "brier-miscalibration", "brier-discrimination", "brier-uncertainty",
+                    "calibration-in-the-large", "calibration-slope")  # fmt: skip
+
+
+def _measures_block(
+    name: str, title: str, tables: Mapping[str, Sequence[Row]], measures: Sequence[str], at: bool | None = None
+) -> Block:
+    """Return a table of measures: of two models side by side, unless rejected cases need columns of their own."""
+    keep = Query(measures=tuple(measures), filled=("at",) if at else (), empty=("at",) if at is False else ())
+    if tables["differences"] and not tables["rejected"]:
+        return Block(id=name, title=title, table="performance", keep=keep, place=("measure", "at"), across="model")
+    ends = ("worst", "best") if tables["rejected"] and name == "measures" else ()
+    prevalence = ("at",) if at is not False else ()
+    return Block(id=name, title=title, table="performance", keep=keep,
+                 columns=("model", "measure", *prevalence, "value", *ends, "images", "patients"))  # fmt: skip
+
+
 def validation_sections(tables: Mapping[str, Sequence[Row]]) -> list[Section]:
     """Return the sections of the page."""
-    columns = ("model", "measure", "at", "value", "images", "patients")
-    columns = (*columns[:4], "worst", "best", *columns[4:]) if tables["rejected"] else columns
     groups = Block(id="subgroups", title="By group", table="subgroups", chart="strip", place=("column", "group"),
                    panel="measure", colors="model", columns=("model", "column", "group", "measure", "value",
                    "positives", "images"),
                    note="Intervals of the groups of a column hold together at 95%.")  # fmt: skip
     found = [
         Section("performance", "Performance", (
-            Block(id="measures", title="Measures", table="performance", columns=columns), ROC,
+            _measures_block("measures", "Measures", tables, AT_THRESHOLD, at=False), ROC,
             _curve_block("precision-recall", "Precision-recall curve", "recall (sensitivity)", "precision (PPV)",
                    "At the prevalence of these cases."), CONFUSION)),
         Section("prevalence", "PPV by prevalence", (
-            _curve_block("ppv", "PPV by prevalence", "prevalence", "PPV at the threshold", "Shaded: 95% interval."),)),
+            _measures_block("predictive", "Predictive values", tables, ("ppv", "npv"), at=True),
+            _curve_block("ppv", "PPV by prevalence", "prevalence", "PPV at the threshold", "Shaded: 95% interval."))),
         Section("calibration", "Probabilities", (
+            _measures_block("probabilities", "Calibration", tables, OF_PROBABILITIES),
             _curve_block("calibration", "Calibration curve", "mean probability", "share of positives",
                    "Bins of equal size; shaded: 95% interval. At the true prevalence where it is named."),
             _curve_block("decision", "Decision curve", "threshold probability", "net benefit",

@@ -125,8 +125,10 @@ def validation_cautions(tables: Mapping[str, Sequence[Row]], facts: Mapping[str,
         if numeric(row, "low") > 0 or numeric(row, "high") < 0:
             where = f"at prevalence {row['at']}" if row["at"] else "on these cases"
             side = "high" if numeric(row, "value") > 0 else "low"
-            yield caution(f"probabilities too {side}", f"Probabilities of {row['model']} are too {side} {where}: "
-                          f"on average by {number(abs(numeric(row, 'value')))}.")  # fmt: skip
+            short = f"probabilities too {side}"
+            yield caution(f"{row['model']}: {short}" if len(large) > 1 else short,
+                          f"Probabilities of {row['model']} are too {side} {where}: on average by "
+                          f"{number(abs(numeric(row, 'value')))}.")  # fmt: skip
     if facts.get("groups") and not tables["subgroups"]:
         yield caution("groups too small", f"No column of {facts['groups']} has two groups with {LEAST_IN_CLASS} cases "
                       "of each class.")  # fmt: skip
