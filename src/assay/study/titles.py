@@ -1,27 +1,22 @@
-"""Title and key figures of a study: first the effect that all recipes share, then the decisions on what was asked."""
+"""Title of a study: first the effect that all recipes share, then the decisions on what was asked."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from assay.core.measures import better, label_of
-from assay.report.account import Tile
-from assay.report.evidence import Evidence, distinct, networks
+from assay.report.evidence import Evidence, distinct
 from assay.report.words import (
     TRAINING,
     UNCHANGED,
     UNSHIFTED,
     bare_place,
-    decided_by,
-    displayed,
     relations,
     sentence_case,
-    sides,
-    titled,
 )
 from assay.stats.bounds import MARGIN
-from assay.stats.format import count, in_words, listed, number, plural
+from assay.stats.format import in_words, listed, number, plural
 from assay.stats.harms import Harm, Rank, ranked
 from assay.stats.rows import RELIANCE, Row, numeric
 
@@ -169,36 +164,3 @@ def segmented_words(evidence: Evidence) -> str:
 
 def _in_set(name: str) -> str:
     return f" in {name}" if name else ""
-
-
-# Key figures.
-
-
-def study_tiles(evidence: Evidence, harms: Sequence[Harm]) -> list[Tile]:
-    """Return performance as in training and where it is worst, the largest primary difference, and the networks."""
-    measure, usual = evidence.outline.measure, usual_condition(evidence)
-    found = performances(evidence, measure)
-    usual = usual if usual in found else next(iter(found), "")
-    tiles: list[Tile] = []
-    for name in dict.fromkeys([usual, *(harm.code for harm in harms[:1])]):
-        values = [value for _, row in found.get(name, ()) if not math.isnan(value := numeric(row, "value"))]
-        if values:
-            of = f"{len(values)} {plural(in_words(evidence.outline.axis) or 'recipe')}" if len(values) > 1 else ""
-            ends = " to ".join(dict.fromkeys(number(end) for end in (min(values), max(values))))
-            place = evidence.names.place(name)
-            tiles.append(Tile(f"{label_of(measure)}, {place}", ends, "", of, "bad" if name != usual else ""))
-    row = titled(evidence.tables.get("contrasts", ()))
-    if row is not None:
-        value, _, rest = decided_by(row).partition(" ")
-        name = f"{label_of(row['measure'])} difference{_in_place(evidence, row)}"
-        tiles.append(Tile(name, value, rest, " less ".join(sides(row, evidence.names))))
-    trials = networks(evidence.tables)
-    if trials:
-        seeds = len({row["seed"] for row in trials})
-        tiles.append(Tile("Evidence", f"{len(trials):,}", "networks", count(seeds, "seed")))
-    return tiles
-
-
-def _in_place(evidence: Evidence, row: Mapping[str, object]) -> str:
-    factor = f" of {displayed(str(row['factor']))}" if row.get("factor") else ""
-    return f"{factor}{evidence.names.inside(str(row['environment']))}" if row.get("environment") else factor

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from assay.core.measures import MEASURES, PROBES_OF_MAPS, WORST_GROUP, better, label_of
-from assay.report.account import MOST_PLACES, SIGNS, Account, Chip, Line, Opening, Place, Small, doubts, said
+from assay.report.account import MOST_PLACES, SIGNS, Account, Chip, Line, Opening, Place, Small, Tile, doubts, said
 from assay.report.blocks import anchor, ends_of
 from assay.report.drawing import Size
 from assay.report.evidence import Evidence, coordinates, distinct, networks, whole
@@ -44,9 +44,9 @@ from assay.report.words import (
 )
 from assay.stats.bounds import MARGIN
 from assay.stats.findings import Finding, from_row
-from assay.stats.format import count, in_words, listed, number, plural
+from assay.stats.format import count, in_words, listed, number, plural, with_interval
 from assay.stats.rows import CONTROLS, FAILED, PASSED, PRIMARY, SETTLED, Row, json_object, numeric
-from assay.study.titles import segmented_words, shared_harms, shared_words, study_tiles
+from assay.study.titles import segmented_words, shared_harms, shared_words
 
 OF_ONE_MODEL = (
     "whether the model has seen these images before",
@@ -174,8 +174,37 @@ def opening(root: Path, evidence: Evidence, findings: Sequence[Finding]) -> Open
         heading = f"{about.pop()}, against {bases.pop()}"
     return Opening(
         tuple(shown), done(evidence), places_of(root, evidence), tuple(lines), heading,
-        more=(" ".join(answers(evidence)[1:]),), tiles=tuple(study_tiles(evidence, shared_harms(evidence))),
+        more=(" ".join(answers(evidence)[1:]),), tiles=tuple(study_tiles(evidence)),
     )  # fmt: skip
+
+
+def study_tiles(evidence: Evidence) -> Iterator[Tile]:
+    """Yield the leading measure in the first test condition and in the worst, and the number of networks."""
+    measure, found = evidence.outline.measure, dict[str, list[Row]]()
+    for row in evidence.tables["estimates"]:
+        whole_row = row["environment"] and not any(row[name] for name in ("factor", "level", "layer", "group"))
+        if row["measure"] == measure and whole_row and evidence.outline.shown(row) and row["value"] == row["value"]:
+            found.setdefault(row["environment"], []).append(row)
+    sign = -1 if better(measure) == "lower" else 1
+    means = {place: sign * sum(numeric(row, "value") for row in rows) / len(rows) for place, rows in found.items()}
+    first, worst = next(iter(found), ""), min(means, key=lambda place: means[place], default="")
+    for place in dict.fromkeys(filter(None, (first, worst))):
+        values, row = sorted(numeric(row, "value") for row in found[place]), found[place][0]
+        name, level = f"{sentence_case(label_of(measure))}{evidence.names.inside(place)}", numeric(row, "chance")
+        lost, chance = means[first] - means[place], "" if math.isnan(level) else f"chance {number(level)}"
+        light = "" if lost < MARGIN else "bad" if sign * level > means[place] else "warn"
+        ends = list(map(number, dict.fromkeys((values[0], values[-1]))))
+        if len(values) == 1:
+            interval = with_interval(values[0], numeric(row, "low"), numeric(row, "high"))[len(ends[0]) :].strip()
+            yield Tile(name, ends[0], interval, chance, light)
+        else:
+            kinds = count(len(values), in_words(evidence.outline.axis) or "recipe")
+            yield Tile(name, " to ".join(dict.fromkeys(ends)), "", ", ".join(filter(None, (kinds, chance))), light)
+    trials = networks(evidence.tables)
+    patients = max((whole(row, "patients") for rows in found.values() for row in rows), default=0)
+    if trials:
+        tested = f", {count(patients, 'patient')}" if patients else ""
+        yield Tile("Networks", f"{len(trials):,}", of=f"{count(len({row['seed'] for row in trials}), 'seed')}{tested}")
 
 
 def _difference_size(row: Row) -> Size | None:
