@@ -169,7 +169,9 @@ def compare(
         from assay.execution.run import carry_out
         from assay.report.page import write_page
 
-        carry_out(CompareRun(request, read, request.out.name), request.out, InProcess(), write_page)
+        carry_out(
+            CompareRun(request.without_data("data"), read, request.out.name), request.out, InProcess(), write_page
+        )
     return found
 
 

@@ -481,6 +481,9 @@ def test_guessed_columns_are_kept(haut: Path) -> None:
 def test_predictions_in_a_frame(ask: Asking, haut: Path) -> None:
     frame = predictions()
     found = assay.compare(frame, by="loss", positive="Melanom", against="ce")
+    page = assay.compare(frame, by="loss", positive="Melanom", against="ce", out="compared")
+    assert page.title == found.title
+    assert json.loads(Path("compared/run.json").read_text())["request"]["data"] == "in memory"
     other = assay.compare(frame.rename(columns={"prob": "x"}), by="loss", score="x", positive="Melanom", against="ce")
     assert [row["value"] for row in found.estimates] == [row["value"] for row in other.estimates]
     own = frame[frame.loss == "supcon"]

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from numbers import Number
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self, cast, get_args, get_origin
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ModelWrapValidatorHandler, ValidationError, model_validator
@@ -81,6 +82,16 @@ class Request(BaseModel):
     def but(self, **changes: Any) -> Self:
         """Return the request with some fields changed."""
         return self.model_copy(update=changes)
+
+    def without_data(self, *fields: str) -> Self:
+        """Return the request as a run folder keeps it: paths as they are, and of data in memory only that they are.
+
+        Args:
+            fields: Names of the fields that may hold data.
+        """
+        sources = {name: getattr(self, name) for name in fields}
+        return self.but(**{name: source if source is None or isinstance(source, str | Path) else "in memory"
+                           for name, source in sources.items()})  # fmt: skip
 
     def require_used(self, unused: Collection[str], why: str) -> None:
         """Refuse options that are given and mean nothing here.

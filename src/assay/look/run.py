@@ -62,8 +62,7 @@ def look(asked: LookRequest, notify: Notify = silent) -> Path:
     out = asked.out or Path("looks") / read.name
     dataset = load_dataset(spec, ArrayCache(default_cache_root(), notify), skip_bad_rows=True, keep_copies=True,
                            alike=True)  # fmt: skip
-    kept = asked.but(data=str(asked.data) if isinstance(asked.data, str | Path) else "in memory")
-    run = LookRun(kept, spec, dataset)
+    run = LookRun(asked.without_data("data"), spec, dataset)
     carry_out(run, out, InProcess(), write_page)
     return out
 

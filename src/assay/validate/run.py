@@ -31,14 +31,9 @@ from assay.validate.request import ValidateRequest
 def run_validation(request: ValidateRequest) -> Path:
     """Validate the scores of one model, or of two on the same cases; write tables and a page. Return the run folder."""
     read = read_validation(request)
-    stored = request.but(**{name: _source_name(getattr(request, name)) for name in ("file", "other")})
     out = request.out or Path("validations") / read.files[0].name
-    carry_out(ValidateRun(stored, read), out, InProcess(), write_validation)
+    carry_out(ValidateRun(request.without_data("file", "other"), read), out, InProcess(), write_validation)
     return out
-
-
-def _source_name(source: Any) -> str:
-    return str(source) if isinstance(source, str | Path) or source is None else "in memory"
 
 
 @dataclass(frozen=True, eq=False)
