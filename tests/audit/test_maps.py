@@ -54,7 +54,7 @@ def test_a_mark_that_is_called_lesion_is_named_and_one_that_is_not_looked_at_is_
     page = (tmp_path / "out" / "report.html").read_text()
     assert "Dice lost" in page
     assert re.search(
-        r"<h3>Most moved by tag</h3>.*?>row \d+: no lesion, 0% predicted; with the mark no lesion, [\d.]+% pred",
+        r"<h3>Most moved by tag</h3>.*?>row \d+, patient \d+: no lesion, 0% predicted; with the mark no lesion, [\d.]+% pred",
         page,
         re.DOTALL,
     )
@@ -185,7 +185,7 @@ def test_the_place_of_lesions_is_no_shortcut_of_a_segmentation(tmp_path: Path, m
     (place, drawn, whole), page = searched(Bright(), blobs(tmp_path / "set"))
     assert (place["verdict"], drawn["verdict"], whole["verdict"]) == ("nothing-found", "nothing-found", "not-tested")
     assert abs(place["value"]) < 0.01
-    assert "which does not clear the model" in page
+    assert "No region moves answers by more than the limit" in page
     assert "Not searched in mirror half, bands and gray levels" in page
     kept = Sample.scored
     monkeypatch.setattr(Sample, "scored", lambda self, given, regions: kept(self, given, [None] * len(regions)))

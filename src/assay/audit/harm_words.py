@@ -11,7 +11,7 @@ from typing import Any
 from assay.audit.harms import harms_of, is_apart
 from assay.audit.search.words import answer, region_title, what_words
 from assay.audit.tables import NOT_TESTED
-from assay.audit.words import CHIPS, factor_words, families, is_tied, title
+from assay.audit.words import CHIPS, factor_words, families, is_tied, measure_of_check, title
 from assay.core.measures import label_of
 from assay.report.account import Line, Tile
 from assay.report.drawing import Size
@@ -75,12 +75,13 @@ def row_of(harm: Harm, tables: Tables) -> Row:
 def _check_sentences(harms: Sequence[Harm], tables: Tables) -> Iterator[str]:
     for harm in harms:
         row = row_of(harm, tables)
-        yield f"{sentence_case(_CHECKS.get(harm.code, '{text}').format(**{**row, 'text': row['text'].rstrip('.')}))}."
+        fields = {**row, "text": row["text"].rstrip("."), "measure": measure_of_check(row)}
+        yield f"{sentence_case(_CHECKS.get(harm.code, '{text}').format(**fields))}."
 
 
 _CHECKS: Mapping[str, str] = {
     "repeatable": "{text}: switch off what is random in it, such as dropout, and audit it again",
-    "ranking": "AUROC is {value:.2f} on these images: no better than chance",
+    "ranking": "{measure} is {value:.2f} on these images: no better than chance",
     "training-copies": "{value:.0f} of these images are copies of training images",
     "training-patients": "{value:.0f} patients are in the training images too",
 }

@@ -35,6 +35,7 @@ from assay.audit.words import (
     factor_words,
     leading,
     meanings,
+    measure_of_check,
     not_established,
     open_words,
     stated,
@@ -133,9 +134,8 @@ def _chips(checks: Sequence[Row], facts: Mapping[str, str], *, marks: bool) -> I
     for row in checks:
         text = CHIPS.get((row["check"], row["status"]), "")
         if row["check"] == "ranking":
-            text = (
-                f"AUROC {row['value']:.2f} on these images{'' if row['status'] == 'ok' else ': no better than chance'}"
-            )
+            chance = "" if row["status"] == "ok" else ": no better than chance"
+            text = f"{measure_of_check(row)} {row['value']:.2f} on these images{chance}"
         light = "ok" if row["status"] == "ok" else "warn"
         if text:  # a high AUROC may rest on a shortcut: no check that was passed
             yield Chip(

@@ -109,6 +109,11 @@ def check_words(row: Row) -> str:
     return row["text"] if told or math.isnan(row["value"]) else f"{row['text']}: {row['value']:.4g}"
 
 
+def measure_of_check(row: Row) -> str:
+    """Return the measure of the check `ranking`: AUROC, of several classes their mean, of masks Dice."""
+    return row["text"].partition(" on these ")[0]
+
+
 def strength(row: Row) -> str:
     """Return the swing with its bounds."""
     return f"swing {difference_words(row['g'], row['low'], row['high'])}"
