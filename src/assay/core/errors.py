@@ -43,7 +43,8 @@ class AssayError(Exception):
 
     def __str__(self) -> str:
         """Return the text, with its keys spelled."""
-        return _KEY.sub(lambda found: self.spell(found[1], found[2]), super().__str__())
+        text = Exception.__str__(self)  # that of a KeyError would be in quotes
+        return _KEY.sub(lambda found: self.spell(found[1], found[2]), text)
 
     @classmethod
     @contextmanager
