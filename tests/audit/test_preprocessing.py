@@ -213,7 +213,7 @@ def test_a_real_timm_model_is_given_its_config(tmp_path: Path) -> None:
 
 def test_gray_images_into_a_network_of_three_channels_name_the_key(tmp_path: Path) -> None:
     network = nn.Sequential(nn.Conv2d(3, 2, SIZE), nn.Flatten())
-    with pytest.raises(ReadingError, match="they are gray, and its first layer takes 3 channels; give `channels: col"):
+    with pytest.raises(ReadingError, match="they are gray, and its first layer takes 3 channels; give channels=color"):
         assay.probe(network, wide_set(tmp_path), progress=False)
 
 

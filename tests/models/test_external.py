@@ -104,7 +104,7 @@ def test_channels_last_half_precision_and_bytes_are_taken(tmp_path: Path) -> Non
     ("shape", "images", "text"),
     [
         ([1, 1, 8, 8], (2, 1, 16, 16), "takes images of 8 px, these have 16"),
-        ([1, 3, 8, 8], (2, 1, 8, 8), "3 channels, and these have 1: give channels: color"),
+        ([1, 3, 8, 8], (2, 1, 8, 8), "3 channels, and these have 1: give data.channels: color"),
         ([1, 1, 8, 4], (2, 1, 8, 8), "8 x 4 px, and Assay reads squares"),
     ],
 )

@@ -105,7 +105,7 @@ def test_lesions_are_found_up_to_their_scores_but_not_by_predicting_all() -> Non
 @pytest.mark.parametrize(("level", "threshold"), [(0.25, 2), (0.26, 0.5), (0.5, 0.5), (0.75, -1), (0.1, 2)])
 def test_the_threshold_of_a_sensitivity(level: float, threshold: float) -> None:
     found = maps.threshold_at(LESIONS, FLOOR, level)
-    assert found == (threshold, NOTHING)
+    assert (found.value, found.reason) == (threshold, NOTHING)
     assert np.nanmean(maps.lesion_hits(LESIONS, FLOOR, found.value)) >= level
     assert np.nanmean(maps.lesion_hits(LESIONS, FLOOR, found.value + 1e-6)) < level
 

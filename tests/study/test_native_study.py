@@ -149,7 +149,7 @@ def test_the_page_shows_what_each_loss_outlines_on_the_same_images(run: RunFolde
     cases = [row for row in run.table("pictures") if row["kind"] == "case"]
     assert {json.loads(row["facts"])["outcome"] for row in cases} & {"missed", "outlined"}
     called = r"[\d.e-]+% predicted"
-    shown = rf"row \d+: (Dice [01]\.\d\d; of the image {called}, [\d.e-]+% true|no lesion, {called})"
+    shown = rf"row \d+, patient \w+: (Dice [01]\.\d\d; of the image {called}, [\d.e-]+% true|no lesion, {called})"
     assert all(re.fullmatch(shown, caption(row)) for row in cases)
     page = (run.root / "report.html").read_text()
     require_links(page)

@@ -239,9 +239,7 @@ class AuditRequest(ModelRequest):
         ),
     ] = None
     networks: int = 0
-    train: Annotated[
-        Any, Option("The images of its training, as --images: the search is in them.", "PATH", text="")
-    ] = None
+    train: Annotated[Any, Option("The images of its training, as --images: the search is in them.", "PATH")] = None
     environment: Mapping[str, Any] | None = None
     labels: Annotated[
         Text, Option("Labels of a folder's images, by file name, SOPInstanceUID or AccessionNumber.", "CSV")
@@ -289,8 +287,6 @@ class AuditRequest(ModelRequest):
         more: dict[str, Any] = {"task": "segmentation"} if given.get("mask") else {}
         if str(given.get("references", "")).isdecimal():
             more |= {"references": None, "networks": int(str(given["references"]))}
-        if isinstance(given.get("train"), str) and not given["train"]:
-            more |= {"train": None}
         return {**given, **more}
 
     @field_validator("margin")

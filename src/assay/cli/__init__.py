@@ -144,7 +144,7 @@ def look(asked: LookRequest) -> None:
 @app.command("validate", epilog="Example: assay validate scores.csv --threshold 0.37 --prevalence 0.02,0.1")
 @taking(ValidateRequest)
 def validate_(asked: ValidateRequest) -> None:
-    """Validate scores that you have, or compare two models on the same cases.
+    """Validate scores, or compare two models on the same cases.
 
     A CSV has a row per case. The page has ROC, calibration and decision curves, PPV by prevalence and groups, with
     intervals over patients. Each model is trained once; `assay compare` is for several seeds.
