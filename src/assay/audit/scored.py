@@ -286,8 +286,8 @@ class ScoredMaps(Scored):
 
 _LEVEL = ALPHA / 5
 """Level of the gain by another reading, of the best of either half, at which 1 of 100 audits stops falsely at most."""
-_LIKELIER = 0.05
-"""Gain by which a reading must be better than a likelier one, see `_unlikeliness`."""
+_TURNED, _BOTH = 0.02, 0.05
+"""Gains by which readings must be better than likelier ones, see `_unlikeliness`."""
 _EVERY_ORDER = 4
 """Classes up to which every order of the outputs is tried."""
 
@@ -347,7 +347,7 @@ def _unlikeliness(name: str, order: Sequence[int]) -> float:
     order.
     """
     turned = [*order] != sorted(order)
-    return _LIKELIER * (2 if name and turned else turned or name == INVERTED)
+    return _TURNED * (turned or name == INVERTED) + _BOTH * bool(name and turned)
 
 
 _AT_HALF = MapGrid().thresholds.index(0.0)
