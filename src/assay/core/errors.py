@@ -43,8 +43,8 @@ class AssayError(Exception):
 
     def __str__(self) -> str:
         """Return the text, with its keys spelled."""
-        text = Exception.__str__(self)  # that of a KeyError would be in quotes
-        return _KEY.sub(lambda found: self.spell(found[1], found[2]), text)
+        # Not `super()`: the text of a KeyError would be in quotes.
+        return _KEY.sub(lambda found: self.spell(found[1], found[2]), Exception.__str__(self))
 
     @classmethod
     @contextmanager
