@@ -29,7 +29,7 @@ from _shared import Page, parser
 from scipy.ndimage import gaussian_filter
 from sklearn.metrics import average_precision_score
 
-from assay.probes.lesion_maps import localized
+from assay.probes.lesion_maps import localization
 
 Way = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
@@ -49,7 +49,7 @@ def drawn(images: int, side: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def ours(maps: np.ndarray, masks: np.ndarray) -> np.ndarray:
-    return np.stack(localized(maps, masks)[:4])
+    return np.stack(localization(maps, masks)[:4])
 
 
 def looped(maps: np.ndarray, masks: np.ndarray) -> np.ndarray:

@@ -42,7 +42,7 @@ from assay.audit.references import LeadLimits, limit_of, shipped_limits
 from assay.audit.search.drawn import lead_drawn
 from assay.audit.search.regions import Pixels, Track
 from assay.audit.search.search import Lead, Sample, Scores, carriers, lead
-from assay.audit.swing import marked
+from assay.audit.swing import effect_of_mark
 from assay.audit.verdicts import WEAK_LEAD, decide_lead
 from assay.core.files import default_cache_root
 from assay.core.reasons import Reason
@@ -511,7 +511,7 @@ def _truth(network: Network, scores: Scores, whole: Pool, rows: np.ndarray, draw
         return {"moves": apart / spread, "g": math.nan, "flips": math.nan}
     on = scores(draw(network.mark, images, draws))
     flips = (on[:, 0] > 0) != (off[:, 0] > 0)
-    g = marked(off, on, target, whole.patient[rows], flips).largest.g.value
+    g = effect_of_mark(off, on, target, whole.patient[rows], flips).largest.g.value
     return {"moves": float((on - off).mean()) / spread, "g": g, "flips": float(flips.mean())}
 
 
@@ -532,7 +532,7 @@ def _searched(found: Lead, sample: Sample, network: Network, clean: Pixels) -> R
                 "discrete": found.discrete, "least": found.least,
                 "effective": found.swing.effective, "kind": found.region.kind, "region": found.region.name,
                 "moved": found.moved, "swing": found.swing.largest.g.value, "passes": found.passes,
-                "apart": found.apart}  # fmt: skip
+                "apart": found.distance}  # fmt: skip
     where = found.region.where(SIDE, SIDE)
     if network.mark not in PLACED or where is None:
         return {**row, "place": "", "polarity": ""}
@@ -685,7 +685,7 @@ class Judged:
         """Return what is shipped of a domain."""
         missed = sum(not self.called(row) for row in self.strong)
         assert self.limits is not None
-        return {"networks": len(self.reference), "limits": self.limits.largest, "apart": self.limits.apart,
+        return {"networks": len(self.reference), "limits": self.limits.largest, "apart": self.limits.class_distance,
                 "leave_one_architecture_out": self.left_out(),
                 "false_rate": interval(sum(map(self.called, self.clean)), len(self.clean)),
                 "missed_rate": interval(missed, len(self.strong))}  # fmt: skip

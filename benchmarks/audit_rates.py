@@ -146,7 +146,7 @@ def base_of_rows(data: Mapping[str, Any], domain: str) -> Base:
     share = 5 * audited / max(count, 1)
     parts = parts_of(data, shares=(("train", 0.85 * (1 - share)), ("validation", 0.15 * (1 - share)), ("test", share)))
     turns = (parts.halves(0.2, seed) for seed in range(_TURNS))
-    tested = tuple((parts.tested(few), parts.tested(many)) for few, many in turns)
+    tested = tuple((parts.data_of_rows(few), parts.data_of_rows(many)) for few, many in turns)
     return Base(domain, parts.training(), {}, tied_marks(domain), tested, audited)
 
 

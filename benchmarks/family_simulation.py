@@ -24,7 +24,7 @@ from scipy import optimize, stats
 
 from assay.core.seeds import generator
 from assay.stats.compare import Correction
-from assay.stats.estimate import Spread, limited, moderated, recombined, two_way
+from assay.stats.estimate import Spread, limit_df, moderate, recombine, two_way
 from assay.stats.power import POWER, df_of_group, reachable
 
 FAMILIES = (1, 4, 8, 20, 32)
@@ -83,9 +83,9 @@ def grouped(values: np.ndarray, spread: Spread, size: int) -> Spread:
     worlds, family, seeds = values.shape
     size = min(size, family)
     own = values.reshape(worlds, family // size, size, seeds)
-    part, df = moderated(own.var(axis=-1, ddof=1), np.full(size, seeds), own)
-    found = recombined(spread, part.reshape(worlds, family), df.reshape(worlds, family))
-    return replace(found, df=limited(found.df, seeds, size, family))
+    part, df = moderate(own.var(axis=-1, ddof=1), np.full(size, seeds), own)
+    found = recombine(spread, part.reshape(worlds, family), df.reshape(worlds, family))
+    return replace(found, df=limit_df(found.df, seeds, size, family))
 
 
 def tails(shift: np.ndarray, spread: Spread) -> np.ndarray:
@@ -161,7 +161,7 @@ def simulate(kind: str, size: int, family: int, ratio: float, seeds: int, worlds
     values = (still + scale * (moved[:, 1:] - moved[:, :1]))[:, :family]
     a = values.var(axis=-1, ddof=1) / seeds
     kept = {name: getattr(without, name)[:, :family] for name in Spread.__dataclass_fields__}
-    own = recombined(Spread(**kept), a, np.full_like(a, seeds - 1))
+    own = recombine(Spread(**kept), a, np.full_like(a, seeds - 1))
     pooled = grouped(values, own, size)
     mean = values.mean(axis=-1)
     row: dict[str, float] = {}

@@ -20,7 +20,7 @@ from scipy import stats
 from assay.core.seeds import generator
 from assay.probes.reliance import contributions_of, with_influence
 from assay.stats.estimate import Spread, interval, two_way
-from assay.stats.influence import widened
+from assay.stats.influence import widen
 
 COLUMNS = (
     "design", "measure", "truth", "seeds", "seed_sd", "patients", "positives", "worlds", "quantity", "rate", "mc_error",
@@ -100,7 +100,7 @@ def accuracy_world(share: float, patients: int) -> World:
 def _means(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     mean, patients = values.mean(axis=-1), values.shape[-1]
     everyone, each = np.zeros(patients, dtype=np.int64), np.arange(patients)
-    return mean, widened((values - mean[..., None]) / patients, everyone, each)
+    return mean, widen((values - mean[..., None]) / patients, everyone, each)
 
 
 def sobol_world(samples: int, inputs: int = 6) -> World:

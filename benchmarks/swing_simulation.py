@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from scipy.optimize import brentq
 
-from assay.audit.swing import Swing, effective_patients, marked
+from assay.audit.swing import Swing, effective_patients, effect_of_mark
 from assay.audit.verdicts import LEAST_PATIENTS
 from assay.core.seeds import generator
 from assay.stats.bounds import Bounded
@@ -93,7 +93,7 @@ class Cell:
         before = DISTANCE * self.target + self._noise(draws)
         after = before + self.shift + self.spread * self._noise(draws)
         flipped = np.zeros(self.images, dtype=bool)
-        return marked(before[:, None], after[:, None], self.target, self.patient, flipped).largest
+        return effect_of_mark(before[:, None], after[:, None], self.target, self.patient, flipped).largest
 
     def _noise(self, draws: np.random.Generator) -> np.ndarray:
         own = draws.normal(size=self.images)

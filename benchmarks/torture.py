@@ -42,7 +42,7 @@ from PIL import Image
 
 from assay.cli import main as main_of_assay
 from assay.store.folder import RunFolder
-from assay.store.manifest import BESIDE
+from assay.store.manifest import UNLISTED
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from tests.worlds.studies import TINY
@@ -253,7 +253,7 @@ def files(root: Path) -> dict[str, str]:
     return {
         name: hashlib.sha256(path.read_bytes()).hexdigest()
         for name, path in names.items()
-        if name.split("/")[0] not in BESIDE and (not path.name.startswith(".") or path.name.endswith(".partial"))
+        if name.split("/")[0] not in UNLISTED and (not path.name.startswith(".") or path.name.endswith(".partial"))
     }
 
 

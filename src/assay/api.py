@@ -23,7 +23,7 @@ from assay.spec.parse import locate_errors, parse_study, refuse_unknown_keys
 from assay.spec.schema import StudySpec
 from assay.stats.format import count
 from assay.store.folder import EARLIER, RunFolder
-from assay.study.opened import opened
+from assay.study.opened import read_document
 
 if TYPE_CHECKING:
     import numpy as np
@@ -300,7 +300,7 @@ class Study:
     @property
     def spec(self) -> StudySpec:
         """The checked study with its grid. The same study from YAML has the same trial ids."""
-        return parse_study(opened(self._written()), overrides=self.changes, scale=self.scale)
+        return parse_study(read_document(self._written()), overrides=self.changes, scale=self.scale)
 
     def set(self, place: str, value: Any) -> Study:
         """Return the study with one field changed, for example `set("recipe.epochs", [8, 16])`.
@@ -316,7 +316,7 @@ class Study:
         """
         made = _with_files({place: value})[place]
         changed = Study(self.source, (*self.changes, (place, made)), self.scale)
-        refuse_unknown_keys(opened(changed._written()), changed.changes, self.scale)
+        refuse_unknown_keys(read_document(changed._written()), changed.changes, self.scale)
         return changed
 
     def _repr_html_(self) -> str:
@@ -379,14 +379,14 @@ class Study:
         from assay.store.folder import require_writable, run_folder
         from assay.study.run import Prepared, prepare, run_study
 
-        spec = parse_study(opened(self._written()), overrides=self.changes, scale=self.scale, looks=tuple(looks))
+        spec = parse_study(read_document(self._written()), overrides=self.changes, scale=self.scale, looks=tuple(looks))
         root = run_folder(spec.name, self.scale, Path(out))
         require_writable(root)
         where = choose_device(device)
         executor, hired = executor_for(workers, where, asked=stop_file(root))
 
         def prepared() -> Prepared:
-            located = locate_errors(partial(opened, self._written()), self.changes, self.scale)
+            located = locate_errors(partial(read_document, self._written()), self.changes, self.scale)
             with reading_shown(quietly=not progress) as notify, located:
                 return prepare(spec, root, skip_bad_rows=skip_bad_rows, device=where, notify=notify)
 

@@ -94,14 +94,14 @@ from assay.probes.probe import Reading as Reading
 from assay.probes.probe import Request as Request
 from assay.probes.probe import Sampled as Sampled
 from assay.probes.probe import Scope as Scope
-from assay.probes.probe import estimated as estimated
+from assay.probes.probe import measurement_with_error as measurement_with_error
 from assay.probes.probe import estimated_mean as estimated_mean
 from assay.probes.reader import ModelReading as ModelReading
 from assay.probes.reader import ProbeResult as ProbeResult
 from assay.probes.reader import Recorder as Recorder
 from assay.probes.reader import run_probes as run_probes
 from assay.shifts.distortions import Distortion as Distortion
-from assay.shifts.distortions import distorted as distorted
+from assay.shifts.distortions import distort as distort
 from assay.shifts.environment import Environment as Environment
 from assay.shifts.environment import Scene as Scene
 from assay.shifts.environment import SobolDesign as SobolDesign
@@ -122,7 +122,7 @@ from assay.training.loop import Fitted as Fitted
 from assay.training.loop import Interrupted as Interrupted
 from assay.training.loop import ProgressReport as ProgressReport
 from assay.training.loop import fit as fit
-from assay.training.losses.classification import widened as widened
+from assay.training.losses.classification import widen as widen
 from assay.training.losses.classification import without_autocast as without_autocast
 from assay.training.mitigations import MitigatedObjective as MitigatedObjective
 from assay.training.mitigations import Mitigation as Mitigation

@@ -33,7 +33,7 @@ from assay.audit import request
 from assay.audit.battery import battery, every_distortion
 from assay.audit.policy import Policy, read_policy
 from assay.audit.predictions_command import print_verdicts
-from assay.audit.request import expected as as_number
+from assay.audit.request import parse_expected as as_number
 from assay.audit.tables import NOT_TESTED, VERDICTS
 from assay.audit.verdicts_file import SCHEMA_FILE
 from assay.core.errors import SpecError, StoreError

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from assay.core.map_grid import MapGrid
-from assay.report.outcomes import mean_masks, mean_probabilities, of_classes, of_masks, taken
+from assay.report.outcomes import mean_masks, mean_probabilities, of_classes, of_masks, take_cases
 from assay.report.sentences.captions import caption
 from assay.stats.panel import Panel
 
 
 def chosen(*judged: Any, count: int) -> dict[str, list[int]]:
     found: dict[str, list[int]] = {}
-    for at, facts in taken(*judged, count):
+    for at, facts in take_cases(*judged, count):
         found.setdefault(facts["outcome"], []).append(at)
     return found
 
@@ -27,7 +27,7 @@ def test_the_surest_wrong_the_most_divided_and_the_surest_right_are_taken_once()
     other = np.array([0.9, 0.6, 0.1, 0.4, 0.95, 0.1, 0.5, 0.15])
     judged = of_classes([(np.stack([1 - own, own], axis=1), target) for own in (one, other)], ("benign", "malignant"))
     assert chosen(*judged, count=2) == {"wrong": [0, 2], "divided": [6, 7], "right": [4, 5]}
-    first = dict(taken(*judged, 2))[0]
+    first = dict(take_cases(*judged, 2))[0]
     assert json.loads(json.dumps(first)) == {"outcome": "wrong", "truth": "benign", "called": "malignant",
                                              "probability": 0.9}  # fmt: skip
 

@@ -188,7 +188,7 @@ def test_the_place_of_lesions_is_no_shortcut_of_a_segmentation(tmp_path: Path, m
     assert abs(place["value"]) < 0.01
     assert "No region moves answers by more than the limit" in page
     assert "Not searched in mirror half, bands and gray levels" in page
-    kept = Sample.scored
+    kept = Sample.scores_from_answers
     monkeypatch.setattr(Sample, "scored", lambda self, given, regions: kept(self, given, [None] * len(regions)))
     (inside, *_), _ = searched(Bright(), blobs(tmp_path / "naive" / "set"))
     assert (inside["verdict"], inside["name"]) == ("lead", "0.333,0.167,0.667,0.5"), "by the score of all of the image"
@@ -201,7 +201,7 @@ def test_a_segmentation_is_scored_by_cells_outside_of_the_exchanged_region() -> 
     sample = Sample(np.zeros((2, 1, 32, 32), np.float32), np.arange(2), np.arange(2), cells, cells=3)
     assert sample.clean.tolist() == [[3], [3]], "the mean of the three greatest"
     corner, middle = Box(0, 0, 0.25, 0.25), Box(0.4, 0.4, 0.6, 0.6)
-    assert sample.scored(cells, [corner]).tolist() == [[3], [0]]
-    assert sample.scored(np.concatenate([cells, cells]), [middle, corner]).tolist() == [[3], [3], [3], [0]]
+    assert sample.scores_from_answers(cells, [corner]).tolist() == [[3], [0]]
+    assert sample.scores_from_answers(np.concatenate([cells, cells]), [middle, corner]).tolist() == [[3], [3], [3], [0]]
     cells[1, 1, 1], cells[1, 5, 5] = 0, 9
-    assert sample.scored(cells, [corner]).tolist() == [[3], [0]], "an eighth around the region is left out too"
+    assert sample.scores_from_answers(cells, [corner]).tolist() == [[3], [0]], "an eighth around the region is left out too"

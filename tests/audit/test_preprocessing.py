@@ -167,11 +167,11 @@ def test_framing_is_taken_for_data_with_masks_boxes_or_mm_unless_these_rule_it_o
     assert crop is not None
     assert squash is not None
     masked = {"folder": "x", "mask": "mask", "boxes": "boxes.csv", "pixel_size": "mm"}
-    assert crop.filled(masked) == {"size": 16, "channels": "color", "fit": "crop", **masked}
-    assert crop.filled({"folder": "x", "table": "annotations.json"})["fit"] == "crop"
-    assert crop.filled({"dataset": {"fuseg": {"folder": "x"}}})["fit"] == "crop"
-    assert squash.filled({"folder": "x", "mask": "mask"})["fit"] == "squash"
-    assert crop.filled({**masked, "fit": "pad"})["fit"] == "pad"
+    assert crop.complete_data(masked) == {"size": 16, "channels": "color", "fit": "crop", **masked}
+    assert crop.complete_data({"folder": "x", "table": "annotations.json"})["fit"] == "crop"
+    assert crop.complete_data({"dataset": {"fuseg": {"folder": "x"}}})["fit"] == "crop"
+    assert squash.complete_data({"folder": "x", "mask": "mask"})["fit"] == "squash"
+    assert crop.complete_data({**masked, "fit": "pad"})["fit"] == "pad"
     ruled_out: tuple[tuple[Config, dict[str, Any], str], ...] = (
         (squash, masked, "pixel_size"),
         (crop, {"dataset": {"lidc": {"folder": "x"}}}, "dataset"),
@@ -179,7 +179,7 @@ def test_framing_is_taken_for_data_with_masks_boxes_or_mm_unless_these_rule_it_o
         (crop, {"dataset": {"my_sets:load": {}}}, "dataset"),
     )
     for config, data, key in ruled_out:
-        filled = config.filled(data)
+        filled = config.complete_data(data)
         assert "fit" not in filled
         assert f"but not data.fit: {config.data['fit']}, which data.{key} rules out;" in config.describe(
             data, filled, True

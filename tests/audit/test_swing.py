@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from scipy.optimize import brentq
 
-from assay.audit.swing import Effect, changed, effective_patients, group_swing_less, grouped, marked, swing_less, unseen
+from assay.audit.swing import Effect, mean_change, effective_patients, group_swing_less, swing_of_group, effect_of_mark, swing_less, unseen
 from assay.stats.bounds import ALPHA, share
 
 Arrays = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
@@ -28,7 +28,7 @@ def world(n: int, positives: int, shift: float, spread: float, seed: int, *, dis
 
 
 def effect(before: np.ndarray, after: np.ndarray, target: np.ndarray, patient: np.ndarray) -> Effect:
-    return marked(before[:, None], after[:, None], target, patient, (before > 0) != (after > 0))
+    return effect_of_mark(before[:, None], after[:, None], target, patient, (before > 0) != (after > 0))
 
 
 def above(x: np.ndarray, y: np.ndarray) -> float:
@@ -64,13 +64,13 @@ def test_a_column_compares_positives_of_the_group_with_negatives_outside_it_and_
     draws = np.random.default_rng(5)
     target, group = draws.integers(0, 2, 60), draws.integers(0, 2, 60) == 1
     score = (draws.normal(size=60) + group).round(1)
-    found = grouped(score[:, None], target, group, np.arange(60))
+    found = swing_of_group(score[:, None], target, group, np.arange(60))
     assert found is not None
     up = above(score[(target == 1) & group], score[(target == 0) & ~group])
     down = above(score[(target == 1) & ~group], score[(target == 0) & group])
     assert found.swings[0].g.value == pytest.approx((up - down) / 2, abs=1e-12)
     assert found.swings[0].on_all is None
-    assert grouped(score[:, None], target, target == 1, np.arange(60)) is None, "no negative in the group"
+    assert swing_of_group(score[:, None], target, target == 1, np.arange(60)) is None, "no negative in the group"
 
 
 @pytest.mark.parametrize("images", [1, 3])
@@ -141,9 +141,9 @@ def test_of_several_classes_the_largest_counts_and_holm_widens_its_lower_bound()
     before = draws.normal(size=(300, 3)) + 1.5 * np.eye(3)[target]
     after = before + np.array([0.0, 0.0, 0.8])
     none = np.zeros(300, dtype=bool)
-    found = marked(before, after, target, np.arange(300), none, ("a", "b", "c"))
+    found = effect_of_mark(before, after, target, np.arange(300), none, ("a", "b", "c"))
     assert found.largest.label == "c"
-    alone = marked(before[:, 2:], after[:, 2:], (target == 2).astype(np.int64), np.arange(300), none)
+    alone = effect_of_mark(before[:, 2:], after[:, 2:], (target == 2).astype(np.int64), np.arange(300), none)
     assert alone.largest.g == found.largest.g
     assert 0 < found.at_least < alone.at_least
     assert found.at_most == alone.at_most
@@ -208,17 +208,17 @@ REPEATS = 250
 
 def test_a_mean_change_has_bounds_over_patients_and_what_no_patient_shows_is_not_excluded() -> None:
     values, patient = np.array([0.1, 0.3, 0.2, 0.0]), np.array([0, 0, 1, 2])
-    found = changed(values, patient)
+    found = mean_change(values, patient)
     # Sums of the deviations from .15 by patient: .1, .05, -.15; t(2) at .95 is 2.919986.
     error = math.sqrt((0.1**2 + 0.05**2 + 0.15**2) * 3 / 2) / 4
     assert found.value == pytest.approx(0.15)
     assert found.error == pytest.approx(error)
     assert found.low == pytest.approx(0.15 - 2.919986 * error, abs=1e-6)
     assert found.high == pytest.approx(max(0.15 + 2.919986 * error, 1 - 0.05 ** (1 / 3)), abs=1e-6)
-    still = changed(np.zeros(59), np.arange(59))
+    still = mean_change(np.zeros(59), np.arange(59))
     assert still.low == 0
     assert still.high == pytest.approx(1 - 0.05 ** (1 / 59))
-    assert math.isinf(changed(np.array([0.1, 0.2]), np.array([4, 4])).high)
+    assert math.isinf(mean_change(np.array([0.1, 0.2]), np.array([4, 4])).high)
 
 
 def test_the_difference_of_two_swings_of_the_same_images_by_hand() -> None:

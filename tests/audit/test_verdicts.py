@@ -8,8 +8,8 @@ from functools import partial
 import numpy as np
 import pytest
 
-from assay.audit.swing import Effect, Swing, grouped, marked
-from assay.audit.verdicts import Decision, Open, decide_column, decide_lead, decide_mark, reference_of, settled
+from assay.audit.swing import Effect, Swing, swing_of_group, effect_of_mark
+from assay.audit.verdicts import Decision, Open, decide_column, decide_lead, decide_mark, reference_of, is_settled
 from assay.stats.bounds import Bounded
 from assay.stats.rows import LeadVerdict, Verdict
 
@@ -56,12 +56,12 @@ def test_the_table_of_rules(name: str) -> None:
 def test_other_doses_change_no_verdict_that_the_deciding_dose_settles(name: str) -> None:
     doses, limit, expected = RULES[name]
     whole, alone = decide_mark(doses, 1, limit=limit), decide_mark(doses[1:2], 0, limit=limit)
-    if settled(doses[1]):
+    if is_settled(doses[1]):
         assert repr(alone) == repr(whole)
     else:
         assert alone.verdict == Verdict.NO_EFFECT
         assert expected in (Verdict.NO_EFFECT, Verdict.INCONCLUSIVE)
-    assert settled(doses[1]) == (expected != Verdict.NO_EFFECT and whole.open != (Open.OTHER_DOSE,))
+    assert is_settled(doses[1]) == (expected != Verdict.NO_EFFECT and whole.open != (Open.OTHER_DOSE,))
 
 
 def test_open_quantities_are_named_with_the_images_that_would_settle_them() -> None:
@@ -81,7 +81,7 @@ def test_the_needed_images_settle_the_verdict_when_estimates_stay() -> None:
     def decided(times: int) -> Decision:
         x, y, t = (np.tile(one, times) for one in (before, after, target))
         none = np.zeros(len(t), dtype=bool)
-        return decide_mark([marked(x[:, None], y[:, None], t, np.arange(len(t)), none)] * 3, 1)
+        return decide_mark([effect_of_mark(x[:, None], y[:, None], t, np.arange(len(t)), none)] * 3, 1)
 
     few = decided(1)
     times = math.ceil(few.needed / 60) if few.verdict == Verdict.INCONCLUSIVE else 1
@@ -125,7 +125,7 @@ def audited(n: int, change: str, seed: int) -> Decision:
         "nothing": before + 0.001 * draws.normal(size=n),
     }[change]
     flipped = (before > 0) != (after > 0)
-    one = marked(before[:, None], after[:, None], target, np.arange(n), flipped)
+    one = effect_of_mark(before[:, None], after[:, None], target, np.arange(n), flipped)
     return decide_mark([one] * 3, 1)
 
 
@@ -159,7 +159,7 @@ def test_columns_differ_or_not_or_stay_open() -> None:
     score = draws.normal(size=1200) + target
 
     def decided(values: np.ndarray, n: int) -> Decision:
-        found = grouped(values[:n, None], target[:n], group[:n], np.arange(n), dose="f")
+        found = swing_of_group(values[:n, None], target[:n], group[:n], np.arange(n), dose="f")
         assert found is not None
         return decide_column([found])
 

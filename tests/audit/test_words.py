@@ -10,7 +10,7 @@ from assay.audit.cards import Audited
 from assay.audit.harm_words import answer_words
 from assay.audit.harms import harms_of
 from assay.audit.search.words import region_evidence, region_title
-from assay.audit.words import done, stated, verdict_line
+from assay.audit.words import done, reported_verdicts, verdict_line
 from assay.core.reasons import Code, because
 from assay.core.registry import entries
 
@@ -99,7 +99,7 @@ def test_a_region_leads_by_its_verdict_before_what_nothing_supports() -> None:
     ):
         kin = row("tag", "objects", of) | {"explained": True}
         own = tables(kin, regions=[REGION | {"verdict": verdict}])
-        assert (harms_of(own)[0].kind == "mark") == named == (stated(own) == [kin])
+        assert (harms_of(own)[0].kind == "mark") == named == (reported_verdicts(own) == [kin])
         assert Audited(own, {}).harmful == ("Answers change with tag" if named else ""), "of a checklist"
 
 
@@ -133,7 +133,7 @@ def test_drawn_marks_are_called_harmless_only_where_a_search_within_known_limits
         ([], False),
     ):
         own = tables(harmless, row("view", "", "no-difference"), regions=regions)
-        assert [one["factor"] for one in stated(own)] == ["tag", "view"][not clear :]
+        assert [one["factor"] for one in reported_verdicts(own)] == ["tag", "view"][not clear :]
 
 
 def test_a_line_of_a_terminal_has_the_verdict_its_swing_and_the_images_needed() -> None:
@@ -148,7 +148,7 @@ def test_a_line_of_a_terminal_has_the_verdict_its_swing_and_the_images_needed() 
         assert verdict_line(column, facts | known).endswith("; about 1,200 images would settle it"), "all were read"
     assert verdict_line(undecided | {"needed": 34e3}, facts).endswith("about 34,000 images would settle it"), "too few"
     (mark,) = marks_of({"tag": [{"tag": {"size": 0.2}}] * 3})
-    harmless = row("tag", "objects", "no-effect") | numbers | {"drawn": mark.drawn}
+    harmless = row("tag", "objects", "no-effect") | numbers | {"drawn": mark.drawing}
     assert verdict_line(harmless, facts) == (
         "No effect of 0.05 or more: tag, drawn with size 0.2, x 0.85, y 0.12, contrast 0.6, jitter 0.04, shape letter; "
         "swing -0.25 [-0.30, -0.20]"

@@ -134,8 +134,8 @@ def test_a_table_for_reading_leaves_out_columns_that_say_nothing(ask: Asking, ru
 @pytest.mark.parametrize("table", TABLES)
 def test_no_column_that_is_printed_for_reading_is_headed_by_a_name_of_the_file(table: str) -> None:
     described = TABLES[table]
-    assert set(described.shown) <= set(described.names)
-    assert [name for name in described.shown if "_" in (described.column(name).head or name)] == []
+    assert set(described.displayed) <= set(described.names)
+    assert [name for name in described.displayed if "_" in (described.column(name).head or name)] == []
 
 
 def test_clean_lists_and_deletes_only_when_told(ask: Asking, run_copy: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 from tests.cli.asking import Asking
 from tests.models.weights.server import Behavior, serving
 
-from assay.cli.fetch import fetched
+from assay.cli.fetch import fetch_set
 from assay.core.errors import DataError
 from assay.core.registry import entries
 from assay.data.public.sets import SETS
@@ -64,7 +64,7 @@ def test_a_download_that_was_cut_goes_on(tmp_path: Path) -> None:
     folder.with_name("kvasir-seg.zip.part").write_bytes(CONTENT[:100])
     behavior = Behavior(CONTENT)
     with serving(behavior) as url:
-        assert fetched(replace(SETS["kvasir-seg"], archive=url), folder) == DIGEST
+        assert fetch_set(replace(SETS["kvasir-seg"], archive=url), folder) == DIGEST
     assert behavior.requests == ["bytes=100-"]
 
 
@@ -73,14 +73,14 @@ def test_another_archive_than_the_first_or_the_stated_one_is_refused(tmp_path: P
     with serving(Behavior(CONTENT)) as url:
         stated = replace(SETS["kvasir-seg"], archive=url, sha256="0" * 64)
         with pytest.raises(DataError, match="refused and removed"):
-            fetched(stated, folder)
+            fetch_set(stated, folder)
         folder.with_name("kvasir-seg.sha256").write_text("1" * 64)
         with pytest.raises(DataError, match="expected 1111"):
-            fetched(replace(stated, sha256=""), folder)
+            fetch_set(replace(stated, sha256=""), folder)
     assert [path.name for path in tmp_path.iterdir()] == ["kvasir-seg.sha256"]
 
 
 def test_without_a_connection_it_says_how_by_hand(tmp_path: Path) -> None:
     closed = replace(SETS["kvasir-seg"], archive="http://127.0.0.1:9/kvasir-seg.zip")
     with pytest.raises(DataError, match=r"no connection to 127\.0\.0\.1:9: fetch http.* by hand"):
-        fetched(closed, tmp_path / "kvasir-seg")
+        fetch_set(closed, tmp_path / "kvasir-seg")

@@ -20,8 +20,8 @@ from assay.core.traits import ComponentKind
 from assay.data.files.outlines import read_coco
 from assay.spec.parse import parse_study
 from assay.spec.schema import DataSpec
-from assay.store.migrations import migrated, unversioned
-from assay.study.registration import stated
+from assay.store.migrations import migrate, without_version
+from assay.study.registration import read_prespecified
 
 LONG = "a" * 300
 
@@ -97,14 +97,14 @@ def test_code_that_ends_python_is_said(
 @pytest.mark.parametrize("value", [[], None, 1, {"schema": 0}])
 def test_records_of_another_kind(value: Any, tmp_path: Path) -> None:
     with pytest.raises(StoreError):
-        migrated(unversioned(value), tmp_path / "record.json")
+        migrate(without_version(value), tmp_path / "record.json")
 
 
 @pytest.mark.parametrize("text", ["{}", "[]", "null", '{"pairs": []}'])
 def test_a_list_of_comparisons_without_any_is_damaged(text: str, tmp_path: Path) -> None:
     (tmp_path / "stated.json").write_text(text)
     with pytest.raises(StoreError, match=r"stated\.json: it is damaged .*; restore it"):
-        stated(tmp_path, parse_study(TINY))
+        read_prespecified(tmp_path, parse_study(TINY))
 
 
 def test_own_code_is_named_before_it_is_imported(

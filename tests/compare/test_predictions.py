@@ -19,7 +19,7 @@ from assay.compare.request import CompareRequest
 from assay.compare.run import Compared, compare_predictions
 from assay.core.errors import DataError, SpecError
 from assay.stats.compare import contrast
-from assay.stats.decisions import decide, pooled
+from assay.stats.decisions import decide, moderate_group
 from assay.stats.panel import Panel
 
 IMAGES, SEEDS = 120, 5
@@ -69,7 +69,7 @@ def compared(given: dict[str, Any], **asked: Any) -> Compared:
 def test_the_rows_are_those_of_the_contrasts_of_a_study() -> None:
     made, target, patient = odds()
     panels = {name: Panel(one[:, :, None], target, patient) for name, one in made.items()}
-    family = pooled([contrast(panels[name], panels["reference"], "auroc", 0.05) for name in ("copy", "worse")])
+    family = moderate_group([contrast(panels[name], panels["reference"], "auroc", 0.05) for name in ("copy", "worse")])
     decisions = decide(family)
     found = compared(entries(), measure="auroc", margin=0.05)
     for row, one, decision in zip(found.contrasts, family, decisions, strict=True):

@@ -43,4 +43,4 @@ def test_wrong_arguments_are_refused_without_code_and_contradictions_with_it() -
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == ["refused False"] * 4
     with pytest.raises(ValidationError, match=r"margin: 0\.5 has no effect with soft: true"):
-        lookup("loss", "triplet").validated({"soft": True, "margin": 0.5})
+        lookup("loss", "triplet").validate({"soft": True, "margin": 0.5})

@@ -28,7 +28,7 @@ from assay.core.errors import SpecError, StoreError
 from assay.execution import engines as slurm_module
 from assay.execution.engines import Engine, Slurm, cancel, status_of, stop_file
 from assay.execution.local import Workers, executor_for
-from assay.execution.remote import TRIES, BusyError, Remote, required
+from assay.execution.remote import TRIES, BusyError, Remote, required_versions
 from assay.execution.tasks import Event, Executor, Queue, Task
 from assay.store.files import write_json, write_text
 
@@ -279,11 +279,11 @@ def test_a_machine_of_another_kind_is_avoided_where_the_engine_can(processes: Pr
     def change(event: Event) -> None:
         if event.status == "started" and not processes.avoided:
             path = processes.root / "environment.json"
-            write_json(path, {**required(), "torch": "1.0"})
+            write_json(path, {**required_versions(), "torch": "1.0"})
 
     def mended(host: str) -> bool:
         processes.avoided.append(host)
-        write_json(processes.root / "environment.json", required())
+        write_json(processes.root / "environment.json", required_versions())
         return True
 
     processes.avoids = mended

@@ -8,7 +8,7 @@ import pytest
 from tests.worlds.studies import LARGE, SMALL, plan_tiny
 
 from assay.execution import estimate
-from assay.execution.estimate import BESIDE, END_PER_TRIAL, PROBES, START, TRIAL, Speed
+from assay.execution.estimate import SHARING, END_PER_TRIAL, PROBES, START, TRIAL, Speed
 from assay.spec.parse import parse_study
 from assay.spec.schema import TrainingSpec
 from assay.study.run import Prepared, prepare
@@ -31,9 +31,9 @@ def test_steps_validation_drawing_and_what_a_trial_needs_beside(tmp_path: Path) 
     prepared = plan_tiny(tmp_path, seeds=2)
     found = costs(prepared)
     # 12 batches of 8 in each of 2 epochs, with 32 validation images; all 128 images once more at the end; drawn once
-    training = (24 + (2 * 32 + 128) * 0.01) * BESIDE + TRIAL + 128 * 0.1
+    training = (24 + (2 * 32 + 128) * 0.01) * SHARING + TRIAL + 128 * 0.1
     # 32 test images, read by each of two trials and drawn for both together
-    probing = 32 * (0.01 + 0.1 / 2) * BESIDE + PROBES
+    probing = 32 * (0.01 + 0.1 / 2) * SHARING + PROBES
     assert found[False] == pytest.approx([training] * 2)
     assert found[True] == pytest.approx([probing] * 2)
     whole = 2 * (training + probing)
@@ -48,7 +48,7 @@ def test_the_images_that_probes_share_count_once_and_designs_count(tmp_path: Pat
     scene = prepared.population.scene(prepared.spec.points[0].tests, 0)
     # one test environment, the neutral rows, both ends of every factor, and A, B and AB of every input
     images = 32 * (2 + 2 * len(scene.changeable())) + 64 * (2 + len(scene.sobol(64).inputs))
-    assert costs(prepared)[True] == pytest.approx([images * 0.11 * BESIDE + PROBES])
+    assert costs(prepared)[True] == pytest.approx([images * 0.11 * SHARING + PROBES])
 
 
 def test_every_recipe_is_timed_once_and_none_when_time_is_short(

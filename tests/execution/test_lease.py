@@ -17,7 +17,7 @@ from tests.execution.executors import Touch
 
 from assay.core.errors import StoreError
 from assay.execution import lease as lease_module
-from assay.execution.lease import OneWriter, held, lease
+from assay.execution.lease import OneWriter, is_held, lease
 from assay.execution.tasks import Context, Stopped
 
 
@@ -40,7 +40,7 @@ def test_a_lease_names_its_writer_and_leaves_nothing_behind(tmp_path: Path) -> N
     with lease(path, never):
         found = json.loads(path.read_text(encoding="utf-8"))
         assert found["pid"] == os.getpid()
-        assert held(path)
+        assert is_held(path)
     assert list(path.parent.iterdir()) == []
 
 
@@ -51,9 +51,9 @@ def test_a_second_writer_waits(tmp_path: Path) -> None:
 
 def test_a_lease_without_heartbeat_is_taken_over(tmp_path: Path) -> None:
     old(tmp_path / "unit")
-    assert not held(tmp_path / "unit")
+    assert not is_held(tmp_path / "unit")
     with lease(tmp_path / "unit", never):
-        assert held(tmp_path / "unit")
+        assert is_held(tmp_path / "unit")
 
 
 def test_a_lease_of_a_killed_process_of_this_machine_is_taken_over_at_once(tmp_path: Path) -> None:
@@ -61,7 +61,7 @@ def test_a_lease_of_a_killed_process_of_this_machine_is_taken_over_at_once(tmp_p
     process.start()
     process.join()
     assert (tmp_path / "unit").exists()
-    assert not held(tmp_path / "unit")
+    assert not is_held(tmp_path / "unit")
     with lease(tmp_path / "unit", never):
         pass
 
@@ -70,7 +70,7 @@ def test_a_process_id_of_another_machine_means_nothing_here(tmp_path: Path) -> N
     with lease(tmp_path / "unit", never):
         found = json.loads((tmp_path / "unit").read_text(encoding="utf-8"))
     (tmp_path / "unit").write_text(json.dumps({**found, "space": "elsewhere", "pid": 2**22 + 1}), encoding="utf-8")
-    assert held(tmp_path / "unit")
+    assert is_held(tmp_path / "unit")
 
 
 def _dies_with(path: Path) -> None:
@@ -83,9 +83,9 @@ def test_a_heartbeat_keeps_a_lease(tmp_path: Path) -> None:
         old_time = (tmp_path / "unit").stat().st_mtime - 100
         os.utime(tmp_path / "unit", (old_time, old_time))
         end = time.monotonic() + 5
-        while not held(tmp_path / "unit") and time.monotonic() < end:
+        while not is_held(tmp_path / "unit") and time.monotonic() < end:
             time.sleep(0.01)
-        assert held(tmp_path / "unit")
+        assert is_held(tmp_path / "unit")
 
 
 def test_a_writer_that_slept_too_long_learns_that_it_lost_its_lease(tmp_path: Path) -> None:
@@ -230,4 +230,4 @@ def test_leases_of_a_folder_that_may_only_be_read_are_judged(tmp_path: Path, mon
     old(tmp_path / "dead")
     old(tmp_path / "alive", 0)
     monkeypatch.setattr(Path, "touch", refuses)
-    assert (held(tmp_path / "dead"), held(tmp_path / "alive")) == (False, True)
+    assert (is_held(tmp_path / "dead"), is_held(tmp_path / "alive")) == (False, True)

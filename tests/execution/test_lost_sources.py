@@ -12,7 +12,7 @@ import pytest
 from tests.worlds.studies import FURTHER, HOPELESS, LARGE, STUDY, WORKING, prepared, run, source
 
 from assay.core.files import default_cache_root, holding
-from assay.core.reasons import Code, because, stated
+from assay.core.reasons import Code, because, reason_in_words
 from assay.execution.plan import SourceJob
 from assay.report.sentences.reasons import reason_words
 from assay.stats.findings import from_row
@@ -128,5 +128,5 @@ def test_what_needs_a_source_that_failed_has_failed(tmp_path: Path, monkeypatch:
     (trial,) = RunFolder(root).table("trials")
     assert (first["status"], second["status"], trial["status"]) == ("failed",) * 3
     assert "no space left on device" in reason_words(first["reason"])
-    assert second["reason"] == trial["reason"] == str(stated("needs source large, seed 0, which failed"))
+    assert second["reason"] == trial["reason"] == str(reason_in_words("needs source large, seed 0, which failed"))
     assert [row["seeds"] for row in RunFolder(root).table("collapses")] == [0]

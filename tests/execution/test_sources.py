@@ -34,7 +34,7 @@ from assay.spec.parse import parse_study
 from assay.spec.recipe import Component
 from assay.spec.schema import DataSpec, EnvironmentSpec, StudySpec
 from assay.store.folder import RunFolder
-from assay.study.records import stored_study, unnamed
+from assay.study.records import stored_study, unnamed_units
 from assay.study.run import Prepared, prepare
 
 
@@ -159,10 +159,10 @@ def test_a_source_may_start_from_a_source(tmp_path: Path):
 
 def test_a_finished_study_is_read_and_cleaned_with_its_sources(tmp_path: Path):
     folder = run(tmp_path)
-    assert unnamed(folder) == []
+    assert unnamed_units(folder) == []
     assert isinstance(stored_study(folder).plan.spec, StudySpec)
     changed = run(tmp_path, sources=source(epochs=7))
-    assert {path.parent.name for path in unnamed(changed)} == {"sources", "trials", "readings", "probes"}
+    assert {path.parent.name for path in unnamed_units(changed)} == {"sources", "trials", "readings", "probes"}
 
 
 def test_a_source_and_a_trial_that_are_trained_alike_have_names_of_their_own(tmp_path: Path):

@@ -379,7 +379,7 @@ def test_a_weak_cue_explains_no_suspected_label(away: float) -> None:
     label = np.where(np.isin(np.arange(n), wrong), 1 - truth, truth)
     table = FactorTable(np.arange(n), label, np.arange(n), ("no", "yes"), (), {})
     cue = number_cue("image", "tone", away * truth + draw.normal(size=n), table)
-    found = checks._explained(table, [cue], wrong)
+    found = checks._cue_against(table, [cue], wrong)
     assert cue.row["strong"]
     assert found["against"] >= 38 if abs(away) > 1 else not found, found
 

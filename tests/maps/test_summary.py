@@ -10,7 +10,7 @@ import torch
 from tests.worlds.maps import PAIRS, summary, world
 
 from assay.core.map_grid import MapGrid
-from assay.maps.summary import Streamed, joined, summarize
+from assay.maps.summary import Streamed, join_parts, summarize
 
 SHAPES = "give both as [images, height, width], with at least one pixel"
 
@@ -109,4 +109,4 @@ def test_no_batch_has_no_columns() -> None:
     with pytest.raises(ValueError, match="no maps were summarized: give at least one batch"):
         Streamed().columns()
     with pytest.raises(ValueError, match="no maps were summarized"):
-        joined([])
+        join_parts([])

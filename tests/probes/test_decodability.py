@@ -11,7 +11,7 @@ from assay.core.registry import build
 from assay.core.seeds import folds_by_patient
 from assay.core.types import Factor, FactorTable, Measurement
 from assay.models.ref import Model
-from assay.probes.decodability import Decodability, Space, low_resolution, scored, tasks_of
+from assay.probes.decodability import Decodability, Space, low_resolution, score_spaces, tasks_of
 from assay.probes.reader import BATCH, run_probes
 from assay.probes.reliance import Reliance
 from assay.report.sentences.reasons import reason_words
@@ -92,11 +92,11 @@ def test_a_shortcut_through_the_patient_does_not_pass_for_decoding() -> None:
     sex = Factor("sex", "categorical", "patient", levels=("f", "m"), high=("m",))
     rows_of = FactorTable(rows, rows % 2, patient, ("a", "b"), (sex,), {"sex": value})
     identity = np.eye(n // per)[patient] + 0.01 * np.random.default_rng(1).normal(size=(n, n // per))
-    (score,) = scored(
+    (score,) = score_spaces(
         [Space("trained", "x", identity)], tasks_of(rows_of, 5, False), folds_by_patient(patient, 5, 0), patient, 0
     )["sex"]
     assert abs(score.value - 0.5) < 4 * score.error
-    by_image = scored([Space("trained", "x", identity)], tasks_of(rows_of, 5, False), rows % 5, patient, 0)["sex"][0]
+    by_image = score_spaces([Space("trained", "x", identity)], tasks_of(rows_of, 5, False), rows % 5, patient, 0)["sex"][0]
     assert by_image.value > 0.95  # what folds over images would have claimed
 
 
@@ -175,7 +175,7 @@ def test_fewer_images_than_features() -> None:
     with_tag = np.concatenate([noise, np.repeat(20 * rows.columns["tag"][:, None], 200, axis=1)], axis=1)
     fold = folds_by_patient(rows.patient, 5, 0)
     spaces = [Space("trained", "noise", noise), Space("trained", "tag", with_tag)]
-    without, carried = scored(spaces, tasks_of(rows, 5, False), fold, rows.patient, 0)["tag"]
+    without, carried = score_spaces(spaces, tasks_of(rows, 5, False), fold, rows.patient, 0)["tag"]
     assert abs(without.value - 0.5) < 4 * without.error
     assert carried.value > 0.95
 
@@ -219,7 +219,7 @@ def test_three_levels_are_the_mean_of_three_aurocs() -> None:
     maker = Factor("maker", "categorical", levels=("a", "b", "c"), high=("a",))
     table_ = FactorTable(rows, rows % 2, rows, ("a", "b"), (maker,), {"maker": levels})
     layer = (levels == 0).astype(float)[:, None]
-    (score,) = scored(
+    (score,) = score_spaces(
         [Space("trained", "x", layer)], tasks_of(table_, 5, False), folds_by_patient(rows, 5, 0), rows, 0
     )["maker"]
     assert score.value == pytest.approx((1 + 0.75 + 0.75) / 3, abs=0.02)
@@ -247,7 +247,7 @@ def test_errors_are_those_of_repetition() -> None:
         draw = np.random.default_rng(seed)
         layer = draw.normal(size=(150, 4)) + rows.columns["tag"][:, None] * 0.5
         space = Space("trained", "x", layer)
-        (score,) = scored(
+        (score,) = score_spaces(
             [space], tasks_of(rows, 5, False), folds_by_patient(rows.patient, 5, seed), rows.patient, seed
         )["tag"]
         values.append(score.value)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from assay.core.registry import build, entries
 from assay.models.untyped import named_layers
 from assay.models.weights import library_draws
-from assay.probes.explainers import Explainer, ExplainerError, Subject, class_log_odds, replaced
+from assay.probes.explainers import Explainer, ExplainerError, Subject, class_log_odds, replace_pixels
 from assay.stats.metrics import class_score
 
 NAMES = tuple(entry.name for entry in entries("explainer"))
@@ -104,7 +104,7 @@ def test_integrated_gradients_add_up_to_what_the_image_has_over_its_baseline(bas
     network = nn.Sequential(nn.Conv2d(1, 3, 3), nn.Tanh(), nn.Flatten(), nn.Linear(3 * 10 * 14, 3)).eval()
     found = explained("integrated-gradients", network, baseline=baseline, steps=200).sum(dim=(1, 2))
     subject = Subject(network, ())
-    difference = subject.score(IMAGES, OWN) - subject.score(replaced(IMAGES, baseline), OWN)
+    difference = subject.score(IMAGES, OWN) - subject.score(replace_pixels(IMAGES, baseline), OWN)
     torch.testing.assert_close(found, difference, atol=1e-4, rtol=1e-3)
 
 

@@ -17,7 +17,7 @@ from assay.probes.probe import Read, estimated_mean, groups_of, worst_group_plac
 from assay.probes.reader import run_probes
 from assay.report.sentences.reasons import place_words, reason_words
 from assay.shifts.environment import Scene
-from assay.stats.influence import Answers, clustered
+from assay.stats.influence import Answers, cluster
 from assay.testing.probe import Reader, World
 
 
@@ -214,7 +214,7 @@ def test_the_error_over_patients_covers_patients_with_effects_of_their_own() -> 
 
 
 def test_one_patient_has_no_error() -> None:
-    assert np.isnan(clustered(np.ones(3), np.zeros(3, np.int64)).standard_error)
+    assert np.isnan(cluster(np.ones(3), np.zeros(3, np.int64)).standard_error)
 
 
 # --- groups ---------------------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from assay.core.map_grid import MapGrid
 from assay.data.leakage import row_hashes
 from assay.models.ref import Model
 from assay.probes.probe import Read, Request
-from assay.probes.reader import BATCH, ModelReading, batch_of, overlapped, run_probes
+from assay.probes.reader import BATCH, ModelReading, batch_of, read_ahead, run_probes
 from assay.shifts.environment import Environment
 from assay.testing.data import ImagesInMemory, squares
 from assay.testing.probe import Pictures, Reader, World, design, environment, table
@@ -179,7 +179,7 @@ def test_answers_are_the_same_bits_whatever_was_read_before(world: World, kept: 
         reading = ModelReading(Model(Counting()), requests, known)
         for one in environments:
             reading.read(one)
-        return reading.answered()
+        return reading.answers()
 
     whole = answers({})
     again = answers({name: whole[name] for name in kept})
@@ -298,7 +298,7 @@ def test_the_untrained_network_is_built_once_and_read_apart(world: World) -> Non
     reading.read(environments[1], untrained=True)
     assert len(built) == 1
     assert not np.array_equal(a, b)
-    assert reading.answered().keys() == {"neutral"}
+    assert reading.answers().keys() == {"neutral"}
 
 
 def half_a_map(images: Tensor) -> Tensor:
@@ -466,14 +466,14 @@ def test_the_next_part_is_made_while_one_is_read_and_no_more_than_that() -> None
         assert follows[part + 1].wait(10), "the next part was not made meanwhile"
         return part**2
 
-    for part, found in overlapped(read, parts()):
+    for part, found in read_ahead(read, parts()):
         assert found == part**2
         assert len(made) <= part + 2
     assert made == [0, 1, 2, 3, 4]
 
 
 def test_what_a_reading_raises_comes_at_its_part() -> None:
-    found = overlapped(lambda one: 1 // (2 - one), range(5))
+    found = read_ahead(lambda one: 1 // (2 - one), range(5))
     assert [next(found), next(found)] == [(0, 0), (1, 1)]
     with pytest.raises(ZeroDivisionError):
         next(found)

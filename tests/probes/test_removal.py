@@ -17,7 +17,7 @@ from assay.core.types import Measurement
 from assay.models.ref import Model
 from assay.probes.attribution import Attribution
 from assay.probes.explainers import Subject
-from assay.probes.faithfulness import agreement, erasures, own_log_odds, painted_over, removed
+from assay.probes.faithfulness import agreement, erasures, own_log_odds, painted_over, remove_lesions
 from assay.probes.lesion_maps import Part, Sample
 from assay.probes.reader import run_probes
 from assay.report.sentences.reasons import reason_words
@@ -141,9 +141,9 @@ def test_each_pixel_that_changes_goes_with_the_lesion_that_is_nearest() -> None:
     lesion = np.zeros((1, 5, 9), bool)
     lesion[0, 2, [1, 6]] = True
     first = lesion & (np.arange(9) < 4)
-    taken = removed(images, gone, lesion)(first)
+    taken = remove_lesions(images, gone, lesion)(first)
     np.testing.assert_array_equal(taken[0, 0], np.repeat((np.arange(9) > 3)[None], 5, axis=0))
-    np.testing.assert_array_equal(removed(images, gone, lesion)(lesion), gone)
+    np.testing.assert_array_equal(remove_lesions(images, gone, lesion)(lesion), gone)
 
 
 def test_a_model_that_reads_elsewhere_loses_nothing() -> None:

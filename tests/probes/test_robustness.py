@@ -22,7 +22,7 @@ from assay.probes.performance import Performance
 from assay.probes.reader import run_probes
 from assay.probes.robustness import Robustness
 from assay.report.sentences.reasons import reason_words
-from assay.shifts.distortions import distorted
+from assay.shifts.distortions import distort
 from assay.shifts.environment import Environment
 from assay.stats.outcomes import corruption_error
 from assay.testing.data import ImagesInMemory
@@ -101,7 +101,7 @@ def test_the_ranking_at_the_referable_grade_is_lost_with_what_it_rests_on() -> N
     world = Grades(n=90)
     values = found(GradesOfDetail(), world, Robustness(families=families, severities=(3,), referable=2))
     assert values["distorted-auroc-referable", "brightness", ""].value == 1
-    blurred = distorted(world.environment("same"), "gaussian-blur", 3)
+    blurred = distort(world.environment("same"), "gaussian-blur", 3)
     shares = GradesOfDetail()(blurred.images.read(np.arange(90))).softmax(dim=1).detach().numpy()
     expected = roc_auc_score(np.arange(90) % 3 == 2, shares[:, 2])
     assert values["distorted-auroc-referable", "gaussian-blur", "3"].value == pytest.approx(expected, abs=1e-6)
@@ -112,7 +112,7 @@ def test_the_ranking_at_the_referable_grade_is_lost_with_what_it_rests_on() -> N
 
 def test_strength_zero_leaves_every_answer() -> None:
     clean = World(n=50).environment("same")
-    same = distorted(clean, "gaussian-noise", 0)
+    same = distort(clean, "gaussian-noise", 0)
     index = np.arange(50)
     assert torch.equal(same.images.read(index), clean.images.read(index))
     assert same.name == "same, gaussian-noise 0"
@@ -140,7 +140,7 @@ def test_values_follow_from_the_answers() -> None:
     before = called(clean)
     errors = []
     for severity in (1, 4):
-        after = called(distorted(clean, "gaussian-noise", severity))
+        after = called(distort(clean, "gaussian-noise", severity))
         error = np.mean(after != target)
         errors.append(error)
         at = "gaussian-noise", str(severity)

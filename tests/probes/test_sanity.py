@@ -22,7 +22,7 @@ from assay.probes.faithfulness import (
     redrawn,
     stages,
     structural_similarities,
-    unchanged,
+    have_equal_weights,
     verdict,
 )
 from assay.probes.reader import run_probes
@@ -98,8 +98,8 @@ def test_the_network_itself_stays_and_the_draw_is_the_same_each_time() -> None:
     network = deep()
     before = {name: value.clone() for name, value in network.state_dict().items()}
     one, two = (dealt_anew(network, {"9.weight"}) for _ in range(2))
-    assert unchanged(one, two)
-    assert not unchanged(one, network)
+    assert have_equal_weights(one, two)
+    assert not have_equal_weights(one, network)
     assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
     assert all(not module.training for module in one.modules())
 

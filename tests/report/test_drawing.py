@@ -113,8 +113,8 @@ def test_a_grid_holds_all_its_panels(count: int, room: float, least: float) -> N
 
 
 def test_a_mark_in_words() -> None:
-    assert Mark("arcface", 0.48, 0.43, 0.53).said == "arcface 0.48 [0.43, 0.53]"
-    assert Mark("arcface", math.nan, reason="no image").said == "arcface undefined (no image)"
+    assert Mark("arcface", 0.48, 0.43, 0.53).text == "arcface 0.48 [0.43, 0.53]"
+    assert Mark("arcface", math.nan, reason="no image").text == "arcface undefined (no image)"
 
 
 def test_what_is_drawn_is_escaped() -> None:

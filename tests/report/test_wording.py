@@ -10,8 +10,8 @@ from typing import Any
 from syrupy.assertion import SnapshotAssertion
 
 import assay
-from assay.core.reasons import NOTHING, Code, because, read, stated
-from assay.report.sentences.reasons import chip_words, reason_words, rendered
+from assay.core.reasons import NOTHING, Code, because, read, reason_in_words
+from assay.report.sentences.reasons import chip_words, reason_words, fill_template
 
 SOURCE = Path(assay.__file__).parent
 PASSED_ON = (
@@ -159,10 +159,10 @@ def test_chips_are_short_and_grave_findings_have_one() -> None:
 
 
 def test_choices_ranges_and_lists_of_a_template() -> None:
-    assert rendered("{a..b:seed}[c?: {c:few}|, none]", {"a": 1, "b": 1, "c": ()}) == "1 seed, none"
-    assert rendered("{a..b:seed}[c?: {c:few}]", {"a": 1, "b": 1200, "c": ("x",)}) == "1 to 1,200 seeds: x"
+    assert fill_template("{a..b:seed}[c?: {c:few}|, none]", {"a": 1, "b": 1, "c": ()}) == "1 seed, none"
+    assert fill_template("{a..b:seed}[c?: {c:few}]", {"a": 1, "b": 1200, "c": ("x",)}) == "1 to 1,200 seeds: x"
     fields = {"n": ("a", "b"), "k": ("2", "3"), "v": 0.5, "low": 0.45, "high": 0.55}
-    assert rendered("{n*k:list}; {v:interval}", fields) == "a (2) and b (3); 0.50 [0.45, 0.55]"
+    assert fill_template("{n*k:list}; {v:interval}", fields) == "a (2) and b (3); 0.50 [0.45, 0.55]"
 
 
 def test_templates_are_of_the_fields_that_their_codes_are_given() -> None:
@@ -189,7 +189,7 @@ def test_a_reason_is_stored_and_read_again() -> None:
     assert str(NOTHING) == ""
     assert read("") == read(None) == NOTHING
     assert not NOTHING
-    assert read("words of a plug-in") == stated("words of a plug-in")
+    assert read("words of a plug-in") == reason_in_words("words of a plug-in")
     assert read('[{"code": "of-another-version"}]').codes == (Code.STATED,)
 
 

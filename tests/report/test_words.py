@@ -24,7 +24,7 @@ from assay.report.words import (
     relation,
     relations,
     statement,
-    titled,
+    title_comparison,
 )
 
 NAN = float("nan")
@@ -86,7 +86,7 @@ def test_pictures_are_of_the_comparison_that_the_title_names() -> None:
     low = json.dumps({"confounder": "low"})
     contrasts = [row("inconclusive", where=json.dumps({"confounder": "tag"})), EQUAL, row("lower", where=low)]
     assert leading(contrasts) == contrasts[-1]
-    assert outline({"trials": networks, "contrasts": contrasts}).held == {"confounder": "low"}
+    assert outline({"trials": networks, "contrasts": contrasts}).fixed == {"confounder": "low"}
     assert leading([OPEN, EQUAL, CONTROL]) == EQUAL
     assert leading([OPEN, OPEN]) == OPEN
     assert leading([row("differs", **TWIN)]) is None
@@ -194,7 +194,7 @@ def test_one_model_is_above_chance_or_not_and_changes_with_factors() -> None:
 
 def test_the_comparison_that_a_title_states_is_one_that_was_decided() -> None:
     first = row()
-    assert titled([OPEN, EQUAL, first]) is first, "a difference comes before an equivalence"
-    assert titled([OPEN]) is None
-    assert titled([first, row("undetected", **CONTROL)]) is None
-    assert titled([first, row("detected", **CONTROL)]) is first
+    assert title_comparison([OPEN, EQUAL, first]) is first, "a difference comes before an equivalence"
+    assert title_comparison([OPEN]) is None
+    assert title_comparison([first, row("undetected", **CONTROL)]) is None
+    assert title_comparison([first, row("detected", **CONTROL)]) is first

@@ -8,7 +8,7 @@ from scipy.stats import somersd
 
 from assay.core.errors import SpecError
 from assay.core.types import Factor, FactorTable
-from assay.shifts.association import achieved, allowed, over_patients, satisfies, somers_d, tied
+from assay.shifts.association import measure_association, read_allowed, over_patients, satisfies, somers_d, with_high_levels
 
 SITE = Factor("site", "categorical", levels=("a", "b", "c"), high=("c", "b"))
 SIZE = Factor("size", "continuous", unit="mm", range=(0, 10))
@@ -64,7 +64,7 @@ def test_d_is_scipys_and_changes_sign_with_values_and_with_target(pairs):
 )
 def test_a_factor_that_all_rows_have_alike_is_held(column, held):
     (name,) = column
-    found = achieved(table([1, 1, 0, 0], **column), name)
+    found = measure_association(table([1, 1, 0, 0], **column), name)
     assert found.held == held
     if held:
         assert (found.strength, found.low, found.high) == (0, 0, 0)
@@ -72,7 +72,7 @@ def test_a_factor_that_all_rows_have_alike_is_held(column, held):
 
 def test_a_binary_factors_d_is_the_difference_of_shares():
     # 3 of 4 positives and 1 of 5 negatives are high (b or c)
-    found = achieved(table([1, 1, 1, 1, 0, 0, 0, 0, 0], site=[1, 2, 1, 0, 0, 0, 0, 0, 2]), "site", asked=0.5)
+    found = measure_association(table([1, 1, 1, 1, 0, 0, 0, 0, 0], site=[1, 2, 1, 0, 0, 0, 0, 0, 2]), "site", requested=0.5)
     assert found.strength == pytest.approx(3 / 4 - 1 / 5)
     assert (found.target, found.asked, found.kept, found.available) == ("yes", 0.5, 9, 9)
     assert found.counts == {
@@ -81,7 +81,7 @@ def test_a_binary_factors_d_is_the_difference_of_shares():
 
 
 def test_missing_values_are_counted_and_left_out():
-    found = achieved(table([1, 1, 0, 0], size=[5.0, np.nan, 1.0, np.nan]), "size")
+    found = measure_association(table([1, 1, 0, 0], size=[5.0, np.nan, 1.0, np.nan]), "size")
     assert found.strength == 1.0
     assert found.counts["yes", "missing"] == 1
     assert found.counts["no", "missing"] == 1
@@ -89,21 +89,21 @@ def test_missing_values_are_counted_and_left_out():
 
 
 def test_without_a_class_there_is_no_strength_and_no_interval():
-    found = achieved(table([1, 1, 1], size=[1.0, 2.0, 3.0]), "size")
+    found = measure_association(table([1, 1, 1], size=[1.0, 2.0, 3.0]), "size")
     assert np.isnan([found.strength, found.low, found.high]).all()
 
 
 def test_given_looks_at_those_rows_only():
     rows = table([1, 0, 1, 0], size=[2.0, 1.0, 1.0, 2.0], site=[0, 0, 1, 1])
-    assert achieved(rows, "size").strength == 0
-    assert achieved(rows, "size", given={"site": "a"}).strength == 1
-    assert achieved(rows, "size", given={"site": ["b", "c"]}).strength == -1
+    assert measure_association(rows, "size").strength == 0
+    assert measure_association(rows, "size", given={"site": "a"}).strength == 1
+    assert measure_association(rows, "size", given={"site": ["b", "c"]}).strength == -1
 
 
 def test_other_high_levels_can_be_named():
     rows = table([1, 1, 0, 0], site=[0, 0, 1, 1])
-    assert achieved(rows, "site").strength == -1
-    assert achieved(rows, "site", high=("a",)).strength == 1
+    assert measure_association(rows, "site").strength == -1
+    assert measure_association(rows, "site", high=("a",)).strength == 1
 
 
 def test_the_standard_error_is_the_jackknifes_over_patients():
@@ -111,7 +111,7 @@ def test_the_standard_error_is_the_jackknifes_over_patients():
     patient = np.repeat(np.arange(60), 4)
     target = (patient + draws.integers(0, 2, 240)) % 2
     values = target + draws.normal(size=240) + np.repeat(draws.normal(size=60), 4)
-    found = achieved(table(target, patient, size=values), "size")
+    found = measure_association(table(target, patient, size=values), "size")
     left_out = np.array([somers_d(values[patient != p], target[patient != p] == 1) for p in range(60)])
     jackknife = np.sqrt(59 / 60 * np.sum((left_out - left_out.mean()) ** 2))
     assert (found.high - found.low) / (2 * 1.96) == pytest.approx(jackknife, rel=0.03)
@@ -121,8 +121,8 @@ def test_repeating_every_image_of_a_patient_narrows_nothing():
     draws = np.random.default_rng(1)
     target = draws.integers(0, 2, 80)
     values = target + draws.normal(size=80)
-    once = achieved(table(target, size=values), "size")
-    thrice = achieved(table(np.repeat(target, 3), np.repeat(np.arange(80), 3), size=np.repeat(values, 3)), "size")
+    once = measure_association(table(target, size=values), "size")
+    thrice = measure_association(table(np.repeat(target, 3), np.repeat(np.arange(80), 3), size=np.repeat(values, 3)), "size")
     assert (thrice.strength, thrice.low, thrice.high) == pytest.approx((once.strength, once.low, once.high))
 
 
@@ -131,7 +131,7 @@ def test_the_interval_covers():
     truth = 2 * 0.7602499 - 1  # AUROC of two unit normals one apart: Phi(1 / sqrt 2)
     for _ in range(400):
         target = np.repeat([0, 1], 60)
-        found = achieved(table(target, size=draws.normal(size=120) + target), "size")
+        found = measure_association(table(target, size=draws.normal(size=120) + target), "size")
         inside += found.low <= truth <= found.high
     assert 0.91 <= inside / 400 <= 0.985
 
@@ -144,19 +144,19 @@ def test_one_patient_has_no_standard_error():
     ("call", "text"),
     [
         (
-            lambda: tied(Factor("site", "categorical", levels=("a", "b"))),
+            lambda: with_high_levels(Factor("site", "categorical", levels=("a", "b"))),
             "categorical factor 'site' is tied by its high levels: name them, leaving at least one other, as "
             "high: [...] from a, b",
         ),
-        (lambda: tied(SITE, ("a", "b", "c")), "leaving at least one other"),
-        (lambda: tied(SITE, ("aa",)), "unknown level of 'site' 'aa': did you mean 'a'?"),
-        (lambda: allowed(SITE, "d"), "unknown level of 'site' 'd': allowed: a, b, c"),
-        (lambda: allowed(SITE, []), "'site' is restricted to an empty list: name at least one value"),
-        (lambda: allowed(SITE, {"min": 1}), "'site' is categorical and has no range: list the levels wanted"),
-        (lambda: allowed(SIZE, {"mim": 1}), "a range of 'size' has the keys min and max; given: mim"),
-        (lambda: allowed(SIZE, {"min": 3, "max": 2}), "the range of 'size' is empty: min 3 is above max 2"),
-        (lambda: allowed(SIZE, "big"), "'size' takes numbers in mm, given 'big'"),
-        (lambda: achieved(table([0, 1], size=[0.0, 1.0]), "sise"), "unknown factor 'sise': did you mean 'size'?"),
+        (lambda: with_high_levels(SITE, ("a", "b", "c")), "leaving at least one other"),
+        (lambda: with_high_levels(SITE, ("aa",)), "unknown level of 'site' 'aa': did you mean 'a'?"),
+        (lambda: read_allowed(SITE, "d"), "unknown level of 'site' 'd': allowed: a, b, c"),
+        (lambda: read_allowed(SITE, []), "'site' is restricted to an empty list: name at least one value"),
+        (lambda: read_allowed(SITE, {"min": 1}), "'site' is categorical and has no range: list the levels wanted"),
+        (lambda: read_allowed(SIZE, {"mim": 1}), "a range of 'size' has the keys min and max; given: mim"),
+        (lambda: read_allowed(SIZE, {"min": 3, "max": 2}), "the range of 'size' is empty: min 3 is above max 2"),
+        (lambda: read_allowed(SIZE, "big"), "'size' takes numbers in mm, given 'big'"),
+        (lambda: measure_association(table([0, 1], size=[0.0, 1.0]), "sise"), "unknown factor 'sise': did you mean 'size'?"),
     ],
 )
 def test_refusals(call, text):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from assay.core.errors import AssociationError
 from assay.core.types import Factor, FactorTable
-from assay.shifts.association import LEAST_ROWS, achieved, choose, somers_d
+from assay.shifts.association import LEAST_ROWS, measure_association, choose, somers_d
 from assay.spec.schema import AssociationSpec
 
 SITE = Factor("site", "categorical", levels=("a", "b"), high=("b",))
@@ -63,7 +63,7 @@ def test_counts_by_hand():
     # mass by half: b: min(60 / 0.75, 50 / 0.25) = 80, a: min(40 / 0.25, 50 / 0.75) = 66.7; equal halves of 66.7 give
     # 'yes' b 50, a 16.7; 'no' b 16.7, a 50: 133 rows, rounded without losing one.
     found = kept(crossed(yes_b=60, yes_a=40, no_b=50, no_a=50), site=0.5)
-    counts = achieved(found, "site").counts
+    counts = measure_association(found, "site").counts
     assert len(found) == 133 or len(found) == 134
     assert counts["yes", "b"] == 50
     assert counts["no", "a"] == 50
@@ -73,7 +73,7 @@ def test_counts_by_hand():
 
 def test_at_full_strength_each_class_keeps_its_half_and_nothing_else():
     found = kept(crossed(yes_b=60, yes_a=40, no_b=50, no_a=50), site=1.0)
-    assert {key: n for key, n in achieved(found, "site").counts.items() if n} == {("yes", "b"): 50, ("no", "a"): 50}
+    assert {key: n for key, n in measure_association(found, "site").counts.items() if n} == {("yes", "b"): 50, ("no", "a"): 50}
 
 
 def test_the_association_as_it_is_keeps_nearly_everything():
@@ -86,7 +86,7 @@ def test_the_association_as_it_is_keeps_nearly_everything():
 def test_the_strength_achieved_is_near_the_one_asked_and_the_class_ratio_stays(factor, strength):
     rows = world()
     found = kept(rows, **{factor: strength})
-    assert achieved(found, factor).strength == pytest.approx(strength, abs=0.02)
+    assert measure_association(found, factor).strength == pytest.approx(strength, abs=0.02)
     assert found.target.mean() == pytest.approx(rows.target.mean(), abs=0.01)
 
 
@@ -103,7 +103,7 @@ def test_several_factors_at_once(strengths):
     rows = world(6000)
     found = kept(rows, **strengths)
     for name, strength in strengths.items():
-        assert achieved(found, name).strength == pytest.approx(strength, abs=0.03)
+        assert measure_association(found, name).strength == pytest.approx(strength, abs=0.03)
     assert len(found) > 600
 
 
@@ -210,7 +210,7 @@ def test_given_chooses_among_those_rows_and_keeps_all_others():
     ties = {"size": AssociationSpec(strength=-0.5, given={"site": "b"})}
     found = rows.take(choose(rows, ties, 0).positions)
     inside = found.columns["site"] == 1
-    assert achieved(found.take(inside), "size").strength == pytest.approx(-0.5, abs=0.02)
+    assert measure_association(found.take(inside), "size").strength == pytest.approx(-0.5, abs=0.02)
     assert (~inside).sum() == (rows.columns["site"] == 0).sum()
 
 
@@ -228,7 +228,7 @@ def test_several_classes_tie_the_last_against_the_rest_which_keep_their_ratio():
     target = draws.choice(3, 4000, p=[0.5, 0.2, 0.3])
     rows = table(target, classes=("none", "mild", "severe"), size=draws.normal(size=4000) + target)
     found = kept(rows, size=0.4)
-    summary = achieved(found, "size")
+    summary = measure_association(found, "size")
     assert summary.target == "severe"
     assert summary.strength == pytest.approx(0.4, abs=0.02)
     assert np.bincount(found.target) / len(found) == pytest.approx(np.bincount(target) / 4000, abs=0.01)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from tests.worlds.environments import FACTORS, Toy
 
 from assay.core.errors import AssociationError, SpecError
-from assay.shifts.association import achieved
+from assay.shifts.association import measure_association
 from assay.shifts.sampling import Question, draw_rows
 from assay.spec.schema import AssociationSpec, EnvironmentSpec
 
@@ -29,7 +29,7 @@ def rows(count=4000, seed=0, where=None, **strengths):
 @pytest.mark.parametrize("factor", ["size", "texture", "grade"])
 def test_the_strength_that_comes_out_is_the_one_asked(factor, strength):
     # D's standard error is at most 2 / sqrt(n) for equal classes, here 0.0082: within 4 of it
-    found = achieved(rows(60000, **{factor: strength}), factor)
+    found = measure_association(rows(60000, **{factor: strength}), factor)
     assert found.strength == pytest.approx(strength, abs=0.033 * np.sqrt(1 - strength**2) + 1e-9)
 
 
@@ -44,7 +44,7 @@ def test_the_density_of_a_tied_factor_is_one_and_s_in_its_half():
 
 def test_the_core_factor_defines_the_target_and_all_others_know_nothing_of_it_or_of_each_other():
     drawn = rows(20000)
-    assert achieved(drawn, "margin").strength == 1
+    assert measure_association(drawn, "margin").strength == 1
     assert np.array_equal(drawn.columns["margin"] >= 0.5, drawn.target == 1)
     columns = np.stack([drawn.numbers(name) for name in NAMES] + [drawn.target])
     correlation = np.abs(np.corrcoef(columns) - np.eye(len(columns)))
@@ -90,14 +90,14 @@ def test_given_ties_in_those_rows_only_whatever_the_order_of_factors():
     tie = AssociationSpec(strength=0.8, given={"grade": ["2", "3"]})
     drawn = rows(40000, texture=tie)
     inside = drawn.columns["grade"] >= 2
-    assert achieved(drawn, "texture", given=tie.given).strength == pytest.approx(0.8, abs=0.02)
-    assert achieved(drawn.take(~inside), "texture").strength == pytest.approx(0, abs=0.03)
+    assert measure_association(drawn, "texture", given=tie.given).strength == pytest.approx(0.8, abs=0.02)
+    assert measure_association(drawn.take(~inside), "texture").strength == pytest.approx(0, abs=0.03)
 
 
 def test_several_ties_at_once_are_independent_within_a_class():
     drawn = rows(40000, size=0.7, texture=-0.5, grade=0.3)
     for name, strength in {"size": 0.7, "texture": -0.5, "grade": 0.3}.items():
-        assert achieved(drawn, name).strength == pytest.approx(strength, abs=0.03)
+        assert measure_association(drawn, name).strength == pytest.approx(strength, abs=0.03)
     within = drawn.take(drawn.target == 1)
     assert abs(np.corrcoef(within.numbers("size"), within.numbers("texture"))[0, 1]) < 0.03
 
@@ -111,7 +111,7 @@ def test_where_holds_constant_and_restricts():
     assert within.columns["size"].min() >= 10
     assert within.columns["size"].max() <= 20
     assert np.quantile(within.columns["size"], 0.25) == pytest.approx(12.5, abs=0.2)
-    assert achieved(within, "size").strength == pytest.approx(0.5, abs=0.03)
+    assert measure_association(within, "size").strength == pytest.approx(0.5, abs=0.03)
     listed = rows(where={"size": [8, 10, 16]})
     assert np.unique(listed.columns["size"], return_counts=True)[1] / 4000 == pytest.approx([1 / 3] * 3, abs=0.03)
 
@@ -120,7 +120,7 @@ def test_a_restricted_categorical_factor_keeps_half_of_its_mass_high():
     drawn = rows(20000, where={"texture": ["part", "solid"]}, texture=0.6)
     assert set(drawn.columns["texture"]) == {1, 2}
     assert np.mean(drawn.columns["texture"] == 1) == pytest.approx(0.5, abs=0.02)
-    assert achieved(drawn, "texture").strength == pytest.approx(0.6, abs=0.03)
+    assert measure_association(drawn, "texture").strength == pytest.approx(0.6, abs=0.03)
 
 
 def test_where_changes_nothing_but_its_own_factor():

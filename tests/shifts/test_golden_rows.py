@@ -7,7 +7,7 @@ from tests.worlds.environments import Toy
 
 from assay.core.types import Factor, FactorTable
 from assay.shifts.association import choose
-from assay.shifts.sampling import ROWS_VERSION, Question, draw_rows, drawn
+from assay.shifts.sampling import ROWS_VERSION, Question, draw_rows, draw_interventions
 from assay.spec.recipe import Component
 from assay.spec.schema import AssociationSpec, EnvironmentSpec, InterventionSpec
 
@@ -30,7 +30,7 @@ def test_rows_are_those_of_their_version():
     )  # fmt: skip
     chosen = choose(table, {"x": AssociationSpec(strength=-0.3)}, 3)
     tag = InterventionSpec(component=Component(kind="intervention", name="tag"), share=0.3)
-    changes, marked = drawn(EnvironmentSpec(interventions={"tag": tag}), table, 3, (1, 64, 64))
+    changes, marked = draw_interventions(EnvironmentSpec(interventions={"tag": tag}), table, 3, (1, 64, 64))
     found = {
         "drawn": digest(rows.target, rows.columns["texture"], np.round(rows.columns["size"] * 1e6)),
         "chosen": digest(chosen.positions),

@@ -70,13 +70,13 @@ def test_pieces_of_line_cover_what_their_distance_says(radius: float, within: Wi
             depth = np.maximum(own, 0.5) - np.hypot(along - x - t * (to_x - x), down - y - t * (to_y - y))
             edge = np.clip(depth + 0.5, 0, 1)
             expected = np.maximum(expected, edge * edge * (3 - 2 * edge) * np.minimum(1, own / 0.5))
-        assert np.abs(drawn_pieces.drawn(row, within) - expected).max() < 2e-5
+        assert np.abs(drawn_pieces.draw(row, within) - expected).max() < 2e-5
 
 
 def test_a_place_that_is_no_number_covers_nothing() -> None:
     ends = np.array([[10.0, np.nan], [10.0, 12.0], [20.0, 30.0], [10.0, np.nan]])[:, None]
     within = Window(1, 1, 30, 30)
-    assert np.array_equal(Stroke(ends, 2.0).drawn(0, within), Stroke(ends[:, :, :1], 2.0).drawn(0, within))
+    assert np.array_equal(Stroke(ends, 2.0).draw(0, within), Stroke(ends[:, :, :1], 2.0).draw(0, within))
 
 
 def test_a_histogram_of_pixels_that_are_no_numbers_moves_the_others_alone() -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from assay.core.errors import SpecError
 from assay.core.seeds import row_uniform
 from assay.core.types import Factor, FactorTable
-from assay.shifts.sampling import drawn, marked_rows
+from assay.shifts.sampling import draw_interventions, marked_rows
 from assay.spec.recipe import Component
 from assay.spec.schema import AssociationSpec, EnvironmentSpec, InterventionSpec
 
@@ -110,7 +110,7 @@ def test_the_order_in_which_interventions_are_written_changes_no_pixel():
     rows, images = table(40), torch.rand(40, 1, 16, 16)
     shown = []
     for tags in ({"u": dark, "v": light}, {"v": light, "u": dark}):
-        changes, marked = drawn(EnvironmentSpec(interventions=tags), rows, 0, (1, 16, 16))
+        changes, marked = draw_interventions(EnvironmentSpec(interventions=tags), rows, 0, (1, 16, 16))
         changed = images
         for change in changes:
             changed = change.apply(changed, np.arange(40))
@@ -142,5 +142,5 @@ def test_the_order_in_which_interventions_are_written_changes_no_pixel():
 )
 def test_refusals(environment, text):
     with pytest.raises(SpecError) as refused:
-        drawn(EnvironmentSpec(**environment), table(), 0, (1, 32, 32))
+        draw_interventions(EnvironmentSpec(**environment), table(), 0, (1, 32, 32))
     assert str(refused.value) == text

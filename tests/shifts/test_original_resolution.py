@@ -75,7 +75,7 @@ def population(spec: dict[str, Any], folder: Path) -> tuple[Population, Any]:
 def environment_of(folder: Path, interventions: dict[str, Any], **data: Any) -> Environment:
     """All rows, whichever fold tests them."""
     made, tests = population(study(folder, interventions, **data), folder)
-    return made.tested("test", tests["test"], 0, 0)
+    return made.test_environment("test", tests["test"], 0, 0)
 
 
 def levels(images: Any) -> Pixels:

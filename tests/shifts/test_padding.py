@@ -13,7 +13,7 @@ from assay.core.registry import build, entries
 from assay.data.cache import ArrayImages
 from assay.data.dataset import Batch
 from assay.data.files.fitting import placed
-from assay.shifts.distortions import distorted
+from assay.shifts.distortions import distort
 from assay.shifts.intervention import draw
 from assay.spec.parse import parse_study
 from assay.spec.recipe import Component
@@ -124,7 +124,7 @@ def test_a_distortion_leaves_padding_black():
     shown = population(padded()).scene({"plain": PLAIN}, 0).environment("plain")
     wide = np.flatnonzero(shown.table.row % 2 == 0)
     for family in ("brightness", "gaussian-noise"):
-        images = distorted(shown, family, 5).images.read(wide)
+        images = distort(shown, family, 5).images.read(wide)
         assert not images[:, :, :6].any()
         assert (images[:, :, 6:18] != shown.images.read(wide)[:, :, 6:18]).any(dim=3).all()
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from assay.core.types import Factor, FactorTable
-from assay.shifts.association import achieved, choose
+from assay.shifts.association import measure_association, choose
 from assay.spec.schema import AssociationSpec
 
 ASSETS = Path(os.environ.get("ASSAY_ASSETS") or Path(__file__).parents[3] / "shared" / "assets")
@@ -54,13 +54,13 @@ def check(table, least, **strengths):
     chosen = choose(table, {name: AssociationSpec(strength=s) for name, s in strengths.items()}, 0)
     kept = table.take(chosen.positions)
     for name, strength in strengths.items():
-        assert achieved(kept, name).strength == pytest.approx(strength, abs=0.03)
+        assert measure_association(kept, name).strength == pytest.approx(strength, abs=0.03)
     assert kept.target.mean() == pytest.approx(table.target.mean(), abs=0.01)
     assert len(kept) >= least
 
 
 def test_nodules_as_found_are_told_by_their_diameter(nodules):
-    assert achieved(nodules, "diameter_mm").strength == pytest.approx(0.80, abs=0.01)  # AUROC 0.90
+    assert measure_association(nodules, "diameter_mm").strength == pytest.approx(0.80, abs=0.01)  # AUROC 0.90
 
 
 @pytest.mark.parametrize(

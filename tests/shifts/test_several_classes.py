@@ -9,8 +9,8 @@ from tests.worlds.environments import Toy
 from assay.core.errors import SpecError
 from assay.core.seeds import row_uniform
 from assay.data.cache import ArrayCache
-from assay.shifts.association import achieved
-from assay.shifts.sampling import Question, draw_rows, drawn
+from assay.shifts.association import measure_association
+from assay.shifts.sampling import Question, draw_rows, draw_interventions
 from assay.shifts.sources import open_population
 from assay.spec.recipe import Component
 from assay.spec.schema import AssociationSpec, DataSpec, EnvironmentSpec, InterventionSpec
@@ -77,9 +77,9 @@ def test_levels_that_where_leaves_out_are_not_drawn_and_the_classes_keep_their_c
 
 def test_an_association_is_that_of_the_last_class_against_the_rest():
     table = rows(60000, size=0.6, texture=-0.5)
-    assert achieved(table, "size").strength == pytest.approx(0.6, abs=0.02)
-    assert achieved(table, "texture").strength == pytest.approx(-0.5, abs=0.02)
-    assert achieved(table, "size").target == "3"
+    assert measure_association(table, "size").strength == pytest.approx(0.6, abs=0.02)
+    assert measure_association(table, "texture").strength == pytest.approx(-0.5, abs=0.02)
+    assert measure_association(table, "size").target == "3"
     means = [table.columns["size"][table.target == k].mean() for k in range(4)]
     assert means[:3] == pytest.approx([means[0]] * 3, abs=0.4)  # the others are alike
     assert means[3] > means[0] + 5
@@ -88,7 +88,7 @@ def test_an_association_is_that_of_the_last_class_against_the_rest():
 def test_an_intervention_tied_to_the_last_class_marks_it():
     tag = InterventionSpec(component=Component(kind="intervention", name="tag"))
     environment = EnvironmentSpec(association={"tag": AssociationSpec(strength=1.0)}, interventions={"tag": tag})
-    _, table = drawn(environment, rows(400), 0, (1, 32, 32))
+    _, table = draw_interventions(environment, rows(400), 0, (1, 32, 32))
     assert np.array_equal(table.columns["tag"] == 1, table.target == 3)
 
 

@@ -12,7 +12,7 @@ from tests.worlds.environments import Toy
 
 from assay.core.errors import AssociationError, SpecError
 from assay.core.types import Factor, FactorTable
-from assay.shifts.association import achieved, choose, positive, somers_d
+from assay.shifts.association import measure_association, choose, positive, somers_d
 from assay.shifts.sampling import Question, draw_rows
 from assay.spec.schema import AssociationSpec, EnvironmentSpec, HighShares
 
@@ -44,7 +44,7 @@ def chosen(table: FactorTable, tie: AssociationSpec, seed: int = 0) -> FactorTab
 
 
 def cells(table: FactorTable) -> dict[tuple[str, str], int]:
-    return achieved(table, "site").counts
+    return measure_association(table, "site").counts
 
 
 # --- a phantom -----------------------------------------------------------------------------------------------------

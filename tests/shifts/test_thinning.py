@@ -14,7 +14,7 @@ from tests.shifts.test_shares import DOSES, by_shares, crossed
 from assay.core.errors import DataError
 from assay.core.types import Factor, FactorTable
 from assay.data.cache import ArrayCache
-from assay.shifts.association import achieved, positive, preference
+from assay.shifts.association import measure_association, positive, preference
 from assay.shifts.phantom_rows import PhantomPopulation
 from assay.shifts.population import Population
 from assay.shifts.sampling import first_patients, first_rows
@@ -32,7 +32,7 @@ def test_each_class_and_level_has_its_share_by_hand():
     # 100 rows in the proportions 1 : 3 : 4 : 2; 10 rows hold 1, 3, 4 and 2 of them, 20 the double.
     table = crossed(yes_b=10, yes_a=30, no_b=40, no_a=20)
     for count in (10, 20, 50, 100):
-        counts = achieved(first(table, count), "site").counts
+        counts = measure_association(first(table, count), "site").counts
         assert counts == {
             ("yes", "b"): count // 10, ("yes", "a"): 3 * count // 10,
             ("no", "b"): 4 * count // 10, ("no", "a"): 2 * count // 10,

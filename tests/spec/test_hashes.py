@@ -246,7 +246,7 @@ def test_the_three_parts_have_hashes_of_their_own(study: Study) -> None:
     study["contrasts"] = [{"axis": "loss", "against": "cross-entropy", "environment": "same"}]
 
     def parts(spec: StudySpec) -> tuple[str, str, str]:
-        return spec.trained, spec.probed, spec.compared
+        return spec.training_hash, spec.probe_hash, spec.contrast_hash
 
     trained, probed, compared = parts(parse_study(study))
     by_override = {

@@ -44,7 +44,7 @@ def test_the_name_decides_no_trial(tmp_path: Path) -> None:
         "environments": {"train": {}, "same": {"like": "train"}},
         "recipe": {"initialization": ["random", {"file": {"path": str(tmp_path / "weights" / "natural.pt")}}]},
     }
-    assert named.trained == parse_study(written).trained
+    assert named.training_hash == parse_study(written).training_hash
 
 
 TRAINED = "{data: {phantom: natural, size: 32, target: kind, core: kind}, recipe: {epochs: 1}}"

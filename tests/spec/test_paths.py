@@ -12,7 +12,7 @@ import yaml as pyyaml
 from tests.spec.conftest import STUDY, trial_ids
 
 from assay.core.errors import SpecError
-from assay.core.files import filled, told
+from assay.core.files import fill_names, label_of_path
 from assay.spec.parse import parse_study
 from assay.spec.recipe import Component
 from assay.spec.schema import StudySpec
@@ -108,7 +108,7 @@ def test_weights_that_are_not_there_are_told_before_anything_runs(
     ],
 )
 def test_an_absolute_path_is_told_by_its_last_part(text: str, shown: str) -> None:
-    assert told(text) == shown
+    assert label_of_path(text) == shown
 
 
 def of_files(*paths: str | Path) -> dict[str, Any]:
@@ -161,8 +161,8 @@ def test_relative_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HERE", "sets")
     monkeypatch.setenv("HOME", "/home/someone")
-    assert filled("a/b", "/studies") == Path("/studies/a/b")
-    assert filled("a/${HERE}", "/studies") == Path("/studies/a/sets")
-    assert filled("${HERE}/b", "/studies") == tmp_path / "sets" / "b"
-    assert filled("~/b", "/studies") == Path("/home/someone/b")
-    assert filled("/a/b", "/studies") == Path("/a/b")
+    assert fill_names("a/b", "/studies") == Path("/studies/a/b")
+    assert fill_names("a/${HERE}", "/studies") == Path("/studies/a/sets")
+    assert fill_names("${HERE}/b", "/studies") == tmp_path / "sets" / "b"
+    assert fill_names("~/b", "/studies") == Path("/home/someone/b")
+    assert fill_names("/a/b", "/studies") == Path("/a/b")

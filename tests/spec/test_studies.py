@@ -66,7 +66,7 @@ def test_every_built_in_study_is_right_at_every_scale(name: str, scale: str) -> 
 @pytest.mark.parametrize(("name", "recipes", "twins"), [("nodule-loss", 11, 1), ("lesion-loss-ood", 5, 2)])
 def test_a_study_of_losses_has_four_primary_comparisons_and_both_controls(name: str, recipes: int, twins: int) -> None:
     spec = parse_study(name)
-    roles = Counter(pair.stated.role for pair in spec_pairs(spec))
+    roles = Counter(pair.contrast.role for pair in spec_pairs(spec))
     assert (roles["primary"], roles["positive-control"], roles["a-a"]) == (4, 1, twins)
     assert (spec.seeds, len(spec.points)) == (10, recipes)
     used = {point.label for pair in spec_pairs(spec) for point in (*pair.a, *pair.b)}

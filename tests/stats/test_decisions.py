@@ -11,9 +11,9 @@ import pytest
 from scipy import stats
 
 from assay.core.reasons import Code, reason_of
-from assay.stats.compare import Contrast, compare, fixed_order, untested
-from assay.stats.decisions import decide, deciding_factors, guarded, mean_of, ruled, settling
-from assay.stats.estimate import limited
+from assay.stats.compare import Contrast, compare, fixed_order, untested_contrast
+from assay.stats.decisions import decide, deciding_factors, limit_if_alone, mean_of, rule, settling
+from assay.stats.estimate import limit_df
 from assay.stats.panel import of_seeds
 
 
@@ -66,18 +66,18 @@ def test_so_many_seeds_settle_a_question_whatever_the_truth() -> None:
     assert math.isnan(patients)
     for truth in np.linspace(-0.1, 0.1, 41):
         one = measured(float(truth), sd=0.05, seeds=int(found))
-        assert decide([one, untested(one.reason, 0.05), untested(one.reason, 0.05)])[0].decision != "inconclusive"
+        assert decide([one, untested_contrast(one.reason, 0.05), untested_contrast(one.reason, 0.05)])[0].decision != "inconclusive"
     assert decide([measured(0.025, sd=0.05, seeds=int(found) - 4)] * 3)[0].decision == "inconclusive"
 
 
 def test_a_comparison_alone_in_its_group_has_the_degrees_of_freedom_of_few_seeds() -> None:
     df = np.array([1.5, 40.0])
-    np.testing.assert_array_equal(limited(df, 3, group=1, family=4), [1.5, 2.0])
+    np.testing.assert_array_equal(limit_df(df, 3, group=1, family=4), [1.5, 2.0])
     for seeds, group, family in ((3, 2, 4), (3, 1, 1), (5, 1, 4)):
-        np.testing.assert_array_equal(limited(df, seeds, group, family), df)
-    np.testing.assert_array_equal(limited(np.full(3, 40.0), np.array([3, 4, 5]), 1, 4), [2.0, 3.0, 40.0])
+        np.testing.assert_array_equal(limit_df(df, seeds, group, family), df)
+    np.testing.assert_array_equal(limit_df(np.full(3, 40.0), np.array([3, 4, 5]), 1, 4), [2.0, 3.0, 40.0])
     few = measured(0.03, seeds=3)
-    assert guarded(few, 4).p == few.p  # seeds are all of its variance here
+    assert limit_if_alone(few, 4).p == few.p  # seeds are all of its variance here
 
 
 def test_a_mean_is_taken_within_each_seed() -> None:
@@ -92,7 +92,7 @@ def test_a_mean_is_taken_within_each_seed() -> None:
     expected = stats.ttest_1samp(both, 0)
     assert (found.value, found.p) == (pytest.approx(both.mean()), pytest.approx(expected.pvalue))
     assert found.margin == 0.2
-    lost = untested(first.reason)
+    lost = untested_contrast(first.reason)
     assert math.isnan(mean_of([first, lost]).value)
 
 
@@ -119,7 +119,7 @@ def row(role: str, decision: str, p: float = 0.2, **more: Any) -> dict[str, Any]
     ],
 )
 def test_nothing_is_claimed_where_a_control_failed(control: dict[str, Any], decision: str, claimed: bool) -> None:
-    primary, found = ruled([row("primary", "higher"), control], [])
+    primary, found = rule([row("primary", "higher"), control], [])
     assert found["decision"] == decision
     assert primary["decision"] == ("higher" if claimed else "inconclusive")
     assert (Code.CONTROL_FAILED in reason_of(primary)) is not claimed

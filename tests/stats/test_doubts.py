@@ -13,7 +13,7 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 from tests.stats.sentences import ESTIMATES, contrast, estimate, verdict
 
-from assay.core.reasons import NOTHING, Code, Reason, because, stated
+from assay.core.reasons import NOTHING, Code, Reason, because, reason_in_words
 from assay.report.sentences.reasons import reason_words
 from assay.stats.doubts import FOLDED, ONE_POOL, Split, cautioned, findings_of, outlying_seeds
 from assay.stats.rows import Row
@@ -110,7 +110,7 @@ LOST = contrast(
     p=None,
     p_holm=None,
     decision="inconclusive",
-    reason=str(stated("no log-loss is reached by both")),
+    reason=str(reason_in_words("no log-loss is reached by both")),
 )
 
 
@@ -243,7 +243,7 @@ def test_many_cautions_of_one_kind_are_one_line_and_others_keep_theirs() -> None
         fields: dict[str, Any] = {"count": 3, "images": 40}
         return [because(Code.HARDLY_CHANGED, confounder=f"tag {at}", **fields) for at in range(count)]
 
-    own = [stated(f"the user says {at}") for at in range(5)]
+    own = [reason_in_words(f"the user says {at}") for at in range(5)]
     found = cautioned([*marks(51), because(Code.PATIENTS_UNKNOWN, text="none"), *own])
     assert [one.light for one in found] == ["warn", "bad", *["warn"] * 5]
     assert reason_words(found[0].reason).count("confounder 'tag ") == 3

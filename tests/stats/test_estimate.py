@@ -19,7 +19,7 @@ from tests.worlds.panels import panel
 from assay.core.reasons import NOTHING, Code, because
 from assay.report.sentences.reasons import reason_words
 from assay.stats.estimate import BATCH, estimate, estimate_seeds, estimates_of_seeds, interval, two_way
-from assay.stats.panel import OWN, Panel, evaluate, of_seeds, own_samples
+from assay.stats.panel import SAMPLES_OF_ITS_OWN, Panel, evaluate, of_seeds, own_samples
 
 
 def mean_parts(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -82,7 +82,7 @@ def test_values_that_are_computed_together_are_the_same_bytes_as_each_alone() ->
     rng = np.random.default_rng(0)
     parts = [
         of_seeds(rng.random(seeds), np.arange(seeds), [own_samples(error, "a") for error in rng.random(seeds)])
-        for seeds in [3, 10, 2, 5] * (BATCH // (10 * OWN))  # more than one batch of each
+        for seeds in [3, 10, 2, 5] * (BATCH // (10 * SAMPLES_OF_ITS_OWN))  # more than one batch of each
     ]
     parts.append(of_seeds(rng.random(4), np.arange(4)))
     together, alone = estimates_of_seeds(parts), [estimates_of_seeds([part])[0] for part in parts]
@@ -127,7 +127,7 @@ def test_what_sampling_carries_beyond_an_end_keeps_students_interval() -> None:
 def test_errors_within_models_near_an_end_are_not_stretched_by_the_logit() -> None:
     """Nothing varies between seeds: their common sampling error is symmetric, also near 0."""
     found = estimate_seeds(of_seeds(np.full(4, 0.005), np.arange(4), [own_samples(0.01, "a")] * 4, bounds=(0.0, 1.0)))
-    assert (found.low, found.high) == (0, pytest.approx(0.005 + stats.t.ppf(0.975, OWN - 1) * 0.01))
+    assert (found.low, found.high) == (0, pytest.approx(0.005 + stats.t.ppf(0.975, SAMPLES_OF_ITS_OWN - 1) * 0.01))
 
 
 def test_skewed_shares_over_seeds_are_covered() -> None:
@@ -140,7 +140,7 @@ def test_skewed_shares_over_seeds_are_covered() -> None:
 def test_equal_seeds_with_an_error_within_them_have_the_interval_of_their_samples() -> None:
     """Nothing varies between seeds: the degrees of freedom are those of the samples, and no warning is given."""
     found = estimate_seeds(of_seeds(np.full(4, 0.5), np.arange(4), [own_samples(0.1, "a")] * 4))
-    half = 0.1 * stats.t.ppf(0.975, OWN - 1)
+    half = 0.1 * stats.t.ppf(0.975, SAMPLES_OF_ITS_OWN - 1)
     assert (found.low, found.high) == pytest.approx((0.5 - half, 0.5 + half))
 
 

@@ -9,8 +9,8 @@ from syrupy.assertion import SnapshotAssertion
 from tests.stats.sentences import contrast, estimate, verdict
 
 from assay.report.sentences.reasons import reason_words
-from assay.stats.decisions import ruled
-from assay.stats.rows import compared
+from assay.stats.decisions import rule
+from assay.stats.rows import estimates_compared
 
 
 def pair(measure: str, a: float, b: float, half: float = 0.01, chance: float | None = None) -> list[dict[str, Any]]:
@@ -36,7 +36,7 @@ def equal(measure: str, margin: float | None = 0.05, **changes: Any) -> dict[str
 def test_what_lies_at_an_end_of_the_scale_is_not_equivalent(
     row: dict[str, Any], estimates: list[dict[str, Any]], where: str
 ) -> None:
-    (found,) = ruled([row], estimates)
+    (found,) = rule([row], estimates)
     assert found["decision"] == "inconclusive"
     assert reason_words(found["reason"]) == f"no room for a difference; {where}"
     said = verdict([found], estimates)
@@ -58,21 +58,21 @@ def test_what_lies_at_an_end_of_the_scale_is_not_equivalent(
     ],
 )
 def test_elsewhere_equivalence_stands(row: dict[str, Any], estimates: list[dict[str, Any]]) -> None:
-    (found,) = ruled([row], estimates)
+    (found,) = rule([row], estimates)
     assert (found["decision"], found["reason"]) == ("equivalent", "")
 
 
 def test_differences_at_an_end_stand_with_a_caution_and_chance_is_no_end_for_them(snapshot: SnapshotAssertion) -> None:
     shown = contrast(measure="dice", margin=0.02, decision="lower", value=-0.02)
-    (found,) = ruled([shown], pair("dice", 0.01, 0.03))
+    (found,) = rule([shown], pair("dice", 0.01, 0.03))
     assert (found["decision"], reason_words(found["reason"])) == snapshot
     open_ = contrast(measure="auroc", margin=0.05, decision="inconclusive")
-    assert ruled([open_], pair("auroc", 0.5, 0.5, 0.2, 0.5))[0]["reason"] == ""
+    assert rule([open_], pair("auroc", 0.5, 0.5, 0.2, 0.5))[0]["reason"] == ""
 
 
 def test_contrasts_are_held_against_estimates_of_the_trained_network_in_their_places_alone() -> None:
     own, elsewhere = pair("auroc", 0.9, 0.8), [{**row, "environment": "same"} for row in pair("auroc", 0.7, 0.6)]
     others = [{**own[0], **other} for other in ({"group": "untrained"}, {"level": "2"}, {"factor": "texture"})]
     estimates = [*own, *pair("dice", 0.5, 0.4), *others, *elsewhere]
-    assert compared(iter(estimates), [equal("auroc")]) == [*own, *elsewhere]
-    assert compared(estimates, []) == [row for row in estimates if row not in others[:2]]
+    assert estimates_compared(iter(estimates), [equal("auroc")]) == [*own, *elsewhere]
+    assert estimates_compared(estimates, []) == [row for row in estimates if row not in others[:2]]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assay.stats.format import common_decimals, count, decimals, listed, number, p_value, with_interval
+from assay.stats.format import common_decimals, count, decimals, join_words, number, p_value, with_interval
 
 
 @pytest.mark.parametrize(
@@ -34,8 +34,8 @@ from assay.stats.format import common_decimals, count, decimals, listed, number,
         (count(3, "weight decay"), "3 weight decays"),
         (count(3, "sampling strategy"), "3 sampling strategies"),
         (count(3, "patch"), "3 patches"),
-        (listed(["a"]), "a"),
-        (listed(["a", "b", "c"]), "a, b and c"),
+        (join_words(["a"]), "a"),
+        (join_words(["a", "b", "c"]), "a, b and c"),
     ],
 )
 def test_numbers_as_a_reader_sees_them(text: str, expected: str) -> None:

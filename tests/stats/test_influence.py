@@ -14,7 +14,7 @@ from tests.worlds.panels import answers
 
 from assay.report.sentences.reasons import reason_words
 from assay.stats import influence, metrics
-from assay.stats.influence import Answers, auroc_rows, widened
+from assay.stats.influence import Answers, auroc_rows, widen
 from assay.stats.measures import COMPUTED, find_measure, influence_of, value
 from assay.stats.metrics import class_score, placements
 
@@ -127,7 +127,7 @@ def test_auroc_variance_is_that_of_delong(seed: int) -> None:
 @given(seeds)
 def test_variances_of_means_are_the_textbook_ones(seed: int) -> None:
     model = answers(seed)
-    right = (model.predicted == model.target).astype(float)
+    right = (model.calls == model.target).astype(float)
     for name, part in (("accuracy", right), ("sensitivity", right[model.target == 1])):
         _, moved = influence_of(name, model, np.arange(80))
         assert (moved**2).sum() == pytest.approx(part.var(ddof=1) / len(part), abs=1e-14)
@@ -170,7 +170,7 @@ def test_auroc_ignores_a_monotone_transform() -> None:
 def test_one_patient_of_a_class_has_no_variance(name: str) -> None:
     model = Answers(np.array([[0.4], [0.5], [0.3], [0.6]]), np.array([1, 1, 0, 0]))
     result, moved = influence_of(name, model, np.array([7, 7, 8, 9]))
-    assert result.defined
+    assert result.is_defined
     assert np.isnan(moved).any()
 
 
@@ -197,7 +197,7 @@ def test_two_classes_are_ranked_once_and_each_class_against_the_rest_alike(
     found = {name: influence_of(name, model, patient) for name in ("auroc", "auroc-macro", "somers-d", "auroc")}
     assert ranked == [300]
     negative = placements(class_score(model.logits, 0), 1 - model.target, model.fold)
-    rows = widened(auroc_rows(*negative, 1 - model.target), model.target, patient)
+    rows = widen(auroc_rows(*negative, 1 - model.target), model.target, patient)
     assert found["auroc-macro"][0] == metrics.macro_auroc(model.logits, model.target, model.fold)
     assert np.array_equal(found["auroc-macro"][1], np.bincount(patient, rows))
 

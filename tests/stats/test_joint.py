@@ -8,8 +8,8 @@ from scipy import stats
 from syrupy.assertion import SnapshotAssertion
 
 from assay.report.sentences.reasons import reason_words
-from assay.stats.estimate import covariance, interval, moved, two_way, uncertainty
-from assay.stats.outcomes import correlated, joint
+from assay.stats.estimate import covariance, interval, move, two_way, uncertainty
+from assay.stats.outcomes import error_correlation, joint
 from assay.stats.panel import Evaluated
 
 PLAIN = (-np.inf, np.inf)
@@ -52,7 +52,7 @@ def test_the_covariance_of_a_measure_with_itself_is_its_variance_and_with_its_mi
     assert covariance(across.values, -across.values, moves, -moves) == pytest.approx(-own)
     mirrored = evaluated(-across.values, -moves)
     sure = uncertainty(across), uncertainty(mirrored)
-    assert correlated(across, mirrored, sure) == pytest.approx(-own / float(spread.variance))
+    assert error_correlation(across, mirrored, sure) == pytest.approx(-own / float(spread.variance))
 
 
 def test_measures_of_different_patients_share_seeds_alone() -> None:
@@ -61,8 +61,8 @@ def test_measures_of_different_patients_share_seeds_alone() -> None:
     sure = uncertainty(across), uncertainty(elsewhere)
     seeds = float(np.cov(across.values, up.values)[0, 1]) / 5
     expected = seeds / (sure[0].standard_error * sure[1].standard_error)
-    assert correlated(across, elsewhere, sure) == pytest.approx(expected)
-    assert abs(expected) < correlated(across, up, (sure[0], uncertainty(up)))
+    assert error_correlation(across, elsewhere, sure) == pytest.approx(expected)
+    assert abs(expected) < error_correlation(across, up, (sure[0], uncertainty(up)))
 
 
 @pytest.mark.slow
@@ -97,9 +97,9 @@ def test_it_never_leaves_what_is_possible() -> None:
 def test_a_step_there_and_back_again_is_an_interval(bounds: tuple[float, float]) -> None:
     low, high = interval(0.9, 0.05, 7, bounds)
     half = float(stats.t.ppf(0.975, 7)) * 0.05
-    assert (low, high) == (moved(0.9, -half, bounds), moved(0.9, half, bounds))
+    assert (low, high) == (move(0.9, -half, bounds), move(0.9, half, bounds))
     assert bounds[0] < low < 0.9 < high < bounds[1]
-    assert moved(0.9, 1e-6, bounds) == pytest.approx(0.9 + 1e-6, abs=1e-10)
+    assert move(0.9, 1e-6, bounds) == pytest.approx(0.9 + 1e-6, abs=1e-10)
 
 
 def test_without_a_region_it_says_why(snapshot: SnapshotAssertion) -> None:

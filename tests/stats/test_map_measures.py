@@ -176,7 +176,7 @@ def test_standard_errors_agree_with_the_jackknife_over_patients(name: str, folds
     codes = np.unique(patient)
     left = np.array([value(name, _some(images, patient != code)).value for code in codes])
     theirs = (whole.value - left) * (len(codes) - 1) / len(codes)
-    assert whole.defined
+    assert whole.is_defined
     assert np.sqrt((ours**2).sum()) == pytest.approx(np.sqrt(((theirs - theirs.mean()) ** 2).sum()), rel=0.05)
     assert np.corrcoef(ours, theirs)[0, 1] > 0.99
 

@@ -112,7 +112,7 @@ def test_the_threshold_of_a_sensitivity(level: float, threshold: float) -> None:
 
 def test_a_sensitivity_that_only_a_map_of_lesion_alone_reaches_is_censored() -> None:
     found = maps.threshold_at(LESIONS, FLOOR, 0.8)
-    assert not found.defined
+    assert not found.is_defined
     assert found.reason == because(Code.UNREACHED_SENSITIVITY, level=0.8, most=0.75, lesions=4)
 
 
@@ -140,7 +140,7 @@ def test_a_threshold_is_the_highest_that_reaches_its_level(seed: int, level: flo
     found = maps.threshold_at(score, floor, level)
     tried = np.round(np.arange(-90, 60) / 10, 1)
     reaching = [at for at in tried if maps.lesion_hits(score, floor, at).mean() >= level - 1e-12]
-    assert found.defined == bool(reaching)
+    assert found.is_defined == bool(reaching)
     if reaching:
         assert found.value == pytest.approx(max(reaching))
 

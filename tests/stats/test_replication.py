@@ -12,7 +12,7 @@ from assay.stats import compare
 from assay.stats.decisions import decide
 from assay.stats.estimate import Uncertainty, uncertainty
 from assay.stats.panel import Evaluated
-from assay.stats.replication import replicated
+from assay.stats.replication import replication_row
 from assay.stats.rows import ALPHA, Row
 
 PATIENTS, MARGIN = 200, 0.2
@@ -43,7 +43,7 @@ def test_the_second_difference_falls_into_the_prediction_of_the_first(
     for _ in range(runs):
         patients = rng.normal(0, 1, (2, PATIENTS))
         first, second = (drawn(rng, 0.1, seeds, spread, patients[k if new_patients else 0]) for k in (0, 1))
-        found = replicated(first, second, family=1, new_patients=new_patients)
+        found = replication_row(first, second, family=1, new_patients=new_patients)
         inside += found["within"] == "yes"
         covered += found["both_low"] <= 0.1 <= found["both_high"]
     assert 0.93 <= inside / runs <= 0.97
@@ -64,9 +64,9 @@ def run(value: float, error: float = 0.03, df: float = 12.0, **more: object) -> 
 
 
 def test_the_estimate_of_both_runs_weighs_seeds_alike() -> None:
-    found = replicated(run(0.1, seeds=10), run(0.04, seeds=20), family=1, new_patients=True)
+    found = replication_row(run(0.1, seeds=10), run(0.04, seeds=20), family=1, new_patients=True)
     assert found["both"] == pytest.approx((10 * 0.1 + 20 * 0.04) / 30)
-    width = {new: replicated(run(0.1), run(0.1), family=1, new_patients=new) for new in (True, False)}
+    width = {new: replication_row(run(0.1), run(0.1), family=1, new_patients=new) for new in (True, False)}
     ends = {new: one["both_high"] - one["both_low"] for new, one in width.items()}
     assert ends[True] < ends[False]  # the same patients are no new evidence on patients
     assert width[True]["predicted_high"] > width[False]["predicted_high"]
@@ -76,7 +76,7 @@ def decision_of(row: Row, family: int) -> str:
     """The decision of the tests, each at Holm's first step."""
     value, error, df = (row[name] for name in ("value", "standard_error", "df"))
     whole = Evaluated(np.full(3, value), np.zeros((3, 1)), np.arange(3), np.zeros(1, np.int64), 1, (-np.inf, np.inf))
-    one = compare.tested(whole, Uncertainty(error, df), row["margin"], left_out=0, paired_patients=1)
+    one = compare.contrast_of(whole, Uncertainty(error, df), row["margin"], left_out=0, paired_patients=1)
     (found,) = decide([one], ALPHA / family)
     small = found.decision in ("higher", "lower") and found.equivalence_p < ALPHA / family
     return f"{found.decision}-small" if small else found.decision
@@ -88,7 +88,7 @@ def test_the_agreement_to_be_expected_is_the_share_that_agrees() -> None:
     for truth in rng.uniform(-0.3, 0.3, runs):
         pair = [run(truth + 0.03 * float(rng.standard_t(12))) for _ in (0, 1)]
         words = [decision_of(row, 2) for row in pair]
-        expected += replicated({**pair[0], "decision": words[0]}, pair[1], family=2, new_patients=True)["agreement"]
+        expected += replication_row({**pair[0], "decision": words[0]}, pair[1], family=2, new_patients=True)["agreement"]
         agreed += words[0] == words[1]
     assert 0.5 < agreed / runs < 0.9
     assert expected / runs == pytest.approx(agreed / runs, abs=0.03)
@@ -96,7 +96,7 @@ def test_the_agreement_to_be_expected_is_the_share_that_agrees() -> None:
 
 def test_agreement_over_all_decisions_is_certain() -> None:
     found = [
-        replicated(run(0.06, decision=f"{way}{size}"), run(0.0), family=4, new_patients=True)["agreement"]
+        replication_row(run(0.06, decision=f"{way}{size}"), run(0.0), family=4, new_patients=True)["agreement"]
         for way, sizes in {"higher": SIZES, "lower": SIZES, "equivalent": ("",), "inconclusive": ("",)}.items()
         for size in sizes
     ]
@@ -104,7 +104,7 @@ def test_agreement_over_all_decisions_is_certain() -> None:
 
 
 def test_a_run_without_an_error_predicts_nothing() -> None:
-    found = replicated(run(0.1, math.nan), run(0.1), family=1, new_patients=True)
+    found = replication_row(run(0.1, math.nan), run(0.1), family=1, new_patients=True)
     assert found["within"] == ""
     assert math.isnan(found["predicted_low"])
     assert math.isnan(found["agreement"])
@@ -113,6 +113,6 @@ def test_a_run_without_an_error_predicts_nothing() -> None:
 def test_a_run_that_kept_no_seed_has_nothing_to_pool() -> None:
     nothing = run(math.nan, math.nan, math.nan, seeds=0)
     for pair in ((run(0.1), nothing), (nothing, nothing)):
-        found = replicated(*pair, family=1, new_patients=True)
+        found = replication_row(*pair, family=1, new_patients=True)
         assert found["within"] == ""
         assert np.isnan([found[name] for name in ("both", "both_low", "predicted_high", "agreement")]).all()

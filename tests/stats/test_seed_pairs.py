@@ -11,7 +11,7 @@ from scipy import stats
 from sklearn.metrics import cohen_kappa_score
 
 from assay.core.reasons import Code, because
-from assay.stats.similarity import Likeness, between_seeds, beyond_seeds, cohen_kappa, judged
+from assay.stats.similarity import Likeness, between_seeds, beyond_seeds, cohen_kappa, decide_likeness
 
 
 def models(seeds: int, shift: float, spread: int, draw: np.random.Generator) -> np.ndarray:
@@ -33,7 +33,7 @@ def test_the_same_models_are_as_alike_as_their_seeds() -> None:
     assert found.below == 0
     assert math.isnan(found.p)
     assert found.reason == because(Code.NO_VARIATION_BETWEEN_SEEDS)
-    assert judged([found])[0]["decision"] == "inconclusive"
+    assert decide_likeness([found])[0]["decision"] == "inconclusive"
 
 
 def test_it_is_half_the_squared_distance_of_means_without_bias() -> None:
@@ -111,7 +111,7 @@ def test_a_seed_without_a_value_leaves_none() -> None:
 def test_a_family_is_corrected_together() -> None:
     ps = [0.01, 0.03, math.nan, 0.2]
     family = [Likeness(0.5, 0.6, 0.6, stats.t.isf(p, 5) * 0.02, standard_error=0.02, df=5, p=p) for p in ps]
-    found = judged(family)
+    found = decide_likeness(family)
     assert [one["decision"] for one in found] == ["beyond seeds", *["inconclusive"] * 3]
     assert [one["decision_p"] for one in found] == pytest.approx([0.04, 0.09, math.nan, 0.4], nan_ok=True)
     assert [one["decision_level"] for one in found[:2]] == pytest.approx([1 - 0.1 / 4, 1 - 0.1 / 3])

@@ -8,7 +8,7 @@ from scipy.stats import norm
 from tests.worlds.scripts import script
 
 from assay.stats.compare import compare
-from assay.stats.compare import tested as combined
+from assay.stats.compare import contrast_of as combined
 from assay.stats.doses import outcome_weights
 from assay.stats.estimate import uncertainty
 from assay.stats.panel import Evaluated, Panel, combine, evaluate, probit

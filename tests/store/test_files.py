@@ -30,7 +30,7 @@ from assay.store.files import (
     write_rows,
 )
 from assay.store.folder import RunFolder
-from assay.store.migrations import migrated
+from assay.store.migrations import migrate
 
 
 def test_parquet_gives_back_what_was_written(tmp_path: Path) -> None:
@@ -119,11 +119,11 @@ def test_a_file_that_cannot_be_read_now_is_not_called_damaged_nor_to_be_deleted(
 
 def test_records_of_another_schema_are_refused(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="schema 99, this Assay reads up to 1: install a newer Assay"):
-        migrated({"schema": 99}, tmp_path)
+        migrate({"schema": 99}, tmp_path)
     with pytest.raises(StoreError, match="no schema version"):
-        migrated({}, tmp_path)
+        migrate({}, tmp_path)
     with pytest.raises(StoreError, match="no Assay wrote"):
-        migrated({"schema": 0}, tmp_path)
+        migrate({"schema": 0}, tmp_path)
 
 
 @pytest.mark.parametrize(("name", "beside"), [("a[1]", "a1"), ("a*", "ab"), ("a?", "ab"), ("it's", "its")])

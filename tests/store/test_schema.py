@@ -19,7 +19,7 @@ def test_every_table_and_column_is_described(table: Table) -> None:
     assert table.row
     assert [one.name for one in table.columns if not one.meaning] == []
     assert len(set(table.names)) == len(table.names)
-    assert set(table.shown) <= set(table.names)
+    assert set(table.displayed) <= set(table.names)
 
 
 def test_every_table_has_a_maker() -> None:

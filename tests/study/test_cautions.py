@@ -17,7 +17,7 @@ from assay.report.sentences.reasons import reason_words
 from assay.shifts import population as scene
 from assay.spec.parse import parse_study
 from assay.stats.findings import from_row
-from assay.store.described import keep, kept
+from assay.store.described import keep, read_description
 from assay.store.folder import RunFolder
 from assay.study.confounders import Looked, cautions
 from assay.study.described import Described, describe
@@ -195,7 +195,7 @@ def test_preview_tells_them_and_the_folder_keeps_them_for_the_page(images: Path,
     assert tuple(from_row(row).reason for row in found) == expected
     gathered = Gathered(make_plan(spec, population), place.folder, Folds(population, spec.probes))
     keep(place.folder, describe(gathered, population))
-    assert kept(RunFolder(place.root), Described).cautions == expected
+    assert read_description(RunFolder(place.root), Described).cautions == expected
 
 
 def test_the_column_that_divides_the_rows_is_no_level_unseen(images: Path, tmp_path: Path) -> None:

@@ -20,14 +20,14 @@ import assay
 from assay.core.errors import StoreError
 from assay.core.files import sha256
 from assay.models.weights import load_checkpoint, save_checkpoint
-from assay.store.described import kept
+from assay.store.described import read_description
 from assay.store.files import read_checked_json, write_checked_json
 from assay.store.folder import RunFolder, remove_unit
 from assay.store.manifest import _key, changes, sign, write_manifest
 from assay.store.schema import SCHEMA_VERSION
 from assay.study.described import Described
 from assay.study.records import stored_study
-from assay.study.registration import stated
+from assay.study.registration import read_prespecified
 
 
 def flip(path: Path) -> Path:
@@ -80,8 +80,8 @@ def _read_documents(root: Path) -> tuple[object, ...]:
     folder = RunFolder(root)
     return (
         repr(study),
-        repr(kept(folder, Described)),
-        stated(root, study.plan.spec),
+        repr(read_description(folder, Described)),
+        read_prespecified(root, study.plan.spec),
         folder.tables_are_current(),
     )
 

@@ -18,7 +18,7 @@ from assay.shifts.population import Population
 from assay.shifts.sources import open_population
 from assay.spec.parse import parse_study
 from assay.spec.schema import StudySpec
-from assay.study.confounders import SAMPLE, Looked, confounders, sampled, visibility_rows
+from assay.study.confounders import SAMPLE, Looked, confounders, selected_factors, visibility_rows
 from assay.study.preview import preview_tables
 
 DOSED: dict[str, Any] = {
@@ -55,7 +55,7 @@ def test_each_is_found_once_for_each_of_its_strengths(spec: StudySpec) -> None:
 def test_what_chooses_rows_is_told_without_figures_and_the_core_factor_is_no_confounder(
     spec: StudySpec, population: Population
 ) -> None:
-    assert sampled(spec.points, "margin") == ("texture",)
+    assert selected_factors(spec.points, "margin") == ("texture",)
     rows = visibility_rows(spec, Looked.at(spec, population))
     assert [row["kind"] for row in rows] == ["intervention"] * 3 + ["sampled"]
     assert read(rows[-1]["reason"]).codes == (Code.TIED_BY_SAMPLING,)

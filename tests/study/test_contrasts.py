@@ -21,15 +21,15 @@ from assay.core.reasons import NOTHING, Code, Reason, because
 from assay.report.words import statement
 from assay.spec.parse import parse_study
 from assay.spec.schema import ContrastSpec, RecipePoint
-from assay.stats.compare import Contrast, compare, untested
-from assay.stats.decisions import decided
+from assay.stats.compare import Contrast, compare, untested_contrast
+from assay.stats.decisions import decide_families
 from assay.stats.doses import Dose, interaction
 from assay.stats.outcomes import collapse_rate
 from assay.stats.panel import of_seeds
 from assay.stats.power import reachable
 from assay.store.schema import COLLAPSES, CONTRASTS, RELIANCE_CONTRASTS
 from assay.study.contrasts import carry_out, reliance_rows
-from assay.study.families import Pair, compared, family_of, pairs, spec_pairs
+from assay.study.families import Pair, comparison_columns, family_of, pairs, spec_pairs
 from assay.study.tables import collapse_rows
 
 
@@ -101,9 +101,9 @@ def sure(difference: float) -> Contrast:
 
 def test_what_could_not_be_tested_counts_in_holms_family() -> None:
     found = sure(0.03)
-    alone = decided([family_of("stated", [(pair("metric"), found)])], [])[0]
-    beside, lost = decided(
-        [family_of("stated", [(pair("metric"), found), (pair("triplet"), untested(because(Code.NO_SEED)))])], []
+    alone = decide_families([family_of("stated", [(pair("metric"), found)])], [])[0]
+    beside, lost = decide_families(
+        [family_of("stated", [(pair("metric"), found), (pair("triplet"), untested_contrast(because(Code.NO_SEED)))])], []
     )
     assert alone["p_holm"] == found.p
     assert beside["p_holm"] == pytest.approx(2 * found.p)
@@ -128,7 +128,7 @@ def test_a_contrast_of_named_levels_asks_no_other_question() -> None:
             "contrasts": [one, {**words, "against": "cross-entropy"}],
         }
     )
-    found = [(pair.stated.against, pair.level_a) for pair in spec_pairs(spec)]
+    found = [(pair.contrast.against, pair.level_a) for pair in spec_pairs(spec)]
     image, batch = "dice(reduce=image)", "dice(reduce=batch)"
     assert found == [(image, batch), ("cross-entropy", image), ("cross-entropy", batch)]
 
@@ -139,7 +139,7 @@ def test_which_way_is_better_is_what_the_probe_says_and_only_that_way_can_be_not
     values = {"metric": {seed: 0.1 + more for seed, more in shift.items()}, "plain": dict.fromkeys(range(3), 0.1)}
     stated = FLIPS.model_copy(update={"margin": 0.1})
     found = carry_out(Records({"metric": done, "plain": done}, values), pair("metric", stated))  # type: ignore[arg-type]
-    (row,) = decided([family_of("stated", [(pair("metric", stated), found)])], [])
+    (row,) = decide_families([family_of("stated", [(pair("metric", stated), found)])], [])
     assert found.direction == "lower"
     expected = stats.ttest_1samp(list(shift.values()), 0.1, alternative="less").pvalue
     assert row["noninferiority_p"] == pytest.approx(expected)
@@ -214,7 +214,7 @@ def test_a_comparison_along_doses_is_the_interaction() -> None:
     plain = [Dose(p, panel(i)) for p, i in ((0, 0), (0.5, 1), (1, 2))]
     expected, found = interaction(metric, plain, "auroc"), carry_out(of_panels(), tag)
     assert (found.value, found.p, found.scales) == (expected.value, expected.p, expected.scales)
-    (row,) = decided([family_of("stated", [(tag, found)])], [])
+    (row,) = decide_families([family_of("stated", [(tag, found)])], [])
     assert expected.scales is not None
     assert (row["plain_p"], row["probit_p"]) == (expected.scales.plain_p, expected.scales.probit_p)
     assert set(row) == set(CONTRASTS.names)
@@ -280,7 +280,7 @@ def test_flip_rates_along_the_doses_are_compared_on_both_scales_by_hand(snapshot
     sides = [(z[f"{loss} tag 0.5"] + z[f"{loss} tag 1"]) / 2 - z[f"{loss} tag 0"] for loss in ("metric", "plain")]
     assert found.scales.probit_p == pytest.approx(ttest_1samp(np.asarray(sides[0] - sides[1]), 0).pvalue)
     assert found.scales.plain_p == pytest.approx(ttest_1samp(found.per_seed, 0).pvalue)
-    assert statement(compared(tag)) == snapshot
+    assert statement(comparison_columns(tag)) == snapshot
 
 
 def test_an_effect_on_the_logit_is_judged_on_its_one_scale() -> None:
@@ -332,12 +332,12 @@ def test_amounts_of_data_are_one_comparison_that_says_which_it_rests_on(snapshot
     points, gathered = of_amounts()
     (only,) = pairs(EQUAL, points, ("loss", "confounder", "p", "rows"))
     assert (len(only.a), len(only.b), only.where) == (4, 4, (("confounder", "tag"),))
-    assert statement(compared(only)) == snapshot
+    assert statement(comparison_columns(only)) == snapshot
     found = carry_out(gathered, only)
     assert found.equal is not None
     assert found.equal.a == 200  # the less able one, at its best
     assert 50 < found.equal.b < 200
-    (row,) = decided([family_of("stated", [(only, found)])], [])
+    (row,) = decide_families([family_of("stated", [(only, found)])], [])
     equal = json.loads(row["equal"])
     assert (equal["clean"], equal["trained"], equal["b"]) == ("clean", [50, 200], found.equal.b)
     assert set(row) == set(CONTRASTS.names)

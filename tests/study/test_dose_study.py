@@ -16,7 +16,7 @@ from assay.core.reasons import Code, read
 from assay.report.words import statement
 from assay.spec.schema import RecipePoint
 from assay.stats.panel import Panel
-from assay.store.described import kept
+from assay.store.described import read_description
 from assay.store.files import Row
 from assay.store.folder import RunFolder
 from assay.store.schema import DOSE_CHANGES
@@ -153,7 +153,7 @@ def worst_group_changes(run: RunFolder, confounder: str) -> tuple[np.ndarray, np
     """Compute by hand, from kept outputs, the change of each seed and what each row contributes to it."""
     described = json.loads((run.root / "described.json").read_text())
     study = stored_study(run.root)
-    gathered = Gathered(study.plan, run, kept(run, Described))
+    gathered = Gathered(study.plan, run, read_description(run, Described))
     values, moves = np.zeros(3), np.zeros((3, 128))
     rows = sorted({number for entry in described["worst"] for number in entry["rows"]})
     place = {number: i for i, number in enumerate(rows)}
@@ -214,7 +214,7 @@ def test_every_recipe_has_a_change_of_each_confounder_in_every_environment(run: 
 def test_tables_do_not_depend_on_what_memory_keeps(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("PANELS", "RECIPES"):
         monkeypatch.setattr(results, name, 1)
-    made = Made(Gathered(stored_study(run.root).plan, run, kept(run, Described)), kept(run, Described), run.root)
+    made = Made(Gathered(stored_study(run.root).plan, run, read_description(run, Described)), read_description(run, Described), run.root)
     assert repr(list(made["estimates"])) == repr(run.table("estimates"))
     assert [row["p"] for row in made["contrasts"]] == pytest.approx(
         [row["p"] for row in run.table("contrasts")], rel=0, abs=0, nan_ok=True
@@ -228,7 +228,7 @@ def test_what_lost_every_seed_is_undefined_in_every_measure_that_is_compared(
     spec = study.plan.spec
     first = spec.contrasts[0].model_copy(update={"measure": "average-precision"})
     plan = replace(study.plan, spec=spec.model_copy(update={"contrasts": (first, *spec.contrasts[1:])}))
-    gathered, lost = Gathered(plan, run, kept(run, Described)), "cross-entropy · tag · 1"
+    gathered, lost = Gathered(plan, run, read_description(run, Described)), "cross-entropy · tag · 1"
     panel = Gathered.panel
 
     def without(self: Gathered, point: RecipePoint, environment: str) -> Panel | None:

@@ -15,11 +15,11 @@ from assay.core.reasons import NOTHING
 from assay.report.words import statement
 from assay.spec.parse import parse_study
 from assay.spec.schema import StudySpec
-from assay.stats.compare import untested
-from assay.stats.decisions import decided
+from assay.stats.compare import untested_contrast
+from assay.stats.decisions import decide_families
 from assay.study.contrasts import families_of
-from assay.study.families import compared, families, spec_pairs
-from assay.study.registration import state, stated
+from assay.study.families import comparison_columns, families, spec_pairs
+from assay.study.registration import state, read_prespecified
 
 AXIS = {"axis": "loss", "against": "cross-entropy"}
 LOSSES = ["cross-entropy", "supcon", "triplet", "arcface"]
@@ -40,7 +40,7 @@ def test_a_mean_over_recipes_is_one_comparison(snapshot: SnapshotAssertion) -> N
     spec = study(of("reversed", mean_over=["loss"]), of("same", mean_over={"loss": ["supcon", "triplet"]}))
     first, second = spec_pairs(spec)
     assert [len(pair.members) for pair in (first, second)] == [3, 2]
-    assert statement(compared(second)) == snapshot
+    assert statement(comparison_columns(second)) == snapshot
     assert {point.coordinates["loss"] for point in second.b} == {"cross-entropy"}
 
 
@@ -49,8 +49,8 @@ def test_a_mean_over_factors_has_a_member_for_each() -> None:
     probes = ["performance", "decodability"]
     spec = study({**words, "mean_over": {"factor": ["position_x", "position_y"]}}, probes=probes)
     (pair,) = spec_pairs(spec)
-    assert [one.stated.factor for one in pair.members] == ["position_x", "position_y"]
-    assert "Mean decodability of position x and y" in statement(compared(pair))
+    assert [one.contrast.factor for one in pair.members] == ["position_x", "position_y"]
+    assert "Mean decodability of position x and y" in statement(comparison_columns(pair))
     with pytest.raises(SpecError, match="no such factor"):
         study({**words, "mean_over": {"factor": ["position_x", "position_z"]}}, probes=probes)
     with pytest.raises(SpecError, match="the factors are those of `mean_over`"):
@@ -93,7 +93,7 @@ def test_primary_families_come_first_and_are_corrected_on_their_own() -> None:
         of("neutral", levels=["arcface"], role="positive-control", expected="lower"),
         of("neutral", levels=["supcon"], family="side"),
     )
-    found = [(pair, untested(NOTHING)) for pair in spec_pairs(spec)]
+    found = [(pair, untested_contrast(NOTHING)) for pair in spec_pairs(spec)]
     made = [(name, [pair.level_a for pair, _ in family]) for name, family in families(found)]
     assert made == [
         ("b", ["supcon"]),
@@ -120,7 +120,7 @@ def test_a_margin_role_or_family_that_is_changed_after_results_is_exploratory(
     before, after = study(words), study({**words, **change})
     state(tmp_path, before, results_exist=False)
     state(tmp_path, after, results_exist=True)
-    assert stated(tmp_path, after).pairs == frozenset()
+    assert read_prespecified(tmp_path, after).pairs == frozenset()
     none: Any = SimpleNamespace(plan=SimpleNamespace(spec=after), panel=nothing, kept_seeds=no_seed, scalars={})
-    (row,) = decided(families_of(none, stated(tmp_path, after).pairs), [])
+    (row,) = decide_families(families_of(none, read_prespecified(tmp_path, after).pairs), [])
     assert (row["family"], row["exploratory"]) == ("exploratory", True)

@@ -19,7 +19,7 @@ from assay.core.errors import StoreError
 from assay.spec.parse import parse_study
 from assay.spec.schema import StudySpec
 from assay.study import finished
-from assay.study.finished import FINISHED, causes, unchanged
+from assay.study.finished import FINISHED, causes, find_finished
 
 
 def spec(**changes: Any) -> StudySpec:
@@ -29,28 +29,28 @@ def spec(**changes: Any) -> StudySpec:
 @pytest.fixture
 def root(tiny_run: Path) -> Path:
     """The same run for each test, which must leave it as it was."""
-    assert unchanged(tiny_run, spec(), False) is not None
+    assert find_finished(tiny_run, spec(), False) is not None
     return tiny_run
 
 
 def test_the_answer_is_that_of_a_run_with_nothing_to_do(root: Path) -> None:
-    found = unchanged(root, spec(), False)
+    found = find_finished(root, spec(), False)
     assert found is not None
     assert (found.trials, found.result.page) == (1, root / "report.html")
     assert (found.result.trained, found.result.probed, found.result.failed, found.result.stopped) == (0, 0, 0, False)
-    assert unchanged(root, spec(), True) is None, "bad rows are part of the study"
+    assert find_finished(root, spec(), True) is None, "bad rows are part of the study"
     changed: dict[str, Any] = {"seeds": 2, "question": "Does it run?", "recipe": {"epochs": 3, "batch_size": 8}}
     for name, value in {**changed, "probes": ["performance", "reliance"]}.items():
-        assert unchanged(root, spec(**{name: value}), False) is None
+        assert find_finished(root, spec(**{name: value}), False) is None
 
 
 def test_another_version_of_a_library_or_of_the_code_is_a_change(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(finished, "version", "99".format)
-        assert unchanged(root, spec(), False) is None
+        assert find_finished(root, spec(), False) is None
     with monkeypatch.context() as patch:
         patch.setattr(finished.assay, "__file__", __file__)
-        assert unchanged(root, spec(), False) is None
+        assert find_finished(root, spec(), False) is None
 
 
 def test_a_file_of_the_folder_that_changed_is_looked_at(root: Path, tmp_path: Path) -> None:
@@ -60,9 +60,9 @@ def test_a_file_of_the_folder_that_changed_is_looked_at(root: Path, tmp_path: Pa
         kept = path.read_bytes()
         for change in (path.unlink, lambda path=path, kept=kept: path.write_bytes(kept + b" ")):
             finished.remember(copy, 1, 0, causes(spec(), False), causes(spec(), False))
-            assert unchanged(copy, spec(), False) is not None
+            assert find_finished(copy, spec(), False) is not None
             change()
-            assert unchanged(copy, spec(), False) is None
+            assert find_finished(copy, spec(), False) is None
             path.write_bytes(kept)
 
 
@@ -72,7 +72,7 @@ def test_a_damaged_note_and_a_note_of_a_study_that_changed_while_it_ran_count_fo
     root = Path(shutil.copytree(root, tmp_path / "tiny"))
     note = root / FINISHED
     note.write_text(note.read_text().replace('"trials": 1', '"trials": 7'))
-    assert unchanged(root, spec(), False) is None
+    assert find_finished(root, spec(), False) is None
     finished.forget(root)
     finished.remember(root, 1, 0, "before", "after")
     assert not note.exists()

@@ -18,7 +18,7 @@ from assay.execution import jobs
 from assay.execution.tasks import Event, Observer, Outcome, Task
 from assay.store.files import read_checked_json, write_checked_json
 from assay.store.folder import EARLIER, RunFolder, working_in
-from assay.study.records import stamp, stored_study, unnamed
+from assay.study.records import stamp, stored_study, unnamed_units
 
 TABLES = ("trials", "values", "estimates", "contrasts", "environments", "findings", "pictures", "provenance")
 
@@ -133,14 +133,14 @@ def test_a_model_is_loaded_from_the_folder_alone(copied: Path) -> None:
 
 
 def test_clean_goes_by_what_was_run_and_not_by_the_data_of_today(copied: Path) -> None:
-    assert unnamed(copied) == []
+    assert unnamed_units(copied) == []
 
 
 def test_clean_refuses_when_the_study_names_nothing_here(copied: Path) -> None:
     plan = read_checked_json(copied / "plan.json")
     write_checked_json(copied / "plan.json", {**plan, "trials": [], "probes": [], "readings": []})
     with pytest.raises(StoreError, match="names none of the 3 units here, so nothing is cleaned"):
-        unnamed(copied)
+        unnamed_units(copied)
 
 
 @pytest.mark.parametrize(

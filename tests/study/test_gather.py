@@ -13,7 +13,7 @@ from scipy.special import expit, logit
 
 from assay.core.errors import StoreError
 from assay.core.files import without_home
-from assay.core.reasons import NOTHING, Code, Reason, because, read, stated
+from assay.core.reasons import NOTHING, Code, Reason, because, read, reason_in_words
 from assay.core.types import Contributions, Measurement
 from assay.probes.performance import Performance
 from assay.report.sentences.reasons import reason_words
@@ -63,7 +63,7 @@ def test_seeds_must_agree_on_what_a_row_is(name: str) -> None:
 
 def measured(value: float, **changes: object) -> Row:
     found = Measurement(
-        "decodability", value, group="trained", n=10, patients=4, standard_error=0.3, reason=stated("x")
+        "decodability", value, group="trained", n=10, patients=4, standard_error=0.3, reason=reason_in_words("x")
     )
     return {name: getattr(replace(found, **changes), name) for name in MEASUREMENTS}  # type: ignore[arg-type]
 
@@ -115,12 +115,12 @@ def test_an_error_that_one_seed_lacks_is_a_reason(errors: tuple[float, ...], hal
 
 def test_a_value_that_one_seed_lacks_is_not_averaged_over_the_others() -> None:
     rows = [measured(value, reason="") for value in (0.5, 0.6, 0.7)] + [
-        measured(math.nan, reason=str(stated("constant layer")))
+        measured(math.nan, reason=str(reason_in_words("constant layer")))
     ]
     (row,) = scalar_rows([({}, dict(enumerate(rows)))])
     assert math.isnan(row["value"])
     assert math.isnan(row["low"])
-    expected = because(Code.UNDEFINED_SEEDS, count=1, seeds=4) + stated("constant layer")
+    expected = because(Code.UNDEFINED_SEEDS, count=1, seeds=4) + reason_in_words("constant layer")
     assert (row["seeds"], read(row["reason"])) == (4, expected)
 
 
@@ -214,4 +214,4 @@ def test_measurements_of_so_many_recipes_are_held_and_others_made_again() -> Non
     for label in (*labels, labels[-1], labels[0]):
         assert held[label] == {}
     assert asked == [*labels, labels[0]]
-    assert len(held.made) == RECIPES
+    assert len(held.by_label) == RECIPES

@@ -65,9 +65,9 @@ def carry_out_all(
     def carry_out(gathered: Gathered, pair: Pair) -> Contrast:
         plan = cast(Records, gathered.plan)
         number = min(plan.seeds[pair.a[0].label], plan.seeds[pair.b[0].label])
-        where = f" {pair.stated.environment}" if pair.stated.environment != AXIS["environment"] else ""
+        where = f" {pair.contrast.environment}" if pair.contrast.environment != AXIS["environment"] else ""
         own, seeds = values[f"{pair.level_a}{where}"][:number], np.arange(number)
-        return compare([of_seeds(own, seeds)], np.ones(1), pair.stated.margin)
+        return compare([of_seeds(own, seeds)], np.ones(1), pair.contrast.margin)
 
     def read(plan: Plan) -> tuple[Gathered, list[Any]]:
         records = cast(Records, plan)

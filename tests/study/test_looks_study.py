@@ -13,7 +13,7 @@ import assay
 from assay.execution.local import InProcess
 from assay.execution.run import quietly
 from assay.spec.parse import parse_study
-from assay.study.finished import unchanged
+from assay.study.finished import find_finished
 from assay.study.run import Prepared, prepare, run_study
 
 PRIMARY = {"axis": "loss", "against": "cross-entropy", "measure": "auroc", "role": "primary", "margin": 0.02}
@@ -71,10 +71,10 @@ def test_the_first_look_alone_is_not_finished(looked: Path, tmp_path: Path) -> N
 
     with pytest.raises(SystemExit):
         run_study(prepare(spec, root), quietly, InProcess(), again=killed)
-    assert unchanged(root, spec, False) is None
+    assert find_finished(root, spec, False) is None
     again = assay.load(STUDY).run(tmp_path, workers=0, progress=False, looks=LOOKS)
     assert again.result is not None
     assert again.result.trained == 2
     assert records(root) == records(looked)
-    assert unchanged(root, spec, False) is not None
-    assert unchanged(root, parse_study(STUDY, seeds=3), False) is None
+    assert find_finished(root, spec, False) is not None
+    assert find_finished(root, parse_study(STUDY, seeds=3), False) is None

@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 from tests.study.test_contrasts import FLIPS, Records
 
-from assay.stats.decisions import LOOK_ALPHA, decided
+from assay.stats.decisions import LOOK_ALPHA, decide_families
 from assay.stats.power import df_of_group, reachable
 from assay.stats.rows import ALPHA
 from assay.store.files import Row
@@ -60,7 +60,7 @@ def alone(seeds: int = SEEDS, places: int = 8) -> Records:
 
 def rows(gathered: Records, beforehand: list[str] | None = None) -> dict[str, Row]:
     stated = [pair.id for pair in spec_pairs(gathered.plan.spec)] if beforehand is None else beforehand  # type: ignore[arg-type]
-    return {row["a"]: row for row in decided(families_of(gathered, stated), [])}  # type: ignore[arg-type]
+    return {row["a"]: row for row in decide_families(families_of(gathered, stated), [])}  # type: ignore[arg-type]
 
 
 def test_seeds_that_agree_by_chance_claim_nothing_in_a_family() -> None:
@@ -112,7 +112,7 @@ def test_comparisons_of_an_unnamed_family_that_are_alone_have_the_degrees_of_fre
 ) -> None:
     gathered = alone()
     ids = [pair.id for pair in spec_pairs(gathered.plan.spec)] if beforehand is None else beforehand  # type: ignore[arg-type]
-    found = decided(families_of(gathered, ids), [])  # type: ignore[arg-type]
+    found = decide_families(families_of(gathered, ids), [])  # type: ignore[arg-type]
     error = np.sqrt(0.001**2 / SEEDS + 2 * 0.008**2)
     for row in found:
         assert (row["family"], row["df"], row["decision"]) == (family, SEEDS - 1, "inconclusive")
@@ -124,7 +124,7 @@ def test_comparisons_of_an_unnamed_family_that_are_alone_have_the_degrees_of_fre
 @pytest.mark.parametrize(("seeds", "places"), [(SEEDS, 1), (5, 8)])
 def test_a_family_of_one_and_five_seeds_keep_the_degrees_of_freedom_of_the_patients(seeds: int, places: int) -> None:
     gathered = alone(seeds, places)
-    found = decided(families_of(gathered, [pair.id for pair in spec_pairs(gathered.plan.spec)]), [])  # type: ignore[arg-type]
+    found = decide_families(families_of(gathered, [pair.id for pair in spec_pairs(gathered.plan.spec)]), [])  # type: ignore[arg-type]
     assert {row["decision"] for row in found} == {"higher"}
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from assay.cli.results import _published
+from assay.cli.results import _published_cells
 from assay.core.errors import SpecError
 from assay.core.files import canonical_json
 from assay.spec.parse import parse_study
@@ -95,8 +95,8 @@ def test_a_value_that_is_undefined_is_not_called_not_run() -> None:
     (found,) = (row for row in rows if (row["row"], row["column"]) == ("focal", "AUROC"))
     assert (found["seeds"], math.isnan(found["p"])) == ("nan nan 0.400", True)
     heads = ["this run", "seeds of AUROC", "p, against after one"]
-    assert _published(found, heads)[0] == "undefined"
-    assert _published({**found, "seeds": ""}, heads)[0] == "not run"
+    assert _published_cells(found, heads)[0] == "undefined"
+    assert _published_cells({**found, "seeds": ""}, heads)[0] == "not run"
 
 
 def test_rows_are_layers_and_ranks_of_a_spectrum() -> None:

@@ -20,7 +20,7 @@ from assay.spec.schema import StudySpec
 from assay.stats.rows import RULES
 from assay.store.files import Row, read_json
 from assay.study import registration
-from assay.study.registration import FILE, register, registered, registration_file, state, stated
+from assay.study.registration import FILE, register, read_registration, registration_file, state, read_prespecified
 
 PRIMARY = {**SMALL["contrasts"][0], "role": "primary", "margin": 0.05}
 
@@ -94,7 +94,7 @@ def test_an_altered_registration_is_refused(tmp_path: Path) -> None:
     file = registration_file(tmp_path / "small")
     file.write_text(file.read_text().replace("0.05", "0.10"))
     with pytest.raises(StoreError, match="it was altered after registering"):
-        registered(file)
+        read_registration(file)
 
 
 def test_results_are_not_registered_afterwards(tmp_path: Path) -> None:
@@ -117,11 +117,11 @@ def row(**more: Any) -> Row:
 def test_what_a_later_rule_decided_is_marked_by_a_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     state(tmp_path, small(), results_exist=False)
     state(tmp_path, small(), results_exist=True)
-    before = stated(tmp_path, small())
-    assert before.marked([row()], lambda _: 3) == [row()]
+    before = read_prespecified(tmp_path, small())
+    assert before.mark([row()], lambda _: 3) == [row()]
     monkeypatch.setattr(registration, "RULES", RULES + 1)
     state(tmp_path, small(), results_exist=True)
-    late, kept = stated(tmp_path, small()).marked([row(), row(exploratory=True)], lambda _: 3)
+    late, kept = read_prespecified(tmp_path, small()).mark([row(), row(exploratory=True)], lambda _: 3)
     assert reason_of(late).codes == (Code.RULE_CHANGED,)
     assert verdict_words({**late, "p_holm": 0.5}) == "equivalent within 0.05, rule changed after results"
     assert kept == row(exploratory=True)
@@ -134,14 +134,14 @@ def test_rules_are_those_of_the_registration(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(registration, "RULES", RULES + 1)
     state(root, small(), results_exist=False)
     assert (root / FILE).read_bytes() == registration_file(root).read_bytes()
-    assert stated(root, small()).rules == RULES
+    assert read_prespecified(root, small()).rules == RULES
 
 
 def test_what_a_later_look_decided_is_marked(tmp_path: Path) -> None:
     state(tmp_path, small(), results_exist=False)
     state(tmp_path, small(seeds=5), results_exist=True)
-    before = stated(tmp_path, small(seeds=5))
-    found = before.marked([row(), row(id="b")], lambda one: 3 if one["id"] == "a" else 5)
+    before = read_prespecified(tmp_path, small(seeds=5))
+    found = before.mark([row(), row(id="b")], lambda one: 3 if one["id"] == "a" else 5)
     assert [reason_of(one).codes for one in found] == [(), (Code.LOOK_ADDED,)]
 
 

@@ -24,7 +24,7 @@ from assay.report.words import decided_by
 from assay.spec.parse import parse_study
 from assay.stats.rows import SETTLED
 from assay.store.folder import RunFolder
-from assay.study.families import compared
+from assay.study.families import comparison_columns
 from assay.study.interim import primary_pairs
 from assay.study.records import stored_study
 from assay.study.replication import (
@@ -35,7 +35,7 @@ from assay.study.replication import (
     earlier_of,
     keep_earlier,
     prepare_replication,
-    repeated,
+    find_earlier,
 )
 
 SHIPPED_STUDIES = sorted(file.stem for file in SHIPPED.glob("*.json"))
@@ -140,7 +140,7 @@ def test_claims_of_the_docs_each_name_a_primary_comparison_and_stay_without_run_
     for claim in CLAIMS.each_test(data):
         if "role" not in claim["row"] and claim["study"] in SHIPPED_STUDIES:
             pairs = primary_pairs(parse_study(claim["study"]))
-            rows = [{**compared(pair), "role": "primary", "margin": pair.stated.margin} for pair in pairs]
+            rows = [{**comparison_columns(pair), "role": "primary", "margin": pair.contrast.margin} for pair in pairs]
             assert CLAIMS.selected(rows, claim), claim["id"]
 
 
@@ -186,15 +186,15 @@ def test_a_built_in_study_replicates_the_earlier_result_that_is_shipped_with_it(
     known = Earlier(**json.loads((SHIPPED / f"{name}.json").read_text()))
     if not known.drawn:  # its design names the content of weights, which are made up here
         monkeypatch.setattr("assay.study.replication.design_of", lambda _: known.design)
-    shipped = repeated(tmp_path, spec)
+    shipped = find_earlier(tmp_path, spec)
     assert shipped is not None
     assert {row["id"] for row in shipped.rows} == {pair.id for pair in primary_pairs(spec)}
-    assert repeated(tmp_path, parse_study(name, overrides=[f"first_seed={shipped.last_seed}"])) is None
+    assert find_earlier(tmp_path, parse_study(name, overrides=[f"first_seed={shipped.last_seed}"])) is None
     if known.drawn:
-        assert repeated(tmp_path, parse_study(name, overrides=["recipe.batch_size=96"])) is None
+        assert find_earlier(tmp_path, parse_study(name, overrides=["recipe.batch_size=96"])) is None
     of_run = replace(shipped, name="a run", design="")
     keep_earlier(tmp_path, of_run)
-    assert repeated(tmp_path, spec) == of_run
+    assert find_earlier(tmp_path, spec) == of_run
 
 
 def test_the_page_shows_the_earlier_result_that_is_shipped(

@@ -12,7 +12,7 @@ from assay.core.errors import StoreError
 from assay.spec.parse import parse_study
 from assay.spec.schema import StudySpec
 from assay.study.families import spec_pairs
-from assay.study.registration import STATED, state, stated
+from assay.study.registration import PRESPECIFIED, state, read_prespecified
 
 
 def small(**changes: Any) -> StudySpec:
@@ -29,7 +29,7 @@ def reversed_by(strength: float) -> StudySpec:
 
 def exploratory(root: Path, spec: StudySpec) -> dict[str, bool]:
     """Level -> whether its comparison is exploratory."""
-    before = stated(root, spec).pairs
+    before = read_prespecified(root, spec).pairs
     return {pair.level_a: pair.id not in before for pair in spec_pairs(spec)}
 
 
@@ -42,13 +42,13 @@ def test_a_level_that_is_added_after_results_is_exploratory(tmp_path: Path) -> N
 
 def test_a_damaged_file_of_what_was_stated_is_to_be_restored_and_never_deleted(tmp_path: Path) -> None:
     state(tmp_path, losses("supcon"), results_exist=False)
-    (tmp_path / STATED).write_text("{")
+    (tmp_path / PRESPECIFIED).write_text("{")
     with pytest.raises(
         StoreError, match=r"stated\.json: it is damaged .*; restore it from a copy: .*exploratory"
     ) as caught:
         state(tmp_path, losses("supcon"), results_exist=True)
     assert "delete" not in str(caught.value)
-    assert (tmp_path / STATED).read_text() == "{"
+    assert (tmp_path / PRESPECIFIED).read_text() == "{"
 
 
 def test_another_test_after_results_is_another_comparison(tmp_path: Path) -> None:
@@ -102,10 +102,10 @@ def test_boxes_of_lesions_are_tested_on_alone_so_they_may_be_named_after_results
     state(tmp_path, given(), results_exist=False)
     state(tmp_path, boxed, results_exist=True)
     assert exploratory(tmp_path, boxed) == {"own": False}
-    assert boxed.trained == given().trained
+    assert boxed.training_hash == given().training_hash
 
 
 def test_the_seeds_are_those_planned_when_results_first_existed(tmp_path: Path) -> None:
     for seeds, results_exist in ((5, False), (3, False), (9, True), (12, True)):
         state(tmp_path, small(seeds=seeds), results_exist)
-    assert stated(tmp_path, small(seeds=12)).looks == (3,)
+    assert read_prespecified(tmp_path, small(seeds=12)).looks == (3,)

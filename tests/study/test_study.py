@@ -27,8 +27,8 @@ from assay.report.words import statement
 from assay.spec.parse import parse_study
 from assay.stats.findings import from_row
 from assay.store.folder import RunFolder
-from assay.study.records import unnamed
-from assay.study.run import Prepared, prepare, run_study, unlearned
+from assay.study.records import unnamed_units
+from assay.study.run import Prepared, prepare, run_study, count_unlearned
 
 
 def command(*arguments: str | Path) -> subprocess.Popen[str]:
@@ -160,9 +160,9 @@ def test_a_contrast_added_later_is_exploratory_for_ever(run_copy: Path) -> None:
 
 
 def test_what_the_spec_does_not_name_is_found(run_copy: Path) -> None:
-    assert unnamed(run_copy) == []
+    assert unnamed_units(run_copy) == []
     run(run_copy, seeds=1, contrasts=[])
-    lost = [path.parent.name for path in unnamed(run_copy)]
+    lost = [path.parent.name for path in unnamed_units(run_copy)]
     assert {kind: lost.count(kind) for kind in set(lost)} == {"trials": 4, "probes": 4, "readings": 8}
 
 
@@ -193,4 +193,4 @@ def test_trials_that_share_a_training_are_counted_each(tmp_path: Path) -> None:
     trials = [replace(planned, id=id) for id in ("a", "a", "b", "c", "d")]
     for id, status in (("a", "collapsed"), ("b", "diverged"), ("c", "done")):
         RunFolder(tmp_path).write_record("trials", id, {"status": status})
-    assert unlearned(trials, RunFolder(tmp_path)) == 3
+    assert count_unlearned(trials, RunFolder(tmp_path)) == 3

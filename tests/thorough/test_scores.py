@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from sklearn.metrics import roc_auc_score
 
-from assay.audit.checks import aligned
+from assay.audit.checks import match_outputs
 from assay.core.errors import SpecError
 from assay.stats.metrics import auroc
 from assay.stats.scores import scale_of
@@ -52,4 +52,4 @@ def test_any_per_cent_is_ranked_as_scikit_learn_ranks_it(scores: np.ndarray) -> 
 def test_any_order_of_names_is_matched_as_numpy_does(names: list[str], data: st.DataObject) -> None:
     written = [data.draw(st.sampled_from([one, one.upper(), one.replace(" ", "_"), f" {one} "])) for one in names]
     classes = sorted(names)
-    assert list(aligned(written, classes)) == [names.index(one) for one in classes]
+    assert list(match_outputs(written, classes)) == [names.index(one) for one in classes]

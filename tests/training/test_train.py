@@ -334,6 +334,6 @@ def test_8_bits_hold_images_only_where_they_are_the_same():
     images = ArrayImages(encoded)
     whole = feed._whole(replace(TRAINING, images=images), torch.device("cpu"), torch.uint8)
     assert whole.dtype == torch.uint8
-    assert torch.equal(feed._decoded(whole), images.read(np.arange(70)))
+    assert torch.equal(feed._to_unit_range(whole), images.read(np.arange(70)))
     finer = ArrayImages(encoded.astype(np.uint16))
     assert feed._whole(replace(TRAINING, images=finer), torch.device("cpu"), torch.uint8) is None

@@ -14,11 +14,11 @@ from PIL import Image
 
 from assay.core.reasons import Code, because
 from assay.core.seeds import generator
-from assay.stats.decisions import ruled
+from assay.stats.decisions import rule
 from assay.stats.doubts import findings_of
 from assay.stats.findings import to_row
 from assay.stats.outcomes import collapse_rate, corruption_rows
-from assay.stats.rows import identified
+from assay.stats.rows import with_id
 from assay.store import schema
 from assay.store.files import Row
 from assay.store.folder import RunFolder
@@ -192,8 +192,8 @@ def make_run(root: Path, made: Made = EVERYTHING) -> Path:
     folder.begin(STUDY, {})
     trials = list(_trials(made))
     values, estimates = _measured(made, trials)
-    estimates += map(identified, corruption_rows(estimates, "loss", made.losses[0]))
-    contrasts = ruled(list(_contrasts(made)), []) if made.contrasts else []
+    estimates += map(with_id, corruption_rows(estimates, "loss", made.losses[0]))
+    contrasts = rule(list(_contrasts(made)), []) if made.contrasts else []
     asked = [row["id"] for row in contrasts if not row.get("exploratory")][:2]
     contrasts = [{"role": "primary" if row["id"] in asked else "secondary", **row} for row in contrasts]
     environments = list(_environments(made))
@@ -255,7 +255,7 @@ def _measured(made: Made, trials: Sequence[Row]) -> tuple[list[Row], list[Row]]:
             values = center + spread * draw.standard_normal(len(kept))
             where = {"recipe": recipe, "coordinates": json.dumps(at), **_blank(), **row}
             reason = row.get("reason", "")
-            estimates.append(identified({**where, **_summary(values, center, reason, where["group"])}))
+            estimates.append(with_id({**where, **_summary(values, center, reason, where["group"])}))
             named = {"id": estimates[-1]["id"]}
             of_seeds += [{**named, "seed": s, "value": v} for s, v in zip(kept, values.tolist(), strict=True)]
     return of_seeds, estimates

@@ -32,17 +32,17 @@ from assay.audit.scored import (
 )
 from assay.audit.search.regions import Region, Sought
 from assay.audit.swing import Effect
-from assay.audit.verdicts import Decision, Reference, decide_mark, settled
+from assay.audit.verdicts import Decision, Reference, decide_mark, is_settled
 from assay.core.errors import ReadingError, SpecError, cut, key_text
 from assay.core.files import content_hash, write_whole
-from assay.core.reasons import Reason, stated
+from assay.core.reasons import Reason, reason_in_words
 from assay.data.files.classes import positive_words
 from assay.execution.jobs import kept_provenance, kept_read
-from assay.report.pictures import colored
+from assay.report.pictures import to_colors
 from assay.report.sentences.scores import constant
 from assay.shifts.environment import Environment
 from assay.stats.bounds import MARGIN
-from assay.stats.format import listed, number
+from assay.stats.format import join_words, number
 from assay.stats.metrics import log_odds
 from assay.stats.rows import MOVING, Verdict
 from assay.store.files import Row, read_checked_json
@@ -67,17 +67,17 @@ class Answers:
 
     folder: RunFolder
     plan: AuditPlan
-    own: float | None
+    threshold_of_model: float | None
     short: bool
 
     def read(self, shot: Shot, threshold: float) -> Scored:
         """Return the answers to some images. Raises ReadingError where reading failed."""
         if not self.folder.complete("readings", shot.id):
             raise ReadingError(read_checked_json(self.folder.failure_path(shot.id))["text"])
-        found = kept_read(self.folder.outputs(shot.id))
+        outputs = kept_read(self.folder.outputs(shot.id))
         if self.plan.asked.task == "segmentation":
-            return ScoredMaps.of(shot.table, found.maps)
-        return Scored(shot.table, found.logits, threshold)
+            return ScoredMaps.of(shot.table, outputs.maps)
+        return Scored(shot.table, outputs.logits, threshold)
 
     @cached_property
     def clean(self) -> Scored:
@@ -85,7 +85,7 @@ class Answers:
         raw = self.read(self.plan.clean, 0.5)
         if isinstance(raw, ScoredMaps):
             return raw
-        return self.read(self.plan.clean, threshold_of(self.plan.asked.threshold, raw.logits, raw.table, self.own))
+        return self.read(self.plan.clean, threshold_of(self.plan.asked.threshold, raw.logits, raw.table, self.threshold_of_model))
 
     @cached_property
     def sample(self) -> Scored:
@@ -98,20 +98,20 @@ class Answers:
 
     # Marks and distortions.
 
-    def needed(self, mark: AuditedMark) -> tuple[int, ...]:
+    def doses_needed(self, mark: AuditedMark) -> tuple[int, ...]:
         """Return the doses that decide on a mark, by position. Raises ReadingError where the first was not read."""
         shots, every = self.plan.marks[mark.name], tuple(range(len(DOSES)))
         deciding = self.sample.effect(self.to(shots[DECIDING]), DOSES[DECIDING])
-        return (DECIDING,) if self.short and settled(deciding, self.plan.asked.margin) else every
+        return (DECIDING,) if self.short and is_settled(deciding, self.plan.asked.margin) else every
 
     def moves(self, mark: AuditedMark) -> bool:
         """Return whether a mark changes answers as it is drawn. Raises ReadingError where it was not read."""
         deciding = self.sample.effect(self.to(self.plan.marks[mark.name][DECIDING]), DOSES[DECIDING])
         return decide_mark([deciding], 0, self.plan.asked.margin).verdict in MOVING
 
-    def decided(self, mark: AuditedMark, reference: Reference | None) -> tuple[Decision, list[Effect]]:
+    def decide_on_mark(self, mark: AuditedMark, reference: Reference | None) -> tuple[Decision, list[Effect]]:
         """Decide on a mark as it is drawn. Raises ReadingError where it was not read."""
-        doses, shots = self.needed(mark), self.plan.marks[mark.name]
+        doses, shots = self.doses_needed(mark), self.plan.marks[mark.name]
         effects = [self._effect(mark, shots[at], DOSES[at]) for at in doses]
         limit = reference and reference.limit(mark.name)
         return decide_mark(effects, doses.index(DECIDING), self.plan.asked.margin, limit), effects
@@ -122,33 +122,33 @@ class Answers:
             self.sample.effect(self.to(shot), dose), chances=2 if self.plan.counts.tried and mark.places else 1
         )
 
-    def elsewhere(self, mark: AuditedMark, held: Held | None) -> tuple[str, str] | None:
+    def elsewhere(self, mark: AuditedMark, neutralized: Held | None) -> tuple[str, str] | None:
         """Return where each half of the patients has a mark; None where no place was tried.
 
         It is the place with the largest mean change of scores in the other half, so that the choice adds nothing to
         the effect. Raises ReadingError where places were not read.
         """
-        plan, shot, places = self.plan, self.plan.tried(mark), list(mark.places)
+        plan, shot, places = self.plan, self.plan.scouts_with(mark), list(mark.places)
         if shot is None:
             return None
-        before, after = self._unmarked(held).scores[plan.scouts], self.to(plan.held(shot, held)).scores
+        before, after = self._unmarked_answers(neutralized).scores[plan.scouts], self.to(plan.neutralize(shot, neutralized)).scores
         moved = np.abs(after.reshape(len(places), *before.shape) - before).max(axis=2)
         second = plan.second[plan.scouts]
         first, other = (places[int(moved[:, half].sum(axis=1).argmax())] for half in (second, ~second))
         return first, other
 
-    def _unmarked(self, held: Held | None) -> Scored:
-        return self.sample if held is None else self.to(self.plan.held(self.plan.unmarked, held))
+    def _unmarked_answers(self, neutralized: Held | None) -> Scored:
+        return self.sample if neutralized is None else self.to(self.plan.neutralize(self.plan.unmarked_shot, neutralized))
 
-    def _kept(self, shot: Shot, held: Held | None) -> bool:
+    def _keeps_effect(self, shot: Shot, neutralized: Held | None) -> bool:
         """Return whether half of the mean change of scores by a mark stays where the leading region is held."""
         with suppress(ReadingError):
-            changes = [float(np.abs(self.to(self.plan.held(shot, one)).scores - self._unmarked(one).scores).mean())
-                       for one in (None, held)]  # fmt: skip
+            changes = [float(np.abs(self.to(self.plan.neutralize(shot, hold)).scores - self._unmarked_answers(hold).scores).mean())
+                       for hold in (None, neutralized)]  # fmt: skip
             return changes[1] >= changes[0] / 2
         return True
 
-    def mark(self, mark: AuditedMark, reference: Reference | None, held: Held | None) -> tuple[Row, list[Row]]:
+    def mark(self, mark: AuditedMark, reference: Reference | None, neutralized: Held | None) -> tuple[Row, list[Row]]:
         """Return a row of `tables.VERDICTS` and rows of `audit_tables.EFFECTS`.
 
         The verdict is the more harmful one of the mark as it is drawn and at the place with most effect, without those
@@ -160,26 +160,26 @@ class Answers:
             reference: Clean networks, in which it is as it is drawn.
             held: The leading region.
         """
-        component, shot, drawn = mark.doses[DECIDING].label, self.plan.marks[mark.name][DECIDING], [mark.drawn]
+        component, shot, drawings = mark.doses[DECIDING].label, self.plan.marks[mark.name][DECIDING], [mark.drawing]
         try:
-            decided, effects = self.decided(mark, reference)
+            decided, effects = self.decide_on_mark(mark, reference)
         except ReadingError as error:  # such as NaN under this mark alone
             return not_tested_row(mark.name, "mark", why(error), component), []
-        drawn.append(_gray(self.plan.before, shot.images()))
+        drawings.append(_gray(self.plan.before, shot.images()))
         arms = [(decided, "", shot)]
         with suppress(ReadingError):
-            if chosen := self.elsewhere(mark, held):
-                shot = self.plan.placed(mark, chosen)
-                there = decide_mark([self._effect(mark, shot, DOSES[DECIDING])], 0, self.plan.asked.margin)
-                there = replace(there, limit=decided.limit)  # of the mark as drawn: none decides elsewhere
-                arms.append((there, " or ".join(dict.fromkeys(chosen)), shot))
-                drawn.append(f"tried at {len(mark.places)} places")
-        known = [(decided, place, decided.verdict in MOVING and not self._kept(shot, held))
+            if chosen := self.elsewhere(mark, neutralized):
+                shot = self.plan.images_with(mark, chosen)
+                by_place = decide_mark([self._effect(mark, shot, DOSES[DECIDING])], 0, self.plan.asked.margin)
+                by_place = replace(by_place, limit=decided.limit)  # of the mark as drawn: none decides elsewhere
+                arms.append((by_place, " or ".join(dict.fromkeys(chosen)), shot))
+                drawings.append(f"tried at {len(mark.places)} places")
+        arms_decided = [(decided, place, decided.verdict in MOVING and not self._keeps_effect(shot, neutralized))
                  for decided, place, shot in arms]  # fmt: skip
-        decided, place, explained = min(known, key=lambda one: _harm(one[0], one[2]))
+        decided, place, explained = min(arms_decided, key=lambda arm: _harm(arm[0], arm[2]))
         row = {**verdict_row(mark.name, "mark", decided, component, mark.family), "place": place,
-               "drawn": ", ".join(filter(None, drawn)), "explained": explained}  # fmt: skip
-        return row, [effect_row(mark.name, one) for one in effects]
+               "drawn": ", ".join(filter(None, drawings)), "explained": explained}  # fmt: skip
+        return row, [effect_row(mark.name, effect) for effect in effects]
 
     def distortions(self) -> Iterator[Row]:
         """Yield rows of `tables.DISTORTED`."""
@@ -209,11 +209,11 @@ class Answers:
         Raises:
             SpecError: The model gives all images the same answer, or another scaling is better.
         """
-        scored, asked = self.clean, self.plan.asked
-        found = [] if asked.task == "segmentation" else signs(scored.logits, scored.table, scored.threshold, None)
-        rows = [check("reading", "warn", sentence) for sentence in (*doubts, *found)]
-        if asked.expect is not None:
-            rows.append(_expected(scored, asked.expect))
+        scored, request = self.clean, self.plan.asked
+        sentences = [] if request.task == "segmentation" else signs(scored.logits, scored.table, scored.threshold, None)
+        rows = [check("reading", "warn", sentence) for sentence in (*doubts, *sentences)]
+        if request.expect is not None:
+            rows.append(_expectation_check(scored, request.expect))
         spread = float(np.ptp(log_odds(scored.logits), axis=0).max())
         if constant(scored.logits):
             raise SpecError(
@@ -235,19 +235,19 @@ class Answers:
         if self.clean.quality is None:
             yield check("scaling", "not-done", "other scalings are compared with lesions only")
             return
-        measure, whole = self.clean.quality
-        status = "ok" if whole.low > self.clean.chance else "warn"
-        yield check("ranking", status, f"{measure} on these images", whole.value)
-        before, after, left = self.clean.take(self.plan.compared), dict[str, Scored](), list[str]()
+        measure, performance = self.clean.quality
+        status = "ok" if performance.low > self.clean.chance else "warn"
+        yield check("ranking", status, f"{measure} on these images", performance.value)
+        before, after, unreadable = self.clean.take(self.plan.compared_positions), dict[str, Scored](), list[str]()
         for name, shot in others.items():
             try:
                 after[name] = self.to(shot)
             except ReadingError:  # such as NaN
-                left.append(name)
-        found = better(before, after, self.plan.halves)
-        if found is not None:
-            name, order, _ = found
-            best = {"": before, **after}[name].ordered(order).quality
+                unreadable.append(name)
+        better_reading = better(before, after, self.plan.halves)
+        if better_reading is not None:
+            name, order, _ = better_reading
+            best = {"": before, **after}[name].reorder(order).quality
             assert before.quality is not None
             assert best is not None
             logits = self.clean.logits
@@ -262,8 +262,8 @@ class Answers:
             reason = "the model scales its images itself" if own_scaling else "a half of the patients lacks a class"
             reason = "too few images have a lesion" if measure == "Dice" and not own_scaling else reason
             yield check("scaling", "not-done", f"other scalings were not compared: {reason}")
-        elif left:
-            yield check("scaling", "not-done", f"not compared, without usable answers: images read as {listed(left)}")
+        elif unreadable:
+            yield check("scaling", "not-done", f"not compared, without usable answers: images read as {join_words(unreadable)}")
         else:
             framed = " or framing" if any(name in FITS for name in others) else ""
             yield check("scaling", "ok", f"no other usual scaling{framed} gives a much higher {measure}")
@@ -271,7 +271,7 @@ class Answers:
 
 def why(error: Exception) -> Reason:
     """Return why something was not tested, in the words of an error."""
-    return stated(cut(str(error), 200))
+    return reason_in_words(cut(str(error), 200))
 
 
 def _harm(decided: Decision, explained: bool) -> tuple[bool, bool, int, float]:
@@ -284,60 +284,60 @@ def _harm(decided: Decision, explained: bool) -> tuple[bool, bool, int, float]:
 def _gray(without: Environment, marked: Environment) -> str:
     """Return the mean gray value of what a mark covers; empty of a change of most of the image."""
     rows = np.arange(min(_MEASURED, len(without)))
-    off, on = (one.images.read(rows).numpy() for one in (without, marked))
+    off, on = (environment.images.read(rows).numpy() for environment in (without, marked))
     changed = np.abs(on - off) > 1 / 256
     return f"gray value {on[changed].mean():.2f}" if 0 < changed.mean() < 0.5 else ""
 
 
-def _expected(scored: Scored, expect: float) -> Row:
+def _expectation_check(scored: Scored, expect: float) -> Row:
     """Return the check of what the user knows of the model: far where outside the interval and 0.05 or more away."""
     if scored.quality is None or len(scored.table.classes) != 2:
         return check("expected", "not-done", "an expectation is compared for two classes, or with lesions, only")
-    measure, found = scored.quality
-    text = f"the {measure} is {number(found.value)} [{number(found.low)}, {number(found.high)}]"
-    if found.low <= expect <= found.high or abs(found.value - expect) < MARGIN:
-        return check("expected", "ok", f"{text}, as expected ({number(expect)})", found.value)
-    causes = CAUSES if found.value < expect else "check that these are the images that you expected it on"
-    return check("expected", "warn", f"{text} where {number(expect)} was expected; {causes}", found.value)
+    measure, performance = scored.quality
+    text = f"the {measure} is {number(performance.value)} [{number(performance.low)}, {number(performance.high)}]"
+    if performance.low <= expect <= performance.high or abs(performance.value - expect) < MARGIN:
+        return check("expected", "ok", f"{text}, as expected ({number(expect)})", performance.value)
+    causes = CAUSES if performance.value < expect else "check that these are the images that you expected it on"
+    return check("expected", "warn", f"{text} where {number(expect)} was expected; {causes}", performance.value)
 
 
 # The images, and where everything comes from.
 
 
-def digests_of(given: Prepared) -> Sequence[str]:
+def digests_of(prepared: Prepared) -> Sequence[str]:
     """Return the hash of every file; nothing of phantoms."""
-    return () if given.population.dataset is None else given.population.dataset.digests
+    return () if prepared.population.dataset is None else prepared.population.dataset.digests
 
 
-def image_keys(given: Prepared, images: Environment) -> list[str]:
+def image_keys(prepared: Prepared, images: Environment) -> list[str]:
     """Return a name of every image by its content."""
-    digests, rows = digests_of(given), images.table.row.tolist()
-    identity = content_hash(given.scene.identity("all"))
+    digests, rows = digests_of(prepared), images.table.row.tolist()
+    identity = content_hash(prepared.scene.identity("all"))
     return [str(digests[row] if digests else f"{identity} {row}") for row in rows]
 
 
-def image_rows(given: Prepared, images: Environment) -> list[Row]:
+def image_rows(prepared: Prepared, images: Environment) -> list[Row]:
     """Return rows of `tables.AUDITED_IMAGES`."""
-    table, keys = images.table, image_keys(given, images)
+    table, keys = images.table, image_keys(prepared, images)
     rows = zip(table.row.tolist(), keys, table.target.tolist(), table.patient.tolist(), group_names(table),
                strict=True)  # fmt: skip
     return [{"row": row, "key": key, "class": table.classes[code], "patient": patient, "groups": groups}
             for row, key, code, patient, groups in rows]  # fmt: skip
 
 
-def provenance_rows(given: Prepared, answers: Answers, reference: Reference | None) -> list[Row]:
+def provenance_rows(prepared: Prepared, answers: Answers, reference: Reference | None) -> list[Row]:
     """Return rows of `schema.PROVENANCE`."""
-    folder, asked, counts, scored = answers.folder, answers.plan.asked, answers.plan.counts, answers.clean
-    record, card = folder.record("models", given.model.id), given.population.card
-    made = kept_provenance(folder.unit("models", given.model.id))
+    folder, request, counts, scored = answers.folder, answers.plan.asked, answers.plan.counts, answers.clean
+    record, card = folder.record("models", prepared.model.id), prepared.population.card
+    provenance = kept_provenance(folder.unit("models", prepared.model.id))
     classes = np.bincount(scored.table.target, minlength=len(scored.table.classes))
-    plain = "0..255, the input is of whole numbers" if given.model.origin.facts.integer else "0..1"
+    plain = "0..255, the input is of whole numbers" if prepared.model.origin.facts.integer else "0..1"
     facts = {
         "model": str(record["name"]),
         "kind": str(record["kind"]),
         "positive class": positive_words(scored.table.classes),
         **card.read,
-        "hash of the model": given.model.content,
+        "hash of the model": prepared.model.content,
         "data": card.name,
         "source": card.source,
         "license": card.license,
@@ -345,24 +345,24 @@ def provenance_rows(given: Prepared, answers: Answers, reference: Reference | No
         "rows left out": f"{len(card.left_out)} rows" if card.left_out else "",
         "classes": ", ".join(f"{name} ({n:,})" for name, n in zip(scored.table.classes, classes, strict=True)),
         "patients": f"{len(np.unique(scored.table.patient)):,}",
-        "intervals over": "patients" if given.request.data.patient else "images",
+        "intervals over": "patients" if prepared.request.data.patient else "images",
         "images": f"{counts.clean:,} of {counts.all:,}",
         "images under marks": f"{counts.marked:,}",
-        "size": f"{given.model.inputs.size} px, fit {given.request.data.fit}",
-        "scaling": given.config.scaling(asked.normalization) if given.config else asked.normalization or plain,
-        "scores": given.scores or given.model.scores,
-        "outputs": given.outputs,
-        "output": output_words(given.model),
+        "size": f"{prepared.model.inputs.size} px, fit {prepared.request.data.fit}",
+        "scaling": prepared.config.scaling(request.normalization) if prepared.config else request.normalization or plain,
+        "scores": prepared.scores or prepared.model.scores,
+        "outputs": prepared.outputs,
+        "output": output_words(prepared.model),
         "threshold": f"{scored.threshold:.6g}",
-        "margin": f"{asked.margin:g}",
-        "domain": asked.domain,
-        "intended use": asked.intended_use,
+        "margin": f"{request.margin:g}",
+        "domain": request.domain,
+        "intended use": request.intended_use,
         "references": "" if reference is None else f"{reference.networks} networks",
         "references read": "" if reference is None or not reference.side else f"{reference.side} px",
-        "references trained on": f"{n:,} images" if (n := trained_on(asked.references)) else "",
-        "probed": made.get("started", ""),
-        "python": made.get("python", ""),
-        **made.get("libraries", {}),
+        "references trained on": f"{n:,} images" if (n := trained_on(request.references)) else "",
+        "probed": provenance.get("started", ""),
+        "python": provenance.get("python", ""),
+        **provenance.get("libraries", {}),
     }
     return [{"key": key, "value": value} for key, value in facts.items() if value]
 
@@ -370,11 +370,11 @@ def provenance_rows(given: Prepared, answers: Answers, reference: Reference | No
 # Pictures.
 
 
-def write_mark(folder: RunFolder, name: str, clean: Environment, shown: Environment) -> None:
+def write_mark(folder: RunFolder, name: str, clean: Environment, with_mark: Environment) -> None:
     """Write images without (left) and with the mark, one pair below the other; the file's name is the mark's."""
     index = np.arange(min(EXAMPLES, len(clean)))
-    pairs = [np.concatenate([colored(a), colored(b)], axis=1) for a, b in
-             zip(clean.images.read(index).numpy(), shown.images.read(index).numpy(), strict=True)]  # fmt: skip
+    pairs = [np.concatenate([to_colors(a), to_colors(b)], axis=1) for a, b in
+             zip(clean.images.read(index).numpy(), with_mark.images.read(index).numpy(), strict=True)]  # fmt: skip
     _write(folder, f"{picture_name(name)}.png", np.concatenate(pairs, axis=0))
 
 
@@ -391,13 +391,13 @@ def write_lead(
     assert where is not None
     sides = [np.flatnonzero(where.any(axis=axis)) for axis in (1, 0)]
     rows, columns = (slice(max(0, side[0] - len(side) // 2), side[-1] + 1 + len(side) // 2) for side in sides)
-    shown = pixels[:, :, rows, columns]
-    means = [shown[group].mean(axis=0) for group in (carry, ~carry)]
+    pictured = pixels[:, :, rows, columns]
+    means = [pictured[group].mean(axis=0) for group in (carry, ~carry)]
     parts = {"with": means[0], "without": means[1], "difference": 0.5 + (means[0] - means[1]) / 2}
     for name, group in (("with", carry), ("without", ~carry)):
-        parts |= {f"{name} {at + 1}": pixels[one] for at, one in enumerate(np.flatnonzero(group)[:EXAMPLES_OF_LEAD])}
+        parts |= {f"{name} {at + 1}": pixels[image] for at, image in enumerate(np.flatnonzero(group)[:EXAMPLES_OF_LEAD])}
     for name, part in parts.items():
-        _write(folder, f"{LEAD} {of} {name}.png", colored(part))
+        _write(folder, f"{LEAD} {of} {name}.png", to_colors(part))
 
 
 def _write(folder: RunFolder, name: str, pixels: np.ndarray) -> None:

@@ -47,11 +47,11 @@ class AuditedMark:
         return next((name for name, members in _FAMILIES.items() if self.doses[DECIDING].name in members), "")
 
     @property
-    def drawn(self) -> str:
+    def drawing(self) -> str:
         """Every argument at the deciding dose, such as its size, place and contrast."""
-        one = self.doses[DECIDING]
-        given = lookup("intervention", one.name).params.model_validate(dict(one.params)).model_dump(mode="json")
-        parts = {name.replace("_", " "): value for name, value in given.items() if value not in ("", None)}
+        component = self.doses[DECIDING]
+        arguments = lookup("intervention", component.name).params.model_validate(dict(component.params)).model_dump(mode="json")
+        parts = {name.replace("_", " "): value for name, value in arguments.items() if value not in ("", None)}
         return ", ".join(f"{name} {value}" for name, value in parts.items())
 
     @cached_property
@@ -61,18 +61,18 @@ class AuditedMark:
         A place is a corner or the middle of a side, or one of four corners or sides that the mark can be at. Where a
         user gives one coordinate, it is kept, and places near it are tried.
         """
-        one = self.doses[DECIDING]
-        able, at = lookup("intervention", one.name).params.model_fields, dict[str, dict[str, Any]]()
+        component = self.doses[DECIDING]
+        able, at = lookup("intervention", component.name).params.model_fields, dict[str, dict[str, Any]]()
         if {"x", "y"} <= set(able) and able["x"].default != 0.5:
-            own = {axis: one.params[axis] for axis in ("x", "y") if self.fixed and axis in one.params}
-            at = {place: {**spot, **own} for place, spot in _PLACES.items()
-                  if all(abs(spot[axis] - value) < _NEAR for axis, value in own.items())}  # fmt: skip
+            fixed_axes = {axis: component.params[axis] for axis in ("x", "y") if self.fixed and axis in component.params}
+            at = {place: {**spot, **fixed_axes} for place, spot in _PLACES.items()
+                  if all(abs(spot[axis] - value) < _NEAR for axis, value in fixed_axes.items())}  # fmt: skip
         for name in {"corner", "side"} & set(able):
             values = values_of(able[name].annotation)
             at |= {value: {name: value} for value in values if set(values) <= set(_PLACES)}
-        if all(set(more) <= set(one.params) for more in at.values()):
+        if all(set(more) <= set(component.params) for more in at.values()):
             return {}
-        return {place: Component(kind="intervention", name=one.name, params={**one.params, **more})
+        return {place: Component(kind="intervention", name=component.name, params={**component.params, **more})
                 for place, more in at.items()}  # fmt: skip
 
 
@@ -161,17 +161,17 @@ def battery(domain: str, channels: int) -> tuple[tuple[AuditedMark, ...], tuple[
     if name not in _BATTERIES:
         raise SpecError(unknown_of_few("domain", name, DOMAINS))
     marks, distortions = _BATTERIES[name]
-    return tuple(_mark(one) for one in dict.fromkeys((*marks, *_EVERY))), distortions
+    return tuple(_mark(mark) for mark in dict.fromkeys((*marks, *_EVERY))), distortions
 
 
 def every_distortion(domain: str, channels: int) -> tuple[str, ...]:
     """Return all distortions for a kind of image: those of `battery`, of its group, and those of any device."""
     _, chosen = battery(domain, channels)
-    own = [name for names in GROUPS.values() if set(names) & set(chosen) - set(GROUPS["common"]) for name in names]
-    return tuple(dict.fromkeys((*chosen, *own, *_ACQUIRED, *(("saturate",) if channels > 1 else ()))))
+    of_same_group = [name for names in GROUPS.values() if set(names) & set(chosen) - set(GROUPS["common"]) for name in names]
+    return tuple(dict.fromkeys((*chosen, *of_same_group, *_ACQUIRED, *(("saturate",) if channels > 1 else ()))))
 
 
-def marks_of(given: Mapping[str, Sequence[Any]]) -> tuple[AuditedMark, ...]:
+def marks_of(definitions: Mapping[str, Sequence[Any]]) -> tuple[AuditedMark, ...]:
     """Return marks as a user writes them: name -> three interventions, from weak to strong.
 
     Each is a name or `{name: {argument: value}}`, as in a study.
@@ -179,13 +179,13 @@ def marks_of(given: Mapping[str, Sequence[Any]]) -> tuple[AuditedMark, ...]:
     Raises:
         SpecError: A mark has not three doses, or is no intervention.
     """
-    made: list[AuditedMark] = []
-    for name, doses in given.items():
+    marks: list[AuditedMark] = []
+    for name, doses in definitions.items():
         if len(doses) != len(DOSES):
             raise SpecError(f"mark '{name}' has {len(doses)} doses; give three, from weak to strong")
         weak, middle, strong = map(_component, doses)
-        made.append(AuditedMark(name, (weak, middle, strong), fixed=True))
-    return tuple(made)
+        marks.append(AuditedMark(name, (weak, middle, strong), fixed=True))
+    return tuple(marks)
 
 
 def at_deciding_dose(marks: Iterable[AuditedMark]) -> dict[str, list[dict[str, Any]]]:
@@ -202,8 +202,8 @@ def _mark(name: str) -> AuditedMark:
     return AuditedMark(name, (weak, middle, strong))
 
 
-def _component(given: Any) -> Component:
-    written = {given: None} if isinstance(given, str) else mapping_of(given) or {}
+def _component(definition: Any) -> Component:
+    written = {definition: None} if isinstance(definition, str) else mapping_of(definition) or {}
     if len(written) != 1:
         raise SpecError("a mark is the name of an intervention, or {name: {argument: value}}")
     ((name, params),) = written.items()

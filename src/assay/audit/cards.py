@@ -20,15 +20,15 @@ from assay.audit.words import (
     check_words,
     evidence_words,
     not_established,
-    stated,
+    reported_verdicts,
     title,
 )
 from assay.core.measures import label_of
 from assay.report.page import write_page
 from assay.report.sentences.reasons import reason_words
 from assay.report.sheets import NONE, inert, markdown_table
-from assay.report.words import sentence_case, valued
-from assay.stats.format import count, in_words, listed
+from assay.report.words import sentence_case, value_text
+from assay.stats.format import count, in_words, join_words
 from assay.store.files import Row, write_text
 from assay.store.folder import RunFolder
 
@@ -61,29 +61,29 @@ class Audited:
     def overall(self, *measures: str) -> str:
         """Return measures over all images with their intervals."""
         rows = [row for row in self.tables["groups"] if not row["column"] and row["measure"] in measures]
-        return "; ".join(f"{label_of(row['measure'])} {valued(row, 3)}" for row in rows)
+        return "; ".join(f"{label_of(row['measure'])} {value_text(row, 3)}" for row in rows)
 
     @property
     def columns(self) -> str:
         """Columns that divide the images into groups."""
-        known = list(dict.fromkeys(row["column"] for row in self.tables["groups"] if row["column"] and row["measure"]))
-        return f"Columns: {listed([in_words(one) for one in known])}" if known else ""
+        columns_present = list(dict.fromkeys(row["column"] for row in self.tables["groups"] if row["column"] and row["measure"]))
+        return f"Columns: {join_words([in_words(column) for column in columns_present])}" if columns_present else ""
 
     @property
     def gaps(self) -> str:
         """Number of gaps between groups, by decision."""
-        return _counted(self.tables["gaps"], "decision", "gap between groups", "gaps between groups")
+        return _count_values(self.tables["gaps"], "decision", "gap between groups", "gaps between groups")
 
     @property
     def marks(self) -> str:
         """Number of marks, by verdict."""
         rows = [row for row in self.tables["verdicts"] if row["kind"] == "mark"]
-        return _counted(rows, "verdict", "mark on images", "marks on images")
+        return _count_values(rows, "verdict", "mark on images", "marks on images")
 
     @property
     def distortions(self) -> str:
         """Number of distortions, by decision."""
-        return _counted(self.tables["distorted"], "decision", "distortion and severity", "distortions and severities")
+        return _count_values(self.tables["distorted"], "decision", "distortion and severity", "distortions and severities")
 
     @property
     def missing(self) -> str:
@@ -96,13 +96,13 @@ class Audited:
     @property
     def harmful(self) -> str:
         """Factors that answers change with, apart from the leading region."""
-        names = [in_words(row["factor"]) for row in stated(self.tables) if row["verdict"] in HARMFUL]
-        return f"Answers change with {listed(names)}" if names else ""
+        names = [in_words(row["factor"]) for row in reported_verdicts(self.tables) if row["verdict"] in HARMFUL]
+        return f"Answers change with {join_words(names)}" if names else ""
 
     @property
     def measures(self) -> str:
         """Measures that were computed."""
-        return listed(list(dict.fromkeys(label_of(row["measure"]) for row in self.tables["groups"] if row["measure"])))
+        return join_words(list(dict.fromkeys(label_of(row["measure"]) for row in self.tables["groups"] if row["measure"])))
 
     @property
     def limits(self) -> str:
@@ -116,10 +116,10 @@ class Audited:
         return ", ".join(f"{name} {self.facts[name]}" for name in versions if name in self.facts)
 
 
-def _counted(rows: Sequence[Row], name: str, one: str, several: str) -> str:
-    found = Counter(row[name] for row in rows)
-    parts = ", ".join(f"{n} {in_words(key.replace('-', ' '))}" for key, n in found.items())
-    return f"{len(rows)} {one if len(rows) == 1 else several}: {parts}" if rows else ""
+def _count_values(rows: Sequence[Row], name: str, singular: str, several: str) -> str:
+    counts = Counter(row[name] for row in rows)
+    parts = ", ".join(f"{n} {in_words(key.replace('-', ' '))}" for key, n in counts.items())
+    return f"{len(rows)} {singular if len(rows) == 1 else several}: {parts}" if rows else ""
 
 
 @dataclass(frozen=True)
@@ -146,10 +146,10 @@ class Item:
     summaries: Sequence[str] = ()
     text: str = ""
 
-    def evidence(self, found: Audited) -> str:
+    def evidence(self, audit: Audited) -> str:
         """Return what an audit shows; empty where it has nothing."""
-        parts = [found.facts_of(*self.facts), found.checks_of(*self.checks), found.overall(*self.measures)]
-        return ". ".join(filter(None, (*parts, *(getattr(found, name) for name in self.summaries), self.text)))
+        parts = [audit.facts_of(*self.facts), audit.checks_of(*self.checks), audit.overall(*self.measures)]
+        return ". ".join(filter(None, (*parts, *(getattr(audit, name) for name in self.summaries), self.text)))
 
 
 def checklists() -> dict[str, list[Item]]:
@@ -176,50 +176,50 @@ def write_cards(root: Path) -> None:
     """
     folder = RunFolder(root)
     tables = {name: folder.table(name) for name in AUDIT_TABLES}
-    found = Audited(tables, {str(row["key"]): str(row["value"]) for row in tables["provenance"]})
-    for name, lines in ((MODEL_CARD, _model(found)), (DATA_CARD, _data(found)), (CROSSWALK, _crosswalk(found))):
+    audit = Audited(tables, {str(row["key"]): str(row["value"]) for row in tables["provenance"]})
+    for name, lines in ((MODEL_CARD, _model(audit)), (DATA_CARD, _data(audit)), (CROSSWALK, _crosswalk(audit))):
         write_text(root / name, "\n".join(lines) + "\n")
 
 
-def _model(found: Audited) -> Iterator[str]:
-    facts = found.facts
+def _model(audit: Audited) -> Iterator[str]:
+    facts = audit.facts
     yield from (f"# Model card: {inert(facts['model'])}", "", "Written by an audit. Page: report.html.")
-    yield from _listed_facts(found, "Model", ("kind", "hash of the model", "size", "scaling", "scores", "output",
+    yield from _listed_facts(audit, "Model", ("kind", "hash of the model", "size", "scaling", "scores", "output",
                                               "threshold"))  # fmt: skip
     use = inert(facts.get("intended use", "Not stated to the audit: add the use, the users and the population."))
     yield from ("", "## Intended use", "", use)
-    yield from ("", "## Findings", "", inert(" ".join(answer_words(found.tables))), "")
+    yield from ("", "## Findings", "", inert(" ".join(answer_words(audit.tables))), "")
     yield from markdown_table(
         ("verdict", "evidence"),
         (
-            *((region_title(row), sentence_case(region_evidence(row))) for row in found.tables["regions"]),
-            *((title(row, facts["margin"]), sentence_case(evidence_words(row, facts))) for row in stated(found.tables)),
+            *((region_title(row), sentence_case(region_evidence(row))) for row in audit.tables["regions"]),
+            *((title(row, facts["margin"]), sentence_case(evidence_words(row, facts))) for row in reported_verdicts(audit.tables)),
         ),
     )
     yield from ("", "## Performance", "")
-    yield from markdown_table(("group", "measure", "value [95% CI]", "images"), map(_group, found.tables["groups"]))
-    if found.gaps:
-        yield from ("", f"{found.gaps}, with the margin {facts['margin']}.")
-    if found.distortions:
-        yield from ("", f"{found.distortions}, with the margin {facts['margin']}.")
-    checks = [row for row in found.tables["checks"] if row["check"] in _MODEL_CHECKS]
+    yield from markdown_table(("group", "measure", "value [95% CI]", "images"), map(_group, audit.tables["groups"]))
+    if audit.gaps:
+        yield from ("", f"{audit.gaps}, with the margin {facts['margin']}.")
+    if audit.distortions:
+        yield from ("", f"{audit.distortions}, with the margin {facts['margin']}.")
+    checks = [row for row in audit.tables["checks"] if row["check"] in _MODEL_CHECKS]
     yield from ("", "## Checks", "", *_checks(checks))
     yield from ("", "## Scope", "", "These verdicts hold for this model, these images and these marks as drawn.")
     yield from ("", *(f"- {text}" for text in METHODS))
-    yield from ("", "## Not established", "", *(f"- {text}" for text in not_established(found.tables)))
+    yield from ("", "## Not established", "", *(f"- {text}" for text in not_established(audit.tables)))
 
 
-def _data(found: Audited) -> Iterator[str]:
-    facts = found.facts
+def _data(audit: Audited) -> Iterator[str]:
+    facts = audit.facts
     yield f"# Data card: {inert(facts.get('data', facts['model']))}"
     yield from ("", "Written by an audit from the images and columns that it was given.")
-    yield from _listed_facts(found, "Images", ("source", "license", "images", "images under marks", "patients",
+    yield from _listed_facts(audit, "Images", ("source", "license", "images", "images under marks", "patients",
                                                "classes", "size", "rows left out"))  # fmt: skip
     if facts.get("intervals over") != "patients":
         yield "- patients are not named: each image counts as one"
     yield from ("", "## Columns", "")
-    yield from markdown_table(("column", "role", "kind", "values", "missing"), map(_column, found.tables["columns"]))
-    checks = [row for row in found.tables["checks"] if row["check"] not in _MODEL_CHECKS]
+    yield from markdown_table(("column", "role", "kind", "values", "missing"), map(_column, audit.tables["columns"]))
+    checks = [row for row in audit.tables["checks"] if row["check"] not in _MODEL_CHECKS]
     yield from ("", "## Copies, cues, odd images and patients", "", *_checks(checks))
     if "known faults" in facts:
         faults = facts["known faults"].split("; ")
@@ -230,25 +230,25 @@ def _data(found: Audited) -> Iterator[str]:
     yield "- Whether images or columns identify patients."
 
 
-def _crosswalk(found: Audited) -> Iterator[str]:
+def _crosswalk(audit: Audited) -> Iterator[str]:
     yield from (
-        f"# Crosswalk: {inert(found.facts['model'])}",
+        f"# Crosswalk: {inert(audit.facts['model'])}",
         "",
         "Evidence of this audit for each item of two checklists, and the gap that it leaves. An audit decides no item. "
         "Numbers are those of the sources; topics are shortened.",
     )
     for name, items in checklists().items():
         yield from ("", f"## {name}", "")
-        yield from markdown_table(("item", "topic", "evidence", "gap"), (_item(one, found) for one in items))
+        yield from markdown_table(("item", "topic", "evidence", "gap"), (_item(item, audit) for item in items))
 
 
-def _item(item: Item, found: Audited) -> tuple[str, ...]:
-    return item.name, item.topic, item.evidence(found) or "none", item.gap
+def _item(item: Item, audit: Audited) -> tuple[str, ...]:
+    return item.name, item.topic, item.evidence(audit) or "none", item.gap
 
 
-def _listed_facts(found: Audited, heading: str, names: Sequence[str]) -> Iterator[str]:
+def _listed_facts(audit: Audited, heading: str, names: Sequence[str]) -> Iterator[str]:
     yield from ("", f"## {heading}", "")
-    yield from (f"- {name}: {inert(found.facts[name])}" for name in names if name in found.facts)
+    yield from (f"- {name}: {inert(audit.facts[name])}" for name in names if name in audit.facts)
 
 
 def _checks(rows: Sequence[Row]) -> Iterator[str]:
@@ -260,14 +260,14 @@ def _group(row: Row) -> tuple[str, ...]:
     name = f"{in_words(row['column'])}: {row['level']}" if row["column"] else "all"
     if row["reason"]:
         return name.removesuffix(": "), f"not tested: {reason_words(row['reason'])}", NONE, NONE
-    return name, label_of(row["measure"]), valued(row, 3), f"{int(row['images']):,}"
+    return name, label_of(row["measure"]), value_text(row, 3), f"{int(row['images']):,}"
 
 
 def _column(row: Row) -> tuple[str, ...]:
     if row["values"]:
-        shown = ", ".join(f"{level} ({n:,})" for level, n in json.loads(row["values"]).items())
+        values_text = ", ".join(f"{level} ({n:,})" for level, n in json.loads(row["values"]).items())
     elif isinstance(row["median"], float) and not math.isnan(row["median"]):  # empty where no column is of numbers
-        shown = f"{row['least']:g} to {row['greatest']:g}, median {row['median']:g}"
+        values_text = f"{row['least']:g} to {row['greatest']:g}, median {row['median']:g}"
     else:
-        shown = count(int(row["levels"]), "different value")
-    return in_words(row["column"]), row["role"], row["kind"], shown, f"{int(row['missing']):,}"
+        values_text = count(int(row["levels"]), "different value")
+    return in_words(row["column"]), row["role"], row["kind"], values_text, f"{int(row['missing']):,}"

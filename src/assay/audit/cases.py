@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Int
 
 from assay.audit.scored import Scored, ScoredMaps
-from assay.report.outcomes import HALF, Facts, Outcomes, of_classes, of_masks, taken
+from assay.report.outcomes import HALF, Facts, Outcomes, of_classes, of_masks, take_cases
 from assay.report.pictures import Gallery
 from assay.shifts.environment import Environment
 from assay.stats.metrics import probabilities
@@ -36,7 +36,7 @@ class Moved:
     sample: Int[np.ndarray, " m"]
 
 
-def audited_cases(clean: Scored, images: Environment, moved: Moved | None, made: bool, gallery: Gallery) -> list[Row]:
+def audited_cases(clean: Scored, images: Environment, moved: Moved | None, is_phantom: bool, gallery: Gallery) -> list[Row]:
     """Draw single images of an audit: the surest of the wrong, those that a mark moves most, the surest of the right.
 
     Args:
@@ -48,17 +48,17 @@ def audited_cases(clean: Scored, images: Environment, moved: Moved | None, made:
     """
     (first, *others), facts = _of_scored(clean)
     if moved is not None:
-        apart = np.zeros(len(clean.table))
-        apart[moved.sample] = np.abs(moved.scored.scores - clean.take(moved.sample).scores).max(axis=1)
-        others = [("moved", -apart, apart > 0), *others]
+        effect_of_mark = np.zeros(len(clean.table))
+        effect_of_mark[moved.sample] = np.abs(moved.scored.scores - clean.take(moved.sample).scores).max(axis=1)
+        others = [("moved", -effect_of_mark, effect_of_mark > 0), *others]
     rows: list[Row] = []
-    for at, own in taken((first, *others), facts, OF_AUDIT):
-        shown = {"": (images, at)}
-        if moved is not None and own["outcome"] == "moved":
-            there = int(np.flatnonzero(moved.sample == at)[0])
-            shown[moved.mark] = (moved.images, there)
-            own["marked"] = _of_scored(moved.scored)[1](there)
-        rows.append(gallery.case(shown, {**own, "made": made}, f"{own['outcome']}-{at}", ""))
+    for at, facts_of_case in take_cases((first, *others), facts, OF_AUDIT):
+        by_name = {"": (images, at)}
+        if moved is not None and facts_of_case["outcome"] == "moved":
+            position = int(np.flatnonzero(moved.sample == at)[0])
+            by_name[moved.mark] = (moved.images, position)
+            facts_of_case["marked"] = _of_scored(moved.scored)[1](position)
+        rows.append(gallery.case(by_name, {**facts_of_case, "made": is_phantom}, f"{facts_of_case['outcome']}-{at}", ""))
     return rows
 
 
@@ -67,4 +67,4 @@ def _of_scored(scored: Scored) -> tuple[Outcomes, Callable[[int], Facts]]:
     if isinstance(scored, ScoredMaps):
         maps = scored.maps
         return of_masks([(scored.dice, maps["predicted"][:, HALF] / maps["pixels"], maps["truth"] / maps["pixels"])])
-    return of_classes([(probabilities(scored.logits), scored.table.target)], scored.table.classes, scored.called)
+    return of_classes([(probabilities(scored.logits), scored.table.target)], scored.table.classes, scored.calls)

@@ -16,7 +16,7 @@ from torch import Tensor
 from assay.audit.model import SCALINGS, Config, Prepared
 from assay.audit.request import AuditRequest
 from assay.audit.scored import INVERTED, check, probability_of
-from assay.audit.swing import MUCH, gained
+from assay.audit.swing import MUCH, auroc_gain
 from assay.core.codes import Code
 from assay.core.errors import SpecError, cut, key_text
 from assay.core.files import content_hash
@@ -31,11 +31,11 @@ from assay.data.leakage import image_hashes
 from assay.data.near_copies import NearPair, compares_full_images_only
 from assay.data.outside import shared_patients
 from assay.execution.jobs import keep_read, kept_read, population_of
-from assay.look.checks import DataChecks, copied
+from assay.look.checks import DataChecks, certain_copies
 from assay.models.external import OfOnnx
 from assay.models.ref import GivenModel, Output, Scaling
 from assay.probes.probe import Read
-from assay.probes.reader import ModelReading, ReadingError, evaluating, paired
+from assay.probes.reader import ModelReading, ReadingError, evaluating, two_columns
 from assay.report.sentences.reasons import reason_words
 from assay.report.sentences.scores import scale_words
 from assay.shifts.environment import Environment
@@ -43,7 +43,7 @@ from assay.shifts.population import PopulationScene
 from assay.spec.request import ProbeSpec, parse_request
 from assay.spec.schema import Fit
 from assay.stats.bounds import ALPHA
-from assay.stats.format import listed
+from assay.stats.format import join_words
 from assay.stats.metrics import auroc
 from assay.stats.scores import scale_of
 from assay.store.files import Row
@@ -55,7 +55,7 @@ MOST_NUMBERED = 2
 
 
 def checks_of_images(
-    whole: Environment, audited: Environment, given: Prepared, checks: DataChecks, train: Mapping[str, Any] | None
+    all_images: Environment, audited: Environment, prepared: Prepared, checks: DataChecks, train: Mapping[str, Any] | None
 ) -> Iterator[Row]:
     """Yield rows of `tables.AUDIT_CHECKS` on the images.
 
@@ -66,73 +66,73 @@ def checks_of_images(
         checks: The checks of the images themselves.
         train: As `data` of a study, the images that the model was trained on; None where they are not known.
     """
-    patients = len(np.unique(whole.table.patient))
-    if given.request.data.patient and patients < FEW_PATIENTS:
+    patients = len(np.unique(all_images.table.patient))
+    if prepared.request.data.patient and patients < FEW_PATIENTS:
         yield check("few-patients", "warn", "few patients: intervals are by patient, and too narrow with so few",
                     patients)  # fmt: skip
-    for one in checks.reasons:
-        code = one.codes[0]
+    for reason in checks.reasons:
+        code = reason.codes[0]
         undone = code in (Code.DRAWN_IMAGES, Code.COPIES_UNCHECKED)
-        yield check(str(code), "not-done" if undone else "ok" if code.light == "ok" else "warn", reason_words(one))
-    yield from _training_checks(whole, audited, given, train)
+        yield check(str(code), "not-done" if undone else "ok" if code.light == "ok" else "warn", reason_words(reason))
+    yield from _training_checks(all_images, audited, prepared, train)
 
 
-def _part(audited: Environment, whole: Environment) -> str:
-    part = len(audited) < len(whole)
-    return f"{len(audited):,} of {len(whole):,} images" if part else f"all {len(whole):,} images"
+def _part(audited: Environment, all_images: Environment) -> str:
+    part = len(audited) < len(all_images)
+    return f"{len(audited):,} of {len(all_images):,} images" if part else f"all {len(all_images):,} images"
 
 
-def training_scene(given: Prepared, train: Mapping[str, Any]) -> tuple[ProbeSpec, PopulationScene]:
+def training_scene(prepared: Prepared, train: Mapping[str, Any]) -> tuple[ProbeSpec, PopulationScene]:
     """Return the images of the training, framed as those of the audit. Raises SpecError or DataError."""
-    own = given.request.data
-    framed = {key: getattr(own, key) for key in ("size", "channels", "fit", "crop_share", "resize")}
-    asked = parse_request({**train, **framed}, {"all": {}}, ("performance",), given.request.task)
-    place = replace(given.place, root=Path())
-    return asked, population_of(asked.data, place, all_tested=True).scene(asked.tests, 0)
+    data_of_audit = prepared.request.data
+    framed = {key: getattr(data_of_audit, key) for key in ("size", "channels", "fit", "crop_share", "resize")}
+    request = parse_request({**train, **framed}, {"all": {}}, ("performance",), prepared.request.task)
+    place = replace(prepared.place, root=Path())
+    return request, population_of(request.data, place, all_tested=True).scene(request.tests, 0)
 
 
 def _training_checks(
-    whole: Environment, audited: Environment, given: Prepared, train: Mapping[str, Any] | None
+    all_images: Environment, audited: Environment, prepared: Prepared, train: Mapping[str, Any] | None
 ) -> Iterator[Row]:
     if train is None:
         yield check("training-images", "not-done", "no training images were given: independence of these images from "
                      "training is not established")  # fmt: skip
         return
-    asked, scene = training_scene(given, train)
-    images, own, trained = scene.environment("all").images, given.population.dataset, scene.population.dataset
-    copies = int(np.isin(image_hashes(whole.images), image_hashes(images)).sum())
+    request, scene = training_scene(prepared, train)
+    images, dataset, trained = scene.environment("all").images, prepared.population.dataset, scene.population.dataset
+    copies = int(np.isin(image_hashes(all_images.images), image_hashes(images)).sum())
     pairs: Sequence[NearPair] | None = None
-    searches = [one.search for one in (own, trained) if one is not None]
+    searches = [one.search for one in (dataset, trained) if one is not None]
     match searches:
         case [FileCopies() as search, FileCopies() as training]:
             pairs = replace(search, training=training).among(audited.table.row)
         case _:
             pass
-    sure = copied(pairs or ())
-    found, suspected = max(copies, len(sure)), len({pair.second for pair in pairs or ()} - sure)
+    sure = certain_copies(pairs or ())
+    certain, suspected = max(copies, len(sure)), len({pair.second for pair in pairs or ()} - sure)
     turned = (
         "turned and mirrored"
         if compares_full_images_only(len(images) + len(audited))
         else "turned, mirrored and cropped"
     )
-    near = f", {turned} ones too" if len(audited) == len(whole) else f"; {turned} ones among {_part(audited, whole)}"
+    near = f", {turned} ones too" if len(audited) == len(all_images) else f"; {turned} ones among {_part(audited, all_images)}"
     near = "; near copies were not searched" if pairs is None else near
     near += f"; {suspected:,} more are much alike, look at them" if suspected else ""
     text = f"images that are copies of one of {len(images):,} training images{near}"
-    yield check("training-copies", "warn" if found else "ok", text, found)
-    if own is None or trained is None:
+    yield check("training-copies", "warn" if certain else "ok", text, certain)
+    if dataset is None or trained is None:
         yield check("training-patients", "not-done", "patients are not named in a file of both sets")
         return
-    found = shared_patients(given.request.data, own, asked.data, trained)
-    shared = len(found.names)
-    if found.why:
-        yield check("training-patients", "not-done", f"patients of the two sets were not compared: {found.why}")
-    elif shared and given.request.data.folder != asked.data.folder and all(map(_counts_from_1, (own, trained))):
+    certain = shared_patients(prepared.request.data, dataset, request.data, trained)
+    shared = len(certain.names)
+    if certain.why:
+        yield check("training-patients", "not-done", f"patients of the two sets were not compared: {certain.why}")
+    elif shared and prepared.request.data.folder != request.data.folder and all(map(_counts_from_1, (dataset, trained))):
         yield check("training-patients", "not-done", "both sets number their patients from 1: whether a number is one "
                      "patient in both is not known")  # fmt: skip
     else:
         yield check("training-patients", "warn" if shared else "ok",
-                     f"patients who are in the training images too{found.how}", shared)  # fmt: skip
+                     f"patients who are in the training images too{certain.how}", shared)  # fmt: skip
 
 
 def _counts_from_1(dataset: Dataset) -> bool:
@@ -142,7 +142,7 @@ def _counts_from_1(dataset: Dataset) -> bool:
 
 _MOST_SCORES = 100
 """A tensor of more columns has features, and no scores."""
-LOOKED = 32
+FIRST_LOOK = 32
 """Images whose answers tell the kind of output."""
 _ADDED = 1e-3
 """Probabilities of one softmax add up to 1 within this."""
@@ -155,7 +155,7 @@ _GUESSED = (
 # The output that is read, and what its scores are.
 
 
-def with_outputs(given: Prepared, whole: Environment, asked: AuditRequest) -> Prepared:
+def with_outputs(prepared: Prepared, all_images: Environment, request: AuditRequest) -> Prepared:
     """Return the model with its outputs matched to the classes, from its answers to a few images.
 
     Args:
@@ -166,22 +166,22 @@ def with_outputs(given: Prepared, whole: Environment, asked: AuditRequest) -> Pr
     Raises:
         SpecError: Outputs are NaN, one of several must be named, or their names are not those of the classes.
     """
-    raw = _looked(given, whole)
-    model, classes, count = given.model, whole.table.classes, raw.shape[1]
+    raw = _scores_of_few(prepared, all_images)
+    model, classes, count = prepared.model, all_images.table.classes, raw.shape[1]
     if model.task == "segmentation":
         inside = float(raw.min()) >= 0 and float(raw.max()) <= 1 and raw.std() > 0
-        scores = asked.scores if asked.scores != "auto" else "probabilities" if inside else "logits"
-        return replace(given, model=replace(model, scores=scores))
-    known, output = model.origin.facts, asked.output
-    if known.heads and output.partition(":")[0] in known.heads:
+        scores = request.scores if request.scores != "auto" else "probabilities" if inside else "logits"
+        return replace(prepared, model=replace(model, scores=scores))
+    model_facts, output = model.origin.facts, request.output
+    if model_facts.heads and output.partition(":")[0] in model_facts.heads:
         output = output.partition(":")[2]
-    named = asked.outputs or known.outputs or (given.config.names if given.config else ())
+    named = request.outputs or model_facts.outputs or (prepared.config.names if prepared.config else ())
     names = tuple(answered(name, classes) for name in named)  # 1 and yes name a class too
-    if asked.outputs and count > 1 and len(names) != count:
-        raise SpecError(f"outputs: {len(names)} names ({listed([*names])}), and the model gives {count} scores")
-    said = [f"{known.heads[0]}, of {listed(sorted(known.heads))}"] if len(known.heads) > 1 else []
+    if request.outputs and count > 1 and len(names) != count:
+        raise SpecError(f"outputs: {len(names)} names ({join_words([*names])}), and the model gives {count} scores")
+    output_text = [f"{model_facts.heads[0]}, of {join_words(sorted(model_facts.heads))}"] if len(model_facts.heads) > 1 else []
     if output:
-        exclusive = asked.head == "softmax" or (asked.head == "auto" and _exclusive(raw))
+        exclusive = request.head == "softmax" or (request.head == "auto" and _exclusive(raw))
         if len(names) != count:  # outputs that do not exclude each other need not be the classes of the target
             names = classes if exclusive and len(classes) == count else ()
         chosen = Output(_position(output, names, count), "sigmoid")
@@ -192,23 +192,23 @@ def with_outputs(given: Prepared, whole: Environment, asked: AuditRequest) -> Pr
                         f"{key_text('--output', '0')} "
                         f"to {count - 1}{text}")  # fmt: skip
     elif count in (1, len(classes)) and len(names) in ((1, 2) if count == 1 else (count,)):
-        order = aligned(names, classes)
+        order = match_outputs(names, classes)
         if count == 1 and order:
             model = replace(model, inverted=order[-1] == 0 if len(names) == 2 else order == (0, -1))
-            said.append(f"the score is that of '{classes[0 if model.inverted else 1]}', by its name")
+            output_text.append(f"the score is that of '{classes[0 if model.inverted else 1]}', by its name")
         elif order and count > 1:
             model = replace(model, order=() if order == tuple(range(count)) else order)
             places = [f"{name} is output {at}" for name, at in zip(classes, order, strict=True)]
-            said.append(f"{listed(places)}, by name")
-    if asked.outputs and not output and not aligned(names, classes):
-        raise SpecError(f"outputs: {listed([*asked.outputs])} are none of the classes {listed([*classes])}")
-    if not output and count > 1 and not model.order and not said:
-        why = f"the model names its outputs {cut(listed([*names]), 100)}" if names else "the model does not name them"
-        said.append(f"in the order of the classes {listed([*classes])}: {why}")
-    return replace(given, model=model, outputs="; ".join(said))
+            output_text.append(f"{join_words(places)}, by name")
+    if request.outputs and not output and not match_outputs(names, classes):
+        raise SpecError(f"outputs: {join_words([*request.outputs])} are none of the classes {join_words([*classes])}")
+    if not output and count > 1 and not model.order and not output_text:
+        why = f"the model names its outputs {cut(join_words([*names]), 100)}" if names else "the model does not name them"
+        output_text.append(f"in the order of the classes {join_words([*classes])}: {why}")
+    return replace(prepared, model=model, outputs="; ".join(output_text))
 
 
-def aligned(names: Sequence[str], classes: Sequence[str]) -> tuple[int, ...]:
+def match_outputs(names: Sequence[str], classes: Sequence[str]) -> tuple[int, ...]:
     """Return the position of each class among names of outputs, -1 where one score needs no name; empty where none is.
 
     Args:
@@ -218,22 +218,22 @@ def aligned(names: Sequence[str], classes: Sequence[str]) -> tuple[int, ...]:
     Raises:
         SpecError: Only some names fit.
     """
-    for same in (str, _folded):
+    for same in (str, _normalize_name):
         places = {same(name): at for at, name in enumerate(names)}
-        found = tuple(places.get(same(name), -1) for name in classes)
-        if len(places) == len(names) and (min(found) >= 0 or (len(names) == 1 and max(found) == 0)):
-            return found
-    if not {_folded(name) for name in names} & {_folded(name) for name in classes}:
+        places_of_classes = tuple(places.get(same(name), -1) for name in classes)
+        if len(places) == len(names) and (min(places_of_classes) >= 0 or (len(names) == 1 and max(places_of_classes) == 0)):
+            return places_of_classes
+    if not {_normalize_name(name) for name in names} & {_normalize_name(name) for name in classes}:
         return ()
     raise SpecError(
-        f"the outputs of the model are named {cut(listed([*names]), 200)}, and the classes "
-        f"{cut(listed([*classes]), 200)}: only some fit; name the class of each output, in their order, with "
+        f"the outputs of the model are named {cut(join_words([*names]), 200)}, and the classes "
+        f"{cut(join_words([*classes]), 200)}: only some fit; name the class of each output, in their order, with "
         f"{key_text('--outputs')} "
         "A,B"
     )
 
 
-def _folded(name: str) -> str:
+def _normalize_name(name: str) -> str:
     return re.sub(r"[\s_]+", "", name.casefold())
 
 
@@ -242,7 +242,7 @@ def _exclusive(raw: Float[np.ndarray, "n k"]) -> bool:
 
 
 def with_scores(
-    given: Prepared, raw: Float[np.ndarray, "n k"], table: FactorTable, asked: AuditRequest
+    prepared: Prepared, raw: Float[np.ndarray, "n k"], table: FactorTable, request: AuditRequest
 ) -> tuple[Prepared, Float[np.ndarray, "n k"]]:
     """Return the model with what its scores are, found from those of all images, and its logits for them.
 
@@ -255,15 +255,15 @@ def with_scores(
     Raises:
         SpecError: It is not clear what scores are, or one of several must be named.
     """
-    model, head, kind, doubts = given.model, asked.head, asked.scores, given.doubts
+    model, head, kind, doubts = prepared.model, request.head, request.scores, prepared.doubts
     exclusive, count = _exclusive(raw) or _exclusive(raw / 100), raw.shape[1]
-    found: Literal["sigmoid", "softmax"] = head if head != "auto" else "softmax" if exclusive else "sigmoid"
-    own = raw if model.output is None or found == "softmax" else raw[:, [model.output.column]]
-    if kind == "auto" and own.shape[1] > 1:  # logits of one softmax may all be positive
+    head_found: Literal["sigmoid", "softmax"] = head if head != "auto" else "softmax" if exclusive else "sigmoid"
+    read_scores = raw if model.output is None or head_found == "softmax" else raw[:, [model.output.column]]
+    if kind == "auto" and read_scores.shape[1] > 1:  # logits of one softmax may all be positive
         inside = float(raw.min()) >= 0 and float(raw.max()) <= 1
         kind = "probabilities" if inside else "percent" if exclusive else "logits"
-    scale = scale_of(own, kind, probability_of(asked.threshold, model.threshold))
-    if own.shape[1] > 1:
+    scale = scale_of(read_scores, kind, probability_of(request.threshold, model.threshold))
+    if read_scores.shape[1] > 1:
         scale = replace(scale, exact=(scale.exact[0], 0))  # of several only 0 has no logarithm
     scores = "logits" if scale.kind == "other" else scale.kind
     independent = model.output is None and count == 2 and (
@@ -276,38 +276,38 @@ def with_scores(
     if model.output is not None and count > 1 and head == "auto" and scores == "logits":
         doubts = (*doubts, _GUESSED)
     model = replace(model, scores=scores, ends=None if scores == "logits" else scale.ends,
-                    output=model.output and replace(model.output, head=found))  # fmt: skip
-    if own.shape[1] == 1:
-        odds = scale.log_odds(own) * (-1 if model.inverted else 1)
+                    output=model.output and replace(model.output, head=head_found))  # fmt: skip
+    if read_scores.shape[1] == 1:
+        odds = scale.log_odds(read_scores) * (-1 if model.inverted else 1)
         logits = np.concatenate([np.zeros_like(odds), odds], axis=1)
     else:
-        logits = paired(model.logits_of(torch.as_tensor(raw)).numpy(), len(table.classes), "these images")
-    return replace(given, model=model, doubts=(*doubts, *_higher(given, raw, table)), scores=scale_words(scale)), logits
+        logits = two_columns(model.logits_of(torch.as_tensor(raw)).numpy(), len(table.classes), "these images")
+    return replace(prepared, model=model, doubts=(*doubts, *_higher(prepared, raw, table)), scores=scale_words(scale)), logits
 
 
-def _higher(given: Prepared, raw: Float[np.ndarray, "n k"], table: FactorTable) -> Iterator[str]:
+def _higher(prepared: Prepared, raw: Float[np.ndarray, "n k"], table: FactorTable) -> Iterator[str]:
     """Yield a sentence on the output with the highest AUROC, where that of the one that is read is much lower."""
-    if given.model.output is None or len(table.classes) != 2 or raw.shape[1] < 2:
+    if prepared.model.output is None or len(table.classes) != 2 or raw.shape[1] < 2:
         return
-    at, names = given.model.output.column, given.model.origin.facts.outputs
-    for found, areas in _best(raw[:, at], np.delete(raw, at, axis=1), table):
-        best = found + (found >= at)
+    at, names = prepared.model.output.column, prepared.model.origin.facts.outputs
+    for position, areas in _best(raw[:, at], np.delete(raw, at, axis=1), table):
+        best = position + (position >= at)
         name = f" '{names[best]}'" if len(names) == raw.shape[1] else ""
         yield f"output {best}{name} has an AUROC of {areas[1]:.2f} on these images, output {at} {areas[0]:.2f}"
 
 
 def _best(
-    own: Float[np.ndarray, " n"], others: Float[np.ndarray, "n k"], table: FactorTable
+    read: Float[np.ndarray, " n"], others: Float[np.ndarray, "n k"], table: FactorTable
 ) -> Iterator[tuple[int, tuple[float, float]]]:
     """Yield the column with the highest AUROC, with that of `own` and its own, where `own` is much lower."""
-    areas = [auroc(column, table.target).value for column in (own, *others.T.astype(np.float64))]
+    areas = [auroc(column, table.target).value for column in (read, *others.T.astype(np.float64))]
     best = int(np.argmax(areas[1:]))
-    if gained(own, others[:, best], table.target, table.patient, ALPHA / others.shape[1]).low > MUCH:
+    if auroc_gain(read, others[:, best], table.target, table.patient, ALPHA / others.shape[1]).low > MUCH:
         yield best, (areas[0], areas[best + 1])
 
 
 def doubts_of_tensors(
-    given: Prepared, images: Environment, named: Mapping[str, Any], logits: Float[np.ndarray, "n k"]
+    prepared: Prepared, images: Environment, named: Mapping[str, Any], logits: Float[np.ndarray, "n k"]
 ) -> Iterator[str]:
     """Yield a sentence on each other tensor of scores that a file gives and whose AUROC is much higher.
 
@@ -317,13 +317,13 @@ def doubts_of_tensors(
         named: What determines the images.
         logits: Its logits for them.
     """
-    origin, table = given.model.origin, images.table
+    origin, table = prepared.model.origin, images.table
     if not isinstance(origin, OfOnnx) or len(table.classes) != 2:
         return
     for head in origin.facts.heads[1:]:
-        other = replace(given, model=replace(given.model, origin=replace(origin, output=head)))
+        other = replace(prepared, model=replace(prepared.model, origin=replace(origin, output=head)))
         try:
-            if _looked(other, images).shape[1] > _MOST_SCORES:
+            if _scores_of_few(other, images).shape[1] > _MOST_SCORES:
                 continue
             raw = raw_scores(other, images, named, lambda: None)
         except (ReadingError, SpecError):  # no scores, such as maps of features
@@ -334,7 +334,7 @@ def doubts_of_tensors(
 
 
 def raw_scores(
-    given: Prepared, images: Environment, named: Mapping[str, Any], say: Callable[[], None]
+    prepared: Prepared, images: Environment, named: Mapping[str, Any], say: Callable[[], None]
 ) -> Float[np.ndarray, "n k"]:
     """Return the scores of images as the model gives them, which are kept. Raises ReadingError where they are useless.
 
@@ -344,31 +344,31 @@ def raw_scores(
         named: What determines the images.
         say: Called before they are read.
     """
-    model = replace(given.model, scores="logits", output=None, order=(), inverted=False)
-    folder, id = given.place.folder, content_hash({"raw": model.content, **named})
+    model = replace(prepared.model, scores="logits", output=None, order=(), inverted=False)
+    folder, id = prepared.place.folder, content_hash({"raw": model.content, **named})
     if not folder.complete("readings", id):
         say()
-        with model.opened(given.device) as opened:
-            found = ModelReading(opened, ()).logits(images.images, "these images")
-        keep_read(folder, id, images.table, Read(found, {}), {"model": model.id, "environment": images.name})
-    found = kept_read(folder.outputs(id)).logits
-    single = given.model.output is None and found.shape[1] == 2 and not found[:, 0].any()
-    return found[:, 1:] if single else found  # one score is kept as a pair
+        with model.opened(prepared.device) as opened:
+            raw = ModelReading(opened, ()).logits(images.images, "these images")
+        keep_read(folder, id, images.table, Read(raw, {}), {"model": model.id, "environment": images.name})
+    raw = kept_read(folder.outputs(id)).logits
+    single = prepared.model.output is None and raw.shape[1] == 2 and not raw[:, 0].any()
+    return raw[:, 1:] if single else raw  # one score is kept as a pair
 
 
-def _looked(given: Prepared, whole: Environment) -> Float[np.ndarray, "n k"]:
+def _scores_of_few(prepared: Prepared, all_images: Environment) -> Float[np.ndarray, "n k"]:
     """Return scores of a few images. Raises SpecError where they are of no use."""
-    images, model = whole.images.read(np.arange(min(LOOKED, len(whole)))).to(given.device), given.model
-    with model.opened(given.device) as opened, evaluating(opened.network), torch.inference_mode():
-        found = cast(object, opened.network(images))
-    if model.task == "segmentation" and isinstance(found, Tensor) and found.ndim == 4:
-        found = found.flatten(1)
-    elif model.task == "segmentation" or not isinstance(found, Tensor) or found.ndim not in (1, 2):
-        shape = list(found.shape) if isinstance(found, Tensor) else type(found).__name__
+    images, model = all_images.images.read(np.arange(min(FIRST_LOOK, len(all_images)))).to(prepared.device), prepared.model
+    with model.opened(prepared.device) as opened, evaluating(opened.network), torch.inference_mode():
+        output = cast(object, opened.network(images))
+    if model.task == "segmentation" and isinstance(output, Tensor) and output.ndim == 4:
+        output = output.flatten(1)
+    elif model.task == "segmentation" or not isinstance(output, Tensor) or output.ndim not in (1, 2):
+        shape = list(output.shape) if isinstance(output, Tensor) else type(output).__name__
         if model.task == "segmentation":
             raise SpecError(f"the model gives {shape}; an audit with masks needs maps [b, k, h, w] of the images' size")
         raise SpecError(f"the model gives {shape} for {len(images)} images; an audit needs scores [b] or [b, classes]")
-    values = found.detach().double().cpu().numpy().reshape(len(images), -1)
+    values = output.detach().double().cpu().numpy().reshape(len(images), -1)
     bad = int((~np.isfinite(values).all(axis=1)).sum())
     if bad:
         raise SpecError(f"the model gives NaN or infinite scores for {bad} of {len(values)} images: check its weights, "
@@ -427,7 +427,7 @@ def alternatives(scaling: Scaling | None, images: Images, config: Config | None 
         config: What the model brings along.
     """
 
-    def scaled(other: Scaling) -> Change:
+    def with_scaling(other: Scaling) -> Change:
         def change(images: Tensor) -> Tensor:
             wanted = other(images)
             if scaling is None:
@@ -438,24 +438,24 @@ def alternatives(scaling: Scaling | None, images: Images, config: Config | None 
         return change
 
     channels = images.shape[0]
-    few = images.read(np.arange(min(LOOKED, len(images)))) * 255
+    few = images.read(np.arange(min(FIRST_LOOK, len(images)))) * 255
     eight = bool(torch.allclose(few, few.round(), atol=1e-3))
     usual = {**SCALINGS, **({CONFIG: Scaling(config.mean, config.std)} if config else {})}
     if eight:  # no image of 8 bit has such numbers
         del usual["-1024..1024"]
-    found = {
-        name: scaled(other)
+    changes = {
+        name: with_scaling(other)
         for name, other in usual.items()
         if other != (scaling or SCALINGS["0..1"]) and len(other.mean) in (1, channels)
     }
-    found[INVERTED] = lambda images: 1 - images
+    changes[INVERTED] = lambda images: 1 - images
     if channels == 3:
-        found["BGR"] = lambda images: images.flip(1)
-    return found
+        changes["BGR"] = lambda images: images.flip(1)
+    return changes
 
 
 def misread(
-    measure: str, given: float, best: float, name: str, order: Sequence[int], classes: Sequence[str], pair: bool
+    measure: str, as_given: float, best: float, name: str, order: Sequence[int], classes: Sequence[str], pair: bool
 ) -> tuple[str, str]:
     """Return why an audit stops, with what to write, and the same as a caution.
 
@@ -486,7 +486,7 @@ def misread(
             )
     elif list(order) != sorted(order):
         named = [classes[list(order).index(at)] for at in range(len(classes))]
-        ways.append(f"its outputs in the order {listed(named)}")
+        ways.append(f"its outputs in the order {join_words(named)}")
         write.append(key_text("--outputs", f"'{','.join(named)}'"))
     if name:
         ways.append(f"images read as {name}")
@@ -496,15 +496,15 @@ def misread(
             write.append(key_text("--fit", FITS[name]))
         else:
             write.append(f"no {key_text('--scaling')}" if name == CONFIG else f"images prepared as {name}")
-    found = f"the {measure} is {given:.2f} as given and {best:.2f} with {' and '.join(ways)}"
-    if name and measure == "AUROC" and list(order) == sorted(order) and 1 - given > best - MUCH:
-        found += f" ({1 - given:.2f} with the classes the other way round)"
+    finding = f"the {measure} is {as_given:.2f} as given and {best:.2f} with {' and '.join(ways)}"
+    if name and measure == "AUROC" and list(order) == sorted(order) and 1 - as_given > best - MUCH:
+        finding += f" ({1 - as_given:.2f} with the classes the other way round)"
     given_so = (", or " if pair else " and ").join(write)
     return (
-        f"{found}: look up how the model was trained; give {given_so}, or {key_text('--as-given', True)} if it "
+        f"{finding}: look up how the model was trained; give {given_so}, or {key_text('--as-given', True)} if it "
         f"is read rightly, as where a "
         "shortcut is tied the other way here",
-        found,
+        finding,
     )
 
 
@@ -512,25 +512,25 @@ FITS: Mapping[str, Fit] = {"fit pad": "pad", "fit squash": "squash", "fit crop":
 """Framings of images from files, by name."""
 
 
-def framings(given: Prepared, rows: Sequence[int]) -> dict[str, Images]:
+def framings(prepared: Prepared, rows: Sequence[int]) -> dict[str, Images]:
     """Return images of some rows at the other framings: name -> images. Empty where all would be the same.
 
     Args:
         given: The model and its images.
         rows: Numbers of rows in the dataset.
     """
-    data, dataset = given.request.data, given.population.dataset
+    data, dataset = prepared.request.data, prepared.population.dataset
     if dataset is None or dataset.native is None or dataset.table.places is None or data.pixel_size:
         return {}
     native, numbers = dataset.native[list(rows)], [dataset.table.places.numbers[row] for row in rows]
     if data.crop_share == 1 and bool((native[:, 0] == native[:, 1]).all()):
         return {}
     channels = "gray" if dataset.images.shape[0] == 1 else "color"
-    cache, found = ArrayCache(given.place.cache), dict[str, Images]()
+    cache, by_framing = ArrayCache(prepared.place.cache), dict[str, Images]()
     for name, fit in FITS.items():
         if fit != data.fit:
             other = data.model_copy(update={"fit": fit, "crop_share": 1.0, "channels": channels})
             images = load_images(other, numbers, cache)
             if images is not None:
-                found[name] = images
-    return found
+                by_framing[name] = images
+    return by_framing

@@ -36,49 +36,49 @@ from assay.store.files import json_text
 from assay.store.folder import RunFolder
 
 
-def audit_command(asked: AuditRequest, *, dry_run: bool, quiet: bool, json: bool) -> None:
+def audit_command(request: AuditRequest, *, dry_run: bool, is_quiet: bool, json: bool) -> None:
     """Audit a model, print the verdicts, and end with 3 where a policy is not met.
 
     Raises:
         SpecError: The request is wrong.
         DataError: Images or predictions cannot be read.
     """
-    rules = None if asked.policy is None else read_policy(asked.policy)
-    origin = _origin(asked)
-    if asked.output == ALL:
-        _audit_labels(origin, asked, dry_run, quiet, json)
+    rules = None if request.policy is None else read_policy(request.policy)
+    origin = _origin(request)
+    if request.output == ALL:
+        _audit_labels(origin, request, dry_run, is_quiet, json)
         return
-    found = _audited(origin, asked, asked.out or Path("audits") / origin.name, dry_run, quiet, json)
-    if isinstance(found, tuple):
-        _print_plan(asked, *found, json)
+    result = _run_or_plan(origin, request, request.out or Path("audits") / origin.name, dry_run, is_quiet, json)
+    if isinstance(result, tuple):
+        _print_plan(request, *result, json)
         return
-    answer(found, rules, json)
+    answer(result, rules, json)
 
 
-def _audited(
-    origin: Origin, asked: AuditRequest, out: Path, dry_run: bool, quiet: bool, json: bool
+def _run_or_plan(
+    origin: Origin, request: AuditRequest, out: Path, dry_run: bool, is_quiet: bool, json: bool
 ) -> Path | tuple[Planned, float]:
     """Audit a model, and return the folder; of a dry run the plan and the seconds an image takes."""
-    asked = images_of(asked.but(out=out), quiet or json)
-    if asked.networks and not dry_run:
-        asked = _with_references(asked, quiet or json)
-    with reading_shown(quietly=quiet) as notify:
-        return run_audit(origin, asked, dry_run=dry_run, notify=notify, say=speaker(quiet or json))
+    request = images_of(request.but(out=out), is_quiet or json)
+    if request.networks and not dry_run:
+        request = _with_references(request, is_quiet or json)
+    with reading_shown(quietly=is_quiet) as notify:
+        return run_audit(origin, request, dry_run=dry_run, notify=notify, say=speaker(is_quiet or json))
 
 
-def _audit_labels(origin: Origin, asked: AuditRequest, dry_run: bool, quiet: bool, json: bool) -> None:
+def _audit_labels(origin: Origin, request: AuditRequest, dry_run: bool, is_quiet: bool, json: bool) -> None:
     """Audit every label of a model, and print a line of each, those with the smallest p first."""
-    if dry_run or asked.policy is not None:
+    if dry_run or request.policy is not None:
         raise SpecError("--output all: --dry-run and --policy are for one output")
-    out = asked.out or Path("audits") / origin.name
+    out = request.out or Path("audits") / origin.name
 
     def audit(model: Origin, label: str, output: int, folder: Path) -> Path:
-        found = _audited(model, asked.but(target=label, output=str(output)), folder, False, quiet, json)
-        assert isinstance(found, Path)
-        return found
+        folder_of_label = _run_or_plan(model, request.but(target=label, output=str(output)), folder, False, is_quiet, json)
+        assert isinstance(folder_of_label, Path)
+        return folder_of_label
 
-    path = Path(asked.labels or asked.data).expanduser()
-    labels = names(asked.target)
+    path = Path(request.labels or request.data).expanduser()
+    labels = names(request.target)
     rows = audit_labels(origin, labels, next(iter(tables_in(path)), path), out, audit)
     if json:
         print(json_text(rows), end="")
@@ -91,62 +91,62 @@ def _audit_labels(origin: Origin, asked: AuditRequest, dry_run: bool, quiet: boo
     print(f"report: {out / PAGE}, {out / TABLE}")
 
 
-def _with_references(asked: AuditRequest, quiet: bool) -> AuditRequest:
+def _with_references(request: AuditRequest, is_quiet: bool) -> AuditRequest:
     """Return what is asked with reference networks, which are trained where they are not there."""
-    watch, say = quietly if quiet else shown, speaker(quiet)
-    return asked.but(references=trained_references(asked, watch=watch, say=say))
+    watch, say = quietly if is_quiet else show_training, speaker(is_quiet)
+    return request.but(references=trained_references(request, watch=watch, say=say))
 
 
-def prepare_command(folder: Path, asked: AuditRequest, quiet: bool) -> None:
+def prepare_command(folder: Path, request: AuditRequest, is_quiet: bool) -> None:
     """Write the images of an audit for a model elsewhere, and print what to do next.
 
     Raises:
         SpecError: The folder is not empty, or the request is wrong.
         DataError: Rows cannot be read.
     """
-    asked = _changed(images_of(asked, quiet), _anywhere)
-    with reading_shown(quietly=quiet) as notify:
-        count = prepare_images(folder, asked, notify=notify, say=speaker(quiet))
+    request = _changed(images_of(request, is_quiet), _anywhere)
+    with reading_shown(quietly=is_quiet) as notify:
+        count = prepare_images(folder, request, notify=notify, say=speaker(is_quiet))
     print(f"{count:,} images in {folder / IMAGES}, named in {folder / NAMES}")
-    if asked.task == "segmentation":
+    if request.task == "segmentation":
         print(f"write a mask of each, 0 for background, to a folder, then: assay audit score {folder} masks")
         return
     print(f"write a CSV with the column image and one column per score, then: assay audit score {folder} scores.csv")
 
 
-def score_command(folder: Path, scores: Path, asked: AuditRequest, *, quiet: bool, json: bool) -> None:
+def score_command(folder: Path, scores: Path, request: AuditRequest, *, is_quiet: bool, json: bool) -> None:
     """Finish an audit from scores or masks, print the verdicts, and end with 3 where a policy is not met.
 
     Raises:
         SpecError: Images are not those that were prepared, or the model seems to be read wrongly.
         DataError: The folder or the scores cannot be used.
     """
-    rules = None if asked.policy is None else read_policy(asked.policy)
-    if asked.networks:
-        asked = _with_references(prepared_request(folder, asked), quiet or json)
-    with reading_shown(quietly=quiet) as notify:
-        found = finish_audit(folder, scores, asked, notify=notify, say=speaker(quiet or json))
-    answer(found, rules, json)
+    rules = None if request.policy is None else read_policy(request.policy)
+    if request.networks:
+        request = _with_references(prepared_request(folder, request), is_quiet or json)
+    with reading_shown(quietly=is_quiet) as notify:
+        result = finish_audit(folder, scores, request, notify=notify, say=speaker(is_quiet or json))
+    answer(result, rules, json)
 
 
-def shown(tasks: Sequence[Task]) -> AbstractContextManager[Observer]:
+def show_training(tasks: Sequence[Task]) -> AbstractContextManager[Observer]:
     """Return the display of reference networks while they are trained and audited."""
     return display_for(tasks, default_workers(), as_json=False)
 
 
-def _print_plan(asked: AuditRequest, plan: Planned, each: float, json: bool) -> None:
+def _print_plan(request: AuditRequest, plan: Planned, each: float, json: bool) -> None:
     """Print the plan. Raises SpecError where images do not suffice to train reference networks."""
     parts = None
-    if asked.networks and asked.task == "classification":
-        read = images_of(asked)
+    if request.networks and request.task == "classification":
+        read = images_of(request)
         parts = parts_of(read.data, read.train).rows
     if json:
         counts = {"images": plan.clean, "marked": plan.marked, "searched": plan.searched, "passes": plan.passes}
-        trained = {"references": asked.networks, "references trained on": len(parts["train"])} if parts else {}
+        trained = {"references": request.networks, "references trained on": len(parts["train"])} if parts else {}
         print(json_text({**counts, "seconds": plan.passes * each, **trained}), end="")
         return
     if parts:
-        print(f"{asked.networks} reference networks are first trained on {len(parts['train']):,} images, and audited "
+        print(f"{request.networks} reference networks are first trained on {len(parts['train']):,} images, and audited "
               f"on {len(parts['test']):,}; the time below is without them")  # fmt: skip
     print(f"{plan.searched:,} images searched for a region")
     print(f"{plan.words}; {plan.distortions} distortions at {plan.severities} severities")
@@ -154,45 +154,45 @@ def _print_plan(asked: AuditRequest, plan: Planned, each: float, json: bool) -> 
     print(f"{plan.passes:,} passes of images through the model at most, {took}: about {duration(plan.passes * each)}")
 
 
-def remedy_command(audit: Path, folder: Path, swap: bool, quiet: bool) -> None:
+def remedy_command(audit: Path, folder: Path, swap: bool, is_quiet: bool) -> None:
     """Cover the mark that an audit found, and print what to do next.
 
     Raises:
         SpecError: The folder holds no audit, no mark was found, or the new folder is not empty.
         DataError: The images changed since.
     """
-    with reading_shown(quietly=quiet) as notify:
-        made = remedy(audit, folder, swapped=swap, notify=notify)
-    if not made.trained:
+    with reading_shown(quietly=is_quiet) as notify:
+        remedy_result = remedy(audit, folder, swapped=swap, notify=notify)
+    if not remedy_result.trained:
         print("these are the test images: do not train on them. Audit again with --train to cover the training images")
-    place = f"{100 * made.share:.0f}% of each image covered by that of {made.donors:,} without it"
-    print(f"{made.what} is on {made.carriers:,} of {made.searched:,} images that were searched, and perhaps on others")
-    print(f"{folder / COVERED}: {made.images:,} images, {place}")
-    balance = "the mark on half of each class" if made.balanced else "since all images of a class carry it, or none do"
-    print(f"{folder / BALANCED}: {made.balanced:,} of {made.searched:,} rows, {balance}")
-    if made.doubtful:
+    place = f"{100 * remedy_result.share:.0f}% of each image covered by that of {remedy_result.donors:,} without it"
+    print(f"{remedy_result.what} is on {remedy_result.carriers:,} of {remedy_result.searched:,} images that were searched, and perhaps on others")
+    print(f"{folder / COVERED}: {remedy_result.images:,} images, {place}")
+    balance = "the mark on half of each class" if remedy_result.balanced else "since all images of a class carry it, or none do"
+    print(f"{folder / BALANCED}: {remedy_result.balanced:,} of {remedy_result.searched:,} rows, {balance}")
+    if remedy_result.doubtful:
         print(
             "caution: what the page shows with it looks drawn, and is on all images now: look whether --swap is right"
         )
-    if made.trained:
+    if remedy_result.trained:
         again = "audit with the same options (--train as before)"
         print(f"retrain on the covered images, {again}, then: assay audit compare {audit} NEW")
 
 
-def compare_command(asked: AuditsRequest) -> None:
+def compare_command(request: AuditsRequest) -> None:
     """Compare two audits and print the differences.
 
     Raises:
         SpecError: A folder holds no audit, or the audits are of different images.
     """
-    rows = compare_audits(asked.a, asked.b)
-    read = reading_lines(Kept(RunFolder(asked.a)).facts)
-    page = None if asked.out is None else carry_out(AuditsRun(asked, rows), asked.out, InProcess(), write_page).page
-    if asked.as_json:
-        said = {"read": read, "a": str(asked.a), "b": str(asked.b), "answer": comparison_answer(rows, asked.names)}
-        print(json_text({**said, "compared": rows}), end="")
+    rows = compare_audits(request.a, request.b)
+    read = reading_lines(Kept(RunFolder(request.a)).facts)
+    page = None if request.out is None else carry_out(AuditsRun(request, rows), request.out, InProcess(), write_page).page
+    if request.as_json:
+        facts = {"read": read, "a": str(request.a), "b": str(request.b), "answer": comparison_answer(rows, request.names)}
+        print(json_text({**facts, "compared": rows}), end="")
         return
-    for line in [*read, *comparison_answer(rows, asked.names), *comparison_lines(rows, asked.names)]:
+    for line in [*read, *comparison_answer(rows, request.names), *comparison_lines(rows, request.names)]:
         print(line)
     if page is not None:
         print(page)
@@ -201,36 +201,36 @@ def compare_command(asked: AuditsRequest) -> None:
 # The model.
 
 
-def _origin(given: AuditRequest) -> Origin:
-    if given.score:
+def _origin(request: AuditRequest) -> Origin:
+    if request.score:
         raise SpecError("--score is for predictions: a model gives its own")
-    if given.command:
-        given.require_used(NOT_OF_COMMANDS, "is for models in a file: a command has its own")
-        if given.model:
+    if request.command:
+        request.require_used(NOT_OF_COMMANDS, "is for models in a file: a command has its own")
+        if request.model:
             raise SpecError("give a model or --command, not both")
-    elif not given.model:
+    elif not request.model:
         raise SpecError("name a model: an .onnx file, timm:NAME with --weights, or --command")
-    return origin_of(given)
+    return origin_of(request)
 
 
 # The images.
 
 
-def images_of(given: AuditRequest, quiet: bool = True) -> AuditRequest:
+def images_of(request: AuditRequest, is_quiet: bool = True) -> AuditRequest:
     """Return the request with its images, and those of the training, as `data` of a study.
 
     Raises:
         SpecError: There is no such file or folder, a column is missing, or something is named that they do not use.
         DataError: A table cannot be read.
     """
-    if not given.data:
+    if not request.data:
         raise SpecError("name the images with --images: a CSV with a row per image, or a folder")
-    if given.mask:
-        given.require_used(NOT_OF_MASKS, "is for classes: with --mask, pixels are called")
-    if given.mask and given.target not in ("", LESION.name):
-        raise SpecError(f"--target {given.target} is for classes: with --mask, the class is whether a mask shows any")
-    read = with_images(given, speaker(quiet))
-    return read if given.mask else _changed(read, _classified)
+    if request.mask:
+        request.require_used(NOT_OF_MASKS, "is for classes: with --mask, pixels are called")
+    if request.mask and request.target not in ("", LESION.name):
+        raise SpecError(f"--target {request.target} is for classes: with --mask, the class is whether a mask shows any")
+    read = with_images(request, speaker(is_quiet))
+    return read if request.mask else _changed(read, _without_masks)
 
 
 def _changed(request: AuditRequest, change: Callable[[Mapping[str, Any]], dict[str, Any]]) -> AuditRequest:
@@ -238,7 +238,7 @@ def _changed(request: AuditRequest, change: Callable[[Mapping[str, Any]], dict[s
     return request.but(data=change(request.data), train=request.train and change(request.train))
 
 
-def _classified(data: Mapping[str, Any]) -> dict[str, Any]:
+def _without_masks(data: Mapping[str, Any]) -> dict[str, Any]:
     """Return `data` without the masks that nobody asked for, where there is a class besides."""
     drop = {"mask", "unmasked", "mask_values"} if data.get("target") != LESION.name else set[str]()
     return {name: value for name, value in data.items() if name not in drop}

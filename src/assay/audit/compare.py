@@ -15,12 +15,12 @@ import numpy as np
 from scipy.special import stdtrit
 
 from assay.audit.battery import DECIDING, DOSES
-from assay.audit.compare_page import SHOWN
+from assay.audit.compare_page import PICTURES_SHOWN
 from assay.audit.kind import AUDIT, AUDITS
 from assay.audit.page import LEAD
 from assay.audit.request import AuditsRequest
 from assay.audit.scored import Scored, ScoredMaps
-from assay.audit.swing import gained, group_swing_less, grouped, marked, p_of_nothing, swing_less
+from assay.audit.swing import auroc_gain, group_swing_less, swing_of_group, effect_of_mark, p_of_nothing, swing_less
 from assay.audit.tables import COMPARED, NOT_TESTED
 from assay.core.errors import SpecError, cut, key_text
 from assay.core.files import write_bytes
@@ -32,7 +32,7 @@ from assay.execution.run import Run, Tables
 from assay.report.sentences.reading import KEYS
 from assay.stats.bounds import ALPHA, Bounded
 from assay.stats.compare import holm
-from assay.stats.format import listed
+from assay.stats.format import join_words
 from assay.stats.metrics import auroc, score_names
 from assay.stats.rows import leading_region, numeric
 from assay.store.files import Row
@@ -62,13 +62,13 @@ class Kept:
     @cached_property
     def images(self) -> Mapping[str, Row]:
         """Images by the hash of their file; copies within a patient are numbered."""
-        found: dict[str, Row] = {}
+        by_content: dict[str, Row] = {}
         for row in self.folder.table("images"):
             copies = 0
-            while (key := f"{row['key']} {copies}") in found:
+            while (key := f"{row['key']} {copies}") in by_content:
                 copies += 1
-            found[key] = row
-        return found
+            by_content[key] = row
+        return by_content
 
     @cached_property
     def verdicts(self) -> Mapping[str, Row]:
@@ -86,10 +86,10 @@ class Kept:
         """Names of the classes in the order of the scores; a number for one that no image has."""
         columns = self.folder.outputs(self.answers["", ""]["reading"])
         named = {int(row["row"]): str(row["class"]) for row in self.images.values()}
-        found = {int(code): named[int(row)] for row, code in zip(columns["row"], columns["target"], strict=True)}
-        return tuple(found.get(at, str(at)) for at in range(max(columns["logits"].shape[1], *(at + 1 for at in found))))
+        names = {int(code): named[int(row)] for row, code in zip(columns["row"], columns["target"], strict=True)}
+        return tuple(names.get(at, str(at)) for at in range(max(columns["logits"].shape[1], *(at + 1 for at in names))))
 
-    def scored(self, factor: str, dose: str) -> Scored:
+    def scored_answers(self, factor: str, dose: str) -> Scored:
         """Return kept answers."""
         columns = self.folder.outputs(self.answers[factor, dose]["reading"])
         table = FactorTable(columns["row"], columns["target"], columns["patient"], self.classes)
@@ -115,11 +115,11 @@ class _Both:
 
     def pair(self, factor: str, dose: str) -> tuple[Scored, Scored]:
         """Return answers of both to the same images, in the same order, with the patients of the first."""
-        first, second = (one.scored(factor, dose) for one in (self.a, self.b))
+        first, second = (one.scored_answers(factor, dose) for one in (self.a, self.b))
         places = [{int(row): at for at, row in enumerate(one.table.row)} for one in (first, second)]
         rows = [[int(audit.images[key]["row"]) for key in self.common] for audit in (self.a, self.b)]
-        there = [(places[0][x], places[1][y]) for x, y in zip(*rows, strict=True) if x in places[0] and y in places[1]]
-        chosen = np.array(there, dtype=np.int64).reshape(-1, 2)
+        places_of_common = [(places[0][x], places[1][y]) for x, y in zip(*rows, strict=True) if x in places[0] and y in places[1]]
+        chosen = np.array(places_of_common, dtype=np.int64).reshape(-1, 2)
         return first.take(chosen[:, 0]), second.take(chosen[:, 1])
 
 
@@ -145,7 +145,7 @@ class AuditsRun(Run):
         rows = self.rows if unit == "patients" else [{**row, "patients": 0} for row in self.rows]
         pictures = folder.root / "pictures"
         shutil.rmtree(pictures, ignore_errors=True)  # those of an earlier comparison
-        names = [f"{LEAD} {row['factor']} {name}.png" for row in self.rows if row["kind"] == "region" for name in SHOWN]
+        names = [f"{LEAD} {row['factor']} {name}.png" for row in self.rows if row["kind"] == "region" for name in PICTURES_SHOWN]
         for side, audit in (("a", self.request.a), ("b", self.request.b)):
             for name in names:
                 with suppress(FileNotFoundError):
@@ -167,22 +167,22 @@ def compare_audits(a: Path, b: Path) -> list[Row]:
         SpecError: A folder holds no audit with answers, or the audits are of different images.
         StoreError: A table is missing or damaged.
     """
-    both = _paired(*(_opened(path) for path in (a, b)))
+    both = _pair_audits(*(_open_audit(path) for path in (a, b)))
     before = both.pair("", "")
     rows = list(_performance(before))
     for factor in dict.fromkeys([*both.a.verdicts, *both.b.verdicts]):
-        one = [audit.verdicts.get(factor) for audit in (both.a, both.b)]
-        kind = next(row["kind"] for row in one if row is not None)
+        rows_of_factor = [audit.verdicts.get(factor) for audit in (both.a, both.b)]
+        kind = next(row["kind"] for row in rows_of_factor if row is not None)
         named = {"factor": factor, "kind": kind, "measure": "swing"}
         named |= {f"verdict_{side}": "" if row is None else row["verdict"]
-                  for side, row in zip("ab", one, strict=True)}  # fmt: skip
-        untested = [str(row["reason"]) for row in one if row is not None and row["verdict"] == NOT_TESTED]
-        if len(untested) == len(one):
+                  for side, row in zip("ab", rows_of_factor, strict=True)}  # fmt: skip
+        untested = [str(row["reason"]) for row in rows_of_factor if row is not None and row["verdict"] == NOT_TESTED]
+        if len(untested) == len(rows_of_factor):
             rows.append({**named, "reason": untested[0]})
             continue
-        found = list(_mark(both, factor, before) if kind == "mark" else _column(both, factor, before))
-        rows += [{**named, **row} for row in found or [{"reason": str(because(Code.NOTHING_TO_COMPARE))}]]
-    absent = {one.name: "" if one.type == "VARCHAR" else math.nan for one in COMPARED.columns}
+        differences = list(_mark(both, factor, before) if kind == "mark" else _column(both, factor, before))
+        rows += [{**named, **row} for row in differences or [{"reason": str(because(Code.NOTHING_TO_COMPARE))}]]
+    absent = {column.name: "" if column.type == "VARCHAR" else math.nan for column in COMPARED.columns}
     decided = with_decisions([{**absent, **row} for row in rows])
     return [*decided, *({**absent, **row} for row in _regions(both.a.folder, both.b.folder))]
 
@@ -192,10 +192,10 @@ def _regions(a: RunFolder, b: RunFolder) -> Iterator[Row]:
 
     Effects in other images, or of a search that one audit lacks, have no difference.
     """
-    found = [{row["of"]: row for row in one.table("regions")} for one in (a, b)]
-    led = [row["of"] for one in found if (row := leading_region(list(one.values()))) is not None]
-    for of in dict.fromkeys([*led, *found[0], *found[1]]):
-        rows = [one.get(of, {"of": of, "verdict": NOT_TESTED}) for one in found]
+    by_region = [{row["of"]: row for row in table.table("regions")} for table in (a, b)]
+    leading = [row["of"] for regions_of_audit in by_region if (row := leading_region(list(regions_of_audit.values()))) is not None]
+    for of in dict.fromkeys([*leading, *by_region[0], *by_region[1]]):
+        rows = [one.get(of, {"of": of, "verdict": NOT_TESTED}) for one in by_region]
         named = {"factor": of, "kind": "region", "measure": "effect", "decision": NOT_TESTED}
         for side, row in zip("ab", rows, strict=True):
             named |= {f"{side}{end}": numeric(row, f"value{end}") for end in ("", "_low", "_high")}
@@ -230,25 +230,25 @@ def with_decisions(rows: Sequence[Row]) -> list[Row]:
     factors = [factor for factor in chosen if factor]
     corrected = dict(zip(factors, holm(np.array([chosen[one][1] for one in factors])).tolist(), strict=True))
     p = {factor: (at, corrected.get(factor, alone)) for factor, (at, alone) in chosen.items()}
-    found: list[Row] = []
+    decided_rows: list[Row] = []
     for at, row in enumerate(rows):
         decisive, of_factor = p.get(row["factor"], (-1, math.nan))
         word = "differs" if of_factor < 2 * TWO_SIDED else "inconclusive"
-        found.append({**row, "decision": "" if row["reason"] else word, "p": of_factor if at == decisive else math.nan})
-    return found
+        decided_rows.append({**row, "decision": "" if row["reason"] else word, "p": of_factor if at == decisive else math.nan})
+    return decided_rows
 
 
-def _opened(path: Path) -> Kept:
+def _open_audit(path: Path) -> Kept:
     folder = RunFolder(path)
     require_audit(folder)
     if not folder.tables_are_current():
         raise SpecError(f"{path}: the last audit there did not end, and its tables may be of two; run it again")
     folder.require_sound()
-    kept = Kept(folder)
-    if ("", "") not in kept.answers:
+    audit = Kept(folder)
+    if ("", "") not in audit.answers:
         raise SpecError(f"{path} is an audit of predictions, without images: compare two files of predictions with "
                         "`assay validate ours.csv theirs.csv`")  # fmt: skip
-    return kept
+    return audit
 
 
 def require_audit(folder: RunFolder) -> None:
@@ -256,11 +256,11 @@ def require_audit(folder: RunFolder) -> None:
     if folder.kind is not AUDIT:
         inner = sorted(path.parent for path in folder.root.glob(f"*/{RUN}"))
         listed = cut(", ".join(path.name for path in inner))
-        held = f" of its own but those of {listed}; give one, such as {inner[0]}" if inner else ""
-        raise SpecError(f"{folder.root} holds no audit{held or '; give a folder that assay audit wrote'}")
+        other_audits = f" of its own but those of {listed}; give one, such as {inner[0]}" if inner else ""
+        raise SpecError(f"{folder.root} holds no audit{other_audits or '; give a folder that assay audit wrote'}")
 
 
-def _paired(a: Kept, b: Kept) -> _Both:
+def _pair_audits(a: Kept, b: Kept) -> _Both:
     common = tuple(key for key in a.images if key in b.images)
     least = min(len(a.images), len(b.images))
     if len(common) < least:
@@ -285,32 +285,32 @@ def _performance(pair: tuple[Scored, Scored]) -> Iterator[Row]:
     named: Row = {"factor": "", "kind": "performance", "measure": measure, "images": len(table),
                   "patients": len(np.unique(table.patient))}  # fmt: skip
     if isinstance(a, ScoredMaps):
-        values = [one.quality[1].value if one.quality else np.nan for one in pair]
+        values = [audit.quality[1].value if audit.quality else np.nan for audit in pair]
         yield {**named, **_difference(values[0], values[1], b.gain(a, TWO_SIDED))}
         return
     for label, x, y, target in _classes(a, b):
-        found = gained(y, x, target, table.patient, TWO_SIDED)
-        values = [auroc(one, target).value for one in (x, y)]
-        yield {**named, "class": label, **_difference(values[0], values[1], found)}
+        difference = auroc_gain(y, x, target, table.patient, TWO_SIDED)
+        values = [auroc(scores, target).value for scores in (x, y)]
+        yield {**named, "class": label, **_difference(values[0], values[1], difference)}
 
 
 def _mark(both: _Both, factor: str, clean: tuple[Scored, Scored]) -> Iterator[Row]:
     place = {int(row): at for at, row in enumerate(clean[0].table.row)}
     for dose in DOSES:
-        there = [one.answers.get((factor, dose)) for one in (both.a, both.b)]
-        if there[0] is None or there[1] is None:
+        answers_of_dose = [answers.answers.get((factor, dose)) for answers in (both.a, both.b)]
+        if answers_of_dose[0] is None or answers_of_dose[1] is None:
             if dose == DOSES[DECIDING]:
                 yield {"dose": dose, "reason": str(because(Code.ONE_AUDIT))}
             continue  # an audit with a short budget leaves out doses that cannot change its verdict
-        if there[0]["change"] != there[1]["change"]:
+        if answers_of_dose[0]["change"] != answers_of_dose[1]["change"]:
             yield {"dose": dose, "reason": str(because(Code.DRAWN_OTHERWISE))}
             return
         after = both.pair(factor, dose)
         rows = np.array([place[int(row)] for row in after[0].table.row], dtype=np.int64)
-        found = list(_mark_rows(dose, (clean[0].take(rows), clean[1].take(rows)), after))
+        differences = list(_mark_rows(dose, (clean[0].take(rows), clean[1].take(rows)), after))
         classes = after[0].table.classes
         absent = [name for code, name in enumerate(classes) if code not in after[0].table.target]
-        yield from found or [{"dose": dose, "reason": str(because(Code.ABSENT_CLASS, kind=listed(absent)))}]
+        yield from differences or [{"dose": dose, "reason": str(because(Code.ABSENT_CLASS, kind=join_words(absent)))}]
 
 
 def _mark_rows(dose: str, before: tuple[Scored, Scored], after: tuple[Scored, Scored]) -> Iterator[Row]:
@@ -319,32 +319,32 @@ def _mark_rows(dose: str, before: tuple[Scored, Scored], after: tuple[Scored, Sc
         if len(np.unique(target)) < 2:
             continue
         none = np.zeros(len(target), dtype=bool)
-        swings = [marked(s0[:, None], s1[:, None], target, table.patient, none).largest.g.value
+        swings = [effect_of_mark(s0[:, None], s1[:, None], target, table.patient, none).largest.g.value
                   for s0, s1 in ((x0, x1), (y0, y1))]  # fmt: skip
-        found = swing_less((x0, x1), (y0, y1), target, table.patient, TWO_SIDED)
+        difference = swing_less((x0, x1), (y0, y1), target, table.patient, TWO_SIDED)
         yield {"dose": dose, "class": label, "images": len(target), "patients": len(np.unique(table.patient)),
-               **_difference(swings[0], swings[1], found)}  # fmt: skip
+               **_difference(swings[0], swings[1], difference)}  # fmt: skip
 
 
 def _column(both: _Both, factor: str, before: tuple[Scored, Scored]) -> Iterator[Row]:
     a, b = before
-    named = [[json.loads(one.images[key]["groups"]).get(factor, "") for key in both.common] for one in (both.a, both.b)]
+    named = [[json.loads(audit.images[key]["groups"]).get(factor, "") for key in both.common] for audit in (both.a, both.b)]
     levels = sorted(set(named[0]) - {""})
     if named[0] != named[1] or len(levels) < 2:
         yield {"reason": str(because(Code.ONE_AUDIT if named[0] != named[1] else Code.NOTHING_TO_COMPARE))}
         return
-    own = np.array(named[0])
-    known = np.flatnonzero(own != "")
+    levels_of_row = np.array(named[0])
+    present = np.flatnonzero(levels_of_row != "")
     for level in levels[1:] if len(levels) == 2 else levels:
-        for label, x, y, target in _classes(a.take(known), b.take(known)):
-            group, patient = own[known] == level, a.table.patient[known]
-            values = [grouped(one[:, None], target, group, patient) for one in (x, y)]
+        for label, x, y, target in _classes(a.take(present), b.take(present)):
+            group, patient = levels_of_row[present] == level, a.table.patient[present]
+            values = [swing_of_group(scores[:, None], target, group, patient) for scores in (x, y)]
             if values[0] is None or values[1] is None:
                 continue
-            found = group_swing_less(x, y, target, group, patient, TWO_SIDED)
-            swings = [one.largest.g.value for one in values if one is not None]
-            yield {"dose": level, "class": label, "images": len(known), "patients": len(np.unique(patient)),
-                   **_difference(swings[0], swings[1], found)}  # fmt: skip
+            difference = group_swing_less(x, y, target, group, patient, TWO_SIDED)
+            swings = [effect.largest.g.value for effect in values if effect is not None]
+            yield {"dose": level, "class": label, "images": len(present), "patients": len(np.unique(patient)),
+                   **_difference(swings[0], swings[1], difference)}  # fmt: skip
 
 
 def _classes(a: Scored, b: Scored) -> Iterator[tuple[str, np.ndarray, np.ndarray, np.ndarray]]:
@@ -355,6 +355,6 @@ def _classes(a: Scored, b: Scored) -> Iterator[tuple[str, np.ndarray, np.ndarray
         yield label, a.scores[:, at], b.scores[:, at], target
 
 
-def _difference(a: float, b: float, found: Bounded) -> Row:
-    p = p_of_nothing(found, TWO_SIDED)
-    return {"a": a, "b": b, "value": found.value, "low": found.low, "high": found.high, "p": p}
+def _difference(a: float, b: float, difference: Bounded) -> Row:
+    p = p_of_nothing(difference, TWO_SIDED)
+    return {"a": a, "b": b, "value": difference.value, "low": difference.low, "high": difference.high, "p": p}

@@ -17,7 +17,7 @@ from assay.report.evidence import Evidence, Page, Wording, whole
 from assay.report.sentences.reasons import reason_words
 from assay.report.sheets import Cell, words
 from assay.report.words import difference_words, sentence_case
-from assay.stats.format import in_words, listed, number
+from assay.stats.format import in_words, join_words, number
 from assay.stats.rows import OPEN, Row, json_object, leading_region, numeric
 
 METHODS = (
@@ -27,7 +27,7 @@ METHODS = (
     "is no evidence of a difference by itself: the decision is. The interval of a region's effect is from the bounds "
     "in both audits, without pairs, and has none."
 )
-SHOWN = ("with", "without")
+PICTURES_SHOWN = ("with", "without")
 """Pictures of the region that leads, of each audit that has it."""
 
 
@@ -77,14 +77,14 @@ def comparison_tiles(rows: Sequence[Row], names: tuple[str, str]) -> Iterator[Ti
 
 def comparison_answer(rows: Sequence[Row], names: tuple[str, str]) -> list[str]:
     """Return the first sentences: the regions that answers of either live by, then the differences."""
-    return [*(f"{_region(row, names)}." for row in _led(rows)), _headline(rows, names)]
+    return [*(f"{_region(row, names)}." for row in _leading_rows(rows)), _headline(rows, names)]
 
 
-def _led(rows: Sequence[Row]) -> Sequence[Row]:
+def _leading_rows(rows: Sequence[Row]) -> Sequence[Row]:
     """Return the rows of the regions that lead in either audit."""
     regions = [row for row in rows if row["kind"] == "region"]
-    led = [leading_region([_side(row, side) for row in regions]) for side in "ab"]
-    return [row for row in regions if any(one is not None and one["of"] == row["factor"] for one in led)]
+    leading = [leading_region([_side(row, side) for row in regions]) for side in "ab"]
+    return [row for row in regions if any(region is not None and region["of"] == row["factor"] for region in leading)]
 
 
 def _side(row: Row, side: str) -> Row:
@@ -93,22 +93,22 @@ def _side(row: Row, side: str) -> Row:
 
 
 def _pictures(evidence: Evidence, names: tuple[str, str]) -> Iterator[Place]:
-    for row in _led(evidence.tables["compared"]):
+    for row in _leading_rows(evidence.tables["compared"]):
         for side, name in zip("ab", names, strict=True):
             if row[f"verdict_{side}"] in OPEN:
-                shown = places_of_lead(evidence.root, _side(row, side), SHOWN, f"{side} ")
-                yield from (replace(one, name=f"{name}: {one.name}") for one in shown)
+                pictures = places_of_lead(evidence.root, _side(row, side), PICTURES_SHOWN, f"{side} ")
+                yield from (replace(picture, name=f"{name}: {picture.name}") for picture in pictures)
 
 
 def _region(row: Row, names: tuple[str, str]) -> str:
     """Return the verdicts of both on a region, with the effects, or why these cannot be compared."""
-    made: list[str] = []
+    texts: list[str] = []
     for name, side in zip(names, "ab", strict=True):
-        found = region_title(_side(row, side))
+        title = region_title(_side(row, side))
         ends = (number(row[f"{side}{end}"], 2) for end in ("", "_low", "_high"))
         effect = "" if math.isnan(row[side]) else ", {} sd [{}, {}]".format(*ends)
-        made.append(f"{name}: {found[0].lower()}{found[1:]}{effect}")
-    return "; ".join([*made, *([reason_words(row["reason"])] if row["reason"] else [])])
+        texts.append(f"{name}: {title[0].lower()}{title[1:]}{effect}")
+    return "; ".join([*texts, *([reason_words(row["reason"])] if row["reason"] else [])])
 
 
 def _headline(rows: Sequence[Row], names: tuple[str, str]) -> str:
@@ -116,35 +116,35 @@ def _headline(rows: Sequence[Row], names: tuple[str, str]) -> str:
     overall = [f"{label_of(row['measure'])} ({number(row['a'], 2)} in {names[0]}, {number(row['b'], 2)} in {names[1]})"
                for row in differing if not row["factor"]]  # fmt: skip
     factors = list(dict.fromkeys(factor_words(row) for row in differing if row["factor"]))
-    parts = [*overall, *([f"the swing of {listed(factors)}"] if factors else [])]
+    parts = [*overall, *([f"the swing of {join_words(factors)}"] if factors else [])]
     if not parts:
         return "No difference in performance or in the swing of a mark or column is shown."
-    return f"{names[0]} and {names[1]} differ in {listed(parts)}."
+    return f"{names[0]} and {names[1]} differ in {join_words(parts)}."
 
 
 def comparison_lines(rows: Sequence[Row], names: tuple[str, str]) -> list[str]:
     """Return the comparison as sentences: performance, then every factor whose swing or verdict differs."""
     on = f" on the {max(whole(row, 'images') for row in rows):,} images that both read"
-    made = [f"{_subject(row)}{on}: {_values(row, names)}." for row in rows if row["kind"] == "performance"]
-    made += [f"{factor_words(row)}: {_region(row, names)}." for row in rows
-             if row["kind"] == "region" and row not in _led(rows)]  # fmt: skip
+    lines = [f"{_subject(row)}{on}: {_values(row, names)}." for row in rows if row["kind"] == "performance"]
+    lines += [f"{factor_words(row)}: {_region(row, names)}." for row in rows
+             if row["kind"] == "region" and row not in _leading_rows(rows)]  # fmt: skip
     alike, without = list[str](), list[str]()
     for factor in dict.fromkeys(row["factor"] for row in rows if row["kind"] not in ("performance", "region")):
-        own = [row for row in rows if row["factor"] == factor]
-        leading = next((row for row in own if not math.isnan(row["p"])), None)
-        verdicts = own[0].get("verdict_a", ""), own[0].get("verdict_b", "")
+        rows_of_factor = [row for row in rows if row["factor"] == factor]
+        leading = next((row for row in rows_of_factor if not math.isnan(row["p"])), None)
+        verdicts = rows_of_factor[0].get("verdict_a", ""), rows_of_factor[0].get("verdict_b", "")
         if leading is None or (verdicts[0] == verdicts[1] and leading["decision"] == "inconclusive"):
-            (without if leading is None else alike).append(factor_words(own[0]))
+            (without if leading is None else alike).append(factor_words(rows_of_factor[0]))
             continue
-        said = (f"{in_words(str(code).replace('-', ' ')) or 'not tested'} ({name})"
+        verdict_texts = (f"{in_words(str(code).replace('-', ' ')) or 'not tested'} ({name})"
                 for code, name in zip(verdicts, names, strict=True))  # fmt: skip
-        changed = "" if verdicts[0] == verdicts[1] else f" Verdicts: {', '.join(said)}."
-        made.append(f"{_subject(leading)}: {_values(leading, names)}.{changed}")
+        changed = "" if verdicts[0] == verdicts[1] else f" Verdicts: {', '.join(verdict_texts)}."
+        lines.append(f"{_subject(leading)}: {_values(leading, names)}.{changed}")
     if alike:
-        made.append(f"No difference shown: {', '.join(alike)}.")
+        lines.append(f"No difference shown: {', '.join(alike)}.")
     if without:
-        made.append(f"Not compared: {', '.join(without)}.")
-    return list(map(sentence_case, made))
+        lines.append(f"Not compared: {', '.join(without)}.")
+    return list(map(sentence_case, lines))
 
 
 def _subject(row: Row) -> str:
@@ -180,8 +180,8 @@ COMPARISON = Section("differences", "Differences", (DIFFERENCES,))
 
 def _region_wording(side: str) -> Wording:
     def region(row: Row, _: Evidence) -> Cell:
-        found, verdict = row[f"found_{side}"], row[f"verdict_{side}"]
-        return words(region_title({**json_object(found), "verdict": verdict}) if found else "")
+        title, verdict = row[f"found_{side}"], row[f"verdict_{side}"]
+        return words(region_title({**json_object(title), "verdict": verdict}) if title else "")
 
     return Wording(region, {"a": "region of the first", "b": "of the second"}[side])
 

@@ -17,9 +17,9 @@ from assay.report.account import Line, Tile
 from assay.report.drawing import Size
 from assay.report.sentences.cues import added_words
 from assay.report.sentences.reasons import cue_words
-from assay.report.words import difference_words, sentence_case, valued
+from assay.report.words import difference_words, sentence_case, value_text
 from assay.stats.bounds import MARGIN
-from assay.stats.format import count, in_words, listed, number, with_interval
+from assay.stats.format import count, in_words, join_words, number, with_interval
 from assay.stats.harms import COSTLY, MOST, Harm, Rank, costly
 from assay.stats.rows import LeadVerdict, Row, Verdict, leading_region, numeric
 
@@ -107,7 +107,7 @@ def _distorted_sentences(harms: Sequence[Harm], tables: Tables) -> Iterator[str]
     lost, more = [number(harm.lost) for harm in named], len(harms) - len(named)
     verb = "lowers" if len(named) == 1 else "lower"
     also = f"; so {'does' if more == 1 else 'do'} {more} more" if more else ""
-    yield sentence_case(f"{listed(names)} {verb} {_lost_measure(harms[0], tables)} by {listed(lost)}{also}.")
+    yield sentence_case(f"{join_words(names)} {verb} {_lost_measure(harms[0], tables)} by {join_words(lost)}{also}.")
 
 
 def _distortion_words(harm: Harm, tables: Tables) -> str:
@@ -155,11 +155,11 @@ def _cue_sentences(harms: Sequence[Harm], tables: Tables) -> Iterator[str]:
     less = "is worse than" if row["verdict"] == "below" else "is not shown to be better than"
     yield f"The model {less} {cue}: AUROC {number(row['network'])} against {alone}."
     if not math.isnan(numeric(row, "value")):
-        yield f"Among images alike in this cue its AUROC is {valued(row)}."
+        yield f"Among images alike in this cue its AUROC is {value_text(row)}."
 
 
 def _first_names(names: Sequence[str], rest: str) -> str:
-    return listed(list(names) if len(names) <= MOST_NAMED + 1 else [*names[:MOST_NAMED], rest])
+    return join_words(list(names) if len(names) <= MOST_NAMED + 1 else [*names[:MOST_NAMED], rest])
 
 
 _SENTENCES: Mapping[str, Callable[[Sequence[Harm], Tables], Iterator[str]]] = {
@@ -199,7 +199,7 @@ def _none_found(tables: Tables, worst: str) -> Iterator[str]:
         yield f"No shortcut was found in these {images}{but}"
     if parts:
         lacking = "" if images == "training images" else " A shortcut that these images lack cannot be found in them."
-        yield f"Searched: {listed(parts)}.{lacking}"
+        yield f"Searched: {join_words(parts)}.{lacking}"
 
 
 def _undecided(tables: Tables, harms: Sequence[Harm]) -> Iterator[str]:
@@ -208,7 +208,7 @@ def _undecided(tables: Tables, harms: Sequence[Harm]) -> Iterator[str]:
     rows = [row for at, row in enumerate(tables["verdicts"]) if at not in known and is_apart(row, tables)]
     if names := [factor_words(row) for row in rows if is_tied(row)]:
         are, them = ("is", "it") if len(names) == 1 else ("are", "them")
-        yield f"In these images {listed(names)} {are} tied to the target, which hides what a model takes from {them}."
+        yield f"In these images {join_words(names)} {are} tied to the target, which hides what a model takes from {them}."
     region = leading_region(tables["regions"])
     if region is not None and region["verdict"] == LeadVerdict.INCONCLUSIVE and harms and harms[0].rank in _GRAVE:
         yield f"Whether this model relies on {what_words(region)} is inconclusive."
@@ -276,7 +276,7 @@ def _harm_size(harm: Harm, tables: Tables, margin: float) -> tuple[str, Size | N
     if harm.kind == "cue":
         return f"AUROC {number(row['network'])}, of the cue {number(row['cue'])}", None
     if harm.kind in ("threshold", "group") and math.isnan(harm.lost):
-        return f"{label_of(row['measure'])} {valued(row)}", None
+        return f"{label_of(row['measure'])} {value_text(row)}", None
     if math.isnan(harm.lost):
         value = number(row["value"], 3 if row["value"] < 1 else 0) if harm.table == "checks" else ""
         return (value if value not in ("", "undefined") else "see below"), None
@@ -356,7 +356,7 @@ def audit_tiles(tables: Tables, facts: Mapping[str, str], harms: Sequence[Harm])
 
 
 def _tile(name: str, row: Row, of: str, light: str = "") -> Tile:
-    value, _, interval = valued(row).partition(" ")
+    value, _, interval = value_text(row).partition(" ")
     return Tile(name, value, interval, of, light)
 
 

@@ -14,12 +14,12 @@ from assay.core.reasons import Code, Reason, because
 from assay.core.seeds import folds_by_patient
 from assay.models.ref import GivenModel
 from assay.models.untyped import tensor_of
-from assay.probes.decodability import Space, scored, tasks_of
+from assay.probes.decodability import Space, score_spaces, tasks_of
 from assay.probes.explainers import Subject, slopes
 from assay.probes.reader import evaluating
 from assay.shifts.environment import Environment
 from assay.stats.estimate import interval
-from assay.stats.influence import clustered
+from assay.stats.influence import cluster
 from assay.store.files import Row
 
 MOST_EXPLAINED = 100
@@ -40,7 +40,7 @@ def inside_rows(model: GivenModel, clean: Environment, device: str, seed: int) -
     if model.origin.opaque:
         return nothing_inside(because(Code.NOTHING_INSIDE, kind=model.origin.opaque))
     with model.opened(device) as opened, evaluating(opened.network):
-        return [*_encoded(opened.network, clean, device, seed), *_looked_at(opened.network, clean, device)]
+        return [*_decodability_rows(opened.network, clean, device, seed), *_looked_at(opened.network, clean, device)]
 
 
 def nothing_inside(reason: Reason) -> list[Row]:
@@ -61,7 +61,7 @@ def _row(kind: str, name: str, value: float, error: float, chance: float, images
 # Columns that a linear decoder reads from the features, within each class.
 
 
-def _encoded(network: nn.Module, clean: Environment, device: str, seed: int) -> Iterator[Row]:
+def _decodability_rows(network: nn.Module, clean: Environment, device: str, seed: int) -> Iterator[Row]:
     columns = tuple(factor for factor in clean.table.factors if factor.role != "core")
     if not columns:
         return
@@ -74,22 +74,22 @@ def _encoded(network: nn.Module, clean: Environment, device: str, seed: int) -> 
     table = replace(clean.table, factors=columns)
     tasks = tasks_of(table, _FOLDS, within_class=True)
     fold = folds_by_patient(table.patient, _FOLDS, seed)
-    found = scored([Space("trained", "features", features)], tasks, fold, table.patient, seed)
+    scores = score_spaces([Space("trained", "features", features)], tasks, fold, table.patient, seed)
     for task in tasks:
-        (one,) = found[task.factor]
+        (score,) = scores[task.factor]
         patients = len(np.unique(table.patient))
-        if one.reason:
-            yield _undone("encoded", one.reason, task.factor)
+        if score.reason:
+            yield _undone("encoded", score.reason, task.factor)
         else:
-            yield _row("encoded", task.factor, one.value, one.error, 0.5, len(clean), patients)
+            yield _row("encoded", task.factor, score.value, score.error, 0.5, len(clean), patients)
 
 
 def _inputs(network: nn.Module, head: nn.Module, clean: Environment, device: str) -> Float[np.ndarray, "n d"]:
     """Return the input of a layer for every image."""
-    kept: list[Tensor] = []
+    activations: list[Tensor] = []
 
-    def keep(module: nn.Module, given: tuple[Tensor, ...]) -> None:
-        kept.append(given[0].detach().float().cpu())
+    def keep(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        activations.append(inputs[0].detach().float().cpu())
 
     handle = head.register_forward_pre_hook(keep)
     try:
@@ -98,7 +98,7 @@ def _inputs(network: nn.Module, head: nn.Module, clean: Environment, device: str
                 network(clean.images.read(part).to(device))
     finally:
         handle.remove()
-    return torch.cat([one.reshape(len(one), -1, one.shape[-1]).mean(dim=1) for one in kept]).numpy()
+    return torch.cat([activation.reshape(len(activation), -1, activation.shape[-1]).mean(dim=1) for activation in activations]).numpy()
 
 
 # Where gradients are.
@@ -112,8 +112,8 @@ def _looked_at(network: nn.Module, clean: Environment, device: str) -> Iterator[
     background: list[np.ndarray] = []
     for part in _parts(len(index)):
         images = clean.images.read(index[part]).to(device)
-        found = slopes(Subject(network, ()), images, tensor_of(target[part]).to(device))
-        maps.append(found.abs().sum(dim=1).cpu().numpy())
+        gradients = slopes(Subject(network, ()), images, tensor_of(target[part]).to(device))
+        maps.append(gradients.abs().sum(dim=1).cpu().numpy())
         background.append(_background(images.mean(dim=1).cpu().numpy()))
     regions: dict[str, np.ndarray] = {"gradient-on-background": np.concatenate(background)}
     if clean.masks is not None:
@@ -122,14 +122,14 @@ def _looked_at(network: nn.Module, clean: Environment, device: str) -> Iterator[
         yield _undone("gradient-in-masks", because(Code.NO_MASKS))
     size = np.concatenate(maps)
     for kind, region in regions.items():
-        there = region.any(axis=(1, 2)) & ~region.all(axis=(1, 2)) & (size.sum(axis=(1, 2)) > 0)
-        patient = clean.table.patient[index][there]
+        has_region = region.any(axis=(1, 2)) & ~region.all(axis=(1, 2)) & (size.sum(axis=(1, 2)) > 0)
+        patient = clean.table.patient[index][has_region]
         if len(np.unique(patient)) < 2:
             yield _undone(kind, because(Code.NO_REGION))
             continue
-        share = (size * region).sum(axis=(1, 2))[there] / size.sum(axis=(1, 2))[there]
-        error = clustered((share - share.mean()) / len(share), patient).standard_error
-        area = float(region[there].mean())
+        share = (size * region).sum(axis=(1, 2))[has_region] / size.sum(axis=(1, 2))[has_region]
+        error = cluster((share - share.mean()) / len(share), patient).standard_error
+        area = float(region[has_region].mean())
         yield _row(kind, "", float(share.mean()), error, area, len(share), len(np.unique(patient)))
 
 

@@ -27,12 +27,12 @@ from assay.data.files.table import read_table
 from assay.models.ref import Facts, Origin
 from assay.report.evidence import Evidence
 from assay.report.index_page import Index, link
-from assay.report.page import rendered
+from assay.report.page import render_html
 from assay.report.sheets import Line, figure, probability, words
 from assay.stats.bounds import ALPHA
 from assay.stats.compare import holm
 from assay.stats.format import count
-from assay.stats.rows import FOUND, LeadVerdict, leading_region, numeric
+from assay.stats.rows import REPORTED, LeadVerdict, leading_region, numeric
 from assay.store.files import Row, write_text
 from assay.store.folder import RunFolder
 
@@ -79,9 +79,9 @@ def audit_labels(origin: Origin, labels: Sequence[str], table: Path, out: Path, 
             f"{key_text('--output', 'all')}: name the column of each output, in their order, with "
             f"{key_text('--target', 'A,B,C')}"
         )
-    for what, known, more in (("output", names or labels, ()), ("column", columns, HEADERS)):
-        if missing := [label for label in labels if label not in (*known, *more)]:
-            raise SpecError(f"{key_text('--target')}: {unknown_name(what, missing[0], known)}")
+    for what, names_known, more in (("output", names or labels, ()), ("column", columns, HEADERS)):
+        if missing := [label for label in labels if label not in (*names_known, *more)]:
+            raise SpecError(f"{key_text('--target')}: {unknown_name(what, missing[0], names_known)}")
     places = [names.index(label) if names else place for place, label in enumerate(labels)]
     memory = Remembering(origin, max(places) + 1)
     rows: list[Row] = []
@@ -92,23 +92,23 @@ def audit_labels(origin: Origin, labels: Sequence[str], table: Path, out: Path, 
         except (DataError, ReadingError, SpecError) as error:  # such as of a label that too few images have
             if isinstance(error.__cause__ or error, _FewOutputsError):
                 raise
-            kept = _without_names(str(error)) if isinstance(error, DataError) else str(error)
+            message = _without_names(str(error)) if isinstance(error, DataError) else str(error)
             rows.append({"label": label, "auroc": math.nan, "p": math.nan, "region": None, "folder": "",
-                         "reason": kept})  # fmt: skip
+                         "reason": message})  # fmt: skip
             wrong = wrong or str(error)
             continue
         rows.append(_read(label, RunFolder(root)))
         memory.next_label(RunFolder(root))
     if not any(row["folder"] for row in rows):
         raise SpecError(wrong)
-    corrected = _corrected(rows)
+    corrected = _correct_labels(rows)
     write_labels(corrected, out / PAGE)
     write_text(out / TABLE, pd.DataFrame(corrected).to_csv(index=False, lineterminator="\n"))
     return corrected
 
 
 def _without_names(text: str) -> str:
-    return _NAMES.sub(lambda found: "'...'" if found[1] or found[2] else found[0], text)
+    return _NAMES.sub(lambda match: "'...'" if match[1] or match[2] else match[0], text)
 
 
 def _read(label: str, folder: RunFolder) -> Row:
@@ -117,31 +117,31 @@ def _read(label: str, folder: RunFolder) -> Row:
     regions = folder.table("regions")
     region = leading_region(regions) or next((row for row in regions if row["of"] == "place"), None)
     searches = sum(not math.isnan(numeric(row, "value")) for row in regions)
-    made: Row = {"label": label, "auroc": auroc, "p": math.nan, "region": region, "folder": str(folder.root)}
+    label_row: Row = {"label": label, "auroc": auroc, "p": math.nan, "region": region, "folder": str(folder.root)}
     if region is None or math.isnan(numeric(region, "value")):
-        return made
-    known, df = numeric(region, "limit"), numeric(region, "patients") - 1
+        return label_row
+    limit, df = numeric(region, "limit"), numeric(region, "patients") - 1
     error = (numeric(region, "value") - numeric(region, "value_low")) / -float(stdtrit(df, ALPHA))
-    short = numeric(region, "least" if math.isnan(known) else "limit") - numeric(region, "value")
+    short = numeric(region, "least" if math.isnan(limit) else "limit") - numeric(region, "value")
     p = float(stdtr(df, short / error)) if error > 0 else float(short >= 0)
-    return {**made, "p": min(1.0, searches * p)}
+    return {**label_row, "p": min(1.0, searches * p)}
 
 
-def _corrected(rows: Sequence[Row]) -> list[Row]:
+def _correct_labels(rows: Sequence[Row]) -> list[Row]:
     """Return rows with p by Holm over labels, and the verdicts that hold at it."""
     tested = [at for at, row in enumerate(rows) if not math.isnan(row["p"])]
     p = dict(zip(tested, holm(np.array([rows[at]["p"] for at in tested])).tolist(), strict=True))
-    made: list[Row] = []
+    corrected: list[Row] = []
     for at, row in enumerate(rows):
         region: Row = {"verdict": NOT_TESTED, **(row["region"] or {})}
-        if region["verdict"] in FOUND and not p.get(at, 1.0) < ALPHA:
+        if region["verdict"] in REPORTED and not p.get(at, 1.0) < ALPHA:
             region = {**region, "verdict": str(LeadVerdict.INCONCLUSIVE)}
         numbers = {name: numeric(region, name) for name in ("value", "value_low", "limit")}
-        found = region_title(region) if row["region"] else ""
-        made.append({"label": row["label"], "auroc": row["auroc"], "verdict": region["verdict"], "found": found,
+        finding_text = region_title(region) if row["region"] else ""
+        corrected.append({"label": row["label"], "auroc": row["auroc"], "verdict": region["verdict"], "found": finding_text,
                      **numbers, "p": p.get(at, math.nan), "folder": row["folder"],
                      "reason": row.get("reason", "")})  # fmt: skip
-    return made
+    return corrected
 
 
 def write_labels(rows: Sequence[Row], path: Path) -> None:
@@ -150,22 +150,22 @@ def write_labels(rows: Sequence[Row], path: Path) -> None:
     lines = tuple(Line((words(row["label"]), words(row["found"] or row["reason"]), figure(row["auroc"]),
                         *(figure(row[name]) for name in ("value", "value_low", "limit")), probability(row["p"])))
                   for row in rows)  # fmt: skip
-    facts = [Evidence.of(one).facts for one in (Path(row["folder"]) for row in rows if row["folder"])]
-    read = max(int(one["images"].partition(" of ")[0].replace(",", "")) for one in facts)
+    facts = [Evidence.of(folder).facts for folder in (Path(row["folder"]) for row in rows if row["folder"])]
+    read = max(int(facts_of_label["images"].partition(" of ")[0].replace(",", "")) for facts_of_label in facts)
     meta = f"{facts[0]['model']} · {count(len(rows), 'label')} · {count(read, 'image')}"
-    write_text(path, rendered("index.html", Index(OF_LABELS, lines, links, LABELS_NOTE, _answer(rows), meta)))
+    write_text(path, render_html("index.html", Index(OF_LABELS, lines, links, LABELS_NOTE, _answer(rows), meta)))
 
 
 def _answer(rows: Sequence[Row]) -> str:
     """Return how many labels have a verdict, the gravest first: `2 of 3 labels: lives by a border; 1: not tested.`"""
     texts = Counter[tuple[int, str]]()
     for row in rows:
-        found = f"{row['found'][:1].lower()}{row['found'][1:]}".replace(": ", ", ")
-        code, known = row["verdict"], [*LeadVerdict, NOT_TESTED]
-        texts[known.index(code), found if code in FOUND else code.replace("-", " ")] += 1
-    said = [f"{n}: {text}" for (_, text), n in sorted(texts.items(), key=lambda one: (one[0][0], -one[1]))]
-    more = [f"{len(said) - MOST_NAMED} more below"] if len(said) > MOST_NAMED else []
-    return f"{'; '.join([*said[:MOST_NAMED], *more])}.".replace(":", f" of {count(len(rows), 'label')}:", 1)
+        finding_text = f"{row['found'][:1].lower()}{row['found'][1:]}".replace(": ", ", ")
+        code, verdicts_in_order = row["verdict"], [*LeadVerdict, NOT_TESTED]
+        texts[verdicts_in_order.index(code), finding_text if code in REPORTED else code.replace("-", " ")] += 1
+    texts_by_count = [f"{n}: {text}" for (_, text), n in sorted(texts.items(), key=lambda item: (item[0][0], -item[1]))]
+    more = [f"{len(texts_by_count) - MOST_NAMED} more below"] if len(texts_by_count) > MOST_NAMED else []
+    return f"{'; '.join([*texts_by_count[:MOST_NAMED], *more])}.".replace(":", f" of {count(len(rows), 'label')}:", 1)
 
 
 class _FewOutputsError(SpecError):
@@ -183,7 +183,7 @@ class Remembering(Origin):
 
     origin: Origin
     least: int = 0
-    _known: dict[bytes, Tensor] = field(default_factory=dict[bytes, Tensor], compare=False, repr=False)
+    _answers: dict[bytes, Tensor] = field(default_factory=dict[bytes, Tensor], compare=False, repr=False)
     _new: dict[bytes, Tensor] = field(default_factory=dict[bytes, Tensor], compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -205,40 +205,40 @@ class Remembering(Origin):
 
     def network(self, device: str) -> nn.Module:
         """Return the network with the memory before it."""
-        return _Memory(self.origin.network(device), self.least, self._known, self._new)
+        return _Memory(self.origin.network(device), self.least, self._answers, self._new)
 
     def next_label(self, audited: RunFolder) -> None:
         """Go on to the next label: answers are known, unless asking again gave others."""
         repeats = {row["status"] for row in audited.table("checks") if row["check"] == "repeatable"}
         if repeats == {"ok"}:
-            self._known.update(self._new)
+            self._answers.update(self._new)
         self._new.clear()
 
 
 class _Memory(nn.Module):
     """A network that looks up the answers to images that were known before, and keeps those to others."""
 
-    def __init__(self, network: nn.Module, least: int, known: Mapping[bytes, Tensor], new: dict[bytes, Tensor]) -> None:
+    def __init__(self, network: nn.Module, least: int, answers: Mapping[bytes, Tensor], new: dict[bytes, Tensor]) -> None:
         super().__init__()
-        self.network, self.least, self.known, self.new = network, least, known, new
+        self.network, self.least, self.known, self.new = network, least, answers, new
 
     def forward(self, images: Float[Tensor, "b c h w"]) -> Tensor:
         parts = map(vars, self.network.modules())
-        hooked = any(one["_forward_hooks"] or one["_forward_pre_hooks"] for one in parts)
+        hooked = any(module["_forward_hooks"] or module["_forward_pre_hooks"] for module in parts)
         if images.requires_grad or hooked:  # who hooks layers is to see all images
             return cast(Tensor, self.network(images))
         pixels = images.detach().cpu().numpy()
-        keys = [hashlib.blake2b(np.ascontiguousarray(one).tobytes(), digest_size=16).digest() for one in pixels]
-        left = [at for at, key in enumerate(keys) if key not in self.known]
+        keys = [hashlib.blake2b(np.ascontiguousarray(pixels_of_image).tobytes(), digest_size=16).digest() for pixels_of_image in pixels]
+        unknown = [at for at, key in enumerate(keys) if key not in self.known]
         fresh: dict[int, Tensor] = {}
-        if left:
-            found: Any = self.network(images[left])
-            if not isinstance(found, Tensor) or found.ndim != 2:
-                return cast(Tensor, found)  # refused by who asked
-            if found.shape[1] < self.least:
+        if unknown:
+            outputs: Any = self.network(images[unknown])
+            if not isinstance(outputs, Tensor) or outputs.ndim != 2:
+                return cast(Tensor, outputs)  # refused by who asked
+            if outputs.shape[1] < self.least:
                 raise _FewOutputsError(f"{key_text('--target')} needs {self.least} outputs, and the model has "
-                                       f"{found.shape[1]}: name "
+                                       f"{outputs.shape[1]}: name "
                                        "the column of each output, in their order")  # fmt: skip
-            fresh = dict(zip(left, found.detach(), strict=True))
+            fresh = dict(zip(unknown, outputs.detach(), strict=True))
             self.new.update({keys[at]: scores for at, scores in fresh.items()})
         return torch.stack([fresh[at] if at in fresh else self.known[key] for at, key in enumerate(keys)])

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from assay.audit.scored import Scored
-from assay.audit.swing import grouped, rate_gap
+from assay.audit.swing import swing_of_group, rate_gap
 from assay.core.seeds import folds_by_patient
 from assay.stats.bounds import ALPHA, MARGIN, Bounded
 from assay.stats.groups import MOST_LEVELS
@@ -80,26 +80,26 @@ def leads_of_images(
     yield from _of_scores(scored, properties, margin)
     conditions = list(_conditions(scored, properties))
     for code, name in enumerate(scored.table.classes):
-        own = scored.table.target == code
-        wrong = (scored.called != code)[own]
+        of_class = scored.table.target == code
+        wrong = (scored.calls != code)[of_class]
         if min(wrong.sum(), (~wrong).sum()) < LEAST:
             continue
-        part = [_Condition(one.text, one.rows[own]) for one in conditions]
+        part = [_Condition(condition.text, condition.rows[of_class]) for condition in conditions]
         features = _features(scored, properties)
-        patient = scored.table.patient[own]
+        patient = scored.table.patient[of_class]
         slices = [
             *_single(part, wrong, patient),
             *_trees(part, wrong, patient, seed),
-            *_clusters({text: values[own] for text, values in features.items()}, wrong, patient, seed),
+            *_clusters({text: values[of_class] for text, values in features.items()}, wrong, patient, seed),
         ]
-        for one, others in merged([one for one in slices if one.gap.low > margin]):
-            row = _row(one.kind, one.text, "error", name, one.gap, one.images, one.patients)
+        for slice_, others in merge([slice_ for slice_ in slices if slice_.gap.low > margin]):
+            row = _row(slice_.kind, slice_.text, "error", name, slice_.gap, slice_.images, slice_.patients)
             yield row | {"merged": "; ".join(others)}
 
 
-def _row(kind: str, name: str, about: str, label: str, found: Bounded, images: int, patients: int) -> Row:
-    return {"kind": kind, "name": name, "about": about, "class": label, "value": found.value, "low": found.low,
-            "high": found.high, "merged": "", "images": images,
+def _row(kind: str, name: str, about: str, label: str, gap: Bounded, images: int, patients: int) -> Row:
+    return {"kind": kind, "name": name, "about": about, "class": label, "value": gap.value, "low": gap.low,
+            "high": gap.high, "merged": "", "images": images,
             "patients": patients}  # fmt: skip
 
 
@@ -108,10 +108,10 @@ def _of_scores(scored: Scored, properties: Mapping[str, np.ndarray], margin: flo
     table, labels = scored.table, score_names(scored.table.classes)
     for name, values in properties.items():
         rows = values > np.median(values)
-        effect = grouped(scored.scores, table.target, rows, table.patient, labels, "") if rows.any() else None
+        effect = swing_of_group(scored.scores, table.target, rows, table.patient, labels, "") if rows.any() else None
         if effect is None:
             continue
-        swing = max(effect.swings, key=lambda one: abs(one.g.value))
+        swing = max(effect.swings, key=lambda effect_of_class: abs(effect_of_class.g.value))
         if swing.at_least(ALPHA / len(properties) / len(effect.swings)) > margin:
             yield _row("property", name, "score", swing.label, swing.g, effect.images, effect.patients)
 
@@ -129,26 +129,26 @@ def _conditions(scored: Scored, properties: Mapping[str, np.ndarray]) -> Iterato
 
 def _numbers(scored: Scored) -> dict[str, np.ndarray]:
     table = scored.table
-    found = {one.name: table.columns[one.name].astype(np.float64) for one in table.factors
-             if one.role != "core" and not one.levels}  # fmt: skip
-    return {name: values for name, values in found.items() if np.isfinite(values).any()}
+    numbers = {factor.name: table.columns[factor.name].astype(np.float64) for factor in table.factors
+             if factor.role != "core" and not factor.levels}  # fmt: skip
+    return {name: values for name, values in numbers.items() if np.isfinite(values).any()}
 
 
 def _features(scored: Scored, properties: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Return numbers to cluster by: properties, columns, and one for each level."""
-    found = {**properties, **_numbers(scored)}
+    features = {**properties, **_numbers(scored)}
     for factor in scored.table.factors:
         if factor.role != "core" and 1 < len(factor.levels) <= MOST_LEVELS:
             codes = scored.table.columns[factor.name]
-            found |= {f"{factor.name} = {level}": (codes == at) * 1.0 for at, level in enumerate(factor.levels)}
-    return {text: np.where(np.isfinite(values), values, np.nanmedian(values)) for text, values in found.items()}
+            features |= {f"{factor.name} = {level}": (codes == at) * 1.0 for at, level in enumerate(factor.levels)}
+    return {text: np.where(np.isfinite(values), values, np.nanmedian(values)) for text, values in features.items()}
 
 
 def _single(conditions: Sequence[_Condition], wrong: np.ndarray, patient: np.ndarray) -> Iterator[_Slice]:
-    able = [one for one in conditions if _large(one.rows)]
-    for one in able:
-        gap = rate_gap(wrong, one.rows, patient, ALPHA / len(able))
-        yield _Slice("slice", one.text, gap, one.rows, len(wrong), len(np.unique(patient)))
+    able = [condition for condition in conditions if _large(condition.rows)]
+    for condition in able:
+        gap = rate_gap(wrong, condition.rows, patient, ALPHA / len(able))
+        yield _Slice("slice", condition.text, gap, condition.rows, len(wrong), len(np.unique(patient)))
 
 
 def _large(rows: np.ndarray) -> bool:
@@ -161,7 +161,7 @@ def _trees(conditions: Sequence[_Condition], wrong: np.ndarray, patient: np.ndar
     for fitted in (half, ~half):
         leaves = list(_leaves(conditions, wrong, fitted))
         for text, rows in leaves:
-            yield from _measured("tree", text, rows, wrong, patient, ~fitted, len(leaves))
+            yield from _slice_of("tree", text, rows, wrong, patient, ~fitted, len(leaves))
 
 
 def _leaves(
@@ -170,34 +170,34 @@ def _leaves(
     root = _split(conditions, wrong, fitted)
     if root is None:
         return
-    for one in (root, next((other for other in conditions if _opposite(root, other)), None)):
-        if one is None:
+    for condition in (root, next((other for other in conditions if _opposite(root, other)), None)):
+        if condition is None:
             continue
-        second = _split(conditions, wrong, fitted & one.rows)
+        second = _split(conditions, wrong, fitted & condition.rows)
         if second is not None:
-            yield f"{one.text} & {second.text}", one.rows & second.rows
+            yield f"{condition.text} & {second.text}", condition.rows & second.rows
 
 
-def _opposite(one: _Condition, other: _Condition) -> bool:
-    return bool((one.rows != other.rows).all())
+def _opposite(condition: _Condition, other: _Condition) -> bool:
+    return bool((condition.rows != other.rows).all())
 
 
 def _split(conditions: Sequence[_Condition], wrong: np.ndarray, within: np.ndarray) -> _Condition | None:
     """Return the condition whose images have most errors beyond the others', in standard errors."""
     best, most = None, 0.0
-    for one in conditions:
-        rows = one.rows[within]
+    for condition in conditions:
+        rows = condition.rows[within]
         if not _large(rows):
             continue
         errors = wrong[within]
         inside, outside, share = errors[rows].mean(), errors[~rows].mean(), errors.mean()
         spread = math.sqrt(max(share * (1 - share), 1e-9) * (1 / rows.sum() + 1 / (~rows).sum()))
         if (inside - outside) / spread > most:
-            best, most = one, (inside - outside) / spread
+            best, most = condition, (inside - outside) / spread
     return best
 
 
-def _measured(
+def _slice_of(
     kind: str, text: str, rows: np.ndarray, wrong: np.ndarray, patient: np.ndarray, on: np.ndarray, of: int
 ) -> Iterator[_Slice]:
     if _large(rows[on]):
@@ -222,27 +222,27 @@ def _clusters(
         count = min(_CLUSTERS, len(errors) // (LEAST // 2))
         if not count:
             continue
-        found = cast(Sequence[np.ndarray], kmeans2(errors, count, minit="++", rng=seed))
+        clusters = cast(Sequence[np.ndarray], kmeans2(errors, count, minit="++", rng=seed))
         for at in range(count):
-            center, own = np.asarray(found[0][at], dtype=np.float64), errors[found[1] == at]
-            if len(own) < LEAST // 2:
+            center, members = np.asarray(clusters[0][at], dtype=np.float64), errors[clusters[1] == at]
+            if len(members) < LEAST // 2:
                 continue
             away = np.sqrt(((values - center) ** 2).sum(axis=1))
-            near = away <= np.quantile(np.sqrt(((own - center) ** 2).sum(axis=1)), _INSIDE)
+            near = away <= np.quantile(np.sqrt(((members - center) ** 2).sum(axis=1)), _INSIDE)
             common = int(np.abs(center).argmax())
             sign = ">" if center[common] > 0 else "<"
             text = f"{names[common]} {sign} {features[names[common]].mean():.3g}"
-            yield from _measured("cluster", text, near, wrong, patient, ~fitted, count)
+            yield from _slice_of("cluster", text, near, wrong, patient, ~fitted, count)
 
 
-def merged(slices: Sequence[_Slice]) -> Iterator[tuple[_Slice, list[str]]]:
+def merge(slices: Sequence[_Slice]) -> Iterator[tuple[_Slice, list[str]]]:
     """Yield slices without those that overlap a better one, each with the names of these."""
-    left = sorted(slices, key=lambda one: -one.gap.low)
-    while left:
-        best, *rest = left
-        alike = [one for one in rest if (one.rows & best.rows).sum() >= ALIKE * (one.rows | best.rows).sum()]
-        yield best, list(dict.fromkeys(one.text for one in alike if one.text != best.text))
-        left = [one for one in rest if one not in alike]
+    remaining = sorted(slices, key=lambda slice_: -slice_.gap.low)
+    while remaining:
+        best, *rest = remaining
+        alike = [slice_ for slice_ in rest if (slice_.rows & best.rows).sum() >= ALIKE * (slice_.rows | best.rows).sum()]
+        yield best, list(dict.fromkeys(slice_.text for slice_ in alike if slice_.text != best.text))
+        remaining = [slice_ for slice_ in rest if slice_ not in alike]
 
 
 _KINDS = ("property", "slice", "tree", "cluster")

@@ -47,13 +47,13 @@ from assay.probes.reader import ModelReading, evaluating
 from assay.report.page import write_page
 from assay.report.sentences.scores import called_alike, constant
 from assay.shifts.environment import Environment
-from assay.shifts.intervention import unchanged
+from assay.shifts.intervention import without_interventions
 from assay.shifts.population import Population, PopulationScene
 from assay.spec.data import has_order
 from assay.spec.document import mapping_of
 from assay.spec.request import ProbeSpec, parse_request
 from assay.spec.schema import REFERABLE
-from assay.stats.format import count, listed, number
+from assay.stats.format import count, join_words, number
 from assay.stats.influence import auroc_rows
 from assay.stats.maps import threshold_at
 from assay.stats.measures.grades import specific_thresholds
@@ -88,19 +88,19 @@ class Config:
     names: tuple[str, ...] = ()
     source: str = "the config of this model"
 
-    def filled(self, data: Mapping[str, Any]) -> dict[str, Any]:
+    def complete_data(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """Return `data` with the keys that it lacks: size, and for images from files channels and framing.
 
         Data that cannot be framed as the config says, and datasets from outside Assay, keep their own framing.
         """
-        given = dict(data)
-        if "phantom" in given:
-            return {**{key: item for key, item in self.data.items() if key == "size"}, **given}
-        framed = "fit" not in given and not self._unframed(given)
-        taken = {key: item for key, item in self.data.items() if framed or key not in ("fit", "crop_share")}
-        return {**taken, **given}
+        completed = dict(data)
+        if "phantom" in completed:
+            return {**{key: item for key, item in self.data.items() if key == "size"}, **completed}
+        framed = "fit" not in completed and not self._key_against_framing(completed)
+        framing = {key: item for key, item in self.data.items() if framed or key not in ("fit", "crop_share")}
+        return {**framing, **completed}
 
-    def _unframed(self, data: Mapping[str, Any]) -> str:
+    def _key_against_framing(self, data: Mapping[str, Any]) -> str:
         """Return the key that rules out the framing of the config; empty where none does."""
         if self.data["fit"] == "squash" and data.get("pixel_size"):
             return "pixel_size"
@@ -108,19 +108,19 @@ class Config:
         (name, *_) = mapping_of(dataset) or (str(dataset),)
         return "dataset" if name == "lidc" or ":" in name else ""
 
-    def scaling(self, asked: str) -> str:
+    def scaling(self, requested: str) -> str:
         """Return the scaling of images in words: what the user gives, and what the config has where it differs."""
         own = normalization_words(self.mean, self.std)
-        return f"{asked}; {self.source} has {own}" if asked not in ("", own) else f"{own} from {self.source}"
+        return f"{requested}; {self.source} has {own}" if requested not in ("", own) else f"{own} from {self.source}"
 
     def describe(self, data: Mapping[str, Any], filled: Mapping[str, Any], scaled: bool) -> str:
         """Describe the settings that were taken from the config, the scaling among them if `scaled`."""
-        taken = [f"data.{key}: {item}" for key, item in filled.items() if key not in data]
-        taken += [f"scaling by {normalization_words(self.mean, self.std)}"] if scaled else []
-        key = "" if "phantom" in data or "fit" in data else self._unframed(data)
-        left = f", but not data.fit: {self.data['fit']}, which data.{key} rules out" if key else ""
+        applied = [f"data.{key}: {item}" for key, item in filled.items() if key not in data]
+        applied += [f"scaling by {normalization_words(self.mean, self.std)}"] if scaled else []
+        key = "" if "phantom" in data or "fit" in data else self._key_against_framing(data)
+        not_applied = f", but not data.fit: {self.data['fit']}, which data.{key} rules out" if key else ""
         return (
-            f"taken from {self.source}: {', '.join(taken) or 'nothing'}{left}; if it was trained "
+            f"taken from {self.source}: {', '.join(applied) or 'nothing'}{not_applied}; if it was trained "
             "otherwise, give its own"
         )
 
@@ -136,20 +136,20 @@ def config_of(network: nn.Module, file: Path | None = None) -> Config | None:
         SpecError: A standard deviation is not above 0.
         WeightsError: A file beside it cannot be read.
     """
-    given = (file and adjacent_config(file)) or mapping_of(getattr(network, "pretrained_cfg", None)) or {}
-    mean, std = (tuple(float(part) for part in given.get(key) or ()) for key in ("mean", "std"))
-    shape = tuple(int(side) for side in given.get("input_size") or ())
+    config = (file and adjacent_config(file)) or mapping_of(getattr(network, "pretrained_cfg", None)) or {}
+    mean, std = (tuple(float(part) for part in config.get(key) or ()) for key in ("mean", "std"))
+    shape = tuple(int(side) for side in config.get("input_size") or ())
     if not mean or len(mean) != len(std) or len(shape) != 3 or channels_of(network) not in (None, len(mean)):
         return None
-    source = str(given.get("source") or Config.source)
+    source = str(config.get("source") or Config.source)
     if min(std) <= 0:
-        raise SpecError(f"{source}: std {listed([f'{one:g}' for one in std])}: expected numbers above 0")
+        raise SpecError(f"{source}: std {join_words([f'{value:g}' for value in std])}: expected numbers above 0")
     data: dict[str, Any] = {"size": shape[1]} if shape[1] else {}
     data |= {"channels": "gray" if len(mean) == 1 else "color"}
-    fit = _FITS.get(str(given.get("crop_mode") or "center"), "crop")
-    share = float(given.get("crop_pct") or 1)
+    fit = _FITS.get(str(config.get("crop_mode") or "center"), "crop")
+    share = float(config.get("crop_pct") or 1)
     framing = {"fit": fit, **({"crop_share": share} if fit != "pad" and share < 1 else {})}
-    return Config({**data, **framing}, mean, std, output_names({"names": given.get("label_names")}), source)
+    return Config({**data, **framing}, mean, std, output_names({"names": config.get("label_names")}), source)
 
 
 # Signs that a model is shown other images than it was trained on.
@@ -171,10 +171,10 @@ def signs(logits: np.ndarray, table: FactorTable, threshold: float | None, expec
         expect: The AUROC that the user knows of. It differs where it is outside the 95% interval over patients and more
             than 0.05 away.
     """
-    found = [_constant(logits, table, 0.5 if threshold is None else threshold)]
+    sentences = [_constant(logits, table, 0.5 if threshold is None else threshold)]
     if expect is not None:
-        found.append(_unexpected(logits, table, expect))
-    return [f"{one}; {CAUSES}" for one in found if one]
+        sentences.append(_expectation_sentence(logits, table, expect))
+    return [f"{sentence}; {CAUSES}" for sentence in sentences if sentence]
 
 
 def _constant(logits: np.ndarray, table: FactorTable, threshold: float) -> str:
@@ -183,7 +183,7 @@ def _constant(logits: np.ndarray, table: FactorTable, threshold: float) -> str:
     return called_alike(logits, table.target, table.classes, threshold, _ONE_CLASS)
 
 
-def _unexpected(logits: np.ndarray, table: FactorTable, expect: float) -> str:
+def _expectation_sentence(logits: np.ndarray, table: FactorTable, expect: float) -> str:
     if len(table.classes) != 2:
         return f"expect is an AUROC of two classes, and these data have {len(table.classes)}: it was not compared"
     score, target = log_odds(logits)[:, 0], table.target
@@ -283,17 +283,17 @@ def prepare_model(origin: Origin, request: ProbeRequest, notify: Notify = silent
     device = origin.device if isinstance(origin, InMemory) else choose_device(request.device)
     config, doubts, data = _config(origin, request, device), list(origin.facts.notes), request.data
     if config is not None:
-        filled = config.filled(data)
+        filled = config.complete_data(data)
         if request.preprocessing is None:
             doubts.append(config.describe(data, filled, scaling_of(request) is None))
         data = filled
-    spec = parse_request(_framed(origin, data), request.environments or {"all": {}}, request.probes, request.task)
+    spec = parse_request(_with_framing(origin, data), request.environments or {"all": {}}, request.probes, request.task)
     _require_able(origin, request, spec, device)
     nowhere, population, scene = opened_images(
         spec, request.seed, skip_bad_rows=request.skip_bad_rows, device=device, notify=notify
     )
     model = _model(origin, request, config, population, spec)
-    model = _identified(model, scene, device)
+    model = _with_identity(model, scene, device)
     place = replace(nowhere, root=request.out or nowhere.cache / "models" / model.content)
     return Prepared(model, spec, population, scene, place, device, config, tuple(doubts))
 
@@ -328,11 +328,11 @@ def probe_model(request: ProbeRequest, notify: Notify = silent) -> RunFolder:
     if validation is not None:
         validation = data_of(validation, "validation", lenient=True, **request.named).data
     request = request.but(data=data, validation=validation)
-    given = prepare_model(origin_of(request), request, notify)
-    with computing_on(given.device):
+    prepared = prepare_model(origin_of(request), request, notify)
+    with computing_on(prepared.device):
         page = None if request.out is None else write_page
-        carry_out(ProbeRun(request, given, notify), given.place.root, InProcess(), page)
-    return given.place.folder
+        carry_out(ProbeRun(request, prepared, notify), prepared.place.root, InProcess(), page)
+    return prepared.place.folder
 
 
 @dataclass(eq=False)
@@ -373,7 +373,7 @@ class ProbeRun(Run):
         job(ALONE)
         if spec.task == "classification":
             first = given.scene.environment(given.scene.names[0])
-            answers = _answered(given, plan.readings[first.name], first)
+            answers = _read_or_load(given, plan.readings[first.name], first)
             doubts += signs(answers.logits, first.table, given.model.threshold, self.request.expect)
         self.plan = plan.model_copy(update={"doubts": tuple(doubts)})
         return iter(())
@@ -386,13 +386,13 @@ class ProbeRun(Run):
         model, origin = given.model, given.model.origin
         if model.threshold is not None and not isinstance(origin, OfTraining):
             raise SpecError("threshold and validation: give one; validation images set the threshold")
-        filled = _framed(origin, data if given.config is None else given.config.filled(data))
+        filled = _with_framing(origin, data if given.config is None else given.config.complete_data(data))
         spec = parse_request(filled, {VALIDATION: {}}, ("performance",), request.task)
         images = population_of(spec.data, given.place, given.device, all_tested=True, notify=self.notify)
         shown, identity = _validation_images(images, spec, given.scene, request.seed)
         kept = kept_columns(request.task, given.request.probes, given.population)
         id = content_hash({"model": model.content, "environment": identity, **kept})
-        return replace(given, model=_with_thresholds(model, shown, _answered(given, id, shown)))
+        return replace(given, model=_with_thresholds(model, shown, _read_or_load(given, id, shown)))
 
     def conclude(self, folder: RunFolder) -> Tables:
         """Return the tables, and keep the record of the model that they need."""
@@ -408,24 +408,24 @@ def _config(origin: Origin, request: ProbeRequest, device: str) -> Config | None
     """
     file = origin.path if isinstance(origin, ModelFile) and origin.path.is_file() else None
     alone = isinstance(origin, OfTraining) or origin.facts.integer
-    known = None if alone else config_of(origin.network(device), file)
-    if known is not None and file is not None:  # the network itself decides what it takes
-        known = replace(known, data={**known.data, **origin.facts.framing})
-    if request.preprocessing == "config" and known is None:
+    config = None if alone else config_of(origin.network(device), file)
+    if config is not None and file is not None:  # the network itself decides what it takes
+        config = replace(config, data={**config.data, **origin.facts.framing})
+    if request.preprocessing == "config" and config is None:
         raise SpecError("preprocessing: this model has no config; put what was done to images before it")
-    return None if request.preprocessing == "none" else known
+    return None if request.preprocessing == "none" else config
 
 
-def _framed(origin: Origin, data: Mapping[str, Any]) -> dict[str, Any]:
+def _with_framing(origin: Origin, data: Mapping[str, Any]) -> dict[str, Any]:
     """Return `data` with the size and framing that a model is known to take, where the user states none.
 
     Raises:
         SpecError: A model from a file or a program takes images of a size that nobody states.
     """
-    known = origin.facts.framing
+    framing = origin.facts.framing
     if isinstance(origin, OfTraining):
-        return Config(known, (), ()).filled(data)
-    framed = {**{key: value for key, value in known.items() if key == "size" or "phantom" not in data}, **data}
+        return Config(framing, (), ()).complete_data(data)
+    framed = {**{key: value for key, value in framing.items() if key == "size" or "phantom" not in data}, **data}
     if "size" not in framed and not isinstance(origin, InMemory):
         raise SpecError(f"size: {origin.name} does not tell the size of its images; give it in pixels, such as 224")
     return framed
@@ -454,7 +454,7 @@ def _model(
     )
     if not isinstance(origin, OfTraining):
         return model
-    own = origin.loaded
+    own = origin.model
     return replace(
         model,
         layers=request.layers or own.layers,
@@ -464,7 +464,7 @@ def _model(
     )
 
 
-def _identified(model: GivenModel, scene: PopulationScene, device: str) -> GivenModel:
+def _with_identity(model: GivenModel, scene: PopulationScene, device: str) -> GivenModel:
     """Return the model with its identity, after a look at whether it takes these images."""
     environment = scene.environment(scene.names[0])
     images = environment.images.read(np.arange(min(_IDENTIFYING, len(environment))))
@@ -474,10 +474,10 @@ def _identified(model: GivenModel, scene: PopulationScene, device: str) -> Given
 
 
 def _plan(model: GivenModel, request: ProbeSpec, scene: PopulationScene, population: Population) -> ModelPlan:
-    kept = kept_columns(request.task, request.probes, population)
-    looked = looked_at(scene)
-    readings = {name: reading_id({"model": model.content}, looked, name, kept) for name in looked.tests}
-    probes = tuple(probe_units({"model": model.id}, request.probes, looked, kept))
+    columns_kept = kept_columns(request.task, request.probes, population)
+    images_of_tests = looked_at(scene)
+    readings = {name: reading_id({"model": model.content}, images_of_tests, name, columns_kept) for name in images_of_tests.tests}
+    probes = tuple(probe_units({"model": model.id}, request.probes, images_of_tests, columns_kept))
     return ModelPlan(model=model.id, request=request, readings=readings, probes=probes)
 
 
@@ -492,24 +492,24 @@ def keep_model(place: Place, model: GivenModel, population: Population, began: f
     folder.write_record("models", model.id, {"status": "done", **model.described(), **more})
 
 
-def read_answers(given: Prepared, id: str, images: Callable[[], Environment], context: Context = ALONE) -> None:
+def read_answers(prepared: Prepared, id: str, images: Callable[[], Environment], context: Context = ALONE) -> None:
     """Read the answers to images and keep them under a name, as a `Job`.
 
     Raises:
         SpecError: The images cannot be changed as asked.
         ReadingError: The answers are of no use.
     """
-    shown, model = images(), given.model
-    with model.opened(given.device) as opened:
-        read = ModelReading(opened, [Request(shown)]).read(shown)
-    keep_read(given.place.folder, id, shown.table, read, {"model": model.id, "environment": shown.name})
+    environment, model = images(), prepared.model
+    with model.opened(prepared.device) as opened:
+        read = ModelReading(opened, [Request(environment)]).read(environment)
+    keep_read(prepared.place.folder, id, environment.table, read, {"model": model.id, "environment": environment.name})
 
 
-def _answered(given: Prepared, id: str, images: Environment) -> Read:
+def _read_or_load(prepared: Prepared, id: str, images: Environment) -> Read:
     """Return the answers to images, read where they are not kept."""
-    if not given.place.folder.complete("readings", id):
-        read_answers(given, id, lambda: images)
-    return kept_read(given.place.folder.outputs(id))
+    if not prepared.place.folder.complete("readings", id):
+        read_answers(prepared, id, lambda: images)
+    return kept_read(prepared.place.folder.outputs(id))
 
 
 def _with_thresholds(model: GivenModel, environment: Environment, answers: Read) -> GivenModel:
@@ -522,7 +522,7 @@ def _with_thresholds(model: GivenModel, environment: Environment, answers: Read)
         if not answers.maps:
             raise ReadingError("validation: the model gives no logits of pixels [b, k, h, w]")
         reached = (threshold_at(answers.maps["lesion_score"], answers.maps["floor"], level) for level in LEVELS)
-        return replace(model, operating=tuple(one.value for one in reached))
+        return replace(model, operating=tuple(operating_point.value for operating_point in reached))
     targets = environment.table.target
     if model.cut is not None and answers.logits.shape[1] > 2:
         return replace(model, specific=specific_thresholds(answers.logits, targets, model.cut))
@@ -530,13 +530,13 @@ def _with_thresholds(model: GivenModel, environment: Environment, answers: Read)
     if threshold is None:
         raise SpecError(
             "validation: a threshold is set between two classes, and its images have "
-            f"{listed([environment.table.classes[int(code)] for code in np.unique(targets)])}"
+            f"{join_words([environment.table.classes[int(code)] for code in np.unique(targets)])}"
         )
     return replace(model, threshold=threshold)
 
 
 def _validation_images(
-    population: Population, asked: ProbeSpec, scene: PopulationScene, seed: int
+    population: Population, request: ProbeSpec, scene: PopulationScene, seed: int
 ) -> tuple[Environment, Mapping[str, Any]]:
     """Return the images that set thresholds, and the values that determine them.
 
@@ -546,32 +546,32 @@ def _validation_images(
         SpecError: Files hold an image that is tested, pixel by pixel.
     """
     if population.dataset is None:
-        spec = asked.tests[VALIDATION]
+        spec = request.tests[VALIDATION]
         return population.training(spec, seed)[1], {**population.identity(spec), "validation": seed}
-    own = population.scene(asked.tests, seed)
-    found = own.environment(VALIDATION)
-    tested = np.concatenate([image_hashes(unchanged(scene.environment(name).images)) for name in scene.names])
-    both = int(np.isin(image_hashes(unchanged(found.images)), tested).sum())
+    validation_scene = population.scene(request.tests, seed)
+    environment = validation_scene.environment(VALIDATION)
+    tested = np.concatenate([image_hashes(without_interventions(scene.environment(name).images)) for name in scene.names])
+    both = int(np.isin(image_hashes(without_interventions(environment.images)), tested).sum())
     if both:
         raise SpecError(
-            f"validation: {both:,} of its {len(found):,} images are tested too; a threshold is set on others"
+            f"validation: {both:,} of its {len(environment):,} images are tested too; a threshold is set on others"
         )
-    return found, own.identity(VALIDATION)
+    return environment, validation_scene.identity(VALIDATION)
 
 
 def _require_able(origin: Origin, request: ProbeRequest, spec: ProbeSpec, device: str) -> None:
     """Check that the model has the layers and gradients that probes need. Raises SpecError."""
     if isinstance(origin, OfTraining):
         return
-    asked = [probe.name for probe in spec.probes]
-    inner = [name for name in asked if name in (*OF_LAYERS, "attribution")]
+    probes = [probe.name for probe in spec.probes]
+    inner = [name for name in probes if name in (*OF_LAYERS, "attribution")]
     if origin.opaque and (inner or request.layers):
         what = f"probe '{inner[0]}' looks into the network" if inner else "layers name modules of the network"
         raise SpecError(f"{what}, and {origin.opaque} shows none: give the module, or weights with a factory")
-    layered = [name for name in asked if name in OF_LAYERS]
+    layered = [name for name in probes if name in OF_LAYERS]
     if layered and not request.layers:
         network = origin.network(device)
-        outermost = listed([name for name, _ in named_layers(network) if name and "." not in name][:12])
+        outermost = join_words([name for name, _ in named_layers(network) if name and "." not in name][:12])
         raise SpecError(f"probe '{layered[0]}' looks at layers: name modules in layers=(...), such as {outermost}")
 
 

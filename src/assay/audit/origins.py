@@ -35,7 +35,7 @@ class OfTraining(Origin):
         return root if isinstance(self.trained, Exported) else f"{root} {self.trained.id}"
 
     @cached_property
-    def loaded(self) -> Model:
+    def model(self) -> Model:
         """The model on the CPU, with its thresholds."""
         return self.trained.load()
 
@@ -43,21 +43,21 @@ class OfTraining(Origin):
     def facts(self) -> Facts:
         """Size, channels and framing of the images that it was trained on."""
         if isinstance(self.trained, Exported):
-            taken: Mapping[str, Any] = self.trained.values["input"]
+            input_facts: Mapping[str, Any] = self.trained.values["input"]
         elif self.trained.unit == "trials":
             data, inputs = stored_study(self.trained.root).plan.spec.data, self.trained.inputs
             framing = {key: getattr(data, key) for key in ("fit", "crop_share", "resize")}
             steps = list(data.preprocessing)
-            taken = {"size": inputs.size, "channels": inputs.channels, **framing, "preprocessing": steps}
+            input_facts = {"size": inputs.size, "channels": inputs.channels, **framing, "preprocessing": steps}
         else:
-            taken = {"size": self.trained.inputs.size, "channels": self.trained.inputs.channels, "fit": "pad"}
-        kept = ("size", "fit", "crop_share", "resize", "preprocessing")
-        channels = "gray" if taken["channels"] == 1 else "color"
-        return Facts({"channels": channels, **{key: taken[key] for key in kept if taken.get(key)}})
+            input_facts = {"size": self.trained.inputs.size, "channels": self.trained.inputs.channels, "fit": "pad"}
+        keys = ("size", "fit", "crop_share", "resize", "preprocessing")
+        channels = "gray" if input_facts["channels"] == 1 else "color"
+        return Facts({"channels": channels, **{key: input_facts[key] for key in keys if input_facts.get(key)}})
 
     def network(self, device: str) -> nn.Module:
         """Return the trained network on a device."""
-        return self.loaded.network.to(device)
+        return self.model.network.to(device)
 
     def _content(self) -> str:
         return self.trained.id

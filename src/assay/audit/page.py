@@ -38,7 +38,7 @@ from assay.audit.words import (
     measure_of_check,
     not_established,
     open_words,
-    stated,
+    reported_verdicts,
     title,
 )
 from assay.core.errors import StoreError, unknown_of_few
@@ -84,13 +84,13 @@ def audit_account(evidence: Evidence) -> Account:
     if evidence.unit == "images":
         parts.remove(f"{facts['patients']} patients")
     first, *more = answer_words(tables)
-    led, harms = leading_region(tables["regions"]), harms_of(tables)
-    unlimited = led is None or math.isnan(numeric(led, "limit"))
+    leading, harms = leading_region(tables["regions"]), harms_of(tables)
+    unlimited = leading is None or math.isnan(numeric(leading, "limit"))
     chips = _chips(tables["checks"], facts, marks=unlimited and any(row["kind"] == "mark" for row in verdicts))
     opening = Opening(
-        tuple(sorted(chips, key=lambda one: one.light == "ok")[:MOST_CHIPS]),
+        tuple(sorted(chips, key=lambda chip: chip.light == "ok")[:MOST_CHIPS]),
         tuple(done(facts, verdicts, tables["effects"])),
-        tuple(places_of_lead(evidence.root, led, tuple(_PICTURES)) if led else _places(evidence)),
+        tuple(places_of_lead(evidence.root, leading, tuple(_PICTURES)) if leading else _places(evidence)),
         tuple(harm_lines(tables, harms, float(margin))),
         "Findings, the most harmful first",
         more=(" ".join(more[:MOST_SENTENCES]), *more[MOST_SENTENCES:]),
@@ -104,13 +104,13 @@ def audit_account(evidence: Evidence) -> Account:
         meta=" · ".join(filter(None, parts)),
         verdict=first,
         opening=opening,
-        doubts=tuple(map(_said, tables["checks"])),
+        doubts=tuple(map(_check_sentence, tables["checks"])),
         limits=(" ".join(not_established(tables)),),
         methods=METHODS,
     )
 
 
-def _said(row: Row) -> Said:
+def _check_sentence(row: Row) -> Said:
     light = "" if row["status"] == "not-done" else row["status"]
     if row["check"] == "ranking" and light == "ok":  # a high AUROC may rest on a shortcut: no check that was passed
         return Said(check_words(row), "", "", "result", "")
@@ -119,8 +119,8 @@ def _said(row: Row) -> Said:
 
 def _foremost(tables: Mapping[str, Sequence[Row]]) -> Sequence[Row]:
     """Return the row of the region that leads, else that of the first search; none where none was searched for."""
-    led = leading_region(tables["regions"])
-    return tables["regions"][:1] if led is None else [led]
+    leading = leading_region(tables["regions"])
+    return tables["regions"][:1] if leading is None else [leading]
 
 
 def leads_words(tables: Mapping[str, Sequence[Row]]) -> dict[str, str]:
@@ -150,9 +150,9 @@ def _chips(checks: Sequence[Row], facts: Mapping[str, str], *, marks: bool) -> I
 # Verdicts that open.
 
 
-def opened(evidence: Evidence, by_dose: Block) -> Iterator[Opened]:
+def open_verdicts(evidence: Evidence, by_dose: Block) -> Iterator[Opened]:
     """Yield the leading verdicts on marks and columns, those on marks with a block of their doses."""
-    for at, row in enumerate(leading(stated(evidence.tables))[:MOST_VERDICTS]):
+    for at, row in enumerate(leading(reported_verdicts(evidence.tables))[:MOST_VERDICTS]):
         mark = row["kind"] == "mark"
         doses = replace(by_dose, id=f"doses-{at}", keep=Query(only={"factor": (row["factor"],)}))
         path = _picture_of(evidence.root, row["factor"])
@@ -167,7 +167,7 @@ def opened(evidence: Evidence, by_dose: Block) -> Iterator[Opened]:
 # Pictures of marks: images without (left) and with the mark.
 
 
-def places_of_lead(root: Path, row: Row, shown: Sequence[str], audit: str = "") -> Iterator[Place]:
+def places_of_lead(root: Path, row: Row, names: Sequence[str], audit: str = "") -> Iterator[Place]:
     """Yield pictures of a region: means of images with and without its content, their difference, and images of both.
 
     Args:
@@ -176,11 +176,11 @@ def places_of_lead(root: Path, row: Row, shown: Sequence[str], audit: str = "") 
         shown: Names of the pictures.
         audit: Start of the names of the files of one audit of two.
     """
-    for name in shown:
+    for name in names:
         path = root / "pictures" / f"{audit}{LEAD} {row['of']} {name}.png"
         if path.is_file():
             side = EXAMPLE if name in ("with 1", "without 1") else SIDE
-            yield Place(_PICTURES[name], (small(_opened(path), place_words(row), side),))
+            yield Place(_PICTURES[name], (small(_open_picture(path), place_words(row), side),))
 
 
 _PICTURES = {
@@ -192,7 +192,7 @@ _PICTURES = {
 """Name of a picture of a region -> its caption."""
 
 
-def _opened(path: Path) -> Image.Image:
+def _open_picture(path: Path) -> Image.Image:
     with Image.open(path) as opened:
         return opened.convert("RGB")
 
@@ -208,7 +208,7 @@ def _places(evidence: Evidence) -> Iterator[Place]:
 
 
 def _place(row: Row, path: Path) -> Place:
-    image = _opened(path)
+    image = _open_picture(path)
     side, height = image.width // 2, image.height // EXAMPLES
     parts = {label: (at * side, 0, (at + 1) * side, height) for at, label in enumerate(("without", "with"))}
     return Place(factor_words(row), tuple(small(image.crop(box), label) for label, box in parts.items()))
@@ -271,19 +271,19 @@ UNTESTED = Block(id="untested", title="Not tested", table="verdicts", keep=Query
 def audit_sections(tables: Mapping[str, Rows]) -> list[Section]:
     """Return the sections of the page of an audit."""
     sentences = leads_words(tables)
-    lost = "dice" if any(row["dice"] == row["dice"] for row in tables["distorted"]) else "loss"
-    leads = (
+    measure = "dice" if any(row["dice"] == row["dice"] for row in tables["distorted"]) else "loss"
+    lead_blocks = (
         Block(id="leads", title="Leads", table="leads", columns=("lead", "about", "value", "images"),
               note=sentences["leads"]),
         _INSIDE,
     )  # fmt: skip
     distorted = Block(id="distorted", title="Distortions", table="distorted", chart="curve", along="severity",
-                      value=lost, colors="factor", level=ZERO, shaded=True,
+                      value=measure, colors="factor", level=ZERO, shaded=True,
                       columns=("factor", "severity", "decision", "loss", "dice", "flips", "images",
                                "reason"))  # fmt: skip
     return [
         Section("region", "What the answers live by", (REGIONS,), sentences["region"]),
-        Section("found", "Leads, not verdicts", leads, sentences["found"]),
+        Section("found", "Leads, not verdicts", lead_blocks, sentences["found"]),
         Section("performance", "Groups and distortions", (*_GROUPS, distorted)),
         Section("verdict", "Marks and columns", _BATTERY,
                 "These verdicts hold for this model, these images and these marks as drawn: they clear no model."),
@@ -335,7 +335,7 @@ PAGE = Page(
         "carried": Wording(lambda row, _: words(shares_words(row)), "images that carry it"),
     },
     terms=lambda tables: {"verdict": meanings(tables["verdicts"]), "region": region_meanings(tables["regions"])},
-    opened=lambda evidence: {"verdict": tuple(opened(evidence, DOSES))},
-    lost=(UNTESTED,),
+    opened=lambda evidence: {"verdict": tuple(open_verdicts(evidence, DOSES))},
+    failures=(UNTESTED,),
 )
 """Of audits."""

@@ -28,14 +28,14 @@ from assay.core.seeds import row_uniform
 from assay.core.types import FactorTable
 from assay.probes.reader import evaluating
 from assay.shifts.distortions import SEVERITIES as EVERY_SEVERITY
-from assay.shifts.distortions import distorted
+from assay.shifts.distortions import distort
 from assay.shifts.environment import Environment, PickedImages, PickedMasks
-from assay.shifts.intervention import ChangedImages, changes_of, unchanged
-from assay.shifts.population import switched
+from assay.shifts.intervention import ChangedImages, changes_of, without_interventions
+from assay.shifts.population import switch
 from assay.shifts.sampling import TEST_SEED
 from assay.spec.recipe import Component
 from assay.spec.schema import InterventionSpec
-from assay.stats.format import count, listed
+from assay.stats.format import count, join_words
 
 _LEAST = 2 * LEAST_PATIENTS
 """Images that are audited at least, however small the budget."""
@@ -64,11 +64,11 @@ def require_consistent(request: AuditRequest) -> None:
         raise SpecError("threshold, output: pixels of a segmentation are called at 0.5, and any kind of lesion counts")
 
 
-def require_fitting(asked: AuditRequest, table: FactorTable) -> None:
+def require_fitting(request: AuditRequest, table: FactorTable) -> None:
     """Check that images have the classes that an audit needs. Raises DataError, or SpecError for the threshold."""
-    if asked.task == "classification":
+    if request.task == "classification":
         require_classes(table)
-        if str(asked.threshold).startswith("sensitivity") and len(table.classes) != 2:
+        if str(request.threshold).startswith("sensitivity") and len(table.classes) != 2:
             raise SpecError("threshold: a sensitivity is of two classes; give a probability")
 
 
@@ -76,8 +76,8 @@ def require_same_classes(table: FactorTable, classes: tuple[str, ...]) -> None:
     """Raise DataError where the images of the training have other classes than those that are audited."""
     if table.classes != classes:
         raise DataError(
-            f"{key_text('--train')} has the classes {listed([*table.classes])}, and {key_text('--images')} "
-            f"{listed([*classes])}"
+            f"{key_text('--train')} has the classes {join_words([*table.classes])}, and {key_text('--images')} "
+            f"{join_words([*classes])}"
         )
 
 
@@ -125,7 +125,7 @@ class Planned:
         return f"{self.clean:,} of {self.all:,} images, {marked} {doses}"
 
 
-def planned(asked: AuditRequest, whole: Environment, *, search: bool = True) -> Planned:
+def plan_sizes(request: AuditRequest, all_images: Environment, *, search: bool = True) -> Planned:
     """Return how many images are read: it depends on the budget and the images alone, so that equal audits are equal.
 
     Args:
@@ -133,20 +133,20 @@ def planned(asked: AuditRequest, whole: Environment, *, search: bool = True) -> 
         whole: All images.
         search: Whether the model can be asked for what depends on its answers.
     """
-    n, (marks, distortions), severities = len(whole), battery_of(asked, whole), _severities(asked)
-    able = int((_SEARCH * asked.budget - _ONCE) / _EACH) if search and asked.leads else 0
+    n, (marks, distortions), severities = len(all_images), battery_of(request, all_images), _severities(request)
+    able = int((_SEARCH * request.budget - _ONCE) / _EACH) if search and request.leads else 0
     able = able if able >= LEAST_IMAGES else 0
-    searched = min(able, n) if asked.train is None else able
-    held = search and asked.elsewhere and searched > 0
+    searched = min(able, n) if request.train is None else able
+    compares_places = search and request.elsewhere and searched > 0
     tried = sum(len(mark.places) for mark in marks) * 2 * _SCOUTS
-    tried = tried if search and asked.elsewhere and tried <= _TRIED * asked.budget else 0
-    left = asked.budget - passes_of(searched) - tried
-    clean = min(n, max(_LEAST, left // 3))
+    tried = tried if search and request.elsewhere and tried <= _TRIED * request.budget else 0
+    passes_left = request.budget - passes_of(searched) - tried
+    clean = min(n, max(_LEAST, passes_left // 3))
     placed = sum(bool(mark.places) for mark in marks) if tried else 0
-    times = max(1, len(marks) * len(DOSES) + placed * (1 + held) + held + len(distortions) * len(severities))
-    more = held * len(marks)  # without the leading region, which takes the place of doses where these are left out
-    marked = min(clean, max(_LEAST, (left - clean) // (times + more * asked.full)))
-    short = not asked.full and (marked < n or marked * (times + more) > left - clean)
+    times = max(1, len(marks) * len(DOSES) + placed * (1 + compares_places) + compares_places + len(distortions) * len(severities))
+    more = compares_places * len(marks)  # without the leading region, which takes the place of doses where these are left out
+    marked = min(clean, max(_LEAST, (passes_left - clean) // (times + more * request.full)))
+    short = not request.full and (marked < n or marked * (times + more) > passes_left - clean)
     return Planned(n, clean, marked, len(marks), len(distortions), len(severities), searched,
                    times if short else times + more, tried, short)  # fmt: skip
 
@@ -161,29 +161,29 @@ def passes_of(images: int) -> int:
     return images * _EACH + _ONCE if images else 0
 
 
-def seconds_each(given: Prepared, whole: Environment) -> float:
+def seconds_each(prepared: Prepared, all_images: Environment) -> float:
     """Return the seconds that one image takes, for a dry run: no plan depends on them."""
-    with given.model.opened(given.device) as opened, evaluating(opened.network), torch.inference_mode():
-        images = picked(whole, np.arange(min(_TIMED, len(whole)))).images
-        first = images.read(np.arange(len(images))).to(given.device)
+    with prepared.model.opened(prepared.device) as opened, evaluating(opened.network), torch.inference_mode():
+        images = take_with_masks(all_images, np.arange(min(_TIMED, len(all_images)))).images
+        first = images.read(np.arange(len(images))).to(prepared.device)
         opened.network(first)
         began = time.perf_counter()
         opened.network(first)
         return (time.perf_counter() - began) / len(images)
 
 
-def battery_of(asked: AuditRequest, whole: Environment) -> tuple[tuple[AuditedMark, ...], tuple[str, ...]]:
+def battery_of(request: AuditRequest, all_images: Environment) -> tuple[tuple[AuditedMark, ...], tuple[str, ...]]:
     """Return the marks and distortions of an audit."""
-    marks, distortions = battery(asked.domain, whole.images.shape[0])
-    if asked.full:
-        distortions = every_distortion(asked.domain, whole.images.shape[0])
-    if asked.marks is not None:
-        marks = marks_of(asked.marks)
-    return marks, distortions if asked.distortions is None else asked.distortions
+    marks, distortions = battery(request.domain, all_images.images.shape[0])
+    if request.full:
+        distortions = every_distortion(request.domain, all_images.images.shape[0])
+    if request.marks is not None:
+        marks = marks_of(request.marks)
+    return marks, distortions if request.distortions is None else request.distortions
 
 
-def _severities(asked: AuditRequest) -> tuple[int, ...]:
-    return EVERY_SEVERITY if asked.full else SEVERITIES
+def _severities(request: AuditRequest) -> tuple[int, ...]:
+    return EVERY_SEVERITY if request.full else SEVERITIES
 
 
 # Which images are read.
@@ -224,7 +224,7 @@ class Held:
     """
 
     id: str
-    put: Change
+    put_on: Change
 
 
 @dataclass(frozen=True, eq=False)
@@ -238,7 +238,7 @@ class AuditPlan:
         read_by: What determines answers besides the images and their changes.
     """
 
-    whole: Environment
+    all_images: Environment
     asked: AuditRequest
     counts: Planned
     read_by: Mapping[str, Any]
@@ -254,27 +254,27 @@ class AuditPlan:
     @cached_property
     def images(self) -> Environment:
         """The images that are read without changes, classes in equal parts as far as there are images."""
-        return picked(self.whole, balanced(self.whole.table, self.counts.clean, self.asked.seed))
+        return take_with_masks(self.all_images, balanced_rows(self.all_images.table, self.counts.clean, self.asked.seed))
 
     @cached_property
     def sample(self) -> Int[np.ndarray, " m"]:
         """Positions in `images` of those that get marks."""
-        return balanced(self.images.table, self.counts.marked, self.asked.seed)
+        return balanced_rows(self.images.table, self.counts.marked, self.asked.seed)
 
     @cached_property
-    def compared(self) -> Int[np.ndarray, " m"]:
+    def compared_positions(self) -> Int[np.ndarray, " m"]:
         """Positions in `images` of those on which other scalings are tried."""
-        return balanced(self.images.table, _COMPARED, self.asked.seed)
+        return balanced_rows(self.images.table, _COMPARED, self.asked.seed)
 
     @property
     def halves(self) -> Bool[np.ndarray, " m"]:
         """Whether each of `compared` is of the second half of the patients."""
-        return second_half(self.images.table.patient[self.compared], self.asked.seed, "halves")
+        return second_half(self.images.table.patient[self.compared_positions], self.asked.seed, "halves")
 
     @cached_property
     def before(self) -> Environment:
         """The images that get marks, without them."""
-        return picked(self.images, self.sample)
+        return take_with_masks(self.images, self.sample)
 
     @cached_property
     def clean(self) -> Shot:
@@ -284,7 +284,7 @@ class AuditPlan:
     @cached_property
     def battery(self) -> tuple[tuple[AuditedMark, ...], tuple[str, ...]]:
         """Marks and distortions."""
-        return battery_of(self.asked, self.whole)
+        return battery_of(self.asked, self.all_images)
 
     @cached_property
     def marks(self) -> Mapping[str, Sequence[Shot]]:
@@ -294,11 +294,11 @@ class AuditPlan:
     def _doses(self, mark: AuditedMark) -> list[Shot]:
         table = self.before.table
         return [
-            self.shot("mark", partial(_marked, self.before, mark.name, one), table,
-                      {"mark": mark.name, "change": one.canonical()},
+            self.shot("mark", partial(_with_mark, self.before, mark.name, component), table,
+                      {"mark": mark.name, "change": component.canonical()},
                       f"mark {mark.name}", factor=mark.name, dose=DOSES[at],
-                      change=json.dumps(one.canonical(), sort_keys=True))
-            for at, one in enumerate(mark.doses)
+                      change=json.dumps(component.canonical(), sort_keys=True))
+            for at, component in enumerate(mark.doses)
         ]  # fmt: skip
 
     # Marks at other places, and without the region that leads.
@@ -312,43 +312,43 @@ class AuditPlan:
     def scouts(self) -> Int[np.ndarray, " k"]:
         """Positions in `before` of images of both halves on which places are compared."""
         table, halves = self.before.table, (np.flatnonzero(self.second == half) for half in (False, True))
-        return np.concatenate([own[balanced(table.take(own), _SCOUTS, self.asked.seed)] for own in halves])
+        return np.concatenate([of_half[balanced_rows(table.take(of_half), _SCOUTS, self.asked.seed)] for of_half in halves])
 
-    def tried(self, mark: AuditedMark) -> Shot | None:
+    def scouts_with(self, mark: AuditedMark) -> Shot | None:
         """Return the scouts with a mark at its first place, then at the next; None where places are not compared."""
         if not (self.counts.tried and mark.places):
             return None
-        few = picked(self.before, np.tile(self.scouts, len(mark.places)))
+        few = take_with_masks(self.before, np.tile(self.scouts, len(mark.places)))
         which = np.repeat(np.arange(len(mark.places)), len(self.scouts))
         return self._at(few, mark, tuple(mark.places), which)
 
-    def placed(self, mark: AuditedMark, chosen: tuple[str, str]) -> Shot:
+    def images_with(self, mark: AuditedMark, chosen: tuple[str, str]) -> Shot:
         """Return images with a mark at one place in the first half of the patients, and at one in the second."""
         return self._at(self.before, mark, chosen, self.second.astype(np.int64))
 
     def _at(self, images: Environment, mark: AuditedMark, places: Sequence[str], which: Int[np.ndarray, " n"]) -> Shot:
-        def shown() -> Environment:
-            ends = [_marked(images, mark.name, mark.places[place]) for place in places]
-            changes = [replace(one, marked=which == at) for at, end in enumerate(ends)
-                       for one in changes_of(end.images)]  # fmt: skip
+        def make_images() -> Environment:
+            ends = [_with_mark(images, mark.name, mark.places[place]) for place in places]
+            changes = [replace(change, marked=which == at) for at, end in enumerate(ends)
+                       for change in changes_of(end.images)]  # fmt: skip
             return replace(ends[0], images=ChangedImages(images.images, changes))
 
         named = {"mark": mark.name, "at": [mark.places[place].canonical() for place in places]}
-        return self.shot("mark", shown, images.table, named, f"mark {mark.name} elsewhere")
+        return self.shot("mark", make_images, images.table, named, f"mark {mark.name} elsewhere")
 
-    def held(self, shot: Shot, hold: Held | None) -> Shot:
+    def neutralize(self, shot: Shot, hold: Held | None) -> Shot:
         """Return the images of a shot with regions that are the same in all of them."""
         if hold is None:
             return shot
 
-        def shown() -> Environment:
-            found = shot.images()
-            return replace(found, images=ReadAs(found.images, hold.put))
+        def make_neutralized() -> Environment:
+            environment = shot.images()
+            return replace(environment, images=ReadAs(environment.images, hold.put_on))
 
-        return self.shot("held", shown, shot.table, {"held": hold.id, "of": shot.id}, "apart from the leading region")
+        return self.shot("held", make_neutralized, shot.table, {"held": hold.id, "of": shot.id}, "apart from the leading region")
 
     @cached_property
-    def unmarked(self) -> Shot:
+    def unmarked_shot(self) -> Shot:
         """The images that get marks, without them."""
         return self.shot("clean", lambda: self.before, self.before.table, {}, self.counts.words)
 
@@ -356,13 +356,13 @@ class AuditPlan:
     def distortions(self) -> Mapping[str, Sequence[Shot]]:
         """Family -> its shots, by severity."""
 
-        def shown(family: str, severity: int) -> Environment:
-            return replace(distorted(self.before, family, severity), masks=self.before.masks)
+        def make_distorted(family: str, severity: int) -> Environment:
+            return replace(distort(self.before, family, severity), masks=self.before.masks)
 
         table = self.before.table
         return {
             family: [
-                self.shot("distortion", partial(shown, family, one), table, {"distortion": [family, one]},
+                self.shot("distortion", partial(make_distorted, family, one), table, {"distortion": [family, one]},
                           f"distortion {family}", factor=family, dose=str(one))
                 for one in _severities(self.asked)
             ]
@@ -376,11 +376,11 @@ class AuditPlan:
             yield from group
 
 
-def _marked(images: Environment, name: str, mark: Component) -> Environment:
-    return switched(images, name, InterventionSpec(component=mark, share=0.5), "high", TEST_SEED)
+def _with_mark(images: Environment, name: str, mark: Component) -> Environment:
+    return switch(images, name, InterventionSpec(component=mark, share=0.5), "high", TEST_SEED)
 
 
-def balanced(table: FactorTable, most: int, seed: int) -> Int[np.ndarray, " m"]:
+def balanced_rows(table: FactorTable, most: int, seed: int) -> Int[np.ndarray, " m"]:
     """Choose rows, classes in equal parts as far as there are images, in ascending order.
 
     A smaller choice is part of a larger one.
@@ -388,17 +388,17 @@ def balanced(table: FactorTable, most: int, seed: int) -> Int[np.ndarray, " m"]:
     if len(table) <= most:
         return np.arange(len(table))
     place = np.empty(len(table), dtype=np.int64)
-    drawn = row_uniform(seed, "audit", table.row)
+    draw = row_uniform(seed, "audit", table.row)
     for code in np.unique(table.target):
-        own = np.flatnonzero(table.target == code)
-        place[own[np.argsort(drawn[own], kind="stable")]] = np.arange(len(own))
-    return np.sort(np.lexsort((drawn, place))[:most])
+        of_class = np.flatnonzero(table.target == code)
+        place[of_class[np.argsort(draw[of_class], kind="stable")]] = np.arange(len(of_class))
+    return np.sort(np.lexsort((draw, place))[:most])
 
 
-def picked(environment: Environment, rows: Int[np.ndarray, " m"]) -> Environment:
+def take_with_masks(environment: Environment, rows: Int[np.ndarray, " m"]) -> Environment:
     """Return some rows of an environment with their masks at the size of the images."""
     boxes = None if environment.boxes is None else environment.boxes[rows]
-    images = PickedImages(unchanged(environment.images), rows)
+    images = PickedImages(without_interventions(environment.images), rows)
     return replace(environment, table=environment.table.take(rows), images=images, native=None,
                    masks=None if environment.masks is None else PickedMasks(environment.masks, rows),
                    lesions=None, millimeters=None, boxes=boxes, original=None)  # fmt: skip

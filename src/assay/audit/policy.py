@@ -11,11 +11,11 @@ from typing import Any, Literal, cast
 from assay.core.errors import SpecError, cut, unknown_name
 from assay.spec.document import mapping_of
 from assay.spec.yaml import read_yaml
-from assay.stats.rows import FOUND, LeadVerdict, Verdict
+from assay.stats.rows import REPORTED, LeadVerdict, Verdict
 from assay.store.files import Row
 
 ANY = "any"
-_FORBIDDEN = (Verdict.RELIES, Verdict.AFFECTED, Verdict.UNDIRECTED, Verdict.DIFFERS, *FOUND)
+_FORBIDDEN = (Verdict.RELIES, Verdict.AFFECTED, Verdict.UNDIRECTED, Verdict.DIFFERS, *REPORTED)
 _REQUIRED = "subgroup-gap"
 _OPEN = (str(Verdict.INCONCLUSIVE), "not-tested")
 
@@ -52,37 +52,37 @@ class Policy:
         Raises:
             SpecError: A rule names a factor that was not audited, or one of which there is no such verdict.
         """
-        known = dict[str, set[str]]()
+        verdicts_present = dict[str, set[str]]()
         for row in verdicts:
-            known.setdefault(row["factor"], set()).add(row["kind"])
-        kinds = set[str]().union(*known.values())
-        found: list[str] = []
+            verdicts_present.setdefault(row["factor"], set()).add(row["kind"])
+        kinds = set[str]().union(*verdicts_present.values())
+        violations: list[str] = []
         for verdict, factor in self.forbid:
-            if verdict in FOUND:
-                found += self._regions(verdict, regions)
+            if verdict in REPORTED:
+                violations += self._regions(verdict, regions)
                 continue
             kind = "column" if verdict == Verdict.DIFFERS else "mark"
-            if factor != ANY and factor not in known:
-                tested = cut(", ".join(known) or "none", 200)
+            if factor != ANY and factor not in verdicts_present:
+                tested = cut(", ".join(verdicts_present) or "none", 200)
                 raise SpecError(f"policy: forbid: no {kind} '{cut(factor)}' was audited; tested: {tested}")
-            if factor != ANY and kind not in known[factor]:
+            if factor != ANY and kind not in verdicts_present[factor]:
                 raise SpecError(
-                    f"policy: forbid: '{cut(factor)}' is a {next(iter(known[factor]))}, and {verdict} is of a {kind}"
+                    f"policy: forbid: '{cut(factor)}' is a {next(iter(verdicts_present[factor]))}, and {verdict} is of a {kind}"
                 )
             if self.inconclusive == "fail" and kind not in kinds:
-                found.append(f"no {kind} was tested, and {verdict} is forbidden")
+                violations.append(f"no {kind} was tested, and {verdict} is forbidden")
             for row in verdicts:
                 if row["kind"] == kind and factor in (ANY, row["factor"]) and (why := self._why(verdict, row)):
-                    found.append(f"{row['factor']}: {why}")
-        return [*dict.fromkeys(found), *(self._gaps(gaps, groups))]
+                    violations.append(f"{row['factor']}: {why}")
+        return [*dict.fromkeys(violations), *(self._gaps(gaps, groups))]
 
     def _regions(self, verdict: str, regions: Sequence[Row]) -> list[str]:
         """Return a sentence for every search that breaks a rule; a lead breaks all, since no limit settles it."""
         broken = {verdict, LeadVerdict.LEAD, *(_OPEN if self.inconclusive == "fail" else ())}
-        found = [f"region ({row['of']}): {row['verdict']}, and {verdict} is forbidden" for row in regions
+        violations = [f"region ({row['of']}): {row['verdict']}, and {verdict} is forbidden" for row in regions
                  if row["verdict"] in broken]  # fmt: skip
         return (
-            found
+            violations
             if regions or self.inconclusive == "pass"
             else [f"no region was searched for, and {verdict} is forbidden"]
         )
@@ -96,19 +96,19 @@ class Policy:
     def _gaps(self, gaps: Sequence[Row], groups: Sequence[Row]) -> list[str]:
         if self.gap is None:
             return []
-        found: list[str] = []
+        violations: list[str] = []
         if not gaps and self.inconclusive == "fail":
-            found.append("no groups were compared, and their gap is limited")
+            violations.append("no groups were compared, and their gap is limited")
         for row in gaps:
-            beyond = row["low"] >= self.gap or row["high"] <= -self.gap
+            is_beyond = row["low"] >= self.gap or row["high"] <= -self.gap
             within = -self.gap < row["low"] and row["high"] < self.gap
-            if beyond or (not within and self.inconclusive == "fail"):
-                what = "beyond" if beyond else "not shown to be within"
-                found.append(f"{row['measure']} of {row['column']} {row['a']} and {row['b']}: {what} {self.gap:g}")
+            if is_beyond or (not within and self.inconclusive == "fail"):
+                what = "beyond" if is_beyond else "not shown to be within"
+                violations.append(f"{row['measure']} of {row['column']} {row['a']} and {row['b']}: {what} {self.gap:g}")
         if self.inconclusive == "fail":
             untested = [f"{row['column']} {row['level'] or ''}".rstrip() for row in groups if row["reason"]]
-            found += [f"{name}: not tested, and gaps between groups are limited" for name in untested]
-        return found
+            violations += [f"{name}: not tested, and gaps between groups are limited" for name in untested]
+        return violations
 
 
 def read_policy(path: Path) -> Policy:
@@ -138,9 +138,9 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _forbidden(path: Path, given: Any) -> tuple[tuple[str, str], ...]:
-    entries = cast("list[Any]", given) if isinstance(given, list) else [given]
-    found: list[tuple[str, str]] = []
+def _forbidden(path: Path, value: Any) -> tuple[tuple[str, str], ...]:
+    entries = cast("list[Any]", value) if isinstance(value, list) else [value]
+    entries_read: list[tuple[str, str]] = []
     for entry in entries:
         rules = {str(entry): ANY} if isinstance(entry, str) else mapping_of(entry)
         if not rules:
@@ -151,5 +151,5 @@ def _forbidden(path: Path, given: Any) -> tuple[tuple[str, str], ...]:
             factors = cast("list[Any]", factor if isinstance(factor, list) else [factor])
             if not all(isinstance(one, str | int | float) for one in factors):
                 raise SpecError(f"{path.name}: forbid: {verdict}: expected a factor or a list of them")
-            found += [(verdict, str(one)) for one in factors]
-    return tuple(found)
+            entries_read += [(verdict, str(one)) for one in factors]
+    return tuple(entries_read)

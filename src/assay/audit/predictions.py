@@ -197,7 +197,7 @@ def _checks(scored: Scored, request: AuditRequest, names: Sequence[str], found: 
 
 def _class_of(score: str, classes: Sequence[Sequence[str]]) -> int | None:
     """Return the position of the class that a column of scores is called after, such as `prob_melanoma`."""
-    named = "".join(one for one in _words(score) if one not in SCORES)
+    named = "".join(word for word in _words(score) if word not in SCORES)
     alike = [at for at, names in enumerate(classes) if named in {"".join(_words(name)) for name in names}]
     return alike[0] if len(alike) == 1 and named else None
 
@@ -213,15 +213,15 @@ def _rows_of(read: Table, request: AuditRequest) -> tuple[FactorTable, dict[str,
     target = two_classes(request.target, request.positive, cells)
     patients = read.column(request.patient, place) if request.patient else list(map(str, range(len(cells))))
     others = {name: read.column(name, place) for name in request.columns}
-    found = [factor_of(name, values, read.comma) for name, values in others.items()]
+    factors = [factor_of(name, values, read.comma) for name, values in others.items()]
     table = FactorTable(
         row=np.arange(len(cells)),
         target=target.codes,
         patient=patient_codes(patients),
         classes=target.classes,
-        factors=tuple(factor for factor, _ in found),
-        columns={factor.name: values for factor, values in found},
+        factors=tuple(factor for factor, _ in factors),
+        columns={factor.name: values for factor, values in factors},
     )
-    said = cautions_of({request.target: cells, **others}, request.target)
-    said |= {**one_patient(table.patient), **alike_patients(patients, read.numbers)}
-    return table, {"positive class": target.positive, **notation_of(read), **split_counts(read), **said}
+    statements = cautions_of({request.target: cells, **others}, request.target)
+    statements |= {**one_patient(table.patient), **alike_patients(patients, read.numbers)}
+    return table, {"positive class": target.positive, **notation_of(read), **split_counts(read), **statements}

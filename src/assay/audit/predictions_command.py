@@ -12,7 +12,7 @@ from assay.audit.policy import Policy, read_policy
 from assay.audit.predictions import audit_predictions
 from assay.audit.request import OF_PREDICTIONS, AuditRequest
 from assay.audit.search.words import next_words, region_evidence, region_title
-from assay.audit.words import check_words, stated, verdict_line
+from assay.audit.words import check_words, reported_verdicts, verdict_line
 from assay.core.errors import DataError, SpecError, require_met
 from assay.core.files import is_file
 from assay.data.files.roles import roles_of
@@ -21,32 +21,32 @@ from assay.report.sentences.reading import reading_lines, where_issues_are
 from assay.stats.rows import numeric
 from assay.store.folder import RunFolder
 
-SHOWN = 15
+MOST_PRINTED = 15
 """Verdicts that are printed; the page has all."""
 
 
-def predictions_command(asked: AuditRequest, *, dry_run: bool, json: bool) -> None:
+def predictions_command(request: AuditRequest, *, dry_run: bool, json: bool) -> None:
     """Audit predictions, print the verdicts, and end with 3 where a policy is not met.
 
     Raises:
         SpecError: The request is wrong.
         DataError: The predictions cannot be read.
     """
-    rules = None if asked.policy is None else read_policy(asked.policy)
+    rules = None if request.policy is None else read_policy(request.policy)
     why = "is for models: of predictions nothing is read but the file"
     if dry_run:
         raise SpecError(f"--dry-run {why}")
-    asked.require_used(AuditRequest.options().keys() - OF_PREDICTIONS, why)
-    path = Path(asked.model).expanduser()
+    request.require_used(AuditRequest.options().keys() - OF_PREDICTIONS, why)
+    path = Path(request.model).expanduser()
     if not is_file(path):
         raise DataError(f"there is no file {path}")
-    read = read_table(path, asked.score or "score")
+    read = read_table(path, request.score or "score")
     roles, line = roles_of(
-        read, score=asked.score, target=asked.target, patient=asked.patient, image=asked.image, columns=asked.columns
+        read, score=request.score, target=request.target, patient=request.patient, image=request.image, columns=request.columns
     )
     patient = roles["patient"] if roles["patient"] in read.header else ""
-    asked = asked.but(**{**roles, "patient": patient})
-    answer(audit_predictions(path, asked, asked.out or Path("audits") / path.stem, line), rules, json)
+    request = request.but(**{**roles, "patient": patient})
+    answer(audit_predictions(path, request, request.out or Path("audits") / path.stem, line), rules, json)
 
 
 def answer(found: Path, rules: Policy | None, json: bool) -> None:
@@ -57,9 +57,9 @@ def answer(found: Path, rules: Policy | None, json: bool) -> None:
         require_met(rules.broken(*(folder.table(name) for name in ("verdicts", "gaps", "groups", "regions"))))
 
 
-def speaker(quiet: bool) -> Callable[[str], None]:
+def speaker(is_quiet: bool) -> Callable[[str], None]:
     """Return what prints a step, or what was guessed, on standard error; nothing if quiet."""
-    return (lambda text: None) if quiet else lambda text: print(text, file=sys.stderr)
+    return (lambda text: None) if is_quiet else lambda text: print(text, file=sys.stderr)
 
 
 def print_verdicts(root: Path, json: bool) -> None:
@@ -76,10 +76,10 @@ def print_verdicts(root: Path, json: bool) -> None:
         print(f"  {text}")
     for row in tables["regions"]:
         print(f"  {region_title(row)}; {region_evidence(row)}")
-    rows = stated(tables)
-    for row in rows[:SHOWN]:
+    rows = reported_verdicts(tables)
+    for row in rows[:MOST_PRINTED]:
         print(f"  {verdict_line(row, facts)}")
-    if any(not math.isnan(numeric(row, "g")) for row in rows[:SHOWN]):
+    if any(not math.isnan(numeric(row, "g")) for row in rows[:MOST_PRINTED]):
         print("swing: half of the AUROC with the mark on positives less that on negatives; one-sided 95% bounds")
     for row in tables["checks"]:
         if row["status"] == "warn":

@@ -15,9 +15,9 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor, nn
 
-from assay.audit.checks import LOOKED
+from assay.audit.checks import FIRST_LOOK
 from assay.audit.model import opened_images
-from assay.audit.plan import AuditPlan, Say, picked, planned, require_consistent, require_fitting
+from assay.audit.plan import AuditPlan, Say, take_with_masks, plan_sizes, require_consistent, require_fitting
 from assay.audit.request import AuditRequest
 from assay.audit.run import run_audit
 from assay.core.errors import DataError, SpecError, StoreError
@@ -38,7 +38,7 @@ _PARTS = ("data", "task", "domain", "margin", "budget", "seed", "distortions", "
 """Fields of `AuditRequest` that determine the images, or are about them."""
 
 
-def _named(image: Float[Tensor, "c h w"], end: str) -> tuple[str, Image.Image]:
+def _name_picture(image: Float[Tensor, "c h w"], end: str) -> tuple[str, Image.Image]:
     """Return a picture with its file name, which is a hash of its pixels: it says nothing of class or mark."""
     picture = picture_of(image)
     return f"{hashlib.sha256(f'{picture.size}'.encode() + picture.tobytes()).hexdigest()[:16]}{end}.png", picture
@@ -46,7 +46,7 @@ def _named(image: Float[Tensor, "c h w"], end: str) -> tuple[str, Image.Image]:
 
 def _of_scores(scores: Mapping[str, Sequence[float]]) -> Answer:
     """Return the function that gives the scores of a table by the pixels of each image."""
-    return lambda images: torch.tensor([scores[name] for name in _known(images, "", scores)], dtype=torch.float64)
+    return lambda images: torch.tensor([scores[name] for name in _names_of_images(images, "", scores)], dtype=torch.float64)
 
 
 def _of_masks(masks: Mapping[str, Path]) -> Answer:
@@ -54,14 +54,14 @@ def _of_masks(masks: Mapping[str, Path]) -> Answer:
 
     def answer(images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 1 h w"]:
         sides = (images.shape[2], images.shape[3])
-        return torch.stack([read_lesion_map(masks[name], sides) for name in _known(images, FIRST_CHANNEL, masks)])
+        return torch.stack([read_lesion_map(masks[name], sides) for name in _names_of_images(images, FIRST_CHANNEL, masks)])
 
     return answer
 
 
-def _known(images: Float[Tensor, "b c h w"], end: str, prepared: Container[str]) -> list[str]:
+def _names_of_images(images: Float[Tensor, "b c h w"], end: str, prepared: Container[str]) -> list[str]:
     """Return names of images. Raises DataError for those that were not prepared."""
-    names = [_named(image, end)[0] for image in images]
+    names = [_name_picture(image, end)[0] for image in images]
     missing = [name for name in names if name not in prepared]
     if missing:
         raise DataError(
@@ -126,7 +126,7 @@ def prepare_images(
         DataError: Rows cannot be read, or all are of one class.
     """
     with filling(folder / IMAGES):
-        names = _written(folder / IMAGES, request, notify, say)
+        names = _write_images(folder / IMAGES, request, notify, say)
     write_text(folder / NAMES, csv_text([["image"], *([name] for name in sorted(names))]))
     write_checked_json(folder / PREPARED, {name: getattr(request, name) for name in _PARTS})
     write_manifest(folder, {})
@@ -149,26 +149,26 @@ def filling(folder: Path) -> Generator[None]:
         raise
 
 
-def _written(folder: Path, request: AuditRequest, notify: Notify, say: Say) -> set[str]:
+def _write_images(folder: Path, request: AuditRequest, notify: Notify, say: Say) -> set[str]:
     """Write the images that an audit reads, and return their names."""
     require_consistent(request)
     if "size" not in request.data:
         raise SpecError("size: a model elsewhere does not tell the size of its images; give it in pixels, such as 224")
     spec = parse_request(request.data, {"all": {}}, ("performance",), request.task)
     _, _, scene = opened_images(spec, request.seed, skip_bad_rows=request.skip_bad_rows, notify=notify)
-    whole = scene.environment("all")
-    require_fitting(request, whole.table)
-    plan = AuditPlan(whole, request, planned(request, whole, search=False), {})
+    all_images = scene.environment("all")
+    require_fitting(request, all_images.table)
+    plan = AuditPlan(all_images, request, plan_sizes(request, all_images, search=False), {})
     say(plan.counts.words)
     names = set[str]()
-    for shown in (lambda: picked(whole, np.arange(min(LOOKED, len(whole)))), *(shot.images for shot in plan.shots())):
+    for make_images in (lambda: take_with_masks(all_images, np.arange(min(FIRST_LOOK, len(all_images)))), *(shot.images for shot in plan.shots())):
         try:
-            environment = shown()
+            environment = make_images()
         except SpecError:  # the mark is not tested
             continue
         for part in np.array_split(np.arange(len(environment)), max(1, len(environment) // _AT_ONCE)):
             for image in environment.images.read(part):
-                name, picture = _named(image, FIRST_CHANNEL if request.task == "segmentation" else "")
+                name, picture = _name_picture(image, FIRST_CHANNEL if request.task == "segmentation" else "")
                 if name not in names:
                     picture.save(folder / name)
                     names.add(name)
@@ -208,7 +208,7 @@ def finish_audit(
         digest = content_hash({key: sha256(path) for key, path in masks.items()})
         request = request.but(scores="logits")
     else:
-        wanted = _wanted(folder)
+        wanted = _names_wanted(folder)
         values, columns, others = read_scores(scores, wanted)
         if others:
             say(f"{scores.name}: {others:,} rows are of no image that was prepared, and were not read")
@@ -216,9 +216,9 @@ def finish_audit(
         digest = sha256(scores)[:16]
     origin = _OfPictures(request.name or scores.stem, digest, answer, tuple(columns))
     request = request.but(out=request.out or folder / "audit")
-    made = run_audit(origin, request, in_steps=True, notify=notify, say=say)
-    assert isinstance(made, Path)
-    return made
+    audit = run_audit(origin, request, in_steps=True, notify=notify, say=say)
+    assert isinstance(audit, Path)
+    return audit
 
 
 def prepared_request(folder: Path, request: AuditRequest) -> AuditRequest:
@@ -234,7 +234,7 @@ def prepared_request(folder: Path, request: AuditRequest) -> AuditRequest:
     if not is_file(folder / PREPARED):
         raise DataError(f"{folder} has no {PREPARED}: write it with assay audit prepare")
     try:
-        wrong = [one.text for one in changes(folder) if one.how != "extra"]
+        wrong = [change.text for change in changes(folder) if change.how != "extra"]
     except StoreError as error:
         wrong = [str(error)]
     if wrong:
@@ -248,16 +248,16 @@ def _masks_of(path: Path, folder: Path) -> dict[str, Path]:
     """Return the mask of every prepared image. Raises DataError where one is missing."""
     if not is_folder(path):
         raise DataError(f"masks are read from a folder, and {path} is none")
-    found, wanted = dict[str, Path](), _wanted(folder)
+    masks, wanted = dict[str, Path](), _names_wanted(folder)
     for name in wanted:
         mask = mask_of(path, name)
         if mask is not None:
-            found[name] = mask
-    missing = [name for name in wanted if name not in found]
+            masks[name] = mask
+    missing = [name for name in wanted if name not in masks]
     if missing:
         raise DataError(f"{path} has no mask of {len(missing):,} of {len(wanted):,} images, such as {missing[0]}")
-    return found
+    return masks
 
 
-def _wanted(folder: Path) -> Sequence[str]:
+def _names_wanted(folder: Path) -> Sequence[str]:
     return read_table(folder / NAMES, "image").column("image", NAMES)

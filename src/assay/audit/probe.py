@@ -11,7 +11,7 @@ import numpy as np
 
 from assay.core.files import without_home
 from assay.core.measures import PERFORMANCE, range_of
-from assay.core.reasons import Code, Reason, read, stated
+from assay.core.reasons import Code, Reason, read, reason_in_words
 from assay.data.cards import facts_of
 from assay.execution.jobs import kept_provenance
 from assay.execution.plan import ModelPlan
@@ -25,17 +25,17 @@ from assay.shifts.population import Population, PopulationScene
 from assay.stats.doubts import caution_rows
 from assay.stats.estimate import interval
 from assay.stats.influence import Answers
-from assay.stats.rows import identified
+from assay.stats.rows import with_id
 from assay.store.arrays import measurement_row
-from assay.store.described import DESCRIBED, DataDescription, keep, kept
+from assay.store.described import DESCRIBED, DataDescription, keep, read_description
 from assay.store.files import ColumnRows, Row
 from assay.store.folder import RunFolder
 
 _OF_COPIES = (Code.COPIES_OF_ONE_PATIENT, Code.COPIES_SUSPECTED, Code.COPIES_UNCHECKED)
 
 
-def _grave(found: Reason) -> bool:
-    return found.codes[0].light == "bad" or found.codes[0] in _OF_COPIES
+def _grave(reason: Reason) -> bool:
+    return reason.codes[0].light == "bad" or reason.codes[0] in _OF_COPIES
 
 
 def analyze_model(folder: RunFolder, plan: ModelPlan, population: Callable[[], Population]) -> Tables:
@@ -46,9 +46,9 @@ def analyze_model(folder: RunFolder, plan: ModelPlan, population: Callable[[], P
         plan: The request, and the names of its records.
         population: Opens the images; called only where nothing of them was kept for this request.
     """
-    described = _described(folder, plan, population)
+    described = _description_of(folder, plan, population)
     record = folder.record("models", plan.model)
-    cautions = (*map(stated, plan.doubts), *described.cautions)
+    cautions = (*map(reason_in_words, plan.doubts), *described.cautions)
     return {
         "estimates": measured_rows(folder, plan),
         "findings": caution_rows(cautions),
@@ -66,17 +66,17 @@ def measured_rows(folder: RunFolder, plan: ModelPlan) -> list[Row]:
     rows: list[Row] = []
     name = {"recipe": str(folder.record("models", plan.model)["name"]), "coordinates": "{}"}
     for id, component in plan.probes:
-        found = folder.measurements(id)
+        measurements = folder.measurements(id)
         if component.name == PERFORMANCE:
-            found = ColumnRows(with_overall(found.columns, _overall(folder, plan)))
-        for row in found:
+            measurements = ColumnRows(with_overall(measurements.columns, _overall(folder, plan)))
+        for row in measurements:
             bounds, patients = range_of(row["measure"]), int(row["patients"])
             value, error = float(row["value"]), float(row["standard_error"])
-            known = not math.isnan(value) and error > 0 and bounds[0] <= value <= bounds[1]
+            has_interval = not math.isnan(value) and error > 0 and bounds[0] <= value <= bounds[1]
             df = patients - 1.0 if patients > 1 else math.inf
-            low, high = interval(value, error, df, bounds) if known else (math.nan, math.nan)
-            counted = {"df": df if known else math.nan, "seeds": 0, "images": row["n"]}
-            rows.append(identified({**name, **row, **counted, "low": low, "high": high}))
+            low, high = interval(value, error, df, bounds) if has_interval else (math.nan, math.nan)
+            counted = {"df": df if has_interval else math.nan, "seeds": 0, "images": row["n"]}
+            rows.append(with_id({**name, **row, **counted, "low": low, "high": high}))
     return rows
 
 
@@ -94,18 +94,18 @@ def _overall(folder: RunFolder, plan: ModelPlan) -> list[Row]:
             specific=np.tile(specific, (len(outputs["target"]), 1)) if specific else None,
         )
         answered[environment] = answers, outputs["patient"]
-    return [measurement_row(one) for one in overall(answered, graded=record["cut"] is not None)]
+    return [measurement_row(measurement) for measurement in overall(answered, graded=record["cut"] is not None)]
 
 
 # What is kept of the images.
 
 
-def _described(folder: RunFolder, plan: ModelPlan, population: Callable[[], Population]) -> DataDescription:
-    if (folder.root / DESCRIBED).is_file() and (found := kept(folder, DataDescription)).request == plan.request.id:
-        return found
-    found = describe_data(folder, plan, population())
-    keep(folder, found)
-    return found
+def _description_of(folder: RunFolder, plan: ModelPlan, population: Callable[[], Population]) -> DataDescription:
+    if (folder.root / DESCRIBED).is_file() and (description := read_description(folder, DataDescription)).request == plan.request.id:
+        return description
+    description = describe_data(folder, plan, population())
+    keep(folder, description)
+    return description
 
 
 def describe_data(folder: RunFolder, plan: ModelPlan, population: Population) -> DataDescription:
@@ -113,21 +113,21 @@ def describe_data(folder: RunFolder, plan: ModelPlan, population: Population) ->
     request = plan.request
     seed = int(folder.record("models", plan.model)["seed"])
     scene = population.scene(request.tests, seed)
-    shown = [also_achieved(scene.environment(name), scene.tests.ties) for name in scene.names]
+    environments = [also_achieved(scene.environment(name), scene.tests.ties) for name in scene.names]
     masks = request.task == "segmentation"
     gallery = Gallery(folder.root / "pictures", population.scale, request.data.target, 1, masks)
-    pictures = [gallery.sheet(one, one.name, one.name) for one in shown]
+    pictures = [gallery.sheet(environment, environment.name, environment.name) for environment in environments]
     pictures += [row for name in scene.tests.interventions for row in gallery.pairs(scene, name, {})]
-    found = data_checks(request.data, population.dataset)
-    notes = tuple(dict.fromkeys(note for one in (*shown, *_neutral(scene, plan)) for note in one.notes))
-    rows = [row for one in shown for row in environment_rows_of(one.name, "", one, one.table)]
+    checks = data_checks(request.data, population.dataset)
+    notes = tuple(dict.fromkeys(note for environment in (*environments, *_neutral(scene, plan)) for note in environment.notes))
+    rows = [row for environment in environments for row in environment_rows_of(environment.name, "", environment, environment.table)]
     return DataDescription(
         request=request.id,
         environments=rows,
         pictures=pictures,
         facts=facts_of(population.card, population.classes),
         cautions=(
-            *filter(_grave, found.reasons),
+            *filter(_grave, checks.reasons),
             *map(read, notes),
         ),
     )
@@ -143,31 +143,31 @@ def _provenance_rows(
     folder: RunFolder, plan: ModelPlan, record: Mapping[str, Any], described: DataDescription
 ) -> list[Row]:
     """Return the model, its data, the request and versions, as needed to find this again."""
-    made = kept_provenance(folder.unit("models", plan.model))
+    provenance = kept_provenance(folder.unit("models", plan.model))
     threshold = record["threshold"]
     facts: dict[str, str] = {
         "model": str(record["name"]),
         "kind": str(record["kind"]),
         "task": str(record["task"]),
         "hash of the model": str(record["content"]),
-        "input": f"{record['channels']} x {record['size']} x {record['size']}, {_scaled(record['scaling'])}",
+        "input": f"{record['channels']} x {record['size']} x {record['size']}, {_scaling_text(record['scaling'])}",
         "output": f"{record['scores']} of {', '.join(record['class_names'])}",
         "threshold": "" if threshold is None else f"{threshold:.6g}",
         "layers": ", ".join(record["layers"]),
         **described.facts,
         "hash of the request": plan.request.id,
-        "probed": made.get("started", ""),
-        "machine": f"{made.get('machine', '')} {made.get('processor', '')}".strip(),
-        "device": made.get("device", ""),
-        "python": made.get("python", ""),
-        **made.get("libraries", {}),
+        "probed": provenance.get("started", ""),
+        "machine": f"{provenance.get('machine', '')} {provenance.get('processor', '')}".strip(),
+        "device": provenance.get("device", ""),
+        "python": provenance.get("python", ""),
+        **provenance.get("libraries", {}),
     }
-    asked = without_home(plan.request.model_dump(mode="json", exclude_defaults=True))
-    facts["spec"] = json.dumps(asked, ensure_ascii=False, indent=1)
+    request = without_home(plan.request.model_dump(mode="json", exclude_defaults=True))
+    facts["spec"] = json.dumps(request, ensure_ascii=False, indent=1)
     return [{"key": key, "value": value} for key, value in facts.items() if value]
 
 
-def _scaled(scaling: Mapping[str, Any] | None) -> str:
+def _scaling_text(scaling: Mapping[str, Any] | None) -> str:
     if scaling is None:
         return "values from 0 to 1"
     mean, sd = (", ".join(f"{value:g}" for value in scaling[key]) for key in ("mean", "sd"))

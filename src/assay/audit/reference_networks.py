@@ -19,7 +19,7 @@ from assay.audit.request import AuditRequest
 from assay.audit.run import run_audit
 from assay.audit.search.run import VERSION
 from assay.core.errors import DataError, ReadingError, SpecError, key_text
-from assay.core.files import content_hash, default_cache_root, file_hash, filled, is_file
+from assay.core.files import content_hash, default_cache_root, file_hash, fill_names, is_file
 from assay.data.files.in_memory import on_disk
 from assay.data.files.table import read_table
 from assay.execution.local import PROCESSOR, executor_for
@@ -104,19 +104,19 @@ class Parts:
         """Return what the networks learn from: keys, and rows with each image by the SHA-256 of its file."""
         image = str(self.keys.get("image", "image"))
 
-        def known(row: Mapping[str, str]) -> dict[str, str]:
+        def path_and_group(row: Mapping[str, str]) -> dict[str, str]:
             path = Path(row[image])
             return {**row, image: file_hash(path) if is_file(path) else ""}  # the reader lists missing files
 
-        return [self.keys, {part: [known(row) for row in rows] for part, rows in self.rows.items()}]
+        return [self.keys, {part: [path_and_group(row) for row in rows] for part, rows in self.rows.items()}]
 
     def halves(self, share: float, seed: int) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
         """Divide the tested rows in two by patient, the first with a share of the patients."""
-        given = [dict(row) for row in self.rows["test"]]
-        found = _divided(given, str(self.keys.get("patient", "")), (("few", share), ("many", 1 - share)), seed)
-        return found["few"], found["many"]
+        rows = [dict(row) for row in self.rows["test"]]
+        parts_divided = _divide(rows, str(self.keys.get("patient", "")), (("few", share), ("many", 1 - share)), seed)
+        return parts_divided["few"], parts_divided["many"]
 
-    def tested(self, rows: Sequence[Mapping[str, str]]) -> dict[str, Any]:
+    def data_of_rows(self, rows: Sequence[Mapping[str, str]]) -> dict[str, Any]:
         """Return some rows as `data` of an audit."""
         return on_disk({**self.keys, "table": [dict(row) for row in rows]})
 
@@ -140,21 +140,21 @@ def parts_of(
     rows = table_rows(data)
     patient = str(data.get("patient", ""))
     if train is None:
-        parts = _divided(rows, patient, shares)
+        parts = _divide(rows, patient, shares)
     else:
-        there = {row[patient] for row in rows} if patient else set[str]()
-        others = [row for row in table_rows(train) if row.get(patient, "") not in there]
-        parts = {**_divided(others, patient, _OF_TRAINING), "test": rows}
+        patients_tested = {row[patient] for row in rows} if patient else set[str]()
+        others = [row for row in table_rows(train) if row.get(patient, "") not in patients_tested]
+        parts = {**_divide(others, patient, _OF_TRAINING), "test": rows}
     if len(parts["train"]) < _LEAST_ROWS:
         raise SpecError(
             f"references: {len(parts['train'])} images are left to train networks on, and {_LEAST_ROWS} are the least; "
             f"give {key_text('--train')}, a table of other images"
         )
     wanted = {str(data.get("image", "image")), str(data["target"]), *([patient] if patient else [])}
-    kept = {part: [{name: row[name] for name in sorted(wanted)} for row in those] for part, those in parts.items()}
-    left = ("folder", "table", "links", "split", "factors", "where")
-    keys = {name: value for name, value in data.items() if name not in left}
-    return Parts({**keys, "size": SIZE}, kept)
+    rows_of_parts = {part: [{name: row[name] for name in sorted(wanted)} for row in those] for part, those in parts.items()}
+    not_shared = ("folder", "table", "links", "split", "factors", "where")
+    keys = {name: value for name, value in data.items() if name not in not_shared}
+    return Parts({**keys, "size": SIZE}, rows_of_parts)
 
 
 def table_rows(data: Mapping[str, Any]) -> list[dict[str, str]]:
@@ -169,10 +169,10 @@ def table_rows(data: Mapping[str, Any]) -> list[dict[str, str]]:
     if image not in table.header:
         raise DataError(f"{table.name} has no column '{image}'")
     rows = [dict(zip(table.header, row, strict=True)) for row in table.rows]
-    return [{**row, image: str(filled(row[image], str(folder.resolve())))} for row in rows]
+    return [{**row, image: str(fill_names(row[image], str(folder.resolve())))} for row in rows]
 
 
-def _divided(
+def _divide(
     rows: Sequence[dict[str, str]], patient: str, shares: Sequence[tuple[str, float]], seed: int = 0
 ) -> dict[str, list[dict[str, str]]]:
     """Divide rows by patient in random order."""
@@ -230,14 +230,14 @@ def trained_references(
     study = training_study("references", parts.training(), {"train": {}, "same": {}}, seeds=count)
     marks, _ = battery(request.domain, 1)
     once = at_deciding_dose(marks if request.marks is None else marks_of(request.marks))
-    leads = request.leads and request.train is None  # on images that may carry the mark, networks set no limit for it
-    wanted = AuditRequest(data=parts.tested(parts.rows["test"]), domain=request.domain, margin=request.margin,
-                          seed=request.seed, marks=once, leads=leads)  # fmt: skip
-    key = content_hash([parts.pixels(), request.domain, once, request.margin, request.seed, leads and VERSION])
+    searches = request.leads and request.train is None  # on images that may carry the mark, networks set no limit for it
+    wanted = AuditRequest(data=parts.data_of_rows(parts.rows["test"]), domain=request.domain, margin=request.margin,
+                          seed=request.seed, marks=once, leads=searches)  # fmt: skip
+    key = content_hash([parts.pixels(), request.domain, once, request.margin, request.seed, searches and VERSION])
     home = root or default_cache_root() / "references" / key
     began, trials = time.monotonic(), list[Path]()
     for number in (1, count):
-        trials, hired = _trained({**study, "seeds": number}, home / "networks", workers, watch)
+        trials, hired = _train_networks({**study, "seeds": number}, home / "networks", workers, watch)
         jobs = {one.name: AuditJob(one, wanted.but(out=home / "audits" / one.name)) for one in trials}
         missing = {name: job for name, job in jobs.items() if not is_file(home / "audits" / name / "verdicts.json")}
         run_jobs(missing, workers, watch)
@@ -251,15 +251,15 @@ def trained_references(
     return home / "audits"
 
 
-def _trained(study: Mapping[str, Any], root: Path, workers: int | None, watch: Watch) -> tuple[list[Path], int]:
+def _train_networks(study: Mapping[str, Any], root: Path, workers: int | None, watch: Watch) -> tuple[list[Path], int]:
     """Train the networks of a study that are not there; return the folders of those that learned, and the workers."""
     prepared = prepare(parse_study(dict(study)), root)
     executor, hired = executor_for(workers, prepared.device)
     if train_only(prepared, watch, executor).stopped:
         raise KeyboardInterrupt
     folder = prepared.place.folder
-    there = [trial.id for trial in prepared.plan.trials if folder.complete("trials", trial.id)]
-    done = [id for id in there if folder.record("trials", id)["status"] == "done"]
+    complete = [trial.id for trial in prepared.plan.trials if folder.complete("trials", trial.id)]
+    done = [id for id in complete if folder.record("trials", id)["status"] == "done"]
     return [folder.unit("trials", id) for id in done], hired
 
 
@@ -310,6 +310,6 @@ def audit_trained(trial: Path, request: AuditRequest) -> Path:
         request: The audit, with `data` of a study.
     """
     wanted = request.but(budget=_ALL, as_given=True, pictures=False, shipped=False, distortions=(), elsewhere=False)
-    found = run_audit(OfTraining(trained_model(trial)), wanted)
-    assert isinstance(found, Path)
-    return found
+    folder = run_audit(OfTraining(trained_model(trial)), wanted)
+    assert isinstance(folder, Path)
+    return folder

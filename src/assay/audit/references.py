@@ -31,7 +31,7 @@ SIZE = 64
 """Side in pixels of the images that the networks of shipped references, and those trained for an audit, read."""
 
 
-def shipped_reference(domain: str, drawn: Mapping[str, str]) -> Reference | None:
+def shipped_reference(domain: str, drawings: Mapping[str, str]) -> Reference | None:
     """Return the reference that is shipped for a domain, of the marks that are drawn as there; None without one.
 
     Only phantoms have one: of other images the error rates are shipped, of references that were trained on them.
@@ -40,26 +40,26 @@ def shipped_reference(domain: str, drawn: Mapping[str, str]) -> Reference | None
         domain: The domain, as the user states it.
         drawn: Mark -> the intervention at the deciding dose.
     """
-    known = _shipped(domain)
-    if known is None or not known["marks"]:
+    shipped = _read_shipped(domain)
+    if shipped is None or not shipped["marks"]:
         return None
-    largest = {mark: float(one["largest"]) for mark, one in known["marks"].items() if drawn.get(mark) == one["drawn"]}
-    return Reference(domain, int(known["networks"]), float(known["excess"]), largest, SIZE)
+    largest = {mark: float(limits_of_mark["largest"]) for mark, limits_of_mark in shipped["marks"].items() if drawings.get(mark) == limits_of_mark["drawn"]}
+    return Reference(domain, int(shipped["networks"]), float(shipped["excess"]), largest, SIZE)
 
 
 def shipped_rates(domain: str) -> list[Row]:
     """Return rows of `tables.RATES` of a calibrated domain; none of others."""
-    known = _shipped(domain)
-    return [] if known is None else [{key: math.nan if value is None else value for key, value in row.items()}
-                                     for row in known["rates"]]  # fmt: skip
+    shipped = _read_shipped(domain)
+    return [] if shipped is None else [{key: math.nan if value is None else value for key, value in row.items()}
+                                     for row in shipped["rates"]]  # fmt: skip
 
 
-def _shipped(name: str) -> dict[str, Any] | None:
+def _read_shipped(name: str) -> dict[str, Any] | None:
     path = SHIPPED / f"{name}.json"
     return read_json(path) if name and is_file(path) else None
 
 
-def read_reference(root: Path, domain: str, drawn: Mapping[str, str], audited: str = "") -> Reference:
+def read_reference(root: Path, domain: str, drawings: Mapping[str, str], audited: str = "") -> Reference:
     """Make a reference from a folder of audits.
 
     Marks count that all audits have, drawn as in the audit that asks.
@@ -82,7 +82,7 @@ def read_reference(root: Path, domain: str, drawn: Mapping[str, str], audited: s
             name, other = folder.root.name, facts.get("domain") or "no domain"
             raise SpecError(f"references: {name} is an audit of {other}, and this one of {domain or 'no domain'}")
         verdicts = {str(row["factor"]): row["intervention"] for row in folder.table("verdicts")}
-        same = [row for row in folder.table("effects") if verdicts.get(row["factor"]) == drawn.get(row["factor"], "")]
+        same = [row for row in folder.table("effects") if verdicts.get(row["factor"]) == drawings.get(row["factor"], "")]
         swings[facts[_MODEL]] = _largest(same)
         sides.add(int(facts["size"].split()[0]))
     if len(swings) < LEAST_NETWORKS:
@@ -91,10 +91,10 @@ def read_reference(root: Path, domain: str, drawn: Mapping[str, str], audited: s
             "never saw a mark in training"
         )
     first, *others = swings.values()
-    shared = [key for key in first if all(key in one for one in others)]
+    shared = [key for key in first if all(key in swings_of_network for swings_of_network in others)]
     if not shared:
         raise SpecError(f"references: no mark is in all audits of {root}, drawn as here")
-    largest = {key: [one[key] for one in swings.values()] for key in sorted(shared)}
+    largest = {key: [by_mark[key] for by_mark in swings.values()] for key in sorted(shared)}
     return reference_of(domain, largest, sides.pop() if len(sides) == 1 else 0)
 
 
@@ -111,17 +111,17 @@ class LeadLimits:
 
     networks: int
     largest: Mapping[str, float]
-    apart: float
+    class_distance: float
     rates: Mapping[str, float] = field(default_factory=dict[str, float])
 
-    def of(self, search: str, apart: float) -> float | None:
+    def of(self, search: str, class_distance: float) -> float | None:
         """Return the limit of a search in a network whose classes lie so far apart; None without any.
 
         Effects grow with this distance, so the limit of a network that tells the classes better than those that set it
         is larger in proportion. A mark drawn alike is measured on single images, and has one limit.
         """
-        known = self.largest.get(search)
-        return known if known is None or search == "drawn" else known * max(1.0, apart / self.apart)
+        limit = self.largest.get(search)
+        return limit if limit is None or search == "drawn" else limit * max(1.0, class_distance / self.class_distance)
 
 
 def shipped_limits(domain: str, *, trained: bool = False) -> LeadLimits | None:
@@ -131,12 +131,12 @@ def shipped_limits(domain: str, *, trained: bool = False) -> LeadLimits | None:
         domain: The domain.
         trained: Whether the searches are those in training images.
     """
-    known = (_shipped("leads") or {}).get(domain, {}).get("trained" if trained else "new")
-    if known is None:
+    limits_of_domain = (_read_shipped("leads") or {}).get(domain, {}).get("trained" if trained else "new")
+    if limits_of_domain is None:
         return None
     rates = {f"{name}{end}": math.nan if value is None else float(value) for name in ("false_rate", "missed_rate")
-             for end, value in zip(("", "_low", "_high"), known[name], strict=True)}  # fmt: skip
-    return LeadLimits(int(known["networks"]), known["limits"], known["apart"], rates)
+             for end, value in zip(("", "_low", "_high"), limits_of_domain[name], strict=True)}  # fmt: skip
+    return LeadLimits(int(limits_of_domain["networks"]), limits_of_domain["limits"], limits_of_domain["apart"], rates)
 
 
 def read_limits(root: Path, audited: str, *, trained: bool = False) -> LeadLimits | None:
@@ -147,17 +147,17 @@ def read_limits(root: Path, audited: str, *, trained: bool = False) -> LeadLimit
         audited: Hash of the audited model, which is no reference of its own.
         trained: Whether the searches are those in training images, where effects are larger.
     """
-    found: dict[str, dict[str, float]] = {"place": {}, "whole": {}, "drawn": {}}
-    apart = 1.0  # networks near chance set no scale
+    by_search: dict[str, dict[str, float]] = {"place": {}, "whole": {}, "drawn": {}}
+    class_distance = 1.0  # networks near chance set no scale
     for folder, facts in _audits(root, audited):
         for row in folder.table("regions"):
             if row["verdict"] != NOT_TESTED and row["trained"] == trained:
-                found[row["of"]][facts[_MODEL]] = 0.0 if row["reason"] else float(row["value"])
-                apart = max(apart, 1.0 if row["reason"] else float(row["apart"]))
-    networks = min((len(values) for values in found.values() if values), default=0)  # masks are not searched whole
+                by_search[row["of"]][facts[_MODEL]] = 0.0 if row["reason"] else float(row["value"])
+                class_distance = max(class_distance, 1.0 if row["reason"] else float(row["apart"]))
+    networks = min((len(values) for values in by_search.values() if values), default=0)  # masks are not searched whole
     if networks < LEAST_NETWORKS:
         return None
-    return LeadLimits(networks, {of: limit_of(of, list(one.values())) for of, one in found.items() if one}, apart)
+    return LeadLimits(networks, {of: limit_of(of, list(largest_of_networks.values())) for of, largest_of_networks in by_search.items() if largest_of_networks}, class_distance)
 
 
 def limit_of(of: str, effects: Sequence[float]) -> float:
@@ -187,8 +187,8 @@ def trained_on(root: Path | None) -> int:
 
 def _largest(effects: list[Row]) -> dict[str, float]:
     """Return |g| by mark at the deciding dose, the largest of the classes."""
-    found: dict[str, float] = {}
+    largest: dict[str, float] = {}
     for row in effects:
         if row["dose"] == DOSES[DECIDING] and np.isfinite(row["g"]):
-            found[str(row["factor"])] = max(found.get(str(row["factor"]), 0.0), abs(float(row["g"])))
-    return found
+            largest[str(row["factor"])] = max(largest.get(str(row["factor"]), 0.0), abs(float(row["g"])))
+    return largest

@@ -30,7 +30,7 @@ from assay.shifts.environment import Environment
 from assay.spec.data import is_coco
 from assay.spec.request import ProbeSpec
 from assay.spec.schema import DataSpec
-from assay.stats.rows import FOUND, Row
+from assay.stats.rows import REPORTED, Row
 from assay.store.files import write_text
 from assay.store.folder import RunFolder
 
@@ -117,7 +117,7 @@ def remedy(audit: Path, out: Path, *, swapped: bool = False, notify: Notify = si
     carry = np.array(record["carry"]) ^ swapped
     table[CARRIES] = ""
     table.iloc[searched, -1] = np.where(carry, "yes", "no")
-    chosen = searched[_balanced(images.table.target[searched], carry)]
+    chosen = searched[_balance(images.table.target[searched], carry)]
     where = _grown(region_of(row["kind"], record["region"])).where(*images.images.shape[1:])
     assert where is not None
     donors = searched[_surely_without(carry, np.array(record["worth"], dtype=float))]
@@ -135,10 +135,10 @@ def _row_of(folder: RunFolder) -> Row:
     """Return the verdict on a mark with a place. Raises SpecError where there is none."""
     require_audit(folder)
     rows = [row for row in folder.table("regions") if row["of"] != "whole"]
-    able = [row for row in rows if row["verdict"] in FOUND and row["discrete"]]
+    able = [row for row in rows if row["verdict"] in REPORTED and row["discrete"]]
     if not able:
-        found = f": {region_title(rows[0])}" if rows else ""
-        raise SpecError(f"{folder.root} found no mark that can be covered{found}")
+        found_text = f": {region_title(rows[0])}" if rows else ""
+        raise SpecError(f"{folder.root} found no mark that can be covered{found_text}")
     return able[0]
 
 
@@ -150,24 +150,24 @@ def _table(data: DataSpec, numbers: Sequence[int]) -> pd.DataFrame:
     listing = listing_of(data)
     frame = listing.frame.loc[list(numbers)]
     codes: list[int] = frame["target"].tolist()
-    made: dict[str, Any] = {data.image: frame["name"], data.target: [listing.classes[code] for code in codes]}
-    return pd.DataFrame({**made, **({data.patient: frame["patient"]} if data.patient else {})})
+    columns_of_table: dict[str, Any] = {data.image: frame["name"], data.target: [listing.classes[code] for code in codes]}
+    return pd.DataFrame({**columns_of_table, **({data.patient: frame["patient"]} if data.patient else {})})
 
 
-def _balanced(target: Int[np.ndarray, " n"], carry: Bool[np.ndarray, " n"]) -> Int[np.ndarray, " k"]:
+def _balance(target: Int[np.ndarray, " n"], carry: Bool[np.ndarray, " n"]) -> Int[np.ndarray, " k"]:
     """Return positions of as many images with the mark as without it in each class, by chance."""
     cells = [np.flatnonzero((target == code) & (carry == with_it)) for code in np.unique(target)
              for with_it in (False, True)]  # fmt: skip
     least, draws = min(map(len, cells)), generator(0, "balanced")
-    return np.sort(np.concatenate([draws.permutation(one)[:least] for one in cells]))
+    return np.sort(np.concatenate([draws.permutation(cell)[:least] for cell in cells]))
 
 
-def _surely_without(carry: Bool[np.ndarray, " n"], worth: Float[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
+def _surely_without(carry: Bool[np.ndarray, " n"], values: Float[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
     """Return the images without the mark with the worth least like that of carriers; all where none is known.
 
     The worth of the halves of a search differs by a constant, so that all may come from one of them.
     """
-    toward = worth if worth[carry].mean() > worth[~carry].mean() else -worth
+    toward = values if values[carry].mean() > values[~carry].mean() else -values
     return ~carry & ~(toward > np.quantile(toward[~carry], _SURE))
 
 
@@ -186,20 +186,20 @@ def _grown(region: Region) -> Region:
 
 
 def _cover(
-    images: Environment, where: Bool[np.ndarray, "h w"], donors: Int[np.ndarray, " d"], kept: Set[int], out: Path
+    images: Environment, where: Bool[np.ndarray, "h w"], donors: Int[np.ndarray, " d"], rows_kept: Set[int], out: Path
 ) -> None:
     """Write all images with the patch of a donor, those to keep also without."""
     given = images.images.read(donors).numpy()
     patches, theirs, patient = given[:, :, where], _outside(given, where), images.table.patient
     for part in np.array_split(np.arange(len(images)), max(1, len(images) // _AT_ONCE)):
         before = images.images.read(part).numpy()
-        apart = ((_outside(before, where)[:, None] - theirs) ** 2).sum(axis=2)
-        apart[patient[part][:, None] == patient[donors]] = np.inf
+        distances = ((_outside(before, where)[:, None] - theirs) ** 2).sum(axis=2)
+        distances[patient[part][:, None] == patient[donors]] = np.inf
         pixels = before.copy()
-        pixels[:, :, where] = patches[apart.argmin(axis=1)]
+        pixels[:, :, where] = patches[distances.argmin(axis=1)]
         for at, old, new in zip(part.tolist(), before, pixels, strict=True):
             picture_of(torch.as_tensor(new)).save(out / f"{at:06d}.png")
-            if at in kept:
+            if at in rows_kept:
                 picture_of(torch.as_tensor(old)).save(out / f"{at:06d}{_BEFORE}")
 
 

@@ -40,21 +40,21 @@ NOT_OF_MASKS = frozenset({"positive", "threshold", "output", "head", "references
 Head = Literal["auto", "sigmoid", "softmax"]
 
 
-def expected(given: str) -> float:
+def parse_expected(text: str) -> float:
     """Return an AUROC or Dice, as `0.97` or `auroc=.97`. Raises ValueError for others."""
-    name, _, value = given.rpartition("=")
+    name, _, value = text.rpartition("=")
     try:
         if name.lower() in ("", "auroc", "dice"):
             return float(value)
     except ValueError:
         pass
-    raise ValueError(f"expected such as 0.97 or auroc=0.97, not {cut(given)}")
+    raise ValueError(f"expected such as 0.97 or auroc=0.97, not {cut(text)}")
 
 
 def numbers(text: str) -> tuple[float, ...]:
     """Return numbers between commas. Raises ValueError for others."""
     try:
-        return tuple(float(one) for one in text.split(",") if text)
+        return tuple(float(part) for part in text.split(",") if text)
     except ValueError:
         raise ValueError(f"expected numbers such as 0.5 or 0.485,0.456,0.406, not {cut(text)}") from None
 
@@ -74,7 +74,7 @@ def marks_in(path: str) -> Mapping[str, Any]:
 
 def normalization_words(mean: Sequence[float], std: Sequence[float]) -> str:
     """Return a scaling of images in words."""
-    return ", ".join(f"{name} {', '.join(f'{one:g}' for one in part)}" for name, part in (("mean", mean), ("std", std)))
+    return ", ".join(f"{name} {', '.join(f'{number:g}' for number in part)}" for name, part in (("mean", mean), ("std", std)))
 
 
 class ModelRequest(DataRequest):
@@ -126,7 +126,7 @@ class ModelRequest(DataRequest):
     std: Annotated[Numbers, Option("Its standard deviation, as --mean.", "S,S,S", parse=numbers, text="")] = ()
     output: Annotated[Text, Option("The output to audit, by position or name; all: each, by its column.", "N")] = ""
     expect: Annotated[
-        float | None, Option("The AUROC (or Dice) that you know of this model: auroc=0.97.", "AUROC", parse=expected)
+        float | None, Option("The AUROC (or Dice) that you know of this model: auroc=0.97.", "AUROC", parse=parse_expected)
     ] = None
     out: Annotated[Path | None, Option("The run folder; default: audits/MODEL.", "FOLDER", "--out", "-o")] = None
     skip_bad_rows: Annotated[bool, Option("Leave bad rows out; the report lists them.")] = False

@@ -21,7 +21,7 @@ from assay.audit.battery import DECIDING, DETAIL
 from assay.audit.cards import write_outcome
 from assay.audit.cases import Moved, audited_cases
 from assay.audit.checks import (
-    LOOKED,
+    FIRST_LOOK,
     ReadAs,
     alternatives,
     checks_of_images,
@@ -43,10 +43,10 @@ from assay.audit.plan import (
     Planned,
     Say,
     Shot,
-    balanced,
+    balanced_rows,
     least_budget,
-    picked,
-    planned,
+    take_with_masks,
+    plan_sizes,
     require_consistent,
     require_fitting,
     require_same_classes,
@@ -63,7 +63,7 @@ from assay.audit.references import (
 )
 from assay.audit.request import AuditRequest
 from assay.audit.scored import by_harm, column_rows, model_added, of_columns
-from assay.audit.search.run import Search, by_lesion, measured, not_searched
+from assay.audit.search.run import Search, by_lesion, image_properties, not_searched
 from assay.audit.search.search import spread_within
 from assay.audit.verdicts import Reference
 from assay.core.errors import ReadingError, key_text
@@ -83,7 +83,7 @@ from assay.probes.probe import Read
 from assay.report.pictures import Gallery
 from assay.shifts.environment import Environment
 from assay.stats.bounds import MARGIN
-from assay.stats.rows import FOUND, MOVING, leading_region
+from assay.stats.rows import REPORTED, MOVING, leading_region
 from assay.store.files import Row, read_checked_json
 from assay.store.folder import RunFolder
 
@@ -143,35 +143,35 @@ def run_audit(
     require_consistent(request)
     if request.out is not None:
         RunFolder(request.out).require(AUDIT)
-    given = prepare_model(origin, request.probing, notify)
-    whole = given.scene.environment("all")
-    require_fitting(request, whole.table)
-    given = with_outputs(given, whole, request)
-    audited = _audited(given, whole)
+    prepared = prepare_model(origin, request.probing, notify)
+    all_images = prepared.scene.environment("all")
+    require_fitting(request, all_images.table)
+    prepared = with_outputs(prepared, all_images, request)
+    audited = _subject_hash(prepared, all_images)
     if request.out is None:
-        given = replace(given, place=replace(given.place, root=given.place.cache / "audits" / audited))
-    folder = given.place.folder
+        prepared = replace(prepared, place=replace(prepared.place, root=prepared.place.cache / "audits" / audited))
+    folder = prepared.place.folder
     folder.require(AUDIT, audited)
-    counts = planned(request, whole, search=not in_steps)
+    counts = plan_sizes(request, all_images, search=not in_steps)
     if dry_run:
-        with computing_on(given.device):
-            return counts, seconds_each(given, whole)
-    plan = AuditPlan(whole, request, counts, {"data": given.scene.identity("all")})
-    run = AuditRun(request, given, plan, audited, in_steps, say)
-    with computing_on(given.device):
+        with computing_on(prepared.device):
+            return counts, seconds_each(prepared, all_images)
+    plan = AuditPlan(all_images, request, counts, {"data": prepared.scene.identity("all")})
+    run = AuditRun(request, prepared, plan, audited, in_steps, say)
+    with computing_on(prepared.device):
         carry_out(run, folder.root, InProcess(), write_outcome, _telling(say))
     return folder.root
 
 
 def _telling(say: Say) -> Watch:
     """Return a `Watch` that says each step once."""
-    said = set[str]()
+    sentences_said = set[str]()
 
     @contextmanager
     def watch(_: Sequence[Task]) -> Generator[Observer]:
         def observe(event: Event) -> None:
-            if event.task.label not in said:
-                said.add(event.task.label)
+            if event.task.label not in sentences_said:
+                sentences_said.add(event.task.label)
                 say(event.task.label)
 
         yield observe
@@ -179,14 +179,14 @@ def _telling(say: Say) -> Watch:
     return watch
 
 
-def _audited(given: Prepared, whole: Environment) -> str:
+def _subject_hash(prepared: Prepared, all_images: Environment) -> str:
     """Return the hash of the model, its output, the images and their classes, however they are read.
 
     An audit of the same is made again in its folder, as with another scaling or budget; one of others is refused.
     """
-    model, table = given.model, whole.table
+    model, table = prepared.model, all_images.table
     output = None if model.output is None else model.output.column
-    images = image_keys(given, whole) if digests_of(given) else [given.scene.identity("all")]
+    images = image_keys(prepared, all_images) if digests_of(prepared) else [prepared.scene.identity("all")]
     return content_hash([model.origin.kind, model.origin.content, model.answers, model.task, output, *images,
                          list(table.classes), table.target.tolist()])  # fmt: skip
 
@@ -212,7 +212,7 @@ class AuditRun(Run):
     """
 
     request: AuditRequest
-    given: Prepared
+    prepared: Prepared
     plan: AuditPlan
     audited: str
     in_steps: bool
@@ -225,7 +225,7 @@ class AuditRun(Run):
         """Yield what is not read of each round. Raises SpecError where the model seems to be read wrongly."""
         for tasks in self._each_round():
             missing = [
-                one for one in tasks if not any(folder.complete(kind, one.id) for kind in ("readings", "probes"))
+                task for task in tasks if not any(folder.complete(kind, task.id) for kind in ("readings", "probes"))
             ]
             if missing:
                 yield missing
@@ -247,65 +247,65 @@ class AuditRun(Run):
 
     @property
     def _stamp(self) -> dict[str, str]:
-        return {"audit": content_hash([self.given.model.id, self.given.request.id, self.request.values])}
+        return {"audit": content_hash([self.prepared.model.id, self.prepared.request.id, self.request.values])}
 
     def _each_round(self) -> Iterator[list[Task]]:
         self._read_scores()
         plan = self.plan
         _ = self.reference  # refused before more is read
         yield self._tasks([plan.clean])
-        yield [*self._tasks([self._again]), *self._tasks(self._others.values(), self._unscaled)]
+        yield [*self._tasks([self._again]), *self._tasks(self._others.values(), self._without_scores)]
         _ = self.checks
         self.checked = True
         label = f"search for a region in {plan.counts.searched:,} images"
         for part in (self._searches[:-1], self._searches[-1:]):
-            yield [Task(one.id, one, label, remote=False) for one in part]
+            yield [Task(task.id, task, label, remote=False) for task in part]
         deciding = [shots[DECIDING] for shots in plan.marks.values()]
         distorted = [shot for shots in plan.distortions.values() for shot in shots]
-        tried = [plan.held(shot, self._held) for mark in plan.battery[0] if (shot := plan.tried(mark)) is not None]
-        held = [] if self._held is None else [plan.held(plan.unmarked, self._held)]
-        yield self._tasks([*deciding, *distorted, *tried, *held])
+        tried = [plan.neutralize(shot, self._neutralized) for mark in plan.battery[0] if (shot := plan.scouts_with(mark)) is not None]
+        neutralized = [] if self._neutralized is None else [plan.neutralize(plan.unmarked_shot, self._neutralized)]
+        yield self._tasks([*deciding, *distorted, *tried, *neutralized])
         if not self._masks:
             yield [Task(self._inside_id, self._look_inside, "inside the network", remote=False)]
         yield self._tasks(self._open())
 
     def _read_scores(self) -> None:
         """Find from all scores what they are, and settle by what the answers are known."""
-        given, plan, folder = self.given, self.plan, self.given.place.folder
+        prepared, plan, folder = self.prepared, self.plan, self.prepared.place.folder
         if self._masks:
-            self.plan = replace(plan, read_by={**plan.read_by, "model": given.model.content})
+            self.plan = replace(plan, read_by={**plan.read_by, "model": prepared.model.content})
         else:
-            raw = raw_scores(given, plan.images, {"clean": plan.clean.id}, partial(self.say, plan.counts.words))
-            given, logits = with_scores(given, raw, plan.images.table, self.request)
-            more = doubts_of_tensors(given, plan.images, {"clean": plan.clean.id}, logits)
-            self.given, model = replace(given, doubts=(*given.doubts, *more)), given.model
+            raw = raw_scores(prepared, plan.images, {"clean": plan.clean.id}, partial(self.say, plan.counts.words))
+            prepared, logits = with_scores(prepared, raw, plan.images.table, self.request)
+            more = doubts_of_tensors(prepared, plan.images, {"clean": plan.clean.id}, logits)
+            self.prepared, model = replace(prepared, doubts=(*prepared.doubts, *more)), prepared.model
             self.plan = replace(plan, read_by={**plan.read_by, "model": model.content, "ends": model.ends})
             record = {"model": model.id, "environment": plan.images.name}
             keep_read(folder, self.plan.clean.id, plan.images.table, Read(logits, {}), record)
         if folder.stamp() not in ({}, self._stamp):
             self.say(f"{folder.root}: an audit with other options is replaced; --out keeps both")
 
-    def _tasks(self, shots: Iterable[Shot], given: Prepared | None = None) -> list[Task]:
-        read = partial(read_answers, given or self.given)
-        return [Task(one.id, partial(read, one.id, one.images), one.label, remote=False) for one in shots]
+    def _tasks(self, shots: Iterable[Shot], prepared: Prepared | None = None) -> list[Task]:
+        read = partial(read_answers, prepared or self.prepared)
+        return [Task(shot.id, partial(read, shot.id, shot.images), shot.label, remote=False) for shot in shots]
 
     def _look_inside(self, context: Context) -> None:
         """Keep what the network holds and looks at, as a `Job`. Raises ReadingError for any failure.
 
         The audit goes on, since this is evidence only.
         """
-        given = self.given
+        prepared = self.prepared
         try:
-            rows = inside_rows(given.model, self.plan.images, given.device, self.request.seed)
+            rows = inside_rows(prepared.model, self.plan.images, prepared.device, self.request.seed)
         except Exception as error:  # of a network that somebody else wrote
             raise ReadingError(str(error) or type(error).__name__) from error
-        record: dict[str, Any] = {"model": given.model.id, "probe": "inside", "rows": rows, "readings": {}}
-        given.place.folder.write_record("probes", self._inside_id, record)
+        record: dict[str, Any] = {"model": prepared.model.id, "probe": "inside", "rows": rows, "readings": {}}
+        prepared.place.folder.write_record("probes", self._inside_id, record)
 
     @cached_property
     def _inside_id(self) -> str:
         table = self.plan.images.table
-        columns = [[one.name, one.role, one.levels, repr(table.columns[one.name].tolist())] for one in table.factors]
+        columns = [[factor.name, factor.role, factor.levels, repr(table.columns[factor.name].tolist())] for factor in table.factors]
         return content_hash({"inside": self.plan.clean.id, "seed": self.request.seed, "columns": columns})
 
     # How the model is read.
@@ -314,42 +314,42 @@ class AuditRun(Run):
     def answers(self) -> Answers:
         """The answers that are kept."""
         short = not self.in_steps and self.plan.counts.short
-        return Answers(self.given.place.folder, self.plan, self.given.model.threshold, short)
+        return Answers(self.prepared.place.folder, self.plan, self.prepared.model.threshold, short)
 
     @property
     def _scales_itself(self) -> bool:
         """Whether Assay trained the network, or a model elsewhere reads pictures, the same for every scaling."""
-        return self.in_steps or isinstance(self.given.model.origin, OfTraining)
+        return self.in_steps or isinstance(self.prepared.model.origin, OfTraining)
 
     @cached_property
     def _again(self) -> Shot:
         """Some of the images, read a second time."""
-        images = picked(self.plan.images, np.arange(min(LOOKED, len(self.plan.images))))
+        images = take_with_masks(self.plan.images, np.arange(min(FIRST_LOOK, len(self.plan.images))))
         return self._read_otherwise(images, {"again": True})
 
     @cached_property
     def _others(self) -> Mapping[str, Shot]:
         """Images at the other usual scalings and framings."""
-        plan, given = self.plan, self.given
-        if self._scales_itself or self.answers.clean.take(plan.compared).quality is None:
+        plan, prepared = self.plan, self.prepared
+        if self._scales_itself or self.answers.clean.take(plan.compared_positions).quality is None:
             return {}
-        small = picked(plan.images, plan.compared)
-        changes = alternatives(given.model.scaling, plan.images.images, given.config)
+        small = take_with_masks(plan.images, plan.compared_positions)
+        changes = alternatives(prepared.model.scaling, plan.images.images, prepared.config)
         others: dict[str, Images] = {name: ReadAs(small.images, change) for name, change in changes.items()}
-        others |= framings(given, small.table.row.tolist()) if small.masks is None else {}
+        others |= framings(prepared, small.table.row.tolist()) if small.masks is None else {}
         return {
             name: self._read_otherwise(replace(small, name=f"({name})", images=images), {"scaling": name})
             for name, images in others.items()
         }
 
     @property
-    def _unscaled(self) -> Prepared:
+    def _without_scores(self) -> Prepared:
         """The model with its outputs as they are: ranks need no probabilities, which other scalings may not give."""
-        given, model = self.given, self.given.model
+        prepared, model = self.prepared, self.prepared.model
         if model.scores == "logits" or self._masks:
-            return given
+            return prepared
         output = model.output and replace(model.output, head="sigmoid")
-        return replace(given, model=replace(model, scores="logits", output=output))
+        return replace(prepared, model=replace(model, scores="logits", output=output))
 
     def _read_otherwise(self, images: Environment, named: Mapping[str, Any]) -> Shot:
         return self.plan.shot("reading", lambda: images, images.table, named, self.plan.clean.label)
@@ -358,7 +358,7 @@ class AuditRun(Run):
     def checks(self) -> list[Row]:
         """Checks of how the model is read. Raises SpecError where it seems to be read wrongly."""
         again = None if self.in_steps else self._again
-        doubts = (*self.given.doubts, *self.given.population.card.doubts)
+        doubts = (*self.prepared.doubts, *self.prepared.population.card.doubts)
         return self.answers.checks(again, self._others, doubts, self._scales_itself)
 
     # The search for a region.
@@ -366,47 +366,47 @@ class AuditRun(Run):
     @cached_property
     def _searches(self) -> Sequence[Search]:
         """The searches, in the images of the training where they are given."""
-        plan, given, asked = self.plan, self.given, self.request
+        plan, prepared, asked = self.plan, self.prepared, self.request
         if not plan.counts.searched:
             return ()
-        request, scene, images, classes = given.request, given.scene, plan.whole, plan.whole.table.classes
+        request, scene, images, classes = prepared.request, prepared.scene, plan.all_images, plan.all_images.table.classes
         if asked.train is not None:
-            request, scene = training_scene(given, asked.train)
+            request, scene = training_scene(prepared, asked.train)
             images = scene.environment("all")
             require_same_classes(images.table, classes)
-        images = picked(images, balanced(images.table, plan.counts.searched, asked.seed))
+        images = take_with_masks(images, balanced_rows(images.table, plan.counts.searched, asked.seed))
         if self._masks:
             images = by_lesion(images)
             classes = images.table.classes
         tested, trained = self.answers.clean, asked.train is not None
         spread = spread_within(tested.scores, tested.table.target) if trained and not self._masks else 0.0
-        made = partial(Search, given, request, scene, images, classes, trained, clean=[], spread=spread)
-        place, whole = (made(of, asked.seed, tested.threshold, self._limits) for of in ("place", "whole"))
-        drawn = made("drawn", asked.seed, tested.threshold, self._limits, place)
-        return [place, drawn] if self._masks else [place, whole, drawn]
+        make_search = partial(Search, prepared, request, scene, images, classes, trained, clean=[], spread=spread)
+        place, whole_image = (make_search(of, asked.seed, tested.threshold, self._limits) for of in ("place", "whole"))
+        drawn_alike = make_search("drawn", asked.seed, tested.threshold, self._limits, place)
+        return [place, drawn_alike] if self._masks else [place, whole_image, drawn_alike]
 
     @cached_property
-    def _held(self) -> Held | None:
+    def _neutralized(self) -> Held | None:
         """The regions that the answer names, made the same in all images; None where none was found."""
-        found = [(one, one.found()) for one in self._searches if self.request.elsewhere]
-        led = leading_region([row for _, row in found])
-        if led is None or led["verdict"] not in FOUND:
+        searches_with_rows = [(search, search.region_row()) for search in self._searches if self.request.elsewhere]
+        leading = leading_region([row for _, row in searches_with_rows])
+        if leading is None or leading["verdict"] not in REPORTED:
             return None
-        named = [one for one, row in found if row is led or (one.of == "drawn" and row["verdict"] in FOUND)]
-        puts = [one.held(_AROUND) for one in named]
+        named = [search for search, row in searches_with_rows if row is leading or (search.of == "drawn" and row["verdict"] in REPORTED)]
+        puts = [search.hold_region(_AROUND) for search in named]
 
         def put(images: Tensor) -> Tensor:
-            return torch.as_tensor(reduce(lambda made, one: one(made), puts, images.numpy()))
+            return torch.as_tensor(reduce(lambda images_changed, put_on: put_on(images_changed), puts, images.numpy()))
 
-        return Held(content_hash([_AROUND, *(one.id for one in named)]), put)
+        return Held(content_hash([_AROUND, *(search.id for search in named)]), put)
 
     @cached_property
     def _limits(self) -> LeadLimits | None:
         """Limits of the effect of a region, in images of the same part: of training or new to the network."""
-        asked, trained = self.request, self.request.train is not None
-        if asked.references is not None:
-            return read_limits(asked.references, self.given.model.content, trained=trained)
-        return shipped_limits(asked.domain, trained=trained) if asked.shipped and not self._masks else None
+        request, trained = self.request, self.request.train is not None
+        if request.references is not None:
+            return read_limits(request.references, self.prepared.model.content, trained=trained)
+        return shipped_limits(request.domain, trained=trained) if request.shipped and not self._masks else None
 
     def _regions(self) -> list[Row]:
         if not self.request.leads:
@@ -415,8 +415,8 @@ class AuditRun(Run):
             return [not_searched(because(Code.SEARCH_IN_STEPS))]
         if not self._searches:
             return [not_searched(because(Code.SMALL_BUDGET, least=least_budget()))]
-        left = [not_searched(because(Code.SEARCH_OF_MASKS), "whole")] if self._masks else []
-        return [*(one.found() for one in self._searches), *left]
+        not_searched_rows = [not_searched(because(Code.SEARCH_OF_MASKS), "whole")] if self._masks else []
+        return [*(search.region_row() for search in self._searches), *not_searched_rows]
 
     @property
     def _masks(self) -> bool:
@@ -424,74 +424,74 @@ class AuditRun(Run):
 
     def _open(self) -> Iterator[Shot]:
         """Yield marks besides the deciding dose: doses that can change a verdict, elsewhere, and without the region."""
-        answers, held = self.answers, self._held
+        answers, neutralized = self.answers, self._neutralized
         for mark in self.plan.battery[0]:
             with suppress(ReadingError):
-                yield from (self.plan.marks[mark.name][at] for at in answers.needed(mark) if at != DECIDING)
-                if held is not None and answers.moves(mark):
-                    yield self.plan.held(self.plan.marks[mark.name][DECIDING], held)
-                if chosen := answers.elsewhere(mark, held):
-                    placed = self.plan.placed(mark, chosen)
-                    yield from dict.fromkeys((placed, self.plan.held(placed, held)))
+                yield from (self.plan.marks[mark.name][at] for at in answers.doses_needed(mark) if at != DECIDING)
+                if neutralized is not None and answers.moves(mark):
+                    yield self.plan.neutralize(self.plan.marks[mark.name][DECIDING], neutralized)
+                if chosen := answers.elsewhere(mark, neutralized):
+                    placed = self.plan.images_with(mark, chosen)
+                    yield from dict.fromkeys((placed, self.plan.neutralize(placed, neutralized)))
 
     # What follows.
 
     def conclude(self, folder: RunFolder) -> Tables:
         """Return the tables, and write the pictures of marks."""
-        given, plan, answers, asked = self.given, self.plan, self.answers, self.request
+        prepared, plan, answers, request = self.prepared, self.plan, self.answers, self.request
         shutil.rmtree(folder.root / "pictures", ignore_errors=True)  # those of an earlier audit
-        keep_model(given.place, given.model, given.population, self.began, given.device)
-        marks = [(mark, *answers.mark(mark, self.reference, self._held)) for mark in plan.battery[0]]
+        keep_model(prepared.place, prepared.model, prepared.population, self.began, prepared.device)
+        marks = [(mark, *answers.mark(mark, self.reference, self._neutralized)) for mark in plan.battery[0]]
         for mark, row, effects in marks:
-            if effects and asked.pictures:
-                chosen = answers.elsewhere(mark, self._held) if row["place"] else None
-                shown = plan.placed(mark, chosen) if chosen else plan.marks[mark.name][DECIDING]
-                write_mark(folder, mark.name, plan.before, shown.images())
-        columns, groups, gaps = of_columns(answers.clean, asked.margin)
+            if effects and request.pictures:
+                chosen = answers.elsewhere(mark, self._neutralized) if row["place"] else None
+                environment = plan.images_with(mark, chosen) if chosen else plan.marks[mark.name][DECIDING]
+                write_mark(folder, mark.name, plan.before, environment.images())
+        columns, groups, gaps = of_columns(answers.clean, request.margin)
         verdicts = by_harm([*(row for _, row, _ in marks), *columns])
-        checks = data_checks(given.request.data, given.population.dataset, near=plan.images.table.row)
-        if asked.pictures:
-            for one in self._searches:
-                one.write_pictures()
+        checks = data_checks(prepared.request.data, prepared.population.dataset, near=plan.images.table.row)
+        if request.pictures:
+            for search in self._searches:
+                search.write_pictures()
         return {
             "verdicts": verdicts,
             "regions": self._regions(),
-            "carriers": [row for one in self._searches for row in one.carriers()],
+            "carriers": [row for search in self._searches for row in search.carriers()],
             "leads": self._leads(),
             "inside": self._inside(folder),
             "effects": [row for _, _, effects in marks for row in effects],
             "distorted": list(answers.distortions()),
             "groups": groups,
             "gaps": gaps,
-            "checks": [*self.checks, *checks_of_images(plan.whole, plan.images, given, checks, asked.train)],
-            "columns": column_rows(plan.whole.table),
+            "checks": [*self.checks, *checks_of_images(plan.all_images, plan.images, prepared, checks, request.train)],
+            "columns": column_rows(plan.all_images.table),
             "shortcuts": checks.shortcuts,
             "issues": checks.issues,
-            "added": self._added(checks.cues),
-            "images": image_rows(given, plan.images),
+            "added": self._added_rows(checks.cues),
+            "images": image_rows(prepared, plan.images),
             "answers": [
-                {"factor": one.factor, "kind": one.kind, "dose": one.dose, "change": one.change, "reading": one.id}
-                for one in plan.shots()
-                if folder.complete("readings", one.id)
+                {"factor": shot.factor, "kind": shot.kind, "dose": shot.dose, "change": shot.change, "reading": shot.id}
+                for shot in plan.shots()
+                if folder.complete("readings", shot.id)
             ],
-            "pictures": self._cases(folder, verdicts) if asked.pictures else [],
+            "pictures": self._cases(folder, verdicts) if request.pictures else [],
             "rates": self._rates,
-            "provenance": provenance_rows(given, answers, self.reference),
+            "provenance": provenance_rows(prepared, answers, self.reference),
         }
 
     def _cases(self, folder: RunFolder, verdicts: Sequence[Row]) -> list[Row]:
         """Draw single images, some of them also with the mark that leads."""
-        plan, population, moved = self.plan, self.given.population, None
+        plan, population, moved = self.plan, self.prepared.population, None
         moving = (row["factor"] for row in verdicts
                   if row["kind"] == "mark" and row["verdict"] in MOVING and not row["place"])  # fmt: skip
         if leading := next(moving, ""):
             shot = plan.marks[leading][DECIDING]
             moved = Moved(leading, self.answers.to(shot), shot.images(), plan.sample)
-        gallery = Gallery(folder.root / "pictures", population.scale, self.given.request.data.target, masks=self._masks)
+        gallery = Gallery(folder.root / "pictures", population.scale, self.prepared.request.data.target, masks=self._masks)
         return audited_cases(self.answers.clean, plan.images, moved, population.dataset is None, gallery)
 
     @property
-    def _shipped(self) -> bool:
+    def _uses_shipped(self) -> bool:
         """Whether the shipped reference of the domain is used."""
         return self.request.references is None and self.request.shipped and not self._masks
 
@@ -502,33 +502,33 @@ class AuditRun(Run):
         Where they read images of another size, marks of detail have no limit: a low-pass filter of 128 px removes
         other details than one of 64 px.
         """
-        asked, model, marks = self.request, self.given.model, self.plan.battery[0]
-        drawn = {mark.name: mark.doses[DECIDING].label for mark in marks}
-        if asked.references is None:
-            found = shipped_reference(asked.domain, drawn) if self._shipped else None
+        request, model, marks = self.request, self.prepared.model, self.plan.battery[0]
+        drawings = {mark.name: mark.doses[DECIDING].label for mark in marks}
+        if request.references is None:
+            found = shipped_reference(request.domain, drawings) if self._uses_shipped else None
         else:
-            found = read_reference(asked.references, asked.domain, drawn, model.content)
+            found = read_reference(request.references, request.domain, drawings, model.content)
         if found is None or found.side == model.inputs.size:
             return found
         detail = {mark.name for mark in marks if mark.family == DETAIL}
-        return replace(found, largest={mark: one for mark, one in found.largest.items() if mark not in detail})
+        return replace(found, largest={mark: limit for mark, limit in found.largest.items() if mark not in detail})
 
     @property
     def _rates(self) -> list[Row]:
         """Error rates of the domain, which were measured at the default margin and with such a reference."""
-        same = self.reference is not None and (self._shipped or trained_on(self.request.references) > 0)
+        same = self.reference is not None and (self._uses_shipped or trained_on(self.request.references) > 0)
         return shipped_rates(self.request.domain) if same and self.request.margin == MARGIN else []
 
-    def _added(self, cues: Sequence[Cue]) -> list[Row]:
-        dataset = self.given.population.dataset
+    def _added_rows(self, cues: Sequence[Cue]) -> list[Row]:
+        dataset = self.prepared.population.dataset
         return [] if dataset is None else model_added(self.answers.clean, cues, dataset.table)
 
     def _leads(self) -> list[Row]:
-        asked = self.request
-        if not asked.leads or self._masks:
+        request = self.request
+        if not request.leads or self._masks:
             return []
-        properties = measured(self.plan.images)
-        return foremost(list(leads_of_images(self.answers.clean, properties, asked.seed, asked.margin)))
+        properties = image_properties(self.plan.images)
+        return foremost(list(leads_of_images(self.answers.clean, properties, request.seed, request.margin)))
 
     def _inside(self, folder: RunFolder) -> list[Row]:
         if self._masks:

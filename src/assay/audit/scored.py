@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, Int
 from scipy.optimize import linear_sum_assignment
 from scipy.special import stdtrit
 
-from assay.audit.swing import MUCH, Effect, area, changed, gained, grouped, marked, together, within_classes
+from assay.audit.swing import MUCH, Effect, area, mean_change, auroc_gain, swing_of_group, effect_of_mark, together, within_classes
 from assay.audit.verdicts import LEAST_PATIENTS, Decision, decide_column
 from assay.core.errors import DataError, SpecError, cut
 from assay.core.map_grid import MapGrid
@@ -24,8 +24,8 @@ from assay.core.types import Factor, FactorTable
 from assay.look.added import held_against
 from assay.look.cues import Cue
 from assay.stats.bounds import ALPHA, Bounded, share
-from assay.stats.estimate import moved
-from assay.stats.format import listed
+from assay.stats.estimate import move
+from assay.stats.format import join_words
 from assay.stats.groups import LEAST_IN_CLASS, MOST_LEVELS, Grouped, groups_of
 from assay.stats.influence import Answers, calibration_in_the_large, calibration_slope
 from assay.stats.measures import influence_of
@@ -37,13 +37,13 @@ from assay.store.files import Row
 
 def group_names(table: FactorTable) -> list[str]:
     """Return the group of each row by each column that has groups, as JSON."""
-    found = [groups_of(table, factor.name) for factor in table.factors if factor.role != "core"]
+    groups = [groups_of(table, factor.name) for factor in table.factors if factor.role != "core"]
     names: list[dict[str, str]] = [{} for _ in range(len(table))]
-    for one in found:
-        for level, rows in one.groups.items():
+    for group in groups:
+        for level, rows in group.groups.items():
             for at in np.flatnonzero(rows).tolist():
-                names[at][one.column] = level
-    return [json.dumps(own, ensure_ascii=False, sort_keys=True) for own in names]
+                names[at][group.column] = level
+    return [json.dumps(names_of_image, ensure_ascii=False, sort_keys=True) for names_of_image in names]
 
 
 # What an audit needs: images of two classes, and a threshold.
@@ -55,9 +55,9 @@ def require_classes(table: FactorTable) -> None:
     if len(counts) < 2:
         raise DataError(f"all {len(table):,} images are '{next(iter(counts))}': an audit needs images of every class")
     if sum(count >= LEAST_PATIENTS for count in counts.values()) < 2:
-        there = listed([f"{count} of '{one}'" for one, count in counts.items()])
+        counts_text = join_words([f"{count} of '{class_}'" for class_, count in counts.items()])
         raise DataError(
-            f"{there}: nothing is decided with fewer than {LEAST_PATIENTS} images of a class; give more images"
+            f"{counts_text}: nothing is decided with fewer than {LEAST_PATIENTS} images of a class; give more images"
         )
 
 
@@ -75,19 +75,19 @@ def operating_point(text: float | str) -> tuple[Literal["probability", "sensitiv
     raise SpecError(f"threshold {cut(str(text))}: expected a probability such as 0.37, or sensitivity=0.95")
 
 
-def probability_of(asked: float | str | None, own: float | None = None) -> float:
+def probability_of(requested: float | str | None, of_model: float | None = None) -> float:
     """Return the threshold as far as no answer decides it: the one that is asked for, else the model's own, else 0.5.
 
     Args:
         asked: See `operating_point`; None for the model's own.
         own: The model's own threshold.
     """
-    kind, number = ("", 0.5) if asked is None else operating_point(asked)
-    return number if kind == "probability" else own or 0.5
+    kind, number = ("", 0.5) if requested is None else operating_point(requested)
+    return number if kind == "probability" else of_model or 0.5
 
 
 def threshold_of(
-    asked: float | str | None, logits: Float[np.ndarray, "n k"], table: FactorTable, own: float | None = None
+    requested: float | str | None, logits: Float[np.ndarray, "n k"], table: FactorTable, of_model: float | None = None
 ) -> float:
     """Return the threshold on the probability of the second of two classes.
 
@@ -100,9 +100,9 @@ def threshold_of(
     Raises:
         SpecError: The threshold cannot be read.
     """
-    if asked is None:
-        return 0.5 if own is None else own
-    kind, number = operating_point(asked)
+    if requested is None:
+        return 0.5 if of_model is None else of_model
+    kind, number = operating_point(requested)
     if kind == "probability":
         return number
     positive = np.sort(probabilities(logits)[table.target == 1, 1])
@@ -137,7 +137,7 @@ class Scored:
         return log_odds(self.logits.astype(np.float64))
 
     @property
-    def called(self) -> Int[np.ndarray, " n"]:
+    def calls(self) -> Int[np.ndarray, " n"]:
         """Class codes."""
         return predictions(probabilities(self.logits), self.threshold)
 
@@ -145,7 +145,7 @@ class Scored:
     def quality(self) -> tuple[str, Bounded] | None:
         """Name and value of what a better reading of the images would raise."""
         if len(self.table.classes) != 2:
-            return "accuracy", changed(self._right, self.table.patient)
+            return "accuracy", mean_change(self._right, self.table.patient)
         return "AUROC", area(self.scores[:, 0], self.table.target, self.table.patient)
 
     @property
@@ -167,12 +167,12 @@ class Scored:
     def gain(self, after: Scored, alpha: float) -> Bounded:
         """Return the change of `quality` from these answers to others of the same images."""
         if len(self.table.classes) != 2:
-            return changed(after._right - self._right, self.table.patient, alpha)
-        return gained(self.scores[:, 0], after.scores[:, 0], self.table.target, self.table.patient, alpha)
+            return mean_change(after._right - self._right, self.table.patient, alpha)
+        return auroc_gain(self.scores[:, 0], after.scores[:, 0], self.table.target, self.table.patient, alpha)
 
     @property
     def _right(self) -> Float[np.ndarray, " n"]:
-        return (self.called == self.table.target).astype(np.float64)
+        return (self.calls == self.table.target).astype(np.float64)
 
     @property
     def orders(self) -> Sequence[tuple[int, ...]]:
@@ -184,15 +184,15 @@ class Scored:
         np.add.at(hits, (self.table.target, self.logits.argmax(axis=1)), 1)
         return [tuple(range(classes)), tuple(map(int, linear_sum_assignment(-hits)[1]))]
 
-    def ordered(self, order: Sequence[int]) -> Scored:
+    def reorder(self, order: Sequence[int]) -> Scored:
         """Return the answers with the outputs in another order."""
         return replace(self, logits=self.logits[:, list(order)])
 
     def effect(self, after: Scored, dose: str) -> Effect:
         """Return the effect of a change, from the answers to the same images with it."""
         labels = score_names(self.table.classes)
-        flipped = self.called != after.called
-        return marked(self.scores, after.scores, self.table.target, self.table.patient, flipped, labels, dose)
+        flipped = self.calls != after.calls
+        return effect_of_mark(self.scores, after.scores, self.table.target, self.table.patient, flipped, labels, dose)
 
 
 INVERTED = "inverted gray values"
@@ -215,34 +215,34 @@ class ScoredMaps(Scored):
     def of(cls, table: FactorTable, maps: Mapping[str, np.ndarray]) -> ScoredMaps:
         """Return the answers to images, whose class is whether they have a lesion. Pixels are called at 0.5."""
         top = maps["top_mean"].astype(np.float64)
-        own = replace(table, target=(maps["truth"] > 0).astype(np.int64), classes=LESION)
-        return cls(own, np.stack([np.zeros(len(top)), top], axis=1), 0.5, maps)
+        lesion_table = replace(table, target=(maps["truth"] > 0).astype(np.int64), classes=LESION)
+        return cls(lesion_table, np.stack([np.zeros(len(top)), top], axis=1), 0.5, maps)
 
     @property
-    def called(self) -> Int[np.ndarray, " n"]:
+    def calls(self) -> Int[np.ndarray, " n"]:
         """Whether any pixel is called lesion."""
-        return (self._predicted > 0).astype(np.int64)
+        return (self._predicted_pixels > 0).astype(np.int64)
 
     @property
     def dice(self) -> Float[np.ndarray, " n"]:
         """Dice of each image; NaN without a lesion."""
         truth, hit = self.maps["truth"].astype(np.float64), self.maps["hit"][:, _AT_HALF]
-        return np.where(truth > 0, 2 * hit / np.maximum(self._predicted + truth, 1), np.nan)
+        return np.where(truth > 0, 2 * hit / np.maximum(self._predicted_pixels + truth, 1), np.nan)
 
     @property
     def stray(self) -> Float[np.ndarray, " n"]:
         """Share of each image that is wrongly called lesion."""
-        return (self._predicted - self.maps["hit"][:, _AT_HALF]) / self.maps["pixels"]
+        return (self._predicted_pixels - self.maps["hit"][:, _AT_HALF]) / self.maps["pixels"]
 
     @property
-    def _predicted(self) -> Int[np.ndarray, " n"]:
+    def _predicted_pixels(self) -> Int[np.ndarray, " n"]:
         return self.maps["predicted"][:, _AT_HALF]
 
     @property
     def quality(self) -> tuple[str, Bounded] | None:
         """Mean Dice over the images with a lesion; None without one."""
-        there = self.table.target == 1
-        return ("Dice", changed(self.dice[there], self.table.patient[there])) if there.any() else None
+        has_lesion = self.table.target == 1
+        return ("Dice", mean_change(self.dice[has_lesion], self.table.patient[has_lesion])) if has_lesion.any() else None
 
     @property
     def chance(self) -> float:
@@ -263,8 +263,8 @@ class ScoredMaps(Scored):
     def gain(self, after: Scored, alpha: float) -> Bounded:
         """Return the change of Dice."""
         assert isinstance(after, ScoredMaps)
-        there = self.table.target == 1
-        return changed((after.dice - self.dice)[there], self.table.patient[there], alpha)
+        has_lesion = self.table.target == 1
+        return mean_change((after.dice - self.dice)[has_lesion], self.table.patient[has_lesion], alpha)
 
     @property
     def orders(self) -> Sequence[tuple[int, ...]]:
@@ -274,14 +274,14 @@ class ScoredMaps(Scored):
     def effect(self, after: Scored, dose: str) -> Effect:
         """Return the effect of a change; the swing needs images with a lesion and without one."""
         assert isinstance(after, ScoredMaps)
-        table, there = self.table, self.table.target == 1
-        flipped = self.called != after.called
-        if there.any() and not there.all():
-            found = marked(self.scores, after.scores, table.target, table.patient, flipped, ("",), dose)
+        table, has_lesion = self.table, self.table.target == 1
+        flipped = self.calls != after.calls
+        if has_lesion.any() and not has_lesion.all():
+            effect_found = effect_of_mark(self.scores, after.scores, table.target, table.patient, flipped, ("",), dose)
         else:
-            found = Effect((), len(table), len(np.unique(table.patient)), share(flipped, table.patient), dose)
-        lost = changed((self.dice - after.dice)[there], table.patient[there]) if there.any() else None
-        return replace(found, dice=lost, stray=changed(after.stray - self.stray, table.patient))
+            effect_found = Effect((), len(table), len(np.unique(table.patient)), share(flipped, table.patient), dose)
+        dice_lost = mean_change((self.dice - after.dice)[has_lesion], table.patient[has_lesion]) if has_lesion.any() else None
+        return replace(effect_found, dice=dice_lost, stray=mean_change(after.stray - self.stray, table.patient))
 
 
 _LEVEL = ALPHA / 5
@@ -293,7 +293,7 @@ _EVERY_ORDER = 4
 
 
 def better(
-    given: Scored, others: Mapping[str, Scored], second: Bool[np.ndarray, " n"]
+    as_given: Scored, others: Mapping[str, Scored], second: Bool[np.ndarray, " n"]
 ) -> tuple[str, tuple[int, ...], Bounded] | None:
     """Return the reading that is much better than the given one, and its gain in patients that did not choose it.
 
@@ -310,34 +310,34 @@ def better(
         Name of the way, the order of the outputs, and the gain. None where its lower bound is not above `MUCH`, or
         the halves are not `comparable`.
     """
-    if not comparable(given, second):
+    if not comparable(as_given, second):
         return None
     halves = [np.flatnonzero(second == side) for side in (False, True)]
-    found: list[tuple[float, str, tuple[int, ...], Bounded]] = []
-    for own, rest in (halves, halves[::-1]):
-        before, after = given.take(own).value, {name: one.take(own) for name, one in {"": given, **others}.items()}
-        gains = {(name, order): one.ordered(order).value - before
-                 for name, one in after.items() for order in one.orders if name or order != one.orders[0]}  # fmt: skip
+    candidates: list[tuple[float, str, tuple[int, ...], Bounded]] = []
+    for half, rest in (halves, halves[::-1]):
+        before, after = as_given.take(half).value, {name: key.take(half) for name, key in {"": as_given, **others}.items()}
+        gains = {(name, order): answers.reorder(order).value - before
+                 for name, answers in after.items() for order in answers.orders if name or order != answers.orders[0]}  # fmt: skip
         if not gains or max(gains.values()) <= 0:
             return None
-        name, order = max(gains, key=lambda one: gains[one] - _unlikeliness(*one))
-        tested = {"": given, **others}[name].take(rest).ordered(order)
-        found.append((gains[name, order], name, order, given.take(rest).gain(tested, ALPHA)))
-    gain = together(found[0][3], found[1][3], _LEVEL)
-    _, name, order, _ = max(found, key=lambda one: one[0] + one[3].value - 2 * _unlikeliness(one[1], one[2]))
+        name, order = max(gains, key=lambda key: gains[key] - _unlikeliness(*key))
+        tested = {"": as_given, **others}[name].take(rest).reorder(order)
+        candidates.append((gains[name, order], name, order, as_given.take(rest).gain(tested, ALPHA)))
+    gain = together(candidates[0][3], candidates[1][3], _LEVEL)
+    _, name, order, _ = max(candidates, key=lambda candidate: candidate[0] + candidate[3].value - 2 * _unlikeliness(candidate[1], candidate[2]))
     return (name, order, gain) if gain.low > MUCH else None
 
 
-def comparable(given: Scored, second: Bool[np.ndarray, " n"]) -> bool:
+def comparable(answers: Scored, second: Bool[np.ndarray, " n"]) -> bool:
     """Return whether both halves of the patients have images of every class; with maps, images with a lesion."""
-    needed = {1} if isinstance(given, ScoredMaps) else {*given.table.target.tolist()}
-    return all(needed <= {*given.table.target[second == side].tolist()} for side in (False, True))
+    needed = {1} if isinstance(answers, ScoredMaps) else {*answers.table.target.tolist()}
+    return all(needed <= {*answers.table.target[second == side].tolist()} for side in (False, True))
 
 
 def second_half(patient: Int[np.ndarray, " n"], seed: int, of: str) -> Bool[np.ndarray, " n"]:
     """Return whether each image is of the second half of the patients, drawn by the seed and a purpose."""
-    people, own = np.unique(patient, return_inverse=True)
-    return np.argsort(np.argsort(row_uniform(seed, of, people)))[own] % 2 == 1
+    people, codes = np.unique(patient, return_inverse=True)
+    return np.argsort(np.argsort(row_uniform(seed, of, people)))[codes] % 2 == 1
 
 
 def _unlikeliness(name: str, order: Sequence[int]) -> float:
@@ -354,27 +354,27 @@ _AT_HALF = MapGrid().thresholds.index(0.0)
 """Position of the threshold of a probability of 0.5."""
 
 
-def column_decision(scored: Scored, found: Grouped, margin: float) -> Decision | None:
+def column_decision(scored: Scored, column: Grouped, margin: float) -> Decision | None:
     """Decide whether answers differ with a column; None where no group can be compared with the others.
 
     Levels that are too small for a group are left out. Of a column that is tied to the target, images of a class are
     compared.
     """
-    groups = found.groups or found.tied
+    groups = column.groups or column.tied
     if not groups:
         return None
-    known = np.flatnonzero(np.any(list(groups.values()), axis=0))
-    table = scored.table.take(known)
-    asked = list(groups.items())[1:] if len(groups) == 2 else groups.items()
-    scores, labels = scored.scores[known], score_names(table.classes)
+    present = np.flatnonzero(np.any(list(groups.values()), axis=0))
+    table = scored.table.take(present)
+    groups_asked = list(groups.items())[1:] if len(groups) == 2 else groups.items()
+    scores, labels = scored.scores[present], score_names(table.classes)
     effects = [
-        within_classes(scores, table.target, rows[known], table.patient, table.classes, level, LEAST_IN_CLASS)
-        if found.tied
-        else grouped(scores, table.target, rows[known], table.patient, labels, level)
-        for level, rows in asked
+        within_classes(scores, table.target, rows[present], table.patient, table.classes, level, LEAST_IN_CLASS)
+        if column.tied
+        else swing_of_group(scores, table.target, rows[present], table.patient, labels, level)
+        for level, rows in groups_asked
     ]
-    there = [one for one in effects if one is not None]
-    return decide_column(there, margin) if there else None
+    effects_defined = [effect for effect in effects if effect is not None]
+    return decide_column(effects_defined, margin) if effects_defined else None
 
 
 def verdict_row(factor: str, kind: str, decided: Decision, component: str = "", family: str = "") -> Row:
@@ -427,15 +427,15 @@ def distorted_row(family: str, severity: int, effect: Effect, margin: float) -> 
 
 def _of_images(effect: Effect) -> Row:
     """Return the effect on AUROC, calls and maps, and how many images it is of."""
-    parts = {"loss": effect.loss, "flips": effect.flips, "dice": effect.dice, "stray": effect.stray}
-    found = {key: value for name, part in parts.items() for key, value in _columns(name, part).items()}
-    return {**found, "images": effect.images, "patients": effect.patients}
+    parts = {"loss": effect.loss, "flips": effect.flips, "dice": effect.dice, "stray": effect.false_marks}
+    columns = {key: value for name, part in parts.items() for key, value in _columns(name, part).items()}
+    return {**columns, "images": effect.images, "patients": effect.patients}
 
 
-def _columns(name: str, found: Bounded | None) -> Row:
-    if found is None:
+def _columns(name: str, value: Bounded | None) -> Row:
+    if value is None:
         return {name: math.nan, f"{name}_low": math.nan, f"{name}_high": math.nan}
-    return {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
+    return {name: value.value, f"{name}_low": value.low, f"{name}_high": value.high}
 
 
 def _within(low: float, high: float, margin: float) -> str:
@@ -469,10 +469,10 @@ def subgroup_rows(scored: Scored, columns: Sequence[Grouped], margin: float) -> 
     Intervals of groups hold together at 95%, and those of gaps (Bonferroni). Contributions are summed by patient, who
     may be in several groups.
     """
-    whole = np.ones(len(scored.table), dtype=bool)
-    parts = {("", "all"): _measured(scored, whole)}
-    parts |= {(one.column, level): _measured(scored, rows) for one in columns for level, rows in one.groups.items()}
-    cells = [(place, name, part) for place, found in parts.items() for name, part in found.items()]
+    everyone_rows = np.ones(len(scored.table), dtype=bool)
+    parts = {("", "all"): _measure_part(scored, everyone_rows)}
+    parts |= {(one.column, level): _measure_part(scored, rows) for one in columns for level, rows in one.groups.items()}
+    cells = [(place, name, part) for place, measured in parts.items() for name, part in measured.items()]
     together = len(cells) - len(parts["", "all"])
     groups = [
         {"column": column, "level": level, "measure": name, **_interval(name, part, together if column else 1),
@@ -489,43 +489,43 @@ def subgroup_rows(scored: Scored, columns: Sequence[Grouped], margin: float) -> 
     return groups, [_gap(*pair, len(pairs), margin) for pair in pairs]
 
 
-def _measured(scored: Scored, rows: np.ndarray) -> dict[str, _Part]:
+def _measure_part(scored: Scored, rows: np.ndarray) -> dict[str, _Part]:
     table = scored.table
     answers = Answers(scored.logits[rows], table.target[rows], scored.threshold)
     names = ("auroc", "sensitivity", "specificity") if answers.classes == 2 else ("auroc-macro", "accuracy")
     everyone = np.unique(table.patient)
-    own, found = np.unique(table.patient[rows]), dict[str, _Part]()
+    patients, parts = np.unique(table.patient[rows]), dict[str, _Part]()
     for name in names:
         metric, contributions = influence_of(name, answers, table.patient[rows])
-        if metric.defined:
+        if metric.is_defined:
             spread = np.zeros(len(everyone))
-            spread[np.searchsorted(everyone, own)] = contributions
-            found[name] = _Part(metric.value, spread, int(rows.sum()), len(own))
+            spread[np.searchsorted(everyone, patients)] = contributions
+            parts[name] = _Part(metric.value, spread, int(rows.sum()), len(patients))
     if answers.classes == 2 and not isinstance(scored, ScoredMaps):
-        found |= _calibrated(scored, rows)
-    if isinstance(scored, ScoredMaps) and (there := rows & (table.target == 1)).any():
-        mean = float(scored.dice[there].mean())
-        apart = np.where(there, scored.dice - mean, 0) / int(there.sum())
-        sums = np.bincount(np.searchsorted(everyone, table.patient), weights=apart, minlength=len(everyone))
-        found["dice"] = _Part(mean, sums, int(there.sum()), len(np.unique(table.patient[there])))
-    return found
+        parts |= _calibration_parts(scored, rows)
+    if isinstance(scored, ScoredMaps) and (has_lesion := rows & (table.target == 1)).any():
+        mean = float(scored.dice[has_lesion].mean())
+        deviations = np.where(has_lesion, scored.dice - mean, 0) / int(has_lesion.sum())
+        sums = np.bincount(np.searchsorted(everyone, table.patient), weights=deviations, minlength=len(everyone))
+        parts["dice"] = _Part(mean, sums, int(has_lesion.sum()), len(np.unique(table.patient[has_lesion])))
+    return parts
 
 
-def _calibrated(scored: Scored, rows: np.ndarray) -> dict[str, _Part]:
+def _calibration_parts(scored: Scored, rows: np.ndarray) -> dict[str, _Part]:
     """Return calibration in the large, and the slope where there is one."""
     table = scored.table
     everyone = np.unique(table.patient)
-    own = np.unique(table.patient[rows])
-    given = scored.scores[rows, 0], table.target[rows]
-    found = {IN_THE_LARGE: calibration_in_the_large(*given)}
-    if (slope := calibration_slope(*given)) is not None:
-        found[SLOPE] = slope
+    patients = np.unique(table.patient[rows])
+    answers_and_target = scored.scores[rows, 0], table.target[rows]
+    parts = {IN_THE_LARGE: calibration_in_the_large(*answers_and_target)}
+    if (slope := calibration_slope(*answers_and_target)) is not None:
+        parts[SLOPE] = slope
     places, wider = np.searchsorted(everyone, table.patient[rows]), math.nan
-    if len(own) > 1:
-        wider = math.sqrt(len(own) / (len(own) - 1))
+    if len(patients) > 1:
+        wider = math.sqrt(len(patients) / (len(patients) - 1))
     return {
-        name: _Part(value, wider * np.bincount(places, contributions, len(everyone)), int(rows.sum()), len(own))
-        for name, (value, contributions) in found.items()
+        name: _Part(value, wider * np.bincount(places, contributions, len(everyone)), int(rows.sum()), len(patients))
+        for name, (value, contributions) in parts.items()
     }
 
 
@@ -537,7 +537,7 @@ def _interval(name: str, part: _Part, together: int) -> Row:
     reach = _quantile(part.patients - 1.0, together) * error
     if name in (IN_THE_LARGE, SLOPE):
         return {"value": part.value, "low": part.value - reach, "high": part.value + reach}
-    return {"value": part.value, "low": moved(part.value, -reach, _SHARE), "high": moved(part.value, reach, _SHARE)}
+    return {"value": part.value, "low": move(part.value, -reach, _SHARE), "high": move(part.value, reach, _SHARE)}
 
 
 def _quantile(df: float, together: int) -> float:
@@ -571,20 +571,20 @@ def of_columns(scored: Scored, margin: float) -> tuple[list[Row], list[Row], lis
     """Return rows of verdicts, groups and gaps by the columns of the images."""
     columns = [groups_of(scored.table, factor.name) for factor in scored.table.factors if factor.role != "core"]
     verdicts: list[Row] = []
-    for one in columns:
-        decided = column_decision(scored, one, margin)
-        reason = one.reason or because(Code.NOTHING_TO_COMPARE)
+    for column in columns:
+        decided = column_decision(scored, column, margin)
+        reason = column.reason or because(Code.NOTHING_TO_COMPARE)
         verdicts.append(
-            {**verdict_row(one.column, "column", decided), "reason": str(one.reason)}
+            {**verdict_row(column.column, "column", decided), "reason": str(column.reason)}
             if decided
-            else not_tested_row(one.column, "column", reason)
+            else not_tested_row(column.column, "column", reason)
         )
-    groups, gaps = subgroup_rows(scored, [one for one in columns if one.groups], margin)
-    untested = [one for one in columns if not one.groups]
+    groups, gaps = subgroup_rows(scored, [column for column in columns if column.groups], margin)
+    untested = [column for column in columns if not column.groups]
     few = str(because(Code.SMALL_GROUP, least=LEAST_IN_CLASS))
-    groups += [{"column": one.column, "level": level, "reason": few, "images": 0, "patients": 0}
-               for one in columns for level in one.small]  # fmt: skip
-    groups += [{"column": one.column, "reason": str(one.reason), "images": 0, "patients": 0} for one in untested]
+    groups += [{"column": column.column, "level": level, "reason": few, "images": 0, "patients": 0}
+               for column in columns for level in column.small]  # fmt: skip
+    groups += [{"column": column.column, "reason": str(column.reason), "images": 0, "patients": 0} for column in untested]
     return verdicts, groups, gaps
 
 
@@ -592,7 +592,7 @@ def column_rows(table: FactorTable) -> list[Row]:
     """Return rows of `tables.AUDIT_COLUMNS`: the target and every column, with the values of few levels."""
     target = Factor("target", "categorical", levels=table.classes)
     rows = [_column_row(target, table.target, "target")]
-    return [*rows, *(_column_row(one, table.columns[one.name], "audited") for one in table.factors)]
+    return [*rows, *(_column_row(factor, table.columns[factor.name], "audited") for factor in table.factors)]
 
 
 def _column_row(factor: Factor, values: np.ndarray, role: str) -> Row:
@@ -600,12 +600,12 @@ def _column_row(factor: Factor, values: np.ndarray, role: str) -> Row:
     if factor.levels:
         codes, counts = np.unique(values[values >= 0], return_counts=True)
         named = {factor.levels[int(code)]: int(n) for code, n in zip(codes, counts, strict=True)}
-        shown = json.dumps(named, ensure_ascii=False) if len(named) <= MOST_LEVELS else ""
-        return {**row, "levels": len(named), "missing": int((values < 0).sum()), "values": shown}
+        values_shown = json.dumps(named, ensure_ascii=False) if len(named) <= MOST_LEVELS else ""
+        return {**row, "levels": len(named), "missing": int((values < 0).sum()), "values": values_shown}
     numbers = values.astype(np.float64)
-    known = numbers[np.isfinite(numbers)]
-    row |= {"levels": len(np.unique(known)), "missing": len(values) - len(known)}
-    return row if not len(known) else {**row, "least": known.min(), "median": np.median(known), "greatest": known.max()}
+    finite = numbers[np.isfinite(numbers)]
+    row |= {"levels": len(np.unique(finite)), "missing": len(values) - len(finite)}
+    return row if not len(finite) else {**row, "least": finite.min(), "median": np.median(finite), "greatest": finite.max()}
 
 
 # The order of the page: harm first.

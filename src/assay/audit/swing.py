@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int
 from scipy.special import stdtr, stdtrit
 
 from assay.stats.bounds import ALPHA, Bounded, share
-from assay.stats.influence import auroc_rows, clustered, widened
+from assay.stats.influence import auroc_rows, cluster, widen
 from assay.stats.metrics import placements
 from assay.stats.panel import effective_patients
 
@@ -92,41 +92,41 @@ class Effect:
     flips: Bounded | None = None
     dose: str = ""
     dice: Bounded | None = None
-    stray: Bounded | None = None
+    false_marks: Bounded | None = None
     chances: int = 1
     largest: Swing = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "largest", max(self.swings, key=lambda one: abs(one.g.value), default=_NO_SWING))
+        object.__setattr__(self, "largest", max(self.swings, key=lambda swing: abs(swing.g.value), default=_NO_SWING))
 
     @property
     def at_least(self) -> float:
         """Lower bound of the largest |g|, by Holm's first step over the classes and chances."""
-        return max((one.at_least(ALPHA / len(self.swings) / self.chances) for one in self.swings), default=0.0)
+        return max((swing.at_least(ALPHA / len(self.swings) / self.chances) for swing in self.swings), default=0.0)
 
     @property
     def at_most(self) -> float:
         """Upper bound of the largest |g|: all classes must be below a margin, which needs no correction."""
-        return max((one.at_most for one in self.swings), default=0.0)
+        return max((swing.at_most for swing in self.swings), default=0.0)
 
     @property
     def effective(self) -> float:
         """Effective patients of the class or group that has fewest."""
-        return min((one.effective for one in self.swings), default=math.inf)
+        return min((swing.effective for swing in self.swings), default=math.inf)
 
     @property
     def loss(self) -> Bounded | None:
         """The largest loss of AUROC with the mark on all images."""
-        losses = [one.on_all for one in self.swings if one.on_all is not None]
-        return max(losses, key=lambda one: one.high) if losses else None
+        losses = [swing.on_all for swing in self.swings if swing.on_all is not None]
+        return max(losses, key=lambda swing: swing.high) if losses else None
 
     @property
     def loss_at_most(self) -> float:
         """Upper bound of that loss, which no sample of this size can bring below that of an effect it does not show."""
-        return -math.inf if self.loss is None else max([self.loss.high, *(one.least for one in self.swings)])
+        return -math.inf if self.loss is None else max([self.loss.high, *(swing.least for swing in self.swings)])
 
 
-def marked(
+def effect_of_mark(
     before: Float[np.ndarray, "n m"],
     after: Float[np.ndarray, "n m"],
     target: Int[np.ndarray, " n"],
@@ -153,7 +153,7 @@ def marked(
     return Effect(tuple(swings), len(target), len(np.unique(patient)), share(flipped, patient), dose)
 
 
-def grouped(
+def swing_of_group(
     score: Float[np.ndarray, "n m"],
     target: Int[np.ndarray, " n"],
     group: Bool[np.ndarray, " n"],
@@ -174,13 +174,13 @@ def grouped(
     Returns:
         None where no class has positives and negatives both in the group and outside it.
     """
-    found: list[Swing] = []
+    swings: list[Swing] = []
     for k, label in enumerate(labels):
         positive = _binary(target, k, len(labels))
         cells = [np.count_nonzero((positive == code) & (group == side)) for code in (0, 1) for side in (False, True)]
         if min(cells) > 0:
-            found.append(_swing_of_group(score[:, k], positive, group, patient, label))
-    return Effect(tuple(found), len(target), len(np.unique(patient)), None, dose) if found else None
+            swings.append(_swing_of_group(score[:, k], positive, group, patient, label))
+    return Effect(tuple(swings), len(target), len(np.unique(patient)), None, dose) if swings else None
 
 
 def within_classes(
@@ -208,20 +208,20 @@ def within_classes(
     Returns:
         One swing per class that has as many; None where none has.
     """
-    found: list[Swing] = []
+    swings: list[Swing] = []
     for code, label in enumerate(labels):
         here = target == code
-        own, people = group[here].astype(np.int64), patient[here]
-        if min(np.count_nonzero(own), np.count_nonzero(own == 0)) < least:
+        in_group, people = group[here].astype(np.int64), patient[here]
+        if min(np.count_nonzero(in_group), np.count_nonzero(in_group == 0)) < least:
             continue
-        values, rows = _areas(score[None, here, min(code, score.shape[1] - 1)], own)
-        parts = _Contributions.of(2 * rows[0], own, people)
-        g = _bounded(2 * float(values[0]) - 1, parts, 0.5, ALPHA)
-        found.append(Swing(g, label, least=_unseen(own, people), effective=parts.effective))
-    return Effect(tuple(found), len(target), len(np.unique(patient)), None, dose) if found else None
+        values, rows = _areas(score[None, here, min(code, score.shape[1] - 1)], in_group)
+        parts = _Contributions.of(2 * rows[0], in_group, people)
+        g = _bounded_value(2 * float(values[0]) - 1, parts, 0.5, ALPHA)
+        swings.append(Swing(g, label, least=_unseen(in_group, people), effective=parts.effective))
+    return Effect(tuple(swings), len(target), len(np.unique(patient)), None, dose) if swings else None
 
 
-def changed(values: Float[np.ndarray, " n"], patient: Int[np.ndarray, " n"], alpha: float = ALPHA) -> Bounded:
+def mean_change(values: Float[np.ndarray, " n"], patient: Int[np.ndarray, " n"], alpha: float = ALPHA) -> Bounded:
     """Compute the mean of changes within images, each from -1 to 1, with bounds over patients.
 
     Its upper bound is not below that of a change by 1 in a share of patients of whom the sample may have none.
@@ -232,7 +232,7 @@ def changed(values: Float[np.ndarray, " n"], patient: Int[np.ndarray, " n"], alp
         alpha: Level of each bound.
     """
     mean = float(values.mean())
-    parts = clustered(values - mean, patient)
+    parts = cluster(values - mean, patient)
     people, error = len(parts.samples), parts.standard_error / len(values)
     if people < 2:
         return Bounded(mean, math.inf, -math.inf, math.inf, 1.0)
@@ -252,21 +252,21 @@ def unseen(positives: int, negatives: int, alpha: float = ALPHA) -> float:
     """
     few, many = sorted((positives, negatives))
     log_c = (math.log(alpha) - few * math.log(few) - many * math.log(many)) / (few + many)
-    kept = [math.exp(log_c) * few, math.exp(log_c) * many]
-    if kept[1] > 1:
-        kept = [alpha ** (1 / few), 1.0]
-    return 1 - sum(kept) / 2
+    bounds = [math.exp(log_c) * few, math.exp(log_c) * many]
+    if bounds[1] > 1:
+        bounds = [alpha ** (1 / few), 1.0]
+    return 1 - sum(bounds) / 2
 
 
 def area(score: Float[np.ndarray, " n"], target: Int[np.ndarray, " n"], patient: Int[np.ndarray, " n"]) -> Bounded:
     """Compute AUROC with its bounds on the logit scale; scores of both classes are needed."""
     values, rows = _areas(score[None], target)
-    one = _Contributions.of(rows[0], target, patient)
-    low, high = _logit_ends(float(values[0]), one.error, _quantile(one.df, ALPHA))
-    return Bounded(float(values[0]), one.error, low, high, one.df)
+    contributions = _Contributions.of(rows[0], target, patient)
+    low, high = _logit_ends(float(values[0]), contributions.error, _quantile(contributions.df, ALPHA))
+    return Bounded(float(values[0]), contributions.error, low, high, contributions.df)
 
 
-def gained(
+def auroc_gain(
     before: Float[np.ndarray, " n"],
     after: Float[np.ndarray, " n"],
     target: Int[np.ndarray, " n"],
@@ -341,8 +341,8 @@ def swing_less(
         patient: Patient of each image.
         alpha: Level of each bound.
     """
-    found = [_mark_swing(*one, target, patient, alpha) for one in (first, second)]
-    return _swings_less(found[0], found[1], alpha)
+    swings = [_mark_swing(*pair, target, patient, alpha) for pair in (first, second)]
+    return _swings_less(swings[0], swings[1], alpha)
 
 
 def group_swing_less(
@@ -354,22 +354,22 @@ def group_swing_less(
     alpha: float = ALPHA,
 ) -> Bounded:
     """Compute the swing between a group and all others of one model less that of another model, on the same images."""
-    found = [_group_swing(score, target, group, patient, alpha) for score in (first, second)]
-    return _swings_less(found[0], found[1], alpha)
+    swings = [_group_swing(score, target, group, patient, alpha) for score in (first, second)]
+    return _swings_less(swings[0], swings[1], alpha)
 
 
-def p_of_nothing(found: Bounded, alpha: float) -> float:
+def p_of_nothing(bounded: Bounded, alpha: float) -> float:
     """Compute the two-sided p of no effect that agrees with the bounds: it is 2 alpha where one of them is 0.
 
     Args:
         found: An estimate with bounds of level `alpha` each.
         alpha: Level of each bound.
     """
-    if not found.value:
+    if not bounded.value:
         return 1.0
-    inward = found.value - found.low if found.value > 0 else found.high - found.value
-    reach = abs(found.value) * _quantile(found.df, alpha) / inward if inward else math.inf
-    return 2 * float(stdtr(min(found.df, _NORMAL), -reach))
+    inward = bounded.value - bounded.low if bounded.value > 0 else bounded.high - bounded.value
+    reach = abs(bounded.value) * _quantile(bounded.df, alpha) / inward if inward else math.inf
+    return 2 * float(stdtr(min(bounded.df, _NORMAL), -reach))
 
 
 def _binary(target: np.ndarray, column: int, columns: int) -> np.ndarray:
@@ -393,7 +393,7 @@ def _swing_of_mark(before: np.ndarray, after: np.ndarray, target: np.ndarray, pa
 def _mark_swing(before: np.ndarray, after: np.ndarray, target: np.ndarray, patient: np.ndarray, alpha: float) -> _Swung:
     positive = target == 1
     values, rows = _areas(np.stack([np.where(positive, after, before), np.where(positive, before, after)]), target)
-    first, second = (_Contributions.of(one, target, patient) for one in rows)
+    first, second = (_Contributions.of(score, target, patient) for score in rows)
     return _difference(values[0], values[1], first, second, 0.5, alpha), first.less(second, 0.5)
 
 
@@ -409,17 +409,17 @@ def _group_swing(score: np.ndarray, target: np.ndarray, group: np.ndarray, patie
     for of_positives in (group, ~group):
         here = (target == 1) == of_positives
         values, rows = _areas(score[None, here], target[here])
-        whole = np.zeros(len(score))
-        whole[here] = rows[0]
+        contributions = np.zeros(len(score))
+        contributions[here] = rows[0]
         areas.append(float(values[0]))
-        parts.append(_Contributions.of(whole, target * 2 + group, patient))
+        parts.append(_Contributions.of(contributions, target * 2 + group, patient))
     return _difference(areas[0], areas[1], parts[0], parts[1], 0.5, alpha), parts[0].less(parts[1], 0.5)
 
 
 def _swings_less(first: _Swung, second: _Swung, alpha: float) -> Bounded:
     """Return the difference of two swings with its bounds."""
-    (one, a), (other, b) = first, second
-    return _bounded(one.value - other.value, a.less(b), 1.0, alpha)
+    (swing_a, a), (other, b) = first, second
+    return _bounded_value(swing_a.value - other.value, a.less(b), 1.0, alpha)
 
 
 def _areas(scores: Float[np.ndarray, "s n"], target: np.ndarray) -> tuple[Float[np.ndarray, " s"], np.ndarray]:
@@ -453,7 +453,7 @@ class _Contributions:
     @classmethod
     def of(cls, rows: np.ndarray, stratum: np.ndarray, patient: np.ndarray) -> _Contributions:
         """Sum the contributions of images, widened for small samples."""
-        wide = widened(rows, stratum, patient)
+        wide = widen(rows, stratum, patient)
         codes, groups = np.unique(patient, return_inverse=True)
         sides = [stratum == code for code in np.unique(stratum)]
         strata = [np.bincount(groups[side], weights=wide[side], minlength=len(codes)) for side in sides]
@@ -491,10 +491,10 @@ def _difference(
     alpha: float = ALPHA,
 ) -> Bounded:
     """Return factor (first - second) of two AUROCs with bounds."""
-    return _bounded(float(first - second), a.less(b), factor, alpha)
+    return _bounded_value(float(first - second), a.less(b), factor, alpha)
 
 
-def _bounded(value: float, parts: _Contributions, factor: float, alpha: float) -> Bounded:
+def _bounded_value(value: float, parts: _Contributions, factor: float, alpha: float) -> Bounded:
     """Return factor times a value from -1 to 1 with bounds, given the contributions to it."""
     error, df = parts.error, parts.df
     if not math.isfinite(error):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from assay.store.columns import IMAGES, PATIENTS, Column, Table, estimate, keyed, number, whole
+from assay.store.columns import IMAGES, PATIENTS, Column, Table, estimate, json_column, number, whole
 from assay.store.data_tables import ADDED, ISSUES, SHORTCUTS
 from assay.store.schema import COUNTS, PICTURES, POWER, PROVENANCE, TABLES
 
 
-def _bounded(name: str, meaning: str, head: str = "") -> tuple[Column, ...]:
+def _bounded_columns(name: str, meaning: str, head: str = "") -> tuple[Column, ...]:
     """Columns of an estimate with its bounds."""
     return (
         estimate(name, meaning, head),
@@ -24,14 +24,14 @@ _SWING = (
     number("low", "lower bound of g, one-sided 95%"),
     number("high", "upper bound of g, one-sided 95%"),
 )
-_LOST = _bounded("loss", "AUROC lost with the mark on all images", "AUROC lost")
-_ON_NEGATIVES = _bounded(
+_AUROC_LOST = _bounded_columns("loss", "AUROC lost with the mark on all images", "AUROC lost")
+_ON_NEGATIVES = _bounded_columns(
     "loss_negatives", "AUROC lost with the mark on negatives alone", "AUROC lost, mark on negatives"
 )
 _FLIPS = (
-    *_bounded("flips", "share of images that are called otherwise with the mark", "changed calls"),
-    *_bounded("dice", "Dice lost, of a segmentation; NaN of a classification", "Dice lost"),
-    *_bounded(
+    *_bounded_columns("flips", "share of images that are called otherwise with the mark", "changed calls"),
+    *_bounded_columns("dice", "Dice lost, of a segmentation; NaN of a classification", "Dice lost"),
+    *_bounded_columns(
         "stray",
         "increase of the share of the image wrongly called lesion, of a segmentation",
         "area wrongly called lesion",
@@ -66,8 +66,8 @@ VERDICTS = Table(
         number("at_most", "upper bound of |g|"),
         number("limit", "reference limit of |g|, of a mark as drawn; NaN without a reference", "limit of the mark"),
         *_ON_NEGATIVES,
-        *_bounded("loss_positives", "AUROC lost with the mark on positives alone"),
-        *_LOST,
+        *_bounded_columns("loss_positives", "AUROC lost with the mark on positives alone"),
+        *_AUROC_LOST,
         *_FLIPS,
         IMAGES,
         PATIENTS,
@@ -86,7 +86,7 @@ EFFECTS = Table(
     "effects",
     "mark and dose: the effect on answers",
     (Column("factor", "name of the mark"), Column("dose", "weak, middle or strong", head="strength"), *_SWING,
-     *_ON_NEGATIVES, *_LOST, *_FLIPS, IMAGES, PATIENTS),
+     *_ON_NEGATIVES, *_AUROC_LOST, *_FLIPS, IMAGES, PATIENTS),
     ("factor", "dose", "g", "low", "high", "loss_negatives", "loss", "flips"),
 )  # fmt: skip
 DISTORTED = Table(
@@ -95,7 +95,7 @@ DISTORTED = Table(
     (
         Column("factor", "family of distortions"),
         whole("severity", "severity, 1 to 5"),
-        *_LOST,
+        *_AUROC_LOST,
         *_FLIPS,
         Column("decision", "loss within the margin, beyond it, or inconclusive; not-tested", values=(*_DECISIONS,
                NOT_TESTED), cell="decision"),
@@ -154,15 +154,15 @@ REGIONS = Table(
                values=("lives-by", "relies-on-look", "lead", "inconclusive", "nothing-found", NOT_TESTED)),
         Column("kind", "box, border, corners, mirror, band or intensities"),
         Column("name", "of a box its edges as shares of height and width; of others size or number, and which corners"),
-        *_bounded("value", "effect of its exchange on other patients, in standard deviations; of drawn: on one image"),
+        *_bounded_columns("value", "effect of its exchange on other patients, in standard deviations; of drawn: on one image"),
         number("first", "the same of the region found on the first half of the patients"),
         number("second", "of that found on the second half"),
         Column("agree", "whether both halves lead to the same region", "BOOLEAN"),
         number("limit", "largest effect in networks without a shortcut, see `apart`; NaN where none is known",
                "limit of the region"),
         whole("networks", "networks of the limit"),
-        *_bounded("false_rate", "share of networks without a shortcut with the verdict lives-by or relies-on-look"),
-        *_bounded("missed_rate", "share of networks with a shortcut with neither"),
+        *_bounded_columns("false_rate", "share of networks without a shortcut with the verdict lives-by or relies-on-look"),
+        *_bounded_columns("missed_rate", "share of networks with a shortcut with neither"),
         number("least", "effect from which on it is a lead where no limit is known"),
         number("apart", "distance of the classes' scores, in standard deviations"),
         Column("discrete", "whether images are of two groups by the worth of what they have there", "BOOLEAN"),
@@ -170,13 +170,13 @@ REGIONS = Table(
         Column("bright", "whether carriers are brighter there than the others", "BOOLEAN"),
         Column("raises", "whether what carriers have there raises the score", "BOOLEAN"),
         Column("class", "the class whose score it moves; of two classes the positive one"),
-        keyed("shares", "share of carriers in each class"),
+        json_column("shares", "share of carriers in each class"),
         number("moved", "change of the score with a carrier's patch for another's, in standard deviations",
                "score moved (sd)"),
         number("shape", "share of the change that stays with the shape alone; NaN without a place"),
         number("tone", "share that stays with the mean color alone"),
-        *_bounded("g", "swing with a carrier's patch for another's", "swing"),
-        *_bounded("flips", "share of images that are called otherwise", "changed calls"),
+        *_bounded_columns("g", "swing with a carrier's patch for another's", "swing"),
+        *_bounded_columns("flips", "share of images that are called otherwise", "changed calls"),
         number("effective", "effective patients of the smaller class"),
         IMAGES,
         PATIENTS,
@@ -259,7 +259,7 @@ AUDITED_IMAGES = Table(
         Column("key", "hash of its file, by which audits are compared"),
         Column("class", "its class"),
         whole("patient", "number of its patient"),
-        keyed("groups", "its group by each column that is compared"),
+        json_column("groups", "its group by each column that is compared"),
     ),
     ("row", "key", "class", "patient", "groups"),
     carried=False,
@@ -316,8 +316,8 @@ COMPARED = Table(
                "classes and groups and by Holm over factors; NaN of other rows", cell="p"),
         Column("verdict_a", "verdict of the first audit", head="verdict of the first", cell="code"),
         Column("verdict_b", "verdict of the second audit", head="verdict of the second", cell="code"),
-        keyed("found_a", "JSON: of a region, its kind, place and look in the first audit: columns of `regions`"),
-        keyed("found_b", "the same in the second audit"),
+        json_column("found_a", "JSON: of a region, its kind, place and look in the first audit: columns of `regions`"),
+        json_column("found_b", "the same in the second audit"),
         IMAGES,
         PATIENTS,
         Column("reason", "why there is no value", cell="reason"),

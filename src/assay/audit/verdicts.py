@@ -122,21 +122,21 @@ def decide_mark(
     if effect.effective < LEAST_PATIENTS:
         return _too_few(effect, limit)
     if effect.at_least > margin:
-        beyond = limit is not None and effect.at_least > limit
-        return Decision(Verdict.RELIES if beyond else Verdict.AFFECTED, effect, limit)
-    if effect.at_most < margin and any(one.low >= margin for one in _harms(effect)):
+        is_beyond = limit is not None and effect.at_least > limit
+        return Decision(Verdict.RELIES if is_beyond else Verdict.AFFECTED, effect, limit)
+    if effect.at_most < margin and any(harm.low >= margin for harm in _harms(effect)):
         return Decision(Verdict.UNDIRECTED, effect, limit)
     here = tuple(_open(effect, margin))
-    elsewhere = [one for at, one in enumerate(effects) if at != deciding and any(_open(one, margin))]
-    if not here and not elsewhere:
+    open_doses = [other for at, other in enumerate(effects) if at != deciding and any(_open(other, margin))]
+    if not here and not open_doses:
         return Decision(Verdict.NO_EFFECT, effect, limit)
     if here:
-        return Decision(Verdict.INCONCLUSIVE, effect, limit, here, _needed(effect, margin))
-    needed = max((_needed(one, margin) for one in elsewhere), key=lambda one: (one != one, one))
+        return Decision(Verdict.INCONCLUSIVE, effect, limit, here, _images_needed(effect, margin))
+    needed = max((_images_needed(other, margin) for other in open_doses), key=lambda other: (other != other, other))
     return Decision(Verdict.INCONCLUSIVE, effect, limit, (Open.OTHER_DOSE,), needed)
 
 
-def settled(effect: Effect, margin: float = MARGIN) -> bool:
+def is_settled(effect: Effect, margin: float = MARGIN) -> bool:
     """Return whether the deciding dose settles the verdict on a mark: the other doses matter to `no-effect` alone.
 
     Args:
@@ -157,14 +157,14 @@ def decide_column(effects: Sequence[Effect], margin: float = MARGIN) -> Decision
     """
     swings = tuple(swing for effect in effects for swing in effect.swings)
     leading = max(effects, key=lambda one: abs(one.largest.g.value))
-    whole = Effect(swings, leading.images, leading.patients, None, leading.dose)
-    if whole.effective < LEAST_PATIENTS:
-        return _too_few(whole)
-    if whole.at_least > margin:
-        return Decision(Verdict.DIFFERS, whole)
-    if whole.at_most < margin:
-        return Decision(Verdict.NO_DIFFERENCE, whole)
-    return Decision(Verdict.INCONCLUSIVE, whole, None, (Open.SWING,), _needed(whole, margin))
+    pooled = Effect(swings, leading.images, leading.patients, None, leading.dose)
+    if pooled.effective < LEAST_PATIENTS:
+        return _too_few(pooled)
+    if pooled.at_least > margin:
+        return Decision(Verdict.DIFFERS, pooled)
+    if pooled.at_most < margin:
+        return Decision(Verdict.NO_DIFFERENCE, pooled)
+    return Decision(Verdict.INCONCLUSIVE, pooled, None, (Open.SWING,), _images_needed(pooled, margin))
 
 
 WEAK_LEAD = 0.45
@@ -202,7 +202,7 @@ def decide_lead(
     if effective < LEAST_PATIENTS:
         return LeadVerdict.INCONCLUSIVE
     least = least if limit is None else limit
-    if agree and all(one > least for one in (*halves, effect.low)):
+    if agree and all(value > least for value in (*halves, effect.low)):
         return LeadVerdict.LEAD if limit is None else LeadVerdict.LIVES if discrete else LeadVerdict.LOOKS
     most = max(effect.high, *map(abs, halves))
     return LeadVerdict.NOTHING_FOUND if most <= (least if clear is None else clear) else LeadVerdict.INCONCLUSIVE
@@ -214,7 +214,7 @@ def _too_few(effect: Effect, limit: float | None = None) -> Decision:
 
 
 def _harms(effect: Effect) -> Iterator[Bounded]:
-    yield from (one for one in (effect.loss, effect.flips, effect.dice, effect.stray) if one is not None)
+    yield from (harm for harm in (effect.loss, effect.flips, effect.dice, effect.false_marks) if harm is not None)
 
 
 def _upper(effect: Effect) -> Iterator[tuple[Open, float, float]]:
@@ -223,7 +223,7 @@ def _upper(effect: Effect) -> Iterator[tuple[Open, float, float]]:
         yield Open.SWING, abs(effect.largest.g.value), effect.at_most
     if effect.loss is not None:
         yield Open.LOSS, effect.loss.value, effect.loss_at_most
-    parts = ((Open.FLIPS, effect.flips), (Open.DICE, effect.dice), (Open.STRAY, effect.stray))
+    parts = ((Open.FLIPS, effect.flips), (Open.DICE, effect.dice), (Open.STRAY, effect.false_marks))
     yield from ((name, part.value, part.high) for name, part in parts if part is not None)
 
 
@@ -232,18 +232,18 @@ def _open(effect: Effect, margin: float) -> Iterator[Open]:
     yield from (name for name, _, high in _upper(effect) if high >= margin)
 
 
-def _needed(effect: Effect, margin: float) -> float:
+def _images_needed(effect: Effect, margin: float) -> float:
     """Return how many images would settle all open quantities, were the estimates to stay as they are."""
-    found = [_images(effect, value, high, margin) for _, value, high in _upper(effect) if high >= margin]
-    return max(found, key=lambda one: (one != one, one)) if found else math.nan
+    needed = [_images(effect, value, high, margin) for _, value, high in _upper(effect) if high >= margin]
+    return max(needed, key=lambda images: (images != images, images)) if needed else math.nan
 
 
 def _images(effect: Effect, value: float, high: float, margin: float) -> float:
     """Return the images at which a bound reaches the margin: errors fall with the root of their number."""
     if value <= 0:
-        whole = math.log(ALPHA) / math.log(1 - margin)
-        if effect.patients < whole:
-            return math.ceil(whole * effect.images / max(effect.patients, 1))
+        fewest = math.log(ALPHA) / math.log(1 - margin)
+        if effect.patients < fewest:
+            return math.ceil(fewest * effect.images / max(effect.patients, 1))
     away = abs(value - margin)
     if away < margin / 50 or not math.isfinite(high):
         return math.nan

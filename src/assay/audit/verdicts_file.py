@@ -17,7 +17,7 @@ from assay.store.schema import SCHEMA_VERSION
 FILE = "verdicts.json"
 SCHEMA_FILE = Path(__file__).with_name("verdicts.schema.json")
 """The JSON schema of `verdicts.json`, as `verdicts_schema` makes it."""
-SHOWN = ("regions", "verdicts", "added", "gaps", "groups", "distorted", "checks")
+IN_FILE = ("regions", "verdicts", "added", "gaps", "groups", "distorted", "checks")
 """Tables of an audit that are in `verdicts.json`."""
 _NEW_EACH_TIME = ("probed",)
 """Facts of the provenance that differ between equal audits."""
@@ -39,10 +39,10 @@ def verdicts_document(
     A number that is undefined is null, and a text that is absent is empty.
     """
     facts = {str(row["key"]): str(row["value"]) for row in tables["provenance"]}
-    shown = {name: [_complete(row, AUDIT_TABLES[name]) for row in tables[name]] for name in SHOWN}
+    in_file = {name: [_complete(row, AUDIT_TABLES[name]) for row in tables[name]] for name in IN_FILE}
     stable = {key: value for key, value in facts.items() if key not in _NEW_EACH_TIME}
     return {"schema": SCHEMA_VERSION, "audit": stable, "answer": list(answer), "findings": list(findings),
-            **shown}  # fmt: skip
+            **in_file}  # fmt: skip
 
 
 def _complete(row: Row, table: Table) -> Row:
@@ -61,7 +61,7 @@ def verdicts_schema() -> dict[str, Any]:
     sentences = {"description": "The answer in sentences", "type": "array", "items": {"type": "string"}}
     findings = {"description": "Findings in order of harm", "type": "array", "items": _finding_schema()}
     parts = {"schema": {"const": SCHEMA_VERSION}, "audit": facts, "answer": sentences, "findings": findings}
-    parts |= {name: {"type": "array", "items": _row_schema(AUDIT_TABLES[name])} for name in SHOWN}
+    parts |= {name: {"type": "array", "items": _row_schema(AUDIT_TABLES[name])} for name in IN_FILE}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Verdicts of an audit by Assay",
@@ -70,7 +70,7 @@ def verdicts_schema() -> dict[str, Any]:
 
 
 def _row_schema(table: Table) -> dict[str, Any]:
-    return {"description": f"One {table.row}", **_object({one.name: _column_schema(one) for one in table.columns})}
+    return {"description": f"One {table.row}", **_object({column.name: _column_schema(column) for column in table.columns})}
 
 
 def _column_schema(column: Column) -> dict[str, Any]:
@@ -96,5 +96,5 @@ def _object(properties: Mapping[str, Any]) -> dict[str, Any]:
 
 def write_verdicts(folder: RunFolder, answer: Sequence[str], findings: Sequence[Row]) -> None:
     """Write `verdicts.json` of an audit from its tables, its answer in sentences, and its findings by harm."""
-    tables = {name: folder.table(name) for name in (*SHOWN, "provenance")}
+    tables = {name: folder.table(name) for name in (*IN_FILE, "provenance")}
     write_json(folder.root / FILE, verdicts_document(tables, answer, findings))

@@ -11,8 +11,8 @@ from assay.audit.tables import NOT_TESTED
 from assay.audit.verdicts import LEAST_PATIENTS
 from assay.core.reasons import Code, reason_of
 from assay.report.sentences.reasons import reason_words
-from assay.report.words import VERDICTS, difference_words, displayed, sentence_case
-from assay.stats.format import count, listed, number
+from assay.report.words import VERDICTS, difference_words, display_name, sentence_case
+from assay.stats.format import count, join_words, number
 from assay.stats.rows import MOVING, Row, Verdict, numeric
 
 HARMFUL = (*MOVING, Verdict.DIFFERS)
@@ -37,20 +37,20 @@ def factor_words(row: Row) -> str:
     """Return the name of a mark, column or search in words, of a mark at another place than usual with the place."""
     if row.get("kind") == "region":
         return SOUGHT[row["factor"]]
-    name = displayed(row["factor"].replace("-", " ") if row.get("kind") == "mark" else row["factor"])
+    name = display_name(row["factor"].replace("-", " ") if row.get("kind") == "mark" else row["factor"])
     return f"{name} ({row['place']})" if row.get("place") else name
 
 
 def title(row: Row, margin: str) -> str:
     """Return a verdict as a heading."""
-    drawn = f"drawn with {row['drawn']}" if row.get("drawn") else "as drawn"
-    return sentence_case(VERDICTS[row["verdict"]].title.format(factor=factor_words(row), margin=margin, drawn=drawn))
+    drawing = f"drawn with {row['drawn']}" if row.get("drawn") else "as drawn"
+    return sentence_case(VERDICTS[row["verdict"]].title.format(factor=factor_words(row), margin=margin, drawn=drawing))
 
 
 def meanings(rows: Sequence[Row]) -> dict[str, str]:
     """Return the verdicts of an audit with what they mean, in order of harm."""
-    there = {row["verdict"] for row in rows}
-    return {one.text: one.meaning for code, one in VERDICTS.items() if code in there and one.meaning}
+    verdicts_present = {row["verdict"] for row in rows}
+    return {wording.text: wording.meaning for code, wording in VERDICTS.items() if code in verdicts_present and wording.meaning}
 
 
 def evidence_words(row: Row, facts: Mapping[str, str]) -> str:
@@ -77,10 +77,10 @@ def evidence_words(row: Row, facts: Mapping[str, str]) -> str:
     if row["open"]:
         parts.append(f"not settled: {open_words(row['open'])}")
     if row["open"] and not math.isnan(needed):
-        clean, _, given = facts.get("images", "").partition(" of ")
+        clean, _, total = facts.get("images", "").partition(" of ")
         read = facts.get("images under marks", "") if row["kind"] == "mark" else clean
-        there = given not in ("", read) and needed <= int(given.replace(",", ""))
-        more = f": a larger --budget reads more of the {given}" if there else ""
+        has_more = total not in ("", read) and needed <= int(total.replace(",", ""))
+        more = f": a larger --budget reads more of the {total}" if has_more else ""
         parts.append(f"about {float(format(needed, '.2g')):,.0f} images would settle it{more}")
     if is_tied(row):
         parts.append("tied to the target")
@@ -94,7 +94,7 @@ def is_tied(row: Row) -> bool:
 
 def open_words(open_: str) -> str:
     """Return the quantities that keep a verdict open."""
-    return listed([_OPEN[one] for one in open_.split()])
+    return join_words([_OPEN[quantity] for quantity in open_.split()])
 
 
 def verdict_line(row: Row, facts: Mapping[str, str]) -> str:
@@ -105,8 +105,8 @@ def verdict_line(row: Row, facts: Mapping[str, str]) -> str:
 
 def check_words(row: Row) -> str:
     """Return the outcome of a check with its number, where it has one."""
-    told = row["check"] == "expected" or (row["check"] == "repeatable" and row["status"] == "ok")
-    return row["text"] if told or math.isnan(row["value"]) else f"{row['text']}: {row['value']:.4g}"
+    is_whole_text = row["check"] == "expected" or (row["check"] == "repeatable" and row["status"] == "ok")
+    return row["text"] if is_whole_text or math.isnan(row["value"]) else f"{row['text']}: {row['value']:.4g}"
 
 
 def measure_of_check(row: Row) -> str:
@@ -154,7 +154,7 @@ def _akin(first: Row, row: Row) -> bool:
     )  # fmt: skip
 
 
-def stated(tables: Mapping[str, Sequence[Row]]) -> list[Row]:
+def reported_verdicts(tables: Mapping[str, Sequence[Row]]) -> list[Row]:
     """Return the verdicts on marks and columns that are said: those apart from the leading region.
 
     Harmless marks are among them only where the search clears the model of others.
@@ -175,19 +175,19 @@ def done(facts: Mapping[str, str], rows: Sequence[Row], effects: Sequence[Row]) 
     of = f" of {facts['patients']} patients" if facts.get("intervals over") == "patients" else ""
     read = "The model read" if any(row["kind"] == "mark" for row in rows) else "The answers are to"
     classes = f": {facts['classes']}" if "classes" in facts else ""
-    made = [f"{read} {facts['images'].partition(' of ')[0]} images{of}{classes}."]
-    drawn = [row["factor"] for row in effects]
-    marks, more = len(set(drawn)), sum(drawn.count(name) > 1 for name in set(drawn))
+    sentences = [f"{read} {facts['images'].partition(' of ')[0]} images{of}{classes}."]
+    factors = [row["factor"] for row in effects]
+    marks, more = len(set(factors)), sum(factors.count(name) > 1 for name in set(factors))
     columns = sum(row["kind"] == "column" for row in rows)
     by = f"compared between the groups of {count(columns, 'column')}" if columns else ""
     if marks:
         at = f"the middle strength{f' ({more} of them at two more)' if more else ''}"
         again = f"{facts['images under marks']} of them were read again with {count(marks, 'mark')} at "
         again += "three strengths" if more == marks else at
-        made.append(f"{again}{f', and answers were {by}' if by else ''}.")
+        sentences.append(f"{again}{f', and answers were {by}' if by else ''}.")
     elif by:
-        made.append(f"Answers were {by}.")
-    return made
+        sentences.append(f"Answers were {by}.")
+    return sentences
 
 
 CHIPS: Mapping[tuple[str, str], str] = {
@@ -216,11 +216,11 @@ NOT_APART = "Independence of these images from the training images is not establ
 
 def not_established(tables: Mapping[str, Sequence[Row]]) -> tuple[str, ...]:
     """Return the limits of an audit, from its tables."""
-    apart = {row["check"] for row in tables["checks"] if row["status"] == "ok"} >= {
+    compared_with_training = {row["check"] for row in tables["checks"] if row["status"] == "ok"} >= {
         "training-copies",
         "training-patients",
     }
-    limits = (*NOT_ESTABLISHED, *(() if apart else (NOT_APART,)), *_of_references(tables))
+    limits = (*NOT_ESTABLISHED, *(() if compared_with_training else (NOT_APART,)), *_of_references(tables))
     rates = tables["rates"]
     if not rates:
         return (*limits, "Error rates of verdicts on marks and columns are not known for this domain.")
@@ -244,12 +244,12 @@ def _of_references(tables: Mapping[str, Sequence[Row]]) -> Iterator[str]:
             f"The {facts['references']} of the reference were trained on {facts['references trained on']} of the same "
             "source: a shortcut of these images that is no mark is theirs too."
         )
-    side, own = facts.get("references read", ""), facts.get("size", "").partition(",")[0]
+    side, framed_size = facts.get("references read", ""), facts.get("size", "").partition(",")[0]
     names = [factor_words(row) for row in marks if math.isnan(row["limit"])]
-    if side != own and names:
+    if side != framed_size and names:
         yield (
-            f"The reference networks read images of {side or 'several sizes'} and the model of {own}, where "
-            f"{listed(names)} change other details: 'relies on' is not claimed of them."
+            f"The reference networks read images of {side or 'several sizes'} and the model of {framed_size}, where "
+            f"{join_words(names)} change other details: 'relies on' is not claimed of them."
         )
 
 

@@ -295,7 +295,7 @@ def audit(
         return
     from assay.audit.command import audit_command
 
-    audit_command(asked, dry_run=dry_run, quiet=quiet, json=json)
+    audit_command(asked, dry_run=dry_run, is_quiet=quiet, json=json)
 
 
 add_commands(app)
@@ -499,7 +499,7 @@ _UNPRINTED = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EBADF)
 """Errors of a write to standard output that is full or was closed."""
 
 
-def _unprinted(error: Exception) -> bool:
+def _is_closed_output(error: Exception) -> bool:
     """Return whether standard output, or a disk, takes no more."""
     if not isinstance(error, OSError):
         return False
@@ -567,7 +567,7 @@ def _done(arguments: list[str]) -> int:
         print(f"code that the study names called sys.exit({error.code!r}), which ends Assay too", file=sys.stderr)
         return FAULT
     except Exception as error:  # 1, Python's own code for it, says that some trials failed
-        if _unprinted(error):
+        if _is_closed_output(error):
             raise
         traceback.print_exc()
         return FAULT
@@ -582,9 +582,9 @@ def _usage(error: TyperException) -> str:
     text = error.format_message().strip()
     if "\n" in text or context is None:
         return text
-    told = text.removeprefix("Invalid value for ").rstrip(".").replace(". Did you mean", ": did you mean")
-    wrong, several, near = told.partition(" (Possible options: ")
+    sentence = text.removeprefix("Invalid value for ").rstrip(".").replace(". Did you mean", ": did you mean")
+    wrong, several, near = sentence.partition(" (Possible options: ")
     if several:
         names = near.removesuffix(")").split(", ")
-        told = f"{wrong}: did you mean {nearest(wrong.rpartition(' ')[2], names) or names[0]}?"
-    return f"{context.command_path}: " + or_else(f"{told[0].lower()}{told[1:]}", f"see {context.command_path} --help")
+        sentence = f"{wrong}: did you mean {nearest(wrong.rpartition(' ')[2], names) or names[0]}?"
+    return f"{context.command_path}: " + or_else(f"{sentence[0].lower()}{sentence[1:]}", f"see {context.command_path} --help")

@@ -100,4 +100,4 @@ def score(
     """Finish an audit from the scores, or masks, of its prepared images."""
     from assay.audit.command import score_command
 
-    score_command(folder, file, asked.but(name=name), quiet=quiet, json=json)
+    score_command(folder, file, asked.but(name=name), is_quiet=quiet, json=json)

@@ -78,8 +78,8 @@ def _places(study: Mapping[str, Any]) -> Iterable[str]:
     from assay.spec.schema import DataSpec
 
     written = {f"{place}" for place in _leaves(study) if place.partition(".")[0] != "scales"}
-    known = {f"recipe.{name}" for name in RecipeSpec.model_fields} | {f"data.{name}" for name in DataSpec.model_fields}
-    return sorted(written | known | {"seeds", "first_seed", "keep", "probes", "contrasts"})
+    paths = {f"recipe.{name}" for name in RecipeSpec.model_fields} | {f"data.{name}" for name in DataSpec.model_fields}
+    return sorted(written | paths | {"seeds", "first_seed", "keep", "probes", "contrasts"})
 
 
 def _leaves(value: Mapping[str, Any], before: str = "") -> Iterable[str]:

@@ -14,23 +14,23 @@ from assay.store.folder import find_run
 def status_command(run: str, out: Path, json: bool) -> None:
     """Print how far a run is."""
     root = find_run(run, out)
-    found = status_of(root)
+    status = status_of(root)
     if json:
-        print(jsonlib.dumps({"folder": str(root), "done": found.done, **asdict(found)}))
+        print(jsonlib.dumps({"folder": str(root), "done": status.done, **asdict(status)}))
         return
-    if found.trials:
-        trials = count(found.trials, "trial")
-        print(f"{root}: {found.trained} of {trials} trained, {found.probed} of {found.probes} probed")
-    if found.failed:
-        print(f"{count(found.failed, 'unit')} failed: `assay doctor {root}` says why")
-    on = f" on {found.engine}" if found.engine else ""
-    if found.working or found.submitted:
-        waiting = max(0, found.submitted - found.working)
-        print(f"{count(found.working, 'unit')} at work{on}" + (f", {waiting} submitted" if found.submitted else ""))
-    elif not found.done and not found.jobs:
+    if status.trials:
+        trials = count(status.trials, "trial")
+        print(f"{root}: {status.trained} of {trials} trained, {status.probed} of {status.probes} probed")
+    if status.failed:
+        print(f"{count(status.failed, 'unit')} failed: `assay doctor {root}` says why")
+    on = f" on {status.engine}" if status.engine else ""
+    if status.working or status.submitted:
+        waiting = max(0, status.submitted - status.working)
+        print(f"{count(status.working, 'unit')} at work{on}" + (f", {waiting} submitted" if status.submitted else ""))
+    elif not status.done and not status.jobs:
         print("nothing is at work: the same `assay run` command goes on")
-    if found.jobs:
-        print(f"the command goes on as {count(len(found.jobs), 'job')} of Slurm: {', '.join(found.jobs)}")
+    if status.jobs:
+        print(f"the command goes on as {count(len(status.jobs), 'job')} of Slurm: {', '.join(status.jobs)}")
 
 
 def cancel_command(run: str, out: Path) -> None:
@@ -39,8 +39,8 @@ def cancel_command(run: str, out: Path) -> None:
     if status_of(root).done:
         print(f"{root}: finished; there is nothing to cancel")
         return
-    found = cancel(root)
-    tasks = f"; {count(found, 'submitted task')} not over" if found else ""
+    cancelled = cancel(root)
+    tasks = f"; {count(cancelled, 'submitted task')} not over" if cancelled else ""
     print(
         f"{root}: asked to stop{tasks}. Training stops within seconds and leaves a checkpoint; probes finish "
         "their model. The same `assay run` command goes on"

@@ -75,10 +75,10 @@ def example_command(folder: Path, audited: bool) -> None:
 
 
 def _audited_folder(folder: Path) -> None:
-    drawn = _drawn(AUDITED, "clean")
-    images, table = drawn.images.read(np.arange(len(drawn))).numpy(), drawn.table
+    environment = _draw_environment(AUDITED, "clean")
+    images, table = environment.images.read(np.arange(len(environment))).numpy(), environment.table
     rows = [{"image": f"images/{number:04d}.png", "mass": "yes" if target else "no", "patient": f"P{number:03d}",
-             **{name: _level(drawn, name, number) for name in ("sex", "view")}}
+             **{name: _level(environment, name, number) for name in ("sex", "view")}}
             for number, target in enumerate(table.target)]  # fmt: skip
     _write(folder, rows, images)
     shutil.copyfile(MODEL, folder / "model.onnx")
@@ -87,17 +87,17 @@ def _audited_folder(folder: Path) -> None:
 
 
 def _study_folder(folder: Path) -> None:
-    drawn = _drawn(SOURCE, "drawn")
-    images, table = drawn.images.read(np.arange(len(drawn))).numpy(), drawn.table
+    environment = _draw_environment(SOURCE, "drawn")
+    images, table = environment.images.read(np.arange(len(environment))).numpy(), environment.table
     rows = [
         {
             "image": f"images/{number:04d}.png",
             "malignant": "yes" if table.target[number] else "no",
             "patient": f"P{number // 2:03d}",
-            "texture": _level(drawn, "texture", number),
+            "texture": _level(environment, "texture", number),
             "size": f"{table.columns['size'][number]:.1f}",
         }
-        for number in range(len(drawn))
+        for number in range(len(environment))
     ]
     copy = {**rows[0], "image": f"images/{len(rows):04d}.png", "patient": "P999"}
     _write(folder, [*rows, copy], [*images, np.clip(images[0] * 0.97 + 0.01, 0, 1)])
@@ -105,14 +105,14 @@ def _study_folder(folder: Path) -> None:
     print(f"{folder}: {len(rows) + 1} images, data.csv, study.yaml. Next: assay run {folder / 'study.yaml'} --open")
 
 
-def _drawn(source: Mapping[str, Any], environment: str) -> Environment:
+def _draw_environment(source: Mapping[str, Any], environment: str) -> Environment:
     spec = parse_study(source)
     scene = open_population(spec.data, ArrayCache(default_cache_root())).scene(spec.points[0].tests, 0, 0)
     return scene.environment(environment)
 
 
-def _level(drawn: Environment, name: str, number: int) -> str:
-    return drawn.table.factor(name).levels[int(drawn.table.columns[name][number])]
+def _level(environment: Environment, name: str, number: int) -> str:
+    return environment.table.factor(name).levels[int(environment.table.columns[name][number])]
 
 
 def _write(folder: Path, rows: Sequence[Mapping[str, str]], images: Sequence[np.ndarray] | np.ndarray) -> None:

@@ -24,46 +24,46 @@ def fetch_command(name: str | None, out: Path | None, json: bool) -> None:
         return
     if name is None:
         if json:
-            print(jsonlib.dumps({key: _offer(one) for key, one in SETS.items()}, indent=1))
+            print(jsonlib.dumps({key: _offer(known_set) for key, known_set in SETS.items()}, indent=1))
         else:
             width = max(map(len, SETS))
-            for key, one in SETS.items():
-                print(f"  {key:<{width}}  {'download' if one.archive else 'by hand '}  {one.license}: {one.page}")
+            for key, known_set in SETS.items():
+                print(f"  {key:<{width}}  {'download' if known_set.archive else 'by hand '}  {known_set.license}: {known_set.page}")
             print("`assay fetch NAME` downloads a set, or prints the steps")
         return
     chosen, folder = SETS[name], (out or assets_folder()).absolute() / name
     if not chosen.archive:
-        found: dict[str, str] = {"set": name, "folder": "", "page": chosen.page, "steps": chosen.steps}
+        record: dict[str, str] = {"set": name, "folder": "", "page": chosen.page, "steps": chosen.steps}
     else:
-        found = {"set": name, "folder": str(folder), "sha256": fetched(chosen, folder)}
+        record = {"set": name, "folder": str(folder), "sha256": fetch_set(chosen, folder)}
     if json:
-        print(jsonlib.dumps(found, indent=1))
+        print(jsonlib.dumps(record, indent=1))
         return
     print(f"{name}: {chosen.license} ({chosen.page})")
     if not chosen.archive:
         print(f"its makers allow no automatic download: {chosen.steps} into {folder}")
     else:
-        print(f"SHA-256 of the archive: {found['sha256']}")
+        print(f"SHA-256 of the archive: {record['sha256']}")
     print(f"then name it in a study: dataset: {{{name}: {{folder: {folder}}}}}")
 
 
-def _offer(one: KnownSet) -> dict[str, str | bool]:
-    return {name: getattr(one, name) for name in ("page", "license", "steps", "archive", "sha256", "wrapped")}
+def _offer(known_set: KnownSet) -> dict[str, str | bool]:
+    return {name: getattr(known_set, name) for name in ("page", "license", "steps", "archive", "sha256", "wrapped")}
 
 
 def _tell_prepared(name: str) -> None:
     """Print how to make a set that built-in studies read as a folder of one's own. Raises DataError if unknown."""
     if name not in PREPARED:
         raise DataError(unknown_of_few("set", name, (*SETS, *PREPARED)))
-    known = PREPARED[name]
-    print(f"{name}: {known.summary}; {known.license} ({known.source})")
+    prepared = PREPARED[name]
+    print(f"{name}: {prepared.summary}; {prepared.license} ({prepared.source})")
     print(f"it is no download: get the original and write data.csv into {assets_folder() / name}, with the columns")
     print(
-        f"image, {', '.join(known.columns)}, and those that the study names (`assay list studies` says which need it)"
+        f"image, {', '.join(prepared.columns)}, and those that the study names (`assay list studies` says which need it)"
     )
 
 
-def fetched(chosen: KnownSet, folder: Path) -> str:
+def fetch_set(chosen: KnownSet, folder: Path) -> str:
     """Download and unpack a set, unless it is there, and return the SHA-256 of its archive.
 
     A download goes into a temporary file, is resumed where it was cut, and is unpacked only with the right checksum:

@@ -63,31 +63,31 @@ def init_command(
         SpecError: Nothing labels the images, or no column is surely the target.
         StoreError: The file is there, or two folders have the same name.
     """
-    found, positive = _guessed(place, unmatched, **named), named.get("positive", "")
-    name, others = _name(found), [_guessed(one, unmatched, found.target) for one in tests]
+    found, positive = _guess_with_target(place, unmatched, **named), named.get("positive", "")
+    name, others = _name(found), [_guess_with_target(one, unmatched, found.target) for one in tests]
     sets = {_name(one): one for one in others}
     if len({name, *sets}) <= len(others):
         raise StoreError("two of these folders have the same name, and sets are told apart by it: rename one")
     path = out or Path(f"{name}.yaml")
     stems = {None: path.stem, **{one: f"{path.stem}-{one}" for one in sets}}
-    tables = {key: path.with_name(f"{stems[key]}-images.csv") for key, one in {None: found, **sets}.items() if one.rows}
-    for one in (path, *tables.values()):
-        if one.exists():
-            raise StoreError(f"{one} is there already, and nothing was written: name another file with --out")
+    tables = {key: path.with_name(f"{stems[key]}-images.csv") for key, file in {None: found, **sets}.items() if file.rows}
+    for file in (path, *tables.values()):
+        if file.exists():
+            raise StoreError(f"{file} is there already, and nothing was written: name another file with --out")
     found = _with_table(found, tables.get(None))
     sets = {key: _with_table(one, tables.get(key)) for key, one in sets.items()}
-    for one in (found, *others):
-        print(f"{one.folder.name}: {one.line}", *one.matched, sep="\n", file=sys.stderr)
+    for file in (found, *others):
+        print(f"{file.folder.name}: {file.line}", *file.matched, sep="\n", file=sys.stderr)
     lines = list(_lines(found, name, path, sets, positive))
     write_text(path, _document(lines, found.folder))
-    if why := _refused(path):
+    if why := _reason_refused(path):
         lines = [one for one in lines if not one.key.strip().startswith("neutral")]
         write_text(path, _document(lines, found.folder))
-        why = _refused(path)
+        why = _reason_refused(path)
     # A guessed positive class may turn every answer around: it is said first.
-    for one in sorted(lines, key=lambda one: one.key.strip() != "positive"):
-        if one.key.strip() in PRINTED or one.key in {f"    {_flow(key)}" for key in sets}:
-            print(f"{one.key.strip()}:{'' if one.value is None else ' ' + _flow(one.value)}  ({one.why})")
+    for file in sorted(lines, key=lambda one: one.key.strip() != "positive"):
+        if file.key.strip() in PRINTED or file.key in {f"    {_flow(key)}" for key in sets}:
+            print(f"{file.key.strip()}:{'' if file.value is None else ' ' + _flow(file.value)}  ({file.why})")
     for key, table in tables.items():
         patients = ", with its patients" if (sets[key] if key else found).patient else ""
         print(f"{table}: written too, the table of {key or name}{patients}")
@@ -96,7 +96,7 @@ def init_command(
     print(f"{path}: change what is wrong; the other assumptions are comments in it. Next: assay run {path} --open")
 
 
-def _guessed(place: Path, unmatched: Unmatched, likely: str = "", **named: Any) -> Guess:
+def _guess_with_target(place: Path, unmatched: Unmatched, likely: str = "", **named: Any) -> Guess:
     """Return what a place holds, with a target, the likely one if it may be. Raises SpecError where there is none."""
     found = guess(place, unmatched=unmatched, **named)
     if likely in found.targets or (not found.target and found.targets):
@@ -106,24 +106,24 @@ def _guessed(place: Path, unmatched: Unmatched, likely: str = "", **named: Any) 
     return found
 
 
-def _name(found: Guess) -> str:
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", found.folder.resolve().name).strip("-.") or "my-images"
+def _name(guess: Guess) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", guess.folder.resolve().name).strip("-.") or "my-images"
 
 
-def _with_table(found: Guess, table: Path | None) -> Guess:
+def _with_table(guess: Guess, table: Path | None) -> Guess:
     """Return what was found with its rows in a table that is written, where there is one."""
     if table is None:
-        return found
-    write_text(table, csv_text([list(found.rows[0]), *(list(row.values()) for row in found.rows)]))
-    return replace(found, table=os.path.relpath(table.resolve(), found.folder.resolve()))
+        return guess
+    write_text(table, csv_text([list(guess.rows[0]), *(list(row.values()) for row in guess.rows)]))
+    return replace(guess, table=os.path.relpath(table.resolve(), guess.folder.resolve()))
 
 
 def _document(lines: Sequence[Assumed], folder: Path) -> str:
     head = f"# Made by `assay init {folder.name}`. Each comment is an assumption: change what is wrong.\n"
-    return head + "\n".join(one.text for one in lines) + "\n"
+    return head + "\n".join(line.text for line in lines) + "\n"
 
 
-def _refused(path: Path) -> str:
+def _reason_refused(path: Path) -> str:
     """Return why the environments of a study cannot be made from its images; empty where they can."""
     from assay.core.files import default_cache_root
     from assay.data.cache import ArrayCache
@@ -140,31 +140,31 @@ def _refused(path: Path) -> str:
     return ""
 
 
-def _lines(found: Guess, name: str, path: Path, sets: Mapping[str, Guess], positive: str) -> Iterator[Assumed]:
-    rows = _rows(found)
-    masked = found.target == LESION.name and LESION.name not in (rows[0] if rows else {})
-    asked = f"work in {', '.join(sets)}?" if sets else "depend on its loss?"
+def _lines(guess: Guess, name: str, path: Path, sets: Mapping[str, Guess], positive: str) -> Iterator[Assumed]:
+    rows = _rows(guess)
+    masked = guess.target == LESION.name and LESION.name not in (rows[0] if rows else {})
+    question = f"work in {', '.join(sets)}?" if sets else "depend on its loss?"
     yield Assumed("name", name)
-    yield Assumed("question", f"Does what a network learns from {name} {asked}")
+    yield Assumed("question", f"Does what a network learns from {name} {question}")
     yield Assumed("data", None)
-    data = list(_data(found, rows, path, positive))
+    data = list(_data(guess, rows, path, positive))
     if sets:
         yield Assumed("  train", None)
-        yield from (replace(one, key=f"  {one.key}") for one in data)
+        yield from (replace(line, key=f"  {line.key}") for line in data)
         yield Assumed("  tests", None, "every image is tested; write map: {its class: ours} where classes differ")
-        yield from (Assumed(f"    {_flow(one)}", _of_set(other, found, path),
+        yield from (Assumed(f"    {_flow(test)}", _of_set(other, guess, path),
                             "as found there" if other.patient else "nothing names patients: each image counts as one")
-                    for one, other in sets.items())  # fmt: skip
+                    for test, other in sets.items())  # fmt: skip
     else:
         yield from data
     yield Assumed("environments", None)
     yield Assumed("  train", {}, "associations as they are in these images")
     yield Assumed("  same", {}, "test images as they are; add conditions under which the model is to be used")
-    tied = next((column for column in found.columns if column != SPLIT and len(_values(rows, column)) == 2), "")
+    tied = next((column for column in guess.columns if column != SPLIT and len(_values(rows, column)) == 2), "")
     if tied and not masked:
         yield Assumed("  neutral", {"association": {tied: 0}}, f"test rows in which {tied} says nothing of the target")
-    taken = ("train", "same", "neutral")
-    yield from (Assumed(f"  {_flow(f'in-{one}' if one in taken else one)}", {"data": one}) for one in sets)
+    reserved = ("train", "same", "neutral")
+    yield from (Assumed(f"  {_flow(f'in-{line}' if line in reserved else line)}", {"data": line}) for line in sets)
     small = bool(rows) and len(rows) < FEW_IMAGES
     batch, more = (8 if small else 32), f"for {len(rows) or 'the'} images"
     losses = ["cross-entropy", "dice" if masked else "supcon"]
@@ -178,75 +178,75 @@ def _lines(found: Guess, name: str, path: Path, sets: Mapping[str, Guess], posit
     yield Assumed("probes", ["performance", "segmentation"] if masked else ["performance"])
     if sets:
         return
-    classes = () if masked else _values(rows, found.target) if rows else class_folders(found.folder)
+    classes = () if masked else _values(rows, guess.target) if rows else class_folders(guess.folder)
     measure = "dice" if masked else "auroc" if len(classes) <= 2 else "auroc-macro"
     compared = {"axis": "loss", "against": losses[0], "measure": measure, "environment": "same"}
     yield Assumed("contrasts", [{**compared, "role": "primary", "margin": MARGIN}],
                   "the one question; margin: the greatest difference that would not matter")  # fmt: skip
 
 
-def _of_set(found: Guess, train: Guess, path: Path) -> dict[str, Any]:
+def _of_set(guess: Guess, train: Guess, path: Path) -> dict[str, Any]:
     """Return the section of a set to test on: its folder from the study file, and no column that it lacks."""
-    where = os.path.relpath(found.folder.resolve(), path.resolve().parent)
-    own = {key: where if key in ("folder", "classes") else value for key, value in found.data_keys().items()}
-    lacks = () if found.classes else ("image", "mask", "patient")
-    own |= {"unmasked": "lesion-free"} if found.of_masks else {}
-    own |= {"matched": list(found.matched)} if found.matched else {}
-    return {**own, **{key: "" for key in lacks if getattr(train, key) and not getattr(found, key)}}
+    where = os.path.relpath(guess.folder.resolve(), path.resolve().parent)
+    keys = {key: where if key in ("folder", "classes") else value for key, value in guess.data_keys().items()}
+    lacks = () if guess.classes else ("image", "mask", "patient")
+    keys |= {"unmasked": "lesion-free"} if guess.of_masks else {}
+    keys |= {"matched": list(guess.matched)} if guess.matched else {}
+    return {**keys, **{key: "" for key in lacks if getattr(train, key) and not getattr(guess, key)}}
 
 
-def _data(found: Guess, rows: Sequence[dict[str, str]], path: Path, positive: str) -> Iterator[Assumed]:
+def _data(guess: Guess, rows: Sequence[dict[str, str]], path: Path, positive: str) -> Iterator[Assumed]:
     """Yield the lines of `data`."""
-    where = os.path.relpath(found.folder.resolve(), path.resolve().parent)
-    if found.classes:
-        images = {one.name: len(files) for one, files in class_images(found.folder)[0].items()}
+    where = os.path.relpath(guess.folder.resolve(), path.resolve().parent)
+    if guess.classes:
+        images = {folder.name: len(files) for folder, files in class_images(guess.folder)[0].items()}
         yield Assumed("  classes", where, f"a folder per class: {', '.join(images)}")
         yield from _positive(images, positive)
         yield Assumed("  split", {"folds": 3}, "every image is its own patient, since nothing names patients")
         return
     yield Assumed("  folder", where, "images are searched from here")
-    by = f" by its column {found.key}" if found.key not in ("", "image") else ""
-    joined = f"your table, joined with the files{by}" if found.key else "written from names of files and folders"
-    made = f"{joined}: {len(found.rows)} images"
-    listed = f"{len(rows)} rows" if rows else "outlines in the COCO format" if found.table else ""
-    yield Assumed("  table", found.table, made if found.rows else listed or "images/ and masks/ with equal names")
-    known: Mapping[str, tuple[Any, str]] = {
-        "matched": (list(found.matched), "what was ignored or left out, for the page"),
-        "image": (found.image, "its cells are files"),
-        "mask": (found.mask, "its cells are files of masks"),
-        "unmasked": ("lesion-free" if found.of_masks else "", "an image without a mask shows no lesion"),
-        "mask_values": (dict(found.mask_values), "from dataset.json"),
+    by = f" by its column {guess.key}" if guess.key not in ("", "image") else ""
+    joined = f"your table, joined with the files{by}" if guess.key else "written from names of files and folders"
+    summary = f"{joined}: {len(guess.rows)} images"
+    listed = f"{len(rows)} rows" if rows else "outlines in the COCO format" if guess.table else ""
+    yield Assumed("  table", guess.table, summary if guess.rows else listed or "images/ and masks/ with equal names")
+    assumptions: Mapping[str, tuple[Any, str]] = {
+        "matched": (list(guess.matched), "what was ignored or left out, for the page"),
+        "image": (guess.image, "its cells are files"),
+        "mask": (guess.mask, "its cells are files of masks"),
+        "unmasked": ("lesion-free" if guess.of_masks else "", "an image without a mask shows no lesion"),
+        "mask_values": (dict(guess.mask_values), "from dataset.json"),
     }
-    yield from (Assumed(f"  {key}", value, why) for key, (value, why) in known.items() if value)
-    others = [one for one in found.targets if one != found.target]
-    values = sorted(_values(rows, found.target))
+    yield from (Assumed(f"  {key}", value, why) for key, (value, why) in assumptions.items() if value)
+    others = [target for target in guess.targets if target != guess.target]
+    values = sorted(_values(rows, guess.target))
     why = f"values: {', '.join(values[:6])}" if values else "whether a mask shows any"
-    if found.table or found.mask:
-        yield Assumed("  target", found.target, why + (f"; it may also be {', '.join(others[:4])}" if others else ""))
-    labels = [cell for row in rows if not absent(cell := row.get(found.target, ""))]
+    if guess.table or guess.mask:
+        yield Assumed("  target", guess.target, why + (f"; it may also be {', '.join(others[:4])}" if others else ""))
+    labels = [cell for row in rows if not absent(cell := row.get(guess.target, ""))]
     yield from _positive(Counter(map(spellings(labels).__getitem__, labels)), positive)
-    if found.patient:
-        called = "called as patients are" if called_patient(found.patient) else "no column is called as patients are"
-        yield Assumed("  patient", found.patient, f"{called}; all images of one stay together")
-    factors = {name: kind for name, kind in found.columns.items() if len(_values(rows, name)) > 1 and name != SPLIT}
+    if guess.patient:
+        called = "called as patients are" if called_patient(guess.patient) else "no column is called as patients are"
+        yield Assumed("  patient", guess.patient, f"{called}; all images of one stay together")
+    factors = {name: kind for name, kind in guess.columns.items() if len(_values(rows, name)) > 1 and name != SPLIT}
     for at, (name, kind) in enumerate(list(factors.items())[:MOST_FACTORS]):
         if not at:
             yield Assumed("  factors", None, "columns that environments can use, and that groups are made of")
         yield Assumed(f"    {_flow(name)}", kind.kind, f"{len(_values(rows, name))} values")
-    given = {value.casefold() for value in _values(rows, SPLIT)} if SPLIT in found.columns else set[str]()
-    if {"train", "test"} <= given or {"training", "testing"} <= given:
+    splits = {value.casefold() for value in _values(rows, SPLIT)} if SPLIT in guess.columns else set[str]()
+    if {"train", "test"} <= splits or {"training", "testing"} <= splits:
         yield Assumed("  split", {"column": SPLIT}, "the parts as the folders or the table have them")
     else:
-        unnamed = "" if found.patient else "; each image counts as a patient, since nothing names patients"
+        unnamed = "" if guess.patient else "; each image counts as a patient, since nothing names patients"
         yield Assumed("  split", {"folds": 3}, f"every image is tested once a seed{unnamed}")
 
 
-def _positive(images: Mapping[str, int], given: str) -> Iterator[Assumed]:
+def _positive(images: Mapping[str, int], wanted: str) -> Iterator[Assumed]:
     """Yield which of two classes is positive: the one given, or where no word of theirs says it the rarer one."""
-    if given:
-        if not any(same_value(one, given) for one in images):
-            raise SpecError(f"--positive {given}: the classes are {', '.join(map(shown, images))}")
-        yield Assumed("  positive", given, "as you say")
+    if wanted:
+        if not any(same_value(one, wanted) for one in images):
+            raise SpecError(f"--positive {wanted}: the classes are {', '.join(map(shown, images))}")
+        yield Assumed("  positive", wanted, "as you say")
     elif len(images) == 2 and in_order(tuple(images)) is None:
         rarer, other = sorted(sorted(images), key=lambda name: images[name])
         counts = f"{rarer} ({images[rarer]:,}) or {other} ({images[other]:,})"
@@ -254,13 +254,13 @@ def _positive(images: Mapping[str, int], given: str) -> Iterator[Assumed]:
         yield Assumed("  positive", rarer, f"a guess to be checked, {counts}, since no word says it: {why}")
 
 
-def _rows(found: Guess) -> list[dict[str, str]]:
+def _rows(guess: Guess) -> list[dict[str, str]]:
     """Return the rows of the table; none of a COCO file or without a table."""
-    if found.rows:
-        return [dict(row) for row in found.rows]
-    if not found.table or found.table.endswith(".json"):
+    if guess.rows:
+        return [dict(row) for row in guess.rows]
+    if not guess.table or guess.table.endswith(".json"):
         return []
-    read = read_table(found.folder / found.table, found.image)
+    read = read_table(guess.folder / guess.table, guess.image)
     return [dict(zip(read.header, row, strict=True)) for row in read.rows]
 
 
@@ -275,7 +275,7 @@ def _flow(value: Any) -> str:
     """Return a value in the flow style of YAML; texts that are no plain words are quoted."""
     if isinstance(value, dict):
         return (
-            "{" + ", ".join(f"{_flow(key)}: {_flow(one)}" for key, one in cast("dict[Any, Any]", value).items()) + "}"
+            "{" + ", ".join(f"{_flow(key)}: {_flow(item)}" for key, item in cast("dict[Any, Any]", value).items()) + "}"
         )
     if isinstance(value, list):
         return "[" + ", ".join(map(_flow, cast("list[Any]", value))) + "]"

@@ -41,18 +41,18 @@ def show_command(name: str, sets: Sequence[str], seeds: int | None, scale: str |
     are left to planning.
     """
     from assay.spec.parse import parse_study
-    from assay.study.opened import opened
+    from assay.study.opened import read_document
 
     if json:
-        spec = parse_study(opened(name), overrides=sets, seeds=seeds, scale=scale, compare=False)
+        spec = parse_study(read_document(name), overrides=sets, seeds=seeds, scale=scale, compare=False)
         values = spec.model_dump(mode="json", exclude_defaults=True)
         print(jsonlib.dumps({**values, "seeds": spec.seeds, "trials": len(spec.points) * spec.seeds}, indent=1))
         return
     if name not in builtin_studies():
-        opened(name)  # refuses what is no study
+        read_document(name)  # refuses what is no study
     text = study_yaml(name) if name in builtin_studies() else at_home(name).read_text(encoding="utf-8")
     if sets or seeds is not None or scale:
-        parse_study(opened(name), overrides=sets, seeds=seeds, scale=scale)
+        parse_study(read_document(name), overrides=sets, seeds=seeds, scale=scale)
         raise SpecError("show prints the study as it is written; add --json to see it after --set, --seeds or --scale")
     print(text, end="")
 
@@ -148,8 +148,8 @@ def doctor_command(out: Path, json: bool, dev: bool) -> None:
         json: Print JSON.
         dev: Check what only the tests of Assay need, too.
     """
-    found = [*_python(), *_torch(), *_decoders(), *_disk(out), *_cache(), *_assets(), *_weights()]
-    _tell([*found, *(_browser() if dev else ())], json)
+    findings = [*_python(), *_torch(), *_decoders(), *_disk(out), *_cache(), *_assets(), *_weights()]
+    _tell([*findings, *(_browser() if dev else ())], json)
 
 
 def check_command(run: str, out: Path, json: bool) -> None:
@@ -167,7 +167,7 @@ def seal_command(run: str, out: Path, key: Path) -> None:
     root = find_run(run, out)
     with working_in(root):
         folder = RunFolder(root)
-        if wrong := [one for one in folder.changes() if one.path.name not in (SIGNED, SIGNATURE)]:
+        if wrong := [change for change in folder.changes() if change.path.name not in (SIGNED, SIGNATURE)]:
             raise StoreError(f"{wrong[0].text}; {folder.remedy(wrong[0])}")
         sign(root, at_home(key))
     print(f"{root / SIGNED}, {root / SIGNATURE}: signed by {signer(root)}")
@@ -193,40 +193,40 @@ def _checksums(root: Path) -> Iterator[Finding]:
 
     folder, shared = RunFolder(root), RunFolder(cache := default_cache_root())
     changes = folder.changes()
-    yield from _compared("files", folder, [one for one in changes if one.how != "unsigned"])
-    if not folder.ended:
+    yield from _findings_of_changes("files", folder, [change for change in changes if change.how != "unsigned"])
+    if not folder.has_ended:
         yield Finding("warn", "manifest", "the last run here did not end, and units alone were compared")
-    yield from _signed(folder, changes)
+    yield from _signature_finding(folder, changes)
     ids = sorted(path.parent.name for path in (root / "sources").glob("*/record.json"))
     starts: list[tuple[UnitKind, str]] = [("sources", id) for id in ids if shared.complete("sources", id)]
-    yield from _compared("weights of sources", shared, shared.altered_units(starts))
+    yield from _findings_of_changes("weights of sources", shared, shared.altered_units(starts))
     yield from _sound("images in the cache", *damaged_arrays(cache))
     yield from _sound("notes in the cache", *damaged_notes(cache))
 
 
-def _signed(folder: RunFolder, changes: Sequence[Change]) -> Iterator[Finding]:
+def _signature_finding(folder: RunFolder, changes: Sequence[Change]) -> Iterator[Finding]:
     from assay.store.manifest import signer
 
-    broken = next((one for one in changes if one.how == "unsigned"), None)
+    broken = next((change for change in changes if change.how == "unsigned"), None)
     if broken:
         yield Finding("bad", "signature", broken.text, folder.remedy(broken))
-    elif not folder.signed:
+    elif not folder.is_signed:
         yield Finding("ok", "signature", "none: who wrote the files is not known")
     elif changes:
         yield Finding("warn", "signature", "not checked, since files are not as the run left them")
     else:
         try:
-            found = f"the data are signed by {signer(folder.root)}"
-            yield Finding("ok", "signature", found, "compare it with the key of who signs")
+            statement = f"the data are signed by {signer(folder.root)}"
+            yield Finding("ok", "signature", statement, "compare it with the key of who signs")
         except FileNotFoundError:
             yield Finding("warn", "signature", "not checked, since there is no ssh-keygen", "install OpenSSH")
 
 
-def _compared(what: str, folder: RunFolder, found: Sequence[Change]) -> Iterator[Finding]:
+def _findings_of_changes(what: str, folder: RunFolder, found: Sequence[Change]) -> Iterator[Finding]:
     """Yield a finding for each changed file, or that there is none."""
-    for one in found:
-        extra = one.how == "extra"
-        yield Finding("warn" if extra else "bad", what, one.text, folder.remedy(one))
+    for change in found:
+        extra = change.how == "extra"
+        yield Finding("warn" if extra else "bad", what, change.text, folder.remedy(change))
     if not found:
         yield Finding("ok", what, "all compared, none damaged")
 
@@ -234,8 +234,8 @@ def _compared(what: str, folder: RunFolder, found: Sequence[Change]) -> Iterator
 def _sound(what: str, checked: int, damaged: Sequence[str]) -> Iterator[Finding]:
     if not damaged:
         yield Finding("ok", what, f"{checked} checked, none damaged")
-    for said in damaged:
-        found, _, remedy = said.rpartition("; ")
+    for text in damaged:
+        found, _, remedy = text.rpartition("; ")
         yield Finding("bad", what, found, remedy)
 
 
@@ -255,8 +255,8 @@ def _torch() -> Iterator[Finding]:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
     yield Finding("ok", "cores", f"{cores} (that many workers of one thread each by default)")
     chosen = choose_device("auto")
-    found = "no GPU that torch can use" if chosen == PROCESSOR else f"{device_name(chosen)}, used by default"
-    yield Finding("ok", "device", f"{found}; --device auto chooses {chosen}")
+    description = "no GPU that torch can use" if chosen == PROCESSOR else f"{device_name(chosen)}, used by default"
+    yield Finding("ok", "device", f"{description}; --device auto chooses {chosen}")
 
 
 def _decoders() -> Iterator[Finding]:
@@ -264,8 +264,8 @@ def _decoders() -> Iterator[Finding]:
     try:
         from assay.data.files.decoders import install, missing
     except ExtraError as error:
-        found, _, remedy = str(error).partition(": ")
-        yield Finding("warn", "DICOM, TIFF, NIfTI", found, remedy)
+        text, _, remedy = str(error).partition(": ")
+        yield Finding("warn", "DICOM, TIFF, NIfTI", text, remedy)
         return
     absent = missing()
     yield Finding("ok", "decoders", ", ".join(name for name in absent if not absent[name]) or "none")
@@ -297,9 +297,9 @@ def _assets() -> Iterator[Finding]:
 
     root = assets_folder()
     if not root.is_dir():
-        found = f"no folder {root}" if os.environ.get(ASSETS) else f"none: {ASSETS} is not set"
+        description = f"no folder {root}" if os.environ.get(ASSETS) else f"none: {ASSETS} is not set"
         remedy = f"set {ASSETS} to the folder of your image sets; `assay list studies` names the studies that need one"
-        yield Finding("warn", "real images", found, remedy)
+        yield Finding("warn", "real images", description, remedy)
         return
     sets = sorted(path.parent.name for path in root.glob("*/data.csv"))
     yield Finding("ok", "real images", ", ".join(sets) or "none")
@@ -310,21 +310,21 @@ def _weights() -> Iterator[Finding]:
 
     here = weights_here(weights_cache())
     yield Finding("ok", "weights", ", ".join(path.name for path in here.found) or "none")
-    for remedy in dict.fromkeys(known.obtain for known in here.missing):
-        names = (f"{known.content} ({known.file})" for known in here.missing if known.obtain == remedy)
+    for remedy in dict.fromkeys(weights.obtain for weights in here.missing):
+        names = (f"{weights.content} ({weights.file})" for weights in here.missing if weights.obtain == remedy)
         yield Finding("warn", "weights missing", "; ".join(names), remedy)
 
 
 def _browser() -> Iterator[Finding]:
     browser = next((name for name in ("chromium", "chromium-browser", "google-chrome") if shutil.which(name)), None)
     has_playwright = find_spec("playwright") is not None
-    found = f"{browser or 'no Chromium'}, playwright {_installed('playwright') if has_playwright else 'not installed'}"
-    whole = browser is not None and has_playwright
-    remedy = "" if whole else "apt install chromium; tools/environment dev"
-    yield Finding("ok" if whole else "warn", "page tests", found, remedy)
+    description = f"{browser or 'no Chromium'}, playwright {_installed_version('playwright') if has_playwright else 'not installed'}"
+    is_complete = browser is not None and has_playwright
+    remedy = "" if is_complete else "apt install chromium; tools/environment dev"
+    yield Finding("ok" if is_complete else "warn", "page tests", description, remedy)
 
 
-def _installed(package: str) -> str:
+def _installed_version(package: str) -> str:
     try:
         return version(package)
     except PackageNotFoundError:

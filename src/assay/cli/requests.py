@@ -43,11 +43,11 @@ def taking(request: type[Request], fields: str = "", **help: str) -> Callable[[A
                 act(asked=asked, **given)
 
         parameters: list[Parameter] = []
-        for name, own in signature(act, eval_str=True).parameters.items():
-            made = [_parameter(request, field, option) for field, option in chosen.items()]
-            parameters += made if name == "asked" else [own.replace(kind=Parameter.KEYWORD_ONLY)]
+        for name, parameter in signature(act, eval_str=True).parameters.items():
+            options = [_parameter(request, field, option) for field, option in chosen.items()]
+            parameters += options if name == "asked" else [parameter.replace(kind=Parameter.KEYWORD_ONLY)]
         command.__name__, command.__doc__ = act.__name__, act.__doc__
-        command.__annotations__ = {one.name: one.annotation for one in parameters}
+        command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
         command.__dict__["__signature__"] = signature(act).replace(parameters=parameters)
         return command
 
@@ -64,11 +64,11 @@ def _parameter(request: type[Request], name: str, option: Option) -> Parameter:
     if option.metavar:
         more["metavar"] = option.metavar
     if parse is not None:
-        more["parser"] = partial(_parsed, parse)
+        more["parser"] = partial(_parse, parse)
     if option.complete or values:
         more["autocompletion"] = _candidates(option.complete or values)
-    own = (option.name or f"--{name.replace('_', '-')}", *filter(None, (option.short,)))
-    info = typer.Argument(**more) if option.argument else typer.Option(*own, show_default=option.shown, **more)
+    flags = (option.name or f"--{name.replace('_', '-')}", *filter(None, (option.short,)))
+    info = typer.Argument(**more) if option.argument else typer.Option(*flags, show_default=option.shown, **more)
     kind: Any = str if parse is not None or values or field.annotation is Any else field.annotation
     kind = list[str] if kind == tuple[str, ...] else kind
     default = Parameter.empty if field.is_required() else default if default is not True else False
@@ -80,7 +80,7 @@ def _candidates(complete: Any) -> Callable[..., list[str]]:
     return getattr(completion, complete) if isinstance(complete, str) else completion.of(*filter(None, complete))
 
 
-def _parsed(parse: Callable[[str], Any], text: str) -> Any:
+def _parse(parse: Callable[[str], Any], text: str) -> Any:
     """Return the value of text. Raises typer.BadParameter for text that has none."""
     try:
         return parse(text)

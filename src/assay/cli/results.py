@@ -71,13 +71,13 @@ def results_command(run: str, table: str, out: Path, form: Form) -> None:
     stored = folder.table(table)
     described = folder.tables[table]
     worded = {ISSUES.name: [FILE], CONTRASTS.name: [COMPARISON], LOOKS.name: [COMPARISON], FINDINGS.name: [SENTENCE]}
-    said = [] if form.csv and table != ISSUES.name else worded.get(table, [])
+    sentences = [] if form.csv and table != ISSUES.name else worded.get(table, [])
     plain, spread = described.spread(stored)
-    every = [*plain, *said]
+    every = [*plain, *sentences]
     columns = [_column(name.strip(), every) for name in form.columns.split(",")] if form.columns else []
     wanted = [_condition(text, every) for text in form.rows]
     files: Mapping[int, str] = _files(folder) if table == ISSUES.name else {}
-    whole = ({**row, **(_said(of, table, files) if said else {})} for row, of in zip(spread, stored, strict=True))
+    whole = ({**row, **(_row_words(of, table, files) if sentences else {})} for row, of in zip(spread, stored, strict=True))
     rows = [row for row in whole if all(_is(row[name], value) for name, value in wanted)]
     if not folder.tables_are_current():
         print(f"{folder.root}: {EARLIER}", file=sys.stderr)
@@ -93,8 +93,8 @@ def results_command(run: str, table: str, out: Path, form: Form) -> None:
     else:
         print(f"{table}: no row {'of this run' if not stored else 'with ' + ', '.join(form.rows)}", file=sys.stderr)
     if not (form.json or form.csv or form.markdown or form.latex):
-        said = f"{table}: a row for every {described.row} (other tables: assay list tables)"
-        print(fill(said, shutil.get_terminal_size().columns) if sys.stderr.isatty() else said, file=sys.stderr)
+        sentences = f"{table}: a row for every {described.row} (other tables: assay list tables)"
+        print(fill(sentences, shutil.get_terminal_size().columns) if sys.stderr.isatty() else sentences, file=sys.stderr)
 
 
 def published_command(run: str, out: Path, form: Form) -> None:
@@ -113,14 +113,14 @@ def published_command(run: str, out: Path, form: Form) -> None:
         return
     for title in dict.fromkeys(str(row["table"]) for row in stored):
         cells = [row for row in stored if row["table"] == title]
-        said = ", ".join(str(cells[0][name]) for name in ("source", "page") if cells[0][name])
-        print(f"{title} ({said})\n")
+        origin = ", ".join(str(cells[0][name]) for name in ("source", "page") if cells[0][name])
+        print(f"{title} ({origin})\n")
         columns = {name: [row for row in cells if row["column"] == name] for name in _distinct(cells, "column")}
         parts = {name: _parts(rows) for name, rows in columns.items()}
         heads = [("", False), *((head, True) for heads in parts.values() for head in heads)]
         at = {(row["row"], row["column"]): row for row in cells}
         lines = [
-            [level, *(cell for name in columns for cell in _published(at.get((level, name)), parts[name]))]
+            [level, *(cell for name in columns for cell in _published_cells(at.get((level, name)), parts[name]))]
             for level in _distinct(cells, "row")
         ]
         (_print_markdown if form.markdown else _print_lines)(heads, lines)
@@ -135,34 +135,34 @@ def _parts(rows: Sequence[Row]) -> list[str]:
     """Return the headings of a column: published figures where there are any, the run's own, and a test's p-value."""
     name, against = rows[0]["column"], rows[0]["against"]
     published = [f"{name}: published"] if any(not math.isnan(row["published"]) for row in rows) else []
-    own = "this run" if published else name
-    return [*published, own, *([f"seeds of {name}", f"p, against {against}"] if against else [])]
+    heading = "this run" if published else name
+    return [*published, heading, *([f"seeds of {name}", f"p, against {against}"] if against else [])]
 
 
-def _published(row: Row | None, parts: Sequence[str]) -> list[str]:
+def _published_cells(row: Row | None, parts: Sequence[str]) -> list[str]:
     if row is None:
         return [""] * len(parts)
     interval = "" if math.isnan(row["low"]) else f" [{row['low']:.3f}, {row['high']:.3f}]"
-    own = f"{row['value']:.3f}{interval}"
+    value_text = f"{row['value']:.3f}{interval}"
     if math.isnan(row["value"]):
-        own = "undefined" if row["seeds"] else "not run"
-    cells = [own, *([row["seeds"], "" if math.isnan(row["p"]) else f"{row['p']:.3f}"] if row["against"] else [])]
+        value_text = "undefined" if row["seeds"] else "not run"
+    cells = [value_text, *([row["seeds"], "" if math.isnan(row["p"]) else f"{row['p']:.3f}"] if row["against"] else [])]
     return (
         cells if len(cells) == len(parts) else ["" if math.isnan(row["published"]) else f"{row['published']:g}", *cells]
     )
 
 
-def _column(name: str, known: Sequence[str]) -> str:
-    if name not in known:
-        raise StoreError(unknown_of_few("column", name, known))
+def _column(name: str, names: Sequence[str]) -> str:
+    if name not in names:
+        raise StoreError(unknown_of_few("column", name, names))
     return name
 
 
-def _condition(given: str, known: Sequence[str]) -> tuple[str, str]:
+def _condition(given: str, names: Sequence[str]) -> tuple[str, str]:
     name, equals, value = given.partition("=")
     if not equals:
         raise StoreError(f"--rows {given}: expected a column, `=` and a value, such as --rows environment=reversed")
-    return _column(name.strip(), known), value.strip()
+    return _column(name.strip(), names), value.strip()
 
 
 def _is(value: Any, wanted: str) -> bool:
@@ -213,7 +213,7 @@ def report_command(run: str, out: Path, json: bool) -> None:
     from assay.report.page import write_page
 
     page, kind = rebuild(folder, write_page), RunFolder(folder).kind
-    if RunFolder(folder).signed:
+    if RunFolder(folder).is_signed:
         print("only the page is new: the tables are those that were signed", file=sys.stderr)
     elif kind and not kind.rebuild:
         print(
@@ -271,10 +271,10 @@ def clean_command(run: str, yes: bool, out: Path, json: bool) -> None:
     """List the units that the run's spec does not name, and delete them on request."""
     folder = find_run(run, out)
 
-    from assay.study.records import unnamed
+    from assay.study.records import unnamed_units
 
     with working_in(folder) if yes else nullcontext():  # a run that has begun may name what it did not name before
-        paths = unnamed(folder)
+        paths = unnamed_units(folder)
         size = sum(file.stat().st_size for path in paths for file in path.rglob("*") if file.is_file())
         for path in paths if yes else ():
             remove_unit(path)
@@ -294,16 +294,16 @@ def _print_table(rows: list[Row], described: Table, columns: Sequence[str], form
     from assay.report.sentences.reasons import reason_words
 
     added = {name for name in (COMPARISON, FILE, SENTENCE) if rows and name in rows[0]} - {*described.names}
-    shown = [key for name in described.shown for key in (rows[0] if rows else ()) if key.partition(".")[0] == name]
-    names = [*(added - {SENTENCE}), *(shown or described.shown), *(added & {SENTENCE})]
-    said = columns or [name for name in names if any(_text(row[name]) for row in rows)] or names
+    displayed = [key for name in described.displayed for key in (rows[0] if rows else ()) if key.partition(".")[0] == name]
+    names = [*(added - {SENTENCE}), *(displayed or described.displayed), *(added & {SENTENCE})]
+    filled = columns or [name for name in names if any(_text(row[name]) for row in rows)] or names
     heads = {column.name: column.head for column in described.columns}
     if form.latex:
-        _print_latex(rows, [(name, heads.get(name) or name) for name in said], {"a", "b"} <= set(described.names))
+        _print_latex(rows, [(name, heads.get(name) or name) for name in filled], {"a", "b"} <= set(described.names))
         return
-    cells = [[_text(reason_words(row[name]) if name == "reason" else row[name]) for name in said] for row in rows]
+    cells = [[_text(reason_words(row[name]) if name == "reason" else row[name]) for name in filled] for row in rows]
     printed = [
-        (heads.get(name) or name, bool(rows) and all(not isinstance(row[name], str) for row in rows)) for name in said
+        (heads.get(name) or name, bool(rows) and all(not isinstance(row[name], str) for row in rows)) for name in filled
     ]
     if form.markdown:
         _print_markdown(printed, cells)
@@ -340,32 +340,32 @@ def _print_latex(rows: list[Row], columns: Sequence[tuple[str, str]], difference
         differences: Whether values are differences, which have a sign.
     """
     from assay.report.sentences.reasons import reason_words
-    from assay.report.words import signed
+    from assay.report.words import signed_text
     from assay.stats.format import common_decimals, number, with_interval
 
     names = [name for name, _ in columns]
     ends = next((pair for pair in _ENDS if {"value", *pair} <= set(names)), ())
-    kept = [(name, head) for name, head in columns if name not in ends]
+    text_columns = [(name, head) for name, head in columns if name not in ends]
     bounds = [(_real(row["value"]), *(_real(row[name]) for name in ends)) for row in rows] if ends else []
     places = common_decimals((high - low) / 2 for _, low, high in bounds)
 
     def cell(row: Row, i: int, name: str) -> str:
         if ends and name == "value":
             value, low, high = bounds[i]
-            found = with_interval(value, low, high, places=places)
-            shown = found.replace(number(value, places), signed(value, places), 1) if differences else found
-            return "" if math.isnan(value) else _MINUS.sub("$-$", shown)
+            text = with_interval(value, low, high, places=places)
+            text_signed = text.replace(number(value, places), signed_text(value, places), 1) if differences else text
+            return "" if math.isnan(value) else _MINUS.sub("$-$", text_signed)
         if isinstance(row[name], str):
             return (reason_words(row[name]) if name == "reason" else row[name]).translate(_LATEX)
         return _MINUS.sub("$-$", _text(row[name]))
 
-    heads = [f"{head} {_ENDS[ends]}" if ends and name == "value" else head for name, head in kept]
-    numbers = [bool(rows) and all(not isinstance(row[name], str) for row in rows) for name, _ in kept]
+    heads = [f"{head} {_ENDS[ends]}" if ends and name == "value" else head for name, head in text_columns]
+    numbers = [bool(rows) and all(not isinstance(row[name], str) for row in rows) for name, _ in text_columns]
     print("% needs \\usepackage{booktabs}")
     print(f"\\begin{{tabular}}{{{''.join('r' if is_number else 'l' for is_number in numbers)}}}")
     print("\\toprule", f"{' & '.join(head.translate(_LATEX) for head in heads)} \\\\", "\\midrule", sep="\n")
     for i, row in enumerate(rows):
-        print(f"{' & '.join(cell(row, i, name) for name, _ in kept)} \\\\")
+        print(f"{' & '.join(cell(row, i, name) for name, _ in text_columns)} \\\\")
     print("\\bottomrule", "\\end{tabular}", sep="\n")
 
 
@@ -388,10 +388,10 @@ def _print_folded(columns: list[tuple[str, bool]], cells: list[list[str]]) -> No
 
 def _print_lines(columns: list[tuple[str, bool]], cells: list[list[str]]) -> None:
     """Print a row a line, whatever its width: a folded table takes 0.6 ms a row."""
-    from assay.report.sheets import aligned
+    from assay.report.sheets import align
 
     table = [[head for head, _ in columns], *([cell.replace("\n", " ") for cell in row] for row in cells)]
-    print("\n".join(aligned(table, [is_number for _, is_number in columns])))
+    print("\n".join(align(table, [is_number for _, is_number in columns])))
 
 
 def _files(folder: RunFolder) -> Mapping[int, str]:
@@ -401,13 +401,13 @@ def _files(folder: RunFolder) -> Mapping[int, str]:
     from assay.study.request import RunRequest
 
     with suppress(AssayError, OSError, ValueError):
-        asked = folder.document()["request"] if folder.kind is PREVIEW else None
-        spec = RunRequest.model_validate(asked).settled().spec if asked else stored_study(folder.root).plan.spec
+        request = folder.document()["request"] if folder.kind is PREVIEW else None
+        spec = RunRequest.model_validate(request).settle().spec if request else stored_study(folder.root).plan.spec
         return names_of(spec.data)
     return {}
 
 
-def _said(row: Row, table: str, files: Mapping[int, str]) -> Row:
+def _row_words(row: Row, table: str, files: Mapping[int, str]) -> Row:
     """Return the words of a comparison or a finding, and the file of an issue; nothing of other tables."""
     if table == ISSUES.name:
         return {FILE: files.get(row["row"], "")}

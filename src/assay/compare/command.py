@@ -29,11 +29,11 @@ def compare_command(asked: CompareRequest) -> None:
     page = None if asked.out is None else carry_out(run, asked.out, InProcess(), write_page).page
     if asked.as_json:
         rows = {"estimates": found.estimates, "contrasts": found.contrasts, "differences": found.differences}
-        shown = {} if page is None else {"report": str(page)}
-        notes, cautions = (list(map(reason_words, one)) for one in (found.notes, found.cautions))
+        report_path = {} if page is None else {"report": str(page)}
+        notes, cautions = (list(map(reason_words, reasons)) for reasons in (found.notes, found.cautions))
         print(
             json_text(
-                {"read": reading_lines(read.facts), **rows, "notes": notes, "cautions": cautions, **shown},
+                {"read": reading_lines(read.facts), **rows, "notes": notes, "cautions": cautions, **report_path},
                 sort_keys=False,
             ),
             end="",

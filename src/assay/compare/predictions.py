@@ -50,8 +50,8 @@ class Predictions:
     @property
     def seed_numbers(self) -> tuple[int, ...]:
         """Numbers of the seeds in tables: their names where these are whole numbers, else their places."""
-        whole = all(name.isdecimal() and name == str(int(name)) and len(name) < _MOST_DIGITS for name in self.seeds)
-        return tuple(map(int, self.seeds)) if whole else tuple(range(len(self.seeds)))
+        are_numbers = all(name.isdecimal() and name == str(int(name)) and len(name) < _MOST_DIGITS for name in self.seeds)
+        return tuple(map(int, self.seeds)) if are_numbers else tuple(range(len(self.seeds)))
 
 
 def read_predictions(columns: CompareRequest) -> Predictions:
@@ -64,7 +64,7 @@ def read_predictions(columns: CompareRequest) -> Predictions:
     table, columns, guessed = _read_columns(columns)
     groups, classes = table.column(columns.by, key_text("--by")), table.column(columns.target, key_text("--target"))
     score = np.array(
-        [number(one, table.comma) for one in table.column(columns.score, key_text("--score"))], dtype=np.float64
+        [number(cell, table.comma) for cell in table.column(columns.score, key_text("--score"))], dtype=np.float64
     )
     labels = two_classes(columns.target, columns.positive, classes)
     named, matched = _same_names(table.column(columns.image, key_text("--image")), groups, columns.unmatched)
@@ -84,24 +84,24 @@ def read_predictions(columns: CompareRequest) -> Predictions:
     folds = _codes(table.column(columns.fold, key_text("--fold")))[1] if columns.fold in table.header else None
     scales = _rescale(score, group, group_names, columns, notes)
     at = group, seed, image
-    counted = _counted(at, (group_names, seed_names, image_names))
+    counted = _count_predictions(at, (group_names, seed_names, image_names))
     answers, fold = np.zeros(counted.shape), np.zeros(counted.shape, dtype=np.int64)
     answers[at] = score
     fold[at] = 0 if folds is None else folds
     panels: dict[str, Panel] = {}
     for g, name in enumerate(group_names):
-        own = np.flatnonzero(counted[g].any(axis=1))
-        tested = counted[g, own] == 1
+        images_of_group = np.flatnonzero(counted[g].any(axis=1))
+        tested = counted[g, images_of_group] == 1
         if not tested.all():
             notes.append(because(Code.MISSING_PREDICTIONS, recipe=name, count=int((~tested).sum())))
         panels[name] = Panel(
-            answers[g, own, :, None],
+            answers[g, images_of_group, :, None],
             target,
             patient,
-            fold=None if folds is None else fold[g, own],
+            fold=None if folds is None else fold[g, images_of_group],
             tested=None if tested.all() else tested,
-            thresholds=np.full(len(own), columns.threshold),
-            seeds=own,
+            thresholds=np.full(len(images_of_group), columns.threshold),
+            seeds=images_of_group,
         )
     facts = {
         "columns": guessed,
@@ -137,10 +137,10 @@ def _rescale(
     """Replace scores by log-odds, and return what those of each recipe were; recipes with one answer are noted."""
     scales = dict[str, Scale]()
     for g, name in enumerate(names):
-        own = group == g
-        scale = scale_of(score[own], columns.scores, columns.threshold, f"the scores of '{name}'")
-        score[own], scales[name] = scale.log_odds(score[own]), scale
-        called = expit(score[own]) >= columns.threshold
+        of_group = group == g
+        scale = scale_of(score[of_group], columns.scores, columns.threshold, f"the scores of '{name}'")
+        score[of_group], scales[name] = scale.log_odds(score[of_group]), scale
+        called = expit(score[of_group]) >= columns.threshold
         if called.all() or not called.any():
             kind = "positive" if called.all() else "negative"
             notes.append(because(Code.CALLED_ALIKE, recipe=name, count=len(called), kind=kind))
@@ -165,24 +165,24 @@ def _same_names(images: Sequence[str], groups: Sequence[str], unmatched: Unmatch
     Raises:
         DataError: Over a tenth of the images of either recipe are not in the other, unless they are dropped.
     """
-    own: dict[str, dict[str, str]] = {}
+    names_by_group: dict[str, dict[str, str]] = {}
     for image, group in zip(images, groups, strict=True):
-        own.setdefault(group, {})[image] = image
-    first, *others = own
-    said: list[str] = []
+        names_by_group.setdefault(group, {})[image] = image
+    first, *others = names_by_group
+    notes: list[str] = []
     for group in others:
-        found = match(tuple(own[group]), tuple(own[first]))
-        own[group] |= {found.left[at]: found.right[to] for at, to in found.pairs.items()}
+        matches = match(tuple(names_by_group[group]), tuple(names_by_group[first]))
+        names_by_group[group] |= {matches.left[at]: matches.right[to] for at, to in matches.pairs.items()}
         where = first
-        if len(own[first]) > len(own[group]):  # images are on the side that has more of them
-            turned = {to: at for at, to in found.pairs.items()}
-            found, where = replace(found, left=found.right, right=found.left, pairs=turned), group
-        sentences = require_matched(found, f"'{where}'", unmatched=unmatched)
-        said += [f"{group}: {sentence}" for sentence in sentences]
-    return [own[group][image] for image, group in zip(images, groups, strict=True)], "; ".join(said)
+        if len(names_by_group[first]) > len(names_by_group[group]):  # images are on the side that has more of them
+            turned = {to: at for at, to in matches.pairs.items()}
+            matches, where = replace(matches, left=matches.right, right=matches.left, pairs=turned), group
+        sentences = require_matched(matches, f"'{where}'", unmatched=unmatched)
+        notes += [f"{group}: {sentence}" for sentence in sentences]
+    return [names_by_group[group][image] for image, group in zip(images, groups, strict=True)], "; ".join(notes)
 
 
-def _counted(at: tuple[np.ndarray, ...], names: Sequence[Sequence[str]]) -> Int[np.ndarray, "groups seeds images"]:
+def _count_predictions(at: tuple[np.ndarray, ...], names: Sequence[Sequence[str]]) -> Int[np.ndarray, "groups seeds images"]:
     """Return how many predictions each recipe, seed and image has. Raises DataError where there are several."""
     counted = np.zeros([len(one) for one in names], dtype=np.int64)
     np.add.at(counted, at, 1)
@@ -206,10 +206,10 @@ def _same(
     image: Int[np.ndarray, " n"], value: Int[np.ndarray, " n"], names: Sequence[str], what: str
 ) -> Int[np.ndarray, " i"]:
     """Return the value of each image, which all of its rows must share."""
-    found = np.full(len(names), -1)
-    found[image] = value
-    differing = np.unique(image[found[image] != value])
+    values = np.full(len(names), -1)
+    values[image] = value
+    differing = np.unique(image[values[image] != value])
     if len(differing):
-        shown = ", ".join(f"'{names[i]}'" for i in differing[:_MOST_NAMED])
-        raise DataError(f"{len(differing)} images have several {what}, such as {shown}")
-    return found
+        examples = ", ".join(f"'{names[i]}'" for i in differing[:_MOST_NAMED])
+        raise DataError(f"{len(differing)} images have several {what}, such as {examples}")
+    return values

@@ -24,14 +24,14 @@ from assay.report.words import verdict_words
 from assay.spec.checks import MOST_PRIMARY
 from assay.spec.schema import ContrastSpec, Role
 from assay.stats.compare import contrast
-from assay.stats.decisions import decided, pooled
+from assay.stats.decisions import decide_families, moderate_group
 from assay.stats.doubts import findings_of, outlying_seeds
 from assay.stats.estimate import estimate, estimate_row
 from assay.stats.findings import to_row
 from assay.stats.format import p_value, with_interval
 from assay.stats.measures import COMPUTED
 from assay.stats.panel import Panel
-from assay.stats.rows import KEY_FIELDS, over_images, undefined
+from assay.stats.rows import KEY_FIELDS, over_images, is_undefined
 from assay.store.files import Row
 from assay.store.folder import RunFolder
 from assay.store.schema import VALUES
@@ -97,13 +97,13 @@ class Compared:
 
 def _decision(row: Row) -> str:
     """Return the decision in words, with the interval and the p-value that decided."""
-    if undefined(row):
+    if is_undefined(row):
         return f"not tested: {reason_words(row['reason'])}"
     value = with_interval(row["value"], row["decision_low"], row["decision_high"])
-    said = f"{verdict_words(row)}: {value}, {100 * row['decision_level']:.3g}% CI, {p_value(row['decision_p'])}"
+    text = f"{verdict_words(row)}: {value}, {100 * row['decision_level']:.3g}% CI, {p_value(row['decision_p'])}"
     if row["decision"] == "inconclusive" and not math.isnan(row["seeds_needed"]):
-        return f"{said}; about {row['seeds_needed']:.0f} seeds would settle it"
-    return said
+        return f"{text}; about {row['seeds_needed']:.0f} seeds would settle it"
+    return text
 
 
 @dataclass(frozen=True)
@@ -123,21 +123,21 @@ class CompareRun(Run):
 
     def conclude(self, folder: RunFolder) -> Tables:
         """Return the tables of a study that predictions have."""
-        made = compare_predictions(self.read, self.request)
-        found = findings_of(made.contrasts, made.estimates, cautions=(*made.notes, *made.cautions))
-        unnamed = any(note.first(Code.NO_PATIENT_COLUMN) for note in made.notes)
+        comparison = compare_predictions(self.read, self.request)
+        findings = findings_of(comparison.contrasts, comparison.estimates, cautions=(*comparison.notes, *comparison.cautions))
+        unnamed = any(note.first(Code.NO_PATIENT_COLUMN) for note in comparison.notes)
         counted = over_images if unnamed else dict[str, Any]
-        facts = {"study": self.name, "question": made.title, "predictions": "yes", **self.read.facts,
+        facts = {"study": self.name, "question": comparison.title, "predictions": "yes", **self.read.facts,
                  "intervals over": "images" if unnamed else "patients", **versions(OF_STATISTICS)}  # fmt: skip
         named = zip(self.read.seed_numbers, self.read.seeds, strict=True)
         if names := ", ".join(f"{number}: {name}" for number, name in named if str(number) != name):
             facts["names of seeds"] = names
         return {
-            "contrasts": list(map(counted, made.contrasts)),
-            "differences": list(map(counted, made.differences)),
-            "estimates": list(map(counted, made.estimates)),
-            "values": made.values,
-            "findings": list(map(to_row, found)),
+            "contrasts": list(map(counted, comparison.contrasts)),
+            "differences": list(map(counted, comparison.differences)),
+            "estimates": list(map(counted, comparison.estimates)),
+            "values": comparison.values,
+            "findings": list(map(to_row, findings)),
             "provenance": [{"key": key, "value": value} for key, value in facts.items()],
         }
 
@@ -156,7 +156,7 @@ def compare_predictions(read: Predictions, asked: CompareRequest) -> Compared:
     """
     panels, against = read.panels, asked.against or next(iter(read.panels))
     measure, margin = asked.measure, asked.margin
-    allowed = [name for name, one in COMPUTED.items() if not one.domain.maps]
+    allowed = [name for name, computed in COMPUTED.items() if not computed.domain.maps]
     if measure not in allowed:
         raise SpecError(unknown_name("measure of classification", measure, allowed))
     if measure not in CALLED:
@@ -177,10 +177,10 @@ def compare_predictions(read: Predictions, asked: CompareRequest) -> Compared:
                "measure": measure, "environment": IMAGES}
         for name in panels
     }  # fmt: skip
-    tested = pooled([contrast(panels[name], panels[against], measure, margin) for name in names])
+    tested = moderate_group([contrast(panels[name], panels[against], measure, margin) for name in names])
     family = [
-        (Pair(stated, (), (), name, ()), replace(one, direction=direction_of(measure)))
-        for name, one in zip(names, tested, strict=True)
+        (Pair(stated, (), (), name, ()), replace(comparison, direction=direction_of(measure)))
+        for name, comparison in zip(names, tested, strict=True)
     ]
     entry, rows, by_seed = COMPUTED[measure], list[Row](), list[Row]()
     for name, panel in panels.items():
@@ -191,15 +191,15 @@ def compare_predictions(read: Predictions, asked: CompareRequest) -> Compared:
             {**row, "seed": read.seeds[number], "value": value}
             for number, value in zip(panel.numbers.tolist(), found.per_seed.tolist(), strict=True)
         ]
-    made = decided([family_of(stated.family_name, family)], rows)
+    decided_rows = decide_families([family_of(stated.family_name, family)], rows)
     worse = [because(Code.WORSE_THAN_CHANCE, recipe=row["recipe"], measure=measure, value=row["value"]) for row in rows
              if entry.entry.direction == "higher" and row["high"] < row["chance"]]  # fmt: skip
-    cautions = (*worse, *outlying_seeds(by_seed, made))
+    cautions = (*worse, *outlying_seeds(by_seed, decided_rows))
     numbers = dict(zip(read.seeds, read.seed_numbers, strict=True))
     values = tuple({**{name: row[name] for name in VALUES.names}, "seed": numbers[row["seed"]]} for row in by_seed)
     pairs = ((name, panels[name]) for name in names)
     differences = tuple(_differences(measure, pairs, (against, panels[against]), asked))
-    return Compared(measure, against, tuple(rows), tuple(made), differences, values, read.notes, cautions, read.facts)
+    return Compared(measure, against, tuple(rows), tuple(decided_rows), differences, values, read.notes, cautions, read.facts)
 
 
 def _differences(

@@ -18,7 +18,7 @@ def compiled(function: Callable[Given, Made]) -> Callable[Given, Made]:
     Sums are done in the order that is written, so that results are the same on every processor of a kind.
     """
     try:
-        made = numba.njit(cache=True, nogil=True)(function)  # pyright: ignore[reportUnknownMemberType]
+        machine_code = numba.njit(cache=True, nogil=True)(function)  # pyright: ignore[reportUnknownMemberType]
     except RuntimeError:  # nowhere to keep it
-        made = numba.njit(nogil=True)(function)  # pyright: ignore[reportUnknownMemberType]
-    return cast("Callable[Given, Made]", made)
+        machine_code = numba.njit(nogil=True)(function)  # pyright: ignore[reportUnknownMemberType]
+    return cast("Callable[Given, Made]", machine_code)

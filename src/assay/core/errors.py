@@ -206,8 +206,8 @@ def nearest_of(given: str, allowed: Sequence[str]) -> str:
 
 def unknown_of_few(what: str, given: str, allowed: Sequence[str]) -> str:
     """As `unknown_name`, with all that is allowed in any case: of few names the nearest need not be the one meant."""
-    told = unknown_name(what, given, allowed)
-    return f"{told} Allowed: {', '.join(sorted(allowed))}" if nearest(given, allowed) else told
+    sentence = unknown_name(what, given, allowed)
+    return f"{sentence} Allowed: {', '.join(sorted(allowed))}" if nearest(given, allowed) else sentence
 
 
 def or_else(told: str, also: str) -> str:

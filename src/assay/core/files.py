@@ -149,16 +149,16 @@ def holding(path: Path, wait: Callable[[], None] | None = None, *, remedy: str =
         raise not_written(f"cannot write {path}: {error.strerror}; {remedy}", error) from error
     try:
         if wait is None:
-            _taken(lock, fcntl.LOCK_EX)
+            _try_lock(lock, fcntl.LOCK_EX)
         else:
-            while not _taken(lock, fcntl.LOCK_EX | fcntl.LOCK_NB):
+            while not _try_lock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB):
                 wait()
         yield
     finally:
         os.close(lock)
 
 
-def _taken(lock: int, how: int) -> bool:
+def _try_lock(lock: int, how: int) -> bool:
     try:
         fcntl.flock(lock, how)
     except BlockingIOError:
@@ -185,14 +185,14 @@ ASSETS_BESIDE = Path("../shared/assets")
 _NAMED = re.compile(r"\$\{(\w+)\}")
 
 
-def filled(text: str, folder: str = "") -> Path:
+def fill_names(text: str, folder: str = "") -> Path:
     """Return the absolute path that a spec means: `${NAME}` and `~` filled in, a relative path from `folder`.
 
     A path that begins with a variable does not start there: if the variable's value is relative, it is so to the
     working folder, as everywhere outside of Assay. Unset variables are left as they are written; see `unset`.
     """
     base = "" if begins_with_variable(text) else folder
-    return Path(base, at_home(_NAMED.sub(lambda found: variable(found[1]) or found[0], text))).absolute()
+    return Path(base, at_home(_NAMED.sub(lambda match: variable(match[1]) or match[0], text))).absolute()
 
 
 def at_home(text: str | Path) -> Path:
@@ -215,7 +215,7 @@ def begins_with_variable(text: str) -> bool:
     return _NAMED.match(text) is not None
 
 
-def told(text: str) -> str:
+def label_of_path(text: str) -> str:
     """Return a text for labels: an absolute path as its last part, since the rest names a machine and its owner."""
     path = PureWindowsPath(text) if PureWindowsPath(text).is_absolute() else PurePosixPath(text)
     return path.name or text if path.is_absolute() else text
@@ -237,7 +237,7 @@ def variable(name: str) -> str:
 
 def assets_folder() -> Path:
     """Where the image sets are looked for; the folder need not be there."""
-    return filled(f"${{{ASSETS}}}") if variable(ASSETS) else ASSETS_BESIDE.absolute()
+    return fill_names(f"${{{ASSETS}}}") if variable(ASSETS) else ASSETS_BESIDE.absolute()
 
 
 def default_cache_root() -> Path:
@@ -321,12 +321,12 @@ def hash_by_last(parts: Mapping[str, str], last: str, length: int = 16) -> Calla
     text = "".join(f"{json.dumps(name)}:{parts[name]}," for name in sorted(parts))
     begun = hashlib.sha256(f"{{{text}{json.dumps(last)}:".encode())
 
-    def finished(value: str) -> str:
-        one = begun.copy()
-        one.update(f"{value}}}".encode())
-        return one.hexdigest()[:length]
+    def finish(value: str) -> str:
+        hash_copy = begun.copy()
+        hash_copy.update(f"{value}}}".encode())
+        return hash_copy.hexdigest()[:length]
 
-    return finished
+    return finish
 
 
 def _plain(value: Any) -> Any:

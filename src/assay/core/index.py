@@ -17,7 +17,7 @@ from typing import Any, cast
 from pydantic.json_schema import GenerateJsonSchema
 
 from assay.core.measures import INDEX, indexed_measures
-from assay.core.registry import Entry, Params, declared
+from assay.core.registry import Entry, Params, declared_entries
 from assay.core.traits import KINDS
 
 ROOMS = ("data", "shifts", "models", "training", "stats", "probes")
@@ -32,40 +32,40 @@ class _Written(GenerateJsonSchema):
 
 
 def _schema_of(model: type[Params]) -> dict[str, Any]:
-    made = model.model_json_schema(schema_generator=_Written)
-    parts = made.get("$defs", {})
-    return {name: _plain(schema, parts) for name, schema in made.get("properties", {}).items()}
+    schema_of_model = model.model_json_schema(schema_generator=_Written)
+    parts = schema_of_model.get("$defs", {})
+    return {name: _plain(schema, parts) for name, schema in schema_of_model.get("properties", {}).items()}
 
 
 def _plain(schema: Any, parts: Mapping[str, Any]) -> Any:
     """Return a schema with its references resolved, and without parts that the reader does not need."""
     if isinstance(schema, list):
-        return [_plain(one, parts) for one in cast("list[Any]", schema)]
+        return [_plain(item, parts) for item in cast("list[Any]", schema)]
     if not isinstance(schema, dict):
         return schema
-    given = cast("dict[str, Any]", schema)
-    if "$ref" in given:
-        return _plain(parts[given["$ref"].rpartition("/")[2]], parts)
-    if "const" in given:
-        given = {**{key: value for key, value in given.items() if key != "const"}, "enum": [given["const"]]}
-    made = {
+    mapping = cast("dict[str, Any]", schema)
+    if "$ref" in mapping:
+        return _plain(parts[mapping["$ref"].rpartition("/")[2]], parts)
+    if "const" in mapping:
+        mapping = {**{key: value for key, value in mapping.items() if key != "const"}, "enum": [mapping["const"]]}
+    plain = {
         key: _plain(value, parts)
-        for key, value in given.items()
+        for key, value in mapping.items()
         if key not in ("title", "required", "additionalProperties", "properties")
     }
-    if "properties" in given:
-        inside = cast("dict[str, Any]", given["properties"])
-        made["properties"] = {name: _plain(one, parts) for name, one in inside.items()}
-        made.pop("description", None)
-    return made
+    if "properties" in mapping:
+        inside = cast("dict[str, Any]", mapping["properties"])
+        plain["properties"] = {name: _plain(field, parts) for name, field in inside.items()}
+        plain.pop("description", None)
+    return plain
 
 
 def index_of(entries: Mapping[tuple[str, str], Entry]) -> dict[str, Any]:
     """Return the index of these components as plain values."""
-    made: dict[str, Any] = {kind: {} for kind in KINDS}
+    entries_by_kind: dict[str, Any] = {kind: {} for kind in KINDS}
     for (kind, name), entry in sorted(entries.items()):
-        made[kind][name] = {key: value for key, value in _body(entry).items() if value not in (None, {})}
-    return made
+        entries_by_kind[kind][name] = {key: value for key, value in _body(entry).items() if value not in (None, {})}
+    return entries_by_kind
 
 
 def _body(entry: Entry) -> dict[str, Any]:
@@ -84,9 +84,9 @@ def _body(entry: Entry) -> dict[str, Any]:
 def _given(value: Any) -> dict[str, Any]:
     """Return the fields of a dataclass that differ from their default."""
     return {
-        one.name: _part(getattr(value, one.name))
-        for one in dataclasses.fields(value)
-        if getattr(value, one.name) != one.default
+        field.name: _part(getattr(value, field.name))
+        for field in dataclasses.fields(value)
+        if getattr(value, field.name) != field.default
     }
 
 
@@ -102,7 +102,7 @@ def index_text() -> str:
         package = importlib.import_module(f"assay.{room}")
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             importlib.import_module(module.name)
-    own = {key: entry for key, entry in declared().items() if entry.target.startswith("assay.")}
+    own = {key: entry for key, entry in declared_entries().items() if entry.target.startswith("assay.")}
     measures = {
         one.name: {key: value for key, value in _given(one).items() if key != "name"} for one in indexed_measures()
     }
@@ -114,8 +114,8 @@ def _lines(value: Any, depth: int, indent: str = "") -> str:
         return json.dumps(value, ensure_ascii=False)
     deeper = indent + " "
     inside = (
-        f"{deeper}{json.dumps(key)}: {_lines(one, depth - 1, deeper)}"
-        for key, one in cast("dict[str, Any]", value).items()
+        f"{deeper}{json.dumps(key)}: {_lines(item, depth - 1, deeper)}"
+        for key, item in cast("dict[str, Any]", value).items()
     )
     return "{\n" + ",\n".join(inside) + f"\n{indent}}}"
 

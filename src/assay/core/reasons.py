@@ -49,8 +49,8 @@ class Reason:
         return any(cause.code == code for cause in self.causes)
 
     def __str__(self) -> str:
-        found = [{"code": str(cause.code), **dict(cause.fields)} for cause in self.causes]
-        return json.dumps(found, ensure_ascii=False) if found else ""
+        causes = [{"code": str(cause.code), **dict(cause.fields)} for cause in self.causes]
+        return json.dumps(causes, ensure_ascii=False) if causes else ""
 
     @property
     def codes(self) -> tuple[Code, ...]:
@@ -71,7 +71,7 @@ def because(code: Code, **fields: Field) -> Reason:
     return Reason((Cause(code, tuple(fields.items())),))
 
 
-def stated(text: str) -> Reason:
+def reason_in_words(text: str) -> Reason:
     """A reason in the words of a plug-in, an error or a file; no reason without words."""
     return because(Code.STATED, text=text) if text else NOTHING
 
@@ -80,18 +80,18 @@ def read(value: object) -> Reason:
     """Read a reason from a row or a record, which holds a reason, its stored form, or a user's own words."""
     if isinstance(value, Reason):
         return value
-    return _parsed("" if value is None else str(value))
+    return _parse_cached("" if value is None else str(value))
 
 
 @lru_cache(maxsize=1024)
-def _parsed(text: str) -> Reason:
+def _parse_cached(text: str) -> Reason:
     """Cached: thousands of rows hold few texts."""
     if not text.startswith('[{"code": '):
-        return stated(text)
-    found = cast("list[dict[str, Any]]", json.loads(text))
-    if not all(one.get("code") in set(Code) for one in found):
-        return stated(text)
-    return Reason(tuple(Cause(Code(one.pop("code")), tuple((k, _field(v)) for k, v in one.items())) for one in found))
+        return reason_in_words(text)
+    causes = cast("list[dict[str, Any]]", json.loads(text))
+    if not all(cause.get("code") in set(Code) for cause in causes):
+        return reason_in_words(text)
+    return Reason(tuple(Cause(Code(cause.pop("code")), tuple((k, _field(v)) for k, v in cause.items())) for cause in causes))
 
 
 def _field(value: Any) -> Field:
@@ -103,10 +103,10 @@ def reason_of(row: Mapping[str, Any]) -> Reason:
     return read(row.get("reason"))
 
 
-def parted(reason: Reason) -> tuple[Reason, Reason]:
+def split_places(reason: Reason) -> tuple[Reason, Reason]:
     """Part a reason into the places that a worst value is of, and the rest."""
-    places = [one for one in reason.causes if one.code in (Code.WORST_GROUP_PLACE, Code.WORST_ENVIRONMENT_PLACE)]
-    return Reason(tuple(places)), Reason(tuple(one for one in reason.causes if one not in places))
+    places = [cause for cause in reason.causes if cause.code in (Code.WORST_GROUP_PLACE, Code.WORST_ENVIRONMENT_PLACE)]
+    return Reason(tuple(places)), Reason(tuple(cause for cause in reason.causes if cause not in places))
 
 
 def together(reasons: Iterable[Reason]) -> Reason:

@@ -38,7 +38,7 @@ from pydantic import (
 from pydantic_core import CoreSchema, core_schema
 
 from assay.core.errors import SpecError, unknown_name
-from assay.core.files import file_hash, filled
+from assay.core.files import file_hash, fill_names
 from assay.core.measures import index
 from assay.core.traits import KINDS, TRAITS, ComponentKind, Traits
 
@@ -78,7 +78,7 @@ class Role:
         if self.name == "component":
             return named(cast(ComponentKind, self.of), given)
         listed = cast("Sequence[Any]", given) if isinstance(given, list | tuple) else [given]
-        return [named(cast(ComponentKind, self.of), one) for one in listed]
+        return [named(cast(ComponentKind, self.of), component) for component in listed]
 
 
 Folder = Annotated[str, Role("folder")]
@@ -109,11 +109,11 @@ class Params(BaseModel):
     def _with_content(cls, given: Any) -> Any:
         if not cls.roles or not isinstance(given, Mapping):
             return given
-        made = dict(cast(Mapping[str, Any], given))
+        content = dict(cast(Mapping[str, Any], given))
         for digest, name in cls.with_role("sha256").items():
-            if isinstance(made.get(name), str) and made[name] and made.get(digest) in (None, ""):
-                made[digest] = _content(made[name])
-        return made
+            if isinstance(content.get(name), str) and content[name] and content.get(digest) in (None, ""):
+                content[digest] = _content(content[name])
+        return content
 
     @model_validator(mode="after")
     def _with_code(self) -> Params:
@@ -122,14 +122,14 @@ class Params(BaseModel):
             if isinstance(nested, Mapping):
                 object.__setattr__(self, name, code_of(kind, cast(Mapping[str, Any], nested)))
             else:
-                code = tuple(code_of(kind, one) for one in nested)
+                code = tuple(code_of(kind, component) for component in nested)
                 object.__setattr__(self, name, code if any(code) else ())
         return self
 
 
 def _content(text: str) -> str:
     try:
-        return file_hash(filled(text))
+        return file_hash(fill_names(text))
     except OSError as error:
         raise ValueError(f"'{text}' cannot be read: {error.strerror}; give the path of a file") from error
 
@@ -148,11 +148,11 @@ class Arguments:
     compares: bool = False
     groups: Mapping[str, type] = field(default_factory=dict[str, type])
 
-    def passed(self, checked: Params) -> dict[str, Any]:
+    def call_arguments(self, checked: Params) -> dict[str, Any]:
         """Return the keyword arguments that the component is called with."""
         values = {name: getattr(checked, name) for name in type(checked).model_fields}
         for parameter, group in self.groups.items():
-            values[parameter] = group(**{one.name: values.pop(one.name) for one in dataclasses.fields(group)})
+            values[parameter] = group(**{attribute.name: values.pop(attribute.name) for attribute in dataclasses.fields(group)})
         return values
 
 
@@ -204,7 +204,7 @@ class Entry:
         self.load()
         return _declared[self.kind, self.name].arguments()
 
-    def validated(self, params: Mapping[str, Any]) -> Params:
+    def validate(self, params: Mapping[str, Any]) -> Params:
         """Arguments after all checks, of which those that compare them import the code.
 
         Raises:
@@ -252,13 +252,13 @@ def component(
         version: Rises when its output changes; enters the names of trials.
         varies: Traits that an argument decides: trait -> (argument, {value of the argument: trait}).
     """
-    known = traits or TRAITS.get(kind, Traits)()
+    base_traits = traits or TRAITS.get(kind, Traits)()
 
     def declare(made: Made) -> Made:
         target = f"{made.__module__}:{made.__qualname__}"
         arguments = cache(partial(arguments_of, made))
-        own = {trait: getattr(made, trait) for trait in known.by_class if hasattr(made, trait)}
-        entry = Entry(kind, name, target, arguments, summary, version, dataclasses.replace(known, **own), varies or {})
+        traits_of_class = {trait: getattr(made, trait) for trait in base_traits.by_class if hasattr(made, trait)}
+        entry = Entry(kind, name, target, arguments, summary, version, dataclasses.replace(base_traits, **traits_of_class), varies or {})
         before = _declared.setdefault((kind, name), entry)
         if before.target != target:
             raise ValueError(f"{kind} '{name}' is registered twice: {before.target} and {target}")
@@ -268,7 +268,7 @@ def component(
     return declare
 
 
-def declared() -> Mapping[tuple[str, str], Entry]:
+def declared_entries() -> Mapping[tuple[str, str], Entry]:
     """Return all components whose code has been imported."""
     return _declared
 
@@ -298,16 +298,16 @@ def _import_catalogs(own_code: bool) -> None:
             importlib.import_module(point.value)
 
 
-def _known() -> Mapping[tuple[str, str], Entry]:
+def _all_entries() -> Mapping[tuple[str, str], Entry]:
     """Components by kind and name: those of the index, and those of plug-ins."""
     _import_catalogs(_own_code_allowed.get())
-    return {**_declared, **_indexed()}
+    return {**_declared, **_indexed_entries()}
 
 
 def entries(kind: ComponentKind | None = None) -> tuple[Entry, ...]:
     """Return all registered components, of one kind or of all, sorted by kind and name."""
-    known = _known()
-    return tuple(known[key] for key in sorted(known) if kind in (None, key[0]))
+    by_key = _all_entries()
+    return tuple(by_key[key] for key in sorted(by_key) if kind in (None, key[0]))
 
 
 def lookup(kind: ComponentKind, name: str) -> Entry:
@@ -316,14 +316,14 @@ def lookup(kind: ComponentKind, name: str) -> Entry:
     Raises:
         SpecError: The name is unknown; the text gives the nearest valid one.
     """
-    if (kind, name) in _indexed():
-        return _indexed()[kind, name]
-    known = _known()
-    if (kind, name) in known:
-        return known[kind, name]
+    if (kind, name) in _indexed_entries():
+        return _indexed_entries()[kind, name]
+    by_key = _all_entries()
+    if (kind, name) in by_key:
+        return by_key[kind, name]
     if ":" in name:
-        return _dotted(kind, name)
-    raise SpecError(unknown_name(kind, name, [other for of, other in known if of == kind]))
+        return _own_entry(kind, name)
+    raise SpecError(unknown_name(kind, name, [other for of, other in by_key if of == kind]))
 
 
 def build(kind: ComponentKind, name: str, params: Mapping[str, Any], *positional: Any) -> Any:
@@ -333,8 +333,8 @@ def build(kind: ComponentKind, name: str, params: Mapping[str, Any], *positional
         ValidationError: An argument is wrong, or arguments contradict each other.
     """
     entry = lookup(kind, name)
-    checked = entry.validated(params)
-    return entry.load()(*positional, **entry.complete().passed(checked))
+    checked = entry.validate(params)
+    return entry.load()(*positional, **entry.complete().call_arguments(checked))
 
 
 def _name_own_code(module: str, named_by: str) -> None:
@@ -402,7 +402,7 @@ def own_object(kind: str, name: str) -> tuple[Any, str]:
 
 
 @cache
-def _dotted(kind: ComponentKind, name: str) -> Entry:
+def _own_entry(kind: ComponentKind, name: str) -> Entry:
     target, source = own_object(kind, name)
     if kind == "intervention" and inspect.isfunction(target) and not hasattr(target, "__wrapped__"):
         raise SpecError(
@@ -425,14 +425,14 @@ def own_code(document: str) -> tuple[tuple[str, str], ...]:
         SpecError: For one that was edited since this process imported it: the running code would differ from the named
             one.
     """
-    found = {module: known for module, known in _imported.items() if f'"{module}:' in document}
-    for module, known in found.items():
+    named_modules = {module: known for module, known in _imported.items() if f'"{module}:' in document}
+    for module, known in named_modules.items():
         if _hash_of(module) != known:
             raise SpecError(
                 f"{module} was edited after this Python process had imported it, and the process still has the code "
                 "from before: restart Python (in a notebook, its kernel) and run again"
             )
-    return tuple(sorted(found.items()))
+    return tuple(sorted(named_modules.items()))
 
 
 def require_code(planned: Iterable[tuple[str, str]]) -> None:
@@ -441,9 +441,9 @@ def require_code(planned: Iterable[tuple[str, str]]) -> None:
     Raises:
         SpecError: Another module is imported.
     """
-    for module, known in planned:
+    for module, hash in planned:
         import_own(module)
-        if _imported.setdefault(module, _hash_of(module)) != known:
+        if _imported.setdefault(module, _hash_of(module)) != hash:
             raise SpecError(
                 f"{module} was edited since this run began: run the same command again, which plans it anew"
             )
@@ -476,7 +476,7 @@ def arguments_of(target: Callable[..., Any]) -> Arguments:
         fields[name] = (known, ... if parameter.default is inspect.Parameter.empty else parameter.default)
 
     def compare(checked: Params) -> Params:
-        Arguments(type(checked), groups=groups).passed(checked)
+        Arguments(type(checked), groups=groups).call_arguments(checked)
         for name, role in checked.roles.items():
             for one in getattr(checked, name) if role.name == "components" else (getattr(checked, name),):
                 if role.name in ("component", "components"):
@@ -530,7 +530,7 @@ def named(kind: ComponentKind, given: Any) -> dict[str, Any]:
     except SpecError as error:
         raise ValueError(str(error)) from error
     except ValidationError as error:
-        raise _nested(name, error) from error
+        raise _nested_error(name, error) from error
     return {name: checked.model_dump(mode="json", exclude_defaults=True)}
 
 
@@ -544,10 +544,10 @@ def compare_nested(kind: ComponentKind, component: Mapping[str, Any]) -> None:
     try:
         lookup(kind, name).complete().model.model_validate(arguments)
     except ValidationError as error:
-        raise _nested(name, error) from error
+        raise _nested_error(name, error) from error
 
 
-def _nested(name: str, error: ValidationError) -> ValueError:
+def _nested_error(name: str, error: ValidationError) -> ValueError:
     first = error.errors()[0]
     place = ".".join(str(key) for key in (name, *first["loc"]))
     return ValueError(f"{place}: {first['msg']}, not {first['input']!r}")
@@ -564,9 +564,9 @@ def code_of(kind: ComponentKind, component: Mapping[str, Any]) -> str:
 
 
 @cache
-def _indexed() -> Mapping[tuple[str, str], Entry]:
-    made = (_entry(cast(ComponentKind, kind), name, body) for kind in KINDS for name, body in index()[kind].items())
-    return {(entry.kind, entry.name): entry for entry in made}
+def _indexed_entries() -> Mapping[tuple[str, str], Entry]:
+    entries = (_entry(cast(ComponentKind, kind), name, body) for kind in KINDS for name, body in index()[kind].items())
+    return {(entry.kind, entry.name): entry for entry in entries}
 
 
 @cache
@@ -576,7 +576,7 @@ def _reader_of(traits: type[Traits]) -> TypeAdapter[Traits]:
 
 def _entry(kind: ComponentKind, name: str, body: Mapping[str, Any]) -> Entry:
     traits = TRAITS.get(kind, Traits)
-    known = _reader_of(traits).validate_python(body["traits"]) if "traits" in body else traits()
+    entry_traits = _reader_of(traits).validate_python(body["traits"]) if "traits" in body else traits()
     return Entry(
         kind,
         name,
@@ -584,7 +584,7 @@ def _entry(kind: ComponentKind, name: str, body: Mapping[str, Any]) -> Entry:
         cache(lambda: Arguments(_model(body.get("arguments", {})), "compares" in body)),
         body["summary"],
         body.get("version", 1),
-        known,
+        entry_traits,
         {trait: (argument, dict(values)) for trait, (argument, values) in body.get("varies", {}).items()},
         indexed=True,
     )
@@ -618,10 +618,10 @@ def _model(fields: Mapping[str, Any]) -> type[Params]:
 def _annotation(schema: Mapping[str, Any]) -> Any:
     limits = {_RANGES[key]: value for key, value in schema.items() if key in _RANGES}
     roles = [Role(*schema["role"])] if "role" in schema else []
-    made = _type(schema)
+    annotation = _type(schema)
     for part in (*roles, *([Field(**limits)] if limits else [])):
-        made = Annotated[made, part]
-    return made
+        annotation = Annotated[annotation, part]
+    return annotation
 
 
 def _type(schema: Mapping[str, Any]) -> Any:
@@ -680,15 +680,15 @@ def check_own(kind: ComponentKind, name: str, target: Any) -> None:
         lacking = [method for method in METHODS.get(kind, ()) if not hasattr(target, method)]
         if lacking:
             raise SpecError(f"{kind} '{name}' is no {kind}: the class has no {' and no '.join(lacking)}")
-    taken, expected = _positional(kind, name, target), POSITIONAL.get(kind, ())
-    if taken is not None and len(taken) != len(expected):
+    parameters, expected = _positional(kind, name, target), POSITIONAL.get(kind, ())
+    if parameters is not None and len(parameters) != len(expected):
         given = f"{len(expected)} positional parameter{'s' if len(expected) > 1 else ''} ({', '.join(expected)})"
-        names = ", ".join(one.name for one in taken) or "no positional parameter"
+        names = ", ".join(parameter.name for parameter in parameters) or "no positional parameter"
         raise SpecError(
             f"{kind} '{name}' is no {kind}: it takes {names}, and a {kind} takes "
             f"{given if expected else 'no positional parameter'}; arguments of your own are keyword-only"
         )
-    for one, due in zip(taken or (), expected, strict=False):
+    for one, due in zip(parameters or (), expected, strict=False):
         written = one.annotation if isinstance(one.annotation, str) else getattr(one.annotation, "__name__", "")
         if one.name.strip("_") not in ("", due) and due.capitalize() not in written:
             raise SpecError(
@@ -705,10 +705,10 @@ def _positional(kind: ComponentKind, name: str, target: Callable[..., Any]) -> l
         parameters = inspect.signature(target).parameters.values()
     except (TypeError, ValueError) as error:
         raise SpecError(f"{kind} '{name}' is no {kind}: Python cannot read which arguments it takes") from error
-    if any(one.kind is inspect.Parameter.VAR_POSITIONAL for one in parameters):
+    if any(parameter.kind is inspect.Parameter.VAR_POSITIONAL for parameter in parameters):
         return None
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return [one for one in parameters if one.kind in kinds]
+    return [parameter for parameter in parameters if parameter.kind in kinds]
 
 
 def _a(word: str) -> str:

@@ -154,7 +154,7 @@ class DataRequest(Request):
 
 def option_of(field: FieldInfo) -> Option | None:
     """Return how the command line shows a field; None where it does not."""
-    return next((one for one in field.metadata if isinstance(one, Option)), None)
+    return next((option for option in field.metadata if isinstance(option, Option)), None)
 
 
 def values_of(annotation: Any) -> tuple[str, ...]:

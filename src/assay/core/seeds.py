@@ -26,11 +26,11 @@ def generator(seed: int, *purpose: str | int) -> np.random.Generator:
     """Return a NumPy generator of its own for one purpose."""
     import numpy as np
 
-    made = np.random.Philox(np.random.SeedSequence(0))  # given a key, it would first ask the system for entropy
-    state = made.state
+    bit_generator = np.random.Philox(np.random.SeedSequence(0))  # given a key, it would first ask the system for entropy
+    state = bit_generator.state
     state["state"]["key"][:] = derive(seed, *purpose), 0
-    made.state = state
-    return np.random.Generator(made)
+    bit_generator.state = state
+    return np.random.Generator(bit_generator)
 
 
 def row_uniform(seed: int, purpose: str, rows: np.ndarray) -> np.ndarray:
@@ -43,15 +43,15 @@ def row_uniform(seed: int, purpose: str, rows: np.ndarray) -> np.ndarray:
         float64 [n]. A row keeps its number regardless of other rows, so that the images marked at one dose are among
         those marked at a higher one.
     """
-    return (mixed(rows, derive(seed, purpose)) >> 11).astype("float64") * 2.0**-53
+    return (mix(rows, derive(seed, purpose)) >> 11).astype("float64") * 2.0**-53
 
 
 def row_seed(seed: int, purpose: str, rows: np.ndarray) -> np.ndarray:
     """One non-negative 32-bit seed per row, int64 [n], for generators that are keyed by row and pixel."""
-    return (mixed(rows, derive(seed, purpose)) >> 32).astype("int64")
+    return (mix(rows, derive(seed, purpose)) >> 32).astype("int64")
 
 
-def mixed(rows: np.ndarray, key: int | np.ndarray = 0) -> np.ndarray:
+def mix(rows: np.ndarray, key: int | np.ndarray = 0) -> np.ndarray:
     """Return the finalizer of SplitMix64 (Steele, Lea and Flood 2014) of each row, after a key."""
     import numpy as np
 

@@ -25,7 +25,7 @@ _OTHERS = (
     (b"SQLite", "a database"),
 )
 """First bytes of files that hold tables and are no text."""
-_LOOKED = 1 << 12
+_SAMPLED = 1 << 12
 """Bytes in which UTF-16 is recognized by its zeros."""
 _LONGEST = 100_000
 """Letters of the header by which the separator is found."""
@@ -83,10 +83,10 @@ def read_text(path: Path) -> Text:
     Raises:
         DataError: The file is no text, or of an encoding that is not surely known.
     """
-    text, assumed = _decoded(path.name, _unpacked(path))
+    text, assumed = _decode(path.name, _decompress(path))
     lines = io.StringIO(text, newline="").readlines()
-    if lines and (stated := _EXCEL_LINE.match(lines[0])):
-        return Text(path.name, lines, stated[1], assumed)
+    if lines and (excel := _EXCEL_LINE.match(lines[0])):
+        return Text(path.name, lines, excel[1], assumed)
     header = _QUOTED.sub("", lines[0][:_LONGEST] if lines else "")
     separator = max(SEPARATORS, key=header.count)
     return Text(path.name, lines, separator, assumed)
@@ -98,7 +98,7 @@ def header_of(path: Path) -> list[str]:
     return [] if first is None else [cell.strip() for cell in first.cells]
 
 
-def _unpacked(path: Path) -> bytes:
+def _decompress(path: Path) -> bytes:
     data = path.read_bytes()
     if data[:2] != b"\x1f\x8b":
         return data
@@ -112,7 +112,7 @@ def _unpacked(path: Path) -> bytes:
     return data
 
 
-def _decoded(name: str, data: bytes) -> tuple[str, str]:
+def _decode(name: str, data: bytes) -> tuple[str, str]:
     """Return the text, and the encoding where it is assumed."""
     if kind := next((kind for mark, kind in _OTHERS if data.startswith(mark)), ""):
         raise DataError(f"{name} is {kind}; save the table as CSV (UTF-8)")
@@ -135,7 +135,7 @@ def _decoded(name: str, data: bytes) -> tuple[str, str]:
 
 def _wide(data: bytes) -> str:
     """Return the name of UTF-16 without a byte-order mark, by the zeros of its Latin letters; else an empty text."""
-    even, odd = (data[at:_LOOKED:2] for at in (0, 1))
+    even, odd = (data[at:_SAMPLED:2] for at in (0, 1))
     for zeros, others, name in ((odd, even, "utf-16-le"), (even, odd, "utf-16-be")):
         if 2 * zeros.count(0) > len(zeros) > 0 and not others.count(0):
             return name

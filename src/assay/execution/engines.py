@@ -22,7 +22,7 @@ from pydantic import ConfigDict, Field, model_validator
 from assay.core.errors import SpecError, StoreError, extra, unknown_of_few
 from assay.core.files import is_file, write_bytes
 from assay.core.request import Request
-from assay.execution.lease import held
+from assay.execution.lease import is_held
 from assay.execution.local import PROCESSOR
 from assay.execution.remote import ENGINE, Backend, BusyError, Exchange, Remote, chunk_seconds, variables, work
 from assay.execution.tasks import Queue, Task
@@ -86,27 +86,27 @@ class Ray(Backend):
 
     def submit(self, chunks: Sequence[str]) -> list[str]:
         """See `Backend`."""
-        made = {job.hex(): job for job in (self._call.remote(self._folder, chunk) for chunk in chunks)}
-        self._jobs |= made
-        return list(made)
+        submitted = {job.hex(): job for job in (self._call.remote(self._folder, chunk) for chunk in chunks)}
+        self._jobs |= submitted
+        return list(submitted)
 
     def poll(self, handles: Collection[str]) -> set[str]:
         """See `Backend`."""
-        known = [self._jobs[handle] for handle in handles if handle in self._jobs]
-        if not known:
+        jobs = [self._jobs[handle] for handle in handles if handle in self._jobs]
+        if not jobs:
             return set()
-        over, alive = self._ray.wait(known, num_returns=len(known), timeout=0)
+        over, alive = self._ray.wait(jobs, num_returns=len(jobs), timeout=0)
         for job in over:
             del self._jobs[job.hex()]
         return {job.hex() for job in alive}
 
     def rest(self, handles: Collection[str], seconds: float) -> None:
         """See `Backend`."""
-        known = [self._jobs[handle] for handle in set(handles) if handle in self._jobs]
-        if len(known) < len(set(handles)):  # one is over, and its note is not there yet
+        jobs = [self._jobs[handle] for handle in set(handles) if handle in self._jobs]
+        if len(jobs) < len(set(handles)):  # one is over, and its note is not there yet
             time.sleep(seconds)
-        elif known:
-            self._ray.wait(known, num_returns=1, timeout=seconds)
+        elif jobs:
+            self._ray.wait(jobs, num_returns=1, timeout=seconds)
 
     def cancel(self, handles: Collection[str]) -> None:
         """See `Backend`."""
@@ -157,13 +157,13 @@ class Slurm:
     def submit(self, chunks: Sequence[str]) -> list[str]:
         """See `Backend`: arrays of as many jobs as the controller allows in one."""
         handles: list[str] = []
-        whole = largest_array() * self.shared
-        for start in range(0, len(chunks), whole):
-            part = chunks[start : start + whole]
+        per_array = largest_array() * self.shared
+        for start in range(0, len(chunks), per_array):
+            part = chunks[start : start + per_array]
             jobs = -(-len(part) // self.shared)
             most = max(1, self.at_once // self.shared)
             try:
-                array = self._submitted(self._script(part), "%A_%a", array=f"0-{jobs - 1}%{most}")
+                array = self._sbatch(self._script(part), "%A_%a", array=f"0-{jobs - 1}%{most}")
             except StoreError:
                 if not handles:
                     raise
@@ -187,9 +187,9 @@ class Slurm:
         arrays = sorted({handle.partition("_")[0] for handle in after})
         line = " ".join(["exec", self._python(), "-P -m assay", *map(shlex.quote, arguments)])
         dependency = f"afterany:{':'.join(arrays)}" if arrays else None
-        return self._submitted(self._shell(line), "%j", dependency=dependency)
+        return self._sbatch(self._shell(line), "%j", dependency=dependency)
 
-    def _submitted(self, script: str, log: str, **more: object) -> str:
+    def _sbatch(self, script: str, log: str, **more: object) -> str:
         logs = self.folder / "logs"
         logs.mkdir(parents=True, exist_ok=True)
         options = {
@@ -200,8 +200,8 @@ class Slurm:
             "exclude": ",".join(sorted(self.avoided)) or None,
             **self.options,
         }
-        given = [f"--{name}={value}" for name, value in options.items() if value is not None]
-        done = _called(["sbatch", "--parsable", "--requeue", *given, *self.extra], script)
+        settings = [f"--{name}={value}" for name, value in options.items() if value is not None]
+        done = _call(["sbatch", "--parsable", "--requeue", *settings, *self.extra], script)
         if done.returncode:
             text = done.stderr.strip() or done.stdout.strip()
             if self.avoided:
@@ -227,23 +227,23 @@ class Slurm:
 
     def poll(self, handles: Collection[str]) -> set[str]:
         """See `Backend`."""
-        found = self._queued(handles)
-        return set(handles) if found is None else found
+        queued = self._queued_jobs(handles)
+        return set(handles) if queued is None else queued
 
     def waiting(self, handles: Collection[str]) -> set[str]:
         """See `Backend`."""
-        return self._queued(handles, "--states=PENDING") or set()
+        return self._queued_jobs(handles, "--states=PENDING") or set()
 
     def rest(self, handles: Collection[str], seconds: float) -> None:
         """See `Backend`."""
         sleep(seconds)
 
-    def _queued(self, handles: Collection[str], *states: str) -> set[str] | None:
+    def _queued_jobs(self, handles: Collection[str], *states: str) -> set[str] | None:
         """Return those of these states, by default queued or running; None while Slurm does not answer."""
         if not handles:
             return set()
         arrays = sorted({handle.partition("_")[0] for handle in handles})
-        done = _called(["squeue", "--noheader", "--array", "--format=%i", f"--jobs={','.join(arrays)}", *states])
+        done = _call(["squeue", "--noheader", "--array", "--format=%i", f"--jobs={','.join(arrays)}", *states])
         if done.returncode:  # a single array that is over is an "invalid job id"; others are a controller that is busy
             return set() if "Invalid job id" in done.stderr else None
         jobs = {line.strip() for line in done.stdout.splitlines()}
@@ -252,7 +252,7 @@ class Slurm:
     def cancel(self, handles: Collection[str]) -> None:
         """See `Backend`."""
         if handles:
-            _called(["scancel", *sorted(set(map(_job, handles)))])
+            _call(["scancel", *sorted(set(map(_job, handles)))])
 
     def avoid(self, host: str) -> bool:
         """See `Backend`."""
@@ -272,8 +272,8 @@ def _job(handle: str) -> str:
 @cache
 def largest_array() -> int:
     """Return the most jobs of an array; Slurm's default where it does not say."""
-    found = re.search(r"MaxArraySize\s*=\s*(\d+)", _called(["scontrol", "show", "config"]).stdout)
-    return int(found[1]) if found else 1001
+    match = re.search(r"MaxArraySize\s*=\s*(\d+)", _call(["scontrol", "show", "config"]).stdout)
+    return int(match[1]) if match else 1001
 
 
 def require_slurm() -> None:
@@ -292,7 +292,7 @@ def as_limit(text: str) -> str:
     return text if minutes is None else str(int(text[:-1]) * minutes)
 
 
-def _called(command: Sequence[str], script: str = "") -> subprocess.CompletedProcess[str]:
+def _call(command: Sequence[str], script: str = "") -> subprocess.CompletedProcess[str]:
     try:
         return subprocess.run(command, input=script, capture_output=True, text=True, timeout=_PATIENCE, check=False)
     except FileNotFoundError as error:
@@ -348,8 +348,8 @@ class Engine(Request):
     @model_validator(mode="after")
     def _check(self) -> Self:
         of_ray, of_both = {"address"}, {"name", "cpus", "gpus"}
-        known = of_both | of_ray if self.name == "ray" else set(Engine.model_fields) - of_ray
-        if wrong := sorted(self.model_fields_set - known):
+        allowed = of_both | of_ray if self.name == "ray" else set(Engine.model_fields) - of_ray
+        if wrong := sorted(self.model_fields_set - allowed):
             raise SpecError(f"--engine {wrong[0]} means nothing to --on {self.name}")
         if self.gpus % 1 and self.gpus > 1:
             raise SpecError(f"--engine gpus={self.gpus}: give a whole number, or a share of one such as 0.25")
@@ -363,15 +363,15 @@ class Engine(Request):
             SpecError: One is not known, or a file cannot be read.
         """
         values: dict[str, Any] = {}
-        for one in given:
-            key, equals, text = one.partition("=")
+        for setting in given:
+            key, equals, text = setting.partition("=")
             if equals:
                 values[key.strip()] = parse_yaml(text, f"--engine {key}")[0]
             else:
-                values |= read_yaml(Path(one)).values
-        known = [one for one in cls.model_fields if one != "name"]
-        if unknown := sorted(values.keys() - set(known)):
-            raise SpecError(unknown_of_few("--engine key", unknown[0], known))
+                values |= read_yaml(Path(setting)).values
+        names = [field for field in cls.model_fields if field != "name"]
+        if unknown := sorted(values.keys() - set(names)):
+            raise SpecError(unknown_of_few("--engine key", unknown[0], names))
         return cls.model_validate({**values, "name": name})
 
     @property
@@ -424,12 +424,12 @@ class Engine(Request):
     def workers(self, tasks: Sequence[Task], at_once: int) -> int:
         """Return how many workers tasks are given to at first, at most as many as can be at once."""
         queue, workers = Queue.of(tasks), 0
-        worth = chunk_seconds(CHUNK, queue.waiting_cost(), at_once) if self.name == "slurm" else 0.0
-        while workers < at_once and queue.take_chunk(worth):
+        seconds = chunk_seconds(CHUNK, queue.waiting_cost(), at_once) if self.name == "slurm" else 0.0
+        while workers < at_once and queue.take_chunk(seconds):
             workers += 1
         return max(1, workers)
 
-    def sized(self, tasks: Sequence[Task], workers: int) -> str:
+    def describe_size(self, tasks: Sequence[Task], workers: int) -> str:
         """Describe the work in workers and processor hours."""
         hours = sum(task.cost for task in tasks) / 3600
         text = f"{count(len(tasks), 'task')}, {count(workers, 'worker')} at once, {hours:.1f} processor hours"
@@ -474,21 +474,21 @@ def status_of(root: Path) -> Status:
     Raises:
         StoreError: Nothing was planned in the folder.
     """
-    jobs = tuple(sorted(_slurm(root).poll(_detached(root))))
+    jobs = tuple(sorted(_slurm(root).poll(_read_detached(root))))
     if not is_file(root / PLAN) and not jobs:
         raise StoreError(f"{root} has no {PLAN}: no run of a study has begun there")
     plan: Mapping[str, Any] = read_checked_json(root / PLAN) if is_file(root / PLAN) else {"trials": [], "probes": []}
     planned: dict[UnitKind, set[str]] = {kind: {unit["id"] for unit in plan[kind]} for kind in ("trials", "probes")}
-    there = {kind: len(ids & set(RunFolder(root).ids(kind))) for kind, ids in planned.items()}
+    units_there = {kind: len(ids & set(RunFolder(root).ids(kind))) for kind, ids in planned.items()}
     leases = [path for path in (root / LEASES).glob("*") if not path.name.startswith(".")]
     return Status(
         len(planned["trials"]),
-        there["trials"],
+        units_there["trials"],
         len(planned["probes"]),
-        there["probes"],
+        units_there["probes"],
         len(list((root / "failures").glob("*.json"))),
-        sum(held(path) for path in leases),
-        len(_submitted(root)),
+        sum(is_held(path) for path in leases),
+        len(_submitted_handles(root)),
         jobs,
         _engine(root),
     )
@@ -507,7 +507,7 @@ def detach(root: Path, slurm: Slurm, arguments: Sequence[str], after: Collection
         The number of its job.
     """
     job = slurm.submit_command(arguments, after)
-    write_text(root / ENGINE / _DETACHED, "\n".join([*_detached(root), job]))
+    write_text(root / ENGINE / _DETACHED, "\n".join([*_read_detached(root), job]))
     return job
 
 
@@ -519,10 +519,10 @@ def cancel(root: Path) -> int:
     Returns:
         The number of tasks that were submitted and not over.
     """
-    found, slurm = _submitted(root), _slurm(root)
+    handles, slurm = _submitted_handles(root), _slurm(root)
     write_bytes(Exchange(root / ENGINE).stop, b"")
-    slurm.cancel({*_detached(root), *slurm.waiting(set(found.values()))})
-    return len(found)
+    slurm.cancel({*_read_detached(root), *slurm.waiting(set(handles.values()))})
+    return len(handles)
 
 
 def stop_file(root: Path) -> Path:
@@ -534,7 +534,7 @@ def _slurm(root: Path) -> Slurm:
     return Slurm(root / ENGINE)
 
 
-def _detached(root: Path) -> list[str]:
+def _read_detached(root: Path) -> list[str]:
     path = root / ENGINE / _DETACHED
     return path.read_text(encoding="utf-8").split() if is_file(path) else []
 
@@ -544,16 +544,16 @@ def _engine(root: Path) -> str:
     return str(read_json(path)["engine"]) if is_file(path) else ""
 
 
-def _submitted(root: Path) -> dict[str, str]:
+def _submitted_handles(root: Path) -> dict[str, str]:
     """Return the handles of tasks that were submitted, are not over and are still known, by the names of their files.
 
     Slurm says what it has; jobs of Ray end with their command, which holds the run folder.
     """
     sent, notes = root / ENGINE / "sent", root / ENGINE / "note"
-    found = {
+    handles_by_task = {
         path.name: path.read_text(encoding="utf-8") for path in sent.glob("*") if not (notes / path.name).is_file()
     }
     if _engine(root) != "slurm":
-        return found if is_worked_in(root) else {}
-    alive = _slurm(root).poll(set(found.values()))
-    return {name: handle for name, handle in found.items() if handle in alive}
+        return handles_by_task if is_worked_in(root) else {}
+    alive = _slurm(root).poll(set(handles_by_task.values()))
+    return {name: handle for name, handle in handles_by_task.items() if handle in alive}

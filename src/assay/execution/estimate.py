@@ -35,7 +35,7 @@ from assay.spec.schema import DataSpec, EnvironmentSpec, TrainingSpec
 from assay.training.loop import begin, computing
 from assay.training.mitigations import phases_of
 
-BESIDE = 1.1  # workers share caches and memory, read images and tell their progress
+SHARING = 1.1  # workers share caches and memory, read images and tell their progress
 TRIAL = 0.3  # seconds of a trial other than steps: a head, weights, records
 PROBES = 0.5  # seconds of a trial's probes other than reading: fits, measures, records
 START = 5.0  # seconds until a worker has imported its libraries
@@ -84,11 +84,11 @@ def unit_seconds(plan: Plan, population: Population, timer: Timer) -> Mapping[st
             continue
         recipe, speed = trial.training.recipe, timer.speed(trial.training, inputs, trained_on)
         epochs = sum(phases_of(recipe))
-        images = _taken(trial.training.environment, trained_on)
+        images = _rows_taken(trial.training.environment, trained_on)
         steps = epochs * max(1, images // recipe.batch_size) * speed.step
         reading = (epochs * validated_on + images + validated_on) * speed.image
         probing = read * (speed.image + image / len(plan.trials))
-        costs[trial.id] = ((steps + reading) * BESIDE + TRIAL + drawn_for_each, probing * BESIDE + PROBES)
+        costs[trial.id] = ((steps + reading) * SHARING + TRIAL + drawn_for_each, probing * SHARING + PROBES)
     return costs
 
 
@@ -106,20 +106,20 @@ def source_seconds(
         timer.notify("timing sources", i, len(sources))
         population = populations[source.name]
         trained_on, validated_on = _training_images(source.data, population)
-        trained_on = _taken(source.training.environment, trained_on)
+        trained_on = _rows_taken(source.training.environment, trained_on)
         inputs = inputs_of(population, source.data, source.training.recipe.task)
         speed = timer.speed(source.training, inputs, trained_on)
         if source.name not in drawing:
-            drawn = partial(_render_seconds, population, source.data.size, timer.device)
-            drawing[source.name] = _unless_broken(drawn, 0.0)
+            render = partial(_render_seconds, population, source.data.size, timer.device)
+            drawing[source.name] = _unless_broken(render, 0.0)
         epochs = source.training.recipe.epochs
         steps = epochs * max(1, trained_on // source.training.recipe.batch_size) * speed.step
         reading = ((epochs + 1) * validated_on + trained_on) * speed.image
-        costs[source.id] = (steps + reading) * BESIDE + TRIAL + (trained_on + validated_on) * drawing[source.name]
+        costs[source.id] = (steps + reading) * SHARING + TRIAL + (trained_on + validated_on) * drawing[source.name]
     return costs
 
 
-def _taken(environment: EnvironmentSpec, images: int) -> int:
+def _rows_taken(environment: EnvironmentSpec, images: int) -> int:
     """How many of the training images an environment takes."""
     return round(images * (environment.fraction or 1)) if environment.rows is None else min(images, environment.rows)
 
@@ -141,13 +141,13 @@ def _probed_images(plan: Plan, population: Population, inputs: Inputs) -> int:
     model = Model(network, as_network(network).layers, untrained=lambda: network, threshold=0.5)
     scene = population.scene(tests, training.seed, training.fold)
     probes = [build("probe", component.name, component.params) for component in plan.spec.probes]
-    asked = {
+    images_by_request = {
         (request.environment.name, request.untrained): len(request.environment)
         for probe in probes
         for request in cast(Probe, probe).requests(model, scene)
     }
     designs = [scene.sobol(probe.samples) for probe in probes if isinstance(getattr(probe, "samples", None), int)]
-    return sum(asked.values()) + sum(len(design.images) for design in designs if design is not None)
+    return sum(images_by_request.values()) + sum(len(design.images) for design in designs if design is not None)
 
 
 def _render_seconds(population: Population, size: int, device: str) -> float:
@@ -256,16 +256,16 @@ def _seconds(act: Callable[[], object], device: str, threads: int = 1) -> float:
     counts only where it was long.
     """
     clock = time.process_time if device == PROCESSOR and threads == 1 else time.perf_counter
-    taken: list[float] = []
-    while len(taken) < FEWEST or (len(taken) < MOST and sum(taken) < ENOUGH):
+    durations: list[float] = []
+    while len(durations) < FEWEST or (len(durations) < MOST and sum(durations) < ENOUGH):
         start = clock()
         act()
         if device != PROCESSOR:
             torch.cuda.synchronize(device)
-        taken.append(clock() - start)
-        if taken[-1] > LONG:
+        durations.append(clock() - start)
+        if durations[-1] > LONG:
             break
-    return min(taken)
+    return min(durations)
 
 
 def _unless_broken(make: Callable[[], Any], otherwise: Any) -> Any:

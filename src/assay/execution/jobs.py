@@ -61,9 +61,9 @@ def of_validation(logits: np.ndarray, target: np.ndarray) -> dict[str, Any]:
 
     Of a network that says something of pixels there is neither a ranking of images nor a cut.
     """
-    found = macro_auroc(logits, target)
+    auroc = macro_auroc(logits, target)
     specific = [list(specific_thresholds(logits, target, cut)) for cut in range(1, logits.shape[1])]
-    return {"validation_auroc": found.value if found.defined else None, "specific": specific}
+    return {"validation_auroc": auroc.value if auroc.is_defined else None, "specific": specific}
 
 
 def specific_of(record: Mapping[str, Any]) -> tuple[tuple[float, ...], ...]:
@@ -120,11 +120,11 @@ _FACTS: Mapping[str, type | tuple[type, ...]] = {
 def kept_provenance(unit: Path) -> dict[str, Any]:
     """Return the `PROVENANCE` of a unit; empty where it is missing or damaged, since it decides no result."""
     try:
-        found = json.loads((unit / PROVENANCE).read_bytes())
+        recorded = json.loads((unit / PROVENANCE).read_bytes())
     except (OSError, ValueError):
         return {}
-    whole = isinstance(found, dict) and all(isinstance(found.get(name), kind) for name, kind in _FACTS.items())  # pyright: ignore[reportUnknownMemberType]
-    return cast("dict[str, Any]", found) if whole else {}
+    is_complete = isinstance(recorded, dict) and all(isinstance(recorded.get(name), kind) for name, kind in _FACTS.items())  # pyright: ignore[reportUnknownMemberType]
+    return cast("dict[str, Any]", recorded) if is_complete else {}
 
 
 # The two jobs of a study: train one trial, probe one trained model. Each leaves records; run again, it continues.
@@ -201,9 +201,9 @@ class TrainJob:
         population = population_of(self.data, self.place, self.device)
         check_data(population, self.training)
         seed = self.training.seed
-        apart = OF_A_SOURCE.items() <= self.training.data.items()
-        drawn = images_seed(seed) if apart else seed  # another split of own images would hold test images of the trials
-        training, validation = population.training(self.training.environment, drawn, self.training.fold)
+        is_source = OF_A_SOURCE.items() <= self.training.data.items()
+        image_seed = images_seed(seed) if is_source else seed  # another split of own images would hold test images of the trials
+        training, validation = population.training(self.training.environment, image_seed, self.training.fold)
         check_opened()
 
         def on_progress(report: ProgressReport) -> None:
@@ -226,9 +226,9 @@ class TrainJob:
 
     def _record(self, fitted: Fitted, trained_on: int, validated_on: np.ndarray) -> dict[str, Any]:
         last, start = fitted.curve[-1], start_of(fitted.network)
-        judged: dict[str, Any] = {"validation_auroc": None}
+        record: dict[str, Any] = {"validation_auroc": None}
         if fitted.validated is not None:
-            judged = of_validation(fitted.validated.double().numpy(), validated_on)
+            record = of_validation(fitted.validated.double().numpy(), validated_on)
         return {
             "status": "collapsed" if fitted.collapsed else "done",
             "reason": str(fitted.collapsed or fitted.finding),
@@ -244,7 +244,7 @@ class TrainJob:
             "validation_loss": last["validation_loss"],
             "images": trained_on,
             "validation_images": len(validated_on),
-            **judged,
+            **record,
         }
 
 
@@ -254,8 +254,8 @@ def check_data(population: Population, training: TrainingSpec) -> None:
     Raises:
         DataError: If files were edited since.
     """
-    found = dict(population.identity(training.environment, training.recipe.groups))
-    if found != {key: item for key, item in training.data.items() if key not in OF_A_SOURCE}:
+    identity = dict(population.identity(training.environment, training.recipe.groups))
+    if identity != {key: item for key, item in training.data.items() if key not in OF_A_SOURCE}:
         raise DataError("the data changed since this run began: run the same command again, which plans it again")
 
 
@@ -270,16 +270,16 @@ class EnsembleJob:
         """See `Job`. An ensemble with a member that left no network is lost as that member is."""
         folder, id, began = self.place.folder, self.training.id, time.time()
         records = [folder.record("trials", member) for member in self.training.members]
-        lost = next((one for one in records if one["status"] != "done"), None)
-        made = _joint(records) if lost is None else {key: lost[key] for key in ("status", "reason")} | {STOPPED: True}
+        stopped = next((record for record in records if record["status"] != "done"), None)
+        joint = _joint(records) if stopped is None else {key: stopped[key] for key in ("status", "reason")} | {STOPPED: True}
         write_json(folder.unit("trials", id) / PROVENANCE, provenance(began, "cpu"))
-        folder.write_record("trials", id, {"training": self.training.canonical(), **made})
+        folder.write_record("trials", id, {"training": self.training.canonical(), **joint})
 
 
 def _joint(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return the record of an ensemble. A threshold that a member lacks, the ensemble lacks too."""
-    thresholds, yardsticks = ([one[name] for one in records] for name in ("threshold", "yardstick"))
-    operating = np.mean([operating_of(one) for one in records], axis=0).tolist()
+    thresholds, yardsticks = ([record[name] for record in records] for name in ("threshold", "yardstick"))
+    operating = np.mean([operating_of(record) for record in records], axis=0).tolist()
     specific = [np.mean(cuts, axis=0).tolist() for cuts in zip(*map(specific_of, records), strict=True)]
     return {
         "status": "done",
@@ -355,13 +355,13 @@ class TrainedModel:
             raise StoreError(
                 f"the weights of {self.unit[:-1]} {self.id} were not kept: remove its folder to train it again"
             )
-        weights = self.folder.checked(self.unit, self.id, WEIGHTS_FILE)
+        weights = self.folder.checked_path(self.unit, self.id, WEIGHTS_FILE)
         return load_trained(
             self.recipe, self.inputs, self.seed, weights, self.folder.record(self.unit, self.id), device
         )
 
     @contextmanager
-    def opened(self, device: str = "cpu") -> Generator[Model]:
+    def open(self, device: str = "cpu") -> Generator[Model]:
         """Load the model for the duration of the context."""
         yield self.load(device)
 
@@ -437,7 +437,7 @@ class ProbeJob:
         scene = population.scene(self.tests, self.model.seed, self.model.fold)
         built = {id: build("probe", component.name, component.params) for id, component in missing.items()}
         with computing_on(self.device), self.model.opened(self.device) as model:
-            result = run_probes(model, scene, built, self._known(folder))
+            result = run_probes(model, scene, built, self._known_readings(folder))
         self._keep_outputs(folder, scene, result.reads)
         for id, component in missing.items():
             if id in result.sampled:
@@ -451,19 +451,19 @@ class ProbeJob:
         """The model that a record belongs to: `trial`, `source` or `model`."""
         return {self.model.unit.removesuffix("s"): self.model.id}
 
-    def _record(self, component: Component, reason: Reason, asked: Sequence[str]) -> dict[str, Any]:
+    def _record(self, component: Component, reason: Reason, requested: Sequence[str]) -> dict[str, Any]:
         """Return the record of a probe. `readings`: of the environments asked for; without one the probe is missing."""
         return {
             **self._of,
             "probe": component.name,
             "params": dict(component.params),
             "reason": str(reason),
-            "readings": {name: self.readings[name] for name in asked if name in self.readings},
+            "readings": {name: self.readings[name] for name in requested if name in self.readings},
         }
 
-    def _known(self, folder: RunFolder) -> dict[str, Read]:
-        kept = {name: id for name, id in self.readings.items() if folder.complete("readings", id)}
-        return {name: kept_read(folder.outputs(id)) for name, id in kept.items()}
+    def _known_readings(self, folder: RunFolder) -> dict[str, Read]:
+        readings = {name: id for name, id in self.readings.items() if folder.complete("readings", id)}
+        return {name: kept_read(folder.outputs(id)) for name, id in readings.items()}
 
     def _keep_outputs(self, folder: RunFolder, scene: PopulationScene, reads: Mapping[str, Read]) -> None:
         for name, id in self.readings.items():
@@ -550,8 +550,8 @@ def network_of(
     """
     if recipe.given is not None:
         return given_network(recipe, inputs)
-    drawn = stream_seed(recipe, seed)
-    return make(recipe, seed=drawn, channels=inputs.channels, size=inputs.size, classes=inputs.classes)
+    weight_seed = stream_seed(recipe, seed)
+    return make(recipe, seed=weight_seed, channels=inputs.channels, size=inputs.size, classes=inputs.classes)
 
 
 def layers_of(recipe: RecipeSpec, network: nn.Module) -> tuple[str, ...]:
@@ -590,15 +590,15 @@ class GivenJob:
             return
         unit = folder.unit("trials", id)
         with computing_on(self.device):
-            record = self._taken(context)
+            record = self._load_given(context)
         write_json(unit / PROVENANCE, provenance(began, self.device))
         folder.write_record("trials", id, {"training": self.training.canonical(), **record})
 
-    def _taken(self, context: Context) -> dict[str, Any]:
+    def _load_given(self, context: Context) -> dict[str, Any]:
         population = population_of(self.data, self.place, self.device)
         check_data(population, self.training)
-        given = self.training.recipe.given
-        assert given is not None
+        weights = self.training.recipe.given
+        assert weights is not None
         for model in self.models:
             if file_hash(Path(model.path)) != model.sha256:
                 raise WeightsError(f"{model.path} was changed since this run began: run the same command again")
@@ -609,18 +609,18 @@ class GivenJob:
         )
         context.report(0.5, "reading validation images")
         _, validation = population.training(self.training.environment, self.training.seed, self.training.fold)
-        judged = self._judged(Model(network.to(self.device), device=self.device), validation)
+        thresholds = self._thresholds_of(Model(network.to(self.device), device=self.device), validation)
         save_weights(network, self.place.folder.unit("trials", self.training.id) / WEIGHTS_FILE)
         return {
             "status": "done",
             "reason": "",
             "yardstick": math.nan,
-            "scaling": given.preprocessing,
+            "scaling": weights.preprocessing,
             "validation_images": len(validation),
-            **judged,
+            **thresholds,
         }
 
-    def _judged(self, model: Model, validation: Environment) -> dict[str, Any]:
+    def _thresholds_of(self, model: Model, validation: Environment) -> dict[str, Any]:
         """Return the thresholds that validation images set, as the record of a training has them."""
         read = ModelReading(model, [Request(validation)]).read(validation)
         target = validation.table.target

@@ -46,13 +46,13 @@ def lease(path: Path, wait: Callable[[], None], beat: float = BEAT, stale: float
         StoreError: The file cannot be made.
     """
     token = secrets.token_hex(8)
-    while not _taken(path, token, stale):
+    while not _take(path, token, stale):
         wait()
-    lost, over = threading.Event(), threading.Event()
-    beats = threading.Thread(target=_beat, args=(path, token, beat, lost, over), daemon=True)
+    is_lost, over = threading.Event(), threading.Event()
+    beats = threading.Thread(target=_beat, args=(path, token, beat, is_lost, over), daemon=True)
     beats.start()
     try:
-        yield lost
+        yield is_lost
     finally:
         over.set()
         beats.join()
@@ -61,24 +61,24 @@ def lease(path: Path, wait: Callable[[], None], beat: float = BEAT, stale: float
                 path.unlink()
 
 
-def held(path: Path, stale: float = STALE) -> bool:
+def is_held(path: Path, stale: float = STALE) -> bool:
     """Return whether a live writer has a lease."""
     return path.exists() and not _is_over(path, _read(path), stale)
 
 
-def _taken(path: Path, token: str, stale: float) -> bool:
+def _take(path: Path, token: str, stale: float) -> bool:
     """Take a lease that is free or stale; return whether that succeeded."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         writer = _read(path)
         if path.exists() and _is_over(path, writer, stale):
             _take_away(path, writer.get("token", ""))
-        return _made(path, token)
+        return _make(path, token)
     except OSError as error:
         raise not_written(f"cannot write {path}: {error.strerror}", error) from error
 
 
-def _made(path: Path, token: str) -> bool:
+def _make(path: Path, token: str) -> bool:
     text = json.dumps({"host": platform.node(), "space": _space(), "pid": os.getpid(), "token": token})
     draft = path.with_name(f".{path.name}.{token}")
     draft.write_text(text, encoding="utf-8")
@@ -87,13 +87,13 @@ def _made(path: Path, token: str) -> bool:
     except FileExistsError:
         return False
     except OSError:  # a file system without links
-        return _opened(path, text)
+        return _open_exclusively(path, text)
     finally:
         draft.unlink()
     return True
 
 
-def _opened(path: Path, text: str) -> bool:
+def _open_exclusively(path: Path, text: str) -> bool:
     try:
         with path.open("x", encoding="utf-8") as file:
             file.write(text)
@@ -168,11 +168,11 @@ def _take_away(path: Path, token: str) -> None:
         away.unlink()
 
 
-def _beat(path: Path, token: str, beat: float, lost: threading.Event, over: threading.Event) -> None:
+def _beat(path: Path, token: str, beat: float, is_lost: threading.Event, over: threading.Event) -> None:
     while not over.wait(beat):
         with suppress(OSError):  # one heartbeat that fails is made up for by the next
             if _token(path) != token:
-                lost.set()
+                is_lost.set()
                 return
             os.utime(path)
 
@@ -197,9 +197,9 @@ class OneWriter:
             time.sleep(_LOOK)
 
         while True:
-            with lease(self.path, wait) as lost:
+            with lease(self.path, wait) as is_lost:
                 try:
-                    return self.job(Context(context.report, lambda: lost.is_set() or context.should_stop()))
+                    return self.job(Context(context.report, lambda: is_lost.is_set() or context.should_stop()))
                 except Stopped:
-                    if context.should_stop() or not lost.is_set():
+                    if context.should_stop() or not is_lost.is_set():
                         raise

@@ -32,8 +32,8 @@ from assay.execution.tasks import (
     Stopped,
     Task,
     describe,
-    failed,
-    finished,
+    fail_task,
+    finish_task,
 )
 
 # Where networks compute: chosen when a study is run, recorded next to its records, and part of no spec and no hash.
@@ -44,26 +44,26 @@ WORKERS_PER_GPU = 4
 well; each holds a context of about half a GB there."""
 
 
-def choose_device(asked: str) -> str:
+def choose_device(requested: str) -> str:
     """`cpu` or `cuda:N`. `auto` is the first GPU that torch sees, else the processor.
 
     Raises:
         SpecError: For a word that names no device, and for a missing GPU, with the available devices.
     """
-    if not is_device(asked):
-        raise SpecError(f"device '{asked}': expected {DEVICES}")
-    if asked == PROCESSOR:
+    if not is_device(requested):
+        raise SpecError(f"device '{requested}': expected {DEVICES}")
+    if requested == PROCESSOR:
         return PROCESSOR
-    there = _gpus()
-    if asked == "auto":
-        return "cuda:0" if there else PROCESSOR
-    number = int(asked.partition(":")[2] or 0)
-    if number >= len(there):
+    devices = _gpus()
+    if requested == "auto":
+        return "cuda:0" if devices else PROCESSOR
+    number = int(requested.partition(":")[2] or 0)
+    if number >= len(devices):
         import torch
 
-        named = ", ".join([PROCESSOR, *(f"cuda:{n} ({name})" for n, name in enumerate(there))])
-        seen = f"torch {torch.__version__} sees {named}"
-        raise SpecError(f"device '{asked}' is not there: {seen}; choose one of these, or auto")
+        named = ", ".join([PROCESSOR, *(f"cuda:{n} ({name})" for n, name in enumerate(devices))])
+        listing = f"torch {torch.__version__} sees {named}"
+        raise SpecError(f"device '{requested}' is not there: {listing}; choose one of these, or auto")
     return f"cuda:{number}"
 
 
@@ -263,7 +263,7 @@ class Crew:
             **KEEP_MEMORY,
             "PYTHONSAFEPATH": "1",
         }  # until it has the path of this process
-        with _environment(variables), _undisturbed(), _without_script():
+        with _environment(variables), _blocked_signals(), _without_script():
             process.start()
         theirs.close()
         return Worker(process, ours)
@@ -344,7 +344,7 @@ def _environment(values: dict[str, str]) -> Generator[None]:
 
 
 @contextmanager
-def _undisturbed() -> Generator[None]:
+def _blocked_signals() -> Generator[None]:
     """Signals wait: a process that is started meanwhile has them blocked until it ignores them."""
     ensure_running()  # this helper of multiprocessing unblocks signals when it begins, else with the first process
     before = signal.pthread_sigmask(signal.SIG_BLOCK, ASKS_TO_STOP)
@@ -382,9 +382,9 @@ class InProcess:
             except FullError:
                 raise
             except (Exception, SystemExit) as error:
-                failed(queue, outcome, observe, task, describe(error), time.monotonic() - start)
+                fail_task(queue, outcome, observe, task, describe(error), time.monotonic() - start)
                 continue
-            finished(queue, outcome, observe, task, time.monotonic() - start)
+            finish_task(queue, outcome, observe, task, time.monotonic() - start)
         return outcome
 
 
@@ -414,7 +414,7 @@ class Workers:
         stop = Stop()
         crew = Crew(self.threads, stop)
 
-        def interrupted() -> None:
+        def is_interrupted() -> None:
             if stop.is_set():
                 crew.kill()
             elif self.heard is not None:
@@ -422,7 +422,7 @@ class Workers:
             stop.set()
 
         try:
-            with hearing(ASKS_TO_STOP, interrupted):
+            with hearing(ASKS_TO_STOP, is_interrupted):
                 self._loop(queue, outcome, observe, crew, stop)
         except FullError:
             crew.kill()
@@ -439,7 +439,7 @@ class Workers:
                 try:
                     job = pickle.dumps(task.job)
                 except Exception as error:
-                    failed(queue, outcome, observe, task, f"this job cannot be sent: {describe(error)}", 0.0)
+                    fail_task(queue, outcome, observe, task, f"this job cannot be sent: {describe(error)}", 0.0)
                     continue
                 crew.give(task, job)
                 observe(Event("started", task))
@@ -462,13 +462,13 @@ class Workers:
                 observe(Event("progress", task, share, text))
                 return
             case ("done", float(seconds)):
-                finished(queue, outcome, observe, task, seconds)
+                finish_task(queue, outcome, observe, task, seconds)
             case ("stopped",):
                 outcome.stopped = True
             case ("full", str(text)):
                 raise FullError(text)
             case ("failed", str(text), float(seconds)):
-                failed(queue, outcome, observe, task, text, seconds)
+                fail_task(queue, outcome, observe, task, text, seconds)
             case _:
                 if crew.killed:
                     outcome.stopped = True
@@ -478,7 +478,7 @@ class Workers:
                 else:
                     code = worker.exit_code()
                     text = f"the worker process ended twice, last with exit code {code} (out of memory, or killed)"
-                    failed(queue, outcome, observe, task, text, 0.0)
+                    fail_task(queue, outcome, observe, task, text, 0.0)
         crew.free(worker)
 
 

@@ -75,7 +75,7 @@ def start_id(recipe: RecipeSpec) -> str:
     return str(start.params["id"]) if start.name == "source" else ""
 
 
-def settled(
+def settle(
     recipe: RecipeSpec, seed: int, fold: int, spec: StudySpec, populations: Mapping[str, Population]
 ) -> tuple[RecipeSpec, tuple[Source, ...]]:
     """Return the recipe with the id of the source it starts from in place of its name, and the sources this needs, in
@@ -89,32 +89,32 @@ def settled(
     if not name:
         return recipe, ()
     given = spec.sources[name]
-    own = given.recipe.model_copy(update={"architecture": recipe.architecture})
-    own, below = settled(own, seed, fold, spec, populations)
-    drawn = OF_OWN_IMAGES if given.own else OF_A_SOURCE
-    identity = {**populations[name].identity(given.environment, given.recipe.groups), **drawn}
-    part = fold if given.own else 0
-    training = TrainingSpec(data=identity, environment=given.environment, recipe=own, seed=seed, fold=part)
+    recipe_of_source = given.recipe.model_copy(update={"architecture": recipe.architecture})
+    recipe_of_source, below = settle(recipe_of_source, seed, fold, spec, populations)
+    keys_of_images = OF_OWN_IMAGES if given.is_own_code else OF_A_SOURCE
+    identity = {**populations[name].identity(given.environment, given.recipe.groups), **keys_of_images}
+    part = fold if given.is_own_code else 0
+    training = TrainingSpec(data=identity, environment=given.environment, recipe=recipe_of_source, seed=seed, fold=part)
     source = Source(training.id, name, given.data, training)
     return started_from(recipe, source.id), (*below, source)
 
 
 def started_from(recipe: RecipeSpec, id: str) -> RecipeSpec:
     """Return the recipe with a start that is named by its id."""
-    given = recipe.initialization.params
-    start = Component(kind="initialization", name="source", params={**given, "name": "", "id": id})
+    params = recipe.initialization.params
+    start = Component(kind="initialization", name="source", params={**params, "name": "", "id": id})
     return recipe.model_copy(update={"initialization": start})
 
 
 def with_weights(point: RecipePoint, seed: int, spec: StudySpec) -> RecipeSpec:
     """Return the recipe of a point; with checksums of a seed's weights, where these were trained elsewhere."""
-    given = point.recipe.given
-    if given is None:
+    weights_given = point.recipe.given
+    if weights_given is None:
         return point.recipe
     models = spec.given(point, seed)
-    own = next((model.recipe for model in models if model.recipe), None) or point.recipe
+    recipe_of_models = next((model.recipe for model in models if model.recipe), None) or point.recipe
     weights = tuple(model.sha256 for model in models)
-    return own.model_copy(update={"given": given.model_copy(update={"weights": weights})})
+    return recipe_of_models.model_copy(update={"given": weights_given.model_copy(update={"weights": weights})})
 
 
 def check_sources(spec: StudySpec, population: Population, sources: Mapping[str, Population]) -> None:
@@ -125,7 +125,7 @@ def check_sources(spec: StudySpec, population: Population, sources: Mapping[str,
     patients, which nothing here can know.
     """
     for name, images in sources.items():
-        if images.phantom is None and not spec.sources[name].own:
+        if images.phantom is None and not spec.sources[name].is_own_code:
             raise SpecError(
                 f"source '{name}' is trained on images from files, which may be the study's own test patients: train "
                 "sources on phantoms or on the study's own training images (`data: own`), or give weights as a file"
@@ -187,8 +187,8 @@ class SourceJob:
         """See `Job`."""
         id, folder = self.source.id, self.place.folder
         began = time.time()
-        if lost := _without_start(self.start, folder):
-            _leave(folder, "sources", self.source.training, lost, provenance(began, self.device))
+        if fault := _without_start(self.start, folder):
+            _leave(folder, "sources", self.source.training, fault, provenance(began, self.device))
             return
         shared = replace(self.place, root=self.place.cache)
         unit = shared.folder.unit("sources", id)
@@ -206,8 +206,8 @@ class SourceJob:
         with holding(unit / ".lock", wait, remedy=NO_ROOM_REMEDY):
             if not _in_cache(id, self.place.cache):  # another run may have left it meanwhile
                 (unit / "record.json").unlink(missing_ok=True)  # weights that were deleted are trained again
-                for left in unit.glob(".*.partial"):  # by one that was killed: the lock is held
-                    left.unlink(missing_ok=True)
+                for partial_file in unit.glob(".*.partial"):  # by one that was killed: the lock is held
+                    partial_file.unlink(missing_ok=True)
                 TrainJob(shared, self.source.data, self.source.training, self.device, kind="sources")(context)
             self._take(shared.folder)
 
@@ -235,8 +235,8 @@ class StartedJob:
     def __call__(self, context: Context) -> None:
         """See `Job`."""
         folder, began = self.train.place.folder, time.time()
-        if lost := _without_start(self.start, folder):
-            _leave(folder, "trials", self.train.training, lost, provenance(began, self.train.device))
+        if fault := _without_start(self.start, folder):
+            _leave(folder, "trials", self.train.training, fault, provenance(began, self.train.device))
         else:
             _check_weights(self.start, self.train.place)
             self.train(context)
@@ -254,14 +254,14 @@ def _without_start(start: Source | None, folder: RunFolder) -> dict[str, Any]:
 def _check_weights(start: Source | None, place: Place) -> None:
     """Raises StoreError where the weights of a source that is of use are not those that its training left."""
     if start and _in_cache(start.id, place.cache):
-        RunFolder(place.cache).checked("sources", start.id, WEIGHTS_FILE)
+        RunFolder(place.cache).checked_path("sources", start.id, WEIGHTS_FILE)
 
 
 def _leave(
-    folder: RunFolder, kind: UnitKind, training: TrainingSpec, record: Mapping[str, Any], made: Mapping[str, Any]
+    folder: RunFolder, kind: UnitKind, training: TrainingSpec, record: Mapping[str, Any], made_by: Mapping[str, Any]
 ) -> None:
     """The whole of a unit that was never trained: where it was settled, and last its record."""
-    write_json(folder.unit(kind, training.id) / PROVENANCE, made)
+    write_json(folder.unit(kind, training.id) / PROVENANCE, made_by)
     folder.write_record(kind, training.id, {"training": training.canonical(), **record})
 
 
@@ -286,9 +286,9 @@ class Trial:
     def tests(self) -> Mapping[str, EnvironmentSpec]:
         """The test environments that it reads."""
         return {
-            name: made
-            for name, made in self.point.tests.items()
-            if not self.ensembled or bool(made.data) == bool(self.training.members)
+            name: environment
+            for name, environment in self.point.tests.items()
+            if not self.ensembled or bool(environment.data) == bool(self.training.members)
         }
 
     @property
@@ -356,10 +356,10 @@ class Plan:
 
 def _distinct(units: Sequence[Unit]) -> list[Unit]:
     """Return the first unit of each id."""
-    found: dict[str, Unit] = {}
+    by_id: dict[str, Unit] = {}
     for unit in units:
-        found.setdefault(unit.id, unit)
-    return list(found.values())
+        by_id.setdefault(unit.id, unit)
+    return list(by_id.values())
 
 
 def make_plan(
@@ -374,12 +374,12 @@ def make_plan(
         starts: The populations of the study's `sources`, by name.
         seeds: Label of a recipe -> its number of seeds, where it has more than the study's.
     """
-    with uncollected():
-        return _planned(spec, population, starts or {}, seeds or {})
+    with without_collection():
+        return _plan_trials(spec, population, starts or {}, seeds or {})
 
 
 @contextmanager
-def uncollected() -> Generator[None]:
+def without_collection() -> Generator[None]:
     """Look for no garbage while many objects are made: all so far are looked through again and again, for 40% of it."""
     collecting = gc.isenabled()
     gc.disable()
@@ -390,32 +390,32 @@ def uncollected() -> Generator[None]:
             gc.enable()
 
 
-def _planned(
+def _plan_trials(
     spec: StudySpec, population: Population, starts: Mapping[str, Population], seeds: Mapping[str, int]
 ) -> Plan:
     sources: dict[str, Source] = {}
     trials = _trials(spec, population, starts, sources, seeds)
     probes: list[ProbeUnit] = []
     readings: dict[tuple[str, str, str], str] = {}
-    kept = kept_columns(spec.task, spec.probes, population)
+    columns = kept_columns(spec.task, spec.probes, population)
     # many recipes share their environments, and all parts of the units' names but the trial
-    seen: dict[tuple[object, ...], tuple[dict[str, _ByTrial], list[tuple[_ByTrial, Component]]]] = {}
+    by_kind: dict[tuple[object, ...], tuple[dict[str, _ByTrial], list[tuple[_ByTrial, Component]]]] = {}
     keys: dict[tuple[str, bool], tuple[tuple[str, str], ...]] = {}
-    answering = [one for one in spec.probes if _scope(one.name) == "tests"]
+    answering = [probe for probe in spec.probes if _scope(probe.name) == "tests"]
     for trial in trials:
         kind = label, _ = trial.point.label, bool(trial.training.members)
         if kind not in keys:
             keys[kind] = tuple((name, one.model_dump_json()) for name, one in trial.tests.items())
         at = keys[kind], trial.training.seed, trial.training.fold, kind[1]
-        if at not in seen:
-            looked = looked_at(population.scene(trial.tests, trial.training.seed, trial.training.fold))
-            asked = answering if trial.training.members else spec.probes
-            read = {name: _by_trial(_reading(looked, name, kept)) for name in looked.tests}
-            seen[at] = read, [(_by_trial(one), each) for one, each in _probes(asked, looked, kept)]
-        own, (read, probed) = canonical_json(trial.id), seen[at]
-        probes += [ProbeUnit(named(own), trial, component) for named, component in probed]
+        if at not in by_kind:
+            identity_of_images = looked_at(population.scene(trial.tests, trial.training.seed, trial.training.fold))
+            answering_probes = answering if trial.training.members else spec.probes
+            read = {name: _by_trial(_reading(identity_of_images, name, columns)) for name in identity_of_images.tests}
+            by_kind[at] = read, [(_by_trial(unit), each) for unit, each in _probes(answering_probes, identity_of_images, columns)]
+        trial_id, (read, probed) = canonical_json(trial.id), by_kind[at]
+        probes += [ProbeUnit(named(trial_id), trial, component) for named, component in probed]
         for name, named in read.items():
-            readings[label, trial.id, name] = named(own)
+            readings[label, trial.id, name] = named(trial_id)
     return Plan(spec, tuple(trials), tuple(probes), readings, tuple(sources.values()))
 
 
@@ -446,7 +446,7 @@ def _trials(
                 continue  # the table of models has no such seed of this recipe
             members: list[Trial] = []
             for fold in range(population.folds):
-                recipe, needed = settled(with_weights(point, seed, spec), seed, fold, spec, starts)
+                recipe, needed = settle(with_weights(point, seed, spec), seed, fold, spec, starts)
                 sources |= {source.id: source for source in needed}
                 parts: dict[str, Any] = {"environment": point.train, "recipe": recipe, "seed": seed, "fold": fold}
                 training = TrainingSpec.model_construct(data=data, **parts)  # all of it was validated with the study
@@ -458,7 +458,7 @@ def _trials(
 
 def ensemble_of(members: Sequence[Trial]) -> Trial:
     """Return the ensemble of the trials of a seed's folds."""
-    ids = tuple(one.id for one in members)
+    ids = tuple(member.id for member in members)
     training = members[0].training.model_copy(update={"members": ids})
     return Trial(training.id, training, members[0].point, ensembled=True)
 
@@ -476,7 +476,7 @@ def looked_at(scene: PopulationScene) -> Looked:
     return Looked({name: scene.identity(name) for name in scene.names}, scene.identity(NEUTRAL))
 
 
-def reading_id(model: Mapping[str, str], looked: Looked, name: str, kept: Mapping[str, Any]) -> str:
+def reading_id(model: Mapping[str, str], identity_of_images: Looked, name: str, columns: Mapping[str, Any]) -> str:
     """Return the name of the outputs of a model in an environment.
 
     Args:
@@ -485,11 +485,11 @@ def reading_id(model: Mapping[str, str], looked: Looked, name: str, kept: Mappin
         name: The environment.
         kept: See `kept_columns`.
     """
-    return content_hash({**model, **_reading(looked, name, kept)})
+    return content_hash({**model, **_reading(identity_of_images, name, columns)})
 
 
-def _reading(looked: Looked, name: str, kept: Mapping[str, Any]) -> dict[str, Any]:
-    return {"environment": looked.tests[name], **kept}
+def _reading(identity_of_images: Looked, name: str, columns: Mapping[str, Any]) -> dict[str, Any]:
+    return {"environment": identity_of_images.tests[name], **columns}
 
 
 _ByTrial = Callable[[str], str]
@@ -501,7 +501,7 @@ def _by_trial(parts: Mapping[str, Any]) -> _ByTrial:
 
 
 def probe_units(
-    model: Mapping[str, str], components: Sequence[Component], looked: Looked, kept: Mapping[str, Any]
+    model: Mapping[str, str], components: Sequence[Component], identity_of_images: Looked, columns: Mapping[str, Any]
 ) -> list[tuple[str, Component]]:
     """Return the probes of a model with their names.
 
@@ -514,20 +514,20 @@ def probe_units(
         looked: The environments.
         kept: See `kept_columns`.
     """
-    return [(content_hash({**model, **parts}), component) for parts, component in _probes(components, looked, kept)]
+    return [(content_hash({**model, **parts}), component) for parts, component in _probes(components, identity_of_images, columns)]
 
 
 def _probes(
-    components: Sequence[Component], looked: Looked, kept: Mapping[str, Any]
+    components: Sequence[Component], identity_of_images: Looked, columns: Mapping[str, Any]
 ) -> Iterator[tuple[dict[str, Any], Component]]:
-    images = {"tests": looked.tests, "neutral": looked.neutral}
+    images = {"tests": identity_of_images.tests, "neutral": identity_of_images.neutral}
     for component in components:
-        made: dict[str, Any] = {"probe": component.model_dump(), "images": images[_scope(component.name)]}
-        if kept:
-            made["kept"] = kept
+        body: dict[str, Any] = {"probe": component.model_dump(), "images": images[_scope(component.name)]}
+        if columns:
+            body["kept"] = columns
         if _scope(component.name) == "neutral" and (named := environments_of(component)):
-            made["named"] = {name: looked.tests[name] for name in named.values()}
-        yield made, component
+            body["named"] = {name: identity_of_images.tests[name] for name in named.values()}
+        yield body, component
 
 
 def _scope(probe: str) -> Scope:

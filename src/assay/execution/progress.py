@@ -28,7 +28,7 @@ REDRAWS = 2
 """Redraws of a terminal per second, at most."""
 BAR = 40
 """Width of the bar in characters."""
-KNOWN = 0.02
+MEASURABLE = 0.02
 """Share of the work after which the time left is known."""
 DOUBT = 0.02
 """The expected seconds count as if this share of the work had taken just these."""
@@ -144,18 +144,18 @@ class Counter:
     def seconds_left(self) -> float:
         """Expected seconds until the end."""
         doubt = DOUBT * self._whole
-        took, seen = doubt / self.workers, doubt
+        took, done_share = doubt / self.workers, doubt
         if self._first is not None:
             before, since = self._first
-            took, seen = took + self.now() - since, seen + self._behind() - before
-        return self._whole * max(0.0, 1 - self.share()) * took / seen if seen > 0 else 0.0
+            took, done_share = took + self.now() - since, done_share + self._behind() - before
+        return self._whole * max(0.0, 1 - self.share()) * took / done_share if done_share > 0 else 0.0
 
     def line(self) -> str:
         """Return one line of progress: the overall share, counts by kind, and the time left or a heard interrupt."""
         failed = [f"{self.failed} failed"] if self.failed else []
-        measured = self._over > 0 or self.share() >= KNOWN
-        left = f"about {duration(self.seconds_left())} left" if measured else "measuring the time left"
-        last = STOPPING if self.stopping() else left
+        measured = self._over > 0 or self.share() >= MEASURABLE
+        time_left = f"about {duration(self.seconds_left())} left" if measured else "measuring the time left"
+        last = STOPPING if self.stopping() else time_left
         return f"{self.share():.0%}: " + ", ".join([*self._counts("/"), f"{len(self.running)} running", *failed, last])
 
     def last_line(self) -> str:
@@ -180,9 +180,9 @@ def _print_json(counter: Counter, event: Event) -> None:
     """Print an event as one JSON object."""
     counter.see(event)
     if event.status != "progress":
-        left = round(counter.seconds_left(), 1)
+        seconds_left = round(counter.seconds_left(), 1)
         print(json.dumps({"event": event.status, "task": event.task.label, "id": event.task.id, "text": event.text,
-                          "seconds": round(event.seconds, 3), "seconds_left": left}), flush=True)  # fmt: skip
+                          "seconds": round(event.seconds, 3), "seconds_left": seconds_left}), flush=True)  # fmt: skip
 
 
 def _hear(counter: Counter, event: Event, verbose: bool, console: Console | None = None) -> None:
@@ -214,14 +214,14 @@ class _Lines:
     verbose: bool
     last: float = field(default_factory=time.monotonic)
     tenth: int = 0
-    told: bool = False  # that it is stopping
+    announced: bool = False  # that it is stopping
 
     def hear(self, event: Event) -> None:
         _hear(self.counter, event, self.verbose)
-        told, self.told = self.told, self.counter.stopping()
+        announced, self.announced = self.announced, self.counter.stopping()
         tenth = int(10 * self.counter.share() + 1e-9)
         passed = self.tenth < tenth < 10 and self.every < math.inf  # the last line follows the last tenth
-        if self.told > told or passed or time.monotonic() - self.last >= self.every:
+        if self.announced > announced or passed or time.monotonic() - self.last >= self.every:
             self.last, self.tenth = time.monotonic(), max(tenth, self.tenth)
             print(self.counter.line(), file=sys.stderr, flush=True)
 
@@ -254,8 +254,8 @@ def reading_shown(quietly: bool) -> Generator[Notify]:
         progress.update(step.id, completed=done, total=of)
         if not live and time.monotonic() >= due:
             due = time.monotonic() + PLAIN_EVERY
-            left = "" if step.time_remaining is None else f", about {duration(step.time_remaining)} left"
-            print(f"{what}: {done:,} of {of:,}{left}", file=sys.stderr, flush=True)
+            time_left = "" if step.time_remaining is None else f", about {duration(step.time_remaining)} left"
+            print(f"{what}: {done:,} of {of:,}{time_left}", file=sys.stderr, flush=True)
 
     try:
         yield hear

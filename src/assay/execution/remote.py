@@ -27,7 +27,7 @@ from urllib.parse import quote
 from assay.core.errors import DISTRIBUTION, FullError, StoreError
 from assay.core.files import write_bytes
 from assay.execution.local import ASKS_TO_STOP, KEEP_MEMORY, THREAD_VARIABLES, hearing
-from assay.execution.tasks import Context, Event, Observer, Outcome, Queue, Stopped, Task, describe, failed, finished
+from assay.execution.tasks import Context, Event, Observer, Outcome, Queue, Stopped, Task, describe, fail_task, finish_task
 from assay.store.files import read_json, write_json
 
 ENGINE = "engine"
@@ -135,7 +135,7 @@ class Exchange:
 
 
 @cache
-def required() -> dict[str, str]:
+def required_versions() -> dict[str, str]:
     """Return what has to be equal on all machines for equal results."""
     import torch  # `assay status` needs this module, and not PyTorch
 
@@ -187,9 +187,9 @@ def work(root: Path, chunk: str) -> None:
 
 
 def _difference(exchange: Exchange) -> str:
-    wanted, here = read_json(exchange.environment), required()
-    apart = [f"{name} {here.get(name)} in place of {wanted[name]}" for name in wanted if here.get(name) != wanted[name]]
-    return f"{platform.node()} has {', '.join(apart)}: results would not be equal" if apart else ""
+    wanted, here = read_json(exchange.environment), required_versions()
+    different = [f"{name} {here.get(name)} in place of {wanted[name]}" for name in wanted if here.get(name) != wanted[name]]
+    return f"{platform.node()} has {', '.join(different)}: results would not be equal" if different else ""
 
 
 def _carry_out(exchange: Exchange, id: str, job: bytes, preempted: threading.Event) -> None:
@@ -222,13 +222,13 @@ def _asked_to_stop(exchange: Exchange, preempted: threading.Event) -> Callable[[
     """Return a check that looks into the shared folder once a second at most."""
     looked, found = 0.0, False
 
-    def asked() -> bool:
+    def should_stop() -> bool:
         nonlocal looked, found
         if not found and time.monotonic() - looked >= 1.0:
             looked, found = time.monotonic(), exchange.stop.exists()
         return found or preempted.is_set()
 
-    return asked
+    return should_stop
 
 
 def variables(threads: int = 1) -> dict[str, str]:
@@ -259,14 +259,14 @@ class Remote:
     heard: Callable[[], None] | None = None
     detached: bool = False
     _sent: dict[str, str] = field(default_factory=dict[str, str], init=False)
-    _lost: dict[str, int] = field(default_factory=dict[str, int], init=False)
-    _gone: dict[str, float] = field(default_factory=dict[str, float], init=False)
+    _losses: dict[str, int] = field(default_factory=dict[str, int], init=False)
+    _absent_since: dict[str, float] = field(default_factory=dict[str, float], init=False)
     _blamed: set[str] = field(default_factory=set[str], init=False)
     _chunks: int = field(default=0, init=False)
     _accepted: bool = field(default=False, init=False)
     _over_already: set[str] = field(default_factory=set[str], init=False)
     _withdrawn: bool = field(default=False, init=False)
-    _asked: float = field(default=-math.inf, init=False)
+    _last_poll: float = field(default=-math.inf, init=False)
     _reached: dict[str, float] = field(default_factory=dict[str, float], init=False)
     _took: float = field(default=0.0, init=False)
     _expected: float = field(default=0.0, init=False)
@@ -280,7 +280,7 @@ class Remote:
         """See `Executor`."""
         exchange, queue, outcome = Exchange(self.root), Queue.of(tasks), Outcome()
         exchange.stop.unlink(missing_ok=True)
-        write_json(exchange.environment, required())
+        write_json(exchange.environment, required_versions())
         write_json(self.root / "engine.json", {"engine": self.backend.name})
         self._adopt(exchange, queue, observe)
         if self.detached:
@@ -289,7 +289,7 @@ class Remote:
             return outcome
         killed = threading.Event()
 
-        def interrupted() -> None:  # first workers are asked to stop, then they are ended
+        def is_interrupted() -> None:  # first workers are asked to stop, then they are ended
             if exchange.stop.exists():
                 killed.set()
                 return
@@ -297,7 +297,7 @@ class Remote:
             if self.heard is not None:
                 self.heard()
 
-        with hearing(ASKS_TO_STOP, interrupted):
+        with hearing(ASKS_TO_STOP, is_interrupted):
             while self._sent or (queue.waiting and not exchange.stop.exists()):
                 busy = not exchange.stop.exists() and not self._submit(exchange, queue, outcome, observe)
                 if exchange.stop.exists():  # jobs at work leave a checkpoint; others could wait for days to do so
@@ -335,13 +335,13 @@ class Remote:
         """
         chunks: list[list[Sent]] = []
         room = math.inf if self.detached else self.backend.at_once - len(self.handles)
-        worth = self._chunk_cost(queue)
-        while len(chunks) < room and (chunk := queue.take_chunk(worth)):
-            if sendable := [sent for task in chunk if (sent := self._packed(queue, outcome, observe, task))]:
+        seconds = self._chunk_cost(queue)
+        while len(chunks) < room and (chunk := queue.take_chunk(seconds)):
+            if sendable := [sent for task in chunk if (sent := self._pack_task(queue, outcome, observe, task))]:
                 chunks.append(sendable)
         if not chunks:
             return True
-        names = [self._written(exchange, chunk) for chunk in chunks]
+        names = [self._write_chunk(exchange, chunk) for chunk in chunks]
         try:
             handles = self.backend.submit(names)
         except BusyError:
@@ -367,7 +367,7 @@ class Remote:
 
     def _withdraw(self, outcome: Outcome) -> None:
         """Take jobs that wait out of the queue."""
-        if self._withdrawn and time.monotonic() - self._asked < self.backend.asked_every:
+        if self._withdrawn and time.monotonic() - self._last_poll < self.backend.asked_every:
             return
         self._withdrawn = True
         waiting = self.backend.waiting(self.handles)
@@ -376,22 +376,22 @@ class Remote:
             self._forget(id)
             outcome.stopped = True
 
-    def _packed(self, queue: Queue, outcome: Outcome, observe: Observer, task: Task) -> Sent | None:
+    def _pack_task(self, queue: Queue, outcome: Outcome, observe: Observer, task: Task) -> Sent | None:
         try:
             return task.id, task.needs, pickle.dumps(task.job)
         except Exception as error:
-            failed(queue, outcome, observe, task, f"this job cannot be sent: {describe(error)}", 0.0)
+            fail_task(queue, outcome, observe, task, f"this job cannot be sent: {describe(error)}", 0.0)
             return None
 
-    def _written(self, exchange: Exchange, chunk: Sequence[Sent]) -> str:
+    def _write_chunk(self, exchange: Exchange, chunk: Sequence[Sent]) -> str:
         self._chunks += 1
         name = f"{time.time_ns()}-{self._chunks}.pickle"
         write_bytes(exchange.chunk(name), pickle.dumps(chunk), flush=False)
         return name
 
     def _look(self, exchange: Exchange, queue: Queue, outcome: Outcome, observe: Observer) -> None:
-        if time.monotonic() - self._asked >= self.backend.asked_every:
-            self._asked = time.monotonic()
+        if time.monotonic() - self._last_poll >= self.backend.asked_every:
+            self._last_poll = time.monotonic()
             self._over_already = self.handles - self.backend.poll(self.handles)
         for id in list(self._sent):
             task = queue.tasks[id]
@@ -400,9 +400,9 @@ class Remote:
             if note := exchange.note(id):
                 self._over(exchange, task, note, queue, outcome, observe)
             elif self._sent[id] not in self._over_already:
-                self._gone.pop(id, None)
+                self._absent_since.pop(id, None)
                 _progress(exchange, task, observe)
-            elif time.monotonic() - self._gone.setdefault(id, time.monotonic()) >= self.grace:
+            elif time.monotonic() - self._absent_since.setdefault(id, time.monotonic()) >= self.grace:
                 self._again(exchange, task, queue, outcome, observe)
 
     def _over(
@@ -412,7 +412,7 @@ class Remote:
             case "done":
                 self._forget(task.id)
                 self._took, self._expected = self._took + note["seconds"], self._expected + task.cost
-                finished(queue, outcome, observe, task, note["seconds"])
+                finish_task(queue, outcome, observe, task, note["seconds"])
             case "elsewhere" if self.backend.avoid(note["host"]):
                 self._forget(task.id)
                 exchange.of(task.id, "note").unlink(missing_ok=True)
@@ -423,7 +423,7 @@ class Remote:
                 self.backend.cancel(self.handles)
                 raise FullError(note["text"])
             case _:
-                self._failed(task, note["text"], note["seconds"], queue, outcome, observe)
+                self._fail_task(task, note["text"], note["seconds"], queue, outcome, observe)
 
     def _again(self, exchange: Exchange, task: Task, queue: Queue, outcome: Outcome, observe: Observer) -> None:
         """Submit a task again that was lost, or stopped for an earlier driver; or give it up."""
@@ -437,29 +437,29 @@ class Remote:
         share, before = _progress(exchange, task), self._reached.get(task.id, 0.0)
         advanced = share >= before + ADVANCE  # as one does that is out of time, and goes on from its checkpoint
         self._reached[task.id] = share if advanced else before
-        self._lost[task.id] = self._lost.get(task.id, 0) + (first and not advanced)
-        if self._lost[task.id] < TRIES:
+        self._losses[task.id] = self._losses.get(task.id, 0) + (first and not advanced)
+        if self._losses[task.id] < TRIES:
             exchange.of(task.id, "note").unlink(missing_ok=True)
             queue.again(task.id)
             return
         end = self.backend.log(handle)[-_LOG_TAIL:].strip()
         text = f"{self.backend.name} lost this task {TRIES} times (killed, out of memory or out of time)"
-        self._failed(task, f"{text}; its log ends with:\n{end}" if end else text, 0.0, queue, outcome, observe)
+        self._fail_task(task, f"{text}; its log ends with:\n{end}" if end else text, 0.0, queue, outcome, observe)
 
-    def _failed(self, task: Task, text: str, seconds: float, queue: Queue, outcome: Outcome, observe: Observer) -> None:
+    def _fail_task(self, task: Task, text: str, seconds: float, queue: Queue, outcome: Outcome, observe: Observer) -> None:
         """Fail a task, and skip those that need it, sent along with it or not."""
         self._forget(task.id)
-        gone = {task.id}
-        while along := {id for id in self._sent if id not in gone and gone & set(queue.tasks[id].needs)}:
-            gone |= along
+        skipped = {task.id}
+        while along := {id for id in self._sent if id not in skipped and skipped & set(queue.tasks[id].needs)}:
+            skipped |= along
             for id in along:
                 self._forget(id)
                 queue.again(id)
-        failed(queue, outcome, observe, task, text, seconds)
+        fail_task(queue, outcome, observe, task, text, seconds)
 
     def _forget(self, id: str) -> None:
         self._sent.pop(id, None)
-        self._gone.pop(id, None)
+        self._absent_since.pop(id, None)
 
 
 def chunk_seconds(bounds: tuple[float, float], work: float, slots: int) -> float:
@@ -470,9 +470,9 @@ def chunk_seconds(bounds: tuple[float, float], work: float, slots: int) -> float
 def _progress(exchange: Exchange, task: Task, observe: Observer = lambda _: None) -> float:
     """Report how far a task is by its worker, and return its share."""
     with suppress(OSError, ValueError, KeyError):
-        found = json.loads(exchange.of(task.id, "progress").read_bytes())
-        observe(Event("progress", task, float(found["share"]), str(found["text"])))
-        return float(found["share"])
+        progress = json.loads(exchange.of(task.id, "progress").read_bytes())
+        observe(Event("progress", task, float(progress["share"]), str(progress["text"])))
+        return float(progress["share"])
     return 0.0
 
 

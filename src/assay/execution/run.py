@@ -124,20 +124,20 @@ def rebuild(root: Path, page: Callable[[Path], Path]) -> Path:
     kind = folder.require_run()
     with working_in(root):
         folder.require_sound(but_remade=True)
-        if kind.rebuild and not folder.signed:
+        if kind.rebuild and not folder.is_signed:
             folder.write_tables(load_object(kind.rebuild)(folder))
         path = page(root)
-        if folder.ended:
+        if folder.has_ended:
             folder.seal()
         return path
 
 
 def _run_rounds(run: Run, folder: RunFolder, executor: Executor, watch: Watch) -> Outcome:
     """Run round after round, until none is left or one has no task that was not tried."""
-    whole, tried = Outcome(), set[str]()
+    total, tried = Outcome(), set[str]()
     begun: Mapping[str, str] = {}
     rounds = run.rounds(folder)
-    while not whole.stopped:
+    while not total.stopped:
         tasks = [task for task in next(rounds, ()) if task.id not in tried]
         if run.stamp != begun:
             begun = run.stamp
@@ -146,8 +146,8 @@ def _run_rounds(run: Run, folder: RunFolder, executor: Executor, watch: Watch) -
             break
         tried |= {task.id for task in tasks}
         with watch(tasks) as display:
-            whole.add(run_tasks(tasks, folder, executor, display))
-    return whole
+            total.add(run_tasks(tasks, folder, executor, display))
+    return total
 
 
 def run_tasks(tasks: Sequence[Task], folder: RunFolder, executor: Executor, display: Observer) -> Outcome:

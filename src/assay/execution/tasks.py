@@ -160,12 +160,12 @@ class Queue:
         A task comes with those that need nothing else, as the probes of a trial do.
         """
         chunk: list[Task] = []
-        there: set[str] = set()
-        worth = 0.0
-        while (not chunk or worth < seconds) and (task := self.take()) is not None:
+        ids: set[str] = set()
+        seconds_in_chunk = 0.0
+        while (not chunk or seconds_in_chunk < seconds) and (task := self.take()) is not None:
             new = len(chunk)
-            self._add(chunk, there, task)
-            worth += sum(one.cost for one in chunk[new:])
+            self._add(chunk, ids, task)
+            seconds_in_chunk += sum(one.cost for one in chunk[new:])
         return chunk
 
     def _add(self, chunk: list[Task], there: set[str], task: Task) -> None:
@@ -199,28 +199,28 @@ class Queue:
 
     def fail(self, id: str) -> list[Task]:
         """Return a task failed: take out all that hang on it, directly or not, and return them."""
-        lost: list[Task] = []
-        gone = {id}
-        while gone := {after for one in gone for after in self._after.get(one, ()) if after in self.waiting}:
-            self.waiting -= gone
-            lost += [self.tasks[one] for one in sorted(gone)]
-        return lost
+        skipped: list[Task] = []
+        waiting_on = {id}
+        while waiting_on := {after for one in waiting_on for after in self._after.get(one, ()) if after in self.waiting}:
+            self.waiting -= waiting_on
+            skipped += [self.tasks[one] for one in sorted(waiting_on)]
+        return skipped
 
-    def _met(self, task: Task, there: Collection[str] = ()) -> bool:
-        return all(need in self.finished or need in there or need not in self.tasks for need in task.needs)
+    def _met(self, task: Task, ids: Collection[str] = ()) -> bool:
+        return all(need in self.finished or need in ids or need not in self.tasks for need in task.needs)
 
 
-def finished(queue: Queue, outcome: Outcome, observe: Observer, task: Task, seconds: float) -> None:
+def finish_task(queue: Queue, outcome: Outcome, observe: Observer, task: Task, seconds: float) -> None:
     """Enter a finished task; tasks that need it may start."""
     queue.finish(task.id)
     outcome.done.append(task.id)
     observe(Event("done", task, 1.0, "", seconds))
 
 
-def failed(queue: Queue, outcome: Outcome, observe: Observer, task: Task, text: str, seconds: float) -> None:
+def fail_task(queue: Queue, outcome: Outcome, observe: Observer, task: Task, text: str, seconds: float) -> None:
     """Enter a failed task, and skip those that need it, directly or not."""
     outcome.failed[task.id] = text
     observe(Event("failed", task, 0.0, text, seconds))
-    for lost in queue.fail(task.id):
-        outcome.skipped.append(lost.id)
-        observe(Event("skipped", lost, 0.0, f"needs {task.label}, which failed"))
+    for skipped in queue.fail(task.id):
+        outcome.skipped.append(skipped.id)
+        observe(Event("skipped", skipped, 0.0, f"needs {task.label}, which failed"))

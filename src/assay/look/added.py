@@ -16,7 +16,7 @@ from assay.core.seeds import folds_by_patient
 from assay.core.types import FactorTable
 from assay.look.cues import LEAST_ROWS, SEED, Cue
 from assay.stats.estimate import degrees_of_patients, interval, two_way
-from assay.stats.influence import auroc_rows, clustered
+from assay.stats.influence import auroc_rows, cluster
 from assay.stats.metrics import log_odds, placements
 from assay.stats.panel import Panel
 from assay.stats.rows import MINIMUM_SEEDS
@@ -26,7 +26,7 @@ from assay.store.files import Row
 if TYPE_CHECKING:
     pass
 
-BEYOND, NOT_SHOWN, BELOW = ADDED_VERDICTS
+ADDED, NOT_SHOWN, BELOW = ADDED_VERDICTS
 STRATA = 10
 """Strata of a cue, of equal size. What it still tells within them is no merit of a network."""
 
@@ -53,24 +53,24 @@ def held_against(panel: Panel, cues: Sequence[Cue], table: FactorTable, *, halve
     parts = [(seed, fold[seed] == one, tested[seed] & (fold[seed] == one))
              for seed in range(shape[0]) for one in np.unique(fold[seed][tested[seed]])]  # fmt: skip
     areas = [_told_elsewhere(cues, table, ~np.isin(table.patient, patient[here])) for _, _, here in parts]
-    areas = [{(at, code): one for (at, code), one in found.items() if abs(one - 0.5) > 0
-              and not _restates(cues[at], one) and np.isfinite(cues[at].scores[code][panel.images[here]]).any()}
-             for (_, _, here), found in zip(parts, areas, strict=True)]  # fmt: skip
+    areas = [{(at, code): area for (at, code), area in areas_of_part.items() if abs(area - 0.5) > 0
+              and not _restates(cues[at], area) and np.isfinite(cues[at].scores[code][panel.images[here]]).any()}
+             for (_, _, here), areas_of_part in zip(parts, areas, strict=True)]  # fmt: skip
     if not all(areas):
         return []
-    code = Counter(_best(found)[1] for found in areas).most_common(1)[0][0]
-    chosen = [_best({key: one for key, one in found.items() if key[1] == code} or found) for found in areas]
+    code = Counter(_best(areas_of_part)[1] for areas_of_part in areas).most_common(1)[0][0]
+    chosen = [_best({key: one for key, one in areas_of_part.items() if key[1] == code} or areas_of_part) for areas_of_part in areas]
     if any(key[1] != code for key in chosen) or len(np.unique(panel.target[tested.any(0)] == code)) < 2:
         return []
     score, stratum = np.full(shape, np.nan), fold * (STRATA + 1)
-    for (seed, _, here), (at, _), found in zip(parts, chosen, areas, strict=True):
-        every = cues[at].scores[code] * (1 if found[at, code] > 0.5 else -1)
-        elsewhere = every[~np.isin(table.patient, patient[here])]
-        edges = np.unique(np.nanquantile(elsewhere, np.arange(1, STRATA) / STRATA))
+    for (seed, _, here), (at, _), areas_of_part in zip(parts, chosen, areas, strict=True):
+        every = cues[at].scores[code] * (1 if areas_of_part[at, code] > 0.5 else -1)
+        other_rows = every[~np.isin(table.patient, patient[here])]
+        edges = np.unique(np.nanquantile(other_rows, np.arange(1, STRATA) / STRATA))
         score[seed, here] = every[panel.images[here]]
         stratum[seed, here] += np.searchsorted(edges, score[seed, here], side="right")
     column = code if panel.scores.shape[2] > 2 else 0
-    network = np.stack([log_odds(one)[:, column] for one in panel.scores])
+    network = np.stack([log_odds(scores)[:, column] for scores in panel.scores])
     pairs = _Pairs(network, score, tested & np.isfinite(score), panel.target == code, panel.patient)
     name = cues[Counter(at for at, _ in chosen).most_common(1)[0][0]].row
     return [
@@ -95,19 +95,19 @@ def _told_elsewhere(
     cues: Sequence[Cue], table: FactorTable, rows: Bool[np.ndarray, " n"]
 ) -> dict[tuple[int, int], float]:
     """Return the AUROC of every cue for every class among these images, where both sides have enough."""
-    found: dict[tuple[int, int], float] = {}
+    areas_found: dict[tuple[int, int], float] = {}
     for at, cue in enumerate(cues):
         for code, score in cue.scores.items():
-            known = rows & np.isfinite(score)
-            of = table.target[known] == code
+            present = rows & np.isfinite(score)
+            of = table.target[present] == code
             if min(of.sum(), (~of).sum()) >= LEAST_ROWS:
-                right, opposite = placements(score[known], of.astype(np.int64))
-                found[at, code] = float(right[of].sum() / opposite[of].sum())
-    return found
+                right, opposite = placements(score[present], of.astype(np.int64))
+                areas_found[at, code] = float(right[of].sum() / opposite[of].sum())
+    return areas_found
 
 
-def _best(found: dict[tuple[int, int], float]) -> tuple[int, int]:
-    return max(found, key=lambda key: abs(found[key] - 0.5))
+def _best(areas_found: dict[tuple[int, int], float]) -> tuple[int, int]:
+    return max(areas_found, key=lambda key: abs(areas_found[key] - 0.5))
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ class _Pairs:
                 images = int((opposite > 0).sum())
                 if least >= LEAST_ROWS:
                     values[which, seed] = right[of].sum() / opposite[of].sum()
-                    part = clustered(auroc_rows(right, opposite, of.astype(np.int64)), patient)
+                    part = cluster(auroc_rows(right, opposite, of.astype(np.int64)), patient)
                     moves[which, seed, np.searchsorted(samples, part.samples)] = part.values
         return _Areas(values, moves, int(least), images)
 
@@ -171,28 +171,28 @@ class _Areas:
 
 
 def _row(
-    pairs: _Pairs, fold: Int[np.ndarray, "s n"], stratum: Int[np.ndarray, "s n"], own: Int[np.ndarray, "s n"]
+    pairs: _Pairs, fold: Int[np.ndarray, "s n"], stratum: Int[np.ndarray, "s n"], seed_fold: Int[np.ndarray, "s n"]
 ) -> Row:
     """own: folds of the networks; those of the cue are others where each half of the patients chooses it."""
-    whole, within = pairs.areas(fold), pairs.areas(stratum)
-    network, network_low, network_high = pairs.areas(own).ends((1, 0), (0.0, 1.0))
+    overall, within = pairs.areas(fold), pairs.areas(stratum)
+    network, network_low, network_high = pairs.areas(seed_fold).ends((1, 0), (0.0, 1.0))
     value, low, high = within.ends((1, 0), (0.0, 1.0))
     more = within.ends((1, -1), (-1.0, 1.0))
-    less = whole.ends((1, -1), (-1.0, 1.0))
-    beyond = low > 0.5 and more[1] > 0
+    less = overall.ends((1, -1), (-1.0, 1.0))
+    adds = low > 0.5 and more[1] > 0
     few = math.isnan(value)
     return {
         "network": network,
         "network_low": network_low,
         "network_high": network_high,
-        "cue": float(whole.values[1].mean()),
+        "cue": float(overall.values[1].mean()),
         "value": value,
         "low": low,
         "high": high,
         "rest": float(within.values[1].mean()),
-        "verdict": BEYOND if beyond else BELOW if less[2] < 0 else NOT_SHOWN,
+        "verdict": ADDED if adds else BELOW if less[2] < 0 else NOT_SHOWN,
         "seeds": len(pairs.tested),
         "images": within.images,
-        "patients": int(whole.moves.shape[2]),
+        "patients": int(overall.moves.shape[2]),
         "reason": str(because(Code.FEW_IN_STRATA, least=LEAST_ROWS) if few else NOTHING),
     }

@@ -87,8 +87,8 @@ class DataChecks:
         """Draw copies and odd images."""
         if self.dataset is not None:
             yield from gallery.copies(self.dataset, self.clusters)
-            yield from (gallery.found(self.dataset, one, SUSPECTED) for one in self.suspected[:NAMED])
-            yield from (gallery.found(self.dataset, rows, kind, **(self.against if kind == LABEL else {}))
+            yield from (gallery.suspects(self.dataset, one, SUSPECTED) for one in self.suspected[:NAMED])
+            yield from (gallery.suspects(self.dataset, rows, kind, **(self.against if kind == LABEL else {}))
                         for kind, (rows, _) in self.odd.items())  # fmt: skip
 
 
@@ -112,38 +112,38 @@ def data_checks(
     """
     if dataset is None:
         return DataChecks(None, [because(Code.DRAWN_IMAGES)])
-    table, others, seen = dataset.table, undeclared_table(spec), looked_at(dataset)
-    cues = cues_of(dataset, others, seen)
+    table, others, properties_seen = dataset.table, undeclared_table(spec), looked_at(dataset)
+    cues = cues_of(dataset, others, properties_seen)
     pairs = dataset.near_copies if near is None or dataset.search is None else dataset.search.among(near)
     clusters = _clusters(dataset, [pair for pair in pairs if pair.likeness >= SURELY])
-    known = {tuple(_positions(one)) for one in clusters}
-    suspected = [one for one in _clusters(dataset, pairs) if tuple(_positions(one)) not in known]
-    found = {**_odd(seen), LABEL: _suspected_labels(table, seen, embeddings, answers)}
-    odd = {kind: one for kind, one in found.items() if len(one[0])}
-    against = _explained(table, cues, found[LABEL][0])
+    copies = {tuple(_positions(cluster)) for cluster in clusters}
+    suspected = [odd_images for odd_images in _clusters(dataset, pairs) if tuple(_positions(odd_images)) not in copies]
+    images_of_kind = {**_odd(properties_seen), LABEL: _suspected_labels(table, properties_seen, embeddings, answers)}
+    odd = {kind: cue for kind, cue in images_of_kind.items() if len(cue[0])}
+    against = _cue_against(table, cues, images_of_kind[LABEL][0])
     small = [name for one in (table, others) for name in _small_groups(one)]
     parts = list(_across_parts(table, others, clusters))
     numbers = numbers_of(table)
-    groups = [("copy", one) for one in clusters] + [(SUSPECTED, one) for one in suspected]
+    groups = [("copy", cluster) for cluster in clusters] + [(SUSPECTED, cluster) for cluster in suspected]
     issues = [
         *(issue(kind, numbers[at], of=_class(table, at), cluster=group)
           for group, (kind, files) in enumerate(groups, start=1) for at in _positions(files)),
-        *(issue("across-parts", 0, of=str(one.causes[0]["column"])) for one in parts),
+        *(issue("across-parts", 0, of=str(cause.causes[0]["column"])) for cause in parts),
         *(issue(kind, numbers[at], of=_class(table, at), value=float(far))
           for kind, (rows, away) in odd.items() for at, far in zip(_positions(rows), away, strict=True)),
         *(issue("small-group", 0, of=name) for name in small),
     ]  # fmt: skip
     unnamed = without_patients(dataset.card.known_faults)
     left, searched = len(dataset.card.left_out), len(table if near is None else near)
-    between = [one for name, other in (sets or {}).items() for one in _between(name, dataset, other.dataset)]
+    between = [cause for name, other in (sets or {}).items() for cause in _between(name, dataset, other.dataset)]
     reasons = [
         *parts,
         *between,
-        *(one for one in _of_copies(dataset, clusters, suspected, searched, named=not unnamed)
-          if not between or Code.NO_COPIES not in one),
+        *(cause for cause in _of_copies(dataset, clusters, suspected, searched, named=not unnamed)
+          if not between or Code.NO_COPIES not in cause),
         *([because(Code.PATIENTS_UNKNOWN, text=unnamed)] if unnamed else []),
         *shortcut_cautions(shortcut_rows(cues)),
-        *(because(Code.ODD_IMAGES, count=len(rows), kind=kind, rows=_named(table, rows),
+        *(because(Code.ODD_IMAGES, count=len(rows), kind=kind, rows=_image_numbers(table, rows),
                   **(against if kind == LABEL else {}))
           for kind, (rows, _) in odd.items()),
         *([because(Code.ROWS_LEFT_OUT, count=left)] if left else []),
@@ -158,7 +158,7 @@ def numbers_of(table: FactorTable) -> Sequence[int]:
     return table.places.numbers if table.places else range(1, len(table) + 1)
 
 
-def _named(table: FactorTable, rows: Cluster) -> tuple[str, ...]:
+def _image_numbers(table: FactorTable, rows: Cluster) -> tuple[str, ...]:
     return tuple(f"{numbers_of(table)[at]:,}" for at in _positions(rows[:NAMED]))
 
 
@@ -221,15 +221,15 @@ def _masks_differ(dataset: Dataset, files: Cluster) -> bool:
 
 
 def _counts(table: FactorTable, clusters: Sequence[Cluster]) -> dict[str, int | tuple[str, ...]]:
-    return {"groups": len(clusters), "files": sum(map(len, clusters)), "rows": _named(table, clusters[0])}
+    return {"groups": len(clusters), "files": sum(map(len, clusters)), "rows": _image_numbers(table, clusters[0])}
 
 
 def _between(name: str, training: Dataset, other: Dataset | None) -> Iterator[Reason]:
     """Yield images of another set that are surely, or perhaps, those of the training set."""
     near = () if other is None else other.near_copies
-    known = copied(near)
+    copies = certain_copies(near)
     for sure in (True, False):
-        pairs = [pair for pair in near if (pair.second in known) == sure]
+        pairs = [pair for pair in near if (pair.second in copies) == sure]
         if other is not None and pairs:
             first, second = numbers_of(training.table)[pairs[0].first], numbers_of(other.table)[pairs[0].second]
             yield because(
@@ -238,7 +238,7 @@ def _between(name: str, training: Dataset, other: Dataset | None) -> Iterator[Re
             )  # fmt: skip
 
 
-def copied(near: Sequence[NearPair]) -> set[int]:
+def certain_copies(near: Sequence[NearPair]) -> set[int]:
     """Return positions of the second images of pairs that are surely copies."""
     return {pair.second for pair in near if pair.likeness >= SURELY}
 
@@ -260,31 +260,31 @@ def _across_parts(table: FactorTable, others: FactorTable | None, clusters: Sequ
 # Odd images.
 
 
-def _odd(seen: Seen) -> Odd:
-    found = seen.properties
-    bright, contrast = found["mean brightness"], found["contrast"]
-    marks = found["share of thin bright marks"]
+def _odd(properties_seen: Seen) -> Odd:
+    properties = properties_seen.properties
+    bright, contrast = properties["mean brightness"], properties["contrast"]
+    marks = properties["share of thin bright marks"]
     far = {
         "blank": np.where(contrast < BLANK, FAR, 0.0),
         "dark": np.where(bright < 0.1, -_away(bright), 0.0),
         "bright": np.where(bright > 0.9, _away(bright), 0.0),
-        "blurry": -_away(np.log(found["sharpness"] + 1e-6)),
+        "blurry": -_away(np.log(properties["sharpness"] + 1e-6)),
         "marked": marks / max(MARKED, MORE * np.quantile(marks, 0.9)),
-        "outlying": _away(_unlike(next(iter(seen.features.values())))),
+        "outlying": _away(_unlike(next(iter(properties_seen.features.values())))),
     }
-    taken = np.zeros(len(seen.rows), dtype=bool)
-    made: dict[str, tuple[Cluster, Float[np.ndarray, " m"]]] = {}
+    is_taken = np.zeros(len(properties_seen.rows), dtype=bool)
+    by_kind: dict[str, tuple[Cluster, Float[np.ndarray, " m"]]] = {}
     for kind, away in far.items():
-        own = np.flatnonzero((away >= FARS.get(kind, FAR)) & ~taken)
-        own = own[np.argsort(-away[own], kind="stable")]
-        taken[own] = True
-        made[kind] = seen.rows[own], away[own]
-    return made
+        positions = np.flatnonzero((away >= FARS.get(kind, FAR)) & ~is_taken)
+        positions = positions[np.argsort(-away[positions], kind="stable")]
+        is_taken[positions] = True
+        by_kind[kind] = properties_seen.rows[positions], away[positions]
+    return by_kind
 
 
 def _suspected_labels(
     table: FactorTable,
-    seen: Seen,
+    properties_seen: Seen,
     embeddings: Float[np.ndarray, "n d"] | None = None,
     answers: Iterable[tuple[str, Panel]] = (),
 ) -> tuple[Cluster, Float[np.ndarray, " m"]]:
@@ -292,37 +292,37 @@ def _suspected_labels(
 
     Networks judge the images that they were not trained on, a ridge regression the others.
     """
-    kept = np.isfinite(embeddings[seen.rows]).all(axis=1) if embeddings is not None else seen.rows >= 0
-    rows = seen.rows[kept]
+    usable = np.isfinite(embeddings[properties_seen.rows]).all(axis=1) if embeddings is not None else properties_seen.rows >= 0
+    rows = properties_seen.rows[usable]
     part = table.take(rows)
     member, fold = part.target[:, None] == np.unique(part.target), folds_by_patient(part.patient, FOLDS, SEED)
-    plain = np.concatenate([next(iter(seen.features.values())), seen.features[EDGES]], axis=1)
+    plain = np.concatenate([next(iter(properties_seen.features.values())), properties_seen.features[EDGES]], axis=1)
     features = plain if embeddings is None else embeddings[rows]
-    away = _contradicted(table, rows, held_out(features, member.astype(np.float64), fold), fold)
-    own = _contradicted(table, *_mean_odds(table, answers))
-    away = np.where(np.isnan(own), away, own)
+    away = _excess_of_other_class(table, rows, held_out(features, member.astype(np.float64), fold), fold)
+    expected = _excess_of_other_class(table, *_mean_odds(table, answers))
+    away = np.where(np.isnan(expected), away, expected)
     order = np.argsort(-away, kind="stable")
     order = order[away[order] > 0]
     return order, away[order]
 
 
-def _explained(table: FactorTable, cues: Sequence[Cue], suspected: Cluster) -> Mapping[str, Field]:
+def _cue_against(table: FactorTable, cues: Sequence[Cue], suspected: Cluster) -> Mapping[str, Field]:
     """Return the strong cue that over half of the suspected labels are against, and how many; nothing without one.
 
     An image is against a cue whose score is nearer to the mean of the other side. Among suspected labels this must be
     twice as frequent as in all images, since a weak cue has many images against it.
     """
-    most, found = len(suspected) // 2, dict[str, Field]()
-    for cue in sorted((one for one in cues if one.row["strong"] and one.scores), key=lambda one: -one.row["value"]):
+    most, fields_found = len(suspected) // 2, dict[str, Field]()
+    for cue in sorted((value for value in cues if value.row["strong"] and value.scores), key=lambda value: -value.row["value"]):
         of = table.classes.index(cue.row["of"])
         score, own = cue.scores[of] * (-1 if cue.row["direction"] == "lower" else 1), table.target == of
         wrong = (score > (np.nanmean(score[own]) + np.nanmean(score[~own])) / 2) != own
-        known = np.isfinite(score)
-        many = int((wrong & known)[suspected].sum())
-        if many > most and many >= 2 * wrong[known].mean() * len(suspected):
+        present = np.isfinite(score)
+        many = int((wrong & present)[suspected].sum())
+        if many > most and many >= 2 * wrong[present].mean() * len(suspected):
             row, most = cue.row, many
-            found = {"against": many, "kinds": (row["kind"],), "names": (row["name"],), "values": (str(row["value"]),)}
-    return found
+            fields_found = {"against": many, "kinds": (row["kind"],), "names": (row["name"],), "values": (str(row["value"]),)}
+    return fields_found
 
 
 def _mean_odds(table: FactorTable, answers: Iterable[tuple[str, Panel]]) -> tuple[Cluster, Float[np.ndarray, "m c"]]:
@@ -334,20 +334,20 @@ def _mean_odds(table: FactorTable, answers: Iterable[tuple[str, Panel]]) -> tupl
     by_recipe: dict[str, list[tuple[Cluster, Float[np.ndarray, "m c"]]]] = {}
     for recipe, panel in answers:
         assert panel.images is not None
-        odds = np.nanmean([log_odds(one) for one in panel.scores], axis=0)
+        odds = np.nanmean([log_odds(scores) for scores in panel.scores], axis=0)
         odds = np.concatenate([-odds, odds], axis=1) if odds.shape[1] == 1 else odds
         by_recipe.setdefault(recipe, []).append((panel.images, odds))
     total, count = np.zeros((len(table), len(table.classes))), np.zeros(len(table))
-    for found in by_recipe.values():
-        if all(np.isfinite(_contradicted(table, *one)).any() for one in found):
-            for rows, odds in found:
+    for answers_of_recipe in by_recipe.values():
+        if all(np.isfinite(_excess_of_other_class(table, *answer)).any() for answer in answers_of_recipe):
+            for rows, odds in answers_of_recipe:
                 total[rows] += odds
                 count[rows] += 1
     rows = np.flatnonzero(count)
     return rows, total[rows] / count[rows, None]
 
 
-def _contradicted(
+def _excess_of_other_class(
     table: FactorTable,
     rows: Cluster,
     score: Float[np.ndarray, "m c"],
@@ -361,9 +361,9 @@ def _contradicted(
         Northcutt, Jiang and Chuang, "Confident learning: estimating uncertainty in dataset labels", JAIR 70, 2021.
     """
     away, part = np.full(len(table), np.nan), table.take(rows)
-    classes, own = np.unique(part.target, return_inverse=True)
+    classes, class_at = np.unique(part.target, return_inverse=True)
     score = score[:, classes] if score.shape[1] > len(classes) else score
-    member, fold = own[:, None] == np.arange(len(classes)), np.zeros(len(rows), np.int64) if fold is None else fold
+    member, fold = class_at[:, None] == np.arange(len(classes)), np.zeros(len(rows), np.int64) if fold is None else fold
     cue = cue_of("baseline", EDGES, part, dict(zip(classes.tolist(), score.T, strict=True)), fold)
     if not cue.row["low"] > 0.5:
         return away
@@ -371,10 +371,10 @@ def _contradicted(
     if 0.5 + (cue.row["low"] - 0.5) / _sound(score[:, best], member[:, best], part.patient) < READ_OUT:
         return away
     sure = _probabilities(score, member)
-    usual = np.array([sure[own == code, code].mean() for code in range(len(classes))])
-    called = np.where((sure >= usual).any(axis=1), np.argmax(np.where(sure >= usual, sure, -1), axis=1), own)
-    each = np.arange(len(own))
-    away[rows] = sure[each, called] - sure[each, own]
+    usual = np.array([sure[class_at == code, code].mean() for code in range(len(classes))])
+    called = np.where((sure >= usual).any(axis=1), np.argmax(np.where(sure >= usual, sure, -1), axis=1), class_at)
+    each = np.arange(len(class_at))
+    away[rows] = sure[each, called] - sure[each, class_at]
     return away
 
 
@@ -423,5 +423,5 @@ def _small_groups(table: FactorTable | None) -> Iterator[str]:
     """Yield columns with their levels that have too few images of a class, where there are few levels."""
     for factor in table.factors if table is not None else ():
         tested = factor.levels and factor.role != "core"
-        found = groups_of(table, factor.name) if table is not None and tested else None
-        yield from (f"{factor.name} {level}" for level in (found.small if found else ()))
+        groups = groups_of(table, factor.name) if table is not None and tested else None
+        yield from (f"{factor.name} {level}" for level in (groups.small if groups else ()))

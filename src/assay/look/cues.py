@@ -12,7 +12,7 @@ from assay.core.reasons import Code, Field, Reason, because
 from assay.core.seeds import folds_by_patient
 from assay.core.types import Factor, FactorTable
 from assay.stats.estimate import interval
-from assay.stats.influence import auroc_rows, clustered
+from assay.stats.influence import auroc_rows, cluster
 from assay.stats.metrics import placements
 from assay.store.data_tables import LARGE
 from assay.store.files import Row
@@ -63,9 +63,9 @@ def cues_of_table(table: FactorTable, kind: str = "factor") -> Iterator[Cue]:
             continue
         yield _factor_cue(kind, factor, table)
         values = table.columns[factor.name]
-        known = (values >= 0 if factor.levels else np.isfinite(values.astype(np.float64))).astype(np.float64)
-        if LEAST_ROWS <= known.sum() <= len(known) - LEAST_ROWS:
-            yield cue_of("filled", factor.name, table, dict.fromkeys(codes(table), known), None)
+        is_present = (values >= 0 if factor.levels else np.isfinite(values.astype(np.float64))).astype(np.float64)
+        if LEAST_ROWS <= is_present.sum() <= len(is_present) - LEAST_ROWS:
+            yield cue_of("filled", factor.name, table, dict.fromkeys(codes(table), is_present), None)
 
 
 def shortcut_cautions(rows: Sequence[Row]) -> Iterator[Reason]:
@@ -90,7 +90,7 @@ class _Told:
     direction: str = ""
 
 
-def _told(
+def _auroc_with_interval(
     score: Float[np.ndarray, " n"],
     of: Bool[np.ndarray, " n"],
     patient: Int[np.ndarray, " n"],
@@ -104,7 +104,7 @@ def _told(
     answer = of.astype(np.int64)
     right, opposite = placements(score, answer, fold)
     value = float(right[of].sum() / opposite[of].sum())
-    error = clustered(auroc_rows(right, opposite, answer), patient).standard_error
+    error = cluster(auroc_rows(right, opposite, answer), patient).standard_error
     direction = ""
     if fold is None:
         direction = "higher" if value >= 0.5 else "lower"
@@ -121,14 +121,14 @@ def cue_of(kind: str, name: str, table: FactorTable, scores: Mapping[int, np.nda
     """scores: class code -> a number per row, NaN where there is none. Of several classes the best predicted one."""
     best, of, images, patients = None, "", 0, 0
     for code, score in scores.items():
-        known = np.isfinite(score)
-        positive = table.target[known] == code
+        present = np.isfinite(score)
+        positive = table.target[present] == code
         if min(positive.sum(), (~positive).sum()) < LEAST_ROWS:
             continue
-        found = _told(score[known], positive, table.patient[known], None if fold is None else fold[known])
-        if best is None or found.value > best.value:
-            best, of = found, table.classes[code]
-            images, patients = int(known.sum()), len(np.unique(table.patient[known]))
+        auroc = _auroc_with_interval(score[present], positive, table.patient[present], None if fold is None else fold[present])
+        if best is None or auroc.value > best.value:
+            best, of = auroc, table.classes[code]
+            images, patients = int(present.sum()), len(np.unique(table.patient[present]))
     reason = "" if best else str(because(Code.FEW_VALUES, least=LEAST_ROWS))
     best = best or _Told(np.nan, np.nan, np.nan)
     row = {"name": name, "kind": kind, "of": of, "value": best.value, "low": best.low, "high": best.high,
@@ -144,15 +144,15 @@ def number_cue(kind: str, name: str, values: Float[np.ndarray, " n"], table: Fac
     share of the class among patients of the other folds, so that a number that tells nothing gains nothing by it.
     """
     plain = cue_of(kind, name, table, dict.fromkeys(codes(table), values), None)
-    known = np.isfinite(values)
-    if len(np.unique(values[known])) <= 2:
+    present = np.isfinite(values)
+    if len(np.unique(values[present])) <= 2:
         return plain
 
     def bins(fitted: Bool[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
         edges = np.unique(np.quantile(values[fitted], np.arange(1, BINS) / BINS))
         return np.searchsorted(edges, values, side="right")
 
-    binned = level_cue(kind, name, table, known, bins)
+    binned = level_cue(kind, name, table, present, bins)
     better = binned.row["value"] > plain.row["value"] + CLEARER
     return replace(binned, row={**binned.row, "direction": MIXED}) if better else plain
 
@@ -178,14 +178,14 @@ def level_cue(
     kind: str,
     name: str,
     table: FactorTable,
-    known: Bool[np.ndarray, " n"],
+    present: Bool[np.ndarray, " n"],
     levels: Callable[[Bool[np.ndarray, " n"]], Int[np.ndarray, " n"]],
 ) -> Cue:
     """levels: the level of every row, given the rows that it may be fitted to."""
     fold = folds_by_patient(table.patient, FOLDS, SEED)
-    scores = {code: np.full(len(known), np.nan) for code in codes(table)}
+    scores = {code: np.full(len(present), np.nan) for code in codes(table)}
     for part in np.unique(fold):
-        fitted, tested = known & (fold != part), known & (fold == part)
+        fitted, tested = present & (fold != part), present & (fold == part)
         if fitted.any() and tested.any():
             level = levels(fitted)
             for code, score in scores.items():
@@ -194,9 +194,9 @@ def level_cue(
 
 
 def _shares(
-    level: Int[np.ndarray, " m"], of: Bool[np.ndarray, " m"], asked: Int[np.ndarray, " n"]
+    level: Int[np.ndarray, " m"], of: Bool[np.ndarray, " m"], levels_wanted: Int[np.ndarray, " n"]
 ) -> Float[np.ndarray, " n"]:
     """The share of the class in each level that is asked; of a level that is not there, in all."""
-    size = int(max(level.max(), asked.max())) + 1
-    counts, own = np.bincount(level, minlength=size), np.bincount(level, weights=of, minlength=size)
-    return np.where(counts > 0, own / np.maximum(counts, 1), of.mean())[asked]
+    size = int(max(level.max(), levels_wanted.max())) + 1
+    counts, sums = np.bincount(level, minlength=size), np.bincount(level, weights=of, minlength=size)
+    return np.where(counts > 0, sums / np.maximum(counts, 1), of.mean())[levels_wanted]

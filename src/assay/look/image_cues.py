@@ -59,7 +59,7 @@ class Seen:
     features: Mapping[str, Float[np.ndarray, "m d"]]
 
 
-def cues_of(dataset: Dataset, others: FactorTable | None, seen: Seen) -> list[Cue]:
+def cues_of(dataset: Dataset, others: FactorTable | None, properties_seen: Seen) -> list[Cue]:
     """Return what may predict the target.
 
     Every factor (but one of the role *core*, which defines the target), every column that the study does not name,
@@ -74,54 +74,54 @@ def cues_of(dataset: Dataset, others: FactorTable | None, seen: Seen) -> list[Cu
     """
     table = dataset.table
     aligned = others is not None and np.array_equal(others.target, table.target)
-    cues = [*cues_of_table(table), *_cues_of_images(dataset, table.take(seen.rows), seen)]
-    cues = [cue.at(seen.rows, len(table)) if cue.row["kind"] in OF_IMAGES else cue for cue in cues]
+    cues = [*cues_of_table(table), *_cues_of_images(dataset, table.take(properties_seen.rows), properties_seen)]
+    cues = [cue.at(properties_seen.rows, len(table)) if cue.row["kind"] in OF_IMAGES else cue for cue in cues]
     if others is not None:
         cues += [cue if aligned else replace(cue, scores={}) for cue in cues_of_table(others, "column")]
     if dataset.masks is not None and table.classes == LESION.levels:
-        told = np.bincount(table.target, minlength=2).min() >= LEAST_ROWS
-        cues = [*(cues if told else ()), *_cues_of_area(dataset, dataset.masks, others if aligned else None, seen)]
+        has_both_classes = np.bincount(table.target, minlength=2).min() >= LEAST_ROWS
+        cues = [*(cues if has_both_classes else ()), *_cues_of_area(dataset, dataset.masks, others if aligned else None, properties_seen)]
     if without_patients(dataset.card.known_faults):
         cues = [replace(cue, row={**cue.row, "patients": 0}) for cue in cues]
     return cues
 
 
-def _cues_of_area(dataset: Dataset, masks: Masks, others: FactorTable | None, seen: Seen) -> Iterator[Cue]:
+def _cues_of_area(dataset: Dataset, masks: Masks, others: FactorTable | None, properties_seen: Seen) -> Iterator[Cue]:
     """Yield what may predict which lesions are over their median area, among images with a lesion."""
-    parts = np.array_split(seen.rows, max(1, len(seen.rows) // _BATCH))
+    parts = np.array_split(properties_seen.rows, max(1, len(properties_seen.rows) // _BATCH))
     area = np.concatenate([(masks.read(part) > 0).sum(dim=(1, 2, 3)).numpy() for part in parts])
-    there = area > 0
-    if not there.any():
+    has_lesion = area > 0
+    if not has_lesion.any():
         return
-    rows, over = seen.rows[there], (area[there] > np.median(area[there])).astype(np.int64)
+    rows, over = properties_seen.rows[has_lesion], (area[has_lesion] > np.median(area[has_lesion])).astype(np.int64)
 
-    def sized(table: FactorTable) -> FactorTable:
+    def with_size_as_target(table: FactorTable) -> FactorTable:
         return replace(table.take(rows), target=over, classes=("small lesion", LARGE))
 
-    own = [{name: values[there] for name, values in one.items()} for one in (seen.properties, seen.features)]
-    table = sized(dataset.table)
-    cues = [*cues_of_table(table), *_cues_of_images(dataset, table, Seen(rows, *own))]
-    cues += [] if others is None else cues_of_table(sized(others), "column")
+    of_lesions = [{name: values[has_lesion] for name, values in values_by_name.items()} for values_by_name in (properties_seen.properties, properties_seen.features)]
+    table = with_size_as_target(dataset.table)
+    cues = [*cues_of_table(table), *_cues_of_images(dataset, table, Seen(rows, *of_lesions))]
+    cues += [] if others is None else cues_of_table(with_size_as_target(others), "column")
     yield from (replace(cue, scores={}) for cue in cues)
 
 
-def _cues_of_images(dataset: Dataset, table: FactorTable, seen: Seen) -> Iterator[Cue]:
-    rows = seen.rows
-    for name, values in {**_native(dataset, rows), **seen.properties}.items():
+def _cues_of_images(dataset: Dataset, table: FactorTable, properties_seen: Seen) -> Iterator[Cue]:
+    rows = properties_seen.rows
+    for name, values in {**_native(dataset, rows), **properties_seen.properties}.items():
         if np.ptp(values) > 0:
             yield number_cue("image", name, values, table)
     ends: list[str] = [dataset.formats[at] for at in rows.tolist()] if dataset.formats else []
     formats = [_SUFFIXES.get(end, end) for end in ends]
-    found = sorted(set(formats))
-    if len(found) > 1:
-        level = np.array([found.index(name) for name in formats], dtype=np.int64)
+    formats_found = sorted(set(formats))
+    if len(formats_found) > 1:
+        level = np.array([formats_found.index(name) for name in formats], dtype=np.int64)
         yield level_cue("image", "file format", table, level >= 0, lambda _: level)
     fold = folds_by_patient(table.patient, FOLDS, SEED)
-    for name, features in seen.features.items():
+    for name, features in properties_seen.features.items():
         if name != EDGES:
             wanted = np.stack([table.target == code for code in codes(table)], axis=1).astype(np.float64)
-            said = held_out(features, wanted, fold)
-            yield cue_of("baseline", name, table, dict(zip(codes(table), said.T, strict=True)), fold)
+            predictions = held_out(features, wanted, fold)
+            yield cue_of("baseline", name, table, dict(zip(codes(table), predictions.T, strict=True)), fold)
 
 
 def sampled_images(patient: Int[np.ndarray, " n"]) -> Int[np.ndarray, " m"]:
@@ -130,8 +130,8 @@ def sampled_images(patient: Int[np.ndarray, " n"]) -> Int[np.ndarray, " m"]:
         return np.arange(len(patient))
     codes, which, counts = np.unique(patient, return_inverse=True, return_counts=True)
     order = np.argsort(row_uniform(SEED, "shortcuts", codes), kind="stable")
-    drawn = order[: max(1, int((np.cumsum(counts[order]) <= MOST_IMAGES).sum()))]
-    return np.flatnonzero(np.isin(which, drawn))
+    chosen = order[: max(1, int((np.cumsum(counts[order]) <= MOST_IMAGES).sum()))]
+    return np.flatnonzero(np.isin(which, chosen))
 
 
 def _native(dataset: Dataset, rows: Int[np.ndarray, " m"]) -> dict[str, np.ndarray]:
@@ -144,12 +144,12 @@ def _native(dataset: Dataset, rows: Int[np.ndarray, " m"]) -> dict[str, np.ndarr
 def looked_at(dataset: Dataset) -> Seen:
     """Measure every image, or those of some patients."""
     rows, boxes = sampled_images(dataset.table.patient), dataset.boxes
-    found = of_pictures(dataset.images, boxes, rows, lambda pictures: properties_of(pictures) | _features(pictures))
-    properties = {name: values for name, values in found.items() if values.ndim == 1}
-    features = {name: values for name, values in found.items() if values.ndim == 2}
+    measured = of_pictures(dataset.images, boxes, rows, lambda pictures: properties_of(pictures) | _features(pictures))
+    properties = {name: values for name, values in measured.items() if values.ndim == 1}
+    features = {name: values for name, values in measured.items() if values.ndim == 2}
     if dataset.in_files is not None:
         files, names = dataset.in_files.take(rows), tones_of(torch.zeros(1, dataset.images.shape[0], 1, 1))
-        values = files.measured(TONES, lambda picture: [float(one) for one in tones_of(picture).values()])
+        values = files.measured(TONES, lambda picture: [float(tone) for tone in tones_of(picture).values()])
         properties |= dict(zip(names, values.T.astype(np.float64), strict=True))
     if boxes is not None and len(np.unique(boxes[rows], axis=0)) > 1:
         features["padding mask"] = _padding(boxes[rows], dataset.images.shape)
@@ -160,13 +160,13 @@ def of_pictures(
     images: Images, boxes: Int[np.ndarray, "n 4"] | None, rows: Int[np.ndarray, " m"], measure: Measure
 ) -> dict[str, np.ndarray]:
     """Return a measure of every picture, without its padding: name -> a number or a row for each of these positions."""
-    found: dict[str, np.ndarray] = {}
+    values_by_name: dict[str, np.ndarray] = {}
     for box, alike in by_box(None if boxes is None else boxes[rows], np.arange(len(rows)), images.shape):
         for part in (alike[start : start + _BATCH] for start in range(0, len(alike), _BATCH)):
             pictures = images.read(rows[part])[:, :, box.rows, box.columns]
             for name, values in measure(pictures).items():
-                found.setdefault(name, np.zeros((len(rows), *values.shape[1:])))[part] = values.double().numpy()
-    return found
+                values_by_name.setdefault(name, np.zeros((len(rows), *values.shape[1:])))[part] = values.double().numpy()
+    return values_by_name
 
 
 def tones_of(pictures: Float[Tensor, "b c h w"]) -> dict[str, Float[Tensor, " b"]]:
@@ -175,7 +175,7 @@ def tones_of(pictures: Float[Tensor, "b c h w"]) -> dict[str, Float[Tensor, " b"
     flat = gray.flatten(1)
     inner = _inner(gray.shape[1], gray.shape[2])
     border = (flat.sum(dim=1) - gray[:, *inner].flatten(1).sum(dim=1)) / max(1, flat.shape[1] - _size(inner))
-    found = {
+    tones = {
         "mean brightness": flat.mean(dim=1),
         "contrast": flat.std(dim=1, correction=0),
         "share of black pixels": (flat <= _BLACK).float().mean(dim=1),
@@ -183,20 +183,20 @@ def tones_of(pictures: Float[Tensor, "b c h w"]) -> dict[str, Float[Tensor, " b"
         "brightness of the border": border,
     }
     if pictures.shape[1] > 1:
-        found["color saturation"] = (pictures.amax(dim=1) - pictures.amin(dim=1)).flatten(1).mean(dim=1)
-    return found
+        tones["color saturation"] = (pictures.amax(dim=1) - pictures.amin(dim=1)).flatten(1).mean(dim=1)
+    return tones
 
 
 def properties_of(pictures: Float[Tensor, "b c h w"]) -> dict[str, Float[Tensor, " b"]]:
     """Return cheap properties of images, marks and sharpness too, which can be compared at one size alone."""
-    gray, found = pictures.mean(dim=1), tones_of(pictures)
+    gray, tones = pictures.mean(dim=1), tones_of(pictures)
     inner = gray[:, *_inner(*gray.shape[1:])]  # without a frame, whose contrast is none of the picture
     steps = [side.abs().flatten(1).mean(dim=1) for axis in (1, 2) if (side := inner.diff(dim=axis)).numel()]
-    found["share of thin bright marks"] = _most_marked(gray)
-    found["sharpness"] = sum(steps, torch.zeros(len(gray))) / inner.flatten(1).std(dim=1, correction=0).clamp(
+    tones["share of thin bright marks"] = _most_marked(gray)
+    tones["sharpness"] = sum(steps, torch.zeros(len(gray))) / inner.flatten(1).std(dim=1, correction=0).clamp(
         min=_BLACK
     )
-    return found
+    return tones
 
 
 def _most_marked(gray: Float[Tensor, "b h w"]) -> Float[Tensor, " b"]:
@@ -252,8 +252,8 @@ def _edges(gray: Float[Tensor, "b h w"]) -> Float[Tensor, "b d"]:
 
 def _padding(boxes: Int[np.ndarray, "n 4"], shape: tuple[int, int, int]) -> Float[np.ndarray, "n d"]:
     """Mask of the padding of each square, in `THUMBNAIL` squares a side."""
-    found, which = np.unique(boxes, axis=0, return_inverse=True)
-    masks = torch.zeros(len(found), 1, *shape[1:])
-    for mask, (top, left, height, width) in zip(masks, found.tolist(), strict=True):
+    distinct, which = np.unique(boxes, axis=0, return_inverse=True)
+    masks = torch.zeros(len(distinct), 1, *shape[1:])
+    for mask, (top, left, height, width) in zip(masks, distinct.tolist(), strict=True):
         mask[0, top : top + height, left : left + width] = 1
     return functional.adaptive_avg_pool2d(masks, THUMBNAIL).flatten(1).double().numpy()[which.reshape(-1)]

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from assay.core.reasons import NOTHING, Code, Reason, because
-from assay.report.account import Account, Opening, Place, Tile, doubts, said
+from assay.report.account import Account, Opening, Place, Tile, doubts, sentence
 from assay.report.block import Block, Query, Section
 from assay.report.data_blocks import CUES, ISSUES
 from assay.report.evidence import Evidence, Page
@@ -54,7 +54,7 @@ def look_account(evidence: Evidence) -> Account:
             tiles=tuple(look_tiles(evidence)),
             grid="Suspect images" if evidence.tables["issues"] else "Images",
         ),
-        doubts=tuple(map(said, findings)),
+        doubts=tuple(map(sentence, findings)),
         limits=("what a network would learn", "whether labels are right"),
         methods=METHODS,
         planned=True,
@@ -91,8 +91,8 @@ def look_tiles(evidence: Evidence) -> Iterator[Tile]:
 
 def look_verdict(evidence: Evidence) -> str:
     """Return the gravest finding in the images and the best cue in one or two sentences."""
-    found = _gravest(list(map(from_row, evidence.tables["findings"])))
-    grave = [f"{sentence_case(chip_words(one.reason) or reason_words(one.reason))}." for one in found]
+    gravest = _gravest(list(map(from_row, evidence.tables["findings"])))
+    grave = [f"{sentence_case(chip_words(one.reason) or reason_words(one.reason))}." for one in gravest]
     strong = sorted((row for row in evidence.tables["shortcuts"] if row["strong"]), key=lambda row: row["of"] == LARGE)
     cue = "No simple cue clearly predicts the target."
     if strong:
@@ -104,7 +104,7 @@ def look_verdict(evidence: Evidence) -> str:
 
 def _gravest(findings: Sequence[Finding]) -> list[Finding]:
     """Return the finding that the verdict begins with, if any."""
-    return [one for one in findings if one.light == "bad" and not one.reason.first(Code.PATIENTS_UNKNOWN)][:1]
+    return [finding for finding in findings if finding.light == "bad" and not finding.reason.first(Code.PATIENTS_UNKNOWN)][:1]
 
 
 def of_words(cue: Row) -> str:
@@ -119,11 +119,11 @@ def look_lines(evidence: Evidence) -> Iterator[str]:
     yield from (f"  {reason_words(one.reason)}" for one in _further(list(map(from_row, evidence.tables["findings"]))))
 
 
-def _further(findings: Sequence[Finding], said: Sequence[Finding] = ()) -> list[Finding]:
+def _further(findings: Sequence[Finding], excluded: Sequence[Finding] = ()) -> list[Finding]:
     """Return the findings but these, without the best cue, which the verdict names."""
-    cues = [one for one in findings if one.reason.first(Code.PLAIN_SIGHT)][:1]
-    left = (replace(one, reason=_without_best(one.reason)) if one in cues else one for one in findings)
-    return [one for one, whole in zip(left, findings, strict=True) if one.reason and whole not in said]
+    cues = [finding for finding in findings if finding.reason.first(Code.PLAIN_SIGHT)][:1]
+    remaining = (replace(finding, reason=_without_best(finding.reason)) if finding in cues else finding for finding in findings)
+    return [finding for finding, finding_as_stored in zip(remaining, findings, strict=True) if finding.reason and finding_as_stored not in excluded]
 
 
 def _without_best(reason: Reason) -> Reason:

@@ -15,7 +15,7 @@ from jaxtyping import Float
 
 from assay.core.errors import DataError, SpecError, key_text
 from assay.core.files import default_cache_root
-from assay.core.reasons import stated
+from assay.core.reasons import reason_in_words
 from assay.core.versions import versions
 from assay.data.cache import ArrayCache, Notify, silent
 from assay.data.cards import facts_of
@@ -84,18 +84,18 @@ class LookRun(Run):
 
     def conclude(self, folder: RunFolder) -> Tables:
         """Return the tables, draw the pictures, and write `issues.csv` with the names of files."""
-        embeddings, said = self._embeddings()
-        found = data_checks(self.spec, self.dataset, embeddings=embeddings)
+        embeddings, matched = self._embeddings()
+        checks = data_checks(self.spec, self.dataset, embeddings=embeddings)
         gallery = Gallery(folder.root / "pictures", self.dataset.scale, self.spec.target)
         names, places = names_of(self.spec), self.dataset.table.places
         left = sorted(names.keys() - set(places.numbers)) if places else []
-        issues = [*found.issues, *(issue("left-out", at) for at in left)]
+        issues = [*checks.issues, *(issue("left-out", at) for at in left)]
         rows = [{"file": names.get(row["row"], ""), **row} for row in issues]
         lines = pd.DataFrame(rows, columns=["file", *ISSUES.names])
         write_text(folder.root / "issues.csv", lines.to_csv(index=False, lineterminator="\n"))
-        unused = len(lost := self.dataset.card.left_out)
+        unused = len(left_out := self.dataset.card.left_out)
         facts = {
-            "left out": f"{unused:,} of {unused + len(self.dataset.table):,} images, such as {lost[0]}" if lost else "",
+            "left out": f"{unused:,} of {unused + len(self.dataset.table):,} images, such as {left_out[0]}" if left_out else "",
             "data": str(self.request.data),
             "target": self.spec.target if not self.spec.classes else "class",
             "patient": self.spec.patient,
@@ -103,15 +103,15 @@ class LookRun(Run):
             "images": f"{len(self.dataset.table):,}",
             "patients": f"{len(np.unique(self.dataset.table.patient)):,}",
             **facts_of(self.dataset.card, self.dataset.table.classes),
-            "matched": "; ".join(filter(None, (self.dataset.card.read.get("matched"), *said))),
+            "matched": "; ".join(filter(None, (self.dataset.card.read.get("matched"), *matched))),
             "looked at": datetime.now(UTC).isoformat(timespec="seconds"),
             **versions(),
         }
         return {
-            "findings": caution_rows((*found.reasons, *map(stated, self.dataset.card.doubts))),
-            "shortcuts": found.shortcuts,
+            "findings": caution_rows((*checks.reasons, *map(reason_in_words, self.dataset.card.doubts))),
+            "shortcuts": checks.shortcuts,
             "issues": issues,
-            "pictures": [*found.pictures(gallery), *gallery.mask_outlines(self.dataset)],
+            "pictures": [*checks.pictures(gallery), *gallery.mask_outlines(self.dataset)],
             "provenance": [{"key": key, "value": value} for key, value in facts.items() if value],
         }
 
@@ -126,18 +126,18 @@ class LookRun(Run):
             return None, ()
         column = self.spec.image if self.spec.table else "file"
         table, names = read_table(path, column), list(map(names_of(self.spec).__getitem__, own.places.numbers))
-        found = match(names, table.column(column, key_text("--embeddings")))
+        matches = match(names, table.column(column, key_text("--embeddings")))
         classes = [own.classes[int(code)] for code in own.target]
-        said = require_matched(found, path.name, unmatched=self.request.unmatched, classes=classes,
+        notes = require_matched(matches, path.name, unmatched=self.request.unmatched, classes=classes,
                                lines=table.numbers)  # fmt: skip
-        given = table.frame.drop(columns=column).iloc[list(found.pairs.values())]
-        cells = np.full((len(names), given.shape[1]), np.nan)
-        cells[list(found.pairs)] = given.map(partial(number, comma=table.comma)).to_numpy(np.float64)
-        bad = [at for at in found.pairs if np.isnan(cells[at]).any()]
+        features = table.frame.drop(columns=column).iloc[list(matches.pairs.values())]
+        cells = np.full((len(names), features.shape[1]), np.nan)
+        cells[list(matches.pairs)] = features.map(partial(number, comma=table.comma)).to_numpy(np.float64)
+        bad = [at for at in matches.pairs if np.isnan(cells[at]).any()]
         if bad or not cells.shape[1]:
             what = f"a cell of {names[bad[0]]} is no number" if bad else "no column of numbers"
             raise DataError(f"{path.name}: {what}; expected {column} and columns of numbers")
-        return cells, said
+        return cells, notes
 
 
 # Policies.
@@ -157,7 +157,7 @@ def broken(path: Path, issues: Sequence[Row], shortcuts: Sequence[Row]) -> list[
             f"{path.name}: expected forbid: a list of {', '.join(ISSUE_KINDS)}, and require: {{{CUE}: 0.8}}"
         )
     counts = {kind: sum(row["kind"] == kind for row in issues) for kind in forbidden}
-    found = [f"{count} x {kind}, which is forbidden" for kind, count in counts.items() if count]
+    excesses = [f"{count} x {kind}, which is forbidden" for kind, count in counts.items() if count]
     limit = float(required.get(CUE, 1.0))
-    return [*found, *(f"{row['name']}: AUROC {row['value']:.3f}, over {limit:g}" for row in shortcuts
+    return [*excesses, *(f"{row['name']}: AUROC {row['value']:.3f}, over {limit:g}" for row in shortcuts
                       if row["strong"] and row["value"] > limit)]  # fmt: skip

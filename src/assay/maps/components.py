@@ -27,7 +27,7 @@ def root_of(parent: Int[np.ndarray, " m"], node: int) -> int:
 
 
 @compiled
-def united(parent: Int[np.ndarray, " m"], a: int, b: int) -> tuple[int, int]:
+def unite(parent: Int[np.ndarray, " m"], a: int, b: int) -> tuple[int, int]:
     """Return the root that two roots have from now on, the larger component's, and the one that is a root no longer."""
     if parent[b] < parent[a]:
         a, b = b, a
@@ -229,7 +229,7 @@ def _note_contact(
 # max-tree is built (Najman and Couprie 2006). Components are 8-connected.
 
 COUNTS = ("predicted", "hit", "components", "stray", "largest")
-PREDICTED, HIT, COMPONENTS, STRAY, LARGEST = range(len(COUNTS))
+PREDICTED, HIT, COMPONENTS, FALSE_COMPONENTS, LARGEST = range(len(COUNTS))
 MOST_CONTACTS = 3
 """Pairs per pixel: one in its row, one with the row above, and at most one at a corner."""
 
@@ -260,8 +260,8 @@ def _count_all(
     for i in range(len(logits)):
         find_runs(bits[i], logits[i], lesion[i], table, thresholds, runs)
         _count_runs(runs, counts[i])
-        found = find_contacts(runs, contacts[:3])
-        starts = _order_by_level(contacts[:3], found, contacts[3:], len(thresholds))
+        contact_count = find_contacts(runs, contacts[:3])
+        starts = _order_by_level(contacts[:3], contact_count, contacts[3:], len(thresholds))
         _join_downwards(runs, contacts[3:], starts, counts[i])
 
 
@@ -274,17 +274,17 @@ def _count_runs(runs: Runs, counts: Int[np.ndarray, "t 5"]) -> None:
             at[PREDICTED] += runs.pixels[run]
             at[HIT] += runs.hit[run]
             at[COMPONENTS] += 1
-            at[STRAY] += runs.hit[run] == 0
+            at[FALSE_COMPONENTS] += runs.hit[run] == 0
             at[LARGEST] = max(at[LARGEST], runs.pixels[run])
     for threshold in range(len(counts) - 2, -1, -1):
-        for name in (PREDICTED, HIT, COMPONENTS, STRAY):
+        for name in (PREDICTED, HIT, COMPONENTS, FALSE_COMPONENTS):
             counts[threshold, name] += counts[threshold + 1, name]
         counts[threshold, LARGEST] = max(counts[threshold, LARGEST], counts[threshold + 1, LARGEST])
 
 
 @compiled
 def _order_by_level(
-    contacts: Int[np.ndarray, "3 c"], found: int, pairs: Int[np.ndarray, "2 c"], thresholds: int
+    contacts: Int[np.ndarray, "3 c"], contact_count: int, pairs: Int[np.ndarray, "2 c"], thresholds: int
 ) -> Int[np.ndarray, " t+1"]:
     """Write the pairs of the contacts in the order of their levels, ascending.
 
@@ -292,11 +292,11 @@ def _order_by_level(
         Where the pairs of each threshold start, and after the last where they end.
     """
     starts = np.zeros(thresholds + 1, np.int32)
-    for k in range(found):
+    for k in range(contact_count):
         starts[contacts[2, k]] += 1
     for threshold in range(thresholds):
         starts[threshold + 1] += starts[threshold]
-    for k in range(found):
+    for k in range(contact_count):
         to = starts[contacts[2, k] - 1]
         pairs[0, to], pairs[1, to] = contacts[0, k], contacts[1, k]
         starts[contacts[2, k] - 1] += 1
@@ -319,9 +319,9 @@ def _join_downwards(
             if a != b:
                 cleared += hit[a] == 0 or hit[b] == 0
                 met += 1
-                root, other = united(parent, a, b)
+                root, other = unite(parent, a, b)
                 hit[root] += hit[other]
                 largest = max(largest, -parent[root])
         counts[threshold, COMPONENTS] -= met
-        counts[threshold, STRAY] -= cleared
+        counts[threshold, FALSE_COMPONENTS] -= cleared
         counts[threshold, LARGEST] = max(counts[threshold, LARGEST], largest)

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from assay.core.compiled import compiled
 from assay.core.map_grid import AT_NATIVE, REGIONS, ROUNDING, MapGrid, pixels_of
-from assay.maps.components import COUNTS, LARGEST, PREDICTED, count_components, descending, root_of, united
+from assay.maps.components import COUNTS, LARGEST, PREDICTED, count_components, descending, root_of, unite
 
 # How far apart the surfaces of a predicted and a true mask lie.
 
@@ -51,9 +51,9 @@ def surfaces(
     images = len(predicted)
     code = np.where(lesion.any((1, 2)), 0, TRUTH_EMPTY) + np.where(predicted.any((1, 2)), 0, PREDICTION_EMPTY)
     code[(code == DEFINED) & np.isnan(pixel_size).any(axis=1)] = SIZE_UNKNOWN
-    found = Surfaces(*(np.full(images, np.nan) for _ in range(3)), code=code.astype(np.int8))
-    _measure_all(predicted, lesion, pixel_size, tolerance * SLACK, found)
-    return found
+    measures = Surfaces(*(np.full(images, np.nan) for _ in range(3)), code=code.astype(np.int8))
+    _measure_all(predicted, lesion, pixel_size, tolerance * SLACK, measures)
+    return measures
 
 
 @compiled
@@ -62,18 +62,18 @@ def _measure_all(
     lesion: Bool[np.ndarray, "b h w"],
     pixel_size: Float[np.ndarray, "b 2"],
     within: float,
-    found: Surfaces,
+    measures: Surfaces,
 ) -> None:
     for i in range(len(predicted)):
-        if found.code[i] != DEFINED:
+        if measures.code[i] != DEFINED:
             continue
         top, bottom, left, right = _box(predicted[i], lesion[i])
         ours, theirs = _edge(predicted[i], top, bottom, left, right), _edge(lesion[i], top, bottom, left, right)
-        there = _distances(ours, _along_rows(theirs), pixel_size[i])
+        forward = _distances(ours, _along_rows(theirs), pixel_size[i])
         back = _distances(theirs, _along_rows(ours), pixel_size[i])
-        found.hd95[i] = max(_percentile(there), _percentile(back))
-        found.distance[i] = (there.sum() + back.sum()) / (len(there) + len(back))
-        found.dice[i] = ((there <= within).sum() + (back <= within).sum()) / (len(there) + len(back))
+        measures.hd95[i] = max(_percentile(forward), _percentile(back))
+        measures.distance[i] = (forward.sum() + back.sum()) / (len(forward) + len(back))
+        measures.dice[i] = ((forward <= within).sum() + (back <= within).sum()) / (len(forward) + len(back))
 
 
 @compiled
@@ -133,14 +133,14 @@ def _distances(
 ) -> Float[np.ndarray, " n"]:
     """From every edge pixel to the nearest edge pixel of the other mask, whose distances along rows are given."""
     height, width = edge.shape
-    found = np.empty(edge.sum(), np.float64)
+    distances = np.empty(edge.sum(), np.float64)
     n = 0
     for row in range(height):
         for column in range(width):
             if edge[row, column]:
-                found[n] = math.sqrt(_nearest(steps, row, column, pixel_size[0], pixel_size[1]))
+                distances[n] = math.sqrt(_nearest(steps, row, column, pixel_size[0], pixel_size[1]))
                 n += 1
-    return found
+    return distances
 
 
 @compiled
@@ -148,13 +148,13 @@ def _nearest(steps: Int[np.ndarray, "i j"], row: int, column: int, tall: float, 
     """Return the least squared distance, over rows further and further away until none can be nearer."""
     best = (steps[row, column] * wide) ** 2
     for away in range(1, max(row, len(steps) - 1 - row) + 1):
-        apart = (away * tall) ** 2
-        if apart >= best:
+        row_distance = (away * tall) ** 2
+        if row_distance >= best:
             break
         if row - away >= 0:
-            best = min(best, apart + (steps[row - away, column] * wide) ** 2)
+            best = min(best, row_distance + (steps[row - away, column] * wide) ** 2)
         if row + away < len(steps):
-            best = min(best, apart + (steps[row + away, column] * wide) ** 2)
+            best = min(best, row_distance + (steps[row + away, column] * wide) ** 2)
     return best
 
 
@@ -193,9 +193,9 @@ def exact_scores(
     Args:
         counts: Of `count_components` at these thresholds.
     """
-    found = Exact(np.full((len(logits), len(smallest)), -np.inf, np.float32), np.empty(len(logits)))
-    _find_all(logits.view(np.int32), logits, counts, thresholds, smallest, top, found)
-    return found
+    scores = Exact(np.full((len(logits), len(smallest)), -np.inf, np.float32), np.empty(len(logits)))
+    _find_all(logits.view(np.int32), logits, counts, thresholds, smallest, top, scores)
+    return scores
 
 
 @compiled
@@ -206,7 +206,7 @@ def _find_all(
     thresholds: Float[np.ndarray, " t"],
     smallest: Int[np.ndarray, " a"],
     top: int,
-    found: Exact,
+    scores: Exact,
 ) -> None:
     for i in range(len(logits)):
         least, count = -np.inf, logits[i].size
@@ -215,8 +215,8 @@ def _find_all(
             if enough:
                 least, count = thresholds[threshold], counts[i, threshold, PREDICTED]
         values, places = descending(bits[i], logits[i], least, count)
-        found.top_mean[i] = _mean(values, top)
-        _reach_areas(values, places, logits.shape[1:], smallest, found.area_score[i])
+        scores.top_mean[i] = _mean(values, top)
+        _reach_areas(values, places, logits.shape[1:], smallest, scores.area_score[i])
 
 
 @compiled
@@ -282,7 +282,7 @@ def _join(parent: Int[np.ndarray, " m"], root: int, neighbor: int) -> int:
     if parent[neighbor] == 0:
         return root
     other = root_of(parent, neighbor)
-    return root if other == root else united(parent, root, other)[0]
+    return root if other == root else unite(parent, root, other)[0]
 
 
 # Predicted and observed shares of lesion pixels in bins, separately for boundary, lesion and background.
@@ -347,12 +347,12 @@ def _regions(lesion: Bool[np.ndarray, "h w"], boundary: float) -> UInt8[np.ndarr
 
 @compiled
 def _has_another_beside(lesion: Bool[np.ndarray, "h w"], row: int, column: int) -> bool:
-    own = lesion[row, column]
+    is_lesion = lesion[row, column]
     return (
-        (row > 0 and lesion[row - 1, column] != own)
-        or (row + 1 < lesion.shape[0] and lesion[row + 1, column] != own)
-        or (column > 0 and lesion[row, column - 1] != own)
-        or (column + 1 < lesion.shape[1] and lesion[row, column + 1] != own)
+        (row > 0 and lesion[row - 1, column] != is_lesion)
+        or (row + 1 < lesion.shape[0] and lesion[row + 1, column] != is_lesion)
+        or (column > 0 and lesion[row, column - 1] != is_lesion)
+        or (column + 1 < lesion.shape[1] and lesion[row, column + 1] != is_lesion)
     )
 
 
@@ -406,12 +406,12 @@ def _by_image(image: Int[np.ndarray, " c"], score: np.ndarray, area: np.ndarray,
     """From one row per lesion, images ascending, to one row per image."""
     each = np.bincount(image, minlength=images)
     place = np.arange(len(image)) - np.repeat(np.cumsum(each) - each, each)
-    made = Lesions(
+    lesions = Lesions(
         np.full((images, each.max(initial=1)), np.nan, np.float32), np.zeros((images, each.max(initial=1)), np.int32)
     )
-    made.score[image, place] = score
-    made.area[image, place] = area
-    return made
+    lesions.score[image, place] = score
+    lesions.area[image, place] = area
+    return lesions
 
 
 # Maps of lesion logits and label maps to columns, for one batch or batch by batch.
@@ -501,10 +501,10 @@ class Streamed:
         Raises:
             ValueError: If there were none.
         """
-        return joined(self._parts)
+        return join_parts(self._parts)
 
 
-def joined(parts: Sequence[Mapping[str, np.ndarray]]) -> Columns:
+def join_parts(parts: Sequence[Mapping[str, np.ndarray]]) -> Columns:
     """Return the images of several parts one after another, equal to those of one batch of all of them.
 
     Raises:
@@ -562,22 +562,22 @@ def count_kinds(
     """
     called, true = logits.argmax(dim=1).cpu().numpy(), labels.cpu().numpy()
     counts = [_of_kind(true == kind, called == kind, covered) for kind in range(1, logits.shape[1])]
-    return {f"kind_{name}": np.stack([one[i] for one in counts], axis=1) for i, name in enumerate(OF_KINDS)}
+    return {f"kind_{name}": np.stack([count[i] for count in counts], axis=1) for i, name in enumerate(OF_KINDS)}
 
 
 def _of_kind(
-    there: Bool[np.ndarray, "b h w"], said: Bool[np.ndarray, "b h w"], covered: float
+    truth: Bool[np.ndarray, "b h w"], called: Bool[np.ndarray, "b h w"], covered: float
 ) -> tuple[Int[np.ndarray, " b"], ...]:
     """`OF_KINDS` of every image for one kind. Lesions and predictions are components, 8-connected, of the kind."""
-    both = there & said
-    area, hit, image = _components(there, both)
+    both = truth & called
+    area, hit, image = _components(truth, both)
     needed = np.maximum(np.ceil(covered * area - ROUNDING), 1)
     # A kind predicted everywhere marks no lesion, as with lesions of any kind.
-    everywhere = np.asarray(said.all((1, 2)), dtype=np.bool_)
-    found = (hit >= needed) & ~everywhere[image]
-    _, touched, called_in = _components(said, both)
-    pixels = (np.count_nonzero(one, axis=(1, 2)) for one in (there, said, both))
-    lesions = (np.bincount(which, minlength=len(there)) for which in (image, image[found], called_in[touched == 0]))
+    everywhere = np.asarray(called.all((1, 2)), dtype=np.bool_)
+    is_hit = (hit >= needed) & ~everywhere[image]
+    _, touched, called_in = _components(called, both)
+    pixels = (np.count_nonzero(map, axis=(1, 2)) for map in (truth, called, both))
+    lesions = (np.bincount(which, minlength=len(truth)) for which in (image, image[is_hit], called_in[touched == 0]))
     return tuple(counted.astype(np.int32) for counted in (*pixels, *lesions))
 
 
@@ -634,14 +634,14 @@ def at_native(
     """
     called: Bool[np.ndarray, "h w"] = (probabilities[0] <= 0.5).cpu().numpy()
     lesion: Bool[np.ndarray, "h w"] = (labels != 0).cpu().numpy()
-    apart = surfaces(called[None], lesion[None], np.full((1, 2), millimeters), grid.tolerance)
+    distances = surfaces(called[None], lesion[None], np.full((1, 2), millimeters), grid.tolerance)
     pixels = {"pixels": lesion.size, "truth": lesion.sum(), "predicted": called.sum(), "hit": (lesion & called).sum()}
-    found = {
+    columns = {
         **{name: np.array([count], dtype=np.int32) for name, count in pixels.items()},
-        "hd95": apart.hd95,
-        "surface_distance": apart.distance,
-        "surface_dice": apart.dice,
-        "surface_code": apart.code,
+        "hd95": distances.hd95,
+        "surface_distance": distances.distance,
+        "surface_dice": distances.dice,
+        "surface_code": distances.code,
         **(count_kinds(probabilities[None], labels[None], grid.covered) if len(probabilities) > 2 else {}),
     }
-    return {f"{AT_NATIVE}{name}": column for name, column in found.items()}
+    return {f"{AT_NATIVE}{name}": column for name, column in columns.items()}

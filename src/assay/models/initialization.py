@@ -17,7 +17,7 @@ from torch import nn
 
 from assay.core import registry
 from assay.core.errors import WeightsError
-from assay.core.files import default_cache_root, filled
+from assay.core.files import default_cache_root, fill_names
 from assay.core.registry import Role, component
 from assay.core.seeds import derive
 from assay.models.networks import WithTrunk, as_network
@@ -120,7 +120,7 @@ class FromFile(Reading):
 
     def __call__(self, network: nn.Module) -> None:
         """Raises WeightsError when any key is not accounted for, or the scaling of images is not known."""
-        self.load(network, filled(self.path))
+        self.load(network, fill_names(self.path))
 
     def load(self, network: nn.Module, path: Path) -> None:
         """Load the file at a place of its own."""

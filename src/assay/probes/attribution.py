@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import AfterValidator, Field
 
 from assay.core.measures import NEUTRAL, WITHIN_CLASS, Measure, register_measures
-from assay.core.reasons import Code, Reason, because, stated
+from assay.core.reasons import Code, Reason, because, reason_in_words
 from assay.core.registry import Role, build, component, named
 from assay.core.types import Measurement
 from assay.models.ref import Model
@@ -23,17 +23,17 @@ from assay.probes.faithfulness import (
     RANK,
     STRUCTURE,
     Asked,
-    attributed,
+    attributed_effect,
     center_prior,
-    checked,
+    check_methods,
     erasures,
     lesion_effects,
-    marked,
+    add_remark,
     of_maps,
     without,
     without_lesions,
 )
-from assay.probes.lesion_maps import MEASURES, lesions_of, shown
+from assay.probes.lesion_maps import MEASURES, lesions_of, choose_images
 from assay.probes.probe import Reading, Request, Scope, source_of
 from assay.probes.reader import evaluating
 from assay.shifts.environment import Environment, Scene
@@ -101,7 +101,7 @@ def each_once(explainers: tuple[Mapping[str, Any], ...]) -> tuple[Mapping[str, A
     Raises:
         ValueError: One of them is repeated.
     """
-    if twice := [label(one) for i, one in enumerate(explainers) if one in explainers[:i]]:
+    if twice := [label(explainer) for i, explainer in enumerate(explainers) if explainer in explainers[:i]]:
         raise ValueError(f"'{twice[0]}' stands twice: name each explainer once")
     return explainers
 
@@ -179,61 +179,61 @@ class Attribution:
             Field(description="of the explainers' code, found when left out"),
         ] = (),
     ) -> None:
-        given = [named("explainer", one) for one in explainers]
-        self.methods = {label(one): build("explainer", *next(iter(one.items()))) for one in given}
+        components = [named("explainer", explainer) for explainer in explainers]
+        self.methods = {label(component): build("explainer", *next(iter(component.items()))) for component in components}
         self.images = images
         self.sanity_images = sanity_images
         self.environment = environment
 
     def requests(self, model: Model, scene: Scene) -> tuple[Request, ...]:
         """Return the images with a lesion, as they are and without; and the neutral images, which give the unit."""
-        found = shown(self.looked_at(scene), self.images)
-        if found is None:
+        chosen = choose_images(self.looked_at(scene), self.images)
+        if chosen is None:
             return ()
-        gone = without_lesions(scene, found)
-        own = Request(scene.neutral()), Request(found.environment)
-        return own if isinstance(gone, Reason) else (*own, Request(gone))
+        lesion_free = without_lesions(scene, chosen)
+        needed = Request(scene.neutral()), Request(chosen.environment)
+        return needed if isinstance(lesion_free, Reason) else (*needed, Request(lesion_free))
 
     def measure(self, reading: Reading, scene: Scene) -> list[Measurement]:
         """Loss of the answers without the lesion, the center prior, then each explainer."""
         environment = self.looked_at(scene)
         place = Measurement("", 0.0, environment=environment.name)
-        found = shown(environment, self.images)
-        if found is None:
+        chosen = choose_images(environment, self.images)
+        if chosen is None:
             code = Code.NO_MASKS if lesions_of(environment) is None else Code.NO_SHOWN_LESION
-            return self._undefined(because(code), place)
-        if reading.read(found.environment).maps:
-            return self._undefined(because(Code.PIXEL_LOGITS), place)
+            return self._undefined_rows(because(code), place)
+        if reading.read(chosen.environment).maps:
+            return self._undefined_rows(because(Code.PIXEL_LOGITS), place)
         with evaluating(reading.model.network):
-            return self._found(Asked.of(reading, scene, found), found.areas(), place)
+            return self._measure_maps(Asked.of(reading, scene, chosen), chosen.areas(), place)
 
-    def _found(self, asked: Asked, sizes: Mapping[str, float], place: Measurement) -> list[Measurement]:
-        found = [replace(place, measure="lesion-pixels", level=size, value=a, unit="px") for size, a in sizes.items()]
-        found += erasures(asked.parts, asked.subject, asked.sample, asked.deviation, place)
-        found += lesion_effects(asked, place)
-        found += of_maps(center_prior(asked.sample.lesion.shape), asked, replace(place, factor=CENTER))
-        refused = {name: explainer.refusal(asked.subject) for name, explainer in self.methods.items()}
+    def _measure_maps(self, readings: Asked, sizes: Mapping[str, float], place: Measurement) -> list[Measurement]:
+        rows = [replace(place, measure="lesion-pixels", level=size, value=a, unit="px") for size, a in sizes.items()]
+        rows += erasures(readings.parts, readings.subject, readings.sample, readings.deviation, place)
+        rows += lesion_effects(readings, place)
+        rows += of_maps(center_prior(readings.sample.lesion.shape), readings, replace(place, factor=CENTER))
+        refused = {name: explainer.refusal(readings.subject) for name, explainer in self.methods.items()}
         able = {name: explainer for name, explainer in self.methods.items() if not refused[name]}
-        few = asked.sample.first(self.sanity_images)
-        told, first = dict[str, list[Measurement]](), dict[str, np.ndarray]()
+        few = readings.sample.first(self.sanity_images)
+        by_explainer, first = dict[str, list[Measurement]](), dict[str, np.ndarray]()
         for name, explainer in able.items():
-            maps = asked.sample.maps(explainer, asked.subject)
+            maps = readings.sample.maps(explainer, readings.subject)
             here = replace(place, factor=name)
-            told[name] = of_maps(maps, asked, here) + (attributed(maps, asked, here) if explainer.additive else [])
+            by_explainer[name] = of_maps(maps, readings, here) + (attributed_effect(maps, readings, here) if explainer.additive else [])
             first[name] = maps[: len(few)].copy()
-        sanity = checked(asked.subject, able, first, few, place)
+        sanity = check_methods(readings.subject, able, first, few, place)
         for name, refusal in refused.items():
             if refusal:
-                found += [without(replace(place, factor=name), measure, stated(refusal)) for measure in OF_EXPLAINERS]
+                rows += [without(replace(place, factor=name), measure, reason_in_words(refusal)) for measure in OF_EXPLAINERS]
             else:
-                found += [*marked(told[name], sanity[name].said), *sanity[name].rows]
-        return found
+                rows += [*add_remark(by_explainer[name], sanity[name].remark), *sanity[name].rows]
+        return rows
 
     def looked_at(self, scene: Scene) -> Environment:
         """Return the environment whose images are explained."""
         return source_of(scene, self.environment)
 
-    def _undefined(self, reason: Reason, place: Measurement) -> list[Measurement]:
+    def _undefined_rows(self, reason: Reason, place: Measurement) -> list[Measurement]:
         rows = [
             without(replace(place, factor=name), measure, reason)
             for name in (CENTER, *self.methods)

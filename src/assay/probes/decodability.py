@@ -23,7 +23,7 @@ from assay.data.dataset import Images
 from assay.models.ref import Model
 from assay.probes.probe import Reading, Request, Scope, with_untrained
 from assay.shifts.environment import Environment, Scene
-from assay.stats.influence import auroc_rows, clustered
+from assay.stats.influence import auroc_rows, cluster
 from assay.stats.metrics import placements, varying
 from assay.stats.ridge import held_out
 
@@ -87,30 +87,30 @@ def tasks_of(table: FactorTable, folds: int, within_class: bool) -> list[Task]:
 
 def _task(table: FactorTable, factor: Factor, folds: int, within_class: bool) -> Task:
     values = table.columns[factor.name].astype(np.float64)
-    known = np.flatnonzero(~np.isnan(factor.numbers(values)))
-    missing = len(values) - len(known)
-    if not len(known):
+    present = np.flatnonzero(~np.isnan(factor.numbers(values)))
+    missing = len(values) - len(present)
+    if not len(present):
         return Task(factor.name, (), missing=missing, reason=because(Code.NO_VALUE))
-    patients = len(np.unique(table.patient[known]))
+    patients = len(np.unique(table.patient[present]))
     if patients < folds:
         few = because(Code.FEW_PATIENTS, patients=patients, folds=folds)
         return Task(factor.name, (), missing=missing, reason=few)
-    whole = _question(factor, values, known, table.patient, folds)
-    if whole is None:
+    question = _question(factor, values, present, table.patient, folds)
+    if question is None:
         constant = because(Code.CONSTANT_FACTOR, folds=folds)
         return Task(factor.name, (), missing=missing, reason=constant)
     if not within_class:
-        return Task(factor.name, (whole,), missing=missing)
-    within = tuple(_by_class(table, factor, values, known, folds))
+        return Task(factor.name, (question,), missing=missing)
+    within = tuple(_by_class(table, factor, values, present, folds))
     reason = NOTHING if within else because(Code.CONSTANT_WITHIN_CLASS, folds=folds)
     return Task(factor.name, within, missing=missing, reason=reason)
 
 
 def _by_class(
-    table: FactorTable, factor: Factor, values: np.ndarray, known: np.ndarray, folds: int
+    table: FactorTable, factor: Factor, values: np.ndarray, present: np.ndarray, folds: int
 ) -> Iterator[Question]:
-    for label in np.unique(table.target[known]):
-        question = _question(factor, values, known[table.target[known] == label], table.patient, folds)
+    for label in np.unique(table.target[present]):
+        question = _question(factor, values, present[table.target[present] == label], table.patient, folds)
         if question is not None:
             yield question
 
@@ -134,10 +134,10 @@ def _question(factor: Factor, values: np.ndarray, rows: np.ndarray, patient: np.
 
 def _levels(values: np.ndarray, patient: np.ndarray, folds: int) -> np.ndarray:
     """Indicators [m, levels] of those levels that enough patients have; of two levels the second alone."""
-    found = [code for code in np.unique(values) if _patients(patient, values == code) >= folds]
-    if len(found) < 2:
+    levels = [code for code in np.unique(values) if _patients(patient, values == code) >= folds]
+    if len(levels) < 2:
         return np.zeros((len(values), 0), dtype=bool)
-    return np.stack([values == code for code in (found[1:] if len(found) == 2 else found)], axis=1)
+    return np.stack([values == code for code in (levels[1:] if len(levels) == 2 else levels)], axis=1)
 
 
 def _halving_cut(values: np.ndarray) -> float:
@@ -191,7 +191,7 @@ _Answered = tuple[float, np.ndarray]
 """One question's AUROC, NaN where no fold holds both sides, and each row's contribution to it."""
 
 
-def scored(
+def score_spaces(
     spaces: Sequence[Space], tasks: Sequence[Task], fold: np.ndarray, patient: np.ndarray, seed: int
 ) -> dict[str, list[Score]]:
     """By factor, a score from every space, and then the shuffled ones. Questions over the same rows share decoders."""
@@ -202,19 +202,19 @@ def scored(
     places += [(space, SHUFFLED) for space in spaces if space.also_shuffled]
     answers: dict[int, list[_Answered]] = {}
     for questions in shares.values():
-        pairs = [_answered(space, questions, fold, seed) for space in spaces]
+        pairs = [_answer(space, questions, fold, seed) for space in spaces]
         by_place = [straight for straight, _ in pairs] + [shuffled for _, shuffled in pairs if shuffled]
         answers |= {id(question): [some[i] for some in by_place] for i, question in enumerate(questions)}
     return {
         task.factor: [
-            _combined(space, group, task, [answers[id(question)][i] for question in task.questions], patient)
+            _combine(space, group, task, [answers[id(question)][i] for question in task.questions], patient)
             for i, (space, group) in enumerate(places)
         ]
         for task in tasks
     }
 
 
-def _answered(
+def _answer(
     space: Space, questions: list[Question], fold: np.ndarray, seed: int
 ) -> tuple[list[_Answered], list[_Answered]]:
     """How well each of these questions over the same rows is answered, as it is and (if wanted) shuffled."""
@@ -224,18 +224,18 @@ def _answered(
     if space.also_shuffled:
         order = generator(seed, "decodability-shuffle", len(rows)).permutation(len(rows))
         wanted, positive = (np.concatenate([x, x[order]], axis=1) for x in (wanted, positive))
-    said = held_out(space.features[rows], wanted, fold[rows])
+    predictions = held_out(space.features[rows], wanted, fold[rows])
     widths = [q.wanted.shape[1] for q in questions]
     edges = np.cumsum([0, *widths, *widths] if space.also_shuffled else [0, *widths])
-    found = [_judged(said[:, a:b], positive[:, a:b], fold[rows]) for a, b in pairwise(edges)]
-    return found[: len(questions)], found[len(questions) :]
+    answers = [_mean_auroc(predictions[:, a:b], positive[:, a:b], fold[rows]) for a, b in pairwise(edges)]
+    return answers[: len(questions)], answers[len(questions) :]
 
 
-def _judged(said: Float[np.ndarray, "m c"], positive: Bool[np.ndarray, "m c"], fold: np.ndarray) -> _Answered:
+def _mean_auroc(predictions: Float[np.ndarray, "m c"], positive: Bool[np.ndarray, "m c"], fold: np.ndarray) -> _Answered:
     """Return the mean over a question's columns of the AUROC, pairs of rows being compared within a fold only."""
     values: list[float] = []
     contribution = np.zeros(len(fold))
-    for column, answer in zip(said.T, positive.T.astype(np.int64), strict=True):
+    for column, answer in zip(predictions.T, positive.T.astype(np.int64), strict=True):
         right, opposite = placements(column, answer, fold)
         pairs = opposite[answer == 1].sum()
         if pairs == 0:
@@ -245,19 +245,19 @@ def _judged(said: Float[np.ndarray, "m c"], positive: Bool[np.ndarray, "m c"], f
     return float(np.mean(values)), contribution
 
 
-def _combined(space: Space, group: str, task: Task, answers: list[_Answered], patient: np.ndarray) -> Score:
+def _combine(space: Space, group: str, task: Task, answers: list[_Answered], patient: np.ndarray) -> Score:
     """Return the mean over a task's questions."""
     nothing = float("nan")
     if not task.questions:
         return Score(group, space.layer, nothing, reason=task.reason)
     if space.constant:
         return Score(group, space.layer, nothing, reason=because(Code.CONSTANT_LAYER))
-    value = float(np.mean([own for own, _ in answers]))
+    value = float(np.mean([auroc for auroc, _ in answers]))
     if np.isnan(value):
         return Score(group, space.layer, nothing, reason=because(Code.NO_FOLD_WITH_BOTH_SIDES))
     contribution = np.concatenate([moved / len(answers) for _, moved in answers])
-    found = clustered(contribution, patient[task.rows])
-    return Score(group, space.layer, value, found.standard_error, found)
+    clustered_auroc = cluster(contribution, patient[task.rows])
+    return Score(group, space.layer, value, clustered_auroc.standard_error, clustered_auroc)
 
 
 # Factors that a linear decoder can read from each layer of a model.
@@ -327,12 +327,12 @@ class Decodability:
         within_class = not (self.environment == INDEPENDENT and scene.has_phantom)
         tasks = tasks_of(table, self.folds, within_class)
         fold = folds_by_patient(table.patient, self.folds, model.seed)
-        scores = scored(_spaces(reading, environment), tasks, fold, table.patient, model.seed)
-        found: list[Measurement] = []
+        scores = score_spaces(_spaces(reading, environment), tasks, fold, table.patient, model.seed)
+        measurements: list[Measurement] = []
         for task in tasks:
-            found += [_measured(task, score, environment, within_class) for score in scores[task.factor]]
-            found += _missing(task, environment)
-        return found
+            measurements += [_measurement(task, score, environment, within_class) for score in scores[task.factor]]
+            measurements += _missing(task, environment)
+        return measurements
 
     def _environment(self, scene: Scene) -> Environment:
         return scene.independent() if self.environment == INDEPENDENT else scene.environment(self.environment)
@@ -357,7 +357,7 @@ def _spaces(reading: Reading, environment: Environment) -> list[Space]:
     return [*spaces, Space(PIXELS, "", low_resolution(environment.images))]
 
 
-def _measured(task: Task, score: Score, environment: Environment, within_class: bool) -> Measurement:
+def _measurement(task: Task, score: Score, environment: Environment, within_class: bool) -> Measurement:
     return Measurement(
         "decodability",
         score.value,

@@ -64,19 +64,19 @@ class Subject:
         steps: list[Step] = []
 
         def seen(name: str) -> Hook:
-            def hook(module: nn.Module, given: object, output: Tensor) -> None:
+            def hook(module: nn.Module, inputs: object, output: Tensor) -> None:
                 if isinstance(output, Tensor):  # pyright: ignore[reportUnnecessaryIsInstance]
                     steps.append(Step(name, module, tuple(output.shape)))
 
             return hook
 
-        with hooked((module, seen(name)) for name, module in named_layers(network) if name), torch.no_grad():
+        with hooks((module, seen(name)) for name, module in named_layers(network) if name), torch.no_grad():
             network(images)
         return cls(network, tuple(steps))
 
-    def score(self, images: Float[Tensor, "b c h w"], own: Int[Tensor, " b"]) -> Float[Tensor, " b"]:
+    def score(self, images: Float[Tensor, "b c h w"], labels: Int[Tensor, " b"]) -> Float[Tensor, " b"]:
         """Return the log-odds of each image's class `own` against the rest."""
-        return class_log_odds(self.network(images), own)
+        return class_log_odds(self.network(images), labels)
 
 
 class Explainer(Protocol):
@@ -107,7 +107,7 @@ class OfAnyNetwork:
         return ""
 
 
-def class_log_odds(logits: Tensor, own: Int[Tensor, " b"]) -> Float[Tensor, " b"]:
+def class_log_odds(logits: Tensor, label: Int[Tensor, " b"]) -> Float[Tensor, " b"]:
     """Return the log-odds of class `own` of each image: z_c - log sum of the others' exp z. One logit z is the pair (0,
     z).
 
@@ -120,38 +120,38 @@ def class_log_odds(logits: Tensor, own: Int[Tensor, " b"]) -> Float[Tensor, " b"
             "networks that classify images; see the probes segmentation and painting"
         )
     if logits.ndim == 1 or logits.shape[1] == 1:
-        return logits.flatten() * (2 * own - 1)
-    chosen = nn.functional.one_hot(own, logits.shape[1]).bool()
+        return logits.flatten() * (2 * label - 1)
+    chosen = nn.functional.one_hot(label, logits.shape[1]).bool()
     return logits[chosen] - logits.masked_fill(chosen, -torch.inf).logsumexp(dim=1)
 
 
-def slopes(subject: Subject, images: Float[Tensor, "b c h w"], own: Int[Tensor, " b"]) -> Float[Tensor, "b c h w"]:
+def slopes(subject: Subject, images: Float[Tensor, "b c h w"], labels: Int[Tensor, " b"]) -> Float[Tensor, "b c h w"]:
     """Return the gradient of each image's log-odds by its pixels. Gradients of weights are not made."""
     pixels = images.detach().clone().requires_grad_()
     with torch.enable_grad():
-        return gradient(subject.score(pixels.clone(), own), pixels)  # a first step may work in place
+        return gradient(subject.score(pixels.clone(), labels), pixels)  # a first step may work in place
 
 
 def slopes_at(
-    subject: Subject, layer: nn.Module, images: Float[Tensor, "b c h w"], own: Int[Tensor, " b"]
+    subject: Subject, layer: nn.Module, images: Float[Tensor, "b c h w"], labels: Int[Tensor, " b"]
 ) -> tuple[Tensor, Tensor]:
     """Return a layer's output and the gradient of each image's log-odds by it.
 
     Later steps receive a copy, so that a step that works in place leaves the output as it was.
     """
-    kept: list[Tensor] = []
+    outputs: list[Tensor] = []
 
-    def keep(module: nn.Module, given: object, output: Tensor) -> Tensor:
-        kept.append(output if output.requires_grad else output.detach().requires_grad_())
-        return kept[-1].clone()
+    def keep(module: nn.Module, inputs: object, output: Tensor) -> Tensor:
+        outputs.append(output if output.requires_grad else output.detach().requires_grad_())
+        return outputs[-1].clone()
 
-    with hooked([(layer, keep)]), torch.enable_grad():
-        score = subject.score(images.detach().clone(), own)
-        return kept[-1].detach(), gradient(score, kept[-1])
+    with hooks([(layer, keep)]), torch.enable_grad():
+        score = subject.score(images.detach().clone(), labels)
+        return outputs[-1].detach(), gradient(score, outputs[-1])
 
 
 @contextmanager
-def hooked(pairs: Iterable[tuple[nn.Module, Hook]]) -> Generator[None]:
+def hooks(pairs: Iterable[tuple[nn.Module, Hook]]) -> Generator[None]:
     """Forward hooks that are gone afterward, whatever happens."""
     with ExitStack() as stack:
         for module, hook in pairs:
@@ -164,8 +164,8 @@ def gradient(score: Float[Tensor, " b"], by: Tensor) -> Tensor:
     """Of each image's score by a tensor; zero where it does not depend on it: that is an answer, not an error."""
     if not score.requires_grad:
         return torch.zeros_like(by)
-    (found,) = torch.autograd.grad(score.sum(), by, allow_unused=True, materialize_grads=True)
-    return found
+    (gradients,) = torch.autograd.grad(score.sum(), by, allow_unused=True, materialize_grads=True)
+    return gradients
 
 
 # An explainer that reads a layer's maps: Grad-CAM.
@@ -215,13 +215,13 @@ class GradCam:
 def why_not(subject: Subject, layer: str) -> str:
     """Why a layer's maps cannot explain a network; empty where they can."""
     if layer:
-        found = [step for step in subject.steps if step.name == layer]
-        if not found:
+        steps = [step for step in subject.steps if step.name == layer]
+        if not steps:
             near = ", ".join(step.name for step in subject.steps if _is_map(step))
             return f"no layer '{layer}' runs in this network; layers that give maps: {near or 'none'}"
-        if not _is_map(found[-1]):
-            return f"layer '{layer}' gives {list(found[-1].shape)}, no maps [b, d, h, w] of several places: {INSTEAD}"
-        many = sum(step.name == layer for step in found)
+        if not _is_map(steps[-1]):
+            return f"layer '{layer}' gives {list(steps[-1].shape)}, no maps [b, d, h, w] of several places: {INSTEAD}"
+        many = sum(step.name == layer for step in steps)
         return f"layer '{layer}' runs {many} times in a pass, so its maps are not one: {INSTEAD}" if many > 1 else ""
     last = _last_convolution(subject)
     if last is None:
@@ -241,8 +241,8 @@ def map_layer(subject: Subject, layer: str) -> Step:
 
 
 def _last_convolution(subject: Subject) -> Step | None:
-    found = [step for step in subject.steps if isinstance(step.module, nn.Conv2d) and _is_map(step)]
-    return found[-1] if found else None
+    convolutions = [step for step in subject.steps if isinstance(step.module, nn.Conv2d) and _is_map(step)]
+    return convolutions[-1] if convolutions else None
 
 
 def _is_map(step: Step) -> bool:
@@ -260,7 +260,7 @@ BLUR = 1 / 8
 """Standard deviation of the blur, the image's shorter side being 1: lesions go, light and shade stay."""
 
 
-def replaced(images: Float[Tensor, "b c h w"], by: Replacement) -> Float[Tensor, "b c h w"]:
+def replace_pixels(images: Float[Tensor, "b c h w"], by: Replacement) -> Float[Tensor, "b c h w"]:
     """Return each image with all its pixels taken away.
 
     `blur`: a Gaussian blur. `mean`: its own mean color. `black`: 0, which is also the color of much anatomy.
@@ -328,7 +328,7 @@ class IntegratedGradients(OfAnyNetwork):
 
     def explain(self, subject: Subject, images: Pixels, own: Classes) -> HeatMaps:
         """See `Explainer`."""
-        start = replaced(images, self.baseline)
+        start = replace_pixels(images, self.baseline)
         way, total = images - start, torch.zeros_like(images)
         for step in range(self.steps):
             total += slopes(subject, start + (step + 0.5) / self.steps * way, own)
@@ -402,14 +402,14 @@ class Occlusion(OfAnyNetwork):
         height, width = images.shape[2:]
         side = max(1, round(self.window * min(height, width)))
         step = max(1, round(self.stride * side))
-        cover, whole = replaced(images, self.replacement), subject.score(images, own)
+        cover, intact = replace_pixels(images, self.replacement), subject.score(images, own)
         total, windows = torch.zeros_like(images[:, 0]), torch.zeros_like(images[0, 0])
         for top in places(height, side, step):
             for left in places(width, side, step):
                 rows, columns = slice(top, top + side), slice(left, left + side)
                 covered = images.clone()
                 covered[:, :, rows, columns] = cover[:, :, rows, columns]
-                fall = (whole - subject.score(covered, own)) / side**2
+                fall = (intact - subject.score(covered, own)) / side**2
                 total[:, rows, columns] += fall[:, None, None]
                 windows[rows, columns] += 1
         return total / windows
@@ -417,5 +417,5 @@ class Occlusion(OfAnyNetwork):
 
 def places(length: int, side: int, step: int) -> list[int]:
     """Where windows begin along an axis; the last ends at its end, so that every pixel is covered."""
-    found = list(range(0, max(length - side, 0) + 1, step))
-    return found if found[-1] + side >= length else [*found, length - side]
+    starts = list(range(0, max(length - side, 0) + 1, step))
+    return starts if starts[-1] + side >= length else [*starts, length - side]

@@ -20,8 +20,8 @@ from assay.core.types import Measurement, undefined
 from assay.data.dataset import DrawnLesions, Images, Lesions
 from assay.models.untyped import tensor_of
 from assay.probes.explainers import Explainer, Subject
-from assay.probes.lesion_maps import MEASURES, SIZES, Part, Sample, Shown, localized
-from assay.probes.probe import Reading, estimated, estimated_mean, patients
+from assay.probes.lesion_maps import MEASURES, SIZES, Part, Sample, Shown, localization
+from assay.probes.probe import Reading, measurement_with_error, estimated_mean, patients
 from assay.probes.reliance import within_class_spread
 from assay.shifts.confounders.pixels import gaussian
 from assay.shifts.environment import Environment, PickedImages, Scene
@@ -64,12 +64,12 @@ def redrawn(subject: Subject) -> Iterator[Redrawn]:
     The values of each weight tensor are permuted, the same way for every model. Their distribution stays the same, so
     that no layer dies, and only the learned arrangement is lost.
     """
-    found = stages(subject)
-    for last in range(len(found)):
-        names = {name for stage in found[: last + 1] for name in stage.parameters}
+    steps = stages(subject)
+    for last in range(len(steps)):
+        names = {name for stage in steps[: last + 1] for name in stage.parameters}
         network = dealt_anew(subject.network, names)
-        yield Redrawn(CASCADING, found[last].down_to, last == len(found) - 1, network)
-    for stage in found[1:]:
+        yield Redrawn(CASCADING, steps[last].down_to, last == len(steps) - 1, network)
+    for stage in steps[1:]:
         yield Redrawn(INDEPENDENT, stage.down_to, False, dealt_anew(subject.network, set(stage.parameters)))
 
 
@@ -106,18 +106,18 @@ def stages(subject: Subject) -> list[Stage]:
 
 def dealt_anew(network: nn.Module, names: Collection[str]) -> nn.Module:
     """Return a copy in which the values of these parameters are permuted, seeded by the parameter's name alone."""
-    made = copy.deepcopy(network)
+    copied = copy.deepcopy(network)
     with torch.no_grad():
-        for name, values in made.named_parameters():
+        for name, values in copied.named_parameters():
             if name in names:
                 order = tensor_of(generator(0, "sanity", name).permutation(values.numel())).to(values.device)
                 values.copy_(values.flatten()[order].view_as(values))
-    return made
+    return copied
 
 
-def unchanged(one: nn.Module, other: nn.Module) -> bool:
+def have_equal_weights(network: nn.Module, other: nn.Module) -> bool:
     """Return whether two copies of a network have the same weights."""
-    pairs = zip(one.parameters(), other.parameters(), strict=True)
+    pairs = zip(network.parameters(), other.parameters(), strict=True)
     return all(torch.equal(a, b) for a, b in pairs)
 
 
@@ -129,10 +129,10 @@ def rank_correlations(ones: Float[np.ndarray, "n h w"], others: Float[np.ndarray
     first, second = (_centered_ranks(maps) for maps in (ones, others))
     spread, other = ((ranks**2).sum(axis=1) for ranks in (first, second))
     with np.errstate(invalid="ignore", divide="ignore"):
-        found = (first * second).sum(axis=1) / np.sqrt(spread * other)
-    found = np.where(spread > 0, np.where(other > 0, found, 0.0), np.nan)
+        correlations = (first * second).sum(axis=1) / np.sqrt(spread * other)
+    correlations = np.where(spread > 0, np.where(other > 0, correlations, 0.0), np.nan)
     finite = [np.isfinite(maps).all(axis=(1, 2)) for maps in (ones, others)]
-    return np.where(finite[0] & finite[1], found, np.nan)
+    return np.where(finite[0] & finite[1], correlations, np.nan)
 
 
 def structural_similarities(
@@ -143,7 +143,7 @@ def structural_similarities(
     Each map is scaled to a maximum of 1. The mean is over windows of 7 x 7 px within the image (or of the image's side
     if that is smaller). Where both maps are mostly zero, SSIM is high whatever the rest of the maps contains.
     """
-    x, y = (_scaled(maps) for maps in (ones, others))
+    x, y = (_rescale(maps) for maps in (ones, others))
     side = min(_WINDOW, *ones.shape[1:])
     unbiased = side**2 / (side**2 - 1) if side > 1 else 1.0
 
@@ -163,7 +163,7 @@ def _centered_ranks(maps: Float[np.ndarray, "n h w"]) -> Float[np.ndarray, "n p"
     return ranks - ranks.mean(axis=1, keepdims=True)
 
 
-def _scaled(maps: Float[np.ndarray, "n h w"]) -> Float[Tensor, "n 1 h w"]:
+def _rescale(maps: Float[np.ndarray, "n h w"]) -> Float[Tensor, "n 1 h w"]:
     size = np.abs(maps).astype(np.float64)
     greatest = size.max(axis=(1, 2), keepdims=True)
     return tensor_of(size / np.where(greatest > 0, greatest, 1))[:, None]
@@ -192,7 +192,7 @@ class Sanity:
     """Results of the sanity checks of one explainer, and the remark on its scores; no remark where it passes."""
 
     rows: Sequence[Measurement]
-    said: Reason
+    remark: Reason
 
 
 def center_prior(shape: tuple[int, ...]) -> Float[np.ndarray, "n h w"]:
@@ -202,25 +202,25 @@ def center_prior(shape: tuple[int, ...]) -> Float[np.ndarray, "n h w"]:
     return np.broadcast_to(np.outer(down, along).astype(np.float32), (n, height, width))
 
 
-def scored(
+def score_maps(
     maps: Float[np.ndarray, "n h w"], parts: Sequence[Part], sample: Sample, place: Measurement
 ) -> Iterator[Measurement]:
     """Return every score of an explainer's maps, by kind and by size."""
     fault = broken(maps)
     empty = int((maps == 0).all(axis=(1, 2)).sum())
-    said = because(Code.EMPTY_MAPS, count=empty, maps=len(maps)) if empty else NOTHING
+    remark = because(Code.EMPTY_MAPS, count=empty, maps=len(maps)) if empty else NOTHING
     for part in parts:
-        here = replace(place, group=part.kind, level=part.size, unit="share", direction="higher", reason=said)
+        here = replace(place, group=part.kind, level=part.size, unit="share", direction="higher", reason=remark)
         if fault:
             yield from (without(here, name, fault) for name in MEASURES)
             continue
-        whole = not (part.kind or part.size)
-        scores = localized(maps, part.masks, None if whole else sample.lesion & ~part.masks)
+        is_whole = not (part.kind or part.size)
+        scores = localization(maps, part.masks, None if is_whole else sample.lesion & ~part.masks)
         for name, values in zip(MEASURES, scores, strict=False):
-            known = ~np.isnan(values)
-            chance = float(scores.area[known].mean()) if known.any() else np.nan
+            present = ~np.isnan(values)
+            chance = float(scores.area[present].mean()) if present.any() else np.nan
             otherwise = because(Code.NO_SUCH_LESION_WITH_REST)
-            yield averaged(replace(here, measure=name, chance=chance), values, sample.patient, otherwise)
+            yield mean_over_images(replace(here, measure=name, chance=chance), values, sample.patient, otherwise)
 
 
 def broken(maps: Float[np.ndarray, "n h w"]) -> Reason:
@@ -229,17 +229,17 @@ def broken(maps: Float[np.ndarray, "n h w"]) -> Reason:
     return because(Code.BROKEN_MAPS, count=count, maps=len(maps)) if count else NOTHING
 
 
-def averaged(
+def mean_over_images(
     place: Measurement, values: Float[np.ndarray, " n"], patient: np.ndarray, otherwise: Reason
 ) -> Measurement:
     """Return the mean over the images that have a value, with its error over patients; NaN for the reason where none
     has.
     """
-    known = ~np.isnan(values)
-    if not known.any():
+    present = ~np.isnan(values)
+    if not present.any():
         return without(place, place.measure, otherwise)
-    place = replace(place, n=int(known.sum()), patients=patients(patient[known]))
-    return estimated_mean(place, values[known], patient[known])
+    place = replace(place, n=int(present.sum()), patients=patients(patient[present]))
+    return estimated_mean(place, values[present], patient[present])
 
 
 def without(place: Measurement, measure: str, reason: Reason) -> Measurement:
@@ -248,7 +248,7 @@ def without(place: Measurement, measure: str, reason: Reason) -> Measurement:
     return replace(bare, level=place.level)
 
 
-def checked(
+def check_methods(
     subject: Subject,
     methods: Mapping[str, Explainer],
     before: Mapping[str, np.ndarray],
@@ -264,29 +264,29 @@ def checked(
         Explainer -> its results.
     """
     rows: dict[str, list[Measurement]] = {name: [] for name in methods}
-    said: dict[str, Reason] = {}
+    remarks: dict[str, Reason] = {}
     for other in redrawn(subject):
         again = sample.subject(other.network)
-        same = unchanged(subject.network, other.network)
+        same = have_equal_weights(subject.network, other.network)
         for name, explainer in methods.items():
             maps = sample.maps(explainer, again)
             ranks = rank_correlations(before[name], maps)
             alike = np.where(np.isnan(ranks), np.nan, structural_similarities(before[name], maps))
             here = replace(place, factor=name, group=other.order, level=other.down_to)
             for measure, values in ((RANK, ranks), (STRUCTURE, alike)):
-                found = averaged(replace(here, measure=measure), values, sample.patient, verdict(values, same))
-                rows[name].append(found)
+                measured_change = mean_over_images(replace(here, measure=measure), values, sample.patient, verdict(values, same))
+                rows[name].append(measured_change)
                 if other.throughout:
-                    rows[name].append(replace(found, group="", level=""))
+                    rows[name].append(replace(measured_change, group="", level=""))
             if other.throughout:
-                said[name] = verdict(ranks, same)
+                remarks[name] = verdict(ranks, same)
     nothing = verdict(np.empty(0), True)
-    return {name: Sanity(found, said.get(name, nothing)) for name, found in rows.items()}
+    return {name: Sanity(measurements, remarks.get(name, nothing)) for name, measurements in rows.items()}
 
 
-def marked(rows: Sequence[Measurement], said: Reason) -> list[Measurement]:
+def add_remark(rows: Sequence[Measurement], remark: Reason) -> list[Measurement]:
     """Add the remark to the scores. A score without a value keeps its own reason alone."""
-    return [row if np.isnan(row.value) else replace(row, reason=row.reason + said) for row in rows]
+    return [row if np.isnan(row.value) else replace(row, reason=row.reason + remark) for row in rows]
 
 
 # Effect of removing the lesion: exact where a phantom can draw the image without it, else by painting it over.
@@ -303,23 +303,23 @@ _BLUR = 1 / 16
 # --- taking lesions away --------------------------------------------------------------------------------------------
 
 
-def without_lesions(scene: Scene, found: Shown) -> Environment | Reason:
+def without_lesions(scene: Scene, chosen: Shown) -> Environment | Reason:
     """Return the same images drawn without any lesion, or why they cannot be."""
-    if found.name != scene.neutral().name:
+    if chosen.name != scene.neutral().name:
         return because(Code.NEUTRAL_ALONE)
-    core = [factor.name for factor in found.environment.table.factors if factor.role == "core"]
+    core = [factor.name for factor in chosen.environment.table.factors if factor.role == "core"]
     can = [name for name in core if name in scene.changeable()]
     if not can:
         return because(Code.NOT_DRAWN)
-    gone = scene.counterfactual(can[0], "low")
-    if gone.masks is None or (gone.masks.read(found.rows) > 0).any():
+    lesion_free = scene.counterfactual(can[0], "low")
+    if lesion_free.masks is None or (lesion_free.masks.read(chosen.rows) > 0).any():
         return because(Code.ALWAYS_LESIONS, factor=can[0])
-    images = PickedImages(gone.images, found.rows)
-    return Environment("(lesions taken away)", gone.table.take(found.rows), images, None, ())
+    images = PickedImages(lesion_free.images, chosen.rows)
+    return Environment("(lesions taken away)", lesion_free.table.take(chosen.rows), images, None, ())
 
 
-def removed(
-    images: Float[np.ndarray, "n c h w"], gone: Float[np.ndarray, "n c h w"], lesion: Bool[np.ndarray, "n h w"]
+def remove_lesions(
+    images: Float[np.ndarray, "n c h w"], lesion_free: Float[np.ndarray, "n c h w"], lesion: Bool[np.ndarray, "n h w"]
 ) -> Callable[[Bool[np.ndarray, "n h w"]], Float[np.ndarray, "n c h w"]]:
     """Return a call that takes some of the lesions away, given their pixels.
 
@@ -328,11 +328,11 @@ def removed(
             one of those asked for: exact where edges of lesions do not run into each other, and every change belongs to
             one lesion.
     """
-    nearest = [ndimage.distance_transform_edt(~one, return_distances=False, return_indices=True) for one in lesion]
+    nearest = [ndimage.distance_transform_edt(~pixels, return_distances=False, return_indices=True) for pixels in lesion]
 
     def without_some(part: Bool[np.ndarray, "n h w"]) -> Float[np.ndarray, "n c h w"]:
-        taken = np.stack([one[at[0], at[1]] for one, at in zip(part, nearest, strict=True)])
-        return np.where(taken[:, None], gone, images)
+        filling = np.stack([source[at[0], at[1]] for source, at in zip(part, nearest, strict=True)])
+        return np.where(filling[:, None], lesion_free, images)
 
     return without_some
 
@@ -350,9 +350,9 @@ def painted_over(images: Float[Tensor, "b c h w"], where: Bool[Tensor, "b 1 h w"
 # --- effect on the answer -------------------------------------------------------------------------------------------
 
 
-def own_log_odds(logits: Float[np.ndarray, "n k"], own: Int[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+def own_log_odds(logits: Float[np.ndarray, "n k"], labels: Int[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
     """Return the log-odds of each image's own class against the rest."""
-    return np.stack([class_score(logits, label) for label in range(logits.shape[1])], axis=1)[np.arange(len(own)), own]
+    return np.stack([class_score(logits, label) for label in range(logits.shape[1])], axis=1)[np.arange(len(labels)), labels]
 
 
 def unit(logits: Float[np.ndarray, "n k"], target: Int[np.ndarray, " n"]) -> float:
@@ -379,19 +379,19 @@ def erasures(
         if np.isnan(deviation):
             yield from (without(here, name, NO_UNIT) for name in (ERASED, OVER))
             continue
-        elsewhere = part.masks[:, ::-1, ::-1] & ~sample.lesion
-        there = part.masks.any(axis=(1, 2))
-        beside = there & (2 * elsewhere.sum(axis=(1, 2)) >= part.masks.sum(axis=(1, 2)))
+        mirrored = part.masks[:, ::-1, ::-1] & ~sample.lesion
+        shows_part = part.masks.any(axis=(1, 2))
+        fits_mirrored = shows_part & (2 * mirrored.sum(axis=(1, 2)) >= part.masks.sum(axis=(1, 2)))
         falls = _removal_falls(part.masks, subject, sample) / deviation
-        others = _removal_falls(elsewhere, subject, sample) / deviation
-        opposite = part.masks & elsewhere[:, ::-1, ::-1]
+        others = _removal_falls(mirrored, subject, sample) / deviation
+        opposite = part.masks & mirrored[:, ::-1, ::-1]
         alike = falls if (opposite == part.masks).all() else _removal_falls(opposite, subject, sample) / deviation
-        chance = float(others[beside].mean()) if beside.any() else np.nan
+        chance = float(others[fits_mirrored].mean()) if fits_mirrored.any() else np.nan
         erased = replace(here, measure=ERASED, chance=chance)
-        yield averaged(erased, np.where(there, falls, np.nan), sample.patient, because(Code.NO_SUCH_LESION))
-        over = np.where(beside, alike - others, np.nan)
+        yield mean_over_images(erased, np.where(shows_part, falls, np.nan), sample.patient, because(Code.NO_SUCH_LESION))
+        over = np.where(fits_mirrored, alike - others, np.nan)
         otherwise = because(Code.NO_OTHER_SIDE)
-        yield averaged(replace(here, measure=OVER, chance=0.0), over, sample.patient, otherwise)
+        yield mean_over_images(replace(here, measure=OVER, chance=0.0), over, sample.patient, otherwise)
         if part.size:
             by_size[part.size] = over
     if np.isnan(deviation):
@@ -410,7 +410,7 @@ def small_over_large(
     if not {SIZES[0], SIZES[-1]} <= by_size.keys():
         return without(place, place.measure, because(Code.ONE_LESION_SIZE))
     values = by_size[SIZES[0]] - by_size[SIZES[-1]]
-    return averaged(replace(place, unit=WITHIN_CLASS, chance=0.0), values, patient, because(Code.NO_SMALL_AND_LARGE))
+    return mean_over_images(replace(place, unit=WITHIN_CLASS, chance=0.0), values, patient, because(Code.NO_SMALL_AND_LARGE))
 
 
 NO_UNIT = because(Code.NO_LOG_ODDS_UNIT)
@@ -418,11 +418,11 @@ NO_UNIT = because(Code.NO_LOG_ODDS_UNIT)
 
 @torch.no_grad()
 def _removal_falls(where: Bool[np.ndarray, "n h w"], subject: Subject, sample: Sample) -> Float[np.ndarray, " n"]:
-    found: list[Tensor] = []
-    for rows, pixels, own in sample.batches():
+    falls: list[Tensor] = []
+    for rows, pixels, labels in sample.batches():
         masks = tensor_of(np.ascontiguousarray(where[rows]))[:, None].to(pixels.device)
-        found.append(subject.score(pixels, own) - subject.score(painted_over(pixels, masks), own))
-    return torch.cat(found).double().cpu().numpy()
+        falls.append(subject.score(pixels, labels) - subject.score(painted_over(pixels, masks), labels))
+    return torch.cat(falls).double().cpu().numpy()
 
 
 # --- attributed elsewhere -------------------------------------------------------------------------------------------
@@ -437,17 +437,17 @@ def agreement(
     the ranks as given.
     """
     place = replace(place, measure=AGREEMENT, chance=0.0)
-    known = ~np.isnan(share)
-    if known.sum() < 4:
-        return without(place, AGREEMENT, because(Code.FEW_SCORED_IMAGES, images=int(known.sum()), least=4))
-    x, y = (rankdata(values[known]) for values in (share, fall))
+    present = ~np.isnan(share)
+    if present.sum() < 4:
+        return without(place, AGREEMENT, because(Code.FEW_SCORED_IMAGES, images=int(present.sum()), least=4))
+    x, y = (rankdata(values[present]) for values in (share, fall))
     if not (np.ptp(x) and np.ptp(y)):
         return without(place, AGREEMENT, because(Code.EQUAL_SHARES))
     x, y = ((values - values.mean()) / values.std() for values in (x, y))
     value = float((x * y).mean())
     influence = (x * y - value * (x**2 + y**2) / 2) / len(x)
-    place = replace(place, n=int(known.sum()), patients=patients(patient[known]))
-    return estimated(place, value, influence, patient[known])
+    place = replace(place, n=int(present.sum()), patients=patients(patient[present]))
+    return measurement_with_error(place, value, influence, patient[present])
 
 
 @dataclass(frozen=True)
@@ -469,55 +469,55 @@ class Asked:
     by_part: Sequence[Float[np.ndarray, " n"]]
 
     @classmethod
-    def of(cls, reading: Reading, scene: Scene, found: Shown) -> Asked:
+    def of(cls, reading: Reading, scene: Scene, chosen: Shown) -> Asked:
         """Read from answers that were requested, and passes of its own."""
-        neutral, gone = scene.neutral(), without_lesions(scene, found)
-        sample = Sample.of(found, reading.model.device)
+        neutral, lesion_free = scene.neutral(), without_lesions(scene, chosen)
+        sample = Sample.of(chosen, reading.model.device)
         subject = sample.subject(reading.model.network)
-        falls: Float[np.ndarray, " n"] | Reason = gone if isinstance(gone, Reason) else NOTHING
+        falls: Float[np.ndarray, " n"] | Reason = lesion_free if isinstance(lesion_free, Reason) else NOTHING
         by_part: list[Float[np.ndarray, " n"]] = []
-        if not isinstance(gone, Reason):
-            before, after = (reading.read(environment).logits for environment in (found.environment, gone))
-            falls = own_log_odds(before, sample.own) - own_log_odds(after, sample.own)
-            by_part = list(_by_part(found, neutral.lesions, gone.images, falls, subject, sample))
+        if not isinstance(lesion_free, Reason):
+            before, after = (reading.read(environment).logits for environment in (chosen.environment, lesion_free))
+            falls = own_log_odds(before, sample.labels) - own_log_odds(after, sample.labels)
+            by_part = list(_by_part(chosen, neutral.lesions, lesion_free.images, falls, subject, sample))
         return cls(
             subject,
             sample,
-            list(found.parts()),
+            list(chosen.parts()),
             unit(reading.read(neutral).logits, neutral.table.target),
             falls,
             by_part,
         )
 
 
-def of_maps(maps: Float[np.ndarray, "n h w"], asked: Asked, place: Measurement) -> list[Measurement]:
+def of_maps(maps: Float[np.ndarray, "n h w"], readings: Asked, place: Measurement) -> list[Measurement]:
     """Score maps against the lesions, and for agreement with the effect of removing the lesions."""
-    found = list(scored(maps, asked.parts, asked.sample, place))
+    rows = list(score_maps(maps, readings.parts, readings.sample, place))
     if fault := broken(maps):
-        return [*found, without(place, AGREEMENT, fault)]
-    return [*found, _agreement(maps, asked, place)]
+        return [*rows, without(place, AGREEMENT, fault)]
+    return [*rows, _agreement(maps, readings, place)]
 
 
-def lesion_effects(asked: Asked, place: Measurement) -> Iterator[Measurement]:
+def lesion_effects(readings: Asked, place: Measurement) -> Iterator[Measurement]:
     """Measure `lesion-effect`: the fall of the log-odds of the image's class without its lesions.
 
     In within-class deviations; for all lesions, then by kind and size; and `lesion-effect-small-over-large`.
     """
-    fault = asked.falls if isinstance(asked.falls, Reason) else NO_UNIT if np.isnan(asked.deviation) else NOTHING
+    fault = readings.falls if isinstance(readings.falls, Reason) else NO_UNIT if np.isnan(readings.deviation) else NOTHING
     if fault:
         yield from (without(place, name, fault) for name in (EFFECT, EFFECT_BY_SIZE))
         return
     by_size: dict[str, Float[np.ndarray, " n"]] = {}
-    for part, falls in zip(asked.parts, asked.by_part, strict=True):
+    for part, falls in zip(readings.parts, readings.by_part, strict=True):
         here = replace(place, measure=EFFECT, group=part.kind, level=part.size, unit=WITHIN_CLASS, chance=0.0)
-        yield averaged(here, falls / asked.deviation, asked.sample.patient, because(Code.NO_SUCH_LESION))
+        yield mean_over_images(here, falls / readings.deviation, readings.sample.patient, because(Code.NO_SUCH_LESION))
         if part.size:
-            by_size[part.size] = falls / asked.deviation
-    yield small_over_large(by_size, asked.sample.patient, replace(place, measure=EFFECT_BY_SIZE))
+            by_size[part.size] = falls / readings.deviation
+    yield small_over_large(by_size, readings.sample.patient, replace(place, measure=EFFECT_BY_SIZE))
 
 
 def _by_part(
-    found: Shown, drawn: Lesions | None, gone: Images, falls: Float[np.ndarray, " n"], subject: Subject, sample: Sample
+    chosen: Shown, lesions: Lesions | None, lesion_free: Images, falls: Float[np.ndarray, " n"], subject: Subject, sample: Sample
 ) -> Iterator[Float[np.ndarray, " n"]]:
     """Measure the fall of the log-odds when the lesions of each part alone are removed.
 
@@ -525,36 +525,36 @@ def _by_part(
     the images without any lesion (see `removed`).
     """
     every = np.arange(len(sample))
-    take = removed(sample.images.read(every).numpy(), gone.read(every).numpy(), sample.lesion)
-    for part in found.parts():
-        there, lost = part.masks.any(axis=(1, 2)), falls
-        if part.kind and isinstance(drawn, DrawnLesions):
-            lost = sample.lost(drawn.without(part.kind, found.rows).read(every).numpy(), subject)
+    take = remove_lesions(sample.images.read(every).numpy(), lesion_free.read(every).numpy(), sample.lesion)
+    for part in chosen.parts():
+        shows_part, falls_of_part = part.masks.any(axis=(1, 2)), falls
+        if part.kind and isinstance(lesions, DrawnLesions):
+            falls_of_part = sample.fall(lesions.without(part.kind, chosen.rows).read(every).numpy(), subject)
         elif part.kind or part.size:
-            lost = sample.lost(take(part.masks), subject)
-        yield np.where(there, lost, np.nan)
+            falls_of_part = sample.fall(take(part.masks), subject)
+        yield np.where(shows_part, falls_of_part, np.nan)
 
 
-def attributed(maps: Float[np.ndarray, "n h w"], asked: Asked, place: Measurement) -> list[Measurement]:
+def attributed_effect(maps: Float[np.ndarray, "n h w"], readings: Asked, place: Measurement) -> list[Measurement]:
     """`attributed-effect`: the sum of an additive map over the lesions, in the unit of `lesion-effect`."""
-    if fault := NO_UNIT if np.isnan(asked.deviation) else broken(maps):
+    if fault := NO_UNIT if np.isnan(readings.deviation) else broken(maps):
         return [without(place, ATTRIBUTED, fault)]
-    there = np.where(asked.sample.lesion, maps, 0).sum(axis=(1, 2), dtype=np.float64, keepdims=True)[:, 0, 0]
+    inside = np.where(readings.sample.lesion, maps, 0).sum(axis=(1, 2), dtype=np.float64, keepdims=True)[:, 0, 0]
     return [
-        averaged(
+        mean_over_images(
             replace(place, measure=ATTRIBUTED, unit=WITHIN_CLASS),
-            there / asked.deviation,
-            asked.sample.patient,
+            inside / readings.deviation,
+            readings.sample.patient,
             NOTHING,
         )
     ]
 
 
-def _agreement(maps: Float[np.ndarray, "n h w"], asked: Asked, place: Measurement) -> Measurement:
-    if isinstance(asked.falls, Reason):
-        return without(place, AGREEMENT, asked.falls)
+def _agreement(maps: Float[np.ndarray, "n h w"], readings: Asked, place: Measurement) -> Measurement:
+    if isinstance(readings.falls, Reason):
+        return without(place, AGREEMENT, readings.falls)
     size = np.abs(maps)
-    whole = size.sum(axis=(1, 2), dtype=np.float64)
-    there = np.sum(size, axis=(1, 2), where=asked.sample.lesion, dtype=np.float64)
-    share = np.where(whole > 0, there / np.where(whole > 0, whole, 1), np.nan)
-    return agreement(share, asked.falls, asked.sample.patient, place)
+    total = size.sum(axis=(1, 2), dtype=np.float64)
+    inside = np.sum(size, axis=(1, 2), where=readings.sample.lesion, dtype=np.float64)
+    share = np.where(total > 0, inside / np.where(total > 0, total, 1), np.nan)
+    return agreement(share, readings.falls, readings.sample.patient, place)

@@ -75,7 +75,7 @@ class Shown:
 
         A lesion is a connected region, of any kinds. Lesions of one area lie in one third.
         """
-        number, lesions = _numbered(self.lesion)
+        number, lesions = _number_lesions(self.lesion)
         area = np.bincount(number.ravel(), minlength=lesions + 1)[1:]
         return np.searchsorted(np.quantile(area, (1 / 3, 2 / 3)), area), number
 
@@ -112,7 +112,7 @@ def lesions_of(environment: Environment) -> Lesions | None:
     return None if environment.masks is None else OfMasks(environment.masks)
 
 
-def shown(environment: Environment, images: int) -> Shown | None:
+def choose_images(environment: Environment, images: int) -> Shown | None:
     """Up to so many images that show a lesion, the same ones for every model; None where there is none.
 
     They have the smallest of numbers drawn from the row alone. Without masks or boxes none is known to show one.
@@ -141,18 +141,18 @@ def shown(environment: Environment, images: int) -> Shown | None:
 
 def _with_lesion(lesions: Lesions, order: Int[np.ndarray, " n"], wanted: int) -> Int[np.ndarray, " m"]:
     """Return the first so many positions that show one, in this order; no more are looked at than it takes."""
-    found = np.empty(0, np.int64)
+    positions = np.empty(0, np.int64)
     for start in range(0, len(order), _BATCH):
         index = order[start : start + _BATCH]
-        found = np.concatenate([found, index[lesions.read(index).flatten(1).any(dim=1).numpy()]])
-        if len(found) >= wanted:
+        positions = np.concatenate([positions, index[lesions.read(index).flatten(1).any(dim=1).numpy()]])
+        if len(positions) >= wanted:
             break
-    return found[:wanted]
+    return positions[:wanted]
 
 
-def _numbered(lesion: Bool[np.ndarray, "n h w"]) -> tuple[Int[np.ndarray, "n h w"], int]:
-    found, count = ndimage.label(lesion, structure=_IN_PLANE)  # pyright: ignore[reportGeneralTypeIssues]
-    return found, int(count)
+def _number_lesions(lesion: Bool[np.ndarray, "n h w"]) -> tuple[Int[np.ndarray, "n h w"], int]:
+    labeled, count = ndimage.label(lesion, structure=_IN_PLANE)  # pyright: ignore[reportGeneralTypeIssues]
+    return labeled, int(count)
 
 
 # The images whose maps are asked for, brought to a model batch by batch.
@@ -163,25 +163,25 @@ class Sample:
     """Images with their class, their patient and the pixels of their lesions, on a device when they are read."""
 
     images: Images
-    own: Int[np.ndarray, " n"]
+    labels: Int[np.ndarray, " n"]
     patient: Int[np.ndarray, " n"]
     lesion: Bool[np.ndarray, "n h w"]
     device: str
 
     @classmethod
-    def of(cls, found: Shown, device: str) -> Sample:
+    def of(cls, chosen: Shown, device: str) -> Sample:
         """Return all images that were chosen."""
-        environment = found.environment
-        return cls(environment.images, environment.table.target, environment.table.patient, found.lesion, device)
+        environment = chosen.environment
+        return cls(environment.images, environment.table.target, environment.table.patient, chosen.lesion, device)
 
     def __len__(self) -> int:
-        return len(self.own)
+        return len(self.labels)
 
     def first(self, count: int) -> Sample:
         """So many of them; they are in the order of their rows."""
         index = np.arange(min(count, len(self)))
         images = PickedImages(self.images, index)
-        return Sample(images, self.own[index], self.patient[index], self.lesion[index], self.device)
+        return Sample(images, self.labels[index], self.patient[index], self.lesion[index], self.device)
 
     def batches(self) -> Iterator[tuple[slice, Float[Tensor, "b c h w"], Int[Tensor, " b"]]]:
         """Which images, their pixels, their classes."""
@@ -196,20 +196,20 @@ class Sample:
 
     def maps(self, explainer: Explainer, subject: Subject) -> Float[np.ndarray, "n h w"]:
         """Return the heat-map of every image, for its own class."""
-        found = [explainer.explain(subject, pixels, own) for _, pixels, own in self.batches()]
+        found = [explainer.explain(subject, pixels, labels) for _, pixels, labels in self.batches()]
         return torch.cat(found).detach().float().cpu().numpy()
 
     @torch.no_grad()
-    def lost(self, changed: Float[np.ndarray, "n c h w"], subject: Subject) -> Float[np.ndarray, " n"]:
+    def fall(self, changed: Float[np.ndarray, "n c h w"], subject: Subject) -> Float[np.ndarray, " n"]:
         """Loss of the log-odds of each image's own class when the image is changed to this."""
-        found: list[Tensor] = []
-        for rows, pixels, own in self.batches():
+        falls: list[Tensor] = []
+        for rows, pixels, labels in self.batches():
             other = tensor_of(changed[rows]).to(pixels.device)
-            found.append(subject.score(pixels, own) - subject.score(other, own))
-        return torch.cat(found).double().cpu().numpy()
+            falls.append(subject.score(pixels, labels) - subject.score(other, labels))
+        return torch.cat(falls).double().cpu().numpy()
 
     def _classes(self, rows: slice) -> Int[Tensor, " b"]:
-        return tensor_of(np.ascontiguousarray(self.own[rows], dtype=np.int64)).to(self.device)
+        return tensor_of(np.ascontiguousarray(self.labels[rows], dtype=np.int64)).to(self.device)
 
 
 # How far heat-maps lie on masks: pure functions of batches of maps.
@@ -238,7 +238,7 @@ class Localized(NamedTuple):
     area: Float[np.ndarray, " n"]
 
 
-def localized(
+def localization(
     maps: Float[np.ndarray, "n h w"],
     masks: Bool[np.ndarray, "n h w"],
     ignored: Bool[np.ndarray, "n h w"] | None = None,
@@ -256,29 +256,29 @@ def localized(
     part = masks.reshape(flat).astype(np.int8)  # 1 in the mask, 0 outside, -1 where it does not count
     if ignored is not None:
         part[ignored.reshape(flat)] = -1
-    return Localized(*_scored(size, part).T)
+    return Localized(*_score_images(size, part).T)
 
 
 @compiled
-def _scored(size: Float[np.ndarray, "n p"], part: Int[np.ndarray, "n p"]) -> Float[np.ndarray, "n 5"]:
+def _score_images(size: Float[np.ndarray, "n p"], part: Int[np.ndarray, "n p"]) -> Float[np.ndarray, "n 5"]:
     """Return the scores of each image in the order of `Localized`."""
-    found = np.zeros((len(size), 5))
+    scores = np.zeros((len(size), 5))
     for i in range(len(size)):
-        whole, inside, lesion, pixels = 0.0, 0.0, 0, 0
+        total, inside, lesion, pixels = 0.0, 0.0, 0, 0
         for p in range(size.shape[1]):
             if part[i, p] >= 0:
-                whole += size[i, p]
+                total += size[i, p]
                 inside += size[i, p] * part[i, p]
                 lesion += part[i, p]
                 pixels += 1
-        found[i, 4] = lesion / pixels if pixels else np.nan
-        if lesion == 0 or lesion == pixels or not np.isfinite(whole):
-            found[i, :4] = np.nan
+        scores[i, 4] = lesion / pixels if pixels else np.nan
+        if lesion == 0 or lesion == pixels or not np.isfinite(total):
+            scores[i, :4] = np.nan
             continue
-        found[i, 0] = inside / whole if whole > 0 else found[i, 4]
+        scores[i, 0] = inside / total if total > 0 else scores[i, 4]
         values, times = _levels(np.sort(size[i][part[i] == 1]))
-        _down(times, *_beside(size[i], part[i], values), found[i])
-    return found
+        _down(times, *_beside(size[i], part[i], values), scores[i])
+    return scores
 
 
 @compiled
@@ -291,11 +291,11 @@ def _beside(
     for p in range(len(size)):
         value = size[p]
         if part[p] == 0 and value >= values[0]:
-            low, left = 0, most
-            while left > 1:  # a search by halves with a fixed number of steps
-                half = left >> 1
+            low, steps_left = 0, most
+            while steps_left > 1:  # a search by halves with a fixed number of steps
+                half = steps_left >> 1
                 low += half * (values[low + half] <= value)
-                left -= half
+                steps_left -= half
             if values[low] == value:
                 tied[low] += 1
             else:
@@ -306,13 +306,13 @@ def _beside(
 @compiled
 def _levels(ordered: Float[np.ndarray, " m"]) -> tuple[Float[np.ndarray, " l"], Int[np.ndarray, " l"]]:
     """Return the distinct values of the mask's pixels, rising, and how many of them have each."""
-    values, times, found = np.empty_like(ordered), np.zeros(len(ordered), np.int64), 0
+    values, times, distinct = np.empty_like(ordered), np.zeros(len(ordered), np.int64), 0
     for value in ordered:
-        if found == 0 or values[found - 1] != value:
-            values[found] = value
-            found += 1
-        times[found - 1] += 1
-    return values[:found], times[:found]
+        if distinct == 0 or values[distinct - 1] != value:
+            values[distinct] = value
+            distinct += 1
+        times[distinct - 1] += 1
+    return values[:distinct], times[:distinct]
 
 
 @compiled
@@ -320,7 +320,7 @@ def _down(
     times: Int[np.ndarray, " l"],
     tied: Int[np.ndarray, " l"],
     between: Int[np.ndarray, " m"],
-    found: Float[np.ndarray, " 5"],
+    scores: Float[np.ndarray, " 5"],
 ) -> None:
     """Adds up the scores of an image, from the greatest value of the mask's pixels down.
 
@@ -329,13 +329,13 @@ def _down(
         tied: Pixels outside it with that value.
         between: Those above the value before and below this one; the last, above all.
     """
-    lesion, hits, seen = times.sum(), 0, between[-1]
+    lesion, hits, pixels_seen = times.sum(), 0, between[-1]
     for level in range(len(times) - 1, -1, -1):
         here = times[level] + tied[level]
-        found[1] += times[level] * min(max((lesion - seen) / here, 0.0), 1.0) / lesion
-        if seen == 0:
-            found[2] = times[level] / here
+        scores[1] += times[level] * min(max((lesion - pixels_seen) / here, 0.0), 1.0) / lesion
+        if pixels_seen == 0:
+            scores[2] = times[level] / here
         hits += times[level]
-        seen += here
-        found[3] += times[level] / lesion * hits / seen
-        seen += between[level]
+        pixels_seen += here
+        scores[3] += times[level] / lesion * hits / pixels_seen
+        pixels_seen += between[level]

@@ -17,7 +17,7 @@ from assay.models.ref import Model
 from assay.probes.probe import Group, Reading, Request, Scope, groups_of, worst_group_place
 from assay.probes.reader import answers_of
 from assay.shifts.environment import Scene
-from assay.stats.influence import Answers, coded
+from assay.stats.influence import Answers, code_patients
 from assay.stats.measures import COMPUTED, find_measure, images, influence_of
 from assay.stats.metrics import class_score
 
@@ -98,20 +98,20 @@ class Performance:
         return by_class + _worst_environments(by_class) + grouped
 
     def _worst_groups(self, within: list[Measurement], environment: str) -> list[Measurement]:
-        found: list[Measurement] = []
+        measurements: list[Measurement] = []
         for name in dict.fromkeys(m.measure for m in within):
             able = [m for m in within if m.measure == name and m.n >= self.smallest_group and not np.isnan(m.value)]
             if able:
                 worst = min(able, key=lambda m: m.value)
                 place = worst_group_place(worst.factor, worst.level, worst.group)
-                found.append(replace(worst, factor="", level="", group=WORST_GROUP, reason=place))
+                measurements.append(replace(worst, factor="", level="", group=WORST_GROUP, reason=place))
             else:
                 reason = because(Code.NO_GROUP, images=self.smallest_group)
-                found.append(undefined(name, reason, environment=environment, group=WORST_GROUP))
-        return found
+                measurements.append(undefined(name, reason, environment=environment, group=WORST_GROUP))
+        return measurements
 
 
-def measured(name: str, answers: Answers, patient: np.ndarray, place: Measurement) -> Measurement:
+def measurement_of(name: str, answers: Answers, patient: np.ndarray, place: Measurement) -> Measurement:
     """One measure of these answers with its standard error over patients, at the place that another one names.
 
     n: the images that it is of, which of a map's measures may be a part of them, such as those with a lesion.
@@ -128,7 +128,7 @@ def measured(name: str, answers: Answers, patient: np.ndarray, place: Measuremen
         n=len(patient) if metric.images is None else metric.images,
         patients=len(contributions),
         standard_error=float(np.sqrt((contributions**2).sum())),
-        contributions=Contributions(coded(patient)[0], contributions),
+        contributions=Contributions(code_patients(patient)[0], contributions),
         chance=described.chance(answers.target, answers.classes),
     )
 
@@ -152,11 +152,11 @@ def overall(answered: Mapping[str, tuple[Answers, np.ndarray]], *, graded: bool 
     of_grades: list[Measurement] = []
     for environment, (answers, patient) in answered.items():
         several, place = answers.classes > 2, _place(environment)
-        every += [measured(name, answers, patient, place) for name in _of_classes(several)]
+        every += [measurement_of(name, answers, patient, place) for name in _of_classes(several)]
         if graded and several:
-            domains = ((name, one.domain) for name, one in COMPUTED.items() if one.domain.ordinal)
+            domains = ((name, grade.domain) for name, grade in COMPUTED.items() if grade.domain.ordinal)
             names = [name for name, domain in domains if answers.specific is not None or not domain.specific]
-            of_grades += [measured(name, answers, patient, place) for name in names]
+            of_grades += [measurement_of(name, answers, patient, place) for name in names]
     return every + _worst_environments(every) + of_grades
 
 
@@ -171,11 +171,11 @@ def _of_classes(several: bool) -> list[str]:
 
 def _by_class(answers: Answers, table: FactorTable, environment: str) -> list[Measurement]:
     """Return the measures of each of several classes against the rest."""
-    found: list[Measurement] = []
+    measurements: list[Measurement] = []
     for label, level in enumerate(table.classes if answers.classes > 2 else ()):
-        one, place = _one_against_rest(answers, label), _place(environment, level=level)
-        found += [measured(name, one, table.patient, place) for name in _ONE_AGAINST_REST]
-    return found
+        binary, place = _one_against_rest(answers, label), _place(environment, level=level)
+        measurements += [measurement_of(name, binary, table.patient, place) for name in _ONE_AGAINST_REST]
+    return measurements
 
 
 def _one_against_rest(answers: Answers, label: int) -> Answers:
@@ -186,21 +186,21 @@ def _one_against_rest(answers: Answers, label: int) -> Answers:
 
 def _by_group(answers: Answers, table: FactorTable, groups: list[Group], environment: str) -> list[Measurement]:
     ranking = "auroc" if answers.classes == 2 else "auroc-macro"
-    found: list[Measurement] = []
+    measurements: list[Measurement] = []
     for group in groups:
-        inside = taken(answers, group.rows)
+        inside = rows_of(answers, group.rows)
         place = _place(environment, group.factor, group.level)
-        found.append(measured(ranking, inside, table.patient[group.rows], place))
+        measurements.append(measurement_of(ranking, inside, table.patient[group.rows], place))
         for label, name in enumerate(table.classes):
             cell = group.rows & (table.target == label)
             if cell.any():
-                found.append(
-                    measured("accuracy", taken(answers, cell), table.patient[cell], replace(place, group=name))
+                measurements.append(
+                    measurement_of("accuracy", rows_of(answers, cell), table.patient[cell], replace(place, group=name))
                 )
-    return found
+    return measurements
 
 
-def taken(answers: Answers, rows: np.ndarray) -> Answers:
+def rows_of(answers: Answers, rows: np.ndarray) -> Answers:
     """Return the answers of some rows only (booleans)."""
     threshold = answers.threshold
     return replace(
@@ -216,16 +216,16 @@ def taken(answers: Answers, rows: np.ndarray) -> Answers:
 
 def _worst_environments(overall: list[Measurement]) -> list[Measurement]:
     """Return the worst value of every measure over the environments in which it is defined."""
-    found: list[Measurement] = []
+    measurements: list[Measurement] = []
     for name, level in dict.fromkeys((m.measure, m.level) for m in overall):
         able = [m for m in overall if (m.measure, m.level) == (name, level) and not np.isnan(m.value)]
         if not able:
-            found.append(undefined(name, Code.NO_ENVIRONMENT, level=level, group=WORST_ENVIRONMENT))
+            measurements.append(undefined(name, Code.NO_ENVIRONMENT, level=level, group=WORST_ENVIRONMENT))
             continue
         worst = (min if able[0].direction == "higher" else max)(able, key=lambda m: m.value)
         place = because(Code.WORST_ENVIRONMENT_PLACE, environment=worst.environment)
-        found.append(replace(worst, environment="", group=WORST_ENVIRONMENT, reason=place))
-    return found
+        measurements.append(replace(worst, environment="", group=WORST_ENVIRONMENT, reason=place))
+    return measurements
 
 
 def with_overall(columns: Mapping[str, Any], of_all: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:

@@ -17,7 +17,7 @@ from assay.core.types import Factor, FactorTable, Measurement
 from assay.data.dataset import levels_of
 from assay.models.ref import Model
 from assay.shifts.environment import Environment, Scene
-from assay.stats.influence import clustered
+from assay.stats.influence import cluster
 
 # The probe protocol: the readings that a probe requests, and the measurements that it makes of them.
 
@@ -126,8 +126,8 @@ def source_of(scene: Scene, name: str) -> Environment:
 
 def with_untrained(model: Model, environment: Environment) -> tuple[Request, ...]:
     """Return requests for all layers, of the network and, where it can be built, of the one before training."""
-    asked = Request(environment, model.layers)
-    return (asked,) if model.untrained is None else (asked, replace(asked, untrained=True))
+    request = Request(environment, model.layers)
+    return (request,) if model.untrained is None else (request, replace(request, untrained=True))
 
 
 def same_rows(purpose: str, table: FactorTable, images: int) -> Int[np.ndarray, " m"]:
@@ -181,15 +181,15 @@ def patients(patient: Int[np.ndarray, "n"]) -> int:
     return len(np.unique(patient))
 
 
-def estimated(
+def measurement_with_error(
     place: Measurement, value: float, influence: Float[np.ndarray, "n"], patient: Int[np.ndarray, "n"]
 ) -> Measurement:
     """Return a measurement with its value, the contributions of patients and the standard error they give."""
-    found = clustered(influence, patient)
-    return replace(place, value=value, standard_error=found.standard_error, contributions=found)
+    clustered_values = cluster(influence, patient)
+    return replace(place, value=value, standard_error=clustered_values.standard_error, contributions=clustered_values)
 
 
 def estimated_mean(place: Measurement, values: Float[np.ndarray, "n"], patient: Int[np.ndarray, "n"]) -> Measurement:
     """Return the mean over images with its error over patients (a ratio estimate: patients differ in size)."""
     mean = float(values.mean())
-    return estimated(place, mean, (values - mean) / len(values), patient)
+    return measurement_with_error(place, mean, (values - mean) / len(values), patient)

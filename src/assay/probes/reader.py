@@ -24,7 +24,7 @@ from assay.core.map_grid import AT_NATIVE
 from assay.core.types import Measurement
 from assay.data.dataset import Images, NativeMasks
 from assay.data.files.fitting import unfitted
-from assay.maps.summary import Streamed, at_native, count_kinds, joined, label_probabilities, lesion_logits
+from assay.maps.summary import Streamed, at_native, count_kinds, join_parts, label_probabilities, lesion_logits
 from assay.models.external import AT_ONCE, starts_program
 from assay.models.process import ProcessNetwork
 from assay.models.ref import Model
@@ -54,12 +54,12 @@ class SharedAnswers:
 
     def keep(self, hashes: Int[np.ndarray, "n"], logits: Float[np.ndarray, "n k"]) -> None:
         """Take answers over; of an image that has one, the first stays."""
-        for one, answer in zip(hashes.tolist(), logits, strict=True):
-            self._logits.setdefault(one, answer)
+        for hash, answer in zip(hashes.tolist(), logits, strict=True):
+            self._logits.setdefault(hash, answer)
 
     def to(self, hashes: Int[np.ndarray, "n"]) -> Float[np.ndarray, "n k"]:
         """Return the answers to images, at least one, all of which have one."""
-        return np.stack([self._logits[one] for one in hashes.tolist()])
+        return np.stack([self._logits[hash] for hash in hashes.tolist()])
 
 
 def hashes_of(images: Images, at_once: int) -> Int[np.ndarray, "n"]:
@@ -77,10 +77,10 @@ def answers_apart(network: nn.Module, images: Images) -> bool:
     if len(images) < 3:
         return False
     with torch.inference_mode():
-        beside = [network(images.read(np.array([0, other]))) for other in (1, len(images) - 1)]
-    if not all(isinstance(output, Tensor) and output.ndim in (1, 2) and len(output) == 2 for output in beside):
+        pairs_of_outputs = [network(images.read(np.array([0, other]))) for other in (1, len(images) - 1)]
+    if not all(isinstance(output, Tensor) and output.ndim in (1, 2) and len(output) == 2 for output in pairs_of_outputs):
         return False
-    return torch.equal(beside[0][0], beside[1][0])
+    return torch.equal(pairs_of_outputs[0][0], pairs_of_outputs[1][0])
 
 
 # Checked outputs of a network: logits of images, maps of logits, or why they cannot be used.
@@ -115,7 +115,7 @@ def lesion_map(output: Tensor, batch: Tensor, where: str) -> Float[Tensor, "b h 
     return lesion
 
 
-def paired(logits: np.ndarray, classes: int, where: str) -> Float[np.ndarray, "n k"]:
+def two_columns(logits: np.ndarray, classes: int, where: str) -> Float[np.ndarray, "n k"]:
     """One column per class: a single logit z of two classes becomes (0, z)."""
     if logits.shape[1] == 1 and classes == 2:
         return np.concatenate([np.zeros_like(logits), logits], axis=1)
@@ -154,7 +154,7 @@ class LayerError(AssayError):
     """A layer that cannot be read."""
 
 
-def pooled(activation: Tensor) -> Float[Tensor, "b d"]:
+def pool(activation: Tensor) -> Float[Tensor, "b d"]:
     """One feature vector per image.
 
     A map [b, d, h, w] (or with more spatial axes) is averaged over space, tokens [b, t, d] over tokens, a vector [b, d]
@@ -186,7 +186,7 @@ class Recorder:
         network: nn.Module,
         layers: tuple[str, ...],
         n: int,
-        features: Callable[[Tensor], Float[Tensor, "b d"]] = pooled,
+        features: Callable[[Tensor], Float[Tensor, "b d"]] = pool,
     ) -> None:
         modules: dict[str, nn.Module] = dict(network.named_modules())  # pyright: ignore[reportUnknownArgumentType]
         for layer in layers:
@@ -274,13 +274,13 @@ def standardized_grams(network: nn.Module, layers: tuple[str, ...], images: Imag
         Layer -> inner products [n, n] in float64.
     """
     n = len(images)
-    sizes = {name: x.shape[1] for name, x in _flattened(network, layers, images, device, slice(None), n=1).items()}
+    sizes = {name: x.shape[1] for name, x in _flattened_features(network, layers, images, device, slice(None), n=1).items()}
     wide = max(1, MAPS_AT_ONCE // (n * max(1, len(layers))))
     products = {layer: np.zeros((n, n)) for layer in layers}
     varied = dict.fromkeys(layers, 0)
     for start in range(0, max(sizes.values(), default=0), wide):
-        left = tuple(layer for layer in layers if sizes[layer] > start)
-        for layer, values in _flattened(network, left, images, device, slice(start, start + wide), n).items():
+        layers_left = tuple(layer for layer in layers if sizes[layer] > start)
+        for layer, values in _flattened_features(network, layers_left, images, device, slice(start, start + wide), n).items():
             finite(values, f"activations of '{layer}'", "the images whose maps are compared")
             for at in range(0, values.shape[1], _FEATURES_AT_ONCE):
                 part = values[:, at : at + _FEATURES_AT_ONCE]
@@ -291,7 +291,7 @@ def standardized_grams(network: nn.Module, layers: tuple[str, ...], images: Imag
     return {layer: Gram(products[layer], varied[layer]) for layer in layers}
 
 
-def _flattened(
+def _flattened_features(
     network: nn.Module, layers: tuple[str, ...], images: Images, device: str, part: slice, n: int
 ) -> dict[str, Float[np.ndarray, "n d"]]:
     """Return a slice of the flattened activations of the first `n` images."""
@@ -338,7 +338,7 @@ def scores_of(model: Model, images: Float[np.ndarray, "n c h w"], classes: int) 
 
     Of maps they are the log-odds of lesion in the cells of `cells_of`.
     """
-    where, found = "images with exchanged content", list[np.ndarray]()
+    where, scores = "images with exchanged content", list[np.ndarray]()
     sides = images.shape[1], images.shape[2], images.shape[3]
     step = len(images) if starts_program(model.network) else batch_of(model.device, sides)
     with torch.inference_mode():
@@ -346,12 +346,12 @@ def scores_of(model: Model, images: Float[np.ndarray, "n c h w"], classes: int) 
             part = torch.as_tensor(images[start : start + step], device=model.device)
             output = model.network(part)
             maps = isinstance(output, Tensor) and output.ndim == 4
-            found.append(cells_of(lesion_map(output, part, where)) if maps else logits_of(output, len(part), where))
-    values = np.concatenate(found)
+            scores.append(cells_of(lesion_map(output, part, where)) if maps else logits_of(output, len(part), where))
+    values = np.concatenate(scores)
     if values.ndim == 3:
         return values.astype(np.float64)
     finite(values, "logits", where)
-    return log_odds(paired(values, classes, where).astype(np.float64))
+    return log_odds(two_columns(values, classes, where).astype(np.float64))
 
 
 # A batch of maps at the size of each image's own file, one image at a time.
@@ -367,7 +367,7 @@ def native_columns(
     Raises:
         DataError: If a mask's file was changed or lost meanwhile.
     """
-    return joined([_of_one(logits[i : i + 1], masks, environment, at) for i, at in enumerate(index.tolist())])
+    return join_parts([_of_one(logits[i : i + 1], masks, environment, at) for i, at in enumerate(index.tolist())])
 
 
 def _of_one(
@@ -376,9 +376,9 @@ def _of_one(
     labels = torch.as_tensor(masks.read_one(at))
     height, width = labels.shape
     probabilities = unfitted(label_probabilities(logits)[0], height, width, masks.framing)
-    known = environment.millimeters
+    spacing = environment.millimeters
     # The known size is that of pixels at study resolution, to which the longer side was scaled.
-    millimeters = 1.0 if known is None else float(known[at]) * logits.shape[-1] / max(height, width)
+    millimeters = 1.0 if spacing is None else float(spacing[at]) * logits.shape[-1] / max(height, width)
     return at_native(probabilities, labels, millimeters)
 
 
@@ -394,20 +394,20 @@ LARGE = 224
 """Above so many px a side, a batch holds as many pixels as one of images of that side."""
 
 Part = TypeVar("Part")
-Found = TypeVar("Found")
+Result = TypeVar("Found")
 
 
-def overlapped(read: Callable[[Part], Found], parts: Iterable[Part]) -> Iterator[tuple[Part, Found]]:
+def read_ahead(read: Callable[[Part], Result], parts: Iterable[Part]) -> Iterator[tuple[Part, Result]]:
     """Yield each part with what is read of it, in order. The next part is made while one is read."""
     with ThreadPoolExecutor(1) as thread:
-        waiting = deque[tuple[Part, Future[Found]]]()
+        waiting = deque[tuple[Part, Future[Result]]]()
         for part in parts:
             waiting.append((part, thread.submit(read, part)))
             if len(waiting) > 1:  # one at work, and one that follows it at once
-                first, found = waiting.popleft()
-                yield first, found.result()
-        for last, found in waiting:
-            yield last, found.result()
+                first, pending = waiting.popleft()
+                yield first, pending.result()
+        for last, pending in waiting:
+            yield last, pending.result()
 
 
 class ModelReading:
@@ -453,8 +453,8 @@ class ModelReading:
         key = (environment.name, untrained)
         if key not in self._layers:
             what = "the untrained network on " if untrained else ""
-            asked = ", ".join(sorted({name for name, of in self._layers if of == untrained})) or "nothing"
-            raise ReadingError(f"{what}environment '{environment.name}' was not requested by any probe; asked: {asked}")
+            requested = ", ".join(sorted({name for name, of in self._layers if of == untrained})) or "nothing"
+            raise ReadingError(f"{what}environment '{environment.name}' was not requested by any probe; asked: {requested}")
         self._same(environment)
         if key not in self._answers:
             where = f"environment '{environment.name}'"
@@ -463,7 +463,7 @@ class ModelReading:
                 return self._answers[key]
             network = self._untrained() if untrained else self.model.network
             read = self._pass(network, environment.images, self._layers[key], where, environment)
-            logits = paired(read.logits, len(environment.table.classes), where)
+            logits = two_columns(read.logits, len(environment.table.classes), where)
             self._answers[key] = Read(logits, read.activations, read.maps)
         return self._answers[key]
 
@@ -472,9 +472,9 @@ class ModelReading:
         if not isinstance(images, Images):
             raise ReadingError(f"expected images that can be read by position, got {type(images).__name__}")
         logits = self._pass(self.model.network, images, (), where).logits
-        return paired(logits, max(2, logits.shape[1]), where)
+        return two_columns(logits, max(2, logits.shape[1]), where)
 
-    def answered(self) -> dict[str, Read]:
+    def answers(self) -> dict[str, Read]:
         """Outputs of the trained network for every environment read so far, by name."""
         return {name: read for (name, untrained), read in self._answers.items() if not untrained}
 
@@ -507,7 +507,7 @@ class ModelReading:
             raise ReadingError(f"known answers for {where} have {len(read.logits)} rows, it has {len(environment)}")
         finite(read.logits, "logits", where)
         classes = len(environment.table.classes)
-        self._answers[name, False] = Read(paired(read.logits, classes, where), read.activations, read.maps)
+        self._answers[name, False] = Read(two_columns(read.logits, classes, where), read.activations, read.maps)
 
     @property
     def _alike(self) -> list[tuple[str, bool]]:
@@ -525,7 +525,7 @@ class ModelReading:
     def _once(self, environment: Environment, where: str) -> Float[np.ndarray, "n k"]:
         """Logits for an environment of which only those images are put through that no other one had."""
         shared, step = self._shared, batch_of(self.model.device, environment.images.shape)
-        for name, read in self.answered().items():
+        for name, read in self.answers().items():
             if name not in shared.of:
                 shared.keep(hashes_of(self._environments[name].images, step), read.logits)
                 shared.of.add(name)
@@ -533,7 +533,7 @@ class ModelReading:
         rows = shared.new(hashes)
         if len(rows) or not len(hashes):
             read = self._pass(self.model.network, environment.images, (), where, environment, rows)
-            shared.keep(hashes[rows], paired(read.logits, len(environment.table.classes), where))
+            shared.keep(hashes[rows], two_columns(read.logits, len(environment.table.classes), where))
         shared.of.add(environment.name)
         return shared.to(hashes)
 
@@ -574,12 +574,12 @@ class ModelReading:
 
             def put_through(part: tuple[int, Tensor]) -> object:
                 recorder.at(part[0])
-                return _filled(network, part[1], step) if fill else network(part[1])
+                return _filled_batch(network, part[1], step) if fill else network(part[1])
 
-            apart = isinstance(network, ProcessNetwork)
-            answered = overlapped(put_through, batches) if apart else ((one, put_through(one)) for one in batches)
-            for (start, batch), given in answered:
-                index, output = places[start : start + step], given
+            is_other_process = isinstance(network, ProcessNetwork)
+            answered = read_ahead(put_through, batches) if is_other_process else ((one, put_through(one)) for one in batches)
+            for (start, batch), output_of_batch in answered:
+                index, output = places[start : start + step], output_of_batch
                 if isinstance(output, Tensor) and output.ndim == 4:
                     lesion = lesion_map(output, batch, where)
                     if of is not None and of.masks is not None:
@@ -593,18 +593,18 @@ class ModelReading:
         finite(values, "logits", where, places, n)
         for layer, activations in recorder.activations.items():
             finite(activations, f"activations of '{layer}'", where, places, n)
-        columns = {**(maps.columns() if maps else {}), **(joined(beside) if beside else {})}
+        columns = {**(maps.columns() if maps else {}), **(join_parts(beside) if beside else {})}
         return Read(values, recorder.activations, columns)
 
     def _beside(self, logits: Tensor, labels: Tensor, of: Environment, index: np.ndarray) -> dict[str, np.ndarray]:
         """Columns that need the logits of all kinds: of each kind, and at native size where that was asked."""
-        found = count_kinds(logits, labels) if logits.shape[1] > 2 else {}
+        counts = count_kinds(logits, labels) if logits.shape[1] > 2 else {}
         if of.native is not None and of.name in self._native:
-            found |= native_columns(logits, of.native, of, index)
-        return found
+            counts |= native_columns(logits, of.native, of, index)
+        return counts
 
 
-def _filled(forward: nn.Module, batch: Tensor, size: int) -> object:
+def _filled_batch(forward: nn.Module, batch: Tensor, size: int) -> object:
     """Return the answers to a batch, filled up with its last image: a library chooses its kernels, and last bits, by
     size.
     """
@@ -623,8 +623,8 @@ def batch_of(device: str, shape: tuple[int, int, int]) -> int:
 
 def _pixel_size(environment: Environment, index: np.ndarray) -> Float[np.ndarray, "b 2"] | None:
     """Height and width of the images' pixels in mm, where the data say them."""
-    known = environment.millimeters
-    return None if known is None else np.repeat(known[index, None], 2, axis=1)
+    spacing = environment.millimeters
+    return None if spacing is None else np.repeat(spacing[index, None], 2, axis=1)
 
 
 @contextmanager
@@ -678,7 +678,7 @@ def run_probes(
     measurements = {name: probe.measure(reading, scene) for name, probe in probes.items()}
     kept = {name: probe.kept(reading, scene) for name, probe in probes.items() if isinstance(probe, Keeping)}
     sampled = {name: found for name, found in kept.items() if found is not None}
-    reads = reading.answered()
+    reads = reading.answers()
     named = {name: dict.fromkeys(one.environment.name for one in asked) for name, asked in requests.items()}
     asked = {name: tuple(one for one in environments if one in reads) for name, environments in named.items()}
     return ProbeResult(measurements, reads, sampled, asked)

@@ -19,12 +19,12 @@ from torch import Tensor, nn
 
 from assay.core.errors import ReadingError
 from assay.core.measures import MEASURES, NEUTRAL, Measure, register_measures
-from assay.core.reasons import Code, because, stated
+from assay.core.reasons import Code, because, reason_in_words
 from assay.core.registry import component
 from assay.core.types import Contributions, FactorTable, Measurement, undefined
 from assay.models.ref import Model
 from assay.probes.faithfulness import dealt_anew
-from assay.probes.performance import measured
+from assay.probes.performance import measurement_of
 from assay.probes.probe import Reading, Request, Scope, SourceOfImages, same_rows, source_of
 from assay.probes.reader import ModelReading
 from assay.shifts.environment import Environment, PickedImages, Scene
@@ -112,13 +112,13 @@ class Reinitialization:
             return [undefined(CHANGE, Code.NO_WEIGHTS, environment=environment.name)]
         sample = self._sample(reading, environment)
         every = tuple(key for keys in parts.values() for key in keys)
-        found = [m for layer, keys in {**parts, "": every}.items() for m in _lost(model, RANDOM, layer, keys, sample)]
+        measurements = [m for layer, keys in {**parts, "": every}.items() for m in _advantage(model, RANDOM, layer, keys, sample)]
         if model.untrained is not None:
             start = model.untrained().to(model.device)
             for layer, keys in {**parts, "": every}.items():
-                found.append(_change(model.network, start, layer, keys, sample.place))
-                found += _lost(model, START, layer, keys, sample, start)
-        return found
+                measurements.append(_change(model.network, start, layer, keys, sample.place))
+                measurements += _advantage(model, START, layer, keys, sample, start)
+        return measurements
 
     def _sample(self, reading: Reading, environment: Environment) -> _Sample:
         rows = same_rows("reinitialization", environment.table, self.images)
@@ -133,15 +133,15 @@ def parts_of(network: nn.Module, layers: Sequence[str]) -> dict[str, tuple[str, 
 
     A module belongs to the innermost of `layers` that holds it; one in none goes by the first part of its name.
     """
-    found: dict[str, list[str]] = {}
+    by_part: dict[str, list[str]] = {}
     for key in network.state_dict():
         holding = [layer for layer in layers if key.startswith(f"{layer}.")]
         inner = max(holding, key=len, default="")
         rest = any(other.startswith(f"{inner}.") for other in layers) if inner else False
         name = f"{inner} {REST}" if rest else inner or key.partition(".")[0]
-        found.setdefault(name, []).append(key)
+        by_part.setdefault(name, []).append(key)
     parameters = {name for name, _ in network.named_parameters()}
-    return {name: tuple(keys) for name, keys in found.items() if not parameters.isdisjoint(keys)}
+    return {name: tuple(keys) for name, keys in by_part.items() if not parameters.isdisjoint(keys)}
 
 
 def put_back(network: nn.Module, start: nn.Module, keys: Sequence[str]) -> nn.Module:
@@ -150,14 +150,14 @@ def put_back(network: nn.Module, start: nn.Module, keys: Sequence[str]) -> nn.Mo
     Raises:
         ValueError: If shapes differ.
     """
-    made = copy.deepcopy(network)
-    own, other = made.state_dict(), start.state_dict()
-    if wrong := [key for key in keys if key not in other or other[key].shape != own[key].shape]:
+    restored = copy.deepcopy(network)
+    state, other = restored.state_dict(), start.state_dict()
+    if wrong := [key for key in keys if key not in other or other[key].shape != state[key].shape]:
         raise ValueError(f"the network before training has another shape: {wrong[0]}")
     with torch.no_grad():
         for key in keys:
-            own[key].copy_(other[key])
-    return made
+            state[key].copy_(other[key])
+    return restored
 
 
 def _change(network: nn.Module, start: nn.Module, layer: str, keys: Sequence[str], place: Measurement) -> Measurement:
@@ -179,7 +179,7 @@ def _parameters(network: nn.Module, keys: Sequence[str]) -> list[Tensor]:
     return [value.detach().double().cpu() for name, value in network.named_parameters() if name in keys]
 
 
-def _lost(
+def _advantage(
     model: Model, to: str, layer: str, keys: Sequence[str], sample: _Sample, start: nn.Module | None = None
 ) -> Iterator[Measurement]:
     """Advantage of the trained network over the one with that layer as it was, or permuted."""
@@ -190,12 +190,12 @@ def _lost(
         changed = dealt_anew(model.network, keys) if start is None else put_back(model.network, start, keys)
         logits = ModelReading(replace(model, network=changed), ()).logits(sample.images)
     except (ReadingError, ValueError) as error:
-        yield from (replace(place, measure=name, value=math.nan, reason=stated(str(error))) for name in names)
+        yield from (replace(place, measure=name, value=math.nan, reason=reason_in_words(str(error))) for name in names)
         return
     answers, patient = _answers(model, logits, sample.table), sample.table.patient
     for name, of in names.items():
         (before, ours), (after, theirs) = (influence_of(of, one, patient) for one in (sample.trained, answers))
-        described = measured(of, sample.trained, patient, place)
+        described = measurement_of(of, sample.trained, patient, place)
         yield replace(
             described,
             measure=name,

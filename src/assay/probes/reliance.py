@@ -16,7 +16,7 @@ from assay.core.reasons import NOTHING, Code, Reason, because
 from assay.core.registry import component
 from assay.core.types import Contributions, FactorTable, Measurement, undefined
 from assay.models.ref import Model
-from assay.probes.probe import Reading, Request, Scope, estimated, estimated_mean, patients
+from assay.probes.probe import Reading, Request, Scope, measurement_with_error, estimated_mean, patients
 from assay.shifts.environment import Environment, Scene, SobolDesign
 from assay.stats.metrics import log_odds, predictions, probabilities, score_names
 
@@ -87,12 +87,12 @@ def counterfactual_measurements(reading: Reading, scene: Scene) -> list[Measurem
     """
     neutral = scene.neutral()
     spread = within_class_spread(log_odds(reading.read(neutral).logits), neutral.table.target)
-    found: list[Measurement] = []
+    measurements: list[Measurement] = []
     for factor in scene.changeable():
         for change in _changes(reading, scene, factor):
-            found += _measured(change, spread, neutral, scene.classes)
-        found += _pairs(reading, scene, factor, float(spread.deviation[-1]))
-    return found
+            measurements += _change_rows(change, spread, neutral, scene.classes)
+        measurements += _pairs(reading, scene, factor, float(spread.deviation[-1]))
+    return measurements
 
 
 def _pairs(reading: Reading, scene: Scene, factor: str, deviation: float) -> list[Measurement]:
@@ -101,7 +101,7 @@ def _pairs(reading: Reading, scene: Scene, factor: str, deviation: float) -> lis
     They are in units of the within-class deviation, so that models compare; 0 is still where both classes are as
     likely. None where the logit has no unit, which the effects report. `group` names the row, `level` the end.
     """
-    found: list[Measurement] = []
+    measurements: list[Measurement] = []
     for end in ("low", "high"):
         environment = scene.counterfactual(factor, end)
         scores = log_odds(reading.read(environment).logits)[:, -1]
@@ -109,8 +109,8 @@ def _pairs(reading: Reading, scene: Scene, factor: str, deviation: float) -> lis
             return []
         for row, score in zip(environment.table.row[:PAIRS].tolist(), scores[:PAIRS].tolist(), strict=True):
             place = Measurement("pair-logit", score / deviation, factor=factor, level=end, unit=WITHIN_CLASS, n=1)
-            found.append(replace(place, group=f"row {row}"))
-    return found
+            measurements.append(replace(place, group=f"row {row}"))
+    return measurements
 
 
 def within_class_spread(score: np.ndarray, target: np.ndarray) -> Spread:
@@ -142,19 +142,19 @@ def _change(
     return Change(factor, group, log_odds(before[rows]), log_odds(after[rows]), called[0] != called[1], rows, threshold)
 
 
-def _sides(own: FactorTable, low: FactorTable, high: FactorTable, factor: str) -> tuple[np.ndarray, np.ndarray]:
+def _sides(values: FactorTable, low: FactorTable, high: FactorTable, factor: str) -> tuple[np.ndarray, np.ndarray]:
     """Rows [n] whose own value is nearer to the low end (or as near), and nearer to the high end.
 
     A row without a value is on neither. A factor that the neutral rows lack is an intervention that is off in all.
     """
-    if factor not in own.columns:
-        return np.ones(len(own), dtype=bool), np.zeros(len(own), dtype=bool)
-    value = own.numbers(factor)
+    if factor not in values.columns:
+        return np.ones(len(values), dtype=bool), np.zeros(len(values), dtype=bool)
+    value = values.numbers(factor)
     to_low, to_high = (np.abs(value - end.numbers(factor)) for end in (low, high))
     return to_low <= to_high, to_high < to_low
 
 
-def _measured(change: Change, spread: Spread, neutral: Environment, classes: tuple[str, ...]) -> list[Measurement]:
+def _change_rows(change: Change, spread: Spread, neutral: Environment, classes: tuple[str, ...]) -> list[Measurement]:
     patient = neutral.table.patient[change.rows]
     place = Measurement(
         "flip-rate",
@@ -167,13 +167,13 @@ def _measured(change: Change, spread: Spread, neutral: Environment, classes: tup
         chance=0.0,
     )
     if not len(patient):
-        return [_undefined(place, name, because(Code.EMPTY_SIDE)) for name in _NAMES]
-    found = [estimated_mean(place, change.flipped.astype(np.float64), patient)]
+        return [_undefined_change(place, name, because(Code.EMPTY_SIDE)) for name in _NAMES]
+    rows = [estimated_mean(place, change.flipped.astype(np.float64), patient)]
     if not change.flipped.any() and _near_threshold(change, spread) < BORDER:
-        found = [_undefined(place, "flip-rate", because(Code.FAR_FROM_THRESHOLD, border=BORDER))]
+        rows = [_undefined_change(place, "flip-rate", because(Code.FAR_FROM_THRESHOLD, border=BORDER))]
     for column, level in enumerate(score_names(classes)):
-        found += _effects(change, spread, column, neutral.table.patient, replace(place, level=level, unit=WITHIN_CLASS))
-    return found
+        rows += _effects(change, spread, column, neutral.table.patient, replace(place, level=level, unit=WITHIN_CLASS))
+    return rows
 
 
 def _near_threshold(change: Change, spread: Spread) -> float:
@@ -196,16 +196,16 @@ def _effects(change: Change, spread: Spread, column: int, patient: np.ndarray, p
     difference = change.after[:, column] - change.before[:, column]
     deviation, square = spread.deviation[column], spread.residual[:, column] ** 2
     if not _varies(deviation, change.before):
-        return [_undefined(place, name, because(Code.NO_LOGIT_UNIT)) for name in _NAMES[1:]]
+        return [_undefined_change(place, name, because(Code.NO_LOGIT_UNIT)) for name in _NAMES[1:]]
     # How much each neutral image moves the deviation, as a share of it: the unit has an error too.
     by_unit = (square - square.mean()) / deviation**2 / 2 / len(square)
-    found: list[Measurement] = []
+    rows: list[Measurement] = []
     for name, values in zip(_NAMES[1:], (difference, np.abs(difference)), strict=True):
         effect = float(values.mean() / deviation)
         influence = -effect * by_unit
         influence[change.rows] += (values / deviation - effect) / len(values)
-        found.append(estimated(replace(place, measure=name), effect, influence, patient))
-    return found
+        rows.append(measurement_with_error(replace(place, measure=name), effect, influence, patient))
+    return rows
 
 
 def _varies(deviation: float, scores: np.ndarray) -> bool:
@@ -213,7 +213,7 @@ def _varies(deviation: float, scores: np.ndarray) -> bool:
     return deviation > 1e-6 * max(1.0, float(np.abs(scores).max()))
 
 
-def _undefined(place: Measurement, measure: str, reason: Reason) -> Measurement:
+def _undefined_change(place: Measurement, measure: str, reason: Reason) -> Measurement:
     bare = undefined(measure, reason, environment=place.environment, factor=place.factor, group=place.group)
     return replace(bare, level=place.level, unit=place.unit, n=place.n, patients=place.patients)
 
@@ -279,11 +279,11 @@ def with_influence(
     return _ratio(b * (ab - a), square), _ratio((a - ab) ** 2 / 2, square)
 
 
-def _ratio(part: np.ndarray, whole: np.ndarray) -> Estimate:
+def _ratio(part: np.ndarray, total_part: np.ndarray) -> Estimate:
     """Return the ratio of two means, and its first-order expansion per sample."""
-    mean = whole.mean(axis=-1)
+    mean = total_part.mean(axis=-1)
     value = part.mean(axis=-1) / mean
-    return value, (part - value[..., None] * whole) / mean[..., None]
+    return value, (part - value[..., None] * total_part) / mean[..., None]
 
 
 def contributions_of(influence: Float[np.ndarray, "*m n"]) -> Float[np.ndarray, "*m n"]:
@@ -372,8 +372,8 @@ class Reliance:
         """Variance-based measures where there is a phantom, then interventions."""
         design = scene.sobol(self.samples) if self.sobol else None
         by_variance = [] if design is None else self._by_variance(reading, design, scene.classes)
-        found = by_variance + counterfactual_measurements(reading, scene)
-        return found or [undefined("logit-effect", Code.NOTHING_TO_CHANGE)]
+        measurements = by_variance + counterfactual_measurements(reading, scene)
+        return measurements or [undefined("logit-effect", Code.NOTHING_TO_CHANGE)]
 
     def _by_variance(self, reading: Reading, design: SobolDesign, classes: tuple[str, ...]) -> list[Measurement]:
         scores = log_odds(reading.logits(design.images))

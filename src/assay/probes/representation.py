@@ -24,9 +24,9 @@ from assay.models.untyped import named_layers
 from assay.probes.probe import Reading, Request, Sampled, Scope, SourceOfImages, same_rows, source_of, with_untrained
 from assay.probes.reader import Gram, standardized_grams
 from assay.shifts.environment import Environment, PickedImages, Scene
-from assay.stats.influence import clustered
+from assay.stats.influence import cluster
 from assay.stats.metrics import varying
-from assay.stats.similarity import centered, cka_matrix, hsic, squared_distances, undefined_for
+from assay.stats.similarity import center, cka_matrix, hsic, squared_distances, undefined_for
 
 _layer = partial(Measure, probe="representation", needs=("layer",), environment=NEUTRAL)
 _dimensions = partial(_layer, unit="dimensions", low=1.0)
@@ -148,9 +148,9 @@ def participation_ratio(features: Float[np.ndarray, "n d"]) -> float:
     is estimated without bias (`similarity.hsic` of the representation with itself). NaN where all images lie equally
     far apart, or are fewer than 4.
     """
-    if len(features) < 4 or not centered(features).size:
+    if len(features) < 4 or not center(features).size:
         return math.nan
-    x = centered(features)
+    x = center(features)
     squares = hsic(x, x)
     trace = len(x) / (len(x) - 1)  # of the covariance: rows have a mean square of 1
     return trace**2 / squares if squares > RESOLUTION * trace**2 else math.nan
@@ -229,7 +229,7 @@ def kurtosis(features: Float[np.ndarray, "n d"]) -> float:
     units that answer few images. The estimator G2, without bias for normal units. NaN under 4 images or if none varies.
     """
     n = len(features)
-    x = centered(features)
+    x = center(features)
     if n < 4 or not x.size:
         return math.nan
     excess = n * (x**4).sum(axis=0) / (x**2).sum(axis=0) ** 2 - 3
@@ -250,7 +250,7 @@ def intrinsic_dimension(features: Float[np.ndarray, "n d"]) -> Scalar:
     """
     distinct = np.unique(features, axis=0)
     n = len(distinct)
-    x = centered(distinct)
+    x = center(distinct)
     if n < FEWEST_DISTINCT or not x.size:
         return Scalar(math.nan, because(Code.FEW_DISTINCT_IMAGES, images=n, least=FEWEST_DISTINCT), n=n)
     near = _two_nearest(x)
@@ -298,7 +298,7 @@ def separation(
     n, groups = int(rows.sum()), len(counts)
     if groups < 2:
         return Scalar(math.nan, because(Code.FEW_GROUPS), n=n)
-    x = centered(features[rows])
+    x = center(features[rows])
     if not x.size:
         return Scalar(math.nan, because(Code.CONSTANT_LAYER), n=n)
     means = np.zeros((groups, x.shape[1]))
@@ -307,7 +307,7 @@ def separation(
     own, total = ((x - means[place]) ** 2).sum(axis=1), (x**2).sum(axis=1)
     within, correction = float(own.sum() / total.sum()), (n - 1) / (n - groups)
     influence = -correction * (own - within * total) / total.sum()
-    found = clustered(influence, patient[rows])
+    found = cluster(influence, patient[rows])
     return Scalar(1 - correction * within, NOTHING, found.standard_error, n, found)
 
 

@@ -20,7 +20,7 @@ from assay.core.types import Contributions, Measurement, undefined
 from assay.models.ref import Model
 from assay.probes.probe import Reading, Request, Scope
 from assay.probes.reader import answers_of
-from assay.shifts.distortions import SEVERITIES, distorted, families_of
+from assay.shifts.distortions import SEVERITIES, distort, families_of
 from assay.shifts.environment import Environment, Scene
 from assay.stats.influence import Answers
 from assay.stats.measures import find_measure, influence_of
@@ -193,12 +193,12 @@ class Robustness:
         return scene.environment(self.environment or scene.names[0])
 
     def _under(self, clean: Environment, family: str, device: str) -> Iterator[Environment]:
-        return (distorted(clean, family, severity, device) for severity in self.severities)
+        return (distort(clean, family, severity, device) for severity in self.severities)
 
     def _refusal(self, clean: Environment, family: str) -> str:
         """Why such images cannot carry the family; empty where they can."""
         try:
-            distorted(clean, family, self.severities[0])
+            distort(clean, family, self.severities[0])
         except SpecError as error:
             return str(error)
         return ""
@@ -214,7 +214,7 @@ def _of_answers(answers: Answers, referable: int) -> dict[str, str]:
 def _values(before: Answers, after: Answers, patient: np.ndarray, names: Mapping[str, str]) -> dict[str, _Found]:
     """Return every measure of one family and severity. names: as `_of_answers` returns them."""
     clean, kept = (_found("accuracy", answers, patient) for answers in (before, after))
-    stable = _found("accuracy", replace(after, target=before.predicted), patient)
+    stable = _found("accuracy", replace(after, target=before.calls), patient)
     return {
         "distorted-error": _Found(1 - kept.value, -kept.contributions, 1 - kept.chance),
         "distorted-error-increase": _Found(clean.value - kept.value, clean.contributions - kept.contributions),

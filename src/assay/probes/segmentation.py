@@ -19,8 +19,8 @@ from assay.core.registry import component
 from assay.core.types import FactorTable, Measurement, undefined
 from assay.maps.summary import OF_KINDS
 from assay.models.ref import Model
-from assay.probes.performance import measured, taken
-from assay.probes.probe import Reading, Request, Scope, estimated, groups_of, patients
+from assay.probes.performance import measurement_of, rows_of
+from assay.probes.probe import Reading, Request, Scope, measurement_with_error, groups_of, patients
 from assay.probes.reader import answers_of
 from assay.shifts.environment import Environment, PickedImages, PickedMasks, Scene
 from assay.spec.data import LESION
@@ -73,7 +73,7 @@ class OfMaps:
             table, place = environment.table, Measurement("", 0.0, environment=name)
             found += [
                 # contrasts take their contributions from kept outputs
-                replace(_in_millimeters(measured(one, answers, table.patient, place), environment), contributions=None)
+                replace(_in_millimeters(measurement_of(one, answers, table.patient, place), environment), contributions=None)
                 for one in self.overall
             ]
             answered[name] = answers, table
@@ -94,14 +94,14 @@ class OfMaps:
         for name, (answers, table) in answered.items():
             place = Measurement("", 0.0, environment=name)
             found += [
-                measured(one, of_kind, table.patient, replace(place, level=kind))
+                measurement_of(one, of_kind, table.patient, replace(place, level=kind))
                 for kind, of_kind in _kinds(answers, kinds)
                 for one in self.by_kind
             ]
             for group in groups_of(table, reference):
-                inside, patient = taken(answers, group.rows), table.patient[group.rows]
+                inside, patient = rows_of(answers, group.rows), table.patient[group.rows]
                 at = replace(place, factor=group.factor, level=group.level)
-                found += [measured(one, inside, patient, at) for one in self.grouped]
+                found += [measurement_of(one, inside, patient, at) for one in self.grouped]
         return found
 
 
@@ -297,7 +297,7 @@ class Painting:
         for (factor, u), environment in painted.set_to.items():
             at = replace(place, factor=factor, level=f"{u:g}")
             answers = answers_of(reading, environment)
-            found.append(replace(measured("lesion-sensitivity-at-90", answers, patient, at), measure=FOUND))
+            found.append(replace(measurement_of("lesion-sensitivity-at-90", answers, patient, at), measure=FOUND))
             found.append(score_change(own, answers, patient, at))
         return found + self._where_they_were(reading, painted.gone, place)
 
@@ -322,7 +322,7 @@ class Painting:
         answers = answers_of(reading, gone)
         return [
             replace(
-                measured(of_maps, answers, gone.table.patient, place),
+                measurement_of(of_maps, answers, gone.table.patient, place),
                 measure=name,
                 direction=direction_of(name),
                 chance=0.0,
@@ -347,7 +347,7 @@ def score_change(own: Answers, moved: Answers, patient: Int[np.ndarray, " n"], p
     by_unit = np.where(there, (residual**2 - deviation**2) / deviation**2 / 2 / there.sum(), 0.0)
     influence = -effect * by_unit
     influence[both] += ((after - before)[both] / deviation - effect) / n
-    return estimated(replace(place, n=n, patients=patients(patient[both])), effect, influence, patient)
+    return measurement_with_error(replace(place, n=n, patients=patients(patient[both])), effect, influence, patient)
 
 
 def _scores(answers: Answers) -> Float[np.ndarray, " n"]:

@@ -159,19 +159,19 @@ class Account:
 
 def doubts(findings: Sequence[Finding]) -> list[Chip]:
     """Return what to know of the results before trusting them, problems first."""
-    found = [one for one in findings if one.kind != "limit" and one.light in SIGNS]
-    found = [one for one in found if one.light != "ok" or one.reason.codes[:1] != (Code.ENOUGH_SEEDS,)]
-    return list(map(_chip, sorted(found, key=lambda one: -list(SIGNS).index(one.light))))
+    cautions = [finding for finding in findings if finding.kind != "limit" and finding.light in SIGNS]
+    cautions = [finding for finding in cautions if finding.light != "ok" or finding.reason.codes[:1] != (Code.ENOUGH_SEEDS,)]
+    return list(map(_chip, sorted(cautions, key=lambda finding: -list(SIGNS).index(finding.light))))
 
 
-def _chip(one: Finding) -> Chip:
+def _chip(finding: Finding) -> Chip:
     """Return a caution in a few words, with a remedy unless all is well."""
-    text = reason_words(one.reason)
-    return Chip(one.light, SIGNS[one.light], chip_words(one.reason) or text, text)
+    text = reason_words(finding.reason)
+    return Chip(finding.light, SIGNS[finding.light], chip_words(finding.reason) or text, text)
 
 
-def said(one: Finding) -> Said:
+def sentence(finding: Finding) -> Said:
     """Return a caution as a sentence."""
-    light = one.light if one.light in LIGHTS else ""
-    place = "reasons" if one.table == "estimates" else one.table
-    return Said(reason_words(one.reason), light, SIGNS.get(light, ""), LIGHTS.get(light, ""), place)
+    light = finding.light if finding.light in LIGHTS else ""
+    place = "reasons" if finding.table == "estimates" else finding.table
+    return Said(reason_words(finding.reason), light, SIGNS.get(light, ""), LIGHTS.get(light, ""), place)

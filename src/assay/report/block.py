@@ -35,17 +35,17 @@ class Query:
     def of(self, rows: Sequence[Row]) -> list[Row]:
         """Return the rows that fit, those of the first measure first."""
         places = {measure: place for place, measure in enumerate(self.measures)}
-        found = [row for row in rows if row["measure"] in places] if places else list(rows)
+        in_place = [row for row in rows if row["measure"] in places] if places else list(rows)
         for name in self.filled:
-            found = [row for row in found if row[name] not in ("", None)]
+            in_place = [row for row in in_place if row[name] not in ("", None)]
         for name in self.empty:
-            found = [row for row in found if row[name] in ("", None)]
+            in_place = [row for row in in_place if row[name] in ("", None)]
         for name, values in self.only.items():
-            found = [row for row in found if row[name] in values]
+            in_place = [row for row in in_place if row[name] in values]
         for name, values in self.without.items():
-            found = [row for row in found if row[name] not in values]
-        found = found[: self.most or None]
-        return sorted(found, key=lambda row: places[row["measure"]]) if places else found
+            in_place = [row for row in in_place if row[name] not in values]
+        in_place = in_place[: self.most or None]
+        return sorted(in_place, key=lambda row: places[row["measure"]]) if places else in_place
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,7 +25,7 @@ from assay.report.sheets import (
     amount,
     as_csv,
     as_svg,
-    estimated,
+    estimate_cell,
     figure,
     probability,
     sheet,
@@ -33,12 +33,12 @@ from assay.report.sheets import (
 )
 from assay.report.words import (
     axis_words,
-    displayed,
+    display_name,
     doubtful,
     sentence_case,
     verdict_words,
 )
-from assay.stats.format import common_decimals, count, in_words, listed
+from assay.stats.format import common_decimals, count, in_words, join_words
 from assay.stats.rows import Row, numeric
 from assay.store.columns import CellKind
 
@@ -86,7 +86,7 @@ class Shown(Protocol):
         ...
 
 
-Drawn = TypeVar("Drawn", bound=Shown)
+Plot = TypeVar("Drawn", bound=Shown)
 T = TypeVar("T")
 
 
@@ -104,8 +104,8 @@ def chart(block: Block, evidence: Evidence, width: float = FULL) -> Figure | Non
     """Draw a block; None where it has no value to draw."""
     rows = block.keep.of(evidence.rows(block.table))
     free = (block.along.removeprefix("axis "),) if block.along.startswith("axis ") else ()
-    free += tuple(one.removeprefix("axis ") for one in block.place if one.startswith("axis "))
-    rows = [row for row in rows if evidence.outline.shown(row, *free)]
+    free += tuple(name.removeprefix("axis ") for name in block.place if name.startswith("axis "))
+    rows = [row for row in rows if evidence.outline.is_in_slice(row, *free)]
     match block.chart:
         case "strip":
             return _strip(block, rows, evidence, width)
@@ -134,13 +134,13 @@ def _strip(block: Block, rows: Sequence[Row], evidence: Evidence, width: float) 
     block = replace(block, place=(*block.place, *_apart(block, kept, (*block.place, block.panel or "measure"))))
     places: dict[str, float] = {}
     panels: list[Panel] = []
-    for title, own in by_panel.items():
-        most = max(abs(numeric(row, block.value)) for row in own) or 1.0
-        for row in own:
+    for title, panel_rows in by_panel.items():
+        most = max(abs(numeric(row, block.value)) for row in panel_rows) or 1.0
+        for row in panel_rows:
             at = _place(block, row, evidence)
             places[at] = max(places.get(at, 0.0), abs(numeric(row, block.value)) / most)
-        panels.append(_panel(block, title, own, evidence))
-    order = sorted(places, key=lambda one: -places[one]) if "factor" in block.place else list(places)
+        panels.append(_panel(block, title, panel_rows, evidence))
+    order = sorted(places, key=lambda place: -places[place]) if "factor" in block.place else list(places)
     colors = {level: style for level, style in _styles(block, levels, evidence).items() if level in levels}
     axis = axis_words(kept[0]["measure"], str(kept[0].get("unit") or "")) if "measure" in kept[0] else ""
     title = panels[0].title if len(panels) == 1 else ""
@@ -148,7 +148,7 @@ def _strip(block: Block, rows: Sequence[Row], evidence: Evidence, width: float) 
     if len(panels) == 1:
         panels = [replace(panels[0], title="")]
     plot = Plot(tuple(panels), tuple(levels), colors, axis, panels[0].limits or (0.0, 1.0), tuple(order), "")
-    return drawn(block, plot, kept, draw_rows, width, f"{cut} {more}".strip(), still=_still)
+    return make_figure(block, plot, kept, draw_rows, width, f"{cut} {more}".strip(), still=_still)
 
 
 def _curve(block: Block, rows: Sequence[Row], evidence: Evidence, width: float) -> Figure | None:
@@ -167,24 +167,24 @@ def _curve(block: Block, rows: Sequence[Row], evidence: Evidence, width: float) 
         _panel(
             block,
             title,
-            own,
+            panel_rows,
             evidence,
             along,
             _gray([row for row in references if _panel_of(block, row, evidence) == title]),
         )
-        for title, own in by_panel.items()
+        for title, panel_rows in by_panel.items()
     )
     name = block.along.removeprefix("axis ")
     colors = _styles(block, levels, evidence)
     measures = distinct(row.get("measure") for row in kept)
     axis = axis_words(measures[0]) if len(measures) == 1 else "value"
-    span = min(one.limits[0] for one in panels if one.limits), max(one.limits[1] for one in panels if one.limits)
+    span = min(panel.limits[0] for panel in panels if panel.limits), max(panel.limits[1] for panel in panels if panel.limits)
     if block.panel != "measure":
-        panels = tuple(replace(one, limits=None) for one in panels)
+        panels = tuple(replace(panel, limits=None) for panel in panels)
     along_name = "share p" if name == "p" else in_words(name)
     shares = scaled and float(positions[-1]) <= 1.0
     plot = Plot(panels, tuple(levels), colors, axis, span, tuple(positions), along_name, scaled=shares)
-    return drawn(block, plot, kept, draw_curves, width, f"{cut} {more}".strip(), still=_still)
+    return make_figure(block, plot, kept, draw_curves, width, f"{cut} {more}".strip(), still=_still)
 
 
 def _is_number(text: str) -> bool:
@@ -211,8 +211,8 @@ def _levels(block: Block, rows: Sequence[Row], evidence: Evidence) -> tuple[list
     cut = f"{MOST_LEVELS} of {len(levels)} shown; the table has all." if len(levels) > MOST_LEVELS else ""
     if cut:  # both ends of the ranking
         best = sorted(levels, key=lambda one: _mean(one, block, rows, evidence))
-        kept = {*best[: MOST_LEVELS // 2], *best[-MOST_LEVELS // 2 :]}
-        levels = [level for level in levels if level in kept]
+        chosen = {*best[: MOST_LEVELS // 2], *best[-MOST_LEVELS // 2 :]}
+        levels = [level for level in levels if level in chosen]
     return levels, [row for row in rows if _color(block, row, evidence) in levels], cut
 
 
@@ -228,37 +228,37 @@ def _color(block: Block, row: Row, evidence: Evidence) -> str:
 
 
 def _styles(block: Block, levels: Sequence[str], evidence: Evidence) -> dict[str, Style]:
-    known: dict[str, Style] = {} if block.colors else evidence.styles
-    return known if all(level in known for level in levels) else styles(levels)
+    page_styles: dict[str, Style] = {} if block.colors else evidence.styles
+    return page_styles if all(level in page_styles for level in levels) else styles(levels)
 
 
 def _panels(block: Block, rows: Sequence[Row], evidence: Evidence) -> tuple[dict[str, list[Row]], str]:
     """Return the panels of a chart, and a note where there are more than it can hold."""
-    found: dict[str, list[Row]] = {}
+    by_panel: dict[str, list[Row]] = {}
     for row in rows:
-        found.setdefault(_panel_of(block, row, evidence), []).append(row)
-    return _first_of(found, MOST_PANELS, "panels")
+        by_panel.setdefault(_panel_of(block, row, evidence), []).append(row)
+    return _first_of(by_panel, MOST_PANELS, "panels")
 
 
-def _first_of(found: Mapping[str, T], most: int, name: str) -> tuple[dict[str, T], str]:
+def _first_of(by_level: Mapping[str, T], most: int, name: str) -> tuple[dict[str, T], str]:
     """Return the first of what a chart draws, and a note where there is more."""
-    cut = f"{most} of {len(found)} {name} shown; the file has all." if len(found) > most else ""
-    return dict(list(found.items())[:most]), cut
+    cut = f"{most} of {len(by_level)} {name} shown; the file has all." if len(by_level) > most else ""
+    return dict(list(by_level.items())[:most]), cut
 
 
 def _panel_of(block: Block, row: Row, evidence: Evidence) -> str:
     """Return the title of a row's panel: its value of the panel's column; confounders of doses are apart."""
     name = _text(block.table, block.panel or "measure", row, evidence) if block.panel or "measure" in row else ""
-    apart = coordinates(row).get("confounder", "") if block.along.startswith("axis ") else ""
-    if not apart or "confounder" not in evidence.outline.axes or evidence.outline.axis == "confounder":
+    confounder = coordinates(row).get("confounder", "") if block.along.startswith("axis ") else ""
+    if not confounder or "confounder" not in evidence.outline.axes or evidence.outline.axis == "confounder":
         return name
-    return f"{name}, {evidence.names.level('confounder', apart)}"
+    return f"{name}, {evidence.names.level('confounder', confounder)}"
 
 
 def _place(block: Block, row: Row, evidence: Evidence) -> str:
     """Return the words of the columns that name a row of a strip."""
-    parts = [coordinates(row).get(one.removeprefix("axis "), "") if one.startswith("axis ")
-             else _text(block.table, one, row, evidence) if row.get(one) else "" for one in block.place]  # fmt: skip
+    parts = [coordinates(row).get(name.removeprefix("axis "), "") if name.startswith("axis ")
+             else _text(block.table, name, row, evidence) if row.get(name) else "" for name in block.place]  # fmt: skip
     return ", ".join(part for part in parts if part) or "all"
 
 
@@ -266,8 +266,8 @@ def ends_of(row: Row, name: str) -> tuple[float, float]:
     """Return the ends of the interval of a column: its own, that which decided a comparison, or that of the row."""
     if name == "value" and not math.isnan(numeric(row, "decision_low")):
         return numeric(row, "decision_low"), numeric(row, "decision_high")
-    own = f"{name}_" if f"{name}_low" in row else ""
-    return numeric(row, f"{own}low"), numeric(row, f"{own}high")
+    prefix = f"{name}_" if f"{name}_low" in row else ""
+    return numeric(row, f"{prefix}low"), numeric(row, f"{prefix}high")
 
 
 def _panel(
@@ -289,16 +289,16 @@ def _panel(
         )
         for row in rows
     )
-    margins = [one for row in rows if (one := numeric(row, "margin")) > 0] if block.shaded else []
+    margins = [margin for row in rows if (margin := numeric(row, "margin")) > 0] if block.shaded else []
     band = (-margins[0], margins[0]) if margins else None
-    own = (*references, *_chance(block, rows))
-    points = [value for mark in marks for value in mark.points] + [v for one in own for _, v in one.values]
+    lines = (*references, *_chance(block, rows))
+    points = [value for mark in marks for value in mark.points] + [v for point in lines for _, v in point.values]
     points += band or ()
     bounds = (-math.inf, math.inf)
     if "chance" in rows[0]:
         bounds = range_of(rows[0]["measure"])
     ends = [end for mark in marks for end in (mark.low, mark.high)]
-    return Panel(title, marks, own, band, limits([one for one in points if not math.isnan(one)], ends, bounds))
+    return Panel(title, marks, lines, band, limits([point for point in points if not math.isnan(point)], ends, bounds))
 
 
 def _chance(block: Block, rows: Sequence[Row]) -> tuple[Reference, ...]:
@@ -319,15 +319,15 @@ _DASHES = ("5 3", "1 3", "")
 
 def _gray(rows: Sequence[Row]) -> tuple[Reference, ...]:
     """Return gray references along a curve, as the first recipe has them."""
-    own = [row for row in rows if row["recipe"] == rows[0]["recipe"]]
-    found: list[Reference] = []
-    for group, dash in zip(distinct(row["group"] for row in own), _DASHES, strict=False):
-        there = [row for row in own if row["group"] == group and not math.isnan(numeric(row, "value"))]
-        if there and not there[0]["layer"]:
-            found.append(Reference.level(group, numeric(there[0], "value")))
-        elif there:
-            found.append(Reference(group, tuple((row["layer"], numeric(row, "value")) for row in there), dash))
-    return tuple(found)
+    of_recipe = [row for row in rows if row["recipe"] == rows[0]["recipe"]]
+    lines: list[Reference] = []
+    for group, dash in zip(distinct(row["group"] for row in of_recipe), _DASHES, strict=False):
+        defined = [row for row in of_recipe if row["group"] == group and not math.isnan(numeric(row, "value"))]
+        if defined and not defined[0]["layer"]:
+            lines.append(Reference.level(group, numeric(defined[0], "value")))
+        elif defined:
+            lines.append(Reference(group, tuple((row["layer"], numeric(row, "value")) for row in defined), dash))
+    return tuple(lines)
 
 
 def _trade(block: Block, rows: Sequence[Row], evidence: Evidence, width: float) -> Figure | None:
@@ -364,24 +364,24 @@ def _trade(block: Block, rows: Sequence[Row], evidence: Evidence, width: float) 
         spots = [replace(spot, region=()) for spot in spots]
     levels = tuple(spot.level for spot in spots)
     field = Field(names[0], names[1], spans[0], spans[1], levels, _styles(block, levels, evidence), tuple(spots))
-    return drawn(block, field, used, draw_field, width)
+    return make_figure(block, field, used, draw_field, width)
 
 
 def _fills(region: Sequence[tuple[float, float]], spans: Sequence[tuple[float, float]]) -> bool:
     """Return whether a region reaches beyond both axes on both sides."""
     ends = [[point[i] for point in region] for i in (0, 1)]
     return bool(region) and all(
-        min(own) <= low + 0.05 * (high - low) and max(own) >= high - 0.05 * (high - low)
-        for own, (low, high) in zip(ends, spans, strict=True)
+        min(own_ends) <= low + 0.05 * (high - low) and max(own_ends) >= high - 0.05 * (high - low)
+        for own_ends, (low, high) in zip(ends, spans, strict=True)
     )
 
 
 def _field(block: Block, rows: Sequence[Row], evidence: Evidence, width: float) -> Figure | None:
     """A line per recipe through points of two columns, with the area of its intervals where it has some."""
-    known = [row for row in rows if not math.isnan(numeric(row, block.up))]
+    defined = [row for row in rows if not math.isnan(numeric(row, block.up))]
     lines: dict[str, list[tuple[float, float]]] = {}
     ends: dict[str, list[tuple[float, float, float]]] = {}
-    for row in known:
+    for row in defined:
         level, at = _color(block, row, evidence), numeric(row, block.along)
         lines.setdefault(level, []).append((at, numeric(row, block.up)))
         low, high = ends_of(row, block.up)
@@ -398,7 +398,7 @@ def _field(block: Block, rows: Sequence[Row], evidence: Evidence, width: float) 
     across = (across[0], max(across[1], across[0] + 1e-9))
     colors = _styles(block, levels, evidence)
     field = Field(*_axes(block), across, span, levels, colors, traces=traces, square=square)
-    return drawn(block, field, known, draw_field, width, cut)
+    return make_figure(block, field, defined, draw_field, width, cut)
 
 
 def _band(ends: Sequence[tuple[float, float, float]]) -> tuple[tuple[float, float], ...]:
@@ -412,53 +412,53 @@ def _heat(block: Block, rows: Sequence[Row], evidence: Evidence, width: float) -
     names = short_names(distinct(str(row[one]) for row in rows for one in (block.up, block.along)) or [""])
     short = dict(zip(distinct(str(row[one]) for row in rows for one in (block.up, block.along)), names, strict=False))
 
-    def called(row: Row, column: str) -> str:
+    def label_of(row: Row, column: str) -> str:
         return _text(block.table, column, row, evidence) if column in evidence.page.cells else short[str(row[column])]
 
     values: dict[str, dict[tuple[str, str], float]] = {}
     for row in rows:
         name = str(row[block.panel]) if block.panel else evidence.color(row)
-        values.setdefault(name, {})[called(row, block.up), called(row, block.along)] = numeric(row, "value")
+        values.setdefault(name, {})[label_of(row, block.up), label_of(row, block.along)] = numeric(row, "value")
     values, cut = _first_of(values, MOST_PANELS, "panels")
     if not values:
         return None
     down, across = (tuple(distinct(key[i] for cells in values.values() for key in cells)) for i in (0, 1))
     along, up = _axes(block)
     plot = Planes(values, down, across, up, along, block.title)
-    return drawn(block, plot, rows, draw_planes, width, cut)
+    return make_figure(block, plot, rows, draw_planes, width, cut)
 
 
 def _axes(block: Block) -> tuple[str, str]:
     return block.axes or (in_words(block.along), in_words(block.up))
 
 
-def drawn(
+def make_figure(
     block: Block,
-    plot: Drawn,
+    plot: Plot,
     rows: Sequence[Row],
-    draw: Callable[[Drawn, float], Drawing],
+    draw: Callable[[Plot, float], Drawing],
     width: float,
     cut: str = "",
-    still: Callable[[Drawn], Drawn] = lambda plot: plot,
+    still: Callable[[Plot], Plot] = lambda plot: plot,
 ) -> Figure:
     """Make a figure. still: the plot without its texts on hovering, for a phone and for the file."""
     alternative = f"{block.title}. {sentence_case(plot.axis)}. " + " ".join(plot.words())
-    note = " ".join(part for part in (block.note, _counted(rows, first=width == FIRST_WIDTH), cut) if part)
-    wide, quiet = draw(plot, width), still(plot)
+    note = " ".join(part for part in (block.note, _describe_counts(rows, first=width == FIRST_WIDTH), cut) if part)
+    wide, plain_plot = draw(plot, width), still(plot)
     return Figure(
         block.id,
         block.title,
         note,
         alternative,
         wide.inline(alternative, "wide"),
-        draw(quiet, NARROW).inline(alternative, "narrow"),
+        draw(plain_plot, NARROW).inline(alternative, "narrow"),
         as_csv(block.id, tuple(rows[0]), rows),
-        as_svg(block.id, draw(quiet, width).standalone(block.title, alternative)),
+        as_svg(block.id, draw(plain_plot, width).standalone(block.title, alternative)),
         block.folded,
     )
 
 
-def _counted(rows: Sequence[Row], *, first: bool) -> str:
+def _describe_counts(rows: Sequence[Row], *, first: bool) -> str:
     """Return the seeds and patients that the values of a figure rest on: `4 to 5 seeds, 1,000 patients.`
 
     first: On the first screen, which names the seeds elsewhere.
@@ -470,8 +470,8 @@ def _counted(rows: Sequence[Row], *, first: bool) -> str:
     return ", ".join(part for part in parts if part) + "." + words if any(parts) else words.strip()
 
 
-def _range(found: Sequence[int], name: str) -> str:
-    some = sorted(value for value in found if value)
+def _range(counts: Sequence[int], name: str) -> str:
+    some = sorted(value for value in counts if value)
     if not some:
         return ""
     low, high = some[0], some[-1]
@@ -486,7 +486,7 @@ _WORDS: Mapping[CellKind, Callable[[str], str]] = {
     "place": worst_words,
     "reason": reason_words,
     "code": lambda value: in_words(value).replace("-", " "),
-    "list": lambda value: listed([f"{one:g}" for one in json.loads(value or "[]")]),
+    "list": lambda value: join_words([f"{one:g}" for one in json.loads(value or "[]")]),
     "text": str,
 }
 """Kind of a cell -> its words; of others the value is the name of a component."""
@@ -500,13 +500,13 @@ def _text(table: str, name: str, row: Row, evidence: Evidence) -> str:
     match evidence.column(table, name).cell:
         case "recipe":
             own = "coordinates" in row and value == row.get("recipe")
-            return evidence.recipe(row) if own else evidence.called(value)
+            return evidence.recipe(row) if own else evidence.recipe_name(value)
         case "environment":
             return evidence.names.place(value)
         case "decision":
             return verdict_words(row)
         case kind:
-            return _WORDS.get(kind, displayed)(value)
+            return _WORDS.get(kind, display_name)(value)
 
 
 def cell(table: str, name: str, row: Row, evidence: Evidence, places: int | None = None) -> Cell:
@@ -520,8 +520,8 @@ def cell(table: str, name: str, row: Row, evidence: Evidence, places: int | None
         places: Decimals of the column; by the value or its interval where None.
     """
     if name in evidence.page.cells:
-        made = evidence.page.cells[name].cell(row, evidence)
-        return made if made.text else words(NONE)
+        special = evidence.page.cells[name].cell(row, evidence)
+        return special if special.text else words(NONE)
     kind, value = evidence.column(table, name).cell, row.get(name)
     if kind == "count":
         return amount(number_of) if (number_of := whole(row, name)) else Cell(NONE, "", True)
@@ -531,8 +531,8 @@ def cell(table: str, name: str, row: Row, evidence: Evidence, places: int | None
         return probability(numeric(row, name))
     low, high = ends_of(row, name)
     if kind == "interval" and not math.isnan(low):
-        own = f"{name}_low" in row
-        return estimated({**row, "value": value, "low": low, "high": high}, None if own else places)
+        prefix = f"{name}_low" in row
+        return estimate_cell({**row, "value": value, "low": low, "high": high}, None if prefix else places)
     if isinstance(value, int):
         return amount(value)
     return figure(float(value), 2 if places is None else places)
@@ -554,31 +554,31 @@ def _table(block: Block, rows: Sequence[Row], evidence: Evidence) -> Sheet | Non
         decimals = {name: _places([row for row in rows if row.get("measure", "") == name]) for name in measures}
         heads = [_head(block.table, name, evidence) for name in columns]
         lines = [
-            Line(tuple(_cited(block, name, row, evidence, decimals[row.get("measure", "")]) for name in columns))
+            Line(tuple(_cell_with_anchor(block, name, row, evidence, decimals[row.get("measure", "")]) for name in columns))
             for row in _first(rows, evidence)
         ]
     note, pivoted = "" if block.chart != "none" else block.note, block.across and not block.columns
-    made = sheet(block.id, block.title, heads, lines, (rows, table), note, 0 if pivoted else len(rows))
-    return replace(made, folded=block.folded)
+    table_sheet = sheet(block.id, block.title, heads, lines, (rows, table), note, 0 if pivoted else len(rows))
+    return replace(table_sheet, folded=block.folded)
 
 
 def _head(table: str, name: str, evidence: Evidence) -> str:
     """Return the heading of a column: that of the page, or that of the table."""
-    own = evidence.page.cells[name].head if name in evidence.page.cells else ""
-    return own or evidence.column(table, name).head or in_words(name)
+    special = evidence.page.cells[name].head if name in evidence.page.cells else ""
+    return special or evidence.column(table, name).head or in_words(name)
 
 
-def _cited(block: Block, name: str, row: Row, evidence: Evidence, places: int) -> Cell:
+def _cell_with_anchor(block: Block, name: str, row: Row, evidence: Evidence, places: int) -> Cell:
     """Return a cell, with an anchor where text cites it."""
-    made = cell(block.table, name, row, evidence, places)
-    return replace(made, anchor=anchor(row)) if name == block.cited and made.text != NONE else made
+    plain_cell = cell(block.table, name, row, evidence, places)
+    return replace(plain_cell, anchor=anchor(row)) if name == block.cited and plain_cell.text != NONE else plain_cell
 
 
 def _first(rows: Sequence[Row], evidence: Evidence) -> Sequence[Row]:
     """Return the rows that a page shows: where there are too many, the first ones of the recipes that charts show."""
     if len(rows) <= SHOWN_ROWS:
         return rows
-    return [row for row in rows if "coordinates" not in row or evidence.outline.shown(row)][:SHOWN_ROWS]
+    return [row for row in rows if "coordinates" not in row or evidence.outline.is_in_slice(row)][:SHOWN_ROWS]
 
 
 def _places(rows: Sequence[Row]) -> int:
@@ -593,21 +593,21 @@ def _pivot(block: Block, rows: Sequence[Row], evidence: Evidence) -> tuple[list[
     Raises:
         ValueError: Two rows of one cell do not differ.
     """
-    place = block.place if "recipe" in block.place else ("recipe", *(one for one in block.place if one != block.across))
+    place = block.place if "recipe" in block.place else ("recipe", *(name for name in block.place if name != block.across))
     place = (*place, *_apart(block, rows, ("recipe", *place, block.across)))
     keys = [key for key in place if (evidence.several if key == "recipe" else len({row[key] for row in rows}) > 1)]
     columns = distinct(str(row[block.across]) for row in rows)
     wide = len(keys) + len(columns) <= MOST_COLUMNS
     keys += [] if wide else [block.across]
-    found: dict[tuple[str, ...], dict[str, Row]] = {}
+    by_place: dict[tuple[str, ...], dict[str, Row]] = {}
     for row in rows:
-        cells = found.setdefault(tuple(str(row[key]) for key in keys), {})
+        cells = by_place.setdefault(tuple(str(row[key]) for key in keys), {})
         at = str(row[block.across]) if wide else "value"
         if at in cells:
             raise ValueError(f"block {block.id}: two rows of {block.table} share a cell: {cells[at]} and {row}")
         cells[at] = row
     columns = columns if wide else ["value"]
-    total = list(found.values())[:SHOWN_ROWS]
+    total = list(by_place.values())[:SHOWN_ROWS]
     decimals: dict[str, int] = {}
     for column in columns:
         decimals[column] = _places([own[column] for own in total if column in own])
@@ -629,22 +629,22 @@ _IDENTITY = ("measure", "environment", "factor", "level", "layer", "group")
 """Columns that tell estimates of one recipe apart."""
 
 
-def _apart(block: Block, rows: Sequence[Row], known: Sequence[str]) -> list[str]:
+def _apart(block: Block, rows: Sequence[Row], identity: Sequence[str]) -> list[str]:
     """Return the columns of identity besides those known without which rows of estimates would coincide."""
     if block.table != "estimates":
         return []
-    names = [name for name in _IDENTITY if name not in known]
-    found: dict[tuple[str, ...], dict[str, set[str]]] = {}
+    names = [name for name in _IDENTITY if name not in identity]
+    by_key: dict[tuple[str, ...], dict[str, set[str]]] = {}
     for row in rows:
-        own = found.setdefault(tuple(str(row[name]) for name in (*known, "recipe") if name in row), {})
+        values = by_key.setdefault(tuple(str(row[name]) for name in (*identity, "recipe") if name in row), {})
         for name in names:
-            own.setdefault(name, set()).add(str(row[name]))
-    return [name for name in names if any(len(own[name]) > 1 for own in found.values())]
+            values.setdefault(name, set()).add(str(row[name]))
+    return [name for name in names if any(len(values[name]) > 1 for values in by_key.values())]
 
 
 def _amount(row: Row | None, places: int) -> Cell:
     """Return a count, or an estimate with its interval."""
-    return amount(row["value"]) if row and isinstance(row["value"], int) else estimated(row, places)
+    return amount(row["value"]) if row and isinstance(row["value"], int) else estimate_cell(row, places)
 
 
 def _level_head(block: Block, value: str, rows: Sequence[Row], evidence: Evidence) -> str:

@@ -31,7 +31,7 @@ from assay.report.drawing import (
     polygon,
     polyline,
     short_names,
-    shortened,
+    shorten,
     text,
     tick_text,
     ticks,
@@ -116,7 +116,7 @@ def draw_rows(plot: Plot, width: float) -> Drawing:
         y = top + r * (head + height + 34) + head
         for i, position in enumerate(plot.positions):
             middle = y + row * (i + 0.5)
-            parts = lines_of(position, label - 8, most=2) if row >= 2 * STRIP_LINE else [shortened(position, label - 8)]
+            parts = lines_of(position, label - 8, most=2) if row >= 2 * STRIP_LINE else [shorten(position, label - 8)]
             for n, words in enumerate(parts):
                 at = middle + 4 + STRIP_LINE * (n - (len(parts) - 1) / 2)
                 body.append(text(0, at, words, full=position))
@@ -126,7 +126,7 @@ def draw_rows(plot: Plot, width: float) -> Drawing:
     bottom = top + lines * (head + height + 34)
     if not plot.axis:
         return Drawing(width, bottom - 10, "".join(body))
-    words = shortened(plot.axis, width - label, NARROW)
+    words = shorten(plot.axis, width - label, NARROW)
     middle = label + (width - label - 10) / 2
     body.append(text(middle, bottom, words, size=NARROW, anchor="middle", color="var(--soft)", full=plot.axis))
     return Drawing(width, bottom + 6, "".join(body))
@@ -134,8 +134,8 @@ def draw_rows(plot: Plot, width: float) -> Drawing:
 
 def _slots(plot: Plot) -> tuple[str, ...]:
     """Return the levels that share a row, one beneath the other; none where every row has one mark in its middle."""
-    found = [(number, mark.at) for number, panel in enumerate(plot.panels) for mark in panel.marks]
-    return plot.levels if len(set(found)) < len(found) else ()
+    places = [(number, mark.at) for number, panel in enumerate(plot.panels) for mark in panel.marks]
+    return plot.levels if len(set(places)) < len(places) else ()
 
 
 def _row_panel(plot: Plot, panel: Panel, box: _Box, row: float) -> str:
@@ -144,12 +144,12 @@ def _row_panel(plot: Plot, panel: Panel, box: _Box, row: float) -> str:
     slots = _slots(plot)
     start = (row - ROW_STEP * len(slots)) / 2
     for r, position in enumerate(plot.positions):
-        there = [mark for mark in panel.marks if mark.at == position and not math.isnan(mark.value)]
+        marks = [mark for mark in panel.marks if mark.at == position and not math.isnan(mark.value)]
         top = box.y + row * r
-        if not there:
+        if not marks:
             middle = top + row / 2 + 4
             parts.append(text(scale.start + 2, middle, MISSING, size=NARROW, color="var(--soft)", halo=True))
-        for mark in there:
+        for mark in marks:
             y = top + start + (ROW_STEP * (slots.index(mark.level) + 0.5) if slots else 0.0)
             parts.append(_row_mark(plot, mark, scale, y))
     return "".join(parts)
@@ -162,7 +162,7 @@ def _row_mark(plot: Plot, mark: Mark, scale: Scale, y: float) -> str:
         cut = (scale.beyond(mark.low), scale.beyond(mark.high))
         parts.append(bar(scale(mark.low), scale(mark.high), y, style.color, 1.6, cut, flat=True))
     parts.append(marker(style.marker, scale(mark.value), y, 3.2, style.color))
-    return group(f"{mark.at}: {mark.said}" if plot.hover else "", "".join(parts))
+    return group(f"{mark.at}: {mark.text}" if plot.hover else "", "".join(parts))
 
 
 # Sizes: an estimate with its interval in a row of a table.
@@ -174,10 +174,10 @@ SIZE = (120.0, 16.0)
 def draw_sizes(sizes: Sequence[Size | None]) -> list[str]:
     """Draw each estimate beside no effect and its margin, those of one unit on one scale; empty text for None."""
     reach: dict[str, list[float]] = {}
-    for one in filter(None, sizes):
-        ends = (0.0, one.value, one.low, one.high, one.margin, -one.margin)
-        reach.setdefault(one.unit, []).extend(end for end in ends if not math.isnan(end))
-    return ["" if one is None else _size_chart(one, min(reach[one.unit]), max(reach[one.unit])) for one in sizes]
+    for size in filter(None, sizes):
+        ends = (0.0, size.value, size.low, size.high, size.margin, -size.margin)
+        reach.setdefault(size.unit, []).extend(end for end in ends if not math.isnan(end))
+    return ["" if size is None else _size_chart(size, min(reach[size.unit]), max(reach[size.unit])) for size in sizes]
 
 
 def _size_chart(one: Size, low: float, high: float) -> str:
@@ -246,10 +246,10 @@ def draw_curves(plot: Plot, width: float) -> Drawing:
 def _all_end_last(panels: Sequence[Panel], columns: int) -> bool:
     """Return whether every curve of a row of panels ends in its last one, where the names are written."""
     rows = [panels[start : start + columns] for start in range(0, len(panels), columns)]
-    return all(_drawn(panel) <= _drawn(row[-1]) for row in rows for panel in row)
+    return all(_levels_drawn(panel) <= _levels_drawn(row[-1]) for row in rows for panel in row)
 
 
-def _drawn(panel: Panel) -> set[str]:
+def _levels_drawn(panel: Panel) -> set[str]:
     return {mark.level for mark in panel.marks if not math.isnan(mark.value)}
 
 
@@ -270,7 +270,7 @@ def _place(plot: Plot, panel: Panel, left: float, right: float, top: float) -> _
 
 def _curve_frame(plot: Plot, panel: Panel, place: _Place) -> str:
     top, base = place.scale.end, place.scale.start
-    title = shortened(panel.title, place.right - place.left + CURVE_GAP - 10, BOLD)
+    title = shorten(panel.title, place.right - place.left + CURVE_GAP - 10, BOLD)
     parts = [text(place.left, top - 10, title, weight="600", full=panel.title)]
     for value in ticks(place.scale.low, place.scale.high, 6):
         y = place.scale(value)
@@ -283,7 +283,7 @@ def _curve_frame(plot: Plot, panel: Panel, place: _Place) -> str:
     names = short_names(plot.positions)
     tight = max(breadth(name, NARROW) for name in names) + 4 > step
     for i, ((position, x), name) in enumerate(zip(place.across.items(), names, strict=True)):
-        words = shortened(name, step * (2 if tight else 1), NARROW)
+        words = shorten(name, step * (2 if tight else 1), NARROW)
         y = base + (27 if tight and i % 2 else 15)
         parts.append(text(x, y, words, size=NARROW, anchor="middle", color="var(--soft)", full=position))
     parts.append(line(place.left, base, place.right, base, "var(--line)"))
@@ -314,11 +314,11 @@ def _marks(plot: Plot, panel: Panel, place: _Place) -> str:
 
 def _band(marks: Sequence[Mark], place: _Place, color: str) -> str:
     """The intervals of a curve as one shape."""
-    known = [mark for mark in marks if not math.isnan(mark.low)]
-    edge = [(place.across[mark.at], place.scale(mark.high)) for mark in known]
-    edge += [(place.across[mark.at], place.scale(mark.low)) for mark in reversed(known)]
+    with_interval = [mark for mark in marks if not math.isnan(mark.low)]
+    edge = [(place.across[mark.at], place.scale(mark.high)) for mark in with_interval]
+    edge += [(place.across[mark.at], place.scale(mark.low)) for mark in reversed(with_interval)]
     path = "L".join(f"{x:.1f} {y:.1f}" for x, y in edge)
-    return element("path", d=f"M{path}Z", fill=color, fill_opacity="0.16") if len(known) > 1 else ""
+    return element("path", d=f"M{path}Z", fill=color, fill_opacity="0.16") if len(with_interval) > 1 else ""
 
 
 def _curve_mark(plot: Plot, mark: Mark, place: _Place, x: float, aside: float) -> str:
@@ -331,8 +331,8 @@ def _curve_mark(plot: Plot, mark: Mark, place: _Place, x: float, aside: float) -
     seeds = [(x + aside, scale(value)) for _, value in mark.seeds if not math.isnan(value)]
     parts.append(dots(seeds, style.color, 4.0))
     size = min(3.4, max(2.2, place.spread / len(plot.levels) * 0.5))
-    said = f"{mark.at}: {mark.said}" if plot.hover else ""
-    return group(said, "".join([*parts, marker(style.marker, x, scale(mark.value), size, style.color)]))
+    hover = f"{mark.at}: {mark.text}" if plot.hover else ""
+    return group(hover, "".join([*parts, marker(style.marker, x, scale(mark.value), size, style.color)]))
 
 
 def _ends(plot: Plot, panel: Panel, place: _Place, room: float, direct: bool) -> str:
@@ -345,13 +345,13 @@ def _ends(plot: Plot, panel: Panel, place: _Place, room: float, direct: bool) ->
         if marks:
             ends.append((place.scale(marks[-1].value), level, level))
     for reference in panel.references:
-        known = [value for _, value in reference.values if not math.isnan(value)]
-        if known and reference.name:
-            ends.append((place.scale(known[-1]), reference.name, ""))
+        defined = [value for _, value in reference.values if not math.isnan(value)]
+        if defined and reference.name:
+            ends.append((place.scale(defined[-1]), reference.name, ""))
     parts: list[str] = []
     for y, name, level in _apart(ends, place.scale.end, place.scale.start):
         x = place.right + 6
-        words = shortened(name, room - 16, NARROW)
+        words = shorten(name, room - 16, NARROW)
         if level:
             parts.append(marker(plot.styles[level].marker, x + 3, y, 3.4, plot.styles[level].color))
         color = "var(--ink)" if level else "var(--soft)"
@@ -427,14 +427,14 @@ class Field:
         for spot in self.spots:
             yield f"{spot.level}: {with_interval(*spot.across)} across, {with_interval(*spot.up)} up."
         for trace in self.traces:
-            said = "; ".join(f"{number(x)}, {number(y)}" for x, y in trace.points)
-            yield f"{trace.level}: {said}."
+            points_text = "; ".join(f"{number(x)}, {number(y)}" for x, y in trace.points)
+            yield f"{trace.level}: {points_text}."
 
 
 def draw_field(field: Field, width: float) -> Drawing:
     """The field at a width in pixels, under a key of its levels."""
     shapes, top = key(field.levels, field.styles, width)
-    x = _Across(field, Scale(*_rooted(field), FIELD_LEFT, width - RIGHT))
+    x = _Across(field, Scale(*_axis_limits(field), FIELD_LEFT, width - RIGHT))
     y = Scale(*field.up_limits, top + FIELD_HEIGHT, top + 20)
     body = [shapes, _field_frame(field, x, y, width)]
     body += [
@@ -463,13 +463,13 @@ class _Across:
         return value < low or value > high
 
 
-def _rooted(field: Field) -> tuple[float, float]:
+def _axis_limits(field: Field) -> tuple[float, float]:
     low, high = field.across_limits
     return (math.sqrt(max(low, 0.0)), math.sqrt(max(high, 0.0))) if field.square else (low, high)
 
 
 def _field_frame(field: Field, x: _Across, y: Scale, width: float) -> str:
-    parts = [text(0, y.end - 8, shortened(field.up, width, NARROW), size=NARROW, color="var(--soft)", full=field.up)]
+    parts = [text(0, y.end - 8, shorten(field.up, width, NARROW), size=NARROW, color="var(--soft)", full=field.up)]
     for value in ticks(*field.up_limits, 6):
         parts += [
             line(FIELD_LEFT, y(value), width - RIGHT, y(value), "var(--grid)"),
@@ -535,8 +535,8 @@ class Planes:
     def words(self) -> Iterator[str]:
         """Every map as a sentence, for those who do not see the figure."""
         for level, cells in self.values.items():
-            said = "; ".join(f"{row}, {column}: {number(value)}" for (row, column), value in cells.items())
-            yield f"{level}: {said}."
+            cells_text = "; ".join(f"{row}, {column}: {number(value)}" for (row, column), value in cells.items())
+            yield f"{level}: {cells_text}."
 
 
 def draw_planes(planes: Planes, width: float) -> Drawing:
@@ -563,7 +563,7 @@ def _map(planes: Planes, level: str, left: float, top: float, width: float) -> s
     parts: list[str] = []
     for r, row in enumerate(planes.rows):
         y = top + TOP + CELL * r
-        name = shortened(row, PLANE_LEFT, NARROW)
+        name = shorten(row, PLANE_LEFT, NARROW)
         parts.append(
             text(left + PLANE_LEFT - 5, y + 13, name, size=NARROW, anchor="end", color="var(--soft)", full=row)
         )
@@ -573,7 +573,7 @@ def _map(planes: Planes, level: str, left: float, top: float, width: float) -> s
     base = top + TOP + CELL * len(planes.rows)
     for c, column in enumerate(planes.columns):
         x = left + PLANE_LEFT + across * (c + 0.5)
-        parts.append(text(x, base + 13, shortened(column, across, NARROW), size=NARROW, anchor="middle",
+        parts.append(text(x, base + 13, shorten(column, across, NARROW), size=NARROW, anchor="middle",
                           color="var(--soft)", full=column))  # fmt: skip
     return "".join(parts)
 

@@ -42,16 +42,16 @@ def limits(points: Iterable[float], ends: Iterable[float], bounds: tuple[float, 
     Ends count as far beyond the points as half a range, or as twice their usual distance. A wild interval (three seeds
     that disagree) would otherwise press all else together; it is drawn with an arrow.
     """
-    known = [value for value in points if math.isfinite(value)]
-    if not known:
+    finite = [value for value in points if math.isfinite(value)]
+    if not finite:
         return (bounds[0], bounds[1]) if all(map(math.isfinite, bounds)) else (0.0, 1.0)
-    low, high = min(known), max(known)
+    low, high = min(finite), max(finite)
     bounds = min(bounds[0], low), max(bounds[1], high)
-    drawn = [end for end in ends if math.isfinite(end)]
-    usual = median(max(low - end, end - high, 0.0) for end in drawn) if drawn else 0.0
+    finite_ends = [end for end in ends if math.isfinite(end)]
+    usual = median(max(low - end, end - high, 0.0) for end in finite_ends) if finite_ends else 0.0
     reach = max((high - low) * 0.5, 0.05 * max(abs(low), abs(high), 0.2), 2 * usual)
-    for end in drawn:
-        low, high = min(low, max(end, min(known) - reach)), max(high, min(end, max(known) + reach))
+    for end in finite_ends:
+        low, high = min(low, max(end, min(finite) - reach)), max(high, min(end, max(finite) + reach))
     differ = high - low > max(1e-9 * max(abs(low), abs(high)), 1e-300)  # else a float holds nothing between them
     room = (high - low if differ else 0.2) * MARGIN
     return max(bounds[0] - room, low - room), min(bounds[1] + room, high + room)
@@ -135,7 +135,7 @@ def declarations(colors: Mapping[str, str]) -> str:
 
 def on_paper(svg: str) -> str:
     """A drawing with the variables put in as colors for white paper, for programs that know no CSS variables."""
-    return re.sub(r"var\(--([a-z0-9]+)\)", lambda found: LIGHT[found[1]], svg)
+    return re.sub(r"var\(--([a-z0-9]+)\)", lambda match: LIGHT[match[1]], svg)
 
 
 # Scalable drawings as text. Everything that comes from data is escaped here.
@@ -184,7 +184,7 @@ def element(name: str, content: str = "", **attributes: str | float) -> str:
 
     What is drawn in the color of a recipe has its number as `data-level`, by which the page highlights recipes.
     """
-    level = next((found[1] for value in attributes.values() if (found := _LEVEL.fullmatch(str(value)))), "")
+    level = next((match[1] for value in attributes.values() if (match := _LEVEL.fullmatch(str(value)))), "")
     attributes |= {"data_level": level} if level else {}
     pairs = "".join(
         f' {key.rstrip("_").replace("_", "-")}="{_n(value) if isinstance(value, int | float) else escape(value)}"'
@@ -247,7 +247,7 @@ def dots(points: Iterable[tuple[float, float]], color: str, size: float) -> str:
     return shape if path else ""
 
 
-def shortened(words: str, width: float, size: float = WIDE) -> str:
+def shorten(words: str, width: float, size: float = WIDE) -> str:
     """Words cut to a width, with an ellipsis where anything was cut: the middle, since names differ at their ends."""
     most = max(3, int(width / (size * 0.55)))
     if len(words) <= most:
@@ -263,14 +263,14 @@ def lines_of(words: str, width: float, size: float = WIDE, most: int = 3) -> lis
     """
     lines: list[str] = []
     for mark in (", ", " "):
-        lines = _filled(words.split(mark), mark, width, size)
+        lines = _fill_lines(words.split(mark), mark, width, size)
         if len(lines) <= most and all(breadth(line, size) <= width for line in lines):
             return lines
     kept = [*lines[: most - 1], " ".join(lines[most - 1 :])] if len(lines) > most else lines
-    return [shortened(line, width, size) for line in kept]
+    return [shorten(line, width, size) for line in kept]
 
 
-def _filled(parts: Sequence[str], mark: str, width: float, size: float) -> list[str]:
+def _fill_lines(parts: Sequence[str], mark: str, width: float, size: float) -> list[str]:
     """Parts that a mark sets off, as many on a line as there is room for."""
     lines = [parts[0]]
     for part in parts[1:]:
@@ -330,7 +330,7 @@ class Mark:
     reason: str = ""
 
     @property
-    def said(self) -> str:
+    def text(self) -> str:
         """The mark in words."""
         value = "undefined" if math.isnan(self.value) else with_interval(self.value, self.low, self.high)
         return f"{self.level} {value}{f' ({self.reason})' if self.reason else ''}"
@@ -404,7 +404,7 @@ class Plot:
     def words(self) -> Iterator[str]:
         """Every panel as a sentence, for those who do not see the figure."""
         for panel in self.panels:
-            marks = "; ".join((f"at {mark.at}: " if mark.at else "") + mark.said for mark in panel.marks)
+            marks = "; ".join((f"at {mark.at}: " if mark.at else "") + mark.text for mark in panel.marks)
             yield f"{panel.title}: {marks}." if panel.title else f"{marks}."
 
 
@@ -428,7 +428,7 @@ def key(levels: Sequence[str], styles: dict[str, Style], width: float) -> tuple[
     shapes: list[str] = []
     x, y = 4.0, 12.0
     for level in levels:
-        words = shortened(level, width - 20)
+        words = shorten(level, width - 20)
         if x > 4 and x + 16 + breadth(words) > width:
             x, y = 4.0, y + 18
         style = styles[level]
@@ -440,16 +440,16 @@ def key(levels: Sequence[str], styles: dict[str, Style], width: float) -> tuple[
 def bar(low: float, high: float, at: float, color: str, width: float, cut: tuple[bool, bool], flat: bool) -> str:
     """An interval from low to high at a place across, with an arrow at an end beyond the drawing."""
     points = [(low, at), (high, at)] if flat else [(at, low), (at, high)]
-    found = line(*points[0], *points[1], color, width)
+    whisker = line(*points[0], *points[1], color, width)
     signs = ((-1, 0), (1, 0)) if flat else ((0, 1), (0, -1))
     for (x, y), is_cut, (dx, dy) in zip(points, cut, signs, strict=True):
         if is_cut:
             tail = 4.0
             for side in (-3, 3):
-                found += line(x, y, x - dx * tail + dy * side, y - dy * tail + dx * side, color, 1.5)
-    return found
+                whisker += line(x, y, x - dx * tail + dy * side, y - dy * tail + dx * side, color, 1.5)
+    return whisker
 
 
-def group(said: str, shapes: str) -> str:
+def group(hover: str, shapes: str) -> str:
     """Shapes that say something together on hovering."""
-    return element("g", element("title", escape(said)) + shapes) if said else shapes
+    return element("g", element("title", escape(hover)) + shapes) if hover else shapes

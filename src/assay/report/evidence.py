@@ -48,8 +48,8 @@ def mapping(text: Any) -> Mapping[str, str]:
 @cache
 def _read(text: str) -> Mapping[str, str]:
     """Cached, since thousands of rows hold the few texts of a study's recipes."""
-    found: Any = json.loads(text)
-    return MappingProxyType({str(key): str(value) for key, value in cast("Mapping[Any, Any]", found).items()})
+    parsed: Any = json.loads(text)
+    return MappingProxyType({str(key): str(value) for key, value in cast("Mapping[Any, Any]", parsed).items()})
 
 
 def coordinates(row: Row) -> Mapping[str, str]:
@@ -78,7 +78,7 @@ class Tables(Mapping[str, Rows]):
     def __getitem__(self, name: str) -> Rows:
         if name not in self._read:
             self._folder.require_table(name)
-            self._read[name] = _checked(self._folder, self._known[name])
+            self._read[name] = _checked_rows(self._folder, self._known[name])
         return self._read[name]
 
     def __contains__(self, name: object) -> bool:
@@ -96,7 +96,7 @@ def networks(tables: Mapping[str, Rows]) -> Rows:
     return tables.get("trials") or tables.get("seeds", ())
 
 
-def _checked(folder: RunFolder, table: Table) -> Rows:
+def _checked_rows(folder: RunFolder, table: Table) -> Rows:
     rows, name = folder.table_by_column(table.name), table.name
     missing = [column for column in table.names if rows and column not in rows[0]]
     if missing:
@@ -123,16 +123,16 @@ class Outline:
 
     axis: str
     levels: tuple[str, ...]
-    held: Mapping[str, str]
+    fixed: Mapping[str, str]
     measure: str
     dosed: str = ""
     budgets: str = ""
     axes: tuple[str, ...] = ()
 
-    def shown(self, row: Row, *free: str) -> bool:
+    def is_in_slice(self, row: Row, *free: str) -> bool:
         """Return whether a row's recipe is in the slice that charts show; `free` names axes that are left free."""
         at = coordinates(row)
-        return all(at.get(axis, value) == value for axis, value in self.held.items() if axis not in free)
+        return all(at.get(axis, value) == value for axis, value in self.fixed.items() if axis not in free)
 
 
 def outline(tables: Mapping[str, Rows]) -> Outline:
@@ -149,22 +149,22 @@ def outline(tables: Mapping[str, Rows]) -> Outline:
     free = [axis for axis in wide if axis not in (*BUDGETS, dosed)] or list(wide)
     axis = named["axis"] if named and named["axis"] in wide else max(free, key=lambda one: len(wide[one]), default="")
     where = mapping(named["where"] if named else "")
-    held = {other: where.get(other) or levels[-1] for other, levels in wide.items() if other != axis}
+    fixed = {other: where.get(other) or levels[-1] for other, levels in wide.items() if other != axis}
     levels = wide.get(axis) or distinct(row["recipe"] for row in networks(tables)) or [""]
     budgets = next((one for one in wide if one.split("+")[0] in BUDGETS and one != axis), "")
-    return Outline(axis, tuple(levels), held, _measure(tables, contrasts), dosed, budgets, tuple(wide))
+    return Outline(axis, tuple(levels), fixed, _measure(tables, contrasts), dosed, budgets, tuple(wide))
 
 
 def _measure(tables: Mapping[str, Rows], contrasts: Rows) -> str:
     def performs(name: str) -> bool:
         return name in MEASURES and MEASURES[name].probe in _PERFORMANCE
 
-    asked = [row["measure"] for row in contrasts if performs(row["measure"])]
-    there = [row["measure"] for row in tables.get("estimates", ()) if performs(row["measure"]) and row["environment"]
+    compared = [row["measure"] for row in contrasts if performs(row["measure"])]
+    estimated = [row["measure"] for row in tables.get("estimates", ()) if performs(row["measure"]) and row["environment"]
              and not (row["factor"] or row["level"] or row["group"]) and row["value"] == row["value"]]  # fmt: skip
-    most = max(distinct(asked), key=asked.count, default="")
+    most = max(distinct(compared), key=compared.count, default="")
     return next(
-        (name for name in (most, "dice", "auroc", "auroc-macro", *there) if name in set(there)), most or "auroc"
+        (name for name in (most, "dice", "auroc", "auroc-macro", *estimated) if name in set(estimated)), most or "auroc"
     )
 
 
@@ -220,7 +220,7 @@ class Page:
     cells: Mapping[str, Wording] = field(default_factory=dict[str, Wording])
     terms: Callable[[Mapping[str, Rows]], Mapping[str, Mapping[str, str]]] = lambda _: {}
     opened: Callable[[Evidence], Mapping[str, Sequence[Opened]]] = lambda _: {}
-    lost: tuple[Block, ...] = ()
+    failures: tuple[Block, ...] = ()
     environments: Block | None = None
     methods: Callable[[Evidence], Sequence[str]] = lambda _: ()
 
@@ -272,10 +272,10 @@ class Evidence:
         recipes = {row["recipe"]: coordinates(row) for row in networks(self.tables) if "coordinates" in row}
         points: Sequence[Any] = spec.get("points", ())
         alike = [name for name in (points[0]["tests"] if points else ())
-                 if all({"split": "train", **one["tests"][name]} == one["train"] for one in points)]  # fmt: skip
+                 if all({"split": "train", **point["tests"][name]} == point["train"] for point in points)]  # fmt: skip
         places = place_labels(rows) | dict.fromkeys(alike, UNSHIFTED)
-        apart = places_by_recipe(distinct(row["environment"] for row in rows), recipes, places)
-        return Names({**places, **apart}, spec.get("labels", {}))
+        by_recipe = places_by_recipe(distinct(row["environment"] for row in rows), recipes, places)
+        return Names({**places, **by_recipe}, spec.get("labels", {}))
 
     @cached_property
     def styles(self) -> dict[str, Style]:
@@ -297,24 +297,24 @@ class Evidence:
         return bool(self.outline.axes)
 
     @cached_property
-    def _named(self) -> Mapping[str, str]:
+    def _recipe_names(self) -> Mapping[str, str]:
         return {row["recipe"]: self.recipe(row) for row in self.tables.get("recipes", ())}
 
     def in_words(self, reason: Reason) -> Reason:
         """Return a reason whose fields have recipes and test conditions in words, in place of their keys."""
-        known = {**{one: self.names.place(one) for one in self.names.places}, **self._named}
+        names = {**{place: self.names.place(place) for place in self.names.places}, **self._recipe_names}
 
-        def named(value: Field) -> Field:
+        def rename(value: Field) -> Field:
             if isinstance(value, tuple):
-                return tuple(known.get(one, one) for one in value)
-            return known.get(value, value) if isinstance(value, str) else value
+                return tuple(names.get(name, name) for name in value)
+            return names.get(value, value) if isinstance(value, str) else value
 
-        causes = (Cause(one.code, tuple((key, named(value)) for key, value in one.fields)) for one in reason.causes)
+        causes = (Cause(cause.code, tuple((key, rename(value)) for key, value in cause.fields)) for cause in reason.causes)
         return Reason(tuple(causes))
 
-    def called(self, recipe: str) -> str:
+    def recipe_name(self, recipe: str) -> str:
         """Return the name of a recipe by its key."""
-        return self._named.get(recipe, recipe)
+        return self._recipe_names.get(recipe, recipe)
 
     def rows(self, table: str) -> list[Row]:
         """Return the rows of a table, with columns in words that blocks use."""
@@ -331,5 +331,5 @@ class Evidence:
 
     def seeds(self, row: Row) -> tuple[tuple[int, float], ...]:
         """Return (seed, value) of an estimate; nothing of a row without seeds."""
-        found = mapping(row["per_seed"]).items() if "per_seed" in row else self._per_seed.of(row.get("id", ""))
-        return tuple((int(seed), float(value)) for seed, value in found)
+        by_seed = mapping(row["per_seed"]).items() if "per_seed" in row else self._per_seed.of(row.get("id", ""))
+        return tuple((int(seed), float(value)) for seed, value in by_seed)

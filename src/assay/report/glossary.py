@@ -86,13 +86,13 @@ GLOSSARY: Mapping[str, str] = {
 """Term -> its meaning. Asterisks set off words, as in Markdown."""
 
 
-def first_used(texts: Iterable[str], known: Collection[str]) -> dict[str, str]:
+def first_used(texts: Iterable[str], known_terms: Collection[str]) -> dict[str, str]:
     """Return the terms that texts use and that are not known yet, with their meanings."""
-    whole = " ".join(texts)
+    text = " ".join(texts)
     return {
         term: meaning.replace("*", "")
         for term, meaning in GLOSSARY.items()
-        if term not in known and _pattern(term).search(whole)
+        if term not in known_terms and _pattern(term).search(text)
     }
 
 

@@ -16,11 +16,11 @@ from PIL import Image
 
 from assay.core.errors import StoreError
 from assay.report.account import Small
-from assay.report.drawing import NARROW, Drawing, Scale, Style, breadth, line, marker, shortened, text
+from assay.report.drawing import NARROW, Drawing, Scale, Style, breadth, line, marker, shorten, text
 from assay.report.evidence import Evidence, coordinates, whole
 from assay.report.sentences.captions import caption, pair_ends
 from assay.report.words import sentence_case
-from assay.stats.format import in_words, listed, number
+from assay.stats.format import in_words, join_words, number
 from assay.stats.rows import CONFOUNDER, Row, json_object, numeric
 
 # What each level made of a counterfactual pair: its logit of the first image and of the second, beside zero.
@@ -29,14 +29,14 @@ Both = tuple[float, float]
 Ends = Mapping[str, Mapping[str, Both]]
 """Level -> what it was trained with, such as its dose, empty where there is but one -> logits at both ends."""
 
-ROW, TOP, SAID, APART = 18.0, 18.0, 92.0, 5.0
+ROW, TOP, LOGIT_LABEL, GAP = 18.0, 18.0, 92.0, 5.0
 SIDE = 128
 """Most CSS pixels of a small picture."""
 LEAST = 1.0
 """A drawing reaches at least one standard deviation either way, so that what is small looks small."""
 
 
-def asked(evidence: Evidence, factor: str, recipes: Collection[str]) -> dict[tuple[str, str], str]:
+def recipes_of_pairs(evidence: Evidence, factor: str, recipes: Collection[str]) -> dict[tuple[str, str], str]:
     """(level, dose) -> the recipe of the slice shown that was asked about a pair of this factor.
 
     Doses are left free. Of a confounder's pair it is the recipe that was trained with it, else the one that figures
@@ -44,12 +44,12 @@ def asked(evidence: Evidence, factor: str, recipes: Collection[str]) -> dict[tup
     """
     view = evidence.outline
     rows = {row["recipe"]: row for row in evidence.tables.get("trials", ()) if row["recipe"] in recipes}
-    near = {recipe: row for recipe, row in rows.items() if view.shown(row, view.dosed, CONFOUNDER)}
-    own = {recipe: row for recipe, row in near.items() if _confounder(row) == factor.partition("(")[0]}
-    held = {recipe: row for recipe, row in near.items() if view.shown(row, view.dosed)}
+    near = {recipe: row for recipe, row in rows.items() if view.is_in_slice(row, view.dosed, CONFOUNDER)}
+    of_confounder = {recipe: row for recipe, row in near.items() if _confounder(row) == factor.partition("(")[0]}
+    in_slice = {recipe: row for recipe, row in near.items() if view.is_in_slice(row, view.dosed)}
     return {
         (evidence.color(row), coordinates(row).get(view.dosed, "") if view.dosed else ""): recipe
-        for recipe, row in (own or held or near).items()
+        for recipe, row in (of_confounder or in_slice or near).items()
     }
 
 
@@ -60,13 +60,13 @@ def _confounder(row: Row) -> str:
 
 def logit_drawing(values: Ends, styles: Mapping[str, Style], width: float) -> Drawing:
     """A row per level and dose: from the logit of the first image (a stroke) to that of the second (its marker)."""
-    each = [(level, dose) for level, own in values.items() for dose in own]
+    each = [(level, dose) for level, doses in values.items() for dose in doses]
     aside = max((breadth(dose, NARROW) for _, dose in each), default=0.0) + 4
     label = min(max(breadth(level, NARROW) for level in values) + 8, width * 0.36)
-    known = [value for own in values.values() for ends in own.values() for value in ends if math.isfinite(value)]
-    low, high = min([-LEAST, *known]), max([LEAST, *known])
-    scale = Scale(low, high, label + aside + 8, width - SAID - 8)
-    zero, bottom = scale(0.0), TOP + ROW * len(each) + APART * (len(values) - 1)
+    logits = [value for doses in values.values() for ends in doses.values() for value in ends if math.isfinite(value)]
+    low, high = min([-LEAST, *logits]), max([LEAST, *logits])
+    scale = Scale(low, high, label + aside + 8, width - LOGIT_LABEL - 8)
+    zero, bottom = scale(0.0), TOP + ROW * len(each) + GAP * (len(values) - 1)
     parts = [
         text(0, 11, "logit, in sd", size=NARROW, color="var(--soft)"),
         text(zero, 11, "0", size=NARROW, anchor="middle", color="var(--soft)"),
@@ -74,15 +74,15 @@ def logit_drawing(values: Ends, styles: Mapping[str, Style], width: float) -> Dr
         line(zero, 15, zero, bottom, "var(--reference)"),
     ]
     y = TOP + ROW / 2
-    for level, own in values.items():
-        parts.append(text(0, y + 4, shortened(level, label, NARROW), size=NARROW, full=level))
-        for dose, ends in own.items():
+    for level, doses_of_level in values.items():
+        parts.append(text(0, y + 4, shorten(level, label, NARROW), size=NARROW, full=level))
+        for dose, ends in doses_of_level.items():
             parts.append(text(label, y + 4, dose, size=NARROW, color="var(--soft)"))
             parts.append(_ends(ends, scale, y, styles[level]))
             words = f"{number(ends[0], 1)} → {number(ends[1], 1)}"
             parts.append(text(width, y + 4, words, size=NARROW, anchor="end"))
             y += ROW
-        y += APART
+        y += GAP
     return Drawing(width, bottom + 4, "".join(parts))
 
 
@@ -100,8 +100,8 @@ def logit_words(values: Ends) -> str:
 
 
 def _words(values: Ends) -> Iterator[str]:
-    for level, own in values.items():
-        for dose, (low, high) in own.items():
+    for level, doses_of_level in values.items():
+        for dose, (low, high) in doses_of_level.items():
             where = f"{level}, trained at {dose}" if dose else level
             yield f"{where} {number(low, 1)}, {number(high, 1)}"
 
@@ -123,7 +123,7 @@ OUTCOMES: Mapping[str, str] = {
     "outlined": "highest Dice",
 }
 """Outcome of single images -> its words."""
-SHOWN = 8
+MOST_LEVELS_DRAWN = 8
 """Levels whose logits are drawn at most."""
 
 
@@ -149,7 +149,7 @@ class Group:
     title: str
     note: str
     pictures: tuple[Picture, ...]
-    shown: int
+    most: int
     noun: str
 
 
@@ -220,44 +220,44 @@ def gallery(root: Path, evidence: Evidence, rows: Sequence[Row], *, all_shown: b
         StoreError: A file is missing or no picture; the text names it.
     """
     images = [natural(root, row) for row in rows]
-    uris = [encoded(image, lossless=True) for image in images]
+    uris = [data_uri(image, lossless=True) for image in images]
     loss = sum(map(len, uris)) > BUDGET
     if loss:
-        uris = [encoded(image, lossless=False) for image in images]
-    made = [_picture(row, image, uri, evidence) for row, image, uri in zip(rows, images, uris, strict=True)]
+        uris = [data_uri(image, lossless=False) for image in images]
+    pictures = [_picture(row, image, uri, evidence) for row, image, uri in zip(rows, images, uris, strict=True)]
     pairs: dict[str, tuple[Picture, ...]] = {}
-    for row, picture in zip(rows, made, strict=True):
+    for row, picture in zip(rows, pictures, strict=True):
         if row["kind"] == "pair":
             name = in_words(row["factor"])
             pairs[name] = (*pairs.get(name, ()), picture)
     groups: list[Group] = []
-    for kind, (title, note, shown, noun) in _GROUPS.items():
-        own = tuple(picture for row, picture in zip(rows, made, strict=True) if row["kind"] == kind)
+    for kind, (title, note, most, noun) in _GROUPS.items():
+        of_kind = tuple(picture for row, picture in zip(rows, pictures, strict=True) if row["kind"] == kind)
         whole_group = all_shown or (kind == "confounder" and not pairs)
-        groups += [Group(title, note, own, len(own) if whole_group else shown, noun)] if own else []
+        groups += [Group(title, note, of_kind, len(of_kind) if whole_group else most, noun)] if of_kind else []
     cases: dict[str, list[Picture]] = {}
-    for row, picture in zip(rows, made, strict=True):
+    for row, picture in zip(rows, pictures, strict=True):
         if row["kind"] == "case":
             outcome = OUTCOMES[json_object(row["facts"])["outcome"]].format(mark=row["factor"].replace("-", " "))
             place = f"{evidence.names.place(row['environment'])}: " if row["environment"] else ""
             cases.setdefault(sentence_case(f"{place}{outcome}"), []).append(picture)
-    single = tuple(Group(title, "", tuple(own), len(own), "image") for title, own in cases.items())
-    return Gallery(tuple(groups), pairs, _scales(rows, loss), _drawn(made, evidence), single)
+    single = tuple(Group(title, "", tuple(of_case), len(of_case), "image") for title, of_case in cases.items())
+    return Gallery(tuple(groups), pairs, _scales(rows, loss), _explain_drawings(pictures, evidence), single)
 
 
-def _drawn(made: Sequence[Picture], evidence: Evidence) -> str:
+def _explain_drawings(pictures: Sequence[Picture], evidence: Evidence) -> str:
     """Explain the drawings next to pairs; empty where there are none."""
-    if not any(picture.logits for picture in made):
+    if not any(picture.logits for picture in pictures):
         return ""
     view = evidence.outline
     fixed = [
-        evidence.names.level(axis, level) for axis, level in view.held.items() if axis not in (view.dosed, CONFOUNDER)
+        evidence.names.level(axis, level) for axis, level in view.fixed.items() if axis not in (view.dosed, CONFOUNDER)
     ]
-    held = f" ({listed(fixed)})" if fixed else ""
+    fixed_text = f" ({join_words(fixed)})" if fixed else ""
     doses = ", trained at the smallest and at the largest p" if view.dosed else ""
-    few = f" The first {SHOWN} of {len(view.levels)} are drawn." if len(view.levels) > SHOWN else ""
+    few = f" The first {MOST_LEVELS_DRAWN} of {len(view.levels)} are drawn." if len(view.levels) > MOST_LEVELS_DRAWN else ""
     return (
-        f"At the right: the logit of each {in_words(view.axis) or 'recipe'}{held}{doses}, mean of the seeds that "
+        f"At the right: the logit of each {in_words(view.axis) or 'recipe'}{fixed_text}{doses}, mean of the seeds that "
         "tested the image, from the stroke (first image) to the marker (second), in units "
         "of the model's standard deviation of the logit within a class. Above 0 the network holds the last class for "
         f"likelier than the rest.{few}"
@@ -289,7 +289,7 @@ def sheet_images(root: Path, row: Row, count: int, columns: int) -> Iterator[Ima
         yield grid.crop((x, y, x + width - GAP, y + height - GAP))
 
 
-def encoded(image: Image.Image, *, lossless: bool) -> str:
+def data_uri(image: Image.Image, *, lossless: bool) -> str:
     """Return an image as a data URI."""
     buffer = io.BytesIO()
     if lossless:
@@ -305,7 +305,7 @@ def small(image: Image.Image, label: str, side: int = SIDE) -> Small:
     image = image if image.mode in ("L", "RGB") else image.convert("RGB")
     image = image.reduce(max(1, math.ceil(max(image.size) / side)))
     times = max(1, side // max(image.size))
-    return Small(encoded(image, lossless=True), image.width * times, image.height * times, label)
+    return Small(data_uri(image, lossless=True), image.width * times, image.height * times, label)
 
 
 def _picture(row: Row, image: Image.Image, uri: str, evidence: Evidence) -> Picture:
@@ -324,26 +324,26 @@ def _picture(row: Row, image: Image.Image, uri: str, evidence: Evidence) -> Pict
 
 def _logits(row: Row, evidence: Evidence) -> Markup:
     """Draw the logits of a pair at the levels of the shown slice; empty where none are known."""
-    found = cast("dict[str, tuple[float, float]]", json.loads(row["logits"] or "{}"))
-    ends = {place: found[recipe] for place, recipe in asked(evidence, row["factor"], found).items()}
-    levels = [level for level in evidence.styles if any(level == own for own, _ in ends)][:SHOWN]
+    logits = cast("dict[str, tuple[float, float]]", json.loads(row["logits"] or "{}"))
+    ends = {place: logits[recipe] for place, recipe in recipes_of_pairs(evidence, row["factor"], logits).items()}
+    levels = [level for level in evidence.styles if any(level == name for name, _ in ends)][:MOST_LEVELS_DRAWN]
     found_doses = sorted({dose for _, dose in ends if dose}, key=float)
     doses = (found_doses[0], found_doses[-1]) if found_doses else ("",)
-    shown = {
+    by_level = {
         level: {f"p = {dose}" if dose else "": ends[level, dose] for dose in doses if (level, dose) in ends}
         for level in levels
     }
-    if not shown:
+    if not by_level:
         return Markup()
-    return Markup(logit_drawing(shown, evidence.styles, LOGIT_WIDTH).inline(logit_words(shown), "logits"))
+    return Markup(logit_drawing(by_level, evidence.styles, LOGIT_WIDTH).inline(logit_words(by_level), "logits"))
 
 
 def _scales(rows: Sequence[Row], loss: bool) -> str:
     """Return the value of a pixel, and whether any was lost."""
     sizes = sorted({numeric(row, "pixel_size") for row in rows if numeric(row, "pixel_size") > 0})
-    known = " or ".join(f"{number(size)} mm" for size in sizes)
-    worth = f"One image pixel is {known}." if known else "The size of a pixel in mm is not known."
+    sizes_text = " or ".join(f"{number(size)} mm" for size in sizes)
+    scale = f"One image pixel is {sizes_text}." if sizes_text else "The size of a pixel in mm is not known."
     more = " Compressed with loss; the exact pictures are in the run folder, under pictures/." if loss else ""
     if any(row["kind"] == "mark" or (row["kind"] == "case" and not json_object(row["facts"])["made"]) for row in rows):
         more += " These are images of patients, and text in them may identify a patient."
-    return f"Every image pixel is shown as a square of screen pixels, without smoothing. {worth}{more}"
+    return f"Every image pixel is shown as a square of screen pixels, without smoothing. {scale}{more}"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from assay.core.errors import StoreError
 from assay.report.evidence import Evidence
-from assay.report.page import rendered
+from assay.report.page import render_html
 from assay.report.sheets import Cell, Line
 from assay.store.files import write_text
 from assay.store.folder import PAGE
@@ -52,11 +52,11 @@ def link(folder: Path, path: Path) -> str:
 
 
 def _index(folders: Sequence[Path], links: Sequence[str]) -> str:
-    lines = tuple(Line(tuple(map(Cell, _described(folder)))) for folder in folders)
-    return rendered("index.html", Index(HEADS, lines, tuple(links)))
+    lines = tuple(Line(tuple(map(Cell, _run_cells(folder)))) for folder in folders)
+    return render_html("index.html", Index(HEADS, lines, tuple(links)))
 
 
-def _described(folder: Path) -> tuple[str, ...]:
+def _run_cells(folder: Path) -> tuple[str, ...]:
     """Return the cells of a run; where its tables cannot be read, why."""
     evidence = Evidence.of(folder)
     try:

@@ -16,7 +16,7 @@ from assay.report.blocks import chart as draw
 from assay.report.evidence import Evidence
 from assay.report.page import first_figures
 from assay.report.sentences.reading import reading_lines
-from assay.report.sheets import aligned
+from assay.report.sheets import align
 from assay.stats.harms import MOST
 from assay.store.files import write_bytes
 
@@ -66,9 +66,9 @@ class Chart:
             case ".svg":
                 content = self.svg.encode()
             case ".png":
-                content = _converted(self.svg, "png")
+                content = _convert(self.svg, "png")
             case ".pdf":
-                content = _converted(self.svg, "pdf")
+                content = _convert(self.svg, "pdf")
             case _:
                 raise StoreError(f"cannot save a figure as '{target.name}': use a name that ends in .svg, .png or .pdf")
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -76,7 +76,7 @@ class Chart:
         return target
 
 
-def _converted(svg: str, wanted: Literal["png", "pdf"]) -> bytes:
+def _convert(svg: str, wanted: Literal["png", "pdf"]) -> bytes:
     """Return a drawing as PNG or PDF, set by typst as a page of the drawing's size."""
     with extra("figures"):
         import typst
@@ -97,15 +97,15 @@ def chart(root: Path, measure: str) -> Chart:
         StoreError: The run has no such measure, or no value of it.
     """
     evidence = Evidence.of(root)
-    made = draw(evidence.page.block_of(evidence, measure), evidence)
-    if made is None:
+    figure = draw(evidence.page.block_of(evidence, measure), evidence)
+    if figure is None:
         raise StoreError(f"{root} has no value of {measure}: the column `reason` of its table tells why")
-    return _chart(made, measure)
+    return _chart(figure, measure)
 
 
-def _chart(made: Figure, name: str) -> Chart:
-    svg = made.svg.content.decode() if made.svg else made.wide
-    return Chart(name, made.title, made.note, svg)
+def _chart(figure: Figure, name: str) -> Chart:
+    svg = figure.svg.content.decode() if figure.svg else figure.wide
+    return Chart(name, figure.title, figure.note, svg)
 
 
 def run_html(root: Path) -> str:
@@ -118,9 +118,9 @@ def run_html(root: Path) -> str:
             figures = [*figures[:1], second]
     except StoreError as error:
         return block(root.name, "No results yet.", [str(error)])
-    drawings = [_chart(one, one.id).svg for one in figures]
-    said, lines = account.verdict or "No answer is possible from these results.", account.opening.lines[:MOST]
-    return block(root.name, said, [f"Page: {root / 'report.html'}"], drawings, _result_rows(lines))
+    drawings = [_chart(figure, figure.id).svg for figure in figures]
+    verdict, lines = account.verdict or "No answer is possible from these results.", account.opening.lines[:MOST]
+    return block(root.name, verdict, [f"Page: {root / 'report.html'}"], drawings, _result_rows(lines))
 
 
 def _result_rows(lines: Sequence[Line]) -> list[tuple[str, ...]]:
@@ -141,7 +141,7 @@ def run_text(root: Path) -> str:
         lines += reading_lines(facts)
         lines += evidence.page.answer(evidence)
         if rows := _result_rows(evidence.page.account(evidence).opening.lines[:MOST]):
-            lines += (f"  {line}" for line in aligned(rows, [False] * len(rows[0])))
+            lines += (f"  {line}" for line in align(rows, [False] * len(rows[0])))
     except StoreError as error:
         lines.append(str(error))
     return "\n".join([*lines, f"report: {root / 'report.html'}"])
@@ -149,7 +149,7 @@ def run_text(root: Path) -> str:
 
 def block(
     head: str,
-    said: str,
+    verdict: str,
     facts: Iterable[str],
     drawings: Sequence[str] = (),
     rows: Sequence[Sequence[str]] = (),
@@ -173,7 +173,7 @@ def block(
     return (
         '<div style="background:#fff;color:#1c1e21;font:15px system-ui,sans-serif;padding:.5em">'
         f'<p style="{small}">{escape(head)}</p>'
-        f'<p style="margin:.2em 0 .6em;font-size:18px;font-weight:600">{escape(said)}</p>{table}{pair}{lines}</div>'
+        f'<p style="margin:.2em 0 .6em;font-size:18px;font-weight:600">{escape(verdict)}</p>{table}{pair}{lines}</div>'
     )
 
 

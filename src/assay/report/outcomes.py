@@ -23,13 +23,13 @@ Masks = tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"], Float[np.ndarray
 """Dice of each image, NaN without a lesion, and the shares of it that are predicted and true."""
 
 
-def taken(outcomes: Outcomes, facts: Callable[[int], Facts], count: int) -> Iterator[tuple[int, Facts]]:
+def take_cases(outcomes: Outcomes, facts: Callable[[int], Facts], count: int) -> Iterator[tuple[int, Facts]]:
     """Yield position and facts of so many images of each outcome, each image once."""
-    seen: set[int] = set()
+    taken_rows: set[int] = set()
     for outcome, score, among in outcomes:
         order = np.flatnonzero(among)[np.argsort(score[among], kind="stable")]
-        for at in [one for one in order.tolist() if one not in seen][:count]:
-            seen.add(at)
+        for at in [position for position in order.tolist() if position not in taken_rows][:count]:
+            taken_rows.add(at)
             yield at, {"outcome": outcome, **facts(at)}
 
 
@@ -45,12 +45,12 @@ def of_classes(
         classes: Names of the classes.
         called: Predicted class codes; by default those of the highest probability.
     """
-    mean: Float[np.ndarray, "n k"] = np.mean([own for own, _ in each], axis=0)
+    mean: Float[np.ndarray, "n k"] = np.mean([probabilities for probabilities, _ in each], axis=0)
     target = each[0][1]
     codes = mean.argmax(axis=1) if called is None else called
     true, right = mean[np.arange(len(target)), target], codes == target
-    apart = np.ptp([own[np.arange(len(target)), target] for own, _ in each], axis=0)
-    outcomes = (("wrong", true, ~right), ("divided", -apart, apart > 0), ("right", -true, right))
+    spread = np.ptp([probabilities[np.arange(len(target)), target] for probabilities, _ in each], axis=0)
+    outcomes = (("wrong", true, ~right), ("divided", -spread, spread > 0), ("right", -true, right))
 
     def facts(at: int) -> Facts:
         code = int(codes[at])
@@ -64,11 +64,11 @@ def of_masks(
 ) -> tuple[Outcomes, Callable[[int], Facts]]:
     """Return the outcomes of a segmentation, from the answers of each recipe."""
     dice, area, lesion = np.mean(each, axis=0)
-    free, apart = np.isnan(dice), np.ptp([own for own, *_ in each], axis=0)
+    free, spread = np.isnan(dice), np.ptp([scores for scores, *_ in each], axis=0)
     outcomes = (
         ("missed", dice, ~free & (dice < MISSED)),
         ("false-mask", -area, free & (area > 0)),
-        ("divided", -apart, ~free & (apart > 0)),
+        ("divided", -spread, ~free & (spread > 0)),
         ("outlined", -dice, ~free),
     )
     return outcomes, lambda at: {
@@ -95,8 +95,8 @@ def mean_masks(panel: Panel, images: int) -> Masks | None:
     if (mine := _first(panel, images)) is None:
         return None
     maps: Mapping[str, np.ndarray] = {name: values[:, mine] for name, values in panel.maps.items()}
-    seen = np.ones(maps["truth"].shape, dtype=bool) if panel.tested is None else panel.tested[:, mine]
+    is_tested = np.ones(maps["truth"].shape, dtype=bool) if panel.tested is None else panel.tested[:, mine]
     truth, predicted = maps["truth"].astype(np.float64), maps["predicted"][..., HALF]
-    dice = np.mean(2 * maps["hit"][..., HALF] / np.maximum(predicted + truth, 1), axis=0, where=seen)
-    area = np.mean(predicted / np.maximum(maps["pixels"], 1), axis=0, where=seen)
+    dice = np.mean(2 * maps["hit"][..., HALF] / np.maximum(predicted + truth, 1), axis=0, where=is_tested)
+    area = np.mean(predicted / np.maximum(maps["pixels"], 1), axis=0, where=is_tested)
     return np.where(truth[0] > 0, dice, np.nan), area, truth[0] / np.maximum(maps["pixels"][0], 1)

@@ -80,7 +80,7 @@ class Content:
     first: tuple[Figure, ...]
     gallery: Gallery
     sections: tuple[Part, ...]
-    lost: tuple[Sheet, ...]
+    failures: tuple[Sheet, ...]
     environments: Sheet | None
     provenance: Sheet | None
     terms: Mapping[str, Mapping[str, str]]
@@ -110,13 +110,13 @@ def content(evidence: Evidence) -> Content:
     first = tuple(islice(first_figures(evidence), 1))
     parts = tuple(_part(one, evidence, first) for one in page.sections(tables))
     parts = tuple(part for part in parts if part.blocks)
-    lost = tuple(sheet for block in page.lost if (sheet := _listed(block, evidence)))
-    environments = _listed(page.environments, evidence) if page.environments else None
-    provenance = _listed(PROVENANCE, evidence)
-    there = {one.id for one in (*(b.sheet for part in parts for b in part.blocks), *lost, environments) if one}
-    doubts = tuple(one if one.anchor in there else replace(one, anchor="") for one in account.doubts)
-    told = (account.verdict, *account.opening.done, *(one.text for one in doubts), *account.limits)
-    terms = _terms({"findings": told, **{part.id: _section_words(part) for part in parts}})
+    lost = tuple(sheet for block in page.failures if (sheet := _sheet_of(block, evidence)))
+    environments = _sheet_of(page.environments, evidence) if page.environments else None
+    provenance = _sheet_of(PROVENANCE, evidence)
+    anchors = {item.id for item in (*(b.sheet for part in parts for b in part.blocks), *lost, environments) if item}
+    doubts = tuple(caution if caution.anchor in anchors else replace(caution, anchor="") for caution in account.doubts)
+    texts = (account.verdict, *account.opening.done, *(one.text for one in doubts), *account.limits)
+    terms = _terms({"findings": texts, **{part.id: _section_words(part) for part in parts}})
     terms |= {section: {**terms.get(section, {}), **own} for section, own in page.terms(tables).items()}
     return Content(
         account=replace(account, doubts=doubts),
@@ -130,7 +130,7 @@ def content(evidence: Evidence) -> Content:
         gallery=gallery(root, evidence, tables.get("pictures", ()), all_shown=account.planned),
         opened=page.opened(evidence),
         sections=parts,
-        lost=lost,
+        failures=lost,
         environments=environments,
         provenance=provenance,
         terms=terms,
@@ -139,8 +139,8 @@ def content(evidence: Evidence) -> Content:
         dosed=bool(tables.get("dose_changes")),
         trained=bool(networks(tables)),
         unit=evidence.unit,
-        files=tuple((one.name, as_file(one, tables)) for one in evidence.kind.tables.values()
-                    if one.carried and all(map(tables.get, one.parts or (one.name,)))),
+        files=tuple((table.name, as_file(table, tables)) for table in evidence.kind.tables.values()
+                    if table.carried and all(map(tables.get, table.parts or (table.name,)))),
     )  # fmt: skip
 
 
@@ -178,30 +178,30 @@ def _paper(evidence: Evidence, account: Account) -> tuple[tuple[str, str, str], 
     )
 
 
-def _part(one: Section, evidence: Evidence, first: Sequence[Figure]) -> Part:
+def _part(section: Section, evidence: Evidence, first: Sequence[Figure]) -> Part:
     """Render a section; no figure of the first screen is drawn again, and blocks without rows are left out."""
-    seen = {figure.id for figure in first}
-    made = [render(block, evidence) for block in one.blocks]
-    made = [replace(b, figure=None) if b.figure and b.figure.id in seen else b for b in made]
-    return Part(one.id, one.title, one.words, tuple(b for b in made if b.figure or b.sheet), one.folded)
+    drawn_figures = {figure.id for figure in first}
+    rendered_blocks = [render(block, evidence) for block in section.blocks]
+    rendered_blocks = [replace(b, figure=None) if b.figure and b.figure.id in drawn_figures else b for b in rendered_blocks]
+    return Part(section.id, section.title, section.words, tuple(b for b in rendered_blocks if b.figure or b.sheet), section.folded)
 
 
-def _listed(block: Block, evidence: Evidence) -> Sheet | None:
+def _sheet_of(block: Block, evidence: Evidence) -> Sheet | None:
     return render(block, evidence).sheet if block.table in evidence.tables else None
 
 
 def without_files(content: Content) -> Content:
     """The content with no figure's or table's file: they are in the run folder."""
 
-    def bare(one: Rendered) -> Rendered:
-        figure = replace(one.figure, csv=None, svg=None) if one.figure else None
-        return Rendered(figure, replace(one.sheet, csv=None) if one.sheet else None)
+    def bare(block: Rendered) -> Rendered:
+        figure = replace(block.figure, csv=None, svg=None) if block.figure else None
+        return Rendered(figure, replace(block.sheet, csv=None) if block.sheet else None)
 
     parts = tuple(replace(part, blocks=tuple(map(bare, part.blocks))) for part in content.sections)
     first = tuple(replace(figure, csv=None, svg=None) for figure in content.first)
-    lost = tuple(replace(one, csv=None) for one in content.lost)
-    rest = {name: replace(one, csv=None) for name in ("environments", "provenance") if (one := getattr(content, name))}
-    return replace(content, first=first, sections=parts, lost=lost, **rest)
+    failures = tuple(replace(sheet, csv=None) for sheet in content.failures)
+    rest = {name: replace(sheet, csv=None) for name in ("environments", "provenance") if (sheet := getattr(content, name))}
+    return replace(content, first=first, sections=parts, lost=failures, **rest)
 
 
 def _study(text: str) -> str:
@@ -220,12 +220,12 @@ def _study(text: str) -> str:
 
 def _terms(texts: Mapping[str, Iterable[str]]) -> dict[str, dict[str, str]]:
     """Return for each part of the page the terms of the glossary that it uses first; texts: part -> its words."""
-    found: dict[str, dict[str, str]] = {}
-    known: set[str] = set()
+    terms: dict[str, dict[str, str]] = {}
+    known_terms: set[str] = set()
     for part, words in texts.items():
-        found[part] = first_used(words, known)
-        known |= found[part].keys()
-    return found
+        terms[part] = first_used(words, known_terms)
+        known_terms |= terms[part].keys()
+    return terms
 
 
 def _section_words(part: Part) -> Iterator[str]:
@@ -263,7 +263,7 @@ def _lines(content: Content) -> Iterator[str]:
     yield from ("", *([_paragraph(content.limits), ""] if content.limits else []))
     if account.doubts:
         yield from ("## Can it be trusted?", "")
-        yield from (f"- {_paragraph(said.word or 'note')}: {_plain(said.text)}" for said in account.doubts)
+        yield from (f"- {_paragraph(caution.word or 'note')}: {_plain(caution.text)}" for caution in account.doubts)
         yield ""
     for part in content.sections:
         yield from (f"## {_paragraph(part.title)}", "", *([_paragraph(part.words), ""] if part.words else []))
@@ -273,7 +273,7 @@ def _lines(content: Content) -> Iterator[str]:
             if block.sheet:
                 yield from _table(block.sheet)
     yield from ("## What failed, collapsed or is undefined", "")
-    for sheet in (*content.lost, content.environments, content.provenance):
+    for sheet in (*content.failures, content.environments, content.provenance):
         if sheet is not None:
             yield from _table(sheet)
 
@@ -341,10 +341,10 @@ def _fitting(content: Content) -> str:
 def as_html(content: Content) -> str:
     """The page as HTML."""
     words = as_markdown(content.account.name, as_text(content))
-    return rendered("page.html", content, markdown=words)
+    return render_html("page.html", content, markdown=words)
 
 
-def rendered(template: str, page: object, **more: object) -> str:
+def render_html(template: str, page: object, **more: object) -> str:
     """Return a page as HTML, with the style, colors and script that all pages share."""
     shared = {
         "light": Markup("{" + declarations(LIGHT) + "}"),
@@ -372,10 +372,10 @@ def written(root: Path, page: str, advice: str) -> Path:
 def script() -> str:
     """Return the script of all pages, without comments, and without spaces but those of texts."""
     lines = map(str.strip, template_text("script.js").splitlines())
-    kept = "\n".join(line for line in lines if line and not line.startswith("//"))
+    code = "\n".join(line for line in lines if line and not line.startswith("//"))
     return "".join(
         part if number % 2 else re.sub(r"\s?([-=+*/<>!?:;,(){}&|])\s?", r"\1", part)
-        for number, part in enumerate(re.split(r'("[^"]*"|`[^`]*`)', kept))
+        for number, part in enumerate(re.split(r'("[^"]*"|`[^`]*`)', code))
     )
 
 

@@ -30,25 +30,25 @@ LEAST_SIDE = 160
 """Images of fewer pixels a side are doubled, so that an outline hides little of them."""
 
 
-def colored(pixels: Float[np.ndarray, "c h w"]) -> UInt8[np.ndarray, "h w 3"]:
+def to_colors(pixels: Float[np.ndarray, "c h w"]) -> UInt8[np.ndarray, "h w 3"]:
     """An image in 0..1 as colors."""
     image = np.round(255 * pixels).astype(np.uint8).transpose(1, 2, 0)
     return np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image
 
 
-def enlarged(image: np.ndarray) -> np.ndarray:
+def enlarge(image: np.ndarray) -> np.ndarray:
     """Each pixel twice along both sides, unless the image is large."""
     times = 1 if image.shape[0] >= LEAST_SIDE else 2
     return image.repeat(times, axis=0).repeat(times, axis=1)
 
 
-def outlined(
+def outline(
     image: UInt8[np.ndarray, "h w 3"], masks: Mapping[Color, Bool[np.ndarray, "h w"]]
 ) -> UInt8[np.ndarray, "h2 w2 3"]:
     """The image, enlarged, with the outline of each mask in its color, one pixel wide; the last is on top."""
-    canvas = enlarged(image).copy()
+    canvas = enlarge(image).copy()
     for color, mask in masks.items():
-        whole = enlarged(mask)
+        whole = enlarge(mask)
         canvas[whole & ~ndimage.binary_erosion(whole)] = color
     return canvas
 
@@ -87,21 +87,21 @@ class Gallery:
         target, classes = environment.table.target, environment.table.classes
         rows_of = {label: int(np.sum(target == k)) for k, label in enumerate(classes)}
         named, rest = foremost(rows_of)
-        shown = [label for label in named if rows_of[label]]
-        chosen = [np.flatnonzero(target == classes.index(label))[:COLUMNS] for label in shown]
-        drawn = _with_masks if self.masks and environment.masks is not None else _pixels
+        labels = [label for label in named if rows_of[label]]
+        chosen = [np.flatnonzero(target == classes.index(label))[:COLUMNS] for label in labels]
+        draw_pixels = _with_masks if self.masks and environment.masks is not None else _pixels
         facts = {
             "head": head,
             "target": self.target,
-            "rows": shown,
+            "rows": labels,
             "images": len(environment),
             "counts": {label: rows_of[label] for label in named},
             "rest": {label: rows_of[label] for label in rest},
-            "marks": _marked(environment, dict(zip(shown, chosen, strict=True))),
+            "marks": _marked_images(environment, dict(zip(labels, chosen, strict=True))),
             "folds": 1 if environment.data else self.folds,
-            "masks": drawn is _with_masks,
+            "masks": draw_pixels is _with_masks,
         }
-        rows = [drawn(environment, index) for index in chosen]
+        rows = [draw_pixels(environment, index) for index in chosen]
         return self._write(f"sheet-{_safe(name)}.png", _grid(rows), "sheet", facts, environment=name)
 
     def source(self, environment: Environment, name: str, epochs: int) -> Row:
@@ -117,14 +117,14 @@ class Gallery:
         rows = [_pixels(environment, index) for index in chosen]
         return self._write(f"source-{_safe(name)}.png", _grid(rows), "source", facts, environment=name)
 
-    def found(self, dataset: Dataset, rows: Int[np.ndarray, " m"], kind: str, **more: Any) -> Row:
+    def suspects(self, dataset: Dataset, rows: Int[np.ndarray, " m"], kind: str, **more: Any) -> Row:
         """Draw the first of some images, with the numbers of their rows and `more` facts."""
         shown: list[int] = rows[: 2 * COLUMNS].tolist()
         images = dataset.images.read(np.array(shown)).numpy()
-        drawn = [colored(image) for image in images]
+        pictures = [to_colors(image) for image in images]
         numbers = _row_numbers(dataset)
         facts = {"kind": kind, "images": len(rows), "rows": [numbers[at] for at in shown], **more}
-        grid = _grid([drawn[start : start + COLUMNS] for start in range(0, len(drawn), COLUMNS)])
+        grid = _grid([pictures[start : start + COLUMNS] for start in range(0, len(pictures), COLUMNS)])
         return self._write(f"found-{kind}-{int(rows[0])}.png", grid, "found", facts)
 
     def mask_outlines(self, dataset: Dataset) -> Iterator[Row]:
@@ -136,7 +136,7 @@ class Gallery:
         if not len(some):
             return
         images = dataset.images.read(some).numpy()
-        drawn = [outlined(colored(image), {TRUTH: masks[at]}) for image, at in zip(images, some, strict=True)]
+        drawn = [outline(to_colors(image), {TRUTH: masks[at]}) for image, at in zip(images, some, strict=True)]
         numbers, positions = _row_numbers(dataset), [int(at) for at in some]
         grid = _grid([drawn[start : start + COLUMNS] for start in range(0, len(drawn), COLUMNS)])
         facts = {"rows": [numbers[at] for at in positions], "images": len(dataset.table)}
@@ -155,12 +155,12 @@ class Gallery:
         numbers = _row_numbers(dataset)
         contradict = np.array([np.ptp(dataset.table.target[files]) > 0 for files in clusters], dtype=bool)
         order = np.argsort(~contradict, kind="stable")
-        made: list[Row] = []
+        rows_written: list[Row] = []
         for start in range(0, min(len(places), MOST_COPIES), COLUMNS):
             some = order[start : min(start + COLUMNS, MOST_COPIES)]
             framed = contradict[some]
             rows = [
-                [_framed(colored(image), on) for image, on in zip(images, framed.tolist(), strict=True)]
+                [_frame(to_colors(image), on) for image, on in zip(images, framed.tolist(), strict=True)]
                 for images in (dataset.images.read(places[some, side]).numpy() for side in (0, 1))
             ]
             pairs: list[list[int]] = places[some].T.tolist()
@@ -171,8 +171,8 @@ class Gallery:
                 "framed": framed.tolist(),
                 "rows": [numbers[at] for side in pairs for at in side],
             }
-            made.append(self._write(f"copies-{start // COLUMNS + 1}.png", _grid(rows), "copies", facts))
-        return made
+            rows_written.append(self._write(f"copies-{start // COLUMNS + 1}.png", _grid(rows), "copies", facts))
+        return rows_written
 
     def contact(self, number: int, label: str, clean: Environment, changed: Environment) -> Row:
         """Draw a sheet of one confounder: the same images without it, with it, and the difference.
@@ -208,38 +208,38 @@ class Gallery:
         low, high = scene.counterfactual(factor, "low"), scene.counterfactual(factor, "high")
         index = np.arange(min(LOOKED_AT, len(low)))
         before, after = _pixels(low, index), _pixels(high, index)
-        seen = [bool((one != other).any()) for one, other in zip(before, after, strict=True)]
+        differs = [bool((image != other).any()) for image, other in zip(before, after, strict=True)]
         pairs: list[Row] = []
-        for i in sorted(index.tolist(), key=lambda at: not seen[at])[:SHOWN_PAIRS]:
+        for i in sorted(index.tolist(), key=lambda at: not differs[at])[:SHOWN_PAIRS]:
             by = amplification([before[i]], [after[i]])
             images = [before[i], after[i], _difference(before[i], after[i], by)]
             ends = [_value(environment, factor, i) for environment in (low, high)]
             facts = {"low": ends[0], "high": ends[1], "times": by}
             row = int(low.table.row[i])
-            known = {recipe: list(by_row[row]) for recipe, by_row in logits.items() if row in by_row}
+            logits_of_pair = {recipe: list(by_row[row]) for recipe, by_row in logits.items() if row in by_row}
             name = f"pair-{_safe(called)}-{i}.png"
-            pairs.append(self._write(name, _grid([images]), "pair", facts, factor=called, logits=known))
+            pairs.append(self._write(name, _grid([images]), "pair", facts, factor=called, logits=logits_of_pair))
         return pairs
 
-    def outlined(self, image: np.ndarray, facts: Facts, name: str, environment: str) -> Row:
+    def outlines(self, image: np.ndarray, facts: Facts, name: str, environment: str) -> Row:
         """Write the outlines of recipes on one image, at its final pixel size."""
         return self._write(f"outline-{_safe(name)}.png", image, "outline", facts, environment=environment)
 
-    def case(self, shown: Mapping[str, tuple[Environment, int]], facts: Facts, name: str, place: str) -> Row:
+    def case(self, environments: Mapping[str, tuple[Environment, int]], facts: Facts, name: str, place: str) -> Row:
         """Write one image, of a segmentation with the outline of its mask; beside it the same image with a mark.
 
         Args:
             shown: Mark, empty of the image as it is -> environment and position in it.
             place: The environment's name in tables.
         """
-        drawn = [
-            (_with_masks if self.masks and one.masks is not None else _pixels)(one, np.array([at]))[0]
-            for one, at in shown.values()
+        pictures = [
+            (_with_masks if self.masks and environment.masks is not None else _pixels)(environment, np.array([at]))[0]
+            for environment, at in environments.values()
         ]
-        *_, mark = shown
-        first, at = shown[""]
+        *_, mark = environments
+        first, at = environments[""]
         facts = {**facts, "row": int(first.table.row[at]), "patient": int(first.table.patient[at])}
-        return self._write(f"case-{_safe(name)}.png", _grid([drawn]), "case", facts, environment=place, factor=mark)
+        return self._write(f"case-{_safe(name)}.png", _grid([pictures]), "case", facts, environment=place, factor=mark)
 
     def heat_map(self, image: np.ndarray, facts: Facts, name: str, environment: str, explainer: str) -> Row:
         """Write recipes' heat maps of one image, at its final pixel size."""
@@ -268,7 +268,7 @@ def _row_numbers(dataset: Dataset) -> Sequence[int]:
     return places.numbers if places else range(1, len(dataset.table) + 1)
 
 
-def _marked(environment: Environment, shown: Mapping[str, np.ndarray]) -> dict[str, dict[str, list[bool]]]:
+def _marked_images(environment: Environment, images: Mapping[str, np.ndarray]) -> dict[str, dict[str, list[bool]]]:
     """Return mark -> class -> whether each of its shown images has the mark.
 
     Args:
@@ -277,7 +277,7 @@ def _marked(environment: Environment, shown: Mapping[str, np.ndarray]) -> dict[s
     """
     table = environment.table
     return {
-        factor.name: {label: (table.columns[factor.name][index] == 1).tolist() for label, index in shown.items()}
+        factor.name: {label: (table.columns[factor.name][index] == 1).tolist() for label, index in images.items()}
         for factor in table.factors
         if factor == mark_factor(factor.name)
     }
@@ -293,7 +293,7 @@ def _with_masks(environment: Environment, index: np.ndarray) -> list[np.ndarray]
     """Images at these positions as uint8 [h, w, 3], with the outlines of their masks."""
     assert environment.masks is not None
     images, masks = environment.images.read(index).numpy(), environment.masks.read(index)[:, 0].numpy() > 0
-    return [outlined(colored(image), {TRUTH: mask}) for image, mask in zip(images, masks, strict=True)]
+    return [outline(to_colors(image), {TRUTH: mask}) for image, mask in zip(images, masks, strict=True)]
 
 
 def amplification(before: Sequence[np.ndarray], after: Sequence[np.ndarray]) -> float:
@@ -324,7 +324,7 @@ def _grid(rows: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
     return canvas
 
 
-def _framed(image: UInt8[np.ndarray, "h w 3"], on: bool) -> UInt8[np.ndarray, "h2 w2 3"]:
+def _frame(image: UInt8[np.ndarray, "h w 3"], on: bool) -> UInt8[np.ndarray, "h2 w2 3"]:
     """The image with a frame around it, white unless `on`."""
     canvas = np.full((image.shape[0] + 2 * GAP, image.shape[1] + 2 * GAP, 3), 255, np.uint8)
     canvas[:] = CONTRADICTING if on else 255

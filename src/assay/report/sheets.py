@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import quote, unquote_to_bytes
 
 from assay.report.sentences.reasons import reason_words
-from assay.report.words import valued
+from assay.report.words import value_text
 from assay.stats.format import number
 from assay.stats.rows import Row, numeric
 from assay.store.columns import Table
@@ -85,12 +85,12 @@ def harmless(text: str) -> str:
     return "'" + text if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
 
 
-def aligned(rows: Sequence[Sequence[str]], numbers: Sequence[bool]) -> Iterator[str]:
+def align(rows: Sequence[Sequence[str]], numbers: Sequence[bool]) -> Iterator[str]:
     """Yield the rows of a table as lines of columns, numbers on the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
-        put = zip(row, numbers, widths, strict=True)
-        yield "  ".join(cell.rjust(w) if is_number else cell.ljust(w) for cell, is_number, w in put).rstrip()
+        placed = zip(row, numbers, widths, strict=True)
+        yield "  ".join(cell.rjust(w) if is_number else cell.ljust(w) for cell, is_number, w in placed).rstrip()
 
 
 def inert(text: object) -> str:
@@ -194,12 +194,12 @@ def sheet(
         note: Sentences beneath the table.
         total: Number of lines there are, where not all were made.
     """
-    shown, total = lines[:SHOWN_ROWS], max(total, len(lines))
+    lines_shown, total = lines[:SHOWN_ROWS], max(total, len(lines))
     file = as_csv(id, *source[1].spread(source[0])) if len(source[0]) <= MOST_ROWS else None
     place = "the file has all" if file else "the tables in the run folder have all"
-    cut = f"{len(shown):,} of {total:,} rows are shown; {place}." if len(shown) < total else ""
-    filled = [i for i in range(len(heads)) if any(line.cells[i].text != NONE for line in shown)]
-    kept = tuple(replace(line, cells=tuple(line.cells[i] for i in filled)) for line in shown)
+    cut = f"{len(lines_shown):,} of {total:,} rows are shown; {place}." if len(lines_shown) < total else ""
+    filled = [i for i in range(len(heads)) if any(line.cells[i].text != NONE for line in lines_shown)]
+    kept = tuple(replace(line, cells=tuple(line.cells[i] for i in filled)) for line in lines_shown)
     words = " ".join(part for part in (note, cut) if part)
     return Sheet(id, caption, tuple(heads[i] for i in filled), kept, file, words)
 
@@ -226,11 +226,11 @@ def probability(p: float) -> Cell:
     return Cell("< 0.001" if p < 0.001 else number(p, 3), sort_key(p), True)
 
 
-def estimated(row: Row | None, places: int | None = None) -> Cell:
+def estimate_cell(row: Row | None, places: int | None = None) -> Cell:
     """Return a cell with a value and its interval, and with why where there is none. places: decimals of its column."""
     if row is None:
         return Cell(NONE, "", True)
-    return Cell(valued(row, places), sort_key(numeric(row, "value")), True, reason_words(row.get("reason")))
+    return Cell(value_text(row, places), sort_key(numeric(row, "value")), True, reason_words(row.get("reason")))
 
 
 def sort_key(value: float) -> str:

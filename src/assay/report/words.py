@@ -10,9 +10,9 @@ from typing import Any
 from assay.core.measures import INDEPENDENT, MEASURES, NEUTRAL, label_of
 from assay.core.reasons import Code, reason_of
 from assay.report.sentences.reasons import cause_words, reason_words
-from assay.stats.format import count, decimals, in_words, listed, number, p_value, with_interval
+from assay.stats.format import count, decimals, in_words, join_words, number, p_value, with_interval
 from assay.stats.rows import (
-    BEYOND,
+    BEYOND_MARGIN,
     CONFIDENCE,
     CONFOUNDER,
     CONTROLS,
@@ -27,7 +27,7 @@ from assay.stats.rows import (
     numeric,
     over_doses,
     text_of,
-    undefined,
+    is_undefined,
 )
 
 UNTIED = 0.15
@@ -56,7 +56,7 @@ _DISPLAYED = {
 """Names that readers know by others, or that are not written in lower case."""
 
 
-def displayed(name: str) -> str:
+def display_name(name: str) -> str:
     """Return a name of a component or factor for readers: `ArcFace`, `cross-entropy Dice`."""
     return " ".join(_DISPLAYED.get(word, word) for word in in_words(name).split(" "))
 
@@ -64,13 +64,13 @@ def displayed(name: str) -> str:
 def level_words(axis: str, level: str) -> str:
     """Return a value of an axis: `ArcFace`, `10 epochs`, `p = 0.5`, `streams 1`."""
     if not level[:1].isdigit():
-        name, _, given = level.partition("(")
+        name, _, argument = level.partition("(")
         if not level.endswith(")") or not name:
-            return displayed(level)
-        return f"{displayed(name)} ({in_words(given[:-1]).replace('=', ' ')})"
+            return display_name(level)
+        return f"{display_name(name)} ({in_words(argument[:-1]).replace('=', ' ')})"
     if axis == "epochs":
         return f"{level} epochs"
-    return f"{axis} = {level}" if len(axis) == 1 else f"{displayed(axis)} {level}"
+    return f"{axis} = {level}" if len(axis) == 1 else f"{display_name(axis)} {level}"
 
 
 def bare_place(environment: str) -> str:
@@ -80,13 +80,13 @@ def bare_place(environment: str) -> str:
 
 def strengths(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
     """Return, by factor whose association differs between environments, its strength in each of them."""
-    found: dict[str, dict[str, float]] = {}
+    by_factor: dict[str, dict[str, float]] = {}
     for row in rows:
         value = math.nan if row["held"] or row.get("set") else numeric(row, "strength")
-        own, name = found.setdefault(row["factor"], {}), bare_place(row["environment"])
-        if value == value and abs(value) >= abs(own.get(name, 0.0)):
-            own[name] = value
-    return {name: own for name, own in found.items() if own and max(own.values()) - min(own.values()) > SAME}
+        by_environment, name = by_factor.setdefault(row["factor"], {}), bare_place(row["environment"])
+        if value == value and abs(value) >= abs(by_environment.get(name, 0.0)):
+            by_environment[name] = value
+    return {name: by_environment for name, by_environment in by_factor.items() if by_environment and max(by_environment.values()) - min(by_environment.values()) > SAME}
 
 
 def relation(value: float, training: float) -> str:
@@ -101,9 +101,9 @@ def relation(value: float, training: float) -> str:
 def relations(rows: Sequence[Row]) -> dict[str, dict[str, str]]:
     """Return, by factor whose association differs between environments, its `relation` in each but training."""
     found: dict[str, dict[str, str]] = {}
-    for factor, own in strengths(rows).items():
-        training = own.pop(TRAINING, math.nan)
-        found[factor] = {name: relation(value, training) for name, value in own.items() if training == training}
+    for factor, by_environment in strengths(rows).items():
+        training = by_environment.pop(TRAINING, math.nan)
+        found[factor] = {name: relation(value, training) for name, value in by_environment.items() if training == training}
     return found
 
 
@@ -131,13 +131,13 @@ def places_by_recipe(
         bare, recipe = bare_place(name), name.partition(" (")[2].removesuffix(")")
         if recipe in recipes:
             groups.setdefault(bare, {})[name] = recipes[recipe]
-    found: dict[str, str] = {}
+    labels_found: dict[str, str] = {}
     for bare, own in groups.items():
-        called = "training" if bare == TRAINING else places.get(bare) or displayed(bare)
+        called = "training" if bare == TRAINING else places.get(bare) or display_name(bare)
         axes = [axis for axis in next(iter(own.values())) if len({at.get(axis) for at in own.values()}) > 1]
-        found |= {name: ", ".join([called, *(level_words(axis, at[axis]) for axis in axes)])
+        labels_found |= {name: ", ".join([called, *(level_words(axis, at[axis]) for axis in axes)])
                   for name, at in own.items()}  # fmt: skip
-    return found
+    return labels_found
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,21 +155,21 @@ class Names:
     def level(self, axis: str, level: str) -> str:
         """Return a value of an axis, or the mean of several."""
         if level.startswith(MEAN):
-            return f"{MEAN}{listed([self.level(axis, one) for one in level.removeprefix(MEAN).split(', ')])}"
+            return f"{MEAN}{join_words([self.level(axis, one) for one in level.removeprefix(MEAN).split(', ')])}"
         return self.labels.get(level) or level_words(axis, level)
 
     def place(self, environment: str) -> str:
         """Return a test condition."""
         if environment in (NEUTRAL, INDEPENDENT):
             return "factors independent"
-        return self.labels.get(environment) or self.places.get(environment) or displayed(environment)
+        return self.labels.get(environment) or self.places.get(environment) or display_name(environment)
 
     def inside(self, environment: str) -> str:
         """Return ` with texture reversed`, ` in same`, or nothing for no environment."""
         if not environment:
             return ""
         label = self.place(environment)
-        return f" in {label}" if label == displayed(environment) else f" with {label}"
+        return f" in {label}" if label == display_name(environment) else f" with {label}"
 
     def recipe(self, at: Mapping[str, str], axes: Sequence[str]) -> str:
         """Return the name of a recipe by what differs: `ArcFace, 10 epochs`. Empty where nothing does."""
@@ -187,9 +187,9 @@ def axis_words(measure: str, unit: str = "") -> str:
         return f"{label_of(measure)}{f' in {unit}' if unit else ''}"
     if entry.axis:
         return entry.axis
-    given = unit or entry.unit
+    unit_text = unit or entry.unit
     ranked = f" ({entry.direction} is better)" if entry.direction != "none" else ""
-    return f"{entry.label}{f' in {given}' if given else ''}{ranked}"
+    return f"{entry.label}{f' in {unit_text}' if unit_text else ''}{ranked}"
 
 
 def sentence_case(text: str) -> str:
@@ -281,9 +281,9 @@ def subject(row: Row, names: Names = PLAIN) -> str:
     )
     name = label_of(text_of(row, "measure"))
     if factors:
-        first, *others = map(displayed, factors)
-        others = [one.removeprefix(f"{first.partition(' ')[0]} ") for one in others]
-        name = f"{'mean ' if others else ''}{name} of {listed([first, *others])}"
+        first, *others = map(display_name, factors)
+        others = [factor.removeprefix(f"{first.partition(' ')[0]} ") for factor in others]
+        name = f"{'mean ' if others else ''}{name} of {join_words([first, *others])}"
     if over_doses(row):
         doses = text_of(row, "doses")
         name = f"change in {name} from p = 0" + (f" to {doses}" if doses else "")
@@ -294,8 +294,8 @@ def subject(row: Row, names: Names = PLAIN) -> str:
 def held_words(row: Row, names: Names = PLAIN) -> str:
     """Return what a comparison holds equal or averages over: `, 6 epochs, matched fit, mean over p 0.5 and 1`."""
     tag = (CONFOUNDER, text_of(row, "factor"))
-    held = {axis: str(value) for axis, value in json_object(row.get("where")).items()}
-    parts = [names.level(axis, value) for axis, value in held.items()
+    fixed = {axis: str(value) for axis, value in json_object(row.get("where")).items()}
+    parts = [names.level(axis, value) for axis, value in fixed.items()
              if (axis, value) not in (tag, ("streams", "0"))]  # fmt: skip
     if row.get("at") == "matched-fit":
         parts.append("at matched fit")
@@ -304,7 +304,7 @@ def held_words(row: Row, names: Names = PLAIN) -> str:
     for axis, values in json_object(row.get("pooled")).items():
         if axis not in (text_of(row, "axis"), "factor"):
             called = [names.place(one) if axis == "environment" else names.level(axis, one) for one in map(str, values)]
-            parts.append(f"mean over {listed(called)}")
+            parts.append(f"mean over {join_words(called)}")
     return "".join(f", {part}" for part in parts)
 
 
@@ -326,13 +326,13 @@ def _decision(row: Row) -> str:
 
 def verdict_words(row: Row) -> str:
     """Return the decision on a comparison, and why there is none: `equivalent within 0.05`, `inconclusive`."""
-    late = [cause_words(one) for one in reason_of(row).causes if one.code in (Code.RULE_CHANGED, Code.LOOK_ADDED)]
+    late = [cause_words(cause) for cause in reason_of(row).causes if cause.code in (Code.RULE_CHANGED, Code.LOOK_ADDED)]
     text = ", ".join((_decision(row), *late))
     text = text.format(margin=number(numeric(row, "margin"), 2 if numeric(row, "margin") >= 0.01 else 3))
     if row.get("decision") in SETTLED or "p_holm" not in row:
         return text
     why = reason_of(row).first(Code.CONTROL_FAILED, Code.EXHAUSTED, Code.DEPENDS_ON_SCALE)
-    reason = cause_words(why) if why else reason_words(row.get("reason")) if undefined(row) else ""
+    reason = cause_words(why) if why else reason_words(row.get("reason")) if is_undefined(row) else ""
     return f"{text} ({reason})" if reason else text
 
 
@@ -343,7 +343,7 @@ def decided_by(row: Row, difference: str = "value") -> str:
     if math.isnan(value):
         return "no value"
     if math.isnan(low):
-        return signed(value, decimals(math.nan))
+        return signed_text(value, decimals(math.nan))
     at = ", corrected CI" if math.isnan(level) else "" if abs(level - CONFIDENCE) < 1e-9 else f", {100 * level:.3g}% CI"
     return f"{difference_words(value, low, high)}{at}{'' if math.isnan(p) else f', {p_value(p)}'}"
 
@@ -358,13 +358,13 @@ def primary_line(row: Row, names: Names = PLAIN) -> str:
 def outcome(row: Row, names: Names = PLAIN) -> str:
     """Return a decision as a sentence without numbers or a stop."""
     (a, b), what, decision = sides(row, names), subject(row, names), text_of(row, "decision")
-    held = f" ({held_words(row, names).removeprefix(', ')})" if held_words(row, names) else ""
+    fixed_text = f" ({held_words(row, names).removeprefix(', ')})" if held_words(row, names) else ""
     if decision == "equivalent":
-        return f"{sentence_case(a)} and {b} are equivalent in {_inside(what)}{held}"
+        return f"{sentence_case(a)} and {b} are equivalent in {_inside(what)}{fixed_text}"
     if decision in DIFFERENT:
         way, _, size = decision.partition("-")
         by = {"beyond": ", by more than the margin", "small": ", but by less than the margin"}.get(size, "")
-        return f"{what} is {way} with {a} than with {b}{by}{held}"
+        return f"{what} is {way} with {a} than with {b}{by}{fixed_text}"
     return f"{statement(row, names)}: {_decision(row)}"
 
 
@@ -392,31 +392,31 @@ def control_name(row: Row) -> str:
     return "A/A control" if text_of(row, "role") == "a-a" else "positive control"
 
 
-def shared(rows: Sequence[Row]) -> dict[str, Any]:
+def common_axes(rows: Sequence[Row]) -> dict[str, Any]:
     """Return what all comparisons hold equal: axis -> value."""
     first, *others = (json_object(row.get("where")) for row in rows)
-    return {axis: value for axis, value in first.items() if all(one.get(axis) == value for one in others)}
+    return {axis: value for axis, value in first.items() if all(other.get(axis) == value for other in others)}
 
 
-def shortened(row: Row, common: Collection[str]) -> Row:
+def shorten_comparison(row: Row, common: Collection[str]) -> Row:
     """Return a comparison without the axes that all hold equal, and without the usual layer and images of a probe."""
     where = {axis: value for axis, value in json_object(row.get("where")).items() if axis not in common}
     usual = row.get("layer") == LAST_LAYER and row.get("environment") in (NEUTRAL, INDEPENDENT)
     return {**row, "where": where, **({"layer": "", "environment": ""} if usual else {})}
 
 
-def asked(contrasts: Sequence[Row]) -> list[Row]:
+def comparisons_asked(contrasts: Sequence[Row]) -> list[Row]:
     """Return the comparisons that a title speaks of: the primary ones, or all that were pre-specified if none is."""
-    stated = [row for row in contrasts if not row.get("exploratory") and text_of(row, "role") not in CONTROLS]
-    return [row for row in stated if row.get("role") == PRIMARY] or stated
+    prespecified = [row for row in contrasts if not row.get("exploratory") and text_of(row, "role") not in CONTROLS]
+    return [row for row in prespecified if row.get("role") == PRIMARY] or prespecified
 
 
-def shown(rows: Sequence[Row]) -> dict[str, list[Row]]:
+def decided_by_kind(rows: Sequence[Row]) -> dict[str, list[Row]]:
     """Return the decided comparisons by kind, the kind that a title names first in front."""
     rows = [row for row in rows if any(not math.isnan(numeric(row, low)) for low in ("decision_low", "low"))]
     return {
-        "different by more than the margin": [row for row in rows if row.get("decision") in BEYOND],
-        "different": [row for row in rows if row.get("decision") in DIFFERENT and row["decision"] not in BEYOND],
+        "different by more than the margin": [row for row in rows if row.get("decision") in BEYOND_MARGIN],
+        "different": [row for row in rows if row.get("decision") in DIFFERENT and row["decision"] not in BEYOND_MARGIN],
         "equivalent": [row for row in rows if row.get("decision") == "equivalent"],
     }
 
@@ -432,14 +432,14 @@ _OF_LAYERS = ("decodability", "representation", "reinitialization")
 
 def leading(contrasts: Sequence[Row]) -> Row | None:
     """Return the comparison that a title names, or the first that was asked where nothing was shown."""
-    rows = used(asked(contrasts))
-    return next(iter([row for kind in shown(rows).values() for row in kind] or rows), None)
+    rows = used(comparisons_asked(contrasts))
+    return next(iter([row for kind in decided_by_kind(rows).values() for row in kind] or rows), None)
 
 
-def titled(contrasts: Sequence[Row]) -> Row | None:
+def title_comparison(contrasts: Sequence[Row]) -> Row | None:
     """Return the comparison whose outcome a title states; None where a control failed, or nothing was shown."""
     failed = any(row.get("decision") in FAILED for row in contrasts)
-    return None if failed or not any(shown(used(asked(contrasts))).values()) else leading(contrasts)
+    return None if failed or not any(decided_by_kind(used(comparisons_asked(contrasts))).values()) else leading(contrasts)
 
 
 def headline(contrasts: Sequence[Row], names: Names = PLAIN) -> str:
@@ -452,14 +452,14 @@ def headline(contrasts: Sequence[Row], names: Names = PLAIN) -> str:
     failed = [row for row in contrasts if row.get("decision") in FAILED]
     if failed:
         return f"No difference is claimed, since the {control_words(failed[0])}."
-    rows = asked(contrasts)
+    rows = comparisons_asked(contrasts)
     if not rows:
         return "No comparison was pre-specified, so no difference is claimed."
     called = "primary comparisons" if rows[0].get("role") == PRIMARY else "comparisons"
-    rows = [shortened(row, shared(rows)) for row in rows]
-    kinds = shown(rows)
+    rows = [shorten_comparison(row, common_axes(rows)) for row in rows]
+    kinds = decided_by_kind(rows)
     open_ = len(rows) - sum(map(len, kinds.values()))
-    decided = [row for found in shown(used(rows)).values() for row in found]
+    decided = [row for group in decided_by_kind(used(rows)).values() for row in group]
     if not decided:
         return _nothing_shown(used(rows), names)
     first = decided[0]
@@ -469,8 +469,8 @@ def headline(contrasts: Sequence[Row], names: Names = PLAIN) -> str:
         return f"The choice of {axis} hardly mattered: {_inside(outcome(first, names))}, {within}."
     if len(rows) <= (MOST_NAMED if rows[0].get("role") == PRIMARY else 1):
         return f"{outcome(first, names)}."
-    parts = [f"{len(found)} {name}" for name, found in {**kinds, "inconclusive": range(open_)}.items() if found]
-    return f"{outcome(first, names)}. Of {len(rows)} {called}: {listed(parts)}."
+    parts = [f"{len(group)} {name}" for name, group in {**kinds, "inconclusive": range(open_)}.items() if group]
+    return f"{outcome(first, names)}. Of {len(rows)} {called}: {join_words(parts)}."
 
 
 def _nothing_shown(rows: Sequence[Row], names: Names) -> str:
@@ -481,7 +481,7 @@ def _nothing_shown(rows: Sequence[Row], names: Names) -> str:
     compared = list(dict.fromkeys(sides(row, names) for row in rows))
     levels, bases = dict.fromkeys(a for a, _ in compared), dict.fromkeys(b for _, b in compared)
     axis = in_words(text_of(rows[0], "axis"))
-    named = listed(list(levels)) if len(levels) <= MOST_NAMED else count(len(levels), axis)
+    named = join_words(list(levels)) if len(levels) <= MOST_NAMED else count(len(levels), axis)
     against_what = next(iter(bases)) if len(bases) == 1 else "one another"
     about = {subject(row, names) for row in rows}
     where = f" in {_inside(about.pop())}" if len(about) == 1 else ""
@@ -491,26 +491,26 @@ def _nothing_shown(rows: Sequence[Row], names: Names) -> str:
 
 def model_headline(rows: Sequence[Row], measure: str, names: Names = PLAIN) -> str:
     """Return the verdict on one model, without numbers: where it is above chance, and what its answers change with."""
-    whole = [row for row in rows if row["measure"] == measure and row["environment"]
+    overall = [row for row in rows if row["measure"] == measure and row["environment"]
              and not any(row[name] for name in ("factor", "level", "layer", "group"))]  # fmt: skip
-    unsure = [row["environment"] for row in whole if not numeric(row, "low") > numeric(row, "chance")]
-    found: list[str] = []
-    if whole and all(not math.isnan(numeric(row, "chance")) for row in whole):
-        there = listed([names.place(name) for name in unsure])
-        found.append(f"not shown to be above chance in {there}" if unsure else "above chance in every test condition")
-        found = [f"This model's {label_of(measure)} is {found[0]}"]
+    unsure = [row["environment"] for row in overall if not numeric(row, "low") > numeric(row, "chance")]
+    sentences: list[str] = []
+    if overall and all(not math.isnan(numeric(row, "chance")) for row in overall):
+        places_text = join_words([names.place(name) for name in unsure])
+        sentences.append(f"not shown to be above chance in {places_text}" if unsure else "above chance in every test condition")
+        sentences = [f"This model's {label_of(measure)} is {sentences[0]}"]
     flips = [row for row in rows if row["measure"] == "flip-rate" and not (row["level"] or row["group"])]
     moved = {row["factor"]: numeric(row, "value") for row in flips if numeric(row, "low") > 0}
     most = sorted(moved, key=lambda name: -moved[name])[:3]
     if most:
-        found.append(f"its answers change with {listed([displayed(name) for name in most])}")
-    return sentence_case("; ".join(found)) + "." if found else ""
+        sentences.append(f"its answers change with {join_words([display_name(name) for name in most])}")
+    return sentence_case("; ".join(sentences)) + "." if sentences else ""
 
 
 # Numbers.
 
 
-def signed(difference: float, places: int) -> str:
+def signed_text(difference: float, places: int) -> str:
     """Return a difference with its sign, and with more decimals where it would read 0.00: `+0.04`, `-0.003`."""
     while 1e-6 <= abs(difference) < 0.5 * 10**-places:
         places += 1
@@ -522,10 +522,10 @@ def difference_words(value: float, low: float, high: float) -> str:
     places = decimals((high - low) / 2)
     while places < 4 and any(1e-6 <= abs(end) < 0.5 * 10**-places for end in (value, low, high)):
         places += 1
-    return f"{signed(value, places)} [{number(low, places)}, {number(high, places)}]"
+    return f"{signed_text(value, places)} [{number(low, places)}, {number(high, places)}]"
 
 
-def valued(row: Row, places: int | None = None) -> str:
+def value_text(row: Row, places: int | None = None) -> str:
     """A row's value with its interval; `undefined` where there is none. places: decimals of its column."""
     return with_interval(numeric(row, "value"), numeric(row, "low"), numeric(row, "high"), places=places)
 

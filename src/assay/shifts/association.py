@@ -39,7 +39,7 @@ class Allowed:
         return ~np.isnan(self.factor.numbers(column)) & (numbers >= self.low) & (numbers <= self.high)
 
 
-def allowed(factor: Factor, wanted: Any) -> Allowed:
+def read_allowed(factor: Factor, wanted: Any) -> Allowed:
     """Read one entry of `where` or `given`.
 
     Args:
@@ -65,22 +65,22 @@ def satisfies(table: FactorTable, where: Mapping[str, Any]) -> np.ndarray:
     """
     met = np.ones(len(table), dtype=bool)
     for name, wanted in where.items():
-        met &= allowed(named(table.factors, name), wanted).holds(table.columns[name])
+        met &= read_allowed(factor_of(table.factors, name), wanted).holds(table.columns[name])
     return met
 
 
-def named(factors: Iterable[Factor], name: str) -> Factor:
+def factor_of(factors: Iterable[Factor], name: str) -> Factor:
     """Return the factor of that name. Raises SpecError with the nearest valid name."""
-    known = {factor.name: factor for factor in factors}
-    if name not in known:
-        raise SpecError(unknown_name("factor", name, list(known)))
-    return known[name]
+    by_name = {factor.name: factor for factor in factors}
+    if name not in by_name:
+        raise SpecError(unknown_name("factor", name, list(by_name)))
+    return by_name[name]
 
 
 def _range(factor: Factor, wanted: Mapping[str, Any]) -> Allowed:
     if not wanted or set(wanted) - {"min", "max"}:
-        given = ", ".join(str(key) for key in wanted) or "nothing"
-        raise SpecError(f"a range of '{factor.name}' has the keys min and max; given: {given}")
+        keys = ", ".join(str(key) for key in wanted) or "nothing"
+        raise SpecError(f"a range of '{factor.name}' has the keys min and max; given: {keys}")
     if factor.levels and factor.kind == "categorical":
         raise SpecError(
             f"'{factor.name}' is categorical and has no range: list the levels wanted, from {', '.join(factor.levels)}"
@@ -109,7 +109,7 @@ def _number(factor: Factor, value: Any) -> float:
 _NORMAL_975 = 1.959963984540054
 
 
-def tied(factor: Factor, high: tuple[str, ...] = ()) -> Factor:
+def with_high_levels(factor: Factor, high: tuple[str, ...] = ()) -> Factor:
     """Return the factor with the high levels that an association states; those of the factor itself when it states
     none.
 
@@ -137,7 +137,7 @@ def tied_as(factor: Factor, tie: AssociationSpec) -> Factor:
     refused = no_shares(factor) if tie.share is not None else ""
     if refused:
         raise SpecError(f"{refused}; a strength (`scheme: balanced`) ties any factor")
-    return tied(factor, tie.high)
+    return with_high_levels(factor, tie.high)
 
 
 def positive(table: FactorTable) -> Bool[np.ndarray, "n"]:
@@ -159,13 +159,13 @@ def somers_d(values: Float[np.ndarray, "n"], of: Bool[np.ndarray, "n"]) -> float
 def _placements(values: np.ndarray, of: np.ndarray) -> tuple[float, Float[np.ndarray, "n"]]:
     """D, and each row's influence on it, whose sum over rows is 0 (DeLong, DeLong and Clarke-Pearson 1988)."""
     influence = np.zeros(len(values))
-    ones, zeros = np.sort(values[of]), np.sort(values[~of])
-    if not len(ones) or not len(zeros):
+    positives, zeros = np.sort(values[of]), np.sort(values[~of])
+    if not len(positives) or not len(zeros):
         return float("nan"), influence
     above = _share_below(zeros, values[of])
-    below = _share_below(ones, values[~of])
+    below = _share_below(positives, values[~of])
     d = 2 * float(above.mean()) - 1
-    influence[of] = 2 * (above - above.mean()) / len(ones)
+    influence[of] = 2 * (above - above.mean()) / len(positives)
     influence[~of] = -2 * (below - below.mean()) / len(zeros)
     return d, influence
 
@@ -187,11 +187,11 @@ def over_patients(influence: Float[np.ndarray, "n"], patient: Int[np.ndarray, "n
     return float(np.sqrt(count / (count - 1) * np.sum(sums**2))) if count > 1 else float("nan")
 
 
-def achieved(
+def measure_association(
     table: FactorTable,
     factor: str,
     *,
-    asked: float | None = None,
+    requested: float | None = None,
     high: tuple[str, ...] = (),
     given: Mapping[str, Any] | None = None,
     available: int | None = None,
@@ -207,26 +207,26 @@ def achieved(
     """
     if given:
         table = table.take(satisfies(table, given))
-    described = tied(named(table.factors, factor), high)
+    described = with_high_levels(factor_of(table.factors, factor), high)
     values = described.numbers(table.columns[factor])
-    known = ~np.isnan(values)
-    d, influence = _placements(values[known], positive(table)[known])
-    error = over_patients(influence, table.patient[known]) if not np.isnan(d) else float("nan")
+    present = ~np.isnan(values)
+    d, influence = _placements(values[present], positive(table)[present])
+    error = over_patients(influence, table.patient[present]) if not np.isnan(d) else float("nan")
     return Achieved(
         factor=factor,
         target=table.classes[-1],
-        asked=asked,
+        asked=requested,
         strength=d,
         low=float(np.clip(d - _NORMAL_975 * error, -1.0, 1.0)),
         high=float(np.clip(d + _NORMAL_975 * error, -1.0, 1.0)),
         counts=_counts(table, described),
         kept=len(table),
         available=len(table) if available is None else available,
-        held=_held(described, table.columns[factor][known], values[known]),
+        held=_common_level(described, table.columns[factor][present], values[present]),
     )
 
 
-def _held(factor: Factor, column: np.ndarray, values: np.ndarray) -> str:
+def _common_level(factor: Factor, column: np.ndarray, values: np.ndarray) -> str:
     """`solid`, `35 years`, `part-solid or ground-glass`: the common level where all rows count equally."""
     if not len(values) or (values != values[0]).any():
         return ""
@@ -240,12 +240,12 @@ def also_achieved(environment: Environment, named: Mapping[str, tuple[str, ...]]
         named: Factor -> high levels, such as all that any environment of a study ties. Those that the environment
             states itself, and interventions that it lacks, are passed over.
     """
-    stated = {found.factor for found in environment.achieved}
-    known = {factor.name for factor in environment.table.factors}
+    measured = {achieved_one.factor for achieved_one in environment.achieved}
+    present = {factor.name for factor in environment.table.factors}
     more = [
-        achieved(environment.table, name, high=high)
+        measure_association(environment.table, name, high=high)
         for name, high in named.items()
-        if name in known and name not in stated
+        if name in present and name not in measured
     ]
     return replace(environment, achieved=(*environment.achieved, *more))
 
@@ -253,13 +253,13 @@ def also_achieved(environment: Environment, named: Mapping[str, tuple[str, ...]]
 def _counts(table: FactorTable, factor: Factor) -> dict[tuple[str, str], int]:
     """Rows per class and level, or per class and quarter of a continuous factor's values."""
     labels, code = _cells(factor, table.columns[factor.name])
-    found = np.zeros((len(table.classes), len(labels)), dtype=np.int64)
-    np.add.at(found, (table.target, code), 1)
+    rows_per_cell = np.zeros((len(table.classes), len(labels)), dtype=np.int64)
+    np.add.at(rows_per_cell, (table.target, code), 1)
     return {
-        (name, label): int(found[i, j])
+        (name, label): int(rows_per_cell[i, j])
         for i, name in enumerate(table.classes)
         for j, label in enumerate(labels)
-        if label != "missing" or found[:, j].any()
+        if label != "missing" or rows_per_cell[:, j].any()
     }
 
 
@@ -315,17 +315,17 @@ def marginal(phantom: Phantom, factor: Factor, where: Mapping[str, Any]) -> Marg
     """
     if factor.name not in where:
         return Marginal(factor, True, lambda u: phantom.quantile(factor.name, u))
-    limits = allowed(factor, where[factor.name])
+    limits = read_allowed(factor, where[factor.name])
     if limits.values and not factor.levels:
-        return _listed(factor, np.array(sorted(limits.values)))
+        return _marginal_of_values(factor, np.array(sorted(limits.values)))
     pieces = _level_pieces(phantom, limits) if factor.levels else _range_piece(phantom, limits)
     if not pieces:
         raise SpecError(f"no value of '{factor.name}' that the phantom draws is allowed by {where[factor.name]!r}")
-    stretched, halves = _weighted(factor, pieces)
+    stretched, halves = _map_onto_pieces(factor, pieces)
     return Marginal(factor, halves, lambda u: phantom.quantile(factor.name, stretched(u)))
 
 
-def _listed(factor: Factor, values: np.ndarray) -> Marginal:
+def _marginal_of_values(factor: Factor, values: np.ndarray) -> Marginal:
     if factor.range is not None and not (factor.range[0] <= values[0] and values[-1] <= factor.range[1]):
         low, high = factor.range
         raise SpecError(f"'{factor.name}' goes from {low:g} to {high:g} {factor.unit}; given {values.tolist()}")
@@ -368,7 +368,7 @@ def _first(reached: Callable[[np.ndarray], np.ndarray], low: float, high: float)
     return high
 
 
-def _weighted(
+def _map_onto_pieces(
     factor: Factor, pieces: list[tuple[float, float]]
 ) -> tuple[Callable[[Float[np.ndarray, "n"]], Float[np.ndarray, "n"]], bool]:
     """Return a map of [0, 1) onto the pieces, and whether both of its halves hold different values."""
@@ -384,13 +384,13 @@ def _weighted(
         halves = not factor.levels or len(pieces) > 1
     ends: np.ndarray = np.cumsum(mass) / mass.sum()
 
-    def stretched(u: Float[np.ndarray, "n"]) -> Float[np.ndarray, "n"]:
+    def stretch(u: Float[np.ndarray, "n"]) -> Float[np.ndarray, "n"]:
         piece = np.minimum(np.searchsorted(ends, u, side="right"), len(ends) - 1)
         before = np.concatenate([[0.0], ends[:-1]])
         inside = (u - before[piece]) / (ends - before)[piece]
         return np.minimum(start[piece] + inside * (stop - start)[piece], np.nextafter(stop[piece], 0.0))
 
-    return stretched, halves
+    return stretch, halves
 
 
 # The one linear program of this package, behind plain arrays.
@@ -475,7 +475,7 @@ class Column:
             return np.stack([2 - 2 * upper, 2 * upper])
         return np.stack([1 - sign * self.amount, 1 + sign * self.amount])
 
-    def scaled(self, by: float) -> Column:
+    def weaken(self, by: float) -> Column:
         """Return the same factor, tied less."""
         old = self.amount
         new = Shares(old.positive * by, old.negative * by) if isinstance(old, Shares) else old * by
@@ -576,10 +576,10 @@ def largest_mass(cells: Cells) -> Float[np.ndarray, "cells"]:
     others. Beyond that, cells are thinned as evenly as can be.
     """
     if len(cells.upper) == 1:
-        upper, asked = cells.upper[0], cells.weights[0].any(axis=1)  # of a half that no class is in, no row is needed
+        upper, wanted_halves = cells.upper[0], cells.weights[0].any(axis=1)  # of a half that no class is in, no row is needed
         low, high = float(cells.capacity[~upper].sum()), float(cells.capacity[upper].sum())
-        kept = min(half for half, wanted in zip((low, high), asked, strict=True) if wanted)
-        thinned: np.ndarray = np.where(upper, kept / max(high, 1e-300), kept / max(low, 1e-300))
+        mass = min(half for half, wanted in zip((low, high), wanted_halves, strict=True) if wanted)
+        thinned: np.ndarray = np.where(upper, mass / max(high, 1e-300), mass / max(low, 1e-300))
         return cells.capacity * thinned
     return maximize(cells.capacity, _balance(cells))
 
@@ -597,15 +597,15 @@ def quotas(cells: Cells, mass: Float[np.ndarray, "cells"]) -> Int[np.ndarray, "k
 def short_cell(cells: Cells, least: int) -> Short:
     """Cell with the fewest rows compared with the need of `least` rows of the smallest class would need."""
     patterns = list(product((False, True), repeat=len(cells.upper)))
-    found: list[tuple[float, Short]] = []
+    shortages: list[tuple[float, Short]] = []
     for pattern in patterns:
         within = np.all(cells.upper == np.array(pattern)[:, None], axis=0)
-        there = cells.counts[:, within].sum(axis=1)
+        available = cells.counts[:, within].sum(axis=1)
         weight = rule_weight(cells.weights, np.array(pattern)[:, None])[:, 0]
         needed = np.ceil(least * cells.share / cells.share.min() * weight / len(patterns) - 1e-9)
         for k in np.flatnonzero(needed > 0).tolist():
-            found.append((there[k] / needed[k], Short(k, pattern, int(there[k]), int(needed[k]))))
-    return min(found, key=lambda item: (item[0], -item[1].needed))[1]
+            shortages.append((available[k] / needed[k], Short(k, pattern, int(available[k]), int(needed[k]))))
+    return min(shortages, key=lambda item: (item[0], -item[1].needed))[1]
 
 
 def strength_to_be_had(
@@ -613,21 +613,21 @@ def strength_to_be_had(
 ) -> str:
     """In words, how strongly the factors can be tied: the nearest possible strength, or percent of the request."""
 
-    def possible(asked: Sequence[Column]) -> bool:
-        cells = cut(target, classes, asked, bins)
+    def possible(weaker: Sequence[Column]) -> bool:
+        cells = cut(target, classes, weaker, bins)
         return cells.smallest_class(largest_mass(cells)) >= least
 
     by_shares = any(isinstance(column.amount, Shares) for column in columns)
     if len(columns) == 1 and not by_shares:
         wanted = columns[0].strength
         nearest = sorted((s / 20 for s in range(-20, 21)), key=lambda s: abs(s - wanted))
-        had = next((s for s in nearest if possible([replace(columns[0], amount=s)])), None)
-        word = "strongest" if had is not None and abs(had) < abs(wanted) else "nearest"
-        return "no strength can be had" if had is None else f"the {word} strength that can be had is {had:+g}"
+        possible_strength = next((s for s in nearest if possible([replace(columns[0], amount=s)])), None)
+        word = "strongest" if possible_strength is not None and abs(possible_strength) < abs(wanted) else "nearest"
+        return "no strength can be had" if possible_strength is None else f"the {word} strength that can be had is {possible_strength:+g}"
     what = ["strength"] * any(not isinstance(column.amount, Shares) for column in columns) + ["share"] * by_shares
     alone = len(columns) == 1
     for percent in range(95, -1, -5):
-        if possible([column.scaled(percent / 100) for column in columns]):
+        if possible([column.weaken(percent / 100) for column in columns]):
             words = " and ".join(f"{word}s" for word in what)
             return f"{'it' if alone else 'all of them'} can be had at {percent}% of these {words}"
     return f"{'it' if alone else 'together they'} can be had at no {' and no '.join(what)}"
@@ -651,8 +651,8 @@ def _above(column: Column, target: Int[np.ndarray, "n"], share: np.ndarray, sign
     low, high = (np.tile(weight[:, None], cuts) for weight in column.weights(sign))
     below = np.cumsum(_capacity(counts, share, low))
     above = np.cumsum(_capacity(counts, share, high)[::-1])[::-1]
-    kept = np.minimum(below[:-1], above[1:])
-    best = np.flatnonzero(kept >= kept.max() * (1 - 1e-9))
+    rows_left = np.minimum(below[:-1], above[1:])
+    best = np.flatnonzero(rows_left >= rows_left.max() * (1 - 1e-9))
     return code > best[np.abs(best - (cuts / 2 - 1)).argmin()]  # of equals, the cut nearest to the median
 
 
@@ -730,7 +730,7 @@ def choose(table: FactorTable, associations: Mapping[str, AssociationSpec], seed
         AssociationError: If a class would keep fewer than `LEAST_ROWS` rows, naming the cell that is short.
     """
     associations = dict(sorted(associations.items()))
-    factors = {name: tied_as(named(table.factors, name), tie) for name, tie in associations.items()}
+    factors = {name: tied_as(factor_of(table.factors, name), tie) for name, tie in associations.items()}
     numbers = {name: factor.numbers(table.columns[name]) for name, factor in factors.items()}
     applies = {name: satisfies(table, tie.given) for name, tie in associations.items()}
     lacking = {name: applies[name] & np.isnan(numbers[name]) for name in associations}
@@ -795,7 +795,7 @@ def _choose(table: FactorTable, columns: Sequence[Column], draw: Float[np.ndarra
     """
     of = positive(table)
     order = np.lexsort((table.row, draw))
-    found: list[tuple[tuple[float, int], Bool[np.ndarray, "n"]]] = []
+    choices: list[tuple[tuple[float, int], Bool[np.ndarray, "n"]]] = []
     for bins in _finenesses(columns):
         cells = cut(table.target, len(table.classes), columns, bins)
         mass = largest_mass(cells)
@@ -803,10 +803,10 @@ def _choose(table: FactorTable, columns: Sequence[Column], draw: Float[np.ndarra
             continue
         keep = _take(cells, quotas(cells, mass), order)
         error = max(abs(somers_d(column.numbers[keep], of[keep]) - column.strength) for column in columns)
-        found.append(((max(error, _CLOSE), -int(keep.sum())), keep))
-    if not found:
+        choices.append(((max(error, _CLOSE), -int(keep.sum())), keep))
+    if not choices:
         raise _refusal(table, columns)
-    return min(found, key=lambda item: item[0])[1]
+    return min(choices, key=lambda item: item[0])[1]
 
 
 def _finenesses(columns: Sequence[Column]) -> tuple[int, ...]:
@@ -826,7 +826,7 @@ def _take(cells: Cells, quota: Int[np.ndarray, "k cells"], order: Int[np.ndarray
     return keep
 
 
-def _told(column: Column, target: str) -> str:
+def _describe_tie(column: Column, target: str) -> str:
     """`at +0.5`, `high in 0.5 of 'yes' and 0 of the others`."""
     if isinstance(column.amount, Shares):
         return f"high in {column.amount.positive:g} of '{target}' and {column.amount.negative:g} of the others"
@@ -834,19 +834,19 @@ def _told(column: Column, target: str) -> str:
 
 
 def _refusal(table: FactorTable, columns: Sequence[Column]) -> AssociationError:
-    asked = ", ".join(f"'{column.name}' {_told(column, table.classes[-1])}" for column in columns)
+    requests = ", ".join(f"'{column.name}' {_describe_tie(column, table.classes[-1])}" for column in columns)
     bins = _finenesses(columns)[0]
     present = np.bincount(table.target, minlength=len(table.classes))
     if present.min() < LEAST_ROWS:
         scarce = table.classes[int(present.argmin())]
         return AssociationError(
-            f"{asked} cannot be tied to '{table.classes[-1]}': there are {present.min()} rows of '{scarce}' to choose "
+            f"{requests} cannot be tied to '{table.classes[-1]}': there are {present.min()} rows of '{scarce}' to choose "
             f"from, and {LEAST_ROWS} a class are needed"
         )
     short = short_cell(cut(table.target, len(table.classes), columns, bins), LEAST_ROWS)
     sides = " and ".join(column.halves[up] for column, up in zip(columns, short.upper, strict=True))
-    had = strength_to_be_had(table.target, len(table.classes), columns, bins, LEAST_ROWS)
+    possible = strength_to_be_had(table.target, len(table.classes), columns, bins, LEAST_ROWS)
     return AssociationError(
-        f"{asked} cannot be tied to '{table.classes[-1]}': rows of '{table.classes[short.target]}' with {sides}: "
-        f"{short.there} there, {short.needed} needed to keep {LEAST_ROWS} a class; {had}"
+        f"{requests} cannot be tied to '{table.classes[-1]}': rows of '{table.classes[short.target]}' with {sides}: "
+        f"{short.there} there, {short.needed} needed to keep {LEAST_ROWS} a class; {possible}"
     )

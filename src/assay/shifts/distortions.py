@@ -33,7 +33,7 @@ from assay.shifts.confounders.pixels import (
     flat,
     normals,
     per_plane,
-    seeded,
+    seed_generator,
     through_jpeg,
     to_levels,
 )
@@ -86,7 +86,7 @@ class Random:
     def __init__(self, seed: float) -> None:
         """Start them anew; no other may be in use in this thread."""
         self.seed = int(seed)
-        seeded(seed)
+        seed_generator(seed)
 
     def normal(self, size: tuple[int, ...]) -> Float32[np.ndarray, "*size"]:
         """Draw standard normal numbers."""
@@ -98,9 +98,9 @@ class Random:
 
     def integers(self, low: int, high: int, size: tuple[int, ...]) -> Int[np.ndarray, "*size"]:
         """Draw whole numbers from `low` to below `high`."""
-        made = np.empty(size, dtype=np.int32)
-        cv2.randu(made, low, high)
-        return made
+        numbers = np.empty(size, dtype=np.int32)
+        cv2.randu(numbers, low, high)
+        return numbers
 
     def poisson(self, mean: Float[np.ndarray, "*size"]) -> Int[np.ndarray, "*size"]:
         """Draw counts; the same ones at every call."""
@@ -147,11 +147,11 @@ class Family(Distortion):
         if reason := type(self).refuse(shape):
             raise SpecError(reason)
 
-    def changed(self, image: Picture, row: Row) -> Picture:
+    def change(self, image: Picture, row: Row) -> Picture:
         """Return the distorted image."""
         family = type(self)
-        made = family.function(to_levels(image), self.at(family.strengths), Random(row["seed"]))
-        return made * np.float32(1 / 255)
+        levels = family.function(to_levels(image), self.at(family.strengths), Random(row["seed"]))
+        return levels * np.float32(1 / 255)
 
 
 def _nothing(shape: Shape) -> str:
@@ -186,8 +186,8 @@ def distortion(
     def declare(function: Callable[[Levels, T, Random], np.ndarray]) -> type[Family]:
         body = {"function": staticmethod(function), "strengths": strengths, "refuse": staticmethod(refuse)}
         places = {"__module__": function.__module__, "__doc__": function.__doc__, "__qualname__": function.__qualname__}
-        made = type(function.__name__, (Family,), {**body, **places})
-        return image_change(name, summary, "distortion", extent=extent, origin=origin, version=version)(made)
+        declared = type(function.__name__, (Family,), {**body, **places})
+        return image_change(name, summary, "distortion", extent=extent, origin=origin, version=version)(declared)
 
     return declare
 
@@ -217,7 +217,7 @@ class DistortedImages(OverImages):
         return self.change.apply(self.images.read(index), index).to(self.device)
 
 
-def distorted(environment: Environment, family: str, severity: int, device: str = "cpu") -> Environment:
+def distort(environment: Environment, family: str, severity: int, device: str = "cpu") -> Environment:
     """Return the same rows under a distortion, named `<environment>, <family> <severity>`, without masks.
 
     Random numbers depend on family and row alone: every model and every seed sees the same images.
@@ -225,9 +225,9 @@ def distorted(environment: Environment, family: str, severity: int, device: str 
     Raises:
         SpecError: Such images cannot carry it.
     """
-    made = build("distortion", family, {"severity": severity})
+    intervention = build("distortion", family, {"severity": severity})
     everyone = np.ones(len(environment), dtype=bool)
-    change = draw(family, made, everyone, environment.table.row, TEST_SEED, environment.images.shape,
+    change = draw(family, intervention, everyone, environment.table.row, TEST_SEED, environment.images.shape,
                   environment.boxes)  # fmt: skip
     return replace(
         environment,
@@ -244,10 +244,10 @@ def distorted(environment: Environment, family: str, severity: int, device: str 
 @distortion("gaussian-noise", (0.08, 0.12, 0.18, 0.26, 0.38), "independent Gaussian noise, as of a dark sensor")
 def gaussian_noise(image: Levels, sigma: float, random: Random) -> np.ndarray:
     """x + sigma z, cut at black and white; z independent in every pixel and channel."""
-    made = random.normal(image.shape)
-    made *= np.float32(255 * sigma)
-    made += image
-    return made
+    noise = random.normal(image.shape)
+    noise *= np.float32(255 * sigma)
+    noise += image
+    return noise
 
 
 @distortion("shot-noise", (60.0, 25.0, 12.0, 5.0, 3.0), "the noise of counted photons")
@@ -267,11 +267,11 @@ def impulse_noise(image: Levels, share: float, random: Random) -> np.ndarray:
 @distortion("speckle-noise", (0.15, 0.2, 0.35, 0.45, 0.6), "Gaussian noise in proportion to the pixel")
 def speckle_noise(image: Levels, sigma: float, random: Random) -> np.ndarray:
     """x + sigma x z, cut at black and white."""
-    made = random.normal(image.shape)
-    made *= np.float32(sigma)
-    made += 1
-    made *= image
-    return made
+    noise = random.normal(image.shape)
+    noise *= np.float32(sigma)
+    noise += 1
+    noise *= image
+    return noise
 
 
 # Blurs: Gaussian, out of focus, along a direction, toward the middle, behind glass.
@@ -365,23 +365,23 @@ def glass_blur(image: Levels, strength: tuple[float, int, int], random: Random) 
     """
     (height, width), (sigma, far, times) = image.shape[1:], strength
     count = times * max(0, height - 2 * far) * max(0, width - 2 * far)
-    made = per_plane(image, lambda plane: blurred(plane, sigma))
+    result = per_plane(image, lambda plane: blurred(plane, sigma))
     if count:
         steps = random.integers(-far, far, (count, 2))
-        for plane in made:
+        for plane in result:
             _copy_near(plane, far, times, steps)
-    return per_plane(made, lambda plane: blurred(plane, sigma))
+    return per_plane(result, lambda plane: blurred(plane, sigma))
 
 
 @compiled
 def _copy_near(plane: np.ndarray, far: int, times: int, steps: Int[np.ndarray, "n 2"]) -> None:
     """Overwrite pixels one after another, from the lower right to the upper left, by those these steps away."""
-    height, width, drawn = plane.shape[0], plane.shape[1], 0
+    height, width, copies = plane.shape[0], plane.shape[1], 0
     for _ in range(times):
         for y in range(height - far, far, -1):
             for x in range(width - far, far, -1):
-                plane[y, x] = plane[y + steps[drawn, 1], x + steps[drawn, 0]]
-                drawn += 1
+                plane[y, x] = plane[y + steps[copies, 1], x + steps[copies, 0]]
+                copies += 1
 
 
 # Weather: snow, frost, fog.
@@ -407,14 +407,14 @@ def snow(image: Levels, strength: tuple[float, float, float, float, int, float, 
 
     Against the reference: within two levels for 99% of values; the others lie where noise meets the threshold.
     """
-    mean, spread, zoom, least, radius, sigma, kept = strength
+    mean, spread, zoom, least, radius, sigma, opacity = strength
     height, width = image.shape[1:]
     flakes = zoomed(random.normal((height, width)) * np.float32(spread) + np.float32(mean), zoom)
     flakes = np.where(flakes < least, np.float32(0), flakes).clip(0, 1)
     flakes = moved(flakes, radius, sigma, float(random.uniform(-135, -45, (1,))[0]))[:height, :width]
     flakes = np.rint(255 * flakes)
     white = np.maximum(image, luminance(image).astype(np.float32) * np.float32(1.5) + np.float32(127.5))
-    return image * np.float32(kept) + white * np.float32(1 - kept) + (flakes + flakes[::-1, ::-1])
+    return image * np.float32(opacity) + white * np.float32(1 - opacity) + (flakes + flakes[::-1, ::-1])
 
 
 @distortion(
@@ -458,10 +458,10 @@ def cloud_of(image: np.ndarray, decay: float, random: Random) -> Float32[np.ndar
     height, width = image.shape[1:]
     step = side = max(2, 1 << (max(height, width) - 1).bit_length())
     u = random.uniform(-1, 1, (side * side - 1,)).astype(np.float32)
-    heights, taken, rough = np.zeros((side, side), dtype=np.float32), 0, _ROUGHEST
+    heights, filled, rough = np.zeros((side, side), dtype=np.float32), 0, _ROUGHEST
     while step >= 2:
         half, count = step // 2, (side // step) ** 2
-        noise = np.float32(rough * rough) * u[taken : taken + 3 * count].reshape(3, side // step, side // step)
+        noise = np.float32(rough * rough) * u[filled : filled + 3 * count].reshape(3, side // step, side // step)
         corners = heights[::step, ::step]
         total = corners + np.roll(corners, -1, 0)
         middles = (total + np.roll(total, -1, 1)) / 4 + noise[0]
@@ -469,7 +469,7 @@ def cloud_of(image: np.ndarray, decay: float, random: Random) -> Float32[np.ndar
         across, down = corners + np.roll(corners, -1, 1), corners + np.roll(corners, -1, 0)
         heights[::step, half::step] = (middles + np.roll(middles, 1, 0) + across) / 4 + noise[1]
         heights[half::step, ::step] = (middles + np.roll(middles, 1, 1) + down) / 4 + noise[2]
-        step, rough, taken = half, rough / decay, taken + 3 * count
+        step, rough, filled = half, rough / decay, filled + 3 * count
     heights -= heights.min()
     return heights[:height, :width] / max(float(heights.max()), 1e-12)
 
@@ -528,9 +528,9 @@ def brightness(image: Levels, more: float, random: Random) -> np.ndarray:
     """A constant added to the value of HSV (the greatest channel), hue and saturation kept; gray images: added."""
     value, levels = image.max(axis=0), np.arange(256, dtype=np.float32)
     brighter = np.minimum(levels + np.float32(255 * more), 255)
-    made = image * cv2.LUT(value, brighter / np.maximum(levels, 1))
-    made[:, value == 0] = brighter[0]
-    return made
+    result = image * cv2.LUT(value, brighter / np.maximum(levels, 1))
+    result[:, value == 0] = brighter[0]
+    return result
 
 
 @distortion("contrast", (0.4, 0.3, 0.2, 0.1, 0.05), "values nearer to their mean")
@@ -552,9 +552,9 @@ def saturate(image: Levels, strength: tuple[float, float], random: Random) -> np
     value = image.max(axis=0).astype(np.float32)
     most = value - image.min(axis=0)
     wanted = (most / np.maximum(value, 1) * np.float32(times) + np.float32(plus)).clip(0, 1) * value
-    made = value - (value - image) * (wanted / np.maximum(most, 1))
-    made[1:] -= np.where(most == 0, wanted, 0)
-    return made
+    result = value - (value - image) * (wanted / np.maximum(most, 1))
+    result[1:] -= np.where(most == 0, wanted, 0)
+    return result
 
 
 # Places and pixels: an elastic transform, larger pixels, JPEG.
@@ -604,7 +604,7 @@ def jpeg_compression(image: Levels, quality: int, random: Random) -> np.ndarray:
 # Round things at drawn places: soft spots and bubbles.
 
 
-def _placed(
+def _draw_places(
     image: np.ndarray, count: int, low: float, high: float, random: Random
 ) -> Iterator[tuple[float, float, float]]:
     """Draw places in px and radii, as shares of the shorter side from `low` to `high`."""
@@ -624,7 +624,7 @@ def _near(canvas: np.ndarray, x: float, y: float, reach: float) -> tuple[np.ndar
 def spots(image: np.ndarray, count: int, low: float, high: float, random: Random) -> Float32[np.ndarray, "h w"]:
     """Return spots, 1 in the middle, 0 from their radius on, smooth between ((1 - d^2)^2); added where they meet."""
     total = np.zeros(image.shape[1:], dtype=np.float32)
-    for x, y, radius in _placed(image, count, low, high, random):
+    for x, y, radius in _draw_places(image, count, low, high, random):
         part, squared = _near(total, x, y, radius)
         part += _spot(squared, radius)
     return total
@@ -634,13 +634,13 @@ def _spot(squared: Float32[np.ndarray, "h w"], radius: float) -> Float32[np.ndar
     return np.maximum(1 - squared / np.float32(max(radius, 1e-3) ** 2), 0) ** 2
 
 
-def bubbled(image: np.ndarray, count: int, random: Random) -> np.ndarray:
+def add_bubbles(image: np.ndarray, count: int, random: Random) -> np.ndarray:
     """Return levels with so many bubbles of 2 to 8% of the shorter side.
 
     A rim is a fifth of the radius wide, 1.5 px at least; each bubble has a glint to its upper left.
     """
     rims, glints = (np.zeros(image.shape[1:], dtype=np.float32) for _ in range(2))
-    for x, y, radius in _placed(image, count, 0.02, 0.08, random):
+    for x, y, radius in _draw_places(image, count, 0.02, 0.08, random):
         wide = max(0.1 * radius, 0.75)
         part, squared = _near(rims, x, y, radius + wide)
         np.maximum(part, 1 - ((np.sqrt(squared) - np.float32(radius)) / np.float32(wide)) ** 2, out=part)
@@ -665,7 +665,7 @@ def endoscopy_specular(image: Levels, count: int, random: Random) -> np.ndarray:
 @distortion("endoscopy-bubbles", (2, 4, 8, 14, 22), "bubbles of fluid on the mucosa", extent="local", origin="patient")
 def endoscopy_bubbles(image: Levels, count: int, random: Random) -> np.ndarray:
     """Bubbles with a bright rim and a white glint."""
-    return bubbled(image, count, random)
+    return add_bubbles(image, count, random)
 
 
 @distortion("endoscopy-smoke", (0.2, 0.35, 0.5, 0.65, 0.8), "smoke of the diathermy")
@@ -713,7 +713,7 @@ def retinal_artifacts(image: Levels, strength: tuple[int, float], random: Random
 _SHORTEST = 25
 
 
-def marked(image: Levels, mark: Mark, parameters: dict[str, Tensor]) -> np.ndarray:
+def add_mark(image: Levels, mark: Mark, parameters: dict[str, Tensor]) -> np.ndarray:
     """Return levels with a confounder on them."""
     return 255 * mark.apply(torch.as_tensor(image)[None] / 255, parameters)[0].numpy()
 
@@ -724,7 +724,7 @@ def marked(image: Levels, mark: Mark, parameters: dict[str, Tensor]) -> np.ndarr
 def dermoscopy_hair(image: Levels, count: int, random: Random) -> np.ndarray:
     """The confounder `hair`, with 4 to 60 of them."""
     seed = torch.tensor([int(random.integers(0, 2**31 - 1, (1,))[0])])
-    return marked(image, Hair(opacity=0.85, count=count, width=0.009, length=0.6), {"seed": seed})
+    return add_mark(image, Hair(opacity=0.85, count=count, width=0.009, length=0.6), {"seed": seed})
 
 
 def _too_low(shape: Shape) -> str:
@@ -745,7 +745,7 @@ def dermoscopy_ruler(image: Levels, opacity: float, random: Random) -> np.ndarra
     scale = Ruler(opacity=opacity, side="right", length=0.8, marks=20, size=0.12, jitter=0.05, ink="black")
     height, reach = image.shape[1], 0.05 * min(image.shape[1:])
     middle = 0.5 * height + float(random.uniform(-reach, reach, (1,))[0])
-    return marked(image, scale, {"along": torch.tensor([middle], dtype=torch.float64)})
+    return add_mark(image, scale, {"along": torch.tensor([middle], dtype=torch.float64)})
 
 
 @distortion(
@@ -758,7 +758,7 @@ def dermoscopy_gel(image: Levels, strength: tuple[int, float], random: Random) -
     """Bubbles in the gel and patches of glare where it is thick. strength: number of bubbles, share of glare."""
     count, wet = strength
     glare = np.minimum(spots(image, 4, 0.15, 0.4, random), 1) * np.float32(wet)
-    return bubbled(toward(image, (1.0, 1.0, 1.0), glare), count, random)
+    return add_bubbles(toward(image, (1.0, 1.0, 1.0), glare), count, random)
 
 
 # Faults of an X-ray detector: few photons, a grid, too short an exposure.
@@ -767,16 +767,16 @@ _FULL = 5e5  # photons of a full exposure
 _PERIOD = 4.7  # px of the aliased lines at 224 px
 
 
-def _counted(image: Levels, photons: float, random: Random) -> np.ndarray:
+def _photon_noise(image: Levels, photons: float, random: Random) -> np.ndarray:
     """Return levels after the noise of as many photons, without a cut to whole levels."""
-    given = image.astype(np.float32) / 255
-    return 255 * PoissonNoise(photons=photons, levels=0).changed(given, {"seed": random.seed})
+    image_01 = image.astype(np.float32) / 255
+    return 255 * PoissonNoise(photons=photons, levels=0).change(image_01, {"seed": random.seed})
 
 
 @distortion("xray-noise", (4e5, 2e5, 1e5, 4e4, 1.5e4), "fewer photons at the detector")
 def xray_noise(image: Levels, photons: float, random: Random) -> np.ndarray:
     """The confounder `poisson-noise` (a scan's counts), with 4e5 down to 1.5e4 photons, and no cut to whole levels."""
-    return _counted(image, photons, random)
+    return _photon_noise(image, photons, random)
 
 
 @distortion("xray-grid", (0.02, 0.04, 0.07, 0.11, 0.16), "lines of an anti-scatter grid")
@@ -797,4 +797,4 @@ def xray_under_exposure(image: Levels, share: float, random: Random) -> np.ndarr
     The factor is that of MedMNIST-C's `brightness_down`: on average over the noise it agrees within two levels of 8
     bits, where the noise is cut neither at black nor at white.
     """
-    return _counted(image, _FULL * share, random).clip(0, 255) * share
+    return _photon_noise(image, _FULL * share, random).clip(0, 255) * share

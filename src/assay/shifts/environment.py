@@ -299,11 +299,11 @@ def environment_rows_of(name: str, recipe: str, environment: Environment, table:
         "patients": patients,
         "set": environment.data,
     }
-    return [{**shared, **_achieved_row(found)} for found in environment.achieved] or [shared]
+    return [{**shared, **_achieved_row(achieved)} for achieved in environment.achieved] or [shared]
 
 
-def _achieved_row(found: Achieved) -> dict[str, Any]:
+def _achieved_row(achieved: Achieved) -> dict[str, Any]:
     names = ("factor", "target", "strength", "low", "high", "kept", "available", "held")
-    counts = json.dumps([[label, level, count] for (label, level), count in found.counts.items()])
-    asked = math.nan if found.asked is None else found.asked
-    return {**{name: getattr(found, name) for name in names}, "asked": asked, "counts": counts}
+    counts = json.dumps([[label, level, count] for (label, level), count in achieved.counts.items()])
+    requested = math.nan if achieved.asked is None else achieved.asked
+    return {**{name: getattr(achieved, name) for name in names}, "asked": requested, "counts": counts}

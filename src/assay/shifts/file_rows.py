@@ -53,19 +53,19 @@ def largest_window(touched: Bool[np.ndarray, "h w"], box: Box) -> Window | None:
     Of several that are equally large the one whose middle is nearest to the box's, and of those the first by rows. None
     when there is none.
     """
-    whole = np.zeros((box.height + 1, box.width + 1), dtype=np.int64)
-    whole[1:, 1:] = touched[box.rows, box.columns].cumsum(axis=0).cumsum(axis=1)
+    integral = np.zeros((box.height + 1, box.width + 1), dtype=np.int64)
+    integral[1:, 1:] = touched[box.rows, box.columns].cumsum(axis=0).cumsum(axis=1)
     longer = max(box.height, box.width)
     low, high = int(np.ceil(longer * LEAST_SIDE)) - 1, longer
     # A smaller window fits wherever a larger one does, so halving finds the largest.
     while low < high:
         middle = (low + high + 1) // 2
-        if _free(whole, *_sides(box, middle)).any():
+        if _free(integral, *_sides(box, middle)).any():
             low = middle
         else:
             high = middle - 1
     tall, wide = _sides(box, low)
-    free = _free(whole, tall, wide)
+    free = _free(integral, tall, wide)
     if low < longer * LEAST_SIDE or not free.any():
         return None
     down, across = np.ogrid[: free.shape[0], : free.shape[1]]
@@ -81,9 +81,9 @@ def _sides(box: Box, longer: int) -> tuple[int, int]:
     return max(1, round(box.height * longer / most)), max(1, round(box.width * longer / most))
 
 
-def _free(whole: Int[np.ndarray, "H W"], tall: int, wide: int) -> Bool[np.ndarray, "down across"]:
+def _free(integral: Int[np.ndarray, "H W"], tall: int, wide: int) -> Bool[np.ndarray, "down across"]:
     """Where a window of this size may start, from sums over all rectangles that start in the corner."""
-    counts = whole[tall:, wide:] - whole[:-tall, wide:] - whole[tall:, :-wide] + whole[:-tall, :-wide]
+    counts = integral[tall:, wide:] - integral[:-tall, wide:] - integral[tall:, :-wide] + integral[:-tall, :-wide]
     return counts == 0
 
 
@@ -92,7 +92,7 @@ class LesionFreeCrops:
     """The windows of a dataset's lesion photographs, each found when it is first asked for."""
 
     dataset: Dataset
-    _found: dict[int, Window | None] = field(default_factory=dict[int, "Window | None"], compare=False)
+    _windows: dict[int, Window | None] = field(default_factory=dict[int, "Window | None"], compare=False)
 
     def has_window(self, table: FactorTable) -> Bool[np.ndarray, "n"]:
         """Which rows show a lesion and have a window without it.
@@ -103,23 +103,23 @@ class LesionFreeCrops:
         self._files()
         lesion = table.columns[LESION.name] > 0
         return np.array(
-            [bool(shown) and self._window(row) is not None for row, shown in zip(table.row, lesion, strict=True)]
+            [bool(has_lesion) and self._window(row) is not None for row, has_lesion in zip(table.row, lesion, strict=True)]
         )
 
-    def told(self, table: FactorTable) -> tuple[str, ...]:
+    def notes(self, table: FactorTable) -> tuple[str, ...]:
         """Notes on the crops of these rows before some are left out."""
         lesions = table.take(table.columns[LESION.name] > 0)
         with_one = lesions.take(self.has_window(lesions))
-        left = len(lesions) - len(with_one)
-        scales = [self._magnified(row) for row in with_one.row.tolist()]
-        none = f"{left:,} of {len(lesions):,} lesion photographs have no window of half their side without a lesion"
-        told = (f"{none} and are left out",) if left else ()
+        without_window = len(lesions) - len(with_one)
+        scales = [self._magnification(row) for row in with_one.row.tolist()]
+        none = f"{without_window:,} of {len(lesions):,} lesion photographs have no window of half their side without a lesion"
+        notes = (f"{none} and are left out",) if without_window else ()
         if not scales:
-            return told
+            return notes
         by = f"crops are magnified {np.median(scales):.2f} times (median; up to {max(scales):.2f})"
-        return (*told, by)
+        return (*notes, by)
 
-    def shown(self, table: FactorTable) -> tuple[FactorTable, Images, Masks]:
+    def crops(self, table: FactorTable) -> tuple[FactorTable, Images, Masks]:
         """Return the rows labeled as their crops are: lesion-free."""
         windows = np.array([self._window(row) for row in table.row.tolist()], dtype=np.int64).reshape(-1, 4)
         frames = [self._frame(row) for row in table.row.tolist()]
@@ -137,9 +137,9 @@ class LesionFreeCrops:
         return self.dataset.crops
 
     def _window(self, row: int) -> Window | None:
-        if row not in self._found:
-            self._found[row] = largest_window(self._files().touched[row], self._frame(row))
-        return self._found[row]
+        if row not in self._windows:
+            self._windows[row] = largest_window(self._files().touched[row], self._frame(row))
+        return self._windows[row]
 
     def _frame(self, row: int) -> Box:
         """Where the photograph is in the square, without black padding of its own."""
@@ -152,7 +152,7 @@ class LesionFreeCrops:
         top, left = int(down[0]), int(across[0])
         return Box(box.top + top, box.left + left, int(down[-1]) + 1 - top, int(across[-1]) + 1 - left)
 
-    def _magnified(self, row: int) -> float:
+    def _magnification(self, row: int) -> float:
         window, frame = self._window(row), self._frame(row)
         assert window is not None
         return max(frame.height, frame.width) / max(window[2] - window[0], window[3] - window[1])
@@ -183,7 +183,7 @@ class FilePopulation(Population):
     @property
     def dataset(self) -> Dataset:
         """The decoded files. Raises DataError and SpecError as the loader does."""
-        return self._loaded
+        return self._dataset
 
     @property
     def table(self) -> FactorTable:
@@ -234,7 +234,7 @@ class FilePopulation(Population):
         used |= {self.data.split.column, *self.data.split.test_only} - {""}
         columns = sorted(used & {factor.name for factor in self.factors})
         return {
-            **self._placed,
+            **self._picture_places,
             **({"files": content_hash(self.dataset.digests)} if self.dataset.original else {}),
             "content": self.dataset.content,
             "rows": ROWS_VERSION,
@@ -272,7 +272,7 @@ class FilePopulation(Population):
             table = self._chosen(environment, positions, drawn_from)
         if part == "train":
             table = self._amount(name, environment, table, drawn_from)
-        notes = self._crops.told(self._allowed(environment, positions)) if environment.crop else ()
+        notes = self._crops.notes(self._allowed_rows(environment, positions)) if environment.crop else ()
         return Rows(table, drawn_from, environment.association, len(positions), notes)
 
     def of_fold(
@@ -296,23 +296,23 @@ class FilePopulation(Population):
 
     def pixels(self, environment: EnvironmentSpec, table: FactorTable, seed: int) -> Pixels:
         """Return the images of these rows, or their lesion-free crops."""
-        made, row = self.dataset, table.row
-        boxes = None if made.boxes is None else made.boxes[row]
+        dataset, row = self.dataset, table.row
+        boxes = None if dataset.boxes is None else dataset.boxes[row]
         if environment.crop:
-            table, images, masks = self._crops.shown(table)
+            table, images, masks = self._crops.crops(table)
             return Pixels(table, images, masks, boxes=boxes)
         return Pixels(
             table,
-            PickedImages(made.images, row),
-            None if made.masks is None else PickedMasks(made.masks, row),
-            lesions=None if made.lesions is None else PickedMasks(made.lesions, row),
-            native=None if made.crops is None else PickedNative(made.crops, row),
-            millimeters=None if made.millimeters is None else made.millimeters[row],
+            PickedImages(dataset.images, row),
+            None if dataset.masks is None else PickedMasks(dataset.masks, row),
+            lesions=None if dataset.lesions is None else PickedMasks(dataset.lesions, row),
+            native=None if dataset.crops is None else PickedNative(dataset.crops, row),
+            millimeters=None if dataset.millimeters is None else dataset.millimeters[row],
             boxes=boxes,
-            original=None if made.original is None else made.original.take(row),
+            original=None if dataset.original is None else dataset.original.take(row),
         )
 
-    def untied(self, neutral: EnvironmentSpec, seed: int, fold: int) -> Untied:
+    def weaken_ties(self, neutral: EnvironmentSpec, seed: int, fold: int) -> Untied:
         """Return the neutral environment without ties that would cost most of the rows."""
         return self._untie(neutral, seed, fold, LEAST_NEUTRAL)
 
@@ -341,11 +341,11 @@ class FilePopulation(Population):
 
     def _refuse_leak(self, name: str, table: FactorTable, seed: int, fold: int) -> None:
         mine, patient = self.parts(seed, fold), self.table.patient
-        seen = np.concatenate([mine.train, mine.validation])
-        if not np.isin(patient, patient[seen])[table.row].any():
+        training_rows = np.concatenate([mine.train, mine.validation])
+        if not np.isin(patient, patient[training_rows])[table.row].any():
             return
         with naming(name):
-            check_disjoint(self.table.take(seen), table)
+            check_disjoint(self.table.take(training_rows), table)
 
     def _untie(self, wanted: EnvironmentSpec, seed: int, fold: int, least: float) -> Untied:
         """Untie as many of the factors that any test ties as the rows allow, in the order of their names.
@@ -361,30 +361,30 @@ class FilePopulation(Population):
         def rows(ties: Mapping[str, AssociationSpec]) -> int:
             return len(self._chosen(wanted.model_copy(update={"association": ties}), positions, TEST_SEED))
 
-        whole = rows({})
+        available = rows({})
         with suppress(AssociationError):
             count = rows(wanted.association)
-            if count >= least * whole:
-                return Untied(wanted, {}, _fewer(wanted.association, count, whole))
+            if count >= least * available:
+                return Untied(wanted, {}, _fewer(wanted.association, count, available))
         kept: dict[str, AssociationSpec] = {}
-        left: dict[str, str] = {}
-        remain = whole
+        reasons: dict[str, str] = {}
+        remain = available
         for name, tie in wanted.association.items():
             try:
                 count = rows({**kept, name: tie})
             except AssociationError as error:
-                left[name] = (
+                reasons[name] = (
                     f"'{name}' cannot be untied from the target and stays as found in the neutral rows: {error}"
                 )
                 continue
-            if count >= least * whole:
+            if count >= least * available:
                 kept[name], remain = tie, count
             else:
-                left[name] = (
+                reasons[name] = (
                     f"'{name}' stays as found in the neutral rows: to untie it from the target would leave {count:,} "
-                    f"of {whole:,}; decodability is asked on these {count:,}"
+                    f"of {available:,}; decodability is asked on these {count:,}"
                 )
-        return Untied(wanted.model_copy(update={"association": kept}), left, _fewer(kept, remain, whole))
+        return Untied(wanted.model_copy(update={"association": kept}), reasons, _fewer(kept, remain, available))
 
     def _amount(self, name: str, environment: EnvironmentSpec, table: FactorTable, seed: int) -> FactorTable:
         ties, draw = _row_ties(environment), preference(table.row, seed)
@@ -395,13 +395,13 @@ class FilePopulation(Population):
 
     def _chosen(self, environment: EnvironmentSpec, positions: Int[np.ndarray, "n"], seed: int) -> FactorTable:
         """Return the rows that the environment leaves of these. Raises SpecError, AssociationError, DataError."""
-        known = [*(factor.name for factor in self.factors), *environment.interventions]
+        names = [*(factor.name for factor in self.factors), *environment.interventions]
         for name in environment.association:
-            if name not in known:
-                raise SpecError(unknown_name("factor", name, known))
+            if name not in names:
+                raise SpecError(unknown_name("factor", name, names))
         if environment.difficulty:
             raise SpecError("`difficulty` is for phantoms: what is in a photograph cannot be made fainter")
-        allowed = self._allowed(environment, positions)
+        allowed = self._allowed_rows(environment, positions)
         if not len(allowed):
             raise DataError(f"none of {len(positions)} rows has {dict(environment.where)}: loosen `where`")
         if environment.crop:
@@ -414,7 +414,7 @@ class FilePopulation(Population):
         ties = _row_ties(environment)
         return allowed.take(choose(allowed, ties, seed).positions) if ties else allowed
 
-    def _allowed(self, environment: EnvironmentSpec, positions: Int[np.ndarray, "n"]) -> FactorTable:
+    def _allowed_rows(self, environment: EnvironmentSpec, positions: Int[np.ndarray, "n"]) -> FactorTable:
         allowed = self.table.take(positions)
         return allowed.take(satisfies(allowed, environment.where)) if environment.where else allowed
 
@@ -424,7 +424,7 @@ class FilePopulation(Population):
         return content_hash({factor.name: _column_hash(self.table, factor.name) for factor in self.factors})
 
     @cached_property
-    def _placed(self) -> dict[str, str]:
+    def _picture_places(self) -> dict[str, str]:
         """Places of pictures in their squares, which decide interventions and distortions together with the pixels."""
         boxes = self.dataset.boxes
         if boxes is None:
@@ -436,7 +436,7 @@ class FilePopulation(Population):
         return LesionFreeCrops(self.dataset)
 
     @cached_property
-    def _loaded(self) -> Dataset:
+    def _dataset(self) -> Dataset:
         return self.load()
 
 
@@ -445,13 +445,13 @@ def _row_ties(environment: EnvironmentSpec) -> dict[str, AssociationSpec]:
     return {name: tie for name, tie in environment.association.items() if name not in environment.interventions}
 
 
-def _fewer(untied: Iterable[str], count: int, whole: int) -> tuple[str, ...]:
+def _fewer(untied: Iterable[str], count: int, available: int) -> tuple[str, ...]:
     """Return a note where untying factors leaves fewer rows; none where it leaves all."""
-    if count == whole:
+    if count == available:
         return ()
     named = " and ".join(f"'{name}'" for name in untied)
     return (
-        f"the neutral rows are {count:,} of {whole:,} test rows: to untie {named} from the target leaves out the "
+        f"the neutral rows are {count:,} of {available:,} test rows: to untie {named} from the target leaves out the "
         f"others; every probe of neutral rows reads these {count:,}, unless the environments that tie {named} are in a "
         "study of their own",
     )

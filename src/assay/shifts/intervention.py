@@ -108,15 +108,15 @@ class Drawn:
         chosen = np.flatnonzero(self.marked[index])
         if not len(chosen):
             return images
-        given = images.cpu()
+        original = images.cpu()
         if len(chosen) == len(images) and self.boxes is None:
-            return self.intervention.apply(given, self._at(index)).to(images.device)
-        out = given.clone()
+            return self.intervention.apply(original, self._at(index)).to(images.device)
+        out = original.clone()
         for box, some in by_box(self.boxes, index[chosen], self.shape):
-            own = chosen[some]
-            pictures = given[torch.as_tensor(own)][:, :, box.rows, box.columns].contiguous()
-            changed = self.intervention.apply(pictures, self._at(index[own]))
-            out.numpy()[own, :, box.rows, box.columns] = changed.numpy()  # as NumPy, which copies each row at once
+            chosen_rows = chosen[some]
+            pictures = original[torch.as_tensor(chosen_rows)][:, :, box.rows, box.columns].contiguous()
+            changed = self.intervention.apply(pictures, self._at(index[chosen_rows]))
+            out.numpy()[chosen_rows, :, box.rows, box.columns] = changed.numpy()  # as NumPy, which copies each row at once
         return out.to(images.device)
 
     def mask(self, index: Int[np.ndarray, "b"]) -> Bool[Tensor, "b 1 h w"]:
@@ -128,7 +128,7 @@ class Drawn:
             part, place = self.intervention.mask(parameters, (channels, box.height, box.width)), box
             if self.original is not None:  # pictures of one size have one place in the square
                 place, _ = next(by_box(self.boxes, index[some], self.shape))
-                part = _reached(part, place)
+                part = _pixels_reached(part, place)
             where[torch.as_tensor(some), :, place.rows, place.columns] = part
         return where & torch.as_tensor(self.marked[index])[:, None, None, None]
 
@@ -143,10 +143,10 @@ class Drawn:
         parameters = self._at(index)
         return replace(self, parameters=parameters, marked=self.marked[index], boxes=boxes, original=original)
 
-    def described(self, position: int) -> str:
+    def identity_of_row(self, position: int) -> str:
         """Return all that decides a row's change; empty where it is not marked."""
-        drawn = {name: values[position].item() for name, values in sorted(self.parameters.items())}
-        return f"{self.identity}{drawn}" if self.marked[position] else ""
+        parameters = {name: values[position].item() for name, values in sorted(self.parameters.items())}
+        return f"{self.identity}{parameters}" if self.marked[position] else ""
 
     @property
     def factor(self) -> Factor:
@@ -158,10 +158,10 @@ class Drawn:
         return {name: values[at] for name, values in self.parameters.items()}
 
 
-def _reached(part: Bool[Tensor, "k 1 h w"], box: Box) -> Bool[Tensor, "k 1 i j"]:
+def _pixels_reached(part: Bool[Tensor, "k 1 h w"], box: Box) -> Bool[Tensor, "k 1 i j"]:
     """Pixels of a box that any resize makes of some of these pixels: the triangle filter reaches one beyond its own."""
-    own = functional.adaptive_max_pool2d(part.float(), (box.height, box.width))
-    return functional.max_pool2d(own, 3, stride=1, padding=1).bool()
+    pooled = functional.adaptive_max_pool2d(part.float(), (box.height, box.width))
+    return functional.max_pool2d(pooled, 3, stride=1, padding=1).bool()
 
 
 def by_box(
@@ -175,8 +175,8 @@ def by_box(
     if boxes is None:
         yield Box(0, 0, *shape[1:]), np.arange(len(index))
         return
-    found, which = np.unique(boxes[index], axis=0, return_inverse=True)
-    for number, edges in enumerate(found.tolist()):
+    distinct, which = np.unique(boxes[index], axis=0, return_inverse=True)
+    for number, edges in enumerate(distinct.tolist()):
         yield Box(*edges), np.flatnonzero(which.reshape(-1) == number)
 
 
@@ -211,8 +211,8 @@ def draw(
         except SpecError as error:
             raise SpecError(f"{error}; {len(part)} of {len(rows)} pictures are of that size") from error
         for parameter, values in intervention.draw(Draws(seed, name, rows[part]), picture).items():
-            whole = parameters.setdefault(parameter, torch.zeros(len(rows), dtype=values.dtype))
-            whole[torch.as_tensor(part)] = values
+            values_of_all = parameters.setdefault(parameter, torch.zeros(len(rows), dtype=values.dtype))
+            values_of_all[torch.as_tensor(part)] = values
     return Drawn(name, intervention, parameters, marked, shape, boxes)
 
 
@@ -252,7 +252,7 @@ class ChangedImages(OverImages):
         """The rows that are changed at original resolution."""
         rows = np.flatnonzero(self._place >= 0)
         early = [replace(change.take(rows), boxes=None) for change in self._early]  # whole pictures
-        names = [" ".join(change.described(at) for change in early) for at in range(len(rows))]
+        names = [" ".join(change.identity_of_row(at) for change in early) for at in range(len(rows))]
         original = early[0].original
         assert original is not None
 
@@ -293,7 +293,7 @@ def changes_of(images: Images) -> tuple[Drawn, ...]:
     return tuple(images.changes) if isinstance(images, ChangedImages) else ()
 
 
-def unchanged(images: Images) -> Images:
+def without_interventions(images: Images) -> Images:
     """Return the images without the interventions that lie on them."""
     return images.images if isinstance(images, ChangedImages) else images
 
@@ -308,7 +308,7 @@ def with_changes(images: Images, changes: Sequence[Drawn]) -> Images:
 Function = Callable[..., Any]
 Maker = Callable[..., "OwnIntervention"]
 
-_BEYOND = 1.0  # how far from 0..1 a strong change may go: further off, its scale is another, such as 0..255
+_EXCESS = 1.0  # how far from 0..1 a strong change may go: further off, its scale is another, such as 0..255
 
 
 @dataclass(frozen=True)
@@ -326,21 +326,21 @@ class OwnIntervention:
         """
         channels, height, width = shape
         ramp = torch.linspace(0, 1, height * width).reshape(1, 1, height, width).expand(1, channels, height, width)
-        given = torch.cat([torch.full((1, *shape), 0.5), ramp])
+        ramps = torch.cat([torch.full((1, *shape), 0.5), ramp])
         parameters = {name: torch.full((2,), 0.5, dtype=torch.float64) for name in self._names}
-        made = self._called(given.clone(), parameters)
-        if not isinstance(made, Tensor) or made.shape != given.shape:
-            what = list(made.shape) if isinstance(made, Tensor) else type(made).__name__
+        result = self._call(ramps.clone(), parameters)
+        if not isinstance(result, Tensor) or result.shape != ramps.shape:
+            what = list(result.shape) if isinstance(result, Tensor) else type(result).__name__
             raise SpecError(
-                f"intervention '{self.function.__name__}' made {what} of images {list(given.shape)}: "
+                f"intervention '{self.function.__name__}' made {what} of images {list(ramps.shape)}: "
                 "return the changed images, of the same shape"
             )
-        if not bool(made.isfinite().all()):
+        if not bool(result.isfinite().all()):
             raise SpecError(
                 f"intervention '{self.function.__name__}' made NaN or infinity of pixels from 0 to 1: return numbers"
             )
-        lowest, highest = float(made.min()), float(made.max())
-        if lowest < -_BEYOND or highest > 1 + _BEYOND:
+        lowest, highest = float(result.min()), float(result.max())
+        if lowest < -_EXCESS or highest > 1 + _EXCESS:
             raise SpecError(
                 f"intervention '{self.function.__name__}' made pixels from {lowest:.4g} to {highest:.4g} of pixels "
                 "from 0 to 1: return them on the same scale (what lies a little beyond 0 and 1 is cut)"
@@ -352,7 +352,7 @@ class OwnIntervention:
 
     def apply(self, images: Float[Tensor, "b c h w"], parameters: Parameters) -> Float[Tensor, "b c h w"]:
         """Output of the function for the images, cut at black and white."""
-        return self._called(images.clone(), parameters).to(images.dtype).clamp(0, 1)
+        return self._call(images.clone(), parameters).to(images.dtype).clamp(0, 1)
 
     def mask(self, parameters: Parameters, shape: tuple[int, int, int]) -> Bool[Tensor, "b 1 h w"]:
         """Return all pixels; where it is `local`, those that it changes on a black image or on a white one."""
@@ -369,7 +369,7 @@ class OwnIntervention:
         """Drawn parameters; a number that nothing uses where there is none, since it tells how many rows there are."""
         return self.drawn or ("unused",)
 
-    def _called(self, images: Tensor, parameters: Parameters) -> Any:
+    def _call(self, images: Tensor, parameters: Parameters) -> Any:
         numbers = [parameters[name].float()[:, None, None, None] for name in self.drawn]
         try:
             return self.function(images, *numbers, **self.arguments)
@@ -413,11 +413,11 @@ def intervention(function: Function | None = None, *, local: bool = False) -> Ma
         SpecError: For a function of another form.
     """
     if function is None:
-        return lambda given: _made(given, local)
-    return _made(function, local)
+        return lambda given: _maker(given, local)
+    return _maker(function, local)
 
 
-def _made(function: Function, local: bool) -> Maker:
+def _maker(function: Function, local: bool) -> Maker:
     positional: list[str] = []
     for parameter in inspect.signature(function).parameters.values():
         if parameter.kind in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD):

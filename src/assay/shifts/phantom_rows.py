@@ -74,18 +74,18 @@ class Renderer:
         made_of = {"phantom": self.component.model_dump(), "size": self.size, "rows": rows.content}
         return f"{what}{kind}-{content_hash(made_of, 32)}"
 
-    def fill(self, rows: Content, out: np.ndarray, shown: Callable[[Rendered], Tensor]) -> None:
+    def fill(self, rows: Content, out: np.ndarray, select: Callable[[Rendered], Tensor]) -> None:
         """Render all rows, chunk by chunk, and write what is shown of each chunk."""
         step = max(1, _PIXELS // self.size**2)
         for start in range(0, len(rows.nuisance), step):
             part = slice(start, start + step)
             values = {name: column[part] for name, column in rows.values.items()}
-            asked = values, rows.nuisance[part], self.size, rows.difficulty, self.device
+            request = values, rows.nuisance[part], self.size, rows.difficulty, self.device
             if rows.without and isinstance(self.phantom, TellsKinds):
-                drawn = self.phantom.without(rows.without, *asked)
+                rendered = self.phantom.without(rows.without, *request)
             else:
-                drawn = self.phantom.render(*asked)
-            out[part] = shown(drawn).cpu().numpy()
+                rendered = self.phantom.render(*request)
+            out[part] = select(rendered).cpu().numpy()
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ class RenderedImages:
             few = np.empty((len(index), *self.shape), dtype=np.uint16)
             self.renderer.fill(self.rows.at(index), few, _sixteen_bits)
             return ArrayImages(few).read(np.arange(len(index)))
-        return self._kept.read(index)
+        return self._images.read(index)
 
     def _is_glance(self, index: np.ndarray) -> bool:
         few = sum(self._glances) + len(index) <= _GLANCED * len(self)
@@ -156,7 +156,7 @@ class RenderedImages:
         return self.renderer.key("phantom", self.rows)
 
     @cached_property
-    def _kept(self) -> ArrayImages:
+    def _images(self) -> ArrayImages:
         def fill(out: np.ndarray) -> None:
             self.renderer.fill(self.rows, out, _sixteen_bits)
 
@@ -180,10 +180,10 @@ class RenderedMasks:
 
     def read(self, index: np.ndarray) -> UInt8[Tensor, "n 1 h w"]:
         """Label maps at these positions, in this order."""
-        return self._kept.read(index)
+        return self._masks.read(index)
 
     @cached_property
-    def _kept(self) -> ArrayMasks:
+    def _masks(self) -> ArrayMasks:
         shape = (len(self), 1, self.renderer.size, self.renderer.size)
         key = self.renderer.key("phantom-mask", self.rows)
 
@@ -211,9 +211,9 @@ class RenderedLesions:
 
     def read(self, index: np.ndarray) -> Bool[Tensor, "n k h w"]:
         """Return a plane per kind at these positions, in this order, on the CPU."""
-        chosen, made = self.rows.at(index), self.renderer
-        drawn = self.phantom.masks_by_kind(chosen.values, chosen.nuisance, made.size, chosen.difficulty, made.device)
-        return drawn.cpu()
+        chosen, renderer = self.rows.at(index), self.renderer
+        rendered = self.phantom.masks_by_kind(chosen.values, chosen.nuisance, renderer.size, chosen.difficulty, renderer.device)
+        return rendered.cpu()
 
     def without(self, kind: str, index: np.ndarray) -> RenderedImages:
         """Return the images at these positions, drawn without the lesions of this kind and all else the same."""
@@ -263,12 +263,12 @@ class PhantomPopulation(Population):
         if not self.data.core:
             names = ", ".join(factor.name for factor in self.phantom.factors)
             raise SpecError(f"a phantom needs data.core, the factor that defines '{self.data.target}': one of {names}")
-        known = {factor.name: factor for factor in self.factors}
-        if self.data.core not in known:
+        by_name = {factor.name: factor for factor in self.factors}
+        if self.data.core not in by_name:
             raise SpecError(
-                f"the core factor defines the target; {unknown_name('factor', self.data.core, list(known))}"
+                f"the core factor defines the target; {unknown_name('factor', self.data.core, list(by_name))}"
             )
-        return Question.of(self.data.target, known[self.data.core])
+        return Question.of(self.data.target, by_name[self.data.core])
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -306,8 +306,8 @@ class PhantomPopulation(Population):
 
     def test_identity(self, environment: EnvironmentSpec, seed: int, fold: int) -> dict[str, Any]:
         """Return all of the data but the numbers of training and validation images."""
-        drawn = {"population": self.data.population} if self.data.population else {}
-        return {**self._identity, "test": self.data.test, **drawn}
+        population = {"population": self.data.population} if self.data.population else {}
+        return {**self._identity, "test": self.data.test, **population}
 
     def choose(self, name: str, part: Part, environment: EnvironmentSpec, seed: int, fold: int) -> Rows:
         """Draw the rows of an environment.
@@ -338,17 +338,17 @@ class PhantomPopulation(Population):
         unknown = set(environment.difficulty) - {factor.name for factor in self.factors}
         if unknown:
             raise SpecError(unknown_name("factor", min(unknown), [factor.name for factor in self.factors]))
-        made, phantom = self.renderer, self.phantom
+        renderer, phantom = self.renderer, self.phantom
         rows = Content(table.columns, self.patients.nuisance(seed, table.row), environment.difficulty)
-        lesions = RenderedLesions(made, phantom, rows) if isinstance(phantom, TellsKinds) else None
-        return Pixels(table, RenderedImages(made, rows), RenderedMasks(made, rows), lesions)
+        lesions = RenderedLesions(renderer, phantom, rows) if isinstance(phantom, TellsKinds) else None
+        return Pixels(table, RenderedImages(renderer, rows), RenderedMasks(renderer, rows), lesions)
 
     def neutral(self, tests: Tests) -> EnvironmentSpec:
         """Return the common part of the test environments, in which the core factor alone is tied to the target.
 
         It is tied as all tests agree, or else fully.
         """
-        return tests.neutral.model_copy(update={"association": tests.agreed(self.data.core)})
+        return tests.neutral.model_copy(update={"association": tests.common_association(self.data.core)})
 
     def independent(self, neutral: EnvironmentSpec, seed: int, fold: int) -> Untied:
         """Return the environment in which the core factor too is independent of the target, then a coin flip."""
@@ -379,14 +379,14 @@ class PhantomPopulation(Population):
         if environment.fraction is None:
             return count
         each, what = self.patients.each, "images" if self.patients.each == 1 else "patients"
-        there = -(-self.data.train // each)
-        return min(each * part_of("train", environment.fraction, there, what), self.data.train)
+        patients = -(-self.data.train // each)
+        return min(each * part_of("train", environment.fraction, patients, what), self.data.train)
 
     def _inputs(self) -> dict[str, tuple[str, ...]]:
         """Sobol' inputs: name -> the factors that move together."""
         grouped = dict(self.phantom.groups())
-        taken = {name for members in grouped.values() for name in members}
-        alone = {factor.name: (factor.name,) for factor in self.factors if factor.name not in taken}
+        grouped_names = {name for members in grouped.values() for name in members}
+        alone = {factor.name: (factor.name,) for factor in self.factors if factor.name not in grouped_names}
         return {**grouped, **alone, NUISANCE: (NUISANCE,)}
 
     @property

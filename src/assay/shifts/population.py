@@ -14,10 +14,10 @@ from jaxtyping import Float, Int
 from assay.core.errors import SpecError, unknown_name
 from assay.core.types import Factor, FactorTable
 from assay.data.dataset import Card, Dataset, DrawnLesions, Phantom, PixelScale
-from assay.shifts.association import Marginal, achieved, also_achieved, marginal
+from assay.shifts.association import Marginal, measure_association, also_achieved, marginal
 from assay.shifts.environment import Achieved, Environment, Part, Pixels, Rows, SobolDesign, Untied, columns_of
-from assay.shifts.intervention import ChangedLesions, Drawn, changes_of, unchanged, with_changes
-from assay.shifts.sampling import change, drawn, test_seed
+from assay.shifts.intervention import ChangedLesions, Drawn, changes_of, without_interventions, with_changes
+from assay.shifts.sampling import change, draw_interventions, test_seed
 from assay.spec.schema import AssociationSpec, DataSpec, EnvironmentSpec, InterventionSpec
 
 # Environments derived from the test environments of a scene: the neutral one, interventions put on and taken off.
@@ -46,7 +46,7 @@ class Tests:
         """The test environments of the same set as the neutral rows."""
         return Tests({name: test for name, test in self.specs.items() if test.data == self.home})
 
-    def named(self, name: str) -> EnvironmentSpec:
+    def environment(self, name: str) -> EnvironmentSpec:
         """Return the environment of that name. Raises SpecError."""
         if name not in self.specs:
             raise SpecError(unknown_name("environment", name, tuple(self.specs)))
@@ -62,7 +62,7 @@ class Tests:
         return found
 
     @property
-    def shared(self) -> dict[str, InterventionSpec]:
+    def shared_interventions(self) -> dict[str, InterventionSpec]:
         """Interventions that every test environment puts on all of its images by `share: 1`, with the same arguments.
 
         Shares by class, as a dose has them, are no such thing even where all are 1: images that others are compared
@@ -88,10 +88,10 @@ class Tests:
         arguments: dict[str, tuple[str, Any]] = {}
         levels: dict[str, tuple[str, Any]] = {}
         for test, spec in self.specs.items():
-            made = {name: one.change for name, one in spec.interventions.items()}
+            changes = {name: intervention.change for name, intervention in spec.interventions.items()}
             tied = {name: tie.high for name, tie in spec.association.items() if tie.high}
-            for what, stated, firsts in (("arguments", made, arguments), ("high levels", tied, levels)):
-                for name, value in stated.items():
+            for what, statements, firsts in (("arguments", changes, arguments), ("high levels", tied, levels)):
+                for name, value in statements.items():
                     first, decides = firsts.setdefault(name, (test, value))
                     if value != decides:
                         said.append(
@@ -112,18 +112,18 @@ class Tests:
         return EnvironmentSpec(
             data=self.home,
             association={name: AssociationSpec(strength=0.0, high=self.ties[name]) for name in factors},
-            interventions=self.shared,
+            interventions=self.shared_interventions,
             where=_common([test.where for test in tests]),
             difficulty=_common([test.difficulty for test in tests]),
         )
 
-    def agreed(self, factor: str) -> dict[str, AssociationSpec]:
+    def common_association(self, factor: str) -> dict[str, AssociationSpec]:
         """Return the association of a factor when every test environment states the same one, else nothing."""
         return _common(
             [{factor: test.association[factor]} if factor in test.association else {} for test in self.specs.values()]
         )
 
-    def described(self, name: str, neutral: EnvironmentSpec) -> dict[str, Any]:
+    def identity_of(self, name: str, neutral: EnvironmentSpec) -> dict[str, Any]:
         """Return the part of an environment's identity that the spec decides; for `(neutral)` with the possible
         changes.
 
@@ -145,19 +145,19 @@ class Tests:
             raise SpecError(unknown_name("changeable factor", factor, changeable))
 
 
-def switched(clean: Environment, name: str, spec: InterventionSpec, end: str, seed: int) -> Environment:
+def switch(clean: Environment, name: str, spec: InterventionSpec, end: str, seed: int) -> Environment:
     """Return the same rows without (`low`) or with (`high`) an intervention, whose parameters are those that tests
     have; the others that the rows bear stay.
     """
     others = [change for change in changes_of(clean.images) if change.name != name]
     alone = EnvironmentSpec(interventions={name: spec.model_copy(update={"share": 0.5})})
-    (change,), _ = drawn(alone, clean.table.without(name), seed, clean.images.shape, clean.boxes, clean.original)
+    (change,), _ = draw_interventions(alone, clean.table.without(name), seed, clean.images.shape, clean.boxes, clean.original)
     change = change.on(end == "high")
     return replace(
         clean,
         name=f"({name} {end})",
         table=clean.table.with_column(change.factor, change.marked.astype(np.int64)),
-        images=with_changes(unchanged(clean.images), [*others, change]),
+        images=with_changes(without_interventions(clean.images), [*others, change]),
     )
 
 
@@ -196,7 +196,7 @@ def saltelli(samples: int, inputs: Sequence[Sequence[int]], seed: int) -> Float[
     return np.minimum(np.concatenate(blocks), np.nextafter(1.0, 0.0))
 
 
-_KEPT = 64
+_REMEMBERED = 64
 """Number of test environments that a population remembers: their tables, no pixels."""
 _ENDS_U = {"low": 0.1, "high": 0.9}
 
@@ -317,7 +317,7 @@ class Population(ABC):
         """Return the environment in which no factor is tied, with everything that all test environments share."""
         return tests.neutral
 
-    def untied(self, neutral: EnvironmentSpec, seed: int, fold: int) -> Untied:
+    def weaken_ties(self, neutral: EnvironmentSpec, seed: int, fold: int) -> Untied:
         """Return the neutral environment with the associations that the rows can have."""
         return Untied(neutral, {})
 
@@ -330,7 +330,7 @@ class Population(ABC):
         return None
 
     @cached_property
-    def _tested(self) -> dict[str, Environment]:
+    def _remembered(self) -> dict[str, Environment]:
         return {}
 
     def training(self, environment: EnvironmentSpec, seed: int, fold: int = 0) -> tuple[Environment, Environment]:
@@ -356,17 +356,17 @@ class Population(ABC):
         """
         return PopulationScene(self, dict(tests), seed, fold)
 
-    def tested(self, name: str, environment: EnvironmentSpec, seed: int, fold: int) -> Environment:
+    def test_environment(self, name: str, environment: EnvironmentSpec, seed: int, fold: int) -> Environment:
         """Return a test environment with the rows of all folds, which are the same for every seed.
 
         Environments that were made first are kept for the seeds and grid points that follow.
         """
         key = environment.model_dump_json()
-        if key not in self._tested:
-            if len(self._tested) == _KEPT:
-                del self._tested[next(iter(self._tested))]
-            self._tested[key] = self._make(name, "test", environment, seed, fold)
-        return replace(self._tested[key], name=name)
+        if key not in self._remembered:
+            if len(self._remembered) == _REMEMBERED:
+                del self._remembered[next(iter(self._remembered))]
+            self._remembered[key] = self._make(name, "test", environment, seed, fold)
+        return replace(self._remembered[key], name=name)
 
     def show(
         self, name: str, environment: EnvironmentSpec, rows: Rows, changes: tuple[Drawn, ...] | None = None
@@ -381,7 +381,7 @@ class Population(ABC):
         """
         found = self.pixels(environment, rows.table, rows.seed)
         if changes is None:
-            changes, table = drawn(environment, found.table, rows.seed, found.images.shape, found.boxes, found.original)
+            changes, table = draw_interventions(environment, found.table, rows.seed, found.images.shape, found.boxes, found.original)
         else:
             table = columns_of(found.table, changes)
         lesions = found.lesions
@@ -392,7 +392,7 @@ class Population(ABC):
             table,
             with_changes(found.images, changes),
             found.masks,
-            _achieved(rows, table),
+            _achieved_ties(rows, table),
             notes=rows.notes,
             native=found.native,
             millimeters=found.millimeters,
@@ -419,7 +419,7 @@ class PopulationScene:
     specs: Mapping[str, EnvironmentSpec]
     seed: int
     fold: int
-    _made: dict[str, Environment] = field(default_factory=dict[str, Environment])
+    _environments: dict[str, Environment] = field(default_factory=dict[str, Environment])
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -449,11 +449,11 @@ class PopulationScene:
                 the scene derives from its tests.
         """
         neutral = self._neutral
-        described = self.tests.described(name, neutral)
+        described = self.tests.identity_of(name, neutral)
         spec = self.specs.get(name, neutral)
         known = self.population.of(spec).test_identity(spec, self.seed, self.fold)
-        left = sorted(self._untied.left) if name not in self.specs else []
-        return {**known, **described, **({"as found": left} if left else {})}
+        weakened = sorted(self._weakened.left) if name not in self.specs else []
+        return {**known, **described, **({"as found": weakened} if weakened else {})}
 
     def environment(self, name: str) -> Environment:
         """Return a test environment.
@@ -462,7 +462,7 @@ class PopulationScene:
             SpecError: There is no test environment of that name.
             DataError: One of its patients was trained on.
         """
-        return self._make(name, self.tests.named(name))
+        return self._make(name, self.tests.environment(name))
 
     def neutral(self) -> Environment:
         """Return test rows in which no factor that any test ties is tied to the target.
@@ -470,7 +470,7 @@ class PopulationScene:
         The core factor of a phantom stays tied. Interventions that all tests put on all images stay on. A factor of
         files that the rows cannot untie, or that would cost most of them, stays as found, with a note.
         """
-        return self._noted(NEUTRAL, self._untied)
+        return self._with_notes(NEUTRAL, self._weakened)
 
     def independent(self) -> Environment:
         """Return test rows in which all factors are independent of the target, and on a phantom of each other.
@@ -478,7 +478,7 @@ class PopulationScene:
         On a phantom the target is then a coin flip. On files every factor is untied that can be, however few rows that
         leaves.
         """
-        return self._noted(INDEPENDENT, self._home.independent(self._neutral, self.seed, self.fold))
+        return self._with_notes(INDEPENDENT, self._home.independent(self._neutral, self.seed, self.fold))
 
     def changeable(self) -> tuple[str, ...]:
         """Return every factor of a phantom, then every intervention of the test environments."""
@@ -496,7 +496,7 @@ class PopulationScene:
         """
         self.tests.check_change(factor, end, self.changeable())
         if factor in self.tests.interventions:
-            return switched(self.neutral(), factor, self.tests.interventions[factor], end, self.population.test_seed)
+            return switch(self.neutral(), factor, self.tests.interventions[factor], end, self.population.test_seed)
         described, source = self._marginal(factor)
         return self._with(f"({factor} {end})", described, end_value(described, source, end))
 
@@ -515,7 +515,7 @@ class PopulationScene:
         """
         if not self.has_phantom:
             return None
-        names = [known.name for known in self._settable]
+        names = [settable.name for settable in self._settable]
         if factor not in names:
             raise SpecError(unknown_name("factor", factor, names))
         described, source = self._marginal(factor)
@@ -532,12 +532,12 @@ class PopulationScene:
         Returns:
             None without a phantom.
         """
-        found = self._home.sobol(samples, self._neutral)
-        if found is None:
+        design_and_nuisance = self._home.sobol(samples, self._neutral)
+        if design_and_nuisance is None:
             return None
-        design, nuisance = found
+        design, nuisance = design_and_nuisance
         # Draws are named by the nuisance seed: AB_i is A in them too, unless the nuisance is mixed.
-        every, shared = np.ones(len(nuisance), dtype=bool), self.tests.shared.items()
+        every, shared = np.ones(len(nuisance), dtype=bool), self.tests.shared_interventions.items()
         seed = self.population.test_seed
         changes = [change(name, spec, every, nuisance, seed, design.images.shape) for name, spec in shared]
         return replace(design, images=with_changes(design.images, changes))
@@ -547,8 +547,8 @@ class PopulationScene:
         return self._home.neutral(self.tests.at_home)
 
     @cached_property
-    def _untied(self) -> Untied:
-        return self._home.untied(self._neutral, self.seed, self.fold)
+    def _weakened(self) -> Untied:
+        return self._home.weaken_ties(self._neutral, self.seed, self.fold)
 
     @property
     def _home(self) -> Population:
@@ -570,16 +570,16 @@ class PopulationScene:
         moved = neutral.table.with_column(factor, np.full_like(neutral.table.columns[factor.name], value))
         return self._home.show(name, self._neutral, Rows(moved, self._home.test_seed, {}), changes_of(neutral.images))
 
-    def _noted(self, name: str, untied: Untied) -> Environment:
-        if name not in self._made:
-            made = self._make(name, untied.spec)
-            self._made[name] = replace(made, notes=(*made.notes, *untied.left.values(), *untied.notes))
-        return self._made[name]
+    def _with_notes(self, name: str, untied: Untied) -> Environment:
+        if name not in self._environments:
+            environment = self._make(name, untied.spec)
+            self._environments[name] = replace(environment, notes=(*environment.notes, *untied.left.values(), *untied.notes))
+        return self._environments[name]
 
     def _make(self, name: str, spec: EnvironmentSpec) -> Environment:
-        if name not in self._made:
-            self._made[name] = self._of_fold(name, spec)
-        return self._made[name]
+        if name not in self._environments:
+            self._environments[name] = self._of_fold(name, spec)
+        return self._environments[name]
 
     def _of_fold(self, name: str, spec: EnvironmentSpec) -> Environment:
         """Return the part of an environment that this fold tests, changed as in the whole.
@@ -588,14 +588,14 @@ class PopulationScene:
         achieved associations.
         """
         population = self.population.of(spec)
-        whole = also_achieved(population.tested(name, spec, self.seed, self.fold), self.tests.ties)
-        mine = population.of_fold(name, whole.table, self.seed, self.fold)
+        all_folds = also_achieved(population.test_environment(name, spec, self.seed, self.fold), self.tests.ties)
+        mine = population.of_fold(name, all_folds.table, self.seed, self.fold)
         if mine is None:
-            return whole
+            return all_folds
         at, table = mine
-        changes = tuple(change.take(at) for change in changes_of(whole.images))
-        shown = population.show(name, spec, Rows(table, population.test_seed, {}), changes)
-        return replace(shown, achieved=whole.achieved, notes=whole.notes)
+        changes = tuple(change.take(at) for change in changes_of(all_folds.images))
+        one_fold = population.show(name, spec, Rows(table, population.test_seed, {}), changes)
+        return replace(one_fold, achieved=all_folds.achieved, notes=all_folds.notes)
 
 
 def end_value(factor: Factor, source: Marginal, end: str) -> float:
@@ -612,8 +612,8 @@ def end_value(factor: Factor, source: Marginal, end: str) -> float:
     return float(source.values(np.array([_ENDS_U[end]]))[0])
 
 
-def _achieved(rows: Rows, table: FactorTable) -> tuple[Achieved, ...]:
+def _achieved_ties(rows: Rows, table: FactorTable) -> tuple[Achieved, ...]:
     return tuple(
-        achieved(table, name, asked=tie.strength, high=tie.high, given=tie.given, available=rows.available)
+        measure_association(table, name, requested=tie.strength, high=tie.high, given=tie.given, available=rows.available)
         for name, tie in rows.ties.items()
     )

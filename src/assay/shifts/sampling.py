@@ -17,7 +17,7 @@ from assay.core.seeds import derive, row_seed, row_uniform
 from assay.core.types import Factor, FactorTable
 from assay.data.dataset import DrawsPairs, Originals, Phantom
 from assay.data.splits import Split, split
-from assay.shifts.association import allowed, marginal, positive, refuse_constant, satisfies, tied_as
+from assay.shifts.association import read_allowed, marginal, positive, refuse_constant, satisfies, tied_as
 from assay.shifts.intervention import Drawn, Intervention, draw, mark_factor
 from assay.spec.schema import AssociationSpec, EnvironmentSpec, InterventionSpec, SplitSpec
 
@@ -49,20 +49,20 @@ def parts(table: FactorTable, spec: SplitSpec, seed: int, fold: int) -> Split:
         return split(table, spec, seed, fold)
     fixed = split(table, spec, TEST_SEED)
     rest = np.sort(np.concatenate([fixed.train, fixed.validation]))
-    kept = spec.train + spec.validation
-    within = SplitSpec(train=spec.train / kept, validation=spec.validation / kept, test=0.0)
+    fitted = spec.train + spec.validation
+    within = SplitSpec(train=spec.train / fitted, validation=spec.validation / fitted, test=0.0)
     redrawn = split(table.take(rest), within, derive(seed, "validation split"))
     return Split(rest[redrawn.train], rest[redrawn.validation], fixed.test)
 
 
 def _with_held(table: FactorTable, spec: SplitSpec, seed: int, fold: int) -> Split:
     wanted = satisfies(table, spec.test_only)
-    held = np.isin(table.patient, table.patient[wanted])
-    rest = np.flatnonzero(~held).astype(np.int64)
+    held_out = np.isin(table.patient, table.patient[wanted])
+    rest = np.flatnonzero(~held_out).astype(np.int64)
     if not len(rest):
         raise DataError(f"data.split.test_only: all {len(table)} rows have {dict(spec.test_only)}, so none is left")
     divided = parts(table.take(rest), spec.model_copy(update={"test_only": {}}), seed, fold)
-    tested = np.sort(np.concatenate([rest[divided.test], np.flatnonzero(held)])).astype(np.int64)
+    tested = np.sort(np.concatenate([rest[divided.test], np.flatnonzero(held_out)])).astype(np.int64)
     return Split(rest[divided.train], rest[divided.validation], tested)
 
 
@@ -72,15 +72,15 @@ _QUANTILES = 8
 """How many parts a continuous factor is cut into, of which each amount of rows has its share."""
 
 
-def enough(name: str, rows: int | None, there: int, where: str) -> int:
+def enough(name: str, rows: int | None, available: int, where: str) -> int:
     """How many rows an environment takes of those that are there.
 
     Raises:
         DataError: If it asks for more.
     """
-    if rows is not None and rows > there:
-        raise DataError(f"environment '{name}': {rows} rows are asked for; there are {there} {where}: ask for fewer")
-    return there if rows is None else rows
+    if rows is not None and rows > available:
+        raise DataError(f"environment '{name}': {rows} rows are asked for; there are {available} {where}: ask for fewer")
+    return available if rows is None else rows
 
 
 def first_rows(table: FactorTable, count: int, tied: Iterable[str], draw: Float[np.ndarray, "n"]) -> FactorTable:
@@ -97,22 +97,22 @@ def first_rows(table: FactorTable, count: int, tied: Iterable[str], draw: Float[
         return table
     stratum = np.zeros(len(table), dtype=np.int64)
     for name in sorted(tied):
-        stratum = _numbered(stratum, _part(table, name))
-    within = _spread(_numbered(table.target, stratum), draw, table.row)
+        stratum = _number_pairs(stratum, _part(table, name))
+    within = _spread(_number_pairs(table.target, stratum), draw, table.row)
     turn = _spread(table.target, within, draw, table.row)
     return table.take(np.sort(np.lexsort((table.row, draw, turn))[:count]))
 
 
-def part_of(name: str, fraction: float, there: int, what: str) -> int:
+def part_of(name: str, fraction: float, available: int, what: str) -> int:
     """How many a share of those that are there is, rounded.
 
     Raises:
         DataError: For fewer than two: no batch norm can be trained on one.
     """
-    count = round(fraction * there)
+    count = round(fraction * available)
     if count < 2:
         raise DataError(
-            f"environment '{name}': fraction {fraction:g} of {there} {what} is {count}; at least 2 are needed: "
+            f"environment '{name}': fraction {fraction:g} of {available} {what} is {count}; at least 2 are needed: "
             "ask for more"
         )
     return count
@@ -145,12 +145,12 @@ def _part(table: FactorTable, name: str) -> Int[np.ndarray, "n"]:
     if table.factor(name).levels:
         return table.columns[name].astype(np.int64)
     numbers = table.numbers(name)
-    known = numbers[~np.isnan(numbers)]
-    edges = np.quantile(known, np.arange(1, _QUANTILES) / _QUANTILES) if len(known) else np.zeros(0)
+    present = numbers[~np.isnan(numbers)]
+    edges = np.quantile(present, np.arange(1, _QUANTILES) / _QUANTILES) if len(present) else np.zeros(0)
     return np.where(np.isnan(numbers), -1, np.searchsorted(edges, numbers, side="right"))
 
 
-def _numbered(outer: Int[np.ndarray, "n"], inner: Int[np.ndarray, "n"]) -> Int[np.ndarray, "n"]:
+def _number_pairs(outer: Int[np.ndarray, "n"], inner: Int[np.ndarray, "n"]) -> Int[np.ndarray, "n"]:
     """One number per pair of values."""
     return np.unique(np.stack([outer, inner]), axis=1, return_inverse=True)[1].reshape(-1)
 
@@ -203,7 +203,7 @@ class Patients:
         u = row_uniform(seed, f"factor:{factor}", whose)
         return (u + 0.5 * (rows % self.each)) % 1 if factor in self.opposite else u
 
-    def tied(self, seed: int, factor: str, rows: Int[np.ndarray, "n"]) -> Float[np.ndarray, "n"]:
+    def draw_tied(self, seed: int, factor: str, rows: Int[np.ndarray, "n"]) -> Float[np.ndarray, "n"]:
         """Return the named draw of whether a factor is tied to the target."""
         return row_uniform(seed, f"tie:{factor}", self.numbers(rows) if factor in self.alike else rows)
 
@@ -218,7 +218,7 @@ class Patients:
         patient = self.numbers(rows)
         block, place = _in_turn(len(classes), patient, seed)
         if self.each == 2:
-            place = np.where(rows % 2 == 0, place, _traded(len(classes), place, block, seed))
+            place = np.where(rows % 2 == 0, place, _trade_classes(len(classes), place, block, seed))
         return classes[place]
 
 
@@ -236,7 +236,7 @@ def _in_turn(count: int, patient: Int[np.ndarray, "n"], seed: int) -> tuple[Int[
     return blocks[of], order[of, patient % count]
 
 
-def _traded(count: int, place: Int[np.ndarray, "n"], block: Int[np.ndarray, "n"], seed: int) -> Int[np.ndarray, "n"]:
+def _trade_classes(count: int, place: Int[np.ndarray, "n"], block: Int[np.ndarray, "n"], seed: int) -> Int[np.ndarray, "n"]:
     """Return the class in whose place a second image is: as often each, since two patients of a block trade theirs."""
     first = (row_uniform(seed, "pairs of classes", block) < 0.5).astype(np.int64)  # 0-1, 2-3, ... or 1-2, 3-4, ...
     lower = place - (place - first) % 2
@@ -283,7 +283,7 @@ def _smallest(draws: Float[np.ndarray, "n"], count: int) -> Bool[np.ndarray, "n"
     return smallest
 
 
-def drawn(
+def draw_interventions(
     environment: EnvironmentSpec,
     table: FactorTable,
     seed: int,
@@ -338,8 +338,8 @@ def change(
         return draw(name, intervention, marked, rows, seed, shape, boxes)
     if original is None:
         raise SpecError("apply_at: original needs whole images from files; leave it out")
-    made = draw(name, intervention, marked, rows, seed, shape, original.boxes)
-    return replace(made, boxes=boxes, original=original, identity=canonical_json(spec.change))
+    drawn_change = draw(name, intervention, marked, rows, seed, shape, original.boxes)
+    return replace(drawn_change, boxes=boxes, original=original, identity=canonical_json(spec.change))
 
 
 def _shares(name: str, spec: InterventionSpec, table: FactorTable) -> Float[np.ndarray, "n"]:
@@ -408,11 +408,11 @@ def ties(phantom: Phantom, question: Question, environment: EnvironmentSpec) -> 
     for name in environment.association:
         if name not in factors and name not in environment.interventions:
             raise SpecError(unknown_name("factor", name, sorted({*factors, *environment.interventions})))
-    stated = {name: tie for name, tie in environment.association.items() if name in factors}
+    factor_ties = {name: tie for name, tie in environment.association.items() if name in factors}
     if not _says_class(question, environment):
-        return {question.core: AssociationSpec(strength=1.0), **stated}
+        return {question.core: AssociationSpec(strength=1.0), **factor_ties}
     _is_target(question, environment)
-    return {name: tie for name, tie in stated.items() if name != question.core}
+    return {name: tie for name, tie in factor_ties.items() if name != question.core}
 
 
 def draw_rows(
@@ -443,7 +443,7 @@ def draw_rows(
     for name in environment.where:
         if name not in by_name:
             raise SpecError(unknown_name("factor", name, list(by_name)))
-    own = _says_class(question, environment) and _is_target(question, environment)
+    by_class = _says_class(question, environment) and _is_target(question, environment)
     patients = Patients.of(phantom)
     chosen = {*environment.where, *(name for name, tie in associations.items() if tie.strength or tie.share)}
     if torn := sorted(patients.opposite & chosen):
@@ -454,7 +454,7 @@ def draw_rows(
     target = patients.classes(_drawn_classes(by_name[question.core], question, environment), rows, seed)
     table = FactorTable(row=rows, target=target, patient=patients.numbers(rows), classes=question.classes)
     for name in _in_order(by_name, associations):
-        if own and name == question.core:
+        if by_class and name == question.core:
             values = target
         else:
             values = _values(phantom, patients, by_name[name], associations.get(name), environment, table, seed)
@@ -486,7 +486,7 @@ def _drawn_classes(core: Factor, question: Question, environment: EnvironmentSpe
     codes = np.arange(len(question.classes))
     if not question.levels or core.name not in environment.where:
         return codes
-    return codes[allowed(core, environment.where[core.name]).holds(codes)]
+    return codes[read_allowed(core, environment.where[core.name]).holds(codes)]
 
 
 def _values(
@@ -509,7 +509,7 @@ def _values(
     tied_as(factor, tie)
     if not source.halves:
         raise refuse_constant(factor.name, tie.strength, table.classes[-1])
-    within, draw = satisfies(table, tie.given), patients.tied(seed, factor.name, table.row)
+    within, draw = satisfies(table, tie.given), patients.draw_tied(seed, factor.name, table.row)
     if tie.share is not None:
         upper = draw < np.where(positive(table), tie.share.positive, tie.share.negative)
         return source.values(np.where(within, _to_half(u, upper), u))
@@ -524,15 +524,15 @@ def _to_half(u: Float[np.ndarray, "n"], upper: np.ndarray) -> Float[np.ndarray, 
 
 def _in_order(factors: Iterable[str], associations: Mapping[str, AssociationSpec]) -> list[str]:
     """Factor names, each after those that its `given` names."""
-    known = list(factors)
+    names = list(factors)
     ordered: list[str] = []
-    while len(ordered) < len(known):
-        ready = [name for name in known if name not in ordered and _needs(name, associations) <= set(ordered)]
+    while len(ordered) < len(names):
+        ready = [name for name in names if name not in ordered and _needs(name, associations) <= set(ordered)]
         if not ready:
-            waiting = sorted(set(known) - set(ordered))
-            unknown = sorted({need for name in waiting for need in _needs(name, associations)} - set(known))
+            waiting = sorted(set(names) - set(ordered))
+            unknown = sorted({need for name in waiting for need in _needs(name, associations)} - set(names))
             if unknown:
-                raise SpecError(unknown_name("factor", unknown[0], known))
+                raise SpecError(unknown_name("factor", unknown[0], names))
             raise SpecError(f"`given` goes round in a circle between the factors {', '.join(waiting)}: break it")
         ordered.extend(ready)
     return ordered

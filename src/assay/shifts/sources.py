@@ -26,10 +26,10 @@ def open_population(
         all_tested: Make every row of files a test row, for a model that was trained elsewhere.
     """
     sets: dict[str, Population] = {}
-    own = _one_set(data, cache, skip_bad_rows, device, all_tested, sets)
+    training_population = _one_set(data, cache, skip_bad_rows, device, all_tested, sets)
     for number, (name, section) in enumerate(data.tests.items(), start=1):
-        sets[name] = FilePopulation(section, partial(_outside, name, number, section, own, cache, skip_bad_rows), True)
-    return own
+        sets[name] = FilePopulation(section, partial(_outside, name, number, section, training_population, cache, skip_bad_rows), True)
+    return training_population
 
 
 def _one_set(
@@ -43,12 +43,12 @@ def _one_set(
 
 
 def _outside(
-    name: str, number: int, data: DataSpec, own: Population, cache: ArrayCache, skip_bad_rows: bool
+    name: str, number: int, data: DataSpec, training_population: Population, cache: ArrayCache, skip_bad_rows: bool
 ) -> Dataset:
     from assay.data.files.load import load_dataset
     from assay.data.outside import Training, add_test_set
 
-    training = Training(own.data, own.classes, own.kinds, own.channels, own.dataset)
+    training = Training(training_population.data, training_population.classes, training_population.kinds, training_population.channels, training_population.dataset)
     try:
         return add_test_set(number, data, load_dataset(data, cache, skip_bad_rows=skip_bad_rows, alike=True), training)
     except (SpecError, DataError) as error:

@@ -23,8 +23,8 @@ from assay.core.measures import (
 from assay.core.registry import entries, lookup
 from assay.core.types import Factor
 from assay.spec.comparisons import CONFOUNDER, OVER_DOSES, Sides, measured_as, sides_of
-from assay.spec.data import LESION, declared_factors, grouped, has_masks, no_shares, undeclared, undeclared_columns
-from assay.spec.document import Keys, dotted, mapping_of
+from assay.spec.data import LESION, declared_factors, grouped_inputs, has_masks, no_shares, is_undeclared, undeclared_columns
+from assay.spec.document import Keys, join_keys, mapping_of
 from assay.spec.environments import CONFOUNDER_PATH, P_PATH, ROWS_PATH, dose_axis, dosed_factors, marked
 from assay.spec.grid import Axis, fixed_field, label, resolve, selection
 from assay.spec.issues import Issues, shorten
@@ -73,7 +73,7 @@ class Parts:
         return list(self.grid[0][0].tests)
 
     @property
-    def drawn(self) -> bool:
+    def are_drawn(self) -> bool:
         """Whether images are drawn, so that any factor can be changed and all else kept."""
         return self.data is not None and self.data.phantom is not None
 
@@ -85,21 +85,21 @@ def check_parts(parts: Parts) -> None:
         check_core(data, factors, ("data",), issues)
         _check_conditions(("data", "split", "test_only"), data.split.test_only, data, factors, issues)
         for point, here in parts.grid:
-            for name, made in (("train", point.train), *point.tests.items()):
-                own = data.tests.get(made.data, data)
-                known = factors if own is data else declared_factors(own)
-                if known is not None:
-                    check_environment(name, made, own, known, here)
+            for name, environment in (("train", point.train), *point.tests.items()):
+                source = data.tests.get(environment.data, data)
+                declared = factors if source is data else declared_factors(source)
+                if declared is not None:
+                    check_environment(name, environment, source, declared, here)
     if data is not None:
         _check_groups(parts, data)
         for point, here in parts.grid:
-            for name, made in (("train", point.train), *point.tests.items()):
-                _check_set(name, made, data, here)
-                _check_original(("environments", name), made, data.tests.get(made.data, data), here)
+            for name, environment in (("train", point.train), *point.tests.items()):
+                _check_set(name, environment, data, here)
+                _check_original(("environments", name), environment, data.tests.get(environment.data, data), here)
     if issues.found:  # a confounder cannot be found in environments that are wrong
-        known = [None if one is None or one.factor == CONFOUNDER else one for one in parts.contrasts]
-        parts = replace(parts, contrasts=known)
-    claims = [Claim(one, ("contrasts", i), parts) for i, one in enumerate(parts.contrasts) if one is not None]
+        declared = [None if contrast is None or contrast.factor == CONFOUNDER else contrast for contrast in parts.contrasts]
+        parts = replace(parts, contrasts=declared)
+    claims = [Claim(contrast, ("contrasts", i), parts) for i, contrast in enumerate(parts.contrasts) if contrast is not None]
     claims = [claim for written in claims if (claim := _of_one_confounder(written)) is not None]
     _check_task(parts)
     check_probes(parts.probes or (), parts.tests, issues)
@@ -116,8 +116,8 @@ def check_parts(parts: Parts) -> None:
 
 def usual_probes(values: Mapping[str, Any]) -> list[str]:
     """Return the probes of a study that names none; a segmentation is also tested on images without a lesion."""
-    asked = (mapping_of(values.get("recipe")) or {}).get("task")
-    return ["performance", *PROBES_OF_MAPS] if asked == "segmentation" else ["performance"]
+    task = (mapping_of(values.get("recipe")) or {}).get("task")
+    return ["performance", *PROBES_OF_MAPS] if task == "segmentation" else ["performance"]
 
 
 def _check_task(parts: Parts) -> None:
@@ -134,8 +134,8 @@ def _check_task(parts: Parts) -> None:
                 issues.add(("probes", i), probe.name, what, "set recipe.task to segmentation, or leave the probe out")
     else:
         check_native(data, probes, issues)
-        for where, own in ({} if data is None else {"these data": data, **data.tests}).items():
-            if without_masks(own):
+        for where, data_set in ({} if data is None else {"these data": data, **data.tests}).items():
+            if without_masks(data_set):
                 remedy = "name the column of masks in data.mask, or table: '' for the folders images/ and masks/"
                 issues.add(("recipe", "task"), "segmentation", f"{where} have no masks", remedy)
 
@@ -198,13 +198,13 @@ def _check_set(name: str, environment: EnvironmentSpec, data: DataSpec, issues: 
 
 def check_ensemble(ensemble: bool, keep: str, data: DataSpec, points: Sequence[RecipePoint], issues: Issues) -> None:
     """Check that other sets of a study with folds are tested by ensembles, and that ensembles have sets to test on."""
-    elsewhere = any(made.data for point in points for made in point.tests.values())
-    if data.split.folds and elsewhere and not ensemble:
+    has_other_tests = any(environment.data for point in points for environment in point.tests.values())
+    if data.split.folds and has_other_tests and not ensemble:
         what = "a seed has a network for each fold, and an image of another set needs one answer"
         issues.add(("data", "tests"), "", what, "write ensemble: true, by which the folds' networks answer together")
     if not ensemble:
         return
-    if not (data.split.folds and elsewhere):
+    if not (data.split.folds and has_other_tests):
         what = "an ensemble is of folds, and tested on other sets: every image of the training set trained a member"
         issues.add(("ensemble",), True, what, "give data.train.split: {folds: 5} and an environment with `data`")
     if keep == "none":
@@ -276,13 +276,13 @@ def _check_groups(parts: Parts, data: DataSpec) -> None:
             _unknown_factor(("recipe", "groups"), name, [*factors, *point.train.interventions], data, here)
 
 
-def _unknown_factor(keys: Keys, factor: str, known: Sequence[str], data: DataSpec, issues: Issues) -> None:
-    if undeclared(factor, undeclared_columns(data), keys, issues):
+def _unknown_factor(keys: Keys, factor: str, names: Sequence[str], data: DataSpec, issues: Issues) -> None:
+    if is_undeclared(factor, undeclared_columns(data), keys, issues):
         return
     named = data.phantom or data.dataset
     origin = f"the {named.kind} '{named.name}'" if named else "data.factors"
-    remedy = "" if known else "declare the column, such as data: {factors: {age: {unit: years}}}"
-    issues.add(keys, factor, f"no factor '{factor}' in {origin}", remedy, known)
+    remedy = "" if names else "declare the column, such as data: {factors: {age: {unit: years}}}"
+    issues.add(keys, factor, f"no factor '{factor}' in {origin}", remedy, names)
 
 
 def _check_conditions(
@@ -323,10 +323,10 @@ def environments_of(probe: Component) -> dict[str, str]:
 def check_probes(probes: Sequence[Component], tests: Sequence[str], issues: Issues) -> None:
     """Check that there is every test environment that a probe names."""
     for i, probe in enumerate(probes):
-        for argument, given in environments_of(probe).items():
-            if given not in tests:
+        for argument, environment in environments_of(probe).items():
+            if environment not in tests:
                 at, remedy = ("probes", i, probe.name, argument), f"or leave '{argument}' out"
-                issues.add(at, given, "no such test environment", remedy, tests)
+                issues.add(at, environment, "no such test environment", remedy, tests)
 
 
 # Contrasts with `factor: confounder`, which hold for each confounder that is dosed.
@@ -344,10 +344,10 @@ def per_confounder(contrast: ContrastSpec, parts: Parts) -> tuple[ContrastSpec, 
         A contrast for each confounder that is dosed, or the contrast itself where its factor is another.
     """
     each = _each_confounder(contrast, parts)
-    confounders = resolve(dotted(CONFOUNDER_PATH), parts.axes)
+    confounders = resolve(join_keys(CONFOUNDER_PATH), parts.axes)
     if confounders and any(resolve(name, parts.axes) == confounders for name in contrast.mean_over):
         return (contrast,)
-    if contrast.measure in BY_MOVING and not parts.drawn:
+    if contrast.measure in BY_MOVING and not parts.are_drawn:
         each = [one for one in each if one.factor in marked(parts.points)]
     return tuple(each) or (contrast,)
 
@@ -357,23 +357,23 @@ def _each_confounder(contrast: ContrastSpec, parts: Parts) -> list[ContrastSpec]
     doses = dose_axis(parts.points)
     if contrast.factor != CONFOUNDER or not doses:
         return []
-    confounders = resolve(dotted(CONFOUNDER_PATH), parts.axes)
+    confounders = resolve(join_keys(CONFOUNDER_PATH), parts.axes)
     name = confounders.name if confounders else ""
     dosed = dosed_factors(parts.points, doses)
     factors = {point.coordinates.get(name, ""): dosed[point.label][0] for point in parts.points if point.label in dosed}
-    held, where = _confounder_held(contrast, parts.axes)
+    values, where = _confounder_held(contrast, parts.axes)
     return [
         contrast.model_copy(update={"factor": factor, "where": {**where, **({name: level} if name else {})}})
         for level, factor in factors.items()
-        if held <= {level}
+        if values <= {level}
     ]
 
 
 def _confounder_held(contrast: ContrastSpec, axes: Sequence[Axis]) -> tuple[set[str], dict[str, str]]:
     """Split `where` into the values on the axis of confounders, and the rest."""
-    confounders = resolve(dotted(CONFOUNDER_PATH), axes)
-    held = {key for key in contrast.where if confounders and resolve(key, axes) == confounders}
-    return {contrast.where[key] for key in held}, {k: v for k, v in contrast.where.items() if k not in held}
+    confounders = resolve(join_keys(CONFOUNDER_PATH), axes)
+    names_held = {key for key in contrast.where if confounders and resolve(key, axes) == confounders}
+    return {contrast.where[key] for key in names_held}, {k: v for k, v in contrast.where.items() if k not in names_held}
 
 
 def _of_one_confounder(claim: Claim) -> Claim | None:
@@ -436,9 +436,9 @@ def _check_claim(claim: Claim) -> None:
     """
     _check_axis(claim)
     _check_mean(claim)
-    for one in measured_as(claim.contrast, claim.contrast.mean_over):
-        _check_measured(replace(claim, contrast=one))
-        _check_factor(replace(claim, contrast=one))
+    for measured in measured_as(claim.contrast, claim.contrast.mean_over):
+        _check_measured(replace(claim, contrast=measured))
+        _check_factor(replace(claim, contrast=measured))
 
 
 def _check_measured(claim: Claim) -> None:
@@ -447,17 +447,17 @@ def _check_measured(claim: Claim) -> None:
     if probes is not None:
         _check_measure(claim, probes)
     environments = _measured_in(contrast.measure, tests, probes)
-    elsewhere = contrast.environment in (*tests, NEUTRAL, INDEPENDENT) or not {*tests} & {*environments}
-    if contrast.environment and elsewhere and contrast.environment not in environments:
+    is_elsewhere = contrast.environment in (*tests, NEUTRAL, INDEPENDENT) or not {*tests} & {*environments}
+    if contrast.environment and is_elsewhere and contrast.environment not in environments:
         what = f"'{contrast.measure}' is not measured there, but in: {shorten(environments)}"
         if not environments:
             what = f"'{contrast.measure}' is of the phantom as a whole and of no environment"
         claim.wrong("environment", what, "" if {*tests} & {*environments} else "leave it out")
         environments = [*environments, contrast.environment]
-    for field, known in (("environment", environments), ("clean", tests)):
-        given = getattr(contrast, field)
-        if given and given not in known:
-            claim.wrong(field, "no such environment", names=known)
+    for field, names in (("environment", environments), ("clean", tests)):
+        value = getattr(contrast, field)
+        if value and value not in names:
+            claim.wrong(field, "no such environment", names=names)
 
 
 def _check_factor(claim: Claim) -> None:
@@ -466,26 +466,26 @@ def _check_factor(claim: Claim) -> None:
     measure = COMPARED.get(contrast.measure)
     probe = "" if measure is None else measure.probe
     if probe == "robustness":
-        what, known = "distortion", None if ":" in contrast.factor else [one.name for one in entries("distortion")]
+        what, names = "distortion", None if ":" in contrast.factor else [entry.name for entry in entries("distortion")]
     elif probe == "attribution":
-        own = [one for one in parts.probes or () if one.name == probe]
-        what, known = "explainer", [name for one in own for name in _explainers(one)] or None
+        same_probe = [probe_spec for probe_spec in parts.probes or () if probe_spec.name == probe]
+        what, names = "explainer", [name for probe_spec in same_probe for name in _explainers(probe_spec)] or None
     else:
         dosed = (CONFOUNDER,) if dose_axis(parts.points) else ()
         factors = parts.factors
         others = [*marked(parts.points), *dosed]
-        what, known = "factor", None if factors is None else [*factors, *grouped(factors), *others]
-    if not contrast.factor or known is None or contrast.factor in known:
+        what, names = "factor", None if factors is None else [*factors, *grouped_inputs(factors), *others]
+    if not contrast.factor or names is None or contrast.factor in names:
         return
     columns = () if parts.data is None else undeclared_columns(parts.data)
-    if not undeclared(contrast.factor, columns, (*claim.keys, "factor"), parts.issues):
-        claim.wrong("factor", f"no such {what}", names=known)
+    if not is_undeclared(contrast.factor, columns, (*claim.keys, "factor"), parts.issues):
+        claim.wrong("factor", f"no such {what}", names=names)
 
 
 def _explainers(probe: Component) -> list[str]:
     """Return the explainers of a probe by the names that its tables use."""
     params = lookup("probe", probe.name).params.model_validate(dict(probe.params))
-    return [label(one) for one in params.model_dump()["explainers"]]
+    return [label(explainer) for explainer in params.model_dump()["explainers"]]
 
 
 def _measured_in(name: str, tests: list[str], probes: Sequence[Component] | None) -> list[str]:
@@ -496,8 +496,8 @@ def _measured_in(name: str, tests: list[str], probes: Sequence[Component] | None
         return [*tests, NEUTRAL, INDEPENDENT]  # a probe of the user's own may measure anywhere
     if "environment" in measure.needs:
         return tests
-    own = [measure.environment] if measure.environment else []
-    return _chosen(measure, probes or ()) or own
+    of_measure = [measure.environment] if measure.environment else []
+    return _chosen(measure, probes or ()) or of_measure
 
 
 def _chosen(measure: Measure, probes: Sequence[Component]) -> list[str]:
@@ -513,20 +513,20 @@ def settle_contrast(contrast: ContrastSpec, axes: Sequence[Axis], probes: Sequen
     """
     written = (contrast.axis, *contrast.where, *contrast.mean_over)
     names = {name: axis.name for name in written if (axis := resolve(name, axes))}
-    doses = resolve(dotted(P_PATH), axes) if contrast.at in OVER_DOSES else None
-    one = {name: (value,) for name, value in contrast.where.items() if doses and names.get(name) == doses.name}
+    doses = resolve(join_keys(P_PATH), axes) if contrast.at in OVER_DOSES else None
+    settled = {name: (value,) for name, value in contrast.where.items() if doses and names.get(name) == doses.name}
     measure = COMPARED.get(contrast.measure)
-    own = measure.environment if measure else ""
+    of_measure = measure.environment if measure else ""
     chosen = _chosen(measure, probes) if measure else []
     return contrast.model_copy(
         update={
             "axis": names[contrast.axis],
-            "where": {names[name]: v for name, v in contrast.where.items() if name in names and name not in one},
+            "where": {names[name]: v for name, v in contrast.where.items() if name in names and name not in settled},
             "environment": contrast.environment
-            or ("" if ENVIRONMENT in contrast.mean_over else chosen[0] if chosen else own),
+            or ("" if ENVIRONMENT in contrast.mean_over else chosen[0] if chosen else of_measure),
             "mean_over": {
                 names.get(name, name): values or _all_of(contrast, name, axes)
-                for name, values in {**contrast.mean_over, **one}.items()
+                for name, values in {**contrast.mean_over, **settled}.items()
             },
         }
     )
@@ -537,7 +537,7 @@ def _all_of(contrast: ContrastSpec, name: str, axes: Sequence[Axis]) -> tuple[st
     axis = resolve(name, axes)
     if axis is None:
         return ()
-    doses = resolve(dotted(P_PATH), axes) if contrast.at in OVER_DOSES else None
+    doses = resolve(join_keys(P_PATH), axes) if contrast.at in OVER_DOSES else None
     left_out = contrast.against if axis == resolve(contrast.axis, axes) else "0" if axis == doses else None
     return tuple(value for value in axis.labels if value != left_out)
 
@@ -546,11 +546,11 @@ def _check_axis(claim: Claim) -> None:
     """Check the axis of a contrast, its values, and the values held constant on the other axes."""
     contrast, axes = claim.contrast, claim.parts.axes
     axis = resolve(contrast.axis, axes)
-    known = [other.name for other in axes]
+    names = [other.name for other in axes]
     if axis is None:
-        makes = "" if nearest(contrast.axis, known) else "a list in recipe or environments.train makes an axis; "
-        what = "no such axis" if known else "this study has no axis"
-        claim.wrong("axis", what, f"{makes}{claim.left_out}", known)
+        makes = "" if nearest(contrast.axis, names) else "a list in recipe or environments.train makes an axis; "
+        what = "no such axis" if names else "this study has no axis"
+        claim.wrong("axis", what, f"{makes}{claim.left_out}", names)
     else:
         if contrast.against not in axis.labels:
             claim.wrong("against", f"not on axis '{axis.name}'", names=axis.labels)
@@ -561,8 +561,8 @@ def _check_axis(claim: Claim) -> None:
             if name not in others:
                 what = f"not on axis '{axis.name}', apart from '{contrast.against}'"
                 claim.wrong("levels", what, "" if others else "there is no other value", others, name)
-    held, where = _held_on_axes(claim), (*claim.keys, "where")
-    fixed = selection(held, axes, where, claim.parts.issues, claim.left_out)
+    fixed_values, where = _held_on_axes(claim), (*claim.keys, "where")
+    fixed = selection(fixed_values, axes, where, claim.parts.issues, claim.left_out)
     if axis is not None and axis.name in fixed and contrast.against not in fixed[axis.name]:
         claim.wrong("where", f"leaves out '{contrast.against}', which is compared against")
     for check in _ALONG.get(contrast.at, ()):
@@ -577,18 +577,18 @@ def _held_on_axes(claim: Claim) -> dict[str, Any]:
 
     A field that is no axis must have the named value.
     """
-    held: dict[str, Any] = {}
+    fixed_values: dict[str, Any] = {}
     issues, keys = claim.parts.issues, claim.keys
     for name, wanted in claim.contrast.where.items():
-        found = fixed_field(name, issues.document.values) if resolve(name, claim.parts.axes) is None else None
-        if found is None:
-            held[name] = wanted
-        elif found[1] != wanted:
-            place, value = found
-            asked = f"--set {'.'.join(map(str, keys))}.where.{name}={value} asks for that; " if "=" not in value else ""
+        fixed_in_study = fixed_field(name, issues.document.values) if resolve(name, claim.parts.axes) is None else None
+        if fixed_in_study is None:
+            fixed_values[name] = wanted
+        elif fixed_in_study[1] != wanted:
+            place, value = fixed_in_study
+            request = f"--set {'.'.join(map(str, keys))}.where.{name}={value} asks for that; " if "=" not in value else ""
             what = f"{place} is {value} in this study, and no axis"
-            issues.add((*keys, "where", name), wanted, what, f"{asked}{claim.left_out}")
-    return held
+            issues.add((*keys, "where", name), wanted, what, f"{request}{claim.left_out}")
+    return fixed_values
 
 
 _PLACES = {ENVIRONMENT: "test environments", FACTOR: "factors"}
@@ -597,18 +597,18 @@ _PLACES = {ENVIRONMENT: "test environments", FACTOR: "factors"}
 def _check_mean(claim: Claim) -> None:
     """Check that a mean is taken over values of other axes, of the compared axis, over test environments or factors."""
     contrast, axes, at = claim.contrast, claim.parts.axes, (*claim.keys, "mean_over")
-    held = {axis.name for name in contrast.where if (axis := resolve(name, axes))}
+    fixed_axes = {axis.name for name in contrast.where if (axis := resolve(name, axes))}
     for name, values in contrast.mean_over.items():
         axis = resolve(name, axes)
         if name in (ENVIRONMENT, FACTOR):
             if not values:
-                known = claim.parts.tests if name == ENVIRONMENT else claim.parts.factors or ()
-                claim.wrong("mean_over", f"name the {_PLACES[name]}", names=known, given=name)
+                names = claim.parts.tests if name == ENVIRONMENT else claim.parts.factors or ()
+                claim.wrong("mean_over", f"name the {_PLACES[name]}", names=names, given=name)
             if getattr(contrast, name):
                 claim.wrong(name, f"the {_PLACES[name]} are those of `mean_over`", "leave it out")
         elif axis is None:
             claim.wrong("mean_over", "no such axis", names=[*(one.name for one in axes), *_PLACES], given=name)
-        elif axis.name in held:
+        elif axis.name in fixed_axes:
             claim.wrong("mean_over", "`where` holds this axis at one value", "leave it out of `where`", given=name)
         elif axis.name == contrast.axis and contrast.levels:
             claim.wrong("levels", "`mean_over` names the values of this axis", "leave `levels` out")
@@ -633,19 +633,19 @@ def _check_families(parts: Parts, claims: Sequence[Claim]) -> None:
     orders: dict[tuple[str, int], Claim] = {}
     for claim, sides in compared:
         contrast, family = claim.contrast, claim.contrast.family
-        if contrast.role == "a-a" and resolve(contrast.axis, parts.axes) != resolve(dotted(STREAMS_PATH), parts.axes):
+        if contrast.role == "a-a" and resolve(contrast.axis, parts.axes) != resolve(join_keys(STREAMS_PATH), parts.axes):
             claim.wrong("axis", "an A/A comparison is of a recipe with itself", "list recipe.streams: [0, 1], and "
                         "write axis: streams, against: 0")  # fmt: skip
-        if any(not one.complete for one in sides):
+        if any(not side.complete for side in sides):
             claim.wrong("mean_over", "the grid lacks some of these combinations", "take fewer values", given="")
         if family is None:
             continue
-        known = first.setdefault(family.name, claim).contrast
-        assert known.family is not None
-        if known.role != contrast.role:
-            claim.wrong("role", f"family '{family.name}' has role {known.role} elsewhere", "name another family")
-        if known.family.correction != family.correction:
-            what = f"family '{family.name}' has correction {known.family.correction} elsewhere"
+        same_family = first.setdefault(family.name, claim).contrast
+        assert same_family.family is not None
+        if same_family.role != contrast.role:
+            claim.wrong("role", f"family '{family.name}' has role {same_family.role} elsewhere", "name another family")
+        if same_family.family.correction != family.correction:
+            what = f"family '{family.name}' has correction {same_family.family.correction} elsewhere"
             claim.wrong("family", what, "give all of its contrasts the same one", given=family.correction)
         if family.order is None:
             continue
@@ -660,8 +660,8 @@ def _sides(claim: Claim) -> list[Sides]:
     """Return the comparisons of a contrast, of each confounder that it holds for."""
     parts, axes = claim.parts, claim.parts.axes
     names = [axis.name for axis in axes]
-    each = [settle_contrast(one, axes, parts.probes or ()) for one in per_confounder(claim.contrast, parts)]
-    return [sides for one in each for sides in sides_of(one, parts.points, names)]
+    each = [settle_contrast(contrast, axes, parts.probes or ()) for contrast in per_confounder(claim.contrast, parts)]
+    return [sides for contrast in each for sides in sides_of(contrast, parts.points, names)]
 
 
 def _check_primary(compared: Sequence[tuple[Claim, Sequence[Sides]]]) -> None:
@@ -683,14 +683,14 @@ def _check_measure(claim: Claim, probes: Sequence[Component]) -> None:
         if not any(":" in name for name in listed):  # a probe of the user's own may yield measures of any name
             claim.wrong("measure", "no such measure", names=COMPARED)
         return
-    own = [probe.params for probe in probes if probe.name == measure.probe]
-    if not own:
+    same_probe = [probe.params for probe in probes if probe.name == measure.probe]
+    if not same_probe:
         what = f"comes from probe '{measure.probe}', which this study does not list"
         claim.wrong("measure", f"{what} (probes: {shorten(listed) or 'none'})", f"add {measure.probe} to probes")
-    elif measure.name in BY_VARIANCE and all(params.get("sobol") is False for params in own):
+    elif measure.name in BY_VARIANCE and all(params.get("sobol") is False for params in same_probe):
         what = "comes from the Sobol' indices, which probe 'reliance' leaves out here"
         claim.wrong("measure", what, "take `sobol: false` away")
-    elif measure.option and not any(params.get(measure.option) for params in own):
+    elif measure.option and not any(params.get(measure.option) for params in same_probe):
         what = f"needs `{measure.option}` of probe '{measure.probe}'"
         claim.wrong("measure", what, f"give {{{measure.probe}: {{{measure.option}: ...}}}} in probes")
     for field in measure.needs:
@@ -727,7 +727,7 @@ def _check_whole_axis(
 ) -> None:
     """Check that an axis is there with at least two suitable values, and that the contrast runs over all of it."""
     at = claim.contrast.at
-    axis = resolve(dotted(path), claim.parts.axes)
+    axis = resolve(join_keys(path), claim.parts.axes)
     if axis is None or len(axis.paths) > 1 or len(axis.labels) < 2 or not suits(axis.labels):
         claim.wrong("at", f"{at} compares along {what}", f"such as {example}; {claim.left_out}")
     elif axis.name == claim.contrast.axis or (axis.name in fixed and path != P_PATH):

@@ -32,7 +32,7 @@ class Sides:
         members: The comparisons that a mean is taken over; empty for a single comparison.
     """
 
-    stated: ContrastSpec
+    contrast: ContrastSpec
     a: tuple[RecipePoint, ...]
     b: tuple[RecipePoint, ...]
     level: str
@@ -42,89 +42,89 @@ class Sides:
     @property
     def complete(self) -> bool:
         """Return whether a mean has every combination of the values that it is taken over."""
-        along = _along(self.stated, self.a)  # of which each member has all values
-        sizes = (len(values) for name, values in self.stated.mean_over.items() if name not in along)
-        return not self.stated.mean_over or len(self.members) == math.prod(sizes)
+        along = _along(self.contrast, self.a)  # of which each member has all values
+        sizes = (len(values) for name, values in self.contrast.mean_over.items() if name not in along)
+        return not self.contrast.mean_over or len(self.members) == math.prod(sizes)
 
 
-def sides_of(stated: ContrastSpec, points: Sequence[RecipePoint], axes: Sequence[str]) -> Iterator[Sides]:
+def sides_of(contrast: ContrastSpec, points: Sequence[RecipePoint], axes: Sequence[str]) -> Iterator[Sides]:
     """Yield every comparison of a contrast: each level of its axis, or those it names, against one, per other axes."""
-    if not stated.mean_over:
-        yield from _single(stated, points, axes)
+    if not contrast.mean_over:
+        yield from _single(contrast, points, axes)
         return
-    over = stated.mean_over
-    own = over.get(stated.axis, stated.levels)
-    alone = stated.model_copy(update={"mean_over": {}, "levels": own})
+    over = contrast.mean_over
+    levels = over.get(contrast.axis, contrast.levels)
+    alone = contrast.model_copy(update={"mean_over": {}, "levels": levels})
     members = [
         member
-        for one in _single(alone, [point for point in points if _taken(point, stated, points)], axes)
-        for member in _measured(_with_factor(one, points), over)
+        for sides in _single(alone, [point for point in points if _is_in_mean(point, contrast, points)], axes)
+        for member in _measure_over(_with_factor(sides, points), over)
     ]
     groups: dict[tuple[str, Where], list[Sides]] = {}
-    for one in members:
-        level = f"mean of {', '.join(own)}" if stated.axis in over else one.level
-        where = tuple((axis, value) for axis, value in one.where if axis not in over)
-        groups.setdefault((level, where), []).append(one)
-    for (level, where), found in groups.items():
-        a, b = (tuple(_distinct(chain.from_iterable(getattr(one, side) for one in found))) for side in ("a", "b"))
-        yield Sides(stated, a, b, level, where, tuple(found))
+    for sides in members:
+        level = f"mean of {', '.join(levels)}" if contrast.axis in over else sides.level
+        where = tuple((axis, value) for axis, value in sides.where if axis not in over)
+        groups.setdefault((level, where), []).append(sides)
+    for (level, where), members_of_group in groups.items():
+        a, b = (tuple(_distinct(chain.from_iterable(getattr(sides, side) for sides in members_of_group))) for side in ("a", "b"))
+        yield Sides(contrast, a, b, level, where, tuple(members_of_group))
 
 
-def _single(stated: ContrastSpec, points: Sequence[RecipePoint], axes: Sequence[str]) -> Iterator[Sides]:
-    along = _along(stated, points)
-    others = [axis for axis in axes if axis != stated.axis and axis not in along]
-    held = [point for point in points if all(point.coordinates[axis] == str(v) for axis, v in stated.where.items())]
+def _single(contrast: ContrastSpec, points: Sequence[RecipePoint], axes: Sequence[str]) -> Iterator[Sides]:
+    along = _along(contrast, points)
+    others = [axis for axis in axes if axis != contrast.axis and axis not in along]
+    points_held = [point for point in points if all(point.coordinates[axis] == str(v) for axis, v in contrast.where.items())]
     groups: dict[Where, dict[str, list[RecipePoint]]] = {}
-    for point in held:
+    for point in points_held:
         where = tuple((axis, point.coordinates[axis]) for axis in others if axis in point.coordinates)
-        groups.setdefault(where, {}).setdefault(point.coordinates[stated.axis], []).append(point)
+        groups.setdefault(where, {}).setdefault(point.coordinates[contrast.axis], []).append(point)
     for where, by_level in groups.items():
         for level, recipes in by_level.items():
-            asked = level in stated.levels if stated.levels else level != stated.against
-            if asked and stated.against in by_level:
-                yield Sides(stated, tuple(recipes), tuple(by_level[stated.against]), level, where)
+            is_compared = level in contrast.levels if contrast.levels else level != contrast.against
+            if is_compared and contrast.against in by_level:
+                yield Sides(contrast, tuple(recipes), tuple(by_level[contrast.against]), level, where)
 
 
-def _along(stated: ContrastSpec, points: Sequence[RecipePoint]) -> tuple[str, ...]:
+def _along(contrast: ContrastSpec, points: Sequence[RecipePoint]) -> tuple[str, ...]:
     """Return the axes that each side of a comparison has several values of."""
-    if stated.at == FIT:
+    if contrast.at == FIT:
         return (BUDGET_AXIS,)
-    amounts = (amount_axis(points),) if stated.at == "matched-clean" else ()
-    return (dose_axis(points), *amounts) if stated.at in OVER_DOSES else ()
+    amounts = (amount_axis(points),) if contrast.at == "matched-clean" else ()
+    return (dose_axis(points), *amounts) if contrast.at in OVER_DOSES else ()
 
 
-def _taken(point: RecipePoint, stated: ContrastSpec, points: Sequence[RecipePoint]) -> bool:
+def _is_in_mean(point: RecipePoint, contrast: ContrastSpec, points: Sequence[RecipePoint]) -> bool:
     """Return whether a mean is taken over a recipe: the reference and p = 0 of a dose-response always are."""
-    doses = dose_axis(points) if stated.at in OVER_DOSES else ""
+    doses = dose_axis(points) if contrast.at in OVER_DOSES else ""
     return all(
         (value := point.coordinates[axis]) in values
-        or (axis == stated.axis and value == stated.against)
+        or (axis == contrast.axis and value == contrast.against)
         or (axis == doses and value == "0")
-        for axis, values in stated.mean_over.items()
+        for axis, values in contrast.mean_over.items()
         if axis not in (ENVIRONMENT, FACTOR)
     )
 
 
-def _with_factor(one: Sides, points: Sequence[RecipePoint]) -> Sides:
+def _with_factor(sides: Sides, points: Sequence[RecipePoint]) -> Sides:
     """Return the comparison with the confounder of its own recipes where the contrast leaves it open."""
     doses = dose_axis(points)
-    if one.stated.factor != CONFOUNDER or not doses:
-        return one
-    factor = dosed_factors(points, doses)[one.a[-1].label][0]
-    return replace(one, stated=one.stated.model_copy(update={"factor": factor}))
+    if sides.contrast.factor != CONFOUNDER or not doses:
+        return sides
+    factor = dosed_factors(points, doses)[sides.a[-1].label][0]
+    return replace(sides, stated=sides.contrast.model_copy(update={"factor": factor}))
 
 
-def measured_as(stated: ContrastSpec, over: Mapping[str, tuple[str, ...]]) -> list[ContrastSpec]:
+def measured_as(contrast: ContrastSpec, over: Mapping[str, tuple[str, ...]]) -> list[ContrastSpec]:
     """Return a contrast once for each environment and factor of a mean, or the contrast itself."""
-    environments, factors = over.get(ENVIRONMENT) or (stated.environment,), over.get(FACTOR) or (stated.factor,)
+    environments, factors = over.get(ENVIRONMENT) or (contrast.environment,), over.get(FACTOR) or (contrast.factor,)
     places = product(environments, factors)
-    return [stated.model_copy(update={ENVIRONMENT: environment, FACTOR: factor}) for environment, factor in places]
+    return [contrast.model_copy(update={ENVIRONMENT: environment, FACTOR: factor}) for environment, factor in places]
 
 
-def _measured(one: Sides, over: Mapping[str, tuple[str, ...]]) -> list[Sides]:
-    return [replace(one, stated=stated) for stated in measured_as(one.stated, over)]
+def _measure_over(sides: Sides, over: Mapping[str, tuple[str, ...]]) -> list[Sides]:
+    return [replace(sides, stated=contrast) for contrast in measured_as(sides.contrast, over)]
 
 
 def _distinct(points: Iterator[RecipePoint]) -> list[RecipePoint]:
-    seen: Mapping[str, RecipePoint] = {point.label: point for point in points}
-    return list(seen.values())
+    by_label: Mapping[str, RecipePoint] = {point.label: point for point in points}
+    return list(by_label.values())

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from assay.core.errors import DataError, SpecError
-from assay.core.files import filled, is_file, is_folder
+from assay.core.files import fill_names, is_file, is_folder
 from assay.core.registry import build, lookup
 from assay.core.tables import header_of
 from assay.core.traits import DataTraits
@@ -81,15 +81,15 @@ def is_coco(data: DataSpec) -> bool:
 
 def imported_factors(phantom: Component) -> dict[str, Factor]:
     """Return factor name -> factor of a phantom, which is imported."""
-    made: Any = build("phantom", phantom.name, phantom.params)
-    return {factor.name: factor for factor in cast(tuple[Factor, ...], made.factors)}
+    phantom_built: Any = build("phantom", phantom.name, phantom.params)
+    return {factor.name: factor for factor in cast(tuple[Factor, ...], phantom_built.factors)}
 
 
 def refused_size(phantom: Component, size: int) -> str:
     """Explain why a phantom does not draw images of this size; "" where it does."""
-    made: Any = build("phantom", phantom.name, phantom.params)
+    phantom_built: Any = build("phantom", phantom.name, phantom.params)
     try:
-        made.scale(size)
+        phantom_built.scale(size)
     except SpecError as error:
         return str(error)
     return ""
@@ -103,7 +103,7 @@ def no_shares(factor: Factor) -> str:
     return f"{kind}: shares of rows with the high level (`scheme: one-sided`) are for categorical factors"
 
 
-def grouped(factors: Iterable[str]) -> list[str]:
+def grouped_inputs(factors: Iterable[str]) -> list[str]:
     """Return the inputs of variance-based measures that are no factors: joined coordinates, and the nuisance seed."""
     return [*(name.removesuffix("_x") for name in factors if name.endswith("_x")), "nuisance seed"]
 
@@ -148,11 +148,11 @@ def data_section(value: Any, issues: Issues, keys: Keys = ("data",)) -> DataSpec
         return _one_set(value, issues, keys, OF_TESTS)
     for key in given.keys() - {"train", "tests"}:
         issues.add((*keys, key), "", f"{key} is of one set: write it in train, and tests have it from there")
-    own = _one_set(train, issues, (*keys, "train"), OF_TESTS)
-    made = {name: _test_set(train, section, issues, (*keys, "tests", name)) for name, section in tests.items()}
-    if own is None or not all(made.values()):
+    base = _one_set(train, issues, (*keys, "train"), OF_TESTS)
+    sets = {name: _test_set(train, section, issues, (*keys, "tests", name)) for name, section in tests.items()}
+    if base is None or not all(sets.values()):
         return None
-    return own.model_copy(update={"tests": made})
+    return base.model_copy(update={"tests": sets})
 
 
 def _test_set(train: Mapping[str, Any], value: Any, issues: Issues, keys: Keys) -> DataSpec | None:
@@ -163,19 +163,19 @@ def _test_set(train: Mapping[str, Any], value: Any, issues: Issues, keys: Keys) 
     if given.get("phantom"):
         issues.add((*keys, "phantom"), "", "a test set is of files; a phantom draws its own test images")
         return None
-    made = _one_set({**{key: train[key] for key in shared if key in train}, **given}, issues, keys, ("tests", "split"))
-    if made is not None and made.size != train.get("size", made.size):
-        issues.add((*keys, "size"), made.size, f"the training set is read at {train['size']} px, as its networks are")
-    return made
+    data_set = _one_set({**{key: train[key] for key in shared if key in train}, **given}, issues, keys, ("tests", "split"))
+    if data_set is not None and data_set.size != train.get("size", data_set.size):
+        issues.add((*keys, "size"), data_set.size, f"the training set is read at {train['size']} px, as its networks are")
+    return data_set
 
 
 def _one_set(value: Any, issues: Issues, keys: Keys, refused: tuple[str, ...]) -> DataSpec | None:
-    elsewhere = {
+    remedies = {
         "split": "every row of a test set is tested: leave it out, and choose rows by `where`",
         "tests": "a test set has no others to test on",
     }
-    for key in (one for one in refused if one in (mapping_of(value) or {})):
-        issues.add((*keys, key), "", elsewhere.get(key, f"{key} is for a set in data.tests"))
+    for key in (key_refused for key_refused in refused if key_refused in (mapping_of(value) or {})):
+        issues.add((*keys, key), "", remedies.get(key, f"{key} is for a set in data.tests"))
     before = len(issues.found)
     given = mapping_of({} if value is None else value)
     named = [name for name in SOURCES if (given or {}).get(name)]
@@ -197,10 +197,10 @@ def _one_set(value: Any, issues: Issues, keys: Keys, refused: tuple[str, ...]) -
 def _check_belonging(given: Mapping[str, Any], source: str, keys: Keys, issues: Issues) -> None:
     """Refuse keys that only images from another source have."""
     kind, also = ("images from files", "") if source == "phantom" else ("phantoms", ", which `split` divides")
-    elsewhere = f"for {kind} only; images of this study come from {source}{also}"
-    known = "for a table of your own; a dataset's columns are known, its target is an argument"
-    others = [(FILES_ONLY if source == "phantom" else PHANTOM_ONLY, elsewhere)]
-    others += [(("target", *TABLE), known)] if source == "dataset" else []
+    remedy = f"for {kind} only; images of this study come from {source}{also}"
+    remedies = "for a table of your own; a dataset's columns are known, its target is an argument"
+    others = [(FILES_ONLY if source == "phantom" else PHANTOM_ONLY, remedy)]
+    others += [(("target", *TABLE), remedies)] if source == "dataset" else []
     for names, why in others:
         named = [name for name in names if name in given]
         if named:
@@ -215,7 +215,7 @@ def check_table(data: DataSpec, issues: Issues, keys: Keys = ("data",)) -> None:
         return
     if is_coco(data):
         return
-    path = filled(data.folder, issues.document.folder) / data.table
+    path = fill_names(data.folder, issues.document.folder) / data.table
     if not is_file(path):
         tables = sorted(item.name for item in path.parent.glob("*.csv")) if is_folder(path.parent) else []
         remedy = f"write table: {tables[0]}" if tables else "images and masks without a table: table: ''"
@@ -223,11 +223,11 @@ def check_table(data: DataSpec, issues: Issues, keys: Keys = ("data",)) -> None:
         return
     header = read_header(path)
     for name in data.further:
-        beside = path.parent / name
-        if not is_file(beside):
+        column_file = path.parent / name
+        if not is_file(column_file):
             issues.add((*keys, "further"), name, "there is no such file in the folder")
             return
-        header = [*header, *read_header(beside), "table"]
+        header = [*header, *read_header(column_file), "table"]
     if data.boxes and not is_file(path.parent / data.boxes.table):
         issues.add((*keys, "boxes", "table"), data.boxes.table, "there is no such file in the folder")
     derived = LESION.name if has_masks(data) else ""
@@ -246,13 +246,13 @@ def check_table(data: DataSpec, issues: Issues, keys: Keys = ("data",)) -> None:
 def undeclared_columns(data: DataSpec) -> tuple[str, ...]:
     """Return the columns of the study's tables that the spec does not name."""
     names = [data.table, *data.further] if data.folder and data.table and not is_coco(data) else []
-    tables = [path for name in names if is_file(path := filled(data.folder) / name)]
+    tables = [path for name in names if is_file(path := fill_names(data.folder) / name)]
     named = {"", *(column for at, column in _columns(data) if at[0] != "where")}
     header = [*(name for path in tables for name in read_header(path)), *(["table"] if data.further else [])]
     return tuple(dict.fromkeys(name for name in header if name not in named))
 
 
-def undeclared(name: str, columns: Iterable[str], keys: Keys, issues: Issues) -> bool:
+def is_undeclared(name: str, columns: Iterable[str], keys: Keys, issues: Issues) -> bool:
     """Return whether a name is an undeclared column; the issue is added where the column is first used."""
     if name not in columns:
         return False

@@ -41,7 +41,7 @@ class Document:
         return ""
 
 
-def dotted(keys: Keys) -> str:
+def join_keys(keys: Keys) -> str:
     """Format keys as a person writes them: `recipe.loss[1].supcon`."""
     text = ""
     for key in keys:
@@ -78,7 +78,7 @@ def plain(value: Any, keys: Keys = ()) -> Any:
     if isinstance(value, np.generic):
         return plain(value.item(), keys)
     raise SpecError(
-        f"{dotted(keys)} = {value!r}\n  expected text, a number, true or false, a list or a mapping; "
+        f"{join_keys(keys)} = {value!r}\n  expected text, a number, true or false, a list or a mapping; "
         f"a {type(value).__name__} is none of these"
     )
 

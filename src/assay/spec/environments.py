@@ -12,8 +12,8 @@ from assay.core.errors import nearest
 from assay.core.files import canonical_json
 from assay.core.registry import entries
 from assay.core.seeds import derive
-from assay.spec.data import data_section, declared_factors, undeclared, undeclared_columns
-from assay.spec.document import Keys, dotted, mapping_of
+from assay.spec.data import data_section, declared_factors, is_undeclared, undeclared_columns
+from assay.spec.document import Keys, join_keys, mapping_of
 from assay.spec.fields import GivenStart, as_number
 from assay.spec.grid import Axis, Point, label, settle
 from assay.spec.issues import Issues, hint, invalid, issue, shorten, unknown_key, validated
@@ -42,7 +42,7 @@ def environment(value: Any, keys: Keys, issues: Issues) -> EnvironmentSpec | Non
     for name, item in marks.items():
         at: Keys = (*keys, "interventions", name)
         if "component" not in (mapping_of(item) or {}):
-            origins |= {(*at, "component", *own): issues.source(at) for own in ((), (name,))}
+            origins |= {(*at, "component", *of_component): issues.source(at) for of_component in ((), (name,))}
     return validated(EnvironmentSpec, known, keys, issues.at({**origins, **issues.origins}))
 
 
@@ -51,9 +51,9 @@ def _with_component(name: str, value: Any) -> Any:
     fields = mapping_of(open_intervention({} if value is None else value))
     if fields is None or "component" in fields:
         return value
-    own = InterventionSpec.model_fields
-    arguments = {key: item for key, item in fields.items() if key not in own}
-    return {"component": {name: arguments}, **{key: item for key, item in fields.items() if key in own}}
+    of_component = InterventionSpec.model_fields
+    arguments = {key: item for key, item in fields.items() if key not in of_component}
+    return {"component": {name: arguments}, **{key: item for key, item in fields.items() if key in of_component}}
 
 
 def section(value: Any, keys: Keys, issues: Issues, shape: str) -> dict[str, Any]:
@@ -102,15 +102,15 @@ def resolve_environments(environments: Mapping[str, Any], issues: Issues) -> tup
     Returns:
         The environments without `like`, and keys of inherited parts -> keys at which they were written.
     """
-    made: dict[str, Any] = {}
+    resolved: dict[str, Any] = {}
     origins: dict[Keys, Keys] = {}
     for name in environments:
         chain = _chain(name, environments, issues)
         merged = _without_like(environments[chain[-1]])
         for heir, parent in zip(reversed(chain[:-1]), reversed(chain[1:]), strict=True):
             merged = _inherit(merged, environments[heir], name, parent, origins)
-        made[name] = merged
-    return made, origins
+        resolved[name] = merged
+    return resolved, origins
 
 
 def _chain(name: str, environments: Mapping[str, Any], issues: Issues) -> list[str]:
@@ -135,10 +135,10 @@ def _without_like(value: Any) -> Any:
     return value if mapping is None else {key: item for key, item in mapping.items() if key != "like"}
 
 
-def _inherit(base: Any, own: Any, name: str, parent: str, origins: dict[Keys, Keys]) -> Any:
-    before, after = mapping_of(base), mapping_of(own)
+def _inherit(base: Any, child: Any, name: str, parent: str, origins: dict[Keys, Keys]) -> Any:
+    before, after = mapping_of(base), mapping_of(child)
     if before is None or after is None:
-        return own
+        return child
     merged = _without_like(after)
     for part, opened in _OPEN.items():
         inherited, given = mapping_of(before.get(part)), mapping_of(after.get(part) or {})
@@ -177,14 +177,14 @@ def _entry(inherited: Any, given: Any, opened: Callable[[Any], Any]) -> Any:
 #     it; the high level is then more frequent the greater p is, and at p = 0 there is none.
 
 
-def _listed(value: Any) -> Any:
+def _as_list(value: Any) -> Any:
     return cast("list[Any]", value) if isinstance(value, list) else [value]
 
 
 class FactorDose(Frozen):
     """The arguments of a factor that is dosed."""
 
-    high: Annotated[tuple[str, ...], BeforeValidator(_listed), Field(description="its high levels")] = ()
+    high: Annotated[tuple[str, ...], BeforeValidator(_as_list), Field(description="its high levels")] = ()
     scheme: Literal["balanced", "one-sided"] = "balanced"
 
 
@@ -201,7 +201,7 @@ class Factors:
 
     names: tuple[str, ...] | None
     core: str = ""
-    drawn: bool = False
+    are_drawn: bool = False
     columns: tuple[str, ...] = ()
 
     @staticmethod
@@ -223,27 +223,27 @@ def is_factor(name: str, given: Any, keys: Keys, issues: Issues, factors: Factor
         None, with an issue, where it is neither.
     """
     arguments = mapping_of((mapping_of(given) or {}).get(name))
-    told = bool(arguments) and set(arguments or ()) <= set(FactorDose.model_fields)
+    is_dose = bool(arguments) and set(arguments or ()) <= set(FactorDose.model_fields)
     interventions = [entry.name for entry in entries("intervention")]
-    if (name in interventions or ":" in name) and not told:
+    if (name in interventions or ":" in name) and not is_dose:
         return False
     if factors.core and name == factors.core:
         issues.add(keys, name, f"'{name}' defines the target, and nothing can be confounded with itself")
         return None
-    known = [one for one in factors.names or () if one != factors.core]
-    likely = None if told else nearest(name, interventions)
-    if name in known or (factors.names is None and not likely):
+    names = [name_of_factor for name_of_factor in factors.names or () if name_of_factor != factors.core]
+    likely = None if is_dose else nearest(name, interventions)
+    if name in names or (factors.names is None and not likely):
         return True
-    if undeclared(name, factors.columns, keys, issues):
+    if is_undeclared(name, factors.columns, keys, issues):
         return None
     near = [f"the intervention '{likely}'"] if likely else []
-    near += [f"the factor '{one}'"] if (one := nearest(name, known)) else []
+    near += [f"the factor '{nearest_factor}'"] if (nearest_factor := nearest(name, names)) else []
     meant = f": did you mean {' or '.join(near)}?" if near else ""
-    issues.add(keys, name, f"no intervention and no factor is called '{name}'{meant}", _allowed(name, factors, known))
+    issues.add(keys, name, f"no intervention and no factor is called '{name}'{meant}", _describe_allowed(name, factors, names))
     return None
 
 
-def _allowed(name: str, factors: Factors, known: list[str]) -> str:
+def _describe_allowed(name: str, factors: Factors, known: list[str]) -> str:
     if factors.names is None:
         return f"these data declare no factors: if '{name}' is one of theirs, write {{{name}: {{scheme: balanced}}}}"
     return f"interventions: see `assay list`; factors: {shorten(known) or 'none, declare columns in data.factors'}"
@@ -260,11 +260,11 @@ def association(
     dose = validated(FactorDose, (mapping_of(given) or {}).get(name), (*keys, name), issues)
     if dose is None:
         return None
-    stated = {"high": [*dose.high]} if dose.high else {}
+    high_levels = {"high": [*dose.high]} if dose.high else {}
     if dose.scheme == "one-sided":
-        return {"share": dict(shares), **stated}
+        return {"share": dict(shares), **high_levels}
     strength = shares["positive"] - shares["negative"]
-    return {} if factors.drawn and strength == 0 else {"strength": strength, **stated}
+    return {} if factors.are_drawn and strength == 0 else {"strength": strength, **high_levels}
 
 
 # `dose:` of an environment: a confounder on a share p of the images of one class, which a dose-response varies.
@@ -333,9 +333,9 @@ def dose_axis(points: Sequence[RecipePoint]) -> str:
 
     It is the end of `environments.train.dose.p`, and its values are the shares that are trained with.
     """
-    whole = f".{dotted(P_PATH)}"
+    path_of_p = f".{join_keys(P_PATH)}"
     for name in points[0].coordinates if points else ():
-        if whole.endswith(f".{name}") and all(_bears(point, point.coordinates.get(name, "")) for point in points):
+        if path_of_p.endswith(f".{name}") and all(_bears(point, point.coordinates.get(name, "")) for point in points):
             return name
     return ""
 
@@ -345,20 +345,20 @@ def amount_axis(points: Sequence[RecipePoint]) -> str:
 
     It is the end of `environments.train.rows`, and its values are the rows that are trained on.
     """
-    whole = f".{dotted(ROWS_PATH)}"
+    path_of_rows = f".{join_keys(ROWS_PATH)}"
     for name in points[0].coordinates if points else ():
-        if whole.endswith(f".{name}") and all(label(p.train.rows) == p.coordinates.get(name) for p in points):
+        if path_of_rows.endswith(f".{name}") and all(label(p.train.rows) == p.coordinates.get(name) for p in points):
             return name
     return ""
 
 
 def _bears(point: RecipePoint, p: str) -> bool:
     """Return whether this share of a class has a confounder in training; p = 0 may leave no trace."""
-    shares = [one.share for one in point.train.interventions.values() if isinstance(one.share, Mapping)]
+    shares = [intervention.share for intervention in point.train.interventions.values() if isinstance(intervention.share, Mapping)]
     ties = point.train.association.values()
     borne = [max(share.values()) for share in shares] + [abs(tie.strength) for tie in ties if tie.share is None]
     borne += [max(tie.share.positive, tie.share.negative) for tie in ties if tie.share is not None]
-    return p == "0" or any(label(one) == p for one in borne)
+    return p == "0" or any(label(intervention) == p for intervention in borne)
 
 
 def dosed_factors(points: Sequence[RecipePoint], axis: str) -> dict[str, Borne]:
@@ -632,7 +632,7 @@ def _source(name: str, value: Any, keys: Keys, issues: Issues) -> SourceSpec | N
     how = validated(RecipeSpec, {key: item for key, item in given.items() if key != "architecture"}, at, issues)
     if data is None or drawn is None or how is None or len(issues.found) > before:
         return None
-    return SourceSpec(data=data, own=own, environment=drawn.model_copy(update={"split": "train"}), recipe=how)
+    return SourceSpec(data=data, is_own_code=own, environment=drawn.model_copy(update={"split": "train"}), recipe=how)
 
 
 def _named(fields: Mapping[str, Any], keys: Keys, issues: Issues) -> None:

@@ -20,7 +20,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from assay.core.errors import SpecError, cut, nearest, unknown_name
-from assay.core.files import begins_with_variable, filled, is_file, is_folder, told, unset
+from assay.core.files import begins_with_variable, fill_names, is_file, is_folder, label_of_path, unset
 from assay.core.registry import Entry, Params, entries, lookup
 from assay.core.traits import ComponentKind
 from assay.spec.document import Document, Keys, mapping_of
@@ -240,7 +240,7 @@ def located(value: Any, document: Document) -> str:
     ]
     if missing:
         raise invalid(*missing)
-    path = filled(value, document.folder)
+    path = fill_names(value, document.folder)
     if not (is_file(path) or is_folder(path)):
         near = _nearest_file(path)
         raise invalid(issue((), value, "there is no such file or folder", f"did you mean '{near}'?" if near else ""))
@@ -360,7 +360,7 @@ def _mean_over(value: Any) -> Any:
     return {name: tuple(label(one) for one in item) for name, item in axes.items()}
 
 
-Label = BeforeValidator(partial(label, shown=told))
+Label = BeforeValidator(partial(label, shown=label_of_path))
 Labels = BeforeValidator(_labels)
 HeldLabels = BeforeValidator(_held)
 MeanOver = BeforeValidator(_mean_over)

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from assay.core.files import file_hash, filled, is_file
+from assay.core.files import file_hash, fill_names, is_file
 from assay.core.request import Task
 from assay.core.tables import read_text
 from assay.spec.data import read_header
@@ -107,7 +107,7 @@ def take_models(document: Document, issues: Issues) -> tuple[Document, tuple[Giv
 
 
 def _rows(asked: ModelsSpec, document: Document, issues: Issues) -> list[_Row]:
-    path, keys = filled(asked.table, document.folder), (*KEYS, "table")
+    path, keys = fill_names(asked.table, document.folder), (*KEYS, "table")
     if not is_file(path):
         issues.add(keys, asked.table, "there is no such file")
         return []
@@ -133,7 +133,7 @@ def _models(
     asked: ModelsSpec, rows: Sequence[_Row], axes: Sequence[str], document: Document, issues: Issues
 ) -> tuple[GivenWeights, ...]:
     keys = (*KEYS, "table")
-    table = filled(asked.table, document.folder)
+    table = fill_names(asked.table, document.folder)
     seeds = sorted({row.cells[SEED] for row in rows}, key=lambda text: (len(text), text))
     folded = FOLD in rows[0].cells
     if folded != bool(asked.ensemble):
@@ -143,7 +143,7 @@ def _models(
     seen: dict[object, int] = {}
     models: list[GivenWeights] = []
     for row in rows:
-        file = filled(row.cells[PATH], str(table.parent))
+        file = fill_names(row.cells[PATH], str(table.parent))
         if not is_file(file):
             issues.add(keys, asked.table, f"line {row.line}: there is no file '{row.cells[PATH]}'")
             continue

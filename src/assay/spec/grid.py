@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast, get_args, get_origin
 
-from assay.core.files import told
+from assay.core.files import label_of_path
 from assay.core.registry import lookup
 from assay.core.traits import KINDS, ComponentKind
-from assay.spec.document import Keys, dotted, mapping_of, nodes
+from assay.spec.document import Keys, join_keys, mapping_of, nodes
 from assay.spec.issues import Issues, unknown_key
 
 # Lists that are axes: found in a study's values, and named.
@@ -55,7 +55,7 @@ class Axis:
         return tuple("+".join(choice.label for choice in group) for group in self.choices)
 
 
-def label(value: Any, shown: Callable[[str], str] = told) -> str:
+def label(value: Any, shown: Callable[[str], str] = label_of_path) -> str:
     """Name a value as on an axis: `supcon(temperature=0.05)`, `0.9`, `flip + shift`, `none`.
 
     Args:
@@ -202,7 +202,7 @@ def _naming(keys: Keys) -> tuple[str, ...]:
 def resolve(name: str, axes: Sequence[Axis]) -> Axis | None:
     """Return the axis of that name or dotted path."""
     for axis in axes:
-        if name == axis.name or name in (dotted(keys) for keys in axis.paths):
+        if name == axis.name or name in (join_keys(keys) for keys in axis.paths):
             return axis
     return None
 
@@ -298,9 +298,9 @@ def expand(values: Mapping[str, Any], issues: Issues) -> tuple[list[Axis], list[
     keep = _only(options.get("only"), axes, values, issues)
     changes = _changes(options.get("set"), axes, values, issues)
     points = [
-        _changed(point, changes)
+        _apply_changes(point, changes)
         for chosen in itertools.product(*(axis.choices for axis in axes))
-        if _kept((point := _point(axes, chosen)).coordinates, keep)
+        if _is_chosen((point := _point(axes, chosen)).coordinates, keep)
     ]
     if not points and not issues.found:
         issues.add(("grid", "only"), options.get("only"), "no point of the grid matches any of these")
@@ -332,13 +332,13 @@ def _only(value: Any, axes: Sequence[Axis], values: Mapping[str, Any], issues: I
     against: dict[str, str] = {}
     for i, entry in enumerate(cast(list[dict[str, Any]], value)):
         single = {name: found for name in entry if resolve(name, axes) is None and (found := fixed_field(name, values))}
-        other = {place: own for name, (place, own) in single.items() if own not in _labels(entry[name])}
+        other = {place: fixed_label for name, (place, fixed_label) in single.items() if fixed_label not in _labels(entry[name])}
         on_axes = {name: given for name, given in entry.items() if name not in single}
         chosen = selection(on_axes, axes, (*keys, i), issues, _EVERY_POINT)
         against |= other
         kept += [] if other else [chosen]
     if value and not kept:
-        fixed = ", ".join(f"{place} is {own}" for place, own in against.items())
+        fixed = ", ".join(f"{place} is {fixed_label}" for place, fixed_label in against.items())
         issues.add(keys, "", f"{fixed} in this study, and every entry asks for another value", _EVERY_POINT)
     return kept
 
@@ -354,7 +354,7 @@ class _Change:
 def _changes(value: Any, axes: Sequence[Axis], values: Mapping[str, Any], issues: Issues) -> list[_Change]:
     """Read `grid.set`."""
     entries = cast(list[Any], value) if isinstance(value, list) else [value] if value else []
-    found: list[_Change] = []
+    changes: list[_Change] = []
     paths = {keys for axis in axes for keys in axis.paths}
     for i, entry in enumerate(map(mapping_of, entries)):
         at: Keys = ("grid", "set", i)
@@ -376,15 +376,15 @@ def _changes(value: Any, axes: Sequence[Axis], values: Mapping[str, Any], issues
                 issues.add((*at, place), given, "expected one value")
             else:
                 settings[keys] = given, (*at, place)
-        found.append(_Change(selection(where, axes, (*at, "where"), issues), settings))
-    return found
+        changes.append(_Change(selection(where, axes, (*at, "where"), issues), settings))
+    return changes
 
 
-def _changed(point: Point, changes: Sequence[_Change]) -> Point:
+def _apply_changes(point: Point, changes: Sequence[_Change]) -> Point:
     """Return a point with the values of every entry of `grid.set` that chooses it; later entries win."""
-    own = [change for change in changes if _kept(point.coordinates, [change.where])]
-    settings = {keys: value for change in own for keys, (value, _) in change.settings.items()}
-    origins = {keys: source for change in own for keys, (_, source) in change.settings.items()}
+    chosen = [change for change in changes if _is_chosen(point.coordinates, [change.where])]
+    settings = {keys: value for change in chosen for keys, (value, _) in change.settings.items()}
+    origins = {keys: source for change in chosen for keys, (_, source) in change.settings.items()}
     return replace(point, settings={**point.settings, **settings}, origins={**point.origins, **origins})
 
 
@@ -395,15 +395,15 @@ def fixed_field(name: str, values: Mapping[str, Any]) -> tuple[str, str] | None:
         The dotted path and the label of the value. Of several fields of that name the outermost is returned.
     """
     parts = tuple(name.split("."))
-    found = [
+    fields = [
         (keys, value)
         for region in REGIONS
         for keys, value in nodes(_at(values, region), region)
         if value is not None and not isinstance(keys[-1], int) and not is_axis(value, keys)
-        if name == dotted(keys) or parts == _naming(keys)[-len(parts) :]
+        if name == join_keys(keys) or parts == _naming(keys)[-len(parts) :]
     ]
-    keys, value = min(found, key=lambda one: (len(_naming(one[0])), -len(one[0])), default=((), None))
-    return (dotted(keys), label(value)) if keys else None
+    keys, value = min(fields, key=lambda item: (len(_naming(item[0])), -len(item[0])), default=((), None))
+    return (join_keys(keys), label(value)) if keys else None
 
 
 def _at(values: Mapping[str, Any], keys: Keys) -> Any:
@@ -446,7 +446,7 @@ def selection(
     return allowed
 
 
-def _kept(coordinates: Mapping[str, str], entries: Sequence[Mapping[str, set[str]]]) -> bool:
+def _is_chosen(coordinates: Mapping[str, str], entries: Sequence[Mapping[str, set[str]]]) -> bool:
     return not entries or any(all(coordinates[name] in allowed for name, allowed in e.items()) for e in entries)
 
 

@@ -15,7 +15,7 @@ from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from assay.core.errors import SpecError, cut, nearest
-from assay.spec.document import Document, Keys, dotted, nodes
+from assay.spec.document import Document, Keys, join_keys, nodes
 
 # One issue, the issues of a document, and their text.
 
@@ -44,11 +44,11 @@ class Issue:
         """Render at most three lines: `place: key = given`, the expected value, the allowed values or the remedy."""
         key = self.keys[-1] if self.keys else 0
         given = "" if isinstance(key, str) and self.given == show(key) else self.given  # not the same text twice
-        head = ": ".join(part for part in (document.place(self.keys), cut(dotted(self.keys), 120)) if part)
+        head = ": ".join(part for part in (document.place(self.keys), cut(join_keys(self.keys), 120)) if part)
         expected = self.expected
         if self.unknown_key:
             holder, colon, meant = expected.partition(": ")
-            holder = holder or dotted(self.keys[:-1]) or "a study"
+            holder = holder or join_keys(self.keys[:-1]) or "a study"
             expected = f"unknown key '{cut(str(key))}' in {holder}{colon}{meant}"
         lines = [
             f"{head or 'the study'} = {given}" if given else head or "the study",
@@ -256,8 +256,8 @@ def invalid(*found: Issue) -> ValidationError:
 
 def issues_of(error: ValidationError) -> list[Issue]:
     """Return the issues that the error of `validate` or `invalid` holds, with keys relative to the field."""
-    found = error.errors(include_url=False)
-    return [replace(item["ctx"]["issue"], keys=item["loc"]) for item in found if "ctx" in item]
+    errors = error.errors(include_url=False)
+    return [replace(item["ctx"]["issue"], keys=item["loc"]) for item in errors if "ctx" in item]
 
 
 @cache
@@ -280,15 +280,15 @@ def _schema(kind: type[Any]) -> Schema:
 
 
 def _explained(kind: type[Any], error: ValidationError) -> Iterator[Issue]:
-    found = error.errors(include_url=False)
-    for item in found:
+    errors = error.errors(include_url=False)
+    for item in errors:
         loc = item["loc"]
         if item["type"] == "told":  # of an issue that is found elsewhere
             continue
         if item["type"] == "issue" and "ctx" in item:
             yield replace(item["ctx"]["issue"], keys=loc)
             continue
-        within = any(len(other["loc"]) > len(loc) and other["loc"][: len(loc)] == loc for other in found)
+        within = any(len(other["loc"]) > len(loc) and other["loc"][: len(loc)] == loc for other in errors)
         if not (item["type"] == "too_short" and within):  # a list is short only because wrong items are not counted
             yield _explain(kind, item["type"], loc, item.get("input"), item["msg"])
 
@@ -332,11 +332,11 @@ def _field(root: Schema, loc: Keys) -> Schema:
     """Return the schema at `loc`, where keys that Pydantic adds for unions are passed over."""
     here = root
     for key in loc:
-        inner = next((found for part in _branches(here, root) if (found := _step(part, key)) is not None), None)
+        inner = next((step for part in _branches(here, root) if (step := _step(part, key)) is not None), None)
         if inner is not None and isinstance(key, int) and "description" in here:
             inner = {"description": here["description"], **inner}  # that of a list is that of its items
         here = here if inner is None else inner
-    return _opened(here, root)
+    return _resolve(here, root)
 
 
 def _step(schema: Schema, key: str | int) -> Schema | None:
@@ -347,7 +347,7 @@ def _step(schema: Schema, key: str | int) -> Schema | None:
     return schema.get("properties", {}).get(key, cast(Schema, rest) if isinstance(rest, Mapping) else None)
 
 
-def _opened(schema: Schema, root: Schema) -> Schema:
+def _resolve(schema: Schema, root: Schema) -> Schema:
     """Follow a reference. The field's own description takes precedence over that of its model."""
     if "$ref" not in schema:
         return schema
@@ -357,9 +357,9 @@ def _opened(schema: Schema, root: Schema) -> Schema:
 
 def _branches(schema: Schema, root: Schema) -> list[Schema]:
     """Return the alternatives of a union, without null."""
-    whole = _opened(schema, root)
-    parts = cast("Sequence[Schema]", whole.get("anyOf") or whole.get("oneOf") or [whole])
-    return [_opened(part, root) for part in parts if part.get("type") != "null"]
+    resolved = _resolve(schema, root)
+    parts = cast("Sequence[Schema]", resolved.get("anyOf") or resolved.get("oneOf") or [resolved])
+    return [_resolve(part, root) for part in parts if part.get("type") != "null"]
 
 
 def _shapes(schema: Schema, root: Schema) -> list[str]:

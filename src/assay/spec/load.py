@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from assay.core.errors import SpecError, unknown_name, unknown_of_few
-from assay.spec.document import Document, Keys, dotted, mapping_of, plain
+from assay.spec.document import Document, Keys, join_keys, mapping_of, plain
 from assay.spec.issues import shorten, show
 from assay.spec.yaml import parse_yaml
 
@@ -47,12 +47,12 @@ Override = str | tuple[str, Any]
 def apply_sets(document: Document, overrides: Sequence[Override]) -> Document:
     """Apply each change to the study, in order."""
     for change in overrides:
-        key, value = _written(change) if isinstance(change, str) else change
+        key, value = _split_setting(change) if isinstance(change, str) else change
         document = put(document, key, value, "--set" if isinstance(change, str) else f"set '{key}'")
     return document
 
 
-def _written(text: str) -> tuple[str, Any]:
+def _split_setting(text: str) -> tuple[str, Any]:
     key, equals, written = text.partition("=")
     if not equals or not key.strip():
         raise SpecError(f"--set {text}: expected a dotted key, `=` and a value, such as --set recipe.epochs=10")
@@ -81,9 +81,9 @@ def put(document: Document, key: str, value: Any, place: str, places: Mapping[Ke
         cast("dict[str, Any]", target).pop(str(keys[-1]), None)  # `data.mask=null` unsets: the default holds again
     else:
         target[keys[-1]] = plain(value, keys)
-    kept = {at: where for at, where in document.places.items() if at[: len(keys)] != keys}
+    others = {at: where for at, where in document.places.items() if at[: len(keys)] != keys}
     below = {(*keys, *at): where for at, where in (places or {}).items()}
-    return Document(values, {**kept, keys: place, **below}, document.folder, document.stem)
+    return Document(values, {**others, keys: place, **below}, document.folder, document.stem)
 
 
 def _walk(values: dict[str, Any], parts: list[str], place: str) -> Keys:
@@ -96,23 +96,23 @@ def _walk(values: dict[str, Any], parts: list[str], place: str) -> Keys:
         keys.append(key)
         if not following:
             break
-        here = _opened(here, key, part if named else following, tuple(keys), place)
+        here = _open_child(here, key, part if named else following, tuple(keys), place)
         if named:  # `probes.reliance.samples`: the item is found by the component's name, which is then its key
             keys.append(part)
-            here = _opened(here, part, following, tuple(keys), place)
+            here = _open_child(here, part, following, tuple(keys), place)
     return tuple(keys)
 
 
-def _opened(holder: Any, key: str | int, following: str, keys: Keys, place: str) -> Any:
+def _open_child(holder: Any, key: str | int, following: str, keys: Keys, place: str) -> Any:
     """Return the mapping or list at `key`, where `loss: supcon` becomes `loss: {supcon: {}}`."""
     inside: Any = holder[key] if isinstance(key, int) else holder.get(key)
     if len(keys) == 2 and keys[0] in _BY_NAME and holder and key not in {*holder, "train"}:
         what = unknown_of_few(str(keys[0]).removesuffix("s"), str(key), list(holder))
-        raise SpecError(f"{place}: {what}\n  {dotted(keys)}={{...}} makes a new one")
+        raise SpecError(f"{place}: {what}\n  {join_keys(keys)}={{...}} makes a new one")
     if inside is None or inside == following:
         holder[key] = {} if inside is None else {following: {}}
     elif not isinstance(inside, (dict, list)):
-        raise SpecError(f"{place}: {dotted(keys)} is {show(inside)}, in which there is no '{following}' to set")
+        raise SpecError(f"{place}: {join_keys(keys)} is {show(inside)}, in which there is no '{following}' to set")
     return holder[key]
 
 
@@ -122,8 +122,8 @@ def _item(items: Any, part: str, keys: Keys, place: str) -> int:
         return int(part)
     if part in names:
         return names.index(part)
-    known = shorten([name for name in names if name]) or f"0 to {len(names) - 1}"
-    raise SpecError(f"{place}: {dotted(keys)} has no item '{part}'; items: {known}")
+    valid = shorten([name for name in names if name]) or f"0 to {len(names) - 1}"
+    raise SpecError(f"{place}: {join_keys(keys)} has no item '{part}'; items: {valid}")
 
 
 def _item_name(item: Any) -> str:

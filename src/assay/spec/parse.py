@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, cast
 from pydantic import Field
 
 from assay.core.errors import AssayError, SpecError, UnfitError, WeightsError, or_else, unknown_name
-from assay.core.files import at_home, filled, is_file, is_folder
+from assay.core.files import at_home, fill_names, is_file, is_folder
 from assay.core.seeds import LOOKS
 from assay.core.types import Factor
 from assay.spec.checks import (
@@ -94,7 +94,7 @@ def check_looks(looks: Sequence[int]) -> None:
 
 def _with_looks(spec: StudySpec, looks: Sequence[int]) -> StudySpec:
     """Return the study with looks. Raises SpecError where it has no primary comparison to look at."""
-    if looks and not any(one.role == "primary" and not one.exploratory for one in spec.contrasts):
+    if looks and not any(contrast.role == "primary" and not contrast.exploratory for contrast in spec.contrasts):
         raise SpecError(
             f"study '{spec.name}' has no primary comparison that more seeds could decide: give a contrast "
             "`role: primary` and a margin, or choose the number of seeds yourself"
@@ -112,7 +112,7 @@ def refuse_unknown_keys(document: Document, overrides: Sequence[Override], scale
     try:
         check_study(document)
     except SpecIssues as wrong:
-        Issues(document, [one for one in wrong.issues.found if one.unknown_key]).raise_found()
+        Issues(document, [issue_found for issue_found in wrong.issues.found if issue_found.unknown_key]).raise_found()
     except AssayError:
         return
 
@@ -176,8 +176,8 @@ def check_study(document: Document, compare: bool = True) -> StudySpec:
     header = _header(document, issues)
     data = data_section(values.get("data"), issues)
     sources = sources_section(values.get("sources"), issues)
-    asked = validated(Probes, {"probes": values.get("probes", usual_probes(values))}, (), issues)
-    probes = None if asked is None else asked.probes
+    probes_given = validated(Probes, {"probes": values.get("probes", usual_probes(values))}, (), issues)
+    probes = None if probes_given is None else probes_given.probes
     before = len(issues.found)
     axes, grid = expand(values, issues)
     points = grid_points(values, axes, grid, issues, Factors.of(data)) if len(issues.found) == before else []
@@ -228,7 +228,7 @@ def _check_with_code(data: DataSpec | None, sources: Mapping[str, SourceSpec], i
     Raises:
         SpecIssues: Anything is wrong.
     """
-    of_sources = {("sources", name, "data"): one.data for name, one in sources.items() if not one.own}
+    of_sources = {("sources", name, "data"): source.data for name, source in sources.items() if not source.is_own_code}
     for keys, drawn_from in {("data",): data, **of_sources}.items():
         if drawn_from is None or drawn_from.phantom is None:
             continue
@@ -319,7 +319,7 @@ def locate_errors(
         document = written()
         for keys, value in leaves(document.values):
             of_study = isinstance(value, str) and keys[0] != "scales"
-            if of_study and error.given in (value, str(filled(value, document.folder))):
+            if of_study and error.given in (value, str(fill_names(value, document.folder))):
                 raise WeightsError(issue(keys, value, str(error)).text(document)) from error
         raise
 
@@ -336,10 +336,10 @@ def _intervention(document: Document, name: str, arguments: Mapping[str, Any]) -
     ]
     alike = [(keys, value) for keys, value in named if _holds(value, arguments)]
     keys, value = next(iter(alike or named), ((name,), dict(arguments)))
-    asked = [found for found in nodes(value, keys) if document.place(found[0]).startswith("--set")]
-    return (keys, value) if document.place(keys).startswith("--set") else next(iter(asked), (keys, value))
+    from_options = [node for node in nodes(value, keys) if document.place(node[0]).startswith("--set")]
+    return (keys, value) if document.place(keys).startswith("--set") else next(iter(from_options), (keys, value))
 
 
 def _holds(value: Any, arguments: Mapping[str, Any]) -> bool:
-    held = [(keys[-1], inside) for keys, inside in nodes(value)]
-    return all(argument in held for argument in arguments.items())
+    inner_nodes = [(keys[-1], inside) for keys, inside in nodes(value)]
+    return all(argument in inner_nodes for argument in arguments.items())

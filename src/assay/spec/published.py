@@ -73,7 +73,7 @@ def published_section(
         The tables with axes by their short names. A field that is no axis, and has the value that `where` names, is
         left out. Published rows that are not on the axis stay: this study has not run them.
     """
-    made: list[PublishedTable] = []
+    tables: list[PublishedTable] = []
     for i, table in enumerate(published):
         at: Keys = ("published", i)
         axis = resolve(table.rows, axes)
@@ -82,8 +82,8 @@ def published_section(
             issues.add((*at, "rows"), table.rows, "no such axis, and neither layer nor level", names=names)
         columns = [_column(table, column, axis, tests, axes, (*at, "columns", j), issues)
                    for j, column in enumerate(table.columns)]  # fmt: skip
-        made.append(table.model_copy(update={"rows": axis.name if axis else table.rows, "columns": tuple(columns)}))
-    return tuple(made)
+        tables.append(table.model_copy(update={"rows": axis.name if axis else table.rows, "columns": tuple(columns)}))
+    return tuple(tables)
 
 
 def _column(
@@ -92,21 +92,21 @@ def _column(
 ) -> PublishedColumn:  # fmt: skip
     if column.measure not in MEASURES:
         issues.add((*at, "measure"), column.measure, "no such measure", "see `assay list measures`", MEASURES)
-    if column.environment and column.environment not in (known := (*tests, NEUTRAL, INDEPENDENT)):
-        issues.add((*at, "environment"), column.environment, "no such test environment", names=known)
-    others = [one.name for one in table.columns if one is not column]
+    if column.environment and column.environment not in (names := (*tests, NEUTRAL, INDEPENDENT)):
+        issues.add((*at, "environment"), column.environment, "no such test environment", names=names)
+    others = [other.name for other in table.columns if other is not column]
     if column.name in others:
         issues.add((*at, "name"), column.name, "two columns of this table have this name")
     if column.against and column.against not in others:
         issues.add((*at, "against"), column.against, "no other column of this table has this name", names=others)
-    if rows and column.values and not any(one in rows.labels for one in column.values):
+    if rows and column.values and not any(row in rows.labels for row in column.values):
         what = f"none of these rows is a value of axis '{rows.name}'"
         issues.add((*at, "values"), next(iter(column.values)), what, LEFT_OUT, rows.labels)
-    alone = {name: found for name in column.where if not resolve(name, axes)
-             and (found := fixed_field(name, issues.document.values))}  # fmt: skip
+    alone = {name: fixed for name in column.where if not resolve(name, axes)
+             and (fixed := fixed_field(name, issues.document.values))}  # fmt: skip
     for name, (place, value) in alone.items():
         if value != column.where[name]:
             what = f"{place} is {value} in this study, and no axis"
             issues.add((*at, "where", name), column.where[name], what, LEFT_OUT)
-    held = selection({k: v for k, v in column.where.items() if k not in alone}, axes, (*at, "where"), issues)
-    return column.model_copy(update={"where": {name: next(iter(labels)) for name, labels in held.items()}})
+    fixed_values = selection({k: v for k, v in column.where.items() if k not in alone}, axes, (*at, "where"), issues)
+    return column.model_copy(update={"where": {name: next(iter(labels)) for name, labels in fixed_values.items()}})

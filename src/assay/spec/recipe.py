@@ -111,7 +111,7 @@ def _of_loss(loss: Component) -> LossTraits:
 
 
 _TASKS: tuple[Task, ...] = ("classification", "segmentation")
-_OWN: Mapping[str, Traits] = {
+_TRAITS_OF_OWN_CODE: Mapping[str, Traits] = {
     "loss": LossTraits(tasks=_TASKS, per_image=True),
     "architecture": ArchitectureTraits(tasks=_TASKS),
     "mitigation": MitigationTraits(group_labels="training"),
@@ -121,7 +121,7 @@ _OWN: Mapping[str, Traits] = {
 
 
 def _traits(component: Component) -> Traits:
-    return lookup(component.kind, component.name).traits_with(component.params) or _OWN[component.kind]
+    return lookup(component.kind, component.name).traits_with(component.params) or _TRAITS_OF_OWN_CODE[component.kind]
 
 
 def refusals(recipe: RecipeSpec) -> Iterator[str]:
@@ -132,7 +132,7 @@ def refusals(recipe: RecipeSpec) -> Iterator[str]:
     for component in (recipe.loss, recipe.architecture):
         tasks = cast("LossTraits | ArchitectureTraits", _traits(component)).tasks
         if recipe.task not in tasks:
-            others = [one.name for one in entries(component.kind) if recipe.task in getattr(one.traits, "tasks", ())]
+            others = [entry.name for entry in entries(component.kind) if recipe.task in getattr(entry.traits, "tasks", ())]
             yield (
                 f"{component.kind} '{component.name}' is for {' and '.join(tasks)}, and the recipe's task is "
                 f"{recipe.task}: use one of {', '.join(others)}, or set task"
@@ -141,7 +141,7 @@ def refusals(recipe: RecipeSpec) -> Iterator[str]:
         yield "mitigations and selection by the worst group look at one label per image: task segmentation has neither"
     yield from _of_the_head(recipe)
     if mitigation.weighs_images and not loss.per_image:
-        others = [one.name for one in entries("loss") if getattr(one.traits, "per_image", False)]
+        others = [entry.name for entry in entries("loss") if getattr(entry.traits, "per_image", False)]
         yield (
             f"{mitigated} weighs images, and {named} has no term for a single image: use one of {', '.join(others)}, "
             "or the mitigation 'group-balanced-sampling'"
@@ -188,10 +188,10 @@ def _of_the_head(recipe: RecipeSpec) -> Iterator[str]:
 
 def _changes(loss: Component) -> bool:
     """Return whether a loss is another function in another epoch: by itself or as a sum."""
-    made = _of_loss(loss)
-    own = ":" in loss.name  # whose argument `terms` may be anything
-    terms = cast("list[Mapping[str, Any]]", [] if own else loss.params.get("terms", []))
-    return made.changes or any(
+    changes = _of_loss(loss)
+    is_own_code = ":" in loss.name  # whose argument `terms` may be anything
+    terms = cast("list[Mapping[str, Any]]", [] if is_own_code else loss.params.get("terms", []))
+    return changes.changes or any(
         term.get("schedule", "constant") != "constant" or _changes(_component("loss", name, **arguments))
         for term in terms
         for name, arguments in term["loss"].items()

@@ -52,7 +52,7 @@ def parse_request(
     Raises:
         SpecError: Something is wrong; the text names the first five issues.
     """
-    alike = [(mapping_of(one) or {}).get("like") for one in environments.values()]
+    alike = [(mapping_of(environment) or {}).get("like") for environment in environments.values()]
     if "train" in [*environments, *alike]:
         raise SpecError(
             "environments: 'train' is what a study trains on, and nothing is trained here; name it otherwise"

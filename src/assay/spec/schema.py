@@ -81,9 +81,9 @@ class FactorSpec(Frozen):
     def _high_levels(self) -> FactorSpec:
         if self.levels and self.kind == "continuous":
             raise ValueError("levels are for `kind: categorical` or, in their order, `kind: ordinal`")
-        stray = [level for level in self.high if self.levels and level not in self.levels]
-        if stray:
-            raise invalid(*(issue(("high",), one, "not one of the levels", names=self.levels) for one in stray))
+        unknown = [level for level in self.high if self.levels and level not in self.levels]
+        if unknown:
+            raise invalid(*(issue(("high",), one, "not one of the levels", names=self.levels) for one in unknown))
         return self
 
 
@@ -260,7 +260,7 @@ class DataSpec(Frozen):
 
     def without_words(self) -> DataSpec:
         """Return the same images without the sentences on how they were found, which no result depends on."""
-        tests = {name: one.without_words() for name, one in self.tests.items()}
+        tests = {name: test.without_words() for name, test in self.tests.items()}
         return self.model_copy(update={"guessed": "", "matched": (), "tests": tests})
 
     def for_training(self) -> dict[str, Any]:
@@ -327,8 +327,8 @@ class AssociationSpec(Frozen):
 
 def _share(value: Any) -> Any:
     """Read a share of rows, or one per class."""
-    given = cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else None
-    shares: list[tuple[Keys, Any]] = [((), value)] if given is None else [((name,), one) for name, one in given.items()]
+    shares_given = cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else None
+    shares: list[tuple[Keys, Any]] = [((), value)] if shares_given is None else [((name,), class_share) for name, class_share in shares_given.items()]
     expected = "expected a number from 0 to 1, or one per class such as {positive: 0.9, negative: 0.1}"
     wrong = [
         issue(keys, share, expected, hint(share))
@@ -363,8 +363,8 @@ class InterventionSpec(Frozen):
     @property
     def change(self) -> Any:
         """The change without the rows that get it, for hashes and comparisons."""
-        made = self.component.model_dump()
-        return made if self.apply_at == "input" else {self.apply_at: made}
+        arguments = self.component.model_dump()
+        return arguments if self.apply_at == "input" else {self.apply_at: arguments}
 
     @property
     def marks_rows(self) -> bool:
@@ -440,7 +440,7 @@ class SourceSpec(Frozen):
     """
 
     data: DataSpec
-    own: bool = False
+    is_own_code: bool = False
     environment: EnvironmentSpec = EnvironmentSpec(split="train")
     recipe: RecipeSpec = Field(default_factory=RecipeSpec)
 
@@ -471,7 +471,7 @@ class FamilySpec(Frozen):
     order: Annotated[int, Field(ge=1)] | None = None
 
     @model_validator(mode="after")
-    def _ordered(self) -> FamilySpec:
+    def _check_order(self) -> FamilySpec:
         if self.correction == "fixed-order" and self.order is None:
             raise ValueError("a fixed order needs `order`, the place of this contrast in it: 1, 2, ...")
         if self.correction == "holm" and self.order is not None:
@@ -597,9 +597,9 @@ class TrainingSpec(Frozen):
                 parts = {"data": self.data, "environment": self.environment.for_training(),
                          "recipe": self.recipe.canonical()}  # fmt: skip
                 texts[label] = {name: canonical_json(part) for name, part in parts.items()}
-            own = {"fold": self.fold} if self.fold else {}
-            own |= {"members": self.members} if self.members else {}
-            written = {name: canonical_json(value) for name, value in own.items()}
+            parts_of_fold = {"fold": self.fold} if self.fold else {}
+            parts_of_fold |= {"members": self.members} if self.members else {}
+            written = {name: canonical_json(value) for name, value in parts_of_fold.items()}
             begun[label, self.fold] = hash_by_last(texts[label] | written, "seed")
         return begun[label, self.fold](canonical_json(self.seed))
 
@@ -707,37 +707,37 @@ class StudySpec(Frozen):
         return self.looks[-1] if self.looks else self.seeds
 
     @property
-    def trained(self) -> str:
+    def training_hash(self) -> str:
         """Return the hash of all that is trained; the order of grid points does not change it."""
         points = [{"recipe": point.recipe.canonical(), "train": point.train.for_training()} for point in self.points]
-        seen = sorted(content_hash(point) for point in points)
-        parts = {"data": self.data.for_training(), "points": seen, "seeds": self.seeds, "first_seed": self.first_seed}
+        hashes = sorted(content_hash(point) for point in points)
+        parts = {"data": self.data.for_training(), "points": hashes, "seeds": self.seeds, "first_seed": self.first_seed}
         sources = {name: source.canonical() for name, source in self.sources.items()}
-        models = [one.model_dump(exclude={"path"}) for one in self.models]
+        models = [model.model_dump(exclude={"path"}) for model in self.models]
         more = {"sources": sources} if sources else {}
         return content_hash({**parts, **more, **({"models": models} if models else {})})
 
     def given(self, point: RecipePoint, seed: int) -> tuple[GivenWeights, ...]:
         """Return the files of one recipe and seed that were trained elsewhere, by fold."""
-        own = point.recipe.given
+        weights = point.recipe.given
         files = [
-            one
-            for one in self.models
-            if own is not None and one.point == own.of and one.network in ("", own.network) and one.seed == seed
+            model
+            for model in self.models
+            if weights is not None and model.point == weights.of and model.network in ("", weights.network) and model.seed == seed
         ]
-        return tuple(sorted(files, key=lambda one: one.fold))
+        return tuple(sorted(files, key=lambda file: file.fold))
 
     @property
-    def probed(self) -> str:
+    def probe_hash(self) -> str:
         """Return the hash of the probes, and of the environments and images that models are tested on."""
-        tests = [{name: made.canonical() for name, made in point.tests.items()} for point in self.points]
-        seen = sorted({content_hash(environments) for environments in tests})
+        tests = [{name: environment.canonical() for name, environment in point.tests.items()} for point in self.points]
+        hashes = sorted({content_hash(environments) for environments in tests})
         probes = sorted(content_hash(probe.canonical()) for probe in self.probes)
         more = {"ensemble": True} if self.ensemble else {}
-        return content_hash({"data": self.data.without_words().canonical(), "tests": seen, "probes": probes, **more})
+        return content_hash({"data": self.data.without_words().canonical(), "tests": hashes, "probes": probes, **more})
 
     @property
-    def compared(self) -> str:
+    def contrast_hash(self) -> str:
         """Return the hash of the contrasts, in any order, which are Holm's family, and of the looks at them."""
         contrasts = sorted(content_hash(contrast.canonical()) for contrast in self.contrasts)
         return content_hash({"contrasts": contrasts, "looks": self.looks} if self.looks else contrasts)

@@ -16,7 +16,7 @@ from ruamel.yaml.resolver import VersionedResolver
 from ruamel.yaml.tag import Tag
 
 from assay.core.errors import SpecError, cut, nearest
-from assay.spec.document import Document, Keys, dotted, mapping_of
+from assay.spec.document import Document, Keys, join_keys, mapping_of
 
 # YAML as studies are written in it. ruamel.yaml scans and parses; scalars follow the core schema of YAML 1.2
 # (https://yaml.org/spec/1.2.2/#103-core-schema), without the underscores in numbers and the dates that ruamel.yaml
@@ -46,8 +46,8 @@ class _CoreSchema(VersionedResolver):
 
     def resolve(self, kind: Any, value: Any, implicit: Any) -> Tag:
         plain_scalar = kind is ScalarNode and implicit[0]
-        found = (tag for tag, pattern in _CORE_SCHEMA if plain_scalar and pattern.fullmatch(value))
-        return next(found, None) or super().resolve(kind, None, (False, False))
+        tags = (tag for tag, pattern in _CORE_SCHEMA if plain_scalar and pattern.fullmatch(value))
+        return next(tags, None) or super().resolve(kind, None, (False, False))
 
 
 def read_yaml(path: Path, called: str = "") -> Document:
@@ -146,8 +146,8 @@ class _Reading:
                 raise SpecError(f"{place}: a list or mapping cannot be a key; write `key: value`")
             at = (*keys, str(key_node.value))
             if key_node.value in made:
-                found = f"{place}: key '{dotted(at)}' appears twice, first at {self.places[at]}; keep one of the two"
-                self.duplicates.append(found)
+                duplicate = f"{place}: key '{join_keys(at)}' appears twice, first at {self.places[at]}; keep one of the two"
+                self.duplicates.append(duplicate)
                 continue
             self.places[at] = place
             made[key_node.value] = self.value(value_node, at)

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Int
 from scipy.special import betaincinv
 
-from assay.stats.influence import clustered
+from assay.stats.influence import cluster
 
 ALPHA = 0.05
 """Level of every one-sided bound."""
@@ -43,7 +43,7 @@ def share(of: Bool[np.ndarray, " n"], patient: Int[np.ndarray, " n"], alpha: flo
     the number of patients. `alpha` is the level of each bound.
     """
     n, value = len(of), float(np.mean(of))
-    parts = clustered(of - value, patient)
+    parts = cluster(of - value, patient)
     error, size = 0.0, float(len(parts.samples))
     if value not in (0.0, 1.0) and size > 1:
         error = parts.standard_error / n

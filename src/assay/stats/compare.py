@@ -137,7 +137,7 @@ class Contrast:
     scales: Scales | None = None
     equal: EqualClean | None = None
     direction: Direction = "none"
-    whole: Evaluated | None = field(default=None, compare=False, repr=False)
+    combined: Evaluated | None = field(default=None, compare=False, repr=False)
     spread: Spread | None = field(default=None, compare=False, repr=False)
     group: int = field(default=1, compare=False, repr=False)
 
@@ -172,46 +172,46 @@ def combination(
 
 def compare(parts: Sequence[Evaluated], weights: Float[np.ndarray, "m *s"], margin: float | None = None) -> Contrast:
     """The contrast of evaluated panels; weights [m], or [m, s] where they differ by seed."""
-    whole = combine(parts, weights)
+    combined = combine(parts, weights)
     seeds = {int(seed) for part in parts for seed in part.seeds}
-    shared = reduce(np.intersect1d, [part.named for part in parts])
-    apart = all(len(part.seeds) for part in parts) and not len(whole.seeds)
-    return tested(
-        whole,
-        Uncertainty(math.nan, math.nan, because(Code.NO_COMMON_SEED)) if apart else certainty(whole),
+    shared = reduce(np.intersect1d, [part.named_patients for part in parts])
+    are_disjoint = all(len(part.seeds) for part in parts) and not len(combined.seeds)
+    return contrast_of(
+        combined,
+        Uncertainty(math.nan, math.nan, because(Code.NO_COMMON_SEED)) if are_disjoint else certainty(combined),
         margin,
-        left_out=len(seeds) - len(whole.seeds),
+        left_out=len(seeds) - len(combined.seeds),
         paired_patients=len(shared),
     )
 
 
-def certainty(whole: Evaluated) -> Uncertainty:
+def certainty(combined: Evaluated) -> Uncertainty:
     """Compute the uncertainty of a difference; there is none with fewer than `LEAST_PATIENTS` effective patients.
 
     Of 12 patients with 60 to 1 images, differences where there are none were claimed in 0.16 of worlds.
     """
-    if whole.effective < LEAST_PATIENTS and not whole.reason:
-        few = because(Code.FEW_EFFECTIVE_PATIENTS, patients=whole.effective, least=LEAST_PATIENTS)
+    if combined.effective < LEAST_PATIENTS and not combined.reason:
+        few = because(Code.FEW_EFFECTIVE_PATIENTS, patients=combined.effective, least=LEAST_PATIENTS)
         return Uncertainty(math.nan, math.nan, few)
-    return uncertainty(whole)
+    return uncertainty(combined)
 
 
-def untested(reason: Reason, margin: float | None = None) -> Contrast:
+def untested_contrast(reason: Reason, margin: float | None = None) -> Contrast:
     """A contrast that was stated and cannot be made. It counts in its family all the same (see `holm`)."""
     nothing = Evaluated(np.zeros(0), np.zeros((0, 0)), np.zeros(0, np.int64), np.zeros(0, np.int64), 0, NO_BOUNDS)
     nan = float("nan")
-    return tested(nothing, Uncertainty(nan, nan, reason), margin, left_out=0, paired_patients=0)
+    return contrast_of(nothing, Uncertainty(nan, nan, reason), margin, left_out=0, paired_patients=0)
 
 
-def tested(
-    whole: Evaluated, sure: Uncertainty, margin: float | None, *, left_out: int, paired_patients: int
+def contrast_of(
+    combined: Evaluated, sure: Uncertainty, margin: float | None, *, left_out: int, paired_patients: int
 ) -> Contrast:
     """A combination with its uncertainty, interval and tests."""
-    value = float(whole.values.mean()) if len(whole.values) and not whole.reason else float("nan")
+    value = float(combined.values.mean()) if len(combined.values) and not combined.reason else float("nan")
     error, df = sure.standard_error, sure.df
     # The plain interval, cut where the difference cannot be: on any other scale it would disagree with p.
-    low, high = (float(np.clip(end, *whole.bounds)) for end in interval(value, error, df))
-    flips = sign_flip(whole.values) if not sure.reason else (float("nan"), float("nan"))
+    low, high = (float(np.clip(end, *combined.bounds)) for end in interval(value, error, df))
+    flips = sign_flip(combined.values) if not sure.reason else (float("nan"), float("nan"))
     return Contrast(
         value,
         low,
@@ -224,15 +224,15 @@ def tested(
         float("nan") if margin is None else margin,
         float("nan") if margin is None else equivalence(value, error, df, margin),
         float("nan") if margin is None else beyond(value, error, df, margin),
-        len(whole.values),
+        len(combined.values),
         left_out,
-        len(whole.named),
+        len(combined.named_patients),
         paired_patients,
-        whole.images,
-        whole.effective if math.isfinite(whole.effective) else math.nan,
-        whole.values,
+        combined.images,
+        combined.effective if math.isfinite(combined.effective) else math.nan,
+        combined.values,
         sure.reason,
-        whole=whole,
+        combined=combined,
         spread=sure.spread,
     )
 
@@ -332,12 +332,12 @@ def matched_fit(a: Curve, b: Curve, name: str, margin: float | None = None) -> C
     """
     seeds = _seeds([*a, *b])
     if not len(seeds):
-        return untested(because(Code.NO_SEED_AT_EVERY_BUDGET), margin)
+        return untested_contrast(because(Code.NO_SEED_AT_EVERY_BUDGET), margin)
     yardsticks = [np.stack([_of_seeds(budget, seeds) for budget in curve]) for curve in (a, b)]
     levels = seed_levels(yardsticks)
     reached = np.isfinite(levels)
     if not reached.any():
-        return untested(_unreached(yardsticks), margin)
+        return untested_contrast(_unreached(yardsticks), margin)
     seeds, levels = seeds[reached], levels[reached]
     tables = [table[:, reached] for table in yardsticks]
     weights = [np.stack([crossing(*pair) for pair in zip(table.T, levels, strict=True)], axis=1) for table in tables]
@@ -385,10 +385,10 @@ def only(part: Evaluated, seeds: Int[np.ndarray, " s"]) -> Evaluated:
 
 
 def _seeds(budgets: Sequence[Budget]) -> Int[np.ndarray, " s"]:
-    kept = budgets[0].panel.numbers
+    numbers = budgets[0].panel.numbers
     for budget in budgets[1:]:
-        kept = np.intersect1d(kept, budget.panel.numbers)
-    return np.unique(kept)
+        numbers = np.intersect1d(numbers, budget.panel.numbers)
+    return np.unique(numbers)
 
 
 def _of_seeds(budget: Budget, seeds: np.ndarray) -> np.ndarray:

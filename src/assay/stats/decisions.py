@@ -15,14 +15,14 @@ from scipy import stats
 from assay.core.measures import better, range_of
 from assay.core.reasons import NOTHING, Code, Reason, because, reason_of
 from assay.core.seeds import LOOKS
-from assay.stats.compare import ADJUSTMENTS, Contrast, Correction, certainty, holm_factors, tested, untested
+from assay.stats.compare import ADJUSTMENTS, Contrast, Correction, certainty, holm_factors, contrast_of, untested_contrast
 from assay.stats.doses import on_both_scales
-from assay.stats.estimate import Spread, degrees, limited, moderated, recombined, sure_of
+from assay.stats.estimate import Spread, degrees, limit_df, moderate, recombine, sure_of
 from assay.stats.panel import combine
 from assay.stats.power import found_reachable
 from assay.stats.rows import (
     ALPHA,
-    BEYOND,
+    BEYOND_MARGIN,
     COMPARED,
     CONTROLS,
     DIFFERENT,
@@ -32,13 +32,13 @@ from assay.stats.rows import (
     Place,
     Row,
     belongs,
-    compared,
+    estimates_compared,
     ends,
     json_object,
     numeric,
     place_of,
     text_of,
-    undefined,
+    is_undefined,
 )
 
 MOST_SEEDS = 1000
@@ -106,71 +106,71 @@ def decide(family: Sequence[Contrast], alpha: float = ALPHA, correction: Correct
     differ nor shown to be equivalent are `inconclusive`, and so are those that could not be tested.
     """
     adjust = ADJUSTMENTS[correction]
-    p: list[float] = adjust(np.array([one.p for one in family])).tolist()
+    p: list[float] = adjust(np.array([contrast.p for contrast in family])).tolist()
     depends = _on_one_scale(family, alpha, adjust)
     # A family's tests against a margin are those that were stated with one, and the worse way needs a direction.
-    margins = [not np.isnan(one.margin) for one in family]
-    within = [one.equivalence_p for one in family]
+    margins = [not np.isnan(contrast.margin) for contrast in family]
+    within = [contrast.equivalence_p for contrast in family]
     equal = _among(adjust, within, margins)
     steps = _among(holm_factors if correction == "holm" else np.ones_like, within, margins)
-    over = [one.beyond_p for one in family]
-    beyond = _among(adjust, over, margins)
-    directed = [margin and one.direction != "none" for one, margin in zip(family, margins, strict=True)]
-    not_worse = _among(adjust, [one.noninferiority_p for one in family], directed)
+    over = [contrast.beyond_p for contrast in family]
+    contrast = _among(adjust, over, margins)
+    directed = [margin and contrast.direction != "none" for contrast, margin in zip(family, margins, strict=True)]
+    not_worse = _among(adjust, [contrast.noninferiority_p for contrast in family], directed)
     # Divisors of the levels of difference and equivalence where each was decided.
-    factors: list[float] = deciding_factors(np.array([one.p for one in family]), correction, alpha).tolist()
+    factors: list[float] = deciding_factors(np.array([contrast.p for contrast in family]), correction, alpha).tolist()
     reaches = _among(lambda some: deciding_factors(some, correction, alpha), within, margins)
     over_by = _among(lambda some: deciding_factors(some, correction, alpha / 2), over, margins)
     size = len(family) if correction == "holm" else 1
-    made: list[Decision] = []
-    for i, one in enumerate(family):
-        shown = p[i] < alpha  # NaN is never shown
-        open_ = not shown and not math.isnan(p[i])
+    decisions: list[Decision] = []
+    for i, contrast in enumerate(family):
+        differs_from_zero = p[i] < alpha  # NaN is never shown
+        open_ = not differs_from_zero and not math.isnan(p[i])
         equivalent = open_ and not depends[i] and equal[i] < alpha
-        is_beyond = shown and beyond[i] < alpha / 2
-        against_margin = _within(one, 1 - 2 * (alpha / steps[i]), float(stats.t.ppf(1 - alpha / steps[i], one.df)))
-        factor, decided_p = (over_by[i], beyond[i]) if is_beyond else (factors[i], p[i])
-        decided = (*_within(one, 1 - alpha / factor, float(stats.t.isf(alpha / factor / 2, one.df))), decided_p)
-        least = abs(one.value) + float(stats.t.isf(alpha / reaches[i], one.df)) * one.standard_error
-        needed = settling(one, size, alpha) if open_ and not equivalent and one.margin > 0 else (math.nan, math.nan)
+        is_beyond = differs_from_zero and contrast[i] < alpha / 2
+        against_margin = _within(contrast, 1 - 2 * (alpha / steps[i]), float(stats.t.ppf(1 - alpha / steps[i], contrast.df)))
+        factor, decided_p = (over_by[i], contrast[i]) if is_beyond else (factors[i], p[i])
+        decided = (*_within(contrast, 1 - alpha / factor, float(stats.t.isf(alpha / factor / 2, contrast.df))), decided_p)
+        least = abs(contrast.value) + float(stats.t.isf(alpha / reaches[i], contrast.df)) * contrast.standard_error
+        needed = settling(contrast, size, alpha) if open_ and not equivalent and contrast.margin > 0 else (math.nan, math.nan)
         decided = (*against_margin, equal[i]) if equivalent else decided
         reason = because(Code.DEPENDS_ON_SCALE) if open_ and depends[i] else NOTHING
-        if open_ and not equivalent and one.margin > 0 and one.spread is not None and all(map(math.isnan, needed)):
+        if open_ and not equivalent and contrast.margin > 0 and contrast.spread is not None and all(map(math.isnan, needed)):
             reason += because(Code.UNSETTLED, seeds=MOST_SEEDS)
-        way: tuple[Word, Word] = ("higher-beyond", "higher") if one.value > 0 else ("lower-beyond", "lower")
-        word = way[0] if is_beyond else way[1] if shown else "equivalent" if equivalent else "inconclusive"
-        tests = p[i], equal[i], *against_margin, beyond[i], not_worse[i]
-        made.append(Decision(*tests, word, *decided, least, *needed, reason))
-    return made
+        way: tuple[Word, Word] = ("higher-beyond", "higher") if contrast.value > 0 else ("lower-beyond", "lower")
+        word = way[0] if is_beyond else way[1] if differs_from_zero else "equivalent" if equivalent else "inconclusive"
+        tests = p[i], equal[i], *against_margin, contrast[i], not_worse[i]
+        decisions.append(Decision(*tests, word, *decided, least, *needed, reason))
+    return decisions
 
 
-def _within(one: Contrast, level: float, reach: float) -> tuple[float, float, float]:
+def _within(contrast: Contrast, level: float, reach: float) -> tuple[float, float, float]:
     """Return a level with the ends of its interval, `reach` standard errors from the difference.
 
     They are cut where the difference cannot be.
     """
-    half, bounds = reach * one.standard_error, one.whole.bounds if one.whole else (-math.inf, math.inf)
-    low, high = (float(np.clip(end, *bounds)) for end in (one.value - half, one.value + half))
+    half, bounds = reach * contrast.standard_error, contrast.combined.bounds if contrast.combined else (-math.inf, math.inf)
+    low, high = (float(np.clip(end, *bounds)) for end in (contrast.value - half, contrast.value + half))
     return level, low, high
 
 
 def _among(
-    adjust: Callable[[Float[np.ndarray, " m"]], Float[np.ndarray, " m"]], p: Sequence[float], asked: Sequence[bool]
+    adjust: Callable[[Float[np.ndarray, " m"]], Float[np.ndarray, " m"]], p: Sequence[float], selected: Sequence[bool]
 ) -> list[float]:
     """Adjusted p-values of those that were asked for, NaN for the others."""
-    adjusted, positions = np.full(len(p), np.nan), np.flatnonzero(asked)
+    adjusted, positions = np.full(len(p), np.nan), np.flatnonzero(selected)
     adjusted[positions] = adjust(np.array(p)[positions])
     return adjusted.tolist()
 
 
 def _on_one_scale(family: Sequence[Contrast], alpha: float, adjust: Callable[[np.ndarray], np.ndarray]) -> list[bool]:
     """Find contrasts of two scales that are shown on one of them alone, or on both with opposite signs."""
-    plain = adjust(np.array([one.scales.plain_p if one.scales else one.p for one in family]))
-    other = adjust(np.array([one.scales.probit_p if one.scales else one.p for one in family]))
-    shown = zip(plain < alpha, other < alpha, strict=True)  # NaN is never shown
+    plain = adjust(np.array([contrast.scales.plain_p if contrast.scales else contrast.p for contrast in family]))
+    other = adjust(np.array([contrast.scales.probit_p if contrast.scales else contrast.p for contrast in family]))
+    significant = zip(plain < alpha, other < alpha, strict=True)  # NaN is never shown
     return [
-        one.scales is not None and bool(first != second or (first and not one.scales.agree))
-        for one, (first, second) in zip(family, shown, strict=True)
+        contrast.scales is not None and bool(first != second or (first and not contrast.scales.agree))
+        for contrast, (first, second) in zip(family, significant, strict=True)
     ]
 
 
@@ -188,7 +188,7 @@ def deciding_factors(
     return factors if not len(stopped) else np.maximum(factors, stopped.max())
 
 
-def settling(one: Contrast, size: int, alpha: float = ALPHA) -> tuple[float, float]:
+def settling(contrast: Contrast, size: int, alpha: float = ALPHA) -> tuple[float, float]:
     """Return the seeds that would decide a contrast whatever the truth, and the patients where seeds cannot.
 
     With a standard error s, equivalence is shown up to margin - t s of the estimate, and a difference from t' s on.
@@ -199,19 +199,19 @@ def settling(one: Contrast, size: int, alpha: float = ALPHA) -> tuple[float, flo
         size: Comparisons of its family, all of which may come before it.
         alpha: The level of the family.
     """
-    if one.spread is None or not one.seeds:
+    if contrast.spread is None or not contrast.seeds:
         return math.nan, math.nan
     seeds = np.arange(3, MOST_SEEDS + 1)
-    between: Float[np.ndarray, " s"] = float(one.spread.seeds) * one.seeds / seeds
-    rest = max(0.0, float(one.spread.patients - one.spread.residual))
-    df = limited(degrees(between, between + rest, seeds - 1, one.spread.df_patients), seeds, one.group, size)
+    between: Float[np.ndarray, " s"] = float(contrast.spread.seeds) * contrast.seeds / seeds
+    rest = max(0.0, float(contrast.spread.patients - contrast.spread.residual))
+    df = limit_df(degrees(between, between + rest, seeds - 1, contrast.spread.df_patients), seeds, contrast.group, size)
     tested = np.asarray(stats.t.isf(alpha / size, df) + stats.t.isf(alpha / size / 2, df))
-    enough = np.flatnonzero(tested * np.sqrt(between + rest) <= one.margin)
+    enough = np.flatnonzero(tested * np.sqrt(between + rest) <= contrast.margin)
     if len(enough):
-        return float(max(seeds[enough[0]], one.seeds + 1)), math.nan
+        return float(max(seeds[enough[0]], contrast.seeds + 1)), math.nan
     at = LOOKS[-1] - 3
-    allowed = (one.margin / float(tested[at])) ** 2 - float(between[at])
-    return math.nan, float(math.ceil(one.patients * rest / allowed)) if allowed > 0 else math.nan
+    allowed = (contrast.margin / float(tested[at])) ** 2 - float(between[at])
+    return math.nan, float(math.ceil(contrast.patients * rest / allowed)) if allowed > 0 else math.nan
 
 
 # The deciding pass: families in, rows with their decisions out.
@@ -247,52 +247,52 @@ OF_RESULT = (
 """Columns of a comparison that are its own, whatever its family."""
 
 
-def decided(families: Sequence[Family], estimates: Sequence[Row]) -> list[dict[str, Any]]:
+def decide_families(families: Sequence[Family], estimates: Sequence[Row]) -> list[dict[str, Any]]:
     """Decide on the comparisons of a study: rows of `schema.CONTRASTS`, family by family.
 
     Args:
         families: All families.
         estimates: Rows of `schema.ESTIMATES`, which show whether values are at an end of the scale.
     """
-    return ruled([row for family in families for row in _corrected(family)], estimates)
+    return rule([row for family in families for row in _decide_family(family)], estimates)
 
 
-def _corrected(family: Family) -> list[Row]:
+def _decide_family(family: Family) -> list[Row]:
     """Return the rows of a family with the decisions of its tests."""
     size, of = len(family.results), family.named
-    results = [guarded(one, size) for one in family.results]
-    known = [_as_closed(one, family.earlier.get(row["id"]), family.alpha) for row, one in zip(of, results, strict=True)]
+    results = [limit_if_alone(contrast, size) for contrast in family.results]
+    closed = [_as_closed(contrast, family.earlier.get(row["id"]), family.alpha) for row, contrast in zip(of, results, strict=True)]
     rows: list[Row] = []
     reaches = _reaches(family, results)
-    for row, one, decision, reach in zip(
-        of, results, decide(known, family.alpha, family.correction), reaches, strict=True
+    for row, contrast, decision, reach in zip(
+        of, results, decide(closed, family.alpha, family.correction), reaches, strict=True
     ):
-        scales = one.scales
+        scales = contrast.scales
         rows.append({
             **row,
-            **{column: getattr(one, column) for column in OF_RESULT},
+            **{column: getattr(contrast, column) for column in OF_RESULT},
             "plain_p": scales.plain_p if scales else math.nan,
             "probit_p": scales.probit_p if scales else math.nan,
             **{column: getattr(decision, column) for column in Decision.__slots__},
             "detectable": reach,
             "family": family.name,
             "correction": family.correction,
-            "reason": str(one.reason + decision.reason),
+            "reason": str(contrast.reason + decision.reason),
         })  # fmt: skip
     return rows
 
 
-def _as_closed(one: Contrast, row: Row | None, alpha: float) -> Contrast:
+def _as_closed(contrast: Contrast, row: Row | None, alpha: float) -> Contrast:
     """Return a result whose tests are those of the earlier look that closed it: rejected, or never to be.
 
     Holm's correction of the comparisons that are still open then counts it as it was decided.
     """
     if row is None:
-        return one
+        return contrast
     equal = row["decision"] in SETTLED and row["equivalence_p"] < alpha
     p = 0.0 if row["decision"] in DIFFERENT else math.nan
-    over = 0.0 if row["decision"] in BEYOND else math.nan
-    return replace(one, p=p, equivalence_p=0.0 if equal else math.nan, beyond_p=over, scales=None)
+    over = 0.0 if row["decision"] in BEYOND_MARGIN else math.nan
+    return replace(contrast, p=p, equivalence_p=0.0 if equal else math.nan, beyond_p=over, scales=None)
 
 
 def _reaches(family: Family, results: Sequence[Contrast]) -> list[float]:
@@ -302,15 +302,15 @@ def _reaches(family: Family, results: Sequence[Contrast]) -> list[float]:
     """
     alike: dict[tuple[str, ...], list[Contrast]] = {}
     keys = [(row["measure"], row["factor"], row["at"]) for row in family.named]
-    for key, one in zip(keys, results, strict=True):
-        alike.setdefault(key, []).append(one)
-    found = {key: found_reachable(own, len(results), family.correction, family.alpha) for key, own in alike.items()}
-    reaches = [found[key] if one.spread is not None else math.nan for key, one in zip(keys, results, strict=True)]
-    widest = [max(map(abs, one.whole.bounds)) if one.whole else math.inf for one in results]
+    for key, contrast in zip(keys, results, strict=True):
+        alike.setdefault(key, []).append(contrast)
+    differences = {key: found_reachable(group, len(results), family.correction, family.alpha) for key, group in alike.items()}
+    reaches = [differences[key] if contrast.spread is not None else math.nan for key, contrast in zip(keys, results, strict=True)]
+    widest = [max(map(abs, contrast.combined.bounds)) if contrast.combined else math.inf for contrast in results]
     return [reach if reach <= most else math.nan for reach, most in zip(reaches, widest, strict=True)]
 
 
-def ruled(rows: Sequence[Row], estimates: Sequence[Row]) -> list[dict[str, Any]]:
+def rule(rows: Sequence[Row], estimates: Sequence[Row]) -> list[dict[str, Any]]:
     """Return comparisons, decided in their families, with the decisions that the study may claim.
 
     A difference that is also shown to be under the margin is called small. Controls are judged by what they show, and
@@ -318,19 +318,19 @@ def ruled(rows: Sequence[Row], estimates: Sequence[Row]) -> list[dict[str, Any]]
     equivalent.
     """
     by_place: dict[Place, list[Row]] = {}
-    for row in compared(estimates if rows else (), rows):
+    for row in estimates_compared(estimates if rows else (), rows):
         by_place.setdefault(place_of(row), []).append(row)
-    found = [{**row, **_ruling(row, end_of_scale(row, by_place))} for row in rows]
-    failed = next((row for row in found if row["decision"] in FAILED), None)
+    claims = [{**row, **_ruling(row, end_of_scale(row, by_place))} for row in rows]
+    failed = next((row for row in claims if row["decision"] in FAILED), None)
     if failed is None:
-        return found
+        return claims
     reason = because(Code.CONTROL_FAILED, **{name: text_of(failed, name) for name in ("role", *COMPARED)})
     unclaimed = {"decision": "inconclusive", "seeds_needed": math.nan}
     return [
         row
-        if row.get("role") in CONTROLS or undefined(row)
+        if row.get("role") in CONTROLS or is_undefined(row)
         else {**row, **unclaimed, "reason": str(reason_of(row) + reason)}
-        for row in found
+        for row in claims
     ]
 
 
@@ -340,9 +340,9 @@ def _ruling(row: Row, end: Reason) -> Row:
     if role == "positive-control":
         word = "detected" if decision.removesuffix("-beyond") == text_of(row, "expected") else "undetected"
     elif role in CONTROLS:
-        word = "untested" if undefined(row) else "differs" if decision in DIFFERENT else "none detected"
+        word = "untested" if is_undefined(row) else "differs" if decision in DIFFERENT else "none detected"
     elif decision in DIFFERENT:
-        word = f"{decision}-small" if decision not in BEYOND and not end and _is_small(row) else decision
+        word = f"{decision}-small" if decision not in BEYOND_MARGIN and not end and _is_small(row) else decision
     else:
         word = "inconclusive" if exhausted else decision
     return {"decision": word, "reason": str(reason_of(row) + exhausted + end)}
@@ -361,66 +361,66 @@ def _is_small(row: Row) -> bool:
 # Pooling: the seeds' part of the variance of several contrasts is moderated, or contrasts are averaged into one.
 
 
-def pooled(group: Sequence[Contrast]) -> list[Contrast]:
+def moderate_group(group: Sequence[Contrast]) -> list[Contrast]:
     """Test the contrasts of a pooling group again, with the variance over seeds moderated over the group.
 
     With few seeds, a variance over seeds that is small by chance would leave the patients' many degrees of freedom, and
     a family of true null hypotheses would be claimed too often. A contrast that has no variance stays as it is and
     moderates no other; one on two scales is moderated on each.
     """
-    results = _pooled(group)
-    scaled = [i for i, one in enumerate(group) if one.scales and one.scales.probit]
-    others = _pooled([scales.probit for i in scaled if (scales := group[i].scales) and scales.probit])
+    results = _moderate_on_scale(group)
+    scaled = [i for i, contrast in enumerate(group) if contrast.scales and contrast.scales.probit]
+    others = _moderate_on_scale([scales.probit for i in scaled if (scales := group[i].scales) and scales.probit])
     for i, other in zip(scaled, others, strict=True):
         results[i] = on_both_scales(results[i], other)
     return results
 
 
-def _pooled(group: Sequence[Contrast]) -> list[Contrast]:
+def _moderate_on_scale(group: Sequence[Contrast]) -> list[Contrast]:
     results = list(group)
-    known = [
-        (i, one.whole, one.spread) for i, one in enumerate(group) if one.whole is not None and one.spread is not None
+    testable = [
+        (i, contrast.combined, contrast.spread) for i, contrast in enumerate(group) if contrast.combined is not None and contrast.spread is not None
     ]
-    if not known:
+    if not testable:
         return results
-    parts = [whole for _, whole, _ in known]
+    parts = [combined for _, combined, _ in testable]
     common = reduce(np.intersect1d, [part.seeds for part in parts])
     together = np.zeros((len(parts), 1))  # without a common seed: no more degrees of freedom than one contrast has
     if len(common):
         together = np.stack([part.values[np.isin(part.seeds, common)] for part in parts])
-    own = np.array([part.values.var(ddof=1) for part in parts])
-    seeds, df = moderated(own, np.array([len(part.seeds) for part in parts]), together)
-    for k, (i, _, spread) in enumerate(known):
-        results[i] = _again(group[i], recombined(spread, seeds[k], df[k]), len(known))
+    variances = np.array([part.values.var(ddof=1) for part in parts])
+    seeds, df = moderate(variances, np.array([len(part.seeds) for part in parts]), together)
+    for k, (i, _, spread) in enumerate(testable):
+        results[i] = _again(group[i], recombine(spread, seeds[k], df[k]), len(testable))
     return results
 
 
-def guarded(one: Contrast, family: int) -> Contrast:
+def limit_if_alone(contrast: Contrast, family: int) -> Contrast:
     """Test a contrast again with the degrees of freedom of few seeds, if it is alone in its pooling group.
 
     Args:
         one: The contrast, tested with the variance of its pooling group.
         family: Contrasts of its family, those without a test included.
     """
-    again = _limited(one, family)
-    if again is one or one.scales is None or one.scales.probit is None:
+    again = _with_limited_df(contrast, family)
+    if again is contrast or contrast.scales is None or contrast.scales.probit is None:
         return again
-    return on_both_scales(again, _limited(one.scales.probit, family))
+    return on_both_scales(again, _with_limited_df(contrast.scales.probit, family))
 
 
-def _limited(one: Contrast, family: int) -> Contrast:
-    if one.spread is None:
-        return one
-    df = limited(one.spread.df, one.seeds, one.group, family)
-    return _again(one, replace(one.spread, df=df), one.group) if df < one.spread.df else one
+def _with_limited_df(contrast: Contrast, family: int) -> Contrast:
+    if contrast.spread is None:
+        return contrast
+    df = limit_df(contrast.spread.df, contrast.seeds, contrast.group, family)
+    return _again(contrast, replace(contrast.spread, df=df), contrast.group) if df < contrast.spread.df else contrast
 
 
-def _again(one: Contrast, spread: Spread, group: int) -> Contrast:
+def _again(contrast: Contrast, spread: Spread, group: int) -> Contrast:
     """Test a contrast with another variance."""
-    assert one.whole is not None
-    margin = None if np.isnan(one.margin) else one.margin
-    again = tested(one.whole, sure_of(spread), margin, left_out=one.left_out, paired_patients=one.paired_patients)
-    return replace(again, equal=one.equal, direction=one.direction, group=group)
+    assert contrast.combined is not None
+    margin = None if np.isnan(contrast.margin) else contrast.margin
+    again = contrast_of(contrast.combined, sure_of(spread), margin, left_out=contrast.left_out, paired_patients=contrast.paired_patients)
+    return replace(again, equal=contrast.equal, direction=contrast.direction, group=group)
 
 
 def mean_of(members: Sequence[Contrast], margin: float | None = None) -> Contrast:
@@ -429,14 +429,14 @@ def mean_of(members: Sequence[Contrast], margin: float | None = None) -> Contras
     Its variance is that of the averaged differences, over the seeds that all members have. It is undefined where one
     of them is. Where members are tested on two scales, so is the mean.
     """
-    parts = [one.whole for one in members if one.whole is not None]
-    if lost := next((one for one in members if np.isnan(one.value)), None):
-        return untested(lost.reason, margin)
-    whole = combine(parts, np.full(len(parts), 1 / len(parts)))
-    most = max(one.seeds + one.left_out for one in members)
-    patients = min(one.paired_patients for one in members)
-    plain = tested(whole, certainty(whole), margin, left_out=most - len(whole.seeds), paired_patients=patients)
-    others = [one.scales.probit for one in members if one.scales and one.scales.probit]
+    parts = [contrast.combined for contrast in members if contrast.combined is not None]
+    if undefined_one := next((contrast for contrast in members if np.isnan(contrast.value)), None):
+        return untested_contrast(undefined_one.reason, margin)
+    combined = combine(parts, np.full(len(parts), 1 / len(parts)))
+    most = max(contrast.seeds + contrast.left_out for contrast in members)
+    patients = min(contrast.paired_patients for contrast in members)
+    plain = contrast_of(combined, certainty(combined), margin, left_out=most - len(combined.seeds), paired_patients=patients)
+    others = [contrast.scales.probit for contrast in members if contrast.scales and contrast.scales.probit]
     return on_both_scales(plain, mean_of(others)) if len(others) == len(members) else plain
 
 
@@ -476,10 +476,10 @@ def end_of_scale(contrast: Row, estimates: Mapping[Place, Sequence[Row]]) -> Rea
 
 def _values(contrast: Row, estimates: Mapping[Place, Sequence[Row]], side: str) -> list[Row]:
     """Estimates of the measure of one recipe that a contrast rests on."""
-    measure, factor, layer, own = place_of(contrast)
+    measure, factor, layer, coordinates = place_of(contrast)
     return [
         row
-        for environment in dict.fromkeys(json_object(contrast.get("pooled")).get("environment", [own]))
+        for environment in dict.fromkeys(json_object(contrast.get("pooled")).get("environment", [coordinates]))
         for row in estimates.get((measure, factor, layer, environment), ())
         if not math.isnan(numeric(row, "value")) and belongs(row, contrast, side)
     ]

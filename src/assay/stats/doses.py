@@ -20,9 +20,9 @@ from assay.stats.compare import (
     compare,
     crossing,
     only,
-    untested,
+    untested_contrast,
 )
-from assay.stats.format import listed
+from assay.stats.format import join_words
 from assay.stats.panel import Evaluated, Panel, evaluate, probit
 
 # Dose-response: how a measure changes from p = 0 over the doses, compared between two recipes on two scales.
@@ -156,40 +156,40 @@ def matched_clean(a: Amounts, b: Amounts, name: str, margin: float | None = None
     `equal` says at which level and amounts. Undefined where no level is reached by both. Raises ValueError unless all
     amounts have the same doses, the first of them 0, and each recipe at least 2 amounts.
     """
-    panels = _checked(a, b)
+    panels = _check_doses(a, b)
     seeds = reduce(np.intersect1d, [panel.numbers for panel in panels])
     if not len(seeds):
-        return untested(because(Code.NO_SEED_AT_EVERY_AMOUNT), margin)
+        return untested_contrast(because(Code.NO_SEED_AT_EVERY_AMOUNT), margin)
     sides = [_side(amounts, name, seeds) for amounts in (a, b)]
     if reason := next((part.reason for side in sides for part in side.clean if part.reason), NOTHING):
-        return untested(reason, margin)
+        return untested_contrast(reason, margin)
     sign = -1.0 if direction_of(name) == "higher" else 1.0
     worse = [sign * side.values for side in sides]
-    level = max(float(one.min()) for one in worse)
-    if level > min(float(one[0]) for one in worse):
-        return untested(_unreached(sides), margin)
-    setter = int(np.argmax([one.min() for one in worse]))
-    weights = [crossing(one, level) for one in worse]
-    found = [_compared(sides, weights, setter, margin, scale) for scale in ("plain", "probit")]
+    level = max(float(side_values.min()) for side_values in worse)
+    if level > min(float(side_values[0]) for side_values in worse):
+        return untested_contrast(_unreached(sides), margin)
+    setter = int(np.argmax([side_values.min() for side_values in worse]))
+    weights = [crossing(contrasts, level) for contrasts in worse]
+    contrast = [_contrast_on(sides, weights, setter, margin, scale) for scale in ("plain", "probit")]
     every = {int(seed) for panel in panels for seed in panel.numbers}
     amounts = [float(weight @ side.rows) for weight, side in zip(weights, sides, strict=True)]
-    both = on_both_scales(found[0], found[1])
+    both = on_both_scales(contrast[0], contrast[1])
     return replace(both, left_out=len(every) - len(seeds), equal=EqualClean(sign * level, *amounts))
 
 
-def _checked(a: Amounts, b: Amounts) -> list[Panel]:
+def _check_doses(a: Amounts, b: Amounts) -> list[Panel]:
     doses = {tuple(dose.p for dose in amount.doses) for amount in (*a, *b)}
-    if min(len(a), len(b)) < 2 or len(doses) != 1 or not (len(one := next(iter(doses))) > 1 and one[0] == 0):
+    if min(len(a), len(b)) < 2 or len(doses) != 1 or not (len(doses_of_amount := next(iter(doses))) > 1 and doses_of_amount[0] == 0):
         raise ValueError(
-            f"amounts of {_listed(one.rows for one in a)} rows, and of {_listed(one.rows for one in b)}, with doses "
-            f"{' or '.join(map(_listed, sorted(doses)))}: give each recipe at least 2 amounts, and all of them the "
+            f"amounts of {_list_numbers(one.rows for one in a)} rows, and of {_list_numbers(one.rows for one in b)}, with doses "
+            f"{' or '.join(map(_list_numbers, sorted(doses)))}: give each recipe at least 2 amounts, and all of them the "
             "same doses, 0 and at least another"
         )
     return [panel for amount in (*a, *b) for panel in (amount.clean, *(dose.panel for dose in amount.doses))]
 
 
-def _listed(values: Iterable[float]) -> str:
-    return listed([f"{value:g}" for value in values])
+def _list_numbers(values: Iterable[float]) -> str:
+    return join_words([f"{value:g}" for value in values])
 
 
 def _side(amounts: Amounts, name: str, seeds: Int[np.ndarray, " s"]) -> _Side:
@@ -199,7 +199,7 @@ def _side(amounts: Amounts, name: str, seeds: Int[np.ndarray, " s"]) -> _Side:
     return _Side(np.array([amount.rows for amount in amounts]), clean, values, doses)
 
 
-def _compared(
+def _contrast_on(
     sides: Sequence[_Side],
     weights: Sequence[Float[np.ndarray, " n"]],
     setter: int,
@@ -211,10 +211,10 @@ def _compared(
     for position, (side, weight) in enumerate(zip(sides, weights, strict=True)):
         sign = 1.0 if position == 0 else -1.0
         changes = [_changes(doses, scale) for doses in side.doses]
-        terms += [(part, sign * w * v) for w, own in zip(weight, changes, strict=True) if w for part, v in own]
+        terms += [(part, sign * w * v) for w, changes_of_amount in zip(weight, changes, strict=True) if w for part, v in changes_of_amount]
         if position == setter:
             continue  # it is at an amount that was trained, whatever the level
-        slope = sign * _slope(side, weight, [sum(v * float(part.values.mean()) for part, v in own) for own in changes])
+        slope = sign * _slope(side, weight, [sum(v * float(part.values.mean()) for part, v in changes_of_amount) for changes_of_amount in changes])
         terms += [(part, -slope * w) for w, part in zip(weight, side.clean, strict=True) if w]
         terms += [(part, slope * w) for w, part in zip(weights[setter], sides[setter].clean, strict=True) if w]
     parts, amounts = zip(*terms, strict=True)

@@ -21,7 +21,7 @@ from assay.stats.rows import (
     MINIMUM_SEEDS,
     Place,
     Row,
-    compared,
+    estimates_compared,
     differs,
     ends,
     is_open,
@@ -30,7 +30,7 @@ from assay.stats.rows import (
     over_doses,
     place_of,
     text_of,
-    undefined,
+    is_undefined,
     under_seeds,
     with_outcomes,
 )
@@ -107,7 +107,7 @@ def findings_of(
         *_far(contrasts),
         *_folds(contrasts, trials),
         *_one_pool(contrasts, trials, split),
-        *_undefined(contrasts),
+        *_undefined_contrasts(contrasts),
     ]
     return with_ids(found)
 
@@ -132,11 +132,11 @@ def cautioned(reasons: Sequence[Reason]) -> list[Finding]:
     for at, reason in enumerate(reasons):
         code = reason.codes[0]
         by_code.setdefault(at if code in (Code.STATED, Code.ODD_IMAGES) else code, []).append(reason)
-    found: list[Reason] = []
+    merged: list[Reason] = []
     for alike in by_code.values():
         more = len(alike) - MOST_ALIKE
-        found += [sum(alike[:MOST_ALIKE], NOTHING) + because(Code.MORE_OF_A_KIND, count=more)] if more > 0 else alike
-    return [_doubt(reason, kind=_KINDS.get(reason.codes[0], "caution")) for reason in found]
+        merged += [sum(alike[:MOST_ALIKE], NOTHING) + because(Code.MORE_OF_A_KIND, count=more)] if more > 0 else alike
+    return [_doubt(reason, kind=_KINDS.get(reason.codes[0], "caution")) for reason in merged]
 
 
 def caution_rows(reasons: Sequence[Reason]) -> list[dict[str, Any]]:
@@ -153,12 +153,12 @@ def _trials(trials: Sequence[Row]) -> list[Finding]:
     kinds = ("failed", "pending", "collapsed", "diverged")
     by_status = {status: [row for row in trials if row.get("status") == status] for status in kinds}
     failed, pending = len(by_status["failed"]), len(by_status["pending"])
-    lost = [_lost(status, by_status[status], trials) for status in ("collapsed", "diverged") if by_status[status]]
+    failures = [_lost_runs(status, by_status[status], trials) for status in ("collapsed", "diverged") if by_status[status]]
     finished: list[Finding] = []
     if failed or pending:
         reason = because(Code.MISSING_TRIALS, failed=failed, pending=pending, of=len(trials))
         finished = [_failure(reason)]
-    elif not lost:
+    elif not failures:
         finished = [_failure(because(Code.ALL_FINISHED, count=len(trials)))]
     done = any(row.get("status") == "done" for row in trials)
     extreme = [
@@ -170,10 +170,10 @@ def _trials(trials: Sequence[Row]) -> list[Finding]:
     if done and not sound:
         none = [_failure(because(Code.NONE_WORKS, of=len(trials)))]
     unsound = [*by_status["collapsed"], *by_status["diverged"]]
-    left = {text_of(row, "recipe") for row in trials if row not in unsound}
-    if gone := [row for row in unsound if text_of(row, "recipe") not in left]:
-        lost = [*lost, _failure(because(Code.NO_SEED_LEFT, recipes=_recipes(gone)))]
-    return [*finished, *(lost or none), *extreme]
+    finished_recipes = {text_of(row, "recipe") for row in trials if row not in unsound}
+    if without_seed := [row for row in unsound if text_of(row, "recipe") not in finished_recipes]:
+        failures = [*failures, _failure(because(Code.NO_SEED_LEFT, recipes=_recipes(without_seed)))]
+    return [*finished, *(failures or none), *extreme]
 
 
 def _failure(reason: Reason) -> Finding:
@@ -186,13 +186,13 @@ def _extreme(trials: Sequence[Row], what: Code, code: Code) -> list[Finding]:
     return [_failure(because(code, count=len(rows), of=len(trials), recipes=_recipes(rows)))] if rows else []
 
 
-def _lost(status: str, rows: Sequence[Row], trials: Sequence[Row]) -> Finding:
+def _lost_runs(status: str, rows: Sequence[Row], trials: Sequence[Row]) -> Finding:
     """Return training runs that were lost; of one recipe with its seeds, which go with any of their folds."""
     recipes = _recipes(rows)
-    own = [row for row in trials if text_of(row, "recipe") == recipes[0]]
-    seeds, of = (len({row.get("seed") for row in some}) for some in (rows, own))
-    known = {"seeds": seeds, "of": of} if len(recipes) == 1 and "seed" in own[0] else {}
-    return _failure(because(Code.LOST_TRIALS, count=len(rows), status=status, recipes=recipes, **known))
+    runs = [row for row in trials if text_of(row, "recipe") == recipes[0]]
+    seeds, of = (len({row.get("seed") for row in some}) for some in (rows, runs))
+    total = {"seeds": seeds, "of": of} if len(recipes) == 1 and "seed" in runs[0] else {}
+    return _failure(because(Code.LOST_TRIALS, count=len(rows), status=status, recipes=recipes, **total))
 
 
 def _recipes(rows: Sequence[Row]) -> tuple[str, ...]:
@@ -200,17 +200,17 @@ def _recipes(rows: Sequence[Row]) -> tuple[str, ...]:
 
 
 def _associations(environments: Sequence[Row]) -> list[Finding]:
-    asked = [row for row in environments if not math.isnan(numeric(row, "asked"))]
-    if not asked:
+    requested = [row for row in environments if not math.isnan(numeric(row, "asked"))]
+    if not requested:
         return []
-    off = [row for row in asked if not abs(numeric(row, "strength") - numeric(row, "asked")) <= ASSOCIATION_TOLERANCE]
+    off = [row for row in requested if not abs(numeric(row, "strength") - numeric(row, "asked")) <= ASSOCIATION_TOLERANCE]
     if not off:
         return [_doubt(because(Code.ASSOCIATIONS_ACHIEVED), "environments")]
     worst = max(off, key=lambda row: abs(numeric(row, "strength") - numeric(row, "asked")))
     reason = because(
         Code.ASSOCIATIONS_OFF,
         count=len(off),
-        of=len(asked),
+        of=len(requested),
         tolerance=ASSOCIATION_TOLERANCE,
         factor=text_of(worst, "factor"),
         environment=text_of(worst, "environment"),
@@ -230,19 +230,19 @@ def uneven_rows(trained: Iterable[tuple[Mapping[str, str], int]], axis: str) -> 
         if axis in coordinates:
             rest = tuple(sorted(item for item in coordinates.items() if item[0] != axis))
             counts.setdefault(rest, {})[coordinates[axis]] = rows
-    uneven = {rest: found for rest, found in counts.items() if len(set(found.values())) > 1}
+    uneven = {rest: counts_of for rest, counts_of in counts.items() if len(set(counts_of.values())) > 1}
     if not uneven:
         return NOTHING
-    rest, found = max(uneven.items(), key=lambda item: max(item[1].values()) / max(1, min(item[1].values())))
-    most, fewest = max(found, key=lambda p: found[p]), min(found, key=lambda p: found[p])
+    rest, uneven_counts = max(uneven.items(), key=lambda item: max(item[1].values()) / max(1, min(item[1].values())))
+    most, fewest = max(uneven_counts, key=lambda p: uneven_counts[p]), min(uneven_counts, key=lambda p: uneven_counts[p])
     least = min(min(rows.values()) for rows in counts.values())
     return because(
         Code.UNEVEN_ROWS,
         confounder=dict(rest).get(CONFOUNDER, ""),
         most=most,
-        most_rows=found[most],
+        most_rows=uneven_counts[most],
         fewest=fewest,
-        fewest_rows=found[fewest],
+        fewest_rows=uneven_counts[fewest],
         least=least,
     )
 
@@ -281,12 +281,12 @@ def _at_chance(estimates: Sequence[Row], dosed: str) -> list[Finding]:
 
 def _one_class(estimates: Sequence[Row]) -> list[Finding]:
     """Report test conditions in which nearly all images get one class, as at a threshold of images that differ."""
-    found: dict[tuple[str, str], dict[str, float]] = {}
+    shares: dict[tuple[str, str], dict[str, float]] = {}
     for row in estimates:
         if text_of(row, "environment") and not any(text_of(row, part) for part in ("factor", "level", "group")):
             place = text_of(row, "environment"), text_of(row, "recipe")
-            found.setdefault(place, {})[text_of(row, "measure")] = numeric(row, "value")
-    right = {place: [one.get(name, math.nan) for name in CALLED] for place, one in found.items()}
+            shares.setdefault(place, {})[text_of(row, "measure")] = numeric(row, "value")
+    right = {place: [share.get(name, math.nan) for name in CALLED] for place, share in shares.items()}
     most = [place for place, pair in right.items() if min(pair) <= NEARLY_NONE and max(pair) >= 1 - NEARLY_NONE]
     if not most:
         return []
@@ -301,14 +301,14 @@ def _ends_of_scale(contrasts: Sequence[Row]) -> list[Finding]:
     if not spent:
         return []
     first, end = spent[0]
-    made = {"at": text_of(first, "at"), "doses": text_of(first, "doses")}
-    reason = because(Code.SCALE_EXHAUSTED, count=len(spent), of=len(contrasts), **made) + Reason((end,))
+    place_fields = {"at": text_of(first, "at"), "doses": text_of(first, "doses")}
+    reason = because(Code.SCALE_EXHAUSTED, count=len(spent), of=len(contrasts), **place_fields) + Reason((end,))
     return [_doubt(reason, row=first)]
 
 
 def _few_patients(contrasts: Sequence[Row]) -> list[Finding]:
     """Report comparisons that are decided with few effective patients."""
-    few = [row for row in contrasts if numeric(row, "effective_patients") < FEW_PATIENTS and not undefined(row)]
+    few = [row for row in contrasts if numeric(row, "effective_patients") < FEW_PATIENTS and not is_undefined(row)]
     if not few:
         return []
     least = min(few, key=lambda row: numeric(row, "effective_patients"))
@@ -321,9 +321,9 @@ def _few_seeds(contrasts: Sequence[Row], estimates: Sequence[Row]) -> list[Findi
     """Report how many seeds comparisons rest on, or estimates where none was stated."""
     thing, rows = ("comparison", contrasts) if contrasts else ("estimate", estimates)
     few = [row for row in rows if under_seeds(row)]
-    kept = [int(numeric(row, "seeds")) for row in rows if numeric(row, "seeds") >= MINIMUM_SEEDS]
-    shown = any(differs(row) and numeric(row, "seeds") < FIRST_SIGN_UNDER for row in contrasts)
-    return [*_under(few, len(rows), thing), *_how_many(kept, thing, shown)]
+    seed_counts = [int(numeric(row, "seeds")) for row in rows if numeric(row, "seeds") >= MINIMUM_SEEDS]
+    is_early = any(differs(row) and numeric(row, "seeds") < FIRST_SIGN_UNDER for row in contrasts)
+    return [*_under(few, len(rows), thing), *_how_many(seed_counts, thing, is_early)]
 
 
 def _under(few: Sequence[Row], of: int, thing: str) -> list[Finding]:
@@ -344,12 +344,12 @@ def _under(few: Sequence[Row], of: int, thing: str) -> list[Finding]:
     return [_doubt(reason)]
 
 
-def _how_many(kept: Sequence[int], thing: str, shown: bool) -> list[Finding]:
-    if not kept:
+def _how_many(seed_counts: Sequence[int], thing: str, is_early: bool) -> list[Finding]:
+    if not seed_counts:
         return []
-    fewest, most = min(kept), max(kept)
+    fewest, most = min(seed_counts), max(seed_counts)
     if fewest < WIDE_UNDER_SEEDS:
-        return [_doubt(because(Code.ROUGH_SEEDS, fewest=fewest, most=most, first_sign=int(shown)))]
+        return [_doubt(because(Code.ROUGH_SEEDS, fewest=fewest, most=most, first_sign=int(is_early)))]
     return [_doubt(because(Code.ENOUGH_SEEDS, fewest=fewest, thing=thing))]
 
 
@@ -371,8 +371,8 @@ def _far(contrasts: Sequence[Row]) -> list[Finding]:
         return []
     seeds = [int(numeric(row, "seeds")) for row in far]
     flips = [least for row in far if not math.isnan(least := numeric(row, "sign_flip_min_p"))]
-    beside = {"flip": max(flips)} if flips else {}
-    reason = because(Code.FAR_P, count=len(far), limit=FAR, fewest=min(seeds), most=max(seeds), **beside)
+    flip = {"flip": max(flips)} if flips else {}
+    reason = because(Code.FAR_P, count=len(far), limit=FAR, fewest=min(seeds), most=max(seeds), **flip)
     return [_doubt(reason, row=far[0])]
 
 
@@ -385,8 +385,8 @@ def outlying_seeds(seeds: Sequence[Row], contrasts: Sequence[Row]) -> list[Reaso
     far: list[_Far] = []
     unchecked: list[str] = []
     for (measure, *_), by_recipe in _by_place(seeds, contrasts).items():
-        kept = [rows for rows in by_recipe if not any(math.isnan(numeric(row, "value")) for row in rows)]
-        found = _far_seeds(measure, [rows for rows in kept if len(rows) >= MINIMUM_SEEDS])
+        defined = [rows for rows in by_recipe if not any(math.isnan(numeric(row, "value")) for row in rows)]
+        found = _far_seeds(measure, [rows for rows in defined if len(rows) >= MINIMUM_SEEDS])
         if found is None:
             unchecked.append(measure)
         else:
@@ -399,10 +399,10 @@ def outlying_seeds(seeds: Sequence[Row], contrasts: Sequence[Row]) -> list[Reaso
 def _by_place(seeds: Sequence[Row], contrasts: Sequence[Row]) -> dict[Place, list[list[Row]]]:
     """Rows of the recipes with a value, in every place that is compared."""
     places = set(map(place_of, contrasts))
-    whole = compared(seeds, contrasts)
-    lead = "" if contrasts else _leading(whole)
+    compared_rows = estimates_compared(seeds, contrasts)
+    lead = "" if contrasts else _leading(compared_rows)
     found: dict[Place, dict[str, list[Row]]] = {}
-    for row in whole:
+    for row in compared_rows:
         measure, factor, layer, environment = place = place_of(row)
         if place in places or (measure == lead and environment and not factor and not layer):
             found.setdefault(place, {}).setdefault(text_of(row, "recipe"), []).append(row)
@@ -450,17 +450,17 @@ def _far_seeds(measure: str, recipes: Sequence[Sequence[Row]]) -> list[_Far] | N
         limit = OUTLYING * max(spread, LEAST_SPREAD * length)
     else:
         limit = FAR_GAP * (high - low)
-    return [_Far(*one, robust) for one in away if one[0] > limit]
+    return [_Far(*seed, robust) for seed in away if seed[0] > limit]
 
 
-def _outlying(found: Sequence[_Far]) -> Reason:
-    worst = max(found, key=lambda one: one.distance)
+def _outlying(far: Sequence[_Far]) -> Reason:
+    worst = max(far, key=lambda one: one.distance)
     seed = worst.row["seed"]
     return because(
         Code.OUTLYING_SEEDS,
-        count=len(found),
-        limit=OUTLYING if any(one.robust for one in found) else 0,
-        gap=0.0 if all(one.robust for one in found) else FAR_GAP,
+        count=len(far),
+        limit=OUTLYING if any(one.robust for one in far) else 0,
+        gap=0.0 if all(one.robust for one in far) else FAR_GAP,
         recipe=text_of(worst.row, "recipe"),
         seed=seed if isinstance(seed, str) else int(seed),
         measure=text_of(worst.row, "measure"),
@@ -486,12 +486,12 @@ def _one_pool(contrasts: Sequence[Row], trials: Sequence[Row], split: Split) -> 
     return [_doubt(because(code, rate=ONE_POOL[split]))]
 
 
-def _undefined(contrasts: Sequence[Row]) -> list[Finding]:
-    lost = [row for row in contrasts if undefined(row) and not under_seeds(row)]
-    if not lost:
+def _undefined_contrasts(contrasts: Sequence[Row]) -> list[Finding]:
+    undefined_rows = [row for row in contrasts if is_undefined(row) and not under_seeds(row)]
+    if not undefined_rows:
         return []
-    reason = because(Code.UNDEFINED_COMPARISONS, count=len(lost), of=len(contrasts)) + reason_of(lost[0])
-    return [_doubt(reason, row=lost[0])]
+    reason = because(Code.UNDEFINED_COMPARISONS, count=len(undefined_rows), of=len(contrasts)) + reason_of(undefined_rows[0])
+    return [_doubt(reason, row=undefined_rows[0])]
 
 
 # What the numbers leave open.
@@ -500,36 +500,36 @@ def _undefined(contrasts: Sequence[Row]) -> list[Finding]:
 def limits(contrasts: Sequence[Row], estimates: Sequence[Row]) -> list[Finding]:
     """Return the limits of a study, a finding each."""
     contrasts = [row for row in contrasts if text_of(row, "role") not in CONTROLS]
-    stated = [row for row in contrasts if not row.get("exploratory")]
-    open_ = [row for row in stated if is_open(row)]
+    prespecified = [row for row in contrasts if not row.get("exploratory")]
+    open_ = [row for row in prespecified if is_open(row)]
     measures = {text_of(row, "measure") for row in estimates}
-    found: list[Reason] = []
+    reasons: list[Reason] = []
     if open_:
-        found.append(because(Code.LIMIT_INCONCLUSIVE, count=len(open_), of=len(stated)) + _reach(open_))
-    if stated and not any(row.get("at") in MATCHING for row in stated):
-        found.append(because(Code.LIMIT_CLEAN_UNMATCHED if all(map(over_doses, stated)) else Code.LIMIT_FIT_UNMATCHED))
+        reasons.append(because(Code.LIMIT_INCONCLUSIVE, count=len(open_), of=len(prespecified)) + _reach(open_))
+    if prespecified and not any(row.get("at") in MATCHING for row in prespecified):
+        reasons.append(because(Code.LIMIT_CLEAN_UNMATCHED if all(map(over_doses, prespecified)) else Code.LIMIT_FIT_UNMATCHED))
     if "decodability" in measures:
-        found.append(because(Code.LIMIT_DECODING))
-    environments = sorted({text_of(row, "environment") for row in stated if text_of(row, "environment")})
+        reasons.append(because(Code.LIMIT_DECODING))
+    environments = sorted({text_of(row, "environment") for row in prespecified if text_of(row, "environment")})
     if environments:
-        found.append(because(Code.LIMIT_ENVIRONMENTS, names=tuple(environments)))
+        reasons.append(because(Code.LIMIT_ENVIRONMENTS, names=tuple(environments)))
     if late := sum(bool(row.get("exploratory")) for row in contrasts):
-        found.append(because(Code.LIMIT_EXPLORATORY, count=late))
-    return [Finding("limit", "none", reason) for reason in found]
+        reasons.append(because(Code.LIMIT_EXPLORATORY, count=late))
+    return [Finding("limit", "none", reason) for reason in reasons]
 
 
 def _reach(open_: Sequence[Row]) -> Reason:
     """Return the difference that the design could detect in inconclusive comparisons, by measure, where it is known."""
-    found: dict[str, list[float]] = {}
-    beyond = 0
+    differences: dict[str, list[float]] = {}
+    out_of_reach = 0
     for row in open_:
         measure, size = text_of(row, "measure"), numeric(row, "detectable")
         low, high = range_of(measure)
         greatest = (high - low) * (2 if over_doses(row) else 1)  # one may rise by as much as the other falls
         if size <= greatest:
-            found.setdefault(measure, []).append(size)
-        beyond += size > greatest
+            differences.setdefault(measure, []).append(size)
+        out_of_reach += size > greatest
     reach = NOTHING
-    for measure, sizes in found.items():
+    for measure, sizes in differences.items():
         reach += because(Code.DETECTABLE, measure=measure, low=min(sizes), high=max(sizes))
-    return reach + (because(Code.NOTHING_DETECTABLE, count=beyond) if beyond else NOTHING)
+    return reach + (because(Code.NOTHING_DETECTABLE, count=out_of_reach) if out_of_reach else NOTHING)

@@ -13,7 +13,7 @@ from scipy import special
 
 from assay.core.reasons import NOTHING, Code, Reason, because
 from assay.stats.panel import Evaluated, Panel, evaluate
-from assay.stats.rows import CONFIDENCE, MINIMUM_SEEDS, Row, identified
+from assay.stats.rows import CONFIDENCE, MINIMUM_SEEDS, Row, with_id
 
 # One variance over crossed patients and seeds, its degrees of freedom, and the interval made of them.
 #
@@ -67,7 +67,7 @@ def two_way(values: Float[np.ndarray, "*w s"], contributions: Float[np.ndarray, 
     a = values.var(axis=-1, ddof=1) / seeds
     b = (contributions.mean(axis=-2) ** 2).sum(axis=-1)
     e = ((contributions**2).sum(axis=(-2, -1)) - seeds * b) / (seeds * (seeds - 1))
-    return _joined(a, b, e, seeds - 1, degrees_of_patients(contributions.mean(axis=-2), patients))
+    return _add_variances(a, b, e, seeds - 1, degrees_of_patients(contributions.mean(axis=-2), patients))
 
 
 def degrees_of_patients(mean: Float[np.ndarray, "*w p"], patients: int | Int[np.ndarray, "*w"]) -> np.ndarray:
@@ -83,18 +83,18 @@ def degrees_of_patients(mean: Float[np.ndarray, "*w p"], patients: int | Int[np.
         return np.where(fourth > 0, np.clip(3 * b**2 / fourth - 1, 1.0, most), most)
 
 
-def _joined(a: np.ndarray, b: np.ndarray, e: np.ndarray, df_seeds: np.ndarray | int, df_patients: np.ndarray) -> Spread:
+def _add_variances(a: np.ndarray, b: np.ndarray, e: np.ndarray, df_seeds: np.ndarray | int, df_patients: np.ndarray) -> Spread:
     variance = np.maximum(a + b - e, np.maximum(a, b))
     return Spread(variance, degrees(a, variance, df_seeds, df_patients), a, b, e, df_patients)
 
 
-def recombined(spread: Spread, seeds: Float[np.ndarray, "*w"], df_seeds: Float[np.ndarray, "*w"]) -> Spread:
+def recombine(spread: Spread, seeds: Float[np.ndarray, "*w"], df_seeds: Float[np.ndarray, "*w"]) -> Spread:
     """The same spread with another seeds' part and its degrees of freedom (see `moderated`)."""
-    return _joined(seeds, spread.patients, spread.residual, df_seeds, spread.df_patients)
+    return _add_variances(seeds, spread.patients, spread.residual, df_seeds, spread.df_patients)
 
 
-def moderated(
-    own: Float[np.ndarray, "*w m"], seeds: Int[np.ndarray, " m"], together: Float[np.ndarray, "*w m s"]
+def moderate(
+    variances: Float[np.ndarray, "*w m"], seeds: Int[np.ndarray, " m"], together: Float[np.ndarray, "*w m s"]
 ) -> tuple[Float[np.ndarray, "*w m"], Float[np.ndarray, "*w m"]]:
     """Compute the seeds' part of the variances of a pooling group of m contrasts, and its degrees of freedom.
 
@@ -108,19 +108,19 @@ def moderated(
             the moderated variance has (S - 1) tr(C)^2 / tr(C^2) degrees of freedom, at most PRIOR + S - 1.
     """
     df_own = seeds - 1.0
-    pooled = (PRIOR * own.mean(axis=-1, keepdims=True) + df_own * own) / (PRIOR + df_own)
+    pooled = (PRIOR * variances.mean(axis=-1, keepdims=True) + df_own * variances) / (PRIOR + df_own)
     centered = together - together.mean(axis=-1, keepdims=True)
     gram = np.swapaxes(centered, -1, -2) @ centered  # its traces are those of C
     squares = (gram**2).sum(axis=(-2, -1))
     with np.errstate(invalid="ignore", divide="ignore"):
         rank = np.where(squares > 0, np.trace(gram, axis1=-2, axis2=-1) ** 2 / squares, 1.0)
     df_group = np.maximum((together.shape[-1] - 1) * rank, df_own.min())[..., None]
-    larger = pooled > own
+    larger = pooled > variances
     df = np.where(larger, np.minimum(PRIOR + df_own, df_group), df_own)
-    return np.where(larger, pooled, own) / seeds, df
+    return np.where(larger, pooled, variances) / seeds, df
 
 
-def limited(
+def limit_df(
     df: Float[np.ndarray, "*w"], seeds: int | Int[np.ndarray, "*w"], group: int, family: int
 ) -> Float[np.ndarray, "*w"]:
     """Limit degrees of freedom to those of the seeds where seeds are few and no other contrast moderates their part.
@@ -222,10 +222,10 @@ def estimate(panel: Panel, name: str) -> Estimate:
 def estimates(panel: Panel, names: Sequence[str]) -> list[Estimate]:
     """Return several measures of one recipe in one environment, see `estimate`."""
     parts = [evaluate(panel, name) for name in names]
-    return [_summarized(part, sure) for part, sure in zip(parts, uncertainties(parts), strict=True)]
+    return [_summary(part, sure) for part, sure in zip(parts, uncertainties(parts), strict=True)]
 
 
-def _summarized(part: Evaluated, sure: Uncertainty) -> Estimate:
+def _summary(part: Evaluated, sure: Uncertainty) -> Estimate:
     value = float("nan") if part.reason else float(part.values.mean())
     low, high = interval(value, sure.standard_error, sure.df, part.bounds)
     return Estimate(
@@ -256,11 +256,11 @@ BATCH = 2**15
 
 def uncertainties(parts: Sequence[Evaluated]) -> list[Uncertainty]:
     """Compute the uncertainty of several values, see `uncertainty`. Those of as many seeds and samples are a batch."""
-    found: dict[int, Uncertainty] = {}
+    certainties: dict[int, Uncertainty] = {}
     alike: dict[tuple[int, ...], list[int]] = {}
     for i, part in enumerate(parts):
         if reason := part.reason or _too_few(len(part.values)):
-            found[i] = Uncertainty(float("nan"), float("nan"), reason)
+            certainties[i] = Uncertainty(float("nan"), float("nan"), reason)
         else:
             alike.setdefault(part.contributions.shape, []).append(i)
     for (seeds, samples), members in alike.items():
@@ -268,17 +268,17 @@ def uncertainties(parts: Sequence[Evaluated]) -> list[Uncertainty]:
         for some in (members[start : start + step] for start in range(0, len(members), step)):
             values = np.stack([parts[i].values for i in some])
             spread = two_way(values, np.stack([parts[i].contributions for i in some]))
-            found |= {i: _sure(parts[i], _one_of(spread, at)) for at, i in enumerate(some)}
-    return [found[i] for i in range(len(parts))]
+            certainties |= {i: _sure(parts[i], _one_of(spread, at)) for at, i in enumerate(some)}
+    return [certainties[i] for i in range(len(parts))]
 
 
 def _one_of(batch: Spread, at: int) -> Spread:
-    return Spread(*(getattr(batch, one.name)[at] for one in fields(batch)))
+    return Spread(*(getattr(batch, part.name)[at] for part in fields(batch)))
 
 
 def _sure(part: Evaluated, spread: Spread) -> Uncertainty:
     if np.isnan(spread.variance) or len(part.patients) == 1:
-        unknown = Code.SINGLE_PATIENT if len(part.named) == len(part.patients) else Code.UNKNOWN_ERROR
+        unknown = Code.SINGLE_PATIENT if len(part.named_patients) == len(part.patients) else Code.UNKNOWN_ERROR
         return Uncertainty(float("nan"), float("nan"), because(unknown))
     return sure_of(spread)
 
@@ -302,7 +302,7 @@ def estimates_of_seeds(parts: Sequence[Evaluated]) -> list[Estimate]:
 def _of_seeds(part: Evaluated, sure: Uncertainty) -> Estimate:
     value = float(part.values.mean()) if len(part.values) else float("nan")
     low, high = _interval_seeds(part.values, value, sure, part.bounds)
-    patients = len(part.named)
+    patients = len(part.named_patients)
     return Estimate(
         value, low, high, sure.standard_error, sure.df, len(part.values), patients, 0, part.values, sure.reason
     )
@@ -319,7 +319,7 @@ def _interval_seeds(
     reach = float(special.stdtrit(sure.df, (1 + CONFIDENCE) / 2))
     between = reach * math.sqrt(float(sure.spread.seeds))
     within = reach * math.sqrt(float(sure.spread.variance - sure.spread.seeds))
-    low, high = (math.hypot(value - moved(value, by, bounds), within) for by in (-between, between))
+    low, high = (math.hypot(value - move(value, by, bounds), within) for by in (-between, between))
     return max(bounds[0], value - low), min(bounds[1], value + high)
 
 
@@ -343,10 +343,10 @@ def interval(
     half = float(special.stdtrit(df, (1 + CONFIDENCE) / 2)) * standard_error
     if np.isnan(half):
         return float("nan"), float("nan")
-    return moved(value, -half, bounds), moved(value, half, bounds)
+    return move(value, -half, bounds), move(value, half, bounds)
 
 
-def moved(value: float, by: float, bounds: tuple[float, float]) -> float:
+def move(value: float, by: float, bounds: tuple[float, float]) -> float:
     """Return a value after a step on its scale, as long as `by` is on the plain one. It never leaves the bounds.
 
     The scale is the logit of the value's place within its bounds, the log of its distance from a single one, or the
@@ -358,15 +358,15 @@ def moved(value: float, by: float, bounds: tuple[float, float]) -> float:
     if np.isinf(high):
         return low + (value - low) * float(np.exp(np.clip(by / (value - low), -700.0, 700.0)))  # as a float reaches
     if np.isinf(low):
-        return -moved(-value, -by, (-high, np.inf))
+        return -move(-value, -by, (-high, np.inf))
     part = (value - low) / (high - low)
     place = np.log(part / (1 - part)) + by / (high - low) / (part * (1 - part))
     return low + (high - low) * (1 + float(np.tanh(place / 2))) / 2
 
 
-def estimate_row(where: Row, found: Estimate, unit: str, direction: str, chance: float) -> dict[str, Any]:
+def estimate_row(where: Row, estimate: Estimate, unit: str, direction: str, chance: float) -> dict[str, Any]:
     """Return a row of `schema.ESTIMATES`."""
     names = ("value", "low", "high", "standard_error", "df", "seeds", "patients", "images")
-    numbers = {name: getattr(found, name) for name in names}
-    described = {"unit": unit, "direction": direction, "chance": chance, "reason": str(found.reason)}
-    return identified({**where, **numbers, **described})
+    numbers = {name: getattr(estimate, name) for name in names}
+    described = {"unit": unit, "direction": direction, "chance": chance, "reason": str(estimate.reason)}
+    return with_id({**where, **numbers, **described})

@@ -37,19 +37,19 @@ class Finding:
 
 def with_ids(findings: Sequence[Finding]) -> list[Finding]:
     """Return findings with ids, each its own: the second of two with one code ends in `:2`."""
-    seen: dict[str, int] = {}
-    made: list[Finding] = []
-    for one in findings:
-        code = re.sub(r"[^a-z0-9.]+", "-", str(one.reason.codes[0])) if one.reason else ""
-        id = f"{one.kind}:{code}".rstrip(":")
-        seen[id] = seen.get(id, 0) + 1
-        made.append(replace(one, id=id if seen[id] == 1 else f"{id}:{seen[id]}"))
-    return made
+    occurrences: dict[str, int] = {}
+    identified: list[Finding] = []
+    for finding in findings:
+        code = re.sub(r"[^a-z0-9.]+", "-", str(finding.reason.codes[0])) if finding.reason else ""
+        id = f"{finding.kind}:{code}".rstrip(":")
+        occurrences[id] = occurrences.get(id, 0) + 1
+        identified.append(replace(finding, id=id if occurrences[id] == 1 else f"{id}:{occurrences[id]}"))
+    return identified
 
 
-def to_row(one: Finding) -> dict[str, Any]:
+def to_row(finding: Finding) -> dict[str, Any]:
     """Return a finding as a row of `schema.FINDINGS`."""
-    return {**{name: getattr(one, name) for name in Finding.__slots__}, "reason": str(one.reason)}
+    return {**{name: getattr(finding, name) for name in Finding.__slots__}, "reason": str(finding.reason)}
 
 
 def from_row(row: Row) -> Finding:

@@ -18,8 +18,8 @@ def decimals(half_width: float) -> int:
 
 def common_decimals(half_widths: Iterable[float]) -> int:
     """How many decimals a column has throughout: those that most of its values deserve, of equals the more; else 2."""
-    found = [decimals(half) for half in half_widths if math.isfinite(half) and half > 0]
-    return max(found, key=lambda places: (found.count(places), places), default=2)
+    places_of = [decimals(half) for half in half_widths if math.isfinite(half) and half > 0]
+    return max(places_of, key=lambda places: (places_of.count(places), places), default=2)
 
 
 def number(value: float, places: int = 2) -> str:
@@ -63,12 +63,12 @@ def count(n: int, thing: str) -> str:
 
 def duration(seconds: float) -> str:
     """Seconds as a person says them: 45 s, 3 min 20 s, 2 h 5 min."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
+    seconds_rounded = round(seconds)
+    if seconds_rounded < 60:
+        return f"{seconds_rounded} s"
+    if seconds_rounded < 3600:
+        return f"{seconds_rounded // 60} min {seconds_rounded % 60} s"
+    return f"{seconds_rounded // 3600} h {seconds_rounded % 3600 // 60} min"
 
 
 def in_words(name: str) -> str:
@@ -76,6 +76,6 @@ def in_words(name: str) -> str:
     return name.replace("_", " ")
 
 
-def listed(names: list[str]) -> str:
+def join_words(names: list[str]) -> str:
     """`a`, `a and b`, `a, b and c`."""
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

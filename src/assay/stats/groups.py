@@ -42,25 +42,25 @@ class Grouped:
 def groups_of(table: FactorTable, name: str) -> Grouped:
     """Divide the rows of a table by a column, without groups of fewer than `LEAST_IN_CLASS` images of a class."""
     factor, values = table.factor(name), table.columns[name]
-    known = values >= 0 if factor.levels else np.isfinite(values.astype(np.float64))
-    found = _levels(factor, values, known)
-    if len(found) > MOST_LEVELS:
-        return Grouped(name, {}, because(Code.MANY_LEVELS, levels=len(found), most=MOST_LEVELS))
-    if len(found) < 2:
-        return Grouped(name, {}, because(Code.ONE_VALUE if found else Code.NO_VALUE))
+    present = values >= 0 if factor.levels else np.isfinite(values.astype(np.float64))
+    groups = _levels(factor, values, present)
+    if len(groups) > MOST_LEVELS:
+        return Grouped(name, {}, because(Code.MANY_LEVELS, levels=len(groups), most=MOST_LEVELS))
+    if len(groups) < 2:
+        return Grouped(name, {}, because(Code.ONE_VALUE if groups else Code.NO_VALUE))
     classes = np.unique(table.target)
     large = {
         level: rows
-        for level, rows in found.items()
+        for level, rows in groups.items()
         if all(np.count_nonzero(rows & (table.target == code)) >= LEAST_IN_CLASS for code in classes)
     }
     if len(large) < 2:
-        tied = {level: rows for level, rows in found.items()
+        tied = {level: rows for level, rows in groups.items()
                 if np.count_nonzero(rows) >= len(classes) * LEAST_IN_CLASS}  # fmt: skip
         if len(tied) > 1:
             return Grouped(name, {}, because(Code.TIED_TO_TARGET, least=LEAST_IN_CLASS), tied=tied)
         return Grouped(name, {}, because(Code.SMALL_GROUPS, least=LEAST_IN_CLASS))
-    return Grouped(name, large, small=tuple(level for level in found if level not in large))
+    return Grouped(name, large, small=tuple(level for level in groups if level not in large))
 
 
 def _levels(factor: Factor, values: np.ndarray, known: np.ndarray) -> dict[str, np.ndarray]:
@@ -70,6 +70,6 @@ def _levels(factor: Factor, values: np.ndarray, known: np.ndarray) -> dict[str, 
     numbers = values.astype(np.float64)
     present = np.unique(numbers[known])
     if len(present) <= _NAMED:
-        return {f"{one:g}": known & (numbers == one) for one in present}
+        return {f"{level:g}": known & (numbers == level) for level in present}
     middle = float(np.median(numbers[known]))
     return {f"up to {middle:g}": known & (numbers <= middle), f"above {middle:g}": known & (numbers > middle)}

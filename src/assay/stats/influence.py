@@ -40,7 +40,7 @@ from assay.stats.metrics import (
 # the order of 1 / g. They are NaN where g is 1: no variance can be had from one patient.
 
 
-def clustered(influence: Float[np.ndarray, "n"], patient: Int[np.ndarray, "n"]) -> Contributions:
+def cluster(influence: Float[np.ndarray, "n"], patient: Int[np.ndarray, "n"]) -> Contributions:
     """Return the contributions of patients to an estimate whose error is the sum of `influence` over images.
 
     The sum of a patient's influence times sqrt(P / (P - 1)), an image's influence being already divided by the number
@@ -99,7 +99,7 @@ class Answers:
         return class_score(self.logits)
 
     @cached_property
-    def predicted(self) -> Int[np.ndarray, " n"]:
+    def calls(self) -> Int[np.ndarray, " n"]:
         """Class codes as called."""
         return predictions(self.probability, self.threshold)
 
@@ -125,7 +125,7 @@ class Answers:
         return claimed - came, equal_mass_bins(claimed)
 
     @cached_property
-    def unranked(self) -> Reason:
+    def ranking_fault(self) -> Reason:
         """Why a ranking of two classes is undefined, see `metrics.binary_fault`."""
         return binary_fault(self.score, self.target)
 
@@ -162,13 +162,13 @@ def share(
 ) -> Float[np.ndarray, " n"]:
     """A mean over some rows: their residuals over their number."""
     rows = np.where(among, values - mean, 0.0) / among.sum()
-    return widened(rows, np.where(among, 0, -1), patient)
+    return widen(rows, np.where(among, 0, -1), patient)
 
 
 @dataclass
 class _Coded:
     patient: Patients
-    found: tuple[Int[np.ndarray, " p"], Int[np.ndarray, " n"]]
+    codes: tuple[Int[np.ndarray, " p"], Int[np.ndarray, " n"]]
     factors: dict[bytes, Float[np.ndarray, " n"]] = field(default_factory=dict[bytes, np.ndarray])
 
 
@@ -177,35 +177,35 @@ _STRATA = 16
 _CODED: deque[_Coded] = deque(maxlen=16)
 
 
-def coded(patient: Patients) -> tuple[Int[np.ndarray, " p"], Int[np.ndarray, " n"]]:
+def code_patients(patient: Patients) -> tuple[Int[np.ndarray, " p"], Int[np.ndarray, " n"]]:
     """Return the patients in ascending order, and the place of each row's patient among them.
 
     The same array is coded once: every measure of every model asks for that of its images.
     """
-    return _coded(patient).found
+    return _encode(patient).codes
 
 
-def _coded(patient: Patients) -> _Coded:
-    for known in _CODED:
-        if known.patient is patient:
-            return known
-    made = _Coded(patient, np.unique(patient, return_inverse=True))
-    _CODED.append(made)
-    return made
+def _encode(patient: Patients) -> _Coded:
+    for entry in _CODED:
+        if entry.patient is patient:
+            return entry
+    entry = _Coded(patient, np.unique(patient, return_inverse=True))
+    _CODED.append(entry)
+    return entry
 
 
-def widened(rows: Float[np.ndarray, "*s n"], stratum: Int[np.ndarray, " n"], patient: Patients) -> np.ndarray:
+def widen(rows: Float[np.ndarray, "*s n"], stratum: Int[np.ndarray, " n"], patient: Patients) -> np.ndarray:
     """Contributions times sqrt(g / (g - 1)), g being the number of patients in the row's stratum; NaN where g is 1.
 
     Rows of a negative stratum are none that the metric uses: they contribute zero.
     """
-    known = _coded(patient)
+    encoded = _encode(patient)
     named = stratum.tobytes()
-    if named not in known.factors:
-        known.factors[named] = _factor(stratum, known.found[1])
-        if len(known.factors) > _STRATA:
-            del known.factors[next(iter(known.factors))]
-    return rows * known.factors[named]
+    if named not in encoded.factors:
+        encoded.factors[named] = _factor(stratum, encoded.codes[1])
+        if len(encoded.factors) > _STRATA:
+            del encoded.factors[next(iter(encoded.factors))]
+    return rows * encoded.factors[named]
 
 
 def _factor(stratum: Int[np.ndarray, " n"], position: Int[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
@@ -221,9 +221,9 @@ def calibration_in_the_large(
     log_odds: Float[np.ndarray, " n"], target: Int[np.ndarray, " n"]
 ) -> tuple[float, Float[np.ndarray, " n"]]:
     """Return the mean probability less the share of positives, and each image's contribution to it."""
-    apart = expit(log_odds) - target
-    value = float(apart.mean())
-    return value, (apart - value) / len(target)
+    difference = expit(log_odds) - target
+    value = float(difference.mean())
+    return value, (difference - value) / len(target)
 
 
 def calibration_slope(

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from assay.core.reasons import Code, because
-from assay.stats.metrics import Metric, undefined
+from assay.stats.metrics import Metric, undefined_metric
 
 Empty = Literal["skip", "lesions", "one", "zero", "smoothed"]
 """A convention for empty masks.
@@ -71,25 +71,25 @@ def volume_error(truth: Counts, predicted: Counts) -> Scores:
     return _ratio(predicted.astype(np.float64) - truth, truth, np.nan)
 
 
-def _under(empty: Empty, over: Scores, under: Counts, truth: Counts, predicted: Counts) -> Scores:
-    over, under, truth, predicted = np.broadcast_arrays(over, under, truth, predicted)
+def _under(empty: Empty, over: Scores, denominator: Counts, truth: Counts, predicted: Counts) -> Scores:
+    over, denominator, truth, predicted = np.broadcast_arrays(over, denominator, truth, predicted)
     match empty:
         case "skip":
-            return _ratio(over, under, np.nan)
+            return _ratio(over, denominator, np.nan)
         case "lesions":
-            return np.where(truth > 0, _ratio(over, under, 0.0), np.nan)
+            return np.where(truth > 0, _ratio(over, denominator, 0.0), np.nan)
         case "one":
-            return _ratio(over, under, np.where((truth == 0) & (predicted == 0), 1.0, 0.0))
+            return _ratio(over, denominator, np.where((truth == 0) & (predicted == 0), 1.0, 0.0))
         case "zero":
-            return _ratio(over, under, 0.0)
+            return _ratio(over, denominator, 0.0)
         case "smoothed":
-            return (over + SMOOTHING) / (under + SMOOTHING)
+            return (over + SMOOTHING) / (denominator + SMOOTHING)
     raise ValueError(f"unknown convention for empty masks {empty!r}: give one of {', '.join(get_args(Empty))}")
 
 
-def _ratio(over: Scores, under: Counts, otherwise: float | Scores) -> Scores:
+def _ratio(over: Scores, denominator: Counts, otherwise: float | Scores) -> Scores:
     """over / under, and another value where `under` is 0."""
-    return np.where(under == 0, otherwise, over / np.where(under == 0, 1, under))
+    return np.where(denominator == 0, otherwise, over / np.where(denominator == 0, 1, denominator))
 
 
 # --- images and lesions found ---------------------------------------------------------------------------------------
@@ -114,8 +114,8 @@ def lesion_hits(
     floor: the least logit of each image. A threshold at or below it predicts the whole image and finds nothing in it.
     """
     at = np.reshape(threshold, (-1, 1))
-    found = (lesion_score >= at) & (floor[:, None] < at)
-    return np.where(np.isnan(lesion_score), np.nan, found.astype(np.float64))
+    hits = (lesion_score >= at) & (floor[:, None] < at)
+    return np.where(np.isnan(lesion_score), np.nan, hits.astype(np.float64))
 
 
 def threshold_at(lesion_score: Float[np.ndarray, "n l"], floor: Float[np.ndarray, " n"], level: float) -> Metric:
@@ -127,19 +127,19 @@ def threshold_at(lesion_score: Float[np.ndarray, "n l"], floor: Float[np.ndarray
     """
     if not 0 < level <= 1:
         raise ValueError(f"a level of sensitivity of {level}: give a share above 0 and at most 1")
-    there = ~np.isnan(lesion_score)
-    score = np.sort(lesion_score[there])
+    present = ~np.isnan(lesion_score)
+    score = np.sort(lesion_score[present])
     if not len(score):
-        return undefined(Code.NO_LESION)
-    whole = np.sort(np.broadcast_to(floor[:, None], lesion_score.shape)[there])
+        return undefined_metric(Code.NO_LESION)
+    floors = np.sort(np.broadcast_to(floor[:, None], lesion_score.shape)[present])
     at = score[::-1]
     # A lesion whose score is its image's floor is taken off as soon as it is counted.
-    found = np.searchsorted(whole, at) - np.searchsorted(score, at)
-    enough = np.flatnonzero(found >= level * len(score) - 1e-9)
+    hits = np.searchsorted(floors, at) - np.searchsorted(score, at)
+    enough = np.flatnonzero(hits >= level * len(score) - 1e-9)
     if len(enough):
         return Metric(float(at[enough[0]]))
-    return undefined(
-        because(Code.UNREACHED_SENSITIVITY, level=level, most=float(found.max() / len(score)), lesions=len(score))
+    return undefined_metric(
+        because(Code.UNREACHED_SENSITIVITY, level=level, most=float(hits.max() / len(score)), lesions=len(score))
     )
 
 
@@ -157,13 +157,13 @@ class FreeResponse(NamedTuple):
     sensitivity: Float[np.ndarray, " t"]
 
 
-def false_marks(stray: Int[np.ndarray, "n t"]) -> Int[np.ndarray, "n t"]:
+def false_marks(false_components: Int[np.ndarray, "n t"]) -> Int[np.ndarray, "n t"]:
     """The most components that touch no lesion at a threshold or any above it: false positives of a free response.
 
     A mark that was made stays made. Counted at one threshold alone, components grow together as it falls, and a map
     that is lesion all over would have none.
     """
-    return np.maximum.accumulate(stray[:, ::-1], axis=1)[:, ::-1]
+    return np.maximum.accumulate(false_components[:, ::-1], axis=1)[:, ::-1]
 
 
 def lesions_marked(
@@ -175,7 +175,7 @@ def lesions_marked(
 
 
 def free_response(
-    stray: Int[np.ndarray, "n t"],
+    false_components: Int[np.ndarray, "n t"],
     lesion_score: Float[np.ndarray, "m l"],
     floor: Float[np.ndarray, " m"],
     thresholds: Float[np.ndarray, " t"],
@@ -185,12 +185,12 @@ def free_response(
     thresholds: from the lowest up. Components may be counted on other images (lesion-free ones, say) than lesions.
     Raises ValueError unless there is one count per threshold.
     """
-    if stray.shape[1] != len(thresholds):
-        raise ValueError(f"components are counted at {stray.shape[1]} thresholds and {len(thresholds)} are given")
+    if false_components.shape[1] != len(thresholds):
+        raise ValueError(f"components are counted at {false_components.shape[1]} thresholds and {len(thresholds)} are given")
     lesions = np.count_nonzero(~np.isnan(lesion_score))
     marked = lesions_marked(lesion_score, floor, thresholds).sum(axis=0)
     nothing = np.full(len(thresholds), np.nan)
-    false = false_marks(stray).mean(axis=0) if len(stray) else nothing
+    false = false_marks(false_components).mean(axis=0) if len(false_components) else nothing
     return FreeResponse(false, marked / lesions if lesions else nothing)
 
 
@@ -203,7 +203,7 @@ class OfFold(NamedTuple):
 
 
 def free_responses(
-    stray: Int[np.ndarray, "n t"],
+    false_components: Int[np.ndarray, "n t"],
     lesion_score: Float[np.ndarray, "n l"],
     floor: Float[np.ndarray, " n"],
     thresholds: Float[np.ndarray, " t"],
@@ -213,21 +213,21 @@ def free_responses(
     folds, and where no fold has a lesion.
     """
     lesions = (~np.isnan(lesion_score)).sum(axis=1)
-    among = [np.ones(len(stray), dtype=bool)]
+    among = [np.ones(len(false_components), dtype=bool)]
     if fold is not None and lesions.any():
         among = [fold == number for number in np.unique(fold) if lesions[fold == number].any()]
     return [
-        OfFold(here, free_response(stray[here], lesion_score[here], floor[here], thresholds), int(lesions[here].sum()))
+        OfFold(here, free_response(false_components[here], lesion_score[here], floor[here], thresholds), int(lesions[here].sum()))
         for here in among
     ]
 
 
 def sensitivity_over(folds: Sequence[OfFold], most: Float[np.ndarray, " x"]) -> Float[np.ndarray, " x"]:
     """`sensitivity_within` where every fold's model makes at most so many false positives: the mean over lesions."""
-    within = [sensitivity_within(one.curve, most) for one in folds]
+    within = [sensitivity_within(response.curve, most) for response in folds]
     if len(folds) == 1:
         return within[0]
-    return np.average(within, axis=0, weights=[one.lesions for one in folds])
+    return np.average(within, axis=0, weights=[response.lesions for response in folds])
 
 
 def sensitivity_within(curve: FreeResponse, most: Float[np.ndarray, " x"]) -> Float[np.ndarray, " x"]:
@@ -250,10 +250,10 @@ def partial_area(curve: FreeResponse, most: float) -> Metric:
     if not most > 0:
         raise ValueError(f"a partial area up to {most} false positives per image: give a number above 0")
     if np.isnan(curve.sensitivity).any():
-        return undefined(Code.NO_LESION)
+        return undefined_metric(Code.NO_LESION)
     if np.isnan(curve.false_positives).any():
-        return undefined(Code.NO_FALSE_POSITIVE_IMAGE)
-    if (beyond := curve.false_positives[-1]) > most / 100:
-        return undefined(because(Code.CURVE_BEGINS_LATE, false_positives=float(beyond)))
+        return undefined_metric(Code.NO_FALSE_POSITIVE_IMAGE)
+    if (first_false := curve.false_positives[-1]) > most / 100:
+        return undefined_metric(because(Code.CURVE_BEGINS_LATE, false_positives=float(first_false)))
     at = np.minimum(curve.false_positives[::-1], most)
     return Metric(float((curve.sensitivity[::-1] * np.diff(np.append(at, most))).sum() / most))

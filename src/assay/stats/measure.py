@@ -14,7 +14,7 @@ from jaxtyping import Int
 from assay.core.measures import Measure, register_measures
 from assay.core.reasons import Code, Reason
 from assay.stats.influence import Answers, Patients, Rows
-from assay.stats.metrics import Metric, undefined
+from assay.stats.metrics import Metric, undefined_metric
 
 Result = tuple[Metric, Callable[[Patients], Rows]]
 """A value, and the contribution of each image to it from the patients (see `influence`)."""
@@ -105,4 +105,4 @@ def measure(
 
 def without_value(reason: Reason | Code) -> Result:
     """Return a result without a value, and why."""
-    return undefined(reason), lambda patient: np.full(len(patient), np.nan)
+    return undefined_metric(reason), lambda patient: np.full(len(patient), np.nan)

@@ -29,12 +29,12 @@ class Metric(NamedTuple):
     images: int | None = None
 
     @property
-    def defined(self) -> bool:
+    def is_defined(self) -> bool:
         """Whether there is a value."""
         return not self.reason
 
 
-def undefined(reason: Reason | Code) -> Metric:
+def undefined_metric(reason: Reason | Code) -> Metric:
     """Return a metric without a value, and why."""
     return Metric(float("nan"), because(reason) if isinstance(reason, Code) else reason)
 
@@ -144,7 +144,7 @@ def placements(
     """
     positive = np.asarray(target) == 1
     if score.ndim == 1 and (fold is None or (fold == fold[:1]).all()):
-        return _placed(score, positive)
+        return _placement_of_ranking(score, positive)
     key = overall = np.asarray(rankdata(score, axis=-1))
     folds = np.zeros_like(key) if fold is None else np.broadcast_to(fold, key.shape)
     if fold is not None:
@@ -152,35 +152,35 @@ def placements(
         key = folds * (2.0 * key.shape[-1] + 2) + key
         overall = np.asarray(rankdata(key, axis=-1))
     right, opposite = np.empty_like(key), np.empty_like(key)
-    for own, other in ((positive, ~positive), (~positive, positive)):
-        below = overall[..., own] - rankdata(key[..., own], axis=-1)
+    for rows_of_class, other in ((positive, ~positive), (~positive, positive)):
+        below = overall[..., rows_of_class] - rankdata(key[..., rows_of_class], axis=-1)
         if fold is None:
             earlier, within = 0.0, float(np.count_nonzero(other))
         else:
-            earlier, within = _counts_by_fold(folds[..., own], folds[..., other])
-        opposite[..., own] = within
-        right[..., own] = below - earlier
+            earlier, within = _counts_by_fold(folds[..., rows_of_class], folds[..., other])
+        opposite[..., rows_of_class] = within
+        right[..., rows_of_class] = below - earlier
     right[..., ~positive] = opposite[..., ~positive] - right[..., ~positive]
     return right, opposite
 
 
-def _placed(score: Float[np.ndarray, " n"], positive: Bool[np.ndarray, " n"]) -> tuple[np.ndarray, np.ndarray]:
+def _placement_of_ranking(score: Float[np.ndarray, " n"], positive: Bool[np.ndarray, " n"]) -> tuple[np.ndarray, np.ndarray]:
     """`placements` of one ranking: each class is looked up in the other, sorted once."""
     right, opposite = np.empty(len(score)), np.empty(len(score))
-    for own, other in ((positive, ~positive), (~positive, positive)):
+    for rows_of_class, other in ((positive, ~positive), (~positive, positive)):
         ordered = np.sort(score[other])
-        below, through = (np.searchsorted(ordered, score[own], side=side) for side in ("left", "right"))
-        opposite[own] = len(ordered)
-        right[own] = (below + through) / 2
+        below, through = (np.searchsorted(ordered, score[rows_of_class], side=side) for side in ("left", "right"))
+        opposite[rows_of_class] = len(ordered)
+        right[rows_of_class] = (below + through) / 2
     right[~positive] = opposite[~positive] - right[~positive]
     return right, opposite
 
 
-def _counts_by_fold(own: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _counts_by_fold(of_class: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """For every own row: how many rows of the other class lie in earlier folds, and how many in its own."""
-    earlier, within = np.zeros(own.shape), np.zeros(own.shape)
-    for number in np.unique(own):
-        here = own == number
+    earlier, within = np.zeros(of_class.shape), np.zeros(of_class.shape)
+    for number in np.unique(of_class):
+        here = of_class == number
         earlier += here * (other < number).sum(axis=-1, keepdims=True)
         within += here * (other == number).sum(axis=-1, keepdims=True)
     return earlier, within
@@ -197,7 +197,7 @@ def auroc(
     Undefined when a class has no image, or when no fold holds both classes.
     """
     if reason := binary_fault(score, target):
-        return undefined(reason)
+        return undefined_metric(reason)
     return area(*placements(score, target, fold), target)
 
 
@@ -206,7 +206,7 @@ def area(right: Float[np.ndarray, " n"], opposite: Float[np.ndarray, " n"], targ
     positive = target == 1
     pairs = opposite[positive].sum()
     if pairs == 0:
-        return undefined(Code.NO_FOLD_WITH_BOTH_CLASSES)
+        return undefined_metric(Code.NO_FOLD_WITH_BOTH_CLASSES)
     return Metric(float(right[positive].sum() / pairs))
 
 
@@ -221,17 +221,17 @@ def macro_auroc(
     names: of the classes, for the reason. Undefined when a class has no image, or no fold holds it and another.
     """
     if reason := class_fault(logits, target):
-        return undefined(reason)
+        return undefined_metric(reason)
     values, labels = list[float](), range(two_columns(logits).shape[-1])
     if absent := sorted({*labels} - {*target.tolist()}):
-        return undefined(
+        return undefined_metric(
             because(Code.ABSENT_CLASSES, classes=tuple(names[k] if names else f"class {k}" for k in absent))
         )
     for label in labels:
-        one = auroc(class_score(logits, label), (target == label).astype(np.int64), fold)
-        if not one.defined:
-            return undefined(because(Code.ONE_CLASS_AGAINST_REST, label=label) + one.reason)
-        values.append(one.value)
+        by_class = auroc(class_score(logits, label), (target == label).astype(np.int64), fold)
+        if not by_class.is_defined:
+            return undefined_metric(because(Code.ONE_CLASS_AGAINST_REST, label=label) + by_class.reason)
+        values.append(by_class.value)
     return Metric(float(np.mean(values)))
 
 
@@ -291,7 +291,7 @@ def specificity(predicted: Int[np.ndarray, " n"], target: Int[np.ndarray, " n"])
 
 
 def _share(right: Bool[np.ndarray, " n"], among: Bool[np.ndarray, " n"], otherwise: Reason) -> Metric:
-    return Metric(float(right[among].mean())) if among.any() else undefined(otherwise)
+    return Metric(float(right[among].mean())) if among.any() else undefined_metric(otherwise)
 
 
 def quadratic_weighted_kappa(predicted: Int[np.ndarray, " n"], target: Int[np.ndarray, " n"]) -> Metric:
@@ -301,11 +301,11 @@ def quadratic_weighted_kappa(predicted: Int[np.ndarray, " n"], target: Int[np.nd
     """
     check_same_shape(predicted, target)
     if not len(target):
-        return undefined(Code.NO_IMAGES)
+        return undefined_metric(Code.NO_IMAGES)
     # E of (a - b)^2 over independent draws from the two marginals, without building the table.
     expected = predicted.var() + target.var() + (predicted.mean() - target.mean()) ** 2
     if expected == 0:
-        return undefined(Code.ONE_GRADE)
+        return undefined_metric(Code.ONE_GRADE)
     return Metric(float(1 - ((predicted - target) ** 2).mean() / expected))
 
 

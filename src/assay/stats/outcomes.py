@@ -13,8 +13,8 @@ from jaxtyping import Bool, Float
 from scipy import stats
 
 from assay.core.reasons import NOTHING, Code, Reason, because, reason_of
-from assay.stats.estimate import Uncertainty, covariance, moved, uncertainty
-from assay.stats.metrics import Metric, undefined
+from assay.stats.estimate import Uncertainty, covariance, move, uncertainty
+from assay.stats.metrics import Metric, undefined_metric
 from assay.stats.panel import Evaluated
 from assay.stats.rows import CONFIDENCE
 
@@ -82,8 +82,8 @@ def contrast_collapse(a: Bool[np.ndarray, " s"], b: Bool[np.ndarray, " s"]) -> R
 
 
 def _wilson(count: int, trials: int) -> tuple[float, float]:
-    found = stats.binomtest(count, trials).proportion_ci(CONFIDENCE, method="wilson")
-    return float(found.low), float(found.high)
+    interval = stats.binomtest(count, trials).proportion_ci(CONFIDENCE, method="wilson")
+    return float(interval.low), float(interval.high)
 
 
 # Corruption error: the loss of a recipe under distortions, relative to that of a baseline.
@@ -120,7 +120,7 @@ def _ratios(
             errors.setdefault(place, {})[row["level"]] = row
         elif row["measure"] == of:
             least[place] = float(row["low"])
-    found: list[dict[str, Any]] = []
+    ratios: list[dict[str, Any]] = []
     alone: set[tuple[str, str]] = set()
     for (coordinates, environment, family), own in errors.items():
         at: dict[str, str] = json.loads(coordinates)
@@ -131,13 +131,13 @@ def _ratios(
             continue
         errors_of = [np.array([rows[level]["value"] for level in own]) for rows in (own, base)]
         value = corruption_error(errors_of[0], errors_of[1], none)
-        if value.defined and of == _INCREASE and not least.get(below, 1.0) > 0:
-            known = not math.isnan(least[below])
-            value = undefined(Code.BASELINE_NEAR_ZERO if known else Code.BASELINE_UNKNOWN)
-        found.append({**_row(next(iter(own.values())), family, f"{axis} {against}", value), "measure": measure})
-    return found + [
-        _mean([one for one in found if _place(one) == place], whole=place not in alone)
-        for place in dict.fromkeys(map(_place, found))
+        if value.is_defined and of == _INCREASE and not least.get(below, 1.0) > 0:
+            is_known = not math.isnan(least[below])
+            value = undefined_metric(Code.BASELINE_NEAR_ZERO if is_known else Code.BASELINE_UNKNOWN)
+        ratios.append({**_row(next(iter(own.values())), family, f"{axis} {against}", value), "measure": measure})
+    return ratios + [
+        _mean([ratio for ratio in ratios if _place(ratio) == place], is_complete=place not in alone)
+        for place in dict.fromkeys(map(_place, ratios))
     ]
 
 
@@ -145,19 +145,19 @@ def _place(row: Mapping[str, Any]) -> tuple[str, str]:
     return row["recipe"], row["environment"]
 
 
-def _mean(rows: Sequence[Mapping[str, Any]], *, whole: bool) -> dict[str, Any]:
+def _mean(rows: Sequence[Mapping[str, Any]], *, is_complete: bool) -> dict[str, Any]:
     """The mean over families; undefined unless the whole of them have a baseline."""
-    reason = next((found for row in rows if (found := reason_of(row))), NOTHING)
+    reason = next((reason_found for row in rows if (reason_found := reason_of(row))), NOTHING)
     value = Metric(float(np.mean([row["value"] for row in rows])), reason)
-    if not whole:
-        value = undefined(Code.FAMILY_WITHOUT_BASELINE)
+    if not is_complete:
+        value = undefined_metric(Code.FAMILY_WITHOUT_BASELINE)
     return {**_row(rows[0], EVERY, rows[0]["group"], value), "measure": rows[0]["measure"]}
 
 
 def _row(like: Mapping[str, Any], family: str, baseline: str, ratio: Metric) -> dict[str, Any]:
-    gone = dict.fromkeys(("low", "high", "standard_error", "df", "chance"), float("nan"))
+    missing = dict.fromkeys(("low", "high", "standard_error", "df", "chance"), float("nan"))
     named = {"factor": family, "level": "", "group": baseline, "unit": "", "direction": "lower"}
-    return {**like, **gone, **named, "value": ratio.value, "reason": str(ratio.reason)}
+    return {**like, **missing, **named, "value": ratio.value, "reason": str(ratio.reason)}
 
 
 def corruption_error(error: Float[np.ndarray, " s"], baseline: Float[np.ndarray, " s"], none: Code) -> Metric:
@@ -172,8 +172,8 @@ def corruption_error(error: Float[np.ndarray, " s"], baseline: Float[np.ndarray,
     """
     below = float(baseline.sum())
     if np.isnan(error).any() or np.isnan(below):
-        return undefined(Code.UNDEFINED_ERROR)
-    return Metric(float(error.sum()) / below) if below > 0 else undefined(none)
+        return undefined_metric(Code.UNDEFINED_ERROR)
+    return Metric(float(error.sum()) / below) if below > 0 else undefined_metric(none)
 
 
 # The joint region of two measures of one recipe, which are correlated.
@@ -214,11 +214,11 @@ def joint(across: Evaluated, up: Evaluated) -> Joint:
         reason = because(Code.TOO_FEW_FOR_TWO)
     if reason:
         return Joint(np.zeros((0, 2)), math.nan, math.nan, reason)
-    correlation = correlated(across, up, sure)
+    correlation = error_correlation(across, up, sure)
     return Joint(_outline((across, up), sure, correlation, df), correlation, df)
 
 
-def correlated(across: Evaluated, up: Evaluated, sure: tuple[Uncertainty, Uncertainty]) -> float:
+def error_correlation(across: Evaluated, up: Evaluated, sure: tuple[Uncertainty, Uncertainty]) -> float:
     """The correlation of the errors of two means over seeds, held within -1 .. 1."""
     patients = np.union1d(across.patients, up.patients)
     moves = np.zeros((2, len(across.seeds), len(patients)))
@@ -235,7 +235,7 @@ def _outline(
     reach = math.sqrt(2 * df / (df - 1) * float(stats.f.ppf(CONFIDENCE, 2, df - 1)))
     steps = np.cos(angle), correlation * np.cos(angle) + math.sqrt(1 - correlation**2) * np.sin(angle)
     outline = [
-        [moved(float(part.values.mean()), reach * own.standard_error * float(step), part.bounds) for step in along]
-        for part, own, along in zip(parts, sure, steps, strict=True)
+        [move(float(part.values.mean()), reach * certainty.standard_error * float(step), part.bounds) for step in along]
+        for part, certainty, along in zip(parts, sure, steps, strict=True)
     ]
     return np.array(outline).T

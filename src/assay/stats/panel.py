@@ -13,7 +13,7 @@ from scipy.special import ndtri
 
 from assay.core.reasons import NOTHING, Code, Reason, because
 from assay.core.types import Contributions
-from assay.stats.influence import Answers, coded
+from assay.stats.influence import Answers, code_patients
 from assay.stats.measures import find_measure, influence_of
 
 
@@ -98,22 +98,22 @@ class Panel:
     def answers(self, position: int) -> tuple[Answers, Int[np.ndarray, " m"]]:
         """Outputs of the seed at this position on the rows it answered, and their patients."""
         if position not in self._answers:
-            self._answers[position] = self._answered(position)
+            self._answers[position] = self._answers_of(position)
         return self._answers[position]
 
-    def _answered(self, position: int) -> tuple[Answers, Int[np.ndarray, " m"]]:
+    def _answers_of(self, position: int) -> tuple[Answers, Int[np.ndarray, " m"]]:
         tested = None if self.tested is None else self.tested[position]
         # of all rows no array is copied: patients are then coded once for all seeds
         here = slice(None) if tested is None or tested.all() else tested
         threshold: float | np.ndarray = 0.5
         if self.thresholds is not None:
-            own = self.thresholds[position]
-            threshold = own[here] if own.ndim else float(own)
+            thresholds = self.thresholds[position]
+            threshold = thresholds[here] if thresholds.ndim else float(thresholds)
         fold = None if self.fold is None else self.fold[position][here]
         maps = {name: column[position][here] for name, column in self.maps.items()}
         specific = None if self.specific is None else self.specific[position][here]
-        whole = isinstance(here, slice)
-        target, patient = (self.target, self.patient) if whole else (self.target[here], self.patient[here])
+        is_complete = isinstance(here, slice)
+        target, patient = (self.target, self.patient) if is_complete else (self.target[here], self.patient[here])
         scores = self.scores[position][here]
         return Answers(scores, target, threshold, fold, maps, self.cut, specific, self.names), patient
 
@@ -138,19 +138,19 @@ class Evaluated:
     effective: float = np.inf
 
     @property
-    def named(self) -> Int[np.ndarray, " m"]:
+    def named_patients(self) -> Int[np.ndarray, " m"]:
         """Codes of the samples that are patients."""
         return self.patients[self.patients >= 0]
 
 
-OWN = 100
+SAMPLES_OF_ITS_OWN = 100
 """Samples of its own by which a recipe counts that has standard errors and no contributions."""
 
 
 def of_seeds(
     values: Float[np.ndarray, " s"],
     seeds: Int[np.ndarray, " s"],
-    found: Sequence[Contributions] | None = None,
+    contributions_by_seed: Sequence[Contributions] | None = None,
     *,
     bounds: tuple[float, float] = (-np.inf, np.inf),
     reason: Reason = NOTHING,
@@ -168,12 +168,12 @@ def of_seeds(
     """
     missing = int(np.isnan(values).sum())
     why = because(Code.UNDEFINED_SEEDS, count=missing, seeds=len(values)) + reason if missing else NOTHING
-    every = [one.samples for one in found or ()]
+    every = [part.samples for part in contributions_by_seed or ()]
     shared = bool(every) and all(np.array_equal(samples, every[0]) for samples in every)
     samples = every[0] if shared else np.unique(np.concatenate([np.zeros(0, np.int64), *every]))
     contributions = np.zeros((len(values), len(samples)))
-    for row, one in zip(contributions, found or (), strict=False):
-        row[slice(None) if shared else np.searchsorted(samples, one.samples)] = one.values
+    for row, part in zip(contributions, contributions_by_seed or (), strict=False):
+        row[slice(None) if shared else np.searchsorted(samples, part.samples)] = part.values
     return Evaluated(values, contributions, samples, seeds, 0, bounds, why)
 
 
@@ -183,14 +183,14 @@ def own_samples(standard_error: float | Float[np.ndarray, " s"], name: str) -> C
     Values of one name share them, so that their errors do not average out over seeds; those of another name do not, so
     that their errors are independent. That is the widest that both can be.
     """
-    each = np.asarray(standard_error) / np.sqrt(OWN)
-    return Contributions(_own(name), np.repeat(each[..., None], OWN, axis=-1))
+    each = np.asarray(standard_error) / np.sqrt(SAMPLES_OF_ITS_OWN)
+    return Contributions(_own(name), np.repeat(each[..., None], SAMPLES_OF_ITS_OWN, axis=-1))
 
 
 @lru_cache
 def _own(name: str) -> Int[np.ndarray, " n"]:
     first = -(zlib.crc32(name.encode()) + 1) * 2**20
-    return np.arange(first - OWN, first)
+    return np.arange(first - SAMPLES_OF_ITS_OWN, first)
 
 
 def evaluate(panel: Panel, name: str) -> Evaluated:
@@ -199,7 +199,7 @@ def evaluate(panel: Panel, name: str) -> Evaluated:
     Undefined for one seed is undefined for all: a mean over the seeds that happen to have a value would flatter.
     """
     chosen = find_measure(name)
-    patients, _ = coded(panel.patient)
+    patients, _ = code_patients(panel.patient)
     values = np.full(len(panel.scores), np.nan)
     contributions = np.zeros((len(values), len(patients)))
     reasons: list[Reason] = []
@@ -208,10 +208,10 @@ def evaluate(panel: Panel, name: str) -> Evaluated:
         answers, patient = panel.answers(position)
         result, moved = influence_of(name, answers, patient)
         values[position] = result.value
-        own, _ = coded(patient)
-        contributions[position, slice(None) if own is patients else np.searchsorted(patients, own)] = moved
+        patients_of_seed, _ = code_patients(patient)
+        contributions[position, slice(None) if patients_of_seed is patients else np.searchsorted(patients, patients_of_seed)] = moved
         reasons += [result.reason] if result.reason else []
-        if result.defined and chosen.domain.maps:
+        if result.is_defined and chosen.domain.maps:
             images.append(len(answers.target) if result.images is None else result.images)
     return Evaluated(
         values,
@@ -269,9 +269,9 @@ def combine(parts: Sequence[Evaluated], weights: Float[np.ndarray, "m *s"]) -> E
         values += weight * part.values[rows]
         moved = weight[:, None] * part.contributions[rows]
         # A part without samples among parts with some: its error within models is not known, rather than none.
-        known = len(part.patients) or not len(patients)
+        shared_patients = len(part.patients) or not len(patients)
         contributions[:, slice(None) if shared else np.searchsorted(patients, part.patients)] += moved
-        contributions += 0.0 if known else np.nan
+        contributions += 0.0 if shared_patients else np.nan
     reasons = [part.reason for part in parts if part.reason]
     return Evaluated(
         values,
@@ -310,6 +310,6 @@ def probit(part: Evaluated) -> Evaluated:
 
 def on_probit(values: Float[np.ndarray, "*s"]) -> tuple[Float[np.ndarray, "*s"], Float[np.ndarray, "*s"]]:
     """Values in 0..1 on the probit scale, held within 0.005 .. 0.995, and how fast they move there: 0 where held."""
-    held = np.clip(values, CLIP, 1 - CLIP)
-    z = ndtri(held)
-    return z, np.where(held == values, np.sqrt(2 * np.pi) * np.exp(z**2 / 2), 0.0)
+    clipped = np.clip(values, CLIP, 1 - CLIP)
+    z = ndtri(clipped)
+    return z, np.where(clipped == values, np.sqrt(2 * np.pi) * np.exp(z**2 / 2), 0.0)

@@ -11,7 +11,7 @@ from scipy import optimize, stats
 
 from assay.core.seeds import generator
 from assay.stats.compare import Contrast, Correction
-from assay.stats.estimate import degrees, limited, moderated
+from assay.stats.estimate import degrees, limit_df, moderate
 from assay.stats.rows import ALPHA
 
 POWER = 0.8
@@ -68,14 +68,14 @@ def reachable(
         return float("nan")
     size = min(group, 8)
     rng = generator(0, "reachable", seeds, size)
-    drawn = rng.normal(size=(-(-DRAWS // size), size + 1, seeds))
-    true = np.full(len(drawn), between)
+    normal = rng.normal(size=(-(-DRAWS // size), size + 1, seeds))
+    true = np.full(len(normal), between)
     if np.isfinite(df_between):
-        true = between * df_between / stats.chi2.ppf((np.arange(len(drawn)) + 0.5) / len(drawn), df_between)
-    values = (drawn[:, 1:] - drawn[:, :1]) * np.sqrt(true * seeds / 2)[:, None, None]
-    part, df_seeds = moderated(values.var(axis=-1, ddof=1), np.full(size, seeds), values)
+        true = between * df_between / stats.chi2.ppf((np.arange(len(normal)) + 0.5) / len(normal), df_between)
+    values = (normal[:, 1:] - normal[:, :1]) * np.sqrt(true * seeds / 2)[:, None, None]
+    part, df_seeds = moderate(values.var(axis=-1, ddof=1), np.full(size, seeds), values)
     rest = within if np.isinf(df_patients) else within * rng.chisquare(df_patients, size=part.shape) / df_patients
-    df = limited(degrees(part, part + rest, df_seeds, df_patients), seeds, group, family)
+    df = limit_df(degrees(part, part + rest, df_seeds, df_patients), seeds, group, family)
     level = alpha / family if correction == "holm" else alpha
     critical = stats.t.isf(level / 2, df) * np.sqrt(part + rest)
     spread = np.sqrt(true + within)[:, None]
@@ -109,14 +109,14 @@ def found_reachable(
         correction: How the family is corrected.
         alpha: Level of the family.
     """
-    known = [(one.whole, one.spread, one.group) for one in alike if one.whole is not None and one.spread is not None]
-    if not known:
+    testable = [(contrast.combined, contrast.spread, contrast.group) for contrast in alike if contrast.combined is not None and contrast.spread is not None]
+    if not testable:
         return float("nan")
-    between = float(np.mean([whole.values.var(ddof=1) / len(whole.values) for whole, _, _ in known]))
-    within = float(np.mean([max(0.0, float(spread.patients - spread.residual)) for _, spread, _ in known]))
-    seeds = round(float(np.median([len(whole.values) for whole, _, _ in known])))
-    group = round(float(np.median([size for _, _, size in known])))
-    df_patients = float(np.median([float(spread.df_patients) for _, spread, _ in known]))
+    between = float(np.mean([combined.values.var(ddof=1) / len(combined.values) for combined, _, _ in testable]))
+    within = float(np.mean([max(0.0, float(spread.patients - spread.residual)) for _, spread, _ in testable]))
+    seeds = round(float(np.median([len(combined.values) for combined, _, _ in testable])))
+    group = round(float(np.median([size for _, _, size in testable])))
+    df_patients = float(np.median([float(spread.df_patients) for _, spread, _ in testable]))
     df = df_of_group(seeds, group)
     return reachable(between, within, seeds, df_patients, group, family, correction, df_between=df, alpha=alpha)
 
@@ -144,7 +144,7 @@ def rests_on(name: str, positives: int, negatives: int) -> int | None:
     return {**parts, **dict.fromkeys(OF_ALL, positives + negatives)}.get(name)
 
 
-def planned(
+def detectable_difference(
     seeds: int,
     positives: int,
     negatives: int,
@@ -168,9 +168,9 @@ def planned(
     fewest = min(positives, negatives) if name in OF_RANKS else patients
     if patients is None or fewest is None or seeds < 3 or fewest < 2:
         return float("nan")
-    given = assumed or Assumptions()
-    single = patient_variance(given.value, positives, negatives, name)
-    between, within = given.seed_sd**2 / (seeds * folds), 2 * single * (1 - given.correlation)
+    assumptions = assumed or Assumptions()
+    single = patient_variance(assumptions.value, positives, negatives, name)
+    between, within = assumptions.seed_sd**2 / (seeds * folds), 2 * single * (1 - assumptions.correlation)
     return reachable(between, within, seeds, patients - 1, group, family, correction, alpha=alpha)
 
 

@@ -19,7 +19,7 @@ NEEDED = ("value", "standard_error", "df", "seed_error", "seeds")
 """Columns of `schema.CONTRASTS` that are used of either run."""
 
 
-def replicated(first: Row, second: Row, *, family: int, new_patients: bool) -> Row:
+def replication_row(first: Row, second: Row, *, family: int, new_patients: bool) -> Row:
     """Return the columns of `schema.REPLICATIONS` that rest on both runs; NaN where a run has no error.
 
     Args:
@@ -32,14 +32,14 @@ def replicated(first: Row, second: Row, *, family: int, new_patients: bool) -> R
     d2, e2, df2, a2, s2 = (numeric(second, name) for name in NEEDED)
     between = (e1**2, df1), (e2**2, df2)
     spread = between if new_patients else ((a1**2, s1 - 1), (a2**2, s2 - 1))
-    error, df = _joined(*spread)
+    error, df = _add_errors(*spread)
     half = _reach(error, df)
     # Each seed counts alike, whichever run it is of.
     both = s1 + s2 if s1 and s2 else math.nan
     w1, w2 = s1 / both, s2 / both
     pooled, shared = w1 * d1 + w2 * d2, w1 * w2 * math.sqrt(max(0, e1**2 - a1**2) * max(0, e2**2 - a2**2))
-    apart, df_pooled = _joined(*((weight**2 * v, df) for weight, (v, df) in zip((w1, w2), between, strict=True)))
-    width = _reach(math.sqrt(apart**2 + (0 if new_patients else 2 * shared)), df_pooled)
+    error_of_difference, df_pooled = _add_errors(*((weight**2 * v, df) for weight, (v, df) in zip((w1, w2), between, strict=True)))
+    width = _reach(math.sqrt(error_of_difference**2 + (0 if new_patients else 2 * shared)), df_pooled)
     return {
         "predicted_low": d1 - half,
         "predicted_high": d1 + half,
@@ -51,7 +51,7 @@ def replicated(first: Row, second: Row, *, family: int, new_patients: bool) -> R
     }
 
 
-def _joined(*parts: tuple[float, float]) -> tuple[float, float]:
+def _add_errors(*parts: tuple[float, float]) -> tuple[float, float]:
     """Return the standard error and degrees of freedom of a sum of independent parts (variance, df)."""
     variance = math.fsum(part for part, _ in parts)
     if not variance > 0:
@@ -69,22 +69,22 @@ def _agreement(first: Row, second: Row, family: int, error: float, df: float) ->
     It is the mass of the prediction on all d2 that the tests of the second run decide so, each at the level of Holm's
     first step.
     """
-    margin, own = numeric(second, "margin"), numeric(second, "standard_error")
-    shown, equal = (own * float(stats.t.isf(ALPHA / family / k, numeric(second, "df"))) for k in (2, 1))
-    if math.isnan(error) or math.isnan(shown) or math.isnan(margin):
+    margin, standard_error = numeric(second, "margin"), numeric(second, "standard_error")
+    reach_of_difference, equal = (standard_error * float(stats.t.isf(ALPHA / family / k, numeric(second, "df"))) for k in (2, 1))
+    if math.isnan(error) or math.isnan(reach_of_difference) or math.isnan(margin):
         return math.nan
-    ends = sorted(sign * end for sign in (-1, 1) for end in (0, shown, max(0, margin - equal), margin + shown))
+    ends = sorted(sign * end for sign in (-1, 1) for end in (0, reach_of_difference, max(0, margin - equal), margin + reach_of_difference))
     places = [(-math.inf, ends[0]), *pairwise(ends), (ends[-1], math.inf)]
     d1 = numeric(first, "value")
     mass = 0.0
     for low, high in places:
         inside = low + 1 if math.isinf(high) else high - 1 if math.isinf(low) else (low + high) / 2
-        if _decision(inside, shown, equal, margin) == first["decision"]:
+        if _decision(inside, reach_of_difference, equal, margin) == first["decision"]:
             mass += float(stats.t.cdf((high - d1) / error, df) - stats.t.cdf((low - d1) / error, df))
     return mass
 
 
-def _decision(value: float, shown: float, equal: float, margin: float) -> str:
+def _decision(value: float, reach: float, equal: float, margin: float) -> str:
     """Return the decision on a difference.
 
     Args:
@@ -94,7 +94,7 @@ def _decision(value: float, shown: float, equal: float, margin: float) -> str:
         margin: The margin.
     """
     small = abs(value) < margin - equal
-    beyond = abs(value) > margin + shown
-    if abs(value) <= shown:
+    is_beyond_margin = abs(value) > margin + reach
+    if abs(value) <= reach:
         return "equivalent" if small else "inconclusive"
-    return f"{'higher' if value > 0 else 'lower'}{'-beyond' if beyond else '-small' if small else ''}"
+    return f"{'higher' if value > 0 else 'lower'}{'-beyond' if is_beyond_margin else '-small' if small else ''}"

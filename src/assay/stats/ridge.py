@@ -25,11 +25,11 @@ def held_out(
     out = np.zeros((len(fold), wanted.shape[1]))
     for number in np.unique(fold):
         tested = fold == number
-        out[tested] = _fitted(features[~tested], wanted[~tested], features[tested])
+        out[tested] = _ridge_predictions(features[~tested], wanted[~tested], features[tested])
     return out
 
 
-def _fitted(fitting: np.ndarray, wanted: np.ndarray, tested: np.ndarray) -> np.ndarray:
+def _ridge_predictions(fitting: np.ndarray, wanted: np.ndarray, tested: np.ndarray) -> np.ndarray:
     """Predictions [m, c] of ridge regressions from `fitting` [n, d] to `wanted` [n, c], at `tested` [m, d]."""
     if not len(fitting):
         return np.zeros((len(tested), wanted.shape[1]))
@@ -39,13 +39,13 @@ def _fitted(fitting: np.ndarray, wanted: np.ndarray, tested: np.ndarray) -> np.n
     level = wanted.mean(axis=0)
     if not alive.any():
         return np.tile(level, (len(tested), 1))
-    values, shadow, energy, basis = _decomposed(z, wanted - level, t)
+    values, shadow, energy, basis = _decompose(z, wanted - level, t)
     penalties = values.mean() * PENALTIES
     best = penalties[_gcv(values, energy, ((wanted - level) ** 2).sum(axis=0), penalties, len(z)).argmin(axis=0)]
     return level + basis @ (shadow / (values[:, None] + best))
 
 
-def _decomposed(z: np.ndarray, y: np.ndarray, t: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def _decompose(z: np.ndarray, y: np.ndarray, t: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Decompose the rows for ridge regression with any penalty.
 
     Returns:
@@ -67,5 +67,5 @@ def _gcv(values: np.ndarray, energy: np.ndarray, total: np.ndarray, penalties: n
     """Generalized cross-validation [penalties, c]: residual sum of squares over the squared degrees of freedom left."""
     shrunk = 1 / (values + penalties[:, None])
     residual = total - (2 * shrunk - values * shrunk**2) @ energy
-    left = n - 1 - (values * shrunk).sum(axis=1)
-    return np.maximum(residual, 0) / np.maximum(left, 1e-9)[:, None] ** 2
+    degrees_left = n - 1 - (values * shrunk).sum(axis=1)
+    return np.maximum(residual, 0) / np.maximum(degrees_left, 1e-9)[:, None] ** 2

@@ -10,7 +10,7 @@ from functools import lru_cache
 from hashlib import sha256
 from typing import Any
 
-from assay.core.reasons import Cause, Code, Reason, parted, reason_of
+from assay.core.reasons import Cause, Code, Reason, split_places, reason_of
 
 Row = Mapping[str, Any]
 
@@ -43,9 +43,9 @@ class LeadVerdict(StrEnum):
     NOTHING_FOUND = "nothing-found"
 
 
-FOUND = (LeadVerdict.LIVES, LeadVerdict.LOOKS, LeadVerdict.LEAD)
+REPORTED = (LeadVerdict.LIVES, LeadVerdict.LOOKS, LeadVerdict.LEAD)
 """Verdicts on a region that was found."""
-OPEN = (*FOUND, LeadVerdict.INCONCLUSIVE)
+OPEN = (*REPORTED, LeadVerdict.INCONCLUSIVE)
 """Verdicts on a region after which no mark clears the model, that of the headline first."""
 
 RULES = 1
@@ -67,11 +67,11 @@ CONFOUNDER = "confounder"
 """The axis of what is dosed."""
 RELIANCE = ("sobol-total", "flip-rate")
 """Measures that carry the words *relies on*, in the order in which an answer looks for them."""
-BEYOND = ("higher-beyond", "lower-beyond")
+BEYOND_MARGIN = ("higher-beyond", "lower-beyond")
 """Decisions that claim a difference of more than the margin."""
 SMALL = ("higher-small", "lower-small")
 """Decisions that claim a difference that is also shown to be under the margin."""
-DIFFERENT = (*BEYOND, "higher", "lower", *SMALL)
+DIFFERENT = (*BEYOND_MARGIN, "higher", "lower", *SMALL)
 """Decisions that claim a difference."""
 SETTLED = (*DIFFERENT, "equivalent")
 """Decisions that answer a question; all others are inconclusive."""
@@ -100,9 +100,9 @@ NAMED = ("recipe", *KEY_FIELDS)
 """Columns that name an estimate."""
 
 
-def identified(row: Row) -> dict[str, Any]:
+def with_id(row: Row) -> dict[str, Any]:
     """Return an estimate with its id, 12 digits of the hash of what names it, and with its worst place apart."""
-    where, reason = parted(reason_of(row))
+    where, reason = split_places(reason_of(row))
     id = sha256("\n".join(text_of(row, name) for name in NAMED).encode()).hexdigest()[:12]
     return {**row, "id": id, "where": str(where), "reason": str(reason)}
 
@@ -112,7 +112,7 @@ def over_doses(row: Row) -> bool:
     return row.get("at") in (DOSES, MATCHED)
 
 
-def undefined(row: Row) -> bool:
+def is_undefined(row: Row) -> bool:
     """Whether a comparison could not be tested; its reason says why."""
     return math.isnan(numeric(row, "p_holm"))
 
@@ -120,7 +120,7 @@ def undefined(row: Row) -> bool:
 def is_open(row: Row) -> bool:
     """Whether more seeds may decide an inconclusive comparison."""
     closed = (Code.EXHAUSTED, Code.CONTROL_FAILED)
-    return row.get("decision") == "inconclusive" and not undefined(row) and not reason_of(row).first(*closed)
+    return row.get("decision") == "inconclusive" and not is_undefined(row) and not reason_of(row).first(*closed)
 
 
 def differs(row: Row) -> bool:
@@ -136,9 +136,9 @@ def numeric(row: Row, key: str) -> float:
 
 def leading_region(rows: Sequence[Row]) -> Row | None:
     """Return the row of the region that the headline is about; None where none is open."""
-    there = [row for row in rows if row["verdict"] in OPEN]
+    reported = [row for row in rows if row["verdict"] in OPEN]
     return min(
-        there, key=lambda row: (OPEN.index(row["verdict"]), row["of"] == "whole", not row["discrete"]), default=None
+        reported, key=lambda row: (OPEN.index(row["verdict"]), row["of"] == "whole", not row["discrete"]), default=None
     )
 
 
@@ -166,11 +166,11 @@ def under_seeds(row: Row) -> bool:
 
 def json_object(value: Any) -> Mapping[str, Any]:
     """A column that holds JSON."""
-    return _parsed(value) if isinstance(value, str) and value else value or {}
+    return _parse_json(value) if isinstance(value, str) and value else value or {}
 
 
 @lru_cache(maxsize=2**12)
-def _parsed(text: str) -> Mapping[str, Any]:
+def _parse_json(text: str) -> Mapping[str, Any]:
     """Cached: every contrast is held against the coordinates of many estimates."""
     return json.loads(text)
 
@@ -200,7 +200,7 @@ def place_of(row: Row) -> Place:
     return text_of(row, "measure"), text_of(row, "factor"), text_of(row, "layer"), text_of(row, "environment")
 
 
-def compared(estimates: Iterable[Row], contrasts: Sequence[Row]) -> list[Row]:
+def estimates_compared(estimates: Iterable[Row], contrasts: Sequence[Row]) -> list[Row]:
     """Return the estimates of the trained network in the places of contrasts, in any environment; without these, all.
 
     They are few: a large study has hundreds of thousands of estimates.
@@ -218,11 +218,11 @@ def with_outcomes(rows: Sequence[Row], trials: Sequence[Row]) -> list[dict[str, 
 
 
 def _with_outcomes(reason: Reason, trials: Sequence[Row]) -> Reason:
-    causes = [_counted(cause, trials) if cause.code == Code.NO_SEED_OF else cause for cause in reason.causes]
+    causes = [_with_counts(cause, trials) if cause.code == Code.NO_SEED_OF else cause for cause in reason.causes]
     return Reason(tuple(causes))
 
 
-def _counted(cause: Cause, trials: Sequence[Row]) -> Cause:
+def _with_counts(cause: Cause, trials: Sequence[Row]) -> Cause:
     ends = [text_of(row, "status") for row in trials if text_of(row, "recipe") == cause["recipe"]]
     counts = {end: ends.count(end) for end in _ENDS if end in ends}
     return Cause(cause.code, (("recipe", cause["recipe"]), *counts.items()))

@@ -43,21 +43,21 @@ class Scale:
 
     def log_odds(self, scores: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "*n"]:
         """Return log-odds in float64 with the order and the ties of the scores."""
-        given = np.asarray(scores, dtype=np.float64)
+        values = np.asarray(scores, dtype=np.float64)
         if self.kind in ("logits", "other"):
-            return given
-        distinct, place = np.unique(given, return_inverse=True)
+            return values
+        distinct, place = np.unique(values, return_inverse=True)
         odds = log_odds_of(distinct / (100 if self.kind == "percent" else 1), self.ends, np)
         for first in np.flatnonzero(np.diff(odds) <= 0) + 1:  # rounded to a tie, or to another order
             at = int(first)
             while at < len(odds) and odds[at] <= odds[at - 1]:
                 odds[at] = np.nextafter(odds[at - 1], math.inf)
                 at += 1
-        return odds[place].reshape(given.shape)
+        return odds[place].reshape(values.shape)
 
 
 def scale_of(
-    scores: Float[np.ndarray, "*n"], asked: AsScores = "auto", threshold: float = 0.5, of: str = "the scores"
+    scores: Float[np.ndarray, "*n"], requested: AsScores = "auto", threshold: float = 0.5, of: str = "the scores"
 ) -> Scale:
     """Return what the scores of a set are, from all of them.
 
@@ -73,23 +73,23 @@ def scale_of(
     least, greatest = float(np.min(scores)), float(np.max(scores))
     spread = f"{of} are from {least:.3g} to {greatest:.3g}"
     inside = {"probabilities": least >= -_OVER and greatest <= 1 + _OVER, "percent": least >= 0 and greatest <= 100}
-    if not inside.get(asked, True):
-        name, most = ("probabilities", 1) if asked == "probabilities" else ("per cent", 100)
+    if not inside.get(requested, True):
+        name, most = ("probabilities", 1) if requested == "probabilities" else ("per cent", 100)
         others = key_text("--scores", "percent or logits" if inside["percent"] else "logits")
         raise SpecError(f"{spread}, and {name} are from 0 to {most}: give {others}, or leave it out")
-    if asked == "auto" and inside["percent"] and not inside["probabilities"]:
+    if requested == "auto" and inside["percent"] and not inside["probabilities"]:
         grades = {*np.unique(scores).tolist()} <= {*range(_GRADES + 1)}
         raise SpecError(f"{spread}: give {key_text('--scores', 'percent')} if they are per cent, or "
                         f"{key_text('--scores', 'logits')} if they are "
                         f"log-odds{', or grades such as BI-RADS, whose steps count as log-odds' if grades else ''} "
                         "(probabilities are from 0 to 1)")  # fmt: skip
     kind: Kind = "other" if least >= 0 or greatest <= 0 else "logits"
-    if asked != "auto" or inside["probabilities"]:
-        kind = "probabilities" if asked == "auto" else asked
+    if requested != "auto" or inside["probabilities"]:
+        kind = "probabilities" if requested == "auto" else requested
     if kind in ("logits", "other"):
         return Scale(kind, least, greatest)
     p = np.asarray(scores, dtype=np.float64) / (100 if kind == "percent" else 1)
     distances = (p[p > 0], 1 - p[p < 1])
     most = (threshold, 1 - threshold)
-    near, far = (float(np.min(one, initial=end)) for one, end in zip(distances, most, strict=True))
+    near, far = (float(np.min(distance, initial=end)) for distance, end in zip(distances, most, strict=True))
     return Scale(kind, least, greatest, (near, far), (int((p <= 0).sum()), int((p >= 1).sum())))

@@ -31,7 +31,7 @@ EQUIDISTANT = 1e-10
 """Share of the squared Gram matrix below which what is left of it, once centered without bias, is rounding."""
 
 
-def centered(features: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n r"]:
+def center(features: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n r"]:
     """The r units that vary over the images, in float64, without their mean and scaled to a mean square of 1 a row.
 
     r is 0 where none does; all are NaN where any activation is not finite. None of the measures here depends on mean or
@@ -39,9 +39,9 @@ def centered(features: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n r"]:
     """
     if not np.isfinite(features).all():
         return np.full(features.shape, math.nan)
-    found = features[:, varying(features)].astype(np.float64)
-    found -= found.mean(axis=0)
-    return found / math.sqrt((found**2).sum() / len(found)) if found.size else found
+    varying_units = features[:, varying(features)].astype(np.float64)
+    varying_units -= varying_units.mean(axis=0)
+    return varying_units / math.sqrt((varying_units**2).sum() / len(varying_units)) if varying_units.size else varying_units
 
 
 def undefined_for(features: Float[np.ndarray, "n d"]) -> Reason:
@@ -50,7 +50,7 @@ def undefined_for(features: Float[np.ndarray, "n d"]) -> Reason:
         return because(Code.FEW_IMAGES, images=len(features), least=FEWEST)
     if not np.isfinite(features).all():
         return because(Code.NOT_FINITE_ACTIVATIONS)
-    x = centered(features)
+    x = center(features)
     if not x.size:
         return because(Code.CONSTANT_LAYER)
     usable = bool(np.isfinite(_usable(_own([x]), _rows([x])))[0])
@@ -69,11 +69,11 @@ def hsic(one: Float[np.ndarray, "n d"], other: Float[np.ndarray, "n e"]) -> floa
         return math.nan
     x, y = (features.astype(np.float64) - features.mean(axis=0, dtype=np.float64) for features in (one, other))
     products, _, _ = _squared_products([x], [y])
-    return float(_unbiased(products, _rows([x]), _rows([y]))[0, 0])
+    return float(_unbiased_hsic(products, _rows([x]), _rows([y]))[0, 0])
 
 
 def cka_matrix(
-    ones: Sequence[Float[np.ndarray, "n _"]], others: Sequence[Float[np.ndarray, "n _"]]
+    representations: Sequence[Float[np.ndarray, "n _"]], others: Sequence[Float[np.ndarray, "n _"]]
 ) -> Float[np.ndarray, "a b"]:
     """Linear CKA (Kornblith et al. 2019) of every pair of representations, each HSIC term being unbiased.
 
@@ -84,14 +84,14 @@ def cka_matrix(
     Goes through the images' Gram matrices block by block, or through the units' covariances, whichever is cheaper, and
     holds a copy of the input in float64 and another 16 MB.
     """
-    _same_images(ones, others)
-    shape = (len(ones), len(others))
-    if not all(shape) or len(ones[0]) < FEWEST:
+    _same_images(representations, others)
+    shape = (len(representations), len(others))
+    if not all(shape) or len(representations[0]) < FEWEST:
         return np.full(shape, math.nan)
-    xs, ys = [centered(x) for x in ones], [centered(y) for y in others]
+    xs, ys = [center(x) for x in representations], [center(y) for y in others]
     rows_x, rows_y = _rows(xs), _rows(ys)
     products, own_x, own_y = _squared_products(xs, ys)
-    across = _unbiased(products, rows_x, rows_y)
+    across = _unbiased_hsic(products, rows_x, rows_y)
     return across / np.sqrt(np.outer(_usable(own_x, rows_x), _usable(own_y, rows_y)))
 
 
@@ -106,7 +106,7 @@ def cka_vector(features: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " m"]:
     """
     if undefined_for(features):
         return np.full(math.comb(len(features), 2), math.nan)
-    x = centered(features)
+    x = center(features)
     return _centered_above(x @ x.T)
 
 
@@ -120,7 +120,7 @@ def rbf_cka_vector(features: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " m"
     n = len(features)
     if undefined_for(features):
         return np.full(math.comb(n, 2), math.nan)
-    distances = squared_distances(centered(features))
+    distances = squared_distances(center(features))
     median = float(np.median(distances[np.triu_indices(n, 1)]))
     if median == 0:
         return np.full(math.comb(n, 2), math.nan)
@@ -133,16 +133,16 @@ def _centered_above(gram: Float[np.ndarray, "n n"]) -> Float[np.ndarray, " m"]:
     np.fill_diagonal(gram, 0.0)
     rows = gram.sum(axis=1) / (n - 2)
     gram += rows.sum() / (n - 1) - rows[:, None] - rows
-    found = gram[np.triu_indices(n, 1)]
-    return found / np.linalg.norm(found)
+    upper = gram[np.triu_indices(n, 1)]
+    return upper / np.linalg.norm(upper)
 
 
 def squared_distances(x: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n n"]:
     """Squared Euclidean distances between all rows; below the rounding of their own squares they are 0."""
     square = (x**2).sum(axis=1)
-    found = square[:, None] + square - 2 * (x @ x.T)
-    found[found < 1e-14 * square.max(initial=0.0)] = 0.0
-    return found
+    squares = square[:, None] + square - 2 * (x @ x.T)
+    squares[squares < 1e-14 * square.max(initial=0.0)] = 0.0
+    return squares
 
 
 def _rows(xs: Sequence[np.ndarray]) -> Float[np.ndarray, "layers n"]:
@@ -150,7 +150,7 @@ def _rows(xs: Sequence[np.ndarray]) -> Float[np.ndarray, "layers n"]:
     return np.stack([np.einsum("nd,nd->n", x, x) for x in xs])
 
 
-def _unbiased(
+def _unbiased_hsic(
     products: Float[np.ndarray, "a b"], rows_x: Float[np.ndarray, "a n"], rows_y: Float[np.ndarray, "b n"]
 ) -> Float[np.ndarray, "a b"]:
     """HSIC_1 of every pair, from the squared products and the diagonals of the Gram matrices of centered features.
@@ -163,11 +163,11 @@ def _unbiased(
     return (products - n / (n - 2) * (rows_x @ rows_y.T) + ends) / (n * (n - 3))
 
 
-def _usable(own: Float[np.ndarray, " a"], rows: Float[np.ndarray, "a n"]) -> Float[np.ndarray, " a"]:
+def _usable(itself: Float[np.ndarray, " a"], rows: Float[np.ndarray, "a n"]) -> Float[np.ndarray, " a"]:
     """HSIC of each representation with itself, NaN where there is nothing but rounding."""
     n = rows.shape[1]
-    found = np.diagonal(_unbiased(np.diag(own), rows, rows))
-    return np.where(found * n * (n - 3) > EQUIDISTANT * own, found, math.nan)
+    hsic_values = np.diagonal(_unbiased_hsic(np.diag(itself), rows, rows))
+    return np.where(hsic_values * n * (n - 3) > EQUIDISTANT * itself, hsic_values, math.nan)
 
 
 def _own(xs: Sequence[np.ndarray]) -> Float[np.ndarray, " a"]:
@@ -195,13 +195,13 @@ def _squared_products(xs: Sequence[np.ndarray], ys: Sequence[np.ndarray]) -> tup
 
 def _gram_rows(xs: Sequence[np.ndarray], start: int, step: int) -> Float[np.ndarray, "layers m"]:
     """Some rows of every Gram matrix from the diagonal on. Entries right of the diagonal count twice, by symmetry."""
-    found = np.stack([x[start : start + step] @ x[start:].T for x in xs])
-    found[:, :, found.shape[1] :] *= math.sqrt(2)
-    return found.reshape(len(xs), -1)
+    products = np.stack([x[start : start + step] @ x[start:].T for x in xs])
+    products[:, :, products.shape[1] :] *= math.sqrt(2)
+    return products.reshape(len(xs), -1)
 
 
-def _same_images(ones: Sequence[np.ndarray], others: Sequence[np.ndarray]) -> None:
-    counts = sorted({len(features) for features in (*ones, *others)})
+def _same_images(representations: Sequence[np.ndarray], others: Sequence[np.ndarray]) -> None:
+    counts = sorted({len(features) for features in (*representations, *others)})
     if len(counts) > 1:
         raise ValueError(
             f"representations of {counts[0]} and {counts[-1]} images: give rows of the same images in the same order"
@@ -252,7 +252,7 @@ def between_seeds(likeness: Float[np.ndarray, "s s"]) -> float:
 
 
 def beyond_seeds(
-    across: Float[np.ndarray, "s s"], own: Float[np.ndarray, "s s"], others: Float[np.ndarray, "s s"]
+    across: Float[np.ndarray, "s s"], within: Float[np.ndarray, "s s"], others: Float[np.ndarray, "s s"]
 ) -> Likeness:
     """Whether models of recipes a and b are less alike than seeds of a, and seeds of b, are among themselves.
 
@@ -271,83 +271,83 @@ def beyond_seeds(
     1 / 2^(s - 1).
     """
     seeds = len(across)
-    apart = (own + others - across - across.T) / 2
-    found = Likeness(
-        between_seeds(across), between_seeds(own), between_seeds(others), between_seeds(apart), seeds=seeds
+    distance = (within + others - across - across.T) / 2
+    likeness = Likeness(
+        between_seeds(across), between_seeds(within), between_seeds(others), between_seeds(distance), seeds=seeds
     )
     if seeds < MINIMUM_SEEDS:
         code = Code.FEW_SEEDS_TO_COMPARE if seeds < 2 else Code.FEW_SEEDS
-        return replace(found, reason=because(code, seeds=seeds, least=2 if seeds < 2 else MINIMUM_SEEDS))
-    if math.isnan(found.below):
-        return replace(found, reason=because(Code.SOME_SEEDS_UNDEFINED))
-    error = _jackknife(apart)
+        return replace(likeness, reason=because(code, seeds=seeds, least=2 if seeds < 2 else MINIMUM_SEEDS))
+    if math.isnan(likeness.below):
+        return replace(likeness, reason=because(Code.SOME_SEEDS_UNDEFINED))
+    error = _jackknife(distance)
     if error <= ROUNDING:
-        return replace(found, standard_error=error, reason=because(Code.NO_VARIATION_BETWEEN_SEEDS))
+        return replace(likeness, standard_error=error, reason=because(Code.NO_VARIATION_BETWEEN_SEEDS))
     reach = float(stats.t.ppf(1 - ALPHA / 2, seeds - 1)) * error
-    flipped, least = _sign_flip(apart)
+    flipped, least = _sign_flip(distance)
     return replace(
-        found,
-        low=found.below - reach,
-        high=found.below + reach,
+        likeness,
+        low=likeness.below - reach,
+        high=likeness.below + reach,
         standard_error=error,
         df=seeds - 1,
-        p=float(stats.t.sf(found.below / error, seeds - 1)),
+        p=float(stats.t.sf(likeness.below / error, seeds - 1)),
         sign_flip_p=flipped,
         sign_flip_min_p=least,
     )
 
 
-def judged(family: Sequence[Likeness]) -> list[Row]:
+def decide_likeness(family: Sequence[Likeness]) -> list[Row]:
     """Return for each similarity of a family the decision, with the interval and p that decided, after Holm.
 
     The test is one-sided: the interval of the level 1 - 2 alpha / k is above 0 where `beyond seeds` is decided.
     """
-    p = np.array([one.p for one in family])
+    p = np.array([likeness.p for likeness in family])
     adjusted: list[float] = holm(p).tolist()
     factors: list[float] = deciding_factors(p).tolist()
     halves = [
-        float(stats.t.isf(ALPHA / k, one.df)) * one.standard_error for one, k in zip(family, factors, strict=True)
+        float(stats.t.isf(ALPHA / k, likeness.df)) * likeness.standard_error for likeness, k in zip(family, factors, strict=True)
     ]
     return [
         {
             "decision": "beyond seeds" if corrected < ALPHA else "inconclusive",
             "decision_level": 1 - 2 * ALPHA / factor,
-            "decision_low": one.below - half,
-            "decision_high": one.below + half,
+            "decision_low": likeness.below - half,
+            "decision_high": likeness.below + half,
             "decision_p": corrected,
         }
-        for one, corrected, factor, half in zip(family, adjusted, factors, halves, strict=True)
+        for likeness, corrected, factor, half in zip(family, adjusted, factors, halves, strict=True)
     ]
 
 
-def cohen_kappa(ones: np.ndarray, others: np.ndarray) -> float:
+def cohen_kappa(calls: np.ndarray, others: np.ndarray) -> float:
     """Agreement of two models' calls beyond chance, up to 1 (Cohen 1960): (agreed - expected) / (1 - expected).
 
     ones, others: class codes [n] of the same images. expected: the agreement of calls that are made as often, image by
     image at random. 0 for independent calls, negative where they agree less; NaN of no image, and where both call all
     images one and the same class.
     """
-    if not len(ones):
+    if not len(calls):
         return math.nan
-    expected = sum(float((ones == label).mean() * (others == label).mean()) for label in np.unique(ones))
-    return (float((ones == others).mean()) - expected) / (1 - expected) if expected < 1 else math.nan
+    expected = sum(float((calls == label).mean() * (others == label).mean()) for label in np.unique(calls))
+    return (float((calls == others).mean()) - expected) / (1 - expected) if expected < 1 else math.nan
 
 
-def _jackknife(apart: Float[np.ndarray, "s s"]) -> float:
+def _jackknife(distances: Float[np.ndarray, "s s"]) -> float:
     """The standard error of the mean over pairs, from leaving out one seed at a time."""
-    s = len(apart)
-    rows = np.where(np.eye(s, dtype=bool), 0.0, apart).sum(axis=1)
+    s = len(distances)
+    rows = np.where(np.eye(s, dtype=bool), 0.0, distances).sum(axis=1)
     without = (rows.sum() - 2 * rows) / ((s - 1) * (s - 2))
     return float(np.sqrt((s - 1) / s * ((without - without.mean()) ** 2).sum()))
 
 
-def _sign_flip(apart: Float[np.ndarray, "s s"]) -> tuple[float, float]:
+def _sign_flip(distances: Float[np.ndarray, "s s"]) -> tuple[float, float]:
     """The share of swaps of seeds under which the recipes are at least as far apart; and the least it can be."""
-    s = len(apart)
+    s = len(distances)
     if s > EXACT_FLIPS:
         return math.nan, math.nan
     signs = 1.0 - 2.0 * np.indices((2,) * (s - 1)).reshape(s - 1, -1).T  # swapping all changes nothing
     signs = np.concatenate([np.ones((len(signs), 1)), signs], axis=1)
-    off = np.where(np.eye(s, dtype=bool), 0.0, apart)
+    off = np.where(np.eye(s, dtype=bool), 0.0, distances)
     flipped = np.einsum("fi,ij,fj->f", signs, off, signs)
     return float((flipped >= off.sum() - 1e-12 * np.abs(off).sum()).mean()), 1 / len(signs)

@@ -37,7 +37,7 @@ def output_columns(outputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     columns |= {f"logit_{k}": np.ascontiguousarray(logits[:, k]) for k in range(logits.shape[1])}
     for name, values in outputs.items():
         if name not in (*OF_ROWS, "logits"):
-            columns |= flattened(name, values)
+            columns |= flatten(name, values)
     return columns
 
 
@@ -45,7 +45,7 @@ def outputs_of_columns(columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarra
     """Return the outputs that `output_columns` took apart, as they were."""
     classes = [name for name in columns if name.startswith("logit_")]
     logits = np.stack([columns[f"logit_{k}"] for k in range(len(classes))], axis=1)
-    return {**unflattened({name: values for name, values in columns.items() if name not in classes}), "logits": logits}
+    return {**unflatten({name: values for name, values in columns.items() if name not in classes}), "logits": logits}
 
 
 # Arrays of several axes as columns of a table, one for each entry: `hit[3]`, `bin_count[0,14]`.
@@ -53,7 +53,7 @@ def outputs_of_columns(columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarra
 _ENTRY = re.compile(r"(?P<name>\w+)\[(?P<at>\d+(,\d+)*)\]")
 
 
-def flattened(name: str, values: np.ndarray) -> dict[str, np.ndarray]:
+def flatten(name: str, values: np.ndarray) -> dict[str, np.ndarray]:
     """Return an array [n, ...] by entry; [n] stays as it is."""
     if values.ndim == 1:
         return {name: values}
@@ -61,7 +61,7 @@ def flattened(name: str, values: np.ndarray) -> dict[str, np.ndarray]:
     return {f"{name}[{','.join(map(str, at))}]": np.ascontiguousarray(values[(slice(None), *at)]) for at in places}
 
 
-def unflattened(columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def unflatten(columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Return the arrays that `flattened` took apart; other columns as they are. Entries of an array keep one type."""
     made: dict[str, np.ndarray] = {}
     parts: dict[str, dict[tuple[int, ...], np.ndarray]] = {}
@@ -77,9 +77,9 @@ def unflattened(columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     return made
 
 
-def measurement_row(found: Measurement) -> Row:
+def measurement_row(measurement: Measurement) -> Row:
     """Return a measurement as a row of `schema.MEASUREMENTS`, its reason in stored form."""
-    return {**{name: getattr(found, name) for name in MEASUREMENTS}, "reason": str(found.reason)}
+    return {**{name: getattr(measurement, name) for name in MEASUREMENTS}, "reason": str(measurement.reason)}
 
 
 # What layers said of a sample of images, kept as safetensors: any reader of that format has it without Assay.
@@ -91,8 +91,8 @@ _LAYERS = "layers"
 
 def write_sampled(path: Path, row: np.ndarray, layers: Mapping[str, np.ndarray]) -> None:
     """Write float32 [n, d] by layer, and int64 [n], whole; equal content is equal bytes."""
-    kept = {layer: np.ascontiguousarray(values, dtype=np.float32) for layer, values in layers.items()}
-    arrays: dict[str, np.ndarray] = {**kept, ROW: np.ascontiguousarray(row, dtype=np.int64)}
+    layer_values = {layer: np.ascontiguousarray(values, dtype=np.float32) for layer, values in layers.items()}
+    arrays: dict[str, np.ndarray] = {**layer_values, ROW: np.ascontiguousarray(row, dtype=np.int64)}
     write_bytes(path, save(arrays, {_LAYERS: json.dumps(list(layers))}))  # the format itself keeps no order
 
 
@@ -118,14 +118,14 @@ def write_contributions(path: Path, measurements: Sequence[Measurement]) -> None
     The rounding is 6e-8 of a contribution.
     """
     groups: dict[bytes, list[tuple[int, Contributions]]] = {}
-    for place, one in enumerate(measurements):
-        if one.contributions is not None and one.compared:
-            groups.setdefault(one.contributions.samples.tobytes(), []).append((place, one.contributions))
+    for place, measurement in enumerate(measurements):
+        if measurement.contributions is not None and measurement.compared:
+            groups.setdefault(measurement.contributions.samples.tobytes(), []).append((place, measurement.contributions))
     arrays: dict[str, np.ndarray] = {}
     for k, group in enumerate(groups.values()):
         arrays[f"{k}.samples"] = np.ascontiguousarray(group[0][1].samples, dtype=np.int64)
         arrays[f"{k}.rows"] = np.array([place for place, _ in group], dtype=np.int64)
-        arrays[f"{k}.values"] = np.stack([found.values for _, found in group]).astype(np.float32)
+        arrays[f"{k}.values"] = np.stack([contribution.values for _, contribution in group]).astype(np.float32)
     if arrays:
         write_bytes(path, save(arrays))
 
@@ -136,14 +136,14 @@ def read_contributions(path: Path) -> dict[int, Contributions]:
     Raises:
         StoreError: The file is damaged or missing.
     """
-    found: dict[int, Contributions] = {}
+    contributions: dict[int, Contributions] = {}
     try:
         arrays = load(path.read_bytes())
         for name, samples in arrays.items():
             k, kind = name.split(".")
             if kind == "samples":
                 rows: list[int] = arrays[f"{k}.rows"].tolist()
-                found |= {row: Contributions(samples, arrays[f"{k}.values"][i]) for i, row in enumerate(rows)}
+                contributions |= {row: Contributions(samples, arrays[f"{k}.values"][i]) for i, row in enumerate(rows)}
     except (SafetensorError, OSError, KeyError, ValueError, IndexError) as error:
         raise StoreError(f"cannot read {path}: it is damaged ({error}); {UNIT_REMADE}") from error
-    return found
+    return contributions

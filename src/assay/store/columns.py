@@ -58,7 +58,7 @@ class Table:
     name: str
     row: str
     columns: tuple[Column, ...]
-    shown: tuple[str, ...]
+    displayed: tuple[str, ...]
     note: str = ""
     parts: tuple[str, ...] = ()
     carried: bool = True
@@ -95,23 +95,23 @@ class Table:
                 continue
             if not column.keyed:
                 names.append(column.name)
-                for row, made in zip(rows, plain, strict=True):
-                    made[column.name] = row.get(column.name, "")
+                for row, plain_row in zip(rows, plain, strict=True):
+                    plain_row[column.name] = row.get(column.name, "")
                 continue
-            found = [_object(row.get(column.name, "")) for row in rows]
-            for key in dict.fromkeys(key for values in found for key in values):
+            objects = [_object(row.get(column.name, "")) for row in rows]
+            for key in dict.fromkeys(key for values in objects for key in values):
                 names.append(f"{column.name}.{key}")
-                numbers = any(isinstance(values.get(key), float) for values in found)
-                for values, made in zip(found, plain, strict=True):
-                    made[names[-1]] = values.get(key, math.nan if numbers else "")
+                numbers = any(isinstance(values.get(key), float) for values in objects)
+                for values, plain_row in zip(objects, plain, strict=True):
+                    plain_row[names[-1]] = values.get(key, math.nan if numbers else "")
         return names, plain
 
 
 @cache
 def _object(text: str) -> Mapping[str, str | float]:
     """Return the JSON object of a cell, empty where there is none. Cached: thousands of rows hold few texts."""
-    found: dict[str, Any] = json.loads(text) if text else {}
-    return {key: _plain(value) for key, value in found.items()}
+    values: dict[str, Any] = json.loads(text) if text else {}
+    return {key: _plain(value) for key, value in values.items()}
 
 
 def _plain(value: Any) -> str | float:
@@ -144,7 +144,7 @@ def environment(meaning: str) -> Column:
     return Column("environment", meaning, head="test condition", cell="environment")
 
 
-def keyed(name: str, meaning: str) -> Column:
+def json_column(name: str, meaning: str) -> Column:
     """Return a column of JSON objects."""
     return Column(name, meaning, keyed=True)
 
@@ -154,7 +154,7 @@ IMAGES = whole("images", "images behind the value", cell="count")
 
 RECIPE = (
     Column("recipe", "label of the recipe", cell="recipe"),
-    keyed("coordinates", "JSON: axis -> the recipe's value on it"),
+    json_column("coordinates", "JSON: axis -> the recipe's value on it"),
 )
 INTERVAL = (number("low", "lower end of the 95% interval"), number("high", "upper end of the 95% interval"))
 TRAINING_SEEDS = whole("seeds", "training seeds behind the value", cell="count")

@@ -15,7 +15,7 @@ from assay.core.files import sha256
 from assay.core.reasons import Reason, read
 from assay.store.files import ALTERED, REMADE, Row, read_checked_json, write_checked_json
 from assay.store.folder import RunFolder
-from assay.store.migrations import migrated
+from assay.store.migrations import migrate
 from assay.store.schema import SCHEMA_VERSION
 
 DESCRIBED = "described.json"
@@ -32,8 +32,8 @@ def _to_json(rows: Sequence[Row]) -> list[Row]:
     ]
 
 
-def _reason(given: str | Reason) -> Reason:
-    return read(given) if isinstance(given, str) else given
+def _reason(reason: str | Reason) -> Reason:
+    return read(reason) if isinstance(reason, str) else reason
 
 
 Rows = Annotated[Sequence[Any], BeforeValidator(_from_json), PlainSerializer(_to_json)]
@@ -64,7 +64,7 @@ class DataDescription(BaseModel):
 
 def keep(folder: RunFolder, described: DataDescription) -> None:
     """Write it to the run folder, with the hashes of its pictures."""
-    files = {path.name: sha256(path) for path in _drawn(folder, described.pictures)}
+    files = {path.name: sha256(path) for path in _picture_paths(folder, described.pictures)}
     values = described.model_copy(update={"files": files}).model_dump()
     write_checked_json(folder.root / DESCRIBED, {"schema": SCHEMA_VERSION, **values}, sort_keys=False)
 
@@ -72,7 +72,7 @@ def keep(folder: RunFolder, described: DataDescription) -> None:
 Kind = TypeVar("Kind", bound=DataDescription)
 
 
-def kept(folder: RunFolder, kind: type[Kind]) -> Kind:
+def read_description(folder: RunFolder, kind: type[Kind]) -> Kind:
     """Read the description that the last finished run stored.
 
     Raises:
@@ -81,14 +81,14 @@ def kept(folder: RunFolder, kind: type[Kind]) -> Kind:
     path = folder.root / DESCRIBED
     if not path.is_file():
         raise StoreError(f"{folder.root} holds no {DESCRIBED}: no run ended here; run the study again with its spec")
-    found = kind.model_validate(migrated(read_checked_json(path), path))
-    for picture in _drawn(folder, found.pictures):
-        if picture.name in found.files and sha256(picture) != found.files[picture.name]:
+    description = kind.model_validate(migrate(read_checked_json(path), path))
+    for picture in _picture_paths(folder, description.pictures):
+        if picture.name in description.files and sha256(picture) != description.files[picture.name]:
             raise StoreError(f"cannot read {picture}: {ALTERED}; {REMADE}")
-    return found
+    return description
 
 
-def _drawn(folder: RunFolder, rows: Sequence[Row]) -> list[Path]:
+def _picture_paths(folder: RunFolder, rows: Sequence[Row]) -> list[Path]:
     """Paths of the pictures of these rows, without those that are missing, which the page reports."""
     names = sorted({Path(row["file"]).name for row in rows})
     return [path for name in names if (path := folder.root / "pictures" / name).is_file()]

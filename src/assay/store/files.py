@@ -133,8 +133,8 @@ def read_checked_json(path: Path, *, damaged: str = REMADE) -> dict[str, Any]:
     Raises:
         StoreError: The file is missing, cannot be read or is damaged, or holds no checksum.
     """
-    found = read_json(path, damaged=damaged)
-    values = cast("dict[str, Any]", found if isinstance(found, dict) else {})
+    content = read_json(path, damaged=damaged)
+    values = cast("dict[str, Any]", content if isinstance(content, dict) else {})
     if values.pop(CHECKSUM, None) != _digest(values):
         raise StoreError(f"cannot read {path}: {ALTERED}; {damaged}")
     return values
@@ -171,7 +171,7 @@ def write_parquet(path: Path, columns: Columns, *, row_group: int = 0) -> None:
         with connect() as database:
             database.register("arrays", arrays)
             try:
-                database.execute(f"COPY (SELECT * FROM arrays) TO '{quoted(temporary)}' ({form})")
+                database.execute(f"COPY (SELECT * FROM arrays) TO '{quote(temporary)}' ({form})")
             except duckdb.IOException as error:
                 raise _system_error(error) from error
 
@@ -191,19 +191,19 @@ class ColumnRows(Sequence[Row]):
         return (dict(zip(self.columns, values, strict=True)) for values in zip(*self.columns.values(), strict=True))
 
     def __getitem__(self, at: Any) -> Any:  # `overload` would keep this module, and DuckDB, until after the end
-        found = {name: column[at] for name, column in self.columns.items()}
-        return list(ColumnRows(found)) if isinstance(at, slice) else found
+        row = {name: column[at] for name, column in self.columns.items()}
+        return list(ColumnRows(row)) if isinstance(at, slice) else row
 
-    def extend(self, shared: Row, own: Mapping[str, Sequence[Any]]) -> None:
+    def extend(self, shared: Row, by_row: Mapping[str, Sequence[Any]]) -> None:
         """Add rows.
 
         Args:
             shared: Values that all of them have.
             own: Column -> the values that each has.
         """
-        added = len(next(iter(own.values())))
+        added = len(next(iter(by_row.values())))
         for name, column in self.columns.items():
-            column.extend(own[name] if name in own else [shared[name]] * added)
+            column.extend(by_row[name] if name in by_row else [shared[name]] * added)
 
     def add(self, rows: Sequence[Row]) -> None:
         """Add rows that have all of the columns."""
@@ -225,7 +225,7 @@ def read_parquet(path: Path) -> dict[str, np.ndarray]:
 
     Raises StoreError that names the file when it is missing, cannot be read or is damaged.
     """
-    return _whole(path, lambda: _selected(f"'{quoted(alone(path))}'"))
+    return _whole(path, lambda: _select(f"'{quote(alone(path))}'"))
 
 
 ROWS_AT_ONCE = 2**16
@@ -240,14 +240,14 @@ def read_column_rows(path: Path) -> ColumnRows:
     number = "file_row_number"
 
     def part(start: int) -> dict[str, np.ndarray]:
-        source = f"'{quoted(alone(path))}', {number} = true"
+        source = f"'{quote(alone(path))}', {number} = true"
         within = f" WHERE {number} >= {start} AND {number} < {start + ROWS_AT_ONCE} ORDER BY {number}"
-        return _selected(source, f"* EXCLUDE ({number})", within)
+        return _select(source, f"* EXCLUDE ({number})", within)
 
-    found = column_rows(_whole(path, lambda: part(0)))
-    while len(found) % ROWS_AT_ONCE == 0 and (more := column_rows(_whole(path, lambda: part(len(found))))):
-        found.extend({}, more.columns)
-    return found
+    rows = column_rows(_whole(path, lambda: part(0)))
+    while len(rows) % ROWS_AT_ONCE == 0 and (more := column_rows(_whole(path, lambda: part(len(rows))))):
+        rows.extend({}, more.columns)
+    return rows
 
 
 def _whole(path: Path, read: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
@@ -270,18 +270,18 @@ def read_parquets(paths: Sequence[Path]) -> list[dict[str, np.ndarray]]:
     """
     try:
         groups = _of_equal_columns(paths) if len(paths) > 1 else []
-        found = {path: one for group in groups for path, one in zip(group, _together(group), strict=True)}
+        by_path = {path: columns for group in groups for path, columns in zip(group, _together(group), strict=True)}
     except (duckdb.OutOfMemoryException, duckdb.InterruptException):
         raise
     except duckdb.Error:
-        found = {}  # one by one, the file that cannot be read is named
-    return [found.get(path) or read_parquet(path) for path in paths]
+        by_path = {}  # one by one, the file that cannot be read is named
+    return [by_path.get(path) or read_parquet(path) for path in paths]
 
 
 def _of_equal_columns(paths: Sequence[Path]) -> list[list[Path]]:
     """Group files by the names and types of their columns."""
     columns = "string_agg(concat_ws(' ', name, type, converted_type), '|')"
-    query = f"SELECT file_name, {columns} FROM parquet_schema([{_listed(paths)}]) GROUP BY file_name"
+    query = f"SELECT file_name, {columns} FROM parquet_schema([{_list_paths(paths)}]) GROUP BY file_name"
     with connect() as database:
         kinds = dict(cast("list[tuple[str, str]]", database.execute(query).fetchall()))
     groups: dict[str, list[Path]] = {}
@@ -293,7 +293,7 @@ def _of_equal_columns(paths: Sequence[Path]) -> list[list[Path]]:
 def _together(paths: Sequence[Path]) -> list[dict[str, np.ndarray]]:
     """Read files of the same columns; empty where one of them has no row, since rows are told apart by their number."""
     row = "file_row_number"
-    read = _selected(f"[{_listed(paths)}], {row} = true")
+    read = _select(f"[{_list_paths(paths)}], {row} = true")
     starts = np.flatnonzero(read.pop(row) == 0)
     if len(starts) < len(paths):
         return [{} for _ in paths]
@@ -306,26 +306,26 @@ def parts_of(columns: Columns, starts: np.ndarray) -> list[dict[str, np.ndarray]
     return [{name: parts[name][at].copy() for name in parts} for at in range(len(starts))]
 
 
-def _listed(paths: Sequence[Path]) -> str:
-    return ", ".join(f"'{quoted(alone(path))}'" for path in paths)
+def _list_paths(paths: Sequence[Path]) -> str:
+    return ", ".join(f"'{quote(alone(path))}'" for path in paths)
 
 
 def read_columns(path: Path, without: str, where: str) -> dict[str, np.ndarray]:
     """Return some rows of a Parquet file in their order, without a column; missing numbers are NaN."""
     order = "file_row_number"  # with a filter DuckDB takes row groups in any order
-    return _selected(
-        f"'{quoted(alone(path))}', {order} = true",
+    return _select(
+        f"'{quote(alone(path))}', {order} = true",
         f"* EXCLUDE ({without}, {order})",
         f" WHERE {where} ORDER BY {order}",
     )
 
 
-def _selected(source: str, columns: str = "*", rest: str = "") -> dict[str, np.ndarray]:
+def _select(source: str, columns: str = "*", rest: str = "") -> dict[str, np.ndarray]:
     read = f"read_parquet({source}, hive_partitioning = false)"  # else a folder `lr=0.1` is a column
     query = f"SELECT {columns} FROM {read}{rest}"
     with connect() as database:
-        found = cast("dict[str, np.ndarray]", database.execute(query).fetchnumpy())
-    return {name: _filled(column) for name, column in found.items()}
+        columns_read = cast("dict[str, np.ndarray]", database.execute(query).fetchnumpy())
+    return {name: _fill_masked(column) for name, column in columns_read.items()}
 
 
 def read_rows(path: Path) -> list[Row]:
@@ -366,7 +366,7 @@ def _database(process: int) -> duckdb.DuckDBPyConnection:
 atexit.register(_database.cache_clear)  # else DuckDB lists all of its objects where other libraries outlive it
 
 
-def quoted(path: Path | str) -> str:
+def quote(path: Path | str) -> str:
     """Return a path as it may stand between single quotes in SQL."""
     return str(path).replace("'", "''")
 
@@ -387,7 +387,7 @@ def _column(values: list[Any]) -> np.ndarray:
     return np.array([math.nan if value is None else float(value) for value in values], dtype=np.float64)
 
 
-def _filled(column: np.ndarray) -> np.ndarray:
+def _fill_masked(column: np.ndarray) -> np.ndarray:
     if not isinstance(column, np.ma.MaskedArray):
         return column
     if column.dtype.kind == "O":

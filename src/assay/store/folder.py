@@ -52,14 +52,14 @@ from assay.store.manifest import (
     SIGNATURE,
     SIGNED,
     Change,
-    altered,
+    altered_files,
     broken_seal,
     changes,
     read_manifest,
     write_manifest,
 )
-from assay.store.migrations import migrated, refuse_earlier, unversioned
-from assay.store.packs import PACKED, PACKS, UNITS, pack, packed, read_packed, recorded_packs
+from assay.store.migrations import migrate, refuse_earlier, without_version
+from assay.store.packs import PACKED, PACKS, UNITS, pack, packed_places, read_packed, recorded_packs
 from assay.store.schema import MEASUREMENTS, SCHEMA_VERSION
 from assay.store.views import VIEWS
 
@@ -77,21 +77,21 @@ def require_writable(folder: Path) -> None:
     Raises:
         StoreError: If a folder, with those above it, can neither be found nor made, or takes no file.
     """
-    made: list[Path] = []
+    folders: list[Path] = []
     try:
-        made = [path for path in (folder, *folder.parents) if not path.exists()]
+        folders = [path for path in (folder, *folder.parents) if not path.exists()]
         folder.mkdir(parents=True, exist_ok=True)
         with TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        takes_none = bool(made) and isinstance(error, FileNotFoundError)  # as /proc, which says of itself that it may
-        told = f"{made[-1].parent} takes no folders" if takes_none else error.strerror
-        what = "cannot be made" if made else "cannot be written to"
+        takes_none = bool(folders) and isinstance(error, FileNotFoundError)  # as /proc, which says of itself that it may
+        reason = f"{folders[-1].parent} takes no folders" if takes_none else error.strerror
+        what = "cannot be made" if folders else "cannot be written to"
         raise StoreError(
-            f"the folder {folder} {what}: {told}; choose another place with {key_text('--out')}"
+            f"the folder {folder} {what}: {reason}; choose another place with {key_text('--out')}"
         ) from error
     finally:
-        for path in made:
+        for path in folders:
             with suppress(OSError):
                 path.rmdir()
 
@@ -210,7 +210,7 @@ class RunFolder:
         path = self.root / RUN
         if not is_file(path):
             refuse_earlier(self.root)
-        return migrated(read_checked_json(path), path)
+        return migrate(read_checked_json(path), path)
 
     @property
     def kind(self) -> Kind | None:
@@ -249,10 +249,10 @@ class RunFolder:
         Raises:
             StoreError: The folder holds another kind of run, or one of another subject.
         """
-        held = self.kind
-        if held not in (None, kind):
-            raise StoreError(f"{self.root} holds {held.words}, not {kind.words}: give another folder")
-        if held and subject and self.document()["subject"] != subject:
+        kind_of_run = self.kind
+        if kind_of_run not in (None, kind):
+            raise StoreError(f"{self.root} holds {kind_of_run.words}, not {kind.words}: give another folder")
+        if kind_of_run and subject and self.document()["subject"] != subject:
             raise StoreError(
                 f"{self.root} holds the {kind.name} of another {kind.subject}: choose another place with "
                 f"{key_text('--out')}"
@@ -282,10 +282,10 @@ class RunFolder:
         """Raises NoTableError, with the nearest name, when it has no table of that name."""
         if name in self.tables:
             return
-        held = self.require_run()
+        kind_of_run = self.require_run()
         if any(name in kind.tables for kind in kinds().values()):
-            has = ", ".join(held.tables)
-            raise NoTableError(f"{self.root} holds {held.words}, which has no table '{name}'; it has {has}")
+            has = ", ".join(kind_of_run.tables)
+            raise NoTableError(f"{self.root} holds {kind_of_run.words}, which has no table '{name}'; it has {has}")
         raise NoTableError(unknown_name("table", name, tuple(self.tables)))
 
     def unit(self, kind: UnitKind, id: str) -> Path:
@@ -294,7 +294,7 @@ class RunFolder:
 
     def complete(self, kind: UnitKind, id: str) -> bool:
         """Return whether this unit's record, which is written last, is there or in a pack."""
-        return self._loose(kind, id) or id in packed(self.root, kind)
+        return self._loose(kind, id) or id in packed_places(self.root, kind)
 
     def _loose(self, kind: UnitKind, id: str) -> bool:
         """Return whether a unit has a record of its own."""
@@ -310,7 +310,7 @@ class RunFolder:
     def ids(self, kind: UnitKind) -> Iterator[str]:
         """Return the complete units of a kind, sorted."""
         loose = {path.parent.name for path in (self.root / kind).glob("*/record.json")}
-        return iter(sorted(loose | packed(self.root, kind).keys()))  # in this order, as units go from one to the other
+        return iter(sorted(loose | packed_places(self.root, kind).keys()))  # in this order, as units go from one to the other
 
     def write_record(self, kind: UnitKind, id: str, record: Mapping[str, Any]) -> None:
         """Mark a unit complete. Everything else it leaves must be written before; an earlier failure is forgotten.
@@ -318,9 +318,9 @@ class RunFolder:
         What a killed worker did not finish writing before this one took the unit over goes.
         """
         unit = self.unit(kind, id)
-        for left in unit.glob(".*.partial"):
-            if is_abandoned(left):
-                left.unlink(missing_ok=True)
+        for partial_file in unit.glob(".*.partial"):
+            if is_abandoned(partial_file):
+                partial_file.unlink(missing_ok=True)
         complete = {"schema": SCHEMA_VERSION, **record, FILES: _checksums(unit)}
         write_json(unit / "record.json", {**complete, SELF: _checksum(id, complete)})
         self.forget_failure(id)
@@ -336,13 +336,13 @@ class RunFolder:
 
     def _checked_record(self, kind: UnitKind, id: str) -> dict[str, Any]:
         path = self.unit(kind, id) / "record.json"
-        in_pack = None if self._loose(kind, id) else packed(self.root, kind).get(id)
-        record = migrated(json.loads(in_pack.record) if in_pack else read_json(path), path)
+        in_pack = None if self._loose(kind, id) else packed_places(self.root, kind).get(id)
+        record = migrate(json.loads(in_pack.record) if in_pack else read_json(path), path)
         if record.get(SELF) != _checksum(id, record):
             raise StoreError(f"cannot read {path}: {ALTERED}; {REMADE}")
         return record
 
-    def checked(self, kind: UnitKind, id: str, name: str) -> Path:
+    def checked_path(self, kind: UnitKind, id: str, name: str) -> Path:
         """Return the path of a file of a complete unit.
 
         Raises:
@@ -361,15 +361,15 @@ class RunFolder:
         Raises:
             StoreError: A record is damaged.
         """
-        known = recorded_packs(self.root)
+        packed_sums = recorded_packs(self.root)
         for kind, id in self._units():
-            known |= self._recorded(kind, id)
-        write_manifest(self.root, known)
+            packed_sums |= self._recorded_sums(kind, id)
+        write_manifest(self.root, packed_sums)
 
     def _units(self) -> Iterator[tuple[UnitKind, str]]:
         return ((kind, id) for kind in UNIT_KINDS for id in self.ids(kind))
 
-    def _recorded(self, kind: UnitKind, id: str) -> dict[str, str]:
+    def _recorded_sums(self, kind: UnitKind, id: str) -> dict[str, str]:
         """Return the files of a complete unit, below this folder, with the checksums that its record has."""
         files: Mapping[str, str] = self._checked_record(kind, id)[FILES]
         in_pack = "" if self._loose(kind, id) else PACKED.get(kind)
@@ -382,14 +382,14 @@ class RunFolder:
             units: Kinds and ids; all units, and packs, where None.
         """
         wanted = recorded_packs(self.root) if units is None else {}
-        found: list[Change] = []
+        changes: list[Change] = []
         for kind, id in self._units() if units is None else units:
             try:
-                wanted |= self._recorded(kind, id)
+                wanted |= self._recorded_sums(kind, id)
             except StoreError:
-                found.append(Change("changed", self.unit(kind, id) / "record.json"))
-        found += altered(self.root, wanted)
-        return [one for one in found if (one.how, one.path.name) != ("missing", _MAY_LACK)]
+                changes.append(Change("changed", self.unit(kind, id) / "record.json"))
+        changes += altered_files(self.root, wanted)
+        return [change for change in changes if (change.how, change.path.name) != ("missing", _MAY_LACK)]
 
     def changes(self, parts: Collection[str] = ()) -> list[Change]:
         """Return the files that are missing, altered or added since the manifest was written.
@@ -406,17 +406,17 @@ class RunFolder:
             sealed = read_manifest(self.root) is not None
         if sealed:
             return changes(self.root, parts)
-        there = path.is_file()
-        lost = [Change("changed" if there else "missing", path)] if there or self.ended or self.signed else []
+        exists = path.is_file()
+        lost = [Change("changed" if exists else "missing", path)] if exists or self.has_ended or self.is_signed else []
         return [*lost, *(() if parts else self.altered_units())]
 
     @property
-    def ended(self) -> bool:
+    def has_ended(self) -> bool:
         """Whether the last run here has written its tables."""
         return (self.root / "tables" / STAMP).is_file()
 
     @property
-    def signed(self) -> bool:
+    def is_signed(self) -> bool:
         """Whether there is a signature, of these data or of others."""
         return (self.root / SIGNATURE).is_file()
 
@@ -432,7 +432,7 @@ class RunFolder:
         if change.path.name in (SIGNED, SIGNATURE):
             what = "them" if change.how == "unsigned" else "it"
             return f"restore {what} from a copy, or sign what is there with `assay seal {self.root} --key FILE`"
-        if (self.signed and self.ended) or change.path.name in _NEVER_REMADE:
+        if (self.is_signed and self.has_ended) or change.path.name in _NEVER_REMADE:
             return "restore it from a copy"
         if change.how == "missing":
             return again
@@ -442,7 +442,7 @@ class RunFolder:
     def _remade(self, change: Change) -> bool:
         """Return whether a file is made with the page: the page itself, and unsigned tables if records suffice."""
         name = change.path.relative_to(self.root).parts[0]
-        if name == PAGE or self.signed or change.how == "extra":
+        if name == PAGE or self.is_signed or change.how == "extra":
             return name == PAGE
         with suppress(StoreError):
             return bool(self.require_run().rebuild) and name in ("tables", MANIFEST)
@@ -460,10 +460,10 @@ class RunFolder:
             StoreError: A file is missing or altered, was added to what is signed, or the signature is of other data.
         """
         self._refuse([
-            one
-            for one in self.changes(parts)
-            if (self.signed or one.how != "extra")
-            and not (self._remade(one) if but_remade else one.path.name == PAGE and not page)
+            change
+            for change in self.changes(parts)
+            if (self.is_signed or change.how != "extra")
+            and not (self._remade(change) if but_remade else change.path.name == PAGE and not page)
         ])  # fmt: skip
 
     def _refuse(self, wrong: Sequence[Change]) -> None:
@@ -486,7 +486,7 @@ class RunFolder:
     def failures(self) -> dict[str, dict[str, Any]]:
         """Unit id -> record of its failure, without the schema version."""
         paths = sorted((self.root / "failures").glob("*.json"))
-        read = {path.stem: migrated(unversioned(read_checked_json(path)), path) for path in paths}
+        read = {path.stem: migrate(without_version(read_checked_json(path)), path) for path in paths}
         return {id: {key: value for key, value in known.items() if key != "schema"} for id, known in read.items()}
 
     def write_outputs(self, id: str, outputs: Mapping[str, np.ndarray], record: Mapping[str, Any]) -> None:
@@ -504,10 +504,10 @@ class RunFolder:
 
     def _rows(self, kind: UnitKind, ids: Sequence[str]) -> list[dict[str, np.ndarray]]:
         """Read the rows of several units from their own files or from packs."""
-        there = packed(self.root, kind)
-        own = [id for id in ids if id not in there or self._loose(kind, id)]
-        read = dict(zip(own, read_parquets([self.checked(kind, id, PACKED[kind]) for id in own]), strict=True))
-        if len(own) < len(ids):
+        packed_units = packed_places(self.root, kind)
+        loose = [id for id in ids if id not in packed_units or self._loose(kind, id)]
+        read = dict(zip(loose, read_parquets([self.checked_path(kind, id, PACKED[kind]) for id in loose]), strict=True))
+        if len(loose) < len(ids):
             read |= read_packed(self.root, kind, [id for id in ids if id not in read])
         return [read[id] for id in ids]
 
@@ -518,7 +518,7 @@ class RunFolder:
     def write_measurements(self, id: str, measurements: Sequence[Measurement], record: Mapping[str, Any]) -> None:
         """Store the measurements of one probe on one model, and the contributions to those that are compared."""
         write_contributions(self._contributions(id), measurements)
-        rows = [measurement_row(found) for found in measurements]
+        rows = [measurement_row(measurement) for measurement in measurements]
         write_rows(self.unit("probes", id) / "measurements.parquet", tuple(MEASUREMENTS), rows)
         self.write_record("probes", id, record)
 
@@ -532,7 +532,7 @@ class RunFolder:
 
     def contributions(self, id: str) -> dict[int, Contributions]:
         """Read the contributions to the measurements of a probe, by the place of their rows."""
-        return read_contributions(self.checked("probes", id, CONTRIBUTIONS))
+        return read_contributions(self.checked_path("probes", id, CONTRIBUTIONS))
 
     def has_contributions(self, id: str) -> bool:
         """Return whether a probe kept contributions."""
@@ -547,7 +547,7 @@ class RunFolder:
         Args:
             row: The images' numbers [n].
         """
-        write_sampled(self._sampled(id), row, layers)
+        write_sampled(self._activations_path(id), row, layers)
 
     def sampled(self, id: str) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """Read the activations stored by `write_sampled`: rows, and layers in their order.
@@ -555,13 +555,13 @@ class RunFolder:
         Raises:
             StoreError: If a probe kept nothing.
         """
-        return read_sampled(self.checked("probes", id, ACTIVATIONS))
+        return read_sampled(self.checked_path("probes", id, ACTIVATIONS))
 
     def has_sampled(self, id: str) -> bool:
         """Return whether a probe kept activations."""
-        return self._sampled(id).is_file()
+        return self._activations_path(id).is_file()
 
-    def _sampled(self, id: str) -> Path:
+    def _activations_path(self, id: str) -> Path:
         return self.unit("probes", id) / ACTIVATIONS
 
     def write_table(self, name: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
@@ -595,8 +595,8 @@ class RunFolder:
     def stamp(self) -> dict[str, Any]:
         """Return what the tables were made of; empty while they are made."""
         path = self.root / "tables" / STAMP
-        found = migrated(read_checked_json(path), path) if path.is_file() else {}
-        return {key: value for key, value in found.items() if key != "schema"}
+        content = migrate(read_checked_json(path), path) if path.is_file() else {}
+        return {key: value for key, value in content.items() if key != "schema"}
 
     def remove_partial_files(self) -> None:
         """Remove files that a killed run did not finish writing. For who holds the folder.
@@ -649,11 +649,11 @@ def find_run(run: str, out: Path) -> Path:
             return folder
     known = sorted({path.parent.name for path in out.glob(f"*/{RUN}")})
     near = nearest(run, known)
-    there = f"in {out} there is: {', '.join(known)}" if known else f"{out} holds no run; --out names the folder of runs"
+    listing = f"in {out} there is: {', '.join(known)}" if known else f"{out} holds no run; --out names the folder of runs"
     if Path(run).is_absolute():
-        near, there = None, "give the folder of a run, or the name of a study under --out"
+        near, listing = None, "give the folder of a run, or the name of a study under --out"
     empty = [folder for folder in places if is_folder(folder)]
     missing = "no run folder " + ", nor ".join(f"'{folder}'" for folder in places)
     what = f"'{empty[0]}' holds no {RUN}, so it is no run folder" if empty else missing
-    hint = f"did you mean '{near}'?" if near else there
+    hint = f"did you mean '{near}'?" if near else listing
     raise StoreError(f"{what}: {hint}")

@@ -47,5 +47,5 @@ def kinds() -> Mapping[str, Kind]:
     """
     features = (path.parent.name for path in sorted(Path(__file__).parents[1].glob("*/kind.py")))
     modules = [import_module(f"assay.{feature}.kind") for feature in features]
-    found = [value for module in modules for value in vars(module).values() if isinstance(value, Kind)]
-    return {kind.name: kind for kind in (*found, *(point.load() for point in entry_points(group=GROUP)))}
+    kinds_found = [value for module in modules for value in vars(module).values() if isinstance(value, Kind)]
+    return {kind.name: kind for kind in (*kinds_found, *(point.load() for point in entry_points(group=GROUP)))}

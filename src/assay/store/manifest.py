@@ -18,7 +18,7 @@ from assay.store.files import ALTERED, read_checked_json, write_checked_json, wr
 from assay.store.schema import SCHEMA_VERSION
 
 MANIFEST = "manifest.json"
-BESIDE = ("preview", "leases", "engine")
+UNLISTED = ("preview", "leases", "engine")
 """Folders that no result depends on. A preview has a manifest of its own."""
 _LISTED = "files"
 SIGNED, SIGNATURE = "signed.txt", "signed.txt.sig"
@@ -56,7 +56,7 @@ class Change:
         return f"cannot read {self.path}: {ALTERED if self.how == 'changed' else 'there is no such file'}"
 
 
-def write_manifest(root: Path, known: Mapping[str, str]) -> None:
+def write_manifest(root: Path, digests_known: Mapping[str, str]) -> None:
     """List every file of a folder. A signature goes where a later run changed what it is of.
 
     Args:
@@ -64,7 +64,7 @@ def write_manifest(root: Path, known: Mapping[str, str]) -> None:
         known: Path below it -> SHA-256 when it was written, so that a change since is found and not listed.
     """
     there = {name: path for name, path in _files(root).items() if path.is_file()}
-    digests = {name: known.get(name) or file_hash(path) for name, path in there.items()}
+    digests = {name: digests_known.get(name) or file_hash(path) for name, path in there.items()}
     if SIGNED in digests and not _signs(root, digests):
         for name in (SIGNED, SIGNATURE):
             (root / name).unlink(missing_ok=True)
@@ -90,11 +90,11 @@ def read_manifest(root: Path) -> Mapping[str, tuple[int, str]] | None:
 def _read(path: Path, state: tuple[int, ...]) -> Mapping[str, tuple[int, str]]:
     """Cached as long as the file stays."""
     remedy = "restore it from a copy"
-    found = read_checked_json(path, damaged=remedy)
+    content = read_checked_json(path, damaged=remedy)
     try:
-        if any(re.search(r"(^|/)\.{0,2}(/|$)", name) for name in found[_LISTED]):
+        if any(re.search(r"(^|/)\.{0,2}(/|$)", name) for name in content[_LISTED]):
             raise ValueError("a path that leads out of the folder")
-        return {name: (int(size), str(digest)) for name, (size, digest) in found[_LISTED].items()}
+        return {name: (int(size), str(digest)) for name, (size, digest) in content[_LISTED].items()}
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise StoreError(f"cannot read {path}: {ALTERED}; {remedy}") from error
 
@@ -114,44 +114,44 @@ def changes(root: Path, parts: Collection[str] = ()) -> list[Change]:
         raise StoreError(f"cannot read {root / MANIFEST}: there is no such file")
     read = {name: digest for name, (_, digest) in listed.items()
             if not parts or "/" not in name or name.split("/")[0] in parts}  # fmt: skip
-    found = altered(root, read)
-    if not any(one.path.name in (SIGNED, SIGNATURE) for one in found):
-        found += broken_seal(root)
-    return found + [Change("extra", path) for name, path in _files(root, parts).items() if name not in listed]
+    damage = altered_files(root, read)
+    if not any(change.path.name in (SIGNED, SIGNATURE) for change in damage):
+        damage += broken_seal(root)
+    return damage + [Change("extra", path) for name, path in _files(root, parts).items() if name not in listed]
 
 
-def altered(root: Path, wanted: Mapping[str, str]) -> list[Change]:
+def altered_files(root: Path, wanted: Mapping[str, str]) -> list[Change]:
     """Return the files that are missing, or whose content has another SHA-256.
 
     Args:
         root: The folder.
         wanted: Path below it -> SHA-256.
     """
-    found: list[Change] = []
+    changed: list[Change] = []
     for name, digest in wanted.items():
         path = root / name
         try:
             if not path.is_file():  # nor a pipe, which would be waited for
-                found.append(Change("missing", path))
+                changed.append(Change("missing", path))
             elif file_hash(path) != digest:
-                found.append(Change("changed", path))
+                changed.append(Change("changed", path))
         except OSError as error:  # no evidence against its content
             raise StoreError(f"cannot read {path}: {error.strerror}; see to its permissions and its disk") from error
-    return found
+    return changed
 
 
 def _files(root: Path, parts: Collection[str] = ()) -> dict[str, Path]:
     """Return the files below a folder, or parts of it, without hidden ones and those of `BESIDE`, by path there."""
-    found: dict[str, Path] = {}
+    paths: dict[str, Path] = {}
     for folder, folders, names in os.walk(root):
         top = folder == str(root)
-        left = {one for one in folders if one in BESIDE or (parts and one not in parts)} if top else ()
-        folders[:] = sorted(one for one in folders if not one.startswith(".") and one not in left)
+        skipped = {one for one in folders if one in UNLISTED or (parts and one not in parts)} if top else ()
+        folders[:] = sorted(one for one in folders if not one.startswith(".") and one not in skipped)
         inside = "" if top else f"{Path(folder).relative_to(root).as_posix()}/"
         for name in sorted(names):
             if not name.startswith(".") and not (top and name == MANIFEST):
-                found[inside + name] = Path(folder, name)
-    return found
+                paths[inside + name] = Path(folder, name)
+    return paths
 
 
 def sign(root: Path, key: Path) -> None:

@@ -18,12 +18,12 @@ def refuse_earlier(root: Path) -> None:
         raise StoreError(f"{root} was written by an earlier Assay: run it again in another folder")
 
 
-def unversioned(record: Record) -> Record:
+def without_version(record: Record) -> Record:
     """Return a record of a kind that had no version at first: without one it is of the first."""
     return {"schema": 1, **record} if isinstance(record, dict) else record  # pyright: ignore[reportUnnecessaryIsInstance]
 
 
-def migrated(record: Record, path: Path) -> Record:
+def migrate(record: Record, path: Path) -> Record:
     """Return the record, which is of the present schema: there is no earlier one that an Assay wrote.
 
     Raises:

@@ -60,7 +60,7 @@ class Place:
     record: str
 
 
-def packed(root: Path, kind: str) -> Mapping[str, Place]:
+def packed_places(root: Path, kind: str) -> Mapping[str, Place]:
     """Return the packed units of a kind by id.
 
     Raises:
@@ -77,16 +77,16 @@ def packed(root: Path, kind: str) -> Mapping[str, Place]:
 @lru_cache(maxsize=8)
 def _index(folder: str, changed: int) -> dict[str, dict[str, Place]]:
     """Cached as long as no file of the folder is added or removed."""
-    found: dict[str, dict[str, Place]] = {}
+    places: dict[str, dict[str, Place]] = {}
     for index in sorted(Path(folder).glob("*.json")):
         values = _read_index(index)
         path = index.with_suffix(".parquet")
         if path.is_file():  # a user who deletes a damaged pack has its units made again
             units = cast("dict[str, str]", values["units"])
-            found.setdefault(values["kind"], {}).update(
+            places.setdefault(values["kind"], {}).update(
                 {id: Place(path, number, record) for number, (id, record) in enumerate(units.items())}
             )
-    return found
+    return places
 
 
 def _read_index(path: Path) -> dict[str, Any]:
@@ -103,20 +103,20 @@ def read_packed(root: Path, kind: str, ids: Sequence[str]) -> dict[str, Columns]
     Raises:
         StoreError: A pack is damaged.
     """
-    places = packed(root, kind)
-    found: dict[str, Columns] = {}
+    places = packed_places(root, kind)
+    columns: dict[str, Columns] = {}
     for path in dict.fromkeys(places[id].path for id in ids):
         _require_whole(path)
-        own = [id for id in ids if places[id].path == path]
-        numbers = sorted({places[id].number for id in own})
+        in_pack = [id for id in ids if places[id].path == path]
+        numbers = sorted({places[id].number for id in in_pack})
         listed = ", ".join(map(str, numbers))
         only = f"{NUMBER} BETWEEN {numbers[0]} AND {numbers[-1]} AND {NUMBER} IN ({listed})"
         read = read_columns(path, OF_UNIT, only)
         of = read.pop(NUMBER)
         starts = np.searchsorted(of, numbers)
         parts = dict(zip(numbers, parts_of(read, starts), strict=True))
-        found |= {id: dict(parts[places[id].number]) for id in own}
-    return found
+        columns |= {id: dict(parts[places[id].number]) for id in in_pack}
+    return columns
 
 
 def recorded_packs(root: Path) -> dict[str, str]:
@@ -166,13 +166,13 @@ def pack(
         if not path.with_suffix(".json").is_file():
             path.unlink()
     _remove_packed(root, kind)
-    before = packed(root, kind)
+    before = packed_places(root, kind)
     loose = [id for id in dict.fromkeys(ids) if id not in before]
     waiting: dict[tuple[tuple[str, str], ...], dict[str, Columns]] = {}
     for start in range(0, len(loose) if len(loose) >= units else 0, units):
         some = loose[start : start + units]
         for id, columns in zip(some, read(some), strict=True):
-            alike = waiting.setdefault(tuple((name, str(one.dtype)) for name, one in columns.items()), {})
+            alike = waiting.setdefault(tuple((name, str(column.dtype)) for name, column in columns.items()), {})
             alike[id] = columns
             if len(alike) == units:
                 _write(root, kind, alike)
@@ -200,7 +200,7 @@ def _write(root: Path, kind: str, units: Mapping[str, Columns]) -> None:
 
 def _remove_packed(root: Path, kind: str) -> None:
     """Remove the own files of units that are in a whole pack, records first."""
-    there = packed(root, kind)
+    there = packed_places(root, kind)
     for path in _folders(root / kind):
         if path.name in there:
             _require_whole(there[path.name].path)

@@ -46,7 +46,7 @@ from assay.store.columns import (
     Table,
     environment,
     estimate,
-    keyed,
+    json_column,
     number,
     whole,
 )
@@ -116,8 +116,8 @@ _COMPARED = (
     ),
     Column("factor", "factor that the measure is of"),
     Column("layer", "layer that the measure is of", cell="text"),
-    keyed("where", "JSON: axis -> value held while the recipes are compared"),
-    keyed("pooled", "JSON: axis or environment -> values that the difference is averaged over; or empty"),
+    json_column("where", "JSON: axis -> value held while the recipes are compared"),
+    json_column("pooled", "JSON: axis or environment -> values that the difference is averaged over; or empty"),
 )
 """Columns that name a comparison, as `stats.rows.COMPARED`."""
 
@@ -328,7 +328,7 @@ DOSE_CHANGES = Table(
         *INTERVAL,
         TRAINING_SEEDS,
         PATIENTS,
-        keyed("per_seed", "JSON: seed -> change"),
+        json_column("per_seed", "JSON: seed -> change"),
         REASON,
     ),
     ("recipe", "measure", "environment", "value", "low", "high", "seeds", "reason"),
@@ -473,7 +473,7 @@ SIMILARITIES = Table(
     (
         *RECIPE,
         Column("against", "label of the other recipe", cell="recipe"),
-        keyed("against_coordinates", "JSON: axis -> the other recipe's value on it"),
+        json_column("against_coordinates", "JSON: axis -> the other recipe's value on it"),
         Column("axis", "axis along which they differ"),
         Column("measure", "cka, cka-rbf or kappa (of predictions)", cell="measure"),
         environment("test environment"),

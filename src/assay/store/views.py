@@ -19,7 +19,7 @@ class SeedValues:
 
     def __init__(self, values: ColumnRows) -> None:
         self._seeds, self._values = values.columns["seed"], values.columns["value"]
-        counts = [(id, len(list(own))) for id, own in groupby(values.columns["id"])]
+        counts = [(id, len(list(group))) for id, group in groupby(values.columns["id"])]
         ends = accumulate(count for _, count in counts)
         self._ends = {id: (end - count, end) for (id, count), end in zip(counts, ends, strict=True)}
 
@@ -40,8 +40,8 @@ def seeds(estimates: ColumnRows, values: ColumnRows) -> ColumnRows:
     places = {id: place for place, id in enumerate(estimates.columns["id"])}
     at = [places[id] for id in values.columns["id"]]
     named = {name: estimates.columns[name] for name in SEEDS.names if name not in values.columns}
-    own = {name: [column[place] for place in at] for name, column in named.items()}
-    return ColumnRows({name: own[name] if name in own else values.columns[name] for name in SEEDS.names})
+    columns_of_seed = {name: [column[place] for place in at] for name, column in named.items()}
+    return ColumnRows({name: columns_of_seed[name] if name in columns_of_seed else values.columns[name] for name in SEEDS.names})
 
 
 VIEWS: Mapping[str, Callable[..., ColumnRows]] = {"seeds": seeds}

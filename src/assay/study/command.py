@@ -39,14 +39,14 @@ def run_command(asked: RunRequest, given: Settled | None = None) -> None:
         asked: The request.
         given: The study and its folder, where they are not those of the request.
     """
-    settled = given or asked.settled(compare=False)
+    settled = given or asked.settle(compare=False)
 
-    from assay.study.finished import unchanged
+    from assay.study.finished import find_finished
 
-    if (found := unchanged(settled.root, settled.spec, asked.skip_bad_rows)) is not None:
-        _tell_unchanged(found, settled, asked)
+    if (finished_study := find_finished(settled.root, settled.spec, asked.skip_bad_rows)) is not None:
+        _tell_unchanged(finished_study, settled, asked)
         return
-    settled = given or asked.settled()
+    settled = given or asked.settle()
 
     from assay.execution.engines import detach, stop_file
     from assay.execution.local import choose_device, executor_for
@@ -64,44 +64,44 @@ def run_command(asked: RunRequest, given: Settled | None = None) -> None:
     local, count = executor_for(asked.workers, device, stopping.set, stop_file(settled.root))
     executor = remote or local
 
-    def planned() -> Prepared:
+    def prepare_and_count() -> Prepared:
         nonlocal count
         with reading_shown(quiet) as notify:
-            found = prepare(settled.spec, settled.root, skip_bad_rows=asked.skip_bad_rows, device=device, notify=notify)
+            prepared = prepare(settled.spec, settled.root, skip_bad_rows=asked.skip_bad_rows, device=device, notify=notify)
         if engine is not None:
-            count = engine.workers(found.tasks, remote.backend.at_once if remote else engine.at_once)
-        _tell_plan(found, count, asked)
-        return found
+            count = engine.workers(prepared.tasks, remote.backend.at_once if remote else engine.at_once)
+        _tell_plan(prepared, count, asked)
+        return prepared
 
     def display(tasks: Sequence[Task]) -> AbstractContextManager[Observer]:
         return display_for(tasks, count, json, stopping.is_set, quiet=quiet, verbose=asked.verbose)
 
-    prepared = planned()
+    prepared = prepare_and_count()
     if asked.dry_run:
         return
-    result = run_study(prepared, display, executor, telling(quiet), planned)
+    result = run_study(prepared, display, executor, telling(quiet), prepare_and_count)
     if asked.detach and engine and remote and remote.handles:
-        rest = [one for one in sys.argv[1:] if one != "--detach"]
+        rest = [arguments for arguments in sys.argv[1:] if arguments != "--detach"]
         job = detach(settled.root, engine.slurm(settled.root), rest, remote.handles)
         _tell_detached(settled.root, f"the work is submitted; job {job} writes tables and page after it")
         return
     if json:
-        print(jsonlib.dumps(_finished(result)), flush=True)
+        print(jsonlib.dumps(_finished_event(result)), flush=True)
     else:
         _tell(result)
     _show(asked, result)
     raise typer.Exit(130 if result.stopped else 1 if result.failed else 0)
 
 
-def _tell_plan(found: Prepared, count: int, asked: RunRequest) -> None:
+def _tell_plan(prepared: Prepared, count: int, asked: RunRequest) -> None:
     if asked.as_json:
-        disk = {"weight_bytes": found.weight_bytes()} if asked.dry_run else {}
-        print(jsonlib.dumps({**_planned(found, count), **disk}), flush=True)
+        disk = {"weight_bytes": prepared.weight_bytes()} if asked.dry_run else {}
+        print(jsonlib.dumps({**_plan_event(prepared, count), **disk}), flush=True)
     elif asked.dry_run:
-        jobs = [] if asked.engine is None else [asked.engine.sized(found.tasks, count)]
-        print("\n".join([*plan_lines(found, count), *jobs, *disk_lines(found)]))
+        jobs = [] if asked.engine is None else [asked.engine.describe_size(prepared.tasks, count)]
+        print("\n".join([*plan_lines(prepared, count), *jobs, *disk_lines(prepared)]))
     elif not asked.quiet:
-        for line in plan_lines(found, count):
+        for line in plan_lines(prepared, count):
             print(line, file=sys.stderr, flush=True)
 
 
@@ -109,17 +109,17 @@ def _tell_detached(root: Path, text: str) -> None:
     print(f"{root}: {text}. `assay status {root}` shows how far it is, `assay cancel {root}` stops it")
 
 
-def _tell_unchanged(found: Finished, settled: Settled, asked: RunRequest) -> None:
+def _tell_unchanged(finished_study: Finished, settled: Settled, asked: RunRequest) -> None:
     if asked.as_json:
-        print(jsonlib.dumps(_finished(found.result)), flush=True)
+        print(jsonlib.dumps(_finished_event(finished_study.result)), flush=True)
     elif asked.quiet:
-        _tell(found.result)
+        _tell(finished_study.result)
     else:
-        trials = count(found.trials, "trial")
+        trials = count(finished_study.trials, "trial")
         print(f"{settled.spec.name}: {trials} done before, and nothing has changed since", file=sys.stderr)
         print(f"`assay doctor {settled.root}` checks the contents of the records", file=sys.stderr, flush=True)
-        _tell(found.result)
-    _show(asked, found.result)
+        _tell(finished_study.result)
+    _show(asked, finished_study.result)
 
 
 def _show(asked: RunRequest, result: Result) -> None:
@@ -161,8 +161,8 @@ def reach_lines(prepared: Prepared) -> list[str]:
 
     every = detectable_differences(spec, prepared.population)
     rows = [row for row in every if row["role"] == "primary"] or every
-    found = [(float(row["detectable"]), str(row["measure"])) for row in rows if not math.isnan(row["detectable"])]
-    least, measure = min(found, default=(None, ""))
+    detectable = [(float(row["detectable"]), str(row["measure"])) for row in rows if not math.isnan(row["detectable"])]
+    least, measure = min(detectable, default=(None, ""))
     return [quick_look(measure, least, spec.seeds)]
 
 
@@ -171,8 +171,8 @@ def disk_lines(prepared: Prepared) -> list[str]:
     root = prepared.place.root.absolute()
     free = shutil.disk_usage(next(folder for folder in (root, *root.parents) if folder.is_dir())).free
     weights = prepared.weight_bytes()
-    kept = f"about {weights / 1e6:,.0f} MB of weights, and the outputs" if weights else "outputs; no weights are kept"
-    return [f"disk: {kept}; {free / 1e9:,.0f} GB free", "dry run: nothing was trained"]
+    kept_text = f"about {weights / 1e6:,.0f} MB of weights, and the outputs" if weights else "outputs; no weights are kept"
+    return [f"disk: {kept_text}; {free / 1e9:,.0f} GB free", "dry run: nothing was trained"]
 
 
 def worst_lines(prepared: Prepared) -> list[str]:
@@ -190,7 +190,7 @@ def on_device(prepared: Prepared) -> str:
     return "" if prepared.device == "cpu" else f" on {prepared.device}"
 
 
-def _planned(prepared: Prepared, workers: int) -> dict[str, object]:
+def _plan_event(prepared: Prepared, workers: int) -> dict[str, object]:
     return {
         "event": "planned",
         "study": prepared.spec.name,
@@ -204,14 +204,14 @@ def _planned(prepared: Prepared, workers: int) -> dict[str, object]:
     }
 
 
-def _finished(result: Result) -> dict[str, object]:
-    read, said, lines = _answer(result)
+def _finished_event(result: Result) -> dict[str, object]:
+    read, verdict, lines = _answer(result)
     return {
         "event": "finished",
         "folder": str(result.folder),
         **{name: getattr(result, name) for name in ("trained", "probed", "failed", "unlearned", "stopped")},
         "read": read,
-        "verdict": said,
+        "verdict": verdict,
         "primary": lines,
         "report": str(result.page) if result.page else None,
     }
@@ -243,8 +243,8 @@ def _tell(result: Result) -> None:
         )
     if result.failed:
         _warn(f"{count(result.failed, 'task')} failed; the report shows why, and the same command tries again")
-    read, said, lines = _answer(result)
-    for line in [*read, *([said] if said else []), *(f"  {line}" for line in lines), f"report: {result.page}"]:
+    read, verdict, lines = _answer(result)
+    for line in [*read, *([verdict] if verdict else []), *(f"  {line}" for line in lines), f"report: {result.page}"]:
         print(line, flush=True)
 
 
@@ -269,7 +269,7 @@ def preview_command(asked: RunRequest) -> None:
     from assay.study.preview_page import preview_lines
     from assay.study.run import prepare
 
-    settled = asked.settled()
+    settled = asked.settle()
     spec, root, device = settled.spec, settled.root, choose_device(asked.device)
     with reading_shown(asked.as_json) as notify:
         prepared = prepare(spec, root, skip_bad_rows=asked.skip_bad_rows, device=device, notify=notify)
@@ -298,7 +298,7 @@ def _facts(evidence: Evidence, page: Path) -> dict[str, object]:
     from assay.stats.findings import from_row
 
     facts, tables = evidence.facts, evidence.tables
-    shown = ("environments", "counts", "visibility", "shortcuts", "issues", "power")
+    tables_printed = ("environments", "counts", "visibility", "shortcuts", "issues", "power")
     return {
         "read": reading_lines(facts),
         "study": facts["study"],
@@ -307,7 +307,7 @@ def _facts(evidence: Evidence, page: Path) -> dict[str, object]:
         "seconds": float(facts["seconds"]),
         "workers": int(facts["workers"]),
         "device": facts["device"],
-        **{name: list(tables[name]) for name in shown},
+        **{name: list(tables[name]) for name in tables_printed},
         "doubts": [reason_words(from_row(row).reason) for row in tables["findings"] if row["light"] != "ok"],
         "pictures": [str(page.parent / "pictures" / row["file"]) for row in tables["pictures"]],
         "preview": str(page),
@@ -320,18 +320,18 @@ def register_command(asked: RunRequest, receipt: str) -> None:
     from assay.study.registration import register, registration_file
     from assay.study.run import check_data
 
-    settled = asked.settled()
+    settled = asked.settle()
     with reading_shown(quietly=asked.as_json) as notify:
         check_data(settled.spec, settled.root, skip_bad_rows=asked.skip_bad_rows, notify=notify)
-    made = register(settled.root, settled.spec, receipt)
+    registration = register(settled.root, settled.spec, receipt)
     file = registration_file(settled.root)
     if asked.as_json:
-        more = {key: made.content.get(key, "") for key in ("time", "commit")}
-        print(json.dumps({"file": str(file), "sha256": made.sha256, **more, "receipt": made.receipt}))
+        more = {key: registration.content.get(key, "") for key in ("time", "commit")}
+        print(json.dumps({"file": str(file), "sha256": registration.sha256, **more, "receipt": registration.receipt}))
         return
-    commit = f", commit {made.content['commit']}" if made.content.get("commit") else ""
-    print(f"registered: {file}, {made.content['time']}{commit}\nSHA-256: {made.sha256}")
-    if not made.receipt:
+    commit = f", commit {registration.content['commit']}" if registration.content.get("commit") else ""
+    print(f"registered: {file}, {registration.content['time']}{commit}\nSHA-256: {registration.sha256}")
+    if not registration.receipt:
         print("deposit the hash elsewhere (a commit, an e-mail, a registry), and name the place with --receipt")
 
 

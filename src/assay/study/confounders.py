@@ -15,8 +15,8 @@ from jaxtyping import Float, Float64, Int
 from torch import Tensor
 from torch.nn import functional
 
-from assay.core.files import canonical_json, filled
-from assay.core.reasons import Code, Reason, because, stated
+from assay.core.files import canonical_json, fill_names
+from assay.core.reasons import Code, Reason, because, reason_in_words
 from assay.core.registry import build, lookup
 from assay.core.types import Factor, FactorTable
 from assay.data.dataset import OverImages
@@ -24,8 +24,8 @@ from assay.probes.probe import Probe
 from assay.shifts.association import also_achieved
 from assay.shifts.confounders.drawing import LEGIBLE, Lettered
 from assay.shifts.environment import Environment, PickedImages
-from assay.shifts.intervention import Intervention, by_box, unchanged
-from assay.shifts.population import Population, Tests, switched
+from assay.shifts.intervention import Intervention, by_box, without_interventions
+from assay.shifts.population import Population, Tests, switch
 from assay.shifts.sampling import TEST_SEED
 from assay.spec.data import LESION, read_header
 from assay.spec.environments import dose_axis, dosed_factors
@@ -34,7 +34,7 @@ from assay.spec.schema import EnvironmentSpec, InterventionSpec, RecipePoint, St
 from assay.store.files import Row
 from assay.study.contrasts import bears
 
-SEEN = 0.5 / 255
+JUST_VISIBLE = 0.5 / 255
 """A pixel counts as changed from half a level of an 8-bit screen."""
 
 _WINDOW, _SIGMA = 11, 1.5
@@ -66,29 +66,29 @@ def visibility(before: Float[Tensor, "b c h w"], after: Float[Tensor, "b c h w"]
         ValueError: If their shapes differ.
     """
     if before.shape != after.shape or before.ndim != 4:
-        given = f"{tuple(before.shape)} and {tuple(after.shape)}"
-        raise ValueError(f"visibility compares images [b, c, h, w] of one shape; given: {given}")
+        shapes = f"{tuple(before.shape)} and {tuple(after.shape)}"
+        raise ValueError(f"visibility compares images [b, c, h, w] of one shape; given: {shapes}")
     first, second = before.detach().double(), after.detach().double()
-    apart = (first - second).abs()
-    sound = torch.isfinite(apart).flatten(1).all(dim=1)
-    share = (apart >= SEEN).any(dim=1).double().mean(dim=(1, 2))
-    figures = (share, apart.mean(dim=(1, 2, 3)), _ssim(first, second))
+    difference = (first - second).abs()
+    sound = torch.isfinite(difference).flatten(1).all(dim=1)
+    share = (difference >= JUST_VISIBLE).any(dim=1).double().mean(dim=(1, 2))
+    figures = (share, difference.mean(dim=(1, 2, 3)), _ssim(first, second))
     return Visibility(*(torch.where(sound, figure, math.nan) for figure in figures))
 
 
 def _ssim(first: Float64[Tensor, "b c h w"], second: Float64[Tensor, "b c h w"]) -> Float64[Tensor, "b"]:
     if min(first.shape[2:]) < _WINDOW or len(first) == 0:
         return torch.full((len(first),), math.nan, dtype=torch.float64, device=first.device)
-    mean1, mean2 = _windowed(first), _windowed(second)
-    variance1 = _windowed(first * first) - mean1 * mean1
-    variance2 = _windowed(second * second) - mean2 * mean2
-    covariance = _windowed(first * second) - mean1 * mean2
+    mean1, mean2 = _window_means(first), _window_means(second)
+    variance1 = _window_means(first * first) - mean1 * mean1
+    variance2 = _window_means(second * second) - mean2 * mean2
+    covariance = _window_means(first * second) - mean1 * mean2
     brightness = (2 * mean1 * mean2 + _C1) / (mean1 * mean1 + mean2 * mean2 + _C1)
     structure = (2 * covariance + _C2) / (variance1 + variance2 + _C2)
     return (brightness * structure).mean(dim=(1, 2, 3))
 
 
-def _windowed(images: Float64[Tensor, "b c h w"]) -> Float64[Tensor, "b c h-10 w-10"]:
+def _window_means(images: Float64[Tensor, "b c h w"]) -> Float64[Tensor, "b c h-10 w-10"]:
     """Gaussian means over every window that is within the image."""
     steps = torch.arange(_WINDOW, dtype=torch.float64, device=images.device) - (_WINDOW - 1) / 2
     weights = torch.exp(-0.5 * (steps / _SIGMA) ** 2)
@@ -101,18 +101,18 @@ def _windowed(images: Float64[Tensor, "b c h w"]) -> Float64[Tensor, "b c h-10 w
 # Environments of the grid.
 
 
-def headed(found: Sequence[Distinct], points: Sequence[RecipePoint]) -> list[str]:
+def name_environments(environments: Sequence[Distinct], points: Sequence[RecipePoint]) -> list[str]:
     """Name the environments of `distinct_environments` for readers.
 
     Those of one name are distinguished by the axes along which their rows change, not by the whole recipe.
     """
     coordinates = {point.label: point.coordinates for point in points}
     heads: list[str] = []
-    for one in found:
-        axes = _telling(one.name, points) if one.recipe else ()
-        at = [(axis, coordinates[one.recipe][axis]) for axis in axes]
+    for environment in environments:
+        axes = _telling(environment.name, points) if environment.recipe else ()
+        at = [(axis, coordinates[environment.recipe][axis]) for axis in axes]
         values = ", ".join(value if value[:1].isalpha() else f"{axis} {value}" for axis, value in at)
-        heads.append(f"{one.name} ({values})" if axes else one.label)
+        heads.append(f"{environment.name} ({values})" if axes else environment.label)
     return heads
 
 
@@ -123,7 +123,7 @@ def _telling(name: str, points: Sequence[RecipePoint]) -> tuple[str, ...]:
     rows = [canonical_json((p.train if name == "train" else p.tests[name]).for_training()) for p in points]
     axes = list(points[0].coordinates)
     for axis in reversed(axes.copy()):  # an axis that is not needed to tell is left out
-        without = [one for one in axes if one != axis]
+        without = [other for other in axes if other != axis]
         if _tell(without, points, rows):
             axes = without
     return tuple(axes) if _tell(axes, points, rows) else ()
@@ -165,13 +165,13 @@ def distinct_environments(points: Sequence[RecipePoint], population: Population,
         for name, environment in {"train": point.train, **point.tests}.items():
             wanted.setdefault(f"{name} {canonical_json(environment.for_training())}", (name, point))
     names = [name for name, _ in wanted.values()]
-    found: list[Distinct] = []
+    environments: list[Distinct] = []
     for name, point in wanted.values():
         scene = population.scene(point.tests, seed)
         made = population.training(point.train, seed)[0] if name == "train" else scene.environment(name)
         made = also_achieved(made, Tests(point.tests).ties)
-        found.append(Distinct(name, point.label if names.count(name) > 1 else "", made))
-    return found
+        environments.append(Distinct(name, point.label if names.count(name) > 1 else "", made))
+    return environments
 
 
 # The confounders of a study: which it has, how visible each is, and the same images without and with it.
@@ -223,45 +223,45 @@ class Looked:
     @staticmethod
     def at(spec: StudySpec, population: Population) -> Looked:
         """Those of a study, as its first seed and fold test them."""
-        whole = population.scene(spec.points[0].tests, spec.first_seed).neutral()
-        sample = in_turn(whole.table)[:SAMPLE]
-        images = ReadOnce(PickedImages(unchanged(whole.images), sample))
-        boxes = None if whole.boxes is None else whole.boxes[sample]
-        original = None if whole.original is None else whole.original.take(sample)
-        table = whole.table.take(sample)
-        return Looked(replace(whole, table=table, images=images, masks=None, boxes=boxes, original=original), sample)
+        rows_in_neutral = population.scene(spec.points[0].tests, spec.first_seed).neutral()
+        sample = in_turn(rows_in_neutral.table)[:SAMPLE]
+        images = ReadOnce(PickedImages(without_interventions(rows_in_neutral.images), sample))
+        boxes = None if rows_in_neutral.boxes is None else rows_in_neutral.boxes[sample]
+        original = None if rows_in_neutral.original is None else rows_in_neutral.original.take(sample)
+        table = rows_in_neutral.table.take(sample)
+        return Looked(replace(rows_in_neutral, table=table, images=images, masks=None, boxes=boxes, original=original), sample)
 
-    def changed(self, confounder: Confounder) -> Environment:
+    def with_confounder(self, confounder: Confounder) -> Environment:
         """The same rows, every one with the confounder."""
-        return switched(self.clean, confounder.name, confounder.spec, "high", TEST_SEED)
+        return switch(self.clean, confounder.name, confounder.spec, "high", TEST_SEED)
 
     def visibility(self, confounder: Confounder) -> Visibility:
         """The figures of every picture of the sample, without its padding."""
-        changed = self.changed(confounder)
+        changed = self.with_confounder(confounder)
         step = max(1, _PIXELS // math.prod(self.clean.images.shape))
-        found = {name: torch.full((len(self.sample),), math.nan, dtype=torch.float64) for name in Visibility.__slots__}
+        by_measure = {name: torch.full((len(self.sample),), math.nan, dtype=torch.float64) for name in Visibility.__slots__}
         for box, alike in by_box(self.clean.boxes, np.arange(len(self.sample)), self.clean.images.shape):
             for part in (alike[start : start + step] for start in range(0, len(alike), step)):
-                pair = (one.read(part)[:, :, box.rows, box.columns] for one in (self.clean.images, changed.images))
-                seen = visibility(*pair)
-                for name, values in found.items():
-                    values[torch.as_tensor(part)] = getattr(seen, name).double()
-        return Visibility(**found)
+                pair = (environment.read(part)[:, :, box.rows, box.columns] for environment in (self.clean.images, changed.images))
+                measured = visibility(*pair)
+                for name, values in by_measure.items():
+                    values[torch.as_tensor(part)] = getattr(measured, name).double()
+        return Visibility(**by_measure)
 
 
 def confounders(points: Sequence[RecipePoint]) -> tuple[Confounder, ...]:
     """Every intervention of every environment, once for each set of arguments, in the order in which they appear."""
-    found: dict[str, Confounder] = {}
+    by_name: dict[str, Confounder] = {}
     for spec in _environments(points):
-        for name, made in spec.interventions.items():
-            complete = made.component.model_dump(mode="json", context={"complete": True})
-            key = canonical_json([name, complete, made.apply_at])
-            if key not in found:
-                found[key] = Confounder(_label(name, made), name, made)
-    return tuple(found.values())
+        for name, intervention in spec.interventions.items():
+            complete = intervention.component.model_dump(mode="json", context={"complete": True})
+            key = canonical_json([name, complete, intervention.apply_at])
+            if key not in by_name:
+                by_name[key] = Confounder(_label(name, intervention), name, intervention)
+    return tuple(by_name.values())
 
 
-def sampled(points: Sequence[RecipePoint], core: str) -> tuple[str, ...]:
+def selected_factors(points: Sequence[RecipePoint], core: str) -> tuple[str, ...]:
     """The factors that some environment ties to the target by choosing or drawing rows, but for the core factor."""
     environments = list(_environments(points))
     changes = {name for spec in environments for name in spec.interventions}
@@ -275,15 +275,15 @@ def visibility_rows(spec: StudySpec, looked: Looked) -> list[Row]:
     if not changes and not dose_axis(spec.points):
         return []
     rows = [_row(confounder, looked.visibility(confounder)) for confounder in changes]
-    return rows + [_no_row(name) for name in sampled(spec.points, spec.data.core)]
+    return rows + [_no_row(name) for name in selected_factors(spec.points, spec.data.core)]
 
 
 def in_turn(table: FactorTable) -> Int[np.ndarray, "n"]:
     """Positions of all rows, the classes in turn: the first of each, the second of each, and so on."""
     place = np.empty(len(table), dtype=np.int64)
     for label_ in np.unique(table.target):
-        own = np.flatnonzero(table.target == label_)
-        place[own] = np.arange(len(own))
+        of_class = np.flatnonzero(table.target == label_)
+        place[of_class] = np.arange(len(of_class))
     return np.lexsort((table.target, place))
 
 
@@ -292,18 +292,18 @@ def _environments(points: Sequence[RecipePoint]) -> Iterator[EnvironmentSpec]:
         yield from (point.train, *point.tests.values())
 
 
-def _label(name: str, made: InterventionSpec) -> str:
+def _label(name: str, intervention: InterventionSpec) -> str:
     """`tag`, `low-pass(cutoff=0.2)`; with its own name before it where the study gives it one, `left: tag(x=0.1)`."""
-    component = made.component
+    component = intervention.component
     if name in (component.name, component.name.rpartition(":")[2]):
         return label({name: dict(component.params)})
     return f"{name}: {component.label}"
 
 
-def _row(confounder: Confounder, seen: Visibility) -> Row:
-    known = {name: getattr(seen, name) for name in Visibility.__slots__}
-    means = {name: float(torch.nanmean(values)) for name, values in known.items()}
-    sound = int(seen.share.isfinite().sum())
+def _row(confounder: Confounder, measured: Visibility) -> Row:
+    values_by_measure = {name: getattr(measured, name) for name in Visibility.__slots__}
+    means = {name: float(torch.nanmean(values)) for name, values in values_by_measure.items()}
+    sound = int(measured.share.isfinite().sum())
     reason = str(because(Code.NO_SSIM)) if sound and math.isnan(means["ssim"]) else ""
     return {"confounder": confounder.label, "factor": confounder.name, "kind": "intervention", **means, "images": sound,
             "reason": reason}  # fmt: skip
@@ -331,21 +331,21 @@ SEVERAL = 0.05
 """From this share of hardly changed images on, it is told."""
 
 
-def cautions(spec: StudySpec, population: Population, looked: Looked) -> tuple[Reason, ...]:
+def cautions(spec: StudySpec, population: Population, clean_sample: Looked) -> tuple[Reason, ...]:
     """Return cautions with their figures.
 
     Rows are those of the first seed, of all folds together where images are counted. looked: as previews look at it.
     """
     return (
-        *map(stated, population.card.doubts),
+        *map(reason_in_words, population.card.doubts),
         *_target(spec, population),
         *_unseen(spec, population),
         *_columns(spec),
-        *_noted(spec, population),
-        *map(stated, dict.fromkeys(text for point in spec.points for text in Tests(point.tests).disagreements)),
+        *_crop_notes(spec, population),
+        *map(reason_in_words, dict.fromkeys(text for point in spec.points for text in Tests(point.tests).disagreements)),
         *_marks_none(spec, population),
-        *(one for change in confounders(spec.points) for one in _illegible(change, looked)),
-        *(one for change in confounders(spec.points) for one in _there_already(change, looked)),
+        *(caution for change in confounders(spec.points) for caution in _illegible(change, clean_sample)),
+        *(caution for change in confounders(spec.points) for caution in _there_already(change, clean_sample)),
     )
 
 
@@ -356,23 +356,23 @@ def _target(spec: StudySpec, population: Population) -> Iterator[Reason]:
 
 
 def _unseen(spec: StudySpec, population: Population) -> Iterator[Reason]:
-    found: dict[Reason, list[RecipePoint]] = {}
-    seen: set[str] = set()
+    by_reason: dict[Reason, list[RecipePoint]] = {}
+    keys_done: set[str] = set()
     divided = spec.data.split.column  # which part a row is in: never trained on and tested
     for point in spec.points:
-        key = "\n".join([point.train.model_dump_json(), *(one.model_dump_json() for one in point.tests.values())])
-        if key in seen:
+        key = "\n".join([point.train.model_dump_json(), *(test.model_dump_json() for test in point.tests.values())])
+        if key in keys_done:
             continue
-        seen.add(key)
-        asked = [
+        keys_done.add(key)
+        factors = [
             factor
             for factor in population.factors
             if factor.name != divided and (factor.role != "core" or factor.name not in point.train.where)
         ]
-        for reason in _unseen_by(point, spec.first_seed, population, asked):
-            found.setdefault(reason, []).append(point)
-    for reason, points in found.items():
-        yield reason if len(points) == len(seen) else reason + because(Code.OF_RECIPE, recipe=points[0].label)
+        for reason in _unseen_by(point, spec.first_seed, population, factors):
+            by_reason.setdefault(reason, []).append(point)
+    for reason, points in by_reason.items():
+        yield reason if len(points) == len(keys_done) else reason + because(Code.OF_RECIPE, recipe=points[0].label)
 
 
 def reads_neutral(spec: StudySpec) -> bool:
@@ -380,18 +380,18 @@ def reads_neutral(spec: StudySpec) -> bool:
     return any(cast("type[Probe]", lookup("probe", probe.name).load()).scope == "neutral" for probe in spec.probes)
 
 
-def _noted(spec: StudySpec, population: Population) -> Iterator[Reason]:
+def _crop_notes(spec: StudySpec, population: Population) -> Iterator[Reason]:
     """Yield the notes of crops and of the neutral rows, each sentence once."""
-    said: dict[str, None] = {}
+    sentences: dict[str, None] = {}
     neutral = reads_neutral(spec)
     for point in spec.points:
         scene = population.scene(point.tests, spec.first_seed)
         for name in scene.names:
             if point.tests[name].crop:
-                said |= dict.fromkeys(f"'{name}': {note}" for note in scene.environment(name).notes)
+                sentences |= dict.fromkeys(f"'{name}': {note}" for note in scene.environment(name).notes)
         if neutral:
-            said |= dict.fromkeys(scene.neutral().notes)
-    yield from map(stated, said)
+            sentences |= dict.fromkeys(scene.neutral().notes)
+    yield from map(reason_in_words, sentences)
 
 
 def _unseen_by(point: RecipePoint, seed: int, population: Population, factors: Sequence[Factor]) -> Iterator[Reason]:
@@ -429,15 +429,15 @@ def _not_trained(factor: Factor, train: FactorTable, test: FactorTable) -> dict[
     """Level codes of test rows that no training row has, each with its number of test rows."""
     trained = set(np.unique(train.columns[factor.name]).tolist())
     codes, counts = np.unique(test.columns[factor.name], return_counts=True)
-    found = zip(codes.tolist(), counts.tolist(), strict=True)
-    return {int(code): int(n) for code, n in found if code >= 0 and code not in trained}
+    counted = zip(codes.tolist(), counts.tolist(), strict=True)
+    return {int(code): int(n) for code, n in counted if code >= 0 and code not in trained}
 
 
 def _columns(spec: StudySpec) -> Iterator[Reason]:
     """A column of the table that has an intervention's name and was not declared, so that nobody has read it."""
     if not (spec.data.folder and spec.data.table):
         return
-    header = read_header(filled(spec.data.folder) / spec.data.table)
+    header = read_header(fill_names(spec.data.folder) / spec.data.table)
     for name in dict.fromkeys(change.name for change in confounders(spec.points)):
         if name in header:
             yield because(Code.COLUMN_OF_INTERVENTION, name=name)
@@ -460,28 +460,28 @@ def _marks_none(spec: StudySpec, population: Population) -> Iterator[Reason]:
             yield because(Code.EMPTY_DOSE, p=p, factor=name, classes=tuple(table.classes), counts=counts)
 
 
-def _illegible(change: Confounder, looked: Looked) -> Iterator[Reason]:
+def _illegible(change: Confounder, clean_sample: Looked) -> Iterator[Reason]:
     """Letters too low to be read, by the smallest picture."""
     component = change.spec.component
-    made: Intervention = build("intervention", component.name, component.params)
-    channels, height, width = looked.clean.images.shape
-    if looked.clean.boxes is not None:
-        height, width = looked.clean.boxes[:, 2:].min(axis=0).tolist()
-    if isinstance(made, Lettered) and 0 < (high := made.letters((channels, height, width))) < LEGIBLE:
+    intervention: Intervention = build("intervention", component.name, component.params)
+    channels, height, width = clean_sample.clean.images.shape
+    if clean_sample.clean.boxes is not None:
+        height, width = clean_sample.clean.boxes[:, 2:].min(axis=0).tolist()
+    if isinstance(intervention, Lettered) and 0 < (high := intervention.letters((channels, height, width))) < LEGIBLE:
         yield because(Code.ILLEGIBLE, confounder=change.label, high=float(high), least=float(LEGIBLE))
 
 
-def _there_already(change: Confounder, looked: Looked) -> Iterator[Reason]:
+def _there_already(change: Confounder, clean_sample: Looked) -> Iterator[Reason]:
     """Judge a confounder by its change: none where it is there already, little where its place looks like it."""
-    changed = _changes(change, looked)
+    changed = _changes(change, clean_sample)
     hardly = changed < HARDLY * np.median(changed)
     if hardly.any() and hardly.mean() >= SEVERAL:
         count = {"count": int(hardly.sum()), "images": len(changed)}
         yield because(Code.HARDLY_CHANGED, confounder=change.label, **count)
 
 
-def _changes(change: Confounder, looked: Looked) -> Float[np.ndarray, "n"]:
+def _changes(change: Confounder, clean_sample: Looked) -> Float[np.ndarray, "n"]:
     """The greatest change of a pixel in each image of the sample."""
-    every = np.arange(len(looked.sample))
-    before, after = (one.images.read(every) for one in (looked.clean, looked.changed(change)))
+    every = np.arange(len(clean_sample.sample))
+    before, after = (environment.images.read(every) for environment in (clean_sample.clean, clean_sample.with_confounder(change)))
     return (after - before).abs().flatten(1).amax(dim=1).double().numpy()

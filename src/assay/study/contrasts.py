@@ -14,7 +14,7 @@ from assay.core.files import canonical_json
 from assay.core.measures import EFFECTS, direction_of
 from assay.core.reasons import NOTHING, Code, Reason, because
 from assay.core.types import Direction, FactorTable
-from assay.shifts.association import tied
+from assay.shifts.association import with_high_levels
 from assay.shifts.population import Population
 from assay.spec.comparisons import FIT
 from assay.spec.environments import Borne, dose_axis, dosed_factors
@@ -25,7 +25,7 @@ from assay.stats.compare import (
     compare,
     contrast,
     matched_fit,
-    untested,
+    untested_contrast,
 )
 from assay.stats.decisions import DECIDED_BY, LOOK_ALPHA, OF_RESULT, Family, decide, mean_of
 from assay.stats.doses import Amount, Dose, interaction, interaction_seeds, matched_clean, outcome
@@ -44,7 +44,7 @@ from assay.study.families import (
     pooled_pairs,
     spec_pairs,
 )
-from assay.study.gathered import Gathered, is_of_panels, measured, panel_for, seed_values, why_nothing
+from assay.study.gathered import Gathered, is_of_panels, measure_of, panel_for, seed_values, why_nothing
 from assay.study.measurements import values_of_seeds
 
 # Comparisons along the doses, from the records of every dose: at any amount of data, or at matched performance.
@@ -58,44 +58,44 @@ class _Lost(Exception):
         self.reason = reason
 
 
-def dose_response(gathered: Gathered, stated: ContrastSpec, a: Recipes, b: Recipes) -> Contrast:
+def dose_response(gathered: Gathered, contrast: ContrastSpec, a: Recipes, b: Recipes) -> Contrast:
     """The interaction with the dose; undefined where a dose was not trained on both sides, or kept no seed."""
     try:
         sides = _by_dose([a, b])
-        if is_of_panels(stated):
-            first, second = ([_dose(gathered, stated, p, point) for p, point in side.items()] for side in sides)
-            result = interaction(first, second, measured(stated), stated.margin)
+        if is_of_panels(contrast):
+            first, second = ([_dose(gathered, contrast, p, point) for p, point in side.items()] for side in sides)
+            result = interaction(first, second, measure_of(contrast), contrast.margin)
         else:
             values = [
                 # without contributions, errors are one at all p > 0, whose models meet the same samples
-                [_values(gathered, stated, point, f"{k} {p > 0}") for p, point in side.items()]
+                [_values(gathered, contrast, point, f"{k} {p > 0}") for p, point in side.items()]
                 for k, side in enumerate(sides)
             ]
-            bounded = stated.measure not in EFFECTS
-            result = interaction_seeds(values[0], values[1], stated.margin, bounded=bounded)
+            bounded = contrast.measure not in EFFECTS
+            result = interaction_seeds(values[0], values[1], contrast.margin, bounded=bounded)
     except _Lost as lost:
-        return untested(lost.reason, stated.margin)
-    return result if result.reason or result.seeds else untested(because(Code.NO_SEED_AT_EVERY_DOSE), stated.margin)
+        return untested_contrast(lost.reason, contrast.margin)
+    return result if result.reason or result.seeds else untested_contrast(because(Code.NO_SEED_AT_EVERY_DOSE), contrast.margin)
 
 
-def at_matched_clean(gathered: Gathered, stated: ContrastSpec, a: Recipes, b: Recipes) -> Contrast:
+def at_matched_clean(gathered: Gathered, contrast: ContrastSpec, a: Recipes, b: Recipes) -> Contrast:
     """The interaction with the dose where both are equally good without; undefined where they never are."""
     sides = [by_amount(side) for side in (a, b)]
     if sides[0].keys() != sides[1].keys() or len(sides[0]) < 2:
-        return untested(because(Code.ONE_AMOUNT), stated.margin)
+        return untested_contrast(because(Code.ONE_AMOUNT), contrast.margin)
     try:
         doses = iter(_by_dose([recipes for side in sides for recipes in side.values()]))
-        amounts = [[_amount(gathered, stated, rows, next(doses)) for rows in side] for side in sides]
+        amounts = [[_amount(gathered, contrast, rows, next(doses)) for rows in side] for side in sides]
     except _Lost as lost:
-        return untested(lost.reason, stated.margin)
-    return matched_clean(amounts[0], amounts[1], stated.measure, stated.margin)
+        return untested_contrast(lost.reason, contrast.margin)
+    return matched_clean(amounts[0], amounts[1], contrast.measure, contrast.margin)
 
 
-def _amount(gathered: Gathered, stated: ContrastSpec, rows: float, doses: Mapping[float, RecipePoint]) -> Amount:
-    clean = gathered.panel(doses[0.0], stated.clean)
+def _amount(gathered: Gathered, contrast: ContrastSpec, rows: float, doses: Mapping[float, RecipePoint]) -> Amount:
+    clean = gathered.panel(doses[0.0], contrast.clean)
     if clean is None:
         raise _Lost(because(Code.NO_SEED_OF, recipe=doses[0.0].label))
-    return Amount(rows, clean, [_dose(gathered, stated, p, point) for p, point in doses.items()])
+    return Amount(rows, clean, [_dose(gathered, contrast, p, point) for p, point in doses.items()])
 
 
 def _by_dose(sides: Sequence[Recipes]) -> list[dict[float, RecipePoint]]:
@@ -103,22 +103,22 @@ def _by_dose(sides: Sequence[Recipes]) -> list[dict[float, RecipePoint]]:
     axis, doses = dose_axis([point for side in sides for point in side]), common_doses(sides)
     if len(doses) < 2 or doses[0] != 0:
         raise _Lost(because(Code.ONE_DOSE))
-    found = [{float(point.coordinates[axis]): point for point in side} for side in sides]
-    return [{p: side[p] for p in doses} for side in found]
+    by_side = [{float(point.coordinates[axis]): point for point in side} for side in sides]
+    return [{p: side[p] for p in doses} for side in by_side]
 
 
-def _dose(gathered: Gathered, stated: ContrastSpec, p: float, point: RecipePoint) -> Dose:
-    panel = panel_for(gathered, stated, point)
+def _dose(gathered: Gathered, contrast: ContrastSpec, p: float, point: RecipePoint) -> Dose:
+    panel = panel_for(gathered, contrast, point)
     if panel is None:
-        raise _Lost(why_nothing(gathered, stated, point))
+        raise _Lost(why_nothing(gathered, contrast, point))
     return Dose(p, panel)
 
 
-def _values(gathered: Gathered, stated: ContrastSpec, point: RecipePoint, own: str = "") -> Evaluated:
-    found = seed_values(gathered, point, stated, own)
-    if found is None:
-        raise _Lost(why_nothing(gathered, stated, point))
-    return found
+def _values(gathered: Gathered, contrast: ContrastSpec, point: RecipePoint, factor: str = "") -> Evaluated:
+    by_seed = seed_values(gathered, point, contrast, factor)
+    if by_seed is None:
+        raise _Lost(why_nothing(gathered, contrast, point))
+    return by_seed
 
 
 # The stated contrasts of a study, carried out on what was gathered.
@@ -138,16 +138,16 @@ def families_of(
         carried: Results of comparisons that were carried out already, by id.
     """
     alpha = LOOK_ALPHA if gathered.plan.spec.looks else ALPHA
-    known = carried or {}
-    found = [(pair, known.get(pair.id) or carry_out(gathered, pair)) for pair in spec_pairs(gathered.plan.spec)]
-    stated = pooled_pairs([one for one in found if one[0].id in beforehand])
+    done = carried or {}
+    results = [(pair, done.get(pair.id) or carry_out(gathered, pair)) for pair in spec_pairs(gathered.plan.spec)]
+    prespecified = pooled_pairs([result for result in results if result[0].id in beforehand])
     # Exploratory contrasts are moderated by all, and change the variance of no pre-specified one.
-    exploratory = [one for one in pooled_pairs(found) if one[0].id not in beforehand]
-    own = [
-        family_of(name, family, alpha if family[0][0].stated.role == "primary" else ALPHA)
-        for name, family in families(stated)
+    exploratory = [result for result in pooled_pairs(results) if result[0].id not in beforehand]
+    families_made = [
+        family_of(name, family, alpha if family[0][0].contrast.role == "primary" else ALPHA)
+        for name, family in families(prespecified)
     ]
-    return [*own, *([family_of(EXPLORATORY, exploratory)] if exploratory else [])]
+    return [*families_made, *([family_of(EXPLORATORY, exploratory)] if exploratory else [])]
 
 
 def carry_out(gathered: Gathered, pair: Pair) -> Contrast:
@@ -157,7 +157,7 @@ def carry_out(gathered: Gathered, pair: Pair) -> Contrast:
 
 def _direction(gathered: Gathered, pair: Pair) -> Direction:
     """Return which direction is better: as the measure is defined, or as its probe declares."""
-    name = measured(pair.stated)
+    name = measure_of(pair.contrast)
     if name in COMPUTED:
         return direction_of(name)
     rows = (
@@ -171,7 +171,7 @@ def _direction(gathered: Gathered, pair: Pair) -> Direction:
 
 
 def _carried_out(gathered: Gathered, pair: Pair) -> Contrast:
-    stated = pair.stated
+    stated = pair.contrast
     if pair.members:
         return mean_of([_carried_out(gathered, member) for member in pair.members], stated.margin)
     if stated.at == DOSES:
@@ -181,22 +181,22 @@ def _carried_out(gathered: Gathered, pair: Pair) -> Contrast:
     if stated.at == FIT:
         curves = [_curve(gathered, recipes, stated.environment) for recipes in (pair.a, pair.b)]
         if curves[0] is None or curves[1] is None:
-            return untested(because(Code.NO_SEED_AT_EVERY_BUDGET), stated.margin)
+            return untested_contrast(because(Code.NO_SEED_AT_EVERY_BUDGET), stated.margin)
         return matched_fit(curves[0], curves[1], stated.measure, stated.margin)
     a, b = pair.a[0], pair.b[0]
     if is_of_panels(stated):
         panels = [panel_for(gathered, stated, point) for point in (a, b)]
         if panels[0] is None or panels[1] is None:
-            return untested(why_nothing(gathered, stated, a if panels[0] is None else b), stated.margin)
-        result = contrast(panels[0], panels[1], measured(stated), stated.margin)
+            return untested_contrast(why_nothing(gathered, stated, a if panels[0] is None else b), stated.margin)
+        result = contrast(panels[0], panels[1], measure_of(stated), stated.margin)
     else:
         try:
             sides = [_values(gathered, stated, point) for point in (a, b)]
         except _Lost as lost:
-            return untested(lost.reason, stated.margin)
+            return untested_contrast(lost.reason, stated.margin)
         result = compare(sides, np.array([1.0, -1.0]), stated.margin)
-    kept = {seed for point in (a, b) for seed in gathered.kept_seeds(point)}
-    return replace(result, left_out=len(kept) - result.seeds)
+    seeds_kept = {seed for point in (a, b) for seed in gathered.kept_seeds(point)}
+    return replace(result, left_out=len(seeds_kept) - result.seeds)
 
 
 def _curve(gathered: Gathered, recipes: Sequence[RecipePoint], environment: str) -> list[Budget] | None:
@@ -228,11 +228,11 @@ def _by_factor(gathered: Gathered, point: RecipePoint, measure: str) -> dict[str
     for (name, _, factor, _, _, group), by_seed in gathered.scalars[point.label].items():
         if name != measure or group or not by_seed:
             continue
-        found = values_of_seeds(by_seed, factor)
-        if found.reason:
+        evaluated = values_of_seeds(by_seed, factor)
+        if evaluated.reason:
             continue
-        if factor not in strongest or found.values.mean() > strongest[factor].values.mean():
-            strongest[factor] = found
+        if factor not in strongest or evaluated.values.mean() > strongest[factor].values.mean():
+            strongest[factor] = evaluated
     return dict(sorted(strongest.items(), key=lambda item: -item[1].values.mean()))
 
 
@@ -264,23 +264,23 @@ def dose_count_rows(spec: StudySpec, population: Population) -> list[Row]:
     """
     axis = dose_axis(spec.points)
     factors = dosed_factors(spec.points, axis) if axis else {}
-    seen: dict[str, tuple[RecipePoint, Borne]] = {}
+    first_points: dict[str, tuple[RecipePoint, Borne]] = {}
     for point in spec.points:
         if point.label in factors:
-            seen.setdefault(canonical_json([factors[point.label], point.train.for_training()]), (
+            first_points.setdefault(canonical_json([factors[point.label], point.train.for_training()]), (
                 point, factors[point.label]
             ))  # fmt: skip
-    return [row for point, factor in seen.values() for row in _counted(spec, population, point, *factor)]
+    return [row for point, factor in first_points.values() for row in _count_rows_by_dose(spec, population, point, *factor)]
 
 
-def _counted(
+def _count_rows_by_dose(
     spec: StudySpec, population: Population, point: RecipePoint, factor: str, high: tuple[str, ...]
 ) -> Iterator[Row]:
     seeds = range(spec.first_seed, spec.first_seed + spec.seeds)
     tables = [population.training(point.train, seed)[0].table for seed in seeds]
     borne = [bears(table, factor, high) for table in tables]
     for code, name in enumerate(population.classes):
-        there = [int(np.sum(table.target == code)) for table in tables]
+        class_counts = [int(np.sum(table.target == code)) for table in tables]
         of = zip(borne, tables, strict=True)
         bearing = [int(np.sum(rows & (table.target == code))) for rows, table in of if rows is not None]
         if not bearing:
@@ -291,8 +291,8 @@ def _counted(
             "target": name,
             "least": min(bearing),
             "most": max(bearing),
-            "fewest_images": min(there),
-            "most_images": max(there),
+            "fewest_images": min(class_counts),
+            "most_images": max(class_counts),
         }
 
 
@@ -303,8 +303,8 @@ def bears(table: FactorTable, factor: str, high: tuple[str, ...]) -> Bool[np.nda
     """
     if factor not in table.columns:
         return np.zeros(len(table), dtype=bool)
-    found = tied(table.factor(factor), high)
-    return found.numbers(table.columns[factor]) > 0 if found.kind == "categorical" else None
+    with_levels = with_high_levels(table.factor(factor), high)
+    return with_levels.numbers(table.columns[factor]) > 0 if with_levels.kind == "categorical" else None
 
 
 # What the doses change of every recipe and confounder, from the panels of its doses.
@@ -319,19 +319,19 @@ def _responses(gathered: Gathered) -> Iterator[tuple[Row, ByDose, list[Dose], Re
     for doses in by_recipe(points, axis) if axis else ():
         for environment in doses[0.0].tests:
             panels = {p: gathered.panel(point, environment) for p, point in doses.items()}
-            lost = [doses[p].label for p, panel in panels.items() if panel is None]
-            why = because(Code.NO_SEED_OF, recipe=lost[0]) if lost else NOTHING
-            kept = [Dose(p, panel) for p, panel in panels.items() if panel is not None]
-            yield {**place(doses, axis), "axis": axis, "environment": environment}, doses, kept, why
+            missing = [doses[p].label for p, panel in panels.items() if panel is None]
+            why = because(Code.NO_SEED_OF, recipe=missing[0]) if missing else NOTHING
+            doses_kept = [Dose(p, panel) for p, panel in panels.items() if panel is not None]
+            yield {**place(doses, axis), "axis": axis, "environment": environment}, doses, doses_kept, why
 
 
 def by_recipe(points: Sequence[RecipePoint], axis: str) -> list[ByDose]:
     """The doses of every recipe that was trained at p = 0 and another, ascending."""
-    found: dict[tuple[tuple[str, str], ...], dict[float, RecipePoint]] = {}
+    by_place: dict[tuple[tuple[str, str], ...], dict[float, RecipePoint]] = {}
     for point in points:
         rest = tuple(item for item in point.coordinates.items() if item[0] != axis)
-        found.setdefault(rest, {})[float(point.coordinates[axis])] = point
-    return [dict(sorted(doses.items())) for doses in found.values() if 0.0 in doses and len(doses) > 1]
+        by_place.setdefault(rest, {})[float(point.coordinates[axis])] = point
+    return [dict(sorted(doses.items())) for doses in by_place.values() if 0.0 in doses and len(doses) > 1]
 
 
 def place(points: ByDose, axis: str) -> Row:
@@ -345,24 +345,24 @@ def measures(gathered: Gathered) -> list[str]:
     spec = gathered.plan.spec
     panels = (gathered.panel(point, environment) for point in spec.points for environment in point.tests)
     classes = next((panel.scores.shape[2] for panel in panels if panel is not None), 2)
-    stated = [contrast.measure for contrast in spec.contrasts if contrast.at in (DOSES, MATCHED)]
-    fit = [name for name in stated if name in COMPUTED and direction_of(name) == "higher"]
+    measures_named = [contrast.measure for contrast in spec.contrasts if contrast.at in (DOSES, MATCHED)]
+    fit = [name for name in measures_named if name in COMPUTED and direction_of(name) == "higher"]
     return list(dict.fromkeys([*fit, "auroc" if classes == 2 else "auroc-macro"]))
 
 
 def dose_change_rows(gathered: Gathered) -> list[Row]:
     """Rows of `schema.DOSE_CHANGES`; none in a study that has no axis of doses with 0 and another."""
     rows: list[Row] = []
-    for where, doses, kept, lost in _responses(gathered):
+    for where, doses, doses_kept, missing in _responses(gathered):
         for measure in measures(gathered):
-            found = untested(lost) if lost else outcome(kept, measure)
-            seeds: list[int] = [] if lost else reduce(np.intersect1d, [dose.panel.numbers for dose in kept]).tolist()
+            result = untested_contrast(missing) if missing else outcome(doses_kept, measure)
+            seeds: list[int] = [] if missing else reduce(np.intersect1d, [dose.panel.numbers for dose in doses_kept]).tolist()
             rows.append({
                 **where,
                 "doses": json.dumps([p for p in doses if p]),
                 "measure": measure,
-                **{name: getattr(found, name) for name in ("value", "low", "high", "seeds", "patients")},
-                "per_seed": json.dumps(dict(zip(seeds, found.per_seed.tolist(), strict=True))),
-                "reason": str(found.reason),
+                **{name: getattr(result, name) for name in ("value", "low", "high", "seeds", "patients")},
+                "per_seed": json.dumps(dict(zip(seeds, result.per_seed.tolist(), strict=True))),
+                "reason": str(result.reason),
             })  # fmt: skip
     return rows

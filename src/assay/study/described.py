@@ -85,68 +85,68 @@ class Described(DataDescription):
 
     @cached_property
     def _by_seed(self) -> Mapping[tuple[str, int], list[Row]]:
-        return {(one.recipe, one.seed): list(one.rows) for one in self.pooled}
+        return {(pooled.recipe, pooled.seed): list(pooled.rows) for pooled in self.pooled}
 
     def members(self, point: RecipePoint, seed: int, environment: str, group: Group) -> Int[np.ndarray, "n"]:
         """The rows of a group, as `Folds` had them. Raises StoreError for one that was not kept."""
         place, key = (environment, group), (point.label, seed)
-        found = next((one.rows for one in self.worst if (one.environment, one.group) == place and key in one.of), None)
-        if found is None:
+        rows_of_group = next((worst.rows for worst in self.worst if (worst.environment, worst.group) == place and key in worst.of), None)
+        if rows_of_group is None:
             raise StoreError(
                 f"{DESCRIBED} holds no images of the group {' '.join(filter(None, group))} in {environment}, which is "
                 f"the worst of {point.label}: run the study again, which trains nothing that is there"
             )
-        return np.array(found, dtype=np.int64)
+        return np.array(rows_of_group, dtype=np.int64)
 
 
 def describe(gathered: Gathered, population: Population) -> Described:
     """Draw the pictures of a finished study to `pictures/`, and describe its data for the tables."""
     spec, dataset = gathered.plan.spec, population.dataset
-    looked, answers = Looked.at(spec, population), ((recipe, panel) for recipe, _, panel in clean_answers(gathered))
+    clean_sample, answers = Looked.at(spec, population), ((recipe, panel) for recipe, _, panel in clean_answers(gathered))
     checks = data_checks(spec.data, dataset, population.sets, answers=answers)
-    found = distinct_environments(spec.points, population, spec.first_seed)
+    environments = distinct_environments(spec.points, population, spec.first_seed)
     return Described(
-        environments=environment_rows(spec, population, found, [one.label for one in found]),
+        environments=environment_rows(spec, population, environments, [environment.label for environment in environments]),
         pictures=illustrate(gathered, population, checks),
         facts=facts_of_sets(population),
-        cautions=(*checks.reasons, *cautions(spec, population, looked)),
+        cautions=(*checks.reasons, *cautions(spec, population, clean_sample)),
         dose_counts=dose_count_rows(spec, population),
-        visibility=visibility_rows(spec, looked),
+        visibility=visibility_rows(spec, clean_sample),
         shortcuts=checks.shortcuts,
         issues=checks.issues,
         added=added_rows(gathered, checks.cues, dataset.table) if dataset else [],
         folds=population.folds,
         classes=population.classes,
-        pooled=tuple(Pooled(recipe=recipe, seed=seed, rows=rows) for (recipe, seed), rows in gathered.pooled.items()),
+        pooled=tuple(Pooled(recipe=recipe, seed=seed, rows=rows) for (recipe, seed), rows in gathered.measurements_of_folds.items()),
         worst=_worst_groups(gathered),
     )
 
 
 def _worst_groups(gathered: Gathered) -> tuple[WorstGroup, ...]:
     spec = gathered.plan.spec
-    stated = {
-        (environment, OF_WORST_GROUP[one.measure])
-        for one in spec.contrasts
-        if one.measure in OF_WORST_GROUP
-        for environment in one.mean_over.get(ENVIRONMENT, (one.environment,))
+    places = {
+        (environment, OF_WORST_GROUP[contrast.measure])
+        for contrast in spec.contrasts
+        if contrast.measure in OF_WORST_GROUP
+        for environment in contrast.mean_over.get(ENVIRONMENT, (contrast.environment,))
     }
-    made: dict[tuple[str, Group, tuple[int, ...]], list[tuple[str, int]]] = {}
-    for environment, measure in sorted(stated):
+    seeds_by_group: dict[tuple[str, Group, tuple[int, ...]], list[tuple[str, int]]] = {}
+    for environment, measure in sorted(places):
         for point in spec.points:
             if group := gathered.worst_place(point, environment, measure):
                 for seed in gathered.kept_seeds(point):
                     rows = tuple(gathered.folds.members(point, seed, environment, group).tolist())
-                    of = made.setdefault((environment, group, rows), [])
+                    of = seeds_by_group.setdefault((environment, group, rows), [])
                     if (point.label, seed) not in of:
                         of.append((point.label, seed))
     return tuple(
         WorstGroup(environment=environment, group=group, rows=list(rows), of=of)
-        for (environment, group, rows), of in made.items()
+        for (environment, group, rows), of in seeds_by_group.items()
     )
 
 
 def environment_rows(
-    spec: StudySpec, population: Population, found: Sequence[Distinct], names: Sequence[str], marks: Sequence[str] = ()
+    spec: StudySpec, population: Population, environments: Sequence[Distinct], names: Sequence[str], marks: Sequence[str] = ()
 ) -> list[Row]:
     """Describe distinct environments as requested and achieved; training ones as in the first seed and fold.
 
@@ -161,19 +161,19 @@ def environment_rows(
     """
     folds, points = Folds(population, spec.probes), {point.label: point for point in spec.points}
     rows: list[Row] = []
-    for one, name in zip(found, names, strict=True):
-        environment = also_achieved(one.environment, dict.fromkeys(marks, ()))
-        table = folds.whole(points.get(one.recipe, spec.points[0]).tests, one.name, environment)
-        rows += environment_rows_of(name, one.recipe, environment, table)
+    for distinct, name in zip(environments, names, strict=True):
+        environment = also_achieved(distinct.environment, dict.fromkeys(marks, ()))
+        table = folds.whole(points.get(distinct.recipe, spec.points[0]).tests, distinct.name, environment)
+        rows += environment_rows_of(name, distinct.recipe, environment, table)
     return rows
 
 
 def facts_of_sets(population: Population) -> dict[str, str]:
     """Return the provenance of the training set and of the other sets that are tested on."""
-    found = facts_of(population.card, population.classes)
+    facts = facts_of(population.card, population.classes)
     for name, other in population.sets.items():
-        found |= {f"{key} of {name}": fact for key, fact in facts_of(other.card, ()).items()}
-    return found
+        facts |= {f"{key} of {name}": fact for key, fact in facts_of(other.card, ()).items()}
+    return facts
 
 
 def added_rows(gathered: Gathered, cues: Sequence[Cue], table: FactorTable) -> list[Row]:

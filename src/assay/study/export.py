@@ -77,15 +77,15 @@ def _export_models(root: Path, folder: Path) -> Path:
     study, run = stored_study(root), RunFolder(root)
     folds = any(trial.training.fold for trial in study.plan.trials)
     axes = [name for name, labels in study.plan.spec.axes.items() if len(labels) > 1]
-    taken = {PATH, SEED, FOLD, NETWORK}
-    columns = {name: f"{name}-of-recipe" if name in taken else name for name in axes}
+    reserved = {PATH, SEED, FOLD, NETWORK}
+    columns = {name: f"{name}-of-recipe" if name in reserved else name for name in axes}
     rows: list[Sequence[object]] = [[PATH, *columns.values(), SEED, *([FOLD] if folds else [])]]
     for trial in (one for one in study.plan.trials if not one.training.members):
         if run.complete("trials", trial.id) and not nothing_to_read(run.record("trials", trial.id)):
             export_model(root, trial.id, folder / trial.id, "safetensors")
-            own = [trial.point.coordinates[name] for name in axes]
+            coordinates = [trial.point.coordinates[name] for name in axes]
             fold = [trial.training.fold] if folds else []
-            rows.append([f"{trial.id}/{WEIGHTS_FILE}", *own, trial.training.seed, *fold])
+            rows.append([f"{trial.id}/{WEIGHTS_FILE}", *coordinates, trial.training.seed, *fold])
     if len(rows) == 1:
         raise StoreError(f"{root} holds no trained network: run its study first")
     write_text(folder / MODELS, csv_text(rows))
@@ -144,8 +144,8 @@ def _write_onnx(network: nn.Module, inputs: Inputs, path: Path) -> None:
         import onnxruntime  # pyright: ignore[reportMissingTypeStubs]
         import onnxscript  # noqa: F401  # pyright: ignore[reportUnusedImport, reportMissingTypeStubs]
 
-    drawn = np.random.default_rng(0).random((2, inputs.channels, inputs.size, inputs.size), dtype=np.float32)
-    images = torch.as_tensor(drawn)
+    pixels = np.random.default_rng(0).random((2, inputs.channels, inputs.size, inputs.size), dtype=np.float32)
+    images = torch.as_tensor(pixels)
     batch = torch.export.Dim("batch")
     try:
         torch.onnx.export(  # pyright: ignore[reportUnknownMemberType]
@@ -158,11 +158,11 @@ def _write_onnx(network: nn.Module, inputs: Inputs, path: Path) -> None:
     for count in (1, 2):
         with torch.inference_mode():
             wanted = network(images[:count]).numpy()
-        given = session.run(None, {"images": drawn[:count]})[0]
-        apart = float(np.abs(given - wanted).max() / max(1.0, float(np.abs(wanted).max())))
-        if not apart <= AGREEMENT:
+        logits = session.run(None, {"images": pixels[:count]})[0]
+        difference = float(np.abs(logits - wanted).max() / max(1.0, float(np.abs(wanted).max())))
+        if not difference <= AGREEMENT:
             path.unlink()
-            raise WeightsError(f"outputs of ONNX differ by {apart:.1e} of the largest one, more than {AGREEMENT:g}")
+            raise WeightsError(f"outputs of ONNX differ by {difference:.1e} of the largest one, more than {AGREEMENT:g}")
 
 
 # The model card, from facts of the run.
@@ -180,7 +180,7 @@ def _card(run: RunFolder, planned: Trial, values: Mapping[str, Any], format: str
         "",
         "## Data",
         "",
-        *_listed(facts, "data", "data summary", "license", "known faults"),
+        *_list_facts(facts, "data", "data summary", "license", "known faults"),
         *(f"- {line}" for line in _associations(run, planned)),
         "",
         "## Input and output",
@@ -195,8 +195,8 @@ def _card(run: RunFolder, planned: Trial, values: Mapping[str, Any], format: str
         "",
         f"- {inert(verdict(Evidence.of(run.root))) or 'No answer is possible.'}",
     )
-    doubts = (one for one in map(from_row, run.table("findings")) if one.light in ("warn", "bad"))
-    yield from (f"- Caution: {inert(reason_words(one.reason))}" for one in doubts)
+    doubts = (finding for finding in map(from_row, run.table("findings")) if finding.light in ("warn", "bad"))
+    yield from (f"- Caution: {inert(reason_words(finding.reason))}" for finding in doubts)
     load = (
         "`assay.load_model(FOLDER)` loads the network, `assay.probe(FOLDER, data)` probes it."
         if format == "safetensors"
@@ -214,25 +214,25 @@ def _card(run: RunFolder, planned: Trial, values: Mapping[str, Any], format: str
         "",
         f"- training run: {planned.id}",
         f"- SHA-256 of the weights: {values['sha256']}",
-        *_listed(facts, "trained to", "hash of what is trained", "device", DISTRIBUTION, "torch", "timm"),
+        *_list_facts(facts, "trained to", "hash of what is trained", "device", DISTRIBUTION, "torch", "timm"),
     )
 
 
-def _listed(facts: Mapping[str, str], *names: str) -> Iterator[str]:
+def _list_facts(facts: Mapping[str, str], *names: str) -> Iterator[str]:
     yield from (f"- {name}: {facts[name]}" for name in names if facts.get(name))
 
 
-def _in_and_out(taken: Mapping[str, Any], given: Mapping[str, Any]) -> Iterator[str]:
-    cut = given["threshold"]
+def _in_and_out(inputs: Mapping[str, Any], outputs: Mapping[str, Any]) -> Iterator[str]:
+    cut = outputs["threshold"]
     threshold = "" if cut is None else f" Threshold on the probability of the last: {cut:.4f}."
-    crop = f", of which {taken['crop_share']:g} is kept" if taken["crop_share"] != 1 else ""
-    crop += taken["resize"] and f", resized by `{taken['resize']}`"
-    steps = f"; before that {', '.join(taken['preprocessing'])}" if taken["preprocessing"] else ""
+    crop = f", of which {inputs['crop_share']:g} is kept" if inputs["crop_share"] != 1 else ""
+    crop += inputs["resize"] and f", resized by `{inputs['resize']}`"
+    steps = f"; before that {', '.join(inputs['preprocessing'])}" if inputs["preprocessing"] else ""
     yield (
-        f"- Input: {taken['values']}, {taken['channels']} x {taken['size']} x {taken['size']}. Images become squares "
-        f"by `{taken['fit']}`{crop}{steps}. The network scales by itself: {inert(taken['scaling']) or 'no scaling'}."
+        f"- Input: {inputs['values']}, {inputs['channels']} x {inputs['size']} x {inputs['size']}. Images become squares "
+        f"by `{inputs['fit']}`{crop}{steps}. The network scales by itself: {inert(inputs['scaling']) or 'no scaling'}."
     )
-    yield f"- Output: {given['values']}. Classes: {', '.join(map(inert, given['classes']))}.{threshold}"
+    yield f"- Output: {outputs['values']}. Classes: {', '.join(map(inert, outputs['classes']))}.{threshold}"
 
 
 def _associations(run: RunFolder, planned: Trial) -> Iterator[str]:
@@ -249,12 +249,12 @@ def _associations(run: RunFolder, planned: Trial) -> Iterator[str]:
 
 def _results(run: RunFolder, planned: Trial) -> Iterator[str]:
     """Return a table of Markdown: this seed's measures of all images, by test environment; compared ones first."""
-    own = [
+    of_network = [
         row
         for row in run.table("seeds")
         if (row["recipe"], row["seed"]) == (planned.point.label, planned.training.seed) and _is_overall(row)
     ]
-    known = list(dict.fromkeys(row["measure"] for row in own if row["value"] == row["value"]))
+    known = list(dict.fromkeys(row["measure"] for row in of_network if row["value"] == row["value"]))
     same = CONVENTIONS[1:] + (("auroc-macro", "somers-d") if "auroc" in known else ())
     compared = {row["measure"] for row in run.table("contrasts")}
     of_images = planned.training.recipe.task == "segmentation"
@@ -268,13 +268,13 @@ def _results(run: RunFolder, planned: Trial) -> Iterator[str]:
         return
     yield f"| environment | {' | '.join(map(label_of, measures))} |"
     yield f"|---|{'--:|' * len(measures)}"
-    for name in dict.fromkeys(row["environment"] for row in own):
-        at = {row["measure"]: float(row["value"]) for row in own if row["environment"] == name}
+    for name in dict.fromkeys(row["environment"] for row in of_network):
+        at = {row["measure"]: float(row["value"]) for row in of_network if row["environment"] == name}
         cells = [
             number(at[measure]) if at.get(measure, np.nan) == at.get(measure, np.nan) else "–" for measure in measures
         ]
         yield f"| {inert(name)} | {' | '.join(cells)} |"
-    if planned.training.fold or any(one.training.fold for one in stored_study(run.root).plan.trials):
+    if planned.training.fold or any(trial.training.fold for trial in stored_study(run.root).plan.trials):
         yield "\nMeans over the folds of the seed; this network is of one fold."
 
 
@@ -293,19 +293,19 @@ def export_start(root: Path, start: str, path: Path, seed: int | None = None, fo
         near = nearest(start, names)
         meant = f"did you mean '{near}'?" if near else f"it trained {', '.join(names) or 'none'}"
         raise StoreError(f"the study in {root} trained no start '{start}': {meant}")
-    own = [source for source in sources if source.name == start]
-    wanted = own[0].training.seed if seed is None else seed
-    found = next((one for one in own if (one.training.seed, one.training.fold) == (wanted, fold)), None)
+    of_start = [source for source in sources if source.name == start]
+    wanted = of_start[0].training.seed if seed is None else seed
+    found = next((one for one in of_start if (one.training.seed, one.training.fold) == (wanted, fold)), None)
     if found is None:
-        seeds = ", ".join(map(str, sorted({one.training.seed for one in own})))
+        seeds = ", ".join(map(str, sorted({one.training.seed for one in of_start})))
         raise StoreError(f"start '{start}' has no seed {wanted}, fold {fold}: its seeds are {seeds}")
     folder = RunFolder(root)
     status = folder.record("sources", found.id)["status"] if folder.complete("sources", found.id) else "not trained"
     if status != "done":
         raise StoreError(f"{found.label} is {status}: there are no weights to export")
-    kept = default_cache_root() / "sources" / found.id / WEIGHTS_FILE
-    if not kept.is_file():
-        raise WeightsError(f"source {found.id} is not in {kept.parent.parent}: run its study again, which trains it")
+    weights = default_cache_root() / "sources" / found.id / WEIGHTS_FILE
+    if not weights.is_file():
+        raise WeightsError(f"source {found.id} is not in {weights.parent.parent}: run its study again, which trains it")
     architecture = found.training.recipe.architecture.label
-    export_trunk(kept, path, {"architecture": architecture, "trained_by": f"assay {found.id}"})
+    export_trunk(weights, path, {"architecture": architecture, "trained_by": f"assay {found.id}"})
     return path

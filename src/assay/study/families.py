@@ -12,8 +12,8 @@ from assay.spec.comparisons import Sides, sides_of
 from assay.spec.environments import amount_axis, dose_axis
 from assay.spec.schema import ContrastSpec, RecipePoint, Role, StudySpec
 from assay.stats.compare import Contrast
-from assay.stats.decisions import Family, pooled
-from assay.stats.format import listed
+from assay.stats.decisions import Family, moderate_group
+from assay.stats.format import join_words
 from assay.stats.rows import ALPHA, DOSES, MATCHED
 from assay.store.files import Row
 
@@ -43,7 +43,7 @@ class Pair:
     Each side is several recipes, along the budgets or the doses, at matched fit or where the dose-response is compared.
     """
 
-    stated: ContrastSpec
+    contrast: ContrastSpec
     a: tuple[RecipePoint, ...]
     b: tuple[RecipePoint, ...]
     level_a: str
@@ -58,70 +58,70 @@ class Pair:
     @property
     def recipes(self) -> set[str]:
         """Labels of all recipes of both sides."""
-        return {point.label for one in self.single for point in (*one.a, *one.b)}
+        return {point.label for sides in self.single for point in (*sides.a, *sides.b)}
 
     @property
     def id(self) -> str:
         """The hash of the contrast's words, with the level and the held values."""
-        words = content_hash(self.stated.model_copy(update={"seed_sd": None}).canonical())  # a plan, and no statement
+        words = content_hash(self.contrast.model_copy(update={"seed_sd": None}).canonical())  # a plan, and no statement
         return f"{words}-{self.level_a}" + "".join(f"-{value}" for _, value in self.where)
 
     @property
     def doses(self) -> str:
         """Which doses were trained at everywhere, where somewhere there were more; empty elsewhere."""
-        if self.stated.at not in (DOSES, MATCHED) or self.members:
+        if self.contrast.at not in (DOSES, MATCHED) or self.members:
             return ""
         sides = [recipes for side in (self.a, self.b) for recipes in by_amount(side).values()]
         doses = common_doses(sides)
         above = [f"{p:g}" for p in doses if p]
-        return listed(above) if any(len(side) > len(doses) for side in sides) else ""
+        return join_words(above) if any(len(side) > len(doses) for side in sides) else ""
 
 
-def pairs(stated: ContrastSpec, points: Sequence[RecipePoint], axes: Sequence[str]) -> list[Pair]:
+def pairs(contrast: ContrastSpec, points: Sequence[RecipePoint], axes: Sequence[str]) -> list[Pair]:
     """Return every comparison that a contrast means (see `spec.comparisons`)."""
-    return list(map(_pair, sides_of(stated, points, axes)))
+    return list(map(_pair, sides_of(contrast, points, axes)))
 
 
 def _pair(sides: Sides) -> Pair:
-    return Pair(sides.stated, sides.a, sides.b, sides.level, sides.where, tuple(map(_pair, sides.members)))
+    return Pair(sides.contrast, sides.a, sides.b, sides.level, sides.where, tuple(map(_pair, sides.members)))
 
 
 def spec_pairs(spec: StudySpec) -> list[Pair]:
     """Every comparison of a study, contrast by contrast."""
-    return [pair for stated in spec.contrasts for pair in pairs(stated, spec.points, tuple(spec.axes))]
+    return [pair for contrast in spec.contrasts for pair in pairs(contrast, spec.points, tuple(spec.axes))]
 
 
 def families(
-    stated: Sequence[tuple[Pair, Contrast]],
+    results: Sequence[tuple[Pair, Contrast]],
 ) -> list[tuple[str, list[tuple[Pair, Contrast]]]]:
     """Group comparisons by family, primary families first; in a fixed order those of a family are in that order.
 
     A positive control is a family of its own.
     """
-    keys = [(pair.stated.family_name, pair.id if pair.stated.role == "positive-control" else "") for pair, _ in stated]
-    found = [[stated[i] for i in members] for members in _positions(keys)]
-    ordered = [(family[0][0].stated.family_name, sorted(family, key=_place)) for family in found]
+    keys = [(pair.contrast.family_name, pair.id if pair.contrast.role == "positive-control" else "") for pair, _ in results]
+    groups = [[results[i] for i in members] for members in _positions(keys)]
+    ordered = [(family[0][0].contrast.family_name, sorted(family, key=_place)) for family in groups]
     roles = get_args(Role)
-    return sorted(ordered, key=lambda family: roles.index(family[1][0][0].stated.role))
+    return sorted(ordered, key=lambda family: roles.index(family[1][0][0].contrast.role))
 
 
-def _place(one: tuple[Pair, Contrast]) -> int:
-    family = one[0].stated.family
+def _place(result: tuple[Pair, Contrast]) -> int:
+    family = result[0].contrast.family
     return family.order or 0 if family else 0
 
 
-def pooling_group(stated: ContrastSpec) -> tuple[str, ...]:
+def pooling_group(contrast: ContrastSpec) -> tuple[str, ...]:
     """Return the key of contrasts whose seeds' variances are pooled: measure, environment, reference, matching."""
-    measure = (stated.measure, stated.factor, stated.layer)
-    averaged = canonical_json(dict(stated.mean_over)) if stated.mean_over else ""
-    return (*measure, stated.environment, stated.axis, str(stated.against), stated.at, averaged)
+    measure = (contrast.measure, contrast.factor, contrast.layer)
+    averaged = canonical_json(dict(contrast.mean_over)) if contrast.mean_over else ""
+    return (*measure, contrast.environment, contrast.axis, str(contrast.against), contrast.at, averaged)
 
 
 def pooled_pairs(found: Sequence[tuple[Pair, Contrast]]) -> list[tuple[Pair, Contrast]]:
     """The same comparisons in the same order, tested with variances moderated over their pooling groups."""
     results = [result for _, result in found]
-    for members in _positions([pooling_group(pair.stated) for pair, _ in found]):
-        for i, result in zip(members, pooled([results[i] for i in members]), strict=True):
+    for members in _positions([pooling_group(pair.contrast) for pair, _ in found]):
+        for i, result in zip(members, moderate_group([results[i] for i in members]), strict=True):
             results[i] = result
     return [(pair, result) for (pair, _), result in zip(found, results, strict=True)]
 
@@ -143,31 +143,31 @@ def family_of(
     """Return comparisons with their results as a family; see `Family` for the arguments."""
     named: list[Row] = [
         {
-            **compared(pair),
-            "role": pair.stated.role,
-            "expected": pair.stated.expected,
+            **comparison_columns(pair),
+            "role": pair.contrast.role,
+            "expected": pair.contrast.expected,
             "exploratory": name == EXPLORATORY,
             "equal": _equal(pair, result),
         }
         for pair, result in family
     ]
-    rule = family[0][0].stated.family
+    rule = family[0][0].contrast.family
     correction = "holm" if rule is None or name == EXPLORATORY else rule.correction
     return Family(name, named, [result for _, result in family], alpha, correction, earlier or {})
 
 
-def compared(pair: Pair) -> Row:
+def comparison_columns(pair: Pair) -> Row:
     """Return the columns that name a comparison."""
-    stated = pair.stated
+    contrast = pair.contrast
     return {
         "id": pair.id,
-        **{name: getattr(stated, name) for name in ("axis", "at", "measure", "environment", "factor", "layer")},
+        **{name: getattr(contrast, name) for name in ("axis", "at", "measure", "environment", "factor", "layer")},
         "a": pair.level_a,
-        "b": stated.against,
+        "b": contrast.against,
         "doses": pair.doses,
-        "clean": stated.clean if stated.at == MATCHED else "",
+        "clean": contrast.clean if contrast.at == MATCHED else "",
         "where": json.dumps(dict(pair.where)),
-        "pooled": json.dumps(dict(stated.mean_over)) if stated.mean_over else "",
+        "pooled": json.dumps(dict(contrast.mean_over)) if contrast.mean_over else "",
     }
 
 
@@ -177,4 +177,4 @@ def _equal(pair: Pair, result: Contrast) -> str:
         return ""
     axis = amount_axis(pair.a)
     trained = sorted({float(point.coordinates[axis]) for point in pair.a})
-    return json.dumps({**asdict(result.equal), "clean": pair.stated.clean, "trained": trained})
+    return json.dumps({**asdict(result.equal), "clean": pair.contrast.clean, "trained": trained})

@@ -18,7 +18,7 @@ from typing import Any, cast
 
 import assay
 from assay.core.errors import StoreError
-from assay.core.files import content_hash, file_state, filled
+from assay.core.files import content_hash, file_state, fill_names
 from assay.core.registry import own_code
 from assay.spec.schema import StudySpec
 from assay.store.files import read_checked_json, write_checked_json
@@ -33,7 +33,7 @@ LIBRARIES = (
 """Libraries whose versions can change a number or the page."""
 MOST_FILES = 500_000
 """Files whose state is compared, at most; with more, the next run looks closer."""
-BESIDE = (PREVIEW, LOCK, MANIFEST)
+IGNORED = (PREVIEW, LOCK, MANIFEST)
 """Names in a run folder that no result depends on."""
 
 
@@ -105,7 +105,7 @@ def forget(root: Path) -> None:
     (root / FINISHED).unlink(missing_ok=True)
 
 
-def unchanged(root: Path, spec: StudySpec, skip_bad_rows: bool) -> Finished | None:
+def find_finished(root: Path, spec: StudySpec, skip_bad_rows: bool) -> Finished | None:
     """Return a finished study that nothing has changed since; None where a run has to look closer."""
     if not (root / FINISHED).is_file() or not (root / MANIFEST).is_file():
         return None
@@ -125,7 +125,7 @@ def unchanged(root: Path, spec: StudySpec, skip_bad_rows: bool) -> Finished | No
 
 def _effects(root: Path) -> str | None:
     """Hash the state of all files of a run folder but the note itself and what previews leave."""
-    return _files([path for path in sorted(root.iterdir()) if path.name not in (FINISHED, *BESIDE)])
+    return _files([path for path in sorted(root.iterdir()) if path.name not in (FINISHED, *IGNORED)])
 
 
 def _inputs(spec: StudySpec, complete: Mapping[str, Any]) -> list[Path] | None:
@@ -136,15 +136,15 @@ def _inputs(spec: StudySpec, complete: Mapping[str, Any]) -> list[Path] | None:
     written = list(_texts(complete, inside=False))
     for data in sets:
         named = [data.folder, data.classes, data.medmnist, *_texts(dict(data.dataset.params) if data.dataset else {})]
-        if data.phantom is None and not any(_is_there(one) for one in named if one):
+        if data.phantom is None and not any(_is_there(name) for name in named if name):
             return None
-    if any("/" in one and not _is_there(one) for one in written):
+    if any("/" in path and not _is_there(path) for path in written):
         return None
-    return sorted({filled(one) for one in written if _is_there(one)})
+    return sorted({fill_names(path) for path in written if _is_there(path)})
 
 
 def _is_there(path: str) -> bool:
-    return os.path.exists(filled(path))  # noqa: PTH110  pathlib's own raises OSError for names over 255 bytes
+    return os.path.exists(fill_names(path))  # noqa: PTH110  pathlib's own raises OSError for names over 255 bytes
 
 
 def _texts(values: object, *, inside: bool = True) -> Iterator[str]:

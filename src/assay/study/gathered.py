@@ -70,44 +70,44 @@ def panel_of(outputs: Mapping[int, Mapping[str, np.ndarray]], where: str) -> Pan
     Raises StoreError where a seed answered a row twice, or seeds disagree about the target or patient of a row.
     """
     first = next(iter(outputs.values()))["row"]
-    alike = all(np.array_equal(found["row"], first) for found in outputs.values())
-    rows = np.unique(first if alike else np.concatenate([found["row"] for found in outputs.values()]))
-    apart = alike and len(rows) == len(first)
+    alike = all(np.array_equal(outputs_of_seed["row"], first) for outputs_of_seed in outputs.values())
+    rows = np.unique(first if alike else np.concatenate([is_complete["row"] for is_complete in outputs.values()]))
+    is_complete = alike and len(rows) == len(first)
     classes = next(iter(outputs.values()))["logits"].shape[1]
     shape = (len(outputs), len(rows))
     scores = np.full((*shape, classes), np.nan)
     tested, fold, thresholds = np.zeros(shape, dtype=bool), np.zeros(shape, dtype=np.int64), np.full(shape, 0.5)
     facts = {"target": np.full(len(rows), -1), "patient": np.full(len(rows), -1)}
-    known = np.zeros(len(rows), dtype=bool)
-    for s, (seed, found) in enumerate(outputs.items()):
-        if not apart and len(np.unique(found["row"])) < len(found["row"]):
+    is_filled = np.zeros(len(rows), dtype=bool)
+    for s, (seed, outputs_of_seed) in enumerate(outputs.items()):
+        if not is_complete and len(np.unique(outputs_of_seed["row"])) < len(outputs_of_seed["row"]):
             raise StoreError(f"{where}: seed {seed} answered a row twice; delete its readings and run the study again")
-        place = np.searchsorted(rows, found["row"])
+        place = np.searchsorted(rows, outputs_of_seed["row"])
         for name, column in facts.items():
-            _require_same(column[place][known[place]], found[name][known[place]], f"{where}: seed {seed}", name)
-            column[place] = found[name]
-        known[place], tested[s, place] = True, True
-        scores[s, place], fold[s, place], thresholds[s, place] = found["logits"], found["fold"], found["threshold"]
+            _require_same(column[place][is_filled[place]], outputs_of_seed[name][is_filled[place]], f"{where}: seed {seed}", name)
+            column[place] = outputs_of_seed[name]
+        is_filled[place], tested[s, place] = True, True
+        scores[s, place], fold[s, place], thresholds[s, place] = outputs_of_seed["logits"], outputs_of_seed["fold"], outputs_of_seed["threshold"]
     seeds = np.array(list(outputs), dtype=np.int64)
     maps = _maps(list(outputs.values()), rows)
     specific = maps.pop(SPECIFIC, None)
-    made = Panel(scores, facts["target"], facts["patient"], fold, tested, thresholds, seeds, maps)
-    return replace(made, specific=specific, images=rows)
+    panel = Panel(scores, facts["target"], facts["patient"], fold, tested, thresholds, seeds, maps)
+    return replace(panel, specific=specific, images=rows)
 
 
-def _maps(found: Sequence[Mapping[str, np.ndarray]], rows: np.ndarray) -> dict[str, np.ndarray]:
+def _maps(outputs: Sequence[Mapping[str, np.ndarray]], rows: np.ndarray) -> dict[str, np.ndarray]:
     """Stack the columns of maps as [seeds, rows, ...]. Rows without an output are zero and are never read."""
-    made: dict[str, np.ndarray] = {}
-    for name in found[0].keys() - {*OF_ROWS, "threshold", "logits"}:
-        columns = of_one_width(name, [one[name] for one in found])
-        made[name] = np.zeros((len(found), len(rows), *columns[0].shape[1:]), np.result_type(*columns))
-        for s, (one, column) in enumerate(zip(found, columns, strict=True)):
-            made[name][s, np.searchsorted(rows, one["row"])] = column
-    return made
+    stacked: dict[str, np.ndarray] = {}
+    for name in outputs[0].keys() - {*OF_ROWS, "threshold", "logits"}:
+        columns = of_one_width(name, [outputs_of_seed[name] for outputs_of_seed in outputs])
+        stacked[name] = np.zeros((len(outputs), len(rows), *columns[0].shape[1:]), np.result_type(*columns))
+        for s, (outputs_of_seed, column) in enumerate(zip(outputs, columns, strict=True)):
+            stacked[name][s, np.searchsorted(rows, outputs_of_seed["row"])] = column
+    return stacked
 
 
-def _require_same(earlier: np.ndarray, found: np.ndarray, who: str, name: str) -> None:
-    differing = int((earlier != found).sum())
+def _require_same(earlier: np.ndarray, later: np.ndarray, who: str, name: str) -> None:
+    differing = int((earlier != later).sum())
     if differing:
         raise StoreError(
             f"{who} has another {name} than earlier seeds for {differing} rows, so its images are not theirs: "
@@ -149,14 +149,14 @@ class Gathered:
     @cached_property
     def by_point(self) -> Mapping[str, Mapping[int, list[Trial]]]:
         """Recipe label -> seed -> its trials, one per fold."""
-        found: dict[str, dict[int, list[Trial]]] = {point.label: {} for point in self.plan.spec.points}
+        by_seed: dict[str, dict[int, list[Trial]]] = {point.label: {} for point in self.plan.spec.points}
         for trial in self.plan.trials:
-            found[trial.point.label].setdefault(trial.training.seed, []).append(trial)
-        return found
+            by_seed[trial.point.label].setdefault(trial.training.seed, []).append(trial)
+        return by_seed
 
     def kept_seeds(self, point: RecipePoint) -> list[int]:
         """Seeds all of whose folds were trained to the end and did not collapse or diverge."""
-        return [seed for seed, trials in self.by_point[point.label].items() if all(map(self._kept, trials))]
+        return [seed for seed, trials in self.by_point[point.label].items() if all(map(self._is_done, trials))]
 
     def lost_seeds(self, point: RecipePoint) -> list[int]:
         """Seeds with a fold that collapsed or diverged."""
@@ -176,15 +176,15 @@ class Gathered:
 
     def _panel(self, label: str, environment: str) -> Panel | None:
         point = self._points[label]
-        ahead = self._ahead.pop((label, environment), None)
-        found = self._reads(self.kept_seeds(point), label, [environment])[environment] if ahead is None else ahead
-        for outputs in found.values():
+        read_before = self._ahead.pop((label, environment), None)
+        outputs_by_seed = self._reads(self.kept_seeds(point), label, [environment])[environment] if read_before is None else read_before
+        for outputs in outputs_by_seed.values():
             for code, shared in SURFACES.items():
                 if code in outputs:
                     outputs[shared] = np.isin(outputs["row"], self._with_surfaces[environment, code])
-        if not found:
+        if not outputs_by_seed:
             return None
-        panel = panel_of(found, f"{label} in {environment}")
+        panel = panel_of(outputs_by_seed, f"{label} in {environment}")
         several = panel.scores.shape[2] > 2
         return replace(panel, cut=self._cut if several else 1, names=self.folds.classes)
 
@@ -196,7 +196,7 @@ class Gathered:
         """Read the outputs of a recipe in all environments at once, in half the time, for the next call of `panel`."""
         self._ahead.clear()
         read = self._reads(self.kept_seeds(point), point.label, list(point.tests))
-        self._ahead.update({(point.label, environment): found for environment, found in read.items()})
+        self._ahead.update({(point.label, environment): outputs for environment, outputs in read.items()})
 
     def worst_group(self, point: RecipePoint, environment: str, measure: str) -> Panel | None:
         """Return the outputs of a recipe's kept seeds on its worst group by a measure, the same group for all seeds.
@@ -268,18 +268,18 @@ class Gathered:
             for name in environments
             for seed in seeds
         }
-        complete = {key: own for key, own in ids.items() if all(self.folder.complete("readings", id) for id in own)}
-        read = iter(self.folder.outputs_of([id for own in complete.values() for id in own]))
-        found: dict[str, dict[int, dict[str, np.ndarray]]] = {name: {} for name in environments}
-        for (name, seed), own in complete.items():
-            found[name][seed] = self._joined(self._reading(label, seed, name), [next(read) for _ in own])
-        return found
+        complete = {key: ids_of_key for key, ids_of_key in ids.items() if all(self.folder.complete("readings", id) for id in ids_of_key)}
+        read = iter(self.folder.outputs_of([id for ids_of_key in complete.values() for id in ids_of_key]))
+        by_environment: dict[str, dict[int, dict[str, np.ndarray]]] = {name: {} for name in environments}
+        for (name, seed), ids_of_key in complete.items():
+            by_environment[name][seed] = self._join_folds(self._reading(label, seed, name), [next(read) for _ in ids_of_key])
+        return by_environment
 
     def _reading(self, label: str, seed: int, environment: str) -> list[Trial]:
         """Return the trials of a seed that read an environment: its folds, or their ensemble."""
         return [trial for trial in self.by_point[label][seed] if environment in trial.tests]
 
-    def _joined(self, trials: Sequence[Trial], parts: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    def _join_folds(self, trials: Sequence[Trial], parts: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
         """Outputs of the folds of a seed with the thresholds of their models."""
         for trial, outputs in zip(trials, parts, strict=True):
             record = self.records[trial.id]
@@ -330,7 +330,7 @@ class Gathered:
             for place, key in enumerate(cast("Iterator[Key]", keys), start):
                 places.setdefault(key, {}).setdefault(seed, place)
         # the seeds of a measurement one after another: their places are then a range, and their values a slice
-        order = [place for own in places.values() for place in own.values()]
+        order = [place for places_of_key in places.values() for place in places_of_key.values()]
         kept = {
             name: np.array(columns[name])[order] if name in NUMBERS else [columns[name][at] for at in order]
             for name in OF_EACH_SEED
@@ -338,9 +338,9 @@ class Gathered:
         ends = accumulate(map(len, places.values()))
         alike: dict[tuple[int, ...], tuple[int, ...]] = {}
         every: dict[Key, BySeed] = {}
-        for (key, own), end in zip(places.items(), ends, strict=True):
-            found = alike.setdefault(tuple(own), tuple(own))
-            every[key] = of_one_unit(OfSeeds(key, found, range(end - len(own), end), kept))
+        for (key, places_of_key), end in zip(places.items(), ends, strict=True):
+            found = alike.setdefault(tuple(places_of_key), tuple(places_of_key))
+            every[key] = of_one_unit(OfSeeds(key, found, range(end - len(places_of_key), end), kept))
         settled = with_one_worst(every, self._smallest_group)
         return {key: rows for key, rows in settled.items() if not _from_outputs(key)}
 
@@ -348,14 +348,14 @@ class Gathered:
         """Yield the measurements of a seed by column; of a key that two of them have, the first counts."""
         trials = self.by_point[point.label][seed]
         if len(trials) == 1 and self.folds.folds == 1:
-            yield from self._measured(trials[0], read)
+            yield from self._measurement_columns(trials[0], read)
             return
         folds: list[dict[Key, Row]] = [{} for _ in trials]
         for trial, fold in zip(trials, folds, strict=True):
-            for row in (row for part in self._measured(trial, read) for row in ColumnRows(part)):
+            for row in (row for part in self._measurement_columns(trial, read) for row in ColumnRows(part)):
                 fold.setdefault(key_of(row), row)
         keys = dict.fromkeys(key for fold in folds for key in fold)
-        rows = {key: over_folds(key, _asked(key, trials, folds)) for key in keys} | {
+        rows = {key: over_folds(key, _requested_measurements(key, trials, folds)) for key in keys} | {
             key_of(row): row for row in self._of_all_folds(point, seed)
         }
         yield by_column(list(rows.values()))
@@ -367,7 +367,7 @@ class Gathered:
         params = lookup("probe", PERFORMANCE).params.model_validate(dict(probes[0].params) if probes else {})
         return int(params.model_dump()["smallest_group"])
 
-    def _measured(self, trial: Trial, read: Mapping[str, ColumnRows]) -> Iterator[Columns]:
+    def _measurement_columns(self, trial: Trial, read: Mapping[str, ColumnRows]) -> Iterator[Columns]:
         """Yield the measurements of each probe of a trial by column.
 
         Args:
@@ -393,56 +393,56 @@ class Gathered:
             if panel is None or seed not in panel.numbers:
                 return []
             answered[environment] = panel.answers(int(np.flatnonzero(panel.numbers == seed)[0]))
-        return [measurement_row(one) for one in overall(answered)]
+        return [measurement_row(measurement) for measurement in overall(answered)]
 
     @cached_property
     def _probes(self) -> Mapping[tuple[str, str], list[ProbeUnit]]:
         """(recipe label, trial id) -> its complete probes, without those that are measured of all folds together."""
-        found: dict[tuple[str, str], list[ProbeUnit]] = {}
+        by_trial: dict[tuple[str, str], list[ProbeUnit]] = {}
         for unit in self.plan.probes:
             pooled = self.folds.folds > 1 and unit.component.name == PERFORMANCE
             if not pooled and self.folder.complete("probes", unit.id):
-                found.setdefault((unit.trial.point.label, unit.trial.id), []).append(unit)
-        return found
+                by_trial.setdefault((unit.trial.point.label, unit.trial.id), []).append(unit)
+        return by_trial
 
     @cached_property
-    def pooled(self) -> Mapping[tuple[str, int], list[Row]]:
+    def measurements_of_folds(self) -> Mapping[tuple[str, int], list[Row]]:
         """(recipe label, seed) -> measurements of all folds together, for kept seeds; empty without folds."""
         if self.folds.folds == 1:
             return {}
         return {
-            (point.label, seed): self._pooled(point, seed)
+            (point.label, seed): self._measure_folds(point, seed)
             for point in self.plan.spec.points
             for seed in self.kept_seeds(point)
         }
 
     def _of_all_folds(self, point: RecipePoint, seed: int) -> list[Row]:
-        rows = self.pooled.get((point.label, seed), [])
+        rows = self.measurements_of_folds.get((point.label, seed), [])
         here = self.folds.folds > 1 and any(probe.name == PERFORMANCE for probe in self.plan.spec.probes)
         return list(ColumnRows(with_overall(by_column(rows), self._overall(point, seed)))) if here else rows
 
-    def _pooled(self, point: RecipePoint, seed: int) -> list[Row]:
+    def _measure_folds(self, point: RecipePoint, seed: int) -> list[Row]:
         read = {name: self._read(seed, point.label, name) for name in point.tests}
-        return self.folds.measurements(point, seed, {name: found for name, found in read.items() if found is not None})
+        return self.folds.measurements(point, seed, {name: outputs for name, outputs in read.items() if outputs is not None})
 
-    def unfinished(self, trial: Trial) -> Reason:
+    def missing_units(self, trial: Trial) -> Reason:
         """Return the planned units of a trained trial that are missing and have not failed."""
         start = start_id(trial.training.recipe)
         if start and not self.folder.complete("sources", start):
             return because(Code.NO_RECORD_OF_SOURCE)
-        if any(not self.folder.probed(unit.id) for unit in self._planned[trial.point.label, trial.id]):
+        if any(not self.folder.probed(unit.id) for unit in self._planned_units[trial.point.label, trial.id]):
             return because(Code.UNFINISHED_PROBES)
         return NOTHING
 
     @cached_property
-    def _planned(self) -> Mapping[tuple[str, str], list[ProbeUnit]]:
+    def _planned_units(self) -> Mapping[tuple[str, str], list[ProbeUnit]]:
         """(recipe label, trial id) -> its probe units, complete or not."""
-        found: dict[tuple[str, str], list[ProbeUnit]] = defaultdict(list)
+        by_trial: dict[tuple[str, str], list[ProbeUnit]] = defaultdict(list)
         for unit in self.plan.probes:
-            found[unit.trial.point.label, unit.trial.id].append(unit)
-        return found
+            by_trial[unit.trial.point.label, unit.trial.id].append(unit)
+        return by_trial
 
-    def _kept(self, trial: Trial) -> bool:
+    def _is_done(self, trial: Trial) -> bool:
         return self.records.get(trial.id, {}).get("status") == "done"
 
 
@@ -458,17 +458,17 @@ class _Lazily:
 
     points: Mapping[str, RecipePoint]
     make: Callable[[RecipePoint], dict[Key, BySeed]]
-    made: dict[str, dict[Key, BySeed]] = field(default_factory=dict[str, dict[Key, BySeed]])
+    by_label: dict[str, dict[Key, BySeed]] = field(default_factory=dict[str, dict[Key, BySeed]])
 
     def __getitem__(self, label: str) -> dict[Key, BySeed]:
-        if label not in self.made:
-            if len(self.made) == RECIPES:
-                del self.made[next(iter(self.made))]
-            self.made[label] = self.make(self.points[label])
-        return self.made[label]
+        if label not in self.by_label:
+            if len(self.by_label) == RECIPES:
+                del self.by_label[next(iter(self.by_label))]
+            self.by_label[label] = self.make(self.points[label])
+        return self.by_label[label]
 
 
-def _asked(key: Key, trials: Sequence[Trial], folds: Sequence[dict[Key, Row]]) -> list[dict[Key, Row]]:
+def _requested_measurements(key: Key, trials: Sequence[Trial], folds: Sequence[dict[Key, Row]]) -> list[dict[Key, Row]]:
     """Return the measurements of the trials of a seed that were asked for one: the folds', or their ensemble's."""
     environment = key[1]
     outside = bool(trials[0].point.tests[environment].data) if environment in trials[0].point.tests else False
@@ -488,36 +488,36 @@ def _worst_key(environment: str, measure: str) -> Key:
 # Measurements of a recipe: of its outputs, with patients, or by a probe, one number per seed.
 
 
-def measured(stated: ContrastSpec) -> str:
+def measure_of(contrast: ContrastSpec) -> str:
     """Return the measure that a contrast names; of the worst group, the measure within that group."""
-    return OF_WORST_GROUP.get(stated.measure, stated.measure)
+    return OF_WORST_GROUP.get(contrast.measure, contrast.measure)
 
 
-def is_of_panels(stated: ContrastSpec) -> bool:
+def is_of_panels(contrast: ContrastSpec) -> bool:
     """Return whether a contrast's values can be computed from outputs, paired by patient and seed."""
-    return measured(stated) in COMPUTED and not stated.factor
+    return measure_of(contrast) in COMPUTED and not contrast.factor
 
 
-def panel_for(gathered: Gathered, stated: ContrastSpec, point: RecipePoint) -> Panel | None:
+def panel_for(gathered: Gathered, contrast: ContrastSpec, point: RecipePoint) -> Panel | None:
     """Return the outputs of a recipe's kept seeds in the environment of a contrast, or in its worst group there."""
-    if stated.measure in OF_WORST_GROUP:
-        return gathered.worst_group(point, stated.environment, measured(stated))
-    return gathered.panel(point, stated.environment)
+    if contrast.measure in OF_WORST_GROUP:
+        return gathered.worst_group(point, contrast.environment, measure_of(contrast))
+    return gathered.panel(point, contrast.environment)
 
 
-def why_nothing(gathered: Gathered, stated: ContrastSpec, point: RecipePoint) -> Reason:
+def why_nothing(gathered: Gathered, contrast: ContrastSpec, point: RecipePoint) -> Reason:
     """Return why a recipe has nothing that a contrast could compare."""
     if not gathered.kept_seeds(point):
         return because(Code.NO_SEED_OF, recipe=point.label)
-    of = {"measure": stated.measure, "factor": stated.factor, "recipe": point.label}
-    if stated.measure in OF_WORST_GROUP and (
-        reason := gathered.why_no_worst(point, stated.environment, measured(stated))
+    of = {"measure": contrast.measure, "factor": contrast.factor, "recipe": point.label}
+    if contrast.measure in OF_WORST_GROUP and (
+        reason := gathered.why_no_worst(point, contrast.environment, measure_of(contrast))
     ):
         return because(Code.MEASURE_OF_RECIPE, **of) + reason
     return because(Code.NOT_MEASURED, **of)
 
 
-def seed_values(gathered: Gathered, point: RecipePoint, stated: ContrastSpec, own: str = "") -> Evaluated | None:
+def seed_values(gathered: Gathered, point: RecipePoint, contrast: ContrastSpec, own: str = "") -> Evaluated | None:
     """Return the values of the measurement that a contrast names; None where no seed has it.
 
     Where a probe measures in groups, the trained network's is meant. A seed of which the measurement is undefined makes
@@ -529,7 +529,7 @@ def seed_values(gathered: Gathered, point: RecipePoint, stated: ContrastSpec, ow
         stated: The contrast.
         own: Name of the recipe's own samples (see `values_of_seeds`), its label by default.
     """
-    wanted = (stated.measure, stated.environment, stated.factor, stated.layer)
+    wanted = (contrast.measure, contrast.environment, contrast.factor, contrast.layer)
     for (measure, environment, factor, level, layer, group), by_seed in gathered.scalars[point.label].items():
         if (measure, environment, factor, layer) == wanted and not level and group in TRAINED_GROUPS and by_seed:
             return values_of_seeds(by_seed, own or point.label)

@@ -25,10 +25,10 @@ from assay.look.checks import DataChecks
 from assay.maps.summary import lesion_logits
 from assay.probes.attribution import Attribution
 from assay.probes.explainers import Explainer
-from assay.probes.lesion_maps import Sample, Shown, localized, shown
+from assay.probes.lesion_maps import Sample, Shown, localization, choose_images
 from assay.probes.reader import evaluating
-from assay.report.outcomes import mean_masks, mean_probabilities, of_classes, of_masks, taken
-from assay.report.pictures import TRUTH, Facts, Gallery, colored, enlarged, outlined
+from assay.report.outcomes import mean_masks, mean_probabilities, of_classes, of_masks, take_cases
+from assay.report.pictures import TRUTH, Facts, Gallery, to_colors, enlarge, outline
 from assay.shifts.environment import Environment
 from assay.shifts.population import NEUTRAL, Population, Tests
 from assay.spec.schema import RecipePoint, StudySpec
@@ -36,7 +36,7 @@ from assay.stats import maps
 from assay.stats.panel import Panel
 from assay.stats.rows import KEY_FIELDS
 from assay.store.files import Row
-from assay.study.confounders import Confounder, Looked, confounders, distinct_environments, headed
+from assay.study.confounders import Confounder, Looked, confounders, distinct_environments, name_environments
 from assay.study.gathered import Gathered
 from assay.study.measurements import OF_ONE_IMAGE
 
@@ -77,12 +77,12 @@ def outline_rows(gathered: Gathered, population: Population, gallery: Gallery) -
     for name in scene.names:
         environment = scene.environment(name)
         panels = [gathered.panel(recipe.point, name) for recipe in recipes]
-        known = [panel for panel in panels if panel is not None and panel.maps]
-        if len(known) == len(recipes) and environment.masks is not None:
-            for (of, example), position in _chosen(known, environment).items():
-                image, found = _outline_picture(recipes, environment, position)
-                facts = {"lesion": of == "lesion", "example": example, "recipes": found}
-                rows.append(gallery.outlined(image, facts, f"{name}-{of}, {example}", name))
+        with_maps = [panel for panel in panels if panel is not None and panel.maps]
+        if len(with_maps) == len(recipes) and environment.masks is not None:
+            for (of, example), position in _chosen(with_maps, environment).items():
+                image, by_recipe = _outline_picture(recipes, environment, position)
+                facts = {"lesion": of == "lesion", "example": example, "recipes": by_recipe}
+                rows.append(gallery.outlines(image, facts, f"{name}-{of}, {example}", name))
     return rows
 
 
@@ -130,7 +130,7 @@ def _chosen(panels: Sequence[Panel], environment: Environment) -> dict[tuple[str
     dice = np.mean([_dice(one)[mine] for one in panels], axis=0)
     area = np.mean([(one.maps["predicted"][0, :, _HALF] / one.maps["pixels"][0])[mine] for one in panels], axis=0)
     place = np.argsort(environment.table.row, kind="stable")  # a panel's rows are in the order of their numbers
-    found: dict[tuple[str, str], int] = {}
+    positions: dict[tuple[str, str], int] = {}
     for of, score, among in (("lesion", dice, lesion), ("no lesion", -area, ~lesion)):
         order = np.flatnonzero(among)[np.argsort(score[among], kind="stable")]
         if len(order):
@@ -138,8 +138,8 @@ def _chosen(panels: Sequence[Panel], environment: Environment) -> dict[tuple[str
             picks = {"best": order[-1], "median": order[len(order) // 2], "worst": order[0], "random": order[random]}
             if score[order[0]] == score[order[-1]]:  # none is better than another
                 picks = {"random": order[random]}
-            found |= {(of, example): int(place[position]) for example, position in picks.items()}
-    return found
+            positions |= {(of, example): int(place[position]) for example, position in picks.items()}
+    return positions
 
 
 def _dice(panel: Panel) -> Float[np.ndarray, " n"]:
@@ -164,15 +164,15 @@ def _outline_picture(
     assert environment.masks is not None
     pixels = environment.images.read(index)
     truth = environment.masks.read(index)[0, 0].numpy() > 0
-    plain = colored(pixels[0].numpy())
-    shown, found = [enlarged(plain)], dict[str, Facts]()
+    plain = to_colors(pixels[0].numpy())
+    images, facts_by_recipe = [enlarge(plain)], dict[str, Facts]()
     for recipe in recipes:
-        predicted = _predicted(recipe.network, pixels)
-        shown.append(outlined(plain, {TRUTH: truth, PREDICTED: predicted}))
-        found[recipe.point.label] = _agreement(truth, predicted)
-    white = np.full((shown[0].shape[0], 3, 3), 255, np.uint8)
-    parts = [part for image in shown for part in (image, white)][:-1]
-    return np.concatenate(parts, axis=1), found
+        predicted = _predict_mask(recipe.network, pixels)
+        images.append(outline(plain, {TRUTH: truth, PREDICTED: predicted}))
+        facts_by_recipe[recipe.point.label] = _agreement(truth, predicted)
+    white = np.full((images[0].shape[0], 3, 3), 255, np.uint8)
+    parts = [part for image in images for part in (image, white)][:-1]
+    return np.concatenate(parts, axis=1), facts_by_recipe
 
 
 def _agreement(truth: np.ndarray, predicted: np.ndarray) -> Facts:
@@ -182,7 +182,7 @@ def _agreement(truth: np.ndarray, predicted: np.ndarray) -> Facts:
 
 
 @torch.inference_mode()
-def _predicted(network: nn.Module, pixels: torch.Tensor) -> Bool[np.ndarray, "h w"]:
+def _predict_mask(network: nn.Module, pixels: torch.Tensor) -> Bool[np.ndarray, "h w"]:
     return (lesion_logits(network(pixels))[0] >= 0).numpy()
 
 
@@ -203,30 +203,30 @@ _COLORS = np.array([(0, 0, 0), (66, 10, 104), (147, 38, 103), (221, 81, 58), (25
 def heat_map_rows(gathered: Gathered, population: Population, gallery: Gallery) -> list[Row]:
     """Pictures of every explainer on the first images that it was asked about; none where no weights were kept."""
     spec = gathered.plan.spec
-    asked = [probe for probe in spec.probes if probe.name == PROBE]
-    recipes = list(recipes_of(gathered, population)) if asked and spec.task == "classification" else []
+    attribution_probes = [probe for probe in spec.probes if probe.name == PROBE]
+    recipes = list(recipes_of(gathered, population)) if attribution_probes and spec.task == "classification" else []
     if not recipes:
         return []
-    probe = cast(Attribution, build("probe", PROBE, asked[0].params))
-    found = shown(probe.looked_at(population.scene(recipes[0].point.tests, spec.first_seed)), probe.images)
-    if found is None:
+    probe = cast(Attribution, build("probe", PROBE, attribution_probes[0].params))
+    chosen = choose_images(probe.looked_at(population.scene(recipes[0].point.tests, spec.first_seed)), probe.images)
+    if chosen is None:
         return []
-    sample, rows = Sample.of(found, "cpu").first(IMAGES), list[Row]()
+    sample, rows = Sample.of(chosen, "cpu").first(IMAGES), list[Row]()
     for name, explainer in probe.methods.items():
         maps = [_maps(recipe, explainer, sample) for recipe in recipes]
         for i in range(len(sample)):
-            of_image = [None if own is None else own[i] for own in maps]
-            if any(one is not None for one in of_image):
-                image, scale = _heat_map_picture(found, sample, i, of_image)
+            of_image = [None if maps_of_recipe is None else maps_of_recipe[i] for maps_of_recipe in maps]
+            if any(heat_map is not None for heat_map in of_image):
+                image, scale = _heat_map_picture(chosen, sample, i, of_image)
                 facts = {
                     "image": i + 1,
                     "recipes": {
-                        recipe.point.label: _on_lesion(gathered, recipe, one, name, sample, i)
-                        for recipe, one in zip(recipes, of_image, strict=True)
+                        recipe.point.label: _on_lesion(gathered, recipe, heat_map, name, sample, i)
+                        for recipe, heat_map in zip(recipes, of_image, strict=True)
                     },
                     "times": scale,
                 }
-                rows.append(gallery.heat_map(image, facts, f"{name}-{i}", found.name, name))
+                rows.append(gallery.heat_map(image, facts, f"{name}-{i}", chosen.name, name))
     return rows
 
 
@@ -241,12 +241,12 @@ def _maps(recipe: Recipe, explainer: Explainer, sample: Sample) -> Float[np.ndar
 
 
 def _on_lesion(
-    gathered: Gathered, recipe: Recipe, one: np.ndarray | None, method: str, sample: Sample, i: int
+    gathered: Gathered, recipe: Recipe, heat_map: np.ndarray | None, method: str, sample: Sample, i: int
 ) -> Facts:
     """Return the share of a map on the lesion, the lesion's share of the image, and whether the method fails sanity."""
-    if one is None:
+    if heat_map is None:
         return {}
-    scores = localized(one[None], sample.lesion[i : i + 1])
+    scores = localization(heat_map[None], sample.lesion[i : i + 1])
     fails = _fails(gathered, recipe.point.label, method)
     return {"mass": float(scores.mass[0]), "area": float(scores.area[0]), "fails": fails}
 
@@ -261,19 +261,19 @@ def _fails(gathered: Gathered, recipe: str, explainer: str) -> bool:
 
 
 def _heat_map_picture(
-    found: Shown, sample: Sample, i: int, maps: Sequence[np.ndarray | None]
+    chosen: Shown, sample: Sample, i: int, maps: Sequence[np.ndarray | None]
 ) -> tuple[UInt8[np.ndarray, "h w 3"], float]:
     """Draw the image with the lesion's outline, then each map as multiples of its mean, up to a returned greatest."""
-    lesion = enlarged(found.lesion[i])
+    lesion = enlarge(chosen.lesion[i])
     edge = lesion & ~ndimage.binary_erosion(lesion)
-    plain = enlarged(colored(sample.images.read(np.array([i]))[0].numpy())).copy()
+    plain = enlarge(to_colors(sample.images.read(np.array([i]))[0].numpy())).copy()
     plain[edge] = _EDGE
-    relative = [None if one is None else one / one.mean() if one.any() else one for one in maps]
-    values = np.concatenate([one.ravel() for one in relative if one is not None])
+    relative = [None if heat_map is None else heat_map / heat_map.mean() if heat_map.any() else heat_map for heat_map in maps]
+    values = np.concatenate([heat_map.ravel() for heat_map in relative if heat_map is not None])
     greatest = max(float(np.percentile(values, BRIGHTEST)), 1.0)
     panels = [plain]
-    for one in relative:
-        panel = np.full_like(plain, 127) if one is None else enlarged(_heat(one / greatest)).copy()
+    for heat_map in relative:
+        panel = np.full_like(plain, 127) if heat_map is None else enlarge(_heat(heat_map / greatest)).copy()
         panel[edge] = _EDGE
         panels.append(panel)
     white = np.full((plain.shape[0], 3, 3), 255, np.uint8)
@@ -282,10 +282,10 @@ def _heat_map_picture(
 
 def _heat(shares: Float[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w 3"]:
     """Colors of values from 0 to 1."""
-    at, made = np.linspace(0, 1, len(_COLORS)), np.empty((*shares.shape, 3), dtype=np.uint8)
+    at, colored = np.linspace(0, 1, len(_COLORS)), np.empty((*shares.shape, 3), dtype=np.uint8)
     for channel in range(3):
-        made[..., channel] = np.interp(shares.clip(0, 1), at, _COLORS[:, channel])
-    return made
+        colored[..., channel] = np.interp(shares.clip(0, 1), at, _COLORS[:, channel])
+    return colored
 
 
 # The pictures of a finished study: every environment, and pairs with what each recipe made of them.
@@ -305,21 +305,21 @@ def illustrate(gathered: Gathered, population: Population, checks: DataChecks) -
     masks = spec.task == "segmentation"
     gallery = Gallery(gathered.folder.root / "pictures", population.scale, spec.data.target, population.folds, masks)
     environments = distinct_environments(spec.points, population, spec.first_seed)
-    heads = headed(environments, spec.points)
-    rows = [gallery.sheet(one.environment, one.label, head) for one, head in zip(environments, heads, strict=True)]
+    heads = name_environments(environments, spec.points)
+    rows = [gallery.sheet(environment.environment, environment.label, head) for environment, head in zip(environments, heads, strict=True)]
     rows += outline_rows(gathered, population, gallery)
     rows += heat_map_rows(gathered, population, gallery)
     rows += case_rows(gathered, population, gallery)
     rows += checks.pictures(gallery)
-    looked, changes = Looked.at(spec, population), confounders(spec.points)
-    rows += [gallery.contact(number, change.label, looked.clean, looked.changed(change))
+    clean_sample, changes = Looked.at(spec, population), confounders(spec.points)
+    rows += [gallery.contact(number, change.label, clean_sample.clean, clean_sample.with_confounder(change))
              for number, change in enumerate(changes, start=1)]  # fmt: skip
-    drawn = {change.name for change in changes}
+    names_drawn = {change.name for change in changes}
     for change in changes:
         logits = pair_logits(gathered, change.name, tested_with(change, spec.points))
         rows += _pairs(gallery, logits, change.name, change.label, spec, population) if logits else []
     for factor in population.scene(spec.points[0].tests, spec.first_seed).changeable():
-        if factor not in drawn:
+        if factor not in names_drawn:
             rows += _pairs(gallery, pair_logits(gathered, factor, spec.points), factor, factor, spec, population)
     return rows
 
@@ -334,11 +334,11 @@ def _pairs(
 
 def tested_with(change: Confounder, points: Sequence[RecipePoint]) -> list[RecipePoint]:
     """The recipes whose counterfactuals put on this very confounder."""
-    found = ((point, Tests(point.tests).interventions.get(change.name)) for point in points)
-    return [point for point, spec in found if spec is not None and spec.change == change.spec.change]
+    interventions = ((point, Tests(point.tests).interventions.get(change.name)) for point in points)
+    return [point for point, spec in interventions if spec is not None and spec.change == change.spec.change]
 
 
-def same_pairs(logits: Logits, factor: str, shown: RecipePoint, spec: StudySpec, population: Population) -> Logits:
+def same_pairs(logits: Logits, factor: str, drawn_point: RecipePoint, spec: StudySpec, population: Population) -> Logits:
     """The logits of recipes whose pairs are the very images of the recipe that is shown."""
 
     def images(point: RecipePoint) -> Mapping[str, Any]:
@@ -346,13 +346,13 @@ def same_pairs(logits: Logits, factor: str, shown: RecipePoint, spec: StudySpec,
         return {**identity, "changes": identity["changes"].get(factor)}
 
     points = {point.label: point for point in spec.points}
-    wanted = images(shown)
+    wanted = images(drawn_point)
     return {recipe: by_row for recipe, by_row in logits.items() if images(points[recipe]) == wanted}
 
 
 def pair_logits(gathered: Gathered, factor: str, points: Sequence[RecipePoint]) -> Logits:
     """Recipe -> row -> the logits with the factor low and high, each the mean of the kept seeds that saw the row."""
-    found: dict[str, Mapping[int, tuple[float, float]]] = {}
+    logits_by_recipe: dict[str, Mapping[int, tuple[float, float]]] = {}
     for point in points:
         ends: dict[int, dict[str, Mapping[int, Row]]] = {}
         for key, by_seed in gathered.scalars[point.label].items():
@@ -363,8 +363,8 @@ def pair_logits(gathered: Gathered, factor: str, points: Sequence[RecipePoint]) 
         means = {row: (_mean(by_end["low"]), _mean(by_end["high"])) for row, by_end in ends.items()}
         defined = {row: both for row, both in means.items() if all(map(math.isfinite, both))}
         if defined:
-            found[point.label] = defined
-    return found
+            logits_by_recipe[point.label] = defined
+    return logits_by_recipe
 
 
 def _mean(by_seed: Mapping[int, Row]) -> float:
@@ -381,22 +381,22 @@ def case_rows(gathered: Gathered, population: Population, gallery: Gallery) -> l
     if not points:
         return []
     scene = population.scene(points[0].tests, gathered.kept_seeds(points[0])[0])
-    asked = [stated.environment for stated in spec.contrasts]
+    compared_environments = [contrast.environment for contrast in spec.contrasts]
     rows: list[Row] = []
-    places = sorted(scene.names, key=lambda one: one not in asked)[:MOST_PLACES]
+    places = sorted(scene.names, key=lambda one: one not in compared_environments)[:MOST_PLACES]
     count = max(OF_EACH, FEWEST // (3 * len(places)))
     for name in places:
         environment = scene.environment(name)
         panels = [panel for point in points if (panel := gathered.panel(point, name)) is not None]
         of = mean_masks if spec.task == "segmentation" else mean_probabilities
-        each: list[Any] = [found for panel in panels if (found := of(panel, len(environment))) is not None]
+        each: list[Any] = [answer for panel in panels if (answer := of(panel, len(environment))) is not None]
         if each:
             place, classes = np.argsort(environment.table.row, kind="stable"), environment.table.classes
-            judged = of_masks(each) if spec.task == "segmentation" else of_classes(each, classes)
-            made = {"made": population.dataset is None}
+            outcomes = of_masks(each) if spec.task == "segmentation" else of_classes(each, classes)
+            is_phantom = {"made": population.dataset is None}
             rows += [
-                gallery.case({"": (environment, int(place[at]))}, own | made, f"{name}-{own['outcome']}-{at}", name)
-                for at, own in taken(*judged, count)
+                gallery.case({"": (environment, int(place[at]))}, facts | is_phantom, f"{name}-{facts['outcome']}-{at}", name)
+                for at, facts in take_cases(*outcomes, count)
             ]
     return rows
 
@@ -405,5 +405,5 @@ def beside(spec: StudySpec, points: Sequence[RecipePoint]) -> list[RecipePoint]:
     """Return the recipes that differ on the axis compared first and in nothing else, the most there are."""
     axis = spec.contrasts[0].axis if spec.contrasts else next(iter(spec.axes), "")
     others = [tuple(item for item in point.coordinates.items() if item[0] != axis) for point in points]
-    held = [most for most, _ in Counter(reversed(others)).most_common(1)]  # of equal counts the one met last
-    return [point for point, own in zip(points, others, strict=True) if own in held]
+    most_common = [most for most, _ in Counter(reversed(others)).most_common(1)]  # of equal counts the one met last
+    return [point for point, other in zip(points, others, strict=True) if other in most_common]

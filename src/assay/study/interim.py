@@ -14,8 +14,8 @@ from typing import Any
 from assay.core.reasons import NOTHING, Code, Reason, because, reason_of
 from assay.execution.plan import Plan
 from assay.spec.schema import StudySpec
-from assay.stats.compare import untested
-from assay.stats.decisions import DECIDED_BY, LOOK_ALPHA, Family, decided
+from assay.stats.compare import untested_contrast
+from assay.stats.decisions import DECIDED_BY, LOOK_ALPHA, Family, decide_families
 from assay.stats.rows import COMPARED, DIFFERENT, PRIMARY, SETTLED, is_open
 from assay.store.files import Row
 from assay.store.folder import RunFolder
@@ -53,7 +53,7 @@ class Look:
 
 
 def looks_at(
-    plan: Plan, folder: RunFolder, beforehand: Collection[str], read: Read, known: Sequence[Look] = ()
+    plan: Plan, folder: RunFolder, beforehand: Collection[str], read: Read, looks_known: Sequence[Look] = ()
 ) -> list[Look]:
     """Carry out the looks that the records suffice for.
 
@@ -64,7 +64,7 @@ def looks_at(
         read: Reads the records of a look.
         known: Looks that were carried out before.
     """
-    looks = list(known)
+    looks = list(looks_known)
     for seeds in plan.spec.looks[len(looks) :]:
         part = plan.first(seeds)
         reached = any(trial.training.seed == plan.spec.first_seed + seeds - 1 for trial in part.trials)
@@ -78,13 +78,13 @@ def _look(
     gathered: Gathered, estimates: Sequence[Row], seeds: int, beforehand: Collection[str], before: Sequence[Look]
 ) -> Look:
     if not before:
-        rows = decided(families_of(gathered, beforehand), estimates)
+        rows = decide_families(families_of(gathered, beforehand), estimates)
         closed: dict[str, int] = {}
     else:
         closed = dict(before[-1].closed)
         earlier = {row["id"]: row for look in before for row in look.primary if look.seeds == closed.get(row["id"])}
-        there, found = _primary(gathered, seeds, beforehand, earlier)
-        rows = [row for row in decided(found, estimates) if row["id"] in there]
+        planned_ids, families_decided = _primary(gathered, seeds, beforehand, earlier)
+        rows = [row for row in decide_families(families_decided, estimates) if row["id"] in planned_ids]
     look = Look(seeds, rows, closed)
     return Look(seeds, rows, closed | {row["id"]: seeds for row in look.open if not is_open(row)})
 
@@ -93,11 +93,11 @@ def _primary(
     gathered: Gathered, seeds: int, beforehand: Collection[str], earlier: Mapping[str, Row]
 ) -> tuple[Collection[str], list[Family]]:
     """Return the primary comparisons whose recipes have these seeds, and families in which the others count too."""
-    stated = [pair for pair in primary_pairs(gathered.plan.spec) if pair.id in beforehand]
-    there = [pair for pair in stated if all(_has(gathered, label, seeds) for label in recipes_of(pair))]
-    results = {pair.id: one for pair, one in pooled_pairs([(pair, carry_out(gathered, pair)) for pair in there])}
-    found = [(pair, results.get(pair.id) or untested(NOTHING, pair.stated.margin)) for pair in stated]
-    return results.keys(), [family_of(name, family, LOOK_ALPHA, earlier) for name, family in families(found)]
+    prespecified = [pair for pair in primary_pairs(gathered.plan.spec) if pair.id in beforehand]
+    complete_pairs = [pair for pair in prespecified if all(_has(gathered, label, seeds) for label in recipes_of(pair))]
+    results = {pair.id: result for pair, result in pooled_pairs([(pair, carry_out(gathered, pair)) for pair in complete_pairs])}
+    families_decided = [(pair, results.get(pair.id) or untested_contrast(NOTHING, pair.contrast.margin)) for pair in prespecified]
+    return results.keys(), [family_of(name, family, LOOK_ALPHA, earlier) for name, family in families(families_decided)]
 
 
 def _has(gathered: Gathered, recipe: str, seeds: int) -> bool:
@@ -106,12 +106,12 @@ def _has(gathered: Gathered, recipe: str, seeds: int) -> bool:
 
 def primary_pairs(spec: StudySpec) -> list[Pair]:
     """Return the primary comparisons of a study."""
-    return [pair for pair in spec_pairs(spec) if pair.stated.role == PRIMARY and not pair.stated.exploratory]
+    return [pair for pair in spec_pairs(spec) if pair.contrast.role == PRIMARY and not pair.contrast.exploratory]
 
 
 def recipes_of(pair: Pair) -> list[str]:
     """Return the labels of the recipes that a comparison rests on, its reference included."""
-    return list(dict.fromkeys(point.label for one in pair.single for point in (*one.a, *one.b)))
+    return list(dict.fromkeys(point.label for sides in pair.single for point in (*sides.a, *sides.b)))
 
 
 def next_seeds(spec: StudySpec, looks: Sequence[Look]) -> dict[str, int]:
@@ -156,7 +156,7 @@ def look_rows(looks: Sequence[Look]) -> list[Row]:
             decision = decided[row["id"], at]
             rows.append(
                 {
-                    **{name: row[name] for name in ("id", *COMPARED, *KEPT)},
+                    **{name: row[name] for name in ("id", *COMPARED, *OF_THE_LOOK)},
                     "look": look.seeds,
                     "alpha": LOOK_ALPHA,
                     **{name: decision[name] for name in DECIDED},
@@ -166,7 +166,7 @@ def look_rows(looks: Sequence[Look]) -> list[Row]:
     return rows
 
 
-KEPT = ("family", "seeds", "value", "low", "high", "p")
+OF_THE_LOOK = ("family", "seeds", "value", "low", "high", "p")
 """Columns of contrasts that are of the look itself."""
 DECIDED = ("decision", *DECIDED_BY, "seeds_needed", "reason")
 """Columns of contrasts that are of the look that closed a comparison, else of the last one."""

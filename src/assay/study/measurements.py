@@ -74,12 +74,12 @@ def chosen_place(key: Key, every: Mapping[Key, BySeed], smallest_group: int) -> 
     key: of the worst place, whose seeds are meant.
     """
     seeds = every[key]
-    places = {other: found for other, found in every.items() if _is_place(other, key)}
+    places = {other: seeds_of_place for other, seeds_of_place in every.items() if _is_place(other, key)}
     least = smallest_group if key[5] == WORST_GROUP else 0
     means = {
         place: float(np.mean(values))
-        for place, found in places.items()
-        if set(found) >= set(seeds) and (values := _counted(found, seeds, least))
+        for place, seeds_of_place in places.items()
+        if set(seeds_of_place) >= set(seeds) and (values := _values_of(seeds_of_place, seeds, least))
     }
     if not means:
         return None
@@ -90,8 +90,8 @@ def chosen_place(key: Key, every: Mapping[Key, BySeed], smallest_group: int) -> 
 def _worst(key: Key, rows: BySeed, every: Mapping[Key, BySeed], smallest_group: int) -> BySeed:
     chosen = chosen_place(key, every, smallest_group)
     if chosen is None:
-        known = (reason_of(row) for row in rows.values() if math.isnan(row["value"]))
-        reason = str(next(known, NOTHING) or because(Code.NO_COMMON_GROUP))
+        reasons = (reason_of(row) for row in rows.values() if math.isnan(row["value"]))
+        reason = str(next(reasons, NOTHING) or because(Code.NO_COMMON_GROUP))
         return {seed: {**row, **_UNDEFINED, "reason": reason} for seed, row in rows.items()}
     if key[5] == WORST_ENVIRONMENT:
         where = because(Code.WORST_ENVIRONMENT_PLACE, environment=chosen[1])
@@ -110,9 +110,9 @@ def _is_place(other: Key, key: Key) -> bool:
     return environment == key[1] and bool(factor)
 
 
-def _counted(found: BySeed, seeds: BySeed, least: int) -> list[float]:
+def _values_of(rows_by_seed: BySeed, seeds: BySeed, least: int) -> list[float]:
     """Return the values of these seeds; none where one of them has no value, or too few images."""
-    every = zip(found, column_of(found, "value"), column_of(found, "n"), strict=True)
+    every = zip(rows_by_seed, column_of(rows_by_seed, "value"), column_of(rows_by_seed, "n"), strict=True)
     values = [value for seed, value, n in every if seed in seeds and n >= least and not math.isnan(value)]
     return values if len(values) == len(seeds) else []
 
@@ -147,7 +147,7 @@ def over_folds(key: Key, folds: Sequence[Mapping[Key, Row]]) -> Row:
     reasons = together(map(reason_of, rows))
     images, patients = (sum(row[name] for row in rows) for name in ("n", "patients"))
     readers: list[tuple[Reader | None, int]] = [(row.get(CONTRIBUTIONS), row.get(AT, 0)) for row in rows]
-    total = {**rows[0], "n": images, "patients": patients, CONTRIBUTIONS: partial(_averaged, readers)}
+    total = {**rows[0], "n": images, "patients": patients, CONTRIBUTIONS: partial(_mean_contributions, readers)}
     values = np.array([row["value"] for row in rows], dtype=np.float64)
     if rows[0]["measure"] == MISSING:
         return {**total, "value": float(values.sum()), "reason": str(reasons)}
@@ -162,15 +162,15 @@ def over_folds(key: Key, folds: Sequence[Mapping[Key, Row]]) -> Row:
     return {**total, "value": float(values.mean()), "standard_error": error, "reason": str(reasons)}
 
 
-def _averaged(readers: Sequence[tuple[Reader | None, int]], _: int) -> Contributions | None:
+def _mean_contributions(readers: Sequence[tuple[Reader | None, int]], _: int) -> Contributions | None:
     """The contributions to a mean of values; None where one of them has none."""
-    found = [read(at) if read else None for read, at in readers]
-    known = [one for one in found if one is not None]
-    if len(known) < len(found):
+    contributions_read = [read(at) if read else None for read, at in readers]
+    defined = [contributions for contributions in contributions_read if contributions is not None]
+    if len(defined) < len(contributions_read):
         return None
-    samples, place = np.unique(np.concatenate([one.samples for one in known]), return_inverse=True)
-    total = np.bincount(place, np.concatenate([one.values for one in known]), len(samples))
-    return Contributions(samples, total / len(known))
+    samples, place = np.unique(np.concatenate([contributions.samples for contributions in defined]), return_inverse=True)
+    total = np.bincount(place, np.concatenate([contributions.values for contributions in defined]), len(samples))
+    return Contributions(samples, total / len(defined))
 
 
 def _units(rows: Iterable[Row]) -> list[str]:
@@ -229,12 +229,12 @@ class OfSeeds(Mapping[int, Row]):
         return len(self.seeds)
 
 
-def of_place(found: BySeed, key: Key, seeds: Sequence[int], reason: str) -> BySeed:
+def of_place(by_seed: BySeed, key: Key, seeds: Sequence[int], reason: str) -> BySeed:
     """Return the measurement of a place as that of the worst one, of these seeds."""
-    if isinstance(found, OfSeeds) and list(found) == seeds:
-        return replace(found, key=key, reason=reason)
+    if isinstance(by_seed, OfSeeds) and list(by_seed) == seeds:
+        return replace(by_seed, key=key, reason=reason)
     named = {"environment": key[1], "factor": "", "level": key[3], "group": key[5]}
-    return {seed: {**found[seed], **named, "reason": reason} for seed in seeds}
+    return {seed: {**by_seed[seed], **named, "reason": reason} for seed in seeds}
 
 
 def column_of(by_seed: BySeed, name: str) -> list[Any]:
@@ -251,7 +251,7 @@ key_of: Callable[[Row], Key] = itemgetter(*KEY_FIELDS)
 
 
 def values_of_seeds(
-    by_seed: Mapping[int, Row], own: str, bounds: tuple[float, float] = (-math.inf, math.inf)
+    by_seed: Mapping[int, Row], factor: str, bounds: tuple[float, float] = (-math.inf, math.inf)
 ) -> Evaluated:
     """Return the rows of one measurement, by seed, as values with the contributions of their samples.
 
@@ -271,12 +271,12 @@ def values_of_seeds(
     if np.isnan(errors).all():
         return of_seeds(values, seeds, bounds=bounds)
     readers = zip(column_of(by_seed, CONTRIBUTIONS), column_of(by_seed, AT), strict=True)
-    found = [read(at) if read else None for read, at in readers]
-    kept = [one for one in found if one is not None]
-    if len(kept) < len(found):
-        shared = own_samples(errors, own)
+    contributions_read = [read(at) if read else None for read, at in readers]
+    defined = [contributions for contributions in contributions_read if contributions is not None]
+    if len(defined) < len(contributions_read):
+        shared = own_samples(errors, factor)
         return Evaluated(values, shared.values, shared.samples, seeds, 0, bounds)
-    return of_seeds(values, seeds, kept, bounds=bounds)
+    return of_seeds(values, seeds, defined, bounds=bounds)
 
 
 # K-fold groups and kinds of lesion: what probes say of all folds of a seed together, which none of their runs saw.
@@ -352,11 +352,11 @@ class Folds:
         for component in components:
             probe: Performance | OfMaps = build("probe", component.name, component.params)
             if isinstance(probe, OfMaps):
-                of_maps = {name: found for name, found in answered.items() if found[0].maps}
+                of_maps = {name: answers_of_maps for name, answers_of_maps in answered.items() if answers_of_maps[0].maps}
                 found = probe.describe(of_maps, tables[""], self.population.kinds)
             else:
                 found = probe.describe(answered, tables[""])
-            rows += [measurement_row(one) for one in found]
+            rows += [measurement_row(measurement) for measurement in found]
         return rows
 
     def members(self, point: RecipePoint, seed: int, environment: str, group: Group) -> Int[np.ndarray, "n"]:
@@ -379,7 +379,7 @@ class Folds:
         key = ("\n".join(f"{name} {spec.model_dump_json()}" for name, spec in tests.items()), seed)
         if key not in self._tables:
             scenes = [self.population.scene(tests, seed, fold) for fold in range(self.population.folds)]
-            outside = {name for name, made in tests.items() if made.data} | ({""} if Tests(tests).home else set[str]())
+            outside = {name for name, environment in tests.items() if environment.data} | ({""} if Tests(tests).home else set[str]())
             self._tables[key] = {
                 name: joined_tables([_table(scene, name) for scene in (scenes[:1] if name in outside else scenes)])
                 for name in ("", *tests)
@@ -404,20 +404,20 @@ def joined_tables(tables: Sequence[FactorTable]) -> FactorTable:
     )
 
 
-def _answers(found: Outputs, table: FactorTable) -> tuple[Answers, FactorTable]:
+def _answers(outputs: Outputs, table: FactorTable) -> tuple[Answers, FactorTable]:
     """Outputs in the order of the table's rows, which are matched by number within the environment."""
-    order = np.argsort(found["row"], kind="stable")
+    order = np.argsort(outputs["row"], kind="stable")
     mine = table.take(np.argsort(table.row, kind="stable"))
-    if not np.array_equal(found["row"][order], mine.row) or not np.array_equal(found["target"][order], mine.target):
+    if not np.array_equal(outputs["row"][order], mine.row) or not np.array_equal(outputs["target"][order], mine.target):
         raise StoreError(
             f"the outputs hold {len(order)} rows and the environment {len(mine)}, not the same ones: "
             "the data changed since the study ran; run it again"
         )
     maps = {
         name: column[order]
-        for name, column in found.items()
+        for name, column in outputs.items()
         if name not in (*OF_ROWS, "threshold", "logits", "specific")
     }
-    of_rows = found["logits"][order], mine.target, found["threshold"][order], found["fold"][order]
-    said = Answers(*of_rows, maps=maps, names=mine.classes)
-    return said, mine
+    of_rows = outputs["logits"][order], mine.target, outputs["threshold"][order], outputs["fold"][order]
+    answers = Answers(*of_rows, maps=maps, names=mine.classes)
+    return answers, mine

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from assay.core.errors import DataError, SpecError, as_written
-from assay.core.files import filled, is_file, is_folder
+from assay.core.files import fill_names, is_file, is_folder
 from assay.core.request import field_of
 from assay.spec.document import Document, mapping_of, plain
 from assay.spec.parse import read_study
 
 
-def opened(source: Path | str | Mapping[str, Any]) -> Document:
+def read_document(source: Path | str | Mapping[str, Any]) -> Document:
     """Read a study as it is written, with what its table says of columns that it does not name.
 
     Raises:
@@ -22,16 +22,16 @@ def opened(source: Path | str | Mapping[str, Any]) -> Document:
     """
     document = read_study(source)
     value = document.values.get("data")
-    given = {**(mapping_of(value) or {})}
-    path = filled(value, document.folder) if isinstance(value, str) and value else None
-    if not isinstance(given.get("factors"), list) and not (path and (is_file(path) or is_folder(path))):
+    given_values = {**(mapping_of(value) or {})}
+    path = fill_names(value, document.folder) if isinstance(value, str) and value else None
+    if not isinstance(given_values.get("factors"), list) and not (path and (is_file(path) or is_folder(path))):
         return document  # the usual case, without the libraries that read images
     from assay.data.files.request import data_of
 
-    if given.get("folder"):
-        given["folder"] = str(filled(given["folder"], document.folder))
+    if given_values.get("folder"):
+        given_values["folder"] = str(fill_names(given_values["folder"], document.folder))
     try:
-        read = data_of(path or given)
+        read = data_of(path or given_values)
     except (SpecError, DataError) as error:
         error.spell = _as_key
         place = document.place(("data",))

@@ -18,7 +18,7 @@ from assay.stats.outcomes import CORRUPTION, RELATIVE
 from assay.stats.rows import numeric
 from assay.study.words import paper_methods, study_account
 
-_WHOLE = ("factor", "level", "layer", "group")
+_OVERALL = ("factor", "level", "layer", "group")
 USED = ("sobol-total", "flip-rate", "logit-effect")
 MORE_USED = ("sobol-first", "logit-effect-absolute")
 ATTENDED = ("mass-accuracy", "rank-accuracy", "pointing-game", "pixel-average-precision", "removal-agreement",
@@ -56,7 +56,7 @@ def performance(measure: str) -> Block:
     return Block(
         id="performance",
         title=f"{label_of(measure)} by test condition",
-        keep=Query(measures=(measure,), empty=_WHOLE, filled=("environment",)),
+        keep=Query(measures=(measure,), empty=_OVERALL, filled=("environment",)),
         chart="strip",
         place=("environment",),
         across="environment",
@@ -68,7 +68,7 @@ def doses(measure: str, axis: str) -> Block:
     return Block(
         id="doses",
         title=f"{label_of(measure)} by share of marked training images",
-        keep=Query(measures=(measure,), empty=_WHOLE, filled=("environment",)),
+        keep=Query(measures=(measure,), empty=_OVERALL, filled=("environment",)),
         chart="curve",
         panel="environment",
         along=f"axis {axis}",
@@ -80,13 +80,13 @@ def doses(measure: str, axis: str) -> Block:
 def sections(tables: Mapping[str, Rows]) -> list[Section]:
     """Return the sections of a page; blocks without rows are left out when they are rendered."""
     view = outline(tables)
-    asked = [
+    sections_shown = [
         Section("replication", "Replication of an earlier run", (_REPLICATION,)),
         Section("comparisons", "Comparisons", (COMPARISONS, _LOOKS, _ORDERED)),
         Section("published", "Published figures", (_PUBLISHED,)),
         Section("doses-response", "Dose-response", _doses(view.measure, view.dosed), "Changes are from p = 0."),
         Section("starts-of", "Initial weights", (_STARTS,)),
-        Section("how-well", "Performance", _performed(view.measure, view.budgets)),
+        Section("how-well", "Performance", _performance_blocks(view.measure, view.budgets)),
         Section("healthy", "Images without a lesion", _healthy(tables),
                 "False positives are compared at the threshold at which each network finds the same share of the "
                 "lesions of its validation images."),
@@ -100,10 +100,10 @@ def sections(tables: Mapping[str, Rows]) -> list[Section]:
                 "Geometry shows neither encoding nor use."),
         Section("cues", "Simple cues and confounders", (ADDED, CUES, ISSUES, VISIBLE)),
     ]  # fmt: skip
-    shown = {
-        name for one in asked for block in one.blocks if block.table == "estimates" for name in block.keep.measures
+    measures_shown = {
+        name for section in sections_shown for block in section.blocks if block.table == "estimates" for name in block.keep.measures
     }
-    return [*asked, Section("further", "Further measures", _further(tables, shown), folded=True)]
+    return [*sections_shown, Section("further", "Further measures", _further(tables, measures_shown), folded=True)]
 
 
 _REPLICATION = Block(
@@ -143,10 +143,10 @@ VISIBLE = Block(
 )  # fmt: skip
 
 
-def _performed(measure: str, budgets: str) -> tuple[Block, ...]:
+def _performance_blocks(measure: str, budgets: str) -> tuple[Block, ...]:
     along = (
         Block(id="budgets", title=f"{label_of(measure)} by {budgets.replace('_', ' ')}",
-              keep=Query(measures=(measure,), empty=_WHOLE, filled=("environment",)), chart="curve",
+              keep=Query(measures=(measure,), empty=_OVERALL, filled=("environment",)), chart="curve",
               panel="environment", along=f"axis {budgets}", listed=False),
     ) if budgets else ()  # fmt: skip
     overall = tuple(name for name in COMPUTED if name not in ("somers-d",))
@@ -156,7 +156,7 @@ def _performed(measure: str, budgets: str) -> tuple[Block, ...]:
         Block(id="worst", title="Worst groups and environments",
               keep=Query(measures=(measure, "accuracy"), only={"group": WORST}),
               columns=("recipe", "group", "environment", "measure", "value", "where", "seeds"), folded=True),
-        Block(id="measures", title="Every measure of performance", keep=Query(measures=overall, empty=_WHOLE,
+        Block(id="measures", title="Every measure of performance", keep=Query(measures=overall, empty=_OVERALL,
               filled=("environment",)), place=("measure", "recipe"), across="environment", folded=True),
         Block(id="by-group", title="Performance by class and group",
               keep=Query(measures=overall, filled=("environment", "factor"), without={"group": WORST}),
@@ -213,7 +213,7 @@ def _healthy(tables: Mapping[str, Sequence[Row]]) -> tuple[Block, ...]:
               axes=("false positives per image", "share of lesions found"), listed=False,
               note="Means over seeds. Across: a scale of square roots."),
         Block(id="conventions", title="Dice by the convention for empty masks",
-              keep=Query(measures=CONVENTIONS, empty=_WHOLE, only={"environment": (mixed,)}), place=("recipe",),
+              keep=Query(measures=CONVENTIONS, empty=_OVERALL, only={"environment": (mixed,)}), place=("recipe",),
               across="measure", folded=True,
               note="They differ in the score of an image without a lesion and without a prediction."),
         Block(id="kinds-found", title="By kind of lesion",
@@ -289,10 +289,10 @@ _GEOMETRY = (
 )  # fmt: skip
 
 
-def _further(tables: Mapping[str, Sequence[Row]], shown: set[str]) -> tuple[Block, ...]:
+def _further(tables: Mapping[str, Sequence[Row]], measures_shown: set[str]) -> tuple[Block, ...]:
     """Return a block for every measure that no other block names, such as one of a plug-in."""
     rest = dict.fromkeys(row["measure"] for row in tables.get("estimates", ()))
-    names = [name for name in rest if name not in (*shown, *_PER_IMAGE)]
+    names = [name for name in rest if name not in (*measures_shown, *_PER_IMAGE)]
     return tuple(map(further, names))
 
 
@@ -390,14 +390,14 @@ def _first_charts(evidence: Evidence) -> Iterator[Block]:
 
 def _block_of(evidence: Evidence, measure: str) -> Block:
     """Return the block of one measure. Raises StoreError where the run has no such measure."""
-    there = distinct(row["measure"] for row in evidence.tables["estimates"])
-    if measure in there:
+    measures_there = distinct(row["measure"] for row in evidence.tables["estimates"])
+    if measure in measures_there:
         return further(measure)
     probe = MEASURES[measure].probe if measure in MEASURES else ""
     if probe:
-        here = ", ".join(there)
+        here = ", ".join(measures_there)
         raise StoreError(f"{evidence.root} has no {measure}: the probe {probe} measures it; here are {here}")
-    raise StoreError(unknown_of_few("measure", measure, there))
+    raise StoreError(unknown_of_few("measure", measure, measures_there))
 
 
 PAGE = Page(
@@ -417,7 +417,7 @@ PAGE = Page(
         "x": Wording(_least_area),
         "y": Wording(_threshold),
     },
-    lost=ACCOUNT,
+    failures=ACCOUNT,
     environments=ENVIRONMENTS,
     methods=paper_methods,
 )

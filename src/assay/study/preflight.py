@@ -110,10 +110,10 @@ def _training(population: Population, points: Sequence[RecipePoint], fold: int) 
 
 
 def _refuse_one_class(training: FactorTable) -> None:
-    there = np.unique(training.target)
-    if len(there) == 1:
+    classes_present = np.unique(training.target)
+    if len(classes_present) == 1:
         raise SpecError(
-            f"environment 'train': all {len(training)} training images are of class '{training.classes[there[0]]}', "
+            f"environment 'train': all {len(training)} training images are of class '{training.classes[classes_present[0]]}', "
             "and a classifier needs images of two classes: check `where` of train and data.split.test_only"
         )
 
@@ -146,22 +146,22 @@ def check_measurable(spec: StudySpec, population: Population) -> None:
     """Raises SpecError for the first stated contrast whose environment has no image of a class that it needs, in any
     fold of the first seed. Which images show a lesion is known where that is the target.
     """
-    point, found = spec.points[0], dict[str, tuple[int, ...]]()
-    for stated in (one.stated for pair in spec_pairs(spec) for one in pair.single):
-        among = COMPARED[stated.measure].among if stated.measure in COMPARED else ""
-        name = stated.environment
+    point, classes_by_environment = spec.points[0], dict[str, tuple[int, ...]]()
+    for contrast in (contrast.contrast for pair in spec_pairs(spec) for contrast in pair.single):
+        among = COMPARED[contrast.measure].among if contrast.measure in COMPARED else ""
+        name = contrast.environment
         unknown = among != "both" and population.classes != LESION.levels
         if not among or unknown or name not in point.tests:
             continue
-        if name not in found:
-            found[name] = _classes_in(population, point, name, spec.first_seed)
-        there = found[name]
-        enough: Mapping[Among, bool] = {"both": len(there) > 1, "lesions": max(there) > 0, "no lesions": 0 in there}
+        if name not in classes_by_environment:
+            classes_by_environment[name] = _classes_in(population, point, name, spec.first_seed)
+        classes = classes_by_environment[name]
+        enough: Mapping[Among, bool] = {"both": len(classes) > 1, "lesions": max(classes) > 0, "no lesions": 0 in classes}
         if not enough[among]:
             needed, missing = _NEEDED[among]
             raise SpecError(
-                f"contrasts in environment '{name}': '{stated.measure}' needs {needed}, and "
-                f"{missing.format(only=population.classes[there[0]])}; compare it in another environment, or another "
+                f"contrasts in environment '{name}': '{contrast.measure}' needs {needed}, and "
+                f"{missing.format(only=population.classes[classes[0]])}; compare it in another environment, or another "
                 "measure in this one"
             )
 
@@ -186,16 +186,16 @@ def check_starts(plan: Plan, inputs: Inputs, of_sources: Mapping[str, Inputs]) -
     sources = {source.id: source for source in plan.sources}
     trainings = [(source.training, of_sources[source.name]) for source in plan.sources]
     trainings += [(trial.training, inputs) for trial in plan.trials]
-    seen: set[str] = set()
+    labels_done: set[str] = set()
     for training, own in trainings:
         if training.recipe.given is not None:
             continue  # `check_given` builds them
         start = sources.get(start_id(training.recipe))
         initialization = start.name if start else training.recipe.initialization.model_dump(mode="json")
         key = canonical_json([training.recipe.architecture.model_dump(mode="json"), initialization, own.size])
-        if key in seen:
+        if key in labels_done:
             continue
-        seen.add(key)
+        labels_done.add(key)
         if start is None:
             _try(training, own)
         else:
@@ -210,14 +210,14 @@ def check_given(plan: Plan, trials: Sequence[Trial], inputs: Inputs) -> None:
             given_network(trial.training.recipe, inputs, [model.path for model in files])
 
 
-def _try(training: TrainingSpec, own: Inputs) -> None:
+def _try(training: TrainingSpec, inputs: Inputs) -> None:
     """Build the network with its start.
 
     Raises:
         WeightsError: It names the weights as the recipe does.
     """
     try:
-        network_of(training.recipe, training.seed, own)
+        network_of(training.recipe, training.seed, inputs)
     except WeightsError as error:
         start = training.recipe.initialization.params
         raise WeightsError(str(error), str(start.get("path") or start.get("url") or "")) from error
@@ -229,8 +229,8 @@ def weight_bytes(trials: Sequence[Trial], inputs: Inputs) -> int:
     total = 0
     for trial in trials:
         recipe = trial.training.recipe
-        given = recipe.given and [recipe.given.network, len(recipe.given.weights)]
-        key = canonical_json([recipe.architecture.canonical(), recipe.loss.canonical(), given])
+        weights = recipe.given and [recipe.given.network, len(recipe.given.weights)]
+        key = canonical_json([recipe.architecture.canonical(), recipe.loss.canonical(), weights])
         if key not in sizes:
             state = network_of(recipe, trial.training.seed, inputs, empty_network).state_dict()
             sizes[key] = sum(tensor.nbytes for tensor in state.values())
@@ -246,17 +246,17 @@ def check_layers(spec: StudySpec, plan: Plan, inputs: Inputs) -> None:
     trainings = {trial.point.label: trial.training for trial in plan.trials}
     layers: dict[str, tuple[str, ...]] = {}
     for pair in spec_pairs(spec):
-        stated = pair.stated
-        for point in (*pair.a, *pair.b) if stated.layer else ():
+        contrast = pair.contrast
+        for point in (*pair.a, *pair.b) if contrast.layer else ():
             training = trainings[point.label]
-            given = training.recipe.given
-            key = canonical_json([training.recipe.architecture.model_dump(mode="json"), given and given.network])
+            weights = training.recipe.given
+            key = canonical_json([training.recipe.architecture.model_dump(mode="json"), weights and weights.network])
             if key not in layers:
                 network = network_of(training.recipe, training.seed, inputs, empty_network)
                 layers[key] = layers_of(training.recipe, network)
-            if stated.layer not in layers[key]:
-                what = unknown_name("layer", stated.layer, layers[key])
-                raise SpecError(f"contrasts by {stated.measure}: {what} (of '{training.recipe.architecture.label}')")
+            if contrast.layer not in layers[key]:
+                what = unknown_name("layer", contrast.layer, layers[key])
+                raise SpecError(f"contrasts by {contrast.measure}: {what} (of '{training.recipe.architecture.label}')")
 
 
 def check_explainers(spec: StudySpec, plan: Plan, inputs: Inputs) -> None:
@@ -267,8 +267,8 @@ def check_explainers(spec: StudySpec, plan: Plan, inputs: Inputs) -> None:
     Raises:
         SpecError: With the reason, and the explainers that can.
     """
-    asked = [(n, build("probe", probe.name, probe.params)) for n, probe in enumerate(spec.probes)]
-    probes = [(n, probe) for n, probe in asked if isinstance(probe, Attribution)]
+    attribution_probes = [(n, build("probe", probe.name, probe.params)) for n, probe in enumerate(spec.probes)]
+    probes = [(n, probe) for n, probe in attribution_probes if isinstance(probe, Attribution)]
     if not probes or spec.task == "segmentation":
         return
     trainings: dict[str, TrainingSpec] = {}
@@ -323,20 +323,20 @@ def check_weights(probes: Sequence[ProbeUnit], folder: RunFolder) -> None:
         for unit in probes
         if folder.complete("trials", unit.trial.id) and not unit.trial.training.members  # which have no weights
     }
-    lost = [
+    missing = [
         id
         for id in sorted(trained)
         if not weights_path(folder, id).is_file() and not nothing_to_read(folder.record("trials", id))
     ]
-    if lost:
+    if missing:
         raise StoreError(
-            f"{len(lost)} finished trials in {folder.root} would be probed anew, but their weights were not kept "
+            f"{len(missing)} finished trials in {folder.root} would be probed anew, but their weights were not kept "
             "(keep: none): leave probes and test environments as they were, or train again in another place with "
-            f"--out, or here once you have deleted {_named(folder, lost)}"
+            f"--out, or here once you have deleted {_name_trials(folder, missing)}"
         )
 
 
-def _named(folder: RunFolder, trials: Sequence[str], most: int = 3) -> str:
+def _name_trials(folder: RunFolder, trials: Sequence[str], most: int = 3) -> str:
     more = f" and {len(trials) - most} more" if len(trials) > most else ""
     return ", ".join(str(folder.unit("trials", id)) for id in trials[:most]) + more
 

@@ -23,7 +23,7 @@ from assay.spec.schema import RecipePoint, StudySpec
 from assay.stats.decisions import LOOK_ALPHA
 from assay.stats.doubts import caution_rows, uneven_rows
 from assay.stats.measures import COMPUTED
-from assay.stats.power import Assumptions, planned, rests_on
+from assay.stats.power import Assumptions, detectable_difference, rests_on
 from assay.stats.rows import ALPHA, DOSES, MATCHED, PRIMARY
 from assay.store.files import Row
 from assay.store.folder import RunFolder
@@ -33,11 +33,11 @@ from assay.study.confounders import (
     cautions,
     confounders,
     distinct_environments,
-    headed,
+    name_environments,
     visibility_rows,
 )
 from assay.study.described import environment_rows, facts_of_sets
-from assay.study.families import Pair, compared, pooling_group, spec_pairs
+from assay.study.families import Pair, comparison_columns, pooling_group, spec_pairs
 from assay.study.kind import PREVIEW
 from assay.study.request import RunRequest
 from assay.study.run import Prepared
@@ -53,7 +53,7 @@ def detectable_differences(spec: StudySpec, population: Population) -> list[Row]
     known beforehand, too few patients, fewer than 3 seeds. The assumptions are `stats.power.Assumptions`.
     """
     family = spec_pairs(spec)
-    groups = [pooling_group(pair.stated) for pair in family]
+    groups = [pooling_group(pair.contrast) for pair in family]
     return [
         _entry(pair, spec, population, _of_family(pair, family), groups.count(group))
         for pair, group in zip(family, groups, strict=True)
@@ -62,35 +62,35 @@ def detectable_differences(spec: StudySpec, population: Population) -> list[Row]
 
 def _of_family(pair: Pair, every: Sequence[Pair]) -> int:
     """Count the comparisons of the family of a comparison, itself included."""
-    if pair.stated.role == "positive-control":
+    if pair.contrast.role == "positive-control":
         return 1
-    return sum(other.stated.family_name == pair.stated.family_name for other in every)
+    return sum(other.contrast.family_name == pair.contrast.family_name for other in every)
 
 
 def _entry(whole: Pair, spec: StudySpec, population: Population, family: int, group: int) -> Row:
     pair = whole.single[0]
-    stated = pair.stated
-    entry: Row = {**compared(whole), "role": stated.role, "detectable": math.nan, "reason": ""}
-    if stated.measure not in COMPUTED:
+    contrast = pair.contrast
+    entry: Row = {**comparison_columns(whole), "role": contrast.role, "detectable": math.nan, "reason": ""}
+    if contrast.measure not in COMPUTED:
         return {**entry, "reason": str(because(Code.UNKNOWN_SPREAD))}
-    counts = _test_patients(pair, population, stated.environment)
+    counts = _test_patients(pair, population, contrast.environment)
     positives, negatives = counts[-1], sum(counts[:-1])
-    if rests_on(stated.measure, positives, negatives) is None:
+    if rests_on(contrast.measure, positives, negatives) is None:
         return {**entry, "reason": str(because(Code.UNPLANNED_VARIANCE))}
-    correction = stated.family.correction if stated.family else "holm"
-    difference = planned(
+    correction = contrast.family.correction if contrast.family else "holm"
+    difference = detectable_difference(
         spec.seeds,
         positives,
         negatives,
-        stated.measure,
-        Assumptions() if stated.seed_sd is None else Assumptions(seed_sd=stated.seed_sd),
+        contrast.measure,
+        Assumptions() if contrast.seed_sd is None else Assumptions(seed_sd=contrast.seed_sd),
         family,
         population.folds,
         group,
         correction,
-        LOOK_ALPHA if spec.looks and stated.role == PRIMARY else ALPHA,
+        LOOK_ALPHA if spec.looks and contrast.role == PRIMARY else ALPHA,
     )
-    if stated.at in (DOSES, MATCHED):
+    if contrast.at in (DOSES, MATCHED):
         doses = len({point.coordinates[dose_axis(pair.a)] for point in pair.a})
         difference *= math.sqrt(1 + 1 / max(1, doses - 1))  # a mean over doses less one value, as if independent
     if math.isnan(difference):
@@ -98,8 +98,8 @@ def _entry(whole: Pair, spec: StudySpec, population: Population, family: int, gr
             **entry,
             "reason": str(because(Code.TOO_FEW_PLANNED, seeds=spec.seeds, patients=tuple(map(str, counts)))),
         }
-    low, high = range_of(stated.measure)
-    if difference > (high - low) * (2 if stated.at in (DOSES, MATCHED) else 1):  # one may rise as the other falls
+    low, high = range_of(contrast.measure)
+    if difference > (high - low) * (2 if contrast.at in (DOSES, MATCHED) else 1):  # one may rise as the other falls
         return {**entry, "reason": str(because(Code.BEYOND_RANGE))}
     return {**entry, "detectable": round(difference, 3)}
 
@@ -131,10 +131,10 @@ class PreviewRun(Run):
 
     def conclude(self, folder: RunFolder) -> Tables:
         """Draw the pictures, and return all tables. Raises as the run would where an association cannot be had."""
-        made = preview_tables(
+        tables = preview_tables(
             self.prepared.spec, self.prepared.population, folder.root / "pictures", self.prepared.starts
         )
-        return {**made, "provenance": [{"key": key, "value": value} for key, value in self._facts().items() if value]}
+        return {**tables, "provenance": [{"key": key, "value": value} for key, value in self._facts().items() if value]}
 
     def _facts(self) -> dict[str, str]:
         prepared, spec = self.prepared, self.prepared.spec
@@ -171,12 +171,12 @@ def preview_tables(
         pictures: The folder.
         starts: Source -> the images that it is trained on.
     """
-    looked, changes = Looked.at(spec, population), confounders(spec.points)
+    clean_sample, changes = Looked.at(spec, population), confounders(spec.points)
     environments = distinct_environments(spec.points, population, spec.first_seed)
-    heads, marks = headed(environments, spec.points), [change.name for change in changes]
+    heads, marks = name_environments(environments, spec.points), [change.name for change in changes]
     rows = environment_rows(spec, population, environments, heads, marks)
     checks = data_checks(spec.data, population.dataset, population.sets)
-    doubts = (*checks.reasons, *_uneven(spec, environments), *cautions(spec, population, looked))
+    doubts = (*checks.reasons, *_uneven(spec, environments), *cautions(spec, population, clean_sample))
     return {
         "environments": rows,
         "counts": [
@@ -184,7 +184,7 @@ def preview_tables(
             for row in rows
             for target, level, n in json.loads(row.get("counts", "[]"))
         ],
-        "visibility": visibility_rows(spec, looked),
+        "visibility": visibility_rows(spec, clean_sample),
         "shortcuts": checks.shortcuts,
         "issues": checks.issues,
         "power": detectable_differences(spec, population),
@@ -203,15 +203,15 @@ def _pictures(
 ) -> Iterator[Row]:
     """Draw environments, sources, confounders, pairs that differ in one factor, copies and odd images."""
     gallery = Gallery(folder, population.scale, spec.data.target, population.folds, spec.task == "segmentation")
-    for found, head in zip(environments, headed(environments, spec.points), strict=True):
-        yield gallery.sheet(found.environment, head, head)
+    for environment, head in zip(environments, name_environments(environments, spec.points), strict=True):
+        yield gallery.sheet(environment.environment, head, head)
     for name, source in spec.sources.items():
-        if name in starts and not source.own:
+        if name in starts and not source.is_own_code:
             training, _ = starts[name].training(source.environment, images_seed(spec.first_seed))
             yield replace(gallery, scale=starts[name].scale).source(training, name, source.recipe.epochs)
-    looked, changes = Looked.at(spec, population), confounders(spec.points)
+    clean_sample, changes = Looked.at(spec, population), confounders(spec.points)
     for number, change in enumerate(changes, start=1):
-        yield gallery.contact(number, change.label, looked.clean, looked.changed(change))
+        yield gallery.contact(number, change.label, clean_sample.clean, clean_sample.with_confounder(change))
     scene = population.scene(spec.points[0].tests, spec.first_seed)
     for factor in scene.changeable():
         if factor not in {change.name for change in changes}:
@@ -221,7 +221,7 @@ def _pictures(
 
 def _uneven(spec: StudySpec, environments: Sequence[Distinct]) -> Iterator[Reason]:
     """Yield a doubt where doses differ in the number of training rows."""
-    images = {one.recipe: len(one.environment) for one in environments if one.recipe and one.name == "train"}
+    images = {environment.recipe: len(environment.environment) for environment in environments if environment.recipe and environment.name == "train"}
     first = {_trained_on(point): images[point.label] for point in spec.points if point.label in images}
     trained = [(point.coordinates, first[_trained_on(point)]) for point in spec.points if _trained_on(point) in first]
     if reason := uneven_rows(trained, dose_axis(spec.points)):

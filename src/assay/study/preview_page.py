@@ -7,20 +7,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from textwrap import shorten
 
-from assay.report.account import Account, Line, Opening, Place, Tile, doubts, said
+from assay.report.account import Account, Line, Opening, Place, Tile, doubts, sentence
 from assay.report.block import Block, Query, Section
 from assay.report.blocks import render
 from assay.report.data_blocks import CUES, ISSUES
 from assay.report.evidence import Evidence, Page
 from assay.report.sentences.captions import caption
-from assay.report.sheets import Sheet, aligned
+from assay.report.sheets import Sheet, align
 from assay.report.words import sentence_case
 from assay.stats.findings import from_row
-from assay.stats.format import count, duration, in_words, listed, number
+from assay.stats.format import count, duration, in_words, join_words, number
 from assay.stats.power import Assumptions
 from assay.stats.rows import PRIMARY, Row, numeric
 from assay.study.page import ENVIRONMENTS, VISIBLE, with_words
-from assay.study.words import places_of, tied
+from assay.study.words import places_of, association_text
 
 MOST_LINES = 3
 """Comparisons on the first screen."""
@@ -41,14 +41,14 @@ def preview_account(evidence: Evidence) -> Account:
     facts, tables = evidence.facts, evidence.tables
     findings = list(map(from_row, tables["findings"]))
     power = evidence.rows("power")
-    known = [row for row in power if not math.isnan(numeric(row, "detectable"))]
-    shown = [row for row in known if row["role"] == PRIMARY] or known
-    lines = (Line(f"{row['comparison']}:", number(numeric(row, "detectable"), 3), "power") for row in shown)
+    detectable = [row for row in power if not math.isnan(numeric(row, "detectable"))]
+    lines_shown = [row for row in detectable if row["role"] == PRIMARY] or detectable
+    lines = (Line(f"{row['comparison']}:", number(numeric(row, "detectable"), 3), "power") for row in lines_shown)
     core, target = defining(tables)
     definition = f'{sentence_case(in_words(core))} defines "{in_words(target)}" in every environment.' if core else ""
     opening = Opening(
         tuple(doubts(findings)[:MOST_CHIPS]),
-        tuple(filter(None, (definition, tied(evidence)))),
+        tuple(filter(None, (definition, association_text(evidence)))),
         tuple(Place(f"{place.name}: {one.label}", (one,)) for place in places_of(evidence.root, evidence)
               for one in place.pictures),
         tuple(lines)[:MOST_LINES],
@@ -63,7 +63,7 @@ def preview_account(evidence: Evidence) -> Account:
         meta=" · ".join(parts),
         verdict=planned_words(facts),
         opening=opening,
-        doubts=tuple(map(said, findings)),
+        doubts=tuple(map(sentence, findings)),
         limits=(),
         methods=METHODS,
         planned=True,
@@ -104,7 +104,7 @@ def planned_words(facts: Mapping[str, str]) -> str:
 def looks_words(looks: Sequence[int], most: int, now: int) -> str:
     """Return the looks and the most training runs that they can take."""
     return (
-        f"looks at {listed(list(map(str, looks)))} seeds until every primary comparison is decided: at most "
+        f"looks at {join_words(list(map(str, looks)))} seeds until every primary comparison is decided: at most "
         f"{count(most, 'trial')}, {most - now} more than are planned now"
     )
 
@@ -119,10 +119,10 @@ def preview_lines(evidence: Evidence) -> Iterator[str]:
             yield f"source {caption(picture)}"
     for section in evidence.page.sections(evidence.tables):
         for block in section.blocks:
-            made = None if block.folded else render(block, evidence).sheet
-            yield from () if made is None else _table(made)
+            table = None if block.folded else render(block, evidence).sheet
+            yield from () if table is None else _table(table)
     yield ""
-    yield from (f"{'checked' if one.light == 'ok' else 'doubt'}: {one.text}" for one in account.doubts)
+    yield from (f"{'checked' if caution.light == 'ok' else 'doubt'}: {caution.text}" for caution in account.doubts)
     for name, head in (("known faults", "data"), ("rows left out", "left out")):
         if facts.get(name):
             yield f"{head}: {shorten(facts[name], _LONGEST, placeholder=' ... (the page has all)')}"
@@ -131,7 +131,7 @@ def preview_lines(evidence: Evidence) -> Iterator[str]:
 
 def _table(sheet: Sheet) -> Iterator[str]:
     table = [sheet.heads, *([cell.text for cell in line.cells] for line in sheet.lines[:MOST_ROWS])]
-    yield from ("", sheet.caption, *(f"  {line}" for line in aligned(table, sheet.numbers)))
+    yield from ("", sheet.caption, *(f"  {line}" for line in align(table, sheet.numbers)))
     if len(sheet.lines) > MOST_ROWS:
         yield f"  and {len(sheet.lines) - MOST_ROWS:,} rows more, which the page has"
     if sheet.note:
@@ -174,19 +174,19 @@ def rough(seeds: int, folds: int) -> str:
     each = f" of {folds} folds" if folds > 1 else ""
     return (
         f"A rough plan from {count(seeds, 'seed')}{each}, the test patients and Holm's first step in each family, "
-        f"{assumed(Assumptions(), folds)} (docs/statistics.md). A comparison's `seed_sd` takes the place "
+        f"{assumption_text(Assumptions(), folds)} (docs/statistics.md). A comparison's `seed_sd` takes the place "
         "of the variation between seeds. Most studies find smaller differences; the report "
         "states the difference that the run could detect."
     )
 
 
-def assumed(found: Assumptions, folds: int) -> str:
+def assumption_text(assumptions: Assumptions, folds: int) -> str:
     """Return the assumptions behind the power figures."""
     independent = f"between trainings ({folds} folds of a seed taken for independent)"
     between = "between seeds" if folds == 1 else independent
     return (
-        f"assuming a value near {found.value:.2g}, paired differences that vary by {found.seed_sd:.2g} {between}, "
-        f"and a correlation of {found.correlation:.2g} between the recipes' answers about a patient"
+        f"assuming a value near {assumptions.value:.2g}, paired differences that vary by {assumptions.seed_sd:.2g} {between}, "
+        f"and a correlation of {assumptions.correlation:.2g} between the recipes' answers about a patient"
     )
 
 

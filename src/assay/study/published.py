@@ -31,18 +31,18 @@ def published_rows(spec: StudySpec, estimates: Sequence[Row], values: ColumnRows
     if not spec.published:
         return []
     measures = {column.measure for table in spec.published for column in table.columns}
-    known = [row for row in estimates if row["measure"] in measures and not row["factor"]]
+    overall = [row for row in estimates if row["measure"] in measures and not row["factor"]]
     seeds = SeedValues(values)
-    return [row for table in spec.published for row in _rows_of(table, spec, known, seeds)]
+    return [row for table in spec.published for row in _rows_of(table, spec, overall, seeds)]
 
 
-def _rows_of(table: PublishedTable, spec: StudySpec, known: Sequence[Row], seeds: SeedValues) -> Iterator[Row]:
-    found = {column.name: _found(table, column, known) for column in table.columns}
+def _rows_of(table: PublishedTable, spec: StudySpec, estimates: Sequence[Row], seeds: SeedValues) -> Iterator[Row]:
+    by_column = {column.name: _estimates_of_column(table, column, estimates) for column in table.columns}
     for column in table.columns:
-        own = spec.axes.get(table.rows, found[column.name])
-        for level in dict.fromkeys((*column.values, *own)):
-            row = found[column.name].get(level)
-            drawn, other = (_values(one, seeds) for one in (row, found.get(column.against, {}).get(level)))
+        levels = spec.axes.get(table.rows, by_column[column.name])
+        for level in dict.fromkeys((*column.values, *levels)):
+            row = by_column[column.name].get(level)
+            drawn, other = (_values(one, seeds) for one in (row, by_column.get(column.against, {}).get(level)))
             yield {
                 "table": table.title,
                 "source": table.source,
@@ -61,20 +61,20 @@ def _rows_of(table: PublishedTable, spec: StudySpec, known: Sequence[Row], seeds
             }
 
 
-def _found(table: PublishedTable, column: PublishedColumn, known: Sequence[Row]) -> Mapping[str, Row]:
+def _estimates_of_column(table: PublishedTable, column: PublishedColumn, estimates: Sequence[Row]) -> Mapping[str, Row]:
     """Return row of the table -> the estimate of the first recipe of a column: other axes have their first value."""
     place = {"measure": column.measure, "environment": column.environment, "layer": column.layer, "level": "",
              "group": column.group}  # fmt: skip
     fixed = {name: value for name, value in place.items() if name != table.rows}
-    found: dict[str, Row] = {}
-    for row in known:
+    by_level: dict[str, Row] = {}
+    for row in estimates:
         if any(row[name] != value for name, value in fixed.items()):
             continue
         at: dict[str, str] = json.loads(row["coordinates"])
         level = row[table.rows] if table.rows in OF_ROWS else at.get(table.rows, "")
         if level and column.where.items() <= at.items():
-            found.setdefault(level, row)
-    return found
+            by_level.setdefault(level, row)
+    return by_level
 
 
 def _values(row: Row | None, seeds: SeedValues) -> list[float]:

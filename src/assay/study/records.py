@@ -24,7 +24,7 @@ from assay.spec.recipe import Component
 from assay.spec.schema import DataSpec, RecipePoint, RecipeSpec, StudySpec, TrainingSpec
 from assay.store.files import read_checked_json, read_json, write_checked_json
 from assay.store.folder import RUN, RunFolder, UnitKind
-from assay.store.migrations import migrated
+from assay.store.migrations import migrate
 from assay.store.schema import SCHEMA_VERSION
 from assay.study.kind import STUDY
 
@@ -64,7 +64,7 @@ def stamp(plan: Plan) -> dict[str, str]:
     """Return the stamp of tables: the hashes of the spec's parts, and of all units, which also depend on the data."""
     spec = plan.spec
     units = content_hash(sorted(set(plan.ids())))
-    return {"trained": spec.trained, "probed": spec.probed, "compared": spec.compared, "units": units}
+    return {"trained": spec.training_hash, "probed": spec.probe_hash, "compared": spec.contrast_hash, "units": units}
 
 
 def stored_study(root: Path) -> Stored:
@@ -73,7 +73,7 @@ def stored_study(root: Path) -> Stored:
     study = RunFolder(root).document()
     asked, path = study["request"], root / RUN
     spec = _read(path, lambda: StudySpec.model_validate({**asked["spec"], "written": asked["written"]}))
-    return _read(root / PLAN, lambda: _stored(spec, plan, study))
+    return _read(root / PLAN, lambda: _stored_from_values(spec, plan, study))
 
 
 def plan_values(root: Path) -> dict[str, Any]:
@@ -83,10 +83,10 @@ def plan_values(root: Path) -> dict[str, Any]:
     path = root / PLAN
     if not path.is_file():
         raise StoreError(f"{root} holds no {PLAN}, which says what its records are: {AGAIN}")
-    return migrated(read_checked_json(path), path)
+    return migrate(read_checked_json(path), path)
 
 
-def unnamed(root: Path) -> list[Path]:
+def unnamed_units(root: Path) -> list[Path]:
     """Units in a run folder that its study no longer names: folders of trials, readings and probes, and failures.
 
     The study is the one that was last run here, with the data as they were then. Raises StoreError when it names none
@@ -177,8 +177,8 @@ def _trained_source(id: str, study: Stored, root: Path) -> TrainedModel:
 
 def _plan_values(plan: Plan, inputs: Inputs) -> dict[str, Any]:
     complete = {"complete": True}
-    asked = {id(unit.component): unit.component for unit in plan.probes}
-    dumped = {key: component.model_dump(mode="json", context=complete) for key, component in asked.items()}
+    components = {id(unit.component): unit.component for unit in plan.probes}
+    dumped = {key: component.model_dump(mode="json", context=complete) for key, component in components.items()}
     return {
         "inputs": {"channels": inputs.channels, "size": inputs.size, "classes": inputs.classes},
         "trials": [
@@ -218,7 +218,7 @@ def _plan_values(plan: Plan, inputs: Inputs) -> dict[str, Any]:
     }
 
 
-def _stored(spec: StudySpec, values: dict[str, Any], study: Mapping[str, Any]) -> Stored:
+def _stored_from_values(spec: StudySpec, values: dict[str, Any], study: Mapping[str, Any]) -> Stored:
     points = {point.label: point for point in spec.points}
     trials = {
         (entry["point"], entry["id"], entry["seed"]): _trial(entry, points[entry["point"]], spec)

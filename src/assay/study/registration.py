@@ -25,9 +25,9 @@ from assay.stats.rows import RULES
 from assay.store.files import Row, read_checked_json, read_json, write_checked_json, write_json
 from assay.store.folder import RunFolder
 from assay.store.manifest import read_manifest, write_manifest
-from assay.store.migrations import migrated, unversioned
+from assay.store.migrations import migrate, without_version
 from assay.store.schema import SCHEMA_VERSION
-from assay.study.families import Pair, compared, spec_pairs
+from assay.study.families import Pair, comparison_columns, spec_pairs
 from assay.study.interim import primary_pairs
 
 FILE = "registration.json"
@@ -68,23 +68,23 @@ def register(root: Path, spec: StudySpec, receipt: str = "") -> Registration:
         SpecError: Another study is registered there.
     """
     file = registration_file(root)
-    made = registered(file)
-    if made is None:
+    registration = read_registration(file)
+    if registration is None:
         if any(RunFolder(root).ids("trials")) or any(RunFolder(root).ids("probes")):
             raise StoreError(
                 f"{root} has results already, and a registration precedes them: choose another {key_text('--out')}"
             )
-        made = Registration(_content(spec))
+        registration = Registration(_content(spec))
     require_registered(root, spec)
-    made = Registration(made.content, receipt or made.receipt)
+    registration = Registration(registration.content, receipt or registration.receipt)
     for path in (file, *([root / FILE] if (root / FILE).is_file() else [])):
-        write_json(path, {"registered": made.content, "sha256": made.sha256, "receipt": made.receipt})
+        write_json(path, {"registered": registration.content, "sha256": registration.sha256, "receipt": registration.receipt})
     if (root / FILE).is_file() and (listed := read_manifest(root)) is not None:
         write_manifest(root, {name: digest for name, (_, digest) in listed.items() if name != FILE})
-    return made
+    return registration
 
 
-def registered(file: Path) -> Registration | None:
+def read_registration(file: Path) -> Registration | None:
     """Read a registration; None without one.
 
     Raises:
@@ -92,11 +92,11 @@ def registered(file: Path) -> Registration | None:
     """
     if not file.is_file():
         return None
-    found = cast("Mapping[str, Any]", read_json(file, damaged="restore it from a copy"))
-    made = Registration(found["registered"], found["receipt"])
-    if made.sha256 != found["sha256"]:
+    content = cast("Mapping[str, Any]", read_json(file, damaged="restore it from a copy"))
+    registration = Registration(content["registered"], content["receipt"])
+    if registration.sha256 != content["sha256"]:
         raise StoreError(f"cannot read {file}: it was altered after registering; restore it from a copy")
-    return made
+    return registration
 
 
 def require_registered(root: Path, spec: StudySpec) -> None:
@@ -107,9 +107,9 @@ def require_registered(root: Path, spec: StudySpec) -> None:
         StoreError: A registration was altered.
     """
     for file in (root / FILE, registration_file(root)):
-        if (made := registered(file)) and (found := _difference(made.content["spec"], _spec(spec))):
+        if (registration := read_registration(file)) and (difference := _difference(registration.content["spec"], _spec(spec))):
             raise SpecError(
-                f"{file} registers another study: {found}; run that one, or choose another {key_text('--out')}"
+                f"{file} registers another study: {difference}; run that one, or choose another {key_text('--out')}"
             )
 
 
@@ -135,7 +135,7 @@ def _content(spec: StudySpec) -> dict[str, Any]:
         "rules": RULES,
         "looks": planned_looks(spec),
         "primary": [
-            {**compared(pair), "margin": pair.stated.margin, "family": pair.stated.family_name}
+            {**comparison_columns(pair), "margin": pair.contrast.margin, "family": pair.contrast.family_name}
             for pair in primary_pairs(spec)
         ],
         "spec": _spec(spec),
@@ -158,10 +158,10 @@ def planned_looks(spec: StudySpec) -> list[int]:
 
 def _spec(spec: StudySpec) -> dict[str, Any]:
     """Return what names units and comparisons, the grid's recipes last."""
-    found = {key: value for key, value in spec.canonical().items() if key not in ("question", "labels", "points")}
+    content = {key: value for key, value in spec.canonical().items() if key not in ("question", "labels", "points")}
     data = spec.data.without_words().canonical()
-    found["data"] = {key: value for key, value in data.items() if key not in PLACES}
-    return {"seeds": spec.seeds, **found, "points": spec.canonical()["points"]}
+    content["data"] = {key: value for key, value in data.items() if key not in PLACES}
+    return {"seeds": spec.seeds, **content, "points": spec.canonical()["points"]}
 
 
 def _difference(before: Any, now: Any, place: str = "") -> str:
@@ -169,18 +169,18 @@ def _difference(before: Any, now: Any, place: str = "") -> str:
     if before == now:
         return ""
     if isinstance(before, Mapping) and isinstance(now, Mapping):
-        one, two = cast("Mapping[str, Any]", before), cast("Mapping[str, Any]", now)
-        pairs = [(f"{place}.{key}" if place else key, one.get(key), two.get(key)) for key in {**two, **one}]
+        first, two = cast("Mapping[str, Any]", before), cast("Mapping[str, Any]", now)
+        pairs = [(f"{place}.{key}" if place else key, first.get(key), two.get(key)) for key in {**two, **first}]
     elif (
         isinstance(before, list)
         and isinstance(now, list)
         and len(cast("list[Any]", before)) == len(cast("list[Any]", now))
     ):
         rows = zip(cast("list[Any]", before), cast("list[Any]", now), strict=True)
-        pairs = [(f"{place}[{number}]", one, two) for number, (one, two) in enumerate(rows)]
+        pairs = [(f"{place}[{number}]", first, two) for number, (first, two) in enumerate(rows)]
     else:
         return f"{place} is {_short(before)} there and {_short(now)} here"
-    return next(found for key, one, two in pairs if (found := _difference(one, two, key)))
+    return next(difference for key, first, two in pairs if (difference := _difference(first, two, key)))
 
 
 def _short(value: Any) -> str:
@@ -188,8 +188,8 @@ def _short(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-STATED = "stated.json"
-_LOST = (
+PRESPECIFIED = "stated.json"
+_DAMAGED = (
     "restore it from a copy: it alone says which comparisons were stated before results existed, and without it every "
     "one counts as exploratory, for ever"
 )
@@ -209,7 +209,7 @@ class Stated:
     looks: tuple[int, ...]
     rules: int
 
-    def marked(self, rows: Sequence[Row], seeds: Callable[[Row], float]) -> list[Row]:
+    def mark(self, rows: Sequence[Row], seeds: Callable[[Row], float]) -> list[Row]:
         """Mark the pre-specified among decided comparisons that a later rule or look decided, by codes.
 
         Args:
@@ -236,33 +236,33 @@ def state(root: Path, spec: StudySpec, results_exist: bool) -> None:
     Raises:
         StoreError: A registration is younger than the results.
     """
-    known = _known(root)
+    content_known = _read_content(root)
     adopt(root, results_exist=results_exist)
-    noted, hashed, parts = (dict[str, Any](known.get(name, {})) for name in ("pairs", "hashed", "parts"))
+    noted, hashed, parts = (dict[str, Any](content_known.get(name, {})) for name in ("pairs", "hashed", "parts"))
     for pair in spec_pairs(spec):
         sides, shared = _content_of_pair(spec, pair)
-        made = content_hash([sides, *shared])
+        digest = content_hash([sides, *shared])
         before: Mapping[str, bool] = noted.get(pair.id, {}).get("exploratory", {})
-        noted[pair.id] = {"now": made, "exploratory": {made: results_exist, **before}}
+        noted[pair.id] = {"now": digest, "exploratory": {digest: results_exist, **before}}
         parts |= {content_hash(part): part for part in (shared, *(part for side in sides for part in side))}
         names = [[content_hash(part) for part in side] for side in sides]
-        hashed[made] = {"sides": names, "shared": content_hash(shared)}
-    held = registered(root / FILE)
-    plan = {"looks": planned_looks(spec), "rules": held.content["rules"] if held else RULES}
-    plan = {name: known.get(name, value) if results_exist else value for name, value in plan.items()}
+        hashed[digest] = {"sides": names, "shared": content_hash(shared)}
+    registration = read_registration(root / FILE)
+    plan = {"looks": planned_looks(spec), "rules": registration.content["rules"] if registration else RULES}
+    plan = {name: content_known.get(name, value) if results_exist else value for name, value in plan.items()}
     new = {"schema": SCHEMA_VERSION, "pairs": noted, "hashed": hashed, "parts": parts, **plan}
-    if new != known:
-        write_checked_json(root / STATED, new)
+    if new != content_known:
+        write_checked_json(root / PRESPECIFIED, new)
 
 
-def stated(root: Path, spec: StudySpec) -> Stated:
+def read_prespecified(root: Path, spec: StudySpec) -> Stated:
     """Read the record of a study. It uses the content at the last run: code that was edited since changes nothing."""
-    known = _known(root)
-    noted: Mapping[str, Any] = known.get("pairs", {})
+    content_known = _read_content(root)
+    noted: Mapping[str, Any] = content_known.get("pairs", {})
     beforehand = {id for id, entry in noted.items() if not entry["exploratory"][entry["now"]]}
-    own = {pair.id for pair in spec_pairs(spec) if not pair.stated.exploratory}
-    looks = tuple(known.get("looks", planned_looks(spec)))
-    return Stated(frozenset(beforehand & own), looks, known.get("rules", RULES))
+    ids = {pair.id for pair in spec_pairs(spec) if not pair.contrast.exploratory}
+    looks = tuple(content_known.get("looks", planned_looks(spec)))
+    return Stated(frozenset(beforehand & ids), looks, content_known.get("rules", RULES))
 
 
 def _content_of_pair(spec: StudySpec, pair: Pair) -> tuple[list[list[dict[str, Any]]], list[Any]]:
@@ -270,37 +270,37 @@ def _content_of_pair(spec: StudySpec, pair: Pair) -> tuple[list[list[dict[str, A
 
     With the shared parts: data, first seed and sources, and the other set that is tested on.
     """
-    sides = [[_made(one, point) for one in pair.single for point in getattr(one, side)] for side in ("a", "b")]
+    sides = [[_content_of_point(sides_of_pair, point) for sides_of_pair in pair.single for point in getattr(sides_of_pair, side)] for side in ("a", "b")]
     sources = {name: source.canonical() for name, source in spec.sources.items()}
-    tests = (point.tests.get(one.stated.environment) for one in pair.single for point in one.a)
+    tests = (point.tests.get(sides_of_pair.contrast.environment) for sides_of_pair in pair.single for point in sides_of_pair.a)
     others = [
-        _unplaced(spec.data.tests[name].canonical()) for name in sorted({one.data for one in tests if one}) if name
+        _without_places(spec.data.tests[name].canonical()) for name in sorted({test.data for test in tests if test}) if name
     ]
-    return sides, [_unplaced(spec.data.for_training()), spec.first_seed, sources, *others]
+    return sides, [_without_places(spec.data.for_training()), spec.first_seed, sources, *others]
 
 
-def _unplaced(data: Mapping[str, Any]) -> dict[str, Any]:
+def _without_places(data: Mapping[str, Any]) -> dict[str, Any]:
     """Return a data section without the places of its files; edited images are told elsewhere."""
     return {key: value for key, value in data.items() if key not in PLACES}
 
 
-def _made(pair: Pair, point: RecipePoint) -> dict[str, Any]:
-    test = point.tests.get(pair.stated.environment)  # probes name some that no spec does
+def _content_of_point(pair: Pair, point: RecipePoint) -> dict[str, Any]:
+    test = point.tests.get(pair.contrast.environment)  # probes name some that no spec does
     trained = {"recipe": point.recipe.canonical(), "train": point.train.for_training()}
-    made = {**trained, "coordinates": dict(point.coordinates), "test": test.canonical() if test else None}
-    return {**made, "clean": point.tests[pair.stated.clean].canonical()} if pair.stated.clean else made
+    content = {**trained, "coordinates": dict(point.coordinates), "test": test.canonical() if test else None}
+    return {**content, "clean": point.tests[pair.contrast.clean].canonical()} if pair.contrast.clean else content
 
 
-def _known(root: Path) -> dict[str, Any]:
+def _read_content(root: Path) -> dict[str, Any]:
     """Read the file; empty without one.
 
     Raises:
         StoreError: A later version of Assay wrote it.
     """
-    path = root / STATED
+    path = root / PRESPECIFIED
     if not path.is_file():
         return {}
-    found = read_checked_json(path, damaged=_LOST)
-    if not isinstance(found.get("pairs"), dict):
-        raise StoreError(f"cannot read {path}: it is damaged (it lists no comparisons); {_LOST}")
-    return migrated(unversioned(found), path)
+    content = read_checked_json(path, damaged=_DAMAGED)
+    if not isinstance(content.get("pairs"), dict):
+        raise StoreError(f"cannot read {path}: it is damaged (it lists no comparisons); {_DAMAGED}")
+    return migrate(without_version(content), path)

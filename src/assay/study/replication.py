@@ -16,7 +16,7 @@ from assay.spec.load import STUDIES, put
 from assay.spec.schema import StudySpec
 from assay.stats.decisions import DECIDED_BY
 from assay.stats.format import count
-from assay.stats.replication import NEEDED, replicated
+from assay.stats.replication import NEEDED, replication_row
 from assay.stats.rows import COMPARED, PRIMARY, Row
 from assay.store.files import json_text, read_checked_json, read_json, write_checked_json
 from assay.store.folder import RunFolder
@@ -26,9 +26,9 @@ from assay.study.records import stored_study
 from assay.study.request import Settled
 
 FILE = "replication.json"
-SHOWN = ("value", "low", "high", "p", "seeds", "decision", *DECIDED_BY, "reason")
+COLUMNS_SHOWN = ("value", "low", "high", "p", "seeds", "decision", *DECIDED_BY, "reason")
 """Columns of `schema.CONTRASTS` that are shown of both runs."""
-KEPT = tuple(dict.fromkeys(("id", *COMPARED, *NEEDED, *SHOWN)))
+COLUMNS_KEPT = tuple(dict.fromkeys(("id", *COMPARED, *NEEDED, *COLUMNS_SHOWN)))
 """Columns of `schema.CONTRASTS` that are kept of the earlier run."""
 
 
@@ -57,7 +57,7 @@ class Earlier:
     note: str = ""
 
     @property
-    def named(self) -> str:
+    def title(self) -> str:
         """Return its name with its seeds and its note."""
         note = f" ({self.note})" if self.note else ""
         return f"{self.name}, seeds {self.first_seed} to {self.last_seed}{note}"
@@ -77,25 +77,25 @@ def earlier_of(name: str, spec: StudySpec, last_seed: int, contrasts: Sequence[R
         contrasts: Its rows of `schema.CONTRASTS`.
     """
     rows = [row for row in contrasts if row["role"] == PRIMARY] or contrasts
-    kept = [{key: _plain(row[key]) for key in KEPT} for row in rows if not row["exploratory"]]
-    drawn = spec.data.phantom is not None
-    return Earlier(name, spec.first_seed, last_seed, spec.data.population, drawn, kept)
+    stored_rows = [{key: _plain(row[key]) for key in COLUMNS_KEPT} for row in rows if not row["exploratory"]]
+    is_phantom = spec.data.phantom is not None
+    return Earlier(name, spec.first_seed, last_seed, spec.data.population, is_phantom, stored_rows)
 
 
 def _plain(value: Any) -> Any:
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
-def keep_earlier(root: Path, made: Earlier) -> None:
+def keep_earlier(root: Path, replicated: Earlier) -> None:
     """Keep the run that is replicated in the folder of its replication.
 
     Raises:
         StoreError: The folder holds the replication of another run.
     """
-    known = earlier(root)
-    if known is None:
-        write_checked_json(root / FILE, asdict(made))
-    elif json_text(asdict(known)) != json_text(asdict(made)):
+    existing = earlier(root)
+    if existing is None:
+        write_checked_json(root / FILE, asdict(replicated))
+    elif json_text(asdict(existing)) != json_text(asdict(replicated)):
         raise StoreError(f"{root} replicates another run, or another state of it: choose another --out")
 
 
@@ -110,14 +110,14 @@ SHIPPED = STUDIES / "earlier"
 
 def design_of(spec: StudySpec) -> str:
     """Return the hash of all that is trained, but for the seeds."""
-    return spec.model_copy(update={"seeds": 1, "first_seed": 0}).trained
+    return spec.model_copy(update={"seeds": 1, "first_seed": 0}).training_hash
 
 
-def repeated(root: Path, spec: StudySpec) -> Earlier | None:
+def find_earlier(root: Path, spec: StudySpec) -> Earlier | None:
     """Return the run that a run folder replicates, or the shipped result that its built-in study does; else None."""
     file = SHIPPED / f"{spec.name}.json"
-    if (known := earlier(root)) or not file.is_file():
-        return known
+    if (existing := earlier(root)) or not file.is_file():
+        return existing
     shipped = Earlier(**read_json(file))
     fresh = spec.first_seed > shipped.last_seed or spec.first_seed + spec.most_seeds <= shipped.first_seed
     return shipped if fresh and shipped.design == design_of(spec) else None
@@ -125,20 +125,20 @@ def repeated(root: Path, spec: StudySpec) -> Earlier | None:
 
 def replication_rows(root: Path, spec: StudySpec, contrasts: Sequence[Row]) -> list[Row]:
     """Return rows of `schema.REPLICATIONS`; none of a run that replicates none."""
-    first = repeated(root, spec)
+    first = find_earlier(root, spec)
     if first is None:
         return []
-    known, new = {row["id"]: row for row in first.rows}, first.has_new_patients(spec)
+    earlier_rows, new = {row["id"]: row for row in first.rows}, first.has_new_patients(spec)
     sizes = Counter(row["family"] for row in contrasts)
     return [
         {
-            **{name: row[name] for name in ("id", *COMPARED, "margin", *SHOWN)},
-            **{f"first_{name}": _read(known[row["id"]].get(name), name) for name in SHOWN},
-            **replicated(known[row["id"]], row, family=sizes[row["family"]], new_patients=new),
+            **{name: row[name] for name in ("id", *COMPARED, "margin", *COLUMNS_SHOWN)},
+            **{f"first_{name}": _read(earlier_rows[row["id"]].get(name), name) for name in COLUMNS_SHOWN},
+            **replication_row(earlier_rows[row["id"]], row, family=sizes[row["family"]], new_patients=new),
             "patients": "new" if new else "same",
         }
         for row in contrasts
-        if row["id"] in known and not row["exploratory"]
+        if row["id"] in earlier_rows and not row["exploratory"]
     ]
 
 
@@ -169,18 +169,18 @@ def prepare_replication(root: Path, out: Path, seeds: int = SEEDS) -> tuple[Sett
     if spec.models:
         raise StoreError(f"{root} reads models that were trained elsewhere, so there is no training to replicate")
     tables = Tables(root)
-    left = len(plan.missing_trials(folder)), len(plan.missing_probes(folder))
-    if any(left) or goes_on(spec, tables["looks"]):
+    missing_counts = len(plan.missing_trials(folder)), len(plan.missing_probes(folder))
+    if any(missing_counts) or goes_on(spec, tables["looks"]):
         raise StoreError(
-            f"{root} is not finished ({count(left[0], 'training run')} and {count(left[1], 'probe')} are missing): "
+            f"{root} is not finished ({count(missing_counts[0], 'training run')} and {count(missing_counts[1], 'probe')} are missing): "
             "finish it by the same command, then replicate it"
         )
     last = max(trial.training.seed for trial in plan.trials)
     first = earlier_of(root.name, spec, last, tables["contrasts"])
-    own, patients = {"first_seed": last + 1, "seeds": seeds}, spec.data.population + first.drawn
+    next_seeds, patients = {"first_seed": last + 1, "seeds": seeds}, spec.data.population + first.drawn
     section, written = "data.train" if spec.data.tests else "data", Document(dict(spec.written))
-    for key, value in {**own, **({f"{section}.population": patients} if first.drawn else {})}.items():
+    for key, value in {**next_seeds, **({f"{section}.population": patients} if first.drawn else {})}.items():
         written = put(written, key, value, "")
     data = spec.data.model_copy(update={"population": patients})
-    again = spec.model_copy(update={**own, "data": data, "looks": (), "written": written.values})
+    again = spec.model_copy(update={**next_seeds, "data": data, "looks": (), "written": written.values})
     return Settled(again, out / f"{root.name}-replication"), first

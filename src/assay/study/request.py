@@ -29,9 +29,9 @@ class Settled(NamedTuple):
 
 
 def _last_look(text: str) -> int:
-    known = [str(seeds) for seeds in LOOKS]
-    if text not in known:
-        raise ValueError(f"expected {', '.join(known[:-1])} or {known[-1]}, not {cut(text)}")
+    names_of_looks = [str(seeds) for seeds in LOOKS]
+    if text not in names_of_looks:
+        raise ValueError(f"expected {', '.join(names_of_looks[:-1])} or {names_of_looks[-1]}, not {cut(text)}")
     return int(text)
 
 
@@ -114,20 +114,20 @@ class RunRequest(Request):
     @property
     def looks(self) -> tuple[int, ...]:
         """Numbers of seeds at which primary comparisons are looked at, in place of `seeds`."""
-        return () if self.until is None else tuple(one for one in LOOKS if one <= (self.max_seeds or LOOKS[-1]))
+        return () if self.until is None else tuple(look for look in LOOKS if look <= (self.max_seeds or LOOKS[-1]))
 
     @contextmanager
     def located(self) -> Generator[None]:
         """Name lines of the study in errors, and refuse code from outside where that is asked."""
         from assay.core.registry import own_code_refused
         from assay.spec.parse import locate_errors
-        from assay.study.opened import opened
+        from assay.study.opened import read_document
 
-        written = partial(opened, self.spec)
+        written = partial(read_document, self.spec)
         with own_code_refused(self.no_own_code), locate_errors(written, self.sets, self.scale):
             yield
 
-    def settled(self, compare: bool = True) -> Settled:
+    def settle(self, compare: bool = True) -> Settled:
         """Check the study and its run folder before anything slow is imported or read.
 
         Args:
@@ -138,10 +138,10 @@ class RunRequest(Request):
             StoreError: The run folder is not writable.
         """
         from assay.spec.parse import parse_study
-        from assay.study.opened import opened
+        from assay.study.opened import read_document
 
         spec = parse_study(
-            opened(self.spec),
+            read_document(self.spec),
             overrides=self.sets,
             seeds=self.seeds,
             looks=self.looks,

@@ -136,7 +136,7 @@ def prepare(
     require_registered(root, spec)
     causes = finished.causes(spec, skip_bad_rows)
     here = planning_device(device)
-    place, population, starts = _opened(spec, root, skip_bad_rows, here, notify)
+    place, population, starts = _open_images(spec, root, skip_bad_rows, here, notify)
     plan, _ = _plan(spec, population, starts, place)
     inputs = inputs_of(population, spec.data, spec.task)
     check_layers(spec, plan, inputs)
@@ -158,12 +158,12 @@ def prepare(
 
 def check_data(spec: StudySpec, root: Path, *, skip_bad_rows: bool = False, notify: Notify = silent) -> None:
     """Check that the images can be read and that every environment can be made of them. Raises as `prepare` does."""
-    _, population, starts = _opened(spec, root, skip_bad_rows, PROCESSOR, notify)
+    _, population, starts = _open_images(spec, root, skip_bad_rows, PROCESSOR, notify)
     check_rows(spec, population, starts)
     check_measurable(spec, population)
 
 
-def _opened(
+def _open_images(
     spec: StudySpec, root: Path, skip_bad_rows: bool, here: str, notify: Notify
 ) -> tuple[Place, Population, dict[str, Population]]:
     """Return where a study is kept, its images, and the images of each of its sources."""
@@ -269,8 +269,8 @@ class StudyRun(Run):
         plan, skip = self.prepared.plan, self.prepared.place.skip_bad_rows
         folder.pack("readings", [id for id in plan.readings.values() if folder.complete("readings", id)])
         folder.pack("probes", [unit.id for unit in plan.probes if folder.complete("probes", unit.id)])
-        lost = unlearned(plan.trials, folder)
-        finished.remember(folder.root, len(plan.trials), lost, self.causes, finished.causes(plan.spec, skip))
+        unlearned_count = count_unlearned(plan.trials, folder)
+        finished.remember(folder.root, len(plan.trials), unlearned_count, self.causes, finished.causes(plan.spec, skip))
 
 
 def run_study(
@@ -304,7 +304,7 @@ def run_study(
         trained=trained,
         probed=len(outcome.done) - trained,
         failed=len(outcome.failed),
-        unlearned=unlearned(plan.trials, place.folder),
+        unlearned=count_unlearned(plan.trials, place.folder),
         stopped=outcome.stopped,
         page=done.page,
     )
@@ -334,11 +334,11 @@ def look_lines(rows: Sequence[Row]) -> list[str]:
     return lines if rows else []
 
 
-def unlearned(trials: Sequence[Trial], folder: RunFolder) -> int:
+def count_unlearned(trials: Sequence[Trial], folder: RunFolder) -> int:
     """How many trials collapsed or diverged. Several can share a training, as all confounders do at p = 0."""
     trained = {trial.id for trial in trials if folder.complete("trials", trial.id)}
-    lost = {id for id in trained if folder.record("trials", id)["status"] != "done"}
-    return sum(trial.id in lost for trial in trials if not trial.training.members)
+    unlearned_ids = {id for id in trained if folder.record("trials", id)["status"] != "done"}
+    return sum(trial.id in unlearned_ids for trial in trials if not trial.training.members)
 
 
 def train_only(prepared: Prepared, watch: Watch, executor: Executor) -> Outcome:

@@ -56,15 +56,15 @@ def _free_responses(gathered: Gathered) -> Iterator[Row]:
     """
     for point, environment, panel in _panels(gathered):
         seeds = [
-            maps.free_responses(one.maps["stray"], one.maps["lesion_score"], one.maps["floor"], _THRESHOLDS, one.fold)
-            for one in (panel.answers(position)[0] for position in range(len(panel.scores)))
+            maps.free_responses(answers.maps["stray"], answers.maps["lesion_score"], answers.maps["floor"], _THRESHOLDS, answers.fold)
+            for answers in (panel.answers(position)[0] for position in range(len(panel.scores)))
         ]
-        most = np.unique(np.concatenate([one.curve.false_positives for folds in seeds for one in folds]))
+        most = np.unique(np.concatenate([response.curve.false_positives for folds in seeds for response in folds]))
         sensitivity = np.mean([maps.sensitivity_over(folds, most) for folds in seeds], axis=0)
         where = _where("free-response", point, environment, panel, np.ones(len(panel.target), dtype=bool))
-        for false, found in zip(most, sensitivity, strict=True):
-            if np.isfinite(found):
-                yield {**where, "x": float(false), "value": float(found)}
+        for false, value in zip(most, sensitivity, strict=True):
+            if np.isfinite(value):
+                yield {**where, "x": float(false), "value": float(value)}
 
 
 def _courses(gathered: Gathered) -> Iterator[Row]:
@@ -74,14 +74,14 @@ def _courses(gathered: Gathered) -> Iterator[Row]:
             continue
         seeds = gathered.kept_seeds(point)
         trials = [trial for seed in seeds for trial in gathered.by_point[point.label][seed]]
-        found = [
-            read_rows(gathered.folder.checked("trials", trial.id, CURVE))
+        courses = [
+            read_rows(gathered.folder.checked_path("trials", trial.id, CURVE))
             for trial in trials
             if not trial.training.members
         ]
         counts = {"seeds": len(seeds), "patients": 0, "images": 0}
-        for epoch in range(min((len(rows) for rows in found), default=0)):
-            values = {name: float(np.mean([rows[epoch][name] for rows in found])) for name in OF_EPOCHS}
+        for epoch in range(min((len(rows) for rows in courses), default=0)):
+            values = {name: float(np.mean([rows[epoch][name] for rows in courses])) for name in OF_EPOCHS}
             values["weight"] = weight_of(point.recipe.loss, epoch, point.recipe.epochs)
             for name, value in values.items():
                 if not math.isnan(value):
@@ -93,7 +93,7 @@ def weight_of(loss: Component, epoch: int, epochs: int) -> float:
     if ":" in loss.name:
         return math.nan
     entry = lookup("loss", loss.name)
-    passed = entry.complete().passed(entry.validated(loss.params)).values()
+    passed = entry.complete().call_arguments(entry.validate(loss.params)).values()
     schedule = next((value for value in passed if isinstance(value, Schedule)), None)
     return math.nan if schedule is None else weight_at(Progress(0, 1, epoch, epochs), schedule)
 
@@ -138,16 +138,16 @@ def trade_rows(gathered: Gathered) -> list[Row]:
     spec = gathered.plan.spec
     if spec.task != "segmentation":
         return []
-    measured = "dice", quiet_of(one.measure for one in spec.contrasts)
+    measured = "dice", quiet_of(contrast.measure for contrast in spec.contrasts)
     places = [_place(gathered, measure) for measure in measured]
     if not all(places):
         return []
     rows: list[Row] = []
     for point in spec.points:
-        across, up = (_evaluated(gathered, point, *shown) for shown in zip(measured, places, strict=True))
+        across, up = (_evaluate_point(gathered, point, *measure_and_place) for measure_and_place in zip(measured, places, strict=True))
         if across is None or up is None:
             continue
-        found = joint(across, up)
+        evaluated = joint(across, up)
         rows.append(
             {
                 **point.columns,
@@ -155,11 +155,11 @@ def trade_rows(gathered: Gathered) -> list[Row]:
                 "across_environment": places[0],
                 "up": measured[1],
                 "up_environment": places[1],
-                "correlation": found.correlation,
-                "df": found.df,
-                "region": json.dumps(found.outline.round(6).tolist()),
+                "correlation": evaluated.correlation,
+                "df": evaluated.df,
+                "region": json.dumps(evaluated.outline.round(6).tolist()),
                 "seeds": len(across.seeds),
-                "reason": str(found.reason),
+                "reason": str(evaluated.reason),
             }
         )
     return rows
@@ -168,15 +168,15 @@ def trade_rows(gathered: Gathered) -> list[Row]:
 def _place(gathered: Gathered, measure: str) -> str:
     """The environment in which a measure is shown; empty where no recipe has a value."""
     spec = gathered.plan.spec
-    stated = [one.environment for one in spec.contrasts if one.measure == measure]
+    environments = [contrast.environment for contrast in spec.contrasts if contrast.measure == measure]
     tests = [name for point in spec.points for name in point.tests]
-    for name in dict.fromkeys((*stated, *tests)):
-        found = (_evaluated(gathered, point, measure, name) for point in spec.points)
-        if any(one is not None and not one.reason for one in found):
+    for name in dict.fromkeys((*environments, *tests)):
+        evaluated = (_evaluate_point(gathered, point, measure, name) for point in spec.points)
+        if any(evaluated is not None and not evaluated.reason for evaluated in evaluated):
             return name
     return ""
 
 
-def _evaluated(gathered: Gathered, point: RecipePoint, measure: str, environment: str) -> Evaluated | None:
+def _evaluate_point(gathered: Gathered, point: RecipePoint, measure: str, environment: str) -> Evaluated | None:
     panel = gathered.panel(point, environment) if environment in point.tests else None
     return evaluate(panel, measure) if panel is not None and panel.maps else None

@@ -25,7 +25,7 @@ from assay.stats.similarity import (
     beyond_seeds,
     cka_vector,
     cohen_kappa,
-    judged,
+    decide_likeness,
     rbf_cka_vector,
 )
 from assay.store.files import Row
@@ -69,16 +69,16 @@ Vectors = Mapping[str, tuple[Float[np.ndarray, "layers s m"], ...]]
 
 def recipe_pairs(spec: StudySpec) -> list[Pair]:
     """Each level of every axis with those that contrasts along it are against, else its first; others held."""
-    found: dict[tuple[str, str], Pair] = {}
+    pairs_by_key: dict[tuple[str, str], Pair] = {}
     for axis, levels in spec.axes.items():
-        stated = dict.fromkeys(str(one.against) for one in spec.contrasts if one.axis == axis)
-        for against in [level for level in stated if level in levels] or levels[:1]:
-            held = {_others(point, axis): point for point in spec.points if point.coordinates.get(axis) == against}
+        references = dict.fromkeys(str(contrast.against) for contrast in spec.contrasts if contrast.axis == axis)
+        for against in [level for level in references if level in levels] or levels[:1]:
+            by_axes = {_others(point, axis): point for point in spec.points if point.coordinates.get(axis) == against}
             for point in spec.points:
-                other = held.get(_others(point, axis))
+                other = by_axes.get(_others(point, axis))
                 if point.coordinates.get(axis, against) != against and other is not None:
-                    found.setdefault((point.label, other.label), Pair(axis, point, other))
-    return [pair for (a, b), pair in found.items() if (b, a) not in found or (a, b) < (b, a)]
+                    pairs_by_key.setdefault((point.label, other.label), Pair(axis, point, other))
+    return [pair for (a, b), pair in pairs_by_key.items() if (b, a) not in pairs_by_key or (a, b) < (b, a)]
 
 
 def _others(point: RecipePoint, axis: str) -> tuple[tuple[str, str], ...]:
@@ -91,8 +91,8 @@ def similarity_rows(gathered: Gathered) -> list[Row]:
     pairs = [pair for pair in recipe_pairs(gathered.plan.spec) if compared.has(pair.a) and compared.has(pair.b)]
     points = {point.label: point for pair in pairs for point in (pair.b, pair.a)}
     crossed = [row for pair in sorted(pairs, key=lambda pair: pair.b.label) for row in compared.between(pair)]
-    own = [row for point in points.values() for row in compared.between_own_seeds(point)]
-    return _judged([*own, *crossed])
+    within = [row for point in points.values() for row in compared.between_own_seeds(point)]
+    return _decide_rows([*within, *crossed])
 
 
 class _Compared:
@@ -106,22 +106,22 @@ class _Compared:
                 self._units.setdefault((unit.trial.point.label, unit.trial.id), []).append(unit.id)
         self._points = {point.label: point for point in gathered.plan.spec.points}
         self._models = lru_cache(maxsize=3)(self._read)
-        self._vectors = lru_cache(maxsize=2)(self._made)
+        self._vectors = lru_cache(maxsize=2)(self._vectors_of)
         self._own = cache(self._of_own)
 
     def has(self, point: RecipePoint) -> bool:
         """Whether a kept seed of a recipe has activations."""
-        return any(self._kept(point, seed) is not None for seed in self._gathered.kept_seeds(point))
+        return any(self._kept_units(point, seed) is not None for seed in self._gathered.kept_seeds(point))
 
     def between_own_seeds(self, point: RecipePoint) -> Iterator[Row]:
         """CKA of every layer and every layer of another seed: the seed baseline of a recipe."""
-        models, own = self._models(point.label), self._own(point.label)
+        models, products = self._models(point.label), self._own(point.label)
         for i, layer in enumerate(models.layers):
             for j, other in enumerate(models.layers):
-                value = between_seeds(own[CKA][i, :, j, :])
+                value = between_seeds(products[CKA][i, :, j, :])
                 reason = str(_few(len(models.seeds))) if math.isnan(value) else ""
-                found = {"value": value, "seeds": len(models.seeds), "reason": reason}
-                yield {**_row("", point, point, CKA, layer, other), **_images(models), **found}
+                columns = {"value": value, "seeds": len(models.seeds), "reason": reason}
+                yield {**_row("", point, point, CKA, layer, other), **_images(models), **columns}
 
     def between(self, pair: Pair) -> Iterator[Row]:
         """Compute CKA of all pairs of layers, all measures of layers with the same name, and kappa of the calls."""
@@ -131,7 +131,7 @@ class _Compared:
             yield {**_row(pair.axis, pair.a, pair.b, CKA), "seeds": len(seeds), "reason": str(reason)}
             return
         at = [[models.seeds.index(seed) for seed in seeds] for models in (a, b)]
-        own, others = self._own(pair.a.label), self._own(pair.b.label)
+        products_a, others = self._own(pair.a.label), self._own(pair.b.label)
         of_a, of_b = self._vectors(pair.a.label), self._vectors(pair.b.label)
         for measure in BY_VECTOR:
             across = _products(of_a[measure], of_b[measure])
@@ -139,9 +139,9 @@ class _Compared:
                 here = {**_row(pair.axis, pair.a, pair.b, measure, layer, other), **_images(a)}
                 crossed = across[i, :, j, :][np.ix_(*at)]
                 if layer == other:
-                    ones = own[measure][i, :, i, :][np.ix_(at[0], at[0])]
+                    similarities = products_a[measure][i, :, i, :][np.ix_(at[0], at[0])]
                     twos = others[measure][j, :, j, :][np.ix_(at[1], at[1])]
-                    yield {**here, **_numbers_of(beyond_seeds(crossed, ones, twos))}
+                    yield {**here, **_numbers_of(beyond_seeds(crossed, similarities, twos))}
                 elif measure == CKA:
                     yield {**here, "value": between_seeds(crossed), "seeds": len(seeds)}
         yield from self._answers(pair)
@@ -158,44 +158,44 @@ class _Compared:
                 continue  # seeds were lost so that other rows are left
             seeds = np.intersect1d(panels[0].numbers, panels[1].numbers)
             a, b = (_calls(panel, seeds) for panel in (panels[0], panels[1]))
-            found = beyond_seeds(_kappas(a, b), _kappas(a, a), _kappas(b, b))
+            likeness = beyond_seeds(_kappas(a, b), _kappas(a, a), _kappas(b, b))
             here = _row(pair.axis, pair.a, pair.b, KAPPA)
-            yield {**here, "environment": environment, "images": len(panels[0].target), **_numbers_of(found)}
+            yield {**here, "environment": environment, "images": len(panels[0].target), **_numbers_of(likeness)}
 
     def _incomparable(self, pair: Pair, a: Models, b: Models, seeds: Sequence[int]) -> Reason:
         if len(seeds) < 2:
             return _few(len(seeds))
-        drawn = a.environment in (NEUTRAL, INDEPENDENT)
-        same = drawn or pair.a.tests.get(a.environment) == pair.b.tests.get(b.environment)
+        is_neutral = a.environment in (NEUTRAL, INDEPENDENT)
+        same = is_neutral or pair.a.tests.get(a.environment) == pair.b.tests.get(b.environment)
         alike = len(a.rows) == len(b.rows) and all(map(np.array_equal, a.rows, b.rows))
         return NOTHING if same and alike else because(Code.OTHER_IMAGES)
 
-    def _kept(self, point: RecipePoint, seed: int) -> list[str] | None:
+    def _kept_units(self, point: RecipePoint, seed: int) -> list[str] | None:
         """The probe unit of each fold that kept activations; None where a fold has none."""
         trials = [one for one in self._gathered.by_point[point.label][seed] if not one.training.members]
         units = [self._units.get((point.label, trial.id), []) for trial in trials]
-        found = [next((id for id in ids if self._gathered.folder.has_sampled(id)), "") for ids in units]
-        return found if all(found) else None
+        ids_found = [next((id for id in ids if self._gathered.folder.has_sampled(id)), "") for ids in units]
+        return ids_found if all(ids_found) else None
 
     def _read(self, label: str) -> Models:
         point, folder = self._points[label], self._gathered.folder
-        kept = {seed: units for seed in self._gathered.kept_seeds(point) if (units := self._kept(point, seed))}
-        read = {seed: [folder.sampled(id) for id in units] for seed, units in kept.items()}
+        units_by_seed = {seed: units for seed in self._gathered.kept_seeds(point) if (units := self._kept_units(point, seed))}
+        read = {seed: [folder.sampled(id) for id in units] for seed, units in units_by_seed.items()}
         first = next(iter(read.values()))
         rows = tuple(row for row, _ in first)
         shared = {
             seed: folds
             for seed, folds in read.items()
-            if all(np.array_equal(row, one) for (row, _), one in zip(folds, rows, strict=True))
+            if all(np.array_equal(row, first_rows) for (row, _), first_rows in zip(folds, rows, strict=True))
         }
         layers = {
             layer: tuple(tuple(folds[fold][1][layer] for folds in shared.values()) for fold in range(len(rows)))
             for layer in first[0][1]
         }
-        environment = str(folder.record("probes", next(iter(kept.values()))[0])["params"].get("environment", NEUTRAL))
+        environment = str(folder.record("probes", next(iter(units_by_seed.values()))[0])["params"].get("environment", NEUTRAL))
         return Models(tuple(shared), rows, layers, environment)
 
-    def _made(self, label: str) -> Vectors:
+    def _vectors_of(self, label: str) -> Vectors:
         models = self._models(label)
         folds, layers = range(len(models.rows)), models.layers.values()
         return {
@@ -210,8 +210,8 @@ class _Compared:
 
 def _products(a: Sequence[np.ndarray], b: Sequence[np.ndarray]) -> Float[np.ndarray, "layers s layers s"]:
     """Inner products of all vectors, mean over folds."""
-    found = [x.reshape(-1, x.shape[2]) @ y.reshape(-1, y.shape[2]).T for x, y in zip(a, b, strict=True)]
-    return np.mean(found, axis=0).reshape(*a[0].shape[:2], *b[0].shape[:2])
+    products = [x.reshape(-1, x.shape[2]) @ y.reshape(-1, y.shape[2]).T for x, y in zip(a, b, strict=True)]
+    return np.mean(products, axis=0).reshape(*a[0].shape[:2], *b[0].shape[:2])
 
 
 def _calls(panel: Panel, seeds: np.ndarray) -> list[np.ndarray]:
@@ -221,16 +221,16 @@ def _calls(panel: Panel, seeds: np.ndarray) -> list[np.ndarray]:
         position = int(np.flatnonzero(panel.numbers == seed)[0])
         calls = np.full(len(panel.target), -1)
         here = slice(None) if panel.tested is None else panel.tested[position]
-        calls[here] = panel.answers(position)[0].predicted
+        calls[here] = panel.answers(position)[0].calls
         made.append(calls)
     return made
 
 
-def _kappas(ones: Sequence[np.ndarray], others: Sequence[np.ndarray]) -> Float[np.ndarray, "s s"]:
+def _kappas(calls_a: Sequence[np.ndarray], others: Sequence[np.ndarray]) -> Float[np.ndarray, "s s"]:
     """Over the images that both answered."""
     return np.array(
-        [[cohen_kappa(a[both], b[both]) for b in others for both in [(a >= 0) & (b >= 0)]] for a in ones]
-    ).reshape(len(ones), len(others))
+        [[cohen_kappa(a[both], b[both]) for b in others for both in [(a >= 0) & (b >= 0)]] for a in calls_a]
+    ).reshape(len(calls_a), len(others))
 
 
 def _row(axis: str, a: RecipePoint, b: RecipePoint, measure: str, layer: str = "", other: str = "") -> Row:
@@ -251,8 +251,8 @@ def _row(axis: str, a: RecipePoint, b: RecipePoint, measure: str, layer: str = "
     }
 
 
-def _numbers_of(found: Likeness) -> Row:
-    return {**asdict(found), "reason": str(found.reason)}
+def _numbers_of(likeness: Likeness) -> Row:
+    return {**asdict(likeness), "reason": str(likeness.reason)}
 
 
 _NUMBERS = ("value", "within", "against_within", "below", "low", "high", "standard_error", "df", "p", "decision_level",
@@ -267,13 +267,13 @@ def _few(seeds: int) -> Reason:
     return because(Code.FEW_SEEDS_WITH_ACTIVATIONS, seeds=seeds)
 
 
-def _judged(rows: Sequence[Row]) -> list[Row]:
+def _decide_rows(rows: Sequence[Row]) -> list[Row]:
     """The rows with the decision and what decided, those of one measure being a family."""
-    made = [dict(row) for row in rows]
-    for measure in dict.fromkeys(row["measure"] for row in made):
-        family = [row for row in made if row["measure"] == measure and not math.isnan(row["below"])]
+    decided_rows = [dict(row) for row in rows]
+    for measure in dict.fromkeys(row["measure"] for row in decided_rows):
+        family = [row for row in decided_rows if row["measure"] == measure and not math.isnan(row["below"])]
         tests = ("below", "standard_error", "df", "p")
         likeness = [Likeness(0, 0, 0, **{name: row[name] for name in tests}) for row in family]
-        for row, decided in zip(family, judged(likeness), strict=True):
+        for row, decided in zip(family, decide_likeness(likeness), strict=True):
             row.update(decided)
-    return made
+    return decided_rows

@@ -15,9 +15,9 @@ import numpy as np
 from assay.core.files import without_home
 from assay.core.measures import MEASURES, range_of
 from assay.core.reasons import NOTHING, Reason, read, together
-from assay.core.reasons import stated as stated_words
+from assay.core.reasons import reason_in_words as stated_words
 from assay.execution.jobs import Place, kept_provenance
-from assay.execution.plan import Plan, Source, Trial, uncollected
+from assay.execution.plan import Plan, Source, Trial, without_collection
 from assay.execution.progress import Stage
 from assay.shifts.population import Population
 from assay.spec.checks import asks_native
@@ -27,7 +27,7 @@ from assay.spec.grid import label
 from assay.spec.recipe import WORST_GROUP, Component, looks_at_labels, training_labels
 from assay.spec.schema import RecipePoint, SourceSpec, StudySpec
 from assay.stats.compare import Contrast
-from assay.stats.decisions import decided
+from assay.stats.decisions import decide_families
 from assay.stats.doubts import Split, findings_of, outlying_seeds
 from assay.stats.estimate import estimate_row, estimate_seeds, estimates_of_seeds
 from assay.stats.estimate import estimates as estimates_of
@@ -36,9 +36,9 @@ from assay.stats.format import count
 from assay.stats.measures import COMPUTED
 from assay.stats.outcomes import collapse_rate, contrast_collapse, corruption_rows
 from assay.stats.panel import Panel, of_seeds
-from assay.stats.rows import KEY_FIELDS, compared, identified, over_images, with_outcomes
+from assay.stats.rows import KEY_FIELDS, estimates_compared, with_id, over_images, with_outcomes
 from assay.store import schema
-from assay.store.described import keep, kept
+from assay.store.described import keep, read_description
 from assay.store.files import ColumnRows, Row
 from assay.store.folder import RunFolder
 from assay.store.views import SeedValues
@@ -50,8 +50,8 @@ from assay.study.interim import Look, contrasts_of, look_rows, looks_at, seeds_o
 from assay.study.measurements import Folds, Pooled, column_of, values_of_seeds
 from assay.study.published import published_rows
 from assay.study.registration import FILE as REGISTRATION
-from assay.study.registration import Stated, registered, stated
-from assay.study.replication import repeated, replication_rows
+from assay.study.registration import Stated, read_registration, read_prespecified
+from assay.study.replication import find_earlier, replication_rows
 from assay.study.segmentation import point_rows, trade_rows
 from assay.study.similarity import similarity_rows
 
@@ -64,7 +64,7 @@ def start_rows(gathered: Gathered) -> list[Row]:
     """Rows of `schema.STARTS`, one per initialization and architecture, in the order of the spec."""
     by_start: dict[tuple[str, str], list[RecipePoint]] = {}
     for point in gathered.plan.spec.points:
-        by_start.setdefault((_called(point), point.recipe.architecture.label), []).append(point)
+        by_start.setdefault((_name_of_source(point), point.recipe.architecture.label), []).append(point)
     several = len({architecture for _, architecture in by_start}) > 1
     return [
         _start(f"{called} ({architecture})" if several else called, points, gathered)
@@ -86,11 +86,11 @@ def recipe_rows(points: Sequence[RecipePoint]) -> list[Row]:
     ]
 
 
-def _called(point: RecipePoint) -> str:
+def _name_of_source(point: RecipePoint) -> str:
     """As on its axis; without one, a source by its name."""
-    own = point.recipe.initialization
-    named = "" if own.params.get("statistics") else start_of(point.recipe)
-    return point.coordinates.get(AXIS) or named or own.label
+    start = point.recipe.initialization
+    named = "" if start.params.get("statistics") else start_of(point.recipe)
+    return point.coordinates.get(AXIS) or named or start.label
 
 
 def _start(called: str, points: Sequence[RecipePoint], gathered: Gathered) -> Row:
@@ -110,7 +110,7 @@ def _start(called: str, points: Sequence[RecipePoint], gathered: Gathered) -> Ro
         "file": "" if source else record.get("start", {}).get("file", ""),
         "sha256": component.params.get("sha256", ""),
         "scaling": record.get("scaling", ""),
-        **_trained(learned, points[0].recipe.architecture, gathered),
+        **_training_row(learned, points[0].recipe.architecture, gathered),
     }
 
 
@@ -123,7 +123,7 @@ def _below(source: str, gathered: Gathered) -> str:
     return "" if below == "random" else below
 
 
-def _trained(name: str, architecture: Component, gathered: Gathered) -> Row:
+def _training_row(name: str, architecture: Component, gathered: Gathered) -> Row:
     """Describe the training of a source by the study; NaN and empty for every other start."""
     nothing: Row = {"data": "", "phantom": "", "target": "", "reason": ""}
     nothing |= dict.fromkeys(("size", "steps", "images", "seeds", "value", "low", "high"), math.nan)
@@ -131,25 +131,25 @@ def _trained(name: str, architecture: Component, gathered: Gathered) -> Row:
         return nothing
     records = _records(name, architecture, gathered)
     values = np.array([record.get("validation_auroc") for record in records], dtype=np.float64)
-    found = estimate_seeds(of_seeds(values, np.arange(len(values)), bounds=(0.0, 1.0)))
+    estimate = estimate_seeds(of_seeds(values, np.arange(len(values)), bounds=(0.0, 1.0)))
     trained = {key: float(records[0][key]) for key in ("steps", "images")} if records else {}
     return {
         **nothing,
         **_data(gathered.plan.spec.sources[name]),
         **trained,
         "seeds": len(records),
-        "value": found.value,
-        "low": found.low,
-        "high": found.high,
-        "reason": str(found.reason),
+        "value": estimate.value,
+        "low": estimate.low,
+        "high": estimate.high,
+        "reason": str(estimate.reason),
     }
 
 
 def _records(name: str, architecture: Component, gathered: Gathered) -> list[Mapping[str, Any]]:
     """The soundly trained seeds of a source, with the network of the recipes that start from them."""
     recipes = {source.id: source.training.recipe for source in gathered.plan.sources if source.name == name}
-    own = [id for id, recipe in recipes.items() if recipe.architecture == architecture]
-    done = [id for id in own if gathered.folder.complete("sources", id)]
+    ids_of_architecture = [id for id, recipe in recipes.items() if recipe.architecture == architecture]
+    done = [id for id in ids_of_architecture if gathered.folder.complete("sources", id)]
     records = [gathered.folder.record("sources", id) for id in done]
     return [record for record in records if record["status"] == "done"]
 
@@ -157,8 +157,8 @@ def _records(name: str, architecture: Component, gathered: Gathered) -> list[Map
 def _data(source: SourceSpec) -> Row:
     data = source.data
     return {
-        "data": "own" if source.own else "phantom" if data.phantom else "files",
-        "phantom": label({data.phantom.name: dict(data.phantom.params)}) if data.phantom and not source.own else "",
+        "data": "own" if source.is_own_code else "phantom" if data.phantom else "files",
+        "phantom": label({data.phantom.name: dict(data.phantom.params)}) if data.phantom and not source.is_own_code else "",
         "target": data.target if looks_at_labels(source.recipe.loss) else "",
         "size": float(data.size),
     }
@@ -175,38 +175,38 @@ def collapse_rows(gathered: Gathered) -> list[Row]:
     spec = gathered.plan.spec
     rows = [_rate(gathered, point) for point in spec.points]
     compared = dict.fromkeys(
-        (one.a[0].label, one.b[0].label)
+        (sides.a[0].label, sides.b[0].label)
         for pair in spec_pairs(spec)
-        if pair.stated.at == "equal-budget"
-        for one in pair.single
+        if pair.contrast.at == "equal-budget"
+        for sides in pair.single
     )
     by_label = {point.label: point for point in spec.points}
     return [*rows, *(_difference(gathered, by_label[a], by_label[b]) for a, b in compared)]
 
 
 def _rate(gathered: Gathered, point: RecipePoint) -> Row:
-    lost = gathered.lost_seeds(point)
-    rate = collapse_rate(len(lost), len(_ended(gathered, point)))
+    failed = gathered.lost_seeds(point)
+    rate = collapse_rate(len(failed), len(_ended_seeds(gathered, point)))
     numbers = {"seeds": rate.trials, "rate": rate.value, "low": rate.low, "high": rate.high}
-    return {**_lost(gathered, point, lost), **numbers, "against": "", "p": math.nan, "min_p": math.nan}
+    return {**_failed_row(gathered, point, failed), **numbers, "against": "", "p": math.nan, "min_p": math.nan}
 
 
 def _difference(gathered: Gathered, a: RecipePoint, b: RecipePoint) -> Row:
-    ends = [_ended(gathered, point) for point in (a, b)]
+    ends = [_ended_seeds(gathered, point) for point in (a, b)]
     seeds = [seed for seed in ends[0] if seed in ends[1]]
-    found = contrast_collapse(*(np.array([side[seed] for seed in seeds], dtype=bool) for side in ends))
-    numbers = {"seeds": found.seeds, "rate": found.value, "low": found.low, "high": found.high}
-    counted = _lost(gathered, a, [seed for seed in seeds if ends[0][seed]])
-    return {**counted, **numbers, "against": b.label, "p": found.p, "min_p": found.min_p}
+    difference = contrast_collapse(*(np.array([side[seed] for seed in seeds], dtype=bool) for side in ends))
+    numbers = {"seeds": difference.seeds, "rate": difference.value, "low": difference.low, "high": difference.high}
+    counted = _failed_row(gathered, a, [seed for seed in seeds if ends[0][seed]])
+    return {**counted, **numbers, "against": b.label, "p": difference.p, "min_p": difference.min_p}
 
 
-def _ended(gathered: Gathered, point: RecipePoint) -> dict[int, bool]:
+def _ended_seeds(gathered: Gathered, point: RecipePoint) -> dict[int, bool]:
     """Seed -> whether it was lost, for those whose folds all came to an end, and those that one fold decided."""
-    lost, kept = gathered.lost_seeds(point), gathered.kept_seeds(point)
-    return {seed: seed in lost for seed in gathered.by_point[point.label] if seed in lost or seed in kept}
+    failed, seeds_kept = gathered.lost_seeds(point), gathered.kept_seeds(point)
+    return {seed: seed in failed for seed in gathered.by_point[point.label] if seed in failed or seed in seeds_kept}
 
 
-def _lost(gathered: Gathered, point: RecipePoint, seeds: list[int]) -> Row:
+def _failed_row(gathered: Gathered, point: RecipePoint, seeds: list[int]) -> Row:
     """Which of a recipe's lost seeds diverged; those that did in no fold collapsed."""
     diverged = sum("diverged" in _statuses(gathered, point, seed) for seed in seeds)
     return {**point.columns, "collapsed": len(seeds) - diverged, "diverged": diverged}
@@ -240,7 +240,7 @@ def analyze_records(plan: Plan, place: Place) -> Made:
     Raises:
         StoreError: No run ended there.
     """
-    described = kept(place.folder, Described)
+    described = read_description(place.folder, Described)
     return Made(Gathered(plan, place.folder, described), described, place.root)
 
 
@@ -268,16 +268,16 @@ class Made(Mapping[str, Sequence[Row]]):
         return self.gathered.plan.spec
 
     @cached_property
-    def measured(self) -> Measured:
+    def estimates_made(self) -> Measured:
         """Estimates with the values behind them, and what was compared while they were made."""
-        found = _estimates(self.gathered, () if self.spec.looks else spec_pairs(self.spec))
-        found.estimates.add(list(map(identified, _corruption(self.spec, found.estimates))))
-        return found
+        estimates = _estimates(self.gathered, () if self.spec.looks else spec_pairs(self.spec))
+        estimates.estimates.add(list(map(with_id, _corruption(self.spec, estimates.estimates))))
+        return estimates
 
     @cached_property
     def before(self) -> Stated:
         """Comparisons and seeds that were specified before results existed."""
-        return stated(self.root, self.spec)
+        return read_prespecified(self.root, self.spec)
 
     @cached_property
     def trials(self) -> list[Row]:
@@ -295,65 +295,65 @@ class Made(Mapping[str, Sequence[Row]]):
         """Rows of `schema.CONTRASTS`."""
         if self.looks:
             rows = contrasts_of(self.looks, self.spec.most_seeds)
-            return with_outcomes(self.before.marked(rows, lambda row: seeds_of(row["id"], self.looks)), self.trials)
-        made = self.measured
-        rows = decided(families_of(self.gathered, self.before.pairs, made.carried), made.estimates)
-        return with_outcomes(self.before.marked(rows, lambda _: self.spec.seeds), self.trials)
+            return with_outcomes(self.before.mark(rows, lambda row: seeds_of(row["id"], self.looks)), self.trials)
+        estimates = self.estimates_made
+        rows = decide_families(families_of(self.gathered, self.before.pairs, estimates.carried), estimates.estimates)
+        return with_outcomes(self.before.mark(rows, lambda _: self.spec.seeds), self.trials)
 
 
-def carried_looks(plan: Plan, root: Path, folds: Pooled, known: Sequence[Look] = ()) -> list[Look]:
+def carried_looks(plan: Plan, root: Path, folds: Pooled, looks_known: Sequence[Look] = ()) -> list[Look]:
     """Carry out the looks of a study that its records suffice for (see `looks_at`)."""
     folder = RunFolder(root)
 
-    def measured(part: Plan) -> tuple[Gathered, Sequence[Row]]:
+    def measure_part(part: Plan) -> tuple[Gathered, Sequence[Row]]:
         gathered = Gathered(part, folder, folds)
         return gathered, _estimates(gathered).estimates
 
-    return looks_at(plan, folder, stated(root, plan.spec).pairs, measured, known) if plan.spec.looks else []
+    return looks_at(plan, folder, read_prespecified(root, plan.spec).pairs, measure_part, looks_known) if plan.spec.looks else []
 
 
-def _findings(made: Made) -> Sequence[Row]:
-    described, spec, estimates = made.described, made.spec, made.measured.estimates
-    seeds = list(SeedValues(made.measured.values).rows(compared(estimates, made.contrasts)))
-    found = findings_of(
-        made.contrasts,
+def _findings(tables: Made) -> Sequence[Row]:
+    described, spec, estimates = tables.described, tables.spec, tables.estimates_made.estimates
+    seeds = list(SeedValues(tables.estimates_made.values).rows(estimates_compared(estimates, tables.contrasts)))
+    findings = findings_of(
+        tables.contrasts,
         estimates,
-        made.trials,
+        tables.trials,
         described.environments,
-        (made.before.looks[-1], spec.most_seeds),
+        (tables.before.looks[-1], spec.most_seeds),
         dose_axis(spec.points),
-        (*described.cautions, *outlying_seeds(seeds, made.contrasts)),
+        (*described.cautions, *outlying_seeds(seeds, tables.contrasts)),
         split=split_of(spec),
     )
-    return list(map(to_row, found))
+    return list(map(to_row, findings))
 
 
 MAKERS: Mapping[str, Callable[[Made], Sequence[Row]]] = {
-    "trials": lambda made: made.trials,
-    "sources": lambda made: [_source_row(source, made.gathered) for source in made.gathered.plan.sources],
-    "values": lambda made: made.measured.values,
-    "estimates": lambda made: made.measured.estimates,
-    "contrasts": lambda made: made.contrasts,
-    "reliance_contrasts": lambda made: made.measured.reliance,
-    "dose_changes": lambda made: with_outcomes(dose_change_rows(made.gathered), made.trials),
-    "trades": lambda made: trade_rows(made.gathered),
-    "points": lambda made: point_rows(made.gathered),
-    "looks": lambda made: made.before.marked(look_rows(made.looks), lambda row: min(row["look"], row["closed_at"])),
-    "replications": lambda made: replication_rows(made.root, made.spec, made.contrasts),
-    "starts": lambda made: start_rows(made.gathered),
-    "recipes": lambda made: recipe_rows(made.spec.points),
-    "collapses": lambda made: collapse_rows(made.gathered),
-    "similarities": lambda made: similarity_rows(made.gathered),
-    "environments": lambda made: made.described.environments,
-    "dose_counts": lambda made: made.described.dose_counts,
-    "visibility": lambda made: made.described.visibility,
-    "shortcuts": lambda made: made.described.shortcuts,
-    "issues": lambda made: made.described.issues,
-    "added": lambda made: made.described.added,
+    "trials": lambda tables: tables.trials,
+    "sources": lambda tables: [_source_row(source, tables.gathered) for source in tables.gathered.plan.sources],
+    "values": lambda tables: tables.estimates_made.values,
+    "estimates": lambda tables: tables.estimates_made.estimates,
+    "contrasts": lambda tables: tables.contrasts,
+    "reliance_contrasts": lambda tables: tables.estimates_made.reliance,
+    "dose_changes": lambda tables: with_outcomes(dose_change_rows(tables.gathered), tables.trials),
+    "trades": lambda tables: trade_rows(tables.gathered),
+    "points": lambda tables: point_rows(tables.gathered),
+    "looks": lambda tables: tables.before.mark(look_rows(tables.looks), lambda row: min(row["look"], row["closed_at"])),
+    "replications": lambda tables: replication_rows(tables.root, tables.spec, tables.contrasts),
+    "starts": lambda tables: start_rows(tables.gathered),
+    "recipes": lambda tables: recipe_rows(tables.spec.points),
+    "collapses": lambda tables: collapse_rows(tables.gathered),
+    "similarities": lambda tables: similarity_rows(tables.gathered),
+    "environments": lambda tables: tables.described.environments,
+    "dose_counts": lambda tables: tables.described.dose_counts,
+    "visibility": lambda tables: tables.described.visibility,
+    "shortcuts": lambda tables: tables.described.shortcuts,
+    "issues": lambda tables: tables.described.issues,
+    "added": lambda tables: tables.described.added,
     "findings": _findings,
-    "pictures": lambda made: made.described.pictures,
-    "published": lambda made: published_rows(made.spec, made.measured.estimates, made.measured.values),
-    "provenance": lambda made: _provenance_rows(made.gathered, made.described),
+    "pictures": lambda tables: tables.described.pictures,
+    "published": lambda tables: published_rows(tables.spec, tables.estimates_made.estimates, tables.estimates_made.values),
+    "provenance": lambda tables: _provenance_rows(tables.gathered, tables.described),
 }
 """Maker of the rows of every table of `schema.TABLES`."""
 
@@ -370,7 +370,7 @@ def _trial_row(trial: Trial, gathered: Gathered) -> Row:
     failure = gathered.failures.get(trial.id, {})
     status = record["status"] if record else "failed" if failure else "pending"
     reason = (record or {}).get("reason") or str(stated_words(str(failure.get("text", ""))))
-    lacking = gathered.unfinished(trial) if record and not failure else NOTHING
+    lacking = gathered.missing_units(trial) if record and not failure else NOTHING
     return {
         "trial": trial.id,
         **trial.point.columns,
@@ -415,10 +415,10 @@ class Measured:
     carried: dict[str, Contrast]
 
 
-@uncollected()
+@without_collection()
 def _estimates(gathered: Gathered, pairs: Sequence[Pair] = ()) -> Measured:
     """Measure recipe by recipe, and compare each pair as soon as all of its recipes are, while they are in memory."""
-    values, estimates = (ColumnRows({name: [] for name in one.names}) for one in (schema.VALUES, schema.ESTIMATES))
+    values, estimates = (ColumnRows({name: [] for name in table.names}) for table in (schema.VALUES, schema.ESTIMATES))
     made = Measured(values, estimates, [], {})
     labels = [point.label for point in gathered.plan.spec.points]
     ending: dict[str, list[Pair]] = {}
@@ -427,8 +427,8 @@ def _estimates(gathered: Gathered, pairs: Sequence[Pair] = ()) -> Measured:
 
     def add(rows: Sequence[Row], by_seed: Sequence[tuple[Sequence[int], Sequence[float]]]) -> None:
         estimates.add(rows)
-        for row, (seeds, own) in zip(rows, by_seed, strict=True):
-            values.extend({"id": row["id"]}, {"seed": seeds, "value": own})
+        for row, (seeds, values_by_row) in zip(rows, by_seed, strict=True):
+            values.extend({"id": row["id"]}, {"seed": seeds, "value": values_by_row})
 
     for point in gathered.plan.spec.points:
         gathered.read_ahead(point)
@@ -437,13 +437,13 @@ def _estimates(gathered: Gathered, pairs: Sequence[Pair] = ()) -> Measured:
             if panel is None:
                 continue
             measures = measures_of(gathered.plan.spec, panel)
-            for measure, found in zip(measures, estimates_of(panel, measures), strict=True):
+            for measure, estimate in zip(measures, estimates_of(panel, measures), strict=True):
                 entry = COMPUTED[measure]
                 where = where_of(point, {"measure": measure, "environment": environment})
                 chance = entry.chance(panel.target, panel.scores.shape[2])
                 described = entry.entry
-                row = estimate_row(where, found, _unit(described.unit, gathered), described.direction, chance)
-                add([row], [(panel.numbers.tolist(), found.per_seed.tolist())])
+                row = estimate_row(where, estimate, _unit(described.unit, gathered), described.direction, chance)
+                add([row], [(panel.numbers.tolist(), estimate.per_seed.tolist())])
         recipe = where_of(point, {})
         measured = [
             ({**recipe, **dict(zip(KEY_FIELDS, key, strict=True))}, rows)
@@ -481,8 +481,8 @@ def measures_of(spec: StudySpec, panel: Panel) -> list[str]:
     ordered = not several or _has_ordered_classes(spec)
     native = asks_native(spec.probes)
     domains = ((name, one.domain) for name, one in COMPUTED.items())
-    there = [(name, of) for name, of in domains if (panel.maps or not of.maps) and (native or not of.native)]
-    return [name for name, of in there if (ordered or not of.ordinal) and (several or not of.cut)]
+    computed = [(name, of) for name, of in domains if (panel.maps or not of.maps) and (native or not of.native)]
+    return [name for name, of in computed if (ordered or not of.ordinal) and (several or not of.cut)]
 
 
 def _has_ordered_classes(spec: StudySpec) -> bool:
@@ -502,13 +502,13 @@ def scalar_rows(measured: Sequence[tuple[Row, Mapping[int, Row]]]) -> list[Row]:
     of_first = [next(iter(by_seed.values())) for _, by_seed in measured]
     ranges = [range_of(row["measure"]) for row in of_first]
     parts = [values_of_seeds(by_seed, "", ends) for (_, by_seed), ends in zip(measured, ranges, strict=True)]
-    made: list[Row] = []
-    for (where, by_seed), row, found in zip(measured, of_first, estimates_of_seeds(parts), strict=True):
+    rows: list[Row] = []
+    for (where, by_seed), row, estimate in zip(measured, of_first, estimates_of_seeds(parts), strict=True):
         # where a seed has no value, its own reason follows with those of the others
-        reasons = together([Reason(found.reason.causes[:1]), *map(read, column_of(by_seed, "reason"))])
-        counted = replace(found, patients=row["patients"], images=row["n"], reason=reasons)
-        made.append(estimate_row(where, counted, row["unit"], row["direction"], row["chance"]))
-    return made
+        reasons = together([Reason(estimate.reason.causes[:1]), *map(read, column_of(by_seed, "reason"))])
+        counted = replace(estimate, patients=row["patients"], images=row["n"], reason=reasons)
+        rows.append(estimate_row(where, counted, row["unit"], row["direction"], row["chance"]))
+    return rows
 
 
 def where_of(point: RecipePoint, key: Mapping[str, str]) -> Row:
@@ -519,9 +519,9 @@ def where_of(point: RecipePoint, key: Mapping[str, str]) -> Row:
 def _provenance_rows(gathered: Gathered, described: Described) -> list[Row]:
     """Spec, hashes, versions and kinds of machine, as needed to find this again."""
     spec = gathered.plan.spec
-    found = [kept_provenance(gathered.folder.unit("trials", id)) for id in gathered.records]
-    records = [record for record in found if record]
-    lost = len(found) - len(records)
+    provenances = [kept_provenance(gathered.folder.unit("trials", id)) for id in gathered.records]
+    records = [record for record in provenances if record]
+    unrecorded = len(provenances) - len(records)
     hosts = {record["host"] for record in records}
     facts: dict[str, str] = {
         "study": spec.name,
@@ -530,9 +530,9 @@ def _provenance_rows(gathered: Gathered, described: Described) -> list[Row]:
         **described.facts,
         **_registration(gathered.folder.root),
         **_replication(gathered.folder.root, spec),
-        "hash of what is trained": spec.trained,
-        "hash of what is probed": spec.probed,
-        "hash of what is compared": spec.compared,
+        "hash of what is trained": spec.training_hash,
+        "hash of what is probed": spec.probe_hash,
+        "hash of what is compared": spec.contrast_hash,
         "trained from": min((record["started"] for record in records), default=""),
         "trained to": max((record["started"] for record in records), default=""),
         "machine": ", ".join(sorted({f"{record['machine']} {record['processor']}" for record in records})),
@@ -541,8 +541,8 @@ def _provenance_rows(gathered: Gathered, described: Described) -> list[Row]:
         "python": ", ".join(sorted({record["python"] for record in records})),
         **({"models": str(len(spec.models))} if spec.models else {}),
     }
-    if lost:
-        facts["not known"] = f"time, machine and versions of {lost} of {count(len(found), 'trial')}"
+    if unrecorded:
+        facts["not known"] = f"time, machine and versions of {unrecorded} of {count(len(provenances), 'trial')}"
     for name in sorted({name for record in records for name in record["libraries"]}):
         # trials of an earlier version may not have named all that a later one does
         versions = {record["libraries"][name] for record in records if name in record["libraries"]}
@@ -557,16 +557,16 @@ def spec_facts(spec: StudySpec) -> dict[str, str]:
 
 
 def _registration(root: Path) -> dict[str, str]:
-    held = registered(root / REGISTRATION)
-    if held is None:
+    registration = read_registration(root / REGISTRATION)
+    if registration is None:
         return {}
-    facts = {"registered": held.content["time"], "hash of the registration": held.sha256, "deposit": held.receipt}
-    return {**facts, "commit of the registration": held.content.get("commit", "")}
+    facts = {"registered": registration.content["time"], "hash of the registration": registration.sha256, "deposit": registration.receipt}
+    return {**facts, "commit of the registration": registration.content.get("commit", "")}
 
 
 def _replication(root: Path, spec: StudySpec) -> dict[str, str]:
-    first = repeated(root, spec)
+    first = find_earlier(root, spec)
     if first is None:
         return {}
     patients = "new" if first.has_new_patients(spec) else "same"
-    return {"replication of": first.named, "repeated with": f"new seeds, {patients} patients"}
+    return {"replication of": first.title, "repeated with": f"new seeds, {patients} patients"}

@@ -16,7 +16,7 @@ from assay.report.words import (
     sentence_case,
 )
 from assay.stats.bounds import MARGIN
-from assay.stats.format import in_words, listed, number, plural
+from assay.stats.format import in_words, join_words, number, plural
 from assay.stats.harms import Harm, Rank, ranked
 from assay.stats.rows import RELIANCE, Row, numeric
 
@@ -37,7 +37,7 @@ def performances(evidence: Evidence, measure: str) -> dict[str, list[tuple[int, 
     found: dict[str, list[tuple[int, Row]]] = {}
     for at, row in enumerate(evidence.tables["estimates"]):
         whole_images = not any(row[name] for name in ("factor", "level", "layer", "group"))
-        if row["measure"] == measure and row["environment"] and whole_images and evidence.outline.shown(row):
+        if row["measure"] == measure and row["environment"] and whole_images and evidence.outline.is_in_slice(row):
             found.setdefault(bare_place(row["environment"]), []).append((at, row))
     return found
 
@@ -88,7 +88,7 @@ def tied_factor(evidence: Evidence, condition: str) -> str:
 def relied_factors(evidence: Evidence) -> set[str]:
     """Return the factors that all compared recipes rely on by the lower bound of a measure of reliance."""
     rows = [row for row in evidence.tables["estimates"] if row["measure"] in RELIANCE
-            and not (row["level"] or row["group"]) and evidence.outline.shown(row)]  # fmt: skip
+            and not (row["level"] or row["group"]) and evidence.outline.is_in_slice(row)]  # fmt: skip
     relying: dict[str, set[str]] = {}
     for row in rows:
         if numeric(row, "low") > MARGIN:
@@ -159,7 +159,7 @@ def segmented_words(evidence: Evidence) -> str:
         return ""
     own = "held-out images of the training set" if any(texts) else ""
     order = sorted(texts, key=lambda name: not name)  # another set first
-    return f"{'; '.join(f'{listed(texts[name])}{_in_set(name or own)}' for name in order)}."
+    return f"{'; '.join(f'{join_words(texts[name])}{_in_set(name or own)}' for name in order)}."
 
 
 def _in_set(name: str) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from assay.core.measures import MEASURES, PROBES_OF_MAPS, WORST_GROUP, better, label_of
-from assay.report.account import MOST_PLACES, SIGNS, Account, Chip, Line, Opening, Place, Small, Tile, doubts, said
+from assay.report.account import MOST_PLACES, SIGNS, Account, Chip, Line, Opening, Place, Small, Tile, doubts, sentence
 from assay.report.blocks import anchor, ends_of
 from assay.report.drawing import Size
 from assay.report.evidence import Evidence, coordinates, distinct, networks, whole
@@ -25,26 +25,26 @@ from assay.report.words import (
     control_name,
     control_words,
     decided_by,
-    displayed,
+    display_name,
     headline,
     held_words,
     model_headline,
     primary_line,
     relations,
     sentence_case,
-    shared,
-    shortened,
+    common_axes,
+    shorten_comparison,
     sides,
     statement,
     strengths,
     subject,
-    titled,
-    valued,
+    title_comparison,
+    value_text,
     verdict_words,
 )
 from assay.stats.bounds import MARGIN
 from assay.stats.findings import Finding, from_row
-from assay.stats.format import count, in_words, listed, number, plural, with_interval
+from assay.stats.format import count, in_words, join_words, number, plural, with_interval
 from assay.stats.rows import CONTROLS, FAILED, PASSED, PRIMARY, SETTLED, Row, json_object, numeric
 from assay.study.titles import segmented_words, shared_harms, shared_words
 
@@ -64,15 +64,15 @@ def study_account(evidence: Evidence) -> Account:
     """Return the words on a study, on compared predictions, or on one model."""
     root, tables, facts = evidence.root, evidence.tables, evidence.facts
     name = facts.get("study") or facts.get("model") or root.name
-    findings = [replace(one, reason=evidence.in_words(one.reason)) for one in map(from_row, tables.get("findings", ()))]
+    findings = [replace(finding, reason=evidence.in_words(finding.reason)) for finding in map(from_row, tables.get("findings", ()))]
     return Account(
         name=name,
         question=facts.get("question") or (f"What has {name} learned?" if "contrasts" not in tables else name),
         meta=_meta(root.name if root.name.startswith(f"{name}-") else name, tables),
         verdict=next(iter(answers(evidence)), ""),
         opening=opening(root, evidence, findings),
-        doubts=tuple(map(said, (one for one in findings if one.kind != "limit"))),
-        limits=tuple(reason_words(one.reason) for one in findings if one.kind == "limit")
+        doubts=tuple(map(sentence, (finding for finding in findings if finding.kind != "limit"))),
+        limits=tuple(reason_words(finding.reason) for finding in findings if finding.kind == "limit")
         or (() if networks(tables) else OF_ONE_MODEL),
     )
 
@@ -125,17 +125,17 @@ def elsewhere(evidence: Evidence) -> str:
     Empty without both.
     """
     sets = {row["environment"]: row.get("set", "") for row in evidence.tables.get("environments", ())}
-    measure, found = evidence.outline.measure, dict[str, Row]()
+    measure, by_environment = evidence.outline.measure, dict[str, Row]()
     for row in evidence.tables["estimates"]:
         if row["measure"] == measure and not any(row[name] for name in ("factor", "level", "layer", "group")):
-            found.setdefault(row["environment"], row)
-    own = next((row for name, row in found.items() if sets.get(name) == ""), None)
-    others = [f"{valued(row, 2)} in {sets[name]}{_why(row)}" for name, row in found.items() if sets.get(name)]
-    if own is None or not others:
+            by_environment.setdefault(row["environment"], row)
+    of_training_set = next((row for name, row in by_environment.items() if sets.get(name) == ""), None)
+    others = [f"{value_text(row, 2)} in {sets[name]}{_why(row)}" for name, row in by_environment.items() if sets.get(name)]
+    if of_training_set is None or not others:
         return ""
-    recipe = evidence.names.recipe(coordinates(own), evidence.outline.axes)
-    there = f"{listed(others)}, and {valued(own, 2)} in held-out images of the training set"
-    return f"{sentence_case(label_of(measure))}{f' of {recipe}' if recipe else ''} was {there}."
+    recipe = evidence.names.recipe(coordinates(of_training_set), evidence.outline.axes)
+    values_text = f"{join_words(others)}, and {value_text(of_training_set, 2)} in held-out images of the training set"
+    return f"{sentence_case(label_of(measure))}{f' of {recipe}' if recipe else ''} was {values_text}."
 
 
 def _why(row: Row) -> str:
@@ -155,25 +155,25 @@ def opening(root: Path, evidence: Evidence, findings: Sequence[Finding]) -> Open
     reach = detectable(evidence, quick=quick)
     chips = [_control(row, evidence) for row in contrasts if row["role"] in CONTROLS] + doubts(findings)
     chips.sort(key=lambda chip: chip.light != "bad")
-    first = titled(contrasts)
+    first = title_comparison(contrasts)
     rows = sorted(primary_rows(evidence), key=lambda row: row is not first)
     about = {subject(row, evidence.names) + held_words(row, evidence.names) for row in rows}
     bases = {sides(row, evidence.names)[1] for row in rows}
-    common = shared(rows) if rows else {}
+    common = common_axes(rows) if rows else {}
     lines = [
         Line(f"{primary_line(row, evidence.names)}:", decided_by(row), anchor(row),
              f"{sides(row, evidence.names)[0]}: {verdict_words(row)}:" if len(about) == len(bases) == 1
-             else f"{statement(short := shortened(row, common), evidence.names)}: {verdict_words(short)}:",
+             else f"{statement(short := shorten_comparison(row, common), evidence.names)}: {verdict_words(short)}:",
              size=_difference_size(row))
         for row in rows
-    ] or list(_measured(evidence))  # fmt: skip
+    ] or list(_measurement_lines(evidence))  # fmt: skip
     lines += _worst_group(evidence, common)
-    shown = [*reach, *chips][:MOST_CHIPS] if quick else [*chips[: MOST_CHIPS - len(reach)], *reach]
+    chips_shown = [*reach, *chips][:MOST_CHIPS] if quick else [*chips[: MOST_CHIPS - len(reach)], *reach]
     heading = f"Primary comparisons{held_words({'where': common}, evidence.names)}" if rows else "What was measured"
     if len(about) == len(bases) == 1:
         heading = f"{about.pop()}, against {bases.pop()}"
     return Opening(
-        tuple(shown), done(evidence), places_of(root, evidence), tuple(lines), heading,
+        tuple(chips_shown), done(evidence), places_of(root, evidence), tuple(lines), heading,
         more=(" ".join(answers(evidence)[1:]),), tiles=tuple(study_tiles(evidence)),
     )  # fmt: skip
 
@@ -183,7 +183,7 @@ def study_tiles(evidence: Evidence) -> Iterator[Tile]:
     measure, found = evidence.outline.measure, dict[str, list[Row]]()
     for row in evidence.tables["estimates"]:
         whole_row = row["environment"] and not any(row[name] for name in ("factor", "level", "layer", "group"))
-        if row["measure"] == measure and whole_row and evidence.outline.shown(row) and row["value"] == row["value"]:
+        if row["measure"] == measure and whole_row and evidence.outline.is_in_slice(row) and row["value"] == row["value"]:
             found.setdefault(row["environment"], []).append(row)
     sign = -1 if better(measure) == "lower" else 1
     means = {place: sign * sum(numeric(row, "value") for row in rows) / len(rows) for place, rows in found.items()}
@@ -220,7 +220,7 @@ def primary_rows(evidence: Evidence) -> list[Row]:
     return [row for row in rows if row["role"] == PRIMARY and not row["exploratory"]]
 
 
-def _measured(evidence: Evidence) -> Iterator[Line]:
+def _measurement_lines(evidence: Evidence) -> Iterator[Line]:
     """Yield of one model its leading measure in each test condition, and the factors that change most answers."""
     if "contrasts" in evidence.tables:
         return
@@ -229,10 +229,10 @@ def _measured(evidence: Evidence) -> Iterator[Line]:
     for row in rows:
         if row["measure"] == measure and row["environment"] and not row["factor"]:
             inside = evidence.names.inside(row["environment"])
-            yield Line(f"{sentence_case(label_of(measure))}{inside}:", valued(row), "performance")
+            yield Line(f"{sentence_case(label_of(measure))}{inside}:", value_text(row), "performance")
     flips = [row for row in rows if row["measure"] == "flip-rate" and row["factor"] and numeric(row, "value") > 0]
     for row in sorted(flips, key=lambda row: -numeric(row, "value"))[:MOST_FLIPS]:
-        yield Line(f"Answers that change with {displayed(row['factor'])}:", valued(row), "reliance-table")
+        yield Line(f"Answers that change with {display_name(row['factor'])}:", value_text(row), "reliance-table")
 
 
 def _worst_group(evidence: Evidence, common: Mapping[str, str]) -> Iterator[Line]:
@@ -248,14 +248,14 @@ def _worst_group(evidence: Evidence, common: Mapping[str, str]) -> Iterator[Line
     all_images = {(row["recipe"], row["environment"]): row for row in rows if not row["group"]}
     pairs = [(row, all_images[key]) for row in rows
              if row["group"] == WORST_GROUP and (key := (row["recipe"], row["environment"])) in all_images]  # fmt: skip
-    gaps = [numeric(own, "value") - numeric(row, "value") for row, own in pairs]
+    gaps = [numeric(overall, "value") - numeric(row, "value") for row, overall in pairs]
     if max(gaps, default=0.0) < MARGIN:
         return
-    row, own = pairs[gaps.index(max(gaps))]
+    row, overall = pairs[gaps.index(max(gaps))]
     own_axes = {axis: value for axis, value in coordinates(row).items() if common.get(axis) != value}
     recipe, place = evidence.names.recipe(own_axes, evidence.outline.axes), evidence.names.place(row["environment"])
     where = ", ".join(filter(None, (place_words(row["where"]), place, recipe)))
-    value = f"{label_of(measure)} {valued(row)}, all images {number(numeric(own, 'value'))}"
+    value = f"{label_of(measure)} {value_text(row)}, all images {number(numeric(overall, 'value'))}"
     yield Line(f"Worst group ({where}):", value, "worst")
 
 
@@ -315,7 +315,7 @@ def done(evidence: Evidence) -> tuple[str, ...]:
         if not counts:
             return ()
         first = f"One model ({facts.get('kind', 'model')}) was read as it is on {count(max(counts), 'image')}"
-        return tuple(part for part in (f"{first} to predict {named}.", tied(evidence)) if part)
+        return tuple(part for part in (f"{first} to predict {named}.", association_text(evidence)) if part)
     keys = [(row["recipe"], row["seed"], row.get("fold")) for row in trials]
     by_key = {key: row.get("trial", key) for key, row in zip(reversed(keys), reversed(trials), strict=True)}
     trained = len(set(by_key.values()))  # recipes share trainings, and an ensemble of folds, which comes last, is none
@@ -325,16 +325,16 @@ def done(evidence: Evidence) -> tuple[str, ...]:
     levels = f"{recipes} {kinds}, " if recipes > 1 else ""
     parts = f", {folds} folds" if folds > 1 else ""
     joint = ", by the mean probability of a seed's networks" if folds > 1 else ""
-    images += f", and tested on {listed(others)} too{joint}" if others else ""
-    elsewhere = facts.get("models") or facts.get("predictions")
-    verb = "that were trained elsewhere predicted" if elsewhere else "were trained to predict"
+    images += f", and tested on {join_words(others)} too{joint}" if others else ""
+    is_external = facts.get("models") or facts.get("predictions")
+    verb = "that were trained elsewhere predicted" if is_external else "were trained to predict"
     first = f"{count(trained, 'network')} ({levels}{count(seeds, 'seed')}{parts}) {verb} {named}"
     return tuple(
-        part for part in (f"{first}{images}.", tied(evidence), _registered(facts), _replicated(evidence)) if part
+        part for part in (f"{first}{images}.", association_text(evidence), _registration_text(facts), _replication_text(evidence)) if part
     )
 
 
-def _registered(facts: Mapping[str, str]) -> str:
+def _registration_text(facts: Mapping[str, str]) -> str:
     if "registered" not in facts:
         return ""
     place = f"hash deposited: {facts['deposit']}" if "deposit" in facts else "registered locally"
@@ -342,20 +342,20 @@ def _registered(facts: Mapping[str, str]) -> str:
     return f"Registered {facts['registered']}, SHA-256 {facts['hash of the registration']} ({place}{commit})."
 
 
-def _replicated(evidence: Evidence) -> str:
+def _replication_text(evidence: Evidence) -> str:
     """Return what is replicated, and how many decisions and differences came again; empty of no replication."""
     facts, rows = evidence.facts, evidence.tables.get("replications", ())
     if not rows:
         return ""
     decided = [row for row in rows if row["first_decision"] in SETTLED]
     again = sum(row["decision"] == row["first_decision"] for row in decided)
-    told, inside = [row for row in rows if row["within"]], [row for row in rows if row["within"] == "yes"]
+    compared, inside = [row for row in rows if row["within"]], [row for row in rows if row["within"] == "yes"]
     parts = [f"{again} of {count(len(decided), 'decision')} came again" if decided else "it had decided nothing"]
-    parts += [f"{len(inside)} of {count(len(told), 'difference')} fell in the prediction interval"] if told else []
-    return f"Replication of {facts['replication of']}, with {facts['repeated with']}: {listed(parts)}."
+    parts += [f"{len(inside)} of {count(len(compared), 'difference')} fell in the prediction interval"] if compared else []
+    return f"Replication of {facts['replication of']}, with {facts['repeated with']}: {join_words(parts)}."
 
 
-def tied(evidence: Evidence) -> str:
+def association_text(evidence: Evidence) -> str:
     """Return what was tied to the target in training, and the test conditions."""
     factor = next(iter(strengths(evidence.tables.get("environments", ()))), "")
     names = distinct(row["environment"] for row in evidence.tables.get("environments", ()))
@@ -363,7 +363,7 @@ def tied(evidence: Evidence) -> str:
     if not tests:
         return ""
     training = f"In training, {in_words(factor)} was tied to the target. " if factor else ""
-    return training + (f"Test conditions: {listed(tests)}." if len(tests) <= 6 else f"{len(tests)} test conditions.")
+    return training + (f"Test conditions: {join_words(tests)}." if len(tests) <= 6 else f"{len(tests)} test conditions.")
 
 
 def places_of(root: Path, evidence: Evidence) -> tuple[Place, ...]:
@@ -372,11 +372,11 @@ def places_of(root: Path, evidence: Evidence) -> tuple[Place, ...]:
     for row in evidence.tables.get("pictures", ()):
         if row["kind"] == "sheet" and json_object(row["facts"]).get("rows"):
             sheets.setdefault(bare_place(row["environment"]), row)
-    asked = {bare_place(row["environment"]) for row in evidence.tables.get("contrasts", ()) if row["role"] == PRIMARY}
+    primary_environments = {bare_place(row["environment"]) for row in evidence.tables.get("contrasts", ()) if row["role"] == PRIMARY}
     ties = relations(evidence.tables.get("environments", ())).values()
-    related = {name: {own[name] for own in ties if name in own} for name in sheets}
+    related = {name: {relations_of_factor[name] for relations_of_factor in ties if name in relations_of_factor} for name in sheets}
     order = [name for name in sheets if related[name] != {UNCHANGED} and evidence.names.places.get(name) != UNSHIFTED]
-    order.sort(key=lambda name: (name != TRAINING, name not in asked, REVERSED not in related[name]))
+    order.sort(key=lambda name: (name != TRAINING, name not in primary_environments, REVERSED not in related[name]))
     return tuple(Place(evidence.names.place(name), _small(root, sheets[name])) for name in order[:MOST_PLACES])
 
 
@@ -403,9 +403,9 @@ def _small(root: Path, row: Row) -> tuple[Small, ...]:
 def paper_methods(evidence: Evidence) -> list[str]:
     """Return sentences on failures, on comparisons and on tests of equivalence, for a paper."""
     rows, unit = evidence.tables.get("contrasts", ()), evidence.unit
-    known = (from_row(row) for row in evidence.tables.get("findings", ()))
-    failures = (evidence.in_words(one.reason) for one in known if one.kind == "failure" and one.light != "ok")
-    methods = [f"{sentence_case(reason_words(one))}." for one in failures]
+    findings = (from_row(row) for row in evidence.tables.get("findings", ()))
+    failures = (evidence.in_words(cause.reason) for cause in findings if cause.kind == "failure" and cause.light != "ok")
+    methods = [f"{sentence_case(reason_words(cause))}." for cause in failures]
     if rows:
         methods.append(
             f"Comparisons were paired by seed and {unit[:-1]}. Intervals are confidence intervals over {unit} and "

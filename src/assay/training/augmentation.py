@@ -66,14 +66,14 @@ class Augmenter:
 
     def draw(self, count: int, seed: int, purpose: str, step: int, view: int) -> list[Draws]:
         """Return the parameters of each augmentation for so many images."""
-        return [one.draw(generator(seed, purpose, name, view, step), count) for name, one in self.steps]
+        return [augmentation.draw(generator(seed, purpose, name, view, step), count) for name, augmentation in self.steps]
 
-    def apply(self, batch: Batch, drawn: Sequence[Mapping[str, Any]]) -> Batch:
+    def apply(self, batch: Batch, parameters: Sequence[Mapping[str, Any]]) -> Batch:
         """Return the batch changed with these parameters, which are tensors only for augmentations `on_device`."""
         images, masks = batch.images, batch.masks
         placed = {} if batch.boxes is None else {"boxes": batch.boxes}
-        for (_, augmentation), own in zip(self.steps, drawn, strict=True):
-            draws = {**own, **placed}
+        for (_, augmentation), step_parameters in zip(self.steps, parameters, strict=True):
+            draws = {**step_parameters, **placed}
             images = augmentation.apply(images, draws)
             if masks is not None and augmentation.geometric:
                 masks = augmentation.apply(masks, draws)
@@ -86,10 +86,10 @@ def build_augmenter(components: Sequence[Component], first: Sequence[tuple[str, 
     A second one of the same name draws from a generator of its own.
     """
     steps = list(first)
-    for one in components:
-        repeated = sum(name.partition("#")[0] == one.name for name, _ in steps)
-        name = f"{one.name}#{repeated}" if repeated else one.name
-        steps.append((name, cast(Augmentation, registry.build("augmentation", one.name, one.params))))
+    for augmentation in components:
+        repeated = sum(name.partition("#")[0] == augmentation.name for name, _ in steps)
+        name = f"{augmentation.name}#{repeated}" if repeated else augmentation.name
+        steps.append((name, cast(Augmentation, registry.build("augmentation", augmentation.name, augmentation.params))))
     return Augmenter(tuple(steps))
 
 
@@ -204,7 +204,7 @@ class Affine:
             ],
             axis=1,
         )
-        return _sampled(images, theta)
+        return _sample_affine(images, theta)
 
 
 @component("augmentation", "noise", summary="add Gaussian noise")
@@ -272,7 +272,7 @@ class ResizedCrop:
         zero = np.zeros_like(draws["down"])
         across = np.stack([draws["width"], zero, draws["right"]], axis=1)
         along = np.stack([zero, draws["height"], draws["down"]], axis=1)
-        return _sampled(images, np.stack([across, along], axis=1))
+        return _sample_affine(images, np.stack([across, along], axis=1))
 
 
 @component("augmentation", "color", summary="change brightness, contrast, saturation and hue, or take the color out")
@@ -369,9 +369,9 @@ def _on(values: np.ndarray | Sequence[float], images: Tensor) -> Tensor:
     return tensor_of(np.ascontiguousarray(values, dtype=np.float32)).to(images.device)
 
 
-def _sampled(images: Float[Tensor, "b c h w"], theta: np.ndarray) -> Float[Tensor, "b c h w"]:
+def _sample_affine(images: Float[Tensor, "b c h w"], theta: np.ndarray) -> Float[Tensor, "b c h w"]:
     """Sample images (label maps: the nearest label) where affine maps [b, 2, 3] send their pixels."""
     grid = functional.affine_grid(_on(theta, images), list(images.shape), align_corners=False)
     how = "bilinear" if images.is_floating_point() else "nearest"
-    made = functional.grid_sample(images.to(grid.dtype), grid, how, padding_mode="border", align_corners=False)
-    return made.to(images.dtype)
+    sampled = functional.grid_sample(images.to(grid.dtype), grid, how, padding_mode="border", align_corners=False)
+    return sampled.to(images.dtype)

@@ -128,10 +128,10 @@ def distance_variation(features: Float[Tensor, "n d"]) -> float:
 
 def _stuck(losses: Sequence[LossBeside]) -> Reason:
     """Losses that mine their triplets can be 0 for a constant and 0 for a good embedding: those tell nothing."""
-    telling = [pair for pair in losses if pair.constant > 0]
-    if not telling or any(abs(pair.actual - pair.constant) > NO_BETTER * pair.constant for pair in telling):
+    informative = [pair for pair in losses if pair.constant > 0]
+    if not informative or any(abs(pair.actual - pair.constant) > NO_BETTER * pair.constant for pair in informative):
         return NOTHING
-    mean = sum(pair.actual for pair in telling) / len(telling)
+    mean = sum(pair.actual for pair in informative) / len(informative)
     return because(Code.COLLAPSED_STUCK, loss=mean)
 
 
@@ -196,8 +196,8 @@ def knn_accuracy(
 
     Of equal votes the first class wins; with fewer neighbors than `count` all vote.
     """
-    own, other = (functional.normalize(one.double(), dim=1) for one in (features, neighbors))
-    nearest = (own @ other.T).topk(min(count, len(other)), dim=1)
+    unit_features, other = (functional.normalize(values.double(), dim=1) for values in (features, neighbors))
+    nearest = (unit_features @ other.T).topk(min(count, len(other)), dim=1)
     classes = int(max(targets.max(), their_targets.max())) + 1
     votes = (
         functional.one_hot(their_targets[nearest.indices], classes) * (nearest.values / TEMPERATURE).exp()[..., None]

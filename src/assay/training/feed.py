@@ -78,7 +78,7 @@ class Feed:
     def _images(self, index: np.ndarray, at: Tensor) -> Tensor:
         if self.whole is not None:
             images = self.whole.index_select(0, at)
-            return images if images.is_floating_point() else _decoded(images)
+            return images if images.is_floating_point() else _to_unit_range(images)
         return copied_to(self.device, self.environment.images.read(index))
 
     def _masks(self, index: np.ndarray, at: Tensor) -> Tensor:
@@ -123,13 +123,13 @@ def _whole(environment: Environment, device: torch.device, kind: torch.dtype) ->
         part = images = environment.images.read(np.arange(start, min(start + _CHUNK, len(environment)))).to(device)
         if kind == torch.uint8:
             part = (images * 255).round().to(kind)
-            if not torch.equal(_decoded(part), images):
+            if not torch.equal(_to_unit_range(part), images):
                 return None
         whole[start : start + len(part)] = part
     return whole
 
 
-def _decoded(values: Tensor) -> Tensor:
+def _to_unit_range(values: Tensor) -> Tensor:
     """Images of 8 bits in [0, 1]. Divided by a plain number, a GPU takes its reciprocal, which rounds otherwise."""
     return values / torch.full((), 255.0, device=values.device)
 

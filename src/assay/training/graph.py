@@ -20,7 +20,7 @@ class Tables:
 
     def __init__(self, example: Mapping[str, np.ndarray], device: torch.device) -> None:
         tensors = {key: tensor_of(np.ascontiguousarray(values)) for key, values in example.items()}
-        self._of = {key: one.new_zeros((BLOCK, *one.shape), device=device) for key, one in tensors.items()}
+        self._of = {key: tensor.new_zeros((BLOCK, *tensor.shape), device=device) for key, tensor in tensors.items()}
         self._place = torch.zeros(1, dtype=torch.int64, device=device)
 
     def fill(self, steps: Sequence[Mapping[str, np.ndarray]]) -> None:
@@ -31,9 +31,9 @@ class Tables:
 
     def take(self) -> dict[str, Tensor]:
         """Return those of the next step, and go on to the one after it."""
-        taken = {key: table.index_select(0, self._place)[0] for key, table in self._of.items()}
+        current = {key: table.index_select(0, self._place)[0] for key, table in self._of.items()}
         self._place += 1
-        return taken
+        return current
 
 
 def capture(step: Callable[[], None]) -> Callable[[], None] | None:

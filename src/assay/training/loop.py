@@ -68,7 +68,7 @@ class Plan:
         return max(1, self.rows // self.batch)
 
     @property
-    def drawn(self) -> int:
+    def rows_per_epoch(self) -> int:
         """Rows that an epoch sees."""
         return self.per_epoch * self.batch
 
@@ -235,7 +235,7 @@ class Run:
 
     def _descend(self, batch: Batch, progress: Progress) -> Tensor:
         """One step of the optimizer; returns the loss before it."""
-        loss = self.objective.supervised(self.outputs(batch), batch, progress)
+        loss = self.objective.training_loss(self.outputs(batch), batch, progress)
         go_back(loss)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
@@ -257,7 +257,7 @@ class Run:
             self._eager += 1
             if not self._draws_on_device():
                 self._held = self.views(self._next_batch(), "augmentation", self.step)
-            self._tables, self._filled = Tables(self._drawn(self.step), self.device), self.step
+            self._tables, self._filled = Tables(self._host_values(self.step), self.device), self.step
             for group in self.optimizer.param_groups:
                 group["capturable"] = True  # else the optimizer refuses
             self._replay = capture(self._step_from_tables)
@@ -273,10 +273,10 @@ class Run:
 
     def _draws_on_device(self) -> bool:
         """Return whether a captured step can also read and augment its images: else they are held ready for it."""
-        held = self.training.whole is not None and (self.training.whole_masks is not None or not self.training.masks)
-        return held and all(getattr(one, "on_device", False) for _, one in self.augmenter.steps)
+        is_on_device = self.training.whole is not None and (self.training.whole_masks is not None or not self.training.masks)
+        return is_on_device and all(getattr(augmentation, "on_device", False) for _, augmentation in self.augmenter.steps)
 
-    def _drawn(self, step: int) -> dict[str, np.ndarray]:
+    def _host_values(self, step: int) -> dict[str, np.ndarray]:
         """Return what a captured step takes from the host."""
         drawn = {
             "slot": np.array([step % self.plan.per_epoch]),
@@ -293,21 +293,21 @@ class Run:
         if self.step == self._filled:
             end = (self.step // self.plan.per_epoch + 1) * self.plan.per_epoch
             self._filled = min(self.step + BLOCK, end)
-            tables.fill([self._drawn(step) for step in range(self.step, self._filled)])
+            tables.fill([self._host_values(step) for step in range(self.step, self._filled)])
 
     def _step_from_tables(self) -> None:
         """Take a step with what the tables hold. This is what a replay repeats."""
         assert self._tables is not None
-        taken = self._tables.take()
-        self._set_rates(taken["rates"].unbind())
+        values = self._tables.take()
+        self._set_rates(values["rates"].unbind())
         batch = self._held
         if batch is None:
             draws = [dict[str, Tensor]() for _ in self.augmenter.steps]
-            for key in list(taken)[3:]:
+            for key in list(values)[3:]:
                 at, name = key.split(maxsplit=1)
-                draws[int(at)][name] = taken[key]
-            batch = self.augmenter.apply(self.training.batch(taken["rows"]), draws)
-        self.losses.index_copy_(0, taken["slot"], self._descend(batch, self.plan.progress(self.step))[None])
+                draws[int(at)][name] = values[key]
+            batch = self.augmenter.apply(self.training.batch(values["rows"]), draws)
+        self.losses.index_copy_(0, values["slot"], self._descend(batch, self.plan.progress(self.step))[None])
 
     def outputs(self, batch: Batch) -> Outputs:
         """Return the network's answer in float32, whatever it computed in."""
@@ -330,7 +330,7 @@ class Run:
             "lr": rate,
         }
         if self.objective.unlabeled:
-            row |= self._watched()
+            row |= self._validation_figures()
         self.curve.append(row)
         if self.objective.unlabeled and (reason := collapse_of(self.curve)):
             raise Collapsed(reason, self.curve)
@@ -341,19 +341,19 @@ class Run:
             weights = {key: value.detach().clone() for key, value in self.network.state_dict().items()}
             self.best = {"epoch": self.epoch + 1, "score": list(score), "network": weights}
 
-    def _watched(self) -> Figures:
+    def _validation_figures(self) -> Figures:
         """Compute the epoch's figures of the features of the validation images and of the first training images."""
         self.network.eval()
-        seen = read_all(self.network, self.validation, self.recipe.batch_size)
-        beside = read_all(self.network, self.training, self.recipe.batch_size, MOST)
+        validation_outputs = read_all(self.network, self.validation, self.recipe.batch_size)
+        training_outputs = read_all(self.network, self.training, self.recipe.batch_size, MOST)
         to_training(self.network)
-        targets = self.training.target[: len(beside.features)].cpu()
-        return figures(seen.features, self.validation.target.cpu(), beside.features, targets)
+        targets = self.training.target[: len(training_outputs.features)].cpu()
+        return figures(validation_outputs.features, self.validation.target.cpu(), training_outputs.features, targets)
 
     def next_phase(self) -> Run:
         """Return the training of the next phase, which is given the findings of this one."""
         self.network.eval()
-        seen = read_all(self.network, self.training, self.recipe.batch_size)
+        outputs = read_all(self.network, self.training, self.recipe.batch_size)
         learner = self.afresh()
         return replace(
             self,
@@ -362,7 +362,7 @@ class Run:
             optimizer=learner.optimizer,
             losses=torch.zeros_like(self.losses),
             phase=self.phase + 1,
-            found=self.mitigation.find(seen.logits, self.training.target.cpu()),
+            found=self.mitigation.find(outputs.logits, self.training.target.cpu()),
             step=0,
             best=None,
             _eager=0,
@@ -414,9 +414,9 @@ class Run:
         if self.recipe.selection == WORST_GROUP:
             assert self.labels.selected is not None
             self.network.eval()
-            seen = read_all(self.network, self.validation, self.recipe.batch_size)
+            outputs = read_all(self.network, self.validation, self.recipe.batch_size)
             to_training(self.network)
-            return worst_group(seen.logits, self.validation.target.cpu(), self.labels.selected)
+            return worst_group(outputs.logits, self.validation.target.cpu(), self.labels.selected)
         return (-validation_loss,) if self.recipe.selection == "best-validation-loss" else None
 
     @torch.no_grad()
@@ -451,13 +451,13 @@ def begin(
     mitigation = build_mitigation(recipe)
     labels = labels_for(recipe, mitigation, training, validation)
     plans = tuple(Plan(len(training), min(recipe.batch_size, len(training)), epochs) for epochs in phases_of(recipe))
-    setting = Setting(seed, len(training), plans[-1].drawn, classes, labels.grouping, labels.trained)
+    setting = Setting(seed, len(training), plans[-1].rows_per_epoch, classes, labels.grouping, labels.trained)
 
     def afresh() -> Learner:
-        made = make_learner(recipe, mitigation, setting, training, device)
+        learner = make_learner(recipe, mitigation, setting, training, device)
         tuning = build_finetuning(recipe)
         first = tuning.fits_head and tuning.steps
-        return with_fitted_head(made, training, recipe.batch_size, seed, device) if first else made
+        return with_fitted_head(learner, training, recipe.batch_size, seed, device) if first else learner
 
     learner = afresh()
     masks = learner.objective.needs_masks
@@ -476,13 +476,13 @@ def begin(
         mitigation=mitigation,
         setting=setting,
         labels=labels,
-        training=make_feed(training, device, masks, labels.carried),
+        training=make_feed(training, device, masks, labels.batch_groups),
         validation=make_feed(validation, device, masks),
         losses=torch.zeros(plans[-1].per_epoch, device=device),
     )
-    kept = load_checkpoint(folder, run.identity)
-    if kept is not None:
-        run.restore(kept)
+    checkpoint = load_checkpoint(folder, run.identity)
+    if checkpoint is not None:
+        run.restore(checkpoint)
     return run
 
 
@@ -507,28 +507,28 @@ def finish(run: Run) -> Fitted:
     run.objective.eval()
     if run.recipe.task == "segmentation":
         return _judge_maps(run, selected)
-    seen = read_all(run.network, run.validation, run.recipe.batch_size)
-    if not bool(seen.logits.isfinite().all() and seen.features.isfinite().all()):
+    outputs = read_all(run.network, run.validation, run.recipe.batch_size)
+    if not bool(outputs.logits.isfinite().all() and outputs.features.isfinite().all()):
         raise Diverged(run.steps_done, math.nan)
-    return _judge(run, seen, selected)
+    return _judge(run, outputs, selected)
 
 
-def _judge(run: Run, seen: Outputs, selected: int) -> Fitted:
+def _judge(run: Run, outputs: Outputs, selected: int) -> Fitted:
     network = as_network(run.network)
     trained_on = read_all(run.network, run.training, run.recipe.batch_size).features
     if not bool(trained_on.isfinite().all()):
         raise Diverged(run.steps_done, math.nan)
     targets = run.validation.target.cpu()
-    own = cast(nn.Linear, network.head)
-    head = fit_head(trained_on, run.training.target, own.out_features)
+    linear = cast(nn.Linear, network.head)
+    head = fit_head(trained_on, run.training.target, linear.out_features)
     probed = not run.plan.steps
     collapsed_by_loss = [] if probed else _losses_beside(run)
-    rows = Frozen(trained_on, run.training.target.cpu()), Frozen(seen.features, targets)
-    kept = run.mitigation.head(*rows, run.setting) or (head if probed or not run.objective.trains_head else None)
-    if kept is not None:
-        kept.fold_into(own)
-    logits = seen.logits if kept is None else own(seen.features.to(run.device)).cpu()
-    yardstick = head.log_loss(seen.features, targets)
+    rows = Frozen(trained_on, run.training.target.cpu()), Frozen(outputs.features, targets)
+    new_head = run.mitigation.head(*rows, run.setting) or (head if probed or not run.objective.trains_head else None)
+    if new_head is not None:
+        new_head.fold_into(linear)
+    logits = outputs.logits if new_head is None else linear(outputs.features.to(run.device)).cpu()
+    yardstick = head.log_loss(outputs.features, targets)
     if probed:
         loss = head.log_loss(trained_on, run.training.target.cpu())
         run.curve.append({"epoch": 0, "train_loss": loss, "validation_loss": yardstick, "lr": 0.0})
@@ -536,14 +536,14 @@ def _judge(run: Run, seen: Outputs, selected: int) -> Fitted:
     def slow() -> bool:
         unlabeled = run.objective.unlabeled
         tells = tells_images(collapsed_by_loss) if unlabeled else tells_classes(yardstick, targets)
-        return only_slow(seen.features, _features_before(run), tells=tells)
+        return only_slow(outputs.features, _features_before(run), tells=tells)
 
     return _fitted(
         run,
         selected_epoch=selected,
         threshold=youden_threshold(logits, targets),
         yardstick=yardstick,
-        collapsed=collapse_reason(seen.features, logits, collapsed_by_loss, slow),
+        collapsed=collapse_reason(outputs.features, logits, collapsed_by_loss, slow),
         validated=logits,
     )
 
@@ -558,8 +558,8 @@ def _losses_beside(run: Run) -> list[LossBeside]:
             batch = run.views(batch, "collapse", len(pairs))
         outputs = run.outputs(batch)
         both = outputs, outputs.constant()
-        actual, beside = (float(run.objective.loss(given, batch, progress)) for given in both)
-        pairs.append(LossBeside(actual=actual, constant=beside))
+        actual, constant_loss = (float(run.objective.loss(given, batch, progress)) for given in both)
+        pairs.append(LossBeside(actual=actual, constant=constant_loss))
     return pairs
 
 
@@ -576,7 +576,7 @@ def _judge_maps(run: Run, selected: int) -> Fitted:
     Fit is 1 less the mean Dice at p = 0.5 of images with a lesion, whatever loss was trained. Maps are summarized batch
     by batch, and none is kept.
     """
-    columns, spread, lost = Streamed(), 0.0, list[Tensor]()
+    columns, spread, losses = Streamed(), 0.0, list[Tensor]()
     network = as_network(run.network)
     for batch in run.validation.in_order(run.recipe.batch_size):
         logits = lesion_logits(network.read(batch.images).logits)
@@ -584,20 +584,20 @@ def _judge_maps(run: Run, selected: int) -> Fitted:
             raise Diverged(run.steps_done, math.nan)
         assert batch.masks is not None
         columns.append(logits, batch.masks[:, 0])
-        shown, lesion = (logits >= 0).flatten(1), (batch.masks[:, 0] > 0).flatten(1)
-        dice = 2 * (shown & lesion).sum(1) / (shown.sum(1) + lesion.sum(1)).clamp(min=1)
-        lost.append(1 - dice[lesion.any(1)].double().cpu())
+        marked, lesion = (logits >= 0).flatten(1), (batch.masks[:, 0] > 0).flatten(1)
+        dice = 2 * (marked & lesion).sum(1) / (marked.sum(1) + lesion.sum(1)).clamp(min=1)
+        losses.append(1 - dice[lesion.any(1)].double().cpu())
         spread = max(spread, float(logits.max() - logits.min()))
-    found = columns.columns()
-    reached = [threshold_at(found["lesion_score"], found["floor"], level) for level in LEVELS]
+    maps = columns.columns()
+    reached = [threshold_at(maps["lesion_score"], maps["floor"], level) for level in LEVELS]
     collapsed = because(Code.COLLAPSED_CONSTANT_MAPS, spread=spread) if spread < CONSTANT_LOGIT else NOTHING
     return _fitted(
         run,
         selected_epoch=selected,
         collapsed=collapsed,
-        yardstick=float(torch.cat(lost).mean()),
-        operating=tuple(one.value for one in reached),
-        finding=_extreme(found["half_area"], found["pixels"]),
+        yardstick=float(torch.cat(losses).mean()),
+        operating=tuple(threshold.value for threshold in reached),
+        finding=_extreme(maps["half_area"], maps["pixels"]),
     )
 
 
@@ -785,7 +785,7 @@ def _finite(run: Run) -> float:
     return last
 
 
-def _fitted(run: Run, **found: Any) -> Fitted:
+def _fitted(run: Run, **results: Any) -> Fitted:
     """Return the outcome of a training, with what was found in the end."""
     account = {**run.labels.account(), **run.mitigation.account(run.found, run.objective)}
     return Fitted(
@@ -793,5 +793,5 @@ def _fitted(run: Run, **found: Any) -> Fitted:
         curve=tuple(run.curve),
         steps=run.steps_done,
         mitigation={"name": run.recipe.mitigation.name, **account},
-        **found,
+        **results,
     )

@@ -28,7 +28,7 @@ from assay.shifts.intervention import Intervention, draw
 from assay.spec.recipe import WORST_GROUP, RecipeSpec
 from assay.training.augmentation import Augmentation, Draws
 from assay.training.feed import batch_order
-from assay.training.losses.classification import widened, without_autocast
+from assay.training.losses.classification import widen, without_autocast
 from assay.training.objective import LossContext, Objective, Progress
 
 # Groups of rows: the classes of the target crossed with the levels of one factor.
@@ -75,17 +75,17 @@ class Grouping:
 
     def counts(self, groups: Int[np.ndarray, "n"]) -> dict[str, int]:
         """Group -> number of rows, in the order of `names`."""
-        found = np.bincount(groups, minlength=len(self.names))
-        return {name: int(count) for name, count in zip(self.names, found, strict=True)}
+        rows_by_group = np.bincount(groups, minlength=len(self.names))
+        return {name: int(count) for name, count in zip(self.names, rows_by_group, strict=True)}
 
     def check_all_there(self, groups: Int[np.ndarray, "n"], who: str, what: str) -> None:
         """Raises DataError with the counts when a group has no row."""
         counts = self.counts(groups)
         if min(counts.values()) < 1:
-            told = "; ".join(f"{name}: {count}" for name, count in counts.items())
+            counts_text = "; ".join(f"{name}: {count}" for name, count in counts.items())
             raise DataError(
                 f"{who} needs at least 1 {what} row in every group of the target with '{self.factor}', and the rows "
-                f"are {told}: tie it by `association` below strength 1 (a dose on one class leaves a group empty), use "
+                f"are {counts_text}: tie it by `association` below strength 1 (a dose on one class leaves a group empty), use "
                 "more rows, or choose a recipe without groups"
             )
 
@@ -98,20 +98,20 @@ def grouping(factor: str, table: FactorTable) -> Grouping:
     Raises:
         SpecError: For an unknown factor, DataError for one that has a single value.
     """
-    known = [column.name for column in table.factors]
-    if factor not in known:
-        raise SpecError(unknown_name("factor for groups", factor, known))
+    names = [column.name for column in table.factors]
+    if factor not in names:
+        raise SpecError(unknown_name("factor for groups", factor, names))
     described, column = table.factor(factor), table.columns[factor]
     by = levels_of(described, column)
     level = by.of(column)
-    there = np.unique(level[level >= 0])
-    if len(there) < 2:
-        only = described.text(float(column[level >= 0][0])) if len(there) else "none"
+    levels_present = np.unique(level[level >= 0])
+    if len(levels_present) < 2:
+        only = described.text(float(column[level >= 0][0])) if len(levels_present) else "none"
         raise DataError(
             f"groups by '{factor}' need at least 2 of its values, and all {len(table)} rows have {only}: name a factor "
             f"that varies, such as an intervention tied by `association` ({{{factor}: 0}} puts it on half of the rows)"
         )
-    return Grouping(factor, table.classes, by.only(there.tolist()) if by.values else by)
+    return Grouping(factor, table.classes, by.only(levels_present.tolist()) if by.values else by)
 
 
 # Measures against shortcuts, as hooks of the one training loop; the defaults are plain training.
@@ -133,7 +133,7 @@ class Setting:
     grouping: Grouping | None = None
     groups: Int[np.ndarray, "n"] | None = None
 
-    def grouped(self) -> tuple[Grouping, Int[np.ndarray, "n"]]:
+    def required_grouping(self) -> tuple[Grouping, Int[np.ndarray, "n"]]:
         """Grouping and groups of a mitigation that asked for them."""
         if self.grouping is None or self.groups is None:
             raise ValueError("a mitigation asked for no group labels and looks at them")
@@ -271,18 +271,18 @@ class Labels:
     """
 
     grouping: Grouping | None = None
-    asked: Rows = "none"
+    request: Rows = "none"
     trained: Int[np.ndarray, "n"] | None = None
     selected: Int[np.ndarray, "m"] | None = None
 
     @property
-    def carried(self) -> Int[np.ndarray, "n"] | None:
+    def batch_groups(self) -> Int[np.ndarray, "n"] | None:
         """The groups that training batches carry."""
-        return self.trained if self.asked == "training" else None
+        return self.trained if self.request == "training" else None
 
     def account(self) -> dict[str, Any]:
         """Entries of the record of a training: the factor, the uses of labels, and rows per group."""
-        used = {"training": self.asked, "selection": "none" if self.selected is None else "validation"}
+        used = {"training": self.request, "selection": "none" if self.selected is None else "validation"}
         if self.grouping is None:
             return {"group_labels": used}
         counted = (("trained", self.trained), ("selected", self.selected))
@@ -298,18 +298,18 @@ def labels_for(recipe: RecipeSpec, mitigation: Mitigation, training: Environment
             the mitigation needs every one, and for a group without validation rows where the epoch is chosen by it.
     """
     selects = recipe.selection == WORST_GROUP
-    asked = mitigation.group_labels
-    if asked == "none" and not selects:
+    request = mitigation.group_labels
+    if request == "none" and not selects:
         return Labels()
     tables = {"training": training.table, "validation": validation.table}
-    made = grouping(recipe.groups, tables["validation" if asked == "none" else asked])
-    trained = None if asked == "none" else made.of(tables[asked], asked)
+    groups = grouping(recipe.groups, tables["validation" if request == "none" else request])
+    trained = None if request == "none" else groups.of(tables[request], request)
     if trained is not None and mitigation.needs_every_group:
-        made.check_all_there(trained, f"mitigation '{recipe.mitigation.name}'", asked)
-    selected = made.of(validation.table, "validation") if selects else None
+        groups.check_all_there(trained, f"mitigation '{recipe.mitigation.name}'", request)
+    selected = groups.of(validation.table, "validation") if selects else None
     if selected is not None:
-        made.check_all_there(selected, f"selection '{WORST_GROUP}'", "validation")
-    return Labels(made, asked, trained, selected)
+        groups.check_all_there(selected, f"selection '{WORST_GROUP}'", "validation")
+    return Labels(groups, request, trained, selected)
 
 
 # A head refitted on rows balanced by group; the encoder keeps its weights.
@@ -357,7 +357,7 @@ class LastLayerRetraining(Mitigation):
 
     def head(self, training: Frozen, validation: Frozen, setting: Setting) -> LinearHead:
         """Return the averaged head."""
-        _, groups = setting.grouped()
+        _, groups = setting.required_grouping()
         rows = training if self.group_labels == "training" else validation
         heads = [
             self._fit(rows, balanced_subset(groups, setting.seed, number), setting) for number in range(self.subsets)
@@ -385,13 +385,13 @@ def balanced_order(groups: Int[np.ndarray, "n"], count: int, seed: int, epoch: i
     kinds = int(groups.max()) + 1
     wanted = np.full(kinds, count // kinds)
     wanted[draw.permutation(kinds)[: count % kinds]] += 1
-    chosen = [_repeated(np.flatnonzero(groups == kind), int(wanted[kind]), draw) for kind in range(kinds)]
+    chosen = [_repeat(np.flatnonzero(groups == kind), int(wanted[kind]), draw) for kind in range(kinds)]
     return draw.permutation(np.concatenate(chosen))
 
 
-def _repeated(rows: Int[np.ndarray, "n"], count: int, draw: np.random.Generator) -> Int[np.ndarray, "count"]:
-    whole, rest = divmod(count, len(rows))
-    return np.concatenate([np.tile(rows, whole), draw.permutation(rows)[:rest]])
+def _repeat(rows: Int[np.ndarray, "n"], count: int, draw: np.random.Generator) -> Int[np.ndarray, "count"]:
+    times, rest = divmod(count, len(rows))
+    return np.concatenate([np.tile(rows, times), draw.permutation(rows)[:rest]])
 
 
 @component("mitigation", "group-balanced-sampling", summary="each epoch draws equally many rows of every group")
@@ -405,7 +405,7 @@ class GroupBalancedSampling(Mitigation):
 
     def order(self, setting: Setting, found: tuple[int, ...], epoch: int) -> np.ndarray:
         """See `balanced_order`."""
-        _, groups = setting.grouped()
+        _, groups = setting.required_grouping()
         return balanced_order(groups, setting.drawn, setting.seed, epoch)
 
 
@@ -492,7 +492,7 @@ class Reweighting(Mitigation):
 
     def objective(self, inner: Objective, context: LossContext, setting: Setting) -> WeightedByGroup:
         """Return the weighted mean."""
-        _, groups = setting.grouped()
+        _, groups = setting.required_grouping()
         return WeightedByGroup(inner, group_weights(np.bincount(groups)))
 
 
@@ -529,9 +529,9 @@ class WorstGroups(MitigatedObjective):
         self._update(losses.detach(), count > 0)
         return (self.weights.to(each.dtype) * losses).sum()
 
-    def _update(self, losses: Float[Tensor, "g"], there: Tensor) -> None:
+    def _update(self, losses: Float[Tensor, "g"], present: Tensor) -> None:
         rise = self.step * (losses.to(self.log_q.dtype) + self.margins)
-        moved = self.log_q + torch.where(there, rise, torch.zeros_like(rise))
+        moved = self.log_q + torch.where(present, rise, torch.zeros_like(rise))
         self.log_q.copy_(moved - moved.logsumexp(dim=0))
 
 
@@ -569,14 +569,14 @@ class GroupDro(Mitigation):
 
     def objective(self, inner: Objective, context: LossContext, setting: Setting) -> WorstGroups:
         """Return the weighted sum of group losses."""
-        _, groups = setting.grouped()
+        _, groups = setting.required_grouping()
         return WorstGroups(inner, np.bincount(groups), step=self.step, adjustment=self.adjustment)
 
     def order(self, setting: Setting, found: tuple[int, ...], epoch: int) -> np.ndarray:
         """Balanced by group, or plain."""
         if self.sampling == "rows":
             return super().order(setting, found, epoch)
-        _, groups = setting.grouped()
+        _, groups = setting.required_grouping()
         return balanced_order(groups, setting.drawn, setting.seed, epoch)
 
     def account(self, found: tuple[int, ...], objective: Objective) -> Mapping[str, Any]:
@@ -643,16 +643,16 @@ class Adversarial(MitigatedObjective):
     def guess_loss(self, features: Float[Tensor, "b d"], batch: Batch, strength: float) -> Float[Tensor, ""]:
         """Mean cross-entropy of the guesses, in float32, its gradient with regard to the features reversed."""
         with without_autocast(features.device):
-            seen = reversed_gradient(widened(features), strength)
+            reversed_features = reversed_gradient(widen(features), strength)
             if self.conditioned:
-                conditioned = nn.functional.one_hot(batch.target, self.conditioned).to(seen.dtype)
-                seen = torch.cat([seen, conditioned], dim=1)
-            return nn.functional.cross_entropy(self.guesser(seen), groups_in(batch) % self.levels)
+                conditioned = nn.functional.one_hot(batch.target, self.conditioned).to(reversed_features.dtype)
+                reversed_features = torch.cat([reversed_features, conditioned], dim=1)
+            return nn.functional.cross_entropy(self.guesser(reversed_features), groups_in(batch) % self.levels)
 
     def mitigated(self, outputs: Outputs, batch: Batch, progress: Progress) -> Float[Tensor, ""]:
         """See the class."""
-        own = self.inner.loss(outputs, batch, progress)
-        return own + self.guess_loss(outputs.features, batch, self.strength_at(progress))
+        loss = self.inner.loss(outputs, batch, progress)
+        return loss + self.guess_loss(outputs.features, batch, self.strength_at(progress))
 
 
 @component(
@@ -699,7 +699,7 @@ class DomainAdversarial(Mitigation):
 
     def objective(self, inner: Objective, context: LossContext, setting: Setting) -> Adversarial:
         """Return the recipe's loss and the adversary's."""
-        grouping, _ = setting.grouped()
+        grouping, _ = setting.required_grouping()
         conditioned, levels = context.classes if self.given_target else 0, len(grouping.levels)
         guesser = Guesser(context.width + conditioned, self.hidden, levels)
         return Adversarial(
@@ -732,8 +732,8 @@ class RandomIntervention:
         rows = np.arange(len(images))
         channels, height, width = images.shape[1:]
         shape, seed = (channels, height, width), int(draws["key"][0])
-        drawn = draw(self.name, self.intervention, draws["chosen"], rows, seed, shape, draws.get("boxes"))
-        return drawn.apply(images, rows)
+        intervention = draw(self.name, self.intervention, draws["chosen"], rows, seed, shape, draws.get("boxes"))
+        return intervention.apply(images, rows)
 
 
 @component(

@@ -73,12 +73,12 @@ class Objective(nn.Module):
         """Return the loss of each image, of which `loss` is the mean; None for a loss that is no mean over images."""
         return None
 
-    def supervised(self, outputs: Outputs, batch: Batch, progress: Progress) -> Float[Tensor, ""]:
+    def training_loss(self, outputs: Outputs, batch: Batch, progress: Progress) -> Float[Tensor, ""]:
         """Objective of training: the loss, and that of each auxiliary head times their weight."""
         total = self.loss(outputs, batch, progress)
         for logits in outputs.auxiliary:
-            one = Outputs(features=outputs.features, logits=logits)
-            total = total + outputs.auxiliary_weight * self.loss(one, batch, progress)
+            auxiliary = Outputs(features=outputs.features, logits=logits)
+            total = total + outputs.auxiliary_weight * self.loss(auxiliary, batch, progress)
         return total
 
     def after_step(self, network: nn.Module, progress: Progress) -> None:

@@ -14,8 +14,8 @@ from scipy.special import expit, logit, stdtrit
 
 from assay.core.seeds import generator
 from assay.stats.bounds import share
-from assay.stats.estimate import degrees_of_patients, moved
-from assay.stats.influence import Answers, calibration_slope, clustered
+from assay.stats.estimate import degrees_of_patients, move
+from assay.stats.influence import Answers, calibration_slope, cluster
 from assay.stats.influence import share as share_rows
 from assay.stats.measures import influence_of
 from assay.stats.metrics import equal_mass_bins
@@ -148,7 +148,7 @@ def interval_of(
     if not error > 1e-12:
         return math.nan, math.nan
     reach = float(stdtrit(float(degrees_of_patients(contributions, len(contributions))), 1 - alpha / 2)) * error
-    return moved(value, -reach, bounds), moved(value, reach, bounds)
+    return move(value, -reach, bounds), move(value, reach, bounds)
 
 
 def auroc_with_interval(cases: ScoredCases, alpha: float = ALPHA) -> WithInterval:
@@ -279,7 +279,7 @@ def calibration_measures(cases: ScoredCases) -> dict[str, WithInterval]:
     }
     if slope := calibration_slope(cases.log_odds, cases.target, cases.weight):
         value, rows = slope
-        contributions = clustered(rows, cases.patient).values
+        contributions = cluster(rows, cases.patient).values
         ends = interval_of(value, contributions, (-math.inf, math.inf))
         measures["calibration-slope"] = WithInterval(value, *ends, n, patients)
     return measures

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from tests.audit.search.test_search import CORNER, COUNT, GLYPH, MODELS, SIDE, two_scores, verdict, world
 
-from assay.audit.search.drawn import LEAST_CARRIERS, MOST_PASSES, drawn, lead_drawn
+from assay.audit.search.drawn import LEAST_CARRIERS, MOST_PASSES, marks_drawn_alike, lead_drawn
 from assay.audit.search.regions import Box, Pixels
 from assay.audit.search.search import DONORS, Lead, Reader, Sample, carriers, exchange, lead
 from assay.core.reasons import Code, Reason
@@ -38,7 +38,7 @@ def sought(images: Pixels, target: np.ndarray, seed: int) -> Sample:
 @pytest.mark.parametrize("side", [1, 4])
 def test_what_is_drawn_alike_is_found_with_its_pixels_its_images_and_its_polarity(side: int) -> None:
     images, _, has = rare(0)
-    (one, *more) = drawn(images.repeat(side, axis=2).repeat(side, axis=3))
+    (one, *more) = marks_drawn_alike(images.repeat(side, axis=2).repeat(side, axis=3))
     dark = [other for other in more if (other.carry == has).all()]
     assert all(other.pixels.sum() == LEAST_CARRIERS for other in more if other not in dark), "one pixel, enlarged"
     assert (one.carry == has).all()
@@ -60,12 +60,12 @@ def test_one_value_among_values_that_vary_as_far_is_drawn() -> None:
     frame = np.ones((SIDE, SIDE), dtype=bool)
     frame[2:-2, 2:-2] = False
     images[np.ix_(has, [0])] = np.where(frame, np.float32(0.7), images[np.ix_(has, [0])])
-    one, *more = drawn(images)
+    one, *more = marks_drawn_alike(images)
     assert (one.carry == has).all()
     assert not any((other.pixels & ~frame).any() for other in more)
     assert (one.pixels & frame).sum() == one.pixels.sum() >= 0.6 * frame.sum()
     assert one.bright
-    assert not drawn(draws.uniform(0.1, 0.9, (80, 1, SIDE, SIDE)).astype(np.float32))
+    assert not marks_drawn_alike(draws.uniform(0.1, 0.9, (80, 1, SIDE, SIDE)).astype(np.float32))
 
 
 @pytest.mark.parametrize("seed", [0, 1])
@@ -122,7 +122,7 @@ def test_nothing_is_drawn_alike_without_a_mark(model: str) -> None:
     def scores(images: Pixels) -> np.ndarray:
         return MODELS[model](images)[:, None]
 
-    assert drawn(made.images) == []
+    assert marks_drawn_alike(made.images) == []
     found = lead_drawn(scores, Sample(made.images, made.target, np.arange(COUNT), scores(made.images)))
     assert isinstance(found, Reason)
     assert Code.NOTHING_DRAWN in found

@@ -23,19 +23,19 @@ from assay.audit.battery import battery, marks_of
 from assay.audit.harm_words import ANSWERED, answer_words
 from assay.audit.leads import MOST, foremost, leads_of_images
 from assay.audit.model import opened_images
-from assay.audit.plan import AuditPlan, least_budget, picked, planned
+from assay.audit.plan import AuditPlan, least_budget, take_with_masks, plan_sizes
 from assay.audit.policy import Policy
 from assay.audit.predictions_command import print_verdicts
 from assay.audit.references import LEAST_NETWORKS, LeadLimits, read_limits
 from assay.audit.request import AuditRequest
 from assay.audit.scored import Scored
-from assay.audit.search.run import measured
+from assay.audit.search.run import image_properties
 from assay.audit.search.search import spread_within
 from assay.audit.search.words import TRAIN, answer, next_words, region_title
 from assay.audit.swing import rate_gap
 from assay.audit.tables import NOT_TESTED, REGIONS
 from assay.audit.verdicts import WEAK_LEAD, Reference
-from assay.audit.words import evidence_words, stated, title
+from assay.audit.words import evidence_words, reported_verdicts, title
 from assay.core.errors import DataError
 from assay.core.types import Factor, FactorTable
 from assay.spec.request import parse_request
@@ -238,7 +238,7 @@ def said_of(out: Path) -> tuple[str, dict[str, dict[str, Any]], list[str]]:
     """The answer, verdicts by mark, and the marks that are said."""
     tables = {name: RunFolder(out).table(name) for name in ANSWERED}
     verdicts = {row["factor"]: row for row in tables["verdicts"]}
-    return " ".join(answer_words(tables)), verdicts, [row["factor"] for row in stated(tables)]
+    return " ".join(answer_words(tables)), verdicts, [row["factor"] for row in reported_verdicts(tables)]
 
 
 def test_marks_that_the_leading_one_explains_are_no_second_finding(
@@ -313,12 +313,12 @@ def test_each_half_of_the_patients_gets_a_mark_where_the_other_half_is_changed_m
     request = parse_request(pictures(tmp_path), {"all": {}}, ("performance",))
     whole = opened_images(request)[2].environment("all")
     asked = AuditRequest(marks=BATTERY, distortions=())
-    plan = AuditPlan(whole, asked, planned(asked, whole), {})
+    plan = AuditPlan(whole, asked, plan_sizes(asked, whole), {})
     tag, border, _ = plan.battery[0]
-    shot = plan.tried(tag)
+    shot = plan.scouts_with(tag)
     assert shot is not None
     assert len(shot.table) == len(tag.places) * len(plan.scouts)
-    assert plan.tried(border) is None
+    assert plan.scouts_with(border) is None
     assert abs(plan.second.mean() - 0.5) < 0.01
     moved = [np.where(plan.second[plan.scouts], place == "top", place == "left") for place in tag.places]
     read = SimpleNamespace(scores=np.concatenate(moved)[:, None] * 1.0)
@@ -328,7 +328,7 @@ def test_each_half_of_the_patients_gets_a_mark_where_the_other_half_is_changed_m
     chosen = answers.elsewhere(tag, None)
     assert chosen == ("top", "left")
     every = np.arange(COUNT)
-    shown, before = (one.images.read(every).numpy()[:, 0] for one in (plan.placed(tag, chosen).images(), plan.before))
+    shown, before = (one.images.read(every).numpy()[:, 0] for one in (plan.images_with(tag, chosen).images(), plan.before))
     changed = [np.abs(shown - before)[plan.second == half].max(axis=0) > 0.1 for half in (False, True)]
     for one, (down, across) in zip(changed, ((0.1, 0.5), (0.5, 0.1)), strict=True):
         where = np.argwhere(one).mean(axis=0) / SIDE
@@ -352,7 +352,7 @@ def test_a_lead_of_the_whole_image_may_be_its_sharpness(tmp_path: Path) -> None:
     """Properties at the size that the model reads, those too that cannot be compared between sizes."""
     request = parse_request(pictures(tmp_path), {"all": {}}, ("performance",))
     whole = opened_images(request)[2].environment("all")
-    assert {"sharpness", "mean brightness", "contrast"} <= measured(whole).keys()
+    assert {"sharpness", "mean brightness", "contrast"} <= image_properties(whole).keys()
 
 
 @pytest.mark.parametrize("domain", ["", "chest-xray", "endoscopy", "ultrasound"])
@@ -360,11 +360,11 @@ def test_a_plan_stays_within_its_passes(domain: str, tmp_path: Path) -> None:
     request = parse_request(pictures(tmp_path), {"all": {}}, ("performance",))
     whole = opened_images(request)[2].environment("all")
     for count in (100, 450, 5_000):
-        images = picked(whole, np.arange(count) % COUNT)
+        images = take_with_masks(whole, np.arange(count) % COUNT)
         for asked in (AuditRequest(domain=domain), AuditRequest(domain=domain, budget=90_000)):
-            assert planned(asked, images).passes <= asked.budget, (count, asked.budget)
+            assert plan_sizes(asked, images).passes <= asked.budget, (count, asked.budget)
         for search in (False, True):
-            assert planned(AuditRequest(domain=domain), images, search=search).marked >= min(count, 60)
+            assert plan_sizes(AuditRequest(domain=domain), images, search=search).marked >= min(count, 60)
 
 
 def test_a_letter_whose_place_varies_is_on_those_that_have_it(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from assay.audit.search.search import (
     carriers,
     effect_of,
     exchange,
-    exchanged,
+    exchange_content,
     given_by,
     groups_of,
     halves_of,
@@ -209,7 +209,7 @@ def test_nothing_is_found_where_a_network_reads_nothing_local(seed: int, of: Tra
         assert verdict(found, 0.65) in (LeadVerdict.NOTHING_FOUND, LeadVerdict.INCONCLUSIVE)
         assert found.effect.value < 0.6
     else:
-        assert found.effect.value == pytest.approx(found.apart / 2, rel=0.2), "the mirror half has half of everything"
+        assert found.effect.value == pytest.approx(found.distance / 2, rel=0.2), "the mirror half has half of everything"
 
 
 @pytest.mark.parametrize(("mark", "level"), [("triangle", 0.9), ("frame", 0.02)])
@@ -375,7 +375,7 @@ def test_bounds_of_an_effect_hold_over_donors_too(tie: tuple[float, float], slop
         made = Sample(images, target[patient], patient, scores(images), seed)
         whole = np.arange(len(patient))
         assert made.donors is not None
-        sides = exchanged(Reader(scores), made, [box], whole, DONORS)[0]
+        sides = exchange_content(Reader(scores), made, [box], whole, DONORS)[0]
         given = given_by(-sides, np.stack(made.donors), made.target, len(whole))
         same, other = sides.mean(axis=1)
         found = effect_of(other - same, made, given)
@@ -393,7 +393,7 @@ def test_a_model_that_calls_all_images_surely_is_searched(noise: float) -> None:
     target = (called(made.images)[:, 0] > 0).astype(np.int64)
     found = lead(called, Sample(made.images, target, np.arange(COUNT), called(made.images)))
     assert isinstance(found, Lead)
-    assert found.apart == pytest.approx(8)
+    assert found.distance == pytest.approx(8)
     assert 6 < found.effect.value <= 8
     assert verdict(found, 1.0) == LeadVerdict.LIVES
 

@@ -161,7 +161,7 @@ def test_a_study_and_a_probe_take_them(tmp_path: Path) -> None:
         "probes": ["performance"],
     }
     study = assay.Study({**written, "data": given})
-    assert study.spec.trained == assay.Study({**written, "data": given}).spec.trained
+    assert study.spec.training_hash == assay.Study({**written, "data": given}).spec.training_hash
     assert study.spec == assay.Study({**written, "data": {"phantom": "nodule"}}).set("data", given).spec
     assert parse_study(study.source).data.folder == study.spec.data.folder
     model = nn.Sequential(nn.Flatten(), nn.Linear(SIDE * SIDE, 1))

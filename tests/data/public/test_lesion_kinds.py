@@ -17,7 +17,7 @@ from assay.core.errors import DataError, SpecError
 from assay.data.cache import ArrayCache
 from assay.data.dataset import Dataset
 from assay.data.files.load import load_dataset
-from assay.probes.lesion_maps import shown
+from assay.probes.lesion_maps import choose_images
 from assay.shifts.sources import open_population
 from assay.spec.data import declared_factors
 from assay.spec.parse import parse_study
@@ -297,7 +297,7 @@ def test_kinds_that_are_none_are_refused_with_the_list(kinds: str, text: str, tm
 def test_heat_maps_are_held_against_each_kind(tmp_path: Path) -> None:
     asked = parse_study(study(tmp_path))
     population = open_population(asked.data, ArrayCache(tmp_path / "cache"))
-    found = shown(population.scene(asked.points[0].tests, 0).environment("same"), 8)
+    found = choose_images(population.scene(asked.points[0].tests, 0).environment("same"), 8)
     assert found is not None
     assert found.kinds == KINDS
     assert [part.kind for part in found.parts() if not part.size] == ["", *KINDS]

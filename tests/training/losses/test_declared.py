@@ -70,7 +70,7 @@ WITHOUT_LABELS = ("moco", "vicreg")
 def test_wrong_arguments_are_refused(name: str, params: dict[str, Any], text: str) -> None:
     entry = lookup("loss", name)
     with pytest.raises(ValidationError) as error:
-        entry.validated(params)
+        entry.validate(params)
     assert text in str(error.value)
 
 

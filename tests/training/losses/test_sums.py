@@ -159,7 +159,7 @@ def test_the_code_of_a_users_own_term_enters_the_hash() -> None:
 )
 def test_wrong_arguments_are_refused(name: str, params: dict[str, Any], text: str) -> None:
     with pytest.raises(ValidationError) as error:
-        lookup("loss", name).validated(params)
+        lookup("loss", name).validate(params)
     assert text in str(error.value)
 
 

@@ -21,10 +21,10 @@ from assay.audit.search.search import (
     Reader,
     Sample,
     Scores,
-    divided,
+    divide_patients,
     given_by,
     put_on,
-    verified,
+    verify,
     worths,
 )
 from assay.core.reasons import Code, Reason, because
@@ -40,7 +40,7 @@ _MOST_CARRIERS = 0.6
 """Share of images that may carry it: a mark of one class is on half of all, give or take."""
 _SIDE = 96
 """Images are averaged to at most about this side."""
-_APART, _ALIKE, _GAP = 4.5, 0.08, 0.08
+_DISTANCE, _ALIKE, _GAP = 4.5, 0.08, 0.08
 """At a pixel: least distance of carriers in standard deviations; their largest spread as a share of it (letters keep it
 in JPEG of quality 50, and tissue rarely has it); least of it."""
 _ONE_VALUE, _NEAR = 1.5 / 255, 10
@@ -71,7 +71,7 @@ class Drawn:
     pixels: Bool[np.ndarray, "h w"]
     carry: Bool[np.ndarray, " n"]
     bright: bool
-    apart: float
+    distance: float
 
     @property
     def region(self) -> Region:
@@ -84,7 +84,7 @@ class Drawn:
         return min(able, key=lambda one: size_of(one, height, width))
 
 
-def drawn(images: Float[np.ndarray, "n c h w"]) -> list[Drawn]:
+def marks_drawn_alike(images: Float[np.ndarray, "n c h w"]) -> list[Drawn]:
     """Return marks that are drawn alike on some images, on `_MOST_CARRIERS` at most; those with most pixels first."""
     by = -(-max(images.shape[2:]) // _SIDE)
     height, width = images.shape[2] // by, images.shape[3] // by
@@ -93,32 +93,32 @@ def drawn(images: Float[np.ndarray, "n c h w"]) -> list[Drawn]:
     near = max(3, min(height, width) // 6)
     around = gray - uniform_filter(gray, (0, near, near), mode="nearest")  # a mark on tissue of any brightness
     raw = gray.reshape(len(gray), -1).T
-    parts = [_carried(values, raw, bright) for values in (raw, around.reshape(len(gray), -1).T)
+    parts = [_carried_pixels(values, raw, bright) for values in (raw, around.reshape(len(gray), -1).T)
              for bright in (True, False)]  # fmt: skip
-    parts += [_shared(raw, bright) for bright in (True, False)]
-    at, carry, apart = (np.concatenate(one) for one in zip(*parts, strict=True))
+    parts += [_shared_pixels(raw, bright) for bright in (True, False)]
+    at, carry, distance = (np.concatenate(one) for one in zip(*parts, strict=True))
     bright = np.repeat([True, False] * 3, [len(part[0]) for part in parts])
-    best = np.argsort(-apart, kind="stable")[:_MOST_PIXELS]
-    at, carry, apart, bright = at[best], carry[best], apart[best], bright[best]
+    best = np.argsort(-distance, kind="stable")[:_MOST_PIXELS]
+    at, carry, distance, bright = at[best], carry[best], distance[best], bright[best]
     common = carry.astype(np.float32) @ carry.T.astype(np.float32)
     counts = np.diag(common)
     same = (common >= _SAME_IMAGES * (counts[:, None] + counts - common)) & (bright[:, None] == bright)
-    left, found = np.ones(len(at), dtype=bool), list[Drawn]()
-    while left.any():
-        joined = same[(same & left).sum(axis=1).argmax()] & left
-        left &= ~joined
+    remaining, marks = np.ones(len(at), dtype=bool), list[Drawn]()
+    while remaining.any():
+        joined = same[(same & remaining).sum(axis=1).argmax()] & remaining
+        remaining &= ~joined
         if joined.sum() < LEAST_CARRIERS:
             break
         pixels = np.zeros(height * width, dtype=bool)
         pixels[at[joined]] = True
-        one = Drawn(pixels.reshape(height, width), carry[joined].mean(axis=0) > 0.5, bool(bright[joined][0]),
-                    float(np.median(apart[joined])))  # fmt: skip
-        if pixels.sum() >= LEAST_CARRIERS and size_of(one.region, height, width) <= _LARGEST:
-            found.append(one)
-    return found
+        mark = Drawn(pixels.reshape(height, width), carry[joined].mean(axis=0) > 0.5, bool(bright[joined][0]),
+                    float(np.median(distance[joined])))  # fmt: skip
+        if pixels.sum() >= LEAST_CARRIERS and size_of(mark.region, height, width) <= _LARGEST:
+            marks.append(mark)
+    return marks
 
 
-def _carried(
+def _carried_pixels(
     values: Float[np.ndarray, "p n"], raw: Float[np.ndarray, "p n"], bright: bool
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return pixels at which some images have nearly one value apart from the others', these images, and how far."""
@@ -130,18 +130,18 @@ def _carried(
     cut = (low * (count - low) * (second - first) ** 2).argmax(axis=1)  # as `search.split`
     gap = (second - first)[pixel, cut]
     within = (ordered**2).sum(axis=1) - (low * first**2 + (count - low) * second**2)[pixel, cut]
-    apart = gap / np.sqrt(np.maximum(within / (count - 2), 1e-6))
+    distance = gap / np.sqrt(np.maximum(within / (count - 2), 1e-6))
     high = values > ordered[pixel, cut][:, None]
     carry = high if bright else ~high
     number = carry.sum(axis=1)
-    spread = np.min([_spread(one, carry, number) for one in (values, raw)], axis=0)
+    spread = np.min([_spread(numbers, carry, number) for numbers in (values, raw)], axis=0)
     least = max(LEAST_CARRIERS, LEAST_GROUP * count)
-    able = (apart > _APART) & (gap > _GAP) & (spread <= _ALIKE * gap) & (number >= least)
+    able = (distance > _DISTANCE) & (gap > _GAP) & (spread <= _ALIKE * gap) & (number >= least)
     able &= number <= _MOST_CARRIERS * count
-    return np.flatnonzero(able), carry[able], apart[able]
+    return np.flatnonzero(able), carry[able], distance[able]
 
 
-def _shared(raw: Float[np.ndarray, "p n"], bright: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _shared_pixels(raw: Float[np.ndarray, "p n"], bright: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return pixels at which more images have one value than have others near it, these images, and how many more."""
     count, pixel = int(raw.shape[1]), np.arange(len(raw))
     least = math.ceil(max(LEAST_CARRIERS, LEAST_GROUP * count))
@@ -154,11 +154,11 @@ def _shared(raw: Float[np.ndarray, "p n"], bright: bool) -> tuple[np.ndarray, np
     carry = away <= _ONE_VALUE
     number = carry.sum(axis=1)
     near = ((away <= _NEAR * _ONE_VALUE).sum(axis=1) - number) / (_NEAR - 1)
-    apart = (number - near) / np.sqrt(near + 1)
+    excess = (number - near) / np.sqrt(near + 1)
     others = (raw * ~carry).sum(axis=1) / np.maximum(count - number, 1)
-    able = inside[pixel, first] & (apart > _APART) & (np.abs(value - others) > _GAP) & ((value > others) == bright)
+    able = inside[pixel, first] & (excess > _DISTANCE) & (np.abs(value - others) > _GAP) & ((value > others) == bright)
     able &= (number >= least) & (number <= _MOST_CARRIERS * count)
-    return np.flatnonzero(able), carry[able], apart[able]
+    return np.flatnonzero(able), carry[able], excess[able]
 
 
 def _spread(values: np.ndarray, carry: np.ndarray, number: np.ndarray) -> np.ndarray:
@@ -180,47 +180,47 @@ def lead_drawn(
         threshold: Of one score: the log-odds from which an image is called positive.
         at_once: Images that the model gets at once, about.
     """
-    rows = divided(sample)
+    rows = divide_patients(sample)
     if isinstance(rows, Reason):
         return rows
-    parts, model = [sample.take(one) for one in rows], Reader(scores, at_once)
-    pairs = list(_pairs(drawn(parts[0].images), drawn(parts[1].images)))[:_MOST]
+    parts, model = [sample.take(rows_of_half) for rows_of_half in rows], Reader(scores, at_once)
+    pairs = list(_pairs(marks_drawn_alike(parts[0].images), marks_drawn_alike(parts[1].images)))[:_MOST]
     if not pairs:
         return because(Code.NOTHING_DRAWN, least=LEAST_CARRIERS)
-    regions = [max((one.region for one in pair), key=lambda one: size_of(one, *pair[0].pixels.shape))
+    regions = [max((mark.region for mark in pair), key=lambda mark: size_of(mark, *pair[0].pixels.shape))
                for pair in pairs]  # fmt: skip
-    worth = [
+    effects = [
         [_gap(model, part, region, pair[half].carry) for pair, region in zip(pairs, regions, strict=True)]
         for half, part in enumerate(parts)
     ]
-    best = [max(range(len(pairs)), key=lambda at, own=own: float(np.abs(own[at]).max())) for own in worth]
-    gaps = [own[at] for own, at in zip(worth, best, strict=True)]
+    best = [max(range(len(pairs)), key=lambda at, effects_of_half=effects_of_half: float(np.abs(effects_of_half[at]).max())) for effects_of_half in effects]
+    gaps = [effects_of_half[at] for effects_of_half, at in zip(effects, best, strict=True)]
     column = int(np.abs(gaps).sum(axis=0).argmax())
     searched = model.passes
     halves: list[Half] = []
     for half, (own, other) in enumerate((parts, parts[::-1])):
-        one, region = pairs[best[half]][half], regions[best[half]]
-        high = one.carry if gaps[half][column] > 0 else ~one.carry
-        groups = Groups(np.full(len(high), np.nan), high, one.apart, ONE_NORMAL)
+        mark, region = pairs[best[half]][half], regions[best[half]]
+        high = mark.carry if gaps[half][column] > 0 else ~mark.carry
+        groups = Groups(np.full(len(high), np.nan), high, mark.distance, ONE_NORMAL)
         answered = put_on(model, own, region, high, other, parts=False)
         sides = np.stack(answered.parts["whole"][::-1])[..., column] / sample.spread
-        given = given_by(sides[:, None], rows[half][answered.donors][:, None], other.target, len(sample.target))
-        halves.append(Half(rows[half], region, groups, sides[0] - sides[1], given, answered))
+        content_effects = given_by(sides[:, None], rows[half][answered.donors][:, None], other.target, len(sample.target))
+        halves.append(Half(rows[half], region, groups, sides[0] - sides[1], content_effects, answered))
     agree = best[0] == best[1] and bool(gaps[0][column] * gaps[1][column] > 0)
-    return verified(model, sample, (halves[0], halves[1]), agree, column, searched, labels, threshold)
+    return verify(model, sample, (halves[0], halves[1]), agree, column, searched, labels, threshold)
 
 
 def _pairs(first: Sequence[Drawn], second: Sequence[Drawn]) -> Iterator[tuple[Drawn, Drawn]]:
     """Yield marks that are drawn in both halves."""
-    for one in first:
+    for mark in first:
         for other in second:
-            both, either = (one.pixels & other.pixels).sum(), (one.pixels | other.pixels).sum()
-            if one.bright == other.bright and both >= _SAME_PIXELS * either:
-                yield one, other
+            both, either = (mark.pixels & other.pixels).sum(), (mark.pixels | other.pixels).sum()
+            if mark.bright == other.bright and both >= _SAME_PIXELS * either:
+                yield mark, other
 
 
 def _gap(model: Reader, sample: Sample, region: Region, carry: Bool[np.ndarray, " n"]) -> Float[np.ndarray, " m"]:
     """Return the worth of carriers' patches less that of others', in standard deviations within class."""
-    groups = [np.flatnonzero(one)[:_CARRIERS] for one in (carry, ~carry)]
-    found = worths(model, sample, region, np.concatenate(groups), _RECIPIENTS)
-    return found[: len(groups[0])].mean(axis=0) - found[len(groups[0]) :].mean(axis=0)
+    groups = [np.flatnonzero(group)[:_CARRIERS] for group in (carry, ~carry)]
+    effects = worths(model, sample, region, np.concatenate(groups), _RECIPIENTS)
+    return effects[: len(groups[0])].mean(axis=0) - effects[len(groups[0]) :].mean(axis=0)

@@ -75,7 +75,7 @@ class Box(Place):
     @property
     def name(self) -> str:
         """Its edges, such as `0.667,0.667,1,1`."""
-        return ",".join(f"{one:.3g}" for one in (self.top, self.left, self.bottom, self.right))
+        return ",".join(f"{side:.3g}" for side in (self.top, self.left, self.bottom, self.right))
 
     def pixels(self, height: int, width: int) -> tuple[slice, slice]:
         """Return its rows and columns of pixels."""
@@ -87,9 +87,9 @@ class Box(Place):
 
     def where(self, height: int, width: int) -> Bool[np.ndarray, "h w"]:
         """Return its pixels."""
-        found = np.zeros((height, width), dtype=bool)
-        found[self.pixels(height, width)] = True
-        return found
+        inside = np.zeros((height, width), dtype=bool)
+        inside[self.pixels(height, width)] = True
+        return inside
 
     def halves(self) -> Iterator[Box]:
         """Yield nine windows of half of its height and width, at steps of a quarter."""
@@ -117,9 +117,9 @@ class Border(Place):
 
     def where(self, height: int, width: int) -> Bool[np.ndarray, "h w"]:
         """Return its pixels, at least one on each side."""
-        found, wide = np.ones((height, width), dtype=bool), max(1, round(self.width * min(height, width)))
-        found[wide:-wide, wide:-wide] = False
-        return found
+        inside, wide = np.ones((height, width), dtype=bool), max(1, round(self.width * min(height, width)))
+        inside[wide:-wide, wide:-wide] = False
+        return inside
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,8 +178,8 @@ class Band(Region):
         height, width = images.shape[2:]
         radius = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None])
         inside = (radius >= BANDS[self.at]) & (radius < BANDS[self.at + 1])
-        own, other = np.fft.rfft2(images), np.fft.rfft2(donors)
-        mixed = np.fft.irfft2(np.where(inside, other, own), s=(height, width))
+        spectrum, other = np.fft.rfft2(images), np.fft.rfft2(donors)
+        mixed = np.fft.irfft2(np.where(inside, other, spectrum), s=(height, width))
         return mixed.clip(0, 1).astype(images.dtype)
 
 
@@ -201,8 +201,8 @@ _STEPS = 5
 
 def region_of(kind: str, values: Sequence[Any]) -> Region:
     """Return a region from its kind and the values of its fields."""
-    made: Sequence[type[Region]] = (Box, Border, Corners, Mirror, Band, Intensities)
-    return next(one for one in made if one.__name__.lower() == kind)(*values)
+    kinds: Sequence[type[Region]] = (Box, Border, Corners, Mirror, Band, Intensities)
+    return next(kind_of_region for kind_of_region in kinds if kind_of_region.__name__.lower() == kind)(*values)
 
 
 def candidates(of: Track) -> tuple[Region, ...]:
@@ -226,7 +226,7 @@ def size_of(region: Region, height: int, width: int) -> float:
 
 def same_place(first: Region, second: Region, height: int, width: int) -> bool:
     """Return whether half of the smaller region is in the other; of regions that are not local, whether they agree."""
-    one, other = (region.where(height, width) for region in (first, second))
-    if one is None or other is None:
+    mask, other = (region.where(height, width) for region in (first, second))
+    if mask is None or other is None:
         return first == second
-    return bool((one & other).sum() >= 0.5 * min(one.sum(), other.sum()))
+    return bool((mask & other).sum() >= 0.5 * min(mask.sum(), other.sum()))

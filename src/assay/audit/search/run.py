@@ -41,7 +41,7 @@ from assay.store.files import Row, read_checked_json
 
 VERSION = 5
 """Version of the search: raised where equal images can give another result."""
-_HELD = 0.15
+_OCCUPIED = 0.15
 """Squared difference of the groups in a corner, as a share of the largest, from which on it holds something."""
 
 
@@ -66,7 +66,7 @@ class Search:
             learned by heart vary less, and limits are of images that networks were not trained on.
     """
 
-    given: Prepared
+    prepared: Prepared
     request: ProbeSpec
     scene: PopulationScene
     images: Environment
@@ -85,9 +85,9 @@ class Search:
         """Name of the record."""
         table = self.images.table
         rows = [table.row.tolist(), table.target.tolist(), self.images.name, self.trained, self.spread]
-        limits = None if self.limits is None else [self.limits.largest.get("place"), self.limits.apart]
+        limits = None if self.limits is None else [self.limits.largest.get("place"), self.limits.class_distance]
         after = {} if self.after is None else {"after": [self.after.id, limits]}
-        return content_hash({**after, "search": [self.of, VERSION], "model": self.given.model.content, "rows": rows,
+        return content_hash({**after, "search": [self.of, VERSION], "model": self.prepared.model.content, "rows": rows,
                              "data": self._content,
                              "seed": self.seed, "threshold": self.threshold})  # fmt: skip
 
@@ -98,13 +98,13 @@ class Search:
 
     def __call__(self, context: Context) -> None:
         """Search and keep the result, as a `Job`. Raises ReadingError where the model cannot be read."""
-        model, table, labels = self.given.model, self.images.table, score_names(self.classes)
+        model, table, labels = self.prepared.model, self.images.table, score_names(self.classes)
         pixels = self.images.images.read(np.arange(len(self.images))).numpy()
 
         def scores(images: Float[np.ndarray, "n c h w"]) -> Float[np.ndarray, "n ..."]:
             return scores_of(opened, images, len(self.classes))
 
-        with model.opened(self.given.device) as opened, evaluating(opened.network):
+        with model.opened(self.prepared.device) as opened, evaluating(opened.network):
             at_once = AT_ONCE if starts_program(opened.network) else search.AT_ONCE
             if not self.clean:
                 self.clean.append(scores(pixels))
@@ -112,10 +112,10 @@ class Search:
             sample = Sample(pixels, table.target, table.patient, self.clean[0], self.seed, self.spread, cells)
             more = labels, float(logit(self.threshold)), at_once
             if self.of == "drawn":
-                kept = self._holding(scores)
-                if kept is not scores:
-                    sample = replace(sample, clean=kept(pixels))
-                found = lead_drawn(kept, sample, *more)
+                held_scores = self._holding(scores)
+                if held_scores is not scores:
+                    sample = replace(sample, clean=held_scores(pixels))
+                found = lead_drawn(held_scores, sample, *more)
             else:
                 found = lead(scores, sample, self.of, *more)
         row: Row = {"of": self.of, "trained": self.trained, "images": len(table),
@@ -124,22 +124,22 @@ class Search:
         if isinstance(found, Reason):
             row["reason"] = str(found)
         else:
-            name, carry, bright = _carried(found, sample)
+            name, carry, bright = _carried_content(found, sample)
             row |= {**self._row(found, sample, carry), "name": name, "bright": bright}
             record |= {"region": list(astuple(cast("Any", found.region))), "carry": carry.tolist(),
                        "worth": found.worth.tolist(), "searched": table.row.tolist(), "request": self._kept_request,
                        "content": self._content}  # fmt: skip
-        self.given.place.folder.write_record("probes", self.id, {**record, "rows": [row]})
+        self.prepared.place.folder.write_record("probes", self.id, {**record, "rows": [row]})
 
     def _holding(self, scores: search.Scores) -> search.Scores:
         """Return the model with the mark that the search before found in no image: as in one that lacks it."""
-        row: Row = {} if self.after is None else self.after.found()
+        row: Row = {} if self.after is None else self.after.region_row()
         if self.after is None or row["verdict"] not in (LeadVerdict.LIVES, LeadVerdict.LEAD) or not row["discrete"]:
             return scores
-        held = self.after.held()
-        return lambda images: scores(held(images))
+        hold = self.after.hold_region()
+        return lambda images: scores(hold(images))
 
-    def held(self, more: float = 0.0) -> Callable[[Pixels], Pixels]:
+    def hold_region(self, more: float = 0.0) -> Callable[[Pixels], Pixels]:
         """Return a function that puts the region of an image without the mark on images.
 
         Args:
@@ -155,7 +155,7 @@ class Search:
     @property
     def record(self) -> dict[str, Any]:
         """The kept record; empty where the search failed."""
-        return self.given.place.folder.record("probes", self.id) if self.done else {}
+        return self.prepared.place.folder.record("probes", self.id) if self.done else {}
 
     @property
     def region(self) -> Region:
@@ -166,36 +166,36 @@ class Search:
     @property
     def _kept_request(self) -> dict[str, Any]:
         """The images as data, with a path that holds in any working directory."""
-        kept = self.request.model_dump(mode="json", context={"complete": True})
-        data = kept["data"]
-        return {**kept, "data": {**data, **{key: str(expand(data[key], key).resolve())
+        stored = self.request.model_dump(mode="json", context={"complete": True})
+        data = stored["data"]
+        return {**stored, "data": {**data, **{key: str(expand(data[key], key).resolve())
                                             for key in ("folder", "classes") if data[key]}}}  # fmt: skip
 
-    def _row(self, found: Lead, sample: Sample, carry: Bool[np.ndarray, " n"]) -> Row:
+    def _row(self, lead: Lead, sample: Sample, carry: Bool[np.ndarray, " n"]) -> Row:
         """Return columns of `tables.REGIONS`."""
-        swing, flips = found.swing.largest, found.swing.flips
+        swing, flips = lead.swing.largest, lead.swing.flips
         assert flips is not None
         codes = np.unique(sample.target).tolist()
         return {
-            "kind": found.region.kind, "name": found.region.name, "search": self.id, "passes": found.passes,
-            **_bounded("value", found.effect), "first": found.values[0], "second": found.values[1],
-            "agree": found.agree, "discrete": found.discrete,
-            "separation": found.halves[found.first].groups.separation, "least": found.least, "apart": found.apart,
-            "raises": bool((carry == found.high).all()),
-            "class": score_names(self.classes)[found.column] or self.classes[-1],
+            "kind": lead.region.kind, "name": lead.region.name, "search": self.id, "passes": lead.passes,
+            **_bounded_columns("value", lead.effect), "first": lead.values[0], "second": lead.values[1],
+            "agree": lead.agree, "discrete": lead.discrete,
+            "separation": lead.halves[lead.first].groups.separation, "least": lead.least, "apart": lead.distance,
+            "raises": bool((carry == lead.high).all()),
+            "class": score_names(self.classes)[lead.column] or self.classes[-1],
             "shares": {self.classes[code]: float(carry[sample.target == code].mean()) for code in codes},
-            "moved": found.moved, "shape": found.shape, "tone": found.tone, "effective": found.swing.effective,
-            **_bounded("g", swing.g), **_bounded("flips", flips), "reason": "",
+            "moved": lead.moved, "shape": lead.shape, "tone": lead.tone, "effective": lead.swing.effective,
+            **_bounded_columns("g", swing.g), **_bounded_columns("flips", flips), "reason": "",
         }  # fmt: skip
 
     @property
     def done(self) -> bool:
         """Whether something is kept."""
-        return self.given.place.folder.complete("probes", self.id)
+        return self.prepared.place.folder.complete("probes", self.id)
 
-    def found(self) -> Row:
+    def region_row(self) -> Row:
         """Return a row of `tables.REGIONS`, with its verdict."""
-        folder, limits = self.given.place.folder, self.limits
+        folder, limits = self.prepared.place.folder, self.limits
         if not self.done:
             reason = why(ReadingError(read_checked_json(folder.failure_path(self.id))["text"]))
             return not_searched(reason, self.of, self.trained)
@@ -210,8 +210,8 @@ class Search:
         clear = row["least"] if self.of == "drawn" else None
         verdict = decide_lead(effect, halves, agree=agree, discrete=discrete, effective=row["effective"],
                               limit=limit, least=row["least"], clear=clear)  # fmt: skip
-        known = {} if limits is None or limit is None else {"limit": limit, "networks": limits.networks, **limits.rates}
-        return {**row, **known, "shares": json.dumps(row["shares"]), "verdict": str(verdict)}
+        limit_columns = {} if limits is None or limit is None else {"limit": limit, "networks": limits.networks, **limits.rates}
+        return {**row, **limit_columns, "shares": json.dumps(row["shares"]), "verdict": str(verdict)}
 
     def carriers(self) -> Iterator[Row]:
         """Yield rows of `tables.CARRIERS`."""
@@ -225,7 +225,7 @@ class Search:
         """Write pictures of a region with a place: means of both groups, their difference, and six images."""
         record = self.record
         if self.of != "whole" and "region" in record:
-            write_lead(self.given.place.folder, self.images, self.region, np.array(record["carry"]), self.of)
+            write_lead(self.prepared.place.folder, self.images, self.region, np.array(record["carry"]), self.of)
 
 
 def by_lesion(images: Environment) -> Environment:
@@ -260,36 +260,36 @@ def not_searched(reason: Reason, of: Sought = "place", trained: bool = False) ->
     return {"of": of, "trained": trained, "verdict": NOT_TESTED, "reason": str(reason), "images": 0, "patients": 0}
 
 
-def _carried(found: Lead, sample: Sample) -> tuple[str, Bool[np.ndarray, " n"], bool]:
+def _carried_content(lead: Lead, sample: Sample) -> tuple[str, Bool[np.ndarray, " n"], bool]:
     """Return the name of a region, of corners with those that hold something, and `carriers` with its brightness.
 
     Where images of the other group carry something too, in another corner, this is of the corner with most.
     """
-    name, where, high = found.region.name, found.region.where(*sample.images.shape[2:]), found.high
+    name, where, high = lead.region.name, lead.region.where(*sample.images.shape[2:]), lead.high
     if where is None:
         return name, high, False
-    if found.region.kind != "corners":
-        return name, *carriers(sample, where, high, found.shape)
+    if lead.region.kind != "corners":
+        return name, *carriers(sample, where, high, lead.shape)
     gap = sample.images[high].mean(axis=0) - sample.images[~high].mean(axis=0)
     down, across = np.indices(where.shape)
     lower, right = 2 * down >= where.shape[0], 2 * across >= where.shape[1]
     parts = {f"{row} {side}": where & (lower == (row == "lower")) & (right == (side == "right"))
              for row in ("upper", "lower") for side in ("left", "right")}  # fmt: skip
     sizes = {corner: float((gap[:, part] ** 2).sum()) for corner, part in parts.items()}
-    held = sorted((one for one in sizes if sizes[one] >= _HELD * max(sizes.values())), key=lambda one: -sizes[one])
-    (first, bright), *others = (carriers(sample, parts[one], high, found.shape) for one in held)
-    against = [one for one, (other, _) in zip(held[1:], others, strict=True) if not np.array_equal(first, other)]
+    occupied = sorted((one for one in sizes if sizes[one] >= _OCCUPIED * max(sizes.values())), key=lambda one: -sizes[one])
+    (first, bright), *others = (carriers(sample, parts[one], high, lead.shape) for one in occupied)
+    against = [one for one, (other, _) in zip(occupied[1:], others, strict=True) if not np.array_equal(first, other)]
     if against:
-        return f"{name} {held[0]} against {against[0]}", first, bright
-    there = "" if len(held) == len(parts) else f" {' or '.join(held)}"
-    return name + there, *carriers(sample, where, high, found.shape)
+        return f"{name} {occupied[0]} against {against[0]}", first, bright
+    corners_text = "" if len(occupied) == len(parts) else f" {' or '.join(occupied)}"
+    return name + corners_text, *carriers(sample, where, high, lead.shape)
 
 
-def _bounded(name: str, found: Bounded) -> Row:
-    return {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
+def _bounded_columns(name: str, bounded_value: Bounded) -> Row:
+    return {name: bounded_value.value, f"{name}_low": bounded_value.low, f"{name}_high": bounded_value.high}
 
 
-def measured(environment: Environment) -> dict[str, Float[np.ndarray, " n"]]:
+def image_properties(environment: Environment) -> dict[str, Float[np.ndarray, " n"]]:
     """Return cheap properties of images, without padding; those that do not vary are left out."""
-    found = of_pictures(environment.images, environment.boxes, np.arange(len(environment)), properties_of)
-    return {name: values for name, values in found.items() if np.ptp(values) > 0}
+    properties = of_pictures(environment.images, environment.boxes, np.arange(len(environment)), properties_of)
+    return {name: values for name, values in properties.items() if np.ptp(values) > 0}

@@ -13,13 +13,13 @@ from scipy.ndimage import binary_dilation
 from scipy.special import stdtrit
 
 from assay.audit.search.regions import Box, Pixels, Region, Track, candidates, same_place, size_of
-from assay.audit.swing import Effect, marked
+from assay.audit.swing import Effect, effect_of_mark
 from assay.audit.verdicts import WEAK_LEAD
 from assay.core.reasons import Code, Reason, because
 from assay.core.seeds import generator
-from assay.probes.reader import overlapped
+from assay.probes.reader import read_ahead
 from assay.stats.bounds import ALPHA, Bounded
-from assay.stats.influence import clustered
+from assay.stats.influence import cluster
 
 # A region is exchanged with that of an image of the same class and of another class. Its effect is the difference that
 # this makes to the score of an image's own class, in standard deviations of that score within the class. The region is
@@ -80,19 +80,19 @@ class Reader:
 
     def __call__(self, images: Iterator[Pixels]) -> Float[np.ndarray, "n ..."]:
         """Return the scores of images that come in parts."""
-        found = [scores for _, scores in overlapped(self.scores, self._batches(images))]
+        found = [scores for _, scores in read_ahead(self.scores, self._batches(images))]
         self.passes += sum(map(len, found))
         return np.concatenate(found)
 
     def _batches(self, images: Iterator[Pixels]) -> Iterator[Pixels]:
-        held: list[Pixels] = []
+        waiting: list[Pixels] = []
         for part in images:
-            held.append(part)
-            if sum(map(len, held)) >= self.at_once:
-                yield np.concatenate(held)
-                held = []
-        if held:
-            yield np.concatenate(held)
+            waiting.append(part)
+            if sum(map(len, waiting)) >= self.at_once:
+                yield np.concatenate(waiting)
+                waiting = []
+        if waiting:
+            yield np.concatenate(waiting)
 
 
 def spread_within(scores: Float[np.ndarray, "n m"], target: Int[np.ndarray, " n"]) -> float:
@@ -100,8 +100,8 @@ def spread_within(scores: Float[np.ndarray, "n m"], target: Int[np.ndarray, " n"
 
     It is at least an eighth of the distance of the classes: a model may call all images alike, and surely.
     """
-    own, codes = _own(scores, target), np.unique(target)
-    within = sum(float(((own[target == code] - own[target == code].mean()) ** 2).sum()) for code in codes)
+    of_class, codes = _own(scores, target), np.unique(target)
+    within = sum(float(((of_class[target == code] - of_class[target == code].mean()) ** 2).sum()) for code in codes)
     spread = math.sqrt(within / max(1, len(target) - len(codes)))
     return max(spread, abs(_gap(scores, target)) / _MOST_APART) or math.inf
 
@@ -144,7 +144,7 @@ class Sample:
 
     def __post_init__(self) -> None:
         if self.clean.ndim == 3:
-            object.__setattr__(self, "clean", self.scored(self.clean, [None]))
+            object.__setattr__(self, "clean", self.scores_from_answers(self.clean, [None]))
         if not self.spread:
             object.__setattr__(self, "spread", spread_within(self.clean, self.target))
 
@@ -153,7 +153,7 @@ class Sample:
         parts = self.images[rows], self.target[rows], self.patient[rows], self.clean[rows]
         return Sample(*parts, self.seed, self.spread, self.cells)
 
-    def scored(self, given: Float[np.ndarray, "n ..."], regions: Sequence[Region | None]) -> Float[np.ndarray, "n m"]:
+    def scores_from_answers(self, answers: Float[np.ndarray, "n ..."], regions: Sequence[Region | None]) -> Float[np.ndarray, "n m"]:
         """Return the scores of images from a model's answers.
 
         The score of a segmentation is the mean of the greatest log-odds of lesion in as many cells as the median lesion
@@ -165,29 +165,29 @@ class Sample:
             given: Answers to the images, in equal parts for the regions.
             regions: The exchanged region of each part; None where nothing was exchanged.
         """
-        if given.ndim < 3:
-            return given
-        found = list[np.ndarray]()
-        for part, region in zip(np.split(given, len(regions)), regions, strict=True):
-            where = None if region is None else region.where(*given.shape[1:])
-            near = np.zeros(given.shape[1:], dtype=bool)
+        if answers.ndim < 3:
+            return answers
+        scores = list[np.ndarray]()
+        for part, region in zip(np.split(answers, len(regions)), regions, strict=True):
+            where = None if region is None else region.where(*answers.shape[1:])
+            near = np.zeros(answers.shape[1:], dtype=bool)
             if where is not None:
                 near = binary_dilation(where, np.ones((3, 3), dtype=bool), round(_CONTEXT * max(near.shape)))
-            found.append(np.sort(part[:, ~near], axis=1)[:, -self.cells :].mean(axis=1, keepdims=True))
-        return np.concatenate(found)
+            scores.append(np.sort(part[:, ~near], axis=1)[:, -self.cells :].mean(axis=1, keepdims=True))
+        return np.concatenate(scores)
 
     @cached_property
     def classes(self) -> list[Int[np.ndarray, " k"]]:
         """Images of each class, in an order by chance."""
-        drawn = generator(self.seed, "leads").permutation(len(self.target))
-        return [drawn[self.target[drawn] == code] for code in np.unique(self.target)]
+        permuted = generator(self.seed, "leads").permutation(len(self.target))
+        return [permuted[self.target[permuted] == code] for code in np.unique(self.target)]
 
     @cached_property
     def order(self) -> Int[np.ndarray, " n"]:
         """Images in an order in which every beginning has classes in equal parts as far as there are images."""
         place = np.empty(len(self.target), dtype=np.int64)
-        for own in self.classes:
-            place[own] = np.arange(len(own))
+        for of_class in self.classes:
+            place[of_class] = np.arange(len(of_class))
         return np.lexsort((self.target, place))
 
     @cached_property
@@ -197,11 +197,11 @@ class Sample:
         Each image gives as often as the classes' sizes allow.
         """
         found = np.empty((2, DONORS, len(self.target)), dtype=np.int64)
-        for code, own in enumerate(self.classes):
+        for code, of_class in enumerate(self.classes):
             others = self.classes[:code] + self.classes[code + 1 :]
-            for rank, at in enumerate(own.tolist()):
+            for rank, at in enumerate(of_class.tolist()):
                 for turn in range(DONORS):
-                    sides = own, others[(rank + turn) % len(others)] if others else own[:0]
+                    sides = of_class, others[(rank + turn) % len(others)] if others else of_class[:0]
                     for side, givers in enumerate(sides):
                         able = np.roll(givers, -(rank + turn + 1 - side))
                         able = able[self.patient[able] != self.patient[at]]
@@ -217,10 +217,10 @@ class Sample:
     @cached_property
     def residuals(self) -> Float[np.ndarray, " n"]:
         """Score of each image for its own class, less the mean of the class."""
-        own = self.own(self.clean, np.arange(len(self.target)))
+        own_scores = self.own(self.clean, np.arange(len(self.target)))
         for rows in self.classes:
-            own[rows] -= own[rows].mean()
-        return own
+            own_scores[rows] -= own_scores[rows].mean()
+        return own_scores
 
     @property
     def apart(self) -> float:
@@ -230,10 +230,10 @@ class Sample:
 
 def _put(region: Region, images: Pixels, donors: Sequence[Pixels]) -> Iterator[Pixels]:
     """Yield images with the region of donors, which are of as many parts as there are turns."""
-    for one in donors:
+    for donor in donors:
         for start in range(0, len(images), AT_ONCE):
             part = slice(start, start + AT_ONCE)
-            yield region.put(images[part], one[part])
+            yield region.put(images[part], donor[part])
 
 
 def exchange(
@@ -248,11 +248,11 @@ def exchange(
         rows: Images that get content.
         turns: Donors of each class, at most `DONORS`.
     """
-    same, other = np.moveaxis(exchanged(model, sample, regions, rows, turns).mean(axis=2), 1, 0)
+    same, other = np.moveaxis(exchange_content(model, sample, regions, rows, turns).mean(axis=2), 1, 0)
     return same - other
 
 
-def exchanged(
+def exchange_content(
     model: Reader, sample: Sample, regions: Sequence[Region], rows: Int[np.ndarray, " k"], turns: int
 ) -> Float[np.ndarray, "r 2 t k"]:
     """Return scores for the own class with content of the same class and of another, see `exchange`."""
@@ -264,7 +264,7 @@ def exchanged(
             for side in sides:
                 yield from _put(region, sample.images[rows], [sample.images[side[turn, rows]] for turn in range(turns)])
 
-    scores = sample.own(sample.scored(model(every()), regions), np.tile(rows, 2 * turns * len(regions)))
+    scores = sample.own(sample.scores_from_answers(model(every()), regions), np.tile(rows, 2 * turns * len(regions)))
     return scores.reshape(len(regions), 2, turns, len(rows)) / sample.spread
 
 
@@ -295,14 +295,14 @@ def given_by(
         count: Number of images that donors are of.
     """
     sides, turns = scores.shape[:2]
-    apart = scores - scores.mean(axis=(0, 1))
+    deviations = scores - scores.mean(axis=(0, 1))
     for code in np.unique(target):
-        apart[..., target == code] -= apart[..., target == code].mean(axis=(1, 2), keepdims=True)
-    apart *= np.array([1.0, -1.0])[:, None, None] * sides / (sides * turns - 1)  # degrees of freedom of a recipient
-    return Given(np.bincount(donors.ravel(), apart.ravel(), count), float((apart**2).sum()))
+        deviations[..., target == code] -= deviations[..., target == code].mean(axis=(1, 2), keepdims=True)
+    deviations *= np.array([1.0, -1.0])[:, None, None] * sides / (sides * turns - 1)  # degrees of freedom of a recipient
+    return Given(np.bincount(donors.ravel(), deviations.ravel(), count), float((deviations**2).sum()))
 
 
-def effect_of(values: Float[np.ndarray, " n"], sample: Sample, given: Given | None = None) -> Bounded:
+def effect_of(values: Float[np.ndarray, " n"], sample: Sample, content: Given | None = None) -> Bounded:
     """Return the mean of effects on all images of a sample, with one-sided bounds by t over patients.
 
     An image varies as a recipient and as a donor (Aronow, Samii and Assenova 2015, variance of dyads). The standard
@@ -314,13 +314,13 @@ def effect_of(values: Float[np.ndarray, " n"], sample: Sample, given: Given | No
         given: Contributions of images as donors; None: donors are taken as fixed.
     """
     mean, squares = float(values.mean()), (sample.residuals / sample.spread) ** 2
-    own = values - mean - mean / 2 * (squares - squares.mean())
-    parts = clustered(own, sample.patient)
+    influence = values - mean - mean / 2 * (squares - squares.mean())
+    parts = cluster(influence, sample.patient)
     people, error = len(parts.samples), parts.standard_error / len(values)
     if people < 2:
         return Bounded(mean, math.inf, -math.inf, math.inf, 1.0)
-    if given is not None:
-        both = clustered(own + given.sums, sample.patient).standard_error ** 2 - given.squares
+    if content is not None:
+        both = cluster(influence + content.sums, sample.patient).standard_error ** 2 - content.squares
         error = max(error, math.sqrt(max(0.0, both)) / len(values))
     reach = -float(stdtrit(people - 1, ALPHA)) * error
     return Bounded(mean, error, mean - reach, mean + reach, people - 1.0)
@@ -340,39 +340,39 @@ def find(model: Reader, sample: Sample, of: Track = "place") -> tuple[Region, in
     Returns:
         The region, and 1 where content of another class lowers the score of the own class, -1 where it raises it.
     """
-    left = model.passes + MOST_PASSES[of] // 2
-    found: dict[Region, np.ndarray] = dict.fromkeys(candidates(of), np.zeros(0))
-    known = 0
+    most_passes = model.passes + MOST_PASSES[of] // 2
+    effects: dict[Region, np.ndarray] = dict.fromkeys(candidates(of), np.zeros(0))
+    read = 0
     for keep, images in STAGES[of]:
-        best = sorted(found, key=lambda one: -abs(found[one].sum()))[:keep]
-        rows = sample.order[known:images]
-        known += len(rows)
+        best = sorted(effects, key=lambda one: -abs(effects[one].sum()))[:keep]
+        rows = sample.order[read:images]
+        read += len(rows)
         if len(rows):
             more = exchange(model, sample, best, rows)
-            found = {one: np.append(found[one], values) for one, values in zip(best, more, strict=True)}
-    sizes = {one: abs(float(values.mean())) for one, values in found.items()}
+            effects = {one: np.append(effects[one], values) for one, values in zip(best, more, strict=True)}
+    sizes = {one: abs(float(values.mean())) for one, values in effects.items()}
     height, width = sample.images.shape[2:]
     able = [one for one in sizes if sizes[one] >= KEEP * max(sizes.values())]
     region = min(able, key=lambda one: size_of(one, height, width))
-    sign = 1 if found[region].mean() >= 0 else -1
+    sign = 1 if effects[region].mean() >= 0 else -1
     if isinstance(region, Box):
-        region = _shrunk(model, sample, region, sign * found[region], sign, left)
+        region = _shrunk(model, sample, region, sign * effects[region], sign, most_passes)
     return region, sign
 
 
-def _shrunk(model: Reader, sample: Sample, region: Box, known: np.ndarray, sign: int, left: int) -> Box:
+def _shrunk(model: Reader, sample: Sample, region: Box, values_read: np.ndarray, sign: int, most_passes: int) -> Box:
     """Return the smallest box of half-size windows in which most of the effect stays."""
     rows = sample.order[:SHRINK_IMAGES]
-    whole = float(known[: len(rows)].mean())
+    total = float(values_read[: len(rows)].mean())
     height, width = sample.images.shape[2:]
     while True:
         parts = list(region.halves())
         small = min((parts[0].bottom - parts[0].top) * height, (parts[0].right - parts[0].left) * width) < LEAST_SIDE
-        if small or model.passes + 2 * len(parts) * len(rows) > left:
+        if small or model.passes + 2 * len(parts) * len(rows) > most_passes:
             return region
         effects = sign * exchange(model, sample, parts, rows).mean(axis=1)
         best = int(np.argmax(effects))
-        if effects[best] < STAY * whole or whole <= 0:
+        if effects[best] < STAY * total or total <= 0:
             return region
         region = parts[best]
 
@@ -394,18 +394,18 @@ class Groups:
     worth: Float[np.ndarray, " n"]
     high: Bool[np.ndarray, " n"]
     separation: float
-    one: float
+    of_one_normal: float
 
     @property
     def discrete(self) -> bool:
         """Whether there are two groups."""
         share = min(self.high.mean(), 1 - self.high.mean())
-        return self.separation > self.one and share >= LEAST_GROUP
+        return self.separation > self.of_one_normal and share >= LEAST_GROUP
 
 
-def groups_of(worth: Float[np.ndarray, " n"]) -> Groups:
+def groups_of(effect: Float[np.ndarray, " n"]) -> Groups:
     """Return the groups of images by the worth of their patches on the same recipients."""
-    return Groups(worth, *split(worth), _of_one_normal(len(worth)))
+    return Groups(effect, *split(effect), _of_one_normal(len(effect)))
 
 
 def worths(
@@ -420,7 +420,7 @@ def worths(
             donors = sample.images[rows[start : start + step]]
             yield region.put(np.tile(onto, (len(donors), 1, 1, 1)), np.repeat(donors, len(onto), axis=0))
 
-    return sample.scored(model(put()), [region]).reshape(len(rows), len(onto), -1).mean(axis=1) / sample.spread
+    return sample.scores_from_answers(model(put()), [region]).reshape(len(rows), len(onto), -1).mean(axis=1) / sample.spread
 
 
 def split(values: Float[np.ndarray, " n"]) -> tuple[Bool[np.ndarray, " n"], float]:
@@ -448,7 +448,7 @@ def split(values: Float[np.ndarray, " n"]) -> tuple[Bool[np.ndarray, " n"], floa
 def _of_one_normal(count: int, draws: int = 400) -> float:
     """Return the separation that is exceeded by 5 % of samples of one normal distribution, at least `ONE_NORMAL`."""
     normal = generator(0, "one normal", count).normal(size=(draws, count))
-    return max(ONE_NORMAL, float(np.quantile([split(one)[1] for one in normal], 1 - ALPHA)))
+    return max(ONE_NORMAL, float(np.quantile([split(sample)[1] for sample in normal], 1 - ALPHA)))
 
 
 # Verify.
@@ -482,16 +482,16 @@ def put_on(
         parts: Whether shape and tone are put on too.
     """
     draws, where = generator(named.seed, "patches"), region.where(*sample.images.shape[2:])
-    chosen, found = list[np.ndarray](), list[dict[str, np.ndarray]]()
+    chosen, answers = list[np.ndarray](), list[dict[str, np.ndarray]]()
     for group in (~high, high):
         chosen.append(np.resize(draws.permutation(np.flatnonzero(group)), len(sample.target)))
         patches = {"whole": named.images[chosen[-1]]}
         if where is not None and parts:
-            colors, own = (_color(one, where) for one in (patches["whole"], sample.images))
-            patches |= {"shape": patches["whole"] - colors + own, "tone": sample.images - own + colors}
-        found.append({part: sample.scored(model(_put(region, sample.images, [one.clip(0, 1)])), [region])
-                      for part, one in patches.items()})  # fmt: skip
-    return Answered(np.stack(chosen[::-1]), {part: (found[0][part], found[1][part]) for part in found[0]})
+            colors, color = (_color(pixels, where) for pixels in (patches["whole"], sample.images))
+            patches |= {"shape": patches["whole"] - colors + color, "tone": sample.images - color + colors}
+        answers.append({part: sample.scores_from_answers(model(_put(region, sample.images, [pixels.clip(0, 1)])), [region])
+                      for part, pixels in patches.items()})  # fmt: skip
+    return Answered(np.stack(chosen[::-1]), {part: (answers[0][part], answers[1][part]) for part in answers[0]})
 
 
 def _color(images: Pixels, where: Bool[np.ndarray, "h w"]) -> Float[np.ndarray, "n c 1 1"]:
@@ -524,8 +524,8 @@ def carriers(
     least = 0.01 * sample.images.var(axis=0).mean()
     alike = np.maximum(1, (without.var(axis=0) + least) / (with_it.var(axis=0) + least))
     gap = with_it.mean(axis=0) - without.mean(axis=0)
-    apart = gap - np.average(gap, axis=(1, 2), weights=1 / alike**2, keepdims=True)
-    gray = (apart * alike).mean(axis=0)[where]
+    differences = gap - np.average(gap, axis=(1, 2), weights=1 / alike**2, keepdims=True)
+    gray = (differences * alike).mean(axis=0)[where]
     return carry, float((gray * np.abs(gray)).sum()) > 0
 
 
@@ -581,7 +581,7 @@ class Lead:
     moved: float
     shape: float
     tone: float
-    apart: float
+    distance: float
     passes: int
     searched: int
 
@@ -601,7 +601,7 @@ class Lead:
 
         Of a region without a place it is a part of the effect of exchanging all of an image: any half has half of it.
         """
-        return WEAK_LEAD if self.region.where(1, 1) is not None else max(WEAK_LEAD, _MOST_OF_ALL * abs(self.apart))
+        return WEAK_LEAD if self.region.where(1, 1) is not None else max(WEAK_LEAD, _MOST_OF_ALL * abs(self.distance))
 
     @property
     def values(self) -> tuple[float, float]:
@@ -611,14 +611,14 @@ class Lead:
     @property
     def high(self) -> Bool[np.ndarray, " n"]:
         """Whether each image is in the higher group, by the region of its own half."""
-        return self._joined([half.groups.high for half in self.halves])
+        return self._join_halves([half.groups.high for half in self.halves])
 
     @property
     def worth(self) -> Float[np.ndarray, " n"]:
         """Worth of each image's patch, by the region of its own half."""
-        return self._joined([half.groups.worth for half in self.halves])
+        return self._join_halves([half.groups.worth for half in self.halves])
 
-    def _joined(self, parts: Sequence[np.ndarray]) -> np.ndarray:
+    def _join_halves(self, parts: Sequence[np.ndarray]) -> np.ndarray:
         return np.concatenate(parts)[np.argsort(np.concatenate([half.rows for half in self.halves]))]
 
 
@@ -640,29 +640,29 @@ def lead(
         threshold: Of one score: the log-odds from which an image is called positive.
         at_once: Images that the model gets at once, about.
     """
-    rows = divided(sample)
+    rows = divide_patients(sample)
     if isinstance(rows, Reason):
         return rows
-    parts, model = [sample.take(one) for one in rows], Reader(scores, at_once)
-    found = [find(model, one, of) for one in parts]
+    parts, model = [sample.take(part) for part in rows], Reader(scores, at_once)
+    regions_found = [find(model, part, of) for part in parts]
     searched = model.passes
-    every = [worths(model, one, region, np.arange(len(one.target)), RECIPIENTS)
-             for one, (region, _) in zip(parts, found, strict=True)]  # fmt: skip
-    column = int(np.sum([one.var(axis=0) for one in every], axis=0).argmax())
+    every = [worths(model, part, region, np.arange(len(part.target)), RECIPIENTS)
+             for part, (region, _) in zip(parts, regions_found, strict=True)]  # fmt: skip
+    column = int(np.sum([part.var(axis=0) for part in every], axis=0).argmax())
     halves: list[Half] = []
-    for at, (own, other) in enumerate((parts, parts[::-1])):
-        (region, sign), groups = found[at], groups_of(every[at][:, column])
-        sides = sign * exchanged(model, other, [region], np.arange(len(other.target)), DONORS)[0]
+    for at, (half_sample, other) in enumerate((parts, parts[::-1])):
+        (region, sign), groups = regions_found[at], groups_of(every[at][:, column])
+        sides = sign * exchange_content(model, other, [region], np.arange(len(other.target)), DONORS)[0]
         assert other.donors is not None
-        given = given_by(sides, rows[1 - at][np.stack(other.donors)], other.target, len(sample.target))
-        same, apart = sides.mean(axis=1)
-        answered = put_on(model, own, region, groups.high, other)
-        halves.append(Half(rows[at], region, groups, same - apart, given, answered))
+        content = given_by(sides, rows[1 - at][np.stack(other.donors)], other.target, len(sample.target))
+        same, distance = sides.mean(axis=1)
+        answered = put_on(model, half_sample, region, groups.high, other)
+        halves.append(Half(rows[at], region, groups, same - distance, content, answered))
     agree = same_place(halves[0].region, halves[1].region, *sample.images.shape[2:])
-    return verified(model, sample, (halves[0], halves[1]), agree, column, searched, labels, threshold)
+    return verify(model, sample, (halves[0], halves[1]), agree, column, searched, labels, threshold)
 
 
-def verified(
+def verify(
     model: Reader, sample: Sample, halves: tuple[Half, Half], agree: bool, column: int, searched: int,
     labels: Sequence[str], threshold: float,
 ) -> Lead:  # fmt: skip
@@ -678,32 +678,32 @@ def verified(
         labels: Name of each score.
         threshold: See `lead`.
     """
-    order = np.concatenate([one.rows for one in halves[::-1]])
+    order = np.concatenate([half.rows for half in halves[::-1]])
     effects = np.empty(len(order))
-    effects[order] = np.concatenate([one.effect for one in halves])
+    effects[order] = np.concatenate([half.effect for half in halves])
     first = int(halves[1].effect.mean() > halves[0].effect.mean())
-    scores = {part: [np.concatenate(both) for both in zip(*(one.answered.parts[part] for one in halves), strict=True)]
+    scores = {part: [np.concatenate(both) for both in zip(*(half.answered.parts[part] for half in halves), strict=True)]
               for part in halves[0].answered.parts.keys() & halves[1].answered.parts.keys()}  # fmt: skip
     changed = {part: float((high - low)[:, column].mean()) for part, (low, high) in scores.items()}
     shape, tone = (changed[part] / changed["whole"] if part in changed and changed["whole"] else math.nan
                    for part in ("shape", "tone"))  # fmt: skip
     low, high = scores["whole"]
-    flipped = _called(low, threshold) != _called(high, threshold)
-    swing = marked(low, high, sample.target[order], sample.patient[order], flipped, labels)
-    given = Given(halves[0].given.sums + halves[1].given.sums, halves[0].given.squares + halves[1].given.squares)
-    return Lead(halves, first, agree, column, effect_of(effects, sample, given), swing,
+    flipped = _calls_of(low, threshold) != _calls_of(high, threshold)
+    swing = effect_of_mark(low, high, sample.target[order], sample.patient[order], flipped, labels)
+    content = Given(halves[0].given.sums + halves[1].given.sums, halves[0].given.squares + halves[1].given.squares)
+    return Lead(halves, first, agree, column, effect_of(effects, sample, content), swing,
                 changed["whole"] / sample.spread, shape, tone, sample.apart, model.passes, searched)  # fmt: skip
 
 
-def divided(sample: Sample) -> tuple[Int[np.ndarray, " k"], Int[np.ndarray, " j"]] | Reason:
+def divide_patients(sample: Sample) -> tuple[Int[np.ndarray, " k"], Int[np.ndarray, " j"]] | Reason:
     """Return the halves of `halves_of`, or why images allow no search in them."""
     if len(sample.target) < LEAST_IMAGES:
         return because(Code.FEW_IMAGES, images=len(sample.target), least=LEAST_IMAGES)
     if not _LEAST_SPREAD * float(np.abs(sample.clean).max()) < sample.spread < math.inf:
         return because(Code.ANSWERS_ALIKE)
     rows = halves_of(sample)
-    parts = [sample.take(one) for one in rows]
-    if any(len(one.classes) < len(sample.classes) or one.donors is None for one in parts):
+    parts = [sample.take(part) for part in rows]
+    if any(len(part.classes) < len(sample.classes) or part.donors is None for part in parts):
         return because(Code.NO_DONORS)
     return rows
 
@@ -712,12 +712,12 @@ def halves_of(sample: Sample) -> tuple[Int[np.ndarray, " k"], Int[np.ndarray, " 
     """Divide images by patient into halves that have the classes in equal parts as far as possible."""
     people, first = np.unique(sample.patient[sample.order], return_index=True)
     of = sample.target[sample.order][first]
-    drawn = generator(sample.seed, "halves").random(len(people))
+    uniform = generator(sample.seed, "halves").random(len(people))
     side = np.empty(len(people), dtype=np.int64)
-    side[np.lexsort((drawn, of))] = np.arange(len(people)) % 2
+    side[np.lexsort((uniform, of))] = np.arange(len(people)) % 2
     second = side[np.searchsorted(people, sample.patient)] == 1
     return np.flatnonzero(~second), np.flatnonzero(second)
 
 
-def _called(scores: Float[np.ndarray, "n m"], threshold: float) -> Int[np.ndarray, " n"]:
+def _calls_of(scores: Float[np.ndarray, "n m"], threshold: float) -> Int[np.ndarray, " n"]:
     return (scores[:, 0] >= threshold).astype(np.int64) if scores.shape[1] == 1 else scores.argmax(axis=1)

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from assay.audit.tables import NOT_TESTED
 from assay.report.sentences.reasons import reason_words
 from assay.report.words import sentence_case
-from assay.stats.format import in_words, listed, number
-from assay.stats.rows import FOUND, LeadVerdict, Row, json_object, leading_region, numeric
+from assay.stats.format import in_words, join_words, number
+from assay.stats.rows import REPORTED, LeadVerdict, Row, json_object, leading_region, numeric
 
 NOTE = (
     "A lead is a place to look, and no verdict: none of these was shown to be a shortcut. Put it to a test with a mark "
@@ -69,8 +69,8 @@ def place_words(row: Row) -> str:
         case "border":
             return "border"
         case "corners":
-            held, _, other = name.partition(" ")[2].partition(" against ")
-            return f"{held} corner{f' (against one in the {other})' if other else ''}" if held else "corners"
+            corner, _, other = name.partition(" ")[2].partition(" against ")
+            return f"{corner} corner{f' (against one in the {other})' if other else ''}" if corner else "corners"
         case "mirror":
             return "side that images face"
         case "band":
@@ -114,9 +114,9 @@ def region_title(row: Row) -> str:
 
 def region_meanings(rows: Sequence[Row]) -> dict[str, str]:
     """Return the verdicts on regions with their meanings."""
-    there = {row["verdict"] for row in rows}
+    verdicts_present = {row["verdict"] for row in rows}
     heads = {code: words[0].partition("{")[0].strip(" :").lower() or "inconclusive" for code, words in _WORDS.items()}
-    return {heads[code]: words[1] for code, words in _WORDS.items() if code in there and words[1]}
+    return {heads[code]: words[1] for code, words in _WORDS.items() if code in verdicts_present and words[1]}
 
 
 def region_size(row: Row) -> str:
@@ -125,9 +125,9 @@ def region_size(row: Row) -> str:
         return reason_words(row["reason"])
     per = "on an image " if row["of"] == "drawn" else ""
     ends = (number(row[name], 2) for name in ("value", "value_low", "value_high"))
-    known = not math.isnan(numeric(row, "limit"))
-    held = f"limit {number(row['limit'], 2)}" if known else f"a lead from {number(row['least'], 2)} on"
-    return "effect {}{} sd [{}, {}]; ".format(per, *ends) + held
+    has_limit = not math.isnan(numeric(row, "limit"))
+    limit_text = f"limit {number(row['limit'], 2)}" if has_limit else f"a lead from {number(row['least'], 2)} on"
+    return "effect {}{} sd [{}, {}]; ".format(per, *ends) + limit_text
 
 
 def region_evidence(row: Row) -> str:
@@ -152,7 +152,7 @@ def region_evidence(row: Row) -> str:
         least = row["least"] if math.isnan(numeric(row, "limit")) else row["limit"]
         parts.append(f"a mark that moves scores by {_MOVED:g} sd shows if {min(100, 100 * least / _MOVED):.0f} of 100 "
                      "images more of one class carry it")  # fmt: skip
-    if row["verdict"] in FOUND:
+    if row["verdict"] in REPORTED:
         parts.append(f"changed calls {number(100 * row['flips'], 1)}%, score moved by {number(row['moved'], 2)} sd")
     return "; ".join(parts)
 
@@ -160,7 +160,7 @@ def region_evidence(row: Row) -> str:
 def shares_words(row: Row) -> str:
     """Return the share of carriers in each class: `89% of 'finding', 15% of 'normal'`."""
     shares = json_object(row["shares"])
-    return listed([f"{100 * float(share):.0f}% of '{name}'" for name, share in shares.items()])
+    return join_words([f"{100 * float(share):.0f}% of '{name}'" for name, share in shares.items()])
 
 
 def answer(tables: Mapping[str, Sequence[Row]]) -> list[str]:
@@ -169,7 +169,7 @@ def answer(tables: Mapping[str, Sequence[Row]]) -> list[str]:
     They are the same on the page, in the terminal and on the model card.
     """
     row = leading_region(tables["regions"])
-    return [] if row is None or row["verdict"] not in FOUND else list(_answer(row, tables["regions"]))
+    return [] if row is None or row["verdict"] not in REPORTED else list(_answer(row, tables["regions"]))
 
 
 def clears(rows: Sequence[Row]) -> bool:
@@ -195,7 +195,7 @@ def _answer(row: Row, rows: Sequence[Row]) -> Iterator[str]:
         f"Apart from it, {what_words(other)} changes {100 * other['flips']:.0f} of 100 answers: it is on "
         f"{shares_words(other)}."
         for other in rows
-        if other["of"] == "drawn" and other is not row and other["verdict"] in FOUND
+        if other["of"] == "drawn" and other is not row and other["verdict"] in REPORTED
     )
 
 
@@ -206,8 +206,8 @@ def next_words(rows: Sequence[Row], audit: object = "AUDIT") -> str:
         return ""
     row, trained = leading_region(rows), rows[0]["trained"]
     code, first = LeadVerdict.NOTHING_FOUND if row is None else row["verdict"], "cover it, and retrain"
-    shown = row is not None and code in FOUND and row["discrete"] and not _moves_none(row)
-    if not shown and not trained:
+    is_covered = row is not None and code in REPORTED and row["discrete"] and not _moves_none(row)
+    if not is_covered and not trained:
         return f"Next: {TRAIN}"
     first, audit = (first, audit) if trained else ("audit with --train, then", "AUDIT")  # that of the training images
     return f"Next: {_WORDS[code][2].format(first=first, audit=audit)}"

@@ -12,7 +12,7 @@ from typing import cast
 import numpy as np
 
 from assay.core.errors import SpecError, key_text
-from assay.core.files import is_file, told
+from assay.core.files import is_file, label_of_path
 from assay.core.types import Factor, FactorTable
 from assay.data.cards import OWN_PATIENT, known_set
 from assay.data.files.classes import Target, target_column
@@ -119,7 +119,7 @@ def list_table(spec: DataSpec) -> Listing:
     problems = [replace(one, name=own(one.name)) for one in problems]
     listing = Listing(
         title=folder.name,
-        where=told(spec.table),
+        where=label_of_path(spec.table),
         word=word,
         frame=frame_of(
             table.numbers, name=list(map(own, names)), image=images, mask=masks, target=codes, patient=patient

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from assay.core.errors import SpecError
-from assay.core.files import default_cache_root, filled, is_file, write_bytes
+from assay.core.files import default_cache_root, fill_names, is_file, write_bytes
 
 # They are kept as a folder of the cache, named by its content: a CSV, arrays as .npy files, and a link to the folder of
 # files that rows name. Everything after that is as with any folder: the same content has the same trials, worker
@@ -157,11 +157,11 @@ def _write(folder: Path, rows: Iterable[dict[str, Any]], keys: Mapping[str, Any]
                 (folder / cells[name]).write_bytes(content.getvalue())
             elif cells[name]:
                 whole = whole or Path(cells[name]).is_absolute() or ".." in Path(cells[name]).parts
-                cells[name] = str(filled(cells[name], base))
+                cells[name] = str(fill_names(cells[name], base))
         table.append(cells)
     paths = [Path(row[name]) for row in table for name in shown if Path(row.get(name, "")).is_absolute()]
     if paths:
-        common = os.path.commonpath([path.parent for path in paths]) if whole else str(filled(base))
+        common = os.path.commonpath([path.parent for path in paths]) if whole else str(fill_names(base))
         link = _WHOLE if whole else _LINK
         (folder / link).symlink_to(common, target_is_directory=True)
         digest.update(common.encode())
@@ -199,4 +199,4 @@ def _pixels(cell: Any) -> np.ndarray | None:
 
 def _shows_pixels(cell: Any, base: str) -> bool:
     """Return whether a label is a mask: pixels, or a file."""
-    return _pixels(cell) is not None or (isinstance(cell, str | Path) and is_file(filled(str(cell), base)))
+    return _pixels(cell) is not None or (isinstance(cell, str | Path) and is_file(fill_names(str(cell), base)))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from assay.core.errors import DataError, SpecError, key_text
-from assay.core.files import filled, is_file
+from assay.core.files import fill_names, is_file
 from assay.data.files.guess import Guess, guess
 from assay.data.files.in_memory import in_memory, on_disk
 from assay.data.files.kinds import kind_named
@@ -75,7 +75,7 @@ def data_of(given: Any, place: str = "data", lenient: bool = False, **named: Any
 
 
 def _of_path(path: Path, place: str, lenient: bool, named: Mapping[str, Any]) -> Reading:
-    if not filled(str(path)).exists():
+    if not fill_names(str(path)).exists():
         raise SpecError(f"{place}: there is no file {path}")
     found = guess(path, lenient=lenient, **{name: one for name, one in named.items() if name != "unmasked"})
     data = {**found.data(), **_further(named)}
@@ -99,7 +99,7 @@ def _of_keys(keys: dict[str, Any], place: str, named: Mapping[str, Any], bare: b
     if isinstance(table, os.PathLike):
         keys["table"] = table = os.fspath(cast("os.PathLike[str]", table))
     if isinstance(table, str) and table and not keys.get("folder") and not _sources(keys):
-        path = filled(table)
+        path = fill_names(table)
         keys |= {"folder": str(path.parent), "table": path.name}
     named_target, kept = keys.get("target"), in_memory(table)
     keys = cast("dict[str, Any]", on_disk(table if bare else keys, place, **own))
@@ -136,7 +136,7 @@ def _table_of(keys: Mapping[str, Any]) -> Path | None:
     table = keys.get("table", DataSpec.model_fields["table"].default)
     if _sources(keys) or not keys.get("folder") or not str(table).casefold().endswith(".csv"):
         return None
-    path = filled(str(keys["folder"])) / str(table)
+    path = fill_names(str(keys["folder"])) / str(table)
     return path if is_file(path) else None
 
 

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from assay.core.errors import DataError, SpecError, cut, key_text, nearest, unknown_name
-from assay.core.files import ASSETS, filled, unset
+from assay.core.files import ASSETS, fill_names, unset
 from assay.core.tables import Row, read_text
 from assay.core.types import Factor, Role
 from assay.spec.schema import FactorSpec
@@ -621,7 +621,7 @@ def expand(text: str, place: str) -> Path:
     for name in unset(text):
         extra = " to the folder that holds the image sets, such as lung-nodule/" if name == ASSETS else ""
         raise SpecError(f"{place}: the variable {name} is not set; set it{extra}, or write the path itself")
-    path = filled(text)
+    path = fill_names(text)
     if not os.path.exists(path):  # noqa: PTH110  pathlib raises OSError for names over 255 bytes
         raise SpecError(f"{place}: '{text}' does not exist (looked for {path}); give an existing path")
     return path

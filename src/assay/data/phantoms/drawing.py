@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, Int, UInt32
 from torch import Tensor
 
 from assay.core.compiled import compiled
-from assay.core.seeds import derive, mixed
+from assay.core.seeds import derive, mix
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -483,7 +483,7 @@ def hash_lattice(
 
 def uniforms(nuisance: Int[np.ndarray, "n"], stream: str, count: int) -> Float[np.ndarray, "n count"]:
     """`count` uniform numbers in [0, 1) per row, float64, that depend on (row's seed, stream, position) alone."""
-    bits = mixed(np.arange(1, count + 1), _row_key(nuisance, stream)[:, None])
+    bits = mix(np.arange(1, count + 1), _row_key(nuisance, stream)[:, None])
     return (bits >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
@@ -545,13 +545,13 @@ _BYTES_SCALE = float(1.0 / np.sqrt(4 * (256**2 - 1) / 12))
 
 
 def _row_key(nuisance: Int[np.ndarray, "n"], stream: str) -> np.ndarray:
-    return mixed(nuisance, derive(0, "phantom", stream))
+    return mix(nuisance, derive(0, "phantom", stream))
 
 
 @lru_cache(maxsize=32)
 def _lattice_codes(count: int, device: str) -> Int[Tensor, "count"]:
     """One well-mixed 32-bit code per lattice point."""
-    codes = mixed(np.arange(1, count + 1))
+    codes = mix(np.arange(1, count + 1))
     return torch.as_tensor((codes >> np.uint64(32)).astype(np.uint32).view(np.int32), device=device)
 
 

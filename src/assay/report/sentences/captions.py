@@ -7,7 +7,7 @@ from typing import Any
 
 from assay.core.errors import others
 from assay.report.sentences.reasons import ISSUES
-from assay.stats.format import count, in_words, listed, number
+from assay.stats.format import count, in_words, join_words, number
 from assay.stats.rows import Row, json_object
 
 Facts = Mapping[str, Any]
@@ -19,21 +19,21 @@ def caption(row: Row) -> str:
 
 
 def _sheet(row: Row, facts: Facts) -> str:
-    shown, images = facts["rows"], facts["images"]
-    of = f"{in_words(facts['target'])} " if all(label.isdigit() for label in shown) else ""
+    rows_shown, images = facts["rows"], facts["images"]
+    of = f"{in_words(facts['target'])} " if all(label.isdigit() for label in rows_shown) else ""
     counts = [f"{n} of {label}" if label.isdigit() else f"{n} {label}" for label, n in facts["counts"].items()]
     if facts["rest"]:
         counts.append(f"{sum(facts['rest'].values())} of {others(tuple(facts['rest']))}")
-    text = f"{facts['head']}: rows are {of}{', then '.join(shown)}. {images} images ({', '.join(counts)})."
-    text += "".join(_marked(facts["marks"]))
+    text = f"{facts['head']}: rows are {of}{', then '.join(rows_shown)}. {images} images ({', '.join(counts)})."
+    text += "".join(_describe_marks(facts["marks"]))
     text += f" This is the first of {facts['folds']} folds." if facts["folds"] > 1 else ""
     return text + (" White: the outline of the mask." if facts["masks"] else "")
 
 
-def _marked(marks: Mapping[str, Mapping[str, Sequence[bool]]]) -> Iterator[str]:
+def _describe_marks(marks: Mapping[str, Mapping[str, Sequence[bool]]]) -> Iterator[str]:
     """Return for each mark ` From the left, tag is on none of absent and on 1 and 3 of present.`"""
     for name, by_class in marks.items():
-        every = [one for on in by_class.values() for one in on]
+        every = [on_image for on in by_class.values() for on_image in on]
         alike = "every image" if all(every) else "no image"
         of_each = ", ".join(f"{_which(on)} of {label}" for label, on in by_class.items())
         yield f" From the left, {name} is on {alike if len(set(every)) == 1 else of_each}."
@@ -41,8 +41,8 @@ def _marked(marks: Mapping[str, Mapping[str, Sequence[bool]]]) -> Iterator[str]:
 
 def _which(on: Sequence[bool]) -> str:
     """Return `none`, `all`, `1, 3 and 4`."""
-    there = [str(i) for i, one in enumerate(on, start=1) if one]
-    return "none" if not there else "all" if len(there) == len(on) else listed(there)
+    numbers = [str(i) for i, is_on in enumerate(on, start=1) if is_on]
+    return "none" if not numbers else "all" if len(numbers) == len(on) else join_words(numbers)
 
 
 def _source(row: Row, facts: Facts) -> str:
@@ -87,31 +87,31 @@ def _difference(facts: Facts) -> str:
 
 def _outline(row: Row, facts: Facts) -> str:
     example = f"{'lesion' if facts['lesion'] else 'no lesion'}, {facts['example']}"
-    recipes = "; ".join(f"{recipe} {_called(found)}" for recipe, found in facts["recipes"].items())
+    recipes = "; ".join(f"{recipe} {_describe_call(found)}" for recipe, found in facts["recipes"].items())
     return f"{row['environment']}, {example}: the image, then {recipes}. White: truth; orange: called."
 
 
-def _called(found: Facts) -> str:
+def _describe_call(facts_of: Facts) -> str:
     """Return `Dice 0.81` of a lesion; of none the share of the image that is called, or `nothing`."""
-    if "dice" in found:
-        return f"Dice {number(found['dice'])}"
-    return f"{number(100 * found['called'], 1)}% called" if found["called"] else "nothing"
+    if "dice" in facts_of:
+        return f"Dice {number(facts_of['dice'])}"
+    return f"{number(100 * facts_of['called'], 1)}% called" if facts_of["called"] else "nothing"
 
 
 def _heat_map(row: Row, facts: Facts) -> str:
-    recipes = "; ".join(f"{recipe} {_on_lesion(found)}" for recipe, found in facts["recipes"].items())
+    recipes = "; ".join(f"{recipe} {_on_lesion(on_lesion)}" for recipe, on_lesion in facts["recipes"].items())
     return (
         f"{row['factor']}, {row['environment']}, image {facts['image']}: with the lesion's outline, then {recipes}. "
         f"Black is 0, the lightest {number(facts['times'], 0)} times the map's mean, for all alike."
     )
 
 
-def _on_lesion(found: Facts) -> str:
+def _on_lesion(facts_of: Facts) -> str:
     """Return `0.43 of it on the lesion (chance 0.05; fails the sanity check)`."""
-    if not found:
+    if not facts_of:
         return "without a map"
-    failed = "; fails the sanity check" if found["fails"] else ""
-    return f"{number(found['mass'])} of it on the lesion (chance {number(found['area'])}{failed})"
+    failed = "; fails the sanity check" if facts_of["fails"] else ""
+    return f"{number(facts_of['mass'])} of it on the lesion (chance {number(facts_of['area'])}{failed})"
 
 
 def _case(row: Row, facts: Facts) -> str:
@@ -133,11 +133,11 @@ def _answer(facts: Facts) -> str:
     return f"Dice {number(facts['dice'])}; of the image {predicted}{true}"
 
 
-def _found(row: Row, facts: Facts) -> str:
+def _describe_suspects(row: Row, facts: Facts) -> str:
     where = "from the left, rows" if len(facts["rows"]) > 1 else "row"
-    shown = listed([f"{row:,}" for row in facts["rows"]])
+    rows_text = join_words([f"{row:,}" for row in facts["rows"]])
     cue = f"; {facts['against']} of them are against a simple cue" if "against" in facts else ""
-    return f"{count(facts['images'], 'image')}: {ISSUES[facts['kind']]}{cue}; {where} {shown}."
+    return f"{count(facts['images'], 'image')}: {ISSUES[facts['kind']]}{cue}; {where} {rows_text}."
 
 
 def _masks(row: Row, facts: Facts) -> str:
@@ -148,7 +148,7 @@ CAPTIONS: Mapping[str, Callable[[Row, Facts], str]] = {
     "sheet": _sheet,
     "source": _source,
     "copies": _copies,
-    "found": _found,
+    "found": _describe_suspects,
     "masks": _masks,
     "confounder": _confounder,
     "mark": _mark,

@@ -9,7 +9,7 @@ from assay.report.sentences.reasons import cue_words
 from assay.stats.format import number, with_interval
 from assay.stats.rows import Row, numeric
 
-_SAID = {
+_ADDED = {
     "beyond": ("they add to this cue", "it adds to this cue"),
     "not-shown": ("nothing beyond this cue was shown",) * 2,
     "below": ("they are below this cue", "it is below this cue"),
@@ -38,9 +38,9 @@ def added_words(rows: Sequence[Row], inside: Callable[[str], str] = str) -> str:
         within = with_interval(numeric(best, "value"), numeric(best, "low"), numeric(best, "high"))
         alike = f" (AUROC {within} among images alike in it, the cue's {number(numeric(best, 'rest'))})"
         alike = "" if math.isnan(numeric(best, "value")) else alike
-        said = _SAID[verdicts[0]][not best["recipe"]] + alike
+        added_text = _ADDED[verdicts[0]][not best["recipe"]] + alike
     else:
-        said = f"{verdicts.count('beyond')} of {len(rows)} recipes add to this cue"
+        added_text = f"{verdicts.count('beyond')} of {len(rows)} recipes add to this cue"
     cue = cue_words(best["kind"], best["name"])
     where = inside(best["environment"])
-    return f"{who}: AUROC {ends}{where}; {cue}: {number(numeric(best, 'cue'))}; {said}."
+    return f"{who}: AUROC {ends}{where}; {cue}: {number(numeric(best, 'cue'))}; {added_text}."

@@ -26,8 +26,8 @@ def reading_lines(facts: Mapping[str, str]) -> list[str]:
     Args:
         facts: Key -> value of the table `provenance`.
     """
-    there = [key for key in KEYS if facts.get(key) and (key != "scaling" or " " in facts[key])]  # no usual name
-    return [f"{'caution: ' if key in CAUTIONS else ''}{key}: {facts[key]}" for key in there]
+    present = [key for key in KEYS if facts.get(key) and (key != "scaling" or " " in facts[key])]  # no usual name
+    return [f"{'caution: ' if key in CAUTIONS else ''}{key}: {facts[key]}" for key in present]
 
 
 def where_issues_are(root: Path) -> list[str]:

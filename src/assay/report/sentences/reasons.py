@@ -8,7 +8,7 @@ from typing import Any
 
 from assay.core.measures import label_of
 from assay.core.reasons import Cause, Code, Reason, read
-from assay.stats.format import count, in_words, listed, number, p_value, with_interval
+from assay.stats.format import count, in_words, join_words, number, p_value, with_interval
 
 Fields = Mapping[str, Any]
 FEW = 3
@@ -44,18 +44,18 @@ def place_words(reason: object) -> str:
 
 def cause_words(cause: Cause) -> str:
     """Return one cause in English."""
-    return rendered(cause.code.sentence, dict(cause.fields)).removesuffix(":")
+    return fill_template(cause.code.sentence, dict(cause.fields)).removesuffix(":")
 
 
 def chip_words(reason: Reason) -> str:
     """Return a caution in a few words; empty where its first code has none."""
-    return rendered(reason.causes[0].code.chip, dict(reason.causes[0].fields))
+    return fill_template(reason.causes[0].code.chip, dict(reason.causes[0].fields))
 
 
-def rendered(template: str, fields: Fields) -> str:
+def fill_template(template: str, fields: Fields) -> str:
     """Return a template with its choices made and its slots filled."""
-    chosen = _CHOICE.sub(lambda found: found[2] if fields.get(found[1]) else found[3] or "", template)
-    return _SLOT.sub(lambda found: _slot(found[1], found[2] or "", fields), chosen)
+    chosen = _CHOICE.sub(lambda match: match[2] if fields.get(match[1]) else match[3] or "", template)
+    return _SLOT.sub(lambda match: _slot(match[1], match[2] or "", fields), chosen)
 
 
 def _slot(name: str, form: str, fields: Fields) -> str:
@@ -76,17 +76,17 @@ def _numbers(name: str, fields: Fields) -> str:
     return " to ".join(dict.fromkeys(number(fields[end]) for end in name.split("..")))
 
 
-def _listed(name: str, fields: Fields) -> str:
+def _list_names(name: str, fields: Fields) -> str:
     """List names, each with its count where there are two columns: `c (3) and d (5)`."""
     first, _, counts = name.partition("*")
     if counts:
-        return listed([f"{one} ({int(n):,})" for one, n in zip(fields[first], fields[counts], strict=True)])
-    return listed(list(fields[first]))
+        return join_words([f"{one} ({int(n):,})" for one, n in zip(fields[first], fields[counts], strict=True)])
+    return join_words(list(fields[first]))
 
 
 def _few(name: str, fields: Fields) -> str:
     more = len(fields[name]) - FEW
-    return listed([*fields[name][:FEW], *([count(more, "more recipe")] if more > 0 else [])])
+    return join_words([*fields[name][:FEW], *([count(more, "more recipe")] if more > 0 else [])])
 
 
 def _interval(name: str, fields: Fields) -> str:
@@ -109,7 +109,7 @@ def _properties(_: str, fields: Fields) -> str:
                                      strict=True)
     ]  # fmt: skip
     more = [f"{len(named) - MOST_PROPERTIES} more"] if len(named) > MOST_PROPERTIES else []
-    return listed([*named[:MOST_PROPERTIES], *more])
+    return join_words([*named[:MOST_PROPERTIES], *more])
 
 
 CUES = {"baseline": "the {} alone", "image": "the image's {}", "factor": "factor '{}'", "column": "column '{}'",
@@ -136,18 +136,18 @@ def _first_cue(_: str, fields: Fields) -> str:
 
 def _statuses(fields: Fields) -> str:
     parts = [f"{fields[status]} {words}" for status, words in _STATUSES.items() if status in fields]
-    return f": {listed(parts)}" if parts else ""
+    return f": {join_words(parts)}" if parts else ""
 
 
 _FORMS: Mapping[str, Callable[[str, Fields], str]] = {
     "number": _numbers,
-    "list": _listed,
+    "list": _list_names,
     "few": _few,
     "interval": _interval,
     "group": lambda _, fields: _group(fields),
     "properties": _properties,
     "cue": _first_cue,
-    "rows": lambda name, fields: ("row " if len(fields[name]) == 1 else "rows ") + _listed(name, fields),
+    "rows": lambda name, fields: ("row " if len(fields[name]) == 1 else "rows ") + _list_names(name, fields),
     "issue": lambda name, fields: ISSUES[str(fields[name])],
     "measure": lambda name, fields: label_of(str(fields[name])),
     "words": lambda name, fields: in_words(str(fields[name])),

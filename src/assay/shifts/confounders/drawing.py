@@ -33,13 +33,13 @@ def paint(
     left: int,
 ) -> None:
     """Move pixels toward a color by `strength` times their coverage, in place; the result is clipped to 0..1."""
-    zero, one, full, wide = np.float32(0), np.float32(1), np.float32(strength), coverage.shape[1]
+    zero, unit, full, wide = np.float32(0), np.float32(1), np.float32(strength), coverage.shape[1]
     for channel in range(len(image)):
         target = color[channel]
         for i in range(len(coverage)):
             pixels, covered = image[channel, top + i][left : left + wide], coverage[i]
             for j in range(wide):
-                pixels[j] = min(max((target - pixels[j]) * (full * covered[j]) + pixels[j], zero), one)
+                pixels[j] = min(max((target - pixels[j]) * (full * covered[j]) + pixels[j], zero), unit)
 
 
 @compiled
@@ -58,13 +58,13 @@ def segments(
         radii: At either end, px; linear in between.
         thinnest: A thinner line is drawn with this radius, and as much fainter as it is thinner.
     """
-    half, one, zero, two, three = np.float32(0.5), np.float32(1), np.float32(0), np.float32(2), np.float32(3)
+    half, unit, zero, two, three = np.float32(0.5), np.float32(1), np.float32(0), np.float32(2), np.float32(3)
     least = np.float32(thinnest)
     for piece in range(ends.shape[1]):
         x, y, to_x, to_y = ends[0, piece], ends[1, piece], ends[2, piece], ends[3, piece]
         along_x, along_y = to_x - x, to_y - y
         square = along_x * along_x + along_y * along_y
-        per = one / square if square > zero else zero
+        per = unit / square if square > zero else zero
         radius, rise = radii[0, piece], radii[1, piece] - radii[0, piece]
         far = max(radii[0, piece], radii[1, piece], least) + half
         first, last = _within(min(x, to_x) - far - half, max(x, to_x) + far, left, canvas.shape[1])
@@ -73,11 +73,11 @@ def segments(
             away_y, line = np.float32(i + top) + half - y, canvas[i][first:last]
             for j in range(len(line)):
                 away_x = np.float32(j + (first + left)) + half - x
-                t = min(max((away_x * along_x + away_y * along_y) * per, zero), one)
-                rest_x, rest_y, own = away_x - t * along_x, away_y - t * along_y, radius + t * rise
-                depth = max(own, least) - np.sqrt(rest_x * rest_x + rest_y * rest_y)
-                t = min(max(depth + half, zero), one)
-                line[j] = max(line[j], t * t * (three - two * t) * min(own / least, one))
+                t = min(max((away_x * along_x + away_y * along_y) * per, zero), unit)
+                rest_x, rest_y, thickness = away_x - t * along_x, away_y - t * along_y, radius + t * rise
+                depth = max(thickness, least) - np.sqrt(rest_x * rest_x + rest_y * rest_y)
+                t = min(max(depth + half, zero), unit)
+                line[j] = max(line[j], t * t * (three - two * t) * min(thickness / least, unit))
 
 
 @compiled
@@ -96,10 +96,10 @@ def box(
         turn: Cosine and sine of the angle by which it is turned clockwise.
         half: Half its width and height less the radius of its corners, and that radius, px.
     """
-    center, one, zero, two, three = np.float32(0.5), np.float32(1), np.float32(0), np.float32(2), np.float32(3)
+    center, unit, zero, two, three = np.float32(0.5), np.float32(1), np.float32(0), np.float32(2), np.float32(3)
     x, y, cosine, sine = np.float32(middle[0]), np.float32(middle[1]), np.float32(turn[0]), np.float32(turn[1])
     half_x, half_y, rounded = np.float32(half[0]), np.float32(half[1]), np.float32(half[2])
-    reach = np.float32(np.hypot(half_x + rounded, half_y + rounded)) + one
+    reach = np.float32(np.hypot(half_x + rounded, half_y + rounded)) + unit
     first, last = _within(x - reach, x + reach, left, canvas.shape[1])
     upper, lower = _within(y - reach, y + reach, top, canvas.shape[0])
     for i in range(upper, lower):
@@ -110,7 +110,7 @@ def box(
             out_y = abs(away_y * cosine - away_x * sine) - half_y
             beyond_x, beyond_y = max(out_x, zero), max(out_y, zero)
             outside = np.sqrt(beyond_x * beyond_x + beyond_y * beyond_y)
-            t = min(max(rounded - outside - min(max(out_x, out_y), zero) + center, zero), one)
+            t = min(max(rounded - outside - min(max(out_x, out_y), zero) + center, zero), unit)
             line[j] = t * t * (three - two * t)
 
 
@@ -168,7 +168,7 @@ def _span(middle: np.ndarray, reach: float, length: int) -> tuple[int, int]:
 class Figure(Protocol):
     """A figure with one instance per row."""
 
-    def drawn(self, row: int, within: Window) -> Float32[np.ndarray, "h w"]:
+    def draw(self, row: int, within: Window) -> Float32[np.ndarray, "h w"]:
         """Return the coverage, 0..1, of a row's window."""
         ...
 
@@ -186,7 +186,7 @@ class Layer:
     strength: float = 1.0
 
 
-Made = TypeVar("Made")
+Component = TypeVar("Made")
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)
@@ -198,11 +198,11 @@ def image_change(
     extent: Extent = "global",
     origin: Origin = "environment",
     version: int = 1,
-) -> Callable[[type[Made]], type[Made]]:
+) -> Callable[[type[Component]], type[Component]]:
     """Declare a class as a component that changes images; it becomes a frozen dataclass. See `component`."""
 
-    def declare(made: type[Made]) -> type[Made]:
-        frozen = dataclass(frozen=True, kw_only=True)(made)
+    def declare(declared: type[Component]) -> type[Component]:
+        frozen = dataclass(frozen=True, kw_only=True)(declared)
         return component(kind, name, ChangeTraits(extent, origin), summary=summary, version=version)(frozen)
 
     return declare
@@ -231,7 +231,7 @@ class Mark(ABC):
     def apply(self, images: Float[Tensor, "b c h w"], parameters: Parameters) -> Float[Tensor, "b c h w"]:
         """The images with the mark on them."""
         out, (channels, height, width) = images.clone(memory_format=torch.contiguous_format), images.shape[1:]
-        for row, layer, covered in self._drawn(parameters, (channels, height, width)):
+        for row, layer, covered in self._drawings(parameters, (channels, height, width)):
             color, strength = in_channels(layer.color, channels), self.opacity * layer.strength
             paint(out[row].numpy(), covered, color, strength, layer.within.top, layer.within.left)
         return out
@@ -239,19 +239,19 @@ class Mark(ABC):
     def mask(self, parameters: Parameters, shape: Shape) -> Bool[Tensor, "b 1 h w"]:
         """Every pixel that any layer touches."""
         covered = torch.zeros(len(next(iter(parameters.values()))), 1, *shape[1:], dtype=torch.bool)
-        for row, layer, found in self._drawn(parameters, shape):
+        for row, layer, coverage in self._drawings(parameters, shape):
             top, left, height, width = layer.within
-            covered[row, 0, top : top + height, left : left + width] |= torch.as_tensor(found > 0)
+            covered[row, 0, top : top + height, left : left + width] |= torch.as_tensor(coverage > 0)
         return covered
 
-    def _drawn(self, parameters: Parameters, shape: Shape) -> Iterator[tuple[int, Layer, Float32[np.ndarray, "i j"]]]:
+    def _drawings(self, parameters: Parameters, shape: Shape) -> Iterator[tuple[int, Layer, Float32[np.ndarray, "i j"]]]:
         """Return row, layer and coverage, row by row and from the lowest layer up."""
         rows = {name: values.numpy() for name, values in parameters.items()}
         count = len(next(iter(rows.values())))
         layers = self.layers(rows, shape) if count else ()
         for row in range(count):
             for layer in layers:
-                yield row, layer, layer.figure.drawn(row, layer.within)
+                yield row, layer, layer.figure.draw(row, layer.within)
 
 
 def in_channels(color: tuple[float, float, float], channels: int) -> Float32[np.ndarray, "c"]:
@@ -269,7 +269,7 @@ def luminance(image: Float[np.ndarray, "c h w"]) -> Float[np.ndarray, "h w"]:
     return total
 
 
-def placed(
+def place_center(
     draws: Draws, parameter: str, center: float, jitter: float, half: float, length: int, shape: Shape
 ) -> Float[Tensor, "n"]:
     """Draw a center along one axis in px within `jitter` of `center`, and move it into the image.
@@ -284,7 +284,7 @@ def placed(
     return place.clamp(min(half, length / 2), max(length - half, length / 2))
 
 
-def turned(draws: Draws, parameter: str, least: float, most: float) -> dict[str, Tensor]:
+def draw_angle(draws: Draws, parameter: str, least: float, most: float) -> dict[str, Tensor]:
     """Draw an angle between `least` and `most` degrees, as `<parameter> cosine` and `<parameter> sine`."""
     degrees = least + (most - least) * draws.uniform(parameter)
     cosine, sine = direction(degrees.numpy() / 360)
@@ -322,7 +322,7 @@ class Box:
     corner: float = 0.0
     turn: tuple[np.ndarray, np.ndarray] | None = None
 
-    def drawn(self, row: int, within: Window) -> Float32[np.ndarray, "h w"]:
+    def draw(self, row: int, within: Window) -> Float32[np.ndarray, "h w"]:
         """See `Figure`."""
         canvas = np.zeros((within.height, within.width), dtype=np.float32)
         turn = (float(self.turn[0][row]), float(self.turn[1][row])) if self.turn else (1.0, 0.0)
@@ -340,7 +340,7 @@ class Surround:
     radius: float
     softness: float
 
-    def drawn(self, row: int, within: Window) -> Float32[np.ndarray, "h w"]:
+    def draw(self, row: int, within: Window) -> Float32[np.ndarray, "h w"]:
         """See `Figure`."""
         x, y = _axes(within)
         away_x, away_y = x - np.float32(self.x[row]), y - np.float32(self.y[row])
@@ -357,7 +357,7 @@ class Frame:
     bottom: np.ndarray
     softness: float
 
-    def drawn(self, row: int, within: Window) -> Float32[np.ndarray, "h w"]:
+    def draw(self, row: int, within: Window) -> Float32[np.ndarray, "h w"]:
         """See `Figure`."""
         x, y = _axes(within)
         left, right, top, bottom = (np.float32(side[row]) for side in (self.left, self.right, self.top, self.bottom))
@@ -391,7 +391,7 @@ class Stroke:
         self.ends = ends.astype(np.float32)
         self.radii = np.broadcast_to(np.asarray(radii, dtype=np.float32), (2, *ends.shape[1:]))
 
-    def drawn(self, row: int, within: Window) -> Float32[np.ndarray, "h w"]:
+    def draw(self, row: int, within: Window) -> Float32[np.ndarray, "h w"]:
         """See `Figure`."""
         canvas = np.zeros((within.height, within.width), dtype=np.float32)
         ends, radii = (np.ascontiguousarray(part[:, row]) for part in (self.ends, self.radii))
@@ -436,8 +436,8 @@ def bent(
         for at in t
         for a, b, c in ((x0, x1, x2), (y0, y1, y2))
     ]
-    kept, rows = number < pieces, len(x0)
-    return np.where(kept, ends, NOWHERE).reshape(4, rows, -1), np.where(kept, t, 0).reshape(2, rows, -1)
+    inside, rows = number < pieces, len(x0)
+    return np.where(inside, ends, NOWHERE).reshape(4, rows, -1), np.where(inside, t, 0).reshape(2, rows, -1)
 
 
 # Letters and digits as straight strokes, so that they can be drawn at any size, turned, and chosen per row.

@@ -37,9 +37,9 @@ from assay.shifts.confounders.drawing import (
     dots,
     image_change,
     line,
-    placed,
+    place_center,
     strokes,
-    turned,
+    draw_angle,
     uniforms,
     whole,
 )
@@ -180,9 +180,9 @@ class LateralityMarker(Mark):
         else:
             letter = torch.full((len(draws.rows),), int(self.letter == "R"))
         return {
-            "x": placed(draws, "x", self.x, self.jitter, half, shape[2], shape),
-            "y": placed(draws, "y", self.y, self.jitter, half, shape[1], shape),
-            **turned(draws, "tilt", -self.tilt, self.tilt),
+            "x": place_center(draws, "x", self.x, self.jitter, half, shape[2], shape),
+            "y": place_center(draws, "y", self.y, self.jitter, half, shape[1], shape),
+            **draw_angle(draws, "tilt", -self.tilt, self.tilt),
             "letter": letter,
         }
 
@@ -194,7 +194,7 @@ class LateralityMarker(Mark):
         bold = _BOLD * unit
         x, y = rows["x"], rows["y"]
         within = around(shape, x, y, math.hypot(WIDTH, HEIGHT) / 2 * unit + bold)
-        return [Layer(written(codes[:, None], x, y, unit, bold, turn), within)]
+        return [Layer(glyphs_around(codes[:, None], x, y, unit, bold, turn), within)]
 
     def letters(self, shape: Shape) -> float:
         """See `Lettered`."""
@@ -239,8 +239,8 @@ class TextLine(Mark):
             if character == "#"
         }
         return {
-            "x": placed(draws, "x", self.x, self.jitter, self._half_width(shape), shape[2], shape),
-            "y": placed(draws, "y", self.y, self.jitter, half, shape[1], shape),
+            "x": place_center(draws, "x", self.x, self.jitter, self._half_width(shape), shape[2], shape),
+            "y": place_center(draws, "y", self.y, self.jitter, half, shape[1], shape),
             **digits,
         }
 
@@ -253,7 +253,7 @@ class TextLine(Mark):
         ]
         unit = self.size * min(shape[1:]) / HEIGHT
         within = around(shape, x, y, self._half_width(shape) + unit, (HEIGHT / 2 + 1) * unit)
-        text = written(np.stack(columns, axis=1), x, y, unit, 0.5 * unit)
+        text = glyphs_around(np.stack(columns, axis=1), x, y, unit, 0.5 * unit)
         return [Layer(text, within, WHITE if self.ink == "white" else BLACK)]
 
     def letters(self, shape: Shape) -> float:
@@ -266,7 +266,7 @@ class TextLine(Mark):
         return unit * (ADVANCE * (len(self.text) - 1) + WIDTH) / 2
 
 
-def written(
+def glyphs_around(
     codes: Int[np.ndarray, "b n"],
     x: Float[np.ndarray, "b"],
     y: Float[np.ndarray, "b"],
@@ -319,17 +319,17 @@ class Ruler(Mark):
 
     def check(self, shape: Shape) -> None:
         """Raises SpecError when neighboring marks would fall into one pixel."""
-        apart = self.length * self._along(shape) / self.marks
-        if apart < 1:
+        spacing = self.length * self._along(shape) / self.marks
+        if spacing < 1:
             raise SpecError(
-                f"a ruler of {self.marks} marks over {self.length * self._along(shape):.0f} px has {apart:.2g} px "
+                f"a ruler of {self.marks} marks over {self.length * self._along(shape):.0f} px has {spacing:.2g} px "
                 "between them: give fewer marks or a greater length"
             )
 
     def draw(self, draws: Draws, shape: Shape) -> dict[str, Tensor]:
         """`along`: the ruler's middle along its edge in px."""
         edge = self._along(shape)
-        return {"along": placed(draws, "along", 0.5, self.jitter, self.length * edge / 2, edge, shape)}
+        return {"along": place_center(draws, "along", 0.5, self.jitter, self.length * edge / 2, edge, shape)}
 
     def layers(self, rows: Rows, shape: Shape) -> Sequence[Layer]:
         """The marks, and the line on which they stand."""
@@ -342,8 +342,8 @@ class Ruler(Mark):
         base = np.full_like(place, _MARGIN * short)
         tips = base + self.size * short * reach
         thin = _THIN * short
-        x0, y0 = self._placed(place, base, shape)
-        marks = line(x0, y0, *self._placed(place, tips, shape), thin)
+        x0, y0 = self._points(place, base, shape)
+        marks = line(x0, y0, *self._points(place, tips, shape), thin)
         stand = line(x0[:, :1], y0[:, :1], x0[:, -1:], y0[:, -1:], thin)
         within = self._strip(shape, (_MARGIN + self.size + _THIN) * short + 2)
         return [Layer(marks + stand, within, WHITE if self.ink == "white" else BLACK)]
@@ -352,7 +352,7 @@ class Ruler(Mark):
         """The length in px of the edge at which it is placed."""
         return shape[1] if self.side in ("left", "right") else shape[2]
 
-    def _placed(self, place: np.ndarray, off: np.ndarray, shape: Shape) -> tuple[np.ndarray, np.ndarray]:
+    def _points(self, place: np.ndarray, off: np.ndarray, shape: Shape) -> tuple[np.ndarray, np.ndarray]:
         """x and y in px of points given by their places along the edge and their distances from it."""
         if self.side in ("left", "right"):
             return shape[2] - off if self.side == "right" else off, place
@@ -387,10 +387,10 @@ class Caliper(Mark):
         """`x`, `y`: its middle in px; cosine and sine of its `turn`; `length` in px, 70 to 100% of the largest."""
         half = (self.length / 2 + _CROSS) * min(shape[1:])
         return {
-            "x": placed(draws, "x", self.x, self.jitter, half, shape[2], shape),
-            "y": placed(draws, "y", self.y, self.jitter, half, shape[1], shape),
+            "x": place_center(draws, "x", self.x, self.jitter, half, shape[2], shape),
+            "y": place_center(draws, "y", self.y, self.jitter, half, shape[1], shape),
             "length": self.length * min(shape[1:]) * (0.7 + 0.3 * draws.uniform("length")),
-            **turned(draws, "turn", 0.0, 180.0),
+            **draw_angle(draws, "turn", 0.0, 180.0),
         }
 
     def layers(self, rows: Rows, shape: Shape) -> Sequence[Layer]:
@@ -454,8 +454,8 @@ class Vignette(Mark):
     def draw(self, draws: Draws, shape: Shape) -> dict[str, Tensor]:
         """`x`, `y`: the middle of the field of view in px."""
         return {
-            "x": placed(draws, "x", 0.5, self.jitter, 0.0, shape[2], shape),
-            "y": placed(draws, "y", 0.5, self.jitter, 0.0, shape[1], shape),
+            "x": place_center(draws, "x", 0.5, self.jitter, 0.0, shape[2], shape),
+            "y": place_center(draws, "y", 0.5, self.jitter, 0.0, shape[1], shape),
         }
 
     def layers(self, rows: Rows, shape: Shape) -> Sequence[Layer]:
@@ -509,14 +509,14 @@ Side = Literal["left", "right", "either"]
 _OUTSIDE = -0.02  # of the width: objects that enter at an edge begin here
 
 
-def sided(draws: Draws, side: Side) -> Tensor:
+def draw_side(draws: Draws, side: Side) -> Tensor:
     """0 for the left, 1 for the right edge of the image, int64 [n]."""
     if side == "either":
         return (draws.uniform("side") >= 0.5).long()
     return torch.full((len(draws.rows),), int(side == "right"))
 
 
-def mirrored(x: np.ndarray, side: np.ndarray, width: int) -> np.ndarray:
+def mirror(x: np.ndarray, side: np.ndarray, width: int) -> np.ndarray:
     """Return places along x, counted from the left edge, as seen from the row's own side."""
     return np.where(side == 1, width - x, x)
 
@@ -534,20 +534,20 @@ class ChestDrain(Mark):
         """`side`: 0 left, 1 right; entry, bend and tip in px as if from the left."""
         _, height, width = shape
         middle = {"entry": (_OUTSIDE, 0.78), "bend": (0.42, 0.80), "tip": (0.30, 0.22)}
-        drawn = {
+        parameters = {
             f"{point} {axis}": length * share + 2 * self.jitter * length * (draws.uniform(f"{point} {axis}") - 0.5)
             for point, places in middle.items()
             for axis, share, length in (("x", places[0], width), ("y", places[1], height))
         }
-        drawn["entry x"].clamp_(max=_OUTSIDE * width)  # however far it is moved, it comes in from the edge
-        return {"side": sided(draws, self.side), **drawn}
+        parameters["entry x"].clamp_(max=_OUTSIDE * width)  # however far it is moved, it comes in from the edge
+        return {"side": draw_side(draws, self.side), **parameters}
 
     def layers(self, rows: Rows, shape: Shape) -> Sequence[Layer]:
         """The tube's faint body, its two walls by way of a fainter bore, and the stripe."""
         short = min(shape[1:])
         outer = 0.5 * self.width * short
         points = tuple(
-            (mirrored(rows[f"{name} x"], rows["side"], shape[2])[:, None], rows[f"{name} y"][:, None])
+            (mirror(rows[f"{name} x"], rows["side"], shape[2])[:, None], rows[f"{name} y"][:, None])
             for name in ("entry", "bend", "tip")
         )
         within = whole(shape)
@@ -577,18 +577,18 @@ class Pacemaker(Mark):
         """`side`: 0 left, 1 right; the case's middle in px as if from the left; cosine and sine of its `tilt`."""
         half = 0.75 * self.size * min(shape[1:])
         return {
-            "side": sided(draws, self.side),
-            "x": placed(draws, "x", 0.22, self.jitter, half, shape[2], shape),
-            "y": placed(draws, "y", 0.24, self.jitter, half, shape[1], shape),
+            "side": draw_side(draws, self.side),
+            "x": place_center(draws, "x", 0.22, self.jitter, half, shape[2], shape),
+            "y": place_center(draws, "y", 0.24, self.jitter, half, shape[1], shape),
             "heart x": shape[2] * (0.50 + 0.08 * draws.uniform("heart x")),
             "heart y": shape[1] * (0.66 + 0.08 * draws.uniform("heart y")),
-            **turned(draws, "tilt", -20.0, 20.0),
+            **draw_angle(draws, "tilt", -20.0, 20.0),
         }
 
     def layers(self, rows: Rows, shape: Shape) -> Sequence[Layer]:
         """The lead, the case, the darker battery and circuit in it, and the header."""
         size = self.size * min(shape[1:])
-        y, x = rows["y"], mirrored(rows["x"], rows["side"], shape[2])
+        y, x = rows["y"], mirror(rows["x"], rows["side"], shape[2])
         turn = rows["tilt cosine"], rows["tilt sine"]
         case = around(shape, x, y, 0.85 * size)
 
@@ -609,7 +609,7 @@ class Pacemaker(Mark):
     def _lead(self, rows: Rows, shape: Shape, x: np.ndarray, y: np.ndarray) -> Layer:
         """A thin wire from the header toward the middle and down to the heart's apex."""
         thick = 0.004 * min(shape[1:])
-        tip_x = mirrored(rows["heart x"], rows["side"], shape[2])
+        tip_x = mirror(rows["heart x"], rows["side"], shape[2])
         points = (
             (x[:, None], y[:, None]),
             (np.full((len(x), 1), 0.5 * shape[2]), np.full((len(x), 1), 0.12 * shape[1])),
@@ -683,11 +683,11 @@ class SurgicalPen(Mark):
         radius = self.radius * min(shape[1:])
         half = _MOST * (1 + _WOBBLE) * radius + self.width * min(shape[1:]) / 2
         return {
-            "x": placed(draws, "x", self.x, self.jitter, half, shape[2], shape),
-            "y": placed(draws, "y", self.y, self.jitter, half, shape[1], shape),
+            "x": place_center(draws, "x", self.x, self.jitter, half, shape[2], shape),
+            "y": place_center(draws, "y", self.y, self.jitter, half, shape[1], shape),
             "wide": radius * (_LEAST + (_MOST - _LEAST) * draws.uniform("wide")),
             "tall": radius * (_LEAST + (_MOST - _LEAST) * draws.uniform("tall")),
-            **turned(draws, "turn", 0.0, 360.0),
+            **draw_angle(draws, "turn", 0.0, 360.0),
         }
 
     def layers(self, rows: Rows, shape: Shape) -> Sequence[Layer]:

@@ -50,15 +50,15 @@ class Change(ABC):
         return {name: torch.full((len(draws.rows),), float(getattr(self, name)), dtype=torch.float64)}
 
     @abstractmethod
-    def changed(self, image: Picture, row: Row) -> Float[np.ndarray, "c h w"]:
+    def change(self, image: Picture, row: Row) -> Float[np.ndarray, "c h w"]:
         """Return one image changed; what lies beyond 0..1 is clipped afterwards. The given one stays as it is."""
 
     def apply(self, images: Float[Tensor, "b c h w"], parameters: Parameters) -> Float[Tensor, "b c h w"]:
         """Return the changed images."""
         out = torch.empty_like(images, memory_format=torch.contiguous_format)
         rows = {name: values.numpy() for name, values in parameters.items()}
-        for at, (image, made) in enumerate(zip(images.contiguous().numpy(), out.numpy(), strict=True)):
-            np.clip(self.changed(image, {name: float(values[at]) for name, values in rows.items()}), 0, 1, out=made)
+        for at, (image, result) in enumerate(zip(images.contiguous().numpy(), out.numpy(), strict=True)):
+            np.clip(self.change(image, {name: float(values[at]) for name, values in rows.items()}), 0, 1, out=result)
         return out
 
     def mask(self, parameters: Parameters, shape: Shape) -> Bool[Tensor, "b 1 h w"]:
@@ -97,11 +97,11 @@ class BiasField(Change):
 
     def draw(self, draws: Draws, shape: Shape) -> dict[str, Tensor]:
         """`x<i> y<j>`: the nine coefficients, with sizes that sum to 1."""
-        drawn = {f"x{i} y{j}": 2 * draws.uniform(f"x{i} y{j}") - 1 for i, j in _TERMS}
-        total = torch.stack([value.abs() for value in drawn.values()]).sum(dim=0)
-        return {name: value / total for name, value in drawn.items()}
+        parameters = {f"x{i} y{j}": 2 * draws.uniform(f"x{i} y{j}") - 1 for i, j in _TERMS}
+        total = torch.stack([value.abs() for value in parameters.values()]).sum(dim=0)
+        return {name: value / total for name, value in parameters.items()}
 
-    def changed(self, image: Picture, row: Row) -> Picture:
+    def change(self, image: Picture, row: Row) -> Picture:
         """Return the unevenly lit image."""
         weights = np.zeros((_ORDER + 1, _ORDER + 1), dtype=np.float32)
         for i, j in _TERMS:
@@ -122,7 +122,7 @@ class Gamma(Change):
 
     gamma: Annotated[float, Field(ge=0.1, le=10, description="exponent; above 1 darker, 1 changes nothing")] = 0.7
 
-    def changed(self, image: Picture, row: Row) -> Picture:
+    def change(self, image: Picture, row: Row) -> Picture:
         """Return the brighter or darker image."""
         return image if self.gamma == 1 else cv2.pow(flat(image), self.gamma).reshape(image.shape)
 
@@ -136,13 +136,13 @@ class Contrast(Change):
         0.5
     )
 
-    def changed(self, image: Picture, row: Row) -> Picture:
+    def change(self, image: Picture, row: Row) -> Picture:
         """Return the flatter or steeper image."""
         if self.factor == 1:
             return image
-        made = image * np.float32(self.factor)
-        made += np.float32(self.pivot * (1 - self.factor))
-        return made
+        result = image * np.float32(self.factor)
+        result += np.float32(self.pivot * (1 - self.factor))
+        return result
 
 
 def _rising(values: tuple[float, ...]) -> tuple[float, ...]:
@@ -174,19 +174,19 @@ class ScannerHistogram(Change):
         AfterValidator(_rising),
     ] = (0.0, 0.15, 0.3, 0.5, 0.75, 1.0)
 
-    def changed(self, image: Picture, row: Row) -> Picture:
+    def change(self, image: Picture, row: Row) -> Picture:
         """Return the image in the other scanner's gray values."""
         gray = luminance(image)
-        known = np.fmin(np.fmax(gray, 0), 1)  # no number becomes 0
-        level = (known * np.float32(_LEVELS - 1) + np.float32(0.5)).astype(np.intp)
+        clipped = np.fmin(np.fmax(gray, 0), 1)  # no number becomes 0
+        level = (clipped * np.float32(_LEVELS - 1) + np.float32(0.5)).astype(np.intp)
         counts = np.bincount(level.ravel(), minlength=_LEVELS)
         darker = counts.cumsum() - counts
         most = darker[int(level.max())]
         if most == 0:
             return image
-        there = np.flatnonzero(counts)
+        occupied = np.flatnonzero(counts)
         target = np.zeros(_LEVELS, dtype=np.float32)
-        target[there] = np.interp(darker[there] / most, np.linspace(0, 1, len(self.quantiles)), self.quantiles)
+        target[occupied] = np.interp(darker[occupied] / most, np.linspace(0, 1, len(self.quantiles)), self.quantiles)
         return image + np.float32(self.strength) * (target[level] - gray)
 
 
@@ -204,7 +204,7 @@ class Jpeg(Change):
         if shape[0] not in (1, 3):
             raise SpecError(f"JPEG knows gray and RGB images, not {shape[0]} channels: set `channels` to gray or color")
 
-    def changed(self, image: Picture, row: Row) -> Picture:
+    def change(self, image: Picture, row: Row) -> Picture:
         """Return the image with the traces of compression."""
         return through_jpeg(to_levels(image), self.quality) * np.float32(1 / 255)
 
@@ -230,23 +230,23 @@ _BLACK = _HU_LOW * (_WATER - _LESS) / 1000 + _WATER
 _SPAN = _HU_SPAN * (_WATER - _LESS) / 1000  # from the attenuation of black to that of white
 
 
-def seeded(seed: float) -> None:
+def seed_generator(seed: float) -> None:
     """Start OpenCV's generator of this thread anew, so that the numbers drawn next depend on the seed alone."""
     cv2.setRNGSeed(int(seed) - 2**31)
 
 
 def normals(shape: tuple[int, ...]) -> Float32[np.ndarray, "*shape"]:
     """Draw standard normal numbers from OpenCV's generator: see `seeded`."""
-    made = np.empty(shape, dtype=np.float32)
-    cv2.randn(flat(made), 0, 1)
-    return made
+    numbers = np.empty(shape, dtype=np.float32)
+    cv2.randn(flat(numbers), 0, 1)
+    return numbers
 
 
 def evenly(shape: tuple[int, ...], low: float = 0.0, high: float = 1.0) -> Float32[np.ndarray, "*shape"]:
     """Draw numbers uniform between `low` and `high` from OpenCV's generator: see `seeded`."""
-    made = np.empty(shape, dtype=np.float32)
-    cv2.randu(flat(made), low, high)
-    return made
+    numbers = np.empty(shape, dtype=np.float32)
+    cv2.randu(flat(numbers), low, high)
+    return numbers
 
 
 @image_change("poisson-noise", "the noise of a scan with fewer photons", version=2)
@@ -274,15 +274,15 @@ class PoissonNoise(Change):
         """`seed`: for counts and for the noise below one level."""
         return {"seed": draws.seeds("counts")}
 
-    def changed(self, image: Picture, row: Row) -> Float64[np.ndarray, "c h w"]:
+    def change(self, image: Picture, row: Row) -> Float64[np.ndarray, "c h w"]:
         """Return the noisy image; each channel is counted by itself."""
-        seeded(row["seed"])
+        seed_generator(row["seed"])
         chance, top = flat(normals(image.shape)), self.levels - 1
         pixels = flat(image + evenly(image.shape, 0, 1 / top) if self.levels else image)
         # the root of the expected count: with it at hand, no square root is taken of every pixel
         root = cv2.exp(pixels * (-_SPAN / 2) - _BLACK / 2).astype(np.float64) * math.sqrt(self.photons)
-        seen = -cv2.log(np.maximum(poisson_quantile(chance, root) / self.photons, 1e-8))
-        noisy = ((seen - _BLACK) / _SPAN).reshape(image.shape)
+        absorption = -cv2.log(np.maximum(poisson_quantile(chance, root) / self.photons, 1e-8))
+        noisy = ((absorption - _BLACK) / _SPAN).reshape(image.shape)
         return np.floor(noisy.clip(0, 1) * top) / top if self.levels else noisy
 
 
@@ -301,13 +301,13 @@ class GaussianNoise(Change):
         """`seed`: for the row's noise."""
         return {"seed": draws.seeds("noise")}
 
-    def changed(self, image: Picture, row: Row) -> Picture:
+    def change(self, image: Picture, row: Row) -> Picture:
         """Return the noisy image."""
-        seeded(row["seed"])
-        made = normals(image.shape)
-        made *= np.float32(self.sigma)
-        made += image
-        return made
+        seed_generator(row["seed"])
+        result = normals(image.shape)
+        result *= np.float32(self.sigma)
+        result += image
+        return result
 
 
 def poisson_quantile(w: Float[np.ndarray, "*shape"], root: Float64[np.ndarray, "*shape"]) -> np.ndarray:
@@ -348,14 +348,14 @@ class LowPass(Change):
         Field(description="a disc in the Fourier plane, or a Gaussian that falls to 61% at the cutoff"),
     ] = "ideal"
 
-    def changed(self, image: Picture, row: Row) -> Picture:
+    def change(self, image: Picture, row: Row) -> Picture:
         """Return the filtered image."""
         ideal = self.filter == "ideal"
         if ideal and self.cutoff >= math.sqrt(2):
             return image
         relative = _squared_frequency(*image.shape[1:]) / (self.cutoff * self.cutoff)
-        kept = ((relative <= 1) if ideal else np.exp(-0.5 * relative)).astype(np.float32)
-        return per_plane(image, lambda plane: cv2.idft(cv2.dft(plane) * kept, flags=cv2.DFT_SCALE))
+        filter = ((relative <= 1) if ideal else np.exp(-0.5 * relative)).astype(np.float32)
+        return per_plane(image, lambda plane: cv2.idft(cv2.dft(plane) * filter, flags=cv2.DFT_SCALE))
 
 
 @lru_cache(maxsize=16)
@@ -367,10 +367,10 @@ def _squared_frequency(height: int, width: int) -> Float64[np.ndarray, "h w"]:
     """
     rows, columns = np.arange(height), np.arange(width)
     down, along = 2 / height * np.minimum(rows, height - rows), 2 / width * ((columns + 1) // 2)
-    made = down[:, None] ** 2 + along**2
+    squared = down[:, None] ** 2 + along**2
     for column in {0, width - 1} if width % 2 == 0 else {0}:
-        made[:, column] = (2 / height * ((rows + 1) // 2)) ** 2 + along[column] ** 2
-    return made
+        squared[:, column] = (2 / height * ((rows + 1) // 2)) ** 2 + along[column] ** 2
+    return squared
 
 
 @image_change("blur", "a Gaussian blur")
@@ -385,7 +385,7 @@ class Blur(Change):
         float, Field(ge=0, le=0.2, description="standard deviation, as a share of the shorter side; 0 changes nothing")
     ] = 0.01
 
-    def changed(self, image: Picture, row: Row) -> Picture:
+    def change(self, image: Picture, row: Row) -> Picture:
         """Return the blurred image."""
         sigma = self.sigma * min(image.shape[1:])
         return image if sigma == 0 else per_plane(image, lambda plane: blurred(plane, sigma, cv2.BORDER_REFLECT))
@@ -410,8 +410,8 @@ def blurred(
 
 def gaussian(images: Float[Tensor, "b c h w"], sigma: float) -> Float[Tensor, "b c h w"]:
     """Return images after a Gaussian blur of sigma px on their device; the edge goes on outside."""
-    made = [per_plane(image, lambda plane: blurred(plane, sigma)) for image in images.detach().cpu().numpy()]
-    return torch.as_tensor(np.stack(made), device=images.device)
+    planes = [per_plane(image, lambda plane: blurred(plane, sigma)) for image in images.detach().cpu().numpy()]
+    return torch.as_tensor(np.stack(planes), device=images.device)
 
 
 @image_change("resample", "a coarser resolution, brought back to size", version=2)
@@ -423,7 +423,7 @@ class Resample(Change):
 
     factor: Annotated[float, Field(ge=1, le=64, description="how many times coarser; 1 changes nothing")] = 2.0
 
-    def changed(self, image: Picture, row: Row) -> Picture:
+    def change(self, image: Picture, row: Row) -> Picture:
         """Return the coarser image."""
         if self.factor == 1:
             return image

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from assay.core.errors import SpecError, unknown_name
 from assay.core.map_grid import AT_NATIVE
 from assay.core.reasons import Code, because
-from assay.stats.influence import Answers, Patients, coded
+from assay.stats.influence import Answers, Patients, code_patients
 from assay.stats.measure import COMPUTED, Computed, Result, without_value
 from assay.stats.measures import grades, images, maps
 from assay.stats.metrics import Metric
@@ -53,8 +53,8 @@ def influence_of(name: str, answers: Answers, patient: Patients) -> tuple[Metric
     if known is not None and known[0] is patient:
         return known[1]
     metric, contributions = _compute(name, answers)
-    codes, position = coded(patient)
-    if metric.defined:
+    codes, position = code_patients(patient)
+    if metric.is_defined:
         moved = np.bincount(position, contributions(patient), minlength=len(codes))
     else:
         moved = np.full(len(codes), np.nan)

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 
 from assay.core.reasons import Code, because
 from assay.stats import metrics
-from assay.stats.influence import Answers, Patients, Rows, share, widened
+from assay.stats.influence import Answers, Patients, Rows, share, widen
 from assay.stats.measure import Domain, Result, measure, without_value
 from assay.stats.measures import images
 from assay.stats.metrics import beyond
@@ -36,19 +36,19 @@ def quadratic_weighted_kappa(answers: Answers) -> Result:
         >>> quadratic_weighted_kappa(Answers(np.eye(3), np.array([0, 1, 2])))[0].value
         1.0
     """
-    metric = metrics.quadratic_weighted_kappa(answers.predicted, answers.target)
+    metric = metrics.quadratic_weighted_kappa(answers.calls, answers.target)
     return metric, partial(_moved_kappa, answers)
 
 
 def _moved_kappa(answers: Answers, patient: Patients) -> Rows:
-    a, b = answers.predicted.astype(np.float64), answers.target.astype(np.float64)
+    a, b = answers.calls.astype(np.float64), answers.target.astype(np.float64)
     observed = ((a - b) ** 2).mean()
     squares, product = (a**2 + b**2).mean(), a.mean() * b.mean()
     expected = squares - 2 * product
     by_observed = (a - b) ** 2 - observed
     by_expected = a**2 + b**2 - squares - 2 * (a * b.mean() + b * a.mean() - 2 * product)
     rows = (observed * by_expected / expected - by_observed) / expected / len(a)
-    return widened(rows, np.zeros(len(a), dtype=np.int64), patient)
+    return widen(rows, np.zeros(len(a), dtype=np.int64), patient)
 
 
 @measure(images.dosed("auroc-referable", meaning="AUROC of grades at or above the threshold grade",

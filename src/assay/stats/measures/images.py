@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 
 from assay.core.measures import Measure
 from assay.stats import metrics
-from assay.stats.influence import Answers, Patients, Rows, auroc_rows, share, widened
+from assay.stats.influence import Answers, Patients, Rows, auroc_rows, share, widen
 from assay.stats.measure import TWO_CLASSES, Result, measure, without_value
 from assay.stats.metrics import Metric, class_score, placements
 
@@ -66,14 +66,14 @@ def auroc(answers: Answers) -> Result:
         >>> auroc(Answers(np.array([[2.0], [0.0], [1.0], [-1.0]]), np.array([1, 1, 0, 0])))[0].value
         0.75
     """
-    if answers.unranked:
-        return without_value(answers.unranked)
+    if answers.ranking_fault:
+        return without_value(answers.ranking_fault)
     metric = metrics.area(*answers.placements, answers.target)
     return metric, partial(_moved_auroc, answers, metric.value)
 
 
 def _moved_auroc(answers: Answers, area: float, patient: Patients) -> Rows:
-    return widened(auroc_rows(*answers.placements, answers.target, area), answers.target, patient)
+    return widen(auroc_rows(*answers.placements, answers.target, area), answers.target, patient)
 
 
 @measure(dosed("auroc-macro", meaning="mean over several classes of the AUROC of each against the rest",
@@ -90,7 +90,7 @@ def auroc_macro(answers: Answers) -> Result:
         >>> auroc_macro(Answers(np.eye(3), np.array([0, 1, 2])))[0].value
         1.0
     """
-    if answers.classes == 2 and (result := auroc(answers))[0].defined:
+    if answers.classes == 2 and (result := auroc(answers))[0].is_defined:
         return result
     metric = metrics.macro_auroc(answers.logits, answers.target, answers.fold, answers.names)
     return metric, partial(_moved_macro, answers)
@@ -100,7 +100,7 @@ def _moved_macro(answers: Answers, patient: Patients) -> Rows:
     total = np.zeros(len(patient))
     for label in range(answers.classes):
         score, target = class_score(answers.logits, label), (answers.target == label).astype(np.int64)
-        total += widened(auroc_rows(*placements(score, target, answers.fold), target), target, patient)
+        total += widen(auroc_rows(*placements(score, target, answers.fold), target), target, patient)
     return total / answers.classes
 
 
@@ -136,8 +136,8 @@ def average_precision(answers: Answers) -> Result:
         >>> average_precision(Answers(np.array([[2.0], [0.0], [1.0], [-1.0]]), np.array([1, 1, 0, 0])))[0].value
         0.8333333333333333
     """
-    if answers.unranked:
-        return without_value(answers.unranked)
+    if answers.ranking_fault:
+        return without_value(answers.ranking_fault)
     metric = metrics.mean_precision(*answers.calls, answers.target)
     return metric, partial(_moved_precision, answers, metric.value)
 
@@ -154,7 +154,7 @@ def _moved_precision(answers: Answers, mean: float, patient: Patients) -> Rows:
         gain = np.concatenate([[0.0], np.cumsum((1 / called[among])[order])])
         loss = np.concatenate([[0.0], np.cumsum((hit[among] / called[among] ** 2)[order])])
         rows[here] += positive[here] * gain[below] - loss[below]
-    return widened(rows / positive.sum(), np.zeros_like(folds), patient)
+    return widen(rows / positive.sum(), np.zeros_like(folds), patient)
 
 
 # Predicted classes. An image contributes its residual over the number of images that count.
@@ -169,8 +169,8 @@ def accuracy(answers: Answers) -> Result:
         >>> accuracy(Answers(np.array([[2.0], [0.5], [1.0], [-1.0]]), np.array([1, 1, 0, 0])))[0].value
         0.75
     """
-    metric = metrics.accuracy(answers.predicted, answers.target)
-    return metric, partial(share, answers.predicted == answers.target, metric.value, _every(answers))
+    metric = metrics.accuracy(answers.calls, answers.target)
+    return metric, partial(share, answers.calls == answers.target, metric.value, _every(answers))
 
 
 @measure(dosed("sensitivity", meaning="share of images with the target that are predicted positive"),
@@ -182,8 +182,8 @@ def sensitivity(answers: Answers) -> Result:
         >>> sensitivity(Answers(np.array([[2.0], [-0.5], [1.0], [-1.0]]), np.array([1, 1, 0, 0])))[0].value
         0.5
     """
-    metric = metrics.sensitivity(answers.predicted, answers.target)
-    return metric, partial(share, answers.predicted == 1, metric.value, answers.target == 1)
+    metric = metrics.sensitivity(answers.calls, answers.target)
+    return metric, partial(share, answers.calls == 1, metric.value, answers.target == 1)
 
 
 @measure(dosed("specificity", meaning="share of images without the target that are predicted negative"),
@@ -195,8 +195,8 @@ def specificity(answers: Answers) -> Result:
         >>> specificity(Answers(np.array([[2.0], [-0.5], [1.0], [-1.0]]), np.array([1, 1, 0, 0])))[0].value
         0.5
     """
-    metric = metrics.specificity(answers.predicted, answers.target)
-    return metric, partial(share, answers.predicted == 0, metric.value, answers.target == 0)
+    metric = metrics.specificity(answers.calls, answers.target)
+    return metric, partial(share, answers.calls == 0, metric.value, answers.target == 0)
 
 
 def _every(answers: Answers) -> np.ndarray:

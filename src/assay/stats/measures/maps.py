@@ -21,7 +21,7 @@ from assay.core.map_grid import AT_NATIVE, REGIONS, MapGrid
 from assay.core.measures import Measure
 from assay.core.reasons import Code, Reason, because
 from assay.stats import maps
-from assay.stats.influence import Answers, Patients, Rows, widened
+from assay.stats.influence import Answers, Patients, Rows, widen
 from assay.stats.maps import Empty
 from assay.stats.measure import COMPUTED, MAPS, Compute, Domain, Result, measure, without_value
 from assay.stats.measures import images
@@ -62,7 +62,7 @@ def _ratio(over: Float[np.ndarray, " n"], under: Float[np.ndarray, " n"], reason
     value = float(over.sum() / total)
 
     def contributions(patient: Patients) -> Rows:
-        return widened((over - value * under) / under.sum(), np.where(under > 0, 0, -1), patient)
+        return widen((over - value * under) / under.sum(), np.where(under > 0, 0, -1), patient)
 
     return Metric(value, images=int((under > 0).sum())), contributions
 
@@ -369,7 +369,7 @@ def free_response_area(answers: Answers) -> Result:
     folds = _curves(answers)
     areas = [maps.partial_area(fold.curve, STRAY) for fold in folds]
     metric = next((area for area in areas if area.reason), areas[0])
-    if metric.defined and len(areas) > 1:
+    if metric.is_defined and len(areas) > 1:
         metric = Metric(float(np.average([area.value for area in areas], weights=[fold.lesions for fold in folds])))
     return metric, partial(_moved_area, answers, metric.value)
 
@@ -393,7 +393,7 @@ def _moved_area(answers: Answers, area: float, patient: Patients) -> Rows:
         rise = -np.diff(curve.sensitivity, append=0.0)
         moved = (higher * width - further * rise * (curve.false_positives < STRAY)).sum(axis=1) / STRAY
         rows[here] = moved + lesions[here] * (maps.partial_area(curve, STRAY).value - area)
-    return widened(rows / lesions.sum(), np.zeros(len(rows), dtype=np.int64), patient)
+    return widen(rows / lesions.sum(), np.zeros(len(rows), dtype=np.int64), patient)
 
 
 # Calibration of pixels: the l1 error, each bin's gap signed as that of the set of images.

@@ -21,7 +21,7 @@ from assay.training.objective import LossContext, Objective, Progress
 # Losses are computed in float32 whatever the network was computed in: bfloat16 has 8 bits for a difference of sums.
 
 
-def widened(values: Tensor) -> Tensor:
+def widen(values: Tensor) -> Tensor:
     """float32 for half-precision values; float32 and float64 as they are."""
     return values.float() if values.dtype in (torch.bfloat16, torch.float16) else values
 
@@ -66,7 +66,7 @@ def pixels(outputs: Outputs, batch: Batch) -> tuple[Float[Tensor, "b k h w"], In
             f"the masks hold the label {greatest}, but the network has {logits.shape[1]} channels: "
             f"labels run from 0 (background) to {logits.shape[1] - 1}"
         )
-    return widened(logits), labels
+    return widen(logits), labels
 
 
 def _size(maps: Tensor) -> str:
@@ -144,7 +144,7 @@ def class_logits(outputs: Outputs) -> Float[Tensor, "b k"]:
             f"this loss compares one label with one row of logits per image, but the network gives logits of shape "
             f"{tuple(outputs.logits.shape)}: use a classification architecture, or a loss for segmentation"
         )
-    return widened(outputs.logits)
+    return widen(outputs.logits)
 
 
 class ImageObjective(Objective):

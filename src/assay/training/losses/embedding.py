@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from assay.core.registry import component
 from assay.data.dataset import Batch
 from assay.models.networks import Outputs
-from assay.training.losses.classification import class_logits, cross_entropies, widened, without_autocast
+from assay.training.losses.classification import class_logits, cross_entropies, widen, without_autocast
 from assay.training.objective import LossContext, Objective, Progress
 
 # Distances, directions and pairs of a batch of embeddings, with gradients that are finite everywhere.
@@ -180,7 +180,7 @@ class EmbeddingObjective(Objective):
     def loss(self, outputs: Outputs, batch: Batch, progress: Progress) -> Float[Tensor, ""]:
         """Return the weighted sum. A criterion that is undefined on the batch adds 0, connected to the graph."""
         with without_autocast(outputs.features.device):
-            embedded = self.projection(widened(outputs.features))
+            embedded = self.projection(widen(outputs.features))
             total = self.criterion_weight * self.criterion(embedded, batch.target)
             if self.cross_entropy_weight is None:
                 return total
@@ -219,11 +219,11 @@ def lifted_structure(
     """
 
     def criterion(z: Float[Tensor, "b d"], target: Int[Tensor, "b"]) -> Float[Tensor, ""]:
-        seen = unit(z) if normalize else z
-        d, apart = euclidean(seen, seen), negatives(target)
-        crowd = masked_logsumexp(margin - d, apart)
+        points = unit(z) if normalize else z
+        d, other_class = euclidean(points, points), negatives(target)
+        crowd = masked_logsumexp(margin - d, other_class)
         j = d + torch.logaddexp(crowd[:, None], crowd[None, :])
-        return masked_mean(j.relu().square() / 2, positives(target) & apart.any())
+        return masked_mean(j.relu().square() / 2, positives(target) & other_class.any())
 
     return embedding_objective(context, criterion, options)
 
@@ -251,9 +251,9 @@ def n_pair(
     """
 
     def criterion(z: Float[Tensor, "b d"], target: Int[Tensor, "b"]) -> Float[Tensor, ""]:
-        similarity, apart = z @ z.T, negatives(target)
-        pairs = positives(target) & apart.any()
-        each = nn.functional.softplus(masked_logsumexp(similarity, apart)[:, None] - similarity)
+        similarity, other_class = z @ z.T, negatives(target)
+        pairs = positives(target) & other_class.any()
+        each = nn.functional.softplus(masked_logsumexp(similarity, other_class)[:, None] - similarity)
         return masked_mean(each, pairs) + regularization * z.square().sum(dim=1).mean() * pairs.any()
 
     return embedding_objective(context, criterion, options)
@@ -281,8 +281,8 @@ class LibraryLoss(nn.Module):
 
     def forward(self, z: Float[Tensor, "b d"], target: Int[Tensor, "b"]) -> Float[Tensor, ""]:
         """Return the mean of the terms."""
-        seen = unit(z) if self.normalize else z
-        total: Tensor = self.loss(seen, target, *([self.miner(seen, target)] if self.miner else []))
+        embedding = unit(z) if self.normalize else z
+        total: Tensor = self.loss(embedding, target, *([self.miner(embedding, target)] if self.miner else []))
         terms = self.terms(target)
         return total / (terms.clamp_min(1) if isinstance(terms, Tensor) else max(1, terms))
 
@@ -340,11 +340,11 @@ class NearestSemiHardMiner(miners.BaseMiner):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Indices of anchors, positives and negatives."""
         d = euclidean(embeddings, ref_emb)
-        apart = negatives(labels)
-        ordered, who = d.masked_fill(~apart, torch.inf).sort(dim=1)
+        other_class = negatives(labels)
+        ordered, who = d.masked_fill(~other_class, torch.inf).sort(dim=1)
         place = torch.searchsorted(ordered, d, right=True).clamp_max(len(d) - 1)
-        beyond = ordered.gather(1, place)  # infinite where no negative is farther
-        anchor, positive = torch.where(positives(labels) & (beyond > d) & (beyond < d + self.margin))
+        farther = ordered.gather(1, place)  # infinite where no negative is farther
+        anchor, positive = torch.where(positives(labels) & (farther > d) & (farther < d + self.margin))
         return anchor, positive, who[anchor, place[anchor, positive]]
 
 

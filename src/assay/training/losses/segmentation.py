@@ -106,7 +106,7 @@ class Schedule:
 
     def __post_init__(self) -> None:
         """Refuse arguments that the schedule ignores."""
-        defaults = {one.name: one.default for one in fields(self)}
+        defaults = {attribute.name: attribute.default for attribute in fields(self)}
         without = {"constant": ("start", "end", "at"), "step": ("weight",)}.get(self.schedule, ("weight", "at"))
         for name in without:
             value = getattr(self, name)
@@ -196,18 +196,18 @@ class Sum(Objective):
     def loss(self, outputs: Outputs, batch: Batch, progress: Progress) -> Float[Tensor, ""]:
         """Return the weighted sum."""
         values = [objective.loss(outputs, batch, progress) for objective in self._objectives()]
-        return self._weighted(values, progress)
+        return self._weigh(values, progress)
 
     def each(self, outputs: Outputs, batch: Batch, progress: Progress) -> Float[Tensor, "b"] | None:
         """Return the weighted sum of each image; None where a term is no mean over images."""
         values = [objective.each(outputs, batch, progress) for objective in self._objectives()]
-        there = [value for value in values if value is not None]
-        return self._weighted(there, progress) if len(there) == len(values) else None
+        present = [value for value in values if value is not None]
+        return self._weigh(present, progress) if len(present) == len(values) else None
 
     def _objectives(self) -> list[Objective]:
         return [cast(Objective, module) for module in self.terms]
 
-    def _weighted(self, values: Sequence[Tensor], progress: Progress) -> Tensor:
+    def _weigh(self, values: Sequence[Tensor], progress: Progress) -> Tensor:
         weighted = [weight(progress) * value for weight, value in zip(self.weights, values, strict=True)]
         return torch.stack(weighted).sum(dim=0)
 
@@ -221,11 +221,11 @@ def weighted_sum(
     terms: Annotated[tuple[Term, ...], Field(min_length=1, description="losses with their weights; see `terms` below")],
 ) -> Sum:
     """See `Sum`: each loss is built as a study builds it. Its value on a target without lesion is the terms'."""
-    made: list[tuple[Objective, Weight]] = []
+    objectives: list[tuple[Objective, Weight]] = []
     for term in terms:
         ((name, arguments),) = term.loss.items()
-        made.append((cast(Objective, build("loss", name, arguments, context)), partial(weight_at, of=term)))
-    return Sum(made)
+        objectives.append((cast(Objective, build("loss", name, arguments, context)), partial(weight_at, of=term)))
+    return Sum(objectives)
 
 
 @component(

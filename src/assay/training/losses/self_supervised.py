@@ -16,7 +16,7 @@ from torch.nn import functional
 from assay.core.registry import component
 from assay.data.dataset import Batch
 from assay.models.networks import Outputs, as_network
-from assay.training.losses.classification import widened, without_autocast
+from assay.training.losses.classification import widen, without_autocast
 from assay.training.losses.embedding import unit
 from assay.training.objective import LossContext, Objective, Progress
 
@@ -41,9 +41,9 @@ def vicreg(
     for z in (a, b):
         centered = z - z.mean(0)
         covariances = centered.T @ centered / max(1, len(z) - 1)
-        own = covariances.diagonal()
-        hinge = hinge + functional.relu(1 - (own + _VARIANCE_FLOOR).sqrt()).mean() / 2
-        redundancy = redundancy + (covariances.square().sum() - own.square().sum()) / z.shape[1]
+        variances = covariances.diagonal()
+        hinge = hinge + functional.relu(1 - (variances + _VARIANCE_FLOOR).sqrt()).mean() / 2
+        redundancy = redundancy + (covariances.square().sum() - variances.square().sum()) / z.shape[1]
     return invariance * functional.mse_loss(a, b) + variance * hinge + covariance * redundancy
 
 
@@ -60,10 +60,10 @@ def info_nce(
 
     He, Fan, Wu, Xie and Girshick, *Momentum Contrast*, CVPR 2020. `queue` holds unit vectors.
     """
-    seen, own = unit(query), unit(key.detach())
-    others = (seen @ queue.detach().T).masked_fill(left_out, -torch.inf)
-    logits = torch.cat([(seen * own).sum(1, keepdim=True), others], dim=1) / temperature
-    return functional.cross_entropy(logits, torch.zeros(len(seen), dtype=torch.int64, device=seen.device))
+    anchors, own = unit(query), unit(key.detach())
+    others = (anchors @ queue.detach().T).masked_fill(left_out, -torch.inf)
+    logits = torch.cat([(anchors * own).sum(1, keepdim=True), others], dim=1) / temperature
+    return functional.cross_entropy(logits, torch.zeros(len(anchors), dtype=torch.int64, device=anchors.device))
 
 
 # Objectives that need no label: two views of each image, and for `moco` a teacher that follows the network.
@@ -87,8 +87,8 @@ class TwoViews(Objective):
     def loss(self, outputs: Outputs, batch: Batch, progress: Progress) -> Float[Tensor, ""]:
         """Of the first view of every image and the second."""
         with without_autocast(outputs.features.device):
-            one, other = self.projection(widened(outputs.features)).chunk(2)
-            return self.compared(one, other, batch)
+            view, other = self.projection(widen(outputs.features)).chunk(2)
+            return self.compared(view, other, batch)
 
     def compared(self, one: Float[Tensor, "n d"], other: Float[Tensor, "n d"], batch: Batch) -> Float[Tensor, ""]:
         """Return the scalar to minimize."""
@@ -152,7 +152,7 @@ class Taught(TwoViews):
         """Return the teacher's projections of all views, without gradient."""
         with torch.no_grad():
             features = as_network(self.averaged["network"]).read(batch.images).features
-            return self.averaged["projection"](widened(features))
+            return self.averaged["projection"](widen(features))
 
     def after_step(self, network: nn.Module, progress: Progress) -> None:
         """The teacher's weights move toward the network's; its batch norms keep statistics of their own."""
@@ -198,8 +198,8 @@ class Moco(Taught):
         """See the class. In evaluation mode the queue stays as it is."""
         key = unit(self.taught(batch).chunk(2)[1])
         row = batch.row.chunk(2)[0]
-        own = (row[:, None] == self.rows) & self.training  # rows of validation images have numbers of their own
-        loss = info_nce(one, key, self.keys.clone(), own, temperature=self.temperature)
+        same_image = (row[:, None] == self.rows) & self.training  # rows of validation images have numbers of their own
+        loss = info_nce(one, key, self.keys.clone(), same_image, temperature=self.temperature)
         if self.training:
             at = (self.place + torch.arange(len(key), device=key.device)) % len(self.keys)
             last = slice(-len(self.keys), None)
