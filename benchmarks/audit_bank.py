@@ -41,7 +41,7 @@ from torch.nn import functional
 from assay.audit.references import LeadLimits, limit_of, shipped_limits
 from assay.audit.search.drawn import lead_drawn
 from assay.audit.search.regions import Pixels, Track
-from assay.audit.search.search import Lead, Sample, Scores, carriers, lead
+from assay.audit.search.search import Lead, Scores, SearchSample, carriers, lead
 from assay.audit.swing import effect_of_mark
 from assay.audit.verdicts import WEAK_LEAD, decide_lead
 from assay.core.files import default_cache_root
@@ -484,8 +484,12 @@ def measured(network: Network, whole: Pool) -> Row:
     made = [planted(network, whole.images[rows], whole.target[rows], draws) for rows in (train, search)]
     scores = partial(answers, trained(network.architecture, made[0], whole.target[train], network.seed))
     clean = whole.images[truth]
-    own = 0.0 if search is not train else Sample(clean, whole.target[truth], whole.patient[truth], scores(clean)).spread
-    sample = Sample(made[1], whole.target[search], whole.patient[search], scores(made[1]), network.seed, own)
+    own = (
+        0.0
+        if search is not train
+        else SearchSample(clean, whole.target[truth], whole.patient[truth], scores(clean)).spread
+    )
+    sample = SearchSample(made[1], whole.target[search], whole.patient[search], scores(made[1]), network.seed, own)
     row: Row = {"network": network.name, "role": network.role, "architecture": network.architecture,
                 "mark": network.mark, "tie": network.tie[0],
                 "auroc": auroc(scores(clean)[:, 0], whole.target[truth]).value,
@@ -524,7 +528,7 @@ def _near(where: np.ndarray, pixels: np.ndarray) -> bool:
     return bool((where & pixels).sum() >= 0.5 * pixels.sum() or (where & whole).sum() >= 0.5 * where.sum())
 
 
-def _searched(found: Lead, sample: Sample, network: Network, clean: Pixels) -> Row:
+def _searched(found: Lead, sample: SearchSample, network: Network, clean: Pixels) -> Row:
     """Return what a search said, and whether place and polarity are right; `clean` are images without the mark."""
     row: Row = {"z": found.effect.value, "error": found.effect.error,
                 "low": found.effect.low, "high": found.effect.high,
@@ -545,7 +549,7 @@ def _searched(found: Lead, sample: Sample, network: Network, clean: Pixels) -> R
     }
 
 
-def _drawn(scores: Scores, sample: Sample, network: Network, clean: Pixels) -> Row:
+def _drawn(scores: Scores, sample: SearchSample, network: Network, clean: Pixels) -> Row:
     """Return what the search for what is drawn alike said, and whether place and polarity are right."""
     found = lead_drawn(scores, sample, at_once=256)
     if isinstance(found, Reason):
@@ -559,7 +563,7 @@ def _drawn(scores: Scores, sample: Sample, network: Network, clean: Pixels) -> R
             "drawn": called, "drawn right": said["place"] is True and said["polarity"] is True}  # fmt: skip
 
 
-def _occluded(network: Network, scores: Scores, sample: Sample, images: int = 16) -> Row:
+def _occluded(network: Network, scores: Scores, sample: SearchSample, images: int = 16) -> Row:
     """Return the largest mean effect of 36 gray cells on the score of the own class, and whether it is at the mark."""
     rows, step = sample.order[:images], SIDE // 6
     gray = sample.images.mean(axis=(0, 2, 3))[:, None, None]

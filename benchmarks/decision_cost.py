@@ -40,7 +40,7 @@ from scipy import stats
 
 from assay.core.files import default_cache_root
 from assay.core.seeds import LOOKS, generator
-from assay.execution.jobs import Place, population_of
+from assay.execution.jobs import Workspace, population_of
 from assay.stats.decisions import LOOK_ALPHA
 from assay.stats.estimate import Spread, two_way
 from assay.stats.panel import evaluate
@@ -250,7 +250,7 @@ def main() -> None:
     made.add_argument("--worlds", type=int, default=2000, help=f"a multiple of {CHUNK}")
     given = made.parse_args()
     study = stored_study(given.run)
-    place, spec = Place(given.run, default_cache_root(), study.skip_bad_rows), study.plan.spec
+    place, spec = Workspace(given.run, default_cache_root(), study.skip_bad_rows), study.plan.spec
     gathered = Gathered(study.plan, place.folder, Folds(population_of(spec.data, place), spec.probes))
     rows: list[dict[str, object]] = []
     found = {measure: varies(gathered, measure) for measure in MEASURES}

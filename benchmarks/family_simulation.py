@@ -6,7 +6,7 @@ Every world is a set of recipes of equal true value, each compared with the firs
 to real records (`assay.stats.estimate`). Worlds differ in how seeds vary (`SEED_EFFECTS`). The ratio is the standard
 deviation over seeds of a paired difference, over its standard error over patients. One draw serves all ratios and
 families. `claims_own` and `worst_coverage_own` use the variance of each comparison itself, without the rule for few
-seeds (`assay.stats.estimate.limited`). `beyond` is the share of families with a claim of more than the margin where
+seeds (`assay.stats.estimate.limit_df`). `beyond` is the share of families with a claim of more than the margin where
 every true difference is the margin, by Holm on p-values; `beyond_read_off` that of claims read off the intervals that
 decided against zero. docs/statistics.md explains the other columns. One core, eleven minutes at 4,000 worlds.
 """
@@ -183,7 +183,7 @@ def simulate(kind: str, size: int, family: int, ratio: float, seeds: int, worlds
     )
     least = critical_table(family)
     each = np.sqrt(own.variance) * np.interp(own.df, *least)
-    shares = ratio**2 / seeds, 1.0  # of seeds and patients in squared units of `error`, as `power.planned` takes them
+    shares = ratio**2 / seeds, 1.0  # of seeds, patients, in squared units of `error`, as in `power`
     plan = error * np.sqrt(sum(shares)) * np.interp(shares[0] / sum(shares), *reaches(seeds, size, family))
 
     def power(difference: npt.NDArray[np.float64] | float, spread: Spread) -> float:

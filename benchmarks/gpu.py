@@ -45,7 +45,7 @@ from assay.models.networks import build_network
 from assay.shifts.environment import Environment
 from assay.spec.recipe import Component, RecipeSpec
 from assay.training import feed
-from assay.training.loop import Run, computing, fit
+from assay.training.loop import TrainingState, computing, fit
 
 NETWORKS = {"small-cnn": (64, 128, 2000), "resnet50": (224, 64, 800), "resnet18": (64, 128, 2000)}
 """Side, batch and images."""
@@ -152,7 +152,7 @@ def check(page: Page, given: argparse.Namespace) -> None:
         for eager in (True, False):
             with ExitStack() as stack:
                 if eager:
-                    stack.enter_context(patch.object(Run, "_can_be_captured", return_value=False))
+                    stack.enter_context(patch.object(TrainingState, "_can_be_captured", return_value=False))
                 folder = stack.enter_context(tempfile.TemporaryDirectory())
                 stack.enter_context(computing_on(given.device))
                 asked = {"classes": 2, "seed": 0, "folder": Path(folder), "device": given.device}

@@ -23,7 +23,7 @@ from _shared import Page, parser
 from torch import Tensor, nn
 
 from assay.core.files import default_cache_root
-from assay.execution.jobs import Place, population_of
+from assay.execution.jobs import Workspace, population_of
 from assay.models.initialization import to_training
 from assay.models.networks import as_network, fit_head
 from assay.shifts.environment import Environment
@@ -31,7 +31,7 @@ from assay.spec.environments import stream_seed
 from assay.stats.metrics import accuracy, auroc, log_losses
 from assay.study.records import stored_study
 from assay.training.feed import make_feed, read_all
-from assay.training.loop import Run, fit
+from assay.training.loop import TrainingState, fit
 
 LAST = (1, 2, 4, 8)
 """Epochs whose readings are averaged."""
@@ -45,7 +45,7 @@ def values(logits: np.ndarray, target: np.ndarray) -> list[float]:
     return [auroc(score, target).value, accuracy(called, target).value, float(log_losses(logits, target).mean())]
 
 
-def read(run: Run, tested: Environment) -> list[float]:
+def read(run: TrainingState, tested: Environment) -> list[float]:
     """Return the measures of a network under training."""
     run.network.eval()
     network, batch = as_network(run.network), run.recipe.batch_size
@@ -66,14 +66,14 @@ def readings(trial: Any, population: Any, environment: str) -> list[list[float]]
     tested = population.scene(trial.point.tests, seed, 0).environment(environment)
     training, validation = population.training(trial.training.environment, seed, 0)
     found: list[list[float]] = []
-    closed = Run.close_epoch
+    closed = TrainingState.close_epoch
 
-    def close_epoch(run: Run) -> None:
+    def close_epoch(run: TrainingState) -> None:
         closed(run)
         if len(run.curve) > run.epochs - max(LAST):
             found.append(read(run, tested))
 
-    with patch.object(Run, "close_epoch", close_epoch), tempfile.TemporaryDirectory() as folder:
+    with patch.object(TrainingState, "close_epoch", close_epoch), tempfile.TemporaryDirectory() as folder:
         streams = stream_seed(recipe, seed)
         fit(recipe, training, validation, classes=len(population.classes), seed=streams, folder=Path(folder))
     return found
@@ -94,7 +94,7 @@ def main() -> None:
     torch.set_num_threads(1)
     study = stored_study(given.run)
     spec = study.plan.spec
-    population = population_of(spec.data, Place(given.run, default_cache_root(), study.skip_bad_rows))
+    population = population_of(spec.data, Workspace(given.run, default_cache_root(), study.skip_bad_rows))
     stated = spec.contrasts[0]
     found: dict[str, list[np.ndarray]] = {loss: [] for loss in given.recipes}
     for trial in sorted(study.plan.trials, key=lambda one: one.training.seed):

@@ -26,7 +26,7 @@ import numpy as np
 from _shared import Page, parser
 
 from assay.core.files import default_cache_root
-from assay.execution.jobs import Place, population_of
+from assay.execution.jobs import Workspace, population_of
 from assay.execution.plan import Plan, make_plan
 from assay.spec.schema import RecipePoint, StudySpec
 from assay.store.files import read_checked_json, read_json, write_checked_json
@@ -87,7 +87,7 @@ def planned_only(run: Path, trials: int) -> str:
     """Plan so many trials of the study of a run folder."""
     study = stored_study(run)
     spec = repeated_for(study.plan.spec, trials)
-    population = population_of(spec.data, Place(run, default_cache_root(), study.skip_bad_rows))
+    population = population_of(spec.data, Workspace(run, default_cache_root(), study.skip_bad_rows))
     start = time.process_time()
     plan = make_plan(spec, population)
     return f"{len(plan.trials)} trials, {len(plan.readings)} readings: {time.process_time() - start:.2f} s"
@@ -96,7 +96,7 @@ def planned_only(run: Path, trials: int) -> str:
 def planned(root: Path) -> Plan:
     """Plan the study of a run folder, and look for what is missing there."""
     study = stored_study(root)
-    place = Place(root, default_cache_root(), study.skip_bad_rows)
+    place = Workspace(root, default_cache_root(), study.skip_bad_rows)
     start = time.process_time()
     plan = make_plan(study.plan.spec, population_of(study.plan.spec.data, place))
     made = time.process_time()
@@ -122,7 +122,7 @@ def made_up(run: Path, root: Path, trials: int) -> None:
     base, source = stored_study(run), RunFolder(run)
     spec = repeated_for(base.plan.spec, trials)
     folder = RunFolder(root)
-    plan = make_plan(spec, population_of(spec.data, Place(root, default_cache_root(), base.skip_bad_rows)))
+    plan = make_plan(spec, population_of(spec.data, Workspace(root, default_cache_root(), base.skip_bad_rows)))
     root.mkdir(parents=True)
     state(root, spec, results_exist=False)
     store(folder, plan, base.inputs, base.skip_bad_rows)

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from scipy.optimize import brentq
 
-from assay.audit.swing import Swing, effective_patients, effect_of_mark
+from assay.audit.swing import Swing, effect_of_mark, effective_patients
 from assay.audit.verdicts import LEAST_PATIENTS
 from assay.core.seeds import generator
 from assay.stats.bounds import Bounded

@@ -23,7 +23,7 @@ import assay
 from assay.audit.request import AuditRequest, ProbeRequest
 from assay.compare.request import CompareRequest
 from assay.core.errors import AssayError, DataError, ReadingError, SpecError, StoreError
-from assay.core.request import Request
+from assay.core.request import CommandRequest
 from assay.look.request import LookRequest
 from assay.spec.load import apply_sets
 from assay.spec.parse import read_study
@@ -322,7 +322,7 @@ def test_code_of_the_script_itself_is_refused() -> None:
     ],
 )
 def test_every_parameter_is_a_field_of_the_request_with_the_same_default(
-    function: Any, request_: type[Request]
+    function: Any, request_: type[CommandRequest]
 ) -> None:
     parameters = inspect.signature(function).parameters.values()
     assert {one.name for one in parameters} <= request_.model_fields.keys()

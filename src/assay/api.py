@@ -31,13 +31,13 @@ if TYPE_CHECKING:
     from torch import nn
 
     from assay.compare.run import Compared
-    from assay.data.files.in_memory import Rows
+    from assay.data.files.in_memory import InMemoryRows
     from assay.models.ref import Model, Origin
     from assay.report.notebook import Chart
     from assay.spec import schema
     from assay.study.finished import Result
 
-    Data = str | Path | pd.DataFrame | Rows | Mapping[str, Any]
+    Data = str | Path | pd.DataFrame | InMemoryRows | Mapping[str, Any]
     Values = Sequence[Any] | np.ndarray | pd.Series[Any]
     Fit = Literal["", "pad", "squash", "crop"]
     Channels = Literal["", "gray", "color"]
@@ -46,10 +46,10 @@ if TYPE_CHECKING:
 
 
 Given = ParamSpec("Given")
-Made = TypeVar("Made")
+RunT = TypeVar("RunT")
 
 
-def _in_python(act: Callable[Given, Made]) -> Callable[Given, Made]:
+def _in_python(act: Callable[Given, RunT]) -> Callable[Given, RunT]:
     """Let errors of a function name its keywords, where those of the command line name options."""
     parameters = signature(act).parameters
 
@@ -58,7 +58,7 @@ def _in_python(act: Callable[Given, Made]) -> Callable[Given, Made]:
         return as_written(key, value) if name not in parameters else f"{name}={value}" if value else name
 
     @wraps(act)
-    def function(*args: Given.args, **kwargs: Given.kwargs) -> Made:
+    def function(*args: Given.args, **kwargs: Given.kwargs) -> RunT:
         with AssayError.spelled(as_keyword):
             return act(*args, **kwargs)
 
@@ -377,7 +377,7 @@ class Study:
         from assay.execution.run import quietly
         from assay.execution.tasks import Observer, Task
         from assay.store.folder import require_writable, run_folder
-        from assay.study.run import Prepared, prepare, run_study
+        from assay.study.run import PreparedStudy, prepare, run_study
 
         spec = parse_study(read_document(self._written()), overrides=self.changes, scale=self.scale, looks=tuple(looks))
         root = run_folder(spec.name, self.scale, Path(out))
@@ -385,7 +385,7 @@ class Study:
         where = choose_device(device)
         executor, hired = executor_for(workers, where, asked=stop_file(root))
 
-        def prepared() -> Prepared:
+        def prepared() -> PreparedStudy:
             located = locate_errors(partial(read_document, self._written()), self.changes, self.scale)
             with reading_shown(quietly=not progress) as notify, located:
                 return prepare(spec, root, skip_bad_rows=skip_bad_rows, device=where, notify=notify)

@@ -94,8 +94,8 @@ from assay.probes.probe import Reading as Reading
 from assay.probes.probe import Request as Request
 from assay.probes.probe import Sampled as Sampled
 from assay.probes.probe import Scope as Scope
-from assay.probes.probe import measurement_with_error as measurement_with_error
 from assay.probes.probe import estimated_mean as estimated_mean
+from assay.probes.probe import measurement_with_error as measurement_with_error
 from assay.probes.reader import ModelReading as ModelReading
 from assay.probes.reader import ProbeResult as ProbeResult
 from assay.probes.reader import Recorder as Recorder

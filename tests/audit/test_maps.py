@@ -17,8 +17,8 @@ from torch import nn
 from torch.nn.functional import avg_pool2d
 
 import assay
-from assay.audit.search.regions import Box
-from assay.audit.search.search import Sample
+from assay.audit.search.regions import BoxRegion
+from assay.audit.search.search import SearchSample
 from assay.audit.search.words import answer
 from assay.core.errors import SpecError
 from assay.models.ref import AFunction
@@ -188,8 +188,10 @@ def test_the_place_of_lesions_is_no_shortcut_of_a_segmentation(tmp_path: Path, m
     assert abs(place["value"]) < 0.01
     assert "No region moves answers by more than the limit" in page
     assert "Not searched in mirror half, bands and gray levels" in page
-    kept = Sample.scores_from_answers
-    monkeypatch.setattr(Sample, "scored", lambda self, given, regions: kept(self, given, [None] * len(regions)))
+    kept = SearchSample.scores_from_answers
+    monkeypatch.setattr(
+        SearchSample, "scores_from_answers", lambda self, given, regions: kept(self, given, [None] * len(regions))
+    )
     (inside, *_), _ = searched(Bright(), blobs(tmp_path / "naive" / "set"))
     assert (inside["verdict"], inside["name"]) == ("lead", "0.333,0.167,0.667,0.5"), "by the score of all of the image"
     assert inside["value"] > 2
@@ -198,10 +200,12 @@ def test_the_place_of_lesions_is_no_shortcut_of_a_segmentation(tmp_path: Path, m
 def test_a_segmentation_is_scored_by_cells_outside_of_the_exchanged_region() -> None:
     cells = np.zeros((2, 16, 16))
     cells[0, 12, 12], cells[1, 1, 1] = 9, 9
-    sample = Sample(np.zeros((2, 1, 32, 32), np.float32), np.arange(2), np.arange(2), cells, cells=3)
+    sample = SearchSample(np.zeros((2, 1, 32, 32), np.float32), np.arange(2), np.arange(2), cells, cells=3)
     assert sample.clean.tolist() == [[3], [3]], "the mean of the three greatest"
-    corner, middle = Box(0, 0, 0.25, 0.25), Box(0.4, 0.4, 0.6, 0.6)
+    corner, middle = BoxRegion(0, 0, 0.25, 0.25), BoxRegion(0.4, 0.4, 0.6, 0.6)
     assert sample.scores_from_answers(cells, [corner]).tolist() == [[3], [0]]
     assert sample.scores_from_answers(np.concatenate([cells, cells]), [middle, corner]).tolist() == [[3], [3], [3], [0]]
     cells[1, 1, 1], cells[1, 5, 5] = 0, 9
-    assert sample.scores_from_answers(cells, [corner]).tolist() == [[3], [0]], "an eighth around the region is left out too"
+    assert sample.scores_from_answers(cells, [corner]).tolist() == [[3], [0]], (
+        "an eighth around the region is left out too"
+    )

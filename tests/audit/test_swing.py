@@ -12,7 +12,16 @@ from hypothesis import strategies as st
 from scipy import stats
 from scipy.optimize import brentq
 
-from assay.audit.swing import Effect, mean_change, effective_patients, group_swing_less, swing_of_group, effect_of_mark, swing_less, unseen
+from assay.audit.swing import (
+    Effect,
+    effect_of_mark,
+    effective_patients,
+    group_swing_less,
+    mean_change,
+    swing_less,
+    swing_of_group,
+    unseen,
+)
 from assay.stats.bounds import ALPHA, share
 
 Arrays = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]

@@ -8,8 +8,8 @@ from functools import partial
 import numpy as np
 import pytest
 
-from assay.audit.swing import Effect, Swing, swing_of_group, effect_of_mark
-from assay.audit.verdicts import Decision, Open, decide_column, decide_lead, decide_mark, reference_of, is_settled
+from assay.audit.swing import Effect, Swing, effect_of_mark, swing_of_group
+from assay.audit.verdicts import AuditDecision, Open, decide_column, decide_lead, decide_mark, is_settled, reference_of
 from assay.stats.bounds import Bounded
 from assay.stats.rows import LeadVerdict, Verdict
 
@@ -78,7 +78,7 @@ def test_the_needed_images_settle_the_verdict_when_estimates_stay() -> None:
     target, before = np.arange(60) % 2, draws.normal(size=60)
     after = before + 0.05 * draws.normal(size=60)
 
-    def decided(times: int) -> Decision:
+    def decided(times: int) -> AuditDecision:
         x, y, t = (np.tile(one, times) for one in (before, after, target))
         none = np.zeros(len(t), dtype=bool)
         return decide_mark([effect_of_mark(x[:, None], y[:, None], t, np.arange(len(t)), none)] * 3, 1)
@@ -113,7 +113,7 @@ def test_a_further_clean_network_is_beyond_the_limit_of_any_mark_in_one_of_sixty
     assert wrong / worlds <= 1 / 60 + 3 * math.sqrt(1 / 60 / worlds)
 
 
-def audited(n: int, change: str, seed: int) -> Decision:
+def audited(n: int, change: str, seed: int) -> AuditDecision:
     """A classifier with an AUROC of 0.9 whose mark does one known thing."""
     draws = np.random.default_rng(seed)
     target = (np.arange(n) % 2).astype(np.int64)
@@ -158,7 +158,7 @@ def test_columns_differ_or_not_or_stay_open() -> None:
     target, group = draws.integers(0, 2, 1200), draws.integers(0, 2, 1200) == 1
     score = draws.normal(size=1200) + target
 
-    def decided(values: np.ndarray, n: int) -> Decision:
+    def decided(values: np.ndarray, n: int) -> AuditDecision:
         found = swing_of_group(values[:n, None], target[:n], group[:n], np.arange(n), dose="f")
         assert found is not None
         return decide_column([found])

@@ -27,7 +27,7 @@ from assay.audit.labels import write_labels
 from assay.core.reasons import Code, because
 from assay.report.blocks import FULL, NARROW
 from assay.report.charts import draw_rows
-from assay.report.drawing import Mark, Panel, Plot, styles
+from assay.report.drawing import ChartPanel, EstimateMark, Plot, styles
 from assay.report.page import write_page
 from assay.store.folder import RunFolder
 from assay.store.schema import CONTRASTS, ESTIMATES, PROVENANCE
@@ -291,7 +291,7 @@ def test_titles_of_panels_do_not_touch(browser: Browser, width: float) -> None:
         for where, tie in (("reversed-view", "view=0.8"), ("reversed-sex", "sex=0.8"))
         for how in ("equal budget", "matched fit")
     ]
-    panels = tuple(Panel(place, (Mark("supcon", -0.02, -0.05, 0.01, at="all"),)) for place in places)
+    panels = tuple(ChartPanel(place, (EstimateMark("supcon", -0.02, -0.05, 0.01, at="all"),)) for place in places)
     plot = Plot(panels, ("supcon",), styles(("supcon",)), "difference in AUROC", (-0.1, 0.1), ("all",))
     page = browser.new_page(viewport={"width": 1280, "height": 900})
     page.set_content(draw_rows(plot, width).inline("", "wide"))

@@ -8,7 +8,7 @@ import pytest
 from tests.cli.asking import Asking
 
 from assay.cli import inspect
-from assay.cli.inspect import Finding
+from assay.cli.inspect import CheckResult
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,7 @@ def test_studies_are_listed_with_their_size_time_and_needs(ask: Asking) -> None:
 
 def test_what_developers_need_is_checked_on_request_only(ask: Asking, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("_python", "_torch", "_cache", "_assets", "_weights"):
-        monkeypatch.setattr(inspect, name, lambda: [Finding("ok", "here", "fine")])
+        monkeypatch.setattr(inspect, name, lambda: [CheckResult("ok", "here", "fine")])
     plain, whole = (ask("doctor", *more).out for more in ([], ["--dev"]))
     assert "playwright" not in plain
     assert "playwright" in whole

@@ -23,7 +23,7 @@ from assay.data.files.load import load_dataset
 from assay.data.near_copies import NearPair, details, near_pairs, together
 from assay.data.splits import split
 from assay.look.checks import data_checks
-from assay.report.pictures import CONTRADICTING, GAP, Gallery
+from assay.report.pictures import CONTRADICTING, GAP, PictureSettings
 from assay.report.sentences.captions import caption
 from assay.report.sentences.reasons import reason_words
 from assay.spec.schema import DataSpec
@@ -290,7 +290,7 @@ def test_pairs_below_certainty_are_shown_to_look_at_and_not_called_copies(tmp_pa
     assert reason_words(between[1]).startswith("1 image of far much like one of the training set, such as row 3, like")
     assert [(row["kind"], row["row"]) for row in checks.issues[:4]] == [
         ("copy", 4), ("copy", 5), ("suspected-copy", 2), ("suspected-copy", 3)]  # fmt: skip
-    drawn = [caption(row) for row in checks.pictures(Gallery(tmp_path, PixelScale(), "sick"))]
+    drawn = [caption(row) for row in checks.pictures(PictureSettings(tmp_path, PixelScale(), "sick"))]
     assert (
         drawn[0] == "1 picture that several files hold (1 with contradicting labels): two of the files, one above "
         "the other; from the left, labels contradict in all (framed)."
@@ -321,7 +321,7 @@ def test_pairs_are_drawn_one_above_the_other_and_those_that_contradict_come_firs
     table.write_text(text)
     dataset = loaded(spec, tmp_path / "cache", size=32)
     (tmp_path / "out").mkdir()
-    first, second = data_checks(spec, dataset).pictures(Gallery(tmp_path / "out", PixelScale(), "sick"))
+    first, second = data_checks(spec, dataset).pictures(PictureSettings(tmp_path / "out", PixelScale(), "sick"))
     of = "of 11 pictures that several files hold (2 with contradicting labels): two of the files, one above the other"
     assert caption(first) == f"1 to 8 {of}; from the left, labels contradict in 1 and 2 (framed)."
     assert caption(second) == f"9 to 11 {of}."
@@ -336,7 +336,7 @@ def test_all_pairs_are_counted_and_a_few_are_drawn(tmp_path: Path) -> None:
     spec = folder_of(tmp_path / "set", copies=29)
     dataset = loaded(spec, tmp_path / "cache", size=16)
     (tmp_path / "out").mkdir()
-    rows = data_checks(spec, dataset).pictures(Gallery(tmp_path / "out", PixelScale(), "sick"))
+    rows = data_checks(spec, dataset).pictures(PictureSettings(tmp_path / "out", PixelScale(), "sick"))
     assert len(dataset.near_copies) == 29
     assert [caption(row).split(" pictures")[0] for row in rows] == [
         "1 to 8 of 29",

@@ -8,10 +8,10 @@ import pytest
 from tests.worlds.studies import LARGE, SMALL, plan_tiny
 
 from assay.execution import estimate
-from assay.execution.estimate import SHARING, END_PER_TRIAL, PROBES, START, TRIAL, Speed
+from assay.execution.estimate import END_PER_TRIAL, PROBES, SHARING, START, TRIAL, Speed
 from assay.spec.parse import parse_study
 from assay.spec.schema import TrainingSpec
-from assay.study.run import Prepared, prepare
+from assay.study.run import PreparedStudy, prepare
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def known_speed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(estimate, "_render_seconds", lambda *_: 0.1)
 
 
-def costs(prepared: Prepared) -> dict[bool, list[float]]:
+def costs(prepared: PreparedStudy) -> dict[bool, list[float]]:
     """The costs of probing (True) and of training (False)."""
     return {kind: [task.cost for task in prepared.tasks if bool(task.needs) is kind] for kind in (False, True)}
 

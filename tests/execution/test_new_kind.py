@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from assay.core.files import content_hash
 from assay.execution.local import InProcess, Workers
-from assay.execution.run import Run, Tables, carry_out
+from assay.execution.run import RunSteps, Tables, carry_out
 from assay.execution.tasks import Context, Executor, Task
 from assay.report.block import Block, Query, Section
 from assay.report.evidence import Page
@@ -62,7 +62,7 @@ KIND = Kind("brightness", "a reading of brightness", MODEL_TABLES, "read the ima
 
 
 @dataclass(frozen=True)
-class Brightness(Run):
+class Brightness(RunSteps):
     """A run that reads one number of each image."""
 
     request: Asked

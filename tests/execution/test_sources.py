@@ -20,7 +20,7 @@ from assay.core.errors import SpecError, WeightsError
 from assay.core.files import default_cache_root, holding
 from assay.data.cache import ArrayCache
 from assay.execution import jobs
-from assay.execution.jobs import Place, network_of
+from assay.execution.jobs import Workspace, network_of
 from assay.execution.plan import Source, SourceJob, start_id
 from assay.execution.tasks import Stopped
 from assay.models.networks import empty_network
@@ -35,7 +35,7 @@ from assay.spec.recipe import Component
 from assay.spec.schema import DataSpec, EnvironmentSpec, StudySpec
 from assay.store.folder import RunFolder
 from assay.study.records import stored_study, unnamed_units
-from assay.study.run import Prepared, prepare
+from assay.study.run import PreparedStudy, prepare
 
 
 def phantom(name: str, **arguments: Any) -> Component:
@@ -47,7 +47,7 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
 
 
-def ids(prepared: Prepared) -> list[str]:
+def ids(prepared: PreparedStudy) -> list[str]:
     return [source.id for source in prepared.plan.sources]
 
 
@@ -209,7 +209,7 @@ def test_weights_that_left_the_cache_are_trained_again_or_asked_for(tmp_path: Pa
     assert cached.read_bytes() == before
 
 
-def _train(place: Place, source: Source) -> None:
+def _train(place: Workspace, source: Source) -> None:
     SourceJob(place, source)(WORKING)
 
 
@@ -249,7 +249,7 @@ def test_what_a_killed_pretraining_left_half_written_is_removed(tmp_path: Path) 
     assert not left.exists()
 
 
-def _goes_on_alike(begun: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _goes_on_alike(begun: PreparedStudy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (wanted,) = begun.plan.sources
     SourceJob(begun.place, wanted)(WORKING)
     continued = weights_of(wanted).read_bytes()
@@ -285,7 +285,7 @@ def test_a_pretraining_that_is_killed_goes_on_to_the_same_weights(tmp_path: Path
     _goes_on_alike(killed, tmp_path, monkeypatch)
 
 
-def _train_and_tell(place: Place, source: Source, begun: Any) -> None:
+def _train_and_tell(place: Workspace, source: Source, begun: Any) -> None:
     """Leaves a checkpoint at each of three steps and is then at rest, in the middle of its training."""
     jobs.fit = partial(jobs.fit, checkpoint_every=0.0)
     looks = iter(range(3))

@@ -12,7 +12,7 @@ from PIL import Image
 from scipy.stats import mannwhitneyu
 
 from assay.core.types import FactorTable
-from assay.execution.jobs import Place, population_of
+from assay.execution.jobs import Workspace, population_of
 from assay.execution.local import InProcess
 from assay.execution.run import quietly
 from assay.look.checks import data_checks
@@ -26,7 +26,7 @@ from assay.store import data_tables
 from assay.store.data_tables import LARGE
 from assay.store.files import Row
 from assay.store.folder import RunFolder
-from assay.study.confounders import Looked
+from assay.study.confounders import ConfounderSample
 from assay.study.preview import preview_tables
 from assay.study.run import prepare, run_study
 
@@ -66,10 +66,10 @@ def study(images: Path, **data: Any) -> dict[str, Any]:
 def rows(images: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Row]:
     spec = parse_study(study(images))
     root = tmp_path_factory.mktemp("run")
-    return shortcut_rows(_cues(spec, Place(root, root / "cache")))
+    return shortcut_rows(_cues(spec, Workspace(root, root / "cache")))
 
 
-def _cues(spec: StudySpec, place: Place) -> list[Cue]:
+def _cues(spec: StudySpec, place: Workspace) -> list[Cue]:
     return list(data_checks(spec.data, population_of(spec.data, place).dataset).cues)
 
 
@@ -111,7 +111,7 @@ def test_the_figures_are_areas_with_intervals(rows: list[Row], images: Path) -> 
 
 def test_strong_ones_are_doubts_of_the_preview(images: Path, rows: list[Row], tmp_path: Path) -> None:
     spec = parse_study(study(images))
-    population = population_of(spec.data, Place(tmp_path, tmp_path / "cache"))
+    population = population_of(spec.data, Workspace(tmp_path, tmp_path / "cache"))
     preview = preview_tables(spec, population, tmp_path / "preview")
     assert preview["shortcuts"] == rows
     assert set(shortcut_cautions(rows)) <= {from_row(row).reason for row in preview["findings"]}
@@ -121,7 +121,7 @@ def test_strong_ones_are_doubts_of_the_preview(images: Path, rows: list[Row], tm
     more = sum(row["strong"] for row in rows) - 5
     assert words.endswith(f"and {more} more; a network may learn a simple cue instead")
     assert chip_words(said).endswith(f"by the image's width: AUROC {rows[0]['value']:.2f}")
-    assert Looked.at(spec, population).sample.size  # the pictures are as they were
+    assert ConfounderSample.at(spec, population).sample.size  # the pictures are as they were
 
 
 def test_labels_that_nothing_tells_give_no_caution(images: Path, tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_labels_that_nothing_tells_give_no_caution(images: Path, tmp_path: Path)
         line[1] = str(draw[i // 2] % 2)
     (images / "drawn.csv").write_text("\n".join([lines[0], *map(",".join, cells)]) + "\n")
     spec = parse_study(study(images, table="drawn.csv"))
-    found = shortcut_rows(_cues(spec, Place(tmp_path, tmp_path / "cache")))
+    found = shortcut_rows(_cues(spec, Workspace(tmp_path, tmp_path / "cache")))
     assert len(found) > 10
     assert not any(one["strong"] for one in found)
     assert not list(shortcut_cautions(found))
@@ -141,7 +141,7 @@ def test_labels_that_nothing_tells_give_no_caution(images: Path, tmp_path: Path)
 
 def test_a_level_of_its_own_for_every_patient_tells_nothing(images: Path, tmp_path: Path) -> None:
     spec = parse_study(study(images, factors={"who": "categorical"}, where={"shoe": {"max": 9}}))
-    found = shortcut_rows(_cues(spec, Place(tmp_path, tmp_path / "cache")))
+    found = shortcut_rows(_cues(spec, Workspace(tmp_path, tmp_path / "cache")))
     assert row(found, "who")["value"] == pytest.approx(0.5)
 
 
@@ -159,7 +159,7 @@ def test_a_number_that_tells_the_target_by_middle_values_is_a_caution(classes: i
     factors = {"dose": {"kind": "continuous"}}
     positive = {"positive": ["g1"]} if classes == 2 else {}
     spec = parse_study(study(tmp_path, target="grade", factors=factors, size=32, **positive))
-    found = shortcut_rows(_cues(spec, Place(tmp_path / "run", tmp_path / "cache")))
+    found = shortcut_rows(_cues(spec, Workspace(tmp_path / "run", tmp_path / "cache")))
     dose = row(found, "dose")
     assert dose["strong"]
     assert dose["value"] > 0.9
@@ -183,7 +183,7 @@ def test_numbers_that_tell_nothing_are_hardly_ever_cautions() -> None:
 
 def test_of_several_classes_the_one_that_is_told_best_is_named(images: Path, tmp_path: Path) -> None:
     spec = parse_study(study(images, target="ward", factors={"ill": "categorical"}))
-    found = row(shortcut_rows(_cues(spec, Place(tmp_path, tmp_path / "cache"))), "ill")
+    found = row(shortcut_rows(_cues(spec, Workspace(tmp_path, tmp_path / "cache"))), "ill")
     assert found["of"] in ("a", "c")
     assert found["value"] > 0.7
 
@@ -202,7 +202,7 @@ def test_of_a_segmentation_lesion_area_is_what_cues_predict(tmp_path: Path) -> N
         lines.append(f"{i}.png,m{i}.png,p{i},{'AB'[i % 2]},{draw.normal():.4f}")
     (tmp_path / "data.csv").write_text("\n".join(lines) + "\n")
     spec = parse_study(study(tmp_path, target="lesion", mask="mask", factors={"scanner": "categorical"}))
-    found = _cues(spec, Place(tmp_path / "run", tmp_path / "cache"))
+    found = _cues(spec, Workspace(tmp_path / "run", tmp_path / "cache"))
     assert {one.row["of"] for one in found} == {LARGE}
     assert not any(one.scores for one in found), "networks are held against cues of the target"
     rows = shortcut_rows(found)
@@ -223,7 +223,7 @@ def test_properties_are_those_of_the_files(tmp_path: Path) -> None:
         lines.append(f"{i}.png,{i % 2},p{i}")
     (tmp_path / "data.csv").write_text("\n".join(lines) + "\n")
     spec = parse_study(study(tmp_path, factors={}, size=8))
-    dataset = population_of(spec.data, Place(tmp_path / "run", tmp_path / "cache")).dataset
+    dataset = population_of(spec.data, Workspace(tmp_path / "run", tmp_path / "cache")).dataset
     assert dataset is not None
     seen, small = looked_at(dataset), looked_at(replace(dataset, in_files=None))
     np.testing.assert_allclose(seen.properties["share of nearly white pixels"][:2], [0, 8 / 128])
@@ -242,7 +242,7 @@ def test_a_phantom_has_none(tmp_path: Path) -> None:
     data = {"phantom": "nodule", "core": "margin", "target": "margin", "size": 32, "train": 20, "validation": 10,
             "test": 10}  # fmt: skip
     spec = parse_study({**study(tmp_path), "data": data})
-    assert shortcut_rows(_cues(spec, Place(tmp_path, tmp_path / "cache"))) == []
+    assert shortcut_rows(_cues(spec, Workspace(tmp_path, tmp_path / "cache"))) == []
 
 
 def test_page_table_and_light_of_a_run_have_them(images: Path, tmp_path: Path) -> None:

@@ -356,11 +356,11 @@ def test_one_of_several_outputs_is_read_as_its_log_odds(scores: Any, head: Any) 
     p = 1 / (1 + np.exp(-logits)) if head == "sigmoid" else np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     given = AFunction(lambda images: logits if scores == "logits" else p)
     model = GivenModel(given, "m", "classification", Inputs(1, 8, 2), scores=scores, output=Output(2, head))
-    with model.opened() as opened:
+    with model.open() as opened:
         found = opened.network(torch.zeros(2, 1, 8, 8)).numpy()
     assert found == pytest.approx(np.log(p / (1 - p))[:, [2]], abs=1e-5)
     with (
-        GivenModel(given, "m", "classification", Inputs(1, 8, 2), output=Output(3)).opened() as opened,
+        GivenModel(given, "m", "classification", Inputs(1, 8, 2), output=Output(3)).open() as opened,
         pytest.raises(SpecError, match="outputs count from 0"),
     ):
         opened.network(torch.zeros(2, 1, 8, 8))

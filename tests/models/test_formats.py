@@ -190,7 +190,7 @@ def small() -> nn.Sequential:
 
 
 def answers(origin: Origin, images: Tensor = IMAGES) -> Tensor:
-    with GivenModel(origin, "m", "classification", Inputs(1, 32, 2)).opened() as opened, torch.inference_mode():
+    with GivenModel(origin, "m", "classification", Inputs(1, 32, 2)).open() as opened, torch.inference_mode():
         return opened.network(images)
 
 

@@ -96,7 +96,9 @@ def test_a_shortcut_through_the_patient_does_not_pass_for_decoding() -> None:
         [Space("trained", "x", identity)], tasks_of(rows_of, 5, False), folds_by_patient(patient, 5, 0), patient, 0
     )["sex"]
     assert abs(score.value - 0.5) < 4 * score.error
-    by_image = score_spaces([Space("trained", "x", identity)], tasks_of(rows_of, 5, False), rows % 5, patient, 0)["sex"][0]
+    by_image = score_spaces([Space("trained", "x", identity)], tasks_of(rows_of, 5, False), rows % 5, patient, 0)[
+        "sex"
+    ][0]
     assert by_image.value > 0.95  # what folds over images would have claimed
 
 

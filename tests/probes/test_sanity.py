@@ -18,11 +18,11 @@ from assay.probes.attribution import Attribution
 from assay.probes.explainers import Subject
 from assay.probes.faithfulness import (
     dealt_anew,
+    have_equal_weights,
     rank_correlations,
     redrawn,
     stages,
     structural_similarities,
-    have_equal_weights,
     verdict,
 )
 from assay.probes.reader import run_probes

@@ -13,8 +13,8 @@ from assay.report.drawing import (
     BOLD,
     DARK,
     LIGHT,
-    Mark,
-    Scale,
+    AxisScale,
+    EstimateMark,
     breadth,
     element,
     limits,
@@ -81,7 +81,7 @@ def test_every_point_lies_within_the_limits(points: list[float], ends: list[floa
 def test_a_wild_interval_does_not_press_the_points_together() -> None:
     low, high = limits([0.5, 0.6, 0.55], [0.45, 0.55, 0.54, 0.64, -20.0, 30.0], (-math.inf, math.inf))
     assert high - low < 0.35
-    assert Scale(low, high, 0, 100).beyond(30.0)
+    assert AxisScale(low, high, 0, 100).beyond(30.0)
 
 
 @pytest.mark.parametrize(
@@ -113,8 +113,8 @@ def test_a_grid_holds_all_its_panels(count: int, room: float, least: float) -> N
 
 
 def test_a_mark_in_words() -> None:
-    assert Mark("arcface", 0.48, 0.43, 0.53).text == "arcface 0.48 [0.43, 0.53]"
-    assert Mark("arcface", math.nan, reason="no image").text == "arcface undefined (no image)"
+    assert EstimateMark("arcface", 0.48, 0.43, 0.53).text == "arcface 0.48 [0.43, 0.53]"
+    assert EstimateMark("arcface", math.nan, reason="no image").text == "arcface undefined (no image)"
 
 
 def test_what_is_drawn_is_escaped() -> None:

@@ -13,9 +13,9 @@ from markdown_it.token import Token
 from tests.worlds.tables import Made, make_run
 
 from assay.report.account import Said
-from assay.report.blocks import Figure, Rendered
-from assay.report.page import Content, Part, as_text, collect
-from assay.report.sheets import Cell, Line, Sheet
+from assay.report.blocks import Figure, RenderedBlock
+from assay.report.page import PageContent, PageSection, as_text, collect
+from assay.report.sheets import Cell, Sheet, SheetRow
 
 OWN = {
     "heading",
@@ -59,16 +59,19 @@ HOSTILE = (
 
 
 @pytest.fixture(scope="module")
-def content(tmp_path_factory: pytest.TempPathFactory) -> Content:
+def content(tmp_path_factory: pytest.TempPathFactory) -> PageContent:
     return collect(make_run(tmp_path_factory.mktemp("run"), Made()))
 
 
-def saying(content: Content, text: str) -> Content:
+def saying(content: PageContent, text: str) -> PageContent:
     """The content with this text in every place that can come from data."""
     said = Said(text, "", "", text, "")
-    sheet = Sheet("a", text, (text, text), (Line((Cell(text), Cell(text))),), None, text)
+    sheet = Sheet("a", text, (text, text), (SheetRow((Cell(text), Cell(text))),), None, text)
     figure = Figure("a", text, text, text, "", "", None, None)
-    sections = (Part("a", text, text, (Rendered(figure, sheet),), False), Part("b", text, text, (), False))
+    sections = (
+        PageSection("a", text, text, (RenderedBlock(figure, sheet),), False),
+        PageSection("b", text, text, (), False),
+    )
     return replace(
         content,
         account=replace(content.account, question=text, meta=text, verdict=text, doubts=(said,)),
@@ -96,7 +99,7 @@ def kinds(text: str) -> set[str]:
     return {token.type.removesuffix("_open").removesuffix("_close") for token in tokens(text)}
 
 
-def check(content: Content, text: str) -> None:
+def check(content: PageContent, text: str) -> None:
     once, shown = " ".join(text.split()), as_text(saying(content, text))
     assert kinds(shown) <= OWN | {"text_special"}
     read = [
@@ -113,7 +116,7 @@ def test_the_parser_would_obey_what_is_not_escaped() -> None:
 
 
 @pytest.mark.parametrize("text", HOSTILE)
-def test_text_from_data_is_text(content: Content, text: str) -> None:
+def test_text_from_data_is_text(content: PageContent, text: str) -> None:
     check(content, text)
     check(content, f"before {text} after")
 
@@ -121,7 +124,7 @@ def test_text_from_data_is_text(content: Content, text: str) -> None:
 SIGNS = st.text(st.sampled_from("!#$&()*+-.:<=>@[\\]_`|~/1 ax\"'\n"), min_size=1, max_size=12).filter(str.strip)
 
 
-def test_any_run_of_signs_is_text(content: Content) -> None:
+def test_any_run_of_signs_is_text(content: PageContent) -> None:
     @given(SIGNS)
     def found(text: str) -> None:
         check(content, text)
@@ -130,10 +133,10 @@ def test_any_run_of_signs_is_text(content: Content) -> None:
 
 
 @pytest.mark.parametrize("text", ["http://evil/p", "HTTPS://evil", "www.evil.org", "mailto:a@b.org"])
-def test_addresses_are_not_such_that_a_reader_links_unasked(content: Content, text: str) -> None:
+def test_addresses_are_not_such_that_a_reader_links_unasked(content: PageContent, text: str) -> None:
     assert text not in as_text(saying(content, text))
     check(content, text)
 
 
-def test_numbers_in_tables_are_left_as_they_are(content: Content) -> None:
+def test_numbers_in_tables_are_left_as_they_are(content: PageContent) -> None:
     assert "| -0.25 | -0.25 |" in as_text(saying(content, "-0.25"))

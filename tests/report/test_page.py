@@ -22,7 +22,7 @@ from tests.worlds.tables import Made, make_run
 from assay.core.errors import StoreError
 from assay.core.reasons import Code, because
 from assay.report.blocks import MOST_COLUMNS
-from assay.report.evidence import Evidence, Tables
+from assay.report.evidence import Evidence, RunTables
 from assay.report.glossary import GLOSSARY
 from assay.report.page import SIZE_LIMIT, write_page
 from assay.report.sentences.reasons import reason_words
@@ -110,7 +110,7 @@ def test_a_number_of_the_first_screen_leads_to_the_cell_that_holds_it(page: str)
 
 
 def test_that_nothing_was_learned_is_the_first_chip(run: Path) -> None:
-    tables = {**Tables(run)}
+    tables = {**RunTables(run)}
     passed = [{**tables["contrasts"][0], "role": "positive-control", "decision": "detected"}] * 4
     small = because(Code.SMALL_GROUPS_OF, count=2, least=10, names=("F, ill", "M, ill"))
     found = [Finding("caution", one.codes[0].light, one) for one in (small, because(Code.ALL_AT_CHANCE, dosed=""))]

@@ -11,7 +11,7 @@ import pytest
 from tests.worlds.tables import Made, make_run
 
 from assay.report.blocks import MOST_LEVELS
-from assay.report.evidence import Tables
+from assay.report.evidence import RunTables
 from assay.report.page import SIZE_LIMIT, as_html, collect, without_files, write_page
 from assay.store.folder import RunFolder
 
@@ -51,7 +51,7 @@ def test_a_page_without_room_leaves_files_to_the_run_folder(run: Path, monkeypat
 
 
 def test_which_tables_there_are_is_known_without_the_disk(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    tables = Tables(run)
+    tables = RunTables(run)
     for name in ("require_table", "kind"):
         monkeypatch.setattr(RunFolder, name, None)
     assert "estimates" in tables

@@ -11,7 +11,7 @@ from syrupy.assertion import SnapshotAssertion
 
 import assay
 from assay.core.reasons import NOTHING, Code, because, read, reason_in_words
-from assay.report.sentences.reasons import chip_words, reason_words, fill_template
+from assay.report.sentences.reasons import chip_words, fill_template, reason_words
 
 SOURCE = Path(assay.__file__).parent
 PASSED_ON = (

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from assay.core.registry import lookup
-from assay.shifts.distortions import Random
+from assay.shifts.distortions import RowRandom
 
 
-class Again(Random):
+class Again(RowRandom):
     """NumPy's legacy generator, which the references use."""
 
     share = 0.0

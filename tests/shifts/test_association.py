@@ -8,7 +8,14 @@ from scipy.stats import somersd
 
 from assay.core.errors import SpecError
 from assay.core.types import Factor, FactorTable
-from assay.shifts.association import measure_association, read_allowed, over_patients, satisfies, somers_d, with_high_levels
+from assay.shifts.association import (
+    measure_association,
+    over_patients,
+    read_allowed,
+    satisfies,
+    somers_d,
+    with_high_levels,
+)
 
 SITE = Factor("site", "categorical", levels=("a", "b", "c"), high=("c", "b"))
 SIZE = Factor("size", "continuous", unit="mm", range=(0, 10))
@@ -72,7 +79,9 @@ def test_a_factor_that_all_rows_have_alike_is_held(column, held):
 
 def test_a_binary_factors_d_is_the_difference_of_shares():
     # 3 of 4 positives and 1 of 5 negatives are high (b or c)
-    found = measure_association(table([1, 1, 1, 1, 0, 0, 0, 0, 0], site=[1, 2, 1, 0, 0, 0, 0, 0, 2]), "site", requested=0.5)
+    found = measure_association(
+        table([1, 1, 1, 1, 0, 0, 0, 0, 0], site=[1, 2, 1, 0, 0, 0, 0, 0, 2]), "site", requested=0.5
+    )
     assert found.strength == pytest.approx(3 / 4 - 1 / 5)
     assert (found.target, found.asked, found.kept, found.available) == ("yes", 0.5, 9, 9)
     assert found.counts == {
@@ -122,7 +131,9 @@ def test_repeating_every_image_of_a_patient_narrows_nothing():
     target = draws.integers(0, 2, 80)
     values = target + draws.normal(size=80)
     once = measure_association(table(target, size=values), "size")
-    thrice = measure_association(table(np.repeat(target, 3), np.repeat(np.arange(80), 3), size=np.repeat(values, 3)), "size")
+    thrice = measure_association(
+        table(np.repeat(target, 3), np.repeat(np.arange(80), 3), size=np.repeat(values, 3)), "size"
+    )
     assert (thrice.strength, thrice.low, thrice.high) == pytest.approx((once.strength, once.low, once.high))
 
 
@@ -156,7 +167,10 @@ def test_one_patient_has_no_standard_error():
         (lambda: read_allowed(SIZE, {"mim": 1}), "a range of 'size' has the keys min and max; given: mim"),
         (lambda: read_allowed(SIZE, {"min": 3, "max": 2}), "the range of 'size' is empty: min 3 is above max 2"),
         (lambda: read_allowed(SIZE, "big"), "'size' takes numbers in mm, given 'big'"),
-        (lambda: measure_association(table([0, 1], size=[0.0, 1.0]), "sise"), "unknown factor 'sise': did you mean 'size'?"),
+        (
+            lambda: measure_association(table([0, 1], size=[0.0, 1.0]), "sise"),
+            "unknown factor 'sise': did you mean 'size'?",
+        ),
     ],
 )
 def test_refusals(call, text):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from assay.core.errors import AssociationError
 from assay.core.types import Factor, FactorTable
-from assay.shifts.association import LEAST_ROWS, measure_association, choose, somers_d
+from assay.shifts.association import LEAST_ROWS, choose, measure_association, somers_d
 from assay.spec.schema import AssociationSpec
 
 SITE = Factor("site", "categorical", levels=("a", "b"), high=("b",))
@@ -73,7 +73,10 @@ def test_counts_by_hand():
 
 def test_at_full_strength_each_class_keeps_its_half_and_nothing_else():
     found = kept(crossed(yes_b=60, yes_a=40, no_b=50, no_a=50), site=1.0)
-    assert {key: n for key, n in measure_association(found, "site").counts.items() if n} == {("yes", "b"): 50, ("no", "a"): 50}
+    assert {key: n for key, n in measure_association(found, "site").counts.items() if n} == {
+        ("yes", "b"): 50,
+        ("no", "a"): 50,
+    }
 
 
 def test_the_association_as_it_is_keeps_nearly_everything():

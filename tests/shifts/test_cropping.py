@@ -21,7 +21,7 @@ from assay.shifts.file_rows import BLACK, LEAST_SIDE, FilePopulation, largest_wi
 from assay.shifts.population import Population
 from assay.spec.parse import parse_study
 from assay.spec.schema import DataSpec, EnvironmentSpec, SplitSpec
-from assay.study.confounders import Looked, cautions
+from assay.study.confounders import ConfounderSample, cautions
 
 CROPS = EnvironmentSpec(crop="lesion-free")
 WIDE, HIGH, SIZE = 96, 72, 32
@@ -222,6 +222,6 @@ def test_a_study_says_what_its_crops_are(tmp_path: Path) -> None:
         }
     )
     files_ = population(folder)
-    told = [reason_words(one) for one in cautions(study, files_, Looked.at(study, files_))]
+    told = [reason_words(one) for one in cautions(study, files_, ConfounderSample.at(study, files_))]
     assert [text for text in told if text.startswith("'crops': ")] != []
     assert not [text for text in told if "levels of 'lesion'" in text]  # to train on lesions alone is what it says

@@ -13,7 +13,7 @@ from scipy import stats
 from assay.core.errors import SpecError
 from assay.core.registry import build, entries, lookup
 from assay.core.seeds import row_seed
-from assay.shifts.distortions import GROUPS, SEVERITIES, Random, shot_noise, spatter
+from assay.shifts.distortions import GROUPS, SEVERITIES, RowRandom, shot_noise, spatter
 from assay.shifts.intervention import draw
 from assay.testing.data import pictures
 
@@ -91,12 +91,12 @@ def test_colors_of_gray_images_are_refused_in_words(name: str) -> None:
 
 def test_random_numbers_are_uniform_normal_and_unrelated_to_those_of_the_next_row() -> None:
     seeds = row_seed(0, "any", np.arange(40)).tolist()
-    u = np.stack([Random(seed).uniform(0, 1, (5000,)) for seed in seeds])
-    z = np.stack([Random(seed).normal((5000,)) for seed in seeds])
+    u = np.stack([RowRandom(seed).uniform(0, 1, (5000,)) for seed in seeds])
+    z = np.stack([RowRandom(seed).normal((5000,)) for seed in seeds])
     assert stats.kstest(u.ravel(), "uniform").pvalue > 1e-3
     assert stats.kstest(z.ravel(), "norm").pvalue > 1e-3
     assert np.abs(np.corrcoef(u) - np.eye(40)).max() < 0.075  # 5 standard errors of 780 correlations
-    whole = Random(5).integers(-2, 2, (4000, 2))
+    whole = RowRandom(5).integers(-2, 2, (4000, 2))
     assert sorted(set(whole.ravel().tolist())) == [-2, -1, 0, 1]
     assert np.bincount(whole.ravel() + 2) == pytest.approx([2000] * 4, abs=200)
 
@@ -104,7 +104,7 @@ def test_random_numbers_are_uniform_normal_and_unrelated_to_those_of_the_next_ro
 def test_counts_of_photons_have_the_moments_of_a_poisson_distribution() -> None:
     image = np.full((1, 200, 200), 51, dtype=np.uint8)
     for photons in (60, 25, 12, 5, 3):
-        counts = shot_noise.function(image, photons, Random(photons)) * (photons / 255)
+        counts = shot_noise.function(image, photons, RowRandom(photons)) * (photons / 255)
         mean = 0.2 * photons
         assert abs(float(counts.mean()) - mean) < 5 * (mean / counts.size) ** 0.5
         expected = stats.poisson.pmf(np.arange(photons), mean) * counts.size
@@ -122,7 +122,7 @@ def test_what_is_drawn_is_named_by_family_and_not_by_severity() -> None:
 
 
 def test_an_image_without_drops_stays_as_it_is() -> None:
-    class Dry(Random):
+    class Dry(RowRandom):
         def normal(self, size: tuple[int, ...]) -> np.ndarray:
             return np.full(size, -2, dtype=np.float32)
 

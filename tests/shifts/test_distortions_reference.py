@@ -10,7 +10,7 @@ import torch
 from tests.shifts.drawn_again import levels_apart, made, planes
 
 from assay.core.registry import build
-from assay.shifts.distortions import GROUPS, Random, xray_under_exposure
+from assay.shifts.distortions import GROUPS, RowRandom, xray_under_exposure
 
 COMMON, MEDICAL = (np.load(Path(__file__).with_name(f"reference_{name}.npz")) for name in ("distortions", "medmnistc"))
 SIDE = len(MEDICAL["picture"])
@@ -50,7 +50,7 @@ def test_a_gaussian_blur_differs_from_medmnistc_by_the_length_of_its_kernel() ->
 def test_under_exposure_is_as_much_darker_on_average_over_its_noise(name: str, severity: str) -> None:
     gray = planes(MEDICAL["gray"])[0].to(torch.uint8).numpy()
     strength = xray_under_exposure.strengths[int(severity) - 1]
-    drawn = [xray_under_exposure.function(gray, strength, Random(7919 * row + 1)) for row in range(600)]
+    drawn = [xray_under_exposure.function(gray, strength, RowRandom(7919 * row + 1)) for row in range(600)]
     apart = levels_apart(np.mean(drawn, axis=0), MEDICAL[f"{name} {severity}"])
     uncut = (MEDICAL["gray"][::2] >= 30) & (MEDICAL["gray"][::2] <= 225)  # there noise meets neither black nor white
     assert apart.reshape(uncut.shape)[uncut].max() <= 2

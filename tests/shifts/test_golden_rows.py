@@ -7,7 +7,7 @@ from tests.worlds.environments import Toy
 
 from assay.core.types import Factor, FactorTable
 from assay.shifts.association import choose
-from assay.shifts.sampling import ROWS_VERSION, Question, draw_rows, draw_interventions
+from assay.shifts.sampling import ROWS_VERSION, Question, draw_interventions, draw_rows
 from assay.spec.recipe import Component
 from assay.spec.schema import AssociationSpec, EnvironmentSpec, InterventionSpec
 

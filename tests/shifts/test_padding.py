@@ -18,7 +18,7 @@ from assay.shifts.intervention import draw
 from assay.spec.parse import parse_study
 from assay.spec.recipe import Component
 from assay.spec.schema import EnvironmentSpec, InterventionSpec
-from assay.study.confounders import Looked, confounders, visibility
+from assay.study.confounders import ConfounderSample, confounders, visibility
 from assay.training.augmentation import build_augmenter
 
 SIZE = 48
@@ -136,7 +136,8 @@ def test_how_visible_a_change_is_is_told_of_pictures_without_their_padding(tmp_p
     spec = parse_study(study)
     (change,) = confounders(spec.points)
     wide, square = (
-        Looked.at(spec, population(made)).visibility(change) for made in (padded(), replace(padded(), boxes=None))
+        ConfounderSample.at(spec, population(made)).visibility(change)
+        for made in (padded(), replace(padded(), boxes=None))
     )
     assert (wide.share == 1).all()  # gray of 0.3 darkens wherever there is a picture
     assert square.share.min() == 0.5

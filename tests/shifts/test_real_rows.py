@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from assay.core.types import Factor, FactorTable
-from assay.shifts.association import measure_association, choose
+from assay.shifts.association import choose, measure_association
 from assay.spec.schema import AssociationSpec
 
 ASSETS = Path(os.environ.get("ASSAY_ASSETS") or Path(__file__).parents[3] / "shared" / "assets")

@@ -10,7 +10,7 @@ from assay.core.errors import SpecError
 from assay.core.seeds import row_uniform
 from assay.data.cache import ArrayCache
 from assay.shifts.association import measure_association
-from assay.shifts.sampling import Question, draw_rows, draw_interventions
+from assay.shifts.sampling import Question, draw_interventions, draw_rows
 from assay.shifts.sources import open_population
 from assay.spec.recipe import Component
 from assay.spec.schema import AssociationSpec, DataSpec, EnvironmentSpec, InterventionSpec

@@ -12,7 +12,7 @@ from tests.worlds.environments import Toy
 
 from assay.core.errors import AssociationError, SpecError
 from assay.core.types import Factor, FactorTable
-from assay.shifts.association import measure_association, choose, positive, somers_d
+from assay.shifts.association import choose, measure_association, positive, somers_d
 from assay.shifts.sampling import Question, draw_rows
 from assay.spec.schema import AssociationSpec, EnvironmentSpec, HighShares
 

@@ -39,7 +39,7 @@ from assay.stats.decisions import decide
 from assay.stats.estimate import estimate
 from assay.stats.outcomes import collapse_rate, contrast_collapse
 from assay.stats.panel import Panel, effective_of_classes, effective_patients, evaluate, of_seeds, own_samples, probit
-from assay.stats.power import Assumptions, patient_variance, detectable_difference, rests_on
+from assay.stats.power import Assumptions, detectable_difference, patient_variance, rests_on
 from assay.study.preview_page import assumption_text
 
 DIFFERENCE = np.array([1.0, -1.0])
@@ -358,14 +358,26 @@ def test_collapse_of_two_recipes_against_statsmodels() -> None:
 
 
 def test_plans_improve_with_seeds_and_patients_and_state_their_assumptions(snapshot: SnapshotAssertion) -> None:
-    assert detectable_difference(10, 100, 100, "auroc") < detectable_difference(5, 100, 100, "auroc") < detectable_difference(3, 100, 100, "auroc")
-    assert detectable_difference(5, 400, 400, "auroc") < detectable_difference(5, 100, 100, "auroc") < detectable_difference(5, 100, 100, "auroc", family=4)
+    assert (
+        detectable_difference(10, 100, 100, "auroc")
+        < detectable_difference(5, 100, 100, "auroc")
+        < detectable_difference(3, 100, 100, "auroc")
+    )
+    assert (
+        detectable_difference(5, 400, 400, "auroc")
+        < detectable_difference(5, 100, 100, "auroc")
+        < detectable_difference(5, 100, 100, "auroc", family=4)
+    )
     spread = Assumptions(seed_sd=0.05 / 2)  # a mean of four trainings varies half as much as one
-    assert detectable_difference(3, 100, 100, "auroc", folds=4) == pytest.approx(detectable_difference(3, 100, 100, "auroc", spread))
+    assert detectable_difference(3, 100, 100, "auroc", folds=4) == pytest.approx(
+        detectable_difference(3, 100, 100, "auroc", spread)
+    )
     assert math.isnan(detectable_difference(2, 100, 100, "auroc"))
     assert assumption_text(Assumptions(), 1) == snapshot
     assert "vary by 0.05 between seeds, and" in assumption_text(Assumptions(), 1)
-    assert "vary by 0.05 between trainings (4 folds of a seed taken for independent)" in assumption_text(Assumptions(), 4)
+    assert "vary by 0.05 between trainings (4 folds of a seed taken for independent)" in assumption_text(
+        Assumptions(), 4
+    )
 
 
 def test_planned_variance_of_auroc_is_that_of_exponential_scores() -> None:
@@ -379,8 +391,12 @@ def test_planned_variance_of_auroc_is_that_of_exponential_scores() -> None:
 
 def test_a_plan_of_maps_counts_the_images_that_a_measure_is_of() -> None:
     """200 healthy patients and none with a lesion: false alarms can be planned there, overlap and ranks cannot."""
-    assert detectable_difference(5, 0, 200, "false-positive-rate-at-90") == detectable_difference(5, 0, 200, "specificity")
-    assert detectable_difference(5, 100, 200, "false-positive-rate-at-90") == detectable_difference(5, 0, 200, "false-positive-rate")
+    assert detectable_difference(5, 0, 200, "false-positive-rate-at-90") == detectable_difference(
+        5, 0, 200, "specificity"
+    )
+    assert detectable_difference(5, 100, 200, "false-positive-rate-at-90") == detectable_difference(
+        5, 0, 200, "false-positive-rate"
+    )
     assert detectable_difference(5, 200, 0, "dice") == detectable_difference(5, 0, 200, "false-positive-rate")
     for lacking in ("dice", "auroc", "auroc-area"):
         assert math.isnan(detectable_difference(5, 0, 200, lacking))

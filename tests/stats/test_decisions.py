@@ -66,7 +66,10 @@ def test_so_many_seeds_settle_a_question_whatever_the_truth() -> None:
     assert math.isnan(patients)
     for truth in np.linspace(-0.1, 0.1, 41):
         one = measured(float(truth), sd=0.05, seeds=int(found))
-        assert decide([one, untested_contrast(one.reason, 0.05), untested_contrast(one.reason, 0.05)])[0].decision != "inconclusive"
+        assert (
+            decide([one, untested_contrast(one.reason, 0.05), untested_contrast(one.reason, 0.05)])[0].decision
+            != "inconclusive"
+        )
     assert decide([measured(0.025, sd=0.05, seeds=int(found) - 4)] * 3)[0].decision == "inconclusive"
 
 

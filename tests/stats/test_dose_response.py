@@ -12,22 +12,22 @@ from tests.worlds.panels import panel
 from assay.core.reasons import NOTHING, Code, because
 from assay.stats.compare import Contrast, Scales, contrast
 from assay.stats.decisions import decide
-from assay.stats.doses import Dose, interaction, interaction_seeds, on_both_scales, outcome, outcome_weights
+from assay.stats.doses import DosePanel, interaction, interaction_seeds, on_both_scales, outcome, outcome_weights
 from assay.stats.estimate import estimate
 from assay.stats.panel import Panel, evaluate, of_seeds, own_samples, probit
 
 DOSES = (0.0, 0.5, 1.0)
 
 
-def curve(seed: int, distances: tuple[float, ...], seeds: int = 5, patients: int = 60) -> list[Dose]:
+def curve(seed: int, distances: tuple[float, ...], seeds: int = 5, patients: int = 60) -> list[DosePanel]:
     made = [
         panel(seed + i, distance=distance, seeds=seeds, patients=patients, noise=9)
         for i, distance in enumerate(distances)
     ]
-    return [Dose(p, one) for p, one in zip(DOSES, made, strict=True)]
+    return [DosePanel(p, one) for p, one in zip(DOSES, made, strict=True)]
 
 
-def auroc(one: Dose) -> float:
+def auroc(one: DosePanel) -> float:
     return estimate(one.panel, "auroc").value
 
 
@@ -113,6 +113,6 @@ def test_models_of_all_doses_meet_the_same_samples_and_err_together():
 
 def test_doses_must_be_the_same_and_begin_with_0():
     a = curve(0, (2.0, 1.6, 0.8))
-    for b in (a[:2], [Dose(0.1, a[0].panel), *a[1:]]):
+    for b in (a[:2], [DosePanel(0.1, a[0].panel), *a[1:]]):
         with pytest.raises(ValueError, match="give both recipes the same ones, 0 and at least another"):
             interaction(a, b, "auroc")

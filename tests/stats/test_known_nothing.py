@@ -10,7 +10,7 @@ from tests.worlds.panels import panel
 
 from assay.core.seeds import generator
 from assay.stats.decisions import decide
-from assay.stats.doses import Dose, interaction
+from assay.stats.doses import DosePanel, interaction
 from assay.stats.panel import Panel
 
 STUDIES, RECIPES = 40, 3
@@ -28,7 +28,7 @@ def test_a_study_with_shuffled_targets_seldom_claims_anything() -> None:
     for study in range(1, STUDIES + 1):
         target = generator(0, "shuffled", study).permutation(panel(0).target)
         curves = [
-            [Dose(p, shuffled(100 * study + 10 * recipe + i, target)) for i, p in enumerate((0.0, 1.0))]
+            [DosePanel(p, shuffled(100 * study + 10 * recipe + i, target)) for i, p in enumerate((0.0, 1.0))]
             for recipe in range(RECIPES)
         ]
         family = [interaction(curve, curves[0], "auroc") for curve in curves[1:]]

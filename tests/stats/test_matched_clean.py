@@ -14,7 +14,7 @@ from tests.worlds.panels import panel
 
 from assay.report.sentences.reasons import reason_words
 from assay.stats.decisions import decide
-from assay.stats.doses import Amount, Dose, interaction, matched_clean
+from assay.stats.doses import Amount, DosePanel, interaction, matched_clean
 from assay.stats.panel import Panel, evaluate
 
 ROWS = (100, 200, 400, 800)
@@ -33,7 +33,7 @@ def recipe(number: int, without: float, left: float, patients: int = 120) -> lis
             panel(1000 * number + 10 * i + k, distance=distance, patients=patients, noise=number // 10 * 2 + min(k, 1))
             for k, distance in enumerate((skill, skill, left * skill))
         )
-        made.append(Amount(rows, clean, [Dose(0, start), Dose(1, end)]))
+        made.append(Amount(rows, clean, [DosePanel(0, start), DosePanel(1, end)]))
     return made
 
 

@@ -88,7 +88,9 @@ def test_the_agreement_to_be_expected_is_the_share_that_agrees() -> None:
     for truth in rng.uniform(-0.3, 0.3, runs):
         pair = [run(truth + 0.03 * float(rng.standard_t(12))) for _ in (0, 1)]
         words = [decision_of(row, 2) for row in pair]
-        expected += replication_row({**pair[0], "decision": words[0]}, pair[1], family=2, new_patients=True)["agreement"]
+        expected += replication_row({**pair[0], "decision": words[0]}, pair[1], family=2, new_patients=True)[
+            "agreement"
+        ]
         agreed += words[0] == words[1]
     assert 0.5 < agreed / runs < 0.9
     assert expected / runs == pytest.approx(agreed / runs, abs=0.03)

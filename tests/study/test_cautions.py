@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from syrupy.assertion import SnapshotAssertion
 
-from assay.execution.jobs import Place, population_of
+from assay.execution.jobs import Workspace, population_of
 from assay.execution.plan import make_plan
 from assay.look.checks import data_checks
 from assay.report.sentences.reasons import reason_words
@@ -19,7 +19,7 @@ from assay.spec.parse import parse_study
 from assay.stats.findings import from_row
 from assay.store.described import keep, read_description
 from assay.store.folder import RunFolder
-from assay.study.confounders import Looked, cautions
+from assay.study.confounders import ConfounderSample, cautions
 from assay.study.described import Described, describe
 from assay.study.gathered import Gathered
 from assay.study.measurements import Folds
@@ -65,14 +65,14 @@ def study(images: Path, **changes: Any) -> dict[str, Any]:
 
 def told(tmp_path: Path, **study: Any) -> tuple[str, ...]:
     spec = parse_study(study)
-    population = population_of(spec.data, Place(tmp_path, tmp_path / "cache"))
-    return tuple(map(reason_words, cautions(spec, population, Looked.at(spec, population))))
+    population = population_of(spec.data, Workspace(tmp_path, tmp_path / "cache"))
+    return tuple(map(reason_words, cautions(spec, population, ConfounderSample.at(spec, population))))
 
 
 def test_every_caution_is_given_with_its_figures(images: Path, tmp_path: Path, snapshot: SnapshotAssertion) -> None:
     asked = study(images)
     spec = parse_study(asked)
-    population = population_of(spec.data, Place(tmp_path, tmp_path / "cache"))
+    population = population_of(spec.data, Workspace(tmp_path, tmp_path / "cache"))
     table = population.scene(spec.points[0].tests, 0).environment("elsewhere").table
     levels = table.factor("site").levels
     strange = int((table.columns["site"] == levels.index("C")).sum())
@@ -187,10 +187,10 @@ def test_tests_that_disagree_are_named_and_the_first_decides(tmp_path: Path, sna
 
 def test_preview_tells_them_and_the_folder_keeps_them_for_the_page(images: Path, tmp_path: Path) -> None:
     spec = parse_study(study(images))
-    place = Place(tmp_path / "run", tmp_path / "cache")
+    place = Workspace(tmp_path / "run", tmp_path / "cache")
     population = population_of(spec.data, place)
     checks = data_checks(spec.data, population.dataset)
-    expected = (*checks.reasons, *cautions(spec, population, Looked.at(spec, population)))
+    expected = (*checks.reasons, *cautions(spec, population, ConfounderSample.at(spec, population)))
     found = preview_tables(spec, population, tmp_path / "preview")["findings"]
     assert tuple(from_row(row).reason for row in found) == expected
     gathered = Gathered(make_plan(spec, population), place.folder, Folds(population, spec.probes))

@@ -18,7 +18,7 @@ from assay.shifts.population import Population
 from assay.shifts.sources import open_population
 from assay.spec.parse import parse_study
 from assay.spec.schema import StudySpec
-from assay.study.confounders import SAMPLE, Looked, confounders, selected_factors, visibility_rows
+from assay.study.confounders import SAMPLE, ConfounderSample, confounders, selected_factors, visibility_rows
 from assay.study.preview import preview_tables
 
 DOSED: dict[str, Any] = {
@@ -56,14 +56,14 @@ def test_what_chooses_rows_is_told_without_figures_and_the_core_factor_is_no_con
     spec: StudySpec, population: Population
 ) -> None:
     assert selected_factors(spec.points, "margin") == ("texture",)
-    rows = visibility_rows(spec, Looked.at(spec, population))
+    rows = visibility_rows(spec, ConfounderSample.at(spec, population))
     assert [row["kind"] for row in rows] == ["intervention"] * 3 + ["sampled"]
     assert read(rows[-1]["reason"]).codes == (Code.TIED_BY_SAMPLING,)
     plain = parse_study(TINY)
-    assert visibility_rows(plain, Looked.at(plain, population)) == []
+    assert visibility_rows(plain, ConfounderSample.at(plain, population)) == []
     dosed = {"train": {"dose": {"confounder": "texture", "p": [0, 1]}}, "same": {"like": "train"}}
     alone = parse_study({**TINY, "environments": dosed})
-    (row,) = visibility_rows(alone, Looked.at(alone, population))
+    (row,) = visibility_rows(alone, ConfounderSample.at(alone, population))
     assert (row["confounder"], row["kind"], row["images"]) == ("texture", "sampled", 0)
 
 
@@ -72,7 +72,7 @@ def test_the_figures_are_those_of_the_images_that_tests_have(
     spec: StudySpec, population: Population, number: int
 ) -> None:
     """Against the environments in which every image, and none, is marked, read by another way and compared in NumPy."""
-    looked = Looked.at(spec, population)
+    looked = ConfounderSample.at(spec, population)
     row = visibility_rows(spec, looked)[number]
     point = next(point for point in spec.points if point.coordinates["confounder"] == row["confounder"])
     scene = population.scene(point.tests, spec.first_seed)

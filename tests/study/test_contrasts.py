@@ -23,7 +23,7 @@ from assay.spec.parse import parse_study
 from assay.spec.schema import ContrastSpec, RecipePoint
 from assay.stats.compare import Contrast, compare, untested_contrast
 from assay.stats.decisions import decide_families
-from assay.stats.doses import Dose, interaction
+from assay.stats.doses import DosePanel, interaction
 from assay.stats.outcomes import collapse_rate
 from assay.stats.panel import of_seeds
 from assay.stats.power import reachable
@@ -103,7 +103,8 @@ def test_what_could_not_be_tested_counts_in_holms_family() -> None:
     found = sure(0.03)
     alone = decide_families([family_of("stated", [(pair("metric"), found)])], [])[0]
     beside, lost = decide_families(
-        [family_of("stated", [(pair("metric"), found), (pair("triplet"), untested_contrast(because(Code.NO_SEED)))])], []
+        [family_of("stated", [(pair("metric"), found), (pair("triplet"), untested_contrast(because(Code.NO_SEED)))])],
+        [],
     )
     assert alone["p_holm"] == found.p
     assert beside["p_holm"] == pytest.approx(2 * found.p)
@@ -210,8 +211,8 @@ def of_panels(lost: str = "") -> Any:
 
 def test_a_comparison_along_doses_is_the_interaction() -> None:
     tag, _ = pairs(DOSED, grid("1", "0", "0.5"), ("loss", "confounder", "p"))  # in any order of the spec
-    metric = [Dose(p, panel(i)) for p, i in ((0, 6), (0.5, 7), (1, 8))]
-    plain = [Dose(p, panel(i)) for p, i in ((0, 0), (0.5, 1), (1, 2))]
+    metric = [DosePanel(p, panel(i)) for p, i in ((0, 6), (0.5, 7), (1, 8))]
+    plain = [DosePanel(p, panel(i)) for p, i in ((0, 0), (0.5, 1), (1, 2))]
     expected, found = interaction(metric, plain, "auroc"), carry_out(of_panels(), tag)
     assert (found.value, found.p, found.scales) == (expected.value, expected.p, expected.scales)
     (row,) = decide_families([family_of("stated", [(tag, found)])], [])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from assay.execution.jobs import Place, population_of
+from assay.execution.jobs import Workspace, population_of
 from assay.spec.parse import parse_study
 from assay.study.contrasts import dose_count_rows
 
@@ -24,7 +24,7 @@ STUDY = {
 
 def test_marks_are_counted_exactly_and_drawn_factors_over_the_seeds(tmp_path: Path) -> None:
     spec = parse_study(STUDY)
-    rows = dose_count_rows(spec, population_of(spec.data, Place(tmp_path, tmp_path / "cache")))
+    rows = dose_count_rows(spec, population_of(spec.data, Workspace(tmp_path, tmp_path / "cache")))
     assert len(rows) == 2 * 3 * 2  # confounders, doses, classes: once for both losses
     found = {(row["factor"], json.loads(row["coordinates"])["p"], row["target"]): row for row in rows}
     for p, exact in (("0", 0), ("0.5", 15), ("1", 30)):

@@ -214,7 +214,11 @@ def test_every_recipe_has_a_change_of_each_confounder_in_every_environment(run: 
 def test_tables_do_not_depend_on_what_memory_keeps(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("PANELS", "RECIPES"):
         monkeypatch.setattr(results, name, 1)
-    made = Made(Gathered(stored_study(run.root).plan, run, read_description(run, Described)), read_description(run, Described), run.root)
+    made = Made(
+        Gathered(stored_study(run.root).plan, run, read_description(run, Described)),
+        read_description(run, Described),
+        run.root,
+    )
     assert repr(list(made["estimates"])) == repr(run.table("estimates"))
     assert [row["p"] for row in made["contrasts"]] == pytest.approx(
         [row["p"] for row in run.table("contrasts")], rel=0, abs=0, nan_ok=True

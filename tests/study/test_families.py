@@ -19,7 +19,7 @@ from assay.stats.compare import untested_contrast
 from assay.stats.decisions import decide_families
 from assay.study.contrasts import families_of
 from assay.study.families import comparison_columns, families, spec_pairs
-from assay.study.registration import state, read_prespecified
+from assay.study.registration import read_prespecified, state
 
 AXIS = {"axis": "loss", "against": "cross-entropy"}
 LOSSES = ["cross-entropy", "supcon", "triplet", "arcface"]

@@ -21,7 +21,7 @@ from assay.stats.panel import of_seeds
 from assay.store.folder import RunFolder
 from assay.study.families import Pair, spec_pairs
 from assay.study.gathered import Gathered
-from assay.study.interim import Look, contrasts_of, look_rows, looks_at, next_seeds
+from assay.study.interim import InterimLook, contrasts_of, look_rows, looks_at, next_seeds
 
 LOSSES = ["cross-entropy", "supcon", "triplet", "arcface"]
 LOOKS = (4, 8, 16)
@@ -59,7 +59,7 @@ class Records:
 
 def carry_out_all(
     monkeypatch: pytest.MonkeyPatch, spec: StudySpec, values: Mapping[str, np.ndarray], lost: int | None = None
-) -> tuple[list[Look], Records]:
+) -> tuple[list[InterimLook], Records]:
     """Carry out looks on differences per seed that are known, with as many seeds as looks ask for."""
 
     def carry_out(gathered: Gathered, pair: Pair) -> Contrast:
@@ -77,7 +77,7 @@ def carry_out_all(
     for module in ("contrasts", "interim"):
         monkeypatch.setattr(f"assay.study.{module}.carry_out", carry_out)
     beforehand = {pair.id for pair in spec_pairs(spec)}
-    records, looks, folder = Records(spec, {}, lost), list[Look](), cast(RunFolder, None)
+    records, looks, folder = Records(spec, {}, lost), list[InterimLook](), cast(RunFolder, None)
     for _ in spec.looks:
         looks = looks_at(cast(Plan, records), folder, beforehand, read, looks)
         records = Records(spec, next_seeds(spec, looks), lost)

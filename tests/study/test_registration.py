@@ -20,7 +20,7 @@ from assay.spec.schema import StudySpec
 from assay.stats.rows import RULES
 from assay.store.files import Row, read_json
 from assay.study import registration
-from assay.study.registration import FILE, register, read_registration, registration_file, state, read_prespecified
+from assay.study.registration import FILE, read_prespecified, read_registration, register, registration_file, state
 
 PRIMARY = {**SMALL["contrasts"][0], "role": "primary", "margin": 0.05}
 

@@ -33,9 +33,9 @@ from assay.study.replication import (
     design_of,
     earlier,
     earlier_of,
+    find_earlier,
     keep_earlier,
     prepare_replication,
-    find_earlier,
 )
 
 SHIPPED_STUDIES = sorted(file.stem for file in SHIPPED.glob("*.json"))

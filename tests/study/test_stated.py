@@ -12,7 +12,7 @@ from assay.core.errors import StoreError
 from assay.spec.parse import parse_study
 from assay.spec.schema import StudySpec
 from assay.study.families import spec_pairs
-from assay.study.registration import PRESPECIFIED, state, read_prespecified
+from assay.study.registration import PRESPECIFIED, read_prespecified, state
 
 
 def small(**changes: Any) -> StudySpec:

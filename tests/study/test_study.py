@@ -28,7 +28,7 @@ from assay.spec.parse import parse_study
 from assay.stats.findings import from_row
 from assay.store.folder import RunFolder
 from assay.study.records import unnamed_units
-from assay.study.run import Prepared, prepare, run_study, count_unlearned
+from assay.study.run import PreparedStudy, count_unlearned, prepare, run_study
 
 
 def command(*arguments: str | Path) -> subprocess.Popen[str]:
@@ -47,7 +47,7 @@ def run(root: Path, **changes: Any) -> Path:
     return assay.load({**SMALL, **changes}).run(root.parent, workers=0, progress=False).folder
 
 
-def prepared(root: Path, **changes: Any) -> Prepared:
+def prepared(root: Path, **changes: Any) -> PreparedStudy:
     return prepare(parse_study({**SMALL, **changes}), root)
 
 

@@ -14,14 +14,14 @@ from assay.spec.recipe import RecipeSpec
 from assay.testing.data import squares
 from assay.training import loop
 from assay.training.graph import Tables
-from assay.training.loop import Run, begin
+from assay.training.loop import TrainingState, begin
 
 CPU = torch.device("cpu")
 AUGMENTED = (part("augmentation", "flip"), part("augmentation", "shift"))
 HELD = (part("augmentation", "flip"), part("augmentation", "affine"))
 
 
-def trained(folder: Path, chosen: RecipeSpec, steps: int = 25) -> Run:
+def trained(folder: Path, chosen: RecipeSpec, steps: int = 25) -> TrainingState:
     with deterministic(1), library_draws(0, "fit"):
         run = begin(chosen, squares(70, seed=1), squares(30, seed=2), 2, 0, CPU, folder)
         for _ in range(steps):
@@ -39,7 +39,7 @@ def replays(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     monkeypatch.setattr(loop, "capture", capture)
     monkeypatch.setattr(loop, "BLOCK", 3)
-    monkeypatch.setattr(Run, "_can_be_captured", lambda run: run.objective.steady)
+    monkeypatch.setattr(TrainingState, "_can_be_captured", lambda run: run.objective.steady)
     return counted
 
 
@@ -50,7 +50,7 @@ def test_a_captured_step_trains_like_the_others(tmp_path, loss, augmentation, re
     fast = trained(tmp_path, chosen)
     assert len(replays) == 20
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(Run, "_can_be_captured", lambda run: False)
+        patched.setattr(TrainingState, "_can_be_captured", lambda run: False)
         plain = trained(tmp_path, chosen)
     assert len(replays) == 20
     for key, value in plain.network.state_dict().items():

@@ -18,7 +18,7 @@ from assay.shifts.environment import Environment
 from assay.testing.data import squares
 from assay.testing.models import same_state
 from assay.training import feed
-from assay.training.loop import Diverged, Interrupted, Run, begin, fit
+from assay.training.loop import Diverged, Interrupted, TrainingState, begin, fit
 from assay.training.objective import LossContext, Objective, Progress
 
 TRAINING, VALIDATION = squares(70, seed=1), squares(30, seed=2)
@@ -140,7 +140,7 @@ def test_best_validation_loss_selects_the_epoch_of_the_least(tmp_path):
 def test_a_validation_loss_that_is_no_number_is_never_the_best(tmp_path, monkeypatch, losses, selected):
     """Nothing is less than NaN: in the first epoch it would stay the best. Without any number the last epoch stays."""
     told = iter(losses)
-    monkeypatch.setattr(Run, "_validation_loss", lambda run: next(told))
+    monkeypatch.setattr(TrainingState, "_validation_loss", lambda run: next(told))
     assert train(tmp_path, recipe(epochs=4, selection="best-validation-loss")).selected_epoch == selected
 
 
@@ -166,7 +166,7 @@ def early(patience: int, epochs: int = 8, **fields):
 def test_patience_ends_training_after_epochs_without_a_better_score(
     tmp_path, monkeypatch, losses, patience, epochs, selected
 ):
-    monkeypatch.setattr(Run, "_validation_loss", lambda run: losses[run.epoch])
+    monkeypatch.setattr(TrainingState, "_validation_loss", lambda run: losses[run.epoch])
     reports = []
     fitted = train(tmp_path, early(patience, len(losses)), on_progress=reports.append)
     assert [row["epoch"] for row in fitted.curve] == [*range(1, epochs + 1)]
@@ -175,7 +175,7 @@ def test_patience_ends_training_after_epochs_without_a_better_score(
 
 
 def test_patience_changes_neither_the_steps_before_the_end_nor_the_schedule(tmp_path, monkeypatch):
-    monkeypatch.setattr(Run, "_validation_loss", lambda run: EARLY[run.epoch])
+    monkeypatch.setattr(TrainingState, "_validation_loss", lambda run: EARLY[run.epoch])
     rated = {"schedule": part("schedule", "cosine")}
     short = train(tmp_path / "a", early(2, **rated))
     whole = train(tmp_path / "b", recipe(epochs=8, selection="best-validation-loss", **rated))
@@ -185,7 +185,7 @@ def test_patience_changes_neither_the_steps_before_the_end_nor_the_schedule(tmp_
 
 def test_early_stopping_resumed_after_any_step_ends_the_same(tmp_path, monkeypatch):
     """Stopped after each step in turn, also after the one that ends training, whose checkpoint is then all there is."""
-    monkeypatch.setattr(Run, "_validation_loss", lambda run: EARLY[run.epoch])
+    monkeypatch.setattr(TrainingState, "_validation_loss", lambda run: EARLY[run.epoch])
     whole = train(tmp_path / "whole", early(2), checkpoint_every=0)
     again = train(tmp_path / "whole", early(2))
     interruptions = 0
@@ -203,14 +203,14 @@ def test_early_stopping_resumed_after_any_step_ends_the_same(tmp_path, monkeypat
 
 def test_patience_counts_by_the_worst_group_too(tmp_path, monkeypatch):
     scores = iter([(0.5, -1.0), (0.5, -0.9), (0.4, -0.1), (0.5, -1.2)])
-    monkeypatch.setattr(Run, "_score", lambda run, loss: next(scores))
+    monkeypatch.setattr(TrainingState, "_score", lambda run, loss: next(scores))
     fitted = train(tmp_path, recipe(epochs=6, patience=2, selection="best-validation-loss"))
     assert (len(fitted.curve), fitted.selected_epoch) == (4, 2)
 
 
 def test_patience_is_of_the_last_phase(tmp_path, monkeypatch):
     """Just Train Twice finds its rows with all epochs of its first training, whatever the validation loss does."""
-    monkeypatch.setattr(Run, "_validation_loss", lambda run: float(run.epoch))
+    monkeypatch.setattr(TrainingState, "_validation_loss", lambda run: float(run.epoch))
     twice = part("mitigation", "just-train-twice", epochs=3, upweight=2)
     fitted = train(tmp_path, early(1, epochs=5, mitigation=twice))
     assert [row["epoch"] for row in fitted.curve] == [1, 2, 3, 4, 5]

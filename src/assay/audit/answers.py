@@ -13,7 +13,7 @@ from PIL import Image
 
 from assay.audit.battery import DECIDING, DOSES, AuditedMark
 from assay.audit.checks import FITS, misread, output_words
-from assay.audit.model import CAUSES, Prepared, signs
+from assay.audit.model import CAUSES, PreparedAudit, signs
 from assay.audit.page import EXAMPLES, EXAMPLES_OF_LEAD, LEAD, picture_name
 from assay.audit.plan import AuditPlan, Held, Shot
 from assay.audit.references import trained_on
@@ -32,7 +32,7 @@ from assay.audit.scored import (
 )
 from assay.audit.search.regions import Region, Sought
 from assay.audit.swing import Effect
-from assay.audit.verdicts import Decision, Reference, decide_mark, is_settled
+from assay.audit.verdicts import AuditDecision, Reference, decide_mark, is_settled
 from assay.core.errors import ReadingError, SpecError, cut, key_text
 from assay.core.files import content_hash, write_whole
 from assay.core.reasons import Reason, reason_in_words
@@ -55,13 +55,13 @@ SAME = 1e-4
 
 
 @dataclass(frozen=True, eq=False)
-class Answers:
+class StoredAnswers:
     """The answers that an audit kept.
 
     Attributes:
         folder: The run folder.
         plan: What is read.
-        own: The model's own threshold, if it has one.
+        threshold_of_model: The model's own threshold, if it has one.
         short: Whether doses that cannot change a verdict are left out.
     """
 
@@ -85,7 +85,9 @@ class Answers:
         raw = self.read(self.plan.clean, 0.5)
         if isinstance(raw, ScoredMaps):
             return raw
-        return self.read(self.plan.clean, threshold_of(self.plan.asked.threshold, raw.logits, raw.table, self.threshold_of_model))
+        return self.read(
+            self.plan.clean, threshold_of(self.plan.asked.threshold, raw.logits, raw.table, self.threshold_of_model)
+        )
 
     @cached_property
     def sample(self) -> Scored:
@@ -109,7 +111,7 @@ class Answers:
         deciding = self.sample.effect(self.to(self.plan.marks[mark.name][DECIDING]), DOSES[DECIDING])
         return decide_mark([deciding], 0, self.plan.asked.margin).verdict in MOVING
 
-    def decide_on_mark(self, mark: AuditedMark, reference: Reference | None) -> tuple[Decision, list[Effect]]:
+    def decide_on_mark(self, mark: AuditedMark, reference: Reference | None) -> tuple[AuditDecision, list[Effect]]:
         """Decide on a mark as it is drawn. Raises ReadingError where it was not read."""
         doses, shots = self.doses_needed(mark), self.plan.marks[mark.name]
         effects = [self._effect(mark, shots[at], DOSES[at]) for at in doses]
@@ -131,20 +133,26 @@ class Answers:
         plan, shot, places = self.plan, self.plan.scouts_with(mark), list(mark.places)
         if shot is None:
             return None
-        before, after = self._unmarked_answers(neutralized).scores[plan.scouts], self.to(plan.neutralize(shot, neutralized)).scores
+        before, after = (
+            self._unmarked_answers(neutralized).scores[plan.scouts],
+            self.to(plan.neutralize(shot, neutralized)).scores,
+        )
         moved = np.abs(after.reshape(len(places), *before.shape) - before).max(axis=2)
         second = plan.second[plan.scouts]
         first, other = (places[int(moved[:, half].sum(axis=1).argmax())] for half in (second, ~second))
         return first, other
 
     def _unmarked_answers(self, neutralized: Held | None) -> Scored:
-        return self.sample if neutralized is None else self.to(self.plan.neutralize(self.plan.unmarked_shot, neutralized))
+        return (
+            self.sample if neutralized is None else self.to(self.plan.neutralize(self.plan.unmarked_shot, neutralized))
+        )
 
     def _keeps_effect(self, shot: Shot, neutralized: Held | None) -> bool:
         """Return whether half of the mean change of scores by a mark stays where the leading region is held."""
         with suppress(ReadingError):
-            changes = [float(np.abs(self.to(self.plan.neutralize(shot, hold)).scores - self._unmarked_answers(hold).scores).mean())
-                       for hold in (None, neutralized)]  # fmt: skip
+            moved = [self.to(self.plan.neutralize(shot, hold)).scores - self._unmarked_answers(hold).scores
+                     for hold in (None, neutralized)]  # fmt: skip
+            changes = [float(np.abs(change).mean()) for change in moved]
             return changes[1] >= changes[0] / 2
         return True
 
@@ -158,7 +166,7 @@ class Answers:
         Args:
             mark: The mark.
             reference: Clean networks, in which it is as it is drawn.
-            held: The leading region.
+            neutralized: The leading region.
         """
         component, shot, drawings = mark.doses[DECIDING].label, self.plan.marks[mark.name][DECIDING], [mark.drawing]
         try:
@@ -263,7 +271,9 @@ class Answers:
             reason = "too few images have a lesion" if measure == "Dice" and not own_scaling else reason
             yield check("scaling", "not-done", f"other scalings were not compared: {reason}")
         elif unreadable:
-            yield check("scaling", "not-done", f"not compared, without usable answers: images read as {join_words(unreadable)}")
+            yield check(
+                "scaling", "not-done", f"not compared, without usable answers: images read as {join_words(unreadable)}"
+            )
         else:
             framed = " or framing" if any(name in FITS for name in others) else ""
             yield check("scaling", "ok", f"no other usual scaling{framed} gives a much higher {measure}")
@@ -274,7 +284,7 @@ def why(error: Exception) -> Reason:
     return reason_in_words(cut(str(error), 200))
 
 
-def _harm(decided: Decision, explained: bool) -> tuple[bool, bool, int, float]:
+def _harm(decided: AuditDecision, explained: bool) -> tuple[bool, bool, int, float]:
     """Return a key by which the more harmful decision is first, of two effects the larger."""
     size = abs(decided.effect.largest.g.value) if decided.verdict in (Verdict.RELIES, Verdict.AFFECTED) else 0.0
     last = explained and decided.verdict != Verdict.RELIES
@@ -304,19 +314,19 @@ def _expectation_check(scored: Scored, expect: float) -> Row:
 # The images, and where everything comes from.
 
 
-def digests_of(prepared: Prepared) -> Sequence[str]:
+def digests_of(prepared: PreparedAudit) -> Sequence[str]:
     """Return the hash of every file; nothing of phantoms."""
     return () if prepared.population.dataset is None else prepared.population.dataset.digests
 
 
-def image_keys(prepared: Prepared, images: Environment) -> list[str]:
+def image_keys(prepared: PreparedAudit, images: Environment) -> list[str]:
     """Return a name of every image by its content."""
     digests, rows = digests_of(prepared), images.table.row.tolist()
     identity = content_hash(prepared.scene.identity("all"))
     return [str(digests[row] if digests else f"{identity} {row}") for row in rows]
 
 
-def image_rows(prepared: Prepared, images: Environment) -> list[Row]:
+def image_rows(prepared: PreparedAudit, images: Environment) -> list[Row]:
     """Return rows of `tables.AUDITED_IMAGES`."""
     table, keys = images.table, image_keys(prepared, images)
     rows = zip(table.row.tolist(), keys, table.target.tolist(), table.patient.tolist(), group_names(table),
@@ -325,7 +335,7 @@ def image_rows(prepared: Prepared, images: Environment) -> list[Row]:
             for row, key, code, patient, groups in rows]  # fmt: skip
 
 
-def provenance_rows(prepared: Prepared, answers: Answers, reference: Reference | None) -> list[Row]:
+def provenance_rows(prepared: PreparedAudit, answers: StoredAnswers, reference: Reference | None) -> list[Row]:
     """Return rows of `schema.PROVENANCE`."""
     folder, request, counts, scored = answers.folder, answers.plan.asked, answers.plan.counts, answers.clean
     record, card = folder.record("models", prepared.model.id), prepared.population.card
@@ -349,7 +359,9 @@ def provenance_rows(prepared: Prepared, answers: Answers, reference: Reference |
         "images": f"{counts.clean:,} of {counts.all:,}",
         "images under marks": f"{counts.marked:,}",
         "size": f"{prepared.model.inputs.size} px, fit {prepared.request.data.fit}",
-        "scaling": prepared.config.scaling(request.normalization) if prepared.config else request.normalization or plain,
+        "scaling": prepared.config.scaling(request.normalization)
+        if prepared.config
+        else request.normalization or plain,
         "scores": prepared.scores or prepared.model.scores,
         "outputs": prepared.outputs,
         "output": output_words(prepared.model),
@@ -395,7 +407,9 @@ def write_lead(
     means = [pictured[group].mean(axis=0) for group in (carry, ~carry)]
     parts = {"with": means[0], "without": means[1], "difference": 0.5 + (means[0] - means[1]) / 2}
     for name, group in (("with", carry), ("without", ~carry)):
-        parts |= {f"{name} {at + 1}": pixels[image] for at, image in enumerate(np.flatnonzero(group)[:EXAMPLES_OF_LEAD])}
+        parts |= {
+            f"{name} {at + 1}": pixels[image] for at, image in enumerate(np.flatnonzero(group)[:EXAMPLES_OF_LEAD])
+        }
     for name, part in parts.items():
         _write(folder, f"{LEAD} {of} {name}.png", to_colors(part))
 

@@ -50,7 +50,9 @@ class AuditedMark:
     def drawing(self) -> str:
         """Every argument at the deciding dose, such as its size, place and contrast."""
         component = self.doses[DECIDING]
-        arguments = lookup("intervention", component.name).params.model_validate(dict(component.params)).model_dump(mode="json")
+        arguments = (
+            lookup("intervention", component.name).params.model_validate(dict(component.params)).model_dump(mode="json")
+        )
         parts = {name.replace("_", " "): value for name, value in arguments.items() if value not in ("", None)}
         return ", ".join(f"{name} {value}" for name, value in parts.items())
 
@@ -64,7 +66,9 @@ class AuditedMark:
         component = self.doses[DECIDING]
         able, at = lookup("intervention", component.name).params.model_fields, dict[str, dict[str, Any]]()
         if {"x", "y"} <= set(able) and able["x"].default != 0.5:
-            fixed_axes = {axis: component.params[axis] for axis in ("x", "y") if self.fixed and axis in component.params}
+            fixed_axes = {
+                axis: component.params[axis] for axis in ("x", "y") if self.fixed and axis in component.params
+            }
             at = {place: {**spot, **fixed_axes} for place, spot in _PLACES.items()
                   if all(abs(spot[axis] - value) < _NEAR for axis, value in fixed_axes.items())}  # fmt: skip
         for name in {"corner", "side"} & set(able):
@@ -167,7 +171,9 @@ def battery(domain: str, channels: int) -> tuple[tuple[AuditedMark, ...], tuple[
 def every_distortion(domain: str, channels: int) -> tuple[str, ...]:
     """Return all distortions for a kind of image: those of `battery`, of its group, and those of any device."""
     _, chosen = battery(domain, channels)
-    of_same_group = [name for names in GROUPS.values() if set(names) & set(chosen) - set(GROUPS["common"]) for name in names]
+    of_same_group = [
+        name for names in GROUPS.values() if set(names) & set(chosen) - set(GROUPS["common"]) for name in names
+    ]
     return tuple(dict.fromkeys((*chosen, *of_same_group, *_ACQUIRED, *(("saturate",) if channels > 1 else ()))))
 
 

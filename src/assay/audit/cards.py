@@ -66,7 +66,9 @@ class Audited:
     @property
     def columns(self) -> str:
         """Columns that divide the images into groups."""
-        columns_present = list(dict.fromkeys(row["column"] for row in self.tables["groups"] if row["column"] and row["measure"]))
+        columns_present = list(
+            dict.fromkeys(row["column"] for row in self.tables["groups"] if row["column"] and row["measure"])
+        )
         return f"Columns: {join_words([in_words(column) for column in columns_present])}" if columns_present else ""
 
     @property
@@ -83,7 +85,9 @@ class Audited:
     @property
     def distortions(self) -> str:
         """Number of distortions, by decision."""
-        return _count_values(self.tables["distorted"], "decision", "distortion and severity", "distortions and severities")
+        return _count_values(
+            self.tables["distorted"], "decision", "distortion and severity", "distortions and severities"
+        )
 
     @property
     def missing(self) -> str:
@@ -102,7 +106,9 @@ class Audited:
     @property
     def measures(self) -> str:
         """Measures that were computed."""
-        return join_words(list(dict.fromkeys(label_of(row["measure"]) for row in self.tables["groups"] if row["measure"])))
+        return join_words(
+            list(dict.fromkeys(label_of(row["measure"]) for row in self.tables["groups"] if row["measure"]))
+        )
 
     @property
     def limits(self) -> str:
@@ -193,7 +199,10 @@ def _model(audit: Audited) -> Iterator[str]:
         ("verdict", "evidence"),
         (
             *((region_title(row), sentence_case(region_evidence(row))) for row in audit.tables["regions"]),
-            *((title(row, facts["margin"]), sentence_case(evidence_words(row, facts))) for row in reported_verdicts(audit.tables)),
+            *(
+                (title(row, facts["margin"]), sentence_case(evidence_words(row, facts)))
+                for row in reported_verdicts(audit.tables)
+            ),
         ),
     )
     yield from ("", "## Performance", "")

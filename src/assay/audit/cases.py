@@ -10,7 +10,7 @@ from jaxtyping import Int
 
 from assay.audit.scored import Scored, ScoredMaps
 from assay.report.outcomes import HALF, Facts, Outcomes, of_classes, of_masks, take_cases
-from assay.report.pictures import Gallery
+from assay.report.pictures import PictureSettings
 from assay.shifts.environment import Environment
 from assay.stats.metrics import probabilities
 from assay.store.files import Row
@@ -36,14 +36,16 @@ class Moved:
     sample: Int[np.ndarray, " m"]
 
 
-def audited_cases(clean: Scored, images: Environment, moved: Moved | None, is_phantom: bool, gallery: Gallery) -> list[Row]:
+def audited_cases(
+    clean: Scored, images: Environment, moved: Moved | None, is_phantom: bool, gallery: PictureSettings
+) -> list[Row]:
     """Draw single images of an audit: the surest of the wrong, those that a mark moves most, the surest of the right.
 
     Args:
         clean: The answers to images without a mark.
         images: These images.
         moved: The mark that leads, if there is one.
-        made: Whether the images are synthetic.
+        is_phantom: Whether the images are synthetic.
         gallery: Where they are drawn.
     """
     (first, *others), facts = _of_scored(clean)
@@ -58,7 +60,9 @@ def audited_cases(clean: Scored, images: Environment, moved: Moved | None, is_ph
             position = int(np.flatnonzero(moved.sample == at)[0])
             by_name[moved.mark] = (moved.images, position)
             facts_of_case["marked"] = _of_scored(moved.scored)[1](position)
-        rows.append(gallery.case(by_name, {**facts_of_case, "made": is_phantom}, f"{facts_of_case['outcome']}-{at}", ""))
+        rows.append(
+            gallery.case(by_name, {**facts_of_case, "made": is_phantom}, f"{facts_of_case['outcome']}-{at}", "")
+        )
     return rows
 
 

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from assay.audit.model import SCALINGS, Config, Prepared
+from assay.audit.model import SCALINGS, Config, PreparedAudit
 from assay.audit.request import AuditRequest
 from assay.audit.scored import INVERTED, check, probability_of
 from assay.audit.swing import MUCH, auroc_gain
@@ -55,14 +55,18 @@ MOST_NUMBERED = 2
 
 
 def checks_of_images(
-    all_images: Environment, audited: Environment, prepared: Prepared, checks: DataChecks, train: Mapping[str, Any] | None
+    all_images: Environment,
+    audited: Environment,
+    prepared: PreparedAudit,
+    checks: DataChecks,
+    train: Mapping[str, Any] | None,
 ) -> Iterator[Row]:
     """Yield rows of `tables.AUDIT_CHECKS` on the images.
 
     Args:
-        whole: All images in the data.
+        all_images: All images in the data.
         audited: The images that the model reads.
-        given: The model and its request.
+        prepared: The model and its request.
         checks: The checks of the images themselves.
         train: As `data` of a study, the images that the model was trained on; None where they are not known.
     """
@@ -82,7 +86,7 @@ def _part(audited: Environment, all_images: Environment) -> str:
     return f"{len(audited):,} of {len(all_images):,} images" if part else f"all {len(all_images):,} images"
 
 
-def training_scene(prepared: Prepared, train: Mapping[str, Any]) -> tuple[ProbeSpec, PopulationScene]:
+def training_scene(prepared: PreparedAudit, train: Mapping[str, Any]) -> tuple[ProbeSpec, PopulationScene]:
     """Return the images of the training, framed as those of the audit. Raises SpecError or DataError."""
     data_of_audit = prepared.request.data
     framed = {key: getattr(data_of_audit, key) for key in ("size", "channels", "fit", "crop_share", "resize")}
@@ -92,7 +96,7 @@ def training_scene(prepared: Prepared, train: Mapping[str, Any]) -> tuple[ProbeS
 
 
 def _training_checks(
-    all_images: Environment, audited: Environment, prepared: Prepared, train: Mapping[str, Any] | None
+    all_images: Environment, audited: Environment, prepared: PreparedAudit, train: Mapping[str, Any] | None
 ) -> Iterator[Row]:
     if train is None:
         yield check("training-images", "not-done", "no training images were given: independence of these images from "
@@ -115,7 +119,11 @@ def _training_checks(
         if compares_full_images_only(len(images) + len(audited))
         else "turned, mirrored and cropped"
     )
-    near = f", {turned} ones too" if len(audited) == len(all_images) else f"; {turned} ones among {_part(audited, all_images)}"
+    near = (
+        f", {turned} ones too"
+        if len(audited) == len(all_images)
+        else f"; {turned} ones among {_part(audited, all_images)}"
+    )
     near = "; near copies were not searched" if pairs is None else near
     near += f"; {suspected:,} more are much alike, look at them" if suspected else ""
     text = f"images that are copies of one of {len(images):,} training images{near}"
@@ -127,7 +135,9 @@ def _training_checks(
     shared = len(certain.names)
     if certain.why:
         yield check("training-patients", "not-done", f"patients of the two sets were not compared: {certain.why}")
-    elif shared and prepared.request.data.folder != request.data.folder and all(map(_counts_from_1, (dataset, trained))):
+    elif (
+        shared and prepared.request.data.folder != request.data.folder and all(map(_counts_from_1, (dataset, trained)))
+    ):
         yield check("training-patients", "not-done", "both sets number their patients from 1: whether a number is one "
                      "patient in both is not known")  # fmt: skip
     else:
@@ -155,13 +165,13 @@ _GUESSED = (
 # The output that is read, and what its scores are.
 
 
-def with_outputs(prepared: Prepared, all_images: Environment, request: AuditRequest) -> Prepared:
+def with_outputs(prepared: PreparedAudit, all_images: Environment, request: AuditRequest) -> PreparedAudit:
     """Return the model with its outputs matched to the classes, from its answers to a few images.
 
     Args:
-        given: The model and its images.
-        whole: All images.
-        asked: What is asked, with the position or name of the output to read, of several, or the names of all.
+        prepared: The model and its images.
+        all_images: All images.
+        request: What is asked, with the position or name of the output to read, of several, or the names of all.
 
     Raises:
         SpecError: Outputs are NaN, one of several must be named, or their names are not those of the classes.
@@ -179,7 +189,9 @@ def with_outputs(prepared: Prepared, all_images: Environment, request: AuditRequ
     names = tuple(answered(name, classes) for name in named)  # 1 and yes name a class too
     if request.outputs and count > 1 and len(names) != count:
         raise SpecError(f"outputs: {len(names)} names ({join_words([*names])}), and the model gives {count} scores")
-    output_text = [f"{model_facts.heads[0]}, of {join_words(sorted(model_facts.heads))}"] if len(model_facts.heads) > 1 else []
+    output_text = (
+        [f"{model_facts.heads[0]}, of {join_words(sorted(model_facts.heads))}"] if len(model_facts.heads) > 1 else []
+    )
     if output:
         exclusive = request.head == "softmax" or (request.head == "auto" and _exclusive(raw))
         if len(names) != count:  # outputs that do not exclude each other need not be the classes of the target
@@ -203,7 +215,9 @@ def with_outputs(prepared: Prepared, all_images: Environment, request: AuditRequ
     if request.outputs and not output and not match_outputs(names, classes):
         raise SpecError(f"outputs: {join_words([*request.outputs])} are none of the classes {join_words([*classes])}")
     if not output and count > 1 and not model.order and not output_text:
-        why = f"the model names its outputs {cut(join_words([*names]), 100)}" if names else "the model does not name them"
+        why = (
+            f"the model names its outputs {cut(join_words([*names]), 100)}" if names else "the model does not name them"
+        )
         output_text.append(f"in the order of the classes {join_words([*classes])}: {why}")
     return replace(prepared, model=model, outputs="; ".join(output_text))
 
@@ -221,7 +235,9 @@ def match_outputs(names: Sequence[str], classes: Sequence[str]) -> tuple[int, ..
     for same in (str, _normalize_name):
         places = {same(name): at for at, name in enumerate(names)}
         places_of_classes = tuple(places.get(same(name), -1) for name in classes)
-        if len(places) == len(names) and (min(places_of_classes) >= 0 or (len(names) == 1 and max(places_of_classes) == 0)):
+        if len(places) == len(names) and (
+            min(places_of_classes) >= 0 or (len(names) == 1 and max(places_of_classes) == 0)
+        ):
             return places_of_classes
     if not {_normalize_name(name) for name in names} & {_normalize_name(name) for name in classes}:
         return ()
@@ -242,15 +258,15 @@ def _exclusive(raw: Float[np.ndarray, "n k"]) -> bool:
 
 
 def with_scores(
-    prepared: Prepared, raw: Float[np.ndarray, "n k"], table: FactorTable, request: AuditRequest
-) -> tuple[Prepared, Float[np.ndarray, "n k"]]:
+    prepared: PreparedAudit, raw: Float[np.ndarray, "n k"], table: FactorTable, request: AuditRequest
+) -> tuple[PreparedAudit, Float[np.ndarray, "n k"]]:
     """Return the model with what its scores are, found from those of all images, and its logits for them.
 
     Args:
-        given: The model with its outputs matched.
+        prepared: The model with its outputs matched.
         raw: Its scores, as it gives them.
         table: The images.
-        asked: What is asked, with what the user calls the scores and the head.
+        request: What is asked, with what the user calls the scores and the head.
 
     Raises:
         SpecError: It is not clear what scores are, or one of several must be named.
@@ -282,10 +298,12 @@ def with_scores(
         logits = np.concatenate([np.zeros_like(odds), odds], axis=1)
     else:
         logits = two_columns(model.logits_of(torch.as_tensor(raw)).numpy(), len(table.classes), "these images")
-    return replace(prepared, model=model, doubts=(*doubts, *_higher(prepared, raw, table)), scores=scale_words(scale)), logits
+    return replace(
+        prepared, model=model, doubts=(*doubts, *_higher(prepared, raw, table)), scores=scale_words(scale)
+    ), logits
 
 
-def _higher(prepared: Prepared, raw: Float[np.ndarray, "n k"], table: FactorTable) -> Iterator[str]:
+def _higher(prepared: PreparedAudit, raw: Float[np.ndarray, "n k"], table: FactorTable) -> Iterator[str]:
     """Yield a sentence on the output with the highest AUROC, where that of the one that is read is much lower."""
     if prepared.model.output is None or len(table.classes) != 2 or raw.shape[1] < 2:
         return
@@ -299,7 +317,7 @@ def _higher(prepared: Prepared, raw: Float[np.ndarray, "n k"], table: FactorTabl
 def _best(
     read: Float[np.ndarray, " n"], others: Float[np.ndarray, "n k"], table: FactorTable
 ) -> Iterator[tuple[int, tuple[float, float]]]:
-    """Yield the column with the highest AUROC, with that of `own` and its own, where `own` is much lower."""
+    """Yield the column with the highest AUROC, with that of `read` and its own, where `read` is much lower."""
     areas = [auroc(column, table.target).value for column in (read, *others.T.astype(np.float64))]
     best = int(np.argmax(areas[1:]))
     if auroc_gain(read, others[:, best], table.target, table.patient, ALPHA / others.shape[1]).low > MUCH:
@@ -307,12 +325,12 @@ def _best(
 
 
 def doubts_of_tensors(
-    prepared: Prepared, images: Environment, named: Mapping[str, Any], logits: Float[np.ndarray, "n k"]
+    prepared: PreparedAudit, images: Environment, named: Mapping[str, Any], logits: Float[np.ndarray, "n k"]
 ) -> Iterator[str]:
     """Yield a sentence on each other tensor of scores that a file gives and whose AUROC is much higher.
 
     Args:
-        given: The model as it is read.
+        prepared: The model as it is read.
         images: The images.
         named: What determines the images.
         logits: Its logits for them.
@@ -334,12 +352,12 @@ def doubts_of_tensors(
 
 
 def raw_scores(
-    prepared: Prepared, images: Environment, named: Mapping[str, Any], say: Callable[[], None]
+    prepared: PreparedAudit, images: Environment, named: Mapping[str, Any], say: Callable[[], None]
 ) -> Float[np.ndarray, "n k"]:
     """Return the scores of images as the model gives them, which are kept. Raises ReadingError where they are useless.
 
     Args:
-        given: The model, with its folder.
+        prepared: The model, with its folder.
         images: The images.
         named: What determines the images.
         say: Called before they are read.
@@ -348,7 +366,7 @@ def raw_scores(
     folder, id = prepared.place.folder, content_hash({"raw": model.content, **named})
     if not folder.complete("readings", id):
         say()
-        with model.opened(prepared.device) as opened:
+        with model.open(prepared.device) as opened:
             raw = ModelReading(opened, ()).logits(images.images, "these images")
         keep_read(folder, id, images.table, Read(raw, {}), {"model": model.id, "environment": images.name})
     raw = kept_read(folder.outputs(id)).logits
@@ -356,10 +374,13 @@ def raw_scores(
     return raw[:, 1:] if single else raw  # one score is kept as a pair
 
 
-def _scores_of_few(prepared: Prepared, all_images: Environment) -> Float[np.ndarray, "n k"]:
+def _scores_of_few(prepared: PreparedAudit, all_images: Environment) -> Float[np.ndarray, "n k"]:
     """Return scores of a few images. Raises SpecError where they are of no use."""
-    images, model = all_images.images.read(np.arange(min(FIRST_LOOK, len(all_images)))).to(prepared.device), prepared.model
-    with model.opened(prepared.device) as opened, evaluating(opened.network), torch.inference_mode():
+    images, model = (
+        all_images.images.read(np.arange(min(FIRST_LOOK, len(all_images)))).to(prepared.device),
+        prepared.model,
+    )
+    with model.open(prepared.device) as opened, evaluating(opened.network), torch.inference_mode():
         output = cast(object, opened.network(images))
     if model.task == "segmentation" and isinstance(output, Tensor) and output.ndim == 4:
         output = output.flatten(1)
@@ -461,7 +482,7 @@ def misread(
 
     Args:
         measure: AUROC, accuracy or Dice.
-        given: Its value as the model is read.
+        as_given: Its value as the model is read.
         best: Its value at another reading.
         name: How images are read there; empty where they are read alike.
         order: The output of each class there.
@@ -512,11 +533,11 @@ FITS: Mapping[str, Fit] = {"fit pad": "pad", "fit squash": "squash", "fit crop":
 """Framings of images from files, by name."""
 
 
-def framings(prepared: Prepared, rows: Sequence[int]) -> dict[str, Images]:
+def framings(prepared: PreparedAudit, rows: Sequence[int]) -> dict[str, Images]:
     """Return images of some rows at the other framings: name -> images. Empty where all would be the same.
 
     Args:
-        given: The model and its images.
+        prepared: The model and its images.
         rows: Numbers of rows in the dataset.
     """
     data, dataset = prepared.request.data, prepared.population.dataset

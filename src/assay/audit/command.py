@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from assay.audit.compare import AuditsRun, Kept, compare_audits
+from assay.audit.compare import AuditsRun, StoredAudit, compare_audits
 from assay.audit.compare_page import comparison_answer, comparison_lines
 from assay.audit.labels import ALL, LABELS_NOTE, PAGE, TABLE, audit_labels
 from assay.audit.origins import origin_of
@@ -73,7 +73,9 @@ def _audit_labels(origin: Origin, request: AuditRequest, dry_run: bool, is_quiet
     out = request.out or Path("audits") / origin.name
 
     def audit(model: Origin, label: str, output: int, folder: Path) -> Path:
-        folder_of_label = _run_or_plan(model, request.but(target=label, output=str(output)), folder, False, is_quiet, json)
+        folder_of_label = _run_or_plan(
+            model, request.but(target=label, output=str(output)), folder, False, is_quiet, json
+        )
         assert isinstance(folder_of_label, Path)
         return folder_of_label
 
@@ -166,9 +168,16 @@ def remedy_command(audit: Path, folder: Path, swap: bool, is_quiet: bool) -> Non
     if not remedy_result.trained:
         print("these are the test images: do not train on them. Audit again with --train to cover the training images")
     place = f"{100 * remedy_result.share:.0f}% of each image covered by that of {remedy_result.donors:,} without it"
-    print(f"{remedy_result.what} is on {remedy_result.carriers:,} of {remedy_result.searched:,} images that were searched, and perhaps on others")
+    print(
+        f"{remedy_result.what} is on {remedy_result.carriers:,} of {remedy_result.searched:,} images that were "
+        "searched, and perhaps on others"
+    )
     print(f"{folder / COVERED}: {remedy_result.images:,} images, {place}")
-    balance = "the mark on half of each class" if remedy_result.balanced else "since all images of a class carry it, or none do"
+    balance = (
+        "the mark on half of each class"
+        if remedy_result.balanced
+        else "since all images of a class carry it, or none do"
+    )
     print(f"{folder / BALANCED}: {remedy_result.balanced:,} of {remedy_result.searched:,} rows, {balance}")
     if remedy_result.doubtful:
         print(
@@ -186,10 +195,17 @@ def compare_command(request: AuditsRequest) -> None:
         SpecError: A folder holds no audit, or the audits are of different images.
     """
     rows = compare_audits(request.a, request.b)
-    read = reading_lines(Kept(RunFolder(request.a)).facts)
-    page = None if request.out is None else carry_out(AuditsRun(request, rows), request.out, InProcess(), write_page).page
+    read = reading_lines(StoredAudit(RunFolder(request.a)).facts)
+    page = (
+        None if request.out is None else carry_out(AuditsRun(request, rows), request.out, InProcess(), write_page).page
+    )
     if request.as_json:
-        facts = {"read": read, "a": str(request.a), "b": str(request.b), "answer": comparison_answer(rows, request.names)}
+        facts = {
+            "read": read,
+            "a": str(request.a),
+            "b": str(request.b),
+            "answer": comparison_answer(rows, request.names),
+        }
         print(json_text({**facts, "compared": rows}), end="")
         return
     for line in [*read, *comparison_answer(rows, request.names), *comparison_lines(rows, request.names)]:

@@ -20,7 +20,7 @@ from assay.audit.kind import AUDIT, AUDITS
 from assay.audit.page import LEAD
 from assay.audit.request import AuditsRequest
 from assay.audit.scored import Scored, ScoredMaps
-from assay.audit.swing import auroc_gain, group_swing_less, swing_of_group, effect_of_mark, p_of_nothing, swing_less
+from assay.audit.swing import auroc_gain, effect_of_mark, group_swing_less, p_of_nothing, swing_less, swing_of_group
 from assay.audit.tables import COMPARED, NOT_TESTED
 from assay.core.errors import SpecError, cut, key_text
 from assay.core.files import write_bytes
@@ -28,7 +28,7 @@ from assay.core.reasons import Code, because
 from assay.core.types import FactorTable
 from assay.core.versions import OF_STATISTICS, versions
 from assay.execution.jobs import kept_read
-from assay.execution.run import Run, Tables
+from assay.execution.run import RunSteps, Tables
 from assay.report.sentences.reading import KEYS
 from assay.stats.bounds import ALPHA, Bounded
 from assay.stats.compare import holm
@@ -45,7 +45,7 @@ TWO_SIDED = 0.025
 
 
 @dataclass(frozen=True)
-class Kept:
+class StoredAudit:
     """An audit with its kept answers.
 
     Attributes:
@@ -109,8 +109,8 @@ class _Both:
         common: Keys of images.
     """
 
-    a: Kept
-    b: Kept
+    a: StoredAudit
+    b: StoredAudit
     common: tuple[str, ...]
 
     def pair(self, factor: str, dose: str) -> tuple[Scored, Scored]:
@@ -118,13 +118,15 @@ class _Both:
         first, second = (one.scored_answers(factor, dose) for one in (self.a, self.b))
         places = [{int(row): at for at, row in enumerate(one.table.row)} for one in (first, second)]
         rows = [[int(audit.images[key]["row"]) for key in self.common] for audit in (self.a, self.b)]
-        places_of_common = [(places[0][x], places[1][y]) for x, y in zip(*rows, strict=True) if x in places[0] and y in places[1]]
+        places_of_common = [
+            (places[0][x], places[1][y]) for x, y in zip(*rows, strict=True) if x in places[0] and y in places[1]
+        ]
         chosen = np.array(places_of_common, dtype=np.int64).reshape(-1, 2)
         return first.take(chosen[:, 0]), second.take(chosen[:, 1])
 
 
 @dataclass(frozen=True)
-class AuditsRun(Run):
+class AuditsRun(RunSteps):
     """A comparison of two audits as a `Run` without tasks.
 
     Attributes:
@@ -138,14 +140,19 @@ class AuditsRun(Run):
 
     def conclude(self, folder: RunFolder) -> Tables:
         """Return the differences, and the names of the audits; write pictures of regions."""
-        read = Kept(RunFolder(self.request.a)).facts
+        read = StoredAudit(RunFolder(self.request.a)).facts
         unit = read["intervals over"]
         facts = {**dict(zip(("first", "second"), self.request.names, strict=True)), "intervals over": unit,
                  **{key: read[key] for key in KEYS if key in read}, **versions(OF_STATISTICS)}  # fmt: skip
         rows = self.rows if unit == "patients" else [{**row, "patients": 0} for row in self.rows]
         pictures = folder.root / "pictures"
         shutil.rmtree(pictures, ignore_errors=True)  # those of an earlier comparison
-        names = [f"{LEAD} {row['factor']} {name}.png" for row in self.rows if row["kind"] == "region" for name in PICTURES_SHOWN]
+        names = [
+            f"{LEAD} {row['factor']} {name}.png"
+            for row in self.rows
+            if row["kind"] == "region"
+            for name in PICTURES_SHOWN
+        ]
         for side, audit in (("a", self.request.a), ("b", self.request.b)):
             for name in names:
                 with suppress(FileNotFoundError):
@@ -193,7 +200,11 @@ def _regions(a: RunFolder, b: RunFolder) -> Iterator[Row]:
     Effects in other images, or of a search that one audit lacks, have no difference.
     """
     by_region = [{row["of"]: row for row in table.table("regions")} for table in (a, b)]
-    leading = [row["of"] for regions_of_audit in by_region if (row := leading_region(list(regions_of_audit.values()))) is not None]
+    leading = [
+        row["of"]
+        for regions_of_audit in by_region
+        if (row := leading_region(list(regions_of_audit.values()))) is not None
+    ]
     for of in dict.fromkeys([*leading, *by_region[0], *by_region[1]]):
         rows = [one.get(of, {"of": of, "verdict": NOT_TESTED}) for one in by_region]
         named = {"factor": of, "kind": "region", "measure": "effect", "decision": NOT_TESTED}
@@ -234,17 +245,19 @@ def with_decisions(rows: Sequence[Row]) -> list[Row]:
     for at, row in enumerate(rows):
         decisive, of_factor = p.get(row["factor"], (-1, math.nan))
         word = "differs" if of_factor < 2 * TWO_SIDED else "inconclusive"
-        decided_rows.append({**row, "decision": "" if row["reason"] else word, "p": of_factor if at == decisive else math.nan})
+        decided_rows.append(
+            {**row, "decision": "" if row["reason"] else word, "p": of_factor if at == decisive else math.nan}
+        )
     return decided_rows
 
 
-def _open_audit(path: Path) -> Kept:
+def _open_audit(path: Path) -> StoredAudit:
     folder = RunFolder(path)
     require_audit(folder)
     if not folder.tables_are_current():
         raise SpecError(f"{path}: the last audit there did not end, and its tables may be of two; run it again")
     folder.require_sound()
-    audit = Kept(folder)
+    audit = StoredAudit(folder)
     if ("", "") not in audit.answers:
         raise SpecError(f"{path} is an audit of predictions, without images: compare two files of predictions with "
                         "`assay validate ours.csv theirs.csv`")  # fmt: skip
@@ -260,7 +273,7 @@ def require_audit(folder: RunFolder) -> None:
         raise SpecError(f"{folder.root} holds no audit{other_audits or '; give a folder that assay audit wrote'}")
 
 
-def _pair_audits(a: Kept, b: Kept) -> _Both:
+def _pair_audits(a: StoredAudit, b: StoredAudit) -> _Both:
     common = tuple(key for key in a.images if key in b.images)
     least = min(len(a.images), len(b.images))
     if len(common) < least:
@@ -328,7 +341,9 @@ def _mark_rows(dose: str, before: tuple[Scored, Scored], after: tuple[Scored, Sc
 
 def _column(both: _Both, factor: str, before: tuple[Scored, Scored]) -> Iterator[Row]:
     a, b = before
-    named = [[json.loads(audit.images[key]["groups"]).get(factor, "") for key in both.common] for audit in (both.a, both.b)]
+    named = [
+        [json.loads(audit.images[key]["groups"]).get(factor, "") for key in both.common] for audit in (both.a, both.b)
+    ]
     levels = sorted(set(named[0]) - {""})
     if named[0] != named[1] or len(levels) < 2:
         yield {"reason": str(because(Code.ONE_AUDIT if named[0] != named[1] else Code.NOTHING_TO_COMPARE))}

@@ -10,7 +10,7 @@ from assay.audit.page import factor_cell, places_of_lead
 from assay.audit.search.words import region_title
 from assay.audit.words import factor_words
 from assay.core.measures import label_of
-from assay.report.account import Account, Line, Opening, Place, Tile
+from assay.report.account import Account, Line, Opening, PlacePictures, Tile
 from assay.report.block import ZERO, Block, Section
 from assay.report.drawing import Size
 from assay.report.evidence import Evidence, Page, Wording, whole
@@ -92,7 +92,7 @@ def _side(row: Row, side: str) -> Row:
     return {**json_object(row[f"found_{side}"]), "verdict": row[f"verdict_{side}"]}
 
 
-def _pictures(evidence: Evidence, names: tuple[str, str]) -> Iterator[Place]:
+def _pictures(evidence: Evidence, names: tuple[str, str]) -> Iterator[PlacePictures]:
     for row in _leading_rows(evidence.tables["compared"]):
         for side, name in zip("ab", names, strict=True):
             if row[f"verdict_{side}"] in OPEN:

@@ -208,7 +208,8 @@ def _undecided(tables: Tables, harms: Sequence[Harm]) -> Iterator[str]:
     rows = [row for at, row in enumerate(tables["verdicts"]) if at not in known and is_apart(row, tables)]
     if names := [factor_words(row) for row in rows if is_tied(row)]:
         are, them = ("is", "it") if len(names) == 1 else ("are", "them")
-        yield f"In these images {join_words(names)} {are} tied to the target, which hides what a model takes from {them}."
+        tied = f"In these images {join_words(names)} {are} tied to the target"
+        yield f"{tied}, which hides what a model takes from {them}."
     region = leading_region(tables["regions"])
     if region is not None and region["verdict"] == LeadVerdict.INCONCLUSIVE and harms and harms[0].rank in _GRAVE:
         yield f"Whether this model relies on {what_words(region)} is inconclusive."

@@ -39,7 +39,7 @@ def inside_rows(model: GivenModel, clean: Environment, device: str, seed: int) -
     """
     if model.origin.opaque:
         return nothing_inside(because(Code.NOTHING_INSIDE, kind=model.origin.opaque))
-    with model.opened(device) as opened, evaluating(opened.network):
+    with model.open(device) as opened, evaluating(opened.network):
         return [*_decodability_rows(opened.network, clean, device, seed), *_looked_at(opened.network, clean, device)]
 
 
@@ -98,7 +98,9 @@ def _inputs(network: nn.Module, head: nn.Module, clean: Environment, device: str
                 network(clean.images.read(part).to(device))
     finally:
         handle.remove()
-    return torch.cat([activation.reshape(len(activation), -1, activation.shape[-1]).mean(dim=1) for activation in activations]).numpy()
+    return torch.cat(
+        [activation.reshape(len(activation), -1, activation.shape[-1]).mean(dim=1) for activation in activations]
+    ).numpy()
 
 
 # Where gradients are.

@@ -28,7 +28,7 @@ from assay.models.ref import Facts, Origin
 from assay.report.evidence import Evidence
 from assay.report.index_page import Index, link
 from assay.report.page import render_html
-from assay.report.sheets import Line, figure, probability, words
+from assay.report.sheets import SheetRow, figure, probability, words
 from assay.stats.bounds import ALPHA
 from assay.stats.compare import holm
 from assay.stats.format import count
@@ -138,8 +138,8 @@ def _correct_labels(rows: Sequence[Row]) -> list[Row]:
             region = {**region, "verdict": str(LeadVerdict.INCONCLUSIVE)}
         numbers = {name: numeric(region, name) for name in ("value", "value_low", "limit")}
         finding_text = region_title(region) if row["region"] else ""
-        corrected.append({"label": row["label"], "auroc": row["auroc"], "verdict": region["verdict"], "found": finding_text,
-                     **numbers, "p": p.get(at, math.nan), "folder": row["folder"],
+        corrected.append({"label": row["label"], "auroc": row["auroc"], "verdict": region["verdict"],
+                     "found": finding_text, **numbers, "p": p.get(at, math.nan), "folder": row["folder"],
                      "reason": row.get("reason", "")})  # fmt: skip
     return corrected
 
@@ -147,7 +147,7 @@ def _correct_labels(rows: Sequence[Row]) -> list[Row]:
 def write_labels(rows: Sequence[Row], path: Path) -> None:
     """Write a page with the rows of `audit_labels`, linked to their pages."""
     links = tuple(link(Path(row["folder"]), path) if row["folder"] else "" for row in rows)
-    lines = tuple(Line((words(row["label"]), words(row["found"] or row["reason"]), figure(row["auroc"]),
+    lines = tuple(SheetRow((words(row["label"]), words(row["found"] or row["reason"]), figure(row["auroc"]),
                         *(figure(row[name]) for name in ("value", "value_low", "limit")), probability(row["p"])))
                   for row in rows)  # fmt: skip
     facts = [Evidence.of(folder).facts for folder in (Path(row["folder"]) for row in rows if row["folder"])]
@@ -218,7 +218,9 @@ class Remembering(Origin):
 class _Memory(nn.Module):
     """A network that looks up the answers to images that were known before, and keeps those to others."""
 
-    def __init__(self, network: nn.Module, least: int, answers: Mapping[bytes, Tensor], new: dict[bytes, Tensor]) -> None:
+    def __init__(
+        self, network: nn.Module, least: int, answers: Mapping[bytes, Tensor], new: dict[bytes, Tensor]
+    ) -> None:
         super().__init__()
         self.network, self.least, self.known, self.new = network, least, answers, new
 
@@ -228,7 +230,10 @@ class _Memory(nn.Module):
         if images.requires_grad or hooked:  # who hooks layers is to see all images
             return cast(Tensor, self.network(images))
         pixels = images.detach().cpu().numpy()
-        keys = [hashlib.blake2b(np.ascontiguousarray(pixels_of_image).tobytes(), digest_size=16).digest() for pixels_of_image in pixels]
+        keys = [
+            hashlib.blake2b(np.ascontiguousarray(pixels_of_image).tobytes(), digest_size=16).digest()
+            for pixels_of_image in pixels
+        ]
         unknown = [at for at, key in enumerate(keys) if key not in self.known]
         fresh: dict[int, Tensor] = {}
         if unknown:

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from assay.audit.scored import Scored
-from assay.audit.swing import swing_of_group, rate_gap
+from assay.audit.swing import rate_gap, swing_of_group
 from assay.core.seeds import folds_by_patient
 from assay.stats.bounds import ALPHA, MARGIN, Bounded
 from assay.stats.groups import MOST_LEVELS
@@ -240,7 +240,9 @@ def merge(slices: Sequence[_Slice]) -> Iterator[tuple[_Slice, list[str]]]:
     remaining = sorted(slices, key=lambda slice_: -slice_.gap.low)
     while remaining:
         best, *rest = remaining
-        alike = [slice_ for slice_ in rest if (slice_.rows & best.rows).sum() >= ALIKE * (slice_.rows | best.rows).sum()]
+        alike = [
+            slice_ for slice_ in rest if (slice_.rows & best.rows).sum() >= ALIKE * (slice_.rows | best.rows).sum()
+        ]
         yield best, list(dict.fromkeys(slice_.text for slice_ in alike if slice_.text != best.text))
         remaining = [slice_ for slice_ in rest if slice_ not in alike]
 

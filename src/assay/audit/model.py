@@ -25,8 +25,8 @@ from assay.data.files.request import data_of
 from assay.data.leakage import image_hashes
 from assay.execution.jobs import (
     PROVENANCE,
-    Place,
     ProbeJob,
+    Workspace,
     inputs_of,
     keep_read,
     kept_read,
@@ -35,7 +35,7 @@ from assay.execution.jobs import (
 )
 from assay.execution.local import PROCESSOR, InProcess, choose_device, computing_on
 from assay.execution.plan import ModelPlan, kept_columns, looked_at, probe_units, reading_id
-from assay.execution.run import Run, Tables, carry_out
+from assay.execution.run import RunSteps, Tables, carry_out
 from assay.execution.tasks import Context, Task
 from assay.models.image_config import adjacent_config
 from assay.models.onnx_session import output_names
@@ -232,12 +232,12 @@ def tables_of(folder: RunFolder) -> Tables:
     """Return the tables of a probed model from its records."""
     plan = read_plan(folder)
     skip = bool(folder.record("models", plan.model).get("skip_bad_rows", False))
-    place = Place(folder.root, default_cache_root(), skip)
+    place = Workspace(folder.root, default_cache_root(), skip)
     return analyze_model(folder, plan, lambda: population_of(plan.request.data, place, all_tested=True))
 
 
 @dataclass(frozen=True)
-class Prepared:
+class PreparedAudit:
     """A model, and the images on which it is to be read.
 
     Attributes:
@@ -257,7 +257,7 @@ class Prepared:
     request: ProbeSpec
     population: Population
     scene: PopulationScene
-    place: Place
+    place: Workspace
     device: str
     config: Config | None
     doubts: tuple[str, ...]
@@ -265,7 +265,7 @@ class Prepared:
     outputs: str = ""
 
 
-def prepare_model(origin: Origin, request: ProbeRequest, notify: Notify = silent) -> Prepared:
+def prepare_model(origin: Origin, request: ProbeRequest, notify: Notify = silent) -> PreparedAudit:
     """Check a request, open the images, and look whether the model takes them.
 
     Args:
@@ -295,15 +295,15 @@ def prepare_model(origin: Origin, request: ProbeRequest, notify: Notify = silent
     model = _model(origin, request, config, population, spec)
     model = _with_identity(model, scene, device)
     place = replace(nowhere, root=request.out or nowhere.cache / "models" / model.content)
-    return Prepared(model, spec, population, scene, place, device, config, tuple(doubts))
+    return PreparedAudit(model, spec, population, scene, place, device, config, tuple(doubts))
 
 
 def opened_images(
     spec: ProbeSpec, seed: int = 0, *, skip_bad_rows: bool = False, device: str = PROCESSOR, notify: Notify = silent
-) -> tuple[Place, Population, PopulationScene]:
+) -> tuple[Workspace, Population, PopulationScene]:
     """Open the images of a request. The place has the cache alone. Raises DataError where rows cannot be read."""
     code = own_code(spec.model_dump_json(context={"complete": True}))
-    nowhere = Place(Path(), default_cache_root(), skip_bad_rows, code)
+    nowhere = Workspace(Path(), default_cache_root(), skip_bad_rows, code)
     population = population_of(spec.data, nowhere, device, all_tested=True, fresh=True, notify=notify)
     return nowhere, population, population.scene(spec.tests, seed)
 
@@ -336,7 +336,7 @@ def probe_model(request: ProbeRequest, notify: Notify = silent) -> RunFolder:
 
 
 @dataclass(eq=False)
-class ProbeRun(Run):
+class ProbeRun(RunSteps):
     """A probed model as a `Run`. It is read before the folder takes the request, which may be refused until then.
 
     Attributes:
@@ -347,7 +347,7 @@ class ProbeRun(Run):
     """
 
     request: ProbeRequest
-    given: Prepared
+    given: PreparedAudit
     notify: Notify
     plan: ModelPlan | None = None
     kind = MODEL
@@ -378,7 +378,7 @@ class ProbeRun(Run):
         self.plan = plan.model_copy(update={"doubts": tuple(doubts)})
         return iter(())
 
-    def _with_thresholds(self) -> Prepared:
+    def _with_thresholds(self) -> PreparedAudit:
         """Return the model with the thresholds that validation images set, if there are any."""
         given, request, data = self.given, self.request, self.request.validation
         if data is None:
@@ -468,7 +468,7 @@ def _with_identity(model: GivenModel, scene: PopulationScene, device: str) -> Gi
     """Return the model with its identity, after a look at whether it takes these images."""
     environment = scene.environment(scene.names[0])
     images = environment.images.read(np.arange(min(_IDENTIFYING, len(environment))))
-    with model.opened(device) as opened:
+    with model.open(device) as opened:
         _require_fit(opened, images[:1].to(device))
     return model.identified(images, device)
 
@@ -476,12 +476,15 @@ def _with_identity(model: GivenModel, scene: PopulationScene, device: str) -> Gi
 def _plan(model: GivenModel, request: ProbeSpec, scene: PopulationScene, population: Population) -> ModelPlan:
     columns_kept = kept_columns(request.task, request.probes, population)
     images_of_tests = looked_at(scene)
-    readings = {name: reading_id({"model": model.content}, images_of_tests, name, columns_kept) for name in images_of_tests.tests}
+    readings = {
+        name: reading_id({"model": model.content}, images_of_tests, name, columns_kept)
+        for name in images_of_tests.tests
+    }
     probes = tuple(probe_units({"model": model.id}, request.probes, images_of_tests, columns_kept))
     return ModelPlan(model=model.id, request=request, readings=readings, probes=probes)
 
 
-def keep_model(place: Place, model: GivenModel, population: Population, began: float, device: str) -> None:
+def keep_model(place: Workspace, model: GivenModel, population: Population, began: float, device: str) -> None:
     """Write the record of the model, once."""
     folder = place.folder
     if folder.complete("models", model.id):
@@ -492,7 +495,7 @@ def keep_model(place: Place, model: GivenModel, population: Population, began: f
     folder.write_record("models", model.id, {"status": "done", **model.described(), **more})
 
 
-def read_answers(prepared: Prepared, id: str, images: Callable[[], Environment], context: Context = ALONE) -> None:
+def read_answers(prepared: PreparedAudit, id: str, images: Callable[[], Environment], context: Context = ALONE) -> None:
     """Read the answers to images and keep them under a name, as a `Job`.
 
     Raises:
@@ -500,12 +503,12 @@ def read_answers(prepared: Prepared, id: str, images: Callable[[], Environment],
         ReadingError: The answers are of no use.
     """
     environment, model = images(), prepared.model
-    with model.opened(prepared.device) as opened:
+    with model.open(prepared.device) as opened:
         read = ModelReading(opened, [Request(environment)]).read(environment)
     keep_read(prepared.place.folder, id, environment.table, read, {"model": model.id, "environment": environment.name})
 
 
-def _read_or_load(prepared: Prepared, id: str, images: Environment) -> Read:
+def _read_or_load(prepared: PreparedAudit, id: str, images: Environment) -> Read:
     """Return the answers to images, read where they are not kept."""
     if not prepared.place.folder.complete("readings", id):
         read_answers(prepared, id, lambda: images)
@@ -550,7 +553,9 @@ def _validation_images(
         return population.training(spec, seed)[1], {**population.identity(spec), "validation": seed}
     validation_scene = population.scene(request.tests, seed)
     environment = validation_scene.environment(VALIDATION)
-    tested = np.concatenate([image_hashes(without_interventions(scene.environment(name).images)) for name in scene.names])
+    tested = np.concatenate(
+        [image_hashes(without_interventions(scene.environment(name).images)) for name in scene.names]
+    )
     both = int(np.isin(image_hashes(without_interventions(environment.images)), tested).sum())
     if both:
         raise SpecError(

@@ -43,7 +43,7 @@ from assay.audit.words import (
 )
 from assay.core.errors import StoreError, unknown_of_few
 from assay.core.files import content_hash
-from assay.report.account import LIGHTS, MOST_PLACES, SIGNS, Account, Chip, Opened, Opening, Place, Said
+from assay.report.account import LIGHTS, MOST_PLACES, SIGNS, Account, Chip, Opened, Opening, PlacePictures, Said
 from assay.report.block import ZERO, Block, Query, Row, Section
 from assay.report.blocks import render
 from assay.report.data_blocks import ADDED, CUES, ISSUES
@@ -167,20 +167,20 @@ def open_verdicts(evidence: Evidence, by_dose: Block) -> Iterator[Opened]:
 # Pictures of marks: images without (left) and with the mark.
 
 
-def places_of_lead(root: Path, row: Row, names: Sequence[str], audit: str = "") -> Iterator[Place]:
+def places_of_lead(root: Path, row: Row, names: Sequence[str], audit: str = "") -> Iterator[PlacePictures]:
     """Yield pictures of a region: means of images with and without its content, their difference, and images of both.
 
     Args:
         root: The run folder.
         row: The region.
-        shown: Names of the pictures.
+        names: Names of the pictures.
         audit: Start of the names of the files of one audit of two.
     """
     for name in names:
         path = root / "pictures" / f"{audit}{LEAD} {row['of']} {name}.png"
         if path.is_file():
             side = EXAMPLE if name in ("with 1", "without 1") else SIDE
-            yield Place(_PICTURES[name], (small(_open_picture(path), place_words(row), side),))
+            yield PlacePictures(_PICTURES[name], (small(_open_picture(path), place_words(row), side),))
 
 
 _PICTURES = {
@@ -197,21 +197,21 @@ def _open_picture(path: Path) -> Image.Image:
         return opened.convert("RGB")
 
 
-def _places(evidence: Evidence) -> Iterator[Place]:
+def _places(evidence: Evidence) -> Iterator[PlacePictures]:
     """Yield an image as it is, and with each of the most harmful marks."""
     marks = [row for row in evidence.tables["verdicts"]
              if row["kind"] == "mark" and _picture_of(evidence.root, row["factor"]).is_file()]  # fmt: skip
     for number, row in enumerate(marks[: MOST_PLACES - 1]):
         place = _place(row, _picture_of(evidence.root, row["factor"]))
-        yield from () if number else (Place("as it is", place.pictures[:1]),)
-        yield Place(f"with {place.name}", place.pictures[1:])
+        yield from () if number else (PlacePictures("as it is", place.pictures[:1]),)
+        yield PlacePictures(f"with {place.name}", place.pictures[1:])
 
 
-def _place(row: Row, path: Path) -> Place:
+def _place(row: Row, path: Path) -> PlacePictures:
     image = _open_picture(path)
     side, height = image.width // 2, image.height // EXAMPLES
     parts = {label: (at * side, 0, (at + 1) * side, height) for at, label in enumerate(("without", "with"))}
-    return Place(factor_words(row), tuple(small(image.crop(box), label) for label, box in parts.items()))
+    return PlacePictures(factor_words(row), tuple(small(image.crop(box), label) for label, box in parts.items()))
 
 
 def _picture_of(root: Path, factor: str) -> Path:

@@ -16,7 +16,7 @@ from jaxtyping import Bool, Int
 
 from assay.audit.battery import DOSES, SEVERITIES, AuditedMark, battery, every_distortion, marks_of
 from assay.audit.checks import Change, ReadAs
-from assay.audit.model import Prepared
+from assay.audit.model import PreparedAudit
 from assay.audit.request import AuditRequest
 from assay.audit.scored import operating_point, require_classes, second_half
 from assay.audit.search import drawn
@@ -129,8 +129,8 @@ def plan_sizes(request: AuditRequest, all_images: Environment, *, search: bool =
     """Return how many images are read: it depends on the budget and the images alone, so that equal audits are equal.
 
     Args:
-        asked: What to do.
-        whole: All images.
+        request: What to do.
+        all_images: All images.
         search: Whether the model can be asked for what depends on its answers.
     """
     n, (marks, distortions), severities = len(all_images), battery_of(request, all_images), _severities(request)
@@ -143,8 +143,13 @@ def plan_sizes(request: AuditRequest, all_images: Environment, *, search: bool =
     passes_left = request.budget - passes_of(searched) - tried
     clean = min(n, max(_LEAST, passes_left // 3))
     placed = sum(bool(mark.places) for mark in marks) if tried else 0
-    times = max(1, len(marks) * len(DOSES) + placed * (1 + compares_places) + compares_places + len(distortions) * len(severities))
-    more = compares_places * len(marks)  # without the leading region, which takes the place of doses where these are left out
+    times = max(
+        1,
+        len(marks) * len(DOSES) + placed * (1 + compares_places) + compares_places + len(distortions) * len(severities),
+    )
+    more = compares_places * len(
+        marks
+    )  # without the leading region, which takes the place of doses where these are left out
     marked = min(clean, max(_LEAST, (passes_left - clean) // (times + more * request.full)))
     short = not request.full and (marked < n or marked * (times + more) > passes_left - clean)
     return Planned(n, clean, marked, len(marks), len(distortions), len(severities), searched,
@@ -161,9 +166,9 @@ def passes_of(images: int) -> int:
     return images * _EACH + _ONCE if images else 0
 
 
-def seconds_each(prepared: Prepared, all_images: Environment) -> float:
+def seconds_each(prepared: PreparedAudit, all_images: Environment) -> float:
     """Return the seconds that one image takes, for a dry run: no plan depends on them."""
-    with prepared.model.opened(prepared.device) as opened, evaluating(opened.network), torch.inference_mode():
+    with prepared.model.open(prepared.device) as opened, evaluating(opened.network), torch.inference_mode():
         images = take_with_masks(all_images, np.arange(min(_TIMED, len(all_images)))).images
         first = images.read(np.arange(len(images))).to(prepared.device)
         opened.network(first)
@@ -220,7 +225,7 @@ class Held:
 
     Attributes:
         id: Hash of the regions and of what they have.
-        put: Puts it on images.
+        put_on: Puts it on images.
     """
 
     id: str
@@ -232,7 +237,7 @@ class AuditPlan:
     """The images of an audit without and with changes.
 
     Attributes:
-        whole: All images.
+        all_images: All images.
         asked: What to do.
         counts: How many are read.
         read_by: What determines answers besides the images and their changes.
@@ -254,7 +259,9 @@ class AuditPlan:
     @cached_property
     def images(self) -> Environment:
         """The images that are read without changes, classes in equal parts as far as there are images."""
-        return take_with_masks(self.all_images, balanced_rows(self.all_images.table, self.counts.clean, self.asked.seed))
+        return take_with_masks(
+            self.all_images, balanced_rows(self.all_images.table, self.counts.clean, self.asked.seed)
+        )
 
     @cached_property
     def sample(self) -> Int[np.ndarray, " m"]:
@@ -312,7 +319,9 @@ class AuditPlan:
     def scouts(self) -> Int[np.ndarray, " k"]:
         """Positions in `before` of images of both halves on which places are compared."""
         table, halves = self.before.table, (np.flatnonzero(self.second == half) for half in (False, True))
-        return np.concatenate([of_half[balanced_rows(table.take(of_half), _SCOUTS, self.asked.seed)] for of_half in halves])
+        return np.concatenate(
+            [of_half[balanced_rows(table.take(of_half), _SCOUTS, self.asked.seed)] for of_half in halves]
+        )
 
     def scouts_with(self, mark: AuditedMark) -> Shot | None:
         """Return the scouts with a mark at its first place, then at the next; None where places are not compared."""
@@ -345,7 +354,9 @@ class AuditPlan:
             environment = shot.images()
             return replace(environment, images=ReadAs(environment.images, hold.put_on))
 
-        return self.shot("held", make_neutralized, shot.table, {"held": hold.id, "of": shot.id}, "apart from the leading region")
+        return self.shot(
+            "held", make_neutralized, shot.table, {"held": hold.id, "of": shot.id}, "apart from the leading region"
+        )
 
     @cached_property
     def unmarked_shot(self) -> Shot:

@@ -67,7 +67,8 @@ class Policy:
                 raise SpecError(f"policy: forbid: no {kind} '{cut(factor)}' was audited; tested: {tested}")
             if factor != ANY and kind not in verdicts_present[factor]:
                 raise SpecError(
-                    f"policy: forbid: '{cut(factor)}' is a {next(iter(verdicts_present[factor]))}, and {verdict} is of a {kind}"
+                    f"policy: forbid: '{cut(factor)}' is a {next(iter(verdicts_present[factor]))}, and {verdict} is "
+                    f"of a {kind}"
                 )
             if self.inconclusive == "fail" and kind not in kinds:
                 violations.append(f"no {kind} was tested, and {verdict} is forbidden")

@@ -42,9 +42,9 @@ from assay.data.files.kinds import (
     usable,
 )
 from assay.data.files.roles import SCORES
-from assay.data.files.table import Table, number, patient_codes, read_table, require_whole
+from assay.data.files.table import TextTable, number, patient_codes, read_table, require_whole
 from assay.execution.local import InProcess
-from assay.execution.run import Run, Tables, carry_out
+from assay.execution.run import RunSteps, Tables, carry_out
 from assay.look.cues import cues_of_table, shortcut_rows
 from assay.report.sentences.scores import called_alike, scale_words
 from assay.stats.bounds import Bounded
@@ -74,7 +74,7 @@ def audit_predictions(path: Path, request: AuditRequest, out: Path, guessed: str
 
 
 @dataclass(frozen=True, eq=False)
-class PredictionsRun(Run):
+class PredictionsRun(RunSteps):
     """An audit of predictions as a `Run` without tasks.
 
     Attributes:
@@ -206,7 +206,7 @@ def _words(name: str) -> list[str]:
     return re.findall(r"[^\W_]+", name.casefold())
 
 
-def _rows_of(read: Table, request: AuditRequest) -> tuple[FactorTable, dict[str, str]]:
+def _rows_of(read: TextTable, request: AuditRequest) -> tuple[FactorTable, dict[str, str]]:
     """Return the rows, and how they were read, as rows of `provenance`."""
     place = "predictions"
     cells = read.column(request.target, place)

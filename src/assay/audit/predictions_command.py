@@ -42,7 +42,12 @@ def predictions_command(request: AuditRequest, *, dry_run: bool, json: bool) -> 
         raise DataError(f"there is no file {path}")
     read = read_table(path, request.score or "score")
     roles, line = roles_of(
-        read, score=request.score, target=request.target, patient=request.patient, image=request.image, columns=request.columns
+        read,
+        score=request.score,
+        target=request.target,
+        patient=request.patient,
+        image=request.image,
+        columns=request.columns,
     )
     patient = roles["patient"] if roles["patient"] in read.header else ""
     request = request.but(**{**roles, "patient": patient})

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from assay.audit.checks import FIRST_LOOK
 from assay.audit.model import opened_images
-from assay.audit.plan import AuditPlan, Say, take_with_masks, plan_sizes, require_consistent, require_fitting
+from assay.audit.plan import AuditPlan, Say, plan_sizes, require_consistent, require_fitting, take_with_masks
 from assay.audit.request import AuditRequest
 from assay.audit.run import run_audit
 from assay.core.errors import DataError, SpecError, StoreError
@@ -46,7 +46,9 @@ def _name_picture(image: Float[Tensor, "c h w"], end: str) -> tuple[str, Image.I
 
 def _of_scores(scores: Mapping[str, Sequence[float]]) -> Answer:
     """Return the function that gives the scores of a table by the pixels of each image."""
-    return lambda images: torch.tensor([scores[name] for name in _names_of_images(images, "", scores)], dtype=torch.float64)
+    return lambda images: torch.tensor(
+        [scores[name] for name in _names_of_images(images, "", scores)], dtype=torch.float64
+    )
 
 
 def _of_masks(masks: Mapping[str, Path]) -> Answer:
@@ -54,7 +56,9 @@ def _of_masks(masks: Mapping[str, Path]) -> Answer:
 
     def answer(images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 1 h w"]:
         sides = (images.shape[2], images.shape[3])
-        return torch.stack([read_lesion_map(masks[name], sides) for name in _names_of_images(images, FIRST_CHANNEL, masks)])
+        return torch.stack(
+            [read_lesion_map(masks[name], sides) for name in _names_of_images(images, FIRST_CHANNEL, masks)]
+        )
 
     return answer
 
@@ -161,7 +165,10 @@ def _write_images(folder: Path, request: AuditRequest, notify: Notify, say: Say)
     plan = AuditPlan(all_images, request, plan_sizes(request, all_images, search=False), {})
     say(plan.counts.words)
     names = set[str]()
-    for make_images in (lambda: take_with_masks(all_images, np.arange(min(FIRST_LOOK, len(all_images)))), *(shot.images for shot in plan.shots())):
+    for make_images in (
+        lambda: take_with_masks(all_images, np.arange(min(FIRST_LOOK, len(all_images)))),
+        *(shot.images for shot in plan.shots()),
+    ):
         try:
             environment = make_images()
         except SpecError:  # the mark is not tested

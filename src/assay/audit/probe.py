@@ -18,7 +18,7 @@ from assay.execution.plan import ModelPlan
 from assay.execution.run import Tables
 from assay.look.checks import data_checks
 from assay.probes.performance import overall, with_overall
-from assay.report.pictures import Gallery
+from assay.report.pictures import PictureSettings
 from assay.shifts.association import also_achieved
 from assay.shifts.environment import Environment, environment_rows_of
 from assay.shifts.population import Population, PopulationScene
@@ -101,7 +101,9 @@ def _overall(folder: RunFolder, plan: ModelPlan) -> list[Row]:
 
 
 def _description_of(folder: RunFolder, plan: ModelPlan, population: Callable[[], Population]) -> DataDescription:
-    if (folder.root / DESCRIBED).is_file() and (description := read_description(folder, DataDescription)).request == plan.request.id:
+    if (folder.root / DESCRIBED).is_file() and (
+        description := read_description(folder, DataDescription)
+    ).request == plan.request.id:
         return description
     description = describe_data(folder, plan, population())
     keep(folder, description)
@@ -115,12 +117,18 @@ def describe_data(folder: RunFolder, plan: ModelPlan, population: Population) ->
     scene = population.scene(request.tests, seed)
     environments = [also_achieved(scene.environment(name), scene.tests.ties) for name in scene.names]
     masks = request.task == "segmentation"
-    gallery = Gallery(folder.root / "pictures", population.scale, request.data.target, 1, masks)
+    gallery = PictureSettings(folder.root / "pictures", population.scale, request.data.target, 1, masks)
     pictures = [gallery.sheet(environment, environment.name, environment.name) for environment in environments]
     pictures += [row for name in scene.tests.interventions for row in gallery.pairs(scene, name, {})]
     checks = data_checks(request.data, population.dataset)
-    notes = tuple(dict.fromkeys(note for environment in (*environments, *_neutral(scene, plan)) for note in environment.notes))
-    rows = [row for environment in environments for row in environment_rows_of(environment.name, "", environment, environment.table)]
+    notes = tuple(
+        dict.fromkeys(note for environment in (*environments, *_neutral(scene, plan)) for note in environment.notes)
+    )
+    rows = [
+        row
+        for environment in environments
+        for row in environment_rows_of(environment.name, "", environment, environment.table)
+    ]
     return DataDescription(
         request=request.id,
         environments=rows,

@@ -84,7 +84,7 @@ _LEAST_ROWS = 100
 
 
 @dataclass(frozen=True)
-class Parts:
+class ImageParts:
     """Rows of images in parts that share no patient.
 
     Attributes:
@@ -125,7 +125,7 @@ def parts_of(
     data: Mapping[str, Any],
     train: Mapping[str, Any] | None = None,
     shares: Sequence[tuple[str, float]] = (("train", 0.4), ("validation", 0.1), ("test", 0.5)),
-) -> Parts:
+) -> ImageParts:
     """Divide the images of an audit, by patient.
 
     Args:
@@ -151,10 +151,12 @@ def parts_of(
             f"give {key_text('--train')}, a table of other images"
         )
     wanted = {str(data.get("image", "image")), str(data["target"]), *([patient] if patient else [])}
-    rows_of_parts = {part: [{name: row[name] for name in sorted(wanted)} for row in those] for part, those in parts.items()}
+    rows_of_parts = {
+        part: [{name: row[name] for name in sorted(wanted)} for row in those] for part, those in parts.items()
+    }
     not_shared = ("folder", "table", "links", "split", "factors", "where")
     keys = {name: value for name, value in data.items() if name not in not_shared}
-    return Parts({**keys, "size": SIZE}, rows_of_parts)
+    return ImageParts({**keys, "size": SIZE}, rows_of_parts)
 
 
 def table_rows(data: Mapping[str, Any]) -> list[dict[str, str]]:
@@ -230,7 +232,9 @@ def trained_references(
     study = training_study("references", parts.training(), {"train": {}, "same": {}}, seeds=count)
     marks, _ = battery(request.domain, 1)
     once = at_deciding_dose(marks if request.marks is None else marks_of(request.marks))
-    searches = request.leads and request.train is None  # on images that may carry the mark, networks set no limit for it
+    searches = (
+        request.leads and request.train is None
+    )  # on images that may carry the mark, networks set no limit for it
     wanted = AuditRequest(data=parts.data_of_rows(parts.rows["test"]), domain=request.domain, margin=request.margin,
                           seed=request.seed, marks=once, leads=searches)  # fmt: skip
     key = content_hash([parts.pixels(), request.domain, once, request.margin, request.seed, searches and VERSION])

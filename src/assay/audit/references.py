@@ -38,12 +38,16 @@ def shipped_reference(domain: str, drawings: Mapping[str, str]) -> Reference | N
 
     Args:
         domain: The domain, as the user states it.
-        drawn: Mark -> the intervention at the deciding dose.
+        drawings: Mark -> the intervention at the deciding dose.
     """
     shipped = _read_shipped(domain)
     if shipped is None or not shipped["marks"]:
         return None
-    largest = {mark: float(limits_of_mark["largest"]) for mark, limits_of_mark in shipped["marks"].items() if drawings.get(mark) == limits_of_mark["drawn"]}
+    largest = {
+        mark: float(limits_of_mark["largest"])
+        for mark, limits_of_mark in shipped["marks"].items()
+        if drawings.get(mark) == limits_of_mark["drawn"]
+    }
     return Reference(domain, int(shipped["networks"]), float(shipped["excess"]), largest, SIZE)
 
 
@@ -67,7 +71,7 @@ def read_reference(root: Path, domain: str, drawings: Mapping[str, str], audited
     Args:
         root: A folder whose folders are audits of clean networks, all of one domain.
         domain: The domain of the audit that asks.
-        drawn: Mark -> the intervention at the deciding dose.
+        drawings: Mark -> the intervention at the deciding dose.
         audited: Hash of the audited model, which is no reference of its own.
 
     Raises:
@@ -82,7 +86,9 @@ def read_reference(root: Path, domain: str, drawings: Mapping[str, str], audited
             name, other = folder.root.name, facts.get("domain") or "no domain"
             raise SpecError(f"references: {name} is an audit of {other}, and this one of {domain or 'no domain'}")
         verdicts = {str(row["factor"]): row["intervention"] for row in folder.table("verdicts")}
-        same = [row for row in folder.table("effects") if verdicts.get(row["factor"]) == drawings.get(row["factor"], "")]
+        same = [
+            row for row in folder.table("effects") if verdicts.get(row["factor"]) == drawings.get(row["factor"], "")
+        ]
         swings[facts[_MODEL]] = _largest(same)
         sides.add(int(facts["size"].split()[0]))
     if len(swings) < LEAST_NETWORKS:
@@ -105,7 +111,7 @@ class LeadLimits:
     Attributes:
         networks: Number of networks.
         largest: Search (`place`, `whole`, `drawn`) -> the largest effect, in standard deviations.
-        apart: The largest distance of the classes, in the same unit.
+        class_distance: The largest distance of the classes, in the same unit.
         rates: Error rates of verdicts by them, as columns of `tables.REGIONS`.
     """
 
@@ -157,7 +163,15 @@ def read_limits(root: Path, audited: str, *, trained: bool = False) -> LeadLimit
     networks = min((len(values) for values in by_search.values() if values), default=0)  # masks are not searched whole
     if networks < LEAST_NETWORKS:
         return None
-    return LeadLimits(networks, {of: limit_of(of, list(largest_of_networks.values())) for of, largest_of_networks in by_search.items() if largest_of_networks}, class_distance)
+    return LeadLimits(
+        networks,
+        {
+            of: limit_of(of, list(largest_of_networks.values()))
+            for of, largest_of_networks in by_search.items()
+            if largest_of_networks
+        },
+        class_distance,
+    )
 
 
 def limit_of(of: str, effects: Sequence[float]) -> float:

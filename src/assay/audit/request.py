@@ -12,10 +12,10 @@ from pydantic import BeforeValidator, field_validator, model_validator
 from assay.core.errors import SpecError, cut
 from assay.core.request import (
     AsScores,
+    CommandRequest,
     DataRequest,
     Numbers,
     Option,
-    Request,
     Task,
     Text,
     Texts,
@@ -74,7 +74,9 @@ def marks_in(path: str) -> Mapping[str, Any]:
 
 def normalization_words(mean: Sequence[float], std: Sequence[float]) -> str:
     """Return a scaling of images in words."""
-    return ", ".join(f"{name} {', '.join(f'{number:g}' for number in part)}" for name, part in (("mean", mean), ("std", std)))
+    return ", ".join(
+        f"{name} {', '.join(f'{number:g}' for number in part)}" for name, part in (("mean", mean), ("std", std))
+    )
 
 
 class ModelRequest(DataRequest):
@@ -126,7 +128,8 @@ class ModelRequest(DataRequest):
     std: Annotated[Numbers, Option("Its standard deviation, as --mean.", "S,S,S", parse=numbers, text="")] = ()
     output: Annotated[Text, Option("The output to audit, by position or name; all: each, by its column.", "N")] = ""
     expect: Annotated[
-        float | None, Option("The AUROC (or Dice) that you know of this model: auroc=0.97.", "AUROC", parse=parse_expected)
+        float | None,
+        Option("The AUROC (or Dice) that you know of this model: auroc=0.97.", "AUROC", parse=parse_expected),
     ] = None
     out: Annotated[Path | None, Option("The run folder; default: audits/MODEL.", "FOLDER", "--out", "-o")] = None
     skip_bad_rows: Annotated[bool, Option("Leave bad rows out; the report lists them.")] = False
@@ -297,7 +300,7 @@ class AuditRequest(ModelRequest):
         return margin
 
 
-class AuditsRequest(Request):
+class AuditsRequest(CommandRequest):
     """A request of `assay audit compare`."""
 
     a: Annotated[Path, Option("Folder of an audit.", "A", argument=True)]

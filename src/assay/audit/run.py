@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from assay.audit.answers import Answers, digests_of, image_keys, image_rows, provenance_rows, why, write_mark
+from assay.audit.answers import StoredAnswers, digests_of, image_keys, image_rows, provenance_rows, why, write_mark
 from assay.audit.battery import DECIDING, DETAIL
 from assay.audit.cards import write_outcome
 from assay.audit.cases import Moved, audited_cases
@@ -35,7 +35,7 @@ from assay.audit.checks import (
 from assay.audit.inside import inside_rows, nothing_inside
 from assay.audit.kind import AUDIT
 from assay.audit.leads import foremost, leads_of_images
-from assay.audit.model import Prepared, keep_model, prepare_model, read_answers
+from assay.audit.model import PreparedAudit, keep_model, prepare_model, read_answers
 from assay.audit.origins import OfTraining
 from assay.audit.plan import (
     AuditPlan,
@@ -45,12 +45,12 @@ from assay.audit.plan import (
     Shot,
     balanced_rows,
     least_budget,
-    take_with_masks,
     plan_sizes,
     require_consistent,
     require_fitting,
     require_same_classes,
     seconds_each,
+    take_with_masks,
 )
 from assay.audit.references import (
     LeadLimits,
@@ -74,16 +74,16 @@ from assay.data.dataset import Images
 from assay.data.files.request import data_of
 from assay.execution.jobs import keep_read
 from assay.execution.local import InProcess, computing_on
-from assay.execution.run import Run, Tables, Watch, carry_out
+from assay.execution.run import RunSteps, Tables, Watch, carry_out
 from assay.execution.tasks import Context, Event, Observer, Task
 from assay.look.checks import data_checks
 from assay.look.cues import Cue
 from assay.models.ref import Origin
 from assay.probes.probe import Read
-from assay.report.pictures import Gallery
+from assay.report.pictures import PictureSettings
 from assay.shifts.environment import Environment
 from assay.stats.bounds import MARGIN
-from assay.stats.rows import REPORTED, MOVING, leading_region
+from assay.stats.rows import MOVING, REPORTED, leading_region
 from assay.store.files import Row, read_checked_json
 from assay.store.folder import RunFolder
 
@@ -179,7 +179,7 @@ def _telling(say: Say) -> Watch:
     return watch
 
 
-def _subject_hash(prepared: Prepared, all_images: Environment) -> str:
+def _subject_hash(prepared: PreparedAudit, all_images: Environment) -> str:
     """Return the hash of the model, its output, the images and their classes, however they are read.
 
     An audit of the same is made again in its folder, as with another scaling or budget; one of others is refused.
@@ -195,7 +195,7 @@ def _subject_hash(prepared: Prepared, all_images: Environment) -> str:
 
 
 @dataclass(eq=False)
-class AuditRun(Run):
+class AuditRun(RunSteps):
     """An audit as a `Run`.
 
     It reads clean images, then checks how the model is read, then searches for the region that answers live by, then
@@ -203,7 +203,7 @@ class AuditRun(Run):
 
     Attributes:
         request: What to do.
-        given: The model and its images.
+        prepared: The model and its images.
         plan: What is read.
         audited: Hash of the model and the images.
         in_steps: Whether a model elsewhere answers pictures that were prepared.
@@ -212,7 +212,7 @@ class AuditRun(Run):
     """
 
     request: AuditRequest
-    prepared: Prepared
+    prepared: PreparedAudit
     plan: AuditPlan
     audited: str
     in_steps: bool
@@ -262,7 +262,11 @@ class AuditRun(Run):
             yield [Task(task.id, task, label, remote=False) for task in part]
         deciding = [shots[DECIDING] for shots in plan.marks.values()]
         distorted = [shot for shots in plan.distortions.values() for shot in shots]
-        tried = [plan.neutralize(shot, self._neutralized) for mark in plan.battery[0] if (shot := plan.scouts_with(mark)) is not None]
+        tried = [
+            plan.neutralize(shot, self._neutralized)
+            for mark in plan.battery[0]
+            if (shot := plan.scouts_with(mark)) is not None
+        ]
         neutralized = [] if self._neutralized is None else [plan.neutralize(plan.unmarked_shot, self._neutralized)]
         yield self._tasks([*deciding, *distorted, *tried, *neutralized])
         if not self._masks:
@@ -285,7 +289,7 @@ class AuditRun(Run):
         if folder.stamp() not in ({}, self._stamp):
             self.say(f"{folder.root}: an audit with other options is replaced; --out keeps both")
 
-    def _tasks(self, shots: Iterable[Shot], prepared: Prepared | None = None) -> list[Task]:
+    def _tasks(self, shots: Iterable[Shot], prepared: PreparedAudit | None = None) -> list[Task]:
         read = partial(read_answers, prepared or self.prepared)
         return [Task(shot.id, partial(read, shot.id, shot.images), shot.label, remote=False) for shot in shots]
 
@@ -305,16 +309,19 @@ class AuditRun(Run):
     @cached_property
     def _inside_id(self) -> str:
         table = self.plan.images.table
-        columns = [[factor.name, factor.role, factor.levels, repr(table.columns[factor.name].tolist())] for factor in table.factors]
+        columns = [
+            [factor.name, factor.role, factor.levels, repr(table.columns[factor.name].tolist())]
+            for factor in table.factors
+        ]
         return content_hash({"inside": self.plan.clean.id, "seed": self.request.seed, "columns": columns})
 
     # How the model is read.
 
     @cached_property
-    def answers(self) -> Answers:
+    def answers(self) -> StoredAnswers:
         """The answers that are kept."""
         short = not self.in_steps and self.plan.counts.short
-        return Answers(self.prepared.place.folder, self.plan, self.prepared.model.threshold, short)
+        return StoredAnswers(self.prepared.place.folder, self.plan, self.prepared.model.threshold, short)
 
     @property
     def _scales_itself(self) -> bool:
@@ -343,7 +350,7 @@ class AuditRun(Run):
         }
 
     @property
-    def _without_scores(self) -> Prepared:
+    def _without_scores(self) -> PreparedAudit:
         """The model with its outputs as they are: ranks need no probabilities, which other scalings may not give."""
         prepared, model = self.prepared, self.prepared.model
         if model.scores == "logits" or self._masks:
@@ -369,7 +376,12 @@ class AuditRun(Run):
         plan, prepared, asked = self.plan, self.prepared, self.request
         if not plan.counts.searched:
             return ()
-        request, scene, images, classes = prepared.request, prepared.scene, plan.all_images, plan.all_images.table.classes
+        request, scene, images, classes = (
+            prepared.request,
+            prepared.scene,
+            plan.all_images,
+            plan.all_images.table.classes,
+        )
         if asked.train is not None:
             request, scene = training_scene(prepared, asked.train)
             images = scene.environment("all")
@@ -392,7 +404,11 @@ class AuditRun(Run):
         leading = leading_region([row for _, row in searches_with_rows])
         if leading is None or leading["verdict"] not in REPORTED:
             return None
-        named = [search for search, row in searches_with_rows if row is leading or (search.of == "drawn" and row["verdict"] in REPORTED)]
+        named = [
+            search
+            for search, row in searches_with_rows
+            if row is leading or (search.of == "drawn" and row["verdict"] in REPORTED)
+        ]
         puts = [search.hold_region(_AROUND) for search in named]
 
         def put(images: Tensor) -> Tensor:
@@ -487,7 +503,9 @@ class AuditRun(Run):
         if leading := next(moving, ""):
             shot = plan.marks[leading][DECIDING]
             moved = Moved(leading, self.answers.to(shot), shot.images(), plan.sample)
-        gallery = Gallery(folder.root / "pictures", population.scale, self.prepared.request.data.target, masks=self._masks)
+        gallery = PictureSettings(
+            folder.root / "pictures", population.scale, self.prepared.request.data.target, masks=self._masks
+        )
         return audited_cases(self.answers.clean, plan.images, moved, population.dataset is None, gallery)
 
     @property

@@ -14,8 +14,18 @@ from jaxtyping import Bool, Float, Int
 from scipy.optimize import linear_sum_assignment
 from scipy.special import stdtrit
 
-from assay.audit.swing import MUCH, Effect, area, mean_change, auroc_gain, swing_of_group, effect_of_mark, together, within_classes
-from assay.audit.verdicts import LEAST_PATIENTS, Decision, decide_column
+from assay.audit.swing import (
+    MUCH,
+    Effect,
+    area,
+    auroc_gain,
+    effect_of_mark,
+    mean_change,
+    swing_of_group,
+    together,
+    within_classes,
+)
+from assay.audit.verdicts import LEAST_PATIENTS, AuditDecision, decide_column
 from assay.core.errors import DataError, SpecError, cut
 from assay.core.map_grid import MapGrid
 from assay.core.reasons import Code, Reason, because
@@ -79,8 +89,8 @@ def probability_of(requested: float | str | None, of_model: float | None = None)
     """Return the threshold as far as no answer decides it: the one that is asked for, else the model's own, else 0.5.
 
     Args:
-        asked: See `operating_point`; None for the model's own.
-        own: The model's own threshold.
+        requested: See `operating_point`; None for the model's own.
+        of_model: The model's own threshold.
     """
     kind, number = ("", 0.5) if requested is None else operating_point(requested)
     return number if kind == "probability" else of_model or 0.5
@@ -92,10 +102,10 @@ def threshold_of(
     """Return the threshold on the probability of the second of two classes.
 
     Args:
-        asked: See `operating_point`; None for the model's own.
+        requested: See `operating_point`; None for the model's own.
         logits: Answers to images, on which a sensitivity is reached.
         table: These images.
-        own: The model's own threshold; 0.5 where it has none.
+        of_model: The model's own threshold; 0.5 where it has none.
 
     Raises:
         SpecError: The threshold cannot be read.
@@ -242,7 +252,9 @@ class ScoredMaps(Scored):
     def quality(self) -> tuple[str, Bounded] | None:
         """Mean Dice over the images with a lesion; None without one."""
         has_lesion = self.table.target == 1
-        return ("Dice", mean_change(self.dice[has_lesion], self.table.patient[has_lesion])) if has_lesion.any() else None
+        return (
+            ("Dice", mean_change(self.dice[has_lesion], self.table.patient[has_lesion])) if has_lesion.any() else None
+        )
 
     @property
     def chance(self) -> float:
@@ -280,7 +292,9 @@ class ScoredMaps(Scored):
             effect_found = effect_of_mark(self.scores, after.scores, table.target, table.patient, flipped, ("",), dose)
         else:
             effect_found = Effect((), len(table), len(np.unique(table.patient)), share(flipped, table.patient), dose)
-        dice_lost = mean_change((self.dice - after.dice)[has_lesion], table.patient[has_lesion]) if has_lesion.any() else None
+        dice_lost = (
+            mean_change((self.dice - after.dice)[has_lesion], table.patient[has_lesion]) if has_lesion.any() else None
+        )
         return replace(effect_found, dice=dice_lost, stray=mean_change(after.stray - self.stray, table.patient))
 
 
@@ -302,7 +316,7 @@ def better(
     nothing to it, however many there are.
 
     Args:
-        given: Answers as the model is read.
+        as_given: Answers as the model is read.
         others: Answers to the same images when these are read otherwise.
         second: Images of the second half of the patients.
 
@@ -315,16 +329,23 @@ def better(
     halves = [np.flatnonzero(second == side) for side in (False, True)]
     candidates: list[tuple[float, str, tuple[int, ...], Bounded]] = []
     for half, rest in (halves, halves[::-1]):
-        before, after = as_given.take(half).value, {name: key.take(half) for name, key in {"": as_given, **others}.items()}
+        before, after = (
+            as_given.take(half).value,
+            {name: key.take(half) for name, key in {"": as_given, **others}.items()},
+        )
         gains = {(name, order): answers.reorder(order).value - before
-                 for name, answers in after.items() for order in answers.orders if name or order != answers.orders[0]}  # fmt: skip
+                 for name, answers in after.items() for order in answers.orders
+                 if name or order != answers.orders[0]}  # fmt: skip
         if not gains or max(gains.values()) <= 0:
             return None
         name, order = max(gains, key=lambda key: gains[key] - _unlikeliness(*key))
         tested = {"": as_given, **others}[name].take(rest).reorder(order)
         candidates.append((gains[name, order], name, order, as_given.take(rest).gain(tested, ALPHA)))
     gain = together(candidates[0][3], candidates[1][3], _LEVEL)
-    _, name, order, _ = max(candidates, key=lambda candidate: candidate[0] + candidate[3].value - 2 * _unlikeliness(candidate[1], candidate[2]))
+    _, name, order, _ = max(
+        candidates,
+        key=lambda candidate: candidate[0] + candidate[3].value - 2 * _unlikeliness(candidate[1], candidate[2]),
+    )
     return (name, order, gain) if gain.low > MUCH else None
 
 
@@ -354,7 +375,7 @@ _AT_HALF = MapGrid().thresholds.index(0.0)
 """Position of the threshold of a probability of 0.5."""
 
 
-def column_decision(scored: Scored, column: Grouped, margin: float) -> Decision | None:
+def column_decision(scored: Scored, column: Grouped, margin: float) -> AuditDecision | None:
     """Decide whether answers differ with a column; None where no group can be compared with the others.
 
     Levels that are too small for a group are left out. Of a column that is tied to the target, images of a class are
@@ -377,7 +398,7 @@ def column_decision(scored: Scored, column: Grouped, margin: float) -> Decision 
     return decide_column(effects_defined, margin) if effects_defined else None
 
 
-def verdict_row(factor: str, kind: str, decided: Decision, component: str = "", family: str = "") -> Row:
+def verdict_row(factor: str, kind: str, decided: AuditDecision, component: str = "", family: str = "") -> Row:
     """Return a row of `tables.VERDICTS`."""
     effect = decided.effect
     return {
@@ -584,7 +605,9 @@ def of_columns(scored: Scored, margin: float) -> tuple[list[Row], list[Row], lis
     few = str(because(Code.SMALL_GROUP, least=LEAST_IN_CLASS))
     groups += [{"column": column.column, "level": level, "reason": few, "images": 0, "patients": 0}
                for column in columns for level in column.small]  # fmt: skip
-    groups += [{"column": column.column, "reason": str(column.reason), "images": 0, "patients": 0} for column in untested]
+    groups += [
+        {"column": column.column, "reason": str(column.reason), "images": 0, "patients": 0} for column in untested
+    ]
     return verdicts, groups, gaps
 
 
@@ -605,7 +628,11 @@ def _column_row(factor: Factor, values: np.ndarray, role: str) -> Row:
     numbers = values.astype(np.float64)
     finite = numbers[np.isfinite(numbers)]
     row |= {"levels": len(np.unique(finite)), "missing": len(values) - len(finite)}
-    return row if not len(finite) else {**row, "least": finite.min(), "median": np.median(finite), "greatest": finite.max()}
+    return (
+        row
+        if not len(finite)
+        else {**row, "least": finite.min(), "median": np.median(finite), "greatest": finite.max()}
+    )
 
 
 # The order of the page: harm first.

@@ -82,7 +82,7 @@ class Effect:
         flips: Share of images whose call changes at the model's threshold; None for a column.
         dose: The dose of a mark, or the group of a column.
         dice: Dice lost, of a segmentation, over the images with a lesion.
-        stray: Increase of the share of the image that is wrongly called lesion, of a segmentation.
+        false_marks: Increase of the share of the image that is wrongly called lesion, of a segmentation.
         chances: Effects of which the most harmful one decides, such as of a mark at two places.
     """
 
@@ -194,7 +194,7 @@ def within_classes(
 ) -> Effect | None:
     """Compute how far scores of a group are above those of the others of a class: their AUROC less 0.5.
 
-    Of a group so tied to the target that `grouped` has no images for one of its cells.
+    Of a group so tied to the target that `swing_of_group` has no images for one of its cells.
 
     Args:
         score: As `before` of `marked`.
@@ -362,7 +362,7 @@ def p_of_nothing(bounded: Bounded, alpha: float) -> float:
     """Compute the two-sided p of no effect that agrees with the bounds: it is 2 alpha where one of them is 0.
 
     Args:
-        found: An estimate with bounds of level `alpha` each.
+        bounded: An estimate with bounds of level `alpha` each.
         alpha: Level of each bound.
     """
     if not bounded.value:

@@ -82,7 +82,7 @@ def reference_of(domain: str, swings: Mapping[str, Sequence[float]], side: int =
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
+class AuditDecision:
     """A verdict with the numbers that decided it.
 
     Attributes:
@@ -102,7 +102,7 @@ class Decision:
 
 def decide_mark(
     effects: Sequence[Effect], deciding: int, margin: float = MARGIN, limit: float | None = None
-) -> Decision:
+) -> AuditDecision:
     """Decide on a mark.
 
     Args:
@@ -123,17 +123,17 @@ def decide_mark(
         return _too_few(effect, limit)
     if effect.at_least > margin:
         is_beyond = limit is not None and effect.at_least > limit
-        return Decision(Verdict.RELIES if is_beyond else Verdict.AFFECTED, effect, limit)
+        return AuditDecision(Verdict.RELIES if is_beyond else Verdict.AFFECTED, effect, limit)
     if effect.at_most < margin and any(harm.low >= margin for harm in _harms(effect)):
-        return Decision(Verdict.UNDIRECTED, effect, limit)
+        return AuditDecision(Verdict.UNDIRECTED, effect, limit)
     here = tuple(_open(effect, margin))
     open_doses = [other for at, other in enumerate(effects) if at != deciding and any(_open(other, margin))]
     if not here and not open_doses:
-        return Decision(Verdict.NO_EFFECT, effect, limit)
+        return AuditDecision(Verdict.NO_EFFECT, effect, limit)
     if here:
-        return Decision(Verdict.INCONCLUSIVE, effect, limit, here, _images_needed(effect, margin))
+        return AuditDecision(Verdict.INCONCLUSIVE, effect, limit, here, _images_needed(effect, margin))
     needed = max((_images_needed(other, margin) for other in open_doses), key=lambda other: (other != other, other))
-    return Decision(Verdict.INCONCLUSIVE, effect, limit, (Open.OTHER_DOSE,), needed)
+    return AuditDecision(Verdict.INCONCLUSIVE, effect, limit, (Open.OTHER_DOSE,), needed)
 
 
 def is_settled(effect: Effect, margin: float = MARGIN) -> bool:
@@ -146,7 +146,7 @@ def is_settled(effect: Effect, margin: float = MARGIN) -> bool:
     return effect.effective < LEAST_PATIENTS or any(_open(effect, margin))
 
 
-def decide_column(effects: Sequence[Effect], margin: float = MARGIN) -> Decision:
+def decide_column(effects: Sequence[Effect], margin: float = MARGIN) -> AuditDecision:
     """Decide on a column from the swing of each of its groups against the others.
 
     The lower bound is corrected for the number of groups; all upper bounds must be below the margin.
@@ -161,10 +161,10 @@ def decide_column(effects: Sequence[Effect], margin: float = MARGIN) -> Decision
     if pooled.effective < LEAST_PATIENTS:
         return _too_few(pooled)
     if pooled.at_least > margin:
-        return Decision(Verdict.DIFFERS, pooled)
+        return AuditDecision(Verdict.DIFFERS, pooled)
     if pooled.at_most < margin:
-        return Decision(Verdict.NO_DIFFERENCE, pooled)
-    return Decision(Verdict.INCONCLUSIVE, pooled, None, (Open.SWING,), _images_needed(pooled, margin))
+        return AuditDecision(Verdict.NO_DIFFERENCE, pooled)
+    return AuditDecision(Verdict.INCONCLUSIVE, pooled, None, (Open.SWING,), _images_needed(pooled, margin))
 
 
 WEAK_LEAD = 0.45
@@ -208,9 +208,9 @@ def decide_lead(
     return LeadVerdict.NOTHING_FOUND if most <= (least if clear is None else clear) else LeadVerdict.INCONCLUSIVE
 
 
-def _too_few(effect: Effect, limit: float | None = None) -> Decision:
+def _too_few(effect: Effect, limit: float | None = None) -> AuditDecision:
     needed = math.ceil(effect.images * LEAST_PATIENTS / effect.effective)
-    return Decision(Verdict.INCONCLUSIVE, effect, limit, (Open.PATIENTS,), needed)
+    return AuditDecision(Verdict.INCONCLUSIVE, effect, limit, (Open.PATIENTS,), needed)
 
 
 def _harms(effect: Effect) -> Iterator[Bounded]:

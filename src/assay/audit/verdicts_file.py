@@ -70,7 +70,10 @@ def verdicts_schema() -> dict[str, Any]:
 
 
 def _row_schema(table: Table) -> dict[str, Any]:
-    return {"description": f"One {table.row}", **_object({column.name: _column_schema(column) for column in table.columns})}
+    return {
+        "description": f"One {table.row}",
+        **_object({column.name: _column_schema(column) for column in table.columns}),
+    }
 
 
 def _column_schema(column: Column) -> dict[str, Any]:

@@ -50,7 +50,11 @@ def title(row: Row, margin: str) -> str:
 def meanings(rows: Sequence[Row]) -> dict[str, str]:
     """Return the verdicts of an audit with what they mean, in order of harm."""
     verdicts_present = {row["verdict"] for row in rows}
-    return {wording.text: wording.meaning for code, wording in VERDICTS.items() if code in verdicts_present and wording.meaning}
+    return {
+        wording.text: wording.meaning
+        for code, wording in VERDICTS.items()
+        if code in verdicts_present and wording.meaning
+    }
 
 
 def evidence_words(row: Row, facts: Mapping[str, str]) -> str:

@@ -587,4 +587,6 @@ def _usage(error: TyperException) -> str:
     if several:
         names = near.removesuffix(")").split(", ")
         sentence = f"{wrong}: did you mean {nearest(wrong.rpartition(' ')[2], names) or names[0]}?"
-    return f"{context.command_path}: " + or_else(f"{sentence[0].lower()}{sentence[1:]}", f"see {context.command_path} --help")
+    return f"{context.command_path}: " + or_else(
+        f"{sentence[0].lower()}{sentence[1:]}", f"see {context.command_path} --help"
+    )

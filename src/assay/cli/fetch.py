@@ -28,7 +28,10 @@ def fetch_command(name: str | None, out: Path | None, json: bool) -> None:
         else:
             width = max(map(len, SETS))
             for key, known_set in SETS.items():
-                print(f"  {key:<{width}}  {'download' if known_set.archive else 'by hand '}  {known_set.license}: {known_set.page}")
+                print(
+                    f"  {key:<{width}}  {'download' if known_set.archive else 'by hand '}  {known_set.license}: "
+                    f"{known_set.page}"
+                )
             print("`assay fetch NAME` downloads a set, or prints the steps")
         return
     chosen, folder = SETS[name], (out or assets_folder()).absolute() / name
@@ -59,7 +62,8 @@ def _tell_prepared(name: str) -> None:
     print(f"{name}: {prepared.summary}; {prepared.license} ({prepared.source})")
     print(f"it is no download: get the original and write data.csv into {assets_folder() / name}, with the columns")
     print(
-        f"image, {', '.join(prepared.columns)}, and those that the study names (`assay list studies` says which need it)"
+        f"image, {', '.join(prepared.columns)}, and those that the study names (`assay list studies` says which need "
+        "it)"
     )
 
 

@@ -70,7 +70,9 @@ def init_command(
         raise StoreError("two of these folders have the same name, and sets are told apart by it: rename one")
     path = out or Path(f"{name}.yaml")
     stems = {None: path.stem, **{one: f"{path.stem}-{one}" for one in sets}}
-    tables = {key: path.with_name(f"{stems[key]}-images.csv") for key, file in {None: found, **sets}.items() if file.rows}
+    tables = {
+        key: path.with_name(f"{stems[key]}-images.csv") for key, file in {None: found, **sets}.items() if file.rows
+    }
     for file in (path, *tables.values()):
         if file.exists():
             raise StoreError(f"{file} is there already, and nothing was written: name another file with --out")

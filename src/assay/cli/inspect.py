@@ -29,7 +29,7 @@ from assay.stats.format import plural
 
 if TYPE_CHECKING:
     from assay.store.folder import RunFolder, UnitKind
-    from assay.store.manifest import Change
+    from assay.store.manifest import FileChange
 
 # `assay show` and `assay list`: what there is, without importing what it needs.
 
@@ -131,7 +131,7 @@ FREE_SPACE = 2 * 10**9
 
 
 @dataclass(frozen=True)
-class Finding:
+class CheckResult:
     """One check: its result, and the remedy if it fails."""
 
     light: Light
@@ -173,7 +173,7 @@ def seal_command(run: str, out: Path, key: Path) -> None:
     print(f"{root / SIGNED}, {root / SIGNATURE}: signed by {signer(root)}")
 
 
-def _tell(findings: Sequence[Finding], json: bool) -> None:
+def _tell(findings: Sequence[CheckResult], json: bool) -> None:
     if json:
         print(jsonlib.dumps([asdict(finding) for finding in findings], indent=1))
     else:
@@ -186,7 +186,7 @@ def _tell(findings: Sequence[Finding], json: bool) -> None:
         raise typer.Exit(1)
 
 
-def _checksums(root: Path) -> Iterator[Finding]:
+def _checksums(root: Path) -> Iterator[CheckResult]:
     from assay.core.files import default_cache_root
     from assay.data.cache import damaged_arrays, damaged_notes
     from assay.store.folder import RunFolder
@@ -195,7 +195,7 @@ def _checksums(root: Path) -> Iterator[Finding]:
     changes = folder.changes()
     yield from _findings_of_changes("files", folder, [change for change in changes if change.how != "unsigned"])
     if not folder.has_ended:
-        yield Finding("warn", "manifest", "the last run here did not end, and units alone were compared")
+        yield CheckResult("warn", "manifest", "the last run here did not end, and units alone were compared")
     yield from _signature_finding(folder, changes)
     ids = sorted(path.parent.name for path in (root / "sources").glob("*/record.json"))
     starts: list[tuple[UnitKind, str]] = [("sources", id) for id in ids if shared.complete("sources", id)]
@@ -204,124 +204,125 @@ def _checksums(root: Path) -> Iterator[Finding]:
     yield from _sound("notes in the cache", *damaged_notes(cache))
 
 
-def _signature_finding(folder: RunFolder, changes: Sequence[Change]) -> Iterator[Finding]:
+def _signature_finding(folder: RunFolder, changes: Sequence[FileChange]) -> Iterator[CheckResult]:
     from assay.store.manifest import signer
 
     broken = next((change for change in changes if change.how == "unsigned"), None)
     if broken:
-        yield Finding("bad", "signature", broken.text, folder.remedy(broken))
+        yield CheckResult("bad", "signature", broken.text, folder.remedy(broken))
     elif not folder.is_signed:
-        yield Finding("ok", "signature", "none: who wrote the files is not known")
+        yield CheckResult("ok", "signature", "none: who wrote the files is not known")
     elif changes:
-        yield Finding("warn", "signature", "not checked, since files are not as the run left them")
+        yield CheckResult("warn", "signature", "not checked, since files are not as the run left them")
     else:
         try:
             statement = f"the data are signed by {signer(folder.root)}"
-            yield Finding("ok", "signature", statement, "compare it with the key of who signs")
+            yield CheckResult("ok", "signature", statement, "compare it with the key of who signs")
         except FileNotFoundError:
-            yield Finding("warn", "signature", "not checked, since there is no ssh-keygen", "install OpenSSH")
+            yield CheckResult("warn", "signature", "not checked, since there is no ssh-keygen", "install OpenSSH")
 
 
-def _findings_of_changes(what: str, folder: RunFolder, found: Sequence[Change]) -> Iterator[Finding]:
+def _findings_of_changes(what: str, folder: RunFolder, found: Sequence[FileChange]) -> Iterator[CheckResult]:
     """Yield a finding for each changed file, or that there is none."""
     for change in found:
         extra = change.how == "extra"
-        yield Finding("warn" if extra else "bad", what, change.text, folder.remedy(change))
+        yield CheckResult("warn" if extra else "bad", what, change.text, folder.remedy(change))
     if not found:
-        yield Finding("ok", what, "all compared, none damaged")
+        yield CheckResult("ok", what, "all compared, none damaged")
 
 
-def _sound(what: str, checked: int, damaged: Sequence[str]) -> Iterator[Finding]:
+def _sound(what: str, checked: int, damaged: Sequence[str]) -> Iterator[CheckResult]:
     if not damaged:
-        yield Finding("ok", what, f"{checked} checked, none damaged")
+        yield CheckResult("ok", what, f"{checked} checked, none damaged")
     for text in damaged:
         found, _, remedy = text.rpartition("; ")
-        yield Finding("bad", what, found, remedy)
+        yield CheckResult("bad", what, found, remedy)
 
 
-def _python() -> Iterator[Finding]:
+def _python() -> Iterator[CheckResult]:
     right = (3, 11) <= sys.version_info[:2] <= (3, 13)
-    yield Finding("ok" if right else "bad", "python", platform.python_version(),
+    yield CheckResult("ok" if right else "bad", "python", platform.python_version(),
                   "" if right else "use Python 3.11 to 3.13")  # fmt: skip
-    yield Finding("ok", "assay", version(DISTRIBUTION))
+    yield CheckResult("ok", "assay", version(DISTRIBUTION))
 
 
-def _torch() -> Iterator[Finding]:
+def _torch() -> Iterator[CheckResult]:
     import torch
 
     from assay.execution.local import PROCESSOR, choose_device, device_name
 
-    yield Finding("ok", "torch", torch.__version__)
+    yield CheckResult("ok", "torch", torch.__version__)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
-    yield Finding("ok", "cores", f"{cores} (that many workers of one thread each by default)")
+    yield CheckResult("ok", "cores", f"{cores} (that many workers of one thread each by default)")
     chosen = choose_device("auto")
     description = "no GPU that torch can use" if chosen == PROCESSOR else f"{device_name(chosen)}, used by default"
-    yield Finding("ok", "device", f"{description}; --device auto chooses {chosen}")
+    yield CheckResult("ok", "device", f"{description}; --device auto chooses {chosen}")
 
 
-def _decoders() -> Iterator[Finding]:
+def _decoders() -> Iterator[CheckResult]:
     """Compressions of DICOM and TIFF that can be unpacked here, and the packages that bring the others."""
     try:
         from assay.data.files.decoders import install, missing
     except ExtraError as error:
         text, _, remedy = str(error).partition(": ")
-        yield Finding("warn", "DICOM, TIFF, NIfTI", text, remedy)
+        yield CheckResult("warn", "DICOM, TIFF, NIfTI", text, remedy)
         return
     absent = missing()
-    yield Finding("ok", "decoders", ", ".join(name for name in absent if not absent[name]) or "none")
+    yield CheckResult("ok", "decoders", ", ".join(name for name in absent if not absent[name]) or "none")
     if any(absent.values()):
-        yield Finding("warn", "decoders missing", ", ".join(name for name in absent if absent[name]), install())
+        yield CheckResult("warn", "decoders missing", ", ".join(name for name in absent if absent[name]), install())
 
 
-def _disk(out: Path) -> Iterator[Finding]:
+def _disk(out: Path) -> Iterator[CheckResult]:
     place = next(folder for folder in (out.absolute(), *out.absolute().parents) if folder.is_dir())
     free = shutil.disk_usage(place).free
     enough, writable = free >= FREE_SPACE, os.access(place, os.W_OK)
     light: Light = "ok" if enough and writable else "bad" if not writable else "warn"
     remedy = "" if light == "ok" else "choose another place with --out" if not writable else "free at least 2 GB"
-    yield Finding(
+    yield CheckResult(
         light, "run folder", f"{place}: {free / 1e9:.0f} GB free{'' if writable else ', not writable'}", remedy
     )
 
 
-def _cache() -> Iterator[Finding]:
+def _cache() -> Iterator[CheckResult]:
     from assay.core.files import default_cache_root
 
     root = default_cache_root()
     size = sum(path.stat().st_size for path in root.rglob("*") if path.is_file()) if root.is_dir() else 0
-    yield Finding("ok", "cache", f"{root}: {size / 1e6:.0f} MB (ASSAY_CACHE moves it; deleting it is safe)")
+    yield CheckResult("ok", "cache", f"{root}: {size / 1e6:.0f} MB (ASSAY_CACHE moves it; deleting it is safe)")
 
 
-def _assets() -> Iterator[Finding]:
+def _assets() -> Iterator[CheckResult]:
     from assay.core.files import assets_folder
 
     root = assets_folder()
     if not root.is_dir():
         description = f"no folder {root}" if os.environ.get(ASSETS) else f"none: {ASSETS} is not set"
         remedy = f"set {ASSETS} to the folder of your image sets; `assay list studies` names the studies that need one"
-        yield Finding("warn", "real images", description, remedy)
+        yield CheckResult("warn", "real images", description, remedy)
         return
     sets = sorted(path.parent.name for path in root.glob("*/data.csv"))
-    yield Finding("ok", "real images", ", ".join(sets) or "none")
+    yield CheckResult("ok", "real images", ", ".join(sets) or "none")
 
 
-def _weights() -> Iterator[Finding]:
+def _weights() -> Iterator[CheckResult]:
     from assay.models.weight_files import weights_cache, weights_here
 
     here = weights_here(weights_cache())
-    yield Finding("ok", "weights", ", ".join(path.name for path in here.found) or "none")
+    yield CheckResult("ok", "weights", ", ".join(path.name for path in here.found) or "none")
     for remedy in dict.fromkeys(weights.obtain for weights in here.missing):
         names = (f"{weights.content} ({weights.file})" for weights in here.missing if weights.obtain == remedy)
-        yield Finding("warn", "weights missing", "; ".join(names), remedy)
+        yield CheckResult("warn", "weights missing", "; ".join(names), remedy)
 
 
-def _browser() -> Iterator[Finding]:
+def _browser() -> Iterator[CheckResult]:
     browser = next((name for name in ("chromium", "chromium-browser", "google-chrome") if shutil.which(name)), None)
     has_playwright = find_spec("playwright") is not None
-    description = f"{browser or 'no Chromium'}, playwright {_installed_version('playwright') if has_playwright else 'not installed'}"
+    version = _installed_version("playwright") if has_playwright else "not installed"
+    description = f"{browser or 'no Chromium'}, playwright {version}"
     is_complete = browser is not None and has_playwright
     remedy = "" if is_complete else "apt install chromium; tools/environment dev"
-    yield Finding("ok" if is_complete else "warn", "page tests", description, remedy)
+    yield CheckResult("ok" if is_complete else "warn", "page tests", description, remedy)
 
 
 def _installed_version(package: str) -> str:

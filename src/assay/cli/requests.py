@@ -12,14 +12,14 @@ import typer
 
 from assay.cli import completion
 from assay.core.errors import AssayError, SpecError
-from assay.core.request import Option, Request, one_of, values_of
+from assay.core.request import CommandRequest, Option, one_of, values_of
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print failures and the answer only.")]
 Act = Callable[..., None]
 
 
-def taking(request: type[Request], fields: str = "", **help: str) -> Callable[[Act], Act]:
+def taking(request: type[CommandRequest], fields: str = "", **help: str) -> Callable[[Act], Act]:
     """Return a decorator that gives a command the options of a request in place of its parameter `asked`.
 
     Args:
@@ -54,7 +54,7 @@ def taking(request: type[Request], fields: str = "", **help: str) -> Callable[[A
     return decorate
 
 
-def _parameter(request: type[Request], name: str, option: Option) -> Parameter:
+def _parameter(request: type[CommandRequest], name: str, option: Option) -> Parameter:
     """Return a field as a parameter of a command."""
     field = request.model_fields[name]
     values = values_of(field.annotation)

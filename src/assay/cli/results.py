@@ -77,7 +77,9 @@ def results_command(run: str, table: str, out: Path, form: Form) -> None:
     columns = [_column(name.strip(), every) for name in form.columns.split(",")] if form.columns else []
     wanted = [_condition(text, every) for text in form.rows]
     files: Mapping[int, str] = _files(folder) if table == ISSUES.name else {}
-    whole = ({**row, **(_row_words(of, table, files) if sentences else {})} for row, of in zip(spread, stored, strict=True))
+    whole = (
+        {**row, **(_row_words(of, table, files) if sentences else {})} for row, of in zip(spread, stored, strict=True)
+    )
     rows = [row for row in whole if all(_is(row[name], value) for name, value in wanted)]
     if not folder.tables_are_current():
         print(f"{folder.root}: {EARLIER}", file=sys.stderr)
@@ -94,7 +96,9 @@ def results_command(run: str, table: str, out: Path, form: Form) -> None:
         print(f"{table}: no row {'of this run' if not stored else 'with ' + ', '.join(form.rows)}", file=sys.stderr)
     if not (form.json or form.csv or form.markdown or form.latex):
         sentences = f"{table}: a row for every {described.row} (other tables: assay list tables)"
-        print(fill(sentences, shutil.get_terminal_size().columns) if sys.stderr.isatty() else sentences, file=sys.stderr)
+        print(
+            fill(sentences, shutil.get_terminal_size().columns) if sys.stderr.isatty() else sentences, file=sys.stderr
+        )
 
 
 def published_command(run: str, out: Path, form: Form) -> None:
@@ -294,7 +298,9 @@ def _print_table(rows: list[Row], described: Table, columns: Sequence[str], form
     from assay.report.sentences.reasons import reason_words
 
     added = {name for name in (COMPARISON, FILE, SENTENCE) if rows and name in rows[0]} - {*described.names}
-    displayed = [key for name in described.displayed for key in (rows[0] if rows else ()) if key.partition(".")[0] == name]
+    displayed = [
+        key for name in described.displayed for key in (rows[0] if rows else ()) if key.partition(".")[0] == name
+    ]
     names = [*(added - {SENTENCE}), *(displayed or described.displayed), *(added & {SENTENCE})]
     filled = columns or [name for name in names if any(_text(row[name]) for row in rows)] or names
     heads = {column.name: column.head for column in described.columns}

@@ -21,7 +21,7 @@ from assay.data.files.in_memory import kept_table
 from assay.data.files.joins import Unmatched, match, require_matched
 from assay.data.files.kinds import alike_patients, cautions_of, notation_of, one_patient, split_counts, usable
 from assay.data.files.roles import roles_of
-from assay.data.files.table import Table, number, read_table, require_whole
+from assay.data.files.table import TextTable, number, read_table, require_whole
 from assay.report.sentences.scores import scales_words
 from assay.stats.panel import Panel
 from assay.stats.scores import Scale, scale_of
@@ -50,7 +50,9 @@ class Predictions:
     @property
     def seed_numbers(self) -> tuple[int, ...]:
         """Numbers of the seeds in tables: their names where these are whole numbers, else their places."""
-        are_numbers = all(name.isdecimal() and name == str(int(name)) and len(name) < _MOST_DIGITS for name in self.seeds)
+        are_numbers = all(
+            name.isdecimal() and name == str(int(name)) and len(name) < _MOST_DIGITS for name in self.seeds
+        )
         return tuple(map(int, self.seeds)) if are_numbers else tuple(range(len(self.seeds)))
 
 
@@ -117,7 +119,7 @@ def read_predictions(columns: CompareRequest) -> Predictions:
     return Predictions(panels, tuple(notes), tuple(seed_names), facts)
 
 
-def _read_columns(columns: CompareRequest) -> tuple[Table, CompareRequest, str]:
+def _read_columns(columns: CompareRequest) -> tuple[TextTable, CompareRequest, str]:
     """Return the rows of a file, the request with the columns that were found, and what was guessed."""
     path = _file_of(columns.data)
     table = read_table(path, columns.image or "image")
@@ -182,7 +184,9 @@ def _same_names(images: Sequence[str], groups: Sequence[str], unmatched: Unmatch
     return [names_by_group[group][image] for image, group in zip(images, groups, strict=True)], "; ".join(notes)
 
 
-def _count_predictions(at: tuple[np.ndarray, ...], names: Sequence[Sequence[str]]) -> Int[np.ndarray, "groups seeds images"]:
+def _count_predictions(
+    at: tuple[np.ndarray, ...], names: Sequence[Sequence[str]]
+) -> Int[np.ndarray, "groups seeds images"]:
     """Return how many predictions each recipe, seed and image has. Raises DataError where there are several."""
     counted = np.zeros([len(one) for one in names], dtype=np.int64)
     np.add.at(counted, at, 1)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from assay.core.request import AsScores, Option, Request, Text
+from assay.core.request import AsScores, CommandRequest, Option, Text
 
 
-class CompareRequest(Request):
+class CompareRequest(CommandRequest):
     """A request of `assay compare`. The names of columns are those of its file."""
 
     data: Annotated[Any, Option("A CSV with a row per image, recipe and seed.", "FILE", argument=True)]

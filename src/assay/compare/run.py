@@ -17,7 +17,7 @@ from assay.core.errors import SpecError, unknown_name
 from assay.core.measures import direction_of, label_of
 from assay.core.reasons import Code, Reason, because
 from assay.core.versions import OF_STATISTICS, versions
-from assay.execution.run import Run, Tables
+from assay.execution.run import RunSteps, Tables
 from assay.report.sentences.reading import reading_lines
 from assay.report.sentences.reasons import reason_words
 from assay.report.words import verdict_words
@@ -31,7 +31,7 @@ from assay.stats.findings import to_row
 from assay.stats.format import p_value, with_interval
 from assay.stats.measures import COMPUTED
 from assay.stats.panel import Panel
-from assay.stats.rows import KEY_FIELDS, over_images, is_undefined
+from assay.stats.rows import KEY_FIELDS, is_undefined, over_images
 from assay.store.files import Row
 from assay.store.folder import RunFolder
 from assay.store.schema import VALUES
@@ -107,7 +107,7 @@ def _decision(row: Row) -> str:
 
 
 @dataclass(frozen=True)
-class CompareRun(Run):
+class CompareRun(RunSteps):
     """A comparison of predictions as a `Run` without tasks.
 
     Attributes:
@@ -124,7 +124,9 @@ class CompareRun(Run):
     def conclude(self, folder: RunFolder) -> Tables:
         """Return the tables of a study that predictions have."""
         comparison = compare_predictions(self.read, self.request)
-        findings = findings_of(comparison.contrasts, comparison.estimates, cautions=(*comparison.notes, *comparison.cautions))
+        findings = findings_of(
+            comparison.contrasts, comparison.estimates, cautions=(*comparison.notes, *comparison.cautions)
+        )
         unnamed = any(note.first(Code.NO_PATIENT_COLUMN) for note in comparison.notes)
         counted = over_images if unnamed else dict[str, Any]
         facts = {"study": self.name, "question": comparison.title, "predictions": "yes", **self.read.facts,
@@ -199,7 +201,9 @@ def compare_predictions(read: Predictions, asked: CompareRequest) -> Compared:
     values = tuple({**{name: row[name] for name in VALUES.names}, "seed": numbers[row["seed"]]} for row in by_seed)
     pairs = ((name, panels[name]) for name in names)
     differences = tuple(_differences(measure, pairs, (against, panels[against]), asked))
-    return Compared(measure, against, tuple(rows), tuple(decided_rows), differences, values, read.notes, cautions, read.facts)
+    return Compared(
+        measure, against, tuple(rows), tuple(decided_rows), differences, values, read.notes, cautions, read.facts
+    )
 
 
 def _differences(

@@ -8,10 +8,10 @@ from typing import ParamSpec, TypeVar, cast
 import numba
 
 Given = ParamSpec("Given")
-Made = TypeVar("Made")
+Compiled = TypeVar("Compiled")
 
 
-def compiled(function: Callable[Given, Made]) -> Callable[Given, Made]:
+def compiled(function: Callable[Given, Compiled]) -> Callable[Given, Compiled]:
     """Return the same function as machine code, compiled at its first call and kept on disk: next to the module, else
     in the user's cache or in NUMBA_CACHE_DIR; where nothing can be written, in this process alone.
 
@@ -21,4 +21,4 @@ def compiled(function: Callable[Given, Made]) -> Callable[Given, Made]:
         machine_code = numba.njit(cache=True, nogil=True)(function)  # pyright: ignore[reportUnknownMemberType]
     except RuntimeError:  # nowhere to keep it
         machine_code = numba.njit(nogil=True)(function)  # pyright: ignore[reportUnknownMemberType]
-    return cast("Callable[Given, Made]", machine_code)
+    return cast("Callable[Given, Compiled]", machine_code)

@@ -91,7 +91,9 @@ def _parse_cached(text: str) -> Reason:
     causes = cast("list[dict[str, Any]]", json.loads(text))
     if not all(cause.get("code") in set(Code) for cause in causes):
         return reason_in_words(text)
-    return Reason(tuple(Cause(Code(cause.pop("code")), tuple((k, _field(v)) for k, v in cause.items())) for cause in causes))
+    return Reason(
+        tuple(Cause(Code(cause.pop("code")), tuple((k, _field(v)) for k, v in cause.items())) for cause in causes)
+    )
 
 
 def _field(value: Any) -> Field:

@@ -42,7 +42,7 @@ from assay.core.files import file_hash, fill_names
 from assay.core.measures import index
 from assay.core.traits import KINDS, TRAITS, ComponentKind, Traits
 
-Made = TypeVar("Made", bound=Callable[..., Any])
+Registered = TypeVar("Registered", bound=Callable[..., Any])
 
 # Arguments: their roles, and the model that checks them.
 
@@ -152,7 +152,9 @@ class Arguments:
         """Return the keyword arguments that the component is called with."""
         values = {name: getattr(checked, name) for name in type(checked).model_fields}
         for parameter, group in self.groups.items():
-            values[parameter] = group(**{attribute.name: values.pop(attribute.name) for attribute in dataclasses.fields(group)})
+            values[parameter] = group(
+                **{attribute.name: values.pop(attribute.name) for attribute in dataclasses.fields(group)}
+            )
         return values
 
 
@@ -236,7 +238,7 @@ def component(
     summary: str,
     version: int = 1,
     varies: Mapping[str, tuple[str, Mapping[Any, Any]]] | None = None,
-) -> Callable[[Made], Made]:
+) -> Callable[[Registered], Registered]:
     """Declare a class or function as a component that specs can name.
 
     Its arguments are its keyword-only parameters, with types, ranges and descriptions (`Annotated[float, Field(gt=0,
@@ -254,11 +256,20 @@ def component(
     """
     base_traits = traits or TRAITS.get(kind, Traits)()
 
-    def declare(made: Made) -> Made:
+    def declare(made: Registered) -> Registered:
         target = f"{made.__module__}:{made.__qualname__}"
         arguments = cache(partial(arguments_of, made))
         traits_of_class = {trait: getattr(made, trait) for trait in base_traits.by_class if hasattr(made, trait)}
-        entry = Entry(kind, name, target, arguments, summary, version, dataclasses.replace(base_traits, **traits_of_class), varies or {})
+        entry = Entry(
+            kind,
+            name,
+            target,
+            arguments,
+            summary,
+            version,
+            dataclasses.replace(base_traits, **traits_of_class),
+            varies or {},
+        )
         before = _declared.setdefault((kind, name), entry)
         if before.target != target:
             raise ValueError(f"{kind} '{name}' is registered twice: {before.target} and {target}")

@@ -66,7 +66,7 @@ class Option:
     shown: bool = True
 
 
-class Request(BaseModel):
+class CommandRequest(BaseModel):
     """A request: all that a user asks of one command or function, checked."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
@@ -123,7 +123,7 @@ class Request(BaseModel):
         return {name: option for name, option in every if option is not None}
 
 
-class DataRequest(Request):
+class DataRequest(CommandRequest):
     """A request of images, with the names of their columns and classes."""
 
     target: Annotated[str, Option("The class; by default the column that is called like one.", "COLUMN")] = ""
@@ -204,7 +204,7 @@ def _either(values: Sequence[str]) -> str:
     return " or ".join(filter(None, values))
 
 
-def _words(cls: type[Request], error: dict[str, Any]) -> str:
+def _words(cls: type[CommandRequest], error: dict[str, Any]) -> str:
     place = ".".join(map(str, error["loc"])) or cls.__name__
     field = cls.model_fields.get(str(error["loc"][0])) if error["loc"] else None
     values = () if field is None else values_of(field.annotation)

@@ -26,7 +26,9 @@ def generator(seed: int, *purpose: str | int) -> np.random.Generator:
     """Return a NumPy generator of its own for one purpose."""
     import numpy as np
 
-    bit_generator = np.random.Philox(np.random.SeedSequence(0))  # given a key, it would first ask the system for entropy
+    bit_generator = np.random.Philox(
+        np.random.SeedSequence(0)
+    )  # given a key, it would first ask the system for entropy
     state = bit_generator.state
     state["state"]["key"][:] = derive(seed, *purpose), 0
     bit_generator.state = state

@@ -435,7 +435,7 @@ LOW_HALF, HIGH_HALF = "low half", "high half"
 
 
 @dataclass(frozen=True)
-class Levels:
+class FactorLevels:
     """Grouping of a factor's values.
 
     Attributes:
@@ -455,12 +455,12 @@ class Levels:
         place = np.searchsorted(self.values, column).clip(max=len(self.values) - 1)
         return np.where(np.asarray(self.values)[place] == column, place, -1).astype(np.int64)
 
-    def only(self, positions: Sequence[int]) -> Levels:
+    def only(self, positions: Sequence[int]) -> FactorLevels:
         """Levels that have values, without all but these."""
-        return Levels(tuple(self.names[k] for k in positions), tuple(self.values[k] for k in positions))
+        return FactorLevels(tuple(self.names[k] for k in positions), tuple(self.values[k] for k in positions))
 
 
-def levels_of(factor: Factor, column: Shaped[np.ndarray, "n"]) -> Levels:
+def levels_of(factor: Factor, column: Shaped[np.ndarray, "n"]) -> FactorLevels:
     """Return the levels of a factor as these values of it have them; none where it has no levels and every value is
     missing.
 
@@ -469,14 +469,14 @@ def levels_of(factor: Factor, column: Shaped[np.ndarray, "n"]) -> Levels:
     the median where no value is above it, so that both halves have rows unless all values are one.
     """
     if factor.levels:
-        return Levels(factor.levels, tuple(float(code) for code in range(len(factor.levels))))
+        return FactorLevels(factor.levels, tuple(float(code) for code in range(len(factor.levels))))
     present = np.unique(column[~np.isnan(column)])
     if not len(present):
-        return Levels(())
+        return FactorLevels(())
     if len(present) == 2:
-        return Levels(tuple(map(_level_name, present.tolist())), tuple(present.tolist()))
+        return FactorLevels(tuple(map(_level_name, present.tolist())), tuple(present.tolist()))
     median = float(np.nanmedian(column))
-    return Levels((LOW_HALF, HIGH_HALF), cut=median if median < present[-1] else float(present[-2:][0]))
+    return FactorLevels((LOW_HALF, HIGH_HALF), cut=median if median < present[-1] else float(present[-2:][0]))
 
 
 def _level_name(value: float) -> str:

@@ -21,7 +21,7 @@ from pydantic import ConfigDict, Field, model_validator
 
 from assay.core.errors import SpecError, StoreError, extra, unknown_of_few
 from assay.core.files import is_file, write_bytes
-from assay.core.request import Request
+from assay.core.request import CommandRequest
 from assay.execution.lease import is_held
 from assay.execution.local import PROCESSOR
 from assay.execution.remote import ENGINE, Backend, BusyError, Exchange, Remote, chunk_seconds, variables, work
@@ -308,7 +308,7 @@ _DETACHED = "detached"
 """File of the engine's folder that holds the numbers of the jobs that carry a command on."""
 
 
-class Engine(Request):
+class Engine(CommandRequest):
     """An engine as a user asks for it, by `--on` and `--engine`. Sizes and times are as sbatch reads them.
 
     Attributes:

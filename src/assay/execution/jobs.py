@@ -123,8 +123,9 @@ def kept_provenance(unit: Path) -> dict[str, Any]:
         recorded = json.loads((unit / PROVENANCE).read_bytes())
     except (OSError, ValueError):
         return {}
-    is_complete = isinstance(recorded, dict) and all(isinstance(recorded.get(name), kind) for name, kind in _FACTS.items())  # pyright: ignore[reportUnknownMemberType]
-    return cast("dict[str, Any]", recorded) if is_complete else {}
+    facts = cast("dict[str, Any]", recorded) if isinstance(recorded, dict) else {}
+    is_complete = all(isinstance(facts.get(name), kind) for name, kind in _FACTS.items())
+    return facts if is_complete else {}
 
 
 # The two jobs of a study: train one trial, probe one trained model. Each leaves records; run again, it continues.
@@ -140,7 +141,7 @@ WITHOUT_START = "without_start"
 
 
 @dataclass(frozen=True)
-class Place:
+class Workspace:
     """Where a study's records and the shared cache lie, how bad rows are treated, and the user's own code.
 
     Attributes:
@@ -162,7 +163,7 @@ class Place:
 class TrainJob:
     """Trains one trial, or one source: weights, curve, and last the record."""
 
-    place: Place
+    place: Workspace
     data: DataSpec
     training: TrainingSpec
     device: str = "cpu"
@@ -202,7 +203,9 @@ class TrainJob:
         check_data(population, self.training)
         seed = self.training.seed
         is_source = OF_A_SOURCE.items() <= self.training.data.items()
-        image_seed = images_seed(seed) if is_source else seed  # another split of own images would hold test images of the trials
+        image_seed = (
+            images_seed(seed) if is_source else seed
+        )  # another split of own images would hold test images of the trials
         training, validation = population.training(self.training.environment, image_seed, self.training.fold)
         check_opened()
 
@@ -263,7 +266,7 @@ def check_data(population: Population, training: TrainingSpec) -> None:
 class EnsembleJob:
     """Leaves the record of the ensemble of a seed's folds, whose thresholds are the means of its members'."""
 
-    place: Place
+    place: Workspace
     training: TrainingSpec
 
     def __call__(self, context: Context) -> None:
@@ -271,7 +274,11 @@ class EnsembleJob:
         folder, id, began = self.place.folder, self.training.id, time.time()
         records = [folder.record("trials", member) for member in self.training.members]
         stopped = next((record for record in records if record["status"] != "done"), None)
-        joint = _joint(records) if stopped is None else {key: stopped[key] for key in ("status", "reason")} | {STOPPED: True}
+        joint = (
+            _joint(records)
+            if stopped is None
+            else {key: stopped[key] for key in ("status", "reason")} | {STOPPED: True}
+        )
         write_json(folder.unit("trials", id) / PROVENANCE, provenance(began, "cpu"))
         folder.write_record("trials", id, {"training": self.training.canonical(), **joint})
 
@@ -413,7 +420,7 @@ class ProbeJob:
         device: Device of the model.
     """
 
-    place: Place
+    place: Workspace
     model: ModelRef
     data: DataSpec
     tests: Mapping[str, EnvironmentSpec]
@@ -436,7 +443,7 @@ class ProbeJob:
         population = population_of(self.data, self.place, self.device, all_tested=self.all_tested)
         scene = population.scene(self.tests, self.model.seed, self.model.fold)
         built = {id: build("probe", component.name, component.params) for id, component in missing.items()}
-        with computing_on(self.device), self.model.opened(self.device) as model:
+        with computing_on(self.device), self.model.open(self.device) as model:
             result = run_probes(model, scene, built, self._known_readings(folder))
         self._keep_outputs(folder, scene, result.reads)
         for id, component in missing.items():
@@ -502,7 +509,7 @@ _populations: dict[tuple[str, Path, bool, str, bool], Population] = {}
 
 def population_of(
     data: DataSpec,
-    place: Place,
+    place: Workspace,
     device: str = "cpu",
     *,
     all_tested: bool = False,
@@ -576,7 +583,7 @@ class GivenJob:
         device: Device on which validation images are read.
     """
 
-    place: Place
+    place: Workspace
     data: DataSpec
     training: TrainingSpec
     models: tuple[GivenWeights, ...]

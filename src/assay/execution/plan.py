@@ -22,8 +22,8 @@ from assay.execution.jobs import (
     OF_OWN_IMAGES,
     PROVENANCE,
     WITHOUT_START,
-    Place,
     TrainJob,
+    Workspace,
     provenance,
 )
 from assay.execution.tasks import Context, Stopped
@@ -70,7 +70,7 @@ class Source:
 
 
 def start_id(recipe: RecipeSpec) -> str:
-    """Return the id of the source that a recipe starts from, once `settled`; empty where it starts otherwise."""
+    """Return the id of the source that a recipe starts from, once settled (`settle`); empty for other starts."""
     start = recipe.initialization
     return str(start.params["id"]) if start.name == "source" else ""
 
@@ -91,9 +91,9 @@ def settle(
     given = spec.sources[name]
     recipe_of_source = given.recipe.model_copy(update={"architecture": recipe.architecture})
     recipe_of_source, below = settle(recipe_of_source, seed, fold, spec, populations)
-    keys_of_images = OF_OWN_IMAGES if given.is_own_code else OF_A_SOURCE
+    keys_of_images = OF_OWN_IMAGES if given.own else OF_A_SOURCE
     identity = {**populations[name].identity(given.environment, given.recipe.groups), **keys_of_images}
-    part = fold if given.is_own_code else 0
+    part = fold if given.own else 0
     training = TrainingSpec(data=identity, environment=given.environment, recipe=recipe_of_source, seed=seed, fold=part)
     source = Source(training.id, name, given.data, training)
     return started_from(recipe, source.id), (*below, source)
@@ -125,7 +125,7 @@ def check_sources(spec: StudySpec, population: Population, sources: Mapping[str,
     patients, which nothing here can know.
     """
     for name, images in sources.items():
-        if images.phantom is None and not spec.sources[name].is_own_code:
+        if images.phantom is None and not spec.sources[name].own:
             raise SpecError(
                 f"source '{name}' is trained on images from files, which may be the study's own test patients: train "
                 "sources on phantoms or on the study's own training images (`data: own`), or give weights as a file"
@@ -137,7 +137,7 @@ def check_sources(spec: StudySpec, population: Population, sources: Mapping[str,
             )
 
 
-def missing_sources(sources: Sequence[Source], wanted: Collection[str], place: Place) -> list[Source]:
+def missing_sources(sources: Sequence[Source], wanted: Collection[str], place: Workspace) -> list[Source]:
     """Return the sources that must be trained, or whose record the run folder lacks, for the units that start from
     `wanted`.
 
@@ -154,7 +154,7 @@ def missing_sources(sources: Sequence[Source], wanted: Collection[str], place: P
     return missing[::-1]
 
 
-def _complete(source: Source, place: Place) -> bool:
+def _complete(source: Source, place: Workspace) -> bool:
     """Return whether the run folder has the record, and the cache the weights of a source that is of use."""
     if not place.folder.complete("sources", source.id):
         return False
@@ -178,7 +178,7 @@ class SourceJob:
             alike.
     """
 
-    place: Place
+    place: Workspace
     source: Source
     device: str = "cpu"
     start: Source | None = None
@@ -251,7 +251,7 @@ def _without_start(start: Source | None, folder: RunFolder) -> dict[str, Any]:
     return {"status": record["status"], "reason": str(reason), WITHOUT_START: start.id}
 
 
-def _check_weights(start: Source | None, place: Place) -> None:
+def _check_weights(start: Source | None, place: Workspace) -> None:
     """Raises StoreError where the weights of a source that is of use are not those that its training left."""
     if start and _in_cache(start.id, place.cache):
         RunFolder(place.cache).checked_path("sources", start.id, WEIGHTS_FILE)
@@ -411,7 +411,10 @@ def _plan_trials(
             identity_of_images = looked_at(population.scene(trial.tests, trial.training.seed, trial.training.fold))
             answering_probes = answering if trial.training.members else spec.probes
             read = {name: _by_trial(_reading(identity_of_images, name, columns)) for name in identity_of_images.tests}
-            by_kind[at] = read, [(_by_trial(unit), each) for unit, each in _probes(answering_probes, identity_of_images, columns)]
+            by_kind[at] = (
+                read,
+                [(_by_trial(unit), each) for unit, each in _probes(answering_probes, identity_of_images, columns)],
+            )
         trial_id, (read, probed) = canonical_json(trial.id), by_kind[at]
         probes += [ProbeUnit(named(trial_id), trial, component) for named, component in probed]
         for name, named in read.items():
@@ -464,31 +467,31 @@ def ensemble_of(members: Sequence[Trial]) -> Trial:
 
 
 @dataclass(frozen=True)
-class Looked:
+class TestInputs:
     """What probes look at: the parts of data and spec that determine each test environment, and the neutral one."""
 
     tests: Mapping[str, Mapping[str, Any]]
     neutral: Mapping[str, Any]
 
 
-def looked_at(scene: PopulationScene) -> Looked:
+def looked_at(scene: PopulationScene) -> TestInputs:
     """Return the identities of the environments of a scene."""
-    return Looked({name: scene.identity(name) for name in scene.names}, scene.identity(NEUTRAL))
+    return TestInputs({name: scene.identity(name) for name in scene.names}, scene.identity(NEUTRAL))
 
 
-def reading_id(model: Mapping[str, str], identity_of_images: Looked, name: str, columns: Mapping[str, Any]) -> str:
+def reading_id(model: Mapping[str, str], identity_of_images: TestInputs, name: str, columns: Mapping[str, Any]) -> str:
     """Return the name of the outputs of a model in an environment.
 
     Args:
         model: `trial` or `model`, with the hash of everything that determines its outputs.
-        looked: The environments of its scene.
+        identity_of_images: The environments of its scene.
         name: The environment.
-        kept: See `kept_columns`.
+        columns: See `kept_columns`.
     """
     return content_hash({**model, **_reading(identity_of_images, name, columns)})
 
 
-def _reading(identity_of_images: Looked, name: str, columns: Mapping[str, Any]) -> dict[str, Any]:
+def _reading(identity_of_images: TestInputs, name: str, columns: Mapping[str, Any]) -> dict[str, Any]:
     return {"environment": identity_of_images.tests[name], **columns}
 
 
@@ -501,7 +504,10 @@ def _by_trial(parts: Mapping[str, Any]) -> _ByTrial:
 
 
 def probe_units(
-    model: Mapping[str, str], components: Sequence[Component], identity_of_images: Looked, columns: Mapping[str, Any]
+    model: Mapping[str, str],
+    components: Sequence[Component],
+    identity_of_images: TestInputs,
+    columns: Mapping[str, Any],
 ) -> list[tuple[str, Component]]:
     """Return the probes of a model with their names.
 
@@ -511,14 +517,17 @@ def probe_units(
     Args:
         model: `trial` or `model`, with the hash of everything that determines its outputs and calls.
         components: The probes.
-        looked: The environments.
-        kept: See `kept_columns`.
+        identity_of_images: The environments.
+        columns: See `kept_columns`.
     """
-    return [(content_hash({**model, **parts}), component) for parts, component in _probes(components, identity_of_images, columns)]
+    return [
+        (content_hash({**model, **parts}), component)
+        for parts, component in _probes(components, identity_of_images, columns)
+    ]
 
 
 def _probes(
-    components: Sequence[Component], identity_of_images: Looked, columns: Mapping[str, Any]
+    components: Sequence[Component], identity_of_images: TestInputs, columns: Mapping[str, Any]
 ) -> Iterator[tuple[dict[str, Any], Component]]:
     images = {"tests": identity_of_images.tests, "neutral": identity_of_images.neutral}
     for component in components:

@@ -27,7 +27,18 @@ from urllib.parse import quote
 from assay.core.errors import DISTRIBUTION, FullError, StoreError
 from assay.core.files import write_bytes
 from assay.execution.local import ASKS_TO_STOP, KEEP_MEMORY, THREAD_VARIABLES, hearing
-from assay.execution.tasks import Context, Event, Observer, Outcome, Queue, Stopped, Task, describe, fail_task, finish_task
+from assay.execution.tasks import (
+    Context,
+    Event,
+    Observer,
+    Outcome,
+    Queue,
+    Stopped,
+    Task,
+    describe,
+    fail_task,
+    finish_task,
+)
 from assay.store.files import read_json, write_json
 
 ENGINE = "engine"
@@ -188,7 +199,9 @@ def work(root: Path, chunk: str) -> None:
 
 def _difference(exchange: Exchange) -> str:
     wanted, here = read_json(exchange.environment), required_versions()
-    different = [f"{name} {here.get(name)} in place of {wanted[name]}" for name in wanted if here.get(name) != wanted[name]]
+    different = [
+        f"{name} {here.get(name)} in place of {wanted[name]}" for name in wanted if here.get(name) != wanted[name]
+    ]
     return f"{platform.node()} has {', '.join(different)}: results would not be equal" if different else ""
 
 
@@ -446,7 +459,9 @@ class Remote:
         text = f"{self.backend.name} lost this task {TRIES} times (killed, out of memory or out of time)"
         self._fail_task(task, f"{text}; its log ends with:\n{end}" if end else text, 0.0, queue, outcome, observe)
 
-    def _fail_task(self, task: Task, text: str, seconds: float, queue: Queue, outcome: Outcome, observe: Observer) -> None:
+    def _fail_task(
+        self, task: Task, text: str, seconds: float, queue: Queue, outcome: Outcome, observe: Observer
+    ) -> None:
         """Fail a task, and skip those that need it, sent along with it or not."""
         self._forget(task.id)
         skipped = {task.id}

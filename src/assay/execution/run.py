@@ -22,7 +22,7 @@ Watch = Callable[[Sequence[Task]], AbstractContextManager[Observer]]
 """Given tasks, something to enter that then sees every event."""
 
 
-class Run(Protocol):
+class RunSteps(Protocol):
     """A run: which tasks come next, and what follows from their records. Inherit it for its defaults.
 
     Attributes:
@@ -79,7 +79,7 @@ class Done:
 
 
 def carry_out(
-    run: Run, root: Path, executor: Executor, page: Callable[[Path], Path] | None, watch: Watch = quietly
+    run: RunSteps, root: Path, executor: Executor, page: Callable[[Path], Path] | None, watch: Watch = quietly
 ) -> Done:
     """Carry out a run in a folder. A second call goes on where the first ended.
 
@@ -132,7 +132,7 @@ def rebuild(root: Path, page: Callable[[Path], Path]) -> Path:
         return path
 
 
-def _run_rounds(run: Run, folder: RunFolder, executor: Executor, watch: Watch) -> Outcome:
+def _run_rounds(run: RunSteps, folder: RunFolder, executor: Executor, watch: Watch) -> Outcome:
     """Run round after round, until none is left or one has no task that was not tried."""
     total, tried = Outcome(), set[str]()
     begun: Mapping[str, str] = {}

@@ -201,7 +201,9 @@ class Queue:
         """Return a task failed: take out all that hang on it, directly or not, and return them."""
         skipped: list[Task] = []
         waiting_on = {id}
-        while waiting_on := {after for one in waiting_on for after in self._after.get(one, ()) if after in self.waiting}:
+        while waiting_on := {
+            after for one in waiting_on for after in self._after.get(one, ()) if after in self.waiting
+        }:
             self.waiting -= waiting_on
             skipped += [self.tasks[one] for one in sorted(waiting_on)]
         return skipped

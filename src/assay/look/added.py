@@ -59,7 +59,10 @@ def held_against(panel: Panel, cues: Sequence[Cue], table: FactorTable, *, halve
     if not all(areas):
         return []
     code = Counter(_best(areas_of_part)[1] for areas_of_part in areas).most_common(1)[0][0]
-    chosen = [_best({key: one for key, one in areas_of_part.items() if key[1] == code} or areas_of_part) for areas_of_part in areas]
+    chosen = [
+        _best({key: one for key, one in areas_of_part.items() if key[1] == code} or areas_of_part)
+        for areas_of_part in areas
+    ]
     if any(key[1] != code for key in chosen) or len(np.unique(panel.target[tested.any(0)] == code)) < 2:
         return []
     score, stratum = np.full(shape, np.nan), fold * (STRATA + 1)

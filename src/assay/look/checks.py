@@ -20,7 +20,7 @@ from assay.data.leakage import exact_pairs
 from assay.data.near_copies import NearPair, compares_full_images_only, together
 from assay.look.cues import FOLDS, SEED, Cue, cue_of, shortcut_cautions, shortcut_rows
 from assay.look.image_cues import EDGES, Seen, cues_of, looked_at
-from assay.report.pictures import Gallery
+from assay.report.pictures import PictureSettings
 from assay.shifts.population import Population
 from assay.spec.schema import DataSpec
 from assay.stats.bounds import share
@@ -83,7 +83,7 @@ class DataChecks:
         """Rows of this table."""
         return shortcut_rows(self.cues)
 
-    def pictures(self, gallery: Gallery) -> Iterator[Row]:
+    def pictures(self, gallery: PictureSettings) -> Iterator[Row]:
         """Draw copies and odd images."""
         if self.dataset is not None:
             yield from gallery.copies(self.dataset, self.clusters)
@@ -292,7 +292,11 @@ def _suspected_labels(
 
     Networks judge the images that they were not trained on, a ridge regression the others.
     """
-    usable = np.isfinite(embeddings[properties_seen.rows]).all(axis=1) if embeddings is not None else properties_seen.rows >= 0
+    usable = (
+        np.isfinite(embeddings[properties_seen.rows]).all(axis=1)
+        if embeddings is not None
+        else properties_seen.rows >= 0
+    )
     rows = properties_seen.rows[usable]
     part = table.take(rows)
     member, fold = part.target[:, None] == np.unique(part.target), folds_by_patient(part.patient, FOLDS, SEED)
@@ -313,7 +317,9 @@ def _cue_against(table: FactorTable, cues: Sequence[Cue], suspected: Cluster) ->
     twice as frequent as in all images, since a weak cue has many images against it.
     """
     most, fields_found = len(suspected) // 2, dict[str, Field]()
-    for cue in sorted((value for value in cues if value.row["strong"] and value.scores), key=lambda value: -value.row["value"]):
+    for cue in sorted(
+        (value for value in cues if value.row["strong"] and value.scores), key=lambda value: -value.row["value"]
+    ):
         of = table.classes.index(cue.row["of"])
         score, own = cue.scores[of] * (-1 if cue.row["direction"] == "lower" else 1), table.target == of
         wrong = (score > (np.nanmean(score[own]) + np.nanmean(score[~own])) / 2) != own
@@ -321,7 +327,12 @@ def _cue_against(table: FactorTable, cues: Sequence[Cue], suspected: Cluster) ->
         many = int((wrong & present)[suspected].sum())
         if many > most and many >= 2 * wrong[present].mean() * len(suspected):
             row, most = cue.row, many
-            fields_found = {"against": many, "kinds": (row["kind"],), "names": (row["name"],), "values": (str(row["value"]),)}
+            fields_found = {
+                "against": many,
+                "kinds": (row["kind"],),
+                "names": (row["name"],),
+                "values": (str(row["value"]),),
+            }
     return fields_found
 
 

@@ -125,7 +125,9 @@ def cue_of(kind: str, name: str, table: FactorTable, scores: Mapping[int, np.nda
         positive = table.target[present] == code
         if min(positive.sum(), (~positive).sum()) < LEAST_ROWS:
             continue
-        auroc = _auroc_with_interval(score[present], positive, table.patient[present], None if fold is None else fold[present])
+        auroc = _auroc_with_interval(
+            score[present], positive, table.patient[present], None if fold is None else fold[present]
+        )
         if best is None or auroc.value > best.value:
             best, of = auroc, table.classes[code]
             images, patients = int(present.sum()), len(np.unique(table.patient[present]))

@@ -70,7 +70,7 @@ def cues_of(dataset: Dataset, others: FactorTable | None, properties_seen: Seen)
     Args:
         dataset: The images.
         others: The columns that are not named; None where there are none.
-        seen: Measures of the images.
+        properties_seen: Measures of the images.
     """
     table = dataset.table
     aligned = others is not None and np.array_equal(others.target, table.target)
@@ -80,7 +80,10 @@ def cues_of(dataset: Dataset, others: FactorTable | None, properties_seen: Seen)
         cues += [cue if aligned else replace(cue, scores={}) for cue in cues_of_table(others, "column")]
     if dataset.masks is not None and table.classes == LESION.levels:
         has_both_classes = np.bincount(table.target, minlength=2).min() >= LEAST_ROWS
-        cues = [*(cues if has_both_classes else ()), *_cues_of_area(dataset, dataset.masks, others if aligned else None, properties_seen)]
+        cues = [
+            *(cues if has_both_classes else ()),
+            *_cues_of_area(dataset, dataset.masks, others if aligned else None, properties_seen),
+        ]
     if without_patients(dataset.card.known_faults):
         cues = [replace(cue, row={**cue.row, "patients": 0}) for cue in cues]
     return cues
@@ -98,7 +101,10 @@ def _cues_of_area(dataset: Dataset, masks: Masks, others: FactorTable | None, pr
     def with_size_as_target(table: FactorTable) -> FactorTable:
         return replace(table.take(rows), target=over, classes=("small lesion", LARGE))
 
-    of_lesions = [{name: values[has_lesion] for name, values in values_by_name.items()} for values_by_name in (properties_seen.properties, properties_seen.features)]
+    of_lesions = [
+        {name: values[has_lesion] for name, values in values_by_name.items()}
+        for values_by_name in (properties_seen.properties, properties_seen.features)
+    ]
     table = with_size_as_target(dataset.table)
     cues = [*cues_of_table(table), *_cues_of_images(dataset, table, Seen(rows, *of_lesions))]
     cues += [] if others is None else cues_of_table(with_size_as_target(others), "column")
@@ -165,7 +171,9 @@ def of_pictures(
         for part in (alike[start : start + _BATCH] for start in range(0, len(alike), _BATCH)):
             pictures = images.read(rows[part])[:, :, box.rows, box.columns]
             for name, values in measure(pictures).items():
-                values_by_name.setdefault(name, np.zeros((len(rows), *values.shape[1:])))[part] = values.double().numpy()
+                values_by_name.setdefault(name, np.zeros((len(rows), *values.shape[1:])))[part] = (
+                    values.double().numpy()
+                )
     return values_by_name
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from assay.core.reasons import NOTHING, Code, Reason, because
-from assay.report.account import Account, Opening, Place, Tile, doubts, sentence
+from assay.report.account import Account, Opening, PlacePictures, Tile, doubts, sentence
 from assay.report.block import Block, Query, Section
 from assay.report.data_blocks import CUES, ISSUES
 from assay.report.evidence import Evidence, Page
@@ -61,7 +61,7 @@ def look_account(evidence: Evidence) -> Account:
     )
 
 
-def suspects(evidence: Evidence) -> Iterator[Place]:
+def suspects(evidence: Evidence) -> Iterator[PlacePictures]:
     """Yield the images that are drawn as copies, odd or wrongly labeled, then those whose masks are outlined."""
     for row in evidence.tables["pictures"]:
         facts, kind = json_object(row["facts"]), row["kind"]
@@ -71,7 +71,7 @@ def suspects(evidence: Evidence) -> Iterator[Place]:
         images = sheet_images(evidence.root, row, len(rows), columns)
         # A copy follows the file that it is a copy of.
         order = sorted(range(len(rows)), key=lambda at: at % columns) if kind == "copies" else range(len(rows))
-        shown = [Place(f"{what}, row {number_of:,}", (small(image, what),))
+        shown = [PlacePictures(f"{what}, row {number_of:,}", (small(image, what),))
                  for number_of, image in zip(rows, images, strict=True)]  # fmt: skip
         yield from (shown[at] for at in order)
 
@@ -104,7 +104,9 @@ def look_verdict(evidence: Evidence) -> str:
 
 def _gravest(findings: Sequence[Finding]) -> list[Finding]:
     """Return the finding that the verdict begins with, if any."""
-    return [finding for finding in findings if finding.light == "bad" and not finding.reason.first(Code.PATIENTS_UNKNOWN)][:1]
+    return [
+        finding for finding in findings if finding.light == "bad" and not finding.reason.first(Code.PATIENTS_UNKNOWN)
+    ][:1]
 
 
 def of_words(cue: Row) -> str:
@@ -122,8 +124,14 @@ def look_lines(evidence: Evidence) -> Iterator[str]:
 def _further(findings: Sequence[Finding], excluded: Sequence[Finding] = ()) -> list[Finding]:
     """Return the findings but these, without the best cue, which the verdict names."""
     cues = [finding for finding in findings if finding.reason.first(Code.PLAIN_SIGHT)][:1]
-    remaining = (replace(finding, reason=_without_best(finding.reason)) if finding in cues else finding for finding in findings)
-    return [finding for finding, finding_as_stored in zip(remaining, findings, strict=True) if finding.reason and finding_as_stored not in excluded]
+    remaining = (
+        replace(finding, reason=_without_best(finding.reason)) if finding in cues else finding for finding in findings
+    )
+    return [
+        finding
+        for finding, finding_as_stored in zip(remaining, findings, strict=True)
+        if finding.reason and finding_as_stored not in excluded
+    ]
 
 
 def _without_best(reason: Reason) -> Reason:

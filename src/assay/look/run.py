@@ -25,12 +25,12 @@ from assay.data.files.load import load_dataset, names_of
 from assay.data.files.request import data_of
 from assay.data.files.table import number, read_table
 from assay.execution.local import InProcess
-from assay.execution.run import Run, Tables, carry_out
+from assay.execution.run import RunSteps, Tables, carry_out
 from assay.look.checks import data_checks, issue
 from assay.look.kind import LOOK
 from assay.look.request import LookRequest
 from assay.report.page import write_page
-from assay.report.pictures import Gallery
+from assay.report.pictures import PictureSettings
 from assay.spec.document import mapping_of
 from assay.spec.request import parse_request
 from assay.spec.schema import DataSpec
@@ -68,7 +68,7 @@ def look(asked: LookRequest, notify: Notify = silent) -> Path:
 
 
 @dataclass(frozen=True)
-class LookRun(Run):
+class LookRun(RunSteps):
     """A look as a `Run`.
 
     Attributes:
@@ -86,7 +86,7 @@ class LookRun(Run):
         """Return the tables, draw the pictures, and write `issues.csv` with the names of files."""
         embeddings, matched = self._embeddings()
         checks = data_checks(self.spec, self.dataset, embeddings=embeddings)
-        gallery = Gallery(folder.root / "pictures", self.dataset.scale, self.spec.target)
+        gallery = PictureSettings(folder.root / "pictures", self.dataset.scale, self.spec.target)
         names, places = names_of(self.spec), self.dataset.table.places
         left = sorted(names.keys() - set(places.numbers)) if places else []
         issues = [*checks.issues, *(issue("left-out", at) for at in left)]
@@ -95,7 +95,9 @@ class LookRun(Run):
         write_text(folder.root / "issues.csv", lines.to_csv(index=False, lineterminator="\n"))
         unused = len(left_out := self.dataset.card.left_out)
         facts = {
-            "left out": f"{unused:,} of {unused + len(self.dataset.table):,} images, such as {left_out[0]}" if left_out else "",
+            "left out": f"{unused:,} of {unused + len(self.dataset.table):,} images, such as {left_out[0]}"
+            if left_out
+            else "",
             "data": str(self.request.data),
             "target": self.spec.target if not self.spec.classes else "class",
             "patient": self.spec.patient,

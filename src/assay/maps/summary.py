@@ -373,7 +373,7 @@ def _mark_others_near(
 EIGHT_WITHIN_AN_IMAGE = np.stack([np.zeros((3, 3)), np.ones((3, 3)), np.zeros((3, 3))]).astype(bool)
 
 
-class Lesions(NamedTuple):
+class LesionScores(NamedTuple):
     """One row per image, padded to the most lesions of one and at least to one; in the order of their first pixels.
 
     Attributes:
@@ -385,7 +385,7 @@ class Lesions(NamedTuple):
     area: Int[np.ndarray, "b l"]
 
 
-def lesions(logits: Float[np.ndarray, "b h w"], lesion: Bool[np.ndarray, "b h w"], covered: float) -> Lesions:
+def lesions(logits: Float[np.ndarray, "b h w"], lesion: Bool[np.ndarray, "b h w"], covered: float) -> LesionScores:
     """Score and area of every lesion: a component, 8-connected, of the pixels that are lesion of whatever kind.
 
     Its score is the highest threshold at which at least the share `covered` of its pixels is predicted. So it is found
@@ -402,11 +402,11 @@ def lesions(logits: Float[np.ndarray, "b h w"], lesion: Bool[np.ndarray, "b h w"
     return _by_image(first // logits[0].size, score, area, len(logits))
 
 
-def _by_image(image: Int[np.ndarray, " c"], score: np.ndarray, area: np.ndarray, images: int) -> Lesions:
+def _by_image(image: Int[np.ndarray, " c"], score: np.ndarray, area: np.ndarray, images: int) -> LesionScores:
     """From one row per lesion, images ascending, to one row per image."""
     each = np.bincount(image, minlength=images)
     place = np.arange(len(image)) - np.repeat(np.cumsum(each) - each, each)
-    lesions = Lesions(
+    lesions = LesionScores(
         np.full((images, each.max(initial=1)), np.nan, np.float32), np.zeros((images, each.max(initial=1)), np.int32)
     )
     lesions.score[image, place] = score

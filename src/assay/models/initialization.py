@@ -52,7 +52,7 @@ class Random:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reading:
+class WeightsReading:
     """Arguments that say how a weights file is read."""
 
     prefix: Annotated[
@@ -85,7 +85,7 @@ class Reading:
 
     def of(self, path: str, sha256: str = "") -> FromFile:
         """Return a file that is read in this way."""
-        arguments = {setting.name: getattr(self, setting.name) for setting in fields(Reading)}
+        arguments = {setting.name: getattr(self, setting.name) for setting in fields(WeightsReading)}
         return FromFile(path=path, sha256=sha256, **arguments)
 
 
@@ -102,7 +102,7 @@ FileHash = Annotated[
     summary="a weights file (timm, torchvision, RadImageNet, MONAI, MoCo, lightly), every key accounted for",
 )
 @dataclass(frozen=True, kw_only=True)
-class FromFile(Reading):
+class FromFile(WeightsReading):
     """Weights from a file: the trunk is loaded, everything else in the file is named in the log and left out.
 
     layout: how the file names its layers; `auto` finds it. rename: new names of keys, of any other file. prefix: prefix
@@ -177,7 +177,7 @@ def _epsilon(file: WeightsFile) -> float:
 
 @component("initialization", "download", summary="a weights file from a public address, fetched once and checked")
 @dataclass(frozen=True, kw_only=True)
-class Downloaded(Reading):
+class Downloaded(WeightsReading):
     """Weights from a public address, fetched once into the cache and checked, then loaded as `FromFile` does.
 
     Attributes:
@@ -201,7 +201,7 @@ class Downloaded(Reading):
     summary="random weights with the mean and variance of each pretrained layer (Raghu et al. 2019)",
 )
 @dataclass(frozen=True, kw_only=True)
-class RandomStatistics(Reading):
+class RandomStatistics(WeightsReading):
     """Random weights with the means and variances of pretrained layers (Raghu et al. 2019, `Mean Var`).
 
     Every weight and bias of the trunk is drawn from a normal distribution with the mean and the variance of the tensor

@@ -111,7 +111,7 @@ class ModelRef(Protocol):
         """Return why there is no network to read; no reason where there is one."""
         ...
 
-    def opened(self, device: str) -> AbstractContextManager[Model]:
+    def open(self, device: str) -> AbstractContextManager[Model]:
         """Load the model for the duration of the context. A network in memory is left as it was found."""
         ...
 
@@ -324,7 +324,7 @@ class GivenModel:
         return NOTHING
 
     @contextmanager
-    def opened(self, device: str = "cpu") -> Generator[Model]:
+    def open(self, device: str = "cpu") -> Generator[Model]:
         """Load the network, with scaling before it and log-odds after it, for the duration of the context."""
         network = self.origin.network(device)
         with ExitStack() as stack:
@@ -365,7 +365,7 @@ class GivenModel:
         """Return the model with the hash of its answers to some images, where its content does not identify it."""
         if self.origin.complete:
             return self
-        with self.opened(device) as model, torch.inference_mode():
+        with self.open(device) as model, torch.inference_mode():
             modes = [(module, module.training) for _, module in named_layers(model.network)]
             model.network.eval()
             try:

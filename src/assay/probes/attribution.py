@@ -23,17 +23,17 @@ from assay.probes.faithfulness import (
     RANK,
     STRUCTURE,
     Asked,
+    add_remark,
     attributed_effect,
     center_prior,
     check_methods,
     erasures,
     lesion_effects,
-    add_remark,
     of_maps,
     without,
     without_lesions,
 )
-from assay.probes.lesion_maps import MEASURES, lesions_of, choose_images
+from assay.probes.lesion_maps import MEASURES, choose_images, lesions_of
 from assay.probes.probe import Reading, Request, Scope, source_of
 from assay.probes.reader import evaluating
 from assay.shifts.environment import Environment, Scene
@@ -117,8 +117,8 @@ class Attribution:
 
     Of up to `images` images that show a lesion, each explainer maps the log-odds of the image's own class (the class of
     its target, whatever the model calls it). Each map is scored against the lesion's mask by `mass-accuracy`,
-    `rank-accuracy`, `pointing-game` and `pixel-average-precision` (see `localized`), all from 0 to 1 and all, of a map
-    that knows nothing, the lesion's share of the image: `chance` is its mean over the same images.
+    `rank-accuracy`, `pointing-game` and `pixel-average-precision` (see `localization`), all from 0 to 1 and all, of a
+    map that knows nothing, the lesion's share of the image: `chance` is its mean over the same images.
 
     factor: the explainer, or `center-prior`, a bell in the middle that has seen no image. group: the kind of lesion
     where there are several. level: small, medium or large, the thirds of all lesions shown by area; `lesion-pixels` is
@@ -132,7 +132,7 @@ class Attribution:
     In addition to attribution, use is measured: `erasure-effect`, the loss of log-odds when a lesion is painted over,
     in within-class standard deviations (`chance`: when as much is painted over elsewhere, as far out), by kind and
     size; `erasure-effect-over-elsewhere`, their difference; and of phantoms that can draw the image without its lesions
-    `lesion-effect`, by kind drawn again without, by size see `removed`. `lesion-effect-small-over-large` and
+    `lesion-effect`, by kind drawn again without, by size see `remove_lesions`. `lesion-effect-small-over-large` and
     `erasure-effect-small-over-large` are the effect of an image's small lesions minus that of its large ones: the
     interaction of recipes with size is a contrast by them. `removal-agreement` correlates, over images, the loss
     without any lesion with the share of the map on them; `attributed-effect` is the contribution of the lesions
@@ -180,7 +180,9 @@ class Attribution:
         ] = (),
     ) -> None:
         components = [named("explainer", explainer) for explainer in explainers]
-        self.methods = {label(component): build("explainer", *next(iter(component.items()))) for component in components}
+        self.methods = {
+            label(component): build("explainer", *next(iter(component.items()))) for component in components
+        }
         self.images = images
         self.sanity_images = sanity_images
         self.environment = environment
@@ -219,12 +221,16 @@ class Attribution:
         for name, explainer in able.items():
             maps = readings.sample.maps(explainer, readings.subject)
             here = replace(place, factor=name)
-            by_explainer[name] = of_maps(maps, readings, here) + (attributed_effect(maps, readings, here) if explainer.additive else [])
+            by_explainer[name] = of_maps(maps, readings, here) + (
+                attributed_effect(maps, readings, here) if explainer.additive else []
+            )
             first[name] = maps[: len(few)].copy()
         sanity = check_methods(readings.subject, able, first, few, place)
         for name, refusal in refused.items():
             if refusal:
-                rows += [without(replace(place, factor=name), measure, reason_in_words(refusal)) for measure in OF_EXPLAINERS]
+                rows += [
+                    without(replace(place, factor=name), measure, reason_in_words(refusal)) for measure in OF_EXPLAINERS
+                ]
             else:
                 rows += [*add_remark(by_explainer[name], sanity[name].remark), *sanity[name].rows]
         return rows

@@ -39,7 +39,7 @@ register_measures(
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class DecoderTarget:
     """Some rows of an environment, the decoder's target there, and its criterion.
 
     Attributes:
@@ -54,7 +54,7 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class DecodingTask:
     """A factor with its questions: one over all rows, or one per class.
 
     Attributes:
@@ -63,7 +63,7 @@ class Task:
     """
 
     factor: str
-    questions: tuple[Question, ...]
+    questions: tuple[DecoderTarget, ...]
     missing: int = 0
     reason: Reason = NOTHING
 
@@ -73,7 +73,7 @@ class Task:
         return np.concatenate([question.rows for question in self.questions] or [np.empty(0, dtype=np.int64)])
 
 
-def tasks_of(table: FactorTable, folds: int, within_class: bool) -> list[Task]:
+def tasks_of(table: FactorTable, folds: int, within_class: bool) -> list[DecodingTask]:
     """Return one task per factor of the table, in its order.
 
     Args:
@@ -85,37 +85,39 @@ def tasks_of(table: FactorTable, folds: int, within_class: bool) -> list[Task]:
     return [_task(table, factor, folds, within_class) for factor in table.factors]
 
 
-def _task(table: FactorTable, factor: Factor, folds: int, within_class: bool) -> Task:
+def _task(table: FactorTable, factor: Factor, folds: int, within_class: bool) -> DecodingTask:
     values = table.columns[factor.name].astype(np.float64)
     present = np.flatnonzero(~np.isnan(factor.numbers(values)))
     missing = len(values) - len(present)
     if not len(present):
-        return Task(factor.name, (), missing=missing, reason=because(Code.NO_VALUE))
+        return DecodingTask(factor.name, (), missing=missing, reason=because(Code.NO_VALUE))
     patients = len(np.unique(table.patient[present]))
     if patients < folds:
         few = because(Code.FEW_PATIENTS, patients=patients, folds=folds)
-        return Task(factor.name, (), missing=missing, reason=few)
+        return DecodingTask(factor.name, (), missing=missing, reason=few)
     question = _question(factor, values, present, table.patient, folds)
     if question is None:
         constant = because(Code.CONSTANT_FACTOR, folds=folds)
-        return Task(factor.name, (), missing=missing, reason=constant)
+        return DecodingTask(factor.name, (), missing=missing, reason=constant)
     if not within_class:
-        return Task(factor.name, (question,), missing=missing)
+        return DecodingTask(factor.name, (question,), missing=missing)
     within = tuple(_by_class(table, factor, values, present, folds))
     reason = NOTHING if within else because(Code.CONSTANT_WITHIN_CLASS, folds=folds)
-    return Task(factor.name, within, missing=missing, reason=reason)
+    return DecodingTask(factor.name, within, missing=missing, reason=reason)
 
 
 def _by_class(
     table: FactorTable, factor: Factor, values: np.ndarray, present: np.ndarray, folds: int
-) -> Iterator[Question]:
+) -> Iterator[DecoderTarget]:
     for label in np.unique(table.target[present]):
         question = _question(factor, values, present[table.target[present] == label], table.patient, folds)
         if question is not None:
             yield question
 
 
-def _question(factor: Factor, values: np.ndarray, rows: np.ndarray, patient: np.ndarray, folds: int) -> Question | None:
+def _question(
+    factor: Factor, values: np.ndarray, rows: np.ndarray, patient: np.ndarray, folds: int
+) -> DecoderTarget | None:
     """Return the questions of a factor on these rows, None when they do not tell any rows apart.
 
     Categorical: is it this level, for each level that at least `folds` patients have, as 0 and 1; two levels make one
@@ -129,7 +131,7 @@ def _question(factor: Factor, values: np.ndarray, rows: np.ndarray, patient: np.
         positive = (values[rows] > _halving_cut(values[rows]))[:, None]
         wanted = (rankdata(values[rows]) / len(rows))[:, None]
     both = [_patients(patient[rows], side) >= folds for column in positive.T for side in (column, ~column)]
-    return Question(rows, wanted, positive) if both and all(both) else None
+    return DecoderTarget(rows, wanted, positive) if both and all(both) else None
 
 
 def _levels(values: np.ndarray, patient: np.ndarray, folds: int) -> np.ndarray:
@@ -192,10 +194,10 @@ _Answered = tuple[float, np.ndarray]
 
 
 def score_spaces(
-    spaces: Sequence[Space], tasks: Sequence[Task], fold: np.ndarray, patient: np.ndarray, seed: int
+    spaces: Sequence[Space], tasks: Sequence[DecodingTask], fold: np.ndarray, patient: np.ndarray, seed: int
 ) -> dict[str, list[Score]]:
     """By factor, a score from every space, and then the shuffled ones. Questions over the same rows share decoders."""
-    shares: dict[bytes, list[Question]] = {}
+    shares: dict[bytes, list[DecoderTarget]] = {}
     for question in (question for task in tasks for question in task.questions):
         shares.setdefault(question.rows.tobytes(), []).append(question)
     places = [(space, space.group) for space in spaces]
@@ -215,7 +217,7 @@ def score_spaces(
 
 
 def _answer(
-    space: Space, questions: list[Question], fold: np.ndarray, seed: int
+    space: Space, questions: list[DecoderTarget], fold: np.ndarray, seed: int
 ) -> tuple[list[_Answered], list[_Answered]]:
     """How well each of these questions over the same rows is answered, as it is and (if wanted) shuffled."""
     rows = questions[0].rows
@@ -231,7 +233,9 @@ def _answer(
     return answers[: len(questions)], answers[len(questions) :]
 
 
-def _mean_auroc(predictions: Float[np.ndarray, "m c"], positive: Bool[np.ndarray, "m c"], fold: np.ndarray) -> _Answered:
+def _mean_auroc(
+    predictions: Float[np.ndarray, "m c"], positive: Bool[np.ndarray, "m c"], fold: np.ndarray
+) -> _Answered:
     """Return the mean over a question's columns of the AUROC, pairs of rows being compared within a fold only."""
     values: list[float] = []
     contribution = np.zeros(len(fold))
@@ -245,7 +249,7 @@ def _mean_auroc(predictions: Float[np.ndarray, "m c"], positive: Bool[np.ndarray
     return float(np.mean(values)), contribution
 
 
-def _combine(space: Space, group: str, task: Task, answers: list[_Answered], patient: np.ndarray) -> Score:
+def _combine(space: Space, group: str, task: DecodingTask, answers: list[_Answered], patient: np.ndarray) -> Score:
     """Return the mean over a task's questions."""
     nothing = float("nan")
     if not task.questions:
@@ -357,7 +361,7 @@ def _spaces(reading: Reading, environment: Environment) -> list[Space]:
     return [*spaces, Space(PIXELS, "", low_resolution(environment.images))]
 
 
-def _measurement(task: Task, score: Score, environment: Environment, within_class: bool) -> Measurement:
+def _measurement(task: DecodingTask, score: Score, environment: Environment, within_class: bool) -> Measurement:
     return Measurement(
         "decodability",
         score.value,
@@ -375,7 +379,7 @@ def _measurement(task: Task, score: Score, environment: Environment, within_clas
     )
 
 
-def _missing(task: Task, environment: Environment) -> list[Measurement]:
+def _missing(task: DecodingTask, environment: Environment) -> list[Measurement]:
     """How many images had no value of the factor, where any."""
     if not task.missing:
         return []

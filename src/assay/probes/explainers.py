@@ -39,7 +39,7 @@ class ExplainerError(AssayError):
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class ModuleCall:
     """A module that ran in a pass: its dotted name, itself, and the shape of its output."""
 
     name: str
@@ -56,17 +56,17 @@ class Subject:
     """
 
     network: nn.Module
-    steps: tuple[Step, ...]
+    steps: tuple[ModuleCall, ...]
 
     @classmethod
     def of(cls, network: nn.Module, images: Float[Tensor, "b c h w"]) -> Subject:
         """Run the network once on some images to see its steps."""
-        steps: list[Step] = []
+        steps: list[ModuleCall] = []
 
         def seen(name: str) -> Hook:
             def hook(module: nn.Module, inputs: object, output: Tensor) -> None:
                 if isinstance(output, Tensor):  # pyright: ignore[reportUnnecessaryIsInstance]
-                    steps.append(Step(name, module, tuple(output.shape)))
+                    steps.append(ModuleCall(name, module, tuple(output.shape)))
 
             return hook
 
@@ -75,7 +75,7 @@ class Subject:
         return cls(network, tuple(steps))
 
     def score(self, images: Float[Tensor, "b c h w"], labels: Int[Tensor, " b"]) -> Float[Tensor, " b"]:
-        """Return the log-odds of each image's class `own` against the rest."""
+        """Return the log-odds of each image's class `labels` against the rest."""
         return class_log_odds(self.network(images), labels)
 
 
@@ -108,8 +108,9 @@ class OfAnyNetwork:
 
 
 def class_log_odds(logits: Tensor, label: Int[Tensor, " b"]) -> Float[Tensor, " b"]:
-    """Return the log-odds of class `own` of each image: z_c - log sum of the others' exp z. One logit z is the pair (0,
-    z).
+    """Return the log-odds of class `label` of each image: z_c - log sum of the others' exp z.
+
+    One logit z is the pair (0, z).
 
     Raises:
         ExplainerError: For logits of pixels, which have no class of the image.
@@ -231,7 +232,7 @@ def why_not(subject: Subject, layer: str) -> str:
     return f"the network goes on with tokens ('{tokens}') after its last convolution: {INSTEAD}" if tokens else ""
 
 
-def map_layer(subject: Subject, layer: str) -> Step:
+def map_layer(subject: Subject, layer: str) -> ModuleCall:
     """Return the layer of that name; else the last step of the same shape as the last convolution's map."""
     if layer:
         return next(step for step in subject.steps if step.name == layer)
@@ -240,16 +241,16 @@ def map_layer(subject: Subject, layer: str) -> Step:
     return [step for step in subject.steps[subject.steps.index(last) :] if step.shape == last.shape][-1]
 
 
-def _last_convolution(subject: Subject) -> Step | None:
+def _last_convolution(subject: Subject) -> ModuleCall | None:
     convolutions = [step for step in subject.steps if isinstance(step.module, nn.Conv2d) and _is_map(step)]
     return convolutions[-1] if convolutions else None
 
 
-def _is_map(step: Step) -> bool:
+def _is_map(step: ModuleCall) -> bool:
     return len(step.shape) == 4 and step.shape[2] * step.shape[3] > 1
 
 
-def _is_tokens(step: Step) -> bool:
+def _is_tokens(step: ModuleCall) -> bool:
     """Return an output [b, t, d], or one of a module that attends, whatever its shape."""
     return len(step.shape) == 3 or "Attention" in type(step.module).__name__
 
@@ -310,7 +311,7 @@ class IntegratedGradients(OfAnyNetwork):
     over the channels (Sundararajan et al. 2017).
 
     The sum over all pixels nears the log-odds of the image less those of the baseline. steps: points of the line, at
-    the middles of so many equal parts. baseline: see `replaced`.
+    the middles of so many equal parts. baseline: see `replace_pixels`.
     """
 
     additive: ClassVar[bool] = True
@@ -376,7 +377,7 @@ class Occlusion(OfAnyNetwork):
     over the windows that cover a pixel (Zeiler and Fergus 2014).
 
     window: side of the window, the image's shorter side being 1. stride: from one window to the next, the window's side
-    being 1. replacement: see `replaced`. An image passes through the network as often as there are windows.
+    being 1. replacement: see `replace_pixels`. An image passes through the network as often as there are windows.
     """
 
     additive: ClassVar[bool] = True

@@ -20,8 +20,8 @@ from assay.core.types import Measurement, undefined
 from assay.data.dataset import DrawnLesions, Images, Lesions
 from assay.models.untyped import tensor_of
 from assay.probes.explainers import Explainer, Subject
-from assay.probes.lesion_maps import MEASURES, SIZES, Part, Sample, Shown, localization
-from assay.probes.probe import Reading, measurement_with_error, estimated_mean, patients
+from assay.probes.lesion_maps import MEASURES, SIZES, LesionImages, Part, Sample, localization
+from assay.probes.probe import Reading, estimated_mean, measurement_with_error, patients
 from assay.probes.reliance import within_class_spread
 from assay.shifts.confounders.pixels import gaussian
 from assay.shifts.environment import Environment, PickedImages, Scene
@@ -274,7 +274,9 @@ def check_methods(
             alike = np.where(np.isnan(ranks), np.nan, structural_similarities(before[name], maps))
             here = replace(place, factor=name, group=other.order, level=other.down_to)
             for measure, values in ((RANK, ranks), (STRUCTURE, alike)):
-                measured_change = mean_over_images(replace(here, measure=measure), values, sample.patient, verdict(values, same))
+                measured_change = mean_over_images(
+                    replace(here, measure=measure), values, sample.patient, verdict(values, same)
+                )
                 rows[name].append(measured_change)
                 if other.throughout:
                     rows[name].append(replace(measured_change, group="", level=""))
@@ -303,7 +305,7 @@ _BLUR = 1 / 16
 # --- taking lesions away --------------------------------------------------------------------------------------------
 
 
-def without_lesions(scene: Scene, chosen: Shown) -> Environment | Reason:
+def without_lesions(scene: Scene, chosen: LesionImages) -> Environment | Reason:
     """Return the same images drawn without any lesion, or why they cannot be."""
     if chosen.name != scene.neutral().name:
         return because(Code.NEUTRAL_ALONE)
@@ -324,11 +326,13 @@ def remove_lesions(
     """Return a call that takes some of the lesions away, given their pixels.
 
     Args:
-        gone: The images drawn without any lesion. A pixel is taken from there if the lesion's pixel nearest to it is
-            one of those asked for: exact where edges of lesions do not run into each other, and every change belongs to
-            one lesion.
+        lesion_free: The images drawn without any lesion. A pixel is taken from there if the lesion's pixel nearest
+            to it is one of those asked for: exact where edges of lesions do not run into each other, and every change
+            belongs to one lesion.
     """
-    nearest = [ndimage.distance_transform_edt(~pixels, return_distances=False, return_indices=True) for pixels in lesion]
+    nearest = [
+        ndimage.distance_transform_edt(~pixels, return_distances=False, return_indices=True) for pixels in lesion
+    ]
 
     def without_some(part: Bool[np.ndarray, "n h w"]) -> Float[np.ndarray, "n c h w"]:
         filling = np.stack([source[at[0], at[1]] for source, at in zip(part, nearest, strict=True)])
@@ -352,7 +356,9 @@ def painted_over(images: Float[Tensor, "b c h w"], where: Bool[Tensor, "b 1 h w"
 
 def own_log_odds(logits: Float[np.ndarray, "n k"], labels: Int[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
     """Return the log-odds of each image's own class against the rest."""
-    return np.stack([class_score(logits, label) for label in range(logits.shape[1])], axis=1)[np.arange(len(labels)), labels]
+    return np.stack([class_score(logits, label) for label in range(logits.shape[1])], axis=1)[
+        np.arange(len(labels)), labels
+    ]
 
 
 def unit(logits: Float[np.ndarray, "n k"], target: Int[np.ndarray, " n"]) -> float:
@@ -388,7 +394,9 @@ def erasures(
         alike = falls if (opposite == part.masks).all() else _removal_falls(opposite, subject, sample) / deviation
         chance = float(others[fits_mirrored].mean()) if fits_mirrored.any() else np.nan
         erased = replace(here, measure=ERASED, chance=chance)
-        yield mean_over_images(erased, np.where(shows_part, falls, np.nan), sample.patient, because(Code.NO_SUCH_LESION))
+        yield mean_over_images(
+            erased, np.where(shows_part, falls, np.nan), sample.patient, because(Code.NO_SUCH_LESION)
+        )
         over = np.where(fits_mirrored, alike - others, np.nan)
         otherwise = because(Code.NO_OTHER_SIDE)
         yield mean_over_images(replace(here, measure=OVER, chance=0.0), over, sample.patient, otherwise)
@@ -410,7 +418,9 @@ def small_over_large(
     if not {SIZES[0], SIZES[-1]} <= by_size.keys():
         return without(place, place.measure, because(Code.ONE_LESION_SIZE))
     values = by_size[SIZES[0]] - by_size[SIZES[-1]]
-    return mean_over_images(replace(place, unit=WITHIN_CLASS, chance=0.0), values, patient, because(Code.NO_SMALL_AND_LARGE))
+    return mean_over_images(
+        replace(place, unit=WITHIN_CLASS, chance=0.0), values, patient, because(Code.NO_SMALL_AND_LARGE)
+    )
 
 
 NO_UNIT = because(Code.NO_LOG_ODDS_UNIT)
@@ -469,7 +479,7 @@ class Asked:
     by_part: Sequence[Float[np.ndarray, " n"]]
 
     @classmethod
-    def of(cls, reading: Reading, scene: Scene, chosen: Shown) -> Asked:
+    def of(cls, reading: Reading, scene: Scene, chosen: LesionImages) -> Asked:
         """Read from answers that were requested, and passes of its own."""
         neutral, lesion_free = scene.neutral(), without_lesions(scene, chosen)
         sample = Sample.of(chosen, reading.model.device)
@@ -503,7 +513,9 @@ def lesion_effects(readings: Asked, place: Measurement) -> Iterator[Measurement]
 
     In within-class deviations; for all lesions, then by kind and size; and `lesion-effect-small-over-large`.
     """
-    fault = readings.falls if isinstance(readings.falls, Reason) else NO_UNIT if np.isnan(readings.deviation) else NOTHING
+    fault = (
+        readings.falls if isinstance(readings.falls, Reason) else NO_UNIT if np.isnan(readings.deviation) else NOTHING
+    )
     if fault:
         yield from (without(place, name, fault) for name in (EFFECT, EFFECT_BY_SIZE))
         return
@@ -517,12 +529,17 @@ def lesion_effects(readings: Asked, place: Measurement) -> Iterator[Measurement]
 
 
 def _by_part(
-    chosen: Shown, lesions: Lesions | None, lesion_free: Images, falls: Float[np.ndarray, " n"], subject: Subject, sample: Sample
+    chosen: LesionImages,
+    lesions: Lesions | None,
+    lesion_free: Images,
+    falls: Float[np.ndarray, " n"],
+    subject: Subject,
+    sample: Sample,
 ) -> Iterator[Float[np.ndarray, " n"]]:
     """Measure the fall of the log-odds when the lesions of each part alone are removed.
 
     A kind is removed by drawing the images again without it, where the phantom can; a size by cutting lesions out of
-    the images without any lesion (see `removed`).
+    the images without any lesion (see `remove_lesions`).
     """
     every = np.arange(len(sample))
     take = remove_lesions(sample.images.read(every).numpy(), lesion_free.read(every).numpy(), sample.lesion)

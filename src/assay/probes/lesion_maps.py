@@ -40,7 +40,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Shown:
+class LesionImages:
     """Images with a lesion.
 
     Attributes:
@@ -112,7 +112,7 @@ def lesions_of(environment: Environment) -> Lesions | None:
     return None if environment.masks is None else OfMasks(environment.masks)
 
 
-def choose_images(environment: Environment, images: int) -> Shown | None:
+def choose_images(environment: Environment, images: int) -> LesionImages | None:
     """Up to so many images that show a lesion, the same ones for every model; None where there is none.
 
     They have the smallest of numbers drawn from the row alone. Without masks or boxes none is known to show one.
@@ -124,7 +124,7 @@ def choose_images(environment: Environment, images: int) -> Shown | None:
     chosen = np.sort(_with_lesion(lesions, order, images))
     if not len(chosen):
         return None
-    return Shown(
+    return LesionImages(
         Environment(
             f"(lesions in {environment.name})",
             environment.table.take(chosen),
@@ -169,7 +169,7 @@ class Sample:
     device: str
 
     @classmethod
-    def of(cls, chosen: Shown, device: str) -> Sample:
+    def of(cls, chosen: LesionImages, device: str) -> Sample:
         """Return all images that were chosen."""
         environment = chosen.environment
         return cls(environment.images, environment.table.target, environment.table.patient, chosen.lesion, device)

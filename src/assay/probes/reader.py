@@ -78,7 +78,9 @@ def answers_apart(network: nn.Module, images: Images) -> bool:
         return False
     with torch.inference_mode():
         pairs_of_outputs = [network(images.read(np.array([0, other]))) for other in (1, len(images) - 1)]
-    if not all(isinstance(output, Tensor) and output.ndim in (1, 2) and len(output) == 2 for output in pairs_of_outputs):
+    if not all(
+        isinstance(output, Tensor) and output.ndim in (1, 2) and len(output) == 2 for output in pairs_of_outputs
+    ):
         return False
     return torch.equal(pairs_of_outputs[0][0], pairs_of_outputs[1][0])
 
@@ -274,13 +276,17 @@ def standardized_grams(network: nn.Module, layers: tuple[str, ...], images: Imag
         Layer -> inner products [n, n] in float64.
     """
     n = len(images)
-    sizes = {name: x.shape[1] for name, x in _flattened_features(network, layers, images, device, slice(None), n=1).items()}
+    sizes = {
+        name: x.shape[1] for name, x in _flattened_features(network, layers, images, device, slice(None), n=1).items()
+    }
     wide = max(1, MAPS_AT_ONCE // (n * max(1, len(layers))))
     products = {layer: np.zeros((n, n)) for layer in layers}
     varied = dict.fromkeys(layers, 0)
     for start in range(0, max(sizes.values(), default=0), wide):
         layers_left = tuple(layer for layer in layers if sizes[layer] > start)
-        for layer, values in _flattened_features(network, layers_left, images, device, slice(start, start + wide), n).items():
+        for layer, values in _flattened_features(
+            network, layers_left, images, device, slice(start, start + wide), n
+        ).items():
             finite(values, f"activations of '{layer}'", "the images whose maps are compared")
             for at in range(0, values.shape[1], _FEATURES_AT_ONCE):
                 part = values[:, at : at + _FEATURES_AT_ONCE]
@@ -394,7 +400,7 @@ LARGE = 224
 """Above so many px a side, a batch holds as many pixels as one of images of that side."""
 
 Part = TypeVar("Part")
-Result = TypeVar("Found")
+Result = TypeVar("Result")
 
 
 def read_ahead(read: Callable[[Part], Result], parts: Iterable[Part]) -> Iterator[tuple[Part, Result]]:
@@ -454,7 +460,9 @@ class ModelReading:
         if key not in self._layers:
             what = "the untrained network on " if untrained else ""
             requested = ", ".join(sorted({name for name, of in self._layers if of == untrained})) or "nothing"
-            raise ReadingError(f"{what}environment '{environment.name}' was not requested by any probe; asked: {requested}")
+            raise ReadingError(
+                f"{what}environment '{environment.name}' was not requested by any probe; asked: {requested}"
+            )
         self._same(environment)
         if key not in self._answers:
             where = f"environment '{environment.name}'"
@@ -577,7 +585,9 @@ class ModelReading:
                 return _filled_batch(network, part[1], step) if fill else network(part[1])
 
             is_other_process = isinstance(network, ProcessNetwork)
-            answered = read_ahead(put_through, batches) if is_other_process else ((one, put_through(one)) for one in batches)
+            answered = (
+                read_ahead(put_through, batches) if is_other_process else ((one, put_through(one)) for one in batches)
+            )
             for (start, batch), output_of_batch in answered:
                 index, output = places[start : start + step], output_of_batch
                 if isinstance(output, Tensor) and output.ndim == 4:

@@ -112,7 +112,9 @@ class Reinitialization:
             return [undefined(CHANGE, Code.NO_WEIGHTS, environment=environment.name)]
         sample = self._sample(reading, environment)
         every = tuple(key for keys in parts.values() for key in keys)
-        measurements = [m for layer, keys in {**parts, "": every}.items() for m in _advantage(model, RANDOM, layer, keys, sample)]
+        measurements = [
+            m for layer, keys in {**parts, "": every}.items() for m in _advantage(model, RANDOM, layer, keys, sample)
+        ]
         if model.untrained is not None:
             start = model.untrained().to(model.device)
             for layer, keys in {**parts, "": every}.items():

@@ -16,7 +16,7 @@ from assay.core.reasons import NOTHING, Code, Reason, because
 from assay.core.registry import component
 from assay.core.types import Contributions, FactorTable, Measurement, undefined
 from assay.models.ref import Model
-from assay.probes.probe import Reading, Request, Scope, measurement_with_error, estimated_mean, patients
+from assay.probes.probe import Reading, Request, Scope, estimated_mean, measurement_with_error, patients
 from assay.shifts.environment import Environment, Scene, SobolDesign
 from assay.stats.metrics import log_odds, predictions, probabilities, score_names
 
@@ -52,7 +52,7 @@ PAIRS = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class FactorChange:
     """The same images before and after one factor was moved: log-odds [n, m] and classes called [n]."""
 
     factor: str
@@ -65,7 +65,7 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
-class Spread:
+class ScoreSpread:
     """The within-class standard deviation of each score on the neutral images, and the residuals it is made of."""
 
     deviation: np.ndarray
@@ -113,15 +113,15 @@ def _pairs(reading: Reading, scene: Scene, factor: str, deviation: float) -> lis
     return measurements
 
 
-def within_class_spread(score: np.ndarray, target: np.ndarray) -> Spread:
+def within_class_spread(score: np.ndarray, target: np.ndarray) -> ScoreSpread:
     """Pooled over classes: the root of the mean squared distance of a score [n, m] from its class's mean."""
     residual = np.empty_like(score)
     for label in np.unique(target):
         residual[target == label] = score[target == label] - score[target == label].mean(axis=0)
-    return Spread(np.sqrt((residual**2).mean(axis=0)), residual)
+    return ScoreSpread(np.sqrt((residual**2).mean(axis=0)), residual)
 
 
-def _changes(reading: Reading, scene: Scene, factor: str) -> Iterator[Change]:
+def _changes(reading: Reading, scene: Scene, factor: str) -> Iterator[FactorChange]:
     """High against low, then each direction from the row's own value."""
     neutral = scene.neutral()
     ends = {end: scene.counterfactual(factor, end) for end in ("low", "high")}
@@ -136,10 +136,12 @@ def _changes(reading: Reading, scene: Scene, factor: str) -> Iterator[Change]:
 
 def _change(
     reading: Reading, factor: str, group: str, before: np.ndarray, after: np.ndarray, rows: np.ndarray
-) -> Change:
+) -> FactorChange:
     threshold = 0.5 if reading.model.threshold is None else reading.model.threshold
     called = [predictions(probabilities(logits[rows]), threshold) for logits in (before, after)]
-    return Change(factor, group, log_odds(before[rows]), log_odds(after[rows]), called[0] != called[1], rows, threshold)
+    return FactorChange(
+        factor, group, log_odds(before[rows]), log_odds(after[rows]), called[0] != called[1], rows, threshold
+    )
 
 
 def _sides(values: FactorTable, low: FactorTable, high: FactorTable, factor: str) -> tuple[np.ndarray, np.ndarray]:
@@ -154,7 +156,9 @@ def _sides(values: FactorTable, low: FactorTable, high: FactorTable, factor: str
     return to_low <= to_high, to_high < to_low
 
 
-def _change_rows(change: Change, spread: Spread, neutral: Environment, classes: tuple[str, ...]) -> list[Measurement]:
+def _change_rows(
+    change: FactorChange, spread: ScoreSpread, neutral: Environment, classes: tuple[str, ...]
+) -> list[Measurement]:
     patient = neutral.table.patient[change.rows]
     place = Measurement(
         "flip-rate",
@@ -176,7 +180,7 @@ def _change_rows(change: Change, spread: Spread, neutral: Environment, classes: 
     return rows
 
 
-def _near_threshold(change: Change, spread: Spread) -> float:
+def _near_threshold(change: FactorChange, spread: ScoreSpread) -> float:
     """Return the share of images, before and after, near another call or called otherwise than most of them."""
     scores, deviation = np.concatenate([change.before, change.after]), float(spread.deviation.max())
     if scores.shape[1] > 1:
@@ -192,7 +196,9 @@ def _near_threshold(change: Change, spread: Spread) -> float:
 _NAMES = ("flip-rate", "logit-effect", "logit-effect-absolute")
 
 
-def _effects(change: Change, spread: Spread, column: int, patient: np.ndarray, place: Measurement) -> list[Measurement]:
+def _effects(
+    change: FactorChange, spread: ScoreSpread, column: int, patient: np.ndarray, place: Measurement
+) -> list[Measurement]:
     difference = change.after[:, column] - change.before[:, column]
     deviation, square = spread.deviation[column], spread.residual[:, column] ** 2
     if not _varies(deviation, change.before):

@@ -20,7 +20,7 @@ from assay.core.types import FactorTable, Measurement, undefined
 from assay.maps.summary import OF_KINDS
 from assay.models.ref import Model
 from assay.probes.performance import measurement_of, rows_of
-from assay.probes.probe import Reading, Request, Scope, measurement_with_error, groups_of, patients
+from assay.probes.probe import Reading, Request, Scope, groups_of, measurement_with_error, patients
 from assay.probes.reader import answers_of
 from assay.shifts.environment import Environment, PickedImages, PickedMasks, Scene
 from assay.spec.data import LESION
@@ -73,7 +73,9 @@ class OfMaps:
             table, place = environment.table, Measurement("", 0.0, environment=name)
             found += [
                 # contrasts take their contributions from kept outputs
-                replace(_in_millimeters(measurement_of(one, answers, table.patient, place), environment), contributions=None)
+                replace(
+                    _in_millimeters(measurement_of(one, answers, table.patient, place), environment), contributions=None
+                )
                 for one in self.overall
             ]
             answered[name] = answers, table

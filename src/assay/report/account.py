@@ -40,7 +40,7 @@ class Small:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class PlacePictures:
     """Small pictures of one test condition, with its name in words."""
 
     name: str
@@ -99,7 +99,7 @@ class Opening:
 
     chips: tuple[Chip, ...]
     done: tuple[str, ...]
-    places: tuple[Place, ...]
+    places: tuple[PlacePictures, ...]
     lines: tuple[Line, ...]
     title: str = ""
     more: tuple[str, ...] = ()
@@ -126,7 +126,7 @@ class Opened:
 
     title: str
     words: str
-    place: Place | None
+    place: PlacePictures | None
     sheet: Sheet | None
 
 
@@ -160,7 +160,9 @@ class Account:
 def doubts(findings: Sequence[Finding]) -> list[Chip]:
     """Return what to know of the results before trusting them, problems first."""
     cautions = [finding for finding in findings if finding.kind != "limit" and finding.light in SIGNS]
-    cautions = [finding for finding in cautions if finding.light != "ok" or finding.reason.codes[:1] != (Code.ENOUGH_SEEDS,)]
+    cautions = [
+        finding for finding in cautions if finding.light != "ok" or finding.reason.codes[:1] != (Code.ENOUGH_SEEDS,)
+    ]
     return list(map(_chip, sorted(cautions, key=lambda finding: -list(SIGNS).index(finding.light))))
 
 

@@ -11,7 +11,17 @@ from typing import Protocol, TypeVar
 from assay.core.measures import MEASURES, label_of, range_of
 from assay.report.block import Block
 from assay.report.charts import Field, Planes, Spot, Trace, draw_curves, draw_field, draw_planes, draw_rows
-from assay.report.drawing import Drawing, Mark, Panel, Plot, Reference, Style, limits, short_names, styles
+from assay.report.drawing import (
+    ChartPanel,
+    Drawing,
+    EstimateMark,
+    Plot,
+    ReferenceLine,
+    Style,
+    limits,
+    short_names,
+    styles,
+)
 from assay.report.evidence import Evidence, coordinates, distinct, whole
 from assay.report.sentences.reasons import place_words as worst_words
 from assay.report.sentences.reasons import reason_words
@@ -20,8 +30,8 @@ from assay.report.sheets import (
     SHOWN_ROWS,
     Cell,
     Download,
-    Line,
     Sheet,
+    SheetRow,
     amount,
     as_csv,
     as_svg,
@@ -66,14 +76,14 @@ class Figure:
 
 
 @dataclass(frozen=True)
-class Rendered:
+class RenderedBlock:
     """A block on the page: its chart and its table, either of which it may lack."""
 
     figure: Figure | None
     sheet: Sheet | None
 
 
-class Shown(Protocol):
+class DisplayNames(Protocol):
     """Names and units for figures and texts."""
 
     @property
@@ -86,18 +96,18 @@ class Shown(Protocol):
         ...
 
 
-Plot = TypeVar("Drawn", bound=Shown)
+PlotT = TypeVar("PlotT", bound=DisplayNames)
 T = TypeVar("T")
 
 
-def render(block: Block, evidence: Evidence) -> Rendered:
+def render(block: Block, evidence: Evidence) -> RenderedBlock:
     """Render a block; nothing of one without rows."""
     rows = block.keep.of(evidence.rows(block.table))
     table = _table(block, rows, evidence) if block.listed and rows else None
     figure = chart(block, evidence)
     if figure and table:
         table = replace(table, caption=f"{table.caption}, in numbers")
-    return Rendered(figure, table)
+    return RenderedBlock(figure, table)
 
 
 def chart(block: Block, evidence: Evidence, width: float = FULL) -> Figure | None:
@@ -133,7 +143,7 @@ def _strip(block: Block, rows: Sequence[Row], evidence: Evidence, width: float) 
         return None
     block = replace(block, place=(*block.place, *_apart(block, kept, (*block.place, block.panel or "measure"))))
     places: dict[str, float] = {}
-    panels: list[Panel] = []
+    panels: list[ChartPanel] = []
     for title, panel_rows in by_panel.items():
         most = max(abs(numeric(row, block.value)) for row in panel_rows) or 1.0
         for row in panel_rows:
@@ -178,7 +188,10 @@ def _curve(block: Block, rows: Sequence[Row], evidence: Evidence, width: float) 
     colors = _styles(block, levels, evidence)
     measures = distinct(row.get("measure") for row in kept)
     axis = axis_words(measures[0]) if len(measures) == 1 else "value"
-    span = min(panel.limits[0] for panel in panels if panel.limits), max(panel.limits[1] for panel in panels if panel.limits)
+    span = (
+        min(panel.limits[0] for panel in panels if panel.limits),
+        max(panel.limits[1] for panel in panels if panel.limits),
+    )
     if block.panel != "measure":
         panels = tuple(replace(panel, limits=None) for panel in panels)
     along_name = "share p" if name == "p" else in_words(name)
@@ -276,10 +289,10 @@ def _panel(
     rows: Sequence[Row],
     evidence: Evidence,
     along: Callable[[Row], str] | None = None,
-    references: tuple[Reference, ...] = (),
-) -> Panel:
+    references: tuple[ReferenceLine, ...] = (),
+) -> ChartPanel:
     marks = tuple(
-        Mark(
+        EstimateMark(
             _color(block, row, evidence),
             numeric(row, block.value),
             *ends_of(row, block.value),
@@ -298,35 +311,37 @@ def _panel(
     if "chance" in rows[0]:
         bounds = range_of(rows[0]["measure"])
     ends = [end for mark in marks for end in (mark.low, mark.high)]
-    return Panel(title, marks, lines, band, limits([point for point in points if not math.isnan(point)], ends, bounds))
+    return ChartPanel(
+        title, marks, lines, band, limits([point for point in points if not math.isnan(point)], ends, bounds)
+    )
 
 
-def _chance(block: Block, rows: Sequence[Row]) -> tuple[Reference, ...]:
+def _chance(block: Block, rows: Sequence[Row]) -> tuple[ReferenceLine, ...]:
     """Return the level of the block, or of a model that knows nothing, where it is the same for all rows."""
     if block.level is not None:
-        return (Reference.level(*block.level),)
+        return (ReferenceLine.level(*block.level),)
     if "chance" not in rows[0]:
         return ()
     measure = rows[0]["measure"]
     if measure in MEASURES and MEASURES[measure].probe == EFFECTS:
-        return (Reference.level("no effect", 0.0),)
+        return (ReferenceLine.level("no effect", 0.0),)
     values = {round(value, 6) for row in rows if not math.isnan(value := numeric(row, "chance"))}
-    return (Reference.level("chance", values.pop()),) if len(values) == 1 else ()
+    return (ReferenceLine.level("chance", values.pop()),) if len(values) == 1 else ()
 
 
 _DASHES = ("5 3", "1 3", "")
 
 
-def _gray(rows: Sequence[Row]) -> tuple[Reference, ...]:
+def _gray(rows: Sequence[Row]) -> tuple[ReferenceLine, ...]:
     """Return gray references along a curve, as the first recipe has them."""
     of_recipe = [row for row in rows if row["recipe"] == rows[0]["recipe"]]
-    lines: list[Reference] = []
+    lines: list[ReferenceLine] = []
     for group, dash in zip(distinct(row["group"] for row in of_recipe), _DASHES, strict=False):
         defined = [row for row in of_recipe if row["group"] == group and not math.isnan(numeric(row, "value"))]
         if defined and not defined[0]["layer"]:
-            lines.append(Reference.level(group, numeric(defined[0], "value")))
+            lines.append(ReferenceLine.level(group, numeric(defined[0], "value")))
         elif defined:
-            lines.append(Reference(group, tuple((row["layer"], numeric(row, "value")) for row in defined), dash))
+            lines.append(ReferenceLine(group, tuple((row["layer"], numeric(row, "value")) for row in defined), dash))
     return tuple(lines)
 
 
@@ -434,12 +449,12 @@ def _axes(block: Block) -> tuple[str, str]:
 
 def make_figure(
     block: Block,
-    plot: Plot,
+    plot: PlotT,
     rows: Sequence[Row],
-    draw: Callable[[Plot, float], Drawing],
+    draw: Callable[[PlotT, float], Drawing],
     width: float,
     cut: str = "",
-    still: Callable[[Plot], Plot] = lambda plot: plot,
+    still: Callable[[PlotT], PlotT] = lambda plot: plot,
 ) -> Figure:
     """Make a figure. still: the plot without its texts on hovering, for a phone and for the file."""
     alternative = f"{block.title}. {sentence_case(plot.axis)}. " + " ".join(plot.words())
@@ -554,7 +569,11 @@ def _table(block: Block, rows: Sequence[Row], evidence: Evidence) -> Sheet | Non
         decimals = {name: _places([row for row in rows if row.get("measure", "") == name]) for name in measures}
         heads = [_head(block.table, name, evidence) for name in columns]
         lines = [
-            Line(tuple(_cell_with_anchor(block, name, row, evidence, decimals[row.get("measure", "")]) for name in columns))
+            SheetRow(
+                tuple(
+                    _cell_with_anchor(block, name, row, evidence, decimals[row.get("measure", "")]) for name in columns
+                )
+            )
             for row in _first(rows, evidence)
         ]
     note, pivoted = "" if block.chart != "none" else block.note, block.across and not block.columns
@@ -585,7 +604,7 @@ def _places(rows: Sequence[Row]) -> int:
     return common_decimals((numeric(row, "high") - numeric(row, "low")) / 2 for row in rows)
 
 
-def _pivot(block: Block, rows: Sequence[Row], evidence: Evidence) -> tuple[list[str], list[Line]]:
+def _pivot(block: Block, rows: Sequence[Row], evidence: Evidence) -> tuple[list[str], list[SheetRow]]:
     """Return a table with a line per place and a column per value of `across`; long where that makes too many.
 
     A part of the place that is the same everywhere is left out, and what else tells rows of one cell apart is added.
@@ -593,7 +612,9 @@ def _pivot(block: Block, rows: Sequence[Row], evidence: Evidence) -> tuple[list[
     Raises:
         ValueError: Two rows of one cell do not differ.
     """
-    place = block.place if "recipe" in block.place else ("recipe", *(name for name in block.place if name != block.across))
+    place = (
+        block.place if "recipe" in block.place else ("recipe", *(name for name in block.place if name != block.across))
+    )
     place = (*place, *_apart(block, rows, ("recipe", *place, block.across)))
     keys = [key for key in place if (evidence.several if key == "recipe" else len({row[key] for row in rows}) > 1)]
     columns = distinct(str(row[block.across]) for row in rows)
@@ -612,7 +633,7 @@ def _pivot(block: Block, rows: Sequence[Row], evidence: Evidence) -> tuple[list[
     for column in columns:
         decimals[column] = _places([own[column] for own in total if column in own])
     lines = [
-        Line(
+        SheetRow(
             (
                 *(words(_text(block.table, key, next(iter(own.values())), evidence) or NONE) for key in keys),
                 *(_amount(own.get(column), decimals[column]) for column in columns),

@@ -10,12 +10,12 @@ from itertools import pairwise
 from assay.report.drawing import (
     BOLD,
     NARROW,
+    AxisScale,
+    ChartPanel,
     Drawing,
-    Mark,
-    Panel,
+    EstimateMark,
     Plot,
-    Reference,
-    Scale,
+    ReferenceLine,
     Size,
     Style,
     bar,
@@ -64,12 +64,12 @@ def _head(plot: Plot, width: float) -> float:
     return titled + (14.0 if named else 0.0)
 
 
-def _title(panel: Panel, width: float) -> list[str]:
+def _title(panel: ChartPanel, width: float) -> list[str]:
     """Its lines; they end before the next panel begins."""
     return lines_of(panel.title, width + STRIP_GAP - 10, BOLD)
 
 
-def _strip_frame(panel: Panel, box: _Box, scale: Scale, head: float) -> str:
+def _strip_frame(panel: ChartPanel, box: _Box, scale: AxisScale, head: float) -> str:
     base = box.y + box.height
     parts = [
         text(box.x, box.y - head + 13 + STRIP_LINE * i, words, weight="600", full=panel.title)
@@ -138,8 +138,8 @@ def _slots(plot: Plot) -> tuple[str, ...]:
     return plot.levels if len(set(places)) < len(places) else ()
 
 
-def _row_panel(plot: Plot, panel: Panel, box: _Box, row: float) -> str:
-    scale = Scale(*(panel.limits or plot.limits), box.x, box.x + box.width)
+def _row_panel(plot: Plot, panel: ChartPanel, box: _Box, row: float) -> str:
+    scale = AxisScale(*(panel.limits or plot.limits), box.x, box.x + box.width)
     parts = [_strip_frame(panel, box, scale, _head(plot, box.width))]
     slots = _slots(plot)
     start = (row - ROW_STEP * len(slots)) / 2
@@ -155,7 +155,7 @@ def _row_panel(plot: Plot, panel: Panel, box: _Box, row: float) -> str:
     return "".join(parts)
 
 
-def _row_mark(plot: Plot, mark: Mark, scale: Scale, y: float) -> str:
+def _row_mark(plot: Plot, mark: EstimateMark, scale: AxisScale, y: float) -> str:
     style = plot.styles[mark.level]
     parts = [dots([(scale(value), y) for _, value in mark.seeds if not math.isnan(value)], style.color, 2.4)]
     if not math.isnan(mark.low):
@@ -182,7 +182,7 @@ def draw_sizes(sizes: Sequence[Size | None]) -> list[str]:
 
 def _size_chart(one: Size, low: float, high: float) -> str:
     width, height = SIZE
-    scale = Scale(low, max(high, low + 1e-9), 5, width - 5)
+    scale = AxisScale(low, max(high, low + 1e-9), 5, width - 5)
     color = "var(--s0)"
     parts = [element("rect", x=scale(-one.margin), y=0, width=scale(one.margin) - scale(-one.margin), height=height,
                      fill="var(--grid)")] if one.margin else []  # fmt: skip
@@ -211,7 +211,7 @@ DIRECT = 6
 class _Place:
     """A panel's scale down the page and where its positions stand across."""
 
-    scale: Scale
+    scale: AxisScale
     across: dict[str, float]
     left: float
     right: float
@@ -243,21 +243,21 @@ def draw_curves(plot: Plot, width: float) -> Drawing:
     return Drawing(width, bottom, "".join(body))
 
 
-def _all_end_last(panels: Sequence[Panel], columns: int) -> bool:
+def _all_end_last(panels: Sequence[ChartPanel], columns: int) -> bool:
     """Return whether every curve of a row of panels ends in its last one, where the names are written."""
     rows = [panels[start : start + columns] for start in range(0, len(panels), columns)]
     return all(_levels_drawn(panel) <= _levels_drawn(row[-1]) for row in rows for panel in row)
 
 
-def _levels_drawn(panel: Panel) -> set[str]:
+def _levels_drawn(panel: ChartPanel) -> set[str]:
     return {mark.level for mark in panel.marks if not math.isnan(mark.value)}
 
 
-def _place(plot: Plot, panel: Panel, left: float, right: float, top: float) -> _Place:
-    scale = Scale(*(panel.limits or plot.limits), top + CURVE_HEIGHT, top)
+def _place(plot: Plot, panel: ChartPanel, left: float, right: float, top: float) -> _Place:
+    scale = AxisScale(*(panel.limits or plot.limits), top + CURVE_HEIGHT, top)
     if plot.scaled:
         numbers = [float(at) for at in plot.positions]
-        along = Scale(min(numbers), max(numbers), left + EDGE, right - EDGE)
+        along = AxisScale(min(numbers), max(numbers), left + EDGE, right - EDGE)
         across = {position: along(value) for position, value in zip(plot.positions, numbers, strict=True)}
         return _Place(scale, across, left, right, 5.0 * len(plot.levels))
     step = (right - left) / len(plot.positions)
@@ -268,7 +268,7 @@ def _place(plot: Plot, panel: Panel, left: float, right: float, top: float) -> _
     return _Place(scale, across, left, right, spread)
 
 
-def _curve_frame(plot: Plot, panel: Panel, place: _Place) -> str:
+def _curve_frame(plot: Plot, panel: ChartPanel, place: _Place) -> str:
     top, base = place.scale.end, place.scale.start
     title = shorten(panel.title, place.right - place.left + CURVE_GAP - 10, BOLD)
     parts = [text(place.left, top - 10, title, weight="600", full=panel.title)]
@@ -290,7 +290,7 @@ def _curve_frame(plot: Plot, panel: Panel, place: _Place) -> str:
     return "".join(parts + [_reference(reference, place) for reference in panel.references])
 
 
-def _reference(reference: Reference, place: _Place) -> str:
+def _reference(reference: ReferenceLine, place: _Place) -> str:
     if reference.values[0][0] == "":
         y = place.scale(reference.values[0][1])
         return line(place.left, y, place.right, y, "var(--reference)")
@@ -298,7 +298,7 @@ def _reference(reference: Reference, place: _Place) -> str:
     return polyline(points, reference.color, dash=reference.dash)
 
 
-def _marks(plot: Plot, panel: Panel, place: _Place) -> str:
+def _marks(plot: Plot, panel: ChartPanel, place: _Place) -> str:
     parts: list[str] = []
     for i, level in enumerate(plot.levels):
         shift = place.spread * ((i + 0.5) / len(plot.levels) - 0.5)
@@ -312,7 +312,7 @@ def _marks(plot: Plot, panel: Panel, place: _Place) -> str:
     return "".join(parts)
 
 
-def _band(marks: Sequence[Mark], place: _Place, color: str) -> str:
+def _band(marks: Sequence[EstimateMark], place: _Place, color: str) -> str:
     """The intervals of a curve as one shape."""
     with_interval = [mark for mark in marks if not math.isnan(mark.low)]
     edge = [(place.across[mark.at], place.scale(mark.high)) for mark in with_interval]
@@ -321,7 +321,7 @@ def _band(marks: Sequence[Mark], place: _Place, color: str) -> str:
     return element("path", d=f"M{path}Z", fill=color, fill_opacity="0.16") if len(with_interval) > 1 else ""
 
 
-def _curve_mark(plot: Plot, mark: Mark, place: _Place, x: float, aside: float) -> str:
+def _curve_mark(plot: Plot, mark: EstimateMark, place: _Place, x: float, aside: float) -> str:
     """An estimate at a place across. Its seeds are moved aside to keep curves distinguishable."""
     style, scale = plot.styles[mark.level], place.scale
     parts: list[str] = []
@@ -335,7 +335,7 @@ def _curve_mark(plot: Plot, mark: Mark, place: _Place, x: float, aside: float) -
     return group(hover, "".join([*parts, marker(style.marker, x, scale(mark.value), size, style.color)]))
 
 
-def _ends(plot: Plot, panel: Panel, place: _Place, room: float, direct: bool) -> str:
+def _ends(plot: Plot, panel: ChartPanel, place: _Place, room: float, direct: bool) -> str:
     """Names at the right: of every curve at its last value, and of the references; moved apart where they touch."""
     if not room:
         return ""
@@ -434,8 +434,8 @@ class Field:
 def draw_field(field: Field, width: float) -> Drawing:
     """The field at a width in pixels, under a key of its levels."""
     shapes, top = key(field.levels, field.styles, width)
-    x = _Across(field, Scale(*_axis_limits(field), FIELD_LEFT, width - RIGHT))
-    y = Scale(*field.up_limits, top + FIELD_HEIGHT, top + 20)
+    x = _Across(field, AxisScale(*_axis_limits(field), FIELD_LEFT, width - RIGHT))
+    y = AxisScale(*field.up_limits, top + FIELD_HEIGHT, top + 20)
     body = [shapes, _field_frame(field, x, y, width)]
     body += [
         polygon([(x(across), y(up)) for across, up in spot.region], field.styles[spot.level].color, 0.1)
@@ -452,7 +452,7 @@ class _Across:
     """The scale across, of square roots where the field asks for it."""
 
     field: Field
-    scale: Scale
+    scale: AxisScale
 
     def __call__(self, value: float) -> float:
         return self.scale(math.sqrt(max(value, 0.0)) if self.field.square else value)
@@ -468,7 +468,7 @@ def _axis_limits(field: Field) -> tuple[float, float]:
     return (math.sqrt(max(low, 0.0)), math.sqrt(max(high, 0.0))) if field.square else (low, high)
 
 
-def _field_frame(field: Field, x: _Across, y: Scale, width: float) -> str:
+def _field_frame(field: Field, x: _Across, y: AxisScale, width: float) -> str:
     parts = [text(0, y.end - 8, shorten(field.up, width, NARROW), size=NARROW, color="var(--soft)", full=field.up)]
     for value in ticks(*field.up_limits, 6):
         parts += [
@@ -485,14 +485,14 @@ def _field_frame(field: Field, x: _Across, y: Scale, width: float) -> str:
     return "".join(parts)
 
 
-def _trace(trace: Trace, style: Style, x: _Across, y: Scale) -> str:
+def _trace(trace: Trace, style: Style, x: _Across, y: AxisScale) -> str:
     points = [(x(a), y(b)) for a, b in trace.points]
     ends = "".join(marker(style.marker, *points[i], 3.4, style.color) for i in (0, -1)) if points else ""
     band = polygon([(x(a), y(b)) for a, b in trace.band], style.color, 0.12) if trace.band else ""
     return group(trace.level, band + polyline(points, style.color, 1.8) + ends)
 
 
-def _spot(spot: Spot, style: Style, x: _Across, y: Scale) -> str:
+def _spot(spot: Spot, style: Style, x: _Across, y: AxisScale) -> str:
     (across, low, high), (up, bottom, top) = spot.across, spot.up
     if math.isnan(across) or math.isnan(up):
         return ""

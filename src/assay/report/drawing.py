@@ -17,7 +17,7 @@ MARGIN = 0.04
 
 
 @dataclass(frozen=True, slots=True)
-class Scale:
+class AxisScale:
     """Values low..high put on pixels start..end."""
 
     low: float
@@ -318,7 +318,7 @@ def _n(value: float) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class EstimateMark:
     """One estimate. at: where on a curve's axis, unused in strips. seeds: (seed, value). reason: why undefined."""
 
     level: str
@@ -356,7 +356,7 @@ class Size:
 
 
 @dataclass(frozen=True, slots=True)
-class Reference:
+class ReferenceLine:
     """A thin gray level with its name: a value, or one value per position along a curve's axis."""
 
     name: str
@@ -365,21 +365,21 @@ class Reference:
     color: str = "var(--reference)"
 
     @staticmethod
-    def level(name: str, value: float) -> Reference:
+    def level(name: str, value: float) -> ReferenceLine:
         """One value for the whole panel."""
-        return Reference(name, (("", value),))
+        return ReferenceLine(name, (("", value),))
 
 
 @dataclass(frozen=True, slots=True)
-class Panel:
+class ChartPanel:
     """Marks that share a place, under a title. band: a range that is shaded, such as a margin of equivalence.
 
     limits: its own, where it shows another measure than the other panels.
     """
 
     title: str
-    marks: tuple[Mark, ...]
-    references: tuple[Reference, ...] = ()
+    marks: tuple[EstimateMark, ...]
+    references: tuple[ReferenceLine, ...] = ()
     band: tuple[float, float] | None = None
     limits: tuple[float, float] | None = None
 
@@ -391,7 +391,7 @@ class Plot:
     scaled: whether positions of curves are numbers that stand at their place; intervals are bands then.
     """
 
-    panels: tuple[Panel, ...]
+    panels: tuple[ChartPanel, ...]
     levels: tuple[str, ...]
     styles: dict[str, Style]
     axis: str

@@ -62,7 +62,7 @@ def distinct(values: Iterable[Any]) -> list[Any]:
     return [value for value in dict.fromkeys(values) if value not in ("", None)]
 
 
-class Tables(Mapping[str, Rows]):
+class RunTables(Mapping[str, Rows]):
     """Tables of a run folder, each read when it is first asked for.
 
     Raises:
@@ -114,7 +114,7 @@ class Outline:
     Attributes:
         axis: The compared axis, empty for a single recipe.
         levels: Its values in the spec's order.
-        held: The other axes and the value at which charts show them.
+        fixed: The other axes and the value at which charts show them.
         measure: The performance that the run is about.
         dosed: The axis of the doses of a dose-response; empty where there is none.
         budgets: An axis along which performance is drawn; empty where there is none.
@@ -160,8 +160,9 @@ def _measure(tables: Mapping[str, Rows], contrasts: Rows) -> str:
         return name in MEASURES and MEASURES[name].probe in _PERFORMANCE
 
     compared = [row["measure"] for row in contrasts if performs(row["measure"])]
-    estimated = [row["measure"] for row in tables.get("estimates", ()) if performs(row["measure"]) and row["environment"]
-             and not (row["factor"] or row["level"] or row["group"]) and row["value"] == row["value"]]  # fmt: skip
+    estimated = [row["measure"] for row in tables.get("estimates", ())
+                 if performs(row["measure"]) and row["environment"] and row["value"] == row["value"]
+                 and not (row["factor"] or row["level"] or row["group"])]  # fmt: skip
     most = max(distinct(compared), key=compared.count, default="")
     return next(
         (name for name in (most, "dice", "auroc", "auroc-macro", *estimated) if name in set(estimated)), most or "auroc"
@@ -205,7 +206,7 @@ class Page:
         cells: Column -> its words on this page.
         terms: Returns, by the id of a section, further terms with their meanings.
         opened: Returns, by the id of a section, results that a reader opens.
-        lost: Blocks of what failed, collapsed or is undefined.
+        failures: Blocks of what failed, collapsed or is undefined.
         environments: Block of test conditions.
         methods: Returns sentences on methods for a paper, from the findings.
     """
@@ -236,7 +237,7 @@ class Evidence:
     @classmethod
     def of(cls, root: Path) -> Evidence:
         """Return the tables of a run folder with its kind."""
-        return cls(Tables(root), root, RunFolder(root).require_run())
+        return cls(RunTables(root), root, RunFolder(root).require_run())
 
     @cached_property
     def page(self) -> Page:
@@ -309,7 +310,9 @@ class Evidence:
                 return tuple(names.get(name, name) for name in value)
             return names.get(value, value) if isinstance(value, str) else value
 
-        causes = (Cause(cause.code, tuple((key, rename(value)) for key, value in cause.fields)) for cause in reason.causes)
+        causes = (
+            Cause(cause.code, tuple((key, rename(value)) for key, value in cause.fields)) for cause in reason.causes
+        )
         return Reason(tuple(causes))
 
     def recipe_name(self, recipe: str) -> str:

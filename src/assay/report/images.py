@@ -16,7 +16,7 @@ from PIL import Image
 
 from assay.core.errors import StoreError
 from assay.report.account import Small
-from assay.report.drawing import NARROW, Drawing, Scale, Style, breadth, line, marker, shorten, text
+from assay.report.drawing import NARROW, AxisScale, Drawing, Style, breadth, line, marker, shorten, text
 from assay.report.evidence import Evidence, coordinates, whole
 from assay.report.sentences.captions import caption, pair_ends
 from assay.report.words import sentence_case
@@ -29,7 +29,7 @@ Both = tuple[float, float]
 Ends = Mapping[str, Mapping[str, Both]]
 """Level -> what it was trained with, such as its dose, empty where there is but one -> logits at both ends."""
 
-ROW, TOP, LOGIT_LABEL, GAP = 18.0, 18.0, 92.0, 5.0
+ROW, TOP, LOGIT_LABEL, LOGIT_GAP = 18.0, 18.0, 92.0, 5.0
 SIDE = 128
 """Most CSS pixels of a small picture."""
 LEAST = 1.0
@@ -65,8 +65,8 @@ def logit_drawing(values: Ends, styles: Mapping[str, Style], width: float) -> Dr
     label = min(max(breadth(level, NARROW) for level in values) + 8, width * 0.36)
     logits = [value for doses in values.values() for ends in doses.values() for value in ends if math.isfinite(value)]
     low, high = min([-LEAST, *logits]), max([LEAST, *logits])
-    scale = Scale(low, high, label + aside + 8, width - LOGIT_LABEL - 8)
-    zero, bottom = scale(0.0), TOP + ROW * len(each) + GAP * (len(values) - 1)
+    scale = AxisScale(low, high, label + aside + 8, width - LOGIT_LABEL - 8)
+    zero, bottom = scale(0.0), TOP + ROW * len(each) + LOGIT_GAP * (len(values) - 1)
     parts = [
         text(0, 11, "logit, in sd", size=NARROW, color="var(--soft)"),
         text(zero, 11, "0", size=NARROW, anchor="middle", color="var(--soft)"),
@@ -82,11 +82,11 @@ def logit_drawing(values: Ends, styles: Mapping[str, Style], width: float) -> Dr
             words = f"{number(ends[0], 1)} → {number(ends[1], 1)}"
             parts.append(text(width, y + 4, words, size=NARROW, anchor="end"))
             y += ROW
-        y += GAP
+        y += LOGIT_GAP
     return Drawing(width, bottom + 4, "".join(parts))
 
 
-def _ends(ends: Both, scale: Scale, y: float, style: Style) -> str:
+def _ends(ends: Both, scale: AxisScale, y: float, style: Style) -> str:
     if not all(map(math.isfinite, ends)):
         return ""
     before, after = map(scale, ends)
@@ -128,7 +128,7 @@ MOST_LEVELS_DRAWN = 8
 
 
 @dataclass(frozen=True)
-class Picture:
+class PagePicture:
     """width, height: its own pixels. scale, small: CSS pixels for each; on a phone. short: the ends of a pair."""
 
     uri: str
@@ -143,12 +143,12 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Group:
+class PictureGroup:
     """Pictures of one kind. shown: how many are seen at once. noun: the name of one of the rest, which are folded."""
 
     title: str
     note: str
-    pictures: tuple[Picture, ...]
+    pictures: tuple[PagePicture, ...]
     most: int
     noun: str
 
@@ -184,11 +184,11 @@ class Gallery:
         cases: Single images by test condition, where there are several, and outcome.
     """
 
-    groups: tuple[Group, ...]
-    pairs: Mapping[str, tuple[Picture, ...]]
+    groups: tuple[PictureGroup, ...]
+    pairs: Mapping[str, tuple[PagePicture, ...]]
     said: str
     drawn: str
-    cases: tuple[Group, ...] = ()
+    cases: tuple[PictureGroup, ...] = ()
 
     @property
     def any(self) -> bool:
@@ -201,12 +201,12 @@ class Gallery:
         return sum(len(group.pictures) for group in self.cases)
 
     @property
-    def first_pairs(self) -> tuple[tuple[str, Picture], ...]:
+    def first_pairs(self) -> tuple[tuple[str, PagePicture], ...]:
         """The first pair of the first few factors."""
         return tuple((factor, pictures[0]) for factor, pictures in list(self.pairs.items())[:FIRST_PAIRS])
 
     @property
-    def further_pairs(self) -> tuple[tuple[str, Picture], ...]:
+    def further_pairs(self) -> tuple[tuple[str, PagePicture], ...]:
         """All other pairs, a pair of every factor before a second one of any."""
         turns = [(i, factor, picture) for factor, pictures in self.pairs.items() for i, picture in enumerate(pictures)]
         ordered = tuple((factor, picture) for _, factor, picture in sorted(turns, key=lambda turn: turn[0]))
@@ -225,27 +225,27 @@ def gallery(root: Path, evidence: Evidence, rows: Sequence[Row], *, all_shown: b
     if loss:
         uris = [data_uri(image, lossless=False) for image in images]
     pictures = [_picture(row, image, uri, evidence) for row, image, uri in zip(rows, images, uris, strict=True)]
-    pairs: dict[str, tuple[Picture, ...]] = {}
+    pairs: dict[str, tuple[PagePicture, ...]] = {}
     for row, picture in zip(rows, pictures, strict=True):
         if row["kind"] == "pair":
             name = in_words(row["factor"])
             pairs[name] = (*pairs.get(name, ()), picture)
-    groups: list[Group] = []
+    groups: list[PictureGroup] = []
     for kind, (title, note, most, noun) in _GROUPS.items():
         of_kind = tuple(picture for row, picture in zip(rows, pictures, strict=True) if row["kind"] == kind)
         whole_group = all_shown or (kind == "confounder" and not pairs)
-        groups += [Group(title, note, of_kind, len(of_kind) if whole_group else most, noun)] if of_kind else []
-    cases: dict[str, list[Picture]] = {}
+        groups += [PictureGroup(title, note, of_kind, len(of_kind) if whole_group else most, noun)] if of_kind else []
+    cases: dict[str, list[PagePicture]] = {}
     for row, picture in zip(rows, pictures, strict=True):
         if row["kind"] == "case":
             outcome = OUTCOMES[json_object(row["facts"])["outcome"]].format(mark=row["factor"].replace("-", " "))
             place = f"{evidence.names.place(row['environment'])}: " if row["environment"] else ""
             cases.setdefault(sentence_case(f"{place}{outcome}"), []).append(picture)
-    single = tuple(Group(title, "", tuple(of_case), len(of_case), "image") for title, of_case in cases.items())
+    single = tuple(PictureGroup(title, "", tuple(of_case), len(of_case), "image") for title, of_case in cases.items())
     return Gallery(tuple(groups), pairs, _scales(rows, loss), _explain_drawings(pictures, evidence), single)
 
 
-def _explain_drawings(pictures: Sequence[Picture], evidence: Evidence) -> str:
+def _explain_drawings(pictures: Sequence[PagePicture], evidence: Evidence) -> str:
     """Explain the drawings next to pairs; empty where there are none."""
     if not any(picture.logits for picture in pictures):
         return ""
@@ -255,7 +255,11 @@ def _explain_drawings(pictures: Sequence[Picture], evidence: Evidence) -> str:
     ]
     fixed_text = f" ({join_words(fixed)})" if fixed else ""
     doses = ", trained at the smallest and at the largest p" if view.dosed else ""
-    few = f" The first {MOST_LEVELS_DRAWN} of {len(view.levels)} are drawn." if len(view.levels) > MOST_LEVELS_DRAWN else ""
+    few = (
+        f" The first {MOST_LEVELS_DRAWN} of {len(view.levels)} are drawn."
+        if len(view.levels) > MOST_LEVELS_DRAWN
+        else ""
+    )
     return (
         f"At the right: the logit of each {in_words(view.axis) or 'recipe'}{fixed_text}{doses}, mean of the seeds that "
         "tested the image, from the stroke (first image) to the marker (second), in units "
@@ -308,7 +312,7 @@ def small(image: Image.Image, label: str, side: int = SIDE) -> Small:
     return Small(data_uri(image, lossless=True), image.width * times, image.height * times, label)
 
 
-def _picture(row: Row, image: Image.Image, uri: str, evidence: Evidence) -> Picture:
+def _picture(row: Row, image: Image.Image, uri: str, evidence: Evidence) -> PagePicture:
     """Make a picture; the caption of a sheet ends with the name of its test condition."""
     logits = _logits(row, evidence)
     room = PAIR_ROOM if row["kind"] == "pair" else SHEET_ROOM
@@ -319,7 +323,7 @@ def _picture(row: Row, image: Image.Image, uri: str, evidence: Evidence) -> Pict
     text, more = caption(row), evidence.names.place(row["environment"]) if row["kind"] == "sheet" else ""
     whole_text = f"{text} {sentence_case(more)}." if more and more != row["environment"] else text
     short = pair_ends(row) if row["kind"] == "pair" else ""
-    return Picture(uri, image.width, image.height, scale, small, whole_text, text, logits, short)
+    return PagePicture(uri, image.width, image.height, scale, small, whole_text, text, logits, short)
 
 
 def _logits(row: Row, evidence: Evidence) -> Markup:

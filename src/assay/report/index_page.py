@@ -10,7 +10,7 @@ from pathlib import Path
 from assay.core.errors import StoreError
 from assay.report.evidence import Evidence
 from assay.report.page import render_html
-from assay.report.sheets import Cell, Line
+from assay.report.sheets import Cell, SheetRow
 from assay.store.files import write_text
 from assay.store.folder import PAGE
 
@@ -25,7 +25,7 @@ class Index:
     """
 
     heads: tuple[str, ...]
-    lines: tuple[Line, ...]
+    lines: tuple[SheetRow, ...]
     links: tuple[str, ...]
     note: str = ""
     title: str = ""
@@ -52,7 +52,7 @@ def link(folder: Path, path: Path) -> str:
 
 
 def _index(folders: Sequence[Path], links: Sequence[str]) -> str:
-    lines = tuple(Line(tuple(map(Cell, _run_cells(folder)))) for folder in folders)
+    lines = tuple(SheetRow(tuple(map(Cell, _run_cells(folder)))) for folder in folders)
     return render_html("index.html", Index(HEADS, lines, tuple(links)))
 
 

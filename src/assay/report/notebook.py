@@ -158,7 +158,7 @@ def block(
 
     Args:
         head: Small line on top.
-        said: The sentence that matters most.
+        verdict: The sentence that matters most.
         facts: Lines beneath the drawings.
         drawings: SVG.
         rows: Lines of a table under the sentence, its headings first.

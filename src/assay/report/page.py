@@ -20,7 +20,7 @@ from ruamel.yaml import YAML
 from assay.core.errors import StoreError
 from assay.report.account import MOST_SMALL, Account, Opened
 from assay.report.block import Block, Query, Section
-from assay.report.blocks import FIRST_WIDTH, Figure, Rendered, chart, render
+from assay.report.blocks import FIRST_WIDTH, Figure, RenderedBlock, chart, render
 from assay.report.charts import draw_sizes
 from assay.report.drawing import DARK, LIGHT, declarations
 from assay.report.evidence import Evidence, networks
@@ -36,18 +36,18 @@ LIMIT = "What this does not show: "
 
 
 @dataclass(frozen=True)
-class Part:
+class PageSection:
     """A section of the page with its rendered blocks."""
 
     id: str
     title: str
     words: str
-    blocks: tuple[Rendered, ...]
+    blocks: tuple[RenderedBlock, ...]
     folded: bool
 
 
 @dataclass(frozen=True)
-class Content:
+class PageContent:
     """Everything that the template shows.
 
     Attributes:
@@ -59,7 +59,7 @@ class Content:
         study: The study file with its scale and overrides, or the request, as YAML.
         limits: What the results do not show, in one sentence; or empty.
         first: The chart of the first screen, if there is one.
-        lost: What failed, collapsed or is undefined.
+        failures: What failed, collapsed or is undefined.
         terms: Part of the page -> the terms that it uses first, with their meanings.
         measures: Those there are estimates of.
         folds: Whether images were tested in folds.
@@ -79,7 +79,7 @@ class Content:
     limits: str
     first: tuple[Figure, ...]
     gallery: Gallery
-    sections: tuple[Part, ...]
+    sections: tuple[PageSection, ...]
     failures: tuple[Sheet, ...]
     environments: Sheet | None
     provenance: Sheet | None
@@ -93,7 +93,7 @@ class Content:
     opened: Mapping[str, Sequence[Opened]]
 
 
-def collect(root: Path) -> Content:
+def collect(root: Path) -> PageContent:
     """Collect the content of the page of a run.
 
     Raises:
@@ -102,7 +102,7 @@ def collect(root: Path) -> Content:
     return content(Evidence.of(root))
 
 
-def content(evidence: Evidence) -> Content:
+def content(evidence: Evidence) -> PageContent:
     """Return the content of a page from its tables."""
     tables, root, page = evidence.tables, evidence.root, evidence.page
     account = page.account(evidence)
@@ -118,7 +118,7 @@ def content(evidence: Evidence) -> Content:
     texts = (account.verdict, *account.opening.done, *(one.text for one in doubts), *account.limits)
     terms = _terms({"findings": texts, **{part.id: _section_words(part) for part in parts}})
     terms |= {section: {**terms.get(section, {}), **own} for section, own in page.terms(tables).items()}
-    return Content(
+    return PageContent(
         account=replace(account, doubts=doubts),
         bar=tuple(filter(None, (evidence.kind.name, account.name, evidence.date))),
         facts=facts,
@@ -178,29 +178,39 @@ def _paper(evidence: Evidence, account: Account) -> tuple[tuple[str, str, str], 
     )
 
 
-def _part(section: Section, evidence: Evidence, first: Sequence[Figure]) -> Part:
+def _part(section: Section, evidence: Evidence, first: Sequence[Figure]) -> PageSection:
     """Render a section; no figure of the first screen is drawn again, and blocks without rows are left out."""
     drawn_figures = {figure.id for figure in first}
     rendered_blocks = [render(block, evidence) for block in section.blocks]
-    rendered_blocks = [replace(b, figure=None) if b.figure and b.figure.id in drawn_figures else b for b in rendered_blocks]
-    return Part(section.id, section.title, section.words, tuple(b for b in rendered_blocks if b.figure or b.sheet), section.folded)
+    rendered_blocks = [
+        replace(b, figure=None) if b.figure and b.figure.id in drawn_figures else b for b in rendered_blocks
+    ]
+    return PageSection(
+        section.id,
+        section.title,
+        section.words,
+        tuple(b for b in rendered_blocks if b.figure or b.sheet),
+        section.folded,
+    )
 
 
 def _sheet_of(block: Block, evidence: Evidence) -> Sheet | None:
     return render(block, evidence).sheet if block.table in evidence.tables else None
 
 
-def without_files(content: Content) -> Content:
+def without_files(content: PageContent) -> PageContent:
     """The content with no figure's or table's file: they are in the run folder."""
 
-    def bare(block: Rendered) -> Rendered:
+    def bare(block: RenderedBlock) -> RenderedBlock:
         figure = replace(block.figure, csv=None, svg=None) if block.figure else None
-        return Rendered(figure, replace(block.sheet, csv=None) if block.sheet else None)
+        return RenderedBlock(figure, replace(block.sheet, csv=None) if block.sheet else None)
 
     parts = tuple(replace(part, blocks=tuple(map(bare, part.blocks))) for part in content.sections)
     first = tuple(replace(figure, csv=None, svg=None) for figure in content.first)
     failures = tuple(replace(sheet, csv=None) for sheet in content.failures)
-    rest = {name: replace(sheet, csv=None) for name in ("environments", "provenance") if (sheet := getattr(content, name))}
+    rest = {
+        name: replace(sheet, csv=None) for name in ("environments", "provenance") if (sheet := getattr(content, name))
+    }
     return replace(content, first=first, sections=parts, lost=failures, **rest)
 
 
@@ -228,7 +238,7 @@ def _terms(texts: Mapping[str, Iterable[str]]) -> dict[str, dict[str, str]]:
     return terms
 
 
-def _section_words(part: Part) -> Iterator[str]:
+def _section_words(part: PageSection) -> Iterator[str]:
     yield from (part.title, part.words)
     for block in part.blocks:
         if block.figure:
@@ -247,12 +257,12 @@ _ADDRESS = re.compile(r"\b(https?|ftp|mailto|xmpp|www)([:.])", re.IGNORECASE)
 _BEGINNING = re.compile(r"^(\d+(?=\.(?:\s|$))|(?=[-+=]))")
 
 
-def as_text(content: Content) -> str:
+def as_text(content: PageContent) -> str:
     """The whole as Markdown."""
     return "\n".join(_lines(content)).strip() + "\n"
 
 
-def _lines(content: Content) -> Iterator[str]:
+def _lines(content: PageContent) -> Iterator[str]:
     account = content.account
     yield from (f"# {_paragraph(account.question)}", "", _paragraph(account.verdict), "")
     yield from (text for line in content.read for text in (_paragraph(line), ""))
@@ -321,7 +331,7 @@ def write_page(root: Path) -> Path:
     return written(root, _fitting(collect(root)), "leave probes or environments out of the comparison")
 
 
-def _fitting(content: Content) -> str:
+def _fitting(content: PageContent) -> str:
     """The page with as much in it as there is room for, the bare page at least."""
     bare = replace(content, files=tuple((name, None) for name, _ in content.files))
     page = as_html(bare)
@@ -338,7 +348,7 @@ def _fitting(content: Content) -> str:
     )
 
 
-def as_html(content: Content) -> str:
+def as_html(content: PageContent) -> str:
     """The page as HTML."""
     words = as_markdown(content.account.name, as_text(content))
     return render_html("page.html", content, markdown=words)

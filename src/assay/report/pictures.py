@@ -66,7 +66,7 @@ GAP = 2
 
 
 @dataclass(frozen=True)
-class Gallery:
+class PictureSettings:
     """Settings of pictures: folder, value of a pixel, target, number of test folds, and whether sheets show masks."""
 
     folder: Path
@@ -229,7 +229,7 @@ class Gallery:
         """Write one image, of a segmentation with the outline of its mask; beside it the same image with a mark.
 
         Args:
-            shown: Mark, empty of the image as it is -> environment and position in it.
+            environments: Mark, empty of the image as it is -> environment and position in it.
             place: The environment's name in tables.
         """
         pictures = [
@@ -273,7 +273,7 @@ def _marked_images(environment: Environment, images: Mapping[str, np.ndarray]) -
 
     Args:
         environment: The environment of the images.
-        shown: Class -> positions of its images, in the order of the sheet.
+        images: Class -> positions of its images, in the order of the sheet.
     """
     table = environment.table
     return {

@@ -140,7 +140,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Line:
+class SheetRow:
     """A row of a table."""
 
     cells: tuple[Cell, ...]
@@ -156,7 +156,7 @@ class Sheet:
     id: str
     caption: str
     heads: tuple[str, ...]
-    lines: tuple[Line, ...]
+    lines: tuple[SheetRow, ...]
     csv: Download | None
     note: str = ""
     folded: bool = False
@@ -176,7 +176,7 @@ def sheet(
     id: str,
     caption: str,
     heads: Sequence[str],
-    lines: Sequence[Line],
+    lines: Sequence[SheetRow],
     source: tuple[Sequence[Row], Table],
     note: str = "",
     total: int = 0,

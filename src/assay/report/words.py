@@ -23,11 +23,11 @@ from assay.stats.rows import (
     SETTLED,
     Row,
     Verdict,
+    is_undefined,
     json_object,
     numeric,
     over_doses,
     text_of,
-    is_undefined,
 )
 
 UNTIED = 0.15
@@ -86,7 +86,11 @@ def strengths(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
         by_environment, name = by_factor.setdefault(row["factor"], {}), bare_place(row["environment"])
         if value == value and abs(value) >= abs(by_environment.get(name, 0.0)):
             by_environment[name] = value
-    return {name: by_environment for name, by_environment in by_factor.items() if by_environment and max(by_environment.values()) - min(by_environment.values()) > SAME}
+    return {
+        name: by_environment
+        for name, by_environment in by_factor.items()
+        if by_environment and max(by_environment.values()) - min(by_environment.values()) > SAME
+    }
 
 
 def relation(value: float, training: float) -> str:
@@ -103,7 +107,9 @@ def relations(rows: Sequence[Row]) -> dict[str, dict[str, str]]:
     found: dict[str, dict[str, str]] = {}
     for factor, by_environment in strengths(rows).items():
         training = by_environment.pop(TRAINING, math.nan)
-        found[factor] = {name: relation(value, training) for name, value in by_environment.items() if training == training}
+        found[factor] = {
+            name: relation(value, training) for name, value in by_environment.items() if training == training
+        }
     return found
 
 
@@ -439,7 +445,9 @@ def leading(contrasts: Sequence[Row]) -> Row | None:
 def title_comparison(contrasts: Sequence[Row]) -> Row | None:
     """Return the comparison whose outcome a title states; None where a control failed, or nothing was shown."""
     failed = any(row.get("decision") in FAILED for row in contrasts)
-    return None if failed or not any(decided_by_kind(used(comparisons_asked(contrasts))).values()) else leading(contrasts)
+    return (
+        None if failed or not any(decided_by_kind(used(comparisons_asked(contrasts))).values()) else leading(contrasts)
+    )
 
 
 def headline(contrasts: Sequence[Row], names: Names = PLAIN) -> str:
@@ -497,7 +505,9 @@ def model_headline(rows: Sequence[Row], measure: str, names: Names = PLAIN) -> s
     sentences: list[str] = []
     if overall and all(not math.isnan(numeric(row, "chance")) for row in overall):
         places_text = join_words([names.place(name) for name in unsure])
-        sentences.append(f"not shown to be above chance in {places_text}" if unsure else "above chance in every test condition")
+        sentences.append(
+            f"not shown to be above chance in {places_text}" if unsure else "above chance in every test condition"
+        )
         sentences = [f"This model's {label_of(measure)} is {sentences[0]}"]
     flips = [row for row in rows if row["measure"] == "flip-rate" and not (row["level"] or row["group"])]
     moved = {row["factor"]: numeric(row, "value") for row in flips if numeric(row, "low") > 0}

@@ -131,8 +131,9 @@ def with_high_levels(factor: Factor, high: tuple[str, ...] = ()) -> Factor:
 
 
 def tied_as(factor: Factor, tie: AssociationSpec) -> Factor:
-    """Return the factor with the high levels of an association to be made. Raises SpecError as `tied` does, and for
-    shares of a factor that is not categorical.
+    """Return the factor with the high levels of an association to be made.
+
+    Raises SpecError as `with_high_levels` does, and for shares of a factor that is not categorical.
     """
     refused = no_shares(factor) if tie.share is not None else ""
     if refused:
@@ -291,7 +292,7 @@ _GRID = 1024  # levels narrower than this share of the marginal are not found
 
 
 @dataclass(frozen=True)
-class Marginal:
+class FactorMarginal:
     """A quantile function: u in [0, 1) -> values of a factor. The upper half of the marginal is u >= 0.5.
 
     Attributes:
@@ -303,7 +304,7 @@ class Marginal:
     values: Callable[[Float[np.ndarray, "n"]], np.ndarray]
 
 
-def marginal(phantom: Phantom, factor: Factor, where: Mapping[str, Any]) -> Marginal:
+def marginal(phantom: Phantom, factor: Factor, where: Mapping[str, Any]) -> FactorMarginal:
     """Return the marginal of a factor under `where`.
 
     Restricted, a continuous or ordinal factor keeps the shape of its marginal; a categorical one of which both high and
@@ -314,7 +315,7 @@ def marginal(phantom: Phantom, factor: Factor, where: Mapping[str, Any]) -> Marg
         SpecError: If nothing that the phantom draws is allowed.
     """
     if factor.name not in where:
-        return Marginal(factor, True, lambda u: phantom.quantile(factor.name, u))
+        return FactorMarginal(factor, True, lambda u: phantom.quantile(factor.name, u))
     limits = read_allowed(factor, where[factor.name])
     if limits.values and not factor.levels:
         return _marginal_of_values(factor, np.array(sorted(limits.values)))
@@ -322,14 +323,14 @@ def marginal(phantom: Phantom, factor: Factor, where: Mapping[str, Any]) -> Marg
     if not pieces:
         raise SpecError(f"no value of '{factor.name}' that the phantom draws is allowed by {where[factor.name]!r}")
     stretched, halves = _map_onto_pieces(factor, pieces)
-    return Marginal(factor, halves, lambda u: phantom.quantile(factor.name, stretched(u)))
+    return FactorMarginal(factor, halves, lambda u: phantom.quantile(factor.name, stretched(u)))
 
 
-def _marginal_of_values(factor: Factor, values: np.ndarray) -> Marginal:
+def _marginal_of_values(factor: Factor, values: np.ndarray) -> FactorMarginal:
     if factor.range is not None and not (factor.range[0] <= values[0] and values[-1] <= factor.range[1]):
         low, high = factor.range
         raise SpecError(f"'{factor.name}' goes from {low:g} to {high:g} {factor.unit}; given {values.tolist()}")
-    return Marginal(factor, len(values) > 1, lambda u: values[(u * len(values)).astype(np.int64)])
+    return FactorMarginal(factor, len(values) > 1, lambda u: values[(u * len(values)).astype(np.int64)])
 
 
 def _range_piece(phantom: Phantom, limits: Allowed) -> list[tuple[float, float]]:
@@ -450,7 +451,7 @@ Amount = float | Shares
 
 
 @dataclass(frozen=True)
-class Column:
+class TiedColumn:
     """A factor to be tied: its numbers without NaN, level codes if it is categorical, and the requested tie.
 
     Attributes:
@@ -475,7 +476,7 @@ class Column:
             return np.stack([2 - 2 * upper, 2 * upper])
         return np.stack([1 - sign * self.amount, 1 + sign * self.amount])
 
-    def weaken(self, by: float) -> Column:
+    def weaken(self, by: float) -> TiedColumn:
         """Return the same factor, tied less."""
         old = self.amount
         new = Shares(old.positive * by, old.negative * by) if isinstance(old, Shares) else old * by
@@ -535,7 +536,7 @@ class Short:
     needed: int
 
 
-def cut(target: Int[np.ndarray, "n"], classes: int, columns: Sequence[Column], bins: int) -> Cells:
+def cut(target: Int[np.ndarray, "n"], classes: int, columns: Sequence[TiedColumn], bins: int) -> Cells:
     """Cut every factor into its two halves and each half into at most `bins` quantile bins, and count the cells.
 
     A categorical factor is cut into its levels. The halves of another meet where the most rows would be kept if it
@@ -576,7 +577,10 @@ def largest_mass(cells: Cells) -> Float[np.ndarray, "cells"]:
     others. Beyond that, cells are thinned as evenly as can be.
     """
     if len(cells.upper) == 1:
-        upper, wanted_halves = cells.upper[0], cells.weights[0].any(axis=1)  # of a half that no class is in, no row is needed
+        upper, wanted_halves = (
+            cells.upper[0],
+            cells.weights[0].any(axis=1),
+        )  # of a half that no class is in, no row is needed
         low, high = float(cells.capacity[~upper].sum()), float(cells.capacity[upper].sum())
         mass = min(half for half, wanted in zip((low, high), wanted_halves, strict=True) if wanted)
         thinned: np.ndarray = np.where(upper, mass / max(high, 1e-300), mass / max(low, 1e-300))
@@ -609,11 +613,11 @@ def short_cell(cells: Cells, least: int) -> Short:
 
 
 def strength_to_be_had(
-    target: Int[np.ndarray, "n"], classes: int, columns: Sequence[Column], bins: int, least: int
+    target: Int[np.ndarray, "n"], classes: int, columns: Sequence[TiedColumn], bins: int, least: int
 ) -> str:
     """In words, how strongly the factors can be tied: the nearest possible strength, or percent of the request."""
 
-    def possible(weaker: Sequence[Column]) -> bool:
+    def possible(weaker: Sequence[TiedColumn]) -> bool:
         cells = cut(target, classes, weaker, bins)
         return cells.smallest_class(largest_mass(cells)) >= least
 
@@ -623,7 +627,11 @@ def strength_to_be_had(
         nearest = sorted((s / 20 for s in range(-20, 21)), key=lambda s: abs(s - wanted))
         possible_strength = next((s for s in nearest if possible([replace(columns[0], amount=s)])), None)
         word = "strongest" if possible_strength is not None and abs(possible_strength) < abs(wanted) else "nearest"
-        return "no strength can be had" if possible_strength is None else f"the {word} strength that can be had is {possible_strength:+g}"
+        return (
+            "no strength can be had"
+            if possible_strength is None
+            else f"the {word} strength that can be had is {possible_strength:+g}"
+        )
     what = ["strength"] * any(not isinstance(column.amount, Shares) for column in columns) + ["share"] * by_shares
     alone = len(columns) == 1
     for percent in range(95, -1, -5):
@@ -640,7 +648,9 @@ def _capacity(counts: np.ndarray, share: np.ndarray, weight: np.ndarray) -> np.n
     return np.min(limits, axis=0)
 
 
-def _above(column: Column, target: Int[np.ndarray, "n"], share: np.ndarray, sign: np.ndarray) -> Bool[np.ndarray, "n"]:
+def _above(
+    column: TiedColumn, target: Int[np.ndarray, "n"], share: np.ndarray, sign: np.ndarray
+) -> Bool[np.ndarray, "n"]:
     """Which rows lie in the upper half: the high levels, or those above the cut that keeps the most rows."""
     if column.levels is not None:
         return column.numbers > 0.5
@@ -656,7 +666,7 @@ def _above(column: Column, target: Int[np.ndarray, "n"], share: np.ndarray, sign
     return code > best[np.abs(best - (cuts / 2 - 1)).argmin()]  # of equals, the cut nearest to the median
 
 
-def _bin(column: Column, above: Bool[np.ndarray, "n"], bins: int) -> Int[np.ndarray, "n"]:
+def _bin(column: TiedColumn, above: Bool[np.ndarray, "n"], bins: int) -> Int[np.ndarray, "n"]:
     """Return the bin of every row, those of the lower half first; a categorical factor's are the levels that occur."""
     if column.levels is not None:
         within = column.levels
@@ -743,7 +753,9 @@ def choose(table: FactorTable, associations: Mapping[str, AssociationSpec], seed
             continue
         part = table.take(rows)
         columns = [
-            Column(name, numbers[name][rows], _levels(part, name), _amount(associations[name]), _halves(factors[name]))
+            TiedColumn(
+                name, numbers[name][rows], _levels(part, name), _amount(associations[name]), _halves(factors[name])
+            )
             for name in names
         ]
         keep[rows[_choose(part, columns, draw[rows])]] = True
@@ -788,7 +800,7 @@ def _groups(
     ]
 
 
-def _choose(table: FactorTable, columns: Sequence[Column], draw: Float[np.ndarray, "n"]) -> Bool[np.ndarray, "n"]:
+def _choose(table: FactorTable, columns: Sequence[TiedColumn], draw: Float[np.ndarray, "n"]) -> Bool[np.ndarray, "n"]:
     """Which rows to keep, bool [n]: of all finenesses that come close enough the one that keeps most, else the closest.
 
     Fine bins make classes alike within a half; they also let the halves meet where most rows can be kept.
@@ -809,7 +821,7 @@ def _choose(table: FactorTable, columns: Sequence[Column], draw: Float[np.ndarra
     return min(choices, key=lambda item: item[0])[1]
 
 
-def _finenesses(columns: Sequence[Column]) -> tuple[int, ...]:
+def _finenesses(columns: Sequence[TiedColumn]) -> tuple[int, ...]:
     continuous = sum(column.levels is None for column in columns)
     return _BINS[continuous] if continuous < len(_BINS) else _FEW_BINS
 
@@ -826,21 +838,22 @@ def _take(cells: Cells, quota: Int[np.ndarray, "k cells"], order: Int[np.ndarray
     return keep
 
 
-def _describe_tie(column: Column, target: str) -> str:
+def _describe_tie(column: TiedColumn, target: str) -> str:
     """`at +0.5`, `high in 0.5 of 'yes' and 0 of the others`."""
     if isinstance(column.amount, Shares):
         return f"high in {column.amount.positive:g} of '{target}' and {column.amount.negative:g} of the others"
     return f"at {column.amount:+g}"
 
 
-def _refusal(table: FactorTable, columns: Sequence[Column]) -> AssociationError:
+def _refusal(table: FactorTable, columns: Sequence[TiedColumn]) -> AssociationError:
     requests = ", ".join(f"'{column.name}' {_describe_tie(column, table.classes[-1])}" for column in columns)
     bins = _finenesses(columns)[0]
     present = np.bincount(table.target, minlength=len(table.classes))
     if present.min() < LEAST_ROWS:
         scarce = table.classes[int(present.argmin())]
         return AssociationError(
-            f"{requests} cannot be tied to '{table.classes[-1]}': there are {present.min()} rows of '{scarce}' to choose "
+            f"{requests} cannot be tied to '{table.classes[-1]}': there are {present.min()} rows of '{scarce}' to "
+            "choose "
             f"from, and {LEAST_ROWS} a class are needed"
         )
     short = short_cell(cut(table.target, len(table.classes), columns, bins), LEAST_ROWS)

@@ -78,7 +78,7 @@ def families_of(names: Sequence[str]) -> tuple[str, ...]:
 T = TypeVar("T")
 
 
-class Random:
+class RowRandom:
     """Random numbers of one row. They depend on family and row and not on the severity, so that for example the same
     drops fall at every severity, only harder.
     """
@@ -129,11 +129,11 @@ class Distortion(Change):
         return levels[self.severity - 1]
 
 
-Function = Callable[[Levels, Any, Random], np.ndarray]
+Function = Callable[[Levels, Any, RowRandom], np.ndarray]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Family(Distortion):
+class FunctionDistortion(Distortion):
     """A distortion made of a function by `distortion`. Like the published ones it works on 8 bits; what it adds is not
     rounded to them.
     """
@@ -150,7 +150,7 @@ class Family(Distortion):
     def change(self, image: Picture, row: Row) -> Picture:
         """Return the distorted image."""
         family = type(self)
-        levels = family.function(to_levels(image), self.at(family.strengths), Random(row["seed"]))
+        levels = family.function(to_levels(image), self.at(family.strengths), RowRandom(row["seed"]))
         return levels * np.float32(1 / 255)
 
 
@@ -167,7 +167,7 @@ def distortion(
     origin: Origin = "environment",
     refuse: Callable[[Shape], str] = _nothing,
     version: int = 2,
-) -> Callable[[Callable[[Levels, T, Random], np.ndarray]], type[Family]]:
+) -> Callable[[Callable[[Levels, T, RowRandom], np.ndarray]], type[FunctionDistortion]]:
     """Declare a function as a family of distortions; it becomes a class.
 
     The function takes one image, uint8 [c, h, w], a strength and the row's random numbers. It returns levels, whole
@@ -183,10 +183,10 @@ def distortion(
         version: Rises when pixels change.
     """
 
-    def declare(function: Callable[[Levels, T, Random], np.ndarray]) -> type[Family]:
+    def declare(function: Callable[[Levels, T, RowRandom], np.ndarray]) -> type[FunctionDistortion]:
         body = {"function": staticmethod(function), "strengths": strengths, "refuse": staticmethod(refuse)}
         places = {"__module__": function.__module__, "__doc__": function.__doc__, "__qualname__": function.__qualname__}
-        declared = type(function.__name__, (Family,), {**body, **places})
+        declared = type(function.__name__, (FunctionDistortion,), {**body, **places})
         return image_change(name, summary, "distortion", extent=extent, origin=origin, version=version)(declared)
 
     return declare
@@ -242,7 +242,7 @@ def distort(environment: Environment, family: str, severity: int, device: str = 
 
 
 @distortion("gaussian-noise", (0.08, 0.12, 0.18, 0.26, 0.38), "independent Gaussian noise, as of a dark sensor")
-def gaussian_noise(image: Levels, sigma: float, random: Random) -> np.ndarray:
+def gaussian_noise(image: Levels, sigma: float, random: RowRandom) -> np.ndarray:
     """x + sigma z, cut at black and white; z independent in every pixel and channel."""
     noise = random.normal(image.shape)
     noise *= np.float32(255 * sigma)
@@ -251,13 +251,13 @@ def gaussian_noise(image: Levels, sigma: float, random: Random) -> np.ndarray:
 
 
 @distortion("shot-noise", (60.0, 25.0, 12.0, 5.0, 3.0), "the noise of counted photons")
-def shot_noise(image: Levels, photons: float, random: Random) -> np.ndarray:
+def shot_noise(image: Levels, photons: float, random: RowRandom) -> np.ndarray:
     """Poisson counts of mean photons x, over photons, cut at white."""
     return random.poisson(image * (photons / 255)) * (255 / photons)
 
 
 @distortion("impulse-noise", (0.03, 0.06, 0.09, 0.17, 0.27), "single values that are black or white")
-def impulse_noise(image: Levels, share: float, random: Random) -> np.ndarray:
+def impulse_noise(image: Levels, share: float, random: RowRandom) -> np.ndarray:
     """A share of all values, by channel, is black or white, each as likely."""
     u = random.uniform(0, 1, image.shape)
     struck, white = (cv2.compare(flat(u), limit, cv2.CMP_LT).reshape(image.shape) for limit in (share, share / 2))
@@ -265,7 +265,7 @@ def impulse_noise(image: Levels, share: float, random: Random) -> np.ndarray:
 
 
 @distortion("speckle-noise", (0.15, 0.2, 0.35, 0.45, 0.6), "Gaussian noise in proportion to the pixel")
-def speckle_noise(image: Levels, sigma: float, random: Random) -> np.ndarray:
+def speckle_noise(image: Levels, sigma: float, random: RowRandom) -> np.ndarray:
     """x + sigma x z, cut at black and white."""
     noise = random.normal(image.shape)
     noise *= np.float32(sigma)
@@ -278,13 +278,13 @@ def speckle_noise(image: Levels, sigma: float, random: Random) -> np.ndarray:
 
 
 @distortion("gaussian-blur", (1.0, 2.0, 3.0, 4.0, 6.0), "a Gaussian blur")
-def gaussian_blur(image: Levels, sigma: float, random: Random) -> np.ndarray:
+def gaussian_blur(image: Levels, sigma: float, random: RowRandom) -> np.ndarray:
     """A Gaussian blur of sigma px, cut at four sigma; the edge goes on outside."""
     return per_plane(image, lambda plane: blurred(plane, sigma))
 
 
 @distortion("defocus-blur", ((3, 0.1), (4, 0.5), (6, 0.5), (8, 0.5), (10, 0.5)), "every point becomes a disc")
-def defocus_blur(image: Levels, strength: tuple[int, float], random: Random) -> np.ndarray:
+def defocus_blur(image: Levels, strength: tuple[int, float], random: RowRandom) -> np.ndarray:
     """Every point becomes a disc with a soft rim; the image is mirrored beyond its edge pixels."""
     kernel = disc(*strength)
     return per_plane(image, lambda plane: cv2.filter2D(plane, -1, kernel, borderType=cv2.BORDER_REFLECT_101))
@@ -299,7 +299,7 @@ def disc(radius: int, softness: float) -> Float[np.ndarray, "k k"]:
 
 
 @distortion("motion-blur", ((10, 3.0), (15, 5.0), (15, 8.0), (15, 12.0), (20, 15.0)), "a blur along one direction")
-def motion_blur(image: Levels, strength: tuple[int, float], random: Random) -> np.ndarray:
+def motion_blur(image: Levels, strength: tuple[int, float], random: RowRandom) -> np.ndarray:
     """A mean along a line through the pixel and to one side, half a Gaussian its weights; the edge goes on outside.
 
     The line's angle is drawn within 45 degrees of the horizontal. Where the line is longer than the image the reference
@@ -327,7 +327,7 @@ def moved(plane: np.ndarray, radius: int, sigma: float, degrees: float) -> Float
     ((1.11, 0.01), (1.16, 0.01), (1.21, 0.02), (1.26, 0.02), (1.31, 0.03)),
     "the mean of the image at growing magnifications",
 )
-def zoom_blur(image: Levels, strength: tuple[float, float], random: Random) -> np.ndarray:
+def zoom_blur(image: Levels, strength: tuple[float, float], random: RowRandom) -> np.ndarray:
     """The mean of the image and of the image at magnifications from 1 up, each cut to size from its top left corner."""
     (height, width), factors = image.shape[1:], np.arange(1, *strength)[1:].tolist()
     total = image * np.float32(2)  # itself, and its magnification by 1
@@ -354,7 +354,7 @@ def zoomed(plane: np.ndarray, factor: float) -> np.ndarray:
     ((0.7, 1, 2), (0.9, 2, 1), (1.0, 2, 3), (1.1, 3, 2), (1.5, 4, 2)),
     "pixels overwritten by near ones, as behind frosted glass",
 )
-def glass_blur(image: Levels, strength: tuple[float, int, int], random: Random) -> np.ndarray:
+def glass_blur(image: Levels, strength: tuple[float, int, int], random: RowRandom) -> np.ndarray:
     """Blurred, every pixel overwritten by a near one drawn at random, blurred again.
 
     The published code means to swap two pixels, but on colors its second assignment reads the result of the first, so
@@ -401,7 +401,9 @@ _ROUGHEST = 100.0
     ),
     "bright streaks over a whitened image",
 )
-def snow(image: Levels, strength: tuple[float, float, float, float, int, float, float], random: Random) -> np.ndarray:
+def snow(
+    image: Levels, strength: tuple[float, float, float, float, int, float, float], random: RowRandom
+) -> np.ndarray:
     """Flakes, magnified noise above a threshold, drawn out along the fall, twice (turned by half a turn), over an image
     that is moved toward white.
 
@@ -422,7 +424,7 @@ def snow(image: Levels, strength: tuple[float, float, float, float, int, float, 
     ((1.0, 0.4), (0.8, 0.6), (0.7, 0.7), (0.65, 0.7), (0.6, 0.75)),
     "bright crystals over a darkened image",
 )
-def frost(image: Levels, strength: tuple[float, float], random: Random) -> np.ndarray:
+def frost(image: Levels, strength: tuple[float, float], random: RowRandom) -> np.ndarray:
     """a x + b ice, with the published a and b.
 
     The reference takes crops of six photographs of frosted panes that are not free to be passed on. Here the ice is
@@ -442,7 +444,7 @@ def frost(image: Levels, strength: tuple[float, float], random: Random) -> np.nd
 @distortion(
     "fog", ((1.5, 2.0), (2.0, 2.0), (2.5, 1.7), (2.5, 1.5), (3.0, 1.4)), "a bright cloud that takes contrast away"
 )
-def fog(image: Levels, strength: tuple[float, float], random: Random) -> np.ndarray:
+def fog(image: Levels, strength: tuple[float, float], random: RowRandom) -> np.ndarray:
     """A cloud of the diamond-square kind is added, and the whole brought back to the image's greatest value."""
     thick, decay = strength
     top = int(image.max()) / 255
@@ -450,7 +452,7 @@ def fog(image: Levels, strength: tuple[float, float], random: Random) -> np.ndar
     return (image + cloud) * np.float32(top / (top + thick))
 
 
-def cloud_of(image: np.ndarray, decay: float, random: Random) -> Float32[np.ndarray, "h w"]:
+def cloud_of(image: np.ndarray, decay: float, random: RowRandom) -> Float32[np.ndarray, "h w"]:
     """Return a height map in 0..1 by diamonds and squares on the least power of two that holds an image.
 
     decay: how much less rough each finer grid is. Opposite edges of the whole map meet.
@@ -492,7 +494,7 @@ _MUD = (63 / 255, 42 / 255, 20 / 255)
     "drops of water, then of mud, on the lens",
     extent="local",
 )
-def spatter(image: Levels, strength: tuple[float, float, float, float, float, bool], random: Random) -> np.ndarray:
+def spatter(image: Levels, strength: tuple[float, float, float, float, float, bool], random: RowRandom) -> np.ndarray:
     """Blurred noise above a threshold: drops of water with a lit relief up to severity 3, mud from 4 on.
 
     Against the reference: within one level for 99% of values; the others lie where noise meets the threshold.
@@ -524,7 +526,7 @@ def toward(image: np.ndarray, color: tuple[float, float, float], share: Float32[
 
 
 @distortion("brightness", (0.1, 0.2, 0.3, 0.4, 0.5), "a greater value of every pixel")
-def brightness(image: Levels, more: float, random: Random) -> np.ndarray:
+def brightness(image: Levels, more: float, random: RowRandom) -> np.ndarray:
     """A constant added to the value of HSV (the greatest channel), hue and saturation kept; gray images: added."""
     value, levels = image.max(axis=0), np.arange(256, dtype=np.float32)
     brighter = np.minimum(levels + np.float32(255 * more), 255)
@@ -534,7 +536,7 @@ def brightness(image: Levels, more: float, random: Random) -> np.ndarray:
 
 
 @distortion("contrast", (0.4, 0.3, 0.2, 0.1, 0.05), "values nearer to their mean")
-def contrast(image: Levels, share: float, random: Random) -> np.ndarray:
+def contrast(image: Levels, share: float, random: RowRandom) -> np.ndarray:
     """Every channel nearer to its mean over the image."""
     levels = np.arange(256, dtype=np.float32) * np.float32(share)
     return per_plane(image, lambda plane: cv2.LUT(plane, levels + np.float32((1 - share) * cv2.mean(plane)[0])))
@@ -546,7 +548,7 @@ def contrast(image: Levels, share: float, random: Random) -> np.ndarray:
     "fainter, then stronger colors",
     refuse=only_color("saturate"),
 )
-def saturate(image: Levels, strength: tuple[float, float], random: Random) -> np.ndarray:
+def saturate(image: Levels, strength: tuple[float, float], random: RowRandom) -> np.ndarray:
     """The saturation of HSV multiplied and added to; a gray pixel, whose hue is 0, turns red from severity 4 on."""
     times, plus = strength
     value = image.max(axis=0).astype(np.float32)
@@ -561,7 +563,7 @@ def saturate(image: Levels, strength: tuple[float, float], random: Random) -> np
 
 
 @distortion("elastic-transform", (12.5, 16.25, 21.25, 25.0, 30.0), "places shifted by a rough random field")
-def elastic_transform(image: Levels, far: float, random: Random) -> np.ndarray:
+def elastic_transform(image: Levels, far: float, random: RowRandom) -> np.ndarray:
     """Every pixel read from a place a little away (bilinear), by a random field smoothed over 1% of each side."""
     height, width = image.shape[1:]
     sides = [2 * int(3 * 0.01 * side + 0.5) + 1 for side in (width, height)]
@@ -578,7 +580,7 @@ def elastic_transform(image: Levels, far: float, random: Random) -> np.ndarray:
 
 
 @distortion("pixelate", (0.6, 0.5, 0.4, 0.3, 0.25), "fewer, larger pixels")
-def pixelate(image: Levels, share: float, random: Random) -> np.ndarray:
+def pixelate(image: Levels, share: float, random: RowRandom) -> np.ndarray:
     """Larger pixels: means over boxes of whole pixels, then the nearest, by Pillow as in the reference."""
     height, width = image.shape[1:]
     coarse = max(1, int(width * share)), max(1, int(height * share))
@@ -596,7 +598,7 @@ def _gray_or_rgb(shape: Shape) -> str:
 
 
 @distortion("jpeg-compression", (25, 18, 15, 10, 7), "the traces of JPEG compression", refuse=_gray_or_rgb)
-def jpeg_compression(image: Levels, quality: int, random: Random) -> np.ndarray:
+def jpeg_compression(image: Levels, quality: int, random: RowRandom) -> np.ndarray:
     """Saved as JPEG and read again."""
     return through_jpeg(image, quality)
 
@@ -605,7 +607,7 @@ def jpeg_compression(image: Levels, quality: int, random: Random) -> np.ndarray:
 
 
 def _draw_places(
-    image: np.ndarray, count: int, low: float, high: float, random: Random
+    image: np.ndarray, count: int, low: float, high: float, random: RowRandom
 ) -> Iterator[tuple[float, float, float]]:
     """Draw places in px and radii, as shares of the shorter side from `low` to `high`."""
     height, width = image.shape[1:]
@@ -621,7 +623,7 @@ def _near(canvas: np.ndarray, x: float, y: float, reach: float) -> tuple[np.ndar
     return part, (down + np.float32(top + 0.5 - y))[:, None] ** 2 + (across + np.float32(left + 0.5 - x)) ** 2
 
 
-def spots(image: np.ndarray, count: int, low: float, high: float, random: Random) -> Float32[np.ndarray, "h w"]:
+def spots(image: np.ndarray, count: int, low: float, high: float, random: RowRandom) -> Float32[np.ndarray, "h w"]:
     """Return spots, 1 in the middle, 0 from their radius on, smooth between ((1 - d^2)^2); added where they meet."""
     total = np.zeros(image.shape[1:], dtype=np.float32)
     for x, y, radius in _draw_places(image, count, low, high, random):
@@ -634,7 +636,7 @@ def _spot(squared: Float32[np.ndarray, "h w"], radius: float) -> Float32[np.ndar
     return np.maximum(1 - squared / np.float32(max(radius, 1e-3) ** 2), 0) ** 2
 
 
-def add_bubbles(image: np.ndarray, count: int, random: Random) -> np.ndarray:
+def add_bubbles(image: np.ndarray, count: int, random: RowRandom) -> np.ndarray:
     """Return levels with so many bubbles of 2 to 8% of the shorter side.
 
     A rim is a fifth of the radius wide, 1.5 px at least; each bubble has a glint to its upper left.
@@ -656,20 +658,20 @@ _PALE = (0.86, 0.88, 0.9)
 
 
 @distortion("endoscopy-specular", (3, 6, 10, 16, 24), "glare of the lamp on wet mucosa", extent="local")
-def endoscopy_specular(image: Levels, count: int, random: Random) -> np.ndarray:
+def endoscopy_specular(image: Levels, count: int, random: RowRandom) -> np.ndarray:
     """Saturated highlights: spots that go over into white."""
     glare = spots(image, count, 0.015, 0.07, random)
     return toward(image, (1.0, 1.0, 1.0), np.minimum(glare * np.float32(1.6), 1))
 
 
 @distortion("endoscopy-bubbles", (2, 4, 8, 14, 22), "bubbles of fluid on the mucosa", extent="local", origin="patient")
-def endoscopy_bubbles(image: Levels, count: int, random: Random) -> np.ndarray:
+def endoscopy_bubbles(image: Levels, count: int, random: RowRandom) -> np.ndarray:
     """Bubbles with a bright rim and a white glint."""
     return add_bubbles(image, count, random)
 
 
 @distortion("endoscopy-smoke", (0.2, 0.35, 0.5, 0.65, 0.8), "smoke of the diathermy")
-def endoscopy_smoke(image: Levels, strength: float, random: Random) -> np.ndarray:
+def endoscopy_smoke(image: Levels, strength: float, random: RowRandom) -> np.ndarray:
     """A pale veil of uneven thickness: x (1 - t) + pale t, t from half of the strength to all of it.
 
     The thickness is the cloud of `fog` at its slowest decay.
@@ -683,14 +685,14 @@ _GRAIN = 0.01
 
 
 @distortion("retinal-defocus", (0.004, 0.008, 0.012, 0.018, 0.026), "a fundus camera out of focus, with its noise")
-def retinal_defocus(image: Levels, sigma: float, random: Random) -> np.ndarray:
+def retinal_defocus(image: Levels, sigma: float, random: RowRandom) -> np.ndarray:
     """A Gaussian blur of a share of the shorter side, then a little Gaussian noise: x * G + n."""
     wide, noise = sigma * min(image.shape[1:]), random.normal(image.shape) * np.float32(255 * _GRAIN)
     return per_plane(image, lambda plane: blurred(plane, wide, cv2.BORDER_REFLECT)) + noise
 
 
 @distortion("retinal-illumination", (0.15, 0.3, 0.45, 0.6, 0.8), "part of the fundus lit too much or too little")
-def retinal_illumination(image: Levels, strength: float, random: Random) -> np.ndarray:
+def retinal_illumination(image: Levels, strength: float, random: RowRandom) -> np.ndarray:
     """A round, soft region lit too much or too little, each as likely: x (1 + a J), J from 1 in its middle to 0."""
     way = strength if random.uniform(0, 1, (1,))[0] < 0.5 else -strength
     return image * (1 + np.float32(way) * spots(image, 1, 0.35, 0.65, random))
@@ -702,7 +704,7 @@ def retinal_illumination(image: Levels, strength: float, random: Random) -> np.n
     "bright, soft spots of dust on the lens",
     extent="local",
 )
-def retinal_artifacts(image: Levels, strength: tuple[int, float], random: Random) -> np.ndarray:
+def retinal_artifacts(image: Levels, strength: tuple[int, float], random: RowRandom) -> np.ndarray:
     """Bright, soft spots of dust near the lens, added: x + sum of o_k G_k. strength: number and brightness."""
     count, bright = strength
     return image + spots(image, count, 0.015, 0.06, random) * np.float32(255 * bright)
@@ -721,7 +723,7 @@ def add_mark(image: Levels, mark: Mark, parameters: dict[str, Tensor]) -> np.nda
 @distortion(
     "dermoscopy-hair", (4, 8, 15, 30, 60), "dark hairs over the lesion", extent="local", origin="patient", version=3
 )
-def dermoscopy_hair(image: Levels, count: int, random: Random) -> np.ndarray:
+def dermoscopy_hair(image: Levels, count: int, random: RowRandom) -> np.ndarray:
     """The confounder `hair`, with 4 to 60 of them."""
     seed = torch.tensor([int(random.integers(0, 2**31 - 1, (1,))[0])])
     return add_mark(image, Hair(opacity=0.85, count=count, width=0.009, length=0.6), {"seed": seed})
@@ -740,7 +742,7 @@ def _too_low(shape: Shape) -> str:
     refuse=_too_low,
     version=3,
 )
-def dermoscopy_ruler(image: Levels, opacity: float, random: Random) -> np.ndarray:
+def dermoscopy_ruler(image: Levels, opacity: float, random: RowRandom) -> np.ndarray:
     """The confounder `ruler` in black at the right edge, fainter to full."""
     scale = Ruler(opacity=opacity, side="right", length=0.8, marks=20, size=0.12, jitter=0.05, ink="black")
     height, reach = image.shape[1], 0.05 * min(image.shape[1:])
@@ -754,7 +756,7 @@ def dermoscopy_ruler(image: Levels, opacity: float, random: Random) -> np.ndarra
     "bubbles and glare in the contact gel",
     extent="local",
 )
-def dermoscopy_gel(image: Levels, strength: tuple[int, float], random: Random) -> np.ndarray:
+def dermoscopy_gel(image: Levels, strength: tuple[int, float], random: RowRandom) -> np.ndarray:
     """Bubbles in the gel and patches of glare where it is thick. strength: number of bubbles, share of glare."""
     count, wet = strength
     glare = np.minimum(spots(image, 4, 0.15, 0.4, random), 1) * np.float32(wet)
@@ -767,20 +769,20 @@ _FULL = 5e5  # photons of a full exposure
 _PERIOD = 4.7  # px of the aliased lines at 224 px
 
 
-def _photon_noise(image: Levels, photons: float, random: Random) -> np.ndarray:
+def _photon_noise(image: Levels, photons: float, random: RowRandom) -> np.ndarray:
     """Return levels after the noise of as many photons, without a cut to whole levels."""
     image_01 = image.astype(np.float32) / 255
     return 255 * PoissonNoise(photons=photons, levels=0).change(image_01, {"seed": random.seed})
 
 
 @distortion("xray-noise", (4e5, 2e5, 1e5, 4e4, 1.5e4), "fewer photons at the detector")
-def xray_noise(image: Levels, photons: float, random: Random) -> np.ndarray:
+def xray_noise(image: Levels, photons: float, random: RowRandom) -> np.ndarray:
     """The confounder `poisson-noise` (a scan's counts), with 4e5 down to 1.5e4 photons, and no cut to whole levels."""
     return _photon_noise(image, photons, random)
 
 
 @distortion("xray-grid", (0.02, 0.04, 0.07, 0.11, 0.16), "lines of an anti-scatter grid")
-def xray_grid(image: Levels, strength: float, random: Random) -> np.ndarray:
+def xray_grid(image: Levels, strength: float, random: RowRandom) -> np.ndarray:
     """Lines of a stationary anti-scatter grid: pixels times 1 + a cos, upright.
 
     They are 4.7 px apart at 224 px, as far in proportion at other sizes, 2.5 px at the least.
@@ -791,7 +793,7 @@ def xray_grid(image: Levels, strength: float, random: Random) -> np.ndarray:
 
 
 @distortion("xray-under-exposure", (0.8, 0.65, 0.5, 0.35, 0.2), "too short an exposure: darker, and noisier with it")
-def xray_under_exposure(image: Levels, share: float, random: Random) -> np.ndarray:
+def xray_under_exposure(image: Levels, share: float, random: RowRandom) -> np.ndarray:
     """All values times the share of a full exposure, after the noise of as few photons.
 
     The factor is that of MedMNIST-C's `brightness_down`: on average over the noise it agrees within two levels of 8

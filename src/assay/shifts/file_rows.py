@@ -18,7 +18,7 @@ from assay.core.seeds import derive
 from assay.core.types import Factor, FactorTable
 from assay.data.cache import ArrayMasks
 from assay.data.dataset import Card, Crops, Dataset, Images, Masks, PixelScale
-from assay.data.files.fitting import Box
+from assay.data.files.fitting import Placement
 from assay.data.leakage import check_disjoint
 from assay.data.splits import Split, assign_folds
 from assay.shifts.association import choose, preference, satisfies
@@ -46,7 +46,7 @@ Window = tuple[int, int, int, int]
 """Top, left, bottom, right in pixels of the square."""
 
 
-def largest_window(touched: Bool[np.ndarray, "h w"], box: Box) -> Window | None:
+def largest_window(touched: Bool[np.ndarray, "h w"], box: Placement) -> Window | None:
     """Return the largest window of the box's aspect, of at least `LEAST_SIDE` of its sides, that holds no touched
     pixel.
 
@@ -75,7 +75,7 @@ def largest_window(touched: Bool[np.ndarray, "h w"], box: Box) -> Window | None:
     return top, left, top + tall, left + wide
 
 
-def _sides(box: Box, longer: int) -> tuple[int, int]:
+def _sides(box: Placement, longer: int) -> tuple[int, int]:
     """Height and width of the window whose longer side is `longer`."""
     most = max(box.height, box.width)
     return max(1, round(box.height * longer / most)), max(1, round(box.width * longer / most))
@@ -103,7 +103,10 @@ class LesionFreeCrops:
         self._files()
         lesion = table.columns[LESION.name] > 0
         return np.array(
-            [bool(has_lesion) and self._window(row) is not None for row, has_lesion in zip(table.row, lesion, strict=True)]
+            [
+                bool(has_lesion) and self._window(row) is not None
+                for row, has_lesion in zip(table.row, lesion, strict=True)
+            ]
         )
 
     def notes(self, table: FactorTable) -> tuple[str, ...]:
@@ -112,7 +115,10 @@ class LesionFreeCrops:
         with_one = lesions.take(self.has_window(lesions))
         without_window = len(lesions) - len(with_one)
         scales = [self._magnification(row) for row in with_one.row.tolist()]
-        none = f"{without_window:,} of {len(lesions):,} lesion photographs have no window of half their side without a lesion"
+        none = (
+            f"{without_window:,} of {len(lesions):,} lesion photographs have no window of half their side without a "
+            "lesion"
+        )
         notes = (f"{none} and are left out",) if without_window else ()
         if not scales:
             return notes
@@ -141,16 +147,18 @@ class LesionFreeCrops:
             self._windows[row] = largest_window(self._files().touched[row], self._frame(row))
         return self._windows[row]
 
-    def _frame(self, row: int) -> Box:
+    def _frame(self, row: int) -> Placement:
         """Where the photograph is in the square, without black padding of its own."""
         size = self.dataset.images.shape[1]
-        box = Box(0, 0, size, size) if self.dataset.boxes is None else Box(*self.dataset.boxes[row].tolist())
+        box = (
+            Placement(0, 0, size, size) if self.dataset.boxes is None else Placement(*self.dataset.boxes[row].tolist())
+        )
         bright = (self.dataset.images.read(np.array([row]))[0].amax(dim=0) > BLACK).numpy()[box.rows, box.columns]
         down, across = np.flatnonzero(bright.any(axis=1)), np.flatnonzero(bright.any(axis=0))
         if not len(down):
             return box
         top, left = int(down[0]), int(across[0])
-        return Box(box.top + top, box.left + left, int(down[-1]) + 1 - top, int(across[-1]) + 1 - left)
+        return Placement(box.top + top, box.left + left, int(down[-1]) + 1 - top, int(across[-1]) + 1 - left)
 
     def _magnification(self, row: int) -> float:
         window, frame = self._window(row), self._frame(row)

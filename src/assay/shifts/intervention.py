@@ -20,7 +20,7 @@ from assay.core.errors import SpecError
 from assay.core.seeds import row_seed, row_uniform
 from assay.core.types import Factor
 from assay.data.dataset import DrawnLesions, Images, Originals, OverImages
-from assay.data.files.fitting import Box
+from assay.data.files.fitting import Placement
 
 # Changes to pixels: parameters are drawn per row first, then applied deterministically, and kept.
 #
@@ -116,7 +116,9 @@ class Drawn:
             chosen_rows = chosen[some]
             pictures = original[torch.as_tensor(chosen_rows)][:, :, box.rows, box.columns].contiguous()
             changed = self.intervention.apply(pictures, self._at(index[chosen_rows]))
-            out.numpy()[chosen_rows, :, box.rows, box.columns] = changed.numpy()  # as NumPy, which copies each row at once
+            out.numpy()[chosen_rows, :, box.rows, box.columns] = (
+                changed.numpy()
+            )  # as NumPy, which copies each row at once
         return out.to(images.device)
 
     def mask(self, index: Int[np.ndarray, "b"]) -> Bool[Tensor, "b 1 h w"]:
@@ -158,7 +160,7 @@ class Drawn:
         return {name: values[at] for name, values in self.parameters.items()}
 
 
-def _pixels_reached(part: Bool[Tensor, "k 1 h w"], box: Box) -> Bool[Tensor, "k 1 i j"]:
+def _pixels_reached(part: Bool[Tensor, "k 1 h w"], box: Placement) -> Bool[Tensor, "k 1 i j"]:
     """Pixels of a box that any resize makes of some of these pixels: the triangle filter reaches one beyond its own."""
     pooled = functional.adaptive_max_pool2d(part.float(), (box.height, box.width))
     return functional.max_pool2d(pooled, 3, stride=1, padding=1).bool()
@@ -166,18 +168,18 @@ def _pixels_reached(part: Bool[Tensor, "k 1 h w"], box: Box) -> Bool[Tensor, "k 
 
 def by_box(
     boxes: Int[np.ndarray, "n 4"] | None, index: Int[np.ndarray, "b"], shape: tuple[int, int, int]
-) -> Iterator[tuple[Box, Int[np.ndarray, "k"]]]:
+) -> Iterator[tuple[Placement, Int[np.ndarray, "k"]]]:
     """Return each box in which pictures of these rows lie, and which of the rows, in ascending order.
 
     Args:
         shape: Of a square.
     """
     if boxes is None:
-        yield Box(0, 0, *shape[1:]), np.arange(len(index))
+        yield Placement(0, 0, *shape[1:]), np.arange(len(index))
         return
     distinct, which = np.unique(boxes[index], axis=0, return_inverse=True)
     for number, edges in enumerate(distinct.tolist()):
-        yield Box(*edges), np.flatnonzero(which.reshape(-1) == number)
+        yield Placement(*edges), np.flatnonzero(which.reshape(-1) == number)
 
 
 def mark_factor(name: str) -> Factor:

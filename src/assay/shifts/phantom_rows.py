@@ -212,7 +212,9 @@ class RenderedLesions:
     def read(self, index: np.ndarray) -> Bool[Tensor, "n k h w"]:
         """Return a plane per kind at these positions, in this order, on the CPU."""
         chosen, renderer = self.rows.at(index), self.renderer
-        rendered = self.phantom.masks_by_kind(chosen.values, chosen.nuisance, renderer.size, chosen.difficulty, renderer.device)
+        rendered = self.phantom.masks_by_kind(
+            chosen.values, chosen.nuisance, renderer.size, chosen.difficulty, renderer.device
+        )
         return rendered.cpu()
 
     def without(self, kind: str, index: np.ndarray) -> RenderedImages:

@@ -14,9 +14,9 @@ from jaxtyping import Float, Int
 from assay.core.errors import SpecError, unknown_name
 from assay.core.types import Factor, FactorTable
 from assay.data.dataset import Card, Dataset, DrawnLesions, Phantom, PixelScale
-from assay.shifts.association import Marginal, measure_association, also_achieved, marginal
+from assay.shifts.association import FactorMarginal, also_achieved, marginal, measure_association
 from assay.shifts.environment import Achieved, Environment, Part, Pixels, Rows, SobolDesign, Untied, columns_of
-from assay.shifts.intervention import ChangedLesions, Drawn, changes_of, without_interventions, with_changes
+from assay.shifts.intervention import ChangedLesions, Drawn, changes_of, with_changes, without_interventions
 from assay.shifts.sampling import change, draw_interventions, test_seed
 from assay.spec.schema import AssociationSpec, DataSpec, EnvironmentSpec, InterventionSpec
 
@@ -151,7 +151,9 @@ def switch(clean: Environment, name: str, spec: InterventionSpec, end: str, seed
     """
     others = [change for change in changes_of(clean.images) if change.name != name]
     alone = EnvironmentSpec(interventions={name: spec.model_copy(update={"share": 0.5})})
-    (change,), _ = draw_interventions(alone, clean.table.without(name), seed, clean.images.shape, clean.boxes, clean.original)
+    (change,), _ = draw_interventions(
+        alone, clean.table.without(name), seed, clean.images.shape, clean.boxes, clean.original
+    )
     change = change.on(end == "high")
     return replace(
         clean,
@@ -381,7 +383,9 @@ class Population(ABC):
         """
         found = self.pixels(environment, rows.table, rows.seed)
         if changes is None:
-            changes, table = draw_interventions(environment, found.table, rows.seed, found.images.shape, found.boxes, found.original)
+            changes, table = draw_interventions(
+                environment, found.table, rows.seed, found.images.shape, found.boxes, found.original
+            )
         else:
             table = columns_of(found.table, changes)
         lesions = found.lesions
@@ -559,7 +563,7 @@ class PopulationScene:
     def _settable(self) -> tuple[Factor, ...]:
         return self._home.factors if self.has_phantom else ()
 
-    def _marginal(self, factor: str) -> tuple[Factor, Marginal]:
+    def _marginal(self, factor: str) -> tuple[Factor, FactorMarginal]:
         phantom, described = self._home.phantom, self.neutral().table.factor(factor)
         assert phantom is not None
         return described, marginal(phantom, described, self._neutral.where)
@@ -573,7 +577,9 @@ class PopulationScene:
     def _with_notes(self, name: str, untied: Untied) -> Environment:
         if name not in self._environments:
             environment = self._make(name, untied.spec)
-            self._environments[name] = replace(environment, notes=(*environment.notes, *untied.left.values(), *untied.notes))
+            self._environments[name] = replace(
+                environment, notes=(*environment.notes, *untied.left.values(), *untied.notes)
+            )
         return self._environments[name]
 
     def _make(self, name: str, spec: EnvironmentSpec) -> Environment:
@@ -598,7 +604,7 @@ class PopulationScene:
         return replace(one_fold, achieved=all_folds.achieved, notes=all_folds.notes)
 
 
-def end_value(factor: Factor, source: Marginal, end: str) -> float:
+def end_value(factor: Factor, source: FactorMarginal, end: str) -> float:
     """Return the value of a factor at its `low` or `high`
 
     Args:
@@ -614,6 +620,8 @@ def end_value(factor: Factor, source: Marginal, end: str) -> float:
 
 def _achieved_ties(rows: Rows, table: FactorTable) -> tuple[Achieved, ...]:
     return tuple(
-        measure_association(table, name, requested=tie.strength, high=tie.high, given=tie.given, available=rows.available)
+        measure_association(
+            table, name, requested=tie.strength, high=tie.high, given=tie.given, available=rows.available
+        )
         for name, tie in rows.ties.items()
     )

@@ -17,7 +17,7 @@ from assay.core.seeds import derive, row_seed, row_uniform
 from assay.core.types import Factor, FactorTable
 from assay.data.dataset import DrawsPairs, Originals, Phantom
 from assay.data.splits import Split, split
-from assay.shifts.association import read_allowed, marginal, positive, refuse_constant, satisfies, tied_as
+from assay.shifts.association import marginal, positive, read_allowed, refuse_constant, satisfies, tied_as
 from assay.shifts.intervention import Drawn, Intervention, draw, mark_factor
 from assay.spec.schema import AssociationSpec, EnvironmentSpec, InterventionSpec, SplitSpec
 
@@ -79,7 +79,9 @@ def enough(name: str, rows: int | None, available: int, where: str) -> int:
         DataError: If it asks for more.
     """
     if rows is not None and rows > available:
-        raise DataError(f"environment '{name}': {rows} rows are asked for; there are {available} {where}: ask for fewer")
+        raise DataError(
+            f"environment '{name}': {rows} rows are asked for; there are {available} {where}: ask for fewer"
+        )
     return available if rows is None else rows
 
 
@@ -236,7 +238,9 @@ def _in_turn(count: int, patient: Int[np.ndarray, "n"], seed: int) -> tuple[Int[
     return blocks[of], order[of, patient % count]
 
 
-def _trade_classes(count: int, place: Int[np.ndarray, "n"], block: Int[np.ndarray, "n"], seed: int) -> Int[np.ndarray, "n"]:
+def _trade_classes(
+    count: int, place: Int[np.ndarray, "n"], block: Int[np.ndarray, "n"], seed: int
+) -> Int[np.ndarray, "n"]:
     """Return the class in whose place a second image is: as often each, since two patients of a block trade theirs."""
     first = (row_uniform(seed, "pairs of classes", block) < 0.5).astype(np.int64)  # 0-1, 2-3, ... or 1-2, 3-4, ...
     lower = place - (place - first) % 2

@@ -28,7 +28,9 @@ def open_population(
     sets: dict[str, Population] = {}
     training_population = _one_set(data, cache, skip_bad_rows, device, all_tested, sets)
     for number, (name, section) in enumerate(data.tests.items(), start=1):
-        sets[name] = FilePopulation(section, partial(_outside, name, number, section, training_population, cache, skip_bad_rows), True)
+        sets[name] = FilePopulation(
+            section, partial(_outside, name, number, section, training_population, cache, skip_bad_rows), True
+        )
     return training_population
 
 
@@ -48,7 +50,13 @@ def _outside(
     from assay.data.files.load import load_dataset
     from assay.data.outside import Training, add_test_set
 
-    training = Training(training_population.data, training_population.classes, training_population.kinds, training_population.channels, training_population.dataset)
+    training = Training(
+        training_population.data,
+        training_population.classes,
+        training_population.kinds,
+        training_population.channels,
+        training_population.dataset,
+    )
     try:
         return add_test_set(number, data, load_dataset(data, cache, skip_bad_rows=skip_bad_rows, alike=True), training)
     except (SpecError, DataError) as error:

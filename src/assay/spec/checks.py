@@ -23,7 +23,15 @@ from assay.core.measures import (
 from assay.core.registry import entries, lookup
 from assay.core.types import Factor
 from assay.spec.comparisons import CONFOUNDER, OVER_DOSES, Sides, measured_as, sides_of
-from assay.spec.data import LESION, declared_factors, grouped_inputs, has_masks, no_shares, is_undeclared, undeclared_columns
+from assay.spec.data import (
+    LESION,
+    declared_factors,
+    grouped_inputs,
+    has_masks,
+    is_undeclared,
+    no_shares,
+    undeclared_columns,
+)
 from assay.spec.document import Keys, join_keys, mapping_of
 from assay.spec.environments import CONFOUNDER_PATH, P_PATH, ROWS_PATH, dose_axis, dosed_factors, marked
 from assay.spec.grid import Axis, fixed_field, label, resolve, selection
@@ -97,9 +105,13 @@ def check_parts(parts: Parts) -> None:
                 _check_set(name, environment, data, here)
                 _check_original(("environments", name), environment, data.tests.get(environment.data, data), here)
     if issues.found:  # a confounder cannot be found in environments that are wrong
-        declared = [None if contrast is None or contrast.factor == CONFOUNDER else contrast for contrast in parts.contrasts]
+        declared = [
+            None if contrast is None or contrast.factor == CONFOUNDER else contrast for contrast in parts.contrasts
+        ]
         parts = replace(parts, contrasts=declared)
-    claims = [Claim(contrast, ("contrasts", i), parts) for i, contrast in enumerate(parts.contrasts) if contrast is not None]
+    claims = [
+        Claim(contrast, ("contrasts", i), parts) for i, contrast in enumerate(parts.contrasts) if contrast is not None
+    ]
     claims = [claim for written in claims if (claim := _of_one_confounder(written)) is not None]
     _check_task(parts)
     check_probes(parts.probes or (), parts.tests, issues)
@@ -585,7 +597,9 @@ def _held_on_axes(claim: Claim) -> dict[str, Any]:
             fixed_values[name] = wanted
         elif fixed_in_study[1] != wanted:
             place, value = fixed_in_study
-            request = f"--set {'.'.join(map(str, keys))}.where.{name}={value} asks for that; " if "=" not in value else ""
+            request = (
+                f"--set {'.'.join(map(str, keys))}.where.{name}={value} asks for that; " if "=" not in value else ""
+            )
             what = f"{place} is {value} in this study, and no axis"
             issues.add((*keys, "where", name), wanted, what, f"{request}{claim.left_out}")
     return fixed_values
@@ -633,7 +647,9 @@ def _check_families(parts: Parts, claims: Sequence[Claim]) -> None:
     orders: dict[tuple[str, int], Claim] = {}
     for claim, sides in compared:
         contrast, family = claim.contrast, claim.contrast.family
-        if contrast.role == "a-a" and resolve(contrast.axis, parts.axes) != resolve(join_keys(STREAMS_PATH), parts.axes):
+        if contrast.role == "a-a" and resolve(contrast.axis, parts.axes) != resolve(
+            join_keys(STREAMS_PATH), parts.axes
+        ):
             claim.wrong("axis", "an A/A comparison is of a recipe with itself", "list recipe.streams: [0, 1], and "
                         "write axis: streams, against: 0")  # fmt: skip
         if any(not side.complete for side in sides):

@@ -24,7 +24,7 @@ class Sides:
     """One comparison: recipes a and b, which differ along one axis, or the mean of several comparisons.
 
     Attributes:
-        stated: The contrast; of a member of a mean, with its own environment and factor.
+        contrast: The contrast; of a member of a mean, with its own environment and factor.
         a: Recipes of the compared level, along budgets or doses several of them.
         b: Recipes of the reference.
         level: The compared level, or `mean of ...`.
@@ -66,14 +66,19 @@ def sides_of(contrast: ContrastSpec, points: Sequence[RecipePoint], axes: Sequen
         where = tuple((axis, value) for axis, value in sides.where if axis not in over)
         groups.setdefault((level, where), []).append(sides)
     for (level, where), members_of_group in groups.items():
-        a, b = (tuple(_distinct(chain.from_iterable(getattr(sides, side) for sides in members_of_group))) for side in ("a", "b"))
+        a, b = (
+            tuple(_distinct(chain.from_iterable(getattr(sides, side) for sides in members_of_group)))
+            for side in ("a", "b")
+        )
         yield Sides(contrast, a, b, level, where, tuple(members_of_group))
 
 
 def _single(contrast: ContrastSpec, points: Sequence[RecipePoint], axes: Sequence[str]) -> Iterator[Sides]:
     along = _along(contrast, points)
     others = [axis for axis in axes if axis != contrast.axis and axis not in along]
-    points_held = [point for point in points if all(point.coordinates[axis] == str(v) for axis, v in contrast.where.items())]
+    points_held = [
+        point for point in points if all(point.coordinates[axis] == str(v) for axis, v in contrast.where.items())
+    ]
     groups: dict[Where, dict[str, list[RecipePoint]]] = {}
     for point in points_held:
         where = tuple((axis, point.coordinates[axis]) for axis in others if axis in point.coordinates)

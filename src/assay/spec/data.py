@@ -163,9 +163,13 @@ def _test_set(train: Mapping[str, Any], value: Any, issues: Issues, keys: Keys) 
     if given.get("phantom"):
         issues.add((*keys, "phantom"), "", "a test set is of files; a phantom draws its own test images")
         return None
-    data_set = _one_set({**{key: train[key] for key in shared if key in train}, **given}, issues, keys, ("tests", "split"))
+    data_set = _one_set(
+        {**{key: train[key] for key in shared if key in train}, **given}, issues, keys, ("tests", "split")
+    )
     if data_set is not None and data_set.size != train.get("size", data_set.size):
-        issues.add((*keys, "size"), data_set.size, f"the training set is read at {train['size']} px, as its networks are")
+        issues.add(
+            (*keys, "size"), data_set.size, f"the training set is read at {train['size']} px, as its networks are"
+        )
     return data_set
 
 

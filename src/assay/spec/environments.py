@@ -195,7 +195,7 @@ class Factors:
     Attributes:
         names: The factors known before an image is read. None where the data declare none.
         core: The factor that defines a phantom's target.
-        drawn: Whether a phantom draws them, so that a factor tied at 0 equals one that is untied.
+        are_drawn: Whether a phantom draws them, so that a factor tied at 0 equals one that is untied.
         columns: The columns of the table that are not declared.
     """
 
@@ -239,7 +239,9 @@ def is_factor(name: str, given: Any, keys: Keys, issues: Issues, factors: Factor
     near = [f"the intervention '{likely}'"] if likely else []
     near += [f"the factor '{nearest_factor}'"] if (nearest_factor := nearest(name, names)) else []
     meant = f": did you mean {' or '.join(near)}?" if near else ""
-    issues.add(keys, name, f"no intervention and no factor is called '{name}'{meant}", _describe_allowed(name, factors, names))
+    issues.add(
+        keys, name, f"no intervention and no factor is called '{name}'{meant}", _describe_allowed(name, factors, names)
+    )
     return None
 
 
@@ -354,7 +356,11 @@ def amount_axis(points: Sequence[RecipePoint]) -> str:
 
 def _bears(point: RecipePoint, p: str) -> bool:
     """Return whether this share of a class has a confounder in training; p = 0 may leave no trace."""
-    shares = [intervention.share for intervention in point.train.interventions.values() if isinstance(intervention.share, Mapping)]
+    shares = [
+        intervention.share
+        for intervention in point.train.interventions.values()
+        if isinstance(intervention.share, Mapping)
+    ]
     ties = point.train.association.values()
     borne = [max(share.values()) for share in shares] + [abs(tie.strength) for tie in ties if tie.share is None]
     borne += [max(tie.share.positive, tie.share.negative) for tie in ties if tie.share is not None]
@@ -632,7 +638,7 @@ def _source(name: str, value: Any, keys: Keys, issues: Issues) -> SourceSpec | N
     how = validated(RecipeSpec, {key: item for key, item in given.items() if key != "architecture"}, at, issues)
     if data is None or drawn is None or how is None or len(issues.found) > before:
         return None
-    return SourceSpec(data=data, is_own_code=own, environment=drawn.model_copy(update={"split": "train"}), recipe=how)
+    return SourceSpec(data=data, own=own, environment=drawn.model_copy(update={"split": "train"}), recipe=how)
 
 
 def _named(fields: Mapping[str, Any], keys: Keys, issues: Issues) -> None:

@@ -17,7 +17,7 @@ from assay.core.tables import read_text
 from assay.spec.data import read_header
 from assay.spec.document import Document, Keys, mapping_of
 from assay.spec.issues import Issues, validated
-from assay.spec.recipe import Network, RecipeSpec
+from assay.spec.recipe import ForeignNetwork, RecipeSpec
 from assay.spec.schema import GivenWeights
 
 # models: models.csv                       # columns path, network, seed, fold, and any others, which are axes
@@ -32,7 +32,7 @@ EXPORTED = "model.json"
 _NOT_WITH = ("recipe", "sources", "grid", "seeds", "first_seed")
 
 
-class ModelsSpec(Network):
+class ModelsSpec(ForeignNetwork):
     """Models that were trained elsewhere.
 
     Attributes:

@@ -332,7 +332,11 @@ def _only(value: Any, axes: Sequence[Axis], values: Mapping[str, Any], issues: I
     against: dict[str, str] = {}
     for i, entry in enumerate(cast(list[dict[str, Any]], value)):
         single = {name: found for name in entry if resolve(name, axes) is None and (found := fixed_field(name, values))}
-        other = {place: fixed_label for name, (place, fixed_label) in single.items() if fixed_label not in _labels(entry[name])}
+        other = {
+            place: fixed_label
+            for name, (place, fixed_label) in single.items()
+            if fixed_label not in _labels(entry[name])
+        }
         on_axes = {name: given for name, given in entry.items() if name not in single}
         chosen = selection(on_axes, axes, (*keys, i), issues, _EVERY_POINT)
         against |= other

@@ -228,7 +228,7 @@ def _check_with_code(data: DataSpec | None, sources: Mapping[str, SourceSpec], i
     Raises:
         SpecIssues: Anything is wrong.
     """
-    of_sources = {("sources", name, "data"): source.data for name, source in sources.items() if not source.is_own_code}
+    of_sources = {("sources", name, "data"): source.data for name, source in sources.items() if not source.own}
     for keys, drawn_from in {("data",): data, **of_sources}.items():
         if drawn_from is None or drawn_from.phantom is None:
             continue

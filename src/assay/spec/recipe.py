@@ -132,7 +132,9 @@ def refusals(recipe: RecipeSpec) -> Iterator[str]:
     for component in (recipe.loss, recipe.architecture):
         tasks = cast("LossTraits | ArchitectureTraits", _traits(component)).tasks
         if recipe.task not in tasks:
-            others = [entry.name for entry in entries(component.kind) if recipe.task in getattr(entry.traits, "tasks", ())]
+            others = [
+                entry.name for entry in entries(component.kind) if recipe.task in getattr(entry.traits, "tasks", ())
+            ]
             yield (
                 f"{component.kind} '{component.name}' is for {' and '.join(tasks)}, and the recipe's task is "
                 f"{recipe.task}: use one of {', '.join(others)}, or set task"
@@ -205,7 +207,7 @@ def _component(kind: ComponentKind, name: str, **params: Any) -> Component:
     return Component(kind=kind, name=name, params=params)
 
 
-class Network(Frozen):
+class ForeignNetwork(Frozen):
     """How a network that was trained elsewhere is read.
 
     Attributes:
@@ -224,7 +226,7 @@ class Network(Frozen):
     ensemble: Literal["", "folds"] = ""
 
 
-class GivenSpec(Network):
+class GivenSpec(ForeignNetwork):
     """A network that was trained elsewhere, in place of a recipe: see `assay.spec.given`.
 
     Attributes:

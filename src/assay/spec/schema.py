@@ -328,7 +328,11 @@ class AssociationSpec(Frozen):
 def _share(value: Any) -> Any:
     """Read a share of rows, or one per class."""
     shares_given = cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else None
-    shares: list[tuple[Keys, Any]] = [((), value)] if shares_given is None else [((name,), class_share) for name, class_share in shares_given.items()]
+    shares: list[tuple[Keys, Any]] = (
+        [((), value)]
+        if shares_given is None
+        else [((name,), class_share) for name, class_share in shares_given.items()]
+    )
     expected = "expected a number from 0 to 1, or one per class such as {positive: 0.9, negative: 0.1}"
     wrong = [
         issue(keys, share, expected, hint(share))
@@ -440,7 +444,7 @@ class SourceSpec(Frozen):
     """
 
     data: DataSpec
-    is_own_code: bool = False
+    own: bool = False
     environment: EnvironmentSpec = EnvironmentSpec(split="train")
     recipe: RecipeSpec = Field(default_factory=RecipeSpec)
 
@@ -723,7 +727,10 @@ class StudySpec(Frozen):
         files = [
             model
             for model in self.models
-            if weights is not None and model.point == weights.of and model.network in ("", weights.network) and model.seed == seed
+            if weights is not None
+            and model.point == weights.of
+            and model.network in ("", weights.network)
+            and model.seed == seed
         ]
         return tuple(sorted(files, key=lambda file: file.fold))
 

@@ -146,7 +146,9 @@ class _Reading:
                 raise SpecError(f"{place}: a list or mapping cannot be a key; write `key: value`")
             at = (*keys, str(key_node.value))
             if key_node.value in made:
-                duplicate = f"{place}: key '{join_keys(at)}' appears twice, first at {self.places[at]}; keep one of the two"
+                duplicate = (
+                    f"{place}: key '{join_keys(at)}' appears twice, first at {self.places[at]}; keep one of the two"
+                )
                 self.duplicates.append(duplicate)
                 continue
             self.places[at] = place

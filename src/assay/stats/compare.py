@@ -110,8 +110,8 @@ class Contrast:
         per_seed: Differences by seed, [seeds].
         reason: Why there is no value or no test; empty where there are both.
         direction: Which way of the measure is better, where that is known.
-        whole: The combination.
-        spread: Parts of its variance, from which `decisions.pooled` makes the tests again.
+        combined: The combination.
+        spread: Parts of its variance, from which `decisions.moderate_group` makes the tests again.
         group: Contrasts of its pooling group that have a variance, itself included.
     """
 

@@ -15,7 +15,15 @@ from scipy import stats
 from assay.core.measures import better, range_of
 from assay.core.reasons import NOTHING, Code, Reason, because, reason_of
 from assay.core.seeds import LOOKS
-from assay.stats.compare import ADJUSTMENTS, Contrast, Correction, certainty, holm_factors, contrast_of, untested_contrast
+from assay.stats.compare import (
+    ADJUSTMENTS,
+    Contrast,
+    Correction,
+    certainty,
+    contrast_of,
+    holm_factors,
+    untested_contrast,
+)
 from assay.stats.doses import on_both_scales
 from assay.stats.estimate import Spread, degrees, limit_df, moderate, recombine, sure_of
 from assay.stats.panel import combine
@@ -32,13 +40,13 @@ from assay.stats.rows import (
     Place,
     Row,
     belongs,
-    estimates_compared,
     ends,
+    estimates_compared,
+    is_undefined,
     json_object,
     numeric,
     place_of,
     text_of,
-    is_undefined,
 )
 
 MOST_SEEDS = 1000
@@ -114,7 +122,7 @@ def decide(family: Sequence[Contrast], alpha: float = ALPHA, correction: Correct
     equal = _among(adjust, within, margins)
     steps = _among(holm_factors if correction == "holm" else np.ones_like, within, margins)
     over = [contrast.beyond_p for contrast in family]
-    contrast = _among(adjust, over, margins)
+    exceeds = _among(adjust, over, margins)
     directed = [margin and contrast.direction != "none" for contrast, margin in zip(family, margins, strict=True)]
     not_worse = _among(adjust, [contrast.noninferiority_p for contrast in family], directed)
     # Divisors of the levels of difference and equivalence where each was decided.
@@ -127,19 +135,34 @@ def decide(family: Sequence[Contrast], alpha: float = ALPHA, correction: Correct
         differs_from_zero = p[i] < alpha  # NaN is never shown
         open_ = not differs_from_zero and not math.isnan(p[i])
         equivalent = open_ and not depends[i] and equal[i] < alpha
-        is_beyond = differs_from_zero and contrast[i] < alpha / 2
-        against_margin = _within(contrast, 1 - 2 * (alpha / steps[i]), float(stats.t.ppf(1 - alpha / steps[i], contrast.df)))
-        factor, decided_p = (over_by[i], contrast[i]) if is_beyond else (factors[i], p[i])
-        decided = (*_within(contrast, 1 - alpha / factor, float(stats.t.isf(alpha / factor / 2, contrast.df))), decided_p)
+        is_beyond = differs_from_zero and exceeds[i] < alpha / 2
+        against_margin = _within(
+            contrast, 1 - 2 * (alpha / steps[i]), float(stats.t.ppf(1 - alpha / steps[i], contrast.df))
+        )
+        factor, decided_p = (over_by[i], exceeds[i]) if is_beyond else (factors[i], p[i])
+        decided = (
+            *_within(contrast, 1 - alpha / factor, float(stats.t.isf(alpha / factor / 2, contrast.df))),
+            decided_p,
+        )
         least = abs(contrast.value) + float(stats.t.isf(alpha / reaches[i], contrast.df)) * contrast.standard_error
-        needed = settling(contrast, size, alpha) if open_ and not equivalent and contrast.margin > 0 else (math.nan, math.nan)
+        needed = (
+            settling(contrast, size, alpha)
+            if open_ and not equivalent and contrast.margin > 0
+            else (math.nan, math.nan)
+        )
         decided = (*against_margin, equal[i]) if equivalent else decided
         reason = because(Code.DEPENDS_ON_SCALE) if open_ and depends[i] else NOTHING
-        if open_ and not equivalent and contrast.margin > 0 and contrast.spread is not None and all(map(math.isnan, needed)):
+        if (
+            open_
+            and not equivalent
+            and contrast.margin > 0
+            and contrast.spread is not None
+            and all(map(math.isnan, needed))
+        ):
             reason += because(Code.UNSETTLED, seeds=MOST_SEEDS)
         way: tuple[Word, Word] = ("higher-beyond", "higher") if contrast.value > 0 else ("lower-beyond", "lower")
         word = way[0] if is_beyond else way[1] if differs_from_zero else "equivalent" if equivalent else "inconclusive"
-        tests = p[i], equal[i], *against_margin, contrast[i], not_worse[i]
+        tests = p[i], equal[i], *against_margin, exceeds[i], not_worse[i]
         decisions.append(Decision(*tests, word, *decided, least, *needed, reason))
     return decisions
 
@@ -149,7 +172,10 @@ def _within(contrast: Contrast, level: float, reach: float) -> tuple[float, floa
 
     They are cut where the difference cannot be.
     """
-    half, bounds = reach * contrast.standard_error, contrast.combined.bounds if contrast.combined else (-math.inf, math.inf)
+    half, bounds = (
+        reach * contrast.standard_error,
+        contrast.combined.bounds if contrast.combined else (-math.inf, math.inf),
+    )
     low, high = (float(np.clip(end, *bounds)) for end in (contrast.value - half, contrast.value + half))
     return level, low, high
 
@@ -195,7 +221,7 @@ def settling(contrast: Contrast, size: int, alpha: float = ALPHA) -> tuple[float
     The question is settled where the two meet: (t + t') s = margin, about 20 (sd / margin)^2 seeds for a family of 3.
 
     Args:
-        one: The contrast, with a margin.
+        contrast: The contrast, with a margin.
         size: Comparisons of its family, all of which may come before it.
         alpha: The level of the family.
     """
@@ -261,7 +287,10 @@ def _decide_family(family: Family) -> list[Row]:
     """Return the rows of a family with the decisions of its tests."""
     size, of = len(family.results), family.named
     results = [limit_if_alone(contrast, size) for contrast in family.results]
-    closed = [_as_closed(contrast, family.earlier.get(row["id"]), family.alpha) for row, contrast in zip(of, results, strict=True)]
+    closed = [
+        _as_closed(contrast, family.earlier.get(row["id"]), family.alpha)
+        for row, contrast in zip(of, results, strict=True)
+    ]
     rows: list[Row] = []
     reaches = _reaches(family, results)
     for row, contrast, decision, reach in zip(
@@ -304,8 +333,13 @@ def _reaches(family: Family, results: Sequence[Contrast]) -> list[float]:
     keys = [(row["measure"], row["factor"], row["at"]) for row in family.named]
     for key, contrast in zip(keys, results, strict=True):
         alike.setdefault(key, []).append(contrast)
-    differences = {key: found_reachable(group, len(results), family.correction, family.alpha) for key, group in alike.items()}
-    reaches = [differences[key] if contrast.spread is not None else math.nan for key, contrast in zip(keys, results, strict=True)]
+    differences = {
+        key: found_reachable(group, len(results), family.correction, family.alpha) for key, group in alike.items()
+    }
+    reaches = [
+        differences[key] if contrast.spread is not None else math.nan
+        for key, contrast in zip(keys, results, strict=True)
+    ]
     widest = [max(map(abs, contrast.combined.bounds)) if contrast.combined else math.inf for contrast in results]
     return [reach if reach <= most else math.nan for reach, most in zip(reaches, widest, strict=True)]
 
@@ -379,7 +413,9 @@ def moderate_group(group: Sequence[Contrast]) -> list[Contrast]:
 def _moderate_on_scale(group: Sequence[Contrast]) -> list[Contrast]:
     results = list(group)
     testable = [
-        (i, contrast.combined, contrast.spread) for i, contrast in enumerate(group) if contrast.combined is not None and contrast.spread is not None
+        (i, contrast.combined, contrast.spread)
+        for i, contrast in enumerate(group)
+        if contrast.combined is not None and contrast.spread is not None
     ]
     if not testable:
         return results
@@ -399,7 +435,7 @@ def limit_if_alone(contrast: Contrast, family: int) -> Contrast:
     """Test a contrast again with the degrees of freedom of few seeds, if it is alone in its pooling group.
 
     Args:
-        one: The contrast, tested with the variance of its pooling group.
+        contrast: The contrast, tested with the variance of its pooling group.
         family: Contrasts of its family, those without a test included.
     """
     again = _with_limited_df(contrast, family)
@@ -419,7 +455,9 @@ def _again(contrast: Contrast, spread: Spread, group: int) -> Contrast:
     """Test a contrast with another variance."""
     assert contrast.combined is not None
     margin = None if np.isnan(contrast.margin) else contrast.margin
-    again = contrast_of(contrast.combined, sure_of(spread), margin, left_out=contrast.left_out, paired_patients=contrast.paired_patients)
+    again = contrast_of(
+        contrast.combined, sure_of(spread), margin, left_out=contrast.left_out, paired_patients=contrast.paired_patients
+    )
     return replace(again, equal=contrast.equal, direction=contrast.direction, group=group)
 
 
@@ -435,7 +473,9 @@ def mean_of(members: Sequence[Contrast], margin: float | None = None) -> Contras
     combined = combine(parts, np.full(len(parts), 1 / len(parts)))
     most = max(contrast.seeds + contrast.left_out for contrast in members)
     patients = min(contrast.paired_patients for contrast in members)
-    plain = contrast_of(combined, certainty(combined), margin, left_out=most - len(combined.seeds), paired_patients=patients)
+    plain = contrast_of(
+        combined, certainty(combined), margin, left_out=most - len(combined.seeds), paired_patients=patients
+    )
     others = [contrast.scales.probit for contrast in members if contrast.scales and contrast.scales.probit]
     return on_both_scales(plain, mean_of(others)) if len(others) == len(members) else plain
 

@@ -34,14 +34,14 @@ from assay.stats.panel import Evaluated, Panel, evaluate, probit
 
 
 @dataclass(frozen=True)
-class Dose:
+class DosePanel:
     """Outputs of a recipe when a share p of a class had the confounder in training."""
 
     p: float
     panel: Panel
 
 
-Curve = Sequence[Dose]
+Curve = Sequence[DosePanel]
 """A recipe's doses, p = 0 first."""
 
 
@@ -179,10 +179,16 @@ def matched_clean(a: Amounts, b: Amounts, name: str, margin: float | None = None
 
 def _check_doses(a: Amounts, b: Amounts) -> list[Panel]:
     doses = {tuple(dose.p for dose in amount.doses) for amount in (*a, *b)}
-    if min(len(a), len(b)) < 2 or len(doses) != 1 or not (len(doses_of_amount := next(iter(doses))) > 1 and doses_of_amount[0] == 0):
+    if (
+        min(len(a), len(b)) < 2
+        or len(doses) != 1
+        or not (len(doses_of_amount := next(iter(doses))) > 1 and doses_of_amount[0] == 0)
+    ):
         raise ValueError(
-            f"amounts of {_list_numbers(one.rows for one in a)} rows, and of {_list_numbers(one.rows for one in b)}, with doses "
-            f"{' or '.join(map(_list_numbers, sorted(doses)))}: give each recipe at least 2 amounts, and all of them the "
+            f"amounts of {_list_numbers(one.rows for one in a)} rows, and of {_list_numbers(one.rows for one in b)}, "
+            "with doses "
+            f"{' or '.join(map(_list_numbers, sorted(doses)))}: give each recipe at least 2 amounts, and all of them "
+            "the "
             "same doses, 0 and at least another"
         )
     return [panel for amount in (*a, *b) for panel in (amount.clean, *(dose.panel for dose in amount.doses))]
@@ -211,10 +217,19 @@ def _contrast_on(
     for position, (side, weight) in enumerate(zip(sides, weights, strict=True)):
         sign = 1.0 if position == 0 else -1.0
         changes = [_changes(doses, scale) for doses in side.doses]
-        terms += [(part, sign * w * v) for w, changes_of_amount in zip(weight, changes, strict=True) if w for part, v in changes_of_amount]
+        terms += [
+            (part, sign * w * v)
+            for w, changes_of_amount in zip(weight, changes, strict=True)
+            if w
+            for part, v in changes_of_amount
+        ]
         if position == setter:
             continue  # it is at an amount that was trained, whatever the level
-        slope = sign * _slope(side, weight, [sum(v * float(part.values.mean()) for part, v in changes_of_amount) for changes_of_amount in changes])
+        slope = sign * _slope(
+            side,
+            weight,
+            [sum(v * float(part.values.mean()) for part, v in changes_of_amount) for changes_of_amount in changes],
+        )
         terms += [(part, -slope * w) for w, part in zip(weight, side.clean, strict=True) if w]
         terms += [(part, slope * w) for w, part in zip(weights[setter], sides[setter].clean, strict=True) if w]
     parts, amounts = zip(*terms, strict=True)

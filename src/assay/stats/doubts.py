@@ -21,16 +21,16 @@ from assay.stats.rows import (
     MINIMUM_SEEDS,
     Place,
     Row,
-    estimates_compared,
     differs,
     ends,
+    estimates_compared,
     is_open,
+    is_undefined,
     json_object,
     numeric,
     over_doses,
     place_of,
     text_of,
-    is_undefined,
     under_seeds,
     with_outcomes,
 )
@@ -153,7 +153,9 @@ def _trials(trials: Sequence[Row]) -> list[Finding]:
     kinds = ("failed", "pending", "collapsed", "diverged")
     by_status = {status: [row for row in trials if row.get("status") == status] for status in kinds}
     failed, pending = len(by_status["failed"]), len(by_status["pending"])
-    failures = [_lost_runs(status, by_status[status], trials) for status in ("collapsed", "diverged") if by_status[status]]
+    failures = [
+        _lost_runs(status, by_status[status], trials) for status in ("collapsed", "diverged") if by_status[status]
+    ]
     finished: list[Finding] = []
     if failed or pending:
         reason = because(Code.MISSING_TRIALS, failed=failed, pending=pending, of=len(trials))
@@ -203,7 +205,9 @@ def _associations(environments: Sequence[Row]) -> list[Finding]:
     requested = [row for row in environments if not math.isnan(numeric(row, "asked"))]
     if not requested:
         return []
-    off = [row for row in requested if not abs(numeric(row, "strength") - numeric(row, "asked")) <= ASSOCIATION_TOLERANCE]
+    off = [
+        row for row in requested if not abs(numeric(row, "strength") - numeric(row, "asked")) <= ASSOCIATION_TOLERANCE
+    ]
     if not off:
         return [_doubt(because(Code.ASSOCIATIONS_ACHIEVED), "environments")]
     worst = max(off, key=lambda row: abs(numeric(row, "strength") - numeric(row, "asked")))
@@ -234,7 +238,10 @@ def uneven_rows(trained: Iterable[tuple[Mapping[str, str], int]], axis: str) -> 
     if not uneven:
         return NOTHING
     rest, uneven_counts = max(uneven.items(), key=lambda item: max(item[1].values()) / max(1, min(item[1].values())))
-    most, fewest = max(uneven_counts, key=lambda p: uneven_counts[p]), min(uneven_counts, key=lambda p: uneven_counts[p])
+    most, fewest = (
+        max(uneven_counts, key=lambda p: uneven_counts[p]),
+        min(uneven_counts, key=lambda p: uneven_counts[p]),
+    )
     least = min(min(rows.values()) for rows in counts.values())
     return because(
         Code.UNEVEN_ROWS,
@@ -490,7 +497,9 @@ def _undefined_contrasts(contrasts: Sequence[Row]) -> list[Finding]:
     undefined_rows = [row for row in contrasts if is_undefined(row) and not under_seeds(row)]
     if not undefined_rows:
         return []
-    reason = because(Code.UNDEFINED_COMPARISONS, count=len(undefined_rows), of=len(contrasts)) + reason_of(undefined_rows[0])
+    reason = because(Code.UNDEFINED_COMPARISONS, count=len(undefined_rows), of=len(contrasts)) + reason_of(
+        undefined_rows[0]
+    )
     return [_doubt(reason, row=undefined_rows[0])]
 
 
@@ -507,7 +516,9 @@ def limits(contrasts: Sequence[Row], estimates: Sequence[Row]) -> list[Finding]:
     if open_:
         reasons.append(because(Code.LIMIT_INCONCLUSIVE, count=len(open_), of=len(prespecified)) + _reach(open_))
     if prespecified and not any(row.get("at") in MATCHING for row in prespecified):
-        reasons.append(because(Code.LIMIT_CLEAN_UNMATCHED if all(map(over_doses, prespecified)) else Code.LIMIT_FIT_UNMATCHED))
+        reasons.append(
+            because(Code.LIMIT_CLEAN_UNMATCHED if all(map(over_doses, prespecified)) else Code.LIMIT_FIT_UNMATCHED)
+        )
     if "decodability" in measures:
         reasons.append(because(Code.LIMIT_DECODING))
     environments = sorted({text_of(row, "environment") for row in prespecified if text_of(row, "environment")})

@@ -38,7 +38,7 @@ from assay.stats.rows import CONFIDENCE, MINIMUM_SEEDS, Row, with_id
 
 
 PRIOR = 4
-"""Degrees of freedom that the mean variance of a pooling group counts for (see `moderated`)."""
+"""Degrees of freedom that the mean variance of a pooling group counts for (see `moderate`)."""
 FEW_SEEDS = 5
 """With fewer seeds, a contrast that is alone in its pooling group has no more degrees of freedom than its seeds."""
 
@@ -83,13 +83,15 @@ def degrees_of_patients(mean: Float[np.ndarray, "*w p"], patients: int | Int[np.
         return np.where(fourth > 0, np.clip(3 * b**2 / fourth - 1, 1.0, most), most)
 
 
-def _add_variances(a: np.ndarray, b: np.ndarray, e: np.ndarray, df_seeds: np.ndarray | int, df_patients: np.ndarray) -> Spread:
+def _add_variances(
+    a: np.ndarray, b: np.ndarray, e: np.ndarray, df_seeds: np.ndarray | int, df_patients: np.ndarray
+) -> Spread:
     variance = np.maximum(a + b - e, np.maximum(a, b))
     return Spread(variance, degrees(a, variance, df_seeds, df_patients), a, b, e, df_patients)
 
 
 def recombine(spread: Spread, seeds: Float[np.ndarray, "*w"], df_seeds: Float[np.ndarray, "*w"]) -> Spread:
-    """The same spread with another seeds' part and its degrees of freedom (see `moderated`)."""
+    """The same spread with another seeds' part and its degrees of freedom (see `moderate`)."""
     return _add_variances(seeds, spread.patients, spread.residual, df_seeds, spread.df_patients)
 
 
@@ -102,7 +104,7 @@ def moderate(
     freedom. One that is larger than the result stays as it is, with its own degrees of freedom.
 
     Args:
-        own: The variance of one seed's value in each contrast.
+        variances: The variance of one seed's value in each contrast.
         seeds: The number of seeds of each contrast.
         together: The values of the seeds that all contrasts share; they give the covariance C of the group, by which
             the moderated variance has (S - 1) tr(C)^2 / tr(C^2) degrees of freedom, at most PRIOR + S - 1.

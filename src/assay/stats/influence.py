@@ -114,7 +114,7 @@ class Answers:
         return log_losses(self.logits, self.target)
 
     @cached_property
-    def calls(self) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
+    def calls_by_score(self) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
         """Rows called positive at each row's score, and those called rightly, see `metrics.calls_at`."""
         return calls_at(self.score, self.target, self.fold)
 

@@ -88,7 +88,7 @@ def _under(empty: Empty, over: Scores, denominator: Counts, truth: Counts, predi
 
 
 def _ratio(over: Scores, denominator: Counts, otherwise: float | Scores) -> Scores:
-    """over / under, and another value where `under` is 0."""
+    """over / under, and another value where `denominator` is 0."""
     return np.where(denominator == 0, otherwise, over / np.where(denominator == 0, 1, denominator))
 
 
@@ -186,7 +186,9 @@ def free_response(
     Raises ValueError unless there is one count per threshold.
     """
     if false_components.shape[1] != len(thresholds):
-        raise ValueError(f"components are counted at {false_components.shape[1]} thresholds and {len(thresholds)} are given")
+        raise ValueError(
+            f"components are counted at {false_components.shape[1]} thresholds and {len(thresholds)} are given"
+        )
     lesions = np.count_nonzero(~np.isnan(lesion_score))
     marked = lesions_marked(lesion_score, floor, thresholds).sum(axis=0)
     nothing = np.full(len(thresholds), np.nan)
@@ -217,7 +219,11 @@ def free_responses(
     if fold is not None and lesions.any():
         among = [fold == number for number in np.unique(fold) if lesions[fold == number].any()]
     return [
-        OfFold(here, free_response(false_components[here], lesion_score[here], floor[here], thresholds), int(lesions[here].sum()))
+        OfFold(
+            here,
+            free_response(false_components[here], lesion_score[here], floor[here], thresholds),
+            int(lesions[here].sum()),
+        )
         for here in among
     ]
 

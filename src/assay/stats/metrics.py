@@ -164,7 +164,9 @@ def placements(
     return right, opposite
 
 
-def _placement_of_ranking(score: Float[np.ndarray, " n"], positive: Bool[np.ndarray, " n"]) -> tuple[np.ndarray, np.ndarray]:
+def _placement_of_ranking(
+    score: Float[np.ndarray, " n"], positive: Bool[np.ndarray, " n"]
+) -> tuple[np.ndarray, np.ndarray]:
     """`placements` of one ranking: each class is looked up in the other, sorted once."""
     right, opposite = np.empty(len(score)), np.empty(len(score))
     for rows_of_class, other in ((positive, ~positive), (~positive, positive)):

@@ -162,7 +162,7 @@ def of_seeds(
     Args:
         values: Value of each seed, NaN where it is undefined.
         seeds: Numbers of the seeds.
-        found: Contributions to each value; none where values are exact within their models.
+        contributions_by_seed: Contributions to each value; none where values are exact within their models.
         bounds: Range of the true value.
         reason: Why the first undefined value is.
     """
@@ -209,7 +209,9 @@ def evaluate(panel: Panel, name: str) -> Evaluated:
         result, moved = influence_of(name, answers, patient)
         values[position] = result.value
         patients_of_seed, _ = code_patients(patient)
-        contributions[position, slice(None) if patients_of_seed is patients else np.searchsorted(patients, patients_of_seed)] = moved
+        contributions[
+            position, slice(None) if patients_of_seed is patients else np.searchsorted(patients, patients_of_seed)
+        ] = moved
         reasons += [result.reason] if result.reason else []
         if result.is_defined and chosen.domain.maps:
             images.append(len(answers.target) if result.images is None else result.images)

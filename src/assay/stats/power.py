@@ -47,7 +47,7 @@ def reachable(
 ) -> float:
     """Compute the difference that contrasts of a design find with this power, on average, at Holm's first step.
 
-    The rule of the tests (`estimate.moderated`, `estimate.limited`) has no closed form. It is applied to drawn values
+    The rule of the tests (`estimate.moderate`, `estimate.limit_df`) has no closed form. It is applied to drawn values
     of seeds, of recipes with a common reference and all of one spread. NaN where nothing varies.
 
     A `between` that was estimated is too small as often as too large, and what is too small costs more power than what
@@ -109,7 +109,11 @@ def found_reachable(
         correction: How the family is corrected.
         alpha: Level of the family.
     """
-    testable = [(contrast.combined, contrast.spread, contrast.group) for contrast in alike if contrast.combined is not None and contrast.spread is not None]
+    testable = [
+        (contrast.combined, contrast.spread, contrast.group)
+        for contrast in alike
+        if contrast.combined is not None and contrast.spread is not None
+    ]
     if not testable:
         return float("nan")
     between = float(np.mean([combined.values.var(ddof=1) / len(combined.values) for combined, _, _ in testable]))

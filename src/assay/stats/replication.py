@@ -38,7 +38,9 @@ def replication_row(first: Row, second: Row, *, family: int, new_patients: bool)
     both = s1 + s2 if s1 and s2 else math.nan
     w1, w2 = s1 / both, s2 / both
     pooled, shared = w1 * d1 + w2 * d2, w1 * w2 * math.sqrt(max(0, e1**2 - a1**2) * max(0, e2**2 - a2**2))
-    error_of_difference, df_pooled = _add_errors(*((weight**2 * v, df) for weight, (v, df) in zip((w1, w2), between, strict=True)))
+    error_of_difference, df_pooled = _add_errors(
+        *((weight**2 * v, df) for weight, (v, df) in zip((w1, w2), between, strict=True))
+    )
     width = _reach(math.sqrt(error_of_difference**2 + (0 if new_patients else 2 * shared)), df_pooled)
     return {
         "predicted_low": d1 - half,
@@ -70,10 +72,16 @@ def _agreement(first: Row, second: Row, family: int, error: float, df: float) ->
     first step.
     """
     margin, standard_error = numeric(second, "margin"), numeric(second, "standard_error")
-    reach_of_difference, equal = (standard_error * float(stats.t.isf(ALPHA / family / k, numeric(second, "df"))) for k in (2, 1))
+    reach_of_difference, equal = (
+        standard_error * float(stats.t.isf(ALPHA / family / k, numeric(second, "df"))) for k in (2, 1)
+    )
     if math.isnan(error) or math.isnan(reach_of_difference) or math.isnan(margin):
         return math.nan
-    ends = sorted(sign * end for sign in (-1, 1) for end in (0, reach_of_difference, max(0, margin - equal), margin + reach_of_difference))
+    ends = sorted(
+        sign * end
+        for sign in (-1, 1)
+        for end in (0, reach_of_difference, max(0, margin - equal), margin + reach_of_difference)
+    )
     places = [(-math.inf, ends[0]), *pairwise(ends), (ends[-1], math.inf)]
     d1 = numeric(first, "value")
     mass = 0.0
@@ -89,7 +97,7 @@ def _decision(value: float, reach: float, equal: float, margin: float) -> str:
 
     Args:
         value: The difference.
-        shown: Distance from 0, or beyond the margin, at which a difference is shown.
+        reach: Distance from 0, or beyond the margin, at which a difference is shown.
         equal: Distance from the margin at which a difference of less is shown.
         margin: The margin.
     """

@@ -10,7 +10,7 @@ from functools import lru_cache
 from hashlib import sha256
 from typing import Any
 
-from assay.core.reasons import Cause, Code, Reason, split_places, reason_of
+from assay.core.reasons import Cause, Code, Reason, reason_of, split_places
 
 Row = Mapping[str, Any]
 

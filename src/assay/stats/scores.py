@@ -63,7 +63,7 @@ def scale_of(
 
     Args:
         scores: All scores, finite.
-        asked: What the user calls them.
+        requested: What the user calls them.
         threshold: Probability from which an image is called positive; scores of exactly 0 and 1 stay on their side.
         of: Subject of errors.
 

@@ -41,7 +41,11 @@ def center(features: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n r"]:
         return np.full(features.shape, math.nan)
     varying_units = features[:, varying(features)].astype(np.float64)
     varying_units -= varying_units.mean(axis=0)
-    return varying_units / math.sqrt((varying_units**2).sum() / len(varying_units)) if varying_units.size else varying_units
+    return (
+        varying_units / math.sqrt((varying_units**2).sum() / len(varying_units))
+        if varying_units.size
+        else varying_units
+    )
 
 
 def undefined_for(features: Float[np.ndarray, "n d"]) -> Reason:
@@ -306,7 +310,8 @@ def decide_likeness(family: Sequence[Likeness]) -> list[Row]:
     adjusted: list[float] = holm(p).tolist()
     factors: list[float] = deciding_factors(p).tolist()
     halves = [
-        float(stats.t.isf(ALPHA / k, likeness.df)) * likeness.standard_error for likeness, k in zip(family, factors, strict=True)
+        float(stats.t.isf(ALPHA / k, likeness.df)) * likeness.standard_error
+        for likeness, k in zip(family, factors, strict=True)
     ]
     return [
         {

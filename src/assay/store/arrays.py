@@ -62,7 +62,7 @@ def flatten(name: str, values: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def unflatten(columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Return the arrays that `flattened` took apart; other columns as they are. Entries of an array keep one type."""
+    """Return the arrays that `flatten` took apart; other columns as they are. Entries of an array keep one type."""
     made: dict[str, np.ndarray] = {}
     parts: dict[str, dict[tuple[int, ...], np.ndarray]] = {}
     for name, values in columns.items():
@@ -120,7 +120,9 @@ def write_contributions(path: Path, measurements: Sequence[Measurement]) -> None
     groups: dict[bytes, list[tuple[int, Contributions]]] = {}
     for place, measurement in enumerate(measurements):
         if measurement.contributions is not None and measurement.compared:
-            groups.setdefault(measurement.contributions.samples.tobytes(), []).append((place, measurement.contributions))
+            groups.setdefault(measurement.contributions.samples.tobytes(), []).append(
+                (place, measurement.contributions)
+            )
     arrays: dict[str, np.ndarray] = {}
     for k, group in enumerate(groups.values()):
         arrays[f"{k}.samples"] = np.ascontiguousarray(group[0][1].samples, dtype=np.int64)

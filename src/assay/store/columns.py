@@ -49,7 +49,7 @@ class Table:
         name: Name of its file under `tables/`, and of `assay results --table`.
         row: Completion of "one row for every".
         columns: Columns in the order of the file.
-        shown: Names of the columns that `assay results` prints for reading, in that order.
+        displayed: Names of the columns that `assay results` prints for reading, in that order.
         note: A sentence that applies to the whole table.
         parts: Tables that it is made of when it is read (`store.views`); it has no file then.
         carried: Whether a page carries it whole.

@@ -199,7 +199,7 @@ class ColumnRows(Sequence[Row]):
 
         Args:
             shared: Values that all of them have.
-            own: Column -> the values that each has.
+            by_row: Column -> the values that each has.
         """
         added = len(next(iter(by_row.values())))
         for name, column in self.columns.items():

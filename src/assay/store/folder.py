@@ -51,7 +51,7 @@ from assay.store.manifest import (
     MANIFEST,
     SIGNATURE,
     SIGNED,
-    Change,
+    FileChange,
     altered_files,
     broken_seal,
     changes,
@@ -84,7 +84,9 @@ def require_writable(folder: Path) -> None:
         with TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        takes_none = bool(folders) and isinstance(error, FileNotFoundError)  # as /proc, which says of itself that it may
+        takes_none = bool(folders) and isinstance(
+            error, FileNotFoundError
+        )  # as /proc, which says of itself that it may
         reason = f"{folders[-1].parent} takes no folders" if takes_none else error.strerror
         what = "cannot be made" if folders else "cannot be written to"
         raise StoreError(
@@ -310,7 +312,9 @@ class RunFolder:
     def ids(self, kind: UnitKind) -> Iterator[str]:
         """Return the complete units of a kind, sorted."""
         loose = {path.parent.name for path in (self.root / kind).glob("*/record.json")}
-        return iter(sorted(loose | packed_places(self.root, kind).keys()))  # in this order, as units go from one to the other
+        return iter(
+            sorted(loose | packed_places(self.root, kind).keys())
+        )  # in this order, as units go from one to the other
 
     def write_record(self, kind: UnitKind, id: str, record: Mapping[str, Any]) -> None:
         """Mark a unit complete. Everything else it leaves must be written before; an earlier failure is forgotten.
@@ -375,23 +379,23 @@ class RunFolder:
         in_pack = "" if self._loose(kind, id) else PACKED.get(kind)
         return {f"{kind}/{id}/{name}": digest for name, digest in files.items() if name != in_pack}
 
-    def altered_units(self, units: Iterable[tuple[UnitKind, str]] | None = None) -> list[Change]:
+    def altered_units(self, units: Iterable[tuple[UnitKind, str]] | None = None) -> list[FileChange]:
         """Return the files of complete units that are missing or altered by their records. Weights may be gone.
 
         Args:
             units: Kinds and ids; all units, and packs, where None.
         """
         wanted = recorded_packs(self.root) if units is None else {}
-        changes: list[Change] = []
+        changes: list[FileChange] = []
         for kind, id in self._units() if units is None else units:
             try:
                 wanted |= self._recorded_sums(kind, id)
             except StoreError:
-                changes.append(Change("changed", self.unit(kind, id) / "record.json"))
+                changes.append(FileChange("changed", self.unit(kind, id) / "record.json"))
         changes += altered_files(self.root, wanted)
         return [change for change in changes if (change.how, change.path.name) != ("missing", _MAY_LACK)]
 
-    def changes(self, parts: Collection[str] = ()) -> list[Change]:
+    def changes(self, parts: Collection[str] = ()) -> list[FileChange]:
         """Return the files that are missing, altered or added since the manifest was written.
 
         Where it is missing or damaged, it is among them, and files of units are compared with their records; of a run
@@ -407,7 +411,9 @@ class RunFolder:
         if sealed:
             return changes(self.root, parts)
         exists = path.is_file()
-        lost = [Change("changed" if exists else "missing", path)] if exists or self.has_ended or self.is_signed else []
+        lost = (
+            [FileChange("changed" if exists else "missing", path)] if exists or self.has_ended or self.is_signed else []
+        )
         return [*lost, *(() if parts else self.altered_units())]
 
     @property
@@ -420,7 +426,7 @@ class RunFolder:
         """Whether there is a signature, of these data or of others."""
         return (self.root / SIGNATURE).is_file()
 
-    def remedy(self, change: Change) -> str:
+    def remedy(self, change: FileChange) -> str:
         """Return what brings a file back."""
         place, again = change.path.relative_to(self.root).parts[0], "run the same command again"
         with suppress(StoreError):
@@ -439,7 +445,7 @@ class RunFolder:
         what = "its folder" if place in UNIT_KINDS else "it, with its .json," if place == PACKS else "this file"
         return f"delete {what} and {again}"
 
-    def _remade(self, change: Change) -> bool:
+    def _remade(self, change: FileChange) -> bool:
         """Return whether a file is made with the page: the page itself, and unsigned tables if records suffice."""
         name = change.path.relative_to(self.root).parts[0]
         if name == PAGE or self.is_signed or change.how == "extra":
@@ -466,7 +472,7 @@ class RunFolder:
             and not (self._remade(change) if but_remade else change.path.name == PAGE and not page)
         ])  # fmt: skip
 
-    def _refuse(self, wrong: Sequence[Change]) -> None:
+    def _refuse(self, wrong: Sequence[FileChange]) -> None:
         if wrong:
             more = f" (and {len(wrong) - 1:,} more: `assay doctor {self.root}`)" if len(wrong) > 1 else ""
             raise StoreError(f"{wrong[0].text}{more}; {self.remedy(wrong[0])}")
@@ -649,7 +655,9 @@ def find_run(run: str, out: Path) -> Path:
             return folder
     known = sorted({path.parent.name for path in out.glob(f"*/{RUN}")})
     near = nearest(run, known)
-    listing = f"in {out} there is: {', '.join(known)}" if known else f"{out} holds no run; --out names the folder of runs"
+    listing = (
+        f"in {out} there is: {', '.join(known)}" if known else f"{out} holds no run; --out names the folder of runs"
+    )
     if Path(run).is_absolute():
         near, listing = None, "give the folder of a run, or the name of a study under --out"
     empty = [folder for folder in places if is_folder(folder)]

@@ -35,7 +35,7 @@ _REFUSED = {
 
 
 @dataclass(frozen=True)
-class Change:
+class FileChange:
     """A file that is not as the manifest, or the record of its unit, has it.
 
     Attributes:
@@ -61,7 +61,7 @@ def write_manifest(root: Path, digests_known: Mapping[str, str]) -> None:
 
     Args:
         root: The folder.
-        known: Path below it -> SHA-256 when it was written, so that a change since is found and not listed.
+        digests_known: Path below it -> SHA-256 when it was written, so that a change since is found and not listed.
     """
     there = {name: path for name, path in _files(root).items() if path.is_file()}
     digests = {name: digests_known.get(name) or file_hash(path) for name, path in there.items()}
@@ -99,7 +99,7 @@ def _read(path: Path, state: tuple[int, ...]) -> Mapping[str, tuple[int, str]]:
         raise StoreError(f"cannot read {path}: {ALTERED}; {remedy}") from error
 
 
-def changes(root: Path, parts: Collection[str] = ()) -> list[Change]:
+def changes(root: Path, parts: Collection[str] = ()) -> list[FileChange]:
     """Compare files of a folder with its manifest, and the manifest with its signature.
 
     Args:
@@ -117,24 +117,24 @@ def changes(root: Path, parts: Collection[str] = ()) -> list[Change]:
     damage = altered_files(root, read)
     if not any(change.path.name in (SIGNED, SIGNATURE) for change in damage):
         damage += broken_seal(root)
-    return damage + [Change("extra", path) for name, path in _files(root, parts).items() if name not in listed]
+    return damage + [FileChange("extra", path) for name, path in _files(root, parts).items() if name not in listed]
 
 
-def altered_files(root: Path, wanted: Mapping[str, str]) -> list[Change]:
+def altered_files(root: Path, wanted: Mapping[str, str]) -> list[FileChange]:
     """Return the files that are missing, or whose content has another SHA-256.
 
     Args:
         root: The folder.
         wanted: Path below it -> SHA-256.
     """
-    changed: list[Change] = []
+    changed: list[FileChange] = []
     for name, digest in wanted.items():
         path = root / name
         try:
             if not path.is_file():  # nor a pipe, which would be waited for
-                changed.append(Change("missing", path))
+                changed.append(FileChange("missing", path))
             elif file_hash(path) != digest:
-                changed.append(Change("changed", path))
+                changed.append(FileChange("changed", path))
         except OSError as error:  # no evidence against its content
             raise StoreError(f"cannot read {path}: {error.strerror}; see to its permissions and its disk") from error
     return changed
@@ -207,10 +207,10 @@ def _key(text: str, signature: Path, state: tuple[int, ...]) -> str:
     return "" if done.returncode else re.sub(r"^.* with ", "", done.stdout.strip())
 
 
-def broken_seal(root: Path) -> list[Change]:
+def broken_seal(root: Path) -> list[FileChange]:
     """Return the signature of a folder if it is not of its data. Without ssh-keygen, only what it is of is compared."""
     with suppress(FileNotFoundError):
-        return [Change("unsigned", root / SIGNATURE)] if signer(root) is None else []
+        return [FileChange("unsigned", root / SIGNATURE)] if signer(root) is None else []
     return []
 
 

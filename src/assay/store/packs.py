@@ -46,7 +46,7 @@ Columns = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class PackEntry:
     """Where a packed unit is.
 
     Attributes:
@@ -60,7 +60,7 @@ class Place:
     record: str
 
 
-def packed_places(root: Path, kind: str) -> Mapping[str, Place]:
+def packed_places(root: Path, kind: str) -> Mapping[str, PackEntry]:
     """Return the packed units of a kind by id.
 
     Raises:
@@ -75,16 +75,16 @@ def packed_places(root: Path, kind: str) -> Mapping[str, Place]:
 
 
 @lru_cache(maxsize=8)
-def _index(folder: str, changed: int) -> dict[str, dict[str, Place]]:
+def _index(folder: str, changed: int) -> dict[str, dict[str, PackEntry]]:
     """Cached as long as no file of the folder is added or removed."""
-    places: dict[str, dict[str, Place]] = {}
+    places: dict[str, dict[str, PackEntry]] = {}
     for index in sorted(Path(folder).glob("*.json")):
         values = _read_index(index)
         path = index.with_suffix(".parquet")
         if path.is_file():  # a user who deletes a damaged pack has its units made again
             units = cast("dict[str, str]", values["units"])
             places.setdefault(values["kind"], {}).update(
-                {id: Place(path, number, record) for number, (id, record) in enumerate(units.items())}
+                {id: PackEntry(path, number, record) for number, (id, record) in enumerate(units.items())}
             )
     return places
 

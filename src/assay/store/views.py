@@ -41,7 +41,9 @@ def seeds(estimates: ColumnRows, values: ColumnRows) -> ColumnRows:
     at = [places[id] for id in values.columns["id"]]
     named = {name: estimates.columns[name] for name in SEEDS.names if name not in values.columns}
     columns_of_seed = {name: [column[place] for place in at] for name, column in named.items()}
-    return ColumnRows({name: columns_of_seed[name] if name in columns_of_seed else values.columns[name] for name in SEEDS.names})
+    return ColumnRows(
+        {name: columns_of_seed[name] if name in columns_of_seed else values.columns[name] for name in SEEDS.names}
+    )
 
 
 VIEWS: Mapping[str, Callable[..., ColumnRows]] = {"seeds": seeds}

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from assay.execution.tasks import Observer, Task
     from assay.study.finished import Finished, Result
     from assay.study.request import RunRequest, Settled
-    from assay.study.run import Prepared
+    from assay.study.run import PreparedStudy
 if TYPE_CHECKING:
     from assay.report.evidence import Evidence
     from assay.study.request import RunRequest
@@ -64,10 +64,12 @@ def run_command(asked: RunRequest, given: Settled | None = None) -> None:
     local, count = executor_for(asked.workers, device, stopping.set, stop_file(settled.root))
     executor = remote or local
 
-    def prepare_and_count() -> Prepared:
+    def prepare_and_count() -> PreparedStudy:
         nonlocal count
         with reading_shown(quiet) as notify:
-            prepared = prepare(settled.spec, settled.root, skip_bad_rows=asked.skip_bad_rows, device=device, notify=notify)
+            prepared = prepare(
+                settled.spec, settled.root, skip_bad_rows=asked.skip_bad_rows, device=device, notify=notify
+            )
         if engine is not None:
             count = engine.workers(prepared.tasks, remote.backend.at_once if remote else engine.at_once)
         _tell_plan(prepared, count, asked)
@@ -93,7 +95,7 @@ def run_command(asked: RunRequest, given: Settled | None = None) -> None:
     raise typer.Exit(130 if result.stopped else 1 if result.failed else 0)
 
 
-def _tell_plan(prepared: Prepared, count: int, asked: RunRequest) -> None:
+def _tell_plan(prepared: PreparedStudy, count: int, asked: RunRequest) -> None:
     if asked.as_json:
         disk = {"weight_bytes": prepared.weight_bytes()} if asked.dry_run else {}
         print(jsonlib.dumps({**_plan_event(prepared, count), **disk}), flush=True)
@@ -130,7 +132,7 @@ def _show(asked: RunRequest, result: Result) -> None:
         open_page(result.page)
 
 
-def plan_lines(prepared: Prepared, workers: int) -> list[str]:
+def plan_lines(prepared: PreparedStudy, workers: int) -> list[str]:
     """Describe the planned work and its duration."""
     spec, plan = prepared.spec, prepared.plan
     seeds = len({trial.training.seed for trial in plan.trials})
@@ -146,7 +148,7 @@ def plan_lines(prepared: Prepared, workers: int) -> list[str]:
     return [*lines, f"{work}, {probes} to read: {time}", *reach_lines(prepared)]
 
 
-def reach_lines(prepared: Prepared) -> list[str]:
+def reach_lines(prepared: PreparedStudy) -> list[str]:
     """State the smallest difference that a quick look could detect; nothing of a full study.
 
     Primary comparisons count, and all where none is primary.
@@ -166,16 +168,18 @@ def reach_lines(prepared: Prepared) -> list[str]:
     return [quick_look(measure, least, spec.seeds)]
 
 
-def disk_lines(prepared: Prepared) -> list[str]:
+def disk_lines(prepared: PreparedStudy) -> list[str]:
     """State the size of the weights that new trials leave, and the free space where they go."""
     root = prepared.place.root.absolute()
     free = shutil.disk_usage(next(folder for folder in (root, *root.parents) if folder.is_dir())).free
     weights = prepared.weight_bytes()
-    kept_text = f"about {weights / 1e6:,.0f} MB of weights, and the outputs" if weights else "outputs; no weights are kept"
+    kept_text = (
+        f"about {weights / 1e6:,.0f} MB of weights, and the outputs" if weights else "outputs; no weights are kept"
+    )
     return [f"disk: {kept_text}; {free / 1e9:,.0f} GB free", "dry run: nothing was trained"]
 
 
-def worst_lines(prepared: Prepared) -> list[str]:
+def worst_lines(prepared: PreparedStudy) -> list[str]:
     """State the looks and the most trials that they can take; nothing of a study with a fixed number of seeds."""
     spec = prepared.spec
     if not spec.looks:
@@ -185,12 +189,12 @@ def worst_lines(prepared: Prepared) -> list[str]:
     return [looks_words(spec.looks, prepared.most_trials, len(prepared.plan.trials))]
 
 
-def on_device(prepared: Prepared) -> str:
+def on_device(prepared: PreparedStudy) -> str:
     """Where it runs, when that is not the processor."""
     return "" if prepared.device == "cpu" else f" on {prepared.device}"
 
 
-def _plan_event(prepared: Prepared, workers: int) -> dict[str, object]:
+def _plan_event(prepared: PreparedStudy, workers: int) -> dict[str, object]:
     return {
         "event": "planned",
         "study": prepared.spec.name,

@@ -210,7 +210,7 @@ class ReadOnce(OverImages):
 
 
 @dataclass(frozen=True)
-class Looked:
+class ConfounderSample:
     """The clean test images that every confounder is shown on: few, so that a phantom draws no more than these.
 
     clean: up to `SAMPLE` of the neutral rows of the first recipe's tests, the classes in turn, without interventions.
@@ -221,7 +221,7 @@ class Looked:
     sample: Int[np.ndarray, "n"]
 
     @staticmethod
-    def at(spec: StudySpec, population: Population) -> Looked:
+    def at(spec: StudySpec, population: Population) -> ConfounderSample:
         """Those of a study, as its first seed and fold test them."""
         rows_in_neutral = population.scene(spec.points[0].tests, spec.first_seed).neutral()
         sample = in_turn(rows_in_neutral.table)[:SAMPLE]
@@ -229,7 +229,9 @@ class Looked:
         boxes = None if rows_in_neutral.boxes is None else rows_in_neutral.boxes[sample]
         original = None if rows_in_neutral.original is None else rows_in_neutral.original.take(sample)
         table = rows_in_neutral.table.take(sample)
-        return Looked(replace(rows_in_neutral, table=table, images=images, masks=None, boxes=boxes, original=original), sample)
+        return ConfounderSample(
+            replace(rows_in_neutral, table=table, images=images, masks=None, boxes=boxes, original=original), sample
+        )
 
     def with_confounder(self, confounder: Confounder) -> Environment:
         """The same rows, every one with the confounder."""
@@ -239,10 +241,15 @@ class Looked:
         """The figures of every picture of the sample, without its padding."""
         changed = self.with_confounder(confounder)
         step = max(1, _PIXELS // math.prod(self.clean.images.shape))
-        by_measure = {name: torch.full((len(self.sample),), math.nan, dtype=torch.float64) for name in Visibility.__slots__}
+        by_measure = {
+            name: torch.full((len(self.sample),), math.nan, dtype=torch.float64) for name in Visibility.__slots__
+        }
         for box, alike in by_box(self.clean.boxes, np.arange(len(self.sample)), self.clean.images.shape):
             for part in (alike[start : start + step] for start in range(0, len(alike), step)):
-                pair = (environment.read(part)[:, :, box.rows, box.columns] for environment in (self.clean.images, changed.images))
+                pair = (
+                    environment.read(part)[:, :, box.rows, box.columns]
+                    for environment in (self.clean.images, changed.images)
+                )
                 measured = visibility(*pair)
                 for name, values in by_measure.items():
                     values[torch.as_tensor(part)] = getattr(measured, name).double()
@@ -269,7 +276,7 @@ def selected_factors(points: Sequence[RecipePoint], core: str) -> tuple[str, ...
     return tuple(name for name in dict.fromkeys(tied) if name not in changes and name != core)
 
 
-def visibility_rows(spec: StudySpec, looked: Looked) -> list[Row]:
+def visibility_rows(spec: StudySpec, looked: ConfounderSample) -> list[Row]:
     """Rows of `data_tables.VISIBILITY`; none for a study that neither changes a pixel nor doses a factor."""
     changes = confounders(spec.points)
     if not changes and not dose_axis(spec.points):
@@ -331,7 +338,7 @@ SEVERAL = 0.05
 """From this share of hardly changed images on, it is told."""
 
 
-def cautions(spec: StudySpec, population: Population, clean_sample: Looked) -> tuple[Reason, ...]:
+def cautions(spec: StudySpec, population: Population, clean_sample: ConfounderSample) -> tuple[Reason, ...]:
     """Return cautions with their figures.
 
     Rows are those of the first seed, of all folds together where images are counted. looked: as previews look at it.
@@ -342,7 +349,9 @@ def cautions(spec: StudySpec, population: Population, clean_sample: Looked) -> t
         *_unseen(spec, population),
         *_columns(spec),
         *_crop_notes(spec, population),
-        *map(reason_in_words, dict.fromkeys(text for point in spec.points for text in Tests(point.tests).disagreements)),
+        *map(
+            reason_in_words, dict.fromkeys(text for point in spec.points for text in Tests(point.tests).disagreements)
+        ),
         *_marks_none(spec, population),
         *(caution for change in confounders(spec.points) for caution in _illegible(change, clean_sample)),
         *(caution for change in confounders(spec.points) for caution in _there_already(change, clean_sample)),
@@ -460,7 +469,7 @@ def _marks_none(spec: StudySpec, population: Population) -> Iterator[Reason]:
             yield because(Code.EMPTY_DOSE, p=p, factor=name, classes=tuple(table.classes), counts=counts)
 
 
-def _illegible(change: Confounder, clean_sample: Looked) -> Iterator[Reason]:
+def _illegible(change: Confounder, clean_sample: ConfounderSample) -> Iterator[Reason]:
     """Letters too low to be read, by the smallest picture."""
     component = change.spec.component
     intervention: Intervention = build("intervention", component.name, component.params)
@@ -471,7 +480,7 @@ def _illegible(change: Confounder, clean_sample: Looked) -> Iterator[Reason]:
         yield because(Code.ILLEGIBLE, confounder=change.label, high=float(high), least=float(LEGIBLE))
 
 
-def _there_already(change: Confounder, clean_sample: Looked) -> Iterator[Reason]:
+def _there_already(change: Confounder, clean_sample: ConfounderSample) -> Iterator[Reason]:
     """Judge a confounder by its change: none where it is there already, little where its place looks like it."""
     changed = _changes(change, clean_sample)
     hardly = changed < HARDLY * np.median(changed)
@@ -480,8 +489,10 @@ def _there_already(change: Confounder, clean_sample: Looked) -> Iterator[Reason]
         yield because(Code.HARDLY_CHANGED, confounder=change.label, **count)
 
 
-def _changes(change: Confounder, clean_sample: Looked) -> Float[np.ndarray, "n"]:
+def _changes(change: Confounder, clean_sample: ConfounderSample) -> Float[np.ndarray, "n"]:
     """The greatest change of a pixel in each image of the sample."""
     every = np.arange(len(clean_sample.sample))
-    before, after = (environment.images.read(every) for environment in (clean_sample.clean, clean_sample.with_confounder(change)))
+    before, after = (
+        environment.images.read(every) for environment in (clean_sample.clean, clean_sample.with_confounder(change))
+    )
     return (after - before).abs().flatten(1).amax(dim=1).double().numpy()

@@ -28,7 +28,7 @@ from assay.stats.compare import (
     untested_contrast,
 )
 from assay.stats.decisions import DECIDED_BY, LOOK_ALPHA, OF_RESULT, Family, decide, mean_of
-from assay.stats.doses import Amount, Dose, interaction, interaction_seeds, matched_clean, outcome
+from assay.stats.doses import Amount, DosePanel, interaction, interaction_seeds, matched_clean, outcome
 from assay.stats.measures import COMPUTED
 from assay.stats.panel import Evaluated
 from assay.stats.rows import ALPHA, DOSES, MATCHED, RELIANCE
@@ -75,7 +75,11 @@ def dose_response(gathered: Gathered, contrast: ContrastSpec, a: Recipes, b: Rec
             result = interaction_seeds(values[0], values[1], contrast.margin, bounded=bounded)
     except _Lost as lost:
         return untested_contrast(lost.reason, contrast.margin)
-    return result if result.reason or result.seeds else untested_contrast(because(Code.NO_SEED_AT_EVERY_DOSE), contrast.margin)
+    return (
+        result
+        if result.reason or result.seeds
+        else untested_contrast(because(Code.NO_SEED_AT_EVERY_DOSE), contrast.margin)
+    )
 
 
 def at_matched_clean(gathered: Gathered, contrast: ContrastSpec, a: Recipes, b: Recipes) -> Contrast:
@@ -107,11 +111,11 @@ def _by_dose(sides: Sequence[Recipes]) -> list[dict[float, RecipePoint]]:
     return [{p: side[p] for p in doses} for side in by_side]
 
 
-def _dose(gathered: Gathered, contrast: ContrastSpec, p: float, point: RecipePoint) -> Dose:
+def _dose(gathered: Gathered, contrast: ContrastSpec, p: float, point: RecipePoint) -> DosePanel:
     panel = panel_for(gathered, contrast, point)
     if panel is None:
         raise _Lost(why_nothing(gathered, contrast, point))
-    return Dose(p, panel)
+    return DosePanel(p, panel)
 
 
 def _values(gathered: Gathered, contrast: ContrastSpec, point: RecipePoint, factor: str = "") -> Evaluated:
@@ -270,7 +274,9 @@ def dose_count_rows(spec: StudySpec, population: Population) -> list[Row]:
             first_points.setdefault(canonical_json([factors[point.label], point.train.for_training()]), (
                 point, factors[point.label]
             ))  # fmt: skip
-    return [row for point, factor in first_points.values() for row in _count_rows_by_dose(spec, population, point, *factor)]
+    return [
+        row for point, factor in first_points.values() for row in _count_rows_by_dose(spec, population, point, *factor)
+    ]
 
 
 def _count_rows_by_dose(
@@ -312,7 +318,7 @@ def bears(table: FactorTable, factor: str, high: tuple[str, ...]) -> Bool[np.nda
 ByDose = Mapping[float, RecipePoint]
 
 
-def _responses(gathered: Gathered) -> Iterator[tuple[Row, ByDose, list[Dose], Reason]]:
+def _responses(gathered: Gathered) -> Iterator[tuple[Row, ByDose, list[DosePanel], Reason]]:
     """Yield each recipe in each environment: its columns, its doses, their panels, and why there is none of one."""
     points = gathered.plan.spec.points
     axis = dose_axis(points)
@@ -321,7 +327,7 @@ def _responses(gathered: Gathered) -> Iterator[tuple[Row, ByDose, list[Dose], Re
             panels = {p: gathered.panel(point, environment) for p, point in doses.items()}
             missing = [doses[p].label for p, panel in panels.items() if panel is None]
             why = because(Code.NO_SEED_OF, recipe=missing[0]) if missing else NOTHING
-            doses_kept = [Dose(p, panel) for p, panel in panels.items() if panel is not None]
+            doses_kept = [DosePanel(p, panel) for p, panel in panels.items() if panel is not None]
             yield {**place(doses, axis), "axis": axis, "environment": environment}, doses, doses_kept, why
 
 
@@ -356,7 +362,9 @@ def dose_change_rows(gathered: Gathered) -> list[Row]:
     for where, doses, doses_kept, missing in _responses(gathered):
         for measure in measures(gathered):
             result = untested_contrast(missing) if missing else outcome(doses_kept, measure)
-            seeds: list[int] = [] if missing else reduce(np.intersect1d, [dose.panel.numbers for dose in doses_kept]).tolist()
+            seeds: list[int] = (
+                [] if missing else reduce(np.intersect1d, [dose.panel.numbers for dose in doses_kept]).tolist()
+            )
             rows.append({
                 **where,
                 "doses": json.dumps([p for p in doses if p]),

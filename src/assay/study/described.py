@@ -23,14 +23,14 @@ from assay.spec.schema import ENVIRONMENT, RecipePoint, StudySpec
 from assay.stats.panel import Panel
 from assay.store.described import DESCRIBED, DataDescription, Rows
 from assay.store.files import Row
-from assay.study.confounders import Distinct, Looked, cautions, distinct_environments, visibility_rows
+from assay.study.confounders import ConfounderSample, Distinct, cautions, distinct_environments, visibility_rows
 from assay.study.contrasts import dose_count_rows
 from assay.study.gathered import Gathered
 from assay.study.heat_maps import illustrate
 from assay.study.measurements import Folds, Group, Outputs
 
 
-class Pooled(BaseModel):
+class PooledMeasurements(BaseModel):
     """The measurements of one seed of a recipe over all folds together."""
 
     recipe: str
@@ -76,7 +76,7 @@ class Described(DataDescription):
     added: Rows
     folds: int
     classes: tuple[str, ...] = ()
-    pooled: tuple[Pooled, ...]
+    pooled: tuple[PooledMeasurements, ...]
     worst: tuple[WorstGroup, ...]
 
     def measurements(self, point: RecipePoint, seed: int, outputs: Mapping[str, Outputs]) -> list[Row]:
@@ -90,7 +90,9 @@ class Described(DataDescription):
     def members(self, point: RecipePoint, seed: int, environment: str, group: Group) -> Int[np.ndarray, "n"]:
         """The rows of a group, as `Folds` had them. Raises StoreError for one that was not kept."""
         place, key = (environment, group), (point.label, seed)
-        rows_of_group = next((worst.rows for worst in self.worst if (worst.environment, worst.group) == place and key in worst.of), None)
+        rows_of_group = next(
+            (worst.rows for worst in self.worst if (worst.environment, worst.group) == place and key in worst.of), None
+        )
         if rows_of_group is None:
             raise StoreError(
                 f"{DESCRIBED} holds no images of the group {' '.join(filter(None, group))} in {environment}, which is "
@@ -102,11 +104,16 @@ class Described(DataDescription):
 def describe(gathered: Gathered, population: Population) -> Described:
     """Draw the pictures of a finished study to `pictures/`, and describe its data for the tables."""
     spec, dataset = gathered.plan.spec, population.dataset
-    clean_sample, answers = Looked.at(spec, population), ((recipe, panel) for recipe, _, panel in clean_answers(gathered))
+    clean_sample, answers = (
+        ConfounderSample.at(spec, population),
+        ((recipe, panel) for recipe, _, panel in clean_answers(gathered)),
+    )
     checks = data_checks(spec.data, dataset, population.sets, answers=answers)
     environments = distinct_environments(spec.points, population, spec.first_seed)
     return Described(
-        environments=environment_rows(spec, population, environments, [environment.label for environment in environments]),
+        environments=environment_rows(
+            spec, population, environments, [environment.label for environment in environments]
+        ),
         pictures=illustrate(gathered, population, checks),
         facts=facts_of_sets(population),
         cautions=(*checks.reasons, *cautions(spec, population, clean_sample)),
@@ -117,7 +124,10 @@ def describe(gathered: Gathered, population: Population) -> Described:
         added=added_rows(gathered, checks.cues, dataset.table) if dataset else [],
         folds=population.folds,
         classes=population.classes,
-        pooled=tuple(Pooled(recipe=recipe, seed=seed, rows=rows) for (recipe, seed), rows in gathered.measurements_of_folds.items()),
+        pooled=tuple(
+            PooledMeasurements(recipe=recipe, seed=seed, rows=rows)
+            for (recipe, seed), rows in gathered.measurements_of_folds.items()
+        ),
         worst=_worst_groups(gathered),
     )
 
@@ -146,7 +156,11 @@ def _worst_groups(gathered: Gathered) -> tuple[WorstGroup, ...]:
 
 
 def environment_rows(
-    spec: StudySpec, population: Population, environments: Sequence[Distinct], names: Sequence[str], marks: Sequence[str] = ()
+    spec: StudySpec,
+    population: Population,
+    environments: Sequence[Distinct],
+    names: Sequence[str],
+    marks: Sequence[str] = (),
 ) -> list[Row]:
     """Describe distinct environments as requested and achieved; training ones as in the first seed and fold.
 
@@ -155,7 +169,7 @@ def environment_rows(
     Args:
         spec: The study.
         population: Its images.
-        found: The environments.
+        environments: The environments.
         names: Their names in tables.
         marks: Marks whose association is described even where a share alone selects their rows.
     """

@@ -162,7 +162,9 @@ def _write_onnx(network: nn.Module, inputs: Inputs, path: Path) -> None:
         difference = float(np.abs(logits - wanted).max() / max(1.0, float(np.abs(wanted).max())))
         if not difference <= AGREEMENT:
             path.unlink()
-            raise WeightsError(f"outputs of ONNX differ by {difference:.1e} of the largest one, more than {AGREEMENT:g}")
+            raise WeightsError(
+                f"outputs of ONNX differ by {difference:.1e} of the largest one, more than {AGREEMENT:g}"
+            )
 
 
 # The model card, from facts of the run.
@@ -229,7 +231,8 @@ def _in_and_out(inputs: Mapping[str, Any], outputs: Mapping[str, Any]) -> Iterat
     crop += inputs["resize"] and f", resized by `{inputs['resize']}`"
     steps = f"; before that {', '.join(inputs['preprocessing'])}" if inputs["preprocessing"] else ""
     yield (
-        f"- Input: {inputs['values']}, {inputs['channels']} x {inputs['size']} x {inputs['size']}. Images become squares "
+        f"- Input: {inputs['values']}, {inputs['channels']} x {inputs['size']} x {inputs['size']}. Images become "
+        "squares "
         f"by `{inputs['fit']}`{crop}{steps}. The network scales by itself: {inert(inputs['scaling']) or 'no scaling'}."
     )
     yield f"- Output: {outputs['values']}. Classes: {', '.join(map(inert, outputs['classes']))}.{threshold}"

@@ -98,7 +98,9 @@ def families(
 
     A positive control is a family of its own.
     """
-    keys = [(pair.contrast.family_name, pair.id if pair.contrast.role == "positive-control" else "") for pair, _ in results]
+    keys = [
+        (pair.contrast.family_name, pair.id if pair.contrast.role == "positive-control" else "") for pair, _ in results
+    ]
     groups = [[results[i] for i in members] for members in _positions(keys)]
     ordered = [(family[0][0].contrast.family_name, sorted(family, key=_place)) for family in groups]
     roles = get_args(Role)

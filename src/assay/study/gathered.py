@@ -37,8 +37,8 @@ from assay.study.measurements import (
     OF_EACH_SEED,
     BySeed,
     Columns,
+    ContributionReader,
     Group,
-    Kept,
     Key,
     OfSeeds,
     Pooled,
@@ -84,10 +84,16 @@ def panel_of(outputs: Mapping[int, Mapping[str, np.ndarray]], where: str) -> Pan
             raise StoreError(f"{where}: seed {seed} answered a row twice; delete its readings and run the study again")
         place = np.searchsorted(rows, outputs_of_seed["row"])
         for name, column in facts.items():
-            _require_same(column[place][is_filled[place]], outputs_of_seed[name][is_filled[place]], f"{where}: seed {seed}", name)
+            _require_same(
+                column[place][is_filled[place]], outputs_of_seed[name][is_filled[place]], f"{where}: seed {seed}", name
+            )
             column[place] = outputs_of_seed[name]
         is_filled[place], tested[s, place] = True, True
-        scores[s, place], fold[s, place], thresholds[s, place] = outputs_of_seed["logits"], outputs_of_seed["fold"], outputs_of_seed["threshold"]
+        scores[s, place], fold[s, place], thresholds[s, place] = (
+            outputs_of_seed["logits"],
+            outputs_of_seed["fold"],
+            outputs_of_seed["threshold"],
+        )
     seeds = np.array(list(outputs), dtype=np.int64)
     maps = _maps(list(outputs.values()), rows)
     specific = maps.pop(SPECIFIC, None)
@@ -177,7 +183,11 @@ class Gathered:
     def _panel(self, label: str, environment: str) -> Panel | None:
         point = self._points[label]
         read_before = self._ahead.pop((label, environment), None)
-        outputs_by_seed = self._reads(self.kept_seeds(point), label, [environment])[environment] if read_before is None else read_before
+        outputs_by_seed = (
+            self._reads(self.kept_seeds(point), label, [environment])[environment]
+            if read_before is None
+            else read_before
+        )
         for outputs in outputs_by_seed.values():
             for code, shared in SURFACES.items():
                 if code in outputs:
@@ -268,11 +278,17 @@ class Gathered:
             for name in environments
             for seed in seeds
         }
-        complete = {key: ids_of_key for key, ids_of_key in ids.items() if all(self.folder.complete("readings", id) for id in ids_of_key)}
+        complete = {
+            key: ids_of_key
+            for key, ids_of_key in ids.items()
+            if all(self.folder.complete("readings", id) for id in ids_of_key)
+        }
         read = iter(self.folder.outputs_of([id for ids_of_key in complete.values() for id in ids_of_key]))
         by_environment: dict[str, dict[int, dict[str, np.ndarray]]] = {name: {} for name in environments}
         for (name, seed), ids_of_key in complete.items():
-            by_environment[name][seed] = self._join_folds(self._reading(label, seed, name), [next(read) for _ in ids_of_key])
+            by_environment[name][seed] = self._join_folds(
+                self._reading(label, seed, name), [next(read) for _ in ids_of_key]
+            )
         return by_environment
 
     def _reading(self, label: str, seed: int, environment: str) -> list[Trial]:
@@ -306,7 +322,7 @@ class Gathered:
 
         A value that a fold lacks makes that of its seed NaN. Measures of all images, computed from kept outputs, only
         give the worst environment here, since `panel` has them with intervals over patients. Groups of k-fold rows are
-        made of all folds together (`pooled`). The worst of them is one for all seeds.
+        made of all folds together (`measurements_of_folds`). The worst of them is one for all seeds.
         """
         return _Lazily(self._points, self._scalars_of)
 
@@ -376,7 +392,9 @@ class Gathered:
         """
         for unit in self._probes.get((trial.point.label, trial.id), []):
             columns, count = read[unit.id].columns, len(read[unit.id])
-            reader = Kept(self._contributions, unit.id) if self.folder.has_contributions(unit.id) else None
+            reader = (
+                ContributionReader(self._contributions, unit.id) if self.folder.has_contributions(unit.id) else None
+            )
             columns = {**columns, CONTRIBUTIONS: [reader] * count, AT: _places(count)}
             overall = unit.component.name == PERFORMANCE
             yield with_overall(columns, self._overall(trial.point, trial.training.seed)) if overall else columns
@@ -423,7 +441,9 @@ class Gathered:
 
     def _measure_folds(self, point: RecipePoint, seed: int) -> list[Row]:
         read = {name: self._read(seed, point.label, name) for name in point.tests}
-        return self.folds.measurements(point, seed, {name: outputs for name, outputs in read.items() if outputs is not None})
+        return self.folds.measurements(
+            point, seed, {name: outputs for name, outputs in read.items() if outputs is not None}
+        )
 
     def missing_units(self, trial: Trial) -> Reason:
         """Return the planned units of a trained trial that are missing and have not failed."""
@@ -526,7 +546,7 @@ def seed_values(gathered: Gathered, point: RecipePoint, contrast: ContrastSpec, 
     Args:
         gathered: Records of the study.
         point: The recipe.
-        stated: The contrast.
+        contrast: The contrast.
         own: Name of the recipe's own samples (see `values_of_seeds`), its label by default.
     """
     wanted = (contrast.measure, contrast.environment, contrast.factor, contrast.layer)

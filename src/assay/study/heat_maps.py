@@ -25,10 +25,10 @@ from assay.look.checks import DataChecks
 from assay.maps.summary import lesion_logits
 from assay.probes.attribution import Attribution
 from assay.probes.explainers import Explainer
-from assay.probes.lesion_maps import Sample, Shown, localization, choose_images
+from assay.probes.lesion_maps import LesionImages, Sample, choose_images, localization
 from assay.probes.reader import evaluating
 from assay.report.outcomes import mean_masks, mean_probabilities, of_classes, of_masks, take_cases
-from assay.report.pictures import TRUTH, Facts, Gallery, to_colors, enlarge, outline
+from assay.report.pictures import TRUTH, Facts, PictureSettings, enlarge, outline, to_colors
 from assay.shifts.environment import Environment
 from assay.shifts.population import NEUTRAL, Population, Tests
 from assay.spec.schema import RecipePoint, StudySpec
@@ -36,7 +36,7 @@ from assay.stats import maps
 from assay.stats.panel import Panel
 from assay.stats.rows import KEY_FIELDS
 from assay.store.files import Row
-from assay.study.confounders import Confounder, Looked, confounders, distinct_environments, name_environments
+from assay.study.confounders import Confounder, ConfounderSample, confounders, distinct_environments, name_environments
 from assay.study.gathered import Gathered
 from assay.study.measurements import OF_ONE_IMAGE
 
@@ -63,7 +63,7 @@ class Recipe:
     network: nn.Module
 
 
-def outline_rows(gathered: Gathered, population: Population, gallery: Gallery) -> list[Row]:
+def outline_rows(gathered: Gathered, population: Population, gallery: PictureSettings) -> list[Row]:
     """Pictures of every test environment in which maps were kept; none where no weights were."""
     spec = gathered.plan.spec
     if spec.task != "segmentation":
@@ -200,7 +200,7 @@ _COLORS = np.array([(0, 0, 0), (66, 10, 104), (147, 38, 103), (221, 81, 58), (25
 """From 0 up: each lighter than the one before, so that they are told apart without color."""
 
 
-def heat_map_rows(gathered: Gathered, population: Population, gallery: Gallery) -> list[Row]:
+def heat_map_rows(gathered: Gathered, population: Population, gallery: PictureSettings) -> list[Row]:
     """Pictures of every explainer on the first images that it was asked about; none where no weights were kept."""
     spec = gathered.plan.spec
     attribution_probes = [probe for probe in spec.probes if probe.name == PROBE]
@@ -261,14 +261,16 @@ def _fails(gathered: Gathered, recipe: str, explainer: str) -> bool:
 
 
 def _heat_map_picture(
-    chosen: Shown, sample: Sample, i: int, maps: Sequence[np.ndarray | None]
+    chosen: LesionImages, sample: Sample, i: int, maps: Sequence[np.ndarray | None]
 ) -> tuple[UInt8[np.ndarray, "h w 3"], float]:
     """Draw the image with the lesion's outline, then each map as multiples of its mean, up to a returned greatest."""
     lesion = enlarge(chosen.lesion[i])
     edge = lesion & ~ndimage.binary_erosion(lesion)
     plain = enlarge(to_colors(sample.images.read(np.array([i]))[0].numpy())).copy()
     plain[edge] = _EDGE
-    relative = [None if heat_map is None else heat_map / heat_map.mean() if heat_map.any() else heat_map for heat_map in maps]
+    relative = [
+        None if heat_map is None else heat_map / heat_map.mean() if heat_map.any() else heat_map for heat_map in maps
+    ]
     values = np.concatenate([heat_map.ravel() for heat_map in relative if heat_map is not None])
     greatest = max(float(np.percentile(values, BRIGHTEST)), 1.0)
     panels = [plain]
@@ -303,15 +305,20 @@ def illustrate(gathered: Gathered, population: Population, checks: DataChecks) -
     """
     spec = gathered.plan.spec
     masks = spec.task == "segmentation"
-    gallery = Gallery(gathered.folder.root / "pictures", population.scale, spec.data.target, population.folds, masks)
+    gallery = PictureSettings(
+        gathered.folder.root / "pictures", population.scale, spec.data.target, population.folds, masks
+    )
     environments = distinct_environments(spec.points, population, spec.first_seed)
     heads = name_environments(environments, spec.points)
-    rows = [gallery.sheet(environment.environment, environment.label, head) for environment, head in zip(environments, heads, strict=True)]
+    rows = [
+        gallery.sheet(environment.environment, environment.label, head)
+        for environment, head in zip(environments, heads, strict=True)
+    ]
     rows += outline_rows(gathered, population, gallery)
     rows += heat_map_rows(gathered, population, gallery)
     rows += case_rows(gathered, population, gallery)
     rows += checks.pictures(gallery)
-    clean_sample, changes = Looked.at(spec, population), confounders(spec.points)
+    clean_sample, changes = ConfounderSample.at(spec, population), confounders(spec.points)
     rows += [gallery.contact(number, change.label, clean_sample.clean, clean_sample.with_confounder(change))
              for number, change in enumerate(changes, start=1)]  # fmt: skip
     names_drawn = {change.name for change in changes}
@@ -325,7 +332,7 @@ def illustrate(gathered: Gathered, population: Population, checks: DataChecks) -
 
 
 def _pairs(
-    gallery: Gallery, logits: Logits, factor: str, called: str, spec: StudySpec, population: Population
+    gallery: PictureSettings, logits: Logits, factor: str, called: str, spec: StudySpec, population: Population
 ) -> list[Row]:
     point = next((point for point in spec.points if point.label in logits), spec.points[0])
     scene = population.scene(point.tests, spec.first_seed)
@@ -338,7 +345,9 @@ def tested_with(change: Confounder, points: Sequence[RecipePoint]) -> list[Recip
     return [point for point, spec in interventions if spec is not None and spec.change == change.spec.change]
 
 
-def same_pairs(logits: Logits, factor: str, drawn_point: RecipePoint, spec: StudySpec, population: Population) -> Logits:
+def same_pairs(
+    logits: Logits, factor: str, drawn_point: RecipePoint, spec: StudySpec, population: Population
+) -> Logits:
     """The logits of recipes whose pairs are the very images of the recipe that is shown."""
 
     def images(point: RecipePoint) -> Mapping[str, Any]:
@@ -371,7 +380,7 @@ def _mean(by_seed: Mapping[int, Row]) -> float:
     return statistics.fmean(row["value"] for row in by_seed.values())
 
 
-def case_rows(gathered: Gathered, population: Population, gallery: Gallery) -> list[Row]:
+def case_rows(gathered: Gathered, population: Population, gallery: PictureSettings) -> list[Row]:
     """Draw single images by the mean of recipes and seeds; none where no outputs were kept.
 
     Images are those of the first seed's first fold. Recipes differ on the compared axis alone.
@@ -395,7 +404,9 @@ def case_rows(gathered: Gathered, population: Population, gallery: Gallery) -> l
             outcomes = of_masks(each) if spec.task == "segmentation" else of_classes(each, classes)
             is_phantom = {"made": population.dataset is None}
             rows += [
-                gallery.case({"": (environment, int(place[at]))}, facts | is_phantom, f"{name}-{facts['outcome']}-{at}", name)
+                gallery.case(
+                    {"": (environment, int(place[at]))}, facts | is_phantom, f"{name}-{facts['outcome']}-{at}", name
+                )
                 for at, facts in take_cases(*outcomes, count)
             ]
     return rows

@@ -28,7 +28,7 @@ Read = Callable[[Plan], tuple[Gathered, Sequence[Row]]]
 
 
 @dataclass(frozen=True)
-class Look:
+class InterimLook:
     """A look that all of its planned seeds were there for.
 
     Attributes:
@@ -53,8 +53,8 @@ class Look:
 
 
 def looks_at(
-    plan: Plan, folder: RunFolder, beforehand: Collection[str], read: Read, looks_known: Sequence[Look] = ()
-) -> list[Look]:
+    plan: Plan, folder: RunFolder, beforehand: Collection[str], read: Read, looks_known: Sequence[InterimLook] = ()
+) -> list[InterimLook]:
     """Carry out the looks that the records suffice for.
 
     Args:
@@ -62,7 +62,7 @@ def looks_at(
         folder: Its run folder.
         beforehand: Comparisons that were specified before results existed, by `Pair.id`.
         read: Reads the records of a look.
-        known: Looks that were carried out before.
+        looks_known: Looks that were carried out before.
     """
     looks = list(looks_known)
     for seeds in plan.spec.looks[len(looks) :]:
@@ -75,8 +75,8 @@ def looks_at(
 
 
 def _look(
-    gathered: Gathered, estimates: Sequence[Row], seeds: int, beforehand: Collection[str], before: Sequence[Look]
-) -> Look:
+    gathered: Gathered, estimates: Sequence[Row], seeds: int, beforehand: Collection[str], before: Sequence[InterimLook]
+) -> InterimLook:
     if not before:
         rows = decide_families(families_of(gathered, beforehand), estimates)
         closed: dict[str, int] = {}
@@ -85,8 +85,8 @@ def _look(
         earlier = {row["id"]: row for look in before for row in look.primary if look.seeds == closed.get(row["id"])}
         planned_ids, families_decided = _primary(gathered, seeds, beforehand, earlier)
         rows = [row for row in decide_families(families_decided, estimates) if row["id"] in planned_ids]
-    look = Look(seeds, rows, closed)
-    return Look(seeds, rows, closed | {row["id"]: seeds for row in look.open if not is_open(row)})
+    look = InterimLook(seeds, rows, closed)
+    return InterimLook(seeds, rows, closed | {row["id"]: seeds for row in look.open if not is_open(row)})
 
 
 def _primary(
@@ -95,8 +95,12 @@ def _primary(
     """Return the primary comparisons whose recipes have these seeds, and families in which the others count too."""
     prespecified = [pair for pair in primary_pairs(gathered.plan.spec) if pair.id in beforehand]
     complete_pairs = [pair for pair in prespecified if all(_has(gathered, label, seeds) for label in recipes_of(pair))]
-    results = {pair.id: result for pair, result in pooled_pairs([(pair, carry_out(gathered, pair)) for pair in complete_pairs])}
-    families_decided = [(pair, results.get(pair.id) or untested_contrast(NOTHING, pair.contrast.margin)) for pair in prespecified]
+    results = {
+        pair.id: result for pair, result in pooled_pairs([(pair, carry_out(gathered, pair)) for pair in complete_pairs])
+    }
+    families_decided = [
+        (pair, results.get(pair.id) or untested_contrast(NOTHING, pair.contrast.margin)) for pair in prespecified
+    ]
     return results.keys(), [family_of(name, family, LOOK_ALPHA, earlier) for name, family in families(families_decided)]
 
 
@@ -114,7 +118,7 @@ def recipes_of(pair: Pair) -> list[str]:
     return list(dict.fromkeys(point.label for sides in pair.single for point in (*sides.a, *sides.b)))
 
 
-def next_seeds(spec: StudySpec, looks: Sequence[Look]) -> dict[str, int]:
+def next_seeds(spec: StudySpec, looks: Sequence[InterimLook]) -> dict[str, int]:
     """Return the seeds that recipes need for the looks so far and the next one.
 
     Returns:
@@ -138,7 +142,7 @@ def worst_case(spec: StudySpec) -> dict[str, int]:
     return {label: spec.most_seeds for pair in primary_pairs(spec) for label in recipes_of(pair)}
 
 
-def seeds_of(id: str, looks: Sequence[Look]) -> int:
+def seeds_of(id: str, looks: Sequence[InterimLook]) -> int:
     """Return the seeds at which a comparison was decided: of the look that closed it, or of its last look."""
     return looks[-1].closed.get(id) or max(look.seeds for look in looks if any(row["id"] == id for row in look.rows))
 
@@ -146,7 +150,7 @@ def seeds_of(id: str, looks: Sequence[Look]) -> int:
 # Tables of looks.
 
 
-def look_rows(looks: Sequence[Look]) -> list[Row]:
+def look_rows(looks: Sequence[InterimLook]) -> list[Row]:
     """Return rows of `schema.LOOKS`: estimates of every look, with the decision at it or before it."""
     decided = {(row["id"], look.seeds): row for look in looks for row in look.primary}
     rows: list[Row] = []
@@ -172,7 +176,7 @@ DECIDED = ("decision", *DECIDED_BY, "seeds_needed", "reason")
 """Columns of contrasts that are of the look that closed a comparison, else of the last one."""
 
 
-def contrasts_of(looks: Sequence[Look], most: int) -> list[Row]:
+def contrasts_of(looks: Sequence[InterimLook], most: int) -> list[Row]:
     """Return rows of `schema.CONTRASTS`: primary ones as their look closed them, or as they are at the last look.
 
     All others rest on the seeds of the first look, since later seeds were spent by what primary comparisons showed.
@@ -193,7 +197,7 @@ def contrasts_of(looks: Sequence[Look], most: int) -> list[Row]:
     ]
 
 
-def _early(row: Row, looks: Sequence[Look], seeds: int, most: int) -> Reason:
+def _early(row: Row, looks: Sequence[InterimLook], seeds: int, most: int) -> Reason:
     """Return a reason that names a decision before the last look, with the estimate of the last seeds there are."""
     reason = because(Code.DECIDED_EARLY, seeds=seeds, most=most, differs=int(row["decision"] in DIFFERENT))
     later = [one for look in looks for one in look.primary if one["id"] == row["id"] and look.seeds > seeds]

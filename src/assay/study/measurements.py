@@ -168,7 +168,9 @@ def _mean_contributions(readers: Sequence[tuple[Reader | None, int]], _: int) ->
     defined = [contributions for contributions in contributions_read if contributions is not None]
     if len(defined) < len(contributions_read):
         return None
-    samples, place = np.unique(np.concatenate([contributions.samples for contributions in defined]), return_inverse=True)
+    samples, place = np.unique(
+        np.concatenate([contributions.samples for contributions in defined]), return_inverse=True
+    )
     total = np.bincount(place, np.concatenate([contributions.values for contributions in defined]), len(samples))
     return Contributions(samples, total / len(defined))
 
@@ -179,7 +181,7 @@ def _units(rows: Iterable[Row]) -> list[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class ContributionReader:
     """Reads the contributions to the measurements of a probe unit by their place there; None where it kept none."""
 
     read: Callable[[str], Mapping[int, Contributions]]
@@ -260,7 +262,7 @@ def values_of_seeds(
 
     Args:
         by_seed: Rows of the measurement.
-        own: Name of the samples of the recipe where it has no contributions (see `own_samples`).
+        factor: Name of the samples of the recipe where it has no contributions (see `own_samples`).
         bounds: Range of the true value.
     """
     values, errors = (np.array(column_of(by_seed, name), dtype=np.float64) for name in ("value", "standard_error"))
@@ -352,7 +354,9 @@ class Folds:
         for component in components:
             probe: Performance | OfMaps = build("probe", component.name, component.params)
             if isinstance(probe, OfMaps):
-                of_maps = {name: answers_of_maps for name, answers_of_maps in answered.items() if answers_of_maps[0].maps}
+                of_maps = {
+                    name: answers_of_maps for name, answers_of_maps in answered.items() if answers_of_maps[0].maps
+                }
                 found = probe.describe(of_maps, tables[""], self.population.kinds)
             else:
                 found = probe.describe(answered, tables[""])
@@ -379,7 +383,9 @@ class Folds:
         key = ("\n".join(f"{name} {spec.model_dump_json()}" for name, spec in tests.items()), seed)
         if key not in self._tables:
             scenes = [self.population.scene(tests, seed, fold) for fold in range(self.population.folds)]
-            outside = {name for name, environment in tests.items() if environment.data} | ({""} if Tests(tests).home else set[str]())
+            outside = {name for name, environment in tests.items() if environment.data} | (
+                {""} if Tests(tests).home else set[str]()
+            )
             self._tables[key] = {
                 name: joined_tables([_table(scene, name) for scene in (scenes[:1] if name in outside else scenes)])
                 for name in ("", *tests)

@@ -101,7 +101,11 @@ def sections(tables: Mapping[str, Rows]) -> list[Section]:
         Section("cues", "Simple cues and confounders", (ADDED, CUES, ISSUES, VISIBLE)),
     ]  # fmt: skip
     measures_shown = {
-        name for section in sections_shown for block in section.blocks if block.table == "estimates" for name in block.keep.measures
+        name
+        for section in sections_shown
+        for block in section.blocks
+        if block.table == "estimates"
+        for name in block.keep.measures
     }
     return [*sections_shown, Section("further", "Further measures", _further(tables, measures_shown), folded=True)]
 

@@ -113,7 +113,8 @@ def _refuse_one_class(training: FactorTable) -> None:
     classes_present = np.unique(training.target)
     if len(classes_present) == 1:
         raise SpecError(
-            f"environment 'train': all {len(training)} training images are of class '{training.classes[classes_present[0]]}', "
+            f"environment 'train': all {len(training)} training images are of class "
+            f"'{training.classes[classes_present[0]]}', "
             "and a classifier needs images of two classes: check `where` of train and data.split.test_only"
         )
 
@@ -156,7 +157,11 @@ def check_measurable(spec: StudySpec, population: Population) -> None:
         if name not in classes_by_environment:
             classes_by_environment[name] = _classes_in(population, point, name, spec.first_seed)
         classes = classes_by_environment[name]
-        enough: Mapping[Among, bool] = {"both": len(classes) > 1, "lesions": max(classes) > 0, "no lesions": 0 in classes}
+        enough: Mapping[Among, bool] = {
+            "both": len(classes) > 1,
+            "lesions": max(classes) > 0,
+            "no lesions": 0 in classes,
+        }
         if not enough[among]:
             needed, missing = _NEEDED[among]
             raise SpecError(

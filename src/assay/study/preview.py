@@ -14,9 +14,9 @@ from assay.core.files import canonical_json
 from assay.core.measures import range_of
 from assay.core.reasons import Code, Reason, because
 from assay.core.versions import versions
-from assay.execution.run import Run, Tables
+from assay.execution.run import RunSteps, Tables
 from assay.look.checks import DataChecks, data_checks
-from assay.report.pictures import Gallery
+from assay.report.pictures import PictureSettings
 from assay.shifts.population import Population
 from assay.spec.environments import dose_axis, images_seed
 from assay.spec.schema import RecipePoint, StudySpec
@@ -28,8 +28,8 @@ from assay.stats.rows import ALPHA, DOSES, MATCHED, PRIMARY
 from assay.store.files import Row
 from assay.store.folder import RunFolder
 from assay.study.confounders import (
+    ConfounderSample,
     Distinct,
-    Looked,
     cautions,
     confounders,
     distinct_environments,
@@ -40,7 +40,7 @@ from assay.study.described import environment_rows, facts_of_sets
 from assay.study.families import Pair, comparison_columns, pooling_group, spec_pairs
 from assay.study.kind import PREVIEW
 from assay.study.request import RunRequest
-from assay.study.run import Prepared
+from assay.study.run import PreparedStudy
 from assay.study.tables import spec_facts
 
 # What each stated contrast of a study could detect, before anything has run.
@@ -115,7 +115,7 @@ def _test_patients(pair: Pair, population: Population, environment: str) -> Sequ
 
 
 @dataclass(frozen=True)
-class PreviewRun(Run):
+class PreviewRun(RunSteps):
     """A preview as a `Run`.
 
     Attributes:
@@ -124,7 +124,7 @@ class PreviewRun(Run):
         workers: Workers that would train it.
     """
 
-    prepared: Prepared
+    prepared: PreparedStudy
     request: RunRequest
     workers: int
     kind = PREVIEW
@@ -171,7 +171,7 @@ def preview_tables(
         pictures: The folder.
         starts: Source -> the images that it is trained on.
     """
-    clean_sample, changes = Looked.at(spec, population), confounders(spec.points)
+    clean_sample, changes = ConfounderSample.at(spec, population), confounders(spec.points)
     environments = distinct_environments(spec.points, population, spec.first_seed)
     heads, marks = name_environments(environments, spec.points), [change.name for change in changes]
     rows = environment_rows(spec, population, environments, heads, marks)
@@ -202,14 +202,14 @@ def _pictures(
     checks: DataChecks,
 ) -> Iterator[Row]:
     """Draw environments, sources, confounders, pairs that differ in one factor, copies and odd images."""
-    gallery = Gallery(folder, population.scale, spec.data.target, population.folds, spec.task == "segmentation")
+    gallery = PictureSettings(folder, population.scale, spec.data.target, population.folds, spec.task == "segmentation")
     for environment, head in zip(environments, name_environments(environments, spec.points), strict=True):
         yield gallery.sheet(environment.environment, head, head)
     for name, source in spec.sources.items():
-        if name in starts and not source.is_own_code:
+        if name in starts and not source.own:
             training, _ = starts[name].training(source.environment, images_seed(spec.first_seed))
             yield replace(gallery, scale=starts[name].scale).source(training, name, source.recipe.epochs)
-    clean_sample, changes = Looked.at(spec, population), confounders(spec.points)
+    clean_sample, changes = ConfounderSample.at(spec, population), confounders(spec.points)
     for number, change in enumerate(changes, start=1):
         yield gallery.contact(number, change.label, clean_sample.clean, clean_sample.with_confounder(change))
     scene = population.scene(spec.points[0].tests, spec.first_seed)
@@ -221,7 +221,11 @@ def _pictures(
 
 def _uneven(spec: StudySpec, environments: Sequence[Distinct]) -> Iterator[Reason]:
     """Yield a doubt where doses differ in the number of training rows."""
-    images = {environment.recipe: len(environment.environment) for environment in environments if environment.recipe and environment.name == "train"}
+    images = {
+        environment.recipe: len(environment.environment)
+        for environment in environments
+        if environment.recipe and environment.name == "train"
+    }
     first = {_trained_on(point): images[point.label] for point in spec.points if point.label in images}
     trained = [(point.coordinates, first[_trained_on(point)]) for point in spec.points if _trained_on(point) in first]
     if reason := uneven_rows(trained, dose_axis(spec.points)):

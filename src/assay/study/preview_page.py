@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from textwrap import shorten
 
-from assay.report.account import Account, Line, Opening, Place, Tile, doubts, sentence
+from assay.report.account import Account, Line, Opening, PlacePictures, Tile, doubts, sentence
 from assay.report.block import Block, Query, Section
 from assay.report.blocks import render
 from assay.report.data_blocks import CUES, ISSUES
@@ -20,7 +20,7 @@ from assay.stats.format import count, duration, in_words, join_words, number
 from assay.stats.power import Assumptions
 from assay.stats.rows import PRIMARY, Row, numeric
 from assay.study.page import ENVIRONMENTS, VISIBLE, with_words
-from assay.study.words import places_of, association_text
+from assay.study.words import association_text, places_of
 
 MOST_LINES = 3
 """Comparisons on the first screen."""
@@ -49,7 +49,7 @@ def preview_account(evidence: Evidence) -> Account:
     opening = Opening(
         tuple(doubts(findings)[:MOST_CHIPS]),
         tuple(filter(None, (definition, association_text(evidence)))),
-        tuple(Place(f"{place.name}: {one.label}", (one,)) for place in places_of(evidence.root, evidence)
+        tuple(PlacePictures(f"{place.name}: {one.label}", (one,)) for place in places_of(evidence.root, evidence)
               for one in place.pictures),
         tuple(lines)[:MOST_LINES],
         "Smallest difference that can be detected",
@@ -185,7 +185,8 @@ def assumption_text(assumptions: Assumptions, folds: int) -> str:
     independent = f"between trainings ({folds} folds of a seed taken for independent)"
     between = "between seeds" if folds == 1 else independent
     return (
-        f"assuming a value near {assumptions.value:.2g}, paired differences that vary by {assumptions.seed_sd:.2g} {between}, "
+        f"assuming a value near {assumptions.value:.2g}, paired differences that vary by {assumptions.seed_sd:.2g} "
+        f"{between}, "
         f"and a correlation of {assumptions.correlation:.2g} between the recipes' answers about a patient"
     )
 

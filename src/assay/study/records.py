@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from assay.core.errors import SpecError, StoreError
 from assay.core.files import content_hash, default_cache_root, sha256
-from assay.execution.jobs import Place, TrainedModel, inputs_of, load_trained, population_of
+from assay.execution.jobs import TrainedModel, Workspace, inputs_of, load_trained, population_of
 from assay.execution.plan import Plan, ProbeUnit, Source, Trial, start_id, started_from, with_weights
 from assay.models.ref import Inputs, Model, Unit
 from assay.models.weights import WEIGHTS_FILE
@@ -170,7 +170,7 @@ def _trained_source(id: str, study: Stored, root: Path) -> TrainedModel:
     planned = next((planned for planned in study.plan.sources if planned.id == id), None)
     if planned is None:
         raise StoreError(f"source {id} is named by no spec of {root}: run the study that made it again")
-    place = Place(root, default_cache_root(), study.skip_bad_rows)
+    place = Workspace(root, default_cache_root(), study.skip_bad_rows)
     inputs = inputs_of(population_of(planned.data, place), planned.data, planned.training.recipe.task)
     return TrainedModel.of(place.cache, id, planned.training, inputs, "sources")
 

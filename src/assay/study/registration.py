@@ -78,7 +78,9 @@ def register(root: Path, spec: StudySpec, receipt: str = "") -> Registration:
     require_registered(root, spec)
     registration = Registration(registration.content, receipt or registration.receipt)
     for path in (file, *([root / FILE] if (root / FILE).is_file() else [])):
-        write_json(path, {"registered": registration.content, "sha256": registration.sha256, "receipt": registration.receipt})
+        write_json(
+            path, {"registered": registration.content, "sha256": registration.sha256, "receipt": registration.receipt}
+        )
     if (root / FILE).is_file() and (listed := read_manifest(root)) is not None:
         write_manifest(root, {name: digest for name, (_, digest) in listed.items() if name != FILE})
     return registration
@@ -107,7 +109,9 @@ def require_registered(root: Path, spec: StudySpec) -> None:
         StoreError: A registration was altered.
     """
     for file in (root / FILE, registration_file(root)):
-        if (registration := read_registration(file)) and (difference := _difference(registration.content["spec"], _spec(spec))):
+        if (registration := read_registration(file)) and (
+            difference := _difference(registration.content["spec"], _spec(spec))
+        ):
             raise SpecError(
                 f"{file} registers another study: {difference}; run that one, or choose another {key_text('--out')}"
             )
@@ -270,11 +274,24 @@ def _content_of_pair(spec: StudySpec, pair: Pair) -> tuple[list[list[dict[str, A
 
     With the shared parts: data, first seed and sources, and the other set that is tested on.
     """
-    sides = [[_content_of_point(sides_of_pair, point) for sides_of_pair in pair.single for point in getattr(sides_of_pair, side)] for side in ("a", "b")]
+    sides = [
+        [
+            _content_of_point(sides_of_pair, point)
+            for sides_of_pair in pair.single
+            for point in getattr(sides_of_pair, side)
+        ]
+        for side in ("a", "b")
+    ]
     sources = {name: source.canonical() for name, source in spec.sources.items()}
-    tests = (point.tests.get(sides_of_pair.contrast.environment) for sides_of_pair in pair.single for point in sides_of_pair.a)
+    tests = (
+        point.tests.get(sides_of_pair.contrast.environment)
+        for sides_of_pair in pair.single
+        for point in sides_of_pair.a
+    )
     others = [
-        _without_places(spec.data.tests[name].canonical()) for name in sorted({test.data for test in tests if test}) if name
+        _without_places(spec.data.tests[name].canonical())
+        for name in sorted({test.data for test in tests if test})
+        if name
     ]
     return sides, [_without_places(spec.data.for_training()), spec.first_seed, sources, *others]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from assay.core.errors import StoreError
-from assay.report.evidence import Tables
+from assay.report.evidence import RunTables
 from assay.spec.document import Document
 from assay.spec.load import STUDIES, put
 from assay.spec.schema import StudySpec
@@ -168,11 +168,12 @@ def prepare_replication(root: Path, out: Path, seeds: int = SEEDS) -> tuple[Sett
     spec = plan.spec
     if spec.models:
         raise StoreError(f"{root} reads models that were trained elsewhere, so there is no training to replicate")
-    tables = Tables(root)
+    tables = RunTables(root)
     missing_counts = len(plan.missing_trials(folder)), len(plan.missing_probes(folder))
     if any(missing_counts) or goes_on(spec, tables["looks"]):
         raise StoreError(
-            f"{root} is not finished ({count(missing_counts[0], 'training run')} and {count(missing_counts[1], 'probe')} are missing): "
+            f"{root} is not finished ({count(missing_counts[0], 'training run')} and "
+            f"{count(missing_counts[1], 'probe')} are missing): "
             "finish it by the same command, then replicate it"
         )
     last = max(trial.training.seed for trial in plan.trials)

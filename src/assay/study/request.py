@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple, Self
 from pydantic import model_validator
 
 from assay.core.errors import SpecError, cut, unknown_of_few
-from assay.core.request import Option, Request, device_in, one_of, whole
+from assay.core.request import CommandRequest, Option, device_in, one_of, whole
 from assay.core.seeds import LOOKS
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def _engine(text: str) -> str:
     return text
 
 
-class RunRequest(Request):
+class RunRequest(CommandRequest):
     """A request of `assay run`. `assay preview` takes those of its fields that do not train."""
 
     spec: Annotated[str, Option("A built-in study's name or a YAML file.", "SPEC", argument=True, complete="studies")]

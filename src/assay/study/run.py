@@ -17,10 +17,10 @@ from assay.execution.estimate import Timer, after_units, source_seconds, unit_se
 from assay.execution.jobs import (
     EnsembleJob,
     GivenJob,
-    Place,
     ProbeJob,
     TrainedModel,
     TrainJob,
+    Workspace,
     inputs_of,
     population_of,
 )
@@ -39,7 +39,7 @@ from assay.execution.plan import (
     start_id,
 )
 from assay.execution.progress import Stage, telling
-from assay.execution.run import Run, Tables, Watch, carry_out, run_tasks
+from assay.execution.run import RunSteps, Tables, Watch, carry_out, run_tasks
 from assay.execution.tasks import Executor, Job, Outcome, Task
 from assay.models.ref import Inputs
 from assay.report.page import write_page
@@ -54,7 +54,7 @@ from assay.store.folder import RunFolder, working_in
 from assay.store.manifest import MANIFEST
 from assay.study import finished
 from assay.study.finished import Result
-from assay.study.interim import Look, goes_on, look_rows, next_seeds, worst_case
+from assay.study.interim import InterimLook, goes_on, look_rows, next_seeds, worst_case
 from assay.study.kind import STUDY
 from assay.study.measurements import Folds
 from assay.study.preflight import (
@@ -79,14 +79,14 @@ SOURCE = "source-"
 
 
 @dataclass(frozen=True)
-class Prepared:
+class PreparedStudy:
     """A study ready to run: its tasks and their approximate duration.
 
     starts: where the images of each source come from. causes: as `finished.causes` gives them before anything is read.
     """
 
     spec: StudySpec
-    place: Place
+    place: Workspace
     population: Population
     starts: Mapping[str, Population]
     plan: Plan
@@ -117,7 +117,7 @@ class Prepared:
 
 def prepare(
     spec: StudySpec, root: Path, *, skip_bad_rows: bool = False, device: str = PROCESSOR, notify: Notify = silent
-) -> Prepared:
+) -> PreparedStudy:
     """Plan a study against the contents of its run folder. Reads data, trains nothing, writes nothing there.
 
     Args:
@@ -145,7 +145,7 @@ def prepare(
     starting = [*trials, *(unit.trial for unit in probes)]  # a probe looks at the network before its training too
     sources = missing_sources(plan.sources, {start_id(trial.training.recipe) for trial in starting}, place)
     if not trials and not probes and not sources:
-        return Prepared(spec, place, population, starts, plan, (), 0, 0, 0, device, causes)
+        return PreparedStudy(spec, place, population, starts, plan, (), 0, 0, 0, device, causes)
     check_weights(probes, place.folder)
     check_rows(spec, population, starts)
     check_measurable(spec, population)
@@ -153,7 +153,7 @@ def prepare(
     check_starts(plan, inputs, _inputs_of_sources(spec, starts))
     tasks = _tasks(plan, sources, trials, probes, place, population, starts, device, Timer(here, notify))
     counts = len(sources), len(trials), len(probes)
-    return Prepared(spec, place, population, starts, plan, tasks, *counts, device, causes)
+    return PreparedStudy(spec, place, population, starts, plan, tasks, *counts, device, causes)
 
 
 def check_data(spec: StudySpec, root: Path, *, skip_bad_rows: bool = False, notify: Notify = silent) -> None:
@@ -165,10 +165,10 @@ def check_data(spec: StudySpec, root: Path, *, skip_bad_rows: bool = False, noti
 
 def _open_images(
     spec: StudySpec, root: Path, skip_bad_rows: bool, here: str, notify: Notify
-) -> tuple[Place, Population, dict[str, Population]]:
+) -> tuple[Workspace, Population, dict[str, Population]]:
     """Return where a study is kept, its images, and the images of each of its sources."""
     code = own_code(spec.model_dump_json(context={"complete": True}))
-    place = Place(root, default_cache_root(), skip_bad_rows, code)
+    place = Workspace(root, default_cache_root(), skip_bad_rows, code)
     population = population_of(spec.data, place, here, fresh=True, notify=notify)
     starts = {name: population_of(source.data, place, here, notify=notify) for name, source in spec.sources.items()}
     check_sources(spec, population, starts)
@@ -176,10 +176,10 @@ def _open_images(
 
 
 def _plan(
-    spec: StudySpec, population: Population, starts: Mapping[str, Population], place: Place
-) -> tuple[Plan, list[Look]]:
+    spec: StudySpec, population: Population, starts: Mapping[str, Population], place: Workspace
+) -> tuple[Plan, list[InterimLook]]:
     """Plan a study; of one with looks, up to the first look that records do not suffice for."""
-    plan, seeds, looks = make_plan(spec, population, starts), dict[str, int](), list[Look]()
+    plan, seeds, looks = make_plan(spec, population, starts), dict[str, int](), list[InterimLook]()
     while spec.looks:
         looks = carried_looks(plan, place.root, Folds(population, spec.probes), looks)
         needed = next_seeds(spec, looks)
@@ -195,7 +195,7 @@ def _inputs_of_sources(spec: StudySpec, starts: Mapping[str, Population]) -> dic
 
 
 @dataclass
-class StudyRun(Run):
+class StudyRun(RunSteps):
     """A study as a `Run`.
 
     Attributes:
@@ -204,8 +204,8 @@ class StudyRun(Run):
         stage: Callback for the steps after tasks.
     """
 
-    prepared: Prepared
-    again: Callable[[], Prepared]
+    prepared: PreparedStudy
+    again: Callable[[], PreparedStudy]
     stage: Stage
     kind = STUDY
 
@@ -274,11 +274,11 @@ class StudyRun(Run):
 
 
 def run_study(
-    prepared: Prepared,
+    prepared: PreparedStudy,
     watch: Watch,
     executor: Executor,
     stage: Stage | None = None,
-    again: Callable[[], Prepared] | None = None,
+    again: Callable[[], PreparedStudy] | None = None,
 ) -> Result:
     """Carry out a prepared study and write its tables and page. Failures are recorded and the rest goes on.
 
@@ -310,7 +310,7 @@ def run_study(
     )
 
 
-def _begin(prepared: Prepared) -> None:
+def _begin(prepared: PreparedStudy) -> None:
     """Keep the plan in the folder, and remove the traces of a killed run."""
     plan, place = prepared.plan, prepared.place
     store(place.folder, plan, inputs_of(prepared.population, plan.spec.data, plan.spec.task))
@@ -341,7 +341,7 @@ def count_unlearned(trials: Sequence[Trial], folder: RunFolder) -> int:
     return sum(trial.id in unlearned_ids for trial in trials if not trial.training.members)
 
 
-def train_only(prepared: Prepared, watch: Watch, executor: Executor) -> Outcome:
+def train_only(prepared: PreparedStudy, watch: Watch, executor: Executor) -> Outcome:
     """Carry out the tasks of a prepared study, without tables and page. Failures are recorded and the rest goes on."""
     with working_in(prepared.place.root):
         place, spec = prepared.place, prepared.spec
@@ -357,7 +357,7 @@ def _tasks(
     sources: Sequence[Source],
     trials: Sequence[Trial],
     probes: Sequence[ProbeUnit],
-    place: Place,
+    place: Workspace,
     population: Population,
     starts: Mapping[str, Population],
     device: str,
@@ -401,11 +401,11 @@ def _tasks(
     )
 
 
-def _ensemble_job(trial: Trial, place: Place) -> Job | None:
+def _ensemble_job(trial: Trial, place: Workspace) -> Job | None:
     return EnsembleJob(place, trial.training) if trial.training.members else None
 
 
-def _given_job(trial: Trial, spec: StudySpec, place: Place, device: str) -> Job | None:
+def _given_job(trial: Trial, spec: StudySpec, place: Workspace, device: str) -> Job | None:
     """Return the job that takes models that were trained elsewhere; None where a trial is trained."""
     models = spec.given(trial.point, trial.training.seed)
     return GivenJob(place, spec.data, trial.training, models, device) if models else None
@@ -424,7 +424,7 @@ def _start(id: str) -> tuple[str, ...]:
 def _probe_tasks(
     plan: Plan,
     probes: Sequence[ProbeUnit],
-    place: Place,
+    place: Workspace,
     inputs: Inputs,
     device: str,
     costs: Mapping[str, tuple[float, float]],
@@ -449,7 +449,7 @@ def _probe_tasks(
 
 
 def _probe_job(
-    units: Sequence[ProbeUnit], place: Place, plan: Plan, inputs: Inputs, *, keep_weights: bool, device: str
+    units: Sequence[ProbeUnit], place: Workspace, plan: Plan, inputs: Inputs, *, keep_weights: bool, device: str
 ) -> ProbeJob:
     """The job that runs all missing probes of one trial, so that the model is read once per environment."""
     trial, spec = units[0].trial, plan.spec
@@ -463,4 +463,4 @@ def _probe_job(
 def tables_of(folder: RunFolder) -> Tables:
     """Return the tables of a study from its records. Needs no data."""
     study = stored_study(folder.root)
-    return analyze_records(study.plan, Place(folder.root, default_cache_root(), study.skip_bad_rows))
+    return analyze_records(study.plan, Workspace(folder.root, default_cache_root(), study.skip_bad_rows))

@@ -20,7 +20,7 @@ from assay.stats.outcomes import joint
 from assay.stats.panel import Evaluated, Panel, evaluate
 from assay.store.files import Row, read_rows
 from assay.study.gathered import Gathered
-from assay.training.losses.segmentation import Schedule, weight_at
+from assay.training.losses.segmentation import WeightSchedule, weight_at
 from assay.training.objective import Progress
 
 # Curves and planes of a segmentation: false alarms over threshold and area, the free response, and the training.
@@ -56,7 +56,9 @@ def _free_responses(gathered: Gathered) -> Iterator[Row]:
     """
     for point, environment, panel in _panels(gathered):
         seeds = [
-            maps.free_responses(answers.maps["stray"], answers.maps["lesion_score"], answers.maps["floor"], _THRESHOLDS, answers.fold)
+            maps.free_responses(
+                answers.maps["stray"], answers.maps["lesion_score"], answers.maps["floor"], _THRESHOLDS, answers.fold
+            )
             for answers in (panel.answers(position)[0] for position in range(len(panel.scores)))
         ]
         most = np.unique(np.concatenate([response.curve.false_positives for folds in seeds for response in folds]))
@@ -94,7 +96,7 @@ def weight_of(loss: Component, epoch: int, epochs: int) -> float:
         return math.nan
     entry = lookup("loss", loss.name)
     passed = entry.complete().call_arguments(entry.validate(loss.params)).values()
-    schedule = next((value for value in passed if isinstance(value, Schedule)), None)
+    schedule = next((value for value in passed if isinstance(value, WeightSchedule)), None)
     return math.nan if schedule is None else weight_at(Progress(0, 1, epoch, epochs), schedule)
 
 
@@ -144,7 +146,10 @@ def trade_rows(gathered: Gathered) -> list[Row]:
         return []
     rows: list[Row] = []
     for point in spec.points:
-        across, up = (_evaluate_point(gathered, point, *measure_and_place) for measure_and_place in zip(measured, places, strict=True))
+        across, up = (
+            _evaluate_point(gathered, point, *measure_and_place)
+            for measure_and_place in zip(measured, places, strict=True)
+        )
         if across is None or up is None:
             continue
         evaluated = joint(across, up)

@@ -41,7 +41,7 @@ BY_VECTOR: Mapping[str, Callable[[np.ndarray], np.ndarray]] = {
 
 
 @dataclass(frozen=True)
-class Pair:
+class RecipePair:
     """Two recipes that differ along one axis: a is likened to b, which it is compared against."""
 
     axis: str
@@ -67,9 +67,9 @@ Vectors = Mapping[str, tuple[Float[np.ndarray, "layers s m"], ...]]
 """Measure -> of each fold, see `BY_VECTOR`. Made once: this takes longer than comparing them."""
 
 
-def recipe_pairs(spec: StudySpec) -> list[Pair]:
+def recipe_pairs(spec: StudySpec) -> list[RecipePair]:
     """Each level of every axis with those that contrasts along it are against, else its first; others held."""
-    pairs_by_key: dict[tuple[str, str], Pair] = {}
+    pairs_by_key: dict[tuple[str, str], RecipePair] = {}
     for axis, levels in spec.axes.items():
         references = dict.fromkeys(str(contrast.against) for contrast in spec.contrasts if contrast.axis == axis)
         for against in [level for level in references if level in levels] or levels[:1]:
@@ -77,7 +77,7 @@ def recipe_pairs(spec: StudySpec) -> list[Pair]:
             for point in spec.points:
                 other = by_axes.get(_others(point, axis))
                 if point.coordinates.get(axis, against) != against and other is not None:
-                    pairs_by_key.setdefault((point.label, other.label), Pair(axis, point, other))
+                    pairs_by_key.setdefault((point.label, other.label), RecipePair(axis, point, other))
     return [pair for (a, b), pair in pairs_by_key.items() if (b, a) not in pairs_by_key or (a, b) < (b, a)]
 
 
@@ -123,7 +123,7 @@ class _Compared:
                 columns = {"value": value, "seeds": len(models.seeds), "reason": reason}
                 yield {**_row("", point, point, CKA, layer, other), **_images(models), **columns}
 
-    def between(self, pair: Pair) -> Iterator[Row]:
+    def between(self, pair: RecipePair) -> Iterator[Row]:
         """Compute CKA of all pairs of layers, all measures of layers with the same name, and kappa of the calls."""
         a, b = self._models(pair.a.label), self._models(pair.b.label)
         seeds = [seed for seed in a.seeds if seed in b.seeds]
@@ -146,7 +146,7 @@ class _Compared:
                     yield {**here, "value": between_seeds(crossed), "seeds": len(seeds)}
         yield from self._answers(pair)
 
-    def _answers(self, pair: Pair) -> Iterator[Row]:
+    def _answers(self, pair: RecipePair) -> Iterator[Row]:
         """Cohen's kappa of the models' calls in every test environment that both recipes have."""
         if self._gathered.plan.spec.task != "classification":
             return
@@ -162,7 +162,7 @@ class _Compared:
             here = _row(pair.axis, pair.a, pair.b, KAPPA)
             yield {**here, "environment": environment, "images": len(panels[0].target), **_numbers_of(likeness)}
 
-    def _incomparable(self, pair: Pair, a: Models, b: Models, seeds: Sequence[int]) -> Reason:
+    def _incomparable(self, pair: RecipePair, a: Models, b: Models, seeds: Sequence[int]) -> Reason:
         if len(seeds) < 2:
             return _few(len(seeds))
         is_neutral = a.environment in (NEUTRAL, INDEPENDENT)
@@ -179,7 +179,9 @@ class _Compared:
 
     def _read(self, label: str) -> Models:
         point, folder = self._points[label], self._gathered.folder
-        units_by_seed = {seed: units for seed in self._gathered.kept_seeds(point) if (units := self._kept_units(point, seed))}
+        units_by_seed = {
+            seed: units for seed in self._gathered.kept_seeds(point) if (units := self._kept_units(point, seed))
+        }
         read = {seed: [folder.sampled(id) for id in units] for seed, units in units_by_seed.items()}
         first = next(iter(read.values()))
         rows = tuple(row for row, _ in first)
@@ -192,7 +194,9 @@ class _Compared:
             layer: tuple(tuple(folds[fold][1][layer] for folds in shared.values()) for fold in range(len(rows)))
             for layer in first[0][1]
         }
-        environment = str(folder.record("probes", next(iter(units_by_seed.values()))[0])["params"].get("environment", NEUTRAL))
+        environment = str(
+            folder.record("probes", next(iter(units_by_seed.values()))[0])["params"].get("environment", NEUTRAL)
+        )
         return Models(tuple(shared), rows, layers, environment)
 
     def _vectors_of(self, label: str) -> Vectors:

@@ -16,7 +16,7 @@ from assay.core.files import without_home
 from assay.core.measures import MEASURES, range_of
 from assay.core.reasons import NOTHING, Reason, read, together
 from assay.core.reasons import reason_in_words as stated_words
-from assay.execution.jobs import Place, kept_provenance
+from assay.execution.jobs import Workspace, kept_provenance
 from assay.execution.plan import Plan, Source, Trial, without_collection
 from assay.execution.progress import Stage
 from assay.shifts.population import Population
@@ -36,7 +36,7 @@ from assay.stats.format import count
 from assay.stats.measures import COMPUTED
 from assay.stats.outcomes import collapse_rate, contrast_collapse, corruption_rows
 from assay.stats.panel import Panel, of_seeds
-from assay.stats.rows import KEY_FIELDS, estimates_compared, with_id, over_images, with_outcomes
+from assay.stats.rows import KEY_FIELDS, estimates_compared, over_images, with_id, with_outcomes
 from assay.store import schema
 from assay.store.described import keep, read_description
 from assay.store.files import ColumnRows, Row
@@ -46,11 +46,11 @@ from assay.study.contrasts import carry_out, dose_change_rows, families_of, reli
 from assay.study.described import Described, describe
 from assay.study.families import Pair, spec_pairs
 from assay.study.gathered import Gathered
-from assay.study.interim import Look, contrasts_of, look_rows, looks_at, seeds_of
+from assay.study.interim import InterimLook, contrasts_of, look_rows, looks_at, seeds_of
 from assay.study.measurements import Folds, Pooled, column_of, values_of_seeds
 from assay.study.published import published_rows
 from assay.study.registration import FILE as REGISTRATION
-from assay.study.registration import Stated, read_registration, read_prespecified
+from assay.study.registration import Stated, read_prespecified, read_registration
 from assay.study.replication import find_earlier, replication_rows
 from assay.study.segmentation import point_rows, trade_rows
 from assay.study.similarity import similarity_rows
@@ -157,8 +157,8 @@ def _records(name: str, architecture: Component, gathered: Gathered) -> list[Map
 def _data(source: SourceSpec) -> Row:
     data = source.data
     return {
-        "data": "own" if source.is_own_code else "phantom" if data.phantom else "files",
-        "phantom": label({data.phantom.name: dict(data.phantom.params)}) if data.phantom and not source.is_own_code else "",
+        "data": "own" if source.own else "phantom" if data.phantom else "files",
+        "phantom": label({data.phantom.name: dict(data.phantom.params)}) if data.phantom and not source.own else "",
         "target": data.target if looks_at_labels(source.recipe.loss) else "",
         "size": float(data.size),
     }
@@ -220,7 +220,7 @@ def _statuses(gathered: Gathered, point: RecipePoint, seed: int) -> Iterator[str
 # From records to the tables that the page shows: estimates, contrasts, associations, findings. Reads no model.
 
 
-def analyze(plan: Plan, place: Place, population: Population, stage: Stage) -> Made:
+def analyze(plan: Plan, place: Workspace, population: Population, stage: Stage) -> Made:
     """Make every picture under `pictures/`, store the description of the data, and return the tables.
 
     Args:
@@ -234,7 +234,7 @@ def analyze(plan: Plan, place: Place, population: Population, stage: Stage) -> M
     return Made(gathered, described, place.root)
 
 
-def analyze_records(plan: Plan, place: Place) -> Made:
+def analyze_records(plan: Plan, place: Workspace) -> Made:
     """Return the tables from records and the stored description of the data. Draws no picture.
 
     Raises:
@@ -286,7 +286,7 @@ class Made(Mapping[str, Sequence[Row]]):
         return [row for trial, row in rows if not trial.training.members or row["status"] in ("failed", "pending")]
 
     @cached_property
-    def looks(self) -> list[Look]:
+    def looks(self) -> list[InterimLook]:
         """Looks at the primary comparisons; none of a study without, nor before the first is complete."""
         return carried_looks(self.gathered.plan, self.root, self.gathered.folds)
 
@@ -301,7 +301,7 @@ class Made(Mapping[str, Sequence[Row]]):
         return with_outcomes(self.before.mark(rows, lambda _: self.spec.seeds), self.trials)
 
 
-def carried_looks(plan: Plan, root: Path, folds: Pooled, looks_known: Sequence[Look] = ()) -> list[Look]:
+def carried_looks(plan: Plan, root: Path, folds: Pooled, looks_known: Sequence[InterimLook] = ()) -> list[InterimLook]:
     """Carry out the looks of a study that its records suffice for (see `looks_at`)."""
     folder = RunFolder(root)
 
@@ -309,7 +309,11 @@ def carried_looks(plan: Plan, root: Path, folds: Pooled, looks_known: Sequence[L
         gathered = Gathered(part, folder, folds)
         return gathered, _estimates(gathered).estimates
 
-    return looks_at(plan, folder, read_prespecified(root, plan.spec).pairs, measure_part, looks_known) if plan.spec.looks else []
+    return (
+        looks_at(plan, folder, read_prespecified(root, plan.spec).pairs, measure_part, looks_known)
+        if plan.spec.looks
+        else []
+    )
 
 
 def _findings(tables: Made) -> Sequence[Row]:
@@ -352,7 +356,9 @@ MAKERS: Mapping[str, Callable[[Made], Sequence[Row]]] = {
     "added": lambda tables: tables.described.added,
     "findings": _findings,
     "pictures": lambda tables: tables.described.pictures,
-    "published": lambda tables: published_rows(tables.spec, tables.estimates_made.estimates, tables.estimates_made.values),
+    "published": lambda tables: published_rows(
+        tables.spec, tables.estimates_made.estimates, tables.estimates_made.values
+    ),
     "provenance": lambda tables: _provenance_rows(tables.gathered, tables.described),
 }
 """Maker of the rows of every table of `schema.TABLES`."""
@@ -560,7 +566,11 @@ def _registration(root: Path) -> dict[str, str]:
     registration = read_registration(root / REGISTRATION)
     if registration is None:
         return {}
-    facts = {"registered": registration.content["time"], "hash of the registration": registration.sha256, "deposit": registration.receipt}
+    facts = {
+        "registered": registration.content["time"],
+        "hash of the registration": registration.sha256,
+        "deposit": registration.receipt,
+    }
     return {**facts, "commit of the registration": registration.content.get("commit", "")}
 
 

@@ -9,7 +9,19 @@ from pathlib import Path
 from typing import Any
 
 from assay.core.measures import MEASURES, PROBES_OF_MAPS, WORST_GROUP, better, label_of
-from assay.report.account import MOST_PLACES, SIGNS, Account, Chip, Line, Opening, Place, Small, Tile, doubts, sentence
+from assay.report.account import (
+    MOST_PLACES,
+    SIGNS,
+    Account,
+    Chip,
+    Line,
+    Opening,
+    PlacePictures,
+    Small,
+    Tile,
+    doubts,
+    sentence,
+)
 from assay.report.blocks import anchor, ends_of
 from assay.report.drawing import Size
 from assay.report.evidence import Evidence, coordinates, distinct, networks, whole
@@ -22,6 +34,7 @@ from assay.report.words import (
     UNCHANGED,
     UNSHIFTED,
     bare_place,
+    common_axes,
     control_name,
     control_words,
     decided_by,
@@ -32,7 +45,6 @@ from assay.report.words import (
     primary_line,
     relations,
     sentence_case,
-    common_axes,
     shorten_comparison,
     sides,
     statement,
@@ -64,7 +76,10 @@ def study_account(evidence: Evidence) -> Account:
     """Return the words on a study, on compared predictions, or on one model."""
     root, tables, facts = evidence.root, evidence.tables, evidence.facts
     name = facts.get("study") or facts.get("model") or root.name
-    findings = [replace(finding, reason=evidence.in_words(finding.reason)) for finding in map(from_row, tables.get("findings", ()))]
+    findings = [
+        replace(finding, reason=evidence.in_words(finding.reason))
+        for finding in map(from_row, tables.get("findings", ()))
+    ]
     return Account(
         name=name,
         question=facts.get("question") or (f"What has {name} learned?" if "contrasts" not in tables else name),
@@ -130,7 +145,9 @@ def elsewhere(evidence: Evidence) -> str:
         if row["measure"] == measure and not any(row[name] for name in ("factor", "level", "layer", "group")):
             by_environment.setdefault(row["environment"], row)
     of_training_set = next((row for name, row in by_environment.items() if sets.get(name) == ""), None)
-    others = [f"{value_text(row, 2)} in {sets[name]}{_why(row)}" for name, row in by_environment.items() if sets.get(name)]
+    others = [
+        f"{value_text(row, 2)} in {sets[name]}{_why(row)}" for name, row in by_environment.items() if sets.get(name)
+    ]
     if of_training_set is None or not others:
         return ""
     recipe = evidence.names.recipe(coordinates(of_training_set), evidence.outline.axes)
@@ -183,7 +200,12 @@ def study_tiles(evidence: Evidence) -> Iterator[Tile]:
     measure, found = evidence.outline.measure, dict[str, list[Row]]()
     for row in evidence.tables["estimates"]:
         whole_row = row["environment"] and not any(row[name] for name in ("factor", "level", "layer", "group"))
-        if row["measure"] == measure and whole_row and evidence.outline.is_in_slice(row) and row["value"] == row["value"]:
+        if (
+            row["measure"] == measure
+            and whole_row
+            and evidence.outline.is_in_slice(row)
+            and row["value"] == row["value"]
+        ):
             found.setdefault(row["environment"], []).append(row)
     sign = -1 if better(measure) == "lower" else 1
     means = {place: sign * sum(numeric(row, "value") for row in rows) / len(rows) for place, rows in found.items()}
@@ -330,7 +352,14 @@ def done(evidence: Evidence) -> tuple[str, ...]:
     verb = "that were trained elsewhere predicted" if is_external else "were trained to predict"
     first = f"{count(trained, 'network')} ({levels}{count(seeds, 'seed')}{parts}) {verb} {named}"
     return tuple(
-        part for part in (f"{first}{images}.", association_text(evidence), _registration_text(facts), _replication_text(evidence)) if part
+        part
+        for part in (
+            f"{first}{images}.",
+            association_text(evidence),
+            _registration_text(facts),
+            _replication_text(evidence),
+        )
+        if part
     )
 
 
@@ -351,7 +380,9 @@ def _replication_text(evidence: Evidence) -> str:
     again = sum(row["decision"] == row["first_decision"] for row in decided)
     compared, inside = [row for row in rows if row["within"]], [row for row in rows if row["within"] == "yes"]
     parts = [f"{again} of {count(len(decided), 'decision')} came again" if decided else "it had decided nothing"]
-    parts += [f"{len(inside)} of {count(len(compared), 'difference')} fell in the prediction interval"] if compared else []
+    parts += (
+        [f"{len(inside)} of {count(len(compared), 'difference')} fell in the prediction interval"] if compared else []
+    )
     return f"Replication of {facts['replication of']}, with {facts['repeated with']}: {join_words(parts)}."
 
 
@@ -363,21 +394,28 @@ def association_text(evidence: Evidence) -> str:
     if not tests:
         return ""
     training = f"In training, {in_words(factor)} was tied to the target. " if factor else ""
-    return training + (f"Test conditions: {join_words(tests)}." if len(tests) <= 6 else f"{len(tests)} test conditions.")
+    return training + (
+        f"Test conditions: {join_words(tests)}." if len(tests) <= 6 else f"{len(tests)} test conditions."
+    )
 
 
-def places_of(root: Path, evidence: Evidence) -> tuple[Place, ...]:
+def places_of(root: Path, evidence: Evidence) -> tuple[PlacePictures, ...]:
     """Return two small pictures of training and of the test conditions that differ from it."""
     sheets: dict[str, Row] = {}
     for row in evidence.tables.get("pictures", ()):
         if row["kind"] == "sheet" and json_object(row["facts"]).get("rows"):
             sheets.setdefault(bare_place(row["environment"]), row)
-    primary_environments = {bare_place(row["environment"]) for row in evidence.tables.get("contrasts", ()) if row["role"] == PRIMARY}
+    primary_environments = {
+        bare_place(row["environment"]) for row in evidence.tables.get("contrasts", ()) if row["role"] == PRIMARY
+    }
     ties = relations(evidence.tables.get("environments", ())).values()
-    related = {name: {relations_of_factor[name] for relations_of_factor in ties if name in relations_of_factor} for name in sheets}
+    related = {
+        name: {relations_of_factor[name] for relations_of_factor in ties if name in relations_of_factor}
+        for name in sheets
+    }
     order = [name for name in sheets if related[name] != {UNCHANGED} and evidence.names.places.get(name) != UNSHIFTED]
     order.sort(key=lambda name: (name != TRAINING, name not in primary_environments, REVERSED not in related[name]))
-    return tuple(Place(evidence.names.place(name), _small(root, sheets[name])) for name in order[:MOST_PLACES])
+    return tuple(PlacePictures(evidence.names.place(name), _small(root, sheets[name])) for name in order[:MOST_PLACES])
 
 
 def _small(root: Path, row: Row) -> tuple[Small, ...]:
@@ -404,7 +442,9 @@ def paper_methods(evidence: Evidence) -> list[str]:
     """Return sentences on failures, on comparisons and on tests of equivalence, for a paper."""
     rows, unit = evidence.tables.get("contrasts", ()), evidence.unit
     findings = (from_row(row) for row in evidence.tables.get("findings", ()))
-    failures = (evidence.in_words(cause.reason) for cause in findings if cause.kind == "failure" and cause.light != "ok")
+    failures = (
+        evidence.in_words(cause.reason) for cause in findings if cause.kind == "failure" and cause.light != "ok"
+    )
     methods = [f"{sentence_case(reason_words(cause))}." for cause in failures]
     if rows:
         methods.append(

@@ -66,7 +66,9 @@ class Augmenter:
 
     def draw(self, count: int, seed: int, purpose: str, step: int, view: int) -> list[Draws]:
         """Return the parameters of each augmentation for so many images."""
-        return [augmentation.draw(generator(seed, purpose, name, view, step), count) for name, augmentation in self.steps]
+        return [
+            augmentation.draw(generator(seed, purpose, name, view, step), count) for name, augmentation in self.steps
+        ]
 
     def apply(self, batch: Batch, parameters: Sequence[Mapping[str, Any]]) -> Batch:
         """Return the batch changed with these parameters, which are tensors only for augmentations `on_device`."""
@@ -331,7 +333,7 @@ def _turns(saturation: np.ndarray, hue: np.ndarray) -> np.ndarray:
 
 @component("augmentation", "blur", summary="a Gaussian blur of some images")
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Blur:
+class RandomBlur:
     """Blur a share of the images by a Gaussian whose standard deviation is drawn from a tenth of `sigma` to `sigma`,
     in shares of the side; edges are mirrored.
     """

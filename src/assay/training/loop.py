@@ -47,7 +47,15 @@ from assay.training.collapse import (
 from assay.training.feed import Feed, batch_order, make_feed, read_all, worst_group, youden_threshold
 from assay.training.graph import BLOCK, Tables, capture
 from assay.training.learner import Learner, make_learner, with_fitted_head
-from assay.training.mitigations import Frozen, Labels, Mitigation, Setting, build_mitigation, labels_for, phases_of
+from assay.training.mitigations import (
+    Labels,
+    Mitigation,
+    SelectedFeatures,
+    Setting,
+    build_mitigation,
+    labels_for,
+    phases_of,
+)
 from assay.training.objective import Objective, Progress
 from assay.training.optim import Schedule
 
@@ -55,7 +63,7 @@ from assay.training.optim import Schedule
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class StepPlan:
     """How many rows make how many steps. Batches are whole; a set smaller than a batch is one batch."""
 
     rows: int
@@ -127,7 +135,7 @@ def check_rows(training: Environment, validation: Environment, classes: int, den
 
 
 @dataclass
-class Run:
+class TrainingState:
     """State of one training.
 
     Attributes:
@@ -141,7 +149,7 @@ class Run:
     """
 
     recipe: RecipeSpec
-    plans: tuple[Plan, ...]
+    plans: tuple[StepPlan, ...]
     seed: int
     identity: str
     device: torch.device
@@ -170,7 +178,7 @@ class Run:
     _order: tuple[int, np.ndarray] = (-1, np.empty(0, dtype=np.int64))
 
     @property
-    def plan(self) -> Plan:
+    def plan(self) -> StepPlan:
         """This phase's."""
         return self.plans[self.phase]
 
@@ -273,8 +281,12 @@ class Run:
 
     def _draws_on_device(self) -> bool:
         """Return whether a captured step can also read and augment its images: else they are held ready for it."""
-        is_on_device = self.training.whole is not None and (self.training.whole_masks is not None or not self.training.masks)
-        return is_on_device and all(getattr(augmentation, "on_device", False) for _, augmentation in self.augmenter.steps)
+        is_on_device = self.training.whole is not None and (
+            self.training.whole_masks is not None or not self.training.masks
+        )
+        return is_on_device and all(
+            getattr(augmentation, "on_device", False) for _, augmentation in self.augmenter.steps
+        )
 
     def _host_values(self, step: int) -> dict[str, np.ndarray]:
         """Return what a captured step takes from the host."""
@@ -350,7 +362,7 @@ class Run:
         targets = self.training.target[: len(training_outputs.features)].cpu()
         return figures(validation_outputs.features, self.validation.target.cpu(), training_outputs.features, targets)
 
-    def next_phase(self) -> Run:
+    def next_phase(self) -> TrainingState:
         """Return the training of the next phase, which is given the findings of this one."""
         self.network.eval()
         outputs = read_all(self.network, self.training, self.recipe.batch_size)
@@ -445,12 +457,14 @@ def begin(
     seed: int,
     device: torch.device,
     folder: Path,
-) -> Run:
+) -> TrainingState:
     """Return a training at its first step, or where the checkpoint in `folder` left it. Within seeded library draws."""
     check_rows(training, validation, classes, recipe.task == "segmentation")
     mitigation = build_mitigation(recipe)
     labels = labels_for(recipe, mitigation, training, validation)
-    plans = tuple(Plan(len(training), min(recipe.batch_size, len(training)), epochs) for epochs in phases_of(recipe))
+    plans = tuple(
+        StepPlan(len(training), min(recipe.batch_size, len(training)), epochs) for epochs in phases_of(recipe)
+    )
     setting = Setting(seed, len(training), plans[-1].rows_per_epoch, classes, labels.grouping, labels.trained)
 
     def afresh() -> Learner:
@@ -461,7 +475,7 @@ def begin(
 
     learner = afresh()
     masks = learner.objective.needs_masks
-    run = Run(
+    run = TrainingState(
         recipe=recipe,
         plans=plans,
         seed=seed,
@@ -492,7 +506,7 @@ _BATCHES_LOOKED_AT = 4
 
 
 @torch.no_grad()
-def finish(run: Run) -> Fitted:
+def finish(run: TrainingState) -> Fitted:
     """Select weights, fit the head where the objective trained none or the mitigation asks for another, and judge by
     validation rows alone.
 
@@ -513,7 +527,7 @@ def finish(run: Run) -> Fitted:
     return _judge(run, outputs, selected)
 
 
-def _judge(run: Run, outputs: Outputs, selected: int) -> Fitted:
+def _judge(run: TrainingState, outputs: Outputs, selected: int) -> Fitted:
     network = as_network(run.network)
     trained_on = read_all(run.network, run.training, run.recipe.batch_size).features
     if not bool(trained_on.isfinite().all()):
@@ -523,7 +537,7 @@ def _judge(run: Run, outputs: Outputs, selected: int) -> Fitted:
     head = fit_head(trained_on, run.training.target, linear.out_features)
     probed = not run.plan.steps
     collapsed_by_loss = [] if probed else _losses_beside(run)
-    rows = Frozen(trained_on, run.training.target.cpu()), Frozen(outputs.features, targets)
+    rows = SelectedFeatures(trained_on, run.training.target.cpu()), SelectedFeatures(outputs.features, targets)
     new_head = run.mitigation.head(*rows, run.setting) or (head if probed or not run.objective.trains_head else None)
     if new_head is not None:
         new_head.fold_into(linear)
@@ -548,7 +562,7 @@ def _judge(run: Run, outputs: Outputs, selected: int) -> Fitted:
     )
 
 
-def _losses_beside(run: Run) -> list[LossBeside]:
+def _losses_beside(run: TrainingState) -> list[LossBeside]:
     """Training batches' losses, and those of the same batches with their mean in every image's place."""
     progress = run.plan.progress(run.step - 1)
     pairs: list[LossBeside] = []
@@ -563,13 +577,13 @@ def _losses_beside(run: Run) -> list[LossBeside]:
     return pairs
 
 
-def _features_before(run: Run) -> Tensor:
+def _features_before(run: TrainingState) -> Tensor:
     """Return the features of the validation images at the first step."""
     network = run.afresh().network.eval()
     return read_all(network, run.validation, run.recipe.batch_size).features
 
 
-def _judge_maps(run: Run, selected: int) -> Fitted:
+def _judge_maps(run: TrainingState, selected: int) -> Fitted:
     """Return the operating thresholds and the fit, from validation lesions alone; a network that says the same
     everywhere has collapsed.
 
@@ -745,7 +759,7 @@ def computing(recipe: RecipeSpec, seed: int, device: str) -> Generator[None]:
 
 
 def _steps(
-    run: Run,
+    run: TrainingState,
     folder: Path,
     checkpoint_every: float,
     on_progress: Callable[[ProgressReport], None] | None,
@@ -775,7 +789,7 @@ def _steps(
             raise Interrupted(run.steps_done)
 
 
-def _finite(run: Run) -> float:
+def _finite(run: TrainingState) -> float:
     """Return the last loss. Raises Diverged for the first that is not finite since the epoch began."""
     losses = run.losses[: (run.step - 1) % run.plan.per_epoch + 1]
     last = float(losses[-1])
@@ -785,7 +799,7 @@ def _finite(run: Run) -> float:
     return last
 
 
-def _fitted(run: Run, **results: Any) -> Fitted:
+def _fitted(run: TrainingState, **results: Any) -> Fitted:
     """Return the outcome of a training, with what was found in the end."""
     account = {**run.labels.account(), **run.mitigation.account(run.found, run.objective)}
     return Fitted(

@@ -19,7 +19,7 @@ from assay.core.registry import Role, build, component
 from assay.core.seeds import generator
 from assay.core.traits import MitigationTraits, Rows
 from assay.core.types import FactorTable
-from assay.data.dataset import Batch, Levels, levels_of
+from assay.data.dataset import Batch, FactorLevels, levels_of
 from assay.models.initialization import build_finetuning
 from assay.models.networks import LinearHead, Outputs, fit_head
 from assay.models.untyped import tensor_of
@@ -46,7 +46,7 @@ class Grouping:
 
     factor: str
     classes: tuple[str, ...]
-    by: Levels
+    by: FactorLevels
 
     @property
     def levels(self) -> tuple[str, ...]:
@@ -85,7 +85,8 @@ class Grouping:
             counts_text = "; ".join(f"{name}: {count}" for name, count in counts.items())
             raise DataError(
                 f"{who} needs at least 1 {what} row in every group of the target with '{self.factor}', and the rows "
-                f"are {counts_text}: tie it by `association` below strength 1 (a dose on one class leaves a group empty), use "
+                f"are {counts_text}: tie it by `association` below strength 1 (a dose on one class leaves a group "
+                "empty), use "
                 "more rows, or choose a recipe without groups"
             )
 
@@ -141,7 +142,7 @@ class Setting:
 
 
 @dataclass(frozen=True)
-class Frozen:
+class SelectedFeatures:
     """Features of rows under the weights that were selected, without augmentation, and their targets, on the CPU."""
 
     features: Float[Tensor, "n d"]
@@ -186,7 +187,7 @@ class Mitigation:
         """Results that a finished phase hands to the next: positions of training rows. On the CPU."""
         return ()
 
-    def head(self, training: Frozen, validation: Frozen, setting: Setting) -> LinearHead | None:
+    def head(self, training: SelectedFeatures, validation: SelectedFeatures, setting: Setting) -> LinearHead | None:
         """Return the head that takes the place of the trained one; None keeps it."""
         return None
 
@@ -265,7 +266,7 @@ class Labels:
     """Groups of the rows that a recipe may know them of, int64, in the order of the tables; None for all others.
 
     Attributes:
-        asked: Whose labels the mitigation asked for.
+        request: Whose labels the mitigation asked for.
         trained: The groups of those rows.
         selected: The groups of the validation rows, where the epoch is chosen by the worst of them.
     """
@@ -355,7 +356,7 @@ class LastLayerRetraining(Mitigation):
         self.group_labels: Rows = rows
         self.subsets, self.l2 = subsets, l2
 
-    def head(self, training: Frozen, validation: Frozen, setting: Setting) -> LinearHead:
+    def head(self, training: SelectedFeatures, validation: SelectedFeatures, setting: Setting) -> LinearHead:
         """Return the averaged head."""
         _, groups = setting.required_grouping()
         rows = training if self.group_labels == "training" else validation
@@ -367,7 +368,7 @@ class LastLayerRetraining(Mitigation):
             bias=torch.stack([head.bias for head in heads]).mean(dim=0),
         )
 
-    def _fit(self, rows: Frozen, chosen: Int[np.ndarray, "m"], setting: Setting) -> LinearHead:
+    def _fit(self, rows: SelectedFeatures, chosen: Int[np.ndarray, "m"], setting: Setting) -> LinearHead:
         at = tensor_of(chosen)
         return fit_head(rows.features[at], rows.target[at], setting.classes, l2=self.l2)
 

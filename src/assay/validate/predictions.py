@@ -31,7 +31,7 @@ from assay.data.files.kinds import (
     usable,
 )
 from assay.data.files.roles import called_patient, called_unit, roles_of
-from assay.data.files.table import Table, absences, absent, fold, number, patient_codes, read_table, require_whole
+from assay.data.files.table import TextTable, absences, absent, fold, number, patient_codes, read_table, require_whole
 from assay.report.sentences.scores import scale_words
 from assay.stats.groups import Grouped, groups_of
 from assay.stats.scores import Scale, scale_of
@@ -60,7 +60,7 @@ class ScoreFile:
     """
 
     name: str
-    table: Table
+    table: TextTable
     roles: Mapping[str, str]
     target: Target
     score: np.ndarray
@@ -167,7 +167,7 @@ def read_score_file(source: Any, request: ValidateRequest) -> ScoreFile:
     return ScoreFile(path.stem, table, roles, target, score, scale, rejected, facts, not request.calls)
 
 
-def _read_calls(table: Table, column: str, codes: Mapping[str, int]) -> Table:
+def _read_calls(table: TextTable, column: str, codes: Mapping[str, int]) -> TextTable:
     """Return a table whose calls are 0 and 1. Raises DataError for a call that is neither, nor a class."""
 
     def key(cell: str) -> str:
@@ -184,7 +184,9 @@ def _read_calls(table: Table, column: str, codes: Mapping[str, int]) -> Table:
     return replace(table, frame=table.frame.assign(**{column: calls}))
 
 
-def _join_rows(table: Table, roles: Mapping[str, str], request: ValidateRequest, classes: Mapping[str, str]) -> Table:
+def _join_rows(
+    table: TextTable, roles: Mapping[str, str], request: ValidateRequest, classes: Mapping[str, str]
+) -> TextTable:
     """Return a row for each value of a column, with the joined score and its class; the first row has the rest.
 
     Raises:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from assay.core.request import AsScores, Option, Request, names
+from assay.core.request import AsScores, CommandRequest, Option, names
 
 
 def prevalences_in(text: str) -> tuple[float, ...]:
@@ -21,7 +21,7 @@ def paths_in(text: str) -> tuple[Path, ...]:
     return tuple(map(Path, names(text)))
 
 
-class ValidateRequest(Request):
+class ValidateRequest(CommandRequest):
     """A request of `assay validate`. The names of columns are those of its files."""
 
     file: Annotated[Any, Option("A CSV with a row per case: class, score, patient, groups.", "FILE", argument=True)]

@@ -13,7 +13,7 @@ import numpy as np
 
 from assay.core.versions import OF_STATISTICS, versions
 from assay.execution.local import InProcess
-from assay.execution.run import Run, Tables, carry_out
+from assay.execution.run import RunSteps, Tables, carry_out
 from assay.stats.groups import Grouped
 from assay.store.files import Row
 from assay.store.folder import RunFolder
@@ -37,7 +37,7 @@ def run_validation(request: ValidateRequest) -> Path:
 
 
 @dataclass(frozen=True, eq=False)
-class ValidateRun(Run):
+class ValidateRun(RunSteps):
     """A validation as a `Run` without tasks.
 
     Attributes:

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from tests.audit.search.test_search import CORNER, COUNT, GLYPH, MODELS, SIDE, two_scores, verdict, world
 
-from assay.audit.search.drawn import LEAST_CARRIERS, MOST_PASSES, marks_drawn_alike, lead_drawn
-from assay.audit.search.regions import Box, Pixels
-from assay.audit.search.search import DONORS, Lead, Reader, Sample, carriers, exchange, lead
+from assay.audit.search.drawn import LEAST_CARRIERS, MOST_PASSES, lead_drawn, marks_drawn_alike
+from assay.audit.search.regions import BoxRegion, Pixels
+from assay.audit.search.search import DONORS, CountedModel, Lead, SearchSample, carriers, exchange, lead
 from assay.core.reasons import Code, Reason
 from assay.stats.rows import LeadVerdict
 
@@ -31,8 +31,8 @@ def letter(images: Pixels) -> np.ndarray:
     return MODELS["letter"](images)[:, None]
 
 
-def sought(images: Pixels, target: np.ndarray, seed: int) -> Sample:
-    return Sample(images, target, np.arange(COUNT), letter(images), seed)
+def sought(images: Pixels, target: np.ndarray, seed: int) -> SearchSample:
+    return SearchSample(images, target, np.arange(COUNT), letter(images), seed)
 
 
 @pytest.mark.parametrize("side", [1, 4])
@@ -48,7 +48,7 @@ def test_what_is_drawn_alike_is_found_with_its_pixels_its_images_and_its_polarit
     assert not kept[~pixels].any()
     assert kept[CORNER].sum() >= 0.9 * (GLYPH == 0.95).sum()
     assert one.bright
-    assert isinstance(one.region, Box)
+    assert isinstance(one.region, BoxRegion)
     assert one.region.where(SIDE, SIDE)[CORNER].all()
 
 
@@ -95,7 +95,9 @@ def test_a_mark_on_few_images_is_found_where_the_exchange_of_regions_cannot_see_
 def test_carriers_of_what_is_drawn_are_by_one_score_in_both_halves() -> None:
     images, binary, has = rare(2)
     target = np.where(binary == 1, 2, np.arange(COUNT) // 2 % 2)
-    found = lead_drawn(two_scores, Sample(images, target, np.arange(COUNT), two_scores(images), 2), ("a", "b", "c"))
+    found = lead_drawn(
+        two_scores, SearchSample(images, target, np.arange(COUNT), two_scores(images), 2), ("a", "b", "c")
+    )
     assert isinstance(found, Lead)
     assert found.agree
     same = (found.high == has).mean()
@@ -108,9 +110,9 @@ def test_the_effect_of_an_exchange_is_that_on_an_image_times_the_difference_of_s
     images, target, has = rare(0)
     images[:] = 0.5
     images[has, :, CORNER[0], CORNER[1]] = 1
-    sample = Sample(images, target, np.arange(COUNT), np.zeros((COUNT, 1)), spread=0.25)
-    model = Reader(lambda x: x[:, 0, 42, 42].astype(np.float64)[:, None])
-    box = Box(2 / 3, 2 / 3, 1, 1)
+    sample = SearchSample(images, target, np.arange(COUNT), np.zeros((COUNT, 1)), spread=0.25)
+    model = CountedModel(lambda x: x[:, 0, 42, 42].astype(np.float64)[:, None])
+    box = BoxRegion(2 / 3, 2 / 3, 1, 1)
     effect = exchange(model, sample, [box], np.arange(COUNT), DONORS)[0].mean()
     assert effect == pytest.approx(0.5 / 0.25 * (SHARES[1] - SHARES[0]), abs=0.01)
 
@@ -123,7 +125,7 @@ def test_nothing_is_drawn_alike_without_a_mark(model: str) -> None:
         return MODELS[model](images)[:, None]
 
     assert marks_drawn_alike(made.images) == []
-    found = lead_drawn(scores, Sample(made.images, made.target, np.arange(COUNT), scores(made.images)))
+    found = lead_drawn(scores, SearchSample(made.images, made.target, np.arange(COUNT), scores(made.images)))
     assert isinstance(found, Reason)
     assert Code.NOTHING_DRAWN in found
 
@@ -134,7 +136,7 @@ def test_a_drawn_mark_that_moves_no_answer_is_no_lead() -> None:
     def scores(images: Pixels) -> np.ndarray:
         return MODELS["middle"](images)[:, None]
 
-    found = lead_drawn(scores, Sample(images, target, np.arange(COUNT), scores(images)))
+    found = lead_drawn(scores, SearchSample(images, target, np.arange(COUNT), scores(images)))
     assert isinstance(found, Lead)
     assert verdict(found, None) == LeadVerdict.NOTHING_FOUND
     assert found.effect.value == pytest.approx(0, abs=1e-6)

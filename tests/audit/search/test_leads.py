@@ -18,12 +18,12 @@ from tests.worlds.files import save, write_table
 
 import assay
 from assay.audit import references, run
-from assay.audit.answers import Answers
+from assay.audit.answers import StoredAnswers
 from assay.audit.battery import battery, marks_of
 from assay.audit.harm_words import ANSWERED, answer_words
 from assay.audit.leads import MOST, foremost, leads_of_images
 from assay.audit.model import opened_images
-from assay.audit.plan import AuditPlan, least_budget, take_with_masks, plan_sizes
+from assay.audit.plan import AuditPlan, least_budget, plan_sizes, take_with_masks
 from assay.audit.policy import Policy
 from assay.audit.predictions_command import print_verdicts
 from assay.audit.references import LEAST_NETWORKS, LeadLimits, read_limits
@@ -322,13 +322,15 @@ def test_each_half_of_the_patients_gets_a_mark_where_the_other_half_is_changed_m
     assert abs(plan.second.mean() - 0.5) < 0.01
     moved = [np.where(plan.second[plan.scouts], place == "top", place == "left") for place in tag.places]
     read = SimpleNamespace(scores=np.concatenate(moved)[:, None] * 1.0)
-    answers = Answers(RunFolder(tmp_path), plan, None, False)
-    monkeypatch.setattr(Answers, "to", lambda self, one: read if one.id == shot.id else None)
+    answers = StoredAnswers(RunFolder(tmp_path), plan, None, False)
+    monkeypatch.setattr(StoredAnswers, "to", lambda self, one: read if one.id == shot.id else None)
     monkeypatch.setitem(vars(answers), "sample", SimpleNamespace(scores=np.zeros((COUNT, 1))))
     chosen = answers.elsewhere(tag, None)
     assert chosen == ("top", "left")
     every = np.arange(COUNT)
-    shown, before = (one.images.read(every).numpy()[:, 0] for one in (plan.images_with(tag, chosen).images(), plan.before))
+    shown, before = (
+        one.images.read(every).numpy()[:, 0] for one in (plan.images_with(tag, chosen).images(), plan.before)
+    )
     changed = [np.abs(shown - before)[plan.second == half].max(axis=0) > 0.1 for half in (False, True)]
     for one, (down, across) in zip(changed, ((0.1, 0.5), (0.5, 0.1)), strict=True):
         where = np.argwhere(one).mean(axis=0) / SIDE

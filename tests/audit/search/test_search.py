@@ -9,15 +9,15 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from assay.audit.search.regions import Box, Pixels, Track
+from assay.audit.search.regions import BoxRegion, Pixels, Track
 from assay.audit.search.search import (
     DONORS,
     LEAST_IMAGES,
     MOST_PASSES,
     RECIPIENTS,
+    CountedModel,
     Lead,
-    Reader,
-    Sample,
+    SearchSample,
     carriers,
     effect_of,
     exchange,
@@ -119,7 +119,7 @@ def led(model: str, mark: str, seed: int, of: Track = "place") -> tuple[Lead, Wo
     def scores(images: Pixels) -> np.ndarray:
         return np.asarray(MODELS[model](images), dtype=np.float64)[:, None]
 
-    found = lead(scores, Sample(made.images, made.target, np.arange(COUNT), scores(made.images), seed), of)
+    found = lead(scores, SearchSample(made.images, made.target, np.arange(COUNT), scores(made.images), seed), of)
     assert isinstance(found, Lead)
     return found, made
 
@@ -148,7 +148,7 @@ def test_a_local_mark_is_found_named_and_verified(model: str, mark: str, kind: s
         assert found.tone > 0.9 > 0.1 > abs(found.shape)
     if model == "letter":
         assert found.shape > 0.9 > 0.1 > abs(found.tone)
-        assert isinstance(found.region, Box)
+        assert isinstance(found.region, BoxRegion)
         assert found.region.bottom - found.region.top <= 1 / 6 + 1e-9
         assert found.region.where(SIDE, SIDE)[CORNER].mean() > 0.5
 
@@ -161,7 +161,7 @@ def test_a_model_is_given_no_pixels_beyond_the_range_of_images() -> None:
         ends.extend((float(images.min()), float(images.max())))
         return np.asarray(MODELS["frame"](images), dtype=np.float64)[:, None]
 
-    found = lead(scores, Sample(made.images, made.target, np.arange(COUNT), scores(made.images)))
+    found = lead(scores, SearchSample(made.images, made.target, np.arange(COUNT), scores(made.images)))
     assert isinstance(found, Lead)
     assert not math.isnan(found.shape)
     assert 0 <= min(ends) < max(ends) <= 1
@@ -180,7 +180,7 @@ def test_a_colored_sticker_is_found_on_images_that_are_not_aligned(color: tuple[
         sticker = images[:, :, *CORNER].mean((2, 3)) @ (tint - tint.mean())
         return np.asarray(15 * sticker + 100 * images.mean((1, 2, 3)), dtype=np.float64)[:, None]
 
-    found = lead(scores, Sample(images, made.target, np.arange(COUNT), scores(images), 5))
+    found = lead(scores, SearchSample(images, made.target, np.arange(COUNT), scores(images), 5))
     assert isinstance(found, Lead)
     assert verdict(found, 0.65) == LeadVerdict.LIVES
     where = found.region.where(SIDE, SIDE)
@@ -188,7 +188,7 @@ def test_a_colored_sticker_is_found_on_images_that_are_not_aligned(color: tuple[
     assert where[CORNER].any()
     assert not where[MIDDLE].any()
     assert (
-        carriers(Sample(images, made.target, np.arange(COUNT), scores(images)), where, found.high)[0] == has
+        carriers(SearchSample(images, made.target, np.arange(COUNT), scores(images)), where, found.high)[0] == has
     ).mean() > 0.95
 
 
@@ -209,7 +209,9 @@ def test_nothing_is_found_where_a_network_reads_nothing_local(seed: int, of: Tra
         assert verdict(found, 0.65) in (LeadVerdict.NOTHING_FOUND, LeadVerdict.INCONCLUSIVE)
         assert found.effect.value < 0.6
     else:
-        assert found.effect.value == pytest.approx(found.distance / 2, rel=0.2), "the mirror half has half of everything"
+        assert found.effect.value == pytest.approx(found.distance / 2, rel=0.2), (
+            "the mirror half has half of everything"
+        )
 
 
 @pytest.mark.parametrize(("mark", "level"), [("triangle", 0.9), ("frame", 0.02)])
@@ -223,10 +225,10 @@ def test_carriers_are_the_images_that_are_alike_whatever_is_around(mark: str, le
         where = pixels
     else:
         pixels[:9, -9:] = np.triu(np.ones((9, 9), dtype=bool))
-        where = Box(0, 2 / 3, 1 / 3, 1).where(SIDE, SIDE)
+        where = BoxRegion(0, 2 / 3, 1 / 3, 1).where(SIDE, SIDE)
     images = made.images.copy()
     images[:, 0] = np.where(has[:, None, None] & pixels, level, images[:, 0])
-    sample = Sample(images, made.target, np.arange(COUNT), np.zeros((COUNT, 1)))
+    sample = SearchSample(images, made.target, np.arange(COUNT), np.zeros((COUNT, 1)))
     for high in (has, ~has):
         carry, bright = carriers(sample, where, high)
         assert (carry == has).all()
@@ -236,11 +238,11 @@ def test_carriers_are_the_images_that_are_alike_whatever_is_around(mark: str, le
 def test_a_bright_letter_is_bright_where_its_class_is_darker_all_around() -> None:
     made = world(0)
     has = np.random.default_rng(1).random(COUNT) < 0.5
-    where = Box(2 / 3, 2 / 3, 1, 1).where(SIDE, SIDE)
+    where = BoxRegion(2 / 3, 2 / 3, 1, 1).where(SIDE, SIDE)
     images = made.images.copy()
     images[has] -= 0.2
     images[has, :, -7:-2, -5] = images[has, :, -7:-2:2, -5:-2] = 0.95
-    sample = Sample(images, made.target, np.arange(COUNT), np.zeros((COUNT, 1)))
+    sample = SearchSample(images, made.target, np.arange(COUNT), np.zeros((COUNT, 1)))
     assert images[has][:, :, where].mean() < images[~has][:, :, where].mean(), "darker as a whole"
     for high in (has, ~has):
         carry, bright = carriers(sample, where, high)
@@ -281,9 +283,11 @@ def test_several_classes_are_searched_by_the_score_of_the_own_class() -> None:
         mark = MODELS["letter"](images)
         return np.stack([-mark, -mark, mark], axis=1)
 
-    found = lead(scores, Sample(made.images, target, np.arange(COUNT), scores(made.images)), labels=("a", "b", "c"))
+    found = lead(
+        scores, SearchSample(made.images, target, np.arange(COUNT), scores(made.images)), labels=("a", "b", "c")
+    )
     assert isinstance(found, Lead)
-    assert isinstance(found.region, Box)
+    assert isinstance(found.region, BoxRegion)
     assert found.region.where(SIDE, SIDE)[CORNER].mean() > 0.5
     assert found.swing.largest.label in ("a", "b", "c")
 
@@ -298,10 +302,10 @@ def test_carriers_of_both_halves_are_by_one_score() -> None:
     """By the score that varies most in each half they would be carriers in one half and all others in the other."""
     made = world(5, "letter")
     target = np.where(made.target == 1, 2, np.arange(COUNT) // 2 % 2)
-    given = Sample(made.images, target, np.arange(COUNT), two_scores(made.images), 5)
+    given = SearchSample(made.images, target, np.arange(COUNT), two_scores(made.images), 5)
     halves = [given.take(rows) for rows in halves_of(given)]
-    box = Box(5 / 6, 5 / 6, 1, 1)
-    every = [worths(Reader(two_scores), half, box, np.arange(len(half.target)), RECIPIENTS) for half in halves]
+    box = BoxRegion(5 / 6, 5 / 6, 1, 1)
+    every = [worths(CountedModel(two_scores), half, box, np.arange(len(half.target)), RECIPIENTS) for half in halves]
     assert {int(one.std(axis=0).argmax()) for one in every} == {0, 2}, "halves differ in it"
     found = lead(two_scores, given, labels=("a", "b", "c"))
     assert isinstance(found, Lead)
@@ -310,10 +314,10 @@ def test_carriers_of_both_halves_are_by_one_score() -> None:
     assert abs(found.moved) > 1
 
 
-def sample(patient: np.ndarray, target: np.ndarray) -> Sample:
+def sample(patient: np.ndarray, target: np.ndarray) -> SearchSample:
     draws = np.random.default_rng(0)
     n = len(target)
-    return Sample(draws.random((n, 1, 8, 8)).astype(np.float32), target, patient, draws.normal(size=(n, 1)))
+    return SearchSample(draws.random((n, 1, 8, 8)).astype(np.float32), target, patient, draws.normal(size=(n, 1)))
 
 
 def test_donors_are_of_other_patients_of_the_stated_class_and_give_equally_often() -> None:
@@ -345,8 +349,8 @@ def test_an_effect_by_hand() -> None:
     def scores(images: Pixels) -> np.ndarray:
         return images[:, 0, 0, :1].astype(np.float64)
 
-    one = Sample(images, made.target, made.patient, made.clean, spread=0.5)
-    values = exchange(Reader(scores), one, [Box(0, 0, 0.125, 0.125)], np.arange(60))
+    one = SearchSample(images, made.target, made.patient, made.clean, spread=0.5)
+    values = exchange(CountedModel(scores), one, [BoxRegion(0, 0, 0.125, 0.125)], np.arange(60))
     assert values.tolist() == [[2.0] * 60]
     found = effect_of(values[0], one)
     assert found.value == 2
@@ -356,7 +360,7 @@ def test_an_effect_by_hand() -> None:
 @pytest.mark.parametrize(("tie", "slope", "each"), [((0.6, 0.2), 3.0, 1), ((0.5, 0.5), 1.0, 1), ((0.6, 0.2), 3.0, 3)])
 def test_bounds_of_an_effect_hold_over_donors_too(tie: tuple[float, float], slope: float, each: int) -> None:
     """The score is a mark and noise, so that an exchange of the mark's place has an effect that is known."""
-    box, people, worlds, missed = Box(0, 0, 0.5, 0.5), 160 // each, 400, np.zeros(2)
+    box, people, worlds, missed = BoxRegion(0, 0, 0.5, 0.5), 160 // each, 400, np.zeros(2)
     variances = sum(one * (1 - one) for one in tie) / 2
     tissue = 1.0 if tie[0] == tie[1] else 0.0
     truth = slope * (tie[1] - tie[0]) / math.sqrt(1 + slope**2 * (variances + tissue))
@@ -372,10 +376,10 @@ def test_bounds_of_an_effect_hold_over_donors_too(tie: tuple[float, float], slop
         images = np.zeros((len(patient), 1, 2, 2), dtype=np.float32)
         images[:, 0, 0, 0] = has[patient] + tissue * draws.normal(size=len(patient))
         images[:, 0, 1, 1] = draws.normal(size=len(patient))
-        made = Sample(images, target[patient], patient, scores(images), seed)
+        made = SearchSample(images, target[patient], patient, scores(images), seed)
         whole = np.arange(len(patient))
         assert made.donors is not None
-        sides = exchange_content(Reader(scores), made, [box], whole, DONORS)[0]
+        sides = exchange_content(CountedModel(scores), made, [box], whole, DONORS)[0]
         given = given_by(-sides, np.stack(made.donors), made.target, len(whole))
         same, other = sides.mean(axis=1)
         found = effect_of(other - same, made, given)
@@ -391,7 +395,7 @@ def test_a_model_that_calls_all_images_surely_is_searched(noise: float) -> None:
         return np.where(glyph(images) > 0.05, 16.0, -16.0)[:, None] + noise * images[:, 0, 0, :1]
 
     target = (called(made.images)[:, 0] > 0).astype(np.int64)
-    found = lead(called, Sample(made.images, target, np.arange(COUNT), called(made.images)))
+    found = lead(called, SearchSample(made.images, target, np.arange(COUNT), called(made.images)))
     assert isinstance(found, Lead)
     assert found.distance == pytest.approx(8)
     assert 6 < found.effect.value <= 8
@@ -400,7 +404,7 @@ def test_a_model_that_calls_all_images_surely_is_searched(noise: float) -> None:
     def constant(images: Pixels) -> np.ndarray:
         return 16 + noise * images[:, 0, 0, :1].astype(np.float64)
 
-    assert lead(constant, Sample(made.images, target, np.arange(COUNT), constant(made.images))) == because(
+    assert lead(constant, SearchSample(made.images, target, np.arange(COUNT), constant(made.images))) == because(
         Code.ANSWERS_ALIKE
     )
 
@@ -414,11 +418,11 @@ def test_splitting_one_normal_separates_by_two_point_six_five() -> None:
 
 
 def test_one_normal_is_called_two_groups_in_one_of_twenty_at_most() -> None:
-    made, box = sample(np.arange(100), np.arange(100) % 2), Box(0, 0, 0.125, 0.125)
+    made, box = sample(np.arange(100), np.arange(100) % 2), BoxRegion(0, 0, 0.125, 0.125)
     often = 0
     for seed in range(60):
         made.images[:, 0, 0, 0] = np.random.default_rng(seed).normal(size=100)
-        model = Reader(lambda x: x[:, 0, 0, :1].astype(np.float64))
+        model = CountedModel(lambda x: x[:, 0, 0, :1].astype(np.float64))
         often += groups_of(worths(model, made, box, np.arange(100), RECIPIENTS)[:, 0]).discrete
     assert often <= 7
 

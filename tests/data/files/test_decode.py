@@ -16,7 +16,7 @@ from tests.worlds.files import age, blob, load, noise, save, small_set, spec_of,
 from assay.data.cache import ArrayCache
 from assay.data.files import decode
 from assay.data.files.decode import decode_images
-from assay.data.files.fitting import Box, fit_image, fit_labels, placed, touched, vanished
+from assay.data.files.fitting import Placement, fit_image, fit_labels, placed, touched, vanished
 from assay.data.files.load import load_dataset
 
 U8, U16 = np.dtype(np.uint8), np.dtype(np.uint16)
@@ -256,7 +256,7 @@ def test_where_images_lie_is_told_of_what_was_decoded(tmp_path: Path) -> None:
     cut = decode_images(sources[1:], ["b"], 224, False, "gray", ArrayCache(tmp_path), ("circle-crop",), native[1:])
     assert plain.boxes is not None
     for (top, left, height, width), (wide, high) in zip(plain.boxes.tolist(), native.tolist(), strict=True):
-        assert placed(high, wide, 224) == Box(top, left, height, width)
+        assert placed(high, wide, 224) == Placement(top, left, height, width)
     top, _, height, _ = plain.boxes[0].tolist()
     assert (plain.array[0, 0, top : top + height] > 60).all()
     assert not plain.array[0, 0, :top].any()

@@ -15,7 +15,7 @@ from assay.core.registry import build, lookup
 from assay.models.networks import Outputs
 from assay.spec.recipe import Component, RecipeSpec
 from assay.testing.losses import PROGRESS, batch_of, lesions
-from assay.training.losses.segmentation import Schedule, weight_at
+from assay.training.losses.segmentation import WeightSchedule, weight_at
 from assay.training.objective import LossContext, Progress
 
 DEFAULT: dict[str, Any] = {"weight": 1.0, "schedule": "constant", "start": 1.0, "end": 0.0, "at": 0.9}
@@ -23,7 +23,7 @@ CONTEXT = LossContext(1, 2, (9, 9), dense=True)
 
 
 def weights(epochs: int, **changed: Any) -> list[float]:
-    return [weight_at(Progress(0, 1, e, epochs), Schedule(**{**DEFAULT, **changed})) for e in range(epochs)]
+    return [weight_at(Progress(0, 1, e, epochs), WeightSchedule(**{**DEFAULT, **changed})) for e in range(epochs)]
 
 
 def component(name: str, **params: Any) -> Component:

@@ -17,7 +17,7 @@ from assay.core.traits import LossTraits, MitigationTraits
 from assay.spec.recipe import RecipeSpec, training_labels
 from assay.testing.models import same_state, stopping
 from assay.training.feed import worst_group
-from assay.training.loop import Interrupted, Run, begin
+from assay.training.loop import Interrupted, TrainingState, begin
 from assay.training.losses.classification import ImageObjective
 from assay.training.mitigations import build_mitigation
 from assay.training.objective import LossContext
@@ -118,13 +118,13 @@ def test_an_adversary_guesses_the_level_and_needs_no_full_groups(tmp_path):
 def test_selection_by_the_worst_group_takes_the_epoch_where_it_does_best(tmp_path, monkeypatch):
     recipe = mitigated(recipe={"selection": "best-worst-group", "epochs": 6})
     groups = 2 * VALIDATION.table.target + VALIDATION.table.columns["tag"]
-    scores, plain = [], Run._score
+    scores, plain = [], TrainingState._score
 
     def noting(run, loss):
         scores.append(plain(run, loss))
         return scores[-1]
 
-    monkeypatch.setattr(Run, "_score", noting)
+    monkeypatch.setattr(TrainingState, "_score", noting)
     fitted = train(tmp_path, recipe, TRAINING, VALIDATION)
     assert fitted.selected_epoch == 1 + scores.index(max(scores))
     with torch.no_grad():

@@ -10,17 +10,17 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy.ndimage import uniform_filter
 
-from assay.audit.search.regions import Border, Box, Corners, Region, size_of
+from assay.audit.search.regions import Border, BoxRegion, Corners, Region, size_of
 from assay.audit.search.search import (
     AT_ONCE,
     LEAST_GROUP,
     ONE_NORMAL,
+    CountedModel,
     Groups,
     Half,
     Lead,
-    Reader,
-    Sample,
     Scores,
+    SearchSample,
     divide_patients,
     given_by,
     put_on,
@@ -58,14 +58,14 @@ AFTER = 2 + 1
 
 
 @dataclass(frozen=True, eq=False)
-class Drawn:
+class RepeatedPattern:
     """Something that is drawn alike.
 
     Attributes:
         pixels: Where it is.
         carry: Images that carry it.
         bright: Whether it is brighter than the other images are there.
-        apart: Distance of carriers in standard deviations, a median over pixels.
+        distance: Distance of carriers in standard deviations, a median over pixels.
     """
 
     pixels: Bool[np.ndarray, "h w"]
@@ -78,13 +78,13 @@ class Drawn:
         """The smallest region that has most of it."""
         height, width = self.pixels.shape
         rows, columns = (np.flatnonzero(self.pixels.any(axis=axis)) for axis in (1, 0))
-        box = Box(rows[0] / height, columns[0] / width, (rows[-1] + 1) / height, (columns[-1] + 1) / width)
+        box = BoxRegion(rows[0] / height, columns[0] / width, (rows[-1] + 1) / height, (columns[-1] + 1) / width)
         able = [one for one in (box, Border(0.02), Border(0.05), Corners(1 / 6))
                 if (one.where(height, width) & self.pixels).sum() >= _INSIDE * self.pixels.sum()]  # fmt: skip
         return min(able, key=lambda one: size_of(one, height, width))
 
 
-def marks_drawn_alike(images: Float[np.ndarray, "n c h w"]) -> list[Drawn]:
+def marks_drawn_alike(images: Float[np.ndarray, "n c h w"]) -> list[RepeatedPattern]:
     """Return marks that are drawn alike on some images, on `_MOST_CARRIERS` at most; those with most pixels first."""
     by = -(-max(images.shape[2:]) // _SIDE)
     height, width = images.shape[2] // by, images.shape[3] // by
@@ -103,7 +103,7 @@ def marks_drawn_alike(images: Float[np.ndarray, "n c h w"]) -> list[Drawn]:
     common = carry.astype(np.float32) @ carry.T.astype(np.float32)
     counts = np.diag(common)
     same = (common >= _SAME_IMAGES * (counts[:, None] + counts - common)) & (bright[:, None] == bright)
-    remaining, marks = np.ones(len(at), dtype=bool), list[Drawn]()
+    remaining, marks = np.ones(len(at), dtype=bool), list[RepeatedPattern]()
     while remaining.any():
         joined = same[(same & remaining).sum(axis=1).argmax()] & remaining
         remaining &= ~joined
@@ -111,7 +111,7 @@ def marks_drawn_alike(images: Float[np.ndarray, "n c h w"]) -> list[Drawn]:
             break
         pixels = np.zeros(height * width, dtype=bool)
         pixels[at[joined]] = True
-        mark = Drawn(pixels.reshape(height, width), carry[joined].mean(axis=0) > 0.5, bool(bright[joined][0]),
+        mark = RepeatedPattern(pixels.reshape(height, width), carry[joined].mean(axis=0) > 0.5, bool(bright[joined][0]),
                     float(np.median(distance[joined])))  # fmt: skip
         if pixels.sum() >= LEAST_CARRIERS and size_of(mark.region, height, width) <= _LARGEST:
             marks.append(mark)
@@ -167,7 +167,7 @@ def _spread(values: np.ndarray, carry: np.ndarray, number: np.ndarray) -> np.nda
 
 
 def lead_drawn(
-    scores: Scores, sample: Sample, labels: Sequence[str] = ("",), threshold: float = 0.0, at_once: int = AT_ONCE
+    scores: Scores, sample: SearchSample, labels: Sequence[str] = ("",), threshold: float = 0.0, at_once: int = AT_ONCE
 ) -> Lead | Reason:
     """Return the mark that is drawn alike in both halves of the patients and moves answers most, or why none is.
 
@@ -183,7 +183,7 @@ def lead_drawn(
     rows = divide_patients(sample)
     if isinstance(rows, Reason):
         return rows
-    parts, model = [sample.take(rows_of_half) for rows_of_half in rows], Reader(scores, at_once)
+    parts, model = [sample.take(rows_of_half) for rows_of_half in rows], CountedModel(scores, at_once)
     pairs = list(_pairs(marks_drawn_alike(parts[0].images), marks_drawn_alike(parts[1].images)))[:_MOST]
     if not pairs:
         return because(Code.NOTHING_DRAWN, least=LEAST_CARRIERS)
@@ -193,7 +193,10 @@ def lead_drawn(
         [_gap(model, part, region, pair[half].carry) for pair, region in zip(pairs, regions, strict=True)]
         for half, part in enumerate(parts)
     ]
-    best = [max(range(len(pairs)), key=lambda at, effects_of_half=effects_of_half: float(np.abs(effects_of_half[at]).max())) for effects_of_half in effects]
+    best = [
+        max(range(len(pairs)), key=lambda at, effects_of_half=effects_of_half: float(np.abs(effects_of_half[at]).max()))
+        for effects_of_half in effects
+    ]
     gaps = [effects_of_half[at] for effects_of_half, at in zip(effects, best, strict=True)]
     column = int(np.abs(gaps).sum(axis=0).argmax())
     searched = model.passes
@@ -204,13 +207,17 @@ def lead_drawn(
         groups = Groups(np.full(len(high), np.nan), high, mark.distance, ONE_NORMAL)
         answered = put_on(model, own, region, high, other, parts=False)
         sides = np.stack(answered.parts["whole"][::-1])[..., column] / sample.spread
-        content_effects = given_by(sides[:, None], rows[half][answered.donors][:, None], other.target, len(sample.target))
+        content_effects = given_by(
+            sides[:, None], rows[half][answered.donors][:, None], other.target, len(sample.target)
+        )
         halves.append(Half(rows[half], region, groups, sides[0] - sides[1], content_effects, answered))
     agree = best[0] == best[1] and bool(gaps[0][column] * gaps[1][column] > 0)
     return verify(model, sample, (halves[0], halves[1]), agree, column, searched, labels, threshold)
 
 
-def _pairs(first: Sequence[Drawn], second: Sequence[Drawn]) -> Iterator[tuple[Drawn, Drawn]]:
+def _pairs(
+    first: Sequence[RepeatedPattern], second: Sequence[RepeatedPattern]
+) -> Iterator[tuple[RepeatedPattern, RepeatedPattern]]:
     """Yield marks that are drawn in both halves."""
     for mark in first:
         for other in second:
@@ -219,7 +226,9 @@ def _pairs(first: Sequence[Drawn], second: Sequence[Drawn]) -> Iterator[tuple[Dr
                 yield mark, other
 
 
-def _gap(model: Reader, sample: Sample, region: Region, carry: Bool[np.ndarray, " n"]) -> Float[np.ndarray, " m"]:
+def _gap(
+    model: CountedModel, sample: SearchSample, region: Region, carry: Bool[np.ndarray, " n"]
+) -> Float[np.ndarray, " m"]:
     """Return the worth of carriers' patches less that of others', in standard deviations within class."""
     groups = [np.flatnonzero(group)[:_CARRIERS] for group in (carry, ~carry)]
     effects = worths(model, sample, region, np.concatenate(groups), _RECIPIENTS)

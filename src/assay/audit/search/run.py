@@ -14,13 +14,13 @@ from jaxtyping import Bool, Float, UInt8
 from scipy.special import logit
 
 from assay.audit.answers import why, write_lead
-from assay.audit.model import Prepared
+from assay.audit.model import PreparedAudit
 from assay.audit.references import LeadLimits
 from assay.audit.scored import LESION
 from assay.audit.search import search
 from assay.audit.search.drawn import lead_drawn
-from assay.audit.search.regions import Box, Pixels, Region, Sought, region_of
-from assay.audit.search.search import Lead, Sample, carriers, lead
+from assay.audit.search.regions import BoxRegion, Pixels, Region, Sought, region_of
+from assay.audit.search.search import Lead, SearchSample, carriers, lead
 from assay.audit.tables import NOT_TESTED
 from assay.audit.verdicts import LEAST_PATIENTS, decide_lead
 from assay.core.errors import ReadingError
@@ -50,7 +50,7 @@ class Search:
     """A search for the region that a model's answers live by.
 
     Attributes:
-        given: The model.
+        prepared: The model.
         request: The images, as data.
         scene: The images.
         images: Those that are searched.
@@ -66,7 +66,7 @@ class Search:
             learned by heart vary less, and limits are of images that networks were not trained on.
     """
 
-    prepared: Prepared
+    prepared: PreparedAudit
     request: ProbeSpec
     scene: PopulationScene
     images: Environment
@@ -104,12 +104,12 @@ class Search:
         def scores(images: Float[np.ndarray, "n c h w"]) -> Float[np.ndarray, "n ..."]:
             return scores_of(opened, images, len(self.classes))
 
-        with model.opened(self.prepared.device) as opened, evaluating(opened.network):
+        with model.open(self.prepared.device) as opened, evaluating(opened.network):
             at_once = AT_ONCE if starts_program(opened.network) else search.AT_ONCE
             if not self.clean:
                 self.clean.append(scores(pixels))
             cells = _cells_of_lesion(self.images) if model.task == "segmentation" else 0
-            sample = Sample(pixels, table.target, table.patient, self.clean[0], self.seed, self.spread, cells)
+            sample = SearchSample(pixels, table.target, table.patient, self.clean[0], self.seed, self.spread, cells)
             more = labels, float(logit(self.threshold)), at_once
             if self.of == "drawn":
                 held_scores = self._holding(scores)
@@ -146,9 +146,9 @@ class Search:
             more: Share of the image that is added to a box on each side.
         """
         region, carry = self.region, np.array(self.record["carry"])
-        if isinstance(region, Box):
+        if isinstance(region, BoxRegion):
             top, left, bottom, right = astuple(region)
-            region = Box(max(0, top - more), max(0, left - more), min(1, bottom + more), min(1, right + more))
+            region = BoxRegion(max(0, top - more), max(0, left - more), min(1, bottom + more), min(1, right + more))
         content = self.images.images.read(np.argsort(carry, kind="stable")[:1]).numpy()
         return lambda images: region.put(images, np.broadcast_to(content, images.shape))
 
@@ -171,7 +171,7 @@ class Search:
         return {**stored, "data": {**data, **{key: str(expand(data[key], key).resolve())
                                             for key in ("folder", "classes") if data[key]}}}  # fmt: skip
 
-    def _row(self, lead: Lead, sample: Sample, carry: Bool[np.ndarray, " n"]) -> Row:
+    def _row(self, lead: Lead, sample: SearchSample, carry: Bool[np.ndarray, " n"]) -> Row:
         """Return columns of `tables.REGIONS`."""
         swing, flips = lead.swing.largest, lead.swing.flips
         assert flips is not None
@@ -210,7 +210,9 @@ class Search:
         clear = row["least"] if self.of == "drawn" else None
         verdict = decide_lead(effect, halves, agree=agree, discrete=discrete, effective=row["effective"],
                               limit=limit, least=row["least"], clear=clear)  # fmt: skip
-        limit_columns = {} if limits is None or limit is None else {"limit": limit, "networks": limits.networks, **limits.rates}
+        limit_columns = (
+            {} if limits is None or limit is None else {"limit": limit, "networks": limits.networks, **limits.rates}
+        )
         return {**row, **limit_columns, "shares": json.dumps(row["shares"]), "verdict": str(verdict)}
 
     def carriers(self) -> Iterator[Row]:
@@ -260,7 +262,7 @@ def not_searched(reason: Reason, of: Sought = "place", trained: bool = False) ->
     return {"of": of, "trained": trained, "verdict": NOT_TESTED, "reason": str(reason), "images": 0, "patients": 0}
 
 
-def _carried_content(lead: Lead, sample: Sample) -> tuple[str, Bool[np.ndarray, " n"], bool]:
+def _carried_content(lead: Lead, sample: SearchSample) -> tuple[str, Bool[np.ndarray, " n"], bool]:
     """Return the name of a region, of corners with those that hold something, and `carriers` with its brightness.
 
     Where images of the other group carry something too, in another corner, this is of the corner with most.
@@ -276,7 +278,9 @@ def _carried_content(lead: Lead, sample: Sample) -> tuple[str, Bool[np.ndarray, 
     parts = {f"{row} {side}": where & (lower == (row == "lower")) & (right == (side == "right"))
              for row in ("upper", "lower") for side in ("left", "right")}  # fmt: skip
     sizes = {corner: float((gap[:, part] ** 2).sum()) for corner, part in parts.items()}
-    occupied = sorted((one for one in sizes if sizes[one] >= _OCCUPIED * max(sizes.values())), key=lambda one: -sizes[one])
+    occupied = sorted(
+        (one for one in sizes if sizes[one] >= _OCCUPIED * max(sizes.values())), key=lambda one: -sizes[one]
+    )
     (first, bright), *others = (carriers(sample, parts[one], high, lead.shape) for one in occupied)
     against = [one for one, (other, _) in zip(occupied[1:], others, strict=True) if not np.array_equal(first, other)]
     if against:

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int
 from scipy.ndimage import binary_dilation
 from scipy.special import stdtrit
 
-from assay.audit.search.regions import Box, Pixels, Region, Track, candidates, same_place, size_of
+from assay.audit.search.regions import BoxRegion, Pixels, Region, Track, candidates, same_place, size_of
 from assay.audit.swing import Effect, effect_of_mark
 from assay.audit.verdicts import WEAK_LEAD
 from assay.core.reasons import Code, Reason, because
@@ -65,7 +65,7 @@ AFTER: Mapping[Track, int] = {"place": RECIPIENTS + 2 * DONORS + 6, "whole": REC
 
 
 @dataclass(eq=False)
-class Reader:
+class CountedModel:
     """A model that counts the images it reads.
 
     Attributes:
@@ -121,7 +121,7 @@ def _own(scores: Float[np.ndarray, "k m"], target: Int[np.ndarray, " k"]) -> Flo
 
 
 @dataclass(frozen=True, eq=False)
-class Sample:
+class SearchSample:
     """Images of some patients with a model's answers.
 
     Attributes:
@@ -148,12 +148,14 @@ class Sample:
         if not self.spread:
             object.__setattr__(self, "spread", spread_within(self.clean, self.target))
 
-    def take(self, rows: Int[np.ndarray, " k"]) -> Sample:
+    def take(self, rows: Int[np.ndarray, " k"]) -> SearchSample:
         """Return some of the images, with the same unit of effects."""
         parts = self.images[rows], self.target[rows], self.patient[rows], self.clean[rows]
-        return Sample(*parts, self.seed, self.spread, self.cells)
+        return SearchSample(*parts, self.seed, self.spread, self.cells)
 
-    def scores_from_answers(self, answers: Float[np.ndarray, "n ..."], regions: Sequence[Region | None]) -> Float[np.ndarray, "n m"]:
+    def scores_from_answers(
+        self, answers: Float[np.ndarray, "n ..."], regions: Sequence[Region | None]
+    ) -> Float[np.ndarray, "n m"]:
         """Return the scores of images from a model's answers.
 
         The score of a segmentation is the mean of the greatest log-odds of lesion in as many cells as the median lesion
@@ -162,7 +164,7 @@ class Sample:
         that is itself called a lesion, or moves its surroundings alone.
 
         Args:
-            given: Answers to the images, in equal parts for the regions.
+            answers: Answers to the images, in equal parts for the regions.
             regions: The exchanged region of each part; None where nothing was exchanged.
         """
         if answers.ndim < 3:
@@ -237,7 +239,7 @@ def _put(region: Region, images: Pixels, donors: Sequence[Pixels]) -> Iterator[P
 
 
 def exchange(
-    model: Reader, sample: Sample, regions: Sequence[Region], rows: Int[np.ndarray, " k"], turns: int = 1
+    model: CountedModel, sample: SearchSample, regions: Sequence[Region], rows: Int[np.ndarray, " k"], turns: int = 1
 ) -> Float[np.ndarray, "r k"]:
     """Return the effect of exchanges on each image, a mean over donors, in standard deviations within class.
 
@@ -253,7 +255,7 @@ def exchange(
 
 
 def exchange_content(
-    model: Reader, sample: Sample, regions: Sequence[Region], rows: Int[np.ndarray, " k"], turns: int
+    model: CountedModel, sample: SearchSample, regions: Sequence[Region], rows: Int[np.ndarray, " k"], turns: int
 ) -> Float[np.ndarray, "r 2 t k"]:
     """Return scores for the own class with content of the same class and of another, see `exchange`."""
     assert sample.donors is not None
@@ -298,11 +300,13 @@ def given_by(
     deviations = scores - scores.mean(axis=(0, 1))
     for code in np.unique(target):
         deviations[..., target == code] -= deviations[..., target == code].mean(axis=(1, 2), keepdims=True)
-    deviations *= np.array([1.0, -1.0])[:, None, None] * sides / (sides * turns - 1)  # degrees of freedom of a recipient
+    deviations *= (
+        np.array([1.0, -1.0])[:, None, None] * sides / (sides * turns - 1)
+    )  # degrees of freedom of a recipient
     return Given(np.bincount(donors.ravel(), deviations.ravel(), count), float((deviations**2).sum()))
 
 
-def effect_of(values: Float[np.ndarray, " n"], sample: Sample, content: Given | None = None) -> Bounded:
+def effect_of(values: Float[np.ndarray, " n"], sample: SearchSample, content: Given | None = None) -> Bounded:
     """Return the mean of effects on all images of a sample, with one-sided bounds by t over patients.
 
     An image varies as a recipient and as a donor (Aronow, Samii and Assenova 2015, variance of dyads). The standard
@@ -311,7 +315,7 @@ def effect_of(values: Float[np.ndarray, " n"], sample: Sample, content: Given | 
     Args:
         values: Effects on images.
         sample: The images.
-        given: Contributions of images as donors; None: donors are taken as fixed.
+        content: Contributions of images as donors; None: donors are taken as fixed.
     """
     mean, squares = float(values.mean()), (sample.residuals / sample.spread) ** 2
     influence = values - mean - mean / 2 * (squares - squares.mean())
@@ -329,7 +333,7 @@ def effect_of(values: Float[np.ndarray, " n"], sample: Sample, content: Given | 
 # Find.
 
 
-def find(model: Reader, sample: Sample, of: Track = "place") -> tuple[Region, int]:
+def find(model: CountedModel, sample: SearchSample, of: Track = "place") -> tuple[Region, int]:
     """Return the smallest region that has most of the largest effect.
 
     Args:
@@ -355,12 +359,14 @@ def find(model: Reader, sample: Sample, of: Track = "place") -> tuple[Region, in
     able = [one for one in sizes if sizes[one] >= KEEP * max(sizes.values())]
     region = min(able, key=lambda one: size_of(one, height, width))
     sign = 1 if effects[region].mean() >= 0 else -1
-    if isinstance(region, Box):
+    if isinstance(region, BoxRegion):
         region = _shrunk(model, sample, region, sign * effects[region], sign, most_passes)
     return region, sign
 
 
-def _shrunk(model: Reader, sample: Sample, region: Box, values_read: np.ndarray, sign: int, most_passes: int) -> Box:
+def _shrunk(
+    model: CountedModel, sample: SearchSample, region: BoxRegion, values_read: np.ndarray, sign: int, most_passes: int
+) -> BoxRegion:
     """Return the smallest box of half-size windows in which most of the effect stays."""
     rows = sample.order[:SHRINK_IMAGES]
     total = float(values_read[: len(rows)].mean())
@@ -388,7 +394,7 @@ class Groups:
         worth: Mean score of the same recipients with the patch of each image, in standard deviations within class.
         high: Images whose patches have the larger worth.
         separation: Distance of the groups' means in standard deviations within groups.
-        one: Separation that the groups of one normal distribution exceed with a probability of 5 %.
+        of_one_normal: Separation that the groups of one normal distribution exceed with a probability of 5 %.
     """
 
     worth: Float[np.ndarray, " n"]
@@ -409,7 +415,7 @@ def groups_of(effect: Float[np.ndarray, " n"]) -> Groups:
 
 
 def worths(
-    model: Reader, sample: Sample, region: Region, rows: Int[np.ndarray, " k"], recipients: int
+    model: CountedModel, sample: SearchSample, region: Region, rows: Int[np.ndarray, " k"], recipients: int
 ) -> Float[np.ndarray, "k m"]:
     """Return the mean scores of so many images with the patch of each row, in standard deviations within class."""
     onto = sample.images[sample.order[:recipients]]
@@ -420,7 +426,10 @@ def worths(
             donors = sample.images[rows[start : start + step]]
             yield region.put(np.tile(onto, (len(donors), 1, 1, 1)), np.repeat(donors, len(onto), axis=0))
 
-    return sample.scores_from_answers(model(put()), [region]).reshape(len(rows), len(onto), -1).mean(axis=1) / sample.spread
+    return (
+        sample.scores_from_answers(model(put()), [region]).reshape(len(rows), len(onto), -1).mean(axis=1)
+        / sample.spread
+    )
 
 
 def split(values: Float[np.ndarray, " n"]) -> tuple[Bool[np.ndarray, " n"], float]:
@@ -469,7 +478,13 @@ class Answered:
 
 
 def put_on(
-    model: Reader, named: Sample, region: Region, high: Bool[np.ndarray, " k"], sample: Sample, *, parts: bool = True
+    model: CountedModel,
+    named: SearchSample,
+    region: Region,
+    high: Bool[np.ndarray, " k"],
+    sample: SearchSample,
+    *,
+    parts: bool = True,
 ) -> Answered:
     """Return the answers to images with patches of the two groups.
 
@@ -489,8 +504,8 @@ def put_on(
         if where is not None and parts:
             colors, color = (_color(pixels, where) for pixels in (patches["whole"], sample.images))
             patches |= {"shape": patches["whole"] - colors + color, "tone": sample.images - color + colors}
-        answers.append({part: sample.scores_from_answers(model(_put(region, sample.images, [pixels.clip(0, 1)])), [region])
-                      for part, pixels in patches.items()})  # fmt: skip
+        images = {part: _put(region, sample.images, [pixels.clip(0, 1)]) for part, pixels in patches.items()}
+        answers.append({part: sample.scores_from_answers(model(put), [region]) for part, put in images.items()})
     return Answered(np.stack(chosen[::-1]), {part: (answers[0][part], answers[1][part]) for part in answers[0]})
 
 
@@ -499,7 +514,7 @@ def _color(images: Pixels, where: Bool[np.ndarray, "h w"]) -> Float[np.ndarray, 
 
 
 def carriers(
-    sample: Sample, where: Bool[np.ndarray, "h w"], high: Bool[np.ndarray, " n"], shape: float = math.nan
+    sample: SearchSample, where: Bool[np.ndarray, "h w"], high: Bool[np.ndarray, " n"], shape: float = math.nan
 ) -> tuple[Bool[np.ndarray, " n"], bool]:
     """Return the images that carry the difference of the groups, and whether it is brighter than the others' content.
 
@@ -567,7 +582,7 @@ class Lead:
         moved: Change of the score by it, in standard deviations within class.
         shape: Share of the change that stays with the shape of the patch alone; NaN where it was not put on.
         tone: Share that stays with its mean color alone.
-        apart: Distance of the classes in standard deviations within class: the effect of exchanging all of an image.
+        distance: Distance of the classes in standard deviations within class: the effect of exchanging all of an image.
         passes: Images put through the model.
         searched: Those of the searches alone.
     """
@@ -624,7 +639,7 @@ class Lead:
 
 def lead(
     scores: Scores,
-    sample: Sample,
+    sample: SearchSample,
     of: Track = "place",
     labels: Sequence[str] = ("",),
     threshold: float = 0.0,
@@ -643,7 +658,7 @@ def lead(
     rows = divide_patients(sample)
     if isinstance(rows, Reason):
         return rows
-    parts, model = [sample.take(part) for part in rows], Reader(scores, at_once)
+    parts, model = [sample.take(part) for part in rows], CountedModel(scores, at_once)
     regions_found = [find(model, part, of) for part in parts]
     searched = model.passes
     every = [worths(model, part, region, np.arange(len(part.target)), RECIPIENTS)
@@ -663,7 +678,7 @@ def lead(
 
 
 def verify(
-    model: Reader, sample: Sample, halves: tuple[Half, Half], agree: bool, column: int, searched: int,
+    model: CountedModel, sample: SearchSample, halves: tuple[Half, Half], agree: bool, column: int, searched: int,
     labels: Sequence[str], threshold: float,
 ) -> Lead:  # fmt: skip
     """Return a lead from both halves.
@@ -695,7 +710,7 @@ def verify(
                 changed["whole"] / sample.spread, shape, tone, sample.apart, model.passes, searched)  # fmt: skip
 
 
-def divide_patients(sample: Sample) -> tuple[Int[np.ndarray, " k"], Int[np.ndarray, " j"]] | Reason:
+def divide_patients(sample: SearchSample) -> tuple[Int[np.ndarray, " k"], Int[np.ndarray, " j"]] | Reason:
     """Return the halves of `halves_of`, or why images allow no search in them."""
     if len(sample.target) < LEAST_IMAGES:
         return because(Code.FEW_IMAGES, images=len(sample.target), least=LEAST_IMAGES)
@@ -708,7 +723,7 @@ def divide_patients(sample: Sample) -> tuple[Int[np.ndarray, " k"], Int[np.ndarr
     return rows
 
 
-def halves_of(sample: Sample) -> tuple[Int[np.ndarray, " k"], Int[np.ndarray, " j"]]:
+def halves_of(sample: SearchSample) -> tuple[Int[np.ndarray, " k"], Int[np.ndarray, " j"]]:
     """Divide images by patient into halves that have the classes in equal parts as far as possible."""
     people, first = np.unique(sample.patient[sample.order], return_index=True)
     of = sample.target[sample.order][first]

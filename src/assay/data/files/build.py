@@ -47,7 +47,7 @@ from assay.data.files.masks import (
     refuse_empty,
     told_of,
 )
-from assay.data.files.pictures import OWN_RANGE, Picture
+from assay.data.files.pictures import OWN_RANGE, DecodedImage
 from assay.data.files.readers import read_picture
 from assay.data.files.table import Problem, Unreadable, left_out, refuse
 from assay.data.leakage import exact_groups, exact_pairs, row_hashes
@@ -205,7 +205,7 @@ def _require_decoded(decoded: Decoded, what: str) -> ArrayImages:
 
 
 @dataclass(frozen=True, slots=True)
-class Pixels:
+class DecodedPixels:
     """Decoded images and masks of a listing, in its order, and the native width and height of each, int64 [n, 2].
 
     Attributes:
@@ -236,7 +236,7 @@ class FileOriginals:
         size: Of the study's squares.
     """
 
-    pixels: Pixels
+    pixels: DecodedPixels
     rows: Int[np.ndarray, "n"]
     size: int
     framing: Framing
@@ -283,7 +283,7 @@ class FileOriginals:
 
     def _picture(self, row: int) -> np.ndarray:
         given = self.pixels.sources[row]()
-        picture = Picture(given) if isinstance(given, np.ndarray) else read_picture(given, 0)
+        picture = DecodedImage(given) if isinstance(given, np.ndarray) else read_picture(given, 0)
         pixels = self.pixels.images.stretch.shown(picture.pixels, picture.used)
         pixels = np.atleast_3d(grayed(pixels) if self._planes == 1 else pixels)
         return np.repeat(pixels, self._planes // pixels.shape[2], axis=2)
@@ -324,7 +324,12 @@ def images_of(listing: Listing, spec: DataSpec, cache: ArrayCache) -> ArrayImage
 
 
 def assemble(
-    listing: Listing, pixels: Pixels, spec: DataSpec, cache: ArrayCache, skip_bad_rows: bool, keep_copies: bool = False
+    listing: Listing,
+    pixels: DecodedPixels,
+    spec: DataSpec,
+    cache: ArrayCache,
+    skip_bad_rows: bool,
+    keep_copies: bool = False,
 ) -> Dataset:
     """Return the dataset of decoded images. Position i is row i of the table, in the order of the listing.
 
@@ -393,7 +398,7 @@ def assemble(
 
 
 def _usable(
-    listing: Listing, pixels: Pixels, hashes: np.ndarray, skip_bad_rows: bool, keep_copies: bool
+    listing: Listing, pixels: DecodedPixels, hashes: np.ndarray, skip_bad_rows: bool, keep_copies: bool
 ) -> tuple[Listing, np.ndarray]:
     """Return the listing without rows that cannot be used, with a target, and the positions of those kept."""
     listing, kept = listing.drop(_undecoded(listing, pixels))
@@ -443,7 +448,7 @@ _NAMED = 5
 
 
 def _masks(
-    listing: Listing, pixels: Pixels, kept: np.ndarray, framing: Framing
+    listing: Listing, pixels: DecodedPixels, kept: np.ndarray, framing: Framing
 ) -> tuple[ArrayMasks | None, Sequence[str], Sequence[str], Mapping[str, str]]:
     """Return the masks, their notes and warnings on the card, and what is said first of them.
 
@@ -478,7 +483,7 @@ def _unusable(listing: Listing, facts: Sequence[Fact], masks: Sequence[Fact | No
 
 def _decoded(
     listing: Listing, facts: Sequence[Fact], masks: Sequence[Fact | None] | None, spec: DataSpec, cache: ArrayCache
-) -> Pixels:
+) -> DecodedPixels:
     headers = [fact.header for fact in facts if fact.header is not None]
     native = np.array([(header.width, header.height) for header in headers], dtype=np.int64).reshape(-1, 2)
     digests = [fact.digest for fact in facts]
@@ -488,7 +493,7 @@ def _decoded(
                            spec.preprocessing, native, framing_of(spec))  # fmt: skip
     detail = partial(detail_of, sources, digests, cache, images.stretch)
     if masks is None:
-        return Pixels(images, None, native, detail, digests=digests, sources=sources)
+        return DecodedPixels(images, None, native, detail, digests=digests, sources=sources)
     drawn = listing.cells("mask")
     decoded = decoded_masks(drawn, masks, native, listing.meaning, spec.size, cache, framing_of(spec))
     crops = FileCrops(
@@ -504,10 +509,10 @@ def _decoded(
         framing=framing_of(spec),
         stretch=images.stretch,
     )
-    return Pixels(images, decoded, native, detail, crops, digests, sources)
+    return DecodedPixels(images, decoded, native, detail, crops, digests, sources)
 
 
-def _undecoded(listing: Listing, pixels: Pixels) -> list[Problem]:
+def _undecoded(listing: Listing, pixels: DecodedPixels) -> list[Problem]:
     problems = [listing.problem(at, what, remedy) for at, (what, remedy) in pixels.images.failures.items()]
     bad = set(pixels.images.failures)
     masks = pixels.masks.failures if pixels.masks is not None else {}
@@ -687,7 +692,7 @@ def detail_of(
     def one(at: int, out: np.ndarray) -> None:
         try:
             given = sources[places[at]]()
-            picture = Picture(given) if isinstance(given, np.ndarray) else read_picture(given, side)
+            picture = DecodedImage(given) if isinstance(given, np.ndarray) else read_picture(given, side)
             out[:] = near_copies.details(stretch.shown(picture.pixels, picture.used))
         except Unreadable:
             out[:] = 0

@@ -20,8 +20,8 @@ from assay.core.errors import ExtraError
 from assay.core.files import content_hash, file_state
 from assay.data.cache import ArrayCache, release
 from assay.data.dataset import ONE_KIND
-from assay.data.files.fitting import PAD, Box, Framing, cut_off, fit_image, fit_labels, is_colored, vanished
-from assay.data.files.pictures import Header, Picture, Used, at_full_range, ben_graham, circle_crop, limits
+from assay.data.files.fitting import PAD, Framing, Placement, cut_off, fit_image, fit_labels, is_colored, vanished
+from assay.data.files.pictures import DecodedImage, Header, Used, at_full_range, ben_graham, circle_crop, limits
 from assay.data.files.readers import examine, read_picture
 from assay.data.files.table import Unreadable
 from assay.spec.schema import BACKGROUND, IGNORE, DataSpec
@@ -46,7 +46,7 @@ _EXPORT = "export it as PNG with one number per kind"
 
 
 @dataclass(frozen=True, slots=True)
-class Labels:
+class LabelMap:
     """A label map, uint8 [h, w], 0 background, and notes about it (`UNIT`, `IGNORE`)."""
 
     values: UInt8[np.ndarray, "h w"]
@@ -92,7 +92,7 @@ def numbered(names: Mapping[int, str]) -> Meaning:
     return Meaning(kinds, {value: label[name] for value, name in names.items()})
 
 
-def labels_of(stored: Picture, meaning: Meaning) -> Labels:
+def labels_of(stored: DecodedImage, meaning: Meaning) -> LabelMap:
     """Return the label map that a file stores.
 
     Raises:
@@ -101,12 +101,12 @@ def labels_of(stored: Picture, meaning: Meaning) -> Labels:
     if meaning.labels:
         values = _by_number(stored, meaning.labels)
         ignored = values == IGNORED
-        return Labels(np.where(ignored, np.uint8(0), values), (IGNORE,) if ignored.any() else ())
+        return LabelMap(np.where(ignored, np.uint8(0), values), (IGNORE,) if ignored.any() else ())
     lesion, notes = _by_brightness(stored)
-    return Labels((lesion != meaning.inverted).astype(np.uint8), (*notes, *stored.notes))
+    return LabelMap((lesion != meaning.inverted).astype(np.uint8), (*notes, *stored.notes))
 
 
-def _by_number(stored: Picture, labels: Mapping[int, int]) -> np.ndarray:
+def _by_number(stored: DecodedImage, labels: Mapping[int, int]) -> np.ndarray:
     pixels = stored.pixels
     if stored.lossy:
         raise Unreadable("it is a lossy file, in which the numbers of kinds are smeared", _EXPORT)
@@ -125,7 +125,7 @@ def _by_number(stored: Picture, labels: Mapping[int, int]) -> np.ndarray:
     return table[pixels.astype(np.int64)]
 
 
-def _by_brightness(stored: Picture) -> tuple[np.ndarray, tuple[str, ...]]:
+def _by_brightness(stored: DecodedImage) -> tuple[np.ndarray, tuple[str, ...]]:
     pixels = stored.pixels
     if pixels.dtype == np.bool_:
         return np.atleast_3d(pixels).max(axis=2), ()
@@ -251,7 +251,7 @@ class Depth(NamedTuple):
     Attributes:
         dark, bright: 1st and 99th percentile of the decoded image, without padding, of 0 to 65,535.
         range: Values that appear black and white.
-        used: As in `Picture`.
+        used: As in `DecodedImage`.
     """
 
     dark: int
@@ -295,7 +295,7 @@ class _Filled(NamedTuple):
     """Notes on one file: changes made while reading it, and the position of the image in the square."""
 
     notes: tuple[str, ...]
-    box: Box | None = None
+    box: Placement | None = None
     depth: Depth | None = None
 
 
@@ -340,7 +340,9 @@ def decode_images(
         def one(at: int, out: np.ndarray) -> _Filled:
             given = sources[at]()
             picture = (
-                Picture(given) if isinstance(given, np.ndarray) else read_picture(given, 0 if framing.resize else size)
+                DecodedImage(given)
+                if isinstance(given, np.ndarray)
+                else read_picture(given, 0 if framing.resize else size)
             )
             pixels = picture.pixels
             if only_gray and is_colored(pixels):
@@ -370,7 +372,7 @@ def decode_images(
 
 
 def decode_masks(
-    sources: Sequence[Callable[[], Labels]],
+    sources: Sequence[Callable[[], LabelMap]],
     digests: Sequence[str],
     size: int,
     cache: ArrayCache,
@@ -401,7 +403,7 @@ _FLAT = 8
 """An image that spans less than one part in so many of the range counts as flat."""
 
 
-def _depth(picture: Picture, fitted: np.ndarray, box: Box) -> Depth | None:
+def _depth(picture: DecodedImage, fitted: np.ndarray, box: Placement) -> Depth | None:
     if picture.range is None:
         return None
     inside = fitted[:, box.top : box.top + box.height, box.left : box.left + box.width]
@@ -483,8 +485,8 @@ def _fill(
     def fill(array: np.ndarray) -> None:
         failures: dict[str, list[str]] = {}
         noted: dict[str, list[int]] = {}
-        whole = Box(0, 0, *shape[2:])
-        boxes: list[Box] = []
+        whole = Placement(0, 0, *shape[2:])
+        boxes: list[Placement] = []
         depths: dict[str, Depth] = {}
 
         def attempt(at: int) -> tuple[int, _Filled, Unreadable | None]:

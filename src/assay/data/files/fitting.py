@@ -32,7 +32,7 @@ _TOUCHING = np.ones((3, 3), dtype=np.int64)
 
 
 @dataclass(frozen=True, slots=True)
-class Box:
+class Placement:
     """Where a scaled image is in the square."""
 
     top: int
@@ -51,11 +51,11 @@ class Box:
         return slice(self.left, self.left + self.width)
 
 
-def placed(height: int, width: int, size: int) -> Box:
+def placed(height: int, width: int, size: int) -> Placement:
     """Where an image of this native height and width is in a square of `size` px."""
     longer = max(height, width)
     tall, wide = (max(1, round(side * size / longer)) for side in (height, width))
-    return Box((size - tall) // 2, (size - wide) // 2, tall, wide)
+    return Placement((size - tall) // 2, (size - wide) // 2, tall, wide)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +71,11 @@ class Framing:
         """Its name in a cache; empty for the default."""
         return "" if self == PAD else f"fit {self.fit} {self.share:g}{self.resize and ' '}{self.resize}"
 
-    def window(self, height: int, width: int) -> Box:
+    def window(self, height: int, width: int) -> Placement:
         """Return the part of an image of this native height and width that is shown: for `crop` the central square."""
         whole = (min(height, width),) * 2 if self.fit == "crop" else (height, width)
         tall, wide = (max(1, round(side * self.share)) for side in whole)
-        return Box((height - tall) // 2, (width - wide) // 2, tall, wide)
+        return Placement((height - tall) // 2, (width - wide) // 2, tall, wide)
 
     def shown(self, native: Int[np.ndarray, "n 2"]) -> Int[np.ndarray, "n 2"]:
         """Return height and width of the part that is shown, of images of this native width and height."""
@@ -89,9 +89,9 @@ class Framing:
         window = self.window(pixels.shape[0], pixels.shape[1])
         return np.ascontiguousarray(pixels[window.rows, window.columns])
 
-    def placed(self, height: int, width: int, size: int) -> Box:
+    def placed(self, height: int, width: int, size: int) -> Placement:
         """Return where an image of this native height and width is in a square of `size` px."""
-        return placed(height, width, size) if self.fit == "pad" else Box(0, 0, size, size)
+        return placed(height, width, size) if self.fit == "pad" else Placement(0, 0, size, size)
 
 
 PAD = Framing()
@@ -113,7 +113,7 @@ def is_colored(pixels: np.ndarray) -> bool:
 
 
 def fit_image(
-    pixels: np.ndarray, size: int, channels: int, dtype: np.dtype[Any], box: Box | None = None, how: Resize = ""
+    pixels: np.ndarray, size: int, channels: int, dtype: np.dtype[Any], box: Placement | None = None, how: Resize = ""
 ) -> np.ndarray:
     """Pixels [h, w] or [h, w, 3], uint8 or uint16, as [channels, size, size] of `dtype` by the rule above.
 
@@ -222,7 +222,7 @@ def _lesions(mask: Bool[np.ndarray, "h w"]) -> tuple[np.ndarray, int]:
     return numbers, int(ndimage.label(mask, structure=_TOUCHING, output=numbers))
 
 
-def _share(lesion: Bool[np.ndarray, "h w"], box: Box) -> Float[np.ndarray, "H W"]:
+def _share(lesion: Bool[np.ndarray, "h w"], box: Placement) -> Float[np.ndarray, "H W"]:
     covered = Image.fromarray(lesion.astype(np.float32)).resize((box.width, box.height), Image.Resampling.BOX)
     return np.asarray(covered)
 

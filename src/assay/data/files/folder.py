@@ -33,7 +33,7 @@ from assay.data.files.outlines import FILE_NAME, read_coco
 from assay.data.files.roles import called_unit, holds_patients
 from assay.data.files.table import (
     Problem,
-    Table,
+    TextTable,
     Unreadable,
     Wrong,
     absent,
@@ -71,7 +71,7 @@ TABLE = "table"
 """The column that tells the tables of a study apart, where there are several."""
 
 
-def _asked(spec: DataSpec, table: Table) -> str:
+def _asked(spec: DataSpec, table: TextTable) -> str:
     """Requested and available values of each condition."""
     told: list[str] = []
     for name, wanted in spec.where.items():
@@ -176,7 +176,7 @@ def _said_of_lesions(listing: Listing, spec: DataSpec) -> Listing:
     return replace(listing, classes=LESION.levels, factors=(*listing.factors, LESION), columns=columns)
 
 
-def pasted(folder: Path, path: Path, spec: DataSpec) -> Table:
+def pasted(folder: Path, path: Path, spec: DataSpec) -> TextTable:
     """Return the table, and under it the rows of further ones: columns that one lacks are empty there, lines are
     numbered as if all were pasted one below the other, and a column `table` tells which file a row is of.
 
@@ -281,7 +281,7 @@ def _ignored(others: int) -> tuple[str, ...]:
     return (f"{others} files without an image's extension were not looked at",) if others else ()
 
 
-def _target(spec: DataSpec, table: Table, names: Sequence[str], problems: list[Problem]) -> Target:
+def _target(spec: DataSpec, table: TextTable, names: Sequence[str], problems: list[Problem]) -> Target:
     if spec.target == LESION.name and has_masks(spec) and spec.target not in table.header:
         if LESION.name in spec.factors:
             raise SpecError("data.factors.lesion: that is what the masks say; give the factor another name")
@@ -306,7 +306,7 @@ def _target(spec: DataSpec, table: Table, names: Sequence[str], problems: list[P
     return target
 
 
-def _read(spec: DataSpec, table: Table, target: Target) -> dict[str, str]:
+def _read(spec: DataSpec, table: TextTable, target: Target) -> dict[str, str]:
     """Return how the columns were read, as rows of `provenance`."""
     factors = {one.column or name: one for name, one in spec.factors.items()}
     others = {name: table.column(name, "data.factors") for name in undeclared_columns(spec) if name in table.header}
@@ -334,7 +334,7 @@ def _others(target: Target) -> str:
     return "0/1" if target.classes[0].startswith("not ") else ", ".join(target.classes)
 
 
-def _patient(spec: DataSpec, table: Table, names: Sequence[str], problems: list[Problem]) -> Sequence[str]:
+def _patient(spec: DataSpec, table: TextTable, names: Sequence[str], problems: list[Problem]) -> Sequence[str]:
     if not spec.patient:
         return names
     cells = table.column(spec.patient, key_text("data.patient"))
@@ -344,7 +344,7 @@ def _patient(spec: DataSpec, table: Table, names: Sequence[str], problems: list[
     return _with_own(spec, cells, names)
 
 
-def _suggested(spec: DataSpec, table: Table) -> str:
+def _suggested(spec: DataSpec, table: TextTable) -> str:
     """`; column 'patient_id' looks like one: ...`, of a column with a patient's name that repeats; or empty."""
     named = {spec.image, spec.target, spec.mask, *spec.factors}
     for column in sorted(table.header, key=called_unit):
@@ -362,7 +362,7 @@ def _with_own(spec: DataSpec, cells: Sequence[str], names: Sequence[str]) -> Seq
     return [f"{OWN}{name}" if absent(cell) else cell for cell, name in zip(cells, names, strict=True)]
 
 
-def _unnamed(spec: DataSpec, table: Table) -> tuple[str, ...]:
+def _unnamed(spec: DataSpec, table: TextTable) -> tuple[str, ...]:
     """Note on images without a patient, where each counts as a patient of its own."""
     if not spec.patient or spec.unnamed != "own":
         return ()
@@ -372,7 +372,7 @@ def _unnamed(spec: DataSpec, table: Table) -> tuple[str, ...]:
 
 
 def _factors(
-    spec: DataSpec, table: Table, names: Sequence[str], problems: list[Problem]
+    spec: DataSpec, table: TextTable, names: Sequence[str], problems: list[Problem]
 ) -> tuple[tuple[Factor, ...], dict[str, np.ndarray]]:
     declared: dict[str, FactorSpec] = dict(spec.factors)
     if spec.pixel_size and "pixel_size" not in declared:

@@ -17,7 +17,7 @@ from PIL import Image
 
 from assay.core.errors import DataError, extra
 from assay.data.files.decoders import check_tiff, plugin_of
-from assay.data.files.pictures import OWN_RANGE, Header, Picture, Used, finite, limits, scaled, stored, whole
+from assay.data.files.pictures import OWN_RANGE, DecodedImage, Header, Used, finite, limits, scaled, stored, whole
 from assay.data.files.table import Unreadable
 
 with extra("medical"):
@@ -112,7 +112,7 @@ def dicom_attributes(path: Path, names: Sequence[str]) -> dict[str, str]:
     return {name: str(dataset.get(name)) for name in names if dataset.get(name) not in (None, "")}
 
 
-def dicom_pixels(data: bytes, mask: bool, size: int) -> Picture:
+def dicom_pixels(data: bytes, mask: bool, size: int) -> DecodedImage:
     """Pixels of a DICOM image as a radiologist first sees it; a mask as its stored values.
 
     Gray: rescale slope and intercept (or modality LUT), then the first VOI window or LUT, else the whole range that the
@@ -129,11 +129,11 @@ def dicom_pixels(data: bytes, mask: bool, size: int) -> Picture:
     if photometric == "PALETTE COLOR":
         colors = apply_color_lut(values, dataset)
         colors = (colors >> 8).astype(np.uint8) if colors.dtype == np.uint16 else colors
-        return Picture(stored(values), palette=colors) if mask else Picture(colors)
+        return DecodedImage(stored(values), palette=colors) if mask else DecodedImage(colors)
     if values.ndim == 3:
-        return Picture(stored(values))
+        return DecodedImage(stored(values))
     if mask:
-        return Picture(whole(values))
+        return DecodedImage(whole(values))
     gray = _windowed(values, dataset)
     if photometric != "MONOCHROME1":
         return gray
@@ -177,7 +177,7 @@ def _inflated(data: bytes, most: int) -> tuple[bytes, bool]:
     return head + content, not unpacker.unconsumed_tail
 
 
-def _windowed(values: np.ndarray, dataset: Any) -> Picture:
+def _windowed(values: np.ndarray, dataset: Any) -> DecodedImage:
     """Gray values as uint16 over the range that the display transform can give."""
     rescaled = np.asarray(apply_modality_lut(values, dataset), dtype=np.float64)
     if "VOILUTSequence" in dataset:
@@ -194,7 +194,7 @@ def _windowed(values: np.ndarray, dataset: Any) -> Picture:
     if "WindowCenter" in dataset and "WindowWidth" in dataset:
         center, width = _first(dataset.WindowCenter), _first(dataset.WindowWidth)
         shown = (apply_windowing(rescaled, dataset) - low) / (high - low)
-        return Picture(scaled(shown, 0.0, 1.0), range=(center - width / 2, center + width / 2))
+        return DecodedImage(scaled(shown, 0.0, 1.0), range=(center - width / 2, center + width / 2))
     declared = not slope or "ModalityLUTSequence" in dataset
     if bits > 16 and not declared:
         least, most = limits(16, signed)
@@ -205,11 +205,11 @@ def _windowed(values: np.ndarray, dataset: Any) -> Picture:
     return shown if declared or bits != 16 else replace(shown, used=_used(values, slope, dataset))
 
 
-def _over(values: np.ndarray, low: float, high: float) -> Picture:
-    return Picture(scaled(values, low, high), range=(low, high))
+def _over(values: np.ndarray, low: float, high: float) -> DecodedImage:
+    return DecodedImage(scaled(values, low, high), range=(low, high))
 
 
-def _own_range(values: np.ndarray, what: str) -> Picture:
+def _own_range(values: np.ndarray, what: str) -> DecodedImage:
     """Return values over their own range, which is noted since it loses equality between files."""
     finite(values)
     shown = _over(values, float(values.min()), float(values.max()))
@@ -252,7 +252,7 @@ def nifti_header(data: bytes) -> Header:
     return Header(shape[0], shape[1], deep)
 
 
-def nifti_pixels(data: bytes, mask: bool, size: int) -> Picture:
+def nifti_pixels(data: bytes, mask: bool, size: int) -> DecodedImage:
     """Pixels of a NIfTI slice; a mask as its stored values.
 
     The first axis runs to the right and the second upwards, as in a RAS slice seen from below; a slice whose header
@@ -271,11 +271,11 @@ def nifti_pixels(data: bytes, mask: bool, size: int) -> Picture:
     values = np.squeeze(values)
     values = np.ascontiguousarray(np.swapaxes(values, 0, 1)[::-1])
     if values.ndim == 3:
-        return Picture(values)
+        return DecodedImage(values)
     if mask:
-        return Picture(whole(values))
+        return DecodedImage(whole(values))
     if image.get_data_dtype() == np.uint8 and not _rescaled(image):
-        return Picture(values.astype(np.uint8))
+        return DecodedImage(values.astype(np.uint8))
     finite(values)
     low, high = float(image.header["cal_min"]), float(image.header["cal_max"])
     if high > low:
@@ -380,7 +380,7 @@ def tiff_header(data: bytes) -> Header:
         return Header(width, height, deep, frames, _orientation(page))
 
 
-def tiff_pixels(data: bytes, mask: bool) -> Picture:
+def tiff_pixels(data: bytes, mask: bool) -> DecodedImage:
     """Pixels of a TIFF of more than 8 bit: integers of 0 to 65535, or floats of 0 to 1; a mask of floats is rounded."""
     with tifffile.TiffFile(io.BytesIO(data)) as file:
         page = file.pages.first
@@ -406,7 +406,7 @@ def tiff_pixels(data: bytes, mask: bool) -> Picture:
         used = Used(0, int(pixels.max()), inverted=inverted) if integers and pixels.dtype == np.uint16 else None
         if inverted:
             pixels = ~pixels
-        return Picture(_upright(pixels, _orientation(page)), range=(0, 65535 if integers else 1), used=used)
+        return DecodedImage(_upright(pixels, _orientation(page)), range=(0, 65535 if integers else 1), used=used)
 
 
 def _check_segments(page: Any, data: bytes) -> None:

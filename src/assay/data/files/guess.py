@@ -39,7 +39,7 @@ from assay.data.files.roles import (
     targets_of,
     words_of,
 )
-from assay.data.files.table import Table, expand, read_table
+from assay.data.files.table import TextTable, expand, read_table
 from assay.spec.data import LESION
 from assay.spec.schema import FactorSpec
 
@@ -367,7 +367,7 @@ def _joined(
     labels = read_table(table, key)
     classes = target or sure_target(labels, targets_of(labels, [name for name in labels.header if name != key]))
     rows, said = joined(folder, table, key, classes, unmatched, mask)
-    read = Table(table.name, pd.DataFrame(rows), comma=labels.comma)
+    read = TextTable(table.name, pd.DataFrame(rows), comma=labels.comma)
     _require(read, target=target, patient=patient, mask=mask)
     found = _of_columns(read, folder, IMAGE, target, patient, mask)
     if labels.comma:  # rows are written with commas between them
@@ -390,14 +390,14 @@ def _of_table(path: Path, image: str, unmatched: Unmatched, *, target: str, pati
     return _joined(folder, path, key, unmatched, target=target, patient=patient, mask=mask)
 
 
-def _require(read: Table, **named: str) -> None:
+def _require(read: TextTable, **named: str) -> None:
     """Raise SpecError where a column that is named is missing; `lesion` is what masks say."""
     for role, name in named.items():
         if name and (role, name) != ("target", LESION.name):
             read.column(name, key_text(f"--{role}"))
 
 
-def _files_of(read: Table, folder: Path) -> list[str]:
+def _files_of(read: TextTable, folder: Path) -> list[str]:
     """Return the columns that name files in most of their first cells."""
     found: list[str] = []
     for name in read.header:
@@ -407,7 +407,7 @@ def _files_of(read: Table, folder: Path) -> list[str]:
     return found
 
 
-def _of_columns(read: Table, folder: Path, image: str, target: str, patient: str, mask: str) -> Guess:
+def _of_columns(read: TextTable, folder: Path, image: str, target: str, patient: str, mask: str) -> Guess:
     """Return what the columns of a table are whose column of images is known."""
     files = [name for name in _files_of(read, folder) if name != image]
     masks = [name for name in files if name == mask or words_of(name) & MASKS]
@@ -423,7 +423,7 @@ def _of_columns(read: Table, folder: Path, image: str, target: str, patient: str
     return Guess(folder, read.name, image, mask, target, patient, targets, columns)
 
 
-def _naming(read: Table, folder: Path, image: str = "") -> str | None:
+def _naming(read: TextTable, folder: Path, image: str = "") -> str | None:
     """Return the column whose cells are names of image files, with or without folders and endings.
 
     Args:

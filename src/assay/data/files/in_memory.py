@@ -28,7 +28,7 @@ _LINK, _WHOLE = "files", "paths"
 _KINDS = "a mapping as `data:` of a study, a pandas DataFrame, a dataset of PyTorch, or a list of dicts"
 
 
-class Rows(Protocol):
+class InMemoryRows(Protocol):
     """A list of rows, or a dataset of PyTorch."""
 
     def __len__(self) -> int:
@@ -137,7 +137,7 @@ def _rows(given: Any, place: str) -> Iterator[dict[str, Any]]:
         named = code.isdigit() and int(code) < len(names)
         return {"image": image, "label": names[int(code)] if named else label}
 
-    rows = cast(Rows, given)
+    rows = cast(InMemoryRows, given)
     return (row(at, rows[at]) for at in range(len(rows)))
 
 

@@ -14,7 +14,7 @@ from assay.core.types import Factor
 from assay.data.files.joins import same_id
 from assay.data.files.roles import ORIGINS, SPLITS, called_unit, holds_patients, words_of
 from assay.data.files.table import (
-    Table,
+    TextTable,
     absences,
     absent,
     factor_column,
@@ -91,7 +91,7 @@ def kind_of(name: str, cells: Sequence[str], comma: bool) -> tuple[FactorSpec | 
     return FactorSpec(kind="continuous"), ""
 
 
-def kinds_of(read: Table, names: Iterable[str]) -> dict[str, FactorSpec]:
+def kinds_of(read: TextTable, names: Iterable[str]) -> dict[str, FactorSpec]:
     """Return the kinds of these columns, without those that are neither numbers nor levels."""
     kinds = {name: kind_of(name, read.column(name, "data"), read.comma)[0] for name in names}
     return {name: kind for name, kind in kinds.items() if kind is not None}
@@ -140,7 +140,7 @@ def cautions_of(columns: Mapping[str, Sequence[str]], target: str) -> dict[str, 
     return {key: "; ".join(some) for key, some in found.items() if some}
 
 
-def notation_of(table: Table) -> dict[str, str]:
+def notation_of(table: TextTable) -> dict[str, str]:
     """Return the encoding that was assumed and how numbers are written, as rows of `provenance`."""
     found = {"encoding": table.assumed, "thousands": ", ".join(table.grouped)}
     words = {
@@ -150,7 +150,7 @@ def notation_of(table: Table) -> dict[str, str]:
     return {key: words[key] for key, value in found.items() if value}
 
 
-def split_counts(table: Table, column: str = "") -> dict[str, str]:
+def split_counts(table: TextTable, column: str = "") -> dict[str, str]:
     """Return how many rows are of training and of other parts, as a row of `provenance`; empty without such a column.
 
     Args:
@@ -165,7 +165,7 @@ def split_counts(table: Table, column: str = "") -> dict[str, str]:
     return {}
 
 
-def usable(table: Table, target: str, score: str, patient: str, skip: bool | None = None) -> tuple[Table, str]:
+def usable(table: TextTable, target: str, score: str, patient: str, skip: bool | None = None) -> tuple[TextTable, str]:
     """Return the predictions that have a class, a score and a patient, and how many others there are, for readers.
 
     Args:

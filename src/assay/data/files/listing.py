@@ -17,9 +17,9 @@ from assay.core.types import Factor
 from assay.data.files.decode import ONE, Meaning, labels_of, read_file
 from assay.data.files.joins import FEWEST, uneven
 from assay.data.files.masks import Boxes, MaskAt
-from assay.data.files.outlines import Drawn
+from assay.data.files.outlines import WrittenMask
 from assay.data.files.readers import read_stored
-from assay.data.files.table import Problem, Table, Unreadable, absent, factor_column, problems_of
+from assay.data.files.table import Problem, TextTable, Unreadable, absent, factor_column, problems_of
 from assay.data.public.sets import KnownSet
 from assay.spec.schema import FactorSpec
 
@@ -128,7 +128,7 @@ class Listing:
 # Parts of a listing, from the rows of a table. Faults of a row are added to `problems`.
 
 
-def located(table: Table, names: Sequence[str], find: Callable[[str], Path], problems: list[Problem]) -> list[Path]:
+def located(table: TextTable, names: Sequence[str], find: Callable[[str], Path], problems: list[Problem]) -> list[Path]:
     """Return the files of these names; an empty path where `find` raises Unreadable."""
     paths: list[Path] = []
     for line, name in zip(table.numbers, names, strict=True):
@@ -143,7 +143,7 @@ def located(table: Table, names: Sequence[str], find: Callable[[str], Path], pro
 
 
 def same_image(
-    table: Table,
+    table: TextTable,
     images: Sequence[Path],
     codes: np.ndarray | None,
     classes: Sequence[str],
@@ -175,7 +175,7 @@ def same_image(
 
 
 def factors_of(
-    declared: Sequence[Factor], table: Table, names: Sequence[str], problems: list[Problem]
+    declared: Sequence[Factor], table: TextTable, names: Sequence[str], problems: list[Problem]
 ) -> tuple[tuple[Factor, ...], dict[str, np.ndarray]]:
     """Return factors with the levels that the table's columns of their names have, and the values."""
     made: list[Factor] = []
@@ -217,7 +217,7 @@ def _shows_lesion(mask: MaskAt, meaning: Meaning) -> int:
     """Return 1 for a mask with a lesion, 0 for one without, -1 where that cannot be known."""
     if mask is None:
         return 0
-    if isinstance(mask, Drawn):
+    if isinstance(mask, WrittenMask):
         return -1 if mask.lesion is None else int(mask.lesion)
     try:
         labels = labels_of(read_stored(read_file(mask)), meaning)

@@ -19,7 +19,7 @@ from assay.core.types import Factor
 from assay.data.cache import ArrayCache
 from assay.data.cards import OWN_PATIENT
 from assay.data.dataset import Dataset, Images
-from assay.data.files.build import Pixels, assemble, detail_of, from_files, images_of
+from assay.data.files.build import DecodedPixels, assemble, detail_of, from_files, images_of
 from assay.data.files.classes import in_order, positive_words, target_column, which_is_positive
 from assay.data.files.decode import WHOLE, decode_images
 from assay.data.files.fitting import framing_of
@@ -54,7 +54,7 @@ def load_medmnist(spec: DataSpec, cache: ArrayCache, skip_bad_rows: bool, alike:
     height, width = arrays[0].shape[1:3]
     native = np.tile(np.array([[width, height]], dtype=np.int64), (len(sources), 1))
     detail = partial(detail_of, sources, digests, cache, WHOLE)
-    pixels = Pixels(images, None, native, detail, digests=digests, sources=sources)
+    pixels = DecodedPixels(images, None, native, detail, digests=digests, sources=sources)
     return assemble(listing, pixels, spec, cache, skip_bad_rows)
 
 

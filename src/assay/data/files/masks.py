@@ -24,7 +24,7 @@ from assay.data.files.decode import (
     VANISHED,
     Decoded,
     Fact,
-    Labels,
+    LabelMap,
     Meaning,
     decode_masks,
     facts_of,
@@ -33,9 +33,9 @@ from assay.data.files.decode import (
 )
 from assay.data.files.fitting import PAD, Framing
 from assay.data.files.joins import Unmatched, image_files, match, stem_of, such
-from assay.data.files.outlines import Coco, Drawn, painted, runs, unknown
+from assay.data.files.outlines import Coco, WrittenMask, painted, runs, unknown
 from assay.data.files.readers import IN_ALPHA, read_stored
-from assay.data.files.table import Problem, Table, Unreadable, absent, inside, number, read_table, refuse, shown
+from assay.data.files.table import Problem, TextTable, Unreadable, absent, inside, number, read_table, refuse, shown
 from assay.spec.data import has_masks
 from assay.spec.schema import IGNORE, BoxesSpec, DataSpec
 
@@ -44,7 +44,7 @@ from assay.spec.schema import IGNORE, BoxesSpec, DataSpec
 _MOST, _NEARLY_ALL, _LEAST = 0.5, 0.9, 5
 
 
-MaskAt = Path | Drawn | None
+MaskAt = Path | WrittenMask | None
 """Where a row's mask is: in a file, in text, or nowhere, which was said to mean that no lesion is there."""
 
 
@@ -54,19 +54,19 @@ def mask_facts(masks: Sequence[MaskAt], cache: ArrayCache) -> list[Fact | None]:
     return [next(found) if isinstance(mask, Path) else None for mask in masks]
 
 
-def mask_source(mask: MaskAt, width: int, height: int, meaning: Meaning) -> Callable[[], Labels]:
+def mask_source(mask: MaskAt, width: int, height: int, meaning: Meaning) -> Callable[[], LabelMap]:
     """Return a call that gives the label map of an image of this native size."""
     if isinstance(mask, Path):
         return lambda: labels_of(read_stored(read_file(mask)), meaning)
-    if isinstance(mask, Drawn):
-        return lambda: Labels(mask.draw(height, width), (IGNORE,) if mask.ignored else ())
-    return lambda: Labels(np.zeros((height, width), dtype=np.uint8))
+    if isinstance(mask, WrittenMask):
+        return lambda: LabelMap(mask.draw(height, width), (IGNORE,) if mask.ignored else ())
+    return lambda: LabelMap(np.zeros((height, width), dtype=np.uint8))
 
 
 def mask_digests(masks: Sequence[MaskAt], facts: Sequence[Fact | None], native: Int[np.ndarray, "n 2"]) -> list[str]:
     """Name of the content of every mask, without the meaning of its values."""
     return [
-        fact.digest if fact else f"{mask.digest if isinstance(mask, Drawn) else 'empty'} {width}x{height}"
+        fact.digest if fact else f"{mask.digest if isinstance(mask, WrittenMask) else 'empty'} {width}x{height}"
         for mask, fact, (width, height) in zip(masks, facts, native.tolist(), strict=True)
     ]
 
@@ -335,7 +335,7 @@ VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class MaskFolder:
     """The folder that holds the masks of a kind, and the text of a mask's stem that its image's lacks."""
 
     folder: str
@@ -352,7 +352,13 @@ class _Mask:
 
 
 def paired_by_kind(
-    images: Path, masks: Path, root: Path, kinds: Mapping[str, Kind], together: bool, first: int, cache: ArrayCache
+    images: Path,
+    masks: Path,
+    root: Path,
+    kinds: Mapping[str, MaskFolder],
+    together: bool,
+    first: int,
+    cache: ArrayCache,
 ) -> Pairs:
     """Return the images of a folder, each with the label map of its masks: kinds are 1 and so on in their order, or all
     1 where they are taken together. An image without a file of a kind shows none of it.
@@ -386,7 +392,7 @@ def paired_by_kind(
             if facts[file.path].header is None
         ]
     drawn = tuple(
-        Drawn(
+        WrittenMask(
             content_hash([VERSION, *([file.label, facts[file.path].digest] for file in row)], 32),
             partial(_combined, row),
         )
@@ -397,7 +403,7 @@ def paired_by_kind(
     return replace(found[0], masks=drawn, problems=problems)
 
 
-def _of_kind(images: Path, masks: Path, root: Path, name: str, kind: Kind, first: int) -> Pairs:
+def _of_kind(images: Path, masks: Path, root: Path, name: str, kind: MaskFolder, first: int) -> Pairs:
     folder = masks / kind.folder
     place = f"data.dataset.folder: {masks.relative_to(root)}/"
     if not folder.is_dir() or not image_files(folder)[0]:
@@ -433,7 +439,7 @@ def _of(mask: _Mask, what: str) -> str:
 
 
 def row_masks(
-    folder: Path, spec: DataSpec, table: Table, names: Sequence[str], coco: Coco | None
+    folder: Path, spec: DataSpec, table: TextTable, names: Sequence[str], coco: Coco | None
 ) -> tuple[list[MaskAt] | None, list[Problem]]:
     """Return the masks, None for a row without one where the spec defines that case; None where no row has any."""
     if coco is not None and spec.mask:

@@ -17,12 +17,12 @@ from jaxtyping import Bool, Float, Int, UInt8
 from assay.core.errors import DataError
 from assay.core.files import content_hash
 from assay.data.files.decode import IGNORED, Meaning, numbered
-from assay.data.files.table import Problem, Table, Unreadable, shown
+from assay.data.files.table import Problem, TextTable, Unreadable, shown
 from assay.spec.schema import DataSpec
 
 
 @dataclass(frozen=True, slots=True)
-class Drawn:
+class WrittenMask:
     """A mask that is written as text.
 
     Attributes:
@@ -38,9 +38,9 @@ class Drawn:
     ignored: bool = False
 
 
-def unknown(error: Unreadable) -> Drawn:
+def unknown(error: Unreadable) -> WrittenMask:
     """Return the mask of a row whose own one cannot be found or read."""
-    return Drawn("", partial(_fail, error))
+    return WrittenMask("", partial(_fail, error))
 
 
 def _fail(error: Unreadable, height: int, width: int) -> UInt8[np.ndarray, "h w"]:
@@ -59,7 +59,7 @@ _KAGGLE = "write pairs of start and length, the first pixel being 1"
 _COCO = 'write {"size": [height, width], "counts": [...]}'
 
 
-def runs(cell: str, how: Format) -> Drawn:
+def runs(cell: str, how: Format) -> WrittenMask:
     """Return the mask that a table's cell describes. Raises Unreadable for text that is no runs of this format."""
     digest = hashlib.sha256(f"{how} {cell}".encode()).hexdigest()[:32]
     if how == "coco-rle":
@@ -67,9 +67,9 @@ def runs(cell: str, how: Format) -> Drawn:
             given = json.loads(cell)
         except ValueError:
             raise Unreadable(f"{shown(cell)} is no JSON", _COCO) from None
-        return Drawn(digest, partial(_labels_of_coco, given))
+        return WrittenMask(digest, partial(_labels_of_coco, given))
     pairs = _numbers(cell)
-    return Drawn(digest, partial(_kaggle, pairs, how == "kaggle-rle"), bool(len(pairs)))
+    return WrittenMask(digest, partial(_kaggle, pairs, how == "kaggle-rle"), bool(len(pairs)))
 
 
 def _numbers(cell: str) -> Int[np.ndarray, "n 2"]:
@@ -156,8 +156,8 @@ class Coco:
         masks: Of each row, None for one without annotations.
     """
 
-    images: Table
-    masks: tuple[Drawn | None, ...]
+    images: TextTable
+    masks: tuple[WrittenMask | None, ...]
     meaning: Meaning
     problems: tuple[Problem, ...]
     warnings: tuple[str, ...]
@@ -177,7 +177,7 @@ def read_coco(path: Path, spec: DataSpec) -> Coco:
     for entry in annotations:
         by_image.setdefault(_id(entry.get("image_id"), "image_id of an annotation", path), []).append(entry)
     table = _table(path, images)
-    masks: list[Drawn | None] = []
+    masks: list[WrittenMask | None] = []
     problems: list[Problem] = []
     for line, image in enumerate(images, start=1):
         entries = by_image.pop(image.get("id"), [])
@@ -252,18 +252,18 @@ def _meaning(
     return numbered({number: name for number, name in names.items() if isinstance(number, int) and number in used})
 
 
-def _table(path: Path, images: Sequence[Mapping[str, Any]]) -> Table:
+def _table(path: Path, images: Sequence[Mapping[str, Any]]) -> TextTable:
     """Entries of the file on its images as text, so that `where`, factors and patients are read as of any table."""
     header = tuple(dict.fromkeys([FILE_NAME, *(name for image in images for name in image)]))
     rows = [[_cell(image.get(name)) for name in header] for image in images]
-    return Table(path.name, pd.DataFrame(rows, range(1, len(rows) + 1), header, dtype=object))
+    return TextTable(path.name, pd.DataFrame(rows, range(1, len(rows) + 1), header, dtype=object))
 
 
 def _cell(value: Any) -> str:
     return str(value) if isinstance(value, (str, int, float)) else ""
 
 
-def _drawn(image: Mapping[str, Any], entries: Sequence[Mapping[str, Any]], meaning: Meaning) -> Drawn:
+def _drawn(image: Mapping[str, Any], entries: Sequence[Mapping[str, Any]], meaning: Meaning) -> WrittenMask:
     named = [(entry, meaning.labels[entry["category_id"]]) for entry in entries]
     single = [(entry, label) for entry, label in named if label != IGNORED and not entry.get("iscrowd")]
     ignored = len(single) < len(named)
@@ -271,7 +271,9 @@ def _drawn(image: Mapping[str, Any], entries: Sequence[Mapping[str, Any]], meani
     size = (image.get("height"), image.get("width"))
     told = [[repr(segmentation), label] for segmentation, label in outlines]
     lesion = None if ignored else any(label for _, label in outlines)
-    return Drawn(content_hash([*told, repr((size, ignored))], 32), partial(_filled, outlines, size), lesion, ignored)
+    return WrittenMask(
+        content_hash([*told, repr((size, ignored))], 32), partial(_filled, outlines, size), lesion, ignored
+    )
 
 
 def _filled(

@@ -57,7 +57,7 @@ class Used:
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class DecodedImage:
     """Decoded pixels, uint8 or uint16, [h, w] or [h, w, 3], or a mask as bool; changes made while reading; lossy.
 
     Attributes:

@@ -25,7 +25,7 @@ from jaxtyping import UInt8
 from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from assay.core.errors import cut
-from assay.data.files.pictures import SMALLEST, Header, Picture, Used, stored, whole
+from assay.data.files.pictures import SMALLEST, DecodedImage, Header, Used, stored, whole
 from assay.data.files.table import Unreadable
 
 _FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "JPEG2000")
@@ -69,7 +69,7 @@ class _Format:
 
     recognize: Callable[[bytes], bool]
     header: Callable[[bytes], Header]
-    pixels: Callable[[bytes, bool, int], Picture]
+    pixels: Callable[[bytes, bool, int], DecodedImage]
 
 
 def examine(data: bytes) -> Header:
@@ -88,7 +88,7 @@ def examine(data: bytes) -> Header:
     return header
 
 
-def read_picture(data: bytes, size: int) -> Picture:
+def read_picture(data: bytes, size: int) -> DecodedImage:
     """Return the pixels of an image, decoded no finer than needed for `size` px.
 
     Raises:
@@ -98,7 +98,7 @@ def read_picture(data: bytes, size: int) -> Picture:
     return _attempt(lambda content: kind.pixels(content, False, size), data)
 
 
-def read_stored(data: bytes) -> Picture:
+def read_stored(data: bytes) -> DecodedImage:
     """Return the values that a mask's file stores, uint8 or uint16 [h, w] or [h, w, 3], or bool. Raises Unreadable."""
     kind = _format(data)
     return _attempt(lambda content: kind.pixels(content, True, 0), data)
@@ -148,7 +148,7 @@ def _raster_header(data: bytes) -> Header:
         return Header(width, height, image.mode in _DEEP, frames, turned)
 
 
-def _raster_pixels(data: bytes, mask: bool, size: int) -> Picture:
+def _raster_pixels(data: bytes, mask: bool, size: int) -> DecodedImage:
     with Image.open(io.BytesIO(data), formats=_FORMATS) as opened:
         lossy = opened.format in ("JPEG", "MPO", "WEBP", "JPEG2000")
         if size:
@@ -159,18 +159,18 @@ def _raster_pixels(data: bytes, mask: bool, size: int) -> Picture:
             pixels = stored(np.asarray(image))
             if isinstance(clear := image.info.get("transparency"), int):
                 pixels = np.where(pixels == clear, np.uint16(0), pixels)
-            return Picture(pixels, lossy=lossy, range=(0, 65535), used=Used(0, int(pixels.max())))
+            return DecodedImage(pixels, lossy=lossy, range=(0, 65535), used=Used(0, int(pixels.max())))
         if mask and image.mode == "P":
-            return Picture(np.asarray(image), palette=np.asarray(image.convert("RGB")))
+            return DecodedImage(np.asarray(image), palette=np.asarray(image.convert("RGB")))
         if mask and "A" in image.getbands() and _only_alpha(np.asarray(image)):
-            return Picture(np.asarray(image.getchannel("A")), (IN_ALPHA,), lossy)
+            return DecodedImage(np.asarray(image.getchannel("A")), (IN_ALPHA,), lossy)
         if image.mode in ("LA", "PA", "RGBA", "RGBa", "La") or "transparency" in image.info:
             over = Image.new("RGBA", image.size, (0, 0, 0, 255))
             over.alpha_composite(image.convert("RGBA"))
             image = over.convert("L" if image.mode in ("L", "LA", "La") else "RGB")
         elif image.mode != "L":
             image = image.convert("L" if image.mode == "1" else "RGB")
-        return Picture(np.asarray(image), notes, lossy)
+        return DecodedImage(np.asarray(image), notes, lossy)
 
 
 IN_ALPHA = "lesion is in the alpha channel, of masks of one color"
@@ -211,7 +211,7 @@ def _array_header(data: bytes) -> Header:
     return Header(shape[rows + 1], shape[rows], dtype.name not in ("bool", "uint8"), 1)
 
 
-def _array_pixels(data: bytes, mask: bool, size: int) -> Picture:
+def _array_pixels(data: bytes, mask: bool, size: int) -> DecodedImage:
     """Pixels of an array; of a mask of 0 and 1 whether they are 1."""
     stream = io.BytesIO(data)
     shape, dtype = array_header(stream)
@@ -221,10 +221,10 @@ def _array_pixels(data: bytes, mask: bool, size: int) -> Picture:
     if values.ndim == 3:
         values = values[..., 0] if values.shape[2] == 1 else values[..., :3]
     if mask:
-        return Picture(whole(values))
+        return DecodedImage(whole(values))
     integers, pixels = np.issubdtype(dtype, np.integer), np.ascontiguousarray(stored(values))
     used = Used(0, int(pixels.max())) if integers and pixels.dtype == np.uint16 else None
-    return Picture(pixels, range=None if pixels.dtype == np.uint8 else (0, 65535 if integers else 1), used=used)
+    return DecodedImage(pixels, range=None if pixels.dtype == np.uint8 else (0, 65535 if integers else 1), used=used)
 
 
 def _is_nifti(data: bytes) -> bool:
@@ -245,7 +245,7 @@ def _formats() -> ModuleType:
     return formats
 
 
-def _tiff_pixels(data: bytes, mask: bool, size: int) -> Picture:
+def _tiff_pixels(data: bytes, mask: bool, size: int) -> DecodedImage:
     """Pillow reads every compression at 8 bit; more than 8 bit, and kinds that it does not know, come from tifffile."""
     if not _formats().tiff_header(data).deep:
         with suppress(UnidentifiedImageError):

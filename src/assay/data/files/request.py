@@ -24,7 +24,7 @@ _KINDS = "a path, a pandas DataFrame, a list of dicts, a dataset of PyTorch, or 
 
 
 @dataclass(frozen=True)
-class Reading:
+class ImageReading:
     """Images as they are read.
 
     Attributes:
@@ -42,7 +42,7 @@ class Reading:
     of_masks: bool = False
 
 
-def data_of(given: Any, place: str = "data", lenient: bool = False, **named: Any) -> Reading:
+def data_of(given: Any, place: str = "data", lenient: bool = False, **named: Any) -> ImageReading:
     """Return `data` of a study from whatever a user gives, with columns guessed that are not named.
 
     Args:
@@ -74,7 +74,7 @@ def data_of(given: Any, place: str = "data", lenient: bool = False, **named: Any
     return _of_keys({"table": given}, place, named, bare=True)
 
 
-def _of_path(path: Path, place: str, lenient: bool, named: Mapping[str, Any]) -> Reading:
+def _of_path(path: Path, place: str, lenient: bool, named: Mapping[str, Any]) -> ImageReading:
     if not fill_names(str(path)).exists():
         raise SpecError(f"{place}: there is no file {path}")
     found = guess(path, lenient=lenient, **{name: one for name, one in named.items() if name != "unmasked"})
@@ -83,10 +83,10 @@ def _of_path(path: Path, place: str, lenient: bool, named: Mapping[str, Any]) ->
     if not columns and "labels" in named:
         columns = [name for name in HEADERS if name in found.columns]
     data = {**_with_factors(data, columns), "guessed": found.line}
-    return Reading(data, found.line, found.folder.resolve().name, _others(found), found.of_masks)
+    return ImageReading(data, found.line, found.folder.resolve().name, _others(found), found.of_masks)
 
 
-def _of_keys(keys: dict[str, Any], place: str, named: Mapping[str, Any], bare: bool = False) -> Reading:
+def _of_keys(keys: dict[str, Any], place: str, named: Mapping[str, Any], bare: bool = False) -> ImageReading:
     """Return a mapping with what is named, and what is guessed of a table whose target nobody names."""
     if labels := named.get("labels"):
         raise SpecError(
@@ -105,12 +105,12 @@ def _of_keys(keys: dict[str, Any], place: str, named: Mapping[str, Any], bare: b
     keys = cast("dict[str, Any]", on_disk(table if bare else keys, place, **own))
     path = None if named_target else _table_of(keys)
     if path is None or (not kept and DataSpec.model_fields["target"].default in read_table(path, "image").header):
-        return Reading(_with_factors(keys, columns))
+        return ImageReading(_with_factors(keys, columns))
     given = {name: keys[name] for name in ("target", "patient", "image", "mask", "unmatched") if name in keys}
     found = _guessed(path, kept, given)
     keys = {**keys, **found.data()} if found.rows else {**found.data(), **keys}
     keys["guessed"] = found.line
-    return Reading(_with_factors(keys, columns), found.line, others=_others(found), of_masks=found.of_masks)
+    return ImageReading(_with_factors(keys, columns), found.line, others=_others(found), of_masks=found.of_masks)
 
 
 def _guessed(path: Path, kept: bool, named: Mapping[str, Any]) -> Guess:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import chain
 
 from assay.core.errors import SpecError, key_text
-from assay.data.files.table import NEGATIVES, Table, absent, fold, number
+from assay.data.files.table import NEGATIVES, TextTable, absent, fold, number
 
 TARGETS = (
     "target", "label", "class", "klasse", "diagnosis", "diagnose", "dx", "y", "outcome", "disease", "finding", "befund",
@@ -101,7 +101,7 @@ def called_unit(column: str) -> bool:
     return bool(words & _UNITS and words & _IDS)
 
 
-def sure_target(read: Table, targets: Sequence[str]) -> str:
+def sure_target(read: TextTable, targets: Sequence[str]) -> str:
     """Return the column that surely is the target: called like one, or else the only one that may be, or that is 0/1.
 
     What patients and images are, such as sex or site, is a target only where it is named.
@@ -114,7 +114,7 @@ def sure_target(read: Table, targets: Sequence[str]) -> str:
     return exact or next(chain(called, alone), "")
 
 
-def patient_of(read: Table, names: Sequence[str]) -> str:
+def patient_of(read: TextTable, names: Sequence[str]) -> str:
     """Return which of these columns has patients, or else ids of what has several images; empty without one.
 
     Ids of patients come first, then patients that repeat, then the surest names.
@@ -131,7 +131,7 @@ def patient_of(read: Table, names: Sequence[str]) -> str:
     return next(chain(sorted(patients, key=doubt), units), "")
 
 
-def targets_of(read: Table, names: Sequence[str]) -> Sequence[str]:
+def targets_of(read: TextTable, names: Sequence[str]) -> Sequence[str]:
     """Return columns of a few values, each on two rows and more; those called as targets are first."""
     few: list[str] = []
     for name in names:
@@ -148,7 +148,7 @@ def rank_of(name: str) -> int:
     return next((at for at, word in enumerate(TARGETS) if word in words), len(TARGETS))
 
 
-def roles_of(read: Table, columns: Sequence[str] = (), **named: str) -> tuple[dict[str, str], str]:
+def roles_of(read: TextTable, columns: Sequence[str] = (), **named: str) -> tuple[dict[str, str], str]:
     """Return role -> column of a table of predictions, and what was guessed.
 
     A column that is named is taken as it is. Else it is the one of the role's own name, else one that is called like
@@ -196,12 +196,12 @@ def _like(words: Sequence[str], names: Sequence[str]) -> str:
     return next((name for word in words for name in names if word in words_of(name)), "")
 
 
-def _target_of(read: Table, names: Sequence[str]) -> str:
+def _target_of(read: TextTable, names: Sequence[str]) -> str:
     plain = [name for name in names if words_of(name).isdisjoint(SCORES)]
     return sure_target(read, targets_of(read, plain)) or sure_target(read, targets_of(read, names))
 
 
-def _score_of(read: Table, names: Sequence[str], target: str) -> str:
+def _score_of(read: TextTable, names: Sequence[str], target: str) -> str:
     """Return the column of scores; decisions, of two values, only where there is nothing better.
 
     Raises:
@@ -226,7 +226,7 @@ def _score_of(read: Table, names: Sequence[str], target: str) -> str:
     return chosen
 
 
-def _of_class(read: Table, names: Sequence[str], target: str) -> str:
+def _of_class(read: TextTable, names: Sequence[str], target: str) -> str:
     """Return which of several columns of scores is of the positive class, as `p_malignant` beside `p_benign`.
 
     Raises:
@@ -245,7 +245,7 @@ def _of_class(read: Table, names: Sequence[str], target: str) -> str:
     return next((name for name, value in of.items() if len(of) == 2 and value not in NEGATIVES), names[0])
 
 
-def _numbers(read: Table, name: str) -> set[float]:
+def _numbers(read: TextTable, name: str) -> set[float]:
     """Return the numbers of a column, where all cells are numbers or blank; else nothing."""
     found = {number(cell, read.comma) for cell in read.present(name)}
     return {one for one in found if one is not None} if None not in found else set()

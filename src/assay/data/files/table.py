@@ -89,13 +89,13 @@ def refuse(where: str, problems: Sequence[Problem], word: str = "line") -> None:
     raise DataError("\n".join(lines))
 
 
-def require_whole(table: Table) -> None:
+def require_whole(table: TextTable) -> None:
     """Raise DataError with the first line of a table that cannot be read, where every line is needed."""
     if table.problems:
         raise DataError(f"{table.name}: {unread(table)}")
 
 
-def unread(table: Table) -> str:
+def unread(table: TextTable) -> str:
     """Return how many lines cannot be read, and the first with its remedy."""
     first = table.problems[0]
     return f"{len(table.problems)} lines cannot be read, the first is line {first.row}: {first.what}; {first.remedy}"
@@ -134,7 +134,7 @@ _ABSENT_FOLDED = frozenset({"na", "n/a", "nan", "-nan", "null"})
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class TextTable:
     """A table of text.
 
     Attributes:
@@ -193,7 +193,7 @@ class Table:
         return [cell for cell in self.column(name, place) if not absent(cell)]
 
 
-def stacked(name: str, tables: Sequence[Table], headers: bool) -> Table:
+def stacked(name: str, tables: Sequence[TextTable], headers: bool) -> TextTable:
     """Return several tables as one, whose rows are numbered on from the last line of the table before.
 
     Columns that a table lacks are empty there.
@@ -209,7 +209,7 @@ def stacked(name: str, tables: Sequence[Table], headers: bool) -> Table:
         frames.append(table.frame.set_axis(table.frame.index + start))
         problems += [replace(p, row=p.row + start, last=p.last and p.last + start) for p in table.problems]
         last = max([1, *frames[-1].index, *(max(problem.row, problem.last) for problem in problems)])
-    return Table(name, pd.concat(frames).fillna(""), tuple(problems), any(table.comma for table in tables),
+    return TextTable(name, pd.concat(frames).fillna(""), tuple(problems), any(table.comma for table in tables),
                  next((table.assumed for table in tables if table.assumed), ""),
                  tuple(dict.fromkeys(name for table in tables for name in table.grouped)))  # fmt: skip
 
@@ -316,7 +316,7 @@ def merged(cells: Iterable[str]) -> str:
     return ", ".join(" and ".join(map(shown, group)) for group in alike)
 
 
-def read_table(path: Path, image: str) -> Table:
+def read_table(path: Path, image: str) -> TextTable:
     """Read a CSV, see `core.tables`. Blank lines are passed over.
 
     Args:
@@ -349,7 +349,7 @@ def _refuse_title(path: Path, header: Sequence[str], lines: Sequence[Row]) -> No
         raise DataError(f"{path.name}: the first line seems to be no header ({line}): write the names of columns there")
 
 
-def _with_decimal_sign(table: Table, separator: str) -> Table:
+def _with_decimal_sign(table: TextTable, separator: str) -> TextTable:
     """Return the table with its decimal sign, and without separators of thousands.
 
     A file has one decimal sign. Numbers such as 0,5 and 12,25 show it; 1,234 may be either. Such a column is of
@@ -444,7 +444,7 @@ def _header(path: Path, cells: Sequence[str]) -> tuple[str, ...]:
     return header
 
 
-def _check_rows(name: str, header: tuple[str, ...], lines: Sequence[Row], named: int) -> Table:
+def _check_rows(name: str, header: tuple[str, ...], lines: Sequence[Row], named: int) -> TextTable:
     rows: list[tuple[str, ...]] = []
     numbers: list[int] = []
     problems: list[Problem] = []
@@ -466,7 +466,7 @@ def _check_rows(name: str, header: tuple[str, ...], lines: Sequence[Row], named:
             rows.append(row)
             numbers.append(at)
     frame = pd.DataFrame(rows, columns=header, index=np.array(numbers, dtype=np.int64), dtype=object)
-    return Table(name, frame.loc[:, list(map(bool, header))].copy(), tuple(problems))
+    return TextTable(name, frame.loc[:, list(map(bool, header))].copy(), tuple(problems))
 
 
 # Meaning of the columns of a user's table: factors, target, patient, and which rows are used.
@@ -475,7 +475,7 @@ Wrong = dict[int, tuple[str, str]]
 """Position in a column -> problem of the cell, and its remedy."""
 
 
-def problems_of(table: Table, names: Sequence[str], wrong: Wrong) -> list[Problem]:
+def problems_of(table: TextTable, names: Sequence[str], wrong: Wrong) -> list[Problem]:
     """Wrong cells as problems of their rows."""
     numbers = table.numbers
     return [Problem(numbers[at], names[at], what, remedy) for at, (what, remedy) in sorted(wrong.items())]
@@ -547,7 +547,7 @@ def patient_codes(cells: Sequence[str]) -> np.ndarray:
     return pd.factorize(np.array(cells, dtype=object), sort=True)[0].astype(np.int64)
 
 
-def chosen(table: Table, where: Mapping[str, Any]) -> Table:
+def chosen(table: TextTable, where: Mapping[str, Any]) -> TextTable:
     """Return the rows that `where` wants: column -> a value, a list of values, or {min, max} (both included).
 
     Values are compared as numbers where both are numbers, as text elsewhere. A row without a value is not chosen.

@@ -15,7 +15,7 @@ from pydantic import Field
 
 from assay.core.errors import DataError, SpecError, unknown_name
 from assay.core.types import Factor
-from assay.data.files.table import Problem, Table, Unreadable, inside, number, read_table, refuse
+from assay.data.files.table import Problem, TextTable, Unreadable, inside, number, read_table, refuse
 from assay.data.public.tables import (
     SPLIT,
     Finder,
@@ -385,7 +385,7 @@ def mimic(arguments: MimicArguments, skip_bad_rows: bool) -> SetRows:
     return _join_labels(table, labels, partial(_mined_sides, arguments), partial(inside, root))
 
 
-def _lookup(path: Path, names: Sequence[str], skip_bad_rows: bool) -> Table:
+def _lookup(path: Path, names: Sequence[str], skip_bad_rows: bool) -> TextTable:
     """Return these columns of a table; the first one names rows. Raises DataError for bad ones unless left out."""
     table = read_table(path, names[0])
     if not skip_bad_rows:
@@ -395,7 +395,9 @@ def _lookup(path: Path, names: Sequence[str], skip_bad_rows: bool) -> Table:
     return replace(table, frame=table.frame[list(names)])
 
 
-def _join_labels(table: Table, labels: Table, sides: Callable[[pd.DataFrame], RowClasses], find: Finder) -> SetRows:
+def _join_labels(
+    table: TextTable, labels: TextTable, sides: Callable[[pd.DataFrame], RowClasses], find: Finder
+) -> SetRows:
     """Join images with the labels of their study."""
     unique = labels.frame.drop_duplicates("study_id", keep="last")
     labels_of_study = unique.rename(columns={"study_id": "study", "subject_id": "owner"})

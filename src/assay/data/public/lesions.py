@@ -23,8 +23,8 @@ from assay.data.files.build import from_files
 from assay.data.files.decode import ONE, Meaning
 from assay.data.files.folder import BY_MASK, plain
 from assay.data.files.listing import Listing, frame_of
-from assay.data.files.masks import Kind, Pairs, paired, paired_by_kind
-from assay.data.files.table import Table, chosen
+from assay.data.files.masks import MaskFolder, Pairs, paired, paired_by_kind
+from assay.data.files.table import TextTable, chosen
 from assay.data.public.sets import SETS, KnownSet
 from assay.data.public.tables import SPLIT, SetFolder, declare_dataset, directory
 from assay.spec.data import LESION
@@ -57,7 +57,7 @@ class PublishedLayout:
     parts: tuple[MaskedPart, ...]
     below: tuple[str, ...] = ()
     suffix: str = ""
-    kinds: Mapping[str, Kind] = field(default_factory=dict[str, Kind])
+    kinds: Mapping[str, MaskFolder] = field(default_factory=dict[str, MaskFolder])
     together: bool = False
 
     @property
@@ -143,11 +143,11 @@ def endotect(arguments: EndotectArguments) -> PublishedLayout:
 
 Outlined = Literal["microaneurysms", "hemorrhages", "exudates", "cotton_wool", "optic_disc"]
 _OUTLINED = {
-    "microaneurysms": Kind("1. Microaneurysms", "_MA"),
-    "hemorrhages": Kind("2. Haemorrhages", "_HE"),
-    "exudates": Kind("3. Hard Exudates", "_EX"),
-    "cotton_wool": Kind("4. Soft Exudates", "_SE"),
-    "optic_disc": Kind("5. Optic Disc", "_OD"),
+    "microaneurysms": MaskFolder("1. Microaneurysms", "_MA"),
+    "hemorrhages": MaskFolder("2. Haemorrhages", "_HE"),
+    "exudates": MaskFolder("3. Hard Exudates", "_EX"),
+    "cotton_wool": MaskFolder("4. Soft Exudates", "_SE"),
+    "optic_disc": MaskFolder("5. Optic Disc", "_OD"),
 }
 
 
@@ -252,7 +252,7 @@ def _choose_split(listing: Listing, words: Sequence[str], spec: DataSpec) -> Lis
     index = np.array([levels.index(word) for word in words], dtype=np.int64)
     factored = replace(listing, factors=(replace(SPLIT, levels=levels),), columns={SPLIT.name: index})
     frame = frame_of(listing.numbers, image=listing.cells("name"), split=words)
-    rows = chosen(Table(listing.where, frame), spec.where)
+    rows = chosen(TextTable(listing.where, frame), spec.where)
     if not len(rows):
         raise SpecError(f"data.where: no image of {listing.where} fits")
     return factored.take(np.array(rows.numbers, dtype=np.int64) - 1)

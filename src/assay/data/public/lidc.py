@@ -23,11 +23,11 @@ from assay.core.traits import DataTraits
 from assay.core.types import Factor
 from assay.data.cache import ArrayCache
 from assay.data.dataset import Dataset
-from assay.data.files.build import Pixels, assemble, detail_of
-from assay.data.files.decode import WHOLE, Labels, decode_images, decode_masks, facts_of
+from assay.data.files.build import DecodedPixels, assemble, detail_of
+from assay.data.files.decode import WHOLE, LabelMap, decode_images, decode_masks, facts_of
 from assay.data.files.fitting import Patch, cut, cut_mask
 from assay.data.files.listing import Listing, factors_of, frame_of
-from assay.data.files.table import Problem, Table, Unreadable, chosen, refuse
+from assay.data.files.table import Problem, TextTable, Unreadable, chosen, refuse
 from assay.data.public.ct import SliceHeader, headers_of, hounsfield
 from assay.data.public.sets import SETS
 from assay.data.public.tables import SetFolder, directory
@@ -543,10 +543,10 @@ def _malignant(arguments: LidcArguments, entry: NoduleEntry) -> int:
     return int(mean > 3 or (mean == 3 and arguments.indeterminate == "malignant"))
 
 
-def _nodule_table(entries: Sequence[NoduleEntry]) -> Table:
+def _nodule_table(entries: Sequence[NoduleEntry]) -> TextTable:
     """The nodules as a table of text, so that `where` and factors are read as everywhere."""
     frame = pd.DataFrame([_nodule_row(entry) for entry in entries], [entry.number for entry in entries], dtype=object)
-    return Table("the table of nodules", frame.replace("nan", ""))
+    return TextTable("the table of nodules", frame.replace("nan", ""))
 
 
 def _nodule_row(entry: NoduleEntry) -> dict[str, str]:
@@ -570,7 +570,7 @@ def _list_nodules(
     arguments: LidcArguments,
     spec: DataSpec,
     entries: Sequence[NoduleEntry],
-    table: Table,
+    table: TextTable,
     facts: Sequence[str],
     notes: tuple[str, ...],
 ) -> Listing:
@@ -618,7 +618,7 @@ def _readable(
 
 def _decode_patches(
     arguments: LidcArguments, spec: DataSpec, entries: Sequence[NoduleEntry], cache: ArrayCache
-) -> Pixels:
+) -> DecodedPixels:
     patches = [_patch(arguments, spec, entry) for entry in entries]
     window = (arguments.low, arguments.high)
     sources: list[Callable[[], np.ndarray | bytes]] = [
@@ -628,7 +628,7 @@ def _decode_patches(
     names = [f"lidc {VERSION} {e.digest} {p} {window}" for e, p in zip(entries, patches, strict=True)]
     agreed = [f"{name} {hashlib.sha256(e.codes.tobytes()).hexdigest()}" for name, e in zip(names, entries, strict=True)]
     native = [[round(p.side_mm / p.column_mm), round(p.side_mm / p.row_mm)] for p in patches]
-    return Pixels(
+    return DecodedPixels(
         decode_images(sources, names, spec.size, True, spec.channels, cache),
         decode_masks(masks, agreed, spec.size, cache),
         np.array(native, dtype=np.int64),
@@ -646,8 +646,8 @@ def _patch_image(entry: NoduleEntry, patch: Patch, low: float, high: float) -> n
     return cut(hounsfield(entry.path), patch, low, high)
 
 
-def _mask(entry: NoduleEntry, patch: Patch) -> Labels:
+def _mask(entry: NoduleEntry, patch: Patch) -> LabelMap:
     rows, columns = pixel_positions(entry.codes)
     mask = np.zeros((int(rows.max()) + 1, int(columns.max()) + 1), dtype=np.bool_)
     mask[rows, columns] = True
-    return Labels(cut_mask(mask, patch))
+    return LabelMap(cut_mask(mask, patch))

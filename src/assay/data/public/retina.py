@@ -17,7 +17,7 @@ from pydantic import Field
 from assay.core.errors import SpecError
 from assay.core.types import Factor
 from assay.data.cards import OWN_PATIENT
-from assay.data.files.table import Table, Unreadable, number, shown
+from assay.data.files.table import TextTable, Unreadable, number, shown
 from assay.data.public.tables import (
     Finder,
     RowClasses,
@@ -91,7 +91,9 @@ _EYE = re.compile(r"(.+)_(left|right)")
 _UNGRADABLE = "ungradable"
 
 
-def _graded_rows(arguments: GradedArguments | MessidorArguments, table: Table, find: Finder, *warnings: str) -> SetRows:
+def _graded_rows(
+    arguments: GradedArguments | MessidorArguments, table: TextTable, find: Finder, *warnings: str
+) -> SetRows:
     return SetRows(table, partial(_grade_sides, arguments), find, warnings)
 
 

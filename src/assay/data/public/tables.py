@@ -23,7 +23,7 @@ from assay.data.files.build import from_files
 from assay.data.files.listing import Listing, factors_of, frame_of, located, same_image
 from assay.data.files.table import (
     Problem,
-    Table,
+    TextTable,
     Unreadable,
     absent,
     chosen,
@@ -78,7 +78,7 @@ class SetRows:
         warnings: Faults of this copy of the set.
     """
 
-    table: Table
+    table: TextTable
     sides: Callable[[pd.DataFrame], RowClasses]
     find: Finder
     warnings: tuple[str, ...] = ()
@@ -180,7 +180,9 @@ def found_in(root: Path, files: Sequence[str]) -> Path | None:
     return next((path for path in places if is_file(path) or is_folder(path)), None)
 
 
-def read_parts(root: Path, parts: Sequence[TablePart], columns: Mapping[str, str], keep: Sequence[str] = ()) -> Table:
+def read_parts(
+    root: Path, parts: Sequence[TablePart], columns: Mapping[str, str], keep: Sequence[str] = ()
+) -> TextTable:
     """Read the tables of a set, with columns in common words. Rows of a second one are numbered on from the first.
 
     Args:
@@ -194,7 +196,7 @@ def read_parts(root: Path, parts: Sequence[TablePart], columns: Mapping[str, str
     if not present:
         raise SpecError(f"data.dataset.folder: {root.name}/ has no tables of labels")
     named = next(iter(columns.values())).partition("|")[0]
-    tables: list[Table] = []
+    tables: list[TextTable] = []
     for part, path in present:
         read = _read_list(path, part.header) if part.header else read_table(path, named)
         plain = {_normalize_name(name): name for name in read.header}
@@ -214,7 +216,7 @@ def read_parts(root: Path, parts: Sequence[TablePart], columns: Mapping[str, str
     return stacked(f"{tables[0].name} and, numbered on, {others}" if others else tables[0].name, tables, headers=True)
 
 
-def map_columns(table: Table, **columns: Callable[[str], str]) -> Table:
+def map_columns(table: TextTable, **columns: Callable[[str], str]) -> TextTable:
     """Return the table with each cell of these columns replaced by what its function returns."""
     changed = {name: [change(cell) for cell in table.frame[name]] for name, change in columns.items()}
     return replace(table, frame=table.frame.assign(**changed))
@@ -231,14 +233,14 @@ def _normalize_name(name: str) -> str:
     return " ".join(name.casefold().split())
 
 
-def _read_list(path: Path, header: tuple[str, ...]) -> Table:
+def _read_list(path: Path, header: tuple[str, ...]) -> TextTable:
     """A list of `name label` without a header, or a folder of images, as a table whose first row is 1."""
     if path.is_dir():
         names = sorted(image.stem for image in path.iterdir() if image.suffix.casefold() in SUFFIXES)
-        return Table(f"{path.name}/", pd.DataFrame(names, range(1, len(names) + 1), header, dtype=object))
+        return TextTable(f"{path.name}/", pd.DataFrame(names, range(1, len(names) + 1), header, dtype=object))
     split = [line.strip().rpartition(" ") for line in path.read_text(encoding="utf-8-sig").splitlines()]
     rows = {number: (name.strip(), label) for number, (name, _, label) in enumerate(split, 1) if name}
-    return Table(path.name, pd.DataFrame(list(rows.values()), list(rows), header, dtype=object))
+    return TextTable(path.name, pd.DataFrame(list(rows.values()), list(rows), header, dtype=object))
 
 
 def finder(root: Path, deep: int = 3) -> Finder:
@@ -336,7 +338,7 @@ def list_rows(
 
 
 def _set_factors(
-    declared: Sequence[Factor], split_files: str, spec: DataSpec, table: Table, problems: list[Problem]
+    declared: Sequence[Factor], split_files: str, spec: DataSpec, table: TextTable, problems: list[Problem]
 ) -> tuple[tuple[Factor, ...], dict[str, np.ndarray]]:
     names = table.column("image", _PLACE)
     if SPLIT.name in table.header:

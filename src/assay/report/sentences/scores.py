@@ -31,7 +31,10 @@ def scale_words(scale: Scale) -> str:
 def scales_words(scales: Mapping[str, Scale]) -> str:
     """Return what the scores of several models are, once where they are alike."""
     if len({scale.kind for scale in scales.values()}) == 1 and not any(any(scale.exact) for scale in scales.values()):
-        least, greatest = min(scale.least for scale in scales.values()), max(scale.greatest for scale in scales.values())
+        least, greatest = (
+            min(scale.least for scale in scales.values()),
+            max(scale.greatest for scale in scales.values()),
+        )
         return scale_words(replace(next(iter(scales.values())), least=least, greatest=greatest))
     return "; ".join(f"{name}: {scale_words(scale)}" for name, scale in scales.items())
 

@@ -186,7 +186,7 @@ class Layer:
     strength: float = 1.0
 
 
-Component = TypeVar("Made")
+Component = TypeVar("Component")
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)
@@ -244,7 +244,9 @@ class Mark(ABC):
             covered[row, 0, top : top + height, left : left + width] |= torch.as_tensor(coverage > 0)
         return covered
 
-    def _drawings(self, parameters: Parameters, shape: Shape) -> Iterator[tuple[int, Layer, Float32[np.ndarray, "i j"]]]:
+    def _drawings(
+        self, parameters: Parameters, shape: Shape
+    ) -> Iterator[tuple[int, Layer, Float32[np.ndarray, "i j"]]]:
         """Return row, layer and coverage, row by row and from the lowest layer up."""
         rows = {name: values.numpy() for name, values in parameters.items()}
         count = len(next(iter(rows.values())))

@@ -35,11 +35,11 @@ from assay.shifts.confounders.drawing import (
     code,
     curve,
     dots,
+    draw_angle,
     image_change,
     line,
     place_center,
     strokes,
-    draw_angle,
     uniforms,
     whole,
 )

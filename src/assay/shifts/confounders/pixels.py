@@ -128,7 +128,7 @@ class Gamma(Change):
 
 
 @image_change("contrast", "a flatter or steeper tone curve")
-class Contrast(Change):
+class ContrastChange(Change):
     """Pixels x become pivot + factor (x - pivot), cut at black and white; a factor of 1 changes nothing."""
 
     factor: Annotated[float, Field(ge=0, le=10, description="slope; below 1 flatter, 1 changes nothing")] = 0.7
@@ -236,14 +236,14 @@ def seed_generator(seed: float) -> None:
 
 
 def normals(shape: tuple[int, ...]) -> Float32[np.ndarray, "*shape"]:
-    """Draw standard normal numbers from OpenCV's generator: see `seeded`."""
+    """Draw standard normal numbers from OpenCV's generator: see `seed_generator`."""
     numbers = np.empty(shape, dtype=np.float32)
     cv2.randn(flat(numbers), 0, 1)
     return numbers
 
 
 def evenly(shape: tuple[int, ...], low: float = 0.0, high: float = 1.0) -> Float32[np.ndarray, "*shape"]:
-    """Draw numbers uniform between `low` and `high` from OpenCV's generator: see `seeded`."""
+    """Draw numbers uniform between `low` and `high` from OpenCV's generator: see `seed_generator`."""
     numbers = np.empty(shape, dtype=np.float32)
     cv2.randu(flat(numbers), low, high)
     return numbers
@@ -374,7 +374,7 @@ def _squared_frequency(height: int, width: int) -> Float64[np.ndarray, "h w"]:
 
 
 @image_change("blur", "a Gaussian blur")
-class Blur(Change):
+class BlurChange(Change):
     """A Gaussian blur in space; the image is mirrored at its edges.
 
     sigma: standard deviation as a share of the shorter side; weights are those of the Gaussian at whole pixels out to

@@ -138,13 +138,13 @@ def average_precision(answers: Answers) -> Result:
     """
     if answers.ranking_fault:
         return without_value(answers.ranking_fault)
-    metric = metrics.mean_precision(*answers.calls, answers.target)
+    metric = metrics.mean_precision(*answers.calls_by_score, answers.target)
     return metric, partial(_moved_precision, answers, metric.value)
 
 
 def _moved_precision(answers: Answers, mean: float, patient: Patients) -> Rows:
     score, positive = answers.score, answers.target == 1
-    called, hit = answers.calls
+    called, hit = answers.calls_by_score
     folds = np.zeros(len(score), dtype=np.int64) if answers.fold is None else answers.fold
     rows = np.where(positive, hit / called - mean, 0.0)
     for number in np.unique(folds):

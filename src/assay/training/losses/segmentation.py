@@ -88,7 +88,7 @@ Weight = Callable[[Progress], float]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Schedule:
+class WeightSchedule:
     """A weight that may change from epoch to epoch, see `weight_at`.
 
     Raises:
@@ -115,7 +115,7 @@ class Schedule:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Mix(Schedule):
+class Mix(WeightSchedule):
     """A weight of cross-entropy against another loss: at most 1."""
 
     weight: Annotated[float, Field(ge=0, le=1, description="of cross-entropy, under `schedule: constant`")] = 0.5
@@ -124,7 +124,7 @@ class Mix(Schedule):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Term(Schedule):
+class Term(WeightSchedule):
     """One loss of a `weighted-sum`, with its weight.
 
     Raises:
@@ -148,7 +148,7 @@ class Term(Schedule):
         compare_nested("loss", self.loss)
 
 
-def weight_at(progress: Progress, of: Schedule) -> float:
+def weight_at(progress: Progress, of: WeightSchedule) -> float:
     """Return the weight in an epoch e of E, counted from 0; the same at every step of it.
 
     constant: weight. linear: start + (end - start) e / (E - 1). cosine: half a cosine between the same ends. step:
