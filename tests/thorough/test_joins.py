@@ -62,6 +62,13 @@ def ignoring(name: str, rules: Sequence[bool], depth: int) -> str:
     return name
 
 
+def in_one_folder(name: str, other: str, rules: Sequence[bool]) -> bool:
+    """Return whether two paths agree as far as both go: `a/1` and `1` do, `a/1` and `b/1` do not."""
+    elsewhere = (True, rules[1], False, *rules[3:])
+    parts = [ignoring(path, elsewhere, 0).split("/")[::-1] for path in (name, other)]
+    return all(one == two for one, two in zip(*parts, strict=False))
+
+
 def searched(left: Sequence[str], right: Sequence[str]) -> dict[int, int]:
     """Return the pairs of a search over all that may be ignored, the mildest first."""
     pairs: dict[int, int] = {}
@@ -72,6 +79,7 @@ def searched(left: Sequence[str], right: Sequence[str]) -> dict[int, int]:
                 key = ignoring(left[at], rules, depth)
                 alone = [sum(ignoring(one, rules, depth) == key for one in side) == 1 for side in (left, right)]
                 fits = key == ignoring(right[to], rules, depth) and all(alone)
+                fits = fits and in_one_folder(left[at], right[to], rules)
                 if fits and at not in pairs and to not in pairs.values():
                     pairs[at] = to
     return pairs
