@@ -49,5 +49,5 @@ def test_a_set_that_is_kept_is_read_from_there(tmp_path: Path) -> None:
     before = kept.stat().st_mtime_ns
     again = images(tmp_path)
     again.read(np.arange(3))
-    assert "_kept" in again.__dict__, "read from the cache, not drawn again"
+    assert "_images" in again.__dict__, "read from the cache, not drawn again"
     assert kept.stat().st_mtime_ns == before

@@ -175,7 +175,7 @@ def test_the_id_of_a_trial_names_every_field_of_its_training() -> None:
 
 @pytest.fixture
 def newer_supcon() -> Iterator[None]:
-    entries: dict[tuple[str, str], registry.Entry] = vars(registry)["_indexed"]()
+    entries: dict[tuple[str, str], registry.Entry] = vars(registry)["_indexed_entries"]()
     old = registry.lookup("loss", "supcon")
     entries["loss", "supcon"] = replace(old, version=2)
     yield
@@ -235,7 +235,7 @@ def test_a_version_and_an_argument_of_that_name_stand_apart(monkeypatch: pytest.
 
     def body(code: int, **params: int) -> Any:
         entry = registry.Entry("loss", "supcon", "a:b", lambda: registry.Arguments(versioned), "", version=code)
-        monkeypatch.setitem(vars(registry)["_indexed"](), ("loss", "supcon"), entry)
+        monkeypatch.setitem(vars(registry)["_indexed_entries"](), ("loss", "supcon"), entry)
         return canonical_json(Component(kind="loss", name="supcon", params=params).model_dump())
 
     every = [body(1), body(1, version=2), body(2), body(2, version=2), body(2, version=3)]

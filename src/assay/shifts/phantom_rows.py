@@ -149,7 +149,7 @@ class RenderedImages:
 
     def _is_glance(self, index: np.ndarray) -> bool:
         few = sum(self._glances) + len(index) <= _GLANCED * len(self)
-        return few and "_kept" not in self.__dict__ and not self.renderer.cache.holds(self._key)
+        return few and "_images" not in self.__dict__ and not self.renderer.cache.holds(self._key)
 
     @property
     def _key(self) -> str:
