@@ -39,8 +39,8 @@ def cancel_command(run: str, out: Path) -> None:
     if status_of(root).done:
         print(f"{root}: finished; there is nothing to cancel")
         return
-    cancelled = cancel(root)
-    tasks = f"; {count(cancelled, 'submitted task')} not over" if cancelled else ""
+    canceled = cancel(root)
+    tasks = f"; {count(canceled, 'submitted task')} not over" if canceled else ""
     print(
         f"{root}: asked to stop{tasks}. Training stops within seconds and leaves a checkpoint; probes finish "
         "their model. The same `assay run` command goes on"
