@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -174,7 +175,9 @@ def compare_audits(a: Path, b: Path) -> list[Row]:
         SpecError: A folder holds no audit with answers, or the audits are of different images.
         StoreError: A table is missing or damaged.
     """
-    both = _pair_audits(*(_open_audit(path) for path in (a, b)))
+    first, second = (_open_audit(path) for path in (a, b))
+    _require_answers(first, second)
+    both = _pair_audits(first, second)
     before = both.pair("", "")
     rows = list(_performance(before))
     for factor in dict.fromkeys([*both.a.verdicts, *both.b.verdicts]):
@@ -257,11 +260,21 @@ def _open_audit(path: Path) -> StoredAudit:
     if not folder.tables_are_current():
         raise SpecError(f"{path}: the last audit there did not end, and its tables may be of two; run it again")
     folder.require_sound()
-    audit = StoredAudit(folder)
-    if ("", "") not in audit.answers:
-        raise SpecError(f"{path} is an audit of predictions, without images: compare two files of predictions with "
-                        "`assay validate ours.csv theirs.csv`")  # fmt: skip
-    return audit
+    return StoredAudit(folder)
+
+
+def _require_answers(*audits: StoredAudit) -> None:
+    """Raise SpecError where an audit is of predictions, of which it keeps no score."""
+    of_scores = [audit.folder for audit in audits if ("", "") not in audit.answers]
+    if not of_scores:
+        return
+    if len(of_scores) < len(audits):
+        raise SpecError(f"{of_scores[0].root} is an audit of predictions, without images, and the other one of a "
+                        "model: compare two audits of models, or two files of predictions with "
+                        "`assay validate A.csv B.csv`")  # fmt: skip
+    files = " ".join(shlex.quote(str(folder.document()["request"]["model"])) for folder in of_scores)
+    raise SpecError(f"audits of predictions keep no scores: compare the files, paired by case, with "
+                    f"`assay validate {files}`")  # fmt: skip
 
 
 def require_audit(folder: RunFolder) -> None:
