@@ -366,12 +366,28 @@ def outcome(row: Row, names: Names = PLAIN) -> str:
     (a, b), what, decision = sides(row, names), subject(row, names), text_of(row, "decision")
     fixed_text = f" ({held_words(row, names).removeprefix(', ')})" if held_words(row, names) else ""
     if decision == "equivalent":
-        return f"{sentence_case(a)} and {b} are equivalent in {_inside(what)}{fixed_text}"
+        within = f", within {number(numeric(row, 'margin'))}"
+        return f"{sentence_case(a)} and {b} are equivalent in {_inside(what)}{fixed_text}{within}"
     if decision in DIFFERENT:
         way, _, size = decision.partition("-")
         by = {"beyond": ", by more than the margin", "small": ", but by less than the margin"}.get(size, "")
         return f"{what} is {way} with {a} than with {b}{by}{fixed_text}"
     return f"{statement(row, names)}: {_decision(row)}"
+
+
+def equivalences(rows: Sequence[Row], names: Names = PLAIN) -> str:
+    """Return the equivalences to the base of the first row, in its measure and condition, without a stop.
+
+    Pairs other than these were not compared: two levels that are each within the margin of a base can differ by more.
+    """
+    first, alone = rows[0], outcome(rows[0], names)
+    about = [(sides(row, names)[1], subject(row, names), held_words(row, names), row["margin"]) for row in rows]
+    levels = list(dict.fromkeys(sides(row, names)[0] for row, of in zip(rows, about, strict=True) if of == about[0]))
+    if len(levels) == 1:
+        return alone
+    pair = f"{sentence_case(levels[0])} and {about[0][0]} are equivalent in "
+    several = join_words(levels) if len(levels) <= MOST_NAMED else count(len(levels), in_words(text_of(first, "axis")))
+    return f"{sentence_case(several)} are each equivalent to {about[0][0]} in {alone.removeprefix(pair)}"
 
 
 def _inside(text: str) -> str:
@@ -453,8 +469,9 @@ def title_comparison(contrasts: Sequence[Row]) -> Row | None:
 def headline(contrasts: Sequence[Row], names: Names = PLAIN) -> str:
     """Return the verdict of a study, without numbers, by the first rule that applies.
 
-    A control failed; none was pre-specified; nothing was shown: what was compared; the first difference or equivalence
-    among primary comparisons (or of a study without any, all), then counts if they are more than a first screen lists.
+    A control failed; none was pre-specified; nothing was shown: what was compared; the first difference, or the
+    equivalences to one base, among primary comparisons (or of a study without any, all), then counts if they are more
+    than a first screen lists.
     Shown is what has an interval, which takes three seeds. What all hold equal is left to the list.
     """
     failed = [row for row in contrasts if row.get("decision") in FAILED]
@@ -470,15 +487,12 @@ def headline(contrasts: Sequence[Row], names: Names = PLAIN) -> str:
     decided = [row for group in decided_by_kind(used(rows)).values() for row in group]
     if not decided:
         return _nothing_shown(used(rows), names)
-    first = decided[0]
-    if len(decided) == len(used(rows)) and all(row["decision"] == "equivalent" for row in decided):
-        axis = in_words(text_of(first, "axis"))
-        within = f"within {number(numeric(first, 'margin'))}"
-        return f"The choice of {axis} hardly mattered: {_inside(outcome(first, names))}, {within}."
+    equal = decided[0]["decision"] == "equivalent"
+    said = equivalences(decided, names) if equal else outcome(decided[0], names)
     if len(rows) <= (MOST_NAMED if rows[0].get("role") == PRIMARY else 1):
-        return f"{outcome(first, names)}."
+        return f"{said}."
     parts = [f"{len(group)} {name}" for name, group in {**kinds, "inconclusive": range(open_)}.items() if group]
-    return f"{outcome(first, names)}. Of {len(rows)} {called}: {join_words(parts)}."
+    return f"{said}. Of {len(rows)} {called}: {join_words(parts)}."
 
 
 def _nothing_shown(rows: Sequence[Row], names: Names) -> str:
