@@ -116,7 +116,7 @@ def _with_factor(sides: Sides, points: Sequence[RecipePoint]) -> Sides:
     if sides.contrast.factor != CONFOUNDER or not doses:
         return sides
     factor = dosed_factors(points, doses)[sides.a[-1].label][0]
-    return replace(sides, stated=sides.contrast.model_copy(update={"factor": factor}))
+    return replace(sides, contrast=sides.contrast.model_copy(update={"factor": factor}))
 
 
 def measured_as(contrast: ContrastSpec, over: Mapping[str, tuple[str, ...]]) -> list[ContrastSpec]:
@@ -127,7 +127,7 @@ def measured_as(contrast: ContrastSpec, over: Mapping[str, tuple[str, ...]]) -> 
 
 
 def _measure_over(sides: Sides, over: Mapping[str, tuple[str, ...]]) -> list[Sides]:
-    return [replace(sides, stated=contrast) for contrast in measured_as(sides.contrast, over)]
+    return [replace(sides, contrast=contrast) for contrast in measured_as(sides.contrast, over)]
 
 
 def _distinct(points: Iterator[RecipePoint]) -> list[RecipePoint]:
