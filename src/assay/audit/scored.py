@@ -295,7 +295,7 @@ class ScoredMaps(Scored):
         dice_lost = (
             mean_change((self.dice - after.dice)[has_lesion], table.patient[has_lesion]) if has_lesion.any() else None
         )
-        return replace(effect_found, dice=dice_lost, stray=mean_change(after.stray - self.stray, table.patient))
+        return replace(effect_found, dice=dice_lost, false_marks=mean_change(after.stray - self.stray, table.patient))
 
 
 _LEVEL = ALPHA / 5
