@@ -117,9 +117,7 @@ class ModelRequest(DataRequest):
     channels: Annotated[Literal["", "gray", "color"], Option("gray or color; default: as most images are.", "KIND")] = (
         ""
     )
-    scaling: Annotated[
-        str, Option("Range of pixels: 0..1, imagenet, -1..1, 0..255 or -1024..1024.", "NAME", complete=SCALINGS)
-    ] = ""
+    scaling: Annotated[str, Option("Range of pixels: 0..1, imagenet, -1..1, 0..255 or -1024..1024.", "NAME")] = ""
     mean: Annotated[
         Numbers,
         Option("Mean that its training took off pixels in 0..1: one number, or one per channel.", "M,M,M",
@@ -226,9 +224,7 @@ class AuditRequest(ModelRequest):
     threshold: Annotated[
         float | str | None, Option("A probability, or sensitivity=0.95; 0.5 by default.", "P", parse=str)
     ] = None
-    domain: Annotated[
-        str, Option("Kind of image, such as chest-xray: it chooses the marks.", "NAME", complete="domains")
-    ] = ""
+    domain: Annotated[str, Option("Kind of image, such as chest-xray: it chooses the marks.", "NAME")] = ""
     marks: Annotated[
         Mapping[str, Any] | None,
         Option("Marks of your own in place of those of --domain: YAML, three doses of each.", "FILE", parse=marks_in),

@@ -15,7 +15,6 @@ from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 from assay.audit.request import AuditRequest
-from assay.cli import completion
 from assay.cli.audit_steps import add_commands
 from assay.cli.requests import Json, Quiet, taking
 from assay.compare.request import CompareRequest
@@ -52,7 +51,7 @@ app = typer.Typer(
 
 Run = Annotated[
     str,
-    typer.Argument(help="A run folder, or the name of one under --out.", metavar="RUN", autocompletion=completion.runs),
+    typer.Argument(help="A run folder, or the name of one under --out.", metavar="RUN"),
 ]
 Out = Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="The folder of all run folders.")]
 
@@ -180,7 +179,6 @@ def results(
         typer.Option(
             "--table",
             metavar="NAME",
-            autocompletion=completion.tables,
             help="A table, see `assay list tables`; default: contrasts, else estimates, else the first of the run.",
         ),
     ] = "",
@@ -211,9 +209,7 @@ def figure(
     run: Run,
     measure: Annotated[
         str,
-        typer.Argument(
-            help="A measure, see `assay list measures`.", metavar="MEASURE", autocompletion=completion.measures
-        ),
+        typer.Argument(help="A measure, see `assay list measures`.", metavar="MEASURE"),
     ],
     file: Annotated[
         Path | None,
@@ -240,7 +236,6 @@ def export(
             "--format",
             metavar="NAME",
             help="safetensors or onnx.",
-            autocompletion=completion.of("safetensors", "onnx"),
         ),
     ] = "safetensors",
     out: Out = RUNS,
@@ -316,7 +311,6 @@ def open_(
         typer.Argument(
             help="Run folders, names under --out, or a folder of runs. Default: all under --out.",
             metavar="RUN...",
-            autocompletion=completion.runs,
         ),
     ] = None,
     out: Out = RUNS,
@@ -418,7 +412,7 @@ def init(
 def list_(
     kind: Annotated[
         str | None,
-        typer.Argument(help="study, loss, probe, measure, ...", metavar="KIND", autocompletion=completion.kinds),
+        typer.Argument(help="study, loss, probe, measure, ...", metavar="KIND"),
     ] = None,
     json: Json = False,
 ) -> None:

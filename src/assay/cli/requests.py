@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from inspect import Parameter, signature
@@ -10,7 +10,6 @@ from typing import Annotated, Any
 
 import typer
 
-from assay.cli import completion
 from assay.core.errors import AssayError, SpecError
 from assay.core.request import CommandRequest, Option, one_of, values_of
 
@@ -65,8 +64,8 @@ def _parameter(request: type[CommandRequest], name: str, option: Option) -> Para
         more["metavar"] = option.metavar
     if parse is not None:
         more["parser"] = partial(_parse, parse)
-    if option.complete or values:
-        more["autocompletion"] = _candidates(option.complete or values)
+    if values:
+        more["autocompletion"] = _completion(values)
     flags = (option.name or f"--{name.replace('_', '-')}", *filter(None, (option.short,)))
     info = typer.Argument(**more) if option.argument else typer.Option(*flags, show_default=option.shown, **more)
     kind: Any = str if parse is not None or values or field.annotation is Any else field.annotation
@@ -76,8 +75,13 @@ def _parameter(request: type[CommandRequest], name: str, option: Option) -> Para
     return Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, info])
 
 
-def _candidates(complete: Any) -> Callable[..., list[str]]:
-    return getattr(completion, complete) if isinstance(complete, str) else completion.of(*filter(None, complete))
+def _completion(values: Sequence[str]) -> Callable[[str], list[str]]:
+    """Return the function that Typer asks for values that begin so."""
+
+    def candidates(incomplete: str) -> list[str]:
+        return [value for value in values if value and value.startswith(incomplete)]
+
+    return candidates
 
 
 def _parse(parse: Callable[[str], Any], text: str) -> Any:

@@ -14,7 +14,7 @@ class CompareRequest(CommandRequest):
     data: Annotated[Any, Option("A CSV with a row per image, recipe and seed.", "FILE", argument=True)]
     by: Annotated[str, Option("What is compared, such as loss.", "COLUMN")]
     against: Annotated[Text, Option("The reference; default: the first in the file.", "NAME")] = ""
-    measure: Annotated[str, Option("See `assay list measures`.", "NAME", complete="measures")] = "auroc"
+    measure: Annotated[str, Option("See `assay list measures`.", "NAME")] = "auroc"
     margin: Annotated[float | None, Option("Largest difference that does not matter.", "M")] = None
     score: Annotated[str, Option("The score of the positive class; default: called like one.", "COLUMN")] = ""
     scores: Annotated[AsScores, Option("probabilities, percent or logits; found from all scores.", "KIND")] = "auto"

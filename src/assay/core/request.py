@@ -51,7 +51,6 @@ class Option:
         argument: Whether it is an argument, without a name.
         parse: Makes the value from text; raises ValueError with what was expected.
         text: The default as text, where `parse` is not its own inverse.
-        complete: Candidates of completion, or the name of a function of `cli.completion`.
         shown: Whether `--help` shows the default.
     """
 
@@ -62,7 +61,6 @@ class Option:
     argument: bool = False
     parse: Callable[[str], Any] | None = None
     text: str | None = None
-    complete: Sequence[str] | str = ()
     shown: bool = True
 
 

@@ -44,10 +44,8 @@ def _engine(text: str) -> str:
 class RunRequest(CommandRequest):
     """A request of `assay run`. `assay preview` takes those of its fields that do not train."""
 
-    spec: Annotated[str, Option("A built-in study's name or a YAML file.", "SPEC", argument=True, complete="studies")]
-    sets: Annotated[
-        tuple[str, ...], Option("Change a field; repeatable.", "A.B=C", "--set", "-s", complete="settings")
-    ] = ()
+    spec: Annotated[str, Option("A built-in study's name or a YAML file.", "SPEC", argument=True)]
+    sets: Annotated[tuple[str, ...], Option("Change a field; repeatable.", "A.B=C", "--set", "-s")] = ()
     seeds: Annotated[int | None, Option("How many seeds.", "N", parse=whole(1, 1000))] = None
     until: Annotated[
         str | None,
@@ -58,9 +56,7 @@ class RunRequest(CommandRequest):
         ),
     ] = None
     max_seeds: Annotated[int | None, Option("The last look of --until: 10, 20 or 40.", "N", parse=_last_look)] = None
-    scale: Annotated[str | None, Option("A scale of the study, such as quick or paper.", "NAME", complete="scales")] = (
-        None
-    )
+    scale: Annotated[str | None, Option("A scale of the study, such as quick or paper.", "NAME")] = None
     workers: Annotated[
         int | None,
         Option("Worker processes; default: one per core; 0: none.", "N", short="-w", parse=whole(0, 1000)),
