@@ -209,7 +209,6 @@ LITERALS = {
     "audit/probe.py": "facts of provenance",
     "study/registration.py": "remedies and differences in errors",
     "study/tables.py": "facts of provenance",
-    "probes/explainers.py": "refusals of explainers, stored as stated",
     "probes/reader.py": "names of images for errors",
     "training/loop.py": "ends of a training, stored as stated",
 }

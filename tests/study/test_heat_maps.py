@@ -20,7 +20,7 @@ STUDY: dict[str, Any] = {
     "recipe": {"loss": ["cross-entropy", "label-smoothing"], "epochs": 6, "batch_size": 8,
                "optimizer": {"adamw": {"lr": 0.01}}},
     "seeds": 2,
-    "probes": [{"attribution": {"explainers": ["gradient", "grad-cam"], "images": 12, "sanity_images": 4}}],
+    "probes": [{"attribution": {"explainers": ["gradient", "input-x-gradient"], "images": 12, "sanity_images": 4}}],
     "contrasts": [{"axis": "loss", "against": "cross-entropy", "measure": "mass-accuracy", "factor": "gradient"}],
 }  # fmt: skip
 
@@ -32,7 +32,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
 
 def test_scores_reach_the_tables_with_chance_and_the_contrast(run: RunFolder) -> None:
     rows = [row for row in run.table("estimates") if row["measure"] == "mass-accuracy" and not row["level"]]
-    assert {row["factor"] for row in rows} == {"center-prior", "gradient", "grad-cam"}
+    assert {row["factor"] for row in rows} == {"center-prior", "gradient", "input-x-gradient"}
     assert all(0 < row["chance"] < 1 and row["images"] == 12 for row in rows)
     (contrast,) = run.table("contrasts")
     assert (contrast["measure"], contrast["factor"], contrast["environment"]) == (
@@ -43,7 +43,7 @@ def test_scores_reach_the_tables_with_chance_and_the_contrast(run: RunFolder) ->
 
 def test_each_explainer_is_drawn_by_recipe_on_the_same_images(run: RunFolder) -> None:
     pictures = [row for row in run.table("pictures") if row["kind"] == "heat-map"]
-    assert [row["factor"] for row in pictures] == ["gradient"] * 2 + ["grad-cam"] * 2
+    assert [row["factor"] for row in pictures] == ["gradient"] * 2 + ["input-x-gradient"] * 2
     for row in pictures:
         assert all(f"{loss} 0." in caption(row) for loss in ("cross-entropy", "label-smoothing"))
         image = np.asarray(Image.open(run.root / "pictures" / row["file"]).convert("RGB"))[

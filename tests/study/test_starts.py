@@ -13,8 +13,19 @@ from tests.worlds.studies import plan_tiny, run_tiny
 
 from assay.core.errors import SpecError, WeightsError
 from assay.execution import estimate
+from assay.probes.explainers import Gradient, Subject
 from assay.store.folder import RunFolder
 
+
+class OfMaps(Gradient):
+    """An explainer for networks without tokens."""
+
+    def refusal(self, subject: Subject) -> str:
+        """Why it cannot explain a network; empty if it can."""
+        return "the network has tokens" if any(len(step.shape) == 3 for step in subject.steps) else ""
+
+
+OWN = f"{__name__}:OfMaps"
 VIT = {"timm": {"model": "test_vit"}}
 LARGE: dict[str, Any] = {
     "data": {"phantom": "nodule", "size": 64, "train": 64, "validation": 32, "target": "large", "core": "size"},
@@ -78,10 +89,10 @@ def test_a_layer_that_no_network_has_is_refused_with_the_nearest(tmp_path: Path)
 
 
 def test_an_explainer_that_can_explain_no_network_is_told_before_training(tmp_path: Path) -> None:
-    probes: list[Any] = ["performance", {"attribution": {"explainers": ["gradient", "grad-cam"], "images": 8}}]
+    probes: list[Any] = ["performance", {"attribution": {"explainers": ["gradient", OWN], "images": 8}}]
     with pytest.raises(SpecError) as refused:
         plan_tiny(tmp_path, recipe=recipe(architecture=VIT), probes=probes)
-    assert str(refused.value).startswith("probes[1].attribution.explainers: grad-cam: the network goes on with tokens")
+    assert str(refused.value) == f"probes[1].attribution.explainers: {OWN}: the network has tokens"
     plan_tiny(tmp_path, recipe=recipe(architecture=["small-cnn", VIT]), probes=probes)
 
 

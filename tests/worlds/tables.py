@@ -366,8 +366,8 @@ def _attribution(level: float) -> Iterator[tuple[float, float, Row]]:
     said = str(because(Code.FAILS_SANITY, correlation=0.81))
     place = {"environment": "(neutral)", "unit": "share", "chance": 0.05}
     yield 0.11, 0.0, {**place, "measure": "mass-accuracy", "factor": "center-prior"}
-    for factor, gain in (("gradient", 0.1), ("smoothgrad", 0.2), ("grad-cam", NAN)):
-        reason = {"smoothgrad": said, "grad-cam": "no convolution of this network gives maps"}.get(factor, "")
+    for factor, gain in (("gradient", 0.1), ("input-x-gradient", 0.2), ("maps:Cam", NAN)):
+        reason = {"input-x-gradient": said, "maps:Cam": "no convolution of this network gives maps"}.get(factor, "")
         for measure in ("mass-accuracy", "pointing-game"):
             yield level + gain - 0.2, 0.02, {**place, "measure": measure, "factor": factor, "reason": reason}
         for order, stage in (("", ""), ("cascading", "head")):

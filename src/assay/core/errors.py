@@ -157,7 +157,7 @@ def require_met(broken: Sequence[str]) -> None:
 
 _ELSEWHERE = {
     "auc": "auroc", "ce": "cross-entropy", "confounder": "intervention", "dann": "domain-adversarial",
-    "dfr": "last-layer-retraining", "fine-tuning": "finetuning", "ig": "integrated-gradients",
+    "dfr": "last-layer-retraining", "fine-tuning": "finetuning",
     "jtt": "just-train-twice", "kappa": "quadratic-weighted-kappa", "lp-ft": "probe-then-full",
     "qwk": "quadratic-weighted-kappa", "simclr": "nt-xent",
 }  # fmt: skip
