@@ -1,10 +1,16 @@
 """Assay measures which features a medical-imaging model has learned, and whether they generalize.
 
->>> import assay
->>> study = assay.load("nodule-loss", scale="quick").set("recipe.epochs", [8, 16])
->>> run = study.run()                     # doctest: +SKIP
->>> run.table("contrasts")                # doctest: +SKIP
->>> run.report()                          # doctest: +SKIP
+Examples:
+    >>> import assay
+    >>> study = assay.load("nodule-loss", scale="quick").set("recipe.batch_size", 64)
+    >>> study.spec.name
+    'nodule-loss'
+
+    Training takes minutes:
+
+        run = study.run()
+        run.table("contrasts")
+        run.report()
 """
 
 from __future__ import annotations

@@ -78,6 +78,12 @@ def load(source: str | Path | Mapping[str, Any], *, scale: str | None = None) ->
 
     Raises:
         SpecError: The study is wrong; the message names the place.
+
+    Examples:
+        >>> import assay
+        >>> study = assay.load("nodule-loss", scale="quick")
+        >>> study.spec.name, study.spec.seeds
+        ('nodule-loss', 12)
     """
     study = Study(source if isinstance(source, Mapping) else str(source), scale=scale)
     _ = study.spec
@@ -157,6 +163,18 @@ def compare(
     Raises:
         DataError: Rows contradict each other.
         SpecError: A name is unknown.
+
+    Examples:
+        Three seeds of two losses; one calls 10 of 40 images wrongly, the other none:
+
+        >>> import assay
+        >>> rows = [{"loss": loss, "seed": seed, "image": i, "target": i % 2, "score": abs(i % 2 - (i < wrong))}
+        ...         for loss, wrong in {"triplet": 10, "supcon": 0}.items() for seed in range(3) for i in range(40)]
+        >>> compared = assay.compare(rows, by="loss", measure="accuracy")
+        >>> [(row["recipe"], row["value"]) for row in compared.estimates]
+        [('triplet', 0.75), ('supcon', 1.0)]
+        >>> [(row["value"], row["p"] < 0.05) for row in compared.contrasts]  # supcon less triplet
+        [(0.25, True)]
     """
     request = CompareRequest(**locals())
     from assay.compare.predictions import read_predictions
@@ -232,6 +250,14 @@ def validate(
     Raises:
         DataError: The two are not of the same cases.
         SpecError: A name is unknown.
+
+    Examples:
+        Five of the six pairs of a positive and a negative case are in the right order:
+
+        >>> import assay
+        >>> tables = assay.validate([0, 0, 1, 1, 1], [0.1, 0.4, 0.35, 0.8, 0.9])
+        >>> round(float(tables["performance"].set_index("measure").value["auroc"]), 3)
+        0.833
     """
     import numpy as np
     import pandas as pd
@@ -274,6 +300,12 @@ class Study:
         train: The training set, as `data`, in place of `source["data"]`.
         tests: Name -> another set to test on, as `data`. Each is a test environment, as is `found`, the training set's
             own test rows, unless the source has environments.
+
+    Examples:
+        >>> import assay
+        >>> study = assay.Study("nodule-loss", scale="quick")
+        >>> study.set("seeds", 3).spec.seeds, study.spec.seeds
+        (3, 12)
     """
 
     source: str | Mapping[str, Any] = field(default_factory=dict[str, Any])
@@ -313,6 +345,11 @@ class Study:
 
         Raises:
             SpecError: No study has such a field; the message names the nearest one.
+
+        Examples:
+            >>> import assay
+            >>> assay.load("nodule-loss").set("recipe.batch_size", [32, 64]).changes
+            (('recipe.batch_size', [32, 64]),)
         """
         made = _with_files({place: value})[place]
         changed = Study(self.source, (*self.changes, (place, made)), self.scale)
@@ -370,6 +407,13 @@ class Study:
             SpecError: The study is wrong.
             DataError: Rows cannot be read.
             KeyboardInterrupt: The run was interrupted; all records are safe.
+
+        Examples:
+            Training takes minutes, and on a processor longer:
+
+                run = assay.load("nodule-loss", scale="quick").run("runs", workers=2)
+                run.table("contrasts")
+                run.report()  # Path("runs/nodule-loss-quick/report.html")
         """
         from assay.execution.engines import stop_file
         from assay.execution.local import choose_device, executor_for
@@ -411,6 +455,13 @@ class Run:
     Attributes:
         folder: The run folder.
         result: How the run of a study ended; None where an earlier one was opened.
+
+    Examples:
+        >>> import assay
+        >>> _ = assay.validate([0, 0, 1, 1], [0.1, 0.3, 0.2, 0.4], out="validated")
+        >>> run = assay.open_run("validated")
+        >>> type(run).__name__, run.folder.name
+        ('Run', 'validated')
     """
 
     folder: Path
@@ -430,6 +481,13 @@ class Run:
 
         Raises:
             StoreError: With the nearest name, when there is no such table.
+
+        Examples:
+            >>> import assay
+            >>> _ = assay.validate([0, 0, 1, 1], [0.1, 0.3, 0.2, 0.4], out="validated")
+            >>> table = assay.open_run("validated").table("performance")
+            >>> float(table.set_index("measure").value["auroc"])
+            0.75
         """
         import pandas as pd
 
@@ -461,6 +519,14 @@ class Run:
 
         Raises:
             StoreError: The run has no such measure (the text gives the nearest), or no value of it.
+
+        Examples:
+            >>> import assay
+            >>> rows = [{"loss": loss, "seed": seed, "image": i, "target": i % 2, "score": i / 40}
+            ...         for loss in ("triplet", "supcon") for seed in range(3) for i in range(40)]
+            >>> _ = assay.compare(rows, by="loss", out="compared")
+            >>> assay.open_run("compared").figure("auroc").save("auroc.svg").name
+            'auroc.svg'
         """
         from assay.report.notebook import chart
 
@@ -483,6 +549,12 @@ class Run:
 
         Returns:
             The path of the page.
+
+        Examples:
+            >>> import assay
+            >>> _ = assay.validate([0, 0, 1, 1], [0.1, 0.3, 0.2, 0.4], out="validated")
+            >>> assay.open_run("validated").report().name
+            'report.html'
         """
         from assay.execution.run import rebuild
         from assay.report.page import write_page
@@ -508,6 +580,13 @@ class Run:
             StoreError: There is no such training run, its weights were not kept, or the folder holds other files.
             ExtraError: ONNX needs the extra `onnx`.
             WeightsError: ONNX cannot hold the network, or gives other outputs.
+
+        Examples:
+            A run of a study has networks:
+
+                run = assay.open_run("runs/nodule-loss-quick")
+                run.export(run.table("trials").trial[0], "network")
+                assay.load_model("network")
         """
         from assay.study.export import export_model
 
@@ -528,6 +607,11 @@ class Run:
         Raises:
             StoreError: The study lacks the name, seed or fold, or the start is of no use.
             WeightsError: Its weights left the cache.
+
+        Examples:
+            A study with `sources` trains its own starts:
+
+                assay.open_run("runs/pretraining").export_start("simclr", "simclr.safetensors")
         """
         from assay.study.export import export_start
 
@@ -545,6 +629,15 @@ def open_run(folder: str | Path) -> Run:
 
     Raises:
         StoreError: The folder holds no run.
+
+    Examples:
+        >>> import assay
+        >>> _ = assay.validate([0, 0, 1, 1], [0.1, 0.3, 0.2, 0.4], out="validated")
+        >>> assay.open_run("validated").folder.name
+        'validated'
+        >>> assay.open_run("nothing")
+        Traceback (most recent call last):
+        assay.core.errors.StoreError: nothing is no run folder: it holds no run.json
     """
     run = RunFolder(Path(folder))
     run.require_run()
@@ -569,6 +662,13 @@ def load_model(trial: str | Path) -> Model:
 
     Raises:
         StoreError: The folder holds no complete trial.
+
+    Examples:
+        A trained network is in the folder of its trial:
+
+            model = assay.load_model("runs/nodule-loss-quick/trials/33b730ff64bb58bb")
+            with torch.inference_mode():
+                logits = model.network(torch.rand(4, 1, 64, 64))
     """
     from assay.study.records import stored_model
 
@@ -584,6 +684,16 @@ class Probed(Run):
 
     Attributes:
         doubts: Sentences on assumptions that were made and on results that look wrong.
+
+    Examples:
+        >>> import numpy as np
+        >>> import assay
+        >>> def brightness(images):
+        ...     return images.mean(axis=(1, 2, 3))
+        >>> rows = [{"image": np.full((8, 8), 100 + i, np.uint8), "label": int(i >= 20)} for i in range(40)]
+        >>> probed = assay.probe(brightness, rows, size=8, scores="probabilities", progress=False)
+        >>> probed.doubts, int(probed.table().images[0])
+        ((), 40)
     """
 
     doubts: tuple[str, ...] = ()
@@ -682,6 +792,19 @@ def probe(
         DataError: Rows cannot be read.
         ReadingError: The model cannot take the images, or gives no scores of the right shape.
         WeightsError: A file of weights cannot be read or does not fit the network.
+
+    Examples:
+        A function that calls bright images positive, where every positive image is brighter than every negative one:
+
+        >>> import numpy as np
+        >>> import assay
+        >>> def brightness(images):
+        ...     return images.mean(axis=(1, 2, 3))
+        >>> rows = [{"image": np.full((8, 8), 100 + i, np.uint8), "label": int(i >= 20)} for i in range(40)]
+        >>> probed = assay.probe(brightness, rows, size=8, scores="probabilities", threshold=0.469, progress=False)
+        >>> table = probed.table().query("environment == 'all'").set_index("measure")
+        >>> table.value[["auroc", "accuracy"]].tolist()
+        [1.0, 1.0]
     """
     request = ProbeRequest(**locals())
     from assay.audit.model import probe_model, read_plan
@@ -705,6 +828,17 @@ class Audit(Run):
     Attributes:
         labels: With `output="all"`, the audit of each label; the folder then has `report.html` and `labels.csv`, and
             no tables of its own.
+
+    Examples:
+        >>> import numpy as np
+        >>> import assay
+        >>> def brightness(images):
+        ...     return images.mean(axis=(1, 2, 3))
+        >>> rows = [{"image": np.full((8, 8), 100 + i, np.uint8), "label": int(i >= 20)} for i in range(40)]
+        >>> audit = assay.audit(brightness, rows, size=8, scores="probabilities", domain="chest-xray",
+        ...                     distortions=[], out="audited", progress=False)
+        >>> int(audit.table("verdicts").set_index("factor").images["brighter"]), audit.folder.name
+        (40, 'audited')
     """
 
     labels: Mapping[str, Audit] = field(default_factory=dict[str, "Audit"])
@@ -825,6 +959,19 @@ def audit(
         SpecError: The request is wrong, or the model seems to be read wrongly.
         DataError: Rows cannot be read, or all are of one class.
         ReadingError: The model cannot take the images, or gives no scores of the right shape.
+
+    Examples:
+        A function that calls bright images positive:
+
+        >>> import numpy as np
+        >>> import assay
+        >>> def brightness(images):
+        ...     return images.mean(axis=(1, 2, 3))
+        >>> rows = [{"image": np.full((8, 8), 100 + i, np.uint8), "label": int(i >= 20)} for i in range(40)]
+        >>> audit = assay.audit(brightness, rows, size=8, scores="probabilities", domain="chest-xray",
+        ...                     distortions=[], out="audited", progress=False)
+        >>> audit.table("verdicts").set_index("factor").verdict["brighter"]
+        'affected-by'
     """
     request = AuditRequest(**locals())
     from assay.audit.labels import ALL
@@ -874,7 +1021,17 @@ def _audited(origin: Origin, request: AuditRequest) -> Path:
 
 @dataclass(frozen=True, repr=False)
 class Look(Run):
-    """A look at images. Its tables are `issues`, `shortcuts`, `findings`, `pictures` and `provenance`."""
+    """A look at images. Its tables are `issues`, `shortcuts`, `findings`, `pictures` and `provenance`.
+
+    Examples:
+        >>> import numpy as np
+        >>> import assay
+        >>> rng = np.random.default_rng(0)
+        >>> rows = [{"image": rng.integers(0, 256, (16, 16), np.uint8), "label": i % 2} for i in range(20)]
+        >>> look = assay.look(rows)
+        >>> len(look.table("issues")), look.folder.name
+        (0, 'frame')
+    """
 
 
 @_in_python
@@ -917,6 +1074,17 @@ def look(
     Raises:
         SpecError: No column is surely the target, or one is missing.
         DataError: No image can be read.
+
+    Examples:
+        The last image is a copy of the first, with another label:
+
+        >>> import numpy as np
+        >>> import assay
+        >>> rng = np.random.default_rng(0)
+        >>> images = [rng.integers(0, 256, (16, 16), np.uint8) for _ in range(19)]
+        >>> rows = [{"image": image, "label": i % 2} for i, image in enumerate([*images, images[0]])]
+        >>> assay.look(rows).table("issues")[["kind", "row"]].values.tolist()
+        [['copy', 2], ['copy', 21]]
     """
     request = LookRequest(**locals())
     from assay.execution.progress import reading_shown

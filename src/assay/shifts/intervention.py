@@ -403,16 +403,28 @@ def intervention(*, local: bool) -> Callable[[Function], Maker]:
 def intervention(function: Function | None = None, *, local: bool = False) -> Maker | Callable[[Function], Maker]:
     """Make an intervention of a function `f(images, drawn, ..., *, argument, ...) -> images`.
 
-    images: float32 [b, c, h, w] in [0, 1], a copy. drawn: every further positional argument is a number in [0, 1) per
-    row, float32 [b, 1, 1, 1], named by seed, intervention, argument and row. argument: keyword-only with a type and a
-    default, checked when a study is read. The result is clipped to [0, 1].
+    `images` is a copy, float32 [b, c, h, w] in [0, 1]. Each further positional argument is a number in [0, 1) per row,
+    float32 [b, 1, 1, 1], drawn by seed, intervention, argument and row. Each keyword-only argument has a type and a
+    default, and is checked when a study is read. The result has the shape of `images` and is clipped to [0, 1].
 
     Args:
-        local: The function lays paint over some pixels, whatever these hold; the mask is then found on a black and a
+        function: The function.
+        local: The function paints over some pixels, whatever these hold; the mask is then found on a black and a
             white image. Otherwise all pixels may differ.
 
+    Returns:
+        A function of the keyword-only arguments that makes the intervention; without `function`, a decorator.
+
     Raises:
-        SpecError: For a function of another form.
+        SpecError: The function takes no images, or a variable number of arguments.
+
+    Examples:
+        >>> import torch
+        >>> @intervention
+        ... def darker(images, *, by: float = 0.5):
+        ...     return images * (1 - by)
+        >>> darker(by=0.25).apply(torch.ones(1, 1, 1, 2), {}).tolist()
+        [[[[0.75, 0.75]]]]
     """
     if function is None:
         return lambda given: _maker(given, local)

@@ -32,7 +32,7 @@ def quadratic_weighted_kappa(answers: Answers) -> Result:
     References:
         Cohen, "Weighted kappa", Psychological Bulletin 1968.
 
-    Example:
+    Examples:
         >>> quadratic_weighted_kappa(Answers(np.eye(3), np.array([0, 1, 2])))[0].value
         1.0
     """
@@ -56,7 +56,7 @@ def _moved_kappa(answers: Answers, patient: Patients) -> Rows:
 def auroc_referable(answers: Answers) -> Result:
     """Compute the AUROC of the log-odds of a grade at or above the threshold grade (see `images.auroc`).
 
-    Example:
+    Examples:
         >>> auroc_referable(Answers(np.eye(3), np.array([0, 1, 2]), cut=2))[0].value
         1.0
     """
@@ -88,7 +88,7 @@ def at_specificity(answers: Answers, level: int, positive: bool) -> Result:
         level: Place of the share in `SPECIFICITIES`.
         positive: Whether of the images at or above the cut those predicted so are counted, or of those below the rest.
 
-    Example:
+    Examples:
         >>> answers = Answers(np.eye(3), np.array([0, 1, 2]), cut=2, specific=np.zeros((3, 3)))
         >>> at_specificity(answers, level=1, positive=True)[0].value
         1.0

@@ -62,7 +62,7 @@ def auroc(answers: Answers) -> Result:
         Hanley and McNeil, "The meaning and use of the area under a ROC curve", Radiology 1982; DeLong, DeLong and
         Clarke-Pearson, "Comparing the areas under two or more correlated ROC curves", Biometrics 1988.
 
-    Example:
+    Examples:
         >>> auroc(Answers(np.array([[2.0], [0.0], [1.0], [-1.0]]), np.array([1, 1, 0, 0])))[0].value
         0.75
     """
@@ -86,7 +86,7 @@ def auroc_macro(answers: Answers) -> Result:
     References:
         Fawcett, "An introduction to ROC analysis", Pattern Recognition Letters 2006.
 
-    Example:
+    Examples:
         >>> auroc_macro(Answers(np.eye(3), np.array([0, 1, 2])))[0].value
         1.0
     """
@@ -112,7 +112,7 @@ def somers_d(answers: Answers) -> Result:
     References:
         Somers, "A new asymmetric measure of association for ordinal variables", American Sociological Review 1962.
 
-    Example:
+    Examples:
         >>> somers_d(Answers(np.array([[2.0], [0.0], [1.0], [-1.0]]), np.array([1, 1, 0, 0])))[0].value
         0.5
     """
@@ -132,7 +132,7 @@ def average_precision(answers: Answers) -> Result:
     References:
         Buckley and Voorhees, "Evaluating evaluation measure stability", SIGIR 2000.
 
-    Example:
+    Examples:
         >>> average_precision(Answers(np.array([[2.0], [0.0], [1.0], [-1.0]]), np.array([1, 1, 0, 0])))[0].value
         0.8333333333333333
     """
@@ -165,7 +165,7 @@ def _moved_precision(answers: Answers, mean: float, patient: Patients) -> Rows:
 def accuracy(answers: Answers) -> Result:
     """Compute the share of images whose class is predicted.
 
-    Example:
+    Examples:
         >>> accuracy(Answers(np.array([[2.0], [0.5], [1.0], [-1.0]]), np.array([1, 1, 0, 0])))[0].value
         0.75
     """
@@ -178,7 +178,7 @@ def accuracy(answers: Answers) -> Result:
 def sensitivity(answers: Answers) -> Result:
     """Compute the share of positive images that are predicted positive, at the model's threshold.
 
-    Example:
+    Examples:
         >>> sensitivity(Answers(np.array([[2.0], [-0.5], [1.0], [-1.0]]), np.array([1, 1, 0, 0])))[0].value
         0.5
     """
@@ -191,7 +191,7 @@ def sensitivity(answers: Answers) -> Result:
 def specificity(answers: Answers) -> Result:
     """Compute the share of negative images that are predicted negative, at the model's threshold.
 
-    Example:
+    Examples:
         >>> specificity(Answers(np.array([[2.0], [-0.5], [1.0], [-1.0]]), np.array([1, 1, 0, 0])))[0].value
         0.5
     """
@@ -216,7 +216,7 @@ def brier(answers: Answers) -> Result:
     References:
         Brier, "Verification of forecasts expressed in terms of probability", Monthly Weather Review 1950.
 
-    Example:
+    Examples:
         >>> brier(Answers(np.array([[0.0], [0.0]]), np.array([1, 0])))[0].value
         0.25
     """
@@ -233,7 +233,7 @@ def log_loss(answers: Answers) -> Result:
     References:
         Good, "Rational decisions", Journal of the Royal Statistical Society B 1952.
 
-    Example:
+    Examples:
         >>> log_loss(Answers(np.array([[0.0], [0.0]]), np.array([1, 0])))[0].value == math.log(2)
         True
     """
@@ -257,7 +257,7 @@ def calibration_error(answers: Answers) -> Result:
     References:
         Kumar, Liang and Ma, "Verified uncertainty calibration", NeurIPS 2019.
 
-    Example:
+    Examples:
         >>> calibration_error(Answers(np.zeros((4, 1)), np.array([1, 1, 1, 0])))[0].value
         0.25
     """

@@ -82,7 +82,7 @@ def dice(answers: Answers, empty: Empty = "lesions") -> Result:
     References:
         Dice, "Measures of the amount of ecologic association between species", Ecology 1945.
 
-    Example:
+    Examples:
         >>> pixels = {"truth": np.array([4]), "predicted": np.full((1, 40), 3), "hit": np.full((1, 40), 2)}
         >>> dice(Answers(np.zeros((1, 1)), np.array([1]), maps=pixels))[0].value
         0.5714285714285714
@@ -116,7 +116,7 @@ def iou(answers: Answers) -> Result:
     References:
         Jaccard, "The distribution of the flora in the alpine zone", New Phytologist 1912.
 
-    Example:
+    Examples:
         >>> pixels = {"truth": np.array([4]), "predicted": np.full((1, 40), 3), "hit": np.full((1, 40), 2)}
         >>> iou(Answers(np.zeros((1, 1)), np.array([1]), maps=pixels))[0].value
         0.4
@@ -128,7 +128,7 @@ def iou(answers: Answers) -> Result:
 def pixel_precision(answers: Answers) -> Result:
     """Compute the mean over images with a lesion of hit / predicted.
 
-    Example:
+    Examples:
         >>> pixels = {"truth": np.array([4]), "predicted": np.full((1, 40), 4), "hit": np.full((1, 40), 1)}
         >>> pixel_precision(Answers(np.zeros((1, 1)), np.array([1]), maps=pixels))[0].value
         0.25
@@ -140,7 +140,7 @@ def pixel_precision(answers: Answers) -> Result:
 def pixel_recall(answers: Answers) -> Result:
     """Compute the mean over images with a lesion of hit / truth.
 
-    Example:
+    Examples:
         >>> pixels = {"truth": np.array([4]), "predicted": np.full((1, 40), 3), "hit": np.full((1, 40), 2)}
         >>> pixel_recall(Answers(np.zeros((1, 1)), np.array([1]), maps=pixels))[0].value
         0.5
@@ -153,7 +153,7 @@ def pixel_recall(answers: Answers) -> Result:
 def volume_error(answers: Answers) -> Result:
     """Compute the mean over images with a lesion of (predicted - truth) / truth.
 
-    Example:
+    Examples:
         >>> pixels = {"truth": np.array([4]), "predicted": np.full((1, 40), 3)}
         >>> volume_error(Answers(np.zeros((1, 1)), np.array([1]), maps=pixels))[0].value
         -0.25
@@ -172,7 +172,7 @@ def hd95(answers: Answers) -> Result:
     References:
         Huttenlocher, Klanderman and Rucklidge, "Comparing images using the Hausdorff distance", PAMI 1993.
 
-    Example:
+    Examples:
         >>> hd95(Answers(np.zeros((2, 1)), np.array([1, 1]), maps={"hd95": np.array([3.0, np.nan])}))[0].value
         3.0
     """
@@ -190,7 +190,7 @@ def _surface(answers: Answers, name: str) -> Result:
 def surface_distance(answers: Answers) -> Result:
     """Compute the mean of the mean distance between outlines, over the images of `hd95`.
 
-    Example:
+    Examples:
         >>> columns = {"surface_distance": np.array([1.0, 2.0])}
         >>> surface_distance(Answers(np.zeros((2, 1)), np.array([1, 1]), maps=columns))[0].value
         1.5
@@ -206,7 +206,7 @@ def surface_dice(answers: Answers) -> Result:
     References:
         Nikolov et al., "Clinically applicable segmentation of head and neck anatomy", JMIR 2021.
 
-    Example:
+    Examples:
         >>> columns = {"surface_dice": np.array([1.0, 0.5])}
         >>> surface_dice(Answers(np.zeros((2, 1)), np.array([1, 1]), maps=columns))[0].value
         0.75
@@ -222,7 +222,7 @@ def surface_dice(answers: Answers) -> Result:
 def lesion_sensitivity(answers: Answers, level: float | None = None) -> Result:
     """Compute the share of lesions that are found, at p = 0.5 or at the threshold of a validation sensitivity.
 
-    Example:
+    Examples:
         >>> scores = {"lesion_score": np.array([[2.0, -1.0], [1.0, np.nan]]), "floor": np.array([-9.0, -9.0])}
         >>> lesion_sensitivity(Answers(np.zeros((2, 1)), np.array([1, 1]), maps=scores))[0].value
         0.6666666666666666
@@ -255,7 +255,7 @@ def _censored(answers: Answers, threshold: Float[np.ndarray, " m"], level: float
 def false_positives_per_image(answers: Answers) -> Result:
     """Compute the mean over all images of the number of predicted components that hold no pixel of a lesion.
 
-    Example:
+    Examples:
         >>> columns = {"stray": np.full((2, 40), [[1], [2]])}
         >>> false_positives_per_image(Answers(np.zeros((2, 1)), np.array([1, 0]), maps=columns))[0].value
         1.5
@@ -269,7 +269,7 @@ def false_positives_per_image(answers: Answers) -> Result:
 def false_positive_rate(answers: Answers, level: float | None = None) -> Result:
     """Compute the share of lesion-free images with a component of `SMALLEST`, at a threshold as `lesion_sensitivity`.
 
-    Example:
+    Examples:
         >>> columns = {"truth": np.array([0, 0]), "area_score": np.full((2, 6), [[1.0], [-1.0]])}
         >>> false_positive_rate(Answers(np.zeros((2, 1)), np.array([0, 0]), maps=columns))[0].value
         0.5
@@ -284,7 +284,7 @@ def false_positive_rate(answers: Answers, level: float | None = None) -> Result:
 def left_empty(answers: Answers) -> Result:
     """Compute the share of lesion-free images without a predicted pixel.
 
-    Example:
+    Examples:
         >>> columns = {"truth": np.array([0, 0]), "predicted": np.full((2, 40), [[0], [7]])}
         >>> left_empty(Answers(np.zeros((2, 1)), np.array([0, 0]), maps=columns))[0].value
         0.5
@@ -298,7 +298,7 @@ def left_empty(answers: Answers) -> Result:
 def false_positive_area(answers: Answers) -> Result:
     """Compute the mean over lesion-free images of the share of predicted pixels.
 
-    Example:
+    Examples:
         >>> columns = {"truth": np.array([0]), "predicted": np.full((1, 40), 16), "pixels": np.array([64])}
         >>> false_positive_area(Answers(np.zeros((1, 1)), np.array([0]), maps=columns))[0].value
         0.25
@@ -325,7 +325,7 @@ for _level in LEVELS:
 def ranked(answers: Answers, of: Compute, score: str) -> Result:
     """Compute a measure of two classes by another score of the map than its greatest logit (see `images`).
 
-    Example:
+    Examples:
         >>> answers = Answers(np.zeros((2, 1)), np.array([1, 0]), maps={"top_mean": np.array([2.0, -1.0])})
         >>> ranked(answers, images.auroc, "top_mean")[0].value
         1.0
@@ -360,7 +360,7 @@ def free_response_area(answers: Answers) -> Result:
         performance", J. Applied Photographic Engineering 1978; Chakraborty, "A brief history of free-response receiver
         operating characteristic paradigm data analysis", Academic Radiology 2013.
 
-    Example:
+    Examples:
         >>> columns = {"stray": np.zeros((2, 40), dtype=int), "floor": np.array([-99.0, -99.0])}
         >>> columns["lesion_score"] = np.array([[2.0], [99.0]])
         >>> free_response_area(Answers(np.zeros((2, 1)), np.array([1, 1]), maps=columns))[0].value
@@ -408,7 +408,7 @@ def pixel_calibration_error(answers: Answers) -> Result:
     References:
         Kumar, Liang and Ma, "Verified uncertainty calibration", NeurIPS 2019.
 
-    Example:
+    Examples:
         >>> columns = {"bin_claimed": np.full((1, 3, 15), 0.75), "bin_came": np.full((1, 3, 15), 0.5)}
         >>> columns["bin_count"] = np.ones((1, 3, 15), dtype=int)
         >>> pixel_calibration_error(Answers(np.zeros((1, 1)), np.array([1]), maps=columns))[0].value
@@ -429,7 +429,7 @@ def _calibration(answers: Answers, regions: tuple[str, ...], reason: Code) -> Re
 def pixel_calibration_error_boundary(answers: Answers) -> Result:
     """Compute `pixel_calibration_error` of the pixels in a band along the true outlines.
 
-    Example:
+    Examples:
         >>> columns = {"bin_claimed": np.full((1, 3, 15), 0.75), "bin_came": np.full((1, 3, 15), 0.5)}
         >>> columns["bin_count"] = np.ones((1, 3, 15), dtype=int)
         >>> pixel_calibration_error_boundary(Answers(np.zeros((1, 1)), np.array([1]), maps=columns))[0].value
@@ -443,7 +443,7 @@ def pixel_calibration_error_boundary(answers: Answers) -> Result:
 def pixel_calibration_error_background(answers: Answers) -> Result:
     """Compute `pixel_calibration_error` of the pixels away from lesions and from that band.
 
-    Example:
+    Examples:
         >>> columns = {"bin_claimed": np.full((1, 3, 15), 0.75), "bin_came": np.full((1, 3, 15), 0.5)}
         >>> columns["bin_count"] = np.ones((1, 3, 15), dtype=int)
         >>> pixel_calibration_error_background(Answers(np.zeros((1, 1)), np.array([1]), maps=columns))[0].value
@@ -458,7 +458,7 @@ def pixel_calibration_error_background(answers: Answers) -> Result:
 def at_native(answers: Answers, of: Compute) -> Result:
     """Compute a measure from the columns at the size of the files, which are of p = 0.5.
 
-    Example:
+    Examples:
         >>> columns = {"native_truth": np.array([4]), "native_predicted": np.array([3]), "native_hit": np.array([2])}
         >>> at_native(Answers(np.zeros((1, 1)), np.array([1]), maps=columns), pixel_recall)[0].value
         0.5

@@ -1,0 +1,53 @@
+"""Every example in a docstring runs, and every function that a user calls has one."""
+
+from __future__ import annotations
+
+import doctest
+import inspect
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.docs.reading import ROOT
+
+import assay
+
+SOURCE = ROOT / "src"
+MODULES = sorted(
+    ".".join(path.relative_to(SOURCE).with_suffix("").parts).removesuffix(".__init__")
+    for path in SOURCE.rglob("*.py")
+    if ">>> " in path.read_text(encoding="utf-8")
+)
+SHOWN = {
+    "Study.run": "trains networks for minutes",
+    "Run.export": "needs a trained network",
+    "Run.export_start": "needs a trained network",
+    "load_model": "needs a trained network",
+}
+"""Functions whose example is a block of code that does not run, and why."""
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples_run(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
+    with np.printoptions(legacy=False):
+        failed, attempted = doctest.testmod(import_module(name))
+    assert attempted > 0
+    assert failed == 0
+
+
+def without_example(public: Mapping[str, object]) -> list[str]:
+    """Names whose docstring has no example that runs, and none that is shown where it may be."""
+    texts = {name: (inspect.getdoc(value) or "").partition("Examples:\n")[2] for name, value in public.items()}
+    return [name for name, text in texts.items() if not text or (">>> " not in text and name not in SHOWN)]
+
+
+def test_everything_in_assay_has_an_example() -> None:
+    public = {name: getattr(assay, name) for name in assay.__all__}
+    for kind in (assay.Study, assay.Run):
+        methods = inspect.getmembers(kind, inspect.isfunction)
+        public |= {f"{kind.__name__}.{name}": method for name, method in methods if not name.startswith("_")}
+    assert without_example(public) == []
