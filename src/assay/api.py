@@ -930,7 +930,8 @@ def audit(
         references: Networks that never saw a mark in training, so that `relies-on` is distinguished from
             `affected-by`: a folder of audits of 59 or more of the same domain, or how many small ones to train on
             `train`, or on half of the patients where it is not given.
-        margin: The smallest effect that matters: of the swing, of AUROC lost, and of the share of changed calls.
+        margin: The smallest effect that matters: of the AUROC shift by a mark, of AUROC lost, and of the share of
+            changed calls.
         budget: Images put through the model at most, about.
         marks: Marks in place of the battery: name -> three interventions, from weak to strong.
         distortions: Families of distortions in place of the battery's.

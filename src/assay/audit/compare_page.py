@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from assay.audit.page import factor_cell, places_of_lead
 from assay.audit.search.words import region_title
-from assay.audit.words import factor_words
+from assay.audit.words import SHIFT, factor_words
 from assay.core.measures import label_of
 from assay.report.account import Account, Line, Opening, PlacePictures, Tile
 from assay.report.block import ZERO, Block, Section
@@ -64,7 +64,7 @@ def _difference_lines(rows: Sequence[Row], names: tuple[str, str]) -> Iterator[L
         both, images = f"{number(row['a'])} and {number(row['b'])}", whole(row, "images")
         numbers = f"{both}: {difference_words(row['value'], row['low'], row['high'])}"
         yield Line(f"{sentence_case(_subject(row))}:", numbers, "compared", light="warn" if differs else "",
-                   size=Size(row["value"], row["low"], row["high"], label_of(row["measure"])),
+                   size=Size(row["value"], row["low"], row["high"], _measure(row)),
                    images=f"{images:,}" if images else "")  # fmt: skip
 
 
@@ -76,7 +76,7 @@ def comparison_tiles(rows: Sequence[Row], names: tuple[str, str]) -> Iterator[Ti
 
 
 def comparison_answer(rows: Sequence[Row], names: tuple[str, str]) -> list[str]:
-    """Return the first sentences: the regions that answers of either live by, then the differences."""
+    """Return the first sentences: the regions that predictions of either depend on, then the differences."""
     return [*(f"{_region(row, names)}." for row in _leading_rows(rows)), _headline(rows, names)]
 
 
@@ -116,14 +116,14 @@ def _headline(rows: Sequence[Row], names: tuple[str, str]) -> str:
     overall = [f"{label_of(row['measure'])} ({number(row['a'], 2)} in {names[0]}, {number(row['b'], 2)} in {names[1]})"
                for row in differing if not row["factor"]]  # fmt: skip
     factors = list(dict.fromkeys(factor_words(row) for row in differing if row["factor"]))
-    parts = [*overall, *([f"the swing of {join_words(factors)}"] if factors else [])]
+    parts = [*overall, *([f"the {SHIFT} by {join_words(factors)}"] if factors else [])]
     if not parts:
-        return "No difference in performance or in the swing of a mark or column is shown."
+        return f"No difference in performance or in the {SHIFT} by a mark or column is shown."
     return f"{names[0]} and {names[1]} differ in {join_words(parts)}."
 
 
 def comparison_lines(rows: Sequence[Row], names: tuple[str, str]) -> list[str]:
-    """Return the comparison as sentences: performance, then every factor whose swing or verdict differs."""
+    """Return the comparison as sentences: performance, then every factor whose AUROC shift or verdict differs."""
     on = f" on the {max(whole(row, 'images') for row in rows):,} images that both read"
     lines = [f"{_subject(row)}{on}: {_values(row, names)}." for row in rows if row["kind"] == "performance"]
     lines += [f"{factor_words(row)}: {_region(row, names)}." for row in rows
@@ -149,9 +149,13 @@ def comparison_lines(rows: Sequence[Row], names: tuple[str, str]) -> list[str]:
 
 def _subject(row: Row) -> str:
     of = f" ({row['class']} against the rest)" if row["class"] else ""
-    name = label_of(row["measure"])
+    name = _measure(row)
     dose = f" ({row['dose']})" if row["dose"] else ""
     return f"{factor_words(row)}{dose}, {name}{of}" if row["factor"] else f"{name}{of}"
+
+
+def _measure(row: Row) -> str:
+    return SHIFT if row["measure"] == "swing" else label_of(row["measure"])
 
 
 def _values(row: Row, names: tuple[str, str]) -> str:
@@ -163,7 +167,7 @@ def _values(row: Row, names: tuple[str, str]) -> str:
 
 DIFFERENCES = Block(
     id="compared",
-    title="Performance, regions, and the swing of marks and columns",
+    title=f"Performance, regions, and the {SHIFT} by marks and columns",
     table="compared",
     chart="strip",
     place=("factor", "dose", "class"),
@@ -189,6 +193,7 @@ def _region_wording(side: str) -> Wording:
 COMPARED = Page(
     account=comparison_account,
     sections=lambda _: [COMPARISON],
+    rows=lambda table, rows, _: [{**row, "measure": _measure(row)} for row in rows] if table == "compared" else rows,
     cells={"factor": Wording(factor_cell), "found_a": _region_wording("a"), "found_b": _region_wording("b")},
 )
 """Of comparisons of two audits."""

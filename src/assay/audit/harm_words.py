@@ -11,7 +11,7 @@ from typing import Any
 from assay.audit.harms import harms_of, is_apart
 from assay.audit.search.words import answer, region_title, what_words
 from assay.audit.tables import NOT_TESTED
-from assay.audit.words import CHIPS, factor_words, families, is_tied, measure_of_check, title
+from assay.audit.words import CHIPS, SHIFT, factor_words, families, is_tied, measure_of_check, title
 from assay.core.measures import label_of
 from assay.report.account import Line, Tile
 from assay.report.drawing import Size
@@ -155,7 +155,7 @@ def _cue_sentences(harms: Sequence[Harm], tables: Tables) -> Iterator[str]:
     less = "is worse than" if row["verdict"] == "below" else "is not shown to be better than"
     yield f"The model {less} {cue}: AUROC {number(row['network'])} against {alone}."
     if not math.isnan(numeric(row, "value")):
-        yield f"Among images alike in this cue its AUROC is {value_text(row)}."
+        yield f"Among images with similar values of this cue its AUROC is {value_text(row)}."
 
 
 def _first_names(names: Sequence[str], rest: str) -> str:
@@ -284,14 +284,14 @@ def _harm_size(harm: Harm, tables: Tables, margin: float) -> tuple[str, Size | N
     if _is_shift(harm):
         ends = ("g_low", "g_high") if harm.kind == "region" else ("low", "high")
         value, low, high = (numeric(row, name) for name in ("g", *ends))
-        return f"swing {difference_words(value, low, high)}", Size(value, low, high, "swing", margin)
+        return f"{SHIFT} {difference_words(value, low, high)}", Size(value, low, high, SHIFT, margin)
     unit = label_of(row["measure"]) if harm.kind == "group" else _lost_measure(harm, tables)
     ends = (-harm.lost, -harm.high, -harm.low)
     return f"{unit} {with_interval(*ends)}", Size(*ends, unit, margin)
 
 
 def _is_shift(harm: Harm) -> bool:
-    """Return whether the size of a finding is the swing."""
+    """Return whether the size of a finding is the AUROC shift."""
     return harm.kind in ("region", "column") or (harm.kind == "mark" and harm.rank == Rank.SHORTCUT)
 
 

@@ -43,8 +43,8 @@ ALL = "all"
 TABLE, PAGE = "labels.csv", "report.html"
 OF_LABELS = ("label", "found", "AUROC", "effect (sd)", "95% lower bound", "limit", "p")
 LABELS_NOTE = (
-    "Nothing found does not clear the model. p: effect beyond its limit, without one beyond the least of a lead, "
-    "corrected over searches and, by Holm, over labels."
+    "'Nothing found' does not rule out a shortcut. p: effect beyond its limit, or without one beyond the least that is "
+    "reported, corrected over searches and, by Holm, over labels."
 )
 MOST_NAMED = 3
 """Verdicts in the headline of all labels."""
@@ -157,7 +157,7 @@ def write_labels(rows: Sequence[Row], path: Path) -> None:
 
 
 def _answer(rows: Sequence[Row]) -> str:
-    """Return how many labels have a verdict, the gravest first: `2 of 3 labels: lives by a border; 1: not tested.`"""
+    """Return how many labels have a verdict, the gravest first: `2 of 3 labels: depends on a border; 1: not tested.`"""
     texts = Counter[tuple[int, str]]()
     for row in rows:
         finding_text = f"{row['found'][:1].lower()}{row['found'][1:]}".replace(": ", ", ")

@@ -29,6 +29,7 @@ from assay.audit.words import (
     CHIPS,
     METHODS,
     NO_REFERENCE,
+    SHIFT,
     check_words,
     done,
     evidence_words,
@@ -230,23 +231,23 @@ def picture_name(factor: str) -> str:
 MOST_SWINGS = 15
 """Marks and columns in the chart of the first screen; the table has all."""
 _EFFECT = ("g", "loss_negatives", "loss", "flips", "dice", "stray")
-REGIONS = Block(id="regions", title="The region that answers live by", table="regions",
+REGIONS = Block(id="regions", title="The region that predictions depend on", table="regions",
                 columns=("found", "value", "limit", "moved", "g", "flips", "carried", "images", "reason"), cited="g",
                 note="Value: the effect of an exchange of the region with images of the other class more than of the "
                      "same class, in standard deviations of the score.")  # fmt: skip
 
 SWINGS = Block(
-    id="swings", title="How marks and columns move the answers", table="verdicts", chart="strip", place=("factor",),
+    id="swings", title="AUROC shift by marks and columns", table="verdicts", chart="strip", place=("factor",),
     keep=Query(without={"verdict": (NOT_TESTED,)}, most=MOST_SWINGS), value="g", colors="verdict", listed=False,
     level=ZERO, shaded=True,
-    note="Swing: positive where a mark raises scores. Bars: one-sided 95% bounds. Shaded: the margin.",
+    note="AUROC shift by the mark: positive where it raises scores. Bars: one-sided 95% bounds. Shaded: the margin.",
 )  # fmt: skip
 _BATTERY = (
     SWINGS,
     Block(id="verdicts", title="All marks and columns, the most harmful first", table="verdicts",
           keep=Query(without={"verdict": (NOT_TESTED,)}),
           columns=("factor", "verdict", *_EFFECT, "limit", "open", "needed", "images"), cited="g"),
-    Block(id="effects", title="Swing by strength of the mark", table="effects", chart="curve", panel="factor",
+    Block(id="effects", title="AUROC shift by strength of the mark", table="effects", chart="curve", panel="factor",
           along="dose", value="g", colors="measure", folded=True, listed=False, level=ZERO, shaded=True),
 )  # fmt: skip
 DOSES = Block(id="doses", title="By strength of the mark", table="effects",
@@ -273,7 +274,8 @@ def audit_sections(tables: Mapping[str, Rows]) -> list[Section]:
     sentences = leads_words(tables)
     measure = "dice" if any(row["dice"] == row["dice"] for row in tables["distorted"]) else "loss"
     lead_blocks = (
-        Block(id="leads", title="Leads", table="leads", columns=("lead", "about", "value", "images"),
+        Block(id="leads", title="Scores and errors by properties of images", table="leads",
+              columns=("lead", "about", "value", "images"),
               note=sentences["leads"]),
         _INSIDE,
     )  # fmt: skip
@@ -282,18 +284,19 @@ def audit_sections(tables: Mapping[str, Rows]) -> list[Section]:
                       columns=("factor", "severity", "decision", "loss", "dice", "flips", "images",
                                "reason"))  # fmt: skip
     return [
-        Section("region", "What the answers live by", (REGIONS,), sentences["region"]),
-        Section("found", "Leads, not verdicts", lead_blocks, sentences["found"]),
+        Section("region", "Image regions that predictions depend on", (REGIONS,), sentences["region"]),
+        Section("found", "Findings without a verified limit", lead_blocks, sentences["found"]),
         Section("performance", "Groups and distortions", (*_GROUPS, distorted)),
         Section("verdict", "Marks and columns", _BATTERY,
-                "These verdicts hold for this model, these images and these marks as drawn: they clear no model."),
+                "These verdicts hold for this model, these images and these marks as drawn. They do not rule out a "
+                "shortcut."),
         Section("cues", "Simple cues and error rates", (ADDED, CUES, ISSUES, _RATES)),
     ]  # fmt: skip
 
 
 # Rows with their numbers, margin and measure, and cells of columns.
 
-_MEASURES = {"verdicts": "swing", "effects": "swing", "distorted": "AUROC lost"}
+_MEASURES = {"verdicts": SHIFT, "effects": SHIFT, "distorted": "AUROC lost"}
 
 
 def _with_numbers(table: str, rows: Rows, evidence: Evidence) -> Rows:
@@ -314,7 +317,7 @@ def factor_cell(row: Row, _: Evidence) -> Cell:
 
 
 def _swing_block(_: Evidence, measure: str) -> Block:
-    """Return the block of the swing. Raises StoreError for another measure."""
+    """Return the block of the AUROC shift. Raises StoreError for another measure."""
     if measure != "g":
         raise StoreError(unknown_of_few("measure", measure, ["g"]))
     return SWINGS
@@ -330,7 +333,7 @@ PAGE = Page(
     cells={
         "factor": Wording(factor_cell),
         "open": Wording(lambda row, _: words(open_words(row["open"]))),
-        "lead": Wording(lambda row, _: words(lead_words(row))),
+        "lead": Wording(lambda row, _: words(lead_words(row)), "finding"),
         "found": Wording(lambda row, _: words(region_title(row))),
         "carried": Wording(lambda row, _: words(shares_words(row)), "images that carry it"),
     },

@@ -12,11 +12,12 @@ from assay.audit.policy import Policy, read_policy
 from assay.audit.predictions import audit_predictions
 from assay.audit.request import OF_PREDICTIONS, AuditRequest
 from assay.audit.search.words import next_words, region_evidence, region_title
-from assay.audit.words import check_words, reported_verdicts, verdict_line
+from assay.audit.words import SHIFT, check_words, reported_verdicts, verdict_line
 from assay.core.errors import DataError, SpecError, require_met
 from assay.core.files import is_file
 from assay.data.files.roles import roles_of
 from assay.data.files.table import read_table
+from assay.report.glossary import GLOSSARY
 from assay.report.sentences.reading import reading_lines, where_issues_are
 from assay.stats.rows import numeric
 from assay.store.folder import RunFolder
@@ -85,7 +86,7 @@ def print_verdicts(root: Path, json: bool) -> None:
     for row in rows[:MOST_PRINTED]:
         print(f"  {verdict_line(row, facts)}")
     if any(not math.isnan(numeric(row, "g")) for row in rows[:MOST_PRINTED]):
-        print("swing: half of the AUROC with the mark on positives less that on negatives; one-sided 95% bounds")
+        print(f"{SHIFT}: {GLOSSARY[SHIFT]} Brackets: one-sided 95% bounds.")
     for row in tables["checks"]:
         if row["status"] == "warn":
             print(f"caution: {check_words(row)}")

@@ -17,9 +17,11 @@ def _bounded_columns(name: str, meaning: str, head: str = "") -> tuple[Column, .
 
 
 _SWING = (
-    Column("class", "class against the rest with the largest swing; empty of two classes"),
+    Column("class", "class against the rest with the largest AUROC shift; empty of two classes"),
     estimate(
-        "g", "swing: half of the AUROC with the mark on positives alone less that with it on negatives alone", "swing"
+        "g",
+        "AUROC shift by the mark: half of the AUROC with it on positives alone less that with it on negatives alone",
+        "AUROC shift",
     ),
     number("low", "lower bound of g, one-sided 95%"),
     number("high", "upper bound of g, one-sided 95%"),
@@ -143,7 +145,7 @@ GAPS = Table(
 )
 REGIONS = Table(
     "regions",
-    "search for the region that the answers live by: with a place, without, and of what is drawn alike",
+    "search for the region that predictions depend on: with a place, without, and of what is drawn alike",
     (
         Column("of",
                "place: boxes, borders and corners; whole: mirror half, bands, gray levels; drawn: alike on some images",
@@ -165,7 +167,7 @@ REGIONS = Table(
         *_bounded_columns("false_rate",
                           "share of networks without a shortcut with the verdict lives-by or relies-on-look"),
         *_bounded_columns("missed_rate", "share of networks with a shortcut with neither"),
-        number("least", "effect from which on it is a lead where no limit is known"),
+        number("least", "effect from which on it is reported where no limit is known"),
         number("apart", "distance of the classes' scores, in standard deviations"),
         Column("discrete", "whether images are of two groups by the worth of what they have there", "BOOLEAN"),
         number("separation", "distance of the groups in standard deviations; 2.65 where one normal is split"),
@@ -177,7 +179,7 @@ REGIONS = Table(
                "score moved (sd)"),
         number("shape", "share of the change that stays with the shape alone; NaN without a place"),
         number("tone", "share that stays with the mean color alone"),
-        *_bounded_columns("g", "swing with a carrier's patch for another's", "swing"),
+        *_bounded_columns("g", "AUROC shift with a carrier's patch for another's", "AUROC shift"),
         *_bounded_columns("flips", "share of images that are called otherwise", "changed calls"),
         number("effective", "effective patients of the smaller class"),
         IMAGES,
@@ -208,16 +210,16 @@ INSIDE = Table(
 )  # fmt: skip
 LEADS = Table(
     "leads",
-    "lead to a shortcut that nobody named; no verdict",
+    "finding without a verified limit: a hint at a shortcut that nobody named",
     (
         Column("kind", "property, slice, tree or cluster", cell="code"),
         Column("name", "the property, or conditions on properties and columns"),
         Column("about", "score or error"),
         Column("class", "class of the errors, or class against the rest"),
-        estimate("value", "swing of a property; share of errors more than in the rest of the class"),
+        estimate("value", "AUROC shift of a property; share of errors less that in the rest of the class"),
         number("low", "lower bound, one-sided 95%"),
         number("high", "upper bound"),
-        Column("merged", "other leads of overlapping images"),
+        Column("merged", "other findings on overlapping images"),
         IMAGES,
         PATIENTS,
     ),

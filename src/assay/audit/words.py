@@ -10,6 +10,7 @@ from assay.audit.search.words import SOUGHT, clears
 from assay.audit.tables import NOT_TESTED
 from assay.audit.verdicts import LEAST_PATIENTS
 from assay.core.reasons import Code, reason_of
+from assay.report.glossary import GLOSSARY
 from assay.report.sentences.reasons import reason_words
 from assay.report.words import VERDICTS, difference_words, display_name, sentence_case
 from assay.stats.format import count, join_words, number
@@ -22,9 +23,11 @@ NO_REFERENCE = (
     "training can be affected by it too, so that 'relies on' is not distinguished from 'affected by'. "
     "`assay audit --references 59` trains some on these images, of classifiers."
 )
+SHIFT = "AUROC shift"
+"""Name of the swing (`g`) for readers."""
 _OPEN: Mapping[str, str] = {
     "patients": f"the number of patients, fewer than {LEAST_PATIENTS} effective ones in a class or group",
-    "swing": "the swing",
+    "swing": "the AUROC shift",
     "loss": "the loss of AUROC",
     "flips": "the share of changed calls",
     "dice": "the loss of Dice",
@@ -119,14 +122,14 @@ def measure_of_check(row: Row) -> str:
 
 
 def strength(row: Row) -> str:
-    """Return the swing with its bounds."""
-    return f"swing {difference_words(row['g'], row['low'], row['high'])}"
+    """Return the AUROC shift with its bounds."""
+    return f"{SHIFT} {difference_words(row['g'], row['low'], row['high'])}"
 
 
 def families(rows: Sequence[Row]) -> list[list[Row]]:
     """Return harmful rows by family and direction, each led by the most harmful mark; a column is alone.
 
-    Those that the model relies on come first, then marks and columns by the size of their swing.
+    Those that the model relies on come first, then marks and columns by the size of their AUROC shift.
     """
     found: list[list[Row]] = []
     for row in rows:
@@ -208,7 +211,7 @@ CHIPS: Mapping[tuple[str, str], str] = {
 """Check and its status -> its chip."""
 
 NOT_ESTABLISHED = (
-    "A mark that was not tested, or is drawn differently, may have an effect: a battery of marks clears no model.",
+    "A mark that was not tested, or is drawn differently, may have an effect: drawn marks do not rule out a shortcut.",
     "Marks that look alike move answers alike: the one that was learned is not established.",
     "A column stands for everything that goes with it, such as age, disease severity or the device.",
     "Readers and the reference standard of the labels are not assessed.",
@@ -257,9 +260,8 @@ def _of_references(tables: Mapping[str, Sequence[Row]]) -> Iterator[str]:
         )
 
 
-SWING = "Swing: half of the AUROC with a mark on positives alone less that with it on negatives alone (-0.5 to 0.5)."
 METHODS = (
-    f"{SWING} It is positive where the mark raises scores. For a column, a group is compared with all other images.",
+    f"{SHIFT}: {GLOSSARY[SHIFT]}",
     "Brackets are one-sided 95% bounds over patients. A verdict needs a bound beyond the margin; 'no effect' needs the "
     "upper bounds of |g|, of the AUROC lost and of the share of changed calls below it at all three doses.",
     "Verdicts are about the middle dose, as drawn and at the place with most effect, corrected for two. "

@@ -24,7 +24,7 @@ def add_commands(app: typer.Typer) -> None:
 
 @taking(AuditsRequest)
 def compare(asked: AuditsRequest) -> None:
-    """Compare two audits of the same images: performance, the swing of every mark and column, and verdicts.
+    """Compare two audits of the same images: performance, the AUROC shift by every mark and column, and verdicts.
 
     Images are paired, and intervals are over patients.
     """

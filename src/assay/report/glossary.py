@@ -19,6 +19,10 @@ GLOSSARY: Mapping[str, str] = {
         "The probability that a random positive image gets a higher score than a random negative one: 0.5 is "
         "guessing, 1 is perfect."
     ),
+    "AUROC shift": (
+        "Half of the AUROC with the mark on positive images alone less that with it on negative images alone, from "
+        "-0.5 to 0.5. It is positive where the mark raises scores. For a column, a group is compared with all others."
+    ),
     "Confounder": "A marking, or a factor, that is associated with the target in training.",
     "Contrast": (
         "A comparison between recipes, written into the study before results exist. *Primary* contrasts ask "
@@ -44,6 +48,10 @@ GLOSSARY: Mapping[str, str] = {
         "Asked after results were seen, or never written down. An exploratory value suggests; it shows nothing."
     ),
     "Factor": "A named attribute of every image, such as texture, view or age.",
+    "Finding without a verified limit": (
+        "A region, property or group of errors that moves scores, where it is not known how much it moves those of "
+        "networks without a shortcut. A place to look, and no verdict."
+    ),
     "Flip rate": "The share of images whose predicted class changes when a factor or marking is changed.",
     "Holm": "A correction of p-values that keeps the error rate of a whole family of comparisons at 5%.",
     "Inconclusive": (

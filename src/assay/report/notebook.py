@@ -91,7 +91,7 @@ def chart(root: Path, measure: str) -> Chart:
 
     Args:
         root: The run folder.
-        measure: Name of a measure of the table `estimates`; `g`, the swing, of an audit.
+        measure: Name of a measure of the table `estimates`; `g`, the AUROC shift, of an audit.
 
     Raises:
         StoreError: The run has no such measure, or no value of it.

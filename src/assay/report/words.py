@@ -35,7 +35,7 @@ UNTIED = 0.15
 SAME = 0.05
 """Associations that differ by less through all environments are not told."""
 TRAINING = "train"
-UNSHIFTED = "no shift"
+UNSHIFTED = "same distribution as training"
 """Name of a test condition whose images are chosen as those of training."""
 UNCHANGED, REVERSED = "as in training", "reversed"
 """Of an association in a test condition, see `relation`."""
@@ -52,6 +52,7 @@ _DISPLAYED = {
     "arcface": "ArcFace", "supcon": "SupCon", "simclr": "SimCLR", "vicreg": "VICReg", "dice": "Dice",
     "imagenet": "ImageNet", "radimagenet": "RadImageNet", "cnn": "CNN", "unet": "U-Net", "auroc": "AUROC",
     "jpeg": "JPEG", "ssl": "SSL", "streams": "repetition", "xray": "x-ray", "flatter": "lower contrast",
+    "brighter": "higher brightness", "darker": "lower brightness",
 }  # fmt: skip
 """Names that readers know by others, or that are not written in lower case."""
 
@@ -171,10 +172,12 @@ class Names:
         return self.labels.get(environment) or self.places.get(environment) or display_name(environment)
 
     def inside(self, environment: str) -> str:
-        """Return ` with texture reversed`, ` in same`, or nothing for no environment."""
+        """Return ` with texture reversed`, ` in site b`, or nothing for no environment."""
         if not environment:
             return ""
         label = self.place(environment)
+        if label == UNSHIFTED:
+            return f" in the {label}"
         return f" in {label}" if label == display_name(environment) else f" with {label}"
 
     def recipe(self, at: Mapping[str, str], axes: Sequence[str]) -> str:

@@ -1,8 +1,9 @@
-"""Sentences on the region that answers live by, and on leads."""
+"""Sentences on the region that predictions depend on, and on findings without a verified limit."""
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from assay.audit.tables import NOT_TESTED
@@ -12,11 +13,11 @@ from assay.stats.format import in_words, join_words, number
 from assay.stats.rows import REPORTED, LeadVerdict, Row, json_object, leading_region, numeric
 
 NOTE = (
-    "A lead is a place to look, and no verdict: none of these was shown to be a shortcut. Put it to a test with a mark "
-    "or a column of its own."
+    "These are places to look, and no verdicts: none was shown to be a shortcut. Test one with a mark or a column of "
+    "its own."
 )
-NO_LEADS = "No such lead was found. That clears nothing: a shortcut that these images lack cannot be seen."
-VALUES = "Value: of a property the swing; of errors the share of these images more than of the others."
+NO_LEADS = "There is none. This does not rule out a shortcut: one that these images lack cannot be found in them."
+VALUES = "Value: for a property, the AUROC shift; for errors, their share in these images less that in the others."
 TRAIN = "give training images with --train: yours may lack the mark."
 NOT_LOOKED_FOR = (
     "Marks that wander (hair, stripes, a small dot anywhere), the history of zoom or scaling, what these images do not "
@@ -25,7 +26,7 @@ NOT_LOOKED_FOR = (
 _BANDS = ("below 1/32", "1/32 to 1/16", "1/16 to 1/8", "1/8 to 1/4", "above 1/4")
 _WORDS: Mapping[str, tuple[str, str, str]] = {
     LeadVerdict.LIVES: (
-        "Lives by {what}",
+        "Depends on {what}",
         "The effect is beyond that in networks without a shortcut, and images are of two kinds there. A finding that "
         "is always at one place looks like a mark: see the pictures.",
         "{first}: assay audit remedy {audit} DIR.",
@@ -36,7 +37,7 @@ _WORDS: Mapping[str, tuple[str, str, str]] = {
         "look at images of both classes at this place.",
     ),
     LeadVerdict.LEAD: (
-        "Lead: {what}",
+        "{what}: finding without a verified limit",
         "A place where answers can be moved. Networks without a shortcut have one too, and no limit of theirs is known "
         "for this search and these images.",
         "look at the pictures. If it is no finding, {first}: assay audit remedy {audit} DIR.",
@@ -48,7 +49,8 @@ _WORDS: Mapping[str, tuple[str, str, str]] = {
     ),
     LeadVerdict.NOTHING_FOUND: (
         "Nothing found{which}",
-        f"No region moves answers by more than the limit or, where none is known, enough for a lead. {NOT_LOOKED_FOR}",
+        "No region moves answers by more than the limit or, where none is known, by enough to report. "
+        + NOT_LOOKED_FOR,
         "look yourself for what no search finds: marks that wander (hair, stripes), zoom, what these images lack.",
     ),
     NOT_TESTED: ("Not searched{which}", "", ""),
@@ -115,7 +117,7 @@ def region_title(row: Row) -> str:
 def region_meanings(rows: Sequence[Row]) -> dict[str, str]:
     """Return the verdicts on regions with their meanings."""
     verdicts_present = {row["verdict"] for row in rows}
-    heads = {code: words[0].partition("{")[0].strip(" :").lower() or "inconclusive" for code, words in _WORDS.items()}
+    heads = {code: re.sub(r"{\w+}", "", words[0]).strip(" :").lower() for code, words in _WORDS.items()}
     return {heads[code]: words[1] for code, words in _WORDS.items() if code in verdicts_present and words[1]}
 
 
@@ -126,7 +128,7 @@ def region_size(row: Row) -> str:
     per = "on an image " if row["of"] == "drawn" else ""
     ends = (number(row[name], 2) for name in ("value", "value_low", "value_high"))
     has_limit = not math.isnan(numeric(row, "limit"))
-    limit_text = f"limit {number(row['limit'], 2)}" if has_limit else f"a lead from {number(row['least'], 2)} on"
+    limit_text = f"limit {number(row['limit'], 2)}" if has_limit else f"reported from {number(row['least'], 2)} sd on"
     return "effect {}{} sd [{}, {}]; ".format(per, *ends) + limit_text
 
 
@@ -150,8 +152,8 @@ def region_evidence(row: Row) -> str:
         parts.append(f"on {shares_words(row)}")
     if row["verdict"] == LeadVerdict.NOTHING_FOUND and row["of"] == "place":
         least = row["least"] if math.isnan(numeric(row, "limit")) else row["limit"]
-        parts.append(f"a mark that moves scores by {_MOVED:g} sd shows if {min(100, 100 * least / _MOVED):.0f} of 100 "
-                     "images more of one class carry it")  # fmt: skip
+        parts.append(f"a mark that shifts scores by {_MOVED:g} sd is detected if its prevalence differs by "
+                     f"{min(100, 100 * least / _MOVED):.0f} points between the classes")  # fmt: skip
     if row["verdict"] in REPORTED:
         parts.append(f"changed calls {number(100 * row['flips'], 1)}%, score moved by {number(row['moved'], 2)} sd")
     return "; ".join(parts)
@@ -219,7 +221,7 @@ def _moves_none(row: Row) -> bool:
 
 
 def lead_words(row: Row) -> str:
-    """Return a lead without its numbers."""
+    """Return a finding without a verified limit, without its numbers."""
     name, of = in_words(row["name"]), row["class"]
     also = f". The same images: {row['merged']}" if row["merged"] else ""
     if row["kind"] == "property":

@@ -10,7 +10,7 @@ from assay.stats.format import number, with_interval
 from assay.stats.rows import Row, numeric
 
 _ADDED = {
-    "beyond": ("they add to this cue", "it adds to this cue"),
+    "beyond": ("they carry information beyond this cue", "it carries information beyond this cue"),
     "not-shown": ("nothing beyond this cue was shown",) * 2,
     "below": ("they are below this cue", "it is below this cue"),
 }
@@ -36,11 +36,12 @@ def added_words(rows: Sequence[Row], inside: Callable[[str], str] = str) -> str:
     verdicts = [row["verdict"] for row in rows]
     if len(set(verdicts)) == 1:
         within = with_interval(numeric(best, "value"), numeric(best, "low"), numeric(best, "high"))
-        alike = f" (AUROC {within} among images alike in it, the cue's {number(numeric(best, 'rest'))})"
+        rest = number(numeric(best, "rest"))
+        alike = f": among images with similar values of it the AUROC is {within}, that of the cue {rest}"
         alike = "" if math.isnan(numeric(best, "value")) else alike
         added_text = _ADDED[verdicts[0]][not best["recipe"]] + alike
     else:
-        added_text = f"{verdicts.count('beyond')} of {len(rows)} recipes add to this cue"
+        added_text = f"{verdicts.count('beyond')} of {len(rows)} recipes carry information beyond this cue"
     cue = cue_words(best["kind"], best["name"])
     where = inside(best["environment"])
     return f"{who}: AUROC {ends}{where}; {cue}: {number(numeric(best, 'cue'))}; {added_text}."

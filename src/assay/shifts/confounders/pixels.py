@@ -127,11 +127,11 @@ class Gamma(Change):
         return image if self.gamma == 1 else cv2.pow(flat(image), self.gamma).reshape(image.shape)
 
 
-@image_change("contrast", "a flatter or steeper tone curve")
+@image_change("contrast", "lower or higher contrast")
 class ContrastChange(Change):
     """Pixels x become pivot + factor (x - pivot), cut at black and white; a factor of 1 changes nothing."""
 
-    factor: Annotated[float, Field(ge=0, le=10, description="slope; below 1 flatter, 1 changes nothing")] = 0.7
+    factor: Annotated[float, Field(ge=0, le=10, description="slope; below 1 lower contrast, 1 changes nothing")] = 0.7
     pivot: Annotated[float, Field(ge=0, le=1, description="the gray value that stays, black to white being 0 to 1")] = (
         0.5
     )
