@@ -727,23 +727,24 @@ class Judged:
                 float(np.median([float(row["auroc"]) for row in self.reference if row["architecture"] == name]))
                 for name in without),
             "beyond the other architectures": (int(sum(row[1] for row in out)), int(sum(row[2] for row in out))),
-            "clean: lives by, or look": share(self.called, clean),
-            "planted: lives by, or look": share(self.called, strong),
-            "planted: lives by, place and polarity right": share(self.named, strong),
+            "clean: depends on, or look": share(self.called, clean),
+            "planted: depends on, or look": share(self.called, strong),
+            "planted: depends on, place and polarity right": share(self.named, strong),
             **{f"the same, tied {tie} / {other}": share(self.named, [row for row in strong if row["tie"] == str(tie)])
                for tie, other in TIES},
             "planted: place of the search right": share(lambda row: row["place place"] == "True", strong),
             "planted: nothing found": share(lambda row: self.says(row) == {LeadVerdict.NOTHING_FOUND}, strong),
-            "clean: a lead, or more": share(self.open, clean),
+            "clean: an unverified finding, or more": share(self.open, clean),
             **{f"{mark}: {words}": share(test, of(mark)) for mark in (*MARKS[-2:], *MORE)
-               for words, test in (("lives by, or look", self.called), ("a lead, or more", self.open))},
-            "drawn alike: clean with a lead": share(hinted, clean),
-            **{f"drawn alike: planted, tied {tie} / {other}, a lead with place and polarity right":
+               for words, test in (("depends on, or look", self.called),
+                                   ("an unverified finding, or more", self.open))},
+            "drawn alike: clean with an unverified finding": share(hinted, clean),
+            **{f"drawn alike: planted, tied {tie} / {other}, an unverified finding with place and polarity right":
                share(lambda row: hinted(row) and row["drawn right"] == "True",
                      [row for row in strong if row["tie"] == str(tie)]) for tie, other in TIES},
-            "drawn alike: planted, a lead with another place or polarity":
+            "drawn alike: planted, an unverified finding with another place or polarity":
                 share(lambda row: hinted(row) and row["drawn right"] == "False", strong),
-            "drawn alike: sticker or column with a lead": share(hinted, [*of("sticker"), *of("column")]),
+            "drawn alike: sticker or column with an unverified finding": share(hinted, [*of("sticker"), *of("column")]),
             "occlusion map: clean beyond the limit": share(beyond, clean),
             "occlusion map: planted, the largest cell at the mark":
                 share(lambda row: row["occlusion place"] == "True", strong),

@@ -108,8 +108,8 @@ def test_the_answer_has_the_regions_of_both_audits_where_another_search_leads_in
     rows = [row("drawn", "lead", "nothing-found"), row("place", "nothing-found", "lives-by"),
             row("whole", "inconclusive", "nothing-found")]  # fmt: skip
     said = comparison_answer(rows, ("a", "b"))
-    assert said[0].startswith("a: lead: a bright mark in the lower right corner")
-    assert "b: lives by a bright mark in the lower right corner" in said[1]
+    assert said[0].startswith("a: a bright mark in the lower right corner: finding without a verified limit")
+    assert "b: depends on a bright mark in the lower right corner" in said[1]
     assert len(said) == 3
     assert len(comparison_lines(rows, ("a", "b"))) == 1
 
@@ -144,7 +144,7 @@ def test_the_command_prints_and_writes_a_page(audits: Path, tmp_path: Path, caps
     assert ">left corner<" in page
     assert "tested in one of the audits only" not in page, "neither tested the identifiers"
     assert "How do a and b differ?" in page
-    assert "a and b differ in the swing of tag." in page
+    assert "a and b differ in the AUROC shift by tag." in page
     assert re.search(r"Analyses used Assay \d", page)
     facts = {row["key"]: row["value"] for row in RunFolder(tmp_path / "out").table("provenance")}
     assert facts["intervals over"] == "patients"
@@ -174,7 +174,7 @@ def test_effects_in_training_images_and_in_others_are_not_compared_nor_is_a_sear
     clean, train = pictures(tmp_path / "clean", "none", seed=1), pictures(tmp_path / "train")
     for name, more in (("both", {"train": train}), ("alone", {}), ("short", {"train": train, "budget": 4_000})):
         audited(MODELS["letter"], clean, tmp_path / name, **more)
-    lead = "both: lead: a bright mark in the lower right corner, "
+    lead = "both: a bright mark in the lower right corner: finding without a verified limit, "
     for other, words, reason in (
         ("alone", "sd [", "only one of them searched training images: these are effects in other images."),
         ("short", "; short: not searched by region; ", "tested in one of the audits only."),
@@ -186,7 +186,9 @@ def test_effects_in_training_images_and_in_others_are_not_compared_nor_is_a_sear
         assert said.startswith(lead)
         assert words in said.removeprefix(lead)
         assert said.endswith(f"; {reason}")
-        assert comparison_answer(rows, ("both", other))[1].startswith("No difference in performance or in the swing of")
+        assert comparison_answer(rows, ("both", other))[1].startswith(
+            "No difference in performance or in the AUROC shift by"
+        )
     out = tmp_path / "out"
     assert run(["audit", "compare", str(tmp_path / "both"), str(tmp_path / "alone"), "--out", str(out)]) == 0
     page = (out / "report.html").read_text()

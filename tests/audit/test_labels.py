@@ -29,7 +29,7 @@ from assay.store.folder import RunFolder
 
 
 def both(images: np.ndarray) -> np.ndarray:
-    """The first output lives by the letter, the second and third by the middle."""
+    """The first output depends on the letter, the second and third on the middle."""
     return np.stack([MODELS["letter"](images), middle(images), middle(images)], axis=1)
 
 
@@ -63,8 +63,8 @@ def test_every_label_has_a_row_a_page_and_a_p_corrected_over_labels(
         main([*asked, "--target", "label,copy,rare", "--patient", "who", "--quiet"])
     said = capsys.readouterr().out
     assert "label: AUROC" in said
-    assert said.count("Nothing found does not clear the model.") == 1
-    assert "Lead: a bright mark in the lower right corner; effect" in said
+    assert said.count("does not rule out a shortcut. p: ") == 1
+    assert "A bright mark in the lower right corner: finding without a verified limit; effect" in said
     assert "rare: 157 of 'not rare' and 3 of 'rare': nothing is decided with fewer than 20 images of a class" in said
     found = {
         row["label"]: row for row in csv.DictReader(Path("out/labels.csv").read_text(encoding="utf-8").splitlines())
@@ -81,7 +81,8 @@ def test_every_label_has_a_row_a_page_and_a_p_corrected_over_labels(
     assert found["rare"]["p"] == ""
     page = Path("out/report.html").read_text()
     assert re.findall(r"<h1>(.*?)</h1>", page) == [
-        "1 of 3 labels: lead, a bright mark in the lower right corner; 1: lead, the look of the middle; 1: not tested."
+        "1 of 3 labels: a bright mark in the lower right corner, finding without a verified limit; 1: the look of the "
+        "middle, finding without a verified limit; 1: not tested."
     ]
     assert re.findall(r'class="meta">(.*?)<', page) == ["both · 3 labels · 160 images"]
     cells = [html.unescape(re.sub(r"<[^>]*>", "", cell)) for cell in re.findall(r"<td[^>]*>(.*?)</td>", page)]
@@ -110,7 +111,10 @@ def test_a_label_has_the_region_that_its_page_leads_with(tmp_path: Path) -> None
     place, _, drawn = found.labels["label"].table("regions").to_dict("records")
     assert place["verdict"] != "lead" == drawn["verdict"]
     (row,) = csv.DictReader((tmp_path / "out" / "labels.csv").read_text(encoding="utf-8").splitlines())
-    assert (row["verdict"], row["found"]) == ("lead", "Lead: a bright mark in the left side")
+    assert (row["verdict"], row["found"]) == (
+        "lead",
+        "A bright mark in the left side: finding without a verified limit",
+    )
 
 
 def test_images_are_read_once_for_all_labels_unless_answers_change() -> None:

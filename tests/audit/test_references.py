@@ -77,7 +77,7 @@ def test_reference_networks_are_trained_once_on_patients_that_are_not_audited(
 def test_networks_that_learned_from_the_training_images_of_the_model_set_no_limit_of_regions(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What the model lives by is in these images, so that such networks may live by it too."""
+    """The mark that the model depends on is in these images, so that such networks may depend on it too."""
     monkeypatch.setattr(reference_networks, "LEAST_NETWORKS", 1)
     monkeypatch.setattr(references, "LEAST_NETWORKS", 1)
     keys = {"target": "ill", "patient": "patient", "channels": "gray"}

@@ -93,8 +93,10 @@ def test_the_mark_is_gone_after_training_on_images_with_it_covered(
         main(["audit", "compare", str(before), str(after), "--out", str(tmp_path / "differ")])
     said = capsys.readouterr().out.splitlines()
     ends = [", {value:.2f} sd [{value_low:.2f}, {value_high:.2f}]".format(**one) for one in (mark, middle)]
+    unverified = "finding without a verified limit"
     first = (
-        f"before: lead: a bright mark in the lower right corner{ends[0]}; after: lead: the look of the middle{ends[1]}."
+        f"before: a bright mark in the lower right corner: {unverified}{ends[0]}; after: the look of the middle: "
+        f"{unverified}{ends[1]}."
     )
     assert first in said
     said = said[said.index(first) :]

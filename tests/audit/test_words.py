@@ -139,7 +139,7 @@ def test_drawn_marks_are_called_harmless_only_where_a_search_within_known_limits
 def test_a_line_of_a_terminal_has_the_verdict_its_swing_and_the_images_needed() -> None:
     numbers = {"g": -0.25, "low": -0.3, "high": -0.2, "dice": math.nan, "open": "", "needed": math.nan}
     facts = {"margin": "0.05", "images": "2,400 of 2,400", "images under marks": "86"}
-    assert verdict_line(row("tag", "objects") | numbers, facts) == "Affected by tag; swing -0.25 [-0.30, -0.20]"
+    assert verdict_line(row("tag", "objects") | numbers, facts) == "Affected by tag; AUROC shift -0.25 [-0.30, -0.20]"
     undecided = row("low-pass", "detail", "inconclusive") | numbers | {"open": "swing loss", "needed": 1234.0}
     assert verdict_line(undecided, facts).endswith(
         "; about 1,200 images would settle it: a larger --budget reads more of the 2,400"
@@ -151,7 +151,7 @@ def test_a_line_of_a_terminal_has_the_verdict_its_swing_and_the_images_needed() 
     harmless = row("tag", "objects", "no-effect") | numbers | {"drawn": mark.drawing}
     assert verdict_line(harmless, facts) == (
         "No effect of 0.05 or more: tag, drawn with size 0.2, x 0.85, y 0.12, contrast 0.6, jitter 0.04, shape letter; "
-        "swing -0.25 [-0.30, -0.20]"
+        "AUROC shift -0.25 [-0.30, -0.20]"
     )
     untested = row("view", "", "not-tested") | numbers | {"g": math.nan, "reason": str(because(Code.NO_IMAGES))}
     assert verdict_line(untested, facts).startswith("View: not tested: ")

@@ -96,7 +96,10 @@ def audit(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def labels(audit: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page of all labels, one of which could not be audited."""
-    page, found = tmp_path_factory.mktemp("labels") / "report.html", "Lives by a bright mark in the upper right corner"
+    page, found = (
+        tmp_path_factory.mktemp("labels") / "report.html",
+        "Depends on a bright mark in the upper right corner",
+    )
     row = {"auroc": 0.95, "value": 1.9, "value_low": 1.7, "limit": 0.9, "p": 1e-4, "reason": ""}
     bare = {**dict.fromkeys(row, float("nan")), "reason": "nothing is decided with fewer than 20 images of a class"}
     write_labels([{**row, "label": "finding", "verdict": "lives-by", "found": found, "folder": str(audit.parent)},
@@ -163,7 +166,7 @@ CELLS_SEEN = """() => { const box = document.querySelector(".box").getBoundingCl
 @pytest.mark.parametrize(("width", "seen"), [(390, 2), (1280, 7)])
 def test_the_page_of_all_labels_shows_its_findings(browser: Browser, labels: Path, width: int, seen: int) -> None:
     page = opened(browser, labels, width)
-    found = "1 of 2 labels: lives by a bright mark in the upper right corner; 1: not tested."
+    found = "1 of 2 labels: depends on a bright mark in the upper right corner; 1: not tested."
     assert page.locator("h1").inner_text() == found
     assert page.evaluate(CELLS_SEEN) == 2 * seen
     assert page.evaluate(OVERFLOW) <= 0

@@ -139,7 +139,9 @@ def test_a_study_is_written_and_runs_at_the_first_try(
     small = assay.load(path).set("seeds", 1).set("recipe.epochs", 1).set("data.size", 32)
     run = small.run(tmp_path / "run", workers=0, progress=False)
     assert (run.folder / "report.html").is_file()
-    assert " with no shift" in (run.folder / "report.html").read_text(), "in images chosen as those of training are"
+    assert " in the same distribution as training" in (run.folder / "report.html").read_text(), (
+        "in images chosen as those of training are"
+    )
     if layout is nnunet:
         monkeypatch.chdir(tmp_path)
         assert assay.look("mine").folder.resolve() == tmp_path / "looks" / "mine", "not after the table in the cache"

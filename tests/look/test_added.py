@@ -142,16 +142,16 @@ def test_words() -> None:
     draw = np.random.default_rng(4)
     row = _row(draw, 1, 0, 1.0)
     assert set(row) == set(ADDED.names)
-    within = f"(AUROC {row['value']:.2f} [{row['low']:.2f}, {row['high']:.2f}] among images alike in it, "
-    within += f"the cue's {row['rest']:.2f})"
+    within = f": among images with similar values of it the AUROC is {row['value']:.2f} [{row['low']:.2f}, "
+    within += f"{row['high']:.2f}], that of the cue {row['rest']:.2f}"
     assert added_words([row]) == (
-        f"The model: AUROC {row['network']:.2f}; factor 'brightness': {row['cue']:.2f}; it is below this cue {within}."
+        f"The model: AUROC {row['network']:.2f}; factor 'brightness': {row['cue']:.2f}; it is below this cue{within}."
     )
     assert not added_words([{**row, "value": math.nan}]).count("among")
     rows = [{**row, "recipe": "a"}, {**_row(draw, 1, 0.6, 0.1), "recipe": "b"}]
     found = [{**one, "environment": "found"} for one in rows]
     assert " as found; factor" in added_words(found, lambda name: f" as {name}"), "not the AUROC of another set"
-    assert added_words(rows).endswith("; 1 of 2 recipes add to this cue.")
+    assert added_words(rows).endswith("; 1 of 2 recipes carry information beyond this cue.")
     less = {**rows[1], "network": 0.80, "cue": 0.82, "value": 0.7, "low": 0.6, "high": 0.8, "rest": 0.55}
     more = "add{} to this cue (AUROC 0.70 [0.60, 0.80] among images alike in it, the cue's 0.55)."
     for recipe, who in (("b", f"Networks: AUROC 0.80; {{}}: 0.82; they {more.format('')}"),

@@ -198,7 +198,7 @@ def compare_audits(a: Path, b: Path) -> list[Row]:
 
 
 def _regions(a: RunFolder, b: RunFolder) -> Iterator[Row]:
-    """Yield the verdicts of both audits on the regions that answers live by, that of the headline first.
+    """Yield the verdicts of both audits on the regions that predictions depend on, that of the headline first.
 
     Effects in other images, or of a search that one audit lacks, have no difference.
     """

@@ -198,8 +198,8 @@ def _subject_hash(prepared: PreparedAudit, all_images: Environment) -> str:
 class AuditRun(RunSteps):
     """An audit as a `Run`.
 
-    It reads clean images, then checks how the model is read, then searches for the region that answers live by, then
-    reads the doses that decide and distortions, last the doses that are open.
+    It reads clean images, then checks how the model is read, then searches for the region that predictions depend on,
+    then reads the doses that decide and distortions, last the doses that are open.
 
     Attributes:
         request: What to do.

@@ -347,7 +347,10 @@ def test_what_is_drawn_is_searched_again_where_limits_let_another_mark_be_held(
         place, _, drawn = RunFolder(audited("both", tmp_path, domain="chest-xray", pictures=False)).table("regions")
         assert (place["verdict"] == "lives-by") == (apart > 1)
         named.append(region_title({**drawn, "verdict": "lead"}))
-    assert named == ["Lead: a bright mark in the left side", "Lead: a bright mark in the lower right corner"]
+    assert named == [
+        f"A bright mark in the {place}: finding without a verified limit"
+        for place in ("left side", "lower right corner")
+    ]
 
 
 def test_a_lead_of_the_whole_image_may_be_its_sharpness(tmp_path: Path) -> None:

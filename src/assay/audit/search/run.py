@@ -1,4 +1,4 @@
-"""Search of an audited model for the region that its answers live by, and properties of images that lead elsewhere."""
+"""Search of an audited model for the region that its predictions depend on, and for properties that move scores."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _OCCUPIED = 0.15
 
 @dataclass(frozen=True, eq=False)
 class Search:
-    """A search for the region that a model's answers live by.
+    """A search for the region that a model's predictions depend on.
 
     Attributes:
         prepared: The model.

@@ -1,4 +1,4 @@
-"""Search of a model for the region that its answers live by: find, name, verify."""
+"""Search of a model for the region that its predictions depend on: find, name, verify."""
 
 from __future__ import annotations
 
