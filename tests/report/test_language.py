@@ -1,0 +1,75 @@
+"""Withdrawn words come into no sentence that a user reads: of pages, terminal, help, errors and docs."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.docs.reading import PAGES, ROOT, name
+
+from assay.report.glossary import GLOSSARY, first_used
+
+SOURCE = ROOT / "src/assay"
+WITHDRAWN = {
+    r"li(?:ves?|ved|ving) by": "depends on, relies on",
+    r"speaks? for": "raises the score for",
+    r"swings?": "AUROC shift by the mark",
+    r"flatter": "lower contrast",
+    r"an? lead|Lead:": "finding without a verified limit",
+    r"no shift": "same distribution as training",
+    r"adds? to this cue": "carries information beyond this cue",
+    r"clears? (?:no|the) model|clears? nothing|not clear the model": "does not rule out a shortcut",
+    r"held as in an image": "replaced by the content of an image without it",
+    r"hardly mattered": "equivalent, of what was compared",
+}
+"""Pattern of a phrase -> what stands in its place."""
+PHRASE = re.compile("|".join(rf"(?<![\w`-])(?:{phrase})(?![\w`-])" for phrase in WITHDRAWN))
+PROSE = re.compile(r" .* ")
+"""A text of three words or more: codes, columns and names of files are none."""
+ALLOWED = ("lead letter", "a lead to the heart", "lead to a", "open: swing, loss", "swing or effect")  # fmt: skip
+"""Other meanings: metal, a cable, a way to a place; lists of codes."""
+
+
+def literals(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """Yield texts that are no docstrings, with their lines; of f-strings what is literal."""
+    skipped = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr):
+            skipped |= {id(part) for part in node.values}
+            parts = (part.value if isinstance(part, ast.Constant) else 0 for part in node.values)
+            yield node.lineno, "".join(map(str, parts))
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in skipped:
+            yield node.lineno, node.value
+
+
+def withdrawn(text: str) -> list[str]:
+    for words in ALLOWED:
+        text = text.replace(words, "")
+    return PHRASE.findall(text)
+
+
+def test_no_sentence_of_the_code_has_a_withdrawn_phrase() -> None:
+    wrong = [
+        f"{file.relative_to(ROOT)}:{line} {text!r}"
+        for file in sorted(SOURCE.rglob("*.py"))
+        for line, text in literals(ast.parse(file.read_text(encoding="utf-8")))
+        if PROSE.search(text) and withdrawn(text)
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_no_page_of_the_docs_has_a_withdrawn_phrase(page: Path) -> None:
+    text = re.sub(r"```.*?```|`[^`]*`|\]\([^)]*\)", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    assert not withdrawn(text)
+
+
+def test_the_words_that_replace_them_are_explained_where_they_are_first_used() -> None:
+    for text, term in (
+        ("Tag: AUROC shift 0.25 [0.20, 0.30]", "AUROC shift"),
+        ("A bright mark: finding without a verified limit", "Finding without a verified limit"),
+    ):
+        assert set(first_used([text], ())) >= {term} <= set(GLOSSARY)
