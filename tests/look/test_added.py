@@ -153,9 +153,12 @@ def test_words() -> None:
     assert " as found; factor" in added_words(found, lambda name: f" as {name}"), "not the AUROC of another set"
     assert added_words(rows).endswith("; 1 of 2 recipes carry information beyond this cue.")
     less = {**rows[1], "network": 0.80, "cue": 0.82, "value": 0.7, "low": 0.6, "high": 0.8, "rest": 0.55}
-    more = "add{} to this cue (AUROC 0.70 [0.60, 0.80] among images alike in it, the cue's 0.55)."
-    for recipe, who in (("b", f"Networks: AUROC 0.80; {{}}: 0.82; they {more.format('')}"),
-                        ("", f"The model: AUROC 0.80; {{}}: 0.82; it {more.format('s')}")):  # fmt: skip
+    more = (
+        "information beyond this cue: among images with similar values of it the AUROC is 0.70 [0.60, 0.80], that of "
+        "the cue 0.55."
+    )
+    for recipe, who in (("b", f"Networks: AUROC 0.80; {{}}: 0.82; they carry {more}"),
+                        ("", f"The model: AUROC 0.80; {{}}: 0.82; it carries {more}")):  # fmt: skip
         told = added_words([{**less, "recipe": recipe}])
         assert told == who.format("factor 'brightness'"), "it may add to a cue whose AUROC is greater"
     assert added_words([]) == ""
