@@ -20,6 +20,11 @@ MODULES = sorted(
     for path in SOURCE.rglob("*.py")
     if ">>> " in path.read_text(encoding="utf-8")
 )
+STATS = (
+    "bounds", "compare", "decisions", "estimate", "groups", "influence", "maps", "metrics", "outcomes", "power",
+    "ridge", "scores", "similarity",
+)  # fmt: skip
+"""Modules of `assay.stats` that a user calls."""
 SHOWN = {
     "Study.run": "trains networks for minutes",
     "Run.export": "needs a trained network",
@@ -50,4 +55,18 @@ def test_everything_in_assay_has_an_example() -> None:
     for kind in (assay.Study, assay.Run):
         methods = inspect.getmembers(kind, inspect.isfunction)
         public |= {f"{kind.__name__}.{name}": method for name, method in methods if not name.startswith("_")}
+    assert without_example(public) == []
+
+
+@pytest.mark.parametrize("name", STATS)
+def test_every_function_of_statistics_has_an_example(name: str) -> None:
+    module = import_module(f"assay.stats.{name}")
+    public = {
+        name: function
+        for name, function in inspect.getmembers(module, callable)
+        if not name.startswith("_")
+        and not inspect.isclass(function)
+        and getattr(function, "__module__", "") == module.__name__
+    }
+    assert public
     assert without_example(public) == []

@@ -41,6 +41,13 @@ def share(of: Bool[np.ndarray, " n"], patient: Int[np.ndarray, " n"], alpha: flo
 
     Images of one patient count as fewer: their number is divided by the design effect. Where all images agree it is
     the number of patients. `alpha` is the level of each bound.
+
+    Examples:
+        All of ten patients, with one image each:
+
+        >>> bounded = share(np.ones(10, dtype=bool), np.arange(10))
+        >>> bounded.value, round(bounded.low, 4), bounded.high  # 0.05 ** (1 / 10)
+        (1.0, 0.7411, 1.0)
     """
     n, value = len(of), float(np.mean(of))
     parts = cluster(of - value, patient)

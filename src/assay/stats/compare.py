@@ -23,7 +23,12 @@ from assay.stats.rows import LEAST_PATIENTS
 
 
 def equivalence(value: float, standard_error: float, df: float, margin: float) -> float:
-    """The p-value of a difference of at least the margin: the greater of two one-sided tests (Schuirmann 1987)."""
+    """The p-value of a difference of at least the margin: the greater of two one-sided tests (Schuirmann 1987).
+
+    Examples:
+        >>> round(equivalence(0.0, 0.02, float("inf"), 0.05), 4)  # the normal tail beyond 0.05 / 0.02
+        0.0062
+    """
     _check(margin)
     return float(stats.t.sf((margin - abs(value)) / standard_error, df))
 
@@ -32,6 +37,10 @@ def beyond(value: float, standard_error: float, df: float, margin: float) -> flo
     """Compute the p-value of a difference of at most the margin: one one-sided test, towards the sign of the value.
 
     Either sign may be claimed, so that a claim at a two-sided level of 5% needs a value under 0.025.
+
+    Examples:
+        >>> round(beyond(0.1, 0.02, float("inf"), 0.05), 4)  # the normal tail beyond (0.1 - 0.05) / 0.02
+        0.0062
     """
     _check(margin)
     return float(stats.t.sf((abs(value) - margin) / standard_error, df))
@@ -42,6 +51,12 @@ def noninferiority(value: float, standard_error: float, df: float, margin: float
 
     direction: which way of the measure is better; NaN where neither is. Of the two tests of equivalence it is the one
     that looks the worse way, so that its p is never the greater. It is claimed at `NONINFERIORITY_ALPHA`.
+
+    Examples:
+        >>> round(noninferiority(0.0, 0.02, float("inf"), 0.05, "higher"), 4)  # the normal tail beyond 0.05 / 0.02
+        0.0062
+        >>> noninferiority(0.0, 0.02, 10.0, 0.05, "none")
+        nan
     """
     _check(margin)
     if direction == "none":
@@ -159,6 +174,17 @@ def contrast(a: Panel, b: Panel, name: str, margin: float | None = None) -> Cont
 
     Paired by seed number and by patient code. Where the panels show different patients (two environments) these stand
     alone and only the seeds are paired. Under 3 common seeds nothing is tested.
+
+    Examples:
+        Of 20 images, a calls 10 right with every seed; b calls 12, 13 and 14:
+
+        >>> target = np.arange(20) % 2
+        >>> def panel(right):
+        ...     signs = np.where(np.arange(20) < np.array(right)[:, None], 1.0, -1.0)
+        ...     return Panel((signs * (2 * target - 1))[:, :, None], target, np.arange(20))
+        >>> result = contrast(panel([10, 10, 10]), panel([12, 13, 14]), "accuracy", margin=0.05)
+        >>> round(result.value, 6), result.per_seed.round(6).tolist(), result.paired_patients
+        (-0.15, [-0.1, -0.15, -0.2], 20)
     """
     return combination([a, b], np.array([1.0, -1.0]), name, margin)
 
@@ -166,12 +192,30 @@ def contrast(a: Panel, b: Panel, name: str, margin: float | None = None) -> Cont
 def combination(
     panels: Sequence[Panel], weights: Float[np.ndarray, " m"], name: str, margin: float | None = None
 ) -> Contrast:
-    """The linear combination sum_m weights[m] measure(panels[m]): of (1, -1, -1, 1) a difference of differences."""
+    """The linear combination sum_m weights[m] measure(panels[m]): of (1, -1, -1, 1) a difference of differences.
+
+    Examples:
+        >>> target = np.arange(20) % 2
+        >>> def panel(right):
+        ...     signs = np.where(np.arange(20) < np.array(right)[:, None], 1.0, -1.0)
+        ...     return Panel((signs * (2 * target - 1))[:, :, None], target, np.arange(20))
+        >>> mean = combination([panel([10, 10, 10]), panel([12, 13, 14])], np.array([0.5, 0.5]), "accuracy")
+        >>> round(mean.value, 6)  # (0.5 + 0.65) / 2
+        0.575
+    """
     return compare([evaluate(panel, name) for panel in panels], weights, margin)
 
 
 def compare(parts: Sequence[Evaluated], weights: Float[np.ndarray, "m *s"], margin: float | None = None) -> Contrast:
-    """The contrast of evaluated panels; weights [m], or [m, s] where they differ by seed."""
+    """The contrast of evaluated panels; weights [m], or [m, s] where they differ by seed.
+
+    Examples:
+        >>> from assay.stats.panel import of_seeds
+        >>> a, b = (of_seeds(np.array(values), np.arange(3)) for values in ([0.5, 0.6, 0.7], [0.4, 0.4, 0.4]))
+        >>> result = compare([a, b], np.array([1.0, -1.0]))
+        >>> round(result.value, 6), round(result.p, 4)  # t = 0.2 / (0.1 / sqrt(3)), 2 degrees of freedom
+        (0.2, 0.0742)
+    """
     combined = combine(parts, weights)
     seeds = {int(seed) for part in parts for seed in part.seeds}
     shared = reduce(np.intersect1d, [part.named_patients for part in parts])
@@ -189,6 +233,14 @@ def certainty(combined: Evaluated) -> Uncertainty:
     """Compute the uncertainty of a difference; there is none with fewer than `LEAST_PATIENTS` effective patients.
 
     Of 12 patients with 60 to 1 images, differences where there are none were claimed in 0.16 of worlds.
+
+    Examples:
+        >>> from assay.stats.panel import of_seeds
+        >>> round(certainty(of_seeds(np.array([0.1, 0.2, 0.3]), np.arange(3))).standard_error, 4)  # 0.1 / sqrt(3)
+        0.0577
+        >>> four = Panel(np.ones((3, 4, 1)), np.array([0, 1, 0, 1]), np.arange(4))
+        >>> str(certainty(evaluate(four, "accuracy")).reason)
+        '[{"code": "few-effective-patients", "patients": 2.0, "least": 6}]'
     """
     if combined.effective < LEAST_PATIENTS and not combined.reason:
         few = because(Code.FEW_EFFECTIVE_PATIENTS, patients=combined.effective, least=LEAST_PATIENTS)
@@ -197,7 +249,13 @@ def certainty(combined: Evaluated) -> Uncertainty:
 
 
 def untested_contrast(reason: Reason, margin: float | None = None) -> Contrast:
-    """A contrast that was stated and cannot be made. It counts in its family all the same (see `holm`)."""
+    """A contrast that was stated and cannot be made. It counts in its family all the same (see `holm`).
+
+    Examples:
+        >>> result = untested_contrast(because(Code.NO_COMMON_SEED), margin=0.05)
+        >>> result.value, result.seeds, str(result.reason)
+        (nan, 0, '[{"code": "no-common-seed"}]')
+    """
     nothing = Evaluated(np.zeros(0), np.zeros((0, 0)), np.zeros(0, np.int64), np.zeros(0, np.int64), 0, NO_BOUNDS)
     nan = float("nan")
     return contrast_of(nothing, Uncertainty(nan, nan, reason), margin, left_out=0, paired_patients=0)
@@ -206,7 +264,15 @@ def untested_contrast(reason: Reason, margin: float | None = None) -> Contrast:
 def contrast_of(
     combined: Evaluated, sure: Uncertainty, margin: float | None, *, left_out: int, paired_patients: int
 ) -> Contrast:
-    """A combination with its uncertainty, interval and tests."""
+    """A combination with its uncertainty, interval and tests.
+
+    Examples:
+        >>> from assay.stats.panel import of_seeds
+        >>> difference = of_seeds(np.array([0.1, 0.2, 0.3]), np.arange(3))
+        >>> result = contrast_of(difference, uncertainty(difference), 0.05, left_out=0, paired_patients=0)
+        >>> round(result.low, 3), round(result.high, 3)  # 0.2 less and plus 4.303 * 0.0577
+        (-0.048, 0.448)
+    """
     value = float(combined.values.mean()) if len(combined.values) and not combined.reason else float("nan")
     error, df = sure.standard_error, sure.df
     # The plain interval, cut where the difference cannot be: on any other scale it would disagree with p.
@@ -238,7 +304,12 @@ def contrast_of(
 
 
 def two_sided(value: float, standard_error: float, df: float) -> float:
-    """The p-value of no difference, by Student's t; NaN where the standard error is."""
+    """The p-value of no difference, by Student's t; NaN where the standard error is.
+
+    Examples:
+        >>> round(two_sided(1.96, 1.0, float("inf")), 4)
+        0.05
+    """
     return float(2 * stats.t.sf(abs(value) / standard_error, df))
 
 
@@ -246,6 +317,11 @@ def sign_flip(differences: Float[np.ndarray, " s"]) -> tuple[float, float]:
     """The two-sided sign-flip test of the mean over seeds: its p, and the smallest p that so many seeds can reach.
 
     All 2^S flips up to 14 seeds, then 2^14 random ones. Smallest: 2 / 2^S, 0.0625 for 5 seeds.
+
+    Examples:
+        >>> p, least = sign_flip(np.array([0.1, 0.2, 0.3, 0.1, 0.2]))
+        >>> p, least  # the differences and their negatives, of 32 flips
+        (0.0625, 0.0625)
     """
     seeds = len(differences)
     if seeds <= EXACT_FLIPS:
@@ -262,6 +338,12 @@ def holm(p: Float[np.ndarray, " m"]) -> Float[np.ndarray, " m"]:
     """Holm's (1979) adjusted p-values of a family.
 
     NaN stays NaN, but counts: the family is that of the stated comparisons, not of those that could be computed.
+
+    Examples:
+        >>> holm(np.array([0.01, 0.04, 0.03])).round(6).tolist()  # 3 * 0.01; 2 * 0.03; 0.04, not under 0.06
+        [0.03, 0.06, 0.06]
+        >>> holm(np.array([0.01, np.nan])).tolist()  # an untested comparison counts
+        [0.02, nan]
     """
     order = np.argsort(np.where(np.isnan(p), np.inf, p), kind="stable")
     stepped = np.minimum(1.0, np.maximum.accumulate(p[order] * holm_factors(p)[order]))
@@ -271,7 +353,12 @@ def holm(p: Float[np.ndarray, " m"]) -> Float[np.ndarray, " m"]:
 
 
 def holm_factors(p: Float[np.ndarray, " m"]) -> Float[np.ndarray, " m"]:
-    """Number by which Holm's method multiplies each p-value: m for the least, 1 for the greatest."""
+    """Number by which Holm's method multiplies each p-value: m for the least, 1 for the greatest.
+
+    Examples:
+        >>> holm_factors(np.array([0.01, 0.04, 0.03])).tolist()
+        [3.0, 1.0, 2.0]
+    """
     order = np.argsort(np.where(np.isnan(p), np.inf, p), kind="stable")
     factors = np.empty(len(p))
     factors[order] = len(p) - np.arange(len(p))
@@ -282,6 +369,12 @@ def fixed_order(p: Float[np.ndarray, " m"]) -> Float[np.ndarray, " m"]:
     """Return adjusted p-values of tests in a fixed order: none is smaller than that of an earlier test.
 
     NaN stays NaN, and nothing after it is shown.
+
+    Examples:
+        >>> fixed_order(np.array([0.01, 0.04, 0.03])).tolist()
+        [0.01, 0.04, 0.04]
+        >>> fixed_order(np.array([0.01, np.nan, 0.03])).tolist()
+        [0.01, nan, 1.0]
     """
     adjusted = np.maximum.accumulate(np.where(np.isnan(p), 1.0, p))
     return np.where(np.isnan(p), np.nan, adjusted)
@@ -329,6 +422,17 @@ def matched_fit(a: Curve, b: Curve, name: str, margin: float | None = None) -> C
     """The contrast a - b at an equal yardstick, over the seeds that both kept at every budget and that reach the level.
 
     Undefined when no seed does.
+
+    Examples:
+        Recipe a reaches the log-loss 0.5 with its second budget, b between its two budgets:
+
+        >>> target = np.arange(20) % 2
+        >>> def budget(right, yardstick):
+        ...     signs = np.where(np.arange(20) < right, 1.0, -1.0) * (2 * target - 1)
+        ...     return Budget(Panel(np.tile(signs, (3, 1))[:, :, None], target, np.arange(20)), np.full(3, yardstick))
+        >>> result = matched_fit([budget(10, 0.7), budget(14, 0.5)], [budget(10, 0.6), budget(18, 0.4)], "accuracy")
+        >>> abs(round(result.value, 6))  # 14 / 20 less (10 + 18) / 2 / 20
+        0.0
     """
     seeds = _seeds([*a, *b])
     if not len(seeds):
@@ -353,6 +457,13 @@ def seed_levels(yardsticks: Sequence[Float[np.ndarray, "b s"]]) -> Float[np.ndar
     """Per seed, the lowest log-loss that all recipes come down to; NaN where one does not reach it.
 
     yardsticks: one table per recipe, its budgets by rows, smallest first.
+
+    Examples:
+        >>> a, b = np.array([[0.7], [0.5]]), np.array([[0.6], [0.4]])  # two budgets, one seed
+        >>> seed_levels([a, b]).tolist()
+        [0.5]
+        >>> seed_levels([a, np.array([[0.4], [0.3]])]).tolist()  # b starts below all of a
+        [nan]
     """
     deepest = np.max([table.min(axis=0) for table in yardsticks], axis=0)
     shallowest = np.min([table[0] for table in yardsticks], axis=0)
@@ -366,7 +477,12 @@ def _unreached(yardsticks: Sequence[np.ndarray]) -> Reason:
 
 
 def crossing(yardstick: Float[np.ndarray, " b"], level: float) -> Float[np.ndarray, " b"]:
-    """Weights over budgets, summing to 1, that interpolate to where the yardstick first comes down to the level."""
+    """Weights over budgets, summing to 1, that interpolate to where the yardstick first comes down to the level.
+
+    Examples:
+        >>> crossing(np.array([0.6, 0.4]), 0.45).round(6).tolist()
+        [0.25, 0.75]
+    """
     weights = np.zeros(len(yardstick))
     after = int(np.flatnonzero(yardstick <= level)[0])
     if after == 0 or yardstick[after] == level:
@@ -379,7 +495,13 @@ def crossing(yardstick: Float[np.ndarray, " b"], level: float) -> Float[np.ndarr
 
 
 def only(part: Evaluated, seeds: Int[np.ndarray, " s"]) -> Evaluated:
-    """The evaluation of some seeds, in that order."""
+    """The evaluation of some seeds, in that order.
+
+    Examples:
+        >>> from assay.stats.panel import of_seeds
+        >>> only(of_seeds(np.array([0.1, 0.2, 0.3]), np.array([7, 8, 9])), np.array([9, 7])).values.tolist()
+        [0.3, 0.1]
+    """
     rows = np.array([np.flatnonzero(part.seeds == seed)[0] for seed in seeds], dtype=np.int64)
     return replace(part, values=part.values[rows], contributions=part.contributions[rows], seeds=seeds)
 

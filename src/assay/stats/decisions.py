@@ -112,6 +112,15 @@ def decide(family: Sequence[Contrast], alpha: float = ALPHA, correction: Correct
     needs two scales and is shown on one of them, or on both with opposite signs, is inconclusive, since it depends
     on the scale; the other scale's p-values are corrected as a family too. Contrasts that are neither shown to
     differ nor shown to be equivalent are `inconclusive`, and so are those that could not be tested.
+
+    Examples:
+        >>> from assay.stats.compare import compare
+        >>> from assay.stats.panel import of_seeds
+        >>> seeds = np.arange(5)
+        >>> large, small = (of_seeds(np.array([-2, -1, 0, 1, 2]) / 1000 + mean, seeds) for mean in (0.2, 0.0))
+        >>> family = [compare([part], np.ones(1), margin=0.05) for part in (large, small)]
+        >>> [decision.decision for decision in decide(family)]
+        ['higher-beyond', 'equivalent']
     """
     adjust = ADJUSTMENTS[correction]
     p: list[float] = adjust(np.array([contrast.p for contrast in family])).tolist()
@@ -206,6 +215,10 @@ def deciding_factors(
     """Return the number by which the level of each test was divided when it was decided.
 
     Holm's method stops at the first p-value that is not small enough. All that follow are not rejected at that step.
+
+    Examples:
+        >>> deciding_factors(np.array([0.01, 0.04, 0.03])).tolist()  # Holm stops at 0.03 * 2
+        [3.0, 2.0, 2.0]
     """
     if correction == "fixed-order":
         return np.ones(len(p))
@@ -224,6 +237,15 @@ def settling(contrast: Contrast, size: int, alpha: float = ALPHA) -> tuple[float
         contrast: The contrast, with a margin.
         size: Comparisons of its family, all of which may come before it.
         alpha: The level of the family.
+
+    Examples:
+        A standard deviation of the margin over seeds, and no variance over patients:
+
+        >>> from assay.stats.compare import compare
+        >>> from assay.stats.panel import of_seeds
+        >>> wide = compare([of_seeds(np.array([-0.1, 0.0, 0.1]), np.arange(3))], np.ones(1), margin=0.1)
+        >>> settling(wide, 1)  # seeds and patients
+        (16.0, nan)
     """
     if contrast.spread is None or not contrast.seeds:
         return math.nan, math.nan
@@ -279,6 +301,16 @@ def decide_families(families: Sequence[Family], estimates: Sequence[Row]) -> lis
     Args:
         families: All families.
         estimates: Rows of `schema.ESTIMATES`, which show whether values are at an end of the scale.
+
+    Examples:
+        >>> from assay.stats.compare import compare
+        >>> from assay.stats.panel import of_seeds
+        >>> seeds = np.arange(5)
+        >>> parts = [of_seeds(np.array([-2, -1, 0, 1, 2]) / 1000 + mean, seeds) for mean in (0.2, 0.0)]
+        >>> results = [compare([part], np.ones(1)) for part in parts]
+        >>> named = [{"id": name, "measure": "auroc", "factor": "", "at": ""} for name in ("supcon", "triplet")]
+        >>> [(row["id"], row["decision"]) for row in decide_families([Family("losses", named, results)], [])]
+        [('supcon', 'higher'), ('triplet', 'inconclusive')]
     """
     return rule([row for family in families for row in _decide_family(family)], estimates)
 
@@ -350,6 +382,14 @@ def rule(rows: Sequence[Row], estimates: Sequence[Row]) -> list[dict[str, Any]]:
     A difference that is also shown to be under the margin is called small. Controls are judged by what they show, and
     where one failed no other comparison claims anything. Recipes that all are at one end of the scale are not called
     equivalent.
+
+    Examples:
+        A control of two equal recipes that differs withdraws the claims of all other comparisons:
+
+        >>> contrast = {"measure": "auroc", "p_holm": 0.01, "decision": "higher", "margin": float("nan")}
+        >>> rows = [contrast | {"role": "primary"}, contrast | {"role": "a-a"}]
+        >>> [row["decision"] for row in rule(rows, [])]
+        ['inconclusive', 'differs']
     """
     by_place: dict[Place, list[Row]] = {}
     for row in estimates_compared(estimates if rows else (), rows):
@@ -401,6 +441,16 @@ def moderate_group(group: Sequence[Contrast]) -> list[Contrast]:
     With few seeds, a variance over seeds that is small by chance would leave the patients' many degrees of freedom, and
     a family of true null hypotheses would be claimed too often. A contrast that has no variance stays as it is and
     moderates no other; one on two scales is moderated on each.
+
+    Examples:
+        >>> from assay.stats.compare import compare
+        >>> from assay.stats.panel import of_seeds
+        >>> parts = [of_seeds(np.array([-1, 0, 1]) * sd + 0.2, np.arange(3)) for sd in (0.01, 0.1)]
+        >>> group = [compare([part], np.ones(1)) for part in parts]
+        >>> [round(contrast.standard_error, 4) for contrast in group]  # sd / sqrt(3)
+        [0.0058, 0.0577]
+        >>> [round(contrast.standard_error, 4) for contrast in moderate_group(group)]
+        [0.0337, 0.0577]
     """
     results = _moderate_on_scale(group)
     scaled = [i for i, contrast in enumerate(group) if contrast.scales and contrast.scales.probit]
@@ -437,6 +487,13 @@ def limit_if_alone(contrast: Contrast, family: int) -> Contrast:
     Args:
         contrast: The contrast, tested with the variance of its pooling group.
         family: Contrasts of its family, those without a test included.
+
+    Examples:
+        >>> from assay.stats.compare import compare
+        >>> from assay.stats.panel import of_seeds
+        >>> alone = compare([of_seeds(np.array([0.1, 0.2, 0.3]), np.arange(3))], np.ones(1))
+        >>> limit_if_alone(alone, 8) is alone  # its degrees of freedom are those of its seeds already
+        True
     """
     again = _with_limited_df(contrast, family)
     if again is contrast or contrast.scales is None or contrast.scales.probit is None:
@@ -466,6 +523,13 @@ def mean_of(members: Sequence[Contrast], margin: float | None = None) -> Contras
 
     Its variance is that of the averaged differences, over the seeds that all members have. It is undefined where one
     of them is. Where members are tested on two scales, so is the mean.
+
+    Examples:
+        >>> from assay.stats.compare import compare
+        >>> from assay.stats.panel import of_seeds
+        >>> members = [compare([of_seeds(np.array([0.1, 0.2, 0.3]) * k, np.arange(3))], np.ones(1)) for k in (1, 3)]
+        >>> mean_of(members).per_seed.round(6).tolist()
+        [0.2, 0.4, 0.6]
     """
     parts = [contrast.combined for contrast in members if contrast.combined is not None]
     if undefined_one := next((contrast for contrast in members if np.isnan(contrast.value)), None):
@@ -495,6 +559,14 @@ def end_of_scale(contrast: Row, estimates: Mapping[Place, Sequence[Row]]) -> Rea
 
     The values are those of both recipes, at every budget or dose that is compared. Chance is an end for equivalent
     values alone: an interval may also hold chance for want of data.
+
+    Examples:
+        >>> contrast = {"measure": "auroc", "environment": "id", "axis": "loss", "a": "supcon", "b": "triplet",
+        ...             "margin": 0.05}
+        >>> rows = [{"value": 0.99, "coordinates": '{"loss": "supcon"}'},
+        ...         {"value": 0.98, "coordinates": '{"loss": "triplet"}'}]
+        >>> str(end_of_scale(contrast, {("auroc", "", "", "id"): rows}))  # both are within 0.05 of 1
+        '[{"code": "near-end-of-scale", "margin": 0.05, "end": 1.0}]'
     """
     sides = [_values(contrast, estimates, side) for side in ("a", "b")]
     rows = [row for side in sides for row in side]

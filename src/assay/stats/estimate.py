@@ -62,6 +62,13 @@ def two_way(values: Float[np.ndarray, "*w s"], contributions: Float[np.ndarray, 
     """Compute the variance of the mean over seeds of `values`. Leading axes are a batch. At least 2 seeds.
 
     Where nothing varies the variance is 0 and the degrees of freedom are NaN.
+
+    Examples:
+        Three seeds without patients: the variance of their mean is 0.01 / 3.
+
+        >>> spread = two_way(np.array([0.1, 0.2, 0.3]), np.zeros((3, 0)))
+        >>> round(float(spread.variance), 6), round(float(spread.df), 6)
+        (0.003333, 2.0)
     """
     seeds, patients = contributions.shape[-2:]
     a = values.var(axis=-1, ddof=1) / seeds
@@ -75,6 +82,14 @@ def degrees_of_patients(mean: Float[np.ndarray, "*w p"], patients: int | Int[np.
 
     A sum of squares over P patients has P - 1 degrees of freedom only where the patients matter alike. Few patients of
     a class, or many images of a few, leave fewer: 3 B^2 / sum(c^4) - 1, which is P - 1 for normal contributions.
+
+    Examples:
+        >>> float(degrees_of_patients(np.ones(100), 100))  # 3 * 100^2 / 100 - 1, at most 99
+        99.0
+        >>> float(degrees_of_patients(np.array([1.0, 1.0, 0.0, 0.0]), 4))  # 3 * 2^2 / 2 - 1, at most 3
+        3.0
+        >>> float(degrees_of_patients(np.array([1.0, 0.0, 0.0, 0.0]), 4))  # 3 - 1
+        2.0
     """
     square = mean**2
     b, fourth = square.sum(axis=-1), (square**2).sum(axis=-1)
@@ -91,7 +106,14 @@ def _add_variances(
 
 
 def recombine(spread: Spread, seeds: Float[np.ndarray, "*w"], df_seeds: Float[np.ndarray, "*w"]) -> Spread:
-    """The same spread with another seeds' part and its degrees of freedom (see `moderate`)."""
+    """The same spread with another seeds' part and its degrees of freedom (see `moderate`).
+
+    Examples:
+        >>> spread = two_way(np.array([0.1, 0.2, 0.3]), np.zeros((3, 0)))
+        >>> again = recombine(spread, np.array(0.01), np.array(6.0))
+        >>> float(again.variance), round(float(again.df), 6)
+        (0.01, 6.0)
+    """
     return _add_variances(seeds, spread.patients, spread.residual, df_seeds, spread.df_patients)
 
 
@@ -108,6 +130,14 @@ def moderate(
         seeds: The number of seeds of each contrast.
         together: The values of the seeds that all contrasts share; they give the covariance C of the group, by which
             the moderated variance has (S - 1) tr(C)^2 / tr(C^2) degrees of freedom, at most PRIOR + S - 1.
+
+    Examples:
+        Two contrasts of 3 seeds with variances of 1 and 3: (4 * 2 + 2 * 1) / 6 = 5 / 3 is larger than 1, and 3 stays.
+
+        >>> values = np.array([[-1.0, 0.0, 1.0], [-3**0.5, 0.0, 3**0.5]])
+        >>> seeds, df = moderate(np.array([1.0, 3.0]), np.array([3, 3]), values)
+        >>> (3 * seeds).round(3).tolist(), df.round(3).tolist()
+        ([1.667, 3.0], [2.0, 2.0])
     """
     df_own = seeds - 1.0
     pooled = (PRIOR * variances.mean(axis=-1, keepdims=True) + df_own * variances) / (PRIOR + df_own)
@@ -136,6 +166,10 @@ def limit_df(
         seeds: The seeds of the contrast.
         group: Contrasts of its pooling group.
         family: Contrasts of its family, those without a test included.
+
+    Examples:
+        >>> float(limit_df(np.array(40.0), 3, group=1, family=8)), float(limit_df(np.array(40.0), 3, group=4, family=8))
+        (2.0, 40.0)
     """
     few = (np.asarray(seeds) < FEW_SEEDS) & (group == 1) & (family > 1)
     return np.where(few, np.minimum(df, np.asarray(seeds) - 1.0), df)
@@ -150,6 +184,11 @@ def covariance(
     """The covariance of the means of two measures over the same seeds: A + B - E, each of products for squares.
 
     moves_a, moves_b: contributions of the same patients in the same order, 0 where a measure does not rest on one.
+
+    Examples:
+        >>> a, b = np.array([0.1, 0.2, 0.3]), np.array([0.3, 0.2, 0.1])
+        >>> round(covariance(a, b, np.zeros((3, 1)), np.zeros((3, 1))), 6)  # without patients: -0.01 / 3
+        -0.003333
     """
     seeds = len(a)
     between = float(np.cov(a, b)[0, 1]) / seeds
@@ -164,7 +203,12 @@ def degrees(
     df_seeds: float | Float[np.ndarray, "*w"],
     df_patients: float | Float[np.ndarray, "*w"],
 ) -> Float[np.ndarray, "*w"]:
-    """Degrees of freedom of a variance of which `seeds` is the seeds' part; NaN where the variance is 0."""
+    """Degrees of freedom of a variance of which `seeds` is the seeds' part; NaN where the variance is 0.
+
+    Examples:
+        >>> float(degrees(np.array(1.0), np.array(2.0), 2.0, 10.0).round(4))  # 1 / (0.5 / 2 + 0.5 / 10)
+        3.3333
+    """
     with np.errstate(invalid="ignore", divide="ignore"):
         share = np.minimum(seeds / variance, 1.0)
         return 1 / (share / df_seeds + (1 - share) / df_patients)  # infinite where only parts with infinite df vary
@@ -217,12 +261,27 @@ def estimate(panel: Panel, name: str) -> Estimate:
     """A measure of one recipe in one environment: its mean over seeds, with an interval over seeds and patients.
 
     No interval under 3 seeds, nor where nothing varied, nor from a single patient (or a single one of a class).
+
+    Examples:
+        Three seeds with 2, 3 and 4 of 4 images called right:
+
+        >>> target = np.array([0, 1, 0, 1])
+        >>> scores = np.where(target == 1, 1.0, -1.0) * np.array([[-1, -1, 1, 1], [-1, 1, 1, 1], [1, 1, 1, 1]])
+        >>> result = estimate(Panel(scores[:, :, None], target, np.arange(4)), "accuracy")
+        >>> result.value, result.per_seed.tolist(), result.seeds, result.patients
+        (0.75, [0.5, 0.75, 1.0], 3, 4)
     """
     return estimates(panel, [name])[0]
 
 
 def estimates(panel: Panel, names: Sequence[str]) -> list[Estimate]:
-    """Return several measures of one recipe in one environment, see `estimate`."""
+    """Return several measures of one recipe in one environment, see `estimate`.
+
+    Examples:
+        >>> panel = Panel(np.ones((3, 4, 1)), np.array([0, 1, 1, 1]), np.arange(4))  # all images are called positive
+        >>> [result.value for result in estimates(panel, ["accuracy", "sensitivity", "specificity"])]
+        [0.75, 1.0, 0.0]
+    """
     parts = [evaluate(panel, name) for name in names]
     return [_summary(part, sure) for part, sure in zip(parts, uncertainties(parts), strict=True)]
 
@@ -248,6 +307,14 @@ def uncertainty(part: Evaluated) -> Uncertainty:
     """Compute the standard error of the mean over seeds by the two-way variance.
 
     Without samples it is the spread over seeds alone.
+
+    Examples:
+        >>> from assay.stats.panel import of_seeds
+        >>> sure = uncertainty(of_seeds(np.array([0.1, 0.2, 0.3]), np.arange(3)))
+        >>> round(sure.standard_error, 4), round(sure.df, 4)  # 0.1 / sqrt(3)
+        (0.0577, 2.0)
+        >>> str(uncertainty(of_seeds(np.array([0.1, 0.2]), np.arange(2))).reason)
+        '[{"code": "few-seeds", "seeds": 2, "least": 3}]'
     """
     return uncertainties([part])[0]
 
@@ -257,7 +324,14 @@ BATCH = 2**15
 
 
 def uncertainties(parts: Sequence[Evaluated]) -> list[Uncertainty]:
-    """Compute the uncertainty of several values, see `uncertainty`. Those of as many seeds and samples are a batch."""
+    """Compute the uncertainty of several values, see `uncertainty`. Those of as many seeds and samples are a batch.
+
+    Examples:
+        >>> from assay.stats.panel import of_seeds
+        >>> parts = [of_seeds(np.array([0.1, 0.2, 0.3]) * scale, np.arange(3)) for scale in (1, 2)]
+        >>> [round(sure.standard_error, 4) for sure in uncertainties(parts)]
+        [0.0577, 0.1155]
+    """
     certainties: dict[int, Uncertainty] = {}
     alike: dict[tuple[int, ...], list[int]] = {}
     for i, part in enumerate(parts):
@@ -292,12 +366,25 @@ def estimate_seeds(part: Evaluated) -> Estimate:
     0.76 to 0.90 where values are skewed or near an end (docs/statistics.md). The part within models is added on the
     plain scale. Where a seed's value is beyond an end, by sampling (a Sobol' index of nearly 0), the interval is
     Student's, cut at an end that the mean is within.
+
+    Examples:
+        >>> from assay.stats.panel import of_seeds
+        >>> result = estimate_seeds(of_seeds(np.array([0.1, 0.2, 0.3]), np.arange(3)))
+        >>> round(result.value, 6), round(result.low, 3), round(result.high, 3)  # 0.2 less and plus 4.303 * 0.0577
+        (0.2, -0.048, 0.448)
     """
     return estimates_of_seeds([part])[0]
 
 
 def estimates_of_seeds(parts: Sequence[Evaluated]) -> list[Estimate]:
-    """Summarize several such numbers, see `estimate_seeds`."""
+    """Summarize several such numbers, see `estimate_seeds`.
+
+    Examples:
+        >>> from assay.stats.panel import of_seeds
+        >>> parts = [of_seeds(np.array([0.1, 0.2, 0.3]) + more, np.arange(3), bounds=(0.0, 1.0)) for more in (0.0, 0.3)]
+        >>> [(round(result.value, 6), 0 < result.low < result.high < 1) for result in estimates_of_seeds(parts)]
+        [(0.2, True), (0.5, True)]
+    """
     return [_of_seeds(part, sure) for part, sure in zip(parts, uncertainties(parts), strict=True)]
 
 
@@ -332,7 +419,15 @@ def _too_few(seeds: int) -> Reason:
 
 
 def sure_of(spread: Spread) -> Uncertainty:
-    """The standard error and degrees of freedom of a spread, or why there is none."""
+    """The standard error and degrees of freedom of a spread, or why there is none.
+
+    Examples:
+        >>> sure = sure_of(two_way(np.array([0.1, 0.2, 0.3]), np.zeros((3, 0))))
+        >>> round(sure.standard_error, 4)
+        0.0577
+        >>> str(sure_of(two_way(np.array([0.2, 0.2, 0.2]), np.zeros((3, 0)))).reason)
+        '[{"code": "no-variation"}]'
+    """
     if float(spread.variance) <= ROUNDING:
         return Uncertainty(float("nan"), float("nan"), because(Code.NO_VARIATION))
     return Uncertainty(float(np.sqrt(spread.variance)), float(spread.df), spread=spread)
@@ -341,7 +436,16 @@ def sure_of(spread: Spread) -> Uncertainty:
 def interval(
     value: float, standard_error: float, df: float, bounds: tuple[float, float] = (-np.inf, np.inf)
 ) -> tuple[float, float]:
-    """The 95% interval of a value within its bounds; NaN where the standard error is. It never leaves the bounds."""
+    """The 95% interval of a value within its bounds; NaN where the standard error is. It never leaves the bounds.
+
+    Examples:
+        >>> low, high = interval(0.5, 0.1, float("inf"))
+        >>> round(low, 3), round(high, 3)  # 0.5 less and plus 1.96 * 0.1
+        (0.304, 0.696)
+        >>> low, high = interval(0.95, 0.1, float("inf"), (0.0, 1.0))
+        >>> round(low, 3), round(high, 3)  # on the logit scale
+        (0.235, 0.999)
+    """
     half = float(special.stdtrit(df, (1 + CONFIDENCE) / 2)) * standard_error
     if np.isnan(half):
         return float("nan"), float("nan")
@@ -353,6 +457,14 @@ def move(value: float, by: float, bounds: tuple[float, float]) -> float:
 
     The scale is the logit of the value's place within its bounds, the log of its distance from a single one, or the
     plain one without bounds, and where the value is on a bound.
+
+    Examples:
+        >>> move(0.5, 0.7, (-np.inf, np.inf))
+        1.2
+        >>> round(move(0.5, 0.7, (0.0, 1.0)), 4)  # 1 / (1 + exp(-0.7 / 0.25))
+        0.9427
+        >>> round(move(1.0, 0.5, (0.0, np.inf)), 4)  # exp(0.5)
+        1.6487
     """
     low, high = bounds
     if not low < value < high or (np.isinf(low) and np.isinf(high)):
@@ -367,7 +479,14 @@ def move(value: float, by: float, bounds: tuple[float, float]) -> float:
 
 
 def estimate_row(where: Row, estimate: Estimate, unit: str, direction: str, chance: float) -> dict[str, Any]:
-    """Return a row of `schema.ESTIMATES`."""
+    """Return a row of `schema.ESTIMATES`.
+
+    Examples:
+        >>> panel = Panel(np.ones((3, 4, 1)), np.array([0, 1, 1, 1]), np.arange(4))
+        >>> row = estimate_row({"measure": "accuracy"}, estimate(panel, "accuracy"), "", "higher", float("nan"))
+        >>> row["measure"], row["value"], row["seeds"], row["reason"]
+        ('accuracy', 0.75, 3, '')
+    """
     names = ("value", "low", "high", "standard_error", "df", "seeds", "patients", "images")
     numbers = {name: getattr(estimate, name) for name in names}
     described = {"unit": unit, "direction": direction, "chance": chance, "reason": str(estimate.reason)}

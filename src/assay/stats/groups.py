@@ -40,7 +40,15 @@ class Grouped:
 
 
 def groups_of(table: FactorTable, name: str) -> Grouped:
-    """Divide the rows of a table by a column, without groups of fewer than `LEAST_IN_CLASS` images of a class."""
+    """Divide the rows of a table by a column, without groups of fewer than `LEAST_IN_CLASS` images of a class.
+
+    Examples:
+        >>> rows = np.arange(80)
+        >>> factor = Factor("sex", "categorical", levels=("female", "male"))
+        >>> table = FactorTable(rows, rows // 2 % 2, rows, ("benign", "malignant"), (factor,), {"sex": rows % 2})
+        >>> {level: int(here.sum()) for level, here in groups_of(table, "sex").groups.items()}
+        {'female': 40, 'male': 40}
+    """
     factor, values = table.factor(name), table.columns[name]
     present = values >= 0 if factor.levels else np.isfinite(values.astype(np.float64))
     groups = _levels(factor, values, present)

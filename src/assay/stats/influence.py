@@ -45,6 +45,13 @@ def cluster(influence: Float[np.ndarray, "n"], patient: Int[np.ndarray, "n"]) ->
 
     The sum of a patient's influence times sqrt(P / (P - 1)), an image's influence being already divided by the number
     of images. With one image per patient and a mean the standard error is s / sqrt(n). NaN under two patients.
+
+    Examples:
+        >>> parts = cluster(np.array([1.0, -1.0, 3.0, -3.0]) / 4, np.array([0, 1, 2, 3]))
+        >>> round(parts.standard_error, 4)  # s / sqrt(n), sqrt(20 / 3 / 4)
+        1.291
+        >>> cluster(np.array([0.5, -0.5]), np.array([7, 7])).values.tolist()
+        [nan]
     """
     samples, code = np.unique(patient, return_inverse=True)
     count = len(samples)
@@ -150,7 +157,13 @@ def auroc_rows(
     target: Int[np.ndarray, " n"],
     value: float | Float[np.ndarray, "*s 1"] | None = None,
 ) -> Float[np.ndarray, "*s n"]:
-    """Contributions to AUROC from placements, before widening; leading axes are batches."""
+    """Contributions to AUROC from placements, before widening; leading axes are batches.
+
+    Examples:
+        >>> score, target = np.array([0.1, 0.4, 0.35, 0.8]), np.array([0, 0, 1, 1])
+        >>> auroc_rows(*placements(score, target), target).tolist()
+        [0.125, -0.125, -0.125, 0.125]
+    """
     positive = target == 1
     pairs = opposite[..., positive].sum(axis=-1, keepdims=True)
     area = right[..., positive].sum(axis=-1, keepdims=True) / pairs if value is None else value
@@ -160,7 +173,13 @@ def auroc_rows(
 def share(
     values: Shaped[np.ndarray, " n"], mean: float, among: Bool[np.ndarray, " n"], patient: Patients
 ) -> Float[np.ndarray, " n"]:
-    """A mean over some rows: their residuals over their number."""
+    """A mean over some rows: their residuals over their number.
+
+    Examples:
+        >>> values = np.array([1.0, 0.0, 1.0])
+        >>> share(values, 0.5, np.array([True, True, False]), np.arange(3)).round(4).tolist()  # 0.5 / 2 sqrt(2 / 1)
+        [0.3536, -0.3536, 0.0]
+    """
     rows = np.where(among, values - mean, 0.0) / among.sum()
     return widen(rows, np.where(among, 0, -1), patient)
 
@@ -181,6 +200,11 @@ def code_patients(patient: Patients) -> tuple[Int[np.ndarray, " p"], Int[np.ndar
     """Return the patients in ascending order, and the place of each row's patient among them.
 
     The same array is coded once: every measure of every model asks for that of its images.
+
+    Examples:
+        >>> patients, position = code_patients(np.array([30, 10, 30]))
+        >>> patients.tolist(), position.tolist()
+        ([10, 30], [1, 0, 1])
     """
     return _encode(patient).codes
 
@@ -198,6 +222,12 @@ def widen(rows: Float[np.ndarray, "*s n"], stratum: Int[np.ndarray, " n"], patie
     """Contributions times sqrt(g / (g - 1)), g being the number of patients in the row's stratum; NaN where g is 1.
 
     Rows of a negative stratum are none that the metric uses: they contribute zero.
+
+    Examples:
+        Stratum 0 has two patients, stratum 1 a single one, and the last row is unused:
+
+        >>> widen(np.ones(4), np.array([0, 0, 1, -1]), np.array([1, 2, 3, 4])).round(4).tolist()  # sqrt(2)
+        [1.4142, 1.4142, nan, 0.0]
     """
     encoded = _encode(patient)
     named = stratum.tobytes()
@@ -220,7 +250,13 @@ def _factor(stratum: Int[np.ndarray, " n"], position: Int[np.ndarray, " n"]) -> 
 def calibration_in_the_large(
     log_odds: Float[np.ndarray, " n"], target: Int[np.ndarray, " n"]
 ) -> tuple[float, Float[np.ndarray, " n"]]:
-    """Return the mean probability less the share of positives, and each image's contribution to it."""
+    """Return the mean probability less the share of positives, and each image's contribution to it.
+
+    Examples:
+        >>> value, rows = calibration_in_the_large(np.zeros(4), np.array([0, 0, 0, 1]))
+        >>> value, rows.tolist()  # 0.5 - 0.25
+        (0.25, [0.0625, 0.0625, 0.0625, -0.1875])
+    """
     difference = expit(log_odds) - target
     value = float(difference.mean())
     return value, (difference - value) / len(target)
@@ -238,6 +274,16 @@ def calibration_slope(
 
     References:
         Van Calster et al., "Calibration: the Achilles heel of predictive analytics", BMC Medicine 2019.
+
+    Examples:
+        Log-odds of log(3) at which 3 of 4 images are positive, and of -log(3) at which 1 of 4 is:
+
+        >>> odds, target = np.repeat([np.log(3), -np.log(3)], 4), np.array([1, 1, 1, 0, 0, 0, 0, 1])
+        >>> slope, rows = calibration_slope(odds, target)
+        >>> round(slope, 6)
+        1.0
+        >>> calibration_slope(np.array([-1.0, 1.0]), np.array([0, 1])) is None  # separated
+        True
     """
     fit = logistic_fit(log_odds, target, weight)
     return (float(fit[0][1]), fit[1][1]) if fit else None
@@ -255,6 +301,12 @@ def logistic_fit(
 
     Returns:
         Intercept and slope, and each image's contribution to both; None where there is no finite fit.
+
+    Examples:
+        >>> odds, target = np.repeat([np.log(3), -np.log(3)], 4), np.array([1, 1, 1, 0, 0, 0, 0, 1])
+        >>> coefficients, contributions = logistic_fit(2 * odds, target)
+        >>> coefficients.round(6).tolist()  # twice as extreme, and half the slope
+        [0.0, 0.5]
     """
     design = np.stack([np.ones(len(target)), log_odds], axis=1)
     mass = np.ones(len(target)) if weight is None else weight

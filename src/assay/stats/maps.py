@@ -39,12 +39,24 @@ def dice(truth: Counts, predicted: Counts, hit: Counts, empty: Empty) -> Scores:
 
     The arrays broadcast, so that `truth[:, None]` goes with counts at several thresholds. The denominator is 0 where
     both masks are empty; see `Empty` for the value then.
+
+    Examples:
+        >>> truth, predicted, hit = np.array([4, 0]), np.array([2, 0]), np.array([2, 0])
+        >>> dice(truth, predicted, hit, "skip").round(4).tolist()  # 2 * 2 / (4 + 2); both masks are empty
+        [0.6667, nan]
+        >>> dice(truth, predicted, hit, "one").round(4).tolist()
+        [0.6667, 1.0]
     """
     return _under(empty, 2 * np.asarray(hit, np.float64), truth + predicted.astype(np.int64), truth, predicted)
 
 
 def iou(truth: Counts, predicted: Counts, hit: Counts, empty: Empty) -> Scores:
-    """hit / (truth + predicted - hit), 0..1, per image. Jaccard (1912). As `dice` otherwise."""
+    """hit / (truth + predicted - hit), 0..1, per image. Jaccard (1912). As `dice` otherwise.
+
+    Examples:
+        >>> iou(np.array([4]), np.array([2]), np.array([2]), "skip").tolist()  # 2 / (4 + 2 - 2)
+        [0.5]
+    """
     union = truth + predicted.astype(np.int64) - hit
     return _under(empty, np.asarray(hit, np.float64), union, truth, predicted)
 
@@ -53,6 +65,10 @@ def precision(truth: Counts, predicted: Counts, hit: Counts, empty: Empty) -> Sc
     """hit / predicted, 0..1, per image: the share of predicted pixels that are lesion.
 
     The denominator is 0 where nothing is predicted. As `dice` otherwise.
+
+    Examples:
+        >>> precision(np.array([4, 4]), np.array([2, 0]), np.array([1, 0]), "skip").tolist()  # 1 / 2, and 0 / 0
+        [0.5, nan]
     """
     return _under(empty, np.asarray(hit, np.float64), predicted, truth, predicted)
 
@@ -61,12 +77,21 @@ def recall(truth: Counts, predicted: Counts, hit: Counts, empty: Empty) -> Score
     """hit / truth, 0..1, per image: the share of lesion pixels that are predicted.
 
     The denominator is 0 where there is no lesion. As `dice` otherwise.
+
+    Examples:
+        >>> recall(np.array([4, 0]), np.array([2, 3]), np.array([1, 0]), "skip").tolist()  # 1 / 4; no lesion
+        [0.25, nan]
     """
     return _under(empty, np.asarray(hit, np.float64), truth, truth, predicted)
 
 
 def volume_error(truth: Counts, predicted: Counts) -> Scores:
-    """(predicted - truth) / truth per image, signed, from -1 up: 1 is twice the true area. NaN without a lesion."""
+    """(predicted - truth) / truth per image, signed, from -1 up: 1 is twice the true area. NaN without a lesion.
+
+    Examples:
+        >>> volume_error(np.array([4, 4, 0]), np.array([8, 2, 5])).tolist()
+        [1.0, -0.5, nan]
+    """
     truth, predicted = np.broadcast_arrays(truth, predicted)
     return _ratio(predicted.astype(np.float64) - truth, truth, np.nan)
 
@@ -102,6 +127,12 @@ def false_positives(
 
     The mean over lesion-free images is their false-positive rate over the plane. Exact at any threshold, on the grid or
     not. It falls as either grows.
+
+    Examples:
+        An image has a component of at least 1 pixel up to a logit of 2, and one of at least 9 pixels up to 0:
+
+        >>> false_positives(np.array([[2.0, 0.0]]), np.array([-1.0, 1.0])).tolist()
+        [[[True, True], [True, False]]]
     """
     return area_score[:, None, :] >= np.asarray(thresholds, np.float64)[None, :, None]
 
@@ -112,6 +143,10 @@ def lesion_hits(
     """1 for a lesion found at a threshold (one for all images or one each), 0 for one that is not, NaN where padded.
 
     floor: the least logit of each image. A threshold at or below it predicts the whole image and finds nothing in it.
+
+    Examples:
+        >>> lesion_hits(np.array([[2.0, -1.0, np.nan]]), np.array([-5.0]), 0.0).tolist()
+        [[1.0, 0.0, nan]]
     """
     at = np.reshape(threshold, (-1, 1))
     hits = (lesion_score >= at) & (floor[:, None] < at)
@@ -124,6 +159,11 @@ def threshold_at(lesion_score: Float[np.ndarray, "n l"], floor: Float[np.ndarray
     floor: as in `lesion_hits`, so that the number of found lesions need not grow as the threshold falls. Undefined
     without a lesion, and censored (NaN with a reason) where no threshold finds so many without predicting whole images.
     Raises ValueError unless 0 < level <= 1.
+
+    Examples:
+        >>> score, floor = np.array([[2.0, 1.0], [-1.0, np.nan]]), np.array([-5.0, -5.0])
+        >>> threshold_at(score, floor, 0.6).value  # two of three lesions
+        1.0
     """
     if not 0 < level <= 1:
         raise ValueError(f"a level of sensitivity of {level}: give a share above 0 and at most 1")
@@ -162,6 +202,10 @@ def false_marks(false_components: Int[np.ndarray, "n t"]) -> Int[np.ndarray, "n 
 
     A mark that was made stays made. Counted at one threshold alone, components grow together as it falls, and a map
     that is lesion all over would have none.
+
+    Examples:
+        >>> false_marks(np.array([[1, 3, 2, 0]])).tolist()
+        [[3, 3, 2, 0]]
     """
     return np.maximum.accumulate(false_components[:, ::-1], axis=1)[:, ::-1]
 
@@ -169,7 +213,12 @@ def false_marks(false_components: Int[np.ndarray, "n t"]) -> Int[np.ndarray, "n 
 def lesions_marked(
     lesion_score: Float[np.ndarray, "n l"], floor: Float[np.ndarray, " n"], thresholds: Float[np.ndarray, " t"]
 ) -> Int[np.ndarray, "n t"]:
-    """How many lesions of an image are found at each threshold or any above it, by more than predicting it whole."""
+    """How many lesions of an image are found at each threshold or any above it, by more than predicting it whole.
+
+    Examples:
+        >>> lesions_marked(np.array([[2.0, -1.0, np.nan]]), np.array([-5.0]), np.array([-2.0, 0.0, 3.0])).tolist()
+        [[2, 1, 0]]
+    """
     score = np.where(lesion_score > floor[:, None], lesion_score, -np.inf)
     return (score[:, None, :] >= np.asarray(thresholds, np.float64)[:, None]).sum(axis=2)
 
@@ -184,6 +233,12 @@ def free_response(
 
     thresholds: from the lowest up. Components may be counted on other images (lesion-free ones, say) than lesions.
     Raises ValueError unless there is one count per threshold.
+
+    Examples:
+        >>> false, score, floor = np.array([[2, 1, 0], [0, 0, 0]]), np.array([[2.0], [-1.0]]), np.array([-5.0, -5.0])
+        >>> curve = free_response(false, score, floor, np.array([-2.0, 0.0, 3.0]))
+        >>> curve.false_positives.tolist(), curve.sensitivity.tolist()  # per image, and of two lesions
+        ([1.0, 0.5, 0.0], [1.0, 0.5, 0.0])
     """
     if false_components.shape[1] != len(thresholds):
         raise ValueError(
@@ -213,6 +268,12 @@ def free_responses(
 ) -> list[OfFold]:
     """A curve for each fold that has a lesion, since logits of two models share no scale; one of all images without
     folds, and where no fold has a lesion.
+
+    Examples:
+        >>> false, score, floor = np.array([[2, 1, 0], [0, 0, 0]]), np.array([[2.0], [-1.0]]), np.array([-5.0, -5.0])
+        >>> folds = free_responses(false, score, floor, np.array([-2.0, 0.0, 3.0]), np.array([0, 1]))
+        >>> [fold.curve.sensitivity.tolist() for fold in folds], [fold.lesions for fold in folds]
+        ([[1.0, 1.0, 0.0], [1.0, 0.0, 0.0]], [1, 1])
     """
     lesions = (~np.isnan(lesion_score)).sum(axis=1)
     among = [np.ones(len(false_components), dtype=bool)]
@@ -229,7 +290,15 @@ def free_responses(
 
 
 def sensitivity_over(folds: Sequence[OfFold], most: Float[np.ndarray, " x"]) -> Float[np.ndarray, " x"]:
-    """`sensitivity_within` where every fold's model makes at most so many false positives: the mean over lesions."""
+    """`sensitivity_within` where every fold's model makes at most so many false positives: the mean over lesions.
+
+    Examples:
+        >>> curve = FreeResponse(np.array([1.0, 0.5, 0.0]), np.array([1.0, 0.5, 0.0]))
+        >>> blind, images = curve._replace(sensitivity=np.zeros(3)), np.ones(2, dtype=bool)
+        >>> folds = [OfFold(images, curve, 1), OfFold(images, blind, 3)]
+        >>> sensitivity_over(folds, np.array([0.5])).tolist()  # (1 * 0.5 + 3 * 0) / 4
+        [0.125]
+    """
     within = [sensitivity_within(response.curve, most) for response in folds]
     if len(folds) == 1:
         return within[0]
@@ -240,6 +309,11 @@ def sensitivity_within(curve: FreeResponse, most: Float[np.ndarray, " x"]) -> Fl
     """The greatest sensitivity of a curve with at most so many false positives per image, for each number. Range 0..1.
 
     NaN where even the highest threshold has more, without a lesion, and without an image.
+
+    Examples:
+        >>> curve = FreeResponse(np.array([1.0, 0.5, 0.0]), np.array([1.0, 0.5, 0.25]))
+        >>> sensitivity_within(curve, np.array([0.4, 0.6, 2.0])).tolist()
+        [0.25, 0.5, 1.0]
     """
     allowed = curve.false_positives[:, None] <= most
     best = np.where(allowed, curve.sensitivity[:, None], 0.0).max(axis=0, initial=0.0)
@@ -252,6 +326,11 @@ def partial_area(curve: FreeResponse, most: float) -> Metric:
     The area under the steps of the curve, divided by `most`: nothing is interpolated between thresholds. Undefined
     without a lesion, without an image to count false positives on, and where more than a hundredth of its range is
     above the highest threshold (less counts as 0). Raises ValueError unless `most` is above 0.
+
+    Examples:
+        >>> curve = FreeResponse(np.array([1.0, 0.5, 0.0]), np.array([1.0, 0.5, 0.25]))
+        >>> partial_area(curve, 2.0).value  # (0.25 * 0.5 + 0.5 * 0.5 + 1 * 1) / 2
+        0.6875
     """
     if not most > 0:
         raise ValueError(f"a partial area up to {most} false positives per image: give a number above 0")

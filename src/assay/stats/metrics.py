@@ -35,7 +35,12 @@ class Metric(NamedTuple):
 
 
 def undefined_metric(reason: Reason | Code) -> Metric:
-    """Return a metric without a value, and why."""
+    """Return a metric without a value, and why.
+
+    Examples:
+        >>> undefined_metric(Code.NO_IMAGES)
+        Metric(value=nan, reason=Reason(causes=(Cause(code=<Code.NO_IMAGES: 'no-images'>, fields=()),)), images=None)
+    """
     return Metric(float("nan"), because(reason) if isinstance(reason, Code) else reason)
 
 
@@ -43,18 +48,35 @@ def undefined_metric(reason: Reason | Code) -> Metric:
 
 
 def two_columns(logits: Float[np.ndarray, "*s n k"]) -> Float[np.ndarray, "*s n c"]:
-    """Logits with at least two columns, float64: a single sigmoid logit z becomes (0, z)."""
+    """Logits with at least two columns, float64: a single sigmoid logit z becomes (0, z).
+
+    Examples:
+        >>> two_columns(np.array([[2.0], [-1.0]])).tolist()
+        [[0.0, 2.0], [0.0, -1.0]]
+    """
     wide = np.asarray(logits, dtype=np.float64)
     return np.concatenate([np.zeros_like(wide), wide], axis=-1) if wide.shape[-1] == 1 else wide
 
 
 def probabilities(logits: Float[np.ndarray, "*s n k"]) -> Float[np.ndarray, "*s n c"]:
-    """Class probabilities in float64, rows summing to 1."""
+    """Class probabilities in float64, rows summing to 1.
+
+    Examples:
+        >>> probabilities(np.array([[0.0], [np.log(3)]])).round(6).tolist()
+        [[0.5, 0.5], [0.25, 0.75]]
+    """
     return softmax(two_columns(logits), axis=-1)
 
 
 def class_score(logits: Float[np.ndarray, "*s n k"], label: int = 1) -> Float[np.ndarray, "*s n"]:
-    """The log-odds of one class against the rest, (-inf, inf): ranks as its probability does, and never saturates."""
+    """The log-odds of one class against the rest, (-inf, inf): ranks as its probability does, and never saturates.
+
+    Examples:
+        >>> class_score(np.array([[1.0, 3.0]])).tolist()  # two classes: the difference of their logits
+        [2.0]
+        >>> class_score(np.log([[0.5, 0.25, 0.25]]), 0).round(6).tolist()  # log(0.5 / (0.25 + 0.25))
+        [0.0]
+    """
     wide = two_columns(logits)
     if wide.shape[-1] == 2:
         return wide[..., label] - wide[..., 1 - label]
@@ -64,24 +86,49 @@ def class_score(logits: Float[np.ndarray, "*s n k"], label: int = 1) -> Float[np
 def log_odds(logits: Float[np.ndarray, "n k"]) -> Float[np.ndarray, "n m"]:
     """Return the log-odds of the positive class [n, 1] (positive minus negative logit), or with several classes of each
     against the rest [n, k].
+
+    Examples:
+        >>> log_odds(np.array([[1.0, 3.0], [2.0, 2.0]])).tolist()
+        [[2.0], [0.0]]
+        >>> log_odds(np.zeros((1, 3))).round(3).tolist()  # log(1 / 2) for each of three classes
+        [[-0.693, -0.693, -0.693]]
     """
     classes = logits.shape[1]
     return np.stack([class_score(logits, label) for label in (range(classes) if classes > 2 else (1,))], axis=1)
 
 
 def score_names(classes: tuple[str, ...]) -> tuple[str, ...]:
-    """Result of `level` for each column of `log_odds`: nothing with two classes, else the class."""
+    """Result of `level` for each column of `log_odds`: nothing with two classes, else the class.
+
+    Examples:
+        >>> score_names(("benign", "malignant"))
+        ('',)
+        >>> score_names(("nevus", "melanoma", "keratosis"))
+        ('nevus', 'melanoma', 'keratosis')
+    """
     return classes if len(classes) > 2 else ("",)
 
 
 def beyond(logits: Float[np.ndarray, "*s n k"], cut: int) -> Float[np.ndarray, "*s n"]:
-    """The log-odds of the classes from `cut` on against those before it, (-inf, inf); `cut` is from 1 to k - 1."""
+    """The log-odds of the classes from `cut` on against those before it, (-inf, inf); `cut` is from 1 to k - 1.
+
+    Examples:
+        >>> beyond(np.log([[0.5, 0.25, 0.25]]), 1).round(6).tolist()  # log((0.25 + 0.25) / 0.5)
+        [0.0]
+    """
     wide = two_columns(logits)
     return logsumexp(wide[..., cut:], axis=-1) - logsumexp(wide[..., :cut], axis=-1)
 
 
 def binary_fault(score: Shaped[np.ndarray, " n"], target: Shaped[np.ndarray, " n"]) -> Reason:
-    """Return why a ranking of two classes is undefined, if it is. Raises ValueError on shapes and codes."""
+    """Return why a ranking of two classes is undefined, if it is. Raises ValueError on shapes and codes.
+
+    Examples:
+        >>> binary_fault(np.array([0.2, 0.7]), np.array([0, 1])) == NOTHING
+        True
+        >>> str(binary_fault(np.array([0.2, 0.7]), np.array([1, 1])))
+        '[{"code": "absent-class", "kind": "negative"}]'
+    """
     if score.ndim != 1 or score.shape != target.shape:
         raise ValueError(f"scores have shape {score.shape} and targets {target.shape}: give one of each per image")
     if not np.isin(target, (0, 1)).all():
@@ -95,7 +142,14 @@ def binary_fault(score: Shaped[np.ndarray, " n"], target: Shaped[np.ndarray, " n
 
 
 def class_fault(logits: Shaped[np.ndarray, "n k"], target: Shaped[np.ndarray, " n"]) -> Reason:
-    """Return why a metric of class probabilities is undefined, if it is. Raises ValueError on shapes and codes."""
+    """Return why a metric of class probabilities is undefined, if it is. Raises ValueError on shapes and codes.
+
+    Examples:
+        >>> class_fault(np.zeros((2, 3)), np.array([0, 2])) == NOTHING
+        True
+        >>> str(class_fault(np.array([[0.0, np.nan]]), np.array([0])))
+        '[{"code": "not-finite", "count": 1, "images": 1}]'
+    """
     if logits.ndim != 2 or len(logits) != len(target):
         raise ValueError(f"logits have shape {logits.shape} and targets {target.shape}: give [n, k] and [n]")
     classes = max(logits.shape[1], 2)
@@ -107,7 +161,14 @@ def class_fault(logits: Shaped[np.ndarray, "n k"], target: Shaped[np.ndarray, " 
 
 
 def check_same_shape(predicted: np.ndarray, target: np.ndarray) -> None:
-    """Raises ValueError unless there is one prediction per target."""
+    """Raises ValueError unless there is one prediction per target.
+
+    Examples:
+        >>> check_same_shape(np.array([0, 1]), np.array([1, 1]))
+        >>> check_same_shape(np.array([0]), np.array([1, 1]))
+        Traceback (most recent call last):
+        ValueError: predictions have shape (1,) and targets (2,): give one per image
+    """
     if predicted.shape != target.shape:
         raise ValueError(f"predictions have shape {predicted.shape} and targets {target.shape}: give one per image")
 
@@ -141,6 +202,13 @@ def placements(
 
     A tie counts one half. Leading axes are batches that share the targets. These are the components of DeLong, DeLong
     and Clarke-Pearson (1988) before division.
+
+    Examples:
+        >>> right, opposite = placements(np.array([0.1, 0.4, 0.35, 0.8]), np.array([0, 0, 1, 1]))
+        >>> right.tolist()  # the positive of 0.35 is above one of the two negatives, that of 0.8 above both
+        [2.0, 1.0, 1.0, 2.0]
+        >>> opposite.tolist()
+        [2.0, 2.0, 2.0, 2.0]
     """
     positive = np.asarray(target) == 1
     if score.ndim == 1 and (fold is None or (fold == fold[:1]).all()):
@@ -197,6 +265,12 @@ def auroc(
     fold: with it only pairs within a fold count, since the scores of two folds come from two models and share no scale;
     each pair counts once, so a fold weighs as many pairs as it has.
     Undefined when a class has no image, or when no fold holds both classes.
+
+    Examples:
+        >>> auroc(np.array([0.1, 0.4, 0.35, 0.8]), np.array([0, 0, 1, 1])).value  # 3 of 4 pairs
+        0.75
+        >>> auroc(np.array([0.1, 0.4]), np.array([1, 1])).is_defined
+        False
     """
     if reason := binary_fault(score, target):
         return undefined_metric(reason)
@@ -204,7 +278,13 @@ def auroc(
 
 
 def area(right: Float[np.ndarray, " n"], opposite: Float[np.ndarray, " n"], target: Int[np.ndarray, " n"]) -> Metric:
-    """Compute the AUROC from `placements`; undefined where no fold holds both classes."""
+    """Compute the AUROC from `placements`; undefined where no fold holds both classes.
+
+    Examples:
+        >>> target = np.array([0, 0, 1, 1])
+        >>> area(*placements(np.array([0.1, 0.4, 0.35, 0.8]), target), target).value
+        0.75
+    """
     positive = target == 1
     pairs = opposite[positive].sum()
     if pairs == 0:
@@ -221,6 +301,12 @@ def macro_auroc(
     """The unweighted mean over classes of the AUROC of that class against the rest. Range 0..1, chance 0.5.
 
     names: of the classes, for the reason. Undefined when a class has no image, or no fold holds it and another.
+
+    Examples:
+        >>> macro_auroc(np.eye(3), np.array([0, 1, 2])).value
+        1.0
+        >>> str(macro_auroc(np.eye(3), np.array([0, 1, 1]), names=("a", "b", "c")).reason)
+        '[{"code": "absent-classes", "classes": ["c"]}]'
     """
     if reason := class_fault(logits, target):
         return undefined_metric(reason)
@@ -243,6 +329,13 @@ def mean_precision(
     """Mean over positives of the precision at their score (rows that tie enter together), from `calls_at`. Range 0..1.
 
     Chance is the share of positives.
+
+    Examples:
+        The positives are ranked first and third of three, with precisions of 1 and 2/3:
+
+        >>> score, target = np.array([0.9, 0.5, 0.1]), np.array([1, 0, 1])
+        >>> round(mean_precision(*calls_at(score, target), target).value, 4)  # (1 + 2/3) / 2
+        0.8333
     """
     positive = target == 1
     return Metric(float((hit[positive] / called[positive]).mean()))
@@ -251,7 +344,13 @@ def mean_precision(
 def calls_at(
     score: Float[np.ndarray, " n"], target: Int[np.ndarray, " n"], fold: Int[np.ndarray, " n"] | None = None
 ) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
-    """Per row, were its score the threshold of its fold: how many rows are called positive, and how many rightly."""
+    """Per row, were its score the threshold of its fold: how many rows are called positive, and how many rightly.
+
+    Examples:
+        >>> called, hit = calls_at(np.array([0.9, 0.5, 0.1]), np.array([1, 0, 1]))
+        >>> called.tolist(), hit.tolist()
+        ([1.0, 2.0, 3.0], [1.0, 1.0, 2.0])
+    """
     folds = np.zeros(len(score), dtype=np.int64) if fold is None else fold
     called, hit = np.zeros(len(score)), np.zeros(len(score))
     for number in np.unique(folds):
@@ -268,26 +367,50 @@ def calls_at(
 def predictions(
     probability: Float[np.ndarray, "n k"], threshold: float | Float[np.ndarray, " n"] = 0.5
 ) -> Int[np.ndarray, " n"]:
-    """Class codes: with two classes 1 where the positive probability is at least the threshold, else the likeliest."""
+    """Class codes: with two classes 1 where the positive probability is at least the threshold, else the likeliest.
+
+    Examples:
+        >>> predictions(np.array([[0.6, 0.4], [0.5, 0.5]])).tolist()
+        [0, 1]
+        >>> predictions(np.array([[0.6, 0.4], [0.5, 0.5]]), threshold=0.3).tolist()
+        [1, 1]
+        >>> predictions(np.array([[0.2, 0.4, 0.4]])).tolist()
+        [1]
+    """
     if probability.shape[-1] == 2:
         return (probability[:, 1] >= threshold).astype(np.int64)
     return probability.argmax(axis=-1)
 
 
 def accuracy(predicted: Int[np.ndarray, " n"], target: Int[np.ndarray, " n"]) -> Metric:
-    """Share of rows whose class was called rightly. Range 0..1. Undefined without images."""
+    """Share of rows whose class was called rightly. Range 0..1. Undefined without images.
+
+    Examples:
+        >>> accuracy(np.array([0, 1, 1, 1]), np.array([0, 1, 1, 0])).value
+        0.75
+    """
     check_same_shape(predicted, target)
     return _share(predicted == target, np.ones(len(target), dtype=bool), because(Code.NO_IMAGES))
 
 
 def sensitivity(predicted: Int[np.ndarray, " n"], target: Int[np.ndarray, " n"]) -> Metric:
-    """Share of positives that were called positive. Range 0..1. Undefined without a positive."""
+    """Share of positives that were called positive. Range 0..1. Undefined without a positive.
+
+    Examples:
+        >>> round(sensitivity(np.array([0, 1, 1, 1]), np.array([1, 1, 1, 0])).value, 4)
+        0.6667
+    """
     check_same_shape(predicted, target)
     return _share(predicted == 1, target == 1, because(Code.ABSENT_CLASS, kind="positive"))
 
 
 def specificity(predicted: Int[np.ndarray, " n"], target: Int[np.ndarray, " n"]) -> Metric:
-    """Share of negatives that were called negative. Range 0..1. Undefined without a negative."""
+    """Share of negatives that were called negative. Range 0..1. Undefined without a negative.
+
+    Examples:
+        >>> round(specificity(np.array([0, 1, 0, 1]), np.array([0, 0, 0, 1])).value, 4)
+        0.6667
+    """
     check_same_shape(predicted, target)
     return _share(predicted == 0, target == 0, because(Code.ABSENT_CLASS, kind="negative"))
 
@@ -300,6 +423,12 @@ def quadratic_weighted_kappa(predicted: Int[np.ndarray, " n"], target: Int[np.nd
     """Agreement of ordinal grades beyond chance, disagreement weighing its square. Cohen (1968). Range -1..1, chance 0.
 
     Undefined without images, or when predictions and targets are all one and the same grade.
+
+    Examples:
+        One grade beside the truth in four images: 1 - 0.25 / 1.25.
+
+        >>> round(quadratic_weighted_kappa(np.array([0, 1, 2, 1]), np.array([0, 1, 2, 2])).value, 4)
+        0.8
     """
     check_same_shape(predicted, target)
     if not len(target):
@@ -315,14 +444,26 @@ def quadratic_weighted_kappa(predicted: Int[np.ndarray, " n"], target: Int[np.nd
 
 
 def brier_losses(probability: Float[np.ndarray, "n k"], target: Int[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-    """Per row: (p - y)^2 with two classes, 0..1; the sum over classes with several, 0..2 (Brier 1950)."""
+    """Per row: (p - y)^2 with two classes, 0..1; the sum over classes with several, 0..2 (Brier 1950).
+
+    Examples:
+        >>> brier_losses(np.array([[0.25, 0.75], [0.5, 0.5]]), np.array([1, 0])).tolist()
+        [0.0625, 0.25]
+        >>> brier_losses(np.array([[0.5, 0.25, 0.25]]), np.array([0])).tolist()  # 0.25 + 0.0625 + 0.0625
+        [0.375]
+    """
     if probability.shape[-1] == 2:
         return (probability[:, 1] - target) ** 2
     return ((probability - np.eye(probability.shape[-1])[target]) ** 2).sum(axis=-1)
 
 
 def log_losses(logits: Float[np.ndarray, "n k"], target: Int[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-    """Per row: minus the log-probability of its class, in nats, from logits and so never clipped."""
+    """Per row: minus the log-probability of its class, in nats, from logits and so never clipped.
+
+    Examples:
+        >>> log_losses(np.log([[0.25, 0.75]]), np.array([0])).round(4).tolist()  # log(4)
+        [1.3863]
+    """
     wide = two_columns(logits)
     return logsumexp(wide, axis=-1) - wide[np.arange(len(target)), target]
 
@@ -334,6 +475,11 @@ def calibration_pairs(
 
     With two classes the positive probability and the outcome; with several the highest probability and whether its
     class was right.
+
+    Examples:
+        >>> claimed, actual = calibration_pairs(np.array([[0.25, 0.75], [0.5, 0.5]]), np.array([1, 0]))
+        >>> claimed.tolist(), actual.tolist()
+        ([0.75, 0.5], [1.0, 0.0])
     """
     if probability.shape[-1] == 2:
         return probability[:, 1], target.astype(np.float64)
@@ -341,20 +487,36 @@ def calibration_pairs(
 
 
 def equal_mass_bins(values: Float[np.ndarray, " n"], bins: int = CALIBRATION_BINS) -> Int[np.ndarray, " n"]:
-    """A bin per row so that bins hold equally many rows; equal values share the bin of their mean rank."""
+    """A bin per row so that bins hold equally many rows; equal values share the bin of their mean rank.
+
+    Examples:
+        >>> equal_mass_bins(np.array([0.1, 0.9, 0.4, 0.2]), bins=2).tolist()
+        [0, 1, 1, 0]
+    """
     ordered = np.sort(values)
     below, through = (np.searchsorted(ordered, values, side=side) for side in ("left", "right"))
     return np.floor((below + through) / 2 / len(values) * bins).astype(np.int64)  # the mean rank, less a half
 
 
 def mean_gap(gaps: Float[np.ndarray, " n"], bins: Int[np.ndarray, " n"]) -> Metric:
-    """Compute the calibration error from each row's claimed less actual outcome, and its bin."""
+    """Compute the calibration error from each row's claimed less actual outcome, and its bin.
+
+    Examples:
+        Bins of two rows each, with gaps that add up to 0.5 and to -0.25:
+
+        >>> mean_gap(np.array([0.25, 0.25, -0.5, 0.25]), np.array([0, 0, 1, 1])).value  # (0.5 + 0.25) / 4
+        0.1875
+    """
     return Metric(float(np.abs(np.bincount(bins, gaps)).sum() / len(gaps)))
 
 
 def varying(features: Float[np.ndarray, "n d"]) -> Bool[np.ndarray, " d"]:
     """Which features tell images apart: those that vary by more than float32 rounds off their mean. One that is not
     finite everywhere is not called constant.
+
+    Examples:
+        >>> varying(np.array([[1.0, 5.0], [2.0, 5.0]])).tolist()
+        [True, False]
     """
     with np.errstate(invalid="ignore"):
         center, deviation = features.mean(axis=0, dtype=np.float64), features.std(axis=0, dtype=np.float64)

@@ -52,6 +52,11 @@ class RateContrast:
 def collapse_rate(collapsed: int, trials: int) -> Rate:
     """How often trials of a recipe collapsed. NaN without a trial; failed trials do not count as trials, those that
     could not start because their source collapsed do.
+
+    Examples:
+        >>> rate = collapse_rate(0, 10)
+        >>> rate.value, rate.low, round(rate.high, 4)  # 1 - 0.025 ** (1 / 10)
+        (0.0, 0.0, 0.3085)
     """
     if not 0 <= collapsed <= trials:
         raise ValueError(f"{collapsed} of {trials} trials collapsed: give a count within the number of trials")
@@ -64,7 +69,14 @@ def collapse_rate(collapsed: int, trials: int) -> Rate:
 
 
 def contrast_collapse(a: Bool[np.ndarray, " s"], b: Bool[np.ndarray, " s"]) -> RateContrast:
-    """How much oftener recipe a collapsed than b; position i is the same seed in both."""
+    """How much oftener recipe a collapsed than b; position i is the same seed in both.
+
+    Examples:
+        >>> a, b = np.array([True, True, False, True]), np.zeros(4, dtype=bool)
+        >>> contrast = contrast_collapse(a, b)
+        >>> contrast.value, contrast.p, contrast.min_p  # three discordant seeds: 2 / 2**3
+        (0.75, 0.25, 0.125)
+    """
     if a.shape != b.shape:
         raise ValueError(f"a has {len(a)} seeds and b {len(b)}: give the seeds that both ran, in one order")
     seeds = len(a)
@@ -104,6 +116,15 @@ def corruption_rows(estimates: Sequence[Mapping[str, Any]], axis: str, against: 
         estimates: Rows that hold `distorted-error` and `distorted-error-increase` by severity (`level`) and as the mean
             over severities, means over seeds.
         against: The baseline of a recipe has this value on the axis and all else alike; `group` names it.
+
+    Examples:
+        >>> columns = {"environment": "id", "factor": "blur", "level": "1", "measure": "distorted-error", "group": "",
+        ...            "low": 0.0}
+        >>> rows = [columns | {"recipe": loss, "coordinates": json.dumps({"loss": loss}), "value": value}
+        ...         for loss, value in (("supcon", 0.1), ("cross-entropy", 0.2))]
+        >>> ratios = corruption_rows(rows, "loss", "cross-entropy")
+        >>> {(row["recipe"], row["factor"]): row["value"] for row in ratios}[("supcon", "blur")]  # 0.1 / 0.2
+        0.5
     """
     absolute = _ratios(estimates, axis, against, _ERROR, CORRUPTION, Code.BASELINE_WITHOUT_ERROR)
     return absolute + _ratios(estimates, axis, against, _INCREASE, RELATIVE, Code.BASELINE_NOT_WORSE)
@@ -169,6 +190,12 @@ def corruption_error(error: Float[np.ndarray, " s"], baseline: Float[np.ndarray,
     relative CE the increase of that share over the one on clean images, so that it can be negative where a distortion
     helps. The mean over families is mCE. Of several seeds, ratios are made of the means over seeds, not averaged: a
     ratio of two noisy numbers is biased.
+
+    Examples:
+        >>> round(corruption_error(np.array([0.1, 0.2]), np.array([0.2, 0.4]), Code.BASELINE_WITHOUT_ERROR).value, 6)
+        0.5
+        >>> corruption_error(np.array([0.1]), np.array([0.0]), Code.BASELINE_WITHOUT_ERROR).is_defined
+        False
     """
     below = float(baseline.sum())
     if np.isnan(error).any() or np.isnan(below):
@@ -204,7 +231,15 @@ class Joint:
 
 
 def joint(across: Evaluated, up: Evaluated) -> Joint:
-    """The region of two measures of one recipe, evaluated over the same seeds. None where either has no interval."""
+    """The region of two measures of one recipe, evaluated over the same seeds. None where either has no interval.
+
+    Examples:
+        >>> from assay.stats.panel import of_seeds
+        >>> a, b = (of_seeds(np.array(values), np.arange(4)) for values in ([0.4, 0.5, 0.6, 0.7], [0.5, 0.4, 0.7, 0.6]))
+        >>> region = joint(a, b)
+        >>> round(region.correlation, 6), round(region.df, 6), region.outline.shape
+        (0.6, 3.0, (72, 2))
+    """
     sure = uncertainty(across), uncertainty(up)
     reason = sure[0].reason or sure[1].reason
     if not reason and not np.array_equal(across.seeds, up.seeds):
@@ -219,7 +254,14 @@ def joint(across: Evaluated, up: Evaluated) -> Joint:
 
 
 def error_correlation(across: Evaluated, up: Evaluated, sure: tuple[Uncertainty, Uncertainty]) -> float:
-    """The correlation of the errors of two means over seeds, held within -1 .. 1."""
+    """The correlation of the errors of two means over seeds, held within -1 .. 1.
+
+    Examples:
+        >>> from assay.stats.panel import of_seeds
+        >>> a, b = (of_seeds(np.array(values), np.arange(4)) for values in ([0.4, 0.5, 0.6, 0.7], [0.5, 0.4, 0.7, 0.6]))
+        >>> round(error_correlation(a, b, (uncertainty(a), uncertainty(b))), 6)  # without patients: that of the seeds
+        0.6
+    """
     patients = np.union1d(across.patients, up.patients)
     moves = np.zeros((2, len(across.seeds), len(patients)))
     for k, part in enumerate((across, up)):

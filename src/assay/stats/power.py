@@ -63,6 +63,14 @@ def reachable(
         power: Power on average.
         df_between: Degrees of freedom of `between`; infinite where it is known or assumed.
         alpha: Level of the family.
+
+    Examples:
+        A standard error of 0.02 over 10 seeds, known with 9 degrees of freedom:
+
+        >>> round(reachable(0.0004, 0.0, 10, float("inf")), 3)  # about (2.26 + 0.88) * 0.02
+        0.063
+        >>> reachable(0.0, 0.0, 10, 99.0)
+        nan
     """
     if not between + within > 0:
         return float("nan")
@@ -90,6 +98,10 @@ def df_of_group(seeds: int, group: int) -> float:
     """Degrees of freedom of the mean variance over seeds of contrasts with a common reference, all of one spread.
 
     (S - 1) tr(C)^2 / tr(C^2), where C has 2 on its diagonal and 1 elsewhere.
+
+    Examples:
+        >>> df_of_group(5, 1), df_of_group(5, 2)  # 4, and 4 * 8 / 5
+        (4.0, 6.4)
     """
     return (seeds - 1) * 4 * group / (group + 3)
 
@@ -108,6 +120,17 @@ def found_reachable(
         family: Contrasts of their family, of this kind or another.
         correction: How the family is corrected.
         alpha: Level of the family.
+
+    Examples:
+        >>> from assay.stats.compare import compare
+        >>> from assay.stats.panel import of_seeds
+        >>> seeds = np.arange(5)
+        >>> parts = [of_seeds(np.array([-2, -1, 0, 1, 2]) * sd, seeds) for sd in (0.01, 0.02)]
+        >>> contrasts = [compare([part], np.ones(1)) for part in parts]
+        >>> found_reachable(contrasts[:1], 1) < found_reachable(contrasts, 1) < found_reachable(contrasts[1:], 1)
+        True
+        >>> found_reachable([], 1)
+        nan
     """
     testable = [
         (contrast.combined, contrast.spread, contrast.group)
@@ -141,6 +164,12 @@ class Assumptions:
 def rests_on(name: str, positives: int, negatives: int) -> int | None:
     """The patients behind a measure, given those of either class; 0 where it has none, and None where a plan cannot
     tell: a distance, an error without an upper end, images or lesions that only outputs decide on.
+
+    Examples:
+        >>> rests_on("sensitivity", 30, 70), rests_on("auroc", 30, 70), rests_on("auroc", 0, 70)
+        (30, 100, 0)
+        >>> rests_on("log-loss", 30, 70) is None
+        True
     """
     if name in OF_RANKS:
         return positives + negatives if min(positives, negatives) else 0
@@ -167,6 +196,13 @@ def detectable_difference(
     independent. family, correction, alpha: contrasts of its family, its correction and level. group: contrasts of its
     pooling group. NaN under 3 seeds, under 2 patients of a class where the measure ranks one above the other,
     under 2 patients behind it otherwise, and where `rests_on` says None.
+
+    Examples:
+        >>> few, many = (detectable_difference(5, n, n, "auroc") for n in (50, 200))
+        >>> round(few, 2), round(many, 2)
+        (0.15, 0.1)
+        >>> detectable_difference(2, 50, 50, "auroc")  # under 3 seeds
+        nan
     """
     patients = rests_on(name, positives, negatives)
     fewest = min(positives, negatives) if name in OF_RANKS else patients
@@ -182,6 +218,12 @@ def patient_variance(value: float, positives: int, negatives: int, name: str) ->
     """The variance over patients of one model's measure, one image a patient, at this true value.
 
     Raises ValueError for a measure of which `rests_on` knows no patients.
+
+    Examples:
+        >>> round(patient_variance(0.8, 50, 50, "sensitivity"), 6)  # 0.8 * 0.2 / 50
+        0.0032
+        >>> round(patient_variance(0.5, 10, 10, "auroc"), 6)  # (n + m + 1) / (12 n m)
+        0.0175
     """
     count = rests_on(name, positives, negatives)
     if not count:

@@ -21,6 +21,13 @@ def held_out(
     Wahba 1979), which takes rows as independent. One eigendecomposition per fold, of the smaller Gram matrix, serves
     all columns and penalties; with fewer rows than features it is that of the rows (the dual form), and the answer the
     same. Constant features give the fitting rows' mean, a fold that holds every row gives 0.
+
+    Examples:
+        Each fold is predicted from the other, in which the value is twice the feature:
+
+        >>> feature = np.array([[0.0], [1.0], [2.0], [3.0]])
+        >>> held_out(feature, 2 * feature, np.array([0, 1, 0, 1])).round(1).tolist()
+        [[0.0], [2.0], [4.0], [6.0]]
     """
     out = np.zeros((len(fold), wanted.shape[1]))
     for number in np.unique(fold):

@@ -69,6 +69,14 @@ def scale_of(
 
     Raises:
         SpecError: They may be per cent or log-odds, or are not what the user calls them.
+
+    Examples:
+        >>> scale_of(np.array([0.1, 0.9])).kind
+        'probabilities'
+        >>> scale_of(np.array([-2.0, 3.0])).kind
+        'logits'
+        >>> scale_of(np.array([10.0, 90.0]), "percent").log_odds(np.array([50.0])).tolist()
+        [0.0]
     """
     least, greatest = float(np.min(scores)), float(np.max(scores))
     spread = f"{of} are from {least:.3g} to {greatest:.3g}"

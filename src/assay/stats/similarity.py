@@ -36,6 +36,10 @@ def center(features: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n r"]:
 
     r is 0 where none does; all are NaN where any activation is not finite. None of the measures here depends on mean or
     scale.
+
+    Examples:
+        >>> center(np.array([[1.0, 5.0], [3.0, 5.0]])).tolist()  # the second unit is constant
+        [[-1.0], [1.0]]
     """
     if not np.isfinite(features).all():
         return np.full(features.shape, math.nan)
@@ -49,7 +53,14 @@ def center(features: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n r"]:
 
 
 def undefined_for(features: Float[np.ndarray, "n d"]) -> Reason:
-    """Return why a representation cannot be compared with any, if it cannot."""
+    """Return why a representation cannot be compared with any, if it cannot.
+
+    Examples:
+        >>> undefined_for(np.arange(8.0).reshape(4, 2) ** 2) == NOTHING
+        True
+        >>> str(undefined_for(np.ones((4, 2))))
+        '[{"code": "constant-layer"}]'
+    """
     if len(features) < FEWEST:
         return because(Code.FEW_IMAGES, images=len(features), least=FEWEST)
     if not np.isfinite(features).all():
@@ -67,6 +78,11 @@ def hsic(one: Float[np.ndarray, "n d"], other: Float[np.ndarray, "n e"]) -> floa
     Its expectation is the sum of the squared covariances of the units of both, whatever n (at least 4) and however many
     units there are: 0 for independent representations, so that it may be negative. In the squared units of both. NaN
     with fewer images.
+
+    Examples:
+        >>> x = np.array([[1.0], [1.0], [-1.0], [-1.0], [1.0], [-1.0], [0.0], [0.0]])
+        >>> round(hsic(x, x), 4), round(hsic(2 * x, x), 4)  # in the squared units of both
+        (0.7214, 2.8857)
     """
     _same_images([one], [other])
     if len(one) < FEWEST:
@@ -87,6 +103,12 @@ def cka_matrix(
 
     Goes through the images' Gram matrices block by block, or through the units' covariances, whichever is cheaper, and
     holds a copy of the input in float64 and another 16 MB.
+
+    Examples:
+        >>> x = np.random.default_rng(0).normal(size=(20, 3))
+        >>> other = np.random.default_rng(1).normal(size=(20, 3))
+        >>> cka_matrix([x], [x, 2 * x[:, ::-1] + 1, other]).round(2).tolist()  # itself, turned and scaled, independent
+        [[1.0, 1.0, -0.08]]
     """
     _same_images(representations, others)
     shape = (len(representations), len(others))
@@ -107,6 +129,14 @@ def cka_vector(features: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " m"]:
 
     m is n (n - 1) / 2. The inner product of two is the entry of `cka_matrix`: with sums of rows and of all over the
     entries off the diagonal, that of the centered matrices is n (n - 3) times the unbiased HSIC. NaN where undefined.
+
+    Examples:
+        >>> x, y = (np.random.default_rng(seed).normal(size=(20, 3)) for seed in (0, 1))
+        >>> vector = cka_vector(x)
+        >>> len(vector), round(float(vector @ vector), 6)  # 20 * 19 / 2
+        (190, 1.0)
+        >>> bool(np.isclose(vector @ cka_vector(y), cka_matrix([x], [y])[0, 0]))
+        True
     """
     if undefined_for(features):
         return np.full(math.comb(len(features), 2), math.nan)
@@ -120,6 +150,11 @@ def rbf_cka_vector(features: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " m"
     The kernel is exp(-d^2 / (2 median of d^2)), as in the code of Kornblith et al. 2019 with its threshold
     1; the median is over pairs of different images, where that code counts each image with itself. NaN where undefined,
     and where more than half of the pairs coincide.
+
+    Examples:
+        >>> x = np.random.default_rng(0).normal(size=(20, 3))
+        >>> round(float(rbf_cka_vector(x) @ rbf_cka_vector(3 * x + 1)), 6)
+        1.0
     """
     n = len(features)
     if undefined_for(features):
@@ -142,7 +177,12 @@ def _centered_above(gram: Float[np.ndarray, "n n"]) -> Float[np.ndarray, " m"]:
 
 
 def squared_distances(x: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n n"]:
-    """Squared Euclidean distances between all rows; below the rounding of their own squares they are 0."""
+    """Squared Euclidean distances between all rows; below the rounding of their own squares they are 0.
+
+    Examples:
+        >>> squared_distances(np.array([[0.0, 0.0], [3.0, 4.0]])).tolist()
+        [[0.0, 25.0], [25.0, 0.0]]
+    """
     square = (x**2).sum(axis=1)
     squares = square[:, None] + square - 2 * (x @ x.T)
     squares[squares < 1e-14 * square.max(initial=0.0)] = 0.0
@@ -250,7 +290,12 @@ class Likeness:
 
 
 def between_seeds(likeness: Float[np.ndarray, "s s"]) -> float:
-    """The mean over pairs of different seeds; NaN with fewer than two, or where one is undefined."""
+    """The mean over pairs of different seeds; NaN with fewer than two, or where one is undefined.
+
+    Examples:
+        >>> round(between_seeds(np.array([[1.0, 0.4], [0.6, 1.0]])), 6)  # the diagonal does not count
+        0.5
+    """
     s = len(likeness)
     return float(likeness[~np.eye(s, dtype=bool)].mean()) if s > 1 else math.nan
 
@@ -273,6 +318,14 @@ def beyond_seeds(
     models of one law it errs on the wide side (docs/statistics.md). The sign-flip test swaps the recipes' models seed
     by seed, which turns the sign of a pair's term where one of its seeds is swapped; it does not decide: its least p is
     1 / 2^(s - 1).
+
+    Examples:
+        Models of one recipe have a similarity of 0.8 to 0.9, and models of the two recipes of 0.5:
+
+        >>> within = np.array([[1.0, 0.8, 0.9], [0.8, 1.0, 0.85], [0.9, 0.85, 1.0]])
+        >>> likeness = beyond_seeds(np.full((3, 3), 0.5), within, within)
+        >>> round(likeness.below, 6), round(likeness.within, 6), likeness.p < 0.05  # 0.85 - 0.5
+        (0.35, 0.85, True)
     """
     seeds = len(across)
     distance = (within + others - across - across.T) / 2
@@ -305,6 +358,12 @@ def decide_likeness(family: Sequence[Likeness]) -> list[Row]:
     """Return for each similarity of a family the decision, with the interval and p that decided, after Holm.
 
     The test is one-sided: the interval of the level 1 - 2 alpha / k is above 0 where `beyond seeds` is decided.
+
+    Examples:
+        >>> within = np.array([[1.0, 0.8, 0.9], [0.8, 1.0, 0.85], [0.9, 0.85, 1.0]])
+        >>> family = [beyond_seeds(np.full((3, 3), value), within, within) for value in (0.5, 0.85)]
+        >>> [row["decision"] for row in decide_likeness(family)]
+        ['beyond seeds', 'inconclusive']
     """
     p = np.array([likeness.p for likeness in family])
     adjusted: list[float] = holm(p).tolist()
@@ -331,6 +390,12 @@ def cohen_kappa(calls: np.ndarray, others: np.ndarray) -> float:
     ones, others: class codes [n] of the same images. expected: the agreement of calls that are made as often, image by
     image at random. 0 for independent calls, negative where they agree less; NaN of no image, and where both call all
     images one and the same class.
+
+    Examples:
+        Three of four calls agree, where 0.5 are expected to:
+
+        >>> cohen_kappa(np.array([0, 0, 1, 1]), np.array([0, 0, 1, 0]))  # (0.75 - 0.5) / (1 - 0.5)
+        0.5
     """
     if not len(calls):
         return math.nan
