@@ -61,12 +61,8 @@ def test_everything_in_assay_has_an_example() -> None:
 @pytest.mark.parametrize("name", STATS)
 def test_every_function_of_statistics_has_an_example(name: str) -> None:
     module = import_module(f"assay.stats.{name}")
-    public = {
-        name: function
-        for name, function in inspect.getmembers(module, callable)
-        if not name.startswith("_")
-        and not inspect.isclass(function)
-        and getattr(function, "__module__", "") == module.__name__
-    }
+    members = inspect.getmembers(module, lambda value: callable(value) and not inspect.isclass(value))
+    public = {name: value for name, value in members if getattr(value, "__module__", "") == module.__name__}
+    public = {name: value for name, value in public.items() if not name.startswith("_")}
     assert public
     assert without_example(public) == []
