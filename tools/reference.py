@@ -38,7 +38,6 @@ COMPONENTS: Mapping[str, ComponentKind] = {
     "reference/initialization.md": "initialization",
     "reference/interventions.md": "intervention",
     "reference/losses.md": "loss",
-    "reference/mitigations.md": "mitigation",
     "reference/probes.md": "probe",
 }
 """Page -> the kind of component that it has sections of."""

@@ -12,9 +12,11 @@ from tests.worlds.studies import plan_tiny
 from assay.core.errors import DataError
 from assay.spec.yaml import parse_yaml
 
-(BLOCK,) = (block for block in blocks(ROOT / "docs/reference/mitigations.md", "yaml") if "name:" in block)
+OWN = "tests.training.mitigations.own"
+MITIGATIONS = ROOT / "docs/reference/mitigations.md"
+(BLOCK,) = (block for block in blocks(MITIGATIONS, "yaml") if "name:" in block)
 PAGE: dict[str, Any] = parse_yaml(BLOCK, "the page")[0]
-REWEIGHED: dict[str, Any] = {"epochs": 2, "batch_size": 8, "groups": "tag", "mitigation": ["none", "reweighting"]}
+REWEIGHED: dict[str, Any] = {"epochs": 2, "batch_size": 8, "groups": "tag", "mitigation": ["none", OWN + ":Reweighted"]}
 
 
 def dosed(p: list[float]) -> dict[str, Any]:
@@ -27,8 +29,8 @@ def test_a_dose_on_one_class_is_refused_before_anything_is_trained_with_the_way_
         plan_tiny(tmp_path / "run", **dosed([0.5, 1]))
     text = str(refused.value)
     assert text.startswith(
-        "mitigation 'reweighting' needs at least 1 training row in every group of the target with 'tag', and the rows "
-        "are not malignant, without: 32; not malignant, with: 0; malignant, without: "
+        f"mitigation '{OWN}:Reweighted' needs at least 1 training row in every group of the target with 'tag', and the "
+        "rows are not malignant, without: 32; not malignant, with: 0; malignant, without: "
     )
     assert text.endswith(
         ": tie it by `association` below strength 1 (a dose on one class leaves a group empty), use more rows, or "
@@ -47,9 +49,12 @@ def test_at_p_0_there_is_one_value_and_the_way_out_is_the_same(tmp_path: Path) -
 
 
 def test_plain_training_beside_asks_for_no_groups(tmp_path: Path) -> None:
-    recipe = {**REWEIGHED, "mitigation": ["none", "domain-adversarial"]}
+    recipe = {**REWEIGHED, "mitigation": ["none", OWN + ":Lenient"]}
     assert plan_tiny(tmp_path / "run", **{**dosed([0.5, 1]), "recipe": recipe}).plan.trials
 
 
-def test_the_study_of_the_page_is_planned(tmp_path: Path) -> None:
+def test_the_study_of_the_page_is_planned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (code,) = blocks(MITIGATIONS, "python")
+    (tmp_path / "my_mitigations.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
     assert plan_tiny(tmp_path / "run", **PAGE).plan.trials

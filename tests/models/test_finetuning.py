@@ -138,8 +138,8 @@ def test_frozen_batch_norms_answer_as_in_tests_and_others_learn() -> None:
         ({"loss": part("loss", "focal")}, "takes no step, so loss 'focal' would have no effect: use cross-entropy"),
         ({"selection": "best-validation-loss"}, "so selection 'best-validation-loss' would have no effect: use last"),
         (
-            {"mitigation": part("mitigation", "reweighting"), "groups": "tag"},
-            "so mitigation 'reweighting' would have no effect: use none or last-layer-retraining",
+            {"mitigation": part("mitigation", "tests.training.mitigations.own:Reweighted"), "groups": "tag"},
+            "Reweighted' would have no effect: use none",
         ),
         (
             {"task": "segmentation", "loss": part("loss", "dice")},

@@ -157,9 +157,9 @@ def test_a_picture_that_cannot_carry_a_change_is_counted():
         )
 
 
-def test_a_confounder_that_augments_lies_in_the_picture():
+def test_a_mark_that_augments_lies_in_the_picture():
     images, placed_at = squares()
-    mitigation = build("mitigation", "confounder-augmentation", {"intervention": {"tag": {}}, "probability": 1.0})
+    mitigation = build("mitigation", "tests.training.mitigations.own:Tagged", {"probability": 1.0})
     target = torch.zeros(len(images), dtype=torch.long)
     batch = Batch(images, target, torch.arange(len(images)), boxes=placed_at)
     augmented = build_augmenter([], mitigation.augmentations())(batch, 0, "train", 0, 0)

@@ -209,10 +209,10 @@ def test_patience_counts_by_the_worst_group_too(tmp_path, monkeypatch):
 
 
 def test_patience_is_of_the_last_phase(tmp_path, monkeypatch):
-    """Just Train Twice finds its rows with all epochs of its first training, whatever the validation loss does."""
+    """A first training has all of its epochs, whatever the validation loss does."""
     monkeypatch.setattr(TrainingState, "_validation_loss", lambda run: float(run.epoch))
-    twice = part("mitigation", "just-train-twice", epochs=3, upweight=2)
-    fitted = train(tmp_path, early(1, epochs=5, mitigation=twice))
+    twice = part("mitigation", "tests.training.mitigations.own:Twice", epochs=3, upweight=2)
+    fitted = train(tmp_path, early(1, epochs=5, mitigation=twice, groups="tag"))
     assert [row["epoch"] for row in fitted.curve] == [1, 2, 3, 4, 5]
     assert (fitted.selected_epoch, fitted.steps) == (4, 20)
 

@@ -432,7 +432,7 @@ def _recipes(made: Made) -> Iterator[Row]:
         yield {
             "recipe": recipe, "coordinates": json.dumps(at), "mitigation": mitigation,
             "groups": "" if mitigation == "none" else "tag",
-            "training_labels": "training" if mitigation == "group-dro" else "none",
+            "training_labels": "none" if mitigation == "none" else "training",
             "selection_labels": "none" if mitigation == "none" else "validation",
         }  # fmt: skip
 

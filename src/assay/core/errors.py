@@ -156,9 +156,8 @@ def require_met(broken: Sequence[str]) -> None:
 
 
 _ELSEWHERE = {
-    "auc": "auroc", "ce": "cross-entropy", "confounder": "intervention", "dann": "domain-adversarial",
-    "dfr": "last-layer-retraining", "fine-tuning": "finetuning",
-    "jtt": "just-train-twice", "kappa": "quadratic-weighted-kappa", "lp-ft": "probe-then-full",
+    "auc": "auroc", "ce": "cross-entropy", "confounder": "intervention",
+    "fine-tuning": "finetuning", "kappa": "quadratic-weighted-kappa", "lp-ft": "probe-then-full",
     "qwk": "quadratic-weighted-kappa", "simclr": "nt-xent",
 }  # fmt: skip
 """Synonyms of our names."""

@@ -127,7 +127,7 @@ class LinearHead:
             layer.bias.copy_(self.bias)
 
 
-def fit_head(features: Float[Tensor, "n d"], targets: Int[Tensor, "n"], classes: int, *, l2: float = L2) -> LinearHead:
+def fit_head(features: Float[Tensor, "n d"], targets: Int[Tensor, "n"], classes: int) -> LinearHead:
     """Multinomial logistic regression with an L2 penalty on standardized features, by full-batch L-BFGS in float64.
 
     A feature that does not vary gets weight 0. The same penalty `L2` for every loss, so that losses are compared by one
@@ -146,9 +146,9 @@ def fit_head(features: Float[Tensor, "n d"], targets: Int[Tensor, "n"], classes:
         theta = tensor_of(flat).reshape(classes, width + 1)
         weight, bias = theta[:, :-1], theta[:, -1]
         log_p = functional.log_softmax(standard @ weight.T + bias, dim=1)
-        loss = functional.nll_loss(log_p, goal, reduction="sum") + l2 / 2 * weight.square().sum()
+        loss = functional.nll_loss(log_p, goal, reduction="sum") + L2 / 2 * weight.square().sum()
         residual = log_p.exp() - functional.one_hot(goal, classes)
-        slope = torch.cat([residual.T @ standard + l2 * weight, residual.sum(0)[:, None]], dim=1)
+        slope = torch.cat([residual.T @ standard + L2 * weight, residual.sum(0)[:, None]], dim=1)
         return float(loss) / len(raw), (slope / len(raw)).reshape(-1).numpy()
 
     optimum = optimize.minimize(

@@ -144,10 +144,7 @@ def refusals(recipe: RecipeSpec) -> Iterator[str]:
     yield from _of_the_head(recipe)
     if mitigation.weighs_images and not loss.per_image:
         others = [entry.name for entry in entries("loss") if getattr(entry.traits, "per_image", False)]
-        yield (
-            f"{mitigated} weighs images, and {named} has no term for a single image: use one of {', '.join(others)}, "
-            "or the mitigation 'group-balanced-sampling'"
-        )
+        yield (f"{mitigated} weighs images, and {named} has no term for a single image: use one of {', '.join(others)}")
     if not loss.trains_head and (mitigation.needs_head or by_group):
         yield (
             f"{mitigated if mitigation.needs_head else selected} looks at predictions during training, and {named} has "
@@ -180,7 +177,7 @@ def _of_the_head(recipe: RecipeSpec) -> Iterator[str]:
         yield f"{named}, and the recipe's task is segmentation: use full, last-layers or discriminative-rates"
     others = {
         "loss": (recipe.loss.name, ("cross-entropy",)),
-        "mitigation": (recipe.mitigation.name, ("none", "last-layer-retraining")),
+        "mitigation": (recipe.mitigation.name, ("none",)),
         "selection": (recipe.selection, ("last",)),
     }
     for field, (name, allowed) in others.items():

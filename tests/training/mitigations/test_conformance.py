@@ -10,15 +10,13 @@ from typing import Any, ClassVar
 
 from assay.testing.models import TrainingConformance
 
-
-class TestGroupDro(TrainingConformance):
-    mitigation = "group-dro"
+OWN = "tests.training.mitigations.own"
 
 
-class TestJustTrainTwice(TrainingConformance):
-    mitigation = "just-train-twice"
+class TestAnObjectiveWithAState(TrainingConformance):
+    mitigation = f"{OWN}:Reweighted"
+
+
+class TestTwoPhases(TrainingConformance):
+    mitigation = f"{OWN}:Twice"
     mitigation_params: ClassVar[Mapping[str, Any]] = {"epochs": 2}
-
-
-class TestDomainAdversarial(TrainingConformance):
-    mitigation = "domain-adversarial"

@@ -99,7 +99,7 @@ def test_a_group_without_rows_is_refused_with_the_counts():
     made = grouping("tag", table)
     with pytest.raises(
         DataError,
-        match=r"reweighting needs at least 1 training row in every group of the target with 'tag', and the rows are no "
+        match=r"it needs at least 1 training row in every group of the target with 'tag', and the rows are no "
         r"square, without: 20; no square, with: 0; square, without: 0; square, with: 20: tie it by `association`",
     ):
-        made.check_all_there(made.of(table, "training"), "reweighting", "training")
+        made.check_all_there(made.of(table, "training"), "it", "training")

@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
+from tests.training.mitigations import own
 from tests.training.test_train import train
 from tests.worlds.environments import AGE, mitigated, part, tagged, with_column
 
+from assay.core import registry
 from assay.core.errors import DataError
-from assay.core.registry import build, entries, lookup
+from assay.core.registry import build, entries
 from assay.core.traits import LossTraits, MitigationTraits
 from assay.spec.recipe import RecipeSpec, training_labels
 from assay.testing.models import same_state, stopping
@@ -23,38 +25,54 @@ from assay.training.mitigations import build_mitigation
 from assay.training.objective import LossContext
 
 TRAINING, VALIDATION = tagged(70, seed=1, tied=0.5), tagged(40, seed=2, tied=0.5)
-ARGUMENTS = {"confounder-augmentation": {"intervention": "tests.worlds.environments:CornerTag"}}
-NAMES = [entry.name for entry in entries("mitigation")]
-ALL = [mitigated(name, **ARGUMENTS.get(name, {})) for name in NAMES]
+OWN = "tests.training.mitigations.own"
+HOOKS = [f"{OWN}:{name}" for name in ("Reweighted", "Balanced", "Lenient", "Twice", "Retrained", "Tagged")]
+NAMES = ["none", *HOOKS]
+ALL = [mitigated(name) for name in NAMES]
+
+
+@pytest.fixture
+def named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Mitigations under names of their own, as a plug-in declares them."""
+    monkeypatch.setattr(registry, "_declared", dict(registry._declared))
+    for name, made, traits in (
+        ("weighs", own.Reweighted, MitigationTraits(weighs_images=True)),
+        ("predicts", own.Twice, MitigationTraits(needs_head=True)),
+        ("retrains", own.Retrained, MitigationTraits()),
+    ):
+        registry.component("mitigation", name, traits, summary="for tests")(made)
 
 
 def test_plain_training_is_the_recipe_it_always_was():
     assert RecipeSpec().canonical() == {}
     assert mitigated(recipe={"epochs": 20, "batch_size": 128}).canonical() == {"augmentation": []}
-    assert RecipeSpec(groups="tag", mitigation=part("mitigation", "just-train-twice")).groups == ""
+    assert RecipeSpec(groups="tag").groups == ""
     assert RecipeSpec(groups="tag", selection="best-worst-group").groups == "tag"
 
 
-@pytest.mark.parametrize("recipe", ALL, ids=NAMES)
-def test_what_the_spec_says_of_group_labels_is_what_the_mitigation_asks_for(recipe):
-    assert training_labels(recipe.mitigation) == build_mitigation(recipe).group_labels
-    assert bool(recipe.groups) == (training_labels(recipe.mitigation) != "none")
+@pytest.mark.parametrize(("name", "labels"), [("weighs", "training"), ("predicts", "none"), ("retrains", "validation")])
+@pytest.mark.usefixtures("named")
+def test_what_the_spec_says_of_group_labels_is_what_the_mitigation_asks_for(name, labels):
+    recipe = mitigated(name)
+    assert training_labels(recipe.mitigation) == build_mitigation(recipe).group_labels == labels
+    assert bool(recipe.groups) == (labels != "none")
 
 
 @pytest.mark.parametrize("recipe", ALL, ids=NAMES)
 def test_the_record_says_whose_labels_were_used_for_what(recipe, tmp_path):
     said = train(tmp_path, recipe, TRAINING, VALIDATION).mitigation
     assert said["name"] == recipe.mitigation.name
-    assert said["group_labels"] == {"training": training_labels(recipe.mitigation), "selection": "none"}
-    if recipe.groups:
+    labels = build_mitigation(recipe).group_labels
+    assert said["group_labels"] == {"training": labels, "selection": "none"}
+    if labels != "none":
         rows = {"training": TRAINING, "validation": VALIDATION}[said["group_labels"]["training"]]
         assert (said["groups"], sum(said["rows"]["trained"].values())) == ("tag", len(rows))
 
 
-@pytest.mark.parametrize("name", ["none", "just-train-twice", "confounder-augmentation", "last-layer-retraining"])
+@pytest.mark.parametrize("name", ["none", f"{OWN}:Twice", f"{OWN}:Tagged", f"{OWN}:Retrained"])
 def test_group_labels_that_are_not_asked_for_have_no_way_in(name, tmp_path):
     """Training rows of other groups, or of none: not a weight, not a number moves."""
-    recipe = mitigated(name, **ARGUMENTS.get(name, {}))
+    recipe = mitigated(name)
     unknown = with_column(TRAINING, "tag", np.full(70, -1))
     first, second = (train(tmp_path / str(i), recipe, rows, VALIDATION) for i, rows in enumerate((TRAINING, unknown)))
     assert first.curve == second.curve
@@ -70,20 +88,19 @@ def test_losses_that_are_said_to_be_of_single_images_are():
         assert isinstance(made, ImageObjective) == traits.per_image, entry.name
 
 
-@pytest.mark.parametrize("name", ["reweighting", "group-dro"])
 @pytest.mark.parametrize("loss", ["supcon", "triplet", "cross-entropy-supcon", "arcface"])
-def test_a_loss_of_pairs_is_not_weighed(name, loss):
+@pytest.mark.usefixtures("named")
+def test_a_loss_of_pairs_is_not_weighed(loss):
     allowed = "use one of cross-entropy"
-    text = f"mitigation '{name}' weighs images, and loss '{loss}' has no term for a single image: {allowed}"
+    text = f"mitigation 'weighs' weighs images, and loss '{loss}' has no term for a single image: {allowed}"
     with pytest.raises(ValidationError, match=text):
-        mitigated(name, loss=loss)
+        mitigated("weighs", loss=loss)
 
 
+@pytest.mark.usefixtures("named")
 def test_predictions_during_training_need_a_head_that_is_trained():
-    with pytest.raises(
-        ValidationError, match="'just-train-twice' looks at predictions during training, and loss 'supcon'"
-    ):
-        mitigated("just-train-twice", loss="supcon")
+    with pytest.raises(ValidationError, match="'predicts' looks at predictions during training, and loss 'supcon'"):
+        mitigated("predicts", loss="supcon")
     with pytest.raises(
         ValidationError, match=r"'best-worst-group' looks at predictions .*: give the loss `head: joint`"
     ):
@@ -92,27 +109,25 @@ def test_predictions_during_training_need_a_head_that_is_trained():
     assert RecipeSpec(loss=joint, groups="tag", selection="best-worst-group").groups == "tag"
 
 
-@pytest.mark.parametrize(
-    "name", [name for name in NAMES if training_labels(mitigated(name, **ARGUMENTS.get(name, {})).mitigation) != "none"]
-)
+@pytest.mark.parametrize("name", HOOKS)
 def test_labels_need_the_name_of_their_factor(name):
     with pytest.raises(ValidationError, match=f"mitigation '{name}' needs `groups`, the factor that makes groups"):
         mitigated(name, recipe={"groups": ""})
 
 
-@pytest.mark.parametrize("name", ["reweighting", "group-balanced-sampling", "group-dro", "last-layer-retraining"])
+@pytest.mark.parametrize("name", [f"{OWN}:Reweighted", f"{OWN}:Balanced", f"{OWN}:Retrained"])
 def test_a_group_without_rows_is_refused_before_anything_is_trained(name, tmp_path):
     full = with_column(TRAINING, "tag", TRAINING.table.target), with_column(VALIDATION, "tag", VALIDATION.table.target)
-    what, count = ("validation", 20) if name == "last-layer-retraining" else ("training", 35)
+    what, count = ("validation", 20) if name.endswith(":Retrained") else ("training", 35)
     with pytest.raises(
         DataError, match=f"'{name}' needs at least 1 {what} row in every group .* square, with: {count}"
     ):
         train(tmp_path, mitigated(name), *full)
 
 
-def test_an_adversary_guesses_the_level_and_needs_no_full_groups(tmp_path):
+def test_a_mitigation_may_do_without_full_groups(tmp_path):
     full = with_column(TRAINING, "tag", TRAINING.table.target), with_column(VALIDATION, "tag", VALIDATION.table.target)
-    assert train(tmp_path, mitigated("domain-adversarial"), *full).steps == 8
+    assert train(tmp_path, mitigated(f"{OWN}:Lenient"), *full).steps == 8
 
 
 def test_selection_by_the_worst_group_takes_the_epoch_where_it_does_best(tmp_path, monkeypatch):
@@ -155,7 +170,7 @@ def test_validation_losses_are_the_recipes_own_whatever_the_mitigation(name, tmp
     """Before the first step, every mitigation's network is the plain one, and so is its validation loss."""
     runs = [
         begin(
-            mitigated(chosen, **ARGUMENTS.get(chosen, {})),
+            mitigated(chosen),
             TRAINING,
             VALIDATION,
             2,
@@ -181,10 +196,10 @@ def test_stopped_in_the_middle_of_an_epoch_it_continues_to_the_same_end(recipe, 
 
 
 def test_every_mitigation_works_with_halves_of_a_continuous_factor(tmp_path):
-    said = train(tmp_path, mitigated("group-balanced-sampling", recipe={"groups": AGE.name}), TRAINING, VALIDATION)
+    said = train(tmp_path, mitigated(f"{OWN}:Balanced", recipe={"groups": AGE.name}), TRAINING, VALIDATION)
     assert list(said.mitigation["rows"]["trained"])[:2] == ["no square, low half", "no square, high half"]
 
 
-def test_their_names_are_those_of_the_catalog():
-    assert cast(MitigationTraits, lookup("mitigation", "none").traits).group_labels == "none"
-    assert len(NAMES) == 8
+def test_the_catalog_holds_plain_training_alone():
+    (entry,) = entries("mitigation")
+    assert (entry.name, cast(MitigationTraits, entry.traits).group_labels) == ("none", "none")

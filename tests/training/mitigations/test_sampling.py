@@ -3,42 +3,20 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from tests.training.test_train import train
 from tests.worlds.environments import mitigated, tagged
 
 from assay.models.weights import load_checkpoint
 from assay.testing.models import same_state
 from assay.training.loop import Interrupted, begin
-from assay.training.mitigations import JustTrainTwice, Setting, balanced_order
 
+OWN = "tests.training.mitigations.own"
 TRAINING, VALIDATION = tagged(70, seed=1), tagged(30, seed=2, tied=0)
-
-
-@given(st.lists(st.integers(1, 40), min_size=1, max_size=6), st.integers(0, 200), st.integers(0, 5))
-def test_an_epoch_holds_equally_many_rows_of_every_group_and_each_row_as_often(sizes, count, epoch):
-    groups = np.random.default_rng(0).permutation(np.repeat(np.arange(len(sizes)), sizes))
-    order = balanced_order(groups, count, 3, epoch)
-    assert len(order) == count
-    per_group = np.bincount(groups[order], minlength=len(sizes))
-    assert per_group.max() - per_group.min() <= 1
-    times = np.bincount(order, minlength=len(groups))
-    for group in range(len(sizes)):
-        assert np.ptp(times[groups == group]) <= 1
-
-
-def test_epochs_and_seeds_draw_apart_and_repeat():
-    groups = np.repeat([0, 1], [90, 10])
-    first = balanced_order(groups, 100, 0, 0)
-    assert np.array_equal(first, balanced_order(groups, 100, 0, 0))
-    assert not np.array_equal(np.sort(first), np.sort(balanced_order(groups, 100, 0, 1)))
-    assert not np.array_equal(np.sort(first), np.sort(balanced_order(groups, 100, 1, 0)))
 
 
 def test_batches_of_a_training_are_balanced(tmp_path):
     """What the network is really shown, epoch by epoch: 64 rows, 16 of each group, whatever the association."""
-    chosen = mitigated("group-balanced-sampling", loss="tests.training.test_train:Witness")
+    chosen = mitigated(f"{OWN}:Balanced", loss="tests.training.test_train:Witness")
     run = begin(chosen, TRAINING, VALIDATION, 2, 0, torch.device("cpu"), tmp_path)
     for _ in range(8):
         run.train_step()
@@ -51,7 +29,7 @@ def test_batches_of_a_training_are_balanced(tmp_path):
 
 def test_the_error_set_is_what_a_plain_training_of_t_epochs_gets_wrong(tmp_path):
     """Found independently: that training is done by itself, and its network asked. The second draws by it."""
-    twice = mitigated("just-train-twice", epochs=1, upweight=4, recipe={"epochs": 1})
+    twice = mitigated(f"{OWN}:Twice", epochs=1, upweight=4, recipe={"epochs": 1})
     run = begin(twice, TRAINING, VALIDATION, 2, 0, torch.device("cpu"), tmp_path / "a")
     plain = train(tmp_path / "b", mitigated(recipe={"epochs": 1}), TRAINING, VALIDATION)
     with torch.no_grad():
@@ -65,7 +43,7 @@ def test_the_error_set_is_what_a_plain_training_of_t_epochs_gets_wrong(tmp_path)
 
 
 def test_with_an_upweight_of_one_it_is_plain_training_bit_for_bit(tmp_path):
-    twice = train(tmp_path / "a", mitigated("just-train-twice", epochs=1, upweight=1), TRAINING, VALIDATION)
+    twice = train(tmp_path / "a", mitigated(f"{OWN}:Twice", epochs=1, upweight=1), TRAINING, VALIDATION)
     plain = train(tmp_path / "b", mitigated(), TRAINING, VALIDATION)
     assert same_state(twice.network, plain.network)
     own = [{**row, "epoch": row["epoch"] - 1} for row in twice.curve[1:]]
@@ -73,22 +51,10 @@ def test_with_an_upweight_of_one_it_is_plain_training_bit_for_bit(tmp_path):
     assert (twice.threshold, twice.steps) == (plain.threshold, plain.steps + 4)
 
 
-def test_errors_stand_as_often_as_they_are_upweighted():
-    """Over many epochs, which each draw a part of the enlarged set; no row stands in an epoch more than its copies."""
-    setting, errors = Setting(0, 50, 48, 2), (3, 7, 20)
-    method = JustTrainTwice(epochs=1, upweight=5)
-    epochs = [np.bincount(method.order(setting, errors, epoch), minlength=50) for epoch in range(400)]
-    assert all(counts.sum() == 50 and counts.max() <= 5 for counts in epochs)
-    mean = np.mean(epochs, axis=0) * 62 / 50
-    expected = np.ones(50)
-    expected[list(errors)] = 5
-    assert np.abs(mean - expected).max() < 0.35  # the standard error of the largest is 0.08
-
-
 def test_phases_are_part_of_the_checkpoint(tmp_path):
     """One that is stopped in its second phase holds the phase and what the first found."""
     calls = iter(range(99))
-    twice = mitigated("just-train-twice", epochs=1, upweight=3)
+    twice = mitigated(f"{OWN}:Twice", epochs=1, upweight=3)
     with pytest.raises(Interrupted):
         train(tmp_path, twice, TRAINING, VALIDATION, should_stop=lambda: next(calls) == 5)
     run = begin(twice, TRAINING, VALIDATION, 2, 0, torch.device("cpu"), tmp_path)
