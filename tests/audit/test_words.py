@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import pytest
+
 from assay.audit.battery import marks_of
 from assay.audit.cards import Audited
 from assay.audit.harm_words import answer_words
 from assay.audit.harms import harms_of
-from assay.audit.search.words import region_evidence, region_title
+from assay.audit.search.words import next_words, region_evidence, region_title
 from assay.audit.words import done, reported_verdicts, verdict_line
 from assay.core.reasons import Code, because
 from assay.core.registry import entries
@@ -101,6 +103,38 @@ def test_a_region_leads_by_its_verdict_before_what_nothing_supports() -> None:
         own = tables(kin, regions=[REGION | {"verdict": verdict}])
         assert (harms_of(own)[0].kind == "mark") == named == (reported_verdicts(own) == [kin])
         assert Audited(own, {}).harmful == ("Answers change with tag" if named else ""), "of a checklist"
+
+
+FOUND, NONE = REGION | {"verdict": "lives-by"}, REGION | {"verdict": "nothing-found"}
+OPEN = row("view", "", "inconclusive") | {"needed": 1234.0}
+TRAIN = "the command of this audit with --train TRAIN --out audits/m-train, where TRAIN has the images of its training"
+COVER = "cover it, and retrain: assay audit remedy audits/m"
+NEXT: dict[str, tuple[dict[str, list[Row]], str]] = {
+    "mark in training images": (tables(regions=[FOUND]), f"{COVER} audits/m-covered"),
+    "unverified mark": (tables(regions=[FOUND | {"verdict": "lead"}]),
+                        f"look at the pictures. If it is no finding, {COVER} audits/m-covered"),
+    "mark in other images": (tables(regions=[FOUND | {"trained": False}]),
+                             f"{TRAIN}; then {COVER}-train audits/m-train-covered"),
+    "mark in a segmentation": (tables(row("tag", "objects") | {"dice": 0.1}, regions=[FOUND]),
+                               "cover it in all images or crop them, and retrain."),
+    "mark that changes no call": (tables(regions=[FOUND | {"flips": 0.0, "trained": False}]),
+                                  f"{TRAIN}: these may lack the mark."),
+    "nothing in other images": (tables(OPEN, regions=[NONE | {"trained": False}]),
+                                f"{TRAIN}: these may lack the mark."),
+    "an open test": (tables(OPEN, OPEN | {"factor": "sex", "needed": 900.0}, regions=[NONE]),
+                     "more images. About 900 would settle the test of sex."),
+    "predictions": (tables(OPEN), "more images. About 1,200 would settle the test of view."),
+    "settled predictions": (tables(provenance=[{"key": "kind", "value": "predictions"}]),
+                            "audit the model on its images, which tests marks: assay audit MODEL --images TABLE"),
+    "all settled": (tables(regions=[NONE]),
+                    "compare it with an audit of another model on these images: assay audit compare audits/m OTHER"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NEXT)
+def test_the_next_step_is_what_is_possible_and_was_not_done(name: str) -> None:
+    own, step = NEXT[name]
+    assert next_words(own, "audits/m") == f"Next: {step}"
 
 
 def test_of_a_drawn_mark_in_which_nothing_is_found_no_share_is_told() -> None:

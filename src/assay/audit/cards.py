@@ -168,7 +168,7 @@ def write_outcome(root: Path) -> Path:
     """Write the page, `verdicts.json` and the cards of an audit from its tables. Return the path of the page."""
     page, folder = write_page(root), RunFolder(root)
     tables = {name: folder.table(name) for name in ANSWERED}
-    answer = [*answer_words(tables), *filter(None, (next_words(tables["regions"]),))]
+    answer = [*answer_words(tables), *filter(None, (next_words(tables),))]
     write_verdicts(folder, answer, finding_rows(tables))
     write_cards(root)
     return page

@@ -95,7 +95,7 @@ def audit_account(evidence: Evidence) -> Account:
         tuple(harm_lines(tables, harms, float(margin))),
         "Findings, the most harmful first",
         more=(" ".join(more[:MOST_SENTENCES]), *more[MOST_SENTENCES:]),
-        next=next_words(tables["regions"], evidence.root.name),
+        next=next_words(tables, evidence.root.name if evidence.root.is_absolute() else evidence.root),
         tiles=tuple(audit_tiles(tables, facts, harms)[:MOST_TILES]),
         further=further_words(tables, harms),
     )

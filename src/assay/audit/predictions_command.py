@@ -90,6 +90,6 @@ def print_verdicts(root: Path, json: bool) -> None:
     for row in tables["checks"]:
         if row["status"] == "warn":
             print(f"caution: {check_words(row)}")
-    then = next_words(tables["regions"], root)
+    then = next_words(tables, root)
     for line in filter(None, (*where_issues_are(root), f"report: {root / 'report.html'}", then)):
         print(line)

@@ -10,7 +10,7 @@ from assay.audit.tables import NOT_TESTED
 from assay.report.sentences.reasons import reason_words
 from assay.report.words import sentence_case
 from assay.stats.format import in_words, join_words, number
-from assay.stats.rows import REPORTED, LeadVerdict, Row, json_object, leading_region, numeric
+from assay.stats.rows import REPORTED, LeadVerdict, Row, Verdict, json_object, leading_region, numeric
 
 NOTE = (
     "These are places to look, and no verdicts: none was shown to be a shortcut. Test one with a mark or a column of "
@@ -18,44 +18,38 @@ NOTE = (
 )
 NO_LEADS = "There is none. This does not rule out a shortcut: one that these images lack cannot be found in them."
 VALUES = "Value: for a property, the AUROC shift; for errors, their share in these images less that in the others."
-TRAIN = "give training images with --train: yours may lack the mark."
 NOT_LOOKED_FOR = (
     "Marks that wander (hair, stripes, a small dot anywhere), the history of zoom or scaling, what these images do not "
     "carry, and regions weaker than the leading one, unless something is drawn there alike, are not looked for."
 )
 _BANDS = ("below 1/32", "1/32 to 1/16", "1/16 to 1/8", "1/8 to 1/4", "above 1/4")
-_WORDS: Mapping[str, tuple[str, str, str]] = {
+_WORDS: Mapping[str, tuple[str, str]] = {
     LeadVerdict.LIVES: (
         "Depends on {what}",
         "The effect is beyond that in networks without a shortcut, and images are of two kinds there. A finding that "
         "is always at one place looks like a mark: see the pictures.",
-        "{first}: assay audit remedy {audit} DIR.",
     ),
     LeadVerdict.LOOKS: (
         "Relies on {what}",
         "The effect is beyond that in networks without a shortcut, but images are not of two kinds there.",
-        "look at images of both classes at this place.",
     ),
     LeadVerdict.LEAD: (
         "{what}: finding without a verified limit",
         "A place where answers can be moved. Networks without a shortcut have one too, and no limit of theirs is known "
         "for this search and these images.",
-        "look at the pictures. If it is no finding, {first}: assay audit remedy {audit} DIR.",
     ),
     LeadVerdict.INCONCLUSIVE: (
         "{what}: inconclusive",
         "The effect is neither beyond the limit nor clearly below it.",
-        "look at images that have it, or give more.",
     ),
     LeadVerdict.NOTHING_FOUND: (
         "Nothing found{which}",
         "No region moves answers by more than the limit or, where none is known, by enough to report. "
         + NOT_LOOKED_FOR,
-        "look yourself for what no search finds: marks that wander (hair, stripes), zoom, what these images lack.",
     ),
-    NOT_TESTED: ("Not searched{which}", "", ""),
+    NOT_TESTED: ("Not searched{which}", ""),
 }  # fmt: skip
-"""Verdict on a region -> its heading, its meaning, and the next step."""
+"""Verdict on a region -> its heading, and its meaning."""
 SOUGHT: Mapping[str, str] = {
     "place": "region with a place", "whole": "mirror half, bands and gray levels", "drawn": "rarer marks drawn alike",
 }  # fmt: skip
@@ -201,18 +195,32 @@ def _answer(row: Row, rows: Sequence[Row]) -> Iterator[str]:
     )
 
 
-def next_words(rows: Sequence[Row], audit: object = "AUDIT") -> str:
-    """Return the next step after the searches for a region in the folder of an audit; empty where none was done."""
-    rows = [row for row in rows if row["verdict"] != NOT_TESTED]
-    if not rows:
-        return ""
-    row, trained = leading_region(rows), rows[0]["trained"]
-    code, first = LeadVerdict.NOTHING_FOUND if row is None else row["verdict"], "cover it, and retrain"
-    is_covered = row is not None and code in REPORTED and row["discrete"] and not _moves_none(row)
-    if not is_covered and not trained:
-        return f"Next: {TRAIN}"
-    first, audit = (first, audit) if trained else ("audit with --train, then", "AUDIT")  # that of the training images
-    return f"Next: {_WORDS[code][2].format(first=first, audit=audit)}"
+def next_words(tables: Mapping[str, Sequence[Row]], audit: object = "AUDIT") -> str:
+    """Return the next step that is possible after an audit in this folder, as a command where it is of Assay.
+
+    A mark is covered in the images of the training; without these, they are searched first. Then come the images that
+    settle an inconclusive test, and another model.
+    """
+    rows = [row for row in tables["regions"] if row["verdict"] != NOT_TESTED]
+    row, trained = leading_region(rows), any(row["trained"] for row in rows)
+    train = "the command of this audit with --train TRAIN --out {}-train, where TRAIN has the images of its training"
+    if row is not None and row["verdict"] in REPORTED and row["discrete"] and not _moves_none(row):
+        look = "look at the pictures. If it is no finding, " if row["verdict"] == LeadVerdict.LEAD else ""
+        if any(not math.isnan(numeric(verdict, "dice")) for verdict in tables["verdicts"]):
+            return f"Next: {look}cover it in all images or crop them, and retrain."
+        first = "" if trained else f"{train.format(audit)}; then "
+        source = audit if trained else f"{audit}-train"
+        return f"Next: {look}{first}cover it, and retrain: assay audit remedy {source} {source}-covered"
+    if rows and not trained:
+        return f"Next: {train.format(audit)}: these may lack the mark."
+    left = [row for row in tables["verdicts"] if row["verdict"] == Verdict.INCONCLUSIVE and numeric(row, "needed") > 0]
+    if left:
+        least = min(left, key=lambda row: numeric(row, "needed"))
+        images = f"{float(format(numeric(least, 'needed'), '.2g')):,.0f}"
+        return f"Next: more images. About {images} would settle the test of {in_words(least['factor'])}."
+    if any((fact["key"], fact["value"]) == ("kind", "predictions") for fact in tables.get("provenance", ())):
+        return "Next: audit the model on its images, which tests marks: assay audit MODEL --images TABLE"
+    return f"Next: compare it with an audit of another model on these images: assay audit compare {audit} OTHER"
 
 
 def _moves_none(row: Row) -> bool:
