@@ -208,19 +208,19 @@ class Output:
     column: int
     head: Literal["sigmoid", "softmax"] = "sigmoid"
 
-    def __call__(self, found: Float[Tensor, "b k"], scores: Scores) -> Float[Tensor, "b 1"]:
+    def __call__(self, output_scores: Float[Tensor, "b k"], scores: Scores) -> Float[Tensor, "b 1"]:
         """Return the log-odds of the output, or its probability where scores are probabilities.
 
         Raises:
             SpecError: There are fewer outputs.
         """
-        if found.ndim != 2 or not 0 <= self.column < found.shape[1]:
-            raise SpecError(f"output {self.column}: the model gives scores {list(found.shape)}; outputs count from 0")
-        selected = found[:, [self.column]]
+        if output_scores.ndim != 2 or not 0 <= self.column < output_scores.shape[1]:
+            raise SpecError(f"output {self.column}: the model gives scores {list(output_scores.shape)}; outputs count from 0")
+        selected = output_scores[:, [self.column]]
         if self.head == "sigmoid" or scores == "probabilities":
             return selected
-        others = [at for at in range(found.shape[1]) if at != self.column]
-        return selected - found[:, others].logsumexp(dim=1, keepdim=True)
+        others = [at for at in range(output_scores.shape[1]) if at != self.column]
+        return selected - output_scores[:, others].logsumexp(dim=1, keepdim=True)
 
 
 @dataclass(frozen=True)

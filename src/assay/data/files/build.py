@@ -80,14 +80,14 @@ class FileCrops:
     framing: Framing
     stretch: Stretch = WHOLE
 
-    def take(self, kept: Sequence[int]) -> FileCrops:
+    def take(self, positions: Sequence[int]) -> FileCrops:
         """Return the rows at these positions."""
         return replace(
             self,
-            images=tuple(self.images[at] for at in kept),
-            masks=tuple(self.masks[at] for at in kept),
-            digests=tuple(self.digests[at] for at in kept),
-            native=self.native[np.array(kept, dtype=np.int64)],
+            images=tuple(self.images[at] for at in positions),
+            masks=tuple(self.masks[at] for at in positions),
+            digests=tuple(self.digests[at] for at in positions),
+            native=self.native[np.array(positions, dtype=np.int64)],
         )
 
     @property
@@ -98,8 +98,8 @@ class FileCrops:
     @cached_property
     def _touched(self) -> np.ndarray:
         def fill(array: np.ndarray) -> None:
-            for at, found in enumerate(in_threads(self._touched_in, range(len(array)))):
-                array[at] = found
+            for at, pixels in enumerate(in_threads(self._touched_in, range(len(array)))):
+                array[at] = pixels
 
         shape = (len(self.masks), self.size, self.size)
         framed = (self.framing.label,) if self.framing.label else ()
@@ -168,11 +168,11 @@ class Cut:
     @cached_property
     def _decoded(self) -> ArrayImages:
         crops = self.crops
-        asked: list[list[int]] = np.column_stack([self.rows, self.windows, self.places]).tolist()
-        sources = [partial(self._window, row, where[:4], where[4:]) for row, *where in asked]
+        requests: list[list[int]] = np.column_stack([self.rows, self.windows, self.places]).tolist()
+        sources = [partial(self._window, row, where[:4], where[4:]) for row, *where in requests]
         stretched = "" if crops.stretch == WHOLE else f" {crops.stretch.unsigned} {crops.stretch.signed} bit"
         stretched += crops.framing.label and f" {crops.framing.label}"
-        digests = [f"{crops.digests[row]} crop {where}{stretched}" for row, *where in asked]
+        digests = [f"{crops.digests[row]} crop {where}{stretched}" for row, *where in requests]
         decoded = decode_images(sources, digests, crops.size, crops.deep, crops.channels, crops.cache)
         return _require_decoded(decoded, "cannot be cropped")
 
@@ -185,11 +185,11 @@ class Cut:
         pixels = framing.kept(pixels)
         height, width = pixels.shape[:2]
         top, bottom = ((at - box.top) * height // box.height for at in (window[0], window[2]))
-        left, right = ((at - box.left) * width // box.width for at in (window[1], window[3]))
-        inside = np.ascontiguousarray(pixels[top:bottom, left:right])
+        first, right = ((at - box.left) * width // box.width for at in (window[1], window[3]))
+        inside = np.ascontiguousarray(pixels[top:bottom, first:right])
         square = np.zeros((self.crops.size, self.crops.size, *pixels.shape[2:]), dtype=pixels.dtype)
-        shown = resized(inside, place[3] - place[1], place[2] - place[0], framing.resize)
-        square[place[0] : place[2], place[1] : place[3]] = shown
+        scaled = resized(inside, place[3] - place[1], place[2] - place[0], framing.resize)
+        square[place[0] : place[2], place[1] : place[3]] = scaled
         return square
 
 
@@ -257,8 +257,8 @@ class FileOriginals:
         sources = [partial(self._changed, row, partial(change, position=at)) for at, row in enumerate(rows)]
         digests = [f"{self.pixels.digests[row]} {name}" for row, name in zip(rows, names, strict=True)]
         deep, channels = self.pixels.images.array.dtype == np.uint16, "gray" if self._planes == 1 else "color"
-        made = decode_images(sources, digests, self.size, deep, channels, self.cache, framing=self.framing)
-        return _require_decoded(made, "cannot be read at original resolution")
+        images = decode_images(sources, digests, self.size, deep, channels, self.cache, framing=self.framing)
+        return _require_decoded(images, "cannot be read at original resolution")
 
     def measured(self, name: str, measure: Callable[[Tensor], Sequence[float]]) -> Float[np.ndarray, "k m"]:
         """Return numbers of the shown part of every picture, which are kept in the cache."""
@@ -269,8 +269,8 @@ class FileOriginals:
             return measure(torch.as_tensor(planes.astype(np.float32)).div_(np.iinfo(planes.dtype).max))
 
         def fill(array: np.ndarray) -> None:
-            for at, found in enumerate(in_threads(one, range(len(array)))):
-                array[at] = found
+            for at, values in enumerate(in_threads(one, range(len(array)))):
+                array[at] = values
                 self.cache.notify("measuring the original images", at + 1, len(array))
 
         digests = [self.pixels.digests[at] for at in rows]
@@ -282,8 +282,8 @@ class FileOriginals:
         return self.pixels.images.array.shape[1]
 
     def _picture(self, row: int) -> np.ndarray:
-        given = self.pixels.sources[row]()
-        picture = DecodedImage(given) if isinstance(given, np.ndarray) else read_picture(given, 0)
+        source = self.pixels.sources[row]()
+        picture = DecodedImage(source) if isinstance(source, np.ndarray) else read_picture(source, 0)
         pixels = self.pixels.images.stretch.shown(picture.pixels, picture.used)
         pixels = np.atleast_3d(grayed(pixels) if self._planes == 1 else pixels)
         return np.repeat(pixels, self._planes // pixels.shape[2], axis=2)
@@ -291,9 +291,9 @@ class FileOriginals:
     def _changed(self, row: int, change: Callable[[Tensor], Tensor]) -> np.ndarray:
         out = self._picture(row)
         window, most = self.framing.window(*out.shape[:2]), np.float32(np.iinfo(out.dtype).max)
-        shown = np.moveaxis(out[window.rows, window.columns], 2, 0)[None] / most
-        made = change(torch.as_tensor(shown))[0].numpy()
-        out[window.rows, window.columns] = np.rint(np.moveaxis(made, 0, 2) * most)
+        before = np.moveaxis(out[window.rows, window.columns], 2, 0)[None] / most
+        after = change(torch.as_tensor(before))[0].numpy()
+        out[window.rows, window.columns] = np.rint(np.moveaxis(after, 0, 2) * most)
         return out.squeeze(2) if self._planes == 1 else out
 
 
@@ -305,19 +305,19 @@ def from_files(
         raise SpecError("data.preprocessing cuts images, and the masks of these would not follow; leave it out")
     facts = facts_of(listing.cells("image"), cache)
     masks = mask_facts(listing.cells("mask"), cache) if "mask" in listing.frame else None
-    whole, kept = listing.drop(_unusable(listing, facts, masks))
-    rows: list[int] = kept.tolist()
+    usable, positions = listing.drop(_unusable(listing, facts, masks))
+    rows: list[int] = positions.tolist()
     facts = [facts[at] for at in rows]
     masks = None if masks is None else [masks[at] for at in rows]
-    if not len(whole):
-        _none_left(whole)
-    pixels = replace(_decoded(whole, facts, masks, spec, cache), doubts=_turned(whole, facts, masks))
-    return assemble(whole, pixels, spec, cache, skip_bad_rows, keep_copies)
+    if not len(usable):
+        _none_left(usable)
+    pixels = replace(_decode_files(usable, facts, masks, spec, cache), doubts=_orientation_doubt(usable, facts, masks))
+    return assemble(usable, pixels, spec, cache, skip_bad_rows, keep_copies)
 
 
 def images_of(listing: Listing, spec: DataSpec, cache: ArrayCache) -> ArrayImages:
     """Return the images of a listing alone, without masks and checks. Raises DataError where one cannot be decoded."""
-    decoded = _decoded(listing, facts_of(listing.cells("image"), cache), None, spec, cache).images
+    decoded = _decode_files(listing, facts_of(listing.cells("image"), cache), None, spec, cache).images
     if decoded.failures:
         raise DataError(f"{listing.where}: {len(decoded.failures)} images cannot be decoded")
     return ArrayImages(decoded.array, np.arange(len(listing)))
@@ -340,25 +340,25 @@ def assemble(
     """
     hashes = _hashes(pixels.images, cache)
     depth = _doubts_of_depth(listing, pixels.images)
-    listing, kept = _usable(listing, pixels, hashes, skip_bad_rows, keep_copies or bool(spec.split.together))
-    table, native = _table(listing), pixels.native[kept]
-    images = ArrayImages(pixels.images.array, kept)
-    masks, about_masks, warnings, read_of_masks = _masks(listing, pixels, kept, framing_of(spec))
-    mask_hashes = None if pixels.masks is None else _hashes(pixels.masks, cache)[kept]
-    search = FileCopies(pixels.detail, kept, table.patient, cache)
-    if spec.split.together and (pairs := [*exact_pairs(hashes[kept], table.patient), *search.among(table.row)]):
+    listing, positions = _usable(listing, pixels, hashes, skip_bad_rows, keep_copies or bool(spec.split.together))
+    table, native = _table(listing), pixels.native[positions]
+    images = ArrayImages(pixels.images.array, positions)
+    masks, about_masks, warnings, read_of_masks = _masks(listing, pixels, positions, framing_of(spec))
+    mask_hashes = None if pixels.masks is None else _hashes(pixels.masks, cache)[positions]
+    search = FileCopies(pixels.detail, positions, table.patient, cache)
+    if spec.split.together and (pairs := [*exact_pairs(hashes[positions], table.patient), *search.among(table.row)]):
         table = replace(table, patient=together(table.patient, pairs))
         warnings = (*warnings, _put_together(pairs))
-    known = listing.about
+    published = listing.about
     card = card_of(
         listing.title,
-        known,
+        published,
         table,
         native=native,
         shape=images.shape,
         deep=pixels.images.array.dtype == np.uint16,
         facts=(*listing.facts, *about_masks),
-        warnings=(*listing.warnings, *_noted(pixels.images), *warnings),
+        warnings=(*listing.warnings, *_note_lines(pixels.images), *warnings),
         left_out=left_out(listing.problems, listing.word),
         doubts=(*unequally_lost(listing), *pixels.doubts, *_left_to_ignore(listing), *depth),
         fit=framing_of(spec).fit,
@@ -370,10 +370,10 @@ def assemble(
         },
     )
     millimeters = _millimeters(spec, table, native)
-    scale = _scale(PixelScale(**known.scale) if known else PixelScale(), millimeters)
-    content = _content(table, hashes[kept], mask_hashes)
-    rows: list[int] = kept.tolist()
-    original = FileOriginals(pixels, kept, spec.size, framing_of(spec), cache)
+    scale = _scale(PixelScale(**published.scale) if published else PixelScale(), millimeters)
+    content = _content(table, hashes[positions], mask_hashes)
+    rows: list[int] = positions.tolist()
+    original = FileOriginals(pixels, positions, spec.size, framing_of(spec), cache)
     return Dataset(
         table,
         images,
@@ -385,11 +385,11 @@ def assemble(
         crops=None if pixels.crops is None else pixels.crops.take(rows),
         millimeters=millimeters,
         lesions=None if listing.boxes is None else listing.boxes.fitted(native, spec.size, framing_of(spec)),
-        boxes=None if pixels.images.boxes is None else pixels.images.boxes[kept],
+        boxes=None if pixels.images.boxes is None else pixels.images.boxes[positions],
         names=() if without_patients(listing.warnings) else tuple(map(str, listing.frame["patient"])),
         formats=tuple(path.suffix.lstrip(".").lower() for path in listing.cells("image")),
         digests=tuple(pixels.digests[at] for at in rows) if pixels.digests else (),
-        pixels=tuple(hashes[kept].tolist()),
+        pixels=tuple(hashes[positions].tolist()),
         search=search,
         original=original if spec.resize and pixels.sources else None,
         in_files=original if pixels.sources and not spec.preprocessing else None,
@@ -401,24 +401,24 @@ def _usable(
     listing: Listing, pixels: DecodedPixels, hashes: np.ndarray, skip_bad_rows: bool, keep_copies: bool
 ) -> tuple[Listing, np.ndarray]:
     """Return the listing without rows that cannot be used, with a target, and the positions of those kept."""
-    listing, kept = listing.drop(_undecoded(listing, pixels))
+    listing, positions = listing.drop(_undecodable(listing, pixels))
     if len(listing) and pixels.masks is not None:
-        for judged in (_to_ignore, _doubtful, _contradicted):
-            listing, again = listing.drop(judged(listing, pixels.masks, kept))
-            kept = kept[again]
+        for find_problems in (_to_ignore, _doubtful, _contradictions):
+            listing, again = listing.drop(find_problems(listing, pixels.masks, positions))
+            positions = positions[again]
         if listing.target is None and len(listing):
-            listing = _target_from_masks(listing, pixels.masks.array[kept])
-    listing, again = listing.drop([] if keep_copies else _copies(listing, hashes[kept]))
+            listing = _target_from_masks(listing, pixels.masks.array[positions])
+    listing, again = listing.drop([] if keep_copies else _copies(listing, hashes[positions]))
     if not skip_bad_rows:
-        refuse(listing.where, [one for one in listing.problems if one.what != _IGNORE], listing.word)
+        refuse(listing.where, [problem for problem in listing.problems if problem.what != _IGNORE], listing.word)
     if not len(listing):
         _none_left(listing)
     listing = labeled_by_masks(listing)
     refuse_vanished(listing)
-    return listing, kept[again]
+    return listing, positions[again]
 
 
-def _noted(images: Decoded) -> list[str]:
+def _note_lines(images: Decoded) -> list[str]:
     """Return changes made while reading, with the number of images."""
     return [f"{note} ({len(noted)} images)" for note, noted in sorted(images.notes.items())]
 
@@ -448,7 +448,7 @@ _NAMED = 5
 
 
 def _masks(
-    listing: Listing, pixels: DecodedPixels, kept: np.ndarray, framing: Framing
+    listing: Listing, pixels: DecodedPixels, positions: np.ndarray, framing: Framing
 ) -> tuple[ArrayMasks | None, Sequence[str], Sequence[str], Mapping[str, str]]:
     """Return the masks, their notes and warnings on the card, and what is said first of them.
 
@@ -457,9 +457,9 @@ def _masks(
     """
     if pixels.masks is None:
         return None, (), (), {}
-    refuse_empty(pixels.masks, kept, listing.where)
-    facts, warnings, read = told_of(pixels.masks, kept, pixels.native[kept], listing.meaning, framing)
-    return ArrayMasks(pixels.masks.array, kept, listing.meaning.kinds), facts, warnings, read
+    refuse_empty(pixels.masks, positions, listing.where)
+    facts, warnings, read = told_of(pixels.masks, positions, pixels.native[positions], listing.meaning, framing)
+    return ArrayMasks(pixels.masks.array, positions, listing.meaning.kinds), facts, warnings, read
 
 
 def _unusable(listing: Listing, facts: Sequence[Fact], masks: Sequence[Fact | None] | None) -> list[Problem]:
@@ -481,7 +481,7 @@ def _unusable(listing: Listing, facts: Sequence[Fact], masks: Sequence[Fact | No
     return problems
 
 
-def _decoded(
+def _decode_files(
     listing: Listing, facts: Sequence[Fact], masks: Sequence[Fact | None] | None, spec: DataSpec, cache: ArrayCache
 ) -> DecodedPixels:
     headers = [fact.header for fact in facts if fact.header is not None]
@@ -494,12 +494,12 @@ def _decoded(
     detail = partial(detail_of, sources, digests, cache, images.stretch)
     if masks is None:
         return DecodedPixels(images, None, native, detail, digests=digests, sources=sources)
-    drawn = listing.cells("mask")
-    decoded = decoded_masks(drawn, masks, native, listing.meaning, spec.size, cache, framing_of(spec))
+    mask_cells = listing.cells("mask")
+    decoded = decoded_masks(mask_cells, masks, native, listing.meaning, spec.size, cache, framing_of(spec))
     crops = FileCrops(
         images=tuple(listing.cells("image")),
-        masks=tuple(drawn),
-        digests=tuple(map(" ".join, zip(digests, mask_digests(drawn, masks, native), strict=True))),
+        masks=tuple(mask_cells),
+        digests=tuple(map(" ".join, zip(digests, mask_digests(mask_cells, masks, native), strict=True))),
         native=native,
         meaning=listing.meaning,
         size=spec.size,
@@ -512,7 +512,7 @@ def _decoded(
     return DecodedPixels(images, decoded, native, detail, crops, digests, sources)
 
 
-def _undecoded(listing: Listing, pixels: DecodedPixels) -> list[Problem]:
+def _undecodable(listing: Listing, pixels: DecodedPixels) -> list[Problem]:
     problems = [listing.problem(at, what, remedy) for at, (what, remedy) in pixels.images.failures.items()]
     bad = set(pixels.images.failures)
     masks = pixels.masks.failures if pixels.masks is not None else {}
@@ -526,57 +526,57 @@ def _undecoded(listing: Listing, pixels: DecodedPixels) -> list[Problem]:
 _IGNORE = "its mask marks pixels as neither lesion nor background (`ignore`, or `iscrowd` of COCO)"
 
 
-def _to_ignore(listing: Listing, masks: Decoded, kept: np.ndarray) -> list[Problem]:
+def _to_ignore(listing: Listing, masks: Decoded, positions: np.ndarray) -> list[Problem]:
     """Rows that are left out, since no measure and no loss passes over a part of an image."""
     ignored = set(masks.notes.get(IGNORE, ()))
     return [
         listing.problem(position, _IGNORE, "label these pixels, one lesion by one")
-        for position, at in enumerate(kept.tolist())
+        for position, at in enumerate(positions.tolist())
         if at in ignored
     ]
 
 
 def _said_before(listing: Listing, spec: DataSpec) -> dict[str, str]:
     """Return what was guessed and matched, as rows of `provenance`."""
-    found = {"columns": spec.guessed, "matched": "; ".join((*spec.matched, *listing.matched))}
-    return {key: text for key, text in found.items() if text}
+    notes = {"columns": spec.guessed, "matched": "; ".join((*spec.matched, *listing.matched))}
+    return {key: text for key, text in notes.items() if text}
 
 
 def _cautions(listing: Listing, spec: DataSpec, images: Decoded) -> dict[str, str]:
     """Return what may turn an answer around, as rows of `provenance`."""
-    own = [
+    own_ranges = [
         f"{note} ({len(noted):,} images)" for note, noted in sorted(images.notes.items()) if note.endswith(OWN_RANGE)
     ]
-    ranges = {"gray values": f"{'; '.join(own)}: equal values differ between images"} if own else {}
+    ranges = {"gray values": f"{'; '.join(own_ranges)}: equal values differ between images"} if own_ranges else {}
     alike = alike_patients(listing.cells("patient"), listing.numbers, listing.word) if spec.patient else {}
     return {**ranges, **alike}
 
 
 def _left_to_ignore(listing: Listing) -> tuple[str, ...]:
-    count = sum(one.what == _IGNORE for one in listing.problems)
+    count = sum(problem.what == _IGNORE for problem in listing.problems)
     whose = _IGNORE.removeprefix("its mask marks ")
     return (f"{count:,} images were left out whose masks mark {whose}",) if count else ()
 
 
-def _turned(listing: Listing, facts: Sequence[Fact], masks: Sequence[Fact | None] | None) -> tuple[str, ...]:
+def _orientation_doubt(listing: Listing, facts: Sequence[Fact], masks: Sequence[Fact | None] | None) -> tuple[str, ...]:
     """Return a doubt where EXIF turns images, or masks, and not the other of the two."""
     masked = zip(facts, masks or (), listing.cells("mask"), strict=True) if masks else ()
     count = sum(_orientation(fact) != _orientation(mask) for fact, mask, at in masked if at is not None)
     if not count:
         return ()
-    told = "images are turned as their EXIF orientation says, and their masks have no such tag or another one: check"
-    return (f"{count:,} {told} that masks lie on the lesions, or take the tag out of the images",)
+    sentence = "images are turned as their EXIF orientation says, and their masks have no such tag or another one: check"
+    return (f"{count:,} {sentence} that masks lie on the lesions, or take the tag out of the images",)
 
 
 def _orientation(fact: Fact | None) -> int:
     return fact.header.orientation if fact is not None and fact.header is not None else 1
 
 
-def _doubtful(listing: Listing, masks: Decoded, kept: np.ndarray) -> list[Problem]:
-    return [listing.problem(at, *told) for at, told in doubtful(masks, kept).items()]
+def _doubtful(listing: Listing, masks: Decoded, positions: np.ndarray) -> list[Problem]:
+    return [listing.problem(at, *problem) for at, problem in doubtful(masks, positions).items()]
 
 
-def _contradicted(listing: Listing, masks: Decoded, kept: np.ndarray) -> list[Problem]:
+def _contradictions(listing: Listing, masks: Decoded, positions: np.ndarray) -> list[Problem]:
     """Rows of which a column says lesion or none and the mask says otherwise; other meanings of `lesion` are free."""
     claimed = listing.target if listing.classes == LESION.levels else None
     for factor in listing.factors:
@@ -584,23 +584,23 @@ def _contradicted(listing: Listing, masks: Decoded, kept: np.ndarray) -> list[Pr
             claimed = listing.columns[factor.name]
     if claimed is None:
         return []
-    shown = np.array([bool(masks.array[at].any()) for at in kept.tolist()])
+    has_lesion = np.array([bool(masks.array[at].any()) for at in positions.tolist()])
     remedy, some = "correct the column or the mask", ("no lesion", "a lesion")
     return [
-        listing.problem(at, f"it says {LESION.levels[claimed[at]]}, and its mask shows {some[int(shown[at])]}", remedy)
-        for at in np.flatnonzero((claimed >= 0) & (claimed != shown)).tolist()
+        listing.problem(at, f"it says {LESION.levels[claimed[at]]}, and its mask shows {some[int(has_lesion[at])]}", remedy)
+        for at in np.flatnonzero((claimed >= 0) & (claimed != has_lesion)).tolist()
     ]
 
 
 def _target_from_masks(listing: Listing, masks: np.ndarray) -> Listing:
     """Return the target, and the factor that says the same, so that environments can choose by it."""
-    shown = masks.reshape(len(masks), -1).any(axis=1).astype(np.int64)
+    has_lesion = masks.reshape(len(masks), -1).any(axis=1).astype(np.int64)
     factors = (*listing.factors, LESION)
     return replace(
         listing,
-        frame=listing.frame.assign(target=shown),
+        frame=listing.frame.assign(target=has_lesion),
         factors=factors,
-        columns={**listing.columns, LESION.name: shown},
+        columns={**listing.columns, LESION.name: has_lesion},
     )
 
 
@@ -673,7 +673,7 @@ def detail_of(
     digests: Sequence[str],
     cache: ArrayCache,
     stretch: Stretch,
-    kept: np.ndarray,
+    positions: np.ndarray,
 ) -> np.ndarray:
     """Return the local detail of images as their files have it, int8 [n, g, g]; 0 for a file that cannot be read.
 
@@ -686,13 +686,13 @@ def detail_of(
         stretch: Bits that the values of the set's 16-bit files take.
         kept: Positions of the images.
     """
-    places: list[int] = kept.tolist()
+    places: list[int] = positions.tolist()
     side = near_copies.GRID
 
     def one(at: int, out: np.ndarray) -> None:
         try:
-            given = sources[places[at]]()
-            picture = DecodedImage(given) if isinstance(given, np.ndarray) else read_picture(given, side)
+            source = sources[places[at]]()
+            picture = DecodedImage(source) if isinstance(source, np.ndarray) else read_picture(source, side)
             out[:] = near_copies.details(stretch.shown(picture.pixels, picture.used))
         except Unreadable:
             out[:] = 0
@@ -734,12 +734,12 @@ class FileCopies:
             pairs = near_copies.near_pairs(np.concatenate(sets), of_set, np.arange(count, count + len(rows)))
             return tuple(NearPair(pair.first, int(rows[pair.second - count]), pair.likeness) for pair in pairs)
         notes = f"near-{_origin(detail)}-{hashlib.sha256(patient.tobytes()).hexdigest()[:16]}.json"
-        found: list[tuple[int, int, float]] | None = self.cache.read_notes(notes)
-        if found is None:
+        stored_pairs: list[tuple[int, int, float]] | None = self.cache.read_notes(notes)
+        if stored_pairs is None:
             pairs = near_copies.near_pairs(detail, patient)
-            found = [(pair.first, pair.second, pair.likeness) for pair in pairs]
-            self.cache.write_notes(notes, found)
-        return tuple(NearPair(int(rows[first]), int(rows[second]), likeness) for first, second, likeness in found)
+            stored_pairs = [(pair.first, pair.second, pair.likeness) for pair in pairs]
+            self.cache.write_notes(notes, stored_pairs)
+        return tuple(NearPair(int(rows[first]), int(rows[second]), likeness) for first, second, likeness in stored_pairs)
 
 
 def _put_together(pairs: Sequence[NearPair]) -> str:
@@ -761,9 +761,9 @@ def _millimeters(spec: DataSpec, table: FactorTable, native: np.ndarray) -> np.n
     return np.where(np.isfinite(size) & (size > 0), size, np.nan)
 
 
-def _scale(known: PixelScale, millimeters: np.ndarray | None) -> PixelScale:
+def _scale(scale: PixelScale, millimeters: np.ndarray | None) -> PixelScale:
     """Return the median over images that say theirs."""
     if millimeters is None:
-        return known
+        return scale
     present = millimeters[np.isfinite(millimeters)]
-    return replace(known, mm_per_pixel=float(np.median(present)) if len(present) else None)
+    return replace(scale, mm_per_pixel=float(np.median(present)) if len(present) else None)

@@ -94,34 +94,34 @@ def target_column(
             DataError when cells hold several labels joined by `|`.
     """
     spelled = spellings(cells)
-    found = sorted_values(spelled.values())
-    if any("|" in value for value in found):
+    values = sorted_values(spelled.values())
+    if any("|" in value for value in values):
         raise DataError(
             f"{place}: column '{name}' holds several labels in a cell; multi-label targets are not built yet"
         )
     question = _of_unknown(name, cells, (*named, *positive), place)
-    usual = _of_answers(name, cells, found)
+    usual = _of_answers(name, cells, values)
     if positive:
-        made = _of_positive(name, positive, cells, spelled, found, option)
-        if usual is not None and np.array_equal(made.codes, usual.codes):
-            made = usual
-        return replace(made, question=question)
+        chosen = _of_positive(name, positive, cells, spelled, values, option)
+        if usual is not None and np.array_equal(chosen.codes, usual.codes):
+            chosen = usual
+        return replace(chosen, question=question)
     if usual is not None:
         return usual
-    if len(found) > MOST_CLASSES:
+    if len(values) > MOST_CLASSES:
         raise SpecError(
-            f"{place}: column '{name}' has {len(found)} different values, over {MOST_CLASSES}; "
+            f"{place}: column '{name}' has {len(values)} different values, over {MOST_CLASSES}; "
             f"name a column of classes, or say which values are positive with {key_text(option)}"
         )
-    ordered = in_order(found) if len(found) == 2 else None
-    classes = ordered or tuple(found)
+    ordered = in_order(values) if len(values) == 2 else None
+    classes = ordered or tuple(values)
     index = {value: classes.index(spelling) for value, spelling in spelled.items()}
     codes = np.array([index.get(cell, -1) for cell in cells], dtype=np.int64)
     if ordered:
         return Target(codes, classes, f"{classes[1]} is positive, {classes[0]} negative", positive_words(classes),
                       question)  # fmt: skip
-    rule = f"classes in sorted order: {', '.join(found)}"
-    undecided = f"none is chosen: {' and '.join(found)} are treated alike" if len(found) == 2 else ""
+    rule = f"classes in sorted order: {', '.join(values)}"
+    undecided = f"none is chosen: {' and '.join(values)} are treated alike" if len(values) == 2 else ""
     return Target(
         codes, classes, rule, undecided, question or (undecided and which_is_positive(name, classes, place, option))
     )
@@ -143,11 +143,11 @@ def two_classes(name: str, positive: str, cells: Sequence[str]) -> Target:
     """
     if question := _of_unknown(name, cells, filter(None, (positive,)), "target", "of the file"):
         raise SpecError(question)
-    there = sorted_values(spellings(cells).values())
-    if len(there) != 2:
-        count = "1 class" if len(there) == 1 else f"{len(there)} classes"
+    values = sorted_values(spellings(cells).values())
+    if len(values) != 2:
+        count = "1 class" if len(values) == 1 else f"{len(values)} classes"
         raise SpecError(
-            f"the target{_quoted(name)} has {count} ({cut(', '.join(there[:MOST_NAMED]))}): give two, "
+            f"the target{_quote(name)} has {count} ({cut(', '.join(values[:MOST_NAMED]))}): give two, "
             f"such as one class against the rest, and name the positive one with {key_text(_OPTION)}"
         )
     target = target_column(name, (positive,) if positive else (), cells, "target", option=_OPTION)
@@ -158,14 +158,14 @@ def two_classes(name: str, positive: str, cells: Sequence[str]) -> Target:
 
 def which_is_positive(name: str, classes: Sequence[str], place: str, option: str = "data.positive") -> str:
     """Return the question which of two classes is positive. Both answers stand there: none is likelier."""
-    names = [f"'{cut(one)}'" if " " in one else cut(one) for one in classes]
+    names = [f"'{cut(class_name)}'" if " " in class_name else cut(class_name) for class_name in classes]
     return (
-        f"{place}: the classes{_quoted(name, ' of')} are {' and '.join(map(cut, classes))}, and neither is surely the "
-        f"positive one: name it with {' or '.join(key_text(option, one) for one in names)}"
+        f"{place}: the classes{_quote(name, ' of')} are {' and '.join(map(cut, classes))}, and neither is surely the "
+        f"positive one: name it with {' or '.join(key_text(option, class_name) for class_name in names)}"
     )
 
 
-def _quoted(name: str, before: str = "") -> str:
+def _quote(name: str, before: str = "") -> str:
     return f"{before} '{cut(name)}'" if name else ""
 
 
@@ -179,13 +179,13 @@ def _of_unknown(name: str, cells: Sequence[str], named: Iterable[object], place:
         place: Where the column is named.
         out: What rows are left out of, where there is no `where`.
     """
-    spelled, taken = spellings(cells), tuple(named)
-    unclear = [value for value in doubtful(spelled) if not any(same_value(value, one) for one in taken)]
+    spelled, declared = spellings(cells), tuple(named)
+    unclear = [value for value in doubtful(spelled) if not any(same_value(value, declared_value) for declared_value in declared)]
     if not unclear:
         return ""
     words = ", ".join(f"'{cut(value)}' ({cells.count(value):,} rows)" for value in unclear)
-    kept = ", ".join(cut(value) for value in sorted_values(spelled.values()) if value not in unclear)
-    where = f" {out}" if out else f", by where: {{{name}: [{kept}]}} in `data` or in the table"
+    usable = ", ".join(cut(value) for value in sorted_values(spelled.values()) if value not in unclear)
+    where = f" {out}" if out else f", by where: {{{name}: [{usable}]}} in `data` or in the table"
     too = "" if out else "name it in `where` too, or "
     return (
         f"{place}: column '{name}' holds {words}, which usually means that the class is not known. Either leave these "
@@ -194,13 +194,13 @@ def _of_unknown(name: str, cells: Sequence[str], named: Iterable[object], place:
     )
 
 
-def _of_answers(name: str, cells: Sequence[str], found: Sequence[str]) -> Target | None:
+def _of_answers(name: str, cells: Sequence[str], values: Sequence[str]) -> Target | None:
     """Return the classes of a column of 0/1, no/yes or false/true; None of another column."""
-    told = {_whole(fold(value)) for value in found}
-    others = [value for value in found if _whole(fold(value)) not in _NO | _YES]
+    told = {_whole(fold(value)) for value in values}
+    others = [value for value in values if _whole(fold(value)) not in _NO | _YES]
     # Both answers stand there and the rest are words among numbers: a slip of the pen, not a third class.
     slips = told & _NO and told & _YES and others and all(number(value) is None for value in others)
-    if not found or not (told <= _NO | _YES or slips):
+    if not values or not (told <= _NO | _YES or slips):
         return None
     folded = {cell: _whole(fold(cell)) for cell in set(cells)}
     code_of = {cell: 1 if word in _YES else 0 if word in _NO else -1 for cell, word in folded.items()}
@@ -219,17 +219,17 @@ def answered(cell: str, classes: Sequence[str]) -> str:
 
 
 def _of_positive(
-    name: str, positive: Sequence[str], cells: Sequence[str], spelled: dict[str, str], found: list[str],
+    name: str, positive: Sequence[str], cells: Sequence[str], spelled: dict[str, str], values: list[str],
     option: str,
 ) -> Target:  # fmt: skip
-    wanted = {value for value in found for asked in positive if same_value(value, asked)}
-    for asked in positive:
-        if not any(same_value(value, asked) for value in found):
+    wanted = {value for value in values for requested in positive if same_value(value, requested)}
+    for requested in positive:
+        if not any(same_value(value, requested) for value in values):
             raise SpecError(
                 f"{key_text(option)}: "
-                f"{unknown_name(f'value of {name}' if name else 'class', asked, found or ['(none)'])}"
+                f"{unknown_name(f'value of {name}' if name else 'class', requested, values or ['(none)'])}"
             )
-    rest = [value for value in found if value not in wanted]
+    rest = [value for value in values if value not in wanted]
     if not rest:
         raise SpecError(
             f"{key_text(option)} names every value of '{name}'; leave at least one out as the negative class"

@@ -114,12 +114,12 @@ def _by_number(stored: DecodedImage, labels: Mapping[int, int]) -> np.ndarray:
         if (pixels != pixels[..., :1]).any():
             raise Unreadable("it is in colors, and data.mask_values names numbers", _EXPORT)
         pixels = pixels[..., 0]
-    found = np.unique(pixels).astype(np.int64)
-    unnamed = [int(value) for value in found if value and int(value) not in labels]
+    stored_values = np.unique(pixels).astype(np.int64)
+    unnamed = [int(value) for value in stored_values if value and int(value) not in labels]
     if unnamed:
-        what = f"it holds {_listed(unnamed)}, which data.mask_values does not name"
+        what = f"it holds {_list_values(unnamed)}, which data.mask_values does not name"
         raise Unreadable(what, f"name it there, or write `{unnamed[0]}: {BACKGROUND}`")
-    table = np.zeros(int(found[-1]) + 1, dtype=np.uint8)
+    table = np.zeros(int(stored_values[-1]) + 1, dtype=np.uint8)
     for value, label in labels.items():
         table[value : value + 1] = label
     return table[pixels.astype(np.int64)]
@@ -139,7 +139,7 @@ def _by_brightness(stored: DecodedImage) -> tuple[np.ndarray, tuple[str, ...]]:
         return gray > 0, (UNIT,) if largest and stored.palette is None else ()
     values = _several(pixels, gray, range_)
     if values:
-        raise Unreadable(values, _EXPORT if pixels.ndim == 3 and _colored(pixels) else _name(gray))
+        raise Unreadable(values, _EXPORT if pixels.ndim == 3 and _has_color(pixels) else _name(gray))
     return gray > range_ // 2, (SMOOTH,) if ((gray > 0) & (gray < gray.max())).any() else ()
 
 
@@ -156,7 +156,7 @@ def _of_lossy(gray: np.ndarray, range_: int) -> np.ndarray:
     counts = np.bincount(gray.ravel().astype(np.int64), minlength=range_ + 1)
     plain = [int(value) for value in np.flatnonzero(counts > gray.size // 50) if low < value < high]
     if plain:
-        raise Unreadable(f"it holds {_listed([*plain, largest])}, as if these were several kinds", _EXPORT)
+        raise Unreadable(f"it holds {_list_values([*plain, largest])}, as if these were several kinds", _EXPORT)
     return gray > range_ // 2
 
 
@@ -167,22 +167,22 @@ def _several(pixels: np.ndarray, gray: np.ndarray, range_: int) -> str:
     near black where there are few values, counts only where it fills a square of 3 x 3 px.
     """
     if int(gray.max()) <= range_ // 2:
-        return f"its values are 0 and {_listed(np.unique(gray[gray > 0]).tolist())}, none above half of the range"
-    if pixels.ndim == 3 and _colored(pixels):
+        return f"its values are 0 and {_list_values(np.unique(gray[gray > 0]).tolist())}, none above half of the range"
+    if pixels.ndim == 3 and _has_color(pixels):
         bright = (pixels > range_ // 2) @ np.array([1, 2, 4])
         colors = [value for value in _flat(bright) if value]
         return f"it shows lesions in {len(colors)} colors" if len(colors) > 1 else ""
     low, high = range_ // 16, range_ - range_ // 16
     few = np.unique(gray[gray > 0]).tolist()
     if len(few) <= _FEW and any(0 < value <= low for value in _flat(gray)):
-        return f"it holds {_listed(few)}, as if these were several kinds"
+        return f"it holds {_list_values(few)}, as if these were several kinds"
     if not ((gray > low) & (gray < high)).any():
         return ""
     between = [value for value in _flat(gray) if low < value < high]
-    return f"it holds {_listed([*between, int(gray.max())])}, as if these were several kinds" if between else ""
+    return f"it holds {_list_values([*between, int(gray.max())])}, as if these were several kinds" if between else ""
 
 
-def _colored(pixels: np.ndarray) -> bool:
+def _has_color(pixels: np.ndarray) -> bool:
     return bool((pixels != pixels[..., :1]).any())
 
 
@@ -198,14 +198,14 @@ def _flat(values: np.ndarray) -> list[int]:
 
 
 def _name(gray: np.ndarray) -> str:
-    found = [int(value) for value in np.unique(gray) if value][:2]
-    example = ", ".join(f"{value}: {name}" for value, name in zip(found, ("lesion", "other"), strict=False))
+    values = [int(value) for value in np.unique(gray) if value][:2]
+    example = ", ".join(f"{value}: {name}" for value, name in zip(values, ("lesion", "other"), strict=False))
     return f"say what each value is, such as data.mask_values: {{{example}}}"
 
 
-def _listed(values: list[int]) -> str:
-    shown = ", ".join(str(value) for value in values[:_NAMED])
-    return f"{shown} and {len(values) - _NAMED} values more" if len(values) > _NAMED else shown
+def _list_values(values: list[int]) -> str:
+    text = ", ".join(str(value) for value in values[:_NAMED])
+    return f"{text} and {len(values) - _NAMED} values more" if len(values) > _NAMED else text
 
 
 # Decode files once, at study resolution, into the cache: streamed, so that only a few are in memory at a time.
@@ -330,19 +330,19 @@ def decode_images(
     def attempt(planes: int, only_gray: bool) -> Decoded:
         """Decode, stopping at the first colored image if only gray ones are hoped for; remember that."""
         dtype = np.dtype(np.uint16 if deep else np.uint8)
-        told = (*(("+".join(changes),) if changes else ()), *((framing.label,) if framing.label else ()))
-        told = (*told, "depths") if deep else told
-        name = name_of("images", digests, size, dtype.name, planes, only_gray, *told)
+        settings = (*(("+".join(changes),) if changes else ()), *((framing.label,) if framing.label else ()))
+        settings = (*settings, "depths") if deep else settings
+        name = name_of("images", digests, size, dtype.name, planes, only_gray, *settings)
         colored = f"{name}.colored.json"
         if only_gray and cache.read_notes(colored):
             raise _ColorFound
 
         def one(at: int, out: np.ndarray) -> _Filled:
-            given = sources[at]()
+            source = sources[at]()
             picture = (
-                DecodedImage(given)
-                if isinstance(given, np.ndarray)
-                else read_picture(given, 0 if framing.resize else size)
+                DecodedImage(source)
+                if isinstance(source, np.ndarray)
+                else read_picture(source, 0 if framing.resize else size)
             )
             pixels = picture.pixels
             if only_gray and is_colored(pixels):
@@ -419,19 +419,19 @@ def _at_true_range(name: str, decoded: Decoded, cache: ArrayCache) -> Decoded:
     declares the displayed range, and 8-bit ones, do not change.
     """
     used = {at: depth.used for at, depth in decoded.depths.items() if depth.used is not None}
-    unsigned, signed = ([one for one in used.values() if one.signed == kind] for kind in (False, True))
+    unsigned, signed = ([file for file in used.values() if file.signed == kind] for kind in (False, True))
     stretch = Stretch(_bits_of(unsigned), _bits_of(signed))
     if stretch == WHOLE:
         return decoded
 
     def fill(array: np.ndarray) -> None:
         array[:] = decoded.array
-        for row, one in used.items():
-            array[row] = stretch.shown(array[row], one)
+        for row, file in used.items():
+            array[row] = stretch.shown(array[row], file)
 
     array = cache.get(f"{name}-{stretch.unsigned}-{stretch.signed}bit", decoded.array.shape, decoded.array.dtype, fill)
     notes = {
-        _read_as(group, stretch.of(group[0])): [at for at, one in used.items() if one.signed == group[0].signed]
+        _read_as(group, stretch.of(group[0])): [at for at, file in used.items() if file.signed == group[0].signed]
         for group in (unsigned, signed)
         if group and stretch.of(group[0]) < 16
     }
@@ -452,9 +452,9 @@ def _read_as(files: Sequence[Used], bits: int) -> str:
     within = [file for file in files if file.bits <= bits]
     signed = files[0].signed
     (low, high), most = limits(bits, signed), max(file.high for file in within)
-    held = f"values of {min(file.low for file in within):,} to {most:,}" if signed else f"values up to {most:,}"
+    contents = f"values of {min(file.low for file in within):,} to {most:,}" if signed else f"values up to {most:,}"
     return (
-        f"{'signed ' if signed else ''}16-bit files hold {held}: they were read as {bits} bit, of {low:,} to {high:,}"
+        f"{'signed ' if signed else ''}16-bit files hold {contents}: they were read as {bits} bit, of {low:,} to {high:,}"
     )
 
 
@@ -476,22 +476,22 @@ def _fill(
     name: str,
     shape: tuple[int, ...],
     dtype: np.dtype[Any],
-    one: Callable[[int, np.ndarray], _Filled],
+    decode_row: Callable[[int, np.ndarray], _Filled],
     cache: ArrayCache,
 ) -> Decoded:
     """Get or build the array `name`. Failures, changes and the positions of images are stored next to it."""
-    beside = f"{name}.notes.json"
+    notes_name = f"{name}.notes.json"
 
     def fill(array: np.ndarray) -> None:
         failures: dict[str, list[str]] = {}
         noted: dict[str, list[int]] = {}
-        whole = Placement(0, 0, *shape[2:])
+        full = Placement(0, 0, *shape[2:])
         boxes: list[Placement] = []
         depths: dict[str, Depth] = {}
 
         def attempt(at: int) -> tuple[int, _Filled, Unreadable | None]:
             try:
-                return at, one(at, array[at]), None
+                return at, decode_row(at, array[at]), None
             except Unreadable as error:
                 array[at] = 0
                 return at, _Filled(()), error
@@ -504,23 +504,23 @@ def _fill(
                 failures[str(at)] = [error.what, error.remedy]
             for note in filled.notes:
                 noted.setdefault(note, []).append(at)
-            boxes.append(filled.box or whole)
+            boxes.append(filled.box or full)
             if filled.depth is not None:
                 depths[str(at)] = filled.depth
-        padded = any(box != whole for box in boxes)
+        padded = any(box != full for box in boxes)
         edges = [[box.top, box.left, box.height, box.width] for box in boxes] if padded else None
-        kept = {at: [*depth[:3], depth.used and astuple(depth.used)] for at, depth in depths.items()}
-        cache.write_notes(beside, {"failures": failures, "notes": noted, "boxes": edges, "depths": kept})
+        stored = {at: [*depth[:3], depth.used and astuple(depth.used)] for at, depth in depths.items()}
+        cache.write_notes(notes_name, {"failures": failures, "notes": noted, "boxes": edges, "depths": stored})
 
-    array = cache.get(name, shape, dtype, fill, beside)
-    kept = cache.read_notes(beside)
-    failures = {int(at): (what, remedy) for at, (what, remedy) in kept["failures"].items()}
-    boxes = None if kept["boxes"] is None else np.array(kept["boxes"], dtype=np.int64)
+    array = cache.get(name, shape, dtype, fill, notes_name)
+    stored = cache.read_notes(notes_name)
+    failures = {int(at): (what, remedy) for at, (what, remedy) in stored["failures"].items()}
+    boxes = None if stored["boxes"] is None else np.array(stored["boxes"], dtype=np.int64)
     depths = {
         int(at): Depth(dark, bright, tuple(range_), used and Used(*used))
-        for at, (dark, bright, range_, used) in kept["depths"].items()
+        for at, (dark, bright, range_, used) in stored["depths"].items()
     }
-    return Decoded(array, failures, kept["notes"], boxes, depths)
+    return Decoded(array, failures, stored["notes"], boxes, depths)
 
 
 def in_threads(step: Callable[[int], Any], positions: Iterable[int]) -> Iterable[Any]:
@@ -565,12 +565,12 @@ def facts_of(paths: Sequence[Path], cache: ArrayCache) -> list[Fact]:
     by_folder: dict[str, list[int]] = {}
     for at, path in enumerate(paths):
         by_folder.setdefault(str(path).rpartition("/")[0], []).append(at)
-    found: dict[int, Fact] = {}
+    facts: dict[int, Fact] = {}
     for folder, positions in by_folder.items():
         names = [paths[at].name for at in positions]
-        kept = remembered("files", NOTES_VERSION, Path(folder), names, lambda path: asdict(_examine(path)), cache)
-        found.update(zip(positions, map(_recalled, kept), strict=True))
-    return [found[at] for at in range(len(paths))]
+        records = remembered("files", NOTES_VERSION, Path(folder), names, lambda path: asdict(_examine(path)), cache)
+        facts.update(zip(positions, map(_fact_of_record, records), strict=True))
+    return [facts[at] for at in range(len(paths))]
 
 
 def remembered(
@@ -584,24 +584,24 @@ def remembered(
         read: File -> value, which JSON can hold.
     """
     notes = f"{kind}-{hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:24]}.json"
-    found: Any = cache.read_notes(notes)
-    before = cast("dict[str, Any]", found) if isinstance(found, dict) else {}
-    known: dict[str, Any] = before["files"] if before.get("version") == version else {}
+    notes_read: Any = cache.read_notes(notes)
+    before = cast("dict[str, Any]", notes_read) if isinstance(notes_read, dict) else {}
+    stored: dict[str, Any] = before["files"] if before.get("version") == version else {}
     stamps = [list(file_state(folder / name)) for name in names]
-    fresh = [at for at, name in enumerate(names) if known.get(name, [None])[0] != stamps[at]]
+    fresh = [at for at, name in enumerate(names) if stored.get(name, [None])[0] != stamps[at]]
     settled = (time.time() - _SETTLED) * 1e9
     values: dict[int, Any] = {}
     for at, value in zip(fresh, in_threads(lambda at: read(folder / names[at]), fresh), strict=True):
         values[at] = value
         cache.notify(LOOKING, len(values), len(fresh))
-    kept = {names[at]: [stamps[at], value] for at, value in values.items() if stamps[at][1] < settled}
-    if kept:
-        cache.write_notes(notes, {"version": version, "files": {**known, **kept}})
-    return [values[at] if at in values else known[name][1] for at, name in enumerate(names)]
+    settled_records = {names[at]: [stamps[at], value] for at, value in values.items() if stamps[at][1] < settled}
+    if settled_records:
+        cache.write_notes(notes, {"version": version, "files": {**stored, **settled_records}})
+    return [values[at] if at in values else stored[name][1] for at, name in enumerate(names)]
 
 
-def _recalled(kept: dict[str, Any]) -> Fact:
-    return Fact(kept["digest"], Header(**kept["header"]) if kept["header"] else None, kept["what"], kept["remedy"])
+def _fact_of_record(record: dict[str, Any]) -> Fact:
+    return Fact(record["digest"], Header(**record["header"]) if record["header"] else None, record["what"], record["remedy"])
 
 
 def _examine(path: Path) -> Fact:

@@ -18,7 +18,7 @@ with extra("medical"):
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 _LIBRARY = "imagecodecs"
-_SHOWN = {
+_SYNTAXES = {
     "JPEG Lossless": uid.JPEGLosslessSV1,
     "JPEG of 12 bit": uid.JPEGExtended12Bit,
     "JPEG-LS": uid.JPEGLSLossless,
@@ -60,8 +60,8 @@ for _syntax in _CODECS:
 
 def missing() -> dict[str, bool]:
     """Return for each compression whether it needs a library that is not installed."""
-    found = {name: not _plugin(syntax, 12) for name, syntax in _SHOWN.items()}
-    return {**found, "LZW of TIFF": not _unpacks(5, 1, 16)}
+    lacking = {name: not _plugin(syntax, 12) for name, syntax in _SYNTAXES.items()}
+    return {**lacking, "LZW of TIFF": not _unpacks(5, 1, 16)}
 
 
 def install() -> str:
@@ -96,8 +96,8 @@ def plugin_of(dataset: Any) -> str:
 def _plugin(syntax: uid.UID, bits: int) -> str:
     """Return the surest of the installed libraries; GDCM ends the whole process where a file contradicts itself."""
     narrow = ("pillow", "gdcm") if syntax == uid.JPEGExtended12Bit and bits > 8 else ()
-    found = [name for name in get_decoder(syntax).available_plugins if name not in narrow]
-    return min(found, key=lambda name: (name != _LIBRARY, name == "gdcm"), default="")
+    plugins = [name for name in get_decoder(syntax).available_plugins if name not in narrow]
+    return min(plugins, key=lambda name: (name != _LIBRARY, name == "gdcm"), default="")
 
 
 def check_tiff(page: Any, bits: int) -> None:

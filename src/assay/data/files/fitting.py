@@ -73,14 +73,14 @@ class Framing:
 
     def window(self, height: int, width: int) -> Placement:
         """Return the part of an image of this native height and width that is shown: for `crop` the central square."""
-        whole = (min(height, width),) * 2 if self.fit == "crop" else (height, width)
-        tall, wide = (max(1, round(side * self.share)) for side in whole)
+        sides = (min(height, width),) * 2 if self.fit == "crop" else (height, width)
+        tall, wide = (max(1, round(side * self.share)) for side in sides)
         return Placement((height - tall) // 2, (width - wide) // 2, tall, wide)
 
     def shown(self, native: Int[np.ndarray, "n 2"]) -> Int[np.ndarray, "n 2"]:
         """Return height and width of the part that is shown, of images of this native width and height."""
         windows = [self.window(height, width) for width, height in native.tolist()]
-        return np.array([(one.height, one.width) for one in windows], dtype=np.int64).reshape(-1, 2)
+        return np.array([(window.height, window.width) for window in windows], dtype=np.int64).reshape(-1, 2)
 
     def kept(self, pixels: np.ndarray) -> np.ndarray:
         """Return the part of pixels [h, w] or [h, w, 3] that is shown."""
@@ -182,18 +182,18 @@ def vanished(labels: UInt8[np.ndarray, "h w"], fitted: UInt8[np.ndarray, "size s
     height, width = labels.shape
     if max(height, width) <= len(fitted) or not labels.any():
         return 0
-    shown = fitted[box.rows, box.columns]
-    kept = np.zeros(labels.shape, dtype=np.bool_)
+    pixels = fitted[box.rows, box.columns]
+    matching = np.zeros(labels.shape, dtype=np.bool_)
     for rows in _seen_in(height, box.height):
         for columns in _seen_in(width, box.width):
-            kept |= shown[rows][:, columns] == labels
-    if kept[labels > 0].all():
+            matching |= pixels[rows][:, columns] == labels
+    if matching[labels > 0].all():
         return 0
-    lost = 0
+    count_lost = 0
     for kind in np.unique(labels[labels > 0]):
         numbers, count = _lesions(labels == kind)
-        lost += count - len(np.unique(numbers[kept & (numbers > 0)]))
-    return lost
+        count_lost += count - len(np.unique(numbers[matching & (numbers > 0)]))
+    return count_lost
 
 
 def touched(labels: UInt8[np.ndarray, "h w"], size: int, framing: Framing = PAD) -> Bool[np.ndarray, "size size"]:
@@ -243,8 +243,8 @@ def resized(pixels: np.ndarray, width: int, height: int, how: Resize = "") -> np
         return np.asarray(Image.fromarray(pixels).resize((width, height), by))
     planes = [pixels] if pixels.ndim == 2 else [pixels[..., at] for at in range(3)]
     small = [np.asarray(Image.fromarray(plane.astype(np.float32)).resize((width, height), by)) for plane in planes]
-    whole = np.round(np.clip(np.stack(small, axis=-1), 0, 65535)).astype(np.uint16)
-    return whole[..., 0] if pixels.ndim == 2 else whole
+    rounded = np.round(np.clip(np.stack(small, axis=-1), 0, 65535)).astype(np.uint16)
+    return rounded[..., 0] if pixels.ndim == 2 else rounded
 
 
 # Maps of the study's square back at an image's own size: the rule of `fitting` undone.
@@ -306,7 +306,7 @@ def cut(values: np.ndarray, patch: Patch, low: float, high: float) -> np.ndarray
         values: float32 [h, w].
     """
     clipped = np.clip(values, low, high)
-    return scaled(_resampled(clipped, patch, low), low, high)
+    return scaled(_resample(clipped, patch, low), low, high)
 
 
 def cut_mask(mask: np.ndarray, patch: Patch) -> np.ndarray:
@@ -317,18 +317,18 @@ def cut_mask(mask: np.ndarray, patch: Patch) -> np.ndarray:
     Args:
         mask: Bool [h, w].
     """
-    share = _resampled(mask.astype(np.float32), patch, 0.0)
+    share = _resample(mask.astype(np.float32), patch, 0.0)
     return (share >= min(0.5, float(share.max())) - 1e-6).astype(np.uint8)
 
 
-def _resampled(values: np.ndarray, patch: Patch, beyond: float) -> np.ndarray:
+def _resample(values: np.ndarray, patch: Patch, background: float) -> np.ndarray:
     left, top, right, bottom = patch.box
     # The filter reaches over the edge of the patch by its support; without a margin it would be cut off there.
     margin = int(np.ceil(max(right - left, bottom - top) / patch.size)) + 1
     x0, y0 = int(np.floor(left)) - margin, int(np.floor(top)) - margin
     x1, y1 = int(np.ceil(right)) + margin, int(np.ceil(bottom)) + margin
     height, width = values.shape
-    around = np.full((y1 - y0, x1 - x0), beyond, dtype=np.float32)
+    around = np.full((y1 - y0, x1 - x0), background, dtype=np.float32)
     rows, columns = slice(max(y0, 0), min(y1, height)), slice(max(x0, 0), min(x1, width))
     if rows.start < rows.stop and columns.start < columns.stop:
         around[rows.start - y0 : rows.stop - y0, columns.start - x0 : columns.stop - x0] = values[rows, columns]

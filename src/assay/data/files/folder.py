@@ -71,14 +71,14 @@ TABLE = "table"
 """The column that tells the tables of a study apart, where there are several."""
 
 
-def _asked(spec: DataSpec, table: TextTable) -> str:
+def _describe_conditions(spec: DataSpec, table: TextTable) -> str:
     """Requested and available values of each condition."""
-    told: list[str] = []
+    sentences: list[str] = []
     for name, wanted in spec.where.items():
-        there = sorted({str(value) for value in table.column(name, "data.where")})
-        more = f" and {len(there) - SHOWN} more" if len(there) > SHOWN else ""
-        told.append(f"{name} {show(wanted)} was asked, the column has {', '.join(there[:SHOWN])}{more}")
-    return "; ".join(told)
+        available = sorted({str(value) for value in table.column(name, "data.where")})
+        more = f" and {len(available) - SHOWN} more" if len(available) > SHOWN else ""
+        sentences.append(f"{name} {show(wanted)} was asked, the column has {', '.join(available[:SHOWN])}{more}")
+    return "; ".join(sentences)
 
 
 def list_table(spec: DataSpec) -> Listing:
@@ -98,7 +98,7 @@ def list_table(spec: DataSpec) -> Listing:
     table = chosen(read, spec.where)
     names = table.column(spec.image if coco is None else FILE_NAME, key_text("data.image"))
     if not len(table) and not read.problems:
-        rows = f"no row fits data.where: {_asked(spec, read)}" if spec.where else "it has a header and no rows"
+        rows = f"no row fits data.where: {_describe_conditions(spec, read)}" if spec.where else "it has a header and no rows"
         raise SpecError(f"data.table: {spec.table} gives no images: {rows}")
     problems: list[Problem] = []
     places = (folder, *([folder / "images"] if coco is not None and (folder / "images").is_dir() else []))
@@ -115,14 +115,14 @@ def list_table(spec: DataSpec) -> Listing:
     word = "line" if coco is None else "image"
     codes = None if target is BY_MASK else target.codes
     problems += same_image(table, images, codes, target.classes, word, names)
-    own = partial(own_path, spec.folder)
-    problems = [replace(one, name=own(one.name)) for one in problems]
+    relative = partial(own_path, spec.folder)
+    problems = [replace(one, name=relative(one.name)) for one in problems]
     listing = Listing(
         title=folder.name,
         where=label_of_path(spec.table),
         word=word,
         frame=frame_of(
-            table.numbers, name=list(map(own, names)), image=images, mask=masks, target=codes, patient=patient
+            table.numbers, name=list(map(relative, names)), image=images, mask=masks, target=codes, patient=patient
         ),
         classes=target.classes,
         factors=factors,
@@ -133,8 +133,8 @@ def list_table(spec: DataSpec) -> Listing:
         read=_read(spec, table, target),
         question=target.question,
         warnings=(
-            *(() if spec.patient else (OWN_PATIENT + _suggested(spec, table),)),
-            *_unnamed(spec, table),
+            *(() if spec.patient else (OWN_PATIENT + _suggest_patient(spec, table),)),
+            *_unnamed_note(spec, table),
             *(coco.warnings if coco else ()),
             *(() if masks is None else unmasked(masks, spec)),
         ),
@@ -157,10 +157,10 @@ def _without_unmasked(listing: Listing, spec: DataSpec) -> Listing:
     """Return the listing without images that have no mask, counted, if the spec leaves them out."""
     if spec.unmasked != "leave-out" or "mask" not in listing.frame:
         return listing
-    kept = np.flatnonzero([mask is not None for mask in listing.frame["mask"]])
-    left = len(listing) - len(kept)
-    facts = (f"{left:,} images without a mask were left out",) if left else ()
-    return replace(listing.take(kept), facts=(*listing.facts, *facts))
+    masked = np.flatnonzero([mask is not None for mask in listing.frame["mask"]])
+    dropped = len(listing) - len(masked)
+    facts = (f"{dropped:,} images without a mask were left out",) if dropped else ()
+    return replace(listing.take(masked), facts=(*listing.facts, *facts))
 
 
 def _said_of_lesions(listing: Listing, spec: DataSpec) -> Listing:
@@ -209,7 +209,7 @@ def list_stems(spec: DataSpec) -> Listing:
             raise SpecError(f"data.folder: {folder.name}/ has no folder {part}/; add it, or name a CSV in data.table")
     pairs = paired(folder / "images", folder / "masks", folder, False, unmatched=spec.unmatched)
     ask_unmasked(f"{folder.name}/masks/", pairs.names, pairs.masks, spec)
-    warnings = (OWN_PATIENT, *_ignored(pairs.others), *unmasked(pairs.masks, spec))
+    warnings = (OWN_PATIENT, *_ignored_files_note(pairs.others), *unmasked(pairs.masks, spec))
     listing = plain(folder, pairs.images, pairs.names, None, BY_MASK, warnings, pairs.masks)
     listing = replace(listing, meaning=meaning_of(spec), matched=(*pairs.warnings, *pairs.said))
     return _without_unmasked(listing.drop(pairs.problems)[0], spec)
@@ -218,8 +218,8 @@ def list_stems(spec: DataSpec) -> Listing:
 def list_classes(spec: DataSpec) -> Listing:
     """One folder per class, images anywhere below it."""
     folder = folder_of(spec.classes, "data.classes")
-    found, others, aside = class_images(folder)
-    names = [path.name for path in found]
+    folders, others, aside = class_images(folder)
+    names = [path.name for path in folders]
     if len(names) < 2:
         raise SpecError(
             f"data.classes: {folder.name}/ holds {len(names)} folders; it needs one per class, at least two, "
@@ -227,7 +227,7 @@ def list_classes(spec: DataSpec) -> Listing:
         )
     images: list[Path] = []
     labels: list[str] = []
-    for path, files in found.items():
+    for path, files in folders.items():
         if not files:
             raise SpecError(
                 f"data.classes: {folder.name}/{path.name}/ holds no image; put some there or remove the folder"
@@ -237,10 +237,10 @@ def list_classes(spec: DataSpec) -> Listing:
     target = target_column(folder.name, spec.positive, labels, "data.classes")
     alike = {"read as one": f"folders {same}"} if (same := merged(names)) else {}
     relative = tuple(str(path.relative_to(folder)) for path in images)
-    warnings = (OWN_PATIENT, *_ignored(sum(others.values())))
+    warnings = (OWN_PATIENT, *_ignored_files_note(sum(others.values())))
     listing = plain(folder, images, relative, target.codes, target, warnings)
-    said = (classes_said(labels), *aside, *outputs_in(folder))
-    return replace(listing, read={**listing.read, **alike}, matched=said)
+    sentences = (classes_said(labels), *aside, *outputs_in(folder))
+    return replace(listing, read={**listing.read, **alike}, matched=sentences)
 
 
 def plain(
@@ -277,7 +277,7 @@ def folder_of(text: str, place: str) -> Path:
     return path
 
 
-def _ignored(others: int) -> tuple[str, ...]:
+def _ignored_files_note(others: int) -> tuple[str, ...]:
     return (f"{others} files without an image's extension were not looked at",) if others else ()
 
 
@@ -289,12 +289,12 @@ def _target(spec: DataSpec, table: TextTable, names: Sequence[str], problems: li
     cells = table.column(spec.target, key_text("data.target"))
     chosen_by = spec.where.get(spec.target, ())
     named = cast("Sequence[object]", chosen_by if isinstance(chosen_by, list | tuple) else [chosen_by])
-    target = _graded(spec, cells) or target_column(spec.target, spec.positive, cells, named=named)
+    target = _target_by_levels(spec, cells) or target_column(spec.target, spec.positive, cells, named=named)
     if len({*target.codes.tolist()} - {-1}) < 2 and len(table):
         require_whole(table)
-        found = ", ".join(f"only '{cell}'" for cell in sorted({*cells}) if not absent(cell)) or "none"
+        labels = ", ".join(f"only '{cell}'" for cell in sorted({*cells}) if not absent(cell)) or "none"
         raise SpecError(
-            f"{key_text('data.target')}: column '{spec.target}' needs at least two different labels; found: {found}"
+            f"{key_text('data.target')}: column '{spec.target}' needs at least two different labels; found: {labels}"
         )
     wrong: Wrong = {
         at: (f"{spec.target} is missing{f' ({shown(cells[at])}, as in pandas)' if cells[at] else ''}", "label it")
@@ -308,25 +308,25 @@ def _target(spec: DataSpec, table: TextTable, names: Sequence[str], problems: li
 
 def _read(spec: DataSpec, table: TextTable, target: Target) -> dict[str, str]:
     """Return how the columns were read, as rows of `provenance`."""
-    factors = {one.column or name: one for name, one in spec.factors.items()}
+    factors = {factor.column or name: factor for name, factor in spec.factors.items()}
     others = {name: table.column(name, "data.factors") for name in undeclared_columns(spec) if name in table.header}
     kinds = {name: kind_of(name, cells, table.comma) for name, cells in others.items()}
-    left = [f"{name} ({why})" for name, (kind, why) in kinds.items() if kind is None]
+    unused = [f"{name} ({why})" for name, (kind, why) in kinds.items() if kind is None]
     named = [name for name in (spec.target, *factors) if name in table.header]
     used = {name: table.column(name, "data.factors") for name in named}
     used |= {name: cells for name, cells in others.items() if kinds[name][0] is not None}
     read = {"positive class": target.positive, **notation_of(table), **split_counts(table, spec.split.column),
-            **cautions_of(used, spec.target), "columns left out": "; ".join(left)}  # fmt: skip
+            **cautions_of(used, spec.target), "columns left out": "; ".join(unused)}  # fmt: skip
     return {key: value for key, value in read.items() if value}
 
 
-def _graded(spec: DataSpec, cells: Sequence[str]) -> Target | None:
+def _target_by_levels(spec: DataSpec, cells: Sequence[str]) -> Target | None:
     """By the levels of a target that is declared as an ordinal factor: all of them are classes, found or not."""
-    given = spec.factors.get(spec.target)
-    if given is None or given.kind != "ordinal" or not given.levels or spec.positive:
+    factor = spec.factors.get(spec.target)
+    if factor is None or factor.kind != "ordinal" or not factor.levels or spec.positive:
         return None
-    codes, _ = level_codes(cells, given.levels)
-    return Target(codes, given.levels, f"classes are the levels of '{spec.target}': {', '.join(given.levels)}")
+    codes, _ = level_codes(cells, factor.levels)
+    return Target(codes, factor.levels, f"classes are the levels of '{spec.target}': {', '.join(factor.levels)}")
 
 
 def _others(target: Target) -> str:
@@ -344,7 +344,7 @@ def _patient(spec: DataSpec, table: TextTable, names: Sequence[str], problems: l
     return _with_own(spec, cells, names)
 
 
-def _suggested(spec: DataSpec, table: TextTable) -> str:
+def _suggest_patient(spec: DataSpec, table: TextTable) -> str:
     """`; column 'patient_id' looks like one: ...`, of a column with a patient's name that repeats; or empty."""
     named = {spec.image, spec.target, spec.mask, *spec.factors}
     for column in sorted(table.header, key=called_unit):
@@ -362,13 +362,13 @@ def _with_own(spec: DataSpec, cells: Sequence[str], names: Sequence[str]) -> Seq
     return [f"{OWN}{name}" if absent(cell) else cell for cell, name in zip(cells, names, strict=True)]
 
 
-def _unnamed(spec: DataSpec, table: TextTable) -> tuple[str, ...]:
+def _unnamed_note(spec: DataSpec, table: TextTable) -> tuple[str, ...]:
     """Note on images without a patient, where each counts as a patient of its own."""
     if not spec.patient or spec.unnamed != "own":
         return ()
     blank = sum(absent(cell) for cell in table.column(spec.patient, key_text("data.patient")))
-    told = f"{spec.patient} is missing in {blank:,} of {len(table):,} rows: each counts as a patient of its own"
-    return (told,) if blank else ()
+    sentence = f"{spec.patient} is missing in {blank:,} of {len(table):,} rows: each counts as a patient of its own"
+    return (sentence,) if blank else ()
 
 
 def _factors(
@@ -418,5 +418,5 @@ def undeclared_table(spec: DataSpec) -> FactorTable | None:
             factor, columns[name], _ = factor_column(name, kind, cells, comma=table.comma)
             factors.append(factor)
     rows = np.arange(len(table), dtype=np.int64)
-    whole = FactorTable(rows, target.codes, patient, target.classes, tuple(factors), columns)
-    return whole.take(np.flatnonzero(target.codes >= 0))
+    full_table = FactorTable(rows, target.codes, patient, target.classes, tuple(factors), columns)
+    return full_table.take(np.flatnonzero(target.codes >= 0))

@@ -63,7 +63,7 @@ def _too_long() -> Unreadable:
 
 
 _GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
-_SHOWN = ("PixelValueTransformationSequence", "FrameVOILUTSequence")
+_DISPLAY_SEQUENCES = ("PixelValueTransformationSequence", "FrameVOILUTSequence")
 _NEEDED = ("RescaleSlope", "RescaleIntercept")
 
 
@@ -80,7 +80,7 @@ def _dataset(data: bytes, header: bool = False) -> Any:
         dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else explicit
     for group in _GROUPS:
         for frame in (dataset.get(group) or ())[:1]:
-            for name in _SHOWN:
+            for name in _DISPLAY_SEQUENCES:
                 for item in (frame.get(name) or ())[:1]:
                     dataset.update(item)
     for name in _NEEDED:
@@ -94,7 +94,7 @@ def _dataset(data: bytes, header: bool = False) -> Any:
 
 def dicom_header(data: bytes) -> Header:
     """Size and kind of a DICOM image, without its pixels."""
-    dataset = _dataset(_inflated(data, _SPARE)[0], header=True)
+    dataset = _dataset(_inflate(data, _SPARE)[0], header=True)
     if "Rows" not in dataset or "Columns" not in dataset:
         raise Unreadable("this DICOM file holds no image", "name the image object, not a report or a presentation")
     plugin_of(dataset)
@@ -119,7 +119,7 @@ def dicom_pixels(data: bytes, mask: bool, size: int) -> DecodedImage:
     stored bits can take, or a set's common range where these are 16; MONOCHROME1 is inverted; 16 bit. Color: RGB, 8
     bit.
     """
-    dataset = _dataset(_bounded(data))
+    dataset = _dataset(_inflate_bounded(data))
     if not any(f"{kind}PixelData" in dataset for kind in ("", "Float", "DoubleFloat")):
         raise Unreadable("this DICOM file holds no pixels", "export it with its pixels")
     values = pixel_array(dataset, decoding_plugin=plugin_of(dataset))  # YBR comes as RGB
@@ -134,30 +134,30 @@ def dicom_pixels(data: bytes, mask: bool, size: int) -> DecodedImage:
         return DecodedImage(stored(values))
     if mask:
         return DecodedImage(whole(values))
-    gray = _windowed(values, dataset)
+    gray = _apply_window(values, dataset)
     if photometric != "MONOCHROME1":
         return gray
     used = gray.used and replace(gray.used, inverted=not gray.used.inverted)
     return replace(gray, pixels=np.uint16(65535) - gray.pixels, used=used)
 
 
-def _bounded(data: bytes) -> bytes:
+def _inflate_bounded(data: bytes) -> bytes:
     """Return a DICOM file without deflation. Raises Unreadable when it holds more than the image that its header
     describes.
     """
-    start, complete = _inflated(data, _SPARE)
+    start, complete = _inflate(data, _SPARE)
     if complete:
         return start
     header = _dataset(start, header=True)
     count = int(header.Rows) * int(header.Columns)
     _check_pixels(count)
-    whole, complete = _inflated(data, _SPARE + count * int(header.SamplesPerPixel) * int(header.BitsAllocated) // 8)
+    content, complete = _inflate(data, _SPARE + count * int(header.SamplesPerPixel) * int(header.BitsAllocated) // 8)
     if not complete:
         raise _too_long()
-    return whole
+    return content
 
 
-def _inflated(data: bytes, most: int) -> tuple[bytes, bool]:
+def _inflate(data: bytes, most: int) -> tuple[bytes, bool]:
     """Return a DICOM file without deflation (PS3.5, A.5), at most `most` bytes of its content, and whether that is all
     of it.
 
@@ -177,12 +177,12 @@ def _inflated(data: bytes, most: int) -> tuple[bytes, bool]:
     return head + content, not unpacker.unconsumed_tail
 
 
-def _windowed(values: np.ndarray, dataset: Any) -> DecodedImage:
+def _apply_window(values: np.ndarray, dataset: Any) -> DecodedImage:
     """Gray values as uint16 over the range that the display transform can give."""
     rescaled = np.asarray(apply_modality_lut(values, dataset), dtype=np.float64)
     if "VOILUTSequence" in dataset:
-        shown = np.asarray(apply_voi_lut(np.rint(rescaled).astype(np.int64), dataset), dtype=np.float64)
-        return _over(shown, 0.0, 2.0 ** int(dataset.VOILUTSequence[0].LUTDescriptor[2]) - 1)
+        display = np.asarray(apply_voi_lut(np.rint(rescaled).astype(np.int64), dataset), dtype=np.float64)
+        return _over(display, 0.0, 2.0 ** int(dataset.VOILUTSequence[0].LUTDescriptor[2]) - 1)
     if values.dtype.kind == "f":  # Float Pixel Data (PS3.3, C.7.6.24) has no bits stored; a window needs some
         dataset.BitsStored, dataset.PixelRepresentation = 32, 0
     bits, signed = int(dataset.BitsStored), bool(dataset.PixelRepresentation)
@@ -193,16 +193,16 @@ def _windowed(values: np.ndarray, dataset: Any) -> DecodedImage:
         low, high = 0.0, 2.0 ** int(dataset.ModalityLUTSequence[0].LUTDescriptor[2]) - 1
     if "WindowCenter" in dataset and "WindowWidth" in dataset:
         center, width = _first(dataset.WindowCenter), _first(dataset.WindowWidth)
-        shown = (apply_windowing(rescaled, dataset) - low) / (high - low)
-        return DecodedImage(scaled(shown, 0.0, 1.0), range=(center - width / 2, center + width / 2))
+        display = (apply_windowing(rescaled, dataset) - low) / (high - low)
+        return DecodedImage(scaled(display, 0.0, 1.0), range=(center - width / 2, center + width / 2))
     declared = not slope or "ModalityLUTSequence" in dataset
     if bits > 16 and not declared:
         least, most = limits(16, signed)
         if values.dtype.kind == "f" or values.min() < least or values.max() > most:
             return _own_range(rescaled, "a DICOM image of more than 16 bit without a window")
         bits, low, high = 16, least * slope + intercept, most * slope + intercept
-    shown = _over(rescaled, *sorted((low, high)))
-    return shown if declared or bits != 16 else replace(shown, used=_used(values, slope, dataset))
+    display = _over(rescaled, *sorted((low, high)))
+    return display if declared or bits != 16 else replace(display, used=_used_values(values, slope, dataset))
 
 
 def _over(values: np.ndarray, low: float, high: float) -> DecodedImage:
@@ -212,11 +212,11 @@ def _over(values: np.ndarray, low: float, high: float) -> DecodedImage:
 def _own_range(values: np.ndarray, what: str) -> DecodedImage:
     """Return values over their own range, which is noted since it loses equality between files."""
     finite(values)
-    shown = _over(values, float(values.min()), float(values.max()))
-    return replace(shown, notes=(f"{what} {OWN_RANGE}",))
+    picture = _over(values, float(values.min()), float(values.max()))
+    return replace(picture, notes=(f"{what} {OWN_RANGE}",))
 
 
-def _used(values: np.ndarray, slope: float, dataset: Any) -> Used:
+def _used_values(values: np.ndarray, slope: float, dataset: Any) -> Used:
     """Stored values of a DICOM image, without those that its header declares as padding (PS3.3, C.7.5.1.1.2)."""
     padding = dataset.get("PixelPaddingValue")
     if padding is not None:
@@ -274,7 +274,7 @@ def nifti_pixels(data: bytes, mask: bool, size: int) -> DecodedImage:
         return DecodedImage(values)
     if mask:
         return DecodedImage(whole(values))
-    if image.get_data_dtype() == np.uint8 and not _rescaled(image):
+    if image.get_data_dtype() == np.uint8 and not _is_rescaled(image):
         return DecodedImage(values.astype(np.uint8))
     finite(values)
     low, high = float(image.header["cal_min"]), float(image.header["cal_max"])
@@ -328,7 +328,7 @@ def _nifti_start(file: Any) -> tuple[Any, Any]:
     return kind, header
 
 
-def _rescaled(image: Any) -> bool:
+def _is_rescaled(image: Any) -> bool:
     """Return whether stored values are scaled on reading; nibabel keeps that with the array and clears it in the
     header.
     """
@@ -397,8 +397,8 @@ def tiff_pixels(data: bytes, mask: bool) -> DecodedImage:
             colors = 3 if page.photometric == tifffile.PHOTOMETRIC.RGB else 1
             if 2 in page.extrasamples[:1]:  # over black, as the other kind of alpha is already
                 most = np.iinfo(values.dtype).max if values.dtype.kind in "iu" else 1
-                shown = values[..., :colors] * (values[..., colors : colors + 1] / most)
-                values = (np.rint(shown) if values.dtype.kind in "iu" else shown).astype(values.dtype)
+                blended = values[..., :colors] * (values[..., colors : colors + 1] / most)
+                values = (np.rint(blended) if values.dtype.kind in "iu" else blended).astype(values.dtype)
             values = values[..., :3] if colors == 3 else values[..., 0]
         pixels = whole(values) if mask and values.dtype.kind == "f" else stored(values)
         inverted = page.photometric == tifffile.PHOTOMETRIC.MINISWHITE
@@ -414,10 +414,10 @@ def _check_segments(page: Any, data: bytes) -> None:
     unpacker = _UNPACKERS.get(int(page.compression))
     if unpacker is None:
         return
-    left = math.prod(page.chunked) * math.prod(page.chunks) * page.dtype.itemsize
+    remaining = math.prod(page.chunked) * math.prod(page.chunks) * page.dtype.itemsize
     for offset, length in zip(page.dataoffsets, page.databytecounts, strict=True):
-        left -= len(unpacker().decompress(data[offset : offset + length], left + 1))
-        if left < 0:
+        remaining -= len(unpacker().decompress(data[offset : offset + length], remaining + 1))
+        if remaining < 0:
             raise _too_long()
 
 

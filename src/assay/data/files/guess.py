@@ -45,7 +45,7 @@ from assay.spec.schema import FactorSpec
 
 LABEL, SPLIT, FOLDER = "label", "split", "folder"
 """Columns of rows that are listed from folders."""
-_LOOKED = 50
+_ROWS_CHECKED = 50
 """Rows whose cells are looked up as files."""
 
 
@@ -138,10 +138,10 @@ class Guess:
             SpecError: No column is likely to be the target.
         """
         if not self.target and not self.classes:
-            there = self.targets or tuple(self.columns)
-            may = f"; it has {', '.join(there[:20])}" if there else "; no column has a few values"
+            available = self.targets or tuple(self.columns)
+            may = f"; it has {', '.join(available[:20])}" if available else "; no column has a few values"
             example = next(
-                (f"; {key_text('--target', name)}, for example" for name in there if not called_attribute(name)), ""
+                (f"; {key_text('--target', name)}, for example" for name in available if not called_attribute(name)), ""
             )
             raise SpecError(f"{key_text('--target')}: no column of {self.table or self.folder.name} is surely "
                             f"the one to predict: name it{may}{example}")  # fmt: skip
@@ -177,20 +177,20 @@ def guess(
         DataError: The table cannot be read.
     """
     named = {"target": target, "patient": patient, "image": image, "mask": mask}
-    found = _found(expand(str(place), "data"), **named, labels=labels, unmatched=unmatched)
-    words, uses = WAYS[found.way]
+    guessed = _guess_place(expand(str(place), "data"), **named, labels=labels, unmatched=unmatched)
+    words, uses = WAYS[guessed.way]
     for name, value in {**named, **others}.items():
-        if not lenient and value and name not in uses and value != getattr(found, name, ""):
-            raise SpecError(f"{key_text(f'--{name}')}: {found.folder} has {words}: nothing there is named by it")
-    return found
+        if not lenient and value and name not in uses and value != getattr(guessed, name, ""):
+            raise SpecError(f"{key_text(f'--{name}')}: {guessed.folder} has {words}: nothing there is named by it")
+    return guessed
 
 
 def tables_in(folder: Path) -> list[Path]:
     """Return the CSV files of a folder, the likeliest to have a row per image first."""
-    return sorted(folder.glob("*.csv"), key=lambda one: (one.name != "data.csv", -one.stat().st_size))
+    return sorted(folder.glob("*.csv"), key=lambda path: (path.name != "data.csv", -path.stat().st_size))
 
 
-def _found(
+def _guess_place(
     path: Path, target: str, patient: str, image: str, mask: str, labels: str | Path, unmatched: Unmatched
 ) -> Guess:
     columns = {"target": target, "patient": patient, "mask": mask}
@@ -198,7 +198,7 @@ def _found(
         raise SpecError(f"{key_text('--labels')}: labels are joined with the images of a folder, and {path} is none")
     if labels:
         table = expand(str(labels), key_text("--labels"))
-        return _joined(path, table, image or _key_of(table, path), unmatched, **columns)
+        return _of_labels(path, table, image or _key_of(table, path), unmatched, **columns)
     if path.is_file():
         return _of_table(path, image, unmatched, **columns)
     if (path / "dataset.json").is_file() and (path / "imagesTr").is_dir():
@@ -226,15 +226,15 @@ def _of_nnunet(path: Path, unmatched: Unmatched) -> Guess:
     every, masks = image_files(path / "imagesTr")[0], image_files(path / "labelsTr")[0]
     files = [file for file in every if stem_of(file).endswith("_0000")] or every
     others = (f"the first channel, _0000, of {len(every):,} files",) if len(files) < len(every) else ()
-    found = match([file.name for file in files], [file.name for file in masks])
-    if not found.pairs:
+    matched = match([file.name for file in files], [file.name for file in masks])
+    if not matched.pairs:
         raise SpecError(f"data: no image of {path / 'imagesTr'} has a mask of its name in labelsTr/")
-    said = require_matched(found, "labelsTr/", row="mask", unmatched=unmatched)
+    sentences = require_matched(matched, "labelsTr/", row="mask", unmatched=unmatched)
     rows = [{"image": str(files[at].relative_to(path)), "mask": str(masks[other].relative_to(path))}
-            for at, other in found.pairs.items()]  # fmt: skip
+            for at, other in matched.pairs.items()]  # fmt: skip
     kinds, note = _nnunet_kinds(json.loads((path / "dataset.json").read_bytes()).get("labels", {}))
     return Guess(path, image="image", mask="mask", target=LESION.name, rows=tuple(rows), way="nnunet",
-                 mask_values=kinds, matched=(*said, *others, *note))  # fmt: skip
+                 mask_values=kinds, matched=(*sentences, *others, *note))  # fmt: skip
 
 
 def _nnunet_kinds(labels: Mapping[str, Any]) -> tuple[dict[int, str], tuple[str, ...]]:
@@ -245,7 +245,7 @@ def _nnunet_kinds(labels: Mapping[str, Any]) -> tuple[dict[int, str], tuple[str,
     """
     if not any(isinstance(value, int | list) for value in labels.values()):
         labels = {str(name): int(value) for value, name in labels.items()}
-    regions = {name: [int(one) for one in np.atleast_1d(value)] for name, value in labels.items()}
+    regions = {name: [int(label_value) for label_value in np.atleast_1d(value)] for name, value in labels.items()}
     kinds = {value: name for name in sorted(regions, key=lambda name: -len(regions[name]))
              for value in regions[name] if value}  # fmt: skip
     note = ("labels of dataset.json are regions: a value is named after the smallest that has it",)
@@ -258,25 +258,25 @@ def _of_participants(path: Path, target: str, unmatched: Unmatched) -> Guess:
     read = read_table(path / "participants.tsv", "participant_id")
     names = read.column("participant_id", "data")
     folders = folders_in(path)
-    folders = [one for one in folders if one.name.casefold().startswith("sub-")] or folders
-    images = {one: files for one in folders if (files := image_files(one, deep=True)[0])}
-    found = match([one.name for one in images], names)
-    if not found.pairs:
+    folders = [subject for subject in folders if subject.name.casefold().startswith("sub-")] or folders
+    images = {subject: files for subject in folders if (files := image_files(subject, deep=True)[0])}
+    matched = match([subject.name for subject in images], names)
+    if not matched.pairs:
         raise SpecError(f"data: no folder of {path} that participants.tsv names holds images")
-    left = [name for name in read.header if name != "participant_id"]
-    targets = tuple(targets_of(read, left))
+    columns_left = [name for name in read.header if name != "participant_id"]
+    targets = tuple(targets_of(read, columns_left))
     target = target or sure_target(read, targets)
-    said = require_matched(found, "participants.tsv", "folder", unmatched=unmatched,
+    sentences = require_matched(matched, "participants.tsv", "folder", unmatched=unmatched,
                            row_classes=read.column(target, "data") if target in read.header else (),
                            lines=read.numbers, private=True)  # fmt: skip
     rows = [{"image": str(file.relative_to(path)), "suffix": stem_of(file).split("_")[-1],
-             **dict(zip(read.header, read.rows[found.pairs[at]], strict=True))}
-            for at, files in enumerate(images.values()) if at in found.pairs for file in files]  # fmt: skip
-    columns = kinds_of(read, [name for name in left if name not in (target, "suffix")])
+             **dict(zip(read.header, read.rows[matched.pairs[at]], strict=True))}
+            for at, files in enumerate(images.values()) if at in matched.pairs for file in files]  # fmt: skip
+    columns = kinds_of(read, [name for name in columns_left if name not in (target, "suffix")])
     if len({row["suffix"] for row in rows}) > 1:
         columns["suffix"] = FactorSpec(kind="categorical")
     return Guess(path, image="image", target=target, patient="participant_id", targets=targets, columns=columns,
-                 rows=tuple(rows), way="participants", matched=(*said, *outputs_in(path)))  # fmt: skip
+                 rows=tuple(rows), way="participants", matched=(*sentences, *outputs_in(path)))  # fmt: skip
 
 
 def _of_folders(path: Path) -> Guess:
@@ -286,13 +286,13 @@ def _of_folders(path: Path) -> Guess:
     if below := _classes_below(files):
         rows = [{"image": str(file.relative_to(path)), LABEL: file.relative_to(of).parts[0], FOLDER: of.name}
                 for of, images in files.items() for file in images]  # fmt: skip
-        said = [f"{', '.join(below)} are below {len(files):,} other folders", *aside]
-        return _of_rows(path, rows, FOLDER, said, patients=len(files) >= MOST_CLASSES)
-    filled = [one for one, images in files.items() if images]
+        sentences = [f"{', '.join(below)} are below {len(files):,} other folders", *aside]
+        return _of_rows(path, rows, FOLDER, sentences, patients=len(files) >= MOST_CLASSES)
+    filled = [directory for directory, images in files.items() if images]
     if len(filled) < 2:
         raise SpecError(f"data: {path} holds no CSV, no images/ and masks/, and no folder per class; nothing labels "
                         "its images: add a CSV with a row per image")  # fmt: skip
-    _refuse_empty(path, [one for one in files if one not in filled])
+    _refuse_empty(path, [directory for directory in files if directory not in filled])
     return Guess(path, way="classes")
 
 
@@ -302,10 +302,10 @@ def _of_parts(path: Path) -> Guess | None:
     parts = [one for one in inside if one.name.casefold() in SPLITS]
     rows: list[dict[str, str]] = []
     unread: Counter[str] = Counter()  # folder -> files that are not read
-    left: list[str] = []
+    notes: list[str] = []
     for part in parts:
         files, others, aside = class_images(part)
-        left += aside
+        notes += aside
         rows += [{"image": str(file.relative_to(path)), LABEL: of.name, SPLIT: part.name}
                  for of, images in files.items() for file in images]  # fmt: skip
         unread += Counter({f"{part.name}/{of.name}/": count for of, count in others.items()})
@@ -317,13 +317,13 @@ def _of_parts(path: Path) -> Guess | None:
     unread += Counter({f"{one.name}/": sum(1 for file in one.rglob("*") if file.is_file())
                        for one in inside if one not in parts})  # fmt: skip
     each = ", ".join(f"{count:,} in {name}" for name, count in sorted(unread.items()) if count)
-    return _of_rows(path, rows, SPLIT, [*left, *([f"files that are not read: {each}"] if each else [])])
+    return _of_rows(path, rows, SPLIT, [*notes, *([f"files that are not read: {each}"] if each else [])])
 
 
-def _of_rows(path: Path, rows: Sequence[Mapping[str, str]], column: str, said: Sequence[str],
+def _of_rows(path: Path, rows: Sequence[Mapping[str, str]], column: str, sentences: Sequence[str],
              patients: bool = False) -> Guess:  # fmt: skip
     """Return images whose classes are folders, and so are the patients or levels of another column."""
-    matched = classes_said([row[LABEL] for row in rows]), *said, *outputs_in(path)
+    matched = classes_said([row[LABEL] for row in rows]), *sentences, *outputs_in(path)
     columns = {} if patients else {column: FactorSpec(kind="categorical")}
     return Guess(path, image="image", target=LABEL, patient=column if patients else "", targets=(LABEL,),
                  columns=columns, rows=tuple(rows), way="parts", matched=matched)  # fmt: skip
@@ -334,12 +334,12 @@ def _classes_below(files: Mapping[Path, Sequence[Path]]) -> list[str]:
 
     They are few and repeat below many folders, or are two classes by the written list and the first level is not.
     """
-    inner = [{file.relative_to(one).parts[:-1][:1] for file in images} for one, images in files.items() if images]
+    inner = [{file.relative_to(directory).parts[:-1][:1] for file in images} for directory, images in files.items() if images]
     counts = Counter(name for names in inner for name in names)
     names = sorted(part for parts in counts for part in parts)
     if () in counts or min(counts.values(), default=0) < 2 or not 1 < len(names) < len(inner):
         return []
-    outer = [one.name for one in files]
+    outer = [directory.name for directory in files]
     listed = len(names) == 2 and in_order(names) is not None and (len(outer) != 2 or in_order(outer) is None)
     repeated = len(names) <= MOST_CLASSES < len(inner) and not {name.casefold() for name in names} & SPLITS
     return names if listed or repeated else []
@@ -360,20 +360,20 @@ def _key_of(table: Path, folder: Path) -> str:
     return IMAGE if IMAGE in read.header else _naming(read, folder) or IMAGE
 
 
-def _joined(
+def _of_labels(
     folder: Path, table: Path, key: str, unmatched: Unmatched, *, target: str, patient: str, mask: str
 ) -> Guess:
     """Return the images of a folder joined with a table of labels; headers of DICOM files are columns."""
     labels = read_table(table, key)
     classes = target or sure_target(labels, targets_of(labels, [name for name in labels.header if name != key]))
-    rows, said = joined(folder, table, key, classes, unmatched, mask)
+    rows, sentences = joined(folder, table, key, classes, unmatched, mask)
     read = TextTable(table.name, pd.DataFrame(rows), comma=labels.comma)
     _require(read, target=target, patient=patient, mask=mask)
-    found = _of_columns(read, folder, IMAGE, target, patient, mask)
+    guessed = _of_columns(read, folder, IMAGE, target, patient, mask)
     if labels.comma:  # rows are written with commas between them
-        numbers = [name for name, kind in found.columns.items() if kind.kind == "continuous"]
+        numbers = [name for name, kind in guessed.columns.items() if kind.kind == "continuous"]
         rows = [{**row, **{name: row[name].replace(",", ".") for name in numbers}} for row in rows]
-    return replace(found, rows=tuple(rows), key=key, matched=said)
+    return replace(guessed, rows=tuple(rows), key=key, matched=sentences)
 
 
 def _of_table(path: Path, image: str, unmatched: Unmatched, *, target: str, patient: str, mask: str) -> Guess:
@@ -387,7 +387,7 @@ def _of_table(path: Path, image: str, unmatched: Unmatched, *, target: str, pati
         image = min(images, key=lambda name: (name != "image", "image" not in name), default="")
     if image in files or (key := _naming(read, folder, image)) is None:
         return _of_columns(read, folder, image or "image", target, patient, mask)
-    return _joined(folder, path, key, unmatched, target=target, patient=patient, mask=mask)
+    return _of_labels(folder, path, key, unmatched, target=target, patient=patient, mask=mask)
 
 
 def _require(read: TextTable, **named: str) -> None:
@@ -399,12 +399,12 @@ def _require(read: TextTable, **named: str) -> None:
 
 def _files_of(read: TextTable, folder: Path) -> list[str]:
     """Return the columns that name files in most of their first cells."""
-    found: list[str] = []
+    columns: list[str] = []
     for name in read.header:
-        cells = read.present(name)[:_LOOKED]
+        cells = read.present(name)[:_ROWS_CHECKED]
         if name not in KEYS and 2 * sum(is_file(folder / cell) for cell in cells) > len(cells):
-            found.append(name)
-    return found
+            columns.append(name)
+    return columns
 
 
 def _of_columns(read: TextTable, folder: Path, image: str, target: str, patient: str, mask: str) -> Guess:
@@ -412,14 +412,14 @@ def _of_columns(read: TextTable, folder: Path, image: str, target: str, patient:
     files = [name for name in _files_of(read, folder) if name != image]
     masks = [name for name in files if name == mask or words_of(name) & MASKS]
     mask = mask or next(iter(masks), "")
-    taken = {image, target, mask, *masks}
-    patient = patient or patient_of(read, [name for name in read.header if name not in taken])
-    left = [name for name in read.header if name not in {image, patient, mask, *masks}]
-    targets = tuple(targets_of(read, left))
+    assigned = {image, target, mask, *masks}
+    patient = patient or patient_of(read, [name for name in read.header if name not in assigned])
+    others = [name for name in read.header if name not in {image, patient, mask, *masks}]
+    targets = tuple(targets_of(read, others))
     if target == LESION.name and not mask:
         read.column(target, key_text("--target"))
     target = target or sure_target(read, targets) or (LESION.name if mask else "")
-    columns = kinds_of(read, [name for name in left if name not in (target, *KEYS)])
+    columns = kinds_of(read, [name for name in others if name not in (target, *KEYS)])
     return Guess(folder, read.name, image, mask, target, patient, targets, columns)
 
 

@@ -23,7 +23,7 @@ from assay.core.files import default_cache_root, fill_names, is_file, write_byte
 # processes read it, and bad rows are refused by the same sentences.
 
 TABLE = "data.csv"
-_LINK, _WHOLE = "files", "paths"
+_LINK, _ABSOLUTE = "files", "paths"
 """Links to the folder that paths of rows start from, and to the one that whole paths have in common."""
 _KINDS = "a mapping as `data:` of a study, a pandas DataFrame, a dataset of PyTorch, or a list of dicts"
 
@@ -55,22 +55,22 @@ def on_disk(data: Any, place: str = "data", **keys: Any) -> Any:
         SpecError: The value is of another kind, or has no row.
     """
     if isinstance(data, Mapping):
-        given = {**cast(Mapping[str, Any], data), **keys}
-        return _kept(given["table"], given, f"{place}.table") if in_memory(given.get("table")) else given
+        settings = {**cast(Mapping[str, Any], data), **keys}
+        return _store(settings["table"], settings, f"{place}.table") if in_memory(settings.get("table")) else settings
     if in_memory(data):
-        return _kept(data, keys, place)
+        return _store(data, keys, place)
     if data is None or isinstance(data, str):
         return data
     raise SpecError(f"{place} is {type(data).__name__}; give {_KINDS}")
 
 
-def kept_table(given: Any, place: str = "data") -> Path:
+def kept_table(table: Any, place: str = "data") -> Path:
     """Write the cells of a table in memory, whose files lie elsewhere, as a CSV of the cache, and return its path."""
-    if not in_memory(given) or not len(given):
-        raise SpecError(f"{place} is {'empty' if in_memory(given) else type(given).__name__}; give a table with rows")
-    if isinstance(given, pd.DataFrame) and any(name is not None for name in given.index.names):
-        given = given.reset_index()  # as pandas writes it
-    rows = [{name: _text(cell) for name, cell in row.items()} for row in _rows(given, place)]
+    if not in_memory(table) or not len(table):
+        raise SpecError(f"{place} is {'empty' if in_memory(table) else type(table).__name__}; give a table with rows")
+    if isinstance(table, pd.DataFrame) and any(name is not None for name in table.index.names):
+        table = table.reset_index()  # as pandas writes it
+    rows = [{name: _text(cell) for name, cell in row.items()} for row in _rows(table, place)]
     text = pd.DataFrame(rows, dtype=object).fillna("").to_csv(index=False, lineterminator="\n").encode()
     path = default_cache_root() / "in-memory" / hashlib.sha256(text).hexdigest()[:16] / TABLE
     if not is_file(path):
@@ -81,7 +81,7 @@ def kept_table(given: Any, place: str = "data") -> Path:
 def own_path(folder: str, name: str) -> str:
     """Return a file of a table as its user knows it: tables in memory reach their files by a link of the cache."""
     first, _, rest = name.partition("/")
-    if first not in (_LINK, _WHOLE) or default_cache_root() / "in-memory" != Path(folder).parent:
+    if first not in (_LINK, _ABSOLUTE) or default_cache_root() / "in-memory" != Path(folder).parent:
         return name
     return rest if first == _LINK else str(Path(folder, first).readlink() / rest)
 
@@ -91,18 +91,18 @@ def in_memory(value: object) -> bool:
     return not isinstance(value, str | bytes | Mapping) and hasattr(value, "__len__") and hasattr(value, "__getitem__")
 
 
-def _kept(given: Any, keys: dict[str, Any], place: str) -> dict[str, Any]:
-    if not len(given):
+def _store(table: Any, keys: dict[str, Any], place: str) -> dict[str, Any]:
+    if not len(table):
         raise SpecError(f"{place} has no rows; give {_KINDS}")
-    rows = _rows(given, place)
+    rows = _rows(table, place)
     first, base = next(rows), str(keys.get("folder", ""))
     if "label" in first and not {"mask", "target"} & set(keys):
         keys["mask" if _shows_pixels(first.get("label"), base) else "target"] = "label"
         if "mask" in keys:
             keys["target"] = "lesion"
-    shown = [name for name, cell in first.items() if name != keys.get("mask") and _shows_pixels(cell, base)]
-    if shown and "image" not in {*keys, *first}:
-        keys["image"] = shown[0]
+    image_columns = [name for name, cell in first.items() if name != keys.get("mask") and _shows_pixels(cell, base)]
+    if image_columns and "image" not in {*keys, *first}:
+        keys["image"] = image_columns[0]
     from assay.data.cache import writing  # it imports PyTorch, which a table alone does not need
 
     root = default_cache_root() / "in-memory"
@@ -118,11 +118,11 @@ def _kept(given: Any, keys: dict[str, Any], place: str) -> dict[str, Any]:
     return {**keys, "folder": str(root / name), "table": TABLE, "links": "follow"}
 
 
-def _rows(given: Any, place: str) -> Iterator[dict[str, Any]]:
+def _rows(table: Any, place: str) -> Iterator[dict[str, Any]]:
     """Yield a mapping for each row; of a dataset one is in memory at a time."""
-    if isinstance(given, pd.DataFrame):
-        return ({str(name): cell for name, cell in row.items()} for row in given.to_dict("records"))
-    classes = getattr(given, "classes", None)
+    if isinstance(table, pd.DataFrame):
+        return ({str(name): cell for name, cell in row.items()} for row in table.to_dict("records"))
+    classes = getattr(table, "classes", None)
     names = list(cast("list[object]", classes)) if isinstance(classes, list | tuple) else []
 
     def row(at: int, item: Any) -> dict[str, Any]:
@@ -137,18 +137,18 @@ def _rows(given: Any, place: str) -> Iterator[dict[str, Any]]:
         named = code.isdigit() and int(code) < len(names)
         return {"image": image, "label": names[int(code)] if named else label}
 
-    rows = cast(InMemoryRows, given)
+    rows = cast(InMemoryRows, table)
     return (row(at, rows[at]) for at in range(len(rows)))
 
 
 def _write(folder: Path, rows: Iterable[dict[str, Any]], keys: Mapping[str, Any]) -> str:
     """Write CSV, arrays and the link; return a hash of them."""
-    shown = {str(keys.get("image", "image")), str(keys.get("mask", ""))}
+    file_columns = {str(keys.get("image", "image")), str(keys.get("mask", ""))}
     base, digest, table = str(keys.get("folder", "")), hashlib.sha256(), list[dict[str, str]]()
-    whole = False
+    absolute = False
     for at, row in enumerate(rows):
         cells = {name: _text(cell) for name, cell in row.items()}
-        for name in sorted(shown & row.keys()):
+        for name in sorted(file_columns & row.keys()):
             if (pixels := _pixels(row[name])) is not None:
                 content = io.BytesIO()
                 np.save(content, pixels, allow_pickle=False)
@@ -156,17 +156,17 @@ def _write(folder: Path, rows: Iterable[dict[str, Any]], keys: Mapping[str, Any]
                 cells[name] = f"{name}-{at:06d}.npy".replace("/", "-")
                 (folder / cells[name]).write_bytes(content.getvalue())
             elif cells[name]:
-                whole = whole or Path(cells[name]).is_absolute() or ".." in Path(cells[name]).parts
+                absolute = absolute or Path(cells[name]).is_absolute() or ".." in Path(cells[name]).parts
                 cells[name] = str(fill_names(cells[name], base))
         table.append(cells)
-    paths = [Path(row[name]) for row in table for name in shown if Path(row.get(name, "")).is_absolute()]
+    paths = [Path(row[name]) for row in table for name in file_columns if Path(row.get(name, "")).is_absolute()]
     if paths:
-        common = os.path.commonpath([path.parent for path in paths]) if whole else str(fill_names(base))
-        link = _WHOLE if whole else _LINK
+        common = os.path.commonpath([path.parent for path in paths]) if absolute else str(fill_names(base))
+        link = _ABSOLUTE if absolute else _LINK
         (folder / link).symlink_to(common, target_is_directory=True)
         digest.update(common.encode())
         for row in table:
-            named = [name for name in shown if Path(row.get(name, "")).is_absolute()]
+            named = [name for name in file_columns if Path(row.get(name, "")).is_absolute()]
             row.update({name: f"{link}/{Path(row[name]).relative_to(common).as_posix()}" for name in named})
     text = pd.DataFrame(table, dtype=object).fillna("").to_csv(index=False, lineterminator="\n")
     (folder / TABLE).write_text(text, encoding="utf-8")
@@ -188,8 +188,8 @@ def _array(cell: Any) -> np.ndarray | None:
     """Return an array, a tensor or an image of Pillow as an array; None for another value."""
     if hasattr(cell, "detach"):  # a tensor, without the import of PyTorch
         return cell.detach().cpu().numpy()
-    known = hasattr(cell, "__array__") or hasattr(cell, "__array_interface__")
-    return np.asarray(cell) if known else None
+    is_array = hasattr(cell, "__array__") or hasattr(cell, "__array_interface__")
+    return np.asarray(cell) if is_array else None
 
 
 def _pixels(cell: Any) -> np.ndarray | None:

@@ -43,7 +43,7 @@ _END = rf"\.(?:{'|'.join(ENDINGS)})(?:\.gz)?$"
 _ENDING = re.compile(rf"(?<=[^/.]){_END}", re.IGNORECASE)
 _CHANNEL = re.compile(rf"(?<=[^/])_0000(?=$|{_END})", re.IGNORECASE)
 _SUBJECT = re.compile(r"(?:(?<=/)|^)sub-(?=\w[^/]*$)", re.IGNORECASE)
-_WHOLE = re.compile(r"^([0-9]+)\.0+$")
+_WHOLE_NUMBER = re.compile(r"^([0-9]+)\.0+$")
 _LAST = re.compile(r"(_0)+$")
 """What a channel may have become of which zeros were taken: `case_0000` may be `case` or `case_0`."""
 _ZEROS = re.compile(r"(?<![0-9.])0+(?=[0-9])")
@@ -77,7 +77,7 @@ def is_output(folder: Path) -> bool:
         return True
     inside = list(folder.iterdir())
     return (folder / "prepared.json").is_file() or (
-        bool(inside) and all(one.is_dir() and is_output(one) for one in inside)
+        bool(inside) and all(directory.is_dir() and is_output(directory) for directory in inside)
     )
 
 
@@ -87,12 +87,12 @@ def folders_in(folder: Path) -> list[Path]:
     return sorted(path for path in inside if not is_output(path))
 
 
-def _walked(folder: Path) -> Iterator[Path]:
+def _walk_below(folder: Path) -> Iterator[Path]:
     """Yield a folder and all in it, as `folders_in` returns them."""
     yield folder
     for inside in folders_in(folder):
         if not inside.is_symlink():
-            yield from _walked(inside)
+            yield from _walk_below(inside)
 
 
 _ASIDE = frozenset({
@@ -108,7 +108,7 @@ _OF_ANOTHER = re.compile(r"[ _-](?:masks?|seg|segmentation|annotation)(?:[ _-]?[
 
 def class_folders(folder: Path) -> list[Path]:
     """Return the folders of a folder that may be classes: none of copies, such as `thumbnails`, or of masks."""
-    return [one for one in folders_in(folder) if not _aside(Path(one.name))]
+    return [directory for directory in folders_in(folder) if not _aside(Path(directory.name))]
 
 
 def _aside(path: Path) -> bool:
@@ -127,13 +127,13 @@ def class_images(folder: Path) -> tuple[dict[Path, list[Path]], dict[Path, int],
 
     A sentence says how many copies and masks are left out.
     """
-    seen = {one: image_files(one, deep=True) for one in folders_in(folder)}
-    found = {one: _without_masks([file for file in seen[one][0] if not _aside(file.relative_to(folder))])
-             for one in class_folders(folder)}  # fmt: skip
-    left = sum(len(files) for files, _ in seen.values()) - sum(map(len, found.values()))
+    listed = {directory: image_files(directory, deep=True) for directory in folders_in(folder)}
+    classes = {directory: _without_masks([file for file in listed[directory][0] if not _aside(file.relative_to(folder))])
+             for directory in class_folders(folder)}  # fmt: skip
+    skipped = sum(len(files) for files, _ in listed.values()) - sum(map(len, classes.values()))
     where = "in folders of thumbnails, masks and the like, or named as the mask of another one,"
-    said = (f"{left:,} images {where} are left out",) if left else ()
-    return found, {one: seen[one][1] for one in found}, said
+    sentences = (f"{skipped:,} images {where} are left out",) if skipped else ()
+    return classes, {directory: listed[directory][1] for directory in classes}, sentences
 
 
 def classes_said(labels: Sequence[str]) -> str:
@@ -145,7 +145,7 @@ def classes_said(labels: Sequence[str]) -> str:
 
 def outputs_in(folder: Path) -> tuple[str, ...]:
     """Return a sentence on the folders in any depth that Assay wrote, which are passed over."""
-    count = sum(path.is_dir() and is_output(path) for place in _walked(folder) for path in place.iterdir())
+    count = sum(path.is_dir() and is_output(path) for place in _walk_below(folder) for path in place.iterdir())
     return (f"{count:,} folders with what Assay wrote are passed over",) if count else ()
 
 
@@ -154,14 +154,14 @@ def image_files(folder: Path, deep: bool = False) -> tuple[list[Path], int]:
 
     A file without the ending of an image is one where its content is DICOM.
     """
-    found = [path for place in (_walked(folder) if deep else (folder,)) for path in place.iterdir() if path.is_file()]
-    seen = [path for path in found if not path.name.startswith(".")]
-    images = sorted(path for path in seen if _ENDING.search(path.name) or holds_dicom(path))
-    return images, len(seen) - len(images)
+    files = [path for place in (_walk_below(folder) if deep else (folder,)) for path in place.iterdir() if path.is_file()]
+    visible = [path for path in files if not path.name.startswith(".")]
+    images = sorted(path for path in visible if _ENDING.search(path.name) or holds_dicom(path))
+    return images, len(visible) - len(images)
 
 
 def _without_zeros(name: str) -> str:
-    return _ZEROS.sub("", _WHOLE.sub(r"\1", name))
+    return _ZEROS.sub("", _WHOLE_NUMBER.sub(r"\1", name))
 
 
 _RULES: Mapping[str, Callable[[str], str]] = {
@@ -208,8 +208,8 @@ class Matched:
     @property
     def right_over(self) -> list[int]:
         """Positions on the right without a partner."""
-        taken = set(self.pairs.values())
-        return [at for at in range(len(self.right)) if at not in taken]
+        used = set(self.pairs.values())
+        return [at for at in range(len(self.right)) if at not in used]
 
     def strays(self, rows: str, image: str) -> tuple[str, ...]:
         """Return a sentence for names on the right without a partner."""
@@ -239,12 +239,12 @@ def match(left: Sequence[str], right: Sequence[str]) -> Matched:
     pairs: dict[int, int] = {}
     ignored: Counter[str] = Counter()
     rivals: list[tuple[tuple[str, ...], tuple[str, ...]]] = []
-    for here, there in alike.values():
-        found = list(_pairs(here, there)) if here and there else []
-        pairs |= {one: other for one, other, _ in found}
-        ignored.update(rule for _, _, rules in found for rule in rules)
-        lone = [name for at, name in here.items() if at not in pairs]
-        others = [name for at, name in there.items() if at not in {other for _, other, _ in found}]
+    for left_names, right_names in alike.values():
+        matches = list(_pairs(left_names, right_names)) if left_names and right_names else []
+        pairs |= {first: other for first, other, _ in matches}
+        ignored.update(rule for _, _, rules in matches for rule in rules)
+        lone = [name for at, name in left_names.items() if at not in pairs]
+        others = [name for at, name in right_names.items() if at not in {other for _, other, _ in matches}]
         if lone and others:
             rivals.append((tuple(lone), tuple(others)))
     order = {rule: ignored[rule] for rule in _RULES if rule in ignored}
@@ -256,25 +256,25 @@ def _pairs(left: Mapping[int, str], right: Mapping[int, str]) -> Iterator[tuple[
     lone, others = set(left), set(right)
     deepest = max(1 + _plain(name).count("/") for side in (left, right) for name in side.values())
     for rules, depth in _ways(deepest):
-        here, there = _by_key(left, rules, depth), _by_key(right, rules, depth)
-        for key, positions in here.items():
+        left_keys, right_keys = _by_key(left, rules, depth), _by_key(right, rules, depth)
+        for key, positions in left_keys.items():
             if (
-                len(positions) == len(there.get(key, ())) == 1
+                len(positions) == len(right_keys.get(key, ())) == 1
                 and positions[0] in lone
-                and there[key][0] in others
-                and _agree(left[positions[0]], right[there[key][0]], rules)
+                and right_keys[key][0] in others
+                and _agree(left[positions[0]], right[right_keys[key][0]], rules)
             ):
                 lone.remove(positions[0])
-                others.remove(there[key][0])
-                yield positions[0], there[key][0], rules
+                others.remove(right_keys[key][0])
+                yield positions[0], right_keys[key][0], rules
         if not lone or not others:
             return
 
 
-def _agree(one: str, other: str, rules: Sequence[str]) -> bool:
+def _agree(first: str, other: str, rules: Sequence[str]) -> bool:
     """Return whether a path is the end of the other, a name without folders included."""
     plain = [rule for rule in rules if rule != "folders"]
-    parts = [_key(_plain(name), plain, 0).split("/") for name in (one, other)]
+    parts = [_key(_plain(name), plain, 0).split("/") for name in (first, other)]
     short, long = sorted(parts, key=len)
     return long[-len(short) :] == short
 
@@ -287,10 +287,10 @@ def _ways(deepest: int) -> Iterator[tuple[tuple[str, ...], int]]:
 
 
 def _by_key(names: Mapping[int, str], rules: Sequence[str], depth: int) -> dict[str, list[int]]:
-    found: dict[str, list[int]] = {}
+    positions: dict[str, list[int]] = {}
     for at, name in names.items():
-        found.setdefault(_key(name, rules, depth), []).append(at)
-    return found
+        positions.setdefault(_key(name, rules, depth), []).append(at)
+    return positions
 
 
 def _key(name: str, rules: Iterable[str], depth: int) -> str:
@@ -303,7 +303,7 @@ def _key(name: str, rules: Iterable[str], depth: int) -> str:
 
 
 def require_matched(
-    found: Matched,
+    matched: Matched,
     where: str,
     image: str = "image",
     row: str = "row",
@@ -332,50 +332,50 @@ def require_matched(
     Raises:
         DataError: Over a tenth of the images have no row, the classes lose unequally, or names fit several.
     """
-    lone, others = found.left_over, found.right_over
+    lone, others = matched.left_over, matched.right_over
     places = [f"line {lines[at]}" for at in others] if lines else []
-    lost = such(shown(found.left[at]) for at in lone)
-    stray = such(places if private else (shown(found.right[at]) for at in others))
-    rows = f"{len(others):,} of {len(found.right):,} {row}s in {where} fit no {image}" if others else ""
-    none = f"{len(lone):,} of {len(found.left):,} {image}s have no {row} in {where}" if lone else ""
+    unmatched_names = such(shown(matched.left[at]) for at in lone)
+    stray_names = such(places if private else (shown(matched.right[at]) for at in others))
+    rows = f"{len(others):,} of {len(matched.right):,} {row}s in {where} fit no {image}" if others else ""
+    none = f"{len(lone):,} of {len(matched.left):,} {image}s have no {row} in {where}" if lone else ""
     why = ""
-    if found.rivals:
-        here, there = found.rivals[0]
-        why = f"{_either(there)} fits {_either(here)}, and names cannot tell which is meant"
-    elif len(lone) > MOST_LOST * len(found.left):
+    if matched.rivals:
+        left_rival, right_rival = matched.rivals[0]
+        why = f"{_either(right_rival)} fits {_either(left_rival)}, and names cannot tell which is meant"
+    elif len(lone) > MOST_LOST * len(matched.left):
         why = "so many are rarely left out on purpose"
     else:
         of_rows = row_classes if len(others) <= len(lone) else ()
-        why = _unequal(classes, lone, found.pairs) or _unequal(of_rows, others, found.pairs.values())
+        why = _unequal(classes, lone, matched.pairs) or _unequal(of_rows, others, matched.pairs.values())
     if why and unmatched == "refuse":
-        left = "; ".join(filter(None, (none and none + lost, rows and rows + stray)))
+        summary = "; ".join(filter(None, (none and none + unmatched_names, rows and rows + stray_names)))
         raise DataError(
-            f"{left}: {why}; correct the names, or leave out what fits nothing with {key_text('--unmatched', 'drop')} "
+            f"{summary}: {why}; correct the names, or leave out what fits nothing with {key_text('--unmatched', 'drop')} "
             "(in a study, data: {unmatched: drop})"
         )
-    return (*filter(None, (none, rows and rows + (such(places) if places else ""))), *found.ignoring())
+    return (*filter(None, (none, rows and rows + (such(places) if places else ""))), *matched.ignoring())
 
 
-def uneven(kept: np.ndarray, lost: np.ndarray) -> bool:
+def uneven(remaining: np.ndarray, dropped: np.ndarray) -> bool:
     """Return whether the classes lose different shares of their rows (chi-squared test).
 
     Args:
         kept: Rows of each class that are left, int64 [classes].
         lost: Those that are lost.
     """
-    there = kept + lost > 0
-    if lost.sum() < FEWEST or there.sum() < 2 or not kept.any():
+    occurs = remaining + dropped > 0
+    if dropped.sum() < FEWEST or occurs.sum() < 2 or not remaining.any():
         return False
-    return float(chi2_contingency(np.stack([kept, lost])[:, there]).pvalue) < UNEQUAL
+    return float(chi2_contingency(np.stack([remaining, dropped])[:, occurs]).pvalue) < UNEQUAL
 
 
-def _unequal(classes: Sequence[str], lost: Iterable[int], kept: Iterable[int]) -> str:
+def _unequal(classes: Sequence[str], dropped: Iterable[int], remaining: Iterable[int]) -> str:
     if not classes:
         return ""
     names = sorted(set(classes))
-    gone, left = (Counter(classes[at] for at in part) for part in (lost, kept))
-    counts = [np.array([part[name] for name in names], dtype=np.int64) for part in (left, gone)]
-    each = ", ".join(f"{gone[name]:,} of {gone[name] + left[name]:,} '{name}'" for name in names)
+    dropped_counts, remaining_counts = (Counter(classes[at] for at in part) for part in (dropped, remaining))
+    counts = [np.array([part[name] for name in names], dtype=np.int64) for part in (remaining_counts, dropped_counts)]
+    each = ", ".join(f"{dropped_counts[name]:,} of {dropped_counts[name] + remaining_counts[name]:,} '{name}'" for name in names)
     return f"the classes lose unequally ({each}), so the rest is no fair sample" if uneven(*counts) else ""
 
 

@@ -83,10 +83,10 @@ def kind_of(name: str, cells: Sequence[str], comma: bool) -> tuple[FactorSpec | 
         return (levels, "") if len(values) <= MOST else (None, f"{len(values):,} different texts")
     if any(map(leads_with_zero, values)):
         return (levels, "") if often else (None, "codes with leading zeros")
-    whole = all(found is not None and found.is_integer() for found in numbers)
-    if often and (len(values) <= LEVELS or (whole and words & _GRADES)):
+    are_integers = all(found is not None and found.is_integer() for found in numbers)
+    if often and (len(values) <= LEVELS or (are_integers and words & _GRADES)):
         return levels, ""
-    if whole and len(values) == len(present):
+    if are_integers and len(values) == len(present):
         return None, _COUNTS
     return FactorSpec(kind="continuous"), ""
 
@@ -112,17 +112,17 @@ def doubtful(values: Iterable[str]) -> list[str]:
     """Return the values of a column that usually mean that a value is not known."""
     values = list(values)
     folded = {value: fold(value) for value in values}
-    found = [value for value, text in folded.items() if text in _UNKNOWN
+    unclear = [value for value, text in folded.items() if text in _UNKNOWN
              or (text == "u" and max(map(len, values)) < 3)
              or (text == "-" and "+" not in values)]  # fmt: skip
-    known = {value: one for value in values if value not in found and (one := number(value)) is not None}
-    numbers = sorted(set(known.values()))
-    if len(known) + len(found) < len(values) or len(numbers) < 3:
-        return found
+    numeric = {value: parsed for value in values if value not in unclear and (parsed := number(value)) is not None}
+    numbers = sorted(set(numeric.values()))
+    if len(numeric) + len(unclear) < len(values) or len(numbers) < 3:
+        return unclear
     low = numbers[0] in _SENTINELS and numbers[0] < 0 <= numbers[1]
     high = numbers[-1] in _SENTINELS and numbers[-1] > max(0, _FAR * numbers[-2])
     ends = {*numbers[: int(low)], *numbers[len(numbers) - int(high) :]}
-    return [*found, *(value for value, one in known.items() if one in ends)]
+    return [*unclear, *(value for value, parsed in numeric.items() if parsed in ends)]
 
 
 def cautions_of(columns: Mapping[str, Sequence[str]], target: str) -> dict[str, str]:
@@ -136,8 +136,8 @@ def cautions_of(columns: Mapping[str, Sequence[str]], target: str) -> dict[str, 
     unclear = [f"{shown(value)} in {cells.count(value):,} rows of {name}" for name, cells in columns.items()
                if name != target for value in doubtful({cell for cell in set(cells) if not absent(cell)})]  # fmt: skip
     ages = [name for name, cells in columns.items() if any(map(years, set(cells)))]
-    found = {"read as one": alike, "may mean unknown": unclear, "ages in years": ages}
-    return {key: "; ".join(some) for key, some in found.items() if some}
+    cautions = {"read as one": alike, "may mean unknown": unclear, "ages in years": ages}
+    return {key: "; ".join(some) for key, some in cautions.items() if some}
 
 
 def notation_of(table: TextTable) -> dict[str, str]:
@@ -185,9 +185,9 @@ def usable(table: TextTable, target: str, score: str, patient: str, skip: bool |
         else f"leave the rows out with {key_text('--skip-bad-rows', True)}"
     )
     classes = table.column(target, key_text("--target"))
-    known = set(spellings(classes).values())
-    if blank := sum(absences(classes)) if len(known) == 1 else 0:
-        raise SpecError(f"the target '{target}' has 1 class ({known.pop()}), and the other {blank:,} rows are blank: "
+    spelled_classes = set(spellings(classes).values())
+    if blank := sum(absences(classes)) if len(spelled_classes) == 1 else 0:
+        raise SpecError(f"the target '{target}' has 1 class ({spelled_classes.pop()}), and the other {blank:,} rows are blank: "
                         "write the other class there")  # fmt: skip
     bad: dict[int, str] = {}
     for name, option, what in ((target, "--target", "label them"), (patient, "--patient", "say whose images they are")):
@@ -195,19 +195,19 @@ def usable(table: TextTable, target: str, score: str, patient: str, skip: bool |
         if missing := [at for at, blank in enumerate(absences(cells)) if blank]:
             lines = ", ".join(str(table.numbers[at]) for at in missing[:MOST_LINES])
             word, more = "line" if len(missing) == 1 else "lines", " ..." if len(missing) > MOST_LINES else ""
-            said = f"'{name}' is missing in {len(missing):,} of {len(cells):,} rows ({word} {lines}{more}); {what}"
-            bad |= dict.fromkeys(missing, f"{table.name}: {said}, or {out}")
+            sentence = f"'{name}' is missing in {len(missing):,} of {len(cells):,} rows ({word} {lines}{more}); {what}"
+            bad |= dict.fromkeys(missing, f"{table.name}: {sentence}, or {out}")
     scores = table.column(score, key_text("--score"))
     if wrong := [at for at, cell in enumerate(scores) if number(cell, table.comma) is None]:
         cell = scores[wrong[0]]
-        said = f"{table.name}:{table.numbers[wrong[0]]}: score '{cell[:40]}' is not a finite number"
+        sentence = f"{table.name}:{table.numbers[wrong[0]]}: score '{cell[:40]}' is not a finite number"
         rest = f", the first of {len(wrong):,}" if len(wrong) > 1 else ""
         do = "take the sign % out of all scores" if cell.endswith("%") else f"correct it, or {out}"
-        bad |= dict.fromkeys(wrong, f"{said}{rest}; {do}")
+        bad |= dict.fromkeys(wrong, f"{sentence}{rest}; {do}")
     if bad and (not skip or len(bad) == len(table)):
         raise DataError(next(iter(bad.values())))
-    left = f"{len(bad):,} of {len(table):,} rows, without a class, a score or a patient" if bad else ""
-    return replace(table, frame=table.frame[[at not in bad for at in range(len(table))]] if bad else table.frame), left
+    summary = f"{len(bad):,} of {len(table):,} rows, without a class, a score or a patient" if bad else ""
+    return replace(table, frame=table.frame[[at not in bad for at in range(len(table))]] if bad else table.frame), summary
 
 
 LARGE = 0.1
@@ -222,8 +222,8 @@ def one_patient(patient: np.ndarray) -> dict[str, str]:
     if len(patient) < MANY_IMAGES or counts.max() <= LARGE * len(patient):
         return {}
     if len(counts) == 1:
-        said = f"all {len(patient):,} images are of one patient: is it one, or a word for missing? There is no interval"
-        return {"large patient": f"{said} over a single patient"}
+        sentence = f"all {len(patient):,} images are of one patient: is it one, or a word for missing? There is no interval"
+        return {"large patient": f"{sentence} over a single patient"}
     share = f"{counts.max():,} of {len(patient):,} images are of one patient ({len(counts):,} patients)"
     return {"large patient": f"{share}: is it one, or a word for missing?"}
 
@@ -244,10 +244,10 @@ def alike_patients(names: Sequence[object], lines: Sequence[int], word: str = "l
         alike.setdefault(same_id(name), []).append(name)
     found: dict[str, str] = {}
     if several := [some for some in alike.values() if len(some) > 1]:
-        one, other = (first[name] for name in several[0][:2])
+        first_line, second_line = (first[name] for name in several[0][:2])
         found["patients alike"] = (
             f"{sum(map(len, several)):,} patients differ from another in zeros before, .0 after, case or blanks alone, "
-            f"first in {word} {one} and {word} {other}: each counts as one of its own"
+            f"first in {word} {first_line} and {word} {second_line}: each counts as one of its own"
         )
     if rounded := [line for name, line in first.items() if _ROUNDED.match(name)]:
         found["patients rounded"] = (

@@ -66,21 +66,21 @@ def joined(folder: Path, table: Path, image: str = IMAGE, target: str = "", unma
     headers = [_header(path) for path in paths]
     files = [str(path.relative_to(folder)) for path in paths]
     keys = files if key == image else [str(one.get(key, "")) for one in headers]
-    found = _of_examinations(keys, names) if key == "AccessionNumber" else match(keys, names)
-    found = replace(found, left=tuple(files))
-    if not found.pairs and not found.rivals:
+    matched = _of_examinations(keys, names) if key == "AccessionNumber" else match(keys, names)
+    matched = replace(matched, left=tuple(files))
+    if not matched.pairs and not matched.rivals:
         raise DataError(f"labels: {table.name} labels no image of {folder}, by its column '{key}'; an example there is "
                         f"{shown(names[0]) if names else 'missing'}: name another with "
                         f"{key_text('--image', 'COLUMN')}")  # fmt: skip
     classes = read.column(target, "labels") if target in read.header else ()
-    said = require_matched(found, table.name, unmatched=unmatched, row_classes=classes, lines=read.numbers,
+    sentences = require_matched(matched, table.name, unmatched=unmatched, row_classes=classes, lines=read.numbers,
                            private=key != image)  # fmt: skip
     if len(paths) < len(every):
-        said = (*said, f"{len(every) - len(paths):,} files are masks, as {' and '.join(of_masks)} says, and no images")
-    said = (*said, *outputs_in(folder))
+        sentences = (*sentences, f"{len(every) - len(paths):,} files are masks, as {' and '.join(of_masks)} says, and no images")
+    sentences = (*sentences, *outputs_in(folder))
     numbers: dict[str, str] = {}
     rows: list[dict[str, str]] = []
-    for at, other in found.pairs.items():
+    for at, other in matched.pairs.items():
         cells = zip(read.header, read.rows[other], strict=True)
         row = {column: cell for column, cell in cells if column not in (key, *KEYS)}
         header = headers[at]
@@ -90,21 +90,21 @@ def joined(folder: Path, table: Path, image: str = IMAGE, target: str = "", unma
         more = {column: cell for column, cell in {**columns, PATIENT: number}.items() if cell and column not in row}
         rows.append({IMAGE: files[at], **row, **more})
     columns_of = list(dict.fromkeys(column for row in rows for column in row))
-    return [{column: row.get(column, "") for column in columns_of} for row in rows], said
+    return [{column: row.get(column, "") for column in columns_of} for row in rows], sentences
 
 
 def _is_mask(path: Path, folder: Path, masks: Collection[str], images: Collection[str]) -> bool:
     """Return whether a column of masks names a file, and no row is its own."""
-    whole = str(path.relative_to(folder))
-    return whole not in images and (whole in masks or (path.name in masks and path.name not in images))
+    relative = str(path.relative_to(folder))
+    return relative not in images and (relative in masks or (path.name in masks and path.name not in images))
 
 
 def _of_examinations(keys: Sequence[str], names: Sequence[str]) -> Matched:
     """Return files matched with rows of examinations, each of several files."""
     different = dict.fromkeys(keys)
-    found = match(tuple(different), names)
-    row = {key: found.pairs[at] for at, key in enumerate(different) if at in found.pairs}
-    return replace(found, pairs={at: row[key] for at, key in enumerate(keys) if key in row})
+    matched = match(tuple(different), names)
+    row = {key: matched.pairs[at] for at, key in enumerate(different) if at in matched.pairs}
+    return replace(matched, pairs={at: row[key] for at, key in enumerate(keys) if key in row})
 
 
 def _header(path: Path) -> Mapping[str, object]:

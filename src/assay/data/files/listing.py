@@ -27,12 +27,12 @@ from assay.spec.schema import FactorSpec
 def frame_of(numbers: Sequence[int], **columns: Sequence[Any] | np.ndarray | None) -> pd.DataFrame:
     """Return the frame of a listing; columns that are None are left out."""
     index = np.array(numbers, dtype=np.int64)
-    given = {name: cells for name, cells in columns.items() if cells is not None}
-    kept = {
+    present = {name: cells for name, cells in columns.items() if cells is not None}
+    cells_of = {
         name: cells if isinstance(cells, np.ndarray) else pd.Series(list(cells), index, dtype=object)
-        for name, cells in given.items()
+        for name, cells in present.items()
     }
-    return pd.DataFrame(kept, index)
+    return pd.DataFrame(cells_of, index)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,22 +107,22 @@ class Listing:
     def drop(self, problems: Sequence[Problem]) -> tuple[Listing, Int[np.ndarray, " k"]]:
         """Return the listing without these rows, with the problems added, and the positions that were kept."""
         bad = self.frame.index.isin([problem.row for problem in problems])
-        gone = self.frame[bad]
-        codes = gone["target"].tolist() if "target" in gone else [-1] * len(gone)
-        masks = gone["mask"].tolist() if "mask" in gone and "target" not in gone else []
-        kept = np.flatnonzero(~bad)
+        dropped = self.frame[bad]
+        codes = dropped["target"].tolist() if "target" in dropped else [-1] * len(dropped)
+        masks = dropped["mask"].tolist() if "mask" in dropped and "target" not in dropped else []
+        positions = np.flatnonzero(~bad)
         return replace(
-            self.take(kept),
+            self.take(positions),
             problems=(*self.problems, *problems),
-            lost={**self.lost, **dict(zip(gone.index.tolist(), codes, strict=True))},
-            lost_masks={**self.lost_masks, **dict(zip(gone.index.tolist(), masks, strict=False))},
-        ), kept
+            lost={**self.lost, **dict(zip(dropped.index.tolist(), codes, strict=True))},
+            lost_masks={**self.lost_masks, **dict(zip(dropped.index.tolist(), masks, strict=False))},
+        ), positions
 
-    def take(self, kept: Int[np.ndarray, " k"]) -> Listing:
+    def take(self, positions: Int[np.ndarray, " k"]) -> Listing:
         """Return the rows at these positions."""
-        columns = {name: column[kept] for name, column in self.columns.items()}
-        boxes = None if self.boxes is None else self.boxes.take(kept.tolist())
-        return replace(self, frame=self.frame.iloc[kept], columns=columns, boxes=boxes)
+        columns = {name: column[positions] for name, column in self.columns.items()}
+        boxes = None if self.boxes is None else self.boxes.take(positions.tolist())
+        return replace(self, frame=self.frame.iloc[positions], columns=columns, boxes=boxes)
 
 
 # Parts of a listing, from the rows of a table. Faults of a row are added to `problems`.
@@ -162,13 +162,13 @@ def same_image(
     problems: list[Problem] = []
     numbers = table.numbers
     for group in (group for group in rows.values() if len(group) > 1):
-        own = [-1 if codes is None else int(codes[at]) for at in group]
-        agree = len(set(own) - {-1}) < 2
+        codes_of_group = [-1 if codes is None else int(codes[at]) for at in group]
+        agree = len(set(codes_of_group) - {-1}) < 2
         for place, at in enumerate(group[1:] if agree else group, start=int(agree)):
-            other = 0 if agree else next((i for i, code in enumerate(own) if code not in (own[place], -1)), 0)
+            other = 0 if agree else next((i for i, code in enumerate(codes_of_group) if code not in (codes_of_group[place], -1)), 0)
             what = f"{word} {numbers[group[other]]} names the same image"
             if not agree:
-                what += contradicting(classes, own[place], own[other])
+                what += contradicting(classes, codes_of_group[place], codes_of_group[other])
             remedy = "keep one of them" if agree else "keep the one that is right"
             problems.append(Problem(numbers[at], names[at], what, remedy))
     return problems
@@ -178,16 +178,16 @@ def factors_of(
     declared: Sequence[Factor], table: TextTable, names: Sequence[str], problems: list[Problem]
 ) -> tuple[tuple[Factor, ...], dict[str, np.ndarray]]:
     """Return factors with the levels that the table's columns of their names have, and the values."""
-    made: list[Factor] = []
+    read_factors: list[Factor] = []
     columns: dict[str, np.ndarray] = {}
     for factor in declared:
         wanted = FactorSpec(kind=factor.kind, unit=factor.unit, levels=factor.levels)
-        found, values, wrong = factor_column(factor.name, wanted, table.column(factor.name, "data.dataset"))
-        high = tuple(level for level in factor.high if level in found.levels)
-        made.append(replace(factor, levels=found.levels, high=high))
+        column, values, wrong = factor_column(factor.name, wanted, table.column(factor.name, "data.dataset"))
+        high = tuple(level for level in factor.high if level in column.levels)
+        read_factors.append(replace(factor, levels=column.levels, high=high))
         columns[factor.name] = values
         problems += problems_of(table, names, wrong)
-    return tuple(made), columns
+    return tuple(read_factors), columns
 
 
 # Check how leaving rows out changes the classes.
@@ -232,20 +232,20 @@ def refuse_vanished(listing: Listing) -> None:
     The label of a row whose mask cannot be read is unknown. Where all other masks agree, `FEWEST` such rows are taken
     for the other class.
     """
-    kept, lost = _counts(listing)
-    for code in np.flatnonzero((lost > 0) & (kept == 0)).tolist():
-        rows = {row for row, found in listing.lost.items() if found == code}
+    remaining, dropped = _counts(listing)
+    for code in np.flatnonzero((dropped > 0) & (remaining == 0)).tolist():
+        rows = {row for row, code_of_row in listing.lost.items() if code_of_row == code}
         raise DataError(
             f"{listing.where}: leaving out bad {listing.word}s would leave no image of class "
-            f"'{listing.classes[code]}' ({lost[code]:,} of {lost[code]:,} left out): {_usual_reason(listing, rows)}"
+            f"'{listing.classes[code]}' ({dropped[code]:,} of {dropped[code]:,} left out): {_usual_reason(listing, rows)}"
         )
-    unknown = {row for row, found in listing.lost.items() if found < 0}
+    unknown = {row for row, code_of_row in listing.lost.items() if code_of_row < 0}
     if _alone(listing) and len(unknown) >= FEWEST:
-        one = listing.classes[int(np.argmax(kept))]
+        class_name = listing.classes[int(np.argmax(remaining))]
         raise DataError(
-            f"{listing.where}: leaving out bad {listing.word}s would leave images of class '{one}' alone, and the "
+            f"{listing.where}: leaving out bad {listing.word}s would leave images of class '{class_name}' alone, and the "
             f"class of {len(unknown):,} {listing.word}s left out is unknown: {_usual_reason(listing, unknown)}; or "
-            f"take them out of the set, if they are '{one}' too"
+            f"take them out of the set, if they are '{class_name}' too"
         )
 
 
@@ -263,29 +263,29 @@ def _usual_reason(listing: Listing, rows: Collection[int]) -> str:
 
 def unequally_lost(listing: Listing) -> tuple[str, ...]:
     """Return a sentence where the rows left out are all of one class, or unequally many of the classes; else none."""
-    kept, lost = _counts(listing)
+    remaining, dropped = _counts(listing)
     unknown = sum(code < 0 for code in listing.lost.values())
     if unknown and _alone(listing):
-        one = listing.classes[int(np.argmax(kept))]
+        class_name = listing.classes[int(np.argmax(remaining))]
         of = f"{listing.word}s" if unknown > 1 else listing.word
-        return (f"all images left are of class '{one}', and the class of {unknown:,} bad {of} left out is unknown",)
-    there = kept + lost > 0
-    kept, lost = kept[there], lost[there]
-    of_one = lost.sum() >= FEWEST and len(lost) > 1 and int((lost > 0).sum()) == 1
-    if not of_one and not uneven(kept, lost):
+        return (f"all images left are of class '{class_name}', and the class of {unknown:,} bad {of} left out is unknown",)
+    occurs = remaining + dropped > 0
+    remaining, dropped = remaining[occurs], dropped[occurs]
+    of_one = dropped.sum() >= FEWEST and len(dropped) > 1 and int((dropped > 0).sum()) == 1
+    if not of_one and not uneven(remaining, dropped):
         return ()
-    names = [name for name, used in zip(listing.classes, there.tolist(), strict=True) if used]
+    names = [name for name, used in zip(listing.classes, occurs.tolist(), strict=True) if used]
     each = ", ".join(
-        f"{gone:,} of {gone + left:,} '{name}'"
-        for name, gone, left in zip(names, lost.tolist(), kept.tolist(), strict=True)
+        f"{count_dropped:,} of {count_dropped + count_remaining:,} '{name}'"
+        for name, count_dropped, count_remaining in zip(names, dropped.tolist(), remaining.tolist(), strict=True)
     )
     how = "are all of one class" if of_one else "are not spread evenly over the classes"
-    return (f"the {int(lost.sum()):,} bad {listing.word}s left out {how} ({each}): the rest is no fair sample",)
+    return (f"the {int(dropped.sum()):,} bad {listing.word}s left out {how} ({each}): the rest is no fair sample",)
 
 
 def _counts(listing: Listing) -> tuple[np.ndarray, np.ndarray]:
     """Rows kept and left out of each class, int64 [classes]; those without a label are in neither."""
     size = len(listing.classes)
     target = np.empty(0, dtype=np.int64) if listing.target is None else listing.target
-    lost = np.array(list(listing.lost.values()), dtype=np.int64)
-    return np.bincount(target[target >= 0], minlength=size), np.bincount(lost[lost >= 0], minlength=size)
+    dropped = np.array(list(listing.lost.values()), dtype=np.int64)
+    return np.bincount(target[target >= 0], minlength=size), np.bincount(dropped[dropped >= 0], minlength=size)

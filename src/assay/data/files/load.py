@@ -48,7 +48,7 @@ def load_medmnist(spec: DataSpec, cache: ArrayCache, skip_bad_rows: bool, alike:
     arrays, labels, digest = _open(path, cache)
     counts = [len(array) for array in arrays]
     sources: list[Callable[[], np.ndarray | bytes]] = [_row(array, at) for array in arrays for at in range(len(array))]
-    listing = _decided(_listing(spec, path, np.concatenate(labels), counts), alike)
+    listing = _require_decided(_listing(spec, path, np.concatenate(labels), counts), alike)
     digests = [f"{digest}:{at}" for at in range(len(sources))]
     images = decode_images(sources, digests, spec.size, False, spec.channels, cache, framing=framing_of(spec))
     height, width = arrays[0].shape[1:3]
@@ -65,8 +65,8 @@ def _row(array: np.ndarray, at: int) -> Callable[[], np.ndarray]:
 def _listing(spec: DataSpec, path: Path, labels: np.ndarray, counts: list[int]) -> Listing:
     cells = [str(label) for label in labels.tolist()]
     if spec.positive:
-        found = target_column(path.stem, spec.positive, cells, "data.medmnist")
-        codes, classes, rule, question = found.codes, found.classes, found.rule, found.question
+        target = target_column(path.stem, spec.positive, cells, "data.medmnist")
+        codes, classes, rule, question = target.codes, target.classes, target.rule, target.question
     else:
         values = sorted(set(labels.tolist()))
         codes = np.searchsorted(values, labels).astype(np.int64)
@@ -101,8 +101,8 @@ def _open(path: Path, cache: ArrayCache) -> tuple[list[np.ndarray], list[np.ndar
             missing = [name for name in missing if f"{name}.npy" not in members]
             if missing:
                 raise DataError(f"{path.name} is no MedMNIST file: it has no array '{missing[0]}'")
-            images = [_mapped(archive, f"{part}_images", digest, cache) for part in PARTS]
-            labels = [_mapped(archive, f"{part}_labels", digest, cache) for part in PARTS]
+            images = [_unpack_array(archive, f"{part}_images", digest, cache) for part in PARTS]
+            labels = [_unpack_array(archive, f"{part}_labels", digest, cache) for part in PARTS]
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError) as error:
         raise DataError(f"{path.name} is damaged or no .npz file ({error}); download it again") from error
     for array in images:
@@ -140,9 +140,9 @@ def _check_labels(name: str, which: str, array: np.ndarray) -> np.ndarray:
     right = (numbers == np.trunc(numbers)) & (numbers >= 0) & (numbers < 2**53)
     if not right.all():
         wrong = np.flatnonzero(~right)
-        shown = ", ".join(f"{at}: {flat[at]}" for at in wrong[:SHOWN].tolist())
+        examples = ", ".join(f"{at}: {flat[at]}" for at in wrong[:SHOWN].tolist())
         more = f" and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else ""
-        what = f"{len(wrong)} of {which} are no class numbers (row from 0, value: {shown}{more})"
+        what = f"{len(wrong)} of {which} are no class numbers (row from 0, value: {examples}{more})"
         raise DataError(f"{name}: {what}; store whole numbers from 0")
     return flat.astype(np.int64)
 
@@ -163,7 +163,7 @@ def _digest(path: Path) -> str:
         return hashlib.file_digest(handle, "sha256").hexdigest()[:24]
 
 
-def _mapped(archive: zipfile.ZipFile, name: str, digest: str, cache: ArrayCache) -> np.ndarray:
+def _unpack_array(archive: zipfile.ZipFile, name: str, digest: str, cache: ArrayCache) -> np.ndarray:
     """One array of the archive, unpacked into the cache piece by piece, so that it never is in memory whole."""
     with archive.open(f"{name}.npy") as stream:
         shape, dtype = array_header(stream)
@@ -208,17 +208,17 @@ def load_dataset(
             DataError with all bad rows at once, SpecError for errors of the spec, StoreError when the cache cannot be
             written.
     """
-    given = [name for name in _PLACES if getattr(spec, name)]
-    if len(given) != 1 or spec.phantom is not None:
-        raise SpecError(f"data: name exactly one of {', '.join(_PLACES)}; given: {', '.join(given) or 'none'}")
+    places = [name for name in _PLACES if getattr(spec, name)]
+    if len(places) != 1 or spec.phantom is not None:
+        raise SpecError(f"data: name exactly one of {', '.join(_PLACES)}; given: {', '.join(places) or 'none'}")
     if spec.dataset:
         return build("dataset", spec.dataset.name, spec.dataset.params, spec, cache, skip_bad_rows)
     if spec.medmnist:
         return load_medmnist(spec, cache, skip_bad_rows, alike)
-    return from_files(_decided(listing_of(spec), alike), spec, cache, skip_bad_rows, keep_copies)
+    return from_files(_require_decided(listing_of(spec), alike), spec, cache, skip_bad_rows, keep_copies)
 
 
-def _decided(listing: Listing, alike: bool) -> Listing:
+def _require_decided(listing: Listing, alike: bool) -> Listing:
     """Return a listing whose classes are clear, or where they need not be. Raises SpecError with the question."""
     if listing.question and not alike:
         raise SpecError(listing.question)

@@ -50,8 +50,8 @@ MaskAt = Path | WrittenMask | None
 
 def mask_facts(masks: Sequence[MaskAt], cache: ArrayCache) -> list[Fact | None]:
     """Header of each mask that is a file, None for the others."""
-    found = iter(facts_of([mask for mask in masks if isinstance(mask, Path)], cache))
-    return [next(found) if isinstance(mask, Path) else None for mask in masks]
+    facts = iter(facts_of([mask for mask in masks if isinstance(mask, Path)], cache))
+    return [next(facts) if isinstance(mask, Path) else None for mask in masks]
 
 
 def mask_source(mask: MaskAt, width: int, height: int, meaning: Meaning) -> Callable[[], LabelMap]:
@@ -123,25 +123,25 @@ def told_of(
     """
     array = decoded.array
     size = array.shape[-1]
-    lost = len(set(decoded.notes.get(VANISHED, ())) & set(rows.tolist()))
+    vanished_count = len(set(decoded.notes.get(VANISHED, ())) & set(rows.tolist()))
     warnings = (
-        [f"{lost:,} images have lesions too small to be seen at {size} px: a larger size shows them"] if lost else []
+        [f"{vanished_count:,} images have lesions too small to be seen at {size} px: a larger size shows them"] if vanished_count else []
     )
     if outside := len(set(decoded.notes.get(CUT_OFF, ())) & set(rows.tolist())):
         warnings.append(f"{outside:,} images have lesions outside the part that the framing '{framing.fit}' shows")
     counts = np.zeros(len(meaning.kinds) + 1, dtype=np.int64)
-    shown = large = 0
+    with_lesion = large = 0
     for at, (width, height) in zip(rows.tolist(), native.tolist(), strict=True):
         pixels = np.bincount(array[at].ravel(), minlength=len(counts))
         counts += pixels > 0
         box = framing.placed(height, width, size)
-        shown += bool(pixels[1:].any())
+        with_lesion += bool(pixels[1:].any())
         large += int(pixels[1:].sum() > _MOST * box.height * box.width)
     used = {note: len(set(decoded.notes.get(note, ())) & set(rows.tolist())) for note in (IN_ALPHA, SMOOTH)}
     read = {"masks": "; ".join(f"{note} ({count:,} masks)" for note, count in used.items() if count)}
-    if shown >= _LEAST and large >= _NEARLY_ALL * shown:
+    if with_lesion >= _LEAST and large >= _NEARLY_ALL * with_lesion:
         undo = "take out data.mask_inverted" if meaning.inverted else "write data.mask_inverted: true"
-        large_of = f"cover over half of {large:,} of {shown:,} images with one: if that is the rest, {undo}"
+        large_of = f"cover over half of {large:,} of {with_lesion:,} images with one: if that is the rest, {undo}"
         warnings.append(f"lesions {large_of}")
         read["lesions"] = large_of
     several = [f"{kind} in {count:,} images" for kind, count in zip(meaning.kinds, counts[1:].tolist(), strict=True)]
@@ -170,9 +170,9 @@ class Boxes:
     of_image: tuple[Float[np.ndarray, "b 5"], ...]
     said: tuple[str, ...] = ()
 
-    def take(self, kept: Sequence[int]) -> Boxes:
+    def take(self, positions: Sequence[int]) -> Boxes:
         """Return those of the images at these positions."""
-        return replace(self, of_image=tuple(self.of_image[at] for at in kept))
+        return replace(self, of_image=tuple(self.of_image[at] for at in positions))
 
     def fitted(self, native: Int[np.ndarray, "n 2"], size: int, framing: Framing = PAD) -> BoxedLesions:
         """Return the same at study resolution. Boxes outside the part that is shown are left out, others cut to it.
@@ -180,7 +180,7 @@ class Boxes:
         Args:
             native: Width and height of every image in px.
         """
-        found: list[Float[np.ndarray, "b 5"]] = []
+        fitted_boxes: list[Float[np.ndarray, "b 5"]] = []
         digest = hashlib.sha256("\n".join(self.kinds).encode())
         for boxes, (width, height) in zip(self.of_image, native.tolist(), strict=True):
             place, window = framing.placed(height, width, size), framing.window(height, width)
@@ -191,9 +191,9 @@ class Boxes:
             if framing.fit != "pad":
                 moved[:, 1:] = moved[:, 1:].clip(0, size)
                 moved = moved[(moved[:, 1] < moved[:, 3]) & (moved[:, 2] < moved[:, 4])]
-            found.append(moved)
-            digest.update(np.ascontiguousarray(found[-1]).tobytes() + b"|")
-        return BoxedLesions(self.kinds, size, tuple(found), digest.hexdigest()[:16])
+            fitted_boxes.append(moved)
+            digest.update(np.ascontiguousarray(fitted_boxes[-1]).tobytes() + b"|")
+        return BoxedLesions(self.kinds, size, tuple(fitted_boxes), digest.hexdigest()[:16])
 
 
 def read_boxes(folder: Path, spec: BoxesSpec, images: Sequence[str]) -> Boxes:
@@ -209,16 +209,16 @@ def read_boxes(folder: Path, spec: BoxesSpec, images: Sequence[str]) -> Boxes:
         raise SpecError(f"data.boxes: {folder.name}/ has no file '{spec.table}'; name a CSV that lies beside the table")
     table = read_table(path, "image")
     names, kind = (table.column(column, "data.boxes") for column in ("image", "kind"))
-    there = tuple(sorted(set(kind)))
+    present = tuple(sorted(set(kind)))
     for wanted in spec.kinds:
-        if wanted not in there:
-            raise SpecError(f"data.boxes.kinds: {unknown_name('kind', wanted, there)}")
-    kinds = spec.kinds or there
+        if wanted not in present:
+            raise SpecError(f"data.boxes.kinds: {unknown_name('kind', wanted, present)}")
+    kinds = spec.kinds or present
     edges = [[number(cell, table.comma) for cell in table.column(column, "data.boxes")] for column in EDGES]
     problems = list(table.problems)
     matched = match(tuple(dict.fromkeys(images)), tuple(dict.fromkeys(names)))
     image_of = {matched.right[other]: matched.left[at] for at, other in matched.pairs.items()}
-    found: Mapping[str, list[list[float]]] = {name: [] for name in images}
+    boxes_of: Mapping[str, list[list[float]]] = {name: [] for name in images}
     for line, name, of, box in zip(table.numbers, names, kind, zip(*edges, strict=True), strict=True):
         if of not in kinds or name not in image_of:
             continue
@@ -226,11 +226,11 @@ def read_boxes(folder: Path, spec: BoxesSpec, images: Sequence[str]) -> Boxes:
         if len(known) < len(EDGES) or known[0] >= known[2] or known[1] >= known[3]:
             problems.append(Problem(line, name, "it is no box", "give x0 < x1 and y0 < y1 in px of the file"))
         else:
-            found[image_of[name]].append([kinds.index(of), *known])
+            boxes_of[image_of[name]].append([kinds.index(of), *known])
     refuse(spec.table, problems)
-    if not any(found.values()):
+    if not any(boxes_of.values()):
         raise DataError(f"data.boxes: no box of {spec.table} is of an image of the table; name images as it does")
-    of_image = tuple(np.array(found[name], dtype=np.float64).reshape(-1, 5) for name in images)
+    of_image = tuple(np.array(boxes_of[name], dtype=np.float64).reshape(-1, 5) for name in images)
     return Boxes(kinds, of_image, (*matched.strays(f"images of {spec.table}", "image"), *matched.ignoring()))
 
 
@@ -278,17 +278,17 @@ def paired(
     """
     files, others = image_files(images)
     strays: list[str] = []
-    drawn: list[tuple[str, Path]] = []
+    candidates: list[tuple[str, Path]] = []
     for mask in image_files(masks)[0]:
         stem = stem_of(mask)
         if stem.casefold().endswith(suffix.casefold()):
-            drawn.append((stem[: len(stem) - len(suffix)], mask))
+            candidates.append((stem[: len(stem) - len(suffix)], mask))
         elif not all_masked:
             strays.append(mask.name)
     names = tuple(str(path.relative_to(root)) for path in files)
     stems = [stem_of(path) for path in files]
-    found = match(stems, [stem for stem, _ in drawn])
-    count, masks_of = Counter(stems), Counter(stem for stem, _ in drawn)
+    matched = match(stems, [stem for stem, _ in candidates])
+    count, masks_of = Counter(stems), Counter(stem for stem, _ in candidates)
     problems: list[Problem] = []
     chosen: list[MaskAt] = []
     for at, stem in enumerate(stems):
@@ -297,13 +297,13 @@ def paired(
                 raise Unreadable("another image has the same stem", "rename one of them")
             if masks_of[stem] > 1:
                 raise Unreadable(f"{masks_of[stem]} masks have its stem in {masks.name}/", "keep one of them")
-            if at not in found.pairs and all_masked:
+            if at not in matched.pairs and all_masked:
                 raise Unreadable("no mask has its stem: lesion-free, or not labeled?", "name one, or take it away")
-            chosen.append(drawn[found.pairs[at]][1] if at in found.pairs else None)
+            chosen.append(candidates[matched.pairs[at]][1] if at in matched.pairs else None)
         except Unreadable as error:
             problems.append(Problem(at + first, names[at], error.what, error.remedy))
             chosen.append(unknown(error))
-    orphans = sorted([*strays, *(drawn[at][1].name for at in found.right_over if not count[drawn[at][0]])])
+    orphans = sorted([*strays, *(candidates[at][1].name for at in matched.right_over if not count[candidates[at][0]])])
     lacking = [stem for stem, mask in zip(stems, chosen, strict=True) if mask is None]
     if orphans and lacking and not all_masked and unmatched == "refuse":
         raise DataError(
@@ -313,7 +313,7 @@ def paired(
             f"{key_text('--unmatched', 'drop')}; in a study, data: {{unmatched: drop}})"
         )
     warnings = (f"{len(orphans):,} masks belong to no image",) if orphans else ()
-    return Pairs(tuple(files), names, tuple(chosen), problems, warnings, found.ignoring(), others, tuple(orphans))
+    return Pairs(tuple(files), names, tuple(chosen), problems, warnings, matched.ignoring(), others, tuple(orphans))
 
 
 def ask_unmasked(where: str, names: Sequence[str], masks: Sequence[MaskAt], spec: DataSpec) -> None:
@@ -373,34 +373,34 @@ def paired_by_kind(
         SpecError: For a kind without any mask, DataError for a mask without an image; single bad files come as
             problems.
     """
-    found = [_of_kind(images, masks, root, name, kind, first) for name, kind in kinds.items()]
+    by_kind = [_of_kind(images, masks, root, name, kind, first) for name, kind in kinds.items()]
     files = [
         [
             _Mask(name, 1 if together else label, path)
             for label, (name, path) in enumerate(zip(kinds, row, strict=True), start=1)
             if isinstance(path, Path)
         ]
-        for row in zip(*(one.masks for one in found), strict=True)
+        for row in zip(*(pairs.masks for pairs in by_kind), strict=True)
     ]
     paths = [file.path for row in files for file in row]
     facts = dict(zip(paths, facts_of(paths, cache), strict=True))
-    problems = list(dict.fromkeys(problem for one in found for problem in one.problems))
-    for at, (row, name) in enumerate(zip(files, found[0].names, strict=True), start=first):
+    problems = list(dict.fromkeys(problem for pairs in by_kind for problem in pairs.problems))
+    for at, (row, name) in enumerate(zip(files, by_kind[0].names, strict=True), start=first):
         problems += [
             Problem(at, name, _of(file, facts[file.path].what), facts[file.path].remedy)
             for file in row
             if facts[file.path].header is None
         ]
-    drawn = tuple(
+    combined = tuple(
         WrittenMask(
             content_hash([VERSION, *([file.label, facts[file.path].digest] for file in row)], 32),
-            partial(_combined, row),
+            partial(_combine, row),
         )
         if row
         else None
         for row in files
     )
-    return replace(found[0], masks=drawn, problems=problems)
+    return replace(by_kind[0], masks=combined, problems=problems)
 
 
 def _of_kind(images: Path, masks: Path, root: Path, name: str, kind: MaskFolder, first: int) -> Pairs:
@@ -415,7 +415,7 @@ def _of_kind(images: Path, masks: Path, root: Path, name: str, kind: MaskFolder,
     return pairs
 
 
-def _combined(masks: Sequence[_Mask], height: int, width: int) -> UInt8[np.ndarray, "h w"]:
+def _combine(masks: Sequence[_Mask], height: int, width: int) -> UInt8[np.ndarray, "h w"]:
     return painted([(_lesion(mask, height, width), mask.label) for mask in masks], height, width)
 
 

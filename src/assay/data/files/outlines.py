@@ -64,10 +64,10 @@ def runs(cell: str, how: Format) -> WrittenMask:
     digest = hashlib.sha256(f"{how} {cell}".encode()).hexdigest()[:32]
     if how == "coco-rle":
         try:
-            given = json.loads(cell)
+            parsed = json.loads(cell)
         except ValueError:
             raise Unreadable(f"{shown(cell)} is no JSON", _COCO) from None
-        return WrittenMask(digest, partial(_labels_of_coco, given))
+        return WrittenMask(digest, partial(_labels_of_coco, parsed))
     pairs = _numbers(cell)
     return WrittenMask(digest, partial(_kaggle, pairs, how == "kaggle-rle"), bool(len(pairs)))
 
@@ -97,28 +97,28 @@ def _kaggle(pairs: Int[np.ndarray, "n 2"], down: bool, height: int, width: int) 
     return lesion.reshape(width, height).T if down else lesion.reshape(height, width)
 
 
-def _labels_of_coco(given: Any, height: int, width: int) -> UInt8[np.ndarray, "h w"]:
-    return coco_runs(given, height, width).astype(np.uint8)
+def _labels_of_coco(segmentation: Any, height: int, width: int) -> UInt8[np.ndarray, "h w"]:
+    return coco_runs(segmentation, height, width).astype(np.uint8)
 
 
-def coco_runs(given: Any, height: int, width: int) -> Bool[np.ndarray, "h w"]:
+def coco_runs(segmentation: Any, height: int, width: int) -> Bool[np.ndarray, "h w"]:
     """Return the pixels of COCO run lengths. Raises Unreadable when they are of another size or are no run lengths."""
-    fields = cast("Mapping[str, Any]", given if isinstance(given, Mapping) else {})
+    fields = cast("Mapping[str, Any]", segmentation if isinstance(segmentation, Mapping) else {})
     size, counts = fields.get("size"), fields.get("counts")
     if not isinstance(size, list) or not isinstance(counts, (list, str)):
         raise Unreadable("its run lengths have no `size` and `counts`", _COCO)
     if cast("list[Any]", size) != [height, width]:
         what = f"its runs are of {shown(str(cast(object, size)))} (height, width), the image is {height} x {width}"
         raise Unreadable(what, "give the runs of an image of this size")
-    lengths = _decompressed(counts) if isinstance(counts, str) else cast("Sequence[Any]", counts)
-    whole = all(isinstance(length, int) and length >= 0 for length in lengths)
-    if not whole or sum(lengths) != height * width:
+    lengths = _decompress(counts) if isinstance(counts, str) else cast("Sequence[Any]", counts)
+    are_lengths = all(isinstance(length, int) and length >= 0 for length in lengths)
+    if not are_lengths or sum(lengths) != height * width:
         raise Unreadable("its counts are no whole numbers that add up to the image's pixels", _COCO)
     lesion = np.repeat(np.arange(len(lengths)) % 2 == 1, np.array(lengths, dtype=np.int64))
     return lesion.reshape(width, height).T
 
 
-def _decompressed(text: str) -> list[int]:
+def _decompress(text: str) -> list[int]:
     """COCO's compressed counts: 5 bits a character, the sixth says that more follow, later counts are differences."""
     counts: list[int] = []
     value = shift = 0
@@ -169,8 +169,8 @@ def read_coco(path: Path, spec: DataSpec) -> Coco:
     Raises:
         DataError: If the file as a whole is not COCO.
     """
-    whole = _parsed(path)
-    images, annotations, categories = (_entries(whole, name, path) for name in ("images", "annotations", "categories"))
+    content = _read_json_object(path)
+    images, annotations, categories = (_entries(content, name, path) for name in ("images", "annotations", "categories"))
     meaning = _meaning(annotations, categories, spec, path)
     _require_ids(images, path)
     by_image: dict[Any, list[Mapping[str, Any]]] = {}
@@ -184,27 +184,27 @@ def read_coco(path: Path, spec: DataSpec) -> Coco:
         if any(not entry.get("segmentation") for entry in entries):
             what = "an annotation of it has no outline"
             problems.append(Problem(line, str(image.get(FILE_NAME, "")), what, _POLYGON))
-        masks.append(_drawn(image, entries, meaning) if entries else None)
-    stray = sum(map(len, by_image.values()))
+        masks.append(_draw_outlines(image, entries, meaning) if entries else None)
+    orphans = sum(map(len, by_image.values()))
     lacking = [str(image.get(FILE_NAME, "")) for image, mask in zip(images, masks, strict=True) if mask is None]
-    if stray and lacking and spec.unmatched == "refuse":
+    if orphans and lacking and spec.unmatched == "refuse":
         raise DataError(
-            f"{path.name}: {stray:,} annotations are of no image, first image_id {next(iter(by_image))!r:.40}, "
+            f"{path.name}: {orphans:,} annotations are of no image, first image_id {next(iter(by_image))!r:.40}, "
             f"while {len(lacking):,} images have none, first {lacking[0]}: what is free of lesions cannot be told from "
             "what is misnumbered; give annotations their images' ids, or take them out"
         )
-    warnings = (f"{stray:,} annotations belong to no image",) if stray else ()
+    warnings = (f"{orphans:,} annotations belong to no image",) if orphans else ()
     return Coco(table, tuple(masks), meaning, tuple(problems), warnings)
 
 
 def _require_ids(images: Sequence[Mapping[str, Any]], path: Path) -> None:
     """Each image has an id of its own."""
-    seen: set[Any] = set()
+    ids: set[Any] = set()
     for image in images:
-        own = _id(image.get("id"), f"id of image {shown(str(image.get(FILE_NAME, '')))}", path)
-        if own in seen:
-            raise DataError(f"{path.name}: id {own!r:.40} stands for several images; give each its own")
-        seen.add(own)
+        image_id = _id(image.get("id"), f"id of image {shown(str(image.get(FILE_NAME, '')))}", path)
+        if image_id in ids:
+            raise DataError(f"{path.name}: id {image_id!r:.40} stands for several images; give each its own")
+        ids.add(image_id)
 
 
 def _id(value: Any, of: str, path: Path) -> int | str:
@@ -213,23 +213,23 @@ def _id(value: Any, of: str, path: Path) -> int | str:
     return value
 
 
-def _parsed(path: Path) -> Mapping[str, Any]:
+def _read_json_object(path: Path) -> Mapping[str, Any]:
     try:
-        whole = json.loads(path.read_bytes())
+        content = json.loads(path.read_bytes())
     except RecursionError as error:
         raise DataError(f"{path.name} is nested too deeply for COCO; export it again as COCO") from error
     except (ValueError, UnicodeDecodeError) as error:
         raise DataError(f"{path.name} is not JSON: {error}; export it again as COCO") from error
-    if not isinstance(whole, dict):
+    if not isinstance(content, dict):
         raise DataError(f"{path.name} is not COCO: expected images, annotations and categories; export it again")
-    return cast("Mapping[str, Any]", whole)
+    return cast("Mapping[str, Any]", content)
 
 
-def _entries(whole: Mapping[str, Any], name: str, path: Path) -> list[Mapping[str, Any]]:
-    given = whole.get(name)
-    if not isinstance(given, list) or not all(isinstance(entry, dict) for entry in cast("list[Any]", given)):
+def _entries(content: Mapping[str, Any], name: str, path: Path) -> list[Mapping[str, Any]]:
+    entries = content.get(name)
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in cast("list[Any]", entries)):
         raise DataError(f"{path.name} has no list of {name}; export it as COCO, with images, annotations, categories")
-    return cast("list[Mapping[str, Any]]", given)
+    return cast("list[Mapping[str, Any]]", entries)
 
 
 def _meaning(
@@ -243,8 +243,8 @@ def _meaning(
             f"{path.name}: category_id {shown(str(wrong))} of an annotation is not a whole number, as COCO has it"
         )
     used = set(numbers)
-    told = {_id(entry.get("id"), "id of a category", path): str(entry.get("name")) for entry in categories}
-    names: Mapping[Any, str] = spec.mask_values or told
+    name_of = {_id(entry.get("id"), "id of a category", path): str(entry.get("name")) for entry in categories}
+    names: Mapping[Any, str] = spec.mask_values or name_of
     unnamed = sorted(str(number) for number in used if number not in names)
     if unnamed:
         where = "data.mask_values" if spec.mask_values else "its categories"
@@ -263,24 +263,24 @@ def _cell(value: Any) -> str:
     return str(value) if isinstance(value, (str, int, float)) else ""
 
 
-def _drawn(image: Mapping[str, Any], entries: Sequence[Mapping[str, Any]], meaning: Meaning) -> WrittenMask:
+def _draw_outlines(image: Mapping[str, Any], entries: Sequence[Mapping[str, Any]], meaning: Meaning) -> WrittenMask:
     named = [(entry, meaning.labels[entry["category_id"]]) for entry in entries]
     single = [(entry, label) for entry, label in named if label != IGNORED and not entry.get("iscrowd")]
     ignored = len(single) < len(named)
     outlines = [(entry.get("segmentation"), label) for entry, label in single]
     size = (image.get("height"), image.get("width"))
-    told = [[repr(segmentation), label] for segmentation, label in outlines]
+    described = [[repr(segmentation), label] for segmentation, label in outlines]
     lesion = None if ignored else any(label for _, label in outlines)
     return WrittenMask(
-        content_hash([*told, repr((size, ignored))], 32), partial(_filled, outlines, size), lesion, ignored
+        content_hash([*described, repr((size, ignored))], 32), partial(_fill_outlines, outlines, size), lesion, ignored
     )
 
 
-def _filled(
-    outlines: Sequence[tuple[Any, int]], stated: tuple[Any, Any], height: int, width: int
+def _fill_outlines(
+    outlines: Sequence[tuple[Any, int]], stated_size: tuple[Any, Any], height: int, width: int
 ) -> UInt8[np.ndarray, "h w"]:
-    if None not in stated and stated != (height, width):
-        what = f"its outlines are for {stated[1]} x {stated[0]} px, the image is {width} x {height}"
+    if None not in stated_size and stated_size != (height, width):
+        what = f"its outlines are for {stated_size[1]} x {stated_size[0]} px, the image is {width} x {height}"
         raise Unreadable(what, "give the image that was annotated, or export the outlines for this one")
     return painted([(_pixels(segmentation, height, width), label) for segmentation, label in outlines], height, width)
 
@@ -290,7 +290,7 @@ def painted(
 ) -> UInt8[np.ndarray, "h w"]:
     """Return the label map of lesions and their labels; where some overlap, the smaller one is seen."""
     labels = np.zeros((height, width), dtype=np.uint8)
-    for lesion, label in sorted(lesions, key=lambda one: -int(one[0].sum())):
+    for lesion, label in sorted(lesions, key=lambda lesion_and_label: -int(lesion_and_label[0].sum())):
         labels[lesion] = label
     return labels
 

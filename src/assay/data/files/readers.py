@@ -107,7 +107,7 @@ def read_stored(data: bytes) -> DecodedImage:
 def _format(data: bytes) -> _Format:
     if not data:
         raise Unreadable("the file is empty", "copy it again")
-    for candidate in _KNOWN:
+    for candidate in _FORMATS:
         if candidate.recognize(data):
             return candidate
     raise Unreadable("it is no PNG, JPEG, TIFF, DICOM, NIfTI, GIF, BMP or WebP image", "export it as PNG")
@@ -138,9 +138,9 @@ def _raster_header(data: bytes) -> Header:
     with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
         width, height = image.size
         # Asking a PNG without the chunk for its EXIF decodes the whole file.
-        asked = image.format != "PNG" or b"eXIf" in data or b"Raw profile type exif" in data
-        given = image.getexif().get(ExifTags.Base.Orientation, 1) if asked else 1
-        turned = given if given in range(2, 9) else 1
+        has_exif = image.format != "PNG" or b"eXIf" in data or b"Raw profile type exif" in data
+        tag = image.getexif().get(ExifTags.Base.Orientation, 1) if has_exif else 1
+        turned = tag if tag in range(2, 9) else 1
         if turned >= 5:
             width, height = height, width
         # A camera's MPO is a JPEG with further pictures behind it that viewers do not show.
@@ -272,7 +272,7 @@ def holds_dicom(path: Path) -> bool:
 
 
 _RASTERS = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51")
-_KNOWN = (
+_FORMATS = (
     _Format(
         is_dicom,
         lambda data: _formats().dicom_header(data),

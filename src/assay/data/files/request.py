@@ -42,7 +42,7 @@ class ImageReading:
     of_masks: bool = False
 
 
-def data_of(given: Any, place: str = "data", lenient: bool = False, **named: Any) -> ImageReading:
+def data_of(data: Any, place: str = "data", lenient: bool = False, **named: Any) -> ImageReading:
     """Return `data` of a study from whatever a user gives, with columns guessed that are not named.
 
     Args:
@@ -63,27 +63,27 @@ def data_of(given: Any, place: str = "data", lenient: bool = False, **named: Any
     wrong = [name for name, value in named.items() if not isinstance(value, str | os.PathLike | Sequence)]
     if wrong:
         raise SpecError(f"{wrong[0]} is {type(named[wrong[0]]).__name__}; give the name of a column")
-    if isinstance(given, Mapping):
-        return _of_keys({**cast("Mapping[str, Any]", given)}, place, named)
-    if isinstance(given, str | os.PathLike) and given:
-        return _of_path(Path(os.fspath(cast("str", given))), place, lenient, named)
-    given = cast("Any", given)
-    if given is None or not in_memory(given):
-        kind = "empty" if isinstance(given, str) else type(given).__name__
+    if isinstance(data, Mapping):
+        return _of_keys({**cast("Mapping[str, Any]", data)}, place, named)
+    if isinstance(data, str | os.PathLike) and data:
+        return _of_path(Path(os.fspath(cast("str", data))), place, lenient, named)
+    data = cast("Any", data)
+    if data is None or not in_memory(data):
+        kind = "empty" if isinstance(data, str) else type(data).__name__
         raise SpecError(f"{place} is {kind}; give {_KINDS}")
-    return _of_keys({"table": given}, place, named, bare=True)
+    return _of_keys({"table": data}, place, named, bare=True)
 
 
 def _of_path(path: Path, place: str, lenient: bool, named: Mapping[str, Any]) -> ImageReading:
     if not fill_names(str(path)).exists():
         raise SpecError(f"{place}: there is no file {path}")
-    found = guess(path, lenient=lenient, **{name: one for name, one in named.items() if name != "unmasked"})
-    data = {**found.data(), **_further(named)}
+    guessed = guess(path, lenient=lenient, **{name: value for name, value in named.items() if name != "unmasked"})
+    data = {**guessed.data(), **_further(named)}
     columns = named.get("columns", ())
     if not columns and "labels" in named:
-        columns = [name for name in HEADERS if name in found.columns]
-    data = {**_with_factors(data, columns), "guessed": found.line}
-    return ImageReading(data, found.line, found.folder.resolve().name, _others(found), found.of_masks)
+        columns = [name for name in HEADERS if name in guessed.columns]
+    data = {**_with_factors(data, columns), "guessed": guessed.line}
+    return ImageReading(data, guessed.line, guessed.folder.resolve().name, _others(guessed), guessed.of_masks)
 
 
 def _of_keys(keys: dict[str, Any], place: str, named: Mapping[str, Any], bare: bool = False) -> ImageReading:
@@ -92,39 +92,39 @@ def _of_keys(keys: dict[str, Any], place: str, named: Mapping[str, Any], bare: b
         raise SpecError(
             f"{key_text('--labels')}: labels ({labels}) are joined with the images of a folder; give its path"
         )
-    own = {name: named[name] for name in ("target", "patient", "image", "mask") if name in named}
-    own |= {"target": own.get("target", LESION.name)} if "mask" in own else {}
-    own |= _further(named)
+    named_columns = {name: named[name] for name in ("target", "patient", "image", "mask") if name in named}
+    named_columns |= {"target": named_columns.get("target", LESION.name)} if "mask" in named_columns else {}
+    named_columns |= _further(named)
     table, columns = keys.get("table"), named.get("columns", ())
     if isinstance(table, os.PathLike):
         keys["table"] = table = os.fspath(cast("os.PathLike[str]", table))
     if isinstance(table, str) and table and not keys.get("folder") and not _sources(keys):
         path = fill_names(table)
         keys |= {"folder": str(path.parent), "table": path.name}
-    named_target, kept = keys.get("target"), in_memory(table)
-    keys = cast("dict[str, Any]", on_disk(table if bare else keys, place, **own))
+    named_target, is_in_memory = keys.get("target"), in_memory(table)
+    keys = cast("dict[str, Any]", on_disk(table if bare else keys, place, **named_columns))
     path = None if named_target else _table_of(keys)
-    if path is None or (not kept and DataSpec.model_fields["target"].default in read_table(path, "image").header):
+    if path is None or (not is_in_memory and DataSpec.model_fields["target"].default in read_table(path, "image").header):
         return ImageReading(_with_factors(keys, columns))
-    given = {name: keys[name] for name in ("target", "patient", "image", "mask", "unmatched") if name in keys}
-    found = _guessed(path, kept, given)
-    keys = {**keys, **found.data()} if found.rows else {**found.data(), **keys}
-    keys["guessed"] = found.line
-    return ImageReading(_with_factors(keys, columns), found.line, others=_others(found), of_masks=found.of_masks)
+    hints = {name: keys[name] for name in ("target", "patient", "image", "mask", "unmatched") if name in keys}
+    guessed = _guess_table(path, is_in_memory, hints)
+    keys = {**keys, **guessed.data()} if guessed.rows else {**guessed.data(), **keys}
+    keys["guessed"] = guessed.line
+    return ImageReading(_with_factors(keys, columns), guessed.line, others=_others(guessed), of_masks=guessed.of_masks)
 
 
-def _guessed(path: Path, kept: bool, named: Mapping[str, Any]) -> Guess:
+def _guess_table(path: Path, is_in_memory: bool, named: Mapping[str, Any]) -> Guess:
     """Return what a table holds; errors on one that is kept in the cache do not name its file, which no user knows."""
     try:
         return guess(path, **named)
     except (SpecError, DataError) as error:
-        if kept:
+        if is_in_memory:
             error.args = (error.args[0].replace(f" of {path.parent}", "").replace(path.name, "the table"),)
         raise
 
 
-def _others(found: Guess) -> dict[str, Any]:
-    return {name: {"kind": kind.kind} for name, kind in found.columns.items()}
+def _others(guessed: Guess) -> dict[str, Any]:
+    return {name: {"kind": kind.kind} for name, kind in guessed.columns.items()}
 
 
 def _sources(keys: Mapping[str, Any]) -> list[str]:
@@ -142,8 +142,8 @@ def _table_of(keys: Mapping[str, Any]) -> Path | None:
 
 def _further(named: Mapping[str, Any]) -> dict[str, Any]:
     """Return what is named beside columns, as keys of `data`."""
-    given = named.get("positive", ())
-    positive = {"positive": [given] if isinstance(given, str) else list(given)} if given else {}
+    positives = named.get("positive", ())
+    positive = {"positive": [positives] if isinstance(positives, str) else list(positives)} if positives else {}
     answers = {name: named[name] for name in ("unmatched", "unmasked") if named.get(name, "refuse") != "refuse"}
     return {**positive, **answers}
 
@@ -154,8 +154,8 @@ def _with_factors(data: dict[str, Any], columns: Sequence[str]) -> dict[str, Any
     Raises:
         SpecError: There is no such column, or no table.
     """
-    given = data.get("factors", {})
-    names: list[str] = [*(cast("Sequence[str]", given) if isinstance(given, list | tuple) else ()), *columns]
+    declared = data.get("factors", {})
+    names: list[str] = [*(cast("Sequence[str]", declared) if isinstance(declared, list | tuple) else ()), *columns]
     if not names:
         return data
     if (path := _table_of(data)) is None:
@@ -166,4 +166,4 @@ def _with_factors(data: dict[str, Any], columns: Sequence[str]) -> dict[str, Any
         return kind_named(name, read.column(name, key_text("--columns")), read.comma).kind
 
     kinds = {str(name): {"kind": kind(str(name))} for name in names}
-    return {**data, "factors": {**kinds, **(cast("Mapping[str, Any]", given) if isinstance(given, Mapping) else {})}}
+    return {**data, "factors": {**kinds, **(cast("Mapping[str, Any]", declared) if isinstance(declared, Mapping) else {})}}

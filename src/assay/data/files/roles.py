@@ -165,30 +165,30 @@ def roles_of(read: TextTable, columns: Sequence[str] = (), **named: str) -> tupl
     for role, name in named.items():
         if name:
             read.column(name, key_text(f"--{role}"))
-    found = {role: name or (role if role in read.header else "") for role, name in named.items()}
+    names = {role: name or (role if role in read.header else "") for role, name in named.items()}
 
     def left() -> list[str]:
-        return [name for name in read.header if name not in {*found.values(), *columns}]
+        return [name for name in read.header if name not in {*names.values(), *columns}]
 
     ways = {
-        "score": lambda: _score_of(read, left(), found.get("target", "")),
+        "score": lambda: _score_of(read, left(), names.get("target", "")),
         "image": lambda: _like(_IMAGES, left()),
         "seed": lambda: _like(_SEEDS, left()),
         "patient": lambda: patient_of(read, left()),
         "target": lambda: _target_of(read, left()),
     }
-    for role in [one for one in ways if one in found]:  # the score before the target, which may have as few values
-        found[role] = found[role] or ways[role]()
-    for role in {"score", "target"} & found.keys():
-        if not found[role]:
+    for role in [candidate for candidate in ways if candidate in names]:  # the score before the target, which may have as few values
+        names[role] = names[role] or ways[role]()
+    for role in {"score", "target"} & names.keys():
+        if not names[role]:
             option = f"--{role}"
             raise SpecError(
                 f"{key_text(option)}: no column of {read.name} is surely the {role}: name it with "
                 f"{key_text(option, 'COLUMN')}; its columns are {', '.join(read.header[:20])}"
             )
-    guessed = {role: name for role, name in found.items() if name and not named[role]}
+    guessed = {role: name for role, name in names.items() if name and not named[role]}
     line = ", ".join(f"{role} {name}" for role, name in guessed.items())
-    return {role: name or role for role, name in found.items()}, line if {*guessed} != {*guessed.values()} else ""
+    return {role: name or role for role, name in names.items()}, line if {*guessed} != {*guessed.values()} else ""
 
 
 def _like(words: Sequence[str], names: Sequence[str]) -> str:
@@ -234,7 +234,7 @@ def _of_class(read: TextTable, names: Sequence[str], target: str) -> str:
     """
     classes = set(map(fold, read.present(target, key_text("--target")))) if target else set[str]()
     of = {
-        name: fold(" ".join(one for one in re.findall(r"[^\W_]+", name.casefold()) if one not in SCORES))
+        name: fold(" ".join(word for word in re.findall(r"[^\W_]+", name.casefold()) if word not in SCORES))
         for name in names
     }
     if not {*of.values()} <= classes:
@@ -247,5 +247,5 @@ def _of_class(read: TextTable, names: Sequence[str], target: str) -> str:
 
 def _numbers(read: TextTable, name: str) -> set[float]:
     """Return the numbers of a column, where all cells are numbers or blank; else nothing."""
-    found = {number(cell, read.comma) for cell in read.present(name)}
-    return {one for one in found if one is not None} if None not in found else set()
+    values = {number(cell, read.comma) for cell in read.present(name)}
+    return {value for value in values if value is not None} if None not in values else set()

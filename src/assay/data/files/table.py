@@ -404,10 +404,10 @@ def _refuse_swallowed(
         later = physical[row.first : row.last]
         alike = sum(_like_header(line, separator, columns) for line in later)
         name = row.cells[named] if named < len(row.cells) else ""
-        if 2 * alike >= len(later) or len(name.strip().splitlines()) > 1 or _unclosed(physical, row, separator):
-            seen = f", and {alike} of them look like rows of their own" if alike else ""
+        if 2 * alike >= len(later) or len(name.strip().splitlines()) > 1 or _ends_in_quotes(physical, row, separator):
+            alike_note = f", and {alike} of them look like rows of their own" if alike else ""
             raise DataError(
-                f"{path.name}: a quotation mark joins lines {row.first} to {row.last} into one row{seen}; remove the "
+                f"{path.name}: a quotation mark joins lines {row.first} to {row.last} into one row{alike_note}; remove the "
                 "stray mark, or put a cell of several lines on one line"
             )
 
@@ -419,7 +419,7 @@ def _like_header(line: str, separator: str, columns: int) -> bool:
     return line.count(separator) == columns - 1 or len(next(csv.reader([line], delimiter=separator), ())) == columns
 
 
-def _unclosed(physical: Sequence[str], row: Row, separator: str) -> bool:
+def _ends_in_quotes(physical: Sequence[str], row: Row, separator: str) -> bool:
     """Return whether the file ends within the quotes of this row."""
     if row.last < len(physical):
         return False
@@ -448,7 +448,7 @@ def _check_rows(name: str, header: tuple[str, ...], lines: Sequence[Row], named:
     rows: list[tuple[str, ...]] = []
     numbers: list[int] = []
     problems: list[Problem] = []
-    seen: dict[tuple[str, ...], int] = {}
+    first_line: dict[tuple[str, ...], int] = {}
     for line in lines:
         at, cells = line.first, tuple(map(str.strip, line.cells))
         if not any(cells):
@@ -459,8 +459,8 @@ def _check_rows(name: str, header: tuple[str, ...], lines: Sequence[Row], named:
             what = f"it has {len(cells)} cells where the header has {len(header)}"
             remedy = "fill it up, or put text that holds the separator in double quotes"
             problems.append(Problem(at, label, what, remedy, line.last if line.last > at else 0))
-        elif seen.setdefault(row, at) != at:
-            what = f"it says the same as line {seen[row]}"
+        elif first_line.setdefault(row, at) != at:
+            what = f"it says the same as line {first_line[row]}"
             problems.append(Problem(at, label, what, "keep one of them", repeats=True))
         else:
             rows.append(row)
@@ -505,8 +505,8 @@ def factor_column(
     values, wrong = level_codes(cells, levels) if levels else _numbers(cells, comma, name, spec.kind == "ordinal")
     if not levels and wrong and len(wrong) == sum(not absent(cell) for cell in cells):
         kind = f"{name}: categorical" if spec.kind == "continuous" else f"{name}: {{kind: ordinal, levels: [...]}}"
-        held = ", ".join(shown(cell) for cell in sorted({cells[at] for at in wrong})[:3])
-        raise SpecError(f"data.factors.{name}: the column holds {held} and no number; write factors: {{{kind}}}")
+        examples = ", ".join(shown(cell) for cell in sorted({cells[at] for at in wrong})[:3])
+        raise SpecError(f"data.factors.{name}: the column holds {examples} and no number; write factors: {{{kind}}}")
     return factor, values, wrong
 
 
@@ -581,8 +581,8 @@ def same_value(cell: str, wanted: Any) -> bool:
     text = str(wanted)
     if fold(cell) == fold(text):
         return True
-    left, right = number(cell), number(text)
-    return left is not None and left == right and not (cell.isdecimal() and text.isdecimal() and int(cell) != int(text))
+    first, second = number(cell), number(text)
+    return first is not None and first == second and not (cell.isdecimal() and text.isdecimal() and int(cell) != int(text))
 
 
 def sorted_values(cells: Iterable[str]) -> list[str]:
