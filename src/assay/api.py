@@ -100,7 +100,9 @@ def _with_files(study: Mapping[str, Any]) -> dict[str, Any]:
         from assay.data.files.in_memory import on_disk
 
         # A set to test on has what it does not name from the training set.
-        tests = {name: on_disk(one, f"tests.{name}") for name, one in cast("Mapping[str, Any]", sets["tests"]).items()}
+        tests = {
+            name: on_disk(test, f"tests.{name}") for name, test in cast("Mapping[str, Any]", sets["tests"]).items()
+        }
         return {**study, "data": {**sets, "train": _with_files({"data": sets.get("train")})["data"], "tests": tests}}
     if (
         data is None
@@ -181,7 +183,7 @@ def compare(
     from assay.compare.run import CompareRun, compare_predictions
 
     read = read_predictions(request)
-    found = compare_predictions(read, request)
+    compared = compare_predictions(read, request)
     if request.out is not None:
         from assay.execution.local import InProcess
         from assay.execution.run import carry_out
@@ -190,7 +192,7 @@ def compare(
         carry_out(
             CompareRun(request.without_data("data"), read, request.out.name), request.out, InProcess(), write_page
         )
-    return found
+    return compared
 
 
 @_in_python
@@ -323,8 +325,8 @@ class Study:
                 raise SpecError("give both: train, a set as in `data`, and tests, a mapping of names to other sets")
             if own := {"train", "found"} & {*tests}:
                 raise SpecError(f"tests: '{own.pop()}' names rows of the training set; give the other set another name")
-            found = {"train": {}, "found": {}, **{name: {"data": name} for name in tests}}
-            usual = {"name": "study", "environments": found, "data": {"train": train, "tests": dict(tests)}}
+            environments = {"train": {}, "found": {}, **{name: {"data": name} for name in tests}}
+            usual = {"name": "study", "environments": environments, "data": {"train": train, "tests": dict(tests)}}
             object.__setattr__(self, "source", {**usual, **self.source})
         if isinstance(self.source, Mapping):
             object.__setattr__(self, "source", _with_files(self.source))
@@ -351,8 +353,8 @@ class Study:
             >>> assay.load("nodule-loss").set("recipe.batch_size", [32, 64]).changes
             (('recipe.batch_size', [32, 64]),)
         """
-        made = _with_files({place: value})[place]
-        changed = Study(self.source, (*self.changes, (place, made)), self.scale)
+        value_on_disk = _with_files({place: value})[place]
+        changed = Study(self.source, (*self.changes, (place, value_on_disk)), self.scale)
         refuse_unknown_keys(read_document(changed._written()), changed.changes, self.scale)
         return changed
 
@@ -369,7 +371,7 @@ class Study:
             f"{count(len(spec.points), 'recipe')} × {count(spec.seeds, 'seed')}: {runs}",
             *(f"{axis}: {', '.join(levels)}" for axis, levels in spec.axes.items()),
             f"Tested on {', '.join(dict.fromkeys(name for point in spec.points for name in point.tests))}",
-            f"Probes: {', '.join(one.label for one in spec.probes)}",
+            f"Probes: {', '.join(probe.label for probe in spec.probes)}",
         ]
         return block(spec.name, spec.question or spec.name, facts)
 
@@ -1015,9 +1017,9 @@ def _audited(origin: Origin, request: AuditRequest) -> Path:
         say: Callable[[str], None] = print if request.progress else lambda text: None
         request = request.but(references=trained_references(request, say=say))
     with reading_shown(quietly=not request.progress) as notify:
-        found = run_audit(origin, request, notify=notify)
-    assert isinstance(found, Path)
-    return found
+        folder = run_audit(origin, request, notify=notify)
+    assert isinstance(folder, Path)
+    return folder
 
 
 @dataclass(frozen=True, repr=False)

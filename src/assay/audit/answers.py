@@ -173,7 +173,7 @@ class StoredAnswers:
             decided, effects = self.decide_on_mark(mark, reference)
         except ReadingError as error:  # such as NaN under this mark alone
             return not_tested_row(mark.name, "mark", why(error), component), []
-        drawings.append(_gray(self.plan.before, shot.images()))
+        drawings.append(_mean_gray(self.plan.before, shot.images()))
         arms = [(decided, "", shot)]
         with suppress(ReadingError):
             if chosen := self.elsewhere(mark, neutralized):
@@ -291,7 +291,7 @@ def _harm(decided: AuditDecision, explained: bool) -> tuple[bool, bool, int, flo
     return decided.verdict not in MOVING, last, list(Verdict).index(decided.verdict), -size
 
 
-def _gray(without: Environment, marked: Environment) -> str:
+def _mean_gray(without: Environment, marked: Environment) -> str:
     """Return the mean gray value of what a mark covers; empty of a change of most of the image."""
     rows = np.arange(min(_MEASURED, len(without)))
     off, on = (environment.images.read(rows).numpy() for environment in (without, marked))

@@ -165,7 +165,7 @@ def battery(domain: str, channels: int) -> tuple[tuple[AuditedMark, ...], tuple[
     if name not in _BATTERIES:
         raise SpecError(unknown_of_few("domain", name, DOMAINS))
     marks, distortions = _BATTERIES[name]
-    return tuple(_mark(mark) for mark in dict.fromkeys((*marks, *_EVERY))), distortions
+    return tuple(_audited_mark(mark) for mark in dict.fromkeys((*marks, *_EVERY))), distortions
 
 
 def every_distortion(domain: str, channels: int) -> tuple[str, ...]:
@@ -189,7 +189,7 @@ def marks_of(definitions: Mapping[str, Sequence[Any]]) -> tuple[AuditedMark, ...
     for name, doses in definitions.items():
         if len(doses) != len(DOSES):
             raise SpecError(f"mark '{name}' has {len(doses)} doses; give three, from weak to strong")
-        weak, middle, strong = map(_component, doses)
+        weak, middle, strong = map(_parse_component, doses)
         marks.append(AuditedMark(name, (weak, middle, strong), fixed=True))
     return tuple(marks)
 
@@ -200,7 +200,7 @@ def at_deciding_dose(marks: Iterable[AuditedMark]) -> dict[str, list[dict[str, A
     return {name: [{dose.name: dict(dose.params)}] * len(DOSES) for name, dose in middle.items()}
 
 
-def _mark(name: str) -> AuditedMark:
+def _audited_mark(name: str) -> AuditedMark:
     intervention, argument, values, more = _MARKS[name]
     weak, middle, strong = (
         Component(kind="intervention", name=intervention, params={**more, argument: value}) for value in values
@@ -208,7 +208,7 @@ def _mark(name: str) -> AuditedMark:
     return AuditedMark(name, (weak, middle, strong))
 
 
-def _component(definition: Any) -> Component:
+def _parse_component(definition: Any) -> Component:
     written = {definition: None} if isinstance(definition, str) else mapping_of(definition) or {}
     if len(written) != 1:
         raise SpecError("a mark is the name of an intervention, or {name: {argument: value}}")

@@ -183,11 +183,15 @@ def write_cards(root: Path) -> None:
     folder = RunFolder(root)
     tables = {name: folder.table(name) for name in AUDIT_TABLES}
     audit = Audited(tables, {str(row["key"]): str(row["value"]) for row in tables["provenance"]})
-    for name, lines in ((MODEL_CARD, _model(audit)), (DATA_CARD, _data(audit)), (CROSSWALK, _crosswalk(audit))):
+    for name, lines in (
+        (MODEL_CARD, _model_card(audit)),
+        (DATA_CARD, _data_card(audit)),
+        (CROSSWALK, _crosswalk(audit)),
+    ):
         write_text(root / name, "\n".join(lines) + "\n")
 
 
-def _model(audit: Audited) -> Iterator[str]:
+def _model_card(audit: Audited) -> Iterator[str]:
     facts = audit.facts
     yield from (f"# Model card: {inert(facts['model'])}", "", "Written by an audit. Page: report.html.")
     yield from _listed_facts(audit, "Model", ("kind", "hash of the model", "size", "scaling", "scores", "output",
@@ -206,19 +210,21 @@ def _model(audit: Audited) -> Iterator[str]:
         ),
     )
     yield from ("", "## Performance", "")
-    yield from markdown_table(("group", "measure", "value [95% CI]", "images"), map(_group, audit.tables["groups"]))
+    yield from markdown_table(
+        ("group", "measure", "value [95% CI]", "images"), map(_group_cells, audit.tables["groups"])
+    )
     if audit.gaps:
         yield from ("", f"{audit.gaps}, with the margin {facts['margin']}.")
     if audit.distortions:
         yield from ("", f"{audit.distortions}, with the margin {facts['margin']}.")
     checks = [row for row in audit.tables["checks"] if row["check"] in _MODEL_CHECKS]
-    yield from ("", "## Checks", "", *_checks(checks))
+    yield from ("", "## Checks", "", *_check_lines(checks))
     yield from ("", "## Scope", "", "These verdicts hold for this model, these images and these marks as drawn.")
     yield from ("", *(f"- {text}" for text in METHODS))
     yield from ("", "## Not established", "", *(f"- {text}" for text in not_established(audit.tables)))
 
 
-def _data(audit: Audited) -> Iterator[str]:
+def _data_card(audit: Audited) -> Iterator[str]:
     facts = audit.facts
     yield f"# Data card: {inert(facts.get('data', facts['model']))}"
     yield from ("", "Written by an audit from the images and columns that it was given.")
@@ -229,7 +235,7 @@ def _data(audit: Audited) -> Iterator[str]:
     yield from ("", "## Columns", "")
     yield from markdown_table(("column", "role", "kind", "values", "missing"), map(_column, audit.tables["columns"]))
     checks = [row for row in audit.tables["checks"] if row["check"] not in _MODEL_CHECKS]
-    yield from ("", "## Copies, cues, odd images and patients", "", *_checks(checks))
+    yield from ("", "## Copies, cues, odd images and patients", "", *_check_lines(checks))
     if "known faults" in facts:
         faults = facts["known faults"].split("; ")
         yield from ("", "## Known faults", "", *(f"- {inert(text)}" for text in faults))
@@ -248,10 +254,10 @@ def _crosswalk(audit: Audited) -> Iterator[str]:
     )
     for name, items in checklists().items():
         yield from ("", f"## {name}", "")
-        yield from markdown_table(("item", "topic", "evidence", "gap"), (_item(item, audit) for item in items))
+        yield from markdown_table(("item", "topic", "evidence", "gap"), (_item_cells(item, audit) for item in items))
 
 
-def _item(item: Item, audit: Audited) -> tuple[str, ...]:
+def _item_cells(item: Item, audit: Audited) -> tuple[str, ...]:
     return item.name, item.topic, item.evidence(audit) or "none", item.gap
 
 
@@ -260,12 +266,12 @@ def _listed_facts(audit: Audited, heading: str, names: Sequence[str]) -> Iterato
     yield from (f"- {name}: {inert(audit.facts[name])}" for name in names if name in audit.facts)
 
 
-def _checks(rows: Sequence[Row]) -> Iterator[str]:
+def _check_lines(rows: Sequence[Row]) -> Iterator[str]:
     words = {"ok": "ok", "warn": "caution", "not-done": "not done"}
     yield from (f"- {words[row['status']]}: {inert(check_words(row))}" for row in rows)
 
 
-def _group(row: Row) -> tuple[str, ...]:
+def _group_cells(row: Row) -> tuple[str, ...]:
     name = f"{in_words(row['column'])}: {row['level']}" if row["column"] else "all"
     if row["reason"]:
         return name.removesuffix(": "), f"not tested: {reason_words(row['reason'])}", NONE, NONE

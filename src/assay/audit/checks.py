@@ -196,7 +196,7 @@ def with_outputs(prepared: PreparedAudit, all_images: Environment, request: Audi
         exclusive = request.head == "softmax" or (request.head == "auto" and _exclusive(raw))
         if len(names) != count:  # outputs that do not exclude each other need not be the classes of the target
             names = classes if exclusive and len(classes) == count else ()
-        chosen = Output(_position(output, names, count), "sigmoid")
+        chosen = Output(_class_position(output, names, count), "sigmoid")
         model = replace(model, output=chosen if count > 1 else None)
     elif len(classes) == 2 and count > 2:
         text = f": {cut(', '.join(names), 200)}" if names else ""
@@ -232,14 +232,14 @@ def match_outputs(names: Sequence[str], classes: Sequence[str]) -> tuple[int, ..
     Raises:
         SpecError: Only some names fit.
     """
-    for same in (str, _normalize_name):
+    for same in (str, _folded_name):
         places = {same(name): at for at, name in enumerate(names)}
         places_of_classes = tuple(places.get(same(name), -1) for name in classes)
         if len(places) == len(names) and (
             min(places_of_classes) >= 0 or (len(names) == 1 and max(places_of_classes) == 0)
         ):
             return places_of_classes
-    if not {_normalize_name(name) for name in names} & {_normalize_name(name) for name in classes}:
+    if not {_folded_name(name) for name in names} & {_folded_name(name) for name in classes}:
         return ()
     raise SpecError(
         f"the outputs of the model are named {cut(join_words([*names]), 200)}, and the classes "
@@ -249,7 +249,7 @@ def match_outputs(names: Sequence[str], classes: Sequence[str]) -> tuple[int, ..
     )
 
 
-def _normalize_name(name: str) -> str:
+def _folded_name(name: str) -> str:
     return re.sub(r"[\s_]+", "", name.casefold())
 
 
@@ -405,7 +405,7 @@ def output_words(model: GivenModel) -> str:
     return f"{at}{f' {names[at]}' if at < len(names) else ''} ({model.output.head})"
 
 
-def _position(text: str, names: tuple[str, ...], count: int) -> int:
+def _class_position(text: str, names: tuple[str, ...], count: int) -> int:
     if text.isdigit() and int(text) < count:
         return int(text)
     alike = [at for at, name in enumerate(names) if name == text] or [

@@ -106,7 +106,7 @@ def prepare_command(folder: Path, request: AuditRequest, is_quiet: bool) -> None
         SpecError: The folder is not empty, or the request is wrong.
         DataError: Rows cannot be read.
     """
-    request = _changed(images_of(request, is_quiet), _anywhere)
+    request = change_data(images_of(request, is_quiet), _anywhere)
     with reading_shown(quietly=is_quiet) as notify:
         count = prepare_images(folder, request, notify=notify, say=speaker(is_quiet))
     print(f"{count:,} images in {folder / IMAGES}, named in {folder / NAMES}")
@@ -246,15 +246,15 @@ def images_of(request: AuditRequest, is_quiet: bool = True) -> AuditRequest:
     if request.mask and request.target not in ("", LESION.name):
         raise SpecError(f"--target {request.target} is for classes: with --mask, the class is whether a mask shows any")
     read = with_images(request, speaker(is_quiet))
-    return read if request.mask else _changed(read, _without_masks)
+    return read if request.mask else change_data(read, _drop_masks)
 
 
-def _changed(request: AuditRequest, change: Callable[[Mapping[str, Any]], dict[str, Any]]) -> AuditRequest:
+def change_data(request: AuditRequest, change: Callable[[Mapping[str, Any]], dict[str, Any]]) -> AuditRequest:
     """Return the request with its images, and those of the training, changed."""
     return request.but(data=change(request.data), train=request.train and change(request.train))
 
 
-def _without_masks(data: Mapping[str, Any]) -> dict[str, Any]:
+def _drop_masks(data: Mapping[str, Any]) -> dict[str, Any]:
     """Return `data` without the masks that nobody asked for, where there is a class besides."""
     drop = {"mask", "unmasked", "mask_values"} if data.get("target") != LESION.name else set[str]()
     return {name: value for name, value in data.items() if name not in drop}

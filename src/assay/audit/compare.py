@@ -190,7 +190,7 @@ def compare_audits(a: Path, b: Path) -> list[Row]:
         if len(untested) == len(rows_of_factor):
             rows.append({**named, "reason": untested[0]})
             continue
-        differences = list(_mark(both, factor, before) if kind == "mark" else _column(both, factor, before))
+        differences = list(_rows_of_mark(both, factor, before) if kind == "mark" else _column(both, factor, before))
         rows += [{**named, **row} for row in differences or [{"reason": str(because(Code.NOTHING_TO_COMPARE))}]]
     absent = {column.name: "" if column.type == "VARCHAR" else math.nan for column in COMPARED.columns}
     decided = with_decisions([{**absent, **row} for row in rows])
@@ -209,7 +209,7 @@ def _regions(a: RunFolder, b: RunFolder) -> Iterator[Row]:
         if (row := leading_region(list(regions_of_audit.values()))) is not None
     ]
     for of in dict.fromkeys([*leading, *by_region[0], *by_region[1]]):
-        rows = [one.get(of, {"of": of, "verdict": NOT_TESTED}) for one in by_region]
+        rows = [region.get(of, {"of": of, "verdict": NOT_TESTED}) for region in by_region]
         named = {"factor": of, "kind": "region", "measure": "effect", "decision": NOT_TESTED}
         for side, row in zip("ab", rows, strict=True):
             named |= {f"{side}{end}": numeric(row, f"value{end}") for end in ("", "_low", "_high")}
@@ -314,13 +314,13 @@ def _performance(pair: tuple[Scored, Scored]) -> Iterator[Row]:
         values = [audit.quality[1].value if audit.quality else np.nan for audit in pair]
         yield {**named, **_difference(values[0], values[1], b.gain(a, TWO_SIDED))}
         return
-    for label, x, y, target in _classes(a, b):
+    for label, x, y, target in _class_scores(a, b):
         difference = auroc_gain(y, x, target, table.patient, TWO_SIDED)
         values = [auroc(scores, target).value for scores in (x, y)]
         yield {**named, "class": label, **_difference(values[0], values[1], difference)}
 
 
-def _mark(both: _Both, factor: str, clean: tuple[Scored, Scored]) -> Iterator[Row]:
+def _rows_of_mark(both: _Both, factor: str, clean: tuple[Scored, Scored]) -> Iterator[Row]:
     place = {int(row): at for at, row in enumerate(clean[0].table.row)}
     for dose in DOSES:
         answers_of_dose = [answers.answers.get((factor, dose)) for answers in (both.a, both.b)]
@@ -341,7 +341,7 @@ def _mark(both: _Both, factor: str, clean: tuple[Scored, Scored]) -> Iterator[Ro
 
 def _mark_rows(dose: str, before: tuple[Scored, Scored], after: tuple[Scored, Scored]) -> Iterator[Row]:
     table = before[0].table
-    for (label, x0, y0, target), (_, x1, y1, _) in zip(_classes(*before), _classes(*after), strict=True):
+    for (label, x0, y0, target), (_, x1, y1, _) in zip(_class_scores(*before), _class_scores(*after), strict=True):
         if len(np.unique(target)) < 2:
             continue
         none = np.zeros(len(target), dtype=bool)
@@ -364,7 +364,7 @@ def _column(both: _Both, factor: str, before: tuple[Scored, Scored]) -> Iterator
     levels_of_row = np.array(named[0])
     present = np.flatnonzero(levels_of_row != "")
     for level in levels[1:] if len(levels) == 2 else levels:
-        for label, x, y, target in _classes(a.take(present), b.take(present)):
+        for label, x, y, target in _class_scores(a.take(present), b.take(present)):
             group, patient = levels_of_row[present] == level, a.table.patient[present]
             values = [swing_of_group(scores[:, None], target, group, patient) for scores in (x, y)]
             if values[0] is None or values[1] is None:
@@ -375,7 +375,7 @@ def _column(both: _Both, factor: str, before: tuple[Scored, Scored]) -> Iterator
                    **_difference(swings[0], swings[1], difference)}  # fmt: skip
 
 
-def _classes(a: Scored, b: Scored) -> Iterator[tuple[str, np.ndarray, np.ndarray, np.ndarray]]:
+def _class_scores(a: Scored, b: Scored) -> Iterator[tuple[str, np.ndarray, np.ndarray, np.ndarray]]:
     """Yield for each class that counts as positive: its name, the log-odds of both models, and the target."""
     labels = score_names(a.table.classes)
     for at, label in enumerate(labels):

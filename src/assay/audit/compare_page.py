@@ -44,7 +44,7 @@ def comparison_account(evidence: Evidence) -> Account:
         opening=Opening(
             (),
             (f"Both audits read {most:,} images, which are paired.",),
-            tuple(_pictures(evidence, names)),
+            tuple(_region_pictures(evidence, names)),
             tuple(_difference_lines(rows, names)),
             f"Differences: {names[0]} less {names[1]}",
             more=(" ".join(more), *comparison_lines(rows, names)),
@@ -58,19 +58,19 @@ def comparison_account(evidence: Evidence) -> Account:
 
 def _difference_lines(rows: Sequence[Row], names: tuple[str, str]) -> Iterator[Line]:
     """Yield each measured difference, those that are decided first."""
-    known = [row for row in rows if not math.isnan(numeric(row, "value"))]
-    for row in sorted(known, key=lambda row: (row["decision"] != "differs", -abs(row["value"]))):
+    measured = [row for row in rows if not math.isnan(numeric(row, "value"))]
+    for row in sorted(measured, key=lambda row: (row["decision"] != "differs", -abs(row["value"]))):
         differs = row["decision"] == "differs" and not math.isnan(row["p"])
         both, images = f"{number(row['a'])} and {number(row['b'])}", whole(row, "images")
         numbers = f"{both}: {difference_words(row['value'], row['low'], row['high'])}"
-        yield Line(f"{sentence_case(_subject(row))}:", numbers, "compared", light="warn" if differs else "",
+        yield Line(f"{sentence_case(_subject_words(row))}:", numbers, "compared", light="warn" if differs else "",
                    size=Size(row["value"], row["low"], row["high"], _measure(row)),
                    images=f"{images:,}" if images else "")  # fmt: skip
 
 
 def comparison_tiles(rows: Sequence[Row], names: tuple[str, str]) -> Iterator[Tile]:
     """Yield the performance of both."""
-    for row in [one for one in rows if one["kind"] == "performance" and not one["class"]][:2]:
+    for row in [result for result in rows if result["kind"] == "performance" and not result["class"]][:2]:
         for name, side in zip(names, "ab", strict=True):
             yield Tile(f"{label_of(row['measure'])}, {name}", number(row[side]), of=f"{whole(row, 'images'):,} images")
 
@@ -92,7 +92,7 @@ def _side(row: Row, side: str) -> Row:
     return {**json_object(row[f"found_{side}"]), "verdict": row[f"verdict_{side}"]}
 
 
-def _pictures(evidence: Evidence, names: tuple[str, str]) -> Iterator[PlacePictures]:
+def _region_pictures(evidence: Evidence, names: tuple[str, str]) -> Iterator[PlacePictures]:
     for row in _leading_rows(evidence.tables["compared"]):
         for side, name in zip("ab", names, strict=True):
             if row[f"verdict_{side}"] in OPEN:
@@ -125,7 +125,7 @@ def _headline(rows: Sequence[Row], names: tuple[str, str]) -> str:
 def comparison_lines(rows: Sequence[Row], names: tuple[str, str]) -> list[str]:
     """Return the comparison as sentences: performance, then every factor whose AUROC shift or verdict differs."""
     on = f" on the {max(whole(row, 'images') for row in rows):,} images that both read"
-    lines = [f"{_subject(row)}{on}: {_values(row, names)}." for row in rows if row["kind"] == "performance"]
+    lines = [f"{_subject_words(row)}{on}: {_values(row, names)}." for row in rows if row["kind"] == "performance"]
     lines += [f"{factor_words(row)}: {_region(row, names)}." for row in rows
              if row["kind"] == "region" and row not in _leading_rows(rows)]  # fmt: skip
     alike, without = list[str](), list[str]()
@@ -139,7 +139,7 @@ def comparison_lines(rows: Sequence[Row], names: tuple[str, str]) -> list[str]:
         verdict_texts = (f"{in_words(str(code).replace('-', ' ')) or 'not tested'} ({name})"
                 for code, name in zip(verdicts, names, strict=True))  # fmt: skip
         changed = "" if verdicts[0] == verdicts[1] else f" Verdicts: {', '.join(verdict_texts)}."
-        lines.append(f"{_subject(leading)}: {_values(leading, names)}.{changed}")
+        lines.append(f"{_subject_words(leading)}: {_values(leading, names)}.{changed}")
     if alike:
         lines.append(f"No difference shown: {', '.join(alike)}.")
     if without:
@@ -147,7 +147,7 @@ def comparison_lines(rows: Sequence[Row], names: tuple[str, str]) -> list[str]:
     return list(map(sentence_case, lines))
 
 
-def _subject(row: Row) -> str:
+def _subject_words(row: Row) -> str:
     of = f" ({row['class']} against the rest)" if row["class"] else ""
     name = _measure(row)
     dose = f" ({row['dose']})" if row["dose"] else ""

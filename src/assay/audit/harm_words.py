@@ -57,7 +57,7 @@ def answer_words(tables: Tables) -> list[str]:
         grave += _none_found(tables, rest.pop(0) if first else "")
     if "cue" not in topics:
         rest.append(added_words(tables.get("added", ())))
-    return [text for text in (*grave, *rest, *_undecided(tables, harms)) if text]
+    return [text for text in (*grave, *rest, *_undecided_sentences(tables, harms)) if text]
 
 
 def _topic(harm: Harm) -> str:
@@ -104,10 +104,10 @@ def _relied_sentences(harms: Sequence[Harm], tables: Tables) -> Iterator[str]:
 def _distorted_sentences(harms: Sequence[Harm], tables: Tables) -> Iterator[str]:
     named = harms[:MOST_NAMED]
     names = [_distortion_words(harm, tables) for harm in named]
-    lost, more = [number(harm.lost) for harm in named], len(harms) - len(named)
+    losses, more = [number(harm.lost) for harm in named], len(harms) - len(named)
     verb = "lowers" if len(named) == 1 else "lower"
     also = f"; so {'does' if more == 1 else 'do'} {more} more" if more else ""
-    yield sentence_case(f"{join_words(names)} {verb} {_lost_measure(harms[0], tables)} by {join_words(lost)}{also}.")
+    yield sentence_case(f"{join_words(names)} {verb} {_lost_measure(harms[0], tables)} by {join_words(losses)}{also}.")
 
 
 def _distortion_words(harm: Harm, tables: Tables) -> str:
@@ -202,10 +202,10 @@ def _none_found(tables: Tables, worst: str) -> Iterator[str]:
         yield f"Searched: {join_words(parts)}.{lacking}"
 
 
-def _undecided(tables: Tables, harms: Sequence[Harm]) -> Iterator[str]:
+def _undecided_sentences(tables: Tables, harms: Sequence[Harm]) -> Iterator[str]:
     """Yield columns that are tied to the target, and how many factors are inconclusive."""
-    known = {harm.row for harm in harms if harm.table == "verdicts"}
-    rows = [row for at, row in enumerate(tables["verdicts"]) if at not in known and is_apart(row, tables)]
+    explained = {harm.row for harm in harms if harm.table == "verdicts"}
+    rows = [row for at, row in enumerate(tables["verdicts"]) if at not in explained and is_apart(row, tables)]
     if names := [factor_words(row) for row in rows if is_tied(row)]:
         are, them = ("is", "it") if len(names) == 1 else ("are", "them")
         tied = f"In these images {join_words(names)} {are} tied to the target"
@@ -213,9 +213,9 @@ def _undecided(tables: Tables, harms: Sequence[Harm]) -> Iterator[str]:
     region = leading_region(tables["regions"])
     if region is not None and region["verdict"] == LeadVerdict.INCONCLUSIVE and harms and harms[0].rank in _GRAVE:
         yield f"Whether this model relies on {what_words(region)} is inconclusive."
-    left = sum(row["verdict"] == Verdict.INCONCLUSIVE for row in rows)
-    if left:
-        yield f"{count(left, 'test')} of marks and columns {'is' if left == 1 else 'are'} inconclusive."
+    inconclusive = sum(row["verdict"] == Verdict.INCONCLUSIVE for row in rows)
+    if inconclusive:
+        yield f"{count(inconclusive, 'test')} of marks and columns {'is' if inconclusive == 1 else 'are'} inconclusive."
 
 
 # Rows of the first screen.
@@ -328,26 +328,28 @@ def further_words(tables: Tables, harms: Sequence[Harm]) -> str:
 def audit_tiles(tables: Tables, facts: Mapping[str, str], harms: Sequence[Harm]) -> list[Tile]:
     """Return performance, the two most harmful sizes, the threshold, and the worst group."""
     groups = [row for row in tables["groups"] if not math.isnan(numeric(row, "value"))]
-    whole = {row["measure"]: row for row in groups if not row["column"]}
-    main = next((name for name in _PERFORMANCE if name in whole), "")
+    overall = {row["measure"]: row for row in groups if not row["column"]}
+    main = next((name for name in _PERFORMANCE if name in overall), "")
     tiles: list[Tile] = []
     if main:
         patients = f", {facts['patients']} patients" if facts.get("intervals over") == "patients" else ""
-        of = f"{whole[main]['images']:,} images{patients}"
-        tiles.append(_tile(f"{label_of(main)} on these images", whole[main], of))
+        of = f"{overall[main]['images']:,} images{patients}"
+        tiles.append(_tile(f"{label_of(main)} on these images", overall[main], of))
     topics: dict[str, Harm] = {}
     for harm in harms:
         topics.setdefault(_topic(harm), harm)
     sized = [topics[topic] for topic in topics if topic in ("region", "relied", "distortion")]
     tiles += [_cost(harm, tables) for harm in sized[:2]]
     harmful = {harm.code for harm in harms if harm.kind == "threshold"}
-    if "sensitivity" in whole:
+    if "sensitivity" in overall:
         worse = "specificity" if harmful == {"specificity"} else "sensitivity"
         other = "sensitivity" if worse == "specificity" else "specificity"
         of = (
-            f"{other} {number(whole[other]['value'])}; threshold {facts.get('threshold', '')}" if other in whole else ""
+            f"{other} {number(overall[other]['value'])}; threshold {facts.get('threshold', '')}"
+            if other in overall
+            else ""
         )
-        tiles.append(_tile(f"{sentence_case(worse)} at the threshold", whole[worse], of, "warn" if harmful else ""))
+        tiles.append(_tile(f"{sentence_case(worse)} at the threshold", overall[worse], of, "warn" if harmful else ""))
     parts = [row for row in groups if row["column"] and row["measure"] == main]
     if parts:
         worst = min(parts, key=lambda row: row["value"])

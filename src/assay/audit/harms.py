@@ -23,7 +23,7 @@ _COPIES = {"copy-clusters": "copy", "training-copies": ""}
 """Check -> kind of issue that counts its images; the check counts them itself where there is none."""
 _PIXELS = ("tone", "detail")
 """Families of marks that change a whole image, as a distortion does."""
-_AHEAD: Mapping[str, tuple[Verdict, ...]] = {
+_COVERED_BY_LEAD: Mapping[str, tuple[Verdict, ...]] = {
     LeadVerdict.LIVES: (),
     LeadVerdict.LOOKS: (),
     LeadVerdict.LEAD: (Verdict.RELIES,),
@@ -43,7 +43,11 @@ def harms_of(tables: Mapping[str, Sequence[Row]]) -> list[Harm]:
 def is_apart(row: Row, tables: Mapping[str, Sequence[Row]]) -> bool:
     """Return whether a mark or column has a finding apart from the leading region."""
     region = leading_region(tables["regions"])
-    return not row.get("explained") or region is None or row["verdict"] in _AHEAD.get(region["verdict"], tuple(Verdict))
+    return (
+        not row.get("explained")
+        or region is None
+        or row["verdict"] in _COVERED_BY_LEAD.get(region["verdict"], tuple(Verdict))
+    )
 
 
 def _check_harms(tables: Mapping[str, Sequence[Row]]) -> Iterator[Harm]:
@@ -54,7 +58,7 @@ def _check_harms(tables: Mapping[str, Sequence[Row]]) -> Iterator[Harm]:
             yield Harm(Rank.INVALID, "check", code, "checks", at)
         elif code in _COPIES and warned:
             kind = _COPIES[code]
-            copies = sum(one["kind"] == kind for one in tables.get("issues", ())) if kind else row["value"]
+            copies = sum(issue["kind"] == kind for issue in tables.get("issues", ())) if kind else row["value"]
             rank = Rank.INVALID if not copies < LEAST_SHARE * images else Rank.OTHER
             yield Harm(rank, "check", code, "checks", at, images=copies)
         elif code == "calls" and warned:
@@ -102,11 +106,11 @@ def _factor_harms(tables: Mapping[str, Sequence[Row]], margin: float) -> Iterato
         elif code == Verdict.DIFFERS:
             yield Harm(Rank.SHIFT, "column", code, *parts, *shift, *counts)
         elif row["kind"] == "mark":
-            lost = _performance_lost(row)
-            costs = lost[1] >= margin
+            loss = _performance_lost(row)
+            costs = loss[1] >= margin
             if costs or code in (Verdict.AFFECTED, Verdict.UNDIRECTED):
                 rank = Rank.SHIFT if costs and row.get("family") in _PIXELS else Rank.OTHER
-                yield Harm(rank, "mark", code, *parts, *lost, *counts)
+                yield Harm(rank, "mark", code, *parts, *loss, *counts)
 
 
 def _performance_lost(row: Row) -> tuple[float, float, float]:
@@ -148,8 +152,8 @@ def _gap_harms(tables: Mapping[str, Sequence[Row]]) -> Iterator[Harm]:
     for at in first.values():
         row = rows[at]
         ends = sorted(abs(numeric(row, end)) for end in ("low", "high"))
-        lost = (abs(row["value"]), *ends) if row["measure"] in _MEASURES[:3] else ()
-        yield Harm(Rank.SHIFT, "group", row["decision"], "gaps", at, *lost, images=numeric(row, "images"))
+        loss = (abs(row["value"]), *ends) if row["measure"] in _MEASURES[:3] else ()
+        yield Harm(Rank.SHIFT, "group", row["decision"], "gaps", at, *loss, images=numeric(row, "images"))
 
 
 def _threshold_harms(tables: Mapping[str, Sequence[Row]]) -> Iterator[Harm]:

@@ -52,7 +52,7 @@ def _undone(kind: str, reason: Reason, name: str = "") -> Row:
     return {"kind": kind, "name": name, "reason": str(reason), "images": 0, "patients": 0}
 
 
-def _row(kind: str, name: str, value: float, error: float, chance: float, images: int, patients: int) -> Row:
+def _inside_row(kind: str, name: str, value: float, error: float, chance: float, images: int, patients: int) -> Row:
     low, high = interval(value, error, max(1, patients - 1), (0.0, 1.0))
     return {"kind": kind, "name": name, "value": value, "low": low, "high": high, "chance": chance, "images": images,
             "patients": patients, "reason": ""}  # fmt: skip
@@ -70,7 +70,7 @@ def _decodability_rows(network: nn.Module, clean: Environment, device: str, seed
     if not heads:
         yield _undone("encoded", because(Code.NO_LINEAR_HEAD))
         return
-    features = _inputs(network, heads[-1], clean, device)
+    features = _layer_inputs(network, heads[-1], clean, device)
     table = replace(clean.table, factors=columns)
     tasks = tasks_of(table, _FOLDS, within_class=True)
     fold = folds_by_patient(table.patient, _FOLDS, seed)
@@ -81,10 +81,10 @@ def _decodability_rows(network: nn.Module, clean: Environment, device: str, seed
         if score.reason:
             yield _undone("encoded", score.reason, task.factor)
         else:
-            yield _row("encoded", task.factor, score.value, score.error, 0.5, len(clean), patients)
+            yield _inside_row("encoded", task.factor, score.value, score.error, 0.5, len(clean), patients)
 
 
-def _inputs(network: nn.Module, head: nn.Module, clean: Environment, device: str) -> Float[np.ndarray, "n d"]:
+def _layer_inputs(network: nn.Module, head: nn.Module, clean: Environment, device: str) -> Float[np.ndarray, "n d"]:
     """Return the input of a layer for every image."""
     activations: list[Tensor] = []
 
@@ -94,7 +94,7 @@ def _inputs(network: nn.Module, head: nn.Module, clean: Environment, device: str
     handle = head.register_forward_pre_hook(keep)
     try:
         with torch.inference_mode():
-            for part in _parts(len(clean)):
+            for part in _index_batches(len(clean)):
                 network(clean.images.read(part).to(device))
     finally:
         handle.remove()
@@ -112,7 +112,7 @@ def _looked_at(network: nn.Module, clean: Environment, device: str) -> Iterator[
     target = clean.table.target[index]
     maps: list[np.ndarray] = []
     background: list[np.ndarray] = []
-    for part in _parts(len(index)):
+    for part in _index_batches(len(index)):
         images = clean.images.read(index[part]).to(device)
         gradients = slopes(Subject(network, ()), images, tensor_of(target[part]).to(device))
         maps.append(gradients.abs().sum(dim=1).cpu().numpy())
@@ -132,7 +132,7 @@ def _looked_at(network: nn.Module, clean: Environment, device: str) -> Iterator[
         share = (size * region).sum(axis=(1, 2))[has_region] / size.sum(axis=(1, 2))[has_region]
         error = cluster((share - share.mean()) / len(share), patient).standard_error
         area = float(region[has_region].mean())
-        yield _row(kind, "", float(share.mean()), error, area, len(share), len(np.unique(patient)))
+        yield _inside_row(kind, "", float(share.mean()), error, area, len(share), len(np.unique(patient)))
 
 
 def _background(gray: Float[np.ndarray, "b h w"]) -> Bool[np.ndarray, "b h w"]:
@@ -146,5 +146,5 @@ def _background(gray: Float[np.ndarray, "b h w"]) -> Bool[np.ndarray, "b h w"]:
     return np.stack([np.asarray(binary_propagation(seed, mask=mask)) for seed, mask in pairs])
 
 
-def _parts(count: int) -> Sequence[np.ndarray]:
+def _index_batches(count: int) -> Sequence[np.ndarray]:
     return np.array_split(np.arange(count), max(1, -(-count // _BATCH)))

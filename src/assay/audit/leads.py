@@ -77,20 +77,20 @@ def leads_of_images(
         seed: Seed of folds and clusters.
         margin: The smallest effect that matters.
     """
-    yield from _of_scores(scored, properties, margin)
-    conditions = list(_conditions(scored, properties))
+    yield from _score_properties(scored, properties, margin)
+    conditions = list(_candidate_conditions(scored, properties))
     for code, name in enumerate(scored.table.classes):
         of_class = scored.table.target == code
         wrong = (scored.calls != code)[of_class]
         if min(wrong.sum(), (~wrong).sum()) < LEAST:
             continue
         part = [_Condition(condition.text, condition.rows[of_class]) for condition in conditions]
-        features = _features(scored, properties)
+        features = _cluster_features(scored, properties)
         patient = scored.table.patient[of_class]
         slices = [
             *_single(part, wrong, patient),
             *_trees(part, wrong, patient, seed),
-            *_clusters({text: values[of_class] for text, values in features.items()}, wrong, patient, seed),
+            *_error_clusters({text: values[of_class] for text, values in features.items()}, wrong, patient, seed),
         ]
         for slice_, others in merge([slice_ for slice_ in slices if slice_.gap.low > margin]):
             row = _row(slice_.kind, slice_.text, "error", name, slice_.gap, slice_.images, slice_.patients)
@@ -103,7 +103,7 @@ def _row(kind: str, name: str, about: str, label: str, gap: Bounded, images: int
             "patients": patients}  # fmt: skip
 
 
-def _of_scores(scored: Scored, properties: Mapping[str, np.ndarray], margin: float) -> Iterator[Row]:
+def _score_properties(scored: Scored, properties: Mapping[str, np.ndarray], margin: float) -> Iterator[Row]:
     """Yield properties whose halves differ in scores, as columns do."""
     table, labels = scored.table, score_names(scored.table.classes)
     for name, values in properties.items():
@@ -116,7 +116,7 @@ def _of_scores(scored: Scored, properties: Mapping[str, np.ndarray], margin: flo
             yield _row("property", name, "score", swing.label, swing.g, effect.images, effect.patients)
 
 
-def _conditions(scored: Scored, properties: Mapping[str, np.ndarray]) -> Iterator[_Condition]:
+def _candidate_conditions(scored: Scored, properties: Mapping[str, np.ndarray]) -> Iterator[_Condition]:
     for name, values in {**properties, **_numbers(scored)}.items():
         for edge in np.unique(np.nanquantile(values, _PARTS)):
             yield _Condition(f"{name} > {edge:.3g}", values > edge)
@@ -134,7 +134,7 @@ def _numbers(scored: Scored) -> dict[str, np.ndarray]:
     return {name: values for name, values in numbers.items() if np.isfinite(values).any()}
 
 
-def _features(scored: Scored, properties: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def _cluster_features(scored: Scored, properties: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Return numbers to cluster by: properties, columns, and one for each level."""
     features = {**properties, **_numbers(scored)}
     for factor in scored.table.factors:
@@ -205,7 +205,7 @@ def _slice_of(
         yield _Slice(kind, text, gap, rows, int(on.sum()), len(np.unique(patient[on])))
 
 
-def _clusters(
+def _error_clusters(
     features: Mapping[str, np.ndarray], wrong: np.ndarray, patient: np.ndarray, seed: int
 ) -> Iterator[_Slice]:
     """Yield images near clusters of errors, named by the feature in which these errors differ most from their class."""

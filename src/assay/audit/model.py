@@ -110,8 +110,12 @@ class Config:
 
     def scaling(self, requested: str) -> str:
         """Return the scaling of images in words: what the user gives, and what the config has where it differs."""
-        own = normalization_words(self.mean, self.std)
-        return f"{requested}; {self.source} has {own}" if requested not in ("", own) else f"{own} from {self.source}"
+        normalization = normalization_words(self.mean, self.std)
+        return (
+            f"{requested}; {self.source} has {normalization}"
+            if requested not in ("", normalization)
+            else f"{normalization} from {self.source}"
+        )
 
     def describe(self, data: Mapping[str, Any], filled: Mapping[str, Any], scaled: bool) -> str:
         """Describe the settings that were taken from the config, the scaling among them if `scaled`."""
@@ -292,7 +296,7 @@ def prepare_model(origin: Origin, request: ProbeRequest, notify: Notify = silent
     nowhere, population, scene = opened_images(
         spec, request.seed, skip_bad_rows=request.skip_bad_rows, device=device, notify=notify
     )
-    model = _model(origin, request, config, population, spec)
+    model = _prepare_model(origin, request, config, population, spec)
     model = _with_identity(model, scene, device)
     place = replace(nowhere, root=request.out or nowhere.cache / "models" / model.content)
     return PreparedAudit(model, spec, population, scene, place, device, config, tuple(doubts))
@@ -341,13 +345,13 @@ class ProbeRun(RunSteps):
 
     Attributes:
         request: How the model is read.
-        given: The model and its images, with its thresholds once it was read.
+        prepared: The model and its images, with its thresholds once it was read.
         notify: Callback for images while they are read.
         plan: Names of the records, once they are there.
     """
 
     request: ProbeRequest
-    given: PreparedAudit
+    prepared: PreparedAudit
     notify: Notify
     plan: ModelPlan | None = None
     kind = MODEL
@@ -365,41 +369,41 @@ class ProbeRun(RunSteps):
 
     def rounds(self, folder: RunFolder) -> Iterator[Sequence[Task]]:
         """Read the model here, since what it refuses is an error of the request. No tasks are left."""
-        self.given, doubts = self._with_thresholds(), list(self.given.doubts)
-        given, spec = self.given, self.given.request
-        self.began, plan = time.time(), _plan(given.model, spec, given.scene, given.population)
-        job = ProbeJob(given.place, given.model, spec.data, spec.tests, dict(plan.probes), plan.readings,
-                       all_tested=True, device=given.device)  # fmt: skip
+        self.prepared, doubts = self._with_thresholds(), list(self.prepared.doubts)
+        prepared, spec = self.prepared, self.prepared.request
+        self.began, plan = time.time(), _plan_probes(prepared.model, spec, prepared.scene, prepared.population)
+        job = ProbeJob(prepared.place, prepared.model, spec.data, spec.tests, dict(plan.probes), plan.readings,
+                       all_tested=True, device=prepared.device)  # fmt: skip
         job(ALONE)
         if spec.task == "classification":
-            first = given.scene.environment(given.scene.names[0])
-            answers = _read_or_load(given, plan.readings[first.name], first)
-            doubts += signs(answers.logits, first.table, given.model.threshold, self.request.expect)
+            first = prepared.scene.environment(prepared.scene.names[0])
+            answers = _read_or_load(prepared, plan.readings[first.name], first)
+            doubts += signs(answers.logits, first.table, prepared.model.threshold, self.request.expect)
         self.plan = plan.model_copy(update={"doubts": tuple(doubts)})
         return iter(())
 
     def _with_thresholds(self) -> PreparedAudit:
         """Return the model with the thresholds that validation images set, if there are any."""
-        given, request, data = self.given, self.request, self.request.validation
+        prepared, request, data = self.prepared, self.request, self.request.validation
         if data is None:
-            return given
-        model, origin = given.model, given.model.origin
+            return prepared
+        model, origin = prepared.model, prepared.model.origin
         if model.threshold is not None and not isinstance(origin, OfTraining):
             raise SpecError("threshold and validation: give one; validation images set the threshold")
-        filled = _with_framing(origin, data if given.config is None else given.config.complete_data(data))
+        filled = _with_framing(origin, data if prepared.config is None else prepared.config.complete_data(data))
         spec = parse_request(filled, {VALIDATION: {}}, ("performance",), request.task)
-        images = population_of(spec.data, given.place, given.device, all_tested=True, notify=self.notify)
-        shown, identity = _validation_images(images, spec, given.scene, request.seed)
-        kept = kept_columns(request.task, given.request.probes, given.population)
-        id = content_hash({"model": model.content, "environment": identity, **kept})
-        return replace(given, model=_with_thresholds(model, shown, _read_or_load(given, id, shown)))
+        images = population_of(spec.data, prepared.place, prepared.device, all_tested=True, notify=self.notify)
+        environment, identity = _validation_images(images, spec, prepared.scene, request.seed)
+        columns = kept_columns(request.task, prepared.request.probes, prepared.population)
+        id = content_hash({"model": model.content, "environment": identity, **columns})
+        return replace(prepared, model=_with_thresholds(model, environment, _read_or_load(prepared, id, environment)))
 
     def conclude(self, folder: RunFolder) -> Tables:
         """Return the tables, and keep the record of the model that they need."""
-        given = self.given
+        prepared = self.prepared
         assert self.plan is not None
-        keep_model(given.place, given.model, given.population, self.began, given.device)
-        return analyze_model(folder, self.plan, lambda: given.population)
+        keep_model(prepared.place, prepared.model, prepared.population, self.began, prepared.device)
+        return analyze_model(folder, self.plan, lambda: prepared.population)
 
 
 def _config(origin: Origin, request: ProbeRequest, device: str) -> Config | None:
@@ -431,7 +435,7 @@ def _with_framing(origin: Origin, data: Mapping[str, Any]) -> dict[str, Any]:
     return framed
 
 
-def _model(
+def _prepare_model(
     origin: Origin, request: ProbeRequest, config: Config | None, population: Population, spec: ProbeSpec
 ) -> GivenModel:
     inputs = inputs_of(population, spec.data, spec.task)
@@ -454,13 +458,13 @@ def _model(
     )
     if not isinstance(origin, OfTraining):
         return model
-    own = origin.model
+    reference = origin.model
     return replace(
         model,
-        layers=request.layers or own.layers,
-        threshold=own.threshold if request.threshold is None else request.threshold,
-        operating=own.operating,
-        untrained=own.untrained,
+        layers=request.layers or reference.layers,
+        threshold=reference.threshold if request.threshold is None else request.threshold,
+        operating=reference.operating,
+        untrained=reference.untrained,
     )
 
 
@@ -473,7 +477,7 @@ def _with_identity(model: GivenModel, scene: PopulationScene, device: str) -> Gi
     return model.identified(images, device)
 
 
-def _plan(model: GivenModel, request: ProbeSpec, scene: PopulationScene, population: Population) -> ModelPlan:
+def _plan_probes(model: GivenModel, request: ProbeSpec, scene: PopulationScene, population: Population) -> ModelPlan:
     columns_kept = kept_columns(request.task, request.probes, population)
     images_of_tests = looked_at(scene)
     readings = {

@@ -124,7 +124,7 @@ def read_policy(path: Path) -> Policy:
         raise SpecError(f"{path.name}: {unknown_name('key', str(unknown[0]), ('forbid', 'require', 'inconclusive'))}")
     required = mapping_of(values.get("require", {}))
     gap = None if required is None else required.get(_REQUIRED)
-    if required is None or set(required) - {_REQUIRED} or not (gap is None or (_is_number(gap) and 0 < gap < 1)):
+    if required is None or set(required) - {_REQUIRED} or not (gap is None or (_is_real(gap) and 0 < gap < 1)):
         raise SpecError(f"{path.name}: require: expected {{{_REQUIRED}: 0.05}}, a number between 0 and 1")
     inconclusive = values.get("inconclusive", "fail")
     if inconclusive not in ("fail", "pass"):
@@ -135,7 +135,7 @@ def read_policy(path: Path) -> Policy:
     return Policy(forbidden, gap, inconclusive)
 
 
-def _is_number(value: object) -> bool:
+def _is_real(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
@@ -150,7 +150,7 @@ def _forbidden(path: Path, value: Any) -> tuple[tuple[str, str], ...]:
             if verdict not in _FORBIDDEN:
                 raise SpecError(f"{path.name}: forbid: {unknown_name('verdict', verdict, list(_FORBIDDEN))}")
             factors = cast("list[Any]", factor if isinstance(factor, list) else [factor])
-            if not all(isinstance(one, str | int | float) for one in factors):
+            if not all(isinstance(name, str | int | float) for name in factors):
                 raise SpecError(f"{path.name}: forbid: {verdict}: expected a factor or a list of them")
-            entries_read += [(verdict, str(one)) for one in factors]
+            entries_read += [(verdict, str(name)) for name in factors]
     return tuple(entries_read)

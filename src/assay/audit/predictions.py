@@ -134,9 +134,9 @@ def _read(path: Path, request: AuditRequest, guessed: str) -> PredictionsRun:
         raise DataError(
             f"{path.name}: {twice:,} rows have a file in '{request.image}' that another row has; keep one each"
         )
-    read, left = usable(read, request.target, request.score, request.patient, request.skip_bad_rows)
-    table, said = _rows_of(read, request)
-    scores = np.array([number(one, read.comma) for one in read.column(request.score, place)], dtype=np.float64)
+    read, skipped = usable(read, request.target, request.score, request.patient, request.skip_bad_rows)
+    table, notes = _rows_of(read, request)
+    scores = np.array([number(cell, read.comma) for cell in read.column(request.score, place)], dtype=np.float64)
     require_classes(table)
     cells = read.column(request.target, place)
     names = [cells[int(np.flatnonzero(table.target == code)[0])] for code in (0, 1)]
@@ -151,21 +151,21 @@ def _read(path: Path, request: AuditRequest, guessed: str) -> PredictionsRun:
     scale = scale_of(scores, request.scores, probability_of(request.threshold), f"the scores in '{request.score}'")
     logits = np.stack([np.zeros(len(scores)), scale.log_odds(scores)], axis=1)
     scored = Scored(table, logits, threshold_of(request.threshold, logits, table))
-    found = area(scored.scores[:, 0], table.target, table.patient)
-    checks = _checks(scored, request, names, found)
+    auroc = area(scored.scores[:, 0], table.target, table.patient)
+    checks = _score_checks(scored, request, names, auroc)
     patients = f"{len(np.unique(table.patient)):,}"
     facts = {
         "model": path.stem,
         "kind": "predictions",
         "columns": guessed,
-        **said,
+        **notes,
         "hash of the model": sha256(path),
         "images": f"{len(table):,}",
         "patients": patients,
         "intervals over": "patients" if request.patient else "images",
         "scores": scale_words(scale),
-        "left out": left,
-        "AUROC": f"{with_interval(found.value, found.low, found.high)} on {len(table):,} images"
+        "left out": skipped,
+        "AUROC": f"{with_interval(auroc.value, auroc.low, auroc.high)} on {len(table):,} images"
         f"{f' of {patients} patients' if request.patient else ''} (one-sided 95% bounds)",
         "outputs": f"the score is that of '{table.classes[1]}', by the name of '{request.score}'" if named == 1 else "",
         "threshold": f"{scored.threshold:.6g}",
@@ -177,15 +177,15 @@ def _read(path: Path, request: AuditRequest, guessed: str) -> PredictionsRun:
     return PredictionsRun(request, sha256(path), scored, checks, facts)
 
 
-def _checks(scored: Scored, request: AuditRequest, names: Sequence[str], found: Bounded) -> list[Row]:
+def _score_checks(scored: Scored, request: AuditRequest, names: Sequence[str], auroc: Bounded) -> list[Row]:
     """Return checks of how the scores are read. Raises SpecError where they seem to be of the other class."""
     table, (other, positive) = scored.table, names
-    ranking = check("ranking", "ok" if found.low > 0.5 else "warn", "AUROC on these rows", found.value)
+    ranking = check("ranking", "ok" if auroc.low > 0.5 else "warn", "AUROC on these rows", auroc.value)
     if better(scored, {}, second_half(table.patient, request.seed, "halves")):
-        ranking["text"] += f", and {1 - found.value:.2f} with the classes the other way round"
+        ranking["text"] += f", and {1 - auroc.value:.2f} with the classes the other way round"
         if not request.as_given:
             raise SpecError(
-                f"the AUROC is {found.value:.2f} as given and {1 - found.value:.2f} with the classes the other way "
+                f"the AUROC is {auroc.value:.2f} as given and {1 - auroc.value:.2f} with the classes the other way "
                 f"round: give {key_text('--positive', other)} if the scores in '{request.score}' are of it, or "
                 f"{key_text('--as-given', True)} if they "
                 f"are of {positive}"
@@ -197,12 +197,12 @@ def _checks(scored: Scored, request: AuditRequest, names: Sequence[str], found: 
 
 def _class_of(score: str, classes: Sequence[Sequence[str]]) -> int | None:
     """Return the position of the class that a column of scores is called after, such as `prob_melanoma`."""
-    named = "".join(word for word in _words(score) if word not in SCORES)
-    alike = [at for at, names in enumerate(classes) if named in {"".join(_words(name)) for name in names}]
+    named = "".join(word for word in _words_of_name(score) if word not in SCORES)
+    alike = [at for at, names in enumerate(classes) if named in {"".join(_words_of_name(name)) for name in names}]
     return alike[0] if len(alike) == 1 and named else None
 
 
-def _words(name: str) -> list[str]:
+def _words_of_name(name: str) -> list[str]:
     return re.findall(r"[^\W_]+", name.casefold())
 
 

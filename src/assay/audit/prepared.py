@@ -44,7 +44,7 @@ def _name_picture(image: Float[Tensor, "c h w"], end: str) -> tuple[str, Image.I
     return f"{hashlib.sha256(f'{picture.size}'.encode() + picture.tobytes()).hexdigest()[:16]}{end}.png", picture
 
 
-def _of_scores(scores: Mapping[str, Sequence[float]]) -> Answer:
+def _score_lookup(scores: Mapping[str, Sequence[float]]) -> Answer:
     """Return the function that gives the scores of a table by the pixels of each image."""
     return lambda images: torch.tensor(
         [scores[name] for name in _names_of_images(images, "", scores)], dtype=torch.float64
@@ -219,7 +219,7 @@ def finish_audit(
         values, columns, others = read_scores(scores, wanted)
         if others:
             say(f"{scores.name}: {others:,} rows are of no image that was prepared, and were not read")
-        answer = _of_scores(dict(zip(wanted, values.tolist(), strict=True)))
+        answer = _score_lookup(dict(zip(wanted, values.tolist(), strict=True)))
         digest = sha256(scores)[:16]
     origin = _OfPictures(request.name or scores.stem, digest, answer, tuple(columns))
     request = request.but(out=request.out or folder / "audit")

@@ -117,7 +117,7 @@ def remedy(audit: Path, out: Path, *, swapped: bool = False, notify: Notify = si
     carry = np.array(record["carry"]) ^ swapped
     table[CARRIES] = ""
     table.iloc[searched, -1] = np.where(carry, "yes", "no")
-    chosen = searched[_balance(images.table.target[searched], carry)]
+    chosen = searched[_balanced_positions(images.table.target[searched], carry)]
     where = _grown(region_of(row["kind"], record["region"])).where(*images.images.shape[1:])
     assert where is not None
     donors = searched[_surely_without(carry, np.array(record["worth"], dtype=float))]
@@ -157,7 +157,7 @@ def _table(data: DataSpec, numbers: Sequence[int]) -> pd.DataFrame:
     return pd.DataFrame({**columns_of_table, **({data.patient: frame["patient"]} if data.patient else {})})
 
 
-def _balance(target: Int[np.ndarray, " n"], carry: Bool[np.ndarray, " n"]) -> Int[np.ndarray, " k"]:
+def _balanced_positions(target: Int[np.ndarray, " n"], carry: Bool[np.ndarray, " n"]) -> Int[np.ndarray, " k"]:
     """Return positions of as many images with the mark as without it in each class, by chance."""
     cells = [np.flatnonzero((target == code) & (carry == with_it)) for code in np.unique(target)
              for with_it in (False, True)]  # fmt: skip
@@ -195,10 +195,10 @@ def _cover(
 ) -> None:
     """Write all images with the patch of a donor, those to keep also without."""
     given = images.images.read(donors).numpy()
-    patches, theirs, patient = given[:, :, where], _outside(given, where), images.table.patient
+    patches, theirs, patient = given[:, :, where], _thumbnails_outside(given, where), images.table.patient
     for part in np.array_split(np.arange(len(images)), max(1, len(images) // _AT_ONCE)):
         before = images.images.read(part).numpy()
-        distances = ((_outside(before, where)[:, None] - theirs) ** 2).sum(axis=2)
+        distances = ((_thumbnails_outside(before, where)[:, None] - theirs) ** 2).sum(axis=2)
         distances[patient[part][:, None] == patient[donors]] = np.inf
         pixels = before.copy()
         pixels[:, :, where] = patches[distances.argmin(axis=1)]
@@ -208,6 +208,8 @@ def _cover(
                 picture_of(torch.as_tensor(old)).save(out / f"{at:06d}{_BEFORE}")
 
 
-def _outside(images: Float[np.ndarray, "n c h w"], where: Bool[np.ndarray, "h w"]) -> Float[np.ndarray, "n k"]:
+def _thumbnails_outside(
+    images: Float[np.ndarray, "n c h w"], where: Bool[np.ndarray, "h w"]
+) -> Float[np.ndarray, "n k"]:
     """Return small pictures of the images outside the region."""
     return adaptive_avg_pool2d(torch.as_tensor(images * ~where), _SMALL).flatten(1).numpy()

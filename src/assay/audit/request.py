@@ -151,7 +151,7 @@ class ModelRequest(DataRequest):
 
     @field_validator("scaling")
     @classmethod
-    def _known(cls, name: str) -> str:
+    def _check_scaling(cls, name: str) -> str:
         if name and name not in SCALINGS:
             raise SpecError(f"scaling '{cut(name)}': expected one of {', '.join(SCALINGS)}")
         return name
@@ -163,7 +163,7 @@ class ModelRequest(DataRequest):
                 raise SpecError("scaling, mean: give one of them")
             if len(self.mean) != len(self.std) or len(self.mean) not in (1, 3):
                 raise SpecError("mean, std: give both, one number or three each, such as 0.485,0.456,0.406")
-            if not all(isfinite(one) for one in (*self.mean, *self.std)) or min(self.std) <= 0:
+            if not all(isfinite(number) for number in (*self.mean, *self.std)) or min(self.std) <= 0:
                 raise SpecError(f"std {cut(str(self.std))}: expected numbers above 0")
         return self
 
@@ -265,8 +265,8 @@ class AuditRequest(ModelRequest):
     def values(self) -> dict[str, Any]:
         """The request as its run folder keeps it, wherever that is, and whoever made the model."""
         model = {"model": str(self.model)} if isinstance(self.model, str | Path) else {}
-        left = {"out", "policy", "model", "factory", "progress"}
-        return model | self.model_dump(mode="json", exclude=left, fallback=str)
+        omitted = {"out", "policy", "model", "factory", "progress"}
+        return model | self.model_dump(mode="json", exclude=omitted, fallback=str)
 
     @property
     def probing(self) -> ProbeRequest:
@@ -281,12 +281,12 @@ class AuditRequest(ModelRequest):
 
     @model_validator(mode="before")
     @classmethod
-    def _segments_or_trains(cls, given: Any) -> Any:
+    def _segments_or_trains(cls, values: Any) -> Any:
         """Set the task where masks are named, and the number of networks where `references` is one."""
-        more: dict[str, Any] = {"task": "segmentation"} if given.get("mask") else {}
-        if str(given.get("references", "")).isdecimal():
-            more |= {"references": None, "networks": int(str(given["references"]))}
-        return {**given, **more}
+        more: dict[str, Any] = {"task": "segmentation"} if values.get("mask") else {}
+        if str(values.get("references", "")).isdecimal():
+            more |= {"references": None, "networks": int(str(values["references"]))}
+        return {**values, **more}
 
     @field_validator("margin")
     @classmethod

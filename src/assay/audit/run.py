@@ -109,7 +109,7 @@ def with_images(request: AuditRequest, say: Say = lambda text: None) -> AuditReq
     for option, place in (("--images", "data"), ("--train", "train")):
         if place in read and (line := read[place].line):
             say(f"{option} {getattr(request, place)}: {line}")
-    return request.but(**{place: {**one.data, **request.keys} for place, one in read.items()})
+    return request.but(**{place: {**images.data, **request.keys} for place, images in read.items()})
 
 
 def run_audit(
@@ -159,11 +159,11 @@ def run_audit(
     plan = AuditPlan(all_images, request, counts, {"data": prepared.scene.identity("all")})
     run = AuditRun(request, prepared, plan, audited, in_steps, say)
     with computing_on(prepared.device):
-        carry_out(run, folder.root, InProcess(), write_outcome, _telling(say))
+        carry_out(run, folder.root, InProcess(), write_outcome, _announce_once(say))
     return folder.root
 
 
-def _telling(say: Say) -> Watch:
+def _announce_once(say: Say) -> Watch:
     """Return a `Watch` that says each step once."""
     sentences_said = set[str]()
 
@@ -263,11 +263,13 @@ class AuditRun(RunSteps):
         deciding = [shots[DECIDING] for shots in plan.marks.values()]
         distorted = [shot for shots in plan.distortions.values() for shot in shots]
         tried = [
-            plan.neutralize(shot, self._neutralized)
+            plan.neutralize(shot, self._neutral_regions)
             for mark in plan.battery[0]
             if (shot := plan.scouts_with(mark)) is not None
         ]
-        neutralized = [] if self._neutralized is None else [plan.neutralize(plan.unmarked_shot, self._neutralized)]
+        neutralized = (
+            [] if self._neutral_regions is None else [plan.neutralize(plan.unmarked_shot, self._neutral_regions)]
+        )
         yield self._tasks([*deciding, *distorted, *tried, *neutralized])
         if not self._masks:
             yield [Task(self._inside_id, self._look_inside, "inside the network", remote=False)]
@@ -373,7 +375,7 @@ class AuditRun(RunSteps):
     @cached_property
     def _searches(self) -> Sequence[Search]:
         """The searches, in the images of the training where they are given."""
-        plan, prepared, asked = self.plan, self.prepared, self.request
+        plan, prepared, audit_request = self.plan, self.prepared, self.request
         if not plan.counts.searched:
             return ()
         request, scene, images, classes = (
@@ -382,23 +384,25 @@ class AuditRun(RunSteps):
             plan.all_images,
             plan.all_images.table.classes,
         )
-        if asked.train is not None:
-            request, scene = training_scene(prepared, asked.train)
+        if audit_request.train is not None:
+            request, scene = training_scene(prepared, audit_request.train)
             images = scene.environment("all")
             require_same_classes(images.table, classes)
-        images = take_with_masks(images, balanced_rows(images.table, plan.counts.searched, asked.seed))
+        images = take_with_masks(images, balanced_rows(images.table, plan.counts.searched, audit_request.seed))
         if self._masks:
             images = by_lesion(images)
             classes = images.table.classes
-        tested, trained = self.answers.clean, asked.train is not None
+        tested, trained = self.answers.clean, audit_request.train is not None
         spread = spread_within(tested.scores, tested.table.target) if trained and not self._masks else 0.0
         make_search = partial(Search, prepared, request, scene, images, classes, trained, clean=[], spread=spread)
-        place, whole_image = (make_search(of, asked.seed, tested.threshold, self._limits) for of in ("place", "whole"))
-        drawn_alike = make_search("drawn", asked.seed, tested.threshold, self._limits, place)
+        place, whole_image = (
+            make_search(of, audit_request.seed, tested.threshold, self._limits) for of in ("place", "whole")
+        )
+        drawn_alike = make_search("drawn", audit_request.seed, tested.threshold, self._limits, place)
         return [place, drawn_alike] if self._masks else [place, whole_image, drawn_alike]
 
     @cached_property
-    def _neutralized(self) -> Held | None:
+    def _neutral_regions(self) -> Held | None:
         """The regions that the answer names, made the same in all images; None where none was found."""
         searches_with_rows = [(search, search.region_row()) for search in self._searches if self.request.elsewhere]
         leading = leading_region([row for _, row in searches_with_rows])
@@ -440,7 +444,7 @@ class AuditRun(RunSteps):
 
     def _open(self) -> Iterator[Shot]:
         """Yield marks besides the deciding dose: doses that can change a verdict, elsewhere, and without the region."""
-        answers, neutralized = self.answers, self._neutralized
+        answers, neutralized = self.answers, self._neutral_regions
         for mark in self.plan.battery[0]:
             with suppress(ReadingError):
                 yield from (self.plan.marks[mark.name][at] for at in answers.doses_needed(mark) if at != DECIDING)
@@ -457,10 +461,10 @@ class AuditRun(RunSteps):
         prepared, plan, answers, request = self.prepared, self.plan, self.answers, self.request
         shutil.rmtree(folder.root / "pictures", ignore_errors=True)  # those of an earlier audit
         keep_model(prepared.place, prepared.model, prepared.population, self.began, prepared.device)
-        marks = [(mark, *answers.mark(mark, self.reference, self._neutralized)) for mark in plan.battery[0]]
+        marks = [(mark, *answers.mark(mark, self.reference, self._neutral_regions)) for mark in plan.battery[0]]
         for mark, row, effects in marks:
             if effects and request.pictures:
-                chosen = answers.elsewhere(mark, self._neutralized) if row["place"] else None
+                chosen = answers.elsewhere(mark, self._neutral_regions) if row["place"] else None
                 environment = plan.images_with(mark, chosen) if chosen else plan.marks[mark.name][DECIDING]
                 write_mark(folder, mark.name, plan.before, environment.images())
         columns, groups, gaps = of_columns(answers.clean, request.margin)
@@ -523,13 +527,15 @@ class AuditRun(RunSteps):
         request, model, marks = self.request, self.prepared.model, self.plan.battery[0]
         drawings = {mark.name: mark.doses[DECIDING].label for mark in marks}
         if request.references is None:
-            found = shipped_reference(request.domain, drawings) if self._uses_shipped else None
+            networks = shipped_reference(request.domain, drawings) if self._uses_shipped else None
         else:
-            found = read_reference(request.references, request.domain, drawings, model.content)
-        if found is None or found.side == model.inputs.size:
-            return found
+            networks = read_reference(request.references, request.domain, drawings, model.content)
+        if networks is None or networks.side == model.inputs.size:
+            return networks
         detail = {mark.name for mark in marks if mark.family == DETAIL}
-        return replace(found, largest={mark: limit for mark, limit in found.largest.items() if mark not in detail})
+        return replace(
+            networks, largest={mark: limit for mark, limit in networks.largest.items() if mark not in detail}
+        )
 
     @property
     def _rates(self) -> list[Row]:

@@ -403,7 +403,7 @@ def verdict_row(factor: str, kind: str, decided: AuditDecision, component: str =
     effect = decided.effect
     return {
         **effect_row(factor, effect),
-        **_columns("loss_positives", effect.largest.on_positives),
+        **_bounded_cells("loss_positives", effect.largest.on_positives),
         "kind": kind,
         "family": family,
         "verdict": str(decided.verdict),
@@ -433,7 +433,7 @@ def effect_row(factor: str, effect: Effect) -> Row:
         "g": swing.g.value,
         "low": swing.g.low,
         "high": swing.g.high,
-        **_columns("loss_negatives", swing.on_negatives),
+        **_bounded_cells("loss_negatives", swing.on_negatives),
         **_of_images(effect),
     }
 
@@ -442,24 +442,24 @@ def distorted_row(family: str, severity: int, effect: Effect, margin: float) -> 
     """Return a row of `tables.DISTORTED`: the loss under a distortion against the margin, of AUROC or of Dice."""
     loss = effect.loss if effect.dice is None else effect.dice
     assert loss is not None
-    decision = _within(loss.low, loss.high, margin)
+    decision = _margin_verdict(loss.low, loss.high, margin)
     return {"factor": family, "severity": severity, **_of_images(effect), "decision": decision}
 
 
 def _of_images(effect: Effect) -> Row:
     """Return the effect on AUROC, calls and maps, and how many images it is of."""
     parts = {"loss": effect.loss, "flips": effect.flips, "dice": effect.dice, "stray": effect.false_marks}
-    columns = {key: value for name, part in parts.items() for key, value in _columns(name, part).items()}
+    columns = {key: value for name, part in parts.items() for key, value in _bounded_cells(name, part).items()}
     return {**columns, "images": effect.images, "patients": effect.patients}
 
 
-def _columns(name: str, value: Bounded | None) -> Row:
+def _bounded_cells(name: str, value: Bounded | None) -> Row:
     if value is None:
         return {name: math.nan, f"{name}_low": math.nan, f"{name}_high": math.nan}
     return {name: value.value, f"{name}_low": value.low, f"{name}_high": value.high}
 
 
-def _within(low: float, high: float, margin: float) -> str:
+def _margin_verdict(low: float, high: float, margin: float) -> str:
     """Return whether a difference is within +- margin, beyond it, or neither is shown."""
     if -margin < low and high < margin:
         return "within"
@@ -492,7 +492,11 @@ def subgroup_rows(scored: Scored, columns: Sequence[Grouped], margin: float) -> 
     """
     everyone_rows = np.ones(len(scored.table), dtype=bool)
     parts = {("", "all"): _measure_part(scored, everyone_rows)}
-    parts |= {(one.column, level): _measure_part(scored, rows) for one in columns for level, rows in one.groups.items()}
+    parts |= {
+        (grouping.column, level): _measure_part(scored, rows)
+        for grouping in columns
+        for level, rows in grouping.groups.items()
+    }
     cells = [(place, name, part) for place, measured in parts.items() for name, part in measured.items()]
     together = len(cells) - len(parts["", "all"])
     groups = [
@@ -501,11 +505,11 @@ def subgroup_rows(scored: Scored, columns: Sequence[Grouped], margin: float) -> 
         for (column, level), name, part in cells
     ]  # fmt: skip
     pairs = [
-        (one.column, a, b, name, parts[one.column, a][name], parts[one.column, b][name])
-        for one in columns
-        for a, b in combinations(one.groups, 2)
-        for name in parts[one.column, a]
-        if name in parts[one.column, b] and name != SLOPE
+        (grouping.column, a, b, name, parts[grouping.column, a][name], parts[grouping.column, b][name])
+        for grouping in columns
+        for a, b in combinations(grouping.groups, 2)
+        for name in parts[grouping.column, a]
+        if name in parts[grouping.column, b] and name != SLOPE
     ]
     return groups, [_gap(*pair, len(pairs), margin) for pair in pairs]
 
@@ -570,7 +574,7 @@ def _gap(column: str, a: str, b: str, name: str, first: _Part, second: _Part, to
     error = float(np.sqrt(((first.contributions - second.contributions) ** 2).sum()))
     sure = 0 < error < math.inf
     reach = _quantile(min(first.patients, second.patients) - 1.0, together) * error
-    decision = _within(value - reach, value + reach, margin) if sure else "inconclusive"
+    decision = _margin_verdict(value - reach, value + reach, margin) if sure else "inconclusive"
     away = abs(abs(value) - margin)
     images = first.images + second.images
     open_ = decision == "inconclusive" and sure and away > margin / 50
@@ -653,6 +657,8 @@ def model_added(scored: Scored, cues: Sequence[Cue], table: FactorTable) -> list
         cues: Scores of all images.
         table: All images.
     """
-    own = scored.table
-    panel = Panel(scored.logits.astype(np.float64)[None], own.target, own.patient, images=own.row)
+    factor_table = scored.table
+    panel = Panel(
+        scored.logits.astype(np.float64)[None], factor_table.target, factor_table.patient, images=factor_table.row
+    )
     return [{"recipe": "", "environment": "", **row} for row in held_against(panel, cues, table, halves=True)]

@@ -25,7 +25,7 @@ from assay.stats.panel import effective_patients
 # Each image has a contribution to g (DeLong, as in `influence`). Contributions are summed by patient, and the variance
 # is the sum of their squares. Bounds are by t on atanh(2g), with degrees of freedom by Welch and Satterthwaite from the
 # positives and the negatives; a difference of two AUROCs that need not be a swing is bounded likewise. At |g| = 0.5 the
-# variance is 0, and the bound is exact (see `_ends`). No upper bound of an effect is below that of an effect that no
+# variance is 0, and the bound is exact (see `_t_bounds`). No upper bound of an effect is below that of an effect that no
 # image shows: a share of images may react of which the sample has none (see `unseen`).
 
 MUCH = 0.05
@@ -60,7 +60,7 @@ class Swing:
         """Return the lower bound of |g|."""
         if not math.isfinite(self.g.error):
             return 0.0
-        return max(0.0, _ends(2 * abs(self.g.value), 2 * self.g.error, self.g.df, self.effective, alpha)[0] / 2)
+        return max(0.0, _t_bounds(2 * abs(self.g.value), 2 * self.g.error, self.g.df, self.effective, alpha)[0] / 2)
 
     @property
     def at_most(self) -> float:
@@ -217,7 +217,7 @@ def within_classes(
         values, rows = _areas(score[None, here, min(code, score.shape[1] - 1)], in_group)
         parts = _Contributions.of(2 * rows[0], in_group, people)
         g = _bounded_value(2 * float(values[0]) - 1, parts, 0.5, ALPHA)
-        swings.append(Swing(g, label, least=_unseen(in_group, people), effective=parts.effective))
+        swings.append(Swing(g, label, least=_unseen_rate(in_group, people), effective=parts.effective))
     return Effect(tuple(swings), len(target), len(np.unique(patient)), None, dose) if swings else None
 
 
@@ -236,7 +236,7 @@ def mean_change(values: Float[np.ndarray, " n"], patient: Int[np.ndarray, " n"],
     people, error = len(parts.samples), parts.standard_error / len(values)
     if people < 2:
         return Bounded(mean, math.inf, -math.inf, math.inf, 1.0)
-    reach = _quantile(people - 1.0, alpha) * error
+    reach = _critical_value(people - 1.0, alpha) * error
     return Bounded(mean, error, mean - reach, max(mean + reach, 1 - alpha ** (1 / people)), people - 1.0)
 
 
@@ -262,7 +262,7 @@ def area(score: Float[np.ndarray, " n"], target: Int[np.ndarray, " n"], patient:
     """Compute AUROC with its bounds on the logit scale; scores of both classes are needed."""
     values, rows = _areas(score[None], target)
     contributions = _Contributions.of(rows[0], target, patient)
-    low, high = _logit_ends(float(values[0]), contributions.error, _quantile(contributions.df, ALPHA))
+    low, high = _logit_ends(float(values[0]), contributions.error, _critical_value(contributions.df, ALPHA))
     return Bounded(float(values[0]), contributions.error, low, high, contributions.df)
 
 
@@ -283,7 +283,7 @@ def auroc_gain(
         alpha: Level of each bound.
     """
     values, rows = _areas(np.stack([after, before]), target)
-    parts = [_Contributions.of(one, target, patient) for one in rows]
+    parts = [_Contributions.of(row, target, patient) for row in rows]
     return _difference(values[0], values[1], parts[0], parts[1], alpha=alpha)
 
 
@@ -294,7 +294,7 @@ def together(first: Bounded, second: Bounded, alpha: float = ALPHA) -> Bounded:
     if not math.isfinite(error) or abs(value) >= 1:
         low, high = (first.low + second.low) / 2, (first.high + second.high) / 2
     else:
-        low, high = _ends(value, error, df, 1.0, alpha)
+        low, high = _t_bounds(value, error, df, 1.0, alpha)
     return Bounded(value, error, low, high, df)
 
 
@@ -321,7 +321,7 @@ def rate_gap(
     value = float(of[group].mean() - of[~group].mean())
     error = math.sqrt(float((np.bincount(np.unique(patient, return_inverse=True)[1], weights=rows) ** 2).sum()))
     people = min(len(np.unique(patient[side])) for side in (group, ~group))
-    reach = _quantile(max(1.0, people - 1.0), alpha) * error
+    reach = _critical_value(max(1.0, people - 1.0), alpha) * error
     return Bounded(value, error, value - reach, value + reach, max(1.0, people - 1.0))
 
 
@@ -368,7 +368,7 @@ def p_of_nothing(bounded: Bounded, alpha: float) -> float:
     if not bounded.value:
         return 1.0
     inward = bounded.value - bounded.low if bounded.value > 0 else bounded.high - bounded.value
-    reach = abs(bounded.value) * _quantile(bounded.df, alpha) / inward if inward else math.inf
+    reach = abs(bounded.value) * _critical_value(bounded.df, alpha) / inward if inward else math.inf
     return 2 * float(stdtr(min(bounded.df, _NORMAL), -reach))
 
 
@@ -384,10 +384,10 @@ def _swing_of_mark(before: np.ndarray, after: np.ndarray, target: np.ndarray, pa
     positive = target == 1
     on_positives, on_negatives = np.where(positive, after, before), np.where(positive, before, after)
     values, rows = _areas(np.stack([before, on_positives, on_negatives, after]), target)
-    parts = [_Contributions.of(one, target, patient) for one in rows]
+    parts = [_Contributions.of(row, target, patient) for row in rows]
     negatives, positives, everyone = (_difference(values[0], values[at], parts[0], parts[at]) for at in (2, 1, 3))
     g = _difference(values[1], values[2], parts[1], parts[2], 0.5)
-    return Swing(g, label, negatives, positives, everyone, _unseen(target, patient), parts[0].effective)
+    return Swing(g, label, negatives, positives, everyone, _unseen_rate(target, patient), parts[0].effective)
 
 
 def _mark_swing(before: np.ndarray, after: np.ndarray, target: np.ndarray, patient: np.ndarray, alpha: float) -> _Swung:
@@ -398,7 +398,7 @@ def _mark_swing(before: np.ndarray, after: np.ndarray, target: np.ndarray, patie
 
 
 def _swing_of_group(score: np.ndarray, target: np.ndarray, group: np.ndarray, patient: np.ndarray, label: str) -> Swing:
-    least = max(_unseen(target[side], patient[side]) for side in (group, ~group))
+    least = max(_unseen_rate(target[side], patient[side]) for side in (group, ~group))
     g, parts = _group_swing(score, target, group, patient, ALPHA)
     return Swing(g, label, least=least, effective=parts.effective)
 
@@ -430,7 +430,7 @@ def _areas(scores: Float[np.ndarray, "s n"], target: np.ndarray) -> tuple[Float[
     return values, auroc_rows(right, opposite, target, values[:, None])
 
 
-def _unseen(target: np.ndarray, patient: np.ndarray) -> float:
+def _unseen_rate(target: np.ndarray, patient: np.ndarray) -> float:
     return unseen(*(len(np.unique(patient[target == code])) for code in (1, 0)))
 
 
@@ -499,11 +499,11 @@ def _bounded_value(value: float, parts: _Contributions, factor: float, alpha: fl
     error, df = parts.error, parts.df
     if not math.isfinite(error):
         return Bounded(factor * value, math.inf, -math.inf, math.inf, 1.0)
-    low, high = _ends(value, error, df, parts.effective, alpha)
+    low, high = _t_bounds(value, error, df, parts.effective, alpha)
     return Bounded(factor * value, factor * error, factor * low, factor * high, df)
 
 
-def _ends(value: float, error: float, df: float, patients: float, alpha: float) -> tuple[float, float]:
+def _t_bounds(value: float, error: float, df: float, patients: float, alpha: float) -> tuple[float, float]:
     """Return bounds of a difference of two AUROCs: by t on the inverse hyperbolic tangent, exact where it is 1 or -1.
 
     There all pairs are ordered alike. If shares p and q of the patients of two classes may be otherwise, the sample has
@@ -513,7 +513,7 @@ def _ends(value: float, error: float, df: float, patients: float, alpha: float) 
     if abs(value) >= 1:
         end = 2 * alpha ** (1 / patients) - 1
         return (end, 1.0) if value > 0 else (-1.0, -end)
-    middle, reach = math.atanh(value), _quantile(df, alpha) * error / (1 - value**2)
+    middle, reach = math.atanh(value), _critical_value(df, alpha) * error / (1 - value**2)
     return math.tanh(middle - reach), math.tanh(middle + reach)
 
 
@@ -527,5 +527,5 @@ def _logit_ends(value: float, error: float, quantile: float) -> tuple[float, flo
     return 1 / (1 + math.exp(-(middle - reach))), 1 / (1 + math.exp(-(middle + reach)))
 
 
-def _quantile(df: float, alpha: float) -> float:
+def _critical_value(df: float, alpha: float) -> float:
     return -float(stdtrit(min(df, _NORMAL), alpha))

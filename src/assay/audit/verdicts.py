@@ -120,7 +120,7 @@ def decide_mark(
     """
     effect = effects[deciding]
     if effect.effective < LEAST_PATIENTS:
-        return _too_few(effect, limit)
+        return _too_few_patients(effect, limit)
     if effect.at_least > margin:
         is_beyond = limit is not None and effect.at_least > limit
         return AuditDecision(Verdict.RELIES if is_beyond else Verdict.AFFECTED, effect, limit)
@@ -156,10 +156,10 @@ def decide_column(effects: Sequence[Effect], margin: float = MARGIN) -> AuditDec
         margin: The smallest swing that matters.
     """
     swings = tuple(swing for effect in effects for swing in effect.swings)
-    leading = max(effects, key=lambda one: abs(one.largest.g.value))
+    leading = max(effects, key=lambda swing_effect: abs(swing_effect.largest.g.value))
     pooled = Effect(swings, leading.images, leading.patients, None, leading.dose)
     if pooled.effective < LEAST_PATIENTS:
-        return _too_few(pooled)
+        return _too_few_patients(pooled)
     if pooled.at_least > margin:
         return AuditDecision(Verdict.DIFFERS, pooled)
     if pooled.at_most < margin:
@@ -208,7 +208,7 @@ def decide_lead(
     return LeadVerdict.NOTHING_FOUND if most <= (least if clear is None else clear) else LeadVerdict.INCONCLUSIVE
 
 
-def _too_few(effect: Effect, limit: float | None = None) -> AuditDecision:
+def _too_few_patients(effect: Effect, limit: float | None = None) -> AuditDecision:
     needed = math.ceil(effect.images * LEAST_PATIENTS / effect.effective)
     return AuditDecision(Verdict.INCONCLUSIVE, effect, limit, (Open.PATIENTS,), needed)
 
@@ -234,11 +234,11 @@ def _open(effect: Effect, margin: float) -> Iterator[Open]:
 
 def _images_needed(effect: Effect, margin: float) -> float:
     """Return how many images would settle all open quantities, were the estimates to stay as they are."""
-    needed = [_images(effect, value, high, margin) for _, value, high in _upper(effect) if high >= margin]
+    needed = [_needed_images(effect, value, high, margin) for _, value, high in _upper(effect) if high >= margin]
     return max(needed, key=lambda images: (images != images, images)) if needed else math.nan
 
 
-def _images(effect: Effect, value: float, high: float, margin: float) -> float:
+def _needed_images(effect: Effect, value: float, high: float, margin: float) -> float:
     """Return the images at which a bound reaches the margin: errors fall with the root of their number."""
     if value <= 0:
         fewest = math.log(ALPHA) / math.log(1 - margin)

@@ -39,13 +39,13 @@ def verdicts_document(
     A number that is undefined is null, and a text that is absent is empty.
     """
     facts = {str(row["key"]): str(row["value"]) for row in tables["provenance"]}
-    in_file = {name: [_complete(row, AUDIT_TABLES[name]) for row in tables[name]] for name in IN_FILE}
+    in_file = {name: [_complete_row(row, AUDIT_TABLES[name]) for row in tables[name]] for name in IN_FILE}
     stable = {key: value for key, value in facts.items() if key not in _NEW_EACH_TIME}
     return {"schema": SCHEMA_VERSION, "audit": stable, "answer": list(answer), "findings": list(findings),
             **in_file}  # fmt: skip
 
 
-def _complete(row: Row, table: Table) -> Row:
+def _complete_row(row: Row, table: Table) -> Row:
     return {column.name: _value(row.get(column.name), column) for column in table.columns}
 
 
@@ -65,14 +65,14 @@ def verdicts_schema() -> dict[str, Any]:
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Verdicts of an audit by Assay",
-        **_object(parts),
+        **_object_schema(parts),
     }
 
 
 def _row_schema(table: Table) -> dict[str, Any]:
     return {
         "description": f"One {table.row}",
-        **_object({column.name: _column_schema(column) for column in table.columns}),
+        **_object_schema({column.name: _column_schema(column) for column in table.columns}),
     }
 
 
@@ -89,10 +89,10 @@ def _finding_schema() -> dict[str, Any]:
                "images": "Images that are affected, or that it was measured on"}  # fmt: skip
     parts = {**{name: {"description": words, "type": "string"} for name, words in texts.items()},
              **{name: {"description": words, **_TYPES["DOUBLE"]} for name, words in numbers.items()}}  # fmt: skip
-    return _object({**parts, "rank": {"description": texts["rank"], "enum": list(Rank)}})
+    return _object_schema({**parts, "rank": {"description": texts["rank"], "enum": list(Rank)}})
 
 
-def _object(properties: Mapping[str, Any]) -> dict[str, Any]:
+def _object_schema(properties: Mapping[str, Any]) -> dict[str, Any]:
     return {"type": "object", "properties": dict(properties), "required": list(properties),
             "additionalProperties": False}  # fmt: skip
 

@@ -131,15 +131,15 @@ def families(rows: Sequence[Row]) -> list[list[Row]]:
 
     Those that the model relies on come first, then marks and columns by the size of their AUROC shift.
     """
-    found: list[list[Row]] = []
+    groups: list[list[Row]] = []
     for row in rows:
         if row["verdict"] in HARMFUL:
-            kin = next((one for one in found if _akin(one[0], row)), None)
+            kin = next((group for group in groups if _akin(group[0], row)), None)
             if kin is None:
-                found.append([row])
+                groups.append([row])
             else:
                 kin.append(row)
-    return sorted(found, key=lambda family: _weight(family[0]))
+    return sorted(groups, key=lambda family: _weight(family[0]))
 
 
 def leading(rows: Sequence[Row]) -> list[Row]:
@@ -167,8 +167,8 @@ def reported_verdicts(tables: Mapping[str, Sequence[Row]]) -> list[Row]:
     Harmless marks are among them only where the search clears the model of others.
     """
     clear = clears(tables["regions"])
-    apart = [row for row in tables["verdicts"] if is_apart(row, tables)]
-    return [row for row in apart if clear or row["verdict"] != Verdict.NO_EFFECT]
+    separate = [row for row in tables["verdicts"] if is_apart(row, tables)]
+    return [row for row in separate if clear or row["verdict"] != Verdict.NO_EFFECT]
 
 
 def done(facts: Mapping[str, str], rows: Sequence[Row], effects: Sequence[Row]) -> list[str]:

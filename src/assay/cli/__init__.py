@@ -80,18 +80,18 @@ def _assay(
 
 @app.command(epilog="Example: assay run nodule-loss --scale quick --set recipe.batch_size=64")
 @taking(RunRequest)
-def run(asked: RunRequest) -> None:
+def run(request: RunRequest) -> None:
     """Train what is missing, compare, and write the report. A second run continues the first."""
     from assay.study.command import run_command
 
-    with asked.located():
-        run_command(asked)
+    with request.located():
+        run_command(request)
 
 
 @app.command(epilog="Example: assay register nodule-loss --until decided")
 @taking(RunRequest, "spec sets seeds until max_seeds scale out skip_bad_rows no_own_code as_json")
 def register(
-    asked: RunRequest,
+    request: RunRequest,
     receipt: Annotated[
         str, typer.Option("--receipt", metavar="TEXT", help="Where the hash was deposited, such as a URL.")
     ] = "",
@@ -104,8 +104,8 @@ def register(
     """
     from assay.study.command import register_command
 
-    with asked.located():
-        register_command(asked, receipt)
+    with request.located():
+        register_command(request, receipt)
 
 
 @app.command(epilog="Example: assay replicate nodule-loss --seeds 20")
@@ -115,7 +115,7 @@ def register(
     spec="A finished run: its folder, or its name under --out.",
     seeds="How many seeds, none of the run's. Default: 10.",
 )
-def replicate(asked: RunRequest) -> None:
+def replicate(request: RunRequest) -> None:
     """Run a finished study again on fresh seeds.
 
     A phantom draws new test patients, too. Its page, in FOLDER/NAME-replication, compares both runs: decisions, the
@@ -124,25 +124,25 @@ def replicate(asked: RunRequest) -> None:
     from assay.core.registry import own_code_refused
     from assay.study.command import replicate_command
 
-    with own_code_refused(asked.no_own_code):
-        replicate_command(asked)
+    with own_code_refused(request.no_own_code):
+        replicate_command(request)
 
 
 @app.command(epilog="Example: assay look my-images --open")
 @taking(LookRequest)
-def look(asked: LookRequest) -> None:
+def look(request: LookRequest) -> None:
     """Look for copies, simple cues and odd images; train nothing.
 
     No study file is needed. Writes a page with pictures and issues.csv with the names of files.
     """
     from assay.look.command import look_command
 
-    look_command(asked)
+    look_command(request)
 
 
 @app.command("validate", epilog="Example: assay validate scores.csv --threshold 0.37 --prevalence 0.02,0.1")
 @taking(ValidateRequest)
-def validate_(asked: ValidateRequest) -> None:
+def validate_(request: ValidateRequest) -> None:
     """Validate scores, or compare two models on the same cases.
 
     A CSV has a row per case. The page has ROC, calibration and decision curves, PPV by prevalence and groups, with
@@ -150,7 +150,7 @@ def validate_(asked: ValidateRequest) -> None:
     """
     from assay.validate.command import validate_command
 
-    validate_command(asked)
+    validate_command(request)
 
 
 @app.command(epilog="Example: assay preview nodule-loss --scale quick --seeds 3")
@@ -158,7 +158,7 @@ def validate_(asked: ValidateRequest) -> None:
     RunRequest,
     "spec sets seeds until max_seeds scale workers device out skip_bad_rows no_own_code open as_json",
 )
-def preview(asked: RunRequest) -> None:
+def preview(request: RunRequest) -> None:
     """Show images, size, time and power of a study.
 
     Images, every confounder without and with it and how visible it is, counterfactual pairs, associations asked for
@@ -167,8 +167,8 @@ def preview(asked: RunRequest) -> None:
     """
     from assay.study.command import preview_command
 
-    with asked.located():
-        preview_command(asked)
+    with request.located():
+        preview_command(request)
 
 
 @app.command(epilog="Example: assay results nodule-loss --table contrasts --csv > contrasts.csv")
@@ -251,14 +251,14 @@ def export(
 
 @app.command(epilog="Example: assay compare predictions.csv --by loss --against cross-entropy --margin 0.05")
 @taking(CompareRequest)
-def compare(asked: CompareRequest) -> None:
+def compare(request: CompareRequest) -> None:
     """Compare predictions that were made elsewhere.
 
     The statistics are those of a study: paired by seed and patient, corrected by Holm, with a margin of equivalence.
     """
     from assay.compare.command import compare_command
 
-    compare_command(asked)
+    compare_command(request)
 
 
 @app.command(
@@ -271,7 +271,7 @@ def compare(asked: CompareRequest) -> None:
     "train labels margin budget expect intended_use as_given policy out skip_bad_rows follow_links pictures",
 )
 def audit(
-    asked: AuditRequest,
+    request: AuditRequest,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Time a first batch and print the plan.")] = False,
     quiet: Quiet = False,
     json: Json = False,
@@ -283,14 +283,14 @@ def audit(
     two audits of the same images. `assay audit prepare` and `assay audit score` audit a model that runs elsewhere. Each
     has its own --help.
     """
-    if asked.model.endswith(".csv"):
+    if request.model.endswith(".csv"):
         from assay.audit.predictions_command import predictions_command
 
-        predictions_command(asked, dry_run=dry_run, json=json)
+        predictions_command(request, dry_run=dry_run, json=json)
         return
     from assay.audit.command import audit_command
 
-    audit_command(asked, dry_run=dry_run, is_quiet=quiet, json=json)
+    audit_command(request, dry_run=dry_run, is_quiet=quiet, json=json)
 
 
 add_commands(app)
@@ -358,13 +358,13 @@ def clean(
 
 @app.command(epilog="Example: assay show nodule-loss > my-study.yaml")
 @taking(RunRequest, "spec sets seeds scale no_own_code as_json", spec="A built-in study's name, or a YAML file.")
-def show(asked: RunRequest) -> None:
+def show(request: RunRequest) -> None:
     """Print a study as YAML, with comments, to edit. With --json, its grid after --scale, --set and --seeds."""
     from assay.cli.inspect import show_command
     from assay.core.registry import own_code_refused
 
-    with own_code_refused(asked.no_own_code):
-        show_command(asked.spec, asked.sets, asked.seeds, asked.scale, asked.as_json)
+    with own_code_refused(request.no_own_code):
+        show_command(request.spec, request.sets, request.seeds, request.scale, request.as_json)
 
 
 @app.command(epilog="Example: assay example my-images")

@@ -23,14 +23,14 @@ def add_commands(app: typer.Typer) -> None:
 
 
 @taking(AuditsRequest)
-def compare(asked: AuditsRequest) -> None:
+def compare(request: AuditsRequest) -> None:
     """Compare two audits of the same images: performance, the AUROC shift by every mark and column, and verdicts.
 
     Images are paired, and intervals are over patients.
     """
     from assay.audit.command import compare_command
 
-    compare_command(asked)
+    compare_command(request)
 
 
 def remedy(
@@ -59,7 +59,7 @@ def remedy(
 )
 def prepare(
     folder: Annotated[Path, typer.Argument(help="A new folder.", metavar="DIR")],
-    asked: AuditRequest,
+    request: AuditRequest,
     most: Annotated[int, typer.Option("--most", min=1, metavar="N", help="Images to write, about.")] = BUDGET,
     quiet: Quiet = False,
 ) -> None:
@@ -71,7 +71,7 @@ def prepare(
     """
     from assay.audit.command import prepare_command
 
-    prepare_command(folder, asked.but(budget=most), quiet)
+    prepare_command(folder, request.but(budget=most), quiet)
 
 
 @taking(
@@ -90,7 +90,7 @@ def score(
             metavar="SCORES",
         ),
     ],
-    asked: AuditRequest,
+    request: AuditRequest,
     name: Annotated[
         str, typer.Option("--name", metavar="NAME", help="Name of the model; default: that of SCORES.")
     ] = "",
@@ -100,4 +100,4 @@ def score(
     """Finish an audit from the scores, or masks, of its prepared images."""
     from assay.audit.command import score_command
 
-    score_command(folder, file, asked.but(name=name), is_quiet=quiet, json=json)
+    score_command(folder, file, request.but(name=name), is_quiet=quiet, json=json)

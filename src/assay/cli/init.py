@@ -63,35 +63,35 @@ def init_command(
         SpecError: Nothing labels the images, or no column is surely the target.
         StoreError: The file is there, or two folders have the same name.
     """
-    found, positive = _guess_with_target(place, unmatched, **named), named.get("positive", "")
-    name, others = _name(found), [_guess_with_target(one, unmatched, found.target) for one in tests]
-    sets = {_name(one): one for one in others}
+    guessed, positive = _guess_with_target(place, unmatched, **named), named.get("positive", "")
+    name, others = _study_name(guessed), [_guess_with_target(part, unmatched, guessed.target) for part in tests]
+    sets = {_study_name(part): part for part in others}
     if len({name, *sets}) <= len(others):
         raise StoreError("two of these folders have the same name, and sets are told apart by it: rename one")
     path = out or Path(f"{name}.yaml")
-    stems = {None: path.stem, **{one: f"{path.stem}-{one}" for one in sets}}
+    stems = {None: path.stem, **{part: f"{path.stem}-{part}" for part in sets}}
     tables = {
-        key: path.with_name(f"{stems[key]}-images.csv") for key, file in {None: found, **sets}.items() if file.rows
+        key: path.with_name(f"{stems[key]}-images.csv") for key, file in {None: guessed, **sets}.items() if file.rows
     }
     for file in (path, *tables.values()):
         if file.exists():
             raise StoreError(f"{file} is there already, and nothing was written: name another file with --out")
-    found = _with_table(found, tables.get(None))
-    sets = {key: _with_table(one, tables.get(key)) for key, one in sets.items()}
-    for file in (found, *others):
+    guessed = _with_table(guessed, tables.get(None))
+    sets = {key: _with_table(part, tables.get(key)) for key, part in sets.items()}
+    for file in (guessed, *others):
         print(f"{file.folder.name}: {file.line}", *file.matched, sep="\n", file=sys.stderr)
-    lines = list(_lines(found, name, path, sets, positive))
-    write_text(path, _document(lines, found.folder))
+    lines = list(_lines(guessed, name, path, sets, positive))
+    write_text(path, _document(lines, guessed.folder))
     if why := _reason_refused(path):
-        lines = [one for one in lines if not one.key.strip().startswith("neutral")]
-        write_text(path, _document(lines, found.folder))
+        lines = [part for part in lines if not part.key.strip().startswith("neutral")]
+        write_text(path, _document(lines, guessed.folder))
         why = _reason_refused(path)
     # A guessed positive class may turn every answer around: it is said first.
-    for file in sorted(lines, key=lambda one: one.key.strip() != "positive"):
+    for file in sorted(lines, key=lambda part: part.key.strip() != "positive"):
         if file.key.strip() in PRINTED or file.key in {f"    {_flow(key)}" for key in sets}:
             print(f"{file.key.strip()}:{'' if file.value is None else ' ' + _flow(file.value)}  ({file.why})")
     for key, table in tables.items():
-        patients = ", with its patients" if (sets[key] if key else found).patient else ""
+        patients = ", with its patients" if (sets[key] if key else guessed).patient else ""
         print(f"{table}: written too, the table of {key or name}{patients}")
     if why:
         print(f"to mend before a run: {why}")
@@ -100,15 +100,15 @@ def init_command(
 
 def _guess_with_target(place: Path, unmatched: Unmatched, likely: str = "", **named: Any) -> Guess:
     """Return what a place holds, with a target, the likely one if it may be. Raises SpecError where there is none."""
-    found = guess(place, unmatched=unmatched, **named)
-    if likely in found.targets or (not found.target and found.targets):
-        named["target"] = likely if likely in found.targets else found.targets[0]
-        found = guess(place, unmatched=unmatched, **named)
-    found.data_keys()  # raises where there is no target
-    return found
+    guessed = guess(place, unmatched=unmatched, **named)
+    if likely in guessed.targets or (not guessed.target and guessed.targets):
+        named["target"] = likely if likely in guessed.targets else guessed.targets[0]
+        guessed = guess(place, unmatched=unmatched, **named)
+    guessed.data_keys()  # raises where there is no target
+    return guessed
 
 
-def _name(guess: Guess) -> str:
+def _study_name(guess: Guess) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "-", guess.folder.resolve().name).strip("-.") or "my-images"
 
 
@@ -246,7 +246,7 @@ def _data(guess: Guess, rows: Sequence[dict[str, str]], path: Path, positive: st
 def _positive(images: Mapping[str, int], wanted: str) -> Iterator[Assumed]:
     """Yield which of two classes is positive: the one given, or where no word of theirs says it the rarer one."""
     if wanted:
-        if not any(same_value(one, wanted) for one in images):
+        if not any(same_value(label, wanted) for label in images):
             raise SpecError(f"--positive {wanted}: the classes are {', '.join(map(shown, images))}")
         yield Assumed("  positive", wanted, "as you say")
     elif len(images) == 2 and in_order(tuple(images)) is None:

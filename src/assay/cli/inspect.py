@@ -60,7 +60,7 @@ def show_command(name: str, sets: Sequence[str], seeds: int | None, scale: str |
 def list_command(kind: str | None, json: bool) -> None:
     """Print one kind, a line each: built-in studies, registered components or measures; without a kind, count them."""
     kinds = listed_kinds()
-    wanted = {plural(one): one for one in kinds}.get(kind, kind) if kind else None
+    wanted = {plural(kind_name): kind_name for kind_name in kinds}.get(kind, kind) if kind else None
     if wanted is not None and wanted not in kinds:
         raise SpecError(unknown_of_few("kind", wanted, kinds))
     chosen = [row for row in _everything() if wanted in (None, row[0])]
@@ -75,7 +75,7 @@ def list_command(kind: str | None, json: bool) -> None:
     if wanted is None:
         counts = Counter(of for of, _, _ in chosen)
         width = max(map(len, kinds))
-        print("\n".join(f"  {one:<{width}}  {counts[one]:>3}" for one in kinds))
+        print("\n".join(f"  {kind_name:<{width}}  {counts[kind_name]:>3}" for kind_name in kinds))
         print("`assay list KIND` prints those of a kind, such as `assay list losses`")
         return
     width = max(len(name) for _, name, _ in chosen)
@@ -149,14 +149,14 @@ def doctor_command(out: Path, json: bool, dev: bool) -> None:
         dev: Check what only the tests of Assay need, too.
     """
     findings = [*_python(), *_torch(), *_decoders(), *_disk(out), *_cache(), *_assets(), *_weights()]
-    _tell([*findings, *(_browser() if dev else ())], json)
+    _print_checks([*findings, *(_browser() if dev else ())], json)
 
 
 def check_command(run: str, out: Path, json: bool) -> None:
     """Compare the files of a run, and those of the cache that it may start from, with their checksums."""
     from assay.store.folder import find_run
 
-    _tell(list(_checksums(find_run(run, out))), json)
+    _print_checks(list(_check_cache(find_run(run, out))), json)
 
 
 def seal_command(run: str, out: Path, key: Path) -> None:
@@ -173,7 +173,7 @@ def seal_command(run: str, out: Path, key: Path) -> None:
     print(f"{root / SIGNED}, {root / SIGNATURE}: signed by {signer(root)}")
 
 
-def _tell(findings: Sequence[CheckResult], json: bool) -> None:
+def _print_checks(findings: Sequence[CheckResult], json: bool) -> None:
     if json:
         print(jsonlib.dumps([asdict(finding) for finding in findings], indent=1))
     else:
@@ -186,7 +186,7 @@ def _tell(findings: Sequence[CheckResult], json: bool) -> None:
         raise typer.Exit(1)
 
 
-def _checksums(root: Path) -> Iterator[CheckResult]:
+def _check_cache(root: Path) -> Iterator[CheckResult]:
     from assay.core.files import default_cache_root
     from assay.data.cache import damaged_arrays, damaged_notes
     from assay.store.folder import RunFolder
@@ -222,12 +222,12 @@ def _signature_finding(folder: RunFolder, changes: Sequence[FileChange]) -> Iter
             yield CheckResult("warn", "signature", "not checked, since there is no ssh-keygen", "install OpenSSH")
 
 
-def _findings_of_changes(what: str, folder: RunFolder, found: Sequence[FileChange]) -> Iterator[CheckResult]:
+def _findings_of_changes(what: str, folder: RunFolder, changes: Sequence[FileChange]) -> Iterator[CheckResult]:
     """Yield a finding for each changed file, or that there is none."""
-    for change in found:
+    for change in changes:
         extra = change.how == "extra"
         yield CheckResult("warn" if extra else "bad", what, change.text, folder.remedy(change))
-    if not found:
+    if not changes:
         yield CheckResult("ok", what, "all compared, none damaged")
 
 
@@ -235,8 +235,8 @@ def _sound(what: str, checked: int, damaged: Sequence[str]) -> Iterator[CheckRes
     if not damaged:
         yield CheckResult("ok", what, f"{checked} checked, none damaged")
     for text in damaged:
-        found, _, remedy = text.rpartition("; ")
-        yield CheckResult("bad", what, found, remedy)
+        damage, _, remedy = text.rpartition("; ")
+        yield CheckResult("bad", what, damage, remedy)
 
 
 def _python() -> Iterator[CheckResult]:

@@ -18,33 +18,33 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print failures and t
 Act = Callable[..., None]
 
 
-def taking(request: type[CommandRequest], fields: str = "", **help: str) -> Callable[[Act], Act]:
-    """Return a decorator that gives a command the options of a request in place of its parameter `asked`.
+def taking(kind: type[CommandRequest], fields: str = "", **help: str) -> Callable[[Act], Act]:
+    """Return a decorator that gives a command the options of a request in place of its parameter `request`.
 
     Args:
-        request: The request.
+        kind: The class of the request.
         fields: Names of the fields that are options of this command, in order; all by default.
         help: Texts of `--help` of fields that mean something else in this command.
     """
-    options = request.options()
+    options = kind.options()
     options |= {name: replace(options[name], help=text) for name, text in help.items()}
     chosen = {name: options[name] for name in fields.split() or options}
-    negated = {name for name in chosen if request.model_fields[name].default is True}  # flags such as --no-pictures
+    negated = {name for name in chosen if kind.model_fields[name].default is True}  # flags such as --no-pictures
 
     def decorate(act: Act) -> Act:
-        def command(**given: Any) -> None:
-            wanted = {name: given.pop(name) for name in chosen}
+        def command(**arguments: Any) -> None:
+            wanted = {name: arguments.pop(name) for name in chosen}
             try:
-                asked = request(**{name: not value if name in negated else value for name, value in wanted.items()})
+                request = kind(**{name: not value if name in negated else value for name, value in wanted.items()})
             except SpecError as error:
                 raise typer.BadParameter(str(error)) from error
-            with AssayError.spelled(request.as_option):
-                act(asked=asked, **given)
+            with AssayError.spelled(kind.as_option):
+                act(request=request, **arguments)
 
         parameters: list[Parameter] = []
         for name, parameter in signature(act, eval_str=True).parameters.items():
-            options = [_parameter(request, field, option) for field, option in chosen.items()]
-            parameters += options if name == "asked" else [parameter.replace(kind=Parameter.KEYWORD_ONLY)]
+            options = [_parameter(kind, field, option) for field, option in chosen.items()]
+            parameters += options if name == "request" else [parameter.replace(kind=Parameter.KEYWORD_ONLY)]
         command.__name__, command.__doc__ = act.__name__, act.__doc__
         command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
         command.__dict__["__signature__"] = signature(act).replace(parameters=parameters)

@@ -75,8 +75,8 @@ def results_command(run: str, table: str, out: Path, form: Form) -> None:
     plain, spread = described.spread(stored)
     every = [*plain, *sentences]
     columns = [_column(name.strip(), every) for name in form.columns.split(",")] if form.columns else []
-    wanted = [_condition(text, every) for text in form.rows]
-    files: Mapping[int, str] = _files(folder) if table == ISSUES.name else {}
+    wanted = [_parse_condition(text, every) for text in form.rows]
+    files: Mapping[int, str] = _file_names(folder) if table == ISSUES.name else {}
     whole = (
         {**row, **(_row_words(of, table, files) if sentences else {})} for row, of in zip(spread, stored, strict=True)
     )
@@ -162,10 +162,10 @@ def _column(name: str, names: Sequence[str]) -> str:
     return name
 
 
-def _condition(given: str, names: Sequence[str]) -> tuple[str, str]:
-    name, equals, value = given.partition("=")
+def _parse_condition(text: str, names: Sequence[str]) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
     if not equals:
-        raise StoreError(f"--rows {given}: expected a column, `=` and a value, such as --rows environment=reversed")
+        raise StoreError(f"--rows {text}: expected a column, `=` and a value, such as --rows environment=reversed")
     return _column(name.strip(), names), value.strip()
 
 
@@ -400,7 +400,7 @@ def _print_lines(columns: list[tuple[str, bool]], cells: list[list[str]]) -> Non
     print("\n".join(align(table, [is_number for _, is_number in columns])))
 
 
-def _files(folder: RunFolder) -> Mapping[int, str]:
+def _file_names(folder: RunFolder) -> Mapping[int, str]:
     """Return the names of files by row; none where they are not at hand."""
     from assay.data.files.load import names_of
     from assay.study.records import stored_study

@@ -16,21 +16,21 @@ from assay.report.sentences.reasons import reason_words
 from assay.store.files import json_text
 
 
-def compare_command(asked: CompareRequest) -> None:
+def compare_command(request: CompareRequest) -> None:
     """Print estimates and comparisons of a file of predictions.
 
     Raises:
         DataError: The file cannot be used.
         SpecError: A name is unknown.
     """
-    read = read_predictions(asked)
-    found = compare_predictions(read, asked)
-    run = CompareRun(asked, read, Path(asked.data).stem)
-    page = None if asked.out is None else carry_out(run, asked.out, InProcess(), write_page).page
-    if asked.as_json:
-        rows = {"estimates": found.estimates, "contrasts": found.contrasts, "differences": found.differences}
+    read = read_predictions(request)
+    compared = compare_predictions(read, request)
+    run = CompareRun(request, read, Path(request.data).stem)
+    page = None if request.out is None else carry_out(run, request.out, InProcess(), write_page).page
+    if request.as_json:
+        rows = {"estimates": compared.estimates, "contrasts": compared.contrasts, "differences": compared.differences}
         report_path = {} if page is None else {"report": str(page)}
-        notes, cautions = (list(map(reason_words, reasons)) for reasons in (found.notes, found.cautions))
+        notes, cautions = (list(map(reason_words, reasons)) for reasons in (compared.notes, compared.cautions))
         print(
             json_text(
                 {"read": reading_lines(read.facts), **rows, "notes": notes, "cautions": cautions, **report_path},
@@ -39,7 +39,7 @@ def compare_command(asked: CompareRequest) -> None:
             end="",
         )
         return
-    for note in found.notes:
+    for note in compared.notes:
         print(reason_words(note), file=sys.stderr)
-    for line in [*found.lines, *([] if page is None else [f"report: {page}"])]:
+    for line in [*compared.lines, *([] if page is None else [f"report: {page}"])]:
         print(line)

@@ -70,8 +70,8 @@ def read_predictions(columns: CompareRequest) -> Predictions:
     )
     labels = two_classes(columns.target, columns.positive, classes)
     named, matched = _same_names(table.column(columns.image, key_text("--image")), groups, columns.unmatched)
-    image_names, image = _codes(named)
-    group_names, group = _codes(groups)
+    image_names, image = _encode_values(named)
+    group_names, group = _encode_values(groups)
     notes: list[Reason] = []
 
     def cells(name: str, option: str, otherwise: Sequence[str], code: Code) -> Sequence[str]:
@@ -81,9 +81,9 @@ def read_predictions(columns: CompareRequest) -> Predictions:
 
     names = cells(columns.patient, key_text("--patient"), named, Code.NO_PATIENT_COLUMN)
     target = _same(image, labels.codes, image_names, "targets")
-    patient = _same(image, _codes(names)[1], image_names, "patients")
-    seed_names, seed = _codes(cells(columns.seed, key_text("--seed"), ["0"] * len(table), Code.NO_SEED_COLUMN))
-    folds = _codes(table.column(columns.fold, key_text("--fold")))[1] if columns.fold in table.header else None
+    patient = _same(image, _encode_values(names)[1], image_names, "patients")
+    seed_names, seed = _encode_values(cells(columns.seed, key_text("--seed"), ["0"] * len(table), Code.NO_SEED_COLUMN))
+    folds = _encode_values(table.column(columns.fold, key_text("--fold")))[1] if columns.fold in table.header else None
     scales = _rescale(score, group, group_names, columns, notes)
     at = group, seed, image
     counted = _count_predictions(at, (group_names, seed_names, image_names))
@@ -149,13 +149,13 @@ def _rescale(
     return scales
 
 
-def _file_of(given: Any) -> Path:
+def _file_of(data: Any) -> Path:
     """Return the file of predictions that may be in memory. Raises DataError, or SpecError where they are no table."""
-    if isinstance(given, Mapping):
-        given = cast("Mapping[str, Any]", given).get("table")
-    if not isinstance(given, str | os.PathLike):
-        return kept_table(given, "predictions")
-    path = Path(os.fspath(cast("str", given)))
+    if isinstance(data, Mapping):
+        data = cast("Mapping[str, Any]", data).get("table")
+    if not isinstance(data, str | os.PathLike):
+        return kept_table(data, "predictions")
+    path = Path(os.fspath(cast("str", data)))
     if not is_file(path):
         raise DataError(f"there is no file {path}")
     return path
@@ -188,7 +188,7 @@ def _count_predictions(
     at: tuple[np.ndarray, ...], names: Sequence[Sequence[str]]
 ) -> Int[np.ndarray, "groups seeds images"]:
     """Return how many predictions each recipe, seed and image has. Raises DataError where there are several."""
-    counted = np.zeros([len(one) for one in names], dtype=np.int64)
+    counted = np.zeros([len(values) for values in names], dtype=np.int64)
     np.add.at(counted, at, 1)
     if (counted > 1).any():
         g, s, i = np.argwhere(counted > 1)[0].tolist()
@@ -199,7 +199,7 @@ def _count_predictions(
     return counted
 
 
-def _codes(values: Sequence[str]) -> tuple[list[str], Int[np.ndarray, " n"]]:
+def _encode_values(values: Sequence[str]) -> tuple[list[str], Int[np.ndarray, " n"]]:
     """Return the distinct values, in the order in which they come first, and the place of each entry."""
     places: dict[str, int] = {}
     codes = np.array([places.setdefault(value, len(places)) for value in values], dtype=np.int64)

@@ -78,7 +78,7 @@ class Compared:
         width = max(len(str(row["recipe"])) for row in self.estimates)
         made = [*reading_lines(self.facts), self.title]
         for row in self.contrasts:
-            made.append(f"  {row['a']:<{width}}  {_decision(row)}")
+            made.append(f"  {row['a']:<{width}}  {_decision_words(row)}")
         if self.differences:
             made.append("these models alone, each trained once: over patients, and not for how they were trained")
         made += [f"  {paired_words(row)}" for row in self.differences]
@@ -95,7 +95,7 @@ class Compared:
         return f"{label_of(self.measure)} against {self.against}"
 
 
-def _decision(row: Row) -> str:
+def _decision_words(row: Row) -> str:
     """Return the decision in words, with the interval and the p-value that decided."""
     if is_undefined(row):
         return f"not tested: {reason_words(row['reason'])}"
@@ -144,7 +144,7 @@ class CompareRun(RunSteps):
         }
 
 
-def compare_predictions(read: Predictions, asked: CompareRequest) -> Compared:
+def compare_predictions(read: Predictions, request: CompareRequest) -> Compared:
     """Estimate a measure of every recipe and compare each with a reference, as a study's contrasts are.
 
     Differences are paired by seed and by patient. The seeds' part of their variance is moderated over all of them, and
@@ -156,13 +156,13 @@ def compare_predictions(read: Predictions, asked: CompareRequest) -> Compared:
     Raises:
         SpecError: There is no such recipe or measure, or nothing to compare.
     """
-    panels, against = read.panels, asked.against or next(iter(read.panels))
-    measure, margin = asked.measure, asked.margin
+    panels, against = read.panels, request.against or next(iter(read.panels))
+    measure, margin = request.measure, request.margin
     allowed = [name for name, computed in COMPUTED.items() if not computed.domain.maps]
     if measure not in allowed:
         raise SpecError(unknown_name("measure of classification", measure, allowed))
     if measure not in CALLED:
-        asked.require_used({"threshold"}, f"is not used: {measure} calls no image positive")
+        request.require_used({"threshold"}, f"is not used: {measure} calls no image positive")
     if against not in panels:
         raise SpecError(unknown_name("reference", against, tuple(panels)))
     if len(panels) < 2:
@@ -172,10 +172,10 @@ def compare_predictions(read: Predictions, asked: CompareRequest) -> Compared:
     names = [name for name in panels if name != against]
     role: Role = "primary" if margin is not None and len(names) <= MOST_PRIMARY else "secondary"
     stated = ContrastSpec(
-        axis=asked.by, against=against, measure=measure, margin=margin, role=role, at="as-given", environment=IMAGES
+        axis=request.by, against=against, measure=measure, margin=margin, role=role, at="as-given", environment=IMAGES
     )
     places = {
-        name: {**dict.fromkeys(KEY_FIELDS, ""), "recipe": name, "coordinates": json.dumps({asked.by: name}),
+        name: {**dict.fromkeys(KEY_FIELDS, ""), "recipe": name, "coordinates": json.dumps({request.by: name}),
                "measure": measure, "environment": IMAGES}
         for name in panels
     }  # fmt: skip
@@ -200,25 +200,27 @@ def compare_predictions(read: Predictions, asked: CompareRequest) -> Compared:
     numbers = dict(zip(read.seeds, read.seed_numbers, strict=True))
     values = tuple({**{name: row[name] for name in VALUES.names}, "seed": numbers[row["seed"]]} for row in by_seed)
     pairs = ((name, panels[name]) for name in names)
-    differences = tuple(_differences(measure, pairs, (against, panels[against]), asked))
+    differences = tuple(_differences(measure, pairs, (against, panels[against]), request))
     return Compared(
         measure, against, tuple(rows), tuple(decided_rows), differences, values, read.notes, cautions, read.facts
     )
 
 
 def _differences(
-    measure: str, models: Iterable[tuple[str, Panel]], reference: tuple[str, Panel], asked: CompareRequest
+    measure: str, models: Iterable[tuple[str, Panel]], reference: tuple[str, Panel], request: CompareRequest
 ) -> Iterator[Row]:
     """Yield the differences of models that were trained once, and answered all images without folds."""
     from assay.validate.curves import ScoredCases  # most comparisons are of several seeds
     from assay.validate.paired import MEASURES, difference_row
 
-    margin = math.nan if asked.margin is None else asked.margin
+    margin = math.nan if request.margin is None else request.margin
 
     def cases(panel: Panel) -> ScoredCases:
-        return ScoredCases(panel.target, panel.scores[0, :, 0], panel.patient, float(logit(asked.threshold)))
+        return ScoredCases(panel.target, panel.scores[0, :, 0], panel.patient, float(logit(request.threshold)))
 
     against, other = reference
     for name, panel in models if measure in MEASURES else ():
-        if all(len(one.scores) == 1 and one.fold is None and one.tested is None for one in (panel, other)):
+        if all(
+            len(answers.scores) == 1 and answers.fold is None and answers.tested is None for answers in (panel, other)
+        ):
             yield difference_row(measure, (name, cases(panel)), (against, cases(other)), margin)

@@ -29,10 +29,10 @@ class Code(StrEnum):
 
     def __new__(cls, name: str, sentence: str, chip: str = "", light: Light = "warn") -> Code:
         """Make a member whose value is its name."""
-        made = str.__new__(cls, name)
-        made._value_ = name
-        made.sentence, made.chip, made.light = sentence, chip, light
-        return made
+        member = str.__new__(cls, name)
+        member._value_ = name
+        member.sentence, member.chip, member.light = sentence, chip, light
+        return member
 
     @property
     def leads(self) -> bool:

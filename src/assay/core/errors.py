@@ -44,7 +44,7 @@ class AssayError(Exception):
     def __str__(self) -> str:
         """Return the text, with its keys spelled."""
         # Not `super()`: the text of a KeyError would be in quotes.
-        return _KEY.sub(lambda found: self.spell(found[1], found[2]), Exception.__str__(self))
+        return _KEY.sub(lambda key: self.spell(key[1], key[2]), Exception.__str__(self))
 
     @classmethod
     @contextmanager
@@ -167,17 +167,17 @@ _LONGEST = 200
 """Characters of a name that are compared with others."""
 
 
-def nearest(given: str, allowed: Iterable[str]) -> str | None:
+def nearest(word: str, allowed: Iterable[str]) -> str | None:
     """Return the allowed name that a mistyped or another name most likely meant, or None when nothing is near."""
     names = list(allowed)
-    ours = _ELSEWHERE.get(given.lower())
+    ours = _ELSEWHERE.get(word.lower())
     if ours in names:
         return ours
-    matches = difflib.get_close_matches(given[:_LONGEST], names, n=1, cutoff=0.76)
-    parts = [name for name in names if len(given) > 2 and given.lower().replace("-", "") in name.replace("-", "")]
+    matches = difflib.get_close_matches(word[:_LONGEST], names, n=1, cutoff=0.76)
+    parts = [name for name in names if len(word) > 2 and word.lower().replace("-", "") in name.replace("-", "")]
     if not matches and parts:
         return min(parts, key=len)
-    matches = matches or difflib.get_close_matches(given[:_LONGEST], names, n=1, cutoff=0.6)
+    matches = matches or difflib.get_close_matches(word[:_LONGEST], names, n=1, cutoff=0.6)
     return matches[0] if matches else None
 
 
@@ -192,21 +192,21 @@ def first_line(error: BaseException) -> str:
     return cut(next(iter(str(error).splitlines()), type(error).__name__), 200)
 
 
-def unknown_name(what: str, given: str, allowed: Sequence[str]) -> str:
+def unknown_name(what: str, word: str, allowed: Sequence[str]) -> str:
     """One sentence for an unknown name, with the nearest valid one or, failing that, the allowed values."""
-    return f"unknown {what} '{cut(given)}': {nearest_of(given, allowed)}"
+    return f"unknown {what} '{cut(word)}': {nearest_of(word, allowed)}"
 
 
-def nearest_of(given: str, allowed: Sequence[str]) -> str:
+def nearest_of(word: str, allowed: Sequence[str]) -> str:
     """Return the nearest valid name as a question or, failing that, all that are allowed."""
-    near = nearest(given, allowed)
+    near = nearest(word, allowed)
     return f"did you mean '{near}'?" if near else f"allowed: {', '.join(sorted(allowed))}"
 
 
-def unknown_of_few(what: str, given: str, allowed: Sequence[str]) -> str:
+def unknown_of_few(what: str, word: str, allowed: Sequence[str]) -> str:
     """As `unknown_name`, with all that is allowed in any case: of few names the nearest need not be the one meant."""
-    sentence = unknown_name(what, given, allowed)
-    return f"{sentence} Allowed: {', '.join(sorted(allowed))}" if nearest(given, allowed) else sentence
+    sentence = unknown_name(what, word, allowed)
+    return f"{sentence} Allowed: {', '.join(sorted(allowed))}" if nearest(word, allowed) else sentence
 
 
 def or_else(told: str, also: str) -> str:

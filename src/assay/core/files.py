@@ -71,7 +71,7 @@ def write_whole(path: Path, write: Callable[[Path], None], *, flush: bool = True
             _flush(path.parent)
     except OSError as error:
         _discard(temporary)
-        text = f"cannot write {path}: {_reason(error)}; what was written before is undamaged"
+        text = f"cannot write {path}: {_error_reason(error)}; what was written before is undamaged"
         raise not_written(text, error) from error
     except BaseException:
         _discard(temporary)
@@ -123,7 +123,7 @@ def _discard(path: Path) -> None:
         return
 
 
-def _reason(error: OSError) -> str:
+def _error_reason(error: OSError) -> str:
     return _REASONS.get(error.errno or 0, str(error))
 
 

@@ -64,11 +64,13 @@ def index_of(entries: Mapping[tuple[str, str], Entry]) -> dict[str, Any]:
     """Return the index of these components as plain values."""
     entries_by_kind: dict[str, Any] = {kind: {} for kind in KINDS}
     for (kind, name), entry in sorted(entries.items()):
-        entries_by_kind[kind][name] = {key: value for key, value in _body(entry).items() if value not in (None, {})}
+        entries_by_kind[kind][name] = {
+            key: value for key, value in _entry_body(entry).items() if value not in (None, {})
+        }
     return entries_by_kind
 
 
-def _body(entry: Entry) -> dict[str, Any]:
+def _entry_body(entry: Entry) -> dict[str, Any]:
     varies = {trait: [argument, list(by.items())] for trait, (argument, by) in entry.varies.items()}
     return {
         "summary": entry.summary,
@@ -92,7 +94,7 @@ def _given(value: Any) -> dict[str, Any]:
 
 def _part(value: Any) -> Any:
     if isinstance(value, tuple):
-        return [_part(one) for one in cast("tuple[Any, ...]", value)]
+        return [_part(item) for item in cast("tuple[Any, ...]", value)]
     return _given(value) if dataclasses.is_dataclass(value) else value
 
 
@@ -104,7 +106,8 @@ def index_text() -> str:
             importlib.import_module(module.name)
     own = {key: entry for key, entry in declared_entries().items() if entry.target.startswith("assay.")}
     measures = {
-        one.name: {key: value for key, value in _given(one).items() if key != "name"} for one in indexed_measures()
+        measure.name: {key: value for key, value in _given(measure).items() if key != "name"}
+        for measure in indexed_measures()
     }
     return _lines({**index_of(own), "measure": measures}, 4) + "\n"
 

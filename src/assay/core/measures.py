@@ -96,28 +96,28 @@ def register_measures(*measures: Measure) -> None:
     Raises:
         ValueError: When a name is taken by another measure, or a measure has no meaning.
     """
-    for one in measures:
-        if _declared.get(one.name, one) != one:
-            raise ValueError(f"measure '{one.name}' is declared twice, and differently: give it another name")
-        if not one.meaning or not one.low <= one.high:
-            raise ValueError(f"measure '{one.name}': give its meaning, and a range from low to high")
-        _declared[one.name] = one
-        _know(one)
+    for measure in measures:
+        if _declared.get(measure.name, measure) != measure:
+            raise ValueError(f"measure '{measure.name}' is declared twice, and differently: give it another name")
+        if not measure.meaning or not measure.low <= measure.high:
+            raise ValueError(f"measure '{measure.name}': give its meaning, and a range from low to high")
+        _declared[measure.name] = measure
+        _know(measure)
 
 
-def _know(one: Measure) -> None:
-    _known[one.name] = one
-    if one.compared:
-        _compared[one.name] = one
+def _know(measure: Measure) -> None:
+    _known[measure.name] = measure
+    if measure.compared:
+        _compared[measure.name] = measure
     else:
-        _compared.pop(one.name, None)
+        _compared.pop(measure.name, None)
 
 
 def indexed_measures() -> tuple[Measure, ...]:
     """Return the measures of Assay's own probes that imported code has declared: of outputs, then by probe."""
-    of_probes = (one for one in _declared.values() if one.probe and ":" not in one.probe)
+    of_probes = (measure for measure in _declared.values() if measure.probe and ":" not in measure.probe)
     places = {probe: place for place, probe in enumerate((PERFORMANCE, *PROBES_OF_MAPS))}
-    return tuple(sorted(of_probes, key=lambda one: (places.get(one.probe, len(places)), one.probe)))
+    return tuple(sorted(of_probes, key=lambda measure: (places.get(measure.probe, len(places)), measure.probe)))
 
 
 def label_of(name: str) -> str:
@@ -127,8 +127,8 @@ def label_of(name: str) -> str:
 
 def range_of(name: str) -> tuple[float, float]:
     """Return the range that the true value of a measure cannot leave; without ends where it is not declared."""
-    found = MEASURES.get(name)
-    return (found.low, found.high) if found else (-math.inf, math.inf)
+    entry = MEASURES.get(name)
+    return (entry.low, entry.high) if entry else (-math.inf, math.inf)
 
 
 def direction_of(name: str) -> Better:
@@ -138,8 +138,8 @@ def direction_of(name: str) -> Better:
 
 def better(name: str) -> Literal["higher", "lower", ""]:
     """Return the direction of a measure that is better; empty for one that does not rank."""
-    found = direction_of(name)
-    return "" if found == "none" else found
+    direction = direction_of(name)
+    return "" if direction == "none" else direction
 
 
 # Places that measurements name, and families of measures.
@@ -176,10 +176,12 @@ for _name, _fields in index()["measure"].items():
     _know(Measure(_name, **_body))
 
 SHARES = tuple(
-    one.name for one in COMPARED.values() if one.probe == PERFORMANCE and one.dosed and one.name not in OF_WORST_GROUP
+    measure.name
+    for measure in COMPARED.values()
+    if measure.probe == PERFORMANCE and measure.dosed and measure.name not in OF_WORST_GROUP
 )
 """Measures of performance from 0 to 1, which a probit scale can hold."""
-BY_MOVING = tuple(one.name for one in COMPARED.values() if one.probe == "reliance")
+BY_MOVING = tuple(measure.name for measure in COMPARED.values() if measure.probe == "reliance")
 """Measures that need images with one factor changed and all else the same."""
-DOSED = tuple(one.name for one in COMPARED.values() if one.dosed)
+DOSED = tuple(measure.name for measure in COMPARED.values() if measure.dosed)
 """Measures whose change over the doses can be compared."""

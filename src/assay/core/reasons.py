@@ -92,11 +92,13 @@ def _parse_cached(text: str) -> Reason:
     if not all(cause.get("code") in set(Code) for cause in causes):
         return reason_in_words(text)
     return Reason(
-        tuple(Cause(Code(cause.pop("code")), tuple((k, _field(v)) for k, v in cause.items())) for cause in causes)
+        tuple(
+            Cause(Code(cause.pop("code")), tuple((k, _freeze_field(v)) for k, v in cause.items())) for cause in causes
+        )
     )
 
 
-def _field(value: Any) -> Field:
+def _freeze_field(value: Any) -> Field:
     return tuple(map(str, cast("list[object]", value))) if isinstance(value, list) else value
 
 

@@ -102,7 +102,7 @@ class Params(BaseModel):
     @classmethod
     def with_role(cls, role: str) -> dict[str, str]:
         """Return the arguments that have a role, each with what the role is of."""
-        return {name: one.of for name, one in cls.roles.items() if one.name == role}
+        return {name: named_role.of for name, named_role in cls.roles.items() if named_role.name == role}
 
     @model_validator(mode="before")
     @classmethod
@@ -489,9 +489,9 @@ def arguments_of(target: Callable[..., Any]) -> Arguments:
     def compare(checked: Params) -> Params:
         Arguments(type(checked), groups=groups).call_arguments(checked)
         for name, role in checked.roles.items():
-            for one in getattr(checked, name) if role.name == "components" else (getattr(checked, name),):
+            for part in getattr(checked, name) if role.name == "components" else (getattr(checked, name),):
                 if role.name in ("component", "components"):
-                    compare_nested(cast(ComponentKind, role.of), one)
+                    compare_nested(cast(ComponentKind, role.of), part)
         return checked
 
     validators: dict[str, Any] = {"_compare": model_validator(mode="after")(compare)}
@@ -518,8 +518,8 @@ def _compares(annotation: Any) -> bool:
 def _fields_of(group: type) -> dict[str, Any]:
     hints = get_type_hints(group, include_extras=True)
     return {
-        one.name: (hints[one.name], ... if one.default is dataclasses.MISSING else one.default)
-        for one in dataclasses.fields(cast("Any", group))
+        attribute.name: (hints[attribute.name], ... if attribute.default is dataclasses.MISSING else attribute.default)
+        for attribute in dataclasses.fields(cast("Any", group))
     }
 
 
@@ -592,7 +592,7 @@ def _entry(kind: ComponentKind, name: str, body: Mapping[str, Any]) -> Entry:
         kind,
         name,
         body["target"],
-        cache(lambda: Arguments(_model(body.get("arguments", {})), "compares" in body)),
+        cache(lambda: Arguments(_params_model(body.get("arguments", {})), "compares" in body)),
         body["summary"],
         body.get("version", 1),
         entry_traits,
@@ -616,14 +616,14 @@ _RANGES = {
 }
 
 
-def _model(fields: Mapping[str, Any]) -> type[Params]:
-    made: dict[str, Any] = {}
+def _params_model(fields: Mapping[str, Any]) -> type[Params]:
+    definitions: dict[str, Any] = {}
     for name, schema in fields.items():
         annotation = Annotated[_annotation(schema), Field(description=schema["description"])]
         adapter = TypeAdapter[Any](cast(Any, annotation))
         default: Any = adapter.validate_python(schema["default"]) if "default" in schema else ...
-        made[name] = (annotation, default)
-    return create_model("Arguments", __base__=Params, **made)
+        definitions[name] = (annotation, default)
+    return create_model("Arguments", __base__=Params, **definitions)
 
 
 def _annotation(schema: Mapping[str, Any]) -> Any:
@@ -643,7 +643,7 @@ def _type(schema: Mapping[str, Any]) -> Any:
     if schema.get("type") == "array":
         return tuple[_annotation(schema["items"]), ...]
     if "properties" in schema:
-        return _model(schema["properties"])
+        return _params_model(schema["properties"])
     if schema.get("type") == "object":
         return Mapping[str, Any]
     return _TYPES[schema["type"]]
@@ -693,11 +693,11 @@ def check_own(kind: ComponentKind, name: str, target: Any) -> None:
             raise SpecError(f"{kind} '{name}' is no {kind}: the class has no {' and no '.join(lacking)}")
     parameters, expected = _positional(kind, name, target), POSITIONAL.get(kind, ())
     if parameters is not None and len(parameters) != len(expected):
-        given = f"{len(expected)} positional parameter{'s' if len(expected) > 1 else ''} ({', '.join(expected)})"
+        signature = f"{len(expected)} positional parameter{'s' if len(expected) > 1 else ''} ({', '.join(expected)})"
         names = ", ".join(parameter.name for parameter in parameters) or "no positional parameter"
         raise SpecError(
             f"{kind} '{name}' is no {kind}: it takes {names}, and a {kind} takes "
-            f"{given if expected else 'no positional parameter'}; arguments of your own are keyword-only"
+            f"{signature if expected else 'no positional parameter'}; arguments of your own are keyword-only"
         )
     for one, due in zip(parameters or (), expected, strict=False):
         written = one.annotation if isinstance(one.annotation, str) else getattr(one.annotation, "__name__", "")

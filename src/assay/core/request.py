@@ -75,7 +75,7 @@ class CommandRequest(BaseModel):
         try:
             return handler(given)
         except ValidationError as error:
-            raise SpecError("\n".join(_words(cls, dict(one)) for one in error.errors())) from error
+            raise SpecError("\n".join(_words(cls, dict(fault)) for fault in error.errors())) from error
 
     def but(self, **changes: Any) -> Self:
         """Return the request with some fields changed."""
@@ -165,7 +165,7 @@ def one_of(values: Sequence[str]) -> Callable[[str], str]:
 
     def parse(text: str) -> str:
         if text not in values:
-            raise ValueError(f"expected {_either(values)}, not {cut(text)}")
+            raise ValueError(f"expected {_join_alternatives(values)}, not {cut(text)}")
         return text
 
     return parse
@@ -198,7 +198,7 @@ def seconds(text: str) -> float:
     return float(number) * unit
 
 
-def _either(values: Sequence[str]) -> str:
+def _join_alternatives(values: Sequence[str]) -> str:
     return " or ".join(filter(None, values))
 
 
@@ -206,7 +206,7 @@ def _words(cls: type[CommandRequest], error: dict[str, Any]) -> str:
     place = ".".join(map(str, error["loc"])) or cls.__name__
     field = cls.model_fields.get(str(error["loc"][0])) if error["loc"] else None
     values = () if field is None else values_of(field.annotation)
-    said = f"expected {_either(values)}" if values else error["msg"][:1].lower() + error["msg"][1:]
+    said = f"expected {_join_alternatives(values)}" if values else error["msg"][:1].lower() + error["msg"][1:]
     return f"{place}: {said}, not {cut(str(error['input']))}"
 
 

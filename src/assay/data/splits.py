@@ -58,7 +58,7 @@ def assign_folds(table: FactorTable, k: int, seed: int) -> np.ndarray:
         DataError: If some fold would hold none of a class, as with fewer than k patients that have it.
     """
     part = _deal(table, np.full(k, 1.0 / k), seed, "folds")
-    _complete(table, part, [f"fold {fold}" for fold in range(k)], f"ask for fewer than {k} folds")
+    _require_all_classes(table, part, [f"fold {fold}" for fold in range(k)], f"ask for fewer than {k} folds")
     return part
 
 
@@ -71,11 +71,11 @@ def _by_shares(table: FactorTable, shares: Sequence[float], seed: int) -> np.nda
         raise SpecError("data.split.train is 0; give training a share")
     part = _deal(table, np.array(shares, dtype=np.float64), seed, "split")
     names = [name if share > 0 else "" for name, share in zip(PARTS, shares, strict=True)]
-    _complete(table, part, names, "raise the smallest share, or add patients")
+    _require_all_classes(table, part, names, "raise the smallest share, or add patients")
     return part
 
 
-def _complete(table: FactorTable, part: np.ndarray, names: Sequence[str], remedy: str) -> None:
+def _require_all_classes(table: FactorTable, part: np.ndarray, names: Sequence[str], remedy: str) -> None:
     """Every part with a name holds every class that the table has."""
     for code, name in enumerate(table.classes):
         of_class = table.target == code
@@ -167,7 +167,7 @@ def _split_by_column(table: FactorTable, spec: SplitSpec, seed: int) -> np.ndarr
         PARTS.index(spec.means[level]) if level in spec.means else _MEANING[level.casefold()] for level in factor.levels
     ]
     part = np.array(codes, dtype=np.int64)[values]
-    _refuse_shared(table, part, spec.column)
+    _refuse_shared_patients(table, part, spec.column)
     for code in (0, 2):
         if not (part == code).any():
             raise SpecError(
@@ -187,7 +187,7 @@ def _with_validation(table: FactorTable, part: np.ndarray, spec: SplitSpec, seed
     return out
 
 
-def _refuse_shared(table: FactorTable, part: np.ndarray, column: str) -> None:
+def _refuse_shared_patients(table: FactorTable, part: np.ndarray, column: str) -> None:
     patients, member = np.unique(table.patient, return_inverse=True)
     lies_in = np.zeros((len(patients), 3), dtype=bool)
     lies_in[member, part] = True

@@ -490,7 +490,7 @@ def status_of(root: Path) -> Status:
         sum(is_held(path) for path in leases),
         len(_submitted_handles(root)),
         jobs,
-        _engine(root),
+        _engine_name(root),
     )
 
 
@@ -539,7 +539,7 @@ def _read_detached(root: Path) -> list[str]:
     return path.read_text(encoding="utf-8").split() if is_file(path) else []
 
 
-def _engine(root: Path) -> str:
+def _engine_name(root: Path) -> str:
     path = root / ENGINE / "engine.json"
     return str(read_json(path)["engine"]) if is_file(path) else ""
 
@@ -553,7 +553,7 @@ def _submitted_handles(root: Path) -> dict[str, str]:
     handles_by_task = {
         path.name: path.read_text(encoding="utf-8") for path in sent.glob("*") if not (notes / path.name).is_file()
     }
-    if _engine(root) != "slurm":
+    if _engine_name(root) != "slurm":
         return handles_by_task if is_worked_in(root) else {}
     alive = _slurm(root).poll(set(handles_by_task.values()))
     return {name: handle for name, handle in handles_by_task.items() if handle in alive}

@@ -612,7 +612,7 @@ class GivenJob:
         network = given_network(
             self.training.recipe,
             inputs_of(population, self.data, self.training.recipe.task),
-            [one.path for one in self.models],
+            [file.path for file in self.models],
         )
         context.report(0.5, "reading validation images")
         _, validation = population.training(self.training.environment, self.training.seed, self.training.fold)

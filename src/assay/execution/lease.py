@@ -46,7 +46,7 @@ def lease(path: Path, wait: Callable[[], None], beat: float = BEAT, stale: float
         StoreError: The file cannot be made.
     """
     token = secrets.token_hex(8)
-    while not _take(path, token, stale):
+    while not _acquire(path, token, stale):
         wait()
     is_lost, over = threading.Event(), threading.Event()
     beats = threading.Thread(target=_beat, args=(path, token, beat, is_lost, over), daemon=True)
@@ -66,7 +66,7 @@ def is_held(path: Path, stale: float = STALE) -> bool:
     return path.exists() and not _is_over(path, _read(path), stale)
 
 
-def _take(path: Path, token: str, stale: float) -> bool:
+def _acquire(path: Path, token: str, stale: float) -> bool:
     """Take a lease that is free or stale; return whether that succeeded."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

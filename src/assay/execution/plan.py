@@ -88,14 +88,14 @@ def settle(
     name = start_of(recipe)
     if not name:
         return recipe, ()
-    given = spec.sources[name]
-    recipe_of_source = given.recipe.model_copy(update={"architecture": recipe.architecture})
+    start = spec.sources[name]
+    recipe_of_source = start.recipe.model_copy(update={"architecture": recipe.architecture})
     recipe_of_source, below = settle(recipe_of_source, seed, fold, spec, populations)
-    keys_of_images = OF_OWN_IMAGES if given.own else OF_A_SOURCE
-    identity = {**populations[name].identity(given.environment, given.recipe.groups), **keys_of_images}
-    part = fold if given.own else 0
-    training = TrainingSpec(data=identity, environment=given.environment, recipe=recipe_of_source, seed=seed, fold=part)
-    source = Source(training.id, name, given.data, training)
+    keys_of_images = OF_OWN_IMAGES if start.own else OF_A_SOURCE
+    identity = {**populations[name].identity(start.environment, start.recipe.groups), **keys_of_images}
+    part = fold if start.own else 0
+    training = TrainingSpec(data=identity, environment=start.environment, recipe=recipe_of_source, seed=seed, fold=part)
+    source = Source(training.id, name, start.data, training)
     return started_from(recipe, source.id), (*below, source)
 
 
@@ -405,7 +405,7 @@ def _plan_trials(
     for trial in trials:
         kind = label, _ = trial.point.label, bool(trial.training.members)
         if kind not in keys:
-            keys[kind] = tuple((name, one.model_dump_json()) for name, one in trial.tests.items())
+            keys[kind] = tuple((name, test.model_dump_json()) for name, test in trial.tests.items())
         at = keys[kind], trial.training.seed, trial.training.fold, kind[1]
         if at not in by_kind:
             identity_of_images = looked_at(population.scene(trial.tests, trial.training.seed, trial.training.fold))
@@ -443,7 +443,9 @@ def _trials(
     begun: dict[tuple[str, int], Callable[[str], str]] = {}
     for number in range(max([spec.seeds, *seeds.values()])):
         seed = spec.first_seed + number
-        for point in (one for one in spec.points if number < seeds.get(one.label, spec.seeds)):
+        for point in (
+            recipe_point for recipe_point in spec.points if number < seeds.get(recipe_point.label, spec.seeds)
+        ):
             data = population.identity(point.train, point.recipe.groups)
             if point.recipe.given is not None and not spec.given(point, seed):
                 continue  # the table of models has no such seed of this recipe

@@ -159,7 +159,7 @@ def required_versions() -> dict[str, str]:
     }
 
 
-def _leave(path: Path, value: object) -> None:
+def _write_note(path: Path, value: object) -> None:
     """Write JSON that may be lost when a machine goes down: what it says is found out once more."""
     write_bytes(path, json.dumps(value).encode(), flush=False)
 
@@ -179,7 +179,7 @@ def work(root: Path, chunk: str) -> None:
     if difference:
         for id, _, _ in tasks:
             note = {"status": "elsewhere", "text": difference, "seconds": 0.0, "host": platform.node()}
-            _leave(exchange.of(id, "note"), note)
+            _write_note(exchange.of(id, "note"), note)
         return
     ended: set[str] = set()
     preempted = threading.Event()
@@ -213,7 +213,7 @@ def _carry_out(exchange: Exchange, id: str, job: bytes, preempted: threading.Eve
         if time.monotonic() - last >= _REPORT_EVERY:
             last = time.monotonic()
             with suppress(StoreError):  # a word about progress is worth no trial
-                _leave(exchange.of(id, "progress"), {"share": float(share), "text": text})
+                _write_note(exchange.of(id, "progress"), {"share": float(share), "text": text})
 
     context = Context(report, _asked_to_stop(exchange, preempted))
     status, text = "done", ""
@@ -228,18 +228,18 @@ def _carry_out(exchange: Exchange, id: str, job: bytes, preempted: threading.Eve
     except (Exception, SystemExit) as error:
         status, text = "failed", describe(error)
     seconds = time.monotonic() - start
-    _leave(exchange.of(id, "note"), {"status": status, "text": text, "seconds": seconds, "host": platform.node()})
+    _write_note(exchange.of(id, "note"), {"status": status, "text": text, "seconds": seconds, "host": platform.node()})
 
 
 def _asked_to_stop(exchange: Exchange, preempted: threading.Event) -> Callable[[], bool]:
     """Return a check that looks into the shared folder once a second at most."""
-    looked, found = 0.0, False
+    looked, is_stopped = 0.0, False
 
     def should_stop() -> bool:
-        nonlocal looked, found
-        if not found and time.monotonic() - looked >= 1.0:
-            looked, found = time.monotonic(), exchange.stop.exists()
-        return found or preempted.is_set()
+        nonlocal looked, is_stopped
+        if not is_stopped and time.monotonic() - looked >= 1.0:
+            looked, is_stopped = time.monotonic(), exchange.stop.exists()
+        return is_stopped or preempted.is_set()
 
     return should_stop
 

@@ -202,10 +202,10 @@ class Queue:
         skipped: list[Task] = []
         waiting_on = {id}
         while waiting_on := {
-            after for one in waiting_on for after in self._after.get(one, ()) if after in self.waiting
+            after for name in waiting_on for after in self._after.get(name, ()) if after in self.waiting
         }:
             self.waiting -= waiting_on
-            skipped += [self.tasks[one] for one in sorted(waiting_on)]
+            skipped += [self.tasks[name] for name in sorted(waiting_on)]
         return skipped
 
     def _met(self, task: Task, ids: Collection[str] = ()) -> bool:

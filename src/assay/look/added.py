@@ -58,9 +58,9 @@ def held_against(panel: Panel, cues: Sequence[Cue], table: FactorTable, *, halve
              for (_, _, here), areas_of_part in zip(parts, areas, strict=True)]  # fmt: skip
     if not all(areas):
         return []
-    code = Counter(_best(areas_of_part)[1] for areas_of_part in areas).most_common(1)[0][0]
+    code = Counter(_strongest(areas_of_part)[1] for areas_of_part in areas).most_common(1)[0][0]
     chosen = [
-        _best({key: one for key, one in areas_of_part.items() if key[1] == code} or areas_of_part)
+        _strongest({key: one for key, one in areas_of_part.items() if key[1] == code} or areas_of_part)
         for areas_of_part in areas
     ]
     if any(key[1] != code for key in chosen) or len(np.unique(panel.target[tested.any(0)] == code)) < 2:
@@ -109,7 +109,7 @@ def _told_elsewhere(
     return areas_found
 
 
-def _best(areas_found: dict[tuple[int, int], float]) -> tuple[int, int]:
+def _strongest(areas_found: dict[tuple[int, int], float]) -> tuple[int, int]:
     return max(areas_found, key=lambda key: abs(areas_found[key] - 0.5))
 
 

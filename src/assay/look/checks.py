@@ -87,7 +87,7 @@ class DataChecks:
         """Draw copies and odd images."""
         if self.dataset is not None:
             yield from gallery.copies(self.dataset, self.clusters)
-            yield from (gallery.suspects(self.dataset, one, SUSPECTED) for one in self.suspected[:NAMED])
+            yield from (gallery.suspects(self.dataset, suspect, SUSPECTED) for suspect in self.suspected[:NAMED])
             yield from (gallery.suspects(self.dataset, rows, kind, **(self.against if kind == LABEL else {}))
                         for kind, (rows, _) in self.odd.items())  # fmt: skip
 
@@ -116,26 +116,28 @@ def data_checks(
     cues = cues_of(dataset, others, properties_seen)
     pairs = dataset.near_copies if near is None or dataset.search is None else dataset.search.among(near)
     clusters = _clusters(dataset, [pair for pair in pairs if pair.likeness >= SURELY])
-    copies = {tuple(_positions(cluster)) for cluster in clusters}
-    suspected = [odd_images for odd_images in _clusters(dataset, pairs) if tuple(_positions(odd_images)) not in copies]
+    copies = {tuple(_numbers_of_rows(cluster)) for cluster in clusters}
+    suspected = [
+        odd_images for odd_images in _clusters(dataset, pairs) if tuple(_numbers_of_rows(odd_images)) not in copies
+    ]
     images_of_kind = {**_odd(properties_seen), LABEL: _suspected_labels(table, properties_seen, embeddings, answers)}
     odd = {kind: cue for kind, cue in images_of_kind.items() if len(cue[0])}
     against = _cue_against(table, cues, images_of_kind[LABEL][0])
-    small = [name for one in (table, others) for name in _small_groups(one)]
+    small = [name for factor_table in (table, others) for name in _small_groups(factor_table)]
     parts = list(_across_parts(table, others, clusters))
     numbers = numbers_of(table)
     groups = [("copy", cluster) for cluster in clusters] + [(SUSPECTED, cluster) for cluster in suspected]
     issues = [
         *(issue(kind, numbers[at], of=_class(table, at), cluster=group)
-          for group, (kind, files) in enumerate(groups, start=1) for at in _positions(files)),
+          for group, (kind, files) in enumerate(groups, start=1) for at in _numbers_of_rows(files)),
         *(issue("across-parts", 0, of=str(cause.causes[0]["column"])) for cause in parts),
         *(issue(kind, numbers[at], of=_class(table, at), value=float(far))
-          for kind, (rows, away) in odd.items() for at, far in zip(_positions(rows), away, strict=True)),
+          for kind, (rows, away) in odd.items() for at, far in zip(_numbers_of_rows(rows), away, strict=True)),
         *(issue("small-group", 0, of=name) for name in small),
     ]  # fmt: skip
     unnamed = without_patients(dataset.card.known_faults)
     left, searched = len(dataset.card.left_out), len(table if near is None else near)
-    between = [cause for name, other in (sets or {}).items() for cause in _between(name, dataset, other.dataset)]
+    between = [cause for name, other in (sets or {}).items() for cause in _shared_images(name, dataset, other.dataset)]
     reasons = [
         *parts,
         *between,
@@ -159,7 +161,7 @@ def numbers_of(table: FactorTable) -> Sequence[int]:
 
 
 def _image_numbers(table: FactorTable, rows: Cluster) -> tuple[str, ...]:
-    return tuple(f"{numbers_of(table)[at]:,}" for at in _positions(rows[:NAMED]))
+    return tuple(f"{numbers_of(table)[at]:,}" for at in _numbers_of_rows(rows[:NAMED]))
 
 
 def issue(kind: str, row: int, *, of: str = "", cluster: int = 0, value: float = np.nan) -> Row:
@@ -168,7 +170,7 @@ def issue(kind: str, row: int, *, of: str = "", cluster: int = 0, value: float =
     return {"kind": kind, "row": row, "cluster": cluster, "of": of, "value": value}
 
 
-def _positions(rows: Cluster) -> list[int]:
+def _numbers_of_rows(rows: Cluster) -> list[int]:
     return rows.tolist()
 
 
@@ -200,11 +202,11 @@ def _of_copies(
         masks = sum(_masks_differ(dataset, files) for files in clusters)
         alone = named and not across and not against and not masks
         yield because(
-            Code.COPIES_OF_ONE_PATIENT if alone else Code.COPY_CLUSTERS, **_counts(table, clusters), across=across,
+            Code.COPIES_OF_ONE_PATIENT if alone else Code.COPY_CLUSTERS, **_copy_counts(table, clusters), across=across,
             contradicting=against, masks=masks, **part
         )  # fmt: skip
     if suspected:
-        yield because(Code.COPIES_SUSPECTED, **_counts(table, suspected), **part)
+        yield because(Code.COPIES_SUSPECTED, **_copy_counts(table, suspected), **part)
     alone = named and len(np.unique(table.patient)) < 2  # near copies are searched across patients
     if dataset.search is None or alone:
         yield because(Code.COPIES_UNCHECKED, alone=int(alone))
@@ -216,15 +218,15 @@ def _masks_differ(dataset: Dataset, files: Cluster) -> bool:
     """Return whether images that are the same pixel by pixel have different masks."""
     if not dataset.pixels or not dataset.mask_pixels:
         return False
-    pairs = {(dataset.pixels[at], dataset.mask_pixels[at]) for at in _positions(files)}
+    pairs = {(dataset.pixels[at], dataset.mask_pixels[at]) for at in _numbers_of_rows(files)}
     return len(pairs) > len({pixels for pixels, _ in pairs})
 
 
-def _counts(table: FactorTable, clusters: Sequence[Cluster]) -> dict[str, int | tuple[str, ...]]:
+def _copy_counts(table: FactorTable, clusters: Sequence[Cluster]) -> dict[str, int | tuple[str, ...]]:
     return {"groups": len(clusters), "files": sum(map(len, clusters)), "rows": _image_numbers(table, clusters[0])}
 
 
-def _between(name: str, training: Dataset, other: Dataset | None) -> Iterator[Reason]:
+def _shared_images(name: str, training: Dataset, other: Dataset | None) -> Iterator[Reason]:
     """Yield images of another set that are surely, or perhaps, those of the training set."""
     near = () if other is None else other.near_copies
     copies = certain_copies(near)
@@ -379,7 +381,7 @@ def _excess_of_other_class(
     if not cue.row["low"] > 0.5:
         return away
     best = int(np.argmax(classes == part.classes.index(cue.row["of"])))
-    if 0.5 + (cue.row["low"] - 0.5) / _sound(score[:, best], member[:, best], part.patient) < READ_OUT:
+    if 0.5 + (cue.row["low"] - 0.5) / _label_attenuation(score[:, best], member[:, best], part.patient) < READ_OUT:
         return away
     sure = _probabilities(score, member)
     usual = np.array([sure[class_at == code, code].mean() for code in range(len(classes))])
@@ -389,7 +391,9 @@ def _excess_of_other_class(
     return away
 
 
-def _sound(score: Float[np.ndarray, " n"], of: Bool[np.ndarray, " n"], patient: Int[np.ndarray, " n"]) -> float:
+def _label_attenuation(
+    score: Float[np.ndarray, " n"], of: Bool[np.ndarray, " n"], patient: Int[np.ndarray, " n"]
+) -> float:
     """Return the factor by which wrong labels bring an AUROC closer to 0.5, from those among the surest images.
 
     Shares of wrong labels are lower bounds, since classes that overlap look like classes with wrong labels.

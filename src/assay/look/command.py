@@ -22,28 +22,28 @@ MOST_FILES = 3
 """Files that are named for each kind of issue; `issues.csv` has all."""
 
 
-def look_command(asked: LookRequest) -> None:
+def look_command(request: LookRequest) -> None:
     """Look at images, print what was found, and end with 3 where a policy is not met."""
-    with reading_shown(asked.as_json) as notify:
-        root = look(asked, notify)
+    with reading_shown(request.as_json) as notify:
+        root = look(request, notify)
     folder, evidence = RunFolder(root), Evidence.of(root)
-    if asked.as_json:
-        print(json_text(_facts(evidence, root), sort_keys=False), end="")
+    if request.as_json:
+        print(json_text(_look_facts(evidence, root), sort_keys=False), end="")
     else:
         for line in [
             *reading_lines(evidence.facts),
             *look_lines(evidence),
-            *_worst(root),
+            *_worst_files(root),
             f"report: {root / 'report.html'}",
         ]:
             print(line)
-    if asked.open:
+    if request.open:
         open_page(root / "report.html")
-    if asked.policy is not None:
-        require_met(broken(asked.policy, folder.table("issues"), folder.table("shortcuts")))
+    if request.policy is not None:
+        require_met(broken(request.policy, folder.table("issues"), folder.table("shortcuts")))
 
 
-def _worst(root: Path) -> list[str]:
+def _worst_files(root: Path) -> list[str]:
     if not RunFolder(root).table("issues"):
         return []
     issues = pd.read_csv(root / "issues.csv", keep_default_na=False, dtype={"file": str})
@@ -54,7 +54,7 @@ def _worst(root: Path) -> list[str]:
     return [*lines, f"all {len(issues):,} issues: {root / 'issues.csv'}"]
 
 
-def _facts(evidence: Evidence, root: Path) -> dict[str, object]:
+def _look_facts(evidence: Evidence, root: Path) -> dict[str, object]:
     tables = evidence.tables
     return {
         "read": reading_lines(evidence.facts),

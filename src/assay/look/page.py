@@ -85,14 +85,19 @@ def look_tiles(evidence: Evidence) -> Iterator[Tile]:
         of, light = f"AUROC of {cue_words(row['kind'], row['name'])}", "warn" if row["strong"] else ""
         yield Tile("Best simple cue", number(numeric(row, "value")), ends, of, light)
     for name, kinds in _SUSPECT.items():
-        found = sum(row["kind"] in kinds for row in tables["issues"])
-        yield Tile(name, f"{found:,}", of="files" if name == "Copies" else "images", light="warn" if found else "")
+        number_found = sum(row["kind"] in kinds for row in tables["issues"])
+        yield Tile(
+            name,
+            f"{number_found:,}",
+            of="files" if name == "Copies" else "images",
+            light="warn" if number_found else "",
+        )
 
 
 def look_verdict(evidence: Evidence) -> str:
     """Return the gravest finding in the images and the best cue in one or two sentences."""
     gravest = _gravest(list(map(from_row, evidence.tables["findings"])))
-    grave = [f"{sentence_case(chip_words(one.reason) or reason_words(one.reason))}." for one in gravest]
+    grave = [f"{sentence_case(chip_words(finding.reason) or reason_words(finding.reason))}." for finding in gravest]
     strong = sorted((row for row in evidence.tables["shortcuts"] if row["strong"]), key=lambda row: row["of"] == LARGE)
     cue = "No simple cue clearly predicts the target."
     if strong:
@@ -118,7 +123,9 @@ def look_lines(evidence: Evidence) -> Iterator[str]:
     """Yield the verdict, what was looked at, and a line for each finding, without the cue that the verdict names."""
     yield look_verdict(evidence)
     yield f"{look_account(evidence).meta}."
-    yield from (f"  {reason_words(one.reason)}" for one in _further(list(map(from_row, evidence.tables["findings"]))))
+    yield from (
+        f"  {reason_words(finding.reason)}" for finding in _further(list(map(from_row, evidence.tables["findings"])))
+    )
 
 
 def _further(findings: Sequence[Finding], excluded: Sequence[Finding] = ()) -> list[Finding]:

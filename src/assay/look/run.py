@@ -43,26 +43,26 @@ from assay.store.folder import RunFolder
 CUE = "cue"
 
 
-def look(asked: LookRequest, notify: Notify = silent) -> Path:
+def look(request: LookRequest, notify: Notify = silent) -> Path:
     """Look at images, and write tables, pictures, `issues.csv` and a page. Return the run folder.
 
     Args:
-        asked: What to look at: a folder, a CSV, a data frame or `data` of a study.
+        request: What to look at: a folder, a CSV, a data frame or `data` of a study.
         notify: Callback for images while they are read.
 
     Raises:
         SpecError: No column is surely the target, or one is missing.
         DataError: No image can be read.
     """
-    read = data_of(asked.data, **asked.named)
+    read = data_of(request.data, **request.named)
     # Where masks decide, no column of the target holds others against it.
     factors = {"factors": read.others} if read.of_masks and "factors" not in read.data else {}
-    images = {**read.data, **factors, "size": asked.size, "links": "follow"}
+    images = {**read.data, **factors, "size": request.size, "links": "follow"}
     spec = parse_request(images, {"all": {}}, ("performance",)).data
-    out = asked.out or Path("looks") / read.name
+    out = request.out or Path("looks") / read.name
     dataset = load_dataset(spec, ArrayCache(default_cache_root(), notify), skip_bad_rows=True, keep_copies=True,
                            alike=True)  # fmt: skip
-    run = LookRun(asked.without_data("data"), spec, dataset)
+    run = LookRun(request.without_data("data"), spec, dataset)
     carry_out(run, out, InProcess(), write_page)
     return out
 

@@ -242,12 +242,12 @@ def count_components(
     runs = empty_runs(*logits.shape[1:])
     contacts = np.empty((5, MOST_CONTACTS * logits[0].size), np.int32)
     table = level_table(thresholds)
-    _count_all(logits.view(np.int32), logits, lesion, table, thresholds, runs, contacts, counts)
+    _count_components(logits.view(np.int32), logits, lesion, table, thresholds, runs, contacts, counts)
     return counts
 
 
 @compiled
-def _count_all(
+def _count_components(
     bits: Int[np.ndarray, "b h w"],
     logits: Float[np.ndarray, "b h w"],
     lesion: Bool[np.ndarray, "b h w"],

@@ -309,29 +309,29 @@ def calibration_bins(
     as wide outside a lesion as inside, and where the frame of the image cuts a lesion there is none.
     """
     shape = (len(logits), len(REGIONS), bins)
-    found = Bins(np.zeros(shape, np.int32), np.zeros(shape, np.float64), np.zeros(shape, np.int32))
-    _count_all(logits, lesion, boundary, found)
-    return found
+    counts = Bins(np.zeros(shape, np.int32), np.zeros(shape, np.float64), np.zeros(shape, np.int32))
+    _count_all(logits, lesion, boundary, counts)
+    return counts
 
 
 @compiled
 def _count_all(
-    logits: Float[np.ndarray, "b h w"], lesion: Bool[np.ndarray, "b h w"], boundary: float, found: Bins
+    logits: Float[np.ndarray, "b h w"], lesion: Bool[np.ndarray, "b h w"], boundary: float, counts: Bins
 ) -> None:
-    bins = found.pixels.shape[2]
+    bins = counts.pixels.shape[2]
     for i in range(len(logits)):
-        regions = _regions(lesion[i], boundary)
+        regions = _label_regions(lesion[i], boundary)
         for row in range(regions.shape[0]):
             for column in range(regions.shape[1]):
                 probability = 1 / (1 + math.exp(-np.float64(logits[i, row, column])))
                 bin, region = min(int(probability * bins), bins - 1), regions[row, column]
-                found.pixels[i, region, bin] += 1
-                found.claimed[i, region, bin] += probability
-                found.came[i, region, bin] += lesion[i, row, column]
+                counts.pixels[i, region, bin] += 1
+                counts.claimed[i, region, bin] += probability
+                counts.came[i, region, bin] += lesion[i, row, column]
 
 
 @compiled
-def _regions(lesion: Bool[np.ndarray, "h w"], boundary: float) -> UInt8[np.ndarray, "h w"]:
+def _label_regions(lesion: Bool[np.ndarray, "h w"], boundary: float) -> UInt8[np.ndarray, "h w"]:
     """Return the region of every pixel. Discs are drawn only around pixels with a neighbor of another kind."""
     height, width = lesion.shape
     regions = np.empty((height, width), np.uint8)
@@ -444,7 +444,7 @@ def summarize(
         ValueError: Unless there is at least one image with a pixel, a label and a finite logit for every pixel, and a
             pixel size above 0 for every image.
     """
-    _check(logits, labels, pixel_size)
+    _check_arrays(logits, labels, pixel_size)
     values = np.ascontiguousarray(logits.detach().to("cpu", torch.float32).numpy())
     lesion = (labels != 0).cpu().numpy()
     size = np.ones((len(values), 2)) if pixel_size is None else np.asarray(pixel_size, np.float64)
@@ -524,7 +524,7 @@ def of_one_width(name: str, parts: Sequence[np.ndarray]) -> list[np.ndarray]:
     return [np.pad(part, width, constant_values=PADDING[name]) for part, width in zip(parts, wider, strict=True)]
 
 
-def _check(logits: Tensor, labels: Tensor, pixel_size: np.ndarray | None) -> None:
+def _check_arrays(logits: Tensor, labels: Tensor, pixel_size: np.ndarray | None) -> None:
     if logits.ndim != 3 or logits.shape != labels.shape or not logits.numel():
         raise ValueError(
             f"logits have shape {tuple(logits.shape)} and labels {tuple(labels.shape)}: "
@@ -570,18 +570,18 @@ def _of_kind(
 ) -> tuple[Int[np.ndarray, " b"], ...]:
     """`OF_KINDS` of every image for one kind. Lesions and predictions are components, 8-connected, of the kind."""
     both = truth & called
-    area, hit, image = _components(truth, both)
+    area, hit, image = _component_pixels(truth, both)
     needed = np.maximum(np.ceil(covered * area - ROUNDING), 1)
     # A kind predicted everywhere marks no lesion, as with lesions of any kind.
     everywhere = np.asarray(called.all((1, 2)), dtype=np.bool_)
     is_hit = (hit >= needed) & ~everywhere[image]
-    _, touched, called_in = _components(called, both)
+    _, touched, called_in = _component_pixels(called, both)
     pixels = (np.count_nonzero(map, axis=(1, 2)) for map in (truth, called, both))
     lesions = (np.bincount(which, minlength=len(truth)) for which in (image, image[is_hit], called_in[touched == 0]))
     return tuple(counted.astype(np.int32) for counted in (*pixels, *lesions))
 
 
-def _components(
+def _component_pixels(
     mask: Bool[np.ndarray, "b h w"], among: Bool[np.ndarray, "b h w"]
 ) -> tuple[Int[np.ndarray, " c"], Int[np.ndarray, " c"], Int[np.ndarray, " c"]]:
     """Of every component of a mask: its pixels, those of them that are also of another mask, and its image."""

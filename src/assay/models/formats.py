@@ -58,7 +58,7 @@ class OfFile(ModelFile):
         return read_weights(self.path)
 
     def _load(self) -> nn.Module:
-        network = _build(self.factory)
+        network = _build_network(self.factory)
         load_into(network, remove_prefix(self._file, list(network.state_dict()))[0])
         return network.eval()
 
@@ -77,10 +77,10 @@ class OfFunction(ModelFile):
         return network_content(self.loaded)
 
     def _load(self) -> nn.Module:
-        return _build(Own(str(self.path))).eval()
+        return _build_network(Own(str(self.path))).eval()
 
 
-def _build(factory: Factory) -> nn.Module:
+def _build_network(factory: Factory) -> nn.Module:
     network = factory()
     if not isinstance(network, nn.Module):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise SpecError(f"factory returned {type(network).__name__}; expected a torch.nn.Module")
@@ -347,7 +347,7 @@ class OfBundle(ModelFile):
             with extra("monai"):
                 from monai.bundle.config_parser import ConfigParser  # pyright: ignore[reportMissingTypeStubs]
             return cast(Any, ConfigParser(dict(config))).get_parsed_content(key)
-        network = _resolve(config[key], config, ())
+        network = _resolve_value(config[key], config, ())
         if not isinstance(network, nn.Module):
             raise WeightsError(f"the config of {self.path} describes no network under {key}")
         return network
@@ -363,24 +363,26 @@ class OfBundle(ModelFile):
         return Facts(self._framing, output_names({"names": first and first.get("channel_def")}))
 
 
-def _resolve(value: Any, config: Mapping[str, Any], references: tuple[str, ...]) -> Any:
+def _resolve_value(value: Any, config: Mapping[str, Any], references: tuple[str, ...]) -> Any:
     """Return a value of a config without running code of it: networks of MONAI, and references to plain values."""
     if isinstance(value, str) and value[:1] == "@":
         key = value[1:]
         if key in references or key not in config:
             raise WeightsError(f"the config of the bundle refers to '{cut(key)}', which cannot be resolved")
-        return _resolve(config[key], config, (*references, key))
+        return _resolve_value(config[key], config, (*references, key))
     if isinstance(value, str) and ("$" in value or "@" in value or value[:1] == "%"):
         raise SpecError(
             f"the config of the bundle has the expression '{cut(value)}', which is code: read it, then give "
             f"{key_text('--trust', True)}"
         )
     if isinstance(value, list):
-        return [_resolve(part, config, references) for part in cast("list[Any]", value)]
+        return [_resolve_value(part, config, references) for part in cast("list[Any]", value)]
     if not isinstance(value, dict):
         return value
     parts = cast("dict[str, Any]", value)
-    arguments = {key: _resolve(part, config, references) for key, part in parts.items() if not key.startswith("_")}
+    arguments = {
+        key: _resolve_value(part, config, references) for key, part in parts.items() if not key.startswith("_")
+    }
     if "_target_" not in parts:
         return arguments
     target = str(parts["_target_"])

@@ -102,7 +102,7 @@ def _basic_unet(context: ArchitectureContext) -> EncoderDecoder:
     unet: Any = BasicUNet(spatial_dims=2, in_channels=context.channels, out_channels=context.classes)
     down = (unet.conv_0, unet.down_1, unet.down_2, unet.down_3, unet.down_4)
     up = (unet.upcat_4, unet.upcat_3, unet.upcat_2, unet.upcat_1)
-    return _join(context, Descent(down), Ascent(up, nn.Identity()), unet.final_conv, _DEEP)
+    return _join_up_and_down(context, Descent(down), Ascent(up, nn.Identity()), unet.final_conv, _DEEP)
 
 
 def _dynunet(context: ArchitectureContext) -> EncoderDecoder:
@@ -115,7 +115,9 @@ def _dynunet(context: ArchitectureContext) -> EncoderDecoder:
         upsample_kernel_size=(2, 2, 2, 2),
     )
     down = (unet.input_block, *unet.downsamples, unet.bottleneck)
-    return _join(context, Descent(down), Ascent(unet.upsamples, nn.Identity()), unet.output_block.conv.conv, _DEEP)
+    return _join_up_and_down(
+        context, Descent(down), Ascent(unet.upsamples, nn.Identity()), unet.output_block.conv.conv, _DEEP
+    )
 
 
 def _segresnet(context: ArchitectureContext) -> EncoderDecoder:
@@ -124,10 +126,14 @@ def _segresnet(context: ArchitectureContext) -> EncoderDecoder:
     up = (Added(*pair) for pair in zip(segresnet.up_samples, segresnet.up_layers, strict=True))
     norm, activation, head = segresnet.conv_final
     ascent = Ascent(up, nn.Sequential(norm, activation))
-    return _join(context, Descent((nn.Sequential(segresnet.convInit, first), *deeper)), ascent, head.conv, 8)
+    return _join_up_and_down(
+        context, Descent((nn.Sequential(segresnet.convInit, first), *deeper)), ascent, head.conv, 8
+    )
 
 
-def _join(context: ArchitectureContext, down: nn.Module, up: nn.Module, head: nn.Conv2d, stride: int) -> EncoderDecoder:
+def _join_up_and_down(
+    context: ArchitectureContext, down: nn.Module, up: nn.Module, head: nn.Conv2d, stride: int
+) -> EncoderDecoder:
     widths = widths_of(down, context.channels, 2 * stride)
     return EncoderDecoder(down, up, head, nn.Identity(), InputScaling(context.channels), widths, stride)
 

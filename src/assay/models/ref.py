@@ -215,7 +215,9 @@ class Output:
             SpecError: There are fewer outputs.
         """
         if output_scores.ndim != 2 or not 0 <= self.column < output_scores.shape[1]:
-            raise SpecError(f"output {self.column}: the model gives scores {list(output_scores.shape)}; outputs count from 0")
+            raise SpecError(
+                f"output {self.column}: the model gives scores {list(output_scores.shape)}; outputs count from 0"
+            )
         selected = output_scores[:, [self.column]]
         if self.head == "sigmoid" or scores == "probabilities":
             return selected

@@ -101,12 +101,12 @@ def _task(table: FactorTable, factor: Factor, folds: int, within_class: bool) ->
         return DecodingTask(factor.name, (), missing=missing, reason=constant)
     if not within_class:
         return DecodingTask(factor.name, (question,), missing=missing)
-    within = tuple(_by_class(table, factor, values, present, folds))
+    within = tuple(_targets_by_class(table, factor, values, present, folds))
     reason = NOTHING if within else because(Code.CONSTANT_WITHIN_CLASS, folds=folds)
     return DecodingTask(factor.name, within, missing=missing, reason=reason)
 
 
-def _by_class(
+def _targets_by_class(
     table: FactorTable, factor: Factor, values: np.ndarray, present: np.ndarray, folds: int
 ) -> Iterator[DecoderTarget]:
     for label in np.unique(table.target[present]):

@@ -143,7 +143,7 @@ def structural_similarities(
     Each map is scaled to a maximum of 1. The mean is over windows of 7 x 7 px within the image (or of the image's side
     if that is smaller). Where both maps are mostly zero, SSIM is high whatever the rest of the maps contains.
     """
-    x, y = (_rescale(maps) for maps in (ones, others))
+    x, y = (_rescale_maps(maps) for maps in (ones, others))
     side = min(_WINDOW, *ones.shape[1:])
     unbiased = side**2 / (side**2 - 1) if side > 1 else 1.0
 
@@ -163,7 +163,7 @@ def _centered_ranks(maps: Float[np.ndarray, "n h w"]) -> Float[np.ndarray, "n p"
     return ranks - ranks.mean(axis=1, keepdims=True)
 
 
-def _rescale(maps: Float[np.ndarray, "n h w"]) -> Float[Tensor, "n 1 h w"]:
+def _rescale_maps(maps: Float[np.ndarray, "n h w"]) -> Float[Tensor, "n 1 h w"]:
     size = np.abs(maps).astype(np.float64)
     greatest = size.max(axis=(1, 2), keepdims=True)
     return tensor_of(size / np.where(greatest > 0, greatest, 1))[:, None]
@@ -505,7 +505,7 @@ def of_maps(maps: Float[np.ndarray, "n h w"], readings: Asked, place: Measuremen
     rows = list(score_maps(maps, readings.parts, readings.sample, place))
     if fault := broken(maps):
         return [*rows, without(place, AGREEMENT, fault)]
-    return [*rows, _agreement(maps, readings, place)]
+    return [*rows, _map_agreement(maps, readings, place)]
 
 
 def lesion_effects(readings: Asked, place: Measurement) -> Iterator[Measurement]:
@@ -567,7 +567,7 @@ def attributed_effect(maps: Float[np.ndarray, "n h w"], readings: Asked, place: 
     ]
 
 
-def _agreement(maps: Float[np.ndarray, "n h w"], readings: Asked, place: Measurement) -> Measurement:
+def _map_agreement(maps: Float[np.ndarray, "n h w"], readings: Asked, place: Measurement) -> Measurement:
     if isinstance(readings.falls, Reason):
         return without(place, AGREEMENT, readings.falls)
     size = np.abs(maps)

@@ -196,8 +196,8 @@ class Sample:
 
     def maps(self, explainer: Explainer, subject: Subject) -> Float[np.ndarray, "n h w"]:
         """Return the heat-map of every image, for its own class."""
-        found = [explainer.explain(subject, pixels, labels) for _, pixels, labels in self.batches()]
-        return torch.cat(found).detach().float().cpu().numpy()
+        parts = [explainer.explain(subject, pixels, labels) for _, pixels, labels in self.batches()]
+        return torch.cat(parts).detach().float().cpu().numpy()
 
     @torch.no_grad()
     def fall(self, changed: Float[np.ndarray, "n c h w"], subject: Subject) -> Float[np.ndarray, " n"]:

@@ -162,11 +162,11 @@ def overall(answered: Mapping[str, tuple[Answers, np.ndarray]], *, graded: bool 
 
 def _of_classes(several: bool) -> list[str]:
     """Return the measures of classes, of two those first that exist for two alone."""
-    of_classes = [one for one in COMPUTED.values() if not one.domain.maps and not one.domain.ordinal]
+    of_classes = [measure for measure in COMPUTED.values() if not measure.domain.maps and not measure.domain.ordinal]
     if several:
-        return [one.name for one in of_classes if not one.domain.binary]
-    by_domain = sorted(of_classes, key=lambda one: not one.domain.binary)
-    return [one.name for one in by_domain if not one.restates]
+        return [measure.name for measure in of_classes if not measure.domain.binary]
+    by_domain = sorted(of_classes, key=lambda measure: not measure.domain.binary)
+    return [measure.name for measure in by_domain if not measure.restates]
 
 
 def _by_class(answers: Answers, table: FactorTable, environment: str) -> list[Measurement]:

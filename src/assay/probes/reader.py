@@ -687,8 +687,13 @@ def run_probes(
     reading = ModelReading(model, chain.from_iterable(requests.values()), known)
     measurements = {name: probe.measure(reading, scene) for name, probe in probes.items()}
     kept = {name: probe.kept(reading, scene) for name, probe in probes.items() if isinstance(probe, Keeping)}
-    sampled = {name: found for name, found in kept.items() if found is not None}
+    sampled = {name: sample for name, sample in kept.items() if sample is not None}
     reads = reading.answers()
-    named = {name: dict.fromkeys(one.environment.name for one in asked) for name, asked in requests.items()}
-    asked = {name: tuple(one for one in environments if one in reads) for name, environments in named.items()}
+    named = {
+        name: dict.fromkeys(environment.environment.name for environment in asked) for name, asked in requests.items()
+    }
+    asked = {
+        name: tuple(environment for environment in environments if environment in reads)
+        for name, environments in named.items()
+    }
     return ProbeResult(measurements, reads, sampled, asked)

@@ -118,14 +118,14 @@ class Reinitialization:
         if model.untrained is not None:
             start = model.untrained().to(model.device)
             for layer, keys in {**parts, "": every}.items():
-                measurements.append(_change(model.network, start, layer, keys, sample.place))
+                measurements.append(_weight_change(model.network, start, layer, keys, sample.place))
                 measurements += _advantage(model, START, layer, keys, sample, start)
         return measurements
 
     def _sample(self, reading: Reading, environment: Environment) -> _Sample:
         rows = same_rows("reinitialization", environment.table, self.images)
         table = environment.table.take(rows)
-        trained = _answers(reading.model, reading.read(environment).logits[rows], table)
+        trained = _answers_of_model(reading.model, reading.read(environment).logits[rows], table)
         place = Measurement("", 0.0, environment=environment.name)
         return _Sample(PickedImages(environment.images, rows), table, trained, place)
 
@@ -162,7 +162,9 @@ def put_back(network: nn.Module, start: nn.Module, keys: Sequence[str]) -> nn.Mo
     return restored
 
 
-def _change(network: nn.Module, start: nn.Module, layer: str, keys: Sequence[str], place: Measurement) -> Measurement:
+def _weight_change(
+    network: nn.Module, start: nn.Module, layer: str, keys: Sequence[str], place: Measurement
+) -> Measurement:
     """How far the layer's parameters lie from their start, relative to their length there."""
     here = replace(place, measure=CHANGE, layer=layer, unit=MEASURES[CHANGE].unit, chance=math.nan)
     now, then = _parameters(network, keys), _parameters(start, keys)
@@ -194,9 +196,9 @@ def _advantage(
     except (ReadingError, ValueError) as error:
         yield from (replace(place, measure=name, value=math.nan, reason=reason_in_words(str(error))) for name in names)
         return
-    answers, patient = _answers(model, logits, sample.table), sample.table.patient
+    answers, patient = _answers_of_model(model, logits, sample.table), sample.table.patient
     for name, of in names.items():
-        (before, ours), (after, theirs) = (influence_of(of, one, patient) for one in (sample.trained, answers))
+        (before, ours), (after, theirs) = (influence_of(of, outputs, patient) for outputs in (sample.trained, answers))
         described = measurement_of(of, sample.trained, patient, place)
         yield replace(
             described,
@@ -210,6 +212,6 @@ def _advantage(
         )
 
 
-def _answers(model: Model, logits: np.ndarray, table: FactorTable) -> Answers:
+def _answers_of_model(model: Model, logits: np.ndarray, table: FactorTable) -> Answers:
     threshold = 0.5 if model.threshold is None else model.threshold
     return Answers(logits, table.target, threshold)

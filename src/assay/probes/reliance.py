@@ -127,7 +127,7 @@ def _changes(reading: Reading, scene: Scene, factor: str) -> Iterator[FactorChan
     ends = {end: scene.counterfactual(factor, end) for end in ("low", "high")}
     logits = {end: reading.read(environment).logits for end, environment in ends.items()}
     own = reading.read(neutral).logits
-    low_side, high_side = _sides(neutral.table, ends["low"].table, ends["high"].table, factor)
+    low_side, high_side = _nearer_ends(neutral.table, ends["low"].table, ends["high"].table, factor)
     every = np.ones(len(neutral), dtype=bool)
     yield _change(reading, factor, "", logits["low"], logits["high"], every)
     yield _change(reading, factor, LOW_TO_HIGH, own, logits["high"], low_side)
@@ -144,7 +144,9 @@ def _change(
     )
 
 
-def _sides(values: FactorTable, low: FactorTable, high: FactorTable, factor: str) -> tuple[np.ndarray, np.ndarray]:
+def _nearer_ends(
+    values: FactorTable, low: FactorTable, high: FactorTable, factor: str
+) -> tuple[np.ndarray, np.ndarray]:
     """Rows [n] whose own value is nearer to the low end (or as near), and nearer to the high end.
 
     A row without a value is on neither. A factor that the neutral rows lack is an intervention that is off in all.
@@ -176,7 +178,9 @@ def _change_rows(
     if not change.flipped.any() and _near_threshold(change, spread) < BORDER:
         rows = [_undefined_change(place, "flip-rate", because(Code.FAR_FROM_THRESHOLD, border=BORDER))]
     for column, level in enumerate(score_names(classes)):
-        rows += _effects(change, spread, column, neutral.table.patient, replace(place, level=level, unit=WITHIN_CLASS))
+        rows += _effect_measurements(
+            change, spread, column, neutral.table.patient, replace(place, level=level, unit=WITHIN_CLASS)
+        )
     return rows
 
 
@@ -196,7 +200,7 @@ def _near_threshold(change: FactorChange, spread: ScoreSpread) -> float:
 _NAMES = ("flip-rate", "logit-effect", "logit-effect-absolute")
 
 
-def _effects(
+def _effect_measurements(
     change: FactorChange, spread: ScoreSpread, column: int, patient: np.ndarray, place: Measurement
 ) -> list[Measurement]:
     difference = change.after[:, column] - change.before[:, column]
@@ -306,9 +310,9 @@ def _gap(a: np.ndarray, b: np.ndarray, ab: np.ndarray, order: int) -> np.ndarray
     """How many standard errors the index of the first half of the samples differs from that of the second."""
     middle = len(a) // 2
     halves = (slice(None, middle), slice(middle, None))
-    (one, one_influence), (two, two_influence) = (with_influence(a[h], b[h], ab[:, h])[order] for h in halves)
+    (first, one_influence), (two, two_influence) = (with_influence(a[h], b[h], ab[:, h])[order] for h in halves)
     error = np.hypot(_error(one_influence), _error(two_influence))
-    return np.abs(one - two) / np.maximum(error, 1e-9)
+    return np.abs(first - two) / np.maximum(error, 1e-9)
 
 
 # Factors that a model's output depends on, by variance and by intervention.
@@ -383,12 +387,12 @@ class Reliance:
 
     def _by_variance(self, reading: Reading, design: SobolDesign, classes: tuple[str, ...]) -> list[Measurement]:
         scores = log_odds(reading.logits(design.images))
-        found: list[Measurement] = []
+        measurements: list[Measurement] = []
         for column, level in enumerate(score_names(classes)):
             indices = sobol_indices(scores[:, column], design.samples)
             for position, name in enumerate(design.inputs):
-                found += self._of_input(indices, position, name, level, design.samples)
-        return found
+                measurements += self._of_input(indices, position, name, level, design.samples)
+        return measurements
 
     def _of_input(
         self, indices: SobolIndices | None, position: int, name: str, level: str, samples: int

@@ -307,8 +307,8 @@ def separation(
     own, total = ((x - means[place]) ** 2).sum(axis=1), (x**2).sum(axis=1)
     within, correction = float(own.sum() / total.sum()), (n - 1) / (n - groups)
     influence = -correction * (own - within * total) / total.sum()
-    found = cluster(influence, patient[rows])
-    return Scalar(1 - correction * within, NOTHING, found.standard_error, n, found)
+    clustered = cluster(influence, patient[rows])
+    return Scalar(1 - correction * within, NOTHING, clustered.standard_error, n, clustered)
 
 
 # Geometry of a model's layers: how many dimensions they use, and how far training moved them.
@@ -405,14 +405,14 @@ class Representation:
             return [undefined("effective-rank", Code.NO_LAYERS, environment=environment.name)]
         rows = self._rows(environment, self.images)
         trained = _sampled(reading, environment, rows)
-        found = [m for layer, x in trained.items() for m in _described(x, layer, TRAINED, rows)]
-        found += _between(trained, trained, TRAINED, rows)
+        measurements = [m for layer, x in trained.items() for m in _described(x, layer, TRAINED, rows)]
+        measurements += _between(trained, trained, TRAINED, rows)
         if model.untrained is not None:
             blank = _sampled(reading, environment, rows, untrained=True)
-            found += [m for layer, x in blank.items() for m in _described(x, layer, UNTRAINED, rows)]
-            found += _between(trained, blank, UNTRAINED, rows)
-            found += [_moved(trained[layer], blank[layer], layer, rows) for layer in trained]
-        return [*found, *self._of_maps(model, environment)]
+            measurements += [m for layer, x in blank.items() for m in _described(x, layer, UNTRAINED, rows)]
+            measurements += _between(trained, blank, UNTRAINED, rows)
+            measurements += [_moved(trained[layer], blank[layer], layer, rows) for layer in trained]
+        return [*measurements, *self._of_maps(model, environment)]
 
     def _of_maps(self, model: Model, environment: Environment) -> Iterator[Measurement]:
         """Measure the maps of the network, then of the one before training."""
@@ -510,11 +510,11 @@ def _codes(factor: Factor, table: FactorTable) -> np.ndarray:
 def _between(ones: Layers, others: Layers, group: str, rows: _Rows) -> Iterator[Measurement]:
     """CKA of all pairs of layers: of one network each pair once."""
     matrix = cka_matrix(list(ones.values()), list(others.values()))
-    for i, one in enumerate(ones):
+    for i, first in enumerate(ones):
         for j, other in enumerate(others):
             if ones is not others or i < j:
-                scalar = _compared(float(matrix[i, j]), ones[one], others[other])
-                yield _one("cka", scalar, one, group, rows, level=other, chance=0.0)
+                scalar = _compared(float(matrix[i, j]), ones[first], others[other])
+                yield _one("cka", scalar, first, group, rows, level=other, chance=0.0)
 
 
 def _moved(x: np.ndarray, y: np.ndarray, layer: str, rows: _Rows) -> Measurement:

@@ -168,19 +168,21 @@ class Robustness:
         names = _of_answers(before, self.referable)
         patient = clean.table.patient
         samples = np.unique(patient)
-        found: list[Measurement] = []
+        measurements: list[Measurement] = []
         for family in self.families:
             place = Measurement("", 0.0, environment=clean.name, factor=family, n=len(clean))
             if refusal := self._refusal(clean, family):
                 refused = (*_OF_ERRORS, *names)
-                found += [undefined(name, refusal, environment=clean.name, factor=family) for name in refused]
+                measurements += [undefined(name, refusal, environment=clean.name, factor=family) for name in refused]
                 continue
             under = self._under(clean, family, reading.model.device)
             values = [_values(before, self._answers(reading, environment), patient, names) for environment in under]
             for severity, here in zip(self.severities, values, strict=True):
-                found += [_said(name, one, samples, replace(place, level=str(severity))) for name, one in here.items()]
-            found += [_said(name, _mean([here[name] for here in values]), samples, place) for name in values[0]]
-        return found
+                measurements += [
+                    _said(name, value, samples, replace(place, level=str(severity))) for name, value in here.items()
+                ]
+            measurements += [_said(name, _mean([here[name] for here in values]), samples, place) for name in values[0]]
+        return measurements
 
     def _answers(self, reading: Reading, environment: Environment) -> Answers:
         return replace(answers_of(reading, environment), cut=self.referable or 1)
@@ -240,20 +242,20 @@ def _ratio(kept: _Found, clean: _Found) -> _Found:
 
 def _mean(of: Sequence[_Found]) -> _Found:
     """Return the mean over severities; undefined where one of them is."""
-    value = float(np.mean([one.value for one in of]))
-    contributions = np.mean([one.contributions for one in of], axis=0)
-    return _Found(value, contributions, of[0].chance, next((one.reason for one in of if one.reason), NOTHING))
+    value = float(np.mean([result.value for result in of]))
+    contributions = np.mean([result.contributions for result in of], axis=0)
+    return _Found(value, contributions, of[0].chance, next((result.reason for result in of if result.reason), NOTHING))
 
 
-def _said(name: str, found: _Found, samples: np.ndarray, place: Measurement) -> Measurement:
+def _said(name: str, result: _Found, samples: np.ndarray, place: Measurement) -> Measurement:
     return replace(
         place,
         measure=name,
-        value=found.value,
-        reason=found.reason,
+        value=result.value,
+        reason=result.reason,
         direction=direction_of(name),
-        patients=len(found.contributions),
-        standard_error=float(np.sqrt((found.contributions**2).sum())),
-        contributions=Contributions(samples, found.contributions),
-        chance=found.chance,
+        patients=len(result.contributions),
+        standard_error=float(np.sqrt((result.contributions**2).sum())),
+        contributions=Contributions(samples, result.contributions),
+        chance=result.chance,
     )

@@ -51,8 +51,8 @@ class OfMaps:
     @property
     def overall(self) -> list[str]:
         """Measures of an environment."""
-        of_probe = (one for one in COMPUTED.values() if one.entry.probe == self.name)
-        return [one.name for one in of_probe if self.native or not one.domain.native]
+        of_probe = (measure for measure in COMPUTED.values() if measure.entry.probe == self.name)
+        return [measure.name for measure in of_probe if self.native or not measure.domain.native]
 
     def requests(self, model: Model, scene: Scene) -> tuple[Request, ...]:
         """Return the answers in every test environment."""
@@ -60,7 +60,7 @@ class OfMaps:
 
     def measure(self, reading: Reading, scene: Scene) -> list[Measurement]:
         """Overall, then by kind and by group."""
-        found: list[Measurement] = []
+        measurements: list[Measurement] = []
         answered: dict[str, tuple[Answers, FactorTable]] = {}
         kinds: tuple[str, ...] = ()
         for name in scene.names:
@@ -68,10 +68,10 @@ class OfMaps:
             answers = answers_of(reading, environment)
             if not answers.maps:
                 code = Code.NO_MASKS if environment.masks is None else Code.NO_PIXEL_LOGITS
-                found += [undefined(one, code, environment=name) for one in self.overall]
+                measurements += [undefined(one, code, environment=name) for one in self.overall]
                 continue
             table, place = environment.table, Measurement("", 0.0, environment=name)
-            found += [
+            measurements += [
                 # contrasts take their contributions from kept outputs
                 replace(
                     _in_millimeters(measurement_of(one, answers, table.patient, place), environment), contributions=None
@@ -80,7 +80,7 @@ class OfMaps:
             ]
             answered[name] = answers, table
             kinds = environment.masks.kinds if environment.masks is not None else kinds
-        return found + self.describe(answered, scene.neutral().table, kinds)
+        return measurements + self.describe(answered, scene.neutral().table, kinds)
 
     def describe(
         self, answered: Mapping[str, tuple[Answers, FactorTable]], reference: FactorTable, kinds: Sequence[str]
@@ -92,19 +92,19 @@ class OfMaps:
             reference: The neutral rows, whose medians cut the halves.
             kinds: Names, in the order of the masks' labels.
         """
-        found: list[Measurement] = []
+        measurements: list[Measurement] = []
         for name, (answers, table) in answered.items():
             place = Measurement("", 0.0, environment=name)
-            found += [
-                measurement_of(one, of_kind, table.patient, replace(place, level=kind))
+            measurements += [
+                measurement_of(measure, of_kind, table.patient, replace(place, level=kind))
                 for kind, of_kind in _kinds(answers, kinds)
-                for one in self.by_kind
+                for measure in self.by_kind
             ]
             for group in groups_of(table, reference):
                 inside, patient = rows_of(answers, group.rows), table.patient[group.rows]
                 at = replace(place, factor=group.factor, level=group.level)
-                found += [measurement_of(one, inside, patient, at) for one in self.grouped]
-        return found
+                measurements += [measurement_of(measure, inside, patient, at) for measure in self.grouped]
+        return measurements
 
 
 def _kinds(answers: Answers, names: Sequence[str]) -> Iterator[tuple[str, Answers]]:
@@ -124,15 +124,19 @@ def _kinds(answers: Answers, names: Sequence[str]) -> Iterator[tuple[str, Answer
         yield name, replace(answers, maps={**kept, **alone, **native})
 
 
-def _told_apart(found: Int[np.ndarray, " n"], lesions: Int[np.ndarray, " n"]) -> Float[np.ndarray, "n l"]:
+def _told_apart(counts: Int[np.ndarray, " n"], lesions: Int[np.ndarray, " n"]) -> Float[np.ndarray, "n l"]:
     """Return a score per lesion: 1 if it is found at p = 0.5, -1 if it is missed, NaN where padded."""
     place = np.arange(max(int(lesions.max(initial=0)), 1))
-    return np.where(place < found[:, None], 1.0, np.where(place < lesions[:, None], -1.0, np.nan))
+    return np.where(place < counts[:, None], 1.0, np.where(place < lesions[:, None], -1.0, np.nan))
 
 
-def _in_millimeters(found: Measurement, environment: Environment) -> Measurement:
+def _in_millimeters(measurement: Measurement, environment: Environment) -> Measurement:
     """Return a measurement of lengths has the unit in which they were taken."""
-    return replace(found, unit="mm") if found.unit == "px" and environment.millimeters is not None else found
+    return (
+        replace(measurement, unit="mm")
+        if measurement.unit == "px" and environment.millimeters is not None
+        else measurement
+    )
 
 
 @component(
@@ -278,7 +282,7 @@ class Painting:
         if painted is None:
             return ()
         gone = () if painted.gone is None else (painted.gone,)
-        return tuple(Request(one) for one in (painted.own, *painted.set_to.values(), *gone))
+        return tuple(Request(environment) for environment in (painted.own, *painted.set_to.values(), *gone))
 
     def measure(self, reading: Reading, scene: Scene) -> list[Measurement]:
         """By factor and quantile, then where lesions were."""
@@ -290,7 +294,7 @@ class Painting:
             return [undefined(FOUND, Code.NO_MASKS if painted.own.masks is None else Code.NO_PIXEL_LOGITS)]
         place = Measurement("", 0.0, environment=scene.neutral().name)
         known = {factor for factor, _ in painted.set_to}
-        found = [
+        measurements = [
             undefined(FOUND, Code.NO_RISING_FACTOR, environment=place.environment, factor=name)
             for name in self.factors
             if name not in known
@@ -299,17 +303,23 @@ class Painting:
         for (factor, u), environment in painted.set_to.items():
             at = replace(place, factor=factor, level=f"{u:g}")
             answers = answers_of(reading, environment)
-            found.append(replace(measurement_of("lesion-sensitivity-at-90", answers, patient, at), measure=FOUND))
-            found.append(score_change(own, answers, patient, at))
-        return found + self._where_they_were(reading, painted.gone, place)
+            measurements.append(
+                replace(measurement_of("lesion-sensitivity-at-90", answers, patient, at), measure=FOUND)
+            )
+            measurements.append(score_change(own, answers, patient, at))
+        return measurements + self._where_they_were(reading, painted.gone, place)
 
     def _painted(self, scene: Scene) -> Painted | None:
         neutral = scene.neutral()
-        rows = np.flatnonzero(_with_lesion(neutral.table))[: self.images]
+        rows = np.flatnonzero(_rows_with_lesion(neutral.table))[: self.images]
         rising = [factor.name for factor in neutral.table.factors if factor.kind != "categorical"]
         wanted = [name for name in self.factors or USUAL if name in rising]
-        made = {(name, u): scene.at_quantile(name, u) for name in wanted for u in QUANTILES}
-        set_to = {key: _taken(one, one.name, rows) for key, one in made.items() if one is not None}
+        moved = {(name, u): scene.at_quantile(name, u) for name in wanted for u in QUANTILES}
+        set_to = {
+            key: _taken(environment, environment.name, rows)
+            for key, environment in moved.items()
+            if environment is not None
+        }
         if not set_to or not len(rows):
             return None
         own, gone = _taken(neutral, "(lesions)", rows), None
@@ -359,7 +369,7 @@ def _scores(answers: Answers) -> Float[np.ndarray, " n"]:
     return np.where(lesions > 0, np.nansum(score, axis=1) / np.maximum(lesions, 1), np.nan)
 
 
-def _with_lesion(table: FactorTable) -> Bool[np.ndarray, " n"]:
+def _rows_with_lesion(table: FactorTable) -> Bool[np.ndarray, " n"]:
     """Rows that show a lesion; all of a phantom that always shows one."""
     if LESION.name not in table.columns:
         return np.ones(len(table), dtype=bool)

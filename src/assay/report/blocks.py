@@ -165,7 +165,7 @@ def _curve(block: Block, rows: Sequence[Row], evidence: Evidence, width: float) 
     """Values along an axis of recipes, a layer or a severity: a curve per level, a panel per place."""
     references = [row for row in rows if row.get("group") in block.reference]
     rows = [row for row in rows if row not in references] if references else list(rows)
-    along = _along(block)
+    along = _position_of_rows(block)
     levels, kept, cut = _levels(block, [row for row in rows if not math.isnan(numeric(row, block.value))], evidence)
     positions = distinct(along(row) for row in kept)
     if len(positions) < 2:
@@ -211,7 +211,7 @@ def _still(plot: Plot) -> Plot:
     return replace(plot, hover=False)
 
 
-def _along(block: Block) -> Callable[[Row], str]:
+def _position_of_rows(block: Block) -> Callable[[Row], str]:
     if block.along.startswith("axis "):
         axis = block.along.removeprefix("axis ")
         return lambda row: coordinates(row).get(axis, "").partition("+")[0]
@@ -359,8 +359,10 @@ def _trade(block: Block, rows: Sequence[Row], evidence: Evidence, width: float) 
         if both[0] is None or both[1] is None:
             continue
         used += [both[0], both[1]]
-        seeds = [dict(evidence.seeds(one)) for one in (both[0], both[1])]
-        ends = [(numeric(one, "value"), numeric(one, "low"), numeric(one, "high")) for one in (both[0], both[1])]
+        seeds = [dict(evidence.seeds(point)) for point in (both[0], both[1])]
+        ends = [
+            (numeric(point, "value"), numeric(point, "low"), numeric(point, "high")) for point in (both[0], both[1])
+        ]
         pairs = tuple((seeds[0][seed], seeds[1][seed]) for seed in sorted(seeds[0].keys() & seeds[1].keys()))
         region = tuple((float(x), float(y)) for x, y in json.loads(row["region"] or "[]"))
         spots.append(Spot(evidence.color(row), ends[0], ends[1], pairs, region))
@@ -412,7 +414,7 @@ def _field(block: Block, rows: Sequence[Row], evidence: Evidence, width: float) 
     levels = tuple(trace.level for trace in traces)
     across = (across[0], max(across[1], across[0] + 1e-9))
     colors = _styles(block, levels, evidence)
-    field = Field(*_axes(block), across, span, levels, colors, traces=traces, square=square)
+    field = Field(*_axis_titles(block), across, span, levels, colors, traces=traces, square=square)
     return make_figure(block, field, defined, draw_field, width, cut)
 
 
@@ -438,12 +440,12 @@ def _heat(block: Block, rows: Sequence[Row], evidence: Evidence, width: float) -
     if not values:
         return None
     down, across = (tuple(distinct(key[i] for cells in values.values() for key in cells)) for i in (0, 1))
-    along, up = _axes(block)
+    along, up = _axis_titles(block)
     plot = Planes(values, down, across, up, along, block.title)
     return make_figure(block, plot, rows, draw_planes, width, cut)
 
 
-def _axes(block: Block) -> tuple[str, str]:
+def _axis_titles(block: Block) -> tuple[str, str]:
     return block.axes or (in_words(block.along), in_words(block.up))
 
 
@@ -501,7 +503,7 @@ _WORDS: Mapping[CellKind, Callable[[str], str]] = {
     "place": worst_words,
     "reason": reason_words,
     "code": lambda value: in_words(value).replace("-", " "),
-    "list": lambda value: join_words([f"{one:g}" for one in json.loads(value or "[]")]),
+    "list": lambda value: join_words([f"{number_of_list:g}" for number_of_list in json.loads(value or "[]")]),
     "text": str,
 }
 """Kind of a cell -> its words; of others the value is the name of a component."""
@@ -567,7 +569,7 @@ def _table(block: Block, rows: Sequence[Row], evidence: Evidence) -> Sheet | Non
         columns = [one for one in columns if one != "recipe" or evidence.several]
         measures = {row.get("measure", "") for row in rows}
         decimals = {name: _places([row for row in rows if row.get("measure", "") == name]) for name in measures}
-        heads = [_head(block.table, name, evidence) for name in columns]
+        heads = [_heading(block.table, name, evidence) for name in columns]
         lines = [
             SheetRow(
                 tuple(
@@ -581,7 +583,7 @@ def _table(block: Block, rows: Sequence[Row], evidence: Evidence) -> Sheet | Non
     return replace(table_sheet, folded=block.folded)
 
 
-def _head(table: str, name: str, evidence: Evidence) -> str:
+def _heading(table: str, name: str, evidence: Evidence) -> str:
     """Return the heading of a column: that of the page, or that of the table."""
     special = evidence.page.cells[name].head if name in evidence.page.cells else ""
     return special or evidence.column(table, name).head or in_words(name)
@@ -641,7 +643,7 @@ def _pivot(block: Block, rows: Sequence[Row], evidence: Evidence) -> tuple[list[
         )
         for own in total
     ]
-    heads = [_head(block.table, key, evidence) for key in keys]
+    heads = [_heading(block.table, key, evidence) for key in keys]
     heads += [_level_head(block, column, rows, evidence) for column in columns]
     return heads, lines
 

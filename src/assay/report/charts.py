@@ -108,7 +108,7 @@ def draw_rows(plot: Plot, width: float) -> Drawing:
     label = min(max(map(breadth, plot.positions)) + 12, width * 0.4)
     columns, lines = panel_grid(len(plot.panels), width - label + STRIP_GAP, CURVE_LEAST_PANEL + STRIP_GAP)
     each = (width - label - 10 - STRIP_GAP * (columns - 1)) / columns
-    wrapped = 2 * STRIP_LINE + 4 if any(breadth(one) > label - 8 for one in plot.positions) else 0.0
+    wrapped = 2 * STRIP_LINE + 4 if any(breadth(title) > label - 8 for title in plot.positions) else 0.0
     head, row = _head(plot, each), max(wrapped, ROW_STEP * max(2, len(_slots(plot))) + ROW_ROOM)
     height = row * len(plot.positions)
     body = [shapes]
@@ -180,17 +180,17 @@ def draw_sizes(sizes: Sequence[Size | None]) -> list[str]:
     return ["" if size is None else _size_chart(size, min(reach[size.unit]), max(reach[size.unit])) for size in sizes]
 
 
-def _size_chart(one: Size, low: float, high: float) -> str:
+def _size_chart(size: Size, low: float, high: float) -> str:
     width, height = SIZE
     scale = AxisScale(low, max(high, low + 1e-9), 5, width - 5)
     color = "var(--s0)"
-    parts = [element("rect", x=scale(-one.margin), y=0, width=scale(one.margin) - scale(-one.margin), height=height,
-                     fill="var(--grid)")] if one.margin else []  # fmt: skip
+    parts = [element("rect", x=scale(-size.margin), y=0, width=scale(size.margin) - scale(-size.margin), height=height,
+                     fill="var(--grid)")] if size.margin else []  # fmt: skip
     parts.append(line(scale(0.0), 0, scale(0.0), height, "var(--reference)"))
-    if not math.isnan(one.low):
-        parts.append(bar(scale(one.low), scale(one.high), height / 2, color, 1.8, (False, False), flat=True))
-    parts.append(marker("circle", scale(one.value), height / 2, 3.6, color))
-    words = f"{one.unit} {with_interval(one.value, one.low, one.high)}"
+    if not math.isnan(size.low):
+        parts.append(bar(scale(size.low), scale(size.high), height / 2, color, 1.8, (False, False), flat=True))
+    parts.append(marker("circle", scale(size.value), height / 2, 3.6, color))
+    words = f"{size.unit} {with_interval(size.value, size.low, size.high)}"
     return Drawing(width, height, group(words, "".join(parts))).inline(words, "size")
 
 
@@ -306,13 +306,13 @@ def _marks(plot: Plot, panel: ChartPanel, place: _Place) -> str:
         aside = 0.0 if plot.scaled else shift
         points = [(place.across[mark.at] + aside, place.scale(mark.value)) for mark in marks]
         if plot.scaled:
-            parts.append(_band(marks, place, plot.styles[level].color))
+            parts.append(_draw_curve_band(marks, place, plot.styles[level].color))
         parts.append(polyline(points, plot.styles[level].color, 1.8 if plot.scaled else 1.2))
         parts += [_curve_mark(plot, mark, place, x, shift - aside) for mark, (x, _) in zip(marks, points, strict=True)]
     return "".join(parts)
 
 
-def _band(marks: Sequence[EstimateMark], place: _Place, color: str) -> str:
+def _draw_curve_band(marks: Sequence[EstimateMark], place: _Place, color: str) -> str:
     """The intervals of a curve as one shape."""
     with_interval = [mark for mark in marks if not math.isnan(mark.low)]
     edge = [(place.across[mark.at], place.scale(mark.high)) for mark in with_interval]
@@ -349,7 +349,7 @@ def _ends(plot: Plot, panel: ChartPanel, place: _Place, room: float, direct: boo
         if defined and reference.name:
             ends.append((place.scale(defined[-1]), reference.name, ""))
     parts: list[str] = []
-    for y, name, level in _apart(ends, place.scale.end, place.scale.start):
+    for y, name, level in _separate_labels(ends, place.scale.end, place.scale.start):
         x = place.right + 6
         words = shorten(name, room - 16, NARROW)
         if level:
@@ -359,7 +359,7 @@ def _ends(plot: Plot, panel: ChartPanel, place: _Place, room: float, direct: boo
     return "".join(parts)
 
 
-def _apart(ends: list[tuple[float, str, str]], top: float, base: float) -> list[tuple[float, str, str]]:
+def _separate_labels(ends: list[tuple[float, str, str]], top: float, base: float) -> list[tuple[float, str, str]]:
     """Labels in order down the page, at least a line apart, within the panel as far as they fit."""
     least = 13.5
     placed: list[tuple[float, str, str]] = []
@@ -443,7 +443,7 @@ def draw_field(field: Field, width: float) -> Drawing:
         if spot.region
     ]
     body += [_trace(trace, field.styles[trace.level], x, y) for trace in field.traces]
-    body += [_spot(spot, field.styles[spot.level], x, y) for spot in field.spots]
+    body += [_draw_spot(spot, field.styles[spot.level], x, y) for spot in field.spots]
     return Drawing(width, top + FIELD_HEIGHT + FIELD_FOOT, "".join(body))
 
 
@@ -492,7 +492,7 @@ def _trace(trace: Trace, style: Style, x: _Across, y: AxisScale) -> str:
     return group(trace.level, band + polyline(points, style.color, 1.8) + ends)
 
 
-def _spot(spot: Spot, style: Style, x: _Across, y: AxisScale) -> str:
+def _draw_spot(spot: Spot, style: Style, x: _Across, y: AxisScale) -> str:
     (across, low, high), (up, bottom, top) = spot.across, spot.up
     if math.isnan(across) or math.isnan(up):
         return ""

@@ -141,17 +141,17 @@ def outline(tables: Mapping[str, Rows]) -> Outline:
     for row in networks(tables):
         for axis, value in coordinates(row).items():
             values.setdefault(axis, []).append(value)
-    wide = {axis: levels for axis, found in values.items() if len(levels := distinct(found)) > 1}
+    wide = {axis: levels for axis, columns in values.items() if len(levels := distinct(columns)) > 1}
     contrasts = [row for row in tables.get("contrasts", ()) if row["role"] not in CONTROLS]
     named = leading(contrasts) or next(iter(contrasts), None)
     doses = tables.get("dose_changes", ())
     dosed = str(doses[0]["axis"]) if doses else ""
     free = [axis for axis in wide if axis not in (*BUDGETS, dosed)] or list(wide)
-    axis = named["axis"] if named and named["axis"] in wide else max(free, key=lambda one: len(wide[one]), default="")
+    axis = named["axis"] if named and named["axis"] in wide else max(free, key=lambda name: len(wide[name]), default="")
     where = mapping(named["where"] if named else "")
     fixed = {other: where.get(other) or levels[-1] for other, levels in wide.items() if other != axis}
     levels = wide.get(axis) or distinct(row["recipe"] for row in networks(tables)) or [""]
-    budgets = next((one for one in wide if one.split("+")[0] in BUDGETS and one != axis), "")
+    budgets = next((name for name in wide if name.split("+")[0] in BUDGETS and name != axis), "")
     return Outline(axis, tuple(levels), fixed, _measure(tables, contrasts), dosed, budgets, tuple(wide))
 
 

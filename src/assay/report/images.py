@@ -45,7 +45,9 @@ def recipes_of_pairs(evidence: Evidence, factor: str, recipes: Collection[str]) 
     view = evidence.outline
     rows = {row["recipe"]: row for row in evidence.tables.get("trials", ()) if row["recipe"] in recipes}
     near = {recipe: row for recipe, row in rows.items() if view.is_in_slice(row, view.dosed, CONFOUNDER)}
-    of_confounder = {recipe: row for recipe, row in near.items() if _confounder(row) == factor.partition("(")[0]}
+    of_confounder = {
+        recipe: row for recipe, row in near.items() if _trained_confounder(row) == factor.partition("(")[0]
+    }
     in_slice = {recipe: row for recipe, row in near.items() if view.is_in_slice(row, view.dosed)}
     return {
         (evidence.color(row), coordinates(row).get(view.dosed, "") if view.dosed else ""): recipe
@@ -53,7 +55,7 @@ def recipes_of_pairs(evidence: Evidence, factor: str, recipes: Collection[str]) 
     }
 
 
-def _confounder(row: Row) -> str:
+def _trained_confounder(row: Row) -> str:
     """The confounder that a recipe was trained with, without its arguments."""
     return coordinates(row).get(CONFOUNDER, "").partition("(")[0]
 
@@ -78,7 +80,7 @@ def logit_drawing(values: Ends, styles: Mapping[str, Style], width: float) -> Dr
         parts.append(text(0, y + 4, shorten(level, label, NARROW), size=NARROW, full=level))
         for dose, ends in doses_of_level.items():
             parts.append(text(label, y + 4, dose, size=NARROW, color="var(--soft)"))
-            parts.append(_ends(ends, scale, y, styles[level]))
+            parts.append(_draw_arrow(ends, scale, y, styles[level]))
             words = f"{number(ends[0], 1)} → {number(ends[1], 1)}"
             parts.append(text(width, y + 4, words, size=NARROW, anchor="end"))
             y += ROW
@@ -86,7 +88,7 @@ def logit_drawing(values: Ends, styles: Mapping[str, Style], width: float) -> Dr
     return Drawing(width, bottom + 4, "".join(parts))
 
 
-def _ends(ends: Both, scale: AxisScale, y: float, style: Style) -> str:
+def _draw_arrow(ends: Both, scale: AxisScale, y: float, style: Style) -> str:
     if not all(map(math.isfinite, ends)):
         return ""
     before, after = map(scale, ends)
@@ -96,10 +98,10 @@ def _ends(ends: Both, scale: AxisScale, y: float, style: Style) -> str:
 
 def logit_words(values: Ends) -> str:
     """The same in words."""
-    return f"Logit in within-class sd of the first image, then of the second: {'; '.join(_words(values))}"
+    return f"Logit in within-class sd of the first image, then of the second: {'; '.join(_value_words(values))}"
 
 
-def _words(values: Ends) -> Iterator[str]:
+def _value_words(values: Ends) -> Iterator[str]:
     for level, doses_of_level in values.items():
         for dose, (low, high) in doses_of_level.items():
             where = f"{level}, trained at {dose}" if dose else level

@@ -163,12 +163,12 @@ def block(
         drawings: SVG.
         rows: Lines of a table under the sentence, its headings first.
     """
-    cells = [[f"<{tag} style='text-align:left;padding:.1em 1em .1em 0'>{escape(one)}</{tag}>" for one in row]
+    cells = [[f"<{tag} style='text-align:left;padding:.1em 1em .1em 0'>{escape(content)}</{tag}>" for content in row]
              for tag, row in zip(("th", *["td"] * len(rows)), rows, strict=False)]  # fmt: skip
     table = f"<table>{''.join(map(_html_row, cells))}</table>" if rows else ""
     small = "margin:.2em 0;font-size:13px;color:#565b62"
-    lines = "".join(f'<p style="{small}">{escape(one)}</p>' for one in facts)
-    row = "".join(f'<div style="flex:1 1 24em;max-width:40em">{_fluid(one)}</div>' for one in drawings)
+    lines = "".join(f'<p style="{small}">{escape(content)}</p>' for content in facts)
+    row = "".join(f'<div style="flex:1 1 24em;max-width:40em">{_fluid(content)}</div>' for content in drawings)
     pair = f'<div style="display:flex;flex-wrap:wrap;gap:1em">{row}</div>' if row else ""
     return (
         '<div style="background:#fff;color:#1c1e21;font:15px system-ui,sans-serif;padding:.5em">'

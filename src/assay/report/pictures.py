@@ -213,7 +213,7 @@ class PictureSettings:
         for i in sorted(index.tolist(), key=lambda at: not differs[at])[:SHOWN_PAIRS]:
             by = amplification([before[i]], [after[i]])
             images = [before[i], after[i], _difference(before[i], after[i], by)]
-            ends = [_value(environment, factor, i) for environment in (low, high)]
+            ends = [_factor_text(environment, factor, i) for environment in (low, high)]
             facts = {"low": ends[0], "high": ends[1], "times": by}
             row = int(low.table.row[i])
             logits_of_pair = {recipe: list(by_row[row]) for recipe, by_row in logits.items() if row in by_row}
@@ -332,7 +332,7 @@ def _frame(image: UInt8[np.ndarray, "h w 3"], on: bool) -> UInt8[np.ndarray, "h2
     return canvas
 
 
-def _value(environment: Environment, factor: str, i: int) -> str:
+def _factor_text(environment: Environment, factor: str, i: int) -> str:
     return environment.table.factor(factor).text(float(environment.table.columns[factor][i]))
 
 

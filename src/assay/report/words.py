@@ -105,13 +105,13 @@ def relation(value: float, training: float) -> str:
 
 def relations(rows: Sequence[Row]) -> dict[str, dict[str, str]]:
     """Return, by factor whose association differs between environments, its `relation` in each but training."""
-    found: dict[str, dict[str, str]] = {}
+    related: dict[str, dict[str, str]] = {}
     for factor, by_environment in strengths(rows).items():
         training = by_environment.pop(TRAINING, math.nan)
-        found[factor] = {
+        related[factor] = {
             name: relation(value, training) for name, value in by_environment.items() if training == training
         }
-    return found
+    return related
 
 
 def place_labels(rows: Sequence[Row]) -> dict[str, str]:
@@ -162,7 +162,7 @@ class Names:
     def level(self, axis: str, level: str) -> str:
         """Return a value of an axis, or the mean of several."""
         if level.startswith(MEAN):
-            return f"{MEAN}{join_words([self.level(axis, one) for one in level.removeprefix(MEAN).split(', ')])}"
+            return f"{MEAN}{join_words([self.level(axis, part) for part in level.removeprefix(MEAN).split(', ')])}"
         return self.labels.get(level) or level_words(axis, level)
 
     def place(self, environment: str) -> str:

@@ -50,7 +50,7 @@ def read_allowed(factor: Factor, wanted: Any) -> Allowed:
         SpecError: For an unknown level, a word where a number is expected, an empty list or range.
     """
     if isinstance(wanted, Mapping):
-        return _range(factor, cast("Mapping[str, Any]", wanted))
+        return _parse_range(factor, cast("Mapping[str, Any]", wanted))
     values = cast("Sequence[Any]", wanted) if isinstance(wanted, (list, tuple)) else [wanted]
     if not values:
         raise SpecError(f"'{factor.name}' is restricted to an empty list: name at least one value")
@@ -77,7 +77,7 @@ def factor_of(factors: Iterable[Factor], name: str) -> Factor:
     return by_name[name]
 
 
-def _range(factor: Factor, wanted: Mapping[str, Any]) -> Allowed:
+def _parse_range(factor: Factor, wanted: Mapping[str, Any]) -> Allowed:
     if not wanted or set(wanted) - {"min", "max"}:
         keys = ", ".join(str(key) for key in wanted) or "nothing"
         raise SpecError(f"a range of '{factor.name}' has the keys min and max; given: {keys}")
@@ -754,7 +754,7 @@ def choose(table: FactorTable, associations: Mapping[str, AssociationSpec], seed
         part = table.take(rows)
         columns = [
             TiedColumn(
-                name, numbers[name][rows], _levels(part, name), _amount(associations[name]), _halves(factors[name])
+                name, numbers[name][rows], _levels(part, name), _amount_of(associations[name]), _halves(factors[name])
             )
             for name in names
         ]
@@ -768,7 +768,7 @@ def preference(rows: Int[np.ndarray, "n"], seed: int, purpose: str = "") -> Floa
     return row_uniform(seed, f"choose:{purpose}", rows)
 
 
-def _amount(tie: AssociationSpec) -> Amount:
+def _amount_of(tie: AssociationSpec) -> Amount:
     return tie.strength if tie.share is None else Shares(tie.share.positive, tie.share.negative)
 
 

@@ -55,11 +55,11 @@ class Tests:
     @property
     def interventions(self) -> dict[str, InterventionSpec]:
         """Interventions of the test environments, each as the first environment that has it states it."""
-        found: dict[str, InterventionSpec] = {}
+        by_name: dict[str, InterventionSpec] = {}
         for test in self.specs.values():
             for name, spec in test.interventions.items():
-                found.setdefault(name, spec)
-        return found
+                by_name.setdefault(name, spec)
+        return by_name
 
     @property
     def shared_interventions(self) -> dict[str, InterventionSpec]:
@@ -75,11 +75,11 @@ class Tests:
     @property
     def ties(self) -> dict[str, tuple[str, ...]]:
         """Every factor and intervention that any test environment ties, with the high levels that the first states."""
-        found: dict[str, tuple[str, ...]] = {}
+        by_name: dict[str, tuple[str, ...]] = {}
         for test in self.specs.values():
             for name, tie in test.association.items():
-                found.setdefault(name, tie.high)
-        return found
+                by_name.setdefault(name, tie.high)
+        return by_name
 
     @property
     def disagreements(self) -> tuple[str, ...]:
@@ -381,28 +381,28 @@ class Population(ABC):
             rows: Its rows.
             changes: Interventions that are drawn already; by default those of the environment are drawn.
         """
-        found = self.pixels(environment, rows.table, rows.seed)
+        pixels = self.pixels(environment, rows.table, rows.seed)
         if changes is None:
             changes, table = draw_interventions(
-                environment, found.table, rows.seed, found.images.shape, found.boxes, found.original
+                environment, pixels.table, rows.seed, pixels.images.shape, pixels.boxes, pixels.original
             )
         else:
-            table = columns_of(found.table, changes)
-        lesions = found.lesions
+            table = columns_of(pixels.table, changes)
+        lesions = pixels.lesions
         if changes and isinstance(lesions, DrawnLesions):
             lesions = ChangedLesions(lesions, changes)
         return Environment(
             name,
             table,
-            with_changes(found.images, changes),
-            found.masks,
+            with_changes(pixels.images, changes),
+            pixels.masks,
             _achieved_ties(rows, table),
             notes=rows.notes,
-            native=found.native,
-            millimeters=found.millimeters,
+            native=pixels.native,
+            millimeters=pixels.millimeters,
             lesions=lesions,
-            boxes=found.boxes,
-            original=found.original,
+            boxes=pixels.boxes,
+            original=pixels.original,
             data=environment.data,
         )
 

@@ -360,7 +360,7 @@ def per_confounder(contrast: ContrastSpec, parts: Parts) -> tuple[ContrastSpec, 
     if confounders and any(resolve(name, parts.axes) == confounders for name in contrast.mean_over):
         return (contrast,)
     if contrast.measure in BY_MOVING and not parts.are_drawn:
-        each = [one for one in each if one.factor in marked(parts.points)]
+        each = [sides for sides in each if sides.factor in marked(parts.points)]
     return tuple(each) or (contrast,)
 
 
@@ -509,10 +509,10 @@ def _measured_in(name: str, tests: list[str], probes: Sequence[Component] | None
     if "environment" in measure.needs:
         return tests
     of_measure = [measure.environment] if measure.environment else []
-    return _chosen(measure, probes or ()) or of_measure
+    return _named_environments(measure, probes or ()) or of_measure
 
 
-def _chosen(measure: Measure, probes: Sequence[Component]) -> list[str]:
+def _named_environments(measure: Measure, probes: Sequence[Component]) -> list[str]:
     """Return the environments that the probes of a measure are given as an argument."""
     looking = [probe for probe in probes if measure.environment and probe.name == measure.probe]
     return [str(probe.params.get("environment", measure.environment)) for probe in looking]
@@ -529,7 +529,7 @@ def settle_contrast(contrast: ContrastSpec, axes: Sequence[Axis], probes: Sequen
     settled = {name: (value,) for name, value in contrast.where.items() if doses and names.get(name) == doses.name}
     measure = COMPARED.get(contrast.measure)
     of_measure = measure.environment if measure else ""
-    chosen = _chosen(measure, probes) if measure else []
+    chosen = _named_environments(measure, probes) if measure else []
     return contrast.model_copy(
         update={
             "axis": names[contrast.axis],
@@ -641,7 +641,7 @@ STREAMS_PATH: Keys = ("recipe", "streams")
 
 def _check_families(parts: Parts, claims: Sequence[Claim]) -> None:
     """Check roles: at most four primary comparisons, families of one role and correction, complete means."""
-    compared = [(claim, _sides(claim)) for claim in claims]
+    compared = [(claim, _sides_of_claim(claim)) for claim in claims]
     _check_primary(compared)
     first: dict[str, Claim] = {}
     orders: dict[tuple[str, int], Claim] = {}
@@ -672,7 +672,7 @@ def _check_families(parts: Parts, claims: Sequence[Claim]) -> None:
             claim.wrong("family", f"two contrasts of '{family.name}' have this order", given=family.order)
 
 
-def _sides(claim: Claim) -> list[Sides]:
+def _sides_of_claim(claim: Claim) -> list[Sides]:
     """Return the comparisons of a contrast, of each confounder that it holds for."""
     parts, axes = claim.parts, claim.parts.axes
     names = [axis.name for axis in axes]

@@ -50,14 +50,16 @@ class Sides:
 def sides_of(contrast: ContrastSpec, points: Sequence[RecipePoint], axes: Sequence[str]) -> Iterator[Sides]:
     """Yield every comparison of a contrast: each level of its axis, or those it names, against one, per other axes."""
     if not contrast.mean_over:
-        yield from _single(contrast, points, axes)
+        yield from _single_comparisons(contrast, points, axes)
         return
     over = contrast.mean_over
     levels = over.get(contrast.axis, contrast.levels)
     alone = contrast.model_copy(update={"mean_over": {}, "levels": levels})
     members = [
         member
-        for sides in _single(alone, [point for point in points if _is_in_mean(point, contrast, points)], axes)
+        for sides in _single_comparisons(
+            alone, [point for point in points if _is_in_mean(point, contrast, points)], axes
+        )
         for member in _measure_over(_with_factor(sides, points), over)
     ]
     groups: dict[tuple[str, Where], list[Sides]] = {}
@@ -73,7 +75,7 @@ def sides_of(contrast: ContrastSpec, points: Sequence[RecipePoint], axes: Sequen
         yield Sides(contrast, a, b, level, where, tuple(members_of_group))
 
 
-def _single(contrast: ContrastSpec, points: Sequence[RecipePoint], axes: Sequence[str]) -> Iterator[Sides]:
+def _single_comparisons(contrast: ContrastSpec, points: Sequence[RecipePoint], axes: Sequence[str]) -> Iterator[Sides]:
     along = _along(contrast, points)
     others = [axis for axis in axes if axis != contrast.axis and axis not in along]
     points_held = [

@@ -145,10 +145,10 @@ def data_section(value: Any, issues: Issues, keys: Keys = ("data",)) -> DataSpec
             what = "a training set and others to test on are written {train: {...}, tests: {name: {...}}}"
             issues.add(keys, "", what)
             return None
-        return _one_set(value, issues, keys, OF_TESTS)
+        return _parse_set(value, issues, keys, OF_TESTS)
     for key in given.keys() - {"train", "tests"}:
         issues.add((*keys, key), "", f"{key} is of one set: write it in train, and tests have it from there")
-    base = _one_set(train, issues, (*keys, "train"), OF_TESTS)
+    base = _parse_set(train, issues, (*keys, "train"), OF_TESTS)
     sets = {name: _test_set(train, section, issues, (*keys, "tests", name)) for name, section in tests.items()}
     if base is None or not all(sets.values()):
         return None
@@ -157,14 +157,14 @@ def data_section(value: Any, issues: Issues, keys: Keys = ("data",)) -> DataSpec
 
 def _test_set(train: Mapping[str, Any], value: Any, issues: Issues, keys: Keys) -> DataSpec | None:
     """Read a set to test on, which has the fields of the training set that it does not write."""
-    given = mapping_of(value) or {}
-    tables = train.get("folder") and given.get("folder") and train.get("table") != "" != given.get("table")
+    section = mapping_of(value) or {}
+    tables = train.get("folder") and section.get("folder") and train.get("table") != "" != section.get("table")
     shared = (*OF_ANY_SET, *(OF_A_TABLE if tables else ()))
-    if given.get("phantom"):
+    if section.get("phantom"):
         issues.add((*keys, "phantom"), "", "a test set is of files; a phantom draws its own test images")
         return None
-    data_set = _one_set(
-        {**{key: train[key] for key in shared if key in train}, **given}, issues, keys, ("tests", "split")
+    data_set = _parse_set(
+        {**{key: train[key] for key in shared if key in train}, **section}, issues, keys, ("tests", "split")
     )
     if data_set is not None and data_set.size != train.get("size", data_set.size):
         issues.add(
@@ -173,7 +173,7 @@ def _test_set(train: Mapping[str, Any], value: Any, issues: Issues, keys: Keys) 
     return data_set
 
 
-def _one_set(value: Any, issues: Issues, keys: Keys, refused: tuple[str, ...]) -> DataSpec | None:
+def _parse_set(value: Any, issues: Issues, keys: Keys, refused: tuple[str, ...]) -> DataSpec | None:
     remedies = {
         "split": "every row of a test set is tested: leave it out, and choose rows by `where`",
         "tests": "a test set has no others to test on",

@@ -145,7 +145,7 @@ def _inherit(base: Any, child: Any, name: str, parent: str, origins: dict[Keys, 
         if inherited is None or given is None:
             continue
         merged[part] = {
-            key: _entry(inherited.get(key), given.get(key), opened)
+            key: _merge_entry(inherited.get(key), given.get(key), opened)
             for key in {**inherited, **given}
             if given.get(key, "inherited") is not None  # `texture: null` drops the inherited value
         }
@@ -155,7 +155,7 @@ def _inherit(base: Any, child: Any, name: str, parent: str, origins: dict[Keys, 
     return merged
 
 
-def _entry(inherited: Any, given: Any, opened: Callable[[Any], Any]) -> Any:
+def _merge_entry(inherited: Any, given: Any, opened: Callable[[Any], Any]) -> Any:
     if given is None or inherited is None:
         return inherited if given is None else given
     before, after = mapping_of(opened(inherited)), mapping_of(opened(given))
@@ -481,13 +481,13 @@ def grid_points(
     resolve_environments(environments, issues)
     if len(issues.found) > before:  # the inherited values are not known
         issues.raise_found()
-    made = [_point(settle(values, point.settings), point, issues, factors) for point in grid]
+    made = [_resolve_point(settle(values, point.settings), point, issues, factors) for point in grid]
     points = [placed for placed in made if placed is not None]
     _refuse_twins([point for point, _ in points], axes, issues)
     return points
 
 
-def _point(
+def _resolve_point(
     values: Mapping[str, Any], point: Point, issues: Issues, factors: Factors
 ) -> tuple[RecipePoint, Issues] | None:
     here = issues.at(point.origins)

@@ -141,22 +141,22 @@ def findread_component(kind: ComponentKind, name: str, shown: str = "") -> Entry
 
 def _with_paths(params: type[Params], arguments: Mapping[str, Any], context: StudyContext | None) -> dict[str, Any]:
     """Return the arguments with the paths of files among them as `located` gives them."""
-    made, found = dict(arguments), list[Issue]()
+    paths, issues = dict(arguments), list[Issue]()
     for name in (*params.with_role("sha256").values(), *params.with_role("folder")):
         if context is not None and arguments.get(name):
             try:
-                made[name] = located(arguments[name], context.document)
+                paths[name] = located(arguments[name], context.document)
             except ValidationError as error:
-                found += [replace(one, keys=(name,)) for one in issues_of(error)]
-    if found:
-        raise invalid(*found)
-    return made
+                issues += [replace(fault, keys=(name,)) for fault in issues_of(error)]
+    if issues:
+        raise invalid(*issues)
+    return paths
 
 
 # Initializations, which may be the name of one of the study's `sources`.
 
 
-def _start(value: Any, info: ValidationInfo) -> Any:
+def _parse_start(value: Any, info: ValidationInfo) -> Any:
     """Read a registered initialization, or the name of a source that is trained or named by the study."""
     context: StudyContext | None = info.context
     if context is None or isinstance(value, BaseModel):
@@ -174,41 +174,41 @@ def _start(value: Any, info: ValidationInfo) -> Any:
     if near and value not in [entry.name for entry in entries("initialization")]:
         unknown = issue((), value, f"unknown initialization '{cut(value)}'")
         raise invalid(replace(unknown, expected=f"{unknown.expected}: did you mean the source '{near}'?"))
-    made = read_component("initialization", value, info)
-    if made["name"] == "source":
+    component = read_component("initialization", value, info)
+    if component["name"] == "source":
         what = f"a source is named like any other start: {shorten(list(sources)) or 'this study has no `sources`'}"
         raise invalid(issue((), value, what))
-    return _with_statistics(made, sources)
+    return _with_statistics(component, sources)
 
 
 def given_start(value: Any, info: ValidationInfo) -> Any:
     """Read the initialization that `sources: {name: {initialization: ...}}` gives a name to."""
-    made = read_component("initialization", value, info)
-    if made["name"] == "source":
+    component = read_component("initialization", value, info)
+    if component["name"] == "source":
         expected = "expected a start that is not trained here, such as {file: {path: weights.pt}}"
         raise invalid(issue((), value, expected))
     context: StudyContext | None = info.context
     sources = None if context is None else mapping_of(context.document.values.get("sources"))
-    return made if context is None else _with_statistics(made, sources or {})
+    return component if context is None else _with_statistics(component, sources or {})
 
 
-def _with_statistics(made: dict[str, Any], sources: Mapping[str, Any]) -> dict[str, Any]:
+def _with_statistics(component: dict[str, Any], sources: Mapping[str, Any]) -> dict[str, Any]:
     """Replace `{random-statistics: {source: natural}}` by the trained source that is meant; keep any other start."""
-    of = str(made["params"].get("source", "")) if made["name"] == "random-statistics" else ""
+    of = str(component["params"].get("source", "")) if component["name"] == "random-statistics" else ""
     if not of:
-        return made
+        return component
     trained = [name for name, item in sources.items() if "initialization" not in (mapping_of(item) or {})]
-    others = sorted(set(made["params"]) - {"source"})
+    others = sorted(set(component["params"]) - {"source"})
     if of not in trained:
         what = unknown_name("source", of, trained) if trained else "this study trains no source; give a file's `path`"
         raise invalid(issue(("random-statistics", "source"), of, what))
     if others:
         what = f"a source defines {others[0]} itself; leave it out, or `source`"
-        raise invalid(issue(("random-statistics", others[0]), made["params"][others[0]], what))
+        raise invalid(issue(("random-statistics", others[0]), component["params"][others[0]], what))
     return {"kind": "initialization", "name": "source", "params": {"name": of, "statistics": True}}
 
 
-Start = BeforeValidator(_start)
+Start = BeforeValidator(_parse_start)
 GivenStart = BeforeValidator(given_start)
 
 
@@ -279,11 +279,11 @@ def _conditions(value: Any) -> dict[str, Any]:
     if not isinstance(value, Mapping):
         shape = "expected {factor: value, factor: [values] or factor: {min: 0, max: 1}}"
         raise invalid(issue((), value, shape, hint(value)))
-    given = dict(cast("Mapping[str, Any]", value))
-    found = [one for name, item in given.items() for one in _condition_issues(name, item)]
-    if found:
-        raise invalid(*found)
-    return {name: _condition(item) for name, item in given.items()}
+    conditions = dict(cast("Mapping[str, Any]", value))
+    issues = [fault for name, item in conditions.items() for fault in _condition_issues(name, item)]
+    if issues:
+        raise invalid(*issues)
+    return {name: _condition(item) for name, item in conditions.items()}
 
 
 def _condition(item: Any) -> Any:
@@ -312,13 +312,13 @@ def _condition_issues(name: str, item: Any) -> Iterator[Issue]:
 Conditions = BeforeValidator(_conditions)
 
 
-def _texts(value: Any) -> Any:
+def _parse_texts(value: Any) -> Any:
     """Read one value or a list as texts, as a table holds them."""
     items = cast(list[Any], value if isinstance(value, (list, tuple)) else [value])
     return [str(item) if isinstance(item, (int, float)) and not isinstance(item, bool) else item for item in items]
 
 
-Texts = BeforeValidator(_texts)
+Texts = BeforeValidator(_parse_texts)
 
 
 def _labels(value: Any) -> Any:
@@ -331,16 +331,16 @@ def _held(value: Any) -> Any:
     if where is None:
         raise invalid(issue((), value, "expected {axis: value}", hint(value)))
     several = "expected one value; leave it out to compare at every value"
-    found = [issue((name,), item, several) for name, item in where.items() if isinstance(item, list)]
-    if found:
-        raise invalid(*found)
+    issues = [issue((name,), item, several) for name, item in where.items() if isinstance(item, list)]
+    if issues:
+        raise invalid(*issues)
     return {name: label(item) for name, item in where.items()}
 
 
 def _by_label(value: Any) -> Any:
     """Read value -> item as label -> item."""
-    given = mapping_of(value)
-    return value if given is None else {label(key): item for key, item in given.items()}
+    labels = mapping_of(value)
+    return value if labels is None else {label(key): item for key, item in labels.items()}
 
 
 ByLabel = BeforeValidator(_by_label)
@@ -354,10 +354,10 @@ def _mean_over(value: Any) -> Any:
     if axes is None:
         raise invalid(issue((), value, "expected a list of axes, or {axis: [values]}", hint(value)))
     single = "expected a list of values; give the list of axes alone to average over all of them"
-    found = [issue((name,), item, single) for name, item in axes.items() if not isinstance(item, (list, tuple))]
-    if found:
-        raise invalid(*found)
-    return {name: tuple(label(one) for one in item) for name, item in axes.items()}
+    issues = [issue((name,), item, single) for name, item in axes.items() if not isinstance(item, (list, tuple))]
+    if issues:
+        raise invalid(*issues)
+    return {name: tuple(label(level) for level in item) for name, item in axes.items()}
 
 
 Label = BeforeValidator(partial(label, shown=label_of_path))

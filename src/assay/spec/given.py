@@ -59,8 +59,8 @@ def take_models(document: Document, issues: Issues) -> tuple[Document, tuple[Giv
         document: The study; one without the section is returned as it is.
         issues: The collection that issues are added to.
     """
-    given = document.values.get("models")
-    if given is None:
+    section = document.values.get("models")
+    if section is None:
         return document, ()
     for key in _NOT_WITH:
         if key in document.values:
@@ -70,7 +70,7 @@ def take_models(document: Document, issues: Issues) -> tuple[Document, tuple[Giv
     if (mapping_of(data.get("split")) or {}).get("folds"):
         what = "models from elsewhere are tested on the same images, and folds are redrawn by seed"
         issues.add(("data", "split", "folds"), "", what, "give a column or shares, such as split: {column: split}")
-    written = {"table": given} if isinstance(given, str) else given
+    written = {"table": section} if isinstance(section, str) else section
     asked = validated(ModelsSpec, written, KEYS, issues)
     rows = None if asked is None else _rows(asked, document, issues)
     if asked is None or not rows:
@@ -84,7 +84,7 @@ def take_models(document: Document, issues: Issues) -> tuple[Document, tuple[Giv
     if not all(networks) and len(recipes) < len(models):
         what = "name the network that the weights belong to: a model of timm, or module:function"
         issues.add((*KEYS, NETWORK), "", what, "add `network: resnet18` or `network: mymodels:make`, or such a column")
-    if len({one.task for one in recipes}) > 1:
+    if len({item.task for item in recipes}) > 1:
         issues.add((*KEYS, "table"), asked.table, "models of classification and of segmentation are in one table",
                    "write a table for each task")  # fmt: skip
     of = {name: {"axis": _distinct(rows, name)} for name in axes}
@@ -96,7 +96,7 @@ def take_models(document: Document, issues: Issues) -> tuple[Document, tuple[Giv
     values: dict[str, Any] = {key: value for key, value in document.values.items() if key != "models"}
     values |= {
         "recipe": {"task": recipes[0].task if recipes else asked.task, "given": recipe},
-        "seeds": len({one.seed for one in models}),
+        "seeds": len({item.seed for item in models}),
     }
     values |= {} if whole else {"grid": {"only": points}}
     environments = mapping_of(values.get("environments"))
@@ -117,14 +117,14 @@ def _rows(asked: ModelsSpec, document: Document, issues: Issues) -> list[_Row]:
         what = f"{path.name} has no column '{lacking[0]}'" if lacking else f"{path.name} names a column twice"
         issues.add(keys, asked.table, what, names=header)
         return []
-    found = [(row.first, row.cells) for row in read_text(path).rows() if any(row.cells)][1:]
+    lines = [(row.first, row.cells) for row in read_text(path).rows() if any(row.cells)][1:]
     rows: list[_Row] = []
-    for number, cells in found:
+    for number, cells in lines:
         if len(cells) != len(header) or not all(cell.strip() for cell in cells):
             issues.add(keys, asked.table, f"line {number} has an empty or a missing cell")
         else:
             rows.append(_Row(number, dict(zip(header, (cell.strip() for cell in cells), strict=True))))
-    if not found:
+    if not lines:
         issues.add(keys, asked.table, "it has no rows")
     return rows
 
@@ -156,7 +156,7 @@ def _models(
         seen.setdefault(key, row.line)
         seed, network = seeds.index(row.cells[SEED]), row.cells.get(NETWORK, "")
         sha256 = file_hash(file)
-        made = GivenWeights(path=str(file), sha256=sha256, point=point, network=network, seed=seed, fold=fold)
+        weights = GivenWeights(path=str(file), sha256=sha256, point=point, network=network, seed=seed, fold=fold)
         if not (network or asked.network) and (file.parent / EXPORTED).is_file():
             recipe = _recipe(file.parent / EXPORTED, sha256)
             if recipe is None:
@@ -164,8 +164,8 @@ def _models(
                     f"line {row.line}: {EXPORTED} in the folder of '{row.cells[PATH]}' does not describe these weights"
                 )
                 issues.add(keys, asked.table, what, "export the network again")
-            made = made.model_copy(update={"recipe": recipe})
-        models.append(made)
+            weights = weights.model_copy(update={"recipe": recipe})
+        models.append(weights)
     return tuple(models)
 
 

@@ -116,13 +116,13 @@ def _holds_list(annotation: Any) -> bool:
 
 def find_axes(values: Mapping[str, Any], issues: Issues) -> list[Axis]:
     """Find the axes in a study's values, in the order written, with unambiguous names."""
-    found: list[tuple[Keys, tuple[Choice, ...]]] = []
+    axes: list[tuple[Keys, tuple[Choice, ...]]] = []
     for region in REGIONS:
-        found += list(_outer(_at(values, region), region, issues))
-    names = _names([keys for keys, _ in found])
+        axes += list(_outer(_at(values, region), region, issues))
+    names = _names([keys for keys, _ in axes])
     return [
         Axis(name, (keys,), tuple((choice,) for choice in choices))
-        for name, (keys, choices) in zip(names, found, strict=True)
+        for name, (keys, choices) in zip(names, axes, strict=True)
     ]
 
 
@@ -159,8 +159,8 @@ def _choices(value: Any, at: Keys, source: Keys, issues: Issues) -> Iterator[Cho
         if is_axis(item, at):
             issues.add(here, item, "a list within an axis; write its values into the axis itself")
             continue
-        for made, origins in _readings(item, at, here, issues):
-            yield Choice(label(made), made, {at: here, **origins})
+        for reading, origins in _readings(item, at, here, issues):
+            yield Choice(label(reading), reading, {at: here, **origins})
 
 
 def _readings(value: Any, at: Keys, source: Keys, issues: Issues) -> Iterator[tuple[Any, dict[Keys, Keys]]]:
@@ -171,8 +171,8 @@ def _readings(value: Any, at: Keys, source: Keys, issues: Issues) -> Iterator[tu
         items = cast(dict[str, Any], value)
         parts = [list(_readings(item, (*at, key), (*source, key), issues)) for key, item in items.items()]
         for chosen in itertools.product(*parts):
-            made = {key: part for key, (part, _) in zip(items, chosen, strict=True)}
-            yield made, {k: v for _, origins in chosen for k, v in origins.items()}
+            reading = {key: part for key, (part, _) in zip(items, chosen, strict=True)}
+            yield reading, {k: v for _, origins in chosen for k, v in origins.items()}
     elif isinstance(value, list):
         parts = [list(_readings(v, (*at, i), (*source, i), issues)) for i, v in enumerate(cast(list[Any], value))]
         for chosen in itertools.product(*parts):
@@ -331,13 +331,13 @@ def _only(value: Any, axes: Sequence[Axis], values: Mapping[str, Any], issues: I
     kept: list[dict[str, set[str]]] = []
     against: dict[str, str] = {}
     for i, entry in enumerate(cast(list[dict[str, Any]], value)):
-        single = {name: found for name in entry if resolve(name, axes) is None and (found := fixed_field(name, values))}
+        single = {name: field for name in entry if resolve(name, axes) is None and (field := fixed_field(name, values))}
         other = {
             place: fixed_label
             for name, (place, fixed_label) in single.items()
-            if fixed_label not in _labels(entry[name])
+            if fixed_label not in _axis_labels(entry[name])
         }
-        on_axes = {name: given for name, given in entry.items() if name not in single}
+        on_axes = {name: levels for name, levels in entry.items() if name not in single}
         chosen = selection(on_axes, axes, (*keys, i), issues, _EVERY_POINT)
         against |= other
         kept += [] if other else [chosen]
@@ -417,8 +417,8 @@ def _at(values: Mapping[str, Any], keys: Keys) -> Any:
     return here
 
 
-def _labels(given: Any) -> list[str]:
-    return [label(item) for item in (cast(list[Any], given) if isinstance(given, list) else [given])]
+def _axis_labels(values: Any) -> list[str]:
+    return [label(item) for item in (cast(list[Any], values) if isinstance(values, list) else [values])]
 
 
 def selection(
@@ -437,12 +437,12 @@ def selection(
         Axis name -> labels that are chosen.
     """
     allowed: dict[str, set[str]] = {}
-    for name, given in entry.items():
+    for name, values in entry.items():
         axis = resolve(name, axes)
         if axis is None:
             issues.note(unknown_key((*keys, name), [other.name for other in axes], "the axes of this study"))
             continue
-        wanted = _labels(given)
+        wanted = _axis_labels(values)
         for text in wanted:
             if text not in axis.labels:
                 issues.add((*keys, name), text, f"not a value of axis '{axis.name}'", hint, axis.labels)

@@ -43,7 +43,7 @@ class Issue:
     def text(self, document: Document) -> str:
         """Render at most three lines: `place: key = given`, the expected value, the allowed values or the remedy."""
         key = self.keys[-1] if self.keys else 0
-        given = "" if isinstance(key, str) and self.given == show(key) else self.given  # not the same text twice
+        value_text = "" if isinstance(key, str) and self.given == show(key) else self.given  # not the same text twice
         head = ": ".join(part for part in (document.place(self.keys), cut(join_keys(self.keys), 120)) if part)
         expected = self.expected
         if self.unknown_key:
@@ -51,7 +51,7 @@ class Issue:
             holder = holder or join_keys(self.keys[:-1]) or "a study"
             expected = f"unknown key '{cut(str(key))}' in {holder}{colon}{meant}"
         lines = [
-            f"{head or 'the study'} = {given}" if given else head or "the study",
+            f"{head or 'the study'} = {value_text}" if value_text else head or "the study",
             f"  {expected}",
             f"  {self.more}",
         ]
@@ -100,11 +100,11 @@ class Issues:
         """
         self.note(issue(keys, given, expected, remedy, names, most))
 
-    def note(self, found: Issue) -> None:
+    def note(self, fault: Issue) -> None:
         """Add an issue whose keys are those of the grid point, unless it is there."""
-        found = replace(found, keys=self.source(found.keys))
-        if found not in self.found:
-            self.found.append(found)
+        fault = replace(fault, keys=self.source(fault.keys))
+        if fault not in self.found:
+            self.found.append(fault)
 
     def raise_found(self) -> None:
         """Raise the issues that were found, in the order of their lines.
@@ -114,8 +114,8 @@ class Issues:
         """
         if not self.found:
             return
-        shown = sorted(self.found, key=lambda one: _line(self.document.place(one.keys)))[:MOST_SHOWN]
-        texts = [one.text(self.document) for one in shown]
+        shown = sorted(self.found, key=lambda fault: _line(self.document.place(fault.keys)))[:MOST_SHOWN]
+        texts = [fault.text(self.document) for fault in shown]
         more = len(self.found) - MOST_SHOWN
         raise SpecIssues("\n".join([*texts, f"and {more} more"] if more > 0 else texts), self)
 
@@ -146,15 +146,15 @@ def unknown_key(keys: Keys, names: Iterable[str], holder: str = "") -> Issue:
         holder: The name of the mapping that has the key. Its dotted keys by default.
     """
     key, allowed = str(keys[-1]), sorted(names)
-    made = replace(issue(keys, key, holder, names=allowed), given="", unknown_key=True)
+    unknown = replace(issue(keys, key, holder, names=allowed), given="", unknown_key=True)
     if key == "true" and "on" in allowed:
         boolean = "YAML 1.1 reads the key `on` as true: write 'on' in quotes, or give the text itself or its path"
-        return replace(made, expected=f"{holder}: {boolean}")
+        return replace(unknown, expected=f"{holder}: {boolean}")
     parts = key.split(".")
     if len(parts) > 1 and parts[0] in allowed:
         nested = ": {".join(parts) + ": ..." + "}" * (len(parts) - 1)
-        return replace(made, expected=f"{holder}: dotted keys are for --set and scales; write {nested}")
-    return made
+        return replace(unknown, expected=f"{holder}: dotted keys are for --set and scales; write {nested}")
+    return unknown
 
 
 def _line(place: str) -> float:
@@ -216,14 +216,14 @@ def validated(kind: type[T], value: Any, keys: Keys, issues: Issues, *, compare:
     """
     context = StudyContext(issues.document, compare)
     try:
-        made = validate_value(kind, {} if value is None else value, context)
+        value_read = validate_value(kind, {} if value is None else value, context)
     except ValidationError as error:
-        for found in issues_of(error):
-            issues.note(replace(found, keys=(*keys, *found.keys)))
+        for fault in issues_of(error):
+            issues.note(replace(fault, keys=(*keys, *fault.keys)))
         return None
     if context.pending:
         issues.later.append(lambda: validated(kind, value, keys, issues, compare=True))
-    return made
+    return value_read
 
 
 def validate_value(kind: type[T], value: Any, context: StudyContext | None) -> T:
@@ -241,15 +241,15 @@ def validate_value(kind: type[T], value: Any, context: StudyContext | None) -> T
         raise invalid(*_explained(kind, error)) from None
 
 
-def invalid(*found: Issue) -> ValidationError:
+def invalid(*issues: Issue) -> ValidationError:
     """Make the error by which a validator of a field refuses a value; keys are relative to the field."""
     lines = [
         InitErrorDetails(
-            type=PydanticCustomError("issue", "{text}", {"text": one.text(Document({})), "issue": one}),
-            loc=one.keys,
-            input=one.given,
+            type=PydanticCustomError("issue", "{text}", {"text": fault.text(Document({})), "issue": fault}),
+            loc=fault.keys,
+            input=fault.given,
         )
-        for one in found
+        for fault in issues
     ]
     return ValidationError.from_exception_data("study", lines)
 
@@ -296,18 +296,18 @@ def _explained(kind: type[Any], error: ValidationError) -> Iterator[Issue]:
 def _explain(kind: type[Any], error: str, loc: Keys, given: Any, message: str) -> Issue:
     """Explain one error of Pydantic in its own words, but for keys, and for what holds other values."""
     root = _schema(kind)
-    found = _field(root, loc)
+    schema = _schema_at(root, loc)
     if error == "extra_forbidden":
-        return unknown_key(loc, _field(root, loc[:-1]).get("properties", {}))
+        return unknown_key(loc, _schema_at(root, loc[:-1]).get("properties", {}))
     if error == "missing":
         return Issue(loc[:-1], "", f"'{loc[-1]}' is missing")
     if error == "value_error":
-        return issue(loc, "" if "properties" in found else given, message.removeprefix("Value error, "))
+        return issue(loc, "" if "properties" in schema else given, message.removeprefix("Value error, "))
     if error in ("too_short", "too_long"):
         return issue(loc, given, message[0].lower() + message[1:])
-    if shapes := _shapes(found, root):
+    if shapes := _shapes(schema, root):
         return issue(loc, given, f"expected {' or '.join(shapes)}", hint(given))
-    choices = [str(name) for part in _branches(found, root) for name in part.get("enum", ())]
+    choices = [str(name) for part in _branches(schema, root) for name in part.get("enum", ())]
     near = nearest(given, choices) if isinstance(given, str) else None
     number = error == "string_type" and isinstance(given, int | float)
     quotes = "put it in quotes: without them YAML takes it for a number" if number else hint(given)
@@ -319,8 +319,8 @@ def _misread(kind: type[Any], value: Any) -> Iterator[Issue]:
     for keys, item in nodes(value):
         if isinstance(item, bool) or (isinstance(item, str) and _PARTED.fullmatch(item)):
             root = _schema(kind)
-            found = _field(root, keys)
-            types = {part.get("type") for part in _branches(found, root)}
+            schema = _schema_at(root, keys)
+            types = {part.get("type") for part in _branches(schema, root)}
             if types & {"integer", "number"} and ("boolean" if isinstance(item, bool) else "string") not in types:
                 yield issue(keys, item, "input should be a valid number")
 
@@ -328,7 +328,7 @@ def _misread(kind: type[Any], value: Any) -> Iterator[Issue]:
 _PARTED = re.compile(r"\s*[+-]?(?=[\d.]*_)[\d_.]+(e[+-]?[\d_]+)?\s*", re.IGNORECASE)
 
 
-def _field(root: Schema, loc: Keys) -> Schema:
+def _schema_at(root: Schema, loc: Keys) -> Schema:
     """Return the schema at `loc`, where keys that Pydantic adds for unions are passed over."""
     here = root
     for key in loc:
@@ -376,6 +376,6 @@ def _shapes(schema: Schema, root: Schema) -> list[str]:
     ]
 
 
-def hint(given: Any) -> str:
+def hint(value: Any) -> str:
     """Return what to do about a list in the place of one value."""
-    return AXES_ONLY if isinstance(given, list) else ""
+    return AXES_ONLY if isinstance(value, list) else ""

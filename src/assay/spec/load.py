@@ -34,7 +34,7 @@ def apply_scale(document: Document, scale: str | None) -> Document:
         )
     for key, value in changes.items():
         source: Keys = ("scales", scale, key)
-        document = put(document, key, value, document.place(source), _below(document.places, source))
+        document = put(document, key, value, document.place(source), _locations_below(document.places, source))
     return document
 
 
@@ -133,7 +133,7 @@ def _item_name(item: Any) -> str:
     return item if isinstance(item, str) else ""
 
 
-def _below(places: Mapping[Keys, str], source: Keys) -> dict[Keys, str]:
+def _locations_below(places: Mapping[Keys, str], source: Keys) -> dict[Keys, str]:
     return {at[len(source) :]: where for at, where in places.items() if at[: len(source)] == source and at != source}
 
 

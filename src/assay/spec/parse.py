@@ -191,7 +191,7 @@ def check_study(document: Document, compare: bool = True) -> StudySpec:
     published: tuple[PublishedTable, ...] = ()
     if header is not None and points:
         published = published_section(header.published, list(points[0][0].tests), axes, issues)
-    parts = Parts(points, axes, data, _factors(data, issues) if points else None, probes, contrasts, issues)
+    parts = Parts(points, axes, data, _factors_of_data(data, issues) if points else None, probes, contrasts, issues)
     if points:
         check_parts(parts)
     issues.raise_found()
@@ -242,7 +242,7 @@ def _check_with_code(data: DataSpec | None, sources: Mapping[str, SourceSpec], i
     issues.raise_found()
 
 
-def _factors(data: DataSpec | None, issues: Issues) -> Mapping[str, Factor] | None:
+def _factors_of_data(data: DataSpec | None, issues: Issues) -> Mapping[str, Factor] | None:
     """Return the factors of the data; a phantom is imported for them only when nothing else is wrong."""
     factors = None if data is None else declared_factors(data)
     if factors is None and data is not None and data.phantom is not None and not issues.found:
@@ -270,20 +270,20 @@ class Probes(Frozen):
 
 
 def _header(document: Document, issues: Issues) -> _Header | None:
-    given = {key: document.values[key] for key in _Header.model_fields if key in document.values}
-    if "name" not in given and document.stem:
-        given["name"] = document.stem
-    header = validated(_Header, given, (), issues)
+    values = {key: document.values[key] for key in _Header.model_fields if key in document.values}
+    if "name" not in values and document.stem:
+        values["name"] = document.stem
+    header = validated(_Header, values, (), issues)
     if header is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", header.name):
         issues.add(("name",), header.name, "expected letters, digits, `-`, `_` and `.`: it names the run's folder")
     return header
 
 
 def _list(values: Mapping[str, Any], key: str, issues: Issues) -> list[Any]:
-    given = values.get(key)
-    if given is not None and not isinstance(given, list):
-        issues.add((key,), given, f"expected a list; each of the {key} begins with `- `")
-    return cast(list[Any], given) if isinstance(given, list) else []
+    items = values.get(key)
+    if items is not None and not isinstance(items, list):
+        issues.add((key,), items, f"expected a list; each of the {key} begins with `- `")
+    return cast(list[Any], items) if isinstance(items, list) else []
 
 
 # The line of a study for a mistake that appears only when files are read.

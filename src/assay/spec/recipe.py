@@ -68,9 +68,9 @@ class Component(Frozen):
         files = entry.params.with_role("sha256").values()
         body = {name: value for name, value in self.params.items() if name not in files}
         if entry.version != 1:
-            body[_beside("version", entry.params.model_fields)] = entry.version
+            body[_distinct_key("version", entry.params.model_fields)] = entry.version
         if entry.source_hash:
-            body[_beside("source", body)] = entry.source_hash
+            body[_distinct_key("source", body)] = entry.source_hash
         return {self.name: body} if body else self.name
 
     @property
@@ -79,7 +79,7 @@ class Component(Frozen):
         return label({self.name: dict(self.params)})
 
 
-def _beside(key: str, arguments: Container[str]) -> str:
+def _distinct_key(key: str, arguments: Container[str]) -> str:
     """Return a key for the version or source, in parentheses where an argument has its name."""
     return f"({key})" if key in arguments else key
 

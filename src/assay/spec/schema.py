@@ -83,7 +83,12 @@ class FactorSpec(Frozen):
             raise ValueError("levels are for `kind: categorical` or, in their order, `kind: ordinal`")
         unknown = [level for level in self.high if self.levels and level not in self.levels]
         if unknown:
-            raise invalid(*(issue(("high",), one, "not one of the levels", names=self.levels) for one in unknown))
+            raise invalid(
+                *(
+                    issue(("high",), unknown_level, "not one of the levels", names=self.levels)
+                    for unknown_level in unknown
+                )
+            )
         return self
 
 
@@ -325,7 +330,7 @@ class AssociationSpec(Frozen):
         return {**fields, "share": share}
 
 
-def _share(value: Any) -> Any:
+def _parse_share(value: Any) -> Any:
     """Read a share of rows, or one per class."""
     shares_given = cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else None
     shares: list[tuple[Keys, Any]] = (
@@ -361,7 +366,7 @@ class InterventionSpec(Frozen):
 
     model_config = ConfigDict(json_schema_extra={"examples": ["{argument: value, share: 0.5}"]})
     component: Annotated[Component, component_of("intervention")]
-    share: Annotated[Share | Mapping[str, Share], BeforeValidator(_share)] = 0.5
+    share: Annotated[Share | Mapping[str, Share], BeforeValidator(_parse_share)] = 0.5
     apply_at: ApplyAt = "input"
 
     @property

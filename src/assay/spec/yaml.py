@@ -139,21 +139,21 @@ class _Reading:
         return self.mapping(node, keys) if isinstance(node, MappingNode) else self.sequence(node, keys)
 
     def mapping(self, node: Node, keys: Keys) -> dict[str, Any]:
-        made: dict[str, Any] = {}
+        values: dict[str, Any] = {}
         for key_node, value_node in node.value:
             place = self.place(key_node)
             if not isinstance(key_node, ScalarNode):
                 raise SpecError(f"{place}: a list or mapping cannot be a key; write `key: value`")
             at = (*keys, str(key_node.value))
-            if key_node.value in made:
+            if key_node.value in values:
                 duplicate = (
                     f"{place}: key '{join_keys(at)}' appears twice, first at {self.places[at]}; keep one of the two"
                 )
                 self.duplicates.append(duplicate)
                 continue
             self.places[at] = place
-            made[key_node.value] = self.value(value_node, at)
-        return made
+            values[key_node.value] = self.value(value_node, at)
+        return values
 
     def sequence(self, node: Node, keys: Keys) -> list[Any]:
         return [self.value(item, (*keys, i)) for i, item in enumerate(node.value)]

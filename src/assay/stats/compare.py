@@ -29,7 +29,7 @@ def equivalence(value: float, standard_error: float, df: float, margin: float) -
         >>> round(equivalence(0.0, 0.02, float("inf"), 0.05), 4)  # the normal tail beyond 0.05 / 0.02
         0.0062
     """
-    _check(margin)
+    _check_margin(margin)
     return float(stats.t.sf((margin - abs(value)) / standard_error, df))
 
 
@@ -42,7 +42,7 @@ def beyond(value: float, standard_error: float, df: float, margin: float) -> flo
         >>> round(beyond(0.1, 0.02, float("inf"), 0.05), 4)  # the normal tail beyond (0.1 - 0.05) / 0.02
         0.0062
     """
-    _check(margin)
+    _check_margin(margin)
     return float(stats.t.sf((abs(value) - margin) / standard_error, df))
 
 
@@ -58,14 +58,14 @@ def noninferiority(value: float, standard_error: float, df: float, margin: float
         >>> noninferiority(0.0, 0.02, 10.0, 0.05, "none")
         nan
     """
-    _check(margin)
+    _check_margin(margin)
     if direction == "none":
         return math.nan
     better = value if direction == "higher" else -value
     return float(stats.t.sf((margin + better) / standard_error, df))
 
 
-def _check(margin: float) -> None:
+def _check_margin(margin: float) -> None:
     if margin <= 0:
         raise ValueError(f"the margin is {margin}: give a positive difference that would not matter")
 
@@ -437,7 +437,7 @@ def matched_fit(a: Curve, b: Curve, name: str, margin: float | None = None) -> C
     seeds = _seeds([*a, *b])
     if not len(seeds):
         return untested_contrast(because(Code.NO_SEED_AT_EVERY_BUDGET), margin)
-    yardsticks = [np.stack([_of_seeds(budget, seeds) for budget in curve]) for curve in (a, b)]
+    yardsticks = [np.stack([_yardsticks_of_seeds(budget, seeds) for budget in curve]) for curve in (a, b)]
     levels = seed_levels(yardsticks)
     reached = np.isfinite(levels)
     if not reached.any():
@@ -513,5 +513,5 @@ def _seeds(budgets: Sequence[Budget]) -> Int[np.ndarray, " s"]:
     return np.unique(numbers)
 
 
-def _of_seeds(budget: Budget, seeds: np.ndarray) -> np.ndarray:
+def _yardsticks_of_seeds(budget: Budget, seeds: np.ndarray) -> np.ndarray:
     return np.array([budget.yardstick[budget.panel.numbers == seed][0] for seed in seeds])

@@ -145,12 +145,12 @@ def decide(family: Sequence[Contrast], alpha: float = ALPHA, correction: Correct
         open_ = not differs_from_zero and not math.isnan(p[i])
         equivalent = open_ and not depends[i] and equal[i] < alpha
         is_beyond = differs_from_zero and exceeds[i] < alpha / 2
-        against_margin = _within(
+        against_margin = _level_interval(
             contrast, 1 - 2 * (alpha / steps[i]), float(stats.t.ppf(1 - alpha / steps[i], contrast.df))
         )
         factor, decided_p = (over_by[i], exceeds[i]) if is_beyond else (factors[i], p[i])
         decided = (
-            *_within(contrast, 1 - alpha / factor, float(stats.t.isf(alpha / factor / 2, contrast.df))),
+            *_level_interval(contrast, 1 - alpha / factor, float(stats.t.isf(alpha / factor / 2, contrast.df))),
             decided_p,
         )
         least = abs(contrast.value) + float(stats.t.isf(alpha / reaches[i], contrast.df)) * contrast.standard_error
@@ -176,7 +176,7 @@ def decide(family: Sequence[Contrast], alpha: float = ALPHA, correction: Correct
     return decisions
 
 
-def _within(contrast: Contrast, level: float, reach: float) -> tuple[float, float, float]:
+def _level_interval(contrast: Contrast, level: float, reach: float) -> tuple[float, float, float]:
     """Return a level with the ends of its interval, `reach` standard errors from the difference.
 
     They are cut where the difference cannot be.

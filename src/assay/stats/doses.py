@@ -156,18 +156,18 @@ def matched_clean(a: Amounts, b: Amounts, name: str, margin: float | None = None
     `equal` says at which level and amounts. Undefined where no level is reached by both. Raises ValueError unless all
     amounts have the same doses, the first of them 0, and each recipe at least 2 amounts.
     """
-    panels = _check_doses(a, b)
+    panels = _doses_of_both(a, b)
     seeds = reduce(np.intersect1d, [panel.numbers for panel in panels])
     if not len(seeds):
         return untested_contrast(because(Code.NO_SEED_AT_EVERY_AMOUNT), margin)
-    sides = [_side(amounts, name, seeds) for amounts in (a, b)]
+    sides = [_dose_side(amounts, name, seeds) for amounts in (a, b)]
     if reason := next((part.reason for side in sides for part in side.clean if part.reason), NOTHING):
         return untested_contrast(reason, margin)
     sign = -1.0 if direction_of(name) == "higher" else 1.0
     worse = [sign * side.values for side in sides]
     level = max(float(side_values.min()) for side_values in worse)
     if level > min(float(side_values[0]) for side_values in worse):
-        return untested_contrast(_unreached(sides), margin)
+        return untested_contrast(_unreached_reason(sides), margin)
     setter = int(np.argmax([side_values.min() for side_values in worse]))
     weights = [crossing(contrasts, level) for contrasts in worse]
     contrast = [_contrast_on(sides, weights, setter, margin, scale) for scale in ("plain", "probit")]
@@ -177,7 +177,7 @@ def matched_clean(a: Amounts, b: Amounts, name: str, margin: float | None = None
     return replace(both, left_out=len(every) - len(seeds), equal=EqualClean(sign * level, *amounts))
 
 
-def _check_doses(a: Amounts, b: Amounts) -> list[Panel]:
+def _doses_of_both(a: Amounts, b: Amounts) -> list[Panel]:
     doses = {tuple(dose.p for dose in amount.doses) for amount in (*a, *b)}
     if (
         min(len(a), len(b)) < 2
@@ -198,7 +198,7 @@ def _list_numbers(values: Iterable[float]) -> str:
     return join_words([f"{value:g}" for value in values])
 
 
-def _side(amounts: Amounts, name: str, seeds: Int[np.ndarray, " s"]) -> _Side:
+def _dose_side(amounts: Amounts, name: str, seeds: Int[np.ndarray, " s"]) -> _Side:
     clean = [only(evaluate(amount.clean, name), seeds) for amount in amounts]
     doses = [[only(evaluate(dose.panel, name), seeds) for dose in amount.doses] for amount in amounts]
     values = np.array([part.values.mean() for part in clean])
@@ -249,7 +249,7 @@ def _slope(side: _Side, weight: Float[np.ndarray, " n"], changes: Sequence[float
     return (changes[j] - changes[j - 1]) / step if step else 0.0
 
 
-def _unreached(sides: Sequence[_Side]) -> Reason:
+def _unreached_reason(sides: Sequence[_Side]) -> Reason:
     (low_a, high_a), (low_b, high_b) = ((float(side.values[0]), float(side.values[-1])) for side in sides)
     fewest, most = float(sides[0].rows[0]), float(sides[0].rows[-1])
     ends = {"low_a": low_a, "high_a": high_a, "low_b": low_b, "high_b": high_b}

@@ -92,13 +92,13 @@ def findings_of(
         split: How the training rows of all seeds come from one pool.
     """
     contrasts = with_outcomes(contrasts, trials)
-    found = [
+    findings = [
         *limits(contrasts, estimates),
-        *_trials(trials),
+        *_trial_findings(trials),
         *cautioned(cautions),
-        *_associations(environments),
+        *_association_findings(environments),
         *_uneven_rows(environments, trials, dosed),
-        *_at_chance(estimates, dosed),
+        *_chance_findings(estimates, dosed),
         *_one_class(estimates),
         *_ends_of_scale(contrasts),
         *_few_patients(contrasts),
@@ -109,7 +109,7 @@ def findings_of(
         *_one_pool(contrasts, trials, split),
         *_undefined_contrasts(contrasts),
     ]
-    return with_ids(found)
+    return with_ids(findings)
 
 
 def _doubt(reason: Reason, table: str = "", *, kind: Kind = "caution", row: Row | None = None) -> Finding:
@@ -147,7 +147,7 @@ def caution_rows(reasons: Sequence[Reason]) -> list[dict[str, Any]]:
 _EXTREMES = (Code.PREDICTS_NOTHING, Code.PREDICTS_EVERYTHING)
 
 
-def _trials(trials: Sequence[Row]) -> list[Finding]:
+def _trial_findings(trials: Sequence[Row]) -> list[Finding]:
     if not trials:
         return []
     kinds = ("failed", "pending", "collapsed", "diverged")
@@ -164,8 +164,8 @@ def _trials(trials: Sequence[Row]) -> list[Finding]:
         finished = [_failure(because(Code.ALL_FINISHED, count=len(trials)))]
     done = any(row.get("status") == "done" for row in trials)
     extreme = [
-        *_extreme(trials, Code.PREDICTS_NOTHING, Code.SILENT_TRIALS),
-        *_extreme(trials, Code.PREDICTS_EVERYTHING, Code.LOUD_TRIALS),
+        *_extreme_findings(trials, Code.PREDICTS_NOTHING, Code.SILENT_TRIALS),
+        *_extreme_findings(trials, Code.PREDICTS_EVERYTHING, Code.LOUD_TRIALS),
     ]
     sound = [row for row in trials if row.get("status") == "done" and not reason_of(row).first(*_EXTREMES)]
     none = [_failure(because(Code.NONE_COLLAPSED))] if sound and not extreme else []
@@ -182,7 +182,7 @@ def _failure(reason: Reason) -> Finding:
     return _doubt(reason, "trials", kind="failure")
 
 
-def _extreme(trials: Sequence[Row], what: Code, code: Code) -> list[Finding]:
+def _extreme_findings(trials: Sequence[Row], what: Code, code: Code) -> list[Finding]:
     """Segmentations that predict no lesion or nearly everything: neither separates lesions from the rest."""
     rows = [row for row in trials if row.get("status") == "done" and what in reason_of(row)]
     return [_failure(because(code, count=len(rows), of=len(trials), recipes=_recipes(rows)))] if rows else []
@@ -201,7 +201,7 @@ def _recipes(rows: Sequence[Row]) -> tuple[str, ...]:
     return tuple(sorted({text_of(row, "recipe") for row in rows}))
 
 
-def _associations(environments: Sequence[Row]) -> list[Finding]:
+def _association_findings(environments: Sequence[Row]) -> list[Finding]:
     requested = [row for row in environments if not math.isnan(numeric(row, "asked"))]
     if not requested:
         return []
@@ -271,7 +271,7 @@ def _uneven_rows(environments: Sequence[Row], trials: Sequence[Row], dosed: str)
     return [_doubt(reason, "environments")] if reason else []
 
 
-def _at_chance(estimates: Sequence[Row], dosed: str) -> list[Finding]:
+def _chance_findings(estimates: Sequence[Row], dosed: str) -> list[Finding]:
     """Whether nothing was learned that any test sees: of a dose-response, by the trials without a dose."""
     rows = [
         row
@@ -330,10 +330,10 @@ def _few_seeds(contrasts: Sequence[Row], estimates: Sequence[Row]) -> list[Findi
     few = [row for row in rows if under_seeds(row)]
     seed_counts = [int(numeric(row, "seeds")) for row in rows if numeric(row, "seeds") >= MINIMUM_SEEDS]
     is_early = any(differs(row) and numeric(row, "seeds") < FIRST_SIGN_UNDER for row in contrasts)
-    return [*_under(few, len(rows), thing), *_how_many(seed_counts, thing, is_early)]
+    return [*_few_seeds_finding(few, len(rows), thing), *_how_many(seed_counts, thing, is_early)]
 
 
-def _under(few: Sequence[Row], of: int, thing: str) -> list[Finding]:
+def _few_seeds_finding(few: Sequence[Row], of: int, thing: str) -> list[Finding]:
     if not few:
         return []
     fewest, most = (int(end(numeric(row, "seeds") for row in few)) for end in (min, max))
@@ -393,11 +393,11 @@ def outlying_seeds(seeds: Sequence[Row], contrasts: Sequence[Row]) -> list[Reaso
     unchecked: list[str] = []
     for (measure, *_), by_recipe in _by_place(seeds, contrasts).items():
         defined = [rows for rows in by_recipe if not any(math.isnan(numeric(row, "value")) for row in rows)]
-        found = _far_seeds(measure, [rows for rows in defined if len(rows) >= MINIMUM_SEEDS])
-        if found is None:
+        outliers = _far_seeds(measure, [rows for rows in defined if len(rows) >= MINIMUM_SEEDS])
+        if outliers is None:
             unchecked.append(measure)
         else:
-            far += found
+            far += outliers
     reasons = [_outlying(far)] if far else []
     names = tuple(dict.fromkeys(unchecked))
     return [*reasons, because(Code.SEEDS_UNCHECKED, measures=names, least=FEWEST_DISTANCES)] if names else reasons
@@ -408,12 +408,12 @@ def _by_place(seeds: Sequence[Row], contrasts: Sequence[Row]) -> dict[Place, lis
     places = set(map(place_of, contrasts))
     compared_rows = estimates_compared(seeds, contrasts)
     lead = "" if contrasts else _leading(compared_rows)
-    found: dict[Place, dict[str, list[Row]]] = {}
+    rows_by_place: dict[Place, dict[str, list[Row]]] = {}
     for row in compared_rows:
         measure, factor, layer, environment = place = place_of(row)
         if place in places or (measure == lead and environment and not factor and not layer):
-            found.setdefault(place, {}).setdefault(text_of(row, "recipe"), []).append(row)
-    return {place: list(by_recipe.values()) for place, by_recipe in found.items()}
+            rows_by_place.setdefault(place, {}).setdefault(text_of(row, "recipe"), []).append(row)
+    return {place: list(by_recipe.values()) for place, by_recipe in rows_by_place.items()}
 
 
 def _leading(seeds: Sequence[Row]) -> str:
@@ -461,13 +461,13 @@ def _far_seeds(measure: str, recipes: Sequence[Sequence[Row]]) -> list[_Far] | N
 
 
 def _outlying(far: Sequence[_Far]) -> Reason:
-    worst = max(far, key=lambda one: one.distance)
+    worst = max(far, key=lambda outlier: outlier.distance)
     seed = worst.row["seed"]
     return because(
         Code.OUTLYING_SEEDS,
         count=len(far),
-        limit=OUTLYING if any(one.robust for one in far) else 0,
-        gap=0.0 if all(one.robust for one in far) else FAR_GAP,
+        limit=OUTLYING if any(outlier.robust for outlier in far) else 0,
+        gap=0.0 if all(outlier.robust for outlier in far) else FAR_GAP,
         recipe=text_of(worst.row, "recipe"),
         seed=seed if isinstance(seed, str) else int(seed),
         measure=text_of(worst.row, "measure"),
@@ -514,7 +514,9 @@ def limits(contrasts: Sequence[Row], estimates: Sequence[Row]) -> list[Finding]:
     measures = {text_of(row, "measure") for row in estimates}
     reasons: list[Reason] = []
     if open_:
-        reasons.append(because(Code.LIMIT_INCONCLUSIVE, count=len(open_), of=len(prespecified)) + _reach(open_))
+        reasons.append(
+            because(Code.LIMIT_INCONCLUSIVE, count=len(open_), of=len(prespecified)) + _reach_findings(open_)
+        )
     if prespecified and not any(row.get("at") in MATCHING for row in prespecified):
         reasons.append(
             because(Code.LIMIT_CLEAN_UNMATCHED if all(map(over_doses, prespecified)) else Code.LIMIT_FIT_UNMATCHED)
@@ -529,7 +531,7 @@ def limits(contrasts: Sequence[Row], estimates: Sequence[Row]) -> list[Finding]:
     return [Finding("limit", "none", reason) for reason in reasons]
 
 
-def _reach(open_: Sequence[Row]) -> Reason:
+def _reach_findings(open_: Sequence[Row]) -> Reason:
     """Return the difference that the design could detect in inconclusive comparisons, by measure, where it is known."""
     differences: dict[str, list[float]] = {}
     out_of_reach = 0

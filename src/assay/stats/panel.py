@@ -184,11 +184,11 @@ def own_samples(standard_error: float | Float[np.ndarray, " s"], name: str) -> C
     that their errors are independent. That is the widest that both can be.
     """
     each = np.asarray(standard_error) / np.sqrt(SAMPLES_OF_ITS_OWN)
-    return Contributions(_own(name), np.repeat(each[..., None], SAMPLES_OF_ITS_OWN, axis=-1))
+    return Contributions(_own_numbers(name), np.repeat(each[..., None], SAMPLES_OF_ITS_OWN, axis=-1))
 
 
 @lru_cache
-def _own(name: str) -> Int[np.ndarray, " n"]:
+def _own_numbers(name: str) -> Int[np.ndarray, " n"]:
     first = -(zlib.crc32(name.encode()) + 1) * 2**20
     return np.arange(first - SAMPLES_OF_ITS_OWN, first)
 
@@ -243,7 +243,7 @@ def effective_patients(patient: Int[np.ndarray, " n"]) -> float:
 def effective_of_classes(target: Int[np.ndarray, " n"], patient: Int[np.ndarray, " n"]) -> float:
     """Return the effective patients of all images; of two classes, of the one that has fewer."""
     classes = np.unique(target)
-    parts = [patient[target == one] for one in classes] if len(classes) == 2 else [patient]
+    parts = [patient[target == label] for label in classes] if len(classes) == 2 else [patient]
     return min(effective_patients(part) for part in parts)
 
 

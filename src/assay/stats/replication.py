@@ -33,7 +33,7 @@ def replication_row(first: Row, second: Row, *, family: int, new_patients: bool)
     between = (e1**2, df1), (e2**2, df2)
     spread = between if new_patients else ((a1**2, s1 - 1), (a2**2, s2 - 1))
     error, df = _add_errors(*spread)
-    half = _reach(error, df)
+    half = _interval_reach(error, df)
     # Each seed counts alike, whichever run it is of.
     both = s1 + s2 if s1 and s2 else math.nan
     w1, w2 = s1 / both, s2 / both
@@ -41,7 +41,7 @@ def replication_row(first: Row, second: Row, *, family: int, new_patients: bool)
     error_of_difference, df_pooled = _add_errors(
         *((weight**2 * v, df) for weight, (v, df) in zip((w1, w2), between, strict=True))
     )
-    width = _reach(math.sqrt(error_of_difference**2 + (0 if new_patients else 2 * shared)), df_pooled)
+    width = _interval_reach(math.sqrt(error_of_difference**2 + (0 if new_patients else 2 * shared)), df_pooled)
     return {
         "predicted_low": d1 - half,
         "predicted_high": d1 + half,
@@ -61,7 +61,7 @@ def _add_errors(*parts: tuple[float, float]) -> tuple[float, float]:
     return math.sqrt(variance), variance**2 / math.fsum(part**2 / df for part, df in parts)
 
 
-def _reach(error: float, df: float) -> float:
+def _interval_reach(error: float, df: float) -> float:
     return error * float(stats.t.isf((1 - CONFIDENCE) / 2, df))
 
 
@@ -87,12 +87,12 @@ def _agreement(first: Row, second: Row, family: int, error: float, df: float) ->
     mass = 0.0
     for low, high in places:
         inside = low + 1 if math.isinf(high) else high - 1 if math.isinf(low) else (low + high) / 2
-        if _decision(inside, reach_of_difference, equal, margin) == first["decision"]:
+        if _decide_difference(inside, reach_of_difference, equal, margin) == first["decision"]:
             mass += float(stats.t.cdf((high - d1) / error, df) - stats.t.cdf((low - d1) / error, df))
     return mass
 
 
-def _decision(value: float, reach: float, equal: float, margin: float) -> str:
+def _decide_difference(value: float, reach: float, equal: float, margin: float) -> str:
     """Return the decision on a difference.
 
     Args:

@@ -68,11 +68,11 @@ def undefined_for(features: Float[np.ndarray, "n d"]) -> Reason:
     x = center(features)
     if not x.size:
         return because(Code.CONSTANT_LAYER)
-    usable = bool(np.isfinite(_usable(_own([x]), _rows([x])))[0])
+    usable = bool(np.isfinite(_self_hsic(_own([x]), _rows([x])))[0])
     return NOTHING if usable else because(Code.EQUAL_DISTANCES)
 
 
-def hsic(one: Float[np.ndarray, "n d"], other: Float[np.ndarray, "n e"]) -> float:
+def hsic(first: Float[np.ndarray, "n d"], other: Float[np.ndarray, "n e"]) -> float:
     """The Hilbert-Schmidt independence criterion with linear kernels, without bias (Song et al. 2012, their HSIC_1).
 
     Its expectation is the sum of the squared covariances of the units of both, whatever n (at least 4) and however many
@@ -84,10 +84,10 @@ def hsic(one: Float[np.ndarray, "n d"], other: Float[np.ndarray, "n e"]) -> floa
         >>> round(hsic(x, x), 4), round(hsic(2 * x, x), 4)  # in the squared units of both
         (0.7214, 2.8857)
     """
-    _same_images([one], [other])
-    if len(one) < FEWEST:
+    _same_images([first], [other])
+    if len(first) < FEWEST:
         return math.nan
-    x, y = (features.astype(np.float64) - features.mean(axis=0, dtype=np.float64) for features in (one, other))
+    x, y = (features.astype(np.float64) - features.mean(axis=0, dtype=np.float64) for features in (first, other))
     products, _, _ = _squared_products([x], [y])
     return float(_unbiased_hsic(products, _rows([x]), _rows([y]))[0, 0])
 
@@ -118,7 +118,7 @@ def cka_matrix(
     rows_x, rows_y = _rows(xs), _rows(ys)
     products, own_x, own_y = _squared_products(xs, ys)
     across = _unbiased_hsic(products, rows_x, rows_y)
-    return across / np.sqrt(np.outer(_usable(own_x, rows_x), _usable(own_y, rows_y)))
+    return across / np.sqrt(np.outer(_self_hsic(own_x, rows_x), _self_hsic(own_y, rows_y)))
 
 
 # --- for many pairs of the same representations: vectors of length 1 whose inner product is the likeness ------------
@@ -207,7 +207,7 @@ def _unbiased_hsic(
     return (products - n / (n - 2) * (rows_x @ rows_y.T) + ends) / (n * (n - 3))
 
 
-def _usable(itself: Float[np.ndarray, " a"], rows: Float[np.ndarray, "a n"]) -> Float[np.ndarray, " a"]:
+def _self_hsic(itself: Float[np.ndarray, " a"], rows: Float[np.ndarray, "a n"]) -> Float[np.ndarray, " a"]:
     """HSIC of each representation with itself, NaN where there is nothing but rounding."""
     n = rows.shape[1]
     hsic_values = np.diagonal(_unbiased_hsic(np.diag(itself), rows, rows))

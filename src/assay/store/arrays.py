@@ -63,18 +63,18 @@ def flatten(name: str, values: np.ndarray) -> dict[str, np.ndarray]:
 
 def unflatten(columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Return the arrays that `flatten` took apart; other columns as they are. Entries of an array keep one type."""
-    made: dict[str, np.ndarray] = {}
+    arrays: dict[str, np.ndarray] = {}
     parts: dict[str, dict[tuple[int, ...], np.ndarray]] = {}
     for name, values in columns.items():
         entry = _ENTRY.fullmatch(name)
         if entry is None:
-            made[name] = values
+            arrays[name] = values
         else:
             parts.setdefault(entry["name"], {})[tuple(map(int, entry["at"].split(",")))] = values
     for name, entries in parts.items():
         shape = tuple(1 + max(place) for place in zip(*entries, strict=True))
-        made[name] = np.stack([entries[at] for at in np.ndindex(shape)], axis=1).reshape(-1, *shape)
-    return made
+        arrays[name] = np.stack([entries[at] for at in np.ndindex(shape)], axis=1).reshape(-1, *shape)
+    return arrays
 
 
 def measurement_row(measurement: Measurement) -> Row:

@@ -98,7 +98,7 @@ class Table:
                 for row, plain_row in zip(rows, plain, strict=True):
                     plain_row[column.name] = row.get(column.name, "")
                 continue
-            objects = [_object(row.get(column.name, "")) for row in rows]
+            objects = [_parse_object(row.get(column.name, "")) for row in rows]
             for key in dict.fromkeys(key for values in objects for key in values):
                 names.append(f"{column.name}.{key}")
                 numbers = any(isinstance(values.get(key), float) for values in objects)
@@ -108,7 +108,7 @@ class Table:
 
 
 @cache
-def _object(text: str) -> Mapping[str, str | float]:
+def _parse_object(text: str) -> Mapping[str, str | float]:
     """Return the JSON object of a cell, empty where there is none. Cached: thousands of rows hold few texts."""
     values: dict[str, Any] = json.loads(text) if text else {}
     return {key: _plain(value) for key, value in values.items()}

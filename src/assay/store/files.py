@@ -225,7 +225,7 @@ def read_parquet(path: Path) -> dict[str, np.ndarray]:
 
     Raises StoreError that names the file when it is missing, cannot be read or is damaged.
     """
-    return _whole(path, lambda: _select(f"'{quote(alone(path))}'"))
+    return _read_arrays(path, lambda: _select(f"'{quote(alone(path))}'"))
 
 
 ROWS_AT_ONCE = 2**16
@@ -244,13 +244,13 @@ def read_column_rows(path: Path) -> ColumnRows:
         within = f" WHERE {number} >= {start} AND {number} < {start + ROWS_AT_ONCE} ORDER BY {number}"
         return _select(source, f"* EXCLUDE ({number})", within)
 
-    rows = column_rows(_whole(path, lambda: part(0)))
-    while len(rows) % ROWS_AT_ONCE == 0 and (more := column_rows(_whole(path, lambda: part(len(rows))))):
+    rows = column_rows(_read_arrays(path, lambda: part(0)))
+    while len(rows) % ROWS_AT_ONCE == 0 and (more := column_rows(_read_arrays(path, lambda: part(len(rows))))):
         rows.extend({}, more.columns)
     return rows
 
 
-def _whole(path: Path, read: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+def _read_arrays(path: Path, read: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     """Return what a file holds. Raises StoreError that names the file when it is missing or damaged."""
     try:
         return read()

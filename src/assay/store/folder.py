@@ -182,7 +182,7 @@ def _checksum(id: str, record: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _require(path: Path, wanted: str | None) -> Path:
+def _require_checksum(path: Path, wanted: str | None) -> Path:
     """Return the path, whose content has this checksum. A file that cannot be read is left to its reader to refuse.
 
     Raises:
@@ -354,7 +354,9 @@ class RunFolder:
         """
         path = self.unit(kind, id) / name
         return (
-            _require(path, self._checked_record(kind, id).get(FILES, {}).get(name)) if self.complete(kind, id) else path
+            _require_checksum(path, self._checked_record(kind, id).get(FILES, {}).get(name))
+            if self.complete(kind, id)
+            else path
         )
 
     def seal(self) -> None:
@@ -638,7 +640,7 @@ class RunFolder:
         listed = read_manifest(self.root)
         if listed is not None:  # there is none while a run reads its tables for its page
             self._refuse(broken_seal(self.root))
-            _require(path, listed.get(f"tables/{path.name}", (0, ""))[1])
+            _require_checksum(path, listed.get(f"tables/{path.name}", (0, ""))[1])
         return read_column_rows(path)
 
 

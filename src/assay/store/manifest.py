@@ -195,13 +195,13 @@ def signer(root: Path) -> str | None:
     if SIGNED not in listed and SIGNATURE not in listed:
         return ""
     signed, signature = _signs(root, listed), root / SIGNATURE
-    key = signature.is_file() and _key(signed, signature, file_state(signature))
+    key = signature.is_file() and _key_of_signature(signed, signature, file_state(signature))
     later = "" if f"{listed.get(_PAGE)}  {_PAGE}\n" in signed else "; the page was made later"
     return key + later if signed and key else None
 
 
 @lru_cache(maxsize=8)
-def _key(text: str, signature: Path, state: tuple[int, ...]) -> str:
+def _key_of_signature(text: str, signature: Path, state: tuple[int, ...]) -> str:
     """Return the key of a signature, empty if it is of another text. Cached as long as the file stays."""
     done = _keygen(text, "check-novalidate", "-s", str(signature))
     return "" if done.returncode else re.sub(r"^.* with ", "", done.stdout.strip())
@@ -221,7 +221,7 @@ def _signs(root: Path, listed: Mapping[str, str]) -> str:
     except OSError:
         return ""
     signed = {line[66:]: line[:64] for line in text.split("\n")[:-1]}
-    data = ({name: one[name] for name in one if name not in (_PAGE, *_UNSIGNED)} for one in (signed, listed))
+    data = ({name: facts[name] for name in facts if name not in (_PAGE, *_UNSIGNED)} for facts in (signed, listed))
     return text if next(data) == next(data) else ""
 
 

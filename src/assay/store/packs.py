@@ -71,11 +71,11 @@ def packed_places(root: Path, kind: str) -> Mapping[str, PackEntry]:
         changed = os.stat(folder).st_mtime_ns  # noqa: PTH116  asked once for every unit
     except OSError:
         return {}
-    return _index(folder, changed).get(kind, {})
+    return _packed_units(folder, changed).get(kind, {})
 
 
 @lru_cache(maxsize=8)
-def _index(folder: str, changed: int) -> dict[str, dict[str, PackEntry]]:
+def _packed_units(folder: str, changed: int) -> dict[str, dict[str, PackEntry]]:
     """Cached as long as no file of the folder is added or removed."""
     places: dict[str, dict[str, PackEntry]] = {}
     for index in sorted(Path(folder).glob("*.json")):
@@ -188,7 +188,7 @@ def _write(root: Path, kind: str, units: Mapping[str, Columns]) -> None:
     columns: Columns = {
         OF_UNIT: np.repeat(np.array(list(units), dtype=object), lengths),
         NUMBER: np.repeat(np.arange(len(units)), lengths),
-        **{name: np.concatenate([one[name] for one in units.values()]) for name in first},
+        **{name: np.concatenate([unit[name] for unit in units.values()]) for name in first},
     }
     write_parquet(path, columns, row_group=ROW_GROUP)
     records = {id: (root / kind / id / "record.json").read_text(encoding="utf-8") for id in units}

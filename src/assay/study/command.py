@@ -32,57 +32,57 @@ if TYPE_CHECKING:
 # `assay run`: a study from its spec to its page.
 
 
-def run_command(asked: RunRequest, given: Settled | None = None) -> None:
+def run_command(request: RunRequest, given: Settled | None = None) -> None:
     """Run, and end with the exit code of the outcome. Only the requested output goes to standard output.
 
     Args:
-        asked: The request.
+        request: The request.
         given: The study and its folder, where they are not those of the request.
     """
-    settled = given or asked.settle(compare=False)
+    settled = given or request.settle(compare=False)
 
     from assay.study.finished import find_finished
 
-    if (finished_study := find_finished(settled.root, settled.spec, asked.skip_bad_rows)) is not None:
-        _tell_unchanged(finished_study, settled, asked)
+    if (finished_study := find_finished(settled.root, settled.spec, request.skip_bad_rows)) is not None:
+        _tell_unchanged(finished_study, settled, request)
         return
-    settled = given or asked.settle()
+    settled = given or request.settle()
 
     from assay.execution.engines import detach, stop_file
     from assay.execution.local import choose_device, executor_for
     from assay.execution.progress import display_for, reading_shown, telling
     from assay.study.run import prepare, run_study
 
-    engine, json, quiet = asked.engine, asked.as_json, asked.as_json or asked.quiet
-    device = choose_device(asked.device) if engine is None else engine.device(asked.device)
+    engine, json, quiet = request.engine, request.as_json, request.as_json or request.quiet
+    device = choose_device(request.device) if engine is None else engine.device(request.device)
     stopping = threading.Event()
-    if asked.detach and engine and not asked.dry_run and "SLURM_JOB_ID" not in os.environ:
+    if request.detach and engine and not request.dry_run and "SLURM_JOB_ID" not in os.environ:
         job = detach(settled.root, engine.slurm(settled.root), sys.argv[1:])
         _tell_detached(settled.root, f"job {job} plans the study and submits its work")
         return
-    remote = None if engine is None or asked.dry_run else engine.executor(settled.root, stopping.set, asked.detach)
-    local, count = executor_for(asked.workers, device, stopping.set, stop_file(settled.root))
+    remote = None if engine is None or request.dry_run else engine.executor(settled.root, stopping.set, request.detach)
+    local, count = executor_for(request.workers, device, stopping.set, stop_file(settled.root))
     executor = remote or local
 
     def prepare_and_count() -> PreparedStudy:
         nonlocal count
         with reading_shown(quiet) as notify:
             prepared = prepare(
-                settled.spec, settled.root, skip_bad_rows=asked.skip_bad_rows, device=device, notify=notify
+                settled.spec, settled.root, skip_bad_rows=request.skip_bad_rows, device=device, notify=notify
             )
         if engine is not None:
             count = engine.workers(prepared.tasks, remote.backend.at_once if remote else engine.at_once)
-        _tell_plan(prepared, count, asked)
+        _tell_plan(prepared, count, request)
         return prepared
 
     def display(tasks: Sequence[Task]) -> AbstractContextManager[Observer]:
-        return display_for(tasks, count, json, stopping.is_set, quiet=quiet, verbose=asked.verbose)
+        return display_for(tasks, count, json, stopping.is_set, quiet=quiet, verbose=request.verbose)
 
     prepared = prepare_and_count()
-    if asked.dry_run:
+    if request.dry_run:
         return
     result = run_study(prepared, display, executor, telling(quiet), prepare_and_count)
-    if asked.detach and engine and remote and remote.handles:
+    if request.detach and engine and remote and remote.handles:
         rest = [arguments for arguments in sys.argv[1:] if arguments != "--detach"]
         job = detach(settled.root, engine.slurm(settled.root), rest, remote.handles)
         _tell_detached(settled.root, f"the work is submitted; job {job} writes tables and page after it")
@@ -90,19 +90,19 @@ def run_command(asked: RunRequest, given: Settled | None = None) -> None:
     if json:
         print(jsonlib.dumps(_finished_event(result)), flush=True)
     else:
-        _tell(result)
-    _show(asked, result)
+        _print_result(result)
+    _show(request, result)
     raise typer.Exit(130 if result.stopped else 1 if result.failed else 0)
 
 
-def _tell_plan(prepared: PreparedStudy, count: int, asked: RunRequest) -> None:
-    if asked.as_json:
-        disk = {"weight_bytes": prepared.weight_bytes()} if asked.dry_run else {}
+def _tell_plan(prepared: PreparedStudy, count: int, request: RunRequest) -> None:
+    if request.as_json:
+        disk = {"weight_bytes": prepared.weight_bytes()} if request.dry_run else {}
         print(jsonlib.dumps({**_plan_event(prepared, count), **disk}), flush=True)
-    elif asked.dry_run:
-        jobs = [] if asked.engine is None else [asked.engine.describe_size(prepared.tasks, count)]
+    elif request.dry_run:
+        jobs = [] if request.engine is None else [request.engine.describe_size(prepared.tasks, count)]
         print("\n".join([*plan_lines(prepared, count), *jobs, *disk_lines(prepared)]))
-    elif not asked.quiet:
+    elif not request.quiet:
         for line in plan_lines(prepared, count):
             print(line, file=sys.stderr, flush=True)
 
@@ -111,22 +111,22 @@ def _tell_detached(root: Path, text: str) -> None:
     print(f"{root}: {text}. `assay status {root}` shows how far it is, `assay cancel {root}` stops it")
 
 
-def _tell_unchanged(finished_study: Finished, settled: Settled, asked: RunRequest) -> None:
-    if asked.as_json:
+def _tell_unchanged(finished_study: Finished, settled: Settled, request: RunRequest) -> None:
+    if request.as_json:
         print(jsonlib.dumps(_finished_event(finished_study.result)), flush=True)
-    elif asked.quiet:
-        _tell(finished_study.result)
+    elif request.quiet:
+        _print_result(finished_study.result)
     else:
         trials = count(finished_study.trials, "trial")
         print(f"{settled.spec.name}: {trials} done before, and nothing has changed since", file=sys.stderr)
         print(f"`assay doctor {settled.root}` checks the contents of the records", file=sys.stderr, flush=True)
-        _tell(finished_study.result)
-    _show(asked, finished_study.result)
+        _print_result(finished_study.result)
+    _show(request, finished_study.result)
 
 
-def _show(asked: RunRequest, result: Result) -> None:
+def _show(request: RunRequest, result: Result) -> None:
     """Open the page where that is asked."""
-    if asked.open and result.page:
+    if request.open and result.page:
         from assay.report.browser import open_page
 
         open_page(result.page)
@@ -236,7 +236,7 @@ def _answer(result: Result) -> tuple[list[str], str, list[str]]:
     return reading_lines(evidence.facts), verdict(evidence), lines
 
 
-def _tell(result: Result) -> None:
+def _print_result(result: Result) -> None:
     if result.stopped:
         print(f"stopped: {result.trained} trials were finished; the same command goes on from here", file=sys.stderr)
         return
@@ -258,7 +258,7 @@ def _warn(line: str) -> None:
     warn(line)
 
 
-def preview_command(asked: RunRequest) -> None:
+def preview_command(request: RunRequest) -> None:
     """Print the tables, and write them, pictures and a page to `<run folder>/preview/`."""
     from assay.execution.local import InProcess, choose_device, executor_for
     from assay.execution.progress import reading_shown
@@ -273,15 +273,15 @@ def preview_command(asked: RunRequest) -> None:
     from assay.study.preview_page import preview_lines
     from assay.study.run import prepare
 
-    settled = asked.settle()
-    spec, root, device = settled.spec, settled.root, choose_device(asked.device)
-    with reading_shown(asked.as_json) as notify:
-        prepared = prepare(spec, root, skip_bad_rows=asked.skip_bad_rows, device=device, notify=notify)
-    workers = executor_for(asked.workers, device)[1]
-    page = carry_out(PreviewRun(prepared, asked, workers), root / PREVIEW, InProcess(), write_page).page
+    settled = request.settle()
+    spec, root, device = settled.spec, settled.root, choose_device(request.device)
+    with reading_shown(request.as_json) as notify:
+        prepared = prepare(spec, root, skip_bad_rows=request.skip_bad_rows, device=device, notify=notify)
+    workers = executor_for(request.workers, device)[1]
+    page = carry_out(PreviewRun(prepared, request, workers), root / PREVIEW, InProcess(), write_page).page
     assert page is not None
     evidence = Evidence.of(page.parent)
-    if asked.as_json:
+    if request.as_json:
         print(json_text(_facts(evidence, page), sort_keys=False), end="")
     else:
         for line in [
@@ -291,7 +291,7 @@ def preview_command(asked: RunRequest) -> None:
             f"preview: {page}",
         ]:
             print(line)
-    if asked.open:
+    if request.open:
         open_page(page)
 
 
@@ -318,18 +318,18 @@ def _facts(evidence: Evidence, page: Path) -> dict[str, object]:
     }
 
 
-def register_command(asked: RunRequest, receipt: str) -> None:
+def register_command(request: RunRequest, receipt: str) -> None:
     """Register a study whose data a run would accept, and print its file and its hash."""
     from assay.execution.progress import reading_shown
     from assay.study.registration import register, registration_file
     from assay.study.run import check_data
 
-    settled = asked.settle()
-    with reading_shown(quietly=asked.as_json) as notify:
-        check_data(settled.spec, settled.root, skip_bad_rows=asked.skip_bad_rows, notify=notify)
+    settled = request.settle()
+    with reading_shown(quietly=request.as_json) as notify:
+        check_data(settled.spec, settled.root, skip_bad_rows=request.skip_bad_rows, notify=notify)
     registration = register(settled.root, settled.spec, receipt)
     file = registration_file(settled.root)
-    if asked.as_json:
+    if request.as_json:
         more = {key: registration.content.get(key, "") for key in ("time", "commit")}
         print(json.dumps({"file": str(file), "sha256": registration.sha256, **more, "receipt": registration.receipt}))
         return
@@ -339,14 +339,14 @@ def register_command(asked: RunRequest, receipt: str) -> None:
         print("deposit the hash elsewhere (a commit, an e-mail, a registry), and name the place with --receipt")
 
 
-def replicate_command(asked: RunRequest) -> None:
+def replicate_command(request: RunRequest) -> None:
     """Run the study of a finished run again, in a folder of its own."""
     from assay.store.folder import find_run, require_writable, working_in
     from assay.study.replication import SEEDS, keep_earlier, prepare_replication
 
-    settled, first = prepare_replication(find_run(asked.spec, asked.out), asked.out, asked.seeds or SEEDS)
+    settled, first = prepare_replication(find_run(request.spec, request.out), request.out, request.seeds or SEEDS)
     require_writable(settled.root)
-    if not asked.dry_run:
+    if not request.dry_run:
         with working_in(settled.root):
             keep_earlier(settled.root, first)
-    run_command(asked, settled)
+    run_command(request, settled)

@@ -345,9 +345,9 @@ def cautions(spec: StudySpec, population: Population, clean_sample: ConfounderSa
     """
     return (
         *map(reason_in_words, population.card.doubts),
-        *_target(spec, population),
+        *_confounder_target(spec, population),
         *_unseen(spec, population),
-        *_columns(spec),
+        *_undeclared_columns(spec),
         *_crop_notes(spec, population),
         *map(
             reason_in_words, dict.fromkeys(text for point in spec.points for text in Tests(point.tests).disagreements)
@@ -358,7 +358,7 @@ def cautions(spec: StudySpec, population: Population, clean_sample: ConfounderSa
     )
 
 
-def _target(spec: StudySpec, population: Population) -> Iterator[Reason]:
+def _confounder_target(spec: StudySpec, population: Population) -> Iterator[Reason]:
     """A segmentation ranks images by their target, and counts false positives where masks are empty."""
     if spec.task == "segmentation" and (classes := population.classes) != LESION.levels:
         yield because(Code.OTHER_TARGET, target=classes[-1])
@@ -442,7 +442,7 @@ def _not_trained(factor: Factor, train: FactorTable, test: FactorTable) -> dict[
     return {int(code): int(n) for code, n in counted if code >= 0 and code not in trained}
 
 
-def _columns(spec: StudySpec) -> Iterator[Reason]:
+def _undeclared_columns(spec: StudySpec) -> Iterator[Reason]:
     """A column of the table that has an intervention's name and was not declared, so that nobody has read it."""
     if not (spec.data.folder and spec.data.table):
         return

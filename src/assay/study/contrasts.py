@@ -89,13 +89,13 @@ def at_matched_clean(gathered: Gathered, contrast: ContrastSpec, a: Recipes, b: 
         return untested_contrast(because(Code.ONE_AMOUNT), contrast.margin)
     try:
         doses = iter(_by_dose([recipes for side in sides for recipes in side.values()]))
-        amounts = [[_amount(gathered, contrast, rows, next(doses)) for rows in side] for side in sides]
+        amounts = [[_dose_amount(gathered, contrast, rows, next(doses)) for rows in side] for side in sides]
     except _Lost as lost:
         return untested_contrast(lost.reason, contrast.margin)
     return matched_clean(amounts[0], amounts[1], contrast.measure, contrast.margin)
 
 
-def _amount(gathered: Gathered, contrast: ContrastSpec, rows: float, doses: Mapping[float, RecipePoint]) -> Amount:
+def _dose_amount(gathered: Gathered, contrast: ContrastSpec, rows: float, doses: Mapping[float, RecipePoint]) -> Amount:
     clean = gathered.panel(doses[0.0], contrast.clean)
     if clean is None:
         raise _Lost(because(Code.NO_SEED_OF, recipe=doses[0.0].label))
@@ -183,7 +183,7 @@ def _carried_out(gathered: Gathered, pair: Pair) -> Contrast:
     if stated.at == MATCHED:
         return at_matched_clean(gathered, stated, pair.a, pair.b)
     if stated.at == FIT:
-        curves = [_curve(gathered, recipes, stated.environment) for recipes in (pair.a, pair.b)]
+        curves = [_budget_curve(gathered, recipes, stated.environment) for recipes in (pair.a, pair.b)]
         if curves[0] is None or curves[1] is None:
             return untested_contrast(because(Code.NO_SEED_AT_EVERY_BUDGET), stated.margin)
         return matched_fit(curves[0], curves[1], stated.measure, stated.margin)
@@ -203,7 +203,7 @@ def _carried_out(gathered: Gathered, pair: Pair) -> Contrast:
     return replace(result, left_out=len(seeds_kept) - result.seeds)
 
 
-def _curve(gathered: Gathered, recipes: Sequence[RecipePoint], environment: str) -> list[Budget] | None:
+def _budget_curve(gathered: Gathered, recipes: Sequence[RecipePoint], environment: str) -> list[Budget] | None:
     budgets: list[Budget] = []
     for point in sorted(recipes, key=lambda recipe: recipe.recipe.epochs):
         panel = gathered.panel(point, environment)

@@ -49,9 +49,9 @@ def export_model(root: Path, trial: str, folder: Path, format: str) -> Path:
     if trial == ALL and format == "safetensors":
         return _export_models(root, folder)
     study, run = stored_study(root), RunFolder(root)
-    planned = next((one for one in study.plan.trials if one.id == trial), None)
+    planned = next((trial_of_plan for trial_of_plan in study.plan.trials if trial_of_plan.id == trial), None)
     if planned is None:
-        text = unknown_name("trial", trial, [one.id for one in study.plan.trials][:20])
+        text = unknown_name("trial", trial, [trial_of_plan.id for trial_of_plan in study.plan.trials][:20])
         raise StoreError(f"{text} The table `trials` of {root} lists all")
     if planned.training.members:
         raise StoreError(f"{trial} is an ensemble; `export all` writes its networks and the table that joins them")
@@ -80,7 +80,7 @@ def _export_models(root: Path, folder: Path) -> Path:
     reserved = {PATH, SEED, FOLD, NETWORK}
     columns = {name: f"{name}-of-recipe" if name in reserved else name for name in axes}
     rows: list[Sequence[object]] = [[PATH, *columns.values(), SEED, *([FOLD] if folds else [])]]
-    for trial in (one for one in study.plan.trials if not one.training.members):
+    for trial in (trial_of_plan for trial_of_plan in study.plan.trials if not trial_of_plan.training.members):
         if run.complete("trials", trial.id) and not nothing_to_read(run.record("trials", trial.id)):
             export_model(root, trial.id, folder / trial.id, "safetensors")
             coordinates = [trial.point.coordinates[name] for name in axes]
@@ -298,17 +298,24 @@ def export_start(root: Path, start: str, path: Path, seed: int | None = None, fo
         raise StoreError(f"the study in {root} trained no start '{start}': {meant}")
     of_start = [source for source in sources if source.name == start]
     wanted = of_start[0].training.seed if seed is None else seed
-    found = next((one for one in of_start if (one.training.seed, one.training.fold) == (wanted, fold)), None)
-    if found is None:
-        seeds = ", ".join(map(str, sorted({one.training.seed for one in of_start})))
+    trial = next(
+        (
+            trial_of_start
+            for trial_of_start in of_start
+            if (trial_of_start.training.seed, trial_of_start.training.fold) == (wanted, fold)
+        ),
+        None,
+    )
+    if trial is None:
+        seeds = ", ".join(map(str, sorted({trial_of_start.training.seed for trial_of_start in of_start})))
         raise StoreError(f"start '{start}' has no seed {wanted}, fold {fold}: its seeds are {seeds}")
     folder = RunFolder(root)
-    status = folder.record("sources", found.id)["status"] if folder.complete("sources", found.id) else "not trained"
+    status = folder.record("sources", trial.id)["status"] if folder.complete("sources", trial.id) else "not trained"
     if status != "done":
-        raise StoreError(f"{found.label} is {status}: there are no weights to export")
-    weights = default_cache_root() / "sources" / found.id / WEIGHTS_FILE
+        raise StoreError(f"{trial.label} is {status}: there are no weights to export")
+    weights = default_cache_root() / "sources" / trial.id / WEIGHTS_FILE
     if not weights.is_file():
-        raise WeightsError(f"source {found.id} is not in {weights.parent.parent}: run its study again, which trains it")
-    architecture = found.training.recipe.architecture.label
-    export_trunk(weights, path, {"architecture": architecture, "trained_by": f"assay {found.id}"})
+        raise WeightsError(f"source {trial.id} is not in {weights.parent.parent}: run its study again, which trains it")
+    architecture = trial.training.recipe.architecture.label
+    export_trunk(weights, path, {"architecture": architecture, "trained_by": f"assay {trial.id}"})
     return path

@@ -24,10 +24,10 @@ Recipes = Sequence[RecipePoint]
 def by_amount(side: Recipes) -> dict[float, list[RecipePoint]]:
     """Rows that were trained on, ascending -> a side's recipes; all of them at 0 where amounts are no axis."""
     axis = amount_axis(side)
-    made: dict[float, list[RecipePoint]] = {}
+    by_amount_of_rows: dict[float, list[RecipePoint]] = {}
     for point in side:
-        made.setdefault(float(point.coordinates[axis]) if axis else 0.0, []).append(point)
-    return dict(sorted(made.items()))
+        by_amount_of_rows.setdefault(float(point.coordinates[axis]) if axis else 0.0, []).append(point)
+    return dict(sorted(by_amount_of_rows.items()))
 
 
 def common_doses(sides: Sequence[Recipes]) -> list[float]:
@@ -130,7 +130,7 @@ def pooled_pairs(found: Sequence[tuple[Pair, Contrast]]) -> list[tuple[Pair, Con
 
 def _positions(keys: Sequence[tuple[str, ...]]) -> list[list[int]]:
     """The positions of equal keys."""
-    return [[i for i, one in enumerate(keys) if one == key] for key in dict.fromkeys(keys)]
+    return [[i for i, other in enumerate(keys) if other == key] for key in dict.fromkeys(keys)]
 
 
 EXPLORATORY = "exploratory"

@@ -70,7 +70,7 @@ def causes(spec: StudySpec, skip_bad_rows: bool) -> str:
     """
     complete = spec.model_dump(mode="json", context={"complete": True})
     roots = _inputs(spec, complete)
-    read = None if roots is None else _files(roots)
+    read = None if roots is None else _hash_states(roots)
     if read is None:
         return ""
     return content_hash(
@@ -78,7 +78,7 @@ def causes(spec: StudySpec, skip_bad_rows: bool) -> str:
             "study": complete,
             "skip_bad_rows": skip_bad_rows,
             "own_code": own_code(spec.model_dump_json(context={"complete": True})),
-            "code": _files([Path(assay.__file__).parent], suffixes=(".py", ".json", ".html", ".css", ".js")),
+            "code": _hash_states([Path(assay.__file__).parent], suffixes=(".py", ".json", ".html", ".css", ".js")),
             "python": [sys.version, platform.machine(), *map(_version, LIBRARIES)],
             "inputs": read,
         }
@@ -125,7 +125,7 @@ def find_finished(root: Path, spec: StudySpec, skip_bad_rows: bool) -> Finished 
 
 def _effects(root: Path) -> str | None:
     """Hash the state of all files of a run folder but the note itself and what previews leave."""
-    return _files([path for path in sorted(root.iterdir()) if path.name not in (FINISHED, *IGNORED)])
+    return _hash_states([path for path in sorted(root.iterdir()) if path.name not in (FINISHED, *IGNORED)])
 
 
 def _inputs(spec: StudySpec, complete: Mapping[str, Any]) -> list[Path] | None:
@@ -160,7 +160,7 @@ def _texts(values: object, *, inside: bool = True) -> Iterator[str]:
             yield from _texts(value, inside=inside)
 
 
-def _files(roots: Sequence[Path], suffixes: tuple[str, ...] = ("",)) -> str | None:
+def _hash_states(roots: Sequence[Path], suffixes: tuple[str, ...] = ("",)) -> str | None:
     """Hash the paths and states of all files below; None for more than `MOST_FILES`."""
     states: list[str] = []
     for path in (path for root in roots for path in _below(root) if path.endswith(suffixes)):

@@ -57,11 +57,11 @@ SPECIFIC = "specific"
 
 def joined_columns(parts: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
     """Rows of several parts one after another; arrays with an entry per lesion are padded to the most."""
-    made: dict[str, np.ndarray] = {}
+    joined: dict[str, np.ndarray] = {}
     for name in parts[0]:
         columns = [part[name] for part in parts]
-        made[name] = np.concatenate(of_one_width(name, columns))
-    return made
+        joined[name] = np.concatenate(of_one_width(name, columns))
+    return joined
 
 
 def panel_of(outputs: Mapping[int, Mapping[str, np.ndarray]], where: str) -> Panel:
@@ -95,13 +95,13 @@ def panel_of(outputs: Mapping[int, Mapping[str, np.ndarray]], where: str) -> Pan
             outputs_of_seed["threshold"],
         )
     seeds = np.array(list(outputs), dtype=np.int64)
-    maps = _maps(list(outputs.values()), rows)
+    maps = _stack_maps(list(outputs.values()), rows)
     specific = maps.pop(SPECIFIC, None)
     panel = Panel(scores, facts["target"], facts["patient"], fold, tested, thresholds, seeds, maps)
     return replace(panel, specific=specific, images=rows)
 
 
-def _maps(outputs: Sequence[Mapping[str, np.ndarray]], rows: np.ndarray) -> dict[str, np.ndarray]:
+def _stack_maps(outputs: Sequence[Mapping[str, np.ndarray]], rows: np.ndarray) -> dict[str, np.ndarray]:
     """Stack the columns of maps as [seeds, rows, ...]. Rows without an output are zero and are never read."""
     stacked: dict[str, np.ndarray] = {}
     for name in outputs[0].keys() - {*OF_ROWS, "threshold", "logits"}:
@@ -355,8 +355,8 @@ class Gathered:
         alike: dict[tuple[int, ...], tuple[int, ...]] = {}
         every: dict[Key, BySeed] = {}
         for (key, places_of_key), end in zip(places.items(), ends, strict=True):
-            found = alike.setdefault(tuple(places_of_key), tuple(places_of_key))
-            every[key] = of_one_unit(OfSeeds(key, found, range(end - len(places_of_key), end), kept))
+            shared = alike.setdefault(tuple(places_of_key), tuple(places_of_key))
+            every[key] = of_one_unit(OfSeeds(key, shared, range(end - len(places_of_key), end), kept))
         settled = with_one_worst(every, self._smallest_group)
         return {key: rows for key, rows in settled.items() if not _from_outputs(key)}
 

@@ -79,7 +79,7 @@ def outline_rows(gathered: Gathered, population: Population, gallery: PictureSet
         panels = [gathered.panel(recipe.point, name) for recipe in recipes]
         with_maps = [panel for panel in panels if panel is not None and panel.maps]
         if len(with_maps) == len(recipes) and environment.masks is not None:
-            for (of, example), position in _chosen(with_maps, environment).items():
+            for (of, example), position in _choose_examples(with_maps, environment).items():
                 image, by_recipe = _outline_picture(recipes, environment, position)
                 facts = {"lesion": of == "lesion", "example": example, "recipes": by_recipe}
                 rows.append(gallery.outlines(image, facts, f"{name}-{of}, {example}", name))
@@ -109,7 +109,7 @@ def _first(gathered: Gathered, point: RecipePoint) -> Trial | None:
 # --- which images ---------------------------------------------------------------------------------------------------
 
 
-def _chosen(panels: Sequence[Panel], environment: Environment) -> dict[tuple[str, str], int]:
+def _choose_examples(panels: Sequence[Panel], environment: Environment) -> dict[tuple[str, str], int]:
     """Choose example images: (lesion or not, kind of example) -> position.
 
     They are ranked by Dice with a lesion, else by the predicted area. One random image alone where
@@ -169,13 +169,13 @@ def _outline_picture(
     for recipe in recipes:
         predicted = _predict_mask(recipe.network, pixels)
         images.append(outline(plain, {TRUTH: truth, PREDICTED: predicted}))
-        facts_by_recipe[recipe.point.label] = _agreement(truth, predicted)
+        facts_by_recipe[recipe.point.label] = _segmentation_facts(truth, predicted)
     white = np.full((images[0].shape[0], 3, 3), 255, np.uint8)
     parts = [part for image in images for part in (image, white)][:-1]
     return np.concatenate(parts, axis=1), facts_by_recipe
 
 
-def _agreement(truth: np.ndarray, predicted: np.ndarray) -> Facts:
+def _segmentation_facts(truth: np.ndarray, predicted: np.ndarray) -> Facts:
     if truth.any():
         return {"dice": 2 * float((truth & predicted).sum()) / float(truth.sum() + predicted.sum())}
     return {"called": float(predicted.mean())}
@@ -275,14 +275,14 @@ def _heat_map_picture(
     greatest = max(float(np.percentile(values, BRIGHTEST)), 1.0)
     panels = [plain]
     for heat_map in relative:
-        panel = np.full_like(plain, 127) if heat_map is None else enlarge(_heat(heat_map / greatest)).copy()
+        panel = np.full_like(plain, 127) if heat_map is None else enlarge(_heat_colors(heat_map / greatest)).copy()
         panel[edge] = _EDGE
         panels.append(panel)
     white = np.full((plain.shape[0], 3, 3), 255, np.uint8)
     return np.concatenate([part for panel in panels for part in (panel, white)][:-1], axis=1), greatest
 
 
-def _heat(shares: Float[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w 3"]:
+def _heat_colors(shares: Float[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w 3"]:
     """Colors of values from 0 to 1."""
     at, colored = np.linspace(0, 1, len(_COLORS)), np.empty((*shares.shape, 3), dtype=np.uint8)
     for channel in range(3):

@@ -200,7 +200,12 @@ def contrasts_of(looks: Sequence[InterimLook], most: int) -> list[Row]:
 def _early(row: Row, looks: Sequence[InterimLook], seeds: int, most: int) -> Reason:
     """Return a reason that names a decision before the last look, with the estimate of the last seeds there are."""
     reason = because(Code.DECIDED_EARLY, seeds=seeds, most=most, differs=int(row["decision"] in DIFFERENT))
-    later = [one for look in looks for one in look.primary if one["id"] == row["id"] and look.seeds > seeds]
+    later = [
+        row_of_look
+        for look in looks
+        for row_of_look in look.primary
+        if row_of_look["id"] == row["id"] and look.seeds > seeds
+    ]
     if not later or math.isnan(later[-1]["low"]):
         return reason
     last = {name: later[-1][name] for name in ("value", "low", "high", "seeds")}

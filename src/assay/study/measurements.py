@@ -214,8 +214,8 @@ class OfSeeds(Mapping[int, Row]):
         """Return the values of the seeds in a column."""
         if name == "reason" and self.reason is not None:
             return [self.reason] * len(self.seeds)
-        found = self.columns[name][self.places.start : self.places.stop]
-        return found.tolist() if isinstance(found, np.ndarray) else found
+        values = self.columns[name][self.places.start : self.places.stop]
+        return values.tolist() if isinstance(values, np.ndarray) else values
 
     def __getitem__(self, seed: int) -> Row:
         at = self.places[self.seeds.index(seed)]
@@ -349,7 +349,7 @@ class Folds:
         if not components or set(outputs) != set(point.tests):
             return []
         tables = self.tables(point.tests, seed)
-        answered = {name: _answers(found, tables[name]) for name, found in outputs.items()}
+        answered = {name: _answers(described, tables[name]) for name, described in outputs.items()}
         rows: list[Row] = []
         for component in components:
             probe: Performance | OfMaps = build("probe", component.name, component.params)
@@ -357,10 +357,10 @@ class Folds:
                 of_maps = {
                     name: answers_of_maps for name, answers_of_maps in answered.items() if answers_of_maps[0].maps
                 }
-                found = probe.describe(of_maps, tables[""], self.population.kinds)
+                described = probe.describe(of_maps, tables[""], self.population.kinds)
             else:
-                found = probe.describe(answered, tables[""])
-            rows += [measurement_row(measurement) for measurement in found]
+                described = probe.describe(answered, tables[""])
+            rows += [measurement_row(measurement) for measurement in described]
         return rows
 
     def members(self, point: RecipePoint, seed: int, environment: str, group: Group) -> Int[np.ndarray, "n"]:

@@ -376,7 +376,7 @@ def _least_area(row: Row, _: Evidence) -> Cell:
     return words(f"{number(100 * value, 2 if value < 0.001 else 1)}%" if value else "1 px")
 
 
-def _threshold(row: Row, _: Evidence) -> Cell:
+def _threshold_cell(row: Row, _: Evidence) -> Cell:
     value = numeric(row, "y")
     places = 2 if abs(value) < 4 else 4 if abs(value) > 4 else 3
     return words(f"p {number(1 / (1 + math.exp(-value)), places)}")
@@ -419,7 +419,7 @@ PAGE = Page(
         "margin_test": Wording(lambda row, _: words(margin_test(row))),
         "role": Wording(_role_words),
         "x": Wording(_least_area),
-        "y": Wording(_threshold),
+        "y": Wording(_threshold_cell),
     },
     failures=ACCOUNT,
     environments=ENVIRONMENTS,

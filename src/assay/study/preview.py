@@ -55,7 +55,7 @@ def detectable_differences(spec: StudySpec, population: Population) -> list[Row]
     family = spec_pairs(spec)
     groups = [pooling_group(pair.contrast) for pair in family]
     return [
-        _entry(pair, spec, population, _of_family(pair, family), groups.count(group))
+        _comparison_row(pair, spec, population, _of_family(pair, family), groups.count(group))
         for pair, group in zip(family, groups, strict=True)
     ]
 
@@ -67,7 +67,7 @@ def _of_family(pair: Pair, every: Sequence[Pair]) -> int:
     return sum(other.contrast.family_name == pair.contrast.family_name for other in every)
 
 
-def _entry(whole: Pair, spec: StudySpec, population: Population, family: int, group: int) -> Row:
+def _comparison_row(whole: Pair, spec: StudySpec, population: Population, family: int, group: int) -> Row:
     pair = whole.single[0]
     contrast = pair.contrast
     entry: Row = {**comparison_columns(whole), "role": contrast.role, "detectable": math.nan, "reason": ""}

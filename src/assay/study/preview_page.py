@@ -49,8 +49,8 @@ def preview_account(evidence: Evidence) -> Account:
     opening = Opening(
         tuple(doubts(findings)[:MOST_CHIPS]),
         tuple(filter(None, (definition, association_text(evidence)))),
-        tuple(PlacePictures(f"{place.name}: {one.label}", (one,)) for place in places_of(evidence.root, evidence)
-              for one in place.pictures),
+        tuple(PlacePictures(f"{place.name}: {picture.label}", (picture,))
+              for place in places_of(evidence.root, evidence) for picture in place.pictures),
         tuple(lines)[:MOST_LINES],
         "Smallest difference that can be detected",
         tiles=tuple(preview_tiles(facts)),

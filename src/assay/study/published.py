@@ -33,16 +33,20 @@ def published_rows(spec: StudySpec, estimates: Sequence[Row], values: ColumnRows
     measures = {column.measure for table in spec.published for column in table.columns}
     overall = [row for row in estimates if row["measure"] in measures and not row["factor"]]
     seeds = SeedValues(values)
-    return [row for table in spec.published for row in _rows_of(table, spec, overall, seeds)]
+    return [row for table in spec.published for row in _published_rows(table, spec, overall, seeds)]
 
 
-def _rows_of(table: PublishedTable, spec: StudySpec, estimates: Sequence[Row], seeds: SeedValues) -> Iterator[Row]:
+def _published_rows(
+    table: PublishedTable, spec: StudySpec, estimates: Sequence[Row], seeds: SeedValues
+) -> Iterator[Row]:
     by_column = {column.name: _estimates_of_column(table, column, estimates) for column in table.columns}
     for column in table.columns:
         levels = spec.axes.get(table.rows, by_column[column.name])
         for level in dict.fromkeys((*column.values, *levels)):
             row = by_column[column.name].get(level)
-            drawn, other = (_values(one, seeds) for one in (row, by_column.get(column.against, {}).get(level)))
+            drawn, other = (
+                _values(row_values, seeds) for row_values in (row, by_column.get(column.against, {}).get(level))
+            )
             yield {
                 "table": table.title,
                 "source": table.source,

@@ -238,11 +238,11 @@ class StudyRun(RunSteps):
         (folder.root / MANIFEST).unlink(missing_ok=True)  # before any file that it lists
         finished.forget(folder.root)
         state(folder.root, self.request, results_exist=any(folder.ids("probes")))
-        _begin(self.prepared)
+        _record_plan(self.prepared)
         yield self.prepared.tasks
         while self._look_follows():
             self.prepared = self.again()
-            _begin(self.prepared)
+            _record_plan(self.prepared)
             yield self.prepared.tasks
 
     def _look_follows(self) -> bool:
@@ -310,7 +310,7 @@ def run_study(
     )
 
 
-def _begin(prepared: PreparedStudy) -> None:
+def _record_plan(prepared: PreparedStudy) -> None:
     """Keep the plan in the folder, and remove the traces of a killed run."""
     plan, place = prepared.plan, prepared.place
     store(place.folder, plan, inputs_of(prepared.population, plan.spec.data, plan.spec.task))
@@ -346,7 +346,7 @@ def train_only(prepared: PreparedStudy, watch: Watch, executor: Executor) -> Out
     with working_in(prepared.place.root):
         place, spec = prepared.place, prepared.spec
         place.folder.require(STUDY, spec.name)
-        _begin(prepared)
+        _record_plan(prepared)
         place.folder.begin(STUDY, study_values(spec, place.skip_bad_rows), stamp(prepared.plan), spec.name)
         with watch(prepared.tasks) as display:
             return run_tasks(prepared.tasks, prepared.place.folder, executor, display)

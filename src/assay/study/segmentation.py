@@ -39,7 +39,7 @@ def point_rows(gathered: Gathered) -> list[Row]:
 
 def _planes(gathered: Gathered) -> Iterator[Row]:
     """False positives over area and threshold, of environments that hold lesion-free images."""
-    for point, environment, panel in _panels(gathered):
+    for point, environment, panel in _segmentation_panels(gathered):
         rate = _rate(panel)
         if rate is not None:
             where = _where("false-positives", point, environment, panel, panel.maps["truth"][0] == 0)
@@ -54,7 +54,7 @@ def _free_responses(gathered: Gathered) -> Iterator[Row]:
     Logits are no common scale of seeds, nor of folds, so each seed's threshold is the one with as many false positives
     as the others.
     """
-    for point, environment, panel in _panels(gathered):
+    for point, environment, panel in _segmentation_panels(gathered):
         seeds = [
             maps.free_responses(
                 answers.maps["stray"], answers.maps["lesion_score"], answers.maps["floor"], _THRESHOLDS, answers.fold
@@ -87,7 +87,7 @@ def _courses(gathered: Gathered) -> Iterator[Row]:
             values["weight"] = weight_of(point.recipe.loss, epoch, point.recipe.epochs)
             for name, value in values.items():
                 if not math.isnan(value):
-                    yield {**_point(name, point, ""), **counts, "x": float(epoch + 1), "value": value}
+                    yield {**_curve_row(name, point, ""), **counts, "x": float(epoch + 1), "value": value}
 
 
 def weight_of(loss: Component, epoch: int, epochs: int) -> float:
@@ -112,7 +112,7 @@ def _rate(panel: Panel) -> np.ndarray | None:
     return np.mean(rates, axis=0)
 
 
-def _panels(gathered: Gathered) -> Iterator[tuple[RecipePoint, str, Panel]]:
+def _segmentation_panels(gathered: Gathered) -> Iterator[tuple[RecipePoint, str, Panel]]:
     for point in gathered.plan.spec.points:
         for environment in point.tests:
             panel = gathered.panel(point, environment)
@@ -122,10 +122,10 @@ def _panels(gathered: Gathered) -> Iterator[tuple[RecipePoint, str, Panel]]:
 
 def _where(curve: str, point: RecipePoint, environment: str, panel: Panel, among: Bool[np.ndarray, " n"]) -> Row:
     counts = {"seeds": len(panel.scores), "images": int(among.sum())}
-    return {**_point(curve, point, environment), **counts, "patients": len(np.unique(panel.patient[among]))}
+    return {**_curve_row(curve, point, environment), **counts, "patients": len(np.unique(panel.patient[among]))}
 
 
-def _point(curve: str, point: RecipePoint, environment: str) -> Row:
+def _curve_row(curve: str, point: RecipePoint, environment: str) -> Row:
     return {"curve": curve, **point.columns, "environment": environment, "y": math.nan}
 
 

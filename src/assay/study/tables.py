@@ -67,7 +67,7 @@ def start_rows(gathered: Gathered) -> list[Row]:
         by_start.setdefault((_name_of_source(point), point.recipe.architecture.label), []).append(point)
     several = len({architecture for _, architecture in by_start}) > 1
     return [
-        _start(f"{called} ({architecture})" if several else called, points, gathered)
+        _start_row(f"{called} ({architecture})" if several else called, points, gathered)
         for (called, architecture), points in by_start.items()
     ]
 
@@ -93,12 +93,14 @@ def _name_of_source(point: RecipePoint) -> str:
     return point.coordinates.get(AXIS) or named or start.label
 
 
-def _start(called: str, points: Sequence[RecipePoint], gathered: Gathered) -> Row:
+def _start_row(called: str, points: Sequence[RecipePoint], gathered: Gathered) -> Row:
     component = points[0].recipe.initialization
     labels = {point.label for point in points}
     trials = [trial.id for trial in gathered.plan.trials if trial.point.label in labels]
     records = [gathered.records[id] for id in trials if id in gathered.records]
-    record = next((one for one in records if "start" in one), dict[str, Any]())  # one that diverged has none
+    record = next(
+        (record_of_start for record_of_start in records if "start" in record_of_start), dict[str, Any]()
+    )  # one that diverged has none
     source = start_of(points[0].recipe)
     learned = "" if component.params.get("statistics") else source
     return {
@@ -106,7 +108,7 @@ def _start(called: str, points: Sequence[RecipePoint], gathered: Gathered) -> Ro
         "kind": component.name,
         "component": component.label,
         "statistics": source if component.params.get("statistics") else "",
-        "below": _below(learned, gathered),
+        "below": _start_before(learned, gathered),
         "file": "" if source else record.get("start", {}).get("file", ""),
         "sha256": component.params.get("sha256", ""),
         "scaling": record.get("scaling", ""),
@@ -114,7 +116,7 @@ def _start(called: str, points: Sequence[RecipePoint], gathered: Gathered) -> Ro
     }
 
 
-def _below(source: str, gathered: Gathered) -> str:
+def _start_before(source: str, gathered: Gathered) -> str:
     """Return the start that a source adds a stage to; empty where it begins with random weights, or for no source."""
     if not source:
         return ""
@@ -135,7 +137,7 @@ def _training_row(name: str, architecture: Component, gathered: Gathered) -> Row
     trained = {key: float(records[0][key]) for key in ("steps", "images")} if records else {}
     return {
         **nothing,
-        **_data(gathered.plan.spec.sources[name]),
+        **_source_data(gathered.plan.spec.sources[name]),
         **trained,
         "seeds": len(records),
         "value": estimate.value,
@@ -154,7 +156,7 @@ def _records(name: str, architecture: Component, gathered: Gathered) -> list[Map
     return [record for record in records if record["status"] == "done"]
 
 
-def _data(source: SourceSpec) -> Row:
+def _source_data(source: SourceSpec) -> Row:
     data = source.data
     return {
         "data": "own" if source.own else "phantom" if data.phantom else "files",
@@ -173,7 +175,7 @@ def collapse_rows(gathered: Gathered) -> list[Row]:
     Comparisons at matched fit or along the doses are over several recipes a side and have no rate of their own.
     """
     spec = gathered.plan.spec
-    rows = [_rate(gathered, point) for point in spec.points]
+    rows = [_failure_rate(gathered, point) for point in spec.points]
     compared = dict.fromkeys(
         (sides.a[0].label, sides.b[0].label)
         for pair in spec_pairs(spec)
@@ -184,7 +186,7 @@ def collapse_rows(gathered: Gathered) -> list[Row]:
     return [*rows, *(_difference(gathered, by_label[a], by_label[b]) for a, b in compared)]
 
 
-def _rate(gathered: Gathered, point: RecipePoint) -> Row:
+def _failure_rate(gathered: Gathered, point: RecipePoint) -> Row:
     failed = gathered.lost_seeds(point)
     rate = collapse_rate(len(failed), len(_ended_seeds(gathered, point)))
     numbers = {"seeds": rate.trials, "rate": rate.value, "low": rate.low, "high": rate.high}
@@ -359,7 +361,7 @@ MAKERS: Mapping[str, Callable[[Made], Sequence[Row]]] = {
     "published": lambda tables: published_rows(
         tables.spec, tables.estimates_made.estimates, tables.estimates_made.values
     ),
-    "provenance": lambda tables: _provenance_rows(tables.gathered, tables.described),
+    "provenance": lambda tables: _study_provenance(tables.gathered, tables.described),
 }
 """Maker of the rows of every table of `schema.TABLES`."""
 
@@ -385,7 +387,10 @@ def _trial_row(trial: Trial, gathered: Gathered) -> Row:
         "status": "failed" if record and failure else "pending" if lacking else status,
         "reason": str(lacking) or reason,
         "seconds": kept_provenance(gathered.folder.unit("trials", trial.id)).get("seconds", math.nan),
-        **{name: _number((record or {}).get(name)) for name in ("yardstick", "train_loss", "validation_loss")},
+        **{
+            name: _number_or_undefined((record or {}).get(name))
+            for name in ("yardstick", "train_loss", "validation_loss")
+        },
     }
 
 
@@ -399,11 +404,14 @@ def _source_row(source: Source, gathered: Gathered) -> Row:
         "seed": source.training.seed,
         "status": record.get("status", "failed" if failure else "pending"),
         "reason": record.get("reason") or str(stated_words(str(failure.get("text", "")))),
-        **{name: _number(record.get(name)) for name in ("yardstick", "steps", "images", "validation_auroc")},
+        **{
+            name: _number_or_undefined(record.get(name))
+            for name in ("yardstick", "steps", "images", "validation_auroc")
+        },
     }
 
 
-def _number(value: Any) -> float:
+def _number_or_undefined(value: Any) -> float:
     return math.nan if value is None else float(value)
 
 
@@ -486,7 +494,7 @@ def measures_of(spec: StudySpec, panel: Panel) -> list[str]:
     several = panel.scores.shape[2] > 2
     ordered = not several or _has_ordered_classes(spec)
     native = asks_native(spec.probes)
-    domains = ((name, one.domain) for name, one in COMPUTED.items())
+    domains = ((name, measure.domain) for name, measure in COMPUTED.items())
     computed = [(name, of) for name, of in domains if (panel.maps or not of.maps) and (native or not of.native)]
     return [name for name, of in computed if (ordered or not of.ordinal) and (several or not of.cut)]
 
@@ -522,7 +530,7 @@ def where_of(point: RecipePoint, key: Mapping[str, str]) -> Row:
     return {**point.columns, **dict.fromkeys(KEY_FIELDS, ""), **key}
 
 
-def _provenance_rows(gathered: Gathered, described: Described) -> list[Row]:
+def _study_provenance(gathered: Gathered, described: Described) -> list[Row]:
     """Spec, hashes, versions and kinds of machine, as needed to find this again."""
     spec = gathered.plan.spec
     provenances = [kept_provenance(gathered.folder.unit("trials", id)) for id in gathered.records]

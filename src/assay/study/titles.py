@@ -34,12 +34,12 @@ _SEGMENTED = {
 
 def performances(evidence: Evidence, measure: str) -> dict[str, list[tuple[int, Row]]]:
     """Return a measure of the compared recipes on all images: test condition -> rows with their positions."""
-    found: dict[str, list[tuple[int, Row]]] = {}
+    by_recipe: dict[str, list[tuple[int, Row]]] = {}
     for at, row in enumerate(evidence.tables["estimates"]):
         whole_images = not any(row[name] for name in ("factor", "level", "layer", "group"))
         if row["measure"] == measure and row["environment"] and whole_images and evidence.outline.is_in_slice(row):
-            found.setdefault(bare_place(row["environment"]), []).append((at, row))
-    return found
+            by_recipe.setdefault(bare_place(row["environment"]), []).append((at, row))
+    return by_recipe
 
 
 def usual_condition(evidence: Evidence) -> str:
@@ -60,12 +60,12 @@ def shared_harms(evidence: Evidence) -> list[Harm]:
     end of the other, which is wider than that of the paired difference.
     """
     measure = evidence.outline.measure
-    found, usual = performances(evidence, measure), usual_condition(evidence)
-    if better(measure) != "higher" or usual not in found or evidence.outline.dosed:
+    values, usual = performances(evidence, measure), usual_condition(evidence)
+    if better(measure) != "higher" or usual not in values or evidence.outline.dosed:
         return []
-    clean = {row["recipe"]: row for _, row in found[usual]}
+    clean = {row["recipe"]: row for _, row in values[usual]}
     harms: list[Harm] = []
-    for name, rows in found.items():
+    for name, rows in values.items():
         losses = [
             (numeric(clean[row["recipe"]], "low") - numeric(row, "high"),
              numeric(clean[row["recipe"]], "value") - numeric(row, "value"),
@@ -102,11 +102,11 @@ def shared_words(evidence: Evidence, harms: Sequence[Harm]) -> str:
     if not harms:
         return ""
     condition, measure = harms[0].code, evidence.outline.measure
-    found = performances(evidence, measure)
+    values = performances(evidence, measure)
     clean, changed = (
-        [numeric(row, "value") for _, row in found[name]] for name in (usual_condition(evidence), condition)
+        [numeric(row, "value") for _, row in values[name]] for name in (usual_condition(evidence), condition)
     )
-    fell = f"{label_of(measure)} fell from {_between(clean)} to {_between(changed)} {_when(evidence, condition)}"
+    fell = f"{label_of(measure)} fell from {_span_words(clean)} to {_span_words(changed)} {_when(evidence, condition)}"
     who, factor = _everyone(evidence), in_words(tied_factor(evidence, condition))
     if harms[0].rank == Rank.SHORTCUT:
         fell = f"networks rely on {factor}: {fell}"
@@ -130,7 +130,7 @@ def _when(evidence: Evidence, condition: str) -> str:
     return f"in {evidence.names.place(condition)}"
 
 
-def _between(values: Sequence[float]) -> str:
+def _span_words(values: Sequence[float]) -> str:
     ends = list(dict.fromkeys(number(value) for value in (min(values), max(values))))
     return ends[0] if len(ends) == 1 else f"between {ends[0]} and {ends[1]}"
 

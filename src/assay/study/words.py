@@ -121,7 +121,7 @@ def answers(evidence: Evidence) -> list[str]:
     asked = any(row["role"] in (PRIMARY, *CONTROLS) for row in contrasts)
     segmented = segmented_words(evidence)
     said = ("" if asked else segmented or elsewhere(evidence)) or headline(contrasts, evidence.names)
-    lost = [one for one in ends if one in ("failed", "collapsed", "diverged")]
+    lost = [status for status in ends if status in ("failed", "collapsed", "diverged")]
     if 2 * len(lost) > len(ends):
         gone = f"{len(lost)} of {count(len(ends), 'training run')} {' or '.join(distinct(lost))}."
         known = any(not math.isnan(numeric(row, "value")) for row in evidence.tables["estimates"])
@@ -197,7 +197,7 @@ def opening(root: Path, evidence: Evidence, findings: Sequence[Finding]) -> Open
 
 def study_tiles(evidence: Evidence) -> Iterator[Tile]:
     """Yield the leading measure in the first test condition and in the worst, and the number of networks."""
-    measure, found = evidence.outline.measure, dict[str, list[Row]]()
+    measure, by_name = evidence.outline.measure, dict[str, list[Row]]()
     for row in evidence.tables["estimates"]:
         whole_row = row["environment"] and not any(row[name] for name in ("factor", "level", "layer", "group"))
         if (
@@ -206,12 +206,12 @@ def study_tiles(evidence: Evidence) -> Iterator[Tile]:
             and evidence.outline.is_in_slice(row)
             and row["value"] == row["value"]
         ):
-            found.setdefault(row["environment"], []).append(row)
+            by_name.setdefault(row["environment"], []).append(row)
     sign = -1 if better(measure) == "lower" else 1
-    means = {place: sign * sum(numeric(row, "value") for row in rows) / len(rows) for place, rows in found.items()}
-    first, worst = next(iter(found), ""), min(means, key=lambda place: means[place], default="")
+    means = {place: sign * sum(numeric(row, "value") for row in rows) / len(rows) for place, rows in by_name.items()}
+    first, worst = next(iter(by_name), ""), min(means, key=lambda place: means[place], default="")
     for place in dict.fromkeys(filter(None, (first, worst))):
-        values, row = sorted(numeric(row, "value") for row in found[place]), found[place][0]
+        values, row = sorted(numeric(row, "value") for row in by_name[place]), by_name[place][0]
         name, level = f"{sentence_case(label_of(measure))}{evidence.names.inside(place)}", numeric(row, "chance")
         lost, chance = means[first] - means[place], "" if math.isnan(level) else f"chance {number(level)}"
         light = "" if lost < MARGIN else "bad" if sign * level > means[place] else "warn"
@@ -223,7 +223,7 @@ def study_tiles(evidence: Evidence) -> Iterator[Tile]:
             kinds = count(len(values), in_words(evidence.outline.axis) or "recipe")
             yield Tile(name, " to ".join(dict.fromkeys(ends)), "", ", ".join(filter(None, (kinds, chance))), light)
     trials = networks(evidence.tables)
-    patients = max((whole(row, "patients") for rows in found.values() for row in rows), default=0)
+    patients = max((whole(row, "patients") for rows in by_name.values() for row in rows), default=0)
     if trials:
         tested = f", {count(patients, 'patient')}" if patients else ""
         yield Tile("Networks", f"{len(trials):,}", of=f"{count(len({row['seed'] for row in trials}), 'seed')}{tested}")
@@ -429,13 +429,13 @@ def _small(root: Path, row: Row) -> tuple[Small, ...]:
     if height < 1:
         return ()
     target = str(facts.get("target", ""))
-    made: list[Small] = []
+    pictures: list[Small] = []
     for number_of in dict.fromkeys((0, len(labels) - 1)):
         top = number_of * (height + GAP)
         image = whole_sheet.crop((0, top, width, top + height))
         label = labels[number_of]
-        made.append(small(image, f"{in_words(target)} {label}" if label.isdigit() else label))
-    return tuple(made)
+        pictures.append(small(image, f"{in_words(target)} {label}" if label.isdigit() else label))
+    return tuple(pictures)
 
 
 def paper_methods(evidence: Evidence) -> list[str]:

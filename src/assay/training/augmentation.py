@@ -312,7 +312,7 @@ class Color:
         """See the class."""
         gain, contrast = (_on(draws[name], images).reshape(-1, 1, 1, 1) for name in ("gain", "contrast"))
         if images.shape[1] == 3:
-            turned = _on(_turns(draws["saturation"], draws["hue"]), images)
+            turned = _on(_color_matrices(draws["saturation"], draws["hue"]), images)
             images = torch.einsum("bij,bjhw->bihw", turned, images)
             weights = _on(_LUMINANCE, images).reshape(1, 3, 1, 1)
             mean = (images * weights).sum(1, keepdim=True).mean((2, 3), keepdim=True)
@@ -321,7 +321,7 @@ class Color:
         return (((images - mean) * contrast + mean) * gain).clamp(0, 1)
 
 
-def _turns(saturation: np.ndarray, hue: np.ndarray) -> np.ndarray:
+def _color_matrices(saturation: np.ndarray, hue: np.ndarray) -> np.ndarray:
     """Matrices on red, green and blue, [n, 3, 3], that scale and turn the color differences and keep the luminance."""
     turn = np.zeros((len(hue), 3, 3))
     turn[:, 0, 0] = 1

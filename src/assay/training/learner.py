@@ -51,7 +51,7 @@ def make_learner(
     images = np.bincount(training.table.target, minlength=setting.classes)
     counts = _pixels(training, setting.classes) if dense else images
     context = LossContext(as_network(network).width, setting.classes, tuple(counts.tolist()), dense)
-    objective = _objective(recipe, mitigation, setting, context).to(device).train()
+    objective = _build_objective(recipe, mitigation, setting, context).to(device).train()
     with library_draws(setting.seed, "objective-start"):
         objective.start(network)
     return Learner(network, objective, _optimizer(recipe, network, objective, rates))
@@ -100,7 +100,7 @@ def _pixels(training: Environment, classes: int) -> np.ndarray:
     return counts
 
 
-def _objective(recipe: RecipeSpec, mitigation: Mitigation, setting: Setting, context: LossContext) -> Objective:
+def _build_objective(recipe: RecipeSpec, mitigation: Mitigation, setting: Setting, context: LossContext) -> Objective:
     with library_draws(setting.seed, "objective"):
         own = cast(Objective, registry.build("loss", recipe.loss.name, recipe.loss.params, context))
     with library_draws(setting.seed, "mitigation"):

@@ -572,7 +572,7 @@ def _losses_beside(run: TrainingState) -> list[LossBeside]:
             batch = run.views(batch, "collapse", len(pairs))
         outputs = run.outputs(batch)
         both = outputs, outputs.constant()
-        actual, constant_loss = (float(run.objective.loss(given, batch, progress)) for given in both)
+        actual, constant_loss = (float(run.objective.loss(logits, batch, progress)) for logits in both)
         pairs.append(LossBeside(actual=actual, constant=constant_loss))
     return pairs
 

@@ -171,8 +171,8 @@ def share_with_interval(
     """
     if not len(right):
         return WithInterval(math.nan, math.nan, math.nan, 0, 0)
-    found = share(right, patient, alpha / 2)
-    return WithInterval(found.value, found.low, found.high, len(right), count_patients(patient))
+    result = share(right, patient, alpha / 2)
+    return WithInterval(result.value, result.low, result.high, len(right), count_patients(patient))
 
 
 def call_measures(cases: ScoredCases, alpha: float = ALPHA) -> dict[str, WithInterval]:
@@ -204,7 +204,7 @@ def predictive_values(cases: ScoredCases, prevalence: float) -> dict[str, WithIn
     (sensitivity, by_positive), (specificity, by_negative) = (
         cases.by_patient[name] for name in ("sensitivity", "specificity")
     )
-    made: dict[str, WithInterval] = {}
+    values: dict[str, WithInterval] = {}
     sides = (
         ("ppv", prevalence, sensitivity, specificity, by_positive, by_negative, ("sensitivity", "specificity")),
         ("npv", 1 - prevalence, specificity, sensitivity, by_negative, by_positive, ("specificity", "sensitivity")),
@@ -222,8 +222,8 @@ def predictive_values(cases: ScoredCases, prevalence: float) -> dict[str, WithIn
                 _bayes(share_of, joint[first].low, joint[second].low),
                 _bayes(share_of, joint[first].high, joint[second].high),
             )
-        made[name] = WithInterval(value, *ends, len(cases.target), len(by_positive))
-    return made
+        values[name] = WithInterval(value, *ends, len(cases.target), len(by_positive))
+    return values
 
 
 def _bayes(prevalence: float, rate: float, other: float) -> float:
@@ -363,13 +363,13 @@ def calibration_curve(cases: ScoredCases) -> Curve:
     def weighted(value: float) -> float:
         return value * factor / (value * factor + 1 - value)
 
-    made: Curve = []
+    curve: Curve = []
     for code in np.unique(bins):
         rows = bins == code
-        found = share_with_interval(cases.is_positive[rows], cases.patient[rows])
-        ends = {name: weighted(getattr(found, name)) for name in ("value", "low", "high")}
-        made.append((float(np.average(p[rows], weights=cases.weight[rows])), replace(found, **ends)))
-    return made
+        interval = share_with_interval(cases.is_positive[rows], cases.patient[rows])
+        ends = {name: weighted(getattr(interval, name)) for name in ("value", "low", "high")}
+        curve.append((float(np.average(p[rows], weights=cases.weight[rows])), replace(interval, **ends)))
+    return curve
 
 
 def decision_curve(cases: ScoredCases, risks: Sequence[float] | Float[np.ndarray, " k"] = RISKS) -> Curve:

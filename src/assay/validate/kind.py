@@ -93,7 +93,7 @@ PLAN = Table(
 
 VALIDATION = Kind(
     "validation", "a validation of scores",
-    {one.name: one for one in (PERFORMANCE, DIFFERENCES, CONFUSION, SUBGROUPS, CURVES, RECALIBRATION, DISCORDANT,
+    {table.name: table for table in (PERFORMANCE, DIFFERENCES, CONFUSION, SUBGROUPS, CURVES, RECALIBRATION, DISCORDANT,
                                REJECTED, PLAN, TABLES["provenance"])},
     "run `assay validate` again", "assay.validate.page:PAGE",
 )  # fmt: skip

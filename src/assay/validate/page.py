@@ -69,7 +69,7 @@ def validation_sections(tables: Mapping[str, Sequence[Row]]) -> list[Section]:
                    panel="measure", colors="model", columns=("model", "column", "group", "measure", "value",
                    "positives", "images"),
                    note="Intervals of the groups of a column hold together at 95%.")  # fmt: skip
-    found = [
+    sections = [
         Section("performance", "Performance", (
             _measures_block("measures", "Measures", tables, AT_THRESHOLD, at=False), ROC,
             _curve_block("precision-recall", "Precision-recall curve", "recall (sensitivity)", "precision (PPV)",
@@ -103,7 +103,7 @@ def validation_sections(tables: Mapping[str, Sequence[Row]]) -> list[Section]:
               columns=("measure", "value", "p", "margin", "outcome", "equivalence", "patients")),
         Block(id="discordant", title="Cases called differently", table="discordant",
               columns=("line", "actual", "right", "first", "second"), folded=True)))  # fmt: skip
-    return [differences, *found] if tables["differences"] else found
+    return [differences, *sections] if tables["differences"] else sections
 
 
 def validation_account(evidence: Evidence) -> Account:

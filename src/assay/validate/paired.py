@@ -81,9 +81,9 @@ def difference_row(
 ) -> dict[str, Any]:
     """Return the row of `differences` of two models with their names."""
     (name, cases), (against, others) = first, second
-    found = paired_difference(measure, cases, others, margin)
+    difference = paired_difference(measure, cases, others, margin)
     return {"model": name, "against": against, "measure": measure, "margin": margin,
-            "patients": len(np.unique(cases.patient)), **asdict(found)}  # fmt: skip
+            "patients": len(np.unique(cases.patient)), **asdict(difference)}  # fmt: skip
 
 
 def _equivalence_of(margin: float, worse: float, apart: float) -> Equivalence:

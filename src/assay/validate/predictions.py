@@ -294,17 +294,17 @@ def _pair_files(
     first: ScoreFile, other: ScoreFile, request: ValidateRequest
 ) -> tuple[ScoreFile, ScoreFile, tuple[str, ...]]:
     """Return two files with the same cases in the same order. Raises DataError where they are not of the same."""
-    found = match(first.names_of_cases(), other.names_of_cases())
-    if not found.pairs:
+    matched = match(first.names_of_cases(), other.names_of_cases())
+    if not matched.pairs:
         raise DataError(f"no case of {first.name} is in {other.name}: are these scores of other patients?")
-    said = require_matched(found, f"{other.name}.csv", "case", unmatched=request.unmatched, private=True,
+    said = require_matched(matched, f"{other.name}.csv", "case", unmatched=request.unmatched, private=True,
                            lines=other.table.numbers)  # fmt: skip
-    one, two = _choose_rows(first, [*found.pairs]), _choose_rows(other, [*found.pairs.values()])
-    if differing := int((one.target.codes != two.target.codes).sum()):
-        raise DataError(f"{differing:,} of {len(found.pairs):,} cases have another class in {other.name} than in "
+    first_cases, two = _choose_rows(first, [*matched.pairs]), _choose_rows(other, [*matched.pairs.values()])
+    if differing := int((first_cases.target.codes != two.target.codes).sum()):
+        raise DataError(f"{differing:,} of {len(matched.pairs):,} cases have another class in {other.name} than in "
                         f"{first.name}: correct the files, or name the positive class with "
                         f"{key_text('--positive')}")  # fmt: skip
-    return one, two, said
+    return first_cases, two, said
 
 
 def _choose_rows(file: ScoreFile, rows: list[int]) -> ScoreFile:

@@ -85,17 +85,17 @@ class ValidateRun(RunSteps):
         cases = self.read.models[name]
         file = next(file for file in self.read.files if file.name == name)
         ranking = {"auroc": curves.auroc_with_interval(cases)} if file.has_scores else {}
-        for measure, found in {**ranking, **curves.call_measures(cases)}.items():
+        for measure, value in {**ranking, **curves.call_measures(cases)}.items():
             rejected = {"sensitivity": file.rejected[1], "specificity": file.rejected[0]}.get(measure, 0)
-            hits, total = found.value * found.cases, found.cases + rejected
+            hits, total = value.value * value.cases, value.cases + rejected
             ends = (hits / total, (hits + rejected) / total) if rejected and total else (math.nan, math.nan)
-            yield _performance_row(name, measure, found) | {"worst": ends[0], "best": ends[1]}
+            yield _performance_row(name, measure, value) | {"worst": ends[0], "best": ends[1]}
         for prevalence in self.request.prevalences:
-            for measure, found in curves.predictive_values(cases, prevalence).items():
-                yield _performance_row(name, measure, found, f"{prevalence:g}")
+            for measure, value in curves.predictive_values(cases, prevalence).items():
+                yield _performance_row(name, measure, value, f"{prevalence:g}")
         if file.is_calibrated:
-            for measure, found in curves.calibration_measures(cases).items():
-                yield _performance_row(name, measure, found, self.read.facts["true prevalence"])
+            for measure, value in curves.calibration_measures(cases).items():
+                yield _performance_row(name, measure, value, self.read.facts["true prevalence"])
 
     @cached_property
     def recalibrated(self) -> Mapping[str, Mapping[str, ScoredCases]]:
@@ -113,19 +113,19 @@ class ValidateRun(RunSteps):
             for method, cases in methods.items():
                 measures = curves.calibration_measures(cases)
                 for measure in ("brier", "calibration-in-the-large", "calibration-slope"):
-                    found = measures[measure]
-                    yield {"model": name, "method": method, "measure": measure, "at": at, **_ends_of_value(found),
-                           "images": found.cases, "patients": found.patients}  # fmt: skip
+                    value = measures[measure]
+                    yield {"model": name, "method": method, "measure": measure, "at": at, **_ends_of_value(value),
+                           "images": value.cases, "patients": value.patients}  # fmt: skip
 
     def _confusion_rows(self, name: str) -> Iterator[Row]:
         cases, classes = self.read.models[name], self.read.files[0].target.classes
         for actual in (1, 0):
             rows = cases.target == actual
             for called in (1, 0):
-                found = curves.share_with_interval((cases.called == (called == 1))[rows], cases.patient[rows])
+                interval = curves.share_with_interval((cases.called == (called == 1))[rows], cases.patient[rows])
                 yield {"model": name, "actual": classes[actual], "called": classes[called],
                        "images": int(((cases.called == (called == 1)) & rows).sum()),
-                       **_ends_of_value(found)}  # fmt: skip
+                       **_ends_of_value(interval)}  # fmt: skip
 
     def _difference_rows(self) -> list[Row]:
         if len(self.read.models) < 2:
@@ -138,10 +138,10 @@ class ValidateRun(RunSteps):
         if len(self.read.models) < 2:
             return []
         (name, first), (against, second) = self.read.models.items()
-        classes, (one, two) = self.read.files[0].target.classes, self.read.files
+        classes, (first_file, two) = self.read.files[0].target.classes, self.read.files
         return [{"line": self.read.lines[at], "actual": classes[int(first.target[at])],
                  "right": name if first.called[at] == first.is_positive[at] else against,
-                 "first": float(one.score[at]), "second": float(two.score[at])}
+                 "first": float(first_file.score[at]), "second": float(two.score[at])}
                 for at in np.flatnonzero(first.called != second.called).tolist()]  # fmt: skip
 
     def _plan_rows(self) -> Iterator[Row]:
@@ -172,13 +172,13 @@ class ValidateRun(RunSteps):
                            "share": count / total if total else math.nan}  # fmt: skip
 
 
-def _ends_of_value(found: WithInterval) -> dict[str, Any]:
-    return {"value": found.value, "low": found.low, "high": found.high}
+def _ends_of_value(value: WithInterval) -> dict[str, Any]:
+    return {"value": value.value, "low": value.low, "high": value.high}
 
 
-def _performance_row(name: str, measure: str, found: WithInterval, at: str = "") -> dict[str, Any]:
-    return {"model": name, "measure": measure, "at": at, **_ends_of_value(found), "worst": math.nan, "best": math.nan,
-            "images": found.cases, "patients": found.patients}  # fmt: skip
+def _performance_row(name: str, measure: str, value: WithInterval, at: str = "") -> dict[str, Any]:
+    return {"model": name, "measure": measure, "at": at, **_ends_of_value(value), "worst": math.nan, "best": math.nan,
+            "images": value.cases, "patients": value.patients}  # fmt: skip
 
 
 def _curve_rows(name: str, cases: ScoredCases, file: ScoreFile) -> Iterator[Row]:
@@ -192,9 +192,9 @@ def _curve_rows(name: str, cases: ScoredCases, file: ScoreFile) -> Iterator[Row]
 
 
 def _rows_of_curve(name: str, curve: str, points: Curve) -> Iterator[Row]:
-    for across, found in points:
-        yield {"model": name, "curve": curve, "across": across, **_ends_of_value(found), "images": found.cases,
-               "patients": found.patients}  # fmt: skip
+    for across, interval in points:
+        yield {"model": name, "curve": curve, "across": across, **_ends_of_value(interval), "images": interval.cases,
+               "patients": interval.patients}  # fmt: skip
 
 
 def _reference_rows(cases: ScoredCases, files: Sequence[ScoreFile]) -> Iterator[Row]:
@@ -208,17 +208,17 @@ def _reference_rows(cases: ScoredCases, files: Sequence[ScoreFile]) -> Iterator[
                    "images": 0, "patients": 0}  # fmt: skip
 
 
-def _subgroup_rows(name: str, cases: ScoredCases, found: Grouped, names: Sequence[str]) -> Iterator[Row]:
-    alpha = curves.ALPHA / max(len(found.groups), 1)
+def _subgroup_rows(name: str, cases: ScoredCases, grouped: Grouped, names: Sequence[str]) -> Iterator[Row]:
+    alpha = curves.ALPHA / max(len(grouped.groups), 1)
     measures: dict[str, Callable[[ScoredCases], WithInterval]] = {
         "auroc": lambda part: curves.auroc_with_interval(part, alpha),
         "sensitivity": lambda part: curves.call_measures(part, alpha)["sensitivity"],
         "specificity": lambda part: curves.call_measures(part, alpha)["specificity"],
     }
-    for group, rows in found.groups.items():
+    for group, rows in grouped.groups.items():
         part = cases.some_cases(rows)
         for measure in names:
             value = measures[measure](part)
-            yield {"model": name, "column": found.column, "group": group, "measure": measure, **_ends_of_value(value),
+            yield {"model": name, "column": grouped.column, "group": group, "measure": measure, **_ends_of_value(value),
                    "positives": int(part.target.sum()), "images": len(part.target),
                    "patients": value.patients}  # fmt: skip

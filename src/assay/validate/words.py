@@ -74,7 +74,7 @@ def rejected_words(tables: Mapping[str, Sequence[Row]]) -> Iterator[str]:
 
 def validation_verdict(tables: Mapping[str, Sequence[Row]], facts: Mapping[str, str]) -> str:
     """Return the answer: how well the model separates and calls, or which of two is better."""
-    found = {(row["model"], row["measure"], row["at"]): row for row in tables["performance"]}
+    by_measure = {(row["model"], row["measure"], row["at"]): row for row in tables["performance"]}
     if tables["differences"]:
         row = tables["differences"][0]
         words = outcome_words(row)
@@ -82,10 +82,10 @@ def validation_verdict(tables: Mapping[str, Sequence[Row]], facts: Mapping[str, 
         return (f"{sentence_case(measure_words(row['measure']))} of {row['model']} against {row['against']} is "
                 f"{words}{more}.")  # fmt: skip
     name = tables["performance"][0]["model"]
-    hits, right = (interval_words(found[name, measure, ""]) for measure in ("sensitivity", "specificity"))
+    hits, right = (interval_words(by_measure[name, measure, ""]) for measure in ("sensitivity", "specificity"))
     if facts["threshold from"] == "calls":
         return f"Sensitivity is {hits} and specificity {right}."
-    area = interval_words(found[name, "auroc", ""])
+    area = interval_words(by_measure[name, "auroc", ""])
     return f"AUROC {area}. At threshold {facts['threshold']}, sensitivity is {hits} and specificity {right}."
 
 

@@ -79,9 +79,9 @@ class RepeatedPattern:
         height, width = self.pixels.shape
         rows, columns = (np.flatnonzero(self.pixels.any(axis=axis)) for axis in (1, 0))
         box = BoxRegion(rows[0] / height, columns[0] / width, (rows[-1] + 1) / height, (columns[-1] + 1) / width)
-        able = [one for one in (box, Border(0.02), Border(0.05), Corners(1 / 6))
-                if (one.where(height, width) & self.pixels).sum() >= _INSIDE * self.pixels.sum()]  # fmt: skip
-        return min(able, key=lambda one: size_of(one, height, width))
+        able = [candidate for candidate in (box, Border(0.02), Border(0.05), Corners(1 / 6))
+                if (candidate.where(height, width) & self.pixels).sum() >= _INSIDE * self.pixels.sum()]  # fmt: skip
+        return min(able, key=lambda candidate: size_of(candidate, height, width))
 
 
 def marks_drawn_alike(images: Float[np.ndarray, "n c h w"]) -> list[RepeatedPattern]:
@@ -96,7 +96,7 @@ def marks_drawn_alike(images: Float[np.ndarray, "n c h w"]) -> list[RepeatedPatt
     parts = [_carried_pixels(values, raw, bright) for values in (raw, around.reshape(len(gray), -1).T)
              for bright in (True, False)]  # fmt: skip
     parts += [_shared_pixels(raw, bright) for bright in (True, False)]
-    at, carry, distance = (np.concatenate(one) for one in zip(*parts, strict=True))
+    at, carry, distance = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
     bright = np.repeat([True, False] * 3, [len(part[0]) for part in parts])
     best = np.argsort(-distance, kind="stable")[:_MOST_PIXELS]
     at, carry, distance, bright = at[best], carry[best], distance[best], bright[best]
@@ -134,7 +134,7 @@ def _carried_pixels(
     high = values > ordered[pixel, cut][:, None]
     carry = high if bright else ~high
     number = carry.sum(axis=1)
-    spread = np.min([_spread(numbers, carry, number) for numbers in (values, raw)], axis=0)
+    spread = np.min([_spread_within(numbers, carry, number) for numbers in (values, raw)], axis=0)
     least = max(LEAST_CARRIERS, LEAST_GROUP * count)
     able = (distance > _DISTANCE) & (gap > _GAP) & (spread <= _ALIKE * gap) & (number >= least)
     able &= number <= _MOST_CARRIERS * count
@@ -161,7 +161,7 @@ def _shared_pixels(raw: Float[np.ndarray, "p n"], bright: bool) -> tuple[np.ndar
     return np.flatnonzero(able), carry[able], excess[able]
 
 
-def _spread(values: np.ndarray, carry: np.ndarray, number: np.ndarray) -> np.ndarray:
+def _spread_within(values: np.ndarray, carry: np.ndarray, number: np.ndarray) -> np.ndarray:
     mean = (values * carry).sum(axis=1) / np.maximum(number, 1)
     return np.sqrt((((values - mean[:, None]) ** 2) * carry).sum(axis=1) / np.maximum(number, 1))
 
@@ -201,11 +201,11 @@ def lead_drawn(
     column = int(np.abs(gaps).sum(axis=0).argmax())
     searched = model.passes
     halves: list[Half] = []
-    for half, (own, other) in enumerate((parts, parts[::-1])):
+    for half, (same, other) in enumerate((parts, parts[::-1])):
         mark, region = pairs[best[half]][half], regions[best[half]]
         high = mark.carry if gaps[half][column] > 0 else ~mark.carry
         groups = Groups(np.full(len(high), np.nan), high, mark.distance, ONE_NORMAL)
-        answered = put_on(model, own, region, high, other, parts=False)
+        answered = put_on(model, same, region, high, other, parts=False)
         sides = np.stack(answered.parts["whole"][::-1])[..., column] / sample.spread
         content_effects = given_by(
             sides[:, None], rows[half][answered.donors][:, None], other.target, len(sample.target)

@@ -115,19 +115,19 @@ class Search:
                 held_scores = self._holding(scores)
                 if held_scores is not scores:
                     sample = replace(sample, clean=held_scores(pixels))
-                found = lead_drawn(held_scores, sample, *more)
+                candidate = lead_drawn(held_scores, sample, *more)
             else:
-                found = lead(scores, sample, self.of, *more)
+                candidate = lead(scores, sample, self.of, *more)
         row: Row = {"of": self.of, "trained": self.trained, "images": len(table),
                      "patients": len(np.unique(table.patient))}  # fmt: skip
         record: dict[str, Any] = {"model": model.id, "probe": "search", "readings": {}}
-        if isinstance(found, Reason):
-            row["reason"] = str(found)
+        if isinstance(candidate, Reason):
+            row["reason"] = str(candidate)
         else:
-            name, carry, bright = _carried_content(found, sample)
-            row |= {**self._row(found, sample, carry), "name": name, "bright": bright}
-            record |= {"region": list(astuple(cast("Any", found.region))), "carry": carry.tolist(),
-                       "worth": found.worth.tolist(), "searched": table.row.tolist(), "request": self._kept_request,
+            name, carry, bright = _carried_content(candidate, sample)
+            row |= {**self._row(candidate, sample, carry), "name": name, "bright": bright}
+            record |= {"region": list(astuple(cast("Any", candidate.region))), "carry": carry.tolist(),
+                       "worth": candidate.worth.tolist(), "searched": table.row.tolist(), "request": self._kept_request,
                        "content": self._content}  # fmt: skip
         self.prepared.place.folder.write_record("probes", self.id, {**record, "rows": [row]})
 
@@ -178,14 +178,14 @@ class Search:
         codes = np.unique(sample.target).tolist()
         return {
             "kind": lead.region.kind, "name": lead.region.name, "search": self.id, "passes": lead.passes,
-            **_bounded_columns("value", lead.effect), "first": lead.values[0], "second": lead.values[1],
+            **_bounded_values("value", lead.effect), "first": lead.values[0], "second": lead.values[1],
             "agree": lead.agree, "discrete": lead.discrete,
             "separation": lead.halves[lead.first].groups.separation, "least": lead.least, "apart": lead.distance,
             "raises": bool((carry == lead.high).all()),
             "class": score_names(self.classes)[lead.column] or self.classes[-1],
             "shares": {self.classes[code]: float(carry[sample.target == code].mean()) for code in codes},
             "moved": lead.moved, "shape": lead.shape, "tone": lead.tone, "effective": lead.swing.effective,
-            **_bounded_columns("g", swing.g), **_bounded_columns("flips", flips), "reason": "",
+            **_bounded_values("g", swing.g), **_bounded_values("flips", flips), "reason": "",
         }  # fmt: skip
 
     @property
@@ -199,7 +199,7 @@ class Search:
         if not self.done:
             reason = why(ReadingError(read_checked_json(folder.failure_path(self.id))["text"]))
             return not_searched(reason, self.of, self.trained)
-        row = {key: _number(value) for key, value in folder.record("probes", self.id)["rows"][0].items()}
+        row = {key: _number_or_nan(value) for key, value in folder.record("probes", self.id)["rows"][0].items()}
         if row["reason"]:
             nothing = Code.NOTHING_DRAWN in row["reason"]
             return {**row, "verdict": str(LeadVerdict.NOTHING_FOUND) if nothing else NOT_TESTED}
@@ -221,7 +221,7 @@ class Search:
         for at, carries in enumerate(record.get("carry", ())):
             yield {"of": self.of, "trained": self.trained, "row": int(table.row[at]),
                    "class": table.classes[int(table.target[at])], "patient": int(table.patient[at]),
-                   "carries": carries, "worth": _number(record["worth"][at])}  # fmt: skip
+                   "carries": carries, "worth": _number_or_nan(record["worth"][at])}  # fmt: skip
 
     def write_pictures(self) -> None:
         """Write pictures of a region with a place: means of both groups, their difference, and six images."""
@@ -235,7 +235,7 @@ def by_lesion(images: Environment) -> Environment:
 
     Where this would leave too few images in a class, they are whether the lesion is larger than the median one.
     """
-    areas = (_lesions(images) > 0).sum(axis=(1, 2))
+    areas = (_lesion_masks(images) > 0).sum(axis=(1, 2))
     classes, larger = LESION, areas > 0
     if min(larger.sum(), (~larger).sum()) < LEAST_PATIENTS:
         classes, larger = ("smaller lesion", "larger lesion"), areas > np.median(areas)
@@ -244,16 +244,16 @@ def by_lesion(images: Environment) -> Environment:
 
 def _cells_of_lesion(images: Environment) -> int:
     """Return how many cells of a map the median lesion has."""
-    counts = (cells_of(torch.as_tensor(_lesions(images) > 0, dtype=torch.float32)) > 0).sum(axis=(1, 2))
+    counts = (cells_of(torch.as_tensor(_lesion_masks(images) > 0, dtype=torch.float32)) > 0).sum(axis=(1, 2))
     return int(np.median(counts[counts > 0])) if counts.any() else 1
 
 
-def _lesions(images: Environment) -> UInt8[np.ndarray, "n h w"]:
+def _lesion_masks(images: Environment) -> UInt8[np.ndarray, "n h w"]:
     assert images.masks is not None
     return images.masks.read(np.arange(len(images)))[:, 0].numpy()
 
 
-def _number(value: Any) -> Any:
+def _number_or_nan(value: Any) -> Any:
     return math.nan if value is None else value
 
 
@@ -289,7 +289,7 @@ def _carried_content(lead: Lead, sample: SearchSample) -> tuple[str, Bool[np.nda
     return name + corners_text, *carriers(sample, where, high, lead.shape)
 
 
-def _bounded_columns(name: str, bounded_value: Bounded) -> Row:
+def _bounded_values(name: str, bounded_value: Bounded) -> Row:
     return {name: bounded_value.value, f"{name}_low": bounded_value.low, f"{name}_high": bounded_value.high}
 
 

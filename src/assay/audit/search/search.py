@@ -80,9 +80,9 @@ class CountedModel:
 
     def __call__(self, images: Iterator[Pixels]) -> Float[np.ndarray, "n ..."]:
         """Return the scores of images that come in parts."""
-        found = [scores for _, scores in read_ahead(self.scores, self._batches(images))]
-        self.passes += sum(map(len, found))
-        return np.concatenate(found)
+        parts = [scores for _, scores in read_ahead(self.scores, self._batches(images))]
+        self.passes += sum(map(len, parts))
+        return np.concatenate(parts)
 
     def _batches(self, images: Iterator[Pixels]) -> Iterator[Pixels]:
         waiting: list[Pixels] = []
@@ -100,7 +100,7 @@ def spread_within(scores: Float[np.ndarray, "n m"], target: Int[np.ndarray, " n"
 
     It is at least an eighth of the distance of the classes: a model may call all images alike, and surely.
     """
-    of_class, codes = _own(scores, target), np.unique(target)
+    of_class, codes = _score_of_class(scores, target), np.unique(target)
     within = sum(float(((of_class[target == code] - of_class[target == code].mean()) ** 2).sum()) for code in codes)
     spread = math.sqrt(within / max(1, len(target) - len(codes)))
     return max(spread, abs(_gap(scores, target)) / _MOST_APART) or math.inf
@@ -114,7 +114,7 @@ def _gap(scores: Float[np.ndarray, "n m"], target: Int[np.ndarray, " n"]) -> flo
     return float(np.mean(gaps)) if gaps else 0.0
 
 
-def _own(scores: Float[np.ndarray, "k m"], target: Int[np.ndarray, " k"]) -> Float[np.ndarray, " k"]:
+def _score_of_class(scores: Float[np.ndarray, "k m"], target: Int[np.ndarray, " k"]) -> Float[np.ndarray, " k"]:
     if scores.shape[1] == 1:
         return np.where(target == 1, scores[:, 0], -scores[:, 0])
     return scores[np.arange(len(target)), target]
@@ -198,7 +198,7 @@ class SearchSample:
 
         Each image gives as often as the classes' sizes allow.
         """
-        found = np.empty((2, DONORS, len(self.target)), dtype=np.int64)
+        chosen = np.empty((2, DONORS, len(self.target)), dtype=np.int64)
         for code, of_class in enumerate(self.classes):
             others = self.classes[:code] + self.classes[code + 1 :]
             for rank, at in enumerate(of_class.tolist()):
@@ -209,12 +209,12 @@ class SearchSample:
                         able = able[self.patient[able] != self.patient[at]]
                         if not len(able):
                             return None
-                        found[side, turn, at] = able[0]
-        return found[0], found[1]
+                        chosen[side, turn, at] = able[0]
+        return chosen[0], chosen[1]
 
     def own(self, scores: Float[np.ndarray, "k m"], rows: Int[np.ndarray, " k"]) -> Float[np.ndarray, " k"]:
         """Return the scores of images for their own class."""
-        return _own(scores, self.target[rows])
+        return _score_of_class(scores, self.target[rows])
 
     @cached_property
     def residuals(self) -> Float[np.ndarray, " n"]:
@@ -348,16 +348,18 @@ def find(model: CountedModel, sample: SearchSample, of: Track = "place") -> tupl
     effects: dict[Region, np.ndarray] = dict.fromkeys(candidates(of), np.zeros(0))
     read = 0
     for keep, images in STAGES[of]:
-        best = sorted(effects, key=lambda one: -abs(effects[one].sum()))[:keep]
+        best = sorted(effects, key=lambda candidate: -abs(effects[candidate].sum()))[:keep]
         rows = sample.order[read:images]
         read += len(rows)
         if len(rows):
             more = exchange(model, sample, best, rows)
-            effects = {one: np.append(effects[one], values) for one, values in zip(best, more, strict=True)}
-    sizes = {one: abs(float(values.mean())) for one, values in effects.items()}
+            effects = {
+                candidate: np.append(effects[candidate], values) for candidate, values in zip(best, more, strict=True)
+            }
+    sizes = {candidate: abs(float(values.mean())) for candidate, values in effects.items()}
     height, width = sample.images.shape[2:]
-    able = [one for one in sizes if sizes[one] >= KEEP * max(sizes.values())]
-    region = min(able, key=lambda one: size_of(one, height, width))
+    able = [candidate for candidate in sizes if sizes[candidate] >= KEEP * max(sizes.values())]
+    region = min(able, key=lambda candidate: size_of(candidate, height, width))
     sign = 1 if effects[region].mean() >= 0 else -1
     if isinstance(region, BoxRegion):
         region = _shrunk(model, sample, region, sign * effects[region], sign, most_passes)
@@ -502,14 +504,14 @@ def put_on(
         chosen.append(np.resize(draws.permutation(np.flatnonzero(group)), len(sample.target)))
         patches = {"whole": named.images[chosen[-1]]}
         if where is not None and parts:
-            colors, color = (_color(pixels, where) for pixels in (patches["whole"], sample.images))
+            colors, color = (_mean_color(pixels, where) for pixels in (patches["whole"], sample.images))
             patches |= {"shape": patches["whole"] - colors + color, "tone": sample.images - color + colors}
         images = {part: _put(region, sample.images, [pixels.clip(0, 1)]) for part, pixels in patches.items()}
         answers.append({part: sample.scores_from_answers(model(put), [region]) for part, put in images.items()})
     return Answered(np.stack(chosen[::-1]), {part: (answers[0][part], answers[1][part]) for part in answers[0]})
 
 
-def _color(images: Pixels, where: Bool[np.ndarray, "h w"]) -> Float[np.ndarray, "n c 1 1"]:
+def _mean_color(images: Pixels, where: Bool[np.ndarray, "h w"]) -> Float[np.ndarray, "n c 1 1"]:
     return images[:, :, where].mean(axis=2)[:, :, None, None]
 
 

@@ -135,13 +135,13 @@ def region_evidence(row: Row) -> str:
         parts.append(f"no limit from clean networks is known{' in training images' if row['trained'] else ''}")
     else:
         rates = {"false_rate": "wrong in {}% of clean networks", "missed_rate": "missed in {}% of others"}
-        known = [
+        rates_with_bounds = [
             f"{words.format(number(100 * row[rate], 1))} (at most {number(100 * row[f'{rate}_high'], 1)}%)"
             for rate, words in rates.items()
             if not math.isnan(numeric(row, rate))
         ]
         parts[0] += f", the largest of {int(row['networks'])} clean networks"
-        parts += [", ".join(known)] if known else []
+        parts += [", ".join(rates_with_bounds)] if rates_with_bounds else []
     if row["of"] == "drawn" and row["verdict"] != LeadVerdict.NOTHING_FOUND:
         parts.append(f"on {shares_words(row)}")
     if row["verdict"] == LeadVerdict.NOTHING_FOUND and row["of"] == "place":

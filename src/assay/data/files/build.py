@@ -564,7 +564,9 @@ def _orientation_doubt(listing: Listing, facts: Sequence[Fact], masks: Sequence[
     count = sum(_orientation(fact) != _orientation(mask) for fact, mask, at in masked if at is not None)
     if not count:
         return ()
-    sentence = "images are turned as their EXIF orientation says, and their masks have no such tag or another one: check"
+    sentence = (
+        "images are turned as their EXIF orientation says, and their masks have no such tag or another one: check"
+    )
     return (f"{count:,} {sentence} that masks lie on the lesions, or take the tag out of the images",)
 
 
@@ -587,7 +589,9 @@ def _contradictions(listing: Listing, masks: Decoded, positions: np.ndarray) -> 
     has_lesion = np.array([bool(masks.array[at].any()) for at in positions.tolist()])
     remedy, some = "correct the column or the mask", ("no lesion", "a lesion")
     return [
-        listing.problem(at, f"it says {LESION.levels[claimed[at]]}, and its mask shows {some[int(has_lesion[at])]}", remedy)
+        listing.problem(
+            at, f"it says {LESION.levels[claimed[at]]}, and its mask shows {some[int(has_lesion[at])]}", remedy
+        )
         for at in np.flatnonzero((claimed >= 0) & (claimed != has_lesion)).tolist()
     ]
 
@@ -628,7 +632,7 @@ _AT_ONCE = 1024
 def _hashes(decoded: Decoded, cache: ArrayCache) -> np.ndarray:
     """Row hashes, kept in the cache under the name of their source."""
     array = decoded.array
-    name = f"{_origin(array)}-hashes"
+    name = f"{_mapped_file(array)}-hashes"
 
     def fill(out: np.ndarray) -> None:
         for start in range(0, len(array), _AT_ONCE):
@@ -638,7 +642,7 @@ def _hashes(decoded: Decoded, cache: ArrayCache) -> np.ndarray:
     return cache.get(name, (len(array),), np.uint64, fill)
 
 
-def _origin(array: np.ndarray) -> str:
+def _mapped_file(array: np.ndarray) -> str:
     if not isinstance(array, np.memmap) or array.filename is None:
         raise TypeError("decoded images lie in the cache")
     return Path(str(array.filename)).stem
@@ -684,7 +688,7 @@ def detail_of(
         digests: Names of their content.
         cache: The cache of decoded images.
         stretch: Bits that the values of the set's 16-bit files take.
-        kept: Positions of the images.
+        positions: Positions of the images.
     """
     places: list[int] = positions.tolist()
     side = near_copies.GRID
@@ -733,13 +737,15 @@ class FileCopies:
             of_set = np.repeat(np.arange(2, dtype=np.int64), [count, len(rows)])
             pairs = near_copies.near_pairs(np.concatenate(sets), of_set, np.arange(count, count + len(rows)))
             return tuple(NearPair(pair.first, int(rows[pair.second - count]), pair.likeness) for pair in pairs)
-        notes = f"near-{_origin(detail)}-{hashlib.sha256(patient.tobytes()).hexdigest()[:16]}.json"
+        notes = f"near-{_mapped_file(detail)}-{hashlib.sha256(patient.tobytes()).hexdigest()[:16]}.json"
         stored_pairs: list[tuple[int, int, float]] | None = self.cache.read_notes(notes)
         if stored_pairs is None:
             pairs = near_copies.near_pairs(detail, patient)
             stored_pairs = [(pair.first, pair.second, pair.likeness) for pair in pairs]
             self.cache.write_notes(notes, stored_pairs)
-        return tuple(NearPair(int(rows[first]), int(rows[second]), likeness) for first, second, likeness in stored_pairs)
+        return tuple(
+            NearPair(int(rows[first]), int(rows[second]), likeness) for first, second, likeness in stored_pairs
+        )
 
 
 def _put_together(pairs: Sequence[NearPair]) -> str:

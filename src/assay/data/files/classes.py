@@ -60,7 +60,7 @@ def positive_words(classes: Sequence[str]) -> str:
 def in_order(classes: Sequence[str]) -> tuple[str, str] | None:
     """Return two classes, the positive one last, by the written list of words; None where it does not decide."""
     for negative, positive in (classes, classes[::-1]):
-        no, yes = _whole(fold(negative)), _whole(fold(positive))
+        no, yes = _without_decimals(fold(negative)), _without_decimals(fold(positive))
         named = (no in NEGATIVES or no.endswith("-free")) and yes not in NEGATIVES and number(yes) is None
         if (no, yes) in _PAIRS or named or (_NOT.match(no) and _NOT.sub("", no, 1) == _WITH.sub("", yes, 1)):
             return negative, positive
@@ -100,7 +100,7 @@ def target_column(
             f"{place}: column '{name}' holds several labels in a cell; multi-label targets are not built yet"
         )
     question = _of_unknown(name, cells, (*named, *positive), place)
-    usual = _of_answers(name, cells, values)
+    usual = _binary_classes(name, cells, values)
     if positive:
         chosen = _of_positive(name, positive, cells, spelled, values, option)
         if usual is not None and np.array_equal(chosen.codes, usual.codes):
@@ -180,7 +180,11 @@ def _of_unknown(name: str, cells: Sequence[str], named: Iterable[object], place:
         out: What rows are left out of, where there is no `where`.
     """
     spelled, declared = spellings(cells), tuple(named)
-    unclear = [value for value in doubtful(spelled) if not any(same_value(value, declared_value) for declared_value in declared)]
+    unclear = [
+        value
+        for value in doubtful(spelled)
+        if not any(same_value(value, declared_value) for declared_value in declared)
+    ]
     if not unclear:
         return ""
     words = ", ".join(f"'{cut(value)}' ({cells.count(value):,} rows)" for value in unclear)
@@ -194,15 +198,15 @@ def _of_unknown(name: str, cells: Sequence[str], named: Iterable[object], place:
     )
 
 
-def _of_answers(name: str, cells: Sequence[str], values: Sequence[str]) -> Target | None:
+def _binary_classes(name: str, cells: Sequence[str], values: Sequence[str]) -> Target | None:
     """Return the classes of a column of 0/1, no/yes or false/true; None of another column."""
-    told = {_whole(fold(value)) for value in values}
-    others = [value for value in values if _whole(fold(value)) not in _NO | _YES]
+    told = {_without_decimals(fold(value)) for value in values}
+    others = [value for value in values if _without_decimals(fold(value)) not in _NO | _YES]
     # Both answers stand there and the rest are words among numbers: a slip of the pen, not a third class.
     slips = told & _NO and told & _YES and others and all(number(value) is None for value in others)
     if not values or not (told <= _NO | _YES or slips):
         return None
-    folded = {cell: _whole(fold(cell)) for cell in set(cells)}
+    folded = {cell: _without_decimals(fold(cell)) for cell in set(cells)}
     code_of = {cell: 1 if word in _YES else 0 if word in _NO else -1 for cell, word in folded.items()}
     codes = np.array([code_of[cell] for cell in cells], dtype=np.int64)
     yes, no = ("/".join(sorted(told & words) or sorted(words)[:1]) for words in (_YES, _NO))
@@ -214,7 +218,7 @@ def answered(cell: str, classes: Sequence[str]) -> str:
     """Return the class that a cell of answers is: of `not ill` and `ill` also no and yes, 0 and 1, false and true."""
     if len(classes) != 2 or classes[0] != f"not {classes[1]}":
         return cell
-    word = _whole(fold(cell))
+    word = _without_decimals(fold(cell))
     return classes[word in _YES] if word in _NO | _YES else cell
 
 
@@ -244,6 +248,6 @@ MOST_NAMED = 6
 """Negative classes that are named, of several."""
 
 
-def _whole(text: str) -> str:
+def _without_decimals(text: str) -> str:
     value = number(text)
     return str(int(value)) if value is not None and value.is_integer() else text

@@ -139,7 +139,7 @@ def _by_brightness(stored: DecodedImage) -> tuple[np.ndarray, tuple[str, ...]]:
         return gray > 0, (UNIT,) if largest and stored.palette is None else ()
     values = _several(pixels, gray, range_)
     if values:
-        raise Unreadable(values, _EXPORT if pixels.ndim == 3 and _has_color(pixels) else _name(gray))
+        raise Unreadable(values, _EXPORT if pixels.ndim == 3 and _has_color(pixels) else _example_values(gray))
     return gray > range_ // 2, (SMOOTH,) if ((gray > 0) & (gray < gray.max())).any() else ()
 
 
@@ -197,7 +197,7 @@ def _flat(values: np.ndarray) -> list[int]:
     return [int(value) for value in np.unique(center[same])]
 
 
-def _name(gray: np.ndarray) -> str:
+def _example_values(gray: np.ndarray) -> str:
     values = [int(value) for value in np.unique(gray) if value][:2]
     example = ", ".join(f"{value}: {name}" for value, name in zip(values, ("lesion", "other"), strict=False))
     return f"say what each value is, such as data.mask_values: {{{example}}}"
@@ -453,9 +453,8 @@ def _read_as(files: Sequence[Used], bits: int) -> str:
     signed = files[0].signed
     (low, high), most = limits(bits, signed), max(file.high for file in within)
     contents = f"values of {min(file.low for file in within):,} to {most:,}" if signed else f"values up to {most:,}"
-    return (
-        f"{'signed ' if signed else ''}16-bit files hold {contents}: they were read as {bits} bit, of {low:,} to {high:,}"
-    )
+    subject = f"{'signed ' if signed else ''}16-bit files"
+    return f"{subject} hold {contents}: they were read as {bits} bit, of {low:,} to {high:,}"
 
 
 def flatness(decoded: Decoded) -> str:
@@ -601,7 +600,9 @@ def remembered(
 
 
 def _fact_of_record(record: dict[str, Any]) -> Fact:
-    return Fact(record["digest"], Header(**record["header"]) if record["header"] else None, record["what"], record["remedy"])
+    return Fact(
+        record["digest"], Header(**record["header"]) if record["header"] else None, record["what"], record["remedy"]
+    )
 
 
 def _examine(path: Path) -> Fact:

@@ -149,13 +149,13 @@ def fit_labels(labels: UInt8[np.ndarray, "h w"], size: int, framing: Framing = P
     lesion = labels > 0
     if not lesion.any():
         return out
-    share = _share(lesion, box)
+    share = _lesion_share(lesion, box)
     # The filter's weights add up to 1 only to some rounding: exactly half must stay lesion.
     inside = share >= min(0.5, float(share.max())) - 1e-6
     kinds = np.unique(labels[lesion])
     most = kinds[0]
     if len(kinds) > 1:
-        most = kinds[np.argmax(np.stack([_share(labels == kind, box) for kind in kinds]), axis=0)]
+        most = kinds[np.argmax(np.stack([_lesion_share(labels == kind, box) for kind in kinds]), axis=0)]
     out[box.rows, box.columns] = np.where(inside, most, 0)
     return out
 
@@ -222,7 +222,7 @@ def _lesions(mask: Bool[np.ndarray, "h w"]) -> tuple[np.ndarray, int]:
     return numbers, int(ndimage.label(mask, structure=_TOUCHING, output=numbers))
 
 
-def _share(lesion: Bool[np.ndarray, "h w"], box: Placement) -> Float[np.ndarray, "H W"]:
+def _lesion_share(lesion: Bool[np.ndarray, "h w"], box: Placement) -> Float[np.ndarray, "H W"]:
     covered = Image.fromarray(lesion.astype(np.float32)).resize((box.width, box.height), Image.Resampling.BOX)
     return np.asarray(covered)
 

@@ -98,7 +98,11 @@ def list_table(spec: DataSpec) -> Listing:
     table = chosen(read, spec.where)
     names = table.column(spec.image if coco is None else FILE_NAME, key_text("data.image"))
     if not len(table) and not read.problems:
-        rows = f"no row fits data.where: {_describe_conditions(spec, read)}" if spec.where else "it has a header and no rows"
+        rows = (
+            f"no row fits data.where: {_describe_conditions(spec, read)}"
+            if spec.where
+            else "it has a header and no rows"
+        )
         raise SpecError(f"data.table: {spec.table} gives no images: {rows}")
     problems: list[Problem] = []
     places = (folder, *([folder / "images"] if coco is not None and (folder / "images").is_dir() else []))
@@ -299,7 +303,7 @@ def _target(spec: DataSpec, table: TextTable, names: Sequence[str], problems: li
     wrong: Wrong = {
         at: (f"{spec.target} is missing{f' ({shown(cells[at])}, as in pandas)' if cells[at] else ''}", "label it")
         if absent(cells[at])
-        else (f"{spec.target} is {shown(cells[at])}, the others are {_others(target)}", "label it as they are")
+        else (f"{spec.target} is {shown(cells[at])}, the others are {_negated_names(target)}", "label it as they are")
         for at in np.flatnonzero(target.codes < 0).tolist()
     }
     problems += problems_of(table, names, wrong)
@@ -329,7 +333,7 @@ def _target_by_levels(spec: DataSpec, cells: Sequence[str]) -> Target | None:
     return Target(codes, factor.levels, f"classes are the levels of '{spec.target}': {', '.join(factor.levels)}")
 
 
-def _others(target: Target) -> str:
+def _negated_names(target: Target) -> str:
     """How the labels are written: 0 and 1 are named `not x` and `x`."""
     return "0/1" if target.classes[0].startswith("not ") else ", ".join(target.classes)
 

@@ -372,12 +372,12 @@ def tiff_header(data: bytes) -> Header:
         page = file.pages.first
         frames *= int(page.imagedepth)
         width, height = int(page.imagewidth), int(page.imagelength)
-        if _orientation(page) >= 5:
+        if _tiff_orientation(page) >= 5:
             width, height = height, width
         deep = _bits(page) > 8 or int(page.sampleformat) == tifffile.SAMPLEFORMAT.INT
         if deep:
             check_tiff(page, _bits(page))
-        return Header(width, height, deep, frames, _orientation(page))
+        return Header(width, height, deep, frames, _tiff_orientation(page))
 
 
 def tiff_pixels(data: bytes, mask: bool) -> DecodedImage:
@@ -406,7 +406,7 @@ def tiff_pixels(data: bytes, mask: bool) -> DecodedImage:
         used = Used(0, int(pixels.max()), inverted=inverted) if integers and pixels.dtype == np.uint16 else None
         if inverted:
             pixels = ~pixels
-        return DecodedImage(_upright(pixels, _orientation(page)), range=(0, 65535 if integers else 1), used=used)
+        return DecodedImage(_upright(pixels, _tiff_orientation(page)), range=(0, 65535 if integers else 1), used=used)
 
 
 def _check_segments(page: Any, data: bytes) -> None:
@@ -427,7 +427,7 @@ def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
     return np.ascontiguousarray(turned[:: -1 if rows else 1, :: -1 if columns else 1])
 
 
-def _orientation(page: Any) -> int:
+def _tiff_orientation(page: Any) -> int:
     tag = page.tags.get("Orientation")
     return int(tag.value) if tag is not None else 1
 

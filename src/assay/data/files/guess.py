@@ -334,7 +334,9 @@ def _classes_below(files: Mapping[Path, Sequence[Path]]) -> list[str]:
 
     They are few and repeat below many folders, or are two classes by the written list and the first level is not.
     """
-    inner = [{file.relative_to(directory).parts[:-1][:1] for file in images} for directory, images in files.items() if images]
+    inner = [
+        {file.relative_to(directory).parts[:-1][:1] for file in images} for directory, images in files.items() if images
+    ]
     counts = Counter(name for names in inner for name in names)
     names = sorted(part for parts in counts for part in parts)
     if () in counts or min(counts.values(), default=0) < 2 or not 1 < len(names) < len(inner):
@@ -357,7 +359,7 @@ def _refuse_empty(path: Path, folders: Sequence[Path]) -> None:
 def _key_of(table: Path, folder: Path) -> str:
     """Return the column by which a table labels the images of a folder. Raises SpecError where none names them."""
     read = read_table(table, IMAGE)
-    return IMAGE if IMAGE in read.header else _naming(read, folder) or IMAGE
+    return IMAGE if IMAGE in read.header else _column_of_files(read, folder) or IMAGE
 
 
 def _of_labels(
@@ -382,10 +384,10 @@ def _of_table(path: Path, image: str, unmatched: Unmatched, *, target: str, pati
     _require(read, target=target, patient=patient, image=image, mask=mask)
     files = _files_of(read, folder)
     if not image:
-        bare = IMAGE in read.header and IMAGE not in files and _naming(read, folder, IMAGE)
+        bare = IMAGE in read.header and IMAGE not in files and _column_of_files(read, folder, IMAGE)
         images = [IMAGE] if bare else [name for name in files if not words_of(name) & MASKS]
         image = min(images, key=lambda name: (name != "image", "image" not in name), default="")
-    if image in files or (key := _naming(read, folder, image)) is None:
+    if image in files or (key := _column_of_files(read, folder, image)) is None:
         return _of_columns(read, folder, image or "image", target, patient, mask)
     return _of_labels(folder, path, key, unmatched, target=target, patient=patient, mask=mask)
 
@@ -423,7 +425,7 @@ def _of_columns(read: TextTable, folder: Path, image: str, target: str, patient:
     return Guess(folder, read.name, image, mask, target, patient, targets, columns)
 
 
-def _naming(read: TextTable, folder: Path, image: str = "") -> str | None:
+def _column_of_files(read: TextTable, folder: Path, image: str = "") -> str | None:
     """Return the column whose cells are names of image files, with or without folders and endings.
 
     Args:

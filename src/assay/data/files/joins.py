@@ -128,8 +128,9 @@ def class_images(folder: Path) -> tuple[dict[Path, list[Path]], dict[Path, int],
     A sentence says how many copies and masks are left out.
     """
     listed = {directory: image_files(directory, deep=True) for directory in folders_in(folder)}
-    classes = {directory: _without_masks([file for file in listed[directory][0] if not _aside(file.relative_to(folder))])
-             for directory in class_folders(folder)}  # fmt: skip
+    classes = {directory: _without_masks([file for file in listed[directory][0]
+                                          if not _aside(file.relative_to(folder))])
+               for directory in class_folders(folder)}  # fmt: skip
     skipped = sum(len(files) for files, _ in listed.values()) - sum(map(len, classes.values()))
     where = "in folders of thumbnails, masks and the like, or named as the mask of another one,"
     sentences = (f"{skipped:,} images {where} are left out",) if skipped else ()
@@ -154,7 +155,9 @@ def image_files(folder: Path, deep: bool = False) -> tuple[list[Path], int]:
 
     A file without the ending of an image is one where its content is DICOM.
     """
-    files = [path for place in (_walk_below(folder) if deep else (folder,)) for path in place.iterdir() if path.is_file()]
+    files = [
+        path for place in (_walk_below(folder) if deep else (folder,)) for path in place.iterdir() if path.is_file()
+    ]
     visible = [path for path in files if not path.name.startswith(".")]
     images = sorted(path for path in visible if _ENDING.search(path.name) or holds_dicom(path))
     return images, len(visible) - len(images)
@@ -319,7 +322,7 @@ def require_matched(
     They are kept in run folders and shown on pages: they have counts and lines, and no name. Errors name files.
 
     Args:
-        found: Images on the left, rows on the right.
+        matched: Images on the left, rows on the right.
         where: The table or folder on the right.
         image: Word for a name on the left.
         row: Word for one on the right.
@@ -350,8 +353,8 @@ def require_matched(
     if why and unmatched == "refuse":
         summary = "; ".join(filter(None, (none and none + unmatched_names, rows and rows + stray_names)))
         raise DataError(
-            f"{summary}: {why}; correct the names, or leave out what fits nothing with {key_text('--unmatched', 'drop')} "
-            "(in a study, data: {unmatched: drop})"
+            f"{summary}: {why}; correct the names, or leave out what fits nothing with "
+            f"{key_text('--unmatched', 'drop')} (in a study, data: {unmatched: drop})"
         )
     return (*filter(None, (none, rows and rows + (such(places) if places else ""))), *matched.ignoring())
 
@@ -360,8 +363,8 @@ def uneven(remaining: np.ndarray, dropped: np.ndarray) -> bool:
     """Return whether the classes lose different shares of their rows (chi-squared test).
 
     Args:
-        kept: Rows of each class that are left, int64 [classes].
-        lost: Those that are lost.
+        remaining: Rows of each class that are left, int64 [classes].
+        dropped: Those that are lost.
     """
     occurs = remaining + dropped > 0
     if dropped.sum() < FEWEST or occurs.sum() < 2 or not remaining.any():
@@ -375,7 +378,9 @@ def _unequal(classes: Sequence[str], dropped: Iterable[int], remaining: Iterable
     names = sorted(set(classes))
     dropped_counts, remaining_counts = (Counter(classes[at] for at in part) for part in (dropped, remaining))
     counts = [np.array([part[name] for name in names], dtype=np.int64) for part in (remaining_counts, dropped_counts)]
-    each = ", ".join(f"{dropped_counts[name]:,} of {dropped_counts[name] + remaining_counts[name]:,} '{name}'" for name in names)
+    each = ", ".join(
+        f"{dropped_counts[name]:,} of {dropped_counts[name] + remaining_counts[name]:,} '{name}'" for name in names
+    )
     return f"the classes lose unequally ({each}), so the rest is no fair sample" if uneven(*counts) else ""
 
 

@@ -187,8 +187,8 @@ def usable(table: TextTable, target: str, score: str, patient: str, skip: bool |
     classes = table.column(target, key_text("--target"))
     spelled_classes = set(spellings(classes).values())
     if blank := sum(absences(classes)) if len(spelled_classes) == 1 else 0:
-        raise SpecError(f"the target '{target}' has 1 class ({spelled_classes.pop()}), and the other {blank:,} rows are blank: "
-                        "write the other class there")  # fmt: skip
+        raise SpecError(f"the target '{target}' has 1 class ({spelled_classes.pop()}), and the other {blank:,} rows "
+                        "are blank: write the other class there")  # fmt: skip
     bad: dict[int, str] = {}
     for name, option, what in ((target, "--target", "label them"), (patient, "--patient", "say whose images they are")):
         cells = table.column(name, key_text(option)) if name else ()
@@ -207,7 +207,9 @@ def usable(table: TextTable, target: str, score: str, patient: str, skip: bool |
     if bad and (not skip or len(bad) == len(table)):
         raise DataError(next(iter(bad.values())))
     summary = f"{len(bad):,} of {len(table):,} rows, without a class, a score or a patient" if bad else ""
-    return replace(table, frame=table.frame[[at not in bad for at in range(len(table))]] if bad else table.frame), summary
+    return replace(
+        table, frame=table.frame[[at not in bad for at in range(len(table))]] if bad else table.frame
+    ), summary
 
 
 LARGE = 0.1
@@ -222,7 +224,9 @@ def one_patient(patient: np.ndarray) -> dict[str, str]:
     if len(patient) < MANY_IMAGES or counts.max() <= LARGE * len(patient):
         return {}
     if len(counts) == 1:
-        sentence = f"all {len(patient):,} images are of one patient: is it one, or a word for missing? There is no interval"
+        sentence = (
+            f"all {len(patient):,} images are of one patient: is it one, or a word for missing? There is no interval"
+        )
         return {"large patient": f"{sentence} over a single patient"}
     share = f"{counts.max():,} of {len(patient):,} images are of one patient ({len(counts):,} patients)"
     return {"large patient": f"{share}: is it one, or a word for missing?"}

@@ -63,7 +63,7 @@ def joined(folder: Path, table: Path, image: str = IMAGE, target: str = "", unma
     of_masks = [name for name in read.header if name != key and (name == mask or words_of(name) & MASKS)]
     masks = {cell for name in of_masks for cell in read.column(name, "labels")}
     paths = [path for path in every if not _is_mask(path, folder, masks, set(names))]
-    headers = [_header(path) for path in paths]
+    headers = [_dicom_attributes(path) for path in paths]
     files = [str(path.relative_to(folder)) for path in paths]
     keys = files if key == image else [str(one.get(key, "")) for one in headers]
     matched = _of_examinations(keys, names) if key == "AccessionNumber" else match(keys, names)
@@ -76,7 +76,10 @@ def joined(folder: Path, table: Path, image: str = IMAGE, target: str = "", unma
     sentences = require_matched(matched, table.name, unmatched=unmatched, row_classes=classes, lines=read.numbers,
                            private=key != image)  # fmt: skip
     if len(paths) < len(every):
-        sentences = (*sentences, f"{len(every) - len(paths):,} files are masks, as {' and '.join(of_masks)} says, and no images")
+        sentences = (
+            *sentences,
+            f"{len(every) - len(paths):,} files are masks, as {' and '.join(of_masks)} says, and no images",
+        )
     sentences = (*sentences, *outputs_in(folder))
     numbers: dict[str, str] = {}
     rows: list[dict[str, str]] = []
@@ -107,7 +110,7 @@ def _of_examinations(keys: Sequence[str], names: Sequence[str]) -> Matched:
     return replace(matched, pairs={at: row[key] for at, key in enumerate(keys) if key in row})
 
 
-def _header(path: Path) -> Mapping[str, object]:
+def _dicom_attributes(path: Path) -> Mapping[str, object]:
     """Return the attributes of a DICOM header that are used; none of other files."""
     if not holds_dicom(path):
         return {}

@@ -165,7 +165,11 @@ def same_image(
         codes_of_group = [-1 if codes is None else int(codes[at]) for at in group]
         agree = len(set(codes_of_group) - {-1}) < 2
         for place, at in enumerate(group[1:] if agree else group, start=int(agree)):
-            other = 0 if agree else next((i for i, code in enumerate(codes_of_group) if code not in (codes_of_group[place], -1)), 0)
+            other = (
+                0
+                if agree
+                else next((i for i, code in enumerate(codes_of_group) if code not in (codes_of_group[place], -1)), 0)
+            )
             what = f"{word} {numbers[group[other]]} names the same image"
             if not agree:
                 what += contradicting(classes, codes_of_group[place], codes_of_group[other])
@@ -232,26 +236,27 @@ def refuse_vanished(listing: Listing) -> None:
     The label of a row whose mask cannot be read is unknown. Where all other masks agree, `FEWEST` such rows are taken
     for the other class.
     """
-    remaining, dropped = _counts(listing)
+    remaining, dropped = _counts_by_class(listing)
     for code in np.flatnonzero((dropped > 0) & (remaining == 0)).tolist():
         rows = {row for row, code_of_row in listing.lost.items() if code_of_row == code}
         raise DataError(
             f"{listing.where}: leaving out bad {listing.word}s would leave no image of class "
-            f"'{listing.classes[code]}' ({dropped[code]:,} of {dropped[code]:,} left out): {_usual_reason(listing, rows)}"
+            f"'{listing.classes[code]}' ({dropped[code]:,} of {dropped[code]:,} left out): "
+            f"{_usual_reason(listing, rows)}"
         )
     unknown = {row for row, code_of_row in listing.lost.items() if code_of_row < 0}
     if _alone(listing) and len(unknown) >= FEWEST:
         class_name = listing.classes[int(np.argmax(remaining))]
         raise DataError(
-            f"{listing.where}: leaving out bad {listing.word}s would leave images of class '{class_name}' alone, and the "
-            f"class of {len(unknown):,} {listing.word}s left out is unknown: {_usual_reason(listing, unknown)}; or "
+            f"{listing.where}: leaving out bad {listing.word}s would leave images of class '{class_name}' alone, and "
+            f"the class of {len(unknown):,} {listing.word}s left out is unknown: {_usual_reason(listing, unknown)}; or "
             f"take them out of the set, if they are '{class_name}' too"
         )
 
 
 def _alone(listing: Listing) -> bool:
     """Return whether rows of a single class are left."""
-    return int((_counts(listing)[0] > 0).sum()) == 1
+    return int((_counts_by_class(listing)[0] > 0).sum()) == 1
 
 
 def _usual_reason(listing: Listing, rows: Collection[int]) -> str:
@@ -263,12 +268,14 @@ def _usual_reason(listing: Listing, rows: Collection[int]) -> str:
 
 def unequally_lost(listing: Listing) -> tuple[str, ...]:
     """Return a sentence where the rows left out are all of one class, or unequally many of the classes; else none."""
-    remaining, dropped = _counts(listing)
+    remaining, dropped = _counts_by_class(listing)
     unknown = sum(code < 0 for code in listing.lost.values())
     if unknown and _alone(listing):
         class_name = listing.classes[int(np.argmax(remaining))]
         of = f"{listing.word}s" if unknown > 1 else listing.word
-        return (f"all images left are of class '{class_name}', and the class of {unknown:,} bad {of} left out is unknown",)
+        return (
+            f"all images left are of class '{class_name}', and the class of {unknown:,} bad {of} left out is unknown",
+        )
     occurs = remaining + dropped > 0
     remaining, dropped = remaining[occurs], dropped[occurs]
     of_one = dropped.sum() >= FEWEST and len(dropped) > 1 and int((dropped > 0).sum()) == 1
@@ -283,7 +290,7 @@ def unequally_lost(listing: Listing) -> tuple[str, ...]:
     return (f"the {int(dropped.sum()):,} bad {listing.word}s left out {how} ({each}): the rest is no fair sample",)
 
 
-def _counts(listing: Listing) -> tuple[np.ndarray, np.ndarray]:
+def _counts_by_class(listing: Listing) -> tuple[np.ndarray, np.ndarray]:
     """Rows kept and left out of each class, int64 [classes]; those without a label are in neither."""
     size = len(listing.classes)
     target = np.empty(0, dtype=np.int64) if listing.target is None else listing.target

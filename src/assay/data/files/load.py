@@ -45,7 +45,7 @@ def load_medmnist(spec: DataSpec, cache: ArrayCache, skip_bad_rows: bool, alike:
     path = expand(spec.medmnist, "data.medmnist")
     if not path.is_file():
         raise SpecError(f"data.medmnist: '{spec.medmnist}' is a folder; give the .npz file")
-    arrays, labels, digest = _open(path, cache)
+    arrays, labels, digest = _open_dataset(path, cache)
     counts = [len(array) for array in arrays]
     sources: list[Callable[[], np.ndarray | bytes]] = [_row(array, at) for array in arrays for at in range(len(array))]
     listing = _require_decided(_listing(spec, path, np.concatenate(labels), counts), alike)
@@ -91,9 +91,9 @@ def _listing(spec: DataSpec, path: Path, labels: np.ndarray, counts: list[int]) 
     )
 
 
-def _open(path: Path, cache: ArrayCache) -> tuple[list[np.ndarray], list[np.ndarray], str]:
+def _open_dataset(path: Path, cache: ArrayCache) -> tuple[list[np.ndarray], list[np.ndarray], str]:
     """Mapped images and labels of the three parts, and the file's hash."""
-    digest = _digest(path)
+    digest = _file_digest(path)
     try:
         with zipfile.ZipFile(path) as archive:
             members = set(archive.namelist())
@@ -158,7 +158,7 @@ def _check_alike(name: str, images: list[np.ndarray], labels: list[np.ndarray]) 
             )
 
 
-def _digest(path: Path) -> str:
+def _file_digest(path: Path) -> str:
     with path.open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()[:24]
 

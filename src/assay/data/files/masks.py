@@ -125,7 +125,9 @@ def told_of(
     size = array.shape[-1]
     vanished_count = len(set(decoded.notes.get(VANISHED, ())) & set(rows.tolist()))
     warnings = (
-        [f"{vanished_count:,} images have lesions too small to be seen at {size} px: a larger size shows them"] if vanished_count else []
+        [f"{vanished_count:,} images have lesions too small to be seen at {size} px: a larger size shows them"]
+        if vanished_count
+        else []
     )
     if outside := len(set(decoded.notes.get(CUT_OFF, ())) & set(rows.tolist())):
         warnings.append(f"{outside:,} images have lesions outside the part that the framing '{framing.fit}' shows")
@@ -373,7 +375,7 @@ def paired_by_kind(
         SpecError: For a kind without any mask, DataError for a mask without an image; single bad files come as
             problems.
     """
-    by_kind = [_of_kind(images, masks, root, name, kind, first) for name, kind in kinds.items()]
+    by_kind = [_masks_of_kind(images, masks, root, name, kind, first) for name, kind in kinds.items()]
     files = [
         [
             _Mask(name, 1 if together else label, path)
@@ -403,7 +405,7 @@ def paired_by_kind(
     return replace(by_kind[0], masks=combined, problems=problems)
 
 
-def _of_kind(images: Path, masks: Path, root: Path, name: str, kind: MaskFolder, first: int) -> Pairs:
+def _masks_of_kind(images: Path, masks: Path, root: Path, name: str, kind: MaskFolder, first: int) -> Pairs:
     folder = masks / kind.folder
     place = f"data.dataset.folder: {masks.relative_to(root)}/"
     if not folder.is_dir() or not image_files(folder)[0]:

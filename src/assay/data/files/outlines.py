@@ -170,7 +170,9 @@ def read_coco(path: Path, spec: DataSpec) -> Coco:
         DataError: If the file as a whole is not COCO.
     """
     content = _read_json_object(path)
-    images, annotations, categories = (_entries(content, name, path) for name in ("images", "annotations", "categories"))
+    images, annotations, categories = (
+        _entries(content, name, path) for name in ("images", "annotations", "categories")
+    )
     meaning = _meaning(annotations, categories, spec, path)
     _require_ids(images, path)
     by_image: dict[Any, list[Mapping[str, Any]]] = {}

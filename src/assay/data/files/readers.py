@@ -107,7 +107,7 @@ def read_stored(data: bytes) -> DecodedImage:
 def _format(data: bytes) -> _Format:
     if not data:
         raise Unreadable("the file is empty", "copy it again")
-    for candidate in _FORMATS:
+    for candidate in _KNOWN_FORMATS:
         if candidate.recognize(data):
             return candidate
     raise Unreadable("it is no PNG, JPEG, TIFF, DICOM, NIfTI, GIF, BMP or WebP image", "export it as PNG")
@@ -272,7 +272,7 @@ def holds_dicom(path: Path) -> bool:
 
 
 _RASTERS = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51")
-_FORMATS = (
+_KNOWN_FORMATS = (
     _Format(
         is_dicom,
         lambda data: _formats().dicom_header(data),

@@ -46,7 +46,7 @@ def data_of(data: Any, place: str = "data", lenient: bool = False, **named: Any)
     """Return `data` of a study from whatever a user gives, with columns guessed that are not named.
 
     Args:
-        given: A folder, a CSV, a table or dataset in memory, or `data` of a study. A mapping that names its target is
+        data: A folder, a CSV, a table or dataset in memory, or `data` of a study. A mapping that names its target is
             taken as it is; of one with a table alone, what it does not name is guessed.
         place: What a user calls it, for errors.
         lenient: Whether what is named, and means nothing to such images, is left out in place of being refused.
@@ -83,7 +83,7 @@ def _of_path(path: Path, place: str, lenient: bool, named: Mapping[str, Any]) ->
     if not columns and "labels" in named:
         columns = [name for name in HEADERS if name in guessed.columns]
     data = {**_with_factors(data, columns), "guessed": guessed.line}
-    return ImageReading(data, guessed.line, guessed.folder.resolve().name, _others(guessed), guessed.of_masks)
+    return ImageReading(data, guessed.line, guessed.folder.resolve().name, _column_kinds(guessed), guessed.of_masks)
 
 
 def _of_keys(keys: dict[str, Any], place: str, named: Mapping[str, Any], bare: bool = False) -> ImageReading:
@@ -104,13 +104,17 @@ def _of_keys(keys: dict[str, Any], place: str, named: Mapping[str, Any], bare: b
     named_target, is_in_memory = keys.get("target"), in_memory(table)
     keys = cast("dict[str, Any]", on_disk(table if bare else keys, place, **named_columns))
     path = None if named_target else _table_of(keys)
-    if path is None or (not is_in_memory and DataSpec.model_fields["target"].default in read_table(path, "image").header):
+    if path is None or (
+        not is_in_memory and DataSpec.model_fields["target"].default in read_table(path, "image").header
+    ):
         return ImageReading(_with_factors(keys, columns))
     hints = {name: keys[name] for name in ("target", "patient", "image", "mask", "unmatched") if name in keys}
     guessed = _guess_table(path, is_in_memory, hints)
     keys = {**keys, **guessed.data()} if guessed.rows else {**guessed.data(), **keys}
     keys["guessed"] = guessed.line
-    return ImageReading(_with_factors(keys, columns), guessed.line, others=_others(guessed), of_masks=guessed.of_masks)
+    return ImageReading(
+        _with_factors(keys, columns), guessed.line, others=_column_kinds(guessed), of_masks=guessed.of_masks
+    )
 
 
 def _guess_table(path: Path, is_in_memory: bool, named: Mapping[str, Any]) -> Guess:
@@ -123,7 +127,7 @@ def _guess_table(path: Path, is_in_memory: bool, named: Mapping[str, Any]) -> Gu
         raise
 
 
-def _others(guessed: Guess) -> dict[str, Any]:
+def _column_kinds(guessed: Guess) -> dict[str, Any]:
     return {name: {"kind": kind.kind} for name, kind in guessed.columns.items()}
 
 
@@ -166,4 +170,7 @@ def _with_factors(data: dict[str, Any], columns: Sequence[str]) -> dict[str, Any
         return kind_named(name, read.column(name, key_text("--columns")), read.comma).kind
 
     kinds = {str(name): {"kind": kind(str(name))} for name in names}
-    return {**data, "factors": {**kinds, **(cast("Mapping[str, Any]", declared) if isinstance(declared, Mapping) else {})}}
+    return {
+        **data,
+        "factors": {**kinds, **(cast("Mapping[str, Any]", declared) if isinstance(declared, Mapping) else {})},
+    }

@@ -177,7 +177,9 @@ def roles_of(read: TextTable, columns: Sequence[str] = (), **named: str) -> tupl
         "patient": lambda: patient_of(read, left()),
         "target": lambda: _target_of(read, left()),
     }
-    for role in [candidate for candidate in ways if candidate in names]:  # the score before the target, which may have as few values
+    for role in [
+        candidate for candidate in ways if candidate in names
+    ]:  # the score before the target, which may have as few values
         names[role] = names[role] or ways[role]()
     for role in {"score", "target"} & names.keys():
         if not names[role]:

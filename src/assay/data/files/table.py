@@ -330,7 +330,7 @@ def read_table(path: Path, image: str) -> TextTable:
     lines = list(text.rows())
     if not lines or not any(lines[0].cells):
         raise DataError(f"{path.name} has no header; its first line must name the columns, such as {image}")
-    header = _header(path, lines[0].cells)
+    header = _column_names(path, lines[0].cells)
     _refuse_title(path, header, lines[1:])
     named = header.index(image) if image in header else 0
     _refuse_swallowed(path, lines, text.lines, text.separator, len(lines[0].cells), named)
@@ -407,8 +407,8 @@ def _refuse_swallowed(
         if 2 * alike >= len(later) or len(name.strip().splitlines()) > 1 or _ends_in_quotes(physical, row, separator):
             alike_note = f", and {alike} of them look like rows of their own" if alike else ""
             raise DataError(
-                f"{path.name}: a quotation mark joins lines {row.first} to {row.last} into one row{alike_note}; remove the "
-                "stray mark, or put a cell of several lines on one line"
+                f"{path.name}: a quotation mark joins lines {row.first} to {row.last} into one row{alike_note}; remove "
+                "the stray mark, or put a cell of several lines on one line"
             )
 
 
@@ -430,7 +430,7 @@ def _ends_in_quotes(physical: Sequence[str], row: Row, separator: str) -> bool:
     return False
 
 
-def _header(path: Path, cells: Sequence[str]) -> tuple[str, ...]:
+def _column_names(path: Path, cells: Sequence[str]) -> tuple[str, ...]:
     header = tuple(cell.strip() for cell in cells)
     while header and not header[-1]:
         header = header[:-1]
@@ -582,7 +582,9 @@ def same_value(cell: str, wanted: Any) -> bool:
     if fold(cell) == fold(text):
         return True
     first, second = number(cell), number(text)
-    return first is not None and first == second and not (cell.isdecimal() and text.isdecimal() and int(cell) != int(text))
+    return (
+        first is not None and first == second and not (cell.isdecimal() and text.isdecimal() and int(cell) != int(text))
+    )
 
 
 def sorted_values(cells: Iterable[str]) -> list[str]:

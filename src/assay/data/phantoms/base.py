@@ -244,10 +244,10 @@ def _checked_values(
                 f"factor '{name}' has shape {values[name].shape}; "
                 f"expected one value per nuisance seed: {nuisance.shape}"
             )
-    return {factor.name: _check_factor(factor, values[factor.name]) for factor in factors}
+    return {factor.name: _check_values(factor, values[factor.name]) for factor in factors}
 
 
-def _check_factor(factor: Factor, values: np.ndarray) -> np.ndarray:
+def _check_values(factor: Factor, values: np.ndarray) -> np.ndarray:
     numbers = values.astype(np.float64)
     low, high = _limits(factor)
     wrong = ~((numbers >= low) & (numbers <= high))

@@ -158,8 +158,8 @@ def region(outlines: list[tuple[bool, np.ndarray]]) -> LesionPixels:
 
     drawn: (includes, points [k, 2]) of one slice.
     """
-    included = [_fill(points) for includes, points in outlines if includes]
-    excluded = [_fill(points)[1] for includes, points in outlines if not includes]
+    included = [_enclosed_pixels(points) for includes, points in outlines if includes]
+    excluded = [_enclosed_pixels(points)[1] for includes, points in outlines if not includes]
     none = np.zeros(0, dtype=np.int64)
     inside = np.unique(np.concatenate([none, *(pixels for pixels, _ in included)]))
     closed = np.unique(np.concatenate([none, *(pixels for _, pixels in included)]))
@@ -168,7 +168,7 @@ def region(outlines: list[tuple[bool, np.ndarray]]) -> LesionPixels:
     return LesionPixels(np.setdiff1d(inside, out), np.setdiff1d(closed, out), extent)
 
 
-def _fill(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _enclosed_pixels(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the codes of the pixels that an outline encloses: those that no path from outside reaches.
 
     Without and with the outline's own pixels.

@@ -52,7 +52,7 @@ def _source(row: Row, facts: Facts) -> str:
     )
 
 
-def _copies(row: Row, facts: Facts) -> str:
+def _copies_caption(row: Row, facts: Facts) -> str:
     contradicting, framed = facts["contradicting"], facts["framed"]
     of = f"{count(facts['pictures'], 'picture')} that several files hold"
     of += f" ({contradicting:,} with contradicting labels)" if contradicting else ""
@@ -61,16 +61,16 @@ def _copies(row: Row, facts: Facts) -> str:
     return text + (f"; from the left, labels contradict in {_which(framed)} (framed)." if any(framed) else ".")
 
 
-def _confounder(row: Row, facts: Facts) -> str:
+def _confounder_caption(row: Row, facts: Facts) -> str:
     return f"{row['factor']}: the same {facts['images']} test images without it, with it, and {_difference(facts)}."
 
 
-def _mark(row: Row, facts: Facts) -> str:
+def _mark_caption(row: Row, facts: Facts) -> str:
     name = in_words(row["factor"]).replace("-", " ")
     return f"{name}: {facts['images']} images without it (left) and with it (right)."
 
 
-def _pair(row: Row, facts: Facts) -> str:
+def _pair_caption(row: Row, facts: Facts) -> str:
     ends = f"{facts['low']}, {facts['high']}"
     return f"{in_words(row['factor'])}: {ends}, and {_difference(facts)}. All else is the same."
 
@@ -85,9 +85,9 @@ def _difference(facts: Facts) -> str:
     return f"the difference × {facts['times']:g} (mid-gray: none, lighter: brighter)"
 
 
-def _outline(row: Row, facts: Facts) -> str:
+def _outline_caption(row: Row, facts: Facts) -> str:
     example = f"{'lesion' if facts['lesion'] else 'no lesion'}, {facts['example']}"
-    recipes = "; ".join(f"{recipe} {_describe_call(found)}" for recipe, found in facts["recipes"].items())
+    recipes = "; ".join(f"{recipe} {_describe_call(call)}" for recipe, call in facts["recipes"].items())
     return f"{row['environment']}, {example}: the image, then {recipes}. White: truth; orange: called."
 
 
@@ -99,14 +99,14 @@ def _describe_call(facts_of: Facts) -> str:
 
 
 def _heat_map(row: Row, facts: Facts) -> str:
-    recipes = "; ".join(f"{recipe} {_on_lesion(on_lesion)}" for recipe, on_lesion in facts["recipes"].items())
+    recipes = "; ".join(f"{recipe} {_lesion_share_words(on_lesion)}" for recipe, on_lesion in facts["recipes"].items())
     return (
         f"{row['factor']}, {row['environment']}, image {facts['image']}: with the lesion's outline, then {recipes}. "
         f"Black is 0, the lightest {number(facts['times'], 0)} times the map's mean, for all alike."
     )
 
 
-def _on_lesion(facts_of: Facts) -> str:
+def _lesion_share_words(facts_of: Facts) -> str:
     """Return `0.43 of it on the lesion (chance 0.05; fails the sanity check)`."""
     if not facts_of:
         return "without a map"
@@ -140,20 +140,20 @@ def _describe_suspects(row: Row, facts: Facts) -> str:
     return f"{count(facts['images'], 'image')}: {ISSUES[facts['kind']]}{cue}; {where} {rows_text}."
 
 
-def _masks(row: Row, facts: Facts) -> str:
+def _masks_caption(row: Row, facts: Facts) -> str:
     return f"{count(len(facts['rows']), 'image')} with the outline of the mask (white), in the order of the rows."
 
 
 CAPTIONS: Mapping[str, Callable[[Row, Facts], str]] = {
     "sheet": _sheet,
     "source": _source,
-    "copies": _copies,
+    "copies": _copies_caption,
     "found": _describe_suspects,
-    "masks": _masks,
-    "confounder": _confounder,
-    "mark": _mark,
-    "pair": _pair,
-    "outline": _outline,
+    "masks": _masks_caption,
+    "confounder": _confounder_caption,
+    "mark": _mark_caption,
+    "pair": _pair_caption,
+    "outline": _outline_caption,
     "heat-map": _heat_map,
     "case": _case,
 }

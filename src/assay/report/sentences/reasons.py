@@ -37,7 +37,7 @@ def reason_words(reason: object) -> str:
 def place_words(reason: object) -> str:
     """Return where a worst value comes from: `sex F, class 2; age low half`."""
     return "; ".join(
-        _group(dict(cause.fields)) if cause.code == Code.WORST_GROUP_PLACE else str(cause["environment"])
+        _words_of_group(dict(cause.fields)) if cause.code == Code.WORST_GROUP_PLACE else str(cause["environment"])
         for cause in read(reason).causes
     )
 
@@ -61,7 +61,7 @@ def fill_template(template: str, fields: Fields) -> str:
 def _slot(name: str, form: str, fields: Fields) -> str:
     """Return the text of a slot: by a form of `_FORMS`, a format of numbers, or counted as the thing that it names."""
     if name == "statuses":
-        return _statuses(fields)
+        return _status_words(fields)
     if form in _FORMS:
         return _FORMS[form](name, fields)
     first, _, last = name.partition("..")
@@ -84,17 +84,17 @@ def _list_names(name: str, fields: Fields) -> str:
     return join_words(list(fields[first]))
 
 
-def _few(name: str, fields: Fields) -> str:
+def _few_names(name: str, fields: Fields) -> str:
     more = len(fields[name]) - FEW
     return join_words([*fields[name][:FEW], *([count(more, "more recipe")] if more > 0 else [])])
 
 
-def _interval(name: str, fields: Fields) -> str:
-    value, low, high = (float(fields[one]) for one in (name, "low", "high"))
+def _interval_words(name: str, fields: Fields) -> str:
+    value, low, high = (float(fields[field]) for field in (name, "low", "high"))
     return with_interval(value, low, high)
 
 
-def _group(fields: Fields) -> str:
+def _words_of_group(fields: Fields) -> str:
     """`texture part-solid benign`, `illumination low half, class 2`: a class that is a number is called one."""
     factor, level, target = (str(fields[name]) for name in ("factor", "level", "target"))
     place = f"{in_words(factor)} {in_words(level)}".strip()
@@ -105,8 +105,8 @@ def _properties(_: str, fields: Fields) -> str:
     """`factor 'view' (AUROC 0.84 [0.80, 0.88]) and 2 more`."""
     named = [
         f"{cue_words(kind, name)} (AUROC {with_interval(float(value), float(low), float(high))})"
-        for kind, name, value, low, high in zip(*(fields[one] for one in ("kinds", "names", "values", "lows", "highs")),
-                                     strict=True)
+        for kind, name, value, low, high in zip(*map(fields.__getitem__, ("kinds", "names", "values", "lows", "highs")),
+                                                strict=True)
     ]  # fmt: skip
     more = [f"{len(named) - MOST_PROPERTIES} more"] if len(named) > MOST_PROPERTIES else []
     return join_words([*named[:MOST_PROPERTIES], *more])
@@ -134,7 +134,7 @@ def _first_cue(_: str, fields: Fields) -> str:
     return f"{cue_words(fields['kinds'][0], fields['names'][0])}: AUROC {number(float(fields['values'][0]))}"
 
 
-def _statuses(fields: Fields) -> str:
+def _status_words(fields: Fields) -> str:
     parts = [f"{fields[status]} {words}" for status, words in _STATUSES.items() if status in fields]
     return f": {join_words(parts)}" if parts else ""
 
@@ -142,9 +142,9 @@ def _statuses(fields: Fields) -> str:
 _FORMS: Mapping[str, Callable[[str, Fields], str]] = {
     "number": _numbers,
     "list": _list_names,
-    "few": _few,
-    "interval": _interval,
-    "group": lambda _, fields: _group(fields),
+    "few": _few_names,
+    "interval": _interval_words,
+    "group": lambda _, fields: _words_of_group(fields),
     "properties": _properties,
     "cue": _first_cue,
     "rows": lambda name, fields: ("row " if len(fields[name]) == 1 else "rows ") + _list_names(name, fields),

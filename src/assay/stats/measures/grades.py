@@ -125,10 +125,12 @@ def specific_thresholds(logits: Float[np.ndarray, "n k"], target: Int[np.ndarray
     low = np.sort(beyond(logits, cut)[target < cut])
     if not len(low):
         return (float("nan"),) * len(SPECIFICITIES)
-    found: list[float] = []
+    thresholds: list[float] = []
     for level in SPECIFICITIES:
         last = low[max(int(np.ceil(level * len(low) - 1e-9)), 1) - 1]
         after = score[np.searchsorted(score, last, side="right") :]
         halfway = (last + after[0]) / 2 if len(after) else last
-        found.append(float(max(halfway, np.nextafter(last, np.inf))))  # halfway between neighbors may be the lower one
-    return tuple(found)
+        thresholds.append(
+            float(max(halfway, np.nextafter(last, np.inf)))
+        )  # halfway between neighbors may be the lower one
+    return tuple(thresholds)

@@ -56,7 +56,7 @@ def pixels(outputs: Outputs, batch: Batch) -> tuple[Float[Tensor, "b k h w"], In
         raise DataError("this loss compares every pixel with a mask, but the images have none: use data with masks")
     if batch.masks.shape[2:] != logits.shape[2:]:
         raise DataError(
-            f"the network gives logits of {_size(logits)} pixels for masks of {_size(batch.masks)}: "
+            f"the network gives logits of {_size_words(logits)} pixels for masks of {_size_words(batch.masks)}: "
             "its logits must have the size of its input"
         )
     labels = batch.masks[:, 0].long()
@@ -69,7 +69,7 @@ def pixels(outputs: Outputs, batch: Batch) -> tuple[Float[Tensor, "b k h w"], In
     return widen(logits), labels
 
 
-def _size(maps: Tensor) -> str:
+def _size_words(maps: Tensor) -> str:
     return f"{maps.shape[3]} x {maps.shape[2]}"
 
 
