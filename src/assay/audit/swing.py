@@ -25,7 +25,7 @@ from assay.stats.panel import effective_patients
 # Each image has a contribution to g (DeLong, as in `influence`). Contributions are summed by patient, and the variance
 # is the sum of their squares. Bounds are by t on atanh(2g), with degrees of freedom by Welch and Satterthwaite from the
 # positives and the negatives; a difference of two AUROCs that need not be a swing is bounded likewise. At |g| = 0.5 the
-# variance is 0, and the bound is exact (see `_t_bounds`). No upper bound of an effect is below that of an effect that no
+# variance is 0, and the bound is exact (see `_t_bounds`). No upper bound of an effect is below that of one that no
 # image shows: a share of images may react of which the sample has none (see `unseen`).
 
 MUCH = 0.05
