@@ -110,6 +110,22 @@ def test_tiles_have_the_usual_condition_the_worst_one_and_the_networks() -> None
     assert [tile.value for tile in tiles] == ["0.97 to 0.98", "0.32 to 0.36", "36"]
 
 
+@pytest.mark.parametrize(
+    ("published", "title", "columns"),
+    [(0.9, "As published, and in this run", ("published", "value")),
+     (math.nan, "Layout of Ma 2021; all values from this run", ("value",))],
+)  # fmt: skip
+def test_a_table_without_published_figures_is_of_this_run_alone(
+    published: float, title: str, columns: tuple[str, ...]
+) -> None:
+    rows = [{"source": "Ma 2021", "published": published, "value": 0.8}] * 2
+    evidence = study({})
+    sections = evidence.page.sections({**evidence.tables, "published": rows})
+    (block,) = next(section for section in sections if section.id == "published").blocks
+    assert (block.title, block.columns[3:-5]) == (title, columns)
+    assert bool(block.note) == (published == published), "figures are copied only where there are some"
+
+
 def test_a_segmentation_on_another_set_speaks_of_dice_lesions_and_false_marks() -> None:
     found = [("dice", "same", 0.74), ("lesion-sensitivity", "same", 0.8), ("dice", "reversed", 0.31),
              ("lesion-sensitivity", "reversed", 0.45), ("false-positive-rate", "neutral", 0.3),

@@ -528,7 +528,11 @@ PUBLISHED = Table(
         environment("test environment of this run"),
         Column("layer", "layer of this run's networks; empty for a measure of none", cell="text"),
         number("published", "published figure"),
-        estimate("value", "mean over seeds of this run; NaN where it has no such recipe (no seeds), or is undefined"),
+        estimate(
+            "value",
+            "mean over seeds of this run; NaN where it has no such recipe (no seeds), or is undefined",
+            "this run",
+        ),
         *INTERVAL,
         Column("seeds", "values of this run's seeds, folds pooled; nan where undefined"),
         Column("against", "column that a permutation test compares it with; empty for none", cell="text"),

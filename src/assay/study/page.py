@@ -12,7 +12,7 @@ from assay.report.data_blocks import ADDED, CUES, ISSUES
 from assay.report.evidence import Evidence, Page, Rows, Wording, distinct, outline
 from assay.report.sheets import NONE, Cell, sort_key, words
 from assay.report.words import decided_by, margin_test, statement, verdict_words
-from assay.stats.format import number
+from assay.stats.format import join_words, number
 from assay.stats.measures import COMPUTED
 from assay.stats.outcomes import CORRUPTION, RELATIVE
 from assay.stats.rows import numeric
@@ -77,13 +77,27 @@ def doses(measure: str, axis: str) -> Block:
     )
 
 
+def _published(rows: Rows) -> Section:
+    """Return the section of published tables; where no figure could be copied, their layout with values of this run."""
+    copied = any(not math.isnan(numeric(row, "published")) for row in rows)
+    layout = f"Layout of {join_words(distinct(row['source'] for row in rows))}; all values from this run"
+    block = Block(
+        id="published", title="As published, and in this run" if copied else layout, table="published", folded=True,
+        columns=("table", "row", "column", *(("published",) if copied else ()), "value", "against", "p", "source",
+                 "page", "note"),
+        note="Published figures are copied from the publication; images, networks and seeds of this run are its own."
+        if copied else "",
+    )  # fmt: skip
+    return Section("published", "Published figures" if copied else "Layout of a publication", (block,))
+
+
 def sections(tables: Mapping[str, Rows]) -> list[Section]:
     """Return the sections of a page; blocks without rows are left out when they are rendered."""
     view = outline(tables)
     sections_shown = [
         Section("replication", "Replication of an earlier run", (_REPLICATION,)),
         Section("comparisons", "Comparisons", (COMPARISONS, _LOOKS, _ORDERED)),
-        Section("published", "Published figures", (_PUBLISHED,)),
+        _published(tables.get("published", ())),
         Section("doses-response", "Dose-response", _doses(view.measure, view.dosed), "Changes are from p = 0."),
         Section("starts-of", "Initial weights", (_STARTS,)),
         Section("how-well", "Performance", _performance_blocks(view.measure, view.budgets)),
@@ -121,11 +135,6 @@ _REPLICATION = Block(
         "the seeds of both runs with its 95% interval."
     ),
 )
-_PUBLISHED = Block(
-    id="published", title="As published, and in this run", table="published", folded=True,
-    columns=("table", "row", "column", "published", "value", "low", "high", "against", "p", "source", "page", "note"),
-    note="Published figures are copied from the publication; images, networks and seeds of this run are its own.",
-)  # fmt: skip
 _LOOKS = Block(
     id="looks", title="Looks at the primary comparisons", table="looks", folded=True,
     columns=("comparison", "look", "decided", "decision", "closed_at", "seeds"),
