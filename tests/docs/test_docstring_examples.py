@@ -13,6 +13,7 @@ import pytest
 from tests.docs.reading import ROOT
 
 import assay
+from assay import plugin
 
 SOURCE = ROOT / "src"
 MODULES = sorted(
@@ -30,6 +31,11 @@ SHOWN = {
     "Run.export": "needs a trained network",
     "Run.export_start": "needs a trained network",
     "load_model": "needs a trained network",
+    "component": "stays declared in the process",
+    "distort": "needs an environment of a study",
+    "fit": "trains networks for minutes",
+    "from_files": "needs a loader with its own files",
+    "run_probes": "needs a trained network",
 }
 """Functions whose example is a block of code that does not run, and why."""
 
@@ -66,3 +72,8 @@ def test_every_function_of_statistics_has_an_example(name: str) -> None:
     public = {name: value for name, value in public.items() if not name.startswith("_")}
     assert public
     assert without_example(public) == []
+
+
+def test_every_function_of_plug_ins_has_an_example() -> None:
+    public = {name: getattr(plugin, name) for name in dir(plugin)}
+    assert without_example({name: value for name, value in public.items() if inspect.isfunction(value)}) == []

@@ -247,6 +247,11 @@ def default_cache_root() -> Path:
 
     Raises:
         StoreError: The user has no home, and none of both is set.
+
+    Examples:
+        >>> import os
+        >>> default_cache_root() == Path(os.environ["ASSAY_CACHE"])  # where the variable is set
+        True
     """
     named = os.environ.get("ASSAY_CACHE")
     place = at_home(named) if named else at_home(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "assay"

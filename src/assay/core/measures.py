@@ -95,6 +95,13 @@ def register_measures(*measures: Measure) -> None:
 
     Raises:
         ValueError: When a name is taken by another measure, or a measure has no meaning.
+
+    Examples:
+        A measure needs a meaning:
+
+        >>> register_measures(Measure("sharpness", "performance", ""))
+        Traceback (most recent call last):
+        ValueError: measure 'sharpness': give its meaning, and a range from low to high
     """
     for measure in measures:
         if _declared.get(measure.name, measure) != measure:

@@ -253,6 +253,13 @@ def component(
         summary: One line for `assay list`.
         version: Rises when its output changes; enters the names of trials.
         varies: Traits that an argument decides: trait -> (argument, {value of the argument: trait}).
+
+    Examples:
+        A module of your own declares it once:
+
+            @component("intervention", "border", summary="a dark border")
+            class Border:
+                def __init__(self, *, width: Annotated[float, Field(gt=0, description="share of the side")] = 0.1): ...
     """
     base_traits = traits or TRAITS.get(kind, Traits)()
 
@@ -326,6 +333,13 @@ def lookup(kind: ComponentKind, name: str) -> Entry:
 
     Raises:
         SpecError: The name is unknown; the text gives the nearest valid one.
+
+    Examples:
+        >>> lookup("intervention", "blur").name
+        'blur'
+        >>> lookup("intervention", "blurr")
+        Traceback (most recent call last):
+        assay.core.errors.SpecError: unknown intervention 'blurr': did you mean 'blur'?
     """
     if (kind, name) in _indexed_entries():
         return _indexed_entries()[kind, name]
@@ -342,6 +356,10 @@ def build(kind: ComponentKind, name: str, params: Mapping[str, Any], *positional
 
     Raises:
         ValidationError: An argument is wrong, or arguments contradict each other.
+
+    Examples:
+        >>> build("intervention", "blur", {"sigma": 0.05}).sigma
+        0.05
     """
     entry = lookup(kind, name)
     checked = entry.validate(params)

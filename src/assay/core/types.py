@@ -226,7 +226,13 @@ class Measurement:
 
 
 def undefined(measure: str, reason: Reason | Code | str, **where: str) -> Measurement:
-    """Return a measurement without a value. reason: a code without fields, a reason, or words of a plug-in's own."""
+    """Return a measurement without a value. reason: a code without fields, a reason, or words of a plug-in's own.
+
+    Examples:
+        >>> measurement = undefined("auroc", Code.NO_IMAGES, environment="clean")
+        >>> measurement.value, measurement.environment, str(measurement.reason)
+        (nan, 'clean', '[{"code": "no-images"}]')
+    """
     why = because(reason) if isinstance(reason, Code) else read(reason)
     return Measurement(measure=measure, value=float("nan"), reason=why, **where)  # pyright: ignore[reportArgumentType]
 

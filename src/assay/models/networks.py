@@ -312,6 +312,13 @@ def build_network(recipe: RecipeSpec, *, channels: int, size: int, classes: int,
 
     Raises:
         SpecError: If the architecture cannot take these images, WeightsError when the weights do not fit.
+
+    Examples:
+        >>> import assay
+        >>> recipe = assay.load("nodule-loss", scale="quick").spec.points[0].recipe
+        >>> network = build_network(recipe, channels=1, size=64, classes=2, seed=0)
+        >>> tuple(as_network(network).read(torch.zeros(3, 1, 64, 64)).logits.shape)
+        (3, 2)
     """
     network = empty_network(recipe, channels=channels, size=size, classes=classes, seed=seed)
     initialization = recipe.initialization
@@ -321,7 +328,14 @@ def build_network(recipe: RecipeSpec, *, channels: int, size: int, classes: int,
 
 
 def empty_network(recipe: RecipeSpec, *, channels: int, size: int, classes: int, seed: int = 0) -> nn.Module:
-    """Return the network of a recipe before its initialization is applied: the target for loading kept weights."""
+    """Return the network of a recipe before its initialization is applied: the target for loading kept weights.
+
+    Examples:
+        >>> import assay
+        >>> recipe = assay.load("nodule-loss", scale="quick").spec.points[0].recipe
+        >>> as_network(empty_network(recipe, channels=1, size=64, classes=2)).head.out_features
+        2
+    """
     if classes < 2:
         raise SpecError(f"a classification network needs at least 2 classes, the data have {classes}")
     context = ArchitectureContext(channels=channels, size=size, classes=classes, seed=seed)
@@ -340,6 +354,13 @@ def initialize_by_name(
 
     Args:
         law: Of a library, called with each layer afterward; layers that it leaves alone keep torch's.
+
+    Examples:
+        >>> a, b = nn.Linear(2, 2), nn.Linear(2, 2)
+        >>> initialize_by_name(a, 0, "head")
+        >>> initialize_by_name(b, 0, "head")
+        >>> torch.equal(a.weight, b.weight)
+        True
     """
     for name, layer in named_layers(module, prefix):
         reset = getattr(layer, "reset_parameters", None)
@@ -351,7 +372,13 @@ def initialize_by_name(
 
 
 def as_network(module: nn.Module) -> Network:
-    """Return a module seen through the `Network` protocol. Raises TypeError with the missing parts."""
+    """Return a module seen through the `Network` protocol. Raises TypeError with the missing parts.
+
+    Examples:
+        >>> as_network(nn.Linear(2, 2))
+        Traceback (most recent call last):
+        TypeError: Linear is not a Network: it lacks width, head, layers, read
+    """
     missing = [name for name in ("width", "head", "layers", "read") if not hasattr(module, name)]
     if missing:
         raise TypeError(f"{type(module).__name__} is not a Network: it lacks {', '.join(missing)}")

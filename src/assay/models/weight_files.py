@@ -74,6 +74,12 @@ def read_weights(path: Path, sha256: str = "") -> WeightsFile:
 
     Raises:
         WeightsError: A missing file, another checksum, truncated or unreadable content, a pickle with code in it.
+
+    Examples:
+        >>> from safetensors.torch import save_file
+        >>> save_file({"weight": torch.ones(2)}, "weights.safetensors")
+        >>> read_weights(Path("weights.safetensors")).tensors["weight"].tolist()
+        [1.0, 1.0]
     """
     if not path.is_file():
         raise WeightsError(f"weights file '{path}' does not exist; give the path of a .safetensors, .pt or .pth file")

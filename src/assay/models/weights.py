@@ -435,7 +435,12 @@ class Start:
 
 
 def start_of(network: nn.Module) -> Start | None:
-    """Report on the weights file that a network was loaded from; None after a random start."""
+    """Report on the weights file that a network was loaded from; None after a random start.
+
+    Examples:
+        >>> start_of(nn.Linear(2, 2)) is None
+        True
+    """
     start = getattr(network, "start", None)
     return start if isinstance(start, Start) else None
 
@@ -639,6 +644,13 @@ def save_weights(network: nn.Module, path: Path, metadata: Mapping[str, str] | N
     """Write a network as safetensors, whole; the same network is the same bytes.
 
     Epsilons of batch norms, and the report of a start from a file, are kept in the metadata.
+
+    Examples:
+        >>> network = nn.Linear(2, 2)
+        >>> save_weights(network, Path("a.safetensors"))
+        >>> save_weights(network, Path("b.safetensors"))
+        >>> Path("a.safetensors").read_bytes() == Path("b.safetensors").read_bytes()
+        True
     """
     state = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
     own_metadata = {"format": _FORMAT, "batch_norm_eps": json.dumps(batch_norm_eps(network))}
@@ -653,6 +665,14 @@ def load_weights(network: nn.Module, path: Path, parts: Sequence[str] = ()) -> M
 
     Args:
         parts: Load these children of the network alone, and leave the others as they are.
+
+    Examples:
+        >>> network, other = nn.Linear(2, 2), nn.Linear(2, 2)
+        >>> save_weights(network, Path("network.safetensors"), {"note": "of today"})
+        >>> load_weights(other, Path("network.safetensors"))["note"]
+        'of today'
+        >>> torch.equal(network.weight, other.weight)
+        True
     """
     file = read_weights(path)
     if not parts:
@@ -689,7 +709,15 @@ def _sorted_header(content: bytes) -> bytes:
 
 @contextmanager
 def library_draws(seed: int, *purpose: str | int) -> Generator[None]:
-    """Seed the global generators of torch, NumPy and Python for this block, and restore them after it."""
+    """Seed the global generators of torch, NumPy and Python for this block, and restore them after it.
+
+    Examples:
+        >>> with library_draws(0, "dropout"):
+        ...     first = torch.rand(3)
+        >>> with library_draws(0, "dropout"):
+        ...     torch.equal(first, torch.rand(3))
+        True
+    """
     numpy_state = np.random.get_state()  # noqa: NPY002 - libraries draw from it
     python_state = random.getstate()
     devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
@@ -716,6 +744,14 @@ def deterministic(threads: int, kernels: bool = True) -> Generator[None]:
 
     Sums on a CPU depend on the number of threads. Filling fresh memory, which torch adds to its deterministic mode, is
     left off: it guards against reading unwritten memory and costs a pass over every activation.
+
+    Examples:
+        >>> before = torch.get_num_threads()
+        >>> with deterministic(1):
+        ...     torch.get_num_threads()
+        1
+        >>> torch.get_num_threads() == before
+        True
     """
     before = (
         torch.get_num_threads(),

@@ -184,12 +184,26 @@ def patients(patient: Int[np.ndarray, "n"]) -> int:
 def measurement_with_error(
     place: Measurement, value: float, influence: Float[np.ndarray, "n"], patient: Int[np.ndarray, "n"]
 ) -> Measurement:
-    """Return a measurement with its value, the contributions of patients and the standard error they give."""
+    """Return a measurement with its value, the contributions of patients and the standard error they give.
+
+    Examples:
+        >>> place = Measurement("brightness", 0.0)
+        >>> found = measurement_with_error(place, 2.0, np.array([-1.0, 0.0, 1.0]) / 3, np.array([0, 1, 2]))
+        >>> found.value, round(found.standard_error, 4)  # 1 / sqrt(3)
+        (2.0, 0.5774)
+    """
     clustered_values = cluster(influence, patient)
     return replace(place, value=value, standard_error=clustered_values.standard_error, contributions=clustered_values)
 
 
 def estimated_mean(place: Measurement, values: Float[np.ndarray, "n"], patient: Int[np.ndarray, "n"]) -> Measurement:
-    """Return the mean over images with its error over patients (a ratio estimate: patients differ in size)."""
+    """Return the mean over images with its error over patients (a ratio estimate: patients differ in size).
+
+    Examples:
+        >>> place = Measurement("brightness", 0.0)
+        >>> mean = estimated_mean(place, np.array([1.0, 2.0, 3.0]), np.array([0, 1, 2]))
+        >>> mean.value, round(mean.standard_error, 4)  # 1 / sqrt(3)
+        (2.0, 0.5774)
+    """
     mean = float(values.mean())
     return measurement_with_error(place, mean, (values - mean) / len(values), patient)

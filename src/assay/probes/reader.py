@@ -682,6 +682,12 @@ def run_probes(
 
     Args:
         known: Answers of this model kept earlier, by environment name; images that they cover are not read again.
+
+    Examples:
+        The model of a trial and the environments of its study:
+
+            result = run_probes(model, scene, {"performance": build("probe", "performance", {})})
+            result.measurements["performance"]
     """
     requests = {name: list(probe.requests(model, scene)) for name, probe in probes.items()}
     reading = ModelReading(model, chain.from_iterable(requests.values()), known)

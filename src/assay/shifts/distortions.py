@@ -224,6 +224,12 @@ def distort(environment: Environment, family: str, severity: int, device: str = 
 
     Raises:
         SpecError: Such images cannot carry it.
+
+    Examples:
+        An environment of a study, blurred at the third of five severities:
+
+            blurred = distort(environment, "defocus-blur", 3)
+            blurred.name  # "clean, defocus-blur 3"
     """
     intervention = build("distortion", family, {"severity": severity})
     everyone = np.ones(len(environment), dtype=bool)

@@ -183,7 +183,12 @@ def by_box(
 
 
 def mark_factor(name: str) -> Factor:
-    """Return the factor of an intervention: 0 without, 1 with."""
+    """Return the factor of an intervention: 0 without, 1 with.
+
+    Examples:
+        >>> mark_factor("tag").levels
+        ('without', 'with')
+    """
     return Factor(name, "categorical", "associated", levels=("without", "with"), high=("with",))
 
 
@@ -200,6 +205,15 @@ def draw(
 
     Raises:
         SpecError: If their pictures cannot carry it.
+
+    Examples:
+        >>> @intervention
+        ... def darker(images, amount):
+        ...     return images * (1 - amount)
+        >>> drawn = draw("darker", darker(), np.array([True, False]), np.arange(2), 0, (1, 4, 4))
+        >>> changed = drawn.apply(torch.ones(2, 1, 4, 4), np.arange(2))
+        >>> bool((changed[0] < 1).all()), bool((changed[1] == 1).all())
+        (True, True)
     """
     if boxes is None:
         intervention.check(shape)

@@ -64,6 +64,11 @@ def visibility(before: Float[Tensor, "b c h w"], after: Float[Tensor, "b c h w"]
 
     Raises:
         ValueError: If their shapes differ.
+
+    Examples:
+        >>> seen = visibility(torch.zeros(1, 1, 32, 32), torch.full((1, 1, 32, 32), 0.25))
+        >>> float(seen.share[0]), float(seen.difference[0])  # all pixels differ, by 0.25
+        (1.0, 0.25)
     """
     if before.shape != after.shape or before.ndim != 4:
         shapes = f"{tuple(before.shape)} and {tuple(after.shape)}"

@@ -728,6 +728,11 @@ def fit(
         checkpoint_every: Seconds, at the least, between checkpoints; 0 writes one after each step. Raises SpecError,
             WeightsError before the first step; Diverged; Collapsed from a training without labels whose features died;
             Interrupted after `should_stop` said so.
+
+    Examples:
+        Training takes minutes; the environments are those of a study:
+
+            fitted = fit(recipe, training, validation, classes=2, seed=0, folder=Path("trial"))
     """
     folder.mkdir(parents=True, exist_ok=True)
     with computing(recipe, seed, device):

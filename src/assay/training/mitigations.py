@@ -240,12 +240,25 @@ def build_mitigation(recipe: RecipeSpec) -> Mitigation:
 
 
 def phases_of(recipe: RecipeSpec) -> tuple[int, ...]:
-    """Return the epochs of each of a recipe's trainings, of which its own is the last: 0 where no step is taken."""
+    """Return the epochs of each of a recipe's trainings, of which its own is the last: 0 where no step is taken.
+
+    Examples:
+        >>> import assay
+        >>> recipe = assay.load("nodule-loss", scale="quick").spec.points[0].recipe
+        >>> phases_of(recipe) == (recipe.epochs,)
+        True
+    """
     return build_mitigation(recipe).phases(recipe.epochs) if build_finetuning(recipe).steps else (0,)
 
 
 def groups_in(batch: Batch) -> Int[Tensor, "b"]:
-    """Return the groups of a batch's images, which the loop carries for a mitigation that asked for them."""
+    """Return the groups of a batch's images, which the loop carries for a mitigation that asked for them.
+
+    Examples:
+        >>> batch = Batch(torch.zeros(2, 1, 4, 4), torch.tensor([0, 1]), torch.arange(2), group=torch.tensor([0, 3]))
+        >>> groups_in(batch).tolist()
+        [0, 3]
+    """
     if batch.group is None:
         raise ValueError("a mitigation asked for no group labels and looks at them")
     return batch.group

@@ -300,7 +300,15 @@ class FileOriginals:
 def from_files(
     listing: Listing, spec: DataSpec, cache: ArrayCache, skip_bad_rows: bool, keep_copies: bool = False
 ) -> Dataset:
-    """Return the dataset of a listing of files. Raises DataError with all bad rows unless they are to be left out."""
+    """Return the dataset of a listing of files. Raises DataError with all bad rows unless they are to be left out.
+
+    Examples:
+        A loader of your own lists its files as a `Listing`:
+
+            def load_eyes(spec: DataSpec, cache: ArrayCache) -> Dataset:
+                listing = Listing("eyes", spec.folder, "file", frame, classes=("not referable", "referable"))
+                return from_files(listing, spec, cache, skip_bad_rows=False)
+    """
     if spec.preprocessing and "mask" in listing.frame:
         raise SpecError("data.preprocessing cuts images, and the masks of these would not follow; leave it out")
     facts = facts_of(listing.cells("image"), cache)

@@ -52,7 +52,12 @@ class Placement:
 
 
 def placed(height: int, width: int, size: int) -> Placement:
-    """Where an image of this native height and width is in a square of `size` px."""
+    """Where an image of this native height and width is in a square of `size` px.
+
+    Examples:
+        >>> placed(100, 200, 64)  # half as high as wide: 16 rows of padding above and below
+        Placement(top=16, left=0, height=32, width=64)
+    """
     longer = max(height, width)
     tall, wide = (max(1, round(side * size / longer)) for side in (height, width))
     return Placement((size - tall) // 2, (size - wide) // 2, tall, wide)

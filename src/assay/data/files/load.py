@@ -207,6 +207,20 @@ def load_dataset(
         skip_bad_rows: Leave bad rows out and list them in `card.left_out`; else any bad row is an error. Raises
             DataError with all bad rows at once, SpecError for errors of the spec, StoreError when the cache cannot be
             written.
+
+    Examples:
+        >>> from PIL import Image
+        >>> import pandas as pd
+        >>> from assay.core.files import default_cache_root
+        >>> frame = pd.DataFrame({"image": [f"{i}.png" for i in range(4)], "target": [0, 1, 0, 1]})
+        >>> Path("images").mkdir()
+        >>> for i, name in enumerate(frame.image):
+        ...     Image.new("L", (8, 8), 10 + i).save(f"images/{name}")
+        >>> frame.to_csv("images/data.csv", index=False)
+        >>> spec = DataSpec(folder="images", target="target", size=8)
+        >>> dataset = load_dataset(spec, ArrayCache(default_cache_root()))
+        >>> len(dataset.table), dataset.images.shape
+        (4, (1, 8, 8))
     """
     places = [name for name in _PLACES if getattr(spec, name)]
     if len(places) != 1 or spec.phantom is not None:

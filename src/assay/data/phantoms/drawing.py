@@ -482,7 +482,13 @@ def hash_lattice(
 
 
 def uniforms(nuisance: Int[np.ndarray, "n"], stream: str, count: int) -> Float[np.ndarray, "n count"]:
-    """`count` uniform numbers in [0, 1) per row, float64, that depend on (row's seed, stream, position) alone."""
+    """`count` uniform numbers in [0, 1) per row, float64, that depend on (row's seed, stream, position) alone.
+
+    Examples:
+        >>> numbers = uniforms(np.arange(1000), "texture", 3)
+        >>> numbers.shape, bool((numbers[5] == uniforms(np.array([5]), "texture", 3)).all())  # other rows do not matter
+        ((1000, 3), True)
+    """
     bits = mix(np.arange(1, count + 1), _row_key(nuisance, stream)[:, None])
     return (bits >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
@@ -490,7 +496,13 @@ def uniforms(nuisance: Int[np.ndarray, "n"], stream: str, count: int) -> Float[n
 def spread(
     nuisance: Int[np.ndarray, "n"], stream: str, low: float, high: float, count: int = 1
 ) -> Float[np.ndarray, "n count"]:
-    """`count` numbers per row, uniform between `low` and `high`."""
+    """`count` numbers per row, uniform between `low` and `high`.
+
+    Examples:
+        >>> numbers = spread(np.arange(1000), "angle", -1.0, 1.0)
+        >>> numbers.shape, bool((numbers.min() >= -1) & (numbers.max() < 1))
+        ((1000, 1), True)
+    """
     return low + (high - low) * uniforms(nuisance, stream, count)
 
 
@@ -517,6 +529,11 @@ def white_noise(
     """Independent, nearly Gaussian noise of mean 0 and variance 1 on a lattice: the sum of four bytes of a 32-bit hash.
 
     Its excess kurtosis is -0.3 and it ends at 3.45 standard deviations; any smoothing brings it closer to a Gaussian.
+
+    Examples:
+        >>> noise = white_noise(np.arange(8), "sensor", 64, 64, "cpu")
+        >>> tuple(noise.shape), round(abs(float(noise.mean())), 1), round(float(noise.std()), 1)
+        ((8, 64, 64), 0.0, 1.0)
     """
     keys = torch.as_tensor(
         (_row_key(nuisance, stream) >> np.uint64(32)).astype(np.uint32).view(np.int32), device=device

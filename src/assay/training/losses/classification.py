@@ -22,13 +22,28 @@ from assay.training.objective import LossContext, Objective, Progress
 
 
 def widen(values: Tensor) -> Tensor:
-    """float32 for half-precision values; float32 and float64 as they are."""
+    """float32 for half-precision values; float32 and float64 as they are.
+
+    Examples:
+        >>> widen(torch.ones(1, dtype=torch.bfloat16)).dtype, widen(torch.ones(1, dtype=torch.float64)).dtype
+        (torch.float32, torch.float64)
+    """
     return values.float() if values.dtype in (torch.bfloat16, torch.float16) else values
 
 
 @contextmanager
 def without_autocast(device: torch.device) -> Generator[None]:
-    """Matrix products inside keep the type of their arguments, also within an `autocast` region of the loop's."""
+    """Matrix products inside keep the type of their arguments, also within an `autocast` region of the loop's.
+
+    Examples:
+        >>> x = torch.ones(2, 2)
+        >>> with torch.autocast("cpu", dtype=torch.bfloat16):
+        ...     with without_autocast(x.device):
+        ...         exact = x @ x
+        ...     rough = x @ x
+        >>> exact.dtype, rough.dtype
+        (torch.float32, torch.bfloat16)
+    """
     with torch.autocast(device.type, enabled=False):
         yield
 
