@@ -255,6 +255,8 @@ def groups_in(batch: Batch) -> Int[Tensor, "b"]:
     """Return the groups of a batch's images, which the loop carries for a mitigation that asked for them.
 
     Examples:
+        >>> import torch
+        >>> from assay.plugin import Batch
         >>> batch = Batch(torch.zeros(2, 1, 4, 4), torch.tensor([0, 1]), torch.arange(2), group=torch.tensor([0, 3]))
         >>> groups_in(batch).tolist()
         [0, 3]
