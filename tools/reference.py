@@ -26,6 +26,7 @@ from assay.core.measures import COMPARED, MEASURES, Measure
 from assay.core.registry import Entry, entries, lookup
 from assay.core.traits import ComponentKind, DataTraits
 from assay.core.types import Factor
+from assay.look.kind import DECODED
 from assay.plugin import MODULES
 from assay.report.glossary import GLOSSARY
 from assay.spec import schema as study
@@ -215,7 +216,7 @@ def tables(which: str) -> str:
         "study": studies,
         "model": models,
         "audit": audits,
-        "comparison": {"compared": audit_tables.COMPARED},
+        "comparison": {"compared": audit_tables.COMPARED, DECODED.name: DECODED},
         "preview": planned,
     }[which]
     return "\n\n".join(_table(one, common) for one in chosen.values())

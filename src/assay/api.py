@@ -1048,7 +1048,8 @@ def look(
     mask: str = "",
     unmatched: Unmatched = "refuse",
     unmasked: Unmasked = "refuse",
-    embeddings: str | Path | None = None,
+    embeddings: str | Path | pd.DataFrame | None = None,
+    ids: str | Path | None = None,
     size: int = 128,
     out: str | Path | None = None,
     progress: bool = False,
@@ -1066,7 +1067,10 @@ def look(
         unmatched: Whether images without a label and masks without an image are refused where there are many, or
             dropped.
         unmasked: Whether images without a mask are `lesion-free`, or `leave-out`; by default they are asked about.
-        embeddings: A CSV of numbers by image, such as a network's features, from which labels are judged.
+        embeddings: Features of each image: a CSV, Parquet, NPZ (`ids`, `features`) or NPY file, a data frame, or a
+            network by name, `timm:NAME` or `hf:NAME`. Copies and odd images are searched among them, labels are judged
+            from them, and the target and other columns are predicted.
+        ids: A file with the names of the rows of an NPY file, one a line.
         size: Side in pixels at which images are looked at.
         out: The folder of the page and of issues.csv; by default `looks/NAME`.
         progress: Whether reading is shown.

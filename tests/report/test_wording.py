@@ -108,6 +108,7 @@ SAMPLES: dict[str, Any] = {
 }  # fmt: skip
 """A value for the fields of sentences; others are their own name."""
 OF_CODES: dict[Code, dict[str, Any]] = {
+    Code.FEW_OF_CLASS: {"patients": 3},
     Code.MANY_LEVELS: {"levels": 1200},
     Code.CUT_OUTSIDE_CLASSES: {"classes": 2},
     Code.NEEDS_TWO_CLASSES: {"classes": 3},

@@ -450,6 +450,9 @@ class Code(StrEnum):
         "closer crops than to [bounded?the whole image|90%]",
         "pictures much alike: look at them",
     )
+    EMBEDDINGS_FEW = "embeddings-few", "embeddings not searched: {images:image} of other patients, under {least}"
+    EMBEDDINGS_ENCODE = "embeddings-encode", "within classes, embeddings encode {names:properties}"
+    FEW_OF_CLASS = "few-of-class", "a class has {patients:patient}, and {least} are needed to predict it in others"
     SUSPECTED_BETWEEN_SETS = (
         "suspected-between-sets",
         "{count:image} of {set} much like one of the training set, such as row {second}, like row {first} there; look "

@@ -44,7 +44,7 @@ times as many as the 90th percentile."""
 NEIGHBORS = 10
 NAMED = 3
 """Rows that a reason names."""
-SUSPECTED, LABEL = "suspected-copy", "suspected-label"
+SUSPECTED, LABEL, ALIKE = "suspected-copy", "suspected-label", "alike-embedding"
 READ_OUT = 0.85
 """AUROC of predictions from other patients, were no label wrong, lower end, from which on labels are suspected."""
 
@@ -67,6 +67,7 @@ class DataChecks:
         against: The simple cue that explains suspected labels, if one does.
         issues: Rows of this table.
         reasons: What was found, the gravest first.
+        alike: Images with nearly the same embedding.
     """
 
     dataset: Dataset | None
@@ -77,6 +78,7 @@ class DataChecks:
     odd: Odd = field(default_factory=dict[str, Any])
     against: Mapping[str, Field] = field(default_factory=dict[str, Any])
     issues: Sequence[Row] = ()
+    alike: Sequence[Cluster] = ()
 
     @property
     def shortcuts(self) -> list[Row]:
@@ -88,6 +90,7 @@ class DataChecks:
         if self.dataset is not None:
             yield from gallery.copies(self.dataset, self.clusters)
             yield from (gallery.suspects(self.dataset, suspect, SUSPECTED) for suspect in self.suspected[:NAMED])
+            yield from (gallery.suspects(self.dataset, cluster, ALIKE) for cluster in self.alike[:NAMED])
             yield from (gallery.suspects(self.dataset, rows, kind, **(self.against if kind == LABEL else {}))
                         for kind, (rows, _) in self.odd.items())  # fmt: skip
 
@@ -145,7 +148,7 @@ def data_checks(
           if not between or Code.NO_COPIES not in cause),
         *([because(Code.PATIENTS_UNKNOWN, text=unnamed)] if unnamed else []),
         *shortcut_cautions(shortcut_rows(cues)),
-        *(because(Code.ODD_IMAGES, count=len(rows), kind=kind, rows=_image_numbers(table, rows),
+        *(because(Code.ODD_IMAGES, count=len(rows), kind=kind, rows=image_numbers(table, rows),
                   **(against if kind == LABEL else {}))
           for kind, (rows, _) in odd.items()),
         *([because(Code.ROWS_LEFT_OUT, count=left)] if left else []),
@@ -160,7 +163,8 @@ def numbers_of(table: FactorTable) -> Sequence[int]:
     return table.places.numbers if table.places else range(1, len(table) + 1)
 
 
-def _image_numbers(table: FactorTable, rows: Cluster) -> tuple[str, ...]:
+def image_numbers(table: FactorTable, rows: Cluster) -> tuple[str, ...]:
+    """Return the numbers of the first rows, for a reason."""
     return tuple(f"{numbers_of(table)[at]:,}" for at in _numbers_of_rows(rows[:NAMED]))
 
 
@@ -223,7 +227,7 @@ def _masks_differ(dataset: Dataset, files: Cluster) -> bool:
 
 
 def _copy_counts(table: FactorTable, clusters: Sequence[Cluster]) -> dict[str, int | tuple[str, ...]]:
-    return {"groups": len(clusters), "files": sum(map(len, clusters)), "rows": _image_numbers(table, clusters[0])}
+    return {"groups": len(clusters), "files": sum(map(len, clusters)), "rows": image_numbers(table, clusters[0])}
 
 
 def _shared_images(name: str, training: Dataset, other: Dataset | None) -> Iterator[Reason]:
@@ -268,11 +272,11 @@ def _odd(properties_seen: Seen) -> Odd:
     marks = properties["share of thin bright marks"]
     far = {
         "blank": np.where(contrast < BLANK, FAR, 0.0),
-        "dark": np.where(bright < 0.1, -_away(bright), 0.0),
-        "bright": np.where(bright > 0.9, _away(bright), 0.0),
-        "blurry": -_away(np.log(properties["sharpness"] + 1e-6)),
+        "dark": np.where(bright < 0.1, -robust_deviations(bright), 0.0),
+        "bright": np.where(bright > 0.9, robust_deviations(bright), 0.0),
+        "blurry": -robust_deviations(np.log(properties["sharpness"] + 1e-6)),
         "marked": marks / max(MARKED, MORE * np.quantile(marks, 0.9)),
-        "outlying": _away(_unlike(next(iter(properties_seen.features.values())))),
+        "outlying": robust_deviations(_unlike(next(iter(properties_seen.features.values())))),
     }
     is_taken = np.zeros(len(properties_seen.rows), dtype=bool)
     by_kind: dict[str, tuple[Cluster, Float[np.ndarray, " m"]]] = {}
@@ -418,7 +422,7 @@ def _probabilities(score: Float[np.ndarray, "n c"], member: Bool[np.ndarray, "n 
     return 1 / (1 + np.exp(-np.clip(odds, -50, 50)))
 
 
-def _away(values: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+def robust_deviations(values: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
     """Return robust standard deviations from the median; 0 where over half of the values are equal, or many are far."""
     middle = np.median(values)
     spread = 1.4826 * np.median(np.abs(values - middle))

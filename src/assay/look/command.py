@@ -9,8 +9,9 @@ import pandas as pd
 from assay.core.errors import require_met
 from assay.execution.progress import reading_shown
 from assay.look.page import look_lines, look_verdict
+from assay.look.policy import broken
 from assay.look.request import LookRequest
-from assay.look.run import broken, look
+from assay.look.run import look
 from assay.report.browser import open_page
 from assay.report.evidence import Evidence
 from assay.report.sentences.reading import reading_lines
@@ -60,6 +61,6 @@ def _look_facts(evidence: Evidence, root: Path) -> dict[str, object]:
         "read": reading_lines(evidence.facts),
         "verdict": look_verdict(evidence),
         "findings": [reason_words(row["reason"]) for row in tables["findings"]],
-        **{name: list(tables[name]) for name in ("shortcuts", "issues")},
+        **{name: list(tables[name]) for name in ("shortcuts", "decoded", "issues")},
         "report": str(root / "report.html"),
     }

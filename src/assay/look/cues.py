@@ -110,11 +110,15 @@ def _auroc_with_interval(
         direction = "higher" if value >= 0.5 else "lower"
         value = max(value, 1 - value)
     least = min(len(np.unique(patient[side])) for side in (of, ~of))
+    return _Told(value, *auroc_interval(value, error, least), direction)
+
+
+def auroc_interval(value: float, error: float, least: int) -> tuple[float, float]:
+    """Return the 95% interval of an AUROC over patients, of which the smaller side has `least`."""
     if value in (0.0, 1.0):  # no variance is seen: the exact bound of the smaller side (Clopper and Pearson)
         edge = 0.025 ** (1 / least)
-        return _Told(value, *((edge, 1.0) if value else (0.0, 1 - edge)), direction)
-    low, high = interval(value, error, max(1, least - 1), (0.0, 1.0))
-    return _Told(value, low, high, direction)
+        return (edge, 1.0) if value else (0.0, 1 - edge)
+    return interval(value, error, max(1, least - 1), (0.0, 1.0))
 
 
 def cue_of(kind: str, name: str, table: FactorTable, scores: Mapping[int, np.ndarray], fold: np.ndarray | None) -> Cue:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
@@ -22,9 +23,9 @@ MOST_CHIPS = 4
 MOST_CUES = 6
 """Cues in the chart of the first screen."""
 _SUSPECT = {
-    "Copies": ("copy", "suspected-copy"),
+    "Copies": ("copy", "suspected-copy", "alike-embedding"),
     "Suspected labels": ("suspected-label",),
-    "Odd images": ("blank", "dark", "bright", "blurry", "marked", "outlying"),
+    "Odd images": ("blank", "dark", "bright", "blurry", "marked", "outlying", "odd-embedding"),
 }
 """Name of a key figure -> kinds of issues that it counts."""
 METHODS = (
@@ -34,6 +35,22 @@ METHODS = (
     "robust standard deviations or more from the median: of brightness, sharpness, or the correlation with the tenth "
     "most similar thumbnail (6); or have 2.5 times the 90th percentile of thin bright marks such as letters.",
 )
+
+
+OF_EMBEDDINGS = (
+    "Embeddings are standardized. Ridge regressions predict the target and each column from them in other patients; "
+    "columns are predicted within each class, so that the target does not explain them, and levels and classes "
+    "averaged. What embeddings encode need not be used by a classifier. Embeddings are nearly the same where the "
+    "distance to the nearest one of another patient is too small for the density around it (0.01 images expected in a "
+    "set without copies), and odd where the distance to the tenth nearest is 6 robust standard deviations above the "
+    "median.",
+)
+DECODED = Block(
+    id="decoded", title="What a linear decoder predicts from embeddings", table="decoded", chart="strip",
+    place=("name", "source"), colors="kind", level=("chance", 0.5),
+    columns=("name", "kind", "source", "of", "value", "images", "patients", "reason"),
+    note="AUROC in other patients. Columns are predicted within classes. The best simple cue needs no embeddings.",
+)  # fmt: skip
 
 
 def look_account(evidence: Evidence) -> Account:
@@ -56,7 +73,7 @@ def look_account(evidence: Evidence) -> Account:
         ),
         doubts=tuple(map(sentence, findings)),
         limits=("what a network would learn", "whether labels are right"),
-        methods=METHODS,
+        methods=(*METHODS, *(OF_EMBEDDINGS if evidence.tables["decoded"] else ())),
         planned=True,
     )
 
@@ -81,17 +98,36 @@ def look_tiles(evidence: Evidence) -> Iterator[Tile]:
     tables, facts = evidence.tables, evidence.facts
     yield Tile("Images", facts["images"], of=f"{facts['patients']} patients" if evidence.unit == "patients" else "")
     for row in tables["shortcuts"][:1]:
-        ends = f"[{number(numeric(row, 'low'))}, {number(numeric(row, 'high'))}]"
         of, light = f"AUROC of {cue_words(row['kind'], row['name'])}", "warn" if row["strong"] else ""
-        yield Tile("Best simple cue", number(numeric(row, "value")), ends, of, light)
+        yield Tile("Best simple cue", number(numeric(row, "value")), _interval_words(row), of, light)
+    for row in tables["decoded"][:1]:
+        value = number(numeric(row, "value"))
+        yield Tile("Linear probe", value, _interval_words(row), f"AUROC of embeddings for {in_words(row['name'])}")
     for name, kinds in _SUSPECT.items():
-        number_found = sum(row["kind"] in kinds for row in tables["issues"])
+        number_found = len({row["row"] for row in tables["issues"] if row["kind"] in kinds})
         yield Tile(
             name,
             f"{number_found:,}",
             of="files" if name == "Copies" else "images",
             light="warn" if number_found else "",
         )
+
+
+def _interval_words(row: Row) -> str:
+    ends = [numeric(row, end) for end in ("low", "high")]
+    return "" if any(map(math.isnan, ends)) else f"[{number(ends[0])}, {number(ends[1])}]"
+
+
+def decoded_lines(rows: Sequence[Row]) -> Iterator[str]:
+    """Yield what a linear decoder predicts from embeddings, with the best simple cue of the target."""
+    for row in rows:
+        value = reason_words(row["reason"]) or f"AUROC {number(numeric(row, 'value'))} {_interval_words(row)}"
+        subject = {
+            "target": f"embeddings, linear probe of {in_words(row['name'])}",
+            "cue": f"best simple cue of {in_words(row['name'])}, {row['source']}",
+            "column": f"embeddings, {row['name']} within classes",
+        }[row["kind"]]
+        yield f"{subject}: {value}"
 
 
 def look_verdict(evidence: Evidence) -> str:
@@ -123,6 +159,7 @@ def look_lines(evidence: Evidence) -> Iterator[str]:
     """Yield the verdict, what was looked at, and a line for each finding, without the cue that the verdict names."""
     yield look_verdict(evidence)
     yield f"{look_account(evidence).meta}."
+    yield from (f"  {line}" for line in decoded_lines(evidence.tables["decoded"]))
     yield from (
         f"  {reason_words(finding.reason)}" for finding in _further(list(map(from_row, evidence.tables["findings"])))
     )
@@ -164,6 +201,7 @@ def best_cues(tables: Mapping[str, Sequence[Row]]) -> Block:
 def look_sections(tables: Mapping[str, Sequence[Row]]) -> list[Section]:
     """Return the sections of the page of a look at images."""
     return [
+        Section("embeddings", "Embeddings", (DECODED,)),
         Section("cues", "Simple cues", (look_cues(tables), replace(CUES, id="every-cue"))),
         Section("found", "Issues", (ISSUES,)),
     ]

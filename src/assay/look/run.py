@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
 
-from assay.core.errors import DataError, SpecError, key_text
 from assay.core.files import default_cache_root
 from assay.core.reasons import reason_in_words
 from assay.core.versions import versions
 from assay.data.cache import ArrayCache, Notify, silent
 from assay.data.cards import facts_of
 from assay.data.dataset import Dataset
-from assay.data.files.joins import match, require_matched
 from assay.data.files.load import load_dataset, names_of
 from assay.data.files.request import data_of
-from assay.data.files.table import number, read_table
 from assay.execution.local import InProcess
 from assay.execution.run import RunSteps, Tables, carry_out
 from assay.look.checks import data_checks, issue
@@ -31,16 +25,15 @@ from assay.look.kind import LOOK
 from assay.look.request import LookRequest
 from assay.report.page import write_page
 from assay.report.pictures import PictureSettings
-from assay.spec.document import mapping_of
 from assay.spec.request import parse_request
 from assay.spec.schema import DataSpec
-from assay.spec.yaml import read_yaml
 from assay.stats.doubts import caution_rows
-from assay.store.data_tables import ISSUE_KINDS, ISSUES
+from assay.store.data_tables import ISSUES
 from assay.store.files import Row, write_text
 from assay.store.folder import RunFolder
 
-CUE = "cue"
+if TYPE_CHECKING:
+    from assay.look.embeddings import Embeddings
 
 
 def look(request: LookRequest, notify: Notify = silent) -> Path:
@@ -62,7 +55,12 @@ def look(request: LookRequest, notify: Notify = silent) -> Path:
     out = request.out or Path("looks") / read.name
     dataset = load_dataset(spec, ArrayCache(default_cache_root(), notify), skip_bad_rows=True, keep_copies=True,
                            alike=True)  # fmt: skip
-    run = LookRun(request.without_data("data"), spec, dataset)
+    embeddings = None
+    if request.embeddings is not None:
+        from assay.look.embeddings import read_embeddings  # most looks have none
+
+        embeddings = read_embeddings(request.embeddings, request.ids, spec, dataset, request.unmatched)
+    run = LookRun(request.without_data("data", "embeddings"), spec, dataset, embeddings)
     carry_out(run, out, InProcess(), write_page)
     return out
 
@@ -75,17 +73,25 @@ class LookRun(RunSteps):
         request: What was asked.
         spec: The images.
         dataset: The images as they were read.
+        embeddings: Their embeddings; None without.
     """
 
     request: LookRequest
     spec: DataSpec
     dataset: Dataset
+    embeddings: Embeddings | None
     kind = LOOK
 
     def conclude(self, folder: RunFolder) -> Tables:
         """Return the tables, draw the pictures, and write `issues.csv` with the names of files."""
-        embeddings, matched = self._embeddings()
-        checks = data_checks(self.spec, self.dataset, embeddings=embeddings)
+        embeddings = self.embeddings
+        notes = embeddings.notes if embeddings else ()
+        checks = data_checks(self.spec, self.dataset, embeddings=embeddings and embeddings.features)
+        decoded: list[Row] = []
+        if embeddings is not None:
+            from assay.look.embeddings import with_embeddings
+
+            checks, decoded = with_embeddings(checks, self.spec, embeddings)
         gallery = PictureSettings(folder.root / "pictures", self.dataset.scale, self.spec.target)
         names, places = names_of(self.spec), self.dataset.table.places
         left = sorted(names.keys() - set(places.numbers)) if places else []
@@ -101,65 +107,19 @@ class LookRun(RunSteps):
             "data": str(self.request.data),
             "target": self.spec.target if not self.spec.classes else "class",
             "patient": self.spec.patient,
-            "embeddings": getattr(self.request.embeddings, "name", ""),
+            "embeddings": embeddings.name if embeddings else "",
             "images": f"{len(self.dataset.table):,}",
             "patients": f"{len(np.unique(self.dataset.table.patient)):,}",
             **facts_of(self.dataset.card, self.dataset.table.classes),
-            "matched": "; ".join(filter(None, (self.dataset.card.read.get("matched"), *matched))),
+            "matched": "; ".join(filter(None, (self.dataset.card.read.get("matched"), *notes))),
             "looked at": datetime.now(UTC).isoformat(timespec="seconds"),
             **versions(),
         }
         return {
             "findings": caution_rows((*checks.reasons, *map(reason_in_words, self.dataset.card.doubts))),
             "shortcuts": checks.shortcuts,
+            "decoded": decoded,
             "issues": issues,
             "pictures": [*checks.pictures(gallery), *gallery.mask_outlines(self.dataset)],
             "provenance": [{"key": key, "value": value} for key, value in facts.items() if value],
         }
-
-    def _embeddings(self) -> tuple[Float[np.ndarray, "n d"] | None, tuple[str, ...]]:
-        """Return the numbers of every image from the file that was given, NaN without a row, and what to say of it.
-
-        Raises:
-            DataError: Too many images have no row there, or a cell is no finite number.
-        """
-        path, own = self.request.embeddings, self.dataset.table
-        if path is None or own.places is None:
-            return None, ()
-        column = self.spec.image if self.spec.table else "file"
-        table, names = read_table(path, column), list(map(names_of(self.spec).__getitem__, own.places.numbers))
-        matches = match(names, table.column(column, key_text("--embeddings")))
-        classes = [own.classes[int(code)] for code in own.target]
-        notes = require_matched(matches, path.name, unmatched=self.request.unmatched, classes=classes,
-                               lines=table.numbers)  # fmt: skip
-        features = table.frame.drop(columns=column).iloc[list(matches.pairs.values())]
-        cells = np.full((len(names), features.shape[1]), np.nan)
-        cells[list(matches.pairs)] = features.map(partial(number, comma=table.comma)).to_numpy(np.float64)
-        bad = [at for at in matches.pairs if np.isnan(cells[at]).any()]
-        if bad or not cells.shape[1]:
-            what = f"a cell of {names[bad[0]]} is no number" if bad else "no column of numbers"
-            raise DataError(f"{path.name}: {what}; expected {column} and columns of numbers")
-        return cells, notes
-
-
-# Policies.
-
-
-def broken(path: Path, issues: Sequence[Row], shortcuts: Sequence[Row]) -> list[str]:
-    """Return a sentence for everything that breaks a policy: `forbid: [copy, blank]`, `require: {cue: 0.8}`.
-
-    Raises:
-        SpecError: The policy cannot be read, or a rule is unknown.
-    """
-    values = read_yaml(path).values
-    required = mapping_of(values.get("require", {})) or {}
-    forbidden = cast("list[Any]", values.get("forbid") or [])
-    if set(values) - {"forbid", "require"} or set(required) - {CUE} or not set(forbidden) <= set(ISSUE_KINDS):
-        raise SpecError(
-            f"{path.name}: expected forbid: a list of {', '.join(ISSUE_KINDS)}, and require: {{{CUE}: 0.8}}"
-        )
-    counts = {kind: sum(row["kind"] == kind for row in issues) for kind in forbidden}
-    excesses = [f"{count} x {kind}, which is forbidden" for kind, count in counts.items() if count]
-    limit = float(required.get(CUE, 1.0))
-    return [*excesses, *(f"{row['name']}: AUROC {row['value']:.3f}, over {limit:g}" for row in shortcuts
-                      if row["strong"] and row["value"] > limit)]  # fmt: skip

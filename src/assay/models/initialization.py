@@ -319,12 +319,8 @@ class PretrainedByTimm:
         configuration = default_configuration(goal)
         if not configuration.get("hf_hub_id") and not configuration.get("url"):
             raise WeightsError("timm publishes no weights for this architecture; use initialization: random or file")
-        if not _is_cached(configuration) and not _hub_answers():
-            raise WeightsError(
-                f"the weights '{configuration.get('hf_hub_id') or configuration.get('architecture')}' are not in the "
-                "local cache and the model hub cannot be reached; connect once to fetch them, give a file "
-                "(initialization: {file: {path: ...}}), or train without them (initialization: random)"
-            )
+        require_published(configuration, "give a file (initialization: {file: {path: ...}}), or train without them "
+                                         "(initialization: random)")  # fmt: skip
         wanted = goal.state_dict().keys()
         state = download_published(goal, target.scaling.channels)
         tensors, positions = fitted_positions(goal, {key: value for key, value in state.items() if key in wanted})
@@ -342,13 +338,27 @@ class PretrainedByTimm:
         )
 
 
+def require_published(configuration: Mapping[str, Any], otherwise: str) -> None:
+    """Raise WeightsError where the weights of timm are neither in the cache nor can be downloaded.
+
+    Args:
+        configuration: timm's description of the weights.
+        otherwise: What else to do, as the end of a sentence.
+    """
+    if not _is_cached(configuration) and not hub_answers():
+        raise WeightsError(
+            f"the weights '{configuration.get('hf_hub_id') or configuration.get('architecture')}' are not in the local "
+            f"cache and the model hub cannot be reached; connect once to fetch them, {otherwise}"
+        )
+
+
 def _is_cached(configuration: Mapping[str, Any]) -> bool:
     repository = cast(str, configuration.get("hf_hub_id") or "")
     names = ("model.safetensors", "pytorch_model.bin")
     return bool(repository) and any(isinstance(try_to_load_from_cache(repository, name), str) for name in names)
 
 
-def _hub_answers() -> bool:
+def hub_answers() -> bool:
     """Return whether the model hub accepts a connection, found out without timm's half minute of retries."""
     return os.environ.get("HF_HUB_OFFLINE", "0") in ("", "0") and reachable(constants.ENDPOINT)
 

@@ -124,8 +124,8 @@ ADDED = Table(
 )  # fmt: skip
 
 ISSUE_KINDS = (
-    "copy", "across-parts", "suspected-copy", "left-out", "blank", "dark", "bright", "blurry", "marked", "outlying",
-    "suspected-label", "small-group",
+    "copy", "across-parts", "suspected-copy", "alike-embedding", "left-out", "blank", "dark", "bright", "blurry",
+    "marked", "outlying", "odd-embedding", "suspected-label", "small-group",
 )  # fmt: skip
 """Kinds of issues of images, the gravest first."""
 ISSUES = Table(

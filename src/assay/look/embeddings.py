@@ -1,0 +1,291 @@
+"""Check embeddings of images: copies and odd images among them, and what a linear decoder reads from them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Float, Int
+
+from assay.core.errors import DataError, SpecError, StoreError, key_text
+from assay.core.reasons import Code, Reason, because
+from assay.core.seeds import folds_by_patient
+from assay.core.types import FactorTable
+from assay.data.dataset import Dataset
+from assay.data.files.folder import undeclared_table
+from assay.data.files.joins import Unmatched, match, require_matched
+from assay.data.files.load import names_of
+from assay.data.files.table import TextTable, number, read_table
+from assay.data.near_copies import NearPair, together
+from assay.look.checks import (
+    ALIKE,
+    FARS,
+    Cluster,
+    DataChecks,
+    image_numbers,
+    issue,
+    numbers_of,
+    robust_deviations,
+)
+from assay.look.cues import CLEAR, FOLDS, SEED, auroc_interval, codes, cue_of
+from assay.probes.decodability import DecodingTask, Score, Space, score_spaces, tasks_of
+from assay.spec.schema import DataSpec
+from assay.stats.metrics import varying
+from assay.stats.neighbors import NEIGHBORS, is_near_copy, nearest_rows
+from assay.stats.ridge import held_out
+from assay.store.files import Row, read_parquet
+
+ODD = "odd-embedding"
+LIBRARIES = ("timm:", "hf:")
+"""How the names of encoders begin."""
+
+
+# Read embeddings.
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """Features of the images.
+
+    Attributes:
+        name: Name of their file or encoder.
+        features: A row for each image; NaN for one that has none.
+        notes: Sentences on images and rows without a partner.
+    """
+
+    name: str
+    features: Float[np.ndarray, "n d"]
+    notes: tuple[str, ...] = ()
+
+
+def read_embeddings(
+    source: Any, ids: Path | None, spec: DataSpec, dataset: Dataset, unmatched: Unmatched
+) -> Embeddings:
+    """Return the embeddings of images from a file, a data frame or an encoder.
+
+    Args:
+        source: A path (CSV, Parquet, NPY, NPZ), a data frame, or `timm:NAME` or `hf:NAME`.
+        ids: A file with the names of the rows of an NPY file: a text file with one each, or a CSV.
+        spec: The images.
+        dataset: The images as they were read.
+        unmatched: Whether too many images without a row are refused.
+
+    Raises:
+        DataError: The file cannot be read, too many images have no row there, or a cell is no finite number.
+        SpecError: The file lacks the column of names, or an option has no use.
+        WeightsError: The weights of an encoder cannot be had.
+    """
+    path = None if isinstance(source, pd.DataFrame) else Path(str(source)).expanduser()
+    if ids is not None and (path is None or path.suffix.lower() != ".npy"):
+        raise SpecError(f"{key_text('--ids')} has the names of the rows of an NPY file, and is used with none other")
+    if path is not None and str(source).startswith(LIBRARIES) and not path.exists():
+        from assay.models.encoders import encode  # most looks need no network
+
+        return Embeddings(str(source), encode(str(source), dataset.images))
+    places = dataset.table.places
+    if places is None:
+        raise SpecError(f"{key_text('--embeddings')}: these images have no files or rows that embeddings could name")
+    column = spec.image if spec.table else "file"
+    rows = _rows_of_frame(source, column) if path is None else _rows_of_file(path, ids, column)
+    names = list(map(names_of(spec).__getitem__, places.numbers))
+    matches = match(names, rows.ids)
+    classes = [dataset.table.classes[int(code)] for code in dataset.table.target]
+    notes = require_matched(matches, rows.name, unmatched=unmatched, classes=classes, lines=rows.lines)
+    features = np.full((len(names), rows.features.shape[1]), np.nan)
+    features[list(matches.pairs)] = rows.features[list(matches.pairs.values())]
+    wrong = [at for at in matches.pairs if not np.isfinite(features[at]).all()]
+    if wrong or not features.shape[1]:
+        text = f"a cell of {names[wrong[0]]} is no number" if wrong else "no column of numbers"
+        raise DataError(f"{rows.name}: {text}; expected {column} and columns of numbers")
+    if not varying(features[list(matches.pairs)]).any():
+        raise DataError(f"{rows.name}: no column differs between images")
+    return Embeddings(rows.name, features, notes)
+
+
+@dataclass(frozen=True)
+class NamedRows:
+    """Rows of a file of embeddings: their names, lines and numbers; NaN where a cell is none."""
+
+    name: str
+    ids: Sequence[str]
+    features: Float[np.ndarray, "m d"]
+    lines: Sequence[int] = ()
+
+
+def _rows_of_file(path: Path, ids: Path | None, column: str) -> NamedRows:
+    if not path.is_file():
+        raise DataError(f"there is no file {path}")
+    if (kind := path.suffix.lower()) in (".npy", ".npz"):
+        return _rows_of_arrays(path, ids)
+    if kind in (".parquet", ".pq"):
+        try:
+            return replace(_rows_of_frame(pd.DataFrame(read_parquet(path)), column, path.name), name=path.name)
+        except StoreError as error:
+            raise DataError(f"{path.name} cannot be read as Parquet") from error
+    table = read_table(path, column)
+    names = table.column(column, key_text("--embeddings"))
+    cells = table.frame.drop(columns=column).map(partial(number, comma=table.comma))
+    return NamedRows(path.name, names, cells.to_numpy(np.float64), table.numbers)
+
+
+def _rows_of_frame(frame: pd.DataFrame, column: str, name: str = "embeddings") -> NamedRows:
+    """Return rows of a data frame; columns of lists become a column for each element."""
+    ids = TextTable(name, frame[[column]].astype(str) if column in frame else frame).column(
+        column, key_text("--embeddings")
+    )
+    others = [frame[one] for one in frame if one != column]
+    try:
+        parts = [np.array(values.tolist(), dtype=np.float64).reshape(len(frame), -1) for values in others]
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{name}: a cell is no number; expected {column} and columns of numbers") from error
+    return NamedRows(name, ids, np.concatenate(parts, axis=1) if parts else np.empty((len(frame), 0)))
+
+
+def _rows_of_arrays(path: Path, ids: Path | None) -> NamedRows:
+    """Return rows of an NPZ file with `ids` and `features`, or of an NPY file whose names another file has."""
+    wanted = "expected arrays `ids` and `features`"
+    if path.suffix.lower() == ".npy":
+        wanted = "expected an array with a row for each image"
+        if ids is None:
+            raise SpecError(f"{path.name} has no names of images: give {key_text('--ids', 'FILE')} with one a line, in "
+                            "the order of its rows, or an NPZ file with `ids` and `features`")  # fmt: skip
+    try:
+        loaded: Any = np.load(path, allow_pickle=False)
+        features = np.asarray(loaded if ids is not None else loaded["features"], dtype=np.float64)
+        names = _names_of_rows(ids) if ids is not None else [str(one) for one in loaded["ids"].tolist()]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path.name} cannot be read: {wanted}") from error
+    if features.ndim != 2 or len(features) != len(names):
+        shape = " x ".join(map(str, features.shape))
+        raise DataError(f"{path.name} has {shape} numbers, and there are {len(names):,} names: {wanted}")
+    return NamedRows(path.name, names, features)
+
+
+def _names_of_rows(path: Path) -> list[str]:
+    lines = path.read_text(encoding="utf-8-sig").splitlines()
+    return [line.strip() for line in lines if line.strip()]
+
+
+# Check them.
+
+
+def with_embeddings(checks: DataChecks, spec: DataSpec, embeddings: Embeddings) -> tuple[DataChecks, list[Row]]:
+    """Return the checks with those of embeddings, and rows of `kind.DECODED`.
+
+    Images of one patient are not compared: they are alike as a rule.
+    """
+    assert checks.dataset is not None
+    rows = np.flatnonzero(np.isfinite(embeddings.features).all(axis=1))
+    features, table = embeddings.features[rows], checks.dataset.table
+    part = table.take(rows)
+    decoded = list(_decoded_rows(part, _decodable_columns(spec, table, rows), features, checks, spec))
+    alike, odd, away, reasons = _unusual(part, features)
+    copies = [set(cluster.tolist()) for cluster in (*checks.clusters, *checks.suspected)]
+    clusters = [rows[cluster] for cluster in alike]
+    clusters = [cluster for cluster in clusters if not any(copy >= set(cluster.tolist()) for copy in copies)]
+    issues = [row for group, cluster in enumerate(clusters, start=len(copies) + 1)
+              for row in _issues(table, ALIKE, cluster, np.full(len(cluster), np.nan), group)]  # fmt: skip
+    if clusters:
+        reasons.append(because(Code.ODD_IMAGES, count=sum(map(len, clusters)), kind=ALIKE,
+                               rows=image_numbers(table, clusters[0])))  # fmt: skip
+    outliers = {ODD: (rows[odd], away)} if len(odd) else {}
+    if len(odd):
+        issues += _issues(table, ODD, rows[odd], away)
+        reasons.append(because(Code.ODD_IMAGES, count=len(odd), kind=ODD, rows=image_numbers(table, rows[odd])))
+    checks = replace(checks, odd={**checks.odd, **outliers}, alike=clusters, issues=[*checks.issues, *issues],
+                     reasons=[*checks.reasons, *reasons, *_encoded(decoded)])  # fmt: skip
+    return checks, decoded
+
+
+def _issues(
+    table: FactorTable, kind: str, rows: Cluster, values: Float[np.ndarray, " m"], group: int = 0
+) -> Iterator[Row]:
+    places: list[int] = rows.tolist()
+    for at, value in zip(places, values.tolist(), strict=True):
+        of = table.classes[int(table.target[at])]
+        yield issue(kind, numbers_of(table)[at], of=of, cluster=group, value=value)
+
+
+def _decodable_columns(spec: DataSpec, table: FactorTable, rows: Cluster) -> FactorTable:
+    """Return these rows with the columns that may be decoded: those of the study, and those that it does not name."""
+    others = undeclared_table(spec)
+    is_aligned = others is not None and np.array_equal(others.target, table.target)
+    factors = [factor for factor in table.factors if factor.role != "core"]
+    chosen = replace(table, factors=tuple(factors))
+    for factor in others.factors if others is not None and is_aligned else ():
+        chosen = chosen.with_column(factor, others.columns[factor.name]) if others is not None else chosen
+    return chosen.take(rows)
+
+
+def _decoded_rows(
+    table: FactorTable, columns: FactorTable, features: Float[np.ndarray, "n d"], checks: DataChecks, spec: DataSpec
+) -> Iterator[Row]:
+    """Yield the linear probe of the target, the best simple cue, and every column within classes."""
+    target, probe = spec.target if not spec.classes else "class", _probe(table, features)
+    keys = ("of", "value", "low", "high", "images", "patients", "reason")
+    yield {"name": target, "kind": "target", "source": "embeddings", **{key: probe[key] for key in keys}}
+    for cue in checks.shortcuts[:1]:
+        yield {"name": target, "kind": "cue", "source": cue["name"], **{key: cue[key] for key in keys}}
+    tasks = tasks_of(columns, FOLDS, within_class=True)
+    fold = folds_by_patient(columns.patient, FOLDS, SEED)
+    scores = score_spaces([Space("", "", features)], tasks, fold, columns.patient, SEED)
+    for task in tasks:
+        yield {"name": task.factor, "kind": "column", "source": "embeddings", "of": "",
+               **_score_cells(task, scores[task.factor][0], columns.patient)}  # fmt: skip
+
+
+def _probe(table: FactorTable, features: Float[np.ndarray, "n d"]) -> Row:
+    """Return a row of `SHORTCUTS` of a ridge regression on other patients, for the class that it predicts best."""
+    wanted = np.stack([table.target == code for code in codes(table)], axis=1)
+    least = min(len(np.unique(table.patient[side])) for one in wanted.T for side in (one, ~one))
+    if least < FOLDS:
+        few = cue_of("probe", "embeddings", table, {}, None).row
+        return {**few, "reason": str(because(Code.FEW_OF_CLASS, patients=least, least=FOLDS))}
+    fold = folds_by_patient(table.patient, FOLDS, SEED)
+    scores = held_out(features, wanted.astype(np.float64), fold)
+    return cue_of("probe", "embeddings", table, dict(zip(codes(table), scores.T, strict=True)), fold).row
+
+
+def _score_cells(task: DecodingTask, score: Score, patient: Int[np.ndarray, " n"]) -> Mapping[str, Any]:
+    low = high = float("nan")
+    if not score.reason:
+        sides = [patient[question.rows][side] for question in task.questions for one in question.positive.T
+                 for side in (one, ~one)]  # fmt: skip
+        low, high = auroc_interval(score.value, score.error, min(len(np.unique(side)) for side in sides))
+    return {"value": score.value, "low": low, "high": high, "images": len(task.rows),
+            "patients": len(np.unique(patient[task.rows])), "reason": str(score.reason)}  # fmt: skip
+
+
+def _unusual(
+    table: FactorTable, features: Float[np.ndarray, "n d"]
+) -> tuple[list[Cluster], Cluster, Float[np.ndarray, " m"], list[Reason]]:
+    """Return images alike as clusters, odd ones, the worst first, how far these are, and why there was no search."""
+    nothing = np.empty(0, dtype=np.int64)
+    most = int(np.unique(table.patient, return_counts=True)[1].max()) if len(table) else 0
+    if len(table) - most < 2 * NEIGHBORS:
+        few = because(Code.EMBEDDINGS_FEW, images=len(table) - most, least=2 * NEIGHBORS)
+        return [], nothing, nothing.astype(np.float64), [few]
+    distances, positions = nearest_rows(features, table.patient)
+    copies: Bool[np.ndarray, " n"] = is_near_copy(distances)
+    pairs = [NearPair(at, int(positions[at, 0]), 1.0) for at in np.flatnonzero(copies).tolist()]
+    linked = together(np.arange(len(table)), pairs)
+    groups = [np.flatnonzero(linked == first) for first in np.unique(linked[copies])]
+    away = robust_deviations(np.log(np.maximum(distances[:, -1], np.finfo(np.float64).tiny)))
+    odd = np.flatnonzero(away >= FARS["outlying"])
+    odd = odd[np.argsort(-away[odd], kind="stable")]
+    return sorted(groups, key=len, reverse=True), odd, away[odd], []
+
+
+def _encoded(decoded: Sequence[Row]) -> Iterator[Reason]:
+    """Yield the caution on columns that embeddings clearly encode, the clearest first."""
+    clear = sorted((row for row in decoded if row["kind"] == "column" and row["low"] > CLEAR),
+                   key=lambda row: -row["value"])  # fmt: skip
+    if clear:
+        columns = {"names": "name", "kinds": "kind", "values": "value", "lows": "low", "highs": "high"}
+        yield because(Code.EMBEDDINGS_ENCODE, **{key: tuple(str(row[of]) for row in clear)
+                                                 for key, of in columns.items()})  # fmt: skip
