@@ -354,7 +354,7 @@ def require_matched(
         summary = "; ".join(filter(None, (none and none + unmatched_names, rows and rows + stray_names)))
         raise DataError(
             f"{summary}: {why}; correct the names, or leave out what fits nothing with "
-            f"{key_text('--unmatched', 'drop')} (in a study, data: {unmatched: drop})"
+            f"{key_text('--unmatched', 'drop')} (in a study, data: {{unmatched: drop}})"
         )
     return (*filter(None, (none, rows and rows + (such(places) if places else ""))), *matched.ignoring())
 
