@@ -329,7 +329,7 @@ def entries(kind: ComponentKind | None = None) -> tuple[Entry, ...]:
 
 
 def lookup(kind: ComponentKind, name: str) -> Entry:
-    """The component of that name, or of a dotted path `package.module:attribute` to the user's own.
+    """Return the component of that name, or of a dotted path `package.module:attribute` to the user's own.
 
     Raises:
         SpecError: The name is unknown; the text gives the nearest valid one.

@@ -67,7 +67,7 @@ def row_uniform(seed: int, purpose: str, rows: np.ndarray) -> np.ndarray:
 
 
 def row_seed(seed: int, purpose: str, rows: np.ndarray) -> np.ndarray:
-    """One non-negative 32-bit seed per row, int64 [n], for generators that are keyed by row and pixel.
+    """Return a non-negative 32-bit seed per row, int64 [n], for generators that are keyed by row and pixel.
 
     Examples:
         >>> import numpy as np

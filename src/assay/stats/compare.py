@@ -23,7 +23,22 @@ from assay.stats.rows import LEAST_PATIENTS
 
 
 def equivalence(value: float, standard_error: float, df: float, margin: float) -> float:
-    """The p-value of a difference of at least the margin: the greater of two one-sided tests (Schuirmann 1987).
+    """Compute the p-value of equivalence: the greater of two one-sided tests of a difference of at least the margin.
+
+    P(T > (margin - |value|) / standard error), T by Student's t.
+
+    Args:
+        value: The difference.
+        standard_error: Its standard error.
+        df: Degrees of freedom.
+        margin: Largest difference that does not matter, above 0.
+
+    Raises:
+        ValueError: The margin is not above 0.
+
+    References:
+        Schuirmann, "A comparison of the two one-sided tests procedure and the power approach for assessing the
+        equivalence of average bioavailability", Journal of Pharmacokinetics and Biopharmaceutics 1987.
 
     Examples:
         >>> round(equivalence(0.0, 0.02, float("inf"), 0.05), 4)  # the normal tail beyond 0.05 / 0.02
@@ -36,7 +51,17 @@ def equivalence(value: float, standard_error: float, df: float, margin: float) -
 def beyond(value: float, standard_error: float, df: float, margin: float) -> float:
     """Compute the p-value of a difference of at most the margin: one one-sided test, towards the sign of the value.
 
-    Either sign may be claimed, so that a claim at a two-sided level of 5% needs a value under 0.025.
+    P(T > (|value| - margin) / standard error), T by Student's t. Either sign may be claimed, so that a claim at a
+    two-sided level of 5% needs a value under 0.025.
+
+    Args:
+        value: The difference.
+        standard_error: Its standard error.
+        df: Degrees of freedom.
+        margin: Largest difference that does not matter, above 0.
+
+    Raises:
+        ValueError: The margin is not above 0.
 
     Examples:
         >>> round(beyond(0.1, 0.02, float("inf"), 0.05), 4)  # the normal tail beyond (0.1 - 0.05) / 0.02
@@ -47,10 +72,20 @@ def beyond(value: float, standard_error: float, df: float, margin: float) -> flo
 
 
 def noninferiority(value: float, standard_error: float, df: float, margin: float, direction: Direction) -> float:
-    """The p-value of a being worse than b by at least the margin, value being a - b: one one-sided test.
+    """Compute the p-value of a being worse than b by at least the margin, of a - b: one one-sided test.
 
-    direction: which way of the measure is better; NaN where neither is. Of the two tests of equivalence it is the one
-    that looks the worse way, so that its p is never the greater. It is claimed at `NONINFERIORITY_ALPHA`.
+    P(T > (margin + value) / standard error) where higher values are better. Of the two tests of equivalence it looks
+    the worse way, so that its p is never the greater. It is claimed at `NONINFERIORITY_ALPHA`.
+
+    Args:
+        value: The difference.
+        standard_error: Its standard error.
+        df: Degrees of freedom.
+        margin: Largest difference that does not matter, above 0.
+        direction: Direction of better values; the p-value is NaN where there is none.
+
+    Raises:
+        ValueError: The margin is not above 0.
 
     Examples:
         >>> round(noninferiority(0.0, 0.02, float("inf"), 0.05, "higher"), 4)  # the normal tail beyond 0.05 / 0.02
@@ -170,10 +205,21 @@ class Contrast:
 
 
 def contrast(a: Panel, b: Panel, name: str, margin: float | None = None) -> Contrast:
-    """Estimate the difference of two recipes by a measure: a - b.
+    """Estimate the difference of two recipes by a measure, a - b, paired by seed and by patient.
 
-    Paired by seed number and by patient code. Where the panels show different patients (two environments) these stand
-    alone and only the seeds are paired. Under 3 common seeds nothing is tested.
+    Where the panels show different patients (two environments), only the seeds are paired.
+
+    Args:
+        a: One recipe.
+        b: The reference.
+        name: The measure.
+        margin: Largest difference that does not matter.
+
+    Returns:
+        The difference with its interval and tests; without tests under 3 common seeds.
+
+    Raises:
+        SpecError: No measure has this name.
 
     Examples:
         Of 20 images, a calls 10 right with every seed; b calls 12, 13 and 14:
@@ -192,7 +238,9 @@ def contrast(a: Panel, b: Panel, name: str, margin: float | None = None) -> Cont
 def combination(
     panels: Sequence[Panel], weights: Float[np.ndarray, " m"], name: str, margin: float | None = None
 ) -> Contrast:
-    """The linear combination sum_m weights[m] measure(panels[m]): of (1, -1, -1, 1) a difference of differences.
+    """Estimate a linear combination of panels, sum_m weights[m] measure(panels[m]).
+
+    The weights (1, -1, -1, 1) give a difference of differences.
 
     Examples:
         >>> target = np.arange(20) % 2
@@ -207,7 +255,12 @@ def combination(
 
 
 def compare(parts: Sequence[Evaluated], weights: Float[np.ndarray, "m *s"], margin: float | None = None) -> Contrast:
-    """The contrast of evaluated panels; weights [m], or [m, s] where they differ by seed.
+    """Return the contrast of evaluated panels.
+
+    Args:
+        parts: A measure of each of m panels.
+        weights: Weights [m], or [m, s] where they differ by seed.
+        margin: Largest difference that does not matter.
 
     Examples:
         >>> from assay.stats.panel import of_seeds
@@ -249,7 +302,7 @@ def certainty(combined: Evaluated) -> Uncertainty:
 
 
 def untested_contrast(reason: Reason, margin: float | None = None) -> Contrast:
-    """A contrast that was stated and cannot be made. It counts in its family all the same (see `holm`).
+    """Return a contrast that was stated and cannot be tested. It counts in its family all the same (see `holm`).
 
     Examples:
         >>> result = untested_contrast(because(Code.NO_COMMON_SEED), margin=0.05)
@@ -264,7 +317,7 @@ def untested_contrast(reason: Reason, margin: float | None = None) -> Contrast:
 def contrast_of(
     combined: Evaluated, sure: Uncertainty, margin: float | None, *, left_out: int, paired_patients: int
 ) -> Contrast:
-    """A combination with its uncertainty, interval and tests.
+    """Return a combination with its uncertainty, interval and tests.
 
     Examples:
         >>> from assay.stats.panel import of_seeds
@@ -304,7 +357,9 @@ def contrast_of(
 
 
 def two_sided(value: float, standard_error: float, df: float) -> float:
-    """The p-value of no difference, by Student's t; NaN where the standard error is.
+    """Compute the p-value of no difference, 2 P(T > |value| / standard error), T by Student's t.
+
+    It is NaN without a standard error.
 
     Examples:
         >>> round(two_sided(1.96, 1.0, float("inf")), 4)
@@ -314,9 +369,18 @@ def two_sided(value: float, standard_error: float, df: float) -> float:
 
 
 def sign_flip(differences: Float[np.ndarray, " s"]) -> tuple[float, float]:
-    """The two-sided sign-flip test of the mean over seeds: its p, and the smallest p that so many seeds can reach.
+    """Test the mean over seeds by the two-sided sign-flip test.
 
-    All 2^S flips up to 14 seeds, then 2^14 random ones. Smallest: 2 / 2^S, 0.0625 for 5 seeds.
+    All 2^S flips up to 14 seeds, then 2^14 random ones.
+
+    Args:
+        differences: Differences by seed, [S].
+
+    Returns:
+        The p-value, and the smallest that so many seeds can reach: 2 / 2^S, 0.0625 for 5 seeds.
+
+    References:
+        Fisher, "The Design of Experiments", 1935.
 
     Examples:
         >>> p, least = sign_flip(np.array([0.1, 0.2, 0.3, 0.1, 0.2]))
@@ -335,9 +399,12 @@ def sign_flip(differences: Float[np.ndarray, " s"]) -> tuple[float, float]:
 
 
 def holm(p: Float[np.ndarray, " m"]) -> Float[np.ndarray, " m"]:
-    """Holm's (1979) adjusted p-values of a family.
+    """Adjust the p-values of a family by Holm's method: the running maximum of (m - i + 1) p(i), at most 1.
 
     NaN stays NaN, but counts: the family is that of the stated comparisons, not of those that could be computed.
+
+    References:
+        Holm, "A simple sequentially rejective multiple test procedure", Scandinavian Journal of Statistics 1979.
 
     Examples:
         >>> holm(np.array([0.01, 0.04, 0.03])).round(6).tolist()  # 3 * 0.01; 2 * 0.03; 0.04, not under 0.06
@@ -353,7 +420,7 @@ def holm(p: Float[np.ndarray, " m"]) -> Float[np.ndarray, " m"]:
 
 
 def holm_factors(p: Float[np.ndarray, " m"]) -> Float[np.ndarray, " m"]:
-    """Number by which Holm's method multiplies each p-value: m for the least, 1 for the greatest.
+    """Return the number by which Holm's method multiplies each p-value: m for the least, 1 for the greatest.
 
     Examples:
         >>> holm_factors(np.array([0.01, 0.04, 0.03])).tolist()
@@ -419,9 +486,16 @@ Curve = Sequence[Budget]
 
 
 def matched_fit(a: Curve, b: Curve, name: str, margin: float | None = None) -> Contrast:
-    """The contrast a - b at an equal yardstick, over the seeds that both kept at every budget and that reach the level.
+    """Estimate a - b at an equal yardstick, over the seeds that both kept at every budget and that reach the level.
 
-    Undefined when no seed does.
+    Args:
+        a: Budgets of one recipe, smallest first.
+        b: Budgets of the reference.
+        name: The measure.
+        margin: Largest difference that does not matter.
+
+    Returns:
+        The contrast; undefined where no seed reaches the level.
 
     Examples:
         Recipe a reaches the log-loss 0.5 with its second budget, b between its two budgets:
@@ -454,9 +528,10 @@ def matched_fit(a: Curve, b: Curve, name: str, margin: float | None = None) -> C
 
 
 def seed_levels(yardsticks: Sequence[Float[np.ndarray, "b s"]]) -> Float[np.ndarray, " s"]:
-    """Per seed, the lowest log-loss that all recipes come down to; NaN where one does not reach it.
+    """Return for each seed the lowest log-loss that all recipes reach; NaN where one does not reach it.
 
-    yardsticks: one table per recipe, its budgets by rows, smallest first.
+    Args:
+        yardsticks: A table for each recipe, [budgets, seeds], smallest budget first.
 
     Examples:
         >>> a, b = np.array([[0.7], [0.5]]), np.array([[0.6], [0.4]])  # two budgets, one seed
@@ -477,7 +552,7 @@ def _unreached(yardsticks: Sequence[np.ndarray]) -> Reason:
 
 
 def crossing(yardstick: Float[np.ndarray, " b"], level: float) -> Float[np.ndarray, " b"]:
-    """Weights over budgets, summing to 1, that interpolate to where the yardstick first comes down to the level.
+    """Return weights of budgets, which add up to 1, for the place where the yardstick first reaches the level.
 
     Examples:
         >>> crossing(np.array([0.6, 0.4]), 0.45).round(6).tolist()
@@ -495,7 +570,7 @@ def crossing(yardstick: Float[np.ndarray, " b"], level: float) -> Float[np.ndarr
 
 
 def only(part: Evaluated, seeds: Int[np.ndarray, " s"]) -> Evaluated:
-    """The evaluation of some seeds, in that order.
+    """Return the evaluation of some seeds, in that order.
 
     Examples:
         >>> from assay.stats.panel import of_seeds

@@ -106,7 +106,7 @@ def _add_variances(
 
 
 def recombine(spread: Spread, seeds: Float[np.ndarray, "*w"], df_seeds: Float[np.ndarray, "*w"]) -> Spread:
-    """The same spread with another seeds' part and its degrees of freedom (see `moderate`).
+    """Return the same spread with another seeds' part and its degrees of freedom (see `moderate`).
 
     Examples:
         >>> spread = two_way(np.array([0.1, 0.2, 0.3]), np.zeros((3, 0)))
@@ -181,9 +181,13 @@ def covariance(
     moves_a: Float[np.ndarray, "s p"],
     moves_b: Float[np.ndarray, "s p"],
 ) -> float:
-    """The covariance of the means of two measures over the same seeds: A + B - E, each of products for squares.
+    """Compute the covariance of the means of two measures over the same seeds: A + B - E, each of products for squares.
 
-    moves_a, moves_b: contributions of the same patients in the same order, 0 where a measure does not rest on one.
+    Args:
+        a: Values of a measure by seed, [s].
+        b: Values of another.
+        moves_a: Contributions of patients to `a`, [s, p]; 0 where it does not rest on a patient.
+        moves_b: Contributions of the same patients to `b`.
 
     Examples:
         >>> a, b = np.array([0.1, 0.2, 0.3]), np.array([0.3, 0.2, 0.1])
@@ -203,7 +207,13 @@ def degrees(
     df_seeds: float | Float[np.ndarray, "*w"],
     df_patients: float | Float[np.ndarray, "*w"],
 ) -> Float[np.ndarray, "*w"]:
-    """Degrees of freedom of a variance of which `seeds` is the seeds' part; NaN where the variance is 0.
+    """Compute degrees of freedom, 1 / (w / df_seeds + (1 - w) / df_patients) with w = seeds / variance.
+
+    Args:
+        seeds: The seeds' part of the variance.
+        variance: The variance; degrees of freedom are NaN where it is 0.
+        df_seeds: Degrees of freedom of the seeds' part.
+        df_patients: Degrees of freedom of the rest.
 
     Examples:
         >>> float(degrees(np.array(1.0), np.array(2.0), 2.0, 10.0).round(4))  # 1 / (0.5 / 2 + 0.5 / 10)
@@ -258,9 +268,16 @@ class Uncertainty:
 
 
 def estimate(panel: Panel, name: str) -> Estimate:
-    """A measure of one recipe in one environment: its mean over seeds, with an interval over seeds and patients.
+    """Estimate a measure of one recipe in one environment.
 
-    No interval under 3 seeds, nor where nothing varied, nor from a single patient (or a single one of a class).
+    The estimate is the mean over seeds, with a 95% interval over seeds and patients.
+
+    Returns:
+        The estimate; without an interval under 3 seeds, where nothing varied, and from a single patient (or a single
+        one of a class).
+
+    Raises:
+        SpecError: No measure has this name.
 
     Examples:
         Three seeds with 2, 3 and 4 of 4 images called right:
@@ -419,7 +436,7 @@ def _too_few(seeds: int) -> Reason:
 
 
 def sure_of(spread: Spread) -> Uncertainty:
-    """The standard error and degrees of freedom of a spread, or why there is none.
+    """Return the standard error and degrees of freedom of a spread, or why there is none.
 
     Examples:
         >>> sure = sure_of(two_way(np.array([0.1, 0.2, 0.3]), np.zeros((3, 0))))
@@ -436,7 +453,9 @@ def sure_of(spread: Spread) -> Uncertainty:
 def interval(
     value: float, standard_error: float, df: float, bounds: tuple[float, float] = (-np.inf, np.inf)
 ) -> tuple[float, float]:
-    """The 95% interval of a value within its bounds; NaN where the standard error is. It never leaves the bounds.
+    """Compute the 95% interval of a value, within its bounds; NaN without a standard error.
+
+    value ± t(0.975, df) standard error, on the scale of `move`.
 
     Examples:
         >>> low, high = interval(0.5, 0.1, float("inf"))

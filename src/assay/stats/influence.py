@@ -157,7 +157,17 @@ def auroc_rows(
     target: Int[np.ndarray, " n"],
     value: float | Float[np.ndarray, "*s 1"] | None = None,
 ) -> Float[np.ndarray, "*s n"]:
-    """Contributions to AUROC from placements, before widening; leading axes are batches.
+    """Compute contributions to AUROC from placements, before widening: (right - AUROC opposite) / pairs.
+
+    Args:
+        right: See `metrics.placements`; leading axes are batches.
+        opposite: See `metrics.placements`.
+        target: 0 or 1, [n].
+        value: The AUROC, where it is known.
+
+    References:
+        DeLong, DeLong and Clarke-Pearson, "Comparing the areas under two or more correlated ROC curves", Biometrics
+        1988.
 
     Examples:
         >>> score, target = np.array([0.1, 0.4, 0.35, 0.8]), np.array([0, 0, 1, 1])
@@ -173,7 +183,7 @@ def auroc_rows(
 def share(
     values: Shaped[np.ndarray, " n"], mean: float, among: Bool[np.ndarray, " n"], patient: Patients
 ) -> Float[np.ndarray, " n"]:
-    """A mean over some rows: their residuals over their number.
+    """Compute contributions to a mean over some rows: their residuals over their number.
 
     Examples:
         >>> values = np.array([1.0, 0.0, 1.0])
@@ -219,9 +229,14 @@ def _encode(patient: Patients) -> _Coded:
 
 
 def widen(rows: Float[np.ndarray, "*s n"], stratum: Int[np.ndarray, " n"], patient: Patients) -> np.ndarray:
-    """Contributions times sqrt(g / (g - 1)), g being the number of patients in the row's stratum; NaN where g is 1.
+    """Multiply contributions by sqrt(g / (g - 1)), g being the number of patients in the row's stratum.
 
-    Rows of a negative stratum are none that the metric uses: they contribute zero.
+    They are NaN where g is 1.
+
+    Args:
+        rows: Contributions [..., n].
+        stratum: Code of each row, below 0 where the metric does not use it, which gives 0.
+        patient: Patients [n].
 
     Examples:
         Stratum 0 has two patients, stratum 1 a single one, and the last row is unused:

@@ -35,10 +35,18 @@ Overlap = Callable[[Counts, Counts, Counts, Empty], Scores]
 
 
 def dice(truth: Counts, predicted: Counts, hit: Counts, empty: Empty) -> Scores:
-    """2 hit / (truth + predicted), 0..1, per image; pixels of the truth, of the prediction and of both. Dice (1945).
+    """Compute Dice per image, 0 to 1: 2 hit / (truth + predicted).
 
-    The arrays broadcast, so that `truth[:, None]` goes with counts at several thresholds. The denominator is 0 where
-    both masks are empty; see `Empty` for the value then.
+    The arrays broadcast, so that `truth[:, None]` goes with counts at several thresholds.
+
+    Args:
+        truth: Lesion pixels.
+        predicted: Predicted pixels.
+        hit: Pixels of both.
+        empty: Convention for a denominator of 0, where both masks are empty.
+
+    References:
+        Dice, "Measures of the amount of ecologic association between species", Ecology 1945.
 
     Examples:
         >>> truth, predicted, hit = np.array([4, 0]), np.array([2, 0]), np.array([2, 0])
@@ -51,7 +59,12 @@ def dice(truth: Counts, predicted: Counts, hit: Counts, empty: Empty) -> Scores:
 
 
 def iou(truth: Counts, predicted: Counts, hit: Counts, empty: Empty) -> Scores:
-    """hit / (truth + predicted - hit), 0..1, per image. Jaccard (1912). As `dice` otherwise.
+    """Compute the intersection over union per image, 0 to 1: hit / (truth + predicted - hit).
+
+    Arguments are those of `dice`.
+
+    References:
+        Jaccard, "The distribution of the flora in the alpine zone", New Phytologist 1912.
 
     Examples:
         >>> iou(np.array([4]), np.array([2]), np.array([2]), "skip").tolist()  # 2 / (4 + 2 - 2)
@@ -62,9 +75,9 @@ def iou(truth: Counts, predicted: Counts, hit: Counts, empty: Empty) -> Scores:
 
 
 def precision(truth: Counts, predicted: Counts, hit: Counts, empty: Empty) -> Scores:
-    """hit / predicted, 0..1, per image: the share of predicted pixels that are lesion.
+    """Compute the share of predicted pixels that are lesion, 0 to 1: hit / predicted, per image.
 
-    The denominator is 0 where nothing is predicted. As `dice` otherwise.
+    The denominator is 0 where nothing is predicted. Arguments are those of `dice`.
 
     Examples:
         >>> precision(np.array([4, 4]), np.array([2, 0]), np.array([1, 0]), "skip").tolist()  # 1 / 2, and 0 / 0
@@ -74,9 +87,9 @@ def precision(truth: Counts, predicted: Counts, hit: Counts, empty: Empty) -> Sc
 
 
 def recall(truth: Counts, predicted: Counts, hit: Counts, empty: Empty) -> Scores:
-    """hit / truth, 0..1, per image: the share of lesion pixels that are predicted.
+    """Compute the share of lesion pixels that are predicted, 0 to 1: hit / truth, per image.
 
-    The denominator is 0 where there is no lesion. As `dice` otherwise.
+    The denominator is 0 where there is no lesion. Arguments are those of `dice`.
 
     Examples:
         >>> recall(np.array([4, 0]), np.array([2, 3]), np.array([1, 0]), "skip").tolist()  # 1 / 4; no lesion
@@ -86,7 +99,9 @@ def recall(truth: Counts, predicted: Counts, hit: Counts, empty: Empty) -> Score
 
 
 def volume_error(truth: Counts, predicted: Counts) -> Scores:
-    """(predicted - truth) / truth per image, signed, from -1 up: 1 is twice the true area. NaN without a lesion.
+    """Compute the signed error of the area per image, from -1 up: (predicted - truth) / truth. NaN without a lesion.
+
+    1 is twice the true area.
 
     Examples:
         >>> volume_error(np.array([4, 4, 0]), np.array([8, 2, 5])).tolist()
@@ -123,10 +138,14 @@ def _ratio(over: Scores, denominator: Counts, otherwise: float | Scores) -> Scor
 def false_positives(
     area_score: Float[np.ndarray, "n a"], thresholds: Float[np.ndarray, " t"]
 ) -> Bool[np.ndarray, "n t a"]:
-    """Whether an image is called positive at each threshold and minimum area: whether it has a component of that area.
+    """Return whether an image is called positive at each threshold and minimum area: whether a component is as large.
 
-    The mean over lesion-free images is their false-positive rate over the plane. Exact at any threshold, on the grid or
-    not. It falls as either grows.
+    The mean over lesion-free images is their false-positive rate. It is exact at any threshold, and falls as either
+    grows.
+
+    Args:
+        area_score: For each image and minimum area, the highest logit at which a component is as large, [n, a].
+        thresholds: Logits [t].
 
     Examples:
         An image has a component of at least 1 pixel up to a logit of 2, and one of at least 9 pixels up to 0:
@@ -140,9 +159,13 @@ def false_positives(
 def lesion_hits(
     lesion_score: Float[np.ndarray, "n l"], floor: Float[np.ndarray, " n"], threshold: float | Float[np.ndarray, " n"]
 ) -> Float[np.ndarray, "n l"]:
-    """1 for a lesion found at a threshold (one for all images or one each), 0 for one that is not, NaN where padded.
+    """Return 1 for a lesion that is found at a threshold, 0 for one that is not, NaN where padded.
 
-    floor: the least logit of each image. A threshold at or below it predicts the whole image and finds nothing in it.
+    Args:
+        lesion_score: The highest logit at which each lesion is found, [n, lesions].
+        floor: The least logit of each image. A threshold at or below it predicts the whole image and finds nothing in
+            it.
+        threshold: A logit, for all images or for each.
 
     Examples:
         >>> lesion_hits(np.array([[2.0, -1.0, np.nan]]), np.array([-5.0]), 0.0).tolist()
@@ -154,11 +177,18 @@ def lesion_hits(
 
 
 def threshold_at(lesion_score: Float[np.ndarray, "n l"], floor: Float[np.ndarray, " n"], level: float) -> Metric:
-    """The highest threshold at which at least the share `level` of all lesions is found: a logit.
+    """Return the highest threshold, a logit, at which at least the share `level` of all lesions is found.
 
-    floor: as in `lesion_hits`, so that the number of found lesions need not grow as the threshold falls. Undefined
-    without a lesion, and censored (NaN with a reason) where no threshold finds so many without predicting whole images.
-    Raises ValueError unless 0 < level <= 1.
+    Args:
+        lesion_score: As in `lesion_hits`.
+        floor: As in `lesion_hits`, so that the number of found lesions need not grow as the threshold falls.
+        level: Share of lesions, above 0 and at most 1.
+
+    Returns:
+        The threshold; undefined without a lesion, and where no threshold finds so many without predicting whole images.
+
+    Raises:
+        ValueError: The level is outside this range.
 
     Examples:
         >>> score, floor = np.array([[2.0, 1.0], [-1.0, np.nan]]), np.array([-5.0, -5.0])
@@ -198,10 +228,13 @@ class FreeResponse(NamedTuple):
 
 
 def false_marks(false_components: Int[np.ndarray, "n t"]) -> Int[np.ndarray, "n t"]:
-    """The most components that touch no lesion at a threshold or any above it: false positives of a free response.
+    """Count the false positives of a free response: the most components off lesions at a threshold or any above it.
 
-    A mark that was made stays made. Counted at one threshold alone, components grow together as it falls, and a map
-    that is lesion all over would have none.
+    A mark is not withdrawn. Counted at one threshold alone, components grow together as it falls, and a map that is
+    lesion all over would have none.
+
+    Args:
+        false_components: Components that touch no lesion, by threshold from the lowest up, [n, t].
 
     Examples:
         >>> false_marks(np.array([[1, 3, 2, 0]])).tolist()
@@ -213,7 +246,9 @@ def false_marks(false_components: Int[np.ndarray, "n t"]) -> Int[np.ndarray, "n 
 def lesions_marked(
     lesion_score: Float[np.ndarray, "n l"], floor: Float[np.ndarray, " n"], thresholds: Float[np.ndarray, " t"]
 ) -> Int[np.ndarray, "n t"]:
-    """How many lesions of an image are found at each threshold or any above it, by more than predicting it whole.
+    """Count the lesions of each image that are found at each threshold or any above it.
+
+    A threshold that predicts the whole image finds none.
 
     Examples:
         >>> lesions_marked(np.array([[2.0, -1.0, np.nan]]), np.array([-5.0]), np.array([-2.0, 0.0, 3.0])).tolist()
@@ -229,10 +264,24 @@ def free_response(
     floor: Float[np.ndarray, " m"],
     thresholds: Float[np.ndarray, " t"],
 ) -> FreeResponse:
-    """False positives per image against sensitivity by lesion (Bunch et al. 1978; Chakraborty 2013).
+    """Compute the free-response curve: false positives per image against sensitivity by lesion.
 
-    thresholds: from the lowest up. Components may be counted on other images (lesion-free ones, say) than lesions.
-    Raises ValueError unless there is one count per threshold.
+    Args:
+        false_components: As in `false_marks`; of other images than the lesions, such as lesion-free ones, if need be.
+        lesion_score: As in `lesion_hits`.
+        floor: As in `lesion_hits`.
+        thresholds: Logits from the lowest up, [t].
+
+    Returns:
+        The curve; its sensitivity is NaN without a lesion, its false positives without an image.
+
+    Raises:
+        ValueError: There is not one count for each threshold.
+
+    References:
+        Bunch et al., "A free-response approach to the measurement and characterization of radiographic-observer
+        performance", Journal of Applied Photographic Engineering 1978; Chakraborty, "A brief history of free-response
+        receiver operating characteristic paradigm data analysis", Academic Radiology 2013.
 
     Examples:
         >>> false, score, floor = np.array([[2, 1, 0], [0, 0, 0]]), np.array([[2.0], [-1.0]]), np.array([-5.0, -5.0])
@@ -290,7 +339,9 @@ def free_responses(
 
 
 def sensitivity_over(folds: Sequence[OfFold], most: Float[np.ndarray, " x"]) -> Float[np.ndarray, " x"]:
-    """`sensitivity_within` where every fold's model makes at most so many false positives: the mean over lesions.
+    """Return the mean over lesions of `sensitivity_within` of the folds.
+
+    The model of each fold makes at most so many false positives.
 
     Examples:
         >>> curve = FreeResponse(np.array([1.0, 0.5, 0.0]), np.array([1.0, 0.5, 0.0]))
@@ -306,9 +357,14 @@ def sensitivity_over(folds: Sequence[OfFold], most: Float[np.ndarray, " x"]) -> 
 
 
 def sensitivity_within(curve: FreeResponse, most: Float[np.ndarray, " x"]) -> Float[np.ndarray, " x"]:
-    """The greatest sensitivity of a curve with at most so many false positives per image, for each number. Range 0..1.
+    """Return the greatest sensitivity of a curve with at most so many false positives per image, 0 to 1.
 
-    NaN where even the highest threshold has more, without a lesion, and without an image.
+    Args:
+        curve: The free-response curve.
+        most: Numbers of false positives per image, [x].
+
+    Returns:
+        Sensitivities [x]; NaN where even the highest threshold has more, without a lesion, and without an image.
 
     Examples:
         >>> curve = FreeResponse(np.array([1.0, 0.5, 0.0]), np.array([1.0, 0.5, 0.25]))
@@ -321,11 +377,20 @@ def sensitivity_within(curve: FreeResponse, most: Float[np.ndarray, " x"]) -> Fl
 
 
 def partial_area(curve: FreeResponse, most: float) -> Metric:
-    """The mean of `sensitivity_within` over 0 to `most` false positives per image. Range 0..1.
+    """Compute the mean of `sensitivity_within` over 0 to `most` false positives per image, 0 to 1.
 
-    The area under the steps of the curve, divided by `most`: nothing is interpolated between thresholds. Undefined
-    without a lesion, without an image to count false positives on, and where more than a hundredth of its range is
-    above the highest threshold (less counts as 0). Raises ValueError unless `most` is above 0.
+    It is the area under the steps of the curve, divided by `most`: nothing is interpolated between thresholds.
+
+    Args:
+        curve: The free-response curve.
+        most: The greatest number of false positives per image, above 0.
+
+    Returns:
+        The value; undefined without a lesion, without an image to count false positives on, and where more than a
+        hundredth of its range is above the highest threshold (less counts as 0).
+
+    Raises:
+        ValueError: `most` is not above 0.
 
     Examples:
         >>> curve = FreeResponse(np.array([1.0, 0.5, 0.0]), np.array([1.0, 0.5, 0.25]))

@@ -48,7 +48,7 @@ def undefined_metric(reason: Reason | Code) -> Metric:
 
 
 def two_columns(logits: Float[np.ndarray, "*s n k"]) -> Float[np.ndarray, "*s n c"]:
-    """Logits with at least two columns, float64: a single sigmoid logit z becomes (0, z).
+    """Return logits with at least two columns, in float64: a single sigmoid logit z becomes (0, z).
 
     Examples:
         >>> two_columns(np.array([[2.0], [-1.0]])).tolist()
@@ -59,7 +59,7 @@ def two_columns(logits: Float[np.ndarray, "*s n k"]) -> Float[np.ndarray, "*s n 
 
 
 def probabilities(logits: Float[np.ndarray, "*s n k"]) -> Float[np.ndarray, "*s n c"]:
-    """Class probabilities in float64, rows summing to 1.
+    """Return class probabilities in float64, with rows that add up to 1: the softmax of the logits.
 
     Examples:
         >>> probabilities(np.array([[0.0], [np.log(3)]])).round(6).tolist()
@@ -69,7 +69,13 @@ def probabilities(logits: Float[np.ndarray, "*s n k"]) -> Float[np.ndarray, "*s 
 
 
 def class_score(logits: Float[np.ndarray, "*s n k"], label: int = 1) -> Float[np.ndarray, "*s n"]:
-    """The log-odds of one class against the rest, (-inf, inf): ranks as its probability does, and never saturates.
+    """Return the log-odds of one class against the rest, log(p / (1 - p)), (-inf, inf).
+
+    They rank as the probability p does, and never saturate.
+
+    Args:
+        logits: Logits [..., n, k].
+        label: The class.
 
     Examples:
         >>> class_score(np.array([[1.0, 3.0]])).tolist()  # two classes: the difference of their logits
@@ -98,7 +104,7 @@ def log_odds(logits: Float[np.ndarray, "n k"]) -> Float[np.ndarray, "n m"]:
 
 
 def score_names(classes: tuple[str, ...]) -> tuple[str, ...]:
-    """Result of `level` for each column of `log_odds`: nothing with two classes, else the class.
+    """Return the `level` of each column of `log_odds`: the classes, or an empty name where there are two.
 
     Examples:
         >>> score_names(("benign", "malignant"))
@@ -110,7 +116,11 @@ def score_names(classes: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def beyond(logits: Float[np.ndarray, "*s n k"], cut: int) -> Float[np.ndarray, "*s n"]:
-    """The log-odds of the classes from `cut` on against those before it, (-inf, inf); `cut` is from 1 to k - 1.
+    """Return the log-odds of the classes from `cut` on against those before it, (-inf, inf).
+
+    Args:
+        logits: Logits [..., n, k] of ordered classes.
+        cut: The first class that counts as positive, 1 to k - 1.
 
     Examples:
         >>> beyond(np.log([[0.5, 0.25, 0.25]]), 1).round(6).tolist()  # log((0.25 + 0.25) / 0.5)
@@ -121,7 +131,10 @@ def beyond(logits: Float[np.ndarray, "*s n k"], cut: int) -> Float[np.ndarray, "
 
 
 def binary_fault(score: Shaped[np.ndarray, " n"], target: Shaped[np.ndarray, " n"]) -> Reason:
-    """Return why a ranking of two classes is undefined, if it is. Raises ValueError on shapes and codes.
+    """Return why a ranking of two classes is undefined, or nothing.
+
+    Raises:
+        ValueError: Scores and targets differ in shape, or a target is neither 0 nor 1.
 
     Examples:
         >>> binary_fault(np.array([0.2, 0.7]), np.array([0, 1])) == NOTHING
@@ -142,7 +155,10 @@ def binary_fault(score: Shaped[np.ndarray, " n"], target: Shaped[np.ndarray, " n
 
 
 def class_fault(logits: Shaped[np.ndarray, "n k"], target: Shaped[np.ndarray, " n"]) -> Reason:
-    """Return why a metric of class probabilities is undefined, if it is. Raises ValueError on shapes and codes.
+    """Return why a metric of class probabilities is undefined, or nothing.
+
+    Raises:
+        ValueError: Logits and targets differ in length, or a target is no class code.
 
     Examples:
         >>> class_fault(np.zeros((2, 3)), np.array([0, 2])) == NOTHING
@@ -161,7 +177,10 @@ def class_fault(logits: Shaped[np.ndarray, "n k"], target: Shaped[np.ndarray, " 
 
 
 def check_same_shape(predicted: np.ndarray, target: np.ndarray) -> None:
-    """Raises ValueError unless there is one prediction per target.
+    """Check that there is one prediction for each target.
+
+    Raises:
+        ValueError: The shapes differ.
 
     Examples:
         >>> check_same_shape(np.array([0, 1]), np.array([1, 1]))
@@ -198,10 +217,19 @@ CALIBRATION_BINS = 15
 def placements(
     score: Float[np.ndarray, "*s n"], target: Int[np.ndarray, " n"], fold: Int[np.ndarray, "*s n"] | None = None
 ) -> tuple[Float[np.ndarray, "*s n"], Float[np.ndarray, "*s n"]]:
-    """Per row: how many rows of the other class (and the same fold) it is ordered rightly with, and how many there are.
+    """Count for each row the rows of the other class that it is ordered correctly with, a tie as one half.
 
-    A tie counts one half. Leading axes are batches that share the targets. These are the components of DeLong, DeLong
-    and Clarke-Pearson (1988) before division.
+    Args:
+        score: Scores [n]; leading axes are batches that share the targets.
+        target: 0 or 1, [n].
+        fold: Only rows of the same fold are compared, where it is given.
+
+    Returns:
+        These counts, and how many rows of the other class there are.
+
+    References:
+        DeLong, DeLong and Clarke-Pearson, "Comparing the areas under two or more correlated ROC curves", Biometrics
+        1988, of which these are the components before division.
 
     Examples:
         >>> right, opposite = placements(np.array([0.1, 0.4, 0.35, 0.8]), np.array([0, 0, 1, 1]))
@@ -259,12 +287,23 @@ def _counts_by_fold(of_class: np.ndarray, other: np.ndarray) -> tuple[np.ndarray
 def auroc(
     score: Float[np.ndarray, " n"], target: Int[np.ndarray, " n"], fold: Int[np.ndarray, " n"] | None = None
 ) -> Metric:
-    """Area under the ROC curve: the share of (positive, negative) pairs in which the positive scores higher, ties half.
+    """Compute the area under the ROC curve, 0 to 1: P(s+ > s-) + P(s+ = s-) / 2. Chance is 0.5.
 
-    score: any order-preserving score. target: 0 or 1. Range 0..1, chance 0.5.
-    fold: with it only pairs within a fold count, since the scores of two folds come from two models and share no scale;
-    each pair counts once, so a fold weighs as many pairs as it has.
-    Undefined when a class has no image, or when no fold holds both classes.
+    The share of pairs of a positive and a negative image in which the positive one scores higher, ties counting one
+    half.
+
+    Args:
+        score: Any score that keeps the order, [n].
+        target: 0 or 1, [n].
+        fold: Only pairs within a fold count, since scores of two models share no scale; a fold weighs as many pairs as
+            it has.
+
+    Returns:
+        The value; undefined where a class has no image or no fold has both classes.
+
+    References:
+        Hanley and McNeil, "The meaning and use of the area under a receiver operating characteristic (ROC) curve",
+        Radiology 1982.
 
     Examples:
         >>> auroc(np.array([0.1, 0.4, 0.35, 0.8]), np.array([0, 0, 1, 1])).value  # 3 of 4 pairs
@@ -298,9 +337,16 @@ def macro_auroc(
     fold: Int[np.ndarray, " n"] | None = None,
     names: Sequence[str] = (),
 ) -> Metric:
-    """The unweighted mean over classes of the AUROC of that class against the rest. Range 0..1, chance 0.5.
+    """Compute the unweighted mean over classes of the AUROC of a class against the rest, 0 to 1. Chance is 0.5.
 
-    names: of the classes, for the reason. Undefined when a class has no image, or no fold holds it and another.
+    Args:
+        logits: Logits [n, k].
+        target: Class codes [n].
+        fold: As in `auroc`.
+        names: Names of the classes, for the reason.
+
+    Returns:
+        The value; undefined where a class has no image, or no fold has it and another.
 
     Examples:
         >>> macro_auroc(np.eye(3), np.array([0, 1, 2])).value
@@ -326,9 +372,14 @@ def macro_auroc(
 def mean_precision(
     called: Float[np.ndarray, " n"], hit: Float[np.ndarray, " n"], target: Int[np.ndarray, " n"]
 ) -> Metric:
-    """Mean over positives of the precision at their score (rows that tie enter together), from `calls_at`. Range 0..1.
+    """Compute the average precision, 0 to 1: the mean over positives of the precision at their score.
 
-    Chance is the share of positives.
+    Chance is the share of positives. The value is NaN without a positive.
+
+    Args:
+        called: Rows called positive at the score of each row, from `calls_at`; rows that tie enter together.
+        hit: Those of them that are positive.
+        target: 0 or 1, [n].
 
     Examples:
         The positives are ranked first and third of three, with precisions of 1 and 2/3:
@@ -344,7 +395,12 @@ def mean_precision(
 def calls_at(
     score: Float[np.ndarray, " n"], target: Int[np.ndarray, " n"], fold: Int[np.ndarray, " n"] | None = None
 ) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
-    """Per row, were its score the threshold of its fold: how many rows are called positive, and how many rightly.
+    """Count the rows called positive at the score of each row, and the true positives among them.
+
+    Args:
+        score: Scores [n].
+        target: 0 or 1, [n].
+        fold: Each fold has its own threshold.
 
     Examples:
         >>> called, hit = calls_at(np.array([0.9, 0.5, 0.1]), np.array([1, 0, 1]))
@@ -367,7 +423,11 @@ def calls_at(
 def predictions(
     probability: Float[np.ndarray, "n k"], threshold: float | Float[np.ndarray, " n"] = 0.5
 ) -> Int[np.ndarray, " n"]:
-    """Class codes: with two classes 1 where the positive probability is at least the threshold, else the likeliest.
+    """Return class codes: of two classes 1 where p >= threshold, of several the class with the highest probability.
+
+    Args:
+        probability: Class probabilities [n, k]; the first of equal ones is predicted.
+        threshold: For all rows or for each, on the positive probability.
 
     Examples:
         >>> predictions(np.array([[0.6, 0.4], [0.5, 0.5]])).tolist()
@@ -383,7 +443,10 @@ def predictions(
 
 
 def accuracy(predicted: Int[np.ndarray, " n"], target: Int[np.ndarray, " n"]) -> Metric:
-    """Share of rows whose class was called rightly. Range 0..1. Undefined without images.
+    """Compute the share of correct predictions, 0 to 1. It is undefined without images.
+
+    Raises:
+        ValueError: Predictions and targets differ in shape.
 
     Examples:
         >>> accuracy(np.array([0, 1, 1, 1]), np.array([0, 1, 1, 0])).value
@@ -394,7 +457,12 @@ def accuracy(predicted: Int[np.ndarray, " n"], target: Int[np.ndarray, " n"]) ->
 
 
 def sensitivity(predicted: Int[np.ndarray, " n"], target: Int[np.ndarray, " n"]) -> Metric:
-    """Share of positives that were called positive. Range 0..1. Undefined without a positive.
+    """Compute the share of positives that are predicted positive, TP / (TP + FN), 0 to 1.
+
+    It is undefined without a positive.
+
+    Raises:
+        ValueError: Predictions and targets differ in shape.
 
     Examples:
         >>> round(sensitivity(np.array([0, 1, 1, 1]), np.array([1, 1, 1, 0])).value, 4)
@@ -405,7 +473,12 @@ def sensitivity(predicted: Int[np.ndarray, " n"], target: Int[np.ndarray, " n"])
 
 
 def specificity(predicted: Int[np.ndarray, " n"], target: Int[np.ndarray, " n"]) -> Metric:
-    """Share of negatives that were called negative. Range 0..1. Undefined without a negative.
+    """Compute the share of negatives that are predicted negative, TN / (TN + FP), 0 to 1.
+
+    It is undefined without a negative.
+
+    Raises:
+        ValueError: Predictions and targets differ in shape.
 
     Examples:
         >>> round(specificity(np.array([0, 1, 0, 1]), np.array([0, 0, 0, 1])).value, 4)
@@ -420,9 +493,18 @@ def _share(right: Bool[np.ndarray, " n"], among: Bool[np.ndarray, " n"], otherwi
 
 
 def quadratic_weighted_kappa(predicted: Int[np.ndarray, " n"], target: Int[np.ndarray, " n"]) -> Metric:
-    """Agreement of ordinal grades beyond chance, disagreement weighing its square. Cohen (1968). Range -1..1, chance 0.
+    """Compute the agreement of ordinal grades beyond chance, -1 to 1: 1 - E[(a - b)^2] / E[(a' - b')^2]. Chance is 0.
 
-    Undefined without images, or when predictions and targets are all one and the same grade.
+    a' and b' are independent draws from the predictions and the targets.
+
+    Returns:
+        The value; undefined without images, and where all predictions and targets are the same grade.
+
+    Raises:
+        ValueError: Predictions and targets differ in shape.
+
+    References:
+        Cohen, "Weighted kappa", Psychological Bulletin 1968.
 
     Examples:
         One grade beside the truth in four images: 1 - 0.25 / 1.25.
@@ -444,7 +526,10 @@ def quadratic_weighted_kappa(predicted: Int[np.ndarray, " n"], target: Int[np.nd
 
 
 def brier_losses(probability: Float[np.ndarray, "n k"], target: Int[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-    """Per row: (p - y)^2 with two classes, 0..1; the sum over classes with several, 0..2 (Brier 1950).
+    """Compute the Brier score of each row: (p - y)^2 of two classes, 0 to 1; the sum over classes of several, 0 to 2.
+
+    References:
+        Brier, "Verification of forecasts expressed in terms of probability", Monthly Weather Review 1950.
 
     Examples:
         >>> brier_losses(np.array([[0.25, 0.75], [0.5, 0.5]]), np.array([1, 0])).tolist()
@@ -458,7 +543,9 @@ def brier_losses(probability: Float[np.ndarray, "n k"], target: Int[np.ndarray, 
 
 
 def log_losses(logits: Float[np.ndarray, "n k"], target: Int[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-    """Per row: minus the log-probability of its class, in nats, from logits and so never clipped.
+    """Compute the log-loss of each row, -log p of its class in nats, [0, inf).
+
+    It comes from logits, and so is never clipped.
 
     Examples:
         >>> log_losses(np.log([[0.25, 0.75]]), np.array([0])).round(4).tolist()  # log(4)
@@ -487,7 +574,14 @@ def calibration_pairs(
 
 
 def equal_mass_bins(values: Float[np.ndarray, " n"], bins: int = CALIBRATION_BINS) -> Int[np.ndarray, " n"]:
-    """A bin per row so that bins hold equally many rows; equal values share the bin of their mean rank.
+    """Assign rows to bins of equally many rows; equal values share the bin of their mean rank.
+
+    Args:
+        values: Values [n].
+        bins: Number of bins.
+
+    Returns:
+        Codes from 0 to `bins` - 1, [n].
 
     Examples:
         >>> equal_mass_bins(np.array([0.1, 0.9, 0.4, 0.2]), bins=2).tolist()
@@ -499,7 +593,15 @@ def equal_mass_bins(values: Float[np.ndarray, " n"], bins: int = CALIBRATION_BIN
 
 
 def mean_gap(gaps: Float[np.ndarray, " n"], bins: Int[np.ndarray, " n"]) -> Metric:
-    """Compute the calibration error from each row's claimed less actual outcome, and its bin.
+    """Compute the expected calibration error, 0 to 1: the sum over bins of |sum of gaps| / n.
+
+    Args:
+        gaps: Predicted probability less outcome of each row, see `calibration_pairs`.
+        bins: Bin of each row.
+
+    References:
+        Guo et al., "On calibration of modern neural networks", ICML 2017; bins of equal mass as in Nixon et al.,
+        "Measuring calibration in deep learning", CVPR workshops 2019.
 
     Examples:
         Bins of two rows each, with gaps that add up to 0.5 and to -0.25:
@@ -511,8 +613,9 @@ def mean_gap(gaps: Float[np.ndarray, " n"], bins: Int[np.ndarray, " n"]) -> Metr
 
 
 def varying(features: Float[np.ndarray, "n d"]) -> Bool[np.ndarray, " d"]:
-    """Which features tell images apart: those that vary by more than float32 rounds off their mean. One that is not
-    finite everywhere is not called constant.
+    """Return which features vary over images by more than float32 rounds off their mean, [d].
+
+    A feature that is not finite everywhere counts as varying.
 
     Examples:
         >>> varying(np.array([[1.0, 5.0], [2.0, 5.0]])).tolist()

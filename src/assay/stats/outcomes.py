@@ -50,8 +50,23 @@ class RateContrast:
 
 
 def collapse_rate(collapsed: int, trials: int) -> Rate:
-    """How often trials of a recipe collapsed. NaN without a trial; failed trials do not count as trials, those that
-    could not start because their source collapsed do.
+    """Compute the share of trials of a recipe that collapsed, with its 95% interval.
+
+    Failed trials do not count; those that could not start because their source collapsed do.
+
+    Args:
+        collapsed: Trials that collapsed.
+        trials: Trials that count.
+
+    Returns:
+        The rate; NaN without a trial.
+
+    Raises:
+        ValueError: More trials collapsed than there are.
+
+    References:
+        Clopper and Pearson, "The use of confidence or fiducial limits illustrated in the case of the binomial",
+        Biometrika 1934.
 
     Examples:
         >>> rate = collapse_rate(0, 10)
@@ -69,7 +84,22 @@ def collapse_rate(collapsed: int, trials: int) -> Rate:
 
 
 def contrast_collapse(a: Bool[np.ndarray, " s"], b: Bool[np.ndarray, " s"]) -> RateContrast:
-    """How much oftener recipe a collapsed than b; position i is the same seed in both.
+    """Compute the difference of the collapse rates of two recipes, a - b, with McNemar's exact test.
+
+    Args:
+        a: Whether each seed of a collapsed, [s].
+        b: The same seeds of b.
+
+    Returns:
+        The difference; NaN without a seed.
+
+    Raises:
+        ValueError: The numbers of seeds differ.
+
+    References:
+        McNemar, "Note on the sampling error of the difference between correlated proportions or percentages",
+        Psychometrika 1947; Newcombe, "Interval estimation for the difference between independent proportions",
+        Statistics in Medicine 1998.
 
     Examples:
         >>> a, b = np.array([True, True, False, True]), np.zeros(4, dtype=bool)
@@ -182,14 +212,23 @@ def _row(like: Mapping[str, Any], family: str, baseline: str, ratio: Metric) -> 
 
 
 def corruption_error(error: Float[np.ndarray, " s"], baseline: Float[np.ndarray, " s"], none: Code) -> Metric:
-    """CE of one family (Hendrycks and Dietterich 2019): the sum of a recipe's errors over severities, over that of the
-    baseline. 1 is as good as the baseline, 0 is without error. Undefined, as `none`, where the baseline's sum is not
-    above 0.
+    """Compute the corruption error of one family: the sum of errors over severities, over that of the baseline.
 
-    error, baseline: share of images called wrongly at each severity (`distorted-error`), in the same order; of the
-    relative CE the increase of that share over the one on clean images, so that it can be negative where a distortion
-    helps. The mean over families is mCE. Of several seeds, ratios are made of the means over seeds, not averaged: a
-    ratio of two noisy numbers is biased.
+    1 is as good as the baseline, 0 is without error. Of several seeds, ratios are made of the means over seeds: a mean
+    of ratios of two noisy numbers is biased.
+
+    Args:
+        error: Share of images called wrongly at each severity; of the relative error its increase over clean images,
+            which is negative where a distortion helps.
+        baseline: The same of the baseline.
+        none: Reason where the sum of the baseline is not above 0.
+
+    Returns:
+        The error; undefined where the baseline's sum is not above 0, or a value is NaN. The mean over families is mCE.
+
+    References:
+        Hendrycks and Dietterich, "Benchmarking neural network robustness to common corruptions and perturbations", ICLR
+        2019.
 
     Examples:
         >>> round(corruption_error(np.array([0.1, 0.2]), np.array([0.2, 0.4]), Code.BASELINE_WITHOUT_ERROR).value, 6)
@@ -231,7 +270,13 @@ class Joint:
 
 
 def joint(across: Evaluated, up: Evaluated) -> Joint:
-    """The region of two measures of one recipe, evaluated over the same seeds. None where either has no interval.
+    """Compute the 95% region of two measures of one recipe, evaluated over the same seeds (Hotelling's T^2).
+
+    Returns:
+        The region; without an outline where either measure has no interval.
+
+    References:
+        Hotelling, "The generalization of Student's ratio", Annals of Mathematical Statistics 1931.
 
     Examples:
         >>> from assay.stats.panel import of_seeds
@@ -254,7 +299,7 @@ def joint(across: Evaluated, up: Evaluated) -> Joint:
 
 
 def error_correlation(across: Evaluated, up: Evaluated, sure: tuple[Uncertainty, Uncertainty]) -> float:
-    """The correlation of the errors of two means over seeds, held within -1 .. 1.
+    """Compute the correlation of the errors of two means over seeds, -1 to 1.
 
     Examples:
         >>> from assay.stats.panel import of_seeds

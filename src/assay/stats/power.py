@@ -162,8 +162,11 @@ class Assumptions:
 
 
 def rests_on(name: str, positives: int, negatives: int) -> int | None:
-    """The patients behind a measure, given those of either class; 0 where it has none, and None where a plan cannot
-    tell: a distance, an error without an upper end, images or lesions that only outputs decide on.
+    """Return the number of patients behind a measure, given those of either class.
+
+    Returns:
+        The number; 0 where it has none, and None where a plan cannot know it: a distance, an error without an upper
+        end, images or lesions that only outputs decide on.
 
     Examples:
         >>> rests_on("sensitivity", 30, 70), rests_on("auroc", 30, 70), rests_on("auroc", 0, 70)
@@ -189,13 +192,25 @@ def detectable_difference(
     correction: Correction = "holm",
     alpha: float = ALPHA,
 ) -> float:
-    """Compute the difference that a contrast could detect at 80% power with so many seeds and patients of either class.
+    """Compute the difference that a contrast detects at 80% power, with so many seeds and patients of either class.
 
-    For AUROC (binary or macro) the variance over patients is Hanley and McNeil's (1982); for shares and bounded means
-    it is at most that of a share, which is used. With folds a seed's value is the mean of as many trainings, taken for
-    independent. family, correction, alpha: contrasts of its family, its correction and level. group: contrasts of its
-    pooling group. NaN under 3 seeds, under 2 patients of a class where the measure ranks one above the other,
-    under 2 patients behind it otherwise, and where `rests_on` says None.
+    With folds a seed's value is the mean of as many trainings, taken as independent.
+
+    Args:
+        seeds: Number of seeds.
+        positives: Patients of the positive class.
+        negatives: Patients of the negative class.
+        name: The measure.
+        assumed: Expected value, spread over seeds and correlation of recipes.
+        family: Contrasts of the family.
+        folds: Number of folds.
+        group: Contrasts of the pooling group.
+        correction: Correction of the family.
+        alpha: Level of the family.
+
+    Returns:
+        The difference; NaN under 3 seeds, under 2 patients of a class where the measure ranks one above the other,
+        under 2 patients behind it otherwise, and where `rests_on` is None.
 
     Examples:
         >>> few, many = (detectable_difference(5, n, n, "auroc") for n in (50, 200))
@@ -215,9 +230,17 @@ def detectable_difference(
 
 
 def patient_variance(value: float, positives: int, negatives: int, name: str) -> float:
-    """The variance over patients of one model's measure, one image a patient, at this true value.
+    """Compute the variance over patients of a measure of one model, with one image per patient, at this true value A.
 
-    Raises ValueError for a measure of which `rests_on` knows no patients.
+    Of an AUROC [A (1 - A) + (m - 1) (A / (2 - A) - A^2) + (n - 1) (2 A^2 / (1 + A) - A^2)] / (m n), with m positives
+    and n negatives; of a share A (1 - A) / n, which is also the most that a mean between 0 and 1 can have.
+
+    Raises:
+        ValueError: The patients behind the measure are not known, see `rests_on`.
+
+    References:
+        Hanley and McNeil, "The meaning and use of the area under a receiver operating characteristic (ROC) curve",
+        Radiology 1982.
 
     Examples:
         >>> round(patient_variance(0.8, 50, 50, "sensitivity"), 6)  # 0.8 * 0.2 / 50

@@ -177,7 +177,7 @@ def _centered_above(gram: Float[np.ndarray, "n n"]) -> Float[np.ndarray, " m"]:
 
 
 def squared_distances(x: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n n"]:
-    """Squared Euclidean distances between all rows; below the rounding of their own squares they are 0.
+    """Compute squared Euclidean distances between all rows; below the rounding of their own squares they are 0.
 
     Examples:
         >>> squared_distances(np.array([[0.0, 0.0], [3.0, 4.0]])).tolist()
@@ -290,7 +290,7 @@ class Likeness:
 
 
 def between_seeds(likeness: Float[np.ndarray, "s s"]) -> float:
-    """The mean over pairs of different seeds; NaN with fewer than two, or where one is undefined.
+    """Return the mean over pairs of different seeds; NaN with fewer than two, or where a pair is undefined.
 
     Examples:
         >>> round(between_seeds(np.array([[1.0, 0.4], [0.6, 1.0]])), 6)  # the diagonal does not count
@@ -385,11 +385,20 @@ def decide_likeness(family: Sequence[Likeness]) -> list[Row]:
 
 
 def cohen_kappa(calls: np.ndarray, others: np.ndarray) -> float:
-    """Agreement of two models' calls beyond chance, up to 1 (Cohen 1960): (agreed - expected) / (1 - expected).
+    """Compute the agreement of two models' calls beyond chance, up to 1: (agreed - expected) / (1 - expected).
 
-    ones, others: class codes [n] of the same images. expected: the agreement of calls that are made as often, image by
-    image at random. 0 for independent calls, negative where they agree less; NaN of no image, and where both call all
-    images one and the same class.
+    `expected` is the agreement of calls made as often and at random. Independent calls give 0, those that agree less a
+    negative value.
+
+    Args:
+        calls: Class codes [n].
+        others: Class codes of the same images.
+
+    Returns:
+        Kappa; NaN without images, and where both call all images the same class.
+
+    References:
+        Cohen, "A coefficient of agreement for nominal scales", Educational and Psychological Measurement 1960.
 
     Examples:
         Three of four calls agree, where 0.5 are expected to:

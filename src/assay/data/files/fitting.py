@@ -52,7 +52,12 @@ class Placement:
 
 
 def placed(height: int, width: int, size: int) -> Placement:
-    """Where an image of this native height and width is in a square of `size` px.
+    """Return the place of an image in a square of `size` pixels.
+
+    Args:
+        height: Height of the image, in pixels.
+        width: Its width.
+        size: Side of the square.
 
     Examples:
         >>> placed(100, 200, 64)  # half as high as wide: 16 rows of padding above and below

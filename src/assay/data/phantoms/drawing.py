@@ -482,7 +482,7 @@ def hash_lattice(
 
 
 def uniforms(nuisance: Int[np.ndarray, "n"], stream: str, count: int) -> Float[np.ndarray, "n count"]:
-    """`count` uniform numbers in [0, 1) per row, float64, that depend on (row's seed, stream, position) alone.
+    """Return `count` uniform numbers in [0, 1) per row, float64, that depend on (row's seed, stream, position) alone.
 
     Examples:
         >>> numbers = uniforms(np.arange(1000), "texture", 3)
@@ -496,7 +496,7 @@ def uniforms(nuisance: Int[np.ndarray, "n"], stream: str, count: int) -> Float[n
 def spread(
     nuisance: Int[np.ndarray, "n"], stream: str, low: float, high: float, count: int = 1
 ) -> Float[np.ndarray, "n count"]:
-    """`count` numbers per row, uniform between `low` and `high`.
+    """Return `count` numbers per row, uniform between `low` and `high`, [n, count].
 
     Examples:
         >>> numbers = spread(np.arange(1000), "angle", -1.0, 1.0)
@@ -526,7 +526,7 @@ class Draw:
 def white_noise(
     nuisance: Int[np.ndarray, "n"], stream: str, height: int, width: int, device: str
 ) -> Float[Tensor, "n height width"]:
-    """Independent, nearly Gaussian noise of mean 0 and variance 1 on a lattice: the sum of four bytes of a 32-bit hash.
+    """Return independent, nearly Gaussian noise of mean 0 and variance 1 on a lattice: the sum of four bytes of a hash.
 
     Its excess kurtosis is -0.3 and it ends at 3.45 standard deviations; any smoothing brings it closer to a Gaussian.
 

@@ -22,7 +22,7 @@ from assay.training.objective import LossContext, Objective, Progress
 
 
 def widen(values: Tensor) -> Tensor:
-    """float32 for half-precision values; float32 and float64 as they are.
+    """Return half-precision values as float32; float32 and float64 stay as they are.
 
     Examples:
         >>> widen(torch.ones(1, dtype=torch.bfloat16)).dtype, widen(torch.ones(1, dtype=torch.float64)).dtype
@@ -33,7 +33,7 @@ def widen(values: Tensor) -> Tensor:
 
 @contextmanager
 def without_autocast(device: torch.device) -> Generator[None]:
-    """Matrix products inside keep the type of their arguments, also within an `autocast` region of the loop's.
+    """Keep the type of arguments in matrix products inside, also within an `autocast` region of the loop.
 
     Examples:
         >>> x = torch.ones(2, 2)
