@@ -107,7 +107,7 @@ def test_a_region_leads_by_its_verdict_before_what_nothing_supports() -> None:
 
 FOUND, NONE = REGION | {"verdict": "lives-by"}, REGION | {"verdict": "nothing-found"}
 OPEN = row("view", "", "inconclusive") | {"needed": 1234.0}
-TRAIN = "the command of this audit with --train TRAIN --out audits/m-train, where TRAIN has the images of its training"
+TRAIN = "repeat this audit with --train TRAIN --out audits/m-train, where TRAIN has the images of its training"
 COVER = "cover it, and retrain: assay audit remedy audits/m"
 NEXT: dict[str, tuple[dict[str, list[Row]], str]] = {
     "mark in training images": (tables(regions=[FOUND]), f"{COVER} audits/m-covered"),

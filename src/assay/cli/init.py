@@ -15,7 +15,7 @@ from typing import Any, cast
 from assay.core.errors import AssayError, SpecError, StoreError
 from assay.data.files.classes import in_order
 from assay.data.files.guess import SPLIT, Guess, guess
-from assay.data.files.joins import Unmatched, class_folders, class_images
+from assay.data.files.joins import Unmatched, class_images
 from assay.data.files.roles import called_patient
 from assay.data.files.table import absent, read_table, same_value, shown, spellings
 from assay.spec.data import LESION
@@ -23,7 +23,8 @@ from assay.store.files import csv_text, write_text
 
 FEW_IMAGES = 200
 MOST_FACTORS = 8
-MARGIN = 0.05
+MOST_TIES = 3
+"""Columns of which an environment is made."""
 RARER = 4 / 3
 """A class is the rarer one where the other has so many times its images."""
 COMMENTS_AT = 44
@@ -82,10 +83,12 @@ def init_command(
         print(f"{file.folder.name}: {file.line}", *file.matched, sep="\n", file=sys.stderr)
     lines = list(_lines(guessed, name, path, sets, positive))
     write_text(path, _document(lines, guessed.folder))
-    if why := _reason_refused(path):
-        lines = [part for part in lines if not part.key.strip().startswith("neutral")]
+    refused, why = _reason_refused(path)
+    while why and any(part.key.startswith("  neutral-") for part in lines):
+        gone = refused if refused.startswith("neutral-") else "neutral-"
+        lines = [part for part in lines if not part.key.startswith(f"  {gone}")]
         write_text(path, _document(lines, guessed.folder))
-        why = _reason_refused(path)
+        refused, why = _reason_refused(path)
     # A guessed positive class may turn every answer around: it is said first.
     for file in sorted(lines, key=lambda part: part.key.strip() != "positive"):
         if file.key.strip() in PRINTED or file.key in {f"    {_flow(key)}" for key in sets}:
@@ -125,29 +128,31 @@ def _document(lines: Sequence[Assumed], folder: Path) -> str:
     return head + "\n".join(line.text for line in lines) + "\n"
 
 
-def _reason_refused(path: Path) -> str:
-    """Return why the environments of a study cannot be made from its images; empty where they can."""
+def _reason_refused(path: Path) -> tuple[str, str]:
+    """Return the first environment of a study that cannot be made from its images, and why; empty where all can."""
     from assay.core.files import default_cache_root
     from assay.data.cache import ArrayCache
     from assay.shifts.sources import open_population
     from assay.spec.parse import parse_study
 
+    name = ""
     try:
         spec = parse_study(path)
         scene = open_population(spec.data, ArrayCache(default_cache_root())).scene(spec.points[0].tests, 0, 0)
         for name in spec.points[0].tests:
             scene.environment(name)
     except AssayError as error:
-        return str(error)
-    return ""
+        return name, str(error)
+    return "", ""
 
 
 def _lines(guess: Guess, name: str, path: Path, sets: Mapping[str, Guess], positive: str) -> Iterator[Assumed]:
     rows = _rows(guess)
     masked = guess.target == LESION.name and LESION.name not in (rows[0] if rows else {})
-    question = f"work in {', '.join(sets)}?" if sets else "depend on its loss?"
+    question = f"work in {', '.join(sets)}" if sets else "use a shortcut"
     yield Assumed("name", name)
-    yield Assumed("question", f"Does what a network learns from {name} {question}")
+    yield Assumed("question", f"What can a network learn from {name}, and does it {question}?",
+                  "next to networks: simple cues, groups, suspected labels")  # fmt: skip
     yield Assumed("data", None)
     data = list(_data(guess, rows, path, positive))
     if sets:
@@ -162,29 +167,23 @@ def _lines(guess: Guess, name: str, path: Path, sets: Mapping[str, Guess], posit
     yield Assumed("environments", None)
     yield Assumed("  train", {}, "associations as they are in these images")
     yield Assumed("  same", {}, "test images as they are; add conditions under which the model is to be used")
-    tied = next((column for column in guess.columns if column != SPLIT and len(_values(rows, column)) == 2), "")
-    if tied and not masked:
-        yield Assumed("  neutral", {"association": {tied: 0}}, f"test rows in which {tied} says nothing of the target")
-    reserved = ("train", "same", "neutral")
+    ties = [column for column in guess.columns if column != SPLIT and len(_values(rows, column)) == 2]
+    neutral = {f"neutral-{re.sub(r'[^A-Za-z0-9]+', '-', column)}": column for column in ties[:MOST_TIES] if not masked}
+    yield from (Assumed(f"  {_flow(key)}", {"association": {column: 0}},
+                        f"test rows in which {column} does not predict the target: AUROC falls where it is a shortcut")
+                for key, column in neutral.items())  # fmt: skip
+    reserved = ("train", "same", *neutral)
     yield from (Assumed(f"  {_flow(f'in-{line}' if line in reserved else line)}", {"data": line}) for line in sets)
     small = bool(rows) and len(rows) < FEW_IMAGES
     batch, more = (8 if small else 32), f"for {len(rows) or 'the'} images"
-    losses = ["cross-entropy", "dice" if masked else "supcon"]
-    plain = {"loss": losses[0] if sets else losses, "epochs": 12, "batch_size": batch}
+    losses = _flow(["cross-entropy", "dice" if masked else "supcon"])
+    plain = {"loss": "cross-entropy", "epochs": 12, "batch_size": batch}
     kind = {"task": "segmentation", "architecture": "small-unet"} if masked else {}
-    compared = "one loss" if sets else "two losses are compared"
-    yield Assumed("recipe", {**kind, **plain}, f"{compared}; batches of {batch} {more}")
+    yield Assumed("recipe", {**kind, **plain}, f"loss: {losses} compares losses; batches of {batch} {more}")
     if sets and data[-1].value == {"folds": 3}:
         yield Assumed("ensemble", True, "the networks of the folds answer the other sets together")
     yield Assumed("seeds", 3, "the fewest that give intervals; 10 find smaller differences")
     yield Assumed("probes", ["performance", "segmentation"] if masked else ["performance"])
-    if sets:
-        return
-    classes = () if masked else _values(rows, guess.target) if rows else class_folders(guess.folder)
-    measure = "dice" if masked else "auroc" if len(classes) <= 2 else "auroc-macro"
-    compared = {"axis": "loss", "against": losses[0], "measure": measure, "environment": "same"}
-    yield Assumed("contrasts", [{**compared, "role": "primary", "margin": MARGIN}],
-                  "the one question; margin: the greatest difference that would not matter")  # fmt: skip
 
 
 def _of_set(guess: Guess, train: Guess, path: Path) -> dict[str, Any]:

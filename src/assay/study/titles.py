@@ -14,6 +14,7 @@ from assay.report.words import (
     bare_place,
     relations,
     sentence_case,
+    value_text,
 )
 from assay.stats.bounds import MARGIN
 from assay.stats.format import in_words, join_words, number, plural
@@ -77,6 +78,15 @@ def shared_harms(evidence: Evidence) -> list[Harm]:
             rank = Rank.SHORTCUT if tied_factor(evidence, name) in relied_factors(evidence) else Rank.SHIFT
             harms.append(Harm(rank, "condition", name, "estimates", at, lost, low, high))
     return ranked(harms)
+
+
+def performance_words(evidence: Evidence) -> str:
+    """Return the performance of the only recipe on images as those of training, as a sentence; empty of several."""
+    place, measure = usual_condition(evidence), evidence.outline.measure
+    rows = [row for _, row in performances(evidence, measure).get(place, ())]
+    if len(rows) != 1 or math.isnan(numeric(rows[0], "value")):
+        return ""
+    return f"{sentence_case(label_of(measure))} was {value_text(rows[0], 2)}{evidence.names.inside(place)}."
 
 
 def tied_factor(evidence: Evidence, condition: str) -> str:

@@ -58,7 +58,7 @@ from assay.stats.bounds import MARGIN
 from assay.stats.findings import Finding, from_row
 from assay.stats.format import count, in_words, join_words, number, plural, with_interval
 from assay.stats.rows import CONTROLS, FAILED, PASSED, PRIMARY, SETTLED, Row, json_object, numeric
-from assay.study.titles import segmented_words, shared_harms, shared_words
+from assay.study.titles import performance_words, segmented_words, shared_harms, shared_words
 
 OF_ONE_MODEL = (
     "whether the model has seen these images before",
@@ -111,8 +111,8 @@ def answers(evidence: Evidence) -> list[str]:
     """Return the answer in parts, the title first.
 
     Of a study: the training runs that failed or collapsed where most did; the effect that all recipes share; the
-    decisions on what was asked, or of one that is tested on other sets, and asks no primary comparison, how well it
-    does there; the performance of segmentations; and the best simple cue.
+    decisions on what was asked, or of one without a primary comparison, how well it does on other sets, or its only
+    recipe on images as those of training; the performance of segmentations; and the best simple cue.
     """
     if "contrasts" not in evidence.tables:
         text = model_headline(evidence.tables["estimates"], evidence.outline.measure, evidence.names)
@@ -120,7 +120,8 @@ def answers(evidence: Evidence) -> list[str]:
     ends, contrasts = [row.get("status") for row in networks(evidence.tables)], evidence.tables["contrasts"]
     asked = any(row["role"] in (PRIMARY, *CONTROLS) for row in contrasts)
     segmented = segmented_words(evidence)
-    said = ("" if asked else segmented or elsewhere(evidence)) or headline(contrasts, evidence.names)
+    said = "" if asked else segmented or elsewhere(evidence) or ("" if contrasts else performance_words(evidence))
+    said = said or headline(contrasts, evidence.names)
     lost = [status for status in ends if status in ("failed", "collapsed", "diverged")]
     if 2 * len(lost) > len(ends):
         gone = f"{len(lost)} of {count(len(ends), 'training run')} {' or '.join(distinct(lost))}."

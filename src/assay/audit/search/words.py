@@ -203,7 +203,7 @@ def next_words(tables: Mapping[str, Sequence[Row]], audit: object = "AUDIT") -> 
     """
     rows = [row for row in tables["regions"] if row["verdict"] != NOT_TESTED]
     row, trained = leading_region(rows), any(row["trained"] for row in rows)
-    train = "the command of this audit with --train TRAIN --out {}-train, where TRAIN has the images of its training"
+    train = "repeat this audit with --train TRAIN --out {}-train, where TRAIN has the images of its training"
     if row is not None and row["verdict"] in REPORTED and row["discrete"] and not _moves_none(row):
         look = "look at the pictures. If it is no finding, " if row["verdict"] == LeadVerdict.LEAD else ""
         if any(not math.isnan(numeric(verdict, "dice")) for verdict in tables["verdicts"]):
