@@ -40,6 +40,9 @@ def test_models_that_were_trained_once_are_compared_over_patients_alone(tmp_path
     assert any(line.startswith("  AUROC of worse less that of reference: lower, -0.") for line in lines)
     kept = RunFolder(tmp_path / "page").table("differences")
     assert [(row["model"], row["outcome"]) for row in kept][-1] == ("worse", "inferior")
+    page = (tmp_path / "page" / "report.html").read_text()
+    assert 'id="figure-differences"' in page
+    assert "Models that were trained once" in page
 
 
 def test_a_page_has_the_decisions_and_no_claim_about_training(tmp_path: Path, ask: Asking) -> None:

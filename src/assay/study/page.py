@@ -45,6 +45,13 @@ COMPARISONS = Block(
         "detects with 80% power."
     ),
 )  # fmt: skip
+TRAINED_ONCE = Block(
+    id="differences", title="Models that were trained once", table="differences", chart="strip",
+    place=("model", "against"), panel="measure", colors="outcome", axes=("difference in {}", ""), level=ZERO,
+    columns=("model", "against", "measure", "value", "p", "margin", "outcome", "equivalence", "patients"),
+    note="Difference: the first less the second, paired by case, with 95% intervals over patients alone. It holds for "
+    "these models, and not for how they were trained.",
+)  # fmt: skip
 TRADES = Block(id="trade", title="False positives without a lesion, against overlap with lesions", table="trades",
                chart="trade", listed=False,
                note="Best is low and to the right. Bars: 95% intervals. Shaded: 95% region of both together."
@@ -96,7 +103,7 @@ def sections(tables: Mapping[str, Rows]) -> list[Section]:
     view = outline(tables)
     sections_shown = [
         Section("replication", "Replication of an earlier run", (_REPLICATION,)),
-        Section("comparisons", "Comparisons", (COMPARISONS, _LOOKS, _ORDERED)),
+        Section("comparisons", "Comparisons", (COMPARISONS, TRAINED_ONCE, _LOOKS, _ORDERED)),
         _published(tables.get("published", ())),
         Section("doses-response", "Dose-response", _doses(view.measure, view.dosed), "Changes are from p = 0."),
         Section("starts-of", "Initial weights", (_STARTS,)),

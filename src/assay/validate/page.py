@@ -30,6 +30,7 @@ METHODS = (
     "corrected for each other.",
     "Recalibration is Platt's logistic regression (1999) and isotonic regression, fitted on other cases.",
     "Miscalibration, discrimination and uncertainty are the parts of the Brier score by isotonic recalibration.",
+    "`checklists.md` paraphrases the items of reporting checklists: check them against the publication.",
 )
 
 
