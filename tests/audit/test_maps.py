@@ -17,7 +17,7 @@ from torch import nn
 from torch.nn.functional import avg_pool2d
 
 import assay
-from assay.audit.search.regions import BoxRegion
+from assay.audit.search.regions import Box
 from assay.audit.search.search import SearchSample
 from assay.audit.search.words import answer
 from assay.core.errors import SpecError
@@ -202,7 +202,7 @@ def test_a_segmentation_is_scored_by_cells_outside_of_the_exchanged_region() -> 
     cells[0, 12, 12], cells[1, 1, 1] = 9, 9
     sample = SearchSample(np.zeros((2, 1, 32, 32), np.float32), np.arange(2), np.arange(2), cells, cells=3)
     assert sample.clean.tolist() == [[3], [3]], "the mean of the three greatest"
-    corner, middle = BoxRegion(0, 0, 0.25, 0.25), BoxRegion(0.4, 0.4, 0.6, 0.6)
+    corner, middle = Box(0, 0, 0.25, 0.25), Box(0.4, 0.4, 0.6, 0.6)
     assert sample.scores_from_answers(cells, [corner]).tolist() == [[3], [0]]
     assert sample.scores_from_answers(np.concatenate([cells, cells]), [middle, corner]).tolist() == [[3], [3], [3], [0]]
     cells[1, 1, 1], cells[1, 5, 5] = 0, 9

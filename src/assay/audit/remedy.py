@@ -16,7 +16,7 @@ from torch.nn.functional import adaptive_avg_pool2d
 from assay.audit.compare import require_audit
 from assay.audit.model import opened_images
 from assay.audit.prepared import IMAGES, filling
-from assay.audit.search.regions import Border, BoxRegion, Corners, Region, region_of
+from assay.audit.search.regions import Border, Box, Corners, Region, region_of
 from assay.audit.search.words import is_drawn, region_title, what_words
 from assay.core.errors import DataError, SpecError
 from assay.core.files import content_hash
@@ -177,11 +177,9 @@ def _surely_without(carry: Bool[np.ndarray, " n"], values: Float[np.ndarray, " n
 def _grown(region: Region) -> Region:
     """Return the region with a margin: a search keeps the smallest part that has most of an effect."""
     match region:
-        case BoxRegion(top, left, bottom, right):
+        case Box(top, left, bottom, right):
             high, wide = _MARGIN * (bottom - top), _MARGIN * (right - left)
-            return BoxRegion(
-                max(0.0, top - high), max(0.0, left - wide), min(1.0, bottom + high), min(1.0, right + wide)
-            )
+            return Box(max(0.0, top - high), max(0.0, left - wide), min(1.0, bottom + high), min(1.0, right + wide))
         case Border(width):
             return Border((1 + _MARGIN) * width)
         case Corners(side):

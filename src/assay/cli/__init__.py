@@ -283,7 +283,7 @@ def audit(
     two audits of the same images. `assay audit prepare` and `assay audit score` audit a model that runs elsewhere. Each
     has its own --help.
     """
-    if request.model.endswith(".csv"):
+    if request.model.casefold().endswith((".csv", ".csv.gz")):
         from assay.audit.predictions_command import predictions_command
 
         predictions_command(request, dry_run=dry_run, json=json)

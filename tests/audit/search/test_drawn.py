@@ -7,7 +7,7 @@ import pytest
 from tests.audit.search.test_search import CORNER, COUNT, GLYPH, MODELS, SIDE, two_scores, verdict, world
 
 from assay.audit.search.drawn import LEAST_CARRIERS, MOST_PASSES, lead_drawn, marks_drawn_alike
-from assay.audit.search.regions import BoxRegion, Pixels
+from assay.audit.search.regions import Box, Pixels
 from assay.audit.search.search import DONORS, CountedModel, Lead, SearchSample, carriers, exchange, lead
 from assay.core.reasons import Code, Reason
 from assay.stats.rows import LeadVerdict
@@ -48,7 +48,7 @@ def test_what_is_drawn_alike_is_found_with_its_pixels_its_images_and_its_polarit
     assert not kept[~pixels].any()
     assert kept[CORNER].sum() >= 0.9 * (GLYPH == 0.95).sum()
     assert one.bright
-    assert isinstance(one.region, BoxRegion)
+    assert isinstance(one.region, Box)
     assert one.region.where(SIDE, SIDE)[CORNER].all()
 
 
@@ -112,7 +112,7 @@ def test_the_effect_of_an_exchange_is_that_on_an_image_times_the_difference_of_s
     images[has, :, CORNER[0], CORNER[1]] = 1
     sample = SearchSample(images, target, np.arange(COUNT), np.zeros((COUNT, 1)), spread=0.25)
     model = CountedModel(lambda x: x[:, 0, 42, 42].astype(np.float64)[:, None])
-    box = BoxRegion(2 / 3, 2 / 3, 1, 1)
+    box = Box(2 / 3, 2 / 3, 1, 1)
     effect = exchange(model, sample, [box], np.arange(COUNT), DONORS)[0].mean()
     assert effect == pytest.approx(0.5 / 0.25 * (SHARES[1] - SHARES[0]), abs=0.01)
 

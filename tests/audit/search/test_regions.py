@@ -9,7 +9,7 @@ from assay.audit.search.regions import (
     BANDS,
     Band,
     Border,
-    BoxRegion,
+    Box,
     Corners,
     Intensities,
     Mirror,
@@ -39,8 +39,8 @@ def test_an_image_is_left_as_it_is_by_its_own_content_and_changed_by_another(reg
 
 
 def test_places_are_where_they_say() -> None:
-    assert BoxRegion(0.5, 0.75, 1, 1).where(8, 8).sum() == 8
-    assert BoxRegion(0.5, 0.75, 1, 1).where(8, 8)[4:, 6:].all()
+    assert Box(0.5, 0.75, 1, 1).where(8, 8).sum() == 8
+    assert Box(0.5, 0.75, 1, 1).where(8, 8)[4:, 6:].all()
     assert Border(0.05).where(20, 40).sum() == 20 * 40 - 18 * 38
     corners = Corners(1 / 6).where(12, 24)
     assert corners.sum() == 4 * 2 * 4
@@ -49,20 +49,18 @@ def test_places_are_where_they_say() -> None:
 
 
 def test_halves_of_a_box_are_windows_of_half_its_sides() -> None:
-    windows = list(BoxRegion(0, 0, 1, 0.5).halves())
+    windows = list(Box(0, 0, 1, 0.5).halves())
     assert len(windows) == 9
-    assert windows[0] == BoxRegion(0, 0, 0.5, 0.25)
-    assert windows[-1] == BoxRegion(0.5, 0.25, 1, 0.5)
+    assert windows[0] == Box(0, 0, 0.5, 0.25)
+    assert windows[-1] == Box(0.5, 0.25, 1, 0.5)
 
 
 def test_every_pixel_is_in_a_first_region_and_the_finer_grid_in_their_halves() -> None:
-    boxes = [one for one in candidates("place") if isinstance(one, BoxRegion)]
+    boxes = [one for one in candidates("place") if isinstance(one, Box)]
     assert np.any([one.where(36, 36) for one in boxes], axis=0).all()
     finer = {half.name for one in boxes for half in one.halves()}
     assert {
-        BoxRegion(row / 12, column / 12, (row + 2) / 12, (column + 2) / 12).name
-        for row in range(11)
-        for column in range(11)
+        Box(row / 12, column / 12, (row + 2) / 12, (column + 2) / 12).name for row in range(11) for column in range(11)
     } <= finer
 
 
@@ -88,10 +86,10 @@ def test_intensities_keep_the_order_of_pixels() -> None:
 
 
 def test_the_same_place_is_half_of_the_smaller_region() -> None:
-    corner = BoxRegion(5 / 6, 5 / 6, 1, 1)
-    assert same_place(corner, BoxRegion(2 / 3, 2 / 3, 1, 1), SIDE, SIDE)
+    corner = Box(5 / 6, 5 / 6, 1, 1)
+    assert same_place(corner, Box(2 / 3, 2 / 3, 1, 1), SIDE, SIDE)
     assert same_place(corner, Corners(1 / 6), SIDE, SIDE)
-    assert not same_place(corner, BoxRegion(0, 0, 1 / 3, 1 / 3), SIDE, SIDE)
+    assert not same_place(corner, Box(0, 0, 1 / 3, 1 / 3), SIDE, SIDE)
     assert same_place(Band(1), Band(1), SIDE, SIDE)
     assert not same_place(Band(1), Band(2), SIDE, SIDE)
     assert not same_place(Band(1), corner, SIDE, SIDE)

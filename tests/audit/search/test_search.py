@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from assay.audit.search.regions import BoxRegion, Pixels, Track
+from assay.audit.search.regions import Box, Pixels, Track
 from assay.audit.search.search import (
     DONORS,
     LEAST_IMAGES,
@@ -148,7 +148,7 @@ def test_a_local_mark_is_found_named_and_verified(model: str, mark: str, kind: s
         assert found.tone > 0.9 > 0.1 > abs(found.shape)
     if model == "letter":
         assert found.shape > 0.9 > 0.1 > abs(found.tone)
-        assert isinstance(found.region, BoxRegion)
+        assert isinstance(found.region, Box)
         assert found.region.bottom - found.region.top <= 1 / 6 + 1e-9
         assert found.region.where(SIDE, SIDE)[CORNER].mean() > 0.5
 
@@ -225,7 +225,7 @@ def test_carriers_are_the_images_that_are_alike_whatever_is_around(mark: str, le
         where = pixels
     else:
         pixels[:9, -9:] = np.triu(np.ones((9, 9), dtype=bool))
-        where = BoxRegion(0, 2 / 3, 1 / 3, 1).where(SIDE, SIDE)
+        where = Box(0, 2 / 3, 1 / 3, 1).where(SIDE, SIDE)
     images = made.images.copy()
     images[:, 0] = np.where(has[:, None, None] & pixels, level, images[:, 0])
     sample = SearchSample(images, made.target, np.arange(COUNT), np.zeros((COUNT, 1)))
@@ -238,7 +238,7 @@ def test_carriers_are_the_images_that_are_alike_whatever_is_around(mark: str, le
 def test_a_bright_letter_is_bright_where_its_class_is_darker_all_around() -> None:
     made = world(0)
     has = np.random.default_rng(1).random(COUNT) < 0.5
-    where = BoxRegion(2 / 3, 2 / 3, 1, 1).where(SIDE, SIDE)
+    where = Box(2 / 3, 2 / 3, 1, 1).where(SIDE, SIDE)
     images = made.images.copy()
     images[has] -= 0.2
     images[has, :, -7:-2, -5] = images[has, :, -7:-2:2, -5:-2] = 0.95
@@ -287,7 +287,7 @@ def test_several_classes_are_searched_by_the_score_of_the_own_class() -> None:
         scores, SearchSample(made.images, target, np.arange(COUNT), scores(made.images)), labels=("a", "b", "c")
     )
     assert isinstance(found, Lead)
-    assert isinstance(found.region, BoxRegion)
+    assert isinstance(found.region, Box)
     assert found.region.where(SIDE, SIDE)[CORNER].mean() > 0.5
     assert found.swing.largest.label in ("a", "b", "c")
 
@@ -304,7 +304,7 @@ def test_carriers_of_both_halves_are_by_one_score() -> None:
     target = np.where(made.target == 1, 2, np.arange(COUNT) // 2 % 2)
     given = SearchSample(made.images, target, np.arange(COUNT), two_scores(made.images), 5)
     halves = [given.take(rows) for rows in halves_of(given)]
-    box = BoxRegion(5 / 6, 5 / 6, 1, 1)
+    box = Box(5 / 6, 5 / 6, 1, 1)
     every = [worths(CountedModel(two_scores), half, box, np.arange(len(half.target)), RECIPIENTS) for half in halves]
     assert {int(one.std(axis=0).argmax()) for one in every} == {0, 2}, "halves differ in it"
     found = lead(two_scores, given, labels=("a", "b", "c"))
@@ -350,7 +350,7 @@ def test_an_effect_by_hand() -> None:
         return images[:, 0, 0, :1].astype(np.float64)
 
     one = SearchSample(images, made.target, made.patient, made.clean, spread=0.5)
-    values = exchange(CountedModel(scores), one, [BoxRegion(0, 0, 0.125, 0.125)], np.arange(60))
+    values = exchange(CountedModel(scores), one, [Box(0, 0, 0.125, 0.125)], np.arange(60))
     assert values.tolist() == [[2.0] * 60]
     found = effect_of(values[0], one)
     assert found.value == 2
@@ -360,7 +360,7 @@ def test_an_effect_by_hand() -> None:
 @pytest.mark.parametrize(("tie", "slope", "each"), [((0.6, 0.2), 3.0, 1), ((0.5, 0.5), 1.0, 1), ((0.6, 0.2), 3.0, 3)])
 def test_bounds_of_an_effect_hold_over_donors_too(tie: tuple[float, float], slope: float, each: int) -> None:
     """The score is a mark and noise, so that an exchange of the mark's place has an effect that is known."""
-    box, people, worlds, missed = BoxRegion(0, 0, 0.5, 0.5), 160 // each, 400, np.zeros(2)
+    box, people, worlds, missed = Box(0, 0, 0.5, 0.5), 160 // each, 400, np.zeros(2)
     variances = sum(one * (1 - one) for one in tie) / 2
     tissue = 1.0 if tie[0] == tie[1] else 0.0
     truth = slope * (tie[1] - tie[0]) / math.sqrt(1 + slope**2 * (variances + tissue))
@@ -418,7 +418,7 @@ def test_splitting_one_normal_separates_by_two_point_six_five() -> None:
 
 
 def test_one_normal_is_called_two_groups_in_one_of_twenty_at_most() -> None:
-    made, box = sample(np.arange(100), np.arange(100) % 2), BoxRegion(0, 0, 0.125, 0.125)
+    made, box = sample(np.arange(100), np.arange(100) % 2), Box(0, 0, 0.125, 0.125)
     often = 0
     for seed in range(60):
         made.images[:, 0, 0, 0] = np.random.default_rng(seed).normal(size=100)

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy.ndimage import uniform_filter
 
-from assay.audit.search.regions import Border, BoxRegion, Corners, Region, size_of
+from assay.audit.search.regions import Border, Box, Corners, Region, size_of
 from assay.audit.search.search import (
     AT_ONCE,
     LEAST_GROUP,
@@ -78,7 +78,7 @@ class RepeatedPattern:
         """The smallest region that has most of it."""
         height, width = self.pixels.shape
         rows, columns = (np.flatnonzero(self.pixels.any(axis=axis)) for axis in (1, 0))
-        box = BoxRegion(rows[0] / height, columns[0] / width, (rows[-1] + 1) / height, (columns[-1] + 1) / width)
+        box = Box(rows[0] / height, columns[0] / width, (rows[-1] + 1) / height, (columns[-1] + 1) / width)
         able = [candidate for candidate in (box, Border(0.02), Border(0.05), Corners(1 / 6))
                 if (candidate.where(height, width) & self.pixels).sum() >= _INSIDE * self.pixels.sum()]  # fmt: skip
         return min(able, key=lambda candidate: size_of(candidate, height, width))

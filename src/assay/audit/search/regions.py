@@ -57,7 +57,7 @@ class LocalRegion(Region):
 
 
 @dataclass(frozen=True, slots=True)
-class BoxRegion(LocalRegion):
+class Box(LocalRegion):
     """A rectangle, by its edges as shares of the height and the width.
 
     Attributes:
@@ -91,13 +91,13 @@ class BoxRegion(LocalRegion):
         inside[self.pixels(height, width)] = True
         return inside
 
-    def halves(self) -> Iterator[BoxRegion]:
+    def halves(self) -> Iterator[Box]:
         """Yield nine windows of half of its height and width, at steps of a quarter."""
         high, wide = (self.bottom - self.top) / 4, (self.right - self.left) / 4
         for down in range(3):
             for across in range(3):
                 top, left = self.top + down * high, self.left + across * wide
-                yield BoxRegion(top, left, top + 2 * high, left + 2 * wide)
+                yield Box(top, left, top + 2 * high, left + 2 * wide)
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +201,7 @@ _STEPS = 5
 
 def region_of(kind: str, values: Sequence[Any]) -> Region:
     """Return a region from its kind and the values of its fields."""
-    kinds: Sequence[type[Region]] = (BoxRegion, Border, Corners, Mirror, Band, Intensities)
+    kinds: Sequence[type[Region]] = (Box, Border, Corners, Mirror, Band, Intensities)
     return next(kind_of_region for kind_of_region in kinds if kind_of_region.__name__.lower() == kind)(*values)
 
 
@@ -213,7 +213,7 @@ def candidates(of: Track) -> tuple[Region, ...]:
     """
     if of == "whole":
         return (Mirror(), *map(Band, range(len(BANDS) - 1)), Intensities())
-    boxes = (BoxRegion(row / 6, column / 6, (row + 2) / 6, (column + 2) / 6)
+    boxes = (Box(row / 6, column / 6, (row + 2) / 6, (column + 2) / 6)
              for row in range(_STEPS) for column in range(_STEPS))  # fmt: skip
     return (*boxes, Border(0.02), Border(0.05), Corners(1 / 6))
 

@@ -19,7 +19,7 @@ from assay.audit.references import LeadLimits
 from assay.audit.scored import LESION
 from assay.audit.search import search
 from assay.audit.search.drawn import lead_drawn
-from assay.audit.search.regions import BoxRegion, Pixels, Region, Sought, region_of
+from assay.audit.search.regions import Box, Pixels, Region, Sought, region_of
 from assay.audit.search.search import Lead, SearchSample, carriers, lead
 from assay.audit.tables import NOT_TESTED
 from assay.audit.verdicts import LEAST_PATIENTS, decide_lead
@@ -146,9 +146,9 @@ class Search:
             more: Share of the image that is added to a box on each side.
         """
         region, carry = self.region, np.array(self.record["carry"])
-        if isinstance(region, BoxRegion):
+        if isinstance(region, Box):
             top, left, bottom, right = astuple(region)
-            region = BoxRegion(max(0, top - more), max(0, left - more), min(1, bottom + more), min(1, right + more))
+            region = Box(max(0, top - more), max(0, left - more), min(1, bottom + more), min(1, right + more))
         content = self.images.images.read(np.argsort(carry, kind="stable")[:1]).numpy()
         return lambda images: region.put(images, np.broadcast_to(content, images.shape))
 

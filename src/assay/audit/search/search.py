@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int
 from scipy.ndimage import binary_dilation
 from scipy.special import stdtrit
 
-from assay.audit.search.regions import BoxRegion, Pixels, Region, Track, candidates, same_place, size_of
+from assay.audit.search.regions import Box, Pixels, Region, Track, candidates, same_place, size_of
 from assay.audit.swing import Effect, effect_of_mark
 from assay.audit.verdicts import WEAK_LEAD
 from assay.core.reasons import Code, Reason, because
@@ -361,14 +361,14 @@ def find(model: CountedModel, sample: SearchSample, of: Track = "place") -> tupl
     able = [candidate for candidate in sizes if sizes[candidate] >= KEEP * max(sizes.values())]
     region = min(able, key=lambda candidate: size_of(candidate, height, width))
     sign = 1 if effects[region].mean() >= 0 else -1
-    if isinstance(region, BoxRegion):
+    if isinstance(region, Box):
         region = _shrunk(model, sample, region, sign * effects[region], sign, most_passes)
     return region, sign
 
 
 def _shrunk(
-    model: CountedModel, sample: SearchSample, region: BoxRegion, values_read: np.ndarray, sign: int, most_passes: int
-) -> BoxRegion:
+    model: CountedModel, sample: SearchSample, region: Box, values_read: np.ndarray, sign: int, most_passes: int
+) -> Box:
     """Return the smallest box of half-size windows in which most of the effect stays."""
     rows = sample.order[:SHRINK_IMAGES]
     total = float(values_read[: len(rows)].mean())

@@ -25,7 +25,8 @@ def scale_words(scale: Scale) -> str:
     halves = (f"{scale.ends[0] / 2 or scale.ends[0]:.1g}", f"1 - {scale.ends[1] / 2:.1g}")
     moved = [f"{count(n, 'score')} of exactly {at} set to {half} for log-odds"
              for at, (n, half) in enumerate(zip(scale.exact, halves, strict=True)) if n]  # fmt: skip
-    return "; ".join([f"{_WORDS[scale.kind]} from {scale.least:.3g} to {scale.greatest:.3g}", *moved])
+    maybe = " (none above 0, as log-probabilities are: write probabilities if they are)" if scale.greatest <= 0 else ""
+    return "; ".join([f"{_WORDS[scale.kind]} from {scale.least:.3g} to {scale.greatest:.3g}{maybe}", *moved])
 
 
 def scales_words(scales: Mapping[str, Scale]) -> str:

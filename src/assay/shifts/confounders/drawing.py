@@ -312,7 +312,7 @@ def _axes(within: Window) -> tuple[Float32[np.ndarray, "w"], Float32[np.ndarray,
 
 
 @dataclass(frozen=True, slots=True)
-class Box:
+class RoundedBox:
     """A box around a middle per row, [b] px, of `half` = (width, height) / 2 px, with corners rounded by `corner` px.
 
     turn: cosine and sine per row of the angle by which it is turned clockwise.

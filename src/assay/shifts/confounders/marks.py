@@ -21,10 +21,10 @@ from assay.shifts.confounders.drawing import (
     HEIGHT,
     WHITE,
     WIDTH,
-    Box,
     Frame,
     Layer,
     Mark,
+    RoundedBox,
     Rows,
     Shape,
     Stroke,
@@ -498,7 +498,7 @@ class ScopeInset(Mark):
         )
         within = around(shape, middle, lower, side / 2 + 1)
         scope = curve(points, 0.012 * side)
-        panel = Box(middle, lower, (side / 2, side / 2))
+        panel = RoundedBox(middle, lower, (side / 2, side / 2))
         return [Layer(panel, within, _GREEN), Layer(scope, within, _DARK_GREEN)]
 
 
@@ -592,11 +592,11 @@ class Pacemaker(Mark):
         turn = rows["tilt cosine"], rows["tilt sine"]
         case = around(shape, x, y, 0.85 * size)
 
-        def part(along: float, down: float, wide: float, tall: float, corner: float) -> Box:
+        def part(along: float, down: float, wide: float, tall: float, corner: float) -> RoundedBox:
             """A box in the case's own axes, in units of its size."""
             across_x = x + size * (along * turn[0] - down * turn[1])
             across_y = y + size * (along * turn[1] + down * turn[0])
-            return Box(across_x, across_y, (wide * size / 2, tall * size / 2), corner * size, turn)
+            return RoundedBox(across_x, across_y, (wide * size / 2, tall * size / 2), corner * size, turn)
 
         return [
             self._lead(rows, shape, x + size * 0.35 * turn[1], y - size * 0.35 * turn[0]),
