@@ -77,7 +77,7 @@ def saying(content: PageContent, text: str) -> PageContent:
         account=replace(content.account, question=text, meta=text, verdict=text, doubts=(said,)),
         limits=text,
         sections=sections,
-        lost=(sheet,),
+        failures=(sheet,),
         environments=sheet,
         provenance=sheet,
     )

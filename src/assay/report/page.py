@@ -211,7 +211,7 @@ def without_files(content: PageContent) -> PageContent:
     rest = {
         name: replace(sheet, csv=None) for name in ("environments", "provenance") if (sheet := getattr(content, name))
     }
-    return replace(content, first=first, sections=parts, lost=failures, **rest)
+    return replace(content, first=first, sections=parts, failures=failures, **rest)
 
 
 def _study(text: str) -> str:
