@@ -337,9 +337,9 @@ def lookup(kind: ComponentKind, name: str) -> Entry:
     Examples:
         >>> lookup("intervention", "blur").name
         'blur'
-        >>> lookup("intervention", "blurr")
+        >>> lookup("intervention", "bluz")
         Traceback (most recent call last):
-        assay.core.errors.SpecError: unknown intervention 'blurr': did you mean 'blur'?
+        assay.core.errors.SpecError: unknown intervention 'bluz': did you mean 'blur'?
     """
     if (kind, name) in _indexed_entries():
         return _indexed_entries()[kind, name]
