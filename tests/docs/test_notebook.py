@@ -17,7 +17,7 @@ NOTEBOOKS = sorted(TUTORIALS.glob("*.ipynb"))
 SHOWN: dict[str, tuple[tuple[str, ...], ...]] = {
     "own-images": (
         ("1 picture under several patients", "AUROC 0.92"),
-        ("6 training runs", "Tested on same, reversed"),
+        ("3 training runs", "Tested on same, reversed"),
         ("<svg",),
         ("cross-entropy", "reversed"),
     ),

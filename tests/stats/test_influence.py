@@ -63,12 +63,12 @@ def test_standard_errors_agree_with_the_jackknife_over_patients(name: str, folds
     [
         ("auroc", lambda m, w: reference.roc_auc_score(m.target, m.score, sample_weight=w)),
         ("average-precision", lambda m, w: reference.average_precision_score(m.target, m.score, sample_weight=w)),
-        ("accuracy", lambda m, w: reference.accuracy_score(m.target, m.predicted, sample_weight=w)),
+        ("accuracy", lambda m, w: reference.accuracy_score(m.target, m.calls, sample_weight=w)),
         ("brier", lambda m, w: reference.brier_score_loss(m.target, m.probability[:, 1], sample_weight=w)),
         ("log-loss", lambda m, w: reference.log_loss(m.target, m.probability, sample_weight=w)),
         (
             "quadratic-weighted-kappa",
-            lambda m, w: reference.cohen_kappa_score(m.target, m.predicted, weights="quadratic", sample_weight=w),
+            lambda m, w: reference.cohen_kappa_score(m.target, m.calls, weights="quadratic", sample_weight=w),
         ),
     ],
 )

@@ -178,9 +178,11 @@ class StoredAnswers:
         with suppress(ReadingError):
             if chosen := self.elsewhere(mark, neutralized):
                 shot = self.plan.images_with(mark, chosen)
-                by_place = decide_mark([self._effect(mark, shot, DOSES[DECIDING])], 0, self.plan.asked.margin)
-                by_place = replace(by_place, limit=decided.limit)  # of the mark as drawn: none decides elsewhere
-                arms.append((by_place, " or ".join(dict.fromkeys(chosen)), shot))
+                decision_elsewhere = decide_mark([self._effect(mark, shot, DOSES[DECIDING])], 0, self.plan.asked.margin)
+                decision_elsewhere = replace(
+                    decision_elsewhere, limit=decided.limit
+                )  # of the mark as drawn: none decides elsewhere
+                arms.append((decision_elsewhere, " or ".join(dict.fromkeys(chosen)), shot))
                 drawings.append(f"tried at {len(mark.places)} places")
         arms_decided = [(decided, place, decided.verdict in MOVING and not self._keeps_effect(shot, neutralized))
                  for decided, place, shot in arms]  # fmt: skip

@@ -131,10 +131,10 @@ def _training_checks(
     if dataset is None or trained is None:
         yield check("training-patients", "not-done", "patients are not named in a file of both sets")
         return
-    certain = shared_patients(prepared.request.data, dataset, request.data, trained)
-    shared = len(certain.names)
-    if certain.why:
-        yield check("training-patients", "not-done", f"patients of the two sets were not compared: {certain.why}")
+    shared_result = shared_patients(prepared.request.data, dataset, request.data, trained)
+    shared = len(shared_result.names)
+    if shared_result.why:
+        yield check("training-patients", "not-done", f"patients of the two sets were not compared: {shared_result.why}")
     elif (
         shared and prepared.request.data.folder != request.data.folder and all(map(_counts_from_1, (dataset, trained)))
     ):
@@ -142,7 +142,7 @@ def _training_checks(
                      "patient in both is not known")  # fmt: skip
     else:
         yield check("training-patients", "warn" if shared else "ok",
-                     f"patients who are in the training images too{certain.how}", shared)  # fmt: skip
+                     f"patients who are in the training images too{shared_result.how}", shared)  # fmt: skip
 
 
 def _counts_from_1(dataset: Dataset) -> bool:

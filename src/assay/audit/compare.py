@@ -265,14 +265,14 @@ def _open_audit(path: Path) -> StoredAudit:
 
 def _require_answers(*audits: StoredAudit) -> None:
     """Raise SpecError where an audit is of predictions, of which it keeps no score."""
-    of_scores = [audit.folder for audit in audits if ("", "") not in audit.answers]
-    if not of_scores:
+    without_scores = [audit.folder for audit in audits if ("", "") not in audit.answers]
+    if not without_scores:
         return
-    if len(of_scores) < len(audits):
-        raise SpecError(f"{of_scores[0].root} is an audit of predictions, without images, and the other one of a "
+    if len(without_scores) < len(audits):
+        raise SpecError(f"{without_scores[0].root} is an audit of predictions, without images, and the other one of a "
                         "model: compare two audits of models, or two files of predictions with "
                         "`assay validate A.csv B.csv`")  # fmt: skip
-    files = " ".join(shlex.quote(str(folder.document()["request"]["model"])) for folder in of_scores)
+    files = " ".join(shlex.quote(str(folder.document()["request"]["model"])) for folder in without_scores)
     raise SpecError(f"audits of predictions keep no scores: compare the files, paired by case, with "
                     f"`assay validate {files}`")  # fmt: skip
 

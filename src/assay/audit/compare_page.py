@@ -184,8 +184,8 @@ COMPARISON = Section("differences", "Differences", (DIFFERENCES,))
 
 def _region_wording(side: str) -> Wording:
     def region(row: Row, _: Evidence) -> Cell:
-        title, verdict = row[f"found_{side}"], row[f"verdict_{side}"]
-        return words(region_title({**json_object(title), "verdict": verdict}) if title else "")
+        region_json, verdict = row[f"found_{side}"], row[f"verdict_{side}"]
+        return words(region_title({**json_object(region_json), "verdict": verdict}) if region_json else "")
 
     return Wording(region, {"a": "region of the first", "b": "of the second"}[side])
 

@@ -111,7 +111,7 @@ def _score_properties(scored: Scored, properties: Mapping[str, np.ndarray], marg
         effect = swing_of_group(scored.scores, table.target, rows, table.patient, labels, "") if rows.any() else None
         if effect is None:
             continue
-        swing = max(effect.swings, key=lambda effect_of_class: abs(effect_of_class.g.value))
+        swing = max(effect.swings, key=lambda class_swing: abs(class_swing.g.value))
         if swing.at_least(ALPHA / len(properties) / len(effect.swings)) > margin:
             yield _row("property", name, "score", swing.label, swing.g, effect.images, effect.patients)
 
@@ -229,9 +229,9 @@ def _error_clusters(
                 continue
             away = np.sqrt(((values - center) ** 2).sum(axis=1))
             near = away <= np.quantile(np.sqrt(((members - center) ** 2).sum(axis=1)), _INSIDE)
-            common = int(np.abs(center).argmax())
-            sign = ">" if center[common] > 0 else "<"
-            text = f"{names[common]} {sign} {features[names[common]].mean():.3g}"
+            main_feature = int(np.abs(center).argmax())
+            sign = ">" if center[main_feature] > 0 else "<"
+            text = f"{names[main_feature]} {sign} {features[names[main_feature]].mean():.3g}"
             yield from _slice_of("cluster", text, near, wrong, patient, ~fitted, count)
 
 
@@ -250,6 +250,6 @@ def merge(slices: Sequence[_Slice]) -> Iterator[tuple[_Slice, list[str]]]:
 _KINDS = ("property", "slice", "tree", "cluster")
 
 
-def foremost(rows: Sequence[Row]) -> list[Row]:
+def top_leads(rows: Sequence[Row]) -> list[Row]:
     """Return at most `MOST` leads: by kind, and of one kind the largest effect first."""
     return sorted(rows, key=lambda row: (_KINDS.index(row["kind"]), -abs(row["value"])))[:MOST]

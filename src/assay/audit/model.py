@@ -458,13 +458,13 @@ def _prepare_model(
     )
     if not isinstance(origin, OfTraining):
         return model
-    reference = origin.model
+    trained_model = origin.model
     return replace(
         model,
-        layers=request.layers or reference.layers,
-        threshold=reference.threshold if request.threshold is None else request.threshold,
-        operating=reference.operating,
-        untrained=reference.untrained,
+        layers=request.layers or trained_model.layers,
+        threshold=trained_model.threshold if request.threshold is None else request.threshold,
+        operating=trained_model.operating,
+        untrained=trained_model.untrained,
     )
 
 

@@ -137,7 +137,7 @@ def plan_sizes(request: AuditRequest, all_images: Environment, *, search: bool =
     able = int((_SEARCH * request.budget - _ONCE) / _EACH) if search and request.leads else 0
     able = able if able >= LEAST_IMAGES else 0
     searched = min(able, n) if request.train is None else able
-    compares_places = search and request.elsewhere and searched > 0
+    holds_region = search and request.elsewhere and searched > 0
     tried = sum(len(mark.places) for mark in marks) * 2 * _SCOUTS
     tried = tried if search and request.elsewhere and tried <= _TRIED * request.budget else 0
     passes_left = request.budget - passes_of(searched) - tried
@@ -145,9 +145,9 @@ def plan_sizes(request: AuditRequest, all_images: Environment, *, search: bool =
     placed = sum(bool(mark.places) for mark in marks) if tried else 0
     times = max(
         1,
-        len(marks) * len(DOSES) + placed * (1 + compares_places) + compares_places + len(distortions) * len(severities),
+        len(marks) * len(DOSES) + placed * (1 + holds_region) + holds_region + len(distortions) * len(severities),
     )
-    more = compares_places * len(
+    more = holds_region * len(
         marks
     )  # without the leading region, which takes the place of doses where these are left out
     marked = min(clean, max(_LEAST, (passes_left - clean) // (times + more * request.full)))

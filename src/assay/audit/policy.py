@@ -52,22 +52,22 @@ class Policy:
         Raises:
             SpecError: A rule names a factor that was not audited, or one of which there is no such verdict.
         """
-        verdicts_present = dict[str, set[str]]()
+        kinds_by_factor = dict[str, set[str]]()
         for row in verdicts:
-            verdicts_present.setdefault(row["factor"], set()).add(row["kind"])
-        kinds = set[str]().union(*verdicts_present.values())
+            kinds_by_factor.setdefault(row["factor"], set()).add(row["kind"])
+        kinds = set[str]().union(*kinds_by_factor.values())
         violations: list[str] = []
         for verdict, factor in self.forbid:
             if verdict in REPORTED:
                 violations += self._regions(verdict, regions)
                 continue
             kind = "column" if verdict == Verdict.DIFFERS else "mark"
-            if factor != ANY and factor not in verdicts_present:
-                tested = cut(", ".join(verdicts_present) or "none", 200)
+            if factor != ANY and factor not in kinds_by_factor:
+                tested = cut(", ".join(kinds_by_factor) or "none", 200)
                 raise SpecError(f"policy: forbid: no {kind} '{cut(factor)}' was audited; tested: {tested}")
-            if factor != ANY and kind not in verdicts_present[factor]:
+            if factor != ANY and kind not in kinds_by_factor[factor]:
                 raise SpecError(
-                    f"policy: forbid: '{cut(factor)}' is a {next(iter(verdicts_present[factor]))}, and {verdict} is "
+                    f"policy: forbid: '{cut(factor)}' is a {next(iter(kinds_by_factor[factor]))}, and {verdict} is "
                     f"of a {kind}"
                 )
             if self.inconclusive == "fail" and kind not in kinds:

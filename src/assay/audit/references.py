@@ -44,9 +44,9 @@ def shipped_reference(domain: str, drawings: Mapping[str, str]) -> Reference | N
     if shipped is None or not shipped["marks"]:
         return None
     largest = {
-        mark: float(limits_of_mark["largest"])
-        for mark, limits_of_mark in shipped["marks"].items()
-        if drawings.get(mark) == limits_of_mark["drawn"]
+        mark: float(entry["largest"])
+        for mark, entry in shipped["marks"].items()
+        if drawings.get(mark) == entry["drawn"]
     }
     return Reference(domain, int(shipped["networks"]), float(shipped["excess"]), largest, SIZE)
 

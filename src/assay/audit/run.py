@@ -34,7 +34,7 @@ from assay.audit.checks import (
 )
 from assay.audit.inside import inside_rows, nothing_inside
 from assay.audit.kind import AUDIT
-from assay.audit.leads import foremost, leads_of_images
+from assay.audit.leads import leads_of_images, top_leads
 from assay.audit.model import PreparedAudit, keep_model, prepare_model, read_answers
 from assay.audit.origins import OfTraining
 from assay.audit.plan import (
@@ -254,7 +254,7 @@ class AuditRun(RunSteps):
         plan = self.plan
         _ = self.reference  # refused before more is read
         yield self._tasks([plan.clean])
-        yield [*self._tasks([self._again]), *self._tasks(self._others.values(), self._without_scores)]
+        yield [*self._tasks([self._again]), *self._tasks(self._others.values(), self._with_raw_outputs)]
         _ = self.checks
         self.checked = True
         label = f"search for a region in {plan.counts.searched:,} images"
@@ -263,13 +263,11 @@ class AuditRun(RunSteps):
         deciding = [shots[DECIDING] for shots in plan.marks.values()]
         distorted = [shot for shots in plan.distortions.values() for shot in shots]
         tried = [
-            plan.neutralize(shot, self._neutral_regions)
+            plan.neutralize(shot, self._region_hold)
             for mark in plan.battery[0]
             if (shot := plan.scouts_with(mark)) is not None
         ]
-        neutralized = (
-            [] if self._neutral_regions is None else [plan.neutralize(plan.unmarked_shot, self._neutral_regions)]
-        )
+        neutralized = [] if self._region_hold is None else [plan.neutralize(plan.unmarked_shot, self._region_hold)]
         yield self._tasks([*deciding, *distorted, *tried, *neutralized])
         if not self._masks:
             yield [Task(self._inside_id, self._look_inside, "inside the network", remote=False)]
@@ -352,7 +350,7 @@ class AuditRun(RunSteps):
         }
 
     @property
-    def _without_scores(self) -> PreparedAudit:
+    def _with_raw_outputs(self) -> PreparedAudit:
         """The model with its outputs as they are: ranks need no probabilities, which other scalings may not give."""
         prepared, model = self.prepared, self.prepared.model
         if model.scores == "logits" or self._masks:
@@ -402,7 +400,7 @@ class AuditRun(RunSteps):
         return [place, drawn_alike] if self._masks else [place, whole_image, drawn_alike]
 
     @cached_property
-    def _neutral_regions(self) -> Held | None:
+    def _region_hold(self) -> Held | None:
         """The regions that the answer names, made the same in all images; None where none was found."""
         searches_with_rows = [(search, search.region_row()) for search in self._searches if self.request.elsewhere]
         leading = leading_region([row for _, row in searches_with_rows])
@@ -444,7 +442,7 @@ class AuditRun(RunSteps):
 
     def _open(self) -> Iterator[Shot]:
         """Yield marks besides the deciding dose: doses that can change a verdict, elsewhere, and without the region."""
-        answers, neutralized = self.answers, self._neutral_regions
+        answers, neutralized = self.answers, self._region_hold
         for mark in self.plan.battery[0]:
             with suppress(ReadingError):
                 yield from (self.plan.marks[mark.name][at] for at in answers.doses_needed(mark) if at != DECIDING)
@@ -461,10 +459,10 @@ class AuditRun(RunSteps):
         prepared, plan, answers, request = self.prepared, self.plan, self.answers, self.request
         shutil.rmtree(folder.root / "pictures", ignore_errors=True)  # those of an earlier audit
         keep_model(prepared.place, prepared.model, prepared.population, self.began, prepared.device)
-        marks = [(mark, *answers.mark(mark, self.reference, self._neutral_regions)) for mark in plan.battery[0]]
+        marks = [(mark, *answers.mark(mark, self.reference, self._region_hold)) for mark in plan.battery[0]]
         for mark, row, effects in marks:
             if effects and request.pictures:
-                chosen = answers.elsewhere(mark, self._neutral_regions) if row["place"] else None
+                chosen = answers.elsewhere(mark, self._region_hold) if row["place"] else None
                 environment = plan.images_with(mark, chosen) if chosen else plan.marks[mark.name][DECIDING]
                 write_mark(folder, mark.name, plan.before, environment.images())
         columns, groups, gaps = of_columns(answers.clean, request.margin)
@@ -527,14 +525,15 @@ class AuditRun(RunSteps):
         request, model, marks = self.request, self.prepared.model, self.plan.battery[0]
         drawings = {mark.name: mark.doses[DECIDING].label for mark in marks}
         if request.references is None:
-            networks = shipped_reference(request.domain, drawings) if self._uses_shipped else None
+            clean = shipped_reference(request.domain, drawings) if self._uses_shipped else None
         else:
-            networks = read_reference(request.references, request.domain, drawings, model.content)
-        if networks is None or networks.side == model.inputs.size:
-            return networks
+            clean = read_reference(request.references, request.domain, drawings, model.content)
+        if clean is None or clean.side == model.inputs.size:
+            return clean
         detail = {mark.name for mark in marks if mark.family == DETAIL}
         return replace(
-            networks, largest={mark: limit for mark, limit in networks.largest.items() if mark not in detail}
+            clean,
+            largest={mark: largest_effect for mark, largest_effect in clean.largest.items() if mark not in detail},
         )
 
     @property
@@ -552,7 +551,7 @@ class AuditRun(RunSteps):
         if not request.leads or self._masks:
             return []
         properties = image_properties(self.plan.images)
-        return foremost(list(leads_of_images(self.answers.clean, properties, request.seed, request.margin)))
+        return top_leads(list(leads_of_images(self.answers.clean, properties, request.seed, request.margin)))
 
     def _inside(self, folder: RunFolder) -> list[Row]:
         if self._masks:

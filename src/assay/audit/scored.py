@@ -295,7 +295,7 @@ class ScoredMaps(Scored):
         dice_lost = (
             mean_change((self.dice - after.dice)[has_lesion], table.patient[has_lesion]) if has_lesion.any() else None
         )
-        return replace(effect_found, dice=dice_lost, false_marks=mean_change(after.stray - self.stray, table.patient))
+        return replace(effect_found, dice=dice_lost, false_area=mean_change(after.stray - self.stray, table.patient))
 
 
 _LEVEL = ALPHA / 5
@@ -331,7 +331,7 @@ def better(
     for half, rest in (halves, halves[::-1]):
         before, after = (
             as_given.take(half).value,
-            {name: key.take(half) for name, key in {"": as_given, **others}.items()},
+            {name: answers.take(half) for name, answers in {"": as_given, **others}.items()},
         )
         gains = {(name, order): answers.reorder(order).value - before
                  for name, answers in after.items() for order in answers.orders
@@ -448,7 +448,7 @@ def distorted_row(family: str, severity: int, effect: Effect, margin: float) -> 
 
 def _of_images(effect: Effect) -> Row:
     """Return the effect on AUROC, calls and maps, and how many images it is of."""
-    parts = {"loss": effect.loss, "flips": effect.flips, "dice": effect.dice, "stray": effect.false_marks}
+    parts = {"loss": effect.loss, "flips": effect.flips, "dice": effect.dice, "stray": effect.false_area}
     columns = {key: value for name, part in parts.items() for key, value in _bounded_cells(name, part).items()}
     return {**columns, "images": effect.images, "patients": effect.patients}
 

@@ -82,7 +82,7 @@ class Effect:
         flips: Share of images whose call changes at the model's threshold; None for a column.
         dose: The dose of a mark, or the group of a column.
         dice: Dice lost, of a segmentation, over the images with a lesion.
-        false_marks: Increase of the share of the image that is wrongly called lesion, of a segmentation.
+        false_area: Increase of the share of the image that is wrongly called lesion, of a segmentation.
         chances: Effects of which the most harmful one decides, such as of a mark at two places.
     """
 
@@ -92,7 +92,7 @@ class Effect:
     flips: Bounded | None = None
     dose: str = ""
     dice: Bounded | None = None
-    false_marks: Bounded | None = None
+    false_area: Bounded | None = None
     chances: int = 1
     largest: Swing = field(init=False)
 
@@ -118,7 +118,7 @@ class Effect:
     def loss(self) -> Bounded | None:
         """The largest loss of AUROC with the mark on all images."""
         losses = [swing.on_all for swing in self.swings if swing.on_all is not None]
-        return max(losses, key=lambda swing: swing.high) if losses else None
+        return max(losses, key=lambda loss: loss.high) if losses else None
 
     @property
     def loss_at_most(self) -> float:
@@ -393,7 +393,7 @@ def _swing_of_mark(before: np.ndarray, after: np.ndarray, target: np.ndarray, pa
 def _mark_swing(before: np.ndarray, after: np.ndarray, target: np.ndarray, patient: np.ndarray, alpha: float) -> _Swung:
     positive = target == 1
     values, rows = _areas(np.stack([np.where(positive, after, before), np.where(positive, before, after)]), target)
-    first, second = (_Contributions.of(score, target, patient) for score in rows)
+    first, second = (_Contributions.of(row, target, patient) for row in rows)
     return _difference(values[0], values[1], first, second, 0.5, alpha), first.less(second, 0.5)
 
 
@@ -418,8 +418,8 @@ def _group_swing(score: np.ndarray, target: np.ndarray, group: np.ndarray, patie
 
 def _swings_less(first: _Swung, second: _Swung, alpha: float) -> Bounded:
     """Return the difference of two swings with its bounds."""
-    (swing_a, a), (other, b) = first, second
-    return _bounded_value(swing_a.value - other.value, a.less(b), 1.0, alpha)
+    (g_a, a), (g_b, b) = first, second
+    return _bounded_value(g_a.value - g_b.value, a.less(b), 1.0, alpha)
 
 
 def _areas(scores: Float[np.ndarray, "s n"], target: np.ndarray) -> tuple[Float[np.ndarray, " s"], np.ndarray]:

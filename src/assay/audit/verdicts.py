@@ -156,7 +156,7 @@ def decide_column(effects: Sequence[Effect], margin: float = MARGIN) -> AuditDec
         margin: The smallest swing that matters.
     """
     swings = tuple(swing for effect in effects for swing in effect.swings)
-    leading = max(effects, key=lambda swing_effect: abs(swing_effect.largest.g.value))
+    leading = max(effects, key=lambda effect_of_group: abs(effect_of_group.largest.g.value))
     pooled = Effect(swings, leading.images, leading.patients, None, leading.dose)
     if pooled.effective < LEAST_PATIENTS:
         return _too_few_patients(pooled)
@@ -214,7 +214,7 @@ def _too_few_patients(effect: Effect, limit: float | None = None) -> AuditDecisi
 
 
 def _harms(effect: Effect) -> Iterator[Bounded]:
-    yield from (harm for harm in (effect.loss, effect.flips, effect.dice, effect.false_marks) if harm is not None)
+    yield from (harm for harm in (effect.loss, effect.flips, effect.dice, effect.false_area) if harm is not None)
 
 
 def _upper(effect: Effect) -> Iterator[tuple[Open, float, float]]:
@@ -223,7 +223,7 @@ def _upper(effect: Effect) -> Iterator[tuple[Open, float, float]]:
         yield Open.SWING, abs(effect.largest.g.value), effect.at_most
     if effect.loss is not None:
         yield Open.LOSS, effect.loss.value, effect.loss_at_most
-    parts = ((Open.FLIPS, effect.flips), (Open.DICE, effect.dice), (Open.STRAY, effect.false_marks))
+    parts = ((Open.FLIPS, effect.flips), (Open.DICE, effect.dice), (Open.STRAY, effect.false_area))
     yield from ((name, part.value, part.high) for name, part in parts if part is not None)
 
 

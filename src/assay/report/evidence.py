@@ -141,7 +141,7 @@ def outline(tables: Mapping[str, Rows]) -> Outline:
     for row in networks(tables):
         for axis, value in coordinates(row).items():
             values.setdefault(axis, []).append(value)
-    wide = {axis: levels for axis, columns in values.items() if len(levels := distinct(columns)) > 1}
+    wide = {axis: levels for axis, labels in values.items() if len(levels := distinct(labels)) > 1}
     contrasts = [row for row in tables.get("contrasts", ()) if row["role"] not in CONTROLS]
     named = leading(contrasts) or next(iter(contrasts), None)
     doses = tables.get("dose_changes", ())

@@ -275,24 +275,27 @@ def compare(parts: Sequence[Evaluated], weights: Float[np.ndarray, "m *s"], marg
     are_disjoint = all(len(part.seeds) for part in parts) and not len(combined.seeds)
     return contrast_of(
         combined,
-        Uncertainty(math.nan, math.nan, because(Code.NO_COMMON_SEED)) if are_disjoint else certainty(combined),
+        Uncertainty(math.nan, math.nan, because(Code.NO_COMMON_SEED))
+        if are_disjoint
+        else uncertainty_of_difference(combined),
         margin,
         left_out=len(seeds) - len(combined.seeds),
         paired_patients=len(shared),
     )
 
 
-def certainty(combined: Evaluated) -> Uncertainty:
+def uncertainty_of_difference(combined: Evaluated) -> Uncertainty:
     """Compute the uncertainty of a difference; there is none with fewer than `LEAST_PATIENTS` effective patients.
 
     Of 12 patients with 60 to 1 images, differences where there are none were claimed in 0.16 of worlds.
 
     Examples:
         >>> from assay.stats.panel import of_seeds
-        >>> round(certainty(of_seeds(np.array([0.1, 0.2, 0.3]), np.arange(3))).standard_error, 4)  # 0.1 / sqrt(3)
+        >>> three = of_seeds(np.array([0.1, 0.2, 0.3]), np.arange(3))
+        >>> round(uncertainty_of_difference(three).standard_error, 4)  # 0.1 / sqrt(3)
         0.0577
         >>> four = Panel(np.ones((3, 4, 1)), np.array([0, 1, 0, 1]), np.arange(4))
-        >>> str(certainty(evaluate(four, "accuracy")).reason)
+        >>> str(uncertainty_of_difference(evaluate(four, "accuracy")).reason)
         '[{"code": "few-effective-patients", "patients": 2.0, "least": 6}]'
     """
     if combined.effective < LEAST_PATIENTS and not combined.reason:

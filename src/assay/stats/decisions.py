@@ -19,9 +19,9 @@ from assay.stats.compare import (
     ADJUSTMENTS,
     Contrast,
     Correction,
-    certainty,
     contrast_of,
     holm_factors,
+    uncertainty_of_difference,
     untested_contrast,
 )
 from assay.stats.doses import on_both_scales
@@ -394,17 +394,17 @@ def rule(rows: Sequence[Row], estimates: Sequence[Row]) -> list[dict[str, Any]]:
     by_place: dict[Place, list[Row]] = {}
     for row in estimates_compared(estimates if rows else (), rows):
         by_place.setdefault(place_of(row), []).append(row)
-    claims = [{**row, **_ruling(row, end_of_scale(row, by_place))} for row in rows]
-    failed = next((row for row in claims if row["decision"] in FAILED), None)
+    ruled_rows = [{**row, **_ruling(row, end_of_scale(row, by_place))} for row in rows]
+    failed = next((row for row in ruled_rows if row["decision"] in FAILED), None)
     if failed is None:
-        return claims
+        return ruled_rows
     reason = because(Code.CONTROL_FAILED, **{name: text_of(failed, name) for name in ("role", *COMPARED)})
     unclaimed = {"decision": "inconclusive", "seeds_needed": math.nan}
     return [
         row
         if row.get("role") in CONTROLS or is_undefined(row)
         else {**row, **unclaimed, "reason": str(reason_of(row) + reason)}
-        for row in claims
+        for row in ruled_rows
     ]
 
 
@@ -538,7 +538,11 @@ def mean_of(members: Sequence[Contrast], margin: float | None = None) -> Contras
     most = max(contrast.seeds + contrast.left_out for contrast in members)
     patients = min(contrast.paired_patients for contrast in members)
     plain = contrast_of(
-        combined, certainty(combined), margin, left_out=most - len(combined.seeds), paired_patients=patients
+        combined,
+        uncertainty_of_difference(combined),
+        margin,
+        left_out=most - len(combined.seeds),
+        paired_patients=patients,
     )
     others = [contrast.scales.probit for contrast in members if contrast.scales and contrast.scales.probit]
     return on_both_scales(plain, mean_of(others)) if len(others) == len(members) else plain

@@ -164,12 +164,12 @@ def matched_clean(a: Amounts, b: Amounts, name: str, margin: float | None = None
     if reason := next((part.reason for side in sides for part in side.clean if part.reason), NOTHING):
         return untested_contrast(reason, margin)
     sign = -1.0 if direction_of(name) == "higher" else 1.0
-    worse = [sign * side.values for side in sides]
-    level = max(float(side_values.min()) for side_values in worse)
-    if level > min(float(side_values[0]) for side_values in worse):
+    losses = [sign * side.values for side in sides]
+    level = max(float(side_values.min()) for side_values in losses)
+    if level > min(float(side_values[0]) for side_values in losses):
         return untested_contrast(_unreached_reason(sides), margin)
-    setter = int(np.argmax([side_values.min() for side_values in worse]))
-    weights = [crossing(contrasts, level) for contrasts in worse]
+    setter = int(np.argmax([side_values.min() for side_values in losses]))
+    weights = [crossing(values, level) for values in losses]
     contrast = [_contrast_on(sides, weights, setter, margin, scale) for scale in ("plain", "probit")]
     every = {int(seed) for panel in panels for seed in panel.numbers}
     amounts = [float(weight @ side.rows) for weight, side in zip(weights, sides, strict=True)]
@@ -232,8 +232,8 @@ def _contrast_on(
         )
         terms += [(part, -slope * w) for w, part in zip(weight, side.clean, strict=True) if w]
         terms += [(part, slope * w) for w, part in zip(weights[setter], sides[setter].clean, strict=True) if w]
-    parts, amounts = zip(*terms, strict=True)
-    return compare(parts, np.array(amounts), margin)
+    parts, term_weights = zip(*terms, strict=True)
+    return compare(parts, np.array(term_weights), margin)
 
 
 def _changes(doses: Sequence[Evaluated], scale: str) -> list[Term]:

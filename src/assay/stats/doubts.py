@@ -172,8 +172,8 @@ def _trial_findings(trials: Sequence[Row]) -> list[Finding]:
     if done and not sound:
         none = [_failure(because(Code.NONE_WORKS, of=len(trials)))]
     unsound = [*by_status["collapsed"], *by_status["diverged"]]
-    finished_recipes = {text_of(row, "recipe") for row in trials if row not in unsound}
-    if without_seed := [row for row in unsound if text_of(row, "recipe") not in finished_recipes]:
+    recipes_left = {text_of(row, "recipe") for row in trials if row not in unsound}
+    if without_seed := [row for row in unsound if text_of(row, "recipe") not in recipes_left]:
         failures = [*failures, _failure(because(Code.NO_SEED_LEFT, recipes=_recipes(without_seed)))]
     return [*finished, *(failures or none), *extreme]
 

@@ -366,7 +366,7 @@ def uncertainties(parts: Sequence[Evaluated]) -> list[Uncertainty]:
 
 
 def _one_of(batch: Spread, at: int) -> Spread:
-    return Spread(*(getattr(batch, part.name)[at] for part in fields(batch)))
+    return Spread(*(getattr(batch, attribute.name)[at] for attribute in fields(batch)))
 
 
 def _sure(part: Evaluated, spread: Spread) -> Uncertainty:

@@ -322,7 +322,10 @@ def _outline(
     reach = math.sqrt(2 * df / (df - 1) * float(stats.f.ppf(CONFIDENCE, 2, df - 1)))
     steps = np.cos(angle), correlation * np.cos(angle) + math.sqrt(1 - correlation**2) * np.sin(angle)
     outline = [
-        [move(float(part.values.mean()), reach * certainty.standard_error * float(step), part.bounds) for step in along]
-        for part, certainty, along in zip(parts, sure, steps, strict=True)
+        [
+            move(float(part.values.mean()), reach * uncertainty.standard_error * float(step), part.bounds)
+            for step in along
+        ]
+        for part, uncertainty, along in zip(parts, sure, steps, strict=True)
     ]
     return np.array(outline).T

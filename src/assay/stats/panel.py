@@ -271,9 +271,9 @@ def combine(parts: Sequence[Evaluated], weights: Float[np.ndarray, "m *s"]) -> E
         values += weight * part.values[rows]
         moved = weight[:, None] * part.contributions[rows]
         # A part without samples among parts with some: its error within models is not known, rather than none.
-        shared_patients = len(part.patients) or not len(patients)
+        has_known_error = len(part.patients) or not len(patients)
         contributions[:, slice(None) if shared else np.searchsorted(patients, part.patients)] += moved
-        contributions += 0.0 if shared_patients else np.nan
+        contributions += 0.0 if has_known_error else np.nan
     reasons = [part.reason for part in parts if part.reason]
     return Evaluated(
         values,

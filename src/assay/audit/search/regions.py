@@ -117,9 +117,9 @@ class Border(LocalRegion):
 
     def where(self, height: int, width: int) -> Bool[np.ndarray, "h w"]:
         """Return its pixels, at least one on each side."""
-        inside, wide = np.ones((height, width), dtype=bool), max(1, round(self.width * min(height, width)))
-        inside[wide:-wide, wide:-wide] = False
-        return inside
+        mask, wide = np.ones((height, width), dtype=bool), max(1, round(self.width * min(height, width)))
+        mask[wide:-wide, wide:-wide] = False
+        return mask
 
 
 @dataclass(frozen=True, slots=True)

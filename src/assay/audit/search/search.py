@@ -344,7 +344,7 @@ def find(model: CountedModel, sample: SearchSample, of: Track = "place") -> tupl
     Returns:
         The region, and 1 where content of another class lowers the score of the own class, -1 where it raises it.
     """
-    most_passes = model.passes + MOST_PASSES[of] // 2
+    pass_limit = model.passes + MOST_PASSES[of] // 2
     effects: dict[Region, np.ndarray] = dict.fromkeys(candidates(of), np.zeros(0))
     read = 0
     for keep, images in STAGES[of]:
@@ -362,12 +362,12 @@ def find(model: CountedModel, sample: SearchSample, of: Track = "place") -> tupl
     region = min(able, key=lambda candidate: size_of(candidate, height, width))
     sign = 1 if effects[region].mean() >= 0 else -1
     if isinstance(region, Box):
-        region = _shrunk(model, sample, region, sign * effects[region], sign, most_passes)
+        region = _shrunk(model, sample, region, sign * effects[region], sign, pass_limit)
     return region, sign
 
 
 def _shrunk(
-    model: CountedModel, sample: SearchSample, region: Box, values_read: np.ndarray, sign: int, most_passes: int
+    model: CountedModel, sample: SearchSample, region: Box, values_read: np.ndarray, sign: int, pass_limit: int
 ) -> Box:
     """Return the smallest box of half-size windows in which most of the effect stays."""
     rows = sample.order[:SHRINK_IMAGES]
@@ -376,7 +376,7 @@ def _shrunk(
     while True:
         parts = list(region.halves())
         small = min((parts[0].bottom - parts[0].top) * height, (parts[0].right - parts[0].left) * width) < LEAST_SIDE
-        if small or model.passes + 2 * len(parts) * len(rows) > most_passes:
+        if small or model.passes + 2 * len(parts) * len(rows) > pass_limit:
             return region
         effects = sign * exchange(model, sample, parts, rows).mean(axis=1)
         best = int(np.argmax(effects))
@@ -459,7 +459,7 @@ def split(values: Float[np.ndarray, " n"]) -> tuple[Bool[np.ndarray, " n"], floa
 def _of_one_normal(count: int, draws: int = 400) -> float:
     """Return the separation that is exceeded by 5 % of samples of one normal distribution, at least `ONE_NORMAL`."""
     normal = generator(0, "one normal", count).normal(size=(draws, count))
-    return max(ONE_NORMAL, float(np.quantile([split(sample)[1] for sample in normal], 1 - ALPHA)))
+    return max(ONE_NORMAL, float(np.quantile([split(draw)[1] for draw in normal], 1 - ALPHA)))
 
 
 # Verify.
