@@ -216,6 +216,7 @@ def validate(
     target: str = "",
     score: str = "",
     positive: str = "",
+    as_given: bool = False,
     image: str = "",
     scores: AsScores = "auto",
     out: str | Path | None = None,
@@ -242,6 +243,7 @@ def validate(
         target: The column of classes; by default the one that is called like one, as are the next three.
         score: The column of scores.
         positive: The positive class.
+        as_given: Go on where the scores seem to be those of the other class.
         image: The column that names cases.
         scores: probabilities, percent or logits; by default found from all scores.
         out: The folder of the page; by default `validations/NAME`.
@@ -280,7 +282,8 @@ def validate(
                               threshold_from=_as_paths(threshold_from), recalibrate_from=_as_paths(recalibrate_from),
                               prevalence=tuple(prevalence), true_prevalence=true_prevalence, margin=margin, plan=plan,
                               by=by, rule=rule, groups=columns,
-                              target=target, score=score, positive=positive, image=image, scores=scores,
+                              target=target, score=score, positive=positive, as_given=as_given,
+                              image=image, scores=scores,
                               out=None if out is None else Path(out))  # fmt: skip
     folder = RunFolder(run_validation(request))
     return {name: pd.DataFrame(folder.table(name)) for name in folder.tables}

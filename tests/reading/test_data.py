@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,7 @@ from PIL import Image
 from sklearn.metrics import roc_auc_score
 from tests.cli.asking import Asking
 from tests.reading.situations import situation
+from tests.worlds.files import save, write_table
 
 import assay
 from assay.core.errors import AssayError
@@ -554,3 +556,46 @@ def test_a_folder_beside_the_parts(ask: Asking, tmp_path: Path, monkeypatch: pyt
     said = ask("look", "set", "--out", "look")
     assert said.code == 0, said.err
     assert "1 in extra/, 1 in test/ill/" in said.out + said.err
+
+
+@situation(
+    "a folder with two tables that name its images, such as `labels.csv` and `old.csv`",
+    "asked, with their names; `data.csv` comes before all others",
+)
+def test_two_tables_of_one_folder_are_asked_about(tmp_path: Path, ask: Asking) -> None:
+    draws = np.random.default_rng(0)
+    rows: list[list[object]] = [["image", "label"], *([f"{at}.png", ("ill", "well")[at % 2]] for at in range(40))]
+    for at in range(40):
+        save(tmp_path / f"{at}.png", draws.integers(0, 255, (16, 16)).astype(np.uint8))
+    write_table(tmp_path / "labels.csv", rows)
+    write_table(
+        tmp_path / "old.csv", [rows[0], *([name, "well" if label == "ill" else "ill"] for name, label in rows[1:])]
+    )
+    refused = ask("look", tmp_path, "--out", tmp_path / "out")
+    assert refused.code == 2
+    assert "2 tables that name its images (" in refused.err
+    assert {"labels.csv", "old.csv"} <= set(re.findall(r"\w+\.csv", refused.err))
+    assert ask("look", tmp_path / "labels.csv", "--out", tmp_path / "out").code == 0
+    (tmp_path / "labels.csv").rename(tmp_path / "data.csv")
+    assert ask("look", tmp_path, "--out", tmp_path / "again").code == 0
+
+
+@situation(
+    "a CSV of embeddings with a column `label`, `score`, `patient` or `fold` beside the features",
+    "no features, and said: a class among them would make every decoder perfect",
+)
+def test_a_label_beside_embeddings_is_no_feature(tmp_path: Path, ask: Asking) -> None:
+    draws = np.random.default_rng(0)
+    rows: list[list[object]] = [["image", "label"], *([f"{at}.png", ("ill", "well")[at % 2]] for at in range(80))]
+    for at in range(80):
+        save(tmp_path / f"{at}.png", draws.integers(0, 255, (16, 16)).astype(np.uint8))
+    write_table(tmp_path / "data.csv", rows)
+    header: list[object] = ["image", "f0", "f1", "label", "fold"]
+    write_table(tmp_path / "features.csv", [header, *([f"{at}.png", *draws.normal(size=2).round(4).tolist(), at % 2, at]
+                                                      for at in range(80))])  # fmt: skip
+    answer = ask("look", tmp_path / "data.csv", "--embeddings", tmp_path / "features.csv", "--out", tmp_path / "out")
+    assert answer.code == 0, answer.err
+    decoded = assay.open_run(tmp_path / "out").table("decoded").query("source == 'embeddings'")
+    assert decoded.value.max() < 0.8
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "no features by their names: label and fold" in page

@@ -491,3 +491,79 @@ def test_an_input_of_whole_numbers_gets_gray_values(kind: int, last: bool, tmp_p
     assert said(found)["scaling"] == "0..255, the input is of whole numbers"
     low, high = GRAY.min() - 128.0, GRAY.max() - 128.0
     assert f"from {low:.3g} to {high:.3g}" in said(found)["scores"]
+
+
+# Files of scores that are validated.
+
+
+def validated(ask: Asking, rows: list[list[object]], *more: str) -> tuple[int, str]:
+    """Validate a file of scores; return the exit code and what was printed."""
+    write_table(Path("scores.csv"), rows)
+    answer = ask("validate", "scores.csv", "--out", "out", *more)
+    return answer.code, " ".join((answer.out + answer.err).split())
+
+
+@situation(
+    "a validated column of scores that is called after the other class, as `prob_benign` where malignant is positive",
+    "refused, with the options that say which class it is",
+)
+def test_scores_called_after_the_other_class_are_refused(ask: Asking) -> None:
+    rows = [["case", "diagnosis", "prob_benign"],
+            *([at, ("benign", "malignant")[y], f"{1 / (1 + np.exp(-t)):.4f}"]
+              for at, (y, t) in enumerate(zip(TARGET, TRUTH, strict=True)))]  # fmt: skip
+    code, text = validated(ask, rows, "--positive", "malignant")
+    assert (code, "by their name the scores in 'prob_benign' are of benign" in text) == (2, True)
+    assert "--positive benign" in text
+    code, text = validated(ask, rows, "--positive", "malignant", "--as-given")
+    assert (code, f"AUROC {roc_auc_score(TARGET, TRUTH):.2f}" in text) == (0, True)
+
+
+@situation(
+    "validated scores that rank the classes the other way round (AUROC surely below 0.5), or cases of "
+    "`--threshold-from` whose 0 and 1 are swapped",
+    "refused, with both AUROCs; `--as-given` goes on",
+)
+def test_scores_the_other_way_round_are_refused(ask: Asking) -> None:
+    def rows(sign: int) -> list[list[object]]:
+        scores = 1 / (1 + np.exp(-sign * TRUTH))
+        return [["case", "target", "score"],
+                *([at, int(y), f"{p:.4f}"] for at, (y, p) in enumerate(zip(TARGET, scores, strict=True)))]  # fmt: skip
+
+    code, text = validated(ask, rows(-1))
+    auroc = roc_auc_score(TARGET, TRUTH)
+    assert code == 2
+    assert f"the AUROC is {1 - auroc:.2f} as given and {auroc:.2f} with the classes the other way round" in text
+    assert validated(ask, rows(-1), "--as-given")[0] == 0
+    write_table(Path("tuning.csv"), rows(-1))
+    tuned = ("--threshold", "sensitivity=0.9", "--threshold-from", "tuning.csv")
+    code, text = validated(ask, rows(1), *tuned)
+    assert (code, "in 'score' of tuning" in text) == (2, True)
+    write_table(Path("tuning.csv"), rows(1))
+    assert validated(ask, rows(1), *tuned)[0] == 0
+
+
+@situation(
+    "validated scores in which an image has two rows with two scores",
+    "refused: keep one, or join them with `--by`; they are no two cases",
+)
+def test_an_image_with_two_scores_is_no_two_cases(ask: Asking) -> None:
+    rows: list[list[object]] = [["image", "target", "score"],
+                                *([f"{at}.png", int(y), f"{1 / (1 + np.exp(-t)):.4f}"]
+                                  for at, (y, t) in enumerate(zip(TARGET, TRUTH, strict=True)))]  # fmt: skip
+    assert validated(ask, rows)[0] == 0
+    code, text = validated(ask, [*rows, ["0.png", int(TARGET[0]), "0.5"]])
+    assert (code, "1 rows have a case in 'image' that another row has" in text) == (2, True)
+    assert validated(ask, [*rows, ["0.png", int(TARGET[0]), "0.5"]], "--by", "image")[0] == 0
+
+
+@pytest.mark.parametrize("word", ["unknown", "-", "missing", "k.A."])
+@situation(
+    "predictions with patients `unknown`, `-` or `k.A.`",
+    "missing, as a blank patient is, and refused: they are not one patient",
+)
+def test_unknown_patients_are_not_one_patient(ask: Asking, word: str) -> None:
+    rows = [["image", "patient", "target", "score"],
+            *([at, word if at < 6 else f"p{at}", int(y), f"{1 / (1 + np.exp(-t)):.4f}"]
+              for at, (y, t) in enumerate(zip(TARGET, TRUTH, strict=True)))]  # fmt: skip
+    code, text = validated(ask, rows)
+    assert (code, "'patient' is missing in 6 of 120 rows" in text) == (2, True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,7 +40,7 @@ from assay.data.files.kinds import (
     split_counts,
     usable,
 )
-from assay.data.files.roles import SCORES
+from assay.data.files.roles import class_of_score
 from assay.data.files.table import TextTable, number, patient_codes, read_table, require_whole
 from assay.execution.local import InProcess
 from assay.execution.run import RunSteps, Tables, carry_out
@@ -140,7 +139,7 @@ def _read(path: Path, request: AuditRequest, guessed: str) -> PredictionsRun:
     require_classes(table)
     cells = read.column(request.target, place)
     names = [cells[int(np.flatnonzero(table.target == code)[0])] for code in (0, 1)]
-    named = _class_of(request.score, list(zip(names, table.classes, strict=True)))
+    named = class_of_score(request.score, list(zip(names, table.classes, strict=True)))
     if named == 0 and not request.as_given:
         raise SpecError(
             f"by their name the scores in '{request.score}' are of {names[0]}, and {names[1]} is positive: name the "
@@ -193,17 +192,6 @@ def _score_checks(scored: Scored, request: AuditRequest, names: Sequence[str], a
     pixels = check("pixels", "not-done", "predictions have no images: no mark was put on, and no distortion")
     alike = called_alike(scored.logits, table.target, table.classes, scored.threshold)
     return [ranking, pixels, *([check("calls", "warn", alike)] if alike else [])]
-
-
-def _class_of(score: str, classes: Sequence[Sequence[str]]) -> int | None:
-    """Return the position of the class that a column of scores is called after, such as `prob_melanoma`."""
-    named = "".join(word for word in _words_of_name(score) if word not in SCORES)
-    alike = [at for at, names in enumerate(classes) if named in {"".join(_words_of_name(name)) for name in names}]
-    return alike[0] if len(alike) == 1 and named else None
-
-
-def _words_of_name(name: str) -> list[str]:
-    return re.findall(r"[^\W_]+", name.casefold())
 
 
 def _rows_of(read: TextTable, request: AuditRequest) -> tuple[FactorTable, dict[str, str]]:

@@ -20,6 +20,7 @@ from assay.data.dataset import Dataset
 from assay.data.files.folder import undeclared_table
 from assay.data.files.joins import Unmatched, match, require_matched
 from assay.data.files.load import names_of
+from assay.data.files.roles import SCORES, SPLITS, TARGETS, called_patient
 from assay.data.files.table import TextTable, number, read_table
 from assay.data.near_copies import NearPair, together
 from assay.look.checks import (
@@ -35,6 +36,7 @@ from assay.look.checks import (
 from assay.look.cues import CLEAR, FOLDS, SEED, auroc_interval, codes, cue_of
 from assay.probes.decodability import DecodingTask, Score, Space, score_spaces, tasks_of
 from assay.spec.schema import DataSpec
+from assay.stats.format import join_words
 from assay.stats.metrics import varying
 from assay.stats.neighbors import NEIGHBORS, is_near_copy, nearest_rows
 from assay.stats.ridge import held_out
@@ -104,17 +106,23 @@ def read_embeddings(
         raise DataError(f"{rows.name}: {text}; expected {column} and columns of numbers")
     if not varying(features[list(matches.pairs)]).any():
         raise DataError(f"{rows.name}: no column differs between images")
+    if rows.skipped:
+        notes += (f"columns of {rows.name} that are no features by their names: {join_words([*rows.skipped])}",)
     return Embeddings(rows.name, features, notes)
 
 
 @dataclass(frozen=True)
 class NamedRows:
-    """Rows of a file of embeddings: their names, lines and numbers; NaN where a cell is none."""
+    """Rows of a file of embeddings: their names, lines and numbers; NaN where a cell is none.
+
+    skipped: Columns that are called as classes, scores, patients or parts, and are no features.
+    """
 
     name: str
     ids: Sequence[str]
     features: Float[np.ndarray, "m d"]
     lines: Sequence[int] = ()
+    skipped: Sequence[str] = ()
 
 
 def _rows_of_file(path: Path, ids: Path | None, column: str) -> NamedRows:
@@ -129,8 +137,19 @@ def _rows_of_file(path: Path, ids: Path | None, column: str) -> NamedRows:
             raise DataError(f"{path.name} cannot be read as Parquet") from error
     table = read_table(path, column)
     names = table.column(column, key_text("--embeddings"))
-    cells = table.frame.drop(columns=column).map(partial(number, comma=table.comma))
-    return NamedRows(path.name, names, cells.to_numpy(np.float64), table.numbers)
+    chosen, skipped = _feature_columns([name for name in table.header if name != column])
+    cells = table.frame[chosen].map(partial(number, comma=table.comma))
+    return NamedRows(path.name, names, cells.to_numpy(np.float64), table.numbers, skipped)
+
+
+def _feature_columns(names: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
+    """Return the columns that may be features, and the others: those called as classes, scores, patients or parts.
+
+    A class among the features would make any decoder perfect.
+    """
+    usual = {*TARGETS, *SCORES, *SPLITS} - ({"y"} if "x" in names else set[str]())  # x and y are a plane of features
+    others = [name for name in names if called_patient(name) or name.casefold() in usual]
+    return [name for name in names if name not in others], tuple(others)
 
 
 def _rows_of_frame(frame: pd.DataFrame, column: str, name: str = "embeddings") -> NamedRows:
@@ -138,12 +157,14 @@ def _rows_of_frame(frame: pd.DataFrame, column: str, name: str = "embeddings") -
     ids = TextTable(name, frame[[column]].astype(str) if column in frame else frame).column(
         column, key_text("--embeddings")
     )
-    others = [frame[one] for one in frame if one != column]
+    chosen, skipped = _feature_columns([str(name) for name in frame if name != column])
+    others = [frame[name] for name in frame if str(name) in chosen and name != column]
     try:
         parts = [np.array(values.tolist(), dtype=np.float64).reshape(len(frame), -1) for values in others]
     except (TypeError, ValueError) as error:
         raise DataError(f"{name}: a cell is no number; expected {column} and columns of numbers") from error
-    return NamedRows(name, ids, np.concatenate(parts, axis=1) if parts else np.empty((len(frame), 0)))
+    features = np.concatenate(parts, axis=1) if parts else np.empty((len(frame), 0))
+    return NamedRows(name, ids, features, skipped=skipped)
 
 
 def _rows_of_arrays(path: Path, ids: Path | None) -> NamedRows:

@@ -30,12 +30,12 @@ from assay.data.files.kinds import (
     split_counts,
     usable,
 )
-from assay.data.files.roles import called_patient, called_unit, roles_of
+from assay.data.files.roles import called_patient, called_unit, class_of_score, roles_of
 from assay.data.files.table import TextTable, absences, absent, fold, number, patient_codes, read_table, require_whole
 from assay.report.sentences.scores import scale_words
 from assay.stats.groups import Grouped, groups_of
 from assay.stats.scores import Scale, scale_of
-from assay.validate.curves import ScoredCases, threshold_reaching
+from assay.validate.curves import ScoredCases, auroc_with_interval, threshold_reaching
 from assay.validate.request import ValidateRequest
 
 MOST_VALUES = 10
@@ -122,6 +122,13 @@ def read_score_file(source: Any, request: ValidateRequest) -> ScoreFile:
     taken = tuple(name for name in request.groups if CROSS not in name)
     roles, line = roles_of(table, (*taken, request.by), score=request.score or request.calls, target=request.target,
                            image=request.image, patient=request.patient)  # fmt: skip
+    if not request.by and roles["image"] in table.header:
+        cases = table.column(roles["image"], key_text("--image"))
+        if twice := len(cases) - len(set(cases)):
+            column = roles["image"]
+            raise DataError(f"{path.name}: {twice:,} rows have a case in '{column}' that another row has: keep one "
+                            f"each, join them with {key_text('--by', column)}, or name the column of cases with "
+                            f"{key_text('--image', 'COLUMN')}")  # fmt: skip
     cells = table.column(roles["target"], key_text("--target"))
     present = [cell for cell, blank in zip(cells, absences(cells), strict=True) if not blank]
     target = two_classes(roles["target"], request.positive, present)
@@ -273,6 +280,8 @@ def read_validation(request: ValidateRequest) -> Validated:
         )
         for file, (at, _) in zip(files, thresholds, strict=True)
     }
+    for file in () if request.calls or request.as_given else (*files, *tuning, *recalibration):
+        _require_positive_scores(file)
     groups, columns = _groups_of_file(first, patient, request)
     facts |= {
         "data": first.name, "target": first.roles["target"], "images": f"{len(table):,}",
@@ -288,6 +297,36 @@ def read_validation(request: ValidateRequest) -> Validated:
         "rows joined": f"{request.rule} of the rows of each {request.by}" if request.by else "",
     }  # fmt: skip
     return Validated(files, models, groups, table.numbers, facts, recalibration)
+
+
+MOST_AUROC = 0.475
+"""Scores whose AUROC is surely below it are taken for those of the other class: with these it is 0.05 higher."""
+LEAST_SEPARATED = 5
+"""Cases of each class from which on an AUROC of 0, which has no interval, is no chance."""
+
+
+def _require_positive_scores(file: ScoreFile) -> None:
+    """Refuse scores that are, by their column's name or by their ranks, those of the other class.
+
+    Raises:
+        SpecError: Says how the class is named.
+    """
+    target, column = file.target, file.roles["score"]
+    cells = file.table.column(file.roles["target"], key_text("--target"))
+    other, positive = (cells[int(np.flatnonzero(target.codes == code)[0])] for code in (0, 1))
+    remedy = (f"{key_text('--positive', other)} if the scores in '{column}' of {file.name} are of it, or "
+              f"{key_text('--as-given', True)} if they are of {positive}")  # fmt: skip
+    if class_of_score(column, ((other, target.classes[0]), (positive, target.classes[1]))) == 0:
+        raise SpecError(f"by their name the scores in '{column}' are of {other}, and {positive} is positive: "
+                        f"name the column of {positive} with {key_text('--score')}, or give {remedy}")  # fmt: skip
+    patient = file.roles["patient"]
+    people = file.table.column(patient, key_text("--patient")) if patient in file.table.header else ()
+    codes = patient_codes(people) if people else np.arange(len(target.codes))
+    auroc = auroc_with_interval(ScoredCases(target.codes, file.scale.log_odds(file.score), codes, 0.0))
+    separated = auroc.value == 0 and min(np.bincount(target.codes)) >= LEAST_SEPARATED
+    if auroc.high < MOST_AUROC or separated:
+        raise SpecError(f"the AUROC is {auroc.value:.2f} as given and {1 - auroc.value:.2f} with the classes the other "
+                        f"way round: give {remedy}")  # fmt: skip
 
 
 def _pair_files(

@@ -68,6 +68,7 @@ class ValidateRequest(CommandRequest):
     scores: Annotated[AsScores, Option("probabilities, percent or logits; found from all scores.", "KIND")] = "auto"
     target: Annotated[str, Option("The class; default: the column that is called like one.", "COLUMN")] = ""
     positive: Annotated[str, Option("The positive class; default: 1 of 0 and 1.", "CLASS")] = ""
+    as_given: Annotated[bool, Option("Go on even if the scores seem to be those of the other class.")] = False
     image: Annotated[str, Option("The case; default: the column that is called like an image.", "COLUMN")] = ""
     patient: Annotated[str, Option("The patient, likewise; without, each case is one.", "COLUMN")] = ""
     unmatched: Annotated[

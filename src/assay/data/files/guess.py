@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from assay.core.errors import SpecError, key_text
+from assay.core.errors import DataError, SpecError, cut, key_text
 from assay.core.files import is_file
 from assay.data.files.classes import in_order
 from assay.data.files.in_memory import kept_table
@@ -187,7 +187,8 @@ def guess(
 
 def tables_in(folder: Path) -> list[Path]:
     """Return the CSV files of a folder, the likeliest to have a row per image first."""
-    return sorted(folder.glob("*.csv"), key=lambda path: (path.name != "data.csv", -path.stat().st_size))
+    tables = [path for path in folder.iterdir() if path.suffix.casefold() == ".csv" and not path.name.startswith(".")]
+    return sorted(tables, key=lambda path: (path.name != "data.csv", -path.stat().st_size))
 
 
 def _guess_place(
@@ -205,12 +206,22 @@ def _guess_place(
         return _of_nnunet(path, unmatched)
     if (path / "participants.tsv").is_file():
         return _of_participants(path, target, unmatched)
-    errors: list[SpecError] = []
+    guesses, errors = dict[str, Guess](), list[SpecError]()
     for table in tables_in(path):
         try:
-            return _of_table(table, image, unmatched, **columns)
+            guesses[table.name] = _of_table(table, image, unmatched, **columns)
         except SpecError as error:  # it names no images, or not in the columns asked for; a broken one is refused
             errors.append(error)
+        except DataError:
+            if not guesses:
+                raise
+        if table.name == "data.csv" and guesses:
+            break
+    if len(guesses) > 1:
+        raise SpecError(f"{path.name} has {len(guesses)} tables that name its images ({cut(', '.join(guesses), 80)}): "
+                        "name the one to read, or call it data.csv")  # fmt: skip
+    if guesses:
+        return next(iter(guesses.values()))
     if errors:
         raise errors[0]
     for outlines in (*sorted(path.glob("*.json")), *sorted(path.glob("annotations/*.json"))):

@@ -48,7 +48,8 @@ _ROUNDED = re.compile(r"[0-9](\.[0-9]+)?[eE]\+[0-9]+$")
 _COUNTS = "whole numbers without a repetition"
 _UNKNOWN = frozenset({
     "unknown", "unk", "unkn", "not known", "?", "??", "???", "not available", "not stated", "not specified",
-    "unspecified", "missing", "no data", "undefined", "--", "---", ".", "*",
+    "unspecified", "missing", "no data", "undefined", "--", "---", ".", "*", "k.a.", "k. a.", "keine angabe",
+    "unbekannt",
 })  # fmt: skip
 _SENTINELS = (-1.0, -9.0, -99.0, -999.0, 9.0, 99.0, 999.0, 9999.0)
 """Words and numbers that usually mean that a value is not known."""
@@ -192,7 +193,8 @@ def usable(table: TextTable, target: str, score: str, patient: str, skip: bool |
     bad: dict[int, str] = {}
     for name, option, what in ((target, "--target", "label them"), (patient, "--patient", "say whose images they are")):
         cells = table.column(name, key_text(option)) if name else ()
-        if missing := [at for at, blank in enumerate(absences(cells)) if blank]:
+        unknown = [name == patient and (fold(cell) in _UNKNOWN or cell.strip() == "-") for cell in cells]
+        if missing := np.flatnonzero(np.logical_or(absences(cells), unknown)).tolist():
             lines = ", ".join(str(table.numbers[at]) for at in missing[:MOST_LINES])
             word, more = "line" if len(missing) == 1 else "lines", " ..." if len(missing) > MOST_LINES else ""
             sentence = f"'{name}' is missing in {len(missing):,} of {len(cells):,} rows ({word} {lines}{more}); {what}"

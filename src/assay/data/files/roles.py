@@ -251,3 +251,19 @@ def _numbers(read: TextTable, name: str) -> set[float]:
     """Return the numbers of a column, where all cells are numbers or blank; else nothing."""
     values = {number(cell, read.comma) for cell in read.present(name)}
     return {value for value in values if value is not None} if None not in values else set()
+
+
+def class_of_score(score: str, classes: Sequence[Sequence[str]]) -> int | None:
+    """Return the position of the class that a column of scores is called after, such as `prob_melanoma`.
+
+    Args:
+        score: Name of the column.
+        classes: Names of each class.
+    """
+    named = "".join(word for word in _words_of_name(score) if word not in SCORES)
+    alike = [at for at, names in enumerate(classes) if named in {"".join(_words_of_name(name)) for name in names}]
+    return alike[0] if len(alike) == 1 and named else None
+
+
+def _words_of_name(name: str) -> list[str]:
+    return re.findall(r"[^\W_]+", name.casefold())
