@@ -599,3 +599,19 @@ def test_a_label_beside_embeddings_is_no_feature(tmp_path: Path, ask: Asking) ->
     assert decoded.value.max() < 0.8
     page = (tmp_path / "out" / "report.html").read_text()
     assert "no features by their names: label and fold" in page
+
+
+@situation(
+    "a class that usually means that it is not known, as `unknown`, in a look, which asks nothing",
+    "one of the classes, and said as a caution",
+)
+def test_an_unknown_class_is_said_in_a_look(tmp_path: Path, ask: Asking) -> None:
+    draws = np.random.default_rng(0)
+    classes = ("ill", "well", "unknown")
+    rows: list[list[object]] = [["image", "label"], *([f"{at}.png", classes[at % 3]] for at in range(60))]
+    for at in range(60):
+        save(tmp_path / f"{at}.png", draws.integers(0, 255, (16, 16)).astype(np.uint8))
+    write_table(tmp_path / "data.csv", rows)
+    answer = ask("look", tmp_path, "--out", tmp_path / "out")
+    assert answer.code == 0, answer.err
+    assert "'unknown' in 20 rows of label" in answer.out + answer.err

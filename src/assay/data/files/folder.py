@@ -320,7 +320,8 @@ def _read(spec: DataSpec, table: TextTable, target: Target) -> dict[str, str]:
     used = {name: table.column(name, "data.factors") for name in named}
     used |= {name: cells for name, cells in others.items() if kinds[name][0] is not None}
     read = {"positive class": target.positive, **notation_of(table), **split_counts(table, spec.split.column),
-            **cautions_of(used, spec.target), "columns left out": "; ".join(unused)}  # fmt: skip
+            **cautions_of(used, "" if target.question else spec.target),
+            "columns left out": "; ".join(unused)}  # fmt: skip
     return {key: value for key, value in read.items() if value}
 
 
