@@ -122,13 +122,8 @@ def read_score_file(source: Any, request: ValidateRequest) -> ScoreFile:
     taken = tuple(name for name in request.groups if CROSS not in name)
     roles, line = roles_of(table, (*taken, request.by), score=request.score or request.calls, target=request.target,
                            image=request.image, patient=request.patient)  # fmt: skip
-    if not request.by and roles["image"] in table.header:
-        cases = table.column(roles["image"], key_text("--image"))
-        if twice := len(cases) - len(set(cases)):
-            column = roles["image"]
-            raise DataError(f"{path.name}: {twice:,} rows have a case in '{column}' that another row has: keep one "
-                            f"each, join them with {key_text('--by', column)}, or name the column of cases with "
-                            f"{key_text('--image', 'COLUMN')}")  # fmt: skip
+    if not request.by:
+        _require_one_row_each(table, roles["image"])
     cells = table.column(roles["target"], key_text("--target"))
     present = [cell for cell, blank in zip(cells, absences(cells), strict=True) if not blank]
     target = two_classes(roles["target"], request.positive, present)
@@ -172,6 +167,15 @@ def read_score_file(source: Any, request: ValidateRequest) -> ScoreFile:
         **(one_patient(patient_codes(people)) if people else {}), **alike_patients(people, table.numbers[:len(people)]),
     }  # fmt: skip
     return ScoreFile(path.stem, table, roles, target, score, scale, rejected, facts, not request.calls)
+
+
+def _require_one_row_each(table: TextTable, column: str) -> None:
+    """Refuse several rows of a case, where a column names cases. Raises DataError."""
+    cases = table.column(column, key_text("--image")) if column in table.header else ()
+    if twice := len(cases) - len(set(cases)):
+        raise DataError(f"{table.name}: {twice:,} rows have a case in '{column}' that another row has: keep one each, "
+                        f"join them with {key_text('--by', column)}, or name the column of cases with "
+                        f"{key_text('--image', 'COLUMN')}")  # fmt: skip
 
 
 def _read_calls(table: TextTable, column: str, codes: Mapping[str, int]) -> TextTable:
@@ -280,8 +284,11 @@ def read_validation(request: ValidateRequest) -> Validated:
         )
         for file, (at, _) in zip(files, thresholds, strict=True)
     }
-    for file in () if request.calls or request.as_given else (*files, *tuning, *recalibration):
-        _require_positive_scores(file)
+    if not (request.calls or request.as_given):
+        for file in files:
+            _require_positive_scores(file, models[file.name])
+        for file in (*tuning, *recalibration):
+            _require_positive_scores(file, _cases_of(file))
     groups, columns = _groups_of_file(first, patient, request)
     facts |= {
         "data": first.name, "target": first.roles["target"], "images": f"{len(table):,}",
@@ -305,7 +312,15 @@ LEAST_SEPARATED = 5
 """Cases of each class from which on an AUROC of 0, which has no interval, is no chance."""
 
 
-def _require_positive_scores(file: ScoreFile) -> None:
+def _cases_of(file: ScoreFile) -> ScoredCases:
+    """Return the scores of other cases, on which no threshold is set here."""
+    column, target = file.roles["patient"], file.target.codes
+    named = column in file.table.header
+    patient = patient_codes(file.table.column(column, key_text("--patient"))) if named else np.arange(len(target))
+    return ScoredCases(target, file.scale.log_odds(file.score), patient, 0.0)
+
+
+def _require_positive_scores(file: ScoreFile, cases: ScoredCases) -> None:
     """Refuse scores that are, by their column's name or by their ranks, those of the other class.
 
     Raises:
@@ -319,10 +334,7 @@ def _require_positive_scores(file: ScoreFile) -> None:
     if class_of_score(column, ((other, target.classes[0]), (positive, target.classes[1]))) == 0:
         raise SpecError(f"by their name the scores in '{column}' are of {other}, and {positive} is positive: "
                         f"name the column of {positive} with {key_text('--score')}, or give {remedy}")  # fmt: skip
-    patient = file.roles["patient"]
-    people = file.table.column(patient, key_text("--patient")) if patient in file.table.header else ()
-    codes = patient_codes(people) if people else np.arange(len(target.codes))
-    auroc = auroc_with_interval(ScoredCases(target.codes, file.scale.log_odds(file.score), codes, 0.0))
+    auroc = auroc_with_interval(cases)
     separated = auroc.value == 0 and min(np.bincount(target.codes)) >= LEAST_SEPARATED
     if auroc.high < MOST_AUROC or separated:
         raise SpecError(f"the AUROC is {auroc.value:.2f} as given and {1 - auroc.value:.2f} with the classes the other "
