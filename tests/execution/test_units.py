@@ -75,7 +75,7 @@ def test_new_probes_of_weights_that_were_not_kept_are_refused_once_before_anythi
     with pytest.raises(StoreError) as caught:
         plan_tiny(tmp_path, keep="none", seeds=2, **changes)
     assert str(caught.value) == (
-        f"1 finished trials in {tmp_path} would be probed anew, but their weights were not kept "
+        f"1 finished trials in {tmp_path} would be probed again, but their weights were not kept "
         "(keep: none): leave probes and test environments as they were, or train again in another place with --out, or "
         f"here once you have deleted {tmp_path}/trials/{id}"
     )

@@ -335,7 +335,7 @@ def check_weights(probes: Sequence[ProbeUnit], folder: RunFolder) -> None:
     ]
     if missing:
         raise StoreError(
-            f"{len(missing)} finished trials in {folder.root} would be probed anew, but their weights were not kept "
+            f"{len(missing)} finished trials in {folder.root} would be probed again, but their weights were not kept "
             "(keep: none): leave probes and test environments as they were, or train again in another place with "
             f"--out, or here once you have deleted {_name_trials(folder, missing)}"
         )
