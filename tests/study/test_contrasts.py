@@ -24,13 +24,15 @@ from assay.spec.schema import ContrastSpec, RecipePoint
 from assay.stats.compare import Contrast, compare, untested_contrast
 from assay.stats.decisions import decide_families
 from assay.stats.doses import DosePanel, interaction
-from assay.stats.outcomes import collapse_rate
 from assay.stats.panel import of_seeds
 from assay.stats.power import reachable
 from assay.store.schema import COLLAPSES, CONTRASTS, RELIANCE_CONTRASTS
 from assay.study.contrasts import carry_out, reliance_rows
+from assay.study.failures import collapse_rows, with_failures
 from assay.study.families import Pair, comparison_columns, family_of, pairs, spec_pairs
-from assay.study.tables import collapse_rows
+
+DECIDED_COLUMNS = {name for name in CONTRASTS.names if not name.startswith(("failed_", "trained_", "failure_limit_"))}
+"""Columns of a comparison before failures are counted."""
 
 
 def point(label: str) -> Any:
@@ -113,7 +115,7 @@ def test_what_could_not_be_tested_counts_in_holms_family() -> None:
     assert known < beside["detectable"] == pytest.approx(figure, rel=0.02)
     assert (lost["decision"], lost["reason"], lost["seeds"]) == ("inconclusive", str(because(Code.NO_SEED)), 0)
     assert math.isnan(lost["p_holm"])
-    assert set(CONTRASTS.names) == set(beside)
+    assert set(beside) == DECIDED_COLUMNS
 
 
 def test_a_contrast_of_named_levels_asks_no_other_question() -> None:
@@ -171,11 +173,32 @@ def test_collapses_are_an_outcome_with_an_interval_and_a_contrast() -> None:
     first, plain, difference = collapse_rows(gathered)  # type: ignore[arg-type]
     assert set(first) == set(plain) == set(difference) == set(COLLAPSES.names)
     assert (first["collapsed"], first["diverged"], first["seeds"]) == (2, 1, 4)
-    expected = collapse_rate(3, 4)
-    assert (first["rate"], first["low"], first["high"]) == (0.75, expected.low, expected.high)
+    expected = stats.binomtest(3, 4).proportion_ci()
+    assert (first["rate"], first["low"], first["high"]) == pytest.approx((0.75, expected.low, expected.high))
     assert (plain["rate"], plain["high"]) == (0, pytest.approx(1 - 0.025 ** (1 / 5)))
     assert (difference["against"], difference["rate"], difference["seeds"]) == ("plain", 0.75, 4)
     assert difference["p"] == pytest.approx(2 / 2**3)
+
+
+AREA = ContrastSpec(axis="loss", against="plain", environment="reversed")
+
+
+def test_a_comparison_says_how_many_networks_failed() -> None:
+    metric = {seed: "collapsed" if seed == 1 else "pending" if seed == 7 else "done" for seed in range(8)}
+    gathered = Records({"metric": metric, "plain": dict.fromkeys(range(8), "done")}, contrasts=(AREA,))
+    place = {"measure": "auroc", "factor": "", "layer": "", "environment": "reversed"}
+    areas = {"metric": [0.9, 0.91, 0.92, 0.9, 0.5, 0.91], "plain": [0.9, 0.92, 0.91, 0.93, 0.9, 0.91, 0.92, 0.92]}
+    seeds = [
+        {**place, "recipe": recipe, "seed": seed, "value": value}
+        for recipe, kept in (("metric", [0, 2, 3, 4, 5, 6]), ("plain", range(8)))
+        for seed, value in zip(kept, areas[recipe], strict=True)
+    ]
+    (stated,) = spec_pairs(gathered.plan.spec)
+    (row,) = with_failures([{**place, "id": stated.id}], gathered, seeds)  # type: ignore[arg-type]
+    # seed 1 collapsed, seed 5 fell to 0.5
+    assert (row["failed_a"], row["trained_a"], row["failed_b"], row["trained_b"]) == (2, 7, 0, 8)
+    assert row["failure_limit_a"] == pytest.approx(stats.binomtest(2, 7).proportion_ci(0.9).high)
+    assert row["failure_limit_b"] == pytest.approx(1 - 0.05 ** (1 / 8))
 
 
 # --- along the doses ------------------------------------------------------------------------------------------------
@@ -218,7 +241,7 @@ def test_a_comparison_along_doses_is_the_interaction() -> None:
     (row,) = decide_families([family_of("stated", [(tag, found)])], [])
     assert expected.scales is not None
     assert (row["plain_p"], row["probit_p"]) == (expected.scales.plain_p, expected.scales.probit_p)
-    assert set(row) == set(CONTRASTS.names)
+    assert set(row) == DECIDED_COLUMNS
 
 
 def test_a_dose_that_kept_no_seed_or_was_not_trained_is_told() -> None:
@@ -341,7 +364,7 @@ def test_amounts_of_data_are_one_comparison_that_says_which_it_rests_on(snapshot
     (row,) = decide_families([family_of("stated", [(only, found)])], [])
     equal = json.loads(row["equal"])
     assert (equal["clean"], equal["trained"], equal["b"]) == ("clean", [50, 200], found.equal.b)
-    assert set(row) == set(CONTRASTS.names)
+    assert set(row) == DECIDED_COLUMNS
 
 
 def test_the_greatest_factor_is_compared_with_each_other_one_by_seed() -> None:

@@ -25,7 +25,7 @@ from assay.spec.checks import MOST_PRIMARY
 from assay.spec.schema import ContrastSpec, Role
 from assay.stats.compare import contrast
 from assay.stats.decisions import decide_families, moderate_group
-from assay.stats.doubts import findings_of, outlying_seeds
+from assay.stats.doubts import failure_columns, fallen_seeds, findings_of, outlying_seeds
 from assay.stats.estimate import estimate, estimate_row
 from assay.stats.findings import to_row
 from assay.stats.format import p_value, with_interval
@@ -194,6 +194,9 @@ def compare_predictions(read: Predictions, request: CompareRequest) -> Compared:
             for number, value in zip(panel.numbers.tolist(), found.per_seed.tolist(), strict=True)
         ]
     decided_rows = decide_families([family_of(stated.family_name, family)], rows)
+    fallen = next(iter(fallen_seeds(by_seed, decided_rows).values()), set[tuple[str, Any]]())
+    failed = {name: [(name, row["seed"]) in fallen for row in by_seed if row["recipe"] == name] for name in panels}
+    decided_rows = [{**row, **failure_columns(failed[row["a"]], failed[against])} for row in decided_rows]
     worse = [because(Code.WORSE_THAN_CHANCE, recipe=row["recipe"], measure=measure, value=row["value"]) for row in rows
              if entry.entry.direction == "higher" and row["high"] < row["chance"]]  # fmt: skip
     cautions = (*worse, *outlying_seeds(by_seed, decided_rows))

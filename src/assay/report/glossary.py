@@ -30,8 +30,8 @@ GLOSSARY: Mapping[str, str] = {
     ),
     "Decision": (
         "How a contrast ends: *higher* or *lower*; *higher* or *lower by more than the margin*, or *by "
-        "less than the margin*; *equivalent within the margin*; *inconclusive*. Of controls: *detected*, "
-        "*none detected*, *differs*."
+        "less than the margin*; *equivalent within the margin*, of networks that did not fail; *inconclusive*. Of "
+        "controls: *detected*, *none detected*, *differs*."
     ),
     "Decodability": "AUROC of a linear decoder that predicts a factor from a layer of the network.",
     "Detectable difference": "The smallest difference that the design finds in 4 of 5 studies (80% power).",

@@ -21,6 +21,7 @@ from assay.stats.rows import (
     MATCHED,
     PRIMARY,
     SETTLED,
+    WITHIN_MARGIN,
     Row,
     Verdict,
     is_undefined,
@@ -338,11 +339,28 @@ def verdict_words(row: Row) -> str:
     late = [cause_words(cause) for cause in reason_of(row).causes if cause.code in (Code.RULE_CHANGED, Code.LOOK_ADDED)]
     text = ", ".join((_decision(row), *late))
     text = text.format(margin=number(numeric(row, "margin"), 2 if numeric(row, "margin") >= 0.01 else 3))
+    failures = failures_text([row])
+    text = f"{text}; {failures}" if failures else text
     if row.get("decision") in SETTLED or "p_holm" not in row:
         return text
     why = reason_of(row).first(Code.CONTROL_FAILED, Code.EXHAUSTED, Code.DEPENDS_ON_SCALE)
     reason = cause_words(why) if why else reason_words(row.get("reason")) if is_undefined(row) else ""
     return f"{text} ({reason})" if reason else text
+
+
+def failures_text(rows: Sequence[Row]) -> str:
+    """Return the failed networks of comparisons that claim a small difference: `failed: 0 of 12 each (up to 22%)`.
+
+    Several numbers of failures are told by the greatest. Empty where nothing small is claimed or nothing was counted.
+    """
+    small = [row for row in rows if row.get("decision") in WITHIN_MARGIN and "failed_a" in row]
+    counts = [tuple(numeric(row, f"{name}_{side}") for name in ("failure_limit", "failed", "trained"))
+              for row in small for side in ("a", "b")]  # fmt: skip
+    if not counts:
+        return ""
+    limit, failed, trained = max(counts)
+    alike = "each" if len(set(counts)) == 1 else "at most"
+    return f"failed: {failed:.0f} of {trained:.0f} {alike} (up to {100 * limit:.0f}%)"
 
 
 def decided_by(row: Row, difference: str = "value") -> str:
@@ -365,7 +383,11 @@ def primary_line(row: Row, names: Names = PLAIN) -> str:
 
 
 def outcome(row: Row, names: Names = PLAIN) -> str:
-    """Return a decision as a sentence without numbers or a stop."""
+    """Return a decision as a sentence without numbers or a stop, but for failed networks where a limit is claimed."""
+    return _outcome(row, names) + _failures([row])
+
+
+def _outcome(row: Row, names: Names) -> str:
     (a, b), what, decision = sides(row, names), subject(row, names), text_of(row, "decision")
     fixed_text = f" ({held_words(row, names).removeprefix(', ')})" if held_words(row, names) else ""
     if decision == "equivalent":
@@ -378,19 +400,28 @@ def outcome(row: Row, names: Names = PLAIN) -> str:
     return f"{statement(row, names)}: {_decision(row)}"
 
 
+def _failures(rows: Sequence[Row]) -> str:
+    text = failures_text(rows)
+    return f"; {text}" if text else ""
+
+
 def equivalences(rows: Sequence[Row], names: Names = PLAIN) -> str:
     """Return the equivalences to the base of the first row, in its measure and condition, without a stop.
 
     Pairs other than these were not compared: two levels that are each within the margin of a base can differ by more.
     """
-    first, alone = rows[0], outcome(rows[0], names)
     about = [(sides(row, names)[1], subject(row, names), held_words(row, names), row["margin"]) for row in rows]
-    levels = list(dict.fromkeys(sides(row, names)[0] for row, of in zip(rows, about, strict=True) if of == about[0]))
+    same = [row for row, of in zip(rows, about, strict=True) if of == about[0]]
+    levels = list(dict.fromkeys(sides(row, names)[0] for row in same))
+    alone, base = _outcome(rows[0], names), about[0][0]
     if len(levels) == 1:
-        return alone
-    pair = f"{sentence_case(levels[0])} and {about[0][0]} are equivalent in "
-    several = join_words(levels) if len(levels) <= MOST_NAMED else count(len(levels), in_words(text_of(first, "axis")))
-    return f"{sentence_case(several)} are each equivalent to {about[0][0]} in {alone.removeprefix(pair)}"
+        return alone + _failures(same)
+    pair = f"{sentence_case(levels[0])} and {base} are equivalent in "
+    several = (
+        join_words(levels) if len(levels) <= MOST_NAMED else count(len(levels), in_words(text_of(rows[0], "axis")))
+    )
+    where = alone.removeprefix(pair)
+    return f"{sentence_case(several)} are each equivalent to {base} in {where}{_failures(same)}"
 
 
 def _inside(text: str) -> str:

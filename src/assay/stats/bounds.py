@@ -57,5 +57,16 @@ def share(of: Bool[np.ndarray, " n"], patient: Int[np.ndarray, " n"], alpha: flo
         size = min(float(n), value * (1 - value) / error**2) if error else size
     hits = value * size
     low = float(betaincinv(hits, size - hits + 1, alpha)) if hits > 0 else 0.0
-    high = float(betaincinv(hits + 1, size - hits, 1 - alpha)) if hits < size else 1.0
-    return Bounded(value, error, low, high)
+    return Bounded(value, error, low, most_of(hits, size, alpha))
+
+
+def most_of(hits: float, size: float, alpha: float = ALPHA) -> float:
+    """Compute the upper bound of a share of which a sample of `size` has `hits` (Clopper and Pearson).
+
+    Examples:
+        None of twelve:
+
+        >>> round(most_of(0, 12), 4)  # 1 - 0.05 ** (1 / 12)
+        0.2209
+    """
+    return float(betaincinv(hits + 1, size - hits, 1 - alpha)) if hits < size else 1.0

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Any, Literal
 
-from assay.core.measures import range_of
+from assay.core.measures import better, range_of
 from assay.core.reasons import NOTHING, Code, Reason, because, reason_of
+from assay.stats.bounds import most_of
 from assay.stats.findings import Finding, Kind, to_row, with_ids
 from assay.stats.measures import COMPUTED
 from assay.stats.rows import (
@@ -389,18 +390,60 @@ def outlying_seeds(seeds: Sequence[Row], contrasts: Sequence[Row]) -> list[Reaso
     A recipe that fails with one seed in five looks better than it is in most sets of 3 to 5 seeds, and one that did
     fail is not described by a mean. A study without comparisons is checked in the measure that its page leads with.
     """
-    far: list[_Far] = []
-    unchecked: list[str] = []
-    for (measure, *_), by_recipe in _by_place(seeds, contrasts).items():
-        defined = [rows for rows in by_recipe if not any(math.isnan(numeric(row, "value")) for row in rows)]
-        outliers = _far_seeds(measure, [rows for rows in defined if len(rows) >= MINIMUM_SEEDS])
-        if outliers is None:
-            unchecked.append(measure)
-        else:
-            far += outliers
+    by_place = _far_by_place(seeds, contrasts)
+    far = [outlier for outliers in by_place.values() for outlier in outliers or ()]
     reasons = [_outlying(far)] if far else []
-    names = tuple(dict.fromkeys(unchecked))
+    names = tuple(dict.fromkeys(measure for (measure, *_), outliers in by_place.items() if outliers is None))
     return [*reasons, because(Code.SEEDS_UNCHECKED, measures=names, least=FEWEST_DISTANCES)] if names else reasons
+
+
+def fallen_seeds(seeds: Sequence[Row], contrasts: Sequence[Row]) -> dict[Place, set[tuple[str, Any]]]:
+    """Return the networks that are far worse than the others of their recipe, by the place that is compared.
+
+    They are the outlying seeds on the worse side. Of a measure without a better direction there are none.
+
+    Returns:
+        Place -> label of the recipe and seed.
+    """
+    return {
+        place: {
+            (text_of(outlier.row, "recipe"), outlier.row["seed"])
+            for outlier in outliers or ()
+            if better(place[0]) == ("higher" if numeric(outlier.row, "value") < outlier.median else "lower")
+        }
+        for place, outliers in _far_by_place(seeds, contrasts).items()
+    }
+
+
+def failure_columns(a: Collection[bool], b: Collection[bool]) -> dict[str, float]:
+    """Return how many seeds of either side of a comparison failed, and the greatest share that this allows (95 %).
+
+    That recipes are equivalent is said of networks that did not fail: of a recipe whose networks fail in one seed of
+    ten, few seeds may show no failure at all.
+
+    Args:
+        a: Whether each seed of a failed.
+        b: The same of b.
+
+    Examples:
+        >>> columns = failure_columns([False] * 12, [False] * 12)
+        >>> columns["failed_a"], columns["trained_a"], round(columns["failure_limit_a"], 4)  # 1 - 0.05 ** (1 / 12)
+        (0, 12, 0.2209)
+    """
+    columns: dict[str, float] = {}
+    for side, failed in (("a", a), ("b", b)):
+        columns |= {f"failed_{side}": sum(failed), f"trained_{side}": len(failed)}
+        columns[f"failure_limit_{side}"] = most_of(sum(failed), len(failed)) if failed else math.nan
+    return columns
+
+
+def _far_by_place(seeds: Sequence[Row], contrasts: Sequence[Row]) -> dict[Place, list[_Far] | None]:
+    """Return the outlying seeds of every place that is compared; None where they cannot be known."""
+    far: dict[Place, list[_Far] | None] = {}
+    for place, by_recipe in _by_place(seeds, contrasts).items():
+        defined = [rows for rows in by_recipe if not any(math.isnan(numeric(row, "value")) for row in rows)]
+        far[place] = _far_seeds(place[0], [rows for rows in defined if len(rows) >= MINIMUM_SEEDS])
+    return far
 
 
 def _by_place(seeds: Sequence[Row], contrasts: Sequence[Row]) -> dict[Place, list[list[Row]]]:

@@ -75,6 +75,8 @@ DIFFERENT = (*BEYOND_MARGIN, "higher", "lower", *SMALL)
 """Decisions that claim a difference."""
 SETTLED = (*DIFFERENT, "equivalent")
 """Decisions that answer a question; all others are inconclusive."""
+WITHIN_MARGIN = (*SMALL, "equivalent")
+"""Decisions that claim that no difference of the margin or more is there, of networks that did not fail."""
 CONTROLS = ("positive-control", "a-a")
 """Roles of comparisons that test the study itself."""
 PRIMARY = "primary"

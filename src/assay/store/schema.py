@@ -144,6 +144,11 @@ CONTRASTS = Table(
         Column("expected", "of a positive control, the direction that must be found: higher or lower"),
         TRAINING_SEEDS,
         whole("left_out", "seeds that either recipe kept and the comparison does not rest on"),
+        *(column for side in ("a", "b") for column in (
+            whole(f"failed_{side}", f"of {side}, seeds whose network collapsed, diverged or fell far below the others"),
+            whole(f"trained_{side}", f"of {side}, seeds trained to an end"),
+            number(f"failure_limit_{side}", f"of {side}, greatest share of failing seeds that this allows (95%)"),
+        )),
         PATIENTS,
         number("effective_patients",
                "patients that equal ones would be, of two classes the fewer; none decided under 6"),

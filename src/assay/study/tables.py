@@ -34,7 +34,7 @@ from assay.stats.estimate import estimates as estimates_of
 from assay.stats.findings import to_row
 from assay.stats.format import count
 from assay.stats.measures import COMPUTED
-from assay.stats.outcomes import collapse_rate, contrast_collapse, corruption_rows
+from assay.stats.outcomes import corruption_rows
 from assay.stats.panel import Panel, of_seeds
 from assay.stats.rows import KEY_FIELDS, estimates_compared, over_images, with_id, with_outcomes
 from assay.store import schema
@@ -44,6 +44,7 @@ from assay.store.folder import RunFolder
 from assay.store.views import SeedValues
 from assay.study.contrasts import carry_out, dose_change_rows, families_of, reliance_rows
 from assay.study.described import Described, describe
+from assay.study.failures import collapse_rows, with_failures
 from assay.study.families import Pair, spec_pairs
 from assay.study.gathered import Gathered
 from assay.study.interim import InterimLook, contrasts_of, look_rows, looks_at, seeds_of
@@ -166,59 +167,6 @@ def _source_data(source: SourceSpec) -> Row:
     }
 
 
-# How often each recipe collapsed: an outcome with its own interval, and its stated contrasts.
-
-
-def collapse_rows(gathered: Gathered) -> list[Row]:
-    """A row per recipe, then one per comparison of the study: rows of `schema.COLLAPSES`.
-
-    Comparisons at matched fit or along the doses are over several recipes a side and have no rate of their own.
-    """
-    spec = gathered.plan.spec
-    rows = [_failure_rate(gathered, point) for point in spec.points]
-    compared = dict.fromkeys(
-        (sides.a[0].label, sides.b[0].label)
-        for pair in spec_pairs(spec)
-        if pair.contrast.at == "equal-budget"
-        for sides in pair.single
-    )
-    by_label = {point.label: point for point in spec.points}
-    return [*rows, *(_difference(gathered, by_label[a], by_label[b]) for a, b in compared)]
-
-
-def _failure_rate(gathered: Gathered, point: RecipePoint) -> Row:
-    failed = gathered.lost_seeds(point)
-    rate = collapse_rate(len(failed), len(_ended_seeds(gathered, point)))
-    numbers = {"seeds": rate.trials, "rate": rate.value, "low": rate.low, "high": rate.high}
-    return {**_failed_row(gathered, point, failed), **numbers, "against": "", "p": math.nan, "min_p": math.nan}
-
-
-def _difference(gathered: Gathered, a: RecipePoint, b: RecipePoint) -> Row:
-    ends = [_ended_seeds(gathered, point) for point in (a, b)]
-    seeds = [seed for seed in ends[0] if seed in ends[1]]
-    difference = contrast_collapse(*(np.array([side[seed] for seed in seeds], dtype=bool) for side in ends))
-    numbers = {"seeds": difference.seeds, "rate": difference.value, "low": difference.low, "high": difference.high}
-    counted = _failed_row(gathered, a, [seed for seed in seeds if ends[0][seed]])
-    return {**counted, **numbers, "against": b.label, "p": difference.p, "min_p": difference.min_p}
-
-
-def _ended_seeds(gathered: Gathered, point: RecipePoint) -> dict[int, bool]:
-    """Seed -> whether it was lost, for those whose folds all came to an end, and those that one fold decided."""
-    failed, seeds_kept = gathered.lost_seeds(point), gathered.kept_seeds(point)
-    return {seed: seed in failed for seed in gathered.by_point[point.label] if seed in failed or seed in seeds_kept}
-
-
-def _failed_row(gathered: Gathered, point: RecipePoint, seeds: list[int]) -> Row:
-    """Which of a recipe's lost seeds diverged; those that did in no fold collapsed."""
-    diverged = sum("diverged" in _statuses(gathered, point, seed) for seed in seeds)
-    return {**point.columns, "collapsed": len(seeds) - diverged, "diverged": diverged}
-
-
-def _statuses(gathered: Gathered, point: RecipePoint, seed: int) -> Iterator[str]:
-    trials = gathered.by_point[point.label][seed]
-    return (gathered.records[trial.id]["status"] for trial in trials if trial.id in gathered.records)
-
-
 # From records to the tables that the page shows: estimates, contrasts, associations, findings. Reads no model.
 
 
@@ -297,10 +245,17 @@ class Made(Mapping[str, Sequence[Row]]):
         """Rows of `schema.CONTRASTS`."""
         if self.looks:
             rows = contrasts_of(self.looks, self.spec.most_seeds)
-            return with_outcomes(self.before.mark(rows, lambda row: seeds_of(row["id"], self.looks)), self.trials)
-        estimates = self.estimates_made
-        rows = decide_families(families_of(self.gathered, self.before.pairs, estimates.carried), estimates.estimates)
-        return with_outcomes(self.before.mark(rows, lambda _: self.spec.seeds), self.trials)
+            rows = self.before.mark(rows, lambda row: seeds_of(row["id"], self.looks))
+        else:
+            made = self.estimates_made
+            rows = decide_families(families_of(self.gathered, self.before.pairs, made.carried), made.estimates)
+            rows = self.before.mark(rows, lambda _: self.spec.seeds)
+        return with_failures(with_outcomes(rows, self.trials), self.gathered, self.values_by_seed(rows))
+
+    def values_by_seed(self, contrasts: Sequence[Row]) -> list[Row]:
+        """Return rows of `schema.SEEDS` in the places of contrasts; of a study without any, all."""
+        made = self.estimates_made
+        return list(SeedValues(made.values).rows(estimates_compared(made.estimates, contrasts)))
 
 
 def carried_looks(plan: Plan, root: Path, folds: Pooled, looks_known: Sequence[InterimLook] = ()) -> list[InterimLook]:
@@ -320,7 +275,7 @@ def carried_looks(plan: Plan, root: Path, folds: Pooled, looks_known: Sequence[I
 
 def _findings(tables: Made) -> Sequence[Row]:
     described, spec, estimates = tables.described, tables.spec, tables.estimates_made.estimates
-    seeds = list(SeedValues(tables.estimates_made.values).rows(estimates_compared(estimates, tables.contrasts)))
+    seeds = tables.values_by_seed(tables.contrasts)
     findings = findings_of(
         tables.contrasts,
         estimates,

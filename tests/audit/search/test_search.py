@@ -387,6 +387,19 @@ def test_bounds_of_an_effect_hold_over_donors_too(tie: tuple[float, float], slop
     assert (missed / worlds <= 0.075).all(), "5% a side are promised; without donors it is 9% to 30%"
 
 
+@pytest.mark.parametrize("people", [40, 100, 200])
+@pytest.mark.parametrize("noise", [0.05, 0.2, 0.5])
+def test_the_upper_bound_holds_where_one_patient_in_ten_reacts(people: int, noise: float) -> None:
+    draws = np.random.default_rng(0)
+    made = sample(np.arange(people), np.arange(people) % 2)
+    worlds = 1000
+    above = sum(
+        effect_of((draws.random(people) < 0.1) + noise * draws.normal(size=people), made).high < 0.1
+        for _ in range(worlds)
+    )
+    assert above / worlds <= 0.06 + 2 * math.sqrt(0.06 * 0.94 / worlds), "Student's t misses 7% to 9%"
+
+
 @pytest.mark.parametrize("noise", [0.0, 1e-14])
 def test_a_model_that_calls_all_images_surely_is_searched(noise: float) -> None:
     made = world(0, "letter")

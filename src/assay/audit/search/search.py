@@ -310,7 +310,8 @@ def effect_of(values: Float[np.ndarray, " n"], sample: SearchSample, content: Gi
     """Return the mean of effects on all images of a sample, with one-sided bounds by t over patients.
 
     An image varies as a recipient and as a donor (Aronow, Samii and Assenova 2015, variance of dyads). The standard
-    deviation that effects are in is an estimate too, so that images far from their class add to the error.
+    deviation that effects are in is an estimate too, so that images far from their class add to the error. The upper
+    bound is higher where few patients have most of the effect (see `skewed_quantile`).
 
     Args:
         values: Effects on images.
@@ -326,8 +327,38 @@ def effect_of(values: Float[np.ndarray, " n"], sample: SearchSample, content: Gi
     if content is not None:
         both = cluster(influence + content.sums, sample.patient).standard_error ** 2 - content.squares
         error = max(error, math.sqrt(max(0.0, both)) / len(values))
-    reach = -float(stdtrit(people - 1, ALPHA)) * error
-    return Bounded(mean, error, mean - reach, mean + reach, people - 1.0)
+    quantile = -float(stdtrit(people - 1, ALPHA))
+    high = mean + skewed_quantile(quantile, parts.values) * error
+    return Bounded(mean, error, mean - quantile * error, high, people - 1.0)
+
+
+def skewed_quantile(quantile: float, contributions: Float[np.ndarray, " p"]) -> float:
+    """Return the quantile of an upper bound of a mean whose contributions are skewed to the right.
+
+    Where one patient in ten reacts, a sample often has fewer, and a smaller variance as well: the truth was above the
+    bound by Student's t in 0.07 to 0.09 of worlds (0.05 by this one; docs/statistics.md). With q the quantile, g the
+    skewness, not below 0, and a = g / (6 sqrt(n)), it is q + a (1 + 2 q^2) + 4 a^2 (q + 2 q^3).
+
+    Args:
+        quantile: Of Student's t.
+        contributions: One per patient.
+
+    References:
+        Johnson, "Modified t tests and confidence intervals for asymmetrical populations", Journal of the American
+        Statistical Association 1978; Chen, "Testing the mean of skewed distributions", same journal 1995.
+
+    Examples:
+        >>> skewed_quantile(1.645, np.array([-1.0, 1.0]))
+        1.645
+        >>> round(skewed_quantile(1.645, np.array([4.0, *[-1.0] * 4])), 3)  # g = 1.5
+        2.889
+    """
+    deviations = contributions - contributions.mean()
+    variance = float((deviations**2).mean())
+    if not variance > 0:
+        return quantile
+    a = max(0.0, float((deviations**3).mean()) / variance**1.5) / (6 * math.sqrt(len(contributions)))
+    return quantile + a * (1 + 2 * quantile**2) + 4 * a**2 * (quantile + 2 * quantile**3)
 
 
 # Find.
