@@ -13,7 +13,7 @@ import pytest
 from tests.worlds.files import save, write_table
 
 import assay
-from assay.audit.verdicts_file import FILE, SCHEMA_FILE
+from assay.audit.verdicts_file import SCHEMA_FILE
 from assay.cli import main
 
 SIDE, COUNT = 24, 160
@@ -67,7 +67,7 @@ def audited(
 
 def require_valid(folder: Path) -> dict[str, Any]:
     """Return `verdicts.json`. Raises ValidationError unless it follows the schema in the package."""
-    document = json.loads((folder / FILE).read_text())
+    document = json.loads((folder / "verdicts.json").read_text())
     jsonschema.validate(document, json.loads(SCHEMA_FILE.read_text()))
     return document
 

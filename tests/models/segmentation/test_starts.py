@@ -15,7 +15,7 @@ from torch import nn
 
 from assay.core.errors import WeightsError
 from assay.models.smp_networks import repeat_kernel
-from assay.models.weights import IMAGENET_MEAN, IMAGENET_SD, WEIGHTS_FILE, load_weights, save_weights
+from assay.models.weights import WEIGHTS_FILE, load_weights, save_weights
 
 ASSETS = Path(os.environ.get("ASSAY_ASSETS", Path(__file__).parents[4] / "shared" / "assets")) / "weights"
 LITE = ASSETS / "tf_efficientnet_lite0.imagenet.safetensors"
@@ -177,7 +177,7 @@ def test_efficientnet_lite_from_imagenet(network):
     made = built(name, start(LITE), encoder="tu-tf_efficientnet_lite0", **params).eval()
     whole = timm.create_model("tf_efficientnet_lite0", pretrained=False)
     whole.load_state_dict({key: value.float() for key, value in load_file(LITE).items()}, strict=True)
-    mean, sd = (torch.tensor(values).reshape(1, 3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_SD))
+    mean, sd = (torch.tensor(values).reshape(1, 3, 1, 1) for values in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
     caught = []
     whole.blocks.register_forward_hook(lambda _module, _inputs, output: caught.append(output))
     with torch.no_grad():
