@@ -296,6 +296,12 @@ def test_indices_can_be_left_out() -> None:
     assert found["interventions"] == [m for m in found["all"] if not m.measure.startswith("sobol")]
 
 
+def test_some_factors_can_be_chosen() -> None:
+    asked = {"all": Reliance(sobol=False), "tag": Reliance(sobol=False, factors=("tag",))}
+    found = run_probes(Model(Reader(ADDITIVE["all"])), World(), asked).measurements
+    assert found["tag"] == [m for m in found["all"] if m.factor == "tag"] != []
+
+
 def test_images_of_which_nothing_can_be_changed_say_so() -> None:
     (one,) = reliance(Reader({"tag": 1.0}), World(has_phantom=False, changes=()))
     assert reason_words(one.reason) == "no phantom and no intervention: nothing can be changed alone"

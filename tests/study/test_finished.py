@@ -151,6 +151,7 @@ def test_the_command_answers_before_torch_is_imported(tmp_path: Path) -> None:
 
     first, second = run(), run()
     assert first[:-1] == second[:-1]
-    assert first[-2] == f"report: {Path('runs/tiny/report.html')}"
+    assert first[-3] == f"report: {Path('runs/tiny/report.html')}"
+    assert first[-2].endswith(": assay run tiny.yaml --seeds 10")
     assert first[-1].startswith("True")
     assert second[-1] in ("False 0", "False None")

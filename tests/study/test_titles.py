@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -139,3 +140,45 @@ def test_a_segmentation_on_another_set_speaks_of_dice_lesions_and_false_marks() 
         "Dice 0.31, 45 of 100 lesions found and 30 of 100 lesion-free images falsely marked in endotect; Dice 0.74 and "
         "80 of 100 lesions found in held-out images of the training set."
     )
+
+
+# What comes next.
+
+NEEDED = comparison("inconclusive", a="triplet") | {"seeds_needed": 24.0, "patients_needed": math.nan}
+RUN = "assay run my/study.yaml"
+NEXT: dict[str, tuple[list[Row], dict[str, str], str]] = {
+    "quick": ([EQUAL], {"command": "assay run nodule-loss --scale quick"}, "the whole study: assay run nodule-loss"),
+    "decided": ([EQUAL], {}, "repeat it with fresh seeds: assay replicate runs/x"),
+    "open": ([EQUAL, NEEDED], {"command": RUN},
+             "24 fresh seeds, which would decide every primary comparison: assay replicate runs/x --seeds 24"),
+    "too few patients": ([NEEDED | {"seeds_needed": math.nan, "patients_needed": 1200.0}], {},
+                         "more patients. With 1,200, 40 seeds would decide every primary comparison."),
+    "repeated already": ([EQUAL], {"replication of": "x"}, ""),
+    "trained elsewhere": ([EQUAL], {"models": "12"}, ""),
+    "nothing compared, many seeds": ([], {"command": RUN}, ""),
+}  # fmt: skip
+
+
+def after(contrasts: list[Row], facts: dict[str, str], root: str = "runs/x", **change: str) -> str:
+    evidence = study({"same": CLEAN["same"]}, contrasts)
+    trials = [{**row, **change} for row in evidence.tables["trials"]]
+    provenance = [{"key": key, "value": value} for key, value in facts.items()]
+    evidence = replace(evidence, tables={**evidence.tables, "trials": trials, "provenance": provenance},
+                       root=Path(root).expanduser())  # fmt: skip
+    return evidence.page.account(evidence).opening.next
+
+
+@pytest.mark.parametrize("name", NEXT)
+def test_the_next_step_is_possible_and_was_not_done(name: str) -> None:
+    contrasts, facts, step = NEXT[name]
+    assert after(contrasts, facts).removeprefix("Next: ") == step
+
+
+def test_the_next_step_has_the_folder_and_the_file_of_the_user() -> None:
+    assert after([EQUAL], {}, "~/out/x") == "Next: repeat it with fresh seeds: assay replicate ~/out/x --out ~/out"
+    again = f"Next: train the failed runs again: {RUN} --out out"
+    assert after([EQUAL], {"command": RUN}, "out/x", status="failed") == again
+    assert not after([EQUAL], {}, status="failed"), "a study from Python has no command"
+    narrow = f"Next: narrower intervals, from 10 seeds: {RUN} --seeds 10"
+    assert after([], {"command": RUN}, seed="1") == narrow
+    assert not after([], {"command": f"{RUN} --seeds 3"}, seed="1")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from assay.audit.harm_words import ANSWERED, answer_words, finding_rows
-from assay.audit.search.words import next_words, region_evidence, region_title
+from assay.audit.search.words import region_evidence, region_title
 from assay.audit.tables import AUDIT_TABLES
 from assay.audit.verdicts_file import write_verdicts
 from assay.audit.words import (
@@ -168,8 +168,7 @@ def write_outcome(root: Path) -> Path:
     """Write the page, `verdicts.json` and the cards of an audit from its tables. Return the path of the page."""
     page, folder = write_page(root), RunFolder(root)
     tables = {name: folder.table(name) for name in ANSWERED}
-    answer = [*answer_words(tables), *filter(None, (next_words(tables),))]
-    write_verdicts(folder, answer, finding_rows(tables))
+    write_verdicts(folder, answer_words(tables), finding_rows(tables))
     write_cards(root)
     return page
 

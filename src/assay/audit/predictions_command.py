@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -90,6 +91,6 @@ def print_verdicts(root: Path, json: bool) -> None:
     for row in tables["checks"]:
         if row["status"] == "warn":
             print(f"caution: {check_words(row)}")
-    then = next_words(tables, root)
+    then = next_words(tables, shlex.quote(str(root)))
     for line in filter(None, (*where_issues_are(root), f"report: {root / 'report.html'}", then)):
         print(line)

@@ -10,6 +10,7 @@ import os
 import platform
 import re
 import secrets
+import shlex
 import time
 import warnings
 from collections.abc import Callable, Generator, Mapping
@@ -355,6 +356,12 @@ def without_home(value: Any) -> Any:
     if isinstance(value, list):
         return [without_home(item) for item in cast("list[Any]", value)]
     if isinstance(value, str) and (PurePosixPath(value).is_absolute() or PureWindowsPath(value).is_absolute()):
-        parts = (PurePosixPath(value) if value.startswith("/") else PureWindowsPath(value)).parts[1:]
-        return "/".join(("…", *parts[-2:]))
+        return "/".join(("…", *PureWindowsPath(value).parts[1:][-2:]))  # which splits at both separators
     return value
+
+
+def typed_path(path: Path | str) -> str:
+    """Return a path for a command, from the working directory or `~`; else its name, since a page names no author."""
+    from_starts = [(prefix, os.path.relpath(path, start)) for prefix, start in (("", "."), ("~/", Path.home()))]
+    prefix, inside = next((pair for pair in from_starts if not pair[1].startswith("..")), ("", Path(path).name))
+    return prefix + shlex.quote(inside)

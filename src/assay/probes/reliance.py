@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Annotated, ClassVar
@@ -72,8 +72,8 @@ class ScoreSpread:
     residual: np.ndarray
 
 
-def counterfactual_measurements(reading: Reading, scene: Scene) -> list[Measurement]:
-    """`flip-rate`, `logit-effect` and `logit-effect-absolute` of every factor that can be changed, and `pair-logit`.
+def counterfactual_measurements(reading: Reading, scene: Scene, factors: Sequence[str]) -> list[Measurement]:
+    """`flip-rate`, `logit-effect` and `logit-effect-absolute` of each of the factors, and `pair-logit`.
 
     Without `group`: the neutral images with the factor at its high end against the same images with it at its low end.
     `group="low to high"` (or the reverse): images whose own value is nearer to the low end, moved to the high end from
@@ -88,7 +88,7 @@ def counterfactual_measurements(reading: Reading, scene: Scene) -> list[Measurem
     neutral = scene.neutral()
     spread = within_class_spread(log_odds(reading.read(neutral).logits), neutral.table.target)
     measurements: list[Measurement] = []
-    for factor in scene.changeable():
+    for factor in factors:
         for change in _changes(reading, scene, factor):
             measurements += _change_rows(change, spread, neutral, scene.classes)
         measurements += _pairs(reading, scene, factor, float(spread.deviation[-1]))
@@ -368,22 +368,29 @@ class Reliance:
         sobol: Annotated[
             bool, Field(description="Sobol' indices too, where there is a phantom; without them half the time")
         ] = True,
+        factors: Annotated[
+            tuple[str, ...], Field(description="factors to change alone; all that can be changed when left out")
+        ] = (),
     ) -> None:
         self.samples = samples
         self.tolerance = tolerance
         self.sobol = sobol
+        self.factors = factors
 
     def requests(self, model: Model, scene: Scene) -> tuple[Request, ...]:
-        """Return the neutral rows and both ends of every factor that can be changed."""
-        moved = (scene.counterfactual(factor, end) for factor in scene.changeable() for end in ("low", "high"))
+        """Return the neutral rows and both ends of every factor that is changed."""
+        moved = (scene.counterfactual(factor, end) for factor in self._changed(scene) for end in ("low", "high"))
         return (Request(scene.neutral()), *(Request(environment) for environment in moved))
 
     def measure(self, reading: Reading, scene: Scene) -> list[Measurement]:
         """Variance-based measures where there is a phantom, then interventions."""
         design = scene.sobol(self.samples) if self.sobol else None
         by_variance = [] if design is None else self._by_variance(reading, design, scene.classes)
-        measurements = by_variance + counterfactual_measurements(reading, scene)
+        measurements = by_variance + counterfactual_measurements(reading, scene, self._changed(scene))
         return measurements or [undefined("logit-effect", Code.NOTHING_TO_CHANGE)]
+
+    def _changed(self, scene: Scene) -> tuple[str, ...]:
+        return self.factors or scene.changeable()
 
     def _by_variance(self, reading: Reading, design: SobolDesign, classes: tuple[str, ...]) -> list[Measurement]:
         scores = log_odds(reading.logits(design.images))

@@ -25,13 +25,13 @@ class Document:
         values: The tree.
         places: Keys -> place, such as `study.yaml:12` or `--set`. A value without one has its parent's place.
         folder: The folder that relative paths start from. Empty for the working directory.
-        stem: The name of the file without its suffix. Empty for a mapping.
+        file: Its path, or the name of a built-in study. Empty for a mapping.
     """
 
     values: dict[str, Any]
     places: Mapping[Keys, str] = field(default_factory=dict[Keys, str])
     folder: str = ""
-    stem: str = ""
+    file: str = ""
 
     def place(self, keys: Keys) -> str:
         """Return the place of the value at `keys`, or of the nearest value around it. Empty where none is known."""

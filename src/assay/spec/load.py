@@ -83,7 +83,7 @@ def put(document: Document, key: str, value: Any, place: str, places: Mapping[Ke
         target[keys[-1]] = plain(value, keys)
     others = {at: where for at, where in document.places.items() if at[: len(keys)] != keys}
     below = {(*keys, *at): where for at, where in (places or {}).items()}
-    return Document(values, {**others, keys: place, **below}, document.folder, document.stem)
+    return Document(values, {**others, keys: place, **below}, document.folder, document.file)
 
 
 def _walk(values: dict[str, Any], parts: list[str], place: str) -> Keys:

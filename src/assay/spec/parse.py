@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
@@ -13,7 +14,7 @@ from typing import Annotated, Any, Literal, cast
 from pydantic import Field
 
 from assay.core.errors import AssayError, SpecError, UnfitError, WeightsError, or_else, unknown_name
-from assay.core.files import at_home, fill_names, is_file, is_folder
+from assay.core.files import at_home, fill_names, is_file, is_folder, typed_path
 from assay.core.seeds import LOOKS
 from assay.core.types import Factor
 from assay.spec.checks import (
@@ -79,7 +80,9 @@ def parse_study(
         document = put(document, "seeds", looks[0], "--until")
     elif seeds is not None:
         document = put(document, "seeds", seeds, "--seeds")
-    return _with_looks(check_study(document, compare), looks)
+    options = "".join(f" --{key} {value}" for key, value in (("scale", scale), ("seeds", seeds)) if value is not None)
+    command = f"assay run {typed_path(document.file)}{options}" if document.file and not overrides else ""
+    return _with_looks(check_study(document, compare), looks).model_copy(update={"command": command})
 
 
 def check_looks(looks: Sequence[int]) -> None:
@@ -142,7 +145,7 @@ def read_study(source: Path | str | Mapping[str, Any] | Document) -> Document:
         raise SpecError(_of_folder(Path(text)))
     if text not in files:
         raise SpecError(or_else(unknown_name("study", text, list(files)), "or give the path of a YAML file"))
-    return read_yaml(files[text], files[text].name)
+    return replace(read_yaml(files[text], files[text].name), file=text)
 
 
 def _of_folder(folder: Path) -> str:
@@ -271,8 +274,8 @@ class Probes(Frozen):
 
 def _header(document: Document, issues: Issues) -> _Header | None:
     values = {key: document.values[key] for key in _Header.model_fields if key in document.values}
-    if "name" not in values and document.stem:
-        values["name"] = document.stem
+    if "name" not in values and document.file:
+        values["name"] = Path(document.file).stem
     header = validated(_Header, values, (), issues)
     if header is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", header.name):
         issues.add(("name",), header.name, "expected letters, digits, `-`, `_` and `.`: it names the run's folder")

@@ -677,6 +677,7 @@ class StudySpec(Frozen):
             other sets.
         published: Published tables beside which `assay results --as-published` puts the study's own figures.
         written: The study file with its scale and overrides, from which this is parsed. No hash depends on it.
+        command: What runs it; empty of a mapping, and with overrides. No hash depends on it.
     """
 
     name: str
@@ -696,6 +697,7 @@ class StudySpec(Frozen):
     ensemble: Annotated[bool, Field(exclude_if=lambda ensemble: not ensemble)] = False
     published: Annotated[tuple[PublishedTable, ...], Field(exclude_if=lambda published: not published)] = ()
     written: Annotated[Mapping[str, Any], Field(exclude=True)] = {}
+    command: Annotated[str, Field(exclude=True)] = ""
 
     @model_validator(mode="after")
     def _one_task(self) -> StudySpec:

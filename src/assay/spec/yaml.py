@@ -78,7 +78,7 @@ def read_yaml(path: Path, called: str = "") -> Document:
             f"{path}: holds {kind or f'the value {cut(repr(values))}'}; expected a study: `key: value` lines from "
             "`name:` to `contrasts:`"
         )
-    return Document(tree, places, folder=str(path.parent.absolute()), stem=path.stem)
+    return Document(tree, places, folder=str(path.parent.absolute()), file=str(path))
 
 
 def parse_yaml(text: str, source: str) -> tuple[Any, dict[Keys, str]]:

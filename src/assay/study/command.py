@@ -6,6 +6,7 @@ import json
 import json as jsonlib
 import math
 import os
+import shlex
 import shutil
 import sys
 import threading
@@ -209,7 +210,7 @@ def _plan_event(prepared: PreparedStudy, workers: int) -> dict[str, object]:
 
 
 def _finished_event(result: Result) -> dict[str, object]:
-    read, verdict, lines = _answer(result)
+    read, verdict, lines, _ = _answer(result)
     return {
         "event": "finished",
         "folder": str(result.folder),
@@ -221,19 +222,20 @@ def _finished_event(result: Result) -> dict[str, object]:
     }
 
 
-def _answer(result: Result) -> tuple[list[str], str, list[str]]:
-    """Return what was read, the verdict and a line per primary comparison; empty of a run without a page."""
+def _answer(result: Result) -> tuple[list[str], str, list[str], str]:
+    """Return what was read, verdict, a line per primary comparison, and the next step; empty without a page."""
     if result.page is None:
-        return [], "", []
+        return [], "", [], ""
 
     from assay.report.evidence import Evidence
     from assay.report.sentences.reading import reading_lines
     from assay.report.words import decided_by, primary_line
-    from assay.study.words import primary_rows, verdict
+    from assay.study.words import next_step, primary_rows, verdict
 
     evidence = Evidence.of(result.folder)
     lines = [f"{primary_line(row, evidence.names)}, {decided_by(row)}" for row in primary_rows(evidence)]
-    return reading_lines(evidence.facts), verdict(evidence), lines
+    then = next_step(evidence, shlex.quote(str(result.folder)))
+    return reading_lines(evidence.facts), verdict(evidence), lines, then
 
 
 def _print_result(result: Result) -> None:
@@ -247,8 +249,8 @@ def _print_result(result: Result) -> None:
         )
     if result.failed:
         _warn(f"{count(result.failed, 'task')} failed; the report shows why, and the same command tries again")
-    read, verdict, lines = _answer(result)
-    for line in [*read, *([verdict] if verdict else []), *(f"  {line}" for line in lines), f"report: {result.page}"]:
+    read, verdict, lines, then = _answer(result)
+    for line in filter(None, (*read, verdict, *(f"  {line}" for line in lines), f"report: {result.page}", then)):
         print(line, flush=True)
 
 

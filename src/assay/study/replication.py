@@ -183,5 +183,5 @@ def prepare_replication(root: Path, out: Path, seeds: int = SEEDS) -> tuple[Sett
     for key, value in {**next_seeds, **({f"{section}.population": patients} if first.drawn else {})}.items():
         written = put(written, key, value, "")
     data = spec.data.model_copy(update={"population": patients})
-    again = spec.model_copy(update={**next_seeds, "data": data, "looks": (), "written": written.values})
+    again = spec.model_copy(update={**next_seeds, "data": data, "looks": (), "written": written.values, "command": ""})
     return Settled(again, out / f"{root.name}-replication"), first

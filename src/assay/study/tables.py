@@ -495,6 +495,7 @@ def _study_provenance(gathered: Gathered, described: Described) -> list[Row]:
     facts: dict[str, str] = {
         "study": spec.name,
         "question": spec.question,
+        "command": spec.command,
         "seeds": " to ".join(dict.fromkeys((str(spec.seeds), str(spec.most_seeds)))),
         **described.facts,
         **_registration(gathered.folder.root),

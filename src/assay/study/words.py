@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from assay.core.files import typed_path
 from assay.core.measures import MEASURES, PROBES_OF_MAPS, WORST_GROUP, better, label_of
 from assay.report.account import (
     MOST_PLACES,
@@ -67,6 +68,8 @@ OF_ONE_MODEL = (
 """Limits of the results of one model."""
 COARSE = 0.2
 """A run that cannot detect a smaller difference than this gets a caution."""
+SEEDS = 10
+"""Seeds that give narrow intervals."""
 MOST_CHIPS = 4
 MOST_FLIPS = 3
 """Factors on the first screen of one model."""
@@ -193,7 +196,45 @@ def opening(root: Path, evidence: Evidence, findings: Sequence[Finding]) -> Open
     return Opening(
         tuple(chips_shown), done(evidence), places_of(root, evidence), tuple(lines), heading,
         more=(" ".join(answers(evidence)[1:]),), tiles=tuple(study_tiles(evidence)),
+        next=next_step(evidence, typed_path(root)),
     )  # fmt: skip
+
+
+def next_step(evidence: Evidence, root: str) -> str:
+    """Return the next step that is possible after a study, as a command; empty where nothing is known.
+
+    Failed training runs are tried again, and a quick look is followed by the whole study. Where nothing was compared,
+    more seeds give narrower intervals. Inconclusive comparisons need fresh seeds, and decided ones are repeated.
+
+    Args:
+        evidence: Its tables.
+        root: The run folder as it is typed in a command.
+    """
+    facts, contrasts = evidence.facts, evidence.tables.get("contrasts", ())
+    command, trials = facts.get("command", ""), evidence.tables.get("trials", ())
+    parent, seeds = root.rpartition("/")[0], len({row["seed"] for row in trials})
+    out = "" if parent in ("", "runs") else f" --out {parent}"
+    if not trials or "models" in facts:
+        return ""
+    if any(row["status"] == "failed" for row in trials):
+        return f"Next: train the failed runs again: {command}{out}" if command else ""
+    if " --scale quick" in command:
+        return f"Next: the whole study: {command.partition(' --scale quick')[0]}{out}"
+    if not contrasts:
+        more = command and seeds < SEEDS and "--seeds" not in command
+        return f"Next: narrower intervals, from {SEEDS} seeds: {command} --seeds {SEEDS}{out}" if more else ""
+    if evidence.tables.get("looks") or "replication of" in facts:
+        return ""
+    needed, patients = (
+        max((numeric(row, name) for row in primary_rows(evidence) if numeric(row, name) > 0), default=0)
+        for name in ("seeds_needed", "patients_needed")
+    )
+    if patients:
+        return f"Next: more patients. With {patients:,.0f}, 40 seeds would decide every primary comparison."
+    if needed:
+        by = f"{needed:.0f} fresh seeds, which would decide every primary comparison"
+        return f"Next: {by}: assay replicate {root} --seeds {needed:.0f}{out}"
+    return f"Next: repeat it with fresh seeds: assay replicate {root}{out}"
 
 
 def study_tiles(evidence: Evidence) -> Iterator[Tile]:

@@ -195,7 +195,7 @@ def _answer(row: Row, rows: Sequence[Row]) -> Iterator[str]:
     )
 
 
-def next_words(tables: Mapping[str, Sequence[Row]], audit: object = "AUDIT") -> str:
+def next_words(tables: Mapping[str, Sequence[Row]], audit: str) -> str:
     """Return the next step that is possible after an audit in this folder, as a command where it is of Assay.
 
     A mark is covered in the images of the training; without these, they are searched first. Then come the images that
