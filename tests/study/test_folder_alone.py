@@ -149,7 +149,7 @@ def test_clean_refuses_when_the_study_names_nothing_here(copied: Path) -> None:
         ({"schema": None}, r"run\.json has no schema version: it was not written by Assay"),
         ({"schema": 99}, r"run\.json has schema 99, this Assay reads up to \d+: install a newer Assay"),
         (
-            {"request": {"spec": {"name": "tiny"}, "written": {}, "command": ""}},
+            {"request": {"spec": {"name": "tiny"}, "written": {}}},
             r"run\.json: data: Field required; run the study again with its spec$",
         ),
         ({"request": {"spec": None, "written": {}}}, r"run\.json: .*; run the study again with its spec$"),

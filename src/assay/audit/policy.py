@@ -43,6 +43,10 @@ class Policy:
         distinguished. With one, a mark with an effect at another place alone is affected. That the leading region
         explains a mark changes nothing. A group or a column that was not tested is an open gap.
 
+        Rules read all rows, and not the findings in order of harm: these leave out what is inconclusive or was not
+        tested, marks that the leading region explains, and gaps within the margin of the audit, while a policy has a
+        limit of gaps of its own.
+
         Args:
             verdicts: Rows of `tables.VERDICTS`.
             gaps: Rows of `tables.GAPS`.

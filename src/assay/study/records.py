@@ -57,7 +57,8 @@ def store(folder: RunFolder, plan: Plan, inputs: Inputs) -> None:
 def study_values(spec: StudySpec, skip_bad_rows: bool) -> dict[str, Any]:
     """Return a study as its run folder keeps it."""
     complete = spec.model_dump(mode="json", context={"complete": True})
-    return {"skip_bad_rows": skip_bad_rows, "spec": complete, "written": spec.written, "command": spec.command}
+    command = {"command": spec.command} if spec.command else {}
+    return {"skip_bad_rows": skip_bad_rows, "spec": complete, "written": spec.written, **command}
 
 
 def stamp(plan: Plan) -> dict[str, str]:
@@ -72,8 +73,8 @@ def stored_study(root: Path) -> Stored:
     plan = plan_values(root)
     study = RunFolder(root).document()
     asked, path = study["request"], root / RUN
-    beside = ("written", "command")
-    spec = _read(path, lambda: StudySpec.model_validate({**asked["spec"], **{key: asked[key] for key in beside}}))
+    spec = _read(path, lambda: StudySpec.model_validate({
+        **asked["spec"], "written": asked["written"], "command": asked.get("command", "")}))  # fmt: skip
     return _read(root / PLAN, lambda: _stored_from_values(spec, plan, study))
 
 
