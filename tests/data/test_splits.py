@@ -182,6 +182,34 @@ def test_without_a_given_validation_it_is_drawn_from_training_by_patient() -> No
     assert_whole_patients(table, parts_of(table, found))
 
 
+def test_folds_of_a_column_train_on_all_others_and_leave_no_validation() -> None:
+    table = with_column(("10", "2", "1"), [0, 1, 2, 2, 1, 0])
+    spec = SplitSpec(folds=3, column="side", validation=0)
+    found = [split(table, spec, seed, fold) for fold in range(3) for seed in (0, 7)]
+    assert [one.test.tolist() for one in found] == [[2, 3]] * 2 + [[1, 4]] * 2 + [[0, 5]] * 2  # 1, 2, 10
+    assert all(one.train.tolist() == sorted({*range(6)} - {*one.test.tolist()}) for one in found)
+    assert all(np.array_equal(one.train, one.validation) for one in found)
+    kept = split(table, SplitSpec(folds=3, column="side"), 0, 2)
+    assert (kept.test.tolist(), kept.validation.tolist(), kept.train.tolist()) == ([0, 5], [2, 3], [1, 4])
+
+
+def test_drawn_folds_without_validation_train_on_all_others() -> None:
+    table = table_of(list(range(40)), [0, 1] * 20)
+    found = split(table, SplitSpec(folds=4, validation=0), 3, 1)
+    assert (len(found.train), len(found.test)) == (30, 10)
+    assert np.array_equal(np.sort(np.concatenate([found.train, found.test])), np.arange(40))
+
+
+def test_folds_of_a_column_that_cannot_be() -> None:
+    with pytest.raises(SpecError, match="column 'side' has 2 values \\(a, b\\), and folds is 3"):
+        split(with_column(("a", "b"), [0, 1]), SplitSpec(folds=3, column="side"), 0)
+    shared = with_column(("a", "b", "c"), [0, 1, 2, 0, 1, 2], [70, 71, 72, 72, 71, 70])
+    with pytest.raises(DataError, match="column 'side' puts 2 patients on several sides"):
+        split(shared, SplitSpec(folds=3, column="side"), 0)
+    with pytest.raises(ValueError, match="with folds, validation is the next fold, or 0 for none"):
+        SplitSpec(folds=3, validation=0.1)
+
+
 def test_columns_that_cannot_be() -> None:
     spec = SplitSpec(column="side")
     with pytest.raises(SpecError, match=r"data\.split\.column: unknown factor 'sid': did you mean 'side'\?"):

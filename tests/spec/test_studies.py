@@ -21,6 +21,7 @@ COLUMNS = {
     "fundus": "image grade patient eye macular_edema origin repeat_of",
     "foot-ulcer": "image mask split lesion_fraction",
     "polyp": "image mask kind lesion_fraction",
+    "polyp-train": "image mask fold lesion_fraction",
 }
 
 EYES = ("eyepacs", "messidor", "messidor2")
@@ -36,10 +37,11 @@ def assets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             csv.writer(file).writerow(columns.split())
     (tmp_path / "fundus" / "idrid.csv").write_text("image,grade,macular_edema,split,origin\n")
     (tmp_path / "fundus" / "idrid_boxes.csv").write_text("image,kind,x0,y0,x1,y1\n")
-    for name in ("ChestX-ray14", "chexpert", "LIDC-IDRI", "DFUC2022", "fuseg", "hyperkvasir", "endotect", *EYES):
+    for name in ("ChestX-ray14", "chexpert", "LIDC-IDRI", "DFUC2022", "fuseg", "eyepacs-test", *EYES):
         (tmp_path / name).mkdir()
-    (tmp_path / "weights" / "RadImageNet").mkdir(parents=True)
-    (tmp_path / "weights" / "RadImageNet" / "ResNet50.pt").write_text("ResNet50")
+    for path in ("Keras/ResNet50_notop.pth", "RadImageNet/RadImageNet-ResNet50_notop.pth"):
+        (tmp_path / "weights" / path).parent.mkdir(parents=True)
+        (tmp_path / "weights" / path).write_text(path)
     for name in WEIGHTS:
         (tmp_path / "weights" / f"{name}.safetensors").write_text(name)
     monkeypatch.setenv("ASSAY_ASSETS", str(tmp_path))
@@ -101,11 +103,26 @@ def test_the_supervised_control_takes_the_steps_of_the_stage_without_labels(scal
     assert steps(control.recipe, control.data.train) == pytest.approx(steps(own.recipe, spec.data.train), rel=0.05)
 
 
+def _settings(text: str) -> list[str]:
+    """The lines of a study without what it copies from a publication, and says of it."""
+    lines: list[str] = []
+    copied = ""
+    for line in text.splitlines():
+        indent = line[: len(line) - len(line.lstrip())]
+        if line.strip() and len(indent) <= len(copied) - 1:
+            copied = ""
+        if line.strip().partition(":")[0] in ("published", "differences") and not copied:
+            copied = f"{indent} "
+        if not copied:
+            lines.append(line)
+    return lines
+
+
 def test_each_study_has_one_line_and_fits_a_screen_or_two() -> None:
     for name, line in builtin_studies().items():
         assert 20 < len(line) < 120, name
         assert line.endswith("."), name
-        assert len(study_yaml(name).splitlines()) <= 120, name
+        assert len(_settings(study_yaml(name))) <= 120, name
         assert max(map(len, study_yaml(name).splitlines())) <= 125, name
 
 

@@ -129,17 +129,17 @@ def test_a_scale_is_planned_and_its_first_training_starts(name: str, scale: str,
 TINY: Mapping[str, Any] = {"recipe.architecture": {"timm": {"model": "test_resnet.r160_in1k"}}, "recipe.batch_size": 32}
 MAPS: Mapping[str, Any] = {"recipe.architecture": "small-unet", "recipe.initialization": "random",
                            "recipe.batch_size": 8, "recipe.epochs": 1}  # fmt: skip
-FOLDS: Mapping[str, Any] = {"data.train.size": 32, "data.train.split": {"folds": 3}}
+FOLDS: Mapping[str, Any] = {"data.train.size": 32, "data.train.split": {"folds": 3, "validation": 0}}
 SMALL: Mapping[str, Mapping[str, Any]] = {
     "source-matters-lidc": {
         **TINY, "data.size": 32, "recipe.epochs": 1, "probes": ["performance"], "seeds": 2,
         "environments.train.rows": 24, "environments.train.dose.p": [0, 1],
         "sources.radimagenet": {"initialization": "random"}, "recipe.initialization": ["imagenet", "radimagenet"],
     },
-    "lesion-loss-endotect": {**MAPS, **FOLDS},
+    "lesion-loss-endotect": {**MAPS, "data.train.size": 32},
     "lesion-loss-dfuc": {**MAPS, **FOLDS},
     "dr-pretraining-eyepacs": {
-        **TINY, **FOLDS, "recipe.optimizer": {"adamw": {"lr": 0.01}}, "grid.only": [{"fraction+epochs": "1+10"}],
+        **TINY, "data.train.size": 32, "environments.train.fraction": 1, "recipe.epochs": 2,
         **{f"sources.{name}.recipe.{key}": value for name in ("moco", "imagenet-moco")
            for key, value in {"epochs": 1, "batch_size": 32, "loss.moco.queue": 64}.items()},
         "probes": ["performance", {"representation": {"environment": "eyepacs", "maps": 110}}],

@@ -326,8 +326,13 @@ def test_the_published_external_test_runs_on_files_of_the_true_layout(
     for path in (frames / "images").iterdir():  # other pictures than those of the training set
         Image.fromarray(255 - np.asarray(Image.open(path))).save(path)
     small = {
-        "data.train.size": 32,
-        "data.train.split.folds": 3,
+        "data.train": {
+            "dataset": {"hyperkvasir-seg": {"folder": str(tmp_path / "hyperkvasir")}},
+            "size": 32,
+            "channels": "color",
+            "split": {"folds": 3, "validation": 0},
+        },
+        "data.tests.endotect": {"dataset": {"endotect": {"folder": str(frames)}}},
         "recipe.architecture": "small-unet",
         "recipe.initialization": "random",
         "recipe.loss": ["cross-entropy", {"dice": {"reduce": "image"}}],
@@ -336,6 +341,9 @@ def test_the_published_external_test_runs_on_files_of_the_true_layout(
         "seeds": 1,
         "contrasts": [],
     }
+    for name in ("polyp-train", "polyp"):  # which the study names, and this test replaces
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "data.csv").write_text("image,mask,fold\n")
     study = assay.load("lesion-loss-endotect")
     for place, value in small.items():
         study = study.set(place, value)

@@ -21,7 +21,7 @@ def write_assets(root: Path) -> Path:
     """Write every set and every file of weights. Factors are crossed with the target, so that any tie can be chosen."""
     for write in (
         *(_chest_xray, _dermoscopy, _foot_ulcer, _fundus, _lung_nodule, _polyp, _weights),
-        *(_chest_xray14, _dfuc2022, _endoscopy, _lidc_idri, _radimagenet, _retinopathy),
+        *(_chest_xray14, _dfuc2022, _lidc_idri, _radimagenet, _retinopathy),
     ):
         write(root)
     return root
@@ -80,19 +80,27 @@ def _lung_nodule(root: Path) -> None:
 def _polyp(root: Path) -> None:
     rows = [["lesion-free" if at < 6 else "polyp", 0.1] for at in range(36)]
     _write(root / "polyp", ["image", "mask", "kind", "lesion_fraction"], rows, channels=3, empty=6)
+    folds = [[at % 5 + 1, 0.1] for at in range(40)]
+    _write(root / "polyp-train", ["image", "mask", "fold", "lesion_fraction"], folds, channels=3, first=1000)
 
 
 def _write(
-    folder: Path, header: Sequence[str], rows: Sequence[Sequence[object]], *, channels: int = 1, empty: int = 0
+    folder: Path,
+    header: Sequence[str],
+    rows: Sequence[Sequence[object]],
+    *,
+    channels: int = 1,
+    empty: int = 0,
+    first: int = 0,
 ) -> None:
     """Write `data.csv` with a noise image for each row, and with masks where the header has them.
 
-    empty: masks of the first rows that show no lesion.
+    empty: masks of the first rows that show no lesion. first: number of the first image; others are other pictures.
     """
     lines: list[Sequence[object]] = [header]
     for at, row in enumerate(rows):
         files = [f"{kind}s/{at}.png" for kind in ("image", "mask") if kind in header]
-        save(folder / files[0], noise(at, channels=channels))
+        save(folder / files[0], noise(first + at, channels=channels))
         if len(files) > 1:
             save(folder / files[1], np.zeros_like(blob()) if at < empty else blob(width=4 + at % 5))
         lines.append([*files, *row])
@@ -138,17 +146,6 @@ def _lidc_idri(root: Path) -> None:
         write_series(root / "LIDC-IDRI", patient, [drawn], slices=1)
 
 
-def _endoscopy(root: Path) -> None:
-    """HyperKvasir's polyps and EndoTect's frames, of which every third is lesion-free."""
-    for place, count in ((root / "hyperkvasir" / "segmented-images", 40), (root / "endotect", 12)):
-        for at in range(count):
-            outside = place.name == "endotect"
-            mask = _wide(np.zeros_like(blob()) if outside and at % 3 == 0 else blob(width=4 + at % 5))
-            save(place / "images" / f"{at}.jpg", noise(at + 1000 * outside, side=64, channels=3)[:48])
-            save(place / "masks" / f"{at}.{'png' if outside else 'jpg'}", mask)
-    (root / "hyperkvasir" / "segmented-images" / "kavsir_bboxes.json").write_text("{}")
-
-
 def _dfuc2022(root: Path) -> None:
     for at in range(30):
         place = root / "DFUC2022" / "DFUC2022_train_release"
@@ -170,7 +167,9 @@ def _retinopathy(root: Path) -> None:
     bright from grade 2, so that no network predicts the same for all.
     """
     eyes = [(f"{at // 2}_{('left', 'right')[at % 2]}", at // 2 % 5) for at in range(340)]
+    tested = [(f"{1000 + at // 2}_{('left', 'right')[at % 2]}", at // 2 % 5) for at in range(20)]
     write_table(root / "eyepacs" / "trainLabels.csv", [["image", "level"], *eyes])
+    write_table(root / "eyepacs-test" / "trainLabels.csv", [["image", "level"], *tested])
     first = [(f"{at}.tif", "LaTIM", at % 4, 0) for at in range(20)]
     head = ["Image name", "Ophthalmologic department", "Retinopathy grade", "Risk of macular edema "]
     write_table(root / "messidor" / "Annotation_Base11.csv", [head, *first])
@@ -178,8 +177,10 @@ def _retinopathy(root: Path) -> None:
     head = ["image_id", "adjudicated_dr_grade", "adjudicated_dme", "adjudicated_gradable"]
     write_table(root / "messidor2" / "messidor_data.csv", [head, *second])
     files = [root / "eyepacs" / "train" / f"{name}.jpeg" for name, _ in eyes]
+    files += [root / "eyepacs-test" / "test" / f"{name}.jpeg" for name, _ in tested]
     files += [root / "messidor" / name for name, *_ in first] + [root / "messidor2" / name for name, *_ in second]
-    grades = [*(grade for _, grade in eyes), *(grade for *_, grade, _ in first), *(grade for _, grade, *_ in second)]
+    grades = [grade for _, grade in (*eyes, *tested)]
+    grades += [*(grade for *_, grade, _ in first), *(grade for _, grade, *_ in second)]
     for at, (file, grade) in enumerate(zip(files, grades, strict=True)):
         pixels = noise(at, side=24, channels=3)
         pixels[8:16, 8:16] = np.clip(pixels[8:16, 8:16].astype(float) + 120 * (grade > 1), 0, 255)
@@ -187,12 +188,12 @@ def _retinopathy(root: Path) -> None:
 
 
 def _radimagenet(root: Path) -> None:
-    """A ResNet-50 under the names of RadImageNet's PyTorch file: the children of a network by number."""
+    """ResNet-50s as Keras's are ported to PyTorch: torchvision's names, and a bias in every convolution."""
     network = timm.create_model("resnet50", num_classes=0)
-    numbers = {name: str(at) for at, (name, _) in enumerate(network.named_children())}
-    tensors = {
-        f"backbone.{numbers[key.partition('.')[0]]}.{key.partition('.')[2]}": tensor.half()
-        for key, tensor in network.state_dict().items()
-    }
-    (root / "weights" / "RadImageNet").mkdir(parents=True)
-    torch.save(tensors, root / "weights" / "RadImageNet" / "ResNet50.pt")
+    tensors = {key: tensor.half() for key, tensor in network.state_dict().items()}
+    for name, module in network.named_modules():
+        if isinstance(module, torch.nn.Conv2d):
+            tensors[f"{name}.bias"] = torch.zeros(module.out_channels).half()
+    for path in ("Keras/ResNet50_notop.pth", "RadImageNet/RadImageNet-ResNet50_notop.pth"):
+        (root / "weights" / path).parent.mkdir(parents=True)
+        torch.save(tensors, root / "weights" / path)

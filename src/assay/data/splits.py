@@ -33,22 +33,55 @@ def split(table: FactorTable, spec: SplitSpec, seed: int, fold: int = 0) -> Spli
 
     By `folds`: fold `fold` is tested, the next one (cyclically) is validation, the others train. By `column`: as the
     table says; where it names no validation, patients are drawn from training for it. Else by the shares. The draw
-    depends on the seed and on the patients' codes and labels, not on the order of rows.
+    depends on the seed and on the patients' codes and labels, not on the order of rows. With folds and
+    `validation: 0` the validation rows are the training rows.
 
     Raises:
         SpecError: For a wrong spec, DataError when there are too few patients or a patient is across the column's
             values.
     """
+    if spec.folds is not None:
+        return _split_by_folds(table, spec, seed, fold)
     if spec.column:
         part = _split_by_column(table, spec, seed)
-    elif spec.folds is not None:
-        if not 0 <= fold < spec.folds:
-            raise SpecError(f"fold {fold} of {spec.folds} folds: expected 0 to {spec.folds - 1}")
-        tested_in = assign_folds(table, spec.folds, seed)
-        part = np.select([tested_in == fold, tested_in == (fold + 1) % spec.folds], [2, 1], 0)
     else:
         part = _by_shares(table, (spec.train, spec.validation, spec.test), seed)
     return Split(*(np.flatnonzero(part == code).astype(np.int64) for code in range(3)))
+
+
+def _split_by_folds(table: FactorTable, spec: SplitSpec, seed: int, fold: int) -> Split:
+    folds = spec.folds or 0
+    if not 0 <= fold < folds:
+        raise SpecError(f"fold {fold} of {folds} folds: expected 0 to {folds - 1}")
+    tested_in = fold_numbers(table, spec, seed)
+    test = np.flatnonzero(tested_in == fold).astype(np.int64)
+    if spec.train_on_all_others:
+        others = np.flatnonzero(tested_in != fold).astype(np.int64)
+        return Split(others, others, test)
+    following = (fold + 1) % folds
+    train, validation = ~np.isin(tested_in, [fold, following]), tested_in == following
+    return Split(np.flatnonzero(train).astype(np.int64), np.flatnonzero(validation).astype(np.int64), test)
+
+
+def fold_numbers(table: FactorTable, spec: SplitSpec, seed: int) -> np.ndarray:
+    """Return the fold that tests each row, int64 [n] in 0..folds - 1: as a column says, or drawn by the seed."""
+    k = spec.folds or 1
+    return _read_folds(table, spec.column, k) if spec.column else assign_folds(table, k, seed)
+
+
+def _read_folds(table: FactorTable, column: str, k: int) -> np.ndarray:
+    """Return the fold of each row as a column numbers it, int64 [n]: its values in their order are 0..k-1."""
+    levels, values = _levels_of_column(table, column)
+    numbered = sorted(levels, key=lambda level: (len(level), level))  # 2 before 10
+    if len(levels) != k:
+        raise SpecError(
+            f"data.split: column '{column}' has {len(levels)} values ({', '.join(numbered[:6])}), and folds is {k}: "
+            "folds must be as many as there are values"
+        )
+    tested_in = np.array([numbered.index(level) for level in levels], dtype=np.int64)[values]
+    _refuse_shared_patients(table, tested_in, column)
+    _require_all_classes(table, tested_in, [f"fold {level}" for level in numbered], "correct the column")
+    return tested_in
 
 
 def assign_folds(table: FactorTable, k: int, seed: int) -> np.ndarray:
@@ -146,26 +179,30 @@ def _place_remainder(remainder: np.ndarray, counts: np.ndarray, shares: np.ndarr
         have[chosen] += features[patient]
 
 
-def _split_by_column(table: FactorTable, spec: SplitSpec, seed: int) -> np.ndarray:
+def _levels_of_column(table: FactorTable, column: str) -> tuple[tuple[str, ...], np.ndarray]:
+    """Return the values of a column that divides rows, and the position of each row's value among them."""
     names = [factor.name for factor in table.factors]
-    if spec.column not in names:
-        raise SpecError(f"data.split.column: {unknown_name('factor', spec.column, names or ['(none)'])}")
-    factor, values = table.factor(spec.column), table.columns[spec.column]
-    for level in spec.means:
-        if level not in factor.levels:
-            raise SpecError(f"data.split.means: {unknown_name(f'value of {spec.column}', level, factor.levels)}")
-    unknown = [level for level in factor.levels if level not in spec.means and level.casefold() not in _MEANING]
-    if unknown or not factor.levels:
-        levels = ", ".join(factor.levels[:6]) or "numbers"
-        raise SpecError(
-            f"data.split.column: '{spec.column}' holds {levels}; its values must be train, validation (or val) and test"
-        )
-    if (values < 0).any():
+    if column not in names:
+        raise SpecError(f"data.split.column: {unknown_name('factor', column, names or ['(none)'])}")
+    levels, values = table.factor(column).levels, table.columns[column]
+    if levels and (values < 0).any():
         rows = table.named(table.row[values < 0])
-        raise DataError(f"column '{spec.column}' is missing in {int((values < 0).sum())} rows ({rows}); fill it in")
-    codes = [
-        PARTS.index(spec.means[level]) if level in spec.means else _MEANING[level.casefold()] for level in factor.levels
-    ]
+        raise DataError(f"column '{column}' is missing in {int((values < 0).sum())} rows ({rows}); fill it in")
+    return levels, values
+
+
+def _split_by_column(table: FactorTable, spec: SplitSpec, seed: int) -> np.ndarray:
+    levels, values = _levels_of_column(table, spec.column)
+    for level in spec.means:
+        if level not in levels:
+            raise SpecError(f"data.split.means: {unknown_name(f'value of {spec.column}', level, levels)}")
+    unknown = [level for level in levels if level not in spec.means and level.casefold() not in _MEANING]
+    if unknown or not levels:
+        raise SpecError(
+            f"data.split.column: '{spec.column}' holds {', '.join(levels[:6]) or 'numbers'}; its values must be train, "
+            "validation (or val) and test, or folds must say how many folds it numbers"
+        )
+    codes = [PARTS.index(spec.means[level]) if level in spec.means else _MEANING[level.casefold()] for level in levels]
     part = np.array(codes, dtype=np.int64)[values]
     _refuse_shared_patients(table, part, spec.column)
     for code in (0, 2):
@@ -189,7 +226,7 @@ def _with_validation(table: FactorTable, part: np.ndarray, spec: SplitSpec, seed
 
 def _refuse_shared_patients(table: FactorTable, part: np.ndarray, column: str) -> None:
     patients, member = np.unique(table.patient, return_inverse=True)
-    lies_in = np.zeros((len(patients), 3), dtype=bool)
+    lies_in = np.zeros((len(patients), part.max() + 1), dtype=bool)
     lies_in[member, part] = True
     shared = lies_in.sum(axis=1) > 1
     if not shared.any():

@@ -130,7 +130,9 @@ def _training_images(data: DataSpec, population: Population) -> tuple[int, int]:
         return data.train, data.validation
     split, rows = data.split, len(population.dataset.table)
     if split.folds:
-        return round(rows * (population.folds - 2) / population.folds), round(rows / population.folds)
+        fold = rows / population.folds
+        training = rows - (fold if split.train_on_all_others else 2 * fold)
+        return round(training), round(training if split.train_on_all_others else fold)
     return round(rows * split.train), round(rows * split.validation)
 
 

@@ -419,16 +419,17 @@ class ProbeThenFull(FineTuning):
 @dataclass(frozen=True, kw_only=True)
 class LastLayers(FineTuning):
     """The head and the last `layers` of the parts that `depths` tells apart; the others stay as they were, statistics
-    of their batch norms too.
+    of their batch norms too. With `layers: 0` the head alone is trained, step by step.
     """
 
     layers: Annotated[
-        int, Field(ge=1, le=100, description="how many of the layers that probes read, from the last, are trained")
+        int, Field(ge=0, le=100, description="how many of the layers that probes read, from the last, are trained")
     ] = 1
 
     def rates(self, network: nn.Module) -> Mapping[nn.Parameter, float]:
         """0 before them. `layers` beyond their number trains everything."""
-        frozen = depths(network)[: -self.layers]
+        parts = depths(network)
+        frozen = parts[: max(0, len(parts) - self.layers)]
         return {parameter: 0.0 for part in frozen for parameter in part}
 
 

@@ -397,6 +397,7 @@ KNOWN_WEIGHTS: tuple[KnownWeights, ...] = (
     KnownWeights("legacy_xception.imagenet.safetensors", "Xception, ImageNet", _ASSETS),
     KnownWeights("legacy_xception.dermoscopy-ft.safetensors", "Xception, ImageNet then dermoscopy", _ASSETS),
     KnownWeights("ResNet50.pt", "ResNet-50, RadImageNet", _BY_HAND),
+    KnownWeights("RadImageNet-ResNet50_notop.pth", "ResNet-50, RadImageNet, ported from Keras", _BY_HAND),
     KnownWeights("DenseNet121.pt", "DenseNet-121, RadImageNet", _BY_HAND),
     KnownWeights("InceptionV3.pt", "Inception v3, RadImageNet", _BY_HAND),
 )

@@ -20,7 +20,7 @@ from assay.data.cache import ArrayMasks
 from assay.data.dataset import Card, Crops, Dataset, Images, Masks, PixelScale
 from assay.data.files.fitting import Placement
 from assay.data.leakage import check_disjoint
-from assay.data.splits import Split, assign_folds
+from assay.data.splits import Split, fold_numbers
 from assay.shifts.association import choose, preference, satisfies
 from assay.shifts.environment import Part, PickedImages, PickedMasks, PickedNative, Pixels, Rows, Untied, naming
 from assay.shifts.population import Population
@@ -294,7 +294,7 @@ class FilePopulation(Population):
         if self.folds == 1:
             self._refuse_leak(name, table, seed, fold)
             return None
-        of_fold: Int[np.ndarray, "n"] = assign_folds(self.table, self.folds, seed)
+        of_fold: Int[np.ndarray, "n"] = fold_numbers(self.table, self.data.split, seed)
         at = np.flatnonzero(of_fold[table.row] == fold)
         if not len(at):
             raise DataError(f"environment '{name}' has no row in fold {fold} of {self.folds}: use fewer folds")

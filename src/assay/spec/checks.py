@@ -100,6 +100,7 @@ def check_parts(parts: Parts) -> None:
                     check_environment(name, environment, source, declared, here)
     if data is not None:
         _check_groups(parts, data)
+        _check_selection(parts, data)
         for point, here in parts.grid:
             for name, environment in (("train", point.train), *point.tests.items()):
                 _check_set(name, environment, data, here)
@@ -286,6 +287,14 @@ def _check_groups(parts: Parts, data: DataSpec) -> None:
         name, factors = point.recipe.groups, parts.factors
         if name and factors is not None and name not in factors and name not in point.train.interventions:
             _unknown_factor(("recipe", "groups"), name, [*factors, *point.train.interventions], data, here)
+
+
+def _check_selection(parts: Parts, data: DataSpec) -> None:
+    """Check that no epoch is chosen by validation rows where all folds but the tested one train."""
+    for point, here in parts.grid:
+        if data.split.train_on_all_others and point.recipe.selection != "last":
+            what = "with `validation: 0` in data.split all other folds train, and no row is left to choose an epoch by"
+            here.add(("recipe", "selection"), point.recipe.selection, what, "write selection: last")
 
 
 def _unknown_factor(keys: Keys, factor: str, names: Sequence[str], data: DataSpec, issues: Issues) -> None:

@@ -47,7 +47,7 @@ FEWEST_SEEDS = 3
 """Seeds of the first look: with fewer, nothing is tested."""
 SECTIONS = (
     "name", "question", "labels", "data", "sources", "environments", "recipe", "models", "grid", "seeds", "first_seed",
-    "probes", "contrasts", "keep", "ensemble", "published", "scales",
+    "probes", "contrasts", "keep", "ensemble", "differences", "published", "scales",
 )  # fmt: skip
 
 
@@ -220,6 +220,7 @@ def check_study(document: Document, compare: bool = True) -> StudySpec:
         keep=header.keep,
         models=models,
         ensemble=header.ensemble,
+        differences=header.differences,
         published=published,
         written={"name": header.name, **written},
     )
@@ -263,6 +264,7 @@ class _Header(Frozen):
     first_seed: Annotated[int, Field(ge=0)] = 0
     keep: Literal["all", "none"] = "all"
     ensemble: bool = False
+    differences: tuple[str, ...] = ()
     published: tuple[PublishedTable, ...] = ()
 
 

@@ -93,12 +93,13 @@ class FactorSpec(Frozen):
 
 
 class SplitSpec(Frozen):
-    """How patients are divided. Exactly one of folds, shares, or a column.
+    """How patients are divided: by folds, by shares, or by a column.
 
     Attributes:
         folds: k-fold by patient, stratified by target, redrawn by every seed. Each image is tested once a seed, by a
-            model that never saw its patient. The next fold serves as validation.
-        column: The column that holds the part of each row.
+            model that never saw its patient. The next fold serves as validation. With `validation: 0` there is none:
+            all other folds train, and thresholds come from the training rows.
+        column: The column that holds the part of each row; with folds, the fold in which each row is tested.
         means: Values of the column -> part, where they differ: `{validation: test}`.
         test_only: Factor -> value, list of values, or {min, max}: all rows of patients with such a row are test rows.
             Not with folds, which test every row anyway.
@@ -118,9 +119,18 @@ class SplitSpec(Frozen):
     def _go_together(self) -> SplitSpec:
         if self.means and not self.column:
             raise ValueError("means says what the values of `column` mean; name the column too")
-        if self.test_only and self.folds is not None:
-            raise ValueError("test_only is for shares and a column: with folds every row is tested once a seed")
+        if self.folds is None:
+            return self
+        if self.test_only or self.means:
+            raise ValueError("test_only and means are for shares and a column of parts: with folds every row is tested")
+        if self.validation not in (0, SplitSpec.model_fields["validation"].default):
+            raise ValueError("with folds, validation is the next fold, or 0 for none")
         return self
+
+    @property
+    def train_on_all_others(self) -> bool:
+        """Return whether every fold but the tested one trains, so that no row is left for validation."""
+        return self.folds is not None and self.validation == 0
 
 
 class BoxesSpec(Frozen):
@@ -675,6 +685,7 @@ class StudySpec(Frozen):
         models: Models that were trained elsewhere, in place of training.
         ensemble: Whether the networks of a seed's folds answer together, by their mean probability, in environments of
             other sets.
+        differences: Differences between this study and the publication that it follows, as sentences for its page.
         published: Published tables beside which `assay results --as-published` puts the study's own figures.
         written: The study file with its scale and overrides, from which this is parsed. No hash depends on it.
         command: What runs it; empty of a mapping, and with overrides. No hash depends on it.
@@ -695,6 +706,7 @@ class StudySpec(Frozen):
     looks: Annotated[tuple[int, ...], Field(exclude_if=lambda looks: not looks)] = ()
     models: Annotated[tuple[GivenWeights, ...], Field(exclude_if=lambda models: not models)] = ()
     ensemble: Annotated[bool, Field(exclude_if=lambda ensemble: not ensemble)] = False
+    differences: Annotated[tuple[str, ...], Field(exclude_if=lambda differences: not differences)] = ()
     published: Annotated[tuple[PublishedTable, ...], Field(exclude_if=lambda published: not published)] = ()
     written: Annotated[Mapping[str, Any], Field(exclude=True)] = {}
     command: Annotated[str, Field(exclude=True)] = ""

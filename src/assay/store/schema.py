@@ -547,6 +547,8 @@ PUBLISHED = Table(
     ("table", "row", "column", "published", "value", "low", "high", "p"),
 )
 
+DIFFERENCES = "differences from the publication"
+"""Fact of `PROVENANCE` that holds a study's `differences`."""
 PROVENANCE = Table(
     "provenance",
     "fact about how the results were made",

@@ -16,6 +16,7 @@ from assay.stats.format import join_words, number
 from assay.stats.measures import COMPUTED
 from assay.stats.outcomes import CORRUPTION, RELATIVE
 from assay.stats.rows import numeric
+from assay.store.schema import DIFFERENCES
 from assay.study.words import paper_methods, study_account
 
 _OVERALL = ("factor", "level", "layer", "group")
@@ -84,8 +85,11 @@ def doses(measure: str, axis: str) -> Block:
     )
 
 
-def _published(rows: Rows) -> Section:
+def _published(tables: Mapping[str, Rows]) -> Section:
     """Return the section of published tables; where no figure could be copied, their layout with values of this run."""
+    rows = tables.get("published", ())
+    facts = {row["key"]: row["value"] for row in tables.get("provenance", ())}
+    differences = f"Differences from the publication: {facts[DIFFERENCES]}" if DIFFERENCES in facts else ""
     copied = any(not math.isnan(numeric(row, "published")) for row in rows)
     layout = f"Layout of {join_words(distinct(row['source'] for row in rows))}; all values from this run"
     block = Block(
@@ -95,7 +99,7 @@ def _published(rows: Rows) -> Section:
         note="Published figures are copied from the publication; images, networks and seeds of this run are its own."
         if copied else "",
     )  # fmt: skip
-    return Section("published", "Published figures" if copied else "Layout of a publication", (block,))
+    return Section("published", "Published figures" if copied else "Layout of a publication", (block,), differences)
 
 
 def sections(tables: Mapping[str, Rows]) -> list[Section]:
@@ -104,7 +108,7 @@ def sections(tables: Mapping[str, Rows]) -> list[Section]:
     sections_shown = [
         Section("replication", "Replication of an earlier run", (_REPLICATION,)),
         Section("comparisons", "Comparisons", (COMPARISONS, TRAINED_ONCE, _LOOKS, _ORDERED)),
-        _published(tables.get("published", ())),
+        _published(tables),
         Section("doses-response", "Dose-response", _doses(view.measure, view.dosed), "Changes are from p = 0."),
         Section("starts-of", "Initial weights", (_STARTS,)),
         Section("how-well", "Performance", _performance_blocks(view.measure, view.budgets)),

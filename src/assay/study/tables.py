@@ -496,6 +496,7 @@ def _study_provenance(gathered: Gathered, described: Described) -> list[Row]:
         "study": spec.name,
         "question": spec.question,
         "command": spec.command,
+        **({schema.DIFFERENCES: " ".join(spec.differences)} if spec.differences else {}),
         "seeds": " to ".join(dict.fromkeys((str(spec.seeds), str(spec.most_seeds)))),
         **described.facts,
         **_registration(gathered.folder.root),

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, ClassVar, Protocol, cast
+from typing import Annotated, Any, ClassVar, Literal, Protocol, cast
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
@@ -22,6 +22,9 @@ from assay.models.untyped import tensor_of
 from assay.spec.recipe import Component
 
 Probability = Annotated[float, Field(ge=0, le=1)]
+_Share = Annotated[float, Field(ge=0, lt=1)]
+_Shares = Annotated[tuple[_Share, ...], Field(min_length=2, max_length=2)]
+_Factors = Annotated[tuple[Annotated[float, Field(gt=0, le=4)], ...], Field(min_length=2, max_length=2)]
 
 
 # Augmentations: parameters are drawn first, from (seed, name, view, step), then applied to the batch at once.
@@ -165,31 +168,62 @@ class Shift:
         return windows[torch.arange(len(images), device=images.device), :, down, right]
 
 
-@component("augmentation", "affine", summary="rotate, shear, scale and move, edges repeated")
+@component("augmentation", "affine", summary="rotate, shear, scale and move")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Affine:
-    """Rotate, shear, scale and move about the center, bilinear (label maps: nearest); revealed pixels repeat the edge.
+    """Rotate, shear, scale and move about the center, bilinear (label maps: nearest).
 
     The shear slants vertical lines and comes before the rotation, as in torchvision's `RandomAffine`. Keras counts
     `shear_range` in degrees too, so that a published 0.1 there is a tenth of a degree.
     """
 
     degrees: Annotated[float, Field(ge=0, le=180, description="largest rotation either way, in degrees")] = 10.0
-    scale: Annotated[float, Field(ge=0, lt=1, description="largest change of scale either way, as a share")] = 0.1
-    shift: Annotated[float, Field(ge=0, lt=1, description="largest shift either way, as a share of the side")] = 0.05
+    scale: Annotated[
+        _Share | _Factors,
+        Field(description="largest change of scale either way, as a share, or the least and the largest factor"),
+    ] = 0.1
+    shift: Annotated[
+        _Share | _Shares,
+        Field(description="largest shift either way, as a share of the side, or of the width and of the height"),
+    ] = 0.05
     shear: Annotated[float, Field(ge=0, lt=90, description="largest slant either way, in degrees")] = 0.0
+    together: Annotated[
+        bool, Field(description="whether an image gets all of these changes, or one of them, each as likely")
+    ] = True
+    fill: Annotated[Literal["edge", "black"], Field(description="revealed pixels: the edge repeated, or black")] = (
+        "edge"
+    )
     geometric: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        """Refuse a choice among no changes, and a least factor of scale above the largest."""
+        if isinstance(self.scale, tuple) and self.scale[0] > self.scale[1]:
+            raise ValueError(f"scale: the least factor, {self.scale[0]:g}, is above the largest, {self.scale[1]:g}")
+        if not (self.together or self.degrees or self.scale or self.shift or self.shear):
+            raise ValueError("together: false draws one of several changes, and all of them are 0")
 
     def draw(self, rng: np.random.Generator, count: int) -> Draws:
         """angle (radians), scale (factor), down and right (shares of the side), slant (tangent): float64 [count]."""
         u = rng.uniform(-1, 1, size=(5, count))
+        rotates, scales, moves, slants = self._drawn(rng, count)
+        middle, reach = 1.0, self.scale
+        if isinstance(reach, tuple):
+            middle, reach = (reach[0] + reach[1]) / 2, (reach[1] - reach[0]) / 2
+        right, down = self.shift if isinstance(self.shift, tuple) else (self.shift, self.shift)
         return {
-            "angle": u[0] * math.radians(self.degrees),
-            "scale": 1 + u[1] * self.scale,
-            "down": u[2] * self.shift,
-            "right": u[3] * self.shift,
-            "slant": np.tan(u[4] * math.radians(self.shear)),
+            "angle": rotates * u[0] * math.radians(self.degrees),
+            "scale": np.where(scales, middle + u[1] * reach, 1.0),
+            "down": moves * u[2] * down,
+            "right": moves * u[3] * right,
+            "slant": np.tan(slants * u[4] * math.radians(self.shear)),
         }
+
+    def _drawn(self, rng: np.random.Generator, count: int) -> Bool[np.ndarray, "4 n"]:
+        """Return whether each image is rotated, scaled, moved and slanted."""
+        if self.together:
+            return np.ones((4, count), dtype=bool)
+        possible = np.flatnonzero([self.degrees > 0, self.scale != 0, self.shift != 0, self.shear > 0])
+        return np.arange(4)[:, None] == rng.choice(possible, size=count)
 
     def apply(self, images: Float[Tensor, "b c h w"], draws: Draws) -> Float[Tensor, "b c h w"]:
         """Sample the inverse map of every image; sides of unequal length keep angles."""
@@ -206,7 +240,7 @@ class Affine:
             ],
             axis=1,
         )
-        return _sample_affine(images, theta)
+        return _sample_affine(images, theta, self.fill)
 
 
 @component("augmentation", "noise", summary="add Gaussian noise")
@@ -371,9 +405,12 @@ def _on(values: np.ndarray | Sequence[float], images: Tensor) -> Tensor:
     return tensor_of(np.ascontiguousarray(values, dtype=np.float32)).to(images.device)
 
 
-def _sample_affine(images: Float[Tensor, "b c h w"], theta: np.ndarray) -> Float[Tensor, "b c h w"]:
+def _sample_affine(
+    images: Float[Tensor, "b c h w"], theta: np.ndarray, fill: Literal["edge", "black"] = "edge"
+) -> Float[Tensor, "b c h w"]:
     """Sample images (label maps: the nearest label) where affine maps [b, 2, 3] send their pixels."""
     grid = functional.affine_grid(_on(theta, images), list(images.shape), align_corners=False)
     how = "bilinear" if images.is_floating_point() else "nearest"
-    sampled = functional.grid_sample(images.to(grid.dtype), grid, how, padding_mode="border", align_corners=False)
+    beyond = "zeros" if fill == "black" else "border"
+    sampled = functional.grid_sample(images.to(grid.dtype), grid, how, padding_mode=beyond, align_corners=False)
     return sampled.to(images.dtype)

@@ -27,7 +27,7 @@ Parameters = Sequence[dict[str, Any]]
 class Moments:
     """Arguments of Adam and its kin: the rate, and how the moments of the gradient are followed."""
 
-    lr: Annotated[float, Field(gt=0, le=10, description="peak learning rate")] = 2e-3
+    lr: Annotated[float, Field(gt=0, le=100, description="peak learning rate")] = 2e-3
     beta1: Annotated[float, Field(ge=0, lt=1, description="decay of the first moment")] = 0.9
     beta2: Annotated[float, Field(ge=0, lt=1, description="decay of the second moment")] = 0.999
     eps: Annotated[float, Field(gt=0, le=1, description="added to the denominator")] = 1e-8
@@ -68,7 +68,7 @@ def nadam(parameters: Parameters, *, moments: Moments, weight_decay: L2 = 0.0) -
 def sgd(
     parameters: Parameters,
     *,
-    lr: Annotated[float, Field(gt=0, le=10, description="peak learning rate")] = 0.1,
+    lr: Annotated[float, Field(gt=0, le=100, description="peak learning rate")] = 0.1,
     momentum: Annotated[float, Field(ge=0, lt=1, description="momentum")] = 0.9,
     nesterov: Annotated[bool, Field(description="Nesterov's momentum; needs momentum above 0")] = False,
     weight_decay: L2 = 0.0,
