@@ -5,7 +5,7 @@
 
 A study is read from `runs/STUDY` and `runs/STUDY-replication`, claims from tools/claims.yaml. Studies of real images
 stand in docs/results/real-images.md. The text between `<!--claims:NAME-->` and `<!--/claims-->` is replaced; what is
-said there of a study without a run folder stays. Nothing is computed but counts.
+said there of a study without a run folder stays, or is what the claim holds as `kept`. Nothing is computed but counts.
 """
 
 from __future__ import annotations
@@ -34,6 +34,10 @@ from assay.study.replication import SHIPPED, design_of, earlier_of
 ROOT = Path(__file__).resolve().parents[1]
 HEADS = ("", "claim", "published", "our comparison, margin", "on drawn images, small networks",
          "on real images, real networks")  # fmt: skip
+
+
+SAME, REVERSED = "the published direction", "**reversed**"
+"""What is said of a difference that was decided, where the paper printed a direction."""
 
 
 @dataclass(frozen=True)
@@ -132,11 +136,9 @@ def verdict(claim: Mapping[str, Any], of: Found) -> str:
     way = row["decision"].partition("-")[0] if row["decision"] in DIFFERENT else ""
     parts = [decided(row)]
     if published and way:
-        parts.append("the published direction" if way == published else "**reversed**")
+        parts.append(SAME if way == published else REVERSED)
     if again is not None:
         parts.append(f"again: {decided(again)}")
-    if "note" in claim:
-        parts.append(claim["note"])
     return "; ".join(parts)
 
 
@@ -156,21 +158,26 @@ def claims_table(
         if (of := results.get(claim.get("study", ""))) and "row" in claim:
             drawn = verdict(claim, of)
         asked = on_real_images(claim)
-        if isinstance(claim.get("real"), str):
-            real = claim["real"]
-        elif all(results[one["study"]] for one in asked) and asked:
-            cells = ((one, verdict(one, results[one["study"]])) for one in asked)
-            real = "; ".join(f"{one['ours']}, margin {one['margin']}: {cell}" for one, cell in cells)
+        cells = [verdict(one, of) if (of := results[one["study"]]) else one.get("kept", "") for one in asked]
+        if cells and all(cells):
+            every = zip(asked, cells, strict=True)
+            real = "; ".join(with_note(f"{one['ours']}, margin {one['margin']}: {cell}", one) for one, cell in every)
+        drawn = with_note(drawn, claim)
         ours = f"{claim['ours']}; {claim['margin']}" if "margin" in claim else claim["ours"]
         lines.append((claim["id"], claim["claim"], claim.get("published") or "none printed", ours, drawn, real))
     return table(HEADS, lines)
 
 
+def with_note(cell: str, claim: Mapping[str, Any]) -> str:
+    """Return a cell with what to know of its result, once."""
+    note = claim.get("note", "")
+    return cell if not note or note in cell or not cell else f"{cell}; {note}"
+
+
 def on_real_images(claim: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Return the claim as its comparisons of a study of real images ask it."""
-    real = claim.get("real", ())
-    own = {name: value for name, value in claim.items() if name not in ("again", "note", "real")}
-    return [] if isinstance(real, str) else [{**own, **one, "domain": "real"} for one in real]
+    own = {name: value for name, value in claim.items() if name not in ("again", "kept", "note", "real")}
+    return [{**own, **one, "domain": "real"} for one in claim.get("real", ())]
 
 
 def each_test(data: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Mapping[str, Any]]:
@@ -193,9 +200,11 @@ def counts(every: Iterable[Mapping[str, Any]], of: Found) -> tuple[str, str, str
 
 def head(
     data: Mapping[str, Sequence[Mapping[str, Any]]], results: Mapping[str, Found | None],
-    before: Mapping[str, Sequence[str]],
+    before: Mapping[str, Sequence[str]], tables: str,
 ) -> str:  # fmt: skip
-    """Return how many decisions came again, before how many were made, in all and by study."""
+    """Return how many decisions came again, before how many were made, in all and by study; and how many comparisons,
+    the secondary ones of the tables too, have the published direction or the other.
+    """
     lines: list[Sequence[str]] = []
     for study, of in results.items():
         own = [one for one in each_test(data) if one["study"] == study]
@@ -208,7 +217,11 @@ def head(
     every, decisions = (sum(int(line[at]) for line in lines) for at in (3, 2))
     first = f"**{sum(again)} of {sum(made)} decisions came again** on other seeds, as the same word; {decisions} of "
     first += f"{every} primary comparisons were decided. {sum(inside)} of {sum(pairs)} second estimates lie in the 95% "
-    first += "prediction interval of the first (column *inside*)."
+    first += (
+        "prediction interval of the first (column *inside*). Of all differences below that were decided in a first "
+    )
+    first += f"run, secondary ones too, {tables.count(SAME)} have the published direction and {tables.count(REVERSED)} "
+    first += f"the other (*reversed*); {tables.count('not run')} cells say *not run*."
     return f"{first}\n\n{table(('study', 'came again', 'decided', 'of', 'inside', 'runs'), lines)}"
 
 
@@ -308,9 +321,10 @@ def main(given: Sequence[str] | None = None) -> None:
     tables = data.pop("values")
     results = {study: found(study, asked.runs) for study in dict.fromkeys(one["study"] for one in each_test(data))}
     claims_page = asked.docs / "claims.md"
-    put(claims_page, "head", head(data, results, standing(claims_page, "head")))
-    for letter, claims in data.items():
-        put(claims_page, letter, claims_table(claims, results, standing(claims_page, letter)))
+    made = {letter: claims_table(claims, results, standing(claims_page, letter)) for letter, claims in data.items()}
+    put(claims_page, "head", head(data, results, standing(claims_page, "head"), "\n".join(made.values())))
+    for letter, claims in made.items():
+        put(claims_page, letter, claims)
     for study, of in results.items():
         if of is None:
             continue

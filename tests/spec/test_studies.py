@@ -103,6 +103,12 @@ def test_the_supervised_control_takes_the_steps_of_the_stage_without_labels(scal
     assert steps(control.recipe, control.data.train) == pytest.approx(steps(own.recipe, spec.data.train), rel=0.05)
 
 
+def test_every_study_has_its_row_among_the_results() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "results" / "real-images.md").read_text(encoding="utf-8")
+    rows = page.partition("## Every built-in study")[2]
+    assert [name for name in study_files() if f"`{name}`" not in rows] == []
+
+
 def _settings(text: str) -> list[str]:
     """The lines of a study without what it copies from a publication, and says of it."""
     lines: list[str] = []

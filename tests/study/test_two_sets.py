@@ -349,6 +349,7 @@ def test_the_published_external_test_runs_on_files_of_the_true_layout(
         study = study.set(place, value)
     run = study.run(tmp_path / "runs", workers=0, progress=False)
     cells = run.table("published").set_index(["row", "column"])
+    assert "Differences from the publication: Images are square" in (run.folder / "report.html").read_text()
     assert cells.loc[("cross-entropy", "left empty"), "published"] == 0.7
     assert 0 <= cells.loc[("cross-entropy", "left empty"), "value"] <= 1
     assert 0 <= cells.loc[("dice(reduce=image)", "Dice over all frames"), "value"] <= 1

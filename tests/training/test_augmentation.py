@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from assay.core.registry import build, entries
 from assay.data.dataset import Batch
-from assay.training.augmentation import Affine, build_augmenter
+from assay.training.augmentation import build_augmenter
 
 NAMES = [entry.name for entry in entries("augmentation")]
 
@@ -190,7 +190,7 @@ def test_two_of_a_name_draw_apart():
 
 
 def test_an_affine_change_takes_a_range_of_scale_and_a_shift_for_each_side() -> None:
-    affine = Affine(degrees=0, scale=(0.95, 1.2), shift=(0.05, 0))
+    affine = build("augmentation", "affine", {"degrees": 0, "scale": [0.95, 1.2], "shift": [0.05, 0]})
     draws = affine.draw(np.random.default_rng(0), 2000)
     assert 0.95 <= draws["scale"].min() < 0.96
     assert 1.19 < draws["scale"].max() <= 1.2
@@ -198,23 +198,26 @@ def test_an_affine_change_takes_a_range_of_scale_and_a_shift_for_each_side() -> 
     assert 0.049 < np.abs(draws["right"]).max() <= 0.05
 
 
+PUBLISHED = {"degrees": 15, "scale": [0.95, 1.2], "shift": [0.05, 0]}  # Galdran et al. 2022
+
+
 def test_one_affine_change_at_a_time() -> None:
-    affine = Affine(degrees=15, scale=(0.95, 1.2), shift=(0.05, 0), together=False)
+    affine = build("augmentation", "affine", {**PUBLISHED, "together": False})
     draws = affine.draw(np.random.default_rng(0), 3000)
     changed = np.stack([draws["angle"] != 0, draws["scale"] != 1, draws["right"] != 0, draws["slant"] != 0])
     assert (changed.sum(0) == 1).all()
     assert np.allclose(changed.mean(1), [1 / 3, 1 / 3, 1 / 3, 0], atol=0.03)
     with pytest.raises(ValueError, match="all of them are 0"):
-        Affine(degrees=0, scale=0, shift=0, together=False)
+        build("augmentation", "affine", {"degrees": 0, "scale": 0, "shift": 0, "together": False})
     with pytest.raises(ValueError, match=r"the least factor, 1\.2, is above the largest, 0.9"):
-        Affine(scale=(1.2, 0.9))
+        build("augmentation", "affine", {"scale": [1.2, 0.9]})
 
 
 def test_revealed_pixels_are_black_where_asked() -> None:
     images = torch.ones(4, 1, 16, 16)
     draws = {"angle": np.zeros(4), "scale": np.ones(4), "down": np.zeros(4), "right": np.full(4, 0.25),
              "slant": np.zeros(4)}  # fmt: skip
-    assert (Affine().apply(images, draws) == 1).all()
-    black = Affine(fill="black").apply(images, draws)
+    assert (build("augmentation", "affine", {}).apply(images, draws) == 1).all()
+    black = build("augmentation", "affine", {"fill": "black"}).apply(images, draws)
     assert (black[..., :4] == 0).all()
     assert (black[..., 4:] == 1).all()

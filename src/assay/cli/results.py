@@ -24,7 +24,7 @@ from assay.store.data_tables import ISSUES
 from assay.store.files import Row
 from assay.store.folder import EARLIER, PAGE, RUN, RunFolder, find_run, remove_unit, working_in
 from assay.store.manifest import read_manifest, write_manifest
-from assay.store.schema import CONTRASTS, ESTIMATES, FINDINGS, LOOKS, PUBLISHED
+from assay.store.schema import CONTRASTS, DIFFERENCES, ESTIMATES, FINDINGS, LOOKS, PROVENANCE, PUBLISHED
 from assay.study.kind import PREVIEW
 
 MOST_FOLDED = 2_000
@@ -129,6 +129,9 @@ def published_command(run: str, out: Path, form: Form) -> None:
         ]
         (_print_markdown if form.markdown else _print_lines)(heads, lines)
         print(f"\n{cells[0]['note']}" if cells[0]["note"] else "")
+    facts = {row["key"]: row["value"] for row in folder.table(PROVENANCE.name)}
+    if DIFFERENCES in facts:
+        print(f"\n{DIFFERENCES.capitalize()}: {facts[DIFFERENCES]}")
 
 
 def _distinct(rows: Sequence[Row], name: str) -> list[str]:
