@@ -134,7 +134,8 @@ SMALL: Mapping[str, Mapping[str, Any]] = {
     "source-matters-lidc": {
         **TINY, "data.size": 32, "recipe.epochs": 1, "probes": ["performance"], "seeds": 2,
         "environments.train.rows": 24, "environments.train.dose.p": [0, 1],
-        "sources.radimagenet": {"initialization": "random"}, "recipe.initialization": ["imagenet", "radimagenet"],
+        "sources.imagenet": {"initialization": "timm"}, "sources.radimagenet": {"initialization": "random"},
+        "recipe.initialization": ["imagenet", "radimagenet"],
     },
     "lesion-loss-endotect": {**MAPS, "data.train.size": 32},
     "lesion-loss-dfuc": {**MAPS, **FOLDS},

@@ -80,8 +80,13 @@ def _lung_nodule(root: Path) -> None:
 def _polyp(root: Path) -> None:
     rows = [["lesion-free" if at < 6 else "polyp", 0.1] for at in range(36)]
     _write(root / "polyp", ["image", "mask", "kind", "lesion_fraction"], rows, channels=3, empty=6)
-    folds = [[at % 5 + 1, 0.1] for at in range(40)]
-    _write(root / "polyp-train", ["image", "mask", "fold", "lesion_fraction"], folds, channels=3, first=1000)
+    lines: list[Sequence[object]] = [["image", "mask", "fold", "lesion_fraction"]]
+    for at in range(40):
+        files = [f"{kind}s/{at}.png" for kind in ("image", "mask")]
+        save(root / "polyp-train" / files[0], noise(1000 + at, side=64, channels=3)[:48])
+        save(root / "polyp-train" / files[1], _wide(blob(width=4 + at % 5)))
+        lines.append([*files, at % 5 + 1, 0.1])
+    write_table(root / "polyp-train" / "data.csv", lines)
 
 
 def _write(
@@ -91,16 +96,15 @@ def _write(
     *,
     channels: int = 1,
     empty: int = 0,
-    first: int = 0,
 ) -> None:
     """Write `data.csv` with a noise image for each row, and with masks where the header has them.
 
-    empty: masks of the first rows that show no lesion. first: number of the first image; others are other pictures.
+    empty: masks of the first rows that show no lesion.
     """
     lines: list[Sequence[object]] = [header]
     for at, row in enumerate(rows):
         files = [f"{kind}s/{at}.png" for kind in ("image", "mask") if kind in header]
-        save(folder / files[0], noise(first + at, channels=channels))
+        save(folder / files[0], noise(at, channels=channels))
         if len(files) > 1:
             save(folder / files[1], np.zeros_like(blob()) if at < empty else blob(width=4 + at % 5))
         lines.append([*files, *row])
@@ -123,7 +127,7 @@ def _weights(root: Path) -> None:
 def _chest_xray14(root: Path) -> None:
     """NIH ChestX-ray14 and CheXpert as published, an image per patient."""
     labels = ("Mass", "Atelectasis", "No Finding", "No Finding")
-    cells = [*product(labels, "FM", ("PA", "AP"))] * 48
+    cells = [*product(labels, "FM", ("PA", "AP"))] * 72
     rows = [
         (f"{at:08}_000.png", label, 0, at, f"{20 + at % 60:03}Y", sex, view)
         for at, (label, sex, view) in enumerate(cells, start=1)
@@ -167,7 +171,7 @@ def _retinopathy(root: Path) -> None:
     bright from grade 2, so that no network predicts the same for all.
     """
     eyes = [(f"{at // 2}_{('left', 'right')[at % 2]}", at // 2 % 5) for at in range(340)]
-    tested = [(f"{1000 + at // 2}_{('left', 'right')[at % 2]}", at // 2 % 5) for at in range(20)]
+    tested = [(f"{1000 + at // 2}_{('left', 'right')[at % 2]}", at // 2 % 5) for at in range(120)]
     write_table(root / "eyepacs" / "trainLabels.csv", [["image", "level"], *eyes])
     write_table(root / "eyepacs-test" / "trainLabels.csv", [["image", "level"], *tested])
     first = [(f"{at}.tif", "LaTIM", at % 4, 0) for at in range(20)]

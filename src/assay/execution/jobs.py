@@ -7,7 +7,7 @@ import math
 import platform
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -87,6 +87,15 @@ def write_curve(unit: Path, curve: Sequence[Mapping[str, float | int]]) -> None:
 PROVENANCE = "provenance.json"
 
 
+def processor() -> str:
+    """Return the name of the processor, where the system tells it, and the instructions that PyTorch uses on it."""
+    name = platform.processor()
+    with suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), name)
+    return f"{name} {torch.backends.cpu.get_cpu_capability()}".strip()
+
+
 def provenance(start: float, device: str) -> dict[str, Any]:
     """Return the contents of `PROVENANCE`.
 
@@ -98,7 +107,7 @@ def provenance(start: float, device: str) -> dict[str, Any]:
         "seconds": time.time() - start,
         "host": platform.node(),
         "machine": platform.machine(),
-        "processor": torch.backends.cpu.get_cpu_capability(),
+        "processor": processor(),
         "device": device_name(device),
         "python": platform.python_version(),
         "libraries": versions(),
