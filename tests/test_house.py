@@ -18,7 +18,7 @@ MOST: dict[str, float] = {
     "function names in several modules": 126,
     "imports of features by shared rooms": 0,
     "internal names that tests import": 1130,
-    "lines that an import of look loads": 21200,
+    "lines that an import of look loads": 21250,
     "lines that an import of compare loads": 13250,
     "lines that an import of page loads": 6900,
 }
