@@ -218,8 +218,8 @@ def head(
     first = f"**{sum(again)} of {sum(made)} decisions came again** on other seeds, as the same word; {decisions} of "
     first += f"{every} primary comparisons were decided. {sum(inside)} of {sum(pairs)} second estimates lie in the 95% "
     first += "prediction interval of the first (column *inside*). Of all differences below that were decided in a "
-    first += f"first run, secondary ones too, {tables.count(SAME)} have the published direction and {tables.count(REVERSED)} "
-    first += f"the other (*reversed*); {tables.count('not run')} cells say *not run*."
+    first += f"first run, secondary ones too, {tables.count(SAME)} have the published direction and "
+    first += f"{tables.count(REVERSED)} the other (*reversed*); {tables.count('not run')} cells say *not run*."
     return f"{first}\n\n{table(('study', 'came again', 'decided', 'of', 'inside', 'runs'), lines)}"
 
 

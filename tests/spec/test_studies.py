@@ -19,6 +19,7 @@ COLUMNS = {
     "chest-xray": "image finding labels patient sex age view origin",
     "dermoscopy": "image melanoma lesion sex age site",
     "fundus": "image grade patient eye macular_edema origin repeat_of",
+    "fundus-eyepacs": "image grade patient eye origin",
     "foot-ulcer": "image mask split lesion_fraction",
     "polyp": "image mask kind lesion_fraction",
     "polyp-train": "image mask fold lesion_fraction",
@@ -36,6 +37,7 @@ def assets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         with (tmp_path / name / "data.csv").open("w", newline="") as file:
             csv.writer(file).writerow(columns.split())
     (tmp_path / "fundus" / "idrid.csv").write_text("image,grade,macular_edema,split,origin\n")
+    (tmp_path / "fundus-eyepacs" / "aptos.csv").write_text("image,grade,origin,aspect,repeat_of\n")
     (tmp_path / "fundus" / "idrid_boxes.csv").write_text("image,kind,x0,y0,x1,y1\n")
     for name in ("ChestX-ray14", "chexpert", "LIDC-IDRI", "DFUC2022", "fuseg", "eyepacs-test", *EYES):
         (tmp_path / name).mkdir()

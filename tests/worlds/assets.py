@@ -60,6 +60,15 @@ def _fundus(root: Path) -> None:
         save(other.parent / name, noise(1000 + at, channels=3))
     header = ["image", "grade", "macular_edema", "split", "boxed", "hard_exudates", "haemorrhages", "origin"]
     write_table(other, [header, *([name, at % 5, 0, "train", 1, 1, 1, "idrid"] for at, name in enumerate(names))])
+    header = ["image", "grade", "patient", "eye", "origin"]
+    eyes = [[at // 2 % 5, at // 2, ("right", "left")[at % 2], "kaggle-2015"] for at in range(40)]
+    _write(root / "fundus-eyepacs", header, eyes, channels=3, first=2000)
+    aptos = [f"aptos/{at}.png" for at in range(200)]
+    for at, name in enumerate(aptos):
+        save(root / "fundus-eyepacs" / name, noise(3000 + at, channels=3))
+    header = ["image", "grade", "origin", "aspect", "repeat_of"]
+    rows = ([name, at % 5, "aptos-2019", 1.3, ""] for at, name in enumerate(aptos))
+    write_table(root / "fundus-eyepacs" / "aptos.csv", [header, *rows])
     kinds = ("optic_disc", "hard_exudates", "haemorrhage")
     boxes = [[name, kind, 2, 2, 6 + k, 7] for name in names for k, kind in enumerate(kinds)]
     write_table(root / "fundus" / "idrid_boxes.csv", [["image", "kind", "x0", "y0", "x1", "y1"], *boxes])
@@ -85,7 +94,7 @@ def _polyp(root: Path) -> None:
         files = [f"{kind}s/{at}.png" for kind in ("image", "mask")]
         save(root / "polyp-train" / files[0], noise(1000 + at, side=64, channels=3)[:48])
         save(root / "polyp-train" / files[1], _wide(blob(width=4 + at % 5)))
-        lines.append([*files, at % 5 + 1, 0.1])
+        lines.append([*files, at // 8 + 1, 0.1])
     write_table(root / "polyp-train" / "data.csv", lines)
 
 
@@ -96,15 +105,16 @@ def _write(
     *,
     channels: int = 1,
     empty: int = 0,
+    first: int = 0,
 ) -> None:
     """Write `data.csv` with a noise image for each row, and with masks where the header has them.
 
-    empty: masks of the first rows that show no lesion.
+    empty: masks of the first rows that show no lesion. first: number of the first picture.
     """
     lines: list[Sequence[object]] = [header]
     for at, row in enumerate(rows):
         files = [f"{kind}s/{at}.png" for kind in ("image", "mask") if kind in header]
-        save(folder / files[0], noise(at, channels=channels))
+        save(folder / files[0], noise(first + at, channels=channels))
         if len(files) > 1:
             save(folder / files[1], np.zeros_like(blob()) if at < empty else blob(width=4 + at % 5))
         lines.append([*files, *row])
@@ -127,7 +137,7 @@ def _weights(root: Path) -> None:
 def _chest_xray14(root: Path) -> None:
     """NIH ChestX-ray14 and CheXpert as published, an image per patient."""
     labels = ("Mass", "Atelectasis", "No Finding", "No Finding")
-    cells = [*product(labels, "FM", ("PA", "AP"))] * 72
+    cells = [*product(labels, "FM", ("PA", "AP"))] * 96
     rows = [
         (f"{at:08}_000.png", label, 0, at, f"{20 + at % 60:03}Y", sex, view)
         for at, (label, sex, view) in enumerate(cells, start=1)
