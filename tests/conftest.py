@@ -47,10 +47,11 @@ def pytest_runtest_setup() -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def study_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The cache of decoded images that all tests share unless they name another."""
+    """The cache of decoded images that all tests share unless they name another; what they remember is beside it."""
     cache = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ASSAY_CACHE", str(cache))
+        patch.setenv("XDG_STATE_HOME", str(cache.parent / "state"))
         yield cache
 
 

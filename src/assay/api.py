@@ -460,6 +460,7 @@ class Run:
     Attributes:
         folder: The run folder.
         result: How the run of a study ended; None where an earlier one was opened.
+        trust_code: See `open_run`.
 
     Examples:
         >>> import assay
@@ -471,6 +472,7 @@ class Run:
 
     folder: Path
     result: Result | None = None
+    trust_code: bool = field(default=False, kw_only=True)
 
     def table(self, name: str = "") -> pd.DataFrame:
         """Load the rows of one table.
@@ -561,10 +563,12 @@ class Run:
             >>> assay.open_run("validated").report().name
             'report.html'
         """
+        from assay.core.registry import code_trusted
         from assay.execution.run import rebuild
         from assay.report.page import write_page
 
-        return rebuild(self.folder, write_page)
+        with code_trusted(self.trust_code):
+            return rebuild(self.folder, write_page)
 
     def export(self, trial: str, folder: str | Path, format: Literal["safetensors", "onnx"] = "safetensors") -> Path:
         """Write a trained network for others, with its preprocessing and a model card.
@@ -593,9 +597,11 @@ class Run:
                 run.export(run.table("trials").trial[0], "network")
                 assay.load_model("network")
         """
+        from assay.core.registry import code_trusted
         from assay.study.export import export_model
 
-        return export_model(self.folder, trial, Path(folder), format)
+        with code_trusted(self.trust_code):
+            return export_model(self.folder, trial, Path(folder), format)
 
     def export_start(self, start: str, path: str | Path, *, seed: int | None = None, fold: int = 0) -> Path:
         """Write the weights of a source that the study trained itself as safetensors that timm reads.
@@ -618,16 +624,19 @@ class Run:
 
                 assay.open_run("runs/pretraining").export_start("simclr", "simclr.safetensors")
         """
+        from assay.core.registry import code_trusted
         from assay.study.export import export_start
 
-        return export_start(self.folder, start, Path(path), seed, fold)
+        with code_trusted(self.trust_code):
+            return export_start(self.folder, start, Path(path), seed, fold)
 
 
-def open_run(folder: str | Path) -> Run:
+def open_run(folder: str | Path, *, trust_code: bool = False) -> Run:
     """Open the run folder of a study, a model that was probed by itself, an audit, a comparison or a preview.
 
     Args:
         folder: The run folder.
+        trust_code: Whether code from outside Assay runs that the folder names and that you have not run here before.
 
     Returns:
         A `Run`, a `Probed` for the folder of a probed model, or an `Audit`.
@@ -647,20 +656,23 @@ def open_run(folder: str | Path) -> Run:
     run = RunFolder(Path(folder))
     run.require_run()
     if run.kind is AUDIT:
-        return Audit(run.root)
+        return Audit(run.root, trust_code=trust_code)
     if run.kind is not MODEL:
-        return Run(run.root)
+        return Run(run.root, trust_code=trust_code)
 
     from assay.audit.model import read_plan
+    from assay.core.registry import code_trusted
 
-    return Probed(run.root, doubts=read_plan(run).doubts)
+    with code_trusted(trust_code):
+        return Probed(run.root, doubts=read_plan(run).doubts, trust_code=trust_code)
 
 
-def load_model(trial: str | Path) -> Model:
+def load_model(trial: str | Path, *, trust_code: bool = False) -> Model:
     """Load a trained model with its preprocessing.
 
     Args:
         trial: The folder of its trial (`runs/<study>/trials/<id>`), or one that `Run.export` wrote.
+        trust_code: See `open_run`.
 
     Returns:
         The model; `model.network` maps float32 images [b, c, h, w] in [0, 1] to logits, and scaling is inside it.
@@ -675,9 +687,11 @@ def load_model(trial: str | Path) -> Model:
             with torch.inference_mode():
                 logits = model.network(torch.rand(4, 1, 64, 64))
     """
+    from assay.core.registry import code_trusted
     from assay.study.records import stored_model
 
-    return stored_model(Path(trial))
+    with code_trusted(trust_code):
+        return stored_model(Path(trial))
 
 
 @dataclass(frozen=True, repr=False)

@@ -18,7 +18,7 @@ from assay.audit.probe import analyze_model
 from assay.audit.request import ModelRequest, ProbeRequest, normalization_words
 from assay.core.errors import DataError, ReadingError, SpecError, key_text
 from assay.core.files import content_hash, default_cache_root
-from assay.core.registry import own_code
+from assay.core.registry import code_of_folder, own_code
 from assay.core.types import FactorTable
 from assay.data.cache import Notify, silent
 from assay.data.files.request import data_of
@@ -229,7 +229,8 @@ def read_plan(folder: RunFolder) -> ModelPlan:
     """Return what was last probed in a run folder. Raises StoreError where no model was."""
     folder.require_run()
     folder.require(MODEL)
-    return ModelPlan.model_validate(folder.document()["request"])
+    with code_of_folder():
+        return ModelPlan.model_validate(folder.document()["request"])
 
 
 def tables_of(folder: RunFolder) -> Tables:

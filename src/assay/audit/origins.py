@@ -12,6 +12,7 @@ from torch import nn
 
 from assay.audit.request import ModelRequest
 from assay.core.errors import SpecError
+from assay.core.registry import code_trusted
 from assay.execution.jobs import TrainedModel
 from assay.models.external import OfCommand
 from assay.models.formats import given_origin, is_bundle
@@ -22,9 +23,14 @@ from assay.study.records import Exported, stored_study, trained_model
 
 @dataclass(frozen=True)
 class OfTraining(Origin):
-    """A trial or a source of a run folder, or an exported one. Its hash is the id of the training."""
+    """A trial or a source of a run folder, or an exported one. Its hash is the id of the training.
+
+    Attributes:
+        trust: Whether code from outside Assay that its folder names may run.
+    """
 
     trained: TrainedModel | Exported
+    trust: bool = False
     kind = "training run"
     complete = True
 
@@ -37,7 +43,8 @@ class OfTraining(Origin):
     @cached_property
     def model(self) -> Model:
         """The model on the CPU, with its thresholds."""
-        return self.trained.load()
+        with code_trusted(self.trust):
+            return self.trained.load()
 
     @property
     def facts(self) -> Facts:
@@ -45,7 +52,8 @@ class OfTraining(Origin):
         if isinstance(self.trained, Exported):
             input_facts: Mapping[str, Any] = self.trained.values["input"]
         elif self.trained.unit == "trials":
-            data, inputs = stored_study(self.trained.root).plan.spec.data, self.trained.inputs
+            with code_trusted(self.trust):
+                data, inputs = stored_study(self.trained.root).plan.spec.data, self.trained.inputs
             framing = {key: getattr(data, key) for key in ("fit", "crop_share", "resize")}
             steps = list(data.preprocessing)
             input_facts = {"size": inputs.size, "channels": inputs.channels, **framing, "preprocessing": steps}
@@ -77,7 +85,8 @@ def origin_of(request: ModelRequest) -> Origin:
     if request.factory is None and isinstance(model, str | Path):
         folder = Path(model).expanduser()
         if folder.is_dir() and not is_bundle(folder):
-            return OfTraining(trained_model(Path(model)))
+            with code_trusted(request.trust):
+                return OfTraining(trained_model(Path(model)), request.trust)
     if not 0 < memory < 1e6:
         raise SpecError(f"memory {memory:g}: expected a number of GB above 0, such as 8")
     origin = given_origin(model, request.factory, weights=request.weights, trust=request.trust,

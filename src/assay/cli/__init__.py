@@ -55,6 +55,8 @@ Run = Annotated[
 ]
 Out = Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="The folder of all run folders.")]
 
+TrustCode = Annotated[bool, typer.Option("--trust-code", help=RunRequest.options()["trust_code"].help)]
+
 RUNS = Path("runs")
 FAULT = 70
 """Exit code of unforeseen errors: EX_SOFTWARE of sysexits.h."""
@@ -89,7 +91,7 @@ def run(request: RunRequest) -> None:
 
 
 @app.command(epilog="Example: assay register nodule-loss --until decided")
-@taking(RunRequest, "spec sets seeds until max_seeds scale out skip_bad_rows no_own_code as_json")
+@taking(RunRequest, "spec sets seeds until max_seeds scale out skip_bad_rows no_own_code trust_code as_json")
 def register(
     request: RunRequest,
     receipt: Annotated[
@@ -111,7 +113,7 @@ def register(
 @app.command(epilog="Example: assay replicate nodule-loss --seeds 20")
 @taking(
     RunRequest,
-    "spec seeds workers device out skip_bad_rows no_own_code dry_run quiet verbose open as_json on engines",
+    "spec seeds workers device out skip_bad_rows trust_code dry_run quiet verbose open as_json on engines",
     spec="A finished run: its folder, or its name under --out.",
     seeds="How many seeds, none of the run's. Default: 10.",
 )
@@ -121,10 +123,10 @@ def replicate(request: RunRequest) -> None:
     A phantom draws new test patients, too. Its page, in FOLDER/NAME-replication, compares both runs: decisions, the
     prediction of the second difference from the first, the agreement to be expected, and the estimate of both.
     """
-    from assay.core.registry import own_code_refused
+    from assay.core.registry import code_trusted
     from assay.study.command import replicate_command
 
-    with own_code_refused(request.no_own_code):
+    with code_trusted(request.trust_code):
         replicate_command(request)
 
 
@@ -156,7 +158,7 @@ def validate_(request: ValidateRequest) -> None:
 @app.command(epilog="Example: assay preview nodule-loss --scale quick --seeds 3")
 @taking(
     RunRequest,
-    "spec sets seeds until max_seeds scale workers device out skip_bad_rows no_own_code open as_json",
+    "spec sets seeds until max_seeds scale workers device out skip_bad_rows no_own_code trust_code open as_json",
 )
 def preview(request: RunRequest) -> None:
     """Show images, size, time and power of a study.
@@ -239,14 +241,17 @@ def export(
         ),
     ] = "safetensors",
     out: Out = RUNS,
+    trust_code: TrustCode = False,
 ) -> None:
     """Write a trained network, its preprocessing and a model card. ONNX needs the extra `onnx`.
 
     With `all`, every network of the run, and `models.csv`, which `models:` of another study takes.
     """
     from assay.cli.results import export_command
+    from assay.core.registry import code_trusted
 
-    export_command(run, trial, folder, format, out)
+    with code_trusted(trust_code):
+        export_command(run, trial, folder, format, out)
 
 
 @app.command(epilog="Example: assay compare predictions.csv --by loss --against cross-entropy --margin 0.05")
@@ -297,11 +302,13 @@ add_commands(app)
 
 
 @app.command(epilog="Example: assay report nodule-loss")
-def report(run: Run, out: Out = RUNS, json: Json = False) -> None:
+def report(run: Run, out: Out = RUNS, trust_code: TrustCode = False, json: Json = False) -> None:
     """Recompute statistics and rewrite the page from stored records."""
     from assay.cli.results import report_command
+    from assay.core.registry import code_trusted
 
-    report_command(run, out, json)
+    with code_trusted(trust_code):
+        report_command(run, out, json)
 
 
 @app.command("open", epilog="Example: assay open nodule-loss")

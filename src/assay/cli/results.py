@@ -18,6 +18,7 @@ from typing import Any
 
 from assay.core.errors import AssayError, StoreError, unknown_of_few
 from assay.core.files import is_file
+from assay.core.registry import code_of_folder
 from assay.report.browser import open_page
 from assay.store.columns import Table
 from assay.store.data_tables import ISSUES
@@ -409,7 +410,7 @@ def _file_names(folder: RunFolder) -> Mapping[int, str]:
     from assay.study.records import stored_study
     from assay.study.request import RunRequest
 
-    with suppress(AssayError, OSError, ValueError):
+    with suppress(AssayError, OSError, ValueError), code_of_folder():
         request = folder.document()["request"] if folder.kind is PREVIEW else None
         spec = RunRequest.model_validate(request).settle().spec if request else stored_study(folder.root).plan.spec
         return names_of(spec.data)

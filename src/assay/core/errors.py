@@ -64,6 +64,10 @@ class SpecError(AssayError):
     """
 
 
+class CodeError(AssayError):
+    """A folder names code from outside Assay that this user has not run on this machine, and has not allowed."""
+
+
 class UnfitError(SpecError):
     """Interventions that the images cannot carry.
 

@@ -263,6 +263,27 @@ def default_cache_root() -> Path:
     return place
 
 
+# What this user has run or written here, told apart from what others handed over.
+
+
+def _mark(text: str) -> Path:
+    """Return the file whose presence says that a text is remembered; its name is the hash of the text."""
+    state = at_home(os.environ.get("XDG_STATE_HOME") or "~/.local/state")
+    return state / "assay" / hashlib.sha256(text.encode()).hexdigest()
+
+
+def remember(text: str) -> None:
+    """Remember for this user on this machine that a text is known, such as the hash of a file. Best effort."""
+    with suppress(OSError):
+        _mark(text).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _mark(text).touch()
+
+
+def is_remembered(text: str) -> bool:
+    """Return whether this user has remembered a text on this machine."""
+    return is_file(_mark(text))
+
+
 def file_hash(path: Path) -> str:
     """Return the SHA-256 of a file, read once as long as its `file_state` stays. Raises OSError."""
     return _read_hash(path, file_state(path))

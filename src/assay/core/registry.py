@@ -13,7 +13,7 @@ import importlib
 import inspect
 import sys
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cache, partial
@@ -37,8 +37,8 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, core_schema
 
-from assay.core.errors import SpecError, unknown_name
-from assay.core.files import file_hash, fill_names
+from assay.core.errors import CodeError, SpecError, key_text, unknown_name
+from assay.core.files import file_hash, fill_names, is_file, is_remembered, remember
 from assay.core.measures import index
 from assay.core.traits import KINDS, TRAITS, ComponentKind, Traits
 
@@ -291,21 +291,43 @@ def declared_entries() -> Mapping[tuple[str, str], Entry]:
     return _declared
 
 
-_own_code_allowed = ContextVar("own_code_allowed", default=True)
+CodeRule = Literal["run", "trusted", "remembered", "refused"]
+"""Which code from outside Assay runs: what a study file names, what a folder names too, of a folder only what this user
+has run here before, or none.
+"""
+_code_rule: ContextVar[CodeRule] = ContextVar("code_rule", default="run")
 
 
 @contextmanager
-def own_code_refused(refused: bool = True) -> Generator[None]:
+def _code_ruled(rule: CodeRule) -> Generator[None]:
+    token = _code_rule.set(rule)
+    try:
+        yield
+    finally:
+        _code_rule.reset(token)
+
+
+def own_code_refused(refused: bool = True) -> AbstractContextManager[None]:
     """Refuse dotted paths and catalogs of other packages within this context.
 
     Args:
         refused: False changes nothing.
     """
-    token = _own_code_allowed.set(_own_code_allowed.get() and not refused)
-    try:
-        yield
-    finally:
-        _own_code_allowed.reset(token)
+    return _code_ruled("refused" if refused else _code_rule.get())
+
+
+def code_trusted(trusted: bool = True) -> AbstractContextManager[None]:
+    """Run also the code that folders name within this context.
+
+    Args:
+        trusted: False changes nothing.
+    """
+    return _code_ruled("trusted" if trusted and _code_rule.get() == "run" else _code_rule.get())
+
+
+def code_of_folder() -> AbstractContextManager[None]:
+    """Read what a folder has within this context: of its code runs only what this user has run here, or trusts."""
+    return _code_ruled("remembered" if _code_rule.get() == "run" else _code_rule.get())
 
 
 @cache
@@ -318,7 +340,7 @@ def _import_catalogs(own_code: bool) -> None:
 
 def _all_entries() -> Mapping[tuple[str, str], Entry]:
     """Components by kind and name: those of the index, and those of plug-ins."""
-    _import_catalogs(_own_code_allowed.get())
+    _import_catalogs(_code_rule.get() != "refused")
     return {**_declared, **_indexed_entries()}
 
 
@@ -404,14 +426,24 @@ def own_object(kind: str, name: str) -> tuple[Any, str]:
 
     Raises:
         SpecError: Code of the user's is refused, or it cannot be imported.
+        CodeError: A folder names it, and this user has not run it here.
     """
-    if not _own_code_allowed.get():
+    rule = _code_rule.get()
+    if rule == "refused":
         raise SpecError(f"{kind} '{name}' is code of your own, which --no-own-code refuses: read it, then run without")
     module_name, _, attribute = name.partition(":")
     if module_name == "__main__":
         raise SpecError(f"{kind} '{name}' is in the script that runs: move it to a module of its own and name that")
     if module_name.partition(".")[0] in sys.stdlib_module_names:
         raise SpecError(f"{kind} '{name}' is no {kind}: it is of Python's own library; name a module of yours")
+    files = _files_of(module_name)
+    fingerprint = " ".join((name, *(f"{file} {file_hash(file)}" for file in files)))
+    if rule == "remembered" and not is_remembered(fingerprint):
+        where = f" in {files[-1]}" if files else ""
+        raise CodeError(
+            f"{kind} '{name}' is code{where} that a folder names and that you have not run on this machine: read it, "
+            f"then give {key_text('--trust-code', True)} (of `assay audit`: --trust)"
+        )
     _name_own_code(module_name, f"{kind} '{name}'")
     try:
         module = import_own(module_name)
@@ -427,7 +459,25 @@ def own_object(kind: str, name: str) -> tuple[Any, str]:
             f"{kind} '{name}': module '{module_name}' has no file that could be hashed; give a function or class of a "
             "module that is a Python file"
         )
+    if files and parent_process() is None:
+        remember(fingerprint)
     return target, _imported.setdefault(module_name, _hash_of(module_name))
+
+
+def _files_of(module: str) -> list[Path]:
+    """Return the files that importing a module runs, packages first, without importing it; none where it is not."""
+    files = list[Path]()
+    places: Sequence[str] | None = [*sys.path, str(Path.cwd())]
+    parts = module.split(".")
+    for at in range(len(parts)):
+        name = ".".join(parts[: at + 1])
+        specs = (finder.find_spec(name, places) for finder in sys.meta_path)
+        spec = next((spec for spec in specs if spec is not None), None)
+        if spec is None or places is None:
+            return []
+        files += [Path(spec.origin).resolve()] if spec.origin and is_file(Path(spec.origin)) else []
+        places = spec.submodule_search_locations
+    return files
 
 
 @cache

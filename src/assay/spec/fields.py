@@ -19,7 +19,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from assay.core.errors import SpecError, cut, nearest, unknown_name
+from assay.core.errors import CodeError, SpecError, cut, nearest, unknown_name
 from assay.core.files import begins_with_variable, fill_names, is_file, is_folder, label_of_path, unset
 from assay.core.registry import Entry, Params, entries, lookup
 from assay.core.traits import ComponentKind
@@ -129,6 +129,8 @@ def findread_component(kind: ComponentKind, name: str, shown: str = "") -> Entry
     """
     try:
         return lookup(kind, name)
+    except CodeError:
+        raise
     except SpecError as error:
         if ":" in name:
             raise invalid(issue((), shown, str(error))) from None

@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from assay.core.files import file_hash, fill_names, is_file
+from assay.core.registry import code_of_folder
 from assay.core.request import Task
 from assay.core.tables import read_text
 from assay.spec.data import read_header
@@ -173,7 +174,8 @@ def _recipe(path: Path, sha256: str) -> RecipeSpec | None:
     """Return the recipe of an exported network; None where its description is damaged or of other weights."""
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-        recipe = RecipeSpec.model_validate(values["recipe"])
+        with code_of_folder():
+            recipe = RecipeSpec.model_validate(values["recipe"])
         return recipe if values["sha256"].startswith(sha256) and recipe.given is None else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, ValidationError):
         return None

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from assay.core.errors import SpecError, StoreError
 from assay.core.files import content_hash, default_cache_root, sha256
+from assay.core.registry import code_of_folder
 from assay.execution.jobs import TrainedModel, Workspace, inputs_of, load_trained, population_of
 from assay.execution.plan import Plan, ProbeUnit, Source, Trial, start_id, started_from, with_weights
 from assay.models.ref import Inputs, Model, Unit
@@ -73,9 +74,10 @@ def stored_study(root: Path) -> Stored:
     plan = plan_values(root)
     study = RunFolder(root).document()
     asked, path = study["request"], root / RUN
-    spec = _read(path, lambda: StudySpec.model_validate({
-        **asked["spec"], "written": asked["written"], "command": asked.get("command", "")}))  # fmt: skip
-    return _read(root / PLAN, lambda: _stored_from_values(spec, plan, study))
+    with code_of_folder():
+        spec = _read(path, lambda: StudySpec.model_validate({
+            **asked["spec"], "written": asked["written"], "command": asked.get("command", "")}))  # fmt: skip
+        return _read(root / PLAN, lambda: _stored_from_values(spec, plan, study))
 
 
 def plan_values(root: Path) -> dict[str, Any]:
@@ -135,7 +137,8 @@ class Exported:
             StoreError: The weights are not there, or are others than those that were exported.
         """
         weights = self.root / WEIGHTS_FILE
-        recipe = _read(self.root / EXPORTED, lambda: RecipeSpec.model_validate(self.values["recipe"]))
+        with code_of_folder():
+            recipe = _read(self.root / EXPORTED, lambda: RecipeSpec.model_validate(self.values["recipe"]))
         if not weights.is_file():
             raise StoreError(f"{self.root} holds no {WEIGHTS_FILE}: give its .onnx file, or export it as safetensors")
         if sha256(weights) != self.values["sha256"]:

@@ -67,6 +67,7 @@ class RunRequest(CommandRequest):
     out: Annotated[Path, Option("The folder of all run folders.", "FOLDER", short="-o")] = Path("runs")
     skip_bad_rows: Annotated[bool, Option("Leave bad rows out; the report lists them.")] = False
     no_own_code: Annotated[bool, Option("Refuse code from outside Assay that a study names.")] = False
+    trust_code: Annotated[bool, Option("Run code from outside Assay that a folder of a run or network names.")] = False
     dry_run: Annotated[bool, Option("Print the planned work, time and disk space; train nothing.")] = False
     quiet: Annotated[bool, Option("Print failures and the answer only.", short="-q")] = False
     verbose: Annotated[bool, Option("Print a line per task.", short="-v")] = False
@@ -114,14 +115,15 @@ class RunRequest(CommandRequest):
 
     @contextmanager
     def located(self) -> Generator[None]:
-        """Name lines of the study in errors, and refuse code from outside where that is asked."""
-        from assay.core.registry import own_code_refused
+        """Name lines of the study in errors, and refuse or trust code from outside where that is asked."""
+        from assay.core.registry import code_trusted, own_code_refused
         from assay.spec.parse import locate_errors
         from assay.study.opened import read_document
 
         written = partial(read_document, self.spec)
-        with own_code_refused(self.no_own_code), locate_errors(written, self.sets, self.scale):
-            yield
+        with own_code_refused(self.no_own_code), code_trusted(self.trust_code):
+            with locate_errors(written, self.sets, self.scale):
+                yield
 
     def settle(self, compare: bool = True) -> Settled:
         """Check the study and its run folder before anything slow is imported or read.
