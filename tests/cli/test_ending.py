@@ -65,6 +65,7 @@ def finish(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, contrasts: Sequence[
     folder.begin(STUDY, {})
     page = root / "report.html"
     page.write_text("<!doctype html>")
+    folder.seal()
     result = Result(root, trained=0, probed=0, failed=0, unlearned=0, stopped=False, page=page)
     monkeypatch.setattr("assay.study.finished.find_finished", lambda *_: Finished(6, result))
     return page.absolute()

@@ -12,8 +12,10 @@ from tests.cli.asking import Asking
 
 import assay
 from assay.core.errors import CodeError
+from assay.core.files import sha256
 from assay.store.files import read_checked_json, write_checked_json
 from assay.store.manifest import write_manifest
+from assay.store.schema import SCHEMA_VERSION
 
 
 @pytest.fixture
@@ -81,3 +83,59 @@ def test_trusted_code_runs_and_is_remembered_until_it_is_edited(received: Path, 
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     assert "is code in" in done.stderr
     assert not Path("ran").exists()
+
+
+def forge(root: Path) -> None:
+    """Change the page of a run folder, and its manifest as who can write there would."""
+    page = root / "report.html"
+    page.write_text(page.read_text().replace("</body>", "<script>alert('believed')</script></body>"))
+    files = read_checked_json(root / "manifest.json")["files"]
+    files["report.html"] = [page.stat().st_size, sha256(page)]
+    write_checked_json(root / "manifest.json", {"schema": SCHEMA_VERSION, "files": files})
+
+
+def test_a_forged_page_is_damage(run_copy: Path, tmp_path: Path, ask: Asking) -> None:
+    assert ask("open", run_copy).code == 0
+    forge(run_copy)
+    forged = f"{run_copy / 'report.html'} is not the page that its tables give"
+    findings = json.loads(ask("doctor", run_copy, "--json").out)
+    assert [finding["found"] for finding in findings if finding["light"] == "bad"][0].startswith(forged)
+    key = tmp_path / "key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
+    for words in (["open"], ["open", "--bundle", "run.zip"], ["seal", "--key", key]):
+        answer = ask(words[0], run_copy, *words[1:])
+        assert answer.code == 2, words
+        assert answer.err.startswith(forged), words
+    assert not Path("run.zip").exists()
+    assert ask("report", run_copy).code == 0
+    assert ask("open", run_copy).code == 0
+
+
+def test_a_page_from_elsewhere_is_compared_with_its_tables(
+    run_copy: Path, tmp_path: Path, ask: Asking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "of another user"))
+    renamed = run_copy.rename(run_copy.with_name("from a colleague"))
+    assert ask("open", renamed).code == 0
+    forge(renamed)
+    assert "is not the page that its tables give" in ask("open", renamed).err
+
+
+@pytest.mark.parametrize("part", ["trials", "tables", ".lock", "report.html", "preview", "pictures/added.png"])
+def test_links_in_a_run_folder_are_damage_and_are_not_followed(
+    part: str, run_copy: Path, tmp_path: Path, ask: Asking
+) -> None:
+    (elsewhere := tmp_path / "elsewhere" / "unit").mkdir(parents=True)
+    (elsewhere / "thesis.txt").write_text("years")
+    link = run_copy / part
+    if link.is_dir():
+        link.rename(tmp_path / "moved")
+    link.unlink(missing_ok=True)
+    link.symlink_to(tmp_path / "made" if part == ".lock" else tmp_path / "elsewhere")
+    found = json.loads(ask("doctor", run_copy, "--json").out)
+    assert f"{link} is a link, and a run folder has none" in [row["found"] for row in found if row["light"] == "bad"]
+    for words in (["clean", "--yes"], ["report"], ["results"], ["open", "--bundle", "run.zip"]):
+        answer = ask(words[0], run_copy, *words[1:])
+        assert (answer.code, f"{link} is a link" in answer.err) == (2, True), (words, answer)
+    assert [path.name for path in (tmp_path / "elsewhere").rglob("*")] == ["unit", "thesis.txt"]
+    assert not (tmp_path / "made").exists()

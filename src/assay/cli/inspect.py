@@ -20,7 +20,7 @@ import typer
 
 from assay.audit.tables import EVERY_TABLE
 from assay.core.errors import DISTRIBUTION, ExtraError, SpecError, StoreError, unknown_of_few
-from assay.core.files import ASSETS, at_home
+from assay.core.files import ASSETS, at_home, is_file
 from assay.core.measures import COMPARED, better
 from assay.core.registry import entries
 from assay.core.traits import KINDS
@@ -161,14 +161,17 @@ def check_command(run: str, out: Path, json: bool) -> None:
 
 def seal_command(run: str, out: Path, key: Path) -> None:
     """Compare the files of a run with their checksums, sign its data, and print the key."""
-    from assay.store.folder import RunFolder, find_run, working_in
-    from assay.store.manifest import SIGNATURE, SIGNED, sign, signer
+    from assay.report.page import require_page
+    from assay.store.folder import PAGE, RunFolder, find_run, working_in
+    from assay.store.manifest import SIGNATURE, SIGNED, broken_seal, sign, signer
 
     root = find_run(run, out)
     with working_in(root):
         folder = RunFolder(root)
         if wrong := [change for change in folder.changes() if change.path.name not in (SIGNED, SIGNATURE)]:
             raise StoreError(f"{wrong[0].text}; {folder.remedy(wrong[0])}")
+        if is_file(root / PAGE) and not broken_seal(root):
+            require_page(root)
         sign(root, at_home(key))
     print(f"{root / SIGNED}, {root / SIGNATURE}: signed by {signer(root)}")
 
@@ -189,13 +192,15 @@ def _print_checks(findings: Sequence[CheckResult], json: bool) -> None:
 def _check_cache(root: Path) -> Iterator[CheckResult]:
     from assay.core.files import default_cache_root
     from assay.data.cache import damaged_arrays, damaged_notes
-    from assay.store.folder import RunFolder
+    from assay.store.folder import PAGE, RunFolder
 
     folder, shared = RunFolder(root), RunFolder(cache := default_cache_root())
     changes = folder.changes()
     yield from _findings_of_changes("files", folder, [change for change in changes if change.how != "unsigned"])
     if not folder.has_ended:
         yield CheckResult("warn", "manifest", "the last run here did not end, and units alone were compared")
+    if is_file(root / PAGE) and not any(change.path == root / PAGE for change in changes):
+        yield from _page_finding(root)
     yield from _signature_finding(folder, changes)
     ids = sorted(path.parent.name for path in (root / "sources").glob("*/record.json"))
     starts: list[tuple[UnitKind, str]] = [("sources", id) for id in ids if shared.complete("sources", id)]
@@ -204,8 +209,19 @@ def _check_cache(root: Path) -> Iterator[CheckResult]:
     yield from _sound("notes in the cache", *damaged_notes(cache))
 
 
+def _page_finding(root: Path) -> Iterator[CheckResult]:
+    from assay.report.page import require_page
+
+    try:
+        require_page(root)
+        yield CheckResult("ok", "page", "it is what the tables give")
+    except StoreError as error:
+        text, _, remedy = str(error).rpartition("; ")
+        yield CheckResult("bad", "page", text, remedy)
+
+
 def _signature_finding(folder: RunFolder, changes: Sequence[FileChange]) -> Iterator[CheckResult]:
-    from assay.store.manifest import signer
+    from assay.store.manifest import page_is_signed, signer
 
     broken = next((change for change in changes if change.how == "unsigned"), None)
     if broken:
@@ -217,7 +233,8 @@ def _signature_finding(folder: RunFolder, changes: Sequence[FileChange]) -> Iter
     else:
         try:
             statement = f"the data are signed by {signer(folder.root)}"
-            yield CheckResult("ok", "signature", statement, "compare it with the key of who signs")
+            light = "ok" if page_is_signed(folder.root) else "warn"
+            yield CheckResult(light, "signature", statement, "compare it with the key of who signs")
         except FileNotFoundError:
             yield CheckResult("warn", "signature", "not checked, since there is no ssh-keygen", "install OpenSSH")
 

@@ -24,7 +24,7 @@ from assay.store.columns import Table
 from assay.store.data_tables import ISSUES
 from assay.store.files import Row
 from assay.store.folder import EARLIER, PAGE, RUN, RunFolder, find_run, remove_unit, working_in
-from assay.store.manifest import read_manifest, write_manifest
+from assay.store.manifest import PAGE_UNSIGNED, page_is_signed, read_manifest, write_manifest
 from assay.store.schema import CONTRASTS, DIFFERENCES, ESTIMATES, FINDINGS, LOOKS, PROVENANCE, PUBLISHED
 from assay.study.kind import PREVIEW
 
@@ -240,15 +240,25 @@ def open_command(runs: Sequence[str], out: Path, bundle: Path | None = None) -> 
         bundle: A ZIP file to write in place of opening anything.
 
     Raises:
-        StoreError: There is no such run, or it has no page.
+        StoreError: There is no such run, or it has no page, or another one than its tables give.
     """
+    from assay.report.page import require_page
+    from assay.store.bundle import BUNDLED, write_bundle
+
     folders = [folder for run in runs or [str(out)] for folder in _with_pages(run, out)]
+    for folder in folders:
+        if bundle is not None:
+            RunFolder(folder).require_sound(BUNDLED, page=True)
+        if is_file(folder / RUN):
+            require_page(folder)
+        else:
+            print(f"{folder / PAGE} was not checked: there is no {RUN} beside it", file=sys.stderr)
     if bundle is not None:
         from assay.report.index_page import index_of_bundle
-        from assay.store.bundle import BUNDLED, write_bundle
 
         for folder in map(RunFolder, folders):
-            folder.require_sound(BUNDLED, page=True)
+            if folder.is_signed and not page_is_signed(folder.root):
+                print(f"{folder.root}{PAGE_UNSIGNED.replace(';', ':')}", file=sys.stderr)
         index = index_of_bundle(folders) if len(folders) > 1 else ""
         print(write_bundle(folders, bundle, index), flush=True)
         return

@@ -6,6 +6,7 @@ import io
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
@@ -18,6 +19,7 @@ from markupsafe import Markup
 from ruamel.yaml import YAML
 
 from assay.core.errors import StoreError
+from assay.core.files import file_hash
 from assay.report.account import MOST_SMALL, Account, Opened
 from assay.report.block import Block, Query, Section
 from assay.report.blocks import FIRST_WIDTH, Figure, RenderedBlock, chart, render
@@ -31,6 +33,8 @@ from assay.report.sheets import Download, Sheet, as_file, as_markdown
 from assay.stats.format import count
 from assay.stats.harms import MOST
 from assay.store.files import write_text
+from assay.store.folder import PAGE
+from assay.store.manifest import is_ours, read_manifest
 
 LIMIT = "What this does not show: "
 
@@ -331,6 +335,28 @@ def write_page(root: Path) -> Path:
     return written(root, _fitting(collect(root)), "leave probes or environments out of the comparison")
 
 
+def require_page(root: Path) -> None:
+    """Check that the page of a run folder is what its tables give, or is one that this user's Assay wrote here.
+
+    Raises:
+        StoreError: It is another page, or there is none, or it cannot be made of the tables.
+    """
+    path, listed = root / PAGE, None
+    with suppress(StoreError):
+        listed = read_manifest(root)
+    try:
+        if listed and is_ours(root) and listed.get(PAGE, (0, ""))[1] == file_hash(path):
+            return
+        if path.read_bytes() == _fitting(collect(root)).encode():
+            return
+    except OSError as error:
+        raise StoreError(f"cannot read {path}: {error.strerror}; `assay report {root}` writes it again") from error
+    raise StoreError(
+        f"{path} is not the page that its tables give: it was changed, or another version of Assay wrote it; "
+        f"`assay report {root}` writes it again"
+    )
+
+
 def _fitting(content: PageContent) -> str:
     """The page with as much in it as there is room for, the bare page at least."""
     bare = replace(content, files=tuple((name, None) for name, _ in content.files))
@@ -374,7 +400,7 @@ def written(root: Path, page: str, advice: str) -> Path:
     """Write `report.html` of a run folder and return its path. Raises StoreError with advice where it exceeds 5 MB."""
     if len(page.encode()) > SIZE_LIMIT:
         raise StoreError(f"the page of {root} would exceed 5 MB: {advice}")
-    path = root / "report.html"
+    path = root / PAGE
     write_text(path, page)
     return path
 

@@ -49,12 +49,14 @@ from assay.store.files import (
 from assay.store.kinds import Kind, kinds
 from assay.store.manifest import (
     MANIFEST,
+    PREVIEW,
     SIGNATURE,
     SIGNED,
     FileChange,
     altered_files,
     broken_seal,
     changes,
+    links_in,
     read_manifest,
     write_manifest,
 )
@@ -98,6 +100,14 @@ def require_writable(folder: Path) -> None:
                 path.rmdir()
 
 
+def require_no_links(root: Path) -> None:
+    """Check that nothing in a folder leads out of it. Raises StoreError."""
+    for change in links_in(root)[:1]:
+        raise StoreError(f"{change.text}; {UNLINK}")
+
+
+UNLINK = "remove it, or put there what it leads to"
+
 # One run at a time works in a run folder.
 
 LOCK = ".lock"
@@ -108,7 +118,7 @@ def working_in(root: Path) -> Generator[None]:
     """Hold a run folder while something is written there.
 
     Raises:
-        StoreError: If another process holds it, or the folder cannot be made.
+        StoreError: If another process holds it, or the folder cannot be made, or has links, which lead elsewhere.
     """
 
     def refuse() -> None:
@@ -116,6 +126,7 @@ def working_in(root: Path) -> Generator[None]:
             f"another run works in {root}: wait until it ends, or choose another place with {key_text('--out')}"
         )
 
+    require_no_links(root)
     require_writable(root)
     with holding(root / LOCK, refuse):
         yield
@@ -137,8 +148,6 @@ STAMP = "stamp.json"
 
 RUN = "run.json"
 """The file of a run folder that names its kind, and keeps what was asked for."""
-PREVIEW = "preview"
-"""The folder of a run folder that a preview writes, and holds by a lock of its own."""
 
 EARLIER = (
     "these tables belong to an earlier spec or earlier data: the run of the present ones did not end; run it again"
@@ -370,7 +379,7 @@ class RunFolder:
         packed_sums = recorded_packs(self.root)
         for kind, id in self._units():
             packed_sums |= self._recorded_sums(kind, id)
-        write_manifest(self.root, packed_sums)
+        write_manifest(self.root, packed_sums, ours=True)
 
     def _units(self) -> Iterator[tuple[UnitKind, str]]:
         return ((kind, id) for kind in UNIT_KINDS for id in self.ids(kind))
@@ -406,17 +415,17 @@ class RunFolder:
         Args:
             parts: See `store.manifest.changes`.
         """
-        path = self.root / MANIFEST
+        path, links = self.root / MANIFEST, links_in(self.root)
         sealed = False
         with suppress(StoreError):
             sealed = read_manifest(self.root) is not None
         if sealed:
-            return changes(self.root, parts)
+            return [*links, *changes(self.root, parts)]
         exists = path.is_file()
         lost = (
             [FileChange("changed" if exists else "missing", path)] if exists or self.has_ended or self.is_signed else []
         )
-        return [*lost, *(() if parts else self.altered_units())]
+        return [*links, *lost, *(() if parts else self.altered_units())]
 
     @property
     def has_ended(self) -> bool:
@@ -430,6 +439,8 @@ class RunFolder:
 
     def remedy(self, change: FileChange) -> str:
         """Return what brings a file back."""
+        if change.how == "link":
+            return UNLINK
         place, again = change.path.relative_to(self.root).parts[0], "run the same command again"
         with suppress(StoreError):
             again = self.require_run().again
@@ -471,7 +482,10 @@ class RunFolder:
             change
             for change in self.changes(parts)
             if (self.is_signed or change.how != "extra")
-            and not (self._remade(change) if but_remade else change.path.name == PAGE and not page)
+            and (
+                change.how == "link"
+                or not (self._remade(change) if but_remade else change.path.name == PAGE and not page)
+            )
         ])  # fmt: skip
 
     def _refuse(self, wrong: Sequence[FileChange]) -> None:

@@ -13,17 +13,20 @@ from pathlib import Path
 from typing import Literal
 
 from assay.core.errors import StoreError
-from assay.core.files import file_hash, file_state, is_file
+from assay.core.files import file_hash, file_state, is_file, is_remembered, remember
 from assay.store.files import ALTERED, read_checked_json, write_checked_json, write_text
 from assay.store.schema import SCHEMA_VERSION
 
 MANIFEST = "manifest.json"
-UNLISTED = ("preview", "leases", "engine")
+PREVIEW = "preview"
+"""The folder of a run folder that a preview writes, and holds by a lock of its own."""
+UNLISTED = (PREVIEW, "leases", "engine")
 """Folders that no result depends on. A preview has a manifest of its own."""
 _LISTED = "files"
 SIGNED, SIGNATURE = "signed.txt", "signed.txt.sig"
 """The files of a folder in the format of sha256sum, and their signature in that of ssh-keygen."""
 _PAGE = "report.html"
+PAGE_UNSIGNED = f"; {_PAGE} is not signed: it was made later"
 _UNSIGNED = ("finished.json", SIGNED, SIGNATURE)
 _REFUSED = {
     "passphrase": "{key} has a passphrase, which was not given: sign in a terminal, or add it to an agent (ssh-add)",
@@ -39,11 +42,12 @@ class FileChange:
     """A file that is not as the manifest, or the record of its unit, has it.
 
     Attributes:
-        how: `extra` of a file that it does not list, `unsigned` of a signature that is not of the data.
+        how: `extra` of a file that it does not list, `link` of a link, which may lead anywhere, `unsigned` of a signature
+            that is not of the data.
         path: The file.
     """
 
-    how: Literal["missing", "extra", "changed", "unsigned"]
+    how: Literal["missing", "extra", "changed", "link", "unsigned"]
     path: Path
 
     @property
@@ -51,18 +55,22 @@ class FileChange:
         """What is wrong, without the remedy."""
         if self.how == "unsigned":
             return f"the data in {self.path.parent} are not those that were signed"
+        if self.how == "link":
+            return f"{self.path} is a link, and a run folder has none"
         if self.how == "extra":
             return f"{self.path} was added later"
         return f"cannot read {self.path}: {ALTERED if self.how == 'changed' else 'there is no such file'}"
 
 
-def write_manifest(root: Path, digests_known: Mapping[str, str]) -> None:
+def write_manifest(root: Path, digests_known: Mapping[str, str], *, ours: bool = False) -> None:
     """List every file of a folder. A signature goes where a later run changed what it is of.
 
     Args:
         root: The folder.
         digests_known: Path below it -> SHA-256 when it was written, so that a change since is found and not listed.
+        ours: Whether this process wrote the page from the tables; such manifests are remembered, see `is_ours`.
     """
+    ours = ours or is_ours(root)
     there = {name: path for name, path in _files(root).items() if path.is_file()}
     digests = {name: digests_known.get(name) or file_hash(path) for name, path in there.items()}
     if SIGNED in digests and not _signs(root, digests):
@@ -71,6 +79,14 @@ def write_manifest(root: Path, digests_known: Mapping[str, str]) -> None:
             digests.pop(name, None)
     listed = {name: [file_state(f"{root}/{name}")[0], digest] for name, digest in digests.items()}
     write_checked_json(root / MANIFEST, {"schema": SCHEMA_VERSION, _LISTED: listed})
+    if ours:
+        remember(f"manifest {file_hash(root / MANIFEST)}")
+
+
+def is_ours(root: Path) -> bool:
+    """Return whether this user's Assay wrote the manifest of a folder here, after the page that it lists."""
+    path = root / MANIFEST
+    return path.is_file() and is_remembered(f"manifest {file_hash(path)}")
 
 
 def read_manifest(root: Path) -> Mapping[str, tuple[int, str]] | None:
@@ -118,6 +134,19 @@ def changes(root: Path, parts: Collection[str] = ()) -> list[FileChange]:
     if not any(change.path.name in (SIGNED, SIGNATURE) for change in damage):
         damage += broken_seal(root)
     return damage + [FileChange("extra", path) for name, path in _files(root, parts).items() if name not in listed]
+
+
+def links_in(root: Path) -> list[FileChange]:
+    """Return the links in a folder, none of which is followed. A preview is looked at itself, too."""
+    links, folders = [root] if root.name == PREVIEW and root.is_symlink() else list[Path](), [root]
+    while folders:
+        with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                if entry.is_symlink():
+                    links.append(Path(entry.path))
+                elif entry.is_dir(follow_symlinks=False):
+                    folders.append(Path(entry.path))
+    return [FileChange("link", path) for path in sorted(links)]
 
 
 def altered_files(root: Path, wanted: Mapping[str, str]) -> list[FileChange]:
@@ -196,8 +225,13 @@ def signer(root: Path) -> str | None:
         return ""
     signed, signature = _signs(root, listed), root / SIGNATURE
     key = signature.is_file() and _key_of_signature(signed, signature, file_state(signature))
-    later = "" if f"{listed.get(_PAGE)}  {_PAGE}\n" in signed else "; the page was made later"
-    return key + later if signed and key else None
+    return key + ("" if page_is_signed(root) else PAGE_UNSIGNED) if signed and key else None
+
+
+def page_is_signed(root: Path) -> bool:
+    """Return whether the page that the manifest lists is the one that was signed."""
+    listed = {name: digest for name, (_, digest) in (read_manifest(root) or {}).items()}
+    return f"{listed.get(_PAGE)}  {_PAGE}\n" in _signs(root, listed)
 
 
 @lru_cache(maxsize=8)
