@@ -11,7 +11,7 @@ import pytest
 from tests.cli.asking import Asking
 
 import assay
-from assay.core.errors import CodeError
+from assay.core.errors import AssayError
 from assay.core.files import sha256
 from assay.store.files import read_checked_json, write_checked_json
 from assay.store.manifest import write_manifest
@@ -62,10 +62,10 @@ def test_no_command_runs_code_that_a_received_folder_names(words: list[str], rec
 
 
 def test_python_runs_no_code_that_a_received_folder_names(received: Path) -> None:
-    with pytest.raises(CodeError, match="that a folder names"):
+    with pytest.raises(AssayError, match="that a folder names"):
         assay.open_run(received).report()
     trial = next((received / "trials").glob("*"))
-    with pytest.raises(CodeError):
+    with pytest.raises(AssayError):
         assay.load_model(trial)
     assert not Path("ran").exists()
 
@@ -99,7 +99,7 @@ def test_a_forged_page_is_damage(run_copy: Path, tmp_path: Path, ask: Asking) ->
     forge(run_copy)
     forged = f"{run_copy / 'report.html'} is not the page that its tables give"
     findings = json.loads(ask("doctor", run_copy, "--json").out)
-    assert [finding["found"] for finding in findings if finding["light"] == "bad"][0].startswith(forged)
+    assert next(finding["found"] for finding in findings if finding["light"] == "bad").startswith(forged)
     key = tmp_path / "key"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
     for words in (["open"], ["open", "--bundle", "run.zip"], ["seal", "--key", key]):

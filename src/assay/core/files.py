@@ -272,14 +272,14 @@ def _mark(text: str) -> Path:
     return state / "assay" / hashlib.sha256(text.encode()).hexdigest()
 
 
-def remember(text: str) -> None:
+def leave_mark(text: str) -> None:
     """Remember for this user on this machine that a text is known, such as the hash of a file. Best effort."""
     with suppress(OSError):
         _mark(text).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         _mark(text).touch()
 
 
-def is_remembered(text: str) -> bool:
+def has_mark(text: str) -> bool:
     """Return whether this user has remembered a text on this machine."""
     return is_file(_mark(text))
 

@@ -38,7 +38,7 @@ from pydantic import (
 from pydantic_core import CoreSchema, core_schema
 
 from assay.core.errors import CodeError, SpecError, key_text, unknown_name
-from assay.core.files import file_hash, fill_names, is_file, is_remembered, remember
+from assay.core.files import file_hash, fill_names, has_mark, is_file, leave_mark
 from assay.core.measures import index
 from assay.core.traits import KINDS, TRAITS, ComponentKind, Traits
 
@@ -438,7 +438,7 @@ def own_object(kind: str, name: str) -> tuple[Any, str]:
         raise SpecError(f"{kind} '{name}' is no {kind}: it is of Python's own library; name a module of yours")
     files = _files_of(module_name)
     fingerprint = " ".join((name, *(f"{file} {file_hash(file)}" for file in files)))
-    if rule == "remembered" and not is_remembered(fingerprint):
+    if rule == "remembered" and not has_mark(fingerprint):
         where = f" in {files[-1]}" if files else ""
         raise CodeError(
             f"{kind} '{name}' is code{where} that a folder names and that you have not run on this machine: read it, "
@@ -460,7 +460,7 @@ def own_object(kind: str, name: str) -> tuple[Any, str]:
             "module that is a Python file"
         )
     if files and parent_process() is None:
-        remember(fingerprint)
+        leave_mark(fingerprint)
     return target, _imported.setdefault(module_name, _hash_of(module_name))
 
 

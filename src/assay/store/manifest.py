@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from assay.core.errors import StoreError
-from assay.core.files import file_hash, file_state, is_file, is_remembered, remember
+from assay.core.files import file_hash, file_state, has_mark, is_file, leave_mark
 from assay.store.files import ALTERED, read_checked_json, write_checked_json, write_text
 from assay.store.schema import SCHEMA_VERSION
 
@@ -42,8 +42,8 @@ class FileChange:
     """A file that is not as the manifest, or the record of its unit, has it.
 
     Attributes:
-        how: `extra` of a file that it does not list, `link` of a link, which may lead anywhere, `unsigned` of a signature
-            that is not of the data.
+        how: `extra` of a file that it does not list, `link` of a link, which may lead anywhere, `unsigned` of a
+            signature that is not of the data.
         path: The file.
     """
 
@@ -80,13 +80,13 @@ def write_manifest(root: Path, digests_known: Mapping[str, str], *, ours: bool =
     listed = {name: [file_state(f"{root}/{name}")[0], digest] for name, digest in digests.items()}
     write_checked_json(root / MANIFEST, {"schema": SCHEMA_VERSION, _LISTED: listed})
     if ours:
-        remember(f"manifest {file_hash(root / MANIFEST)}")
+        leave_mark(f"manifest {file_hash(root / MANIFEST)}")
 
 
 def is_ours(root: Path) -> bool:
     """Return whether this user's Assay wrote the manifest of a folder here, after the page that it lists."""
     path = root / MANIFEST
-    return path.is_file() and is_remembered(f"manifest {file_hash(path)}")
+    return path.is_file() and has_mark(f"manifest {file_hash(path)}")
 
 
 def read_manifest(root: Path) -> Mapping[str, tuple[int, str]] | None:

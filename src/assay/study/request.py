@@ -121,9 +121,9 @@ class RunRequest(CommandRequest):
         from assay.study.opened import read_document
 
         written = partial(read_document, self.spec)
-        with own_code_refused(self.no_own_code), code_trusted(self.trust_code):
-            with locate_errors(written, self.sets, self.scale):
-                yield
+        located = locate_errors(written, self.sets, self.scale)
+        with own_code_refused(self.no_own_code), code_trusted(self.trust_code), located:
+            yield
 
     def settle(self, compare: bool = True) -> Settled:
         """Check the study and its run folder before anything slow is imported or read.
