@@ -131,7 +131,8 @@ def test_links_in_a_run_folder_are_damage_and_are_not_followed(
     if link.is_dir():
         link.rename(tmp_path / "moved")
     link.unlink(missing_ok=True)
-    link.symlink_to(tmp_path / "made" if part == ".lock" else tmp_path / "elsewhere")
+    targets = {".lock": tmp_path / "made", "report.html": elsewhere / "thesis.txt"}
+    link.symlink_to(targets.get(part, tmp_path / "elsewhere"))
     found = json.loads(ask("doctor", run_copy, "--json").out)
     assert f"{link} is a link, and a run folder has none" in [row["found"] for row in found if row["light"] == "bad"]
     for words in (["clean", "--yes"], ["report"], ["results"], ["open", "--bundle", "run.zip"]):

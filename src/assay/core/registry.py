@@ -436,7 +436,7 @@ def own_object(kind: str, name: str) -> tuple[Any, str]:
         raise SpecError(f"{kind} '{name}' is in the script that runs: move it to a module of its own and name that")
     if module_name.partition(".")[0] in sys.stdlib_module_names:
         raise SpecError(f"{kind} '{name}' is no {kind}: it is of Python's own library; name a module of yours")
-    files = _files_of(module_name)
+    files = _module_files(module_name)
     fingerprint = " ".join((name, *(f"{file} {file_hash(file)}" for file in files)))
     if rule == "remembered" and not has_mark(fingerprint):
         where = f" in {files[-1]}" if files else ""
@@ -464,7 +464,7 @@ def own_object(kind: str, name: str) -> tuple[Any, str]:
     return target, _imported.setdefault(module_name, _hash_of(module_name))
 
 
-def _files_of(module: str) -> list[Path]:
+def _module_files(module: str) -> list[Path]:
     """Return the files that importing a module runs, packages first, without importing it; none where it is not."""
     files = list[Path]()
     places: Sequence[str] | None = [*sys.path, str(Path.cwd())]
