@@ -43,7 +43,7 @@ from assay.audit.words import (
     title,
 )
 from assay.core.errors import StoreError, unknown_of_few
-from assay.core.files import content_hash, typed_path
+from assay.core.files import content_hash
 from assay.report.account import LIGHTS, MOST_PLACES, SIGNS, Account, Chip, Opened, Opening, PlacePictures, Said
 from assay.report.block import ZERO, Block, Query, Row, Section
 from assay.report.blocks import render
@@ -95,7 +95,7 @@ def audit_account(evidence: Evidence) -> Account:
         tuple(harm_lines(tables, harms, float(margin))),
         "Findings, the most harmful first",
         more=(" ".join(more[:MOST_SENTENCES]), *more[MOST_SENTENCES:]),
-        next=next_words(tables, typed_path(evidence.root)),
+        next=next_words(tables, evidence.typed_folder),
         tiles=tuple(audit_tiles(tables, facts, harms)[:MOST_TILES]),
         further=further_words(tables, harms),
     )

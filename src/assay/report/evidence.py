@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any, cast
 
 from assay.core.errors import StoreError
+from assay.core.files import typed_path
 from assay.core.measures import MEASURES, PROBES_OF_MAPS
 from assay.core.reasons import Cause, Field, Reason
 from assay.core.registry import load_object
@@ -228,16 +229,26 @@ class Page:
 
 @dataclass(frozen=True)
 class Evidence:
-    """The tables of a run, what its page is about, and the names of recipes and test conditions."""
+    """The tables of a run, what its page is about, and the names of recipes and test conditions.
+
+    Attributes:
+        typed: The run folder as the page types it in commands; empty for as it is typed from here.
+    """
 
     tables: Mapping[str, Rows]
     root: Path
     kind: Kind
+    typed: str = ""
 
     @classmethod
     def of(cls, root: Path) -> Evidence:
         """Return the tables of a run folder with its kind."""
         return cls(RunTables(root), root, RunFolder(root).require_run())
+
+    @property
+    def typed_folder(self) -> str:
+        """The run folder in a command."""
+        return self.typed or typed_path(self.root)
 
     @cached_property
     def page(self) -> Page:

@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from assay.core.files import typed_path
 from assay.core.measures import MEASURES, PROBES_OF_MAPS, WORST_GROUP, better, label_of
 from assay.report.account import (
     MOST_PLACES,
@@ -196,7 +195,7 @@ def opening(root: Path, evidence: Evidence, findings: Sequence[Finding]) -> Open
     return Opening(
         tuple(chips_shown), done(evidence), places_of(root, evidence), tuple(lines), heading,
         more=(" ".join(answers(evidence)[1:]),), tiles=tuple(study_tiles(evidence)),
-        next=next_step(evidence, typed_path(root)),
+        next=next_step(evidence, evidence.typed_folder),
     )  # fmt: skip
 
 
