@@ -45,6 +45,7 @@ def changed(network: torch.nn.Module, chosen: RecipeSpec) -> set[str]:
     ("chosen", "parts"),
     [
         (tuned("full"), {*BLOCKS, "head"}),
+        (tuned("last-layers", layers=0), {"head"}),
         (tuned("last-layers", layers=1), {"trunk.block4", "head"}),
         (tuned("last-layers", layers=3), {*BLOCKS[1:], "head"}),
         (tuned("last-layers", layers=9), {*BLOCKS, "head"}),
