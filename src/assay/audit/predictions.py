@@ -26,22 +26,13 @@ from assay.audit.scored import (
     threshold_of,
 )
 from assay.audit.swing import area
-from assay.core.errors import DataError, SpecError, key_text
+from assay.core.errors import DataError
 from assay.core.files import content_hash, sha256
 from assay.core.types import FactorTable
 from assay.core.versions import OF_STATISTICS, versions
-from assay.data.files.classes import two_classes
-from assay.data.files.kinds import (
-    alike_patients,
-    cautions_of,
-    factor_of,
-    notation_of,
-    one_patient,
-    split_counts,
-    usable,
-)
-from assay.data.files.roles import class_of_score
-from assay.data.files.table import TextTable, number, patient_codes, read_table, require_whole
+from assay.data.files.kinds import factor_of
+from assay.data.files.scored import ScoredRows, read_scores
+from assay.data.files.table import patient_codes, read_table, require_whole
 from assay.execution.local import InProcess
 from assay.execution.run import RunSteps, Tables, carry_out
 from assay.look.cues import cues_of_table, shortcut_rows
@@ -133,40 +124,33 @@ def _read(path: Path, request: AuditRequest, guessed: str) -> PredictionsRun:
         raise DataError(
             f"{path.name}: {twice:,} rows have a file in '{request.image}' that another row has; keep one each"
         )
-    read, skipped = usable(read, request.target, request.score, request.patient, request.skip_bad_rows)
-    table, notes = _rows_of(read, request)
-    scores = np.array([number(cell, read.comma) for cell in read.column(request.score, place)], dtype=np.float64)
+    roles = {role: getattr(request, role) for role in ("target", "score", "patient")}
+    rows = read_scores(read, roles, request.positive, request.skip_bad_rows)
+    table = _table_of(rows, request)
     require_classes(table)
-    cells = read.column(request.target, place)
-    names = [cells[int(np.flatnonzero(table.target == code)[0])] for code in (0, 1)]
-    named = class_of_score(request.score, list(zip(names, table.classes, strict=True)))
-    if named == 0 and not request.as_given:
-        raise SpecError(
-            f"by their name the scores in '{request.score}' are of {names[0]}, and {names[1]} is positive: name the "
-            f"column of {names[1]} with {key_text('--score')}, or give {key_text('--positive', names[0])}, or "
-            f"{key_text('--as-given', True)} if these scores are of "
-            f"{names[1]}"
-        )
-    scale = scale_of(scores, request.scores, probability_of(request.threshold), f"the scores in '{request.score}'")
-    logits = np.stack([np.zeros(len(scores)), scale.log_odds(scores)], axis=1)
+    if not request.as_given:
+        rows.require_positive_by_name()
+    scale = scale_of(rows.score, request.scores, probability_of(request.threshold), f"the scores in '{request.score}'")
+    logits = np.stack([np.zeros(len(rows.score)), scale.log_odds(rows.score)], axis=1)
     scored = Scored(table, logits, threshold_of(request.threshold, logits, table))
     auroc = area(scored.scores[:, 0], table.target, table.patient)
-    checks = _score_checks(scored, request, names, auroc)
+    checks = _score_checks(scored, rows, request, auroc)
+    is_named = rows.class_by_name() == 1
     patients = f"{len(np.unique(table.patient)):,}"
     facts = {
         "model": path.stem,
         "kind": "predictions",
         "columns": guessed,
-        **notes,
+        **rows.facts(request.columns),
         "hash of the model": sha256(path),
         "images": f"{len(table):,}",
         "patients": patients,
         "intervals over": "patients" if request.patient else "images",
         "scores": scale_words(scale),
-        "left out": skipped,
+        "left out": rows.left_out,
         "AUROC": f"{with_interval(auroc.value, auroc.low, auroc.high)} on {len(table):,} images"
         f"{f' of {patients} patients' if request.patient else ''} (one-sided 95% bounds)",
-        "outputs": f"the score is that of '{table.classes[1]}', by the name of '{request.score}'" if named == 1 else "",
+        "outputs": f"the score is that of '{table.classes[1]}', by the name of '{request.score}'" if is_named else "",
         "threshold": f"{scored.threshold:.6g}",
         "margin": f"{request.margin:g}",
         "domain": request.domain,
@@ -176,40 +160,29 @@ def _read(path: Path, request: AuditRequest, guessed: str) -> PredictionsRun:
     return PredictionsRun(request, sha256(path), scored, checks, facts)
 
 
-def _score_checks(scored: Scored, request: AuditRequest, names: Sequence[str], auroc: Bounded) -> list[Row]:
+def _score_checks(scored: Scored, rows: ScoredRows, request: AuditRequest, auroc: Bounded) -> list[Row]:
     """Return checks of how the scores are read. Raises SpecError where they seem to be of the other class."""
-    table, (other, positive) = scored.table, names
+    table = scored.table
     ranking = check("ranking", "ok" if auroc.low > 0.5 else "warn", "AUROC on these rows", auroc.value)
     if better(scored, {}, second_half(table.patient, request.seed, "halves")):
         ranking["text"] += f", and {1 - auroc.value:.2f} with the classes the other way round"
         if not request.as_given:
-            raise SpecError(
-                f"the AUROC is {auroc.value:.2f} as given and {1 - auroc.value:.2f} with the classes the other way "
-                f"round: give {key_text('--positive', other)} if the scores in '{request.score}' are of it, or "
-                f"{key_text('--as-given', True)} if they "
-                f"are of {positive}"
-            )
+            raise rows.reversed_ranking(auroc.value)
     pixels = check("pixels", "not-done", "predictions have no images: no mark was put on, and no distortion")
     alike = called_alike(scored.logits, table.target, table.classes, scored.threshold)
     return [ranking, pixels, *([check("calls", "warn", alike)] if alike else [])]
 
 
-def _rows_of(read: TextTable, request: AuditRequest) -> tuple[FactorTable, dict[str, str]]:
-    """Return the rows, and how they were read, as rows of `provenance`."""
-    place = "predictions"
-    cells = read.column(request.target, place)
-    target = two_classes(request.target, request.positive, cells)
-    patients = read.column(request.patient, place) if request.patient else list(map(str, range(len(cells))))
-    others = {name: read.column(name, place) for name in request.columns}
-    factors = [factor_of(name, values, read.comma) for name, values in others.items()]
-    table = FactorTable(
-        row=np.arange(len(cells)),
-        target=target.codes,
+def _table_of(rows: ScoredRows, request: AuditRequest) -> FactorTable:
+    """Return the rows as a table of images, with the columns that are named as factors."""
+    patients = rows.cells("patient") or [*map(str, range(len(rows.score)))]
+    others = {name: rows.table.column(name, "predictions") for name in request.columns}
+    factors = [factor_of(name, cells, rows.table.comma) for name, cells in others.items()]
+    return FactorTable(
+        row=np.arange(len(rows.score)),
+        target=rows.target.codes,
         patient=patient_codes(patients),
-        classes=target.classes,
+        classes=rows.target.classes,
         factors=tuple(factor for factor, _ in factors),
         columns={factor.name: values for factor, values in factors},
     )
-    statements = cautions_of({request.target: cells, **others}, request.target)
-    statements |= {**one_patient(table.patient), **alike_patients(patients, read.numbers)}
-    return table, {"positive class": target.positive, **notation_of(read), **split_counts(read), **statements}

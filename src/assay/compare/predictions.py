@@ -16,12 +16,12 @@ from assay.compare.request import CompareRequest
 from assay.core.errors import DataError, key_text
 from assay.core.files import is_file
 from assay.core.reasons import Code, Reason, because
-from assay.data.files.classes import two_classes
 from assay.data.files.in_memory import kept_table
 from assay.data.files.joins import Unmatched, match, require_matched
-from assay.data.files.kinds import alike_patients, cautions_of, notation_of, one_patient, split_counts, usable
+from assay.data.files.kinds import alike_patients, cautions_of, notation_of, one_patient, split_counts
 from assay.data.files.roles import roles_of
-from assay.data.files.table import TextTable, number, read_table, require_whole
+from assay.data.files.scored import ScoredRows, read_scores
+from assay.data.files.table import read_table, require_whole
 from assay.report.sentences.scores import scales_words
 from assay.stats.panel import Panel
 from assay.stats.scores import Scale, scale_of
@@ -63,12 +63,9 @@ def read_predictions(columns: CompareRequest) -> Predictions:
         DataError: The file cannot be read, or holds a row twice, an image of two targets, or a score that is no number.
         SpecError: A column is missing, or the positive class is not known.
     """
-    table, columns, guessed = _read_columns(columns)
-    groups, classes = table.column(columns.by, key_text("--by")), table.column(columns.target, key_text("--target"))
-    score = np.array(
-        [number(cell, table.comma) for cell in table.column(columns.score, key_text("--score"))], dtype=np.float64
-    )
-    labels = two_classes(columns.target, columns.positive, classes)
+    rows, columns, guessed = _read_columns(columns)
+    table, labels, score = rows.table, rows.target, rows.score
+    groups, classes = table.column(columns.by, key_text("--by")), rows.cells("target")
     named, matched = _same_names(table.column(columns.image, key_text("--image")), groups, columns.unmatched)
     image_names, image = _encode_values(named)
     group_names, group = _encode_values(groups)
@@ -119,7 +116,7 @@ def read_predictions(columns: CompareRequest) -> Predictions:
     return Predictions(panels, tuple(notes), tuple(seed_names), facts)
 
 
-def _read_columns(columns: CompareRequest) -> tuple[TextTable, CompareRequest, str]:
+def _read_columns(columns: CompareRequest) -> tuple[ScoredRows, CompareRequest, str]:
     """Return the rows of a file, the request with the columns that were found, and what was guessed."""
     path = _file_of(columns.data)
     table = read_table(path, columns.image or "image")
@@ -129,8 +126,7 @@ def _read_columns(columns: CompareRequest) -> tuple[TextTable, CompareRequest, s
     columns = columns.but(**roles)
     if not len(table):
         raise DataError(f"{path.name} holds no predictions; give a row per image, recipe and seed")
-    table, _ = usable(table, columns.target, columns.score, columns.patient if columns.patient in table.header else "")
-    return table, columns, guessed
+    return read_scores(table, roles, columns.positive), columns, guessed
 
 
 def _rescale(

@@ -18,19 +18,12 @@ from assay.core.errors import DataError, SpecError, key_text
 from assay.core.files import is_file
 from assay.core.request import names
 from assay.core.types import FactorTable
-from assay.data.files.classes import Target, two_classes
+from assay.data.files.classes import two_classes
 from assay.data.files.in_memory import kept_table
 from assay.data.files.joins import match, require_matched
-from assay.data.files.kinds import (
-    alike_patients,
-    cautions_of,
-    factor_of,
-    notation_of,
-    one_patient,
-    split_counts,
-    usable,
-)
-from assay.data.files.roles import called_patient, called_unit, class_of_score, roles_of
+from assay.data.files.kinds import factor_of
+from assay.data.files.roles import called_patient, called_unit, roles_of
+from assay.data.files.scored import ScoredRows, read_scores, usable
 from assay.data.files.table import TextTable, absences, absent, fold, number, patient_codes, read_table, require_whole
 from assay.report.sentences.scores import scale_words
 from assay.stats.groups import Grouped, groups_of
@@ -49,21 +42,15 @@ class ScoreFile:
 
     Attributes:
         name: Name of the model.
-        table: The rows that have a score.
-        roles: Role -> column.
-        target: Classes of the rows.
-        score: Scores, as the file has them.
-        scale: What they are.
-        rejected: Class code -> rows without a score.
+        rows: The cases that have a score.
+        scale: What the scores are.
+        rejected: Class code -> cases without a score.
         facts: How it was read, as rows of `provenance`.
         has_scores: Whether the scores are more than calls of 0 and 1.
     """
 
     name: str
-    table: TextTable
-    roles: Mapping[str, str]
-    target: Target
-    score: np.ndarray
+    rows: ScoredRows
     scale: Scale
     rejected: Mapping[int, int]
     facts: Mapping[str, str]
@@ -86,16 +73,15 @@ class ScoreFile:
         elif not self.scale.least <= value <= self.scale.greatest:
             raise SpecError(f"{key_text('--threshold', f'{value:g}')} is outside of the scores of {self.name}, from "
                             f"{self.scale.least:.3g} to {self.scale.greatest:.3g}")  # fmt: skip
-        at = int(np.searchsorted(ordered := np.sort(self.score), value))
+        at = int(np.searchsorted(ordered := np.sort(self.rows.score), value))
         return float(self.scale.log_odds(ordered)[at]) if at < len(ordered) else math.inf
 
     def names_of_cases(self) -> tuple[str, ...]:
         """Return the name of each case. Raises SpecError where no column names cases."""
         for role in ("image", "patient"):
-            if self.roles[role] in self.table.header:
-                cells = self.table.column(self.roles[role], key_text(f"--{role}"))
-                if len(set(cells)) == len(cells):
-                    return cells
+            cells = self.rows.cells(role)
+            if cells and len(set(cells)) == len(cells):
+                return cells
         raise SpecError(f"no column of {self.name} has one value for each case, by which two files are paired: name "
                         f"one with {key_text('--image', 'COLUMN')}")  # fmt: skip
 
@@ -107,6 +93,39 @@ def read_score_file(source: Any, request: ValidateRequest) -> ScoreFile:
         DataError: It cannot be read, a cell is no number, or a case has several classes.
         SpecError: A column is missing, or there are not two classes.
     """
+    table, roles, line = _read_columns(source, request)
+    units = _units_of(table, request.by)
+    cells = table.column(roles["target"], key_text("--target"))
+    present = [cell for cell, blank in zip(cells, absences(cells), strict=True) if not blank]
+    codes = dict(zip(present, two_classes(roles["target"], request.positive, present).codes.tolist(), strict=True))
+    if request.calls:
+        table = _read_calls(table, request.calls, codes)
+    is_scored = ~np.array(absences(table.column(roles["score"], key_text("--score"))))
+    if not is_scored.any():
+        raise DataError(f"{table.name} has no scores in '{roles['score']}'")
+    of_unit = np.full(int(units.max()) + 1, -1)  # positive if any of its rows is, whether that row has a score or not
+    np.maximum.at(of_unit, units, np.array([codes.get(cell, -1) for cell in cells]))
+    is_rejected = np.bincount(units[is_scored], minlength=len(of_unit)) == 0
+    table = replace(table, frame=table.frame[is_scored])
+    if request.by:
+        spelled = {code: cell for cell, code in codes.items()}
+        table = _join_rows(
+            table, roles, request, [spelled.get(code, "") for code in of_unit[units[is_scored]].tolist()]
+        )
+        roles = {**roles, "image": request.by}
+    rows = read_scores(table, roles, request.positive)
+    name = Path(table.name).stem
+    scale = Scale("other", 0.0, 1.0)
+    if not request.calls:
+        scale = scale_of(rows.score, request.scores, 0.5, f"the scores of {name}")
+    facts = {"positive class": rows.target.positive, "columns": line, **rows.facts(),
+             "scores": "calls alone" if request.calls else scale_words(scale)}  # fmt: skip
+    rejected = {code: int(np.count_nonzero(is_rejected & (of_unit == code))) for code in (0, 1)}
+    return ScoreFile(name, rows, scale, rejected, facts, not request.calls)
+
+
+def _read_columns(source: Any, request: ValidateRequest) -> tuple[TextTable, dict[str, str], str]:
+    """Return a table, its columns by role, and what was guessed of them. Raises DataError, or SpecError."""
     if isinstance(source, str | os.PathLike):
         path = Path(os.fspath(cast("str", source))).expanduser()
         if not is_file(path):
@@ -124,49 +143,19 @@ def read_score_file(source: Any, request: ValidateRequest) -> ScoreFile:
                            image=request.image, patient=request.patient)  # fmt: skip
     if not request.by:
         _require_one_row_each(table, roles["image"])
-    cells = table.column(roles["target"], key_text("--target"))
-    present = [cell for cell, blank in zip(cells, absences(cells), strict=True) if not blank]
-    target = two_classes(roles["target"], request.positive, present)
-    codes = dict(zip(present, target.codes.tolist(), strict=True))
-    if request.calls:
-        table = _read_calls(table, request.calls, codes)
-    scored = [not blank for blank in absences(table.column(roles["score"], key_text("--score")))]
-    units = table.column(request.by, key_text("--by")) if request.by else tuple(map(str, range(len(table))))
-    if request.by and (blank := sum(absences(units))):
+    return table, roles, line
+
+
+def _units_of(table: TextTable, by: str) -> Int[np.ndarray, " n"]:
+    """Return a code of each row: rows of the same code are joined. Raises DataError where a row has no value."""
+    if not by:
+        return np.arange(len(table))
+    cells = table.column(by, key_text("--by"))
+    if blank := sum(absences(cells)):
         raise DataError(
-            f"{key_text('--by', request.by)} is missing in {blank:,} of {len(table):,} rows of {path.name}: fill it in"
+            f"{key_text('--by', by)} is missing in {blank:,} of {len(table):,} rows of {table.name}: fill it in"
         )
-    with_score = {unit for unit, is_scored in zip(units, scored, strict=True) if is_scored}
-    of_unit: dict[str, int] = {}  # the positive class if any row has it, whether that row has a score or not
-    for unit, cell in zip(units, cells, strict=True):
-        if cell in codes:
-            of_unit[unit] = max(of_unit.get(unit, 0), codes[cell])
-    without = [code for unit, code in of_unit.items() if unit not in with_score]
-    rejected = {code: without.count(code) for code in (0, 1)}
-    if not any(scored):
-        raise DataError(f"{path.name} has no scores in '{roles['score']}'")
-    patient = roles["patient"] if roles["patient"] in table.header else ""
-    table, _ = usable(replace(table, frame=table.frame[scored]), roles["target"], roles["score"], patient)
-    if request.by:
-        spelled = {code: cell for cell, code in codes.items()}
-        table = _join_rows(table, roles, request, {unit: spelled[code] for unit, code in of_unit.items()})
-        roles = {**roles, "image": request.by}
-    cells = table.column(roles["target"], key_text("--target"))
-    target = two_classes(roles["target"], request.positive, cells)
-    score = np.array(
-        [number(cell, table.comma) for cell in table.column(roles["score"], key_text("--score"))], dtype=np.float64
-    )
-    scale = Scale("other", 0.0, 1.0)
-    if not request.calls:
-        scale = scale_of(score, request.scores, 0.5, f"the scores of {path.stem}")
-    people = table.column(patient, key_text("--patient")) if patient else ()
-    facts = {
-        "positive class": target.positive, "columns": line, **notation_of(table), **split_counts(table),
-        **cautions_of({roles["target"]: cells}, roles["target"]),
-        "scores": "calls alone" if request.calls else scale_words(scale),
-        **(one_patient(patient_codes(people)) if people else {}), **alike_patients(people, table.numbers[:len(people)]),
-    }  # fmt: skip
-    return ScoreFile(path.stem, table, roles, target, score, scale, rejected, facts, not request.calls)
+    return pd.factorize(np.array(cells, dtype=object))[0]
 
 
 def _require_one_row_each(table: TextTable, column: str) -> None:
@@ -196,23 +185,26 @@ def _read_calls(table: TextTable, column: str, codes: Mapping[str, int]) -> Text
 
 
 def _join_rows(
-    table: TextTable, roles: Mapping[str, str], request: ValidateRequest, classes: Mapping[str, str]
+    table: TextTable, roles: Mapping[str, str], request: ValidateRequest, classes: Sequence[str]
 ) -> TextTable:
     """Return a row for each value of a column, with the joined score and its class; the first row has the rest.
+
+    Args:
+        table: The rows that have a score.
+        roles: Role -> column.
+        request: Names the column and the rule.
+        classes: Class of the value of each row.
 
     Raises:
         DataError: A value has rows of several patients.
     """
-    frame = table.frame
-    if roles["patient"] in table.header and (frame.groupby(request.by)[roles["patient"]].nunique() > 1).any():
-        raise DataError(f"{key_text('--by', request.by)}: some of its values have rows of several patients")
-    cells = table.column(roles["score"], key_text("--score"))
-    numbers = [number(cell, table.comma) for cell in cells]
-    joined = pd.Series(numbers, frame.index, dtype=np.float64).groupby(frame[request.by], sort=False).agg(request.rule)
-    first = frame.drop_duplicates(request.by)
-    units = first[request.by]
-    return replace(table, frame=first.assign(**{roles["score"]: units.map(joined).map(repr),
-                                                roles["target"]: units.map(dict(classes))}))  # fmt: skip
+    table, score, _ = usable(table, roles)
+    frame, by = table.frame, request.by
+    if roles["patient"] in table.header and (frame.groupby(by)[roles["patient"]].nunique() > 1).any():
+        raise DataError(f"{key_text('--by', by)}: some of its values have rows of several patients")
+    joined = pd.Series(score, frame.index).groupby(frame[by], sort=False).transform(request.rule)
+    frame = frame.assign(**{roles["score"]: joined.map(repr), roles["target"]: classes})
+    return replace(table, frame=frame.drop_duplicates(by))
 
 
 @dataclass(frozen=True, eq=False)
@@ -238,6 +230,42 @@ class Validated:
 
 def read_validation(request: ValidateRequest) -> Validated:
     """Read one file, or two with the same cases, with thresholds and groups."""
+    _check_numbers(request)
+    files, matched = _read_models(request)
+    first = files[0]
+    rows, patient = first.rows, _patients_of(first.rows)
+    texts = _threshold_texts(request, len(files))
+    tuning = tuning_files(files, request.threshold_from, key_text("--threshold-from"), request)
+    recalibration = tuning_files(files, request.recalibrate_from, key_text("--recalibrate-from"), request)
+    thresholds = [_threshold_of_file(*of) for of in zip(files, texts, tuning or (None,) * len(files), strict=True)]
+    prevalence = request.true_prevalence or math.nan
+    models = {file.name: _cases_of(file, file.on_scale(at), patient, prevalence)
+              for file, (at, _) in zip(files, thresholds, strict=True)}  # fmt: skip
+    if not (request.calls or request.as_given):
+        for file in files:
+            _require_positive_scores(file, models[file.name])
+        for file in (*tuning, *recalibration):
+            _require_positive_scores(file, _cases_of(file, 0.0, _patients_of(file.rows)))
+    groups, columns = _groups_of_file(rows, patient, request)
+    facts = {
+        **first.facts, **({"matched": matched} if len(files) > 1 else {}),
+        "data": first.name, "target": rows.roles["target"], "images": f"{len(patient):,}",
+        "positives": f"{int(rows.target.codes.sum()):,}", "patients": f"{len(np.unique(patient)):,}",
+        "intervals over": "patients" if rows.cells("patient") else "images",
+        "threshold": "; ".join(f"{file.name} {at:.4g}" if len(files) > 1 else f"{at:.4g}"
+                               for file, (at, _) in zip(files, thresholds, strict=True)),
+        "threshold from": "; ".join(dict.fromkeys(origin for _, origin in thresholds)),
+        "groups": ", ".join(columns), "predictions": "yes",
+        "true prevalence": f"{request.true_prevalence:g}" if request.true_prevalence else "",
+        "patients of other cases": _overlap_words(first, (*tuning, *recalibration)),
+        "recalibrated on": "; ".join(dict.fromkeys(other.name for other in recalibration)),
+        "rows joined": f"{request.rule} of the rows of each {request.by}" if request.by else "",
+    }  # fmt: skip
+    return Validated(files, models, groups, rows.table.numbers, facts, recalibration)
+
+
+def _check_numbers(request: ValidateRequest) -> None:
+    """Refuse prevalences and sizes out of range, and options that calls have no use for. Raises SpecError."""
     for prevalence in request.prevalences:
         if not 0 < prevalence < 1:
             raise SpecError(f"a prevalence of {prevalence:g}: expected a share between 0 and 1, such as 0.05 for 5%")
@@ -250,60 +278,28 @@ def read_validation(request: ValidateRequest) -> Validated:
         request.require_used(("score", "scores", "threshold", "threshold_from", "recalibrate_from", "rule"),
                              f"has no use with {key_text('--calls')}: there are no scores, and "
                              f"{key_text('--by')} joins calls by any")  # fmt: skip
+
+
+def _read_models(request: ValidateRequest) -> tuple[tuple[ScoreFile, ...], str]:
+    """Return the file of each model, with the same cases, and what was left out or ignored to match them."""
     first = read_score_file(request.file, request)
-    paired = request.other is not None and not (isinstance(request.other, str) and not request.other)
-    others = (read_score_file(request.other, request),) if paired else ()
-    facts = dict(first.facts)
-    files = (first, *others)
-    if others:
-        first, second, said = _pair_files(first, others[0], request)
-        second = replace(second, name=f"{second.name} (2)") if second.name == first.name else second
-        files, facts["matched"] = (first, second), "; ".join(said)
-    table = first.table
-    named = first.roles["patient"] in table.header
-    patient = (
-        patient_codes(table.column(first.roles["patient"], key_text("--patient"))) if named else np.arange(len(table))
-    )
-    texts = _threshold_texts(request, len(files))
-    tuning = (
-        tuning_files(files, request.threshold_from, key_text("--threshold-from"), request)
-        if request.threshold_from
-        else ()
-    )
-    recalibration: Sequence[ScoreFile] = ()
-    if request.recalibrate_from:
-        recalibration = tuning_files(files, request.recalibrate_from, key_text("--recalibrate-from"), request)
-    thresholds = [_threshold_of_file(*of) for of in zip(files, texts, tuning or (None,) * len(files), strict=True)]
-    models = {
-        file.name: ScoredCases(
-            first.target.codes,
-            file.scale.log_odds(file.score),
-            patient,
-            file.on_scale(at),
-            request.true_prevalence or math.nan,
-        )
-        for file, (at, _) in zip(files, thresholds, strict=True)
-    }
-    if not (request.calls or request.as_given):
-        for file in files:
-            _require_positive_scores(file, models[file.name])
-        for file in (*tuning, *recalibration):
-            _require_positive_scores(file, _cases_of(file))
-    groups, columns = _groups_of_file(first, patient, request)
-    facts |= {
-        "data": first.name, "target": first.roles["target"], "images": f"{len(table):,}",
-        "positives": f"{int(first.target.codes.sum()):,}", "patients": f"{len(np.unique(patient)):,}",
-        "intervals over": "patients" if named else "images",
-        "threshold": "; ".join(f"{file.name} {at:.4g}" if len(files) > 1 else f"{at:.4g}"
-                               for file, (at, _) in zip(files, thresholds, strict=True)),
-        "threshold from": "; ".join(dict.fromkeys(origin for _, origin in thresholds)),
-        "groups": ", ".join(columns), "predictions": "yes",
-        "true prevalence": f"{request.true_prevalence:g}" if request.true_prevalence else "",
-        "patients of other cases": _overlap_words(first, (*tuning, *recalibration)),
-        "recalibrated on": "; ".join(dict.fromkeys(other.name for other in recalibration)),
-        "rows joined": f"{request.rule} of the rows of each {request.by}" if request.by else "",
-    }  # fmt: skip
-    return Validated(files, models, groups, table.numbers, facts, recalibration)
+    if request.other is None or (isinstance(request.other, str) and not request.other):
+        return (first,), ""
+    first, second, said = _pair_files(first, read_score_file(request.other, request), request)
+    second = replace(second, name=f"{second.name} (2)") if second.name == first.name else second
+    return (first, second), "; ".join(said)
+
+
+def _patients_of(rows: ScoredRows) -> Int[np.ndarray, " n"]:
+    """Return codes of patients; each case is one where no column names them."""
+    cells = rows.cells("patient")
+    return patient_codes(cells) if cells else np.arange(len(rows.score))
+
+
+def _cases_of(
+    file: ScoreFile, threshold: float, patient: Int[np.ndarray, " n"], prevalence: float = math.nan
+) -> ScoredCases:
+    return ScoredCases(file.rows.target.codes, file.scale.log_odds(file.rows.score), patient, threshold, prevalence)
 
 
 MOST_AUROC = 0.475
@@ -312,33 +308,13 @@ LEAST_SEPARATED = 5
 """Cases of each class from which on an AUROC of 0, which has no interval, is no chance."""
 
 
-def _cases_of(file: ScoreFile) -> ScoredCases:
-    """Return the scores of other cases, on which no threshold is set here."""
-    column, target = file.roles["patient"], file.target.codes
-    named = column in file.table.header
-    patient = patient_codes(file.table.column(column, key_text("--patient"))) if named else np.arange(len(target))
-    return ScoredCases(target, file.scale.log_odds(file.score), patient, 0.0)
-
-
 def _require_positive_scores(file: ScoreFile, cases: ScoredCases) -> None:
-    """Refuse scores that are, by their column's name or by their ranks, those of the other class.
-
-    Raises:
-        SpecError: Says how the class is named.
-    """
-    target, column = file.target, file.roles["score"]
-    cells = file.table.column(file.roles["target"], key_text("--target"))
-    other, positive = (cells[int(np.flatnonzero(target.codes == code)[0])] for code in (0, 1))
-    remedy = (f"{key_text('--positive', other)} if the scores in '{column}' of {file.name} are of it, or "
-              f"{key_text('--as-given', True)} if they are of {positive}")  # fmt: skip
-    if class_of_score(column, ((other, target.classes[0]), (positive, target.classes[1]))) == 0:
-        raise SpecError(f"by their name the scores in '{column}' are of {other}, and {positive} is positive: "
-                        f"name the column of {positive} with {key_text('--score')}, or give {remedy}")  # fmt: skip
+    """Refuse scores that are, by their column's name or by their ranks, those of the other class. Raises SpecError."""
+    file.rows.require_positive_by_name()
     auroc = auroc_with_interval(cases)
-    separated = auroc.value == 0 and min(np.bincount(target.codes)) >= LEAST_SEPARATED
-    if auroc.high < MOST_AUROC or separated:
-        raise SpecError(f"the AUROC is {auroc.value:.2f} as given and {1 - auroc.value:.2f} with the classes the other "
-                        f"way round: give {remedy}")  # fmt: skip
+    is_separated = auroc.value == 0 and min(np.bincount(cases.target)) >= LEAST_SEPARATED
+    if auroc.high < MOST_AUROC or is_separated:
+        raise file.rows.reversed_ranking(auroc.value)
 
 
 def _pair_files(
@@ -348,21 +324,14 @@ def _pair_files(
     matched = match(first.names_of_cases(), other.names_of_cases())
     if not matched.pairs:
         raise DataError(f"no case of {first.name} is in {other.name}: are these scores of other patients?")
-    said = require_matched(matched, f"{other.name}.csv", "case", unmatched=request.unmatched, private=True,
-                           lines=other.table.numbers)  # fmt: skip
-    first_cases, two = _choose_rows(first, [*matched.pairs]), _choose_rows(other, [*matched.pairs.values()])
-    if differing := int((first_cases.target.codes != two.target.codes).sum()):
+    said = require_matched(matched, other.rows.table.name, "case", unmatched=request.unmatched, private=True,
+                           lines=other.rows.table.numbers)  # fmt: skip
+    rows, of_other = first.rows.take([*matched.pairs]), other.rows.take([*matched.pairs.values()])
+    if differing := int((rows.target.codes != of_other.target.codes).sum()):
         raise DataError(f"{differing:,} of {len(matched.pairs):,} cases have another class in {other.name} than in "
                         f"{first.name}: correct the files, or name the positive class with "
                         f"{key_text('--positive')}")  # fmt: skip
-    return first_cases, two, said
-
-
-def _choose_rows(file: ScoreFile, rows: list[int]) -> ScoreFile:
-    target = replace(file.target, codes=file.target.codes[rows])
-    return replace(
-        file, table=replace(file.table, frame=file.table.frame.iloc[rows]), target=target, score=file.score[rows]
-    )
+    return replace(first, rows=rows), replace(other, rows=of_other), said
 
 
 def tuning_files(
@@ -373,6 +342,8 @@ def tuning_files(
     Raises:
         SpecError: There is not a file for each model, or its scores are of another kind.
     """
+    if not sources:
+        return []
     if len(sources) != len(files):
         raise SpecError(f"{option}: name a CSV of other cases for each of the {len(files)} models, such as a.csv,b.csv")
     others = [read_score_file(source, request.but(groups=())) for source in sources]
@@ -430,23 +401,19 @@ def _threshold_of_file(file: ScoreFile, text: str, tuning: ScoreFile | None) -> 
 def _overlap_words(first: ScoreFile, others: Sequence[ScoreFile]) -> str:
     """Return how many patients of other cases are among the reported ones; empty without any."""
 
-    def people(file: ScoreFile) -> set[str]:
-        column = file.roles["patient"]
-        return set(file.table.column(column, key_text("--patient"))) if column in file.table.header else set()
-
-    shared = people(first) & {person for other in others for person in people(other)}
+    shared = set(first.rows.cells("patient")) & {person for other in others for person in other.rows.cells("patient")}
     return f"{len(shared):,}" if shared else ""
 
 
 def _set_on(file: ScoreFile, rule: str, level: float) -> tuple[float, str]:
-    return threshold_reaching(rule, level, file.target.codes, file.score), "these cases"
+    return threshold_reaching(rule, level, file.rows.target.codes, file.rows.score), "these cases"
 
 
 def _groups_of_file(
-    file: ScoreFile, patient: Int[np.ndarray, " n"], request: ValidateRequest
+    rows: ScoredRows, patient: Int[np.ndarray, " n"], request: ValidateRequest
 ) -> tuple[tuple[Grouped, ...], list[str]]:
     """Return the groups of columns that are named, or else of all columns of few values."""
-    table, taken = file.table, {*file.roles.values(), request.by}
+    table, taken = rows.table, {*rows.roles.values(), request.by}
     columns = list(request.groups) or [
         name for name in table.header
         if name not in taken and not called_patient(name) and not called_unit(name)
@@ -458,8 +425,7 @@ def _groups_of_file(
         for other in others:
             cells = tuple("" if absent(a) or absent(b) else f"{a}, {b}" for a, b in zip(cells, other, strict=True))
         factor, values = factor_of(name, cells, table.comma)
-        rows = np.arange(len(cells))
-        grouped.append(groups_of(FactorTable(row=rows, target=file.target.codes, patient=patient,
-                                          classes=file.target.classes, factors=(factor,),
+        grouped.append(groups_of(FactorTable(row=np.arange(len(cells)), target=rows.target.codes, patient=patient,
+                                             classes=rows.target.classes, factors=(factor,),
                                           columns={name: values}), name))  # fmt: skip
     return tuple(grouped), columns

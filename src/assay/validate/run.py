@@ -103,8 +103,8 @@ class ValidateRun(RunSteps):
         files = self.read.files
         methods = {file.name: {"none": self.read.models[file.name]} if file.is_calibrated else {} for file in files}
         for file, other in zip(files, self.read.recalibration, strict=False):
-            score = file.scale.log_odds(other.score)
-            methods[file.name] |= recalibrate(self.read.models[file.name], score, other.target.codes)
+            score = file.scale.log_odds(other.rows.score)
+            methods[file.name] |= recalibrate(self.read.models[file.name], score, other.rows.target.codes)
         return methods
 
     def _recalibration_rows(self) -> Iterator[Row]:
@@ -118,7 +118,7 @@ class ValidateRun(RunSteps):
                            "images": value.cases, "patients": value.patients}  # fmt: skip
 
     def _confusion_rows(self, name: str) -> Iterator[Row]:
-        cases, classes = self.read.models[name], self.read.files[0].target.classes
+        cases, classes = self.read.models[name], self.read.files[0].rows.target.classes
         for actual in (1, 0):
             rows = cases.target == actual
             for called in (1, 0):
@@ -138,10 +138,10 @@ class ValidateRun(RunSteps):
         if len(self.read.models) < 2:
             return []
         (name, first), (against, second) = self.read.models.items()
-        classes, (first_file, two) = self.read.files[0].target.classes, self.read.files
+        classes, (first_file, two) = self.read.files[0].rows.target.classes, self.read.files
         return [{"line": self.read.lines[at], "actual": classes[int(first.target[at])],
                  "right": name if first.called[at] == first.is_positive[at] else against,
-                 "first": float(first_file.score[at]), "second": float(two.score[at])}
+                 "first": float(first_file.rows.score[at]), "second": float(two.rows.score[at])}
                 for at in np.flatnonzero(first.called != second.called).tolist()]  # fmt: skip
 
     def _plan_rows(self) -> Iterator[Row]:
@@ -167,8 +167,8 @@ class ValidateRun(RunSteps):
         for file in self.read.files:
             for code, count in file.rejected.items():
                 if any(file.rejected.values()):
-                    total = count + int((file.target.codes == code).sum())
-                    yield {"model": file.name, "actual": file.target.classes[code], "images": count,
+                    total = count + int((file.rows.target.codes == code).sum())
+                    yield {"model": file.name, "actual": file.rows.target.classes[code], "images": count,
                            "share": count / total if total else math.nan}  # fmt: skip
 
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 
 import numpy as np
 
-from assay.core.errors import DataError, SpecError, key_text
 from assay.core.types import Factor
 from assay.data.files.joins import same_id
 from assay.data.files.roles import ORIGINS, SPLITS, called_unit, holds_patients, words_of
@@ -109,6 +107,11 @@ def factor_of(name: str, cells: Sequence[str], comma: bool = False) -> tuple[Fac
     return factor_column(name, kind_named(name, cells, comma), cells, comma=comma)[:2]
 
 
+def means_unknown(cell: str) -> bool:
+    """Return whether a cell that names something, such as a patient, says that it is not known."""
+    return fold(cell) in _UNKNOWN or cell.strip() == "-"
+
+
 def doubtful(values: Iterable[str]) -> list[str]:
     """Return the values of a column that usually mean that a value is not known."""
     values = list(values)
@@ -166,54 +169,6 @@ def split_counts(table: TextTable, column: str = "") -> dict[str, str]:
     return {}
 
 
-def usable(table: TextTable, target: str, score: str, patient: str, skip: bool | None = None) -> tuple[TextTable, str]:
-    """Return the predictions that have a class, a score and a patient, and how many others there are, for readers.
-
-    Args:
-        table: The predictions.
-        target: The column of classes.
-        score: The column of scores.
-        patient: The column of patients; empty where none is named.
-        skip: Whether rows without one of them are left out instead of refused; None where no option asks for it.
-
-    Raises:
-        SpecError: All rows with a class are of one, and the others are blank.
-        DataError: A row lacks something, and is not to be left out; or no row is left.
-    """
-    out = (
-        "take the rows out of the file"
-        if skip is None
-        else f"leave the rows out with {key_text('--skip-bad-rows', True)}"
-    )
-    classes = table.column(target, key_text("--target"))
-    spelled_classes = set(spellings(classes).values())
-    if blank := sum(absences(classes)) if len(spelled_classes) == 1 else 0:
-        raise SpecError(f"the target '{target}' has 1 class ({spelled_classes.pop()}), and the other {blank:,} rows "
-                        "are blank: write the other class there")  # fmt: skip
-    bad: dict[int, str] = {}
-    for name, option, what in ((target, "--target", "label them"), (patient, "--patient", "say whose images they are")):
-        cells = table.column(name, key_text(option)) if name else ()
-        unknown = [name == patient and (fold(cell) in _UNKNOWN or cell.strip() == "-") for cell in cells]
-        if missing := np.flatnonzero(np.logical_or(absences(cells), unknown)).tolist():
-            lines = ", ".join(str(table.numbers[at]) for at in missing[:MOST_LINES])
-            word, more = "line" if len(missing) == 1 else "lines", " ..." if len(missing) > MOST_LINES else ""
-            sentence = f"'{name}' is missing in {len(missing):,} of {len(cells):,} rows ({word} {lines}{more}); {what}"
-            bad |= dict.fromkeys(missing, f"{table.name}: {sentence}, or {out}")
-    scores = table.column(score, key_text("--score"))
-    if wrong := [at for at, cell in enumerate(scores) if number(cell, table.comma) is None]:
-        cell = scores[wrong[0]]
-        sentence = f"{table.name}:{table.numbers[wrong[0]]}: score '{cell[:40]}' is not a finite number"
-        rest = f", the first of {len(wrong):,}" if len(wrong) > 1 else ""
-        do = "take the sign % out of all scores" if cell.endswith("%") else f"correct it, or {out}"
-        bad |= dict.fromkeys(wrong, f"{sentence}{rest}; {do}")
-    if bad and (not skip or len(bad) == len(table)):
-        raise DataError(next(iter(bad.values())))
-    summary = f"{len(bad):,} of {len(table):,} rows, without a class, a score or a patient" if bad else ""
-    return replace(
-        table, frame=table.frame[[at not in bad for at in range(len(table))]] if bad else table.frame
-    ), summary
-
-
 LARGE = 0.1
 """Share of the images that one patient has at most, without a caution."""
 MANY_IMAGES = 20
@@ -244,16 +199,17 @@ def alike_patients(names: Sequence[object], lines: Sequence[int], word: str = "l
         lines: The number of each row.
         word: What a row is called.
     """
-    first = {str(name): line for name, line in zip(reversed(names), reversed(lines), strict=True)}
-    alike: dict[str, list[str]] = {}
-    for name in dict.fromkeys(map(str, names)):
-        alike.setdefault(same_id(name), []).append(name)
+    first: dict[str, int] = {}
+    for name, line in zip(names, lines, strict=True):
+        first.setdefault(str(name), line)
+    ids = {name: same_id(name) for name in first}
+    counts = Counter(ids.values())
     found: dict[str, str] = {}
-    if several := [some for some in alike.values() if len(some) > 1]:
-        first_line, second_line = (first[name] for name in several[0][:2])
+    if several := [name for name, same in ids.items() if counts[same] > 1]:
+        second = next(name for name in several[1:] if ids[name] == ids[several[0]])
         found["patients alike"] = (
-            f"{sum(map(len, several)):,} patients differ from another in zeros before, .0 after, case or blanks alone, "
-            f"first in {word} {first_line} and {word} {second_line}: each counts as one of its own"
+            f"{len(several):,} patients differ from another in zeros before, .0 after, case or blanks alone, "
+            f"first in {word} {first[several[0]]} and {word} {first[second]}: each counts as one of its own"
         )
     if rounded := [line for name, line in first.items() if _ROUNDED.match(name)]:
         found["patients rounded"] = (

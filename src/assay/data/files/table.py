@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,7 +19,7 @@ import pandas as pd
 
 from assay.core.errors import DataError, SpecError, cut, key_text, nearest, unknown_name
 from assay.core.files import ASSETS, fill_names, unset
-from assay.core.tables import Row, read_text
+from assay.core.tables import Row, Text, read_text
 from assay.core.types import Factor, Role
 from assay.spec.schema import FactorSpec
 
@@ -327,20 +328,22 @@ def read_table(path: Path, image: str) -> TextTable:
             as `problems`.
     """
     text = read_text(path)
-    lines = list(text.rows())
-    if not lines or not any(lines[0].cells):
+    rows = text.rows()
+    first = next(rows, None)
+    if first is None or not any(first.cells):
         raise DataError(f"{path.name} has no header; its first line must name the columns, such as {image}")
-    header = _column_names(path, lines[0].cells)
-    _refuse_title(path, header, lines[1:])
+    header = _column_names(path, first.cells)
+    _refuse_title(path, header, text)
     named = header.index(image) if image in header else 0
-    _refuse_swallowed(path, lines, text.lines, text.separator, len(lines[0].cells), named)
-    table = replace(_check_rows(path.name, header, lines[1:], named), assumed=text.assumed)
-    return _with_decimal_sign(table, text.separator)
+    table, joined = _check_rows(path.name, header, rows, named)
+    _refuse_swallowed(path, [first, *joined], text.lines, text.separator, len(first.cells), named)
+    return _with_decimal_sign(replace(table, assumed=text.assumed), text.separator)
 
 
-def _refuse_title(path: Path, header: Sequence[str], lines: Sequence[Row]) -> None:
+def _refuse_title(path: Path, header: Sequence[str], text: Text) -> None:
     """Raise DataError where the first line is a title, a comment or a row."""
-    filled = [sum(map(bool, line.cells)) for line in lines if any(line.cells)] if sum(map(bool, header)) == 1 else []
+    lines = islice(text.rows(), 1, None) if sum(map(bool, header)) == 1 else ()
+    filled = [sum(map(bool, line.cells)) for line in lines if any(line.cells)]
     title = 2 * sum(count > 1 for count in filled) > len(filled)
     numbers = [cell for cell in header if number(cell) is not None]
     row = len(numbers) > 1 and "." in "".join(numbers)
@@ -356,29 +359,34 @@ def _with_decimal_sign(table: TextTable, separator: str) -> TextTable:
     thousands where the file's sign is the other one, or where 999 and 1,234 are both in it.
     """
     frame = table.frame
-    cells = [cell for name in frame for cell in frame[name].unique().tolist()]
-    with_comma = [cell for cell in cells if "," in cell and _DECIMAL_COMMA.match(cell)]
-    with_point = [cell for cell in cells if "." in cell and _DECIMAL_POINT.match(cell)]
-    sure = not all(map(_THOUSANDS[","].match, with_comma))
-    point = not all(map(_THOUSANDS["."].match, with_point))
-    comma = (sure or not point) if separator == ";" else sure and not with_point
+    decimal = {",": _DECIMAL_COMMA, ".": _DECIMAL_POINT}
+
+    def has_number(sign: str, but: re.Pattern[str] | None = None) -> bool:
+        """Return whether a cell is a number with this sign, and not one of thousands."""
+        cells = (cell for name in frame for cell in frame[name] if sign in cell)
+        return any(decimal[sign].match(cell) and not (but and but.match(cell)) for cell in cells)
+
+    sure, point = has_number(",", _THOUSANDS[","]), has_number(".", _THOUSANDS["."])
+    comma = (sure or not point) if separator == ";" else sure and not has_number(".")
     mark = "." if sure and comma else ","
     known = not point if mark == "." else point and not sure
-    grouped = [name for name in table.header if _has_thousands(table.present(name), mark, known)]
+    grouped = [name for name in table.header if _has_thousands(frame[name], mark, known)]
     for name in grouped:
         frame[name] = frame[name].str.replace(mark, "", regex=False)
     return replace(table, comma=comma, grouped=tuple(grouped))
 
 
-def _has_thousands(cells: Sequence[str], mark: str, known: bool) -> bool:
+def _has_thousands(column: Iterable[str], mark: str, known: bool) -> bool:
     """Return whether a column has numbers with separators of thousands.
 
     Args:
-        cells: The column.
+        column: Its cells.
         mark: The separator that it may be.
         known: Whether the decimal sign of the file is another one.
     """
-    found = [_THOUSANDS[mark].match(cell) for cell in set(cells)]
+    if not any(mark in cell for cell in column):
+        return False
+    found = [_THOUSANDS[mark].match(cell) for cell in set(column) if not absent(cell)]
     groups = [one[1] or "" for one in found if one is not None]
     if len(groups) < len(found) or not any(groups):
         return False
@@ -444,12 +452,18 @@ def _column_names(path: Path, cells: Sequence[str]) -> tuple[str, ...]:
     return header
 
 
-def _check_rows(name: str, header: tuple[str, ...], lines: Sequence[Row], named: int) -> TextTable:
+def _check_rows(
+    name: str, header: tuple[str, ...], lines: Iterable[Row], named: int
+) -> tuple[TextTable, Sequence[Row]]:
+    """Return the table, and its rows of several lines."""
+    joined: list[Row] = []
     rows: list[tuple[str, ...]] = []
     numbers: list[int] = []
     problems: list[Problem] = []
     first_line: dict[tuple[str, ...], int] = {}
     for line in lines:
+        if line.last > line.first:
+            joined.append(line)
         at, cells = line.first, tuple(map(str.strip, line.cells))
         if not any(cells):
             continue
@@ -466,7 +480,7 @@ def _check_rows(name: str, header: tuple[str, ...], lines: Sequence[Row], named:
             rows.append(row)
             numbers.append(at)
     frame = pd.DataFrame(rows, columns=header, index=np.array(numbers, dtype=np.int64), dtype=object)
-    return TextTable(name, frame.loc[:, list(map(bool, header))].copy(), tuple(problems))
+    return TextTable(name, frame.loc[:, list(map(bool, header))].copy(), tuple(problems)), joined
 
 
 # Meaning of the columns of a user's table: factors, target, patient, and which rows are used.

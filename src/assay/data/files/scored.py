@@ -1,0 +1,165 @@
+"""Read scores of a table: rows that have a class, a score and a patient, and refuse scores of the other class."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Float
+
+from assay.core.errors import DataError, SpecError, key_text
+from assay.data.files.classes import Target, two_classes
+from assay.data.files.kinds import (
+    MOST_LINES,
+    alike_patients,
+    cautions_of,
+    means_unknown,
+    notation_of,
+    one_patient,
+    split_counts,
+)
+from assay.data.files.roles import class_of_score
+from assay.data.files.table import TextTable, absences, absent, number, patient_codes, spellings
+
+
+@dataclass(frozen=True, eq=False)
+class ScoredRows:
+    """Rows of a table that have a class, a score and a patient.
+
+    Attributes:
+        table: The rows.
+        roles: Role (target, score, patient and others) -> column; a patient's that the table lacks is not named.
+        target: Classes of the rows.
+        score: Scores, as the table has them.
+        left_out: How many other rows there are, for readers; empty without.
+    """
+
+    table: TextTable
+    roles: Mapping[str, str]
+    target: Target
+    score: Float[np.ndarray, " n"]
+    left_out: str = ""
+
+    def cells(self, role: str) -> tuple[str, ...]:
+        """Return the cells of the column of a role; none where the table lacks it."""
+        column = self.roles[role]
+        return self.table.column(column, key_text(f"--{role}")) if column in self.table.header else ()
+
+    def take(self, rows: Sequence[int]) -> ScoredRows:
+        """Return some rows, in this order."""
+        return replace(self, table=replace(self.table, frame=self.table.frame.iloc[[*rows]]),
+                       target=replace(self.target, codes=self.target.codes[rows]), score=self.score[rows])  # fmt: skip
+
+    @property
+    def spelled(self) -> tuple[str, str]:
+        """The negative and the positive class, as the first of their rows spells them."""
+        cells = self.cells("target")
+        negative, positive = (cells[int(np.argmax(self.target.codes == code))] for code in (0, 1))
+        return negative, positive
+
+    @property
+    def _other_class(self) -> str:
+        """What to give where the scores are of the other class, and where they are not."""
+        other, positive = self.spelled
+        return (f"give {key_text('--positive', other)} if the scores in '{self.roles['score']}' of {self.table.name} "
+                f"are of it, or {key_text('--as-given', True)} if they are of {positive}")  # fmt: skip
+
+    def class_by_name(self) -> int | None:
+        """Return the code of the class that the column of scores is called after; None where it is of neither."""
+        classes = [*zip(self.spelled, self.target.classes, strict=True)]
+        return class_of_score(self.roles["score"], classes)
+
+    def require_positive_by_name(self) -> None:
+        """Raise SpecError where the column of scores is called after the negative class."""
+        if self.class_by_name() == 0:
+            other, positive = self.spelled
+            raise SpecError(f"by their name the scores in '{self.roles['score']}' are of {other}, and {positive} is "
+                            f"positive: name the column of {positive} with {key_text('--score')}, or "
+                            f"{self._other_class}")  # fmt: skip
+
+    def reversed_ranking(self, auroc: float) -> SpecError:
+        """Return the error that scores rank the classes the other way round."""
+        return SpecError(f"the AUROC is {auroc:.2f} as given and {1 - auroc:.2f} with the classes the other way round: "
+                         f"{self._other_class}")  # fmt: skip
+
+    def facts(self, columns: Sequence[str] = ()) -> dict[str, str]:
+        """Return how the rows were read, as rows of `provenance`; of these columns too."""
+        patients, target = self.cells("patient"), self.roles["target"]
+        cells = {target: self.cells("target")} | {name: self.table.column(name, "columns") for name in columns}
+        facts = {"positive class": self.target.positive, **notation_of(self.table), **split_counts(self.table),
+                 **cautions_of(cells, target)}  # fmt: skip
+        if patients:
+            facts |= one_patient(patient_codes(patients)) | alike_patients(patients, self.table.numbers)
+        return facts
+
+
+def read_scores(table: TextTable, roles: Mapping[str, str], positive: str = "", skip: bool | None = None) -> ScoredRows:
+    """Return the rows of a table that have a class, a score and a patient.
+
+    Args:
+        table: The table.
+        roles: Role -> column, at least of target, score and patient; see `roles.roles_of`.
+        positive: The positive class; empty where it is not named.
+        skip: Whether other rows are left out instead of refused; None where no option asks for it.
+
+    Raises:
+        SpecError: There are not two classes, or it is not known which is positive.
+        DataError: A row lacks something, and is not to be left out; or no row is left.
+    """
+    table, score, left_out = usable(table, roles, skip)
+    cells = table.column(roles["target"], key_text("--target"))
+    return ScoredRows(table, roles, two_classes(roles["target"], positive, cells), score, left_out)
+
+
+def usable(
+    table: TextTable, roles: Mapping[str, str], skip: bool | None = None
+) -> tuple[TextTable, Float[np.ndarray, " n"], str]:
+    """Return the rows that have a class, a score and a patient, their scores, and how many others there are.
+
+    Raises:
+        SpecError: All rows with a class are of one, and the others are blank.
+        DataError: A row lacks something, and is not to be left out; or no row is left.
+    """
+    out = (
+        "take the rows out of the file"
+        if skip is None
+        else f"leave the rows out with {key_text('--skip-bad-rows', True)}"
+    )
+    target, score, patient = (roles[role] for role in ("target", "score", "patient"))
+    classes = table.column(target, key_text("--target"))
+    spelled_classes = set(spellings(classes).values())
+    if blank := sum(absences(classes)) if len(spelled_classes) == 1 else 0:
+        raise SpecError(f"the target '{target}' has 1 class ({spelled_classes.pop()}), and the other {blank:,} rows "
+                        "are blank: write the other class there")  # fmt: skip
+    bad = _without_value(table, target, "target", f"label them, or {out}")
+    if patient in table.header:
+        bad |= _without_value(table, patient, "patient", f"say whose images they are, or {out}")
+    cells = table.column(score, key_text("--score"))
+    scores = np.array([number(cell, table.comma) for cell in cells], dtype=np.float64)  # None is NaN
+    if wrong := np.flatnonzero(np.isnan(scores)).tolist():
+        cell = cells[wrong[0]]
+        sentence = f"{table.name}:{table.numbers[wrong[0]]}: score '{cell[:40]}' is not a finite number"
+        rest = f", the first of {len(wrong):,}" if len(wrong) > 1 else ""
+        do = "take the sign % out of all scores" if cell.endswith("%") else f"correct it, or {out}"
+        bad |= dict.fromkeys(wrong, f"{sentence}{rest}; {do}")
+    if not bad:
+        return table, scores, ""
+    if not skip or len(bad) == len(table):
+        raise DataError(next(iter(bad.values())))
+    good = np.array([at not in bad for at in range(len(table))])
+    summary = f"{len(bad):,} of {len(table):,} rows, without a class, a score or a patient"
+    return replace(table, frame=table.frame[good]), scores[good], summary
+
+
+def _without_value(table: TextTable, column: str, role: str, remedy: str) -> dict[int, str]:
+    """Return the positions of rows without a value in a column -> the sentence that refuses them."""
+    cells = table.column(column, key_text(f"--{role}"))
+    blank = {cell for cell in set(cells) if absent(cell) or (role == "patient" and means_unknown(cell))}
+    missing = [at for at, cell in enumerate(cells) if cell in blank] if blank else []
+    if not missing:
+        return {}
+    lines = ", ".join(str(table.numbers[at]) for at in missing[:MOST_LINES])
+    word, more = "line" if len(missing) == 1 else "lines", " ..." if len(missing) > MOST_LINES else ""
+    return dict.fromkeys(missing, f"{table.name}: '{column}' is missing in {len(missing):,} of {len(cells):,} rows "
+                                  f"({word} {lines}{more}); {remedy}")  # fmt: skip
