@@ -15,7 +15,7 @@ from scipy.special import expit, logit, stdtrit
 from assay.core.seeds import generator
 from assay.stats.bounds import share
 from assay.stats.estimate import degrees_of_patients, move
-from assay.stats.influence import Answers, calibration_slope, cluster
+from assay.stats.influence import Answers, calibration_slope, cluster, code_patients
 from assay.stats.influence import share as share_rows
 from assay.stats.measures import influence_of
 from assay.stats.metrics import equal_mass_bins
@@ -90,7 +90,7 @@ class ScoredCases:
     @cached_property
     def patient_places(self) -> Int[np.ndarray, " n"]:
         """Place of each case's patient among all."""
-        return np.unique(self.patient, return_inverse=True)[1]
+        return code_patients(self.patient)[1]
 
     def some_cases(self, rows: Bool[np.ndarray, " n"]) -> ScoredCases:
         """Return some of the cases."""
@@ -323,13 +323,16 @@ def ranking_curves(cases: ScoredCases, seed: int = 0) -> tuple[Curve, Curve]:
     order = np.argsort(-cases.log_odds, kind="stable")
     ends = np.flatnonzero(np.append(np.diff(cases.log_odds[order]) != 0, True))
     positive, codes = cases.is_positive[order], cases.patient_places[order]
+    above = np.append(0, np.cumsum(positive)[ends])  # positives from each threshold on; the rest of its cases are not
+    thresholds = (above, np.append(0, ends + 1) - above)
+    by_class = codes[positive], codes[~positive]
     patients = int(codes.max()) + 1
     draw, drawn = generator(seed, "curves"), np.empty((RESAMPLES, 2, len(GRID)))
     for at in range(RESAMPLES):
-        weights = np.bincount(draw.integers(patients, size=patients), minlength=patients)[codes]
-        drawn[at] = _points_of_curves(weights, positive, ends)
+        weights = np.bincount(draw.integers(patients, size=patients), minlength=patients)
+        drawn[at] = _points_of_curves(weights, by_class, thresholds)
     low, high = np.nanquantile(drawn, [ALPHA / 2, 1 - ALPHA / 2], axis=0)
-    values = _points_of_curves(np.ones(len(order)), positive, ends)
+    values = _points_of_curves(np.ones(patients, dtype=np.int64), by_class, thresholds)
     roc, precision = (
         [(float(x), WithInterval(float(v), float(a), float(b), len(order), patients))
          for x, v, a, b in zip(GRID, values[i], low[i], high[i], strict=True)]
@@ -339,16 +342,28 @@ def ranking_curves(cases: ScoredCases, seed: int = 0) -> tuple[Curve, Curve]:
 
 
 def _points_of_curves(
-    weights: Float[np.ndarray, " n"], positive: Bool[np.ndarray, " n"], ends: Int[np.ndarray, " m"]
+    weights: Int[np.ndarray, " p"],
+    by_class: tuple[Int[np.ndarray, " a"], Int[np.ndarray, " b"]],
+    thresholds: tuple[Int[np.ndarray, " t"], Int[np.ndarray, " t"]],
 ) -> Float[np.ndarray, "2 g"]:
-    """Return sensitivity at false-positive rates and precision at recalls, of cases in falling order of the score."""
-    hits = np.append(0.0, np.cumsum(weights * positive)[ends])
-    false = np.append(0.0, np.cumsum(weights * ~positive)[ends])
+    """Return sensitivity at false-positive rates and precision at recalls.
+
+    Args:
+        weights: How often each patient is drawn.
+        by_class: Places of the patients of positive and of negative cases, in falling order of the score.
+        thresholds: How many positive and negative cases are called at each distinct score, from none on.
+    """
+    hits, false = (np.append(0, np.cumsum(weights[codes])) for codes in by_class)
+    called, wrong = thresholds
     if not hits[-1] or not false[-1]:
         return np.full((2, len(GRID)), np.nan)
-    sensitivity = hits[np.searchsorted(false, GRID * false[-1] + 1e-9, side="right") - 1] / hits[-1]
-    at = np.asarray(np.searchsorted(hits, np.maximum(GRID * hits[-1] - 1e-9, 1e-9), side="left"), dtype=np.int64)
-    return np.stack([sensitivity, hits[at] / (hits[at] + false[at])])
+    most = np.floor(GRID * false[-1] + 1e-9).astype(np.int64)  # whole numbers are looked up among whole numbers
+    allowed = np.searchsorted(false, most, side="right") - 1
+    sensitivity = hits[called[np.searchsorted(wrong, allowed, side="right") - 1]] / hits[-1]
+    least = np.ceil(np.maximum(GRID * hits[-1] - 1e-9, 1e-9)).astype(np.int64)
+    needed = np.searchsorted(hits, least, side="left")
+    at = np.searchsorted(called, needed, side="left")
+    return np.stack([sensitivity, hits[called[at]] / (hits[called[at]] + false[wrong[at]])])
 
 
 def calibration_curve(cases: ScoredCases) -> Curve:

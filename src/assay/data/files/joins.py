@@ -164,7 +164,7 @@ def image_files(folder: Path, deep: bool = False) -> tuple[list[Path], int]:
 
 
 def _without_zeros(name: str) -> str:
-    return _ZEROS.sub("", _WHOLE_NUMBER.sub(r"\1", name))
+    return _ZEROS.sub("", _WHOLE_NUMBER.sub(r"\1", name) if "." in name else name)
 
 
 _RULES: Mapping[str, Callable[[str], str]] = {

@@ -199,13 +199,11 @@ def alike_patients(names: Sequence[object], lines: Sequence[int], word: str = "l
         lines: The number of each row.
         word: What a row is called.
     """
-    first: dict[str, int] = {}
-    for name, line in zip(names, lines, strict=True):
-        first.setdefault(str(name), line)
-    ids = {name: same_id(name) for name in first}
+    first = dict(zip(map(str, reversed(names)), reversed(lines), strict=True))
+    ids = {name: same_id(name) for name in dict.fromkeys(map(str, names))}
     counts = Counter(ids.values())
     found: dict[str, str] = {}
-    if several := [name for name, same in ids.items() if counts[same] > 1]:
+    if several := [name for name, same in ids.items() if counts[same] > 1] if len(counts) < len(ids) else []:
         second = next(name for name in several[1:] if ids[name] == ids[several[0]])
         found["patients alike"] = (
             f"{len(several):,} patients differ from another in zeros before, .0 after, case or blanks alone, "

@@ -187,7 +187,7 @@ class TextTable:
             near = nearest(name, self.header)
             there = f"did you mean '{near}'?" if near else f"its columns are {', '.join(self.header)}"
             raise SpecError(f"{place}: {self.name} has no column '{cut(name)}': {there}")
-        return tuple(self.frame[name])
+        return tuple(self.frame[name].tolist())
 
     def present(self, name: str, place: str = "data") -> list[str]:
         """Return the cells of a column that hold a value. Raises as `column` does."""
@@ -363,20 +363,21 @@ def _with_decimal_sign(table: TextTable, separator: str) -> TextTable:
 
     def has_number(sign: str, but: re.Pattern[str] | None = None) -> bool:
         """Return whether a cell is a number with this sign, and not one of thousands."""
-        cells = (cell for name in frame for cell in frame[name] if sign in cell)
+        columns = (frame[name].tolist() for name in frame)
+        cells = (cell for column in columns if sign in "".join(column) for cell in column if sign in cell)
         return any(decimal[sign].match(cell) and not (but and but.match(cell)) for cell in cells)
 
     sure, point = has_number(",", _THOUSANDS[","]), has_number(".", _THOUSANDS["."])
     comma = (sure or not point) if separator == ";" else sure and not has_number(".")
     mark = "." if sure and comma else ","
     known = not point if mark == "." else point and not sure
-    grouped = [name for name in table.header if _has_thousands(frame[name], mark, known)]
+    grouped = [name for name in table.header if _has_thousands(frame[name].tolist(), mark, known)]
     for name in grouped:
         frame[name] = frame[name].str.replace(mark, "", regex=False)
     return replace(table, comma=comma, grouped=tuple(grouped))
 
 
-def _has_thousands(column: Iterable[str], mark: str, known: bool) -> bool:
+def _has_thousands(column: Sequence[str], mark: str, known: bool) -> bool:
     """Return whether a column has numbers with separators of thousands.
 
     Args:
@@ -384,7 +385,7 @@ def _has_thousands(column: Iterable[str], mark: str, known: bool) -> bool:
         mark: The separator that it may be.
         known: Whether the decimal sign of the file is another one.
     """
-    if not any(mark in cell for cell in column):
+    if mark not in "".join(column):
         return False
     found = [_THOUSANDS[mark].match(cell) for cell in set(column) if not absent(cell)]
     groups = [one[1] or "" for one in found if one is not None]
@@ -460,27 +461,38 @@ def _check_rows(
     rows: list[tuple[str, ...]] = []
     numbers: list[int] = []
     problems: list[Problem] = []
-    first_line: dict[tuple[str, ...], int] = {}
     for line in lines:
         if line.last > line.first:
             joined.append(line)
         at, cells = line.first, tuple(map(str.strip, line.cells))
         if not any(cells):
             continue
-        label = cells[named] if named < len(cells) else ""
         row = cells[: len(header)]
         if len(cells) < len(header) or any(cells[len(header) :]):
             what = f"it has {len(cells)} cells where the header has {len(header)}"
             remedy = "fill it up, or put text that holds the separator in double quotes"
+            label = cells[named] if named < len(cells) else ""
             problems.append(Problem(at, label, what, remedy, line.last if line.last > at else 0))
-        elif first_line.setdefault(row, at) != at:
-            what = f"it says the same as line {first_line[row]}"
-            problems.append(Problem(at, label, what, "keep one of them", repeats=True))
         else:
             rows.append(row)
             numbers.append(at)
+    repeats = _repeated_rows(rows, named)
+    for at, earlier in repeats.items():
+        what = f"it says the same as line {numbers[earlier]}"
+        problems.append(Problem(numbers[at], rows[at][named], what, "keep one of them", repeats=True))
     frame = pd.DataFrame(rows, columns=header, index=np.array(numbers, dtype=np.int64), dtype=object)
+    if repeats:
+        frame = frame.drop(index=[numbers[at] for at in repeats])
+    problems.sort(key=lambda problem: problem.row)
     return TextTable(name, frame.loc[:, list(map(bool, header))].copy(), tuple(problems)), joined
+
+
+def _repeated_rows(rows: Sequence[tuple[str, ...]], named: int) -> dict[int, int]:
+    """Return the position of each row that says the same as an earlier one -> the position of that one."""
+    if len({row[named] for row in rows}) == len(rows):
+        return {}
+    first: dict[tuple[str, ...], int] = {}
+    return {at: earlier for at, row in enumerate(rows) if (earlier := first.setdefault(row, at)) != at}
 
 
 # Meaning of the columns of a user's table: factors, target, patient, and which rows are used.
