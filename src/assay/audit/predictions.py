@@ -31,7 +31,7 @@ from assay.core.files import content_hash, sha256
 from assay.core.types import FactorTable
 from assay.core.versions import OF_STATISTICS, versions
 from assay.data.files.kinds import factor_of
-from assay.data.files.scored import ScoredRows, read_scores
+from assay.data.files.scored import ScoredRows, read_scored_rows
 from assay.data.files.table import patient_codes, read_table, require_whole
 from assay.execution.local import InProcess
 from assay.execution.run import RunSteps, Tables, carry_out
@@ -125,8 +125,8 @@ def _read(path: Path, request: AuditRequest, guessed: str) -> PredictionsRun:
             f"{path.name}: {twice:,} rows have a file in '{request.image}' that another row has; keep one each"
         )
     roles = {role: getattr(request, role) for role in ("target", "score", "patient")}
-    rows = read_scores(read, roles, request.positive, request.skip_bad_rows)
-    table = _table_of(rows, request)
+    rows = read_scored_rows(read, roles, request.positive, request.skip_bad_rows)
+    table = _factor_table(rows, request)
     require_classes(table)
     if not request.as_given:
         rows.require_positive_by_name()
@@ -173,7 +173,7 @@ def _score_checks(scored: Scored, rows: ScoredRows, request: AuditRequest, auroc
     return [ranking, pixels, *([check("calls", "warn", alike)] if alike else [])]
 
 
-def _table_of(rows: ScoredRows, request: AuditRequest) -> FactorTable:
+def _factor_table(rows: ScoredRows, request: AuditRequest) -> FactorTable:
     """Return the rows as a table of images, with the columns that are named as factors."""
     patients = rows.cells("patient") or [*map(str, range(len(rows.score)))]
     others = {name: rows.table.column(name, "predictions") for name in request.columns}

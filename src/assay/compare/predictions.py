@@ -20,7 +20,7 @@ from assay.data.files.in_memory import kept_table
 from assay.data.files.joins import Unmatched, match, require_matched
 from assay.data.files.kinds import alike_patients, cautions_of, notation_of, one_patient, split_counts
 from assay.data.files.roles import roles_of
-from assay.data.files.scored import ScoredRows, read_scores
+from assay.data.files.scored import ScoredRows, read_scored_rows
 from assay.data.files.table import read_table, require_whole
 from assay.report.sentences.scores import scales_words
 from assay.stats.panel import Panel
@@ -126,7 +126,7 @@ def _read_columns(columns: CompareRequest) -> tuple[ScoredRows, CompareRequest, 
     columns = columns.but(**roles)
     if not len(table):
         raise DataError(f"{path.name} holds no predictions; give a row per image, recipe and seed")
-    return read_scores(table, roles, columns.positive), columns, guessed
+    return read_scored_rows(table, roles, columns.positive), columns, guessed
 
 
 def _rescale(

@@ -21,7 +21,6 @@ from assay.data.near_copies import NearPair, compares_full_images_only, together
 from assay.look.cues import FOLDS, SEED, Cue, cue_of, shortcut_cautions, shortcut_rows
 from assay.look.image_cues import EDGES, Seen, cues_of, looked_at
 from assay.report.pictures import PictureSettings
-from assay.shifts.population import Population
 from assay.spec.schema import DataSpec
 from assay.stats.bounds import share
 from assay.stats.groups import LEAST_IN_CLASS, groups_of
@@ -98,7 +97,7 @@ class DataChecks:
 def data_checks(
     spec: DataSpec,
     dataset: Dataset | None,
-    sets: Mapping[str, Population] | None = None,
+    sets: Mapping[str, Dataset | None] | None = None,
     near: Cluster | None = None,
     embeddings: Float[np.ndarray, "n d"] | None = None,
     answers: Iterable[tuple[str, Panel]] = (),
@@ -140,7 +139,7 @@ def data_checks(
     ]  # fmt: skip
     unnamed = without_patients(dataset.card.known_faults)
     left, searched = len(dataset.card.left_out), len(table if near is None else near)
-    between = [cause for name, other in (sets or {}).items() for cause in _shared_images(name, dataset, other.dataset)]
+    between = [cause for name, other in (sets or {}).items() for cause in _shared_images(name, dataset, other)]
     reasons = [
         *parts,
         *between,

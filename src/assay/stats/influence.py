@@ -53,7 +53,7 @@ def cluster(influence: Float[np.ndarray, "n"], patient: Int[np.ndarray, "n"]) ->
         >>> cluster(np.array([0.5, -0.5]), np.array([7, 7])).values.tolist()
         [nan]
     """
-    samples, code = _places(patient)
+    samples, code = _unique_patients(patient)
     count = len(samples)
     if count < 2:
         return Contributions(samples, np.full(count, np.nan))
@@ -223,12 +223,12 @@ def _encode(patient: Patients) -> _Coded:
     for entry in _CODED:
         if entry.patient is patient:
             return entry
-    entry = _Coded(patient, _places(patient))
+    entry = _Coded(patient, _unique_patients(patient))
     _CODED.append(entry)
     return entry
 
 
-def _places(patient: Patients) -> tuple[Int[np.ndarray, " p"], Int[np.ndarray, " n"]]:
+def _unique_patients(patient: Patients) -> tuple[Int[np.ndarray, " p"], Int[np.ndarray, " n"]]:
     """Return what `np.unique` does, with the inverse; small whole numbers, as codes are, are counted and not sorted."""
     if not len(patient) or patient.min() < 0 or patient.max() > _DENSE * len(patient):
         return np.unique(patient, return_inverse=True)

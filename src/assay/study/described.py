@@ -108,7 +108,8 @@ def describe(gathered: Gathered, population: Population) -> Described:
         ConfounderSample.at(spec, population),
         ((recipe, panel) for recipe, _, panel in clean_answers(gathered)),
     )
-    checks = data_checks(spec.data, dataset, population.sets, answers=answers)
+    sets = {name: other.dataset for name, other in population.sets.items()}
+    checks = data_checks(spec.data, dataset, sets, answers=answers)
     environments = distinct_environments(spec.points, population, spec.first_seed)
     return Described(
         environments=environment_rows(

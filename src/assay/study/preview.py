@@ -175,7 +175,8 @@ def preview_tables(
     environments = distinct_environments(spec.points, population, spec.first_seed)
     heads, marks = name_environments(environments, spec.points), [change.name for change in changes]
     rows = environment_rows(spec, population, environments, heads, marks)
-    checks = data_checks(spec.data, population.dataset, population.sets)
+    sets = {name: other.dataset for name, other in population.sets.items()}
+    checks = data_checks(spec.data, population.dataset, sets)
     doubts = (*checks.reasons, *_uneven(spec, environments), *cautions(spec, population, clean_sample))
     return {
         "environments": rows,

@@ -22,7 +22,7 @@ def validate_command(request: ValidateRequest) -> None:
         shown = {
             "read": reading_lines(facts),
             "verdict": validation_verdict(tables, facts),
-            "cautions": [chip.title for chip in validation_cautions(tables, facts)],
+            "cautions": [caution.text for caution in validation_cautions(tables, facts)],
             **{name: list(tables[name]) for name in PRINTED},
             "report": str(page),
         }

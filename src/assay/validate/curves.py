@@ -353,7 +353,12 @@ def _points_of_curves(
         by_class: Places of the patients of positive and of negative cases, in falling order of the score.
         thresholds: How many positive and negative cases are called at each distinct score, from none on.
     """
-    hits, false = (np.append(0, np.cumsum(weights[codes])) for codes in by_class)
+
+    def count_drawn(codes: Int[np.ndarray, " k"]) -> Int[np.ndarray, " l"]:
+        """Return how many of the first cases are drawn, of none, one, two and so on."""
+        return np.append(0, np.cumsum(weights[codes]))
+
+    hits, false = map(count_drawn, by_class)
     called, wrong = thresholds
     if not hits[-1] or not false[-1]:
         return np.full((2, len(GRID)), np.nan)

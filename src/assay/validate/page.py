@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from assay.report.account import LIGHTS, Account, Opening, Said
+from assay.report.account import LIGHTS, SIGNS, Account, Chip, Opening, Said
 from assay.report.account import Line as AccountLine
 from assay.report.block import Block, Query, Section
 from assay.report.evidence import Evidence, Page, Wording
@@ -110,7 +110,7 @@ def validation_sections(tables: Mapping[str, Sequence[Row]]) -> list[Section]:
 def validation_account(evidence: Evidence) -> Account:
     """Return the words of the page."""
     facts, tables = evidence.facts, evidence.tables
-    chips = tuple(validation_cautions(tables, facts))
+    chips = tuple(Chip("warn", SIGNS["warn"], *caution) for caution in validation_cautions(tables, facts))
     lines = tuple(
         AccountLine(f"{measure_words(row['measure'])}: {outcome_words(row)}", interval_words(row), "paired")
         for row in tables["differences"]

@@ -23,7 +23,7 @@ from assay.data.files.in_memory import kept_table
 from assay.data.files.joins import match, require_matched
 from assay.data.files.kinds import factor_of
 from assay.data.files.roles import called_patient, called_unit, roles_of
-from assay.data.files.scored import ScoredRows, read_scores, usable
+from assay.data.files.scored import ScoredRows, read_scored_rows, usable
 from assay.data.files.table import TextTable, absences, absent, fold, number, patient_codes, read_table, require_whole
 from assay.report.sentences.scores import scale_words
 from assay.stats.groups import Grouped, groups_of
@@ -93,7 +93,7 @@ def read_score_file(source: Any, request: ValidateRequest) -> ScoreFile:
         DataError: It cannot be read, a cell is no number, or a case has several classes.
         SpecError: A column is missing, or there are not two classes.
     """
-    table, roles, line = _read_columns(source, request)
+    table, roles, line = _open_scores(source, request)
     units = _units_of(table, request.by)
     cells = table.column(roles["target"], key_text("--target"))
     present = [cell for cell, blank in zip(cells, absences(cells), strict=True) if not blank]
@@ -113,7 +113,7 @@ def read_score_file(source: Any, request: ValidateRequest) -> ScoreFile:
             table, roles, request, [spelled.get(code, "") for code in of_unit[units[is_scored]].tolist()]
         )
         roles = {**roles, "image": request.by}
-    rows = read_scores(table, roles, request.positive)
+    rows = read_scored_rows(table, roles, request.positive)
     name = Path(table.name).stem
     scale = Scale("other", 0.0, 1.0)
     if not request.calls:
@@ -124,7 +124,7 @@ def read_score_file(source: Any, request: ValidateRequest) -> ScoreFile:
     return ScoreFile(name, rows, scale, rejected, facts, not request.calls)
 
 
-def _read_columns(source: Any, request: ValidateRequest) -> tuple[TextTable, dict[str, str], str]:
+def _open_scores(source: Any, request: ValidateRequest) -> tuple[TextTable, dict[str, str], str]:
     """Return a table, its columns by role, and what was guessed of them. Raises DataError, or SpecError."""
     if isinstance(source, str | os.PathLike):
         path = Path(os.fspath(cast("str", source))).expanduser()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from assay.core.measures import label_of
-from assay.report.account import SIGNS, Chip
 from assay.report.words import sentence_case
 from assay.stats.format import number, p_value, with_interval
 from assay.stats.groups import LEAST_IN_CLASS
@@ -99,26 +99,29 @@ def threshold_words(facts: Mapping[str, str]) -> str:
     return f"threshold: {facts['threshold']}, {'; '.join(origin.get(source, f'set on {source}') for source in sources)}"
 
 
-def validation_cautions(tables: Mapping[str, Sequence[Row]], facts: Mapping[str, str]) -> Iterator[Chip]:
-    """Yield what to know of the numbers before trusting them."""
+class Caution(NamedTuple):
+    """What to know of the numbers before trusting them: a few words, and a sentence."""
 
-    def caution(short: str, long: str) -> Chip:
-        return Chip("warn", SIGNS["warn"], short, long)
+    short: str
+    text: str
 
+
+def validation_cautions(tables: Mapping[str, Sequence[Row]], facts: Mapping[str, str]) -> Iterator[Caution]:
+    """Yield the cautions of a validation."""
     if "these cases" in facts["threshold from"].split("; "):
-        yield caution("threshold set on these cases", "The threshold was set on the reported cases, so sensitivity "
+        yield Caution("threshold set on these cases", "The threshold was set on the reported cases, so sensitivity "
                       "and specificity are optimistic: set it on other rows with --threshold-from.")  # fmt: skip
     if facts["intervals over"] == "images":
-        yield caution("patients not named", "No column names patients: each case counts as one, and intervals are too "
+        yield Caution("patients not named", "No column names patients: each case counts as one, and intervals are too "
                       "narrow if patients have several.")  # fmt: skip
     if shared := facts.get("patients of other cases"):
-        yield caution("patients in both files", f"{shared} patients of the other cases are among the reported ones, so "
+        yield Caution("patients in both files", f"{shared} patients of the other cases are among the reported ones, so "
                       "what was fitted on them looks better than it is.")  # fmt: skip
     positives, total = (int(facts[key].replace(",", "")) for key in ("positives", "images"))
     if (least := min(positives, total - positives)) < FEW_CASES:
-        yield caution("few cases of a class", f"The smaller class has {least} cases: intervals are wide.")
+        yield Caution("few cases of a class", f"The smaller class has {least} cases: intervals are wide.")
     for words in rejected_words(tables):
-        yield caution("cases without a score", f"{words}: the values leave them out, and worst and best case count "
+        yield Caution("cases without a score", f"{words}: the values leave them out, and worst and best case count "
                       "them as wrong and as right.")  # fmt: skip
     large = [row for row in tables["performance"] if row["measure"] == "calibration-in-the-large"]
     for row in large:
@@ -126,11 +129,11 @@ def validation_cautions(tables: Mapping[str, Sequence[Row]], facts: Mapping[str,
             where = f"at prevalence {row['at']}" if row["at"] else "on these cases"
             side = "high" if numeric(row, "value") > 0 else "low"
             short = f"probabilities too {side}"
-            yield caution(f"{row['model']}: {short}" if len(large) > 1 else short,
+            yield Caution(f"{row['model']}: {short}" if len(large) > 1 else short,
                           f"Probabilities of {row['model']} are too {side} {where}: on average by "
                           f"{number(abs(numeric(row, 'value')))}.")  # fmt: skip
     if facts.get("groups") and not tables["subgroups"]:
-        yield caution("groups too small", f"No column of {facts['groups']} has two groups with {LEAST_IN_CLASS} cases "
+        yield Caution("groups too small", f"No column of {facts['groups']} has two groups with {LEAST_IN_CLASS} cases "
                       "of each class.")  # fmt: skip
 
 
@@ -165,4 +168,4 @@ def validation_lines(tables: Mapping[str, Sequence[Row]], facts: Mapping[str, st
         yield f"  {len(tables['discordant']):,} cases are called differently: table discordant"
     if words := smallest_cell(tables["subgroups"]):
         yield words
-    yield from (f"caution: {chip.title}" for chip in validation_cautions(tables, facts))
+    yield from (f"caution: {caution.text}" for caution in validation_cautions(tables, facts))

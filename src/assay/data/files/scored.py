@@ -94,7 +94,9 @@ class ScoredRows:
         return facts
 
 
-def read_scores(table: TextTable, roles: Mapping[str, str], positive: str = "", skip: bool | None = None) -> ScoredRows:
+def read_scored_rows(
+    table: TextTable, roles: Mapping[str, str], positive: str = "", skip: bool | None = None
+) -> ScoredRows:
     """Return the rows of a table that have a class, a score and a patient.
 
     Args:
