@@ -32,6 +32,7 @@ from assay.report.glossary import GLOSSARY
 from assay.spec import schema as study
 from assay.store import schema
 from assay.store.columns import Column, Table
+from assay.validate.kind import VALIDATION
 
 SOURCE = Path(__file__).resolve().parents[1] / "src"
 COMPONENTS: Mapping[str, ComponentKind] = {
@@ -204,7 +205,7 @@ def _measure(one: Measure) -> tuple[str, ...]:
 
 
 def tables(which: str) -> str:
-    """Return tables and their columns: `common`, or those of a `study`, `model`, `audit`, `comparison` or `preview`."""
+    """Return tables and their columns: `common`, or those of a kind, such as `study`, that no kind before has."""
     studies = schema.TABLES
     models = {name: one for name, one in schema.MODEL_TABLES.items() if name not in studies}
     audits = {name: one for name, one in audit_tables.AUDIT_TABLES.items() if name not in studies}
@@ -217,6 +218,7 @@ def tables(which: str) -> str:
         "model": models,
         "audit": audits,
         "comparison": {"compared": audit_tables.COMPARED, DECODED.name: DECODED},
+        "validation": {name: one for name, one in VALIDATION.tables.items() if name not in studies},
         "preview": planned,
     }[which]
     return "\n\n".join(_table(one, common) for one in chosen.values())

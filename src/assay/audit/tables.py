@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from assay.store.columns import IMAGES, PATIENTS, Column, Table, estimate, json_column, number, whole
 from assay.store.data_tables import ADDED, ISSUES, SHORTCUTS
-from assay.store.schema import COUNTS, PICTURES, POWER, PROVENANCE, TABLES
+from assay.store.schema import PICTURES, PROVENANCE
 
 
 def _bounded_columns(name: str, meaning: str, head: str = "") -> tuple[Column, ...]:
@@ -369,6 +369,3 @@ AUDIT_TABLES = {
     )
 }
 """Every table of an audit by name, the most requested first."""
-
-EVERY_TABLE = {**TABLES, **AUDIT_TABLES, **{one.name: one for one in (COMPARED, COUNTS, POWER)}}
-"""Every table that a run folder can have, by name; those of studies first."""

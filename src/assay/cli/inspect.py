@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Literal
 
 import typer
 
-from assay.audit.tables import EVERY_TABLE
 from assay.core.errors import DISTRIBUTION, ExtraError, SpecError, StoreError, unknown_of_few
 from assay.core.files import ASSETS, at_home, is_file
 from assay.core.measures import COMPARED, better
@@ -26,6 +25,7 @@ from assay.core.registry import entries
 from assay.core.traits import KINDS
 from assay.spec.load import builtin_studies, study_size, study_yaml
 from assay.stats.format import plural
+from assay.store.kinds import every_table
 
 if TYPE_CHECKING:
     from assay.store.folder import RunFolder, UnitKind
@@ -113,7 +113,7 @@ def _everything() -> Iterator[tuple[str, str, str]]:
     """(kind, name, one line) of all that a spec can name."""
     for name, summary in builtin_studies().items():
         yield "study", name, summary
-    for table in EVERY_TABLE.values():
+    for table in every_table().values():
         yield "table", table.name, f"a row for every {table.row}"
     for entry in entries():
         label = entry.traits.label if entry.traits else ""

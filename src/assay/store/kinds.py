@@ -10,6 +10,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 from assay.store.columns import Table
+from assay.store.schema import TABLES
 
 GROUP = "assay.kinds"
 """Entry points by which other packages declare kinds of runs: `name = "package.module:KIND"`."""
@@ -49,3 +50,9 @@ def kinds() -> Mapping[str, Kind]:
     modules = [import_module(f"assay.{feature}.kind") for feature in features]
     kinds_found = [value for module in modules for value in vars(module).values() if isinstance(value, Kind)]
     return {kind.name: kind for kind in (*kinds_found, *(point.load() for point in entry_points(group=GROUP)))}
+
+
+def every_table() -> Mapping[str, Table]:
+    """Return every table that a run folder can have, by name; those of studies first."""
+    return {**TABLES, **{name: table for kind in kinds().values() for name, table in kind.tables.items()
+                         if name not in TABLES}}  # fmt: skip

@@ -363,11 +363,11 @@ def _points_of_curves(
     if not hits[-1] or not false[-1]:
         return np.full((2, len(GRID)), np.nan)
     most = np.floor(GRID * false[-1] + 1e-9).astype(np.int64)  # whole numbers are looked up among whole numbers
-    allowed = np.searchsorted(false, most, side="right") - 1
+    allowed = np.asarray(np.searchsorted(false, most, side="right"), dtype=np.int64) - 1
     sensitivity = hits[called[np.searchsorted(wrong, allowed, side="right") - 1]] / hits[-1]
     least = np.ceil(np.maximum(GRID * hits[-1] - 1e-9, 1e-9)).astype(np.int64)
-    needed = np.searchsorted(hits, least, side="left")
-    at = np.searchsorted(called, needed, side="left")
+    needed = np.asarray(np.searchsorted(hits, least, side="left"), dtype=np.int64)
+    at = np.asarray(np.searchsorted(called, needed, side="left"), dtype=np.int64)
     return np.stack([sensitivity, hits[called[at]] / (hits[called[at]] + false[wrong[at]])])
 
 
