@@ -340,7 +340,7 @@ class Study:
         return parse_study(read_document(self._written()), overrides=self.changes, scale=self.scale)
 
     def set(self, place: str, value: Any) -> Study:
-        """Return the study with one field changed, for example `set("recipe.epochs", [8, 16])`.
+        """Return the study with one field changed; where the field may vary, a list makes it an axis.
 
         Args:
             place: Dotted place of the field.

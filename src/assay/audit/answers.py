@@ -247,7 +247,7 @@ class StoredAnswers:
             return
         measure, performance = self.clean.quality
         status = "ok" if performance.low > self.clean.chance else "warn"
-        yield check("ranking", status, f"{measure} on these images", performance.value)
+        yield check("ranking", status, f"{measure} on these images", performance.value, measure)
         before, after, unreadable = self.clean.take(self.plan.compared_positions), dict[str, Scored](), list[str]()
         for name, shot in others.items():
             try:

@@ -11,7 +11,7 @@ from typing import Any
 from assay.audit.harms import harms_of, is_apart
 from assay.audit.search.words import answer, region_title, what_words
 from assay.audit.tables import NOT_TESTED
-from assay.audit.words import CHIPS, SHIFT, factor_words, families, is_tied, measure_of_check, title
+from assay.audit.words import CHIPS, SHIFT, factor_words, families, is_tied, title
 from assay.core.measures import label_of
 from assay.report.account import Line, Tile
 from assay.report.drawing import Size
@@ -75,7 +75,7 @@ def row_of(harm: Harm, tables: Tables) -> Row:
 def _check_sentences(harms: Sequence[Harm], tables: Tables) -> Iterator[str]:
     for harm in harms:
         row = row_of(harm, tables)
-        fields = {**row, "text": row["text"].rstrip("."), "measure": measure_of_check(row)}
+        fields = {**row, "text": row["text"].rstrip(".")}
         yield f"{sentence_case(_CHECKS.get(harm.code, '{text}').format(**fields))}."
 
 

@@ -36,7 +36,6 @@ from assay.audit.words import (
     factor_words,
     leading,
     meanings,
-    measure_of_check,
     not_established,
     open_words,
     reported_verdicts,
@@ -136,7 +135,7 @@ def _chips(checks: Sequence[Row], facts: Mapping[str, str], *, marks: bool) -> I
         text = CHIPS.get((row["check"], row["status"]), "")
         if row["check"] == "ranking":
             chance = "" if row["status"] == "ok" else ": no better than chance"
-            text = f"{measure_of_check(row)} {row['value']:.2f} on these images{chance}"
+            text = f"{row['measure']} {row['value']:.2f} on these images{chance}"
         light = "ok" if row["status"] == "ok" else "warn"
         if text:  # a high AUROC may rest on a shortcut: no check that was passed
             yield Chip(

@@ -163,7 +163,8 @@ def _read(path: Path, request: AuditRequest, guessed: str) -> PredictionsRun:
 def _score_checks(scored: Scored, rows: ScoredRows, request: AuditRequest, auroc: Bounded) -> list[Row]:
     """Return checks of how the scores are read. Raises SpecError where they seem to be of the other class."""
     table = scored.table
-    ranking = check("ranking", "ok" if auroc.low > 0.5 else "warn", "AUROC on these rows", auroc.value)
+    status = "ok" if auroc.low > 0.5 else "warn"
+    ranking = check("ranking", status, "AUROC on these rows", auroc.value, measure="AUROC")
     if better(scored, {}, second_half(table.patient, request.seed, "halves")):
         ranking["text"] += f", and {1 - auroc.value:.2f} with the classes the other way round"
         if not request.as_given:

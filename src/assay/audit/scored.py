@@ -119,9 +119,9 @@ def threshold_of(
     return float(positive[int((1 - number) * len(positive) + 1e-9)])
 
 
-def check(name: str, status: str, text: str, value: float = math.nan) -> Row:
+def check(name: str, status: str, text: str, value: float = math.nan, measure: str = "") -> Row:
     """Return a row of `tables.AUDIT_CHECKS`."""
-    return {"check": name, "status": status, "value": value, "text": text}
+    return {"check": name, "status": status, "value": value, "measure": measure, "text": text}
 
 
 # Marks and columns.

@@ -232,6 +232,7 @@ AUDIT_CHECKS = Table(
         Column("check", "name of the check"),
         Column("status", "ok, warn, or not-done", values=("ok", "warn", "not-done")),
         number("value", "the number that was found; NaN where there is none"),
+        Column("measure", "measure of how well classes are told; empty of other checks", cell="text"),
         Column("text", "what was found, or why it was not done", cell="text"),
     ),
     ("check", "status", "value", "text"),

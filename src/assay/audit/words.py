@@ -116,11 +116,6 @@ def check_words(row: Row) -> str:
     return row["text"] if is_whole_text or math.isnan(row["value"]) else f"{row['text']}: {row['value']:.4g}"
 
 
-def measure_of_check(row: Row) -> str:
-    """Return the measure of the check `ranking`: AUROC, of several classes their mean, of masks Dice."""
-    return row["text"].partition(" on these ")[0]
-
-
 def strength(row: Row) -> str:
     """Return the AUROC shift with its bounds."""
     return f"{SHIFT} {difference_words(row['g'], row['low'], row['high'])}"

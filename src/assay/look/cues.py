@@ -95,11 +95,13 @@ def _auroc_with_interval(
     of: Bool[np.ndarray, " n"],
     patient: Int[np.ndarray, " n"],
     fold: Int[np.ndarray, " n"] | None,
+    spread: float = 1.0,
 ) -> _Told:
     """The AUROC with its 95% interval over patients (DeLong's components, summed by patient).
 
     fold: that a score was fitted for: images are compared within a fold. None for a score as it is, which is taken
     whichever way it points.
+    spread: factor of the standard error.
     """
     answer = of.astype(np.int64)
     right, opposite = placements(score, answer, fold)
@@ -110,7 +112,7 @@ def _auroc_with_interval(
         direction = "higher" if value >= 0.5 else "lower"
         value = max(value, 1 - value)
     least = min(len(np.unique(patient[side])) for side in (of, ~of))
-    return _Told(value, *auroc_interval(value, error, least), direction)
+    return _Told(value, *auroc_interval(value, spread * error, least), direction)
 
 
 def auroc_interval(value: float, error: float, least: int) -> tuple[float, float]:
@@ -121,8 +123,18 @@ def auroc_interval(value: float, error: float, least: int) -> tuple[float, float
     return interval(value, error, max(1, least - 1), (0.0, 1.0))
 
 
-def cue_of(kind: str, name: str, table: FactorTable, scores: Mapping[int, np.ndarray], fold: np.ndarray | None) -> Cue:
-    """scores: class code -> a number per row, NaN where there is none. Of several classes the best predicted one."""
+def cue_of(
+    kind: str,
+    name: str,
+    table: FactorTable,
+    scores: Mapping[int, np.ndarray],
+    fold: np.ndarray | None,
+    spread: float = 1.0,
+) -> Cue:
+    """scores: class code -> a number per row, NaN where there is none. Of several classes the best predicted one.
+
+    fold and spread: see `_auroc_with_interval`.
+    """
     best, of, images, patients = None, "", 0, 0
     for code, score in scores.items():
         present = np.isfinite(score)
@@ -130,7 +142,7 @@ def cue_of(kind: str, name: str, table: FactorTable, scores: Mapping[int, np.nda
         if min(positive.sum(), (~positive).sum()) < LEAST_ROWS:
             continue
         auroc = _auroc_with_interval(
-            score[present], positive, table.patient[present], None if fold is None else fold[present]
+            score[present], positive, table.patient[present], None if fold is None else fold[present], spread
         )
         if best is None or auroc.value > best.value:
             best, of = auroc, table.classes[code]

@@ -39,10 +39,16 @@ class Bounded:
 def share(of: Bool[np.ndarray, " n"], patient: Int[np.ndarray, " n"], alpha: float = ALPHA) -> Bounded:
     """Compute a share with exact bounds (Clopper and Pearson) at the effective number of images.
 
-    Images of one patient count as fewer: their number is divided by the design effect. Where all images agree it is
-    the number of patients. `alpha` is the level of each bound.
+    Images of one patient count as fewer: as many as independent ones with the variance over patients, at most as many
+    as there are. Where all images agree it is the number of patients. `alpha` is the level of each bound.
 
     Examples:
+        Nine of ten patients, with one image each:
+
+        >>> bounded = share(np.arange(10) > 0, np.arange(10), alpha=0.025)
+        >>> bounded.value, round(bounded.low, 4), round(bounded.high, 4)
+        (0.9, 0.555, 0.9975)
+
         All of ten patients, with one image each:
 
         >>> bounded = share(np.ones(10, dtype=bool), np.arange(10))
@@ -54,7 +60,7 @@ def share(of: Bool[np.ndarray, " n"], patient: Int[np.ndarray, " n"], alpha: flo
     error, size = 0.0, float(len(parts.samples))
     if value not in (0.0, 1.0) and size > 1:
         error = parts.standard_error / n
-        size = min(float(n), value * (1 - value) / error**2) if error else size
+        size = min(float(n), value * (1 - value) / error**2 + 1) if error else size
     hits = value * size
     low = float(betaincinv(hits, size - hits + 1, alpha)) if hits > 0 else 0.0
     return Bounded(value, error, low, most_of(hits, size, alpha))

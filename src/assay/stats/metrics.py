@@ -374,7 +374,7 @@ def mean_precision(
 ) -> Metric:
     """Compute the average precision, 0 to 1: the mean over positives of the precision at their score.
 
-    Chance is the share of positives. The value is NaN without a positive.
+    Chance is the share of positives. The value is undefined without a positive.
 
     Args:
         called: Rows called positive at the score of each row, from `calls_at`; rows that tie enter together.
@@ -387,8 +387,12 @@ def mean_precision(
         >>> score, target = np.array([0.9, 0.5, 0.1]), np.array([1, 0, 1])
         >>> round(mean_precision(*calls_at(score, target), target).value, 4)  # (1 + 2/3) / 2
         0.8333
+        >>> str(mean_precision(np.ones(1), np.zeros(1), np.zeros(1, dtype=int)).reason)
+        '[{"code": "absent-class", "kind": "positive"}]'
     """
     positive = target == 1
+    if not positive.any():
+        return undefined_metric(because(Code.ABSENT_CLASS, kind="positive"))
     return Metric(float((hit[positive] / called[positive]).mean()))
 
 
