@@ -10,12 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from assay.core.seeds import folds_by_patient
 from assay.core.types import FactorTable
 from assay.look import embeddings
-from assay.look.cues import FOLDS, SEED
 from assay.stats.metrics import auroc
-from assay.stats.ridge import held_out
 
 pytestmark = pytest.mark.thorough
 FEATURES, TELLING, COMMON, PREVALENCE, DRAWS = 32, 4, 0.5, 0.1, 200
@@ -37,13 +34,13 @@ def drawn(patients: int, gap: float, rng: np.random.Generator) -> tuple[FactorTa
 
 def truth(table: FactorTable, features: np.ndarray, others: tuple[FactorTable, np.ndarray]) -> float:
     """Return the mean AUROC of the decoders of the folds on other patients."""
-    fold = folds_by_patient(table.patient, FOLDS, SEED)
+    fold = embeddings.folds_by_patient(table.patient, embeddings.FOLDS, embeddings.SEED)
     values: list[float] = []
-    for number in range(FOLDS):
+    for number in range(embeddings.FOLDS):
         fitted = fold != number
         parts = np.repeat([0, 1], [fitted.sum(), len(others[0])])
         wanted = np.concatenate([table.target[fitted], others[0].target]).astype(float)[:, None]
-        scores = held_out(np.concatenate([features[fitted], others[1]]), wanted, parts)[parts == 1, 0]
+        scores = embeddings.held_out(np.concatenate([features[fitted], others[1]]), wanted, parts)[parts == 1, 0]
         values.append(auroc(scores, others[0].target).value)
     return float(np.mean(values))
 
