@@ -552,7 +552,7 @@ def test_an_image_with_two_scores_is_no_two_cases(ask: Asking) -> None:
                                   for at, (y, t) in enumerate(zip(TARGET, TRUTH, strict=True)))]  # fmt: skip
     assert validated(ask, rows)[0] == 0
     code, text = validated(ask, [*rows, ["0.png", int(TARGET[0]), "0.5"]])
-    assert (code, "1 rows have a case in 'image' that another row has" in text) == (2, True)
+    assert (code, "'image' has 1 repeated case: keep one row of each" in text) == (2, True)
     assert validated(ask, [*rows, ["0.png", int(TARGET[0]), "0.5"]], "--by", "image")[0] == 0
 
 

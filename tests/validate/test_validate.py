@@ -170,3 +170,33 @@ def test_it_imports_no_torch(in_memory: bool, tmp_path: Path) -> None:
     data = f"pandas.read_csv({file!r})" if in_memory else repr(file)
     program = f"import sys, assay, pandas\nassay.validate({data}, out={out!r})\nassert 'torch' not in sys.modules\n"
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_files_are_paired_by_an_id_that_both_have(tmp_path: Path) -> None:
+    """Without a column of images, of two ids only the accession number has one value for each case."""
+    rng = np.random.default_rng(3)
+    names = {"accession_number": [f"A{at}" for at in range(120)], "patient_id": [f"P{at // 2}" for at in range(120)]}
+    first = pd.DataFrame({**names, "target": np.arange(120) % 2, "score": rng.uniform(0.1, 0.9, 120)})
+    second = first.assign(score=rng.uniform(0.1, 0.9, 120)).sample(frac=1, random_state=1)
+    first.to_csv(tmp_path / "ours.csv", index=False)
+    second[["score", "target", "patient_id", "accession_number"]].to_csv(tmp_path / "theirs.csv", index=False, sep=";")
+    tables = assay.validate(tmp_path / "ours.csv", other=tmp_path / "theirs.csv", out=tmp_path / "out")
+    truth = [roc_auc_score(frame["target"], frame["score"]) for frame in (first, second)]
+    assert tables["differences"]["value"].iloc[0] == pytest.approx(truth[0] - truth[1])
+
+
+@pytest.mark.parametrize(
+    ("change", "options", "error"),
+    [
+        ({"diagnosis": 0}, {}, r"'diagnosis' has 1 class, 0"),
+        ({"probability": "unclear"}, {}, "holds 'unclear', which is no number"),
+        ({}, {"margin": 2.0}, "expected a difference between 0 and 1"),
+    ],
+)
+def test_wrong_input_is_named_in_a_sentence(
+    change: dict[str, Any], options: dict[str, Any], error: str, tmp_path: Path
+) -> None:
+    frame = pd.DataFrame({"diagnosis": np.arange(60) % 2, "probability": np.linspace(0.1, 0.9, 60)})
+    frame.assign(**change).to_csv(tmp_path / "scores.csv", index=False)
+    with pytest.raises(SpecError, match=error):
+        assay.validate(tmp_path / "scores.csv", out=tmp_path / "out", **options)

@@ -102,7 +102,7 @@ SUMMARIES: Mapping[str, Callable[[Tables], str]] = {
     "groups": _group_words,
     "confusion": _confusion_words,
     "measures": _measures_words,
-    "rejected": lambda tables: "; ".join(rejected_words(tables)),
+    "rejected": lambda tables: "; ".join(rejected_words(tables).values()),
     "plan": lambda tables: "; ".join(map(plan_words, tables["plan"])),
     "recalibration": lambda tables: "; ".join(map(recalibration_words, tables["recalibration"])),
     "differences": lambda tables: "; ".join(map(paired_words, tables["differences"])),

@@ -15,9 +15,11 @@ from assay.validate.words import (
     measure_words,
     outcome_words,
     smallest_cell,
+    threshold_words,
     validation_cautions,
     validation_lines,
     validation_verdict,
+    weakest_group,
 )
 
 METHODS = (
@@ -107,20 +109,36 @@ def validation_sections(tables: Mapping[str, Sequence[Row]]) -> list[Section]:
     return [differences, *sections] if tables["differences"] else sections
 
 
+def _opening_lines(tables: Mapping[str, Sequence[Row]]) -> Iterator[AccountLine]:
+    """Yield paired differences, the group that each model serves worst, and PPV at the prevalences that are named."""
+    for row in tables["differences"]:
+        result = f"{measure_words(row['measure'])} of {row['model']} less {row['against']}: {outcome_words(row)}"
+        yield AccountLine(result, interval_words(row), "paired")
+    for model in dict.fromkeys(row["model"] for row in tables["performance"]):
+        if row := weakest_group(tables["subgroups"], model):
+            group = f"{row['column']} {row['group']}"
+            yield AccountLine(f"lowest sensitivity of {model}: {group}", interval_words(row), "subgroups")
+    at_prevalence: dict[str, list[str]] = {}
+    for row in tables["performance"]:
+        if row["measure"] == "ppv" and row["at"]:
+            name = f"{row['model']} " if tables["differences"] else ""
+            at_prevalence.setdefault(row["at"], []).append(f"{name}{interval_words(row)}")
+    for at, values in at_prevalence.items():
+        yield AccountLine(f"PPV at prevalence {at}", ", ".join(values), "predictive")
+
+
 def validation_account(evidence: Evidence) -> Account:
     """Return the words of the page."""
     facts, tables = evidence.facts, evidence.tables
     chips = tuple(Chip("warn", SIGNS["warn"], *caution) for caution in validation_cautions(tables, facts))
-    lines = tuple(
-        AccountLine(f"{measure_words(row['measure'])}: {outcome_words(row)}", interval_words(row), "paired")
-        for row in tables["differences"]
-    )
+    lines = tuple(_opening_lines(tables))
     return Account(
         name=facts["data"],
         question=f"How good are these scores for {facts['target']}?",
-        meta=f"{facts['images']} cases of {facts['patients']} {facts['intervals over']}, {facts['positives']} positive",
+        meta=f"{facts['images']} cases of {facts['patients']} {facts['intervals over']}, {facts['positives']} "
+        f"positive; {threshold_words(facts)}",
         verdict=validation_verdict(tables, facts),
-        opening=Opening(chips[:4], (), (), lines, title="Paired differences" if lines else ""),
+        opening=Opening(chips[:4], (), (), lines, title="In numbers" if lines else ""),
         doubts=tuple(Said(chip.title, chip.light, chip.sign, LIGHTS[chip.light], "") for chip in chips),
         limits=("what the model relies on", "performance at other sites"),
         methods=METHODS,

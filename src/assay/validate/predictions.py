@@ -26,6 +26,7 @@ from assay.data.files.roles import called_patient, called_unit, roles_of
 from assay.data.files.scored import ScoredRows, read_scored_rows, usable
 from assay.data.files.table import TextTable, absences, absent, fold, number, patient_codes, read_table, require_whole
 from assay.report.sentences.scores import scale_words
+from assay.stats.format import count
 from assay.stats.groups import Grouped, groups_of
 from assay.stats.scores import Scale, scale_of
 from assay.validate.curves import ScoredCases, auroc_with_interval, threshold_reaching
@@ -76,14 +77,12 @@ class ScoreFile:
         at = int(np.searchsorted(ordered := np.sort(self.rows.score), value))
         return float(self.scale.log_odds(ordered)[at]) if at < len(ordered) else math.inf
 
-    def names_of_cases(self) -> tuple[str, ...]:
-        """Return the name of each case. Raises SpecError where no column names cases."""
-        for role in ("image", "patient"):
-            cells = self.rows.cells(role)
-            if cells and len(set(cells)) == len(cells):
-                return cells
-        raise SpecError(f"no column of {self.name} has one value for each case, by which two files are paired: name "
-                        f"one with {key_text('--image', 'COLUMN')}")  # fmt: skip
+    def columns_of_cases(self) -> list[str]:
+        """Return the columns that have one value for each case: of images, of patients, then ids of exams and so on."""
+        roles, table = self.rows.roles, self.rows.table
+        ids = [name for name in table.header if called_unit(name) or called_patient(name)]
+        names = dict.fromkeys((roles["image"], roles["patient"], *ids))
+        return [name for name in names if name in table.header and table.frame[name].is_unique]
 
 
 def read_score_file(source: Any, request: ValidateRequest) -> ScoreFile:
@@ -162,7 +161,7 @@ def _require_one_row_each(table: TextTable, column: str) -> None:
     """Refuse several rows of a case, where a column names cases. Raises DataError."""
     cases = table.column(column, key_text("--image")) if column in table.header else ()
     if twice := len(cases) - len(set(cases)):
-        raise DataError(f"{table.name}: {twice:,} rows have a case in '{column}' that another row has: keep one each, "
+        raise DataError(f"{table.name}: '{column}' has {count(twice, 'repeated case')}: keep one row of each, "
                         f"join them with {key_text('--by', column)}, or name the column of cases with "
                         f"{key_text('--image', 'COLUMN')}")  # fmt: skip
 
@@ -274,6 +273,9 @@ def _check_numbers(request: ValidateRequest) -> None:
             f"{key_text('--plan', f'{request.plan:g}')}: expected a half-width or difference between 0 and 0.5, "
             f"such as 0.03"
         )
+    if request.margin is not None and not 0 < request.margin < 1:
+        raise SpecError(f"{key_text('--margin', f'{request.margin:g}')}: expected a difference between 0 and 1, "
+                        f"such as 0.02")  # fmt: skip
     if request.calls:
         request.require_used(("score", "scores", "threshold", "threshold_from", "recalibrate_from", "rule"),
                              f"has no use with {key_text('--calls')}: there are no scores, and "
@@ -321,7 +323,14 @@ def _pair_files(
     first: ScoreFile, other: ScoreFile, request: ValidateRequest
 ) -> tuple[ScoreFile, ScoreFile, tuple[str, ...]]:
     """Return two files with the same cases in the same order. Raises DataError where they are not of the same."""
-    matched = match(first.names_of_cases(), other.names_of_cases())
+    columns = first.columns_of_cases(), other.columns_of_cases()
+    for file, ids in zip((first, other), columns, strict=True):
+        if not ids:
+            raise SpecError(f"no column of {file.name} has one value for each case, by which two files are paired: "
+                            f"name one with {key_text('--image', 'COLUMN')}")  # fmt: skip
+    both = next(((name, name) for name in columns[0] if name in columns[1]), (columns[0][0], columns[1][0]))
+    matched = match(*(file.rows.table.column(name, key_text("--image"))
+                      for file, name in zip((first, other), both, strict=True)))  # fmt: skip
     if not matched.pairs:
         raise DataError(f"no case of {first.name} is in {other.name}: are these scores of other patients?")
     said = require_matched(matched, other.rows.table.name, "case", unmatched=request.unmatched, private=True,

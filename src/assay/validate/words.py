@@ -64,12 +64,14 @@ def plan_words(row: Row) -> str:
             f"{row['patients']:,} patients, {row['positives']:,} of them positive")  # fmt: skip
 
 
-def rejected_words(tables: Mapping[str, Sequence[Row]]) -> Iterator[str]:
-    """Yield the cases without a score of each model, by class."""
+def rejected_words(tables: Mapping[str, Sequence[Row]]) -> dict[str, str]:
+    """Return model -> its cases without a score, by class."""
+    words: dict[str, str] = {}
     for name in dict.fromkeys(row["model"] for row in tables["rejected"]):
         counts = [f"{row['images']} of {row['actual']} ({100 * row['share']:.1f}%)" for row in tables["rejected"]
                   if row["model"] == name]  # fmt: skip
-        yield f"{name} has no score for {' and '.join(counts)}"
+        words[name] = f"{name} has no score for {' and '.join(counts)}"
+    return words
 
 
 def validation_verdict(tables: Mapping[str, Sequence[Row]], facts: Mapping[str, str]) -> str:
@@ -120,9 +122,11 @@ def validation_cautions(tables: Mapping[str, Sequence[Row]], facts: Mapping[str,
     positives, total = (int(facts[key].replace(",", "")) for key in ("positives", "images"))
     if (least := min(positives, total - positives)) < FEW_CASES:
         yield Caution("few cases of a class", f"The smaller class has {least} cases: intervals are wide.")
-    for words in rejected_words(tables):
-        yield Caution("cases without a score", f"{words}: the values leave them out, and worst and best case count "
-                      "them as wrong and as right.")  # fmt: skip
+    for name, words in rejected_words(tables).items():
+        short = "cases without a score"
+        yield Caution(f"{name}: {short}" if tables["differences"] else short,
+                      f"{words}: the values leave them out, and worst and best case count them as wrong and as right."
+                      )  # fmt: skip
     large = [row for row in tables["performance"] if row["measure"] == "calibration-in-the-large"]
     for row in large:
         if numeric(row, "low") > 0 or numeric(row, "high") < 0:
@@ -144,6 +148,12 @@ def smallest_cell(rows: Sequence[Row]) -> str:
         return ""
     least, row = min(cells, key=lambda cell: cell[0])
     return f"smallest group: {row['column']} {row['group']}, {least} cases of its rarer class"
+
+
+def weakest_group(rows: Sequence[Row], model: str) -> Row | None:
+    """Return the group in which a model has the lowest sensitivity; None without groups."""
+    rows = [row for row in rows if row["model"] == model and row["measure"] == "sensitivity"]
+    return min(rows, key=lambda row: row["value"], default=None)
 
 
 def validation_lines(tables: Mapping[str, Sequence[Row]], facts: Mapping[str, str]) -> Iterator[str]:

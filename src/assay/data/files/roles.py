@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import chain
 
 from assay.core.errors import SpecError, key_text
-from assay.data.files.table import NEGATIVES, TextTable, absent, fold, number
+from assay.data.files.table import NEGATIVES, TextTable, absent, fold, number, shown
 
 TARGETS = (
     "target", "label", "class", "klasse", "diagnosis", "diagnose", "dx", "y", "outcome", "disease", "finding", "befund",
@@ -184,13 +184,27 @@ def roles_of(read: TextTable, columns: Sequence[str] = (), **named: str) -> tupl
     for role in {"score", "target"} & names.keys():
         if not names[role]:
             option = f"--{role}"
+            why = _not_a_target(read) if role == "target" else _not_a_score(read)
             raise SpecError(
-                f"{key_text(option)}: no column of {read.name} is surely the {role}: name it with "
+                f"{key_text(option)}: no column of {read.name} is surely the {role}{why}: name it with "
                 f"{key_text(option, 'COLUMN')}; its columns are {', '.join(read.header[:20])}"
             )
     guessed = {role: name for role, name in names.items() if name and not named[role]}
     line = ", ".join(f"{role} {name}" for role, name in guessed.items())
     return {role: name or role for role, name in names.items()}, line if {*guessed} != {*guessed.values()} else ""
+
+
+def _not_a_target(read: TextTable) -> str:
+    """Return why a column that is called like a target is none; empty without one."""
+    called = ((name, set(read.present(name))) for name in read.header if rank_of(name) < len(TARGETS))
+    return next((f" ('{name}' has 1 class, {values.pop()})" for name, values in called if len(values) == 1), "")
+
+
+def _not_a_score(read: TextTable) -> str:
+    """Return why a column that is called like a score is none; empty without one."""
+    called = (name for name in read.header if words_of(name) & {*SCORES})
+    words = ((name, cell) for name in called for cell in read.present(name) if number(cell, read.comma) is None)
+    return next((f" ('{name}' holds {shown(cell)}, which is no number)" for name, cell in words), "")
 
 
 def _like(words: Sequence[str], names: Sequence[str]) -> str:
