@@ -196,7 +196,8 @@ def test_files_are_paired_by_an_id_that_both_have(tmp_path: Path) -> None:
 def test_wrong_input_is_named_in_a_sentence(
     change: dict[str, Any], options: dict[str, Any], error: str, tmp_path: Path
 ) -> None:
-    frame = pd.DataFrame({"diagnosis": np.arange(60) % 2, "probability": np.linspace(0.1, 0.9, 60)})
+    cells = {"image": range(60), "diagnosis": np.arange(60) % 2, "probability": np.linspace(0.1, 0.9, 60)}
+    frame = pd.DataFrame(cells)
     frame.assign(**change).to_csv(tmp_path / "scores.csv", index=False)
     with pytest.raises(SpecError, match=error):
         assay.validate(tmp_path / "scores.csv", out=tmp_path / "out", **options)
