@@ -69,6 +69,7 @@ def look_account(evidence: Evidence) -> Account:
             tuple(suspects(evidence)),
             (),
             tiles=tuple(look_tiles(evidence)),
+            next="Next: see what a network learns from these images: assay init FOLDER",
             grid="Suspect images" if evidence.tables["issues"] else "Images",
         ),
         doubts=tuple(map(sentence, findings)),

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from assay.core.errors import StoreError
 from assay.core.files import typed_path
-from assay.core.measures import MEASURES, PROBES_OF_MAPS
+from assay.core.measures import INDEPENDENT, MEASURES, NEUTRAL, PROBES_OF_MAPS
 from assay.core.reasons import Cause, Field, Reason
 from assay.core.registry import load_object
 from assay.report.account import Account, Opened
@@ -314,7 +314,8 @@ class Evidence:
 
     def in_words(self, reason: Reason) -> Reason:
         """Return a reason whose fields have recipes and test conditions in words, in place of their keys."""
-        names = {**{place: self.names.place(place) for place in self.names.places}, **self._recipe_names}
+        places = (NEUTRAL, INDEPENDENT, *self.names.places)
+        names = {**{place: self.names.place(place) for place in places}, **self._recipe_names}
 
         def rename(value: Field) -> Field:
             if isinstance(value, tuple):
