@@ -181,4 +181,4 @@ def test_the_next_step_has_the_folder_and_the_file_of_the_user() -> None:
     assert not after([EQUAL], {}, status="failed"), "a study from Python has no command"
     narrow = f"Next: narrower intervals, from 10 seeds: {RUN} --seeds 10"
     assert after([], {"command": RUN}, seed="1") == narrow
-    assert not after([], {"command": f"{RUN} --seeds 3"}, seed="1")
+    assert after([], {"command": f"{RUN} --seeds 3"}, seed="1") == "Next: narrower intervals, from 10 seeds."

@@ -220,8 +220,8 @@ def next_step(evidence: Evidence, root: str) -> str:
     if " --scale quick" in command:
         return f"Next: the whole study: {command.partition(' --scale quick')[0]}{out}"
     if not contrasts:
-        more = command and seeds < SEEDS and "--seeds" not in command
-        return f"Next: narrower intervals, from {SEEDS} seeds: {command} --seeds {SEEDS}{out}" if more else ""
+        again = f": {command} --seeds {SEEDS}{out}" if command and "--seeds" not in command else "."
+        return f"Next: narrower intervals, from {SEEDS} seeds{again}" if seeds < SEEDS else ""
     if evidence.tables.get("looks") or "replication of" in facts:
         return ""
     needed, patients = (
@@ -390,7 +390,8 @@ def done(evidence: Evidence) -> tuple[str, ...]:
     joint = ", by the mean probability of a seed's networks" if folds > 1 else ""
     images += f", and tested on {join_words(others)} too{joint}" if others else ""
     is_external = facts.get("models") or facts.get("predictions")
-    verb = "that were trained elsewhere predicted" if is_external else "were trained to predict"
+    were = "was" if trained == 1 else "were"
+    verb = f"that {were} trained elsewhere predicted" if is_external else f"{were} trained to predict"
     first = f"{count(trained, 'network')} ({levels}{count(seeds, 'seed')}{parts}) {verb} {named}"
     return tuple(
         part

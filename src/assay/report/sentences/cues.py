@@ -26,7 +26,8 @@ def added_words(rows: Sequence[Row], inside: Callable[[str], str] = str) -> str:
         rows: The table `added`.
         inside: Gives ` in ` an environment in words.
     """
-    rows = [row for row in rows if row["environment"] == rows[0]["environment"]]
+    known = [row for row in rows if not math.isnan(numeric(row, "network"))]
+    rows = [row for row in known if row["environment"] == known[0]["environment"]]
     if not rows:
         return ""
     values = sorted(numeric(row, "network") for row in rows)
