@@ -43,6 +43,8 @@ WRITABLE = "this system has no Landlock, so that the model's process could write
 ASKABLE = "this system has no seccomp, so that the model's process could have other programs act for it"
 MEMORY = 4.0
 """GB that a model may take beyond what its files take while they are loaded."""
+_LARGEST_FILE = 2**30
+"""Bytes that a file may have which the process writes to its scratch folder."""
 _COPIES = 3
 """Copies of a model's files that loading them may hold at once."""
 
@@ -214,6 +216,8 @@ def _send_error(connection: Connection, error: BaseException, *, confined: bool)
 if __name__ == "__main__":
     _, descriptor, downloaded, scratch = sys.argv
     closed = [True] * 3 if downloaded == "1" else [without_network(), files_kept(scratch), isolate_process()]
+    if downloaded != "1":
+        resource.setrlimit(resource.RLIMIT_FSIZE, (_LARGEST_FILE, _LARGEST_FILE))
     missing = [what for what, done in zip((REACHABLE, WRITABLE, ASKABLE), closed, strict=True) if not done]
     with socket.socket(fileno=int(descriptor)) as held_socket:
         opened = Connection(os.dup(held_socket.fileno()))

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import pickle
+import re
 import shutil
 import signal
 import socket
@@ -39,6 +40,8 @@ LIMIT = 60.0
 """Seconds that an image may take."""
 _LOADING = 300.0
 """Seconds that a model may take to load."""
+_LONGEST_HEAD = 2**24
+"""Bytes of the facts of a model, or of the form of its scores."""
 _STALL = 60
 """Seconds that a message may come to a halt, which only code does that writes messages of its own."""
 
@@ -139,6 +142,13 @@ class ModelFile(Origin):
     def _load(self) -> nn.Module: ...
 
 
+_PASSED = re.compile(
+    "(PATH|HOME|LANG|LC_.*|TZ|LD_LIBRARY_PATH|PYTHON.*|XDG_.*|ASSAY_.*|HF_HOME|TORCH.*|PYTORCH.*|CUDA.*|NVIDIA.*|HIP_.*|"
+    "ROCR_.*|OMP_.*|MKL_.*|KMP_.*|OPENBLAS_.*|NUMBA_.*|MALLOC_.*)$"
+)
+"""Variables that a confined process gets: not those that hold keys and tokens."""
+
+
 class ProcessNetwork(nn.Module):
     """A model file that is read in a process of its own. It has no layers, and nothing can be differentiated.
 
@@ -166,13 +176,14 @@ class ProcessNetwork(nn.Module):
             "OMP_NUM_THREADS": threads,
             "MALLOC_ARENA_MAX": "2",
         }
+        variables = {name: value for name, value in os.environ.items() if origin.downloaded or _PASSED.match(name)}
         for way in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
             ours.setsockopt(socket.SOL_SOCKET, way, struct.pack("ll", _STALL, 0))
         with ours, theirs:
             of_process = str(theirs.fileno()), str(int(origin.downloaded)), scratch
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "assay.models.confined", *of_process], pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL, start_new_session=True, env={**os.environ, **environment},
+                stdin=subprocess.DEVNULL, start_new_session=True, env={**variables, **environment},
             )  # fmt: skip
             self._connection = Connection(os.dup(ours.fileno()))
         self._finalize = weakref.finalize(self, _end, self._process, self._connection, scratch)
@@ -230,8 +241,9 @@ class ProcessNetwork(nn.Module):
                         f"{self.name} took more than {self._most / 1e9:.1f} GB {where}; give "
                         f"{key_text('--memory')} for more"
                     )
-            head: dict[str, Any] = dict(json.loads(self._connection.recv_bytes()))
-            content = self._connection.recv_bytes()
+            most = None if math.isinf(self._most) else int(self._most)
+            head: dict[str, Any] = dict(json.loads(self._connection.recv_bytes(_LONGEST_HEAD)))
+            content = self._connection.recv_bytes(most)
         except (EOFError, OSError, TypeError, ValueError, MemoryError) as error:
             try:
                 code = self._process.wait(timeout=10)
@@ -256,16 +268,21 @@ LOOK = 0.2
 
 
 def session_memory(session: int) -> int:
-    """Return the bytes of its own that the largest process of a session holds; 0 where the system does not say.
+    """Return the bytes that all processes of a session hold together; 0 where the system does not say.
 
-    Not what it could write to, of which CUDA reserves more than it takes.
+    Memory that they share is counted once, libraries are not. Not what they could write to, of which CUDA reserves more
+    than it takes.
     """
-    sizes = [0]
+    size = 0
     for folder in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError, IndexError):
+        with suppress(OSError):
             if os.getsid(int(folder.name)) == session:
-                sizes.append(1024 * int((folder / "status").read_text().partition("RssAnon:")[2].split()[0]))
-    return max(sizes)
+                parts = _PARTS_OF_MEMORY.findall((folder / "smaps_rollup").read_text())
+                size += 1024 * sum(map(int, parts))
+    return size
+
+
+_PARTS_OF_MEMORY = re.compile(r"Pss_(?:Anon|Shmem): *(\d+)")
 
 
 def _end(process: subprocess.Popen[bytes], connection: Connection, scratch: str) -> None:

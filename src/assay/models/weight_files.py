@@ -8,6 +8,7 @@ import pickle
 import re
 import socket
 import warnings
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -117,6 +118,7 @@ def _read_pickle(path: Path, start: bytes) -> WeightsFile:
             f"weights file '{path}' begins with {start!r}, as no file of PyTorch does: it may be a page that was "
             "downloaded in its place; fetch it again"
         )
+    _refuse_unpacking(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # PyTorch warns of a damaged file; we report it ourselves
@@ -145,7 +147,28 @@ def _read_pickle(path: Path, start: bytes) -> WeightsFile:
     strange = [str(key) for key, value in tensors.items() if not (isinstance(key, str) and isinstance(value, Tensor))]
     if strange:
         raise WeightsError(f"weights file '{path}' holds entries that are no tensors: {some(strange)}")
-    return WeightsFile(path, cast(dict[str, Tensor], tensors), ignored=tuple(others))
+    weights = cast(dict[str, Tensor], tensors)
+    _refuse_size(path, sum(value.nbytes for value in weights.values() if not value.is_meta))
+    return WeightsFile(path, weights, ignored=tuple(others))
+
+
+_MOST_UNPACKED = 8
+"""Times its size that a file may hold: PyTorch packs nothing, and tensors may share what they hold."""
+
+
+def _refuse_unpacking(path: Path) -> None:
+    """Refuse a file whose list of contents states far more than the file has, before anything is unpacked."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as packed:
+            _refuse_size(path, sum(entry.file_size for entry in packed.infolist()))
+
+
+def _refuse_size(path: Path, size: int) -> None:
+    if size > _MOST_UNPACKED * path.stat().st_size + 2**20:
+        raise WeightsError(
+            f"weights file '{path}' has {path.stat().st_size / 1e6:.1f} MB and would take {size / 1e6:,.0f} MB: "
+            "refused, since PyTorch packs no weights; save the network's state_dict as .safetensors and give that"
+        )
 
 
 def _holds_more(error: Exception) -> bool:

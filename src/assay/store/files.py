@@ -225,7 +225,7 @@ def read_parquet(path: Path) -> dict[str, np.ndarray]:
 
     Raises StoreError that names the file when it is missing, cannot be read or is damaged.
     """
-    return _read_arrays(path, lambda: _select(f"'{quote(alone(path))}'"))
+    return _read_arrays(path, lambda: _select(_modest([path])))
 
 
 ROWS_AT_ONCE = 2**16
@@ -240,7 +240,7 @@ def read_column_rows(path: Path) -> ColumnRows:
     number = "file_row_number"
 
     def part(start: int) -> dict[str, np.ndarray]:
-        source = f"'{quote(alone(path))}', {number} = true"
+        source = f"{_modest([path])}, {number} = true"
         within = f" WHERE {number} >= {start} AND {number} < {start + ROWS_AT_ONCE} ORDER BY {number}"
         return _select(source, f"* EXCLUDE ({number})", within)
 
@@ -293,7 +293,7 @@ def _of_equal_columns(paths: Sequence[Path]) -> list[list[Path]]:
 def _together(paths: Sequence[Path]) -> list[dict[str, np.ndarray]]:
     """Read files of the same columns; empty where one of them has no row, since rows are told apart by their number."""
     row = "file_row_number"
-    read = _select(f"[{_list_paths(paths)}], {row} = true")
+    read = _select(f"{_modest(paths)}, {row} = true")
     starts = np.flatnonzero(read.pop(row) == 0)
     if len(starts) < len(paths):
         return [{} for _ in paths]
@@ -304,6 +304,29 @@ def parts_of(columns: Columns, starts: np.ndarray) -> list[dict[str, np.ndarray]
     """Return columns cut before these rows, from the first one on, each part with memory of its own."""
     parts = {name: np.split(column, starts[1:]) for name, column in columns.items()}
     return [{name: parts[name][at].copy() for name in parts} for at in range(len(starts))]
+
+
+_CELLS_PER_BYTE, _FREE_CELLS = 200, 5_000_000
+"""Cells that a byte of a file may hold, and cells that any file may: repeated rows pack without end."""
+
+
+def _modest(paths: Sequence[Path]) -> str:
+    """Return files as DuckDB names them, after their footers were read.
+
+    Raises:
+        StoreError: One states far more cells than its size allows.
+    """
+    listed = f"[{_list_paths(paths)}]"
+    query = f"SELECT file_name, sum(row_group_num_rows) FROM parquet_metadata({listed}) GROUP BY file_name"
+    with connect() as database:
+        cells_by_file = cast("list[tuple[str, int]]", database.execute(query).fetchall())
+    for name, cells in cells_by_file:
+        if cells > _FREE_CELLS + _CELLS_PER_BYTE * Path(name).stat().st_size:
+            raise StoreError(
+                f"cannot read {name}: it is small and states {cells:,} values, which would fill the memory; "
+                "restore it from a copy"
+            )
+    return listed
 
 
 def _list_paths(paths: Sequence[Path]) -> str:

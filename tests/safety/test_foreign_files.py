@@ -1,0 +1,67 @@
+"""Files that somebody else made: they take no more memory than their size allows."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import duckdb
+import pytest
+import torch
+
+from assay.core.errors import StoreError, WeightsError
+from assay.models.process import session_memory
+from assay.models.weight_files import read_weights
+from assay.store.files import read_column_rows, read_parquet, read_parquets
+
+
+def test_packed_weights_are_refused_before_they_are_unpacked(tmp_path: Path) -> None:
+    torch.save({"weight": torch.zeros(8_000_000)}, tmp_path / "plain.pt")
+    assert len(read_weights(tmp_path / "plain.pt").tensors) == 1
+    plain = zipfile.ZipFile(tmp_path / "plain.pt")
+    with plain, zipfile.ZipFile(tmp_path / "packed.pt", "w", zipfile.ZIP_DEFLATED) as packed:
+        for name in plain.namelist():
+            packed.writestr(name, plain.read(name))
+    with pytest.raises(WeightsError, match="and would take 32 MB: refused"):
+        read_weights(tmp_path / "packed.pt")
+
+
+def test_tensors_that_repeat_a_number_are_refused(tmp_path: Path) -> None:
+    torch.save({"weight": torch.zeros(1).expand(8_000_000)}, tmp_path / "repeated.pt")
+    with pytest.raises(WeightsError, match="and would take 32 MB: refused"):
+        read_weights(tmp_path / "repeated.pt")
+
+
+def test_a_table_of_repeated_rows_is_refused_by_its_footer(tmp_path: Path) -> None:
+    small, large = tmp_path / "small.parquet", tmp_path / "large.parquet"
+    for path, rows in ((small, 10), (large, 8_000_000)):
+        duckdb.execute(f"COPY (SELECT 'a' AS name, 1.0 AS value FROM range({rows})) TO '{path}' (FORMAT parquet)")
+    assert len(read_column_rows(small)) == 10
+    for read in (read_parquet, read_column_rows, lambda path: read_parquets([small, path])):
+        with pytest.raises(StoreError, match="states 16,000,000 values, which would fill the memory"):
+            read(large)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory of a session is read from /proc")
+def test_memory_is_that_of_all_processes_and_what_they_share() -> None:
+    code = (
+        "import os, mmap, time\n"
+        "shared = mmap.mmap(-1, 60_000_000); shared.write(b'x' * 60_000_000)\n"
+        "for _ in range(2):\n"
+        "    if os.fork() == 0:\n"
+        "        held = bytearray(os.urandom(1000) * 40_000); print('ready', flush=True); time.sleep(60)\n"
+        "time.sleep(60)\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], start_new_session=True, stdout=subprocess.PIPE)
+    try:
+        assert process.stdout is not None
+        for _ in range(2):
+            process.stdout.readline()
+        assert 130e6 < session_memory(process.pid) < 250e6
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
