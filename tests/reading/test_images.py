@@ -7,7 +7,7 @@ import json
 import struct
 import sys
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -512,3 +512,98 @@ def test_no_image(ask: Asking, tmp_path: Path) -> None:
     assert "left-out: 0.dcm" in answer.out
     with pytest.raises(DataError, match="it is no PNG, JPEG"):
         shown(table)
+
+
+# One range for all files of a set.
+
+HOUNSFIELD = [smooth(at, 2000, np.int32, least=-1000) for at in range(6)]
+
+
+def _stored(values: np.ndarray, slope: float, intercept: float, bits: int, **tags: Any) -> bytes:
+    """A DICOM file of physical values."""
+    rescale = {} if (slope, intercept) == (1, 0) else {"RescaleSlope": slope, "RescaleIntercept": intercept}
+    numbers = np.round((values - intercept) / slope).astype(np.int16 if bits < 0 else np.uint16)
+    return dicom(numbers, BitsStored=abs(bits), **rescale, **tags)
+
+
+UNLIKE: dict[str, Sequence[tuple[float, float, int]]] = {
+    "12 and 13 bit": [(1, -1024, 12), (1, -1024, 13)],
+    "intercept": [(1, -1024, 12), (1, -2000, 12)],
+    "slope by slice, as in PET": [(0.5, -1000, 16), (0.7, -1000, 16), (0.9, -1000, 16)],
+    "signed and unsigned": [(1, 0, -16), (1, -1024, 16)],
+    "negative slope": [(1, -1024, 12), (-1, 3000, 12), (-1, 4000, 16)],
+}
+
+
+@pytest.mark.parametrize("kind", UNLIKE)
+@situation(
+    "DICOM files without a window that differ in BitsStored, slope or intercept (PET: by slice)",
+    "one range for all, which is said: equal values, such as Hounsfield units, are equal pixels",
+)
+def test_one_range(ask: Asking, tmp_path: Path, kind: str) -> None:
+    headers = [UNLIKE[kind][at % len(UNLIKE[kind])] for at in range(6)]
+    files = [_stored(one, *header) for one, header in zip(HOUNSFIELD, headers, strict=True)]
+    values = np.stack([apply_modality_lut(one.pixel_array, one) for one in map(_opened, files)])
+    table = image_set(tmp_path / "set", files)
+    pixels = shown(table)[:, 0]
+    slope, start = np.polyfit(values.ravel(), pixels.ravel(), 1)
+    assert slope * np.ptp(values) > 0.05  # and not black
+    np.testing.assert_allclose(pixels, slope * values + start, atol=1e-4)
+    assert "DICOM images without a window differ in BitsStored" in ask("look", table).out
+
+
+def _opened(file: bytes) -> pydicom.FileDataset:
+    return pydicom.dcmread(io.BytesIO(file))
+
+
+@situation(
+    "MONOCHROME1 and MONOCHROME2 with different slopes, and images that are not square",
+    "one range as well: the first is inverted, padding is black",
+)
+def test_one_range_inverted(tmp_path: Path) -> None:
+    wide = [one[: SIDE // 2] for one in HOUNSFIELD]
+    headers = [(1, -1024, 12, "MONOCHROME1"), (1, -2000, 12, "MONOCHROME2")] * 3
+    files = [_stored(one, *some, PhotometricInterpretation=kind)
+             for one, (*some, kind) in zip(wide, headers, strict=True)]  # fmt: skip
+    found = shown(image_set(tmp_path / "set", files))[:, 0]
+    inside = found[:, SIDE // 4 : SIDE // 4 + SIDE // 2]
+    right = (np.stack(wide) + 2000) / (3071 + 2000)
+    right[::2] = 1 - right[::2]
+    np.testing.assert_allclose(inside, right, atol=2e-4)
+    assert found.sum() == inside.sum()
+
+
+@pytest.mark.parametrize("bits", [12, 16])
+@situation(
+    "DICOM files that are alike in BitsStored, slope and intercept, or of 16 bit with values of 12",
+    "nothing is said, and nothing is asked",
+)
+def test_uniform_series(ask: Asking, tmp_path: Path, bits: int) -> None:
+    files = [_stored(one, 1, -1024, 12 if at % 2 else bits) for at, one in enumerate(HOUNSFIELD)]
+    assert "gray values" not in ask("look", image_set(tmp_path / "set", files)).out
+
+
+@pytest.mark.parametrize("width", [0, 0.5])
+@situation("DICOM whose WindowWidth is 0 or under 1", "refused with that cause, and what to write")
+def test_no_width(ask: Asking, tmp_path: Path, width: float) -> None:
+    files = [_stored(one, 1, -1024, 12, WindowCenter=0, WindowWidth=width) for one in HOUNSFIELD]
+    assert f"its WindowWidth is {width:g}; write a width" in ask("look", image_set(tmp_path / "set", files)).err
+
+
+@pytest.mark.parametrize("kind", ["windows", "some without", "NIfTI"])
+@situation(
+    "DICOM files with different windows, or some without one; NIfTI with different cal_min and cal_max",
+    "each is shown by its own, as viewers do, and a caution says that equal values differ",
+)
+def test_different_windows(ask: Asking, tmp_path: Path, kind: str) -> None:
+    files: list[bytes] = []
+    for at, one in enumerate(HOUNSFIELD):
+        window = {"WindowCenter": 40 + at % 2, "WindowWidth": 400} if kind == "windows" or at % 2 else {}
+        files.append(_stored(one, 1, -1024, 12, **window))
+        if kind == "NIfTI":
+            image = nibabel.Nifti1Image(one.astype(np.int16), np.eye(4))
+            image.header["cal_min"], image.header["cal_max"] = -1000, 1000 + at % 2
+            files[-1] = image.to_bytes()
+    said = ask("look", image_set(tmp_path / "set", files, ".nii" if kind == "NIfTI" else ".dcm")).out
+    assert "caution: gray values: headers show" in said
+    assert "equal values differ between images; give all the same window, or none" in said

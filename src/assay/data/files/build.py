@@ -33,6 +33,7 @@ from assay.data.files.decode import (
     in_threads,
     name_of,
     read_file,
+    unlike_ranges,
 )
 from assay.data.files.fitting import Framing, framing_of, grayed, resized, touched
 from assay.data.files.kinds import alike_patients
@@ -170,7 +171,7 @@ class Cut:
         crops = self.crops
         requests: list[list[int]] = np.column_stack([self.rows, self.windows, self.places]).tolist()
         sources = [partial(self._window, row, where[:4], where[4:]) for row, *where in requests]
-        stretched = "" if crops.stretch == WHOLE else f" {crops.stretch.unsigned} {crops.stretch.signed} bit"
+        stretched = "" if crops.stretch == WHOLE else f" {tuple(crops.stretch)}"
         stretched += crops.framing.label and f" {crops.framing.label}"
         digests = [f"{crops.digests[row]} crop {where}{stretched}" for row, *where in requests]
         decoded = decode_images(sources, digests, crops.size, crops.deep, crops.channels, crops.cache)
@@ -179,7 +180,7 @@ class Cut:
     def _window(self, row: int, window: Sequence[int], place: Sequence[int]) -> np.ndarray:
         """Return the native pixels of a window, scaled to their place in the square."""
         picture = read_picture(read_file(self.crops.images[row]), 0)
-        pixels = self.crops.stretch.shown(picture.pixels, picture.used)
+        pixels = self.crops.stretch.shown(picture.pixels, picture)
         framing = self.crops.framing
         box = framing.placed(pixels.shape[0], pixels.shape[1], self.crops.size)
         pixels = framing.kept(pixels)
@@ -284,7 +285,7 @@ class FileOriginals:
     def _picture(self, row: int) -> np.ndarray:
         source = self.pixels.sources[row]()
         picture = DecodedImage(source) if isinstance(source, np.ndarray) else read_picture(source, 0)
-        pixels = self.pixels.images.stretch.shown(picture.pixels, picture.used)
+        pixels = self.pixels.images.stretch.shown(picture.pixels, picture)
         pixels = np.atleast_3d(grayed(pixels) if self._planes == 1 else pixels)
         return np.repeat(pixels, self._planes // pixels.shape[2], axis=2)
 
@@ -439,8 +440,8 @@ def _doubts_of_depth(listing: Listing, images: Decoded) -> Iterator[str]:
     for (low, high), numbers in by_range.items():
         named = ", ".join(map(str, numbers[:_NAMED])) + (" and others" if len(numbers) > _NAMED else "")
         yield (
-            f"16-bit images with values far beyond those of the others are clipped to {low:,} to {high:,}, the range "
-            f"of the set: {len(numbers):,} of {len(images.depths):,} images, {listing.word} {named}; check them"
+            f"16-bit images with values far beyond those of the others are clipped to {low:,.6g} to {high:,.6g}, the "
+            f"range of the set: {len(numbers):,} of {len(images.depths):,} images, {listing.word} {named}; check them"
         )
     if flat := flatness(images):
         yield flat
@@ -555,7 +556,10 @@ def _cautions(listing: Listing, spec: DataSpec, images: Decoded) -> dict[str, st
     own_ranges = [
         f"{note} ({len(noted):,} images)" for note, noted in sorted(images.notes.items()) if note.endswith(OWN_RANGE)
     ]
-    ranges = {"gray values": f"{'; '.join(own_ranges)}: equal values differ between images"} if own_ranges else {}
+    if own_ranges:
+        own_ranges = [f"{'; '.join(own_ranges)}: equal values differ between images"]
+    sentences = [*own_ranges, *unlike_ranges(images)]
+    ranges = {"gray values": "; ".join(sentences)} if sentences else {}
     alike = alike_patients(listing.cells("patient"), listing.numbers, listing.word) if spec.patient else {}
     return {**ranges, **alike}
 
@@ -705,7 +709,7 @@ def detail_of(
         try:
             source = sources[places[at]]()
             picture = DecodedImage(source) if isinstance(source, np.ndarray) else read_picture(source, side)
-            out[:] = near_copies.details(stretch.shown(picture.pixels, picture.used))
+            out[:] = near_copies.details(stretch.shown(picture.pixels, picture))
         except Unreadable:
             out[:] = 0
 

@@ -21,7 +21,17 @@ from assay.core.files import content_hash, file_state
 from assay.data.cache import ArrayCache, release
 from assay.data.dataset import ONE_KIND
 from assay.data.files.fitting import PAD, Framing, Placement, cut_off, fit_image, fit_labels, is_colored, vanished
-from assay.data.files.pictures import DecodedImage, Header, Used, at_full_range, ben_graham, circle_crop, limits
+from assay.data.files.pictures import (
+    VALUES,
+    DecodedImage,
+    Header,
+    Used,
+    at_full_range,
+    ben_graham,
+    circle_crop,
+    limits,
+    over_common_range,
+)
 from assay.data.files.readers import examine, read_picture
 from assay.data.files.table import Unreadable
 from assay.spec.schema import BACKGROUND, IGNORE, DataSpec
@@ -227,18 +237,33 @@ Failures = dict[int, tuple[str, str]]
 
 
 class Stretch(NamedTuple):
-    """Bits that the values of a set's files take, of unsigned and of signed ones."""
+    """The range over which the files of a set appear.
+
+    Attributes:
+        unsigned, signed: Bits that the values of files take whose header declares no range.
+        common: The range of all files of the display `VALUES`, where their own ranges differ.
+    """
 
     unsigned: int = 16
     signed: int = 16
+    common: tuple[float, float] | None = None
 
     def of(self, used: Used) -> int:
-        """Return those of such a file."""
+        """Return the bits of such a file."""
         return self.signed if used.signed else self.unsigned
 
-    def shown(self, pixels: np.ndarray, used: Used | None) -> np.ndarray:
-        """Return the pixels of a file at full range; without `used` they are already."""
-        return pixels if used is None or self.of(used) == 16 else at_full_range(pixels, self.of(used), used)
+    def shown(self, pixels: np.ndarray, of: DecodedImage | Depth) -> np.ndarray:
+        """Return the pixels of a file, or of parts of it, over the range of the set."""
+        if of.used is not None and self.of(of.used) < 16:
+            pixels = at_full_range(pixels, self.of(of.used), of.used)
+        shown = self.range_of(of)
+        if self.common is None or of.display != VALUES or shown is None:
+            return pixels
+        return over_common_range(pixels, shown, self.common)
+
+    def range_of(self, of: DecodedImage | Depth) -> tuple[float, float] | None:
+        """Return the values of a file that these bits show black and white."""
+        return of.range if of.used is None else of.used.range(self.of(of.used))
 
 
 WHOLE = Stretch()
@@ -251,20 +276,20 @@ class Depth(NamedTuple):
     Attributes:
         dark, bright: 1st and 99th percentile of the decoded image, without padding, of 0 to 65,535.
         range: Values that appear black and white.
-        used: As in `DecodedImage`.
+        used, display: As in `DecodedImage`.
     """
 
     dark: int
     bright: int
     range: tuple[float, float]
     used: Used | None
+    display: str
 
     def stretched(self, stretch: Stretch) -> Depth:
         """Return the same after this stretch."""
-        if self.used is None:
-            return self
-        dark, bright = stretch.shown(np.array([self.dark, self.bright], dtype=np.uint16), self.used).tolist()
-        return Depth(dark, bright, limits(stretch.of(self.used), self.used.signed), self.used)
+        dark, bright = stretch.shown(np.array([self.dark, self.bright], dtype=np.uint16), self).tolist()
+        common = stretch.common if self.display == VALUES else None
+        return self._replace(dark=dark, bright=bright, range=common or stretch.range_of(self) or self.range)
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,7 +356,7 @@ def decode_images(
         """Decode, stopping at the first colored image if only gray ones are hoped for; remember that."""
         dtype = np.dtype(np.uint16 if deep else np.uint8)
         settings = (*(("+".join(changes),) if changes else ()), *((framing.label,) if framing.label else ()))
-        settings = (*settings, "depths") if deep else settings
+        settings = (*settings, "displays") if deep else settings
         name = name_of("images", digests, size, dtype.name, planes, only_gray, *settings)
         colored = f"{name}.colored.json"
         if only_gray and cache.read_notes(colored):
@@ -408,28 +433,35 @@ def _depth(picture: DecodedImage, fitted: np.ndarray, box: Placement) -> Depth |
         return None
     inside = fitted[:, box.top : box.top + box.height, box.left : box.left + box.width]
     dark, bright = np.quantile(inside, (0.01, 0.99), method="nearest").tolist()
-    return Depth(int(dark), int(bright), picture.range, picture.used)
+    return Depth(int(dark), int(bright), picture.range, picture.used, picture.display)
 
 
 def _at_true_range(name: str, decoded: Decoded, cache: ArrayCache) -> Decoded:
     """Stretch 16-bit files to the whole range where their set does not use it, such as 12-bit content.
 
     All files of a set have one number of bits, so that images stay comparable: that of the greatest value in any of
-    them, except in a few that go far beyond the others (`_bits_of`), whose values are clipped. Files whose header
-    declares the displayed range, and 8-bit ones, do not change.
+    them, except in a few that go far beyond the others (`_bits_of`), whose values are clipped. So have files of the
+    display `VALUES` one range: that of all of them. Windows and 8-bit files do not change.
     """
     used = {at: depth.used for at, depth in decoded.depths.items() if depth.used is not None}
     unsigned, signed = ([file for file in used.values() if file.signed == kind] for kind in (False, True))
     stretch = Stretch(_bits_of(unsigned), _bits_of(signed))
+    ranges = {(min(shown), max(shown)) for depth in decoded.depths.values()
+              if depth.display == VALUES and (shown := stretch.range_of(depth))}  # fmt: skip
+    if len(ranges) > 1:
+        stretch = stretch._replace(common=(min(low for low, _ in ranges), max(high for _, high in ranges)))
     if stretch == WHOLE:
         return decoded
 
     def fill(array: np.ndarray) -> None:
         array[:] = decoded.array
-        for row, file in used.items():
-            array[row] = stretch.shown(array[row], file)
+        for row, depth in decoded.depths.items():
+            top, left, height, width = (0, 0, *array.shape[2:]) if decoded.boxes is None else decoded.boxes[row]
+            inside = array[row, :, top : top + height, left : left + width]
+            inside[:] = stretch.shown(inside, depth)
 
-    array = cache.get(f"{name}-{stretch.unsigned}-{stretch.signed}bit", decoded.array.shape, decoded.array.dtype, fill)
+    setting = "-".join(map(str, (stretch.unsigned, stretch.signed, *(stretch.common or ()))))
+    array = cache.get(f"{name}-{setting}bit", decoded.array.shape, decoded.array.dtype, fill)
     notes = {
         _read_as(group, stretch.of(group[0])): [at for at, file in used.items() if file.signed == group[0].signed]
         for group in (unsigned, signed)
@@ -455,6 +487,25 @@ def _read_as(files: Sequence[Used], bits: int) -> str:
     contents = f"values of {min(file.low for file in within):,} to {most:,}" if signed else f"values up to {most:,}"
     subject = f"{'signed ' if signed else ''}16-bit files"
     return f"{subject} hold {contents}: they were read as {bits} bit, of {low:,} to {high:,}"
+
+
+def unlike_ranges(decoded: Decoded) -> list[str]:
+    """Return what is to be said where headers show the values of files over different ranges."""
+    displays = Counter(depth.display for depth in decoded.depths.values() if depth.display)
+    values, common = displays[VALUES], decoded.stretch.common
+    sentences: list[str] = []
+    if common:
+        sentences.append(
+            f"{values:,} DICOM images without a window differ in BitsStored, RescaleSlope or RescaleIntercept: all "
+            f"are shown from {common[0]:,.6g} to {common[1]:,.6g}, so that equal values look equal"
+        )
+    if len(displays) > 1:
+        without = f", and {values:,} images without one" if values else ""
+        sentences.append(
+            f"headers show {displays.total() - values:,} images by {len(displays) - bool(values):,} windows or "
+            f"ranges{without}: equal values differ between images; give all the same window, or none"
+        )
+    return sentences
 
 
 def flatness(decoded: Decoded) -> str:
@@ -508,7 +559,7 @@ def _fill(
                 depths[str(at)] = filled.depth
         padded = any(box != full for box in boxes)
         edges = [[box.top, box.left, box.height, box.width] for box in boxes] if padded else None
-        stored = {at: [*depth[:3], depth.used and astuple(depth.used)] for at, depth in depths.items()}
+        stored = {at: depth._replace(used=depth.used and astuple(depth.used)) for at, depth in depths.items()}
         cache.write_notes(notes_name, {"failures": failures, "notes": noted, "boxes": edges, "depths": stored})
 
     array = cache.get(name, shape, dtype, fill, notes_name)
@@ -516,8 +567,8 @@ def _fill(
     failures = {int(at): (what, remedy) for at, (what, remedy) in stored["failures"].items()}
     boxes = None if stored["boxes"] is None else np.array(stored["boxes"], dtype=np.int64)
     depths = {
-        int(at): Depth(dark, bright, tuple(range_), used and Used(*used))
-        for at, (dark, bright, range_, used) in stored["depths"].items()
+        int(at): Depth(dark, bright, tuple(range_), used and Used(*used), display)
+        for at, (dark, bright, range_, used, display) in stored["depths"].items()
     }
     return Decoded(array, failures, stored["notes"], boxes, depths)
 

@@ -17,7 +17,18 @@ from PIL import Image
 
 from assay.core.errors import DataError, extra
 from assay.data.files.decoders import check_tiff, plugin_of
-from assay.data.files.pictures import OWN_RANGE, DecodedImage, Header, Used, finite, limits, scaled, stored, whole
+from assay.data.files.pictures import (
+    OWN_RANGE,
+    VALUES,
+    DecodedImage,
+    Header,
+    Used,
+    finite,
+    limits,
+    scaled,
+    stored,
+    whole,
+)
 from assay.data.files.table import Unreadable
 
 with extra("medical"):
@@ -138,7 +149,8 @@ def dicom_pixels(data: bytes, mask: bool, size: int) -> DecodedImage:
     if photometric != "MONOCHROME1":
         return gray
     used = gray.used and replace(gray.used, inverted=not gray.used.inverted)
-    return replace(gray, pixels=np.uint16(65535) - gray.pixels, used=used)
+    assert gray.range is not None
+    return replace(gray, pixels=np.uint16(65535) - gray.pixels, range=gray.range[::-1], used=used)
 
 
 def _inflate_bounded(data: bytes) -> bytes:
@@ -182,7 +194,9 @@ def _apply_window(values: np.ndarray, dataset: Any) -> DecodedImage:
     rescaled = np.asarray(apply_modality_lut(values, dataset), dtype=np.float64)
     if "VOILUTSequence" in dataset:
         display = np.asarray(apply_voi_lut(np.rint(rescaled).astype(np.int64), dataset), dtype=np.float64)
-        return _over(display, 0.0, 2.0 ** int(dataset.VOILUTSequence[0].LUTDescriptor[2]) - 1)
+        table = dataset.VOILUTSequence[0]
+        shown = f"table {zlib.crc32(f'{table.LUTDescriptor} {table.LUTData}'.encode())}"
+        return _over(display, 0.0, 2.0 ** int(table.LUTDescriptor[2]) - 1, shown)
     if values.dtype.kind == "f":  # Float Pixel Data (PS3.3, C.7.6.24) has no bits stored; a window needs some
         dataset.BitsStored, dataset.PixelRepresentation = 32, 0
     bits, signed = int(dataset.BitsStored), bool(dataset.PixelRepresentation)
@@ -193,20 +207,23 @@ def _apply_window(values: np.ndarray, dataset: Any) -> DecodedImage:
         low, high = 0.0, 2.0 ** int(dataset.ModalityLUTSequence[0].LUTDescriptor[2]) - 1
     if "WindowCenter" in dataset and "WindowWidth" in dataset:
         center, width = _first(dataset.WindowCenter), _first(dataset.WindowWidth)
+        if width < (1 if dataset.get("VOILUTFunction", "LINEAR") == "LINEAR" else 1e-9):
+            raise Unreadable(f"its WindowWidth is {width:g}", "write a width of 1 or more, or take the window out")
         display = (apply_windowing(rescaled, dataset) - low) / (high - low)
-        return DecodedImage(scaled(display, 0.0, 1.0), range=(center - width / 2, center + width / 2))
+        shown = f"window {center:g} {width:g} {dataset.get('VOILUTFunction', '')}"
+        return DecodedImage(scaled(display, 0.0, 1.0), range=(center - width / 2, center + width / 2), display=shown)
     declared = not slope or "ModalityLUTSequence" in dataset
     if bits > 16 and not declared:
         least, most = limits(16, signed)
         if values.dtype.kind == "f" or values.min() < least or values.max() > most:
             return _own_range(rescaled, "a DICOM image of more than 16 bit without a window")
         bits, low, high = 16, least * slope + intercept, most * slope + intercept
-    display = _over(rescaled, *sorted((low, high)))
-    return display if declared or bits != 16 else replace(display, used=_used_values(values, slope, dataset))
+    display = _over(rescaled, min(low, high), max(low, high), VALUES)
+    return display if declared or bits != 16 else replace(display, used=_used_values(values, slope, intercept, dataset))
 
 
-def _over(values: np.ndarray, low: float, high: float) -> DecodedImage:
-    return DecodedImage(scaled(values, low, high), range=(low, high))
+def _over(values: np.ndarray, low: float, high: float, display: str = "") -> DecodedImage:
+    return DecodedImage(scaled(values, low, high), range=(low, high), display=display)
 
 
 def _own_range(values: np.ndarray, what: str) -> DecodedImage:
@@ -216,7 +233,7 @@ def _own_range(values: np.ndarray, what: str) -> DecodedImage:
     return replace(picture, notes=(f"{what} {OWN_RANGE}",))
 
 
-def _used_values(values: np.ndarray, slope: float, dataset: Any) -> Used:
+def _used_values(values: np.ndarray, slope: float, intercept: float, dataset: Any) -> Used:
     """Stored values of a DICOM image, without those that its header declares as padding (PS3.3, C.7.5.1.1.2)."""
     padding = dataset.get("PixelPaddingValue")
     if padding is not None:
@@ -224,7 +241,7 @@ def _used_values(values: np.ndarray, slope: float, dataset: Any) -> Used:
         inside = values[(values < first) | (values > last)]
         values = inside if inside.size else values
     signed = bool(dataset.PixelRepresentation)
-    return Used(int(values.min()) if signed else 0, int(values.max()), signed, slope < 0)
+    return Used(int(values.min()) if signed else 0, int(values.max()), signed, slope < 0, slope, intercept)
 
 
 def _first(value: Any) -> float:
@@ -279,7 +296,7 @@ def nifti_pixels(data: bytes, mask: bool, size: int) -> DecodedImage:
     finite(values)
     low, high = float(image.header["cal_min"]), float(image.header["cal_max"])
     if high > low:
-        return _over(values, low, high)
+        return _over(values, low, high, f"range {low:g} {high:g}")
     return _own_range(values, "a NIfTI slice without cal_min and cal_max")
 
 

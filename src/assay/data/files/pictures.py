@@ -42,18 +42,26 @@ class Used:
         high: Largest value.
         signed: Pixels are the stored values plus 32,768.
         inverted: Pixels are 65,535 less these; small values are bright.
+        slope, intercept: What makes values that can be compared between files of the stored ones.
     """
 
     low: int
     high: int
     signed: bool = False
     inverted: bool = False
+    slope: float = 1.0
+    intercept: float = 0.0
 
     @property
     def bits(self) -> int:
         """Bits that the values take, at least 8."""
         reach = max(self.high, -self.low - 1) if self.signed else self.high
         return max(8, reach.bit_length() + self.signed)
+
+    def range(self, bits: int) -> tuple[float, float]:
+        """Return the values that so many bits can give; the second appears white."""
+        first, last = sorted(end * self.slope + self.intercept for end in limits(bits, self.signed))
+        return (last, first) if self.inverted != (self.slope < 0) else (first, last)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +72,7 @@ class DecodedImage:
         palette: Of a mask whose pixels are indices into a palette, the colors that they show.
         range: Of more than 8 bit, the values of the file that appear black and white.
         used: Values that a 16-bit file stores, where no header declares the displayed range; None where it is known.
+        display: `VALUES`, or the window of the file's header; empty where the format has neither.
     """
 
     pixels: np.ndarray
@@ -72,6 +81,11 @@ class DecodedImage:
     palette: np.ndarray | None = None
     range: tuple[float, float] | None = None
     used: Used | None = None
+    display: str = ""
+
+
+VALUES = "values"
+"""The display of a file whose values can be compared with those of others, over a range that its header gives."""
 
 
 def stored(values: np.ndarray) -> np.ndarray:
@@ -136,6 +150,19 @@ def at_full_range(pixels: np.ndarray, bits: int, used: Used) -> np.ndarray:
     values = (65535 - pixels if used.inverted else pixels) - (low + 32768.0 * used.signed)
     out = np.clip(np.round(values * (65535 / (high - low))), 0, 65535).astype(np.uint16)
     return 65535 - out if used.inverted else out
+
+
+def over_common_range(pixels: np.ndarray, shown: tuple[float, float], common: tuple[float, float]) -> np.ndarray:
+    """Return uint16 pixels over a range that files share.
+
+    Args:
+        pixels: Pixels of a file.
+        shown: Values that appear black and white in them; descending in an inverted image.
+        common: The range, ascending.
+    """
+    values = shown[0] + pixels * ((shown[1] - shown[0]) / 65535)
+    out = scaled(values, *common)
+    return 65535 - out if shown[0] > shown[1] else out
 
 
 def scaled(values: np.ndarray, low: float, high: float) -> np.ndarray:
