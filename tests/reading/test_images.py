@@ -549,7 +549,7 @@ def test_one_range(ask: Asking, tmp_path: Path, kind: str) -> None:
     slope, start = np.polyfit(values.ravel(), pixels.ravel(), 1)
     assert slope * np.ptp(values) > 0.05  # and not black
     np.testing.assert_allclose(pixels, slope * values + start, atol=1e-4)
-    assert "DICOM images without a window differ in BitsStored" in ask("look", table).out
+    assert "6 DICOM images without a window are shown from " in ask("look", table).out
 
 
 def _opened(file: bytes) -> pydicom.FileDataset:
@@ -607,3 +607,32 @@ def test_different_windows(ask: Asking, tmp_path: Path, kind: str) -> None:
     said = ask("look", image_set(tmp_path / "set", files, ".nii" if kind == "NIfTI" else ".dcm")).out
     assert "caution: gray values: headers show" in said
     assert "equal values differ between images; give all the same window, or none" in said
+
+
+@pytest.mark.parametrize("kind", ["DICOM", "16-bit PNG"])
+@situation(
+    "a further set to test on, or training images, whose files have another range (slope, or the bits of 16-bit files)",
+    "shown over the range of the first set: equal values are equal pixels in both",
+)
+def test_one_range_in_both_sets(tmp_path: Path, kind: str) -> None:
+    values = [smooth(at, 2000 if at < 40 else 1000, np.int32) for at in range(50)]
+    ending = ".dcm" if kind == "DICOM" else ".png"
+    if kind == "DICOM":
+        files = [_stored(one, *((1, 0, 12) if at < 40 else (0.5, -100, 12))) for at, one in enumerate(values)]
+        values[40:] = [apply_modality_lut(one.pixel_array, one) for one in map(_opened, files[40:])]
+    else:
+        files = [encoded(one.astype(np.uint16), "PNG") for one in values]
+    calls: list[np.ndarray] = []
+
+    def model(images: np.ndarray) -> np.ndarray:
+        calls.append(images[:, 0].copy())
+        return mean(images)
+
+    first, second = (
+        image_set(tmp_path / name, some, ending) for name, some in {"set": files[:40], "train": files[40:]}.items()
+    )
+    assay.audit(model, first, train=second, size=SIDE, out=tmp_path / "out", progress=False, as_given=True)
+    seen = np.concatenate(calls)
+    for one in values:
+        right = one / (4095 if kind == "DICOM" else 2047)
+        assert np.abs(seen - right).max(axis=(1, 2)).min() < 2e-4

@@ -92,7 +92,8 @@ def training_scene(prepared: PreparedAudit, train: Mapping[str, Any]) -> tuple[P
     framed = {key: getattr(data_of_audit, key) for key in ("size", "channels", "fit", "crop_share", "resize")}
     request = parse_request({**train, **framed}, {"all": {}}, ("performance",), prepared.request.task)
     place = replace(prepared.place, root=Path())
-    return request, population_of(request.data, place, all_tested=True).scene(request.tests, 0)
+    population = population_of(request.data, place, all_tested=True, like=prepared.population.dataset)
+    return request, population.scene(request.tests, 0)
 
 
 def _training_checks(

@@ -24,6 +24,7 @@ from assay.core.request import Task
 from assay.core.types import FactorTable
 from assay.core.versions import versions
 from assay.data.cache import ArrayCache, Notify, check_opened, silent
+from assay.data.dataset import Dataset
 from assay.execution.local import computing_on, device_name
 from assay.execution.tasks import Context, Stopped
 from assay.models.networks import HeadNotFitted, as_network, build_network, empty_network, scaling_words
@@ -513,7 +514,7 @@ def nothing_to_read(trial: Mapping[str, Any]) -> Reason:
     return because(Code.TRAINING_DIVERGED) if trial["status"] == "diverged" else NOTHING
 
 
-_populations: dict[tuple[str, Path, bool, str, bool], Population] = {}
+_populations: dict[tuple[str, Path, bool, str, bool, str], Population] = {}
 
 
 def population_of(
@@ -524,6 +525,7 @@ def population_of(
     all_tested: bool = False,
     fresh: bool = False,
     notify: Notify = silent,
+    like: Dataset | None = None,
 ) -> Population:
     """Return a population, opened once per process.
 
@@ -534,14 +536,22 @@ def population_of(
         all_tested: Make every row of files a test row.
         fresh: Open it again, since its files may have been edited; data opened before are dropped.
         notify: Callback for images while they are read.
+        like: A set with which images are compared, see `load_dataset`.
     """
     if fresh:
         _populations.clear()
-    key = (canonical_json(data.canonical()), place.cache, place.skip_bad_rows, device, all_tested)
+    key = (
+        canonical_json(data.canonical()),
+        place.cache,
+        place.skip_bad_rows,
+        device,
+        all_tested,
+        like.content if like else "",
+    )
     if key not in _populations:
         cache = ArrayCache(place.cache, notify)
         _populations[key] = open_population(
-            data, cache, skip_bad_rows=place.skip_bad_rows, device=device, all_tested=all_tested
+            data, cache, skip_bad_rows=place.skip_bad_rows, device=device, all_tested=all_tested, like=like
         )
     return _populations[key]
 

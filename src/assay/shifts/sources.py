@@ -14,7 +14,13 @@ from assay.spec.schema import DataSpec
 
 
 def open_population(
-    data: DataSpec, cache: ArrayCache, *, skip_bad_rows: bool = False, device: str = "cpu", all_tested: bool = False
+    data: DataSpec,
+    cache: ArrayCache,
+    *,
+    skip_bad_rows: bool = False,
+    device: str = "cpu",
+    all_tested: bool = False,
+    like: Dataset | None = None,
 ) -> Population:
     """Return the population that a `data` section names. Nothing is read or rendered before it is needed.
 
@@ -24,9 +30,15 @@ def open_population(
         skip_bad_rows: Leave out rows that cannot be read, and list them on the card, instead of raising DataError.
         device: Device that renders a phantom; images are handed out on the CPU.
         all_tested: Make every row of files a test row, for a model that was trained elsewhere.
+        like: A set with which images are compared, see `load_dataset`.
     """
     sets: dict[str, Population] = {}
-    training_population = _one_set(data, cache, skip_bad_rows, device, all_tested, sets)
+    load = partial(_load, data, cache, skip_bad_rows, like)
+    training_population = (
+        FilePopulation(data, load, all_tested, sets)
+        if data.phantom is None
+        else PhantomPopulation(data, cache, device, sets)
+    )
     for number, (name, section) in enumerate(data.tests.items(), start=1):
         sets[name] = FilePopulation(
             section, partial(_outside, name, number, section, training_population, cache, skip_bad_rows), True
@@ -34,20 +46,15 @@ def open_population(
     return training_population
 
 
-def _one_set(
-    data: DataSpec, cache: ArrayCache, skip_bad_rows: bool, device: str, all_tested: bool, sets: dict[str, Population]
-) -> Population:
-    if data.phantom is not None:
-        return PhantomPopulation(data, cache, device, sets)
-    from assay.data.files.load import load_dataset
+def _load(data: DataSpec, cache: ArrayCache, skip_bad_rows: bool, like: Dataset | None, alike: bool = False) -> Dataset:
+    from assay.data.files.load import load_dataset  # needs libraries that phantoms do not
 
-    return FilePopulation(data, partial(load_dataset, data, cache, skip_bad_rows=skip_bad_rows), all_tested, sets)
+    return load_dataset(data, cache, skip_bad_rows=skip_bad_rows, alike=alike, like=like)
 
 
 def _outside(
     name: str, number: int, data: DataSpec, training_population: Population, cache: ArrayCache, skip_bad_rows: bool
 ) -> Dataset:
-    from assay.data.files.load import load_dataset
     from assay.data.outside import Training, add_test_set
 
     training = Training(
@@ -58,6 +65,7 @@ def _outside(
         training_population.dataset,
     )
     try:
-        return add_test_set(number, data, load_dataset(data, cache, skip_bad_rows=skip_bad_rows, alike=True), training)
+        dataset = _load(data, cache, skip_bad_rows, training.dataset, alike=True)
+        return add_test_set(number, data, dataset, training)
     except (SpecError, DataError) as error:
         raise type(error)(f"set '{name}': {error}") from error

@@ -299,7 +299,12 @@ class FileOriginals:
 
 
 def from_files(
-    listing: Listing, spec: DataSpec, cache: ArrayCache, skip_bad_rows: bool, keep_copies: bool = False
+    listing: Listing,
+    spec: DataSpec,
+    cache: ArrayCache,
+    skip_bad_rows: bool,
+    keep_copies: bool = False,
+    like: Dataset | None = None,
 ) -> Dataset:
     """Return the dataset of a listing of files. Raises DataError with all bad rows unless they are to be left out.
 
@@ -320,7 +325,9 @@ def from_files(
     masks = None if masks is None else [masks[at] for at in rows]
     if not len(usable):
         _none_left(usable)
-    pixels = replace(_decode_files(usable, facts, masks, spec, cache), doubts=_orientation_doubt(usable, facts, masks))
+    pixels = replace(
+        _decode_files(usable, facts, masks, spec, cache, like), doubts=_orientation_doubt(usable, facts, masks)
+    )
     return assemble(usable, pixels, spec, cache, skip_bad_rows, keep_copies)
 
 
@@ -491,15 +498,31 @@ def _unusable(listing: Listing, facts: Sequence[Fact], masks: Sequence[Fact | No
 
 
 def _decode_files(
-    listing: Listing, facts: Sequence[Fact], masks: Sequence[Fact | None] | None, spec: DataSpec, cache: ArrayCache
+    listing: Listing,
+    facts: Sequence[Fact],
+    masks: Sequence[Fact | None] | None,
+    spec: DataSpec,
+    cache: ArrayCache,
+    like: Dataset | None = None,
 ) -> DecodedPixels:
     headers = [fact.header for fact in facts if fact.header is not None]
     native = np.array([(header.width, header.height) for header in headers], dtype=np.int64).reshape(-1, 2)
     digests = [fact.digest for fact in facts]
     deep = any(header.deep for header in headers)
     sources = [file_source(path) for path in listing.cells("image")]
-    images = decode_images(sources, digests, spec.size, deep, spec.channels, cache,
-                           spec.preprocessing, native, framing_of(spec))  # fmt: skip
+    other = like.in_files if like is not None else None
+    images = decode_images(
+        sources,
+        digests,
+        spec.size,
+        deep,
+        spec.channels,
+        cache,
+        spec.preprocessing,
+        native,
+        framing_of(spec),
+        other.pixels.images.like if isinstance(other, FileOriginals) else None,
+    )
     detail = partial(detail_of, sources, digests, cache, images.stretch)
     if masks is None:
         return DecodedPixels(images, None, native, detail, digests=digests, sources=sources)

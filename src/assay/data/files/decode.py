@@ -311,6 +311,17 @@ class Decoded:
     stretch: Stretch = WHOLE
 
     @property
+    def like(self) -> Stretch:
+        """The stretch, with 0 for kinds of files that are not there, and with the range of files of `VALUES`."""
+        kinds = {depth.used.signed for depth in self.depths.values() if depth.used}
+        shown = next((depth.range for depth in self.depths.values() if depth.display == VALUES), None)
+        return Stretch(
+            self.stretch.unsigned if False in kinds else 0,
+            self.stretch.signed if True in kinds else 0,
+            shown and (min(shown), max(shown)),
+        )
+
+    @property
     def clipped(self) -> list[int]:
         """Positions of images whose values go beyond the range of the set."""
         return [at for at, depth in self.depths.items() if depth.used and depth.used.bits > self.stretch.of(depth.used)]
@@ -338,6 +349,7 @@ def decode_images(
     changes: Sequence[str] = (),
     native: Int[np.ndarray, "n 2"] | None = None,
     framing: Framing = PAD,
+    like: Stretch | None = None,
 ) -> Decoded:
     """Return all images as uint8 (or uint16 when `deep`) [n, c, size, size].
 
@@ -350,6 +362,7 @@ def decode_images(
         native: Width and height of the files, where some may be decoded at a part of that. Files that fail are listed,
             not raised.
         framing: How images become squares.
+        like: Over which range equal values are shown in a set that these images are compared with; see `Decoded.like`.
     """
 
     def attempt(planes: int, only_gray: bool) -> Decoded:
@@ -385,7 +398,7 @@ def decode_images(
 
         try:
             decoded = _fill(name, (len(sources), planes, size, size), dtype, one, cache)
-            return _at_true_range(name, decoded, cache)
+            return _at_true_range(name, decoded, cache, like)
         except _ColorFound:
             cache.write_notes(colored, True)
             raise
@@ -436,7 +449,7 @@ def _depth(picture: DecodedImage, fitted: np.ndarray, box: Placement) -> Depth |
     return Depth(int(dark), int(bright), picture.range, picture.used, picture.display)
 
 
-def _at_true_range(name: str, decoded: Decoded, cache: ArrayCache) -> Decoded:
+def _at_true_range(name: str, decoded: Decoded, cache: ArrayCache, like: Stretch | None) -> Decoded:
     """Stretch 16-bit files to the whole range where their set does not use it, such as 12-bit content.
 
     All files of a set have one number of bits, so that images stay comparable: that of the greatest value in any of
@@ -445,11 +458,15 @@ def _at_true_range(name: str, decoded: Decoded, cache: ArrayCache) -> Decoded:
     """
     used = {at: depth.used for at, depth in decoded.depths.items() if depth.used is not None}
     unsigned, signed = ([file for file in used.values() if file.signed == kind] for kind in (False, True))
-    stretch = Stretch(_bits_of(unsigned), _bits_of(signed))
+    other = like or Stretch(0, 0)
+    stretch = Stretch(
+        bool(unsigned) * other.unsigned or _bits_of(unsigned), bool(signed) * other.signed or _bits_of(signed)
+    )
     ranges = {(min(shown), max(shown)) for depth in decoded.depths.values()
               if depth.display == VALUES and (shown := stretch.range_of(depth))}  # fmt: skip
-    if len(ranges) > 1:
-        stretch = stretch._replace(common=(min(low for low, _ in ranges), max(high for _, high in ranges)))
+    if ranges:
+        common = other.common or (min(low for low, _ in ranges), max(high for _, high in ranges))
+        stretch = stretch._replace(common=common if ranges - {common} else None)
     if stretch == WHOLE:
         return decoded
 
@@ -481,7 +498,7 @@ def _bits_of(files: Sequence[Used]) -> int:
 
 
 def _read_as(files: Sequence[Used], bits: int) -> str:
-    within = [file for file in files if file.bits <= bits]
+    within = [file for file in files if file.bits <= bits] or files
     signed = files[0].signed
     (low, high), most = limits(bits, signed), max(file.high for file in within)
     contents = f"values of {min(file.low for file in within):,} to {most:,}" if signed else f"values up to {most:,}"
@@ -496,8 +513,8 @@ def unlike_ranges(decoded: Decoded) -> list[str]:
     sentences: list[str] = []
     if common:
         sentences.append(
-            f"{values:,} DICOM images without a window differ in BitsStored, RescaleSlope or RescaleIntercept: all "
-            f"are shown from {common[0]:,.6g} to {common[1]:,.6g}, so that equal values look equal"
+            f"{values:,} DICOM images without a window are shown from {common[0]:,.6g} to {common[1]:,.6g}, and not "
+            "each over the range of its BitsStored, RescaleSlope and RescaleIntercept, so that equal values look equal"
         )
     if len(displays) > 1:
         without = f", and {values:,} images without one" if values else ""

@@ -197,6 +197,7 @@ def load_dataset(
     skip_bad_rows: bool = False,
     keep_copies: bool = False,
     alike: bool = False,
+    like: Dataset | None = None,
 ) -> Dataset:
     """Return the set that a spec's `dataset`, `folder`, `classes` or `medmnist` names, decoded at `spec.size` into the
     cache.
@@ -204,6 +205,7 @@ def load_dataset(
     Args:
         keep_copies: Keep exact copies of different patients, which are bad rows otherwise.
         alike: Treat classes alike: none needs to be positive, and values that usually mean unknown may be classes.
+        like: A set with which images are compared: equal values of files of over 8 bit are equal pixels in both.
         skip_bad_rows: Leave bad rows out and list them in `card.left_out`; else any bad row is an error. Raises
             DataError with all bad rows at once, SpecError for errors of the spec, StoreError when the cache cannot be
             written.
@@ -229,7 +231,7 @@ def load_dataset(
         return build("dataset", spec.dataset.name, spec.dataset.params, spec, cache, skip_bad_rows)
     if spec.medmnist:
         return load_medmnist(spec, cache, skip_bad_rows, alike)
-    return from_files(_require_decided(listing_of(spec), alike), spec, cache, skip_bad_rows, keep_copies)
+    return from_files(_require_decided(listing_of(spec), alike), spec, cache, skip_bad_rows, keep_copies, like)
 
 
 def _require_decided(listing: Listing, alike: bool) -> Listing:
