@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -24,7 +24,6 @@ from assay.core.request import Task
 from assay.core.types import FactorTable
 from assay.core.versions import versions
 from assay.data.cache import ArrayCache, Notify, check_opened, silent
-from assay.data.dataset import Dataset
 from assay.execution.local import computing_on, device_name
 from assay.execution.tasks import Context, Stopped
 from assay.models.networks import HeadNotFitted, as_network, build_network, empty_network, scaling_words
@@ -49,6 +48,9 @@ from assay.store.folder import RunFolder, UnitKind
 from assay.training.collapse import Collapsed
 from assay.training.feed import youden_threshold
 from assay.training.loop import Diverged, Fitted, Interrupted, ProgressReport, fit
+
+if TYPE_CHECKING:
+    from assay.data.dataset import Dataset
 
 # Kept of a training: its curve and the validation rows in its record, and how they are read back.
 

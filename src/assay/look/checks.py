@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -58,7 +58,7 @@ class DataChecks:
     """What images give away before any network.
 
     Attributes:
-        dataset: The images; None of a phantom.
+        dataset: The images, copies of a picture as of one patient; None of a phantom.
         cues: What may predict the target.
         clusters: The files of each picture that several files hold, the most frequent first.
         suspected: Files that may show one picture.
@@ -115,14 +115,18 @@ def data_checks(
     if dataset is None:
         return DataChecks(None, [because(Code.DRAWN_IMAGES)])
     table, others, properties_seen = dataset.table, undeclared_table(spec), looked_at(dataset)
-    cues = cues_of(dataset, others, properties_seen)
     pairs = dataset.near_copies if near is None or dataset.search is None else dataset.search.among(near)
     clusters = _clusters(dataset, [pair for pair in pairs if pair.likeness >= SURELY])
+    linked = replace(dataset, table=_linked(table, clusters))
+    cues = cues_of(linked, others, properties_seen)
     copies = {tuple(_numbers_of_rows(cluster)) for cluster in clusters}
     suspected = [
         odd_images for odd_images in _clusters(dataset, pairs) if tuple(_numbers_of_rows(odd_images)) not in copies
     ]
-    images_of_kind = {**_odd(properties_seen), LABEL: _suspected_labels(table, properties_seen, embeddings, answers)}
+    images_of_kind = {
+        **_odd(properties_seen),
+        LABEL: _suspected_labels(linked.table, properties_seen, embeddings, answers),
+    }
     odd = {kind: cue for kind, cue in images_of_kind.items() if len(cue[0])}
     against = _cue_against(table, cues, images_of_kind[LABEL][0])
     small = [name for factor_table in (table, others) for name in _small_groups(factor_table)]
@@ -154,7 +158,7 @@ def data_checks(
         *([because(Code.SMALL_GROUPS_OF, count=len(small), least=LEAST_IN_CLASS, names=tuple(small[:NAMED]))]
           if small else []),
     ]  # fmt: skip
-    return DataChecks(dataset, reasons, cues, clusters, suspected, odd, against, issues)
+    return DataChecks(linked, reasons, cues, clusters, suspected, odd, against, issues)
 
 
 def numbers_of(table: FactorTable) -> Sequence[int]:
@@ -191,6 +195,12 @@ def _clusters(dataset: Dataset, near: Sequence[NearPair]) -> list[Cluster]:
     linked = together(each, [*exact, *near])
     groups = [np.flatnonzero(linked == first) for first in np.unique(linked)]
     return sorted((group for group in groups if len(group) > 1), key=len, reverse=True)
+
+
+def _linked(table: FactorTable, clusters: Sequence[Cluster]) -> FactorTable:
+    """Return the table with copies of a picture as images of one patient: no fold predicts one by another."""
+    pairs = [NearPair(int(files[0]), at, 1.0) for files in clusters for at in _numbers_of_rows(files)]
+    return replace(table, patient=together(table.patient, pairs))
 
 
 def _of_copies(

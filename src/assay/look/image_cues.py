@@ -77,6 +77,7 @@ def cues_of(dataset: Dataset, others: FactorTable | None, properties_seen: Seen)
     cues = [*cues_of_table(table), *_cues_of_images(dataset, table.take(properties_seen.rows), properties_seen)]
     cues = [cue.at(properties_seen.rows, len(table)) if cue.row["kind"] in OF_IMAGES else cue for cue in cues]
     if others is not None:
+        others = replace(others, patient=table.patient) if aligned else others
         cues += [cue if aligned else replace(cue, scores={}) for cue in cues_of_table(others, "column")]
     if dataset.masks is not None and table.classes == LESION.levels:
         has_both_classes = np.bincount(table.target, minlength=2).min() >= LEAST_ROWS
