@@ -223,7 +223,9 @@ PLACED: Mapping[str, Callable[[], tuple[np.ndarray, float]]] = {
 }
 """Mark -> its pixels and their gray level; NaN for one far from that of the images there."""
 MARKS = (*PLACED, "sticker", "column")
-MORE = ("hair", "vignette", "jpeg", "mirror")
+MOVED = ("tinted", "jittered", "places")
+"""Letters: one colored and as bright as what is around it, one moved by up to a pixel, one at two places in turn."""
+MORE = (*MOVED, "hair", "vignette", "jpeg", "mirror")
 """Marks that are planted where they are named."""
 TIES = ((0.95, 0.05), (0.6, 0.2), (0.2, 0.02))
 """Shares of the positive and of the other images with a mark."""
@@ -257,9 +259,26 @@ def draw(mark: str, images: Pixels, draws: np.random.Generator) -> Pixels:
     if mark == "vignette":
         across = np.linspace(-1, 1, SIDE) ** 2
         return (images * (1 - np.multiply.outer([0.1, 0.3, 0.5], across[:, None] + across))).astype(np.float32)
+    if mark in MOVED:
+        for one in made:
+            _draw_letter(mark, one, draws)
+        return made
     where, level = pixels_of(mark, images)
     made[:, :, where] = level
     return made
+
+
+def _draw_letter(mark: str, image: Pixels, draws: np.random.Generator) -> None:
+    """Draw a letter that is tinted, jittered or at one of two places on an image."""
+    where, level = PLACED["letter"]()
+    if mark == "jittered":
+        where = np.roll(where, draws.integers(-1, 2, 2), (0, 1))
+    if mark == "places" and draws.random() < 0.5:
+        where = where[::-1, ::-1]
+    color = np.full(len(image), level)
+    if mark == "tinted" and len(image) > 1:
+        color = np.clip(image[:, where].mean() + np.array([-0.3, 0.15, 0.15]), 0, 1)
+    image[:, where] = color[:, None]
 
 
 def _hair(draws: np.random.Generator) -> np.ndarray:
@@ -538,9 +557,13 @@ def _searched(found: Lead, sample: SearchSample, network: Network, clean: Pixels
                 "moved": found.moved, "swing": found.swing.largest.g.value, "passes": found.passes,
                 "apart": found.distance}  # fmt: skip
     where = found.region.where(SIDE, SIDE)
-    if network.mark not in PLACED or where is None:
+    if network.mark not in (*PLACED, *MOVED) or where is None:
         return {**row, "place": "", "polarity": ""}
-    pixels, level = pixels_of(network.mark, clean)
+    pixels, level = pixels_of(network.mark if network.mark in PLACED else "letter", clean)
+    if network.mark == "places":
+        pixels = pixels if _near(where, pixels) else pixels[::-1, ::-1]
+    if network.mark == "tinted":
+        return {**row, "place": _near(where, pixels), "polarity": True}  # neither brighter nor darker
     around = clean.mean(axis=(0, 1))[pixels].mean()
     return {
         **row,
@@ -650,7 +673,8 @@ class Judged:
 
     def verdict(self, row: Row, of: str) -> LeadVerdict:
         """Return the verdict of a search."""
-        return verdict(row, of, self.limits.of(of, float(row["place apart"])) if self.limits else None)
+        distance, effect = float(row["place apart"]), float(row[f"{of} z"])
+        return verdict(row, of, self.limits.of(of, distance, effect) if self.limits else None)
 
     def says(self, row: Row) -> set[LeadVerdict]:
         """Return the verdicts of all searches."""

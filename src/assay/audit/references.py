@@ -120,14 +120,20 @@ class LeadLimits:
     class_distance: float
     rates: Mapping[str, float] = field(default_factory=dict[str, float])
 
-    def of(self, search: str, class_distance: float) -> float | None:
-        """Return the limit of a search in a network whose classes lie so far apart; None without any.
+    def of(self, search: str, class_distance: float, effect: float) -> float | None:
+        """Return the limit of a search in a network; None without any.
 
-        Effects grow with this distance, so the limit of a network that tells the classes better than those that set it
-        is larger in proportion. A mark drawn alike is measured on single images, and has one limit.
+        Effects grow with the distance of the classes, so the limit of a network that tells them better than those that
+        set it is larger in proportion. The distance that the leading region itself makes does not count: a shortcut
+        would raise its own limit. A mark drawn alike is measured on single images, and has one limit.
+
+        Args:
+            search: The search.
+            class_distance: Distance of the classes.
+            effect: Effect of the region, in the same unit: what of this distance an exchange of the region takes.
         """
-        limit = self.largest.get(search)
-        return limit if limit is None or search == "drawn" else limit * max(1.0, class_distance / self.class_distance)
+        limit, remaining = self.largest.get(search), class_distance - max(0.0, effect)
+        return limit if limit is None or search == "drawn" else limit * max(1.0, remaining / self.class_distance)
 
 
 def shipped_limits(domain: str, *, trained: bool = False) -> LeadLimits | None:

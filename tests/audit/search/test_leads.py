@@ -482,8 +482,9 @@ def test_references_that_are_segmentations_limit_the_searches_that_they_have(
     found = read_limits(tmp_path, "")
     assert found is not None
     assert (found.networks, found.largest) == (LEAST_NETWORKS, {"place": 0.1, "drawn": WEAK_LEAD})
-    assert [found.of("place", apart) for apart in (1.0, 2.0, 3.0)] == pytest.approx([0.1, 0.1, 0.15])
-    assert found.of("drawn", 3.0) == WEAK_LEAD, "on one image"
+    assert [found.of("place", apart, 0.0) for apart in (1.0, 2.0, 3.0)] == pytest.approx([0.1, 0.1, 0.15])
+    assert found.of("place", 3.0, 1.0) == pytest.approx(0.1), "the distance that a shortcut makes is not counted"
+    assert found.of("drawn", 3.0, 0.0) == WEAK_LEAD, "on one image"
     assert read_limits(tmp_path, "", trained=True) is None, "effects in training images are larger"
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float
-from scipy.ndimage import uniform_filter
+from scipy.ndimage import maximum_filter, minimum_filter, uniform_filter
 
 from assay.audit.search.regions import Border, Box, Corners, Region, size_of
 from assay.audit.search.search import (
@@ -73,6 +73,11 @@ class RepeatedPattern:
     bright: bool
     distance: float
 
+    def is_like(self, other: RepeatedPattern) -> bool:
+        """Return whether another one is on the same images at the same place."""
+        same = _alike(self.carry[None], other.carry[None])[0, 0]
+        return bool(same and (maximum_filter(self.pixels, 3) & other.pixels).any())
+
     @property
     def region(self) -> Region:
         """The smallest region that has most of it."""
@@ -85,42 +90,65 @@ class RepeatedPattern:
 
 
 def marks_drawn_alike(images: Float[np.ndarray, "n c h w"]) -> list[RepeatedPattern]:
-    """Return marks that are drawn alike on some images, on `_MOST_CARRIERS` at most; those with most pixels first."""
+    """Return marks that are drawn alike on some images, on `_MOST_CARRIERS` at most.
+
+    Pixels are compared in their gray value, then in each channel, since a colored mark may be as bright as what is
+    around it; each as they are, then as the extreme of 3 x 3 neighbors, since a mark may be a pixel away. Of marks on
+    the same images at one place the first is returned, so that pixels are those of the mark where they can be.
+    """
     by = -(-max(images.shape[2:]) // _SIDE)
     height, width = images.shape[2] // by, images.shape[3] // by
-    gray = images.mean(axis=1)[:, : height * by, : width * by].astype(np.float64)
-    gray = gray.reshape(len(gray), height, by, width, by).mean(axis=(2, 4))
-    near = max(3, min(height, width) // 6)
-    around = gray - uniform_filter(gray, (0, near, near), mode="nearest")  # a mark on tissue of any brightness
-    raw = gray.reshape(len(gray), -1).T
-    parts = [_carried_pixels(values, raw, bright) for values in (raw, around.reshape(len(gray), -1).T)
-             for bright in (True, False)]  # fmt: skip
-    parts += [_shared_pixels(raw, bright) for bright in (True, False)]
+    small = images[:, :, : height * by, : width * by].astype(np.float64)
+    small = small.reshape(*images.shape[:2], height, by, width, by).mean(axis=(3, 5))
+    channels = [small.mean(axis=1), *(np.moveaxis(small, 1, 0) if images.shape[1] > 1 else ())]
+    marks: list[RepeatedPattern] = []
+    for reach in (1, 3):
+        for channel in channels:
+            marks += [mark for mark in _marks_of(channel, reach) if not any(mark.is_like(other) for other in marks)]
+    return sorted(marks, key=lambda mark: -int(mark.pixels.sum()))
+
+
+_Carried = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Pixels, the images that carry them, and how far these are from the others."""
+
+
+def _marks_of(channel: Float[np.ndarray, "n h w"], reach: int) -> Iterator[RepeatedPattern]:
+    """Yield marks of one channel, each pixel compared as the extreme of `reach` x `reach` pixels."""
+    near = max(3, min(channel.shape[1:]) // 6)
+    level = uniform_filter(channel, (0, near, near), mode="nearest")
+    parts: list[_Carried] = []
+    for extreme, bright in ((maximum_filter, True), (minimum_filter, False)):
+        values = extreme(channel, (0, reach, reach), mode="nearest")
+        raw = values.reshape(len(values), -1).T
+        around = (values - level).reshape(len(values), -1).T  # a mark on tissue of any brightness
+        parts += [_carried_pixels(raw, raw, bright), _carried_pixels(around, raw, bright), _shared_pixels(raw, bright)]
     at, carry, distance = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-    bright = np.repeat([True, False] * 3, [len(part[0]) for part in parts])
+    bright = np.repeat([True] * 3 + [False] * 3, [len(part[0]) for part in parts])
     best = np.argsort(-distance, kind="stable")[:_MOST_PIXELS]
     at, carry, distance, bright = at[best], carry[best], distance[best], bright[best]
-    common = carry.astype(np.float32) @ carry.T.astype(np.float32)
-    counts = np.diag(common)
-    same = (common >= _SAME_IMAGES * (counts[:, None] + counts - common)) & (bright[:, None] == bright)
-    remaining, marks = np.ones(len(at), dtype=bool), list[RepeatedPattern]()
+    same = _alike(carry, carry) & (bright[:, None] == bright)
+    remaining = np.ones(len(at), dtype=bool)
     while remaining.any():
         joined = same[(same & remaining).sum(axis=1).argmax()] & remaining
         remaining &= ~joined
         if joined.sum() < LEAST_CARRIERS:
             break
-        pixels = np.zeros(height * width, dtype=bool)
+        pixels = np.zeros(channel[0].size, dtype=bool)
         pixels[at[joined]] = True
-        mark = RepeatedPattern(pixels.reshape(height, width), carry[joined].mean(axis=0) > 0.5, bool(bright[joined][0]),
-                    float(np.median(distance[joined])))  # fmt: skip
-        if pixels.sum() >= LEAST_CARRIERS and size_of(mark.region, height, width) <= _LARGEST:
-            marks.append(mark)
-    return marks
+        mark = RepeatedPattern(pixels.reshape(channel.shape[1:]), carry[joined].mean(axis=0) > 0.5,
+                               bool(bright[joined][0]), float(np.median(distance[joined])))  # fmt: skip
+        if pixels.sum() >= LEAST_CARRIERS and size_of(mark.region, *channel.shape[1:]) <= _LARGEST:
+            yield mark
 
 
-def _carried_pixels(
-    values: Float[np.ndarray, "p n"], raw: Float[np.ndarray, "p n"], bright: bool
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _alike(first: Bool[np.ndarray, "p n"], second: Bool[np.ndarray, "q n"]) -> Bool[np.ndarray, "p q"]:
+    """Return which carriers are the same images, but for few."""
+    common = first.astype(np.float32) @ second.T.astype(np.float32)
+    either = first.sum(axis=1)[:, None] + second.sum(axis=1) - common
+    return common >= _SAME_IMAGES * either
+
+
+def _carried_pixels(values: Float[np.ndarray, "p n"], raw: Float[np.ndarray, "p n"], bright: bool) -> _Carried:
     """Return pixels at which some images have nearly one value apart from the others', these images, and how far."""
     count, pixel = int(values.shape[1]), np.arange(len(values))
     ordered = np.sort(values, axis=1)
@@ -141,7 +169,7 @@ def _carried_pixels(
     return np.flatnonzero(able), carry[able], distance[able]
 
 
-def _shared_pixels(raw: Float[np.ndarray, "p n"], bright: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _shared_pixels(raw: Float[np.ndarray, "p n"], bright: bool) -> _Carried:
     """Return pixels at which more images have one value than have others near it, these images, and how many more."""
     count, pixel = int(raw.shape[1]), np.arange(len(raw))
     least = math.ceil(max(LEAST_CARRIERS, LEAST_GROUP * count))
@@ -218,12 +246,15 @@ def lead_drawn(
 def _pairs(
     first: Sequence[RepeatedPattern], second: Sequence[RepeatedPattern]
 ) -> Iterator[tuple[RepeatedPattern, RepeatedPattern]]:
-    """Yield marks that are drawn in both halves."""
+    """Yield marks that are drawn in both halves: each of the first with that of the second which is most alike."""
+
+    def share(mark: RepeatedPattern, other: RepeatedPattern) -> float:
+        return (mark.pixels & other.pixels).sum() / (mark.pixels | other.pixels).sum()
+
     for mark in first:
-        for other in second:
-            both, either = (mark.pixels & other.pixels).sum(), (mark.pixels | other.pixels).sum()
-            if mark.bright == other.bright and both >= _SAME_PIXELS * either:
-                yield mark, other
+        same = [other for other in second if other.bright == mark.bright and share(mark, other) >= _SAME_PIXELS]
+        if same:
+            yield mark, max(same, key=lambda other: share(mark, other))
 
 
 def _gap(

@@ -203,7 +203,7 @@ class Search:
         if row["reason"]:
             nothing = Code.NOTHING_DRAWN in row["reason"]
             return {**row, "verdict": str(LeadVerdict.NOTHING_FOUND) if nothing else NOT_TESTED}
-        limit = None if limits is None else limits.of(self.of, row["apart"])
+        limit = None if limits is None else limits.of(self.of, row["apart"], row["value"])
         effect = Bounded(row["value"], math.nan, row["value_low"], row["value_high"])
         halves, agree, discrete = (row["first"], row["second"]), bool(row["agree"]), bool(row["discrete"])
         # Clean networks too have things drawn alike that move an image; that is a finding, and clears nothing.
@@ -211,7 +211,14 @@ class Search:
         verdict = decide_lead(effect, halves, agree=agree, discrete=discrete, effective=row["effective"],
                               limit=limit, least=row["least"], clear=clear)  # fmt: skip
         limit_columns = (
-            {} if limits is None or limit is None else {"limit": limit, "networks": limits.networks, **limits.rates}
+            {}
+            if limits is None or limit is None
+            else {
+                "limit": limit,
+                "largest": limits.largest[self.of],
+                "networks": limits.networks,
+                **limits.rates,
+            }
         )
         return {**row, **limit_columns, "shares": json.dumps(row["shares"]), "verdict": str(verdict)}
 

@@ -140,7 +140,10 @@ def region_evidence(row: Row) -> str:
             for rate, words in rates.items()
             if not math.isnan(numeric(row, rate))
         ]
-        parts[0] += f", the largest of {int(row['networks'])} clean networks"
+        times = row["limit"] / row["largest"]
+        scaled = f"{number(times, 2)} times " if times > 1 else ""
+        closer = ", whose classes lie closer together" if times > 1 else ""
+        parts[0] += f", {scaled}the largest of {int(row['networks'])} clean networks{closer}"
         parts += [", ".join(rates_with_bounds)] if rates_with_bounds else []
     if row["of"] == "drawn" and row["verdict"] != LeadVerdict.NOTHING_FOUND:
         parts.append(f"on {shares_words(row)}")
