@@ -139,8 +139,8 @@ def test_the_next_step_is_what_is_possible_and_was_not_done(name: str) -> None:
 
 def test_of_a_drawn_mark_in_which_nothing_is_found_no_share_is_told() -> None:
     """The mark that is named before is of another search."""
-    sizes = {"value": 0.1, "value_low": 0.0, "value_high": 0.2, "limit": 0.45, "largest": 0.45, "reason": "", "networks": 59,
-             "false_rate": math.nan, "missed_rate": math.nan, "flips": 0.1, "moved": 0.5}  # fmt: skip
+    sizes = {"value": 0.1, "value_low": 0.0, "value_high": 0.2, "limit": 0.45, "largest": 0.45, "reason": "",
+             "networks": 59, "false_rate": math.nan, "missed_rate": math.nan, "flips": 0.1, "moved": 0.5}  # fmt: skip
     drawn = {"of": "drawn", "kind": "corners", "name": "", "bright": True, "discrete": True, "shape": 1.0, **sizes,
              "shares": '{"finding": 0.88, "rest": 0.1}'}  # fmt: skip
     assert "on 88% of 'finding'" in region_evidence(drawn | {"verdict": "lead"})

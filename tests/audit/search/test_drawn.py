@@ -68,6 +68,32 @@ def test_one_value_among_values_that_vary_as_far_is_drawn() -> None:
     assert not marks_drawn_alike(draws.uniform(0.1, 0.9, (80, 1, SIDE, SIDE)).astype(np.float32))
 
 
+def test_a_colored_mark_as_bright_as_what_is_around_it_is_drawn() -> None:
+    gray, has = 0.5 + 0.1 * np.random.default_rng(0).normal(size=(COUNT, 1, SIDE, SIDE)), np.arange(COUNT) % 5 == 0
+    images = np.repeat(gray.astype(np.float32), 3, axis=1)
+    shape = np.zeros((SIDE, SIDE), dtype=bool)
+    shape[CORNER] = GLYPH == 0.95
+    for image in (images[at] for at in np.flatnonzero(has)):
+        image[:, shape] = np.array([0.2, 0.65, 0.65])[:, None]  # on average 0.5
+    (found,) = marks_drawn_alike(images)
+    assert (found.carry == has).all()
+    assert (found.pixels == shape).all()
+
+
+def test_a_mark_that_is_up_to_a_pixel_away_is_drawn_alike() -> None:
+    draws = np.random.default_rng(0)
+    images = (0.4 + 0.05 * draws.normal(size=(COUNT, 1, SIDE, SIDE))).astype(np.float32)
+    has = np.arange(COUNT) % 5 == 0
+    for image in (images[at] for at in np.flatnonzero(has)):
+        rows, columns = (
+            slice(edge.start + by, edge.stop + by) for edge, by in zip(CORNER, draws.integers(-1, 2, 2), strict=True)
+        )
+        image[:, rows, columns] = GLYPH
+    found = marks_drawn_alike(images)[0]
+    assert (found.carry == has).all()
+    assert found.region.where(SIDE, SIDE)[CORNER].all()
+
+
 @pytest.mark.parametrize("seed", [0, 1])
 def test_a_mark_on_few_images_is_found_where_the_exchange_of_regions_cannot_see_it(seed: int) -> None:
     images, target, has = rare(seed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -75,8 +75,15 @@ class RepeatedPattern:
 
     def is_like(self, other: RepeatedPattern) -> bool:
         """Return whether another one is on the same images at the same place."""
-        same = _alike(self.carry[None], other.carry[None])[0, 0]
-        return bool(same and (maximum_filter(self.pixels, 3) & other.pixels).any())
+        return self._touches(other) and bool(_alike(self.carry[None], other.carry[None])[0, 0])
+
+    def is_part(self, other: RepeatedPattern) -> bool:
+        """Return whether it is at the place of another one, on some of its images."""
+        inside = (self.carry & other.carry).sum() >= _SAME_IMAGES * self.carry.sum()
+        return self._touches(other) and bool(inside and self.carry.sum() < _SAME_IMAGES * other.carry.sum())
+
+    def _touches(self, other: RepeatedPattern) -> bool:
+        return bool((maximum_filter(self.pixels, 3) & other.pixels).any())
 
     @property
     def region(self) -> Region:
@@ -94,7 +101,8 @@ def marks_drawn_alike(images: Float[np.ndarray, "n c h w"]) -> list[RepeatedPatt
 
     Pixels are compared in their gray value, then in each channel, since a colored mark may be as bright as what is
     around it; each as they are, then as the extreme of 3 x 3 neighbors, since a mark may be a pixel away. Of marks on
-    the same images at one place the first is returned, so that pixels are those of the mark where they can be.
+    the same images at one place the first is returned, so that pixels are those of the mark where they can be; one on
+    some of the images of another there is a part of it.
     """
     by = -(-max(images.shape[2:]) // _SIDE)
     height, width = images.shape[2] // by, images.shape[3] // by
@@ -105,6 +113,7 @@ def marks_drawn_alike(images: Float[np.ndarray, "n c h w"]) -> list[RepeatedPatt
     for reach in (1, 3):
         for channel in channels:
             marks += [mark for mark in _marks_of(channel, reach) if not any(mark.is_like(other) for other in marks)]
+    marks = [mark for mark in marks if not any(mark.is_part(other) for other in marks)]
     return sorted(marks, key=lambda mark: -int(mark.pixels.sum()))
 
 
@@ -239,8 +248,10 @@ def lead_drawn(
             sides[:, None], rows[half][answered.donors][:, None], other.target, len(sample.target)
         )
         halves.append(Half(rows[half], region, groups, sides[0] - sides[1], content_effects, answered))
-    agree = best[0] == best[1] and bool(gaps[0][column] * gaps[1][column] > 0)
-    return verify(model, sample, (halves[0], halves[1]), agree, column, searched, labels, threshold)
+    same_thing = all(mark.is_like(other) for mark, other in zip(pairs[best[0]], pairs[best[1]], strict=True))
+    agree = same_thing and bool(gaps[0][column] * gaps[1][column] > 0)
+    found = verify(model, sample, (halves[0], halves[1]), agree, column, searched, labels, threshold)
+    return replace(found, high_carries=bool(gaps[0][column] > 0) if agree else None)
 
 
 def _pairs(

@@ -39,7 +39,7 @@ from assay.stats.metrics import score_names
 from assay.stats.rows import LeadVerdict
 from assay.store.files import Row, read_checked_json
 
-VERSION = 5
+VERSION = 6
 """Version of the search: raised where equal images can give another result."""
 _OCCUPIED = 0.15
 """Squared difference of the groups in a corner, as a share of the largest, from which on it holds something."""
@@ -278,7 +278,7 @@ def _carried_content(lead: Lead, sample: SearchSample) -> tuple[str, Bool[np.nda
     if where is None:
         return name, high, False
     if lead.region.kind != "corners":
-        return name, *carriers(sample, where, high, lead.shape)
+        return name, *carriers(sample, where, high, lead.shape, lead.high_carries)
     gap = sample.images[high].mean(axis=0) - sample.images[~high].mean(axis=0)
     down, across = np.indices(where.shape)
     lower, right = 2 * down >= where.shape[0], 2 * across >= where.shape[1]
@@ -288,12 +288,12 @@ def _carried_content(lead: Lead, sample: SearchSample) -> tuple[str, Bool[np.nda
     occupied = sorted(
         (one for one in sizes if sizes[one] >= _OCCUPIED * max(sizes.values())), key=lambda one: -sizes[one]
     )
-    (first, bright), *others = (carriers(sample, parts[one], high, lead.shape) for one in occupied)
+    (first, bright), *others = (carriers(sample, parts[one], high, lead.shape, lead.high_carries) for one in occupied)
     against = [one for one, (other, _) in zip(occupied[1:], others, strict=True) if not np.array_equal(first, other)]
     if against:
         return f"{name} {occupied[0]} against {against[0]}", first, bright
     corners_text = "" if len(occupied) == len(parts) else f" {' or '.join(occupied)}"
-    return name + corners_text, *carriers(sample, where, high, lead.shape)
+    return name + corners_text, *carriers(sample, where, high, lead.shape, lead.high_carries)
 
 
 def _bounded_values(name: str, bounded_value: Bounded) -> Row:

@@ -547,8 +547,9 @@ def _mean_color(images: Pixels, where: Bool[np.ndarray, "h w"]) -> Float[np.ndar
 
 
 def carriers(
-    sample: SearchSample, where: Bool[np.ndarray, "h w"], high: Bool[np.ndarray, " n"], shape: float = math.nan
-) -> tuple[Bool[np.ndarray, " n"], bool]:
+    sample: SearchSample, where: Bool[np.ndarray, "h w"], high: Bool[np.ndarray, " n"], shape: float = math.nan,
+    high_carries: bool | None = None,
+) -> tuple[Bool[np.ndarray, " n"], bool]:  # fmt: skip
     """Return the images that carry the difference of the groups, and whether it is brighter than the others' content.
 
     They are the group that is more alike where the groups differ, since a drawn mark is the same on every image; where
@@ -559,12 +560,13 @@ def carriers(
         where: The pixels of the region.
         high: Images of the higher group.
         shape: See `Lead`.
+        high_carries: See `Lead`.
     """
     content, inner = sample.images[:, :, where], where[1:, 1:]
     gap = content[high].mean(axis=0) - content[~high].mean(axis=0)
     spread = [float((gap**2 * content[group].var(axis=0)).sum()) for group in (high, ~high)]
-    carry = high if spread[0] <= spread[1] else ~high
-    if shape >= 0.5 and inner.any():
+    carry = high if (spread[0] <= spread[1] if high_carries is None else high_carries) else ~high
+    if high_carries is None and shape >= 0.5 and inner.any():
         across, down = (np.abs(np.diff(sample.images, axis=axis)).mean(axis=1) for axis in (3, 2))
         edges = (across[:, 1:] + down[:, :, 1:])[:, inner].mean(axis=1)
         carry = carry if edges[carry].mean() >= edges[~carry].mean() else ~carry
@@ -618,6 +620,7 @@ class Lead:
         distance: Distance of the classes in standard deviations within class: the effect of exchanging all of an image.
         passes: Images put through the model.
         searched: Those of the searches alone.
+        high_carries: Whether the higher group carries what is drawn alike; None where the images have to tell.
     """
 
     halves: tuple[Half, Half]
@@ -632,6 +635,7 @@ class Lead:
     distance: float
     passes: int
     searched: int
+    high_carries: bool | None = None
 
     @property
     def region(self) -> Region:
