@@ -568,7 +568,7 @@ def _searched(found: Lead, sample: SearchSample, network: Network, clean: Pixels
     return {
         **row,
         "place": _near(where, pixels),
-        "polarity": carriers(sample, where, found.high, found.shape, found.high_carries)[1] == (level > around),
+        "polarity": bool(carriers(sample, where, found.high, found.shape, found.high_carries)[1] == (level > around)),
     }
 
 
