@@ -86,10 +86,10 @@ def with_failures(contrasts: Sequence[Row], gathered: Gathered, seeds: Sequence[
     """
     fallen = fallen_seeds(seeds, contrasts)
     by_id = {pair.id: pair for pair in spec_pairs(gathered.plan.spec)}
-    return [{**row, **_failures(row, by_id[row["id"]], gathered, fallen)} for row in contrasts]
+    return [{**row, **_failure_columns_of(row, by_id[row["id"]], gathered, fallen)} for row in contrasts]
 
 
-def _failures(row: Row, pair: Pair, gathered: Gathered, fallen: Mapping[Place, set[tuple[str, Any]]]) -> Row:
+def _failure_columns_of(row: Row, pair: Pair, gathered: Gathered, fallen: Mapping[Place, set[tuple[str, Any]]]) -> Row:
     measure, factor, layer, environment = place_of(row)
     environments = pair.contrast.mean_over.get(ENVIRONMENT, (environment,))
     fell = set[tuple[str, Any]]().union(*(fallen.get((measure, factor, layer, name), ()) for name in environments))

@@ -75,7 +75,7 @@ class RepeatedPattern:
 
     def is_like(self, other: RepeatedPattern) -> bool:
         """Return whether another one is on the same images at the same place."""
-        return self._touches(other) and bool(_alike(self.carry[None], other.carry[None])[0, 0])
+        return self._touches(other) and bool(_same_images(self.carry[None], other.carry[None])[0, 0])
 
     def is_part(self, other: RepeatedPattern) -> bool:
         """Return whether it is at the place of another one, on some of its images."""
@@ -135,7 +135,7 @@ def _marks_of(channel: Float[np.ndarray, "n h w"], reach: int) -> Iterator[Repea
     bright = np.repeat([True] * 3 + [False] * 3, [len(part[0]) for part in parts])
     best = np.argsort(-distance, kind="stable")[:_MOST_PIXELS]
     at, carry, distance, bright = at[best], carry[best], distance[best], bright[best]
-    same = _alike(carry, carry) & (bright[:, None] == bright)
+    same = _same_images(carry, carry) & (bright[:, None] == bright)
     remaining = np.ones(len(at), dtype=bool)
     while remaining.any():
         joined = same[(same & remaining).sum(axis=1).argmax()] & remaining
@@ -150,7 +150,7 @@ def _marks_of(channel: Float[np.ndarray, "n h w"], reach: int) -> Iterator[Repea
             yield mark
 
 
-def _alike(first: Bool[np.ndarray, "p n"], second: Bool[np.ndarray, "q n"]) -> Bool[np.ndarray, "p q"]:
+def _same_images(first: Bool[np.ndarray, "p n"], second: Bool[np.ndarray, "q n"]) -> Bool[np.ndarray, "p q"]:
     """Return which carriers are the same images, but for few."""
     common = first.astype(np.float32) @ second.T.astype(np.float32)
     either = first.sum(axis=1)[:, None] + second.sum(axis=1) - common
