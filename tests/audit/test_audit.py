@@ -83,7 +83,7 @@ def test_the_page_of_an_audit_cites_cells_and_names_no_patient(planted: Path) ->
     for text in (
         "<h1>The model is not shown to be better than the image&#39;s mean brightness: AUROC 0.76 against 0.69.",
         "Answers change most with the look of the middle, 15 of 100: a finding without a verified limit.",
-        "repeat this audit with --train TRAIN",
+        "Repeat this audit with --train TRAIN",
         "1 drawn mark changes answers, which networks without a shortcut show too",
         "Affected by tag",
         "gives the same images the same answers",
