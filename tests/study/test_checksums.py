@@ -216,6 +216,7 @@ def test_a_signature_is_of_all_files_and_a_page_made_later_keeps_it(
     asked = Asking(capsys)
     assert signature(asked, run_copy) == ("ok", "none: who wrote the files is not known")
     key = new_key(tmp_path / "key")
+    assert asked("report", run_copy).code == 0  # its commands type the path from here
     assert asked("seal", run_copy, "--key", key).code == 0
     shown = subprocess.run(["ssh-keygen", "-lf", key], check=True, capture_output=True, text=True).stdout.split()[1]
     right = ("ok", f"the data are signed by ED25519 key {shown}")
