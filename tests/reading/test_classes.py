@@ -483,3 +483,31 @@ def test_folders_of_classes(ask: Asking, tmp_path: Path, layout: str) -> None:
     rows = json.loads(ask("results", "look", "--table", "provenance", "--json").out)
     facts = {row["key"]: row["value"] for row in rows}
     assert facts["images"].startswith("24")
+
+
+NEGATIVE = ["benign", "is_healthy", "normal", "No Finding", "no_malignancy", "gutartig", "disease_free", "HPV negative"]
+
+
+@pytest.mark.parametrize("name", NEGATIVE)
+@situation(
+    "a target of 0 and 1 that is called like the negative class: benign, normal, no_finding, disease_free",
+    "asked which value is positive; a look says that none is chosen",
+)
+def test_a_target_called_negative(ask: Asking, tmp_path: Path, name: str) -> None:
+    frame = predictions().rename(columns={"target": name})
+    frame[name] = 1 - frame[name]
+    frame.to_csv(tmp_path / "p.csv", index=False)
+    assert "name it with --positive 0 or --positive 1" in refused(ask, tmp_path / "p.csv", "--target", name)
+    found = audited(ask, tmp_path / "p.csv", "--target", name, "--positive", "0")
+    assert auroc(found) == pytest.approx(roc_auc_score(1 - frame[name], frame["score"]), abs=1e-9)
+    path = images(tmp_path / "set", pd.DataFrame({name: [0, 1] * 12}))
+    assert f"none is chosen: {name} may be the negative class" in looked(ask, path, "--target", name)
+
+
+@pytest.mark.parametrize("name", ["not_benign", "non-normal", "malignant", "abnormal", "nodule"])
+@situation("a target of 0 and 1 called not_benign, malignant or nodule", "1 is positive, without a question")
+def test_a_target_called_positive(ask: Asking, tmp_path: Path, name: str) -> None:
+    frame = predictions().rename(columns={"target": name})
+    frame.to_csv(tmp_path / "p.csv", index=False)
+    found = audited(ask, tmp_path / "p.csv", "--target", name)
+    assert auroc(found) == pytest.approx(roc_auc_score(frame[name], frame["score"]), abs=1e-9)

@@ -636,3 +636,23 @@ def test_one_range_in_both_sets(tmp_path: Path, kind: str) -> None:
     for one in values:
         right = one / (4095 if kind == "DICOM" else 2047)
         assert np.abs(seen - right).max(axis=(1, 2)).min() < 2e-4
+
+
+@pytest.mark.parametrize("kind", ["complex", "pickle", "dates", "complex TIFF"])
+@situation(
+    "NumPy arrays of complex numbers, of dates or of Python objects (a pickle), and complex TIFF",
+    "refused by what they hold: no part is dropped, and no pickle is opened",
+)
+def test_no_numbers(ask: Asking, tmp_path: Path, kind: str) -> None:
+    arrays: dict[str, np.ndarray] = {
+        "complex": CT[0] / 4095 + 0.5j, "pickle": CT[0].astype(object),
+        "dates": CT[0].astype("datetime64[s]"), "complex TIFF": (CT[0] / 4095 + 0.5j).astype(np.complex64),
+    }  # fmt: skip
+    buffer = io.BytesIO()
+    if kind == "complex TIFF":
+        tifffile.imwrite(buffer, arrays[kind])
+    else:
+        np.save(buffer, arrays[kind], allow_pickle=True)
+    said = ask("look", image_set(tmp_path / "set", [buffer.getvalue()] * 4, ".npy")).err
+    why = {"complex": "complex numbers", "pickle": "Python objects", "dates": "type datetime64"}
+    assert why[kind.partition(" ")[0]] in said

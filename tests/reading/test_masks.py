@@ -410,3 +410,33 @@ def test_a_border_that_is_not_labeled(ask: Asking, tmp_path: Path) -> None:
     table = masked(tmp_path / "set", [bordered(at) for at in range(N)], ".png")
     refused(ask, table, "it holds 1, 255, as if these were several kinds", "data.mask_values")
     assert dice(table, mask_values={1: "lesion", 255: "background"}) == pytest.approx(1, abs=1e-6)
+
+
+@pytest.mark.parametrize("copies", [12, 8])
+@situation(
+    "one and the same mask for all images, or for most of them: a template, or the file of one image",
+    "a caution among the first lines, with the number",
+)
+def test_one_mask_for_all(ask: Asking, tmp_path: Path, copies: int) -> None:
+    files = [encoded(truth(1 if at < copies else 2 * at + 1) * 255, "PNG") for at in range(12)]
+    files = [encoded(np.roll(truth(1), at, axis=1) * 255, "PNG") if at >= copies else one
+             for at, one in enumerate(files)]  # fmt: skip
+    table = masked(tmp_path / "set", files, ".png")
+    said = ask("look", table, "--target", "lesion", "--mask", "mask").out
+    assert f"caution: lesions: {copies} of 12 masks are the same: of one image, or a template" in said
+
+
+@pytest.mark.parametrize("mark", ["_segmentation", "_mask", "-seg"])
+@situation(
+    "images/ and masks/ whose masks are all named a_segmentation.png, as in ISIC, a_mask.png or the like",
+    "each is the mask of its image, and it says what is ignored",
+)
+def test_names_of_masks(ask: Asking, tmp_path: Path, mark: str) -> None:
+    for part in ("images", "masks"):
+        (tmp_path / "set" / part).mkdir(parents=True)
+    for at in range(12):
+        (tmp_path / "set" / "images" / f"a{at}.png").write_bytes(encoded(pictured(truth(at), at), "PNG"))
+        (tmp_path / "set" / "masks" / f"a{at}{mark}.png").write_bytes(encoded(truth(at) * 255, "PNG"))
+    answer = ask("look", tmp_path / "set")
+    assert answer.code == 0, answer.err
+    assert f"{mark} at the end of the names of masks is ignored" in answer.out

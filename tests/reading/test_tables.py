@@ -14,6 +14,7 @@ from tests.reading.situations import situation
 from tests.reading.tables_for_tests import COUNT, audited, auroc, columns, images, looked, predictions, refused
 
 import assay
+from assay.core.errors import DataError
 
 
 def _right(ask: Asking, path: Path, frame: pd.DataFrame, *options: str) -> dict[str, Any]:
@@ -357,3 +358,176 @@ def test_no_attribute_is_proposed(ask: Asking, tmp_path: Path, name: str) -> Non
     assert "--target" in said.err
     assert f"--target {name}" not in said.err
     assert "for example" not in said.err
+
+
+SUMMARIES = {
+    "Total,Total,1,0.51": 122, "Total (n = 120),,66,0.51": 122, "Mean,,0.55,0.51": 122, ",,,61.6": 122,
+    ",,66,61.6": 122, ",,,0.51\nSumme:,,,61.6": 123, "\nMean,,,0.5": 123,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("last", SUMMARIES)
+@situation(
+    "a last row of totals, means or counts, by its word or without the name of a case",
+    "no case: refused with its line; a look leaves it out, and says so",
+)
+def test_a_row_of_totals(ask: Asking, tmp_path: Path, last: str) -> None:
+    frame = predictions().assign(image=[f"{at:03d}.png" for at in range(COUNT)])
+    text = frame[["image", "patient", "target", "score"]].to_csv(index=False)
+    (tmp_path / "p.csv").write_text(text + last + "\n")
+    why = refused(ask, tmp_path / "p.csv")
+    assert f"line {SUMMARIES[last]}: it seems to be no case but a summary of the table; take the line out" in why
+
+
+@situation("a last row of totals in a table of images", "left out of a look, and refused elsewhere, with its line")
+def test_totals_of_images(ask: Asking, tmp_path: Path) -> None:
+    path = images(tmp_path / "set", pd.DataFrame({"target": [0, 1] * 12}))
+    path.write_text(path.read_text() + "12,Total\n")
+    said = looked(ask, path)
+    assert "24 images" in said
+    assert "left out: 1 of 25 images, such as line 26: it seems to be no case but a summary" in said
+
+
+@situation("a table joined of two, with the header again in the middle", "refused with the line that repeats it")
+def test_a_second_header(ask: Asking, tmp_path: Path) -> None:
+    lines = predictions().to_csv(index=False).splitlines()
+    (tmp_path / "p.csv").write_text("\n".join([*lines[:60], lines[0], *lines[60:]]))
+    assert "line 61: it repeats the header; take the line out" in refused(ask, tmp_path / "p.csv")
+
+
+@situation(
+    "a table in UTF-32, with the Control-Z of DOS at its end, or with the minus of Unicode before numbers",
+    "read as what it is",
+)
+def test_rare_text(ask: Asking, tmp_path: Path) -> None:
+    frame = predictions()
+    (tmp_path / "wide.csv").write_bytes(frame.to_csv(index=False).encode("utf-32"))
+    (tmp_path / "dos.csv").write_text(frame.to_csv(index=False) + "\x1a")
+    minus = frame.assign(score=np.round(np.log(frame["score"] / (1 - frame["score"])), 6))
+    (tmp_path / "minus.csv").write_text(minus.to_csv(index=False).replace(",-", ",\u2212"))
+    for name in ("wide", "dos", "minus"):
+        _right(ask, tmp_path / f"{name}.csv", frame)
+
+
+PACKED = {"p.csv.bz2": "packed with bzip2", "p.csv.xz": "packed with xz", "p.json": "JSON", "p.jsonl": "JSON"}
+
+
+@pytest.mark.parametrize("name", PACKED)
+@situation("predictions in .csv.bz2, .csv.xz, JSON or JSON lines", "refused by what they are, with what to write")
+def test_no_csv(ask: Asking, tmp_path: Path, name: str) -> None:
+    frame, path = predictions(), tmp_path / name
+    if "json" in name:
+        frame.to_json(path, orient="records", lines=name.endswith("l"))
+    else:
+        frame.to_csv(path, index=False)
+    assert refused(ask, path).startswith(f"{name} is {PACKED[name]}; save the table as CSV (UTF-8)")
+
+
+@pytest.mark.parametrize("name", ["labels.tsv", "labels.csv.gz", "labels.xlsx", "labels.json"])
+@situation(
+    "labels in .tsv, .csv.gz, .xlsx or .json beside images",
+    "the folder is refused with the name of the table and what to write; a text table is read by its path",
+)
+def test_other_tables_in_a_folder(ask: Asking, tmp_path: Path, name: str) -> None:
+    table = images(tmp_path / "set", pd.DataFrame({"target": [0, 1] * 12}))
+    frame, other = pd.read_csv(table), table.with_name(name)
+    table.unlink()
+    if name.endswith((".tsv", ".gz")):
+        frame.to_csv(other, index=False, sep="\t" if name.endswith("tsv") else ",")
+        assert "24 images" in looked(ask, other)
+    else:
+        other.write_bytes(b"PK\x03\x04" if name.endswith("xlsx") else b"[{}]")
+    assert f"holds {name}, and a table in a folder is read if it is called .csv" in ask("look", tmp_path / "set").err
+
+
+@situation("names 1.1 to 1.12 that a spreadsheet has shortened, so that 1.1 is there twice",
+           "refused with the lines of the name")  # fmt: skip
+def test_shortened_names(ask: Asking, tmp_path: Path) -> None:
+    path = images(tmp_path / "set", pd.DataFrame({"target": [0, 1] * 6}))
+    for at in range(12):
+        (tmp_path / "set" / f"{at:03d}.png").rename(tmp_path / "set" / f"1.{at + 1}.png")
+    frame = pd.DataFrame({"image": [float(f"1.{at + 1}") for at in range(12)], "label": [0, 1] * 6})
+    frame.to_csv(path, index=False)
+    assert "'1.1' is in 2 lines of 'image' in data.csv (2, 11)" in ask("look", path).err
+
+
+SEVERAL = [("label", "diagnosis"), ("target_label", "ground_truth"), ("dx_one", "dx_two")]
+
+
+@pytest.mark.parametrize("names", SEVERAL)
+@situation(
+    "several columns called like a target that divide the rows otherwise, as `label` and `diagnosis`",
+    "asked by name, for predictions and for images",
+)
+def test_several_targets(ask: Asking, tmp_path: Path, names: tuple[str, str]) -> None:
+    first, second = names
+    frame = predictions().rename(columns={"target": first})
+    frame[second] = [at // 4 % 2 for at in range(len(frame))]
+    frame.to_csv(tmp_path / "p.csv", index=False)
+    assert f"it may be {first} or {second}" in refused(ask, tmp_path / "p.csv")
+    found = audited(ask, tmp_path / "p.csv", "--target", first)
+    assert auroc(found) == pytest.approx(roc_auc_score(frame[first], frame["score"]), abs=1e-9)
+    table = images(tmp_path / "set", frame[[first, second]])
+    answer = ask("look", table)
+    assert answer.code == 2
+    assert f"it has {first}, {second}" in answer.err
+    assert ask("init", table, "--out", "study.yaml").code == 0
+
+
+@pytest.mark.parametrize("other", ["finer", "same", "target", "compound"])
+@situation(
+    "`label` beside a finer `diagnosis`, the same in words, or `dx_type`; `target` beside another",
+    "the surest name is taken, without a question",
+)
+def test_one_target(ask: Asking, tmp_path: Path, other: str) -> None:
+    frame = predictions().rename(columns={"target": "target" if other == "target" else "label"})
+    label = frame.iloc[:, 1]
+    second = [at // 4 % 2 for at in range(len(frame))]
+    finer = [f"{value}{more}" for value, more in zip(label, second, strict=True)]
+    columns = {"finer": {"diagnosis": finer}, "same": {"diagnosis": label.map({0: "naevus", 1: "melanoma"})},
+               "target": {"diagnosis": second}, "compound": {"dx_type": second}}  # fmt: skip
+    frame.assign(**columns[other]).to_csv(tmp_path / "p.csv", index=False)
+    found = audited(ask, tmp_path / "p.csv")
+    assert auroc(found) == pytest.approx(roc_auc_score(label, frame["score"]), abs=1e-9)
+
+
+@situation(
+    "scores from 0.05 to 0.93 in a column called risk_percent",
+    "asked: per cent or probabilities; both answers are read",
+)
+def test_percent_by_name(ask: Asking, tmp_path: Path) -> None:
+    frame = predictions().rename(columns={"score": "risk_percent"})
+    frame.to_csv(tmp_path / "p.csv", index=False)
+    why = refused(ask, tmp_path / "p.csv")
+    assert "'risk_percent' is called per cent: give --scores percent, or --scores probabilities" in why
+    right = roc_auc_score(frame["target"], frame["risk_percent"])
+    for kind in ("percent", "probabilities"):
+        assert auroc(audited(ask, tmp_path / "p.csv", "--scores", kind)) == pytest.approx(right, abs=1e-9)
+
+
+@situation(
+    "`--threshold 0.5` for validated scores that are per cent", "refused: write it as the scores are, such as 50"
+)
+def test_a_threshold_of_per_cents(ask: Asking, tmp_path: Path) -> None:
+    frame = predictions()
+    frame.assign(score=100 * frame["score"]).to_csv(tmp_path / "p.csv", index=False)
+    options = ("--scores", "percent", "--out", "out")
+    answer = ask("validate", tmp_path / "p.csv", "--threshold", "0.5", *options)
+    assert answer.code == 2
+    assert "per cent; write it as these are, such as 50" in answer.err
+    assert ask("validate", tmp_path / "p.csv", "--threshold", "50", *options).code == 0
+
+
+@situation(
+    "two files of scores in which the same images have other patients",
+    "refused; patients of other names that divide the images alike are the same",
+)
+def test_patients_of_two_files(tmp_path: Path) -> None:
+    frame = predictions().assign(image=[f"{at}.png" for at in range(120)])
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    frame.assign(patient=[f"p{at // 3}" for at in range(120)]).to_csv(tmp_path / "b.csv", index=False)
+    with pytest.raises(DataError, match="cases of one patient in a or b are of several in the other file"):
+        assay.validate(tmp_path / "a.csv", other=tmp_path / "b.csv", out=tmp_path / "out")
+    frame.assign(patient=frame["patient"].str.replace("p", "x-")).to_csv(tmp_path / "b.csv", index=False)
+    tables = assay.validate(tmp_path / "a.csv", other=tmp_path / "b.csv", out=tmp_path / "out")
+    assert {int(patients) for patients in tables["differences"]["patients"]} == {60}

@@ -130,7 +130,8 @@ def _read(path: Path, request: AuditRequest, guessed: str) -> PredictionsRun:
     require_classes(table)
     if not request.as_given:
         rows.require_positive_by_name()
-    scale = scale_of(rows.score, request.scores, probability_of(request.threshold), f"the scores in '{request.score}'")
+    scale = scale_of(rows.score, request.scores, probability_of(request.threshold), f"the scores in '{request.score}'",
+                     request.score)  # fmt: skip
     logits = np.stack([np.zeros(len(rows.score)), scale.log_odds(rows.score)], axis=1)
     scored = Scored(table, logits, threshold_of(request.threshold, logits, table))
     auroc = area(scored.scores[:, 0], table.target, table.patient)

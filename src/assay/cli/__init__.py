@@ -288,7 +288,9 @@ def audit(
     two audits of the same images. `assay audit prepare` and `assay audit score` audit a model that runs elsewhere. Each
     has its own --help.
     """
-    if request.model.casefold().endswith((".csv", ".csv.gz")):
+    from assay.core.tables import TABLES
+
+    if request.model.casefold().endswith(TABLES):
         from assay.audit.predictions_command import predictions_command
 
         predictions_command(request, dry_run=dry_run, json=json)

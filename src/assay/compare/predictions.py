@@ -136,7 +136,7 @@ def _rescale(
     scales = dict[str, Scale]()
     for g, name in enumerate(names):
         of_group = group == g
-        scale = scale_of(score[of_group], columns.scores, columns.threshold, f"the scores of '{name}'")
+        scale = scale_of(score[of_group], columns.scores, columns.threshold, f"the scores of '{name}'", columns.score)
         score[of_group], scales[name] = scale.log_odds(score[of_group]), scale
         called = expit(score[of_group]) >= columns.threshold
         if called.all() or not called.any():

@@ -14,8 +14,16 @@ from typing import NamedTuple
 
 from assay.core.errors import DataError
 
+TABLES = (
+    *(f".{kind}{end}" for kind in ("csv", "tsv", "txt") for end in ("", ".gz", ".bz2", ".xz", ".zip", ".zst")),
+    ".xlsx", ".xls", ".ods", ".parquet", ".json", ".jsonl", ".ndjson",
+)  # fmt: skip
+"""Endings of tables, those that are refused by what they are too."""
 SEPARATORS = ",;\t|"
-_MARKS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
+_MARKS = (
+    (b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe\0\0", "utf-32"), (b"\0\0\xfe\xff", "utf-32"),
+    (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"),
+)  # fmt: skip
 _LARGEST = 1 << 28
 """Bytes that a packed table may unpack to."""
 _OTHERS = (
@@ -23,8 +31,14 @@ _OTHERS = (
     (b"\xd0\xcf\x11\xe0", "an Excel workbook"),
     (b"PAR1", "a Parquet file"),
     (b"SQLite", "a database"),
+    (b"BZh9", "packed with bzip2"),
+    (b"\xfd7zXZ", "packed with xz"),
+    (b"\x28\xb5\x2f\xfd", "packed with Zstandard"),
 )
 """First bytes of files that hold tables and are no text."""
+_JSON = re.compile(r'\s*(\{\s*"|\[\s*[\[{])')
+_MINUS = re.compile(r'(?<![^\s,;|"])\u2212(?=[\d.,])')
+"""The minus of Unicode at the beginning of a number."""
 _SAMPLED = 1 << 12
 """Bytes in which UTF-16 is recognized by its zeros."""
 _LONGEST = 100_000
@@ -130,7 +144,9 @@ def _decode(name: str, data: bytes) -> tuple[str, str]:
         return western, _WESTERN
     if "\0" in text:
         raise DataError(f"{name} is not a text file; save it as CSV (UTF-8)")
-    return text, ""
+    if _JSON.match(text):
+        raise DataError(f"{name} is JSON; save the table as CSV (UTF-8)")
+    return _MINUS.sub("-", text).removesuffix("\x1a"), ""  # DOS ends a file with Control-Z
 
 
 def _wide(data: bytes) -> str:

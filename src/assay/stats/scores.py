@@ -6,6 +6,7 @@ Scores are ranked as they are given. Log-odds keep their order and their ties.
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,6 +18,7 @@ from assay.core.log_odds import SMALLEST, Ends, log_odds_of
 from assay.core.request import AsScores
 
 Kind = Literal["probabilities", "percent", "logits", "other"]
+_PERCENT = re.compile(r"%|per_?cent|pct|prozent", re.IGNORECASE)
 _GRADES = 10
 """Whole numbers up to this may be grades."""
 _OVER = 1e-6
@@ -57,7 +59,11 @@ class Scale:
 
 
 def scale_of(
-    scores: Float[np.ndarray, "*n"], requested: AsScores = "auto", threshold: float = 0.5, of: str = "the scores"
+    scores: Float[np.ndarray, "*n"],
+    requested: AsScores = "auto",
+    threshold: float = 0.5,
+    of: str = "the scores",
+    column: str = "",
 ) -> Scale:
     """Return what the scores of a set are, from all of them.
 
@@ -66,6 +72,7 @@ def scale_of(
         requested: What the user calls them.
         threshold: Probability from which an image is called positive; scores of exactly 0 and 1 stay on their side.
         of: Subject of errors.
+        column: Name of their column, where they have one.
 
     Raises:
         SpecError: They may be per cent or log-odds, or are not what the user calls them.
@@ -91,6 +98,9 @@ def scale_of(
                         f"{key_text('--scores', 'logits')} if they are "
                         f"log-odds{', or grades such as BI-RADS, whose steps count as log-odds' if grades else ''} "
                         "(probabilities are from 0 to 1)")  # fmt: skip
+    if requested == "auto" and inside["probabilities"] and _PERCENT.search(column):
+        raise SpecError(f"{spread}, and '{column}' is called per cent: give {key_text('--scores', 'percent')}, or "
+                        f"{key_text('--scores', 'probabilities')} if they are no per cent")  # fmt: skip
     kind: Kind = "other" if least >= 0 or greatest <= 0 else "logits"
     if requested != "auto" or inside["probabilities"]:
         kind = "probabilities" if requested == "auto" else requested

@@ -27,7 +27,7 @@ from assay.shifts.environment import Environment, PickedImages
 from assay.shifts.intervention import Intervention, by_box, without_interventions
 from assay.shifts.population import Population, Tests, switch
 from assay.shifts.sampling import TEST_SEED
-from assay.spec.data import LESION, read_header
+from assay.spec.data import LESION, is_coco, read_header
 from assay.spec.environments import dose_axis, dosed_factors
 from assay.spec.grid import label
 from assay.spec.schema import EnvironmentSpec, InterventionSpec, RecipePoint, StudySpec
@@ -449,7 +449,7 @@ def _not_trained(factor: Factor, train: FactorTable, test: FactorTable) -> dict[
 
 def _undeclared_columns(spec: StudySpec) -> Iterator[Reason]:
     """A column of the table that has an intervention's name and was not declared, so that nobody has read it."""
-    if not (spec.data.folder and spec.data.table):
+    if not (spec.data.folder and spec.data.table) or is_coco(spec.data):
         return
     header = read_header(fill_names(spec.data.folder) / spec.data.table)
     for name in dict.fromkeys(change.name for change in confounders(spec.points)):

@@ -66,6 +66,9 @@ class ScoreFile:
         """Return a score on the scale of statistics. Raises SpecError where no score can have it."""
         if self.scale.kind in ("probabilities", "percent"):
             most = 1 if self.scale.kind == "probabilities" else 100
+            if most == 100 and value <= 1:
+                raise SpecError(f"{key_text('--threshold', f'{value:g}')}: the scores of {self.name} are per cent; "
+                                "write it as these are, such as 50, or divide them by 100")  # fmt: skip
             if not 0 < value < most:
                 per = "; write per cents as a share, such as 0.37" if most == 1 and 1 < value < 100 else ""
                 raise SpecError(f"{key_text('--threshold', f'{value:g}')} is outside of the scores of "
@@ -116,7 +119,7 @@ def read_score_file(source: Any, request: ValidateRequest) -> ScoreFile:
     name = Path(table.name).stem
     scale = Scale("other", 0.0, 1.0)
     if not request.calls:
-        scale = scale_of(rows.score, request.scores, 0.5, f"the scores of {name}")
+        scale = scale_of(rows.score, request.scores, 0.5, f"the scores of {name}", roles["score"])
     facts = {"positive class": rows.target.positive, "columns": line, **rows.facts(),
              "scores": "calls alone" if request.calls else scale_words(scale)}  # fmt: skip
     rejected = {code: int(np.count_nonzero(is_rejected & (of_unit == code))) for code in (0, 1)}
@@ -340,6 +343,10 @@ def _pair_files(
         raise DataError(f"{differing:,} of {len(matched.pairs):,} cases have another class in {other.name} than in "
                         f"{first.name}: correct the files, or name the positive class with "
                         f"{key_text('--positive')}")  # fmt: skip
+    people = [part.cells("patient") for part in (rows, of_other)]
+    if all(people) and len({*zip(*people, strict=True)}) > min(len({*cells}) for cells in people):
+        raise DataError(f"cases of one patient in {first.name} or {other.name} are of several in the other file: "
+                        f"correct the files, or name the column of patients with {key_text('--patient')}")  # fmt: skip
     return replace(first, rows=rows), replace(other, rows=of_other), said
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from assay.core.errors import DataError, SpecError, cut, key_text, unknown_name
 from assay.data.files.kinds import doubtful
+from assay.data.files.roles import words_of
 from assay.data.files.table import NEGATIVES, absent, fold, number, same_value, sorted_values, spellings
 from assay.spec.data import LESION
 
@@ -106,6 +107,9 @@ def target_column(
         if usual is not None and np.array_equal(chosen.codes, usual.codes):
             chosen = usual
         return replace(chosen, question=question)
+    if usual is not None and len(values) == 2 and _called_negative(name):
+        question = which_is_positive(name, values, place, option)
+        return replace(usual, positive=f"none is chosen: {name} may be the negative class", question=question)
     if usual is not None:
         return usual
     if len(values) > MOST_CLASSES:
@@ -125,6 +129,15 @@ def target_column(
     return Target(
         codes, classes, rule, undecided, question or (undecided and which_is_positive(name, classes, place, option))
     )
+
+
+_NEGATED = re.compile(r"(without|not|non|no)[ _-]")
+
+
+def _called_negative(name: str) -> bool:
+    """Return whether a column is called like a negative class, such as `benign`, `no_finding` and `disease_free`."""
+    negative = any(fold(word) in NEGATIVES or word == "free" for word in words_of(name))
+    return negative != bool(_NEGATED.match(name.casefold()))
 
 
 _OPTION = "--positive"

@@ -18,7 +18,7 @@ from assay.data.cards import OWN_PATIENT, known_set
 from assay.data.files.classes import Target, target_column
 from assay.data.files.decode import meaning_of
 from assay.data.files.in_memory import own_path
-from assay.data.files.joins import class_images, classes_said, outputs_in
+from assay.data.files.joins import class_images, classes_said, mark_of_masks, outputs_in
 from assay.data.files.kinds import cautions_of, kind_of, notation_of, split_counts
 from assay.data.files.listing import Listing, frame_of, located, same_image
 from assay.data.files.masks import (
@@ -211,11 +211,13 @@ def list_stems(spec: DataSpec) -> Listing:
     for part in ("images", "masks"):
         if not (folder / part).is_dir():
             raise SpecError(f"data.folder: {folder.name}/ has no folder {part}/; add it, or name a CSV in data.table")
-    pairs = paired(folder / "images", folder / "masks", folder, False, unmatched=spec.unmatched)
+    mark = "" if mark_of_masks(folder / "images") else mark_of_masks(folder / "masks")
+    pairs = paired(folder / "images", folder / "masks", folder, False, mark, unmatched=spec.unmatched)
     ask_unmasked(f"{folder.name}/masks/", pairs.names, pairs.masks, spec)
     warnings = (OWN_PATIENT, *_ignored_files_note(pairs.others), *unmasked(pairs.masks, spec))
     listing = plain(folder, pairs.images, pairs.names, None, BY_MASK, warnings, pairs.masks)
-    listing = replace(listing, meaning=meaning_of(spec), matched=(*pairs.warnings, *pairs.said))
+    marked = (f"{mark} at the end of the names of masks is ignored",) if mark else ()
+    listing = replace(listing, meaning=meaning_of(spec), matched=(*pairs.warnings, *pairs.said, *marked))
     return _without_unmasked(listing.drop(pairs.problems)[0], spec)
 
 

@@ -14,6 +14,7 @@ import pandas as pd
 
 from assay.core.errors import DataError, SpecError, cut, key_text
 from assay.core.files import is_file
+from assay.core.tables import TABLES
 from assay.data.files.classes import in_order
 from assay.data.files.in_memory import kept_table
 from assay.data.files.joins import (
@@ -34,6 +35,7 @@ from assay.data.files.roles import (
     MOST_CLASSES,
     SPLITS,
     called_attribute,
+    called_targets,
     patient_of,
     sure_target,
     targets_of,
@@ -301,6 +303,9 @@ def _of_folders(path: Path) -> Guess:
         return _of_rows(path, rows, FOLDER, sentences, patients=len(files) >= MOST_CLASSES)
     filled = [directory for directory, images in files.items() if images]
     if len(filled) < 2:
+        if other := [table.name for table in path.iterdir() if table.name.casefold().endswith(TABLES)]:
+            raise SpecError(f"data: {path} holds {cut(', '.join(sorted(other)), 80)}, and a table in a folder is read "
+                            "if it is called .csv: save it as CSV (UTF-8), or name its path if it is text")  # fmt: skip
         raise SpecError(f"data: {path} holds no CSV, no images/ and masks/, and no folder per class; nothing labels "
                         "its images: add a CSV with a row per image")  # fmt: skip
     _refuse_empty(path, [directory for directory in files if directory not in filled])
@@ -431,7 +436,7 @@ def _of_columns(read: TextTable, folder: Path, image: str, target: str, patient:
     targets = tuple(targets_of(read, others))
     if target == LESION.name and not mask:
         read.column(target, key_text("--target"))
-    target = target or sure_target(read, targets) or (LESION.name if mask else "")
+    target = target or sure_target(read, targets) or (LESION.name if mask and not called_targets(targets) else "")
     columns = kinds_of(read, [name for name in others if name not in (target, *KEYS)])
     return Guess(folder, read.name, image, mask, target, patient, targets, columns)
 
@@ -455,8 +460,15 @@ def _column_of_files(read: TextTable, folder: Path, image: str = "") -> str | No
         cells = read.column(name, "data")
         if any(cell.startswith("/") or ".." in cell.split("/") for cell in cells):
             continue  # paths out of the folder are refused row by row
-        found = match(files, cells)
+        found = match(files, [*dict.fromkeys(cells)])
         named = len(found.pairs) + sum(len(of) for _, of in found.rivals)  # also those that fit several files
+        if name in (image, IMAGE) and len(set(cells)) < len(cells) and 2 * named > len(set(cells)):
+            twice, count = Counter(cells).most_common(1)[0]
+            lines = ", ".join(str(line) for line, cell in zip(read.numbers, cells, strict=True) if cell == twice)
+            raise SpecError(
+                f"data: '{cut(twice)}' is in {count:,} lines of '{name}' in {read.name} ({cut(lines, 80)}): "
+                "keep one row of each image, with the whole name (spreadsheets make 1.1 of 1.10)"
+            )
         if len(set(cells)) == len(cells) and 2 * named > min(len(cells), len(files)):
             return name
     if not image and any(key in read.header for key in KEYS):

@@ -106,6 +106,12 @@ _OF_ANOTHER = re.compile(r"[ _-](?:masks?|seg|segmentation|annotation)(?:[ _-]?[
 """The end of the name of a mask that lies beside its image."""
 
 
+def mark_of_masks(folder: Path) -> str:
+    """Return the end that the names of all masks of a folder have, such as `_segmentation`; empty without one."""
+    ends = {end and end[0].casefold() for end in map(_OF_ANOTHER.search, map(stem_of, image_files(folder)[0]))}
+    return ends.pop() or "" if len(ends) == 1 else ""
+
+
 def class_folders(folder: Path) -> list[Path]:
     """Return the folders of a folder that may be classes: none of copies, such as `thumbnails`, or of masks."""
     return [directory for directory in folders_in(folder) if not _aside(Path(directory.name))]

@@ -133,11 +133,13 @@ def told_of(
         warnings.append(f"{outside:,} images have lesions outside the part that the framing '{framing.fit}' shows")
     counts = np.zeros(len(meaning.kinds) + 1, dtype=np.int64)
     with_lesion = large = 0
+    alike = Counter[int]()
     for at, (width, height) in zip(rows.tolist(), native.tolist(), strict=True):
         pixels = np.bincount(array[at].ravel(), minlength=len(counts))
         counts += pixels > 0
         box = framing.placed(height, width, size)
         with_lesion += bool(pixels[1:].any())
+        alike[hash(array[at].tobytes())] += bool(pixels[1:].any())
         large += int(pixels[1:].sum() > _MOST * box.height * box.width)
     used = {note: len(set(decoded.notes.get(note, ())) & set(rows.tolist())) for note in (IN_ALPHA, SMOOTH)}
     read = {"masks": "; ".join(f"{note} ({count:,} masks)" for note, count in used.items() if count)}
@@ -146,6 +148,9 @@ def told_of(
         large_of = f"cover over half of {large:,} of {with_lesion:,} images with one: if that is the rest, {undo}"
         warnings.append(f"lesions {large_of}")
         read["lesions"] = large_of
+    if with_lesion >= _LEAST and 2 * (most := max(alike.values())) > with_lesion:
+        same = f"{most:,} of {with_lesion:,} masks are the same: of one image, or a template"
+        read["lesions"] = "; ".join(filter(None, (read.get("lesions"), same)))
     several = [f"{kind} in {count:,} images" for kind, count in zip(meaning.kinds, counts[1:].tolist(), strict=True)]
     return (
         ([", ".join(several)] if len(several) > 1 else []),

@@ -174,7 +174,10 @@ def scaled(values: np.ndarray, low: float, high: float) -> np.ndarray:
 
 
 def finite(values: np.ndarray) -> None:
-    """Raise Unreadable when any value is NaN or infinite."""
+    """Raise Unreadable when any value is NaN or infinite, or none of them is a plain number."""
+    if values.dtype.kind not in "biuf":
+        what = "complex numbers" if values.dtype.kind == "c" else f"of the type {values.dtype}"
+        raise Unreadable(f"its values are {what}", "save plain numbers, such as the magnitude of complex ones")
     if np.issubdtype(values.dtype, np.floating):
         bad = int(np.size(values) - np.isfinite(values).sum())
         if bad:

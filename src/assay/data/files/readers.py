@@ -192,7 +192,9 @@ def array_header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
     major, _ = np.lib.format.read_magic(stream)
     read = np.lib.format.read_array_header_1_0 if major == 1 else np.lib.format.read_array_header_2_0
     shape, fortran, dtype = read(stream)
-    if fortran or dtype.hasobject:
+    if dtype.hasobject:
+        raise ValueError("it holds Python objects, a pickle, which is not opened: save an array of plain numbers")
+    if fortran:
         raise ValueError("its arrays are not plain numbers in C order")
     return shape, dtype
 

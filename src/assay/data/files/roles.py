@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from itertools import chain
 
 from assay.core.errors import SpecError, key_text
-from assay.data.files.table import NEGATIVES, TextTable, absent, fold, number, shown
+from assay.data.files.table import NEGATIVES, TextTable, absent, fold, number, shown, spellings
 
 TARGETS = (
     "target", "label", "class", "klasse", "diagnosis", "diagnose", "dx", "y", "outcome", "disease", "finding", "befund",
-    "pathology", "malignant", "cancer", "abnormal", "positive", "grade", "severity", "lesion",
+    "pathology", "malignant", "cancer", "abnormal", "positive", "grade", "severity", "lesion", "truth", "gt",
 )  # fmt: skip
 """Words of the names of targets, the surest first."""
 ORIGINS = frozenset({"site", "center", "hospital", "clinic", "ward", "scanner", "device", "station"})
@@ -104,14 +104,32 @@ def called_unit(column: str) -> bool:
 def sure_target(read: TextTable, targets: Sequence[str]) -> str:
     """Return the column that surely is the target: called like one, or else the only one that may be, or that is 0/1.
 
-    What patients and images are, such as sex or site, is a target only where it is named.
+    Of several that are called like one, those of a single word are meant (`dx` and not `dx_type`), and the others must
+    say no more than the surest, as `label` beside a finer `diagnosis`. What patients and images are, such as sex or
+    site, is a target only where it is named.
     """
-    called = [name for name in targets if rank_of(name) < len(TARGETS)]
+    called = called_targets(targets)
+    called = [name for name in called if len(words_of(name)) == 1] or called
+    if any(_divide_otherwise(read, called[0], name) for name in called[1:]) and "target" not in read.header:
+        return ""
     others = [name for name in targets if not called_attribute(name)]
     codes = [name for name in others if set(read.column(name, "data")) <= {"0", "1", ""}]
     alone = (some[0] for some in (others, codes) if len(some) == 1)
     exact = "target" if "target" in read.header else ""
     return exact or next(chain(called, alone), "")
+
+
+def called_targets(names: Sequence[str]) -> list[str]:
+    """Return the names that are called like targets."""
+    return [name for name in names if rank_of(name) < len(TARGETS)]
+
+
+def _divide_otherwise(read: TextTable, first: str, other: str) -> bool:
+    """Return whether neither of two columns says what the other does."""
+    spelled = [spellings(read.present(name)) for name in (first, other)]
+    rows = zip(read.column(first, "data"), read.column(other, "data"), strict=True)
+    pairs = {(spelled[0][one], spelled[1][two]) for one, two in rows if not absent(one) and not absent(two)}
+    return len(pairs) > max(len(set(each)) for each in zip(*pairs, strict=True)) if pairs else False
 
 
 def patient_of(read: TextTable, names: Sequence[str]) -> str:
@@ -183,11 +201,12 @@ def roles_of(read: TextTable, columns: Sequence[str] = (), **named: str) -> tupl
         names[role] = names[role] or ways[role]()
     for role in {"score", "target"} & names.keys():
         if not names[role]:
-            option = f"--{role}"
+            option, likely = f"--{role}", called_targets(left()) if role == "target" else []
             why = _not_a_target(read) if role == "target" else _not_a_score(read)
+            several = f"it may be {' or '.join(likely)}" if len(likely) > 1 else ""
             raise SpecError(
                 f"{key_text(option)}: no column of {read.name} is surely the {role}{why}: name it with "
-                f"{key_text(option, 'COLUMN')}; its columns are {', '.join(read.header[:20])}"
+                f"{key_text(option, 'COLUMN')}; {several or 'its columns are ' + ', '.join(read.header[:20])}"
             )
     guessed = {role: name for role, name in names.items() if name and not named[role]}
     line = ", ".join(f"{role} {name}" for role, name in guessed.items())

@@ -39,7 +39,7 @@ class Problem:
         what: The problem, half a sentence.
         remedy: Half a sentence.
         last: The last line that the row takes, where it takes several; else 0.
-        repeats: The row says the same as an earlier one, so that nothing is lost with it.
+        repeats: The row says the same as others do, so that nothing is lost with it.
     """
 
     row: int
@@ -473,9 +473,14 @@ def _check_rows(
             remedy = "fill it up, or put text that holds the separator in double quotes"
             label = cells[named] if named < len(cells) else ""
             problems.append(Problem(at, label, what, remedy, line.last if line.last > at else 0))
+        elif row == header:
+            problems.append(Problem(at, row[named], "it repeats the header", _TAKE_OUT, repeats=True))
         else:
             rows.append(row)
             numbers.append(at)
+    while len(rows) > 1 and _sums_up(rows, named):
+        what, label = "it seems to be no case but a summary of the table", next(filter(None, rows.pop()))
+        problems.append(Problem(numbers.pop(), label, what, _TAKE_OUT, repeats=True))
     repeats = _repeated_rows(rows, named)
     for at, earlier in repeats.items():
         what = f"it says the same as line {numbers[earlier]}"
@@ -493,6 +498,26 @@ def _repeated_rows(rows: Sequence[tuple[str, ...]], named: int) -> dict[int, int
         return {}
     first: dict[tuple[str, ...], int] = {}
     return {at: earlier for at, row in enumerate(rows) if (earlier := first.setdefault(row, at)) != at}
+
+
+_TAKE_OUT = "take the line out of the table"
+_SUMMARY = re.compile(r"(grand |sub)?totals?|overall|sums?|means?|averages?|medians?|counts?|std|sd|summe|gesamt"
+                      r"|insgesamt|mittelwert|anzahl|moyenne|somme|promedio|suma", re.IGNORECASE)  # fmt: skip
+
+
+def _sums_up(rows: Sequence[Sequence[str]], named: int) -> bool:
+    """Return whether the last row is a summary: by its first cell or name, or without any name that all others have."""
+    *others, last = rows
+    if any(_SUMMARY.fullmatch(cell.split("(")[0].strip(" :=")) for cell in (next(filter(None, last)), last[named])):
+        return True
+    blank = [at for at, cell in enumerate(last) if not cell]
+    names = [at for at in (range(len(last)) if blank else ()) if _are_names([row[at] for row in others])]
+    return bool(names) and {*names} <= {*blank}
+
+
+def _are_names(cells: Sequence[str]) -> bool:
+    """Return whether cells are texts that all differ."""
+    return bool(cells[0]) and number(cells[0]) is None and len(cells) == len({*cells} - {""}) > 1
 
 
 # Meaning of the columns of a user's table: factors, target, patient, and which rows are used.
