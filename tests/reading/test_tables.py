@@ -362,7 +362,7 @@ def test_no_attribute_is_proposed(ask: Asking, tmp_path: Path, name: str) -> Non
 
 SUMMARIES = {
     "Total,Total,1,0.51": 122, "Total (n = 120),,66,0.51": 122, "Mean,,0.55,0.51": 122, ",,,61.6": 122,
-    ",,66,61.6": 122, ",,,0.51\nSumme:,,,61.6": 123, "\nMean,,,0.5": 123,
+    ",,66,61.6": 122, ",,,0.51\nSumme:,,,61.6": 122, "\nMean,,,0.5": 123,
 }  # fmt: skip
 
 
