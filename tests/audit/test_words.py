@@ -77,6 +77,9 @@ def test_without_a_shortcut_it_is_said_that_none_was_found_and_what_was_searched
     open_ = REGION | {"verdict": "inconclusive"}
     assert answer_words(tables(regions=[open_]))[0].startswith("Whether this model relies on a bright mark in one")
     untested = [REGION | {"verdict": "not-tested"}]
+    assert answer_words(tables(row("tag", "objects"), row("pen", "lines"), regions=untested))[0] == (
+        "No shortcut was found with 2 drawn marks; regions of the images were not searched."
+    )
     assert answer_words(tables(regions=untested)) == [
         "No shortcut was searched for: no mark or column was tested."
     ]  # fmt: skip

@@ -20,7 +20,7 @@ def test_the_command_prints_decisions_and_json(tmp_path: Path, ask: Asking) -> N
     assert lines[0] == "positive class: 1 in column target, against 0"
     assert lines[1].startswith("scores: probabilities from 0.0")
     assert lines[2] == "AUROC against reference"
-    assert lines[3].startswith("  copy       equivalent within 0.05; failed: 0 of ")
+    assert lines[3].startswith("  copy       equivalent within 0.05; failed networks: 0 of ")
     assert "95% CI" in lines[3]  # of two tests at 0.025, the first of two by Holm
     assert lines[4].startswith("  worse      lower by more than the margin: -0.")
     found = json.loads(ask("compare", path, "--by", "loss", "--margin", "0.05", "--json").out)

@@ -284,7 +284,7 @@ def test_pairs_below_certainty_are_shown_to_look_at_and_not_called_copies(tmp_pa
     assert [(one.codes[0], one.codes[0].light) for one in checks.reasons[:2]] == [
         (Code.COPY_CLUSTERS, "bad"), (Code.COPIES_SUSPECTED, "warn")]  # fmt: skip
     assert "1 picture in 2 files, such as rows 2 and 3; look at them; not searched:" in reason_words(checks.reasons[1])
-    between = data_checks(spec, dataset, {"far": cast("Any", SimpleNamespace(dataset=dataset))}).reasons[:2]
+    between = data_checks(spec, dataset, {"far": dataset}).reasons[:2]
     assert [(one.codes[0], one.codes[0].light) for one in between] == [
         (Code.COPIES_BETWEEN_SETS, "bad"), (Code.SUSPECTED_BETWEEN_SETS, "warn")]  # fmt: skip
     assert reason_words(between[1]).startswith("1 image of far much like one of the training set, such as row 3, like")
@@ -304,7 +304,7 @@ def test_no_copies_is_not_said_where_another_set_may_have_one(tmp_path: Path, li
     dataset = loaded(spec, tmp_path / "cache", size=16)
 
     def lights(*pairs: NearPair) -> list[tuple[Code, str]]:
-        other = SimpleNamespace(dataset=SimpleNamespace(near_copies=pairs, table=dataset.table))
+        other = SimpleNamespace(near_copies=pairs, table=dataset.table)
         reasons = data_checks(spec, dataset, {"far": cast("Any", other)}).reasons
         return [(one.codes[0], one.codes[0].light) for one in reasons[:2]]
 

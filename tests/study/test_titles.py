@@ -179,6 +179,5 @@ def test_the_next_step_has_the_folder_and_the_file_of_the_user() -> None:
     again = f"Next: train the failed runs again: {RUN} --out out"
     assert after([EQUAL], {"command": RUN}, "out/x", status="failed") == again
     assert not after([EQUAL], {}, status="failed"), "a study from Python has no command"
-    narrow = f"Next: narrower intervals, from 10 seeds: {RUN} --seeds 10"
-    assert after([], {"command": RUN}, seed="1") == narrow
-    assert after([], {"command": f"{RUN} --seeds 3"}, seed="1") == "Next: narrower intervals, from 10 seeds."
+    assert after([], {"command": RUN}, seed="1") == f"Next: intervals, from 10 seeds: {RUN} --seeds 10"
+    assert after([], {"command": f"{RUN} --seeds 3"}, seed="1") == "Next: intervals, from 10 seeds."

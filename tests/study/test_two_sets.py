@@ -110,8 +110,10 @@ def test_a_study_is_trained_on_one_folder_and_tested_on_another(
     facts = dict(run.table("provenance")[["key", "value"]].itertuples(index=False))
     assert "data summary of site b" in facts
     page = (run.folder / "report.html").read_text()
-    answer = r"AUROC of cross-entropy was \d\.\d\d in site b, and \d\.\d\d in held-out images of the training set\."
-    assert re.search(answer, page)
+    title = (
+        r"AUROC of cross-entropy was \d\.\d\d in site b, and \d\.\d\d in held-out images of the training set: 1 seed"
+    )
+    assert re.search(title, page)
     written = page.partition("<summary>Study file</summary>")[2].partition(">")[2].partition("</pre>")[0]
     (tmp_path / "again.yaml").write_text(html.unescape(written).replace("…", str(own.parents[1])))
     assert parse_study(tmp_path / "again.yaml") == parse_study(given)
@@ -310,7 +312,7 @@ def test_near_copies_are_searched_across_sets(own: Path, tmp_path: Path) -> None
     dataset = population.sets["site b"].dataset
     assert dataset is not None
     assert [(pair.first, pair.second) for pair in dataset.near_copies] == [(0, 3)]
-    reason = data_checks(spec.data, population.dataset, population.sets).reasons[0]
+    reason = data_checks(spec.data, population.dataset, {"site b": dataset}).reasons[0]
     assert reason_words(reason) == (
         "1 image of site b found in the training set, exactly or nearly, such as row 5, a copy of row 2 there"
     )

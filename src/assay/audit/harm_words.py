@@ -195,6 +195,9 @@ def _none_found(tables: Tables, worst: str) -> Iterator[str]:
         yield f"Whether this model relies on {what_words(region)} is inconclusive{but}"
     elif not regions and not tested:
         yield f"No shortcut was searched for: no mark or column was tested{but}"
+    elif not regions and images != "predictions":
+        drawn = [count(n, thing) for n, thing in ((counts["mark"], "drawn mark"), (counts["column"], "column")) if n]
+        yield f"No shortcut was found with {join_words(drawn)}; regions of the images were not searched{but}"
     else:
         yield f"No shortcut was found in these {images}{but}"
     if parts:

@@ -17,6 +17,16 @@ from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cache, partial
+from importlib.machinery import (
+    BYTECODE_SUFFIXES,
+    EXTENSION_SUFFIXES,
+    SOURCE_SUFFIXES,
+    ExtensionFileLoader,
+    FileFinder,
+    ModuleSpec,
+    SourceFileLoader,
+    SourcelessFileLoader,
+)
 from importlib.metadata import entry_points
 from multiprocessing import parent_process
 from pathlib import Path
@@ -466,18 +476,30 @@ def own_object(kind: str, name: str) -> tuple[Any, str]:
 
 def _module_files(module: str) -> list[Path]:
     """Return the files that importing a module runs, packages first, without importing it; none where it is not."""
+    first, *others = module.split(".")
+    specs = (finder.find_spec(first, [*sys.path, str(Path.cwd())]) for finder in sys.meta_path)
+    spec = next((spec for spec in specs if spec is not None), None)
     files = list[Path]()
-    places: Sequence[str] | None = [*sys.path, str(Path.cwd())]
-    parts = module.split(".")
-    for at in range(len(parts)):
-        name = ".".join(parts[: at + 1])
-        specs = (finder.find_spec(name, places) for finder in sys.meta_path)
-        spec = next((spec for spec in specs if spec is not None), None)
-        if spec is None or places is None:
+    for name in (*others, None):
+        if spec is None:
             return []
         files += [Path(spec.origin).resolve()] if spec.origin and is_file(Path(spec.origin)) else []
-        places = spec.submodule_search_locations
+        spec = spec if name is None else _spec_inside(spec.submodule_search_locations or (), name)
     return files
+
+
+def _spec_inside(places: Iterable[str], name: str) -> ModuleSpec | None:
+    """Return the spec of a module in a package that need not be imported; folders without `__init__.py` count too."""
+    found: list[str] = []
+    for place in places:
+        spec = FileFinder(place, (SourceFileLoader, SOURCE_SUFFIXES), (ExtensionFileLoader, EXTENSION_SUFFIXES),
+                          (SourcelessFileLoader, BYTECODE_SUFFIXES)).find_spec(name)  # fmt: skip
+        if spec is not None and spec.loader is not None:
+            return spec
+        found += (spec.submodule_search_locations or ()) if spec else ()
+    package = ModuleSpec(name, None, is_package=True)
+    package.submodule_search_locations = found
+    return package if found else None
 
 
 @cache

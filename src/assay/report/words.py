@@ -349,7 +349,9 @@ def verdict_words(row: Row) -> str:
 
 
 def failures_text(rows: Sequence[Row]) -> str:
-    """Return the failed networks of comparisons that claim a small difference: `failed: 0 of 12 each (up to 22%)`.
+    """Return the failed networks of comparisons that claim a small difference.
+
+    It reads `failed networks: 0 of 12 each (up to 22%)`.
 
     Several numbers of failures are told by the greatest. Empty where nothing small is claimed or nothing was counted.
     """
@@ -360,7 +362,7 @@ def failures_text(rows: Sequence[Row]) -> str:
         return ""
     limit, failed, trained = max(counts)
     alike = "each" if len(set(counts)) == 1 else "at most"
-    return f"failed: {failed:.0f} of {trained:.0f} {alike} (up to {100 * limit:.0f}%)"
+    return f"failed networks: {failed:.0f} of {trained:.0f} {alike} (up to {100 * limit:.0f}%)"
 
 
 def decided_by(row: Row, difference: str = "value") -> str:

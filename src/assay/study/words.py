@@ -57,7 +57,7 @@ from assay.report.words import (
 from assay.stats.bounds import MARGIN
 from assay.stats.findings import Finding, from_row
 from assay.stats.format import count, in_words, join_words, number, plural, with_interval
-from assay.stats.rows import CONTROLS, FAILED, PASSED, PRIMARY, SETTLED, Row, json_object, numeric
+from assay.stats.rows import CONTROLS, FAILED, MINIMUM_SEEDS, PASSED, PRIMARY, SETTLED, Row, json_object, numeric
 from assay.study.titles import performance_words, segmented_words, shared_harms, shared_words
 
 OF_ONE_MODEL = (
@@ -155,7 +155,9 @@ def elsewhere(evidence: Evidence) -> str:
         return ""
     recipe = evidence.names.recipe(coordinates(of_training_set), evidence.outline.axes)
     values_text = f"{join_words(others)}, and {value_text(of_training_set, 2)} in held-out images of the training set"
-    return f"{sentence_case(label_of(measure))}{f' of {recipe}' if recipe else ''} was {values_text}."
+    seeds = int(numeric(of_training_set, "seeds"))
+    unsure = f": {count(seeds, 'seed')}, so no interval" if 0 < seeds < MINIMUM_SEEDS else ""
+    return f"{sentence_case(label_of(measure))}{f' of {recipe}' if recipe else ''} was {values_text}{unsure}."
 
 
 def _why(row: Row) -> str:
@@ -221,7 +223,8 @@ def next_step(evidence: Evidence, root: str) -> str:
         return f"Next: the whole study: {command.partition(' --scale quick')[0]}{out}"
     if not contrasts:
         again = f": {command} --seeds {SEEDS}{out}" if command and "--seeds" not in command else "."
-        return f"Next: narrower intervals, from {SEEDS} seeds{again}" if seeds < SEEDS else ""
+        first = "intervals" if seeds < MINIMUM_SEEDS else "narrower intervals"
+        return f"Next: {first}, from {SEEDS} seeds{again}" if seeds < SEEDS else ""
     if evidence.tables.get("looks") or "replication of" in facts:
         return ""
     needed, patients = (

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from assay.audit.tables import NOT_TESTED
+from assay.core.reasons import Code, reason_of
 from assay.report.sentences.reasons import reason_words
 from assay.report.words import sentence_case
 from assay.stats.format import in_words, join_words, number
@@ -214,6 +215,8 @@ def next_words(tables: Mapping[str, Sequence[Row]], audit: str) -> str:
         first = "" if trained else f"{train.format(audit)}; then "
         source = audit if trained else f"{audit}-train"
         return f"Next: {look}{first}cover it, and retrain: assay audit remedy {source} {source}-covered"
+    if any(reason_of(region).first(Code.SMALL_BUDGET) for region in tables["regions"]):
+        return "Next: repeat this audit with a larger --budget, so that regions of the images are searched."
     if rows and not trained:
         return f"Next: {train.format(audit)}: these may lack the mark."
     left = [row for row in tables["verdicts"] if row["verdict"] == Verdict.INCONCLUSIVE and numeric(row, "needed") > 0]
