@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import shlex
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -24,7 +23,7 @@ from assay.audit.scored import Scored, ScoredMaps
 from assay.audit.swing import auroc_gain, effect_of_mark, group_swing_less, p_of_nothing, swing_less, swing_of_group
 from assay.audit.tables import COMPARED, NOT_TESTED
 from assay.core.errors import SpecError, cut, key_text
-from assay.core.files import write_bytes
+from assay.core.files import is_file, write_bytes
 from assay.core.reasons import Code, because
 from assay.core.types import FactorTable
 from assay.core.versions import OF_STATISTICS, versions
@@ -263,18 +262,33 @@ def _open_audit(path: Path) -> StoredAudit:
     return StoredAudit(folder)
 
 
+def validation_of(a: Path, b: Path) -> dict[str, Any] | None:
+    """Return what `assay validate` is asked where both audits are of files of scores, which keep none; else None.
+
+    Raises:
+        SpecError: A folder holds no audit, or a file is not where it was.
+    """
+    audits = [_open_audit(path) for path in (a, b)]
+    if any(("", "") in audit.answers for audit in audits):
+        return None
+    requests: list[Row] = [audit.folder.document()["request"] for audit in audits]
+    files = [str(request["model"]) for request in requests]
+    if lacking := next((file for file in files if not is_file(Path(file))), ""):
+        raise SpecError(f"{lacking} is not there: audits of predictions keep no scores, so the files are compared")
+    return {"file": files[0], "other": files[1], **{
+        name: requests[0][name] for name in ("target", "score", "positive", "patient", "image")
+        if requests[0][name] and requests[0][name] == requests[1][name]
+    }}  # fmt: skip
+
+
 def _require_answers(*audits: StoredAudit) -> None:
-    """Raise SpecError where an audit is of predictions, of which it keeps no score."""
+    """Raise SpecError where one audit is of predictions, of which it keeps no score."""
     without_scores = [audit.folder for audit in audits if ("", "") not in audit.answers]
-    if not without_scores:
-        return
-    if len(without_scores) < len(audits):
-        raise SpecError(f"{without_scores[0].root} is an audit of predictions, without images, and the other one of a "
-                        "model: compare two audits of models, or two files of predictions with "
-                        "`assay validate A.csv B.csv`")  # fmt: skip
-    files = " ".join(shlex.quote(str(folder.document()["request"]["model"])) for folder in without_scores)
-    raise SpecError(f"audits of predictions keep no scores: compare the files, paired by case, with "
-                    f"`assay validate {files}`")  # fmt: skip
+    if without_scores:
+        raise SpecError(
+            f"{without_scores[0].root} is an audit of predictions, without images: compare two audits of models, or "
+            "two of predictions"
+        )
 
 
 def require_audit(folder: RunFolder) -> None:
