@@ -18,9 +18,9 @@ MOST: dict[str, float] = {
     "function names in several modules": 126,
     "imports of features by shared rooms": 0,
     "internal names that tests import": 1130,
-    "lines that an import of look loads": 20200,
+    "lines that an import of look loads": 20250,
     "lines that an import of compare loads": 13050,
-    "lines that an import of page loads": 7000,
+    "lines that an import of page loads": 7050,
 }
 
 

@@ -163,8 +163,8 @@ def test_networks_are_judged_by_the_reference() -> None:
     assert audit_bank.verdict(nothing, "drawn", 0.45) == "nothing-found"
     assert judged.limits is not None
     assert judged.limits.largest == {"place": 0.5, "whole": 0.5, "drawn": 0.45}, "never below a lead"
-    assert not judged.called(row("held-out", 0.9, **{"place apart": 4.0})), (
-        "classes twice as far apart as in any of them"
+    assert not judged.called(row("held-out", 0.9, **{"place apart": 5.0})), (
+        "classes twice as far apart as in any of them, also without the region"
     )
     document = judged.document()
     assert document["false_rate"] == interval(1, 2)

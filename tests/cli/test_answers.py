@@ -157,7 +157,7 @@ def test_clean_lists_and_deletes_only_when_told(ask: Asking, run_copy: Path) -> 
 
 def test_a_finished_study_runs_nothing_and_says_so(ask: Asking, run_copy: Path, tmp_path: Path) -> None:
     answer = ask("run", write_spec(tmp_path))
-    assert (answer.code, answer.out.splitlines()[-1]) == (0, "report: runs/small/report.html")
+    assert (answer.code, answer.out.splitlines()[-2]) == (0, "report: runs/small/report.html")
     assert answer.err.splitlines() == [
         "small: 6 trials, 2 recipes, 3 seeds; records in runs/small",
         "every trial and probe is done: nothing to train, comparisons are made anew",
@@ -212,7 +212,7 @@ def test_a_trial_that_fails_ends_with_1_and_the_rest_goes_on(
     recipe = {**SMALL["recipe"], "loss": ["cross-entropy", "broken_loss:Broken"]}
     spec = write_spec(tmp_path, recipe=recipe, seeds=1, contrasts=[])
     answer = ask("run", spec, "--workers", "0")
-    assert (answer.code, answer.out.splitlines()[-1]) == (1, "report: runs/small/report.html")
+    assert (answer.code, answer.out.splitlines()[-2]) == (1, "report: runs/small/report.html")
     assert "this loss is broken" in answer.err
     assert answer.err.splitlines()[-1] == "1 task failed; the report shows why, and the same command tries again"
     trials = json.loads(ask("results", "small", "--table", "trials", "--json").out)

@@ -11,7 +11,7 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
-from tests.worlds.assets import write_assets
+from tests.worlds.assets import write_assets, write_endoscopy
 from tests.worlds.studies import SMALL
 
 import assay
@@ -173,7 +173,7 @@ def test_exported_models_answer_as_an_ensemble(run_copy: Path, tmp_path: Path) -
 
 
 def test_folds_trained_on_one_set_are_tested_on_another_as_an_ensemble(tmp_path: Path) -> None:
-    write_assets(tmp_path)
+    write_endoscopy(tmp_path)
     images = {"size": 32, "channels": "color"}
     polyps, frames = (
         {**images, "dataset": {name: {"folder": str(tmp_path / folder)}}}

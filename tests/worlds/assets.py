@@ -160,6 +160,17 @@ def _lidc_idri(root: Path) -> None:
         write_series(root / "LIDC-IDRI", patient, [drawn], slices=1)
 
 
+def write_endoscopy(root: Path) -> None:
+    """HyperKvasir's polyps and EndoTect's frames, of which every third is lesion-free."""
+    for place, count in ((root / "hyperkvasir" / "segmented-images", 40), (root / "endotect", 12)):
+        for at in range(count):
+            outside = place.name == "endotect"
+            mask = _wide(np.zeros_like(blob()) if outside and at % 3 == 0 else blob(width=4 + at % 5))
+            save(place / "images" / f"{at}.jpg", noise(at + 1000 * outside, side=64, channels=3)[:48])
+            save(place / "masks" / f"{at}.{'png' if outside else 'jpg'}", mask)
+    (root / "hyperkvasir" / "segmented-images" / "kavsir_bboxes.json").write_text("{}")
+
+
 def _dfuc2022(root: Path) -> None:
     for at in range(30):
         place = root / "DFUC2022" / "DFUC2022_train_release"

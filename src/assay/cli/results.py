@@ -250,7 +250,12 @@ def open_command(runs: Sequence[str], out: Path, bundle: Path | None = None) -> 
         if bundle is not None:
             RunFolder(folder).require_sound(BUNDLED, page=True)
         if is_file(folder / RUN):
-            require_page(folder)
+            try:
+                require_page(folder)
+            except StoreError as error:
+                if bundle is not None or len(folders) == 1:
+                    raise
+                print(error, file=sys.stderr)  # the index has the other runs, and names what is damaged
         else:
             print(f"{folder / PAGE} was not checked: there is no {RUN} beside it", file=sys.stderr)
     if bundle is not None:
