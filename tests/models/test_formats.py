@@ -135,11 +135,11 @@ class Acting(nn.Module):
         import os, socket, subprocess
         def program():
             with socket.socket(socket.AF_UNIX) as one:
-                one.connect(os.environ["PROGRAM"])
+                one.connect(os.environ["ASSAY_PROGRAM"])
         acts = {
             "connect": program, "host": lambda: socket.socket(40, socket.SOCK_STREAM),
             "send": lambda: socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM),
-            "kill": lambda: os.kill(int(os.environ["VICTIM"]), 9),
+            "kill": lambda: os.kill(int(os.environ["ASSAY_VICTIM"]), 9),
             "rename": lambda: socket.sethostname(socket.gethostname()),
             "stay": lambda: subprocess.Popen(["sleep", "600"], start_new_session=True),
             "own pair": socket.socketpair, "own child": lambda: subprocess.Popen(["sleep", "60"]).kill(),
@@ -172,10 +172,10 @@ class Writing(nn.Module):
                 return 0.0
             return 1.0
         try:
-            os.truncate(os.environ["KEPT"], 0)
+            os.truncate(os.environ["ASSAY_KEPT"], 0)
         except PermissionError:
             pass
-        places = os.environ["KEPT"], os.environ["KEPT"] + "-new", "/dev/null", tempfile.mkdtemp() + "/x"
+        places = os.environ["ASSAY_KEPT"], os.environ["ASSAY_KEPT"] + "-new", "/dev/null", tempfile.mkdtemp() + "/x"
         return torch.tensor([[written(place) for place in places]] * len(images))
 
 class Scored(nn.Module):
@@ -436,8 +436,8 @@ def test_a_model_has_no_other_program_act_for_it(own: Path, monkeypatch: pytest.
     with subprocess.Popen(["sleep", "600"]) as victim, socket.socket(socket.AF_UNIX) as program:
         program.bind(str(own.parent / "program"))
         program.listen()
-        monkeypatch.setenv("PROGRAM", str(own.parent / "program"))
-        monkeypatch.setenv("VICTIM", str(victim.pid))
+        monkeypatch.setenv("ASSAY_PROGRAM", str(own.parent / "program"))
+        monkeypatch.setenv("ASSAY_VICTIM", str(victim.pid))
         origin = given_origin("mine_of_formats:Acting", weights=own, trust=True)
         connect, host, send, kill, rename, stay, *of_its_own = map(bool, origin.network("cpu")(IMAGES)[0].tolist())
         victim.kill()
@@ -469,7 +469,7 @@ def test_a_model_writes_to_a_folder_of_its_own_alone_which_goes_with_it(
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "scratch"))
     (tmp_path / "scratch").mkdir()
     (kept := tmp_path / "kept").write_text("kept")
-    monkeypatch.setenv("KEPT", str(kept))
+    monkeypatch.setenv("ASSAY_KEPT", str(kept))
     origin = given_origin("mine_of_formats:Writing", weights=own, trust=True)
     found = origin.network("cpu")(IMAGES)[0].tolist()
     if WRITABLE not in origin.facts.notes:

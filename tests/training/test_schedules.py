@@ -78,7 +78,7 @@ def test_nesterov_without_momentum_is_refused():
     ("kind", "name", "params"),
     [
         ("optimizer", "adamw", {"lr": 0}),
-        ("optimizer", "adamw", {"lr": 11}),
+        ("optimizer", "adamw", {"lr": 101}),
         ("optimizer", "sgd", {"beta1": 0.9}),
         ("optimizer", "adam", {"beta2": 1.0}),
         ("schedule", "one-cycle", {"warmup": 1.0}),
