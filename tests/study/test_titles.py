@@ -179,5 +179,6 @@ def test_the_next_step_has_the_folder_and_the_file_of_the_user() -> None:
     again = f"Next: train the failed runs again: {RUN} --out out"
     assert after([EQUAL], {"command": RUN}, "out/x", status="failed") == again
     assert not after([EQUAL], {}, status="failed"), "a study from Python has no command"
+    assert after([EQUAL], {"command": RUN}, status="collapsed") == "Next: train longer, or with a lower learning rate."
     assert after([], {"command": RUN}, seed="1") == f"Next: intervals, from 10 seeds: {RUN} --seeds 10"
     assert after([], {"command": f"{RUN} --seeds 3"}, seed="1") == "Next: intervals, from 10 seeds."

@@ -219,6 +219,8 @@ def next_step(evidence: Evidence, root: str) -> str:
         return ""
     if any(row["status"] == "failed" for row in trials):
         return f"Next: train the failed runs again: {command}{out}" if command else ""
+    if 2 * sum(row["status"] in ("collapsed", "diverged") for row in trials) > len(trials):
+        return "Next: train longer, or with a lower learning rate."
     if " --scale quick" in command:
         return f"Next: the whole study: {command.partition(' --scale quick')[0]}{out}"
     if not contrasts:
