@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from assay.audit.compare import AuditsRun, StoredAudit, compare_audits, validation_of
+from assay.audit.compare import AuditsRun, StoredAudit, compare_audits
 from assay.audit.compare_page import comparison_answer, comparison_lines
 from assay.audit.labels import ALL, LABELS_NOTE, PAGE, TABLE, audit_labels
 from assay.audit.origins import origin_of
@@ -34,8 +34,6 @@ from assay.spec.data import LESION
 from assay.stats.format import duration, number, p_value
 from assay.store.files import json_text
 from assay.store.folder import RunFolder
-from assay.validate.command import validate_command
-from assay.validate.request import ValidateRequest
 
 
 def audit_command(request: AuditRequest, *, dry_run: bool, is_quiet: bool, json: bool) -> None:
@@ -191,14 +189,11 @@ def remedy_command(audit: Path, folder: Path, swap: bool, is_quiet: bool) -> Non
 
 
 def compare_command(request: AuditsRequest) -> None:
-    """Compare two audits and print the differences; of two files of scores, as `assay validate` does.
+    """Compare two audits and print the differences.
 
     Raises:
         SpecError: A folder holds no audit, or the audits are of different images.
     """
-    if (files := validation_of(request.a, request.b)) is not None:
-        validate_command(ValidateRequest(out=request.out, as_json=request.as_json, **files))
-        return
     rows = compare_audits(request.a, request.b)
     read = reading_lines(StoredAudit(RunFolder(request.a)).facts)
     page = (

@@ -29,8 +29,16 @@ def compare(request: AuditsRequest) -> None:
     Images are paired, and intervals are over patients.
     """
     from assay.audit.command import compare_command
+    from assay.audit.compare import validation_of
 
-    compare_command(request)
+    files = validation_of(request.a, request.b)
+    if files is None:
+        compare_command(request)
+        return
+    from assay.validate.command import validate_command
+    from assay.validate.request import ValidateRequest
+
+    validate_command(ValidateRequest(out=request.out, as_json=request.as_json, **files))
 
 
 def remedy(
