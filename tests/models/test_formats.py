@@ -152,6 +152,19 @@ class Acting(nn.Module):
             return 1.0
         return torch.tensor([[done(act) for act in acts.values()]] * len(images))
 
+class Hoarding(nn.Module):
+    def forward(self, images):
+        import os, signal, tempfile
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        def written(size):
+            try:
+                with tempfile.TemporaryFile() as file:
+                    os.truncate(file.fileno(), size)
+            except OSError:
+                return 0.0
+            return 1.0
+        return torch.tensor([[float("API_TOKEN" in os.environ), written(1_000), written(2 * 1024**3)]] * len(images))
+
 class Leaving(nn.Module):
     def forward(self, images):
         raise SystemExit(3)
@@ -445,6 +458,13 @@ def test_a_model_has_no_other_program_act_for_it(own: Path, monkeypatch: pytest.
     assert not kill or ctypes.CDLL(None).syscall(444, None, 0, 1) < 6, "older kernels cannot refuse signals"
     assert not rename, "no right of an administrator"
     assert all(of_its_own)
+
+
+def test_a_model_sees_no_token_and_writes_no_huge_file(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_file({}, own)
+    monkeypatch.setenv("API_TOKEN", "secret")
+    origin = given_origin("mine_of_formats:Hoarding", weights=own, trust=True)
+    assert origin.network("cpu")(IMAGES)[0].tolist() == [0, 1, 0]
 
 
 def test_a_model_has_no_network_and_leaves_no_process(own: Path) -> None:

@@ -68,6 +68,11 @@ def test_an_index_and_a_bundle_of_runs(
     assert not (tmp_path / "out.txt").exists()
     with pytest.raises(StoreError, match="two of the runs are called first"):
         open_command(["first", str(runs / "first")], runs, tmp_path / "twice.zip")
+    undisturbed = (runs / "first/report.html").read_text()
+    (runs / "first/report.html").write_text(undisturbed.replace("higher", "lower"))
+    with pytest.raises(StoreError, match=r"first/report\.html is not the page that its tables give"):
+        open_command([], runs)
+    (runs / "first/report.html").write_text(undisturbed)
     (runs / "second/tables/provenance.parquet").unlink()
     open_command([], runs)
     damaged = html.unescape((runs / "index.html").read_text())

@@ -242,7 +242,7 @@ def open_command(runs: Sequence[str], out: Path, bundle: Path | None = None) -> 
     Raises:
         StoreError: There is no such run, or it has no page, or another one than its tables give.
     """
-    from assay.report.page import require_page
+    from assay.report.page import OtherPageError, require_page
     from assay.store.bundle import BUNDLED, write_bundle
 
     folders = [folder for run in runs or [str(out)] for folder in _with_pages(run, out)]
@@ -253,7 +253,7 @@ def open_command(runs: Sequence[str], out: Path, bundle: Path | None = None) -> 
             try:
                 require_page(folder)
             except StoreError as error:
-                if bundle is not None or len(folders) == 1:
+                if bundle is not None or len(folders) == 1 or isinstance(error, OtherPageError):
                     raise
                 print(error, file=sys.stderr)  # the index has the other runs, and names what is damaged
         else:

@@ -342,11 +342,16 @@ _TYPED = re.compile(rb'<meta name="run-folder" content="([\w ./~+-]{0,300})">')
 """The path that a page types in its commands, which depends on where the page was made."""
 
 
+class OtherPageError(StoreError):
+    """A page is not what the tables of its run folder give."""
+
+
 def require_page(root: Path) -> None:
     """Check that the page of a run folder is what its tables give, or is one that this user's Assay wrote here.
 
     Raises:
-        StoreError: It is another page, or there is none, or it cannot be made of the tables.
+        OtherPageError: It is another page.
+        StoreError: There is none, or it cannot be made of the tables.
     """
     path, listed = root / PAGE, None
     with suppress(StoreError):
@@ -361,7 +366,7 @@ def require_page(root: Path) -> None:
             return
     except OSError as error:
         raise StoreError(f"cannot read {path}: {error.strerror}; `assay report {root}` writes it again") from error
-    raise StoreError(
+    raise OtherPageError(
         f"{path} is not the page that its tables give: it was changed, or another version of Assay wrote it; "
         f"`assay report {root}` writes it again"
     )

@@ -353,7 +353,7 @@ def failures_text(rows: Sequence[Row]) -> str:
 
     It reads `failed networks: 0 of 12 each (up to 22%)`.
 
-    Several numbers of failures are told by the greatest. Empty where nothing small is claimed or nothing was counted.
+    Of several numbers of failures the greatest is given. Empty where nothing small is claimed or nothing was counted.
     """
     small = [row for row in rows if row.get("decision") in WITHIN_MARGIN and "failed_a" in row]
     counts = [tuple(numeric(row, f"{name}_{side}") for name in ("failure_limit", "failed", "trained"))
