@@ -24,6 +24,7 @@ from assay.audit.words import (
     title,
 )
 from assay.core.measures import label_of
+from assay.core.terminal import visible
 from assay.report.page import write_page
 from assay.report.sentences.reasons import reason_words
 from assay.report.sheets import NONE, inert, markdown_table
@@ -187,7 +188,7 @@ def write_cards(root: Path) -> None:
         (DATA_CARD, _data_card(audit)),
         (CROSSWALK, _crosswalk(audit)),
     ):
-        write_text(root / name, "\n".join(lines) + "\n")
+        write_text(root / name, visible("\n".join(lines) + "\n"))
 
 
 def _model_card(audit: Audited) -> Iterator[str]:

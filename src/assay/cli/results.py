@@ -19,6 +19,7 @@ from typing import Any
 from assay.core.errors import AssayError, StoreError, unknown_of_few
 from assay.core.files import is_file
 from assay.core.registry import code_of_folder
+from assay.core.terminal import visible
 from assay.report.browser import open_page
 from assay.store.columns import Table
 from assay.store.data_tables import ISSUES
@@ -405,10 +406,10 @@ def _print_folded(columns: list[tuple[str, bool]], cells: list[list[str]]) -> No
 
     table = Printed(box=None, header_style="bold", pad_edge=False)
     for head, is_number in columns:
-        table.add_column(head, justify="right" if is_number else "left", overflow="fold")
+        table.add_column(visible(head), justify="right" if is_number else "left", overflow="fold")
     for row in cells:
-        table.add_row(*row)
-    Console(markup=False, highlight=False).print(table)
+        table.add_row(*map(visible, row))
+    Console(file=sys.stdout, markup=False, highlight=False).print(table)
 
 
 def _print_lines(columns: list[tuple[str, bool]], cells: list[list[str]]) -> None:

@@ -109,7 +109,12 @@ def read_text(path: Path) -> Text:
 def header_of(path: Path) -> list[str]:
     """Return the names of the columns of a CSV file; none of an empty one. Raises DataError."""
     first = next(read_text(path).rows(), None)
-    return [] if first is None else [cell.strip() for cell in first.cells]
+    return [] if first is None else [one_line(cell) for cell in first.cells]
+
+
+def one_line(cell: str) -> str:
+    """Return a cell without space around it, and with a space for each line break in it."""
+    return " ".join(cell.split()) if "\n" in cell else cell.strip()
 
 
 def _decompress(path: Path) -> bytes:

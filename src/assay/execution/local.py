@@ -21,6 +21,7 @@ from types import ModuleType
 
 from assay.core.errors import FullError, SpecError
 from assay.core.request import DEVICES, is_device
+from assay.core.terminal import visible_outputs
 from assay.execution.tasks import (
     Context,
     Event,
@@ -305,7 +306,8 @@ def _work(pipe: Connection, stop: Connection) -> None:
         start = time.monotonic()
         try:
             job: Job = pickle.loads(sent)
-            job(Context(report, stop.poll))
+            with visible_outputs():
+                job(Context(report, stop.poll))
         except Stopped:
             pipe.send(("stopped",))
         except FullError as error:

@@ -16,6 +16,7 @@ from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeRemainin
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
+from assay.core.terminal import visible, visible_outputs
 from assay.data.cache import Notify, silent
 from assay.execution.tasks import Event, Observer, Task
 from assay.stats.format import duration
@@ -74,10 +75,11 @@ def display_for(
         if quiet or not sys.stderr.isatty():
             yield _Lines(counter, math.inf if quiet else PLAIN_EVERY, verbose).hear
         else:
-            console = Console(stderr=True)
-            with Live(
+            console = Console(file=sys.stderr)
+            live = Live(
                 console=console, refresh_per_second=REDRAWS, transient=True, get_renderable=lambda: drawn(counter)
-            ):
+            )
+            with live, visible_outputs():  # of what is printed meanwhile, too
                 yield lambda event: _hear(counter, event, verbose, console)
     finally:
         if tasks and not quiet:
@@ -172,8 +174,8 @@ class Counter:
 
 def warn(line: str, *, red: bool = True, console: Console | None = None) -> None:
     """Print a line on standard error, red on a terminal that shows colors (`NO_COLOR` turns them off)."""
-    console = console or Console(stderr=True)
-    console.print(line, style="red" if red else "", soft_wrap=True, markup=False, highlight=False)
+    console = console or Console(file=sys.stderr)
+    console.print(visible(line), style="red" if red else "", soft_wrap=True, markup=False, highlight=False)
 
 
 def _print_json(counter: Counter, event: Event) -> None:
@@ -201,7 +203,7 @@ def drawn(counter: Counter) -> Table:
     table.add_row(ProgressBar(total=1.0, completed=counter.share(), width=BAR))
     table.add_row(counter.line(), style="red" if counter.failed else "")
     for id, (share, text) in counter.running.items():
-        table.add_row(f"  {share:4.0%}  {counter.tasks[id].label}  {text}")
+        table.add_row(visible(f"  {share:4.0%}  {counter.tasks[id].label}  {text}"))
     return table
 
 
@@ -238,17 +240,17 @@ def reading_shown(quietly: bool) -> Generator[Notify]:
     live = sys.stderr.isatty()
     progress = Progress(
         TextColumn("{task.description}:", markup=False), MofNCompleteColumn(), TimeRemainingColumn(),
-        console=Console(stderr=True), refresh_per_second=REDRAWS, transient=True, disable=not live,
+        console=Console(file=sys.stderr), refresh_per_second=REDRAWS, transient=True, disable=not live,
     )  # fmt: skip
     due = time.monotonic() + min(FIRST_AFTER, PLAIN_EVERY)
 
     def hear(what: str, done: int, of: int) -> None:
         nonlocal due
         last = progress.tasks[-1] if progress.tasks else None
-        if last is None or last.description != what or done < last.completed:
+        if last is None or last.description != visible(what) or done < last.completed:
             for task in progress.tasks:
                 progress.remove_task(task.id)
-            progress.add_task(what, total=of)
+            progress.add_task(visible(what), total=of)
             progress.start()
         step = progress.tasks[-1]
         progress.update(step.id, completed=done, total=of)

@@ -20,6 +20,7 @@ from ruamel.yaml import YAML
 
 from assay.core.errors import StoreError
 from assay.core.files import file_hash
+from assay.core.terminal import visible
 from assay.report.account import MOST_SMALL, Account, Opened
 from assay.report.block import Block, Query, Section
 from assay.report.blocks import FIRST_WIDTH, Figure, RenderedBlock, chart, render
@@ -408,7 +409,7 @@ def render_html(template: str, page: object, **more: object) -> str:
         "most_lines": MOST,
         "most_small": MOST_SMALL,
     }
-    return templates().get_template(template).render(page=page, **shared, **more)
+    return visible(templates().get_template(template).render(page=page, **shared, **more))
 
 
 def written(root: Path, page: str, advice: str) -> Path:

@@ -15,6 +15,7 @@ from torch import nn
 from assay.core.errors import DISTRIBUTION, StoreError, WeightsError, extra, nearest, unknown_name
 from assay.core.files import default_cache_root, sha256
 from assay.core.measures import MEASURES, label_of
+from assay.core.terminal import visible
 from assay.execution.jobs import TrainedModel, nothing_to_read
 from assay.execution.plan import Trial
 from assay.models.ref import Inputs, Model
@@ -68,7 +69,7 @@ def export_model(root: Path, trial: str, folder: Path, format: str) -> Path:
     else:
         shutil.copyfile(weights, folder / WEIGHTS_FILE)
     write_json(folder / EXPORTED, values)
-    write_text(folder / CARD, "\n".join(_card(run, planned, values, format)) + "\n")
+    write_text(folder / CARD, visible("\n".join(_card(run, planned, values, format)) + "\n"))
     return folder
 
 

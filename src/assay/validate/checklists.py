@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from assay.core.terminal import visible
 from assay.report.evidence import Evidence
 from assay.report.page import write_page
 from assay.report.sheets import inert, markdown_table
@@ -63,7 +64,7 @@ def reporting_checklists() -> dict[str, list[ChecklistItem]]:
 def write_validation(root: Path) -> Path:
     """Write the page and `checklists.md` of a validation from its tables. Return the path of the page."""
     page, evidence = write_page(root), Evidence.of(root)
-    write_text(root / CHECKLISTS, "\n".join(_checklist_lines(evidence.tables, evidence.facts)) + "\n")
+    write_text(root / CHECKLISTS, visible("\n".join(_checklist_lines(evidence.tables, evidence.facts)) + "\n"))
     return page
 
 

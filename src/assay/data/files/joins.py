@@ -83,8 +83,16 @@ def is_output(folder: Path) -> bool:
 
 def folders_in(folder: Path) -> list[Path]:
     """Return the folders of a folder in sorted order, without hidden ones and those that Assay wrote."""
-    inside = (path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    inside = (path for path in _listed(folder) if path.is_dir() and not path.name.startswith("."))
     return sorted(path for path in inside if not is_output(path))
+
+
+def _listed(folder: Path) -> list[Path]:
+    """Return what a folder holds. Raises DataError for a name that would be shown as several lines."""
+    inside = list(folder.iterdir())
+    if broken := next((path.name for path in inside if "\n" in path.name), ""):
+        raise DataError(f"{folder}: the name {shown(broken)} has a line break; rename it")
+    return inside
 
 
 def _walk_below(folder: Path) -> Iterator[Path]:
@@ -162,7 +170,7 @@ def image_files(folder: Path, deep: bool = False) -> tuple[list[Path], int]:
     A file without the ending of an image is one where its content is DICOM.
     """
     files = [
-        path for place in (_walk_below(folder) if deep else (folder,)) for path in place.iterdir() if path.is_file()
+        path for place in (_walk_below(folder) if deep else (folder,)) for path in _listed(place) if path.is_file()
     ]
     visible = [path for path in files if not path.name.startswith(".")]
     images = sorted(path for path in visible if _ENDING.search(path.name) or holds_dicom(path))

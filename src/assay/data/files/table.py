@@ -19,7 +19,7 @@ import pandas as pd
 
 from assay.core.errors import DataError, SpecError, cut, key_text, nearest, unknown_name
 from assay.core.files import ASSETS, fill_names, unset
-from assay.core.tables import Row, Text, read_text
+from assay.core.tables import Row, Text, one_line, read_text
 from assay.core.types import Factor, Role
 from assay.spec.schema import FactorSpec
 
@@ -440,7 +440,7 @@ def _ends_in_quotes(physical: Sequence[str], row: Row, separator: str) -> bool:
 
 
 def _column_names(path: Path, cells: Sequence[str]) -> tuple[str, ...]:
-    header = tuple(cell.strip() for cell in cells)
+    header = tuple(map(one_line, cells))
     while header and not header[-1]:
         header = header[:-1]
     if len(header) > _MOST_COLUMNS:
@@ -464,7 +464,7 @@ def _check_rows(
     for line in lines:
         if line.last > line.first:
             joined.append(line)
-        at, cells = line.first, tuple(map(str.strip, line.cells))
+        at, cells = line.first, tuple(map(one_line if line.last > line.first else str.strip, line.cells))
         if not any(cells):
             continue
         row = cells[: len(header)]

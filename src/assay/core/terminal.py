@@ -1,0 +1,81 @@
+"""Text for a terminal or a page: control characters as escapes, so that a name changes nothing around it."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Generator
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
+from typing import IO, Any, cast
+
+_CONTROL = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]|\r(?!\n)")
+
+
+def visible(text: str) -> str:
+    """Return a text with control characters and bidirectional overrides as escapes; tabs and ends of lines stay.
+
+    Examples:
+        >>> print(visible("a\x1b[2Jb"))
+        a\\x1b[2Jb
+    """
+    return _CONTROL.sub(lambda character: character[0].encode("unicode_escape").decode(), text)
+
+
+class VisibleStream:
+    """A stream that shows control characters as escapes.
+
+    Args:
+        stream: Where the text goes.
+        lossy: Whether a stream that takes no more ends nothing: what is told beside the work goes nowhere then.
+        escapes: False for what styles its own text.
+    """
+
+    def __init__(self, stream: IO[str], *, lossy: bool, escapes: bool = True) -> None:
+        self._stream, self._lossy, self._escapes = stream, lossy, escapes
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    @property
+    def rich_proxied_file(self) -> VisibleStream:
+        """Where rich writes, whose colors are control characters."""
+        inner = getattr(self._stream, "rich_proxied_file", None)
+        return inner or VisibleStream(self._stream, lossy=self._lossy, escapes=False)
+
+    def write(self, text: str) -> int:
+        """Write a text."""
+        with self._taking():
+            self._stream.write(visible(text) if self._escapes else text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Write what waits."""
+        with self._taking():
+            self._stream.flush()
+
+    @contextmanager
+    def _taking(self) -> Generator[None]:
+        """Send a lossy stream that takes no more nowhere, so that what waits does not fail again."""
+        try:
+            yield
+        except OSError:
+            if not self._lossy:
+                raise
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+
+
+@contextmanager
+def visible_outputs() -> Generator[None]:
+    """Show what is printed within this context with control characters as escapes.
+
+    Standard error that is closed or full ends nothing. A closed one is opened: the next file would take its number.
+    """
+    if sys.stderr is None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    with ExitStack() as streams:
+        if sys.stdout is not None:
+            streams.enter_context(redirect_stdout(cast("IO[str]", VisibleStream(sys.stdout, lossy=False))))
+        error = sys.stderr or streams.enter_context(open(2, "w", closefd=False, encoding="utf-8"))
+        streams.enter_context(redirect_stderr(cast("IO[str]", VisibleStream(error, lossy=True))))
+        yield

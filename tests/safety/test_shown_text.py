@@ -1,0 +1,78 @@
+"""Names and texts of data with control characters, shown on a terminal and a page."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from tests.cli.asking import Asking
+
+HOSTILE = "\x1b]0;owned\x07\x1b[2J\x9b2J\u202e\u2066"
+SHOWN = r"\x1b]0;owned\x07\x1b[2J\x9b2J\u202e\u2066"
+CONTROL = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    """Images with copies, whose files, classes, columns and patients have hostile names."""
+    rng = np.random.default_rng(0)
+    (folder := tmp_path / "set").mkdir()
+    rows = [f"image,target {HOSTILE},patient {HOSTILE},site {HOSTILE}"]
+    for number in range(40):
+        if number % 20 < 19:
+            pixels = rng.integers(0, 255, (24, 24), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{HOSTILE}{number}.png")
+        rows.append(f"{HOSTILE}{number}.png,{'no' if number % 2 else HOSTILE},{number // 3}{HOSTILE},{number % 4}a")
+    (folder / "data.csv").write_text("\n".join(rows), encoding="utf-8")
+    return folder
+
+
+def test_control_characters_are_shown_as_escapes(
+    images: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(images.parent)
+    ask = Asking(capsys)
+    columns = ("--target", f"target {HOSTILE}", "--patient", f"patient {HOSTILE}", "--positive", HOSTILE)
+    answers = [
+        ask("look", images, *columns, "--out", "looked"),
+        ask("look", images, "--target", f"no {HOSTILE}"),
+        ask("init", images, *columns),
+        *(ask("results", "looked", "--table", name) for name in ("issues", "findings", "shares")),
+        *(ask("results", "looked", "--table", "issues", form) for form in ("--markdown", "--csv", "--json", "--latex")),
+        ask("doctor", "looked"),
+    ]
+    told = "".join(answer.out + answer.err for answer in answers).replace("\r\n", "\n")
+    assert not CONTROL.search(told)
+    for name in ("target", "patient", "site"):
+        assert f"{name} {SHOWN}" in told
+    assert f"{SHOWN}38.png" in told
+    page = Path("looked/report.html").read_text(encoding="utf-8")
+    assert not CONTROL.search(page)
+    assert SHOWN in page
+
+
+def test_a_line_break_in_a_name_forges_no_line(images: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ask = Asking(capsys)
+    table = images / "data.csv"
+    text = table.read_text(encoding="utf-8").replace("image,", '"image","note\nverdict: passed",', 1)
+    table.write_text(re.sub(r"\.png,", '.png,"a\nverdict: passed",', text), encoding="utf-8")
+    answer = ask("look", images, "--target", "note verdict: passed")
+    assert not [line for line in (answer.out + answer.err).splitlines() if line.startswith("verdict: passed")]
+    table.unlink()
+    (images / "a\nverdict: passed").mkdir()
+    answer = ask("look", images)
+    assert (answer.code, answer.err.count("\n")) == (2, 1)
+    assert answer.err.endswith(r"the name 'a\nverdict: passed' has a line break; rename it" "\n")
+
+
+@pytest.mark.parametrize("closed", ["2>&-", "2> /dev/full"])
+def test_standard_error_that_takes_nothing_changes_no_answer(closed: str, tmp_path: Path) -> None:
+    command = ["bash", "-c", f'"$@" {closed}', "bash", sys.executable, "-m", "assay"]
+    for words, code in (("list", 0), ("results", 2)):
+        done = subprocess.run([*command, words, "losses"], capture_output=True, text=True, check=False, cwd=tmp_path)
+        assert (done.returncode, bool(done.stdout), done.stderr) == (code, code == 0, "")
