@@ -23,8 +23,8 @@ from assay.audit.words import (
     reported_verdicts,
     title,
 )
+from assay.core.errors import visible
 from assay.core.measures import label_of
-from assay.core.terminal import visible
 from assay.report.page import write_page
 from assay.report.sentences.reasons import reason_words
 from assay.report.sheets import NONE, inert, markdown_table

@@ -16,10 +16,9 @@ from pathlib import Path
 from textwrap import fill
 from typing import Any
 
-from assay.core.errors import AssayError, StoreError, unknown_of_few
+from assay.core.errors import AssayError, StoreError, unknown_of_few, visible
 from assay.core.files import is_file
 from assay.core.registry import code_of_folder
-from assay.core.terminal import visible
 from assay.report.browser import open_page
 from assay.store.columns import Table
 from assay.store.data_tables import ISSUES

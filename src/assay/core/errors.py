@@ -191,6 +191,21 @@ def cut(text: str, longest: int = 60) -> str:
     return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
+# Text for a terminal or a page: control characters as escapes, so that a name changes nothing around it.
+
+_CONTROL = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]|\r(?!\n)")
+
+
+def visible(text: str) -> str:
+    r"""Return a text with control characters and bidirectional overrides as escapes; tabs and ends of lines stay.
+
+    Examples:
+        >>> print(visible("a\x1b[2Jb"))
+        a\x1b[2Jb
+    """
+    return _CONTROL.sub(lambda character: character[0].encode("unicode_escape").decode(), text)
+
+
 def first_line(error: BaseException) -> str:
     """Return the first line of an error of another library, its end left out where it is long; else its kind."""
     return cut(next(iter(str(error).splitlines()), type(error).__name__), 200)

@@ -1,25 +1,14 @@
-"""Text for a terminal or a page: control characters as escapes, so that a name changes nothing around it."""
+"""Standard output and error of a process: what they show of control characters, and what ends where they are full."""
 
 from __future__ import annotations
 
 import os
-import re
 import sys
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from typing import IO, Any, cast
 
-_CONTROL = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]|\r(?!\n)")
-
-
-def visible(text: str) -> str:
-    """Return a text with control characters and bidirectional overrides as escapes; tabs and ends of lines stay.
-
-    Examples:
-        >>> print(visible("a\x1b[2Jb"))
-        a\\x1b[2Jb
-    """
-    return _CONTROL.sub(lambda character: character[0].encode("unicode_escape").decode(), text)
+from assay.core.errors import visible
 
 
 class VisibleStream:

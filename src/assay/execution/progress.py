@@ -16,7 +16,8 @@ from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeRemainin
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
-from assay.core.terminal import visible, visible_outputs
+from assay.core.errors import visible
+from assay.core.terminal import visible_outputs
 from assay.data.cache import Notify, silent
 from assay.execution.tasks import Event, Observer, Task
 from assay.stats.format import duration

@@ -18,9 +18,8 @@ import jinja2
 from markupsafe import Markup
 from ruamel.yaml import YAML
 
-from assay.core.errors import StoreError
+from assay.core.errors import StoreError, visible
 from assay.core.files import file_hash
-from assay.core.terminal import visible
 from assay.report.account import MOST_SMALL, Account, Opened
 from assay.report.block import Block, Query, Section
 from assay.report.blocks import FIRST_WIDTH, Figure, RenderedBlock, chart, render

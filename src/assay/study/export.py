@@ -12,10 +12,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from assay.core.errors import DISTRIBUTION, StoreError, WeightsError, extra, nearest, unknown_name
+from assay.core.errors import DISTRIBUTION, StoreError, WeightsError, extra, nearest, unknown_name, visible
 from assay.core.files import default_cache_root, sha256
 from assay.core.measures import MEASURES, label_of
-from assay.core.terminal import visible
 from assay.execution.jobs import TrainedModel, nothing_to_read
 from assay.execution.plan import Trial
 from assay.models.ref import Inputs, Model

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from assay.core.terminal import visible
+from assay.core.errors import visible
 from assay.report.evidence import Evidence
 from assay.report.page import write_page
 from assay.report.sheets import inert, markdown_table
