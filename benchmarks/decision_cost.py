@@ -40,7 +40,8 @@ from scipy import stats
 
 from assay.core.files import default_cache_root
 from assay.core.seeds import LOOKS, generator
-from assay.execution.jobs import Workspace, population_of
+from assay.execution.jobs import population_of
+from assay.execution.workspace import Workspace
 from assay.stats.decisions import LOOK_ALPHA
 from assay.stats.estimate import Spread, two_way
 from assay.stats.panel import evaluate

@@ -23,7 +23,8 @@ from _shared import Page, parser
 from torch import Tensor, nn
 
 from assay.core.files import default_cache_root
-from assay.execution.jobs import Workspace, population_of
+from assay.execution.jobs import population_of
+from assay.execution.workspace import Workspace
 from assay.models.initialization import to_training
 from assay.models.networks import as_network, fit_head
 from assay.shifts.environment import Environment

@@ -26,8 +26,9 @@ import numpy as np
 from _shared import Page, parser
 
 from assay.core.files import default_cache_root
-from assay.execution.jobs import Workspace, population_of
+from assay.execution.jobs import population_of
 from assay.execution.plan import Plan, make_plan
+from assay.execution.workspace import Workspace
 from assay.spec.schema import RecipePoint, StudySpec
 from assay.store.files import read_checked_json, read_json, write_checked_json
 from assay.store.folder import RunFolder

@@ -15,9 +15,10 @@ import assay
 from assay.core.errors import SpecError, StoreError, WeightsError
 from assay.core.files import default_cache_root
 from assay.core.reasons import Code, because
-from assay.execution.jobs import CURVE, network_of, nothing_to_read
+from assay.core.types import Inputs
+from assay.execution.jobs import network_of
 from assay.execution.plan import start_id
-from assay.models.ref import Inputs
+from assay.execution.workspace import CURVE, nothing_to_read
 from assay.report.sentences.reasons import reason_words
 from assay.shifts.population import Population
 from assay.spec.recipe import Component

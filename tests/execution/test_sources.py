@@ -17,15 +17,16 @@ from PIL import Image
 from tests.worlds.studies import FURTHER, LARGE, STUDY, TRAIN, WORKING, prepared, run, source, study
 
 from assay.core.errors import SpecError, WeightsError
-from assay.core.files import default_cache_root, holding
+from assay.core.files import WEIGHTS_FILE, default_cache_root, holding
+from assay.core.types import Inputs
 from assay.data.cache import ArrayCache
 from assay.execution import jobs
-from assay.execution.jobs import Workspace, network_of
+from assay.execution.jobs import network_of
 from assay.execution.plan import Source, SourceJob, start_id
 from assay.execution.tasks import Stopped
+from assay.execution.workspace import Workspace
 from assay.models.networks import empty_network
-from assay.models.ref import Inputs
-from assay.models.weights import WEIGHTS_FILE, load_weights
+from assay.models.weights import load_weights
 from assay.shifts.phantom_rows import PhantomPopulation
 from assay.shifts.sources import open_population
 from assay.spec.environments import images_seed

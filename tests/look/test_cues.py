@@ -12,9 +12,10 @@ from PIL import Image
 from scipy.stats import mannwhitneyu
 
 from assay.core.types import FactorTable
-from assay.execution.jobs import Workspace, population_of
+from assay.execution.jobs import population_of
 from assay.execution.local import InProcess
 from assay.execution.run import quietly
+from assay.execution.workspace import Workspace
 from assay.look.checks import data_checks
 from assay.look.cues import Cue, number_cue, shortcut_cautions, shortcut_rows
 from assay.look.image_cues import cues_of, looked_at

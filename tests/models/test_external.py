@@ -17,9 +17,10 @@ from torch import nn
 
 import assay
 from assay.core.errors import AssayError, ExtraError, SpecError, WeightsError
+from assay.core.types import Inputs
 from assay.models.external import CommandNetwork, OfCommand, OfOnnx, OnnxNetwork
 from assay.models.onnx_session import OnnxSession
-from assay.models.ref import AFunction, GivenModel, Inputs, Output
+from assay.models.ref import AFunction, GivenModel, Output
 
 
 def network(channels: int = 1) -> nn.Module:

@@ -29,10 +29,11 @@ from assay.audit.model import config_of
 from assay.cli import main
 from assay.core.errors import AssayError, ExtraError, SpecError, WeightsError
 from assay.core.files import is_alive
+from assay.core.types import Inputs
 from assay.models import process
 from assay.models.confined import ASKABLE, REACHABLE, WRITABLE
 from assay.models.formats import OfFile, OfHub, OfProgram, given_origin
-from assay.models.ref import GivenModel, Inputs, Origin
+from assay.models.ref import GivenModel, Origin
 
 IMAGES = torch.rand(3, 1, 32, 32, generator=torch.Generator().manual_seed(0))
 CODE = """

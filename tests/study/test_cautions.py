@@ -10,8 +10,9 @@ import pytest
 from PIL import Image
 from syrupy.assertion import SnapshotAssertion
 
-from assay.execution.jobs import Workspace, population_of
+from assay.execution.jobs import population_of
 from assay.execution.plan import make_plan
+from assay.execution.workspace import Workspace
 from assay.look.checks import data_checks
 from assay.report.sentences.reasons import reason_words
 from assay.shifts import population as scene

@@ -7,7 +7,7 @@ from pathlib import Path
 from tests.worlds.studies import TINY
 
 from assay.execution import jobs
-from assay.execution.jobs import Workspace
+from assay.execution.workspace import Workspace
 from assay.shifts.population import NEUTRAL
 from assay.spec.parse import parse_study
 from assay.study.confounders import distinct_environments

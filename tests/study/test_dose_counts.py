@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from assay.execution.jobs import Workspace, population_of
+from assay.execution.jobs import population_of
+from assay.execution.workspace import Workspace
 from assay.spec.parse import parse_study
 from assay.study.contrasts import dose_count_rows
 

@@ -17,7 +17,7 @@ from tests.worlds.studies import SMALL
 import assay
 from assay.cli import main
 from assay.core.errors import ExtraError, SpecError, StoreError
-from assay.models.ref import Inputs
+from assay.core.types import Inputs
 from assay.spec.given import EXPORTED
 from assay.spec.schema import DataSpec
 from assay.store.folder import RunFolder

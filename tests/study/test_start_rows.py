@@ -11,10 +11,10 @@ import torch
 from tests.worlds.studies import TINY, run_tiny
 from torchmetrics.functional.classification import binary_auroc
 
-from assay.core.files import default_cache_root
+from assay.core.files import WEIGHTS_FILE, default_cache_root
 from assay.data.cache import ArrayCache
 from assay.models.networks import empty_network
-from assay.models.weights import WEIGHTS_FILE, load_weights
+from assay.models.weights import load_weights
 from assay.shifts.sources import open_population
 from assay.spec.environments import images_seed
 from assay.spec.parse import parse_study

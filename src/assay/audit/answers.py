@@ -37,7 +37,8 @@ from assay.core.errors import ReadingError, SpecError, cut, key_text
 from assay.core.files import content_hash, write_whole
 from assay.core.reasons import Reason, reason_in_words
 from assay.data.files.classes import positive_words
-from assay.execution.jobs import kept_provenance, kept_read
+from assay.execution.jobs import kept_read
+from assay.execution.workspace import kept_provenance
 from assay.report.pictures import to_colors
 from assay.report.sentences.scores import constant
 from assay.shifts.environment import Environment

@@ -23,20 +23,12 @@ from assay.core.types import FactorTable
 from assay.data.cache import Notify, silent
 from assay.data.files.request import data_of
 from assay.data.leakage import image_hashes
-from assay.execution.jobs import (
-    PROVENANCE,
-    ProbeJob,
-    Workspace,
-    inputs_of,
-    keep_read,
-    kept_read,
-    population_of,
-    provenance,
-)
+from assay.execution.jobs import ProbeJob, inputs_of, keep_read, kept_read, population_of
 from assay.execution.local import PROCESSOR, InProcess, choose_device, computing_on
 from assay.execution.plan import ModelPlan, kept_columns, looked_at, probe_units, reading_id
 from assay.execution.run import RunSteps, Tables, carry_out
 from assay.execution.tasks import Context, Task
+from assay.execution.workspace import PROVENANCE, Workspace, provenance
 from assay.models.image_config import adjacent_config
 from assay.models.onnx_session import output_names
 from assay.models.process import ModelFile

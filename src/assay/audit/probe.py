@@ -13,9 +13,9 @@ from assay.core.files import without_home
 from assay.core.measures import PERFORMANCE, range_of
 from assay.core.reasons import Code, Reason, read, reason_in_words
 from assay.data.cards import facts_of
-from assay.execution.jobs import kept_provenance
 from assay.execution.plan import ModelPlan
 from assay.execution.run import Tables
+from assay.execution.workspace import kept_provenance
 from assay.look.checks import data_checks
 from assay.probes.performance import overall, with_overall
 from assay.report.pictures import PictureSettings

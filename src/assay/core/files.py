@@ -34,6 +34,9 @@ _REASONS = {
     errno.EEXIST: "a file stands where a folder is expected; choose another place with " + _OUT,
 }
 
+WEIGHTS_FILE = "weights.safetensors"
+"""Name of a unit's trained weights."""
+
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 """Errors that every later write meets too."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,13 @@ _BEYOND = (20.0, 25.0, 32.0, 48.0, 64.0, 96.0, 128.0)
 """Logits that networks trained with Dice reach, too far apart for any but the first part of a free response."""
 AT_NATIVE = "native_"
 """How the names of columns begin that were taken at the size of the files; the rest is that of the same column."""
+
+COLUMNS_VERSION = 2
+"""Rises when the columns of a map are others than before, so that a model is read again."""
+KINDS_VERSION = 2
+"""Rises when other columns are kept of several kinds, so that a model is read again."""
+PADDING: Mapping[str, float] = {"lesion_score": np.nan, "lesion_area": 0}
+"""Columns with one entry per lesion -> padding for images with fewer lesions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,3 +78,12 @@ class MapGrid:
 def pixels_of(share: float, pixels: int) -> int:
     """The least number of pixels, at least 1, that makes this share of so many."""
     return max(1, math.ceil(share * pixels - ROUNDING))
+
+
+def of_one_width(name: str, parts: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Return the parts of a column; one with an entry per lesion is padded to the most lesions of any part."""
+    if name not in PADDING:
+        return list(parts)
+    widest = max(part.shape[1] for part in parts)
+    wider = [((0, 0), (0, widest - part.shape[1])) for part in parts]
+    return [np.pad(part, width, constant_values=PADDING[name]) for part, width in zip(parts, wider, strict=True)]

@@ -240,3 +240,18 @@ def undefined(measure: str, reason: Reason | Code | str, **where: str) -> Measur
 def rows_of(index: Sequence[int] | np.ndarray) -> np.ndarray:
     """Row numbers as int64 [n]."""
     return np.asarray(index, dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The images that a network takes and the classes that it tells apart.
+
+    Attributes:
+        channels: Channels of an image.
+        size: Side of an image in pixels.
+        classes: Number of classes; in segmentation, background and the kinds of lesion.
+    """
+
+    channels: int
+    size: int
+    classes: int

@@ -12,16 +12,18 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from jaxtyping import Bool, Float, UInt8, UInt16
-from torch import Tensor
 
 from assay.core.errors import StoreError
 from assay.core.files import file_state, holding, not_written, sha256, write_bytes
 from assay.data.dataset import ONE_KIND
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
 
 _ALTERED = "it is damaged (its content is not that of its checksum)"
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,119}")
@@ -271,6 +273,8 @@ class ArrayImages:
 
     def read(self, index: np.ndarray) -> Float[Tensor, "n c h w"]:
         """Float32 images in [0, 1] at these positions, in this order. Raises IndexError beyond the last."""
+        import torch
+
         pixels = _copy_rows(self.array, self.rows, index)
         largest = np.float32(np.iinfo(pixels.dtype).max)
         return torch.as_tensor(np.divide(pixels, largest, dtype=np.float32))
@@ -293,6 +297,8 @@ class ArrayMasks:
 
     def read(self, index: np.ndarray) -> UInt8[Tensor, "n 1 h w"]:
         """Label maps at these positions, in this order. Raises IndexError beyond the last."""
+        import torch
+
         return torch.as_tensor(_copy_rows(self.array, self.rows, index).view(np.uint8))
 
 

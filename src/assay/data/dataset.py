@@ -9,13 +9,13 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
-import torch
 from jaxtyping import Bool, Float, Int, Shaped, UInt8
-from torch import Tensor
 
 from assay.core.types import Factor, FactorTable
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from assay.data.files.fitting import Framing
     from assay.data.near_copies import NearPair
 
@@ -232,6 +232,8 @@ class BoxedLesions:
 
     def read(self, index: np.ndarray) -> Bool[Tensor, "n k h w"]:
         """Return a plane per kind at these positions, in this order, on the CPU."""
+        import torch
+
         planes = np.zeros((len(index), len(self.kinds), self.size, self.size), dtype=np.bool_)
         positions: list[int] = index.tolist()
         for plane, position in zip(planes, positions, strict=True):

@@ -16,14 +16,14 @@ import torch
 from assay.core.errors import AssayError
 from assay.core.files import canonical_json
 from assay.core.registry import build
-from assay.core.types import FactorTable
+from assay.core.types import FactorTable, Inputs
 from assay.data.cache import ArrayImages, ArrayMasks, Notify, silent
 from assay.execution.jobs import inputs_of, network_of
 from assay.execution.local import PROCESSOR, computing_on, keeping_memory
 from assay.execution.plan import Plan, Source, start_id
 from assay.models.initialization import build_finetuning
 from assay.models.networks import as_network
-from assay.models.ref import Inputs, Model
+from assay.models.ref import Model
 from assay.models.untyped import channels_last
 from assay.probes.probe import Probe
 from assay.probes.reader import batch_of

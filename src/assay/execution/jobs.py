@@ -2,34 +2,42 @@
 
 from __future__ import annotations
 
-import json
 import math
-import platform
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import nn
 
 from assay.core.errors import DataError, StoreError, WeightsError
-from assay.core.files import canonical_json, file_hash
+from assay.core.files import WEIGHTS_FILE, canonical_json, file_hash
 from assay.core.reasons import NOTHING, Code, Reason, because
 from assay.core.registry import build, require_code
 from assay.core.request import Task
-from assay.core.types import FactorTable
-from assay.core.versions import versions
+from assay.core.types import FactorTable, Inputs
 from assay.data.cache import ArrayCache, Notify, check_opened, silent
-from assay.execution.local import computing_on, device_name
+from assay.execution.local import computing_on
 from assay.execution.tasks import Context, Stopped
+from assay.execution.workspace import (
+    CURVE,
+    OF_A_SOURCE,
+    PROVENANCE,
+    STOPPED,
+    Workspace,
+    nothing_to_read,
+    operating_of,
+    provenance,
+    specific_of,
+)
 from assay.models.networks import HeadNotFitted, as_network, build_network, empty_network, scaling_words
-from assay.models.ref import Ensemble, Inputs, Model, ModelRef, Unit, given_network
+from assay.models.ref import Ensemble, Model, ModelRef, Unit, given_network
 from assay.models.untyped import channels_last, tensor_of
-from assay.models.weights import WEIGHTS_FILE, load_weights, remove_checkpoint, save_weights, start_of
+from assay.models.weights import load_weights, remove_checkpoint, save_weights, start_of
 from assay.probes.probe import Read, Request
 from assay.probes.reader import ModelReading, run_probes
 from assay.shifts.environment import Environment
@@ -54,9 +62,6 @@ if TYPE_CHECKING:
 
 # Kept of a training: its curve and the validation rows in its record, and how they are read back.
 
-CURVE = "curve.parquet"
-"""Name of a unit's curve."""
-
 
 def of_validation(logits: np.ndarray, target: np.ndarray) -> dict[str, Any]:
     """`validation_auroc`, of several classes the mean of each against the rest, None where undefined; and `specific`,
@@ -69,106 +74,12 @@ def of_validation(logits: np.ndarray, target: np.ndarray) -> dict[str, Any]:
     return {"validation_auroc": auroc.value if auroc.is_defined else None, "specific": specific}
 
 
-def specific_of(record: Mapping[str, Any]) -> tuple[tuple[float, ...], ...]:
-    """For every cut the log-odds from which each specificity is reached on validation rows, NaN where none is."""
-    cuts: list[list[float | None]] = record.get("specific", [])
-    return tuple(tuple(math.nan if odds is None else float(odds) for odds in cut) for cut in cuts)
-
-
-def operating_of(record: Mapping[str, Any]) -> tuple[float, ...]:
-    """Return the logits at which a segmentation finds each share of its validation lesions, NaN where none does."""
-    return tuple(math.nan if logit is None else float(logit) for logit in record.get("operating", ()))
-
-
 def write_curve(unit: Path, curve: Sequence[Mapping[str, float | int]]) -> None:
     """A row for each epoch."""
     write_rows(unit / CURVE, tuple(curve[0]), [dict(row) for row in curve])
 
 
-# Time, host and versions of a unit. Never part of a result, so that results are the same bytes everywhere.
-
-PROVENANCE = "provenance.json"
-
-
-def processor() -> str:
-    """Return the name of the processor, where the system tells it, and the instructions that PyTorch uses on it."""
-    name = platform.processor()
-    with suppress(OSError):
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), name)
-    return f"{name} {torch.backends.cpu.get_cpu_capability()}".strip()
-
-
-def provenance(start: float, device: str) -> dict[str, Any]:
-    """Return the contents of `PROVENANCE`.
-
-    Args:
-        start: When the work began, in seconds since the epoch.
-    """
-    return {
-        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(start)),
-        "seconds": time.time() - start,
-        "host": platform.node(),
-        "machine": platform.machine(),
-        "processor": processor(),
-        "device": device_name(device),
-        "python": platform.python_version(),
-        "libraries": versions(),
-    }
-
-
-_FACTS: Mapping[str, type | tuple[type, ...]] = {
-    "started": str,
-    "seconds": (int, float),
-    "host": str,
-    "machine": str,
-    "processor": str,
-    "device": str,
-    "python": str,
-    "libraries": dict,
-}
-
-
-def kept_provenance(unit: Path) -> dict[str, Any]:
-    """Return the `PROVENANCE` of a unit; empty where it is missing or damaged, since it decides no result."""
-    try:
-        recorded = json.loads((unit / PROVENANCE).read_bytes())
-    except (OSError, ValueError):
-        return {}
-    facts = cast("dict[str, Any]", recorded) if isinstance(recorded, dict) else {}
-    is_complete = all(isinstance(facts.get(name), kind) for name, kind in _FACTS.items())
-    return facts if is_complete else {}
-
-
 # The two jobs of a study: train one trial, probe one trained model. Each leaves records; run again, it continues.
-
-OF_A_SOURCE, OF_OWN_IMAGES = {"for": "source", "drawn": "apart"}, {"for": "source", "drawn": "own"}
-"""Stands in the identity of a source's data, so that no source has the name of a trial that is trained alike: one whose
-images are drawn apart from its trials', or one that is trained on theirs.
-"""
-STOPPED = "stopped"
-"""In the record of a training that was stopped, since its features had collapsed, and left no network."""
-WITHOUT_START = "without_start"
-"""In the record of a unit that could not start: the id of the source that is of no use."""
-
-
-@dataclass(frozen=True)
-class Workspace:
-    """Where a study's records and the shared cache lie, how bad rows are treated, and the user's own code.
-
-    Attributes:
-        code: As reported by `own_code` when the study was planned.
-    """
-
-    root: Path
-    cache: Path
-    skip_bad_rows: bool = False
-    code: tuple[tuple[str, str], ...] = ()
-
-    @property
-    def folder(self) -> RunFolder:
-        """The run folder."""
-        return RunFolder(self.root)
 
 
 @dataclass(frozen=True)
@@ -505,15 +416,6 @@ def kept_read(outputs: dict[str, np.ndarray]) -> Read:
     """Return the kept results of a reading; activations are not kept."""
     logits = outputs.pop("logits")
     return Read(logits, {}, {name: values for name, values in outputs.items() if name not in OF_ROWS})
-
-
-def nothing_to_read(trial: Mapping[str, Any]) -> Reason:
-    """Return why a trial left no network; nothing where it left one."""
-    if WITHOUT_START in trial:
-        return because(Code.USELESS_SOURCE)
-    if STOPPED in trial:
-        return because(Code.TRAINING_STOPPED)
-    return because(Code.TRAINING_DIVERGED) if trial["status"] == "diverged" else NOTHING
 
 
 _populations: dict[tuple[str, Path, bool, str, bool, str], Population] = {}

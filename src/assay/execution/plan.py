@@ -8,29 +8,25 @@ from collections.abc import Callable, Collection, Generator, Iterator, Mapping, 
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from assay.core.errors import SpecError
-from assay.core.files import canonical_json, content_hash, hash_by_last, holding, write_bytes
+from assay.core.files import WEIGHTS_FILE, canonical_json, content_hash, hash_by_last, holding, write_bytes
+from assay.core.map_grid import COLUMNS_VERSION, KINDS_VERSION
 from assay.core.reasons import Code, because, reason_of
 from assay.core.registry import lookup
 from assay.core.request import Task
 from assay.data.cache import NO_ROOM_REMEDY
-from assay.execution.jobs import (
+from assay.execution.tasks import Context, Stopped
+from assay.execution.workspace import (
     CURVE,
     OF_A_SOURCE,
     OF_OWN_IMAGES,
     PROVENANCE,
     WITHOUT_START,
-    TrainJob,
     Workspace,
     provenance,
 )
-from assay.execution.tasks import Context, Stopped
-from assay.maps.summary import COLUMNS_VERSION, KINDS_VERSION
-from assay.models.weights import WEIGHTS_FILE
-from assay.probes.probe import Probe, Scope
-from assay.shifts.population import NEUTRAL, Population, PopulationScene
 from assay.spec.checks import asks_native, environments_of
 from assay.spec.environments import start_of
 from assay.spec.recipe import Component, Frozen, RecipeSpec
@@ -38,6 +34,12 @@ from assay.spec.request import ProbeSpec
 from assay.spec.schema import DataSpec, EnvironmentSpec, RecipePoint, StudySpec, TrainingSpec
 from assay.store.files import write_json
 from assay.store.folder import RunFolder, UnitKind
+
+if TYPE_CHECKING:
+    from assay.execution.jobs import TrainJob
+    from assay.probes.probe import Probe, Scope
+    from assay.shifts.population import Population, PopulationScene
+
 
 # Sources that a study trains itself: their names, and the job that trains one for all runs.
 
@@ -185,6 +187,8 @@ class SourceJob:
 
     def __call__(self, context: Context) -> None:
         """See `Job`."""
+        from assay.execution.jobs import TrainJob
+
         id, folder = self.source.id, self.place.folder
         began = time.time()
         if fault := _without_start(self.start, folder):
@@ -478,6 +482,8 @@ class TestInputs:
 
 def looked_at(scene: PopulationScene) -> TestInputs:
     """Return the identities of the environments of a scene."""
+    from assay.shifts.population import NEUTRAL
+
     return TestInputs({name: scene.identity(name) for name in scene.names}, scene.identity(NEUTRAL))
 
 

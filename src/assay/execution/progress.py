@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.live import Live
@@ -18,9 +19,13 @@ from rich.table import Table
 
 from assay.core.errors import visible
 from assay.core.terminal import visible_outputs
-from assay.data.cache import Notify, silent
+from assay.data.cache import silent
 from assay.execution.tasks import Event, Observer, Task
 from assay.stats.format import duration
+
+if TYPE_CHECKING:
+    from assay.data.cache import Notify
+
 
 PLAIN_EVERY = 60.0
 """Seconds after which a plain line is due, if no tenth of the work was finished before."""

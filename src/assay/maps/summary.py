@@ -17,7 +17,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from assay.core.compiled import compiled
-from assay.core.map_grid import AT_NATIVE, REGIONS, ROUNDING, MapGrid, pixels_of
+from assay.core.map_grid import AT_NATIVE, REGIONS, ROUNDING, MapGrid, of_one_width, pixels_of
 from assay.maps.components import COUNTS, LARGEST, PREDICTED, count_components, descending, root_of, unite
 
 # How far apart the surfaces of a predicted and a true mask lie.
@@ -419,10 +419,6 @@ def _by_image(image: Int[np.ndarray, " c"], score: np.ndarray, area: np.ndarray,
 Columns = dict[str, np.ndarray]
 
 DEFAULT_GRID = MapGrid()
-COLUMNS_VERSION = 2
-"""Rises when the columns of a map are others than before, so that a model is read again."""
-PADDING: Mapping[str, float] = {"lesion_score": np.nan, "lesion_area": 0}
-"""Columns with one entry per lesion -> padding for images with fewer lesions."""
 
 
 def summarize(
@@ -515,15 +511,6 @@ def join_parts(parts: Sequence[Mapping[str, np.ndarray]]) -> Columns:
     return {name: np.concatenate(of_one_width(name, [part[name] for part in parts])) for name in parts[0]}
 
 
-def of_one_width(name: str, parts: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Return the parts of a column; one with an entry per lesion is padded to the most lesions of any part."""
-    if name not in PADDING:
-        return list(parts)
-    widest = max(part.shape[1] for part in parts)
-    wider = [((0, 0), (0, widest - part.shape[1])) for part in parts]
-    return [np.pad(part, width, constant_values=PADDING[name]) for part, width in zip(parts, wider, strict=True)]
-
-
 def _check_arrays(logits: Tensor, labels: Tensor, pixel_size: np.ndarray | None) -> None:
     if logits.ndim != 3 or logits.shape != labels.shape or not logits.numel():
         raise ValueError(
@@ -542,8 +529,6 @@ def _check_arrays(logits: Tensor, labels: Tensor, pixel_size: np.ndarray | None)
 
 # Each of several kinds of lesion: its pixels, its lesions, and the pixels predicted as it.
 
-KINDS_VERSION = 2
-"""Rises when other columns are kept of several kinds, so that a model is read again."""
 OF_KINDS = ("truth", "predicted", "hit", "lesions", "found", "stray")
 """Counts per kind; the columns are named `kind_truth` and so on."""
 

@@ -17,13 +17,12 @@ from torch import nn
 
 from assay.core import registry
 from assay.core.errors import WeightsError
-from assay.core.files import default_cache_root, fill_names
+from assay.core.files import WEIGHTS_FILE, default_cache_root, fill_names
 from assay.core.registry import Role, component
 from assay.core.seeds import derive
 from assay.models.networks import WithTrunk, as_network
 from assay.models.weight_files import WeightsFile, fetch, reachable, read_weights, weights_cache
 from assay.models.weights import (
-    WEIGHTS_FILE,
     Start,
     fitted_positions,
     load_into,

@@ -25,6 +25,7 @@ from assay.core.log_odds import log_odds_of as odds_of
 from assay.core.reasons import NOTHING, Reason
 from assay.core.registry import own_object
 from assay.core.request import Task
+from assay.core.types import Inputs
 from assay.models.networks import empty_network
 from assay.models.onnx_session import output_names, require_rows
 from assay.models.untyped import named_layers
@@ -34,21 +35,6 @@ from assay.spec.document import mapping_of
 from assay.spec.recipe import GivenSpec, RecipeSpec
 
 # The input of probes: a network with its thresholds.
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """The images that a network takes and the classes that it tells apart.
-
-    Attributes:
-        channels: Channels of an image.
-        size: Side of an image in pixels.
-        classes: Number of classes; in segmentation, background and the kinds of lesion.
-    """
-
-    channels: int
-    size: int
-    classes: int
 
 
 @dataclass(frozen=True)

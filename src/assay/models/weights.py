@@ -592,8 +592,6 @@ def take_rgb(trunk: nn.Module) -> None:
 
 # Files of a training: written whole or not at all, read back without running any code in them.
 
-WEIGHTS_FILE = "weights.safetensors"
-"""Name of a unit's trained weights."""
 _NAME = "checkpoint.pt"
 _DIGEST = hashlib.sha256().digest_size
 _FORMAT = "assay-network-1"

@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from pydantic import Field
-from scipy.stats import rankdata
 
 from assay.core.measures import INDEPENDENT as INDEPENDENT_IMAGES
 from assay.core.measures import Measure, register_measures
@@ -24,7 +23,7 @@ from assay.models.ref import Model
 from assay.probes.probe import Reading, Request, Scope, with_untrained
 from assay.shifts.environment import Environment, Scene
 from assay.stats.influence import auroc_rows, cluster
-from assay.stats.metrics import placements, varying
+from assay.stats.metrics import average_ranks, placements, varying
 from assay.stats.ridge import held_out
 
 register_measures(
@@ -129,7 +128,7 @@ def _question(
         wanted = positive.astype(np.float64)
     else:
         positive = (values[rows] > _halving_cut(values[rows]))[:, None]
-        wanted = (rankdata(values[rows]) / len(rows))[:, None]
+        wanted = (average_ranks(values[rows]) / len(rows))[:, None]
     both = [_patients(patient[rows], side) >= folds for column in positive.T for side in (column, ~column)]
     return DecoderTarget(rows, wanted, positive) if both and all(both) else None
 

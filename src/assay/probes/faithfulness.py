@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from scipy import ndimage
-from scipy.stats import rankdata
 from torch import Tensor, nn
 
 from assay.core.measures import WITHIN_CLASS
@@ -25,7 +24,7 @@ from assay.probes.probe import Reading, estimated_mean, measurement_with_error, 
 from assay.probes.reliance import within_class_spread
 from assay.shifts.confounders.pixels import gaussian
 from assay.shifts.environment import Environment, PickedImages, Scene
-from assay.stats.metrics import class_score, log_odds
+from assay.stats.metrics import average_ranks, class_score, log_odds
 
 # Whether a heat map depends on learned weights: it is computed again with randomized layers.
 #
@@ -159,7 +158,7 @@ def structural_similarities(
 
 
 def _centered_ranks(maps: Float[np.ndarray, "n h w"]) -> Float[np.ndarray, "n p"]:
-    ranks = rankdata(np.abs(maps).reshape(len(maps), -1), axis=1)
+    ranks = average_ranks(np.abs(maps).reshape(len(maps), -1))
     return ranks - ranks.mean(axis=1, keepdims=True)
 
 
@@ -450,7 +449,7 @@ def agreement(
     present = ~np.isnan(share)
     if present.sum() < 4:
         return without(place, AGREEMENT, because(Code.FEW_SCORED_IMAGES, images=int(present.sum()), least=4))
-    x, y = (rankdata(values[present]) for values in (share, fall))
+    x, y = (average_ranks(values[present]) for values in (share, fall))
     if not (np.ptp(x) and np.ptp(y)):
         return without(place, AGREEMENT, because(Code.EQUAL_SHARES))
     x, y = ((values - values.mean()) / values.std() for values in (x, y))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -13,13 +13,15 @@ from assay.core.measures import WORST_ENVIRONMENT, WORST_GROUP, register_measure
 from assay.core.reasons import Code, because
 from assay.core.registry import component
 from assay.core.types import Contributions, FactorTable, Measurement, undefined
-from assay.models.ref import Model
 from assay.probes.probe import Group, Reading, Request, Scope, groups_of, worst_group_place
-from assay.probes.reader import answers_of
-from assay.shifts.environment import Scene
 from assay.stats.influence import Answers, code_patients
 from assay.stats.measures import COMPUTED, find_measure, images, influence_of
 from assay.stats.metrics import class_score
+
+if TYPE_CHECKING:
+    from assay.models.ref import Model
+    from assay.shifts.environment import Scene
+
 
 register_measures(
     images.dosed("worst-group-accuracy", meaning="least accuracy of a group: a level of a factor in one class",
@@ -71,6 +73,8 @@ class Performance:
 
     def measure(self, reading: Reading, scene: Scene) -> list[Measurement]:
         """Return the measurements of single classes, groups and the worst group."""
+        from assay.probes.reader import answers_of
+
         answered: dict[str, tuple[Answers, FactorTable]] = {}
         for name in scene.names:
             environment = scene.environment(name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Annotated, ClassVar, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -15,9 +15,12 @@ from assay.core.registry import Role
 from assay.core.seeds import row_uniform
 from assay.core.types import Factor, FactorTable, Measurement
 from assay.data.dataset import levels_of
-from assay.models.ref import Model
-from assay.shifts.environment import Environment, Scene
 from assay.stats.influence import cluster
+
+if TYPE_CHECKING:
+    from assay.models.ref import Model
+    from assay.shifts.environment import Environment, Scene
+
 
 # The probe protocol: the readings that a probe requests, and the measurements that it makes of them.
 

@@ -21,7 +21,6 @@ from assay.maps.summary import OF_KINDS
 from assay.models.ref import Model
 from assay.probes.performance import measurement_of, rows_of
 from assay.probes.probe import Reading, Request, Scope, groups_of, measurement_with_error, patients
-from assay.probes.reader import answers_of
 from assay.shifts.environment import Environment, PickedImages, PickedMasks, Scene
 from assay.spec.data import LESION
 from assay.stats.influence import Answers
@@ -60,6 +59,8 @@ class OfMaps:
 
     def measure(self, reading: Reading, scene: Scene) -> list[Measurement]:
         """Overall, then by kind and by group."""
+        from assay.probes.reader import answers_of
+
         measurements: list[Measurement] = []
         answered: dict[str, tuple[Answers, FactorTable]] = {}
         kinds: tuple[str, ...] = ()
@@ -286,6 +287,8 @@ class Painting:
 
     def measure(self, reading: Reading, scene: Scene) -> list[Measurement]:
         """By factor and quantile, then where lesions were."""
+        from assay.probes.reader import answers_of
+
         painted = self._painted(scene)
         if painted is None:
             return [undefined(FOUND, Code.NOTHING_TO_PAINT)]
@@ -328,6 +331,8 @@ class Painting:
         return Painted(own, set_to, gone)
 
     def _where_they_were(self, reading: Reading, gone: Environment | None, place: Measurement) -> list[Measurement]:
+        from assay.probes.reader import answers_of
+
         if gone is None:
             reason = because(Code.NO_LESION_FACTOR, factor=LESION.name)
             return [undefined(name, reason, environment=place.environment) for name in PLACE]

@@ -78,8 +78,8 @@ class RunTables(Mapping[str, Rows]):
 
     def __getitem__(self, name: str) -> Rows:
         if name not in self._read:
-            self._folder.require_table(name)
-            self._read[name] = _checked_rows(self._folder, self._known[name])
+            table = self._known.get(name) or self._folder.require_table(name)
+            self._read[name] = _checked_rows(self._folder, table)
         return self._read[name]
 
     def __contains__(self, name: object) -> bool:

@@ -374,6 +374,9 @@ def require_page(root: Path) -> None:
 
 def _fitting(content: PageContent) -> str:
     """The page with as much in it as there is room for, the bare page at least."""
+    page = as_html(content)
+    if len(page.encode()) <= SIZE_LIMIT - MARGIN:
+        return page
     bare = replace(content, files=tuple((name, None) for name, _ in content.files))
     page = as_html(bare)
     room = SIZE_LIMIT - len(page.encode()) - MARGIN

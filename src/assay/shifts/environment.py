@@ -7,18 +7,22 @@ import math
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
-from torch import Tensor
 
 from assay.core.errors import AssociationError, DataError
 from assay.core.types import FactorTable
 from assay.data.dataset import Images, Lesions, Masks, NativeMasks, Originals, OverImages
 from assay.data.files.fitting import Framing
-from assay.shifts.intervention import Drawn
 from assay.spec.schema import AssociationSpec, EnvironmentSpec
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from assay.shifts.intervention import Drawn
+
 
 # An environment made real: rows with their factors, images that can be read, and the association achieved.
 

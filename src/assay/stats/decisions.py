@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float
-from scipy import stats
+from scipy.special import stdtrit
 
 from assay.core.measures import better, range_of
 from assay.core.reasons import NOTHING, Code, Reason, because, reason_of
@@ -146,14 +146,14 @@ def decide(family: Sequence[Contrast], alpha: float = ALPHA, correction: Correct
         equivalent = open_ and not depends[i] and equal[i] < alpha
         is_beyond = differs_from_zero and exceeds[i] < alpha / 2
         against_margin = _level_interval(
-            contrast, 1 - 2 * (alpha / steps[i]), float(stats.t.ppf(1 - alpha / steps[i], contrast.df))
+            contrast, 1 - 2 * (alpha / steps[i]), float(stdtrit(contrast.df, 1 - alpha / steps[i]))
         )
         factor, decided_p = (over_by[i], exceeds[i]) if is_beyond else (factors[i], p[i])
         decided = (
-            *_level_interval(contrast, 1 - alpha / factor, float(stats.t.isf(alpha / factor / 2, contrast.df))),
+            *_level_interval(contrast, 1 - alpha / factor, -float(stdtrit(contrast.df, alpha / factor / 2))),
             decided_p,
         )
-        least = abs(contrast.value) + float(stats.t.isf(alpha / reaches[i], contrast.df)) * contrast.standard_error
+        least = abs(contrast.value) - float(stdtrit(contrast.df, alpha / reaches[i])) * contrast.standard_error
         needed = (
             settling(contrast, size, alpha)
             if open_ and not equivalent and contrast.margin > 0
@@ -253,7 +253,7 @@ def settling(contrast: Contrast, size: int, alpha: float = ALPHA) -> tuple[float
     between: Float[np.ndarray, " s"] = float(contrast.spread.seeds) * contrast.seeds / seeds
     rest = max(0.0, float(contrast.spread.patients - contrast.spread.residual))
     df = limit_df(degrees(between, between + rest, seeds - 1, contrast.spread.df_patients), seeds, contrast.group, size)
-    tested = np.asarray(stats.t.isf(alpha / size, df) + stats.t.isf(alpha / size / 2, df))
+    tested = -np.asarray(stdtrit(df, alpha / size) + stdtrit(df, alpha / size / 2))
     enough = np.flatnonzero(tested * np.sqrt(between + rest) <= contrast.margin)
     if len(enough):
         return float(max(seeds[enough[0]], contrast.seeds + 1)), math.nan

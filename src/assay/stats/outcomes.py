@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float
-from scipy import stats
+from scipy.special import betaincinv, fdtri, ndtri
 
 from assay.core.reasons import NOTHING, Code, Reason, because, reason_of
 from assay.stats.estimate import Uncertainty, covariance, move, uncertainty
@@ -78,8 +78,8 @@ def collapse_rate(collapsed: int, trials: int) -> Rate:
     if not trials:
         return Rate(float("nan"), float("nan"), float("nan"), 0, 0)
     tail = (1 - CONFIDENCE) / 2
-    low = float(stats.beta.ppf(tail, collapsed, trials - collapsed + 1)) if collapsed else 0.0
-    high = float(stats.beta.ppf(1 - tail, collapsed + 1, trials - collapsed)) if collapsed < trials else 1.0
+    low = float(betaincinv(collapsed, trials - collapsed + 1, tail)) if collapsed else 0.0
+    high = float(betaincinv(collapsed + 1, trials - collapsed, 1 - tail)) if collapsed < trials else 1.0
     return Rate(collapsed / trials, low, high, collapsed, trials)
 
 
@@ -114,7 +114,9 @@ def contrast_collapse(a: Bool[np.ndarray, " s"], b: Bool[np.ndarray, " s"]) -> R
         nan = float("nan")
         return RateContrast(nan, nan, nan, nan, nan, 0)
     only_a, only_b = int((a & ~b).sum()), int((b & ~a).sum())
-    p = float(stats.binomtest(only_a, only_a + only_b).pvalue) if only_a + only_b else 1.0
+    discordant = only_a + only_b
+    tail = sum(math.comb(discordant, k) for k in range(min(only_a, only_b) + 1))
+    p = min(1.0, 2 * tail / 2**discordant)
     value = float(a.mean() - b.mean())
     (low_a, high_a), (low_b, high_b) = (_wilson(int(side.sum()), seeds) for side in (a, b))
     rate_a, rate_b = float(a.mean()), float(b.mean())
@@ -124,8 +126,11 @@ def contrast_collapse(a: Bool[np.ndarray, " s"], b: Bool[np.ndarray, " s"]) -> R
 
 
 def _wilson(count: int, trials: int) -> tuple[float, float]:
-    interval = stats.binomtest(count, trials).proportion_ci(CONFIDENCE, method="wilson")
-    return float(interval.low), float(interval.high)
+    z = float(ndtri((1 + CONFIDENCE) / 2))
+    scale, share = 2 * (trials + z**2), count / trials
+    center = (2 * trials * share + z**2) / scale
+    reach = z / scale * math.sqrt(4 * trials * share * (1 - share) + z**2)
+    return 0.0 if count == 0 else center - reach, 1.0 if count == trials else center + reach
 
 
 # Corruption error: the loss of a recipe under distortions, relative to that of a baseline.
@@ -319,7 +324,7 @@ def _outline(
     parts: tuple[Evaluated, Evaluated], sure: tuple[Uncertainty, Uncertainty], correlation: float, df: float
 ) -> Float[np.ndarray, "points 2"]:
     angle = 2 * np.pi * np.arange(POINTS) / POINTS
-    reach = math.sqrt(2 * df / (df - 1) * float(stats.f.ppf(CONFIDENCE, 2, df - 1)))
+    reach = math.sqrt(2 * df / (df - 1) * float(fdtri(2, df - 1, CONFIDENCE)))
     steps = np.cos(angle), correlation * np.cos(angle) + math.sqrt(1 - correlation**2) * np.sin(angle)
     outline = [
         [

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-from scipy import optimize, stats
+from scipy.special import gammaincinv, ndtr, stdtrit
 
 from assay.core.seeds import generator
 from assay.stats.compare import Contrast, Correction
@@ -72,6 +72,8 @@ def reachable(
         >>> reachable(0.0, 0.0, 10, 99.0)
         nan
     """
+    from scipy import optimize  # here, since importing it takes a quarter of a second
+
     if not between + within > 0:
         return float("nan")
     size = min(group, 8)
@@ -79,17 +81,18 @@ def reachable(
     normal = rng.normal(size=(-(-DRAWS // size), size + 1, seeds))
     true = np.full(len(normal), between)
     if np.isfinite(df_between):
-        true = between * df_between / stats.chi2.ppf((np.arange(len(normal)) + 0.5) / len(normal), df_between)
+        chi2 = 2 * gammaincinv(df_between / 2, (np.arange(len(normal)) + 0.5) / len(normal))
+        true = between * df_between / chi2
     values = (normal[:, 1:] - normal[:, :1]) * np.sqrt(true * seeds / 2)[:, None, None]
     part, df_seeds = moderate(values.var(axis=-1, ddof=1), np.full(size, seeds), values)
     rest = within if np.isinf(df_patients) else within * rng.chisquare(df_patients, size=part.shape) / df_patients
     df = limit_df(degrees(part, part + rest, df_seeds, df_patients), seeds, group, family)
     level = alpha / family if correction == "holm" else alpha
-    critical = stats.t.isf(level / 2, df) * np.sqrt(part + rest)
+    critical = -stdtrit(df, level / 2) * np.sqrt(part + rest)
     spread = np.sqrt(true + within)[:, None]
 
     def shortfall(difference: float) -> float:
-        return float(stats.norm.sf((critical - difference) / spread).mean()) - power
+        return float(ndtr((difference - critical) / spread).mean()) - power
 
     return float(optimize.brentq(shortfall, 0.0, float((critical + 10 * spread).max())))
 

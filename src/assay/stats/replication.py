@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from itertools import pairwise
 
-from scipy import stats
+from scipy.special import stdtr, stdtrit
 
 from assay.stats.rows import ALPHA, CONFIDENCE, Row, numeric
 
@@ -62,7 +62,7 @@ def _add_errors(*parts: tuple[float, float]) -> tuple[float, float]:
 
 
 def _interval_reach(error: float, df: float) -> float:
-    return error * float(stats.t.isf((1 - CONFIDENCE) / 2, df))
+    return -error * float(stdtrit(df, (1 - CONFIDENCE) / 2))
 
 
 def _agreement(first: Row, second: Row, family: int, error: float, df: float) -> float:
@@ -73,7 +73,7 @@ def _agreement(first: Row, second: Row, family: int, error: float, df: float) ->
     """
     margin, standard_error = numeric(second, "margin"), numeric(second, "standard_error")
     reach_of_difference, equal = (
-        standard_error * float(stats.t.isf(ALPHA / family / k, numeric(second, "df"))) for k in (2, 1)
+        -standard_error * float(stdtrit(numeric(second, "df"), ALPHA / family / k)) for k in (2, 1)
     )
     if math.isnan(error) or math.isnan(reach_of_difference) or math.isnan(margin):
         return math.nan
@@ -88,7 +88,7 @@ def _agreement(first: Row, second: Row, family: int, error: float, df: float) ->
     for low, high in places:
         inside = low + 1 if math.isinf(high) else high - 1 if math.isinf(low) else (low + high) / 2
         if _decide_difference(inside, reach_of_difference, equal, margin) == first["decision"]:
-            mass += float(stats.t.cdf((high - d1) / error, df) - stats.t.cdf((low - d1) / error, df))
+            mass += float(stdtr(df, (high - d1) / error) - stdtr(df, (low - d1) / error))
     return mass
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
-from scipy import stats
+from scipy.special import stdtr, stdtrit
 
 from assay.core.reasons import NOTHING, Code, Reason, because
 from assay.stats.compare import holm
@@ -340,7 +340,7 @@ def beyond_seeds(
     error = _jackknife(distance)
     if error <= ROUNDING:
         return replace(likeness, standard_error=error, reason=because(Code.NO_VARIATION_BETWEEN_SEEDS))
-    reach = float(stats.t.ppf(1 - ALPHA / 2, seeds - 1)) * error
+    reach = float(stdtrit(seeds - 1, 1 - ALPHA / 2)) * error
     flipped, least = _sign_flip(distance)
     return replace(
         likeness,
@@ -348,7 +348,7 @@ def beyond_seeds(
         high=likeness.below + reach,
         standard_error=error,
         df=seeds - 1,
-        p=float(stats.t.sf(likeness.below / error, seeds - 1)),
+        p=float(stdtr(seeds - 1, -likeness.below / error)),
         sign_flip_p=flipped,
         sign_flip_min_p=least,
     )
@@ -369,7 +369,7 @@ def decide_likeness(family: Sequence[Likeness]) -> list[Row]:
     adjusted: list[float] = holm(p).tolist()
     factors: list[float] = deciding_factors(p).tolist()
     halves = [
-        float(stats.t.isf(ALPHA / k, likeness.df)) * likeness.standard_error
+        -float(stdtrit(likeness.df, ALPHA / k)) * likeness.standard_error
         for likeness, k in zip(family, factors, strict=True)
     ]
     return [

@@ -289,15 +289,15 @@ class RunFolder:
         for path in (self.root / MANIFEST, self.root / "tables" / STAMP):
             path.unlink(missing_ok=True)
 
-    def require_table(self, name: str) -> None:
-        """Raises NoTableError, with the nearest name, when it has no table of that name."""
-        if name in self.tables:
-            return
+    def require_table(self, name: str) -> Table:
+        """Return the description of a table. Raises NoTableError, with the nearest name, when it has none of it."""
         kind_of_run = self.require_run()
+        if name in kind_of_run.tables:
+            return kind_of_run.tables[name]
         if any(name in kind.tables for kind in kinds().values()):
             has = ", ".join(kind_of_run.tables)
             raise NoTableError(f"{self.root} holds {kind_of_run.words}, which has no table '{name}'; it has {has}")
-        raise NoTableError(unknown_name("table", name, tuple(self.tables)))
+        raise NoTableError(unknown_name("table", name, tuple(kind_of_run.tables)))
 
     def unit(self, kind: UnitKind, id: str) -> Path:
         """Return the folder of one unit."""
@@ -645,8 +645,7 @@ class RunFolder:
         Raises:
             StoreError: If there is none of that name, or no analysis ended here.
         """
-        self.require_table(name)
-        if parts := self.tables[name].parts:
+        if parts := self.require_table(name).parts:
             return VIEWS[name](*map(self.table_by_column, parts))
         path = self.root / "tables" / f"{name}.parquet"
         if not path.is_file():

@@ -6,6 +6,7 @@ import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import reduce
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Bool
@@ -14,8 +15,6 @@ from assay.core.files import canonical_json
 from assay.core.measures import EFFECTS, direction_of
 from assay.core.reasons import NOTHING, Code, Reason, because
 from assay.core.types import Direction, FactorTable
-from assay.shifts.association import with_high_levels
-from assay.shifts.population import Population
 from assay.spec.comparisons import FIT
 from assay.spec.environments import Borne, dose_axis, dosed_factors
 from assay.spec.schema import ContrastSpec, RecipePoint, StudySpec
@@ -46,6 +45,10 @@ from assay.study.families import (
 )
 from assay.study.gathered import Gathered, is_of_panels, measure_of, panel_for, seed_values, why_nothing
 from assay.study.measurements import values_of_seeds
+
+if TYPE_CHECKING:
+    from assay.shifts.population import Population
+
 
 # Comparisons along the doses, from the records of every dose: at any amount of data, or at matched performance.
 
@@ -307,6 +310,8 @@ def bears(table: FactorTable, factor: str, high: tuple[str, ...]) -> Bool[np.nda
 
     None for a number or an ordinal factor: every row has more or less of it, and none bears it.
     """
+    from assay.shifts.association import with_high_levels
+
     if factor not in table.columns:
         return np.zeros(len(table), dtype=bool)
     with_levels = with_high_levels(table.factor(factor), high)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Int
@@ -12,22 +13,18 @@ from pydantic import BaseModel
 from assay.core.errors import StoreError
 from assay.core.measures import OF_WORST_GROUP
 from assay.core.types import FactorTable
-from assay.data.cards import facts_of
-from assay.look.added import held_against
-from assay.look.checks import data_checks
-from assay.look.cues import Cue
-from assay.shifts.association import also_achieved
-from assay.shifts.environment import environment_rows_of
-from assay.shifts.population import Population
 from assay.spec.schema import ENVIRONMENT, RecipePoint, StudySpec
 from assay.stats.panel import Panel
 from assay.store.described import DESCRIBED, DataDescription, Rows
 from assay.store.files import Row
-from assay.study.confounders import ConfounderSample, Distinct, cautions, distinct_environments, visibility_rows
 from assay.study.contrasts import dose_count_rows
 from assay.study.gathered import Gathered
-from assay.study.heat_maps import illustrate
 from assay.study.measurements import Folds, Group, Outputs
+
+if TYPE_CHECKING:
+    from assay.look.cues import Cue
+    from assay.shifts.population import Population
+    from assay.study.confounders import Distinct
 
 
 class PooledMeasurements(BaseModel):
@@ -103,6 +100,10 @@ class Described(DataDescription):
 
 def describe(gathered: Gathered, population: Population) -> Described:
     """Draw the pictures of a finished study to `pictures/`, and describe its data for the tables."""
+    from assay.look.checks import data_checks
+    from assay.study.confounders import ConfounderSample, cautions, distinct_environments, visibility_rows
+    from assay.study.heat_maps import illustrate
+
     spec, dataset = gathered.plan.spec, population.dataset
     clean_sample, answers = (
         ConfounderSample.at(spec, population),
@@ -174,6 +175,9 @@ def environment_rows(
         names: Their names in tables.
         marks: Marks whose association is described even where a share alone selects their rows.
     """
+    from assay.shifts.association import also_achieved
+    from assay.shifts.environment import environment_rows_of
+
     folds, points = Folds(population, spec.probes), {point.label: point for point in spec.points}
     rows: list[Row] = []
     for distinct, name in zip(environments, names, strict=True):
@@ -185,6 +189,8 @@ def environment_rows(
 
 def facts_of_sets(population: Population) -> dict[str, str]:
     """Return the provenance of the training set and of the other sets that are tested on."""
+    from assay.data.cards import facts_of
+
     facts = facts_of(population.card, population.classes)
     for name, other in population.sets.items():
         facts |= {f"{key} of {name}": fact for key, fact in facts_of(other.card, ()).items()}
@@ -199,6 +205,8 @@ def added_rows(gathered: Gathered, cues: Sequence[Cue], table: FactorTable) -> l
         cues: Scores of all images.
         table: All images.
     """
+    from assay.look.added import held_against
+
     return [
         {"recipe": recipe, "environment": name, **row}
         for recipe, name, panel in clean_answers(gathered)

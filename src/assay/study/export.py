@@ -13,13 +13,14 @@ import torch
 from torch import nn
 
 from assay.core.errors import DISTRIBUTION, StoreError, WeightsError, extra, nearest, unknown_name, visible
-from assay.core.files import default_cache_root, sha256
+from assay.core.files import WEIGHTS_FILE, default_cache_root, sha256
 from assay.core.measures import MEASURES, label_of
-from assay.execution.jobs import TrainedModel, nothing_to_read
+from assay.core.types import Inputs
+from assay.execution.jobs import TrainedModel
 from assay.execution.plan import Trial
-from assay.models.ref import Inputs, Model
+from assay.execution.workspace import nothing_to_read
+from assay.models.ref import Model
 from assay.models.weight_files import export_trunk
-from assay.models.weights import WEIGHTS_FILE
 from assay.report.evidence import Evidence
 from assay.report.sentences.reasons import reason_words
 from assay.report.sheets import inert

@@ -13,14 +13,13 @@ import numpy as np
 from jaxtyping import Int
 
 from assay.core.errors import StoreError
-from assay.core.map_grid import AT_NATIVE
+from assay.core.map_grid import AT_NATIVE, of_one_width
 from assay.core.measures import OF_WORST_GROUP, PERFORMANCE, WORST_GROUP
 from assay.core.reasons import NOTHING, Code, Reason, because, reason_of
 from assay.core.registry import lookup
 from assay.core.types import TRAINED_GROUPS, Contributions
-from assay.execution.jobs import operating_of, specific_of
 from assay.execution.plan import Plan, ProbeUnit, Trial, start_id
-from assay.maps.summary import of_one_width
+from assay.execution.workspace import operating_of, specific_of
 from assay.probes.performance import overall, with_overall
 from assay.spec.schema import REFERABLE, ContrastSpec, RecipePoint
 from assay.stats.influence import Answers

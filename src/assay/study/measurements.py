@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from operator import itemgetter
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from jaxtyping import Int
@@ -17,11 +17,7 @@ from assay.core.measures import PERFORMANCE, PROBES_OF_MAPS, WORST, WORST_ENVIRO
 from assay.core.reasons import NOTHING, Code, because, reason_of, together
 from assay.core.registry import build
 from assay.core.types import Contributions, FactorTable
-from assay.probes.performance import Performance
 from assay.probes.probe import groups_of, worst_group_place
-from assay.probes.segmentation import OfMaps
-from assay.shifts.environment import Environment
-from assay.shifts.population import Population, PopulationScene, Tests
 from assay.spec.recipe import Component
 from assay.spec.schema import EnvironmentSpec, RecipePoint
 from assay.stats.influence import Answers
@@ -29,6 +25,13 @@ from assay.stats.panel import Evaluated, of_seeds, own_samples
 from assay.stats.rows import KEY_FIELDS
 from assay.store.arrays import OF_ROWS, measurement_row
 from assay.store.files import Row
+
+if TYPE_CHECKING:
+    from assay.probes.performance import Performance
+    from assay.probes.segmentation import OfMaps
+    from assay.shifts.environment import Environment
+    from assay.shifts.population import Population, PopulationScene
+
 
 CONTRIBUTIONS = "contributions"
 """The entry of a measurement's row that reads its contributions when they are needed; none in tables."""
@@ -345,6 +348,8 @@ class Folds:
         outputs: environment -> the outputs of the seed's models, for environments that every fold has read. Without all
         of the environments there is no worst one, so that none is given.
         """
+        from assay.probes.segmentation import OfMaps
+
         components = [component for component in self.probes if component.name in POOLED]
         if not components or set(outputs) != set(point.tests):
             return []
@@ -380,6 +385,8 @@ class Folds:
 
     def tables(self, tests: Mapping[str, EnvironmentSpec], seed: int) -> Mapping[str, FactorTable]:
         """Environment -> its rows of all folds; the neutral ones under ""."""
+        from assay.shifts.population import Tests
+
         key = ("\n".join(f"{name} {spec.model_dump_json()}" for name, spec in tests.items()), seed)
         if key not in self._tables:
             scenes = [self.population.scene(tests, seed, fold) for fold in range(self.population.folds)]

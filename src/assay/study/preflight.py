@@ -13,12 +13,13 @@ from assay.core.errors import SpecError, StoreError, UnfitError, WeightsError, u
 from assay.core.files import canonical_json
 from assay.core.measures import COMPARED, Among
 from assay.core.registry import build
-from assay.core.types import FactorTable
-from assay.execution.jobs import layers_of, network_of, nothing_to_read, weights_path
+from assay.core.types import FactorTable, Inputs
+from assay.execution.jobs import layers_of, network_of, weights_path
 from assay.execution.plan import Plan, ProbeUnit, Trial, start_id
+from assay.execution.workspace import nothing_to_read
 from assay.models.initialization import with_trunk
 from assay.models.networks import empty_network
-from assay.models.ref import Inputs, given_network
+from assay.models.ref import given_network
 from assay.models.weight_files import shape
 from assay.models.weights import remove_checkpoint
 from assay.probes.attribution import Attribution

@@ -7,7 +7,6 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
-from scipy import stats
 
 from assay.spec.published import OF_ROWS, PublishedColumn, PublishedTable
 from assay.spec.schema import StudySpec
@@ -100,6 +99,8 @@ def permutation_p(first: Sequence[float], second: Sequence[float]) -> float:
     sides = tuple(np.array([value for value in side if not math.isnan(value)]) for side in (first, second))
     if min(map(len, sides)) < _FEWEST:
         return math.nan
+    from scipy import stats  # here, since few studies need it and importing it takes a second
+
     tested = stats.permutation_test(sides, _difference, vectorized=True, n_resamples=_RESAMPLES, rng=0)
     return float(tested.pvalue)
 

@@ -9,17 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import ValidationError
 
 from assay.core.errors import SpecError, StoreError
-from assay.core.files import content_hash, default_cache_root, sha256
+from assay.core.files import WEIGHTS_FILE, content_hash, default_cache_root, sha256
 from assay.core.registry import code_of_folder
-from assay.execution.jobs import TrainedModel, Workspace, inputs_of, load_trained, population_of
+from assay.core.types import Inputs
 from assay.execution.plan import Plan, ProbeUnit, Source, Trial, start_id, started_from, with_weights
-from assay.models.ref import Inputs, Model, Unit
-from assay.models.weights import WEIGHTS_FILE
+from assay.execution.workspace import Workspace
 from assay.spec.given import EXPORTED
 from assay.spec.recipe import Component
 from assay.spec.schema import DataSpec, RecipePoint, RecipeSpec, StudySpec, TrainingSpec
@@ -28,6 +27,11 @@ from assay.store.folder import RUN, RunFolder, UnitKind
 from assay.store.migrations import migrate
 from assay.store.schema import SCHEMA_VERSION
 from assay.study.kind import STUDY
+
+if TYPE_CHECKING:
+    from assay.execution.jobs import TrainedModel
+    from assay.models.ref import Model, Unit
+
 
 PLAN = "plan.json"
 Value = TypeVar("Value")
@@ -136,6 +140,8 @@ class Exported:
         Raises:
             StoreError: The weights are not there, or are others than those that were exported.
         """
+        from assay.execution.jobs import load_trained
+
         weights = self.root / WEIGHTS_FILE
         with code_of_folder():
             recipe = _read(self.root / EXPORTED, lambda: RecipeSpec.model_validate(self.values["recipe"]))
@@ -153,6 +159,8 @@ def trained_model(unit: Path) -> TrainedModel | Exported:
     Raises:
         StoreError: It holds no complete trial or source, or the run folder names none of that id.
     """
+    from assay.execution.jobs import TrainedModel
+
     path = unit.expanduser().resolve()
     if (path / EXPORTED).is_file():
         return Exported(path, read_json(path / EXPORTED))
@@ -172,6 +180,8 @@ def trained_model(unit: Path) -> TrainedModel | Exported:
 
 def _trained_source(id: str, study: Stored, root: Path) -> TrainedModel:
     """Return the model of a source, whose weights lie in the cache."""
+    from assay.execution.jobs import TrainedModel, inputs_of, population_of
+
     planned = next((planned for planned in study.plan.sources if planned.id == id), None)
     if planned is None:
         raise StoreError(f"source {id} is named by no spec of {root}: run the study that made it again")

@@ -11,19 +11,11 @@ from typing import Any
 
 from assay.core.files import default_cache_root
 from assay.core.registry import own_code
+from assay.core.types import Inputs
 from assay.data.cache import Notify, silent
 from assay.execution.engines import LEASES
 from assay.execution.estimate import Timer, after_units, source_seconds, unit_seconds
-from assay.execution.jobs import (
-    EnsembleJob,
-    GivenJob,
-    ProbeJob,
-    TrainedModel,
-    TrainJob,
-    Workspace,
-    inputs_of,
-    population_of,
-)
+from assay.execution.jobs import EnsembleJob, GivenJob, ProbeJob, TrainedModel, TrainJob, inputs_of, population_of
 from assay.execution.lease import OneWriter
 from assay.execution.local import PROCESSOR, planning_device
 from assay.execution.plan import (
@@ -41,7 +33,7 @@ from assay.execution.plan import (
 from assay.execution.progress import Stage, telling
 from assay.execution.run import RunSteps, Tables, Watch, carry_out, run_tasks
 from assay.execution.tasks import Executor, Job, Outcome, Task
-from assay.models.ref import Inputs
+from assay.execution.workspace import Workspace
 from assay.report.page import write_page
 from assay.report.sentences.reasons import reason_words
 from assay.report.words import statement
@@ -68,9 +60,9 @@ from assay.study.preflight import (
     sweep,
     weight_bytes,
 )
-from assay.study.records import stamp, store, stored_study, study_values
+from assay.study.records import stamp, store, study_values
 from assay.study.registration import require_registered, state
-from assay.study.tables import analyze, analyze_records, carried_looks
+from assay.study.tables import analyze, carried_looks
 
 PROBE = "probe-"
 """Stands before a trial's id in the names of its probe tasks."""
@@ -458,9 +450,3 @@ def _probe_job(
     components = {unit.id: unit.component for unit in units}
     model = TrainedModel.of(place.root, trial.id, trial.training, inputs)
     return ProbeJob(place, model, spec.data, tests, components, readings, keep_weights, device=device)
-
-
-def tables_of(folder: RunFolder) -> Tables:
-    """Return the tables of a study from its records. Needs no data."""
-    study = stored_study(folder.root)
-    return analyze_records(study.plan, Workspace(folder.root, default_cache_root(), study.skip_bad_rows))

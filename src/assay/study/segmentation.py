@@ -12,7 +12,7 @@ from jaxtyping import Bool
 from assay.core.map_grid import MapGrid
 from assay.core.measures import quiet_of
 from assay.core.registry import lookup
-from assay.execution.jobs import CURVE
+from assay.execution.workspace import CURVE
 from assay.spec.recipe import Component
 from assay.spec.schema import RecipePoint
 from assay.stats import maps
@@ -20,8 +20,6 @@ from assay.stats.outcomes import joint
 from assay.stats.panel import Evaluated, Panel, evaluate
 from assay.store.files import Row, read_rows
 from assay.study.gathered import Gathered
-from assay.training.losses.segmentation import WeightSchedule, weight_at
-from assay.training.objective import Progress
 
 # Curves and planes of a segmentation: false alarms over threshold and area, the free response, and the training.
 
@@ -92,6 +90,9 @@ def _courses(gathered: Gathered) -> Iterator[Row]:
 
 def weight_of(loss: Component, epoch: int, epochs: int) -> float:
     """The weight of a loss's first term in an epoch counted from 0; NaN for a loss without a schedule of its own."""
+    from assay.training.losses.segmentation import WeightSchedule, weight_at
+    from assay.training.objective import Progress
+
     if ":" in loss.name:
         return math.nan
     entry = lookup("loss", loss.name)

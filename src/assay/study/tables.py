@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,10 +16,9 @@ from assay.core.files import without_home
 from assay.core.measures import MEASURES, range_of
 from assay.core.reasons import NOTHING, Reason, read, together
 from assay.core.reasons import reason_in_words as stated_words
-from assay.execution.jobs import Workspace, kept_provenance
 from assay.execution.plan import Plan, Source, Trial, without_collection
 from assay.execution.progress import Stage
-from assay.shifts.population import Population
+from assay.execution.workspace import Workspace, kept_provenance
 from assay.spec.checks import asks_native
 from assay.spec.data import has_order
 from assay.spec.environments import dose_axis, start_of
@@ -50,11 +49,16 @@ from assay.study.gathered import Gathered
 from assay.study.interim import InterimLook, contrasts_of, look_rows, looks_at, seeds_of
 from assay.study.measurements import Folds, Pooled, column_of, values_of_seeds
 from assay.study.published import published_rows
+from assay.study.records import stored_study
 from assay.study.registration import FILE as REGISTRATION
 from assay.study.registration import Stated, read_prespecified, read_registration
 from assay.study.replication import find_earlier, replication_rows
 from assay.study.segmentation import point_rows, trade_rows
 from assay.study.similarity import similarity_rows
+
+if TYPE_CHECKING:
+    from assay.shifts.population import Population
+
 
 # What each start of a study is, and whose group labels each recipe used: from the spec and the records.
 
@@ -184,14 +188,14 @@ def analyze(plan: Plan, place: Workspace, population: Population, stage: Stage) 
     return Made(gathered, described, place.root)
 
 
-def analyze_records(plan: Plan, place: Workspace) -> Made:
+def tables_of(folder: RunFolder) -> Made:
     """Return the tables from records and the stored description of the data. Draws no picture.
 
     Raises:
         StoreError: No run ended there.
     """
-    described = read_description(place.folder, Described)
-    return Made(Gathered(plan, place.folder, described), described, place.root)
+    described = read_description(folder, Described)
+    return Made(Gathered(stored_study(folder.root).plan, folder, described), described, folder.root)
 
 
 @dataclass(frozen=True)

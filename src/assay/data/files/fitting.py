@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 from PIL import Image
 from scipy import ndimage
-from torch import Tensor
-from torch.nn import functional
 
 from assay.data.files.pictures import scaled
 from assay.spec.schema import DataSpec, Fit, Resize
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
 
 # How images and masks of any size become squares of the study's size.
 #
@@ -271,6 +273,8 @@ def unfitted(
     averaged by the triangle filter of `fit_image`. Values stay within those of the maps, and a box of the image's size
     is taken as it is.
     """
+    from torch.nn import functional
+
     box = framing.placed(height, width, maps.shape[-1])
     inside = maps[:, box.rows, box.columns]
     if inside.shape[1:] == (height, width):
