@@ -197,6 +197,16 @@ def test_declaring_what_a_spec_can_name_imports_nothing_heavy() -> None:
     assert done.stdout.strip() == "[]"
 
 
+def test_tables_and_page_of_a_study_load_no_network() -> None:
+    """`assay report` takes as long as its imports: it reads records, and neither images nor networks."""
+    program = (
+        "import sys\nimport assay.cli.results, assay.study.page, assay.study.tables\n"
+        "print(sorted({'torch', 'numba', 'pandas', 'scipy.stats', 'scipy.optimize', 'cv2'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
 OWN_BY_NAME = {"__init__.py", "plugin.py", "core/registry.py", "core/index.py"}
 """Files that import modules of Assay by name: components, and names of the public interface."""
 

@@ -13,10 +13,8 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from scipy.stats import chi2_contingency
 
 from assay.core.errors import DataError, cut, key_text
-from assay.data.files.readers import holds_dicom
 from assay.data.files.table import shown, spellings
 
 MOST_LOST = 0.1
@@ -169,6 +167,8 @@ def image_files(folder: Path, deep: bool = False) -> tuple[list[Path], int]:
 
     A file without the ending of an image is one where its content is DICOM.
     """
+    from assay.data.files.readers import holds_dicom
+
     files = [
         path for place in (_walk_below(folder) if deep else (folder,)) for path in _listed(place) if path.is_file()
     ]
@@ -383,6 +383,8 @@ def uneven(remaining: np.ndarray, dropped: np.ndarray) -> bool:
     occurs = remaining + dropped > 0
     if dropped.sum() < FEWEST or occurs.sum() < 2 or not remaining.any():
         return False
+    from scipy.stats import chi2_contingency  # here, since importing it takes a second
+
     return float(chi2_contingency(np.stack([remaining, dropped])[:, occurs]).pvalue) < UNEQUAL
 
 
