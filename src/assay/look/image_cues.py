@@ -16,7 +16,6 @@ from assay.core.types import FactorTable
 from assay.data.cards import without_patients
 from assay.data.dataset import Dataset, Images, Masks
 from assay.look.cues import FOLDS, LEAST_ROWS, SEED, Cue, codes, cue_of, cues_of_table, level_cue, number_cue
-from assay.shifts.intervention import by_box
 from assay.spec.data import LESION
 from assay.stats.ridge import held_out
 from assay.store.data_tables import LARGE
@@ -167,6 +166,8 @@ def of_pictures(
     images: Images, boxes: Int[np.ndarray, "n 4"] | None, rows: Int[np.ndarray, " m"], measure: Measure
 ) -> dict[str, np.ndarray]:
     """Return a measure of every picture, without its padding: name -> a number or a row for each of these positions."""
+    from assay.shifts.intervention import by_box
+
     values_by_name: dict[str, np.ndarray] = {}
     for box, alike in by_box(None if boxes is None else boxes[rows], np.arange(len(rows)), images.shape):
         for part in (alike[start : start + _BATCH] for start in range(0, len(alike), _BATCH)):

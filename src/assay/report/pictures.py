@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
@@ -15,10 +15,12 @@ from scipy import ndimage
 
 from assay.core.errors import foremost
 from assay.core.files import write_whole
-from assay.data.dataset import Dataset, PixelScale
-from assay.shifts.environment import Environment, Scene
-from assay.shifts.intervention import mark_factor
 from assay.store.files import Row
+
+if TYPE_CHECKING:
+    from assay.data.dataset import Dataset, PixelScale
+    from assay.shifts.environment import Environment, Scene
+
 
 # Images as they are drawn: as colors, enlarged, with the outlines of masks upon them.
 
@@ -275,6 +277,8 @@ def _marked_images(environment: Environment, images: Mapping[str, np.ndarray]) -
         environment: The environment of the images.
         images: Class -> positions of its images, in the order of the sheet.
     """
+    from assay.shifts.intervention import mark_factor
+
     table = environment.table
     return {
         factor.name: {label: (table.columns[factor.name][index] == 1).tolist() for label, index in images.items()}
