@@ -298,6 +298,11 @@ def test_refusals(environment, error, text):
     assert text in str(refused.value)
 
 
+def test_a_part_without_a_share_is_named():
+    with pytest.raises(DataError, match=r"environment 'validation': data\.split leaves no row for it: give this part"):
+        population(train=0.8, validation=0, test=0.2).training(PLAIN, 0)
+
+
 def test_patients_with_rows_that_are_tested_only_are_tested_whatever_the_seed():
     files = population(train=0.5, validation=0.5, test=0, test_only={"site": ["b"], "size": {"min": 2.5}})
     table = files.dataset.table

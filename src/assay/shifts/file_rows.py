@@ -409,6 +409,8 @@ class FilePopulation(Population):
                 raise SpecError(unknown_name("factor", name, names))
         if environment.difficulty:
             raise SpecError("`difficulty` is for phantoms: what is in a photograph cannot be made fainter")
+        if not len(positions):
+            raise DataError("data.split leaves no row for it: give this part a share, such as 0.1")
         allowed = self._allowed_rows(environment, positions)
         if not len(allowed):
             raise DataError(f"none of {len(positions)} rows has {dict(environment.where)}: loosen `where`")
