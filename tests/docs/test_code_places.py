@@ -21,17 +21,17 @@ BY_NAME = re.compile(r"`([\w/]+\.pyi?)`(?: \(((?:`[\w.]+`(?:, )?)+)\))?")
 
 
 def defined(path: Path) -> set[str]:
-    """Names of a module, and of the members of its classes as `Class.member`."""
+    """Names of a module, and of the members of its classes as `Class.member`; none that a function has for itself."""
     names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.ClassDef):
             names |= {f"{node.name}.{part.name}" for part in node.body if isinstance(part, ast.FunctionDef)}
         if isinstance(node, ast.ClassDef | ast.FunctionDef):
             names.add(node.name)
-        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-            names.add(node.id)
         elif isinstance(node, ast.ImportFrom):
             names |= {alias.name for alias in node.names}
+        else:
+            names |= {part.id for part in ast.walk(node) if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)}
     return names
 
 

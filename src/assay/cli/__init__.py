@@ -493,7 +493,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             directory. They are looked up last, so that none of its files is imported instead of a library.
 
     Returns:
-        0 done, 1 some trials failed, 2 the request was wrong, 70 a fault of Assay or of code that the study names, 74
+        0 done, 1 some trials failed, 2 the request was wrong, 3 a policy was not met, 70 a fault of Assay or of code that the study names, 74
         no room to write, 130 interrupted.
     """
     with visible_outputs():
