@@ -31,7 +31,9 @@ def defined(path: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             names |= {alias.name for alias in node.names}
         else:
-            names |= {part.id for part in ast.walk(node) if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)}
+            names |= {
+                part.id for part in ast.walk(node) if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)
+            }
     return names
 
 
