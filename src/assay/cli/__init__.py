@@ -493,8 +493,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             directory. They are looked up last, so that none of its files is imported instead of a library.
 
     Returns:
-        0 done, 1 some trials failed, 2 the request was wrong, 3 a policy was not met, 70 a fault of Assay or of code that
-        the study names, 74 no room to write, 130 interrupted.
+        0 done, 1 some trials failed, 2 the request was wrong, 3 a policy was not met, 70 a fault of Assay or of code
+        that the study names, 74 no room to write, 130 interrupted.
     """
     with visible_outputs():
         code = _answer(list(sys.argv[1:] if arguments is None else arguments))
