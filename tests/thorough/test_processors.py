@@ -1,4 +1,4 @@
-"""What the demo's study decides does not hang on the processor: the same seeds, with and without its vector instructions."""
+"""Decisions of the demo do not hang on the processor: the same seeds, with and without its vector instructions."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
 import assay
@@ -19,22 +21,13 @@ COMPARED = ("axis", "a", "b", "measure", "role", "decision")
 
 @pytest.mark.timeout(7200)
 def test_decisions_of_the_demo_are_those_of_another_processor(tmp_path: Path) -> None:
-    tables = []
+    tables: list[pd.DataFrame] = []
     for name, variables in (("newer", {}), ("older", OLDER)):
-        command = [
-            sys.executable,
-            "-m",
-            "assay",
-            "run",
-            "nodule-loss",
-            "--scale",
-            "quick",
-            "--out",
-            str(tmp_path / name),
-        ]
-        subprocess.run([*command, "--quiet"], check=True, env={**os.environ, **variables})
+        command = [sys.executable, "-m", "assay", "run", "nodule-loss", "--scale", "quick", "--quiet"]
+        subprocess.run([*command, "--out", str(tmp_path / name)], check=True, env={**os.environ, **variables})
         tables.append(assay.open_run(tmp_path / name / "nodule-loss-quick").table("contrasts"))
     newer, older = tables
-    assert newer.value.tolist() != older.value.tolist(), "both ran with the same instructions"
+    values = [table["value"].to_numpy(dtype=np.float64) for table in tables]
+    assert not np.array_equal(*values), "both ran with the same instructions"
     assert newer[[*COMPARED]].equals(older[[*COMPARED]])
-    assert ((newer.value - older.value).abs() <= 2 * newer.standard_error).all()
+    assert (np.abs(values[0] - values[1]) <= 2 * newer["standard_error"].to_numpy(dtype=np.float64)).all()
