@@ -12,7 +12,7 @@ from scipy import stats
 
 from assay.core.reasons import Code, reason_of
 from assay.stats.compare import Contrast, compare, fixed_order, untested_contrast
-from assay.stats.decisions import decide, deciding_factors, limit_if_alone, mean_of, rule, settling
+from assay.stats.decisions import decide, deciding_factors, limit_if_alone, mean_of, rule, seeds_and_patients_needed
 from assay.stats.estimate import limit_df
 from assay.stats.panel import of_seeds
 
@@ -61,7 +61,7 @@ def test_the_least_margin_is_where_equivalence_begins() -> None:
 
 def test_so_many_seeds_settle_a_question_whatever_the_truth() -> None:
     """About 20 (sd / margin)^2 for a family of 3."""
-    found, patients = settling(measured(0.02, sd=0.05), 3)
+    found, patients = seeds_and_patients_needed(measured(0.02, sd=0.05), 3)
     assert 20 <= found <= 24
     assert math.isnan(patients)
     for truth in np.linspace(-0.1, 0.1, 41):

@@ -21,7 +21,7 @@ from assay.stats.influence import Answers
 from assay.stats.rows import KEY_FIELDS
 from assay.store.files import Row
 from assay.store.schema import MEASUREMENTS
-from assay.study.gathered import RECIPES, _Lazily, panel_of
+from assay.study.gathered import RECIPES, MeasurementCache, panel_of
 from assay.study.measurements import (
     CONTRIBUTIONS,
     Key,
@@ -210,7 +210,7 @@ def test_a_shared_page_names_no_folder_of_its_author() -> None:
 def test_measurements_of_so_many_recipes_are_held_and_others_made_again() -> None:
     asked: list[str] = []
     labels = [str(number) for number in range(RECIPES + 1)]
-    held = _Lazily({label: label for label in labels}, lambda label: asked.append(label) or {})  # type: ignore[arg-type,misc]
+    held = MeasurementCache({label: label for label in labels}, lambda label: asked.append(label) or {})  # type: ignore[arg-type,misc]
     for label in (*labels, labels[-1], labels[0]):
         assert held[label] == {}
     assert asked == [*labels, labels[0]]

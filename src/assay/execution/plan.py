@@ -191,8 +191,8 @@ class SourceJob:
 
         id, folder = self.source.id, self.place.folder
         began = time.time()
-        if fault := _without_start(self.start, folder):
-            _leave(folder, "sources", self.source.training, fault, provenance(began, self.device))
+        if fault := _failed_source_record(self.start, folder):
+            _write_untrained(folder, "sources", self.source.training, fault, provenance(began, self.device))
             return
         shared = replace(self.place, root=self.place.cache)
         unit = shared.folder.unit("sources", id)
@@ -239,14 +239,14 @@ class StartedJob:
     def __call__(self, context: Context) -> None:
         """See `Job`."""
         folder, began = self.train.place.folder, time.time()
-        if fault := _without_start(self.start, folder):
-            _leave(folder, "trials", self.train.training, fault, provenance(began, self.train.device))
+        if fault := _failed_source_record(self.start, folder):
+            _write_untrained(folder, "trials", self.train.training, fault, provenance(began, self.train.device))
         else:
             _check_weights(self.start, self.train.place)
             self.train(context)
 
 
-def _without_start(start: Source | None, folder: RunFolder) -> dict[str, Any]:
+def _failed_source_record(start: Source | None, folder: RunFolder) -> dict[str, Any]:
     """Return the record of a unit that starts from an unusable source; empty where it is of use, or there is none."""
     record = folder.record("sources", start.id) if start else {"status": "done"}
     if start is None or record["status"] == "done":
@@ -261,10 +261,10 @@ def _check_weights(start: Source | None, place: Workspace) -> None:
         RunFolder(place.cache).checked_path("sources", start.id, WEIGHTS_FILE)
 
 
-def _leave(
+def _write_untrained(
     folder: RunFolder, kind: UnitKind, training: TrainingSpec, record: Mapping[str, Any], made_by: Mapping[str, Any]
 ) -> None:
-    """The whole of a unit that was never trained: where it was settled, and last its record."""
+    """Write the folder of a unit that was never trained: its provenance, and last its record."""
     write_json(folder.unit(kind, training.id) / PROVENANCE, made_by)
     folder.write_record(kind, training.id, {"training": training.canonical(), **record})
 
@@ -346,7 +346,7 @@ class Plan:
         ]
 
     def first(self, seeds: int) -> Plan:
-        """Return the plan of the first seeds alone."""
+        """Return the plan with the trials and probes of the first seeds alone, and sources and readings of all."""
         end = self.spec.first_seed + seeds
         trials = tuple(trial for trial in self.trials if trial.training.seed < end)
         return replace(self, trials=trials, probes=tuple(u for u in self.probes if u.trial.training.seed < end))
@@ -378,13 +378,13 @@ def make_plan(
         starts: The populations of the study's `sources`, by name.
         seeds: Label of a recipe -> its number of seeds, where it has more than the study's.
     """
-    with without_collection():
+    with gc_paused():
         return _plan_trials(spec, population, starts or {}, seeds or {})
 
 
 @contextmanager
-def without_collection() -> Generator[None]:
-    """Look for no garbage while many objects are made: all so far are looked through again and again, for 40% of it."""
+def gc_paused() -> Generator[None]:
+    """Pause the garbage collector while many objects are made, all of which it would visit again and again."""
     collecting = gc.isenabled()
     gc.disable()
     try:
@@ -403,7 +403,7 @@ def _plan_trials(
     readings: dict[tuple[str, str, str], str] = {}
     columns = kept_columns(spec.task, spec.probes, population)
     # many recipes share their environments, and all parts of the units' names but the trial
-    by_kind: dict[tuple[object, ...], tuple[dict[str, _ByTrial], list[tuple[_ByTrial, Component]]]] = {}
+    by_kind: dict[tuple[object, ...], tuple[dict[str, IdFromTrial], list[tuple[IdFromTrial, Component]]]] = {}
     keys: dict[tuple[str, bool], tuple[tuple[str, str], ...]] = {}
     answering = [probe for probe in spec.probes if _scope(probe.name) == "tests"]
     for trial in trials:
@@ -473,21 +473,23 @@ def ensemble_of(members: Sequence[Trial]) -> Trial:
 
 
 @dataclass(frozen=True)
-class TestInputs:
+class ImageIdentities:
     """What probes look at: the parts of data and spec that determine each test environment, and the neutral one."""
 
     tests: Mapping[str, Mapping[str, Any]]
     neutral: Mapping[str, Any]
 
 
-def looked_at(scene: PopulationScene) -> TestInputs:
+def looked_at(scene: PopulationScene) -> ImageIdentities:
     """Return the identities of the environments of a scene."""
     from assay.shifts.population import NEUTRAL
 
-    return TestInputs({name: scene.identity(name) for name in scene.names}, scene.identity(NEUTRAL))
+    return ImageIdentities({name: scene.identity(name) for name in scene.names}, scene.identity(NEUTRAL))
 
 
-def reading_id(model: Mapping[str, str], identity_of_images: TestInputs, name: str, columns: Mapping[str, Any]) -> str:
+def reading_id(
+    model: Mapping[str, str], identity_of_images: ImageIdentities, name: str, columns: Mapping[str, Any]
+) -> str:
     """Return the name of the outputs of a model in an environment.
 
     Args:
@@ -499,22 +501,22 @@ def reading_id(model: Mapping[str, str], identity_of_images: TestInputs, name: s
     return content_hash({**model, **_reading(identity_of_images, name, columns)})
 
 
-def _reading(identity_of_images: TestInputs, name: str, columns: Mapping[str, Any]) -> dict[str, Any]:
+def _reading(identity_of_images: ImageIdentities, name: str, columns: Mapping[str, Any]) -> dict[str, Any]:
     return {"environment": identity_of_images.tests[name], **columns}
 
 
-_ByTrial = Callable[[str], str]
+IdFromTrial = Callable[[str], str]
 """Canonical JSON of a trial's id -> name of a unit."""
 
 
-def _by_trial(parts: Mapping[str, Any]) -> _ByTrial:
+def _by_trial(parts: Mapping[str, Any]) -> IdFromTrial:
     return hash_by_last({name: canonical_json(part) for name, part in parts.items()}, "trial")
 
 
 def probe_units(
     model: Mapping[str, str],
     components: Sequence[Component],
-    identity_of_images: TestInputs,
+    identity_of_images: ImageIdentities,
     columns: Mapping[str, Any],
 ) -> list[tuple[str, Component]]:
     """Return the probes of a model with their names.
@@ -535,7 +537,7 @@ def probe_units(
 
 
 def _probes(
-    components: Sequence[Component], identity_of_images: TestInputs, columns: Mapping[str, Any]
+    components: Sequence[Component], identity_of_images: ImageIdentities, columns: Mapping[str, Any]
 ) -> Iterator[tuple[dict[str, Any], Component]]:
     images = {"tests": identity_of_images.tests, "neutral": identity_of_images.neutral}
     for component in components:

@@ -81,7 +81,8 @@ class Decision:
         seeds_needed: Seeds with which every true difference would be decided; NaN where it is decided, or where no
             number up to `MOST_SEEDS` suffices.
         patients_needed: Patients that would settle it with the seeds of the last look, where seeds alone cannot.
-        reason: That a difference depends on the scale; empty otherwise.
+        reason: Why the decision is less than the tests show: the difference depends on the scale, or seeds are too few;
+            empty otherwise.
     """
 
     p_holm: float
@@ -124,7 +125,7 @@ def decide(family: Sequence[Contrast], alpha: float = ALPHA, correction: Correct
     """
     adjust = ADJUSTMENTS[correction]
     p: list[float] = adjust(np.array([contrast.p for contrast in family])).tolist()
-    depends = _on_one_scale(family, alpha, adjust)
+    depends = _depends_on_scale(family, alpha, adjust)
     # A family's tests against a margin are those that were stated with one, and the worse way needs a direction.
     margins = [not np.isnan(contrast.margin) for contrast in family]
     within = [contrast.equivalence_p for contrast in family]
@@ -155,7 +156,7 @@ def decide(family: Sequence[Contrast], alpha: float = ALPHA, correction: Correct
         )
         least = abs(contrast.value) - float(stdtrit(contrast.df, alpha / reaches[i])) * contrast.standard_error
         needed = (
-            settling(contrast, size, alpha)
+            seeds_and_patients_needed(contrast, size, alpha)
             if open_ and not equivalent and contrast.margin > 0
             else (math.nan, math.nan)
         )
@@ -198,7 +199,9 @@ def _among(
     return adjusted.tolist()
 
 
-def _on_one_scale(family: Sequence[Contrast], alpha: float, adjust: Callable[[np.ndarray], np.ndarray]) -> list[bool]:
+def _depends_on_scale(
+    family: Sequence[Contrast], alpha: float, adjust: Callable[[np.ndarray], np.ndarray]
+) -> list[bool]:
     """Find contrasts of two scales that are shown on one of them alone, or on both with opposite signs."""
     plain = adjust(np.array([contrast.scales.plain_p if contrast.scales else contrast.p for contrast in family]))
     other = adjust(np.array([contrast.scales.probit_p if contrast.scales else contrast.p for contrast in family]))
@@ -227,7 +230,7 @@ def deciding_factors(
     return factors if not len(stopped) else np.maximum(factors, stopped.max())
 
 
-def settling(contrast: Contrast, size: int, alpha: float = ALPHA) -> tuple[float, float]:
+def seeds_and_patients_needed(contrast: Contrast, size: int, alpha: float = ALPHA) -> tuple[float, float]:
     """Return the seeds that would decide a contrast whatever the truth, and the patients where seeds cannot.
 
     With a standard error s, equivalence is shown up to margin - t s of the estimate, and a difference from t' s on.
@@ -244,7 +247,7 @@ def settling(contrast: Contrast, size: int, alpha: float = ALPHA) -> tuple[float
         >>> from assay.stats.compare import compare
         >>> from assay.stats.panel import of_seeds
         >>> wide = compare([of_seeds(np.array([-0.1, 0.0, 0.1]), np.arange(3))], np.ones(1), margin=0.1)
-        >>> settling(wide, 1)  # seeds and patients
+        >>> seeds_and_patients_needed(wide, 1)  # seeds and patients
         (16.0, nan)
     """
     if contrast.spread is None or not contrast.seeds:
@@ -394,7 +397,7 @@ def rule(rows: Sequence[Row], estimates: Sequence[Row]) -> list[dict[str, Any]]:
     by_place: dict[Place, list[Row]] = {}
     for row in estimates_compared(estimates if rows else (), rows):
         by_place.setdefault(place_of(row), []).append(row)
-    ruled_rows = [{**row, **_ruling(row, end_of_scale(row, by_place))} for row in rows]
+    ruled_rows = [{**row, **_claim(row, end_of_scale(row, by_place))} for row in rows]
     failed = next((row for row in ruled_rows if row["decision"] in FAILED), None)
     if failed is None:
         return ruled_rows
@@ -408,7 +411,7 @@ def rule(rows: Sequence[Row], estimates: Sequence[Row]) -> list[dict[str, Any]]:
     ]
 
 
-def _ruling(row: Row, end: Reason) -> Row:
+def _claim(row: Row, end: Reason) -> Row:
     decision, role = text_of(row, "decision"), text_of(row, "role")
     exhausted = because(Code.EXHAUSTED) if end and decision == "equivalent" else NOTHING
     if role == "positive-control":
@@ -477,7 +480,7 @@ def _moderate_on_scale(group: Sequence[Contrast]) -> list[Contrast]:
     variances = np.array([part.values.var(ddof=1) for part in parts])
     seeds, df = moderate(variances, np.array([len(part.seeds) for part in parts]), together)
     for k, (i, _, spread) in enumerate(testable):
-        results[i] = _again(group[i], recombine(spread, seeds[k], df[k]), len(testable))
+        results[i] = _retest_with_spread(group[i], recombine(spread, seeds[k], df[k]), len(testable))
     return results
 
 
@@ -505,10 +508,14 @@ def _with_limited_df(contrast: Contrast, family: int) -> Contrast:
     if contrast.spread is None:
         return contrast
     df = limit_df(contrast.spread.df, contrast.seeds, contrast.group, family)
-    return _again(contrast, replace(contrast.spread, df=df), contrast.group) if df < contrast.spread.df else contrast
+    return (
+        _retest_with_spread(contrast, replace(contrast.spread, df=df), contrast.group)
+        if df < contrast.spread.df
+        else contrast
+    )
 
 
-def _again(contrast: Contrast, spread: Spread, group: int) -> Contrast:
+def _retest_with_spread(contrast: Contrast, spread: Spread, group: int) -> Contrast:
     """Test a contrast with another variance."""
     assert contrast.combined is not None
     margin = None if np.isnan(contrast.margin) else contrast.margin

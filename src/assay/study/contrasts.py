@@ -43,7 +43,7 @@ from assay.study.families import (
     pooled_pairs,
     spec_pairs,
 )
-from assay.study.gathered import Gathered, is_of_panels, measure_of, panel_for, seed_values, why_nothing
+from assay.study.gathered import Gathered, is_from_outputs, measure_of, panel_for, seed_values, why_not_measured
 from assay.study.measurements import values_of_seeds
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def dose_response(gathered: Gathered, contrast: ContrastSpec, a: Recipes, b: Rec
     """The interaction with the dose; undefined where a dose was not trained on both sides, or kept no seed."""
     try:
         sides = _by_dose([a, b])
-        if is_of_panels(contrast):
+        if is_from_outputs(contrast):
             first, second = ([_dose(gathered, contrast, p, point) for p, point in side.items()] for side in sides)
             result = interaction(first, second, measure_of(contrast), contrast.margin)
         else:
@@ -117,14 +117,14 @@ def _by_dose(sides: Sequence[Recipes]) -> list[dict[float, RecipePoint]]:
 def _dose(gathered: Gathered, contrast: ContrastSpec, p: float, point: RecipePoint) -> DosePanel:
     panel = panel_for(gathered, contrast, point)
     if panel is None:
-        raise _Lost(why_nothing(gathered, contrast, point))
+        raise _Lost(why_not_measured(gathered, contrast, point))
     return DosePanel(p, panel)
 
 
 def _values(gathered: Gathered, contrast: ContrastSpec, point: RecipePoint, factor: str = "") -> Evaluated:
     by_seed = seed_values(gathered, point, contrast, factor)
     if by_seed is None:
-        raise _Lost(why_nothing(gathered, contrast, point))
+        raise _Lost(why_not_measured(gathered, contrast, point))
     return by_seed
 
 
@@ -191,10 +191,10 @@ def _carried_out(gathered: Gathered, pair: Pair) -> Contrast:
             return untested_contrast(because(Code.NO_SEED_AT_EVERY_BUDGET), stated.margin)
         return matched_fit(curves[0], curves[1], stated.measure, stated.margin)
     a, b = pair.a[0], pair.b[0]
-    if is_of_panels(stated):
+    if is_from_outputs(stated):
         panels = [panel_for(gathered, stated, point) for point in (a, b)]
         if panels[0] is None or panels[1] is None:
-            return untested_contrast(why_nothing(gathered, stated, a if panels[0] is None else b), stated.margin)
+            return untested_contrast(why_not_measured(gathered, stated, a if panels[0] is None else b), stated.margin)
         result = contrast(panels[0], panels[1], measure_of(stated), stated.margin)
     else:
         try:

@@ -70,7 +70,9 @@ def panel_of(outputs: Mapping[int, Mapping[str, np.ndarray]], where: str) -> Pan
     """
     first = next(iter(outputs.values()))["row"]
     alike = all(np.array_equal(outputs_of_seed["row"], first) for outputs_of_seed in outputs.values())
-    rows = np.unique(first if alike else np.concatenate([is_complete["row"] for is_complete in outputs.values()]))
+    rows = np.unique(
+        first if alike else np.concatenate([outputs_of_seed["row"] for outputs_of_seed in outputs.values()])
+    )
     is_complete = alike and len(rows) == len(first)
     classes = next(iter(outputs.values()))["logits"].shape[1]
     shape = (len(outputs), len(rows))
@@ -124,7 +126,7 @@ def _require_same(earlier: np.ndarray, later: np.ndarray, who: str, name: str) -
 
 SURFACES = {"surface_code": "shared", f"{AT_NATIVE}surface_code": f"{AT_NATIVE}shared"}
 """Columns that are 0 where truth and prediction both have a surface -> those that say where all recipes have both."""
-READ_AT_ONCE = 64
+CONTRIBUTION_CACHE_SIZE = 64
 """Probe units whose contributions are held at once: about 0.2 MB each."""
 RECIPES = 64
 """Recipes whose measurements are held at once."""
@@ -202,7 +204,7 @@ class Gathered:
         return {}
 
     def read_ahead(self, point: RecipePoint) -> None:
-        """Read the outputs of a recipe in all environments at once, in half the time, for the next call of `panel`."""
+        """Read the outputs of a recipe in all environments at once, for the next call of `panel`."""
         self._ahead.clear()
         read = self._reads(self.kept_seeds(point), point.label, list(point.tests))
         self._ahead.update({(point.label, environment): outputs for environment, outputs in read.items()})
@@ -248,7 +250,7 @@ class Gathered:
     @cached_property
     def _with_surfaces(self) -> Mapping[tuple[str, str], np.ndarray]:
         """Environment, column of `SURFACES` -> the rows in which the maps of every kept seed of every recipe have both
-        surfaces: surfaces are averaged over the same images for all (METHODS, segmentation on healthy images).
+        surfaces: surfaces are averaged over the same images for all.
         """
         lacking: dict[tuple[str, str], list[np.ndarray]] = {}
         having: dict[tuple[str, str], list[np.ndarray]] = {}
@@ -307,7 +309,7 @@ class Gathered:
         return joined_columns(parts)
 
     def yardsticks(self, point: RecipePoint, seeds: np.ndarray) -> np.ndarray:
-        """Validation log-loss of the refitted head per seed [s], folds averaged (METHODS, matched fit)."""
+        """Validation log-loss of the refitted head per seed [s], folds averaged (docs/statistics.md, matched fit)."""
         return np.array(
             [
                 np.mean([self.records[trial.id]["yardstick"] for trial in self.by_point[point.label][int(seed)]])
@@ -316,14 +318,14 @@ class Gathered:
         )
 
     @cached_property
-    def scalars(self) -> _Lazily:
+    def scalars(self) -> MeasurementCache:
         """Recipe label -> measurement key -> seed -> the measurement, averaged over folds.
 
         A value that a fold lacks makes that of its seed NaN. Measures of all images, computed from kept outputs, only
         give the worst environment here, since `panel` has them with intervals over patients. Groups of k-fold rows are
         made of all folds together (`measurements_of_folds`). The worst of them is one for all seeds.
         """
-        return _Lazily(self._points, self._scalars_of)
+        return MeasurementCache(self._points, self._scalars_of)
 
     @cached_property
     def _points(self) -> Mapping[str, RecipePoint]:
@@ -395,12 +397,12 @@ class Gathered:
                 ContributionReader(self._contributions, unit.id) if self.folder.has_contributions(unit.id) else None
             )
             columns = {**columns, CONTRIBUTIONS: [reader] * count, AT: _places(count)}
-            overall = unit.component.name == PERFORMANCE
-            yield with_overall(columns, self._overall(trial.point, trial.training.seed)) if overall else columns
+            is_performance = unit.component.name == PERFORMANCE
+            yield with_overall(columns, self._overall(trial.point, trial.training.seed)) if is_performance else columns
 
     @cached_property
     def _contributions(self) -> Callable[[str], Mapping[int, Contributions]]:
-        return lru_cache(maxsize=READ_AT_ONCE)(self.folder.contributions)
+        return lru_cache(maxsize=CONTRIBUTION_CACHE_SIZE)(self.folder.contributions)
 
     def _overall(self, point: RecipePoint, seed: int) -> list[Row]:
         """Compute the performance of one seed on all images; nothing while an environment has not been read."""
@@ -444,8 +446,8 @@ class Gathered:
             point, seed, {name: outputs for name, outputs in read.items() if outputs is not None}
         )
 
-    def missing_units(self, trial: Trial) -> Reason:
-        """Return the planned units of a trained trial that are missing and have not failed."""
+    def why_incomplete(self, trial: Trial) -> Reason:
+        """Return why a trained trial is not complete, of units that have not failed; nothing where all are there."""
         start = start_id(trial.training.recipe)
         if start and not self.folder.complete("sources", start):
             return because(Code.NO_RECORD_OF_SOURCE)
@@ -472,7 +474,7 @@ def _places(count: int) -> list[int]:
 
 
 @dataclass(frozen=True)
-class _Lazily:
+class MeasurementCache:
     """Measurements of recipes by label, made when they are asked for, of `RECIPES` at once: 0.7 MB each."""
 
     points: Mapping[str, RecipePoint]
@@ -512,7 +514,7 @@ def measure_of(contrast: ContrastSpec) -> str:
     return OF_WORST_GROUP.get(contrast.measure, contrast.measure)
 
 
-def is_of_panels(contrast: ContrastSpec) -> bool:
+def is_from_outputs(contrast: ContrastSpec) -> bool:
     """Return whether a contrast's values can be computed from outputs, paired by patient and seed."""
     return measure_of(contrast) in COMPUTED and not contrast.factor
 
@@ -524,7 +526,7 @@ def panel_for(gathered: Gathered, contrast: ContrastSpec, point: RecipePoint) ->
     return gathered.panel(point, contrast.environment)
 
 
-def why_nothing(gathered: Gathered, contrast: ContrastSpec, point: RecipePoint) -> Reason:
+def why_not_measured(gathered: Gathered, contrast: ContrastSpec, point: RecipePoint) -> Reason:
     """Return why a recipe has nothing that a contrast could compare."""
     if not gathered.kept_seeds(point):
         return because(Code.NO_SEED_OF, recipe=point.label)

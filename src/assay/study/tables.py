@@ -16,7 +16,7 @@ from assay.core.files import without_home
 from assay.core.measures import MEASURES, range_of
 from assay.core.reasons import NOTHING, Reason, read, together
 from assay.core.reasons import reason_in_words as stated_words
-from assay.execution.plan import Plan, Source, Trial, without_collection
+from assay.execution.plan import Plan, Source, Trial, gc_paused
 from assay.execution.progress import Stage
 from assay.execution.workspace import Workspace, kept_provenance
 from assay.spec.checks import asks_native
@@ -337,7 +337,7 @@ def _trial_row(trial: Trial, gathered: Gathered) -> Row:
     failure = gathered.failures.get(trial.id, {})
     status = record["status"] if record else "failed" if failure else "pending"
     reason = (record or {}).get("reason") or str(stated_words(str(failure.get("text", ""))))
-    lacking = gathered.missing_units(trial) if record and not failure else NOTHING
+    lacking = gathered.why_incomplete(trial) if record and not failure else NOTHING
     return {
         "trial": trial.id,
         **trial.point.columns,
@@ -388,7 +388,7 @@ class Measured:
     carried: dict[str, Contrast]
 
 
-@without_collection()
+@gc_paused()
 def _estimates(gathered: Gathered, pairs: Sequence[Pair] = ()) -> Measured:
     """Measure recipe by recipe, and compare each pair as soon as all of its recipes are, while they are in memory."""
     values, estimates = (ColumnRows({name: [] for name in table.names}) for table in (schema.VALUES, schema.ESTIMATES))

@@ -319,12 +319,12 @@ def from_files(
         raise SpecError("data.preprocessing cuts images, and the masks of these would not follow; leave it out")
     facts = facts_of(listing.cells("image"), cache)
     masks = mask_facts(listing.cells("mask"), cache) if "mask" in listing.frame else None
-    usable, positions = listing.drop(_unusable(listing, facts, masks))
+    usable, positions = listing.drop(_unreadable_header(listing, facts, masks))
     rows: list[int] = positions.tolist()
     facts = [facts[at] for at in rows]
     masks = None if masks is None else [masks[at] for at in rows]
     if not len(usable):
-        _none_left(usable)
+        _raise_empty(usable)
     pixels = replace(
         _decode_files(usable, facts, masks, spec, cache, like), doubts=_orientation_doubt(usable, facts, masks)
     )
@@ -364,7 +364,7 @@ def assemble(
     search = FileCopies(pixels.detail, positions, table.patient, cache)
     if spec.split.together and (pairs := [*exact_pairs(hashes[positions], table.patient), *search.among(table.row)]):
         table = replace(table, patient=together(table.patient, pairs))
-        warnings = (*warnings, _put_together(pairs))
+        warnings = (*warnings, _linked_patients_note(pairs))
     published = listing.about
     card = card_of(
         listing.title,
@@ -428,7 +428,7 @@ def _usable(
     if not skip_bad_rows:
         refuse(listing.where, [problem for problem in listing.problems if problem.what != _IGNORE], listing.word)
     if not len(listing):
-        _none_left(listing)
+        _raise_empty(listing)
     listing = labeled_by_masks(listing)
     refuse_vanished(listing)
     return listing, positions[again]
@@ -454,7 +454,7 @@ def _doubts_of_depth(listing: Listing, images: Decoded) -> Iterator[str]:
         yield flat
 
 
-def _none_left(listing: Listing) -> None:
+def _raise_empty(listing: Listing) -> None:
     refuse(listing.where, listing.problems, listing.word)
     raise DataError(f"{listing.where} gives no images")
 
@@ -478,7 +478,7 @@ def _masks(
     return ArrayMasks(pixels.masks.array, positions, listing.meaning.kinds), facts, warnings, read
 
 
-def _unusable(listing: Listing, facts: Sequence[Fact], masks: Sequence[Fact | None] | None) -> list[Problem]:
+def _unreadable_header(listing: Listing, facts: Sequence[Fact], masks: Sequence[Fact | None] | None) -> list[Problem]:
     """Files whose header already shows that they cannot be used."""
     problems: list[Problem] = []
     for at, fact in enumerate(facts):
@@ -698,10 +698,10 @@ def _table(listing: Listing) -> FactorTable:
     )
 
 
-def _content(table: FactorTable, images: np.ndarray, masks: np.ndarray | None) -> str:
-    """Return a hash over pixels (masks too), targets and patients, in order."""
+def _content(table: FactorTable, image_hashes: np.ndarray, mask_hashes: np.ndarray | None) -> str:
+    """Return a hash over the hashes of images and masks, targets and patients, in order."""
     digest = hashlib.sha256()
-    for part in (images, masks, table.target, table.patient):
+    for part in (image_hashes, mask_hashes, table.target, table.patient):
         digest.update(b"|" if part is None else np.ascontiguousarray(part).tobytes() + b"|")
     digest.update("\n".join(table.classes).encode())
     return digest.hexdigest()[:16]
@@ -783,7 +783,7 @@ class FileCopies:
         )
 
 
-def _put_together(pairs: Sequence[NearPair]) -> str:
+def _linked_patients_note(pairs: Sequence[NearPair]) -> str:
     images = len({at for pair in pairs for at in (pair.first, pair.second)})
     return (
         f"{images:,} images in {len(pairs):,} pairs are copies, exact or near, of other patients' images; the "
