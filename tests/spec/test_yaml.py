@@ -95,7 +95,7 @@ def test_aliases_that_grow_without_end_are_refused() -> None:
         ("a: *b", "f:1: found undefined alias 'b'; a text that begins with * or & needs quotes"),
         ("[" * 3000, "f: nested too deeply; a study needs fewer than 20 levels"),
         ("[" * 60 + "]" * 60, "f:1: aliases make this value endless or larger than 20000 values; write it out"),
-        ("x" * 1_000_001, "f: 1000001 characters; a study file has at most 1000000"),
+        ("x" * 1_000_001, "f: over 1,000,000 characters, more than a study file has"),
     ],
 )  # fmt: skip
 def test_texts(text: str, said: str) -> None:

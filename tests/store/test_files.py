@@ -204,13 +204,27 @@ def test_a_file_is_read_once_to_be_compared_as_long_as_it_stays(
         folder.outputs("a")
 
 
+def test_ctrl_c_in_a_query_is_an_interrupt() -> None:
+    code = """
+import os, signal, threading
+from assay.store.files import connect
+with connect() as database:
+    hit = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
+    hit.start()
+    database.execute("select sum(a.range * b.range) from range(10000000) a, range(10000000) b").fetchnumpy()
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ended.stderr.strip().endswith("KeyboardInterrupt")
+
+
 def test_no_database_is_left_at_exit() -> None:
     """DuckDB prints a line for each of its objects that is left, where a run has loaded more libraries."""
     code = """
 import atexit
 atexit.register(lambda: print(files._database.cache_info().currsize))
 from assay.store import files
-files.connect().execute("select 1").fetchnumpy()
+with files.connect() as database:
+    database.execute("select 1").fetchnumpy()
 print(files._database.cache_info().currsize)
 """
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -544,7 +544,7 @@ def _done(arguments: list[str]) -> int:
     Raises:
         OSError: Standard output cannot be written.
     """
-    from assay.core.errors import AssayError
+    from assay.core.errors import AssayError, StoreError
 
     try:
         Path.cwd()
@@ -575,6 +575,11 @@ def _done(arguments: list[str]) -> int:
     except Exception as error:  # 1, Python's own code for it, says that some trials failed
         if _is_closed_output(error):
             raise
+        from assay.store.folder import strange_content
+
+        if sentence := strange_content(error):
+            print(sentence, file=sys.stderr)
+            return StoreError.exit_code
         traceback.print_exc()
         return FAULT
     return 0

@@ -18,7 +18,7 @@ import jinja2
 from markupsafe import Markup
 from ruamel.yaml import YAML
 
-from assay.core.errors import StoreError, visible
+from assay.core.errors import StoreError, first_line, visible
 from assay.core.files import file_hash
 from assay.report.account import MOST_SMALL, Account, Opened
 from assay.report.block import Block, Query, Section
@@ -366,6 +366,11 @@ def require_page(root: Path) -> None:
             return
     except OSError as error:
         raise StoreError(f"cannot read {path}: {error.strerror}; `assay report {root}` writes it again") from error
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:  # of tables made elsewhere
+        raise OtherPageError(
+            f"{path} cannot be compared with its tables, which are not as this version of Assay writes them "
+            f"({type(error).__name__}: {first_line(error)}); run it again, or ask for another copy"
+        ) from error
     raise OtherPageError(
         f"{path} is not the page that its tables give: it was changed, or another version of Assay wrote it; "
         f"`assay report {root}` writes it again"

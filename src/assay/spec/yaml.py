@@ -61,7 +61,9 @@ def read_yaml(path: Path, called: str = "") -> Document:
         SpecError: The file cannot be read or is not one mapping. The text names file and line.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        with path.open("rb") as file:
+            content = file.read(4 * LONGEST + 1)  # bytes of more characters, also of a device that ends nowhere
+        text = content.decode("utf-8-sig", "ignore" if len(content) > 4 * LONGEST else "strict")
     except FileNotFoundError:
         near = nearest(path.name, [other.name for other in path.parent.glob("*.y*ml")])
         hint = f"did you mean '{path.parent / near}'?" if near else "give the path of a YAML file"
@@ -95,7 +97,7 @@ def parse_yaml(text: str, source: str) -> tuple[Any, dict[Keys, str]]:
         SpecError: The text is not YAML, or holds something that a study may not.
     """
     if len(text) > LONGEST:
-        raise SpecError(f"{source}: {len(text)} characters; a study file has at most {LONGEST}")
+        raise SpecError(f"{source}: over {LONGEST:,} characters, more than a study file has")
     reader = YAML(typ="safe", pure=True)
     reader.Resolver = _CoreSchema
     try:

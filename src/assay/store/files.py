@@ -13,7 +13,8 @@ import math
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from json.encoder import encode_basestring
 from pathlib import Path
 from typing import Any, cast
@@ -254,7 +255,7 @@ def _read_arrays(path: Path, read: Callable[[], dict[str, np.ndarray]]) -> dict[
     """Return what a file holds. Raises StoreError that names the file when it is missing or damaged."""
     try:
         return read()
-    except (duckdb.OutOfMemoryException, duckdb.InterruptException):
+    except duckdb.OutOfMemoryException:
         raise
     except duckdb.Error as error:
         remade = "delete its folder and run the study again"
@@ -271,7 +272,7 @@ def read_parquets(paths: Sequence[Path]) -> list[dict[str, np.ndarray]]:
     try:
         groups = _of_equal_columns(paths) if len(paths) > 1 else []
         by_path = {path: columns for group in groups for path, columns in zip(group, _together(group), strict=True)}
-    except (duckdb.OutOfMemoryException, duckdb.InterruptException):
+    except duckdb.OutOfMemoryException:
         raise
     except duckdb.Error:
         by_path = {}  # one by one, the file that cannot be read is named
@@ -371,9 +372,20 @@ def _listed_values(column: np.ndarray) -> list[Any]:
     return list(map(sys.intern, values)) if column.dtype.kind == "O" else values
 
 
-def connect() -> duckdb.DuckDBPyConnection:
-    """Return a cursor of its own on this process's DuckDB, which costs a tenth of starting one."""
-    return _database(os.getpid()).cursor()
+@contextmanager
+def connect() -> Generator[duckdb.DuckDBPyConnection]:
+    """Yield a cursor of its own on this process's DuckDB, which costs a tenth of starting one.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C, of which DuckDB makes an error without a class.
+    """
+    with _database(os.getpid()).cursor() as database:
+        try:
+            yield database
+        except (RuntimeError, duckdb.InterruptException) as error:
+            if "interrupt" not in str(error).casefold():
+                raise
+            raise KeyboardInterrupt from error
 
 
 @functools.cache

@@ -9,6 +9,7 @@ import re
 import shutil
 from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -16,7 +17,7 @@ from typing import Any, Literal, cast, get_args
 
 import numpy as np
 
-from assay.core.errors import NoTableError, StoreError, key_text, nearest, unknown_name
+from assay.core.errors import NoTableError, StoreError, first_line, key_text, nearest, unknown_name
 from assay.core.files import file_hash, holding, is_abandoned, is_file, is_folder, sha256
 from assay.core.types import Contributions, Measurement
 from assay.store.arrays import (
@@ -56,6 +57,7 @@ from assay.store.manifest import (
     altered_files,
     broken_seal,
     changes,
+    is_ours,
     links_in,
     read_manifest,
     write_manifest,
@@ -657,6 +659,20 @@ class RunFolder:
         return read_column_rows(path)
 
 
+_received: ContextVar[Path | None] = ContextVar("received", default=None)
+"""The run folder that a command reads, where this user's Assay did not finish it here."""
+
+
+def strange_content(error: Exception) -> str:
+    """Return a sentence for an unforeseen error while a run folder from elsewhere is read; empty of one made here."""
+    if not (root := _received.get()):
+        return ""
+    return (
+        f"{root}: its records or tables are not as this version of Assay writes them ({type(error).__name__}: "
+        f"{first_line(error)}); run it again, or ask for another copy"
+    )
+
+
 def find_run(run: str, out: Path) -> Path:
     """Return the run folder that a path or a name under `out` means: of a study, a model probed by itself, or an audit.
 
@@ -667,6 +683,7 @@ def find_run(run: str, out: Path) -> Path:
     for folder in places:
         refuse_earlier(folder)
         if is_file(folder / RUN):
+            _received.set(None if is_ours(folder) else folder)
             return folder
     known = sorted({path.parent.name for path in out.glob(f"*/{RUN}")})
     near = nearest(run, known)

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from assay.core.errors import DISTRIBUTION, StoreError, WeightsError, extra, nearest, unknown_name, visible
-from assay.core.files import WEIGHTS_FILE, default_cache_root, sha256
+from assay.core.files import WEIGHTS_FILE, default_cache_root, sha256, whole_folder
 from assay.core.measures import MEASURES, label_of
 from assay.core.types import Inputs
 from assay.execution.jobs import TrainedModel
@@ -62,14 +62,14 @@ def export_model(root: Path, trial: str, folder: Path, format: str) -> Path:
     if reason := reason_words(str(trained.unusable() if isinstance(trained, TrainedModel) else "")):
         raise StoreError(f"training run {trial} left no network: {reason}")
     model, weights = trained.load(), run.unit("trials", trial) / WEIGHTS_FILE
-    folder.mkdir(parents=True, exist_ok=True)
     values = _description(run, planned, model, study.inputs, sha256(weights))
-    if format == "onnx":
-        _write_onnx(model.network, study.inputs, folder / ONNX_FILE)
-    else:
-        shutil.copyfile(weights, folder / WEIGHTS_FILE)
-    write_json(folder / EXPORTED, values)
-    write_text(folder / CARD, visible("\n".join(_card(run, planned, values, format)) + "\n"))
+    with whole_folder(folder) as partial:
+        if format == "onnx":
+            _write_onnx(model.network, study.inputs, partial / ONNX_FILE)
+        else:
+            shutil.copyfile(weights, partial / WEIGHTS_FILE)
+        write_json(partial / EXPORTED, values)
+        write_text(partial / CARD, visible("\n".join(_card(run, planned, values, format)) + "\n"))
     return folder
 
 

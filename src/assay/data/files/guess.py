@@ -204,6 +204,8 @@ def _guess_place(
         return _of_labels(path, table, image or _key_of(table, path), unmatched, **columns)
     if path.is_file():
         return _of_table(path, image, unmatched, **columns)
+    if not path.is_dir():
+        raise SpecError(f"data: {path} is neither a folder nor a file: give a folder of images, or a CSV")
     if (path / "dataset.json").is_file() and (path / "imagesTr").is_dir():
         return _of_nnunet(path, unmatched)
     if (path / "participants.tsv").is_file():
