@@ -255,6 +255,7 @@ def with_decisions(rows: Sequence[Row]) -> list[Row]:
 
 
 def _open_audit(path: Path) -> StoredAudit:
+    note_origin(path)
     folder = RunFolder(path)
     require_audit(folder)
     if not folder.tables_are_current():

@@ -366,7 +366,9 @@ def require_page(root: Path) -> None:
             return
     except OSError as error:
         raise StoreError(f"cannot read {path}: {error.strerror}; `assay report {root}` writes it again") from error
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:  # of tables made elsewhere
+    except StoreError:
+        raise
+    except Exception as error:  # of tables made elsewhere
         raise OtherPageError(
             f"{path} cannot be compared with its tables, which are not as this version of Assay writes them "
             f"({type(error).__name__}: {first_line(error)}); run it again, or ask for another copy"

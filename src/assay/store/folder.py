@@ -660,7 +660,12 @@ class RunFolder:
 
 
 _received: ContextVar[Path | None] = ContextVar("received", default=None)
-"""The run folder that a command reads, where this user's Assay did not finish it here."""
+"""A run folder that this process reads and that this user's Assay did not finish here."""
+
+
+def note_origin(root: Path) -> None:
+    """Note whether a run folder that a command reads is from elsewhere, for `strange_content`."""
+    _received.set(_received.get() if is_ours(root) else root)
 
 
 def strange_content(error: Exception) -> str:
@@ -683,7 +688,7 @@ def find_run(run: str, out: Path) -> Path:
     for folder in places:
         refuse_earlier(folder)
         if is_file(folder / RUN):
-            _received.set(None if is_ours(folder) else folder)
+            note_origin(folder)
             return folder
     known = sorted({path.parent.name for path in out.glob(f"*/{RUN}")})
     near = nearest(run, known)
