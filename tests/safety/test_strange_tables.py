@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -39,7 +40,14 @@ def test_a_request_of_another_kind_is_refused_in_a_sentence(
 ) -> None:
     ask = Asking(capsys)
     document = read_checked_json(elsewhere / "run.json")
-    for change in ({"kind": "audit"}, {"request": {"x": 1}}, {"request": []}, {"stamp": 3}, {"kind": ["x"]}):
+    changes: list[dict[str, Any]] = [
+        {"kind": "audit"},
+        {"request": {"x": 1}},
+        {"request": []},
+        {"stamp": 3},
+        {"kind": ["x"]},
+    ]
+    for change in changes:
         write_checked_json(elsewhere / "run.json", {**document, **change}, sort_keys=False)
         write_manifest(elsewhere, {})
         for words in (["report"], ["results"], ["status"], ["export", "all", "network"], ["replicate", "--dry-run"]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import sys
 from pathlib import Path
@@ -16,7 +17,7 @@ from tests.worlds.studies import SMALL
 
 import assay
 from assay.cli import main
-from assay.core.errors import ExtraError, SpecError, StoreError
+from assay.core.errors import ExtraError, FullError, SpecError, StoreError
 from assay.core.types import Inputs
 from assay.spec.given import EXPORTED
 from assay.spec.schema import DataSpec
@@ -138,6 +139,26 @@ def test_what_cannot_be_exported_is_refused(run_copy: Path, tmp_path: Path, monk
     (run_copy / "trials" / trial / "weights.safetensors").unlink()
     with pytest.raises(StoreError, match="were not kept"):
         run.export(trial, tmp_path / "gone")
+
+
+def test_a_full_disk_leaves_no_half_export(run_copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trial, folder = trial_of(run_copy), tmp_path / "net"
+
+    def full(path: Path, text: str) -> None:
+        path.write_text(text[:9])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(export, "write_text", full)
+        with pytest.raises(FullError, match="the disk is full; free some space"):
+            assay.open_run(run_copy).export(trial, folder)
+        assert not [path.name for path in tmp_path.iterdir() if "net" in path.name]
+        patch.undo()
+        before = {path.name: path.read_bytes() for path in assay.open_run(run_copy).export(trial, folder).iterdir()}
+        patch.setattr(export, "write_text", full)
+        with pytest.raises(FullError):
+            assay.open_run(run_copy).export(trial, folder)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
 def test_exported_models_of_a_run_are_tested_in_another_study_as_in_their_own(run_copy: Path, tmp_path: Path) -> None:

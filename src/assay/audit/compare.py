@@ -37,7 +37,7 @@ from assay.stats.format import join_words
 from assay.stats.metrics import auroc, score_names
 from assay.stats.rows import leading_region, numeric
 from assay.store.files import Row
-from assay.store.folder import RUN, RunFolder
+from assay.store.folder import RUN, RunFolder, note_origin
 
 PARTS = ("of", "kind", "name", "bright", "discrete", "shape")
 """Columns of `tables.REGIONS` that name a region and its content."""
