@@ -12,7 +12,7 @@ from tests.cli.asking import Asking
 from assay.store.files import read_checked_json, read_parquet, write_checked_json, write_parquet
 from assay.store.manifest import write_manifest
 
-FOREIGN = "not as this version of Assay writes them"
+FOREIGN = "its content is not what this version of Assay writes"
 
 
 @pytest.fixture

@@ -37,7 +37,7 @@ from assay.stats.format import join_words
 from assay.stats.metrics import auroc, score_names
 from assay.stats.rows import leading_region, numeric
 from assay.store.files import Row
-from assay.store.folder import RUN, RunFolder, note_origin
+from assay.store.folder import RUN, RunFolder, received
 
 PARTS = ("of", "kind", "name", "bright", "discrete", "shape")
 """Columns of `tables.REGIONS` that name a region and its content."""
@@ -255,7 +255,7 @@ def with_decisions(rows: Sequence[Row]) -> list[Row]:
 
 
 def _open_audit(path: Path) -> StoredAudit:
-    note_origin(path)
+    received.set(received.get() if is_ours(path) else path)
     folder = RunFolder(path)
     require_audit(folder)
     if not folder.tables_are_current():

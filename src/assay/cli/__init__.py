@@ -575,10 +575,12 @@ def _done(arguments: list[str]) -> int:
     except Exception as error:  # 1, Python's own code for it, says that some trials failed
         if _is_closed_output(error):
             raise
-        from assay.store.folder import strange_content
+        from assay.store.folder import received
 
-        if sentence := strange_content(error):
-            print(sentence, file=sys.stderr)
+        if root := received.get():
+            from assay.report.page import strange_content
+
+            print(strange_content(root, error), file=sys.stderr)
             return StoreError.exit_code
         traceback.print_exc()
         return FAULT

@@ -11,7 +11,6 @@ import platform
 import re
 import secrets
 import shlex
-import shutil
 import time
 import warnings
 from collections.abc import Callable, Generator, Mapping
@@ -81,28 +80,6 @@ def write_whole(path: Path, write: Callable[[Path], None], *, flush: bool = True
     except BaseException:
         _discard(temporary)
         raise
-
-
-@contextmanager
-def whole_folder(folder: Path) -> Generator[Path]:
-    """Yield a folder beside this one, whose files are moved here when all are written.
-
-    Raises:
-        StoreError: The disk is full or may not be written; what was here before is untouched.
-    """
-    folder = folder.absolute()
-    partial = folder.with_name(f".{folder.name}.{_WRITER}-{os.getpid()}-{secrets.token_hex(4)}.partial")
-    try:
-        partial.mkdir(parents=True)
-        yield partial
-        folder.mkdir(exist_ok=True)
-        for file in partial.iterdir():
-            file.replace(folder / file.name)
-    except OSError as error:
-        text = f"cannot write {folder}: {_error_reason(error)}; what was written before is undamaged"
-        raise not_written(text, error) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def is_abandoned(partial: Path) -> bool:
@@ -284,12 +261,8 @@ def default_cache_root() -> Path:
     place = at_home(named) if named else at_home(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "assay"
     if place.parts[0] == "~":
         raise StoreError("this user has no home folder: let ASSAY_CACHE name a folder")
-    try:
+    with suppress(OSError):  # who writes there says what is wrong
         place.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError) as error:
-        raise StoreError(f"the cache {place} is no folder: let ASSAY_CACHE name one") from error
-    except OSError:  # who writes there says what is wrong
-        return place
     return place
 
 

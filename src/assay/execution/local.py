@@ -21,7 +21,6 @@ from types import ModuleType
 
 from assay.core.errors import FullError, SpecError
 from assay.core.request import DEVICES, is_device
-from assay.core.terminal import visible_outputs
 from assay.execution.tasks import (
     Context,
     Event,
@@ -286,6 +285,8 @@ def _without_script() -> Generator[None]:
 
 def _work(pipe: Connection, stop: Connection) -> None:
     """Main loop of a worker process until its pipe closes."""
+    from assay.core.terminal import visible_outputs
+
     for number in ASKS_TO_STOP:
         signal.signal(number, signal.SIG_IGN)  # the parent handles it
     _die_with_parent()

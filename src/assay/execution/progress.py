@@ -18,7 +18,6 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 
 from assay.core.errors import visible
-from assay.core.terminal import visible_outputs
 from assay.data.cache import silent
 from assay.execution.tasks import Event, Observer, Task
 from assay.stats.format import duration
@@ -81,6 +80,8 @@ def display_for(
         if quiet or not sys.stderr.isatty():
             yield _Lines(counter, math.inf if quiet else PLAIN_EVERY, verbose).hear
         else:
+            from assay.core.terminal import visible_outputs
+
             console = Console(file=sys.stderr)
             live = Live(
                 console=console, refresh_per_second=REDRAWS, transient=True, get_renderable=lambda: drawn(counter)

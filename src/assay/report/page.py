@@ -369,14 +369,17 @@ def require_page(root: Path) -> None:
     except StoreError:
         raise
     except Exception as error:  # of tables made elsewhere
-        raise OtherPageError(
-            f"{path} cannot be compared with its tables, which are not as this version of Assay writes them "
-            f"({type(error).__name__}: {first_line(error)}); run it again, or ask for another copy"
-        ) from error
+        raise OtherPageError(strange_content(root, error)) from error
     raise OtherPageError(
         f"{path} is not the page that its tables give: it was changed, or another version of Assay wrote it; "
         f"`assay report {root}` writes it again"
     )
+
+
+def strange_content(root: Path, error: Exception) -> str:
+    """Return a sentence for an unforeseen error while a run folder from elsewhere is read."""
+    why = f"{type(error).__name__}: {first_line(error)}"
+    return f"{root}: its content is not what this version of Assay writes ({why}); run it again, or get another copy"
 
 
 def _fitting(content: PageContent) -> str:

@@ -62,8 +62,7 @@ def read_yaml(path: Path, called: str = "") -> Document:
     """
     try:
         with path.open("rb") as file:
-            content = file.read(4 * LONGEST + 1)  # bytes of more characters, also of a device that ends nowhere
-        text = content.decode("utf-8-sig", "ignore" if len(content) > 4 * LONGEST else "strict")
+            text = file.read(4 * LONGEST + 1).decode("utf-8-sig")  # also of a device that ends nowhere
     except FileNotFoundError:
         near = nearest(path.name, [other.name for other in path.parent.glob("*.y*ml")])
         hint = f"did you mean '{path.parent / near}'?" if near else "give the path of a YAML file"

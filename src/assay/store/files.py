@@ -383,9 +383,7 @@ def connect() -> Generator[duckdb.DuckDBPyConnection]:
         try:
             yield database
         except (RuntimeError, duckdb.InterruptException) as error:
-            if "interrupt" not in str(error).casefold():
-                raise
-            raise KeyboardInterrupt from error
+            raise (KeyboardInterrupt if "interrupt" in str(error).casefold() else error) from None
 
 
 @functools.cache

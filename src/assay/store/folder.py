@@ -17,7 +17,7 @@ from typing import Any, Literal, cast, get_args
 
 import numpy as np
 
-from assay.core.errors import NoTableError, StoreError, first_line, key_text, nearest, unknown_name
+from assay.core.errors import NoTableError, StoreError, key_text, nearest, unknown_name
 from assay.core.files import file_hash, holding, is_abandoned, is_file, is_folder, sha256
 from assay.core.types import Contributions, Measurement
 from assay.store.arrays import (
@@ -659,23 +659,8 @@ class RunFolder:
         return read_column_rows(path)
 
 
-_received: ContextVar[Path | None] = ContextVar("received", default=None)
+received: ContextVar[Path | None] = ContextVar("received", default=None)
 """A run folder that this process reads and that this user's Assay did not finish here."""
-
-
-def note_origin(root: Path) -> None:
-    """Note whether a run folder that a command reads is from elsewhere, for `strange_content`."""
-    _received.set(_received.get() if is_ours(root) else root)
-
-
-def strange_content(error: Exception) -> str:
-    """Return a sentence for an unforeseen error while a run folder from elsewhere is read; empty of one made here."""
-    if not (root := _received.get()):
-        return ""
-    return (
-        f"{root}: its records or tables are not as this version of Assay writes them ({type(error).__name__}: "
-        f"{first_line(error)}); run it again, or ask for another copy"
-    )
 
 
 def find_run(run: str, out: Path) -> Path:
@@ -688,7 +673,7 @@ def find_run(run: str, out: Path) -> Path:
     for folder in places:
         refuse_earlier(folder)
         if is_file(folder / RUN):
-            note_origin(folder)
+            received.set(None if is_ours(folder) else folder)
             return folder
     known = sorted({path.parent.name for path in out.glob(f"*/{RUN}")})
     near = nearest(run, known)
