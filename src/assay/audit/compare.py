@@ -38,6 +38,7 @@ from assay.stats.metrics import auroc, score_names
 from assay.stats.rows import leading_region, numeric
 from assay.store.files import Row
 from assay.store.folder import RUN, RunFolder, received
+from assay.store.manifest import is_ours
 
 PARTS = ("of", "kind", "name", "bright", "discrete", "shape")
 """Columns of `tables.REGIONS` that name a region and its content."""

@@ -379,11 +379,10 @@ def connect() -> Generator[duckdb.DuckDBPyConnection]:
     Raises:
         KeyboardInterrupt: Ctrl-C, of which DuckDB makes an error without a class.
     """
-    with _database(os.getpid()).cursor() as database:
-        try:
-            yield database
-        except (RuntimeError, duckdb.InterruptException) as error:
-            raise (KeyboardInterrupt if "interrupt" in str(error).casefold() else error) from None
+    try:
+        yield _database(os.getpid()).cursor()
+    except (RuntimeError, duckdb.InterruptException) as error:
+        raise (KeyboardInterrupt if "interrupt" in str(error).casefold() else error) from None
 
 
 @functools.cache
