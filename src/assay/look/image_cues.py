@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
 
+from assay.core.opencv import cv2
 from assay.core.seeds import folds_by_patient, row_uniform
 from assay.core.types import FactorTable
 from assay.data.cards import without_patients
@@ -214,13 +215,16 @@ def _most_marked(gray: Float[Tensor, "b h w"]) -> Float[Tensor, " b"]:
     height, width = gray.shape[1:]
     if min(height, width) < LEGIBLE:
         return torch.zeros(len(gray))
-    eroded = -functional.max_pool2d(-gray, 5, 1, 2)
-    around = functional.max_pool2d(eroded, 5, 1, 2)  # without bright structures of under five pixels
+    square = np.ones((5, 5), np.uint8)  # without bright structures of under five pixels
+    around = torch.as_tensor(np.stack([cv2.morphologyEx(one, cv2.MORPH_OPEN, square) for one in gray.numpy()]))
     above = gray - around
     marks = (above > BRIGHTER) & (above > MARK * (1 - around))
     down, across = height // 40, width // 40
-    inner = marks[:, None, down : height - down, across : width - across].double()
-    return functional.avg_pool2d(inner, (height * 3 // 32, width * 3 // 8), 2).flatten(1).amax(dim=1)
+    tall, wide = height * 3 // 32, width * 3 // 8
+    inner = functional.pad(marks[:, down : height - down, across : width - across].int(), (1, 0, 1, 0))
+    counts = inner.cumsum(dim=1).cumsum(dim=2)
+    rows = counts[:, tall::2] - counts[:, :-tall:2]
+    return (rows[:, :, wide::2] - rows[:, :, :-wide:2]).flatten(1).amax(dim=1).double() / (tall * wide)
 
 
 def _inner(height: int, width: int) -> tuple[slice, slice]:
@@ -252,10 +256,12 @@ def _edges(gray: Float[Tensor, "b h w"]) -> Float[Tensor, "b d"]:
     """
     padded = functional.pad(gray[:, None], (1, 1, 1, 1), mode="replicate")
     across, down = padded[..., 1:-1, 2:] - padded[..., 1:-1, :-2], padded[..., 2:, 1:-1] - padded[..., :-2, 1:-1]
-    away = torch.atan2(down, across) * (DIRECTIONS / torch.pi) - torch.arange(DIRECTIONS)[:, None, None]
-    away = (away + DIRECTIONS / 2) % DIRECTIONS - DIRECTIONS / 2
-    strength = torch.hypot(down, across) * (1 - away.abs()).clamp(min=0)
-    cells = functional.adaptive_avg_pool2d(strength, CELLS)
+    direction = torch.atan2(down, across) * (DIRECTIONS / torch.pi)
+    below = direction.floor()
+    strength, share, first = torch.hypot(down, across), direction - below, below.long() % DIRECTIONS
+    by_direction = torch.zeros(len(gray), DIRECTIONS, *gray.shape[1:]).scatter_(1, first, strength * (1 - share))
+    by_direction.scatter_(1, (first + 1) % DIRECTIONS, strength * share)
+    cells = functional.adaptive_avg_pool2d(by_direction, CELLS)
     around = functional.avg_pool2d(cells.square().sum(dim=1, keepdim=True), 3, 1, 1)
     return (cells / (around.sqrt() + 0.01)).flatten(1)
 
