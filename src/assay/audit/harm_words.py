@@ -288,9 +288,9 @@ def _harm_size(harm: Harm, tables: Tables, margin: float) -> tuple[str, Size | N
         ends = ("g_low", "g_high") if harm.kind == "region" else ("low", "high")
         value, low, high = (numeric(row, name) for name in ("g", *ends))
         return f"{SHIFT} {difference_words(value, low, high)}", Size(value, low, high, SHIFT, margin)
-    unit = label_of(row["measure"]) if harm.kind == "group" else _lost_measure(harm, tables)
-    ends = (-harm.lost, -harm.high, -harm.low)
-    return f"{unit} {with_interval(*ends)}", Size(*ends, unit, margin)
+    unit = f"{label_of(row['measure'])} lower by" if harm.kind == "group" else f"{_lost_measure(harm, tables)} lost"
+    size = (harm.lost, harm.low, harm.high)
+    return f"{unit} {with_interval(*size)}", Size(*size, unit, margin)
 
 
 def _is_shift(harm: Harm) -> bool:
@@ -317,6 +317,16 @@ def finding_rows(tables: Tables) -> list[dict[str, Any]]:
          "name": line.decision.removesuffix(":"), "numbers": line.numbers}
         for harm, line in zip(harms, lines, strict=True)
     ]  # fmt: skip
+
+
+def units_words(tables: Tables, harms: Sequence[Harm]) -> str:
+    """Return what the sizes of the first screen are of; empty where it shows one kind of size alone."""
+    shown = [harm for harm in harms[:MOST] if not math.isnan(harm.lost)]
+    lost = [harm for harm in shown if not _is_shift(harm) and harm.kind != "group"]
+    if not lost or not any(map(_is_shift, shown)):
+        return ""
+    measure = _lost_measure(lost[0], tables)
+    return f"{measure} lost: with it on all images. {SHIFT}: with it on images of one class alone, as in the chart."
 
 
 def further_words(tables: Tables, harms: Sequence[Harm]) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from assay.audit.harm_words import ANSWERED, answer_words, audit_tiles, further_words, harm_lines
+from assay.audit.harm_words import ANSWERED, answer_words, audit_tiles, further_words, harm_lines, units_words
 from assay.audit.harms import harms_of
 from assay.audit.search.words import (
     NO_LEADS,
@@ -96,7 +96,7 @@ def audit_account(evidence: Evidence) -> Account:
         more=(" ".join(more[:MOST_SENTENCES]), *more[MOST_SENTENCES:]),
         next=next_words(tables, evidence.typed_folder),
         tiles=tuple(audit_tiles(tables, facts, harms)[:MOST_TILES]),
-        further=further_words(tables, harms),
+        further=" ".join(filter(None, (units_words(tables, harms), further_words(tables, harms)))),
     )
     return Account(
         name=facts["model"],
@@ -239,7 +239,8 @@ SWINGS = Block(
     id="swings", title="AUROC shift by marks and columns", table="verdicts", chart="strip", place=("factor",),
     keep=Query(without={"verdict": (NOT_TESTED,)}, most=MOST_SWINGS), value="g", colors="verdict", listed=False,
     level=ZERO, shaded=True,
-    note="AUROC shift by the mark: positive where it raises scores. Bars: one-sided 95% bounds. Shaded: the margin.",
+    note="AUROC shift: the mark is on images of one class alone; positive where it raises scores. Bars: one-sided 95% "
+         "bounds. Shaded: the margin.",
 )  # fmt: skip
 _BATTERY = (
     SWINGS,

@@ -433,7 +433,7 @@ class Code(StrEnum):
         "patients|][contradicting?, {contradicting:picture} with different classes|][masks?, {masks:picture} with "
         "different masks|], such as {rows:rows}[searched?, near copies among {searched:,} of {images:,} images]"
         "[bounded?; among so many images cropped ones were not searched]",
-        "[across?{across:picture} under several patients|{groups:picture} in {files:file}: copies]",
+        "copies: [across?{across:picture} under several patients|{groups:picture} in {files:file}]",
         "bad",
     )
     COPIES_OF_ONE_PATIENT = (

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from assay.core.reasons import NOTHING, Code, Reason, because
-from assay.report.account import Account, Opening, PlacePictures, Tile, doubts, sentence
+from assay.look.harms import harms_of
+from assay.report.account import Account, Chip, Opening, PlacePictures, Tile, doubts, sentence
 from assay.report.block import Block, Query, Section
 from assay.report.data_blocks import CUES, ISSUES
 from assay.report.evidence import Evidence, Page
@@ -16,6 +17,7 @@ from assay.report.sentences.reasons import chip_words, cue_words, reason_words
 from assay.report.words import sentence_case
 from assay.stats.findings import Finding, from_row
 from assay.stats.format import in_words, number
+from assay.stats.harms import Rank
 from assay.stats.rows import Row, json_object, numeric
 from assay.store.data_tables import LARGE
 
@@ -64,12 +66,12 @@ def look_account(evidence: Evidence) -> Account:
         meta=f"{facts['images']} images, {who}, target {target}",
         verdict=look_verdict(evidence),
         opening=Opening(
-            tuple(doubts(_further(findings, _gravest(findings)))[:MOST_CHIPS]),
+            tuple(_checks(evidence)[:MOST_CHIPS]),
             (),
             tuple(suspects(evidence)),
             (),
             tiles=tuple(look_tiles(evidence)),
-            next="Next: see what a network learns from these images: assay init FOLDER",
+            next=next_words(evidence),
             grid="Suspect images" if evidence.tables["issues"] else "Images",
         ),
         doubts=tuple(map(sentence, findings)),
@@ -77,6 +79,31 @@ def look_account(evidence: Evidence) -> Account:
         methods=(*METHODS, *(OF_EMBEDDINGS if evidence.tables["decoded"] else ())),
         planned=True,
     )
+
+
+def _checks(evidence: Evidence) -> list[Chip]:
+    """Return the findings in order of harm, then the checks that were passed, in a few words each."""
+    rows = evidence.tables["findings"]
+    ordered = [rows[harm.row] for harm in harms_of(rows)]
+    passed = (row for row in rows if row not in ordered)
+    return [chip for row in (*ordered, *passed) for chip in doubts([from_row(row)])]
+
+
+def next_words(evidence: Evidence) -> str:
+    """Return the next step after the most harmful finding, as a command."""
+    images = evidence.facts.get("path", "FOLDER")
+    grave = _gravest(evidence)
+    again = f"then look again: assay look {images}"
+    if grave and grave.reason.first(Code.PARTS_SHARED):
+        return f"Next: put all images of a patient or picture into one part, {again}"
+    if grave:
+        listed = f"{evidence.typed_folder}/issues.csv"
+        return f"Next: leave copies out, or give those of a picture one patient ({listed} names them), {again}"
+    strong = next((row for row in evidence.tables["shortcuts"] if row["strong"]), None)
+    if strong is not None:
+        cue = cue_words(strong["kind"], strong["name"])
+        return f"Next: see whether a network does better than {cue}: assay init {images}"
+    return f"Next: see what a network learns from these images: assay init {images}"
 
 
 def suspects(evidence: Evidence) -> Iterator[PlacePictures]:
@@ -133,22 +160,22 @@ def decoded_lines(rows: Sequence[Row]) -> Iterator[str]:
 
 def look_verdict(evidence: Evidence) -> str:
     """Return the gravest finding in the images and the best cue in one or two sentences."""
-    gravest = _gravest(list(map(from_row, evidence.tables["findings"])))
-    grave = [f"{sentence_case(chip_words(finding.reason) or reason_words(finding.reason))}." for finding in gravest]
+    grave = _gravest(evidence)
+    first = [f"{sentence_case(chip_words(grave.reason) or reason_words(grave.reason))}."] if grave else []
     strong = sorted((row for row in evidence.tables["shortcuts"] if row["strong"]), key=lambda row: row["of"] == LARGE)
     cue = "No simple cue clearly predicts the target."
     if strong:
         best = strong[0]
         words = f"{cue_words(best['kind'], best['name'])} predicts {of_words(best)}"
         cue = f"Without a network, {words}: AUROC {number(numeric(best, 'value'))}."
-    return " ".join([*grave, cue])
+    return " ".join([*first, cue])
 
 
-def _gravest(findings: Sequence[Finding]) -> list[Finding]:
-    """Return the finding that the verdict begins with, if any."""
-    return [
-        finding for finding in findings if finding.light == "bad" and not finding.reason.first(Code.PATIENTS_UNKNOWN)
-    ][:1]
+def _gravest(evidence: Evidence) -> Finding | None:
+    """Return the finding on invalid data that the verdict begins with, if any."""
+    rows = evidence.tables["findings"]
+    invalid = [harm for harm in harms_of(rows) if harm.rank == Rank.INVALID]
+    return from_row(rows[invalid[0].row]) if invalid else None
 
 
 def of_words(cue: Row) -> str:
@@ -166,17 +193,13 @@ def look_lines(evidence: Evidence) -> Iterator[str]:
     )
 
 
-def _further(findings: Sequence[Finding], excluded: Sequence[Finding] = ()) -> list[Finding]:
-    """Return the findings but these, without the best cue, which the verdict names."""
+def _further(findings: Sequence[Finding]) -> list[Finding]:
+    """Return the findings without the best cue, which the verdict names."""
     cues = [finding for finding in findings if finding.reason.first(Code.PLAIN_SIGHT)][:1]
     remaining = (
         replace(finding, reason=_without_best(finding.reason)) if finding in cues else finding for finding in findings
     )
-    return [
-        finding
-        for finding, finding_as_stored in zip(remaining, findings, strict=True)
-        if finding.reason and finding_as_stored not in excluded
-    ]
+    return [finding for finding in remaining if finding.reason]
 
 
 def _without_best(reason: Reason) -> Reason:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from assay.core.files import default_cache_root
+from assay.core.files import default_cache_root, typed_path
 from assay.core.reasons import reason_in_words
 from assay.core.versions import versions
 from assay.data.cache import ArrayCache, Notify, silent
@@ -105,6 +105,7 @@ class LookRun(RunSteps):
             if left_out
             else "",
             "data": str(self.request.data),
+            "path": typed_path(self.request.data) if isinstance(self.request.data, str | Path) else "",
             "target": self.spec.target if not self.spec.classes else "class",
             "patient": self.spec.patient,
             "embeddings": embeddings.name if embeddings else "",

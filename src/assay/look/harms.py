@@ -1,0 +1,27 @@
+"""Findings of a look in order of harm, from its table of findings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from assay.core.reasons import Code
+from assay.stats.findings import Finding, from_row
+from assay.stats.harms import Harm, Rank, ranked
+from assay.stats.rows import Row
+
+
+def harms_of(rows: Sequence[Row]) -> list[Harm]:
+    """Return the findings of a look, the most harmful first: invalid data, simple cues, then what is odd."""
+    findings = map(from_row, rows)
+    return ranked(
+        Harm(_rank(finding), "issue", str(finding.reason.codes[0]), "findings", at)
+        for at, finding in enumerate(findings)
+        if finding.light in ("bad", "warn")
+    )
+
+
+def _rank(finding: Finding) -> Rank:
+    if finding.reason.first(Code.PLAIN_SIGHT):
+        return Rank.CUE
+    invalid = finding.light == "bad" and not finding.reason.first(Code.PATIENTS_UNKNOWN)
+    return Rank.INVALID if invalid else Rank.OTHER
