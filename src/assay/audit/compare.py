@@ -24,7 +24,7 @@ from assay.audit.scored import Scored, ScoredMaps
 from assay.audit.swing import auroc_gain, effect_of_mark, group_swing_less, p_of_nothing, swing_less, swing_of_group
 from assay.audit.tables import COMPARED, NOT_TESTED
 from assay.core.errors import SpecError, cut, key_text
-from assay.core.files import is_file, write_bytes
+from assay.core.files import is_file, typed_path, write_bytes
 from assay.core.reasons import Code, because
 from assay.core.types import FactorTable
 from assay.core.versions import OF_STATISTICS, versions
@@ -145,6 +145,7 @@ class AuditsRun(RunSteps):
         read = StoredAudit(RunFolder(self.request.a)).facts
         unit = read["intervals over"]
         facts = {**dict(zip(("first", "second"), self.request.names, strict=True)), "intervals over": unit,
+                 "folders": f"{typed_path(self.request.a)} {typed_path(self.request.b)}",
                  **{key: read[key] for key in KEYS if key in read}, **versions(OF_STATISTICS)}  # fmt: skip
         rows = self.rows if unit == "patients" else [{**row, "patients": 0} for row in self.rows]
         pictures = folder.root / "pictures"

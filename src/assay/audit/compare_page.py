@@ -27,6 +27,10 @@ METHODS = (
     "is no evidence of a difference by itself: the decision is. The interval of a region's effect is from the bounds "
     "in both audits, without pairs, and has none."
 )
+DONE = (
+    "A difference is the first audit less the second. For marks and columns, p is corrected for all of them (Holm); the "
+    "names of those that differ are colored."
+)
 PICTURES_SHOWN = ("with", "without")
 """Pictures of the region that leads, of each audit that has it."""
 
@@ -43,12 +47,13 @@ def comparison_account(evidence: Evidence) -> Account:
         verdict=first,
         opening=Opening(
             (),
-            (f"Both audits read {most:,} images, which are paired.",),
+            (f"Both audits read {most:,} images, which are paired.", DONE),
             tuple(_region_pictures(evidence, names)),
             tuple(_difference_lines(rows, names)),
             f"Differences: {names[0]} less {names[1]}",
             more=(" ".join(more), *comparison_lines(rows, names)),
             tiles=tuple(comparison_tiles(rows, names)),
+            next=f"Next: see the evidence of both: assay open {evidence.facts['folders']}",
         ),
         doubts=(),
         limits=(),
@@ -119,7 +124,8 @@ def _headline(rows: Sequence[Row], names: tuple[str, str]) -> str:
     parts = [*overall, *([f"the {SHIFT} by {join_words(factors)}"] if factors else [])]
     if not parts:
         return f"No difference in performance or in the {SHIFT} by a mark or column is shown."
-    return f"{names[0]} and {names[1]} differ in {join_words(parts)}."
+    differ = "differ" if len(parts) > 1 else "differs"
+    return f"{sentence_case(join_words(parts))} {differ} between {names[0]} and {names[1]}."
 
 
 def comparison_lines(rows: Sequence[Row], names: tuple[str, str]) -> list[str]:

@@ -8,20 +8,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from assay.core.errors import StoreError
+from assay.report.account import Small
 from assay.report.evidence import Evidence
 from assay.report.page import render_html
 from assay.report.sheets import Cell, SheetRow
 from assay.store.files import write_text
 from assay.store.folder import PAGE
 
-HEADS = ("run", "verdict", "set", "model", "date")
+HEADS = ("run", "kind", "finding", "key figures", "set", "date")
+MOST_TILES = 3
 
 
 @dataclass(frozen=True)
 class Index:
     """Content of the index. links: pages, relative to the index, in the order of the lines; empty where none is.
 
-    title: Headline; the number of lines where empty. meta: What was read.
+    title: Headline; the number of lines where empty. meta: What was read. pictures: By line, an image of the run.
     """
 
     heads: tuple[str, ...]
@@ -30,10 +32,11 @@ class Index:
     note: str = ""
     title: str = ""
     meta: str = ""
+    pictures: tuple[Small | None, ...] = ()
 
 
 def write_index(folders: Sequence[Path], path: Path) -> Path:
-    """Write a page with a row per run: verdict, set, model and date, to sort, with links to their pages.
+    """Write a page with a row per run: kind, finding, key figures, set and date, to sort, with links to their pages.
 
     Args:
         folders: Run folders with pages.
@@ -52,19 +55,22 @@ def link(folder: Path, path: Path) -> str:
 
 
 def _index(folders: Sequence[Path], links: Sequence[str]) -> str:
-    lines = tuple(SheetRow(tuple(map(Cell, _run_cells(folder)))) for folder in folders)
-    return render_html("index.html", Index(HEADS, lines, tuple(links)))
+    lines, pictures = zip(*map(_run_line, folders), strict=True)
+    return render_html("index.html", Index(HEADS, lines, tuple(links), pictures=pictures))
 
 
-def _run_cells(folder: Path) -> tuple[str, ...]:
-    """Return the cells of a run; where its tables cannot be read, why."""
+def _run_line(folder: Path) -> tuple[SheetRow, Small | None]:
+    """Return the cells of a run and a picture that shows what changed; where its tables cannot be read, why."""
     evidence = Evidence.of(folder)
     try:
         account, facts = evidence.page.account(evidence), evidence.facts
     except StoreError as error:
-        return folder.name, str(error), "", "", ""
-    model = "" if facts.get("study") else facts.get("model", "")
-    return folder.name, account.verdict, facts.get("data") or facts.get("images", ""), model, evidence.date
+        return SheetRow(tuple(map(Cell, (folder.name, evidence.kind.name, str(error), "", "", "")))), None
+    first = account.opening
+    figures = [" ".join(filter(None, (tile.name + ":", tile.value, tile.interval))) for tile in first.tiles[:MOST_TILES]]
+    cells = (folder.name, evidence.kind.name, account.verdict, "; ".join(figures),
+             facts.get("data") or facts.get("model", ""), evidence.date)  # fmt: skip
+    return SheetRow(tuple(map(Cell, cells))), first.places[:2][-1].pictures[-1] if first.places else None
 
 
 def index_of_bundle(folders: Sequence[Path]) -> str:

@@ -142,6 +142,7 @@ class PreviewRun(RunSteps):
         return {
             "study": spec.name,
             "question": spec.question,
+            "command": spec.command,
             "core": spec.data.core or "",
             **facts_of_sets(prepared.population),
             "seeds": str(spec.seeds),

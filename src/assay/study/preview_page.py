@@ -55,6 +55,7 @@ def preview_account(evidence: Evidence) -> Account:
         "Smallest difference that can be detected",
         tiles=tuple(preview_tiles(facts)),
         grid="Images",
+        next=next_words(facts, evidence.typed_folder),
     )  # fmt: skip
     parts = (facts["data"], count(int(facts["seeds"]), "seed"), count(len(power), "comparison"))
     return Account(
@@ -68,6 +69,14 @@ def preview_account(evidence: Evidence) -> Account:
         methods=METHODS,
         planned=True,
     )
+
+
+def next_words(facts: Mapping[str, str], folder: str) -> str:
+    """Return the next step after a preview, as a command; empty where what runs the study is not known."""
+    run = folder.removesuffix("/preview")
+    if facts["tasks"] == "0":
+        return f"Next: see its results: assay open {run}"
+    return f"Next: train it: {facts['command']}" if facts.get("command") else ""
 
 
 def preview_tiles(facts: Mapping[str, str]) -> Iterator[Tile]:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 
-from assay.report.account import LIGHTS, SIGNS, Account, Chip, Opening, Said
+from assay.report.account import LIGHTS, SIGNS, Account, Chip, Opening, Said, Tile
 from assay.report.account import Line as AccountLine
 from assay.report.block import Block, Query, Section
 from assay.report.evidence import Evidence, Page, Wording
 from assay.report.sheets import words as text_cell
+from assay.report.words import sentence_case
 from assay.stats.rows import Row
 from assay.validate.words import (
     interval_words,
     measure_words,
+    next_words,
     outcome_words,
     smallest_cell,
     threshold_words,
@@ -48,6 +51,9 @@ CONFUSION = Block(id="confusion", title="Confusion matrix", table="confusion", c
                   note="Shares of the actual class.")  # fmt: skip
 
 
+MOST_TILES = 4
+TILES = ("auroc", "sensitivity", "specificity", "brier", "ppv")
+"""Measures of the key figures."""
 AT_THRESHOLD = ("auroc", "sensitivity", "specificity", "ppv", "npv")
 OF_PROBABILITIES = ("brier", "brier-miscalibration", "brier-discrimination", "brier-uncertainty",
                     "calibration-in-the-large", "calibration-slope")  # fmt: skip
@@ -127,6 +133,24 @@ def _opening_lines(tables: Mapping[str, Sequence[Row]]) -> Iterator[AccountLine]
         yield AccountLine(f"PPV at prevalence {at}", ", ".join(values), "predictive")
 
 
+def _tiles(tables: Mapping[str, Sequence[Row]]) -> Iterator[Tile]:
+    """Yield the performance of one model, or of two side by side."""
+    rows = {(row["model"], row["measure"]): row for row in tables["performance"] if not row["at"]}
+    models = list(dict.fromkeys(model for model, _ in rows))
+    for measure, model in itertools.product(TILES, models):
+        if row := rows.get((model, measure)):
+            value, _, interval = interval_words(row).partition(" ")
+            name = sentence_case(measure_words(measure)) + (f", {model}" if len(models) > 1 else "")
+            yield Tile(name, value, interval, f"{row['images']:,} cases")
+
+
+def _done(facts: Mapping[str, str]) -> Iterator[str]:
+    """Yield what was scored, and where the threshold comes from."""
+    patients = f" of {facts['patients']} patients" if facts["intervals over"] == "patients" else ""
+    yield f"{facts['images']} cases{patients}, {facts['positives']} of them positive, were scored."
+    yield f"{sentence_case(threshold_words(facts))}."
+
+
 def validation_account(evidence: Evidence) -> Account:
     """Return the words of the page."""
     facts, tables = evidence.facts, evidence.tables
@@ -138,7 +162,15 @@ def validation_account(evidence: Evidence) -> Account:
         meta=f"{facts['images']} cases of {facts['patients']} {facts['intervals over']}, {facts['positives']} "
         f"positive; {threshold_words(facts)}",
         verdict=validation_verdict(tables, facts),
-        opening=Opening(chips[:4], (), (), lines, title="In numbers" if lines else ""),
+        opening=Opening(
+            chips[:4],
+            tuple(_done(facts)),
+            (),
+            lines,
+            title="In numbers" if lines else "",
+            next=next_words(tables, facts),
+            tiles=tuple(_tiles(tables))[:MOST_TILES],
+        ),
         doubts=tuple(Said(chip.title, chip.light, chip.sign, LIGHTS[chip.light], "") for chip in chips),
         limits=("what the model relies on", "performance at other sites"),
         methods=METHODS,

@@ -15,7 +15,7 @@ import pandas as pd
 from jaxtyping import Int
 
 from assay.core.errors import DataError, SpecError, key_text
-from assay.core.files import is_file
+from assay.core.files import is_file, typed_path
 from assay.core.request import names
 from assay.core.types import FactorTable
 from assay.data.files.classes import two_classes
@@ -258,12 +258,18 @@ def read_validation(request: ValidateRequest) -> Validated:
                                for file, (at, _) in zip(files, thresholds, strict=True)),
         "threshold from": "; ".join(dict.fromkeys(origin for _, origin in thresholds)),
         "groups": ", ".join(columns), "predictions": "yes",
+        "path": _typed(request.file), "path of the other": _typed(request.other) if request.other != "" else "",
         "true prevalence": f"{request.true_prevalence:g}" if request.true_prevalence else "",
         "patients of other cases": _overlap_words(first, (*tuning, *recalibration)),
         "recalibrated on": "; ".join(dict.fromkeys(other.name for other in recalibration)),
         "rows joined": f"{request.rule} of the rows of each {request.by}" if request.by else "",
     }  # fmt: skip
     return Validated(files, models, groups, rows.table.numbers, facts, recalibration)
+
+
+def _typed(source: Any) -> str:
+    """Return the path of a file for a command; empty of a table in memory."""
+    return typed_path(source) if isinstance(source, str | os.PathLike) else ""
 
 
 def _check_numbers(request: ValidateRequest) -> None:
