@@ -17,7 +17,7 @@ from assay.report.evidence import Evidence, Page, Wording, whole
 from assay.report.sentences.reasons import reason_words
 from assay.report.sheets import Cell, words
 from assay.report.words import difference_words, sentence_case
-from assay.stats.format import in_words, join_words, number
+from assay.stats.format import count, in_words, join_words, number
 from assay.stats.rows import OPEN, Row, json_object, leading_region, numeric
 
 METHODS = (
@@ -27,6 +27,8 @@ METHODS = (
     "is no evidence of a difference by itself: the decision is. The interval of a region's effect is from the bounds "
     "in both audits, without pairs, and has none."
 )
+MOST_NAMED = 3
+"""Factors that the headline names."""
 DONE = (
     "A difference is the first audit less the second. For marks and columns, p is corrected for all of them (Holm); the "
     "names of those that differ are colored."
@@ -64,7 +66,9 @@ def comparison_account(evidence: Evidence) -> Account:
 def _difference_lines(rows: Sequence[Row], names: tuple[str, str]) -> Iterator[Line]:
     """Yield each measured difference, those that are decided first."""
     measured = [row for row in rows if not math.isnan(numeric(row, "value"))]
-    for row in sorted(measured, key=lambda row: (row["decision"] != "differs", -abs(row["value"]))):
+    for row in sorted(
+        measured, key=lambda row: (row["decision"] != "differs", row["kind"] != "performance", -abs(row["value"]))
+    ):
         differs = row["decision"] == "differs" and not math.isnan(row["p"])
         both, images = f"{number(row['a'])} and {number(row['b'])}", whole(row, "images")
         numbers = f"{both}: {difference_words(row['value'], row['low'], row['high'])}"
@@ -120,7 +124,10 @@ def _headline(rows: Sequence[Row], names: tuple[str, str]) -> str:
     differing = [row for row in rows if row["decision"] == "differs" and not math.isnan(row["p"])]
     overall = [f"{label_of(row['measure'])} ({number(row['a'], 2)} in {names[0]}, {number(row['b'], 2)} in {names[1]})"
                for row in differing if not row["factor"]]  # fmt: skip
+    differing.sort(key=lambda row: -abs(row["value"]))
     factors = list(dict.fromkeys(factor_words(row) for row in differing if row["factor"]))
+    if len(factors) > MOST_NAMED + 1:
+        factors = [*factors[:MOST_NAMED], count(len(factors) - MOST_NAMED, "other factor")]
     parts = [*overall, *([f"the {SHIFT} by {join_words(factors)}"] if factors else [])]
     if not parts:
         return f"No difference in performance or in the {SHIFT} by a mark or column is shown."

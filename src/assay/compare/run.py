@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from scipy.special import logit
@@ -14,6 +16,7 @@ from assay.compare.kind import COMPARISON
 from assay.compare.predictions import Predictions
 from assay.compare.request import CompareRequest
 from assay.core.errors import SpecError, unknown_name
+from assay.core.files import typed_path
 from assay.core.measures import direction_of, label_of
 from assay.core.reasons import Code, Reason, because
 from assay.core.versions import OF_STATISTICS, versions
@@ -131,6 +134,8 @@ class CompareRun(RunSteps):
         counted = over_images if unnamed else dict[str, Any]
         facts = {"study": self.name, "question": comparison.title, "predictions": "yes", **self.read.facts,
                  "intervals over": "images" if unnamed else "patients", **versions(OF_STATISTICS)}  # fmt: skip
+        if isinstance(self.request.data, str | Path):
+            facts["command"] = f"assay compare {typed_path(self.request.data)} --by {shlex.quote(self.request.by)}"
         named = zip(self.read.seed_numbers, self.read.seeds, strict=True)
         if names := ", ".join(f"{number}: {name}" for number, name in named if str(number) != name):
             facts["names of seeds"] = names

@@ -12,10 +12,11 @@ from assay.report.account import Small
 from assay.report.evidence import Evidence
 from assay.report.page import render_html
 from assay.report.sheets import Cell, SheetRow
+from assay.report.words import sentence_case
 from assay.store.files import write_text
 from assay.store.folder import PAGE
 
-HEADS = ("run", "kind", "finding", "key figures", "set", "date")
+HEADS = ("run", "kind", "finding", "key figures", "next step", "set", "date")
 MOST_TILES = 3
 
 
@@ -36,7 +37,7 @@ class Index:
 
 
 def write_index(folders: Sequence[Path], path: Path) -> Path:
-    """Write a page with a row per run: kind, finding, key figures, set and date, to sort, with links to their pages.
+    """Write a page with a row per run: kind, finding, key figures, next step, set and date, to sort, with links to their pages.
 
     Args:
         folders: Run folders with pages.
@@ -65,10 +66,12 @@ def _run_line(folder: Path) -> tuple[SheetRow, Small | None]:
     try:
         account, facts = evidence.page.account(evidence), evidence.facts
     except StoreError as error:
-        return SheetRow(tuple(map(Cell, (folder.name, evidence.kind.name, str(error), "", "", "")))), None
+        return SheetRow(tuple(map(Cell, (folder.name, evidence.kind.name, str(error), "", "", "", "")))), None
     first = account.opening
-    figures = [" ".join(filter(None, (tile.name + ":", tile.value, tile.interval))) for tile in first.tiles[:MOST_TILES]]
-    cells = (folder.name, evidence.kind.name, account.verdict, "; ".join(figures),
+    figures = [
+        " ".join(filter(None, (tile.name + ":", tile.value, tile.interval))) for tile in first.tiles[:MOST_TILES]
+    ]
+    cells = (folder.name, evidence.kind.name, account.verdict, "; ".join(figures), sentence_case(first.next.removeprefix("Next: ")),
              facts.get("data") or facts.get("model", ""), evidence.date)  # fmt: skip
     return SheetRow(tuple(map(Cell, cells))), first.places[:2][-1].pictures[-1] if first.places else None
 

@@ -175,7 +175,8 @@ def _paper(evidence: Evidence, account: Account) -> tuple[tuple[str, str, str], 
         "author": "{Assay developers}",
         "year": facts.get("trained to", facts.get("probed", ""))[:4],
         "version": version,
-        "note": f"Study {facts.get('study', facts.get('model', account.name))}" + (f", hash {hash_of}" if hash_of else ""),
+        "note": f"Study {facts.get('study', facts.get('model', account.name))}"
+        + (f", hash {hash_of}" if hash_of else ""),
     }
     inside = "".join(f"  {name} = {{{value}}},\n" for name, value in fields.items() if value)
     return (

@@ -178,7 +178,8 @@ def opening(root: Path, evidence: Evidence, findings: Sequence[Finding]) -> Open
     chips = [_control(row, evidence) for row in contrasts if row["role"] in CONTROLS] + doubts(findings)
     chips.sort(key=lambda chip: chip.light != "bad")
     first = title_comparison(contrasts)
-    rows = sorted(primary_rows(evidence), key=lambda row: row is not first)
+    asked = primary_rows(evidence) or (contrasts if "predictions" in evidence.facts else ())
+    rows = sorted(asked, key=lambda row: row is not first)
     about = {subject(row, evidence.names) + held_words(row, evidence.names) for row in rows}
     bases = {sides(row, evidence.names)[1] for row in rows}
     common = common_axes(rows) if rows else {}
@@ -191,7 +192,11 @@ def opening(root: Path, evidence: Evidence, findings: Sequence[Finding]) -> Open
     ] or list(_measurement_lines(evidence))  # fmt: skip
     lines += _worst_group(evidence, common)
     chips_shown = [*reach, *chips][:MOST_CHIPS] if quick else [*chips[: MOST_CHIPS - len(reach)], *reach]
-    heading = f"Primary comparisons{held_words({'where': common}, evidence.names)}" if rows else "What was measured"
+    heading = (
+        f"{'Primary comparisons' if primary_rows(evidence) else 'Comparisons'}{held_words({'where': common}, evidence.names)}"
+        if rows
+        else "What was measured"
+    )
     if len(about) == len(bases) == 1:
         heading = f"{about.pop()}, against {bases.pop()}"
     return Opening(
@@ -215,6 +220,10 @@ def next_step(evidence: Evidence, root: str) -> str:
     command, trials = facts.get("command", ""), evidence.tables.get("trials", ())
     parent, seeds = root.rpartition("/")[0], len({row["seed"] for row in trials})
     out = "" if parent in ("", "runs") else f" --out {parent}"
+    if "predictions" in facts and command and all(math.isnan(row["margin"]) for row in contrasts):
+        return (
+            f"Next: test equivalence too, within the largest difference that does not matter: {command} --margin 0.05"
+        )
     if not trials or "models" in facts:
         return ""
     if any(row["status"] == "failed" for row in trials):
