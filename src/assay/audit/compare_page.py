@@ -30,8 +30,8 @@ METHODS = (
 MOST_NAMED = 3
 """Factors that the headline names."""
 DONE = (
-    "A difference is the first audit less the second. For marks and columns, p is corrected for all of them (Holm); the "
-    "names of those that differ are colored."
+    "A difference is the first audit less the second. For marks and columns, p is corrected for all of them (Holm); "
+    "the names of those that differ are colored."
 )
 PICTURES_SHOWN = ("with", "without")
 """Pictures of the region that leads, of each audit that has it."""

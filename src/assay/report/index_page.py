@@ -37,7 +37,7 @@ class Index:
 
 
 def write_index(folders: Sequence[Path], path: Path) -> Path:
-    """Write a page with a row per run: kind, finding, key figures, next step, set and date, to sort, with links to their pages.
+    """Write a page with a row per run, to sort, with its finding, key figures, next step and a link to its page.
 
     Args:
         folders: Run folders with pages.
@@ -71,7 +71,8 @@ def _run_line(folder: Path) -> tuple[SheetRow, Small | None]:
     figures = [
         " ".join(filter(None, (tile.name + ":", tile.value, tile.interval))) for tile in first.tiles[:MOST_TILES]
     ]
-    cells = (folder.name, evidence.kind.name, account.verdict, "; ".join(figures), sentence_case(first.next.removeprefix("Next: ")),
+    step = sentence_case(first.next.removeprefix("Next: "))
+    cells = (folder.name, evidence.kind.name, account.verdict, "; ".join(figures), step,
              facts.get("data") or facts.get("model", ""), evidence.date)  # fmt: skip
     return SheetRow(tuple(map(Cell, cells))), first.places[:2][-1].pictures[-1] if first.places else None
 

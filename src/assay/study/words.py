@@ -192,11 +192,8 @@ def opening(root: Path, evidence: Evidence, findings: Sequence[Finding]) -> Open
     ] or list(_measurement_lines(evidence))  # fmt: skip
     lines += _worst_group(evidence, common)
     chips_shown = [*reach, *chips][:MOST_CHIPS] if quick else [*chips[: MOST_CHIPS - len(reach)], *reach]
-    heading = (
-        f"{'Primary comparisons' if primary_rows(evidence) else 'Comparisons'}{held_words({'where': common}, evidence.names)}"
-        if rows
-        else "What was measured"
-    )
+    called = "Primary comparisons" if primary_rows(evidence) else "Comparisons"
+    heading = f"{called}{held_words({'where': common}, evidence.names)}" if rows else "What was measured"
     if len(about) == len(bases) == 1:
         heading = f"{about.pop()}, against {bases.pop()}"
     return Opening(
