@@ -14,12 +14,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 from tests.look.test_look import planted_set
-from tests.worlds.audits import audited, images, shortcut
+from tests.worlds.audits import audited, images, run, shortcut
+from tests.worlds.studies import SMALL
 from tests.worlds.tables import Made, make_run
 
 import assay
@@ -28,6 +30,7 @@ from assay.core.reasons import Code, because
 from assay.report.blocks import FULL, NARROW
 from assay.report.charts import draw_rows
 from assay.report.drawing import ChartPanel, EstimateMark, Plot, styles
+from assay.report.index_page import write_index
 from assay.report.page import write_page
 from assay.store.folder import RunFolder
 from assay.store.schema import CONTRASTS, ESTIMATES, PROVENANCE
@@ -113,6 +116,46 @@ def looked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     planted_set(folder / "set", True)
     assay.look(folder / "set", out=folder / "out")
     return folder / "out" / "report.html"
+
+
+OTHERS = ("validation", "two-models", "comparison", "audits", "predictions", "preview", "probed", "index")
+"""Kinds of runs without a fixture of their own."""
+
+
+@pytest.fixture(scope="module")
+def others(
+    planted: Path,
+    finished_run: Path,
+    tiny_run: Path,
+    looked: Path,
+    audit: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> dict[str, Path]:
+    """The pages of `OTHERS`."""
+    root, draw = tmp_path_factory.mktemp("others"), np.random.default_rng(3)
+    cases = pd.DataFrame({"image": range(240), "patient": np.arange(240) // 2, "ill": np.arange(240) % 2,
+                          "site": np.where(np.arange(240) % 3, "A", "B")})  # fmt: skip
+    for name, skill in (("ours", 2.0), ("theirs", 1.5)):
+        odds = skill * (cases["ill"] - 0.5) + draw.normal(size=240)
+        cases.assign(score=1 / (1 + np.exp(-odds))).to_csv(root / f"{name}.csv", index=False)
+    seeds = [cases.assign(loss=loss, seed=seed, score=1 / (1 + np.exp(-draw.normal(skill * cases["ill"], 1))))
+             for loss, skill in (("plain", 1.5), ("new", 2.5)) for seed in range(3)]  # fmt: skip
+    pd.concat(seeds).to_csv(root / "seeds.csv", index=False)
+    for words in (
+        f"validate {root}/ours.csv --out {root}/validation",
+        f"validate {root}/ours.csv {root}/theirs.csv --prevalence 0.02,0.1 --out {root}/two-models",
+        f"compare {root}/seeds.csv --by loss --out {root}/comparison",
+        f"audit compare {planted}/reader {planted}/clean --out {root}/audits",
+        f"audit {root}/ours.csv --columns site --out {root}/predictions",
+    ):
+        assert run(words.split()) == 0
+    assay.load(SMALL).preview(root / "preview")
+    trial = sorted((tiny_run / "trials").iterdir())[0]
+    assay.probe(trial, {**SMALL["data"]}, out=root / "probed")
+    write_index(
+        [root / name for name in OTHERS[:-1]] + [looked.parent, audit.parent, finished_run], root / "index.html"
+    )
+    return {name: next(root.glob(f"{name}*/**/report.html"), root / "index.html") for name in OTHERS}
 
 
 @pytest.fixture(scope="module")
@@ -233,6 +276,25 @@ def test_the_first_screen_has_the_navigation_and_the_answer_and_is_not_blank(
     box = page.locator("nav").bounding_box()
     assert box is not None
     assert 0 <= box["y"] < 60, "it stays in reach"
+    page.context.close()
+
+
+@pytest.mark.parametrize("of", OTHERS)
+def test_pages_of_every_kind_use_their_first_screen(browser: Browser, others: dict[str, Path], of: str) -> None:
+    for width, height in ((1280, 800), (390, 844)):
+        page = opened(browser, others[of], width, height)
+        for what in ("nav", "h1") if of != "index" else ("h1",):
+            box = page.locator(what).bounding_box()
+            assert box is not None
+            assert box["y"] + box["height"] <= height, what
+        assert page.evaluate(OVERFLOW) <= 0
+        assert page.evaluate(TOUCHING) == []
+        assert blank(page) <= MOST_BLANK
+        page.context.close()
+    page = opened(browser, others[of], dark=True)
+    assert [one["id"] for one in Axe().run(page).response["violations"]] == []
+    page.emulate_media(media="print")
+    assert page.evaluate(OVERFLOW) <= 0
     page.context.close()
 
 

@@ -10,17 +10,17 @@ from assay.stats.harms import Harm, Rank, ranked
 from assay.stats.rows import Row
 
 
-def harms_of(rows: Sequence[Row]) -> list[Harm]:
+def look_harms(rows: Sequence[Row]) -> list[Harm]:
     """Return the findings of a look, the most harmful first: invalid data, simple cues, then what is odd."""
     findings = map(from_row, rows)
     return ranked(
-        Harm(_rank(finding), "issue", str(finding.reason.codes[0]), "findings", at)
+        Harm(_rank_of_finding(finding), "issue", str(finding.reason.codes[0]), "findings", at)
         for at, finding in enumerate(findings)
         if finding.light in ("bad", "warn")
     )
 
 
-def _rank(finding: Finding) -> Rank:
+def _rank_of_finding(finding: Finding) -> Rank:
     if finding.reason.first(Code.PLAIN_SIGHT):
         return Rank.CUE
     invalid = finding.light == "bad" and not finding.reason.first(Code.PATIENTS_UNKNOWN)

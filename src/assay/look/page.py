@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from assay.core.reasons import NOTHING, Code, Reason, because
-from assay.look.harms import harms_of
+from assay.look.harms import look_harms
 from assay.report.account import Account, Chip, Opening, PlacePictures, Tile, doubts, sentence
 from assay.report.block import Block, Query, Section
 from assay.report.data_blocks import CUES, ISSUES
@@ -66,12 +66,12 @@ def look_account(evidence: Evidence) -> Account:
         meta=f"{facts['images']} images, {who}, target {target}",
         verdict=look_verdict(evidence),
         opening=Opening(
-            tuple(_checks(evidence)[:MOST_CHIPS]),
+            tuple(_check_chips(evidence)[:MOST_CHIPS]),
             (),
             tuple(suspects(evidence)),
             (),
             tiles=tuple(look_tiles(evidence)),
-            next=next_words(evidence),
+            next=look_step(evidence),
             grid="Suspect images" if evidence.tables["issues"] else "Images",
         ),
         doubts=tuple(map(sentence, findings)),
@@ -81,15 +81,15 @@ def look_account(evidence: Evidence) -> Account:
     )
 
 
-def _checks(evidence: Evidence) -> list[Chip]:
+def _check_chips(evidence: Evidence) -> list[Chip]:
     """Return the findings in order of harm, then the checks that were passed, in a few words each."""
     rows = evidence.tables["findings"]
-    ordered = [rows[harm.row] for harm in harms_of(rows)]
+    ordered = [rows[harm.row] for harm in look_harms(rows)]
     passed = (row for row in rows if row not in ordered)
     return [chip for row in (*ordered, *passed) for chip in doubts([from_row(row)])]
 
 
-def next_words(evidence: Evidence) -> str:
+def look_step(evidence: Evidence) -> str:
     """Return the next step after the most harmful finding, as a command."""
     images = evidence.facts.get("path", "FOLDER")
     grave = _gravest(evidence)
@@ -174,7 +174,7 @@ def look_verdict(evidence: Evidence) -> str:
 def _gravest(evidence: Evidence) -> Finding | None:
     """Return the finding on invalid data that the verdict begins with, if any."""
     rows = evidence.tables["findings"]
-    invalid = [harm for harm in harms_of(rows) if harm.rank == Rank.INVALID]
+    invalid = [harm for harm in look_harms(rows) if harm.rank == Rank.INVALID]
     return from_row(rows[invalid[0].row]) if invalid else None
 
 

@@ -56,11 +56,11 @@ def link(folder: Path, path: Path) -> str:
 
 
 def _index(folders: Sequence[Path], links: Sequence[str]) -> str:
-    lines, pictures = zip(*map(_run_line, folders), strict=True)
+    lines, pictures = zip(*map(_line_of_run, folders), strict=True)
     return render_html("index.html", Index(HEADS, lines, tuple(links), pictures=pictures))
 
 
-def _run_line(folder: Path) -> tuple[SheetRow, Small | None]:
+def _line_of_run(folder: Path) -> tuple[SheetRow, Small | None]:
     """Return the cells of a run and a picture that shows what changed; where its tables cannot be read, why."""
     evidence = Evidence.of(folder)
     try:

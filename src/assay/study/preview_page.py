@@ -55,7 +55,7 @@ def preview_account(evidence: Evidence) -> Account:
         "Smallest difference that can be detected",
         tiles=tuple(preview_tiles(facts)),
         grid="Images",
-        next=next_words(facts, evidence.typed_folder),
+        next=preview_step(facts, evidence.typed_folder),
     )  # fmt: skip
     parts = (facts["data"], count(int(facts["seeds"]), "seed"), count(len(power), "comparison"))
     return Account(
@@ -71,7 +71,7 @@ def preview_account(evidence: Evidence) -> Account:
     )
 
 
-def next_words(facts: Mapping[str, str], folder: str) -> str:
+def preview_step(facts: Mapping[str, str], folder: str) -> str:
     """Return the next step after a preview, as a command; empty where what runs the study is not known."""
     run = folder.removesuffix("/preview")
     if facts["tasks"] == "0":

@@ -15,12 +15,12 @@ from assay.stats.rows import Row
 from assay.validate.words import (
     interval_words,
     measure_words,
-    next_words,
     outcome_words,
     smallest_cell,
     threshold_words,
     validation_cautions,
     validation_lines,
+    validation_step,
     validation_verdict,
     weakest_group,
 )
@@ -133,7 +133,7 @@ def _opening_lines(tables: Mapping[str, Sequence[Row]]) -> Iterator[AccountLine]
         yield AccountLine(f"PPV at prevalence {at}", ", ".join(values), "predictive")
 
 
-def _tiles(tables: Mapping[str, Sequence[Row]]) -> Iterator[Tile]:
+def _validation_tiles(tables: Mapping[str, Sequence[Row]]) -> Iterator[Tile]:
     """Yield the performance of one model, or of two side by side."""
     rows = {(row["model"], row["measure"]): row for row in tables["performance"] if not row["at"]}
     models = list(dict.fromkeys(model for model, _ in rows))
@@ -144,7 +144,7 @@ def _tiles(tables: Mapping[str, Sequence[Row]]) -> Iterator[Tile]:
             yield Tile(name, value, interval, f"{row['images']:,} cases")
 
 
-def _done(facts: Mapping[str, str]) -> Iterator[str]:
+def _scored_sentences(facts: Mapping[str, str]) -> Iterator[str]:
     """Yield what was scored, and where the threshold comes from."""
     patients = f" of {facts['patients']} patients" if facts["intervals over"] == "patients" else ""
     yield f"{facts['images']} cases{patients}, {facts['positives']} of them positive, were scored."
@@ -164,12 +164,12 @@ def validation_account(evidence: Evidence) -> Account:
         verdict=validation_verdict(tables, facts),
         opening=Opening(
             chips[:4],
-            tuple(_done(facts)),
+            tuple(_scored_sentences(facts)),
             (),
             lines,
             title="In numbers" if lines else "",
-            next=next_words(tables, facts),
-            tiles=tuple(_tiles(tables))[:MOST_TILES],
+            next=validation_step(tables, facts),
+            tiles=tuple(_validation_tiles(tables))[:MOST_TILES],
         ),
         doubts=tuple(Said(chip.title, chip.light, chip.sign, LIGHTS[chip.light], "") for chip in chips),
         limits=("what the model relies on", "performance at other sites"),

@@ -258,7 +258,7 @@ def read_validation(request: ValidateRequest) -> Validated:
                                for file, (at, _) in zip(files, thresholds, strict=True)),
         "threshold from": "; ".join(dict.fromkeys(origin for _, origin in thresholds)),
         "groups": ", ".join(columns), "predictions": "yes",
-        "path": _typed(request.file), "path of the other": _typed(request.other) if request.other != "" else "",
+        "path": _typed_file(request.file), "path of the other": _typed_file(request.other) if request.other != "" else "",
         "true prevalence": f"{request.true_prevalence:g}" if request.true_prevalence else "",
         "patients of other cases": _overlap_words(first, (*tuning, *recalibration)),
         "recalibrated on": "; ".join(dict.fromkeys(other.name for other in recalibration)),
@@ -267,9 +267,9 @@ def read_validation(request: ValidateRequest) -> Validated:
     return Validated(files, models, groups, rows.table.numbers, facts, recalibration)
 
 
-def _typed(source: Any) -> str:
+def _typed_file(source: Any) -> str:
     """Return the path of a file for a command; empty of a table in memory."""
-    return typed_path(source) if isinstance(source, str | os.PathLike) else ""
+    return typed_path(source) if isinstance(source, str | Path) else ""
 
 
 def _check_numbers(request: ValidateRequest) -> None:

@@ -101,7 +101,7 @@ def threshold_words(facts: Mapping[str, str]) -> str:
     return f"threshold: {facts['threshold']}, {'; '.join(origin.get(source, f'set on {source}') for source in sources)}"
 
 
-def next_words(tables: Mapping[str, Sequence[Row]], facts: Mapping[str, str]) -> str:
+def validation_step(tables: Mapping[str, Sequence[Row]], facts: Mapping[str, str]) -> str:
     """Return the next step after a validation, as a command where it is of Assay."""
     file, other = facts.get("path", "FILE"), facts.get("path of the other", "OTHER")
     both = f"{file} {other}" if tables["differences"] else file
