@@ -72,7 +72,7 @@ def picture(page: Path, file: Path, said: str = "") -> None:
     image, info = Image.open(io.BytesIO(shot)).convert("RGB"), PngInfo()
     info.add_itxt("verdict", said)
     for colors in (256, 128, 64, 32):
-        image.quantize(colors, Image.Quantize.MAXCOVERAGE).save(file, optimize=True, pnginfo=info)
+        image.quantize(colors, Image.Quantize.MAXCOVERAGE, kmeans=2).save(file, optimize=True, pnginfo=info)
         if file.stat().st_size <= LARGEST:
             return
 

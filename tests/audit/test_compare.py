@@ -143,7 +143,7 @@ def test_the_command_prints_and_writes_a_page(audits: Path, tmp_path: Path, caps
     assert ">left corner<" in page
     assert "tested in one of the audits only" not in page, "neither tested the identifiers"
     assert "How do a and b differ?" in page
-    assert "a and b differ in the AUROC shift by tag." in page
+    assert "The AUROC shift by tag differs between a and b." in page
     assert re.search(r"Analyses used Assay \d", page)
     facts = {row["key"]: row["value"] for row in RunFolder(tmp_path / "out").table("provenance")}
     assert facts["intervals over"] == "patients"

@@ -126,7 +126,6 @@ OTHERS = ("validation", "two-models", "comparison", "audits", "predictions", "pr
 def others(
     planted: Path,
     finished_run: Path,
-    tiny_run: Path,
     looked: Path,
     audit: Path,
     tmp_path_factory: pytest.TempPathFactory,
@@ -149,13 +148,13 @@ def others(
         f"audit {root}/ours.csv --columns site --out {root}/predictions",
     ):
         assert run(words.split()) == 0
-    assay.load(SMALL).preview(root / "preview")
-    trial = sorted((tiny_run / "trials").iterdir())[0]
-    assay.probe(trial, {**SMALL["data"]}, out=root / "probed")
-    write_index(
-        [root / name for name in OTHERS[:-1]] + [looked.parent, audit.parent, finished_run], root / "index.html"
-    )
-    return {name: next(root.glob(f"{name}*/**/report.html"), root / "index.html") for name in OTHERS}
+    (root / "small.yaml").write_text(json.dumps(SMALL))
+    assert run(["preview", str(root / "small.yaml"), "--out", str(root / "preview")]) == 0
+    trial = min((finished_run / "trials").iterdir())
+    assay.probe(trial, SMALL["data"], out=root / "probed", progress=False)
+    pages = {name: next(root.glob(f"{name}/**/report.html")) for name in OTHERS[:-1]}
+    folders = [*(page.parent for page in pages.values()), looked.parent, audit.parent, finished_run]
+    return {**pages, "index": write_index(folders, root / "index.html")}
 
 
 @pytest.fixture(scope="module")

@@ -258,7 +258,8 @@ def read_validation(request: ValidateRequest) -> Validated:
                                for file, (at, _) in zip(files, thresholds, strict=True)),
         "threshold from": "; ".join(dict.fromkeys(origin for _, origin in thresholds)),
         "groups": ", ".join(columns), "predictions": "yes",
-        "path": _typed_file(request.file), "path of the other": _typed_file(request.other) if request.other != "" else "",
+        "path": _typed_file(request.file), 
+        "path of the other": _typed_file(request.other),
         "true prevalence": f"{request.true_prevalence:g}" if request.true_prevalence else "",
         "patients of other cases": _overlap_words(first, (*tuning, *recalibration)),
         "recalibrated on": "; ".join(dict.fromkeys(other.name for other in recalibration)),
@@ -269,7 +270,7 @@ def read_validation(request: ValidateRequest) -> Validated:
 
 def _typed_file(source: Any) -> str:
     """Return the path of a file for a command; empty of a table in memory."""
-    return typed_path(source) if isinstance(source, str | Path) else ""
+    return typed_path(source) if isinstance(source, str | Path) and source != "" else ""
 
 
 def _check_numbers(request: ValidateRequest) -> None:
