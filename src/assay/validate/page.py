@@ -20,7 +20,6 @@ from assay.validate.words import (
     threshold_words,
     validation_cautions,
     validation_lines,
-    validation_step,
     validation_verdict,
     weakest_group,
 )
@@ -149,6 +148,20 @@ def _scored_sentences(facts: Mapping[str, str]) -> Iterator[str]:
     patients = f" of {facts['patients']} patients" if facts["intervals over"] == "patients" else ""
     yield f"{facts['images']} cases{patients}, {facts['positives']} of them positive, were scored."
     yield f"{sentence_case(threshold_words(facts))}."
+
+
+def validation_step(tables: Mapping[str, Sequence[Row]], facts: Mapping[str, str]) -> str:
+    """Return the next step after a validation, as a command where it is of Assay."""
+    file, other = facts.get("path", "FILE"), facts.get("path of the other", "OTHER")
+    both = f"{file} {other}" if tables["differences"] else file
+    if facts["threshold from"] == "calls":
+        return "Next: repeat it on cases of another site."
+    if tables["differences"] and tables["differences"][0]["outcome"] == "inconclusive" and not tables["plan"]:
+        return f"Next: count the patients that would show a difference of 0.03: assay validate {both} --plan 0.03"
+    if {"default", "these cases"} & set(facts["threshold from"].split("; ")):
+        others = "OTHER.csv,OTHER.csv" if tables["differences"] else "OTHER.csv"
+        return f"Next: set the threshold on other cases: assay validate {both} --threshold-from {others}"
+    return f"Next: see with which columns these scores change: assay audit {file}"
 
 
 def validation_account(evidence: Evidence) -> Account:

@@ -101,20 +101,6 @@ def threshold_words(facts: Mapping[str, str]) -> str:
     return f"threshold: {facts['threshold']}, {'; '.join(origin.get(source, f'set on {source}') for source in sources)}"
 
 
-def validation_step(tables: Mapping[str, Sequence[Row]], facts: Mapping[str, str]) -> str:
-    """Return the next step after a validation, as a command where it is of Assay."""
-    file, other = facts.get("path", "FILE"), facts.get("path of the other", "OTHER")
-    both = f"{file} {other}" if tables["differences"] else file
-    if facts["threshold from"] == "calls":
-        return "Next: repeat it on cases of another site."
-    if tables["differences"] and tables["differences"][0]["outcome"] == "inconclusive" and not tables["plan"]:
-        return f"Next: count the patients that would show a difference of 0.03: assay validate {both} --plan 0.03"
-    if {"default", "these cases"} & set(facts["threshold from"].split("; ")):
-        others = "OTHER.csv,OTHER.csv" if tables["differences"] else "OTHER.csv"
-        return f"Next: set the threshold on other cases: assay validate {both} --threshold-from {others}"
-    return f"Next: see with which columns these scores change: assay audit {file}"
-
-
 class Caution(NamedTuple):
     """What to know of the numbers before trusting them: a few words, and a sentence."""
 
