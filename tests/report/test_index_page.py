@@ -70,7 +70,7 @@ def test_an_index_and_a_bundle_of_runs(
         open_command(["first", str(runs / "first")], runs, tmp_path / "twice.zip")
     undisturbed = (runs / "first/report.html").read_text()
     (runs / "first/report.html").write_text(undisturbed.replace("higher", "lower"))
-    with pytest.raises(StoreError, match=r"first/report\.html is not the page that its tables give"):
+    with pytest.raises(StoreError, match=r"first/report\.html is not what its tables give"):
         open_command([], runs)
     (runs / "first/report.html").write_text(undisturbed)
     (runs / "second/tables/provenance.parquet").unlink()

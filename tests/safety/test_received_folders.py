@@ -97,7 +97,7 @@ def forge(root: Path) -> None:
 def test_a_forged_page_is_damage(run_copy: Path, tmp_path: Path, ask: Asking) -> None:
     assert ask("open", run_copy).code == 0
     forge(run_copy)
-    forged = f"{run_copy / 'report.html'} is not the page that its tables give"
+    forged = f"{run_copy / 'report.html'} is not what its tables give"
     findings = json.loads(ask("doctor", run_copy, "--json").out)
     assert next(finding["found"] for finding in findings if finding["light"] == "bad").startswith(forged)
     key = tmp_path / "key"
@@ -118,7 +118,24 @@ def test_a_page_from_elsewhere_is_compared_with_its_tables(
     renamed = run_copy.rename(run_copy.with_name("from a colleague"))
     assert ask("open", renamed).code == 0
     forge(renamed)
-    assert "is not the page that its tables give" in ask("open", renamed).err
+    assert "is not what its tables give" in ask("open", renamed).err
+
+
+def test_changed_verdicts_and_cards_are_found(tmp_path: Path, ask: Asking, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [f"{number},{number // 2},{number % 2},{(number * 7 % 40 + 9 * (number % 2)) / 49}" for number in range(80)]
+    (tmp_path / "p.csv").write_text("\n".join(["image,patient,target,score", *rows]))
+    root = tmp_path / "audit"
+    assert ask("audit", tmp_path / "p.csv", "--patient", "patient", "--out", root).code == 0
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "of another user"))
+    assert ask("open", root).code == 0
+    for name in ("verdicts.json", "model-card.md"):
+        path, text = root / name, (root / name).read_text()
+        path.write_text(text.replace("e", "E", 1))
+        write_manifest(root, {})
+        for words in (["open"], ["open", "--bundle", tmp_path / "run.zip"], ["seal", "--key", tmp_path]):
+            answer = ask(words[0], root, *words[1:])
+            assert (answer.code, f"{path} is not what its tables give" in answer.err) == (2, True), answer
+        path.write_text(text)
 
 
 @pytest.mark.parametrize("part", ["trials", "tables", ".lock", "report.html", "preview", "pictures/added.png"])

@@ -13,7 +13,7 @@ from pathlib import Path
 from assay.audit.harm_words import ANSWERED, answer_words, finding_rows
 from assay.audit.search.words import region_evidence, region_title
 from assay.audit.tables import AUDIT_TABLES
-from assay.audit.verdicts_file import write_verdicts
+from assay.audit.verdicts_file import FILE, verdicts_document
 from assay.audit.words import (
     HARMFUL,
     METHODS,
@@ -30,7 +30,7 @@ from assay.report.sentences.reasons import reason_words
 from assay.report.sheets import NONE, inert, markdown_table
 from assay.report.words import sentence_case, value_text
 from assay.stats.format import count, in_words, join_words
-from assay.store.files import Row, write_text
+from assay.store.files import Row, json_text, write_text
 from assay.store.folder import RunFolder
 
 MODEL_CARD, DATA_CARD, CROSSWALK = "model-card.md", "data-card.md", "crosswalk.md"
@@ -167,28 +167,25 @@ def checklists() -> dict[str, list[Item]]:
 
 def write_outcome(root: Path) -> Path:
     """Write the page, `verdicts.json` and the cards of an audit from its tables. Return the path of the page."""
-    page, folder = write_page(root), RunFolder(root)
-    tables = {name: folder.table(name) for name in ANSWERED}
-    write_verdicts(folder, answer_words(tables), finding_rows(tables))
-    write_cards(root)
+    page = write_page(root)
+    for name, text in outcome_texts(root).items():
+        write_text(root / name, text)
     return page
 
 
-def write_cards(root: Path) -> None:
-    """Write `model-card.md`, `data-card.md` and `crosswalk.md` of an audit from its tables.
+def outcome_texts(root: Path) -> dict[str, str]:
+    """Return `verdicts.json`, `model-card.md`, `data-card.md` and `crosswalk.md` of an audit from its tables.
 
     Raises:
         StoreError: A table is missing.
     """
     folder = RunFolder(root)
     tables = {name: folder.table(name) for name in AUDIT_TABLES}
+    answered = {name: tables[name] for name in ANSWERED}
+    verdicts = verdicts_document(tables, answer_words(answered), finding_rows(answered))
     audit = Audited(tables, {str(row["key"]): str(row["value"]) for row in tables["provenance"]})
-    for name, lines in (
-        (MODEL_CARD, _model_card(audit)),
-        (DATA_CARD, _data_card(audit)),
-        (CROSSWALK, _crosswalk(audit)),
-    ):
-        write_text(root / name, visible("\n".join(lines) + "\n"))
+    cards = {MODEL_CARD: _model_card(audit), DATA_CARD: _data_card(audit), CROSSWALK: _crosswalk(audit)}
+    return {FILE: json_text(verdicts), **{name: visible("\n".join(lines) + "\n") for name, lines in cards.items()}}
 
 
 def _model_card(audit: Audited) -> Iterator[str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from assay.audit.cards import outcome_texts
 from assay.audit.harm_words import ANSWERED, answer_words, audit_tiles, further_words, harm_lines, units_words
 from assay.audit.harms import harms_of
 from assay.audit.search.words import (
@@ -327,6 +328,7 @@ PAGE = Page(
     account=audit_account,
     sections=audit_sections,
     answer=lambda evidence: answer_words({name: evidence.tables[name] for name in ANSWERED}),
+    texts=outcome_texts,
     first=lambda _: (SWINGS,),
     block_of=_swing_block,
     rows=_with_numbers,

@@ -10,8 +10,7 @@ from typing import Any
 from assay.audit.tables import AUDIT_TABLES
 from assay.stats.harms import Rank
 from assay.store.columns import Column, Table
-from assay.store.files import Row, write_json
-from assay.store.folder import RunFolder
+from assay.store.files import Row
 from assay.store.schema import SCHEMA_VERSION
 
 FILE = "verdicts.json"
@@ -95,9 +94,3 @@ def _finding_schema() -> dict[str, Any]:
 def _object_schema(properties: Mapping[str, Any]) -> dict[str, Any]:
     return {"type": "object", "properties": dict(properties), "required": list(properties),
             "additionalProperties": False}  # fmt: skip
-
-
-def write_verdicts(folder: RunFolder, answer: Sequence[str], findings: Sequence[Row]) -> None:
-    """Write `verdicts.json` of an audit from its tables, its answer in sentences, and its findings by harm."""
-    tables = {name: folder.table(name) for name in (*IN_FILE, "provenance")}
-    write_json(folder.root / FILE, verdicts_document(tables, answer, findings))

@@ -154,9 +154,11 @@ def doctor_command(out: Path, json: bool, dev: bool) -> None:
 
 def check_command(run: str, out: Path, json: bool) -> None:
     """Compare the files of a run, and those of the cache that it may start from, with their checksums."""
+    from assay.store.bundle import SUMS
     from assay.store.folder import find_run
 
-    _print_checks(list(_check_cache(find_run(run, out))), json)
+    bundle = next((folder for folder in (Path(run), out / run) if is_file(folder / SUMS)), None)
+    _print_checks(list(_check_bundle(bundle) if bundle else _check_cache(find_run(run, out))), json)
 
 
 def seal_command(run: str, out: Path, key: Path) -> None:
@@ -207,6 +209,26 @@ def _check_cache(root: Path) -> Iterator[CheckResult]:
     yield from _findings_of_changes("weights of sources", shared, shared.altered_units(starts))
     yield from _sound("images in the cache", *damaged_arrays(cache))
     yield from _sound("notes in the cache", *damaged_notes(cache))
+
+
+def _check_bundle(root: Path) -> Iterator[CheckResult]:
+    from assay.store.bundle import bundle_changes, signed_runs
+    from assay.store.manifest import PAGE_UNSIGNED
+
+    damage = bundle_changes(root)
+    for change in damage:
+        light: Light = "warn" if change.how == "extra" else "bad"
+        yield CheckResult(light, "files", change.text, "unpack the bundle again, or get another copy")
+    if not damage:
+        yield CheckResult("ok", "files", "all compared, none damaged")
+    runs = signed_runs(root)
+    if not runs:
+        yield CheckResult("warn", "signature", "none: who wrote the pages is not known, and they may be forged")
+    for run, key, has_page in runs:
+        page = "" if has_page else PAGE_UNSIGNED
+        text = f"{run} is signed by {key}{page}" if key else f"the signature of {run} is of other files"
+        light = "ok" if key and has_page else "warn" if key else "bad"
+        yield CheckResult(light, "signature", text, "compare the key with that of who signs" if key else "")
 
 
 def _page_finding(root: Path) -> Iterator[CheckResult]:

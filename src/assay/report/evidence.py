@@ -210,6 +210,7 @@ class Page:
         failures: Blocks of what failed, collapsed or is undefined.
         environments: Block of test conditions.
         methods: Returns sentences on methods for a paper, from the findings.
+        texts: Returns the further texts of a run folder that its tables give, by name of file.
     """
 
     account: Callable[[Evidence], Account]
@@ -225,6 +226,7 @@ class Page:
     failures: tuple[Block, ...] = ()
     environments: Block | None = None
     methods: Callable[[Evidence], Sequence[str]] = lambda _: ()
+    texts: Callable[[Path], Mapping[str, str]] = lambda _: {}
 
 
 @dataclass(frozen=True)

@@ -344,7 +344,7 @@ _TYPED = re.compile(rb'<meta name="run-folder" content="([\w ./~+-]{0,300})">')
 
 
 class OtherPageError(StoreError):
-    """A page is not what the tables of its run folder give."""
+    """A page, or a card, is not what the tables of its run folder give."""
 
 
 def require_page(root: Path) -> None:
@@ -363,7 +363,10 @@ def require_page(root: Path) -> None:
         page = path.read_bytes()
         typed = _TYPED.search(page[:1000])
         evidence = replace(Evidence.of(root), typed=typed[1].decode() if typed else "")
-        if page == _fitting(content(evidence)).encode():
+        texts = {PAGE: _fitting(content(evidence)), **evidence.page.texts(root)}
+        there = {root / name: text for name, text in texts.items() if (root / name).exists()}
+        others = [path for path, text in there.items() if path.read_bytes() != text.encode()]
+        if not others:
             return
     except OSError as error:
         raise StoreError(f"cannot read {path}: {error.strerror}; `assay report {root}` writes it again") from error
@@ -371,10 +374,9 @@ def require_page(root: Path) -> None:
         raise
     except Exception as error:  # of tables made elsewhere
         raise OtherPageError(strange_content(root, error)) from error
-    raise OtherPageError(
-        f"{path} is not the page that its tables give: it was changed, or another version of Assay wrote it; "
-        f"`assay report {root}` writes it again"
-    )
+    again = f"`assay report {root}` writes it again" if others[0] == path else "run it again, or get another copy"
+    changed = "it was changed, or another version of Assay wrote it"
+    raise OtherPageError(f"{others[0]} is not what its tables give: {changed}; {again}")
 
 
 def strange_content(root: Path, error: Exception) -> str:

@@ -3,18 +3,52 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from assay.core.errors import StoreError
-from assay.core.files import write_whole
+from assay.core.files import file_state, write_whole
 from assay.store.folder import PAGE
-from assay.store.manifest import SIGNATURE, SIGNED, read_manifest
+from assay.store.manifest import SIGNATURE, SIGNED, FileChange, altered_files, key_of_signature, links_in, read_manifest
 
 BUNDLED = ("tables", "pictures")
 """Folders of a run that a bundle holds, besides its page."""
 SUMS = "SHA256SUMS"
+
+
+def bundle_changes(root: Path) -> list[FileChange]:
+    """Compare the files of an unpacked bundle with its checksums, which who changed a file may have changed, too."""
+    if damage := links_in(root):
+        return damage
+    listed = _sums_of((root / SUMS).read_text(encoding="utf-8", errors="replace"))
+    files = (path for path in sorted(root.rglob("*")) if path.is_file() and path != root / SUMS)
+    extra = (path for path in files if path.relative_to(root).as_posix() not in listed)
+    return [*altered_files(root, listed), *(FileChange("extra", path) for path in extra)]
+
+
+def signed_runs(root: Path) -> list[tuple[Path, str, bool]]:
+    """Return the runs of an unpacked bundle that have a signature, with the key and whether it is of the page, too.
+
+    The key is empty where the signature is not of the files.
+
+    Raises:
+        FileNotFoundError: There is no ssh-keygen.
+    """
+    found: list[tuple[Path, str, bool]] = []
+    for file in sorted(root.glob(f"*/{SIGNED}")):
+        text, signature = file.read_text(encoding="utf-8", errors="replace"), file.with_name(SIGNATURE)
+        changed = {change.path.name for change in altered_files(file.parent, _sums_of(text)) if change.how == "changed"}
+        key = key_of_signature(text, signature, file_state(signature)) if signature.is_file() else ""
+        found.append((file.parent, "" if changed - {PAGE} else key, PAGE not in changed and f"  {PAGE}\n" in text))
+    return found
+
+
+def _sums_of(text: str) -> dict[str, str]:
+    """Return path -> SHA-256 of a text of sha256sum. Paths that lead out of a folder are left out."""
+    return {name: digest for digest, _, name in (line.partition("  ") for line in text.splitlines())
+            if name and not re.search(r"^/|(^|/)\.{0,2}(/|$)", name)}  # fmt: skip
 
 
 def write_bundle(folders: Sequence[Path], path: Path, index: str = "") -> Path:

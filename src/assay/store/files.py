@@ -337,11 +337,8 @@ def _list_paths(paths: Sequence[Path]) -> str:
 def read_columns(path: Path, without: str, where: str) -> dict[str, np.ndarray]:
     """Return some rows of a Parquet file in their order, without a column; missing numbers are NaN."""
     order = "file_row_number"  # with a filter DuckDB takes row groups in any order
-    return _select(
-        f"'{quote(alone(path))}', {order} = true",
-        f"* EXCLUDE ({without}, {order})",
-        f" WHERE {where} ORDER BY {order}",
-    )
+    source = f"'{quote(alone(path))}', {order} = true"
+    return _select(source, f"* EXCLUDE ({without}, {order})", f" WHERE {where} ORDER BY {order}")
 
 
 def _select(source: str, columns: str = "*", rest: str = "") -> dict[str, np.ndarray]:

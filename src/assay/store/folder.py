@@ -323,9 +323,8 @@ class RunFolder:
     def ids(self, kind: UnitKind) -> Iterator[str]:
         """Return the complete units of a kind, sorted."""
         loose = {path.parent.name for path in (self.root / kind).glob("*/record.json")}
-        return iter(
-            sorted(loose | packed_places(self.root, kind).keys())
-        )  # in this order, as units go from one to the other
+        every = loose | packed_places(self.root, kind).keys()  # in this order, as units go from one to the other
+        return iter(sorted(every))
 
     def write_record(self, kind: UnitKind, id: str, record: Mapping[str, Any]) -> None:
         """Mark a unit complete. Everything else it leaves must be written before; an earlier failure is forgotten.
@@ -364,11 +363,9 @@ class RunFolder:
             StoreError: If its content has changed since the unit was completed.
         """
         path = self.unit(kind, id) / name
-        return (
-            _require_checksum(path, self._checked_record(kind, id).get(FILES, {}).get(name))
-            if self.complete(kind, id)
-            else path
-        )
+        if not self.complete(kind, id):
+            return path
+        return _require_checksum(path, self._checked_record(kind, id).get(FILES, {}).get(name))
 
     def seal(self) -> None:
         """Write the manifest, for whoever holds the folder, when all files of a run are written.

@@ -224,7 +224,7 @@ def signer(root: Path) -> str | None:
     if SIGNED not in listed and SIGNATURE not in listed:
         return ""
     signed, signature = _signs(root, listed), root / SIGNATURE
-    key = signature.is_file() and _key_of_signature(signed, signature, file_state(signature))
+    key = signature.is_file() and key_of_signature(signed, signature, file_state(signature))
     return key + ("" if page_is_signed(root) else PAGE_UNSIGNED) if signed and key else None
 
 
@@ -235,7 +235,7 @@ def page_is_signed(root: Path) -> bool:
 
 
 @lru_cache(maxsize=8)
-def _key_of_signature(text: str, signature: Path, state: tuple[int, ...]) -> str:
+def key_of_signature(text: str, signature: Path, state: tuple[int, ...]) -> str:
     """Return the key of a signature, empty if it is of another text. Cached as long as the file stays."""
     done = _keygen(text, "check-novalidate", "-s", str(signature))
     return "" if done.returncode else re.sub(r"^.* with ", "", done.stdout.strip())
