@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -136,6 +137,37 @@ def test_changed_verdicts_and_cards_are_found(tmp_path: Path, ask: Asking, monke
             answer = ask(words[0], root, *words[1:])
             assert (answer.code, f"{path} is not what its tables give" in answer.err) == (2, True), answer
         path.write_text(text)
+
+
+def test_doctor_checks_an_unpacked_bundle(run_copy: Path, tmp_path: Path, ask: Asking) -> None:
+    def found(what: str) -> tuple[str, str]:
+        rows = json.loads(ask("doctor", unpacked, "--json").out)
+        return next((row["light"], row["found"]) for row in rows if row["what"] == what)
+
+    def change(name: str) -> None:
+        """Change a file and its checksum."""
+        path, sums = unpacked / "small" / name, unpacked / "SHA256SUMS"
+        before = sha256(path)
+        path.write_bytes(path.read_bytes() + b" ")
+        sums.write_text(sums.read_text().replace(before, sha256(path)))
+
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key := tmp_path / "key"], check=True)
+    for sealed in (False, True):
+        if sealed:
+            assert ask("seal", run_copy, "--key", key).code == 0
+        assert ask("open", run_copy, "--bundle", tmp_path / "run.zip").code == 0
+        shutil.unpack_archive(tmp_path / "run.zip", unpacked := tmp_path / f"unpacked {sealed}")
+        assert found("files") == ("ok", "all compared, none damaged")
+        assert found("signature")[0] == ("ok" if sealed else "warn")
+    change("report.html")
+    assert (found("files")[0], found("signature")[0]) == ("ok", "warn")
+    assert found("signature")[1].endswith("report.html is not signed: it was made later")
+    change("tables/estimates.parquet")
+    assert (found("files")[0], found("signature")[0]) == ("ok", "bad")
+    (unpacked / "small" / "tables" / "estimates.parquet").write_text("x")
+    assert found("files")[0] == "bad"
+    (unpacked / "small" / "link").symlink_to("/etc/passwd")
+    assert found("files")[1].endswith("is a link, and a run folder has none")
 
 
 @pytest.mark.parametrize("part", ["trials", "tables", ".lock", "report.html", "preview", "pictures/added.png"])

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from assay.core.errors import StoreError
-from assay.core.files import file_state, write_whole
+from assay.core.files import file_hash, file_state, write_whole
 from assay.store.folder import PAGE
 from assay.store.manifest import SIGNATURE, SIGNED, FileChange, altered_files, key_of_signature, links_in, read_manifest
 
@@ -39,9 +39,12 @@ def signed_runs(root: Path) -> list[tuple[Path, str, bool]]:
     found: list[tuple[Path, str, bool]] = []
     for file in sorted(root.glob(f"*/{SIGNED}")):
         text, signature = file.read_text(encoding="utf-8", errors="replace"), file.with_name(SIGNATURE)
-        changed = {change.path.name for change in altered_files(file.parent, _sums_of(text)) if change.how == "changed"}
+        listed = _sums_of(text)
+        files = {path.relative_to(file.parent).as_posix() for path in file.parent.rglob("*") if path.is_file()}
+        changed = files - listed.keys() - {SIGNED, SIGNATURE}
+        changed |= {name for name in files & listed.keys() if file_hash(file.parent / name) != listed[name]}
         key = key_of_signature(text, signature, file_state(signature)) if signature.is_file() else ""
-        found.append((file.parent, "" if changed - {PAGE} else key, PAGE not in changed and f"  {PAGE}\n" in text))
+        found.append((file.parent, "" if changed - {PAGE} else key, PAGE not in changed))
     return found
 
 
