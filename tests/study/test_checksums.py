@@ -22,7 +22,7 @@ from assay.models.weights import load_checkpoint, save_checkpoint
 from assay.store.described import read_description
 from assay.store.files import read_checked_json, write_checked_json
 from assay.store.folder import RunFolder, remove_unit
-from assay.store.manifest import _key_of_signature, changes, sign, write_manifest
+from assay.store.manifest import changes, key_of_signature, sign, write_manifest
 from assay.store.schema import SCHEMA_VERSION
 from assay.study.described import Described
 from assay.study.records import stored_study
@@ -301,7 +301,7 @@ def test_signed_data_are_not_made_again_and_a_run_that_changes_them_drops_the_si
         (signed / name).write_bytes(content)
     with monkeypatch.context() as patch:
         patch.setenv("PATH", "")
-        _key_of_signature.cache_clear()  # as in a process of its own
+        key_of_signature.cache_clear()  # as in a process of its own
         assert asked("results", signed).code == 0
         assert signature(asked, signed) == ("warn", "not checked, since there is no ssh-keygen")
     RunFolder(signed).seal()
