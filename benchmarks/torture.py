@@ -336,8 +336,9 @@ def names(world: World) -> Iterator[str]:
 
 
 def outputs(world: World) -> Iterator[str]:
-    """Close standard output, send it to a full device, and to a reader that has gone."""
-    for shell in ('"$@" >&-', '"$@" > /dev/full', '"$@" 2>&1 >&3 | true', 'set -o pipefail; "$@" | true'):
+    """Close standard output or error, send them to a full device, and to a reader that has gone."""
+    shells = ('"$@" >&-', '"$@" > /dev/full', '"$@" 2>&1 >&3 | true', 'set -o pipefail; "$@" | true')
+    for shell in (*shells, '"$@" 2>&-', '"$@" 2> /dev/full'):
         how = world.judge(world.start("bash", "-c", f"exec 3>/dev/null; {shell}", "bash"))
         yield world.again(how)
         shutil.rmtree(world.out)

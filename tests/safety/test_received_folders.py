@@ -83,6 +83,7 @@ def test_trusted_code_runs_and_is_remembered_until_it_is_edited(received: Path, 
         file.write("# edited\n")
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     assert "is code in" in done.stderr
+    assert "that was changed since you ran it: if" in done.stderr
     assert not Path("ran").exists()
 
 

@@ -448,10 +448,12 @@ def own_object(kind: str, name: str) -> tuple[Any, str]:
         raise SpecError(f"{kind} '{name}' is no {kind}: it is of Python's own library; name a module of yours")
     files = _module_files(module_name)
     fingerprint = " ".join((name, *(f"{file} {file_hash(file)}" for file in files)))
+    place = " ".join((name, *map(str, files)))  # whose content may be anybody's: a folder may be unpacked over it
     if rule == "remembered" and not has_mark(fingerprint):
         where = f" in {files[-1]}" if files else ""
+        new = "was changed since you ran it" if has_mark(place) else "you have not run on this machine"
         raise CodeError(
-            f"{kind} '{name}' is code{where} that a folder names and that you have not run on this machine: read it, "
+            f"{kind} '{name}' is code{where} that a folder names and that {new}: if that is not by you, read it, "
             f"then give {key_text('--trust-code', True)} (of `assay audit`: --trust)"
         )
     _name_own_code(module_name, f"{kind} '{name}'")
@@ -471,6 +473,7 @@ def own_object(kind: str, name: str) -> tuple[Any, str]:
         )
     if files and parent_process() is None:
         leave_mark(fingerprint)
+        leave_mark(place)
     return target, _imported.setdefault(module_name, _hash_of(module_name))
 
 
