@@ -121,6 +121,8 @@ class Natural:
         limits: The domain whose shipped limits judge; empty: none, so that a lead is the most that is said.
         mode: Mode of the images.
         column: What images have is a column, as in a domain with one.
+        table: Its table.
+        keeps: Whether a row is of these images.
     """
 
     folder: str
@@ -130,6 +132,8 @@ class Natural:
     limits: str = ""
     mode: str = "RGB"
     column: str = "has"
+    table: str = "data.csv"
+    keeps: Callable[[Row], bool] = lambda row: True
 
 
 NATURAL: Mapping[str, Natural] = {
@@ -147,7 +151,7 @@ a large wound or a small one; frames with a green inset or none, with no polyp, 
 def natural(found: Natural) -> Pool:
     """Return all images of a folder at 48 px."""
     folder = Path(os.environ["ASSAY_ASSETS"]) / found.folder
-    rows = read(folder / "data.csv")
+    rows = [row for row in read(folder / found.table) if found.keeps(row)]
     opened = (Image.open(folder / row["image"]).convert(found.mode) for row in rows)
     images = np.stack([np.asarray(one.resize((SIDE, SIDE), Image.Resampling.BOX), np.float32) / 255 for one in opened])
     has = np.array([found.has(row, image) for row, image in zip(rows, images, strict=True)])
@@ -383,8 +387,13 @@ def trained(architecture: str, images: Pixels, target: np.ndarray, seed: int) ->
     """Return a network that was trained on images."""
     torch.manual_seed(seed)
     network = (ARCHITECTURES | USUAL)[architecture](images.shape[1])
+    return fitted(network, images, target, USUAL_RATE if architecture in USUAL else RATE)
+
+
+def fitted(network: nn.Module, images: Pixels, target: np.ndarray, rate: float = RATE) -> nn.Module:
+    """Return a network after its training on images."""
     x, y = torch.from_numpy(images), torch.from_numpy(target).float()
-    epochs, rate = EPOCHS * TRAINED // len(y), USUAL_RATE if architecture in USUAL else RATE
+    epochs = EPOCHS * TRAINED // len(y)
     steps = epochs * (len(y) // BATCH)
     optimizer = torch.optim.AdamW(network.parameters(), weight_decay=0.05)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps)

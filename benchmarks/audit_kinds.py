@@ -1,0 +1,765 @@
+"""What an audit says of networks with a shortcut of eight kinds: a bank that was fixed before it was searched.
+
+    python benchmarks/audit_kinds.py --folder kinds --train-only
+    python benchmarks/audit_kinds.py --folder kinds --label before
+
+The plan, fixed before any search was run; no finder was looked at for it, and none is tuned to it.
+
+**Networks.** Six small architectures that set no limit of an audit (`NETWORKS`), on 48 px images of the domains of
+`audit_bank.py` and of two more with a natural shortcut: 300 images to train on, 160 to audit on, 100 for the truth
+(fewer where images are few, see `IMAGES`), no patient in two of these parts. Marks are drawn here (`SHAPES`,
+`CHANGES`), with soft edges and at fractions of a pixel; they are neither those of `audit_bank.py` nor those that an
+audit draws. `PLANS` says for each kind what its networks get in their order: marks, domains, ties (shares of the
+positive and of the other images with a mark). Network i of a kind has domain, mark, tie and architecture at i in turns,
+and seed 1,000,000 + 1,000 x kind + i. `CLEAN` are 40 networks without a shortcut, seeds from 1,100,000, among them an
+easy task on phantoms and the view of radiographs, at the upper end of AUROC. A network is trained as in
+`audit_bank.py`.
+
+**Kinds.** local: a mark at one place on most positives. rare: on a third or less, moved by up to 1.5 px. places: at one
+of three places in turn. two: two marks, each on its own share. wandering: anywhere, and turned. colored: a shift of
+color alone, the mean of the channels stays; of skin and retina, which have color. whole: gray-level curve, smooth
+field, resampling, gray vignette, compression, mirror, zoom. natural: nothing is planted; images are chosen so that
+what some of them have is tied to the class: the view of radiographs and of phantoms, the hospital of radiographs, a
+black inset of endoscopy, black rows of retinal photographs.
+
+**Truth.** The mark is put on the 100 further images, which lack it: `moves` is the change of the score in standard
+deviations within class. Of natural shortcuts it is the distance of images with and without, half of each class.
+Networks of a kind are trained in order until `LEAST` use it by 1 sd or more (of both signs), at most `MOST`. These are
+counted; those that use it less are searched last and counted apart.
+
+**Audits.** The public command, `assay.audit`, on the 160 images, which carry the mark as in training; once without and
+once with the training images (`train`). It gets the kind of image, which has its limits, the columns that such sets
+have (view, hospital), and no marks or distortions to try. Network by network in rounds (`order`): one of each kind,
+then clean ones, so that any beginning has all kinds.
+
+**How an answer is judged** (`judged`), from public tables alone: `regions` (and any row with such a verdict in
+`verdicts`), and `carriers`. *Called*: a verdict lives-by or relies-on-look. A row fits
+- by place: its box, border or corners have half of the mark's pixels, or half of it lies in the mark's frame;
+- by carriers: within classes, the share of carriers among images with the mark differs from that among the others by
+  half or more (of places: of all three together);
+- by its words: kind, name or finder are among `WORDS` of a whole-image change or natural column.
+*named*: a called row fits; of two marks, rows for both; of several places, two places or the carriers. *partly named*:
+one of two marks or of several places; carriers differ by a quarter; or what would be named is a lead, a finding
+without a verified limit (most training images have no limit). *elsewhere*: called or a lead, and nothing fits.
+*nothing found*: all searches that were done say so. *inconclusive*: the rest. A clean network is *called* as above; a
+lead on it, and a column with another answer, are counted apart. Intervals are those of Clopper and Pearson over
+networks. The folder gets networks.csv, a file per network with its images, and a file per audit with its tables, so
+that a second call goes on, and judges again without a search.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import re
+import shutil
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import audit_bank
+import numpy as np
+import torch
+from _shared import Page, parser
+from audit_bank import SIDE, Domain, Natural, Network, Pool, Row, answers, fitted, interval, parts, read
+from PIL import Image, ImageDraw
+from torch import Tensor, nn
+from torch.nn import functional
+
+import assay
+from assay.audit.search.regions import Pixels
+
+LEAST, MOST = 7, 16
+"""Networks of a kind that use their mark, and networks of a kind at most."""
+MODES = ("test", "train")
+"""Searched: the audited images, or those of the training."""
+CALLED = ("lives-by", "relies-on-look")
+LEAD = "lead"
+
+
+# Networks: none of them set a limit of an audit.
+
+
+def _step(ins: int, outs: int, kernel: int = 3, stride: int = 2) -> list[nn.Module]:
+    return [nn.Conv2d(ins, outs, kernel, stride, kernel // 2, bias=False), nn.BatchNorm2d(outs), nn.SiLU()]
+
+
+class _Joined(nn.Sequential):
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([x, super().forward(x)], 1)
+
+
+class _Plus(nn.Sequential):
+    def forward(self, x: Tensor) -> Tensor:
+        return x + super().forward(x)
+
+
+class _Gated(nn.Module):
+    """Channels weighed by what all of the image has."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.weigh = nn.Sequential(nn.Linear(width, width // 4), nn.ReLU(), nn.Linear(width // 4, width), nn.Sigmoid())
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.weigh(x.mean((2, 3)))[..., None, None]
+
+
+class _Branches(nn.ModuleList):
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([branch(x) for branch in self], 1)
+
+
+class _Mixed(nn.Module):
+    """Weights between 64 places, then within each."""
+
+    def __init__(self, places: int, width: int) -> None:
+        super().__init__()
+        self.norms = nn.ModuleList([nn.LayerNorm(width), nn.LayerNorm(width)])
+        self.between = nn.Sequential(nn.Linear(places, places), nn.GELU(), nn.Linear(places, places))
+        self.within = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.between(self.norms[0](x).transpose(1, 2)).transpose(1, 2)
+        return x + self.within(self.norms[1](x))
+
+
+class _Places(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.flatten(2).transpose(1, 2)
+
+
+class _MeanAndMost(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([x.mean((2, 3)), x.amax((2, 3))], 1)
+
+
+def _dense(channels: int) -> nn.Module:
+    body = [*_step(channels, 12, 5), _Joined(*_step(12, 12, 3, 1)), *_step(24, 24), _Joined(*_step(24, 24, 3, 1))]
+    return nn.Sequential(*body, *_step(48, 48), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(48, 1))
+
+
+def _gated(channels: int) -> nn.Module:
+    body = [*_step(channels, 16, 3), _Gated(16), *_step(16, 32), _Gated(32), *_step(32, 48), _Gated(48)]
+    return nn.Sequential(*body, nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(192, 1))
+
+
+def _branches(channels: int) -> nn.Module:
+    def both(ins: int) -> nn.Module:
+        return _Branches([nn.Sequential(*_step(ins, 12, kernel, 2)) for kernel in (1, 3, 5)])
+
+    return nn.Sequential(*_step(channels, 12, 3), both(12), both(36), nn.AdaptiveMaxPool2d(1), nn.Flatten(),
+                         nn.Linear(36, 1))  # fmt: skip
+
+
+def _mixer(channels: int) -> nn.Module:
+    return nn.Sequential(nn.BatchNorm2d(channels, affine=False), nn.Conv2d(channels, 48, 6, 6), _Places(),
+                         _Mixed(64, 48), _Mixed(64, 48), nn.LayerNorm(48), nn.Flatten(), nn.Dropout(0.3),
+                         nn.Linear(48 * 64, 1))  # fmt: skip
+
+
+def _patches(channels: int) -> nn.Module:
+    """Log-odds of patches of 13 px, and their mean."""
+    body = [*_step(channels, 24, 5), *_step(24, 48, 3), *_step(48, 48, 1, 1), *_step(48, 48, 1, 1)]
+    return nn.Sequential(*body, nn.Conv2d(48, 1, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+
+def _dilated(channels: int) -> nn.Module:
+    def wider(reach: int) -> nn.Module:
+        return _Plus(nn.Conv2d(32, 32, 3, 1, reach, reach), nn.GroupNorm(4, 32), nn.ReLU())
+
+    return nn.Sequential(nn.BatchNorm2d(channels, affine=False), nn.Conv2d(channels, 32, 4, 4), wider(1), wider(2),
+                         wider(4), _MeanAndMost(), nn.Linear(64, 1))  # fmt: skip
+
+
+NETWORKS: Mapping[str, Callable[[int], nn.Module]] = {
+    "dense": _dense,
+    "gated": _gated,
+    "branches": _branches,
+    "mixer": _mixer,
+    "patches": _patches,
+    "dilated": _dilated,
+}
+
+
+# Images.
+
+_XRAYS = Natural("chest-xray", lambda row: row["finding"] == "1", lambda row, _: row["view"] == "PA", (240, 120, 80),
+                 "chest-xray", "L", "view", keeps=lambda row: row["origin"] == "a")  # fmt: skip
+IMAGES: Mapping[str, Domain | Natural] = {
+    **audit_bank.DOMAINS,
+    "phantom-chest-easy": replace(audit_bank.DOMAINS["phantom-chest"], environment={"difficulty": {"mass": 1}}),
+    "xray-view-told": replace(_XRAYS, positive=lambda row: row["view"] == "PA", has=lambda row, _: False,
+                              sizes=(300, 160, 100), column=""),
+    "xray-view": _XRAYS,
+    "xray-origin": replace(audit_bank.NATURAL["xray-origin"], column="origin"),
+    "polyp-frames": Natural("polyp-train", lambda row: float(row["lesion_fraction"]) > 0.11,
+                            lambda _, image: image[-12:-3, 3:12].mean() < 0.08, (200, 100, 60), column=""),
+    "aptos-rows": Natural("fundus-eyepacs", lambda row: int(row["grade"]) >= 2,
+                          lambda _, image: max(image[:3].max(), image[-3:].max()) < 0.1, (300, 160, 80),
+                          column="", table="aptos.csv"),
+}  # fmt: skip
+"""Domains of `audit_bank.py` and others: view of radiographs told, or tied; a black square; black rows."""
+AUDITED_AS = {"phantom-chest-easy": "phantom-chest", "xray-view-told": "chest-xray", "xray-view": "chest-xray",
+              "xray-origin": "chest-xray", "polyp-frames": "endoscopy", "aptos-rows": "fundus"}  # fmt: skip
+"""The kind of image that an audit is told, where it is not the name of the domain."""
+
+
+# Marks.
+
+_Line = tuple[str, Sequence[tuple[float, float]], float]
+SHAPES: Mapping[str, Sequence[_Line]] = {
+    "cross": [("line", [(-4, 0), (4, 0)], 1.8), ("line", [(0, -4), (0, 4)], 1.8)],
+    "arrow": [("line", [(-5, 0), (2, 0)], 1.6), ("area", [(1, -3), (5, 0), (1, 3)], 0)],
+    "comb": [("line", [(-6, 2), (6, 2)], 1.2), *(("line", [(x, 2), (x, -2.5)], 1.2) for x in (-6, -3, 0, 3, 6))],
+    "star": [("area", [(math.sin(at * math.pi / 5) * size, -math.cos(at * math.pi / 5) * size)
+                       for at, size in enumerate([5, 2] * 5)], 0)],
+    "clip": [("line", [(-5, -2), (4, -2), (4, 2), (-3, 2), (-3, 0), (2, 0)], 1.1)],
+    "ring": [("ring", [(0, 0)], 4)],
+    "hook": [("line", [(-3, -5), (-3, 3), (4, 3)], 2)],
+    "needle": [("line", [(-8, 0), (8, 0)], 1.6)],
+    "beads": [("disc", [(-5, 0), (0, 1.5), (5, 0)], 1.8)],
+    "spot": [("disc", [(0, 0)], 4.5)],
+    "strip": [("area", [(-24, -2), (24, -2), (24, 2), (-24, 2)], 0)],
+}  # fmt: skip
+"""Lines, areas, rings and discs: points (across, down) from the middle in px, and a width or radius."""
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A shape that is drawn on images.
+
+    Attributes:
+        shape: The shape.
+        places: Its middle (down, across), one in turn; anywhere where there is none.
+        moved: Pixels by which it moves at most.
+        tint: What is added to each channel, in sum nothing; empty: it is drawn in a gray level far from the images'.
+    """
+
+    shape: str
+    places: Sequence[tuple[float, float]] = ()
+    moved: float = 0.0
+    tint: tuple[float, ...] = ()
+
+
+MARKS: Mapping[str, Mark] = {
+    "cross": Mark("cross", [(9, 38)]),
+    "arrow": Mark("arrow", [(40, 10)]),
+    "comb": Mark("comb", [(41, 26)]),
+    "moved star": Mark("star", [(8, 10)], 1.5),
+    "moved clip": Mark("clip", [(38, 37)], 1.5),
+    "ring in three": Mark("ring", [(8, 8), (8, 39), (39, 24)]),
+    "hook in three": Mark("hook", [(39, 8), (24, 40), (8, 24)]),
+    "upper cross": Mark("cross", [(7, 24)]),
+    "lower comb": Mark("comb", [(42, 10)]),
+    "right star": Mark("star", [(26, 42)]),
+    "left arrow": Mark("arrow", [(10, 7)]),
+    "needle": Mark("needle"),
+    "beads": Mark("beads"),
+    "red spot": Mark("spot", [(38, 10)], 0.5, (0.2, -0.1, -0.1)),
+    "green ring": Mark("ring", [(10, 24)], 0.5, (-0.1, 0.2, -0.1)),
+    "blue strip": Mark("strip", [(46, 24)], 0.5, (-0.08, -0.08, 0.16)),
+}
+
+
+def cover(mark: Mark, place: tuple[float, float], angle: float = 0.0) -> np.ndarray:
+    """Return how much of each pixel a mark covers."""
+    fine = 8
+    page = Image.new("L", (SIDE * fine, SIDE * fine))
+    pen, (down, across) = ImageDraw.Draw(page), place
+    cosine, sine = math.cos(angle), math.sin(angle)
+    for what, points, size in SHAPES[mark.shape]:
+        at = [((across + 0.5 + x * cosine - y * sine) * fine, (down + 0.5 + x * sine + y * cosine) * fine)
+              for x, y in points]  # fmt: skip
+        if what == "line":
+            pen.line(at, fill=255, width=round(size * fine))
+        elif what == "area":
+            pen.polygon(at, fill=255)
+        for x, y in at if what in ("ring", "disc") else ():
+            box = (x - size * fine, y - size * fine, x + size * fine, y + size * fine)
+            pen.ellipse(box, outline=255, width=round(1.6 * fine) if what == "ring" else round(size * fine))
+    return np.asarray(page.resize((SIDE, SIDE), Image.Resampling.BOX), np.float32) / 255
+
+
+def put_mark(mark: Mark, images: Pixels, ground: np.ndarray, draws: np.random.Generator) -> Pixels:
+    """Return images with a mark on each; `ground` is the mean of images of the domain."""
+    made, there = images.copy(), sum((cover(mark, place) for place in mark.places), np.zeros_like(ground))
+    under = float((ground * there).sum() / there.sum()) if mark.places else float(ground.mean())
+    level = 0.92 if under < 0.55 else 0.06
+    for image in made:
+        place, angle = tuple(draws.uniform(7, SIDE - 8, 2)), float(draws.uniform(0, math.pi))
+        if mark.places:
+            moved = draws.uniform(-mark.moved, mark.moved, 2)
+            place, angle = tuple(np.array(mark.places[draws.integers(len(mark.places))]) + moved), 0.0
+        alpha = cover(mark, place, angle)
+        if mark.tint:
+            image[:] = image + alpha * np.array(mark.tint, np.float32)[: len(image), None, None]
+        else:
+            image[:] = image + 0.9 * alpha * (level - image)
+    return made.clip(0, 1)
+
+
+def _each(change: Callable[[Pixels], Pixels]) -> Callable[[Pixels, np.random.Generator], Pixels]:
+    return lambda images, draws: np.stack([change(one) for one in images])
+
+
+def _compressed(image: Pixels) -> Pixels:
+    file = io.BytesIO()
+    levels = np.moveaxis((image * 255).round().astype(np.uint8), 0, 2)
+    Image.fromarray(levels.repeat(3, 2) if len(image) == 1 else levels).save(file, "WEBP", quality=8)
+    found = np.asarray(Image.open(file).convert("RGB"), np.float32) / 255
+    return np.moveaxis(found, 2, 0) if len(image) == 3 else found.mean(axis=2)[None]
+
+
+def _resized(images: Pixels, side: int) -> Tensor:
+    return functional.interpolate(torch.from_numpy(images), (side, side), mode="bilinear", antialias=True)
+
+
+def _zoomed(images: Pixels, draws: np.random.Generator) -> Pixels:
+    edge = (54 - SIDE) // 2
+    return _resized(images, 54).numpy()[:, :, edge : edge + SIDE, edge : edge + SIDE].copy()
+
+
+_DOWN, _ACROSS = np.mgrid[-1 : 1 : SIDE * 1j, -1 : 1 : SIDE * 1j].astype(np.float32)
+CHANGES: Mapping[str, Callable[[Pixels, np.random.Generator], Pixels]] = {
+    "gray curve": lambda images, draws: images ** draws.uniform(0.6, 0.8, (len(images), 1, 1, 1)).astype(np.float32),
+    "field": lambda images, draws: (images * (1 + 0.3 * (0.8 * _ACROSS - 0.6 * _DOWN))).clip(0, 1),
+    "resampled": lambda images, draws: _resized(_resized(images, 26).numpy(), SIDE).numpy(),
+    "gray vignette": lambda images, draws: images * (1 - 0.3 * (_DOWN**2 + _ACROSS**2)),
+    "compressed": _each(_compressed),
+    "mirrored": lambda images, draws: np.ascontiguousarray(images[..., ::-1]),
+    "zoomed": _zoomed,
+}
+"""Whole-image changes."""
+WORDS: Mapping[str, str] = {
+    "gray curve": r"intensit|gr[ae]y|gamma|curve|contrast|bright|tone|band 0",
+    "field": r"field|gradient|smooth|illumin|shading|band [01]\b",
+    "resampled": r"blur|sharp|resampl|detail|high|band [2-4]\b",
+    "gray vignette": r"vignett|radial|field|smooth|illumin|shading|border|corners|band [01]\b",
+    "compressed": r"compress|jpeg|webp|block|quanti|blur|sharp|detail|band [2-4]\b",
+    "mirrored": r"mirror|flip",
+    "zoomed": r"zoom|scale|geometr|view|crop|magnif",
+    "view": r"\bview\b",
+    "origin": r"\borigin\b",
+}
+"""What a row about a change or column says in its kind, name or finder, as a regular expression."""
+NATURAL_PLACES: Mapping[str, Sequence[tuple[slice, slice]]] = {
+    "polyp-frames": [(slice(32, SIDE), slice(0, 16))],
+    "aptos-rows": [(slice(0, 5), slice(0, SIDE)), (slice(SIDE - 5, SIDE), slice(0, SIDE))],
+}
+
+
+# The plan.
+
+_FIVE = tuple(audit_bank.DOMAINS)
+_COLOR = ("dermoscopy", "fundus")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Networks of a kind, each list in turns.
+
+    Attributes:
+        marks: Marks, changes, or the column.
+        domains: Domains of the marks.
+        ties: Shares of the positive and of the other images with a mark.
+    """
+
+    marks: Sequence[tuple[str, ...]]
+    domains: Sequence[str]
+    ties: Sequence[tuple[float, float]]
+
+
+PLANS: Mapping[str, Plan] = {
+    "local": Plan([("cross",), ("arrow",), ("comb",)], _FIVE, [(0.9, 0.1), (0.7, 0.15)]),
+    "rare": Plan([("moved star",), ("moved clip",)], _FIVE, [(0.33, 0.03), (0.2, 0.02), (0.25, 0.02)]),
+    "places": Plan([("ring in three",), ("hook in three",)], _FIVE, [(0.9, 0.1), (0.75, 0.1), (0.6, 0.1)]),
+    "two": Plan([("upper cross", "lower comb"), ("right star", "left arrow")], _FIVE,
+                [(0.8, 0.1), (0.6, 0.1), (0.7, 0.1)]),
+    "wandering": Plan([("needle",), ("beads",)], _FIVE, [(0.9, 0.1), (0.6, 0.1), (0.75, 0.1)]),
+    "colored": Plan([("red spot",), ("green ring",), ("blue strip",)], _COLOR, [(0.9, 0.1), (0.6, 0.1), (0.75, 0.1)]),
+    "whole": Plan([(one,) for one in ("gray curve", "field", "resampled", "gray vignette", "compressed", "mirrored",
+                                      "zoomed")],
+                  ["chest-xray", "phantom-nodule", "dermoscopy", "fundus", "phantom-nodule", "phantom-chest",
+                   "dermoscopy", "phantom-nodule", "chest-xray", "phantom-chest", "phantom-nodule", "chest-xray",
+                   "chest-xray", "fundus", "dermoscopy", "fundus"], [(0.9, 0.1)]),
+    "natural": Plan([("column",)], ["phantom-chest", "polyp-frames", "xray-view", "aptos-rows", "xray-origin"],
+                    [(0.95, 0.05)]),
+}  # fmt: skip
+KINDS = tuple(PLANS)
+CLEAN = {"phantom-chest": 5, "phantom-chest-easy": 5, "phantom-nodule": 6, "chest-xray": 6, "xray-view-told": 6,
+         "dermoscopy": 6, "fundus": 6}  # fmt: skip
+"""Domain -> clean networks."""
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A network of the bank.
+
+    Attributes:
+        kind: Its kind; `clean` without a shortcut.
+        domain: Its images.
+        architecture: One of `NETWORKS`.
+        seed: Seed of its images, weights and marks.
+        marks: What is tied to the class.
+        tie: Shares of both classes with it.
+    """
+
+    kind: str
+    domain: str
+    architecture: str
+    seed: int
+    marks: tuple[str, ...] = ()
+    tie: tuple[float, float] = (0.0, 0.0)
+
+    @property
+    def name(self) -> str:
+        """Its name in tables and files."""
+        mark = "+".join(self.marks).replace(" ", "_")
+        return "-".join((self.kind, str(self.seed), self.domain, self.architecture, *([mark] if mark else [])))
+
+
+def network_of(kind: str, at: int) -> Planned:
+    """Return a network of a kind by its position."""
+    if kind == "clean":
+        domain = [one for turn in range(max(CLEAN.values())) for one, count in CLEAN.items() if turn < count][at]
+        return Planned(kind, domain, list(NETWORKS)[(at + at // len(CLEAN)) % len(NETWORKS)], 1_100_000 + at)
+    plan, number = PLANS[kind], KINDS.index(kind)
+    marks, tie = plan.marks[at % len(plan.marks)], plan.ties[at % len(plan.ties)]
+    architecture = list(NETWORKS)[(at + number) % len(NETWORKS)]
+    return Planned(kind, plan.domains[at % len(plan.domains)], architecture, 1_000_000 + 1000 * number + at, marks, tie)
+
+
+def put(name: str, images: Pixels, ground: np.ndarray, draws: np.random.Generator) -> Pixels:
+    """Return images with a mark or a whole-image change on each."""
+    if name in CHANGES:
+        return CHANGES[name](images, draws).astype(np.float32)
+    return put_mark(MARKS[name], images, ground, draws)
+
+
+def tied(
+    planned: Planned, images: Pixels, target: np.ndarray, ground: np.ndarray, draws: np.random.Generator
+) -> tuple[Pixels, np.ndarray]:
+    """Return images with marks on their shares of both classes, in 256 levels, and which have each."""
+    made, has = images.copy(), np.zeros((len(images), len(planned.marks)), dtype=bool)
+    for at, name in enumerate(planned.marks):
+        has[:, at] = draws.random(len(images)) < np.where(target == 1, *planned.tie)
+        made[has[:, at]] = put(name, made[has[:, at]], ground, draws)
+    return (made * 255).round().astype(np.float32) / 255, has
+
+
+def trained(planned: Planned, whole: Pool) -> tuple[Row, dict[str, Any]]:
+    """Train a network and measure the truth; return its row, and its images and weights."""
+    draws, column = np.random.default_rng(planned.seed), planned.marks == ("column",)
+    of_bank = Network("planted", planned.architecture, planned.seed, "column" if column else "", planned.tie)
+    rows = parts(whole, of_bank, draws)
+    ground, targets = whole.images.mean(axis=(0, 1)), [whole.target[part] for part in rows]
+    drawn = replace(planned, marks=()) if column else planned
+    (train, has_train), (test, has_test) = (
+        tied(drawn, whole.images[part], whole.target[part], ground, draws) for part in rows[:2]
+    )
+    if column:
+        has_train, has_test = (whole.column[part][:, None] for part in rows[:2])
+    torch.manual_seed(planned.seed)
+    network = fitted(NETWORKS[planned.architecture](train.shape[1]), train, targets[0])
+    scores, clean = partial(answers, network), whole.images[rows[2]]
+    off = scores(clean)[:, 0]
+    spread = math.sqrt(sum(off[targets[2] == code].var() for code in (0, 1)) / 2)
+    moves = [(scores(put(name, clean, ground, draws))[:, 0] - off).mean() / spread for name in drawn.marks]
+    if column:
+        high = whole.column[rows[2]].astype(bool)
+        moves = [(off[high].mean() - off[~high].mean()) / spread]
+    together = clean
+    for name in drawn.marks:
+        together = put(name, together, ground, draws)
+    all_moves = float((scores(together)[:, 0] - off).mean() / spread) if drawn.marks else sum(map(float, moves))
+    row: Row = {"network": planned.name, "kind": planned.kind, "domain": planned.domain,
+                "architecture": planned.architecture, "marks": "+".join(planned.marks), "tie": planned.tie[0],
+                "auroc": audit_bank.auroc(off, targets[2]).value, "moves": all_moves,
+                "each": " ".join(f"{one:.2f}" for one in moves)}  # fmt: skip
+    groups = [whole.column[part].astype(bool) for part in rows[:2]]
+    images = {name: (pixels * 255).round().astype(np.uint8) for name, pixels in (("test", test), ("train", train))}
+    kept = {**images, "test_target": targets[1], "train_target": targets[0], "test_patient": whole.patient[rows[1]],
+            "train_patient": whole.patient[rows[0]], "test_has": has_test, "train_has": has_train,
+            "test_group": groups[1], "train_group": groups[0]}  # fmt: skip
+    return row, {**kept, **{f"weights {key}": value.numpy() for key, value in network.state_dict().items()}}
+
+
+def used(row: Row) -> bool:
+    """Return whether a network uses its mark by 1 sd or more."""
+    return abs(float(row["moves"])) >= audit_bank.MOVES
+
+
+def train_all(folder: Path) -> list[Row]:
+    """Train what is missing of the bank, and return its rows."""
+    path, pools = folder / "networks.csv", cache(lambda name: audit_bank.pool(IMAGES[name]))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for kind in (*KINDS, "clean"):
+        most = sum(CLEAN.values()) if kind == "clean" else MOST
+        for at in range(most):
+            known = read(path)
+            if kind != "clean" and sum(row["kind"] == kind and used(row) for row in known) >= LEAST:
+                break
+            planned = network_of(kind, at)
+            if planned.name in {row["network"] for row in known}:
+                continue
+            row, kept = trained(planned, pools(planned.domain))
+            np.savez_compressed(folder / f"{planned.name}.npz", **kept)
+            with path.open("a", newline="", encoding="utf-8") as file:
+                writer = csv.DictWriter(file, list(row))
+                if not known:
+                    writer.writeheader()
+                writer.writerow(row)
+            print(planned.name, f"AUROC {row['auroc']:.2f} moves {row['moves']:.2f}", file=sys.stderr, flush=True)
+    return read(path)
+
+
+def order(rows: Sequence[Row]) -> list[Row]:
+    """Return networks in rounds: one of each kind that uses its mark, then clean ones; then those that use it less."""
+    by_kind = {kind: [row for row in rows if row["kind"] == kind and used(row)] for kind in KINDS}
+    clean, rounds = [row for row in rows if row["kind"] == "clean"], max(map(len, by_kind.values()), default=0)
+    each = math.ceil(len(clean) / max(1, rounds))
+    found = list[Row]()
+    for at in range(max(1, rounds)):
+        found += [of[at] for of in by_kind.values() if at < len(of)] + clean[at * each : (at + 1) * each]
+    return [*found, *(row for row in rows if row not in found)]
+
+
+# Audits.
+
+
+def audited(row: Row, folder: Path, mode: str, scratch: Path) -> dict[str, Any]:
+    """Return public tables of an audit of a network."""
+    with np.load(folder / f"{row['network']}.npz") as file:
+        kept = {name: file[name] for name in file.files}
+    network = NETWORKS[row["architecture"]](kept["test"].shape[1])
+    network.load_state_dict({key[8:]: torch.from_numpy(value) for key, value in kept.items() if key[:8] == "weights "})
+    column = IMAGES[row["domain"]].column if len(set(kept["test_group"].tolist())) > 1 else ""
+    kind_of_image = AUDITED_AS.get(str(row["domain"]), str(row["domain"]))
+
+    def images(part: str) -> list[Row]:
+        pixels = np.moveaxis(kept[part], 1, 3)
+        each = zip(pixels[..., 0] if pixels.shape[3] == 1 else pixels, *(kept[f"{part}_{name}"] for name in
+                   ("target", "patient", "group")), strict=True)  # fmt: skip
+        return [{"image": image, "label": int(target), "patient": str(patient), **({column: str(group)} if column
+                 else {})} for image, target, patient, group in each]  # fmt: skip
+
+    shutil.rmtree(scratch, ignore_errors=True)
+    audit = assay.audit(network.eval(), images("test"), train=images("train") if mode == "train" else None, size=SIDE,
+                        scores="logits", scaling="0..1", domain=kind_of_image, marks={},
+                        distortions=[], columns=(column,) if column else (), pictures=False, as_given=True, out=scratch,
+                        progress=False)  # fmt: skip
+    found: dict[str, Any] = {name: json.loads(audit.table(name).to_json(orient="records"))
+                             for name in ("regions", "carriers", "verdicts", "leads")}  # fmt: skip
+    document = json.loads((scratch / "verdicts.json").read_text(encoding="utf-8"))
+    shutil.rmtree(scratch, ignore_errors=True)
+    return {**found, "answer": document["answer"], "findings": document["findings"]}
+
+
+def audit_all(rows: Sequence[Row], folder: Path, label: str) -> None:
+    """Audit what is not audited of a bank."""
+    for row in order(rows):
+        for mode in MODES:
+            path = folder / label / f"{row['network']}.{mode}.json"
+            if path.exists():
+                continue
+            path.parent.mkdir(parents=True, exist_ok=True)
+            began = time.monotonic()
+            found = audited(row, folder, mode, folder / label / "scratch")
+            path.write_text(json.dumps(found), encoding="utf-8")
+            print(path.name, f"{time.monotonic() - began:.1f} s", *(
+                one["verdict"] for one in found["regions"]), file=sys.stderr, flush=True)  # fmt: skip
+
+
+# What an answer is worth.
+
+
+def place_of(row: Row) -> np.ndarray | None:
+    """Return the pixels of a region from its public kind and name; None of one without a place."""
+    kind, name = str(row.get("kind") or ""), str(row.get("name") or "")
+    numbers = [float(one) for one in re.findall(r"\d*\.?\d+(?:e-?\d+)?", name)]
+    inside, middles = np.zeros((SIDE, SIDE), dtype=bool), (np.arange(SIDE) + 0.5) / SIDE
+    if kind == "box" and len(numbers) >= 4:
+        top, left, bottom, right = (round(one * SIDE) for one in numbers[:4])
+        inside[top : max(top + 1, bottom), left : max(left + 1, right)] = True
+        return inside
+    edge = np.minimum(middles, 1 - middles)
+    if kind == "border" and numbers:
+        return np.minimum(edge[:, None], edge) < max(numbers[0], 1 / SIDE)
+    if kind == "corners" and numbers:
+        inside = (edge[:, None] < numbers[0]) & (edge < numbers[0])
+        corners = re.findall(r"(upper|lower) (left|right)", name.partition(" against ")[0])
+        parts_there = [((middles > 0.5) == (down == "lower"))[:, None] & ((middles > 0.5) == (across == "right"))
+                       for down, across in corners]  # fmt: skip
+        return inside & np.any(parts_there, axis=0) if parts_there else inside
+    return None
+
+
+def places_of(domain: str, name: str) -> list[np.ndarray]:
+    """Return the pixels of a mark at each of its places; none of what has no place."""
+    if name in MARKS:
+        return [cover(MARKS[name], place) > 0.3 for place in MARKS[name].places]
+    found = list[np.ndarray]()
+    for rows, columns in NATURAL_PLACES.get(domain, ()) if name == "column" else ():
+        found.append(np.zeros((SIDE, SIDE), dtype=bool))
+        found[-1][rows, columns] = True
+    return found
+
+
+def within_class(carries: np.ndarray, has: np.ndarray, target: np.ndarray) -> float:
+    """Return by how much carriers are more frequent among images with a mark than among others, within classes."""
+    total = weight = 0.0
+    for code in np.unique(target):
+        there, absent = carries[(target == code) & has], carries[(target == code) & ~has]
+        if len(there) and len(absent):
+            share = len(there) * len(absent) / (len(there) + len(absent))
+            total, weight = total + share * (there.mean() - absent.mean()), weight + share
+    return total / weight if weight else 0.0
+
+
+_WHICH = ("of", "trained", "finder", "round")
+"""Columns that say which search a row is of, where there are such."""
+
+
+def fits_of(
+    row: Row, found: Mapping[str, Any], domain: str, marks: Sequence[str], truth: Mapping[str, np.ndarray]
+) -> list[tuple[int, float, bool]]:
+    """Return for each mark the number of its places that a row is at, its agreement by carriers, and by words.
+
+    Args:
+        row: A row with a verdict.
+        found: The tables of the audit.
+        domain: The domain.
+        marks: The marks of the network.
+        truth: Which images have each mark, and their class, of both parts.
+    """
+    where, part = place_of(row), "train" if row.get("trained") else "test"
+    keys = [key for key in _WHICH if key in row and found["carriers"] and key in found["carriers"][0]]
+    carriers = [one for one in found["carriers"] if all(one[key] == row[key] for key in keys)]
+    at = np.array([one["row"] for one in carriers], dtype=np.int64)
+    carries = np.array([bool(one["carries"]) for one in carriers])
+    column = IMAGES[domain].column
+    text = " ".join(str(row.get(key) or "") for key in ("kind", "name", "finder", "factor"))
+    fits = []
+    for number, name in enumerate(marks):
+        near = 0 if where is None else sum(audit_bank._near(where, pixels) for pixels in places_of(domain, name))
+        has, target = truth[f"{part}_has"][:, number], truth[f"{part}_target"]
+        agreement = abs(within_class(carries, has[at], target[at])) if len(at) else 0.0
+        word = WORDS.get(column if name == "column" else name)
+        fits.append((near, agreement, bool(word and re.search(word, text))))
+    return fits
+
+
+def judged(found: Mapping[str, Any], domain: str, marks: Sequence[str], truth: Mapping[str, np.ndarray]) -> str:
+    """Return what an answer is worth, see above; of a clean network `called`, `lead`, `nothing found` or so."""
+    rows = [*found["regions"], *(row for row in found["verdicts"] if row["verdict"] in (*CALLED, LEAD))]
+    rows = [row for row in rows if row["verdict"] != "not-tested"]
+    said = [row for row in rows if row["verdict"] in (*CALLED, LEAD)]
+    if not said:
+        return "nothing found" if all(row["verdict"] == "nothing-found" for row in rows) else "inconclusive"
+    called = [row for row in said if row["verdict"] in CALLED]
+    if not marks:
+        return "called" if called else LEAD
+    for rows_there, right in ((called, "named"), (said, "partly named")):
+        worth = [_worth([fits[number] for fits in (fits_of(row, found, domain, marks, truth) for row in rows_there)],
+                        len(places_of(domain, name))) for number, name in enumerate(marks)]  # fmt: skip
+        if min(worth) == 1:
+            return right
+        if max(worth) > 0:
+            return "partly named"
+    return "elsewhere"
+
+
+def _worth(fits: Sequence[tuple[int, float, bool]], places: int) -> float:
+    """Return 1 where rows name a mark, one half where they do in part, else 0."""
+    near, agreement = sum(one[0] for one in fits), max((one[1] for one in fits), default=0.0)
+    if agreement >= 0.5 or any(one[2] for one in fits) or near >= (2 if places > 2 else 1):
+        return 1
+    return 0.5 if near or agreement >= 0.25 else 0
+
+
+# The table.
+
+WORTH = ("named", "partly named", "elsewhere", "inconclusive", "nothing found")
+
+
+def share(count: int, of: int) -> str:
+    """Return a share with its interval."""
+    if not of:
+        return ""
+    _, low, high = interval(count, of)
+    assert low is not None
+    assert high is not None
+    return f"{count}/{of} [{100 * low:.0f}, {100 * high:.0f}%]"
+
+
+def table(rows: Sequence[Row], folder: Path, label: str, page: Page) -> list[str]:
+    """Print rates by kind and part, and return remarks with what was missed."""
+    remarks, words = list[str](), dict[tuple[str, str], str]()
+    columns = dict[tuple[str, str], bool]()
+    for row in rows:
+        with np.load(folder / f"{row['network']}.npz") as file:
+            truth = {name: file[name] for name in file.files if name.endswith(("_has", "_target"))}
+        for mode in MODES:
+            path = folder / label / f"{row['network']}.{mode}.json"
+            if path.exists():
+                found = json.loads(path.read_text(encoding="utf-8"))
+                marks = [name for name in row["marks"].split("+") if name]
+                words[row["network"], mode] = judged(found, row["domain"], marks, truth)
+                columns[row["network"], mode] = any(one["verdict"] == "answers-differ-with"
+                                                    for one in found["verdicts"])  # fmt: skip
+
+    def line(title: str, mode: str, those: Sequence[Row]) -> None:
+        said = [words[row["network"], mode] for row in those if (row["network"], mode) in words]
+        page.row(title, mode, *(share(said.count(one), len(said)) for one in WORTH))
+
+    strong = [row for row in rows if row["kind"] != "clean" and used(row)]
+    weak = [row for row in rows if row["kind"] != "clean" and not used(row)]
+    for mode in MODES:
+        for kind in KINDS:
+            line(kind, mode, [row for row in strong if row["kind"] == kind])
+        line("**all that use their mark**", mode, strong)
+        line("less than 1 sd", mode, weak)
+        for domain in (*CLEAN, ""):
+            clean = [row["network"] for row in rows if row["kind"] == "clean" and domain in ("", row["domain"])]
+            said = [words[name, mode] for name in clean if (name, mode) in words]
+            counts = (f"{one}: {share(said.count(one), len(said))}" for one in ("called", LEAD, "nothing found"))
+            remarks.append(f"{mode}, clean, {domain or 'all'}: {'; '.join(counts)}")
+        for title, those in (("natural", [row for row in strong if row["kind"] == "natural"]),
+                             ("clean", [row for row in rows if row["kind"] == "clean"])):  # fmt: skip
+            verdicts = [columns[row["network"], mode] for row in those
+                        if (row["network"], mode) in columns and IMAGES[row["domain"]].column]  # fmt: skip
+            remarks.append(f"{mode}, {title}, answers differ with the column: {share(sum(verdicts), len(verdicts))}")
+        for worth in WORTH[1:]:
+            missed = [f"{row['network']} ({float(row['moves']):.1f})" for row in strong
+                      if words.get((row["network"], mode)) == worth]  # fmt: skip
+            remarks.append(f"{mode}, {worth}: {', '.join(missed) or 'none'}")
+    return remarks
+
+
+def main() -> None:
+    """Train, audit and print what is missing; a line per network goes to standard error."""
+    arguments = parser(__doc__)
+    arguments.add_argument("--folder", type=Path, default=Path("kinds"), help="folder of the bank")
+    arguments.add_argument("--label", default="now", help="name of these audits in the folder")
+    arguments.add_argument("--train-only", action="store_true", help="train, and search nothing")
+    arguments.add_argument("--table-only", action="store_true", help="judge what is audited")
+    given = arguments.parse_args()
+    torch.set_num_threads(1)
+    rows = read(given.folder / "networks.csv") if given.table_only else train_all(given.folder)
+    if given.train_only:
+        return
+    if not given.table_only:
+        audit_all(rows, given.folder, given.label)
+    page = Page(("kind", "searched", *WORTH), given.out)
+    page.close(*table(rows, given.folder, given.label, page))
+
+
+if __name__ == "__main__":
+    main()
