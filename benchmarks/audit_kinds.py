@@ -29,8 +29,9 @@ counted; those that use it less are searched last and counted apart.
 
 **Audits.** The public command, `assay.audit`, on the 160 images, which carry the mark as in training; once without and
 once with the training images (`train`). It gets the kind of image, which has its limits, the columns that such sets
-have (view, hospital), and no marks or distortions to try. Network by network in rounds (`order`): one of each kind,
-then clean ones, so that any beginning has all kinds.
+have (view, hospital), and no marks or distortions to try; near copies, half of its time, are not looked for. First all
+with the training images, then all without, network by network in rounds (`order`): one of each kind, then clean ones,
+so that any beginning has all kinds.
 
 **How an answer is judged** (`judged`), from public tables alone: `regions` (and any row with such a verdict in
 `verdicts`), and `carriers`. *Called*: a verdict lives-by or relies-on-look. A row fits
@@ -38,13 +39,13 @@ then clean ones, so that any beginning has all kinds.
 - by carriers: within classes, the share of carriers among images with the mark differs from that among the others by
   half or more (of places: of all three together);
 - by its words: kind, name or finder are among `WORDS` of a whole-image change or natural column.
-*named*: a called row fits; of two marks, rows for both; of several places, two places or the carriers. *partly named*:
-one of two marks or of several places; carriers differ by a quarter; or what would be named is a lead, a finding
-without a verified limit (most training images have no limit). *elsewhere*: called or a lead, and nothing fits.
-*nothing found*: all searches that were done say so. *inconclusive*: the rest. A clean network is *called* as above; a
-lead on it, and a column with another answer, are counted apart. Intervals are those of Clopper and Pearson over
-networks. The folder gets networks.csv, a file per network with its images, and a file per audit with its tables, so
-that a second call goes on, and judges again without a search.
+*named*: a called row fits; of two marks, rows for each that moves scores by half a sd on its own; of several places,
+two places or the carriers. *partly named*: one of two marks or of several places; carriers differ by a quarter; or what
+would be named is a lead, a finding without a verified limit (most training images have no limit). *elsewhere*: called
+or a lead, and nothing fits. *nothing found*: all searches that were done say so. *inconclusive*: the rest. A clean
+network is *called* as above; a lead on it, and a column with another answer, are counted apart. Intervals are those of
+Clopper and Pearson over networks. The folder gets networks.csv, a file per network with its images, and a file per
+audit with its tables, so that a second call goes on, and judges again without a search.
 """
 
 from __future__ import annotations
@@ -62,6 +63,7 @@ from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import audit_bank
 import numpy as np
@@ -74,11 +76,12 @@ from torch.nn import functional
 
 import assay
 from assay.audit.search.regions import Pixels
+from assay.data import near_copies
 
 LEAST, MOST = 7, 16
 """Networks of a kind that use their mark, and networks of a kind at most."""
-MODES = ("test", "train")
-"""Searched: the audited images, or those of the training."""
+MODES = ("train", "test")
+"""Searched: the images of the training, or those that are audited."""
 CALLED = ("lives-by", "relies-on-look")
 LEAD = "lead"
 
@@ -496,6 +499,12 @@ def used(row: Row) -> bool:
     return abs(float(row["moves"])) >= audit_bank.MOVES
 
 
+def used_of(row: Row) -> list[int]:
+    """Return which of the marks of a network move its scores by half a sd or more; all of them where none does."""
+    each = [abs(float(one)) >= audit_bank.MOVES / 2 for one in row["each"].split()]
+    return [at for at, there in enumerate(each) if there or not any(each)]
+
+
 def train_all(folder: Path) -> list[Row]:
     """Train what is missing of the bank, and return its rows."""
     path, pools = folder / "networks.csv", cache(lambda name: audit_bank.pool(IMAGES[name]))
@@ -551,10 +560,11 @@ def audited(row: Row, folder: Path, mode: str, scratch: Path) -> dict[str, Any]:
                  else {})} for image, target, patient, group in each]  # fmt: skip
 
     shutil.rmtree(scratch, ignore_errors=True)
-    audit = assay.audit(network.eval(), images("test"), train=images("train") if mode == "train" else None, size=SIDE,
-                        scores="logits", scaling="0..1", domain=kind_of_image, marks={},
-                        distortions=[], columns=(column,) if column else (), pictures=False, as_given=True, out=scratch,
-                        progress=False)  # fmt: skip
+    with patch.object(near_copies, "near_pairs", return_value=[]):
+        audit = assay.audit(network.eval(), images("test"), train=images("train") if mode == "train" else None,
+                            size=SIDE, scores="logits", scaling="0..1", domain=kind_of_image, marks={}, distortions=[],
+                            columns=(column,) if column else (), pictures=False, as_given=True, out=scratch,
+                            progress=False)  # fmt: skip
     found: dict[str, Any] = {name: json.loads(audit.table(name).to_json(orient="records"))
                              for name in ("regions", "carriers", "verdicts", "leads")}  # fmt: skip
     document = json.loads((scratch / "verdicts.json").read_text(encoding="utf-8"))
@@ -564,8 +574,8 @@ def audited(row: Row, folder: Path, mode: str, scratch: Path) -> dict[str, Any]:
 
 def audit_all(rows: Sequence[Row], folder: Path, label: str) -> None:
     """Audit what is not audited of a bank."""
-    for row in order(rows):
-        for mode in MODES:
+    for mode in MODES:
+        for row in order(rows):
             path = folder / label / f"{row['network']}.{mode}.json"
             if path.exists():
                 continue
@@ -627,6 +637,11 @@ _WHICH = ("of", "trained", "finder", "round")
 """Columns that say which search a row is of, where there are such."""
 
 
+def part_of(row: Row) -> str:
+    """Return the images that a row is about."""
+    return "train" if row.get("trained") else "test"
+
+
 def fits_of(
     row: Row, found: Mapping[str, Any], domain: str, marks: Sequence[str], truth: Mapping[str, np.ndarray]
 ) -> list[tuple[int, float, bool]]:
@@ -638,10 +653,12 @@ def fits_of(
         domain: The domain.
         marks: The marks of the network.
         truth: Which images have each mark, and their class, of both parts.
+
+    A row of columns, which names no search, has no carriers.
     """
-    where, part = place_of(row), "train" if row.get("trained") else "test"
+    where, part = place_of(row), part_of(row)
     keys = [key for key in _WHICH if key in row and found["carriers"] and key in found["carriers"][0]]
-    carriers = [one for one in found["carriers"] if all(one[key] == row[key] for key in keys)]
+    carriers = [one for one in found["carriers"] if keys and all(one[key] == row[key] for key in keys)]
     at = np.array([one["row"] for one in carriers], dtype=np.int64)
     carries = np.array([bool(one["carries"]) for one in carriers])
     column = IMAGES[domain].column
@@ -656,19 +673,28 @@ def fits_of(
     return fits
 
 
-def judged(found: Mapping[str, Any], domain: str, marks: Sequence[str], truth: Mapping[str, np.ndarray]) -> str:
-    """Return what an answer is worth, see above; of a clean network `called`, `lead`, `nothing found` or so."""
+def judged(found: Mapping[str, Any], domain: str, marks: Sequence[str], truth: Mapping[str, np.ndarray],
+           numbers: Sequence[int]) -> str:  # fmt: skip
+    """Return what an answer is worth, see above; of a clean network `called`, `lead`, `nothing found` or so.
+
+    Args:
+        found: The tables of the audit.
+        domain: The domain.
+        marks: The marks of the network.
+        truth: See `fits_of`.
+        numbers: Which of the marks it uses.
+    """
     rows = [*found["regions"], *(row for row in found["verdicts"] if row["verdict"] in (*CALLED, LEAD))]
     rows = [row for row in rows if row["verdict"] != "not-tested"]
     said = [row for row in rows if row["verdict"] in (*CALLED, LEAD)]
     if not said:
         return "nothing found" if all(row["verdict"] == "nothing-found" for row in rows) else "inconclusive"
     called = [row for row in said if row["verdict"] in CALLED]
-    if not marks:
+    if not any(marks):
         return "called" if called else LEAD
     for rows_there, right in ((called, "named"), (said, "partly named")):
         worth = [_worth([fits[number] for fits in (fits_of(row, found, domain, marks, truth) for row in rows_there)],
-                        len(places_of(domain, name))) for number, name in enumerate(marks)]  # fmt: skip
+                        len(places_of(domain, marks[number]))) for number in numbers]  # fmt: skip
         if min(worth) == 1:
             return right
         if max(worth) > 0:
@@ -710,8 +736,7 @@ def table(rows: Sequence[Row], folder: Path, label: str, page: Page) -> list[str
             path = folder / label / f"{row['network']}.{mode}.json"
             if path.exists():
                 found = json.loads(path.read_text(encoding="utf-8"))
-                marks = [name for name in row["marks"].split("+") if name]
-                words[row["network"], mode] = judged(found, row["domain"], marks, truth)
+                words[row["network"], mode] = judged(found, row["domain"], row["marks"].split("+"), truth, used_of(row))
                 columns[row["network"], mode] = any(one["verdict"] == "answers-differ-with"
                                                     for one in found["verdicts"])  # fmt: skip
 
