@@ -74,11 +74,12 @@ def test_the_plan_has_what_it_promises() -> None:
 def test_a_mark_is_drawn_where_it_says(name: str) -> None:
     mark, images, draws = MARKS[name], np.full((30, 3, SIDE, SIDE), 0.4, np.float32), np.random.default_rng(2)
     made = put(name, images, images.mean(axis=(0, 1)), draws)
-    changed = (abs(made - images) > 0.02).any(axis=1)
+    changed = abs(made - images).sum(axis=1)
     assert changed.any(axis=(1, 2)).all()
     assert made.min() >= 0
     assert made.max() <= 1
-    middles = np.array([[at.mean() for at in np.nonzero(one)] for one in changed])
+    middles = np.stack([(changed.sum(axis=2 - axis) * np.arange(SIDE)).sum(axis=1) / changed.sum(axis=(1, 2))
+                        for axis in (0, 1)], axis=1)  # fmt: skip
     if not mark.places:
         assert middles.std(axis=0).min() > 4, "it wanders"
         return
@@ -87,7 +88,7 @@ def test_a_mark_is_drawn_where_it_says(name: str) -> None:
     assert set(near.argmin(axis=1)) == set(range(len(mark.places)))
     off = middles - np.array(mark.places)[near.argmin(axis=1)]
     spread = max(off[near.argmin(axis=1) == at].std(axis=0).max() for at in range(len(mark.places)))
-    assert spread > 0.05 if mark.moved else spread < 1e-9
+    assert spread > 0.05 if mark.moved else spread < 1e-3
     if mark.tint:
         assert made.mean(axis=1) == pytest.approx(images.mean(axis=1), abs=1e-5), "no gray value changes"
 
