@@ -40,12 +40,12 @@ so that any beginning has all kinds.
   half or more (of places: of all three together);
 - by its words: kind, name or finder are among `WORDS` of a whole-image change or natural column.
 *named*: a called row fits; of two marks, rows for each that moves scores by half a sd on its own; of several places,
-two places or the carriers. *partly named*: one of two marks or of several places; carriers differ by a quarter; or what
-would be named is a lead, a finding without a verified limit (most training images have no limit). *elsewhere*: called
-or a lead, and nothing fits. *nothing found*: all searches that were done say so. *inconclusive*: the rest. A clean
-network is *called* as above; a lead on it, and a column with another answer, are counted apart. Intervals are those of
-Clopper and Pearson over networks. The folder gets networks.csv, a file per network with its images, and a file per
-audit with its tables, so that a second call goes on, and judges again without a search.
+two places or the carriers. *named by a lead*: the same with a lead, a finding without a verified limit: most training
+images have none. *partly named*: one of two marks or of several places; carriers differ by a quarter. *elsewhere*:
+called or a lead, and nothing fits. *nothing found*: all searches that were done say so. *inconclusive*: the rest. A
+clean network is *called* as above; a lead on it, and a column with another answer, are counted apart. Intervals are
+those of Clopper and Pearson over networks. The folder gets networks.csv, a file per network with its images, and a file
+per audit with its tables, so that a second call goes on, and judges again without a search.
 """
 
 from __future__ import annotations
@@ -692,13 +692,13 @@ def judged(found: Mapping[str, Any], domain: str, marks: Sequence[str], truth: M
     called = [row for row in said if row["verdict"] in CALLED]
     if not any(marks):
         return "called" if called else LEAD
-    for rows_there, right in ((called, "named"), (said, "partly named")):
-        worth = [_worth([fits[number] for fits in (fits_of(row, found, domain, marks, truth) for row in rows_there)],
-                        len(places_of(domain, marks[number]))) for number in numbers]  # fmt: skip
+    for of, right in ((called, "named"), (said, "named by a lead")):
+        fits = [fits_of(row, found, domain, marks, truth) for row in of]
+        worth = [_worth([one[number] for one in fits], len(places_of(domain, marks[number]))) for number in numbers]
         if min(worth) == 1:
             return right
-        if max(worth) > 0:
-            return "partly named"
+    if max(worth) > 0:
+        return "partly named"
     return "elsewhere"
 
 
@@ -712,7 +712,7 @@ def _worth(fits: Sequence[tuple[int, float, bool]], places: int) -> float:
 
 # The table.
 
-WORTH = ("named", "partly named", "elsewhere", "inconclusive", "nothing found")
+WORTH = ("named", "named by a lead", "partly named", "elsewhere", "inconclusive", "nothing found")
 
 
 def share(count: int, of: int) -> str:

@@ -154,7 +154,7 @@ CROSS, COMB = "0.0,0.4,0.25,0.6", "0.75,0.05,1,0.4"
     ("marks", "rows", "carry", "expected"),
     [
         (["upper cross"], [region("lives-by", name=CROSS)], False, "named"),
-        (["upper cross"], [region("lead", name=CROSS)], False, "partly named"),
+        (["upper cross"], [region("lead", name=CROSS)], False, "named by a lead"),
         (["upper cross"], [region("lives-by", name=COMB)], False, "elsewhere"),
         (["upper cross"], [region("lives-by", name=COMB)], True, "named"),
         (["upper cross"], [region("inconclusive", name=CROSS)], True, "inconclusive"),
