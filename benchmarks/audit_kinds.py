@@ -197,7 +197,7 @@ _XRAYS = Natural("chest-xray", lambda row: row["finding"] == "1", lambda row, _:
                  "chest-xray", "L", "view", keeps=lambda row: row["origin"] == "a")  # fmt: skip
 IMAGES: Mapping[str, Domain | Natural] = {
     **audit_bank.DOMAINS,
-    "phantom-chest-easy": replace(audit_bank.DOMAINS["phantom-chest"], environment={"difficulty": {"mass": 1}}),
+    "phantom-chest-easy": replace(audit_bank.DOMAINS["phantom-chest"], environment={"difficulty": {"mass": 3}}),
     "xray-view-told": replace(_XRAYS, positive=lambda row: row["view"] == "PA", has=lambda row, _: False,
                               sizes=(300, 160, 100), column=""),
     "xray-view": _XRAYS,
