@@ -714,6 +714,8 @@ def _worth(fits: Sequence[tuple[int, float, bool]], places: int) -> float:
 # The table.
 
 WORTH = ("named", "named by a lead", "partly named", "elsewhere", "inconclusive", "nothing found")
+BOUNDED = ("named", "nothing found")
+"""Counts that are shown with an interval."""
 
 
 def share(count: int, of: int) -> str:
@@ -743,7 +745,9 @@ def table(rows: Sequence[Row], folder: Path, label: str, page: Page) -> list[str
 
     def line(title: str, mode: str, those: Sequence[Row]) -> None:
         said = [words[row["network"], mode] for row in those if (row["network"], mode) in words]
-        page.row(title, mode, *(share(said.count(one), len(said)) for one in WORTH))
+        counts = (said.count(one) for one in WORTH)
+        page.row(title, mode, *(share(count, len(said)) if one in BOUNDED else count
+                                for one, count in zip(WORTH, counts, strict=True)))  # fmt: skip
 
     strong = [row for row in rows if row["kind"] != "clean" and used(row)]
     weak = [row for row in rows if row["kind"] != "clean" and not used(row)]
