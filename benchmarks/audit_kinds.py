@@ -553,9 +553,11 @@ def audited(row: Row, folder: Path, mode: str, scratch: Path) -> dict[str, Any]:
     kind_of_image = AUDITED_AS.get(str(row["domain"]), str(row["domain"]))
 
     def images(part: str) -> list[Row]:
-        pixels = np.moveaxis(kept[part], 1, 3)
-        each = zip(pixels[..., 0] if pixels.shape[3] == 1 else pixels, *(kept[f"{part}_{name}"] for name in
-                   ("target", "patient", "group")), strict=True)  # fmt: skip
+        pixels, first = np.moveaxis(kept[part], 1, 3), dict[bytes, int]()
+        patients = [first.setdefault(image.tobytes(), int(patient))  # of copies, which are refused, one patient
+                    for image, patient in zip(pixels, kept[f"{part}_patient"], strict=True)]  # fmt: skip
+        each = zip(pixels[..., 0] if pixels.shape[3] == 1 else pixels, kept[f"{part}_target"], patients,
+                   kept[f"{part}_group"], strict=True)  # fmt: skip
         return [{"image": image, "label": int(target), "patient": str(patient), **({column: str(group)} if column
                  else {})} for image, target, patient, group in each]  # fmt: skip
 
