@@ -730,8 +730,8 @@ def share(count: int, of: int) -> str:
     return f"{count}/{of} [{100 * low:.0f}, {100 * high:.0f}%]"
 
 
-def table(rows: Sequence[Row], folder: Path, label: str, page: Page) -> list[str]:
-    """Print rates by kind and part, and return remarks with what was missed."""
+def table(rows: Sequence[Row], folder: Path, label: str, page: Page, same_as: str = "") -> list[str]:
+    """Print rates by kind and part, and return remarks with what was missed; `same_as` are other audits of the same."""
     remarks, words = list[str](), dict[tuple[str, str], str]()
     columns = dict[tuple[str, str], bool]()
     for row in rows:
@@ -739,7 +739,7 @@ def table(rows: Sequence[Row], folder: Path, label: str, page: Page) -> list[str
             truth = {name: file[name] for name in file.files if name.endswith(("_has", "_target"))}
         for mode in MODES:
             path = folder / label / f"{row['network']}.{mode}.json"
-            if path.exists():
+            if path.exists() and (folder / (same_as or label) / path.name).exists():
                 found = json.loads(path.read_text(encoding="utf-8"))
                 words[row["network"], mode] = judged(found, row["domain"], row["marks"].split("+"), truth, used_of(row))
                 columns[row["network"], mode] = any(one["verdict"] == "answers-differ-with"
@@ -782,6 +782,7 @@ def main() -> None:
     arguments.add_argument("--label", default="now", help="name of these audits in the folder")
     arguments.add_argument("--train-only", action="store_true", help="train, and search nothing")
     arguments.add_argument("--table-only", action="store_true", help="judge what is audited")
+    arguments.add_argument("--same-as", default="", help="label of audits: count what was audited there too")
     given = arguments.parse_args()
     torch.set_num_threads(1)
     rows = read(given.folder / "networks.csv") if given.table_only else train_all(given.folder)
@@ -790,7 +791,7 @@ def main() -> None:
     if not given.table_only:
         audit_all(rows, given.folder, given.label)
     page = Page(("kind", "searched", *WORTH), given.out)
-    page.close(*table(rows, given.folder, given.label, page))
+    page.close(*table(rows, given.folder, given.label, page, given.same_as))
 
 
 if __name__ == "__main__":
