@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import random
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from tests.audit.test_words import REGION, distorted, row, tables
 
 from assay.audit.harm_words import answer_words, audit_tiles, finding_rows, further_words, harm_lines
 from assay.audit.harms import harms_of
+from assay.audit.page import MOST_SENTENCES, MOST_TILES
 from assay.stats.harms import MOST, Harm, Rank, costly, ranked
 
 Row = dict[str, Any]
@@ -81,6 +83,30 @@ def test_the_worst_distortion_group_and_cue_are_on_the_first_screen_in_order(nam
         named = {"distortion": f"{harm.lost:.2f}", "group": "lower in", "threshold": "finds 11 of 100 positive",
                  "cue": "brightness"}.get(harm.kind, "")  # fmt: skip
         assert named in said, (value, said)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_the_worst_of_each_kind_of_any_audit_is_on_its_first_screen(seed: int) -> None:
+    """Worst is found here from the tables alone: the largest lower bound of what is lost."""
+    draw = random.Random(seed)
+    distortions = [distorted(f"distortion-{at}", draw.randint(1, 5), draw.uniform(0.1, 0.4)) for at in range(5)]
+    gaps = [gap(f"column-{at}", draw.choice((-1, 1)) * draw.uniform(0.16, 0.4)) for at in range(5)]
+    groups = [*WHOLE, *(measured(row["column"], level, "auroc", 0.8 + (row["value"] if level == "A" else 0))
+                        for row in gaps for level in "AB")]  # fmt: skip
+    marks = [relied(f"mark-{at}", draw.uniform(0.1, 0.4)) for at in range(draw.randint(0, 3))]
+    cues = [CUE | {"verdict": "not-shown", "name": f"cue-{draw.randint(0, 9)}"}] * draw.randint(0, 1)
+    found = tables(*marks, distorted=distortions, gaps=gaps, groups=groups, added=cues)
+    harms = harms_of(found)
+    title, *more = answer_words(found)
+    tiles = audit_tiles(found, {"threshold": "0.5"}, harms)
+    lines = [line.decision for line in harm_lines(found, harms, 0.05)][:MOST]
+    screen = " ".join([title, *more[:MOST_SENTENCES], *lines, *(tile.of for tile in tiles[:MOST_TILES]),
+                       further_words(found, harms)]).lower()  # fmt: skip
+    worst = [max(distortions, key=lambda row: row["loss_low"])["factor"],
+             max(gaps, key=lambda row: abs(row["value"]))["column"],
+             *(max(marks, key=lambda row: row["at_least"])["factor"] for _ in marks[:1]),
+             *(row["name"] for row in cues)]  # fmt: skip
+    assert [name for name in worst if name.replace("-", " ") not in screen.replace("-", " ")] == []
 
 
 def test_a_family_of_distortions_counts_at_the_mildest_severity_that_does_harm() -> None:
