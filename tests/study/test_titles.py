@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import random
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,9 @@ from typing import Any
 import pytest
 from tests.report.test_words import row as comparison
 
+from assay.core.reasons import Code, because
 from assay.report.evidence import Evidence
+from assay.stats.format import number
 from assay.store.kinds import kinds
 
 Row = dict[str, Any]
@@ -97,6 +100,26 @@ def answers(evidence: Evidence) -> list[str]:
 def test_the_title_is_the_shared_effect_then_a_decision_on_what_networks_do(name: str) -> None:
     evidence, title = STUDIES[name]
     assert answers(evidence)[0] == title
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_the_worst_condition_and_group_of_any_study_are_on_its_first_screen(seed: int) -> None:
+    """Worst is found here from the estimates alone: the lowest mean over recipes, and the lowest group."""
+    draw = random.Random(seed)
+    conditions = {name: tuple(draw.uniform(low, low + 0.1) for _ in LOSSES)
+                  for name, low in {"same": 0.85, "neutral": draw.uniform(0.2, 0.8),
+                                    "reversed": draw.uniform(0.2, 0.8)}.items()}  # fmt: skip
+    where = str(because(Code.WORST_GROUP_PLACE, factor="texture", level="part-solid", target=""))
+    groups = [estimate(loss, "auroc", "same", draw.uniform(0.4, 0.8), group="worst group", where=where)
+              for loss in LOSSES]  # fmt: skip
+    evidence = study(conditions, [EQUAL], more=tuple(groups))
+    opening = evidence.page.account(evidence).opening
+    worst = min(conditions, key=lambda name: sum(conditions[name]))
+    figures = [tile.name for tile in opening.tiles]
+    assert any(name.endswith(evidence.names.inside(worst)) for name in figures), figures
+    lowest = number(min(row["value"] for row in groups))
+    lines = [(line.decision, line.numbers) for line in opening.lines]
+    assert any("texture part-solid" in name and lowest in numbers for name, numbers in lines), lines
 
 
 def test_the_decisions_follow_and_a_failed_control_lets_nothing_lead() -> None:
