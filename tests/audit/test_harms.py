@@ -12,7 +12,6 @@ from tests.audit.test_words import REGION, distorted, row, tables
 
 from assay.audit.harm_words import answer_words, audit_tiles, finding_rows, further_words, harm_lines
 from assay.audit.harms import harms_of
-from assay.audit.page import MOST_SENTENCES, MOST_TILES
 from assay.stats.harms import MOST, Harm, Rank, costly, ranked
 
 Row = dict[str, Any]
@@ -100,9 +99,9 @@ def test_the_worst_of_each_kind_of_any_audit_is_on_its_first_screen(seed: int) -
     title, *more = answer_words(found)
     tiles = audit_tiles(found, {"threshold": "0.5"}, harms)
     lines = [line.decision for line in harm_lines(found, harms, 0.05)][:MOST]
-    screen = " ".join([title, *more[:MOST_SENTENCES], *lines, *(tile.of for tile in tiles[:MOST_TILES]),
+    screen = " ".join([title, *more[:3], *lines, *(tile.of for tile in tiles[:4]),
                        further_words(found, harms)]).lower()  # fmt: skip
-    worst = [max(distortions, key=lambda row: row["loss_low"])["factor"],
+    worst: list[str] = [max(distortions, key=lambda row: row["loss_low"])["factor"],
              max(gaps, key=lambda row: abs(row["value"]))["column"],
              *(max(marks, key=lambda row: row["at_least"])["factor"] for _ in marks[:1]),
              *(row["name"] for row in cues)]  # fmt: skip
