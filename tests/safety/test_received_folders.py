@@ -140,6 +140,12 @@ def test_changed_verdicts_and_cards_are_found(tmp_path: Path, ask: Asking, monke
         path.write_text(text)
 
 
+def test_a_page_without_a_run_is_said_to_be_unchecked(run_copy: Path, ask: Asking) -> None:
+    (run_copy / "run.json").unlink()
+    answer = ask("open", run_copy)
+    assert (answer.code, "was not checked: there is no run.json beside it" in answer.err) == (0, True)
+
+
 def test_doctor_checks_an_unpacked_bundle(run_copy: Path, tmp_path: Path, ask: Asking) -> None:
     def found(what: str) -> tuple[str, str]:
         rows = json.loads(ask("doctor", unpacked, "--json").out)
