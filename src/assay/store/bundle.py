@@ -37,7 +37,7 @@ def signed_runs(root: Path) -> list[tuple[Path, str, bool]]:
         FileNotFoundError: There is no ssh-keygen.
     """
     found: list[tuple[Path, str, bool]] = []
-    for file in sorted(root.glob(f"*/{SIGNED}")):
+    for file in filter(Path.is_file, sorted(root.glob(f"*/{SIGNED}"))):  # a pipe would be waited for
         text, signature = file.read_text(encoding="utf-8", errors="replace"), file.with_name(SIGNATURE)
         listed = _sums_of(text)
         files = {path.relative_to(file.parent).as_posix() for path in file.parent.rglob("*") if path.is_file()}
