@@ -16,6 +16,7 @@ pytestmark = pytest.mark.acceptance
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 SMALLEST = {
     "startup": ["--repetitions", "1"],
+    "commands": ["--only", "help", "list", "validate"],
     "sobol": ["--samples", "64", "--repetitions", "1", "--epochs", "1", "--size", "32", "--train", "128"],
     "confounders": ["--images", "2", "--size", "64", "--repetitions", "1", "--only", "tag", "low-pass"],
     "planning": ["--images", "4000", "--patients", "1500", "--repetitions", "1"],
@@ -36,6 +37,7 @@ FIRST_CELLS = {
     "startup": [
         "`assay --help`", "`assay run --help`", "`assay list`", "`assay show nodule-loss`", "`assay run wrong.yaml`",
     ],
+    "commands": ["--help", "list", "validate, 10,000 rows"],
     "sobol": ["7", "7", "8", "8"],
     "confounders": ["tag", "low-pass"],
     "planning": ["4000"],

@@ -22,6 +22,7 @@ from assay import audit, load, look
 from assay.cli import main
 from assay.core.errors import AssayError
 from assay.core.types import FactorTable
+from assay.data.files.readers import read_picture
 from assay.look import checks
 from assay.look import page as look_page
 from assay.look.cues import number_cue, shortcut_cautions
@@ -80,6 +81,24 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     planted_set(root / "planted", True)
     planted_set(root / "plain", False)
     return root
+
+
+def test_an_image_is_decoded_three_times_and_never_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At study size, for near copies, and for its tones in its file; a second look takes all from the cache."""
+    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
+    decoded: list[int] = []
+
+    def counting(read: Any) -> Any:
+        return lambda data, size: decoded.append(size) or read(data, size)
+
+    for module in ("build", "decode"):
+        place = f"assay.data.files.{module}.read_picture"
+        monkeypatch.setattr(place, counting(read_picture))
+    planted_set(tmp_path / "images", planted=False)
+    for folder, most in (("first", 3 * N + 2), ("second", 1)):
+        decoded.clear()
+        look(tmp_path / "images", out=tmp_path / folder)
+        assert len(decoded) <= most, folder
 
 
 def test_what_was_planted_is_found(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
