@@ -751,14 +751,10 @@ def deterministic(threads: int, kernels: bool = True) -> Generator[None]:
         >>> torch.get_num_threads() == before
         True
     """
-    before = (
-        torch.get_num_threads(),
-        torch.are_deterministic_algorithms_enabled(),
-        torch.is_deterministic_algorithms_warn_only_enabled(),
-        fills_fresh_memory(),
-    )
+    before = torch.get_num_threads(), torch.get_deterministic_debug_mode(), fills_fresh_memory()
     torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(kernels, warn_only=kernels)
+    # As `use_deterministic_algorithms`, which also imports the compiler: two seconds of every worker.
+    torch.set_deterministic_debug_mode("warn" if kernels else "default")
     fill_fresh_memory(False)
     try:
         with warnings.catch_warnings():
@@ -766,5 +762,5 @@ def deterministic(threads: int, kernels: bool = True) -> Generator[None]:
             yield
     finally:
         torch.set_num_threads(before[0])
-        torch.use_deterministic_algorithms(before[1], warn_only=before[2])
-        fill_fresh_memory(before[3])
+        torch.set_deterministic_debug_mode(before[1])
+        fill_fresh_memory(before[2])
