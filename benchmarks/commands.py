@@ -119,9 +119,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
         prepare(place, request.run)
-        for budget in budgets(request):
-            cold, first = measure(budget.arguments(place, "cold"), place / "cache", place)
-            warm, second = measure(budget.arguments(place, "warm"), place / "cache", place)
+        for number, budget in enumerate(budgets(request)):
+            cold, first = measure(budget.arguments(place, f"cold-{number}"), place / "cache", place)
+            warm, second = measure(budget.arguments(place, f"warm-{number}"), place / "cache", place)
             peak = max(first, second)
             is_held = cold <= budget.seconds and (not budget.megabytes or peak <= budget.megabytes)
             page.row(budget.name, f"{budget.seconds:.1f}" + (f", {budget.megabytes} MB" if budget.megabytes else ""),
