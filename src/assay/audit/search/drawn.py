@@ -1,43 +1,30 @@
-"""Search for marks that are drawn alike on some images, however few, and move a model's answers."""
+"""Marks that are drawn alike at one place of some images, however few."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from jaxtyping import Bool, Float
 from scipy.ndimage import maximum_filter, minimum_filter, uniform_filter
 
-from assay.audit.search.regions import Border, Box, Corners, Region, size_of
-from assay.audit.search.search import (
-    AT_ONCE,
-    LEAST_GROUP,
-    ONE_NORMAL,
-    CountedModel,
-    Groups,
-    Half,
-    Lead,
-    Scores,
-    SearchSample,
-    divide_patients,
-    given_by,
-    put_on,
-    verify,
-    worths,
+from assay.audit.search.candidates import (
+    LEAST_CARRIERS,
+    MOST_CARRIERS,
+    SAME_IMAGES,
+    Candidate,
+    lead_of_candidates,
+    same_images,
 )
-from assay.core.reasons import Code, Reason, because
+from assay.audit.search.regions import Border, Box, Corners, Region, size_of
+from assay.audit.search.search import LEAST_GROUP, SearchSample
 
-# The exchange of a region with images of another class is a mean over images: a mark on a tenth of them moves it by a
-# tenth. A drawn mark has the same values at pixels that its carriers share. So pixels are looked for at which a few
-# images have nearly one value, apart from the others', and joined where these are the same images. This needs no pass
-# of the model, in both halves of the patients. The mark that moves answers most is then measured as a lead is.
+# A drawn mark has the same values at pixels that its carriers share. So pixels are looked for at which a few images have
+# nearly one value, apart from the others', and joined where these are the same images.
 
-LEAST_CARRIERS = 4
-"""Images of a half that must carry a mark, and pixels that it must have."""
-_MOST_CARRIERS = 0.6
-"""Share of images that may carry it: a mark of one class is on half of all, give or take."""
 _SIDE = 96
 """Images are averaged to at most about this side."""
 _DISTANCE, _ALIKE, _GAP = 4.5, 0.08, 0.08
@@ -45,42 +32,33 @@ _DISTANCE, _ALIKE, _GAP = 4.5, 0.08, 0.08
 in JPEG of quality 50, and tissue rarely has it); least of it."""
 _ONE_VALUE, _NEAR = 1.5 / 255, 10
 """Half of the width in which values are one, and of that around it that tells how many are there by chance."""
-_SAME_IMAGES, _SAME_PIXELS, _INSIDE = 0.75, 0.3, 0.9
-"""Shares that carriers of two pixels, and pixels of both halves, have in common; share of pixels in its region."""
+_SAME_PIXELS, _INSIDE = 0.3, 0.9
+"""Share that pixels of both halves have in common; share of pixels in its region."""
 _LARGEST = 0.25
 """Largest region, as a share of the image."""
-_MOST_PIXELS, _MOST = 2000, 6
-_CARRIERS, _RECIPIENTS = 6, 4
-MOST_PASSES = 2 * _MOST * 2 * _CARRIERS * _RECIPIENTS
-"""Images put through the model at most to choose between marks."""
-AFTER = 2 + 1
-"""Passes of an image after that: patches of both groups, and without the region that is held."""
+_MOST_PIXELS = 2000
 
 
 @dataclass(frozen=True, eq=False)
-class RepeatedPattern:
-    """Something that is drawn alike.
+class RepeatedPattern(Candidate):
+    """Something that is drawn alike at one place.
 
     Attributes:
         pixels: Where it is.
-        carry: Images that carry it.
         bright: Whether it is brighter than the other images are there.
-        distance: Distance of carriers in standard deviations, a median over pixels.
     """
 
     pixels: Bool[np.ndarray, "h w"]
-    carry: Bool[np.ndarray, " n"]
     bright: bool
-    distance: float
 
     def is_like(self, other: RepeatedPattern) -> bool:
         """Return whether another one is on the same images at the same place."""
-        return self._touches(other) and bool(_same_images(self.carry[None], other.carry[None])[0, 0])
+        return self._touches(other) and self.shares_images(other)
 
     def is_part(self, other: RepeatedPattern) -> bool:
         """Return whether it is at the place of another one, on some of its images."""
-        inside = (self.carry & other.carry).sum() >= _SAME_IMAGES * self.carry.sum()
-        return self._touches(other) and bool(inside and self.carry.sum() < _SAME_IMAGES * other.carry.sum())
+        inside = (self.carry & other.carry).sum() >= SAME_IMAGES * self.carry.sum()
+        return self._touches(other) and bool(inside and self.carry.sum() < SAME_IMAGES * other.carry.sum())
 
     def _touches(self, other: RepeatedPattern) -> bool:
         return bool((maximum_filter(self.pixels, 3) & other.pixels).any())
@@ -97,7 +75,7 @@ class RepeatedPattern:
 
 
 def marks_drawn_alike(images: Float[np.ndarray, "n c h w"]) -> list[RepeatedPattern]:
-    """Return marks that are drawn alike on some images, on `_MOST_CARRIERS` at most.
+    """Return marks that are drawn alike on some images, on `MOST_CARRIERS` at most.
 
     Pixels are compared in their gray value, then in each channel, since a colored mark may be as bright as what is
     around it; each as they are, then as the extreme of 3 x 3 neighbors, since a mark may be a pixel away. Of marks on
@@ -135,7 +113,7 @@ def _marks_of(channel: Float[np.ndarray, "n h w"], reach: int) -> Iterator[Repea
     bright = np.repeat([True] * 3 + [False] * 3, [len(part[0]) for part in parts])
     best = np.argsort(-distance, kind="stable")[:_MOST_PIXELS]
     at, carry, distance, bright = at[best], carry[best], distance[best], bright[best]
-    same = _same_images(carry, carry) & (bright[:, None] == bright)
+    same = same_images(carry, carry) & (bright[:, None] == bright)
     remaining = np.ones(len(at), dtype=bool)
     while remaining.any():
         joined = same[(same & remaining).sum(axis=1).argmax()] & remaining
@@ -144,17 +122,10 @@ def _marks_of(channel: Float[np.ndarray, "n h w"], reach: int) -> Iterator[Repea
             break
         pixels = np.zeros(channel[0].size, dtype=bool)
         pixels[at[joined]] = True
-        mark = RepeatedPattern(pixels.reshape(channel.shape[1:]), carry[joined].mean(axis=0) > 0.5,
-                               bool(bright[joined][0]), float(np.median(distance[joined])))  # fmt: skip
+        mark = RepeatedPattern(carry[joined].mean(axis=0) > 0.5, float(np.median(distance[joined])),
+                               pixels.reshape(channel.shape[1:]), bool(bright[joined][0]))  # fmt: skip
         if pixels.sum() >= LEAST_CARRIERS and size_of(mark.region, *channel.shape[1:]) <= _LARGEST:
             yield mark
-
-
-def _same_images(first: Bool[np.ndarray, "p n"], second: Bool[np.ndarray, "q n"]) -> Bool[np.ndarray, "p q"]:
-    """Return which carriers are the same images, but for few."""
-    common = first.astype(np.float32) @ second.T.astype(np.float32)
-    either = first.sum(axis=1)[:, None] + second.sum(axis=1) - common
-    return common >= _SAME_IMAGES * either
 
 
 def _carried_pixels(values: Float[np.ndarray, "p n"], raw: Float[np.ndarray, "p n"], bright: bool) -> _Carried:
@@ -174,7 +145,7 @@ def _carried_pixels(values: Float[np.ndarray, "p n"], raw: Float[np.ndarray, "p 
     spread = np.min([_spread_within(numbers, carry, number) for numbers in (values, raw)], axis=0)
     least = max(LEAST_CARRIERS, LEAST_GROUP * count)
     able = (distance > _DISTANCE) & (gap > _GAP) & (spread <= _ALIKE * gap) & (number >= least)
-    able &= number <= _MOST_CARRIERS * count
+    able &= number <= MOST_CARRIERS * count
     return np.flatnonzero(able), carry[able], distance[able]
 
 
@@ -194,7 +165,7 @@ def _shared_pixels(raw: Float[np.ndarray, "p n"], bright: bool) -> _Carried:
     excess = (number - near) / np.sqrt(near + 1)
     others = (raw * ~carry).sum(axis=1) / np.maximum(count - number, 1)
     able = inside[pixel, first] & (excess > _DISTANCE) & (np.abs(value - others) > _GAP) & ((value > others) == bright)
-    able &= (number >= least) & (number <= _MOST_CARRIERS * count)
+    able &= (number >= least) & (number <= MOST_CARRIERS * count)
     return np.flatnonzero(able), carry[able], excess[able]
 
 
@@ -203,75 +174,20 @@ def _spread_within(values: np.ndarray, carry: np.ndarray, number: np.ndarray) ->
     return np.sqrt((((values - mean[:, None]) ** 2) * carry).sum(axis=1) / np.maximum(number, 1))
 
 
-def lead_drawn(
-    scores: Scores, sample: SearchSample, labels: Sequence[str] = ("",), threshold: float = 0.0, at_once: int = AT_ONCE
-) -> Lead | Reason:
-    """Return the mark that is drawn alike in both halves of the patients and moves answers most, or why none is.
-
-    Its effect is the change of an image's score with a carrier's patch for another's, on the other half.
-
-    Args:
-        scores: The model.
-        sample: The images.
-        labels: Name of each score.
-        threshold: Of one score: the log-odds from which an image is called positive.
-        at_once: Images that the model gets at once, about.
-    """
-    rows = divide_patients(sample)
-    if isinstance(rows, Reason):
-        return rows
-    parts, model = [sample.take(rows_of_half) for rows_of_half in rows], CountedModel(scores, at_once)
-    pairs = list(_pairs(marks_drawn_alike(parts[0].images), marks_drawn_alike(parts[1].images)))[:_MOST]
-    if not pairs:
-        return because(Code.NOTHING_DRAWN, least=LEAST_CARRIERS)
-    regions = [max((mark.region for mark in pair), key=lambda mark: size_of(mark, *pair[0].pixels.shape))
-               for pair in pairs]  # fmt: skip
-    effects = [
-        [_gap(model, part, region, pair[half].carry) for pair, region in zip(pairs, regions, strict=True)]
-        for half, part in enumerate(parts)
-    ]
-    best = [
-        max(range(len(pairs)), key=lambda at, effects_of_half=effects_of_half: float(np.abs(effects_of_half[at]).max()))
-        for effects_of_half in effects
-    ]
-    gaps = [effects_of_half[at] for effects_of_half, at in zip(effects, best, strict=True)]
-    column = int(np.abs(gaps).sum(axis=0).argmax())
-    searched = model.passes
-    halves: list[Half] = []
-    for half, (same, other) in enumerate((parts, parts[::-1])):
-        mark, region = pairs[best[half]][half], regions[best[half]]
-        high = mark.carry if gaps[half][column] > 0 else ~mark.carry
-        groups = Groups(np.full(len(high), np.nan), high, mark.distance, ONE_NORMAL)
-        answered = put_on(model, same, region, high, other, parts=False)
-        sides = np.stack(answered.parts["whole"][::-1])[..., column] / sample.spread
-        content_effects = given_by(
-            sides[:, None], rows[half][answered.donors][:, None], other.target, len(sample.target)
-        )
-        halves.append(Half(rows[half], region, groups, sides[0] - sides[1], content_effects, answered))
-    same_thing = all(mark.is_like(other) for mark, other in zip(pairs[best[0]], pairs[best[1]], strict=True))
-    agree = same_thing and bool(gaps[0][column] * gaps[1][column] > 0)
-    found = verify(model, sample, (halves[0], halves[1]), agree, column, searched, labels, threshold)
-    return replace(found, high_carries=bool(gaps[0][column] > 0) if agree else None)
-
-
-def _pairs(
-    first: Sequence[RepeatedPattern], second: Sequence[RepeatedPattern]
+def pairs_drawn_alike(
+    first: SearchSample, second: SearchSample
 ) -> Iterator[tuple[RepeatedPattern, RepeatedPattern]]:
-    """Yield marks that are drawn in both halves: each of the first with that of the second which is most alike."""
+    """Yield marks at one place that are drawn in both halves: each of the first with that of the second most alike."""
+    marks, others = (marks_drawn_alike(half.images) for half in (first, second))
 
     def share(mark: RepeatedPattern, other: RepeatedPattern) -> float:
         return (mark.pixels & other.pixels).sum() / (mark.pixels | other.pixels).sum()
 
-    for mark in first:
-        same = [other for other in second if other.bright == mark.bright and share(mark, other) >= _SAME_PIXELS]
+    for mark in marks:
+        same = [other for other in others if other.bright == mark.bright and share(mark, other) >= _SAME_PIXELS]
         if same:
             yield mark, max(same, key=lambda other: share(mark, other))
 
 
-def _gap(
-    model: CountedModel, sample: SearchSample, region: Region, carry: Bool[np.ndarray, " n"]
-) -> Float[np.ndarray, " m"]:
-    """Return the worth of carriers' patches less that of others', in standard deviations within class."""
-    groups = [np.flatnonzero(group)[:_CARRIERS] for group in (carry, ~carry)]
-    effects = worths(model, sample, region, np.concatenate(groups), _RECIPIENTS)
-    return effects[: len(groups[0])].mean(axis=0) - effects[len(groups[0]) :].mean(axis=0)
+lead_drawn = partial(lead_of_candidates, pairs_drawn_alike)
+"""The search for such marks, as `search.lead`."""

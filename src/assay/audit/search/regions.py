@@ -10,11 +10,11 @@ from typing import Any, Literal, cast
 import numpy as np
 from jaxtyping import Bool, Float
 
-Kind = Literal["box", "border", "corners", "mirror", "band", "intensities"]
+Kind = Literal["box", "border", "corners", "mirror", "band", "intensities", "shape"]
 Track = Literal["place", "whole"]
 """Regions with a place, and those without, which are searched apart: all of an image moves more than a part."""
-Sought = Track | Literal["drawn"]
-"""Searches: of regions, and of what is drawn alike on some images."""
+Sought = Track | Literal["drawn", "shape"]
+"""Searches: of regions, of what is drawn alike at one place of some images, and of a shape at changing places."""
 Pixels = Float[np.ndarray, "n c h w"]
 
 
@@ -40,6 +40,10 @@ class Region(ABC):
     @abstractmethod
     def put(self, images: Pixels, donors: Pixels) -> Pixels:
         """Return images with the content of the donors there, in [0, 1]."""
+
+    def take_off(self, images: Pixels, content: Pixels) -> Pixels:
+        """Return images with the content of images that lack it."""
+        return self.put(images, content)
 
 
 class LocalRegion(Region):
