@@ -108,7 +108,7 @@ def test_a_label_has_the_region_that_its_page_leads_with(tmp_path: Path) -> None
 
     found = assay.audit(rare, {**data, "target": ["label"]}, output="all", out=tmp_path / "out", marks=MARKS,
                         distortions=[], as_given=True, progress=False)  # fmt: skip
-    place, _, drawn = found.labels["label"].table("regions").to_dict("records")
+    place, _, drawn, *_ = found.labels["label"].table("regions").to_dict("records")
     assert place["verdict"] != "lead" == drawn["verdict"]
     (row,) = csv.DictReader((tmp_path / "out" / "labels.csv").read_text(encoding="utf-8").splitlines())
     assert (row["verdict"], row["found"]) == (

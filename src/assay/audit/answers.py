@@ -30,7 +30,7 @@ from assay.audit.scored import (
     threshold_of,
     verdict_row,
 )
-from assay.audit.search.regions import Region, Sought
+from assay.audit.search.regions import Region
 from assay.audit.swing import Effect
 from assay.audit.verdicts import AuditDecision, Reference, decide_mark, is_settled
 from assay.core.errors import ReadingError, SpecError, cut, key_text
@@ -394,27 +394,27 @@ def write_mark(folder: RunFolder, name: str, clean: Environment, with_mark: Envi
 
 
 def write_lead(
-    folder: RunFolder, images: Environment, region: Region, carry: Bool[np.ndarray, " n"], of: Sought
+    folder: RunFolder, images: Environment, region: Region, carry: Bool[np.ndarray, " n"], name: str
 ) -> None:
     """Write pictures of a region: the mean of the images that carry something there and of the others, their
-    difference, and three images of each.
+    difference, and three images of each. Of a shape at changing places there are no means.
 
     A region that does not span the image is shown with as much around it on each side.
     """
     pixels = images.images.read(np.arange(len(images))).numpy()
-    where = region.where(*pixels.shape[2:])
-    assert where is not None
-    sides = [np.flatnonzero(where.any(axis=axis)) for axis in (1, 0)]
-    rows, columns = (slice(max(0, side[0] - len(side) // 2), side[-1] + 1 + len(side) // 2) for side in sides)
-    pictured = pixels[:, :, rows, columns]
-    means = [pictured[group].mean(axis=0) for group in (carry, ~carry)]
-    parts = {"with": means[0], "without": means[1], "difference": 0.5 + (means[0] - means[1]) / 2}
-    for name, group in (("with", carry), ("without", ~carry)):
+    where, parts = region.where(*pixels.shape[2:]), dict[str, np.ndarray]()
+    if where is not None:
+        sides = [np.flatnonzero(where.any(axis=axis)) for axis in (1, 0)]
+        rows, columns = (slice(max(0, side[0] - len(side) // 2), side[-1] + 1 + len(side) // 2) for side in sides)
+        pictured = pixels[:, :, rows, columns]
+        means = [pictured[group].mean(axis=0) for group in (carry, ~carry)]
+        parts |= {"with": means[0], "without": means[1], "difference": 0.5 + (means[0] - means[1]) / 2}
+    for side, group in (("with", carry), ("without", ~carry)):
         parts |= {
-            f"{name} {at + 1}": pixels[image] for at, image in enumerate(np.flatnonzero(group)[:EXAMPLES_OF_LEAD])
+            f"{side} {at + 1}": pixels[image] for at, image in enumerate(np.flatnonzero(group)[:EXAMPLES_OF_LEAD])
         }
-    for name, part in parts.items():
-        _write(folder, f"{LEAD} {of} {name}.png", to_colors(part))
+    for part, picture in parts.items():
+        _write(folder, f"{LEAD} {name} {part}.png", to_colors(picture))
 
 
 def _write(folder: RunFolder, name: str, pixels: np.ndarray) -> None:

@@ -204,7 +204,7 @@ def _regions(a: RunFolder, b: RunFolder) -> Iterator[Row]:
 
     Effects in other images, or of a search that one audit lacks, have no difference.
     """
-    by_region = [{row["of"]: row for row in table.table("regions")} for table in (a, b)]
+    by_region = [{row["of"]: row for row in table.table("regions") if row["round"] == 1} for table in (a, b)]
     leading = [
         row["of"]
         for regions_of_audit in by_region

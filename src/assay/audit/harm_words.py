@@ -179,7 +179,7 @@ _SENTENCES: Mapping[str, Callable[[Sequence[Harm], Tables], Iterator[str]]] = {
 
 def _none_found(tables: Tables, worst: str) -> Iterator[str]:
     """Yield that no shortcut was found, with the worst finding of another kind, and what was searched."""
-    regions = [row for row in tables["regions"] if row["verdict"] != NOT_TESTED and row["of"] != "drawn"]
+    regions = [row for row in tables["regions"] if row["verdict"] != NOT_TESTED and row["of"] in ("place", "whole")]
     tested = [row for row in tables["verdicts"] if row["verdict"] != NOT_TESTED]
     counts = {kind: sum(row["kind"] == kind for row in tested) for kind in ("mark", "column")}
     distortions = len({row["factor"] for row in tables.get("distorted", ())})

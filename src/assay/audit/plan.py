@@ -19,7 +19,7 @@ from assay.audit.checks import Change, ReadAs
 from assay.audit.model import PreparedAudit
 from assay.audit.request import AuditRequest
 from assay.audit.scored import operating_point, require_classes, second_half
-from assay.audit.search import drawn
+from assay.audit.search import candidates
 from assay.audit.search.search import AFTER, LEAST_IMAGES, MOST_PASSES
 from assay.audit.verdicts import LEAST_PATIENTS
 from assay.core.errors import DataError, SpecError, key_text
@@ -39,10 +39,10 @@ from assay.stats.format import count, join_words
 
 _LEAST = 2 * LEAST_PATIENTS
 """Images that are audited at least, however small the budget."""
-_SEARCH = 0.65
+_SEARCH = 0.72
 """Share of the budget that the search for a region may take."""
-_ONCE = sum(MOST_PASSES.values()) + drawn.MOST_PASSES
-_EACH = sum(AFTER.values()) + drawn.AFTER + 1
+_ONCE = sum(MOST_PASSES.values()) + 2 * candidates.MOST_PASSES
+_EACH = sum(AFTER.values()) + 2 * candidates.AFTER + 1
 """Passes of all searches at most, once and for each image, which is read without changes too."""
 _SCOUTS, _TRIED = 8, 0.1
 """Images of each half of the patients on which places of a mark are compared; share of the budget that this may take.

@@ -110,7 +110,7 @@ class LeadLimits:
 
     Attributes:
         networks: Number of networks.
-        largest: Search (`place`, `whole`, `drawn`) -> the largest effect, in standard deviations.
+        largest: Search, see `search.regions.Sought` -> the largest effect, in standard deviations.
         class_distance: The largest distance of the classes, in the same unit.
         rates: Error rates of verdicts by them, as columns of `tables.REGIONS`.
     """
@@ -133,7 +133,11 @@ class LeadLimits:
             effect: Effect of the region, in the same unit: what of this distance an exchange of the region takes.
         """
         limit, remaining = self.largest.get(search), class_distance - max(0.0, effect)
-        return limit if limit is None or search == "drawn" else limit * max(1.0, remaining / self.class_distance)
+        return (
+            limit
+            if limit is None or search in ("drawn", "shape")
+            else limit * max(1.0, remaining / self.class_distance)
+        )
 
 
 def shipped_limits(domain: str, *, trained: bool = False) -> LeadLimits | None:
@@ -159,11 +163,11 @@ def read_limits(root: Path, audited: str, *, trained: bool = False) -> LeadLimit
         audited: Hash of the audited model, which is no reference of its own.
         trained: Whether the searches are those in training images, where effects are larger.
     """
-    by_search: dict[str, dict[str, float]] = {"place": {}, "whole": {}, "drawn": {}}
+    by_search: dict[str, dict[str, float]] = {"place": {}, "whole": {}, "drawn": {}, "shape": {}}
     class_distance = 1.0  # networks near chance set no scale
     for folder, facts in _audits(root, audited):
         for row in folder.table("regions"):
-            if row["verdict"] != NOT_TESTED and row["trained"] == trained:
+            if row["verdict"] != NOT_TESTED and row["trained"] == trained and row["round"] == 1:
                 by_search[row["of"]][facts[_MODEL]] = 0.0 if row["reason"] else float(row["value"])
                 class_distance = max(class_distance, 1.0 if row["reason"] else float(row["apart"]))
     networks = min((len(values) for values in by_search.values() if values), default=0)  # masks are not searched whole
@@ -182,7 +186,19 @@ def read_limits(root: Path, audited: str, *, trained: bool = False) -> LeadLimit
 
 def limit_of(of: str, effects: Sequence[float]) -> float:
     """Return the limit of a search from the effects in clean networks, in which often nothing is drawn alike."""
-    return max(*effects, WEAK_LEAD if of == "drawn" else 0.0)
+    return max(*effects, WEAK_LEAD if of in ("drawn", "shape") else 0.0)
+
+
+def limits_of_kinds(effects: Mapping[str, Sequence[float]]) -> dict[str, float]:
+    """Return the limit of each kind of whole-image change from its effects in clean networks, the same for all kinds.
+
+    It is the largest effect, at least `WEAK_LEAD`, times one excess for all kinds: the most by which any network is
+    beyond all others in a kind. As with marks (`verdicts.Reference`), a further clean network is beyond the limit of
+    any kind with a probability of at most 1 / (n + 1).
+    """
+    largest = {kind: np.sort(np.maximum(values, WEAK_LEAD))[::-1] for kind, values in effects.items()}
+    excess = max(float(values[0] / values[1]) for values in largest.values())
+    return {kind: excess * float(values[0]) for kind, values in largest.items()}
 
 
 _MODEL = "hash of the model"

@@ -16,7 +16,8 @@ from torch.nn.functional import adaptive_avg_pool2d
 from assay.audit.compare import require_audit
 from assay.audit.model import opened_images
 from assay.audit.prepared import IMAGES, filling
-from assay.audit.search.regions import Border, Box, Corners, Region, region_of
+from assay.audit.search.finders import region_of
+from assay.audit.search.regions import Border, Box, Corners, Region
 from assay.audit.search.words import is_drawn, region_title, what_words
 from assay.core.errors import DataError, SpecError
 from assay.core.files import content_hash

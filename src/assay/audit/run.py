@@ -63,6 +63,7 @@ from assay.audit.references import (
 )
 from assay.audit.request import AuditRequest
 from assay.audit.scored import by_harm, column_rows, model_added, of_columns
+from assay.audit.search.regions import Sought
 from assay.audit.search.run import Search, by_lesion, image_properties, not_searched
 from assay.audit.search.search import spread_within
 from assay.audit.verdicts import Reference
@@ -87,6 +88,8 @@ from assay.stats.rows import MOVING, REPORTED, leading_region
 from assay.store.files import Row, read_checked_json
 from assay.store.folder import RunFolder
 
+ROUNDS = 3
+"""Rounds of the search for marks that images carry, each without what those before found."""
 _AROUND = 1 / 12
 """Share of the image by which a region is larger where marks are put on without it, for those that stick out."""
 
@@ -258,8 +261,11 @@ class AuditRun(RunSteps):
         _ = self.checks
         self.checked = True
         label = f"search for a region in {plan.counts.searched:,} images"
-        for part in (self._searches[:-1], self._searches[-1:]):
+        done = 0
+        while len(searches := self._searches) > done:
+            part = [search for search in searches[done:] if not search.after] or searches[done : done + 1]
             yield [Task(task.id, task, label, remote=False) for task in part]
+            done += len(part)
         deciding = [shots[DECIDING] for shots in plan.marks.values()]
         distorted = [shot for shots in plan.distortions.values() for shot in shots]
         tried = [
@@ -370,12 +376,29 @@ class AuditRun(RunSteps):
 
     # The search for a region.
 
-    @cached_property
+    @property
     def _searches(self) -> Sequence[Search]:
-        """The searches, in the images of the training where they are given."""
+        """The searches: after those of regions, rounds for marks that images carry, as long as one is found."""
+        searches = list(self._region_searches)
+        if not searches:
+            return ()
+        finders: Sequence[Sought] = ("drawn",) if self._masks else ("drawn", "shape")
+        for number in range(1, ROUNDS + 1):
+            latest: list[Search] = []
+            for of in finders:
+                before = tuple(search for search in (*searches, *latest) if search.of != "whole")
+                latest.append(replace(searches[0], of=of, after=before, number=number))
+            searches += latest
+            if not any(search.done and search.named for search in latest):
+                break
+        return searches
+
+    @cached_property
+    def _region_searches(self) -> Sequence[Search]:
+        """The searches of regions, in the images of the training where they are given."""
         plan, prepared, audit_request = self.plan, self.prepared, self.request
         if not plan.counts.searched:
-            return ()
+            return []
         request, scene, images, classes = (
             prepared.request,
             prepared.scene,
@@ -393,11 +416,8 @@ class AuditRun(RunSteps):
         tested, trained = self.answers.clean, audit_request.train is not None
         spread = spread_within(tested.scores, tested.table.target) if trained and not self._masks else 0.0
         make_search = partial(Search, prepared, request, scene, images, classes, trained, clean=[], spread=spread)
-        place, whole_image = (
-            make_search(of, audit_request.seed, tested.threshold, self._limits) for of in ("place", "whole")
-        )
-        drawn_alike = make_search("drawn", audit_request.seed, tested.threshold, self._limits, place)
-        return [place, drawn_alike] if self._masks else [place, whole_image, drawn_alike]
+        tracks: Sequence[Sought] = ("place",) if self._masks else ("place", "whole")
+        return [make_search(of, audit_request.seed, tested.threshold, self._limits) for of in tracks]
 
     @cached_property
     def _region_hold(self) -> Held | None:
@@ -409,7 +429,7 @@ class AuditRun(RunSteps):
         named = [
             search
             for search, row in searches_with_rows
-            if row is leading or (search.of == "drawn" and row["verdict"] in REPORTED)
+            if row is leading or (search.of in ("drawn", "shape") and row["verdict"] in REPORTED)
         ]
         puts = [search.hold_region(_AROUND) for search in named]
 

@@ -48,7 +48,7 @@ _NEEDED = number(
 )
 
 NOT_TESTED = "not-tested"
-_TRACKS = ("place", "whole", "drawn")
+_TRACKS = ("place", "whole", "drawn", "shape")
 _DECISIONS = ("within", "beyond", "inconclusive")
 
 VERDICTS = Table(
@@ -148,13 +148,15 @@ REGIONS = Table(
     "search for the region that predictions depend on: with a place, without, and of what is drawn alike",
     (
         Column("of",
-               "place: boxes, borders and corners; whole: mirror half, bands, gray levels; drawn: alike on some images",
+               "place: boxes, borders, corners; whole: mirror half, bands, gray levels; drawn: alike on some images; "
+               "shape: a small one at changing places",
                values=_TRACKS),
+        whole("round", "1, or more where what earlier rounds found is taken off all images"),
         Column("trained", "whether images of the training were searched", "BOOLEAN"),
         Column("verdict",
                "lives-by, relies-on-look, lead (where no limit is known), inconclusive, nothing-found or not-tested",
                values=("lives-by", "relies-on-look", "lead", "inconclusive", "nothing-found", NOT_TESTED)),
-        Column("kind", "box, border, corners, mirror, band or intensities"),
+        Column("kind", "box, border, corners, mirror, band, intensities or shape"),
         Column("name", "of a box its edges as shares of height and width; of others size or number, and which corners"),
         *_bounded_columns("value",
                           "effect of its exchange on other patients, in standard deviations; of drawn: on one image"),
@@ -274,13 +276,16 @@ CARRIERS = Table(
     "carriers",
     "image that was searched: whether it carries what is in the region",
     (
-        Column("of", "the search: place, whole or drawn", values=_TRACKS),
+        Column("of", "the search: place, whole, drawn or shape", values=_TRACKS),
+        whole("round", "its round"),
         Column("trained", "whether it is an image of the training", "BOOLEAN"),
         whole("row", "its row in the data, from 0"),
         Column("class", "its class"),
         whole("patient", "number of its patient"),
         Column("carries", "whether it carries what is found", "BOOLEAN"),
-        number("worth", "mean score of eight images with its patch put on, in standard deviations; NaN of drawn"),
+        number(
+            "worth", "mean score of eight images with its patch put on, in standard deviations; NaN of drawn and shape"
+        ),
     ),
     ("of", "row", "class", "carries", "worth"),
     carried=False,

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from tests.audit.search.test_search import CORNER, COUNT, GLYPH, MODELS, SIDE, two_scores, verdict, world
 
-from assay.audit.search.drawn import LEAST_CARRIERS, MOST_PASSES, lead_drawn, marks_drawn_alike
+from assay.audit.search.candidates import LEAST_CARRIERS, MOST_PASSES
+from assay.audit.search.drawn import lead_drawn, marks_drawn_alike
 from assay.audit.search.regions import Box, Pixels
 from assay.audit.search.search import DONORS, CountedModel, Lead, SearchSample, carriers, exchange, lead
+from assay.audit.search.shapes import lead_shape
 from assay.core.reasons import Code, Reason
 from assay.stats.rows import LeadVerdict
 
@@ -166,3 +168,31 @@ def test_a_drawn_mark_that_moves_no_answer_is_no_lead() -> None:
     assert isinstance(found, Lead)
     assert verdict(found, None) == LeadVerdict.NOTHING_FOUND
     assert found.effect.value == pytest.approx(0, abs=1e-6)
+
+
+def test_a_shape_at_changing_places_is_found_on_its_images_and_taken_off_them() -> None:
+    images, target, has = rare(1)
+    draws = np.random.default_rng(0)
+    images[has, :, CORNER[0], CORNER[1]] = images[~has][:1, :, CORNER[0], CORNER[1]]
+    plain = images.copy()
+    for image in (images[at] for at in np.flatnonzero(has)):
+        top, left = draws.integers(0, SIDE - 8, 2)
+        image[:, top : top + 8, left : left + 8] = 0.9
+        image[:, top + 2 : top + 4, left + 1 : left + 7] = image[:, top + 1 : top + 7, left + 5] = 0.1
+
+    def bright(images: Pixels) -> np.ndarray:
+        return (
+            30.0 * (images > 0.85).mean(axis=(1, 2, 3), dtype=np.float64)[:, None]
+            + 0.1 * MODELS["middle"](images)[:, None]
+        )
+
+    found = lead_shape(bright, SearchSample(images, target, np.arange(COUNT), bright(images), 1))
+    assert isinstance(found, Lead)
+    assert verdict(found, None) == LeadVerdict.LEAD
+    assert (found.high == has).all()
+    off = found.region.take_off(images, np.broadcast_to(plain[:1], images.shape))
+    assert (off > 0.85)[has].mean() < 0.1 * (images > 0.85)[has].mean()
+    assert (off == images)[~has].all()
+    nothing = lead_shape(bright, SearchSample(plain, target, np.arange(COUNT), bright(plain), 1))
+    assert isinstance(nothing, Reason)
+    assert Code.NOTHING_DRAWN in nothing

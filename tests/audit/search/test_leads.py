@@ -130,7 +130,7 @@ def limits(
     apart: float = 99.0,
 ) -> None:
     """Ship limits for radiographs; `of`: whether of searches in training images."""
-    largest = {"place": value, "whole": 3.0, "drawn": drawn}
+    largest = {"place": value, "whole": 3.0, "drawn": drawn, "shape": drawn}
     rates = {"false_rate": 0.02, "false_rate_high": 0.05, "missed_rate": 0.1, "missed_rate_high": 0.2}
     known = LeadLimits(60, largest, apart, rates)
 
@@ -208,7 +208,7 @@ def test_a_second_mark_is_named_apart_and_the_leading_one_is_not_named_twice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     limits(monkeypatch)
-    first, _, second = RunFolder(audited("both", tmp_path / "both", domain="chest-xray")).table("regions")
+    first, _, second, *_ = RunFolder(audited("both", tmp_path / "both", domain="chest-xray")).table("regions")
     assert [(row["of"], row["verdict"]) for row in (first, second)] == [("place", "lives-by"), ("drawn", "lives-by")]
     said = answer({"regions": [first, second]})
     assert said[0].startswith("A bright mark in the lower right corner changes")
@@ -218,10 +218,10 @@ def test_a_second_mark_is_named_apart_and_the_leading_one_is_not_named_twice(
     assert shares["not label"] == pytest.approx(0.03, abs=0.05)
     limits(monkeypatch, drawn=99)
     (tmp_path / "both" / "out" / "tables" / "stamp.json").unlink()
-    *_, within = RunFolder(audited("both", tmp_path / "both", domain="chest-xray")).table("regions")
+    _, _, within, *_ = RunFolder(audited("both", tmp_path / "both", domain="chest-xray")).table("regions")
     assert (within["of"], within["verdict"]) == ("drawn", "inconclusive"), "what moves an image is not nothing"
     limits(monkeypatch)
-    *_, second = RunFolder(audited("letter", tmp_path / "one", domain="chest-xray")).table("regions")
+    _, _, second, *_ = RunFolder(audited("letter", tmp_path / "one", domain="chest-xray")).table("regions")
     assert (second["of"], second["verdict"]) == ("drawn", "nothing-found")
     assert "Apart" not in " ".join(answer({"regions": [first, second]}))
 
@@ -343,7 +343,7 @@ def test_what_is_drawn_is_searched_again_where_limits_let_another_mark_be_held(
     named: list[str] = []
     for apart in (99.0, 0.1):
         limits(monkeypatch, apart=apart)
-        place, _, drawn = RunFolder(audited("both", tmp_path, domain="chest-xray", pictures=False)).table("regions")
+        place, _, drawn, *_ = RunFolder(audited("both", tmp_path, domain="chest-xray", pictures=False)).table("regions")
         assert (place["verdict"] == "lives-by") == (apart > 1)
         named.append(region_title({**drawn, "verdict": "lead"}))
     assert named == [
@@ -395,7 +395,7 @@ def test_without_a_limit_it_is_a_lead_and_with_a_high_one_nothing_is_found(
     assert f"<p>{step[:1].upper()}{step[1:]}</p>" in page
     trained = [row | {"trained": True} for row in tables["regions"]]
     assert "--train" not in next_words({**tables, "regions": trained}, "audits/m"), "it was given"
-    assert "Marks that wander (hair, stripes" in page
+    assert "Hair, stripes and dots at changing places" in page
 
 
 def test_a_region_that_changes_no_answer_is_no_headline_of_changed_answers(tmp_path: Path) -> None:
@@ -474,8 +474,9 @@ def test_limits_come_from_references_of_the_user(tmp_path: Path, monkeypatch: py
 def test_references_that_are_segmentations_limit_the_searches_that_they_have(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rows = [{"of": "place", "verdict": "nothing-found", "reason": "", "value": 0.1, "apart": 2.0, "trained": False},
-            {"of": "drawn", "verdict": "nothing-found", "reason": "nothing-drawn", "trained": False},
+    rows = [{"of": "place", "verdict": "nothing-found", "reason": "", "value": 0.1, "apart": 2.0, "trained": False,
+             "round": 1},
+            {"of": "drawn", "verdict": "nothing-found", "reason": "nothing-drawn", "trained": False, "round": 1},
             {"of": "whole", "verdict": NOT_TESTED, "reason": "search-of-masks", "trained": False}]  # fmt: skip
     audits = [(SimpleNamespace(table=lambda name: rows), {"hash of the model": at}) for at in range(LEAST_NETWORKS)]
     monkeypatch.setattr(references, "_audits", lambda root, audited: audits)

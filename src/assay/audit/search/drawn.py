@@ -22,8 +22,8 @@ from assay.audit.search.candidates import (
 from assay.audit.search.regions import Border, Box, Corners, Region, size_of
 from assay.audit.search.search import LEAST_GROUP, SearchSample
 
-# A drawn mark has the same values at pixels that its carriers share. So pixels are looked for at which a few images have
-# nearly one value, apart from the others', and joined where these are the same images.
+# A drawn mark has the same values at pixels that its carriers share. So pixels are looked for at which a few images
+# have nearly one value, apart from the others', and joined where these are the same images.
 
 _SIDE = 96
 """Images are averaged to at most about this side."""
@@ -174,9 +174,7 @@ def _spread_within(values: np.ndarray, carry: np.ndarray, number: np.ndarray) ->
     return np.sqrt((((values - mean[:, None]) ** 2) * carry).sum(axis=1) / np.maximum(number, 1))
 
 
-def pairs_drawn_alike(
-    first: SearchSample, second: SearchSample
-) -> Iterator[tuple[RepeatedPattern, RepeatedPattern]]:
+def pairs_drawn_alike(first: SearchSample, second: SearchSample) -> Iterator[tuple[RepeatedPattern, RepeatedPattern]]:
     """Yield marks at one place that are drawn in both halves: each of the first with that of the second most alike."""
     marks, others = (marks_drawn_alike(half.images) for half in (first, second))
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Literal, cast
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -32,6 +32,11 @@ class Region(ABC):
     def name(self) -> str:
         """Name within its kind; empty where the kind has one region."""
         return ""
+
+    @property
+    def key(self) -> str:
+        """Kind and name."""
+        return f"{self.kind} {self.name}".strip()
 
     def where(self, height: int, width: int) -> Bool[np.ndarray, "h w"] | None:
         """Return its pixels; None of a region that is not local."""
@@ -201,12 +206,6 @@ class Intensities(Region):
 
 
 _STEPS = 5
-
-
-def region_of(kind: str, values: Sequence[Any]) -> Region:
-    """Return a region from its kind and the values of its fields."""
-    kinds: Sequence[type[Region]] = (Box, Border, Corners, Mirror, Band, Intensities)
-    return next(kind_of_region for kind_of_region in kinds if kind_of_region.__name__.lower() == kind)(*values)
 
 
 def candidates(of: Track) -> tuple[Region, ...]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import astuple, dataclass, field, replace
+from functools import reduce
 from typing import Any, cast
 
 import numpy as np
@@ -18,9 +19,9 @@ from assay.audit.model import PreparedAudit
 from assay.audit.references import LeadLimits
 from assay.audit.scored import LESION
 from assay.audit.search import search
-from assay.audit.search.drawn import lead_drawn
-from assay.audit.search.regions import Box, Pixels, Region, Sought, region_of
-from assay.audit.search.search import Lead, SearchSample, carriers, lead
+from assay.audit.search.finders import FINDERS, region_of
+from assay.audit.search.regions import Box, Pixels, Region, Sought
+from assay.audit.search.search import Lead, SearchSample, carriers
 from assay.audit.tables import NOT_TESTED
 from assay.audit.verdicts import LEAST_PATIENTS, decide_lead
 from assay.core.errors import ReadingError
@@ -39,7 +40,7 @@ from assay.stats.metrics import score_names
 from assay.stats.rows import LeadVerdict
 from assay.store.files import Row, read_checked_json
 
-VERSION = 6
+VERSION = 7
 """Version of the search: raised where equal images can give another result."""
 _OCCUPIED = 0.15
 """Squared difference of the groups in a corner, as a share of the largest, from which on it holds something."""
@@ -56,11 +57,12 @@ class Search:
         images: Those that are searched.
         classes: Classes of the images that the model is audited on.
         trained: Whether these are images of the training.
-        of: Regions with a place, those without, or marks that are drawn alike.
+        of: The finder.
         seed: Seed of the search.
         threshold: On the probability of the second of two classes.
         limits: Limits of effects; None without any.
-        after: A search whose mark is held the same in all images, so that another one is found and not its kin.
+        after: Searches whose finding is taken off all images, so that another one is found and not its kin.
+        number: Which round it is of: in the second and third, all that was found is taken off.
         clean: Scores of the images without exchanges, of whichever search reads them first.
         spread: See `Sample`: that of the tested images where training images are searched, since scores that were
             learned by heart vary less, and limits are of images that networks were not trained on.
@@ -76,7 +78,8 @@ class Search:
     seed: int
     threshold: float
     limits: LeadLimits | None = None
-    after: Search | None = None
+    after: tuple[Search, ...] = ()
+    number: int = 1
     clean: list[Float[np.ndarray, "n ..."]] = field(default_factory=list[np.ndarray])
     spread: float = 0.0
 
@@ -86,7 +89,7 @@ class Search:
         table = self.images.table
         rows = [table.row.tolist(), table.target.tolist(), self.images.name, self.trained, self.spread]
         limits = None if self.limits is None else [self.limits.largest.get("place"), self.limits.class_distance]
-        after = {} if self.after is None else {"after": [self.after.id, limits]}
+        after = {"after": [*(search.id for search in self.after), limits]} if self.after else {}
         return content_hash({**after, "search": [self.of, VERSION], "model": self.prepared.model.content, "rows": rows,
                              "data": self._content,
                              "seed": self.seed, "threshold": self.threshold})  # fmt: skip
@@ -101,24 +104,23 @@ class Search:
         model, table, labels = self.prepared.model, self.images.table, score_names(self.classes)
         pixels = self.images.images.read(np.arange(len(self.images))).numpy()
 
-        def scores(images: Float[np.ndarray, "n c h w"]) -> Float[np.ndarray, "n ..."]:
+        def answer(images: Float[np.ndarray, "n c h w"]) -> Float[np.ndarray, "n ..."]:
             return scores_of(opened, images, len(self.classes))
 
         with model.open(self.prepared.device) as opened, evaluating(opened.network):
             at_once = AT_ONCE if starts_program(opened.network) else search.AT_ONCE
             if not self.clean:
-                self.clean.append(scores(pixels))
+                self.clean.append(answer(pixels))
             cells = _cells_of_lesion(self.images) if model.task == "segmentation" else 0
             sample = SearchSample(pixels, table.target, table.patient, self.clean[0], self.seed, self.spread, cells)
-            more = labels, float(logit(self.threshold)), at_once
-            if self.of == "drawn":
-                held_scores = self._holding(scores)
-                if held_scores is not scores:
-                    sample = replace(sample, clean=held_scores(pixels))
-                candidate = lead_drawn(held_scores, sample, *more)
-            else:
-                candidate = lead(scores, sample, self.of, *more)
-        row: Row = {"of": self.of, "trained": self.trained, "images": len(table),
+            held = [search.hold_region() for search in self.after if search.named]
+            scores = _without(held, answer)
+            if held:
+                sample = replace(sample, clean=scores(pixels))
+            candidate = FINDERS[self.of](
+                scores, sample, labels=labels, threshold=float(logit(self.threshold)), at_once=at_once
+            )
+        row: Row = {"of": self.of, "round": self.number, "trained": self.trained, "images": len(table),
                      "patients": len(np.unique(table.patient))}  # fmt: skip
         record: dict[str, Any] = {"model": model.id, "probe": "search", "readings": {}}
         if isinstance(candidate, Reason):
@@ -131,16 +133,14 @@ class Search:
                        "content": self._content}  # fmt: skip
         self.prepared.place.folder.write_record("probes", self.id, {**record, "rows": [row]})
 
-    def _holding(self, scores: search.Scores) -> search.Scores:
-        """Return the model with the mark that the search before found in no image: as in one that lacks it."""
-        row: Row = {} if self.after is None else self.after.region_row()
-        if self.after is None or row["verdict"] not in (LeadVerdict.LIVES, LeadVerdict.LEAD) or not row["discrete"]:
-            return scores
-        hold = self.after.hold_region()
-        return lambda images: scores(hold(images))
+    @property
+    def named(self) -> bool:
+        """Whether it found a thing that some images carry."""
+        row = self.region_row()
+        return bool(row["verdict"] in (LeadVerdict.LIVES, LeadVerdict.LEAD) and row["discrete"])
 
     def hold_region(self, more: float = 0.0) -> Callable[[Pixels], Pixels]:
-        """Return a function that puts the region of an image without the mark on images.
+        """Return a function that takes a mark off images: they get what an image without it has there.
 
         Args:
             more: Share of the image that is added to a box on each side.
@@ -150,7 +150,7 @@ class Search:
             top, left, bottom, right = astuple(region)
             region = Box(max(0, top - more), max(0, left - more), min(1, bottom + more), min(1, right + more))
         content = self.images.images.read(np.argsort(carry, kind="stable")[:1]).numpy()
-        return lambda images: region.put(images, np.broadcast_to(content, images.shape))
+        return lambda images: region.take_off(images, np.broadcast_to(content, images.shape))
 
     @property
     def record(self) -> dict[str, Any]:
@@ -198,7 +198,7 @@ class Search:
         folder, limits = self.prepared.place.folder, self.limits
         if not self.done:
             reason = why(ReadingError(read_checked_json(folder.failure_path(self.id))["text"]))
-            return not_searched(reason, self.of, self.trained)
+            return {**not_searched(reason, self.of, self.trained), "round": self.number}
         row = {key: _number_or_nan(value) for key, value in folder.record("probes", self.id)["rows"][0].items()}
         if row["reason"]:
             nothing = Code.NOTHING_DRAWN in row["reason"]
@@ -207,7 +207,7 @@ class Search:
         effect = Bounded(row["value"], math.nan, row["value_low"], row["value_high"])
         halves, agree, discrete = (row["first"], row["second"]), bool(row["agree"]), bool(row["discrete"])
         # Clean networks too have things drawn alike that move an image; that is a finding, and clears nothing.
-        clear = row["least"] if self.of == "drawn" else None
+        clear = row["least"] if self.of in ("drawn", "shape") else None
         verdict = decide_lead(effect, halves, agree=agree, discrete=discrete, effective=row["effective"],
                               limit=limit, least=row["least"], clear=clear)  # fmt: skip
         limit_columns = (
@@ -226,7 +226,7 @@ class Search:
         """Yield rows of `tables.CARRIERS`."""
         record, table = self.record, self.images.table
         for at, carries in enumerate(record.get("carry", ())):
-            yield {"of": self.of, "trained": self.trained, "row": int(table.row[at]),
+            yield {"of": self.of, "round": self.number, "trained": self.trained, "row": int(table.row[at]),
                    "class": table.classes[int(table.target[at])], "patient": int(table.patient[at]),
                    "carries": carries, "worth": _number_or_nan(record["worth"][at])}  # fmt: skip
 
@@ -234,7 +234,13 @@ class Search:
         """Write pictures of a region with a place: means of both groups, their difference, and six images."""
         record = self.record
         if self.of != "whole" and "region" in record:
-            write_lead(self.prepared.place.folder, self.images, self.region, np.array(record["carry"]), self.of)
+            name = self.of if self.number == 1 else f"{self.of}-{self.number}"
+            write_lead(self.prepared.place.folder, self.images, self.region, np.array(record["carry"]), name)
+
+
+def _without(held: Sequence[Callable[[Pixels], Pixels]], scores: search.Scores) -> search.Scores:
+    """Return the model of images without what was found, as if they lacked it."""
+    return lambda images: scores(reduce(lambda changed, take_off: take_off(changed), held, images))
 
 
 def by_lesion(images: Environment) -> Environment:
@@ -266,7 +272,15 @@ def _number_or_nan(value: Any) -> Any:
 
 def not_searched(reason: Reason, of: Sought = "place", trained: bool = False) -> Row:
     """Return a row of `tables.REGIONS` for a search that was not done."""
-    return {"of": of, "trained": trained, "verdict": NOT_TESTED, "reason": str(reason), "images": 0, "patients": 0}
+    return {
+        "of": of,
+        "round": 1,
+        "trained": trained,
+        "verdict": NOT_TESTED,
+        "reason": str(reason),
+        "images": 0,
+        "patients": 0,
+    }
 
 
 def _carried_content(lead: Lead, sample: SearchSample) -> tuple[str, Bool[np.ndarray, " n"], bool]:
@@ -276,7 +290,7 @@ def _carried_content(lead: Lead, sample: SearchSample) -> tuple[str, Bool[np.nda
     """
     name, where, high = lead.region.name, lead.region.where(*sample.images.shape[2:]), lead.high
     if where is None:
-        return name, high, False
+        return name, high if lead.high_carries is not False else ~high, False
     if lead.region.kind != "corners":
         return name, *carriers(sample, where, high, lead.shape, lead.high_carries)
     gap = sample.images[high].mean(axis=0) - sample.images[~high].mean(axis=0)

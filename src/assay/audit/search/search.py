@@ -653,7 +653,8 @@ class Lead:
 
         Of a region without a place it is a part of the effect of exchanging all of an image: any half has half of it.
         """
-        return WEAK_LEAD if self.region.where(1, 1) is not None else max(WEAK_LEAD, _MOST_OF_ALL * abs(self.distance))
+        whole = self.region in candidates("whole")
+        return max(WEAK_LEAD, _MOST_OF_ALL * abs(self.distance)) if whole else WEAK_LEAD
 
     @property
     def values(self) -> tuple[float, float]:

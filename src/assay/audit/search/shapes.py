@@ -194,8 +194,9 @@ def _nearest(
     middle = weighted.sum(dim=(2, 3), keepdim=True) / kernel.sum(dim=(2, 3), keepdim=True)
     spread = (kernel * (patterns - middle) ** 2).sum(dim=(1, 2, 3)).clamp(min=1e-3)
     constant = (weighted * patterns).sum(dim=(1, 2, 3))
-    distances, at = [], []
-    for image in torch.as_tensor(images).split(1):
+    distances, at = list[np.ndarray](), list[np.ndarray]()
+    for pixels in images:
+        image = torch.as_tensor(pixels[None])
         products = functional.conv2d(image**2, kernel) - 2 * functional.conv2d(image, weighted)
         least = products.flatten(2).min(dim=2)
         distances.append(((least.values[0] + constant).clamp(min=0) / spread).sqrt().numpy())

@@ -20,8 +20,8 @@ NOTE = (
 NO_LEADS = "There is none. This does not rule out a shortcut: one that these images lack cannot be found in them."
 VALUES = "Value: for a property, the AUROC shift; for errors, their share in these images less that in the others."
 NOT_LOOKED_FOR = (
-    "Marks that wander (hair, stripes, a small dot anywhere), the history of zoom or scaling, what these images do not "
-    "carry, and regions weaker than the leading one, unless something is drawn there alike, are not looked for."
+    "Hair, stripes and dots at changing places, the history of zoom or scaling, what these images do not carry, and "
+    "regions weaker than the leading one, unless something is drawn there alike, are not looked for."
 )
 _BANDS = ("below 1/32", "1/32 to 1/16", "1/16 to 1/8", "1/8 to 1/4", "above 1/4")
 _WORDS: Mapping[str, tuple[str, str]] = {
@@ -53,6 +53,7 @@ _WORDS: Mapping[str, tuple[str, str]] = {
 """Verdict on a region -> its heading, and its meaning."""
 SOUGHT: Mapping[str, str] = {
     "place": "region with a place", "whole": "mirror half, bands and gray levels", "drawn": "rarer marks drawn alike",
+    "shape": "small shapes at changing places",
 }  # fmt: skip
 """Search -> its aim."""
 _MOVED = 2.0
@@ -72,6 +73,8 @@ def place_words(row: Row) -> str:
             return "side that images face"
         case "band":
             return f"spatial frequencies {_BANDS[int(float(name))]} cycles per pixel"
+        case "shape":
+            return "shape at changing places"
         case "intensities":
             return "distribution of gray levels"
         case _:
@@ -87,6 +90,8 @@ def place_words(row: Row) -> str:
 def what_words(row: Row) -> str:
     """Return the content of a region in words: a drawn mark, its tone, or its look."""
     place, tone = place_words(row), "bright" if row["bright"] else "dark"
+    if row["of"] == "shape":
+        return f"a small {place}"
     if row["of"] == "whole":
         return f"the {place}" if row["kind"] != "band" else place
     if not row["discrete"]:
@@ -99,7 +104,7 @@ def what_words(row: Row) -> str:
 
 def is_drawn(row: Row) -> bool:
     """Return whether a region has something drawn, and not a tone."""
-    return numeric(row, "shape") >= 0.5 or row["of"] == "drawn"
+    return numeric(row, "shape") >= 0.5 or row["of"] in ("drawn", "shape")
 
 
 def region_title(row: Row) -> str:
@@ -120,7 +125,7 @@ def region_size(row: Row) -> str:
     """Return the effect of a region and its limit, or why there are none."""
     if row["reason"]:
         return reason_words(row["reason"])
-    per = "on an image " if row["of"] == "drawn" else ""
+    per = "on an image " if row["of"] in ("drawn", "shape") else ""
     ends = (number(row[name], 2) for name in ("value", "value_low", "value_high"))
     has_limit = not math.isnan(numeric(row, "limit"))
     limit_text = f"limit {number(row['limit'], 2)}" if has_limit else f"reported from {number(row['least'], 2)} sd on"
@@ -146,7 +151,7 @@ def region_evidence(row: Row) -> str:
         closer = ", whose classes lie closer together" if times > 1 else ""
         parts[0] += f", {scaled}the largest of {int(row['networks'])} clean networks{closer}"
         parts += [", ".join(rates_with_bounds)] if rates_with_bounds else []
-    if row["of"] == "drawn" and row["verdict"] != LeadVerdict.NOTHING_FOUND:
+    if row["of"] in ("drawn", "shape") and row["verdict"] != LeadVerdict.NOTHING_FOUND:
         parts.append(f"on {shares_words(row)}")
     if row["verdict"] == LeadVerdict.NOTHING_FOUND and row["of"] == "place":
         least = row["least"] if math.isnan(numeric(row, "limit")) else row["limit"]
@@ -195,7 +200,7 @@ def _answer(row: Row, rows: Sequence[Row]) -> Iterator[str]:
         f"Apart from it, {what_words(other)} changes {100 * other['flips']:.0f} of 100 answers: it is on "
         f"{shares_words(other)}."
         for other in rows
-        if other["of"] == "drawn" and other is not row and other["verdict"] in REPORTED
+        if other["of"] in ("drawn", "shape") and other is not row and other["verdict"] in REPORTED
     )
 
 
