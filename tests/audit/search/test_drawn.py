@@ -7,13 +7,14 @@ import pytest
 from tests.audit.search.test_search import CORNER, COUNT, GLYPH, MODELS, SIDE, two_scores, verdict, world
 
 from assay.audit.search.candidates import LEAST_CARRIERS, MOST_PASSES
-from assay.audit.search.drawn import lead_drawn, marks_drawn_alike
+from assay.audit.search.drawn import marks_drawn_alike
+from assay.audit.search.finders import FINDERS
 from assay.audit.search.regions import Box, Pixels
 from assay.audit.search.search import DONORS, CountedModel, Lead, SearchSample, carriers, exchange, lead
-from assay.audit.search.shapes import lead_shape
 from assay.core.reasons import Code, Reason
 from assay.stats.rows import LeadVerdict
 
+lead_drawn, lead_shape = FINDERS["drawn"], FINDERS["shape"]
 SHARES = (0.04, 0.24)
 """Shares of both classes with a letter."""
 
@@ -171,10 +172,9 @@ def test_a_drawn_mark_that_moves_no_answer_is_no_lead() -> None:
 
 
 def test_a_shape_at_changing_places_is_found_on_its_images_and_taken_off_them() -> None:
-    images, target, has = rare(1)
-    draws = np.random.default_rng(0)
-    images[has, :, CORNER[0], CORNER[1]] = images[~has][:1, :, CORNER[0], CORNER[1]]
-    plain = images.copy()
+    _, target, has = rare(1)
+    draws, plain = np.random.default_rng(0), world(1).images
+    images = plain.copy()
     for image in (images[at] for at in np.flatnonzero(has)):
         top, left = draws.integers(0, SIDE - 8, 2)
         image[:, top : top + 8, left : left + 8] = 0.9

@@ -52,14 +52,14 @@ class Shape(Region):
     nearest: float
 
     def places(self, images: Pixels) -> tuple[Bool[np.ndarray, "n h w"], Float[np.ndarray, " n"]]:
-        """Return where each image is most like it, with a margin of half of its side, and its distance."""
+        """Return where each image is most like it, with a margin, and its distance."""
         height, width = images.shape[2:]
         by, side = _averaged_by(images), math.isqrt(len(self.weight))
         weight = np.array(self.weight, dtype=np.float32).reshape(1, side, side)
         template = np.array(self.template, dtype=np.float32).reshape(1, -1, side, side)
         distances, at = _nearest(_averaged(images, by), template, weight)
         where = np.zeros((len(images), height, width), dtype=bool)
-        margin, columns = side // 2, width // by - side + 1
+        margin, columns = side - 2, width // by - side + 1
         for mask, place in zip(where, at[:, 0].tolist(), strict=True):
             top, left = (by * (start - margin) for start in divmod(place, columns))
             end = by * (side + 2 * margin)
@@ -93,11 +93,11 @@ def shapes_drawn_alike(first: SearchSample, second: SearchSample) -> Iterator[tu
     by, pairs = _averaged_by(first.images), list[tuple[RepeatedShape, RepeatedShape]]()
     halves = [_averaged(half.images, by) for half in (first, second)]
     for half in (0, 1):
-        for one in _shapes_of(halves[half]):
-            other = _carriers_of(one.shape, (first, second)[1 - half].images)
+        for mark in _shapes_of(halves[half]):
+            other = _carriers_of(mark.shape, (first, second)[1 - half].images)
             if other is not None:
-                pairs.append((one, other) if half == 0 else (other, one))
-    yield from sorted(pairs, key=lambda pair: -min(one.distance for one in pair))
+                pairs.append((mark, other) if half == 0 else (other, mark))
+    yield from sorted(pairs, key=lambda pair: -min(mark.distance for mark in pair))
 
 
 def _carriers_of(shape: Shape, images: Pixels) -> RepeatedShape | None:
@@ -128,7 +128,7 @@ def _shapes_of(images: Float[np.ndarray, "n c h w"]) -> Iterator[RepeatedShape]:
         carry, apart = distinct[number]
         if apart < _APART or len(yielded) == _MOST:
             return
-        if any((carry & one.carry).sum() > carry.sum() / 2 for one in yielded):
+        if any((carry & mark.carry).sum() > carry.sum() / 2 for mark in yielded):
             continue
         weight = _pixels_alike(images, templates[number], carry, at[:, number])
         again = _nearest(images, templates[number : number + 1], weight)[0][:, 0]
