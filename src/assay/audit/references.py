@@ -110,7 +110,8 @@ class LeadLimits:
 
     Attributes:
         networks: Number of networks.
-        largest: Search, see `search.regions.Sought` -> the largest effect, in standard deviations.
+        largest: Search, see `search.regions.Sought`, or kind of whole-image change -> the largest effect, in standard
+            deviations; of a kind its limit, see `limits_of_kinds`.
         class_distance: The largest distance of the classes, in the same unit.
         rates: Error rates of verdicts by them, as columns of `tables.REGIONS`.
     """
@@ -120,7 +121,11 @@ class LeadLimits:
     class_distance: float
     rates: Mapping[str, float] = field(default_factory=dict[str, float])
 
-    def of(self, search: str, class_distance: float, effect: float) -> float | None:
+    def largest_of(self, search: str, kind: str = "") -> float | None:
+        """Return the largest effect of a kind of whole-image change where it is known, else of its search."""
+        return self.largest.get(kind, self.largest.get(search))
+
+    def of(self, search: str, class_distance: float, effect: float, kind: str = "") -> float | None:
         """Return the limit of a search in a network; None without any.
 
         Effects grow with the distance of the classes, so the limit of a network that tells them better than those that
@@ -131,8 +136,9 @@ class LeadLimits:
             search: The search.
             class_distance: Distance of the classes.
             effect: Effect of the region, in the same unit: what of this distance an exchange of the region takes.
+            kind: Kind of whole-image change.
         """
-        limit, remaining = self.largest.get(search), class_distance - max(0.0, effect)
+        limit, remaining = self.largest_of(search, kind), class_distance - max(0.0, effect)
         return (
             limit
             if limit is None or search in ("drawn", "shape")
@@ -152,7 +158,8 @@ def shipped_limits(domain: str, *, trained: bool = False) -> LeadLimits | None:
         return None
     rates = {f"{name}{end}": math.nan if value is None else float(value) for name in ("false_rate", "missed_rate")
              for end, value in zip(("", "_low", "_high"), limits_of_domain[name], strict=True)}  # fmt: skip
-    return LeadLimits(int(limits_of_domain["networks"]), limits_of_domain["limits"], limits_of_domain["apart"], rates)
+    largest = {**limits_of_domain["limits"], **limits_of_domain.get("kinds", {})}
+    return LeadLimits(int(limits_of_domain["networks"]), largest, limits_of_domain["apart"], rates)
 
 
 def read_limits(root: Path, audited: str, *, trained: bool = False) -> LeadLimits | None:

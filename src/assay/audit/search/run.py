@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import astuple, dataclass, field, replace
-from functools import reduce
+from functools import partial, reduce
 from typing import Any, cast
 
 import numpy as np
@@ -21,7 +21,7 @@ from assay.audit.scored import LESION
 from assay.audit.search import search
 from assay.audit.search.finders import FINDERS, region_of
 from assay.audit.search.regions import Box, Pixels, Region, Sought
-from assay.audit.search.search import Lead, SearchSample, carriers
+from assay.audit.search.search import Lead, SearchSample, carriers, lead
 from assay.audit.tables import NOT_TESTED
 from assay.audit.verdicts import LEAST_PATIENTS, decide_lead
 from assay.core.errors import ReadingError
@@ -89,9 +89,10 @@ class Search:
         table = self.images.table
         rows = [table.row.tolist(), table.target.tolist(), self.images.name, self.trained, self.spread]
         limits = None if self.limits is None else [self.limits.largest.get("place"), self.limits.class_distance]
+        scales = {} if self.of != "whole" or self.limits is None else {"scales": dict(self.limits.largest)}
         after = {"after": [*(search.id for search in self.after), limits]} if self.after else {}
-        return content_hash({**after, "search": [self.of, VERSION], "model": self.prepared.model.content, "rows": rows,
-                             "data": self._content,
+        return content_hash({**after, **scales, "search": [self.of, VERSION], "model": self.prepared.model.content,
+                             "rows": rows, "data": self._content,
                              "seed": self.seed, "threshold": self.threshold})  # fmt: skip
 
     @property
@@ -117,9 +118,10 @@ class Search:
             scores = _without(held, answer)
             if held:
                 sample = replace(sample, clean=scores(pixels))
-            candidate = FINDERS[self.of](
-                scores, sample, labels=labels, threshold=float(logit(self.threshold)), at_once=at_once
-            )
+            finder = FINDERS[self.of]
+            if self.of == "whole" and self.limits is not None:
+                finder = partial(lead, of="whole", scales=self.limits.largest)
+            candidate = finder(scores, sample, labels=labels, threshold=float(logit(self.threshold)), at_once=at_once)
         row: Row = {"of": self.of, "round": self.number, "trained": self.trained, "images": len(table),
                      "patients": len(np.unique(table.patient))}  # fmt: skip
         record: dict[str, Any] = {"model": model.id, "probe": "search", "readings": {}}
@@ -203,7 +205,8 @@ class Search:
         if row["reason"]:
             nothing = Code.NOTHING_DRAWN in row["reason"]
             return {**row, "verdict": str(LeadVerdict.NOTHING_FOUND) if nothing else NOT_TESTED}
-        limit = None if limits is None else limits.of(self.of, row["apart"], row["value"])
+        kind = f"{row['kind']} {row['name']}".strip()
+        limit = None if limits is None else limits.of(self.of, row["apart"], row["value"], kind)
         effect = Bounded(row["value"], math.nan, row["value_low"], row["value_high"])
         halves, agree, discrete = (row["first"], row["second"]), bool(row["agree"]), bool(row["discrete"])
         # Clean networks too have things drawn alike that move an image; that is a finding, and clears nothing.
@@ -215,7 +218,7 @@ class Search:
             if limits is None or limit is None
             else {
                 "limit": limit,
-                "largest": limits.largest[self.of],
+                "largest": limits.largest_of(self.of, kind),
                 "networks": limits.networks,
                 **limits.rates,
             }

@@ -364,22 +364,25 @@ def skewed_quantile(quantile: float, contributions: Float[np.ndarray, " p"]) -> 
 # Find.
 
 
-def find(model: CountedModel, sample: SearchSample, of: Track = "place") -> tuple[Region, int]:
+def find(
+    model: CountedModel, sample: SearchSample, of: Track = "place", scales: Mapping[str, float] | None = None
+) -> tuple[Region, int]:
     """Return the smallest region that has most of the largest effect.
 
     Args:
         model: The model.
         sample: The images.
         of: Regions with a place, or those without.
+        scales: Kind of region -> its limit, in which effects are compared; 1 where none is known.
 
     Returns:
         The region, and 1 where content of another class lowers the score of the own class, -1 where it raises it.
     """
     pass_limit = model.passes + MOST_PASSES[of] // 2
     effects: dict[Region, np.ndarray] = dict.fromkeys(candidates(of), np.zeros(0))
-    read = 0
+    weight, read = {region: 1 / (scales or {}).get(region.key, 1.0) for region in effects}, 0
     for keep, images in STAGES[of]:
-        best = sorted(effects, key=lambda candidate: -abs(effects[candidate].sum()))[:keep]
+        best = sorted(effects, key=lambda candidate: -abs(effects[candidate].sum()) * weight[candidate])[:keep]
         rows = sample.order[read:images]
         read += len(rows)
         if len(rows):
@@ -387,7 +390,7 @@ def find(model: CountedModel, sample: SearchSample, of: Track = "place") -> tupl
             effects = {
                 candidate: np.append(effects[candidate], values) for candidate, values in zip(best, more, strict=True)
             }
-    sizes = {candidate: abs(float(values.mean())) for candidate, values in effects.items()}
+    sizes = {candidate: abs(float(values.mean())) * weight[candidate] for candidate, values in effects.items()}
     height, width = sample.images.shape[2:]
     able = [candidate for candidate in sizes if sizes[candidate] >= KEEP * max(sizes.values())]
     region = min(able, key=lambda candidate: size_of(candidate, height, width))
@@ -682,6 +685,7 @@ def lead(
     labels: Sequence[str] = ("",),
     threshold: float = 0.0,
     at_once: int = AT_ONCE,
+    scales: Mapping[str, float] | None = None,
 ) -> Lead | Reason:
     """Return the region that a model's answers lead to, or why none was searched for.
 
@@ -692,12 +696,13 @@ def lead(
         labels: Name of each score.
         threshold: Of one score: the log-odds from which an image is called positive.
         at_once: Images that the model gets at once, about.
+        scales: See `find`.
     """
     rows = divide_patients(sample)
     if isinstance(rows, Reason):
         return rows
     parts, model = [sample.take(part) for part in rows], CountedModel(scores, at_once)
-    regions_found = [find(model, part, of) for part in parts]
+    regions_found = [find(model, part, of, scales) for part in parts]
     searched = model.passes
     every = [worths(model, part, region, np.arange(len(part.target)), RECIPIENTS)
              for part, (region, _) in zip(parts, regions_found, strict=True)]  # fmt: skip
