@@ -135,7 +135,7 @@ def remedy(audit: Path, out: Path, *, swapped: bool = False, notify: Notify = si
 def _row_of(folder: RunFolder) -> Row:
     """Return the verdict on a mark with a place. Raises SpecError where there is none."""
     require_audit(folder)
-    rows = [row for row in folder.table("regions") if row["of"] != "whole"]
+    rows = [row for row in folder.table("regions") if row["of"] not in ("whole", "shape")]
     able = [row for row in rows if row["verdict"] in REPORTED and row["discrete"]]
     if not able:
         found_text = f": {region_title(rows[0])}" if rows else ""

@@ -56,6 +56,11 @@ SOUGHT: Mapping[str, str] = {
     "shape": "small shapes at changing places",
 }  # fmt: skip
 """Search -> its aim."""
+_EQUALIZED: Mapping[str, str] = {
+    "whole": "make all images alike in it, or take as many with it as without from each class",
+    "shape": "paint over it wherever it is, or take as many images with it as without from each class",
+}
+"""Search -> the remedy of what has no place."""
 _MOVED = 2.0
 """Standard deviations by which a mark moves the score of an image, for the power of a search."""
 
@@ -218,6 +223,8 @@ def next_words(tables: Mapping[str, Sequence[Row]], audit: str) -> str:
         if any(not math.isnan(numeric(verdict, "dice")) for verdict in tables["verdicts"]):
             return f"Next: {look}cover it in all images or crop them, and retrain."
         first = "" if trained else f"{train.format(audit)}; then "
+        if row["of"] in _EQUALIZED:  # no place to cover
+            return f"Next: {look}{first}{_EQUALIZED[row['of']]}, and retrain. The table `carriers` lists its images."
         source = audit if trained else f"{audit}-train"
         return f"Next: {look}{first}cover it, and retrain: assay audit remedy {source} {source}-covered"
     if any(reason_of(region).first(Code.SMALL_BUDGET) for region in tables["regions"]):
