@@ -178,7 +178,7 @@ def places_of_lead(root: Path, row: Row, names: Sequence[str], audit: str = "") 
         audit: Start of the names of the files of one audit of two.
     """
     for name in names:
-        search = row["of"] if row.get("round", 1) == 1 else f"{row['of']}-{row['round']}"
+        search = f"{row['of']}-{row.get('round', 1)}".removesuffix("-1")
         path = root / "pictures" / f"{audit}{LEAD} {search} {name}.png"
         if path.is_file():
             side = EXAMPLE if name in ("with 1", "without 1") else SIDE

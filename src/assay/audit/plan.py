@@ -39,7 +39,7 @@ from assay.stats.format import count, join_words
 
 _LEAST = 2 * LEAST_PATIENTS
 """Images that are audited at least, however small the budget."""
-_SEARCH = 0.72
+_SEARCH = 0.65
 """Share of the budget that the search for a region may take."""
 _ONCE = sum(MOST_PASSES.values()) + 2 * candidates.MOST_PASSES
 _EACH = sum(AFTER.values()) + 2 * candidates.AFTER + 1

@@ -261,11 +261,11 @@ class AuditRun(RunSteps):
         _ = self.checks
         self.checked = True
         label = f"search for a region in {plan.counts.searched:,} images"
-        done = 0
-        while len(searches := self._searches) > done:
-            part = [search for search in searches[done:] if not search.after] or searches[done : done + 1]
+        start = 0
+        while len(searches := self._searches) > start:
+            part = [search for search in searches[start:] if not search.after] or searches[start : start + 1]
             yield [Task(task.id, task, label, remote=False) for task in part]
-            done += len(part)
+            start += len(part)
         deciding = [shots[DECIDING] for shots in plan.marks.values()]
         distorted = [shot for shots in plan.distortions.values() for shot in shots]
         tried = [

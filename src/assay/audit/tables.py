@@ -148,8 +148,7 @@ REGIONS = Table(
     "search for the region that predictions depend on: with a place, without, and of what is drawn alike",
     (
         Column("of",
-               "place: boxes, borders, corners; whole: mirror half, bands, gray levels; drawn: alike on some images; "
-               "shape: a small one at changing places",
+               "place: boxes, borders, corners; whole: mirror half, bands, gray levels; drawn, shape: on some images",
                values=_TRACKS),
         whole("round", "1, or more where what earlier rounds found is taken off all images"),
         Column("trained", "whether images of the training were searched", "BOOLEAN"),

@@ -114,9 +114,9 @@ class Search:
                 self.clean.append(answer(pixels))
             cells = _cells_of_lesion(self.images) if model.task == "segmentation" else 0
             sample = SearchSample(pixels, table.target, table.patient, self.clean[0], self.seed, self.spread, cells)
-            held = [search.hold_region() for search in self.after if search.named]
-            scores = _without(held, answer)
-            if held:
+            removals = [search.hold_region() for search in self.after if search.named]
+            scores = _without(removals, answer)
+            if removals:
                 sample = replace(sample, clean=scores(pixels))
             finder = FINDERS[self.of]
             if self.of == "whole" and self.limits is not None:
@@ -241,9 +241,9 @@ class Search:
             write_lead(self.prepared.place.folder, self.images, self.region, np.array(record["carry"]), name)
 
 
-def _without(held: Sequence[Callable[[Pixels], Pixels]], scores: search.Scores) -> search.Scores:
-    """Return the model of images without what was found, as if they lacked it."""
-    return lambda images: scores(reduce(lambda changed, take_off: take_off(changed), held, images))
+def _without(removals: Sequence[Callable[[Pixels], Pixels]], scores: search.Scores) -> search.Scores:
+    """Return the model of images as if they lacked what was found."""
+    return lambda images: scores(reduce(lambda changed, take_off: take_off(changed), removals, images))
 
 
 def by_lesion(images: Environment) -> Environment:

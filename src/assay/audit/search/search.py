@@ -656,8 +656,8 @@ class Lead:
 
         Of a region without a place it is a part of the effect of exchanging all of an image: any half has half of it.
         """
-        whole = self.region in candidates("whole")
-        return max(WEAK_LEAD, _MOST_OF_ALL * abs(self.distance)) if whole else WEAK_LEAD
+        everywhere = self.region in candidates("whole")
+        return max(WEAK_LEAD, _MOST_OF_ALL * abs(self.distance)) if everywhere else WEAK_LEAD
 
     @property
     def values(self) -> tuple[float, float]:

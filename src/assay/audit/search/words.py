@@ -56,11 +56,6 @@ SOUGHT: Mapping[str, str] = {
     "shape": "small shapes at changing places",
 }  # fmt: skip
 """Search -> its aim."""
-_EQUALIZED: Mapping[str, str] = {
-    "whole": "make all images alike in it, or take as many with it as without from each class",
-    "shape": "paint over it wherever it is, or take as many images with it as without from each class",
-}
-"""Search -> the remedy of what has no place."""
 _MOVED = 2.0
 """Standard deviations by which a mark moves the score of an image, for the power of a search."""
 
@@ -79,7 +74,7 @@ def place_words(row: Row) -> str:
         case "band":
             return f"spatial frequencies {_BANDS[int(float(name))]} cycles per pixel"
         case "shape":
-            return "shape at changing places"
+            return "small shape at changing places"
         case "intensities":
             return "distribution of gray levels"
         case _:
@@ -95,10 +90,8 @@ def place_words(row: Row) -> str:
 def what_words(row: Row) -> str:
     """Return the content of a region in words: a drawn mark, its tone, or its look."""
     place, tone = place_words(row), "bright" if row["bright"] else "dark"
-    if row["of"] == "shape":
-        return f"a small {place}"
-    if row["of"] == "whole":
-        return f"the {place}" if row["kind"] != "band" else place
+    if row["of"] in ("whole", "shape"):
+        return place if row["kind"] == "band" else f"{'a' if row['of'] == 'shape' else 'the'} {place}"
     if not row["discrete"]:
         return f"the look of the {place}"
     if row["kind"] == "border":
@@ -223,8 +216,10 @@ def next_words(tables: Mapping[str, Sequence[Row]], audit: str) -> str:
         if any(not math.isnan(numeric(verdict, "dice")) for verdict in tables["verdicts"]):
             return f"Next: {look}cover it in all images or crop them, and retrain."
         first = "" if trained else f"{train.format(audit)}; then "
-        if row["of"] in _EQUALIZED:  # no place to cover
-            return f"Next: {look}{first}{_EQUALIZED[row['of']]}, and retrain. The table `carriers` lists its images."
+        if row["of"] in ("whole", "shape"):  # no place to cover
+            return (
+                f"Next: {look}{first}make all images alike in it, or balance it by the table `carriers`, and retrain."
+            )
         source = audit if trained else f"{audit}-train"
         return f"Next: {look}{first}cover it, and retrain: assay audit remedy {source} {source}-covered"
     if any(reason_of(region).first(Code.SMALL_BUDGET) for region in tables["regions"]):
