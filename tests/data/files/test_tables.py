@@ -36,7 +36,7 @@ def test_rows_have_the_number_of_the_line_that_they_begin_at(tmp_path: Path) -> 
     (tmp_path / "t.csv").write_bytes(text.encode())
     table = read_table(tmp_path / "t.csv", "image")
     assert table.numbers == (3, 6)
-    assert table.rows[0][1] == "two\r\nlines"
+    assert table.rows[0][1] == "two lines"
 
 
 @pytest.mark.parametrize(
