@@ -11,6 +11,7 @@ from __future__ import annotations
 import io
 import logging
 import sys
+import threading
 import zlib
 from collections import Counter
 from collections.abc import Callable
@@ -187,11 +188,16 @@ def _loses_depth(image: ImageFile.ImageFile) -> bool:
     return image.mode in ("RGB", "RGBA", "LA") and any(";16" in str(tile.args) for tile in image.tile)
 
 
+_HEADER_LOCK = threading.Lock()
+"""NumPy parses a header by `ast`, which fails now and then in several threads of Python 3.11 (gh-106905)."""
+
+
 def array_header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
     """Return the shape and type of an .npy file of plain numbers. Raises ValueError for another."""
     major, _ = np.lib.format.read_magic(stream)
     read = np.lib.format.read_array_header_1_0 if major == 1 else np.lib.format.read_array_header_2_0
-    shape, fortran, dtype = read(stream)
+    with _HEADER_LOCK:
+        shape, fortran, dtype = read(stream)
     if dtype.hasobject:
         raise ValueError("it holds Python objects, a pickle, which is not opened: save an array of plain numbers")
     if fortran:
