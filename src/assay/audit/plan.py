@@ -41,9 +41,10 @@ _LEAST = 2 * LEAST_PATIENTS
 """Images that are audited at least, however small the budget."""
 _SEARCH = 0.65
 """Share of the budget that the search for a region may take."""
-_ONCE = sum(MOST_PASSES.values()) + 2 * candidates.MOST_PASSES
-_EACH = sum(AFTER.values()) + 2 * candidates.AFTER + 1
-"""Passes of all searches at most, once and for each image, which is read without changes too."""
+_ONCE = sum(MOST_PASSES.values()) + candidates.MOST_PASSES
+_EACH = sum(AFTER.values()) + candidates.AFTER + 1
+"""Passes of the first searches at most, once and for each image, which is read without changes too. Those for a shape
+follow only where images have one, and those of further rounds only where something was found."""
 _SCOUTS, _TRIED = 8, 0.1
 """Images of each half of the patients on which places of a mark are compared; share of the budget that this may take.
 """

@@ -440,7 +440,7 @@ def test_a_mark_that_only_training_images_carry_is_found_in_them(
 
 def test_effects_in_training_images_are_in_standard_deviations_of_tested_ones(tmp_path: Path) -> None:
     """A network that learned its training images by heart spreads less there, and is no more of a shortcut for it."""
-    given: dict[str, Any] = {"marks": MARKS, "distortions": [], "progress": False, "as_given": True, "budget": 20_000}
+    given: dict[str, Any] = {"marks": MARKS, "distortions": [], "progress": False, "as_given": True}
     train, tested = pictures(tmp_path / "train", "exact", seed=1), pictures(tmp_path / "tested", "none")
     found = dict[str, float]()
     for name, images, more in (("own", train, {}), ("both", tested, {"train": train})):
