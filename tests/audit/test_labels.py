@@ -90,7 +90,7 @@ def test_every_label_has_a_row_a_page_and_a_p_corrected_over_labels(
               *(of(row[name]) for name in ("value", "value_low", "limit")), of(row["p"], 3))
              for row in found.values()]  # fmt: skip
     assert cells == [cell for part in parts for cell in part]
-    assert re.findall(r'<a href="([^"#]+)">', page) == ["label/report.html", "copy/report.html"]
+    assert re.findall(r'<a href="([^"#]+)">', page) == ["./label/report.html", "./copy/report.html"]
     for command in (["compare", "out", "out/label"], ["remedy", "out", "covered"]):
         with pytest.raises(SystemExit, match="2"):
             main(["audit", *command])

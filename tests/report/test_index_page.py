@@ -26,20 +26,35 @@ def full(*_: object) -> None:
     raise OSError(errno.ENOSPC, "No space left on device")
 
 
+def write_runs(runs: Path, *names: str) -> None:
+    for name in names:
+        (runs / name).mkdir(parents=True)
+        write_page(make_run(runs / name, SMALL))
+        RunFolder(runs / name).begin(STUDY, {})
+
+
+def test_no_name_of_a_folder_is_a_live_address(tmp_path: Path) -> None:
+    write_runs(tmp_path / "runs", "https:evil", "javascript:alert(1)")
+    open_command([], tmp_path / "runs")
+    open_command([str(tmp_path / "runs")], tmp_path / "elsewhere", tmp_path / "out.zip")
+    with zipfile.ZipFile(tmp_path / "out.zip") as packed:
+        bundled = packed.read("index.html").decode()
+    for page in ((tmp_path / "runs" / "index.html").read_text(), bundled):
+        assert re.findall(r'<a href="([^"#]+)">', page) == [
+            "./https%3Aevil/report.html", "./javascript%3Aalert%281%29/report.html"]  # fmt: skip
+
+
 def test_an_index_and_a_bundle_of_runs(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runs = tmp_path / "runs"
-    for name in ("first", "second"):
-        (runs / name).mkdir(parents=True)
-        write_page(make_run(runs / name, SMALL))
-        RunFolder(runs / name).begin(STUDY, {})
+    write_runs(runs, "first", "second")
     (runs / "notes").mkdir()
     open_command([], runs)
     assert capsys.readouterr().out == f"{runs / 'index.html'}\n"
     page = (runs / "index.html").read_text()
-    assert re.findall(r'<a href="([^"#]+)">(\w+)</a>', page) == [("first/report.html", "first"),
-                                                               ("second/report.html", "second")]  # fmt: skip
+    assert re.findall(r'<a href="([^"#]+)">(\w+)</a>', page) == [("./first/report.html", "first"),
+                                                               ("./second/report.html", "second")]  # fmt: skip
     verdict = html.unescape(re.findall(r"<h1>(.*?)</h1>", (runs / "first/report.html").read_text())[0])
     assert verdict in html.unescape(page)
     assert page.count("nodule phantom") == 2
@@ -52,7 +67,7 @@ def test_an_index_and_a_bundle_of_runs(
         assert any(name.startswith("first/pictures/") for name in names)
         assert all(hashlib.sha256(packed.read(name)).hexdigest() == one for name, one in sums.items())
         links = re.findall(r'<a href="([^"#]+)">', packed.read("index.html").decode())
-        assert set(links) <= names
+        assert {link.removeprefix("./") for link in links} <= names
     before = (tmp_path / "out.zip").read_bytes()
     os.utime(runs / "first/report.html", (0, 0))  # 1970, which ZIP does not know
     open_command([str(runs)], runs, tmp_path / "out.zip")

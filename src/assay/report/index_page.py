@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 from assay.core.errors import StoreError
 from assay.report.account import Small
@@ -52,7 +53,12 @@ def write_index(folders: Sequence[Path], path: Path) -> Path:
 
 def link(folder: Path, path: Path) -> str:
     """Return the address of the page of a run folder, relative to the page at `path`."""
-    return Path(os.path.relpath(folder / PAGE, path.parent)).as_posix()
+    return _address(Path(os.path.relpath(folder / PAGE, path.parent)).as_posix())
+
+
+def _address(relative: str) -> str:
+    """Return a path as a link that is no scheme and no host, whatever a folder is called."""
+    return f"./{quote(relative)}"
 
 
 def _index(folders: Sequence[Path], links: Sequence[str]) -> str:
@@ -79,4 +85,4 @@ def _line_of_run(folder: Path) -> tuple[SheetRow, Small | None]:
 
 def index_of_bundle(folders: Sequence[Path]) -> str:
     """Return the page of `write_index` for a bundle, in which the folders stand side by side."""
-    return _index(folders, [f"{folder.resolve().name}/{PAGE}" for folder in folders])
+    return _index(folders, [_address(f"{folder.resolve().name}/{PAGE}") for folder in folders])
