@@ -487,6 +487,14 @@ def test_slurm_that_does_not_answer_keeps_its_jobs(tmp_path: Path, monkeypatch: 
     assert (slurm.poll({"7_0", "7_1"}), slurm.waiting({"7_0", "7_1"})) == ({"7_0", "7_1"}, set())
 
 
+@pytest.mark.parametrize("file", ["detached", "sent/task"])
+def test_an_option_in_place_of_a_job_is_refused(file: str, tmp_path: Path) -> None:
+    write_json(tmp_path / "engine" / "engine.json", {"engine": "slurm"})
+    write_text(tmp_path / "engine" / file, "7_0 --user=victim" if file == "detached" else "--user=victim")
+    with pytest.raises(StoreError, match="holds '--user=victim', which is no job of Slurm"):
+        cancel(tmp_path)
+
+
 def test_a_plan_for_an_engine_counts_jobs_and_hours(tmp_path: Path) -> None:
     write_spec(tmp_path)
     done = command(tmp_path, "run", "small.yaml", "--on", "slurm", "--dry-run")

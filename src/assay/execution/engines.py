@@ -19,7 +19,7 @@ from typing import Any, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from assay.core.errors import SpecError, StoreError, extra, unknown_of_few
+from assay.core.errors import SpecError, StoreError, cut, extra, unknown_of_few
 from assay.core.files import is_file, write_bytes
 from assay.core.request import CommandRequest
 from assay.execution.lease import is_held
@@ -306,6 +306,8 @@ LEASES = "leases"
 PLAN = "plan.json"
 _DETACHED = "detached"
 """File of the engine's folder that holds the numbers of the jobs that carry a command on."""
+_HANDLE = re.compile(r"\d+(_\d+)?(\.\d+)?", re.ASCII)
+"""The handle of a job of Slurm: its number, with its place in an array and in the job, and no option of a command."""
 
 
 class Engine(CommandRequest):
@@ -537,7 +539,13 @@ def _slurm(root: Path) -> Slurm:
 
 def _read_detached(root: Path) -> list[str]:
     path = root / ENGINE / _DETACHED
-    return path.read_text(encoding="utf-8").split() if is_file(path) else []
+    return [_handle(text, path) for text in path.read_text(encoding="utf-8").split()] if is_file(path) else []
+
+
+def _handle(text: str, path: Path) -> str:
+    if _HANDLE.fullmatch(text) is None:
+        raise StoreError(f"{path} holds {cut(text)!r}, which is no job of Slurm; delete this file")
+    return text
 
 
 def _engine_name(root: Path) -> str:
@@ -556,5 +564,7 @@ def _submitted_handles(root: Path) -> dict[str, str]:
     }
     if _engine_name(root) != "slurm":
         return handles_by_task if is_worked_in(root) else {}
+    for name, handle in handles_by_task.items():
+        _handle(handle, sent / name)
     alive = _slurm(root).poll(set(handles_by_task.values()))
     return {name: handle for name, handle in handles_by_task.items() if handle in alive}
