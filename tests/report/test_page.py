@@ -16,6 +16,7 @@ from urllib.parse import unquote
 from xml.etree import ElementTree
 
 import pytest
+from PIL import Image
 from tests.report.reading import page_of, require_links
 from tests.worlds.tables import Made, make_run
 
@@ -272,6 +273,17 @@ def test_a_missing_table_and_a_damaged_picture_are_named(run: Path, tmp_path: Pa
         write_page(broken)
     (broken / "tables" / "findings.parquet").unlink()
     with pytest.raises(StoreError, match="no table 'findings': run the study"):
+        write_page(broken)
+
+
+@pytest.mark.parametrize(
+    ("format", "side", "reason"), [("EPS", 8, "cannot identify"), ("PNG", 8200, "it is 8200 x 8200 px")]
+)
+def test_a_picture_is_a_png_of_a_bounded_size(format: str, side: int, reason: str, run: Path, tmp_path: Path) -> None:
+    """Other formats start programs, and a run folder may come from somebody else."""
+    broken = Path(shutil.copytree(run, tmp_path / "broken"))
+    Image.new("L", (side, side)).save(broken / "pictures" / "sheet-same.png", format)
+    with pytest.raises(StoreError, match=rf"cannot read .*sheet-same\.png: {reason}"):
         write_page(broken)
 
 

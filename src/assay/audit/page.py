@@ -7,8 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from PIL import Image
-
 from assay.audit.cards import outcome_texts
 from assay.audit.harm_words import ANSWERED, answer_words, audit_tiles, further_words, harm_lines, units_words
 from assay.audit.harms import harms_of
@@ -49,7 +47,7 @@ from assay.report.block import ZERO, Block, Query, Row, Section
 from assay.report.blocks import render
 from assay.report.data_blocks import ADDED, CUES, ISSUES
 from assay.report.evidence import Evidence, Page, Rows, Wording
-from assay.report.images import SIDE, small
+from assay.report.images import SIDE, open_picture, small
 from assay.report.sheets import Cell, words
 from assay.stats.bounds import MARGIN
 from assay.stats.rows import leading_region, numeric
@@ -182,7 +180,7 @@ def places_of_lead(root: Path, row: Row, names: Sequence[str], audit: str = "") 
         path = root / "pictures" / f"{audit}{LEAD} {search} {name}.png"
         if path.is_file():
             side = EXAMPLE if name in ("with 1", "without 1") else SIDE
-            yield PlacePictures(_PICTURES[name], (small(_open_picture(path), place_words(row), side),))
+            yield PlacePictures(_PICTURES[name], (small(open_picture(path).convert("RGB"), place_words(row), side),))
 
 
 _PICTURES = {
@@ -192,11 +190,6 @@ _PICTURES = {
     **{f"{name} {at + 1}": f"{name} it" for at in range(1, EXAMPLES_OF_LEAD) for name in ("with", "without")},
 }
 """Name of a picture of a region -> its caption."""
-
-
-def _open_picture(path: Path) -> Image.Image:
-    with Image.open(path) as opened:
-        return opened.convert("RGB")
 
 
 def _places(evidence: Evidence) -> Iterator[PlacePictures]:
@@ -210,7 +203,7 @@ def _places(evidence: Evidence) -> Iterator[PlacePictures]:
 
 
 def _place(row: Row, path: Path) -> PlacePictures:
-    image = _open_picture(path)
+    image = open_picture(path).convert("RGB")
     side, height = image.width // 2, image.height // EXAMPLES
     parts = {label: (at * side, 0, (at + 1) * side, height) for at, label in enumerate(("without", "with"))}
     return PlacePictures(factor_words(row), tuple(small(image.crop(box), label) for label, box in parts.items()))

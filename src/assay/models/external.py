@@ -288,7 +288,7 @@ def read_lesion_map(path: Path, sides: tuple[int, int]) -> Float[Tensor, "1 h w"
         if path.suffix == ".npy":
             values = np.load(path, allow_pickle=False).astype(np.float64)
         else:
-            with Image.open(path) as picture:
+            with Image.open(path, formats=("PNG",)) as picture:
                 values = np.asarray(picture if picture.mode in ("1", "L", "P", "I", "I;16") else picture.convert("L"))
     except (OSError, ValueError) as error:
         raise SpecError(f"the mask {path.name} cannot be read: {cut(str(error), 120)}") from error

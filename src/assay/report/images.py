@@ -272,14 +272,28 @@ def _explain_drawings(pictures: Sequence[PagePicture], evidence: Evidence) -> st
 
 def natural(root: Path, row: Row) -> Image.Image:
     """The picture with one pixel per pixel."""
-    path = root / "pictures" / Path(row["file"]).name
-    try:
-        with Image.open(path) as opened:
-            image = opened.copy()
-    except OSError as error:
-        raise StoreError(f"cannot read {path}: {error}; run the study again to make the pictures again") from error
+    image = open_picture(root / "pictures" / Path(row["file"]).name)
     scale = max(1, whole(row, "scale"))
     return image.resize((max(1, image.width // scale), max(1, image.height // scale)), Image.Resampling.NEAREST)
+
+
+_MOST_PIXELS = 1 << 26
+"""Of a picture of a run folder, which may come from somebody else."""
+
+
+def open_picture(path: Path) -> Image.Image:
+    """Return a picture of a run folder.
+
+    Raises:
+        StoreError: It is no PNG, damaged or far too large. Other formats are not tried: some start programs.
+    """
+    try:
+        with Image.open(path, formats=("PNG",)) as opened:
+            if opened.width * opened.height > _MOST_PIXELS:
+                raise OSError(f"it is {opened.width} x {opened.height} px")
+            return opened.copy()
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise StoreError(f"cannot read {path}: {error}; run the study again to make the pictures again") from error
 
 
 COLUMNS, GAP = 8, 2

@@ -348,5 +348,5 @@ def _marked_sides(arguments: DiaretdbArguments, maps: Path, frame: pd.DataFrame)
 
 
 def _shows(path: Path, agreement: float) -> int:
-    with Image.open(path) as file:
+    with Image.open(path, formats=("PNG",)) as file:
         return int(np.asarray(file.convert("L")).max() >= round(agreement * 255))
