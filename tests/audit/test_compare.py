@@ -19,8 +19,9 @@ import assay
 from assay.audit.compare import compare_audits, with_decisions
 from assay.audit.compare_page import comparison_answer, comparison_lines
 from assay.core.errors import SpecError, StoreError
-from assay.store.files import Row
+from assay.store.files import Row, read_parquet, write_parquet
 from assay.store.folder import RunFolder
+from assay.store.manifest import write_manifest
 
 TAG: dict[str, Any] = {
     "left-corner": [{"text-line": {"size": 0.9}}] * 3,
@@ -164,6 +165,16 @@ def test_a_comparison_does_not_overwrite_an_audit(audits: Path, capsys: pytest.C
     assert run(["audit", "compare", str(audits / "a"), str(audits / "b"), "--out", str(audits / "a")]) == 2
     assert "holds an audit, not a comparison of audits: give another folder" in capsys.readouterr().err
     assert (audits / "a" / "report.html").read_bytes() == before
+
+
+def test_a_search_that_assay_does_not_know_names_no_picture(audits: Path, tmp_path: Path) -> None:
+    shutil.copytree(audits / "a", received := tmp_path / "a")
+    path = received / "tables" / "regions.parquet"
+    columns = read_parquet(path)
+    write_parquet(path, {**columns, "of": np.array(["x/../../up"] * len(columns["of"]), dtype=object)})
+    write_manifest(received, {})
+    with pytest.raises(StoreError, match=r"the table regions: unknown search 'x/\.\./\.\./up'"):
+        compare_audits(received, audits / "b")
 
 
 def test_effects_in_training_images_and_in_others_are_not_compared_nor_is_a_search_that_one_audit_lacks(

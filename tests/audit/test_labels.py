@@ -51,9 +51,10 @@ def test_every_label_has_a_row_a_page_and_a_p_corrected_over_labels(
     with pytest.raises(SystemExit, match="2"):
         main(asked)
     assert "name the column of each output, in their order, with --target A,B,C" in capsys.readouterr().err
-    with pytest.raises(SystemExit, match="2"):
-        main([*asked, "--target", "label,cpoy,rare"])
-    assert "--target: unknown column 'cpoy': did you mean 'copy'?" in capsys.readouterr().err
+    for place in ("set", "set/data.csv"):
+        with pytest.raises(SystemExit, match="2"):
+            main([*asked, "--images", place, "--target", "label,cpoy,rare"])
+        assert "--target: unknown column 'cpoy': did you mean 'copy'?" in capsys.readouterr().err
     with pytest.raises(SystemExit, match="2"):
         main([*asked, "--target", "rare,copy,label,who"])
     few = "--target needs 4 outputs, and the model has 3: name the column of each output, in their order"
@@ -190,6 +191,28 @@ def test_labels_that_are_not_named_are_the_columns_that_are_called_like_an_outpu
     with pytest.raises(SpecError, match="unknown column 'other': allowed: image, label, rare"):
         audit_labels(origin, ("label", "other"), tmp_path / "data.csv", tmp_path, audit)
     assert len(audited) == 2
+
+
+def test_the_folders_of_labels_that_a_file_names_lie_in_the_folder_of_the_audit(tmp_path: Path) -> None:
+    labels = ("label", "Pleural Effusion", str(tmp_path / "thesis"), "../thesis", "..", "a" * 300)
+    origin = cast("Any", SimpleNamespace(facts=Facts(outputs=labels), kind="", complete=True, opaque=""))
+    write_table(tmp_path / "data.csv", [["image", *labels]])
+    folders: list[Path] = []
+
+    def audit(_: Any, label: str, output: int, folder: Path) -> Path:
+        folders.append(folder)
+        raise DataError("no images")
+
+    with pytest.raises(SpecError, match="no images"):
+        audit_labels(origin, (), tmp_path / "data.csv", tmp_path / "out", audit)
+    assert [folder.name for folder in folders[:2]] == ["label", "Pleural Effusion"]
+    assert {folder.resolve().parent for folder in folders} == {(tmp_path / "out").resolve()}
+    assert len(set(folders)) == len(labels)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "label").symlink_to(tmp_path)
+    with pytest.raises(SpecError, match=r"label is a link that leads out of .*out: choose another place"):
+        audit_labels(origin, (), tmp_path / "data.csv", tmp_path / "out", audit)
+    assert len(folders) == len(labels)
 
 
 def test_a_program_is_started_as_rarely_for_all_labels_as_for_one(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -186,6 +187,18 @@ def test_a_line_of_scores_that_is_there_twice_is_named(
     write_table(tmp_path / "scores.csv", [SCORED, *([one, 0.5] for one in names), [names[0], 0.7]])
     text = f"scores.csv has 1 rows of images that it has already, such as {names[0]}"
     refused(["audit", "score", str(prepared / "dir"), str(tmp_path / "scores.csv")], text, capsys)
+
+
+def test_a_link_in_prepared_images_does_not_lead_the_audit_elsewhere(
+    prepared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(prepared / "dir", received := tmp_path / "dir")
+    (target := tmp_path / "target").mkdir()
+    scores = str(elsewhere(received, tmp_path / "scores.csv"))
+    (received / "audit").symlink_to(target)
+    for more in ([], ["--out", str(received / "audit" / "new")]):
+        refused(["audit", "score", str(received), scores, *more], "audit is a link, which may lead anywhere", capsys)
+    assert not list(target.iterdir())
 
 
 SIZED = ["dir", "--images", "set/data.csv", "--size", "24"]

@@ -79,6 +79,13 @@ def test_a_number_of_thousands_of_digits(number: str, tmp_path: Path, capsys: py
         assert len(capsys.readouterr().err) < 500
 
 
+def test_more_images_than_memory_holds_end_in_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert answer("preview", study(tmp_path, data={**TINY["data"], "train": 10**15}), "--out", str(tmp_path)) == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.startswith("there is too little memory: Unable to allocate 7.11 PiB")
+    assert said.endswith("ask for fewer or smaller images")
+
+
 def test_deeply_nested_coco(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text("[" * 200_000)
     with pytest.raises(DataError, match=r"a\.json is nested too deeply for COCO"):

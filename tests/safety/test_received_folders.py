@@ -15,6 +15,7 @@ import assay
 from assay.core.errors import AssayError
 from assay.core.files import sha256
 from assay.store.files import read_checked_json, write_checked_json
+from assay.store.folder import RunFolder
 from assay.store.manifest import write_manifest
 from assay.store.schema import SCHEMA_VERSION
 
@@ -196,3 +197,19 @@ def test_links_in_a_run_folder_are_damage_and_are_not_followed(
         assert (answer.code, f"{link} is a link" in answer.err) == (2, True), (words, answer)
     assert [path.name for path in (tmp_path / "elsewhere").rglob("*")] == ["unit", "thesis.txt"]
     assert not (tmp_path / "made").exists()
+
+
+@pytest.mark.parametrize("id", ["../mynetwork", "/tmp/mynetwork", "..", ""])
+def test_a_plan_whose_ids_are_paths_is_refused(id: str, run_copy: Path, tmp_path: Path, ask: Asking) -> None:
+    (network := tmp_path / "nets" / "mynetwork").mkdir(parents=True)
+    (network / "weights.safetensors").write_text("years")
+    plan = read_checked_json(run_copy / "plan.json")
+    plan["trials"][0]["id"] = id
+    write_checked_json(run_copy / "plan.json", plan)
+    write_manifest(run_copy, {})
+    for words in (["export", "all", "nets/received"], ["export", id, "nets/received"], ["report"], ["clean", "--yes"]):
+        answer = ask(words[0], run_copy, *words[1:])
+        assert (answer.code, f"'{id}' is no id of a unit that Assay writes" in answer.err) == (2, True), (words, answer)
+    assert (network / "weights.safetensors").read_text() == "years"
+    with pytest.raises(AssayError, match="is no id of a unit that Assay writes"):
+        RunFolder(run_copy).unit("trials", id)

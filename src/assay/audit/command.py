@@ -80,8 +80,8 @@ def _audit_labels(origin: Origin, request: AuditRequest, dry_run: bool, is_quiet
         return folder_of_label
 
     path = Path(request.labels or request.data).expanduser()
-    labels = names(request.target)
-    rows = audit_labels(origin, labels, next(iter(tables_in(path)), path), out, audit)
+    table = next(iter(tables_in(path)), path) if path.is_dir() else path
+    rows = audit_labels(origin, names(request.target), table, out, audit)
     if json:
         print(json_text(rows), end="")
         return

@@ -18,12 +18,13 @@ from scipy.special import stdtrit
 from assay.audit.battery import DECIDING, DOSES
 from assay.audit.compare_page import PICTURES_SHOWN
 from assay.audit.kind import AUDIT, AUDITS
-from assay.audit.page import LEAD
+from assay.audit.page import LEAD, picture_name
 from assay.audit.request import AuditsRequest
 from assay.audit.scored import Scored, ScoredMaps
+from assay.audit.search.words import SOUGHT
 from assay.audit.swing import auroc_gain, effect_of_mark, group_swing_less, p_of_nothing, swing_less, swing_of_group
 from assay.audit.tables import COMPARED, NOT_TESTED
-from assay.core.errors import SpecError, cut, key_text
+from assay.core.errors import SpecError, StoreError, cut, key_text, unknown_name
 from assay.core.files import is_file, typed_path, write_bytes
 from assay.core.reasons import Code, because
 from assay.core.types import FactorTable
@@ -151,7 +152,7 @@ class AuditsRun(RunSteps):
         pictures = folder.root / "pictures"
         shutil.rmtree(pictures, ignore_errors=True)  # those of an earlier comparison
         names = [
-            f"{LEAD} {row['factor']} {name}.png"
+            f"{LEAD} {picture_name(row['factor'])} {name}.png"
             for row in self.rows
             if row["kind"] == "region"
             for name in PICTURES_SHOWN
@@ -211,6 +212,8 @@ def _regions(a: RunFolder, b: RunFolder) -> Iterator[Row]:
         if (row := leading_region(list(regions_of_audit.values()))) is not None
     ]
     for of in dict.fromkeys([*leading, *by_region[0], *by_region[1]]):
+        if of not in SOUGHT:
+            raise StoreError(f"the table regions: {unknown_name('search', of, tuple(SOUGHT))}")
         rows = [region.get(of, {"of": of, "verdict": NOT_TESTED}) for region in by_region]
         named = {"factor": of, "kind": "region", "measure": "effect", "decision": NOT_TESTED}
         for side, row in zip("ab", rows, strict=True):

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from assay.audit.search.words import region_title
 from assay.audit.tables import NOT_TESTED
 from assay.core.errors import DataError, ReadingError, SpecError, key_text, unknown_name
-from assay.core.files import is_file
+from assay.core.files import content_hash, is_file
 from assay.data.files.labels import HEADERS
 from assay.data.files.table import read_table
 from assay.models.ref import Facts, Origin
@@ -46,6 +46,8 @@ LABELS_NOTE = (
     "'Nothing found' does not rule out a shortcut. p: effect beyond its limit, or without one beyond the least that is "
     "reported, corrected over searches and, by Holm, over labels."
 )
+_LONGEST = 60
+"""Letters of a label in the name of its folder."""
 MOST_NAMED = 3
 """Verdicts in the headline of all labels."""
 Audit = Callable[[Origin, str, int, Path], Path]
@@ -83,12 +85,13 @@ def audit_labels(origin: Origin, labels: Sequence[str], table: Path, out: Path, 
         if missing := [label for label in labels if label not in (*names_known, *more)]:
             raise SpecError(f"{key_text('--target')}: {unknown_name(what, missing[0], names_known)}")
     places = [names.index(label) if names else place for place, label in enumerate(labels)]
+    folders = [_folder_of_label(out, label) for label in labels]
     memory = Remembering(origin, max(places) + 1)
     rows: list[Row] = []
     wrong = ""
-    for place, label in zip(places, labels, strict=True):
+    for place, label, folder in zip(places, labels, folders, strict=True):
         try:
-            root = audit(memory, label, place, out / label)
+            root = audit(memory, label, place, folder)
         except (DataError, ReadingError, SpecError) as error:  # such as of a label that too few images have
             if isinstance(error.__cause__ or error, _FewOutputsError):
                 raise
@@ -105,6 +108,15 @@ def audit_labels(origin: Origin, labels: Sequence[str], table: Path, out: Path, 
     write_labels(corrected, out / PAGE)
     write_text(out / TABLE, pd.DataFrame(corrected).to_csv(index=False, lineterminator="\n"))
     return corrected
+
+
+def _folder_of_label(out: Path, label: str) -> Path:
+    """Return the folder of a label, whose name may be of the model's file. Raises SpecError where it is elsewhere."""
+    plain = re.sub(r"[^\w -]", "-", label)[:_LONGEST]
+    folder = out / (plain if plain and plain == label else f"{plain}.{content_hash(label)[:8]}")
+    if not folder.resolve().is_relative_to(out.resolve()):
+        raise SpecError(f"{folder} is a link that leads out of {out}: choose another place with {key_text('--out')}")
+    return folder
 
 
 def _without_names(text: str) -> str:

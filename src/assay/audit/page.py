@@ -177,7 +177,7 @@ def places_of_lead(root: Path, row: Row, names: Sequence[str], audit: str = "") 
     """
     for name in names:
         search = f"{row['of']}-{row.get('round', 1)}".removesuffix("-1")
-        path = root / "pictures" / f"{audit}{LEAD} {search} {name}.png"
+        path = root / "pictures" / f"{audit}{LEAD} {picture_name(search)} {name}.png"
         if path.is_file():
             side = EXAMPLE if name in ("with 1", "without 1") else SIDE
             yield PlacePictures(_PICTURES[name], (small(open_picture(path).convert("RGB"), place_words(row), side),))

@@ -28,6 +28,7 @@ from assay.models.external import FIRST_CHANNEL, mask_of, picture_of, read_lesio
 from assay.models.ref import Facts, FunctionNetwork, Origin
 from assay.spec.request import parse_request
 from assay.store.files import csv_text, read_checked_json, write_checked_json, write_text
+from assay.store.folder import UNLINK
 from assay.store.manifest import changes, write_manifest
 
 IMAGES, NAMES, PREPARED = "images", "images.csv", "prepared.json"
@@ -207,6 +208,8 @@ def finish_audit(
         DataError: The folder, the table or a mask cannot be used.
     """
     request = prepared_request(folder, request)
+    out = request.out or folder / "audit"
+    _require_inside(folder.absolute(), out.absolute())
     columns: Sequence[str] = ()
     if request.task == "segmentation":
         request.require_used({"scores"}, "is for scores: masks are read as their format says")
@@ -222,7 +225,7 @@ def finish_audit(
         answer = _score_lookup(dict(zip(wanted, values.tolist(), strict=True)))
         digest = sha256(scores)[:16]
     origin = _OfPictures(request.name or scores.stem, digest, answer, tuple(columns))
-    request = request.but(out=request.out or folder / "audit")
+    request = request.but(out=out)
     audit = run_audit(origin, request, in_steps=True, notify=notify, say=say)
     assert isinstance(audit, Path)
     return audit
@@ -249,6 +252,13 @@ def prepared_request(folder: Path, request: AuditRequest) -> AuditRequest:
     prepared = read_checked_json(folder / PREPARED)
     distortions = None if prepared["distortions"] is None else tuple(prepared["distortions"])
     return request.but(**{**prepared, "distortions": distortions})
+
+
+def _require_inside(folder: Path, out: Path) -> None:
+    """Check that no link in the folder, which others may have handed over, leads the audit elsewhere."""
+    for path in (out, *out.parents):
+        if folder in path.parents and path.is_symlink():
+            raise DataError(f"{path} is a link, which may lead anywhere; {UNLINK}")
 
 
 def _masks_of(path: Path, folder: Path) -> dict[str, Path]:

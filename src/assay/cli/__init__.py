@@ -568,6 +568,10 @@ def _done(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
+    except MemoryError as error:
+        print(f"there is too little memory: {str(error) or 'none is left'}; ask for fewer or smaller images",
+              file=sys.stderr)  # fmt: skip
+        return AssayError.exit_code
     except SystemExit as error:
         traceback.print_exc()
         print(f"code that the study names called sys.exit({error.code!r}), which ends Assay too", file=sys.stderr)

@@ -17,7 +17,7 @@ from typing import Any, Literal, cast, get_args
 
 import numpy as np
 
-from assay.core.errors import NoTableError, StoreError, key_text, nearest, unknown_name
+from assay.core.errors import NoTableError, StoreError, cut, key_text, nearest, unknown_name
 from assay.core.files import file_hash, holding, is_abandoned, is_file, is_folder, sha256
 from assay.core.types import Contributions, Measurement
 from assay.store.arrays import (
@@ -162,6 +162,13 @@ UNIT_KINDS = cast("tuple[UnitKind, ...]", get_args(UnitKind))
 PAGE = "report.html"
 
 
+def checked_id(id: str) -> str:
+    """Return the id of a unit, such as `923ed0a9bf2767d3`, which names its folder. Raises StoreError for a path."""
+    if not re.fullmatch(r"\w[\w-]*", id):
+        raise StoreError(f"'{cut(id)}' is no id of a unit that Assay writes: the run folder was altered")
+    return id
+
+
 def remove_unit(path: Path) -> None:
     """Delete the folder of a unit, its record first, so that an interrupted deletion leaves no complete unit."""
     if path.is_dir() and not path.is_symlink():
@@ -302,8 +309,8 @@ class RunFolder:
         raise NoTableError(unknown_name("table", name, tuple(kind_of_run.tables)))
 
     def unit(self, kind: UnitKind, id: str) -> Path:
-        """Return the folder of one unit."""
-        return self.root / kind / id
+        """Return the folder of one unit. Raises StoreError where its id may lead out of this folder."""
+        return self.root / kind / checked_id(id)
 
     def complete(self, kind: UnitKind, id: str) -> bool:
         """Return whether this unit's record, which is written last, is there or in a pack."""

@@ -23,7 +23,7 @@ from assay.spec.given import EXPORTED
 from assay.spec.recipe import Component
 from assay.spec.schema import DataSpec, RecipePoint, RecipeSpec, StudySpec, TrainingSpec
 from assay.store.files import read_checked_json, read_json, write_checked_json
-from assay.store.folder import RUN, RunFolder, UnitKind
+from assay.store.folder import RUN, RunFolder, UnitKind, checked_id
 from assay.store.migrations import migrate
 from assay.store.schema import SCHEMA_VERSION
 from assay.study.kind import STUDY
@@ -91,7 +91,11 @@ def plan_values(root: Path) -> dict[str, Any]:
     path = root / PLAN
     if not path.is_file():
         raise StoreError(f"{root} holds no {PLAN}, which says what its records are: {AGAIN}")
-    return migrate(read_checked_json(path), path)
+    values = migrate(read_checked_json(path), path)
+    for kind in KINDS_OF_UNITS:
+        for entry in values.get(kind, ()):
+            checked_id(str(entry["id"]))
+    return values
 
 
 def unnamed_units(root: Path) -> list[Path]:
