@@ -19,6 +19,7 @@ class LookRequest(DataRequest):
     ] = None  # fmt: skip
     ids: Annotated[Path | None, Option("Names of the rows of an NPY file of embeddings, one a line.", "FILE")] = None
     size: Annotated[int, Option("Side at which images are looked at.", "PX")] = 128
+    follow_links: Annotated[bool, Option("Read images that links lead to, outside the folder.")] = False
     policy: Annotated[Path | None, Option("Issues that are forbidden; exit code 3 where one is found.", "FILE")] = None
     out: Annotated[Path | None, Option("The folder of the page; default: looks/NAME.", "FOLDER", short="-o")] = None
     open: Annotated[bool, Option("Open the page in a browser.")] = False

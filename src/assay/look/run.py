@@ -50,7 +50,8 @@ def look(request: LookRequest, notify: Notify = silent) -> Path:
     read = data_of(request.data, **request.named)
     # Where masks decide, no column of the target holds others against it.
     factors = {"factors": read.others} if read.of_masks and "factors" not in read.data else {}
-    images = {**read.data, **factors, "size": request.size, "links": "follow"}
+    images = {**read.data, **factors, "size": request.size}
+    images |= {"links": "follow"} if request.follow_links else {}
     spec = parse_request(images, {"all": {}}, ("performance",)).data
     out = request.out or Path("looks") / read.name
     dataset = load_dataset(spec, ArrayCache(default_cache_root(), notify), skip_bad_rows=True, keep_copies=True,

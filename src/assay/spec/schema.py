@@ -175,7 +175,7 @@ class DataSpec(Frozen):
             `bilinear` (antialiased). By default bilinear, and large JPEG files are decoded at a part of their size.
         preprocessing: Steps on photographs of the retina before they are kept: `circle-crop`, or that and `ben-graham`
             (`assay.data.files.pictures`).
-        links: Whether files that a table names may be links that lead out of the folder: refused, or followed.
+        links: Whether images, masks and tables may be links that lead out of the folder: refused, or followed.
         unmasked: How an image without a mask counts: as an error, free of lesions, or left out.
         unmatched: Whether masks of no image are refused where images have no mask, or passed over.
         matched: Sentences on how images and labels were matched before, for the page.

@@ -43,9 +43,11 @@ from assay.data.files.table import (
     inside,
     level_codes,
     merged,
+    outside,
     patient_codes,
     problems_of,
     read_table,
+    require_contained,
     require_whole,
     shown,
     stacked,
@@ -93,6 +95,7 @@ def list_table(spec: DataSpec) -> Listing:
         raise SpecError(
             f"data.table: {folder.name}/ has no file '{spec.table}'; name its CSV, or '' for images/ + masks/"
         )
+    require_contained(folder, spec.table, spec.links == "follow")
     coco = read_coco(path, spec) if is_coco(spec) else None
     read = pasted(folder, path, spec) if coco is None else coco.images
     table = chosen(read, spec.where)
@@ -113,7 +116,7 @@ def list_table(spec: DataSpec) -> Listing:
         numbers = set(table.numbers)
         problems += [problem for problem in coco.problems if problem.row in numbers]
     target = _target(spec, table, names, problems)
-    boxes = None if spec.boxes is None else read_boxes(folder, spec.boxes, names)
+    boxes = None if spec.boxes is None else read_boxes(folder, spec.boxes, names, spec.links == "follow")
     patient = _patient(spec, table, names, problems)
     factors, columns = _factors(spec, table, names, problems)
     word = "line" if coco is None else "image"
@@ -189,7 +192,7 @@ def pasted(folder: Path, path: Path, spec: DataSpec) -> TextTable:
     first = read_table(path, spec.image)
     if not spec.further:
         return first
-    tables = [first, *(read_table(_further(folder, name), spec.image) for name in spec.further)]
+    tables = [first, *(read_table(_further(folder, name, spec.links == "follow"), spec.image) for name in spec.further)]
     if any(TABLE in table.header for table in tables):
         raise SpecError(f"data.further: a table has a column '{TABLE}', which is to tell the tables apart; rename it")
     for table in tables:
@@ -199,10 +202,10 @@ def pasted(folder: Path, path: Path, spec: DataSpec) -> TextTable:
     return stacked(" + ".join(table.name for table in tables), tables, headers=False)
 
 
-def _further(folder: Path, name: str) -> Path:
+def _further(folder: Path, name: str, links: bool) -> Path:
     if not is_file(folder / name):
         raise SpecError(f"data.further: {folder.name}/ has no file '{name}'; name a CSV that lies beside the table")
-    return folder / name
+    return require_contained(folder, name, links)
 
 
 def list_stems(spec: DataSpec) -> Listing:
@@ -218,7 +221,12 @@ def list_stems(spec: DataSpec) -> Listing:
     listing = plain(folder, pairs.images, pairs.names, None, BY_MASK, warnings, pairs.masks)
     marked = (f"{mark} at the end of the names of masks is ignored",) if mark else ()
     listing = replace(listing, meaning=meaning_of(spec), matched=(*pairs.warnings, *pairs.said, *marked))
-    return _without_unmasked(listing.drop(pairs.problems)[0], spec)
+    files = {
+        at: [path for path in pair if isinstance(path, Path)]
+        for at, pair in enumerate(zip(pairs.images, pairs.masks, strict=True), start=1)
+    }
+    problems = [*pairs.problems, *outside(folder, files, spec.links == "follow")]
+    return _without_unmasked(listing.drop(problems)[0], spec)
 
 
 def list_classes(spec: DataSpec) -> Listing:
@@ -246,7 +254,9 @@ def list_classes(spec: DataSpec) -> Listing:
     warnings = (OWN_PATIENT, *_ignored_files_note(sum(others.values())))
     listing = plain(folder, images, relative, target.codes, target, warnings)
     sentences = (classes_said(labels), *aside, *outputs_in(folder))
-    return replace(listing, read={**listing.read, **alike}, matched=sentences)
+    listing = replace(listing, read={**listing.read, **alike}, matched=sentences)
+    files = {at: [path] for at, path in enumerate(images, start=1)}
+    return listing.drop(outside(folder, files, spec.links == "follow"))[0]
 
 
 def plain(

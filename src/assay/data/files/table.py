@@ -711,6 +711,38 @@ def inside(folder: Path, text: str, links: bool = False) -> Path:
     raise Unreadable("the file is missing", "put it there, or take the row out of the table")
 
 
+def outside(folder: Path, files: Mapping[int, Sequence[Path]], links: bool) -> list[Problem]:
+    """Return a problem for each row of which a file lies behind a link that leads out of the folder.
+
+    Args:
+        folder: The folder.
+        files: Number of a row -> its files, which are named below the folder.
+        links: Whether such links are followed.
+    """
+    problems: list[Problem] = []
+    for number, paths in files.items() if not links else ():
+        try:
+            for path in paths:
+                _check_contained(folder, str(path))
+        except Unreadable as error:
+            problems.append(Problem(number, str(paths[0].relative_to(folder)), error.what, error.remedy))
+    return problems
+
+
+def require_contained(folder: Path, name: str, links: bool) -> Path:
+    """Return the path of a table in a folder. A path that is written as one out of the folder is taken as it is.
+
+    Raises:
+        SpecError: A link leads out of the folder, and links are not followed.
+    """
+    if not links and not Path(name).is_absolute() and ".." not in Path(name).parts:
+        try:
+            _check_contained(folder, f"{folder}/{name}")
+        except Unreadable as error:
+            raise SpecError(f"{folder.name}/{name}: {error.what}; {error.remedy}") from error
+    return folder / name
+
+
 def _check_contained(folder: Path, path: str) -> None:
     link = os.path.islink(path)  # noqa: PTH114
     real = os.path.realpath(path) if link else _real_folder(path.rpartition("/")[0]) + "/"

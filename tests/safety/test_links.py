@@ -1,0 +1,69 @@
+"""Links in a folder of images that lead out of it are followed only where the user says so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from tests.cli.asking import Asking
+
+REFUSED = "its path leads out of the folder by a link"
+
+
+def save_images(folder: Path, names: list[str]) -> None:
+    folder.mkdir(parents=True)
+    for name in names:
+        pixels = np.random.default_rng(sum(name.encode())).integers(0, 255, (32, 32), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / name)
+
+
+def link_class_folders(received: Path, elsewhere: Path) -> None:
+    for name in ("no", "yes"):
+        save_images(elsewhere / name, [f"{name}{at}.png" for at in range(8)])
+        (received / name).symlink_to(elsewhere / name)
+
+
+def link_files_of_classes(received: Path, elsewhere: Path) -> None:
+    for name in ("no", "yes"):
+        save_images(elsewhere / name, [f"{name}{at}.png" for at in range(8)])
+        (received / name).mkdir()
+        for file in (elsewhere / name).iterdir():
+            (received / name / file.name).symlink_to(file)
+
+
+def link_table(received: Path, elsewhere: Path) -> None:
+    names = [f"{at}.png" for at in range(16)]
+    save_images(received / "images", names)
+    elsewhere.mkdir()
+    rows = [f"images/{name},{'no' if at % 2 else 'yes'}" for at, name in enumerate(names)]
+    (elsewhere / "private.csv").write_text("\n".join(["image,finding", *rows]))
+    (received / "data.csv").symlink_to(elsewhere / "private.csv")
+
+
+@pytest.mark.parametrize("link", [link_class_folders, link_files_of_classes, link_table])
+def test_a_look_follows_links_only_with_its_option(
+    link: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert callable(link)
+    (tmp_path / "received").mkdir()
+    link(tmp_path / "received", tmp_path / "elsewhere")
+    (tmp_path / "typed").symlink_to(tmp_path / "received")
+    ask = Asking(capsys)
+    refused = ask("look", "received", "--out", "refused")
+    assert (refused.code, REFUSED in refused.err, "give --follow-links" in refused.err) == (2, True, True), refused
+    assert not (tmp_path / "refused" / "report.html").exists()
+    followed = ask("look", "typed", "--out", "followed", "--follow-links")
+    assert followed.code == 0, followed
+
+
+def test_a_folder_that_the_user_reaches_by_a_link_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("no", "yes"):
+        save_images(tmp_path / "set" / name, [f"{name}{at}.png" for at in range(8)])
+    (tmp_path / "typed").symlink_to(tmp_path / "set")
+    assert Asking(capsys)("look", "typed", "--out", "out").code == 0
