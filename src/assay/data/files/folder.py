@@ -42,8 +42,8 @@ from assay.data.files.table import (
     factor_column,
     inside,
     level_codes,
+    linked_out,
     merged,
-    outside,
     patient_codes,
     problems_of,
     read_table,
@@ -95,7 +95,8 @@ def list_table(spec: DataSpec) -> Listing:
         raise SpecError(
             f"data.table: {folder.name}/ has no file '{spec.table}'; name its CSV, or '' for images/ + masks/"
         )
-    require_contained(folder, spec.table, spec.links == "follow")
+    for name in (spec.table, *([spec.boxes.table] if spec.boxes else [])):
+        require_contained(folder, name, spec.links == "follow")
     coco = read_coco(path, spec) if is_coco(spec) else None
     read = pasted(folder, path, spec) if coco is None else coco.images
     table = chosen(read, spec.where)
@@ -116,7 +117,7 @@ def list_table(spec: DataSpec) -> Listing:
         numbers = set(table.numbers)
         problems += [problem for problem in coco.problems if problem.row in numbers]
     target = _target(spec, table, names, problems)
-    boxes = None if spec.boxes is None else read_boxes(folder, spec.boxes, names, spec.links == "follow")
+    boxes = None if spec.boxes is None else read_boxes(folder, spec.boxes, names)
     patient = _patient(spec, table, names, problems)
     factors, columns = _factors(spec, table, names, problems)
     word = "line" if coco is None else "image"
@@ -225,7 +226,7 @@ def list_stems(spec: DataSpec) -> Listing:
         at: [path for path in pair if isinstance(path, Path)]
         for at, pair in enumerate(zip(pairs.images, pairs.masks, strict=True), start=1)
     }
-    problems = [*pairs.problems, *outside(folder, files, spec.links == "follow")]
+    problems = [*pairs.problems, *linked_out(folder, files, spec.links == "follow")]
     return _without_unmasked(listing.drop(problems)[0], spec)
 
 
@@ -256,7 +257,7 @@ def list_classes(spec: DataSpec) -> Listing:
     sentences = (classes_said(labels), *aside, *outputs_in(folder))
     listing = replace(listing, read={**listing.read, **alike}, matched=sentences)
     files = {at: [path] for at, path in enumerate(images, start=1)}
-    return listing.drop(outside(folder, files, spec.links == "follow"))[0]
+    return listing.drop(linked_out(folder, files, spec.links == "follow"))[0]
 
 
 def plain(

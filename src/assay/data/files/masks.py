@@ -35,18 +35,7 @@ from assay.data.files.fitting import PAD, Framing
 from assay.data.files.joins import Unmatched, image_files, match, stem_of, such
 from assay.data.files.outlines import Coco, WrittenMask, painted, runs, unknown
 from assay.data.files.readers import IN_ALPHA, read_stored
-from assay.data.files.table import (
-    Problem,
-    TextTable,
-    Unreadable,
-    absent,
-    inside,
-    number,
-    read_table,
-    refuse,
-    require_contained,
-    shown,
-)
+from assay.data.files.table import Problem, TextTable, Unreadable, absent, inside, number, read_table, refuse, shown
 from assay.spec.data import has_masks
 from assay.spec.schema import IGNORE, BoxesSpec, DataSpec
 
@@ -214,7 +203,7 @@ class Boxes:
         return BoxedLesions(self.kinds, size, tuple(fitted_boxes), digest.hexdigest()[:16])
 
 
-def read_boxes(folder: Path, spec: BoxesSpec, images: Sequence[str], links: bool) -> Boxes:
+def read_boxes(folder: Path, spec: BoxesSpec, images: Sequence[str]) -> Boxes:
     """Return the boxes of these images, of the kinds that the spec names, or of all, sorted. Boxes of other images are
     passed over: rows may have been left out.
 
@@ -225,7 +214,7 @@ def read_boxes(folder: Path, spec: BoxesSpec, images: Sequence[str], links: bool
     path = folder / spec.table
     if not is_file(path):
         raise SpecError(f"data.boxes: {folder.name}/ has no file '{spec.table}'; name a CSV that lies beside the table")
-    table = read_table(require_contained(folder, spec.table, links), "image")
+    table = read_table(path, "image")
     names, kind = (table.column(column, "data.boxes") for column in ("image", "kind"))
     present = tuple(sorted(set(kind)))
     for wanted in spec.kinds:

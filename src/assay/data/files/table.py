@@ -711,14 +711,8 @@ def inside(folder: Path, text: str, links: bool = False) -> Path:
     raise Unreadable("the file is missing", "put it there, or take the row out of the table")
 
 
-def outside(folder: Path, files: Mapping[int, Sequence[Path]], links: bool) -> list[Problem]:
-    """Return a problem for each row of which a file lies behind a link that leads out of the folder.
-
-    Args:
-        folder: The folder.
-        files: Number of a row -> its files, which are named below the folder.
-        links: Whether such links are followed.
-    """
+def linked_out(folder: Path, files: Mapping[int, Sequence[Path]], links: bool) -> list[Problem]:
+    """Return a problem for each row, by its number, with a file behind a link out of the folder; none with `links`."""
     problems: list[Problem] = []
     for number, paths in files.items() if not links else ():
         try:
