@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 import subprocess
@@ -16,6 +17,7 @@ import torch
 from assay.core.errors import StoreError, WeightsError
 from assay.models.process import session_memory
 from assay.models.weight_files import read_weights
+from assay.models.weights import load_checkpoint
 from assay.store.files import read_parquet, read_parquets
 
 
@@ -34,6 +36,21 @@ def test_tensors_that_repeat_a_number_are_refused(tmp_path: Path) -> None:
     torch.save({"weight": torch.zeros(1).expand(8_000_000)}, tmp_path / "repeated.pt")
     with pytest.raises(WeightsError, match="and would take 32 MB: refused"):
         read_weights(tmp_path / "repeated.pt")
+
+
+def test_a_pickle_that_asks_for_memory_is_refused(tmp_path: Path) -> None:
+    asking = b"\x80\x02c__builtin__\nbytearray\nJ\x00\x00\x00\x01\x85R."  # bytearray(2**24)
+    with zipfile.ZipFile(tmp_path / "archive.pt", "w") as archive:
+        archive.writestr("archive/data.pkl", asking)
+        archive.writestr("archive/version", "3\n")
+        archive.writestr("archive/byteorder", "little")
+    (tmp_path / "old.pt").write_bytes(asking)
+    for name in ("archive.pt", "old.pt"):
+        with pytest.raises(WeightsError, match="is a pickle that holds more than tensors"):
+            read_weights(tmp_path / name)
+    sealed = (tmp_path / "archive.pt").read_bytes()
+    (tmp_path / "checkpoint.pt").write_bytes(hashlib.sha256(sealed).digest() + sealed)
+    assert load_checkpoint(tmp_path, "") is None
 
 
 def test_a_table_of_repeated_rows_is_refused_by_its_footer(tmp_path: Path) -> None:

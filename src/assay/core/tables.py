@@ -26,6 +26,8 @@ _MARKS = (
 )  # fmt: skip
 _LARGEST = 1 << 28
 """Bytes that a packed table may unpack to."""
+_FREE, _TIMES = 1 << 23, 100
+"""Bytes that any packed table may unpack to, and times its size that a larger one may: text packs ten- to thirtyfold."""
 _OTHERS = (
     (b"PK\x03\x04", "an Excel or OpenDocument workbook, or a ZIP file"),
     (b"\xd0\xcf\x11\xe0", "an Excel workbook"),
@@ -123,11 +125,14 @@ def _decompress(path: Path) -> bytes:
         return data
     try:
         with gzip.open(io.BytesIO(data)) as file:
-            data = file.read(_LARGEST + 1)
+            most = min(_LARGEST, max(_FREE, _TIMES * len(data)))
+            data = file.read(most + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path.name} is damaged or cut short; download it again") from error
-    if len(data) > _LARGEST:
-        raise DataError(f"{path.name} unpacks to over {_LARGEST >> 20} MiB; leave out columns that are not used")
+    if len(data) > most:
+        raise DataError(
+            f"{path.name} unpacks to over {most >> 20} MiB; leave out columns that are not used, or unpack it first"
+        )
     return data
 
 

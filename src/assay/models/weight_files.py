@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import pickle
+import pickletools
 import re
 import socket
 import warnings
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event, Thread
-from typing import Any, cast
+from typing import IO, Any, cast
 from urllib.parse import quote, unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -122,7 +124,7 @@ def _read_pickle(path: Path, start: bytes) -> WeightsFile:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # PyTorch warns of a damaged file; we report it ourselves
-            content = torch.load(path, map_location="cpu", weights_only=True)
+            content = load_tensors(path)
     except Exception as error:  # the reader raises almost anything on a damaged file
         if _holds_more(error):
             raise WeightsError(
@@ -169,6 +171,43 @@ def _refuse_size(path: Path, size: int) -> None:
             f"weights file '{path}' has {path.stat().st_size / 1e6:.1f} MB and would take {size / 1e6:,.0f} MB: "
             "refused, since PyTorch packs no weights; save the network's state_dict as .safetensors and give that"
         )
+
+
+def load_tensors(path: Path, start: int = 0) -> Any:
+    """Return what `torch.save` wrote from a byte of a file on: tensors, numbers, texts and plain containers.
+
+    Names are read before anything is built: torch lets `bytearray` pass, by which a few bytes take any memory.
+
+    Raises:
+        UnpicklingError: It names anything else. PyTorch raises almost anything on a damaged file.
+    """
+    with path.open("rb") as file:
+        file.seek(start)
+        content = io.BytesIO(file.read()) if start else file
+        for pickled in _pickles(content):
+            for operation, name, _ in pickletools.genops(pickled):
+                if operation.name == "GLOBAL" and name not in _PLAIN and not str(name).startswith("torch"):
+                    raise pickle.UnpicklingError(f"Unsupported global: {name}")
+        content.seek(0)
+        return torch.load(content, map_location="cpu", weights_only=True)
+
+
+_PLAIN = {f"{module} set" for module in ("builtins", "__builtin__")} | {
+    "collections OrderedDict", "collections Counter", "_codecs encode",
+}  # fmt: skip
+"""Names outside of PyTorch that take no more memory than the file; of its own, PyTorch knows the harmless ones."""
+_OLD_PICKLES = 5
+"""Pickles at the beginning of a file of `torch.save` from before 2020."""
+
+
+def _pickles(file: IO[bytes]) -> Iterator[IO[bytes]]:
+    """Yield each pickle of a file of `torch.save`, as PyTorch itself finds them."""
+    archive = file.read(4) == b"PK\3\4"
+    file.seek(0)
+    if archive:
+        yield io.BytesIO(torch._C.PyTorchFileReader(file).get_record("data.pkl"))  # pyright: ignore[reportPrivateUsage]
+    else:
+        yield from [file] * _OLD_PICKLES
 
 
 def _holds_more(error: Exception) -> bool:

@@ -507,11 +507,11 @@ _SUMMARY = re.compile(r"(grand |sub)?totals?|overall|sums?|means?|averages?|medi
 
 def _sums_up(rows: Sequence[Sequence[str]], named: int) -> bool:
     """Return whether the last row is a summary: by its first cell or name, or without any name that all others have."""
-    *others, last = rows
+    last = rows[-1]
     if any(_SUMMARY.fullmatch(cell.split("(")[0].strip(" :=")) for cell in (next(filter(None, last)), last[named])):
         return True
     blank = [at for at, cell in enumerate(last) if not cell]
-    names = [at for at in (range(len(last)) if blank else ()) if _are_names([row[at] for row in others])]
+    names = [at for at in (range(len(last)) if blank else ()) if _are_names([row[at] for row in rows[:-1]])]
     return bool(names) and {*names} <= {*blank}
 
 
