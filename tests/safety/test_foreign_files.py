@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import signal
+import struct
 import subprocess
 import sys
 import zipfile
@@ -13,8 +15,14 @@ from pathlib import Path
 import duckdb
 import pytest
 import torch
+from pydicom import Dataset, dcmwrite
+from pydicom.dataset import FileMetaDataset
+from pydicom.encaps import encapsulate
+from pydicom.uid import UID, JPEG2000Lossless, JPEGLossless, generate_uid
 
 from assay.core.errors import StoreError, WeightsError
+from assay.data.files.readers import examine, read_picture
+from assay.data.files.table import Unreadable
 from assay.models.process import session_memory
 from assay.models.weight_files import read_weights
 from assay.models.weights import load_checkpoint
@@ -61,6 +69,44 @@ def test_a_table_of_repeated_rows_is_refused_by_its_footer(tmp_path: Path) -> No
     for act in (lambda: read_parquet(large), lambda: read_parquets([small, large])):
         with pytest.raises(StoreError, match="states 16,000,000 values, which would fill the memory"):
             act()
+
+
+def coded(source: bytes, compression: int) -> bytes:
+    """A TIFF of 64 x 64 values of 16 bit in one strip."""
+    strip, size = 8, len(source) + len(source) % 2
+    tags = ((256, 64), (257, 64), (258, 16), (259, compression), (262, 1), (273, strip), (278, 64), (279, len(source)))
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
+    start = struct.pack("<2sHI", b"II", 42, strip + size)
+    return start + source.ljust(size, b"\0") + struct.pack("<H", len(tags)) + entries + bytes(4)
+
+
+SIZ = b"\xff\x4f\xff\x51" + struct.pack(">HH8IH", 41, 0, 16_000, 16_000, 0, 0, 16_000, 16_000, 0, 0, 1)
+SOF = b"\xff\xd8\xff\xe0\0\2\xff\xc3" + struct.pack(">HBHHB", 11, 16, 16_000, 16_000, 1)
+
+
+@pytest.mark.parametrize(("source", "compression", "syntax"), [(SIZ, 34712, JPEG2000Lossless), (SOF, 7, JPEGLossless)])
+def test_pixels_of_another_size_than_the_header_says_are_refused(source: bytes, compression: int, syntax: UID) -> None:
+    assert examine(coded(source, compression)).width == 64
+    with pytest.raises(Unreadable, match="it unpacks to more than its header says"):
+        read_picture(coded(source, compression), 64)
+    dataset = Dataset()
+    dataset.Rows = dataset.Columns = 64
+    dataset.SamplesPerPixel, dataset.PhotometricInterpretation, dataset.PixelRepresentation = 1, "MONOCHROME2", 0
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 16, 16, 15
+    dataset.PixelData = encapsulate([source])
+    dataset["PixelData"].VR = "OB"
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = syntax
+    dataset.file_meta.MediaStorageSOPClassUID = dataset.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+    file = io.BytesIO()
+    dcmwrite(file, dataset, enforce_file_format=True)
+    with pytest.raises(Unreadable, match="it unpacks to more than its header says"):
+        read_picture(file.getvalue(), 64)
+
+
+def test_a_tiff_whose_codec_has_a_size_that_is_not_read_is_refused() -> None:
+    with pytest.raises(Unreadable, match="its compression PNG may unpack to any size; export it without compression"):
+        read_picture(coded(b"\x89PNG", 34933), 64)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="memory of a session is read from /proc")

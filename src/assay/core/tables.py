@@ -27,7 +27,7 @@ _MARKS = (
 _LARGEST = 1 << 28
 """Bytes that a packed table may unpack to."""
 _FREE, _TIMES = 1 << 23, 100
-"""Bytes that any packed table may unpack to, and times its size that a larger one may: text packs ten- to thirtyfold."""
+"""Bytes that any packed table may unpack to, and times its size that a larger one may: text packs thirtyfold."""
 _OTHERS = (
     (b"PK\x03\x04", "an Excel or OpenDocument workbook, or a ZIP file"),
     (b"\xd0\xcf\x11\xe0", "an Excel workbook"),

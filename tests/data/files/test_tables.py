@@ -76,6 +76,18 @@ def test_a_packed_table_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         read_table(tmp_path / "t.csv", "image")
 
 
+def test_a_packed_table_unpacks_to_a_hundred_times_its_size(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_bytes(gzip.compress(b"image\n" + b"a\n" * (1 << 22)))
+    with pytest.raises(DataError, match=r"t\.csv unpacks to over 8 MiB; leave out .*, or unpack it first"):
+        read_table(tmp_path / "t.csv", "image")
+
+
+def test_many_summaries_are_read_in_linear_time(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("image,target\na.png,1\n" + "total,1\n" * 100_000)
+    table = read_table(tmp_path / "t.csv", "image")
+    assert (len(table.frame), len(table.problems)) == (1, 100_000)
+
+
 def test_an_unfinished_quote_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text('image,note\n"' + "x" * 200_000 + "\n")
     with pytest.raises(DataError, match=r"t\.csv is not a table: field larger than field limit .*; save it as CSV"):

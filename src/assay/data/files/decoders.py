@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from contextlib import suppress
 from importlib import import_module
 from typing import Any
@@ -46,12 +47,45 @@ def is_available(syntax: str) -> bool:
 
 def decode_frame(source: bytes, runner: Any) -> bytes:
     """Return the values of a frame for pydicom, which mends signs and unused bits."""
-    values = getattr(import_module(_LIBRARY), _CODECS[runner.transfer_syntax])(source)
+    codec = _CODECS[runner.transfer_syntax]
+    if codec == "jpeg2k_decode":
+        source = source[max(0, source.find(_CODESTREAM)) :]  # a whole JP2 file has boxes before it
+    check_coded(source, runner.rows * runner.columns * runner.samples_per_pixel)
+    values = getattr(import_module(_LIBRARY), codec)(source)
     runner.set_option("bits_allocated", 8 * values.itemsize)
     runner.set_option("planar_configuration", 0)
     if str(runner.photometric_interpretation) in ("YBR_ICT", "YBR_RCT"):
         runner.set_option("photometric_interpretation", "RGB")
     return values.tobytes()
+
+
+_CODESTREAM = b"\xff\x4f\xff\x51"
+"""How JPEG 2000 begins: its size follows."""
+_FRAMES = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}
+"""Markers of JPEG and JPEG-LS that a size follows."""
+_SCAN = 0xDA
+
+
+def too_long() -> Unreadable:
+    """Return the refusal of packed pixels that are more than the header of the file says."""
+    return Unreadable("it unpacks to more than its header says (a decompression bomb?)", "copy or export it again")
+
+
+def check_coded(source: bytes, most: int) -> None:
+    """Raise Unreadable where a JPEG, JPEG-LS or JPEG 2000 image states more values than `most`, or no size."""
+    if source.startswith(_CODESTREAM):
+        right, bottom, left, top = struct.unpack(">4I", source[8:24])
+        count = (right - left) * (bottom - top) * int.from_bytes(source[40:42])
+    else:
+        count, at, marker = 0, 2, 0
+        while source[at : at + 1] == b"\xff" and marker != _SCAN:
+            marker = source[at + 1]
+            if marker in _FRAMES:
+                height, width, samples = struct.unpack(">HHB", source[at + 5 : at + 10])
+                count = max(count, height * width * samples)
+            at += 1 if marker == 0xFF else 2 + int.from_bytes(source[at + 2 : at + 4])
+    if not 0 < count <= most:
+        raise too_long()
 
 
 for _syntax in _CODECS:

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from assay.core.errors import DataError, extra
-from assay.data.files.decoders import check_tiff, plugin_of
+from assay.data.files.decoders import check_coded, check_tiff, plugin_of, too_long
 from assay.data.files.pictures import (
     OWN_RANGE,
     VALUES,
@@ -60,10 +60,6 @@ def _check_pixels(count: int) -> None:
     """Raise Unreadable for an image of more pixels than Pillow allows."""
     if count > (Image.MAX_IMAGE_PIXELS or math.inf):
         raise Unreadable(f"its header says {count:,} pixels", "save a smaller version")
-
-
-def _too_long() -> Unreadable:
-    return Unreadable("it unpacks to more than its header says (a decompression bomb?)", "copy or export it again")
 
 
 # The one place that knows pydicom and nibabel: single DICOM images and NIfTI slices.
@@ -133,7 +129,12 @@ def dicom_pixels(data: bytes, mask: bool, size: int) -> DecodedImage:
     dataset = _dataset(_inflate_bounded(data))
     if not any(f"{kind}PixelData" in dataset for kind in ("", "Float", "DoubleFloat")):
         raise Unreadable("this DICOM file holds no pixels", "export it with its pixels")
-    values = pixel_array(dataset, decoding_plugin=plugin_of(dataset))  # YBR comes as RGB
+    try:
+        values = pixel_array(dataset, decoding_plugin=plugin_of(dataset))  # YBR comes as RGB
+    except RuntimeError as error:  # pydicom puts the words of a decoder into its own
+        if str(too_long()) in str(error):
+            raise too_long() from error
+        raise
     if values.ndim > (3 if int(dataset.SamplesPerPixel) > 1 else 2):
         raise Unreadable(f"it holds the pixels of {len(values)} frames", _ONE_FRAME)
     photometric = str(dataset.PhotometricInterpretation)
@@ -165,7 +166,7 @@ def _inflate_bounded(data: bytes) -> bytes:
     _check_pixels(count)
     content, complete = _inflate(data, _SPARE + count * int(header.SamplesPerPixel) * int(header.BitsAllocated) // 8)
     if not complete:
-        raise _too_long()
+        raise too_long()
     return content
 
 
@@ -318,7 +319,7 @@ def _nifti(data: bytes) -> Any:
         file.seek(0)
         raw = file.read(most + 1)
     if len(raw) > most:
-        raise _too_long()
+        raise too_long()
     return kind.from_bytes(raw)
 
 
@@ -364,6 +365,10 @@ _UNPACKERS: dict[int, Callable[[], Any]] = {
     34925: lambda: lzma.LZMADecompressor(memlimit=1 << 28),
 }
 """TIFF compressions that can unpack to a thousand times their size."""
+_CODED = (6, 7, 33003, 33004, 33005, 34712)
+"""TIFF compressions, JPEG and JPEG 2000, whose segments state a size of their own."""
+_BOUNDED = (1, 2, 3, 4, 5, 32773, 34926, 50000)
+"""TIFF compressions that tifffile unpacks no further than the header says: none, fax, LZW, PackBits, Zstandard."""
 _GRAY = (tifffile.PHOTOMETRIC.MINISWHITE, tifffile.PHOTOMETRIC.MINISBLACK)
 _CHANNELS = 4
 # EXIF orientation -> swap axes, then flip rows, then flip columns
@@ -428,14 +433,20 @@ def tiff_pixels(data: bytes, mask: bool) -> DecodedImage:
 
 def _check_segments(page: Any, data: bytes) -> None:
     """Raise Unreadable when the strips or tiles of a TIFF unpack to more than its header says."""
-    unpacker = _UNPACKERS.get(int(page.compression))
-    if unpacker is None:
-        return
-    remaining = math.prod(page.chunked) * math.prod(page.chunks) * page.dtype.itemsize
+    compression = int(page.compression)
+    if compression not in (*_CODED, *_UNPACKERS, *_BOUNDED):
+        what = f"its compression {getattr(page.compression, 'name', compression)} may unpack to any size"
+        raise Unreadable(what, "export it without compression")
+    values = math.prod(page.chunks)
+    remaining = math.prod(page.chunked) * values * page.dtype.itemsize
     for offset, length in zip(page.dataoffsets, page.databytecounts, strict=True):
-        remaining -= len(unpacker().decompress(data[offset : offset + length], remaining + 1))
+        segment = data[offset : offset + length]
+        if compression in _CODED and segment:
+            check_coded(segment, values)
+        elif compression in _UNPACKERS:
+            remaining -= len(_UNPACKERS[compression]().decompress(segment, remaining + 1))
         if remaining < 0:
-            raise _too_long()
+            raise too_long()
 
 
 def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
