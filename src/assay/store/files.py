@@ -327,7 +327,30 @@ def _modest(paths: Sequence[Path]) -> str:
                 f"cannot read {name}: it is small and states {cells:,} values, which would fill the memory; "
                 "restore it from a copy"
             )
+    _check_texts(paths)
     return listed
+
+
+_LONGEST_TEXT, _TEXT_PER_BYTE, _FREE_TEXT = 10_000_000, 1_000, 100_000_000
+"""Bytes of one text, those that a byte of the files may unpack to, and those that any files may."""
+
+
+def _check_texts(paths: Sequence[Path]) -> None:
+    """Raise StoreError where repeated texts, which a file holds once, would fill the memory: each becomes an object."""
+    source = f"FROM read_parquet([{_list_paths(paths)}], hive_partitioning = false)"
+    with connect() as database:
+        kinds = cast("list[tuple[str, str]]", database.execute(f"DESCRIBE SELECT * {source}").fetchall())
+        texts = ['strlen("{}")'.format(kind[0].replace('"', '""')) for kind in kinds if kind[1] == "VARCHAR"]
+        if not texts:
+            return
+        query = f"SELECT sum({' + '.join(f'coalesce({text}, 0)' for text in texts)}), max(greatest({', '.join(texts)}))"
+        total, longest = cast("tuple[int, int]", database.execute(f"{query} {source}").fetchall()[0])
+    size = sum(path.stat().st_size for path in paths)
+    if (longest or 0) > _LONGEST_TEXT or (total or 0) > _FREE_TEXT + _TEXT_PER_BYTE * size:
+        raise StoreError(
+            f"cannot read {paths[0]}: its texts would take {total:,} bytes, which would fill the memory; "
+            "restore it from a copy"
+        )
 
 
 def _list_paths(paths: Sequence[Path]) -> str:
