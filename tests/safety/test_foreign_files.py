@@ -26,7 +26,7 @@ from assay.data.files.table import Unreadable
 from assay.models.process import session_memory
 from assay.models.weight_files import read_weights
 from assay.models.weights import load_checkpoint
-from assay.store.files import read_column_rows, read_parquet, read_parquets
+from assay.store.files import read_parquet, read_parquets
 
 
 def test_packed_weights_are_refused_before_they_are_unpacked(tmp_path: Path) -> None:
@@ -75,7 +75,7 @@ def test_a_table_of_one_long_text_that_is_repeated_is_refused(tmp_path: Path) ->
     path = tmp_path / "long.parquet"
     duckdb.execute(f"COPY (SELECT repeat('a', 20_000) AS name FROM range(30_000)) TO '{path}' (FORMAT parquet)")
     assert path.stat().st_size < 100_000
-    for act in (lambda: read_parquet(path), lambda: read_column_rows(path)):
+    for act in (lambda: read_parquet(path), lambda: read_parquets([path])):
         with pytest.raises(StoreError, match="its texts would take 600,000,000 bytes, which would fill the memory"):
             act()
 
