@@ -18,9 +18,9 @@ MOST: dict[str, float] = {
     "function names in several modules": 126,
     "imports of features by shared rooms": 0,
     "internal names that tests import": 1130,
-    "lines that an import of look loads": 19900,
-    "lines that an import of compare loads": 12800,
-    "lines that an import of page loads": 7050,
+    "lines that an import of look loads": 19960,
+    "lines that an import of compare loads": 12830,
+    "lines that an import of page loads": 7080,
 }
 
 
