@@ -221,8 +221,9 @@ def test_a_network_is_known_by_the_mark_that_its_training_saw(domain: str, tmp_p
     write_rows(
         tmp_path / "tables" / "trials.parquet",
         ("trial", "status", "seed", "coordinates"),
-        [{"trial": name, "status": "done", "seed": 1, "coordinates": json.dumps({"confounder": name, "p": "0.7"})}
-         for name in axes["confounder"]],
+        [{"trial": f"{at:016x}", "status": "done", "seed": 1,
+          "coordinates": json.dumps({"confounder": name, "p": "0.7"})}
+         for at, name in enumerate(axes["confounder"])],
     )  # fmt: skip
     found = list(worlds(base, "tied", folder))
     assert [(one.mark, one.drawn) for one in found] == [(name, drawn) for name, *both in base.tied for drawn in both]
