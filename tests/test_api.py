@@ -22,13 +22,12 @@ from tests.worlds.studies import SMALL, TINY, write_spec
 import assay
 from assay.audit.request import AuditRequest, ProbeRequest
 from assay.compare.request import CompareRequest
-from assay.core.errors import AssayError, DataError, ReadingError, SpecError, StoreError
 from assay.core.request import CommandRequest
 from assay.look.request import LookRequest
+from assay.plugin import AssayError, DataError, ReadingError, RunFolder, SpecError, StoreError
 from assay.spec.load import apply_sets
 from assay.spec.parse import read_study
 from assay.store.files import read_rows
-from assay.store.folder import RunFolder
 from assay.store.schema import TABLES
 from assay.study.run import prepare
 

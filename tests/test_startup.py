@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from tests.worlds.tables import Made, make_run
 
-from assay.store.folder import RunFolder
+from assay.plugin import RunFolder
 from assay.study.kind import STUDY
 
 HEAVY = {"pytest", "torch", "timm", "torchmetrics", "monai", "pandas", "scipy", "segmentation_models_pytorch"}

@@ -36,9 +36,8 @@ from assay.audit.predictions_command import print_verdicts
 from assay.audit.request import parse_expected as as_number
 from assay.audit.tables import NOT_TESTED, VERDICTS
 from assay.audit.verdicts_file import SCHEMA_FILE
-from assay.core.errors import SpecError, StoreError
+from assay.plugin import RunFolder, SpecError, StoreError
 from assay.stats.rows import Verdict
-from assay.store.folder import RunFolder
 from assay.store.schema import PROVENANCE
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from assay.core.map_grid import MapGrid
+from assay.plugin import MapGrid
 from assay.report.outcomes import mean_masks, mean_probabilities, of_classes, of_masks, take_cases
 from assay.report.sentences.captions import caption
 from assay.stats.panel import Panel

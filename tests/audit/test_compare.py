@@ -18,9 +18,8 @@ from tests.worlds.audits import bright, images, lesions, lower, middle, run, sho
 import assay
 from assay.audit.compare import compare_audits, with_decisions
 from assay.audit.compare_page import comparison_answer, comparison_lines
-from assay.core.errors import SpecError, StoreError
+from assay.plugin import RunFolder, SpecError, StoreError
 from assay.store.files import Row, read_parquet, write_parquet
-from assay.store.folder import RunFolder
 from assay.store.manifest import write_manifest
 
 TAG: dict[str, Any] = {

@@ -23,9 +23,8 @@ from tests.worlds.files import save, write_rows
 import assay
 from assay.audit.request import AuditRequest
 from assay.audit.run import run_audit
-from assay.core.errors import SpecError
 from assay.models.ref import AFunction, Facts
-from assay.store.folder import RunFolder
+from assay.plugin import RunFolder, SpecError
 
 COUNT = 60
 Rows = list[dict[str, str]]

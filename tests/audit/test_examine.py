@@ -12,7 +12,7 @@ from tests.worlds.files import save, write_table
 from torch import nn
 
 import assay
-from assay.core.errors import ReadingError, SpecError
+from assay.plugin import ReadingError, SpecError
 
 SIDE = 16
 

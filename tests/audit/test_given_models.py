@@ -21,12 +21,11 @@ from torch import nn
 
 import assay
 from assay.cli import main
-from assay.core.errors import SpecError, StoreError, WeightsError
 from assay.core.measures import direction_of, label_of
+from assay.plugin import RunFolder, SpecError, StoreError, WeightsError
 from assay.report.sentences.reasons import reason_words
 from assay.stats.findings import from_row, to_row
 from assay.store import schema
-from assay.store.folder import RunFolder
 
 SIDE = 16
 SEEN: list[int] = []

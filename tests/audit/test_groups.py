@@ -11,7 +11,7 @@ from scipy.stats import norm
 from assay.audit.harm_words import answer_words
 from assay.audit.scored import IN_THE_LARGE, SLOPE, Scored, of_columns
 from assay.audit.words import evidence_words
-from assay.core.types import Factor, FactorTable
+from assay.plugin import Factor, FactorTable
 from assay.stats.influence import calibration_in_the_large, calibration_slope
 
 

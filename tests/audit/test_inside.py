@@ -12,8 +12,8 @@ from tests.worlds.files import save, write_table
 from torch import nn
 
 import assay
+from assay.plugin import RunFolder
 from assay.store.files import Row
-from assay.store.folder import RunFolder
 
 SIDE, COUNT = 16, 120
 MARKS: dict[str, Any] = {"tag": [{"tag": {"size": 0.2}}] * 3}

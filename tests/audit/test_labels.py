@@ -20,12 +20,11 @@ from tests.worlds.files import write_table
 import assay
 from assay.audit.labels import Remembering, audit_labels
 from assay.cli import main
-from assay.core.errors import DataError, SpecError
 from assay.models.external import CommandNetwork, OfCommand
 from assay.models.ref import AFunction, Facts
+from assay.plugin import DataError, RunFolder, SpecError
 from assay.probes.reader import scores_of
 from assay.stats.rows import numeric
-from assay.store.folder import RunFolder
 
 
 def both(images: np.ndarray) -> np.ndarray:

@@ -17,7 +17,8 @@ from tests.worlds.files import write_table
 
 import assay
 from assay.data import cache
-from assay.data.cache import ArrayCache, ArrayImages
+from assay.data.cache import ArrayImages
+from assay.plugin import ArrayCache
 
 COUNT, READ = 60, 40
 ALONE: dict[str, Any] = {"marks": {}, "distortions": (), "as_given": True}

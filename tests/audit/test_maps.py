@@ -20,10 +20,9 @@ import assay
 from assay.audit.search.regions import Box
 from assay.audit.search.search import SearchSample
 from assay.audit.search.words import answer
-from assay.core.errors import SpecError
 from assay.models.ref import AFunction
+from assay.plugin import RunFolder, SpecError
 from assay.stats.rows import numeric
-from assay.store.folder import RunFolder
 
 
 def inverted(images: np.ndarray) -> np.ndarray:

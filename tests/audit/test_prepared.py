@@ -17,8 +17,7 @@ from tests.worlds.files import write_table
 import assay
 from assay.audit.prepared import finish_audit, prepare_images
 from assay.audit.request import AuditRequest
-from assay.core.errors import DataError
-from assay.store.folder import RunFolder
+from assay.plugin import DataError, RunFolder
 
 
 def elsewhere(folder: Path, out: Path, skip: int = 0) -> Path:

@@ -14,8 +14,7 @@ from torch import nn
 
 import assay
 from assay.audit.model import Config, config_of, signs
-from assay.core.errors import ReadingError, SpecError
-from assay.core.types import FactorTable
+from assay.plugin import FactorTable, ReadingError, SpecError
 
 HIGH, WIDE, SIZE = 16, 48, 16
 

@@ -15,10 +15,9 @@ from assay.audit.battery import DECIDING, DOMAINS, battery
 from assay.audit.reference_networks import parts_of, trained_references
 from assay.audit.references import SHIPPED, read_limits, shipped_rates, shipped_reference
 from assay.audit.request import AuditRequest
-from assay.core.errors import SpecError
 from assay.data.files.in_memory import on_disk
+from assay.plugin import RunFolder, SpecError
 from assay.store.files import read_json
-from assay.store.folder import RunFolder
 
 
 def drawn_rows(count: int, seed: int = 0) -> list[dict[str, Any]]:

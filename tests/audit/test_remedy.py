@@ -20,7 +20,7 @@ from torch import nn
 import assay
 from assay.audit.remedy import remedy
 from assay.cli import main
-from assay.store.folder import RunFolder
+from assay.plugin import RunFolder
 
 COLUMNS = {"target": "label", "patient": "who", "size": SIDE}
 

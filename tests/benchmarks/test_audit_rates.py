@@ -17,10 +17,9 @@ from PIL import Image
 from assay.audit.battery import DOMAINS
 from assay.audit.references import LEAST_NETWORKS
 from assay.audit.verdicts import reference_of
-from assay.core.errors import SpecError
+from assay.plugin import RunFolder, SpecError
 from assay.spec.parse import parse_study
 from assay.store.files import write_rows
-from assay.store.folder import RunFolder
 from assay.store.kinds import kinds
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"

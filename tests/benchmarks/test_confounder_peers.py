@@ -10,8 +10,8 @@ import torch
 from scipy.ndimage import center_of_mass
 from tests.worlds.scripts import script
 
-from assay.core.registry import build, entries
-from assay.shifts.intervention import draw
+from assay.core.registry import entries
+from assay.plugin import build, draw
 from assay.testing.data import pictures as noise
 
 NAMES = sorted(entry.name for entry in entries("intervention"))

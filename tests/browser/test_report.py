@@ -27,12 +27,12 @@ from tests.worlds.tables import Made, make_run
 import assay
 from assay.audit.labels import write_labels
 from assay.core.reasons import Code, because
+from assay.plugin import RunFolder
 from assay.report.blocks import FULL, NARROW
 from assay.report.charts import draw_rows
 from assay.report.drawing import ChartPanel, EstimateMark, Plot, styles
 from assay.report.index_page import write_index
 from assay.report.page import write_page
-from assay.store.folder import RunFolder
 from assay.store.schema import CONTRASTS, ESTIMATES, PROVENANCE
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.browser]

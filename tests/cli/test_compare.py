@@ -9,7 +9,7 @@ from tests.cli.asking import Asking
 from tests.compare.test_predictions import rows_of_file
 from tests.worlds.files import write_rows
 
-from assay.store.folder import RunFolder
+from assay.plugin import RunFolder
 from assay.study.kind import STUDY
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from tests.cli.asking import Asking
 
-from assay.store.folder import RunFolder
+from assay.plugin import RunFolder
 from assay.store.schema import CONTRASTS, TABLES
 from assay.study.finished import Finished, Result
 from assay.study.kind import STUDY

@@ -13,7 +13,7 @@ import assay
 from assay.cli import main
 from assay.cli.example import MODEL
 from assay.core.files import sha256
-from assay.store.folder import RunFolder
+from assay.plugin import RunFolder
 
 ROOT = Path(__file__).parents[2]
 

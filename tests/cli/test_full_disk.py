@@ -12,7 +12,7 @@ from tests.worlds.studies import TINY, records, write_spec
 
 from assay.core import files
 from assay.data import cache
-from assay.store.folder import RunFolder
+from assay.plugin import RunFolder
 
 
 def test_a_run_stops_at_once_and_goes_on_when_there_is_room(

@@ -15,7 +15,7 @@ from tests.worlds.public import slice_uid, write_slice
 
 import assay
 from assay.cli.init import init_command
-from assay.core.errors import StoreError
+from assay.plugin import StoreError
 
 NUMBER = 36
 POSITIVE = [at % 2 == 0 for at in range(NUMBER)]

@@ -14,12 +14,9 @@ from PIL import Image
 from tests.worlds.studies import TINY
 
 from assay.cli import main
-from assay.core.errors import DataError, SpecError, StoreError
-from assay.core.registry import lookup
-from assay.core.traits import ComponentKind
 from assay.data.files.outlines import read_coco
+from assay.plugin import ComponentKind, DataError, DataSpec, SpecError, StoreError, lookup
 from assay.spec.parse import parse_study
-from assay.spec.schema import DataSpec
 from assay.store.migrations import migrate, without_version
 from assay.study.registration import read_prespecified
 

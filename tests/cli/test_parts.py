@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from tests.cli.asking import Asking
 
-from assay.store.folder import RunFolder
+from assay.plugin import RunFolder
 from assay.store.schema import ESTIMATES, TRIALS
 from assay.study.kind import STUDY
 

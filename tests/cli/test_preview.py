@@ -14,7 +14,8 @@ from tests.worlds.files import noise, save, write_table
 from tests.worlds.studies import SMALL, write_spec
 
 import assay
-from assay.store.folder import RunFolder, working_in
+from assay.plugin import RunFolder
+from assay.store.folder import working_in
 
 
 @pytest.fixture

@@ -9,10 +9,9 @@ import pytest
 from tests.cli.asking import Asking
 from tests.worlds.files import age, small_set, spec_of
 
-from assay.data.cache import ArrayCache
-from assay.data.files.load import load_dataset
 from assay.execution import progress
 from assay.execution.progress import reading_shown
+from assay.plugin import ArrayCache, load_dataset
 
 
 @pytest.fixture

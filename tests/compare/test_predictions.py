@@ -17,7 +17,7 @@ import assay
 from assay.compare.predictions import read_predictions
 from assay.compare.request import CompareRequest
 from assay.compare.run import Compared, compare_predictions
-from assay.core.errors import DataError, SpecError
+from assay.plugin import DataError, SpecError
 from assay.stats.compare import contrast
 from assay.stats.decisions import decide, moderate_group
 from assay.stats.panel import Panel

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from assay.core.errors import StoreError
 from assay.core.files import write_bytes, write_whole
-from assay.store.folder import RunFolder
+from assay.plugin import RunFolder, StoreError
 
 
 def test_a_writer_of_the_same_process_id_elsewhere_writes_to_another_name(

@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 
 from assay.core import files
-from assay.core.errors import StoreError
 from assay.core.files import holding
-from assay.data.cache import ArrayCache
+from assay.plugin import ArrayCache, StoreError
 from assay.store.folder import working_in
 
 

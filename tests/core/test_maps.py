@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from assay.core.map_grid import MapGrid
+from assay.plugin import MapGrid
 
 
 def test_minimum_areas_are_whole_pixels_and_at_least_one() -> None:

@@ -15,10 +15,8 @@ import numpy as np
 import pytest
 import torch
 
-from assay.core.errors import StoreError
-from assay.core.files import default_cache_root
-from assay.data.cache import ArrayCache, ArrayImages, ArrayMasks, damaged_notes
-from assay.data.dataset import Images, Masks
+from assay.data.cache import ArrayImages, ArrayMasks, damaged_notes
+from assay.plugin import ArrayCache, Images, Masks, StoreError, default_cache_root
 
 SHAPE = (3, 1, 2, 2)
 

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from assay.core.errors import DataError
-from assay.core.types import FactorTable
 from assay.data.leakage import check_disjoint, exact_groups, row_hashes
+from assay.plugin import DataError, FactorTable
 
 
 def scenes(n: int, side: int = 64, seed: int = 0) -> np.ndarray:

@@ -15,18 +15,14 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFilter
 
-from assay.core.errors import DataError
 from assay.core.reasons import Code
-from assay.data.cache import ArrayCache
-from assay.data.dataset import Dataset, PixelScale
-from assay.data.files.load import load_dataset
 from assay.data.near_copies import NearPair, details, near_pairs, together
 from assay.data.splits import split
 from assay.look.checks import data_checks
+from assay.plugin import ArrayCache, DataError, Dataset, DataSpec, PixelScale, load_dataset
 from assay.report.pictures import CONTRADICTING, GAP, PictureSettings
 from assay.report.sentences.captions import caption
 from assay.report.sentences.reasons import reason_words
-from assay.spec.schema import DataSpec
 
 SIDE = 160
 T = Image.Transpose

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from assay.core.errors import DataError, SpecError
-from assay.core.types import Factor, FactorTable, Places
+from assay.core.types import Places
 from assay.data.splits import Split, assign_folds, split
+from assay.plugin import DataError, Factor, FactorTable, SpecError
 from assay.spec.schema import SplitSpec
 
 

@@ -24,8 +24,8 @@ from tests.worlds.studies import SMALL
 import assay
 from assay.cli import main
 from assay.core import measures
-from assay.core.registry import build
 from assay.execution.local import InProcess
+from assay.plugin import build
 from assay.spec.parse import parse_study
 from assay.spec.yaml import parse_yaml
 

@@ -16,7 +16,7 @@ import pytest
 from tests.docs.reading import ROOT, blocks
 from tests.worlds.studies import LARGE, write_spec
 
-from assay.store.folder import RunFolder
+from assay.plugin import RunFolder
 
 PAGES = [*sorted((ROOT / "docs/how-to").glob("add-a*.md")), ROOT / "docs/tutorials/own-confounder.md"]
 SUITES = {

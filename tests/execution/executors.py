@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from assay.core.errors import DataError, FullError
+from assay.core.errors import FullError
 from assay.execution.tasks import Context, Event, Executor, Stopped, Task
+from assay.plugin import DataError
 
 # Jobs that worker processes can import.
 

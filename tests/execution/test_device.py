@@ -10,13 +10,11 @@ import pytest
 import torch
 from tests.worlds.studies import TINY, run_tiny
 
-from assay.core.errors import SpecError
 from assay.execution.jobs import ProbeJob, TrainJob
 from assay.execution.local import choose_device, computing_on, default_workers, device_name
+from assay.plugin import RecipeSpec, RunFolder, SpecError
 from assay.spec.parse import parse_study
-from assay.spec.recipe import RecipeSpec
 from assay.store.files import read_json
-from assay.store.folder import RunFolder
 from assay.study.run import prepare
 from assay.training.loop import computing
 

@@ -24,12 +24,12 @@ from tests.execution.slurm_for_tests import REQUIRED, require_slurm, slurm
 from tests.worlds.studies import records, write_spec
 
 import assay
-from assay.core.errors import SpecError, StoreError
 from assay.execution import engines as slurm_module
 from assay.execution.engines import Engine, Slurm, cancel, status_of, stop_file
 from assay.execution.local import Workers, executor_for
 from assay.execution.remote import TRIES, BusyError, Remote, required_versions
 from assay.execution.tasks import Event, Executor, Queue, Task
+from assay.plugin import SpecError, StoreError
 from assay.store.files import write_json, write_text
 
 ROOT = Path(__file__).parents[2]

@@ -9,7 +9,7 @@ import pytest
 from tests.docs.reading import ROOT, blocks
 from tests.worlds.studies import plan_tiny
 
-from assay.core.errors import DataError
+from assay.plugin import DataError
 from assay.spec.yaml import parse_yaml
 
 OWN = "tests.training.mitigations.own"

@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 from tests.execution.executors import Touch
 
-from assay.core.errors import StoreError
 from assay.execution import lease as lease_module
 from assay.execution.lease import OneWriter, is_held, lease
 from assay.execution.tasks import Context, Stopped
+from assay.plugin import StoreError
 
 
 def never() -> None:

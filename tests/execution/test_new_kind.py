@@ -15,10 +15,10 @@ from assay.core.files import content_hash
 from assay.execution.local import InProcess, Workers
 from assay.execution.run import RunSteps, Tables, carry_out
 from assay.execution.tasks import Context, Executor, Task
+from assay.plugin import RunFolder
 from assay.report.block import Block, Query, Section
 from assay.report.evidence import Page
 from assay.report.page import write_page
-from assay.store.folder import RunFolder
 from assay.store.kinds import GROUP, Kind, kinds
 from assay.store.schema import MODEL_TABLES
 from assay.study.words import study_account

@@ -12,19 +12,16 @@ from PIL import Image
 from tests.worlds.studies import SMALL, prepared, run
 
 import assay
-from assay.core.errors import SpecError, StoreError, WeightsError
-from assay.core.files import default_cache_root
 from assay.core.reasons import Code, because
 from assay.core.types import Inputs
 from assay.execution.jobs import network_of
 from assay.execution.plan import start_id
 from assay.execution.workspace import CURVE, nothing_to_read
+from assay.plugin import Component, RunFolder, SpecError, StoreError, WeightsError, default_cache_root
 from assay.report.sentences.reasons import reason_words
 from assay.shifts.population import Population
-from assay.spec.recipe import Component
 from assay.spec.schema import EnvironmentSpec
 from assay.store.files import read_rows
-from assay.store.folder import RunFolder
 from assay.study.records import stored_study
 
 OWN: dict[str, Any] = {

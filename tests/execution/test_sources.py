@@ -16,25 +16,30 @@ import torch
 from PIL import Image
 from tests.worlds.studies import FURTHER, LARGE, STUDY, TRAIN, WORKING, prepared, run, source, study
 
-from assay.core.errors import SpecError, WeightsError
-from assay.core.files import WEIGHTS_FILE, default_cache_root, holding
+from assay.core.files import WEIGHTS_FILE, holding
 from assay.core.types import Inputs
-from assay.data.cache import ArrayCache
 from assay.execution import jobs
 from assay.execution.jobs import network_of
 from assay.execution.plan import Source, SourceJob, start_id
 from assay.execution.tasks import Stopped
 from assay.execution.workspace import Workspace
-from assay.models.networks import empty_network
-from assay.models.weights import load_weights
+from assay.plugin import (
+    ArrayCache,
+    Component,
+    DataSpec,
+    RunFolder,
+    SpecError,
+    WeightsError,
+    default_cache_root,
+    empty_network,
+    load_weights,
+)
 from assay.shifts.phantom_rows import PhantomPopulation
 from assay.shifts.sources import open_population
 from assay.spec.environments import images_seed
 from assay.spec.grid import label
 from assay.spec.parse import parse_study
-from assay.spec.recipe import Component
-from assay.spec.schema import DataSpec, EnvironmentSpec, StudySpec
-from assay.store.folder import RunFolder
+from assay.spec.schema import EnvironmentSpec, StudySpec
 from assay.study.records import stored_study, unnamed_units
 from assay.study.run import PreparedStudy, prepare
 

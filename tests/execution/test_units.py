@@ -10,9 +10,8 @@ import pytest
 from tests.worlds.studies import TINY, plan_tiny, run_tiny
 
 import assay
-from assay.core.errors import DataError, StoreError
 from assay.execution import jobs
-from assay.store.folder import RunFolder
+from assay.plugin import DataError, RunFolder, StoreError
 
 TAGGED = {
     "train": {"interventions": {"tag": {"share": [0, 0.5], "size": [0.2, 0.4]}}},

@@ -14,9 +14,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from assay.core.registry import build, entries, lookup
-from assay.data.dataset import Phantom
-from assay.shifts.intervention import Intervention, draw
+from assay.core.registry import entries
+from assay.plugin import Intervention, Phantom, build, draw, lookup
 
 KEPT = Path(__file__).with_name("pixels.json")
 TOLERANCE = 1e-4

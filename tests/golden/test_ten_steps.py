@@ -13,7 +13,7 @@ import pytest
 import torch
 from tests.worlds.environments import recipe
 
-from assay.models.weights import deterministic, library_draws
+from assay.plugin import deterministic, library_draws
 from assay.testing.data import squares
 from assay.training.loop import begin
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from scipy.stats import mannwhitneyu
 
-from assay.core.types import Factor, FactorTable
 from assay.look.added import held_against
 from assay.look.cues import cues_of_table
+from assay.plugin import Factor, FactorTable
 from assay.report.sentences.cues import added_words
 from assay.stats.panel import Panel
 from assay.store.data_tables import ADDED

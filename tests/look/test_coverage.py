@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from assay.core.types import FactorTable
 from assay.look import embeddings
+from assay.plugin import FactorTable
 from assay.stats.metrics import auroc
 
 pytestmark = pytest.mark.thorough

@@ -11,7 +11,6 @@ import pytest
 from PIL import Image
 from scipy.stats import mannwhitneyu
 
-from assay.core.types import FactorTable
 from assay.execution.jobs import population_of
 from assay.execution.local import InProcess
 from assay.execution.run import quietly
@@ -19,6 +18,7 @@ from assay.execution.workspace import Workspace
 from assay.look.checks import data_checks
 from assay.look.cues import Cue, number_cue, shortcut_cautions, shortcut_rows
 from assay.look.image_cues import cues_of, looked_at
+from assay.plugin import FactorTable, RunFolder
 from assay.report.sentences.reasons import chip_words, reason_words
 from assay.spec.parse import parse_study
 from assay.spec.schema import StudySpec
@@ -26,7 +26,6 @@ from assay.stats.findings import from_row
 from assay.store import data_tables
 from assay.store.data_tables import LARGE
 from assay.store.files import Row
-from assay.store.folder import RunFolder
 from assay.study.confounders import ConfounderSample
 from assay.study.preview import preview_tables
 from assay.study.run import prepare, run_study

@@ -19,8 +19,8 @@ from sklearn.preprocessing import StandardScaler
 
 from assay import look
 from assay.cli import main
-from assay.core.errors import AssayError
 from assay.core.seeds import folds_by_patient
+from assay.plugin import AssayError
 from assay.store.files import write_parquet
 
 N = 240

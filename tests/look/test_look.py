@@ -20,13 +20,12 @@ from torch.nn import functional
 
 from assay import audit, load, look
 from assay.cli import main
-from assay.core.errors import AssayError
-from assay.core.types import FactorTable
 from assay.data.files.readers import read_picture
 from assay.look import checks
 from assay.look import page as look_page
 from assay.look.cues import number_cue, shortcut_cautions
 from assay.look.image_cues import EDGES, Seen, properties_of
+from assay.plugin import AssayError, FactorTable
 from assay.report.index_page import write_index
 from assay.report.sentences.reasons import reason_words
 from assay.stats.doubts import cautioned

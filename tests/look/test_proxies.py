@@ -6,8 +6,8 @@ import warnings
 
 import numpy as np
 
-from assay.core.types import Factor, FactorTable
 from assay.look.cues import cues_of_table
+from assay.plugin import Factor, FactorTable
 from assay.store.files import Row
 
 N = 200

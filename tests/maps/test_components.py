@@ -8,7 +8,7 @@ from scipy import ndimage
 from skimage import measure
 from tests.worlds.maps import MAPS, PAIRS, summary, world
 
-from assay.core.map_grid import MapGrid
+from assay.plugin import MapGrid
 
 GRID = MapGrid(thresholds=(-16.0, -2.0, -1.5, 0.0, 2.0, 2.5, 7.0), areas=(0.0, 0.01, 0.1, 0.5, 1.0))
 

@@ -7,7 +7,7 @@ import pytest
 from skimage import measure
 from tests.worlds.maps import MAPS, PAIRS, summary, world
 
-from assay.core.map_grid import MapGrid
+from assay.plugin import MapGrid
 
 
 @pytest.mark.parametrize(("logits", "labels"), PAIRS)

@@ -9,8 +9,8 @@ import pytest
 import torch
 from tests.worlds.maps import PAIRS, summary, world
 
-from assay.core.map_grid import MapGrid
-from assay.maps.summary import Streamed, join_parts, summarize
+from assay.maps.summary import join_parts, summarize
+from assay.plugin import MapGrid, Streamed
 
 SHAPES = "give both as [images, height, width], with at least one pixel"
 

@@ -13,7 +13,7 @@ from monai.metrics.surface_dice import compute_surface_dice
 from monai.metrics.surface_distance import compute_average_surface_distance
 from tests.worlds.maps import MAPS, summary, world
 
-from assay.core.map_grid import MapGrid
+from assay.plugin import MapGrid
 
 NAMES = ("hd95", "surface_distance", "surface_dice")
 

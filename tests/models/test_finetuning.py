@@ -11,12 +11,12 @@ from tests.worlds.environments import part, recipe
 from torch.nn import functional
 
 from assay.models.initialization import depths, to_training
-from assay.models.networks import as_network, build_network, fit_head
-from assay.spec.recipe import RecipeSpec
+from assay.models.networks import fit_head
+from assay.plugin import Interrupted, RecipeSpec, as_network, build_network, fit
 from assay.testing.data import squares
 from assay.testing.models import same_state
 from assay.training.feed import read_all
-from assay.training.loop import Interrupted, begin, fit
+from assay.training.loop import begin
 
 TRAINING, VALIDATION = squares(70, seed=1), squares(30, seed=2)
 BLOCKS = ("trunk.block1", "trunk.block2", "trunk.block3", "trunk.block4")

@@ -8,10 +8,17 @@ import torch
 from tests.worlds.environments import part, recipe
 from torch import nn
 
-from assay.core.errors import SpecError
-from assay.core.registry import lookup
-from assay.models.networks import InputScaling, as_network, build_network, initialize_by_name, small_cnn
-from assay.models.weights import deterministic, library_draws
+from assay.models.networks import small_cnn
+from assay.plugin import (
+    InputScaling,
+    SpecError,
+    as_network,
+    build_network,
+    deterministic,
+    initialize_by_name,
+    library_draws,
+    lookup,
+)
 
 ARCHITECTURES = [
     part("architecture", "small-cnn"),

@@ -11,11 +11,9 @@ from safetensors.torch import save_file
 from tests.worlds.environments import part, recipe
 from torch import nn
 
-from assay.core.errors import WeightsError
 from assay.models import initialization, weight_files
-from assay.models.networks import build_network, empty_network
-from assay.models.weight_files import read_weights
-from assay.models.weights import SCALINGS, load_into, load_weights, save_weights
+from assay.models.weights import SCALINGS, load_into
+from assay.plugin import WeightsError, build_network, empty_network, load_weights, read_weights, save_weights
 from assay.testing.models import same_state
 
 HERE = Path(__file__).parents[2]

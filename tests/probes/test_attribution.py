@@ -11,16 +11,13 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from assay.core.registry import build
-from assay.core.types import Measurement
-from assay.models.ref import Model
+from assay.plugin import Environment, Measurement, Model, Subject, build, run_probes
 from assay.probes.attribution import CENTER, Attribution
-from assay.probes.explainers import Gradient, Subject
+from assay.probes.explainers import Gradient
 from assay.probes.faithfulness import center_prior
 from assay.probes.lesion_maps import MEASURES
-from assay.probes.reader import BATCH, run_probes
+from assay.probes.reader import BATCH
 from assay.report.sentences.reasons import reason_words
-from assay.shifts.environment import Environment
 from assay.testing.data import ImagesInMemory, MasksInMemory
 from assay.testing.probe import World
 

@@ -7,12 +7,10 @@ from tests.probes.test_performance import found
 from torch import nn
 
 from assay.core.reasons import Code, because
-from assay.core.registry import build
 from assay.core.seeds import folds_by_patient
-from assay.core.types import Factor, FactorTable, Measurement
-from assay.models.ref import Model
+from assay.plugin import Factor, FactorTable, Measurement, Model, build, run_probes
 from assay.probes.decodability import Decodability, Space, low_resolution, score_spaces, tasks_of
-from assay.probes.reader import BATCH, run_probes
+from assay.probes.reader import BATCH
 from assay.probes.reliance import Reliance
 from assay.report.sentences.reasons import reason_words
 from assay.testing.probe import FACTORS, Pictures, Reader, World, table

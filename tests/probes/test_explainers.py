@@ -10,10 +10,10 @@ import torch
 from tests.docs.reading import ROOT, blocks
 from torch import Tensor, nn
 
-from assay.core.registry import build, entries
+from assay.core.registry import entries
 from assay.models.untyped import named_layers
-from assay.models.weights import library_draws
-from assay.probes.explainers import Explainer, ExplainerError, Subject, class_log_odds
+from assay.plugin import Explainer, ExplainerError, Subject, build, library_draws
+from assay.probes.explainers import class_log_odds
 from assay.stats.metrics import class_score
 
 NAMES = tuple(entry.name for entry in entries("explainer"))

@@ -10,9 +10,7 @@ import torch
 from scipy import ndimage
 from torch import Tensor, nn
 
-from assay.models.ref import Model
-from assay.probes.probe import Request
-from assay.probes.reader import ModelReading
+from assay.plugin import Model, ModelReading, Request
 from assay.probes.segmentation import Segmentation
 from assay.report.sentences.reasons import reason_words
 from assay.testing.data import squares

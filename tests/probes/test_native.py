@@ -14,14 +14,10 @@ from monai.metrics.surface_distance import compute_average_surface_distance
 from PIL import Image
 from torch import Tensor, nn
 
-from assay.core.types import Measurement
-from assay.data.files.fitting import PAD, Framing, fit_labels, placed
-from assay.models.ref import Model
-from assay.probes.probe import Read, Request
-from assay.probes.reader import ModelReading
+from assay.data.files.fitting import PAD, Framing, fit_labels
+from assay.plugin import Environment, Measurement, Model, ModelReading, Read, Request, placed
 from assay.probes.segmentation import Segmentation
 from assay.report.sentences.reasons import reason_words
-from assay.shifts.environment import Environment
 from assay.testing.data import ImagesInMemory, MasksInMemory, squares
 
 SIZE, IMAGES = 16, 40

@@ -9,14 +9,9 @@ import pytest
 from tests.probes.test_performance import found, of_all_images
 from torch import Tensor, nn
 
-from assay.core.registry import build
-from assay.core.types import Measurement
-from assay.data.cache import ArrayCache
-from assay.models.ref import Model
-from assay.probes.reader import run_probes
+from assay.plugin import ArrayCache, Component, DataSpec, Measurement, Model, build, run_probes
 from assay.shifts.sources import open_population
-from assay.spec.recipe import Component
-from assay.spec.schema import AssociationSpec, DataSpec, EnvironmentSpec
+from assay.spec.schema import AssociationSpec, EnvironmentSpec
 
 PROBES = {name: {"samples": 256} if name == "reliance" else {} for name in ("performance", "reliance", "decodability")}
 

@@ -11,14 +11,10 @@ import torch
 from tests.probes.test_performance import found as found_in
 from torch import Tensor, nn
 
-from assay.core.seeds import row_uniform
-from assay.core.types import Factor, FactorTable, Measurement
-from assay.models.ref import Model
 from assay.models.untyped import tensor_of
-from assay.probes.reader import run_probes
+from assay.plugin import Environment, Factor, FactorTable, Measurement, Model, row_uniform, run_probes
 from assay.probes.segmentation import QUANTILES, Painting
 from assay.report.sentences.reasons import reason_words
-from assay.shifts.environment import Environment
 from assay.spec.data import LESION
 from assay.testing.probe import World
 

@@ -9,14 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from assay.core.registry import build
-from assay.core.types import Factor, FactorTable, Measurement
-from assay.models.ref import Model
+from assay.plugin import Factor, FactorTable, Measurement, Model, Read, Scene, build, estimated_mean, run_probes
 from assay.probes.performance import Performance, overall
-from assay.probes.probe import Read, estimated_mean, groups_of, worst_group_place
-from assay.probes.reader import run_probes
+from assay.probes.probe import groups_of, worst_group_place
 from assay.report.sentences.reasons import place_words, reason_words
-from assay.shifts.environment import Scene
 from assay.stats.influence import Answers, cluster
 from assay.testing.probe import Reader, World
 

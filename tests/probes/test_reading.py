@@ -12,13 +12,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from assay.core.errors import ReadingError
-from assay.core.map_grid import MapGrid
 from assay.data.leakage import row_hashes
-from assay.models.ref import Model
-from assay.probes.probe import Read, Request
-from assay.probes.reader import BATCH, ModelReading, batch_of, read_ahead, run_probes
-from assay.shifts.environment import Environment
+from assay.plugin import Environment, MapGrid, Model, ModelReading, Read, ReadingError, Request, run_probes
+from assay.probes.reader import BATCH, batch_of, read_ahead
 from assay.testing.data import ImagesInMemory, squares
 from assay.testing.probe import Pictures, Reader, World, design, environment, table
 

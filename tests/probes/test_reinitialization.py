@@ -9,9 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from assay.core.types import Measurement
-from assay.models.ref import Model
-from assay.probes.reader import run_probes
+from assay.plugin import Measurement, Model, run_probes
 from assay.probes.reinitialization import Reinitialization, parts_of, put_back
 from assay.report.sentences.reasons import reason_words
 from assay.testing.probe import PIXELS, World, pixel

@@ -8,15 +8,10 @@ import torch
 from tests.probes.test_performance import found
 from torch import Tensor, nn
 
-from assay.core.errors import SpecError
 from assay.core.reasons import Code
-from assay.core.registry import build
-from assay.core.types import Measurement
-from assay.models.ref import Model
-from assay.probes.reader import run_probes
+from assay.plugin import Component, Measurement, Model, SpecError, build, run_probes
 from assay.probes.reliance import HIGH_TO_LOW, LOW_TO_HIGH, Reliance
 from assay.report.sentences.reasons import reason_words
-from assay.spec.recipe import Component
 from assay.testing.probe import PIXELS, Reader, World, table
 
 EVERY = (*PIXELS, "nuisance")

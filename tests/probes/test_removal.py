@@ -13,15 +13,11 @@ from tests.probes.test_attribution import PATCH, SIDE, Patches, PatchReader
 from torch import Tensor
 
 from assay.core.reasons import NOTHING
-from assay.core.types import Measurement
-from assay.models.ref import Model
+from assay.plugin import Environment, Measurement, Model, Subject, run_probes
 from assay.probes.attribution import Attribution
-from assay.probes.explainers import Subject
 from assay.probes.faithfulness import agreement, erasures, own_log_odds, painted_over, remove_lesions
 from assay.probes.lesion_maps import Part, Sample
-from assay.probes.reader import run_probes
 from assay.report.sentences.reasons import reason_words
-from assay.shifts.environment import Environment
 from assay.stats.metrics import class_score
 from assay.testing.data import ImagesInMemory, MasksInMemory
 from assay.testing.probe import World

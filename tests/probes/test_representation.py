@@ -12,13 +12,11 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 
 from assay.core.measures import COMPARED
-from assay.core.registry import build
-from assay.core.types import Measurement
 from assay.data.cache import ArrayImages
-from assay.models.ref import Model
+from assay.plugin import Measurement, Model, build, run_probes
 from assay.probes import reader
 from assay.probes.decodability import Decodability
-from assay.probes.reader import Gram, run_probes, standardized_grams
+from assay.probes.reader import Gram, standardized_grams
 from assay.probes.representation import Representation, condition_maps, eigenvalues_of_maps
 from assay.report.sentences.reasons import reason_words
 from assay.testing.probe import PIXELS, Reader, World, pixel

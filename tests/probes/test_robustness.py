@@ -14,16 +14,10 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 
 from assay.core.codes import Code
-from assay.core.errors import SpecError
-from assay.core.registry import build
-from assay.core.types import Measurement
-from assay.models.ref import Model
+from assay.plugin import Environment, Measurement, Model, SpecError, build, distort, run_probes
 from assay.probes.performance import Performance
-from assay.probes.reader import run_probes
 from assay.probes.robustness import Robustness
 from assay.report.sentences.reasons import reason_words
-from assay.shifts.distortions import distort
-from assay.shifts.environment import Environment
 from assay.stats.outcomes import corruption_error
 from assay.testing.data import ImagesInMemory
 from assay.testing.probe import Reader, World

@@ -11,11 +11,8 @@ from tests.probes.test_attribution import SIDE, Patches
 from torch import Tensor, nn
 
 from assay.core.reasons import Code, because
-from assay.core.types import Measurement
-from assay.models.ref import Model
-from assay.models.weights import library_draws
+from assay.plugin import Measurement, Model, Subject, library_draws, run_probes
 from assay.probes.attribution import Attribution
-from assay.probes.explainers import Subject
 from assay.probes.faithfulness import (
     dealt_anew,
     have_equal_weights,
@@ -25,7 +22,6 @@ from assay.probes.faithfulness import (
     structural_similarities,
     verdict,
 )
-from assay.probes.reader import run_probes
 from assay.report.sentences.reasons import reason_words
 
 HERE = "tests.probes.test_sanity"

@@ -27,7 +27,7 @@ from tests.worlds.files import save, write_table
 from torch import nn
 
 import assay
-from assay.core.errors import SpecError
+from assay.plugin import SpecError
 
 
 def _with(ask: Asking, folder: Path, classes: Sequence[object], positive: object, *options: str) -> str:

@@ -21,7 +21,7 @@ from tests.reading.situations import situation
 from tests.worlds.files import save, write_table
 
 import assay
-from assay.core.errors import AssayError
+from assay.plugin import AssayError
 
 NUMBER, SIDE = 80, 24
 LINE = "target Diagnose, patient Fall, images Dateiname; other columns: Geschlecht (categorical)"

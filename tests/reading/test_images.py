@@ -38,7 +38,7 @@ from tests.worlds.pixels import SIDE, dataset, dicom, encoded, grouped, image_se
 from tifffile import _imagecodecs
 
 import assay
-from assay.core.errors import DataError
+from assay.plugin import DataError
 
 N = 4
 CT = [smooth(at, 4095) for at in range(N)]

@@ -20,7 +20,7 @@ from tests.reading.situations import situation
 from tests.worlds.public import hu, write_slice
 
 import assay
-from assay.core.errors import SpecError
+from assay.plugin import SpecError
 
 SIDE = 16
 

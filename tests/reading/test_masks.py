@@ -18,7 +18,7 @@ from tests.cli.asking import Asking
 from tests.reading.situations import situation
 from tests.worlds.pixels import SIDE, dice, dicom, encoded, image_set
 
-from assay.core.errors import DataError
+from assay.plugin import DataError
 
 N = 8
 KINDS = {"mask_values": {1: "edema", 2: "core", 3: "rim"}}

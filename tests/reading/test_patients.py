@@ -21,7 +21,7 @@ from tests.reading.situations import situation
 from tests.reading.tables_for_tests import audited, images, looked, predictions, refused
 
 import assay
-from assay.core.errors import DataError
+from assay.plugin import DataError
 
 SIDE = 16
 COUNT = 24

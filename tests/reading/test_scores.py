@@ -20,7 +20,7 @@ from tests.reading.situations import situation
 from tests.worlds.files import save, write_table
 
 import assay
-from assay.core.errors import SpecError
+from assay.plugin import SpecError
 
 SIDE, COUNT = 12, 120
 DRAWS = np.random.default_rng(0)

@@ -14,7 +14,7 @@ from tests.reading.situations import situation
 from tests.reading.tables_for_tests import COUNT, audited, auroc, columns, images, looked, predictions, refused
 
 import assay
-from assay.core.errors import DataError
+from assay.plugin import DataError
 
 
 def _right(ask: Asking, path: Path, frame: pd.DataFrame, *options: str) -> dict[str, Any]:

@@ -14,9 +14,8 @@ import pytest
 from tests.worlds.tables import Made, make_run
 
 from assay.cli.results import open_command
-from assay.core.errors import StoreError
+from assay.plugin import RunFolder, StoreError
 from assay.report.page import write_page
-from assay.store.folder import RunFolder
 from assay.study.kind import STUDY
 
 SMALL = Made(losses=("cross-entropy", "supcon"), budgets=("10",), seeds=3, environments=("same", "reversed"))

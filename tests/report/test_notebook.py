@@ -13,9 +13,9 @@ from tests.worlds.studies import SMALL
 from tests.worlds.tables import Made, make_run
 
 import assay
-from assay.core.errors import ExtraError, StoreError
+from assay.core.errors import ExtraError
+from assay.plugin import RunFolder, StoreError
 from assay.report.notebook import chart, run_html
-from assay.store.folder import RunFolder
 from assay.study.kind import STUDY
 
 SVG = "{http://www.w3.org/2000/svg}"

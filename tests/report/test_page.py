@@ -20,8 +20,8 @@ from PIL import Image
 from tests.report.reading import page_of, require_links
 from tests.worlds.tables import Made, make_run
 
-from assay.core.errors import StoreError
 from assay.core.reasons import Code, because
+from assay.plugin import RunFolder, StoreError
 from assay.report.blocks import MOST_COLUMNS
 from assay.report.evidence import Evidence, RunTables
 from assay.report.glossary import GLOSSARY
@@ -31,7 +31,6 @@ from assay.stats.doubts import findings_of
 from assay.stats.findings import Finding, from_row, to_row
 from assay.stats.rows import over_images
 from assay.store import schema
-from assay.store.folder import RunFolder
 from assay.study.kind import STUDY
 from assay.study.words import opening
 

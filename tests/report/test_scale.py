@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from tests.worlds.tables import Made, make_run
 
+from assay.plugin import RunFolder
 from assay.report.blocks import MOST_LEVELS
 from assay.report.evidence import RunTables
 from assay.report.page import SIZE_LIMIT, as_html, collect, without_files, write_page
-from assay.store.folder import RunFolder
 
 LOSSES = tuple(f"loss(margin={i})" for i in range(30))
 MANY = Made(losses=LOSSES, seeds=3, environments=("same", "reversed"), probes=("performance",), pictures=False,

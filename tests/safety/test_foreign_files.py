@@ -20,12 +20,11 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import UID, JPEG2000Lossless, JPEGLossless, generate_uid
 
-from assay.core.errors import StoreError, WeightsError
 from assay.data.files.readers import examine, read_picture
 from assay.data.files.table import Unreadable
 from assay.models.process import session_memory
-from assay.models.weight_files import read_weights
 from assay.models.weights import load_checkpoint
+from assay.plugin import StoreError, WeightsError, read_weights
 from assay.store.files import read_parquet, read_parquets
 
 

@@ -12,10 +12,9 @@ import pytest
 from tests.cli.asking import Asking
 
 import assay
-from assay.core.errors import AssayError
 from assay.core.files import sha256
+from assay.plugin import AssayError, RunFolder
 from assay.store.files import read_checked_json, write_checked_json
-from assay.store.folder import RunFolder
 from assay.store.manifest import write_manifest
 from assay.store.schema import SCHEMA_VERSION
 

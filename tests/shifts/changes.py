@@ -2,7 +2,7 @@
 
 import torch
 
-from assay.core.errors import SpecError
+from assay.plugin import SpecError
 
 
 class Grain:

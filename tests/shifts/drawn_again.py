@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from assay.core.registry import lookup
+from assay.plugin import lookup
 from assay.shifts.distortions import RowRandom
 
 

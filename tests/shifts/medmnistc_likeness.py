@@ -19,9 +19,8 @@ import numpy as np
 from PIL import Image, ImageOps
 from tests.shifts.drawn_again import planes
 
-from assay.core.registry import build
+from assay.plugin import build, draw
 from assay.shifts.distortions import SEVERITIES
-from assay.shifts.intervention import draw
 
 SIDE, DRAWS = 224, 20
 NEAREST = (

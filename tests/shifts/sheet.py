@@ -13,8 +13,8 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from assay.core.registry import build, entries
-from assay.shifts.intervention import draw
+from assay.core.registry import entries
+from assay.plugin import build, draw
 
 OUT = Path(__file__).parents[2] / "docs" / "images" / "interventions.png"
 SIZE, COLUMNS, CAPTION, GAP = 160, 6, 20, 8

@@ -6,8 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import somersd
 
-from assay.core.errors import SpecError
-from assay.core.types import Factor, FactorTable
+from assay.plugin import Factor, FactorTable, SpecError
 from assay.shifts.association import (
     measure_association,
     over_patients,

@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from assay.core.errors import AssociationError
-from assay.core.types import Factor, FactorTable
+from assay.plugin import AssociationError, Factor, FactorTable
 from assay.shifts.association import LEAST_ROWS, choose, measure_association, somers_d
 from assay.spec.schema import AssociationSpec
 

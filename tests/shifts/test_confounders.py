@@ -7,10 +7,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from assay.core.errors import SpecError
-from assay.core.registry import build
-from assay.shifts.intervention import Draws, draw
-from assay.spec.recipe import Component
+from assay.plugin import Component, Draws, SpecError, build, draw
 from assay.testing.data import InterventionConformance
 
 

@@ -12,15 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from assay.core.errors import DataError, SpecError
-from assay.data.cache import ArrayCache
-from assay.data.files.fitting import placed
-from assay.data.files.load import load_dataset
+from assay.plugin import ArrayCache, DataError, DataSpec, SpecError, load_dataset, placed
 from assay.report.sentences.reasons import reason_words
 from assay.shifts.file_rows import BLACK, LEAST_SIDE, FilePopulation, largest_window
 from assay.shifts.population import Population
 from assay.spec.parse import parse_study
-from assay.spec.schema import DataSpec, EnvironmentSpec, SplitSpec
+from assay.spec.schema import EnvironmentSpec, SplitSpec
 from assay.study.confounders import ConfounderSample, cautions
 
 CROPS = EnvironmentSpec(crop="lesion-free")

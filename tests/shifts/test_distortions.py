@@ -10,11 +10,9 @@ import torch
 from pydantic import ValidationError
 from scipy import stats
 
-from assay.core.errors import SpecError
-from assay.core.registry import build, entries, lookup
-from assay.core.seeds import row_seed
+from assay.core.registry import entries
+from assay.plugin import SpecError, build, draw, lookup, row_seed
 from assay.shifts.distortions import GROUPS, SEVERITIES, RowRandom, shot_noise, spatter
-from assay.shifts.intervention import draw
 from assay.testing.data import pictures
 
 DISTORTIONS = tuple(name for names in GROUPS.values() for name in names)

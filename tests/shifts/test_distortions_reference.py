@@ -9,7 +9,7 @@ import pytest
 import torch
 from tests.shifts.drawn_again import levels_apart, made, planes
 
-from assay.core.registry import build
+from assay.plugin import build
 from assay.shifts.distortions import GROUPS, RowRandom, xray_under_exposure
 
 COMMON, MEDICAL = (np.load(Path(__file__).with_name(f"reference_{name}.npz")) for name in ("distortions", "medmnistc"))

@@ -8,9 +8,8 @@ import pytest
 import torch
 from PIL import Image
 
-from assay.core.registry import build, entries, lookup
-from assay.core.seeds import row_uniform
-from assay.shifts.intervention import draw
+from assay.core.registry import entries
+from assay.plugin import build, draw, lookup, row_uniform
 
 ROOT = Path(__file__).parents[2]
 MARKED = np.ones(3, dtype=bool)

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.worlds.environments import FACTORS, Toy
 
-from assay.core.errors import AssociationError, SpecError
+from assay.plugin import AssociationError, SpecError
 from assay.shifts.association import measure_association
 from assay.shifts.sampling import Question, draw_rows
 from assay.spec.schema import AssociationSpec, EnvironmentSpec

@@ -6,15 +6,23 @@ import numpy as np
 import pytest
 import torch
 
-from assay.core.errors import AssociationError, DataError, SpecError
 from assay.core.files import content_hash
-from assay.core.types import Factor, FactorTable
 from assay.data.cache import ArrayImages, ArrayMasks
-from assay.data.dataset import Card, Dataset, PixelScale
+from assay.plugin import (
+    AssociationError,
+    Card,
+    Component,
+    DataError,
+    Dataset,
+    DataSpec,
+    Factor,
+    FactorTable,
+    PixelScale,
+    SpecError,
+)
 from assay.shifts.association import somers_d
 from assay.shifts.file_rows import FilePopulation
-from assay.spec.recipe import Component
-from assay.spec.schema import AssociationSpec, DataSpec, EnvironmentSpec, InterventionSpec, SplitSpec
+from assay.spec.schema import AssociationSpec, EnvironmentSpec, InterventionSpec, SplitSpec
 
 COUNT = 900
 FACTORS = (

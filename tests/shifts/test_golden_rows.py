@@ -5,10 +5,9 @@ import hashlib
 import numpy as np
 from tests.worlds.environments import Toy
 
-from assay.core.types import Factor, FactorTable
+from assay.plugin import Component, Factor, FactorTable
 from assay.shifts.association import choose
 from assay.shifts.sampling import ROWS_VERSION, Question, draw_interventions, draw_rows
-from assay.spec.recipe import Component
 from assay.spec.schema import AssociationSpec, EnvironmentSpec, InterventionSpec
 
 EXPECTED = {3: {"drawn": "4c31f2981a78", "chosen": "be0c7bfceab5", "marked": "de4354584c9a"}}

@@ -11,11 +11,9 @@ from PIL import Image
 from pydantic import ValidationError
 from scipy import ndimage, stats
 
-from assay.core.errors import SpecError
-from assay.core.registry import build
+from assay.plugin import Drawn, SpecError, build, draw
 from assay.shifts.confounders.drawing import CHARACTERS, Shape, line, strokes, whole
 from assay.shifts.confounders.pixels import poisson_quantile
-from assay.shifts.intervention import Drawn, draw
 
 
 def drawn(name: str, shape: Shape, params: Any = None, count: int = 1, seed: int = 0) -> Drawn:

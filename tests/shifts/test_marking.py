@@ -6,11 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from assay.core.errors import SpecError
-from assay.core.seeds import row_uniform
-from assay.core.types import Factor, FactorTable
+from assay.plugin import Component, Factor, FactorTable, SpecError, row_uniform
 from assay.shifts.sampling import draw_interventions, marked_rows
-from assay.spec.recipe import Component
 from assay.spec.schema import AssociationSpec, EnvironmentSpec, InterventionSpec
 
 

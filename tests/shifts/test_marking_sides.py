@@ -6,9 +6,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from assay.core.types import FactorTable
+from assay.plugin import Component, FactorTable
 from assay.shifts.sampling import marked_rows
-from assay.spec.recipe import Component
 from assay.spec.schema import InterventionSpec
 
 ROWS = np.arange(4000)

@@ -14,10 +14,8 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from assay.core.errors import SpecError
-from assay.data.cache import ArrayCache
-from assay.shifts.environment import Environment
-from assay.shifts.intervention import ChangedImages, changes_of
+from assay.plugin import ArrayCache, ChangedImages, Environment, SpecError
+from assay.shifts.intervention import changes_of
 from assay.shifts.population import Population
 from assay.shifts.sources import open_population
 from assay.spec.parse import parse_study

@@ -9,12 +9,10 @@ import pytest
 import torch
 
 from assay.core.files import content_hash
-from assay.data.cache import ArrayCache
-from assay.shifts.environment import Environment
+from assay.plugin import ArrayCache, Component, DataSpec, Environment
 from assay.shifts.population import Population
 from assay.shifts.sources import open_population
-from assay.spec.recipe import Component
-from assay.spec.schema import AssociationSpec, DataSpec, EnvironmentSpec, InterventionSpec
+from assay.spec.schema import AssociationSpec, EnvironmentSpec, InterventionSpec
 
 PHANTOM = Component(kind="phantom", name="tests.worlds.environments:Toy")
 TIED = EnvironmentSpec(association={"texture": AssociationSpec(strength=0.9)})

@@ -8,10 +8,7 @@ import pytest
 import torch
 
 import assay
-from assay.core.errors import SpecError
-from assay.core.registry import build, lookup
-from assay.core.seeds import row_uniform
-from assay.shifts.intervention import draw
+from assay.plugin import SpecError, build, draw, lookup, row_uniform
 from assay.testing.data import InterventionConformance
 
 

@@ -7,18 +7,13 @@ import pytest
 import torch
 from tests.shifts.test_file_population import PLAIN, TESTS, dataset, population
 
-from assay.core.errors import SpecError
 from assay.core.files import content_hash
-from assay.core.registry import build, entries
+from assay.core.registry import entries
 from assay.data.cache import ArrayImages
-from assay.data.dataset import Batch
-from assay.data.files.fitting import placed
-from assay.shifts.distortions import distort
-from assay.shifts.intervention import draw
+from assay.plugin import Batch, Component, SpecError, build, distort, draw, placed, visibility
 from assay.spec.parse import parse_study
-from assay.spec.recipe import Component
 from assay.spec.schema import EnvironmentSpec, InterventionSpec
-from assay.study.confounders import ConfounderSample, confounders, visibility
+from assay.study.confounders import ConfounderSample, confounders
 from assay.training.augmentation import build_augmenter
 
 SIZE = 48

@@ -3,12 +3,10 @@
 import numpy as np
 import pytest
 
-from assay.core.errors import SpecError
-from assay.data.cache import ArrayCache
+from assay.plugin import ArrayCache, Component, DataSpec, SpecError
 from assay.shifts.phantom_rows import PhantomPopulation
 from assay.shifts.sampling import Patients
-from assay.spec.recipe import Component
-from assay.spec.schema import AssociationSpec, DataSpec, EnvironmentSpec
+from assay.spec.schema import AssociationSpec, EnvironmentSpec
 
 
 def population(tmp_path, eyes=2, train=200, target="grade"):

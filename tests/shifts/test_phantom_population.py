@@ -5,14 +5,11 @@ import pytest
 import torch
 from tests.worlds.environments import FACTORS, Toy
 
-from assay.core.errors import AssociationError, SpecError
 from assay.core.files import content_hash
-from assay.data.cache import ArrayCache
-from assay.shifts.environment import Scene
+from assay.plugin import ArrayCache, AssociationError, Component, DataSpec, Scene, SpecError
 from assay.shifts.phantom_rows import NUISANCE
 from assay.shifts.sources import open_population
-from assay.spec.recipe import Component
-from assay.spec.schema import AssociationSpec, DataSpec, EnvironmentSpec, InterventionSpec
+from assay.spec.schema import AssociationSpec, EnvironmentSpec, InterventionSpec
 
 NAMES = [factor.name for factor in FACTORS]
 ONE = 1  # image that tells the number of channels, once in a process

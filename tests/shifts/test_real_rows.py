@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from assay.core.types import Factor, FactorTable
+from assay.plugin import Factor, FactorTable
 from assay.shifts.association import choose, measure_association
 from assay.spec.schema import AssociationSpec
 

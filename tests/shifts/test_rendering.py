@@ -7,9 +7,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from assay.data.cache import ArrayCache
+from assay.plugin import ArrayCache, Component
 from assay.shifts.phantom_rows import Content, RenderedImages, Renderer
-from assay.spec.recipe import Component
 
 ROWS = 200
 

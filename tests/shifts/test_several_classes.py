@@ -6,14 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.worlds.environments import Toy
 
-from assay.core.errors import SpecError
-from assay.core.seeds import row_uniform
-from assay.data.cache import ArrayCache
+from assay.plugin import ArrayCache, Component, DataSpec, SpecError, row_uniform
 from assay.shifts.association import measure_association
 from assay.shifts.sampling import Question, draw_interventions, draw_rows
 from assay.shifts.sources import open_population
-from assay.spec.recipe import Component
-from assay.spec.schema import AssociationSpec, DataSpec, EnvironmentSpec, InterventionSpec
+from assay.spec.schema import AssociationSpec, EnvironmentSpec, InterventionSpec
 
 GRADE = Question.of("grade", next(factor for factor in Toy.factors if factor.name == "grade"))
 

@@ -10,8 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.worlds.environments import Toy
 
-from assay.core.errors import AssociationError, SpecError
-from assay.core.types import Factor, FactorTable
+from assay.plugin import AssociationError, Factor, FactorTable, SpecError
 from assay.shifts.association import choose, measure_association, positive, somers_d
 from assay.shifts.sampling import Question, draw_rows
 from assay.spec.schema import AssociationSpec, EnvironmentSpec, HighShares

@@ -11,15 +11,12 @@ from hypothesis import strategies as st
 from tests.shifts.test_file_population import dataset, population, rows, tag, tied
 from tests.shifts.test_shares import DOSES, by_shares, crossed
 
-from assay.core.errors import DataError
-from assay.core.types import Factor, FactorTable
-from assay.data.cache import ArrayCache
+from assay.plugin import ArrayCache, Component, DataError, DataSpec, Factor, FactorTable
 from assay.shifts.association import measure_association, positive, preference
 from assay.shifts.phantom_rows import PhantomPopulation
 from assay.shifts.population import Population
 from assay.shifts.sampling import first_patients, first_rows
-from assay.spec.recipe import Component
-from assay.spec.schema import AssociationSpec, DataSpec, EnvironmentSpec
+from assay.spec.schema import AssociationSpec, EnvironmentSpec
 
 SPLIT = {"train": 0.6, "validation": 0.2, "test": 0.2}
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torchmetrics.functional.image import structural_similarity_index_measure
 
-from assay.study.confounders import visibility
+from assay.plugin import visibility
 
 
 def picture(seed, channels=1, height=40, width=33, count=2):

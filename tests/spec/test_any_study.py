@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from assay.core.errors import SpecError
+from assay.plugin import SpecError
 from assay.spec.document import Keys
 from assay.spec.parse import parse_study
 

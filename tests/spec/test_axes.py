@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from assay.core.errors import SpecError
+from assay.plugin import SpecError
 from assay.spec.parse import parse_study
 from assay.spec.schema import AssociationSpec, StudySpec
 

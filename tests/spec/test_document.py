@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from assay.core.errors import SpecError
+from assay.plugin import SpecError
 from assay.spec.document import plain
 from assay.spec.parse import parse_study
 

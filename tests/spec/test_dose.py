@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from assay.core.errors import SpecError
+from assay.plugin import SpecError
 from assay.spec.comparisons import sides_of
 from assay.spec.parse import parse_study
 from assay.spec.schema import StudySpec, TrainingSpec

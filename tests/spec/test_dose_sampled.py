@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from assay.core.errors import SpecError
+from assay.plugin import SpecError
 from assay.spec.environments import dose_axis
 from assay.spec.parse import parse_study
 from assay.spec.schema import AssociationSpec, HighShares, StudySpec, TrainingSpec

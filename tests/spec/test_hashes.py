@@ -20,9 +20,9 @@ from tests.spec.conftest import STUDY, trial_ids
 
 from assay.core import registry
 from assay.core.files import canonical_json, content_hash, hash_by_last
+from assay.plugin import Component, DataSpec, RecipeSpec
 from assay.spec.parse import parse_study
-from assay.spec.recipe import Component, RecipeSpec
-from assay.spec.schema import DataSpec, EnvironmentSpec, StudySpec, TrainingSpec
+from assay.spec.schema import EnvironmentSpec, StudySpec, TrainingSpec
 from assay.spec.yaml import parse_yaml
 
 Study = dict[str, Any]

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml as pyyaml
 
-from assay.core.errors import SpecError
+from assay.plugin import SpecError
 from assay.spec.parse import parse_study
 
 Study = dict[str, Any]

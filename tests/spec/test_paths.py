@@ -11,10 +11,9 @@ import pytest
 import yaml as pyyaml
 from tests.spec.conftest import STUDY, trial_ids
 
-from assay.core.errors import SpecError
 from assay.core.files import fill_names, label_of_path
+from assay.plugin import Component, SpecError
 from assay.spec.parse import parse_study
-from assay.spec.recipe import Component
 from assay.spec.schema import StudySpec
 
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from assay.core.errors import SpecError, UnfitError, WeightsError
+from assay.core.errors import UnfitError
+from assay.plugin import SpecError, WeightsError
 from assay.spec.parse import locate_errors, read_study
 
 STUDY = """\

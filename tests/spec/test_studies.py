@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from assay.plugin import RecipeSpec
 from assay.spec.load import builtin_studies, study_files, study_size, study_yaml
 from assay.spec.parse import parse_study
-from assay.spec.recipe import RecipeSpec
 from assay.spec.schema import StudySpec
 from assay.spec.yaml import parse_yaml, read_yaml
 from assay.study.families import spec_pairs

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from assay.core.errors import SpecError
+from assay.plugin import SpecError
 from assay.spec.parse import parse_study
 
 STUDY: dict[str, Any] = {

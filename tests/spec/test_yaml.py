@@ -8,7 +8,7 @@ import yaml as pyyaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assay.core.errors import SpecError
+from assay.plugin import SpecError
 from assay.spec.yaml import parse_yaml, read_yaml
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from tests.worlds.panels import panel
 
-from assay.core.seeds import generator
+from assay.plugin import generator
 from assay.stats.decisions import decide
 from assay.stats.doses import DosePanel, interaction
 from assay.stats.panel import Panel

@@ -18,11 +18,11 @@ from typing import Any, ClassVar, NoReturn
 import numpy as np
 import pytest
 
-from assay.core.errors import StoreError
 from assay.core.reasons import reason_of
-from assay.core.types import Contributions, Measurement, undefined
+from assay.core.types import Contributions
+from assay.plugin import Measurement, RunFolder, StoreError, undefined
 from assay.store.files import write_json
-from assay.store.folder import RunFolder, UnitKind, remove_unit
+from assay.store.folder import UnitKind, remove_unit
 from assay.store.schema import SCHEMA_VERSION
 from assay.study.kind import STUDY
 

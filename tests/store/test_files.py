@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 from tests.store.stores import WRITERS
 
-from assay.core.errors import StoreError
 from assay.core.files import sha256, write_whole
+from assay.plugin import RunFolder, StoreError
 from assay.store import files
 from assay.store.files import (
     connect,
@@ -29,7 +29,6 @@ from assay.store.files import (
     write_parquet,
     write_rows,
 )
-from assay.store.folder import RunFolder
 from assay.store.migrations import migrate
 
 

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from tests.store.stores import WRITERS, contents, with_every_fault
 
-from assay.core.errors import StoreError
-from assay.store.folder import RunFolder, UnitKind
+from assay.plugin import RunFolder, StoreError
+from assay.store.folder import UnitKind
 
 UNITS = 3
 IDS = ("g", "bb", "a", "e2")

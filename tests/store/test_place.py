@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from assay.core.errors import StoreError
+from assay.plugin import StoreError
 from assay.store.folder import require_writable
 
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from assay.core.errors import StoreError
-from assay.core.types import Contributions, Measurement
+from assay.core.types import Contributions
+from assay.plugin import Measurement, RunFolder, StoreError
 from assay.store.arrays import ROW, read_contributions, read_sampled, write_contributions, write_sampled
-from assay.store.folder import CONTRIBUTIONS, RunFolder
+from assay.store.folder import CONTRIBUTIONS
 
 
 def test_another_reader_has_them_by_their_names(tmp_path: Path) -> None:

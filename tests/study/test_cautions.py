@@ -14,12 +14,12 @@ from assay.execution.jobs import population_of
 from assay.execution.plan import make_plan
 from assay.execution.workspace import Workspace
 from assay.look.checks import data_checks
+from assay.plugin import RunFolder
 from assay.report.sentences.reasons import reason_words
 from assay.shifts import population as scene
 from assay.spec.parse import parse_study
 from assay.stats.findings import from_row
 from assay.store.described import keep, read_description
-from assay.store.folder import RunFolder
 from assay.study.confounders import ConfounderSample, cautions
 from assay.study.described import Described, describe
 from assay.study.gathered import Gathered

@@ -16,12 +16,12 @@ from tests.cli.asking import Asking
 from tests.worlds.studies import SMALL, rebuild, records, run_tiny
 
 import assay
-from assay.core.errors import StoreError
 from assay.core.files import sha256
 from assay.models.weights import load_checkpoint, save_checkpoint
+from assay.plugin import RunFolder, StoreError
 from assay.store.described import read_description
 from assay.store.files import read_checked_json, write_checked_json
-from assay.store.folder import RunFolder, remove_unit
+from assay.store.folder import remove_unit
 from assay.store.manifest import changes, key_of_signature, sign, write_manifest
 from assay.store.schema import SCHEMA_VERSION
 from assay.study.described import Described

@@ -12,7 +12,7 @@ from PIL import Image
 from tests.worlds.studies import TINY
 
 from assay.core.reasons import Code, read
-from assay.data.cache import ArrayCache
+from assay.plugin import ArrayCache
 from assay.report.pictures import GAP
 from assay.shifts.population import Population
 from assay.shifts.sources import open_population

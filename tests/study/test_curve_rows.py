@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from assay.spec.recipe import Component
+from assay.plugin import Component
 from assay.study.segmentation import weight_of
 
 

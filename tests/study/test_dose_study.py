@@ -13,12 +13,12 @@ import pytest
 from tests.worlds.studies import TINY, rebuild, run_tiny
 
 from assay.core.reasons import Code, read
+from assay.plugin import RunFolder
 from assay.report.words import statement
 from assay.spec.schema import RecipePoint
 from assay.stats.panel import Panel
 from assay.store.described import read_description
 from assay.store.files import Row
-from assay.store.folder import RunFolder
 from assay.store.schema import DOSE_CHANGES
 from assay.study import gathered as results
 from assay.study.contrasts import dose_change_rows

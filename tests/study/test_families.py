@@ -10,8 +10,8 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 from tests.worlds.studies import SMALL
 
-from assay.core.errors import SpecError
 from assay.core.reasons import NOTHING
+from assay.plugin import SpecError
 from assay.report.words import statement
 from assay.spec.parse import parse_study
 from assay.spec.schema import StudySpec

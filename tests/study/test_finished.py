@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 from tests.worlds.studies import TINY, run_tiny
 
-from assay.core.errors import StoreError
+from assay.plugin import StoreError
 from assay.spec.parse import parse_study
 from assay.spec.schema import StudySpec
 from assay.study import finished

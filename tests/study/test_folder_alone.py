@@ -13,11 +13,11 @@ import pytest
 from tests.worlds.studies import TINY, WORKING, plan_tiny, rebuild, run_tiny
 
 import assay
-from assay.core.errors import SpecError, StoreError
 from assay.execution import jobs
 from assay.execution.tasks import Event, Observer, Outcome, Task
+from assay.plugin import RunFolder, SpecError, StoreError
 from assay.store.files import read_checked_json, write_checked_json
-from assay.store.folder import EARLIER, RunFolder, working_in
+from assay.store.folder import EARLIER, working_in
 from assay.study.records import stamp, stored_study, unnamed_units
 
 TABLES = ("trials", "values", "estimates", "contrasts", "environments", "findings", "pictures", "provenance")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from tests.worlds.studies import run_tiny
 
-from assay.store.folder import RunFolder
+from assay.plugin import RunFolder
 
 DENSITY = {"phantom": "nodule", "size": 32, "train": 96, "validation": 32, "test": 32, "target": "texture",
            "core": "texture", "referable": 1}  # fmt: skip

@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 from tests.worlds.studies import run_tiny
 
+from assay.plugin import RunFolder
 from assay.report.page import write_page
 from assay.report.sentences.captions import caption
-from assay.store.folder import RunFolder
 
 STUDY: dict[str, Any] = {
     "data": {"phantom": "nodule", "core": "margin", "target": "malignant", "size": 32, "train": 96, "validation": 32,

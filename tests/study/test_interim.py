@@ -10,15 +10,14 @@ import numpy as np
 import pytest
 from tests.worlds.studies import SMALL
 
-from assay.core.errors import SpecError
 from assay.core.reasons import Code, reason_of
 from assay.execution.plan import Plan
+from assay.plugin import RunFolder, SpecError
 from assay.spec.parse import parse_study
 from assay.spec.schema import StudySpec
 from assay.stats.compare import Contrast, compare
 from assay.stats.decisions import LOOK_ALPHA
 from assay.stats.panel import of_seeds
-from assay.store.folder import RunFolder
 from assay.study.families import Pair, spec_pairs
 from assay.study.gathered import Gathered
 from assay.study.interim import InterimLook, contrasts_of, look_rows, looks_at, next_seeds

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tests.worlds.studies import plan_tiny
 
-from assay.core.errors import SpecError
+from assay.plugin import SpecError
 
 SEGMENTED: dict[str, Any] = {
     "data": {"phantom": "endoscopy", "core": "lesion", "target": "lesion", "size": 64, "train": 24, "validation": 16,

@@ -12,9 +12,8 @@ from tests.worlds.studies import SMALL, rebuild
 from torch import nn
 
 import assay
-from assay.core.errors import SpecError, WeightsError
 from assay.models.untyped import seed_torch
-from assay.models.weights import load_weights, save_weights
+from assay.plugin import SpecError, WeightsError, load_weights, save_weights
 
 SIDE = 32
 STUDY: dict[str, Any] = {

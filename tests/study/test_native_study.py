@@ -14,10 +14,10 @@ from tests.worlds.files import save, write_table
 from tests.worlds.studies import plan_tiny, run_tiny
 
 from assay.core.reasons import Code, read
+from assay.plugin import RunFolder
 from assay.report.page import write_page
 from assay.report.sentences.captions import caption
 from assay.store.files import Row, read_rows
-from assay.store.folder import RunFolder
 
 MILLIMETERS = 0.5
 KINDS = ("polyp", "tool")

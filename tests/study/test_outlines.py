@@ -11,9 +11,9 @@ import pytest
 from tests.study.test_native_study import study, written
 from tests.worlds.studies import plan_tiny, run_tiny
 
+from assay.plugin import RunFolder
 from assay.report.sentences.captions import caption
 from assay.stats.format import number
-from assay.store.folder import RunFolder
 
 
 def test_in_folds_the_first_ones_images_are_outlined_by_its_models(

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from assay.data.cache import ArrayCache
+from assay.plugin import ArrayCache
 from assay.report.sentences.captions import caption
 from assay.shifts.sources import open_population
 from assay.spec.parse import parse_study

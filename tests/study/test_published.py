@@ -12,8 +12,8 @@ import pytest
 from scipy import stats
 
 from assay.cli.results import _published_cells
-from assay.core.errors import SpecError
 from assay.core.files import canonical_json
+from assay.plugin import SpecError
 from assay.spec.parse import parse_study
 from assay.spec.schema import StudySpec
 from assay.store.files import ColumnRows, Row

@@ -10,10 +10,9 @@ import pytest
 from tests.worlds.studies import rebuild, records, run_tiny, study
 
 import assay
-from assay.core.errors import StoreError
+from assay.plugin import RunFolder, StoreError
 from assay.report.sentences.reasons import reason_words
 from assay.stats.findings import from_row
-from assay.store.folder import RunFolder
 
 CONTRAST = {"axis": "initialization", "against": "random", "measure": "auroc", "environment": "reversed"}
 STUDY = study(contrasts=[CONTRAST], probes=["performance", "representation"], seeds=2)

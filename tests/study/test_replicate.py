@@ -19,11 +19,10 @@ from tests.worlds.studies import SMALL
 
 import assay
 from assay.audit.kind import AUDIT
-from assay.core.errors import StoreError
+from assay.plugin import RunFolder, StoreError
 from assay.report.words import decided_by
 from assay.spec.parse import parse_study
 from assay.stats.rows import SETTLED
-from assay.store.folder import RunFolder
 from assay.study.families import comparison_columns
 from assay.study.interim import primary_pairs
 from assay.study.records import stored_study

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 from tests.study.test_dose_study import DOSED
 
-from assay.data.cache import ArrayCache
 from assay.execution.plan import make_plan
+from assay.plugin import ArrayCache
 from assay.report.sentences.reasons import reason_words
 from assay.shifts.sources import open_population
 from assay.spec.parse import parse_study

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 
 from assay.core.reasons import Code, read
+from assay.plugin import RunFolder
 from assay.report.sentences.reasons import reason_words
 from assay.spec.schema import RecipePoint
 from assay.stats.panel import Panel
 from assay.stats.similarity import cka_matrix, rbf_cka_vector
 from assay.store import schema
 from assay.store.files import Row
-from assay.store.folder import RunFolder
 from assay.study.similarity import recipe_pairs, similarity_rows
 
 IMAGES, UNITS = 60, 6

@@ -11,15 +11,12 @@ import torch
 from tests.worlds.studies import TINY, run_tiny
 from torchmetrics.functional.classification import binary_auroc
 
-from assay.core.files import WEIGHTS_FILE, default_cache_root
-from assay.data.cache import ArrayCache
-from assay.models.networks import empty_network
-from assay.models.weights import load_weights
+from assay.core.files import WEIGHTS_FILE
+from assay.plugin import ArrayCache, RunFolder, default_cache_root, empty_network, load_weights
 from assay.shifts.sources import open_population
 from assay.spec.environments import images_seed
 from assay.spec.parse import parse_study
 from assay.store.files import Row
-from assay.store.folder import RunFolder
 from assay.study.records import stored_study
 from assay.study.tables import recipe_rows
 

@@ -11,10 +11,9 @@ import torch
 from safetensors.torch import save_file
 from tests.worlds.studies import plan_tiny, run_tiny
 
-from assay.core.errors import SpecError, WeightsError
 from assay.execution import estimate
-from assay.probes.explainers import Gradient, Subject
-from assay.store.folder import RunFolder
+from assay.plugin import RunFolder, SpecError, Subject, WeightsError
+from assay.probes.explainers import Gradient
 
 
 class OfMaps(Gradient):

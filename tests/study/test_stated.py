@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tests.worlds.studies import SMALL
 
-from assay.core.errors import StoreError
+from assay.plugin import StoreError
 from assay.spec.parse import parse_study
 from assay.spec.schema import StudySpec
 from assay.study.families import spec_pairs

@@ -22,11 +22,11 @@ import assay
 from assay.core.files import content_hash
 from assay.execution.local import InProcess
 from assay.execution.tasks import Observer, Task, turn
+from assay.plugin import RunFolder
 from assay.report.sentences.reasons import reason_words
 from assay.report.words import statement
 from assay.spec.parse import parse_study
 from assay.stats.findings import from_row
-from assay.store.folder import RunFolder
 from assay.study.records import unnamed_units
 from assay.study.run import PreparedStudy, count_unlearned, prepare, run_study
 

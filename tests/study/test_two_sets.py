@@ -18,14 +18,11 @@ from tests.data.public.test_lesion_sets import endotect, hyperkvasir
 
 import assay
 from assay.cli.results import Form, published_command, results_command
-from assay.core.errors import AssayError
-from assay.data.cache import ArrayCache
 from assay.look.checks import data_checks
+from assay.plugin import ArrayCache, AssayError, Environment, RunFolder
 from assay.report.sentences.reasons import reason_words
-from assay.shifts.environment import Environment
 from assay.shifts.sources import open_population
 from assay.spec.parse import parse_study
-from assay.store.folder import RunFolder
 from assay.study.records import stored_model
 
 IMAGES = 48

@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as arrays
 from sklearn.metrics import roc_auc_score
 
 from assay.audit.checks import match_outputs
-from assay.core.errors import SpecError
+from assay.plugin import SpecError
 from assay.stats.metrics import auroc
 from assay.stats.scores import scale_of
 

@@ -14,9 +14,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from assay.core.errors import DataError
 from assay.data.files.classes import target_column
 from assay.data.files.table import absent, number, patient_codes, read_table
+from assay.plugin import DataError
 
 pytestmark = pytest.mark.thorough
 

@@ -8,9 +8,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from assay.data.dataset import Batch
-from assay.models.networks import ArchitectureContext, InputScaling, Outputs, initialize_by_name
-from assay.training.objective import LossContext, Objective, Progress
+from assay.plugin import (
+    ArchitectureContext,
+    Batch,
+    InputScaling,
+    LossContext,
+    Objective,
+    Outputs,
+    Progress,
+    initialize_by_name,
+)
 
 
 class DenseNetwork(nn.Module):

@@ -11,8 +11,18 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from assay.core.reasons import NOTHING
-from assay.data.dataset import Batch
-from assay.models.networks import ArchitectureContext, Classifier, InputScaling, Outputs, initialize_by_name
+from assay.plugin import (
+    ArchitectureContext,
+    Batch,
+    Classifier,
+    InputScaling,
+    LossContext,
+    Objective,
+    Outputs,
+    Progress,
+    fit,
+    initialize_by_name,
+)
 from assay.report.sentences.reasons import reason_words
 from assay.testing.data import squares
 from assay.training.collapse import (
@@ -24,9 +34,7 @@ from assay.training.collapse import (
     tells_classes,
     tells_images,
 )
-from assay.training.loop import fit
 from assay.training.losses.self_supervised import TwoViews
-from assay.training.objective import LossContext, Objective, Progress
 
 
 def normal(*shape, seed=0):

@@ -9,8 +9,7 @@ import pytest
 import torch
 from tests.worlds.environments import part, recipe
 
-from assay.models.weights import deterministic, library_draws
-from assay.spec.recipe import RecipeSpec
+from assay.plugin import RecipeSpec, deterministic, library_draws
 from assay.testing.data import squares
 from assay.training import loop
 from assay.training.graph import Tables

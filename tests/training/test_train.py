@@ -9,17 +9,14 @@ import torch
 from tests.worlds.environments import CountedImages, part, recipe
 from torch import Tensor
 
-from assay.core.errors import SpecError
 from assay.data.cache import ArrayImages
-from assay.data.dataset import Batch
-from assay.models.networks import Outputs, fit_head
+from assay.models.networks import fit_head
 from assay.models.weights import load_checkpoint, remove_checkpoint, save_checkpoint
-from assay.shifts.environment import Environment
+from assay.plugin import Batch, Environment, Interrupted, LossContext, Objective, Outputs, Progress, SpecError, fit
 from assay.testing.data import squares
 from assay.testing.models import same_state
 from assay.training import feed
-from assay.training.loop import Diverged, Interrupted, TrainingState, begin, fit
-from assay.training.objective import LossContext, Objective, Progress
+from assay.training.loop import Diverged, TrainingState, begin
 
 TRAINING, VALIDATION = squares(70, seed=1), squares(30, seed=2)
 

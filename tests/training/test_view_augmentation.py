@@ -9,7 +9,7 @@ import pytest
 import torch
 from scipy import ndimage
 
-from assay.core.registry import build
+from assay.plugin import build
 
 CROP, COLOR, BLUR = (build("augmentation", name, {}) for name in ("resized-crop", "color", "blur"))
 

@@ -9,10 +9,9 @@ from tests.worlds.environments import part, recipe
 from torch import nn
 
 from assay.core.reasons import NOTHING, Code, because
+from assay.plugin import LossContext, Objective, fit
 from assay.testing.data import squares
 from assay.training.collapse import Collapsed, collapse_of, collapse_reason, figures, knn_accuracy
-from assay.training.loop import fit
-from assay.training.objective import LossContext, Objective
 
 TRAINING, VALIDATION = squares(70, seed=1), squares(30, seed=2)
 

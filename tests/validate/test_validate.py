@@ -15,7 +15,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 import assay
-from assay.core.errors import DataError, SpecError
+from assay.plugin import DataError, SpecError
 
 
 def frame(n: int = 400, noise: float = 1.0, seed: int = 0) -> pd.DataFrame:

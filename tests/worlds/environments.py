@@ -9,13 +9,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from assay.core.traits import ComponentKind
-from assay.core.types import Factor, FactorTable
-from assay.data.dataset import Card, Images, PixelScale, Rendered
 from assay.models.untyped import tensor_of
-from assay.shifts.environment import Environment
-from assay.shifts.intervention import mark_factor
-from assay.spec.recipe import Component, RecipeSpec
+from assay.plugin import (
+    Card,
+    Component,
+    ComponentKind,
+    Environment,
+    Factor,
+    FactorTable,
+    Images,
+    PixelScale,
+    RecipeSpec,
+    Rendered,
+    mark_factor,
+)
 from assay.testing.data import ImagesInMemory
 
 # Recipes in few words, and images that count what was read of them.

@@ -11,10 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from assay.data.cache import ArrayCache
-from assay.data.dataset import Dataset
-from assay.data.files.load import load_dataset
-from assay.spec.schema import DataSpec
+from assay.plugin import ArrayCache, Dataset, DataSpec, load_dataset
 from assay.store.files import csv_text
 
 SIDE = 16

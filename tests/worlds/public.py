@@ -16,11 +16,7 @@ from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 from tests.worlds.files import noise, save
 
-from assay.data.cache import ArrayCache
-from assay.data.dataset import Dataset
-from assay.data.files.load import load_dataset
-from assay.spec.recipe import Component
-from assay.spec.schema import DataSpec
+from assay.plugin import ArrayCache, Component, Dataset, DataSpec, load_dataset
 
 # Small trees in the layout of the public sets, which the tests write.
 

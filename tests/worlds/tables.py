@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from assay.core.reasons import Code, because
-from assay.core.seeds import generator
+from assay.plugin import RunFolder, generator
 from assay.stats.decisions import rule
 from assay.stats.doubts import findings_of
 from assay.stats.findings import to_row
@@ -21,7 +21,6 @@ from assay.stats.outcomes import collapse_rate, corruption_rows
 from assay.stats.rows import with_id
 from assay.store import schema
 from assay.store.files import Row
-from assay.store.folder import RunFolder
 from assay.study.kind import STUDY
 
 # What a made-up study has: its axes, its probes, and the levels that its numbers are drawn around.

@@ -36,11 +36,9 @@ from assay.audit.swing import rate_gap
 from assay.audit.tables import NOT_TESTED, REGIONS
 from assay.audit.verdicts import WEAK_LEAD, Reference
 from assay.audit.words import evidence_words, reported_verdicts, title
-from assay.core.errors import DataError
-from assay.core.types import Factor, FactorTable
+from assay.plugin import DataError, Factor, FactorTable, RunFolder
 from assay.spec.request import parse_request
 from assay.stats.rows import LeadVerdict
-from assay.store.folder import RunFolder
 
 SIDE, COUNT = 48, 160
 MARKS: dict[str, Any] = {"tag": [{"tag": {"size": 0.1, "x": 0.9, "y": 0.1}}] * 3}

@@ -10,11 +10,7 @@ import pytest
 from pydantic import ValidationError
 from tests.worlds.files import noise, save, write_table
 
-from assay.core.errors import AssayError
-from assay.data.cache import ArrayCache
-from assay.data.dataset import Dataset
-from assay.data.files.load import load_dataset
-from assay.spec.schema import DataSpec
+from assay.plugin import ArrayCache, AssayError, Dataset, DataSpec, load_dataset
 
 HEAD = ["image", "kind", "x0", "y0", "x1", "y1"]
 

@@ -7,10 +7,8 @@ from pathlib import Path
 import numpy as np
 from tests.worlds.files import SIDE, blob, noise, save, small_set, write_table
 
-from assay.data.cache import ArrayCache
-from assay.data.dataset import Dataset
-from assay.data.files.load import load_dataset
-from assay.spec.schema import DataSpec, FactorSpec
+from assay.plugin import ArrayCache, Dataset, DataSpec, load_dataset
+from assay.spec.schema import FactorSpec
 from assay.testing.data import DatasetConformance
 
 

@@ -13,11 +13,10 @@ from PIL import Image
 from tests.data.files.test_retouch import fundus
 from tests.worlds.files import age, blob, load, noise, save, small_set, spec_of, write_table
 
-from assay.data.cache import ArrayCache
 from assay.data.files import decode
 from assay.data.files.decode import decode_images
-from assay.data.files.fitting import Placement, fit_image, fit_labels, placed, touched, vanished
-from assay.data.files.load import load_dataset
+from assay.data.files.fitting import Placement, fit_image, fit_labels, touched, vanished
+from assay.plugin import ArrayCache, load_dataset, placed
 
 U8, U16 = np.dtype(np.uint8), np.dtype(np.uint16)
 GRAYS = {"r": (255, 0, 0), "g": (0, 255, 0), "b": (0, 0, 255)}

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from tests.worlds.files import noise, save
 
-from assay.spec.schema import DataSpec
+from assay.plugin import DataSpec
 
 PAGE = (Path(__file__).parents[3] / "docs" / "how-to" / "add-a-dataset.md").read_text(encoding="utf-8")
 PYTHON = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)

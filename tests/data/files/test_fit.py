@@ -13,8 +13,7 @@ from PIL import Image
 from tests.data.files.test_readers import dicom
 from tests.worlds.files import load, save, write_table
 
-from assay.core.errors import DataError, SpecError
-from assay.data.dataset import Dataset
+from assay.plugin import DataError, Dataset, SpecError
 from assay.spec.parse import parse_study
 
 HIGH, WIDE, SIZE = 24, 48, 16

@@ -11,11 +11,10 @@ import pytest
 import torch
 from tests.worlds.files import load, save, write_table
 
-from assay.core.errors import DataError
-from assay.data.cache import ArrayCache
 from assay.data.files.fitting import Framing, cut_off, fit_labels, touched, unfitted, vanished
+from assay.plugin import ArrayCache, DataError, DataSpec
 from assay.shifts.sources import open_population
-from assay.spec.schema import BoxesSpec, DataSpec, EnvironmentSpec
+from assay.spec.schema import BoxesSpec, EnvironmentSpec
 
 HIGH, WIDE, SIZE = 48, 96, 24
 FITS: list[dict[str, Any]] = [

@@ -8,11 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from assay.core.errors import SpecError
-from assay.data.cache import ArrayCache
 from assay.data.files.guess import guess
-from assay.data.files.load import load_dataset
-from assay.spec.schema import DataSpec
+from assay.plugin import ArrayCache, DataSpec, SpecError, load_dataset
 
 
 def _images(folder: Path, names: list[str]) -> None:

@@ -14,11 +14,8 @@ from tests.worlds.files import save, write_table
 from torch import nn
 
 import assay
-from assay.core.errors import DataError, SpecError
-from assay.data.cache import ArrayCache
-from assay.data.dataset import Dataset
 from assay.data.files.in_memory import on_disk
-from assay.data.files.load import load_dataset
+from assay.plugin import ArrayCache, DataError, Dataset, SpecError, load_dataset
 from assay.spec.parse import parse_study
 from assay.spec.request import parse_request
 

@@ -9,8 +9,8 @@ import pytest
 from tests.worlds.files import save, write_table
 from tests.worlds.public import hu, slice_uid, write_slice
 
-from assay.core.errors import DataError, SpecError
 from assay.data.files.labels import joined
+from assay.plugin import DataError, SpecError
 
 
 def dicoms(folder: Path) -> None:

@@ -14,11 +14,9 @@ import pytest
 from PIL import Image
 from tests.worlds.files import SIDE, blob, labels, load, noise, save, small_set, spec_of
 
-from assay.core.errors import DataError, SpecError
-from assay.data.cache import ArrayCache
-from assay.data.files.load import load_dataset
+from assay.plugin import ArrayCache, DataError, DataSpec, SpecError, load_dataset
 from assay.spec.parse import parse_study
-from assay.spec.schema import DataSpec, FactorSpec
+from assay.spec.schema import FactorSpec
 
 N = 8
 

@@ -9,12 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from assay.core.errors import DataError, SpecError
-from assay.data.cache import ArrayCache
-from assay.data.dataset import Dataset
-from assay.data.files.load import load_dataset
 from assay.data.splits import split
-from assay.spec.schema import DataSpec, SplitSpec
+from assay.plugin import ArrayCache, DataError, Dataset, DataSpec, SpecError, load_dataset
+from assay.spec.schema import SplitSpec
 
 COUNTS = {"train": 10, "val": 4, "test": 6}
 

@@ -13,9 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.worlds.files import SIDE, blob, labels, load, noise, save, small_set, write_table
 
-from assay.core.errors import DataError, SpecError
-from assay.data.dataset import Dataset
 from assay.data.files.outlines import Format, filled, runs
+from assay.plugin import DataError, Dataset, SpecError
 from assay.spec.parse import parse_study
 from assay.spec.schema import FactorSpec
 

@@ -8,13 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from assay.data.cache import ArrayCache
-from assay.data.dataset import Dataset
-from assay.data.files.load import load_dataset
 from assay.data.public.sets import PREPARED
 from assay.data.splits import assign_folds
+from assay.plugin import ArrayCache, Dataset, DataSpec, load_dataset
 from assay.shifts.file_rows import FilePopulation
-from assay.spec.schema import DataSpec, EnvironmentSpec, FactorSpec, SplitSpec
+from assay.spec.schema import EnvironmentSpec, FactorSpec, SplitSpec
 
 CROPS = EnvironmentSpec(crop="lesion-free")
 ASSETS = Path(os.environ.get("ASSAY_ASSETS", Path(__file__).parents[4] / "shared" / "assets"))

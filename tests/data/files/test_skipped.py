@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from tests.worlds.files import blob, load, noise, save, small_set, write_table
 
-from assay.core.errors import DataError
+from assay.plugin import DataError
 
 
 def _with_patients(folder: Path, blank: Sequence[int], n: int = 24) -> Path:

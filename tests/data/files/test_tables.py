@@ -11,12 +11,10 @@ import pytest
 from pydantic import ValidationError
 from tests.worlds.files import load, noise, save, small_set, write_table
 
-from assay.core.errors import DataError, SpecError
-from assay.data.cache import ArrayCache
 from assay.data.files.classes import target_column
-from assay.data.files.load import load_dataset
 from assay.data.files.table import chosen, factor_column, number, read_table
-from assay.spec.schema import DataSpec, FactorSpec, SplitSpec
+from assay.plugin import ArrayCache, DataError, DataSpec, SpecError, load_dataset
+from assay.spec.schema import FactorSpec, SplitSpec
 
 ROWS = [["image", "label", "note"], ["a.png", 0, "x"], ["b.png", 1, "Ä"]]
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from assay.data.files.folder import undeclared_table
-from assay.spec.schema import DataSpec, FactorSpec
+from assay.plugin import DataSpec
+from assay.spec.schema import FactorSpec
 
 ROWS = 210
 

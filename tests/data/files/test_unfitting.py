@@ -7,7 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
-from assay.data.files.fitting import fit_labels, placed, unfitted
+from assay.data.files.fitting import fit_labels, unfitted
+from assay.plugin import placed
 
 SIZES = [(48, 36), (36, 48), (100, 31), (32, 32), (20, 9), (7, 16), (321, 77)]
 """Heights and widths: larger and smaller than the square of 32 px, tall and wide."""

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from assay.data.dataset import Phantom
+from assay.plugin import Phantom
 from assay.testing.data import PhantomConformance, Values, draw_phantom
 
 SEEDS = pytest.mark.parametrize("seed", range(5))

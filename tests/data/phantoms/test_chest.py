@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 from tests.data.phantoms.lesioned import Lesioned
 from torch import Tensor
 
-from assay.data.dataset import Phantom, Rendered
 from assay.data.phantoms.chest import FIELD, SOFTEST, ChestPhantom, anatomy, chest_coordinates
-from assay.data.phantoms.drawing import Grid
+from assay.plugin import Grid, Phantom, Rendered
 from assay.testing.data import Values, draw_phantom
 
 OF_THE_MASS = ("mass", "size", "contrast", "edge", "side", "zone")

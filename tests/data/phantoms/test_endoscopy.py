@@ -11,10 +11,10 @@ from scipy import ndimage
 from tests.data.phantoms.lesioned import Lesioned
 from torch import Tensor
 
-from assay.data.dataset import Phantom, Rendered
-from assay.data.phantoms.drawing import Draw, Grid
+from assay.data.phantoms.drawing import Draw
 from assay.data.phantoms.endoscopy import FACTORS as ENDOSCOPY
 from assay.data.phantoms.endoscopy import SHADOW, EndoscopyPhantom, view
+from assay.plugin import Grid, Phantom, Rendered
 from assay.testing.data import Values, draw_phantom, grow
 
 OF_THE_LESION = ("lesion", "size", "shape", "contrast", "texture", "position_x", "position_y", "count")

@@ -14,10 +14,10 @@ from scipy import ndimage
 from tests.data.phantoms.lesioned import Lesioned
 from torch import Tensor
 
-from assay.data.dataset import Phantom, Rendered
-from assay.data.phantoms.drawing import Draw, Grid, draw_depth
+from assay.data.phantoms.drawing import Draw, draw_depth
 from assay.data.phantoms.foot import SHADOW, SIDE, FootPhantom
 from assay.data.phantoms.foot_anatomy import depth_of, foot, photo, toes_of
+from assay.plugin import Grid, Phantom, Rendered
 from assay.testing.data import Values, draw_phantom, grow
 
 OF_THE_ULCER = ("lesion", "size", "contrast", "slough", "rim", "irregularity", "position_x", "position_y", "count")

@@ -13,9 +13,8 @@ from scipy import ndimage
 from tests.data.phantoms.lesioned import Lesioned
 from torch import Tensor
 
-from assay.core.errors import DataError
-from assay.data.dataset import Phantom, Rendered
 from assay.data.phantoms.fundus import DISC, FEWEST, KINDS, MOST, SEVERE, Counts, FundusPhantom, grade_of
+from assay.plugin import DataError, Phantom, Rendered
 from assay.testing.data import Values, draw_phantom, grow
 
 OF_LESIONS = ("grade", *KINDS, "lesion_size", "lesion_contrast", "centrality")

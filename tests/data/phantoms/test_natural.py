@@ -7,9 +7,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from assay.core.registry import build
-from assay.data.dataset import Phantom, Rendered
-from assay.data.phantoms.drawing import Grid
 from assay.data.phantoms.textures import (
     FILLED,
     LARGEST,
@@ -27,6 +24,7 @@ from assay.data.phantoms.textures import (
     power_field,
     system,
 )
+from assay.plugin import Grid, Phantom, Rendered, build
 from assay.testing.data import PhantomConformance, Values, draw_phantom
 
 

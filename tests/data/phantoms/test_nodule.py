@@ -9,9 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from assay.core.errors import AssayError
-from assay.data.dataset import Phantom, Rendered
 from assay.data.phantoms.nodule import FEEDER, FIELD, HIGH, LOW, SPICULE, NodulePhantom
+from assay.plugin import AssayError, Phantom, Rendered
 from assay.testing.data import PhantomConformance, Values, draw_phantom, grow
 
 SOLID, GROUND_GLASS = 0, 2

@@ -10,10 +10,8 @@ from hypothesis import strategies as st
 from scipy.interpolate import BSpline
 from scipy.stats import kstest
 
-from assay.data.phantoms.base import Levels, Skewed, Uniform
 from assay.data.phantoms.drawing import (
     Capsules,
-    Grid,
     Numbers,
     Windows,
     direction,
@@ -24,11 +22,10 @@ from assay.data.phantoms.drawing import (
     reach,
     soften,
     spline_zoom,
-    uniforms,
-    white_noise,
     within,
     zoom_gain,
 )
+from assay.plugin import Grid, Levels, Skewed, Uniform, uniforms, white_noise
 
 
 def test_uniforms_are_uniform_and_unrelated_between_streams_and_rows() -> None:

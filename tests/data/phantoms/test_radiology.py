@@ -7,8 +7,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from assay.core.registry import build
-from assay.data.dataset import Phantom, Rendered
 from assay.data.phantoms.chest import FACTORS as CHEST
 from assay.data.phantoms.chest import ChestPhantom
 from assay.data.phantoms.nodule import FACTORS as NODULE
@@ -24,6 +22,7 @@ from assay.data.phantoms.radiology import (
     radiology_factors,
     tasks,
 )
+from assay.plugin import Phantom, Rendered, build
 from assay.testing.data import PhantomConformance, Values
 
 

@@ -13,10 +13,7 @@ from PIL import Image
 from tests.worlds.files import blob, noise, save
 from tests.worlds.public import load, spec_of, targets, values
 
-from assay.core.errors import DataError, SpecError
-from assay.data.cache import ArrayCache
-from assay.data.dataset import Dataset
-from assay.data.files.load import load_dataset
+from assay.plugin import ArrayCache, DataError, Dataset, SpecError, load_dataset
 from assay.shifts.sampling import parts
 from assay.shifts.sources import open_population
 from assay.spec.parse import parse_study

@@ -24,12 +24,12 @@ from tests.worlds.public import (
     xml,
 )
 
-from assay.core.errors import DataError, SpecError
 from assay.data.files.fitting import Patch, cut, cut_mask
 from assay.data.files.table import Unreadable
 from assay.data.public import ct
 from assay.data.public.lidc import Nodule, ReaderMark, nodules, pixel_positions, read_xml, region
 from assay.data.splits import assign_folds
+from assay.plugin import DataError, SpecError
 
 # 16 mm at 0.5 mm a pixel is 32 px: with size 32 a patch is the pixels themselves.
 WHOLE = {"field_mm": 16, "data": {"size": 32}}

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tests.worlds.public import NIH_ROWS, chexpert, load, mimic, nih, targets
 
-from assay.core.errors import DataError
+from assay.plugin import DataError
 
 
 def test_a_finding_that_only_such_lines_have_is_named_with_its_cause(tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from tests.worlds.public import chexpert, load, mimic, targets, values
 
-from assay.core.errors import DataError, SpecError
 from assay.data.splits import split
+from assay.plugin import DataError, SpecError
 from assay.spec.schema import SplitSpec
 
 

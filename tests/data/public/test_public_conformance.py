@@ -7,9 +7,7 @@ from pathlib import Path
 from tests.worlds import public
 from tests.worlds.public import chexpert, mimic, nih, spec_of
 
-from assay.data.cache import ArrayCache
-from assay.data.dataset import Dataset
-from assay.data.files.load import load_dataset
+from assay.plugin import ArrayCache, Dataset, load_dataset
 from assay.testing.data import DatasetConformance
 
 

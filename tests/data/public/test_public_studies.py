@@ -12,14 +12,9 @@ import yaml
 from tests.worlds import public
 from tests.worlds.public import chexpert, mimic, nih
 
-from assay.core.errors import SpecError
-from assay.data.cache import ArrayCache
-from assay.data.dataset import Dataset
-from assay.data.files.load import load_dataset
+from assay.plugin import ArrayCache, Component, Dataset, DataSpec, SpecError, load_dataset
 from assay.shifts.sources import open_population
 from assay.spec.parse import parse_study
-from assay.spec.recipe import Component
-from assay.spec.schema import DataSpec
 
 PAGE = (Path(__file__).parents[3] / "docs" / "reference" / "public-sets.md").read_text(encoding="utf-8")
 BLOCKS = {yaml.safe_load(block)["name"]: block for block in re.findall(r"```yaml\n(name:.*?)```", PAGE, re.DOTALL)}

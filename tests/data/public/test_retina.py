@@ -12,10 +12,7 @@ from PIL import Image
 from tests.worlds.files import noise, save
 from tests.worlds.public import load, spec_of, targets, values, write_csv
 
-from assay.core.errors import DataError, SpecError
-from assay.data.cache import ArrayCache
-from assay.data.dataset import Dataset
-from assay.data.files.load import load_dataset
+from assay.plugin import ArrayCache, DataError, Dataset, SpecError, load_dataset
 from assay.spec.data import has_grades
 from assay.testing.data import DatasetConformance
 

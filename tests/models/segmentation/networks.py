@@ -9,7 +9,7 @@ from tests.models.weights.networks import filled
 from tests.worlds.environments import part, recipe
 from torch import Tensor, nn
 
-from assay.models.networks import build_network
+from assay.plugin import build_network
 
 
 def built(name, initialization=None, *, size=64, channels=3, classes=2, seed=0, **params):

@@ -7,7 +7,7 @@ from monai.networks.nets.dynunet import DynUNet
 from monai.networks.nets.segresnet import SegResNet
 from tests.models.segmentation.networks import built, images
 
-from assay.core.errors import SpecError
+from assay.plugin import SpecError
 
 LEVELS = {"kernel_size": [3] * 5, "strides": [1, 2, 2, 2, 2], "upsample_kernel_size": [2] * 4}
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 from tests.models.segmentation.networks import built, images
 
-from assay.core.registry import lookup
 from assay.models.networks import pad_to_stride, small_unet
+from assay.plugin import lookup
 
 
 def test_it_has_the_parameters_it_says():

@@ -7,8 +7,8 @@ import segmentation_models_pytorch as smp
 import torch
 from tests.models.segmentation.networks import built, images
 
-from assay.core.errors import SpecError
 from assay.models.smp_networks import SmpNetwork
+from assay.plugin import SpecError
 
 NETWORKS = get_args(SmpNetwork)
 SMALL = {"deeplabv3": "tu-test_efficientnet", "deeplabv3plus": "tu-test_efficientnet", "pan": "tu-test_efficientnet"}

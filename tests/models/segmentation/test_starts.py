@@ -13,10 +13,9 @@ from tests.models.segmentation.networks import built, images, saved, timm_networ
 from tests.worlds.environments import part
 from torch import nn
 
-from assay.core.errors import WeightsError
 from assay.core.files import WEIGHTS_FILE
 from assay.models.smp_networks import repeat_kernel
-from assay.models.weights import load_weights, save_weights
+from assay.plugin import WeightsError, load_weights, save_weights
 
 ASSETS = Path(os.environ.get("ASSAY_ASSETS", Path(__file__).parents[4] / "shared" / "assets")) / "weights"
 LITE = ASSETS / "tf_efficientnet_lite0.imagenet.safetensors"

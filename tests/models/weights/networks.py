@@ -6,7 +6,7 @@ import torch
 from tests.worlds.environments import part, recipe
 from torch import nn
 
-from assay.models.networks import build_network
+from assay.plugin import build_network
 
 
 def recipe_of(model="resnet18", initialization=None):

@@ -13,10 +13,9 @@ from tests.models.weights.networks import network, recipe_of
 from tests.models.weights.server import Behavior, serving
 from tests.worlds.environments import part
 
-from assay.core.errors import WeightsError
 from assay.models import weight_files
-from assay.models.networks import build_network
 from assay.models.weight_files import cached_path, fetch, reachable
+from assay.plugin import WeightsError, build_network
 
 CONTENT = bytes(range(256)) * 8000
 SUM = hashlib.sha256(CONTENT).hexdigest()

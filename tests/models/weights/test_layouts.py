@@ -10,9 +10,7 @@ import torchvision
 from tests.models.weights.networks import filled, network, recipe_of, start
 from torch import nn
 
-from assay.core.errors import WeightsError
-from assay.models.networks import empty_network
-from assay.models.weights import load_weights, save_weights
+from assay.plugin import WeightsError, empty_network, load_weights, save_weights
 
 IMAGES = torch.rand(2, 3, 80, 80, generator=torch.Generator().manual_seed(0))
 

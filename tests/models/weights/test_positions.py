@@ -9,9 +9,8 @@ from tests.models.weights.networks import network, start
 from tests.worlds.environments import part
 from torch.nn import functional
 
-from assay.core.errors import WeightsError
 from assay.models import initialization
-from assay.models.weights import start_of
+from assay.plugin import WeightsError, start_of
 
 VIT = "test_vit"  # timm's own smallest: patches of 16 px, a class token
 SWIN = "swin_tiny_patch4_window7_224"

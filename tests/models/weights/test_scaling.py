@@ -6,8 +6,8 @@ import torch
 from tests.models.weights.networks import network, start
 from torch import nn
 
-from assay.models.networks import InputScaling
 from assay.models.weights import SCALINGS, take_rgb
+from assay.plugin import InputScaling
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3)).astype("f8")
 

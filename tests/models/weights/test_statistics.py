@@ -6,9 +6,8 @@ from tests.models.weights.networks import filled, network, recipe_of
 from tests.worlds.environments import part
 from torch import nn
 
-from assay.core.errors import WeightsError
 from assay.models import initialization
-from assay.models.networks import build_network
+from assay.plugin import WeightsError, build_network
 from assay.testing.models import same_state
 
 

@@ -11,8 +11,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from assay.core.registry import build
-from assay.training.objective import LossContext
+from assay.plugin import LossContext, build
 
 quickly = settings(max_examples=40, deadline=None)  # the first call of torch takes seconds
 

@@ -8,10 +8,8 @@ import torch
 from hypothesis import strategies as st
 from torch import Tensor
 
-from assay.core.registry import build
-from assay.models.networks import Outputs
+from assay.plugin import LossContext, Outputs, build
 from assay.testing.losses import PROGRESS, batch_of
-from assay.training.objective import LossContext
 
 Maps = tuple[Tensor, Tensor]
 """Logits float64 [b, k, h, w] and labels int64 [b, h, w]."""

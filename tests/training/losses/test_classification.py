@@ -11,12 +11,9 @@ from hypothesis import strategies as st
 from tests.training.losses import naive
 from tests.training.losses.batches import Example, examples, quickly
 
-from assay.core.errors import DataError, SpecError
-from assay.core.registry import build
-from assay.models.networks import Outputs
+from assay.plugin import DataError, LossContext, Outputs, SpecError, build
 from assay.testing.losses import PROGRESS, batch_of
 from assay.training.losses.classification import class_weights, cross_entropies, focals
-from assay.training.objective import LossContext
 
 
 def focal(logits: torch.Tensor, y: torch.Tensor, *, gamma: float) -> torch.Tensor:

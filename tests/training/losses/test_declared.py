@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from assay.core.errors import SpecError
-from assay.core.registry import entries, lookup
-from assay.spec.recipe import Component
+from assay.core.registry import entries
+from assay.plugin import Component, SpecError, lookup
 
 NAMES = (
     "arcface", "circle", "cross-entropy", "cross-entropy-supcon", "focal",

@@ -12,7 +12,7 @@ import pytest
 
 from assay.core import registry
 from assay.core.registry import entries
-from assay.training.objective import LossContext
+from assay.plugin import LossContext
 
 ROOT = Path(__file__).parents[3]
 REFERENCE = (ROOT / "docs/reference/losses.md").read_text(encoding="utf-8")

@@ -12,11 +12,9 @@ from tests.training.losses.batches import criterion
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from assay.core.registry import build
-from assay.models.networks import initialize_by_name
+from assay.plugin import LossContext, build, initialize_by_name
 from assay.testing.losses import PROGRESS, batch_of, random_outputs
 from assay.training.losses.embedding import EmbeddingObjective
-from assay.training.objective import LossContext
 
 CONTEXT = LossContext(width=6, classes=2, counts=(10, 10))
 EMBEDDING = (

@@ -10,12 +10,9 @@ from typing import Any
 import pytest
 import torch
 
-from assay.core.errors import AssayError, DataError, SpecError
-from assay.core.registry import build, entries
-from assay.data.dataset import Batch
-from assay.models.networks import Outputs
+from assay.core.registry import entries
+from assay.plugin import AssayError, Batch, DataError, LossContext, Outputs, SpecError, build
 from assay.testing.losses import PROGRESS, DenseLossConformance, batch_of, lesions, random_outputs
-from assay.training.objective import LossContext
 
 CONTEXT = LossContext(6, 2, (30, 20), dense=True)
 TERMS = [{"loss": "dice"}, {"loss": "boundary", "schedule": "linear", "start": 0.01, "end": 1}]

@@ -10,13 +10,9 @@ import torch
 from pydantic import ValidationError
 from tests.training.losses.masks import Maps, value
 
-from assay.core.errors import SpecError
-from assay.core.registry import build, lookup
-from assay.models.networks import Outputs
-from assay.spec.recipe import Component, RecipeSpec
+from assay.plugin import Component, LossContext, Outputs, Progress, RecipeSpec, SpecError, build, lookup
 from assay.testing.losses import PROGRESS, batch_of, lesions
 from assay.training.losses.segmentation import WeightSchedule, weight_at
-from assay.training.objective import LossContext, Progress
 
 DEFAULT: dict[str, Any] = {"weight": 1.0, "schedule": "constant", "start": 1.0, "end": 0.0, "at": 0.9}
 CONTEXT = LossContext(1, 2, (9, 9), dense=True)

@@ -13,15 +13,15 @@ from hypothesis import strategies as st
 from tests.worlds.environments import part, recipe
 from torch import Tensor
 
-from assay.core.registry import build, entries
+from assay.core.registry import entries
+from assay.plugin import Interrupted, LossContext, Progress, build, fit
 from assay.spec.recipe import looks_at_labels
 from assay.testing.data import squares
 from assay.testing.losses import batch_of, random_outputs
 from assay.testing.models import same_state
-from assay.training.loop import Interrupted, begin, fit
+from assay.training.loop import begin
 from assay.training.losses import self_supervised
 from assay.training.losses.self_supervised import Taught
-from assay.training.objective import LossContext, Progress
 
 TRAINING, VALIDATION = squares(70, seed=1), squares(30, seed=2)
 SMALL: dict[str, dict[str, Any]] = {

@@ -9,16 +9,27 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from assay.core.registry import build
-from assay.core.seeds import generator
 from assay.core.traits import Rows
-from assay.data.dataset import Batch
-from assay.models.networks import LinearHead, Outputs, fit_head
-from assay.shifts.intervention import draw
-from assay.training.augmentation import Augmentation, Draws
+from assay.models.networks import fit_head
+from assay.plugin import (
+    Augmentation,
+    Batch,
+    LinearHead,
+    LossContext,
+    MitigatedObjective,
+    Mitigation,
+    Objective,
+    Outputs,
+    Progress,
+    Setting,
+    build,
+    draw,
+    generator,
+    groups_in,
+)
+from assay.training.augmentation import Draws
 from assay.training.feed import batch_order
-from assay.training.mitigations import MitigatedObjective, Mitigation, SelectedFeatures, Setting, groups_in
-from assay.training.objective import LossContext, Objective, Progress
+from assay.training.mitigations import SelectedFeatures
 
 
 class WeightedByGroup(MitigatedObjective):

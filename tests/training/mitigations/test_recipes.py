@@ -13,16 +13,14 @@ from tests.training.test_train import train
 from tests.worlds.environments import AGE, mitigated, part, tagged, with_column
 
 from assay.core import registry
-from assay.core.errors import DataError
-from assay.core.registry import build, entries
-from assay.core.traits import LossTraits, MitigationTraits
-from assay.spec.recipe import RecipeSpec, training_labels
+from assay.core.registry import entries
+from assay.plugin import DataError, Interrupted, LossContext, LossTraits, MitigationTraits, RecipeSpec, build
+from assay.spec.recipe import training_labels
 from assay.testing.models import same_state, stopping
 from assay.training.feed import worst_group
-from assay.training.loop import Interrupted, TrainingState, begin
+from assay.training.loop import TrainingState, begin
 from assay.training.losses.classification import ImageObjective
 from assay.training.mitigations import build_mitigation
-from assay.training.objective import LossContext
 
 TRAINING, VALIDATION = tagged(70, seed=1, tied=0.5), tagged(40, seed=2, tied=0.5)
 OWN = "tests.training.mitigations.own"

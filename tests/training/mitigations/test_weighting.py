@@ -5,11 +5,8 @@ import pytest
 import torch
 from tests.training.mitigations.own import WeightedByGroup
 
-from assay.core.errors import SpecError
-from assay.data.dataset import Batch
-from assay.models.networks import Outputs
+from assay.plugin import Batch, Objective, Outputs, Progress, SpecError
 from assay.training.losses.classification import ImageObjective
-from assay.training.objective import Objective, Progress
 
 PROGRESS = Progress(0, 1, 0, 1)
 

@@ -12,10 +12,10 @@ import torch
 from torch import nn
 
 from assay.core.reasons import Code, because
-from assay.data.cache import ArrayCache
+from assay.plugin import ArrayCache, Fitted
 from assay.shifts.sources import open_population
 from assay.spec.parse import parse_study
-from assay.training.loop import Diverged, Fitted, _extreme, begin, finish
+from assay.training.loop import Diverged, _extreme, begin, finish
 
 STUDY: dict[str, Any] = {
     "name": "finished",
