@@ -93,8 +93,8 @@ def test_aliases_that_grow_without_end_are_refused() -> None:
         ("a: !!map b", "f:1: tag 'tag:yaml.org,2002:map' is not allowed: a study holds plain values only"),
         ("a: !mine b", "f:1: tag '!mine' is not allowed: a study holds plain values only"),
         ("a: *b", "f:1: found undefined alias 'b'; a text that begins with * or & needs quotes"),
-        ("[" * 3000, "f: nested too deeply; a study needs fewer than 20 levels"),
-        ("[" * 60 + "]" * 60, "f:1: aliases make this value endless or larger than 20000 values; write it out"),
+        ("a: 1\nb: " + "[" * 3000, "f:2: nested too deeply; a study needs fewer than 20 levels"),
+        ("[" * 60 + "]" * 60, "f:1: nested too deeply; a study needs fewer than 20 levels"),
         ("x" * 1_000_001, "f: over 1,000,000 characters, more than a study file has"),
     ],
 )  # fmt: skip

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.composer import Composer
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode
 from ruamel.yaml.resolver import VersionedResolver
@@ -48,6 +49,25 @@ class _CoreSchema(VersionedResolver):
         plain_scalar = kind is ScalarNode and implicit[0]
         tags = (tag for tag, pattern in _CORE_SCHEMA if plain_scalar and pattern.fullmatch(value))
         return next(tags, None) or super().resolve(kind, None, (False, False))
+
+
+class _BoundedComposer(Composer):
+    """Composer that ends at a bound of its own, wherever Python's limit of recursion stands."""
+
+    depth = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.depth > DEEPEST:
+            raise _NestedTooDeeply(self.parser.peek_event().start_mark.line + 1)
+        self.depth += 1
+        try:
+            return super().compose_node(parent, index)
+        finally:
+            self.depth -= 1
+
+
+class _NestedTooDeeply(Exception):
+    """A value with more levels than `DEEPEST`; its argument is the line."""
 
 
 def read_yaml(path: Path, called: str = "") -> Document:
@@ -98,11 +118,11 @@ def parse_yaml(text: str, source: str) -> tuple[Any, dict[Keys, str]]:
     if len(text) > LONGEST:
         raise SpecError(f"{source}: over {LONGEST:,} characters, more than a study file has")
     reader = YAML(typ="safe", pure=True)
-    reader.Resolver = _CoreSchema
+    reader.Resolver, reader.Composer = _CoreSchema, _BoundedComposer
     try:
         node: Node | None = reader.compose(text)
-    except RecursionError:
-        raise SpecError(f"{source}: nested too deeply; a study needs fewer than 20 levels") from None
+    except _NestedTooDeeply as error:
+        raise SpecError(f"{source}:{error}: nested too deeply; a study needs fewer than 20 levels") from None
     except MarkedYAMLError as error:
         raise SpecError(_syntax(error, text, source)) from None
     except YAMLError as error:
