@@ -18,7 +18,7 @@ from assay import plugin
 
 WHERE: dict[str, str] = plugin.MODULES
 HEAVY = {*HEAVY_LIBRARIES, "numba", "segmentation_models_pytorch", "pytest"}
-PUBLIC = {"assay", "assay.plugin", "assay.testing"}
+PUBLIC = {"assay", "assay.plugin", "assay.stats", "assay.testing"}
 DEEPER = {"docs/reference/testing.md": {"assay.testing.probe"}}  # models with known answers, for own tests
 SUITES_DEEPER = {
     "assay.models.untyped",  # typed adapters of torch's functions, which a plug-in calls on torch itself

@@ -33,8 +33,8 @@ IRREGULAR = frozenset({
     "said", "led", "begun", "written", "sought", "dealt",
 })  # fmt: skip
 """Past participles that do not end in -ed."""
-PUBLIC = ("assay.plugin", "assay.testing")
-"""Modules that tests may import from besides `assay` itself."""
+DOORS = ("assay.plugin", "assay.stats")
+"""Public modules besides `assay` and `assay.testing`; the stub of each lists its names."""
 FEATURES = frozenset({"look", "study", "audit", "compare", "validate", "cli"})
 SHARED = frozenset(
     {"core", "spec", "data", "maps", "stats", "shifts", "models", "training", "probes", "store", "execution", "report"}
@@ -74,6 +74,13 @@ class Module:
         return cls(tree, code_lines(text, tree))
 
 
+def stub_names(place: Path) -> frozenset[str]:
+    """Return the names that the stub of a module or package lists."""
+    stub = place / "__init__.pyi" if place.is_dir() else place.with_suffix(".pyi")
+    nodes = ast.parse(stub.read_text(encoding="utf-8")).body
+    return frozenset(alias.name for node in nodes if isinstance(node, ast.ImportFrom) for alias in node.names)
+
+
 def room_of(module: str) -> str:
     """Return the folder of a module: `core` of `assay.core.errors`."""
     return [*module.split("."), "__init__"][1]
@@ -86,10 +93,12 @@ class House:
     Attributes:
         modules: Dotted name -> module of the package.
         tests: Modules of the tests.
+        public: Door -> its names.
     """
 
     modules: Mapping[str, Module]
     tests: Sequence[Module]
+    public: Mapping[str, frozenset[str]]
 
     @classmethod
     def read(cls, root: Path = ROOT) -> House:
@@ -99,7 +108,8 @@ class House:
         for path in sorted(source.rglob("*.py")):
             parts = ("assay", *path.relative_to(source).with_suffix("").parts)
             modules[".".join(parts).removesuffix(".__init__")] = Module.read(path)
-        return cls(modules, [Module.read(path) for path in sorted((root / "tests").rglob("*.py"))])
+        tests = [Module.read(path) for path in sorted((root / "tests").rglob("*.py"))]
+        return cls(modules, tests, {door: stub_names(root / "src" / Path(*door.split("."))) for door in DOORS})
 
     def imports(self, name: str, *, at_import: bool) -> set[str]:
         """Return the modules of the package that a module imports.
@@ -167,8 +177,9 @@ class House:
             (node.module, alias.name)
             for node in nodes
             if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("assay.")
-            and not f"{node.module}.".startswith(tuple(f"{name}." for name in PUBLIC))
+            and not f"{node.module}.".startswith("assay.testing.")
             for alias in node.names
+            if alias.name not in self.public.get(node.module, ())
         }  # fmt: skip
 
     @property

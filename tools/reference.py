@@ -20,6 +20,7 @@ from typing import Any, cast
 import typer
 from pydantic import BaseModel
 
+from assay import plugin, stats
 from assay.audit import tables as audit_tables
 from assay.cli import app
 from assay.core.measures import COMPARED, MEASURES, Measure
@@ -27,7 +28,6 @@ from assay.core.registry import Entry, entries, lookup
 from assay.core.traits import ComponentKind, DataTraits
 from assay.core.types import Factor
 from assay.look.kind import DECODED
-from assay.plugin import MODULES
 from assay.report.glossary import GLOSSARY
 from assay.spec import schema as study
 from assay.store import schema
@@ -116,7 +116,7 @@ def _documented(text: str) -> dict[str, str]:
 
 def attributes(name: str) -> str:
     """Return the documented attributes of a class of `assay.plugin`."""
-    rows = ((f"`{key}`", meaning) for key, meaning in _documented(_docstring(MODULES[name], name)).items())
+    rows = ((f"`{key}`", meaning) for key, meaning in _documented(_docstring(plugin.MODULES[name], name)).items())
     return _rows(("field", ""), rows)
 
 
@@ -263,11 +263,16 @@ def commands() -> str:
     return "\n\n".join(parts)
 
 
-def names() -> str:
-    """Return the public names of `assay.plugin` with the first line of their documentation, by room."""
+def names(door: str) -> str:
+    """Return the names of a public module with the first line of their documentation.
+
+    Args:
+        door: `plugin`, by room; or `stats`, by module.
+    """
+    modules, part = (plugin.MODULES, 1) if door == "plugin" else (stats.MODULES, 2)
     rooms: dict[str, list[tuple[str, str]]] = {}
-    for name, module in sorted(MODULES.items()):
-        rooms.setdefault(module.split(".")[1], []).append((f"`{name}`", _docstring(module, name).split("\n\n")[0]))
+    for name, module in sorted(modules.items()):
+        rooms.setdefault(module.split(".")[part], []).append((f"`{name}`", _docstring(module, name).split("\n\n")[0]))
     return "\n\n".join(f"### {room}\n\n{_rows(('name', ''), rows)}" for room, rows in rooms.items())
 
 

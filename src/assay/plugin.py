@@ -14,33 +14,7 @@ name is imported from its module on first access, so that importing this module 
 
 from __future__ import annotations
 
-import ast
-from importlib import import_module
-from pathlib import Path
-from typing import Any
+from assay.core.public import attach_stub
 
-from assay.core.errors import nearest
-
-MODULES = {
-    alias.name: node.module or ""
-    for node in ast.parse(Path(__file__).with_suffix(".pyi").read_text(encoding="utf-8")).body
-    if isinstance(node, ast.ImportFrom)
-    for alias in node.names
-}
+MODULES, __getattr__, __dir__ = attach_stub(__name__, __file__)
 """Name to the module that defines it."""
-
-
-def __dir__() -> list[str]:
-    """List the public names."""
-    return sorted(MODULES)
-
-
-def __getattr__(name: str) -> Any:
-    """Import a name from the module that defines it."""
-    if name == "__all__":
-        return sorted(MODULES)
-    if name in MODULES:
-        return getattr(import_module(MODULES[name]), name)
-    near = None if name.startswith("_") else nearest(name, MODULES)
-    hint = f"; did you mean '{near}'?" if near else ""
-    raise AttributeError(f"module '{__name__}' has no attribute '{name}'{hint}")

@@ -11,7 +11,7 @@ import pytest
 from assay.plugin import MapGrid
 from assay.report.outcomes import mean_masks, mean_probabilities, of_classes, of_masks, take_cases
 from assay.report.sentences.captions import caption
-from assay.stats.panel import Panel
+from assay.stats import Panel
 
 
 def chosen(*judged: Any, count: int) -> dict[str, list[int]]:

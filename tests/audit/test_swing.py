@@ -22,7 +22,8 @@ from assay.audit.swing import (
     swing_of_group,
     unseen,
 )
-from assay.stats.bounds import ALPHA, share
+from assay.stats import share
+from assay.stats.bounds import ALPHA
 
 Arrays = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 

@@ -10,7 +10,7 @@ import pytest
 
 from assay.audit.swing import Effect, Swing, effect_of_mark, swing_of_group
 from assay.audit.verdicts import AuditDecision, Open, decide_column, decide_lead, decide_mark, is_settled, reference_of
-from assay.stats.bounds import Bounded
+from assay.stats import Bounded
 from assay.stats.rows import LeadVerdict, Verdict
 
 

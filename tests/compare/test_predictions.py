@@ -18,9 +18,8 @@ from assay.compare.predictions import read_predictions
 from assay.compare.request import CompareRequest
 from assay.compare.run import Compared, compare_predictions
 from assay.plugin import DataError, SpecError
-from assay.stats.compare import contrast
-from assay.stats.decisions import decide, moderate_group
-from assay.stats.panel import Panel
+from assay.stats import Panel, contrast, decide
+from assay.stats.decisions import moderate_group
 
 IMAGES, SEEDS = 120, 5
 ASKED = CompareRequest(data=Path(), by="loss", against="reference")

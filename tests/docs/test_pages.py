@@ -16,10 +16,10 @@ from tests.docs.reading import PAGES, ROOT, blocks, commands, name, named_comman
 from tools import reference
 
 import assay
+from assay import plugin, stats
 from assay.cli import app
 from assay.core.measures import MEASURES
 from assay.core.registry import entries
-from assay.plugin import MODULES
 from assay.spec.load import apply_scale
 from assay.spec.parse import read_study
 from assay.store import schema
@@ -94,7 +94,8 @@ def test_lists_of_pages_have_what_the_code_has() -> None:
     own = [one.name for one in MEASURES.values() if one.probe in probes]  # others are of plug-ins of this process
     assert all(f"| `{one}`" in made["reference/measures.md"] for one in own)
     assert all(f"### {one}\n" in made["reference/tables.md"] for one in every_table())
-    assert all(f"| `{one}` |" in made["reference/plugin.md"] for one in MODULES)
+    assert all(f"| `{one}` |" in made["reference/plugin.md"] for one in plugin.MODULES)
+    assert all(f"| `{one}` |" in made["statistics.md"] for one in stats.MODULES)
     assert "Usage: assay run" in made["reference/cli.md"]
 
 

@@ -12,7 +12,7 @@ from assay.look.added import held_against
 from assay.look.cues import cues_of_table
 from assay.plugin import Factor, FactorTable
 from assay.report.sentences.cues import added_words
-from assay.stats.panel import Panel
+from assay.stats import Panel
 from assay.store.data_tables import ADDED
 from assay.store.files import Row
 

@@ -12,7 +12,7 @@ import pytest
 
 from assay.look import embeddings
 from assay.plugin import FactorTable
-from assay.stats.metrics import auroc
+from assay.stats import auroc
 
 pytestmark = pytest.mark.thorough
 FEATURES, TELLING, COMMON, PREVALENCE, DRAWS = 32, 4, 0.5, 0.1, 200

@@ -28,8 +28,8 @@ from assay.look.image_cues import EDGES, Seen, properties_of
 from assay.plugin import AssayError, FactorTable
 from assay.report.index_page import write_index
 from assay.report.sentences.reasons import reason_words
+from assay.stats import Panel
 from assay.stats.doubts import cautioned
-from assay.stats.panel import Panel
 from assay.store.data_tables import LARGE
 
 N = 240

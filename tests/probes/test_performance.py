@@ -13,7 +13,8 @@ from assay.plugin import Factor, FactorTable, Measurement, Model, Read, Scene, b
 from assay.probes.performance import Performance, overall
 from assay.probes.probe import groups_of, worst_group_place
 from assay.report.sentences.reasons import place_words, reason_words
-from assay.stats.influence import Answers, cluster
+from assay.stats import Answers
+from assay.stats.influence import cluster
 from assay.testing.probe import Reader, World
 
 

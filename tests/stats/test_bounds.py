@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import binomtest
 from statsmodels.stats.proportion import proportion_confint
 
-from assay.stats.bounds import share
+from assay.stats import share
 
 
 @pytest.mark.parametrize(("hits", "images"), [(0, 7), (1, 7), (3, 7), (90, 100), (100, 100), (12, 1000)])

@@ -19,27 +19,32 @@ from tests.worlds.panels import panel
 from assay.core.reasons import Code, because
 from assay.core.types import Contributions
 from assay.report.sentences.reasons import reason_words
-from assay.stats.compare import (
+from assay.stats import (
+    Assumptions,
     Budget,
     Contrast,
-    beyond,
+    Panel,
+    collapse_rate,
     combination,
-    compare,
     contrast,
-    crossing,
+    contrast_collapse,
+    decide,
+    detectable_difference,
     equivalence,
+    estimate_panel,
+    evaluate,
     holm,
+    linear_contrast,
     matched_fit,
+    minimum_effect,
     noninferiority,
-    seed_levels,
+    of_seeds,
     sign_flip,
     two_sided,
 )
-from assay.stats.decisions import decide
-from assay.stats.estimate import estimate
-from assay.stats.outcomes import collapse_rate, contrast_collapse
-from assay.stats.panel import Panel, effective_of_classes, effective_patients, evaluate, of_seeds, own_samples, probit
-from assay.stats.power import Assumptions, detectable_difference, patient_variance, rests_on
+from assay.stats.compare import crossing, seed_levels
+from assay.stats.panel import effective_of_classes, effective_patients, own_samples, probit
+from assay.stats.power import patient_variance, rests_on
 from assay.study.preview_page import assumption_text
 
 DIFFERENCE = np.array([1.0, -1.0])
@@ -48,7 +53,7 @@ DIFFERENCE = np.array([1.0, -1.0])
 def test_a_contrast_is_the_difference_of_the_estimates_and_changes_sign() -> None:
     a, b = panel(0, distance=1.5, noise=9), panel(1, distance=1.0, noise=9)
     there, back = contrast(a, b, "auroc"), contrast(b, a, "auroc")
-    assert there.value == pytest.approx(estimate(a, "auroc").value - estimate(b, "auroc").value)
+    assert there.value == pytest.approx(estimate_panel(a, "auroc").value - estimate_panel(b, "auroc").value)
     assert (back.value, back.low, back.high, back.p) == pytest.approx((-there.value, -there.high, -there.low, there.p))
 
 
@@ -64,7 +69,7 @@ def test_shared_patients_are_paired_and_others_stand_alone() -> None:
     apart = contrast(a, replace(b, patient=b.patient + 1000), "auroc")
     assert (paired.patients, paired.paired_patients, apart.patients, apart.paired_patients) == (60, 60, 120, 0)
     assert paired.standard_error < apart.standard_error
-    alone = [estimate(one, "auroc") for one in (a, b)]
+    alone = [estimate_panel(one, "auroc") for one in (a, b)]
     sides = [evaluate(one, "auroc").contributions.mean(axis=0) for one in (a, b)]
     assert apart.value == pytest.approx(alone[0].value - alone[1].value)
     # Between patients the unpaired variance is the sum of the two.
@@ -138,7 +143,7 @@ def test_probit_scale_of_a_binormal_auroc_is_its_separation() -> None:
 def test_numbers_per_seed_are_compared_by_the_paired_t_test() -> None:
     a, b = np.array([0.5, 0.6, 0.7, 0.55]), np.array([0.4, 0.55, 0.5, 0.5])
     seeds = np.arange(4)
-    found = compare([of_seeds(a, seeds), of_seeds(b[::-1], seeds[::-1])], DIFFERENCE)
+    found = linear_contrast([of_seeds(a, seeds), of_seeds(b[::-1], seeds[::-1])], DIFFERENCE)
     assert found.p == pytest.approx(stats.ttest_rel(a, b).pvalue)
 
 
@@ -146,14 +151,14 @@ def test_a_standard_error_that_is_not_known_on_one_side_leaves_numbers_per_seed_
     seeds, known = np.arange(3), [own_samples(0.3, "a")] * 3
     unknown = [own_samples(error, "b") for error in (0.3, np.nan, 0.3)]
     a, b = np.array([0.9, 1.0, 1.1]), np.array([0.4, 0.4, 0.4])
-    found = compare([of_seeds(a, seeds, known), of_seeds(b, seeds, [own_samples(0.4, "b")] * 3)], DIFFERENCE)
+    found = linear_contrast([of_seeds(a, seeds, known), of_seeds(b, seeds, [own_samples(0.4, "b")] * 3)], DIFFERENCE)
     assert found.standard_error == pytest.approx(math.sqrt(0.01 / 3 + 0.3**2 + 0.4**2))
     for side in (of_seeds(b, seeds), of_seeds(b, seeds, unknown)):
-        found = compare([of_seeds(a, seeds, known), side], DIFFERENCE)
+        found = linear_contrast([of_seeds(a, seeds, known), side], DIFFERENCE)
         assert (found.value, found.reason) == (pytest.approx(0.6), because(Code.UNKNOWN_ERROR))
         assert math.isnan(found.p)
     elsewhere = of_seeds(a, np.array([0, 7, 2]), unknown)  # seed 7 is not compared
-    few = compare([elsewhere, of_seeds(b, seeds, known)], DIFFERENCE)
+    few = linear_contrast([elsewhere, of_seeds(b, seeds, known)], DIFFERENCE)
     assert few.reason == because(Code.FEW_SEEDS, seeds=2, least=3)
 
 
@@ -162,11 +167,11 @@ def test_an_error_that_two_recipes_share_is_no_error_of_their_difference() -> No
     rng, seeds = np.random.default_rng(5), np.arange(6)
     design = Contributions(np.arange(-64, 0), rng.normal(size=64) / 200)
     a, b = 0.4 + 0.006 * rng.normal(size=6), 0.4 + 0.006 * rng.normal(size=6)
-    found = compare([of_seeds(a, seeds, [design] * 6), of_seeds(b, seeds, [design] * 6)], DIFFERENCE)
+    found = linear_contrast([of_seeds(a, seeds, [design] * 6), of_seeds(b, seeds, [design] * 6)], DIFFERENCE)
     assert found.standard_error == pytest.approx(stats.sem(a - b))
     assert found.df == pytest.approx(5)
     elsewhere = replace(design, samples=np.arange(1000, 1064))
-    apart = compare([of_seeds(a, seeds, [design] * 6), of_seeds(b, seeds, [elsewhere] * 6)], DIFFERENCE)
+    apart = linear_contrast([of_seeds(a, seeds, [design] * 6), of_seeds(b, seeds, [elsewhere] * 6)], DIFFERENCE)
     assert apart.standard_error == pytest.approx(math.hypot(stats.sem(a - b), np.sqrt(2) * design.standard_error))
     assert (found.patients, apart.patients, apart.paired_patients) == (0, 64, 0)  # of a design are no patients
 
@@ -202,14 +207,14 @@ def test_equivalence_is_the_greater_of_two_one_sided_tests() -> None:
 
 
 def test_beyond_the_margin_is_one_test_towards_the_sign() -> None:
-    assert beyond(0.05, 0.01, 8.0, 0.05) == pytest.approx(0.5)
-    assert beyond(-0.08, 0.01, 8.0, 0.05) == pytest.approx(stats.t.sf(3, 8))
-    assert beyond(0.08, 0.01, 8.0, 0.05) > two_sided(0.08, 0.01, 8.0) / 2
+    assert minimum_effect(0.05, 0.01, 8.0, 0.05) == pytest.approx(0.5)
+    assert minimum_effect(-0.08, 0.01, 8.0, 0.05) == pytest.approx(stats.t.sf(3, 8))
+    assert minimum_effect(0.08, 0.01, 8.0, 0.05) > two_sided(0.08, 0.01, 8.0) / 2
 
 
 def test_more_than_the_margin_is_decided_by_holm_and_not_read_off_the_interval() -> None:
     sure = [replace(made(1e-9, value=sign * 0.2, margin=0.05, equivalence_p=1.0), standard_error=0.01, df=50.0,
-                    beyond_p=beyond(0.2, 0.01, 50.0, 0.05)) for sign in (1, -1)]  # fmt: skip
+                    beyond_p=minimum_effect(0.2, 0.01, 50.0, 0.05)) for sign in (1, -1)]  # fmt: skip
     # Shown against zero as the last of its family, at an uncorrected 5%, with an interval beyond the margin; and yet
     # its p of 0.015 is not under 0.025 / 2, since another comparison fails to be beyond the margin as well.
     unsure = [replace(made(p, value=0.072, margin=0.05, equivalence_p=1.0), standard_error=0.01, df=50.0, beyond_p=over)

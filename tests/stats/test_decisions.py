@@ -11,10 +11,10 @@ import pytest
 from scipy import stats
 
 from assay.core.reasons import Code, reason_of
-from assay.stats.compare import Contrast, compare, fixed_order, untested_contrast
-from assay.stats.decisions import decide, deciding_factors, limit_if_alone, mean_of, rule, seeds_and_patients_needed
+from assay.stats import Contrast, decide, fixed_order, linear_contrast, of_seeds
+from assay.stats.compare import untested_contrast
+from assay.stats.decisions import deciding_factors, limit_if_alone, mean_of, rule, seeds_and_patients_needed
 from assay.stats.estimate import limit_df
-from assay.stats.panel import of_seeds
 
 
 def measured(mean: float, sd: float = 0.02, seeds: int = 10, margin: float | None = 0.05) -> Contrast:
@@ -22,7 +22,7 @@ def measured(mean: float, sd: float = 0.02, seeds: int = 10, margin: float | Non
     drawn = np.random.default_rng(seeds).normal(size=seeds)
     values = mean + sd * (drawn - drawn.mean()) / drawn.std(ddof=1)
     numbers = np.arange(seeds)
-    return compare([of_seeds(values, numbers)], np.ones(1), margin)
+    return linear_contrast([of_seeds(values, numbers)], np.ones(1), margin)
 
 
 def test_a_fixed_order_stops_at_the_first_comparison_that_is_not_shown() -> None:
@@ -88,7 +88,8 @@ def test_a_mean_is_taken_within_each_seed() -> None:
     rng, numbers = np.random.default_rng(3), np.arange(8)
     moved = rng.normal(size=8)
     first, second = (
-        compare([of_seeds(0.1 + sign * moved + 0.01 * rng.normal(size=8), numbers)], np.ones(1)) for sign in (1, -1)
+        linear_contrast([of_seeds(0.1 + sign * moved + 0.01 * rng.normal(size=8), numbers)], np.ones(1))
+        for sign in (1, -1)
     )
     found = mean_of([first, second], 0.2)
     both = (first.per_seed + second.per_seed) / 2

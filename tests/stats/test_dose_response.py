@@ -10,11 +10,10 @@ from scipy.stats import norm
 from tests.worlds.panels import panel
 
 from assay.core.reasons import NOTHING, Code, because
-from assay.stats.compare import Contrast, Scales, contrast
-from assay.stats.decisions import decide
-from assay.stats.doses import DosePanel, interaction, interaction_seeds, on_both_scales, outcome, outcome_weights
-from assay.stats.estimate import estimate
-from assay.stats.panel import Panel, evaluate, of_seeds, own_samples, probit
+from assay.stats import Contrast, DosePanel, Panel, contrast, decide, estimate_panel, evaluate, interaction, of_seeds
+from assay.stats.compare import Scales
+from assay.stats.doses import interaction_seeds, on_both_scales, outcome, outcome_weights
+from assay.stats.panel import own_samples, probit
 
 DOSES = (0.0, 0.5, 1.0)
 
@@ -28,7 +27,7 @@ def curve(seed: int, distances: tuple[float, ...], seeds: int = 5, patients: int
 
 
 def auroc(one: DosePanel) -> float:
-    return estimate(one.panel, "auroc").value
+    return estimate_panel(one.panel, "auroc").value
 
 
 def test_the_outcome_is_the_mean_over_doses_less_the_value_at_0():

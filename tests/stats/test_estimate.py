@@ -18,8 +18,9 @@ from tests.worlds.panels import panel
 
 from assay.core.reasons import NOTHING, Code, because
 from assay.report.sentences.reasons import reason_words
-from assay.stats.estimate import BATCH, estimate, estimate_seeds, estimates_of_seeds, interval, two_way
-from assay.stats.panel import SAMPLES_OF_ITS_OWN, Panel, evaluate, of_seeds, own_samples
+from assay.stats import Panel, estimate_panel, estimate_seeds, estimates_of_seeds, evaluate, interval, of_seeds, two_way
+from assay.stats.estimate import BATCH
+from assay.stats.panel import SAMPLES_OF_ITS_OWN, own_samples
 
 
 def mean_parts(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -145,7 +146,7 @@ def test_equal_seeds_with_an_error_within_them_have_the_interval_of_their_sample
 
 
 def test_an_estimate_is_the_mean_over_seeds_with_what_it_rests_on() -> None:
-    found = estimate(panel(0, patients=60, images=2), "auroc")
+    found = estimate_panel(panel(0, patients=60, images=2), "auroc")
     assert found.value == pytest.approx(found.per_seed.mean())
     assert (found.seeds, found.patients, found.images, found.reason) == (5, 60, 120, NOTHING)
     assert found.low < found.value < found.high
@@ -158,7 +159,7 @@ def test_order_of_seeds_images_and_names_of_patients_change_nothing(seed: int, n
     rows, seeds = rng.permutation(len(plain.target)), rng.permutation(5)
     names = rng.permutation(1000)[:60]
     shuffled = replace(plain, scores=plain.scores[seeds], patient=names[plain.patient]).rows(rows)
-    one, other = estimate(plain, name), estimate(shuffled, name)
+    one, other = estimate_panel(plain, name), estimate_panel(shuffled, name)
     assert (other.value, other.low, other.high) == pytest.approx((one.value, one.low, one.high))
 
 
@@ -166,16 +167,18 @@ def test_seeds_that_agree_leave_the_variance_over_patients() -> None:
     single = panel(3, seeds=1)
     copies = replace(single, scores=np.repeat(single.scores, 4, axis=0))
     moved = evaluate(single, "auroc").contributions[0]
-    assert estimate(copies, "auroc").standard_error == pytest.approx(np.sqrt((moved**2).sum()))
+    assert estimate_panel(copies, "auroc").standard_error == pytest.approx(np.sqrt((moved**2).sum()))
 
 
 def test_images_of_one_patient_are_not_independent() -> None:
     single = panel(4, patients=60)
     rows = np.repeat(np.arange(60), 4)
     copies = single.rows(rows)
-    assert estimate(copies, "auroc").standard_error == pytest.approx(estimate(single, "auroc").standard_error)
+    assert estimate_panel(copies, "auroc").standard_error == pytest.approx(
+        estimate_panel(single, "auroc").standard_error
+    )
     as_if_independent = replace(copies, patient=np.arange(240))
-    assert estimate(as_if_independent, "auroc").standard_error < estimate(single, "auroc").standard_error
+    assert estimate_panel(as_if_independent, "auroc").standard_error < estimate_panel(single, "auroc").standard_error
 
 
 @settings(max_examples=50, deadline=None)
@@ -220,7 +223,7 @@ def test_a_narrow_interval_is_the_plain_one() -> None:
     ],
 )
 def test_what_cannot_be_had_is_nan_with_the_reason(given: Panel, name: str, reason: str, has_value: bool) -> None:
-    found = estimate(given, name)
+    found = estimate_panel(given, name)
     assert reason_words(found.reason) == reason
     assert math.isnan(found.low)
     assert math.isnan(found.high)
@@ -236,7 +239,9 @@ def test_untested_rows_count_for_nothing() -> None:
         np.append(plain.patient, [0, 1, 3]),
         tested=np.broadcast_to(np.arange(63) < 60, (5, 63)),
     )
-    assert estimate(longer, "auroc").standard_error == pytest.approx(estimate(plain, "auroc").standard_error)
+    assert estimate_panel(longer, "auroc").standard_error == pytest.approx(
+        estimate_panel(plain, "auroc").standard_error
+    )
 
 
 def test_thresholds_are_each_seeds_own() -> None:

@@ -12,8 +12,7 @@ from sklearn import metrics as reference
 from tests.worlds.panels import answers
 
 from assay.core.reasons import Code, because
-from assay.stats.influence import Answers
-from assay.stats.measures import value
+from assay.stats import Answers, value
 from assay.stats.measures.grades import SPECIFICITIES, specific_thresholds
 from assay.stats.metrics import beyond
 

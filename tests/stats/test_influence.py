@@ -13,9 +13,9 @@ from syrupy.assertion import SnapshotAssertion
 from tests.worlds.panels import answers
 
 from assay.report.sentences.reasons import reason_words
-from assay.stats import influence, metrics
-from assay.stats.influence import Answers, auroc_rows, widen
-from assay.stats.measures import COMPUTED, find_measure, influence_of, value
+from assay.stats import Answers, influence, influence_of, metrics, value
+from assay.stats.influence import auroc_rows, widen
+from assay.stats.measures import COMPUTED, find_measure
 from assay.stats.metrics import class_score, placements
 
 seeds = st.integers(0, 10_000)

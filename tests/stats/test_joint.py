@@ -8,9 +8,8 @@ from scipy import stats
 from syrupy.assertion import SnapshotAssertion
 
 from assay.report.sentences.reasons import reason_words
-from assay.stats.estimate import covariance, interval, move, two_way, uncertainty
-from assay.stats.outcomes import error_correlation, joint
-from assay.stats.panel import Evaluated
+from assay.stats import Evaluated, covariance, error_correlation, interval, joint, two_way, uncertainty
+from assay.stats.estimate import move
 
 PLAIN = (-np.inf, np.inf)
 

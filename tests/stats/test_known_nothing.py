@@ -9,9 +9,7 @@ import pytest
 from tests.worlds.panels import panel
 
 from assay.plugin import generator
-from assay.stats.decisions import decide
-from assay.stats.doses import DosePanel, interaction
-from assay.stats.panel import Panel
+from assay.stats import DosePanel, Panel, decide, interaction
 
 STUDIES, RECIPES = 40, 3
 

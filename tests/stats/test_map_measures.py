@@ -12,12 +12,10 @@ from syrupy.assertion import SnapshotAssertion
 from assay.core.reasons import Code
 from assay.maps.summary import summarize
 from assay.report.sentences.reasons import reason_words
-from assay.stats.compare import contrast
-from assay.stats.influence import Answers
+from assay.stats import Answers, Panel, contrast, evaluate, influence_of, value
 from assay.stats.measure import Computed
-from assay.stats.measures import COMPUTED, influence_of, value
+from assay.stats.measures import COMPUTED
 from assay.stats.measures.maps import LEVELS
-from assay.stats.panel import Panel, evaluate
 
 HIGH, LOW = 4.0, -4.0
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from sklearn import metrics as reference
 
 from assay.core.reasons import NOTHING, Code, because
-from assay.stats import maps
-from assay.stats.maps import Empty, FreeResponse
+from assay.stats import FreeResponse, maps
+from assay.stats.maps import Empty
 
 NAN, INF = float("nan"), float("inf")
 OVERLAPS = {"dice": maps.dice, "iou": maps.iou, "precision": maps.precision, "recall": maps.recall}

@@ -13,9 +13,7 @@ import pytest
 from tests.worlds.panels import panel
 
 from assay.report.sentences.reasons import reason_words
-from assay.stats.decisions import decide
-from assay.stats.doses import Amount, DosePanel, interaction, matched_clean
-from assay.stats.panel import Panel, evaluate
+from assay.stats import Amount, DosePanel, Panel, decide, evaluate, interaction, matched_clean
 
 ROWS = (100, 200, 400, 800)
 FAST, SLOW = 12.5, 50.0

@@ -14,9 +14,7 @@ from sklearn import metrics as reference
 from torchmetrics.functional.classification import multiclass_auroc
 
 from assay.report.sentences.reasons import reason_words
-from assay.stats import metrics
-from assay.stats.influence import Answers
-from assay.stats.measures import value
+from assay.stats import Answers, metrics, value
 
 seeds = st.integers(0, 10_000)
 

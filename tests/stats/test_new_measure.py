@@ -15,11 +15,10 @@ from assay.core import measures as registry
 from assay.core.measures import COMPARED
 from assay.plugin import Measure, RunFolder
 from assay.probes.performance import overall
+from assay.stats import Answers, Metric, influence_of
 from assay.stats import measure as declared
-from assay.stats.influence import Answers, share
+from assay.stats.influence import share
 from assay.stats.measure import COMPUTED, Result, measure
-from assay.stats.measures import influence_of
-from assay.stats.metrics import Metric
 
 ENTRY = Measure("doubt", "performance", "share of images with a probability of 0.4 to 0.6", low=0.0, high=1.0)
 

@@ -8,10 +8,7 @@ import numpy as np
 import pytest
 from jaxtyping import Float
 
-from assay.stats import compare
-from assay.stats.decisions import decide
-from assay.stats.estimate import Uncertainty, uncertainty
-from assay.stats.panel import Evaluated
+from assay.stats import Evaluated, Uncertainty, compare, decide, uncertainty
 from assay.stats.replication import replication_row
 from assay.stats.rows import ALPHA, Row
 

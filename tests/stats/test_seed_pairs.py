@@ -11,7 +11,7 @@ from scipy import stats
 from sklearn.metrics import cohen_kappa_score
 
 from assay.core.reasons import Code, because
-from assay.stats.similarity import Likeness, between_seeds, beyond_seeds, cohen_kappa, decide_likeness
+from assay.stats import Likeness, between_seeds, beyond_seeds, cohen_kappa, decide_likeness
 
 
 def models(seeds: int, shift: float, spread: int, draw: np.random.Generator) -> np.ndarray:

@@ -12,14 +12,8 @@ from hypothesis import strategies as st
 from scipy.spatial.distance import pdist, squareform
 
 from assay.core.reasons import NOTHING, Code, Reason, because
-from assay.stats import similarity
-from assay.stats.similarity import (
-    cka_matrix,
-    cka_vector,
-    hsic,
-    rbf_cka_vector,
-    undefined_for,
-)
+from assay.stats import cka_matrix, cka_vector, hsic, rbf_cka_vector, similarity
+from assay.stats.similarity import undefined_for
 
 
 def cka(one: np.ndarray, other: np.ndarray) -> float:

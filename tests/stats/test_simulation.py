@@ -7,11 +7,10 @@ import pytest
 from scipy.stats import norm
 from tests.worlds.scripts import script
 
-from assay.stats.compare import compare
+from assay.stats import Evaluated, Panel, combine, evaluate, linear_contrast, uncertainty
 from assay.stats.compare import contrast_of as combined
 from assay.stats.doses import outcome_weights
-from assay.stats.estimate import uncertainty
-from assay.stats.panel import Evaluated, Panel, combine, evaluate, probit
+from assay.stats.panel import probit
 
 _, simulation, doses, worst, families, _, looks = (
     script(f"benchmarks/{name}_simulation.py")
@@ -72,7 +71,7 @@ def test_the_batch_of_a_simulation_is_the_contrast_of_a_study() -> None:
     ]
     for batch, single in ((drawn, parts), (probit(drawn), [probit(part) for part in parts])):
         p, value = doses.p_values(batch)
-        found = compare(single, weights)
+        found = linear_contrast(single, weights)
         assert (p[0], value[0]) == pytest.approx((found.p, found.value))
 
 

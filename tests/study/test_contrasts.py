@@ -21,10 +21,9 @@ from assay.core.reasons import NOTHING, Code, Reason, because
 from assay.report.words import statement
 from assay.spec.parse import parse_study
 from assay.spec.schema import ContrastSpec, RecipePoint
-from assay.stats.compare import Contrast, compare, untested_contrast
+from assay.stats import Contrast, DosePanel, interaction, linear_contrast, of_seeds
+from assay.stats.compare import untested_contrast
 from assay.stats.decisions import decide_families
-from assay.stats.doses import DosePanel, interaction
-from assay.stats.panel import of_seeds
 from assay.stats.power import reachable
 from assay.store.schema import COLLAPSES, CONTRASTS, RELIANCE_CONTRASTS
 from assay.study.contrasts import carry_out, reliance_rows
@@ -98,7 +97,7 @@ def pair(level: str, stated: ContrastSpec = FLIPS) -> Pair:
 def sure(difference: float) -> Contrast:
     seeds = np.arange(5)
     spread = np.array([-0.02, -0.01, 0.0, 0.01, 0.02])
-    return compare([of_seeds(difference + spread, seeds)], np.ones(1))
+    return linear_contrast([of_seeds(difference + spread, seeds)], np.ones(1))
 
 
 def test_what_could_not_be_tested_counts_in_holms_family() -> None:

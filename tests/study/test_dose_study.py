@@ -16,7 +16,7 @@ from assay.core.reasons import Code, read
 from assay.plugin import RunFolder
 from assay.report.words import statement
 from assay.spec.schema import RecipePoint
-from assay.stats.panel import Panel
+from assay.stats import Panel
 from assay.store.described import read_description
 from assay.store.files import Row
 from assay.store.schema import DOSE_CHANGES

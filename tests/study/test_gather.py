@@ -17,7 +17,7 @@ from assay.core.types import Contributions
 from assay.plugin import Measurement, StoreError
 from assay.probes.performance import Performance
 from assay.report.sentences.reasons import reason_words
-from assay.stats.influence import Answers
+from assay.stats import Answers
 from assay.stats.rows import KEY_FIELDS
 from assay.store.files import Row
 from assay.store.schema import MEASUREMENTS

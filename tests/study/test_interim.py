@@ -15,9 +15,8 @@ from assay.execution.plan import Plan
 from assay.plugin import RunFolder, SpecError
 from assay.spec.parse import parse_study
 from assay.spec.schema import StudySpec
-from assay.stats.compare import Contrast, compare
+from assay.stats import Contrast, linear_contrast, of_seeds
 from assay.stats.decisions import LOOK_ALPHA
-from assay.stats.panel import of_seeds
 from assay.study.families import Pair, spec_pairs
 from assay.study.gathered import Gathered
 from assay.study.interim import InterimLook, contrasts_of, look_rows, looks_at, next_seeds
@@ -66,7 +65,7 @@ def carry_out_all(
         number = min(plan.seeds[pair.a[0].label], plan.seeds[pair.b[0].label])
         where = f" {pair.contrast.environment}" if pair.contrast.environment != AXIS["environment"] else ""
         own, seeds = values[f"{pair.level_a}{where}"][:number], np.arange(number)
-        return compare([of_seeds(own, seeds)], np.ones(1), pair.contrast.margin)
+        return linear_contrast([of_seeds(own, seeds)], np.ones(1), pair.contrast.margin)
 
     def read(plan: Plan) -> tuple[Gathered, list[Any]]:
         records = cast(Records, plan)

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from assay.spec.parse import parse_study
+from assay.stats import Panel
 from assay.stats.measures import COMPUTED
-from assay.stats.panel import Panel
 from assay.study.tables import measures_of
 
 KAPPA = "quadratic-weighted-kappa"

@@ -15,8 +15,7 @@ from assay.core.reasons import Code, read
 from assay.plugin import RunFolder
 from assay.report.sentences.reasons import reason_words
 from assay.spec.schema import RecipePoint
-from assay.stats.panel import Panel
-from assay.stats.similarity import cka_matrix, rbf_cka_vector
+from assay.stats import Panel, cka_matrix, rbf_cka_vector
 from assay.store import schema
 from assay.store.files import Row
 from assay.study.similarity import recipe_pairs, similarity_rows

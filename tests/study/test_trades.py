@@ -12,8 +12,7 @@ import torch
 
 from assay.maps.summary import summarize
 from assay.spec.schema import RecipePoint
-from assay.stats.estimate import estimate
-from assay.stats.panel import Panel
+from assay.stats import Panel, estimate_panel
 from assay.study.segmentation import trade_rows
 
 IMAGES, SEEDS = 60, 4
@@ -76,7 +75,7 @@ def test_a_region_goes_around_both_estimates() -> None:
     for row in trade_rows(gathered([])):
         outline = np.array(json.loads(row["region"]))
         for axis, side in enumerate(("across", "up")):
-            one = estimate(PANELS[row["recipe"], row[f"{side}_environment"]], row[side])
+            one = estimate_panel(PANELS[row["recipe"], row[f"{side}_environment"]], row[side])
             assert outline[:, axis].min() < one.low < one.value < one.high < outline[:, axis].max()
 
 
@@ -85,7 +84,7 @@ def test_seeds_that_call_more_in_both_tie_the_two_measures_to_each_other() -> No
     tied = {row["recipe"]: row["correlation"] for row in trade_rows(gathered([]))}
     for label, correlation in tied.items():
         values = [
-            estimate(PANELS[label, where], name).per_seed
+            estimate_panel(PANELS[label, where], name).per_seed
             for where, name in (("lesions", "dice"), ("healthy", "false-positive-rate-at-90"))
         ]
         assert np.sign(correlation) == np.sign(np.cov(*values)[0, 1])

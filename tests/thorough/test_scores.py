@@ -13,7 +13,7 @@ from sklearn.metrics import roc_auc_score
 
 from assay.audit.checks import match_outputs
 from assay.plugin import SpecError
-from assay.stats.metrics import auroc
+from assay.stats import auroc
 from assay.stats.scores import scale_of
 
 pytestmark = pytest.mark.thorough

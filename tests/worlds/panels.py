@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from assay.stats.influence import Answers
-from assay.stats.panel import Panel
+from assay.stats import Answers, Panel
 
 
 def answers(seed: int, n: int = 80, k: int = 2, folds: int = 0, ties: bool = False) -> Answers:

@@ -14,10 +14,11 @@ from PIL import Image
 
 from assay.core.reasons import Code, because
 from assay.plugin import RunFolder, generator
+from assay.stats import collapse_rate
 from assay.stats.decisions import rule
 from assay.stats.doubts import findings_of
 from assay.stats.findings import to_row
-from assay.stats.outcomes import collapse_rate, corruption_rows
+from assay.stats.outcomes import corruption_rows
 from assay.stats.rows import with_id
 from assay.store import schema
 from assay.store.files import Row

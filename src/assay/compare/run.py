@@ -29,7 +29,7 @@ from assay.spec.schema import ContrastSpec, Role
 from assay.stats.compare import contrast
 from assay.stats.decisions import decide_families, moderate_group
 from assay.stats.doubts import failure_columns, fallen_seeds, findings_of, outlying_seeds
-from assay.stats.estimate import estimate, estimate_row
+from assay.stats.estimate import estimate_panel, estimate_row
 from assay.stats.findings import to_row
 from assay.stats.format import p_value, with_interval
 from assay.stats.measures import COMPUTED
@@ -191,7 +191,7 @@ def compare_predictions(read: Predictions, request: CompareRequest) -> Compared:
     ]
     entry, rows, by_seed = COMPUTED[measure], list[Row](), list[Row]()
     for name, panel in panels.items():
-        found, chance = estimate(panel, measure), entry.chance(panel.target, panel.scores.shape[2])
+        found, chance = estimate_panel(panel, measure), entry.chance(panel.target, panel.scores.shape[2])
         row = estimate_row(places[name], found, entry.entry.unit, entry.entry.direction, chance)
         rows.append(row)
         by_seed += [

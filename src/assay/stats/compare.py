@@ -48,7 +48,7 @@ def equivalence(value: float, standard_error: float, df: float, margin: float) -
     return float(stdtr(df, -(margin - abs(value)) / standard_error))
 
 
-def beyond(value: float, standard_error: float, df: float, margin: float) -> float:
+def minimum_effect(value: float, standard_error: float, df: float, margin: float) -> float:
     """Compute the p-value of a difference of at most the margin: one one-sided test, towards the sign of the value.
 
     P(T > (|value| - margin) / standard error), T by Student's t. Either sign may be claimed, so that a claim at a
@@ -64,7 +64,7 @@ def beyond(value: float, standard_error: float, df: float, margin: float) -> flo
         ValueError: The margin is not above 0.
 
     Examples:
-        >>> round(beyond(0.1, 0.02, float("inf"), 0.05), 4)  # the normal tail beyond (0.1 - 0.05) / 0.02
+        >>> round(minimum_effect(0.1, 0.02, float("inf"), 0.05), 4)  # the normal tail beyond (0.1 - 0.05) / 0.02
         0.0062
     """
     _check_margin(margin)
@@ -251,10 +251,12 @@ def combination(
         >>> round(mean.value, 6)  # (0.5 + 0.65) / 2
         0.575
     """
-    return compare([evaluate(panel, name) for panel in panels], weights, margin)
+    return linear_contrast([evaluate(panel, name) for panel in panels], weights, margin)
 
 
-def compare(parts: Sequence[Evaluated], weights: Float[np.ndarray, "m *s"], margin: float | None = None) -> Contrast:
+def linear_contrast(
+    parts: Sequence[Evaluated], weights: Float[np.ndarray, "m *s"], margin: float | None = None
+) -> Contrast:
     """Return the contrast of evaluated panels.
 
     Args:
@@ -265,7 +267,7 @@ def compare(parts: Sequence[Evaluated], weights: Float[np.ndarray, "m *s"], marg
     Examples:
         >>> from assay.stats.panel import of_seeds
         >>> a, b = (of_seeds(np.array(values), np.arange(3)) for values in ([0.5, 0.6, 0.7], [0.4, 0.4, 0.4]))
-        >>> result = compare([a, b], np.array([1.0, -1.0]))
+        >>> result = linear_contrast([a, b], np.array([1.0, -1.0]))
         >>> round(result.value, 6), round(result.p, 4)  # t = 0.2 / (0.1 / sqrt(3)), 2 degrees of freedom
         (0.2, 0.0742)
     """
@@ -345,7 +347,7 @@ def contrast_of(
         flips[1],
         float("nan") if margin is None else margin,
         float("nan") if margin is None else equivalence(value, error, df, margin),
-        float("nan") if margin is None else beyond(value, error, df, margin),
+        float("nan") if margin is None else minimum_effect(value, error, df, margin),
         len(combined.values),
         left_out,
         len(combined.named_patients),
@@ -527,7 +529,7 @@ def matched_fit(a: Curve, b: Curve, name: str, margin: float | None = None) -> C
         for curve, weight in zip((a, b), weights, strict=True)
     ]
     every = {int(seed) for budget in [*a, *b] for seed in budget.panel.numbers}
-    return replace(compare(sides, np.array([1.0, -1.0]), margin), left_out=len(every) - len(seeds))
+    return replace(linear_contrast(sides, np.array([1.0, -1.0]), margin), left_out=len(every) - len(seeds))
 
 
 def seed_levels(yardsticks: Sequence[Float[np.ndarray, "b s"]]) -> Float[np.ndarray, " s"]:

@@ -115,11 +115,11 @@ def decide(family: Sequence[Contrast], alpha: float = ALPHA, correction: Correct
     differ nor shown to be equivalent are `inconclusive`, and so are those that could not be tested.
 
     Examples:
-        >>> from assay.stats.compare import compare
+        >>> from assay.stats.compare import linear_contrast
         >>> from assay.stats.panel import of_seeds
         >>> seeds = np.arange(5)
         >>> large, small = (of_seeds(np.array([-2, -1, 0, 1, 2]) / 1000 + mean, seeds) for mean in (0.2, 0.0))
-        >>> family = [compare([part], np.ones(1), margin=0.05) for part in (large, small)]
+        >>> family = [linear_contrast([part], np.ones(1), margin=0.05) for part in (large, small)]
         >>> [decision.decision for decision in decide(family)]
         ['higher-beyond', 'equivalent']
     """
@@ -244,9 +244,9 @@ def seeds_and_patients_needed(contrast: Contrast, size: int, alpha: float = ALPH
     Examples:
         A standard deviation of the margin over seeds, and no variance over patients:
 
-        >>> from assay.stats.compare import compare
+        >>> from assay.stats.compare import linear_contrast
         >>> from assay.stats.panel import of_seeds
-        >>> wide = compare([of_seeds(np.array([-0.1, 0.0, 0.1]), np.arange(3))], np.ones(1), margin=0.1)
+        >>> wide = linear_contrast([of_seeds(np.array([-0.1, 0.0, 0.1]), np.arange(3))], np.ones(1), margin=0.1)
         >>> seeds_and_patients_needed(wide, 1)  # seeds and patients
         (16.0, nan)
     """
@@ -306,11 +306,11 @@ def decide_families(families: Sequence[Family], estimates: Sequence[Row]) -> lis
         estimates: Rows of `schema.ESTIMATES`, which show whether values are at an end of the scale.
 
     Examples:
-        >>> from assay.stats.compare import compare
+        >>> from assay.stats.compare import linear_contrast
         >>> from assay.stats.panel import of_seeds
         >>> seeds = np.arange(5)
         >>> parts = [of_seeds(np.array([-2, -1, 0, 1, 2]) / 1000 + mean, seeds) for mean in (0.2, 0.0)]
-        >>> results = [compare([part], np.ones(1)) for part in parts]
+        >>> results = [linear_contrast([part], np.ones(1)) for part in parts]
         >>> named = [{"id": name, "measure": "auroc", "factor": "", "at": ""} for name in ("supcon", "triplet")]
         >>> [(row["id"], row["decision"]) for row in decide_families([Family("losses", named, results)], [])]
         [('supcon', 'higher'), ('triplet', 'inconclusive')]
@@ -446,10 +446,10 @@ def moderate_group(group: Sequence[Contrast]) -> list[Contrast]:
     moderates no other; one on two scales is moderated on each.
 
     Examples:
-        >>> from assay.stats.compare import compare
+        >>> from assay.stats.compare import linear_contrast
         >>> from assay.stats.panel import of_seeds
         >>> parts = [of_seeds(np.array([-1, 0, 1]) * sd + 0.2, np.arange(3)) for sd in (0.01, 0.1)]
-        >>> group = [compare([part], np.ones(1)) for part in parts]
+        >>> group = [linear_contrast([part], np.ones(1)) for part in parts]
         >>> [round(contrast.standard_error, 4) for contrast in group]  # sd / sqrt(3)
         [0.0058, 0.0577]
         >>> [round(contrast.standard_error, 4) for contrast in moderate_group(group)]
@@ -492,9 +492,9 @@ def limit_if_alone(contrast: Contrast, family: int) -> Contrast:
         family: Contrasts of its family, those without a test included.
 
     Examples:
-        >>> from assay.stats.compare import compare
+        >>> from assay.stats.compare import linear_contrast
         >>> from assay.stats.panel import of_seeds
-        >>> alone = compare([of_seeds(np.array([0.1, 0.2, 0.3]), np.arange(3))], np.ones(1))
+        >>> alone = linear_contrast([of_seeds(np.array([0.1, 0.2, 0.3]), np.arange(3))], np.ones(1))
         >>> limit_if_alone(alone, 8) is alone  # its degrees of freedom are those of its seeds already
         True
     """
@@ -532,9 +532,10 @@ def mean_of(members: Sequence[Contrast], margin: float | None = None) -> Contras
     of them is. Where members are tested on two scales, so is the mean.
 
     Examples:
-        >>> from assay.stats.compare import compare
+        >>> from assay.stats.compare import linear_contrast
         >>> from assay.stats.panel import of_seeds
-        >>> members = [compare([of_seeds(np.array([0.1, 0.2, 0.3]) * k, np.arange(3))], np.ones(1)) for k in (1, 3)]
+        >>> parts = [of_seeds(np.array([0.1, 0.2, 0.3]) * k, np.arange(3)) for k in (1, 3)]
+        >>> members = [linear_contrast([part], np.ones(1)) for part in parts]
         >>> mean_of(members).per_seed.round(6).tolist()
         [0.2, 0.4, 0.6]
     """

@@ -17,8 +17,8 @@ from assay.stats.compare import (
     EqualClean,
     Scales,
     combination,
-    compare,
     crossing,
+    linear_contrast,
     only,
     untested_contrast,
 )
@@ -90,8 +90,8 @@ def interaction_seeds(
     if len(a) != len(b) or len(a) < 2:
         raise ValueError(f"{len(a)} and {len(b)} doses: give both recipes the same ones, 0 and at least another")
     parts, weights = [*a, *b], np.concatenate([outcome_weights(len(a)), -outcome_weights(len(b))])
-    plain = compare(parts, weights, margin)
-    return on_both_scales(plain, compare([probit(part) for part in parts], weights)) if bounded else plain
+    plain = linear_contrast(parts, weights, margin)
+    return on_both_scales(plain, linear_contrast([probit(part) for part in parts], weights)) if bounded else plain
 
 
 def outcome_weights(doses: int) -> Float[np.ndarray, " d"]:
@@ -233,7 +233,7 @@ def _contrast_on(
         terms += [(part, -slope * w) for w, part in zip(weight, side.clean, strict=True) if w]
         terms += [(part, slope * w) for w, part in zip(weights[setter], sides[setter].clean, strict=True) if w]
     parts, term_weights = zip(*terms, strict=True)
-    return compare(parts, np.array(term_weights), margin)
+    return linear_contrast(parts, np.array(term_weights), margin)
 
 
 def _changes(doses: Sequence[Evaluated], scale: str) -> list[Term]:

@@ -267,7 +267,7 @@ class Uncertainty:
     spread: Spread | None = None
 
 
-def estimate(panel: Panel, name: str) -> Estimate:
+def estimate_panel(panel: Panel, name: str) -> Estimate:
     """Estimate a measure of one recipe in one environment.
 
     The estimate is the mean over seeds, with a 95% interval over seeds and patients.
@@ -284,7 +284,7 @@ def estimate(panel: Panel, name: str) -> Estimate:
 
         >>> target = np.array([0, 1, 0, 1])
         >>> scores = np.where(target == 1, 1.0, -1.0) * np.array([[-1, -1, 1, 1], [-1, 1, 1, 1], [1, 1, 1, 1]])
-        >>> result = estimate(Panel(scores[:, :, None], target, np.arange(4)), "accuracy")
+        >>> result = estimate_panel(Panel(scores[:, :, None], target, np.arange(4)), "accuracy")
         >>> result.value, result.per_seed.tolist(), result.seeds, result.patients
         (0.75, [0.5, 0.75, 1.0], 3, 4)
     """
@@ -502,7 +502,7 @@ def estimate_row(where: Row, estimate: Estimate, unit: str, direction: str, chan
 
     Examples:
         >>> panel = Panel(np.ones((3, 4, 1)), np.array([0, 1, 1, 1]), np.arange(4))
-        >>> row = estimate_row({"measure": "accuracy"}, estimate(panel, "accuracy"), "", "higher", float("nan"))
+        >>> row = estimate_row({"measure": "accuracy"}, estimate_panel(panel, "accuracy"), "", "higher", float("nan"))
         >>> row["measure"], row["value"], row["seeds"], row["reason"]
         ('accuracy', 0.75, 3, '')
     """

@@ -125,11 +125,11 @@ def found_reachable(
         alpha: Level of the family.
 
     Examples:
-        >>> from assay.stats.compare import compare
+        >>> from assay.stats.compare import linear_contrast
         >>> from assay.stats.panel import of_seeds
         >>> seeds = np.arange(5)
         >>> parts = [of_seeds(np.array([-2, -1, 0, 1, 2]) * sd, seeds) for sd in (0.01, 0.02)]
-        >>> contrasts = [compare([part], np.ones(1)) for part in parts]
+        >>> contrasts = [linear_contrast([part], np.ones(1)) for part in parts]
         >>> found_reachable(contrasts[:1], 1) < found_reachable(contrasts, 1) < found_reachable(contrasts[1:], 1)
         True
         >>> found_reachable([], 1)

@@ -21,8 +21,8 @@ from assay.spec.schema import ContrastSpec, RecipePoint, StudySpec
 from assay.stats.compare import (
     Budget,
     Contrast,
-    compare,
     contrast,
+    linear_contrast,
     matched_fit,
     untested_contrast,
 )
@@ -201,7 +201,7 @@ def _carried_out(gathered: Gathered, pair: Pair) -> Contrast:
             sides = [_values(gathered, stated, point) for point in (a, b)]
         except _Lost as lost:
             return untested_contrast(lost.reason, stated.margin)
-        result = compare(sides, np.array([1.0, -1.0]), stated.margin)
+        result = linear_contrast(sides, np.array([1.0, -1.0]), stated.margin)
     seeds_kept = {seed for point in (a, b) for seed in gathered.kept_seeds(point)}
     return replace(result, left_out=len(seeds_kept) - result.seeds)
 
@@ -247,7 +247,7 @@ def _against_greatest(point: RecipePoint, measure: str, by_factor: Mapping[str, 
     if len(by_factor) < 2:
         return []
     (factor, first), *others = by_factor.items()
-    results = [compare([first, other], np.array([1.0, -1.0])) for _, other in others]
+    results = [linear_contrast([first, other], np.array([1.0, -1.0])) for _, other in others]
     return [
         {
             **point.columns,

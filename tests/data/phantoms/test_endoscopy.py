@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,15 +13,23 @@ from tests.data.phantoms.lesioned import Lesioned
 from torch import Tensor
 
 from assay.data.phantoms.drawing import Draw
-from assay.data.phantoms.endoscopy import FACTORS as ENDOSCOPY
-from assay.data.phantoms.endoscopy import SHADOW, EndoscopyPhantom, view
-from assay.plugin import Grid, Phantom, Rendered
+from assay.data.phantoms.endoscopy import view
+from assay.plugin import Grid, Phantom, Rendered, build
 from assay.testing.data import Values, draw_phantom, grow
 
+SHADOW = 0.45
+"""Reach of a polyp's shadow beyond its outline, in its radii."""
 OF_THE_LESION = ("lesion", "size", "shape", "contrast", "texture", "position_x", "position_y", "count")
-OF_THE_PICTURE = tuple(factor.name for factor in ENDOSCOPY if factor.name not in OF_THE_LESION)
+OF_THE_PICTURE = tuple(
+    factor.name for factor in build("phantom", "endoscopy", {}).factors if factor.name not in OF_THE_LESION
+)
 LONGEST = 0.5 * np.sqrt(1.5) * (1 + SHADOW)
 """How far from its center the roundest shadow of a polyp of diameter 1 can reach: its long half axis, and beyond."""
+
+
+def make(**arguments: float) -> Any:
+    """Return the phantom."""
+    return build("phantom", "endoscopy", arguments)
 
 
 def fixed(rows: int, **values: float) -> dict[str, np.ndarray]:
@@ -31,11 +40,11 @@ def fixed(rows: int, **values: float) -> dict[str, np.ndarray]:
 
 
 def images_of(rows: int = 40, pixels: int = 64, **values: float) -> Tensor:
-    return EndoscopyPhantom().render(fixed(rows, **values), np.arange(rows), pixels, {}).images
+    return make().render(fixed(rows, **values), np.arange(rows), pixels, {}).images
 
 
 def masks_of(rows: int = 40, pixels: int = 128, **values: float) -> Tensor:
-    return EndoscopyPhantom().render(fixed(rows, **values), np.arange(rows), pixels, {}).masks[:, 0]
+    return make().render(fixed(rows, **values), np.arange(rows), pixels, {}).masks[:, 0]
 
 
 class TestEndoscopy(Lesioned):
@@ -45,8 +54,8 @@ class TestEndoscopy(Lesioned):
     shown = fixed(8, shape=0.7)
     held = MappingProxyType({"lesion": 1, "size": 0.4})  # the look of a polyp is seen where there is one
 
-    def make(self) -> EndoscopyPhantom:
-        return EndoscopyPhantom()
+    def make(self) -> Phantom:
+        return make()
 
     def may_touch(
         self, phantom: Phantom, factor: str, values: Values, nuisance: np.ndarray, before: Rendered, after: Rendered
@@ -136,7 +145,7 @@ def test_glints_and_bubbles_only_add_light(factor: str) -> None:
 
 
 def test_outside_the_scopes_view_all_is_one_dark_gray_and_nothing_is_marked() -> None:
-    phantom = EndoscopyPhantom()
+    phantom = make()
     values, nuisance = draw_phantom(phantom, 60, 3)
     values |= {"lesion": np.ones(60, dtype=np.int64), "size": np.full(60, 0.62)}
     rendered = phantom.render(values, nuisance, 96, {})
@@ -151,7 +160,7 @@ def test_outside_the_scopes_view_all_is_one_dark_gray_and_nothing_is_marked() ->
 
 
 def test_a_larger_image_shows_the_same_scene() -> None:
-    phantom = EndoscopyPhantom(grain=0)
+    phantom = make(grain=0)
     values, nuisance = draw_phantom(phantom, 24, 6)
     small, large = (phantom.render(values, nuisance, size, {}) for size in (64, 256))
     shrunk = torch.nn.functional.avg_pool2d(large.images, 4)

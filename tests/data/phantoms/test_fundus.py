@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,14 +14,22 @@ from scipy import ndimage
 from tests.data.phantoms.lesioned import Lesioned
 from torch import Tensor
 
-from assay.data.phantoms.fundus import DISC, FEWEST, KINDS, MOST, SEVERE, Counts, FundusPhantom, grade_of
-from assay.plugin import DataError, Phantom, Rendered
+from assay.data.phantoms.fundus import FEWEST, MOST, SEVERE, Counts, grade_of
+from assay.plugin import DataError, Phantom, Rendered, build
 from assay.testing.data import Values, draw_phantom, grow
 
+KINDS: tuple[str, ...] = build("phantom", "fundus", {}).kinds
+DISC = 0.077
+"""Radius of a usual disc, in sides of the image."""
 OF_LESIONS = ("grade", *KINDS, "lesion_size", "lesion_contrast", "centrality")
 REACH = 0.025
 """How far outside its mask a lesion may be seen: half of the widest edge, in sides of the image."""
 CLEAR = {"scars": 0.0, "flaws": 0.0, "blur": 0.0, "texture": 0.0, "grain": 0.0}
+
+
+def make(**arguments: float) -> Any:
+    """Return the phantom."""
+    return build("phantom", "fundus", arguments)
 
 
 def fixed(rows: int, **values: float) -> dict[str, np.ndarray]:
@@ -47,8 +56,8 @@ class TestFundus(Lesioned):
     shown = fixed(8, grade=3)
     held = MappingProxyType({"grade": 4, "lesion_contrast": 1.0, "hemorrhages": 0.8})
 
-    def make(self) -> FundusPhantom:
-        return FundusPhantom()
+    def make(self) -> Any:
+        return make()
 
     def masks(self, values: Values, nuisance: np.ndarray) -> Tensor:
         return self.make().masks_by_kind(values, nuisance, 64, {})
@@ -63,7 +72,7 @@ class TestFundus(Lesioned):
     @settings(max_examples=8, deadline=None)
     @given(seed=st.integers(0, 2**31), kind=st.sampled_from(KINDS))
     def test_how_many_of_a_kind_there_are_leaves_the_others(self, seed: int, kind: str) -> None:
-        phantom = FundusPhantom()
+        phantom = make()
         values, nuisance = draw_phantom(phantom, 4, seed)
         values["grade"] = np.arange(1, 5)
         few, many = (phantom.masks_by_kind({**values, kind: np.full(4, s)}, nuisance, 96, {}) for s in (0.0, 1.0))
@@ -95,7 +104,7 @@ def test_the_rule_of_grades(lesions: Counts, grade: int) -> None:
 @settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 2**31))
 def test_lesions_make_the_grade_that_was_set(seed: int) -> None:
-    phantom = FundusPhantom()
+    phantom = make()
     values, nuisance = draw_phantom(phantom, 200, seed)
     if seed % 2:  # the ends of what a grade allows
         values |= {kind: np.round(values[kind]) for kind in KINDS}
@@ -106,7 +115,7 @@ def test_lesions_make_the_grade_that_was_set(seed: int) -> None:
 
 @pytest.mark.parametrize("grade", range(5))
 def test_counts_run_from_the_fewest_to_the_most_that_a_grade_allows(grade: int) -> None:
-    phantom, seeds = FundusPhantom(), np.arange(40)
+    phantom, seeds = make(), np.arange(40)
     ends = [phantom.counts(fixed(40, **(dict.fromkeys(KINDS, s) | {"grade": grade})), seeds) for s in (0.0, 1.0)]
     for kind in KINDS:
         few, many = (getattr(end, kind).reshape(40, -1).sum(1) for end in ends)
@@ -120,7 +129,7 @@ def test_counts_run_from_the_fewest_to_the_most_that_a_grade_allows(grade: int) 
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_mask_holds_as_many_spots_as_were_counted(kind: str) -> None:
     """Spots of the smallest size, at a share that sets several: two that touch are one, which few are."""
-    phantom, seeds = FundusPhantom(**CLEAR), np.arange(12)
+    phantom, seeds = make(**CLEAR), np.arange(12)
     values = fixed(12, **{"grade": 4, "lesion_size": 0.7, "centrality": 0.5, kind: 0.6})
     stated = getattr(phantom.counts(values, seeds), kind).reshape(12, -1).sum(1)
     found = spots_of(phantom.masks_by_kind(values, seeds, 320, {})[:, KINDS.index(kind)])
@@ -130,7 +139,7 @@ def test_each_mask_holds_as_many_spots_as_were_counted(kind: str) -> None:
 
 
 def test_hemorrhages_lie_in_the_quadrants_that_they_are_counted_in() -> None:
-    phantom, seeds = FundusPhantom(), np.arange(12)
+    phantom, seeds = make(), np.arange(12)
     values = fixed(12, grade=3, lesion_size=0.7, hemorrhages=0.5)
     stated = phantom.counts(values, seeds).hemorrhages
     found = phantom.masks_by_kind(values, seeds, 320, {})[:, KINDS.index("hemorrhages")]
@@ -145,7 +154,7 @@ def test_hemorrhages_lie_in_the_quadrants_that_they_are_counted_in() -> None:
 
 
 def test_masks_by_kind_make_the_union_and_show_where_the_picture_changed() -> None:
-    phantom = FundusPhantom()
+    phantom = make()
     values, nuisance = draw_phantom(phantom, 10, 5)
     values["grade"] = np.tile(np.arange(5), 2)
     rendered, kinds = phantom.render(values, nuisance, 96, {}), phantom.masks_by_kind(values, nuisance, 96, {})
@@ -162,7 +171,7 @@ def test_masks_by_kind_make_the_union_and_show_where_the_picture_changed() -> No
     ("kind", "channel", "sign"), [("hemorrhages", 1, -1), ("exudates", 1, 1), ("cotton_wool", 2, 1)]
 )
 def test_lesions_are_dark_or_bright_by_their_kind(kind: str, channel: int, sign: int) -> None:
-    phantom, seeds = FundusPhantom(**CLEAR), np.arange(20)
+    phantom, seeds = make(**CLEAR), np.arange(20)
     values = fixed(20, grade=2, **{kind: 1.0})
     mask = phantom.masks_by_kind(values, seeds, 256, {})[:, KINDS.index(kind)]
     pictures = [phantom.render({**values, "lesion_contrast": np.full(20, c)}, seeds, 256, {}).images for c in (0.5, 1)]
@@ -171,7 +180,7 @@ def test_lesions_are_dark_or_bright_by_their_kind(kind: str, channel: int, sign:
 
 
 def test_no_lesion_lies_beyond_the_view_of_a_camera() -> None:
-    phantom = FundusPhantom(flaws=0)
+    phantom = make(flaws=0)
     values, nuisance = draw_phantom(phantom, 20, 3)
     values |= {"grade": np.full(20, 4), "camera": np.ones(20), "lesion_size": np.full(20, 0.7)}
     values |= {kind: np.ones(20) for kind in KINDS}
@@ -186,7 +195,7 @@ def test_no_lesion_lies_beyond_the_view_of_a_camera() -> None:
 
 def test_the_disc_lies_to_the_nose_and_has_its_size() -> None:
     """With all else even, what a pale cup of 0.8 adds over one of 0.2 is a ring within the disc."""
-    phantom, seeds = FundusPhantom(**CLEAR), np.arange(30)
+    phantom, seeds = make(**CLEAR), np.arange(30)
     place = (np.arange(256) + 0.5) / 256 - 0.5
     for side, sign in ((0, -1), (1, 1)):
         large, small = (
@@ -202,7 +211,7 @@ def test_the_disc_lies_to_the_nose_and_has_its_size() -> None:
 
 def test_eyes_of_a_patient_share_what_strangers_do_not() -> None:
     """The tint of two eyes of a patient (seeds 2k, 2k + 1), one mirrored, is nearer than that of two patients."""
-    phantom, values = FundusPhantom(**CLEAR), fixed(60)
+    phantom, values = make(**CLEAR), fixed(60)
     tint = [
         phantom.render(values, 2 * np.arange(60) + eye, 64, {}).images[:, :, 24:40, 8:24].mean((2, 3)) for eye in (0, 1)
     ]
@@ -213,7 +222,7 @@ def test_eyes_of_a_patient_share_what_strangers_do_not() -> None:
 
 def test_pigment_darkens_light_brightens_and_caliber_widens() -> None:
     def mean(**values: float) -> Tensor:
-        return FundusPhantom(**CLEAR).render(fixed(20, **values), np.arange(20), 96, {}).images.mean((1, 2, 3))
+        return make(**CLEAR).render(fixed(20, **values), np.arange(20), 96, {}).images.mean((1, 2, 3))
 
     assert bool((mean(pigment=0) > mean(pigment=1)).all())
     assert bool((mean(illumination=-1) < mean(illumination=1)).all())
@@ -221,7 +230,7 @@ def test_pigment_darkens_light_brightens_and_caliber_widens() -> None:
 
 
 def test_a_larger_image_shows_the_same_scene() -> None:
-    phantom = FundusPhantom(grain=0)
+    phantom = make(grain=0)
     values, nuisance = draw_phantom(phantom, 16, 6)
     small, large = (phantom.render(values, nuisance, size, {}) for size in (64, 256))
     shrunk = torch.nn.functional.avg_pool2d(large.images, 4)
@@ -230,7 +239,7 @@ def test_a_larger_image_shows_the_same_scene() -> None:
 
 def test_scars_of_laser_are_no_lesions_and_leave_the_masks() -> None:
     values, seeds = fixed(12, grade=2, exudates=0.5), np.arange(12)
-    with_scars, without = (FundusPhantom(scars=share).render(values, seeds, 96, {}) for share in (1.0, 0.0))
+    with_scars, without = (make(scars=share).render(values, seeds, 96, {}) for share in (1.0, 0.0))
     assert torch.equal(with_scars.masks, without.masks)
     assert bool(((with_scars.images - without.images).abs().amax((1, 2, 3)) > 0.05).all())
 
@@ -239,18 +248,18 @@ def test_the_least_radius_enlarges_small_lesions_and_leaves_large_ones() -> None
     """A microaneurysm covers the disc of that radius; a hemorrhage that is larger stays as it is."""
     nuisance = np.arange(40)
     micro = fixed(40, grade=1, microaneurysms=0)  # one each
-    usual, larger = (FundusPhantom(**CLEAR, smallest=least).render(micro, nuisance, 256, {}) for least in (0, 0.016))
+    usual, larger = (make(**CLEAR, smallest=least).render(micro, nuisance, 256, {}) for least in (0, 0.016))
     area = np.pi * (0.016 * 256) ** 2
     assert float(larger.masks.sum((1, 2, 3)).float().mean()) == pytest.approx(area, rel=0.1)
     assert float(usual.masks.sum((1, 2, 3)).float().mean()) < 0.2 * area
     tufts = fixed(40, grade=4)
-    usual, larger = (FundusPhantom(**CLEAR, smallest=least).render(tufts, nuisance, 128, {}) for least in (0, 0.016))
+    usual, larger = (make(**CLEAR, smallest=least).render(tufts, nuisance, 128, {}) for least in (0, 0.016))
     assert torch.equal(usual.images, larger.images)  # tufts are larger than that
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_kind_of_lesion_is_left_out_and_all_else_is_the_same_to_the_bit(kind: str) -> None:
-    phantom = FundusPhantom()
+    phantom = make()
     values, nuisance = draw_phantom(phantom, 10, 5)
     values["grade"] = np.tile(np.arange(5), 2)
     whole, masks = phantom.render(values, nuisance, 96, {}), phantom.masks_by_kind(values, nuisance, 96, {})
@@ -266,6 +275,6 @@ def test_a_kind_of_lesion_is_left_out_and_all_else_is_the_same_to_the_bit(kind: 
 
 
 def test_a_kind_that_the_fundus_lacks_is_refused() -> None:
-    phantom = FundusPhantom()
+    phantom = make()
     with pytest.raises(DataError, match="has no lesions 'drusen'; expected one of microaneurysms, hemorrhages"):
         phantom.without("drusen", *draw_phantom(phantom, 1, 0), 96, {})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -12,15 +14,12 @@ from assay.data.phantoms.textures import (
     LARGEST,
     LAWS,
     MAPS,
-    MOST,
     OUTLINES,
     SMALLEST,
     Law,
-    NaturalPhantom,
     draw_fractal,
     draw_leaves,
     leaves_in_view,
-    natural_factors,
     power_field,
     system,
 )
@@ -28,12 +27,17 @@ from assay.plugin import Grid, Phantom, Rendered, build
 from assay.testing.data import PhantomConformance, Values, draw_phantom
 
 
+def make(**arguments: float) -> Any:
+    """Return the phantom."""
+    return build("phantom", "natural", arguments)
+
+
 class TestNatural(PhantomConformance):
     sizes = (32, 64, 65)
     wrong_sizes = (0, 31, 257)
 
-    def make(self) -> NaturalPhantom:
-        return NaturalPhantom()
+    def make(self) -> Phantom:
+        return make()
 
     def may_touch(
         self, phantom: Phantom, factor: str, values: Values, nuisance: np.ndarray, before: Rendered, after: Rendered
@@ -44,8 +48,8 @@ class TestNatural(PhantomConformance):
 class TestFiveKinds(TestNatural):
     sizes = (32,)
 
-    def make(self) -> NaturalPhantom:
-        return NaturalPhantom(classes=5)
+    def make(self) -> Phantom:
+        return make(classes=5)
 
 
 def even(law: Law, count: int = 200, size: int = 64) -> Tensor:
@@ -77,7 +81,7 @@ def kurtosis(values: np.ndarray) -> float:
 
 def test_kinds_have_sixty_names_of_three_families_in_turn() -> None:
     names = [law.name for law in LAWS]
-    assert len(set(names)) == MOST == 60
+    assert len(set(names)) == 60
     assert [law.family for law in LAWS[:4]] == ["leaves", "noise", "fractal", "leaves"]
     assert names[:3] == ["leaves-disc-2.0", "noise-plain-1.2", "fractal-00"]
     assert len({(law.form, law.exponent) for law in LAWS if law.family == "leaves"}) == 20
@@ -85,16 +89,15 @@ def test_kinds_have_sixty_names_of_three_families_in_turn() -> None:
 
 @pytest.mark.parametrize("classes", [2, 5, 60])
 def test_its_factors_are_those_of_its_arguments(classes: int) -> None:
-    declared = natural_factors(classes)
-    assert declared == build("phantom", "natural", {"classes": classes}).factors
-    assert len(declared[0].levels) == classes
+    levels = make(classes=classes).factors[0].levels
+    assert levels == tuple(law.name for law in LAWS[:classes])
     with pytest.raises(ValueError, match="classes"):
-        build("phantom", "natural", {"classes": 61})
+        make(classes=61)
 
 
 def test_fewer_kinds_are_the_first_ones() -> None:
-    values, nuisance = draw_phantom(NaturalPhantom(classes=5), 20, 0)
-    images = [NaturalPhantom(classes=k).render(values, nuisance, 32, {}).images for k in (5, 60)]
+    values, nuisance = draw_phantom(make(classes=5), 20, 0)
+    images = [make(classes=k).render(values, nuisance, 32, {}).images for k in (5, 60)]
     assert torch.equal(*images)
 
 
@@ -175,7 +178,7 @@ def test_systems_contract_and_fill_a_picture(number: int) -> None:
 
 def test_statistics_are_those_of_natural_images() -> None:
     """Power falls with an exponent near 2 (Field 1987: 1.8 to 2.4), differences of neighbors have heavy tails."""
-    phantom = NaturalPhantom()
+    phantom = make()
     values, nuisance = draw_phantom(phantom, 240, 9)
     images = phantom.render(values, nuisance, 64, {}).images[:, 0]
     each = [slope(image[None]) for image in images]
@@ -184,7 +187,7 @@ def test_statistics_are_those_of_natural_images() -> None:
 
 
 def test_even_light_and_full_contrast_are_what_is_drawn() -> None:
-    phantom = NaturalPhantom()
+    phantom = make()
     values, nuisance = draw_phantom(phantom, 30, 2)
     flat = {**values, "illumination": np.zeros(30)}
     low, high = (phantom.render({**flat, "contrast": np.full(30, c)}, nuisance, 32, {}).images for c in (0.4, 0.8))
