@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from assay.core.errors import DISTRIBUTION, ExtraError, extra
+from assay.core.errors import DISTRIBUTION, extra
+from assay.plugin import ExtraError
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "assay"

@@ -1,8 +1,11 @@
 """Names of `assay.plugin`, each with the module that defines it; read by type checkers and at run time."""
 
+from assay.core.codes import Code as Code
 from assay.core.errors import AssayError as AssayError
 from assay.core.errors import AssociationError as AssociationError
 from assay.core.errors import DataError as DataError
+from assay.core.errors import ExtraError as ExtraError
+from assay.core.errors import FullError as FullError
 from assay.core.errors import ReadingError as ReadingError
 from assay.core.errors import SpecError as SpecError
 from assay.core.errors import StoreError as StoreError
@@ -11,6 +14,7 @@ from assay.core.files import default_cache_root as default_cache_root
 from assay.core.map_grid import MapGrid as MapGrid
 from assay.core.measures import Measure as Measure
 from assay.core.measures import register_measures as register_measures
+from assay.core.reasons import Reason as Reason
 from assay.core.registry import Role as Role
 from assay.core.registry import build as build
 from assay.core.registry import component as component
@@ -27,6 +31,8 @@ from assay.core.traits import DataTraits as DataTraits
 from assay.core.traits import FineTuningTraits as FineTuningTraits
 from assay.core.traits import LossTraits as LossTraits
 from assay.core.traits import MitigationTraits as MitigationTraits
+from assay.core.traits import Rows as Rows
+from assay.core.types import Contributions as Contributions
 from assay.core.types import Factor as Factor
 from assay.core.types import FactorTable as FactorTable
 from assay.core.types import Measurement as Measurement
@@ -58,6 +64,7 @@ from assay.data.phantoms.base import PhantomRows as PhantomRows
 from assay.data.phantoms.base import Shown as Shown
 from assay.data.phantoms.base import Skewed as Skewed
 from assay.data.phantoms.base import Uniform as Uniform
+from assay.data.phantoms.drawing import Draw as Draw
 from assay.data.phantoms.drawing import Grid as Grid
 from assay.data.phantoms.drawing import spread as spread
 from assay.data.phantoms.drawing import uniforms as uniforms
@@ -76,6 +83,7 @@ from assay.models.networks import Segmenter as Segmenter
 from assay.models.networks import as_network as as_network
 from assay.models.networks import build_network as build_network
 from assay.models.networks import empty_network as empty_network
+from assay.models.networks import fit_head as fit_head
 from assay.models.networks import initialize_by_name as initialize_by_name
 from assay.models.ref import Model as Model
 from assay.models.weight_files import read_weights as read_weights
@@ -115,6 +123,8 @@ from assay.shifts.intervention import mark_factor as mark_factor
 from assay.spec.recipe import Component as Component
 from assay.spec.recipe import RecipeSpec as RecipeSpec
 from assay.spec.schema import DataSpec as DataSpec
+from assay.spec.schema import FactorSpec as FactorSpec
+from assay.spec.schema import SplitSpec as SplitSpec
 from assay.store.folder import RunFolder as RunFolder
 from assay.study.confounders import visibility as visibility
 from assay.training.augmentation import Augmentation as Augmentation
@@ -126,6 +136,7 @@ from assay.training.losses.classification import widen as widen
 from assay.training.losses.classification import without_autocast as without_autocast
 from assay.training.mitigations import MitigatedObjective as MitigatedObjective
 from assay.training.mitigations import Mitigation as Mitigation
+from assay.training.mitigations import SelectedFeatures as SelectedFeatures
 from assay.training.mitigations import Setting as Setting
 from assay.training.mitigations import groups_in as groups_in
 from assay.training.mitigations import phases_of as phases_of

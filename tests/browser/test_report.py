@@ -26,8 +26,8 @@ from tests.worlds.tables import Made, make_run
 
 import assay
 from assay.audit.labels import write_labels
-from assay.core.reasons import Code, because
-from assay.plugin import RunFolder
+from assay.core.reasons import because
+from assay.plugin import Code, RunFolder
 from assay.report.blocks import FULL, NARROW
 from assay.report.charts import draw_rows
 from assay.report.drawing import ChartPanel, EstimateMark, Plot, styles

@@ -15,11 +15,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFilter
 
-from assay.core.reasons import Code
 from assay.data.near_copies import NearPair, details, near_pairs, together
 from assay.data.splits import split
 from assay.look.checks import data_checks
-from assay.plugin import ArrayCache, DataError, Dataset, DataSpec, PixelScale, load_dataset
+from assay.plugin import ArrayCache, Code, DataError, Dataset, DataSpec, PixelScale, load_dataset
 from assay.report.pictures import CONTRADICTING, GAP, PictureSettings
 from assay.report.sentences.captions import caption
 from assay.report.sentences.reasons import reason_words

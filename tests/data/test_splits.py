@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from assay.core.types import Places
 from assay.data.splits import Split, assign_folds, split
-from assay.plugin import DataError, Factor, FactorTable, SpecError
-from assay.spec.schema import SplitSpec
+from assay.plugin import DataError, Factor, FactorTable, SpecError, SplitSpec
 
 
 def table_of(patient: list[int], target: list[int], classes: int = 2, **columns: list[int]) -> FactorTable:

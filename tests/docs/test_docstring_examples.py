@@ -77,3 +77,13 @@ def test_every_function_of_statistics_has_an_example(name: str) -> None:
 def test_every_function_of_plug_ins_has_an_example() -> None:
     public = {name: getattr(plugin, name) for name in dir(plugin)}
     assert without_example({name: value for name, value in public.items() if inspect.isfunction(value)}) == []
+
+
+CLASSES_WITHOUT_EXAMPLE = 69
+"""Most are protocols, traits, errors, and classes that need a trained network or a folder of images."""
+
+
+def test_most_classes_of_values_of_plug_ins_have_an_example() -> None:
+    public = {name: getattr(plugin, name) for name in dir(plugin)}
+    classes = {name: value for name, value in public.items() if inspect.isclass(value)}
+    assert len(without_example(classes)) <= CLASSES_WITHOUT_EXAMPLE

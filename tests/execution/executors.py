@@ -13,9 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from assay.core.errors import FullError
 from assay.execution.tasks import Context, Event, Executor, Stopped, Task
-from assay.plugin import DataError
+from assay.plugin import DataError, FullError
 
 # Jobs that worker processes can import.
 

@@ -16,12 +16,11 @@ from tests.audit.test_given_models import grays
 from torch import nn
 
 import assay
-from assay.core.errors import ExtraError
 from assay.core.types import Inputs
 from assay.models.external import CommandNetwork, OfCommand, OfOnnx, OnnxNetwork
 from assay.models.onnx_session import OnnxSession
 from assay.models.ref import AFunction, GivenModel, Output
-from assay.plugin import AssayError, SpecError, WeightsError
+from assay.plugin import AssayError, ExtraError, SpecError, WeightsError
 
 
 def network(channels: int = 1) -> nn.Module:

@@ -11,8 +11,7 @@ from tests.worlds.environments import part, recipe
 from torch.nn import functional
 
 from assay.models.initialization import depths, to_training
-from assay.models.networks import fit_head
-from assay.plugin import Interrupted, RecipeSpec, as_network, build_network, fit
+from assay.plugin import Interrupted, RecipeSpec, as_network, build_network, fit, fit_head
 from assay.testing.data import squares
 from assay.testing.models import same_state
 from assay.training.feed import read_all

@@ -27,14 +27,13 @@ from torch import Tensor, nn
 
 from assay.audit.model import config_of
 from assay.cli import main
-from assay.core.errors import ExtraError
 from assay.core.files import is_alive
 from assay.core.types import Inputs
 from assay.models import process
 from assay.models.confined import ASKABLE, REACHABLE, WRITABLE
 from assay.models.formats import OfFile, OfHub, OfProgram, given_origin
 from assay.models.ref import GivenModel, Origin
-from assay.plugin import AssayError, SpecError, WeightsError
+from assay.plugin import AssayError, ExtraError, SpecError, WeightsError
 
 IMAGES = torch.rand(3, 1, 32, 32, generator=torch.Generator().manual_seed(0))
 CODE = """

@@ -6,9 +6,9 @@ import torch
 from tests.probes.test_performance import found
 from torch import nn
 
-from assay.core.reasons import Code, because
+from assay.core.reasons import because
 from assay.core.seeds import folds_by_patient
-from assay.plugin import Factor, FactorTable, Measurement, Model, build, run_probes
+from assay.plugin import Code, Factor, FactorTable, Measurement, Model, build, run_probes
 from assay.probes.decodability import Decodability, Space, low_resolution, score_spaces, tasks_of
 from assay.probes.reader import BATCH
 from assay.probes.reliance import Reliance

@@ -8,8 +8,7 @@ import torch
 from tests.probes.test_performance import found
 from torch import Tensor, nn
 
-from assay.core.reasons import Code
-from assay.plugin import Component, Measurement, Model, SpecError, build, run_probes
+from assay.plugin import Code, Component, Measurement, Model, SpecError, build, run_probes
 from assay.probes.reliance import HIGH_TO_LOW, LOW_TO_HIGH, Reliance
 from assay.report.sentences.reasons import reason_words
 from assay.testing.probe import PIXELS, Reader, World, table

@@ -13,8 +13,7 @@ from pydantic import ValidationError
 from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 
-from assay.core.codes import Code
-from assay.plugin import Environment, Measurement, Model, SpecError, build, distort, run_probes
+from assay.plugin import Code, Environment, Measurement, Model, SpecError, build, distort, run_probes
 from assay.probes.performance import Performance
 from assay.probes.robustness import Robustness
 from assay.report.sentences.reasons import reason_words

@@ -10,8 +10,8 @@ from skimage.metrics import structural_similarity
 from tests.probes.test_attribution import SIDE, Patches
 from torch import Tensor, nn
 
-from assay.core.reasons import Code, because
-from assay.plugin import Measurement, Model, Subject, library_draws, run_probes
+from assay.core.reasons import because
+from assay.plugin import Code, Measurement, Model, Subject, library_draws, run_probes
 from assay.probes.attribution import Attribution
 from assay.probes.faithfulness import (
     dealt_anew,

@@ -9,7 +9,8 @@ import pytest
 from scipy.stats import kurtosis as scipy_kurtosis
 from sklearn.decomposition import PCA
 
-from assay.core.reasons import Code, because
+from assay.core.reasons import because
+from assay.plugin import Code
 from assay.probes import representation
 from assay.probes.representation import separation
 from assay.report.sentences.reasons import reason_words

@@ -13,8 +13,7 @@ from tests.worlds.studies import SMALL
 from tests.worlds.tables import Made, make_run
 
 import assay
-from assay.core.errors import ExtraError
-from assay.plugin import RunFolder, StoreError
+from assay.plugin import ExtraError, RunFolder, StoreError
 from assay.report.notebook import chart, run_html
 from assay.study.kind import STUDY
 

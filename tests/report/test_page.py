@@ -20,8 +20,8 @@ from PIL import Image
 from tests.report.reading import page_of, require_links
 from tests.worlds.tables import Made, make_run
 
-from assay.core.reasons import Code, because
-from assay.plugin import RunFolder, StoreError
+from assay.core.reasons import because
+from assay.plugin import Code, RunFolder, StoreError
 from assay.report.blocks import MOST_COLUMNS
 from assay.report.evidence import Evidence, RunTables
 from assay.report.glossary import GLOSSARY

@@ -10,7 +10,8 @@ from typing import Any
 from syrupy.assertion import SnapshotAssertion
 
 import assay
-from assay.core.reasons import NOTHING, Code, because, read, reason_in_words
+from assay.core.reasons import NOTHING, because, read, reason_in_words
+from assay.plugin import Code
 from assay.report.sentences.reasons import chip_words, fill_template, reason_words
 
 SOURCE = Path(assay.__file__).parent

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
-from assay.core.reasons import Code, because
+from assay.core.reasons import because
+from assay.plugin import Code
 from assay.report.evidence import outline
 from assay.report.words import (
     Names,

@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from assay.plugin import ArrayCache, DataError, DataSpec, SpecError, load_dataset, placed
+from assay.plugin import ArrayCache, DataError, DataSpec, SpecError, SplitSpec, load_dataset, placed
 from assay.report.sentences.reasons import reason_words
 from assay.shifts.file_rows import BLACK, LEAST_SIDE, FilePopulation, largest_window
 from assay.shifts.population import Population
 from assay.spec.parse import parse_study
-from assay.spec.schema import EnvironmentSpec, SplitSpec
+from assay.spec.schema import EnvironmentSpec
 from assay.study.confounders import ConfounderSample, cautions
 
 CROPS = EnvironmentSpec(crop="lesion-free")

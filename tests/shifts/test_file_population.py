@@ -19,10 +19,11 @@ from assay.plugin import (
     FactorTable,
     PixelScale,
     SpecError,
+    SplitSpec,
 )
 from assay.shifts.association import somers_d
 from assay.shifts.file_rows import FilePopulation
-from assay.spec.schema import AssociationSpec, EnvironmentSpec, InterventionSpec, SplitSpec
+from assay.spec.schema import AssociationSpec, EnvironmentSpec, InterventionSpec
 
 COUNT = 900
 FACTORS = (

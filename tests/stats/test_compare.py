@@ -16,8 +16,8 @@ from statsmodels.stats.proportion import confint_proportions_2indep, proportion_
 from syrupy.assertion import SnapshotAssertion
 from tests.worlds.panels import panel
 
-from assay.core.reasons import Code, because
-from assay.core.types import Contributions
+from assay.core.reasons import because
+from assay.plugin import Code, Contributions
 from assay.report.sentences.reasons import reason_words
 from assay.stats import (
     Assumptions,

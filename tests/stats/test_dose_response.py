@@ -9,7 +9,8 @@ import pytest
 from scipy.stats import norm
 from tests.worlds.panels import panel
 
-from assay.core.reasons import NOTHING, Code, because
+from assay.core.reasons import NOTHING, because
+from assay.plugin import Code
 from assay.stats import Contrast, DosePanel, Panel, contrast, decide, estimate_panel, evaluate, interaction, of_seeds
 from assay.stats.compare import Scales
 from assay.stats.doses import interaction_seeds, on_both_scales, outcome, outcome_weights

@@ -13,7 +13,8 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 from tests.stats.sentences import ESTIMATES, contrast, estimate, verdict
 
-from assay.core.reasons import NOTHING, Code, Reason, because, reason_in_words
+from assay.core.reasons import NOTHING, because, reason_in_words
+from assay.plugin import Code, Reason
 from assay.report.sentences.reasons import reason_words
 from assay.stats.doubts import FOLDED, ONE_POOL, Split, cautioned, findings_of, outlying_seeds
 from assay.stats.rows import Row

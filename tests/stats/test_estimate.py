@@ -16,7 +16,8 @@ from scipy.special import expit, logit
 from statsmodels.stats.anova import anova_lm
 from tests.worlds.panels import panel
 
-from assay.core.reasons import NOTHING, Code, because
+from assay.core.reasons import NOTHING, because
+from assay.plugin import Code
 from assay.report.sentences.reasons import reason_words
 from assay.stats import Panel, estimate_panel, estimate_seeds, estimates_of_seeds, evaluate, interval, of_seeds, two_way
 from assay.stats.estimate import BATCH

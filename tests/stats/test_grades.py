@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from sklearn import metrics as reference
 from tests.worlds.panels import answers
 
-from assay.core.reasons import Code, because
+from assay.core.reasons import because
+from assay.plugin import Code
 from assay.stats import Answers, value
 from assay.stats.measures.grades import SPECIFICITIES, specific_thresholds
 from assay.stats.metrics import beyond

@@ -9,8 +9,8 @@ import pytest
 import torch
 from syrupy.assertion import SnapshotAssertion
 
-from assay.core.reasons import Code
 from assay.maps.summary import summarize
+from assay.plugin import Code
 from assay.report.sentences.reasons import reason_words
 from assay.stats import Answers, Panel, contrast, evaluate, influence_of, value
 from assay.stats.measure import Computed

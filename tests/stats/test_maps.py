@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as reference
 
-from assay.core.reasons import NOTHING, Code, because
+from assay.core.reasons import NOTHING, because
+from assay.plugin import Code
 from assay.stats import FreeResponse, maps
 from assay.stats.maps import Empty
 

@@ -10,7 +10,8 @@ import pytest
 from scipy import stats
 from sklearn.metrics import cohen_kappa_score
 
-from assay.core.reasons import Code, because
+from assay.core.reasons import because
+from assay.plugin import Code
 from assay.stats import Likeness, between_seeds, beyond_seeds, cohen_kappa, decide_likeness
 
 

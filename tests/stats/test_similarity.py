@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.distance import pdist, squareform
 
-from assay.core.reasons import NOTHING, Code, Reason, because
+from assay.core.reasons import NOTHING, because
+from assay.plugin import Code, Reason
 from assay.stats import cka_matrix, cka_vector, hsic, rbf_cka_vector, similarity
 from assay.stats.similarity import undefined_for
 

@@ -19,8 +19,7 @@ import numpy as np
 import pytest
 
 from assay.core.reasons import reason_of
-from assay.core.types import Contributions
-from assay.plugin import Measurement, RunFolder, StoreError, undefined
+from assay.plugin import Contributions, Measurement, RunFolder, StoreError, undefined
 from assay.store.files import write_json
 from assay.store.folder import UnitKind, remove_unit
 from assay.store.schema import SCHEMA_VERSION

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from assay.core.types import Contributions
-from assay.plugin import Measurement, RunFolder, StoreError
+from assay.plugin import Contributions, Measurement, RunFolder, StoreError
 from assay.store.arrays import ROW, read_contributions, read_sampled, write_contributions, write_sampled
 from assay.store.folder import CONTRIBUTIONS
 

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 from tests.worlds.studies import TINY
 
-from assay.core.reasons import Code, read
-from assay.plugin import ArrayCache
+from assay.core.reasons import read
+from assay.plugin import ArrayCache, Code
 from assay.report.pictures import GAP
 from assay.shifts.population import Population
 from assay.shifts.sources import open_population

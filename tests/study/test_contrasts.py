@@ -17,7 +17,8 @@ from statsmodels.stats.power import TTestPower
 from syrupy.assertion import SnapshotAssertion
 from tests.worlds.panels import panel
 
-from assay.core.reasons import NOTHING, Code, Reason, because
+from assay.core.reasons import NOTHING, because
+from assay.plugin import Code, Reason
 from assay.report.words import statement
 from assay.spec.parse import parse_study
 from assay.spec.schema import ContrastSpec, RecipePoint

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from tests.worlds.studies import TINY, rebuild, run_tiny
 
-from assay.core.reasons import Code, read
-from assay.plugin import RunFolder
+from assay.core.reasons import read
+from assay.plugin import Code, RunFolder
 from assay.report.words import statement
 from assay.spec.schema import RecipePoint
 from assay.stats import Panel

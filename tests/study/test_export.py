@@ -17,9 +17,8 @@ from tests.worlds.studies import SMALL
 
 import assay
 from assay.cli import main
-from assay.core.errors import ExtraError, FullError
 from assay.core.types import Inputs
-from assay.plugin import DataSpec, RunFolder, SpecError, StoreError
+from assay.plugin import DataSpec, ExtraError, FullError, RunFolder, SpecError, StoreError
 from assay.spec.given import EXPORTED
 from assay.study import export
 from assay.study.export import CARD, MODELS, ONNX_FILE

@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 from scipy.special import expit, logit
 
 from assay.core.files import without_home
-from assay.core.reasons import NOTHING, Code, Reason, because, read, reason_in_words
-from assay.core.types import Contributions
-from assay.plugin import Measurement, StoreError
+from assay.core.reasons import NOTHING, because, read, reason_in_words
+from assay.plugin import Code, Contributions, Measurement, Reason, StoreError
 from assay.probes.performance import Performance
 from assay.report.sentences.reasons import reason_words
 from assay.stats import Answers

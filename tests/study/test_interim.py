@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from tests.worlds.studies import SMALL
 
-from assay.core.reasons import Code, reason_of
+from assay.core.reasons import reason_of
 from assay.execution.plan import Plan
-from assay.plugin import RunFolder, SpecError
+from assay.plugin import Code, RunFolder, SpecError
 from assay.spec.parse import parse_study
 from assay.spec.schema import StudySpec
 from assay.stats import Contrast, linear_contrast, of_seeds

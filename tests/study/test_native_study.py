@@ -13,8 +13,8 @@ from tests.report.reading import require_links
 from tests.worlds.files import save, write_table
 from tests.worlds.studies import plan_tiny, run_tiny
 
-from assay.core.reasons import Code, read
-from assay.plugin import RunFolder
+from assay.core.reasons import read
+from assay.plugin import Code, RunFolder
 from assay.report.page import write_page
 from assay.report.sentences.captions import caption
 from assay.store.files import Row, read_rows

@@ -12,8 +12,8 @@ from tests.worlds.studies import SMALL, write_spec
 
 import assay
 from assay.core.files import content_hash
-from assay.core.reasons import Code, reason_of
-from assay.plugin import SpecError, StoreError
+from assay.core.reasons import reason_of
+from assay.plugin import Code, SpecError, StoreError
 from assay.report.words import verdict_words
 from assay.spec.parse import parse_study
 from assay.spec.schema import StudySpec

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from assay.core.reasons import Code, read
-from assay.plugin import RunFolder
+from assay.core.reasons import read
+from assay.plugin import Code, RunFolder
 from assay.report.sentences.reasons import reason_words
 from assay.spec.schema import RecipePoint
 from assay.stats import Panel, cka_matrix, rbf_cka_vector

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from tests.report.test_words import row as comparison
 
-from assay.core.reasons import Code, because
+from assay.core.reasons import because
+from assay.plugin import Code
 from assay.report.evidence import Evidence
 from assay.stats.format import number
 from assay.store.kinds import kinds

@@ -10,9 +10,19 @@ from tests.worlds.environments import CountedImages, part, recipe
 from torch import Tensor
 
 from assay.data.cache import ArrayImages
-from assay.models.networks import fit_head
 from assay.models.weights import load_checkpoint, remove_checkpoint, save_checkpoint
-from assay.plugin import Batch, Environment, Interrupted, LossContext, Objective, Outputs, Progress, SpecError, fit
+from assay.plugin import (
+    Batch,
+    Environment,
+    Interrupted,
+    LossContext,
+    Objective,
+    Outputs,
+    Progress,
+    SpecError,
+    fit,
+    fit_head,
+)
 from assay.testing.data import squares
 from assay.testing.models import same_state
 from assay.training import feed

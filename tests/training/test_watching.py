@@ -8,8 +8,8 @@ import torch
 from tests.worlds.environments import part, recipe
 from torch import nn
 
-from assay.core.reasons import NOTHING, Code, because
-from assay.plugin import LossContext, Objective, fit
+from assay.core.reasons import NOTHING, because
+from assay.plugin import Code, LossContext, Objective, fit
 from assay.testing.data import squares
 from assay.training.collapse import Collapsed, collapse_of, collapse_reason, figures, knn_accuracy
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from assay.core.reasons import Code, because
-from assay.plugin import RunFolder, generator
+from assay.core.reasons import because
+from assay.plugin import Code, RunFolder, generator
 from assay.stats import collapse_rate
 from assay.stats.decisions import rule
 from assay.stats.doubts import findings_of

@@ -36,6 +36,14 @@ class AssayError(Exception):
 
     Attributes:
         spell: Returns a key with its value as the reader writes them.
+
+    Examples:
+        >>> import assay
+        >>> try:
+        ...     assay.load({"name": "study", "data": {"phantom": "nodul"}})
+        ... except AssayError as error:
+        ...     print("nodule" in str(error))
+        True
     """
 
     exit_code = 2

@@ -42,6 +42,11 @@ class MapGrid:
 
     Raises:
         ValueError: A value is out of range or out of order.
+
+    Examples:
+        >>> grid = MapGrid(thresholds=(-2.0, 0.0, 2.0))
+        >>> len(grid.thresholds), grid.areas[0]
+        (3, 0.0)
     """
 
     thresholds: tuple[float, ...] = (*(float(logit) for logit in range(-16, 17)), *_BEYOND)

@@ -45,6 +45,11 @@ class Measure:
         compared: Whether a contrast can name it. Intervals of others go by no range.
         axis: Text along the axis of a figure; made of display, unit and direction where empty.
         reference: Publication that defines it.
+
+    Examples:
+        >>> measure = Measure("leakage", "my-probe", "share of scores of a mark", low=0.0, high=1.0, direction="lower")
+        >>> measure.name, measure.compared
+        ('leakage', True)
     """
 
     name: str

@@ -35,6 +35,11 @@ class Reason:
     """Causes in order, one that another explains before it; false where there is none.
 
     `str(reason)` is its stored form, the JSON list `[{"code": "few-seeds", "seeds": 2}]`, or the empty text.
+
+    Examples:
+        >>> reason = because(Code.FEW_SEEDS, seeds=2)
+        >>> bool(reason), str(reason)
+        (True, '[{"code": "few-seeds", "seeds": 2}]')
     """
 
     causes: tuple[Cause, ...] = ()

@@ -23,6 +23,11 @@ class Factor:
     Values of a factor with `levels` are codes into them (int64, -1 where missing); all others are numbers (float64,
     NaN where missing). `high` names the levels that count as high when a categorical factor is tied to the target.
     `range` is the closed range that a continuous factor may take, in `unit`.
+
+    Examples:
+        >>> scanner = Factor("scanner", "categorical", levels=("a", "b", "c"), high=("c",))
+        >>> scanner.numbers(np.array([0, 2, 1]))
+        array([0., 1., 0.])
     """
 
     name: str
@@ -101,6 +106,14 @@ class FactorTable:
         columns: Factor name -> array [n] as `Factor` describes.
         fold: int64 [n] or None, the fold in which a row is tested, where the split is k-fold.
         places: Where the rows of the whole dataset come from; None where they come from no file.
+
+    Examples:
+        >>> age = Factor("age", "continuous", unit="years", range=(18.0, 90.0))
+        >>> columns = {"age": np.array([41.0, 63.0])}
+        >>> target, patient, classes = np.array([0, 1]), np.array([7, 7]), ("benign", "malignant")
+        >>> table = FactorTable(np.arange(2), target, patient, classes, (age,), columns)
+        >>> len(table), table.classes[table.target[1]]
+        (2, 'malignant')
     """
 
     row: np.ndarray
@@ -173,6 +186,11 @@ class Contributions:
     Attributes:
         samples: Sorted codes [p] of patients (0 or more), or of samples that are no patients (below 0).
         values: Contributions [p], widened for small samples; NaN where no variance can be computed.
+
+    Examples:
+        >>> moved = Contributions(samples=np.array([3, 8]), values=np.array([0.03, 0.04]))
+        >>> round(moved.standard_error, 6)
+        0.05
     """
 
     samples: np.ndarray
@@ -197,6 +215,11 @@ class Measurement:
             value without them is compared as if its samples were its own.
         chance: The value of a model that knows nothing, NaN where there is none.
         reason: Why there is no value, or a remark about the value; see `assay.core.reasons`.
+
+    Examples:
+        >>> measurement = Measurement("auroc", 0.91, environment="clean", direction="higher", n=200, chance=0.5)
+        >>> measurement.value > measurement.chance
+        True
     """
 
     measure: str

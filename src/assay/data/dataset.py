@@ -24,7 +24,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class PixelScale:
-    """Meaning of a pixel value in 0 to 1: `low` to `high` in `unit` (HU for CT), and mm per pixel where known."""
+    """Meaning of a pixel value in 0 to 1: `low` to `high` in `unit` (HU for CT), and mm per pixel where known.
+
+    Examples:
+        >>> scale = PixelScale(unit="HU", low=-1000.0, high=400.0)
+        >>> scale.low + 0.5 * (scale.high - scale.low)  # the HU of a pixel of 0.5
+        -300.0
+    """
 
     unit: str = ""
     low: float = 0.0
@@ -34,7 +40,13 @@ class PixelScale:
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """Facts that users need about a dataset before they trust a number from it."""
+    """Facts that users need about a dataset before they trust a number from it.
+
+    Examples:
+        >>> card = Card("nodules", "CT of nodules", license="CC BY 3.0", known_faults=("four readers disagree",))
+        >>> card.known_faults
+        ('four readers disagree',)
+    """
 
     name: str
     summary: str
@@ -415,6 +427,13 @@ class Batch:
         masks: Label maps, 0 background.
         group: Where a recipe uses groups, the group of each image: target * levels + level of the factor.
         boxes: Top, left, height and width of every picture in its square; None where each fills it.
+
+    Examples:
+        >>> import torch
+        >>> images = torch.zeros(2, 1, 8, 8)
+        >>> batch = Batch(images, target=torch.tensor([0, 1]), row=torch.tensor([12, 5]))
+        >>> batch.masks is None
+        True
     """
 
     images: Float[Tensor, "b c h w"]

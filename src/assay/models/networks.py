@@ -33,6 +33,11 @@ class Outputs:
     Attributes:
         auxiliary: The same logits from further heads, which training looks at too (deep supervision); the loss of each
             counts `auxiliary_weight`, that of the main one 1.
+
+    Examples:
+        >>> outputs = Outputs(features=torch.zeros(4, 8), logits=torch.zeros(4, 2))
+        >>> outputs.auxiliary
+        ()
     """
 
     features: Float[Tensor, "b d"]
@@ -107,6 +112,11 @@ class LinearHead:
     Attributes:
         weight: float64 [k, d].
         bias: [k].
+
+    Examples:
+        >>> head = LinearHead(weight=torch.tensor([[1.0, 0.0], [0.0, 2.0]]), bias=torch.zeros(2))
+        >>> (torch.tensor([[3.0, 4.0]]) @ head.weight.T + head.bias).tolist()
+        [[3.0, 8.0]]
     """
 
     weight: Float[Tensor, "k d"]
@@ -133,6 +143,12 @@ def fit_head(features: Float[Tensor, "n d"], targets: Int[Tensor, "n"], classes:
     A feature that does not vary gets weight 0. The same penalty `L2` for every loss, so that losses are compared by one
     yardstick. Deterministic: no draws, and sums in torch, whose number of threads the caller fixes. Raises
     HeadNotFitted where the minimum was not reached: a head on its way would compare losses by chance.
+
+    Examples:
+        >>> features = torch.tensor([[-1.0], [-2.0], [1.0], [2.0]])
+        >>> head = fit_head(features, torch.tensor([0, 0, 1, 1]), classes=2)
+        >>> (features.double() @ head.weight.T + head.bias).argmax(1).tolist()
+        [0, 0, 1, 1]
     """
     raw = features.detach().cpu().double()
     mean, sd = raw.mean(0), raw.std(0, correction=0)
@@ -192,6 +208,11 @@ class InputScaling(nn.Module):
     """Scale images in [0, 1] to the trunk's input: gray repeated to fill its channels, then (x - mean) / sd.
 
     The constants are buffers, so that they travel with the weights.
+
+    Examples:
+        >>> scaling = InputScaling(3, mean=(0.5,), sd=(0.25,))
+        >>> scaling(torch.ones(1, 1, 2, 2)).shape, float(scaling(torch.ones(1, 1, 2, 2)).max())
+        (torch.Size([1, 3, 2, 2]), 2.0)
     """
 
     mean: Tensor

@@ -46,6 +46,11 @@ class Read:
     Attributes:
         maps: Of a segmentation, the statistics of each image's map (docs/reference/maps.md); logits are then (0, z), z
             being the greatest log-odds of lesion against background of any pixel. Empty otherwise.
+
+    Examples:
+        >>> read = Read(logits=np.zeros((5, 2)), activations={"trunk": np.zeros((5, 8))})
+        >>> sorted(read.activations)
+        ['trunk']
     """
 
     logits: Float[np.ndarray, "n k"]
@@ -55,7 +60,13 @@ class Read:
 
 @dataclass(frozen=True, slots=True)
 class Sampled:
-    """Activations of layers for sampled images: row numbers, and per layer pooled activations, float32."""
+    """Activations of layers for sampled images: row numbers, and per layer pooled activations, float32.
+
+    Examples:
+        >>> sampled = Sampled(row=np.array([3, 9]), layers={"trunk": np.zeros((2, 8), np.float32)})
+        >>> sampled.layers["trunk"].shape
+        (2, 8)
+    """
 
     row: Int[np.ndarray, " n"]
     layers: dict[str, np.ndarray]

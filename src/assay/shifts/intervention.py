@@ -41,6 +41,11 @@ class Draws:
 
     Attributes:
         rows: int64 [n], the images' numbers within their dataset.
+
+    Examples:
+        >>> draws = Draws(seed=0, name="border", rows=np.array([4, 17]))
+        >>> bool(torch.equal(draws.uniform("width"), Draws(0, "border", np.array([4, 17])).uniform("width")))
+        True
     """
 
     seed: int

@@ -47,7 +47,12 @@ class Frozen(BaseModel):
 
 
 class Component(Frozen):
-    """A registered component and its arguments: `supcon`, `{supcon: {temperature: 0.1}}`, or a dotted path."""
+    """A registered component and its arguments: `supcon`, `{supcon: {temperature: 0.1}}`, or a dotted path.
+
+    Examples:
+        >>> Component(kind="loss", name="supcon", params={"temperature": 0.1}).name
+        'supcon'
+    """
 
     kind: ComponentKind
     name: str
@@ -262,6 +267,11 @@ class RecipeSpec(Frozen):
         deterministic: Whether training on a GPU uses deterministic kernels alone, which are slower. On a CPU it does.
         given: The network of models that were trained elsewhere: nothing is trained. The other fields but `task` keep
             their defaults, or are those of the exported models.
+
+    Examples:
+        >>> recipe = RecipeSpec.model_validate({"loss": "supcon", "epochs": 5})
+        >>> recipe.loss.name, recipe.epochs, recipe.architecture.name
+        ('supcon', 5, 'small-cnn')
     """
 
     model_config = ConfigDict(json_schema_extra={"examples": ["{loss: cross-entropy, epochs: 20}"]})

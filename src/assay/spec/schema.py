@@ -63,6 +63,10 @@ class FactorSpec(Frozen):
         levels: Its levels, as text.
         high: Which of the levels are high.
         column: The column, where its name differs from the factor's.
+
+    Examples:
+        >>> FactorSpec(kind="categorical", levels=("a", "b"), high=("b",)).high
+        ('b',)
     """
 
     model_config = ConfigDict(json_schema_extra={"examples": ["{kind: ordinal}"]})
@@ -104,6 +108,11 @@ class SplitSpec(Frozen):
         test_only: Factor -> value, list of values, or {min, max}: all rows of patients with such a row are test rows.
             Not with folds, which test every row anyway.
         together: `near-copies` keeps rows whose images are near copies on one side: their patients count as one.
+
+    Examples:
+        >>> split = SplitSpec(train=0.7, validation=0.1, test=0.2)
+        >>> split.folds is None
+        True
     """
 
     folds: Annotated[int, Field(ge=3, le=20)] | None = None
@@ -185,6 +194,11 @@ class DataSpec(Frozen):
         map: Of a set in `tests`: its name of a class -> that of the training set.
         numbering: Of a set in `tests`: `own` where it names its patients by itself, so that a name that the training
             set has too is another patient.
+
+    Examples:
+        >>> data = DataSpec.model_validate({"phantom": "nodule", "size": 32, "core": "margin"})
+        >>> data.phantom.name, data.train, data.split.folds is None
+        ('nodule', 2000, True)
     """
 
     model_config = ConfigDict(json_schema_extra={"examples": ["{phantom: nodule, size: 64}"]})

@@ -136,7 +136,14 @@ class Setting:
 
 @dataclass(frozen=True)
 class SelectedFeatures:
-    """Features of rows under the weights that were selected, without augmentation, and their targets, on the CPU."""
+    """Features of rows under the weights that were selected, without augmentation, and their targets, on the CPU.
+
+    Examples:
+        >>> import torch
+        >>> selected = SelectedFeatures(features=torch.zeros(4, 8), target=torch.tensor([0, 1, 0, 1]))
+        >>> selected.features.shape
+        torch.Size([4, 8])
+    """
 
     features: Float[Tensor, "n d"]
     target: Int[Tensor, "n"]

@@ -32,7 +32,13 @@ class LossContext:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Progress of training: `step` of `steps`, counted from 0; `epoch` of `epochs`."""
+    """Progress of training: `step` of `steps`, counted from 0; `epoch` of `epochs`.
+
+    Examples:
+        >>> progress = Progress(step=30, steps=100, epoch=1, epochs=4)
+        >>> progress.step / progress.steps
+        0.3
+    """
 
     step: int
     steps: int

@@ -11,7 +11,7 @@ from assay.audit.search.drawn import marks_drawn_alike
 from assay.audit.search.finders import FINDERS
 from assay.audit.search.regions import Box, Pixels
 from assay.audit.search.search import DONORS, CountedModel, Lead, SearchSample, carriers, exchange, lead
-from assay.core.reasons import Code, Reason
+from assay.plugin import Code, Reason
 from assay.stats.rows import LeadVerdict
 
 lead_drawn, lead_shape = FINDERS["drawn"], FINDERS["shape"]

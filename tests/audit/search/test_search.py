@@ -30,7 +30,8 @@ from assay.audit.search.search import (
     worths,
 )
 from assay.audit.verdicts import decide_lead
-from assay.core.reasons import Code, Reason, because
+from assay.core.reasons import because
+from assay.plugin import Code, Reason
 from assay.stats.rows import LeadVerdict
 
 SIDE, COUNT = 48, 200

@@ -16,8 +16,7 @@ import tifffile
 from PIL import Image
 from tests.worlds.files import blob, load, noise, save, small_set, write_table
 
-from assay.plugin import DataError, SpecError
-from assay.spec.schema import FactorSpec
+from assay.plugin import DataError, FactorSpec, SpecError
 
 
 def _truncated_png(path: Path) -> None:

@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 from tests.worlds.files import SIDE, blob, noise, save, small_set, write_table
 
-from assay.plugin import ArrayCache, Dataset, DataSpec, load_dataset
-from assay.spec.schema import FactorSpec
+from assay.plugin import ArrayCache, Dataset, DataSpec, FactorSpec, load_dataset
 from assay.testing.data import DatasetConformance
 
 

@@ -14,9 +14,8 @@ import pytest
 from PIL import Image
 from tests.worlds.files import SIDE, blob, labels, load, noise, save, small_set, spec_of
 
-from assay.plugin import ArrayCache, DataError, DataSpec, SpecError, load_dataset
+from assay.plugin import ArrayCache, DataError, DataSpec, FactorSpec, SpecError, load_dataset
 from assay.spec.parse import parse_study
-from assay.spec.schema import FactorSpec
 
 N = 8
 

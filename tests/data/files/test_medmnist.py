@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 from assay.data.splits import split
-from assay.plugin import ArrayCache, DataError, Dataset, DataSpec, SpecError, load_dataset
-from assay.spec.schema import SplitSpec
+from assay.plugin import ArrayCache, DataError, Dataset, DataSpec, SpecError, SplitSpec, load_dataset
 
 COUNTS = {"train": 10, "val": 4, "test": 6}
 

@@ -14,9 +14,8 @@ from hypothesis import strategies as st
 from tests.worlds.files import SIDE, blob, labels, load, noise, save, small_set, write_table
 
 from assay.data.files.outlines import Format, filled, runs
-from assay.plugin import DataError, Dataset, SpecError
+from assay.plugin import DataError, Dataset, FactorSpec, SpecError
 from assay.spec.parse import parse_study
-from assay.spec.schema import FactorSpec
 
 LESION = blob() > 0
 

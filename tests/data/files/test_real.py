@@ -10,9 +10,9 @@ import pytest
 
 from assay.data.public.sets import PREPARED
 from assay.data.splits import assign_folds
-from assay.plugin import ArrayCache, Dataset, DataSpec, load_dataset
+from assay.plugin import ArrayCache, Dataset, DataSpec, FactorSpec, SplitSpec, load_dataset
 from assay.shifts.file_rows import FilePopulation
-from assay.spec.schema import EnvironmentSpec, FactorSpec, SplitSpec
+from assay.spec.schema import EnvironmentSpec
 
 CROPS = EnvironmentSpec(crop="lesion-free")
 ASSETS = Path(os.environ.get("ASSAY_ASSETS", Path(__file__).parents[4] / "shared" / "assets"))

@@ -13,8 +13,7 @@ from tests.worlds.files import load, noise, save, small_set, write_table
 
 from assay.data.files.classes import target_column
 from assay.data.files.table import chosen, factor_column, number, read_table
-from assay.plugin import ArrayCache, DataError, DataSpec, SpecError, load_dataset
-from assay.spec.schema import FactorSpec, SplitSpec
+from assay.plugin import ArrayCache, DataError, DataSpec, FactorSpec, SpecError, SplitSpec, load_dataset
 
 ROWS = [["image", "label", "note"], ["a.png", 0, "x"], ["b.png", 1, "Ä"]]
 

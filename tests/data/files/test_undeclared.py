@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from assay.data.files.folder import undeclared_table
-from assay.plugin import DataSpec
-from assay.spec.schema import FactorSpec
+from assay.plugin import DataSpec, FactorSpec
 
 ROWS = 210
 

@@ -12,9 +12,8 @@ from scipy import ndimage
 from tests.data.phantoms.lesioned import Lesioned
 from torch import Tensor
 
-from assay.data.phantoms.drawing import Draw
 from assay.data.phantoms.endoscopy import view
-from assay.plugin import Grid, Phantom, Rendered, build
+from assay.plugin import Draw, Grid, Phantom, Rendered, build
 from assay.testing.data import Values, draw_phantom, grow
 
 SHADOW = 0.45

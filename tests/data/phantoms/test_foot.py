@@ -15,10 +15,10 @@ from scipy import ndimage
 from tests.data.phantoms.lesioned import Lesioned
 from torch import Tensor
 
-from assay.data.phantoms.drawing import Draw, draw_depth
+from assay.data.phantoms.drawing import draw_depth
 from assay.data.phantoms.foot import SHADOW
 from assay.data.phantoms.foot_anatomy import depth_of, foot, photo, toes_of
-from assay.plugin import Grid, Phantom, Rendered, build
+from assay.plugin import Draw, Grid, Phantom, Rendered, build
 from assay.testing.data import Values, draw_phantom, grow
 
 SIDE = 100

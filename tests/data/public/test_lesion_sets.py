@@ -13,11 +13,10 @@ from PIL import Image
 from tests.worlds.files import blob, noise, save
 from tests.worlds.public import load, spec_of, targets, values
 
-from assay.plugin import ArrayCache, DataError, Dataset, SpecError, load_dataset
+from assay.plugin import ArrayCache, DataError, Dataset, SpecError, SplitSpec, load_dataset
 from assay.shifts.sampling import parts
 from assay.shifts.sources import open_population
 from assay.spec.parse import parse_study
-from assay.spec.schema import SplitSpec
 from assay.testing.data import DatasetConformance
 
 JPEG: Mapping[str, Any] = {"format": "JPEG", "quality": 90}

@@ -11,8 +11,7 @@ import pytest
 from tests.worlds.public import chexpert, load, mimic, targets, values
 
 from assay.data.splits import split
-from assay.plugin import DataError, SpecError
-from assay.spec.schema import SplitSpec
+from assay.plugin import DataError, SpecError, SplitSpec
 
 
 def image(patient: int, study: int = 1, view: int = 1, part: str = "train", **row: object) -> dict[str, object]:

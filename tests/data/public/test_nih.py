@@ -13,8 +13,7 @@ from tests.worlds.files import noise, save
 from tests.worlds.public import NIH_HEADER, NIH_ROWS, load, nih, targets, values
 
 from assay.data.splits import split
-from assay.plugin import DataError, SpecError
-from assay.spec.schema import SplitSpec
+from assay.plugin import DataError, SpecError, SplitSpec
 
 ASSETS = Path(os.environ.get("ASSAY_ASSETS", Path(__file__).parents[4] / "shared" / "assets"))
 

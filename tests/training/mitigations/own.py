@@ -9,8 +9,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from assay.core.traits import Rows
-from assay.models.networks import fit_head
 from assay.plugin import (
     Augmentation,
     Batch,
@@ -21,15 +19,17 @@ from assay.plugin import (
     Objective,
     Outputs,
     Progress,
+    Rows,
+    SelectedFeatures,
     Setting,
     build,
     draw,
+    fit_head,
     generator,
     groups_in,
 )
 from assay.training.augmentation import Draws
 from assay.training.feed import batch_order
-from assay.training.mitigations import SelectedFeatures
 
 
 class WeightedByGroup(MitigatedObjective):

@@ -6,7 +6,7 @@ import torch
 from tests.training.test_train import train
 from tests.worlds.environments import mitigated, tagged
 
-from assay.models.networks import fit_head
+from assay.plugin import fit_head
 
 TRAINING, VALIDATION = tagged(80, seed=1, tied=0.6), tagged(60, seed=2, tied=0.6)
 OWN = "tests.training.mitigations.own"

@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import nn
 
-from assay.core.reasons import Code, because
-from assay.plugin import ArrayCache, Fitted
+from assay.core.reasons import because
+from assay.plugin import ArrayCache, Code, Fitted
 from assay.shifts.sources import open_population
 from assay.spec.parse import parse_study
 from assay.training.loop import Diverged, _extreme, begin, finish

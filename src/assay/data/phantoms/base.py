@@ -36,7 +36,12 @@ class Marginal(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Uniform:
-    """Every number between `low` and `high` alike."""
+    """Every number between `low` and `high` alike.
+
+    Examples:
+        >>> Uniform(2.0, 4.0).quantile(np.array([0.0, 0.25, 0.5])).tolist()
+        [2.0, 2.5, 3.0]
+    """
 
     low: float
     high: float
@@ -48,7 +53,12 @@ class Uniform:
 
 @dataclass(frozen=True, slots=True)
 class Skewed:
-    """Between `low` and `high` with more of the low: low + (high - low) (u + u^2) / 2, the median at 3/8 of the way."""
+    """Between `low` and `high` with more of the low: low + (high - low) (u + u^2) / 2, the median at 3/8 of the way.
+
+    Examples:
+        >>> Skewed(6.0, 18.0).quantile(np.array([0.0, 0.5])).tolist()  # 6 + 12 * (0.5 + 0.25) / 2
+        [6.0, 10.5]
+    """
 
     low: float
     high: float
@@ -60,7 +70,12 @@ class Skewed:
 
 @dataclass(frozen=True, slots=True)
 class Levels:
-    """Codes 0, 1, ... with these shares, in order; shares are sums of powers of two, so that their edges are exact."""
+    """Codes 0, 1, ... with these shares, in order; shares are sums of powers of two, so that their edges are exact.
+
+    Examples:
+        >>> Levels((0.5, 0.25, 0.25)).quantile(np.array([0.0, 0.5, 0.75])).tolist()
+        [0, 1, 2]
+    """
 
     shares: Sequence[float]
 
@@ -72,7 +87,12 @@ class Levels:
 
 @dataclass(frozen=True, slots=True)
 class Halves:
-    """Codes of which the `low` first fill u < 0.5 evenly, and the `high` others the rest."""
+    """Codes of which the `low` first fill u < 0.5 evenly, and the `high` others the rest.
+
+    Examples:
+        >>> Halves(2, 1).quantile(np.array([0.0, 0.25, 0.5, 0.75])).tolist()
+        [0, 1, 2, 2]
+    """
 
     low: int
     high: int

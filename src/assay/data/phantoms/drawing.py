@@ -58,7 +58,13 @@ def _polynomial(coefficients: tuple[float, ...], x: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """Square images of `size` px that show `field` mm a side; the origin of coordinates is the image's center."""
+    """Square images of `size` px that show `field` mm a side; the origin of coordinates is the image's center.
+
+    Examples:
+        >>> grid = Grid(64, 48.0, "cpu")
+        >>> grid.pixel, grid.blank(2).shape  # mm; a canvas of two images
+        (0.75, torch.Size([2, 4096]))
+    """
 
     size: int
     field: float
@@ -508,7 +514,13 @@ def spread(
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """Random numbers of some rows in streams whose names begin alike."""
+    """Random numbers of some rows in streams whose names begin alike.
+
+    Examples:
+        >>> draw = Draw(np.arange(3), "nodule-")
+        >>> draw("radius", 4.0, 9.0).shape, draw("outline", 0.0, 1.0, 5).shape
+        ((3,), (3, 5))
+    """
 
     nuisance: Int[np.ndarray, "n"]
     prefix: str = ""
