@@ -38,10 +38,10 @@ from scipy import stats
 from torch import Tensor, nn
 from torch.nn import functional
 
-from assay.audit.references import LeadLimits, limit_of, shipped_limits
+from assay.audit.references import LeadLimits, limit_of, limits_of_kinds, shipped_limits
 from assay.audit.search.drawn import lead_drawn
-from assay.audit.search.regions import Pixels, Track
-from assay.audit.search.search import Lead, Scores, SearchSample, carriers, lead
+from assay.audit.search.regions import Pixels, Track, candidates
+from assay.audit.search.search import DONORS, CountedModel, Lead, Scores, SearchSample, carriers, exchange, lead
 from assay.audit.swing import effect_of_mark
 from assay.audit.verdicts import WEAK_LEAD, decide_lead
 from assay.core.files import default_cache_root
@@ -139,13 +139,17 @@ class Natural:
 NATURAL: Mapping[str, Natural] = {
     "xray-origin": Natural("chest-xray", lambda row: row["finding"] == "1", lambda row, _: row["origin"] == "b",
                            (TRAINED, SEARCHED, TRUTH), "chest-xray", "L"),
+    "xray-view-told": Natural("chest-xray", lambda row: row["view"] == "PA", lambda row, _: False,
+                              (TRAINED, SEARCHED, TRUTH), "chest-xray", "L", "",
+                              keeps=lambda row: row["origin"] == "a"),
     "foot-padding": Natural("foot-ulcer", lambda row: float(row["lesion_fraction"]) > 0.007,
                             lambda _, image: image[-6:].max() < 0.1, (76, 0, 20)),
     "polyp-inset": Natural("polyp", lambda row: float(row["lesion_fraction"]) < 0.12,
                            lambda _, image: np.diff(image[30:, :16, :2]).mean() > 0.1, (60, 0, 20)),
 }  # fmt: skip
-"""Two sources of radiographs with and without a finding; photographs of feet padded at the bottom or at the right, with
-a large wound or a small one; frames with a green inset or none, with no polyp, a small one, or a large one."""
+"""Two sources of radiographs with and without a finding; the view of radiographs, with nothing tied to it; photographs
+of feet padded at the bottom or at the right, with a large wound or a small one; frames with a green inset or none, with
+no polyp, a small one, or a large one."""
 
 
 def natural(found: Natural) -> Pool:
@@ -528,9 +532,23 @@ def measured(network: Network, whole: Pool) -> Row:
         assert not isinstance(found, Reason)
         row |= {f"{of} {key}": value for key, value in _searched(found, sample, network, clean).items()}
     row |= _drawn(scores, sample, network, clean)
+    row |= {f"effect of {kind}": value for kind, value in effects_of_kinds(scores, sample).items()}
     row |= _occluded(network, scores, sample)
     row |= _tested(network, scores, clean, draws)
     return row
+
+
+def effects_of_kinds(scores: Scores, sample: SearchSample) -> dict[str, float]:
+    """Return the effect of each kind of whole-image change on all images."""
+    kinds = candidates("whole")
+    effects = exchange(CountedModel(scores, 256), sample, kinds, np.arange(len(sample.target)), DONORS).mean(axis=1)
+    return {kind.key: float(value) for kind, value in zip(kinds, effects, strict=True)}
+
+
+def document_of_kinds(effects: Sequence[Mapping[str, float]]) -> Row:
+    """Return what is shipped of kinds of change, from `effects_of_kinds` of clean networks."""
+    by_kind = {kind: [row[kind] for row in effects] for kind in effects[0]}
+    return {kind: round(value, 4) for kind, value in limits_of_kinds(by_kind).items()}
 
 
 def _truth(network: Network, scores: Scores, whole: Pool, rows: np.ndarray, draws: np.random.Generator) -> Row:
@@ -723,9 +741,15 @@ class Judged:
         missed = sum(not self.called(row) for row in self.strong)
         assert self.limits is not None
         return {"networks": len(self.reference), "limits": self.limits.largest, "apart": self.limits.class_distance,
+                "kinds": document_of_kinds([self._effects(row) for row in self.reference]),
                 "leave_one_architecture_out": self.left_out(),
                 "false_rate": interval(sum(map(self.called, self.clean)), len(self.clean)),
                 "missed_rate": interval(missed, len(self.strong))}  # fmt: skip
+
+    @staticmethod
+    def _effects(row: Row) -> dict[str, float]:
+        start = "effect of "
+        return {name.removeprefix(start): float(value) for name, value in row.items() if name.startswith(start)}
 
     def rates(self) -> dict[str, tuple[int, int] | str]:
         """Return what the table shows."""
@@ -857,6 +881,8 @@ def main() -> None:
         "--trained", action="store_true", help="networks of both sizes, searched in their training images"
     )
     arguments.add_argument("--folder", type=Path, default=Path("bank"), help="folder of the bank")
+    arguments.add_argument("--small", action="store_true", help="of networks of both sizes, the small ones alone")
+    arguments.add_argument("--table-only", action="store_true", help="judge the networks that are measured")
     given = arguments.parse_args()
     torch.set_num_threads(1)
     kinds = tuple(USUAL) if given.usual else (*ARCHITECTURES, *(USUAL if given.trained else ()))
@@ -867,6 +893,11 @@ def main() -> None:
         if name in NATURAL:
             only, limits = ("column",), NATURAL[name].limits
         networks = list(bank(*given.networks, column, given.seed, given.tie or (), only, kinds))
+        if given.table_only:
+            measured_names = {row["network"] for row in read(given.folder / name / "networks.csv")}
+            networks = [network for network in networks if network.name in measured_names]
+        elif given.small:
+            networks = [network for network in networks if network.architecture not in USUAL]
         shipped = shipped_limits(limits, trained=given.trained)
         judged[name] = Judged.of(collected(name, networks, given.folder, given.trained), shipped)
     rates = {name: one.rates() for name, one in judged.items()}

@@ -198,8 +198,7 @@ _XRAYS = Natural("chest-xray", lambda row: row["finding"] == "1", lambda row, _:
 IMAGES: Mapping[str, Domain | Natural] = {
     **audit_bank.DOMAINS,
     "phantom-chest-easy": replace(audit_bank.DOMAINS["phantom-chest"], environment={"difficulty": {"mass": 3}}),
-    "xray-view-told": replace(_XRAYS, positive=lambda row: row["view"] == "PA", has=lambda row, _: False,
-                              sizes=(300, 160, 100), column=""),
+    "xray-view-told": audit_bank.NATURAL["xray-view-told"],
     "xray-view": _XRAYS,
     "xray-origin": replace(audit_bank.NATURAL["xray-origin"], column="origin"),
     "polyp-frames": Natural("polyp-train", lambda row: float(row["lesion_fraction"]) > 0.11,
@@ -505,15 +504,16 @@ def used_of(row: Row) -> list[int]:
     return [at for at, there in enumerate(each) if there or not any(each)]
 
 
-def train_all(folder: Path) -> list[Row]:
-    """Train what is missing of the bank, and return its rows."""
+def train_all(folder: Path, rounds: int = LEAST) -> list[Row]:
+    """Train what is missing of the bank, or of its first rounds, and return its rows."""
     path, pools = folder / "networks.csv", cache(lambda name: audit_bank.pool(IMAGES[name]))
     path.parent.mkdir(parents=True, exist_ok=True)
     for kind in (*KINDS, "clean"):
-        most = sum(CLEAN.values()) if kind == "clean" else MOST
+        most = math.ceil(sum(CLEAN.values()) / LEAST) * rounds if kind == "clean" else MOST
+        most = min(most, sum(CLEAN.values()))
         for at in range(most):
             known = read(path)
-            if kind != "clean" and sum(row["kind"] == kind and used(row) for row in known) >= LEAST:
+            if kind != "clean" and sum(row["kind"] == kind and used(row) for row in known) >= rounds:
                 break
             planned = network_of(kind, at)
             if planned.name in {row["network"] for row in known}:
@@ -780,12 +780,13 @@ def main() -> None:
     arguments = parser(__doc__)
     arguments.add_argument("--folder", type=Path, default=Path("kinds"), help="folder of the bank")
     arguments.add_argument("--label", default="now", help="name of these audits in the folder")
+    arguments.add_argument("--rounds", type=int, default=LEAST, help="of all; the first ones are of all kinds")
     arguments.add_argument("--train-only", action="store_true", help="train, and search nothing")
     arguments.add_argument("--table-only", action="store_true", help="judge what is audited")
     arguments.add_argument("--same-as", default="", help="label of audits: count what was audited there too")
     given = arguments.parse_args()
     torch.set_num_threads(1)
-    rows = read(given.folder / "networks.csv") if given.table_only else train_all(given.folder)
+    rows = read(given.folder / "networks.csv") if given.table_only else train_all(given.folder, given.rounds)
     if given.train_only:
         return
     if not given.table_only:

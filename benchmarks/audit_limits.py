@@ -1,69 +1,128 @@
 """Limits of whole-image changes by kind, and of shapes at changing places, from clean networks of a domain.
 
     python benchmarks/audit_limits.py --domain chest-xray --seed 200000
+    python benchmarks/audit_limits.py --domain chest-xray --seed 500000 --trained --networks 64
+    python benchmarks/audit_limits.py --domain chest-xray --seed 500000 --trained --networks 64 --shapes
 
-The networks are the clean ones of `audit_bank.py` that set the limits of a domain, with the same seeds. Every kind of
-change is exchanged on all searched images; nothing is chosen, so no half is held out. A kind's limit is its largest
-effect, or the least that is reported, times one excess for all kinds: the most by which any network is beyond all
-others in a kind. A further clean network is beyond the limit of any kind with a probability of at most 1 in n + 1.
-Prints a network per line and then the limits; some seconds of a core a network. It goes on where it was cut off.
+The networks are the clean ones of `audit_bank.py` that set the limits of a domain, with the same seeds; with
+`--trained` those of both sizes, in their training images, small ones first. Every kind of change is exchanged on all
+searched images; nothing is chosen, so no half is held out. A kind's limit is its largest effect, or the least that is
+reported, times one excess for all kinds: the most by which any network is beyond all others in a kind. A further clean
+network is beyond the limit of any kind with a probability of at most 1 in n + 1. Where networks tell something else
+than is usual in these images, such as the view (`--domain xray-view-told`), their effects count as shares of the
+distance of the classes that is left (`LeadLimits.shares`). Prints a network per line and then the limits; some seconds
+of a core a network. It goes on where it was cut off.
 """
 
 from __future__ import annotations
 
 import json
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from _shared import parser
-from audit_bank import DOMAINS, Network, Pool, answers, bank, parts, pool, trained
+from audit_bank import (
+    ARCHITECTURES,
+    DOMAINS,
+    NATURAL,
+    USUAL,
+    Network,
+    Pool,
+    answers,
+    bank,
+    document_of_kinds,
+    effects_of_kinds,
+    parts,
+    pool,
+    trained,
+)
 
 from assay.audit.references import limit_of, limits_of_kinds
-from assay.audit.search.regions import candidates
-from assay.audit.search.search import DONORS, CountedModel, SearchSample, exchange
-from assay.audit.search.shapes import lead_shape
+from assay.audit.search.regions import Pixels
+from assay.audit.search.search import Scores, SearchSample, halves_of
+from assay.audit.search.shapes import lead_shape, shapes_drawn_alike
 from assay.core.reasons import Reason
 
-SHAPE = "shape"
+APART, SHAPE = "apart", "shape"
+LEAST_SHARE = 0.25
+"""Share of the distance of the classes below which networks do not differ."""
 
 
-def effects(network: Network, whole: Pool) -> dict[str, float]:
-    """Train a clean network and return the effect of every kind of change, and of a shape."""
+def _searched(network: Network, whole: Pool, in_training: bool, answered: bool = True) -> tuple[Scores, SearchSample]:
+    """Train a clean network, unless no answers are asked for, and return it with the images that are searched."""
     draws = np.random.default_rng(network.seed)
-    train, search, _ = parts(whole, network, draws)
-    model = trained(network.architecture, whole.images[train], whole.target[train], network.seed)
-    scores, images = partial(answers, model), whole.images[search]
-    sample = SearchSample(images, whole.target[search], whole.patient[search], scores(images), network.seed)
-    kinds, rows = candidates("whole"), np.arange(len(search))
-    found = exchange(CountedModel(scores, 256), sample, kinds, rows, DONORS).mean(axis=1)
-    shape = lead_shape(scores, sample, at_once=256)
-    return {**{kind.key: float(value) for kind, value in zip(kinds, found, strict=True)},
-            SHAPE: 0.0 if isinstance(shape, Reason) else shape.effect.value}  # fmt: skip
+    train, other, truth = parts(whole, network, draws)
+    network_trained = (
+        trained(network.architecture, whole.images[train], whole.target[train], network.seed) if answered else None
+    )
+
+    def scores(images: Pixels) -> np.ndarray:
+        return np.zeros((len(images), 1)) if network_trained is None else answers(network_trained, images)
+
+    def sample(rows: np.ndarray, spread: float = 0.0) -> SearchSample:
+        images = whole.images[rows]
+        return SearchSample(images, whole.target[rows], whole.patient[rows], scores(images), network.seed, spread)
+
+    return scores, sample(train, sample(truth).spread) if in_training else sample(other)
+
+
+def effects(network: Network, whole: Pool, in_training: bool) -> dict[str, float]:
+    """Return the effects of kinds on a clean network, and the distance of its classes."""
+    scores, sample = _searched(network, whole, in_training)
+    return {**effects_of_kinds(scores, sample), APART: sample.apart}
+
+
+def effect_of_shape(network: Network, whole: Pool, in_training: bool) -> dict[str, float]:
+    """Return the effect of a shape; without a network where its images have none."""
+    _, images = _searched(network, whole, in_training, answered=False)
+    first, second = (images.take(rows) for rows in halves_of(images))
+    if next(shapes_drawn_alike(first, second), None) is None:
+        return {SHAPE: 0.0}
+    found = lead_shape(*_searched(network, whole, in_training), at_once=256)
+    return {SHAPE: 0.0 if isinstance(found, Reason) else found.effect.value}
 
 
 def main() -> None:
     """Print effects and limits."""
     arguments = parser(__doc__)
-    arguments.add_argument("--domain", choices=tuple(DOMAINS), required=True)
+    arguments.add_argument("--domain", choices=(*DOMAINS, *NATURAL), required=True)
     arguments.add_argument("--networks", type=int, default=60)
     arguments.add_argument("--seed", type=int, default=0, help="added to the seeds of networks")
+    arguments.add_argument("--trained", action="store_true", help="in training images, by networks of both sizes")
+    arguments.add_argument("--small", action="store_true", help="of networks of both sizes, the small ones alone")
+    arguments.add_argument("--shapes", action="store_true", help="of shapes at changing places, and of no kinds")
     arguments.add_argument("--folder", type=Path, default=Path("bank"), help="folder of the effects")
     given = arguments.parse_args()
     torch.set_num_threads(1)
-    path = given.folder / f"kinds-{given.domain}.json"
+    path = (
+        given.folder
+        / f"{'shapes' if given.shapes else 'kinds'}-{given.domain}{'-trained' if given.trained else ''}.json"
+    )
     path.parent.mkdir(parents=True, exist_ok=True)
     known: dict[str, dict[str, float]] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    whole = pool(DOMAINS[given.domain])
-    for network in bank(given.networks, 0, 0, column=False, seed=given.seed):
+    whole = pool((DOMAINS | NATURAL)[given.domain])
+    if given.trained:
+        whole = replace(whole, sizes=(whole.sizes[0], 0, whole.sizes[2]))
+    kinds = (*ARCHITECTURES, *(USUAL if given.trained else ()))
+    networks = bank(given.networks, 0, 0, column=False, seed=given.seed, kinds=kinds)
+    networks = [network for network in networks if not (given.small and network.architecture in USUAL)]
+    measure = effect_of_shape if given.shapes else effects
+    for network in sorted(networks, key=lambda network: network.architecture in USUAL):
         if network.name not in known:
-            known[network.name] = effects(network, whole)
+            known[network.name] = measure(network, whole, given.trained)
             path.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
             print(network.name, {kind: round(value, 2) for kind, value in known[network.name].items()}, flush=True)
-    by_kind = {kind: [row[kind] for row in known.values()] for kind in next(iter(known.values()))}
-    shape = limit_of(SHAPE, by_kind.pop(SHAPE))
-    print(json.dumps({SHAPE: round(shape, 4), **{k: round(v, 4) for k, v in limits_of_kinds(by_kind).items()}}))
+    rows = list(known.values())
+    if given.shapes:
+        print(json.dumps({"networks": len(rows), SHAPE: round(limit_of(SHAPE, [row[SHAPE] for row in rows]), 4)}))
+        return
+    distances = [row.pop(APART) for row in rows]
+    shares = {kind: [row[kind] / (distance - row[kind]) for row, distance in zip(rows, distances, strict=True)]
+              for kind in rows[0]}  # fmt: skip
+    limits = {kind: round(value, 4) for kind, value in limits_of_kinds(shares, LEAST_SHARE).items()}
+    print(json.dumps({"networks": len(rows), "kinds": document_of_kinds(rows), "shares": limits}))
 
 
 if __name__ == "__main__":

@@ -73,3 +73,22 @@ def test_a_column_with_an_empty_cell_is_tied_to_the_target_and_tested_within_a_c
     tied = "copy is" if shift else "site and copy are"
     assert f"In these images {tied} tied to the target, which hides what a model takes from" in said
     assert "within no" in evidence_words(found, {})
+
+
+def test_a_column_with_few_images_in_a_cell_of_each_class_is_tested_over_the_classes_together() -> None:
+    n = 160
+    target = np.repeat([0, 1], n // 2)
+    view = target.copy()
+    view[:4], view[-4:] = 1, 0
+    factor = Factor("view", "categorical", levels=("AP", "PA"))
+    table = FactorTable(np.arange(n), target, np.arange(n), ("no", "yes"), (factor,), {"view": view})
+    verdicts: dict[float, list[str]] = {0.0: [], 2.0: []}
+    for seed in range(20):
+        for shift, of_shift in verdicts.items():
+            score = np.random.default_rng(seed).normal(size=n) + 2 * target + shift * view
+            (found,), *_ = of_columns(Scored(table, np.stack([np.zeros(n), score], axis=1), 0.5), 0.05)
+            assert "tied to the target" in evidence_words(found, {})
+            of_shift.append(found["verdict"])
+    assert set(verdicts[0.0] + verdicts[2.0]) == {"inconclusive", "answers-differ-with"}
+    assert verdicts[0.0].count("answers-differ-with") <= 2
+    assert verdicts[2.0].count("answers-differ-with") >= 14

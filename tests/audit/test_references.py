@@ -13,7 +13,14 @@ import assay
 from assay.audit import reference_networks, references
 from assay.audit.battery import DECIDING, DOMAINS, battery
 from assay.audit.reference_networks import parts_of, trained_references
-from assay.audit.references import SHIPPED, read_limits, shipped_rates, shipped_reference
+from assay.audit.references import (
+    SHIPPED,
+    LeadLimits,
+    limits_of_kinds,
+    read_limits,
+    shipped_rates,
+    shipped_reference,
+)
 from assay.audit.request import AuditRequest
 from assay.data.files.in_memory import on_disk
 from assay.plugin import RunFolder, SpecError
@@ -121,3 +128,17 @@ def test_shipped_limits_of_regions_come_from_enough_networks_of_five_architectur
             assert 0 < max(others) == limit
         for share, low, high in (one["false_rate"], one["missed_rate"]):
             assert 0 <= low <= share <= high <= 1
+
+
+def test_the_limit_of_a_whole_image_change_grows_with_what_networks_of_another_task_take_from_it() -> None:
+    known = LeadLimits(60, {"whole": 1.0, "intensities": 0.8, "mirror": 0.5}, 2.0, shares={"intensities": 1.5})
+    assert known.of("whole", 1.5, 1.0, "intensities") == 0.8, "what is left of the distance is 0.5"
+    assert known.of("whole", 4.0, 2.0, "intensities") == 3.0, "1.5 times the 2 that are left"
+    assert known.of("whole", 4.0, 2.0, "mirror") == 0.5
+    assert known.of("whole", 8.0, 2.0, "mirror") == pytest.approx(0.5 * 6 / 2)
+
+
+def test_limits_of_kinds_are_the_largest_effects_times_one_excess_for_all() -> None:
+    effects = {"mirror": [0.1, 0.2, 0.3], "intensities": [1.0, 2.0, 0.5]}
+    assert limits_of_kinds(effects) == {"mirror": 2 * WEAK_LEAD, "intensities": 4.0}
+    assert limits_of_kinds(effects, 0.25) == {"mirror": pytest.approx(0.6), "intensities": 4.0}

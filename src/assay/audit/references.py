@@ -113,6 +113,8 @@ class LeadLimits:
         largest: Search, see `search.regions.Sought`, or kind of whole-image change -> the largest effect, in standard
             deviations; of a kind its limit, see `limits_of_kinds`.
         class_distance: The largest distance of the classes, in the same unit.
+        shares: Kind of whole-image change -> the largest effect as a multiple of the distance of the classes that is
+            left without it, in clean networks that tell something else in these images; see `limits_of_kinds`.
         rates: Error rates of verdicts by them, as columns of `tables.REGIONS`.
     """
 
@@ -120,6 +122,7 @@ class LeadLimits:
     largest: Mapping[str, float]
     class_distance: float
     rates: Mapping[str, float] = field(default_factory=dict[str, float])
+    shares: Mapping[str, float] = field(default_factory=dict[str, float])
 
     def largest_of(self, search: str, kind: str = "") -> float | None:
         """Return the largest effect of a kind of whole-image change where it is known, else of its search."""
@@ -130,7 +133,9 @@ class LeadLimits:
 
         Effects grow with the distance of the classes, so the limit of a network that tells them better than those that
         set it is larger in proportion. The distance that the leading region itself makes does not count: a shortcut
-        would raise its own limit. A mark drawn alike is measured on single images, and has one limit.
+        would raise its own limit. A mark drawn alike is measured on single images, and has one limit. What a network
+        tells may rightly show in all of an image, as the view of a radiograph does in its gray levels. Such networks
+        set a share of that distance, which the limit of a whole-image change is not below.
 
         Args:
             search: The search.
@@ -139,11 +144,9 @@ class LeadLimits:
             kind: Kind of whole-image change.
         """
         limit, remaining = self.largest_of(search, kind), class_distance - max(0.0, effect)
-        return (
-            limit
-            if limit is None or search in ("drawn", "shape")
-            else limit * max(1.0, remaining / self.class_distance)
-        )
+        if limit is None or search in ("drawn", "shape"):
+            return limit
+        return max(limit * max(1.0, remaining / self.class_distance), self.shares.get(kind, 0.0) * remaining)
 
 
 def shipped_limits(domain: str, *, trained: bool = False) -> LeadLimits | None:
@@ -159,7 +162,8 @@ def shipped_limits(domain: str, *, trained: bool = False) -> LeadLimits | None:
     rates = {f"{name}{end}": math.nan if value is None else float(value) for name in ("false_rate", "missed_rate")
              for end, value in zip(("", "_low", "_high"), limits_of_domain[name], strict=True)}  # fmt: skip
     largest = {**limits_of_domain["limits"], **limits_of_domain.get("kinds", {})}
-    return LeadLimits(int(limits_of_domain["networks"]), largest, limits_of_domain["apart"], rates)
+    shares = limits_of_domain.get("shares", {})
+    return LeadLimits(int(limits_of_domain["networks"]), largest, limits_of_domain["apart"], rates, shares)
 
 
 def read_limits(root: Path, audited: str, *, trained: bool = False) -> LeadLimits | None:
@@ -196,14 +200,14 @@ def limit_of(of: str, effects: Sequence[float]) -> float:
     return max(*effects, WEAK_LEAD if of in ("drawn", "shape") else 0.0)
 
 
-def limits_of_kinds(effects: Mapping[str, Sequence[float]]) -> dict[str, float]:
+def limits_of_kinds(effects: Mapping[str, Sequence[float]], least: float = WEAK_LEAD) -> dict[str, float]:
     """Return the limit of each kind of whole-image change from its effects in clean networks, the same for all kinds.
 
-    It is the largest effect, at least `WEAK_LEAD`, times one excess for all kinds: the most by which any network is
+    It is the largest effect, at least `least`, times one excess for all kinds: the most by which any network is
     beyond all others in a kind. As with marks (`verdicts.Reference`), a further clean network is beyond the limit of
     any kind with a probability of at most 1 / (n + 1).
     """
-    largest = {kind: np.sort(np.maximum(values, WEAK_LEAD))[::-1] for kind, values in effects.items()}
+    largest = {kind: np.sort(np.maximum(values, least))[::-1] for kind, values in effects.items()}
     excess = max(float(values[0] / values[1]) for values in largest.values())
     return {kind: excess * float(values[0]) for kind, values in largest.items()}
 

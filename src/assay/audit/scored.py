@@ -21,6 +21,7 @@ from assay.audit.swing import (
     auroc_gain,
     effect_of_mark,
     mean_change,
+    pooled_within_classes,
     swing_of_group,
     together,
     within_classes,
@@ -36,7 +37,7 @@ from assay.look.cues import Cue
 from assay.stats.bounds import ALPHA, Bounded, share
 from assay.stats.estimate import move
 from assay.stats.format import join_words
-from assay.stats.groups import LEAST_IN_CLASS, MOST_LEVELS, Grouped, groups_of
+from assay.stats.groups import LEAST_IN_CELL, LEAST_IN_CLASS, MOST_LEVELS, Grouped, groups_of
 from assay.stats.influence import Answers, calibration_in_the_large, calibration_slope
 from assay.stats.measures import influence_of
 from assay.stats.metrics import auroc, log_odds, predictions, probabilities, score_names
@@ -379,7 +380,7 @@ def column_decision(scored: Scored, column: Grouped, margin: float) -> AuditDeci
     """Decide whether answers differ with a column; None where no group can be compared with the others.
 
     Levels that are too small for a group are left out. Of a column that is tied to the target, images of a class are
-    compared.
+    compared, over the classes together where none has enough in and outside a group.
     """
     groups = column.groups or column.tied
     if not groups:
@@ -388,14 +389,25 @@ def column_decision(scored: Scored, column: Grouped, margin: float) -> AuditDeci
     table = scored.table.take(present)
     groups_asked = list(groups.items())[1:] if len(groups) == 2 else groups.items()
     scores, labels = scored.scores[present], score_names(table.classes)
-    effects = [
-        within_classes(scores, table.target, rows[present], table.patient, table.classes, level, LEAST_IN_CLASS)
-        if column.tied
-        else swing_of_group(scores, table.target, rows[present], table.patient, labels, level)
-        for level, rows in groups_asked
-    ]
-    effects_defined = [effect for effect in effects if effect is not None]
-    return decide_column(effects_defined, margin) if effects_defined else None
+    compared = scores, table.target, table.patient
+    if not column.tied:
+        effects = [swing_of_group(*compared[:2], rows[present], compared[2], labels, level)
+                   for level, rows in groups_asked]  # fmt: skip
+        return _decide_groups(effects, margin)
+    effects = [within_classes(*compared[:2], rows[present], compared[2], table.classes, level, LEAST_IN_CLASS)
+               for level, rows in groups_asked]  # fmt: skip
+    if any(effects):
+        return _decide_groups(effects, margin)
+    effects = [pooled_within_classes(*compared[:2], rows[present], compared[2], labels, level, LEAST_IN_CELL)
+               for level, rows in groups_asked]  # fmt: skip
+    return _decide_groups(effects, margin, LEAST_IN_CELL)
+
+
+def _decide_groups(
+    effects: Sequence[Effect | None], margin: float, least: int = LEAST_PATIENTS
+) -> AuditDecision | None:
+    defined = [effect for effect in effects if effect is not None]
+    return decide_column(defined, margin, least) if defined else None
 
 
 def verdict_row(factor: str, kind: str, decided: AuditDecision, component: str = "", family: str = "") -> Row:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -219,6 +219,60 @@ def within_classes(
         g = _bounded_value(2 * float(values[0]) - 1, parts, 0.5, ALPHA)
         swings.append(Swing(g, label, least=_unseen_rate(in_group, people), effective=parts.effective))
     return Effect(tuple(swings), len(target), len(np.unique(patient)), None, dose) if swings else None
+
+
+def pooled_within_classes(
+    score: Float[np.ndarray, "n m"],
+    target: Int[np.ndarray, " n"],
+    group: Bool[np.ndarray, " n"],
+    patient: Int[np.ndarray, " n"],
+    labels: Sequence[str],
+    dose: str,
+    least: int,
+) -> Effect | None:
+    """Compute how far scores of a group are above those of the others of their class, pooled over the classes.
+
+    Of a group of which no class has enough images inside and outside for `within_classes`. Classes have weights
+    n1 n0 / (n1 + n0) (van Elteren 1960). With so few images a variance from them may be too small by chance. Where
+    ranks without an effect reach as far in one of twenty samples, the bounds are therefore by the variance of these.
+
+    Args:
+        score: As `before` of `effect_of_mark`.
+        target: Class codes.
+        group: Images of the group.
+        patient: Patient of each image.
+        labels: Name of each column of scores.
+        dose: Name of the group.
+        least: Patients of a class that are needed in the group and outside it.
+
+    Returns:
+        One swing per column of scores; None where no class has as many.
+    """
+    sides: dict[int, tuple[int, int]] = {}
+    for code in np.unique(target).tolist():
+        inside, outside = (len(np.unique(patient[(target == code) & (group == side)])) for side in (True, False))
+        if min(inside, outside) >= least:
+            sides[code] = inside, outside
+    if not sides:
+        return None
+    weights = {code: first * second / (first + second) for code, (first, second) in sides.items()}
+    total, fewest = sum(weights.values()), float(sum(map(min, sides.values())))
+    of_ranks = math.sqrt(sum(weights[code] * (1 + 1 / sum(sides[code])) / 12 for code in sides)) / total
+    rows, swings = np.isin(target, list(sides)), list[Swing]()
+    for k, label in enumerate(labels):
+        value, contributions = 0.0, np.zeros(len(target))
+        for code, weight in weights.items():
+            here = target == code
+            areas, of_images = _areas(score[None, here, k], group[here].astype(np.int64))
+            value += weight / total * (2 * float(areas[0]) - 1)
+            contributions[here] = weight / total * 2 * of_images[0]
+        parts = _Contributions.of(contributions[rows], (2 * target + group)[rows], patient[rows])
+        g = _bounded_value(value, replace(parts, effective=fewest), 0.5, ALPHA)
+        if abs(g.value) <= _critical_value(math.inf, ALPHA / 2) * of_ranks:
+            low, high = (end / 2 for end in _t_bounds(value, 2 * of_ranks, math.inf, fewest, ALPHA))
+            g = Bounded(g.value, of_ranks, min(low, g.low), max(high, g.high), math.inf)
+        swings.append(Swing(g, label, least=0.5, effective=fewest))
+    return Effect(tuple(swings), len(target), len(np.unique(patient)), None, dose)
 
 
 def mean_change(values: Float[np.ndarray, " n"], patient: Int[np.ndarray, " n"], alpha: float = ALPHA) -> Bounded:

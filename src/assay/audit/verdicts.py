@@ -146,7 +146,7 @@ def is_settled(effect: Effect, margin: float = MARGIN) -> bool:
     return effect.effective < LEAST_PATIENTS or any(_open(effect, margin))
 
 
-def decide_column(effects: Sequence[Effect], margin: float = MARGIN) -> AuditDecision:
+def decide_column(effects: Sequence[Effect], margin: float = MARGIN, least: int = LEAST_PATIENTS) -> AuditDecision:
     """Decide on a column from the swing of each of its groups against the others.
 
     The lower bound is corrected for the number of groups; all upper bounds must be below the margin.
@@ -154,11 +154,12 @@ def decide_column(effects: Sequence[Effect], margin: float = MARGIN) -> AuditDec
     Args:
         effects: One per group, at least one.
         margin: The smallest swing that matters.
+        least: Effective patients below which nothing is decided.
     """
     swings = tuple(swing for effect in effects for swing in effect.swings)
     leading = max(effects, key=lambda effect_of_group: abs(effect_of_group.largest.g.value))
     pooled = Effect(swings, leading.images, leading.patients, None, leading.dose)
-    if pooled.effective < LEAST_PATIENTS:
+    if pooled.effective < least:
         return _too_few_patients(pooled)
     if pooled.at_least > margin:
         return AuditDecision(Verdict.DIFFERS, pooled)

@@ -16,6 +16,8 @@ MOST_LEVELS = 20
 """A column with more levels is no attribute of groups, such as an identifier, a date or free text."""
 LEAST_IN_CLASS = 20
 """Images of each class that a group needs."""
+LEAST_IN_CELL = 3
+"""Patients of a class, in and outside a group, from which on the class counts in a test pooled over the classes."""
 _NAMED = 5
 """Numbers with at most so many values are groups as they are."""
 

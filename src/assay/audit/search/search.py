@@ -33,9 +33,11 @@ STAGES: Mapping[Track, Sequence[tuple[int, int]]] = {
     "whole": ((1000, 10), (3, 24)),
 }
 """Successive halving of a search: how many regions go on, and on how many images each is then measured."""
+KIND_IMAGES = 44
+"""Images of each half on which two kinds of change are compared, of which each half found one."""
 SHRINK_IMAGES = 12
 """Images on which the parts of a box are compared."""
-MOST_PASSES: Mapping[Track, int] = {"place": 3052, "whole": 448}
+MOST_PASSES: Mapping[Track, int] = {"place": 3052, "whole": 800}
 """Images put through the model at most by a search in both halves."""
 KEEP, STAY = 0.9, 0.8
 """The smallest region is taken that has this share of the largest effect, and shrunk while this share of it stays."""
@@ -703,6 +705,8 @@ def lead(
         return rows
     parts, model = [sample.take(part) for part in rows], CountedModel(scores, at_once)
     regions_found = [find(model, part, of, scales) for part in parts]
+    if scales and all(region.key in scales for region, _ in regions_found):
+        regions_found = _larger_in_both(model, parts, regions_found, scales)
     searched = model.passes
     every = [worths(model, part, region, np.arange(len(part.target)), RECIPIENTS)
              for part, (region, _) in zip(parts, regions_found, strict=True)]  # fmt: skip
@@ -718,6 +722,24 @@ def lead(
         halves.append(Half(rows[at], region, groups, same - distance, content, answered))
     agree = same_place(halves[0].region, halves[1].region, *sample.images.shape[2:])
     return verify(model, sample, (halves[0], halves[1]), agree, column, searched, labels, threshold)
+
+
+def _larger_in_both(
+    model: CountedModel, parts: Sequence[SearchSample], found: list[tuple[Region, int]], scales: Mapping[str, float]
+) -> list[tuple[Region, int]]:
+    """Return for both halves the kind of change that is the larger one where it is smaller, if they found two.
+
+    Limits of kinds are of effects on all images, and hold for all kinds together, so that a choice by both halves
+    raises no error.
+    """
+    if found[0] == found[1]:
+        return found
+
+    def least(region: Region, sign: int) -> float:
+        effects = [float(exchange(model, part, [region], part.order[:KIND_IMAGES]).mean()) for part in parts]
+        return min(sign * effect for effect in effects) / scales[region.key]
+
+    return [max(found, key=lambda region_and_sign: least(*region_and_sign))] * 2
 
 
 def verify(
