@@ -574,17 +574,17 @@ def audited(row: Row, folder: Path, mode: str, scratch: Path) -> dict[str, Any]:
     return {**found, "answer": document["answer"], "findings": document["findings"]}
 
 
-def audit_all(rows: Sequence[Row], folder: Path, label: str) -> None:
-    """Audit what is not audited of a bank."""
+def audit_all(rows: Sequence[Row], folder: Path, label: str, part: int = 0, of: int = 1) -> None:
+    """Audit what is not audited of a bank, or of every so many networks of it."""
     less = [row for row in rows if row["kind"] != "clean" and not used(row)]
     of_parts = (order([row for row in rows if row not in less]), less)
-    for row, mode in ((row, mode) for of_part in of_parts for mode in MODES for row in of_part):
+    for row, mode in ((row, mode) for of_part in of_parts for mode in MODES for row in of_part[part::of]):
         path = folder / label / f"{row['network']}.{mode}.json"
         if path.exists():
             continue
         path.parent.mkdir(parents=True, exist_ok=True)
         began = time.monotonic()
-        found = audited(row, folder, mode, folder / label / "scratch")
+        found = audited(row, folder, mode, folder / label / f"scratch-{part}")
         path.write_text(json.dumps(found), encoding="utf-8")
         said = (one["verdict"] for one in found["regions"])
         print(path.name, f"{time.monotonic() - began:.1f} s", *said, file=sys.stderr, flush=True)
@@ -781,6 +781,7 @@ def main() -> None:
     arguments.add_argument("--folder", type=Path, default=Path("kinds"), help="folder of the bank")
     arguments.add_argument("--label", default="now", help="name of these audits in the folder")
     arguments.add_argument("--rounds", type=int, default=LEAST, help="of all; the first ones are of all kinds")
+    arguments.add_argument("--part", type=int, nargs=2, default=(0, 1), help="which of so many processes audits")
     arguments.add_argument("--train-only", action="store_true", help="train, and search nothing")
     arguments.add_argument("--table-only", action="store_true", help="judge what is audited")
     arguments.add_argument("--same-as", default="", help="label of audits: count what was audited there too")
@@ -790,7 +791,7 @@ def main() -> None:
     if given.train_only:
         return
     if not given.table_only:
-        audit_all(rows, given.folder, given.label)
+        audit_all(rows, given.folder, given.label, *given.part)
     page = Page(("kind", "searched", *WORTH), given.out)
     page.close(*table(rows, given.folder, given.label, page, given.same_as))
 

@@ -75,20 +75,35 @@ def test_a_column_with_an_empty_cell_is_tied_to_the_target_and_tested_within_a_c
     assert "within no" in evidence_words(found, {})
 
 
-def test_a_column_with_few_images_in_a_cell_of_each_class_is_tested_over_the_classes_together() -> None:
+def small_cells(shift: float, seed: int, patients: int = 4) -> tuple[Scored, np.ndarray]:
+    """Scores of 160 images; of each class 4 images, of so many patients, are of the view of the other class."""
     n = 160
     target = np.repeat([0, 1], n // 2)
-    view = target.copy()
+    view, patient = target.copy(), np.arange(n)
     view[:4], view[-4:] = 1, 0
+    patient[:4] %= patients
+    patient[-4:] = n + np.arange(4) % patients
     factor = Factor("view", "categorical", levels=("AP", "PA"))
-    table = FactorTable(np.arange(n), target, np.arange(n), ("no", "yes"), (factor,), {"view": view})
+    table = FactorTable(np.arange(n), target, patient, ("no", "yes"), (factor,), {"view": view})
+    score = np.random.default_rng(seed).normal(size=n) + 2 * target + shift * view
+    return Scored(table, np.stack([np.zeros(n), score], axis=1), 0.5), score
+
+
+def test_a_column_with_few_images_in_a_cell_of_each_class_is_tested_over_the_classes_together() -> None:
     verdicts: dict[float, list[str]] = {0.0: [], 2.0: []}
-    for seed in range(20):
+    for seed in range(200):
         for shift, of_shift in verdicts.items():
-            score = np.random.default_rng(seed).normal(size=n) + 2 * target + shift * view
-            (found,), *_ = of_columns(Scored(table, np.stack([np.zeros(n), score], axis=1), 0.5), 0.05)
-            assert "tied to the target" in evidence_words(found, {})
+            scored, score = small_cells(shift, seed)
+            (found,), *_ = of_columns(scored, 0.05)
             of_shift.append(found["verdict"])
-    assert set(verdicts[0.0] + verdicts[2.0]) == {"inconclusive", "answers-differ-with"}
-    assert verdicts[0.0].count("answers-differ-with") <= 2
-    assert verdicts[2.0].count("answers-differ-with") >= 14
+            areas = [np.mean(score[:4, None] > score[4:80]), np.mean(score[80:156, None] > score[156:])]
+            assert found["g"] == pytest.approx(np.mean(areas) - 0.5), "of all pairs of PA over AP in a class"
+    assert "tied to the target" in evidence_words(found, {})
+    assert set(verdicts[0.0] + verdicts[2.0]) == {"inconclusive", "answers-differ-with"}, "nothing is ruled out"
+    assert verdicts[0.0].count("answers-differ-with") <= 10
+    assert verdicts[2.0].count("answers-differ-with") >= 160
+
+
+def test_a_cell_of_too_few_patients_is_not_tested() -> None:
+    (found,), *_ = of_columns(small_cells(2.0, 0, patients=2)[0], 0.05)
+    assert found["verdict"] == "not-tested"

@@ -18,7 +18,6 @@ from assay.audit.swing import (
     effective_patients,
     group_swing_less,
     mean_change,
-    pooled_within_classes,
     swing_less,
     swing_of_group,
     unseen,
@@ -261,40 +260,3 @@ def test_the_error_of_the_difference_of_two_swings_is_their_spread() -> None:
     assert np.mean(errors) == pytest.approx(np.std(values), rel=0.2)
     truth = float(np.mean(values))
     assert np.mean([low <= truth <= high for low, high in ends]) >= 0.93, "conservative at 60 patients"
-
-
-def small_cells(shift: float, seed: int, few: int = 4, n: int = 80) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Scores, classes and a group that is on few images of one class, and on all but few of the other."""
-    target, group = np.repeat([0, 1], n), np.zeros(2 * n, dtype=bool)
-    group[:few], group[n:-few] = True, True
-    return np.random.default_rng(seed).normal(size=2 * n) + 2 * target + shift * group, target, group
-
-
-def pooled(shift: float, seed: int) -> Effect:
-    score, target, group = small_cells(shift, seed)
-    found = pooled_within_classes(score[:, None], target, group, np.arange(len(score)), ("",), "a", 3)
-    assert found is not None
-    return found
-
-
-def test_small_cells_are_pooled_over_the_classes_by_their_pairs() -> None:
-    score, target, group = small_cells(0.5, 0)
-    areas = [above(score[(target == code) & group], score[(target == code) & ~group]) for code in (0, 1)]
-    found = pooled(0.5, 0)
-    assert found.swings[0].g.value == pytest.approx(np.mean(areas) - 0.5), "cells of both classes have equal weights"
-    assert found.effective == 8
-
-
-def test_a_cell_of_too_few_patients_is_not_pooled() -> None:
-    score, target, group = small_cells(0.5, 0)
-    patient = np.where(group == (target == 0), target, np.arange(2, len(score) + 2))  # each small cell is one patient
-    assert pooled_within_classes(score[:, None], target, group, patient, ("",), "a", 3) is None
-
-
-def test_small_cells_show_a_large_effect_and_seldom_one_that_is_not() -> None:
-    def shown(shift: float) -> float:
-        return float(np.mean([pooled(shift, seed).at_least > 0.05 for seed in range(300)]))
-
-    assert shown(0.0) <= 0.05
-    assert shown(2.0) >= 0.85
-    assert pooled(0.0, 1).at_most == 0.5, "nothing is ruled out by so few"

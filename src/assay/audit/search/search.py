@@ -725,21 +725,24 @@ def lead(
 
 
 def _larger_in_both(
-    model: CountedModel, parts: Sequence[SearchSample], found: list[tuple[Region, int]], scales: Mapping[str, float]
+    model: CountedModel,
+    parts: Sequence[SearchSample],
+    regions_found: list[tuple[Region, int]],
+    scales: Mapping[str, float],
 ) -> list[tuple[Region, int]]:
     """Return for both halves the kind of change that is the larger one where it is smaller, if they found two.
 
     Limits of kinds are of effects on all images, and hold for all kinds together, so that a choice by both halves
     raises no error.
     """
-    if found[0] == found[1]:
-        return found
+    if regions_found[0] == regions_found[1]:
+        return regions_found
 
     def least(region: Region, sign: int) -> float:
         effects = [float(exchange(model, part, [region], part.order[:KIND_IMAGES]).mean()) for part in parts]
         return min(sign * effect for effect in effects) / scales[region.key]
 
-    return [max(found, key=lambda region_and_sign: least(*region_and_sign))] * 2
+    return [max(regions_found, key=lambda region_and_sign: least(*region_and_sign))] * 2
 
 
 def verify(

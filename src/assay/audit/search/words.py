@@ -146,8 +146,8 @@ def region_evidence(row: Row) -> str:
         ]
         times = row["limit"] / row["largest"]
         scaled = f"{number(times, 2)} times " if times > 1 else ""
-        left = ", by the distance of the classes that is left without it" if times > 1 else ""
-        parts[0] += f", {scaled}the largest of {int(row['networks'])} clean networks{left}"
+        scaled_by = ", by the distance of the classes that is left without it" if times > 1 else ""
+        parts[0] += f", {scaled}the largest of {int(row['networks'])} clean networks{scaled_by}"
         parts += [", ".join(rates_with_bounds)] if rates_with_bounds else []
     if row["of"] in ("drawn", "shape") and row["verdict"] != LeadVerdict.NOTHING_FOUND:
         parts.append(f"on {shares_words(row)}")
