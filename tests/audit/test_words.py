@@ -121,6 +121,15 @@ NEXT: dict[str, tuple[dict[str, list[Row]], str]] = {
                              f"{TRAIN}; then {COVER}-train audits/m-train-covered"),
     "mark in a segmentation": (tables(row("tag", "objects") | {"dice": 0.1}, regions=[FOUND]),
                                "cover it in all images or crop them, and retrain."),
+    "mirrored images": (tables(regions=[FOUND | {"of": "whole", "kind": "mirror", "name": ""}]),
+                        "mirror half of the training images by chance, or balance it by the table `carriers`, and "
+                        "retrain."),
+    "look of all of an image": (
+        tables(regions=[FOUND | {"of": "whole", "kind": "band", "name": "3", "verdict": "relies-on-look",
+                                 "discrete": False}]),
+        "if it is no finding, resample and compress all images alike, and retrain."),
+    "a column": (tables(row("view", "", "answers-differ-with"), OPEN, regions=[NONE]),
+                 "if view is no sign of the finding, balance it within the classes of the training, and retrain."),
     "mark that changes no call": (tables(regions=[FOUND | {"flips": 0.0, "trained": False}]),
                                   f"{TRAIN}: these may lack the mark."),
     "nothing in other images": (tables(OPEN, regions=[NONE | {"trained": False}]),

@@ -24,6 +24,8 @@ NOT_LOOKED_FOR = (
     "regions weaker than the leading one, unless something is drawn there alike, are not looked for."
 )
 _BANDS = ("below 1/32", "1/32 to 1/16", "1/16 to 1/8", "1/8 to 1/4", "above 1/4")
+_RESOLUTION = 2
+"""Band from which on images differ by what their resolution and compression leave."""
 _WORDS: Mapping[str, tuple[str, str]] = {
     LeadVerdict.LIVES: (
         "Depends on {what}",
@@ -205,8 +207,9 @@ def _answer(row: Row, rows: Sequence[Row]) -> Iterator[str]:
 def next_words(tables: Mapping[str, Sequence[Row]], audit: str) -> str:
     """Return the next step that is possible after an audit in this folder, as a command where it is of Assay.
 
-    A mark is covered in the images of the training; without these, they are searched first. Then come the images that
-    settle an inconclusive test, and another model.
+    A mark is covered in the images of the training; without these, they are searched first. Images are made alike in a
+    change of all of an image. A column with which answers differ is balanced. Then come the images that settle an
+    inconclusive test, and another model.
     """
     rows = [row for row in tables["regions"] if row["verdict"] != NOT_TESTED]
     row, trained = leading_region(rows), any(row["trained"] for row in rows)
@@ -217,11 +220,15 @@ def next_words(tables: Mapping[str, Sequence[Row]], audit: str) -> str:
             return f"Next: {look}cover it in all images or crop them, and retrain."
         first = "" if trained else f"{train.format(audit)}; then "
         if row["of"] in ("whole", "shape"):  # no place to cover
-            return (
-                f"Next: {look}{first}make all images alike in it, or balance it by the table `carriers`, and retrain."
-            )
+            return f"Next: {look}{first}{_equalize_words(row)}, or balance it by the table `carriers`, and retrain."
         source = audit if trained else f"{audit}-train"
         return f"Next: {look}{first}cover it, and retrain: assay audit remedy {source} {source}-covered"
+    if row is not None and row["of"] == "whole" and row["verdict"] == LeadVerdict.LOOKS:
+        return f"Next: if it is no finding, {_equalize_words(row)}, and retrain."
+    columns = [verdict for verdict in tables["verdicts"] if verdict["verdict"] == Verdict.DIFFERS]
+    if columns:
+        name = in_words(max(columns, key=lambda verdict: abs(numeric(verdict, "g")))["factor"])
+        return f"Next: if {name} is no sign of the finding, balance it within the classes of the training, and retrain."
     if any(reason_of(region).first(Code.SMALL_BUDGET) for region in tables["regions"]):
         return "Next: repeat this audit with a larger --budget, so that regions of the images are searched."
     if rows and not trained:
@@ -234,6 +241,20 @@ def next_words(tables: Mapping[str, Sequence[Row]], audit: str) -> str:
     if any((fact["key"], fact["value"]) == ("kind", "predictions") for fact in tables.get("provenance", ())):
         return "Next: audit the model on its images, which tests marks: assay audit MODEL --images TABLE"
     return f"Next: compare it with an audit of another model on these images: assay audit compare {audit} OTHER"
+
+
+def _equalize_words(row: Row) -> str:
+    """Return how images are made alike in a change that has no place."""
+    match row["kind"]:
+        case "mirror":
+            return "mirror half of the training images by chance"
+        case "intensities":
+            return "match the gray levels of all images"
+        case "band":
+            low = float(row["name"]) < _RESOLUTION
+            return "bring all images to one brightness and shading" if low else "resample and compress all images alike"
+        case _:
+            return "make all images alike in it"
 
 
 def _moves_none(row: Row) -> bool:
